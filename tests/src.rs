@@ -1,0 +1,1 @@
+//! Workspace-level tests; nothing lives here but `tests/`.

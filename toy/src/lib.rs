@@ -1,0 +1,17 @@
+//! The toy experiments of both papers, in plain Rust on `ndarray` containers, **bit-identical** on every
+//! x86-64 and aarch64 machine and for any number of threads.
+//!
+//! Every experiment is one module with the same three public items:
+//! - `Config`: everything that determines the result (sizes, seeds, rates); `Default` is the full protocol;
+//! - `Row`: one line of the figure's table, its fields named with units;
+//! - `run(&Config, …) -> Result<Vec<Row>, …>`.
+//!
+//! What keeps the bits identical:
+//! - sums run in one fixed order; parallel work is split by index and joined in index order;
+//! - a product-sum that wants speed uses `mul_add`, which rounds once on every machine;
+//! - transcendental functions come from the pure-Rust `libm` crate;
+//! - random numbers come from [`rng::Stream`], addressed by name.
+//!
+//! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
+
+pub mod rng;
