@@ -26,3 +26,15 @@ pub enum Error {
         quantity: &'static str,
     },
 }
+
+impl Error {
+    /// `key` is `found`, but must be `wanted`.
+    pub(crate) fn config(
+        experiment: &'static str,
+        key: &'static str,
+        found: impl std::fmt::Display,
+        wanted: &str,
+    ) -> Self {
+        Self::Config { experiment, key, problem: format!("is {found}; it must be {wanted}") }
+    }
+}
