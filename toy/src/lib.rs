@@ -15,8 +15,10 @@
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
 pub mod linalg;
+pub mod polynomial;
 pub mod rng;
 pub mod statistics;
+pub mod subset;
 
 mod error;
 
