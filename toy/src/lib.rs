@@ -16,6 +16,7 @@
 
 pub mod linalg;
 pub mod polynomial;
+pub mod regression;
 pub mod rng;
 pub mod statistics;
 pub mod subset;
