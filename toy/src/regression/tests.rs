@@ -27,7 +27,9 @@ fn orthonormal_rows(rows: usize, extra: usize, seed: u64) -> Problem {
 /// ½‖(I − λZZᵀdiag(I))ε‖², written out.
 fn loss_after(problem: &Problem, rate: f64, residual: &Array1<f64>, members: &[usize]) -> f64 {
     let mut masked = Array1::zeros(residual.len());
-    members.iter().for_each(|&i| masked[i] = residual[i]);
+    for &i in members {
+        masked[i] = residual[i];
+    }
     let gradient = matvec(problem.z_nd.t(), masked.view());
     let after = residual - &(matvec(problem.z_nd.view(), gradient.view()) * rate);
     0.5 * dot(after.view(), after.view())
@@ -104,7 +106,9 @@ fn optimal_coordinates_are_those_of_brute_force() {
         let gradient = matvec(problem.z_nd.t(), residual.view());
         let loss = |members: &[usize]| {
             let mut masked = Array1::zeros(6);
-            members.iter().for_each(|&j| masked[j] = gradient[j]);
+            for &j in members {
+                masked[j] = gradient[j];
+            }
             let after = &residual - &(matvec(problem.z_nd.view(), masked.view()) * rate);
             0.5 * dot(after.view(), after.view())
         };
