@@ -17,8 +17,11 @@
 pub mod images;
 pub mod linalg;
 pub mod mlp;
+pub mod polynomial;
+pub mod regression;
 pub mod rng;
 pub mod statistics;
+pub mod subset;
 
 mod error;
 
