@@ -7,12 +7,12 @@
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tokensieve_objective::{self as objective, Criterion, Objective, Plan, Pulls, Selection, TokenStats, Training};
+use tokensieve_objective::{Criterion, Objective, Plan, Selection};
 
 use crate::{
     Error,
     images::DataSet,
-    mlp::{Batch, CLASSES, Fleet, LANES, Outlook, SparseImages, Weights, fleet::Kept},
+    mlp::{Batch, Fleet, Learner, SparseImages, Weights},
     rng::Stream,
 };
 
@@ -65,10 +65,10 @@ impl Config {
             ("test_images", self.test_images as u64),
         ];
         if let Some((key, found)) = positive.into_iter().find(|(_, value)| *value == 0) {
-            return Err(Error::config(key, found, "at least 1"));
+            return Err(Error::config("bands", key, found, "at least 1"));
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return Err(Error::config("learning_rate", self.learning_rate, "positive and finite"));
+            return Err(Error::config("bands", "learning_rate", self.learning_rate, "positive and finite"));
         }
         Ok(())
     }
@@ -148,8 +148,10 @@ impl Prepared {
 pub fn run(config: &Config, data: &DataSet) -> Result<Vec<Row>, Error> {
     config.check()?;
     let prepared = Prepared::new(config, data);
-    let seeds: Vec<Vec<Row>> =
-        (0..config.seeds).into_par_iter().map(|seed| run_seed(config, &prepared, seed)).collect::<Result<_, _>>()?;
+    let seeds: Vec<Vec<Row>> = (0..config.seeds)
+        .into_par_iter()
+        .map(|seed| run_seed(config, &prepared, seed))
+        .collect::<Result<_, _>>()?;
     Ok(seeds.concat())
 }
 
@@ -163,7 +165,9 @@ pub fn run_seed(config: &Config, data: &Prepared, seed: u64) -> Result<Vec<Row>,
             [a, b, c, d] => train(config, data, seed, [a, b, c, d]),
             [a, b, c] => train(config, data, seed, [a, b, c]),
             [a, b] => train(config, data, seed, [a, b]),
-            rest => rest.iter().try_fold(Vec::new(), |rows, one| Ok([rows, train(config, data, seed, [one])?].concat())),
+            rest => rest
+                .iter()
+                .try_fold(Vec::new(), |rows, one| Ok([rows, train(config, data, seed, [one])?].concat())),
         })
         .collect::<Result<_, _>>()?;
     Ok(groups.concat())
@@ -178,23 +182,20 @@ fn train<const G: usize>(
 ) -> Result<Vec<Row>, Error> {
     let images = data.train.len();
     let steps = u64::from(config.epochs) * images.div_ceil(config.batch) as u64;
-    let mut trainings = networks.map(|network| network.objective.begin(Plan { steps, seed }));
+    let mut learners = networks
+        .map(|network| Learner::new(network.objective.begin(Plan { steps, seed }), config.learning_rate));
     let weights = Weights::random(seed);
     let mut fleet = Fleet::<G>::new(&std::array::from_fn(|_| weights.clone()));
     let mut rows: [Vec<Row>; G] = std::array::from_fn(|_| Vec::new());
-    let (mut batch, mut stats, mut kept) = (Batch::default(), Vec::new(), Vec::new());
+    let mut batch = Batch::default();
     for epoch in 1..=config.epochs {
         let order = Stream::new(seed, &format!("bands/order/{epoch}")).permutation(images);
         let mut loss = [0.0; G];
         for indices in order.chunks(config.batch) {
             batch.gather(&data.train, indices);
             fleet.forward(&batch);
-            for (g, training) in trainings.iter_mut().enumerate() {
-                let outlook = fleet.outlook(g);
-                statistics(outlook, &mut stats);
-                loss[g] += stats.iter().map(|token| token.loss).sum::<f64>();
-                keep(config.learning_rate, &batch, outlook, training.pulls(&stats)?, &mut kept);
-                fleet.step(g, &batch, &kept);
+            for (g, learner) in learners.iter_mut().enumerate() {
+                loss[g] += learner.step(&mut fleet, g, &batch)?;
             }
         }
         for (g, test_accuracy) in fleet.accuracy(&data.test).into_iter().enumerate() {
@@ -209,32 +210,6 @@ fn train<const G: usize>(
         }
     }
     Ok(rows.concat())
-}
-
-/// What the objective may look at: each image is a document of one token.
-fn statistics(outlook: &Outlook, stats: &mut Vec<TokenStats>) {
-    stats.clear();
-    let each = outlook.loss.iter().zip(&outlook.entropy).enumerate();
-    stats.extend(each.map(|(image, (&loss, &entropy))| TokenStats {
-        vocabulary: CLASSES as u32,
-        document: image as u32,
-        ..TokenStats::new(loss.into(), entropy.into())
-    }));
-}
-
-/// The images with a pull, and the step that each asks of its logits.
-fn keep(learning_rate: f64, batch: &Batch, outlook: &Outlook, pulls: &Pulls, kept: &mut Vec<Kept>) {
-    kept.clear();
-    let mut gradient = [0.0; CLASSES];
-    for (image, &pull) in pulls.pulls.iter().enumerate().filter(|(_, pull)| !pull.is_zero()) {
-        let p = outlook.probabilities(image).map(f64::from);
-        objective::gradient(&p, batch.labels[image].into(), None, pull, &mut gradient);
-        let mut step = [0.0; LANES];
-        for (step, slope) in step.iter_mut().zip(gradient) {
-            *step = (-learning_rate / pulls.normaliser * slope) as f32;
-        }
-        kept.push(Kept { image, pull: step });
-    }
 }
 
 #[cfg(test)]
@@ -261,37 +236,11 @@ mod tests {
         assert!(one.iter().all(|row| row.train_loss_nats.is_finite() && row.test_accuracy <= 1.0));
     }
 
-    /// A step trains on the band's images and on no other, with their mean gradient.
-    #[test]
-    fn a_band_is_trained_on_with_its_mean_gradient() {
-        let config = Config::default();
-        let data = DataSet::synthetic(2, 256, 1);
-        let batch = SparseImages::new(&data.train).batch(&(0..256).collect::<Vec<_>>());
-        let mut fleet = Fleet::<1>::new(&[Weights::random(0)]);
-        fleet.forward(&batch);
-        let outlook = fleet.outlook(0);
-        let mut stats = Vec::new();
-        statistics(outlook, &mut stats);
-        let networks = config.trained_on().unwrap();
-        let mut training = networks[11].objective.begin(Plan { steps: 1, seed: 0 });
-        let mut kept = Vec::new();
-        keep(0.5, &batch, outlook, training.pulls(&stats).unwrap(), &mut kept);
-        // Ranks round(0.9·256)..256.
-        assert_eq!(kept.len(), 26);
-        let worst = |i: &usize| outlook.loss.iter().filter(|loss| **loss > outlook.loss[*i]).count();
-        assert!(kept.iter().all(|kept| worst(&kept.image) < 26));
-        let Kept { image, pull } = kept[3];
-        let label = usize::from(batch.labels[image]);
-        let wanted = 0.5 / 26.0 * (1.0 - outlook.probabilities(image)[label]);
-        assert!((pull[label] - wanted).abs() < 1e-7);
-        assert_eq!(pull[CLASSES..], [0.0; LANES - CLASSES]);
-    }
-
     #[test]
     fn senseless_configurations_are_refused() {
         let data = DataSet::synthetic(1, 10, 10);
         let error = run(&Config { batch: 0, ..Config::smoke() }, &data).unwrap_err();
-        assert!(error.to_string().contains("`batch` is 0"), "{error}");
+        assert!(error.to_string().contains("batch is 0"), "{error}");
         let rate = Config { learning_rate: f64::NAN, ..Config::smoke() };
         assert!(run(&rate, &data).unwrap_err().to_string().contains("learning_rate"));
     }

@@ -158,11 +158,7 @@ impl DataSet {
             }
             images
         };
-        Self {
-            name: "synthetic".into(),
-            train: part("images/train", train),
-            test: part("images/test", test),
-        }
+        Self { name: "synthetic".into(), train: part("images/train", train), test: part("images/test", test) }
     }
 }
 

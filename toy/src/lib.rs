@@ -14,7 +14,9 @@
 //!
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
+pub mod bands;
 pub mod images;
+pub mod label_noise_uncertainty;
 pub mod linalg;
 pub mod mlp;
 pub mod polynomial;

@@ -65,11 +65,11 @@ impl SparseImages {
     }
 }
 
-/// Some images, block after block.
+/// Some images, gathered so that they lie close together.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     pixels: Vec<Pixel>,
-    /// Where image i begins in block b: entry b·n + i, and one more at the end.
+    /// As above.
     starts: Vec<u32>,
     /// The images' classes.
     pub labels: Vec<u8>,
@@ -82,12 +82,11 @@ impl Batch {
         self.starts.clear();
         self.labels.clear();
         self.labels.extend(indices.iter().map(|&index| from.labels[index]));
-        for block in 0..BLOCKS {
-            for &index in indices {
-                self.starts.push(self.pixels.len() as u32);
-                let at = index * BLOCKS + block;
-                self.pixels.extend_from_slice(&from.pixels[from.starts[at] as usize..from.starts[at + 1] as usize]);
-            }
+        for &index in indices {
+            let starts = &from.starts[index * BLOCKS..=(index + 1) * BLOCKS];
+            let offset = (self.pixels.len() as u32).wrapping_sub(starts[0]);
+            self.starts.extend(starts[..BLOCKS].iter().map(|start| start.wrapping_add(offset)));
+            self.pixels.extend_from_slice(&from.pixels[starts[0] as usize..starts[BLOCKS] as usize]);
         }
         self.starts.push(self.pixels.len() as u32);
     }
@@ -105,7 +104,7 @@ impl Batch {
     /// The pixels of image `image` in block `block`.
     #[inline(always)]
     pub fn pixels(&self, block: usize, image: usize) -> &[Pixel] {
-        let at = block * self.len() + image;
+        let at = image * BLOCKS + block;
         &self.pixels[self.starts[at] as usize..self.starts[at + 1] as usize]
     }
 }

@@ -2,7 +2,9 @@
 
 use fearless_simd::{Level, dispatch};
 
-use super::{Batch, CLASSES, H1, H2, IN, LANES, Row1, Row2, Row3, Upper, Weights, backward, forward, softmax};
+use super::{
+    Batch, CLASSES, H1, H2, IN, LANES, Row1, Row2, Row3, Upper, Weights, backward, forward, softmax,
+};
 
 /// A row of the first layer for each of G models.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +129,8 @@ impl<const G: usize> Fleet<G> {
                 let level = self.level;
                 for (tile, labels) in self.outlooks[g].tiles.iter().zip(batch.labels.chunks(LANES)) {
                     let classes = dispatch!(level, simd => forward::classes(simd, tile));
-                    let hits = labels.iter().zip(classes).filter(|(label, class)| f32::from(**label) == *class);
+                    let hits =
+                        labels.iter().zip(classes).filter(|(label, class)| f32::from(**label) == *class);
                     *right += hits.count() as u32;
                 }
             }

@@ -22,12 +22,16 @@ pub mod fleet;
 
 mod backward;
 mod forward;
+mod influence;
+mod learner;
 mod softmax;
 #[cfg(test)]
 mod tests;
 
 pub use batch::{Batch, SparseImages};
-pub use fleet::{Fleet, Outlook};
+pub use fleet::{Dropout, Fleet, Outlook};
+pub use influence::Network;
+pub use learner::Learner;
 
 use crate::{images, rng::Stream};
 
