@@ -135,3 +135,79 @@ impl Window {
         pick(weighted, qs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Sketch, WIDTH};
+
+    /// How many of the sorted numbers lie below the answer, at least and at most, minus the rank asked for.
+    fn rank_error(sorted: &[f64], sketch: &Sketch, q: f64) -> f64 {
+        let rank = (q * sorted.len() as f64).round();
+        let answer = sketch.quantile(q);
+        let below = sorted.partition_point(|x| *x < answer) as f64;
+        let up_to = sorted.partition_point(|x| *x <= answer) as f64;
+        if rank < below { below - rank } else { (rank - up_to).max(0.0) }
+    }
+
+    /// The bound of the module's documentation.
+    fn bound(n: usize) -> f64 {
+        let levels = (n as f64 / WIDTH as f64).log2().max(0.0).ceil() + 1.0;
+        n as f64 * levels / (2 * WIDTH) as f64
+    }
+
+    #[test]
+    fn a_million_numbers_in_any_order_are_ranked_within_the_bound() {
+        let n = 1_000_000_u64;
+        let orders: [fn(u64) -> f64; 4] = [
+            |i| i as f64,
+            |i| -(i as f64),
+            |i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64,
+            // Nearly all of them alike, as token probabilities are.
+            |i| 1.0 - 1.0 / (1.0 + (i % 1009) as f64 * (i % 1009) as f64),
+        ];
+        for order in orders {
+            let mut sketch = Sketch::default();
+            let mut all: Vec<f64> = (0..n).map(order).collect();
+            all.iter().for_each(|value| sketch.insert(*value));
+            all.sort_unstable_by(f64::total_cmp);
+            for q in [0.001, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999] {
+                let error = rank_error(&all, &sketch, q);
+                assert!(error <= bound(all.len()), "{q}: {error} of {}", bound(all.len()));
+            }
+            assert!(sketch.weighted().len() < 12 * WIDTH);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn few_numbers_are_ranked_exactly(values in prop::collection::vec(-9i32..9, 0..200), q in 0.0..=1.0f64) {
+            let mut sketch = Sketch::default();
+            let mut sorted: Vec<f64> = values.into_iter().map(f64::from).collect();
+            sorted.iter().for_each(|value| sketch.insert(*value));
+            sorted.sort_unstable_by(f64::total_cmp);
+            let rank = (q * sorted.len() as f64).round() as usize;
+            let exact = if rank == 0 { f64::NEG_INFINITY } else { sorted.get(rank).copied().unwrap_or(f64::INFINITY) };
+            prop_assert_eq!(sketch.quantile(q), exact);
+        }
+    }
+
+    #[test]
+    fn merged_sketches_know_what_both_knew() {
+        let (mut one, mut other, mut all) = (Sketch::default(), Sketch::default(), Vec::new());
+        for i in 0..50_000 {
+            let value = libm::sin(f64::from(i));
+            all.push(value);
+            if i % 3 == 0 { one.insert(value) } else { other.insert(value) }
+        }
+        one.merge(&other);
+        all.sort_unstable_by(f64::total_cmp);
+        assert_eq!(one.count(), 50_000);
+        for q in [0.1, 0.5, 0.9] {
+            assert!(rank_error(&all, &one, q) <= 2.0 * bound(all.len()));
+        }
+    }
+}
