@@ -56,7 +56,7 @@ impl Cache {
 
     /// Stores an entry.
     pub fn put(&self, key: &str, origin: &Origin, rows: &str) -> Result<()> {
-        write_atomically(&self.path(key), &format!("# {}\n{rows}", serde_json::to_string(origin)?))
+        write_atomically(&self.path(key), format!("# {}\n{rows}", serde_json::to_string(origin)?))
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -80,14 +80,14 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// Writes a file so that no reader ever sees a part of it; makes the folder if needed.
-pub fn write_atomically(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+pub fn write_atomically(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
     let context = || format!("writing {}", path.display());
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(context)?;
     }
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", std::process::id()));
-    fs::write(&temporary, content).with_context(context)?;
+    fs::write(&temporary, bytes).with_context(context)?;
     fs::rename(&temporary, path).with_context(context)
 }
 

@@ -2,30 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use tokensieve_toy::statistics::Estimate;
 
-/// An effect with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// The effect itself.
-    pub effect: f64,
-    /// Lower end of the interval.
-    pub low: f64,
-    /// Upper end of the interval.
-    pub high: f64,
-    /// Independent repetitions (seeds) behind it.
-    pub n: usize,
-}
-
-impl Estimate {
-    /// An effect with the ends of its interval.
-    pub fn new(effect: f64, low: f64, high: f64, n: usize) -> Self {
-        Self { effect, low, high, n }
-    }
-
-    /// A number without sampling error: a formula's value, an exhaustive count.
-    pub fn exact(effect: f64) -> Self {
-        Self { effect, low: effect, high: effect, n: 1 }
-    }
+/// A number without sampling error: a formula's value, an exhaustive count.
+pub fn exact(value: f64) -> Estimate {
+    Estimate { value, low: value, high: value, n: 1 }
 }
 
 /// What came of a claim.
@@ -90,20 +71,26 @@ impl Claim {
         }
     }
 
-    /// Holds if the whole interval lies above `threshold`. `test` says what was computed.
+    /// Holds if the whole interval lies above `threshold`. `test` says what was computed. A statistic that is
+    /// undefined on the table (`None`) leaves the claim untested.
     #[must_use]
-    pub fn above(self, threshold: f64, estimate: Estimate, test: &str) -> Self {
-        let verdict = if estimate.low > threshold { Verdict::Holds } else { Verdict::DoesNotHold };
-        let test = test.into();
-        Self { test, estimate: Some(estimate), threshold, above: true, verdict, ..self }
+    pub fn above(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
+        self.tested(threshold, true, estimate.into(), test)
     }
 
-    /// Holds if the whole interval lies below `threshold`. `test` says what was computed.
+    /// Holds if the whole interval lies below `threshold`; otherwise like [`above`](Self::above).
     #[must_use]
-    pub fn below(self, threshold: f64, estimate: Estimate, test: &str) -> Self {
-        let verdict = if estimate.high < threshold { Verdict::Holds } else { Verdict::DoesNotHold };
-        let test = test.into();
-        Self { test, estimate: Some(estimate), threshold, above: false, verdict, ..self }
+    pub fn below(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
+        self.tested(threshold, false, estimate.into(), test)
+    }
+
+    fn tested(self, threshold: f64, above: bool, estimate: Option<Estimate>, test: &str) -> Self {
+        let verdict = match estimate {
+            None => Verdict::NotTested("the statistic is undefined on this table".into()),
+            Some(e) if (above && e.above(threshold)) || (!above && e.below(threshold)) => Verdict::Holds,
+            Some(_) => Verdict::DoesNotHold,
+        };
+        Self { test: test.into(), estimate, threshold, above, verdict, ..self }
     }
 
     /// Cannot be decided by this run.
@@ -126,7 +113,7 @@ mod tests {
     #[test]
     fn the_whole_interval_decides() {
         let claim = |low, high| {
-            let estimate = Estimate::new((low + high) / 2.0, low, high, 5);
+            let estimate = Estimate { value: f64::midpoint(low, high), low, high, n: 5 };
             let new = || Claim::new("x/y", "A", "s");
             (new().above(0.0, estimate, "t").verdict, new().below(0.0, estimate, "t").verdict)
         };
@@ -134,5 +121,7 @@ mod tests {
         assert_eq!(claim(-0.2, -0.1), (Verdict::DoesNotHold, Verdict::Holds));
         assert_eq!(claim(-0.1, 0.2), (Verdict::DoesNotHold, Verdict::DoesNotHold));
         assert_eq!(claim(f64::NAN, f64::NAN), (Verdict::DoesNotHold, Verdict::DoesNotHold));
+        let undefined = Claim::new("x/y", "A", "s").above(0.0, None, "t").verdict;
+        assert!(matches!(undefined, Verdict::NotTested(_)));
     }
 }

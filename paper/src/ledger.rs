@@ -82,7 +82,7 @@ fn sentence(verdict: &Verdict) -> String {
 
 /// The effect, to three digits.
 pub fn effect(claim: &Claim) -> String {
-    claim.estimate.map_or_else(|| "–".into(), |estimate| number(estimate.effect, 3))
+    claim.estimate.map_or_else(|| "–".into(), |estimate| number(estimate.value, 3))
 }
 
 /// The interval, to three digits, and the threshold that it is held against.

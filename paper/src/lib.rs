@@ -21,8 +21,9 @@ pub mod recorded;
 pub mod run;
 pub mod table;
 
-pub use claim::{Claim, Estimate, Verdict};
+pub use claim::{Claim, Verdict, exact};
 pub use engine::Made;
 pub use figure::{About, Column, Entry, Figure};
 pub use run::{Profile, Run};
 pub use table::Table;
+pub use tokensieve_toy::statistics::Estimate;

@@ -153,7 +153,7 @@ fn recorded_verdict(claim: &Claim) -> RecordedVerdict {
     RecordedVerdict {
         id: claim.id.clone(),
         verdict: claim.verdict.to_string(),
-        effect: claim.estimate.map(|estimate| estimate.effect),
+        effect: claim.estimate.map(|estimate| estimate.value),
         low: claim.estimate.map(|estimate| estimate.low),
         high: claim.estimate.map(|estimate| estimate.high),
         n: claim.estimate.map(|estimate| estimate.n),
@@ -180,15 +180,15 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Estimate;
+    use crate::exact;
 
     #[test]
     fn a_verdict_is_compared_unless_it_could_not_be_tested_here() {
-        let claim = Claim::new("x/y", "A", "s").above(0.0, Estimate::exact(1.0), "t");
+        let claim = Claim::new("x/y", "A", "s").above(0.0, exact(1.0), "t");
         let recorded = recorded_verdict(&claim);
         assert_eq!(same_verdict(&claim, Some(&recorded)), Some(true));
         assert_eq!(same_verdict(&claim, None), Some(false));
-        let fails = claim.clone().above(2.0, Estimate::exact(1.0), "t");
+        let fails = claim.clone().above(2.0, exact(1.0), "t");
         assert_eq!(same_verdict(&fails, Some(&recorded)), Some(false));
         assert_eq!(same_verdict(&claim.not_tested("no data"), Some(&recorded)), None);
     }

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::io::{IsTerminal as _, stderr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use tokensieve_data::{Catalogue, Files};
 
 /// How much of the protocol is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -144,6 +145,24 @@ impl Run {
             progress.tick();
         }
         Ok(rows)
+    }
+
+    /// The files of a data set of `data.toml`, fetched if need be. Their hash joins the key of every unit that
+    /// follows, and a set that stands in for another is named in the figure's title.
+    pub fn data(&self, name: &str) -> Result<Files> {
+        let catalogue = Catalogue::load()?;
+        let files = catalogue.fetch(name)?;
+        let data = DataSet {
+            name: name.into(),
+            sha256: files.hash().into(),
+            licence: catalogue.set(files.name())?.licence.clone(),
+            replaced_by: files.substitution().map(|_| files.title().to_owned()),
+        };
+        let mut log = self.log.borrow_mut();
+        if !log.data.contains(&data) {
+            log.data.push(data);
+        }
+        Ok(files)
     }
 
     /// A progress bar of `total` steps (0: unknown) that experiments may tick from any thread. It shows only

@@ -1,7 +1,7 @@
-//! Paper B, section 2: the gradient that each objective puts on the label's logit, W_f(p) = p^α (1 − p).
+//! Paper B, section 2: the gradient that each objective puts on the label's logit, `p^α (1 − p)`.
 
 use crate::plot::{Axis, Drawing, Ink, Panel, Series};
-use crate::{About, Claim, Column, Estimate, Run, Table};
+use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
-        let curves = rows.chunk_by(|a, b| a.alpha == b.alpha).enumerate().map(|(index, curve)| {
+        let curves = rows.chunk_by(|a, b| a.alpha.to_bits() == b.alpha.to_bits()).enumerate().map(|(index, curve)| {
             let name = if curve[0].alpha == 0.0 { "α = 0 (−log *p*)".into() } else { format!("α = {}", curve[0].alpha) };
             Series::line(curve.iter().map(|row| (row.p, row.weight))).ink(Ink::Category(index)).label(&name)
         });
@@ -67,11 +67,11 @@ impl crate::Figure for Figure {
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Row> = table.rows()?;
         let step = rows[1].p - rows[0].p;
-        let misplaced = rows.chunk_by(|a, b| a.alpha == b.alpha).map(|curve| {
+        let misplaced = rows.chunk_by(|a, b| a.alpha.to_bits() == b.alpha.to_bits()).map(|curve| {
             let peak = curve.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)).map_or(f64::NAN, |row| row.p);
             (peak - curve[0].alpha / (1.0 + curve[0].alpha)).abs()
         });
-        let worst = Estimate::exact(misplaced.fold(0.0, f64::max));
+        let worst = exact(misplaced.fold(0.0, f64::max));
         let statement = "The pull on the label peaks at p = α/(1 + α).";
         let test = "largest distance of the grid's peak from α/(1 + α), against one grid step";
         Ok(vec![Claim::new("b-gradient-weight/peak", "B, section 2", statement).below(step, worst, test)])

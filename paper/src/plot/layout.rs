@@ -36,7 +36,7 @@ impl Drawing {
             } else {
                 8.0
             };
-            let foot = panels.iter().map(|panel| foot(panel)).fold(0.0, f64::max);
+            let foot = panels.iter().map(foot).fold(0.0, f64::max);
             for (column, panel) in panels.iter().enumerate() {
                 let index = row * self.columns + column;
                 let left = column as f64 * (cell_width + GAP);
@@ -118,7 +118,7 @@ fn key(canvas: &mut Canvas, series: &Series, x: f64, y: f64, theme: &Theme) {
         Mark::Band(_) => canvas.rect(x, y - 5.0, 20.0, 10.0, &format!(r#"fill="{ink}" fill-opacity="0.18""#)),
         Mark::Bars(_) => canvas.rect(x, y - 5.0, 20.0, 10.0, &format!(r#"fill="{ink}" fill-opacity="0.85""#)),
         Mark::Points(_) => {
-            marks::marker(canvas, (x + 10.0, y), series.shape, series.size.max(3.0), &ink, theme)
+            marks::marker(canvas, (x + 10.0, y), series.shape, series.size.max(3.0), &ink, theme);
         }
         Mark::ErrorBars(_) => canvas.line((x + 10.0, y - 6.0), (x + 10.0, y + 6.0), &ink, series.stroke, ""),
         _ => canvas.line((x, y), (x + 20.0, y), &ink, series.stroke, series.dash),
@@ -248,7 +248,7 @@ fn axes(
     let set = Type::new(LABEL, theme.text).anchor(Anchor::Middle);
     if !panel.x.quiet {
         let drop = if crowded { 52.0 } else { 35.0 };
-        canvas.text((left + right) / 2.0, bottom + drop, &panel.x.label, set);
+        canvas.text(f64::midpoint(left, right), bottom + drop, &panel.x.label, set);
     }
     if !panel.y.quiet {
         let x = left - 10.0 - tick_room - 6.0;

@@ -61,7 +61,7 @@ pub(super) fn draw(
     match &series.mark {
         Mark::Line(points) => canvas.path(&polyline(area, points), &stroke),
         Mark::Band(points) => {
-            canvas.path(&ribbon(area, points), &format!(r#"fill="{ink}" fill-opacity="0.18""#))
+            canvas.path(&ribbon(area, points), &format!(r#"fill="{ink}" fill-opacity="0.18""#));
         }
         Mark::Points(points) => {
             for at in points.iter().filter_map(|point| area.place(point.0, point.1)) {
@@ -132,7 +132,7 @@ fn draw_cell(
     canvas.rect(from.0, from.1, to.0 - from.0, to.1 - from.1, &attributes);
     if let Some(digits) = numbers {
         let set = Type::new(9.5, theme.text_on(&colour)).anchor(Anchor::Middle);
-        let middle = ((from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0 + 3.4);
+        let middle = (f64::midpoint(from.0, to.0), f64::midpoint(from.1, to.1) + 3.4);
         canvas.text(middle.0, middle.1, &number(cell.value, digits), set);
     }
 }
@@ -148,7 +148,7 @@ pub(super) fn marker(canvas: &mut Canvas, at: (f64, f64), shape: Shape, size: f6
     };
     match shape {
         Shape::Circle => {
-            canvas.raw(&format!(r#"<circle cx="{}" cy="{}" r="{}" {solid}/>"#, px(x), px(y), px(r)))
+            canvas.raw(&format!(r#"<circle cx="{}" cy="{}" r="{}" {solid}/>"#, px(x), px(y), px(r)));
         }
         Shape::Ring => canvas.raw(&format!(
             r#"<circle cx="{}" cy="{}" r="{}" fill="{}" stroke="{ink}" stroke-width="1.6"/>"#,
@@ -159,7 +159,7 @@ pub(super) fn marker(canvas: &mut Canvas, at: (f64, f64), shape: Shape, size: f6
         )),
         Shape::Square => canvas.path(&corners(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]), &solid),
         Shape::Diamond => {
-            canvas.path(&corners(&[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)]), &solid)
+            canvas.path(&corners(&[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)]), &solid);
         }
         Shape::Triangle => canvas.path(&corners(&[(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)]), &solid),
     }

@@ -258,7 +258,7 @@ pub fn number(value: f64, digits: usize) -> String {
     }
     let exponent = if value == 0.0 { 0 } else { (libm::log10(value.abs()) + 1e-12).floor() as i32 };
     if (-4..=5).contains(&exponent) {
-        plain(value, (digits as i32 - 1 - exponent).clamp(0, 12) as usize)
+        plain(value, (i32::try_from(digits).unwrap_or(12) - 1 - exponent).clamp(0, 12) as usize)
     } else {
         let mantissa = plain(value / libm::pow(10.0, f64::from(exponent)), digits.saturating_sub(1));
         let superscript: String = exponent

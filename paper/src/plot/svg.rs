@@ -157,19 +157,19 @@ fn spans(text: &str) -> Vec<Span<'_>> {
 /// A label as SVG text content. A raised run is followed by one that returns to the base line.
 fn marked_up(text: &str) -> String {
     let mut out = String::new();
-    let mut shift = 0.0;
+    let mut shift = 0;
     for span in spans(text) {
         let (wanted, attributes) = match span.style {
-            Style::Plain => (0.0, ""),
-            Style::Italic => (0.0, r#" font-style="italic""#),
-            Style::Above => (-4.0, r#" font-size="8""#),
-            Style::Below => (3.0, r#" font-size="8""#),
+            Style::Plain => (0, ""),
+            Style::Italic => (0, r#" font-style="italic""#),
+            Style::Above => (-4, r#" font-size="8""#),
+            Style::Below => (3, r#" font-size="8""#),
         };
         let text = escape(&typographic(span.text));
         if wanted == shift && attributes.is_empty() {
             out.push_str(&text);
         } else {
-            let dy = if wanted == shift { String::new() } else { format!(r#" dy="{}""#, px(wanted - shift)) };
+            let dy = if wanted == shift { String::new() } else { format!(r#" dy="{}""#, wanted - shift) };
             let _ = write!(out, "<tspan{dy}{attributes}>{text}</tspan>");
         }
         shift = wanted;
