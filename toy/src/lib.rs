@@ -14,4 +14,10 @@
 //!
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
+pub mod linalg;
 pub mod rng;
+pub mod statistics;
+
+mod error;
+
+pub use error::Error;

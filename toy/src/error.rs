@@ -1,0 +1,28 @@
+//! What can go wrong in a toy experiment.
+
+/// Why an experiment did not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value of a `Config` that the experiment cannot run with.
+    #[error("{experiment}: {key} {problem}")]
+    Config {
+        /// The experiment's module.
+        experiment: &'static str,
+        /// The field of its `Config`.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A matrix that a decomposition cannot take.
+    #[error("{0}")]
+    Linalg(#[from] crate::linalg::Error),
+    /// Too few finite results for the statistic that a column needs.
+    #[error("{experiment}: {quantity} is undefined: too few finite values")]
+    Undefined {
+        /// The experiment's module.
+        experiment: &'static str,
+        /// The column.
+        quantity: &'static str,
+    },
+}
