@@ -173,8 +173,8 @@ pub fn run(config: &Config, data: &DataSet) -> Result<Vec<Row>, Error> {
 pub fn run_seed(config: &Config, data: &DataSet, noise: Noise, seed: u64) -> Result<Vec<Row>, Error> {
     config.check(data)?;
     let total = config.train_images + config.probe_images;
-    let noisy = Noisy::new(&data.train.first(total), config, noise, seed);
-    let sparse = SparseImages::new(&noisy.images);
+    let labelled = Noisy::new(&data.train.first(total), config, noise, seed);
+    let sparse = SparseImages::new(&labelled.images);
     let probe: Vec<usize> = (config.train_images..total).collect();
     let held_out = data.test.first(config.held_out_images);
     let held_out_batches = SparseImages::new(&held_out).batches(256);
@@ -191,10 +191,10 @@ pub fn run_seed(config: &Config, data: &DataSet, noise: Noise, seed: u64) -> Res
             if config.checkpoints.contains(&step) {
                 let accuracy = fleet.clone().accuracy(&held_out_batches)[0];
                 let network = Network::new(&fleet.weights(0));
-                let benefit = benefits(&network, &noisy.images, &probe, &held_out);
+                let benefit = benefits(&network, &labelled.images, &probe, &held_out);
                 let uncertainty = uncertainties(config, &mut fleet, &sparse, &probe, (seed, step));
                 let measured =
-                    Measured { flip_rate: &noisy.flip_rate[config.train_images..], benefit, uncertainty };
+                    Measured { flip_rate: &labelled.flip_rate[config.train_images..], benefit, uncertainty };
                 rows.push(measured.row((data.name.clone(), noise, seed, step), accuracy)?);
             }
             if step == steps {
@@ -221,19 +221,19 @@ impl Noisy {
         let rank = stream.permutation(CLASSES);
         let by_class =
             |class: u8| config.highest_flip_rate * rank[usize::from(class)] as f64 / (CLASSES - 1) as f64;
-        let mut noisy = Self { images: clean.clone(), flip_rate: Vec::with_capacity(clean.len()) };
-        for label in &mut noisy.images.labels {
+        let mut flipped = Self { images: clean.clone(), flip_rate: Vec::with_capacity(clean.len()) };
+        for label in &mut flipped.images.labels {
             let rate = match noise {
                 Noise::Class => by_class(*label),
                 Noise::Example => stream.uniform_in(0.0, config.highest_flip_rate),
             };
-            noisy.flip_rate.push(rate);
+            flipped.flip_rate.push(rate);
             if stream.chance(rate) {
                 // One of the other nine, each as likely.
                 *label = (*label + 1 + stream.below(CLASSES - 1) as u8) % CLASSES as u8;
             }
         }
-        noisy
+        flipped
     }
 }
 
@@ -241,26 +241,26 @@ impl Noisy {
 struct Masks {
     rate: f64,
     stream: Stream,
-    masks: Dropout,
+    drawn: Dropout,
 }
 
 impl Masks {
     fn new(rate: f64, seed: u64, name: &str) -> Self {
         let stream = Stream::new(seed, &format!("label-noise/dropout/{name}"));
-        Self { rate, stream, masks: Dropout::default() }
+        Self { rate, stream, drawn: Dropout::default() }
     }
 
     fn draw(&mut self, images: usize) -> &Dropout {
         let (rate, stream) = (self.rate, &mut self.stream);
         let kept = (1.0 / (1.0 - rate)) as f32;
         let mut unit = || if stream.chance(rate) { 0.0 } else { kept };
-        self.masks.h1.clear();
-        self.masks.h2.clear();
+        self.drawn.h1.clear();
+        self.drawn.h2.clear();
         for _ in 0..images {
-            self.masks.h1.push(std::array::from_fn::<f32, H1, _>(|_| unit()));
-            self.masks.h2.push(std::array::from_fn::<f32, H2, _>(|_| unit()));
+            self.drawn.h1.push(std::array::from_fn::<f32, H1, _>(|_| unit()));
+            self.drawn.h2.push(std::array::from_fn::<f32, H2, _>(|_| unit()));
         }
-        &self.masks
+        &self.drawn
     }
 }
 
@@ -381,10 +381,10 @@ mod tests {
     fn labels_flip_at_their_rates() {
         let data = DataSet::synthetic(2, 20_000, 1);
         for noise in [Noise::Class, Noise::Example] {
-            let noisy = Noisy::new(&data.train, &Config::default(), noise, 3);
+            let labelled = Noisy::new(&data.train, &Config::default(), noise, 3);
             let mut by_rate = [(0.0, 0.0, 0.0); 4];
             for ((clean, label), rate) in
-                data.train.labels.iter().zip(&noisy.images.labels).zip(&noisy.flip_rate)
+                data.train.labels.iter().zip(&labelled.images.labels).zip(&labelled.flip_rate)
             {
                 let bin = &mut by_rate[((rate / 0.8 * 4.0) as usize).min(3)];
                 *bin = (bin.0 + 1.0, bin.1 + rate, bin.2 + f64::from(u8::from(clean != label)));

@@ -18,8 +18,7 @@ pub(super) fn carry<S: Simd, const G: usize>(
     g: usize,
     kept: &[Kept],
     layers: &Upper,
-    h1: &[Rows1<G>],
-    h2: &[Row2],
+    (h1, h2): (&[Rows1<G>], &[Row2]),
     u1: &mut Vec<Row1>,
     u2: &mut Vec<Row2>,
 ) {
@@ -65,8 +64,7 @@ pub(super) fn move_upper<S: Simd, const G: usize>(
     g: usize,
     kept: &[Kept],
     (u1, u2): (&[Row1], &[Row2]),
-    h1: &[Rows1<G>],
-    h2: &[Row2],
+    (h1, h2): (&[Rows1<G>], &[Row2]),
     layers: &mut Upper,
 ) {
     for ((Kept { image, pull }, u1), u2) in kept.iter().zip(u1).zip(u2) {

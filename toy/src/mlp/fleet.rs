@@ -113,8 +113,8 @@ impl<const G: usize> Fleet<G> {
         let Self { level, w1, upper, h1, outlooks, u1, u2 } = self;
         let h2 = &outlooks[g].h2;
         dispatch!(*level, simd => {
-            backward::carry(simd, g, kept, &upper[g], h1, h2, u1, u2);
-            backward::move_upper(simd, g, kept, (u1, u2), h1, h2, &mut upper[g]);
+            backward::carry(simd, g, kept, &upper[g], (h1, h2), u1, u2);
+            backward::move_upper(simd, g, kept, (u1, u2), (h1, h2), &mut upper[g]);
             backward::move_first(simd, g, batch, kept, u1, w1);
         });
     }
@@ -129,8 +129,7 @@ impl<const G: usize> Fleet<G> {
                 let level = self.level;
                 for (tile, labels) in self.outlooks[g].tiles.iter().zip(batch.labels.chunks(LANES)) {
                     let classes = dispatch!(level, simd => forward::classes(simd, tile));
-                    let hits =
-                        labels.iter().zip(classes).filter(|(label, class)| f32::from(**label) == *class);
+                    let hits = labels.iter().zip(classes).filter(|(label, class)| **label == *class as u8);
                     *right += hits.count() as u32;
                 }
             }

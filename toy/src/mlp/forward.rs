@@ -92,7 +92,7 @@ pub(super) fn upper<S: Simd, const G: usize>(
             for (j, sum) in sums.iter_mut().enumerate() {
                 let mut unit = relu(*sum, zero);
                 if let Some(mask) = mask {
-                    unit = unit * f32x16::from_slice(simd, &mask[image(j)]);
+                    unit *= f32x16::from_slice(simd, &mask[image(j)]);
                 }
                 unit.store_slice(&mut hidden[j]);
                 h2[image(j)] = hidden[j];

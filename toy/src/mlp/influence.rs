@@ -48,7 +48,9 @@ impl Network {
         let inputs: Vec<(usize, f64)> =
             nonzero.map(|(pixel, &grey)| (pixel, f64::from(grey) / 255.0)).collect();
         let mut h1 = self.b1;
-        inputs.iter().for_each(|&(pixel, x)| add(&mut h1, x, &self.w1[pixel]));
+        for &(pixel, x) in &inputs {
+            add(&mut h1, x, &self.w1[pixel]);
+        }
         let h1 = h1.map(|z| z.max(0.0));
         let mut h2 = self.b2;
         h1.iter().zip(&self.w2).for_each(|(x, row)| add(&mut h2, *x, row));

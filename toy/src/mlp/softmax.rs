@@ -71,7 +71,7 @@ pub(super) fn softmax<S: Simd>(simd: S, tile: &mut Tile, labels: &[f32; LANES]) 
     for class in 0..CLASSES {
         let below = row(tile, class) - top;
         let e = exp(simd, below);
-        sum = sum + e;
+        sum += e;
         weighted = e.mul_add_precise(below, weighted);
         own = labels.simd_eq(f32x16::splat(simd, class as f32)).select(below, own);
         e.store_slice(&mut tile.0[class]);

@@ -1,5 +1,8 @@
 //! The fast network against its slow, obvious twin: plain loops over every pixel, zeros included.
 
+// Equal bits are what is claimed.
+#![allow(clippy::float_cmp)]
+
 use fearless_simd::{Level, dispatch, f32x16, prelude::*};
 
 use super::{
