@@ -38,7 +38,7 @@ report *arguments: (setup "toy")
 paper *arguments: (setup "toy")
     {{ paper }} "$@"
 
-# Install what is missing for a part: toy, model, libtorch, test, lint, all
+# Install what is missing for one part or several; scripts/setup lists them
 [group('machine')]
 setup *parts="all":
     @scripts/setup {{ parts }}
@@ -60,13 +60,18 @@ test *arguments: (_setup-dev "test")
 
 # Formatting, clippy, licences, unused dependencies, shell and nix files
 [group('code')]
-lint: (_setup-dev "test" "lint")
+lint: (_setup-dev "libtorch" "blas" "lint")
     @scripts/lint
 
 # Look at changed snapshots one by one, and accept or refuse them
 [group('code')]
-review: (_setup-dev "review")
+review: (setup "review")
     cargo insta review
+
+# Are the figures' numbers the same to the last bit on other CPUs and thread counts? Under emulation
+[group('code')]
+bits: (setup "toy" "bits")
+    scripts/bits
 
 # Criterion benchmarks of the hot loops
 [group('code')]
