@@ -9,12 +9,12 @@ export PATH := tools / "bin" + ":" + env("PATH")
 
 [private]
 default:
-    @just --justfile '{{ justfile() }}' --list --unsorted
+    @'{{ just_executable() }}' --justfile '{{ justfile() }}' --list --unsorted
 
 # Every figure of both papers, recomputed and drawn; the claim ledger; the report. Profiles: smoke, laptop, study, paper
 [group('study')]
 reproduce profile="laptop": (setup "toy")
-    {{ paper }} reproduce --profile '{{ profile }}'
+    {{ paper }} reproduce --profile "$1"
     {{ paper }} claims
     {{ paper }} report
 
@@ -41,7 +41,7 @@ paper *arguments: (setup "toy")
 # Install what is missing for one part or several; scripts/setup lists them
 [group('machine')]
 setup *parts="all":
-    @scripts/setup {{ parts }}
+    @scripts/setup "$@"
 
 # What is installed, reachable and fast on this machine
 [group('machine')]
@@ -51,7 +51,7 @@ doctor:
 # Delete build products and results; `just clean cache` deletes everything fetched as well
 [group('machine')]
 clean what="build":
-    @scripts/clean '{{ what }}'
+    @scripts/clean "$1"
 
 # Every test, documentation examples included; arguments go to cargo test
 [group('code')]
