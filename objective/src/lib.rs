@@ -1,6 +1,7 @@
 //! Objectives for post-training on the tokens that matter: from a few scalars per token to two pulls.
 
 mod check;
+mod describe;
 mod error;
 pub mod expression;
 mod objective;
@@ -13,7 +14,9 @@ mod select;
 mod settings;
 mod stats;
 mod training;
+mod truncate;
 
+pub use describe::Description;
 pub use error::Error;
 pub use expression::{Expression, Variable};
 pub use objective::{Against, Normalise, Objective};
@@ -22,4 +25,5 @@ pub use schedule::{Plan, Schedule};
 pub use select::{Band, Criterion, Granularity, Selection, Within};
 pub use settings::{KEYS, Key};
 pub use stats::TokenStats;
-pub use training::{Pulls, Training};
+pub use training::{Pulls, State, Training};
+pub use truncate::{truncate, truncated_cross_entropy};

@@ -1,5 +1,7 @@
 //! One objective over a training run: statistics of a batch in, pulls out.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Against, Criterion, Error, Expression, Granularity, Normalise, Objective, Plan, Pull, Schedule,
     Selection, TokenStats, Variable, Within,
@@ -84,6 +86,8 @@ pub struct Training {
     /// Statistics that must be there and finite, besides the loss.
     required: Vec<Variable>,
     memory: Memory,
+    /// The corpus' thresholds of a band once asked for.
+    thresholds: Option<(Band, [f64; 2])>,
     ranker: Ranker,
     /// Indices of the tokens that are not masked, sorted by name where documents are gathered.
     active: Vec<usize>,
@@ -103,12 +107,18 @@ struct Unit {
 }
 
 /// What is known of the criterion beyond the batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Memory {
     Nothing,
     Window(Window),
-    /// The survey, and the thresholds of a band once asked for.
-    Survey(Sketch, Option<(Band, [f64; 2])>),
+    Survey(Sketch),
+}
+
+/// All that a run remembers between steps, to be saved with a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    clock: Clock,
+    memory: Memory,
 }
 
 impl Training {
@@ -132,7 +142,7 @@ impl Training {
         let required = of_interest.iter().filter(|pair| read(pair)).map(|pair| pair.0).collect();
         let memory = match objective.selection.as_ref().map(|selection| selection.within) {
             Some(Within::Running { window }) => Memory::Window(Window::new(window)),
-            Some(Within::Corpus) => Memory::Survey(Sketch::default(), None),
+            Some(Within::Corpus) => Memory::Survey(Sketch::default()),
             _ => Memory::Nothing,
         };
         Self {
@@ -143,6 +153,7 @@ impl Training {
             criterion,
             required,
             memory,
+            thresholds: None,
             ranker: Ranker::default(),
             active: Vec::new(),
             units: Vec::new(),
@@ -159,6 +170,21 @@ impl Training {
     /// How many steps have been taken.
     pub fn step(&self) -> u64 {
         self.clock.step
+    }
+
+    /// What the run remembers, for a checkpoint.
+    pub fn state(&self) -> State {
+        State { clock: self.clock.clone(), memory: self.memory.clone() }
+    }
+
+    /// Continues from a checkpoint of the same objective and plan.
+    pub fn resume(&mut self, state: State) -> Result<(), Error> {
+        if std::mem::discriminant(&state.memory) != std::mem::discriminant(&self.memory) {
+            let problem = "the checkpoint was made by an objective that selects within something else";
+            return Err(Error::Order(problem.to_owned()));
+        }
+        (self.clock, self.memory, self.thresholds) = (state.clock, state.memory, None);
+        Ok(())
     }
 
     /// One optimizer step: the statistics of the whole batch in, pulls out. Buffers are reused between calls.
@@ -214,7 +240,7 @@ impl Training {
         self.activate(stats, 0..stats.len())?;
         self.gather(&selection, stats);
         self.sort_values();
-        if let Memory::Survey(sketch, _) = &mut self.memory {
+        if let Memory::Survey(sketch) = &mut self.memory {
             self.sorted.iter().for_each(|value| sketch.insert(*value));
         }
         Ok(())
@@ -325,34 +351,36 @@ impl Training {
         }
         self.gather(selection, stats);
         self.finite(stats)?;
-        let thresholds = match &mut self.memory {
+        let [low, high] = match &self.memory {
             Memory::Nothing => {
                 self.rank(band);
                 return Ok(());
             }
-            Memory::Survey(sketch, _) if sketch.count() == 0 => {
+            Memory::Survey(sketch) if sketch.count() == 0 => {
                 let problem =
                     "a selection within the corpus needs the corpus: call survey before the first step";
                 return Err(Error::Order(problem.to_owned()));
             }
-            Memory::Survey(_, Some((known, thresholds))) if *known == band => *thresholds,
-            Memory::Survey(sketch, known) => {
-                let thresholds = sketch.quantiles([band.low, band.high]);
-                *known = Some((band, thresholds));
-                thresholds
-            }
-            Memory::Window(_) => {
-                self.sort_values();
-                let Memory::Window(window) = &mut self.memory else { return Ok(()) };
-                self.sorted.iter().for_each(|value| window.insert(*value));
-                window.quantiles([band.low, band.high])
-            }
+            Memory::Survey(sketch) => match self.thresholds {
+                Some((known, thresholds)) if known == band => thresholds,
+                _ => sketch.quantiles([band.low, band.high]),
+            },
+            Memory::Window(_) => self.remember([band.low, band.high]),
         };
+        self.thresholds = Some((band, [low, high]));
         for unit in &self.units {
-            let keep = unit.value >= thresholds[0] && unit.value < thresholds[1];
+            let keep = unit.value >= low && unit.value < high;
             self.active[unit.first..unit.end].iter().for_each(|i| self.output.selected[*i] = keep);
         }
         Ok(())
+    }
+
+    /// Adds the units to the window, in an order that does not depend on the batch's, and asks it for quantiles.
+    fn remember(&mut self, quantiles: [f64; 2]) -> [f64; 2] {
+        self.sort_values();
+        let Memory::Window(window) = &mut self.memory else { return [f64::NEG_INFINITY, f64::INFINITY] };
+        self.sorted.iter().for_each(|value| window.insert(*value));
+        window.quantiles(quantiles)
     }
 
     /// Ranks the units and marks the tokens of those in the band.

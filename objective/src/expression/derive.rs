@@ -142,9 +142,8 @@ fn euler_call(function: Function, arguments: &[Node]) -> Node {
         Function::Min => choose(less_equal(x, &arguments[1]), euler(x), euler(&arguments[1])),
         Function::Max => choose(less_equal(&arguments[1], x), euler(x), euler(&arguments[1])),
         Function::Clamp => {
-            let (low, high) = (&arguments[1], &arguments[2]);
-            let inside = choose(less_equal(x, high), euler(x), euler(high));
-            choose(less_equal(low, x), inside, euler(low))
+            let raised = Node::Call(Function::Max, vec![x.clone(), arguments[1].clone()]);
+            euler_call(Function::Min, &[raised, arguments[2].clone()])
         }
         Function::If => choose(x.clone(), euler(&arguments[1]), euler(&arguments[2])),
         // ((1 − p^α)/α)′·p = −p^α, at α = 0 as well.

@@ -14,6 +14,8 @@ mod derive;
 mod display;
 mod evaluate;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod variable;
 
 pub(crate) use evaluate::Point;
