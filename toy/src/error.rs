@@ -17,6 +17,9 @@ pub enum Error {
     /// A matrix that a decomposition cannot take.
     #[error("{0}")]
     Linalg(#[from] crate::linalg::Error),
+    /// The objective refused its definition or a batch's statistics.
+    #[error(transparent)]
+    Objective(#[from] tokensieve_objective::Error),
     /// Too few finite results for the statistic that a column needs.
     #[error("{experiment}: {quantity} is undefined: too few finite values")]
     Undefined {
@@ -25,4 +28,16 @@ pub enum Error {
         /// The column.
         quantity: &'static str,
     },
+}
+
+impl Error {
+    /// `key` is `found`, but must be `wanted`.
+    pub(crate) fn config(
+        experiment: &'static str,
+        key: &'static str,
+        found: impl std::fmt::Display,
+        wanted: &str,
+    ) -> Self {
+        Self::Config { experiment, key, problem: format!("is {found}; it must be {wanted}") }
+    }
 }

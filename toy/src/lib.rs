@@ -15,8 +15,13 @@
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
 pub mod linalg;
+pub mod ordering;
+pub mod polynomial;
+pub mod regression;
 pub mod rng;
+pub mod softmax;
 pub mod statistics;
+pub mod subset;
 
 mod error;
 
