@@ -15,3 +15,4 @@
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
 pub mod rng;
+pub mod statistics;
