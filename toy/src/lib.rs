@@ -14,5 +14,16 @@
 //!
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
+pub mod continuum;
+pub mod crossover;
+pub mod domain;
+pub mod error;
+pub mod gradient_weight;
+pub mod identity;
+pub mod objectives;
 pub mod rng;
+pub mod seam;
+pub mod softmax;
 pub mod statistics;
+
+pub use error::Error;

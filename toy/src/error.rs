@@ -1,0 +1,45 @@
+//! What can go wrong in a toy experiment.
+
+/// Why an experiment did not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value of a `Config` that the experiment cannot run with.
+    #[error("{experiment}: {key} {problem}")]
+    Config {
+        /// The experiment's module.
+        experiment: &'static str,
+        /// The field of its `Config`.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// Pre-training stopped short of the wanted capability.
+    #[error(
+        "after {steps} pre-training steps the true label's mean probability is {reached:.3}, not {target:.3}; \
+         raise pretrain_steps or pretrain_rate"
+    )]
+    Capability {
+        /// Mean probability wanted.
+        target: f64,
+        /// Mean probability reached.
+        reached: f64,
+        /// Steps taken.
+        steps: usize,
+    },
+    /// The objective refused its definition or a batch's statistics.
+    #[error(transparent)]
+    Objective(#[from] tokensieve_objective::Error),
+}
+
+impl Error {
+    /// `key` is `found`, but must be `wanted`.
+    pub(crate) fn config(
+        experiment: &'static str,
+        key: &'static str,
+        found: impl std::fmt::Display,
+        wanted: &str,
+    ) -> Self {
+        Self::Config { experiment, key, problem: format!("is {found}; it must be {wanted}") }
+    }
+}
