@@ -1,0 +1,141 @@
+//! One error type: every message names what was wrong, where, and what would be right.
+
+/// What can be wrong with an objective's definition or with the statistics it is given.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is not TOML at all.
+    #[error("the objective is not valid TOML: {0} (one key per line, or an inline table {{ a = 1, b = 2 }})")]
+    Toml(String),
+    /// A key that nobody reads.
+    #[error("unknown key `{key}`{hint}")]
+    UnknownKey {
+        /// The key as written, with its table.
+        key: String,
+        /// `; did you mean …?` and the list of keys.
+        hint: String,
+    },
+    /// A key whose value makes no sense.
+    #[error("`{key}`: {problem}")]
+    Value {
+        /// The key, with its table.
+        key: String,
+        /// What was found and what would be right.
+        problem: String,
+    },
+    /// An expression that cannot be read.
+    #[error("column {column} of `{text}`: {problem}")]
+    Syntax {
+        /// The whole expression.
+        text: String,
+        /// Column of the first character in question, counted from 1.
+        column: usize,
+        /// What was found and what would be right.
+        problem: String,
+    },
+    /// A loss f(p) that no objective may use.
+    #[error("the loss `{text}` is refused: {problem} at p = {p}")]
+    Refused {
+        /// The loss as written.
+        text: String,
+        /// Why.
+        problem: String,
+        /// Where in (0, 1] it happens first.
+        p: f64,
+    },
+    /// No preset of that name.
+    #[error("no preset is called `{name}`{hint}")]
+    UnknownPreset {
+        /// The name asked for.
+        name: String,
+        /// `; did you mean …?` and the list of presets.
+        hint: String,
+    },
+    /// A statistic that is not a number one can train on.
+    #[error("token {token} (document {document}, position {position}): {name} is {value}, {right}")]
+    Statistic {
+        /// Index in the batch.
+        token: usize,
+        /// The token's document.
+        document: u32,
+        /// The token's position in its response.
+        position: u32,
+        /// Which statistic, or which pull computed from it.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it should be.
+        right: &'static str,
+    },
+    /// A statistic that the objective reads and nobody supplied.
+    #[error(
+        "token {token} (document {document}, position {position}): the objective `{objective}` reads {name}, \
+         which is missing; it comes from {provider}"
+    )]
+    Missing {
+        /// The objective's name.
+        objective: String,
+        /// Index in the batch.
+        token: usize,
+        /// The token's document.
+        document: u32,
+        /// The token's position in its response.
+        position: u32,
+        /// Which statistic.
+        name: &'static str,
+        /// What has to run to have it.
+        provider: &'static str,
+    },
+    /// The calls of a training run came in an order that has no meaning.
+    #[error("{0}")]
+    Order(String),
+}
+
+impl Error {
+    pub(crate) fn value(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Value { key: key.into(), problem: problem.into() }
+    }
+}
+
+/// `; did you mean X?` where a candidate is near enough to be a slip, and the whole list in any case.
+pub(crate) fn hint<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> String {
+    let candidates: Vec<&str> = right.into_iter().collect();
+    let near = candidates
+        .iter()
+        .map(|candidate| (distance(wrong, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(2) / 2)
+        .min_by_key(|(distance, _)| *distance);
+    let list = candidates.join(", ");
+    match near {
+        Some((_, name)) => format!("; did you mean `{name}`? (there are {list})"),
+        None => format!(" (there are {list})"),
+    }
+}
+
+/// Edit distance: insertions, deletions and substitutions, each 1.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, hint};
+
+    #[test]
+    fn a_slip_is_recognised_and_nonsense_is_not() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert!(hint("selectd", ["selected", "otherwise"]).contains("did you mean `selected`"));
+        assert!(!hint("zzzzzzzzz", ["selected", "otherwise"]).contains("did you mean"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The names an expression may use, each with where its number comes from.
+
+use crate::TokenStats;
+
+/// A scalar of the token that an expression may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Variable {
+    /// The label's probability.
+    P,
+    /// −log p; differentiated like −log p.
+    Loss,
+    /// The label's probability under the reference.
+    PReference,
+    /// −log of it.
+    ReferenceLoss,
+    /// The label's probability before training.
+    PBase,
+    /// −log of it.
+    BaseLoss,
+    /// Entropy of the prediction.
+    Entropy,
+    /// Entropy of its renormalised top 20.
+    TopEntropy,
+    /// Epistemic uncertainty.
+    Bald,
+    /// Advantage of the response.
+    Advantage,
+    /// Number of tokens in the vocabulary.
+    Vocabulary,
+}
+
+impl Variable {
+    /// Every variable: name, what it is, what has to run to have it.
+    pub const ALL: [(Self, &'static str, &'static str, &'static str); 11] = [
+        (Self::P, "p", "the label's probability", "the model's forward pass"),
+        (Self::Loss, "loss", "−log p", "the model's forward pass"),
+        (
+            Self::PReference,
+            "p_ref",
+            "the label's probability under the reference",
+            "a forward pass of the model named by `against`",
+        ),
+        (
+            Self::ReferenceLoss,
+            "reference_loss",
+            "−log p_ref",
+            "a forward pass of the model named by `against`",
+        ),
+        (
+            Self::PBase,
+            "p_base",
+            "the label's probability before training",
+            "a pass over the data before training",
+        ),
+        (Self::BaseLoss, "base_loss", "−log p_base", "a pass over the data before training"),
+        (Self::Entropy, "entropy", "entropy of the prediction, nats", "the model's forward pass"),
+        (
+            Self::TopEntropy,
+            "entropy_top20",
+            "entropy of the renormalised 20 most probable tokens",
+            "the model's forward pass, with the top-20 entropy switched on",
+        ),
+        (Self::Bald, "bald", "epistemic uncertainty, nats", "Monte Carlo dropout passes"),
+        (Self::Advantage, "advantage", "advantage of the response", "a reward given to each response"),
+        (Self::Vocabulary, "vocabulary", "number of tokens in the vocabulary", "the model"),
+    ];
+
+    /// The variable called so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known, ..)| *known == name).map(|(variable, ..)| *variable)
+    }
+
+    /// Its name in expressions.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(variable, ..)| *variable == self).map_or("", |(_, name, ..)| name)
+    }
+
+    /// What has to run to have it.
+    pub fn provider(self) -> &'static str {
+        Self::ALL.iter().find(|(variable, ..)| *variable == self).map_or("", |(.., provider)| provider)
+    }
+
+    /// Its value for a token, `None` where nobody supplied it.
+    pub fn of(self, stats: &TokenStats) -> Option<f64> {
+        match self {
+            Self::P => Some(stats.p()),
+            Self::Loss => Some(stats.loss),
+            Self::PReference => stats.reference_loss.map(|loss| libm::exp(-loss)),
+            Self::ReferenceLoss => stats.reference_loss,
+            Self::PBase => stats.base_loss.map(|loss| libm::exp(-loss)),
+            Self::BaseLoss => stats.base_loss,
+            Self::Entropy => Some(stats.entropy),
+            Self::TopEntropy => stats.top_entropy,
+            Self::Bald => stats.bald,
+            Self::Advantage => stats.advantage,
+            Self::Vocabulary => Some(f64::from(stats.vocabulary)),
+        }
+    }
+}

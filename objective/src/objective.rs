@@ -1,0 +1,374 @@
+//! An objective: two branches, for the tokens selected and for the others, each a recipe for the two pulls.
+
+use std::{collections::BTreeSet, fmt};
+
+use toml::{Table, Value};
+
+use crate::{
+    Criterion, Error, Expression, Plan, Selection, TokenStats, Training, Variable, check,
+    error::hint,
+    expression::Point,
+    presets,
+    settings::{self, Section},
+};
+
+/// The distribution q that the reference pull points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// The model before training.
+    Base,
+    /// The same base, fine-tuned by maximum likelihood on the same data.
+    Mle,
+    /// The same probability for every token of the vocabulary.
+    Uniform,
+    /// The model itself, some steps ago.
+    Snapshot,
+    /// The distribution that the labels were drawn from, where it is known.
+    Oracle,
+    /// Another model, named by the run's configuration.
+    Reference,
+}
+
+impl Against {
+    const WORDS: [(&'static str, Self); 6] = [
+        ("base", Self::Base),
+        ("mle", Self::Mle),
+        ("uniform", Self::Uniform),
+        ("snapshot", Self::Snapshot),
+        ("oracle", Self::Oracle),
+        ("reference", Self::Reference),
+    ];
+}
+
+impl fmt::Display for Against {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(Self::WORDS.iter().find(|(_, own)| own == self).map_or("", |(word, _)| word))
+    }
+}
+
+/// What a step's gradient is divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Normalise {
+    /// Tokens with a pull that is not zero.
+    #[default]
+    Pulled,
+    /// All tokens that are not masked.
+    All,
+    /// The sum of the users' weights of the tokens with a pull that is not zero.
+    Weights,
+    /// Documents that have a token which is not masked.
+    Documents,
+}
+
+/// What tokens of one kind are trained with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Branch {
+    /// f(p) as written, for reports and for the written-out loss; `None` where only a weight was given.
+    pub(crate) loss: Option<Expression>,
+    /// a.
+    pub(crate) label: Expression,
+    /// b.
+    pub(crate) reference: Expression,
+}
+
+impl Branch {
+    const WORDS: &'static str = "a loss f(p), \"none\" or \"distill(<against>)\"";
+
+    fn none() -> Self {
+        Self { loss: None, label: Expression::number(0.0), reference: Expression::number(0.0) }
+    }
+}
+
+/// An objective, checked: only what can be trained with can be built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) source: String,
+    pub(crate) selected: Branch,
+    pub(crate) otherwise: Branch,
+    pub(crate) against: Option<Against>,
+    pub(crate) top_k: Option<usize>,
+    pub(crate) selection: Option<Selection>,
+    pub(crate) normalise: Normalise,
+    pub(crate) match_gradient: bool,
+    /// The keys it was built from, presets resolved.
+    table: Table,
+}
+
+impl Objective {
+    /// The preset of this name; [`presets::names`](crate::presets::names) lists them.
+    pub fn preset(name: &str) -> Result<Self, Error> {
+        Self::from_table(presets::table(name)?)
+    }
+
+    /// An objective from its TOML table, with or without `[objective]` around it.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        Self::from_table(settings::table(text)?)
+    }
+
+    /// The loss f(p) on every token.
+    pub fn loss(expression: &str) -> Result<Self, Error> {
+        let mut table = Table::new();
+        table.insert("name".to_owned(), Value::String(expression.to_owned()));
+        table.insert("selected".to_owned(), Value::String(expression.to_owned()));
+        Self::from_table(table)
+    }
+
+    /// The same objective with another value of one of its parameters.
+    pub fn with(&self, parameter: &str, value: f64) -> Result<Self, Error> {
+        let mut table = self.table.clone();
+        let parameters = table.entry("parameters").or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(parameters) = parameters {
+            parameters.insert(parameter.to_owned(), Value::Float(value));
+        }
+        Ok(Self { selection: self.selection.clone(), ..Self::from_table(table)? })
+    }
+
+    /// The same objective with another selection.
+    pub fn select(&self, selection: Selection) -> Result<Self, Error> {
+        Selection::check(&selection)?;
+        let objective = Self { selection: Some(selection), ..self.clone() };
+        objective.check_reference()?;
+        Ok(objective)
+    }
+
+    /// The state of a training run with this objective.
+    pub fn begin(&self, plan: Plan) -> Training {
+        Training::new(self.clone(), plan)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The reference that it needs, if any.
+    pub fn against(&self) -> Option<Against> {
+        self.against
+    }
+
+    /// Of the reference only so many tokens count; see [`truncate`](crate::truncate).
+    pub fn top_k(&self) -> Option<usize> {
+        self.top_k
+    }
+
+    /// Its selection, if it selects.
+    pub fn selection(&self) -> Option<&Selection> {
+        self.selection.as_ref()
+    }
+
+    /// Whether some token may have a pull onto the reference distribution, so that the trainer must supply it.
+    pub fn distills(&self) -> bool {
+        [&self.selected, &self.otherwise].iter().any(|branch| branch.reference.as_number() != Some(0.0))
+    }
+
+    /// Whether the objective reads this statistic, so that the trainer must supply it.
+    pub fn reads(&self, variable: Variable) -> bool {
+        let criterion = self.selection.as_ref().is_some_and(|selection| match &selection.by {
+            Criterion::Score(score) => score.reads(variable),
+            Criterion::Random => false,
+        });
+        // The match compares gradient sizes, and a pull onto q is as large as q's distance from p.
+        let matching = self.match_gradient
+            && variable == Variable::ReferenceLoss
+            && self.distills()
+            && self.against != Some(Against::Uniform);
+        let branches = [&self.selected, &self.otherwise];
+        criterion
+            || matching
+            || branches.iter().any(|b| b.label.reads(variable) || b.reference.reads(variable))
+    }
+
+    /// A token's loss, written out: what its pulls are the gradient of.
+    ///
+    /// The label's probability is exp(−`label_loss`) and `cross_entropy` is −Σₓ q(x) log p(x); everything that
+    /// counts as constant is read from `stats`. For reports, and for tests that differentiate it.
+    pub fn written_out(
+        &self,
+        stats: &TokenStats,
+        selected: bool,
+        label_loss: f64,
+        cross_entropy: f64,
+    ) -> f64 {
+        let branch = if selected { &self.selected } else { &self.otherwise };
+        let here = Point::at(stats);
+        let label = match &branch.loss {
+            Some(loss) => loss.at(Point::moved(stats, label_loss)),
+            None => branch.label.at(here) * label_loss,
+        };
+        let reference = branch.reference.at(here);
+        // A cross-entropy that does not count may be infinite or unknown.
+        stats.weight * (label + if reference == 0.0 { 0.0 } else { reference * cross_entropy })
+    }
+
+    fn from_table(mut table: Table) -> Result<Self, Error> {
+        if let Some(Value::String(name)) = table.get("preset") {
+            let mut preset = presets::table(name)?;
+            table.remove("preset");
+            settings::overlay(&mut preset, table);
+            table = preset;
+        }
+        let section = Section::new("", &table)?;
+        let mut builder = Builder::new(&section)?;
+        let selected = builder.selected(&section)?;
+        let otherwise = match section.text("otherwise")? {
+            Some(text) => builder.branch("otherwise", &text)?,
+            None => Branch::none(),
+        };
+        builder.all_used()?;
+        let normalise = [
+            ("pulled", Normalise::Pulled),
+            ("all", Normalise::All),
+            ("weights", Normalise::Weights),
+            ("documents", Normalise::Documents),
+        ];
+        let top_k = section.integer("top_k")?.map(|k| usize::try_from(k).unwrap_or(usize::MAX));
+        let objective = Self {
+            name: section.text("name")?.unwrap_or_else(|| "custom".to_owned()),
+            about: section.text("about")?.unwrap_or_default(),
+            source: section.text("source")?.unwrap_or_default(),
+            selected,
+            otherwise,
+            against: builder.against,
+            top_k,
+            selection: section.table("select")?.map(settings::selection).transpose()?,
+            normalise: section.word("normalise", &normalise, Normalise::Pulled)?,
+            match_gradient: section.word("match", &[("none", false), ("grad-norm", true)], false)?,
+            table: table.clone(),
+        };
+        objective.check_reference()?;
+        if objective.top_k.is_some() && !objective.distills() {
+            return Err(Error::value("top_k", "shortens the reference, but no token is pulled onto one"));
+        }
+        if objective.selection.is_none() && table.contains_key("otherwise") {
+            let problem = "no token is left over: without a table `select` every token is selected";
+            return Err(Error::value("otherwise", problem));
+        }
+        Ok(objective)
+    }
+
+    /// Whoever reads a reference says which.
+    fn check_reference(&self) -> Result<(), Error> {
+        let reads = self.reads(Variable::ReferenceLoss) || self.reads(Variable::PReference);
+        if self.against.is_none() && (self.distills() || reads) {
+            let words: Vec<&str> = Against::WORDS.iter().map(|(word, _)| *word).collect();
+            let problem =
+                format!("the objective `{}` reads a reference; say which: {}", self.name, words.join(", "));
+            return Err(Error::value("against", problem));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the expressions of a table; remembers which parameters and which reference they named.
+struct Builder {
+    parameters: Vec<(String, f64)>,
+    used: BTreeSet<String>,
+    against: Option<Against>,
+}
+
+impl Builder {
+    fn new(section: &Section) -> Result<Self, Error> {
+        let mut parameters = Vec::new();
+        for (name, value) in section.table("parameters")?.into_iter().flatten() {
+            let number = match value {
+                Value::Integer(number) => *number as f64,
+                Value::Float(number) if number.is_finite() => *number,
+                other => {
+                    let problem = format!("expected a finite number, found {other}");
+                    return Err(Error::value(format!("parameters.{name}"), problem));
+                }
+            };
+            if Variable::named(name).is_some() {
+                return Err(Error::value(
+                    format!("parameters.{name}"),
+                    "is the name of a statistic; choose another",
+                ));
+            }
+            parameters.push((name.clone(), number));
+        }
+        let against = match section.text("against")? {
+            Some(text) => Some(against("against", &text)?),
+            None => None,
+        };
+        Ok(Self { parameters, used: BTreeSet::new(), against })
+    }
+
+    fn expression(&mut self, text: &str) -> Result<Expression, Error> {
+        Expression::parse_with(text, &mut |name| {
+            let found = self.parameters.iter().find(|(known, _)| known == name)?;
+            self.used.insert(name.to_owned());
+            Some(found.1)
+        })
+    }
+
+    /// The branch of the selected tokens: a loss or a weight, and perhaps a pull on the reference beside it.
+    fn selected(&mut self, section: &Section) -> Result<Branch, Error> {
+        let mut branch = match (section.text("selected")?, section.text("weight")?) {
+            (Some(_), Some(_)) => {
+                return Err(Error::value("weight", "stands instead of `selected`; give one of the two"));
+            }
+            (None, Some(text)) => {
+                let label = self.expression(&text)?.simplified();
+                check::weight(&text, &label)?;
+                Branch { label, ..Branch::none() }
+            }
+            (text, None) => self.branch("selected", text.as_deref().unwrap_or("-log p"))?,
+        };
+        if let Some(text) = section.text("reference")? {
+            if branch.reference.as_number() != Some(0.0) {
+                return Err(Error::value("reference", "`selected` distills already; give one of the two"));
+            }
+            branch.reference = self.expression(&text)?.simplified();
+            check::weight(&text, &branch.reference)?;
+        }
+        Ok(branch)
+    }
+
+    fn branch(&mut self, key: &'static str, text: &str) -> Result<Branch, Error> {
+        if text == "none" {
+            return Ok(Branch::none());
+        }
+        if let Some(rest) = text.strip_prefix("distill") {
+            let name = rest.trim().strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+            let Some(name) = name else {
+                return Err(Error::value(key, format!("`{text}` is not {}", Branch::WORDS)));
+            };
+            let named = against(key, name.trim())?;
+            if self.against.is_some_and(|known| known != named) {
+                return Err(Error::value(
+                    key,
+                    "an objective has one reference; `against` and distill(…) differ",
+                ));
+            }
+            self.against = Some(named);
+            return Ok(Branch { reference: Expression::number(1.0), ..Branch::none() });
+        }
+        let loss = check::guarded(self.expression(text)?);
+        let label = loss.pull();
+        check::loss(text, &loss, &label)?;
+        Ok(Branch { loss: Some(loss), label, ..Branch::none() })
+    }
+
+    fn all_used(&self) -> Result<(), Error> {
+        match self.parameters.iter().find(|(name, _)| !self.used.contains(name)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let used = self.used.iter().map(String::as_str);
+                let problem = format!("no expression reads it{}", hint(name, used));
+                Err(Error::value(format!("parameters.{name}"), problem))
+            }
+        }
+    }
+}
+
+fn against(key: &str, name: &str) -> Result<Against, Error> {
+    let found = Against::WORDS.iter().find(|(word, _)| *word == name).map(|(_, against)| *against);
+    found.ok_or_else(|| {
+        Error::value(
+            key,
+            format!("`{name}` is no reference{}", hint(name, Against::WORDS.iter().map(|(word, _)| *word))),
+        )
+    })
+}

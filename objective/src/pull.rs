@@ -1,0 +1,56 @@
+//! The two pulls, and the gradient on the logits that follows from them.
+
+/// A token's two pulls: `label` (a) onto the label y, `reference` (b) onto a reference distribution q.
+///
+/// With w = a·eᵧ + b·q the token's loss is −Σₓ w(x) log p(x), the weights held constant, and its gradient on the
+/// logits is (a + b)·p − a·eᵧ − b·q.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Pull {
+    /// a, the pull onto the label.
+    pub label: f64,
+    /// b, the pull onto the reference distribution.
+    pub reference: f64,
+}
+
+impl Pull {
+    /// Whether the token moves anything at all.
+    pub fn is_zero(self) -> bool {
+        self.label == 0.0 && self.reference == 0.0
+    }
+}
+
+/// Writes (a + b)·p − a·eᵧ − b·q into `out`. Without `q` the reference is nothing: its pull must be zero.
+///
+/// # Panics
+/// If the slices differ in length, the label lies outside them, or a pull onto a reference comes without one:
+/// mistakes of the calling code, not of data.
+pub fn gradient(p: &[f64], label: usize, q: Option<&[f64]>, pull: Pull, out: &mut [f64]) {
+    assert_eq!(p.len(), out.len(), "probabilities and gradient differ in length");
+    out.copy_from_slice(p);
+    gradient_in_place(out, label, q, pull);
+}
+
+/// The same where the probabilities stand: they go in, the gradient comes out.
+///
+/// # Panics
+/// As [`gradient`].
+pub fn gradient_in_place(p: &mut [f64], label: usize, q: Option<&[f64]>, pull: Pull) {
+    let Pull { label: a, reference: b } = pull;
+    if let Some(q) = q {
+        assert_eq!(p.len(), q.len(), "probabilities and reference differ in length");
+        for (p, q) in p.iter_mut().zip(q) {
+            *p = (a + b) * *p - b * q;
+        }
+    } else {
+        assert!(b == 0.0, "a pull onto a reference needs the reference");
+        for p in p.iter_mut() {
+            *p *= a;
+        }
+    }
+    p[label] -= a;
+}
+
+/// −Σₓ q(x) log p(x), with 0·log 0 = 0: the loss whose gradient a reference pull of 1 is.
+pub fn cross_entropy(q: &[f64], p: &[f64]) -> f64 {
+    q.iter().zip(p).filter(|(q, _)| **q > 0.0).map(|(q, p)| -q * libm::log(*p)).sum()
+}

@@ -1,0 +1,91 @@
+//! How the band that is trained on changes over a run: constant, on a ramp, or as the model learns.
+
+use serde::{Deserialize, Serialize};
+
+use crate::select::Band;
+
+/// The length of a training run and the seed of its random choices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Optimizer steps in all.
+    pub steps: u64,
+    /// Seed of the random criterion; nothing else is random.
+    pub seed: u64,
+}
+
+/// How the band moves from where it starts to the one asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum Schedule {
+    /// The same band at every step.
+    #[default]
+    Constant,
+    /// Both ends move in a straight line from `from`, arriving after the share `over` of the steps.
+    Ramp {
+        /// The band of the first step.
+        from: Band,
+        /// Share of the run's steps until it has arrived, in (0, 1].
+        over: f64,
+    },
+    /// Both ends have moved from `from` by the share that the mean loss has fallen:
+    /// 1 − (mean of the last 10 steps) / (mean of the first 10 steps), between 0 and 1.
+    Adaptive {
+        /// The band of the first steps.
+        from: Band,
+    },
+}
+
+/// Steps that make up "the first" and "the last" of [`Schedule::Adaptive`]: enough to average out one batch.
+const RECENT: usize = 10;
+
+/// Where a run stands in its schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Clock {
+    pub(crate) step: u64,
+    /// Sum of the first steps' mean losses and how many they are.
+    first: (f64, usize),
+    /// The last steps' mean losses, a ring.
+    recent: Vec<f64>,
+}
+
+impl Clock {
+    /// The band of the present step.
+    pub(crate) fn band(&self, schedule: Schedule, goal: Band, plan: Plan) -> Band {
+        let (from, progress) = match schedule {
+            Schedule::Constant => return goal,
+            Schedule::Ramp { from, over } => {
+                let steps = (over * plan.steps as f64).max(1.0);
+                (from, (self.step as f64 / steps).min(1.0))
+            }
+            Schedule::Adaptive { from } => (from, self.learnt()),
+        };
+        let between = |a: f64, b: f64| a + (b - a) * progress;
+        if progress >= 1.0 {
+            return goal;
+        }
+        Band { low: between(from.low, goal.low), high: between(from.high, goal.high) }
+    }
+
+    fn learnt(&self) -> f64 {
+        let (sum, count) = self.first;
+        if count < RECENT || sum <= 0.0 {
+            return 0.0;
+        }
+        let recent: f64 = self.recent.iter().sum::<f64>() / self.recent.len() as f64;
+        (1.0 - recent / (sum / count as f64)).clamp(0.0, 1.0)
+    }
+
+    /// A step is over; its mean loss is remembered where a schedule asks for it.
+    pub(crate) fn tick(&mut self, mean_loss: Option<f64>) {
+        if let Some(loss) = mean_loss {
+            if self.first.1 < RECENT {
+                self.first = (self.first.0 + loss, self.first.1 + 1);
+            }
+            if self.recent.len() < RECENT {
+                self.recent.push(loss);
+            } else {
+                self.recent[self.step as usize % RECENT] = loss;
+            }
+        }
+        self.step += 1;
+    }
+}

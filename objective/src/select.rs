@@ -1,0 +1,160 @@
+//! Which tokens are selected: a criterion, a band of its quantiles, over what, and when.
+
+use crate::{Error, Expression, Schedule, Variable};
+
+/// The number by which tokens are ranked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Criterion {
+    /// A statistic of the token.
+    Score(Expression),
+    /// A hash of (seed, step, document, position): new at every step, the same on every machine.
+    Random,
+}
+
+impl Criterion {
+    /// The named criteria: name, expression, meaning. `random` stands beside them.
+    pub const NAMED: [(&'static str, &'static str, &'static str); 6] = [
+        ("loss", "loss", "−log p of the label"),
+        ("entropy", "entropy", "entropy of the prediction"),
+        ("probability", "p", "the label's probability"),
+        ("excess-loss", "loss - reference_loss", "loss above the reference's (RHO)"),
+        (
+            "base-excess-loss",
+            "base_loss - reference_loss",
+            "the same of the untrained base: fixed for the whole run",
+        ),
+        ("bald", "bald", "epistemic uncertainty"),
+    ];
+
+    /// A named criterion, `random`, or any other expression in the token's scalars.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        if name == "random" {
+            return Ok(Self::Random);
+        }
+        let known = Self::NAMED.iter().find(|(known, ..)| *known == name);
+        let text = known.map_or(name, |(_, expression, _)| *expression);
+        Expression::parse(text).map(|expression| Self::Score(expression.simplified())).map_err(|error| {
+            match error {
+                Error::Syntax { column, problem, .. } => {
+                    let names: Vec<&str> = Self::NAMED.iter().map(|(name, ..)| *name).collect();
+                    let right = format!(
+                        "column {column}: {problem}; it is one of {}, random, or an expression",
+                        names.join(", ")
+                    );
+                    Error::value("select.by", format!("`{name}`, {right}"))
+                }
+                other => other,
+            }
+        })
+    }
+
+    /// −log p, the criterion of the first paper.
+    pub fn loss() -> Self {
+        Self::Score(Expression { root: crate::expression::Node::Variable(Variable::Loss) })
+    }
+}
+
+/// A band [low, high) of quantiles in ascending order: of n units it holds the ranks round(low·n)..round(high·n).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Band {
+    /// Where it begins, in [0, 1).
+    pub low: f64,
+    /// Where it ends, in (0, 1].
+    pub high: f64,
+}
+
+impl Band {
+    /// Everything.
+    pub const ALL: Self = Self { low: 0.0, high: 1.0 };
+
+    /// The band [low, high).
+    pub fn new(low: f64, high: f64) -> Result<Self, Error> {
+        if (0.0..=1.0).contains(&low) && (0.0..=1.0).contains(&high) && low < high {
+            return Ok(Self { low, high });
+        }
+        Err(Error::value(
+            "select.keep",
+            format!("the band {low}..{high} is none: it wants 0 <= low < high <= 1"),
+        ))
+    }
+
+    /// The `share` with the largest values.
+    pub fn top(share: f64) -> Result<Self, Error> {
+        Self::new(1.0 - share, 1.0)
+    }
+
+    /// The `share` with the smallest values.
+    pub fn bottom(share: f64) -> Result<Self, Error> {
+        Self::new(0.0, share)
+    }
+
+    /// The ranks it holds of n.
+    pub fn ranks(self, n: usize) -> std::ops::Range<usize> {
+        let rank = |quantile: f64| ((quantile * n as f64).round() as usize).min(n);
+        rank(self.low)..rank(self.high)
+    }
+}
+
+/// What is kept or left as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Granularity {
+    /// Every token on its own.
+    #[default]
+    Token,
+    /// Whole documents, by the mean of the criterion over their tokens.
+    Document,
+}
+
+/// Among what a token is ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Within {
+    /// The whole optimizer batch.
+    #[default]
+    Batch,
+    /// Each micro-batch on its own.
+    MicroBatch,
+    /// What came lately: the last `window` to 2·`window` units, this batch included.
+    Running {
+        /// How many units are forgotten at a time.
+        window: u64,
+    },
+    /// All data, surveyed once before training; the thresholds then stay.
+    Corpus,
+}
+
+/// A selection: rank by a criterion, keep a band.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// By what tokens are ranked.
+    pub by: Criterion,
+    /// Which band of the ranks is kept.
+    pub keep: Band,
+    /// Tokens or documents.
+    pub of: Granularity,
+    /// Among what.
+    pub within: Within,
+    /// How the band moves over training.
+    pub schedule: Schedule,
+}
+
+impl Selection {
+    /// The band [low, high) of this criterion: of tokens, within the batch, at every step.
+    pub fn band(by: Criterion, low: f64, high: f64) -> Result<Self, Error> {
+        let keep = Band::new(low, high)?;
+        Ok(Self { by, keep, of: Granularity::Token, within: Within::Batch, schedule: Schedule::Constant })
+    }
+
+    /// What the fields' types leave open: that every band is one.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        Band::new(self.keep.low, self.keep.high)?;
+        match self.schedule {
+            Schedule::Constant => Ok(()),
+            Schedule::Adaptive { from } => Band::new(from.low, from.high).map(|_| ()),
+            Schedule::Ramp { over, .. } if !(over > 0.0 && over <= 1.0) => Err(Error::value(
+                "select.over",
+                format!("{over} is no share of a run: it wants 0 < over <= 1"),
+            )),
+            Schedule::Ramp { from, .. } => Band::new(from.low, from.high).map(|_| ()),
+        }
+    }
+}
