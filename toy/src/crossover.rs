@@ -26,7 +26,7 @@ pub struct Config {
     pub simulated: Vec<usize>,
     /// Masses on the truth k/masses, k = 1 … masses − 1, as far as they exceed 1/V; and 1/V, the uniform prediction.
     pub masses: usize,
-    /// Noise rates (k/noise_rates)², k = 0 … noise_rates: finer where strong models cross over.
+    /// K: noise rates (k/K)², k = 0 … K: finer where strong models cross over.
     pub noise_rates: usize,
     /// Seeds of the simulation.
     pub seeds: u64,
@@ -183,9 +183,14 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
             return Err(Error::config("crossover", key, found, "at least 2"));
         }
     }
-    if config.seeds < 2 || config.labels == 0 || !(config.step > 0.0) {
+    if config.seeds < 2 || config.labels == 0 || config.step.is_nan() || config.step <= 0.0 {
         let found = format!("{}, {}, {}", config.seeds, config.labels, config.step);
-        return Err(Error::config("crossover", "seeds, labels, step", found, "at least 2, at least 1, above 0"));
+        return Err(Error::config(
+            "crossover",
+            "seeds, labels, step",
+            found,
+            "at least 2, at least 1, above 0",
+        ));
     }
     let (log, linear) = (named("-log p").build()?, named("-p").build()?);
     let mut cells = Vec::new();
@@ -259,6 +264,7 @@ pub fn constants(first: &Objective, second: &Objective, points: u32) -> Result<C
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use super::*;
 
     fn pair() -> [Objective; 2] {
@@ -268,7 +274,8 @@ mod tests {
     #[test]
     fn closed_form_is_the_identity() {
         let [log, linear] = pair();
-        for (a, noise_rate, vocabulary) in [(0.3, 0.1, 5), (0.05, 0.9, 64), (0.95, 0.01, 400), (0.5, 0.5, 3)] {
+        for (a, noise_rate, vocabulary) in [(0.3, 0.1, 5), (0.05, 0.9, 64), (0.95, 0.01, 400), (0.5, 0.5, 3)]
+        {
             let formula = difference(a, noise_rate, vocabulary);
             let identity = context(a, noise_rate, vocabulary).identity(&log, &linear).unwrap();
             assert!((formula - identity).abs() < 1e-14, "{formula} {identity}");
@@ -284,14 +291,18 @@ mod tests {
                     continue;
                 }
                 let at = boundary(a, vocabulary);
-                assert!(difference(a, at - 1e-6, vocabulary) > 0.0 && difference(a, at + 1e-6, vocabulary) < 0.0);
+                assert!(
+                    difference(a, at - 1e-6, vocabulary) > 0.0 && difference(a, at + 1e-6, vocabulary) < 0.0
+                );
             }
         }
     }
 
     #[test]
     fn many_labels_give_the_published_boundary() {
-        for (a, published, digits) in [(0.3, 0.62, 5e-3), (0.5, 0.333, 5e-4), (0.8, 0.048, 5e-4), (0.95, 0.0026, 5e-5)] {
+        for (a, published, digits) in
+            [(0.3, 0.62, 5e-3), (0.5, 0.333, 5e-4), (0.8, 0.048, 5e-4), (0.95, 0.0026, 5e-5)]
+        {
             assert!((boundary_limit(a) - published).abs() < digits, "{}", boundary_limit(a));
             assert!((boundary(a, 10_000_000) - boundary_limit(a)).abs() < 1e-6);
             assert!((difference(a, 0.2, 10_000_000) - difference_limit(a, 0.2)).abs() < 1e-6);
@@ -317,7 +328,8 @@ mod tests {
         let simulated: Vec<&Row> = rows.iter().filter(|row| row.simulated.is_some()).collect();
         let covered = simulated.iter().filter(|row| {
             // Noise 0 or 1 leaves nothing to sample: there the interval is a point, off by the step's own error.
-            row.simulated_low.unwrap() - 1e-4 <= row.difference && row.difference <= row.simulated_high.unwrap() + 1e-4
+            row.simulated_low.unwrap() - 1e-4 <= row.difference
+                && row.difference <= row.simulated_high.unwrap() + 1e-4
         });
         // 95 % intervals: 12 % misses would be a wrong formula, not chance.
         assert!(covered.count() * 100 >= simulated.len() * 88);

@@ -1,4 +1,4 @@
-//! How hard an objective f(p) pulls on a label of probability p: W_f(p) = −f′(p)·p·(1−p), the size of the
+//! How hard an objective f(p) pulls on a label of probability p: `W_f(p) = −f′(p)·p·(1−p)`, the size of the
 //! gradient on the label's own logit, read off the very gradient that training uses.
 
 use rayon::prelude::*;
@@ -52,13 +52,13 @@ impl Config {
 pub struct Row {
     /// Name of the objective.
     pub objective: String,
-    /// α, where the objective is f_α(p) = (1 − p^α)/α.
+    /// α, where the objective is `f_α(p) = (1 − p^α)/α`.
     pub alpha: Option<f64>,
     /// Probability of the label.
     pub p: f64,
     /// The pull onto the label, −f′(p)·p.
     pub pull: f64,
-    /// W_f(p): size of the gradient on the label's logit.
+    /// `W_f(p)`: size of the gradient on the label's logit.
     pub weight: f64,
     /// p^α(1−p), where α is given.
     pub closed_form: Option<f64>,
@@ -148,6 +148,7 @@ pub fn shape(rows: &[Row]) -> Shape {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use super::*;
 
     fn curves(config: &Config) -> Vec<Vec<Row>> {

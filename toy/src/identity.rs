@@ -2,10 +2,10 @@
 //! softmax under label noise, beside the same number from dense gradients and from finite steps.
 //!
 //! A context is a vector of logits with prediction q; its true label is y*, the label seen is ỹ. Training
-//! minimises E f(q_ỹ); what counts is the risk R = E[−q_{y*}]. Then, to first order in the length of a step,
-//! the reductions of the risk differ by
+//! minimises `E f(q_ỹ)`; what counts is the risk `R = E[−q_{y*}]`. Then, to first order in the length of a
+//! step, the reductions of the risk differ by
 //!
-//! Ṙ1 − Ṙ2 = E[ q_ỹ q_{y*} (f2′ − f1′)(q_ỹ) ⟨e_{y*} − q, e_ỹ − q⟩ ].
+//! `Ṙ1 − Ṙ2 = E[ q_ỹ q_{y*} (f2′ − f1′)(q_ỹ) ⟨e_{y*} − q, e_ỹ − q⟩ ]`.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -113,12 +113,14 @@ impl Context {
         let mut seen: Vec<f64> = (0..vocabulary).map(|_| -libm::log(1.0 - stream.uniform())).collect();
         seen[truth] = 0.0;
         let sum: f64 = seen.iter().sum();
-        seen.iter_mut().for_each(|s| *s *= noise_rate / sum);
+        for s in &mut seen {
+            *s *= noise_rate / sum;
+        }
         seen[truth] = 1.0 - noise_rate;
         Self::new(logits, truth, seen)
     }
 
-    /// R = −q_{y*}.
+    /// `R = −q_{y*}`.
     pub fn risk(&self) -> f64 {
         -self.q[self.truth]
     }
@@ -128,7 +130,7 @@ impl Context {
         Ok(pull(objective, TokenStats::new(-libm::log(self.q[label]), 0.0))?.label)
     }
 
-    /// −dz/dt: the expected gradient of f(q_ỹ) on the logits.
+    /// −dz/dt: the expected gradient of `f(q_ỹ)` on the logits.
     pub fn flow(&self, objective: &Objective) -> Result<Vec<f64>, Error> {
         let mut flow = vec![0.0; self.q.len()];
         let mut row = flow.clone();
@@ -165,11 +167,7 @@ impl Context {
             let q = self.q[label];
             // −f′(q)·q is the pull.
             let slope = |objective| Ok::<_, Error>(-self.label_pull(objective, label)? / q);
-            let inner = if label == self.truth {
-                1.0 - 2.0 * truth_q + square
-            } else {
-                square - truth_q - q
-            };
+            let inner = if label == self.truth { 1.0 - 2.0 * truth_q + square } else { square - truth_q - q };
             sum += seen * q * truth_q * (slope(second)? - slope(first)?) * inner;
         }
         Ok(sum)
@@ -187,7 +185,7 @@ pub fn table(
     // The name leaves the pair out: every pair sees the same tables.
     let mut stream = Stream::new(config.seed, &format!("identity/{vocabulary}/{number}"));
     // One table in eight is clean.
-    let noise_rate = if number % 8 == 0 { 0.0 } else { stream.uniform() };
+    let noise_rate = if number.is_multiple_of(8) { 0.0 } else { stream.uniform() };
     let contexts: Vec<Context> =
         (0..config.contexts).map(|_| Context::random(vocabulary, noise_rate, &mut stream)).collect();
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / contexts.len() as f64;
@@ -227,7 +225,7 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
     if let Some(found) = config.vocabularies.iter().find(|v| **v < 2) {
         return Err(Error::config("identity", "vocabularies", found, "at least 2 labels each"));
     }
-    if let Some(found) = config.steps.iter().find(|step| !(**step > 0.0)) {
+    if let Some(found) = config.steps.iter().find(|step| step.is_nan() || **step <= 0.0) {
         return Err(Error::config("identity", "steps", found, "above 0"));
     }
     let units: Vec<(&(Named, Named), usize, usize)> = config
@@ -245,6 +243,7 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use proptest::prelude::*;
 
     use super::*;

@@ -10,26 +10,26 @@ use crate::Error;
 pub struct Named {
     /// As figures write it.
     pub name: String,
-    /// The loss f(p) in the language of `tokensieve-objective`, or the name of one of its presets.
-    pub definition: String,
-    /// α, where the objective is f_α(p) = (1 − p^α)/α.
+    /// The loss f(p) in the language of `tokensieve-objective`.
+    pub loss: String,
+    /// α, where the objective is `f_α(p) = (1 − p^α)/α`.
     pub alpha: Option<f64>,
 }
 
 impl Named {
     /// The objective itself.
     pub fn build(&self) -> Result<Objective, Error> {
-        Ok(match self.definition.strip_prefix("preset ") {
-            Some(preset) => Objective::preset(preset)?,
-            None => Objective::from_toml(&format!("selected = \"{}\"", self.definition))?,
-        })
+        Ok(Objective::loss(&self.loss)?)
     }
 }
 
-/// An objective whose name says what it is: a preset's name, `<loss>` or `<loss>, <condition on p>`.
+/// An objective whose name says what it is: `<loss>`, `<loss>, <condition on p>`, `focal` or `eaft`.
 pub fn named(name: &str) -> Named {
-    let definition = match (name, name.split_once(", ")) {
-        ("eaft" | "focal", _) => format!("preset {name}"),
+    let loss = match (name, name.split_once(", ")) {
+        // The usual γ = 2.
+        ("focal", _) => "-(1 - p)^2 * log p".into(),
+        // Entropy-adaptive: −log p by the entropy of the renormalised top 20, over its largest value.
+        ("eaft", _) => "-entropy_top20 / log(20) * log p".into(),
         // The published loss keeps 1 − p away from 0 by ε = 1e-3.
         ("log(1-p)", _) => "log(1 - p + 1e-3)".into(),
         (_, Some((loss, condition))) => format!("({loss}) * ({condition})"),
@@ -40,21 +40,17 @@ pub fn named(name: &str) -> Named {
         "-p" => Some(1.0),
         _ => None,
     };
-    Named { name: name.into(), definition, alpha }
+    Named { name: name.into(), loss, alpha }
 }
 
-/// f_α; at 0 and 1 it goes by its plain name, −log p or −p.
+/// `f_α`; at 0 and 1 it goes by its plain name, −log p or −p.
 pub fn alpha(alpha: f64) -> Named {
     if alpha == 0.0 {
         named("-log p")
     } else if (alpha - 1.0).abs() < f64::EPSILON {
         named("-p")
     } else {
-        Named {
-            name: format!("f_alpha({alpha})"),
-            definition: format!("f_alpha({alpha})"),
-            alpha: Some(alpha),
-        }
+        Named { name: format!("f_alpha({alpha})"), loss: format!("f_alpha({alpha})"), alpha: Some(alpha) }
     }
 }
 
@@ -70,7 +66,9 @@ mod tests {
 
     #[test]
     fn names_build() {
-        for name in ["-log p", "-p", "-p^10", "log(1-p)", "-log p, p >= 0.2", "-log p, p <= 0.2", "focal", "eaft"] {
+        for name in
+            ["-log p", "-p", "-p^10", "log(1-p)", "-log p, p >= 0.2", "-log p, p <= 0.2", "focal", "eaft"]
+        {
             named(name).build().unwrap_or_else(|error| panic!("{name}: {error}"));
         }
         for value in [-0.5, 0.0, 0.1, 1.0, 10.0] {
