@@ -1,1 +1,34 @@
-//! Data.
+//! Every data set, model and library that tokensieve uses: named in `data.toml`, fetched from the first source that
+//! has it, checked against its SHA-256, kept uncompressed in one cache folder.
+//!
+//! ```no_run
+//! let files = tokensieve_data::Catalogue::load()?.fetch("mnist")?;
+//! println!("{} from {}", files.title(), files.path("train-images").display());
+//! if let Some(why) = files.substitution() {
+//!     println!("in place of {}: {}", why.asked, why.reason);
+//! }
+//! # Ok::<(), tokensieve_data::Error>(())
+//! ```
+//!
+//! A set's files are tried in this order: the cache, then the sources of `data.toml` from the first to the last (the
+//! mirror folder, a Debian package, a Python package, an address). Where nothing is reachable and the set names a
+//! `fallback`, that one is handed out and [`Files::substitution`] says so.
+//!
+//! | environment variable | meaning | default |
+//! |---|---|---|
+//! | `TOKENSIEVE_CACHE` | folder of everything fetched | `$XDG_CACHE_HOME/tokensieve`, else `~/.cache/tokensieve` |
+//! | `TOKENSIEVE_MIRROR` | folder with copies of the files; `none` for none | `../shared/data` beside the clone, if it is there |
+
+mod catalogue;
+mod error;
+mod fetch;
+mod places;
+mod progress;
+mod source;
+mod store;
+
+pub use catalogue::{Catalogue, File, Set};
+pub use error::{Attempt, Error, Unobtainable};
+pub use fetch::{Files, Substitution};
+pub use places::Places;
+pub use source::Source;

@@ -14,6 +14,17 @@ pub enum Error {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// A matrix that a decomposition cannot take.
+    #[error("{0}")]
+    Linalg(#[from] crate::linalg::Error),
+    /// Too few finite results for the statistic that a column needs.
+    #[error("{experiment}: {quantity} is undefined: too few finite values")]
+    Undefined {
+        /// The experiment's module.
+        experiment: &'static str,
+        /// The column.
+        quantity: &'static str,
+    },
     /// Pre-training stopped short of the wanted capability.
     #[error(
         "after {steps} pre-training steps the true label's mean probability is {reached:.3}, not {target:.3}; \

@@ -36,7 +36,7 @@ impl Default for Config {
                 named("eaft"),
             ])
             .collect();
-        Self { objectives, points: 1000, vocabulary: 1000 }
+        Self { objectives, points: 200, vocabulary: 1000 }
     }
 }
 
@@ -133,7 +133,7 @@ pub fn shape(rows: &[Row]) -> Shape {
     let slopes: Vec<f64> = rows.iter().map(|row| row.pull / row.p).collect();
     let (mut rises, mut falls) = (false, false);
     for pair in slopes.windows(2) {
-        // 1e-9 relative: the rounding of a pull, far below any bend on a grid of thousands.
+        // 1e-9 relative: the rounding of a pull, far below any bend on a grid of hundreds.
         let tolerance = 1e-9 * pair[0].abs().max(pair[1].abs());
         rises |= pair[1] > pair[0] + tolerance;
         falls |= pair[1] < pair[0] - tolerance;

@@ -42,7 +42,7 @@ impl Default for Config {
                 .map(|(first, second)| (named(first), named(second)))
                 .to_vec(),
             vocabularies: vec![2, 8, 64],
-            tables: 64,
+            tables: 24,
             contexts: 4,
             steps: vec![1e-1, 1e-2, 1e-3, 1e-4],
             seed: 1,

@@ -17,13 +17,15 @@
 pub mod continuum;
 pub mod crossover;
 pub mod domain;
-pub mod error;
 pub mod gradient_weight;
 pub mod identity;
+pub mod linalg;
 pub mod objectives;
 pub mod rng;
 pub mod seam;
 pub mod softmax;
 pub mod statistics;
+
+mod error;
 
 pub use error::Error;

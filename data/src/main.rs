@@ -1,0 +1,110 @@
+//! `tokensieve-data`: the catalogue from the command line.
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use tokensieve_data::{Catalogue, Set};
+
+/// Fetches the data sets, models and libraries of tokensieve, each checked against its SHA-256.
+///
+/// They are kept in `$TOKENSIEVE_CACHE` (default ~/.cache/tokensieve). `$TOKENSIEVE_MIRROR` names a folder with copies,
+/// tried first (default ../shared/data; `none` for none).
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Fetch sets that are not in the cache yet
+    Fetch {
+        /// Names as `tokensieve-data list` shows them
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Fail where a fallback would be used
+        #[arg(long)]
+        exactly: bool,
+        /// Print the paths of the fetched files
+        #[arg(long)]
+        paths: bool,
+    },
+    /// List all sets: size, licence, whether they are in the cache
+    List,
+    /// Read cached files again and compare their SHA-256
+    Verify {
+        /// Names; without any, all sets that are in the cache
+        names: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    let catalogue = Catalogue::load()?;
+    match Arguments::parse().verb {
+        Verb::Fetch { names, exactly, paths } => {
+            for name in names {
+                fetch(&catalogue, &name, exactly, paths)?;
+            }
+            Ok(())
+        }
+        Verb::List => list(&catalogue),
+        Verb::Verify { names } => verify(&catalogue, names),
+    }
+}
+
+fn fetch(catalogue: &Catalogue, name: &str, exactly: bool, paths: bool) -> Result<()> {
+    let files = if exactly { catalogue.fetch_exactly(name)? } else { catalogue.fetch(name)? };
+    if let Some(instead) = files.substitution() {
+        eprintln!("{name}: {}; {} is used in its place", instead.reason, files.title());
+    }
+    if paths {
+        for path in files.paths().values() {
+            println!("{}", path.display());
+        }
+    }
+    Ok(())
+}
+
+fn list(catalogue: &Catalogue) -> Result<()> {
+    let width = catalogue.sets().keys().map(String::len).max().unwrap_or(0);
+    for (name, set) in catalogue.sets() {
+        let mark = if catalogue.is_cached(name)? { "cached" } else { "" };
+        println!(
+            "{name:width$}  {:>9}  {mark:6}  {}\n{:width$}  licence: {}",
+            size(set),
+            set.title,
+            "",
+            set.licence
+        );
+    }
+    println!("\ncache:  {}", catalogue.places().cache.display());
+    let mirror =
+        catalogue.places().mirror.as_ref().map_or("none".into(), |folder| folder.display().to_string());
+    println!("mirror: {mirror}");
+    Ok(())
+}
+
+fn size(set: &Set) -> String {
+    format!("{:.1} MB", set.files.values().map(|file| file.bytes).sum::<u64>() as f64 / 1e6)
+}
+
+fn verify(catalogue: &Catalogue, mut names: Vec<String>) -> Result<()> {
+    if names.is_empty() {
+        for name in catalogue.sets().keys() {
+            if catalogue.is_cached(name)? {
+                names.push(name.clone());
+            }
+        }
+    }
+    let mut wrong = 0;
+    for name in &names {
+        for (key, right) in catalogue.verify(name)? {
+            println!("{name}/{key}: {}", if right { "right" } else { "missing or wrong" });
+            wrong += usize::from(!right);
+        }
+    }
+    if wrong > 0 {
+        bail!("{wrong} files are missing or wrong; `tokensieve-data fetch NAME` mends them");
+    }
+    Ok(())
+}

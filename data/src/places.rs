@@ -1,0 +1,61 @@
+//! Where fetched files are kept, and where copies may be found: two folders, from two environment variables.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The folders that a fetch works with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Everything fetched lies below it.
+    pub cache: PathBuf,
+    /// A folder with copies of the files, laid out as the `mirror` paths of `data.toml`.
+    pub mirror: Option<PathBuf>,
+}
+
+impl Places {
+    /// As the environment says: `TOKENSIEVE_CACHE` and `TOKENSIEVE_MIRROR`, or their defaults.
+    pub fn from_env() -> Self {
+        Self { cache: cache(), mirror: mirror() }
+    }
+}
+
+fn set(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn cache() -> PathBuf {
+    set("TOKENSIEVE_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("tokensieve")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/tokensieve")))
+        .unwrap_or_else(|| env::temp_dir().join("tokensieve"))
+}
+
+fn mirror() -> Option<PathBuf> {
+    match set("TOKENSIEVE_MIRROR") {
+        Some(folder) if folder == Path::new("none") => None,
+        Some(folder) => Some(folder),
+        None => beside_the_clone(&env::current_dir().ok()?),
+    }
+}
+
+/// The clone is the nearest folder upwards with a `data.toml`; its neighbour `shared/data` is the default mirror.
+fn beside_the_clone(start: &Path) -> Option<PathBuf> {
+    let clone = start.ancestors().find(|folder| folder.join("data.toml").is_file())?;
+    Some(clone.parent()?.join("shared/data")).filter(|folder| folder.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beside_the_clone;
+
+    #[test]
+    fn the_default_mirror_lies_beside_the_nearest_clone_upwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("clone/data/src");
+        std::fs::create_dir_all(&inside).unwrap();
+        std::fs::write(folder.path().join("clone/data.toml"), "").unwrap();
+        assert_eq!(beside_the_clone(&inside), None);
+        std::fs::create_dir_all(folder.path().join("shared/data")).unwrap();
+        assert_eq!(beside_the_clone(&inside), Some(folder.path().join("shared/data")));
+    }
+}

@@ -1,0 +1,172 @@
+//! The kinds of source a file may come from. Each brings the file as it lies there; unpacking and checking are the
+//! store's work.
+
+mod http;
+mod package;
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::catalogue::is_sha256;
+use crate::places::Places;
+use crate::progress::Progress;
+
+/// Where a file is to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The kind, with its address.
+    pub(crate) kind: Kind,
+    /// SHA-256 of the file as it lies there, where that differs from its content's.
+    pub(crate) stored: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Path below the mirror folder.
+    Mirror(String),
+    /// A file of a Debian package.
+    Debian { package: String, path: String },
+    /// A wheel of the Python package index, whole or one member of it.
+    Pypi { requirement: String, platform: Option<String>, member: Option<String> },
+    /// An http or https address.
+    Url(String),
+}
+
+/// A source as written in `data.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSource {
+    mirror: Option<String>,
+    debian: Option<String>,
+    path: Option<String>,
+    pypi: Option<String>,
+    platform: Option<String>,
+    member: Option<String>,
+    url: Option<String>,
+    stored: Option<String>,
+}
+
+impl RawSource {
+    /// The source, if exactly one kind is named and every key belongs to it.
+    pub(crate) fn check(self) -> Result<Source, String> {
+        let kinds = [&self.mirror, &self.debian, &self.pypi, &self.url].into_iter().flatten().count();
+        if kinds != 1 {
+            return Err("a source names exactly one of mirror, debian, pypi, url".into());
+        }
+        if self.debian.is_some() != self.path.is_some() {
+            return Err("debian = PACKAGE and path = FILE belong together".into());
+        }
+        if self.pypi.is_none() && (self.platform.is_some() || self.member.is_some()) {
+            return Err("platform and member belong to pypi".into());
+        }
+        if self.stored.as_deref().is_some_and(|hash| !is_sha256(hash)) {
+            return Err("stored must be 64 lower-case hex digits".into());
+        }
+        let kind = match (self.mirror, self.debian.zip(self.path), self.pypi, self.url) {
+            (Some(path), ..) if !stays_below(&path) => {
+                return Err(format!("`{path}` does not stay below the mirror folder"));
+            }
+            (Some(path), ..) => Kind::Mirror(path),
+            (_, Some((_, path)), ..) if !path.starts_with('/') || !stays_below(&path[1..]) => {
+                return Err(format!("`{path}` is not an absolute path"));
+            }
+            (_, Some((package, path)), ..) => Kind::Debian { package, path },
+            (_, _, Some(requirement), _) => {
+                Kind::Pypi { requirement, platform: self.platform, member: self.member }
+            }
+            (_, _, _, Some(url)) if !url.starts_with("https://") && !url.starts_with("http://") => {
+                return Err(format!("`{url}` is neither an http nor an https address"));
+            }
+            (_, _, _, Some(url)) => Kind::Url(url),
+            (None, None, None, None) => {
+                return Err("a source names exactly one of mirror, debian, pypi, url".into());
+            }
+        };
+        Ok(Source { kind, stored: self.stored })
+    }
+}
+
+fn stays_below(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// A file as a source has it: to be left alone, or ours to delete once it is unpacked.
+pub(crate) struct Brought {
+    pub(crate) path: PathBuf,
+    /// What to delete when the content was accepted, and when it was refused.
+    pub(crate) ours: Option<PathBuf>,
+}
+
+impl Brought {
+    fn lent(path: PathBuf) -> Self {
+        Self { path, ours: None }
+    }
+
+    /// Deletes what was downloaded only to be unpacked.
+    pub(crate) fn discard(&self) {
+        if let Some(path) = &self.ours {
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+    }
+}
+
+impl Source {
+    /// The source as a person would name it.
+    pub fn place(&self, places: &Places) -> String {
+        match &self.kind {
+            Kind::Mirror(path) => match &places.mirror {
+                Some(folder) => format!("mirror {}", folder.join(path).display()),
+                None => format!("mirror folder (for {path})"),
+            },
+            Kind::Debian { package, .. } => format!("Debian package {package}"),
+            Kind::Pypi { requirement, .. } => format!("Python package {requirement}"),
+            Kind::Url(url) => url.clone(),
+        }
+    }
+
+    /// The path below a mirror folder, if this is a mirror.
+    pub(crate) fn mirrored(&self) -> Option<&str> {
+        if let Kind::Mirror(path) = &self.kind { Some(path) } else { None }
+    }
+
+    /// Name of the file as it lies there: `.gz` at its end means compressed.
+    pub(crate) fn stored_name(&self) -> &str {
+        match &self.kind {
+            Kind::Mirror(path) | Kind::Debian { path, .. } => path,
+            Kind::Pypi { member, .. } => member.as_deref().unwrap_or_default(),
+            Kind::Url(url) => url.split(['?', '#']).next().unwrap_or_default(),
+        }
+    }
+
+    /// Brings the file to this machine. `scratch` is a path in the cache that belongs to this file and source; what
+    /// an interrupted download left there is continued.
+    pub(crate) fn bring(&self, places: &Places, scratch: &Path, bar: &Progress) -> Result<Brought, String> {
+        match &self.kind {
+            Kind::Mirror(path) => {
+                let Some(folder) = &places.mirror else { return Err("there is none".into()) };
+                let path = folder.join(path);
+                match fs::metadata(&path) {
+                    Ok(about) if about.is_file() => Ok(Brought::lent(path)),
+                    Ok(_) => Err("not a file".into()),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+            Kind::Debian { package, path } => package::debian(package, path, places, scratch, bar),
+            Kind::Pypi { requirement, platform, member } => {
+                let wheel = package::Wheel {
+                    requirement,
+                    platform: platform.as_deref(),
+                    member: member.as_deref(),
+                    sha256: self.stored.as_deref(),
+                };
+                wheel.bring(scratch, bar)
+            }
+            Kind::Url(url) => {
+                http::download(url, scratch, bar)?;
+                Ok(Brought { path: scratch.to_owned(), ours: Some(scratch.to_owned()) })
+            }
+        }
+    }
+}

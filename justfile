@@ -1,0 +1,79 @@
+# The project's commands. Each installs exactly what it needs on the way (scripts/setup says what that is).
+
+set shell := ["sh", "-eu", "-c"]
+set positional-arguments
+
+paper := "cargo run --quiet --release --bin paper --"
+tools := env("TOKENSIEVE_CACHE", env("XDG_CACHE_HOME", env("HOME", "/tmp") / ".cache") / "tokensieve") / "tools"
+export PATH := tools / "bin" + ":" + env("PATH")
+
+[private]
+default:
+    @just --justfile '{{ justfile() }}' --list --unsorted
+
+# Every figure of both papers, recomputed and drawn; the claim ledger; the report. Profiles: smoke, laptop, study, paper
+[group('study')]
+reproduce profile="laptop": (setup "toy")
+    {{ paper }} reproduce --profile '{{ profile }}'
+    {{ paper }} claims
+    {{ paper }} report
+
+# One figure: its table, its drawing, its claims (`just paper list` names them)
+[group('study')]
+figure id *arguments: (setup "toy")
+    {{ paper }} figure "$@"
+
+# The claim ledger: what the papers say, and what we found
+[group('study')]
+claims *arguments: (setup "toy")
+    {{ paper }} claims "$@"
+
+# The report as a site; `--serve` shows it in a browser
+[group('study')]
+report *arguments: (setup "toy")
+    {{ paper }} report "$@"
+
+# Any command of the `paper` program
+[group('study')]
+paper *arguments: (setup "toy")
+    {{ paper }} "$@"
+
+# Install what is missing for a part: toy, model, libtorch, test, lint, all
+[group('machine')]
+setup *parts="all":
+    @scripts/setup {{ parts }}
+
+# What is installed, reachable and fast on this machine
+[group('machine')]
+doctor:
+    @scripts/doctor
+
+# Delete build products and results; `just clean cache` deletes everything fetched as well
+[group('machine')]
+clean what="build":
+    @scripts/clean '{{ what }}'
+
+# Every test, documentation examples included; arguments go to cargo test
+[group('code')]
+test *arguments: (_setup-dev "test")
+    @scripts/test "$@"
+
+# Formatting, clippy, licences, unused dependencies, shell and nix files
+[group('code')]
+lint: (_setup-dev "test" "lint")
+    @scripts/lint
+
+# Look at changed snapshots one by one, and accept or refuse them
+[group('code')]
+review: (_setup-dev "review")
+    cargo insta review
+
+# Criterion benchmarks of the hot loops
+[group('code')]
+bench *arguments: (setup "toy")
+    cargo bench "$@"
+
+# The dev profile, so that what set-up compiles serves the tests.
+[private]
+_setup-dev *parts:
+    @TOKENSIEVE_PROFILE=dev scripts/setup "$@"

@@ -1,0 +1,127 @@
+//! Claims: a statement of a paper, the statistical test that it is put to, and the verdict.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use tokensieve_toy::statistics::Estimate;
+
+/// A number without sampling error: a formula's value, an exhaustive count.
+pub fn exact(value: f64) -> Estimate {
+    Estimate { value, low: value, high: value, n: 1 }
+}
+
+/// What came of a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The interval lies on the claimed side of the threshold.
+    Holds,
+    /// It does not.
+    DoesNotHold,
+    /// This run cannot tell, and why.
+    NotTested(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Holds => f.write_str("holds"),
+            Self::DoesNotHold => f.write_str("does not hold"),
+            Self::NotTested(_) => f.write_str("not tested"),
+        }
+    }
+}
+
+/// One claim, tested.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// `a-12/accuracy-rises`: the figure, a slash, a name.
+    pub id: String,
+    /// The statement, in our words.
+    pub statement: String,
+    /// Paper and place.
+    pub source: String,
+    /// What was computed and compared.
+    pub test: String,
+    /// The effect, absent when the claim was not tested.
+    pub estimate: Option<Estimate>,
+    /// What the effect is compared with.
+    pub threshold: f64,
+    /// Whether the claim puts the effect above the threshold (or below it).
+    pub above: bool,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Data sets whose replacement makes the claim untested; `None` stands for all that the figure uses.
+    pub data: Option<Vec<String>>,
+}
+
+impl Claim {
+    /// A claim before its test; [`above`](Self::above), [`below`](Self::below) or
+    /// [`not_tested`](Self::not_tested) give the verdict.
+    pub fn new(id: &str, source: &str, statement: &str) -> Self {
+        Self {
+            id: id.into(),
+            statement: statement.into(),
+            source: source.into(),
+            test: String::new(),
+            estimate: None,
+            threshold: 0.0,
+            above: true,
+            verdict: Verdict::NotTested("no test was given".into()),
+            data: None,
+        }
+    }
+
+    /// Holds if the whole interval lies above `threshold`. `test` says what was computed. A statistic that is
+    /// undefined on the table (`None`) leaves the claim untested.
+    #[must_use]
+    pub fn above(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
+        self.tested(threshold, true, estimate.into(), test)
+    }
+
+    /// Holds if the whole interval lies below `threshold`; otherwise like [`above`](Self::above).
+    #[must_use]
+    pub fn below(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
+        self.tested(threshold, false, estimate.into(), test)
+    }
+
+    fn tested(self, threshold: f64, above: bool, estimate: Option<Estimate>, test: &str) -> Self {
+        let verdict = match estimate {
+            None => Verdict::NotTested("the statistic is undefined on this table".into()),
+            Some(e) if (above && e.above(threshold)) || (!above && e.below(threshold)) => Verdict::Holds,
+            Some(_) => Verdict::DoesNotHold,
+        };
+        Self { test: test.into(), estimate, threshold, above, verdict, ..self }
+    }
+
+    /// Cannot be decided by this run.
+    #[must_use]
+    pub fn not_tested(self, reason: &str) -> Self {
+        Self { verdict: Verdict::NotTested(reason.into()), ..self }
+    }
+
+    /// Says which data sets the claim is about (default: all that the figure uses).
+    #[must_use]
+    pub fn on_data(self, names: &[&str]) -> Self {
+        Self { data: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_interval_decides() {
+        let claim = |low, high| {
+            let estimate = Estimate { value: f64::midpoint(low, high), low, high, n: 5 };
+            let new = || Claim::new("x/y", "A", "s");
+            (new().above(0.0, estimate, "t").verdict, new().below(0.0, estimate, "t").verdict)
+        };
+        assert_eq!(claim(0.1, 0.2), (Verdict::Holds, Verdict::DoesNotHold));
+        assert_eq!(claim(-0.2, -0.1), (Verdict::DoesNotHold, Verdict::Holds));
+        assert_eq!(claim(-0.1, 0.2), (Verdict::DoesNotHold, Verdict::DoesNotHold));
+        assert_eq!(claim(f64::NAN, f64::NAN), (Verdict::DoesNotHold, Verdict::DoesNotHold));
+        let undefined = Claim::new("x/y", "A", "s").above(0.0, None, "t").verdict;
+        assert!(matches!(undefined, Verdict::NotTested(_)));
+    }
+}

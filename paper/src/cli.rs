@@ -1,0 +1,65 @@
+//! Arguments as typed.
+
+use clap::{Args, Parser, Subcommand};
+use tokensieve_paper::Profile;
+
+/// Recomputes the figures of two papers on token selection, tests their claims, writes the report.
+#[derive(Debug, Parser)]
+#[command(name = "paper", version, max_term_width = 100)]
+#[command(
+    after_help = "Results go to out/ (TOKENSIEVE_OUT names another folder). What was computed before is \
+    taken from out/cache/, so a run may be stopped at any time and continued.\n\nExit code: 0 fine; 1 an error; \
+    2 wrong arguments; 3 a verdict differs from the recorded one (claims); 130 stopped by Ctrl-C."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make every figure, test every claim, write the report
+    Reproduce(Size),
+    /// Make some figures: table, provenance, drawing
+    Figure {
+        /// Ids of figures, as `paper list` shows them
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        size: Size,
+        /// Also write each drawing as PNG
+        #[arg(long)]
+        png: bool,
+    },
+    /// List the figures
+    List,
+    /// Print the claims ledger; exit 0 only if every verdict is the recorded one
+    Claims(Size),
+    /// Write the report
+    Report {
+        #[command(flatten)]
+        size: Size,
+        /// Serve it on 127.0.0.1 until Ctrl-C
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Record tables and verdicts in the repository, for others to compare with
+    Record {
+        /// Ids of figures; all by default
+        ids: Vec<String>,
+        #[command(flatten)]
+        size: Size,
+    },
+    /// Print the hash of every figure's smoke table on generated data, for comparing processors
+    Bits {
+        /// Ids of figures; all by default
+        ids: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Size {
+    /// How much of the protocol to run
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) profile: Profile,
+}

@@ -1,0 +1,129 @@
+//! Takes a figure from its inputs to its claims, and writes what it finds.
+
+use crate::cache::{Cache, key, sha256, write_atomically};
+use crate::plot::{Drawing, Theme};
+use crate::provenance::{self, Host, Provenance};
+use crate::{About, Claim, Entry, Profile, Run, Table, Verdict};
+use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+
+/// Hash of the sources of `objective` and `toy`, and of the versions of numeric crates (see `build.rs`).
+const CODE: &str = env!("TOKENSIEVE_CODE_HASH");
+
+/// A figure, made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Its documentation.
+    pub about: About,
+    /// Its data.
+    pub table: Table,
+    /// Where the data come from.
+    pub provenance: Provenance,
+    /// What is drawn.
+    pub drawing: Drawing,
+    /// What was tested.
+    pub claims: Vec<Claim>,
+    /// Units that had to be computed (the others were cached).
+    pub computed: usize,
+}
+
+impl Made {
+    /// What stood in the place of data sets that could not be had, as a sentence for titles.
+    pub fn replacement(&self) -> Option<String> {
+        replacement(&self.provenance)
+    }
+
+    /// The drawing as SVG.
+    pub fn svg(&self, theme: &Theme) -> String {
+        self.drawing.svg(self.about.title, self.about.caption, theme)
+    }
+}
+
+/// Makes a figure; with `cache`, only what has changed is computed.
+pub fn make(entry: &Entry, profile: Profile, cache: Option<&Cache>) -> Result<Made> {
+    finish(entry, new_run(entry, profile, cache))
+}
+
+/// Makes a figure's smoke table on generated data, without cache or network.
+pub fn make_synthetic(entry: &Entry) -> Result<Made> {
+    finish(entry, new_run(entry, Profile::Smoke, None).with_synthetic_data())
+}
+
+fn new_run(entry: &Entry, profile: Profile, cache: Option<&Cache>) -> Run {
+    let code = key(&[CODE, entry.computing_source()]);
+    Run::new(profile, entry.figure.about().id, &code, cache.cloned())
+}
+
+fn finish(entry: &Entry, run: Run) -> Result<Made> {
+    let about = entry.figure.about();
+    let profile = run.profile.name().to_owned();
+    let table = entry.figure.table(&run).with_context(|| format!("making the table of {}", about.id))?;
+    let log = run.into_log();
+    let configs: Vec<String> =
+        log.units.iter().map(|unit| format!("{} {}", unit.name, unit.config)).collect();
+    let provenance = Provenance {
+        figure: about.id.into(),
+        profile,
+        version: env!("CARGO_PKG_VERSION").into(),
+        commit: provenance::commit(),
+        code_sha256: sha256(format!("{CODE}{}", entry.computing_source()).as_bytes()),
+        config_sha256: sha256(configs.join("\n").as_bytes()),
+        seconds: log.units.iter().map(|unit| unit.seconds).sum(),
+        units: log.units,
+        data: log.data,
+        table_sha256: sha256(table.to_csv()?.as_bytes()),
+        date: provenance::now(),
+        host: Host::here(),
+    };
+    let mut drawing = entry.figure.draw(&table).with_context(|| format!("drawing {}", about.id))?;
+    if let Some(replacement) = replacement(&provenance) {
+        drawing = drawing.notice(replacement);
+    }
+    let claims =
+        entry.figure.claims(&table).with_context(|| format!("testing the claims of {}", about.id))?;
+    let claims = claims.into_iter().map(|claim| on_its_data(claim, &provenance)).collect();
+    Ok(Made { about, table, provenance, drawing, claims, computed: log.computed })
+}
+
+fn replacement(provenance: &Provenance) -> Option<String> {
+    let replaced: Vec<String> = provenance
+        .data
+        .iter()
+        .filter_map(|data| Some(format!("{} in the place of {}", data.replaced_by.as_ref()?, data.name)))
+        .collect();
+    (!replaced.is_empty()).then(|| format!("Drawn on {}", replaced.join(", ")))
+}
+
+/// A claim about a data set that was replaced has not been tested, whatever its numbers say.
+fn on_its_data(claim: Claim, provenance: &Provenance) -> Claim {
+    let concerns = |name: &String| claim.data.as_ref().is_none_or(|names| names.contains(name));
+    let missing = provenance.data.iter().find(|data| data.replaced_by.is_some() && concerns(&data.name));
+    match missing {
+        Some(data) => {
+            let reason = format!("not tested on the paper's data: {} could not be had", data.name);
+            Claim { verdict: Verdict::NotTested(reason), ..claim }
+        }
+        None => claim,
+    }
+}
+
+/// Where results go: `TOKENSIEVE_OUT`, else `out/` in the checkout, else `out/` here.
+pub fn out_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("TOKENSIEVE_OUT") {
+        return folder.into();
+    }
+    let checkout =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().filter(|folder| folder.join("Cargo.toml").exists());
+    checkout.unwrap_or(Path::new(".")).join("out")
+}
+
+/// Writes table, provenance and drawings of a figure under `out/<profile>/`; returns the folder.
+pub fn write(made: &Made, out: &Path) -> Result<PathBuf> {
+    let folder = out.join(&made.provenance.profile);
+    let file = |extension: &str| folder.join(format!("{}{extension}", made.about.id));
+    write_atomically(&file(".csv"), made.table.to_csv()?)?;
+    write_atomically(&file(".json"), serde_json::to_string_pretty(&made.provenance)? + "\n")?;
+    write_atomically(&file(".svg"), made.svg(&Theme::LIGHT))?;
+    write_atomically(&file("-dark.svg"), made.svg(&Theme::DARK))?;
+    Ok(folder)
+}

@@ -1,0 +1,79 @@
+//! What a figure is.
+
+use crate::plot::Drawing;
+use crate::{Claim, Run, Table};
+use anyhow::Result;
+
+/// One figure: inputs → table → drawing → claims, all in one file of `figures/`.
+///
+/// Keep the methods in this order: the text from `fn table(` to `fn draw(` is part of the cache key of the
+/// figure's units, so editing a drawing or a caption recomputes nothing.
+pub trait Figure: Sync {
+    /// What it is, for the report.
+    fn about(&self) -> About;
+
+    /// Computes the data. Long work goes through [`Run::cached`] or [`Run::units`]; the arithmetic itself
+    /// lives in `toy` or `objective`, whose sources are part of the cache key.
+    fn table(&self, run: &Run) -> Result<Table>;
+
+    /// States the drawing; a pure function of the table. Colours are named by role, the theme comes later.
+    fn draw(&self, table: &Table) -> Result<Drawing>;
+
+    /// Tests the paper's claims; a pure function of the table.
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>>;
+}
+
+/// A figure's documentation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Name in files and on the command line: `a-12`, `b-crossover`.
+    pub id: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// Paper and place: `A, figure 12 and appendix C.2`.
+    pub source: &'static str,
+    /// Below the drawing: what one sees, in two or three sentences.
+    pub caption: &'static str,
+    /// How the data were made, as paragraphs separated by empty lines.
+    pub protocol: &'static str,
+    /// Where the protocol departs from the paper, or fills a gap it leaves; one entry each.
+    pub deviations: &'static [&'static str],
+    /// Every column of the table.
+    pub columns: Vec<Column>,
+}
+
+/// A column's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Name in the header.
+    pub name: &'static str,
+    /// Unit, empty for a name or a plain number.
+    pub unit: &'static str,
+    /// What it is, with its formula.
+    pub meaning: &'static str,
+}
+
+impl Column {
+    /// A column's documentation.
+    pub const fn new(name: &'static str, unit: &'static str, meaning: &'static str) -> Self {
+        Self { name, unit, meaning }
+    }
+}
+
+/// A registered figure and the text of its file.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// The figure.
+    pub figure: &'static dyn Figure,
+    /// Its source file.
+    pub source: &'static str,
+}
+
+impl Entry {
+    /// The part of the source that computes: from `fn table(` to `fn draw(`, or all of it.
+    pub(crate) fn computing_source(&self) -> &'static str {
+        let from = self.source.find("fn table(").unwrap_or(0);
+        let to = self.source[from..].find("fn draw(").map_or(self.source.len(), |length| from + length);
+        &self.source[from..to]
+    }
+}

@@ -1,0 +1,103 @@
+//! The claims ledger: every claim with its test, effect, interval and verdict, beside the recorded verdict.
+
+use crate::plot::number;
+use crate::recorded::{Recorded, same_verdict};
+use crate::{Claim, Made, Profile, Verdict};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
+
+/// The ledger of some figures.
+#[derive(Debug)]
+pub struct Ledger<'a> {
+    made: &'a [Made],
+    recorded: &'a Recorded,
+}
+
+impl<'a> Ledger<'a> {
+    /// The claims of `made`, to be set against `recorded`.
+    pub fn new(made: &'a [Made], recorded: &'a Recorded) -> Self {
+        Self { made, recorded }
+    }
+
+    /// All claims.
+    pub fn claims(&self) -> impl Iterator<Item = &'a Claim> {
+        self.made.iter().flat_map(|made| &made.claims)
+    }
+
+    /// Claims whose verdict is not the recorded one, each with a sentence that says so. The smoke profile's
+    /// verdicts mean nothing and are not compared.
+    pub fn disagreements(&self) -> Vec<String> {
+        let compared = self.made.iter().filter(|made| made.provenance.profile != Profile::Smoke.name());
+        compared
+            .flat_map(|made| &made.claims)
+            .filter_map(|claim| {
+                let recorded = self.recorded.verdict(&claim.id);
+                (same_verdict(claim, recorded) == Some(false)).then(|| {
+                    let recorded = recorded.map_or("nothing", |recorded| &recorded.verdict);
+                    format!("{}: here it {}, recorded is {recorded}", claim.id, sentence(&claim.verdict))
+                })
+            })
+            .collect()
+    }
+
+    /// The ledger for a terminal of `width` columns.
+    pub fn to_text(&self, width: u16) -> String {
+        let mut table = Table::new();
+        table.load_preset(UTF8_BORDERS_ONLY);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        table.set_header([
+            "claim",
+            "statement and test",
+            "effect",
+            "95 % interval",
+            "n",
+            "verdict",
+            "recorded",
+        ]);
+        for claim in self.claims() {
+            let recorded = self.recorded.verdict(&claim.id).map_or("–", |recorded| &recorded.verdict);
+            let reason = match &claim.verdict {
+                Verdict::NotTested(reason) => format!("not tested: {reason}"),
+                verdict => verdict.to_string(),
+            };
+            table.add_row([
+                claim.id.clone(),
+                format!("{}\n→ {}", claim.statement, claim.test),
+                effect(claim),
+                interval(claim),
+                seeds(claim),
+                reason,
+                recorded.to_owned(),
+            ]);
+        }
+        table.to_string()
+    }
+}
+
+fn sentence(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::NotTested(reason) => format!("was not tested ({reason})"),
+        verdict => verdict.to_string(),
+    }
+}
+
+/// The effect, to three digits.
+pub fn effect(claim: &Claim) -> String {
+    claim.estimate.map_or_else(|| "–".into(), |estimate| number(estimate.value, 3))
+}
+
+/// The interval, to three digits, and the threshold that it is held against.
+pub fn interval(claim: &Claim) -> String {
+    let sign = if claim.above { '>' } else { '<' };
+    claim.estimate.map_or_else(
+        || "–".into(),
+        |estimate| {
+            let [low, high, threshold] = [estimate.low, estimate.high, claim.threshold].map(|v| number(v, 3));
+            format!("[{low}, {high}] {sign} {threshold}?")
+        },
+    )
+}
+
+/// How many seeds.
+pub fn seeds(claim: &Claim) -> String {
+    claim.estimate.map_or_else(|| "–".into(), |estimate| estimate.n.to_string())
+}

@@ -1,0 +1,138 @@
+//! The `paper` binary: every command in one `match`, every exit code in one place.
+
+mod cli;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser as _;
+use cli::{Cli, Command};
+use console::Term;
+use std::path::Path;
+use std::process::ExitCode;
+use tokensieve_paper::cache::{Cache, write_atomically};
+use tokensieve_paper::ledger::Ledger;
+use tokensieve_paper::plot::Theme;
+use tokensieve_paper::recorded::{Agreement, Recorded, record};
+use tokensieve_paper::{Entry, Made, Profile, engine, figures, png};
+
+/// A verdict differs from the recorded one.
+const DISAGREES: u8 = 3;
+/// Columns of a ledger that is not printed on a terminal.
+const WIDE: u16 = 180;
+const INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Cached units are whole files, so there is nothing to clean up.
+    let handler = ctrlc::set_handler(|| {
+        eprintln!("\nStopped. What was finished is kept: the same command continues from here.");
+        std::process::exit(INTERRUPTED);
+    });
+    if let Err(error) = handler {
+        eprintln!("warning: Ctrl-C will stop without a message ({error})");
+    }
+    match run(&cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<ExitCode> {
+    let out = engine::out_folder();
+    match command {
+        Command::Reproduce(size) => reproduce(size.profile, &out),
+        Command::Figure { ids, size, png } => {
+            for made in make_each(&select(ids)?, size.profile, &out)? {
+                let folder = engine::write(&made, &out)?;
+                println!("{}", folder.join(format!("{}.svg", made.about.id)).display());
+                if *png {
+                    let path = folder.join(format!("{}.png", made.about.id));
+                    write_atomically(&path, png::render(&made.svg(&Theme::LIGHT), 2.0)?)?;
+                    println!("{}", path.display());
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::List => {
+            for about in figures::registry().iter().map(|entry| entry.figure.about()) {
+                println!("{:<24} {:<28} {}", about.id, about.source, about.title);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Claims(size) => claims(size.profile, &out),
+        Command::Report { size, serve } => {
+            let _ = (size, serve);
+            bail!("not here yet")
+        }
+        Command::Record { ids, size } => {
+            let folder = record(&make_each(&select(ids)?, size.profile, &out)?)?;
+            println!("{}", folder.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bits { ids } => {
+            for entry in select(ids)? {
+                let made = engine::make_synthetic(&entry)?;
+                println!("{}  {}", made.provenance.table_sha256, made.about.id);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn reproduce(profile: Profile, out: &Path) -> Result<ExitCode> {
+    let made = make_each(&figures::registry(), profile, out)?;
+    let recorded = Recorded::load()?;
+    for made in &made {
+        engine::write(made, out)?;
+        println!("{:<24} {}", made.about.id, agreement(&recorded.agreement(made)?));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn claims(profile: Profile, out: &Path) -> Result<ExitCode> {
+    let made = make_each(&figures::registry(), profile, out)?;
+    let recorded = Recorded::load()?;
+    let ledger = Ledger::new(&made, &recorded);
+    let width = Term::stdout().size_checked().map_or(WIDE, |size| size.1);
+    println!("{}", ledger.to_text(width));
+    if profile == Profile::Smoke {
+        println!("Verdicts of the smoke profile mean nothing and were not compared with the recorded ones.");
+    }
+    let disagreements = ledger.disagreements();
+    for disagreement in &disagreements {
+        println!("{disagreement}");
+    }
+    Ok(if disagreements.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DISAGREES) })
+}
+
+/// Makes figures in order, computing only what has changed.
+fn make_each(entries: &[Entry], profile: Profile, out: &Path) -> Result<Vec<Made>> {
+    let cache = Cache::open(&out.join("cache"))?;
+    entries.iter().map(|entry| engine::make(entry, profile, Some(&cache))).collect()
+}
+
+/// The figures of these ids, or all.
+fn select(ids: &[String]) -> Result<Vec<Entry>> {
+    let all = figures::registry();
+    if ids.is_empty() {
+        return Ok(all);
+    }
+    ids.iter()
+        .map(|id| {
+            let known = || all.iter().map(|entry| entry.figure.about().id).collect::<Vec<_>>().join(", ");
+            let found = all.iter().find(|entry| entry.figure.about().id == id).copied();
+            found.with_context(|| format!("no figure is called {id:?}; there are: {}", known()))
+        })
+        .collect()
+}
+
+fn agreement(agreement: &Agreement) -> String {
+    match agreement {
+        Agreement::Identical => "identical to the recorded table".into(),
+        Agreement::Within(difference) => format!("within {difference:.1e} of the recorded table"),
+        Agreement::Different(how) => format!("DIFFERS from the recorded table: {how}"),
+        Agreement::NotCompared(why) => format!("not compared: {why}"),
+    }
+}

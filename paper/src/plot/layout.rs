@@ -1,0 +1,325 @@
+//! Layout: notice, legend, then rows of panels, each with room for exactly its own tick labels.
+
+use super::marks::{self, Area};
+use super::scale::Scale;
+use super::series::Mark;
+use super::svg::{Anchor, Canvas, Type, escape, px, width};
+use super::{Colours, Drawing, Panel, Series, Theme};
+
+/// Sizes of text, in pixels: panel titles, axis labels, tick labels and legend.
+const TITLE: f64 = 12.0;
+const LABEL: f64 = 11.0;
+const TICK: f64 = 10.5;
+/// Room between a panel's neighbours.
+const GAP: f64 = 18.0;
+const LINE: f64 = 17.0;
+/// Fonts with Helvetica's widths first: the layout relies on them.
+const FONTS: &str = "Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', 'DejaVu Sans', sans-serif";
+
+impl Drawing {
+    /// The drawing as an SVG document with an accessible title and description.
+    pub fn svg(&self, title: &str, description: &str, theme: &Theme) -> String {
+        let mut canvas = Canvas::default();
+        let mut y = 8.0;
+        if let Some(notice) = &self.notice {
+            canvas.text(10.0, y + 12.0, notice, Type::new(LABEL, theme.text).bold());
+            y += LINE + 6.0;
+        }
+        y = self.legend(&mut canvas, y, theme);
+        let bar_room = if self.colours.is_some() { 74.0 } else { 0.0 };
+        let cell_width = (self.width - bar_room - GAP * (self.columns - 1) as f64) / self.columns as f64;
+        let top_of_panels = y;
+        let mut bars = (f64::INFINITY, f64::NEG_INFINITY);
+        for (row, panels) in self.panels.chunks(self.columns).enumerate() {
+            let head = if panels.iter().any(|panel| !panel.title.is_empty()) || self.panels.len() > 1 {
+                24.0
+            } else {
+                8.0
+            };
+            let foot = panels.iter().map(foot).fold(0.0, f64::max);
+            for (column, panel) in panels.iter().enumerate() {
+                let index = row * self.columns + column;
+                let left = column as f64 * (cell_width + GAP);
+                let letter = (self.panels.len() > 1).then(|| letter(index));
+                let place =
+                    Place { index, left, top: y + head, width: cell_width, height: self.panel_height };
+                panel_svg(&mut canvas, panel, &place, letter, self.colours.as_ref(), theme);
+            }
+            bars = (bars.0.min(y + head), bars.1.max(y + head + self.panel_height));
+            y += head + self.panel_height + foot;
+        }
+        if let Some(colours) = self.colours.as_ref().filter(|_| y > top_of_panels) {
+            // One bar for many panels: as tall as the rows, but never absurdly so.
+            let height = (bars.1 - bars.0).min(320.0);
+            colour_bar(&mut canvas, colours, self.width - bar_room + 14.0, bars.0, height, theme);
+        }
+        let (w, h) = (px(self.width), px(y + 4.0));
+        format!(
+            concat!(
+                r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" "#,
+                r#"role="img" aria-labelledby="title desc" font-family="{fonts}">"#,
+                "\n<title id=\"title\">{title}</title>\n<desc id=\"desc\">{description}</desc>\n",
+                r#"<rect width="{w}" height="{h}" fill="{background}"/>"#,
+                "\n{body}</svg>\n"
+            ),
+            w = w,
+            h = h,
+            fonts = FONTS,
+            title = escape(title),
+            description = escape(description),
+            background = theme.background,
+            body = canvas.into_body(),
+        )
+    }
+
+    /// Draws the legend from `y` down and returns where the panels may begin.
+    fn legend(&self, canvas: &mut Canvas, y: f64, theme: &Theme) -> f64 {
+        let mut entries: Vec<(&str, Vec<&Series>)> = Vec::new();
+        for panel in &self.panels {
+            for series in &panel.series {
+                let Some(label) = series.label.as_deref() else { continue };
+                if panel.direct && matches!(series.mark, Mark::Line(_)) {
+                    continue;
+                }
+                match entries.iter_mut().find(|entry| entry.0 == label) {
+                    Some(entry) if entry.1.iter().any(|s| same_kind(s, series)) => {}
+                    Some(entry) => entry.1.push(series),
+                    None => entries.push((label, vec![series])),
+                }
+            }
+        }
+        if entries.is_empty() {
+            return y;
+        }
+        let (mut x, mut y) = (10.0, y + 10.0);
+        for (label, keys) in entries {
+            let room = 26.0 + width(label, LABEL) + 18.0;
+            if x > 10.0 && x + room > self.width {
+                (x, y) = (10.0, y + LINE);
+            }
+            for series in keys {
+                key(canvas, series, x, y - 4.0, theme);
+            }
+            canvas.text(x + 26.0, y, label, Type::new(LABEL, theme.text));
+            x += room;
+        }
+        y + 12.0
+    }
+}
+
+fn same_kind(one: &Series, other: &Series) -> bool {
+    std::mem::discriminant(&one.mark) == std::mem::discriminant(&other.mark)
+}
+
+/// A series' entry in the legend: 20 pixels wide, centred on `y`.
+fn key(canvas: &mut Canvas, series: &Series, x: f64, y: f64, theme: &Theme) {
+    let ink = theme.colour(series.ink);
+    match series.mark {
+        Mark::Band(_) => canvas.rect(x, y - 5.0, 20.0, 10.0, &format!(r#"fill="{ink}" fill-opacity="0.18""#)),
+        Mark::Bars(_) => canvas.rect(x, y - 5.0, 20.0, 10.0, &format!(r#"fill="{ink}" fill-opacity="0.85""#)),
+        Mark::Points(_) => {
+            marks::marker(canvas, (x + 10.0, y), series.shape, series.size.max(3.0), &ink, theme);
+        }
+        Mark::ErrorBars(_) => canvas.line((x + 10.0, y - 6.0), (x + 10.0, y + 6.0), &ink, series.stroke, ""),
+        _ => canvas.line((x, y), (x + 20.0, y), &ink, series.stroke, series.dash),
+    }
+}
+
+/// Where a panel goes: its outer box's left, its plotting area's top and height.
+struct Place {
+    index: usize,
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+/// Room below a panel's plotting area.
+fn foot(panel: &Panel) -> f64 {
+    let label = if panel.x.label.is_empty() || panel.x.quiet { 0.0 } else { LINE };
+    if panel.x.quiet { 14.0 } else { 26.0 + label + 6.0 }
+}
+
+fn letter(index: usize) -> char {
+    char::from(b'A' + (index % 26) as u8)
+}
+
+fn panel_svg(
+    canvas: &mut Canvas,
+    panel: &Panel,
+    place: &Place,
+    letter: Option<char>,
+    shared: Option<&Colours>,
+    theme: &Theme,
+) {
+    let (xs, ys): (Vec<_>, Vec<_>) = panel.series.iter().map(Series::extent).unzip();
+    let (x, y) = (panel.x.fit(xs.concat().into_iter()), panel.y.fit(ys.concat().into_iter()));
+    let y_ticks = y.ticks((place.height / 42.0) as usize);
+    let tick_room =
+        if panel.y.quiet { 0.0 } else { widest(y_ticks.iter().map(|tick| tick.1.as_str()), TICK) };
+    let label_room = if panel.y.label.is_empty() || panel.y.quiet { 0.0 } else { LINE };
+    let before = 10.0 + tick_room + label_room + 4.0;
+    let ends = direct_labels(panel);
+    let bar = if panel.colours.is_some() { 66.0 } else { 0.0 };
+    let after =
+        6.0 + bar + if ends.is_empty() { 0.0 } else { 8.0 + widest(ends.iter().map(|end| end.2), TICK) };
+    let area = Area {
+        left: place.left + before,
+        top: place.top,
+        width: (place.width - before - after).max(20.0),
+        height: place.height,
+        x,
+        y,
+    };
+
+    let mut heading = place.left + 10.0;
+    if let Some(letter) = letter {
+        canvas.text(heading, place.top - 9.0, &letter.to_string(), Type::new(TITLE, theme.text).bold());
+        heading += 15.0;
+    }
+    canvas.text(heading, place.top - 9.0, &panel.title, Type::new(TITLE, theme.text));
+    let heat_map = panel.series.iter().any(|series| matches!(series.mark, Mark::Cells { .. }));
+    if !heat_map {
+        for (at, _) in &y_ticks {
+            let y = area.bottom() - at * area.height;
+            canvas.line((area.left, y), (area.right(), y), theme.grid, 1.0, "");
+        }
+    }
+    let clip = format!("clip{}", place.index);
+    canvas.raw(&format!(
+        r#"<clipPath id="{clip}"><rect x="{}" y="{}" width="{}" height="{}"/></clipPath>"#,
+        px(area.left - 1.0),
+        px(area.top - 4.0),
+        px(area.width + 2.0),
+        px(area.height + 5.0)
+    ));
+    canvas.raw(&format!(r#"<g clip-path="url(#{clip})">"#));
+    let colours = panel.colours.as_ref().or(shared);
+    for series in &panel.series {
+        marks::draw(canvas, &area, series, colours, theme);
+    }
+    canvas.raw("</g>");
+    axes(canvas, panel, &area, &y_ticks, tick_room, theme);
+    draw_direct_labels(canvas, &area, ends, theme);
+    if let Some(colours) = &panel.colours {
+        colour_bar(canvas, colours, area.right() + 12.0, area.top, area.height, theme);
+    }
+}
+
+fn axes(
+    canvas: &mut Canvas,
+    panel: &Panel,
+    area: &Area<'_>,
+    y_ticks: &[(f64, String)],
+    tick_room: f64,
+    theme: &Theme,
+) {
+    let (left, right, bottom) = (area.left, area.right(), area.bottom());
+    let small = Type::new(TICK, theme.muted);
+    canvas.line((left, area.top), (left, bottom), theme.muted, 1.0, "");
+    canvas.line((left, bottom), (right, bottom), theme.muted, 1.0, "");
+    for (at, label) in y_ticks {
+        let y = bottom - at * area.height;
+        canvas.line((left - 4.0, y), (left, y), theme.muted, 1.0, "");
+        if !panel.y.quiet {
+            canvas.text(left - 7.0, y + 3.7, label, small.anchor(Anchor::End));
+        }
+    }
+    let x_ticks = area.x.ticks((area.width / 55.0) as usize);
+    // Names that would run into each other are turned; numbers are dropped from the right instead.
+    let slot = area.width / x_ticks.len().max(1) as f64;
+    let crowded = matches!(panel.x.scale, Scale::Categories(_))
+        && widest(x_ticks.iter().map(|tick| tick.1.as_str()), TICK) > slot - 4.0;
+    let mut free_from = f64::NEG_INFINITY;
+    for (at, label) in &x_ticks {
+        let x = left + at * area.width;
+        canvas.line((x, bottom), (x, bottom + 4.0), theme.muted, 1.0, "");
+        let half = width(label, TICK) / 2.0;
+        if panel.x.quiet || (!crowded && x - half < free_from) {
+            continue;
+        }
+        if crowded {
+            canvas.text(x + 3.0, bottom + 14.0, label, small.anchor(Anchor::End).turned(-35.0));
+        } else {
+            canvas.text(x, bottom + 17.0, label, small.anchor(Anchor::Middle));
+            free_from = x + half + 4.0;
+        }
+    }
+    let set = Type::new(LABEL, theme.text).anchor(Anchor::Middle);
+    if !panel.x.quiet {
+        let drop = if crowded { 52.0 } else { 35.0 };
+        canvas.text(f64::midpoint(left, right), bottom + drop, &panel.x.label, set);
+    }
+    if !panel.y.quiet {
+        let x = left - 10.0 - tick_room - 6.0;
+        canvas.text(x, area.top + area.height / 2.0, &panel.y.label, set.turned(-90.0));
+    }
+}
+
+/// The last point and the name of every labelled line: `(x, y, name, series)` in data coordinates.
+fn direct_labels(panel: &Panel) -> Vec<(f64, f64, &str, &Series)> {
+    let lines = panel.series.iter().filter(|_| panel.direct);
+    lines
+        .filter_map(|series| match (&series.mark, series.label.as_deref()) {
+            (Mark::Line(points), Some(label)) => {
+                let last = points.iter().rev().find(|point| point.0.is_finite() && point.1.is_finite())?;
+                Some((last.0, last.1, label, series))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// Names at the ends of lines, pushed apart where they would overlap, and back up from the bottom.
+fn draw_direct_labels(
+    canvas: &mut Canvas,
+    area: &Area<'_>,
+    ends: Vec<(f64, f64, &str, &Series)>,
+    theme: &Theme,
+) {
+    let apart = TICK + 2.0;
+    let mut labels: Vec<(f64, f64, &str, &Series)> = ends
+        .into_iter()
+        .filter_map(|(x, y, label, series)| {
+            area.place(x, y).map(|at| (at.0, at.1.clamp(area.top, area.bottom()), label, series))
+        })
+        .collect();
+    labels.sort_by(|a, b| a.1.total_cmp(&b.1));
+    for index in 1..labels.len() {
+        labels[index].1 = labels[index].1.max(labels[index - 1].1 + apart);
+    }
+    let mut floor = area.bottom();
+    for label in labels.iter_mut().rev() {
+        label.1 = label.1.min(floor);
+        floor = label.1 - apart;
+    }
+    for (x, y, label, series) in labels {
+        let ink = theme.colour(series.ink);
+        canvas.text(x.min(area.right()) + 6.0, y + 3.7, label, Type::new(TICK, &ink));
+    }
+}
+
+fn colour_bar(canvas: &mut Canvas, colours: &Colours, x: f64, top: f64, height: f64, theme: &Theme) {
+    const STEPS: usize = 64;
+    let slice = height / STEPS as f64;
+    for step in 0..STEPS {
+        let colour = theme.cell(colours.palette, (step as f64 + 0.5) / STEPS as f64);
+        let y = top + height - (step + 1) as f64 * slice;
+        canvas.rect(x, y, 11.0, slice + 0.5, &format!(r#"fill="{colour}""#));
+    }
+    let axis = super::Axis::linear("").range(colours.low, colours.high);
+    let fitted = axis.fit(std::iter::empty());
+    let ticks = fitted.ticks((height / 42.0) as usize);
+    for (at, label) in &ticks {
+        let y = top + height * (1.0 - at);
+        canvas.line((x + 11.0, y), (x + 14.0, y), theme.muted, 1.0, "");
+        canvas.text(x + 17.0, y + 3.7, label, Type::new(TICK, theme.muted));
+    }
+    let room = widest(ticks.iter().map(|tick| tick.1.as_str()), TICK);
+    let set = Type::new(LABEL, theme.text).anchor(Anchor::Middle).turned(-90.0);
+    canvas.text(x + 17.0 + room + 14.0, top + height / 2.0, &colours.label, set);
+}
+
+fn widest<'a>(texts: impl Iterator<Item = &'a str>, size: f64) -> f64 {
+    texts.map(|text| width(text, size)).fold(0.0, f64::max)
+}

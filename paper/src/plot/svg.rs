@@ -1,0 +1,250 @@
+//! Writing SVG text: numbers of fixed precision, escaped and lightly marked-up labels, widths of text.
+//!
+//! Everything here is a pure function, so that one drawing gives the same bytes on every machine.
+
+use std::fmt::Write as _;
+
+/// An SVG document under construction.
+#[derive(Debug, Default)]
+pub(super) struct Canvas {
+    body: String,
+}
+
+/// How a piece of text is set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Type<'a> {
+    pub size: f64,
+    pub colour: &'a str,
+    pub anchor: Anchor,
+    pub bold: bool,
+    /// Degrees, clockwise, about the text's own origin.
+    pub turn: f64,
+}
+
+/// Which end of a text its position names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// The text begins there.
+    Start,
+    /// The text is centred there.
+    Middle,
+    /// The text ends there.
+    End,
+}
+
+impl<'a> Type<'a> {
+    pub(super) fn new(size: f64, colour: &'a str) -> Self {
+        Self { size, colour, anchor: Anchor::Start, bold: false, turn: 0.0 }
+    }
+
+    pub(super) fn anchor(self, anchor: Anchor) -> Self {
+        Self { anchor, ..self }
+    }
+
+    pub(super) fn bold(self) -> Self {
+        Self { bold: true, ..self }
+    }
+
+    pub(super) fn turned(self, turn: f64) -> Self {
+        Self { turn, ..self }
+    }
+}
+
+impl Canvas {
+    /// Adds markup as it is.
+    pub(super) fn raw(&mut self, markup: &str) {
+        self.body.push_str(markup);
+        self.body.push('\n');
+    }
+
+    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, dash: &str) {
+        let dash = if dash.is_empty() { String::new() } else { format!(r#" stroke-dasharray="{dash}""#) };
+        self.raw(&format!(
+            r#"<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{colour}" stroke-width="{}"{dash}/>"#,
+            px(from.0),
+            px(from.1),
+            px(to.0),
+            px(to.1),
+            px(width)
+        ));
+    }
+
+    pub(super) fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, attributes: &str) {
+        let (x, y, width, height) = (px(x), px(y), px(width), px(height));
+        self.raw(&format!(r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" {attributes}/>"#));
+    }
+
+    pub(super) fn path(&mut self, data: &str, attributes: &str) {
+        self.raw(&format!(r#"<path d="{data}" {attributes}/>"#));
+    }
+
+    pub(super) fn text(&mut self, x: f64, y: f64, text: &str, set: Type<'_>) {
+        let mut attributes = format!(r#"font-size="{}" fill="{}""#, px(set.size), set.colour);
+        match set.anchor {
+            Anchor::Start => {}
+            Anchor::Middle => attributes.push_str(r#" text-anchor="middle""#),
+            Anchor::End => attributes.push_str(r#" text-anchor="end""#),
+        }
+        if set.bold {
+            attributes.push_str(r#" font-weight="600""#);
+        }
+        if set.turn != 0.0 {
+            let _ = write!(attributes, r#" transform="rotate({} {} {})""#, px(set.turn), px(x), px(y));
+        }
+        self.raw(&format!(r#"<text x="{}" y="{}" {attributes}>{}</text>"#, px(x), px(y), marked_up(text)));
+    }
+
+    pub(super) fn into_body(self) -> String {
+        self.body
+    }
+}
+
+/// A coordinate with at most two decimals: finer than any screen, and short.
+pub(super) fn px(value: f64) -> String {
+    let mut text = format!("{value:.2}");
+    while text.contains('.') && (text.ends_with('0') || text.ends_with('.')) {
+        text.pop();
+    }
+    if text == "-0" { "0".into() } else { text }
+}
+
+/// Text for element content and for attributes.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// One run of a label.
+#[derive(Debug, PartialEq, Eq)]
+struct Span<'a> {
+    text: &'a str,
+    style: Style,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Plain,
+    Italic,
+    Above,
+    Below,
+}
+
+/// Splits `W_{f}(*p*) = *p*^{α}` into its runs: `*…*` italic, `^{…}` superscript, `_{…}` subscript.
+fn spans(text: &str) -> Vec<Span<'_>> {
+    let mut spans = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let next = [("^{", "}", Style::Above), ("_{", "}", Style::Below), ("*", "*", Style::Italic)]
+            .into_iter()
+            .filter_map(|(open, close, style)| {
+                let start = rest.find(open)?;
+                let length = rest[start + open.len()..].find(close)?;
+                Some((start, open.len(), length, style))
+            })
+            .min_by_key(|found| found.0);
+        let Some((start, open, length, style)) = next else {
+            spans.push(Span { text: rest, style: Style::Plain });
+            break;
+        };
+        if start > 0 {
+            spans.push(Span { text: &rest[..start], style: Style::Plain });
+        }
+        spans.push(Span { text: &rest[start + open..start + open + length], style });
+        rest = &rest[start + open + length + 1..];
+    }
+    spans
+}
+
+/// A label as SVG text content. A raised run is followed by one that returns to the base line.
+fn marked_up(text: &str) -> String {
+    let mut out = String::new();
+    let mut shift = 0;
+    for span in spans(text) {
+        let (wanted, attributes) = match span.style {
+            Style::Plain => (0, ""),
+            Style::Italic => (0, r#" font-style="italic""#),
+            Style::Above => (-4, r#" font-size="8""#),
+            Style::Below => (3, r#" font-size="8""#),
+        };
+        let text = escape(&typographic(span.text));
+        if wanted == shift && attributes.is_empty() {
+            out.push_str(&text);
+        } else {
+            let dy = if wanted == shift { String::new() } else { format!(r#" dy="{}""#, wanted - shift) };
+            let _ = write!(out, "<tspan{dy}{attributes}>{text}</tspan>");
+        }
+        shift = wanted;
+    }
+    out
+}
+
+/// A hyphen before a digit, or standing alone between spaces, is a minus sign.
+fn typographic(text: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    characters
+        .iter()
+        .enumerate()
+        .map(|(at, &character)| {
+            let before = at.checked_sub(1).map(|at| characters[at]);
+            let after = characters.get(at + 1);
+            let opens = before.is_none_or(|c| !c.is_alphanumeric());
+            let number = after.is_some_and(|c| c.is_ascii_digit() || *c == '.');
+            if character == '-' && opens && (number || after.is_none_or(|c| *c == ' ')) {
+                '−'
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+/// Width in pixels of `text` set in Helvetica (and in Arial and Liberation Sans, which share its widths).
+pub(super) fn width(text: &str, size: f64) -> f64 {
+    spans(text)
+        .iter()
+        .map(|span| {
+            let size = if matches!(span.style, Style::Above | Style::Below) { 8.0 } else { size };
+            span.text.chars().map(|character| f64::from(advance(character))).sum::<f64>() * size / 1000.0
+        })
+        .sum()
+}
+
+/// Advance widths of Helvetica for U+0020..U+007E, in thousandths of the size (Adobe's AFM file).
+const ADVANCES: [u16; 95] = [
+    278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556, 556, 556,
+    556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556, 1015, 667, 667, 722, 722, 667, 611, 778, 722, 278,
+    500, 667, 556, 833, 722, 778, 667, 778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 278, 278, 278, 469,
+    556, 333, 556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500, 222, 833, 556, 556, 556, 556, 333, 500,
+    278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584,
+];
+
+fn advance(character: char) -> u16 {
+    (character as usize).checked_sub(32).and_then(|at| ADVANCES.get(at)).copied().unwrap_or(584)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coordinates_are_short() {
+        assert_eq!([1.0, 0.5, 1.239, -0.001, 100.0].map(px), ["1", "0.5", "1.24", "0", "100"]);
+    }
+
+    #[test]
+    fn labels_are_marked_up_and_escaped() {
+        assert_eq!(marked_up("a < b"), "a &lt; b");
+        assert_eq!(marked_up("-1 to 1-x"), "−1 to 1-x");
+        assert_eq!(
+            marked_up("10^{-3} nats"),
+            r#"10<tspan dy="-4" font-size="8">−3</tspan><tspan dy="4"> nats</tspan>"#
+        );
+        assert_eq!(marked_up("*p*"), r#"<tspan font-style="italic">p</tspan>"#);
+        assert_eq!(marked_up("lone * star"), "lone * star");
+    }
+
+    #[test]
+    fn widths_follow_helvetica() {
+        assert!((width("MLE", 10.0) - (8.33 + 5.56 + 6.67)).abs() < 1e-9);
+        assert!(width("10^{3}", 10.0) < width("103", 10.0));
+    }
+}

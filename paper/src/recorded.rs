@@ -1,0 +1,195 @@
+//! The tables and verdicts kept in the repository, and whether this machine's agree with them.
+
+use crate::cache::write_atomically;
+use crate::provenance::Provenance;
+use crate::table::{from_csv, to_csv};
+use crate::{Claim, Made, Profile, Table, Verdict};
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The recorded files as they were when this program was built.
+const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/recorded.rs"));
+const LEDGER: &str = "ledger.csv";
+
+/// One recorded verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedVerdict {
+    /// The claim's id.
+    pub id: String,
+    /// `holds`, `does not hold` or `not tested`.
+    pub verdict: String,
+    /// The effect and its interval.
+    pub effect: Option<f64>,
+    /// Lower end of the 95 % interval.
+    pub low: Option<f64>,
+    /// Upper end of the 95 % interval.
+    pub high: Option<f64>,
+    /// Seeds behind it.
+    pub n: Option<usize>,
+}
+
+/// Everything that is recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    files: BTreeMap<String, String>,
+    verdicts: BTreeMap<String, RecordedVerdict>,
+}
+
+/// How a table made here compares with the recorded one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Agreement {
+    /// Every byte is the same.
+    Identical,
+    /// The same shape; the largest relative difference of two numbers.
+    Within(f64),
+    /// Something else than numbers differs.
+    Different(String),
+    /// There is nothing to compare, and why.
+    NotCompared(String),
+}
+
+impl Recorded {
+    /// The files in the checkout's `paper/recorded/`, or those embedded in this program outside of a checkout.
+    pub fn load() -> Result<Self> {
+        let files = match folder() {
+            Some(folder) => read_folder(&folder)?,
+            None => EMBEDDED.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(),
+        };
+        Self::from_files(files)
+    }
+
+    fn from_files(files: BTreeMap<String, String>) -> Result<Self> {
+        let ledger = files.get(LEDGER).map_or("", String::as_str);
+        let verdicts: Vec<RecordedVerdict> = from_csv(ledger).context("reading paper/recorded/ledger.csv")?;
+        let verdicts = verdicts.into_iter().map(|verdict| (verdict.id.clone(), verdict)).collect();
+        Ok(Self { files, verdicts })
+    }
+
+    /// The recorded table of a figure.
+    pub fn table(&self, id: &str) -> Result<Option<(Table, Provenance)>> {
+        let file = |extension: &str| self.files.get(&format!("{id}.{extension}"));
+        let (Some(csv), Some(json)) = (file("csv"), file("json")) else { return Ok(None) };
+        let provenance =
+            serde_json::from_str(json).with_context(|| format!("reading paper/recorded/{id}.json"))?;
+        Ok(Some((Table::from_csv(csv)?, provenance)))
+    }
+
+    /// The recorded verdict on a claim.
+    pub fn verdict(&self, claim: &str) -> Option<&RecordedVerdict> {
+        self.verdicts.get(claim)
+    }
+
+    /// Claims that are recorded but were not among `made`.
+    pub fn missing<'a>(&'a self, made: &'a [Made]) -> impl Iterator<Item = &'a str> {
+        let known = |id: &str| made.iter().flat_map(|made| &made.claims).any(|claim| claim.id == id);
+        self.verdicts.keys().map(String::as_str).filter(move |id| !known(id))
+    }
+
+    /// Compares a figure made here with its recorded table.
+    pub fn agreement(&self, made: &Made) -> Result<Agreement> {
+        let skip = |reason: &str| Ok(Agreement::NotCompared(reason.into()));
+        let Some((table, provenance)) = self.table(made.about.id)? else {
+            return skip("nothing is recorded yet");
+        };
+        if made.provenance.profile == Profile::Smoke.name() {
+            return skip("the smoke profile runs a smaller protocol than the recorded one");
+        }
+        if let Some(replacement) = made.replacement() {
+            return skip(&replacement);
+        }
+        if table == made.table {
+            return Ok(Agreement::Identical);
+        }
+        let larger = provenance.profile != made.provenance.profile;
+        if larger && provenance.config_sha256 != made.provenance.config_sha256 {
+            return skip(&format!(
+                "the recorded table was made with the larger profile {}",
+                provenance.profile
+            ));
+        }
+        Ok(match table.difference(&made.table) {
+            Ok(difference) => Agreement::Within(difference),
+            Err(error) => Agreement::Different(error.to_string()),
+        })
+    }
+}
+
+/// Whether a claim's verdict is the recorded one; `None` when the two are not to be compared.
+pub fn same_verdict(claim: &Claim, recorded: Option<&RecordedVerdict>) -> Option<bool> {
+    let here = claim.verdict.to_string();
+    match (&claim.verdict, recorded) {
+        (_, None) => Some(false),
+        (Verdict::NotTested(_), Some(recorded)) if recorded.verdict != here => None,
+        (_, Some(recorded)) => Some(recorded.verdict == here),
+    }
+}
+
+/// Records the tables and verdicts of `made` in the checkout; figures not among them keep theirs.
+pub fn record(made: &[Made]) -> Result<PathBuf> {
+    let folder = folder()
+        .context("`paper record` writes paper/recorded/ and so wants a checkout of the repository")?;
+    let mut verdicts = Recorded::from_files(read_folder(&folder)?)?.verdicts;
+    for made in made {
+        let id = made.about.id;
+        ensure!(
+            made.provenance.profile != Profile::Smoke.name() && made.replacement().is_none(),
+            "{id} was made with the smoke profile or on replaced data; record the whole protocol on the paper's data"
+        );
+        write_atomically(&folder.join(format!("{id}.csv")), made.table.to_csv()?)?;
+        let provenance = serde_json::to_string_pretty(&made.provenance)? + "\n";
+        write_atomically(&folder.join(format!("{id}.json")), provenance)?;
+        verdicts.retain(|claim, _| !claim.starts_with(&format!("{id}/")));
+        verdicts.extend(made.claims.iter().map(|claim| (claim.id.clone(), recorded_verdict(claim))));
+    }
+    let verdicts: Vec<RecordedVerdict> = verdicts.into_values().collect();
+    write_atomically(&folder.join(LEDGER), to_csv(&verdicts)?)?;
+    Ok(folder)
+}
+
+fn recorded_verdict(claim: &Claim) -> RecordedVerdict {
+    RecordedVerdict {
+        id: claim.id.clone(),
+        verdict: claim.verdict.to_string(),
+        effect: claim.estimate.map(|estimate| estimate.value),
+        low: claim.estimate.map(|estimate| estimate.low),
+        high: claim.estimate.map(|estimate| estimate.high),
+        n: claim.estimate.map(|estimate| estimate.n),
+    }
+}
+
+fn folder() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded");
+    folder.is_dir().then_some(folder)
+}
+
+fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            files.insert(name.to_owned(), text);
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exact;
+
+    #[test]
+    fn a_verdict_is_compared_unless_it_could_not_be_tested_here() {
+        let claim = Claim::new("x/y", "A", "s").above(0.0, exact(1.0), "t");
+        let recorded = recorded_verdict(&claim);
+        assert_eq!(same_verdict(&claim, Some(&recorded)), Some(true));
+        assert_eq!(same_verdict(&claim, None), Some(false));
+        let fails = claim.clone().above(2.0, exact(1.0), "t");
+        assert_eq!(same_verdict(&fails, Some(&recorded)), Some(false));
+        assert_eq!(same_verdict(&claim.not_tested("no data"), Some(&recorded)), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! One run of one figure: the profile, the cache, progress, and a record of what went in.
+
+use crate::cache::{self, Cache, Origin};
+use crate::provenance::{DataSet, Unit};
+use crate::table::{from_csv, to_csv};
+use anyhow::{Context as _, Error, Result};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::{Serialize, de::DeserializeOwned};
+use std::cell::RefCell;
+use std::io::{IsTerminal as _, stderr};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tokensieve_data::{Catalogue, Files};
+
+/// How much of the protocol is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Every figure's whole path on tiny inputs; verdicts are not compared
+    Smoke,
+    /// Toys in full; what a reader runs
+    #[default]
+    Laptop,
+    /// The whole protocol of both papers with a small language model
+    Study,
+    /// The papers' own models, data sets and settings
+    Paper,
+}
+
+impl Profile {
+    /// Name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Laptop => "laptop",
+            Self::Study => "study",
+            Self::Paper => "paper",
+        }
+    }
+
+    /// `smoke` for the smoke profile, else `full`: what most figures choose between.
+    pub fn pick<T>(self, smoke: T, full: T) -> T {
+        if self == Self::Smoke { smoke } else { full }
+    }
+}
+
+/// What a figure computes through.
+#[derive(Debug)]
+pub struct Run {
+    /// How much of the protocol to run.
+    pub profile: Profile,
+    figure: String,
+    code: String,
+    cache: Option<Cache>,
+    synthetic_data: bool,
+    log: RefCell<Log>,
+}
+
+/// What went into a table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) units: Vec<Unit>,
+    pub(crate) data: Vec<DataSet>,
+    pub(crate) computed: usize,
+}
+
+impl Run {
+    /// A run of `figure`; `code` is the hash of what computes; without a cache everything is computed anew.
+    pub(crate) fn new(profile: Profile, figure: &str, code: &str, cache: Option<Cache>) -> Self {
+        Self {
+            profile,
+            figure: figure.into(),
+            code: code.into(),
+            cache,
+            synthetic_data: false,
+            log: RefCell::default(),
+        }
+    }
+
+    /// The same run on small generated data in place of every data set.
+    pub(crate) fn with_synthetic_data(self) -> Self {
+        Self { synthetic_data: true, ..self }
+    }
+
+    /// Whether the figure must generate small data instead of calling [`data`](Self::data): comparisons of
+    /// bits between processors run where no data set is at hand.
+    pub fn synthetic_data(&self) -> bool {
+        self.synthetic_data
+    }
+
+    /// The rows of one unit of work: from the cache if the same unit (figure, name, configuration, data sets
+    /// fetched so far, code) was computed before, else by `compute`, and then stored.
+    pub fn cached<C, R, E>(
+        &self,
+        unit: &str,
+        config: &C,
+        compute: impl FnOnce() -> Result<Vec<R>, E>,
+    ) -> Result<Vec<R>>
+    where
+        C: Serialize,
+        R: Serialize + DeserializeOwned,
+        E: Into<Error>,
+    {
+        let config =
+            serde_json::to_value(config).with_context(|| format!("writing the configuration of {unit}"))?;
+        let key = self.key(unit, &config);
+        if let Some((origin, rows)) = self.cache.as_ref().and_then(|cache| cache.get(&key)) {
+            // An entry that no longer reads as this type is computed again.
+            if let Ok(rows) = from_csv(&rows) {
+                self.note(unit, config, origin.seconds, false);
+                return Ok(rows);
+            }
+        }
+        let spinner = self.progress(unit, 0);
+        let start = Instant::now();
+        let rows =
+            compute().map_err(Into::into).with_context(|| format!("{}: computing {unit}", self.figure))?;
+        let seconds = start.elapsed().as_secs_f64();
+        drop(spinner);
+        if let Some(cache) = &self.cache {
+            let origin =
+                Origin { figure: self.figure.clone(), unit: unit.into(), config: config.clone(), seconds };
+            cache.put(&key, &origin, &to_csv(&rows)?)?;
+        }
+        self.note(unit, config, seconds, true);
+        Ok(rows)
+    }
+
+    /// [`cached`](Self::cached) for many units, one after the other, under one progress bar; all rows in order.
+    pub fn units<C, R, E>(
+        &self,
+        units: &[(String, C)],
+        compute: impl Fn(&C) -> Result<Vec<R>, E>,
+    ) -> Result<Vec<R>>
+    where
+        C: Serialize,
+        R: Serialize + DeserializeOwned,
+        E: Into<Error>,
+    {
+        let progress = self.progress(&self.figure, units.len() as u64);
+        let mut rows = Vec::new();
+        for (unit, config) in units {
+            progress.say(unit);
+            rows.extend(self.cached(unit, config, || compute(config))?);
+            progress.tick();
+        }
+        Ok(rows)
+    }
+
+    /// The files of a data set of `data.toml`, fetched if need be. Their hash joins the key of every unit that
+    /// follows, and a set that stands in for another is named in the figure's title.
+    pub fn data(&self, name: &str) -> Result<Files> {
+        let catalogue = Catalogue::load()?;
+        let files = catalogue.fetch(name)?;
+        let data = DataSet {
+            name: name.into(),
+            sha256: files.hash().into(),
+            licence: catalogue.set(files.name())?.licence.clone(),
+            replaced_by: files.substitution().map(|_| files.title().to_owned()),
+        };
+        let mut log = self.log.borrow_mut();
+        if !log.data.contains(&data) {
+            log.data.push(data);
+        }
+        Ok(files)
+    }
+
+    /// A progress bar of `total` steps (0: unknown) that experiments may tick from any thread. It shows only
+    /// what lasts over two seconds, with the time still to go; plain lines when there is no terminal.
+    pub fn progress(&self, what: &str, total: u64) -> Progress {
+        let what = if what == self.figure { what.to_owned() } else { format!("{}: {what}", self.figure) };
+        Progress::new(what, total)
+    }
+
+    fn key(&self, unit: &str, config: &serde_json::Value) -> String {
+        let log = self.log.borrow();
+        let data: Vec<&str> = log.data.iter().map(|data| data.sha256.as_str()).collect();
+        cache::key(&[&self.figure, unit, &config.to_string(), &data.join(" "), &self.code])
+    }
+
+    fn note(&self, name: &str, config: serde_json::Value, seconds: f64, computed: bool) {
+        let mut log = self.log.borrow_mut();
+        log.units.push(Unit { name: name.into(), config, seconds });
+        log.computed += usize::from(computed);
+    }
+
+    pub(crate) fn into_log(self) -> Log {
+        self.log.into_inner()
+    }
+}
+
+/// How long something may take in silence.
+const SILENCE: Duration = Duration::from_secs(2);
+/// Time between plain lines.
+const BETWEEN_LINES: Duration = Duration::from_secs(15);
+
+/// Progress of something that may last.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    what: String,
+    total: u64,
+    start: Instant,
+    terminal: bool,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Progress {
+    fn new(what: String, total: u64) -> Self {
+        let terminal = stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::hidden());
+        let template = if total > 0 {
+            "{prefix:.bold} {bar:24.cyan/dim} {pos}/{len} · {elapsed} · {eta} to go  {msg:.dim}"
+        } else {
+            "{prefix:.bold} {spinner} {elapsed}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        bar.set_prefix(what.clone());
+        let progress = Self { bar, what, total, start: Instant::now(), terminal, last: Mutex::new(None) };
+        if terminal && total == 0 {
+            // Nothing ticks a spinner: it is shown from the start and turns by itself.
+            progress.bar.set_draw_target(ProgressDrawTarget::stderr());
+            progress.bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        progress
+    }
+
+    /// One step is done.
+    pub fn tick(&self) {
+        self.bar.inc(1);
+        self.show();
+    }
+
+    /// What is being done now.
+    pub fn say(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+    }
+
+    fn show(&self) {
+        if self.start.elapsed() < SILENCE {
+            return;
+        }
+        let Ok(mut last) = self.last.lock() else { return };
+        if self.terminal {
+            if last.is_none() {
+                self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            *last = Some(Instant::now());
+        } else if last.is_none_or(|last| last.elapsed() > BETWEEN_LINES) {
+            *last = Some(Instant::now());
+            let left = self.bar.eta().as_secs();
+            eprintln!("{}: {}/{}, about {left} s to go", self.what, self.bar.position(), self.total);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,148 @@
+//! Tables: CSV in memory, numbers in full.
+//!
+//! Every number is written as the shortest decimal that reads back as the same bits, so a table on disk *is*
+//! the result, and two machines agree exactly when their files do.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A header and rows of text fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with one line per row; the header is the row type's field names.
+    pub fn from_rows<R: Serialize>(rows: &[R]) -> Result<Self> {
+        Self::from_csv(&to_csv(rows)?)
+    }
+
+    /// Reads CSV text.
+    pub fn from_csv(text: &str) -> Result<Self> {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header = reader.headers()?.iter().map(String::from).collect();
+        let rows = reader
+            .records()
+            .map(|record| Ok(record?.iter().map(String::from).collect()))
+            .collect::<Result<_>>()?;
+        Ok(Self { header, rows })
+    }
+
+    /// CSV text, lines ended by `\n`.
+    pub fn to_csv(&self) -> Result<String> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        if !self.header.is_empty() {
+            writer.write_record(&self.header)?;
+        }
+        for row in &self.rows {
+            writer.write_record(row)?;
+        }
+        Ok(String::from_utf8(writer.into_inner().context("closing a CSV table")?)?)
+    }
+
+    /// The rows as the type that they were made from.
+    pub fn rows<R: DeserializeOwned>(&self) -> Result<Vec<R>> {
+        from_csv(&self.to_csv()?).with_context(|| {
+            format!("reading the columns {} as {}", self.header.join(", "), std::any::type_name::<R>())
+        })
+    }
+
+    /// Column names.
+    pub fn header(&self) -> &[String] {
+        &self.header
+    }
+
+    /// Fields of every row, as text.
+    pub fn records(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How far `other` is from this table: the largest relative difference of two numbers in the same place.
+    /// An error says what makes the two incomparable (shape, header, or text that differs).
+    pub fn difference(&self, other: &Self) -> Result<f64> {
+        ensure!(self.header == other.header, "columns {:?} against {:?}", self.header, other.header);
+        ensure!(self.rows.len() == other.rows.len(), "{} rows against {}", self.rows.len(), other.rows.len());
+        let mut largest = 0.0_f64;
+        for (line, (mine, theirs)) in self.rows.iter().zip(&other.rows).enumerate() {
+            for (column, (a, b)) in mine.iter().zip(theirs).enumerate() {
+                if a == b {
+                    continue;
+                }
+                let both = a.parse::<f64>().ok().zip(b.parse::<f64>().ok());
+                let place =
+                    || format!("row {}, column {}: {a:?} against {b:?}", line + 1, self.header[column]);
+                let (a, b) = both.with_context(place)?;
+                ensure!(a.is_finite() && b.is_finite(), "{}", place());
+                largest = largest.max((a - b).abs() / a.abs().max(b.abs()));
+            }
+        }
+        Ok(largest)
+    }
+}
+
+/// Rows as CSV text with a header.
+pub(crate) fn to_csv<R: Serialize>(rows: &[R]) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).context("a table's row must be flat: numbers, text, options of them")?;
+    }
+    Ok(String::from_utf8(writer.into_inner().context("closing a CSV table")?)?)
+}
+
+/// Rows from CSV text with a header.
+pub(crate) fn from_csv<R: DeserializeOwned>(text: &str) -> Result<Vec<R>> {
+    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| Ok(row?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Row {
+        seed: u64,
+        arm: String,
+        loss_nats: f64,
+        entropy_nats: Option<f64>,
+    }
+
+    fn row(loss_nats: f64) -> Row {
+        Row { seed: 3, arm: "top 25 %, \"hard\"".into(), loss_nats, entropy_nats: None }
+    }
+
+    #[test]
+    fn every_bit_survives_the_text() -> Result<()> {
+        let rows: Vec<Row> =
+            [0.1 + 0.2, f64::MIN_POSITIVE, 5e-324, -0.0, 1e300, f64::INFINITY, 1.0 / 3.0].map(row).into();
+        let back: Vec<Row> = Table::from_csv(&Table::from_rows(&rows)?.to_csv()?)?.rows()?;
+        assert_eq!(back, rows);
+        assert!(back[3].loss_nats.is_sign_negative());
+        let nan: Vec<Row> = Table::from_rows(&[row(f64::NAN)])?.rows()?;
+        assert!(nan[0].loss_nats.is_nan());
+        Ok(())
+    }
+
+    #[test]
+    fn differences_are_relative_and_text_must_match() -> Result<()> {
+        let table = |loss| Table::from_rows(&[row(loss)]);
+        assert!((table(1.0)?.difference(&table(1.0 + 1e-9)?)? - 1e-9).abs() < 1e-15);
+        assert!(table(1.0)?.difference(&table(1.0)?)? == 0.0);
+        let named = Table::from_rows(&[Row { arm: "other".into(), ..row(1.0) }])?;
+        let error = table(1.0)?.difference(&named).unwrap_err().to_string();
+        assert!(error.contains("row 1, column arm"), "{error}");
+        Ok(())
+    }
+}

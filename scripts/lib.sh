@@ -1,0 +1,62 @@
+# What the set-up scripts share. Sourced by POSIX sh, with `root` set to the clone.
+# shellcheck shell=sh
+
+cache=${TOKENSIEVE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/tokensieve}
+# Programs of the project's own: nothing is installed into the user's folders.
+tools=$cache/tools
+
+say() { printf '%s\n' "setup: $*" >&2; }
+die() { printf '%s\n' "setup: $*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+need_cargo() {
+    have cargo || die "Rust is missing (cargo was not found). Install it, then open a new terminal and try again:
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+    have cc || need_packages 'the C compiler and linker that Rust calls' build-essential
+}
+
+# pip_tool PACKAGE: a program that comes as a Python package, into $tools/bin.
+pip_tool() {
+    mkdir -p "$tools/python/$1" "$tools/bin"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade \
+        --target "$tools/python/$1" "$1" >&2 || return 1
+    for program in "$tools/python/$1"/bin/*; do ln -sf "$program" "$tools/bin/"; done
+}
+
+# cargo_tool CRATE: a program compiled by cargo, into $tools/bin; without optimisation, for it is used seldom.
+cargo_tool() {
+    CARGO_TARGET_DIR=$cache/build cargo install --quiet --locked --debug --root "$tools" "$1" >&2 ||
+        die "cargo install $1 failed (above)"
+    rm -rf "$cache/build"
+}
+
+# need_packages PURPOSE PACKAGE…: Debian packages, installed by apt where it may, else the line to type.
+need_packages() {
+    purpose=$1
+    shift
+    line="apt-get install --no-install-recommends $*"
+    have apt-get || die "missing: $purpose. On Debian or Ubuntu it comes with: sudo $line"
+    if [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif have sudo && sudo -n true 2>/dev/null; then
+        as_root=sudo
+    else
+        die "missing: $purpose. Please type this line, then try again:
+    sudo $line"
+    fi
+    say "installing $purpose: $*"
+    log=$cache/apt.log
+    mkdir -p "$cache"
+    # The lists of a fresh system are empty, those of an old one name files that are gone: one update, then once more.
+    apt_install "$@" >"$log" 2>&1 || { $as_root apt-get -qq update >>"$log" 2>&1 && apt_install "$@" >>"$log" 2>&1; } || {
+        tail -n 15 "$log" >&2
+        die "apt-get failed (above; all of it in $log). Please type this line, then try again:
+    sudo apt-get update && sudo $line"
+    }
+}
+
+apt_install() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"; }
+
+need_pip() {
+    python3 -m pip --version >/dev/null 2>&1 || need_packages 'Python with pip, which downloads wheels' python3 python3-pip
+}
