@@ -119,6 +119,12 @@ pub struct Row {
     pub accuracy_low: f64,
     /// Upper end.
     pub accuracy_high: f64,
+    /// Accuracy after minus before.
+    pub accuracy_change: f64,
+    /// Lower end.
+    pub accuracy_change_low: f64,
+    /// Upper end.
+    pub accuracy_change_high: f64,
     /// Accuracy minus that of the first objective.
     pub accuracy_gain: f64,
     /// Lower end.
@@ -240,6 +246,7 @@ pub fn summarise(config: &Config, seeds: &[Vec<Outcome>]) -> Result<Vec<Row>, Er
                 })
             };
             let accuracy = over(&|o| o[cell].accuracy)?;
+            let change = over(&|o| o[cell].accuracy - o[cell].accuracy_before)?;
             let accuracy_gain = over(&|o| o[cell].accuracy - o[baseline].accuracy)?;
             let nll = over(&|o| o[cell].nll_nats)?;
             let nll_gain = over(&|o| o[baseline].nll_nats - o[cell].nll_nats)?;
@@ -255,6 +262,9 @@ pub fn summarise(config: &Config, seeds: &[Vec<Outcome>]) -> Result<Vec<Row>, Er
                 accuracy: accuracy.value,
                 accuracy_low: accuracy.low,
                 accuracy_high: accuracy.high,
+                accuracy_change: change.value,
+                accuracy_change_low: change.low,
+                accuracy_change_high: change.high,
                 accuracy_gain: accuracy_gain.value,
                 accuracy_gain_low: accuracy_gain.low,
                 accuracy_gain_high: accuracy_gain.high,
@@ -300,7 +310,13 @@ mod tests {
 
     #[test]
     fn both_ends_behave_as_the_continuum_says() {
-        let rows = run(&Config { seeds: 6, noise_rates: vec![0.3, 0.5], ..Config::smoke() }).unwrap();
+        let rows = run(&Config {
+            seeds: 6,
+            noise_rates: vec![0.3, 0.5],
+            train: Config::default().train,
+            ..Config::smoke()
+        })
+        .unwrap();
         let weak = cell(&rows, "-p", 0.03125, 0.3);
         assert!(weak.accuracy_gain_high < 0.0, "{weak:?}");
         let strong = cell(&rows, "-p", 0.75, 0.5);

@@ -146,6 +146,34 @@ pub fn shape(rows: &[Row]) -> Shape {
     }
 }
 
+/// The constants that the published theorem asks of a pair (f1, f2), read from their curves.
+///
+/// The theorem bounds the difference of weights p·(f2′ − f1′)(p) by at most c on [0, 0.55] and at least d on
+/// [0.55, 0.95], and asks for c < 10 d.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Constants {
+    /// The smallest c that serves: the largest difference on the grid in [0, 0.55].
+    pub c: f64,
+    /// The largest d that serves: the smallest difference on the grid in [0.55, 0.95].
+    pub d: f64,
+}
+
+/// The theorem's constants of two curves on the same grid.
+pub fn constants(first: &[Row], second: &[Row]) -> Constants {
+    let mut constants = Constants { c: f64::NEG_INFINITY, d: f64::INFINITY };
+    for (one, two) in first.iter().zip(second) {
+        // p·(f2′ − f1′) = pull of f1 − pull of f2
+        let difference = one.pull - two.pull;
+        if one.p <= 0.55 {
+            constants.c = constants.c.max(difference);
+        }
+        if (0.55..=0.95).contains(&one.p) {
+            constants.d = constants.d.min(difference);
+        }
+    }
+    constants
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
@@ -192,6 +220,14 @@ mod tests {
             // At p = 0.2 itself, −log and back decide.
             assert!((row.p - 0.2).abs() < 1e-12 || (row.weight - expected).abs() < 1e-12, "{row:?}");
         }
+    }
+
+    #[test]
+    fn headline_pair_misses_the_theorems_constants() {
+        let rows = run(&Config::default()).unwrap();
+        let curve = |name: &str| rows.iter().filter(|r| r.objective == name).cloned().collect::<Vec<_>>();
+        let Constants { c, d } = constants(&curve("-log p"), &curve("-p"));
+        assert!((c - 0.995).abs() < 1e-12 && (d - 0.05).abs() < 1e-12, "{c} {d}");
     }
 
     #[test]

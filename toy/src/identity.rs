@@ -42,9 +42,9 @@ impl Default for Config {
                 .map(|(first, second)| (named(first), named(second)))
                 .to_vec(),
             vocabularies: vec![2, 8, 64],
-            tables: 24,
+            tables: 48,
             contexts: 4,
-            steps: vec![1e-1, 1e-2, 1e-3, 1e-4],
+            steps: vec![1e-2, 1e-3, 1e-4],
             seed: 1,
         }
     }
@@ -53,7 +53,7 @@ impl Default for Config {
 impl Config {
     /// A handful of tables.
     pub fn smoke() -> Self {
-        Self { tables: 4, ..Self::default() }
+        Self { tables: 8, ..Self::default() }
     }
 }
 

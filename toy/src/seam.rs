@@ -14,7 +14,7 @@ use crate::{
     Error,
     domain::{Domain, DomainConfig, Finetune, Model, Step, Tokens, TrainConfig, Travel},
     rng::Stream,
-    statistics::mean_interval,
+    statistics::{Estimate, mean_interval},
 };
 
 /// Everything that determines the map.
@@ -313,6 +313,30 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
     summarise(config, &seeds)
 }
 
+/// The noise rate at which a gain turns from above to below zero: of the mean, and of both ends of its interval.
+///
+/// The rows are those of one arm, noise ascending; between them the three curves are straight. A curve that is
+/// never above zero crosses at the first noise rate, one that never falls below it at the last.
+pub fn crossover(rows: &[Row]) -> Option<Estimate> {
+    let (first, last) = (rows.first()?, rows.last()?);
+    let crossing = |gain: &dyn Fn(&Row) -> f64| {
+        if gain(first) <= 0.0 {
+            return first.noise_rate;
+        }
+        let pair = rows.windows(2).find(|pair| gain(&pair[1]) <= 0.0);
+        pair.map_or(last.noise_rate, |pair| {
+            let (before, after) = (gain(&pair[0]), gain(&pair[1]));
+            pair[0].noise_rate + (pair[1].noise_rate - pair[0].noise_rate) * before / (before - after)
+        })
+    };
+    Some(Estimate {
+        value: crossing(&|row| row.accuracy_gain),
+        low: crossing(&|row| row.accuracy_gain_low),
+        high: crossing(&|row| row.accuracy_gain_high),
+        n: first.seeds,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
@@ -358,6 +382,26 @@ mod tests {
         let outcome = ground.cell(&base, 0.03125, 0.3).unwrap().remove(0);
         assert_eq!(outcome.accuracy.to_bits(), outcome.accuracy_mle.to_bits());
         assert_eq!(outcome.nll_nats.to_bits(), outcome.nll_mle_nats.to_bits());
+    }
+
+    #[test]
+    fn crossovers_interpolate_and_saturate() {
+        let template =
+            run(&Config { seeds: 2, steps: vec![Step::Own], ..Config::smoke() }).unwrap().remove(0);
+        let row = |noise_rate, gain: f64, half: f64| Row {
+            noise_rate,
+            accuracy_gain: gain,
+            accuracy_gain_low: gain - half,
+            accuracy_gain_high: gain + half,
+            ..template.clone()
+        };
+        let estimate = crossover(&[row(0.0, 0.1, 0.05), row(0.2, -0.1, 0.05)]).unwrap();
+        assert!((estimate.value - 0.1).abs() < 1e-15);
+        assert!((estimate.low - 0.05).abs() < 1e-15 && (estimate.high - 0.15).abs() < 1e-15);
+        let always = crossover(&[row(0.0, 0.1, 0.0), row(0.4, 0.1, 0.2)]).unwrap();
+        assert_eq!((always.value, always.low, always.high), (0.4, 0.2, 0.4));
+        assert_eq!(crossover(&[row(0.0, -0.1, 0.0), row(0.4, 0.1, 0.0)]).unwrap().value, 0.0);
+        assert_eq!(crossover(&[]), None);
     }
 
     #[test]
