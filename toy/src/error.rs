@@ -54,15 +54,3 @@ impl Error {
         Self::Config { experiment, key, problem: format!("is {found}; it must be {wanted}") }
     }
 }
-
-impl Error {
-    /// `key` is `found`, but must be `wanted`.
-    pub(crate) fn config(
-        experiment: &'static str,
-        key: &'static str,
-        found: impl std::fmt::Display,
-        wanted: &str,
-    ) -> Self {
-        Self::Config { experiment, key, problem: format!("is {found}; it must be {wanted}") }
-    }
-}
