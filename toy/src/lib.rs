@@ -14,11 +14,18 @@
 //!
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
+pub mod continuum;
+pub mod crossover;
+pub mod domain;
+pub mod gradient_weight;
+pub mod identity;
 pub mod linalg;
+pub mod objectives;
 pub mod ordering;
 pub mod polynomial;
 pub mod regression;
 pub mod rng;
+pub mod seam;
 pub mod softmax;
 pub mod statistics;
 pub mod subset;
