@@ -265,7 +265,14 @@ impl Drop for Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
     use std::cell::Cell;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Row {
+        config: u32,
+        value: f64,
+    }
 
     /// The number of times that a unit is computed when asked for twice, under these two configurations and codes.
     fn computed(configs: [u32; 2], codes: [&str; 2]) -> Result<usize> {
@@ -280,9 +287,9 @@ mod tests {
             let run = Run::new(Profile::Smoke, "figure", code, Some(cache.clone()));
             let rows = run.cached("unit", config, || {
                 times.set(times.get() + 1);
-                anyhow::Ok(vec![(f64::from(*config), 0.1 + 0.2)])
+                anyhow::Ok(vec![Row { config: *config, value: 0.1 + 0.2 }])
             })?;
-            assert_eq!(rows, [(f64::from(*config), 0.1 + 0.2)]);
+            assert_eq!(rows, [Row { config: *config, value: 0.1 + 0.2 }]);
             assert_eq!(run.into_log().units.len(), 1);
         }
         std::fs::remove_dir_all(&folder)?;
@@ -300,7 +307,7 @@ mod tests {
     #[test]
     fn an_error_names_the_figure_and_the_unit_and_is_not_cached() {
         let run = Run::new(Profile::Smoke, "figure", "code", None);
-        let result: Result<Vec<(f64,)>> = run.cached("seed 3", &0, || Err(anyhow::anyhow!("diverged")));
+        let result: Result<Vec<Row>> = run.cached("seed 3", &0, || Err(anyhow::anyhow!("diverged")));
         assert_eq!(format!("{:#}", result.unwrap_err()), "figure: computing seed 3: diverged");
         assert!(run.into_log().units.is_empty());
     }

@@ -37,7 +37,7 @@ fn no_snapshot_is_left_over() {
         let of = |id: &&str| {
             rest.strip_prefix(*id).is_some_and(|end| end.starts_with('.') || end.starts_with("-claims."))
         };
-        assert!(ids.iter().any(|id| of(&id)), "{name} belongs to no figure");
+        assert!(ids.iter().any(of), "{name} belongs to no figure");
     }
 }
 

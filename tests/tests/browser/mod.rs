@@ -53,7 +53,7 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let session = browser.call("POST", "/session", &wanted);
-        browser.session = session["sessionId"].as_str().expect("a session").to_owned();
+        browser.session.push_str(session["sessionId"].as_str().expect("a session"));
         Some(browser)
     }
 
