@@ -27,11 +27,12 @@ pip_tool() {
 # fetch SET…: with the cargo profile of the recipe that runs next, so that nothing is compiled twice.
 fetch() { cargo run --quiet --profile "${TOKENSIEVE_PROFILE:-release}" --bin tokensieve-data -- fetch "$@"; }
 
-# cargo_tool CRATE: a program compiled by cargo, into $tools/bin; without optimisation, which would take twice as long.
+# cargo_tool CRATE: a program compiled by cargo, into $tools/bin; without optimisation and debug information, which take
+# longer than the program ever saves.
 cargo_tool() {
     say "compiling $1 (once)"
-    CARGO_TARGET_DIR=$cache/build cargo install --quiet --locked --debug --root "$tools" "$1" >&2 ||
-        die "cargo install $1 failed (above)"
+    CARGO_TARGET_DIR=$cache/build CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+        cargo install --quiet --locked --debug --root "$tools" "$1" >&2 || die "cargo install $1 failed (above)"
     rm -rf "$cache/build"
 }
 
