@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use tokensieve_objective::{Criterion as By, Objective, Plan, Selection, TokenStats};
 
 fn batch(n: u32) -> Vec<TokenStats> {
@@ -36,5 +36,8 @@ fn pulls(bench: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, pulls);
-criterion_main!(benches);
+fn main() {
+    let mut bench = Criterion::default().configure_from_args();
+    pulls(&mut bench);
+    bench.final_summary();
+}

@@ -137,6 +137,7 @@ impl Window {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "few numbers are ranked exactly")]
 mod tests {
     use proptest::prelude::*;
 
@@ -153,7 +154,7 @@ mod tests {
 
     /// The bound of the module's documentation.
     fn bound(n: usize) -> f64 {
-        let levels = (n as f64 / WIDTH as f64).log2().max(0.0).ceil() + 1.0;
+        let levels = libm::log2(n as f64 / WIDTH as f64).max(0.0).ceil() + 1.0;
         n as f64 * levels / (2 * WIDTH) as f64
     }
 
@@ -170,7 +171,9 @@ mod tests {
         for order in orders {
             let mut sketch = Sketch::default();
             let mut all: Vec<f64> = (0..n).map(order).collect();
-            all.iter().for_each(|value| sketch.insert(*value));
+            for value in &all {
+                sketch.insert(*value);
+            }
             all.sort_unstable_by(f64::total_cmp);
             for q in [0.001, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999] {
                 let error = rank_error(&all, &sketch, q);
@@ -187,7 +190,9 @@ mod tests {
         fn few_numbers_are_ranked_exactly(values in prop::collection::vec(-9i32..9, 0..200), q in 0.0..=1.0f64) {
             let mut sketch = Sketch::default();
             let mut sorted: Vec<f64> = values.into_iter().map(f64::from).collect();
-            sorted.iter().for_each(|value| sketch.insert(*value));
+            for value in &sorted {
+                sketch.insert(*value);
+            }
             sorted.sort_unstable_by(f64::total_cmp);
             let rank = (q * sorted.len() as f64).round() as usize;
             let exact = if rank == 0 { f64::NEG_INFINITY } else { sorted.get(rank).copied().unwrap_or(f64::INFINITY) };

@@ -1,6 +1,8 @@
 //! The two pulls are the gradient of the written-out loss: for every preset and for random losses, against central
 //! differences in f64 with everything that counts as constant frozen. Run: `cargo test -p tokensieve-objective`.
 
+#![allow(clippy::float_cmp, reason = "some results are exact")]
+
 use proptest::prelude::*;
 use tokensieve_objective::{
     Against, Objective, Plan, Pull, TokenStats, cross_entropy, gradient, gradient_in_place, presets,

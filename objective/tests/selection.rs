@@ -13,8 +13,10 @@ use tokensieve_objective::{
 
 const PLAN: Plan = Plan { steps: 100, seed: 3 };
 
+static BOTH: LazyLock<Objective> = LazyLock::new(|| Objective::preset("masked-mle+distill").unwrap());
+static MLE: LazyLock<Objective> = LazyLock::new(|| Objective::preset("mle").unwrap());
+
 fn mle(selection: Selection) -> Training {
-    static MLE: LazyLock<Objective> = LazyLock::new(|| Objective::preset("mle").unwrap());
     MLE.select(selection).unwrap().begin(PLAN)
 }
 
@@ -143,7 +145,6 @@ proptest! {
         cuts.extend([0, stats.len()]);
         cuts.sort_unstable();
         let lengths: Vec<usize> = cuts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        static BOTH: LazyLock<Objective> = LazyLock::new(|| Objective::preset("masked-mle+distill").unwrap());
         let objective = &*BOTH;
         let whole = objective.begin(PLAN).pulls(&stats).unwrap().clone();
         let parts = objective.begin(PLAN).pulls_in(&stats, &lengths).unwrap().clone();

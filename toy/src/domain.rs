@@ -21,6 +21,9 @@ pub struct DomainConfig {
     pub document_tokens: usize,
     /// Share of a feature's variance that a document's tokens have in common.
     pub document_variance: f64,
+    /// Share of the truth's variance that differs between pre-training and the domain itself: what a strong
+    /// model still has to learn.
+    pub shift: f64,
     /// Documents to fine-tune on.
     pub train_documents: usize,
     /// Documents with clean labels to measure on.
@@ -40,10 +43,11 @@ impl Default for DomainConfig {
             features: 16,
             document_tokens: 16,
             document_variance: 0.3,
-            train_documents: 32,
+            shift: 0.01,
+            train_documents: 64,
             test_documents: 64,
             pretrain_batch: 128,
-            pretrain_rate: 4.0,
+            pretrain_rate: 32.0,
             pretrain_steps: 4000,
         }
     }
@@ -98,19 +102,18 @@ impl Tokens {
 pub struct Domain {
     config: DomainConfig,
     truth_dv: Vec<f64>,
+    /// The truth of pre-training.
+    former_dv: Vec<f64>,
     seed: u64,
 }
 
 impl Domain {
     /// The domain of this seed.
     pub fn new(config: &DomainConfig, seed: u64) -> Result<Self, Error> {
-        let wrong = |key, found: usize, least: usize| Error::Config {
-            key,
-            found: found.to_string(),
-            wanted: format!("at least {least}"),
-        };
+        let wrong =
+            |key, found: &dyn std::fmt::Display, right| Err(Error::config("domain", key, found, right));
         if config.vocabulary < 2 {
-            return Err(wrong("vocabulary", config.vocabulary, 2));
+            return wrong("vocabulary", &config.vocabulary, "at least 2");
         }
         for (key, found) in [
             ("features", config.features),
@@ -120,27 +123,29 @@ impl Domain {
             ("pretrain_batch", config.pretrain_batch),
         ] {
             if found == 0 {
-                return Err(wrong(key, 0, 1));
+                return wrong(key, &0, "at least 1");
             }
         }
-        if !(0.0..=1.0).contains(&config.document_variance) {
-            return Err(Error::Config {
-                key: "document_variance",
-                found: config.document_variance.to_string(),
-                wanted: "a share between 0 and 1".into(),
-            });
+        for (key, found) in [("document_variance", config.document_variance), ("shift", config.shift)] {
+            if !(0.0..=1.0).contains(&found) {
+                return wrong(key, &found, "a share between 0 and 1");
+            }
         }
         let mut stream = Stream::new(seed, "domain/truth");
-        let truth_dv = (0..config.features * config.vocabulary).map(|_| stream.normal()).collect();
-        Ok(Self { config: config.clone(), truth_dv, seed })
+        let mut matrix =
+            || -> Vec<f64> { (0..config.features * config.vocabulary).map(|_| stream.normal()).collect() };
+        let (former_dv, fresh) = (matrix(), matrix());
+        let (kept, new) = (libm::sqrt(1.0 - config.shift), libm::sqrt(config.shift));
+        let truth_dv = former_dv.iter().zip(&fresh).map(|(f, n)| kept * f + new * n).collect();
+        Ok(Self { config: config.clone(), truth_dv, former_dv, seed })
     }
 
     /// `documents` documents from the stream called `name`.
     pub fn tokens(&self, documents: usize, name: &str) -> Tokens {
-        self.draw(documents, &mut Stream::new(self.seed, name))
+        self.draw(documents, &self.truth_dv, &mut Stream::new(self.seed, name))
     }
 
-    fn draw(&self, documents: usize, stream: &mut Stream) -> Tokens {
+    fn draw(&self, documents: usize, truth_dv: &[f64], stream: &mut Stream) -> Tokens {
         let DomainConfig { features, vocabulary, document_tokens, document_variance, .. } = self.config;
         // Features have expected squared norm 1, whatever their number.
         let shared = libm::sqrt(document_variance / features as f64);
@@ -154,7 +159,7 @@ impl Domain {
             for _ in 0..document_tokens {
                 let start = features_nd.len();
                 features_nd.extend(subject.iter().map(|s| s + own * stream.normal()));
-                product(&self.truth_dv, &features_nd[start..], &mut scores);
+                product(truth_dv, &features_nd[start..], &mut scores);
                 truth.push(argmax(&scores));
             }
         }
@@ -164,56 +169,71 @@ impl Domain {
     /// Models at the wanted capabilities (mean probability of the true label on `test`, ascending), all from
     /// one run of plain maximum likelihood on clean fresh tokens, started at the uniform prediction.
     ///
-    /// The step that passes a target is shortened by bisection, so the capability is met to 1e-6. A target at
-    /// or below 1/V is the untrained, uniform model.
+    /// The run is looked at every few steps. Between the look before a target and the look that passed it
+    /// the weights are interpolated, by bisection, so every capability is met to within 1e-6. A target at or
+    /// below 1/V is the untrained, uniform model.
     pub fn pretrained(&self, capabilities: &[f64], test: &Tokens) -> Result<Vec<Model>, Error> {
-        let mut model = Model::uniform(self.config.features, self.config.vocabulary);
-        let mut reached = model.likelihood(test, &test.truth);
-        let mut models = Vec::with_capacity(capabilities.len());
+        let likelihood = |model: &Model| model.score(test, &test.truth).likelihood;
+        let mut before = Model::uniform(self.config.features, self.config.vocabulary);
+        let mut after = before.clone();
+        let mut reached = likelihood(&after);
         let mut stream = Stream::new(self.seed, "domain/pretrain");
+        let mut models = Vec::with_capacity(capabilities.len());
         let mut steps = 0;
-        for &target in capabilities {
-            if !(target < 1.0) || models.last().is_some_and(|_| target < reached) {
-                return Err(Error::Config {
-                    key: "capabilities",
-                    found: format!("{target} after {reached}"),
-                    wanted: "ascending probabilities below 1".into(),
-                });
+        for (i, &target) in capabilities.iter().enumerate() {
+            if target.is_nan() || target >= 1.0 || (i > 0 && target <= capabilities[i - 1]) {
+                return Err(Error::config(
+                    "domain",
+                    "capabilities",
+                    format!("{capabilities:?}"),
+                    "ascending probabilities below 1",
+                ));
             }
             while reached < target {
-                if steps == self.config.pretrain_steps {
+                if steps >= self.config.pretrain_steps {
                     return Err(Error::Capability { target, reached, steps });
                 }
-                steps += 1;
-                let before = model.clone();
-                let documents = self.config.pretrain_batch.div_ceil(self.config.document_tokens);
-                let batch = self.draw(documents, &mut stream);
-                let mut step = vec![0.0; model.weights_dv.len()];
-                model.add_likelihood_gradient(&batch, &mut step);
-                let scale = self.config.pretrain_rate / batch.len() as f64;
-                let moved = |share: f64| before.moved(&step, -scale * share);
-                model = moved(1.0);
-                reached = model.likelihood(test, &test.truth);
-                if reached >= target {
-                    let (mut low, mut high) = (0.0, 1.0);
-                    while reached - target > 1e-6 && high - low > 1e-12 {
-                        let middle = 0.5 * (low + high);
-                        model = moved(middle);
-                        reached = model.likelihood(test, &test.truth);
-                        if reached < target { low = middle } else { high = middle }
-                        if reached < target {
-                            // The loop must end on the side that has reached the target.
-                            model = moved(high);
-                            reached = model.likelihood(test, &test.truth);
-                        }
-                    }
+                before = after.clone();
+                // Early steps move most: the first looks come after 1, 2, 3, … steps.
+                let more = (steps / 8).clamp(1, LOOK);
+                for _ in 0..more {
+                    self.pretrain_step(&mut after, &mut stream);
+                }
+                steps += more;
+                reached = likelihood(&after);
+            }
+            let (mut low, mut high) = (0.0, 1.0);
+            // The likelihood moves by less than 1 between looks: 2⁻²⁴ of it is within 1e-6.
+            for _ in 0..24 {
+                let middle = 0.5 * (low + high);
+                if likelihood(&before.towards(&after, middle)) < target {
+                    low = middle;
+                } else {
+                    high = middle;
                 }
             }
-            models.push(model.clone());
+            models.push(before.towards(&after, high));
         }
         Ok(models)
     }
+
+    fn pretrain_step(&self, model: &mut Model, stream: &mut Stream) {
+        let documents = self.config.pretrain_batch.div_ceil(self.config.document_tokens);
+        let batch = self.draw(documents, &self.former_dv, stream);
+        let mut gradient_dv = vec![0.0; model.weights_dv.len()];
+        let mut p = vec![0.0; model.vocabulary];
+        for (t, &label) in batch.truth.iter().enumerate() {
+            model.predict(batch.features(t), label, &mut p);
+            p[label] -= 1.0;
+            add_outer(batch.features(t), &p, &mut gradient_dv);
+        }
+        let by = self.config.pretrain_rate / batch.len() as f64;
+        model.weights_dv.iter_mut().zip(&gradient_dv).for_each(|(w, g)| *w -= by * g);
+    }
 }
+
+/// Most steps between two looks at a pre-training run: a look costs as much as several steps.
+const LOOK: usize = 16;
 
 /// A linear softmax model: logits = features · weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -239,8 +259,10 @@ impl Model {
         Self { weights_dv: vec![0.0; features * vocabulary], vocabulary }
     }
 
-    fn moved(&self, direction: &[f64], by: f64) -> Self {
-        let weights_dv = self.weights_dv.iter().zip(direction).map(|(w, d)| w + by * d).collect();
+    /// The model this share of the way to another.
+    fn towards(&self, other: &Self, share: f64) -> Self {
+        let weights = self.weights_dv.iter().zip(&other.weights_dv);
+        let weights_dv = weights.map(|(from, to)| from + share * (to - from)).collect();
         Self { weights_dv, vocabulary: self.vocabulary }
     }
 
@@ -271,19 +293,6 @@ impl Model {
         }
         let n = labels.len() as f64;
         Score { accuracy: f64::from(hits) / n, nll_nats: nll / n, likelihood: likelihood / n }
-    }
-
-    fn likelihood(&self, tokens: &Tokens, labels: &[usize]) -> f64 {
-        self.score(tokens, labels).likelihood
-    }
-
-    fn add_likelihood_gradient(&self, tokens: &Tokens, out_dv: &mut [f64]) {
-        let mut p = vec![0.0; self.vocabulary];
-        for (t, &label) in tokens.truth.iter().enumerate() {
-            self.predict(tokens.features(t), label, &mut p);
-            p[label] -= 1.0;
-            add_outer(tokens.features(t), &p, out_dv);
-        }
     }
 }
 
@@ -318,6 +327,15 @@ impl Step {
     }
 }
 
+/// What a fine-tuning run did on its way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Travel {
+    /// Mean length of a step in the space of the weights.
+    pub step_length: f64,
+    /// Share of wrong labels among the labels that pulled.
+    pub wrong_share: f64,
+}
+
 /// Data and helpers of one fine-tuning run.
 #[derive(Clone, Copy)]
 pub struct Finetune<'a> {
@@ -342,8 +360,8 @@ impl Finetune<'_> {
         (self.train.epochs * documents.div_ceil(self.train.batch_documents)) as u64
     }
 
-    /// Trains `model` in place; returns the mean length of its steps.
-    pub fn run(&self, model: &mut Model, training: &mut Training) -> Result<f64, Error> {
+    /// Trains `model` in place.
+    pub fn run(&self, model: &mut Model, training: &mut Training) -> Result<Travel, Error> {
         let (v, size) = (model.vocabulary, self.tokens.document_tokens);
         let documents = self.tokens.len() / size;
         let mut order = Stream::new(self.seed, "finetune/order");
@@ -353,12 +371,12 @@ impl Finetune<'_> {
         let mut gradient_dv = vec![0.0; model.weights_dv.len()];
         let mut plain_dv = vec![0.0; model.weights_dv.len()];
         let mut travelled = 0.0;
+        let (mut labelled, mut wrong) = (0_u64, 0_u64);
         for _ in 0..self.train.epochs {
             let shuffled = order.permutation(documents);
             for batch in shuffled.chunks(self.train.batch_documents) {
-                let tokens = || {
-                    batch.iter().flat_map(|document| (0..size).map(move |position| (*document, position)))
-                };
+                let tokens =
+                    || batch.iter().flat_map(|document| (0..size).map(move |position| (*document, position)));
                 stats.clear();
                 for ((document, position), p) in tokens().zip(p_nv.chunks_exact_mut(v)) {
                     let t = document * size + position;
@@ -382,6 +400,10 @@ impl Finetune<'_> {
                         gradient(p, self.labels[t], q, *pull, &mut row);
                         add_outer(self.tokens.features(t), &row, &mut gradient_dv);
                     }
+                    if pull.label != 0.0 {
+                        labelled += 1;
+                        wrong += u64::from(self.labels[t] != self.tokens.truth[t]);
+                    }
                     if self.step == Step::GradNorm {
                         p[self.labels[t]] -= 1.0;
                         add_outer(self.tokens.features(t), p, &mut plain_dv);
@@ -401,7 +423,10 @@ impl Finetune<'_> {
                 }
             }
         }
-        Ok(travelled / self.steps() as f64)
+        Ok(Travel {
+            step_length: travelled / self.steps() as f64,
+            wrong_share: if labelled == 0 { 0.0 } else { wrong as f64 / labelled as f64 },
+        })
     }
 }
 
@@ -437,4 +462,105 @@ fn argmax(values: &[f64]) -> usize {
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
+    use tokensieve_objective::{Objective, Plan};
+
+    use super::*;
+
+    fn small() -> DomainConfig {
+        DomainConfig { test_documents: 16, ..DomainConfig::default() }
+    }
+
+    #[test]
+    fn capabilities_are_met() {
+        let domain = Domain::new(&small(), 3).unwrap();
+        let test = domain.tokens(16, "test");
+        let targets = [0.03125, 0.1, 0.5, 0.8];
+        let models = domain.pretrained(&targets, &test).unwrap();
+        assert_eq!(models[0], Model::uniform(16, 32));
+        for (model, target) in models.iter().zip(targets) {
+            let reached = model.score(&test, &test.truth).likelihood;
+            assert!((reached - target).abs() < 1e-6, "{reached} {target}");
+        }
+        let message = domain.pretrained(&[0.5, 0.2], &test).unwrap_err().to_string();
+        assert!(message.contains("ascending"), "{message}");
+        let hurried = Domain::new(&DomainConfig { pretrain_steps: 16, ..small() }, 3).unwrap();
+        let message = hurried.pretrained(&[0.9], &test).unwrap_err().to_string();
+        assert!(message.contains("after 16 pre-training steps"), "{message}");
+    }
+
+    #[test]
+    fn noise_is_nested_and_at_its_rate() {
+        let tokens = Domain::new(&small(), 1).unwrap().tokens(600, "many");
+        let labels = |rate| tokens.noisy_labels(rate, 32, &mut Stream::new(1, "noise"));
+        let (few, many) = (labels(0.1), labels(0.4));
+        let wrong =
+            |labels: &[usize]| labels.iter().zip(&tokens.truth).filter(|(a, b)| a != b).count() as f64;
+        // Five standard errors of a share among 9,600.
+        assert!((wrong(&few) / 9600.0 - 0.1).abs() < 0.016 && (wrong(&many) / 9600.0 - 0.4).abs() < 0.025);
+        assert_eq!(labels(0.0), tokens.truth);
+        let nested =
+            few.iter().zip(&many).zip(&tokens.truth).all(|((few, many), truth)| few == truth || few == many);
+        assert!(nested);
+    }
+
+    /// A single document in a single step: the weights move by the gradient of the written-out mean loss.
+    #[test]
+    fn a_step_is_the_gradient_of_the_written_loss() {
+        let domain = Domain::new(&small(), 5).unwrap();
+        let (train, test) = (domain.tokens(1, "train"), domain.tokens(16, "test"));
+        let base = domain.pretrained(&[0.3], &test).unwrap().remove(0);
+        let labels = train.noisy_labels(0.3, 32, &mut Stream::new(5, "noise"));
+        let reference = domain.pretrained(&[0.5], &test).unwrap().remove(0).probabilities(&train);
+        let train_config = TrainConfig { epochs: 1, batch_documents: 1, rate: 0.5 };
+        let finetune = Finetune {
+            tokens: &train,
+            labels: &labels,
+            reference_nv: Some(&reference),
+            train: &train_config,
+            step: Step::Own,
+            seed: 5,
+        };
+        // Label smoothing's shape, so that both pulls are at work.
+        let objective =
+            Objective::from_toml("selected = \"-log p\"\nreference = \"1\"\nagainst = \"mle\"").unwrap();
+        let mut model = base.clone();
+        let plan = Plan { steps: 1, seed: 5 };
+        finetune.run(&mut model, &mut objective.begin(plan)).unwrap();
+        let loss = |model: &Model| {
+            let p_nv = model.probabilities(&train);
+            let tokens = p_nv.chunks(32).zip(reference.chunks(32)).zip(&labels);
+            let sum: f64 = tokens
+                .map(|((p, q), label)| {
+                    let cross: f64 = q.iter().zip(p).map(|(q, p)| -q * libm::log(*p)).sum();
+                    cross - libm::log(p[*label])
+                })
+                .sum();
+            sum / train.len() as f64
+        };
+        for i in (0..base.weights_dv.len()).step_by(17) {
+            let nudged = |by: f64| {
+                let mut model = base.clone();
+                model.weights_dv[i] += by;
+                loss(&model)
+            };
+            let slope = (nudged(1e-5) - nudged(-1e-5)) / 2e-5;
+            let moved = (model.weights_dv[i] - base.weights_dv[i]) / -0.5;
+            assert!((moved - slope).abs() < 1e-8, "weight {i}: {moved} {slope}");
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_are_refused() {
+        let message = |config: DomainConfig| Domain::new(&config, 0).unwrap_err().to_string();
+        assert!(message(DomainConfig { features: 0, ..small() }).contains("features is 0"));
+        assert!(message(DomainConfig { vocabulary: 1, ..small() }).contains("vocabulary is 1"));
+        assert!(
+            message(DomainConfig { document_variance: 1.5, ..small() }).contains("document_variance is 1.5")
+        );
+    }
 }

@@ -28,6 +28,19 @@ pub enum Error {
         /// The column.
         quantity: &'static str,
     },
+    /// Pre-training stopped short of the wanted capability.
+    #[error(
+        "after {steps} pre-training steps the true label's mean probability is {reached:.3}, not {target:.3}; \
+         raise pretrain_steps or pretrain_rate"
+    )]
+    Capability {
+        /// Mean probability wanted.
+        target: f64,
+        /// Mean probability reached.
+        reached: f64,
+        /// Steps taken.
+        steps: usize,
+    },
 }
 
 impl Error {

@@ -245,9 +245,9 @@ impl Method {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
-    /// Mean over the held-out rows of ½(z·w − d)²; the interval is the seeds' central 95 % band.
+    /// Mean over the held-out rows of ½(z·w − d)².
     HoldoutLoss,
-    /// log10 of the hold-out loss over full gradient descent's after as many steps; exact interval of the median.
+    /// log10 of the hold-out loss over full gradient descent's after as many steps.
     OverFullAtEqualSteps,
     /// The same against full gradient descent once it has used as many data (updated as many coordinates).
     OverFullAtEqualCost,
@@ -276,7 +276,7 @@ pub struct Row {
     pub coordinates_updated: usize,
     /// Median over the seeds.
     pub median: f64,
-    /// Lower end of the 95 % interval that the quantity names.
+    /// Lower end of the median's exact 95 % interval (two order statistics).
     pub low: f64,
     /// Its upper end.
     pub high: f64,
@@ -321,7 +321,7 @@ pub fn run_seed(config: &Config, features: Features, seed: u64) -> Result<Vec<Ve
     config.runs().into_iter().map(|(method, size)| train(config, &problem, method, size, seed)).collect()
 }
 
-/// The whole figure: every curve's band over the seeds, and the comparisons of the methods seed by seed.
+/// The whole figure: every curve's median over the seeds, and the comparisons of the methods seed by seed.
 pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
     config.check()?;
     let mut rows = Vec::new();

@@ -77,8 +77,12 @@ mod tests {
         assert_eq!(draws.map(f64::to_bits), FROZEN, "{draws:?}");
         assert_eq!(Stream::new(7, "frozen").permutation(8), FROZEN_ORDER);
     }
-    const FROZEN: [u64; 4] =
-        [4601531924318024732, 4604765067552491570, 4637300241308057600, 13821684527531992816];
+    const FROZEN: [u64; 4] = [
+        4_601_531_924_318_024_732,
+        4_604_765_067_552_491_570,
+        4_637_300_241_308_057_600,
+        13_821_684_527_531_992_816,
+    ];
     const FROZEN_ORDER: [usize; 8] = [5, 1, 6, 0, 4, 2, 7, 3];
 
     #[test]

@@ -14,6 +14,8 @@ pub struct Search {
     size: usize,
     /// Row d, entry i: what element i would add to the d elements chosen before it.
     gains: Vec<f64>,
+    /// Q, row-major.
+    quadratic: Vec<f64>,
     chosen: Vec<usize>,
     best: Vec<usize>,
     best_change: f64,
@@ -26,6 +28,7 @@ impl Search {
             n,
             size,
             gains: vec![0.0; size * n],
+            quadratic: Vec::with_capacity(n * n),
             chosen: Vec::with_capacity(size),
             best: Vec::with_capacity(size),
             best_change: f64::INFINITY,
@@ -41,6 +44,8 @@ impl Search {
     pub fn best(&mut self, linear: ArrayView1<f64>, quadratic: ArrayView2<f64>) -> (&[usize], f64) {
         assert_eq!(linear.len(), self.n, "linear term of the wrong length");
         assert_eq!(quadratic.dim(), (self.n, self.n), "quadratic term of the wrong shape");
+        self.quadratic.clear();
+        self.quadratic.extend(quadratic.iter());
         for i in 0..self.n {
             self.gains[i] = linear[i] + 0.5 * quadratic[(i, i)];
         }
@@ -48,19 +53,20 @@ impl Search {
         self.best.clear();
         self.best.extend(0..self.size);
         self.best_change = f64::INFINITY;
-        self.descend(0, 0, 0.0, quadratic);
+        self.descend(0, 0, 0.0);
         (&self.best, self.best_change)
     }
 
-    fn descend(&mut self, depth: usize, from: usize, change: f64, quadratic: ArrayView2<f64>) {
-        let row = depth * self.n;
+    fn descend(&mut self, depth: usize, from: usize, change: f64) {
+        let n = self.n;
+        let (row, next) = (depth * n, (depth + 1) * n);
         if depth + 1 == self.size {
             let mut last = None;
-            for i in from..self.n {
-                let total = change + self.gains[row + i];
+            for (i, gain) in self.gains[row + from..next].iter().enumerate() {
+                let total = change + gain;
                 if total < self.best_change {
                     self.best_change = total;
-                    last = Some(i);
+                    last = Some(from + i);
                 }
             }
             if let Some(last) = last {
@@ -71,12 +77,15 @@ impl Search {
             return;
         }
         // Enough elements must be left to fill the subset.
-        for i in from..=self.n + depth - self.size {
-            for j in i + 1..self.n {
-                self.gains[row + self.n + j] = self.gains[row + j] + quadratic[(i, j)];
+        for i in from..=n + depth - self.size {
+            let (before, after) = self.gains.split_at_mut(next);
+            let pairs = &self.quadratic[i * n + i + 1..(i + 1) * n];
+            for ((to, gain), pair) in after[i + 1..n].iter_mut().zip(&before[row + i + 1..]).zip(pairs) {
+                *to = gain + pair;
             }
+            let change = change + before[row + i];
             self.chosen.push(i);
-            self.descend(depth + 1, i + 1, change + self.gains[row + i], quadratic);
+            self.descend(depth + 1, i + 1, change);
             self.chosen.pop();
         }
     }

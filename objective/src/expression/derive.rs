@@ -22,6 +22,7 @@ pub(super) fn negate(x: Node) -> Node {
     match x {
         Node::Number(value) => number(-value),
         Node::Negate(x) => *x,
+        Node::Binary(Subtract, x, y) => Node::Binary(Subtract, y, x),
         x => Node::Negate(Box::new(x)),
     }
 }
@@ -47,6 +48,11 @@ fn binary(operator: Operator, x: Node, y: Node) -> Node {
         Multiply if right_is(-1.0) => negate(x),
         Multiply | Divide | Power if right_is(1.0) => x,
         Power if right_is(0.0) => number(1.0),
+        Add => match (x, y) {
+            (x, Node::Negate(y)) => binary(Subtract, x, *y),
+            (Node::Negate(x), y) => binary(Subtract, y, *x),
+            (x, y) => Node::Binary(Add, Box::new(x), Box::new(y)),
+        },
         Multiply | Divide => match (x, y) {
             (Node::Negate(x), Node::Negate(y)) => binary(operator, *x, *y),
             (Node::Negate(x), y) => negate(binary(operator, *x, y)),

@@ -113,6 +113,11 @@ impl Expression {
         Self { root: Node::Number(value) }
     }
 
+    /// One variable alone.
+    pub fn variable(variable: Variable) -> Self {
+        Self { root: Node::Variable(variable) }
+    }
+
     /// The constant that this is, if it is one.
     pub fn as_number(&self) -> Option<f64> {
         match self.root {

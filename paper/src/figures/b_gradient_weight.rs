@@ -28,14 +28,14 @@ impl crate::Figure for Figure {
             title: "Which tokens an objective pulls on",
             source: "B, section 2",
             caption: "Size of the gradient on the label's logit against the label's probability, for the family \
-                      f_α(p) = (1 − p^α)/α. Convex objectives pull on improbable tokens, concave ones on probable \
+                      *f*_{α}(*p*) = (1 − *p*^{α})/α. Convex objectives pull on improbable tokens, concave ones on probable \
                       tokens; the peak lies at α/(1 + α).",
-            protocol: "W(p) = p^α (1 − p) on an equally spaced grid of p; α = 0 is −log p.",
+            protocol: "*W*(*p*) = *p*^{α} (1 − *p*) on an equally spaced grid of *p*; α = 0 is −log *p*.",
             deviations: &[],
             columns: vec![
                 Column::new("alpha", "", "exponent of the family"),
                 Column::new("p", "", "probability of the label"),
-                Column::new("weight", "", "p^α (1 − p)"),
+                Column::new("weight", "", "*p*^{α} (1 − *p*)"),
             ],
         }
     }
@@ -72,7 +72,7 @@ impl crate::Figure for Figure {
             (peak - curve[0].alpha / (1.0 + curve[0].alpha)).abs()
         });
         let worst = exact(misplaced.fold(0.0, f64::max));
-        let statement = "The pull on the label peaks at p = α/(1 + α).";
+        let statement = "The pull on the label peaks at *p* = α/(1 + α).";
         let test = "largest distance of the grid's peak from α/(1 + α), against one grid step";
         Ok(vec![Claim::new("b-gradient-weight/peak", "B, section 2", statement).below(step, worst, test)])
     }

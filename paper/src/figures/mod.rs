@@ -14,7 +14,7 @@ macro_rules! figures {
     };
 }
 
-figures![fig_12, mnist_uncertainty, b_gradient_weight];
+figures![fig_2c, fig_11, fig_12, mnist_uncertainty, b1_ordering, b_gradient_weight];
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use super::marks::{self, Area};
 use super::scale::Scale;
 use super::series::Mark;
-use super::svg::{Anchor, Canvas, Type, escape, px, width};
+use super::svg::{Anchor, Canvas, Type, escape, px, unmarked, width};
 use super::{Colours, Drawing, Panel, Series, Theme};
 
 /// Sizes of text, in pixels: panel titles, axis labels, tick labels and legend.
@@ -65,8 +65,8 @@ impl Drawing {
             w = w,
             h = h,
             fonts = FONTS,
-            title = escape(title),
-            description = escape(description),
+            title = escape(&unmarked(title)),
+            description = escape(&unmarked(description)),
             background = theme.background,
             body = canvas.into_body(),
         )
@@ -161,13 +161,20 @@ fn panel_svg(
     let before = 10.0 + tick_room + label_room + 4.0;
     let ends = direct_labels(panel);
     let bar = if panel.colours.is_some() { 66.0 } else { 0.0 };
-    let after =
-        6.0 + bar + if ends.is_empty() { 0.0 } else { 8.0 + widest(ends.iter().map(|end| end.2), TICK) };
+    // The last tick's label may stand half beyond the axis.
+    let beyond = |(at, label): &(f64, String)| if *at > 0.9 { width(label, TICK) / 2.0 } else { 0.0 };
+    let tail = if ends.is_empty() {
+        x.ticks(4).last().map_or(0.0, beyond)
+    } else {
+        8.0 + widest(ends.iter().map(|end| end.2), TICK)
+    };
+    let after = 4.0 + bar + tail;
     let area = Area {
         left: place.left + before,
         top: place.top,
         width: (place.width - before - after).max(20.0),
         height: place.height,
+        over_cells: panel.series.iter().any(|series| matches!(series.mark, Mark::Cells { .. })),
         x,
         y,
     };
@@ -178,8 +185,7 @@ fn panel_svg(
         heading += 15.0;
     }
     canvas.text(heading, place.top - 9.0, &panel.title, Type::new(TITLE, theme.text));
-    let heat_map = panel.series.iter().any(|series| matches!(series.mark, Mark::Cells { .. }));
-    if !heat_map {
+    if !area.over_cells {
         for (at, _) in &y_ticks {
             let y = area.bottom() - at * area.height;
             canvas.line((area.left, y), (area.right(), y), theme.grid, 1.0, "");

@@ -1,4 +1,4 @@
-//! From the seeds' losses to the table: bands of the curves, and paired comparisons.
+//! From the seeds' losses to the table: the curves' medians, and paired comparisons.
 
 use super::{Config, Features, Method, NAME, Quantity, Row, Selects};
 use crate::Error;
@@ -40,8 +40,8 @@ impl Summary<'_> {
     fn loss(&self, run: usize, step: usize) -> Result<Row, Error> {
         let losses: Vec<f64> = self.by_seed.iter().map(|runs| runs[run][step]).collect();
         let initial: Vec<f64> = self.by_seed.iter().map(|runs| runs[run][0]).collect();
-        let band = statistics::median_band(&losses, 0.95);
-        self.row((run, step), Quantity::HoldoutLoss, band, statistics::sign_counts(&losses, &initial))
+        let interval = statistics::median_interval(&losses);
+        self.row((run, step), Quantity::HoldoutLoss, interval, statistics::sign_counts(&losses, &initial))
     }
 
     /// Every comparison that makes sense for this run at this step.
