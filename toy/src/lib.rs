@@ -17,6 +17,7 @@
 pub mod continuum;
 pub mod crossover;
 pub mod domain;
+pub mod finetune;
 pub mod gradient_weight;
 pub mod identity;
 pub mod linalg;

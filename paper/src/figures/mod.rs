@@ -14,7 +14,7 @@ macro_rules! figures {
     };
 }
 
-figures![b_gradient_weight];
+figures![b_gradient_weight, b_identity, b_crossover, b_continuum, seam];
 
 #[cfg(test)]
 mod tests {
