@@ -9,12 +9,12 @@ export PATH := tools / "bin" + ":" + env("PATH")
 
 [private]
 default:
-    @just --justfile '{{ justfile() }}' --list --unsorted
+    @'{{ just_executable() }}' --justfile '{{ justfile() }}' --list --unsorted
 
 # Every figure of both papers, recomputed and drawn; the claim ledger; the report. Profiles: smoke, laptop, study, paper
 [group('study')]
 reproduce profile="laptop": (setup "toy")
-    {{ paper }} reproduce --profile '{{ profile }}'
+    {{ paper }} reproduce --profile "$1"
     {{ paper }} claims
     {{ paper }} report
 
@@ -38,10 +38,10 @@ report *arguments: (setup "toy")
 paper *arguments: (setup "toy")
     {{ paper }} "$@"
 
-# Install what is missing for a part: toy, model, libtorch, test, lint, all
+# Install what is missing for one part or several; scripts/setup lists them
 [group('machine')]
 setup *parts="all":
-    @scripts/setup {{ parts }}
+    @scripts/setup "$@"
 
 # What is installed, reachable and fast on this machine
 [group('machine')]
@@ -51,7 +51,7 @@ doctor:
 # Delete build products and results; `just clean cache` deletes everything fetched as well
 [group('machine')]
 clean what="build":
-    @scripts/clean '{{ what }}'
+    @scripts/clean "$1"
 
 # Every test, documentation examples included; arguments go to cargo test
 [group('code')]
@@ -60,13 +60,18 @@ test *arguments: (_setup-dev "test")
 
 # Formatting, clippy, licences, unused dependencies, shell and nix files
 [group('code')]
-lint: (_setup-dev "test" "lint")
+lint: (_setup-dev "libtorch" "blas" "lint")
     @scripts/lint
 
 # Look at changed snapshots one by one, and accept or refuse them
 [group('code')]
-review: (_setup-dev "review")
+review: (setup "review")
     cargo insta review
+
+# Are the figures' numbers the same to the last bit on other CPUs and thread counts? Under emulation
+[group('code')]
+bits: (setup "toy" "bits")
+    scripts/bits
 
 # Criterion benchmarks of the hot loops
 [group('code')]

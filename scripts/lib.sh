@@ -4,6 +4,7 @@
 cache=${TOKENSIEVE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/tokensieve}
 # Programs of the project's own: nothing is installed into the user's folders.
 tools=$cache/tools
+PATH=$tools/bin:$PATH
 
 say() { printf '%s\n' "setup: $*" >&2; }
 die() { printf '%s\n' "setup: $*" >&2; exit 1; }
@@ -23,10 +24,15 @@ pip_tool() {
     for program in "$tools/python/$1"/bin/*; do ln -sf "$program" "$tools/bin/"; done
 }
 
-# cargo_tool CRATE: a program compiled by cargo, into $tools/bin; without optimisation, for it is used seldom.
+# fetch SET…: with the cargo profile of the recipe that runs next, so that nothing is compiled twice.
+fetch() { cargo run --quiet --profile "${TOKENSIEVE_PROFILE:-release}" --bin tokensieve-data -- fetch "$@"; }
+
+# cargo_tool CRATE: a program compiled by cargo, into $tools/bin; without optimisation and debug information, which take
+# longer than the program ever saves.
 cargo_tool() {
-    CARGO_TARGET_DIR=$cache/build cargo install --quiet --locked --debug --root "$tools" "$1" >&2 ||
-        die "cargo install $1 failed (above)"
+    say "compiling $1 (once)"
+    CARGO_TARGET_DIR=$cache/build CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+        cargo install --quiet --locked --debug --root "$tools" "$1" >&2 || die "cargo install $1 failed (above)"
     rm -rf "$cache/build"
 }
 

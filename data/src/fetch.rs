@@ -31,6 +31,17 @@ pub struct Substitution {
     pub reason: String,
 }
 
+/// Where a set is to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// In the cache, whole and checked.
+    Cached,
+    /// A source of each file answers; these are the places.
+    AtHand(Vec<String>),
+    /// At least one file has no source that answers.
+    Nowhere,
+}
+
 impl Files {
     /// Name of the set that these files belong to.
     pub fn name(&self) -> &str {
@@ -92,8 +103,13 @@ impl Catalogue {
         let set = self.set(name)?;
         let store = Store::of(&self.places.cache, name);
         let mut paths = BTreeMap::new();
+        let mut introduced = self.quiet;
         for (key, file) in &set.files {
             if !store.has(file) {
+                if !introduced {
+                    eprintln!("{name}: {}; licence: {}", set.title, set.licence);
+                    introduced = true;
+                }
                 self.obtain(name, set, key, &store)?;
             }
             paths.insert(key.clone(), store.path(file));
@@ -111,6 +127,22 @@ impl Catalogue {
     pub fn is_cached(&self, name: &str) -> Result<bool, Error> {
         let store = Store::of(&self.places.cache, name);
         Ok(self.set(name)?.files.values().all(|file| store.has(file)))
+    }
+
+    /// Where the files of a set would come from now, without fetching any.
+    pub fn whereabouts(&self, name: &str) -> Result<Whereabouts, Error> {
+        if self.is_cached(name)? {
+            return Ok(Whereabouts::Cached);
+        }
+        let mut places = Vec::new();
+        for file in self.set(name)?.files.values() {
+            match file.sources.iter().find(|source| source.answers(&self.places)) {
+                Some(source) => places.push(source.place(&self.places)),
+                None => return Ok(Whereabouts::Nowhere),
+            }
+        }
+        places.dedup();
+        Ok(Whereabouts::AtHand(places))
     }
 
     /// Reads the cached files of a set again: each file's key, and whether it is there with the right content.

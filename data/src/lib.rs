@@ -29,6 +29,6 @@ mod store;
 
 pub use catalogue::{Catalogue, File, Set};
 pub use error::{Attempt, Error, Unobtainable};
-pub use fetch::{Files, Substitution};
+pub use fetch::{Files, Substitution, Whereabouts};
 pub use places::Places;
 pub use source::Source;

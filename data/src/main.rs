@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tokensieve_data::{Catalogue, Set};
+use tokensieve_data::{Catalogue, Set, Whereabouts};
 
 /// Fetches the data sets, models and libraries of tokensieve, each checked against its SHA-256.
 ///
@@ -31,6 +31,8 @@ enum Verb {
     },
     /// List all sets: size, licence, whether they are in the cache
     List,
+    /// Ask the sources of every set whether they would serve, without fetching
+    Reach,
     /// Read cached files again and compare their SHA-256
     Verify {
         /// Names; without any, all sets that are in the cache
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         Verb::List => list(&catalogue),
+        Verb::Reach => reach(&catalogue),
         Verb::Verify { names } => verify(&catalogue, names),
     }
 }
@@ -81,6 +84,20 @@ fn list(catalogue: &Catalogue) -> Result<()> {
     let mirror =
         catalogue.places().mirror.as_ref().map_or("none".into(), |folder| folder.display().to_string());
     println!("mirror: {mirror}");
+    Ok(())
+}
+
+fn reach(catalogue: &Catalogue) -> Result<()> {
+    for (name, set) in catalogue.sets() {
+        let state = match (catalogue.whereabouts(name)?, &set.fallback) {
+            (Whereabouts::Cached, _) => "in the cache".to_owned(),
+            (Whereabouts::AtHand(places), _) if places.len() == 1 => places[0].clone(),
+            (Whereabouts::AtHand(places), _) => format!("{} and {} more", places[0], places.len() - 1),
+            (Whereabouts::Nowhere, Some(fallback)) => format!("not reachable; {fallback} in its place"),
+            (Whereabouts::Nowhere, None) => "not reachable".to_owned(),
+        };
+        println!("{name:22} {state}");
+    }
     Ok(())
 }
 

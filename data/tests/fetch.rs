@@ -172,11 +172,11 @@ fn where_nothing_is_reachable_the_error_lists_what_was_tried_and_what_helps() {
 #[test]
 fn a_download_goes_on_where_it_broke_off() {
     let (machine, content) = (Machine::new(), content());
-    let served = content.clone();
+    let body = content.clone();
     // The first answer breaks off half-way, the second continues.
     let server = Server::start(move |request| match request.range_start {
-        None => Answer::ok(&served).cut_after(served.len() / 2),
-        Some(start) => Answer::partial(&served, start),
+        None => Answer::ok(&body).cut_after(body.len() / 2),
+        Some(start) => Answer::partial(&body, start),
     });
     let catalogue =
         machine.catalogue(&one_file(&content, &format!("{{ url = '{}' }}", server.url("/f.bin"))));
@@ -190,13 +190,13 @@ fn a_download_goes_on_where_it_broke_off() {
 #[test]
 fn an_interrupted_fetch_is_continued_by_the_next_one() {
     let (machine, content) = (Machine::new(), content());
-    let served = content.clone();
+    let body = content.clone();
     let broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let state = broken.clone();
     let server = Server::start(move |request| {
         let answer = match request.range_start {
-            None => Answer::ok(&served),
-            Some(start) => Answer::partial(&served, start),
+            None => Answer::ok(&body),
+            Some(start) => Answer::partial(&body, start),
         };
         if state.load(std::sync::atomic::Ordering::SeqCst) { answer.cut_after(50_000) } else { answer }
     });
@@ -212,10 +212,10 @@ fn an_interrupted_fetch_is_continued_by_the_next_one() {
 #[test]
 fn a_server_without_ranges_is_read_from_the_start() {
     let (machine, content) = (Machine::new(), content());
-    let served = content.clone();
+    let body = content.clone();
     let first = std::sync::atomic::AtomicBool::new(true);
     let server = Server::start(move |_| {
-        let answer = Answer::ok(&served);
+        let answer = Answer::ok(&body);
         if first.swap(false, std::sync::atomic::Ordering::SeqCst) { answer.cut_after(1000) } else { answer }
     });
     let catalogue =
@@ -271,10 +271,10 @@ fn an_unreachable_set_is_replaced_by_its_fallback_and_that_is_said() {
 #[test]
 fn many_at_once_download_once() {
     let (machine, content) = (Machine::new(), content());
-    let served = content.clone();
+    let body = content.clone();
     let server = Server::start(move |_| {
         std::thread::sleep(std::time::Duration::from_millis(100));
-        Answer::ok(&served)
+        Answer::ok(&body)
     });
     let catalogue =
         machine.catalogue(&one_file(&content, &format!("{{ url = '{}' }}", server.url("/f.bin"))));

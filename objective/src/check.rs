@@ -31,7 +31,7 @@ fn guard(node: Node) -> Node {
 /// Where a loss is looked at: 30 decades of p on a logarithmic grid, then (0, 1] on a linear one.
 fn probabilities() -> impl Iterator<Item = f64> {
     let decades = (0..600).map(|i| libm::pow(10.0, f64::from(i - 600) / 20.0));
-    decades.chain((1..=1000).map(|i| f64::from(i) / 1000.0))
+    decades.chain((1..=400).map(|i| f64::from(i) / 400.0))
 }
 
 /// Tokens with ordinary values of everything else, under an agreeing, a doubtful and a contradicting reference.

@@ -112,20 +112,23 @@ pub(crate) fn hint<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) ->
     }
 }
 
-/// Edit distance: insertions, deletions and substitutions, each 1.
+/// Edit distance: insertions, deletions, substitutions and swaps of neighbours, each 1.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+    let [a, b] = [a, b].map(|word| word.chars().take(64).collect::<Vec<char>>());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let substituted = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = substituted.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -135,6 +138,7 @@ mod tests {
     #[test]
     fn a_slip_is_recognised_and_nonsense_is_not() {
         assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!((distance("mel", "mle"), distance("", "abc"), distance("abc", "")), (1, 3, 3));
         assert!(hint("selectd", ["selected", "otherwise"]).contains("did you mean `selected`"));
         assert!(!hint("zzzzzzzzz", ["selected", "otherwise"]).contains("did you mean"));
     }

@@ -203,8 +203,8 @@ impl Objective {
     }
 
     fn from_table(mut table: Table) -> Result<Self, Error> {
-        if let Some(Value::String(name)) = table.get("preset") {
-            let mut preset = presets::table(name)?;
+        if let Some(name) = Section::new("", &table)?.text("preset")? {
+            let mut preset = presets::table(&name)?;
             table.remove("preset");
             settings::overlay(&mut preset, table);
             table = preset;

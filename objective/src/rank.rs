@@ -8,14 +8,12 @@ fn ordered(value: f64) -> u64 {
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
-/// What decides between equal values: the unit's name (document, position), then its place in the list.
-pub(crate) type Name = (u64, usize);
-
-/// The place between two neighbours of the ascending order.
+/// The place between two neighbours of the ascending order: below it lie all numbers smaller than `value`, and the
+/// first `tied` of those equal to it.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     value: u64,
-    name: Name,
+    tied: usize,
 }
 
 /// Scratch space of a selection, kept between calls.
@@ -23,53 +21,64 @@ struct Cut {
 pub(crate) struct Ranker {
     keys: Vec<u64>,
     scratch: Vec<u64>,
-    tied: Vec<Name>,
+    tied: Vec<(u64, usize)>,
 }
 
 impl Ranker {
-    /// For each of the values whether it lies in the band, told to `keep` by index.
+    /// Tells `keep` for each value whether it lies in the band; where it is told twice, the last word counts.
+    ///
+    /// Of equal values the order is that of their names, and of equal names that of the list.
     pub(crate) fn band(
         &mut self,
         band: Band,
-        values: impl Iterator<Item = f64>,
+        values: &[f64],
         name: impl Fn(usize) -> u64,
         mut keep: impl FnMut(usize, bool),
     ) {
-        self.keys.clear();
-        self.keys.extend(values.map(ordered));
-        let n = self.keys.len();
-        let ranks = band.ranks(n);
-        if ranks.is_empty() || ranks.len() == n {
-            (0..n).for_each(|i| keep(i, !ranks.is_empty()));
+        let ranks = band.ranks(values.len());
+        if ranks.is_empty() || ranks.len() == values.len() {
+            (0..values.len()).for_each(|i| keep(i, !ranks.is_empty()));
             return;
         }
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&self.keys);
-        let low = self.cut(ranks.start, 0, &name);
-        let high = self.cut(ranks.end, ranks.start, &name);
+        self.keys.clear();
+        self.keys.extend(values.iter().map(|value| ordered(*value)));
+        self.scratch.clone_from(&self.keys);
+        let low = self.cut(ranks.start, 0);
+        let high = self.cut(ranks.end, ranks.start);
+        #[expect(
+            clippy::needless_bitwise_bool,
+            reason = "which values are kept is no pattern a CPU could predict"
+        )]
         for (i, key) in self.keys.iter().enumerate() {
-            let below = |cut: Cut| *key < cut.value || (*key == cut.value && (name(i), i) < cut.name);
-            keep(i, low.is_none_or(|cut| !below(cut)) && high.is_none_or(below));
+            keep(i, (*key >= low.value) & (*key < high.value));
+        }
+        for (cut, below) in [(high, true), (low, false)] {
+            self.first_tied(cut, &name).iter().for_each(|(_, i)| keep(*i, below));
         }
     }
 
-    /// The cut with `rank` values below it; `None` at either end. The scratch is partitioned at `sorted` already.
-    fn cut(&mut self, rank: usize, sorted: usize, name: &impl Fn(usize) -> u64) -> Option<Cut> {
-        if rank == 0 || rank == self.keys.len() {
-            return None;
+    /// The cut with `rank` values below it. The scratch is partitioned at `sorted` already.
+    fn cut(&mut self, rank: usize, sorted: usize) -> Cut {
+        if rank == 0 {
+            return Cut { value: 0, tied: 0 };
+        }
+        if rank == self.keys.len() {
+            return Cut { value: u64::MAX, tied: 0 };
         }
         let (_, value, _) = self.scratch[sorted..].select_nth_unstable(rank - sorted);
         let value = *value;
-        // Of the values equal to the one at the cut, the first by name belong below it.
-        let below = self.scratch[..rank].iter().filter(|key| **key < value).count();
-        let missing = rank - below;
-        if missing == 0 {
-            return Some(Cut { value, name: (0, 0) });
-        }
+        let tied = self.scratch[..rank].iter().filter(|key| **key == value).count();
+        Cut { value, tied }
+    }
+
+    /// Of the values at the cut, those below it.
+    fn first_tied(&mut self, cut: Cut, name: &impl Fn(usize) -> u64) -> &[(u64, usize)] {
         self.tied.clear();
-        let tied = self.keys.iter().enumerate().filter(|(_, key)| **key == value);
-        self.tied.extend(tied.map(|(i, _)| (name(i), i)));
-        let (_, first_above, _) = self.tied.select_nth_unstable(missing);
-        Some(Cut { value, name: *first_above })
+        if cut.tied > 0 {
+            let tied = self.keys.iter().enumerate().filter(|(_, key)| **key == cut.value);
+            self.tied.extend(tied.map(|(i, _)| (name(i), i)));
+            self.tied.select_nth_unstable(cut.tied);
+        }
+        &self.tied[..cut.tied]
     }
 }

@@ -50,7 +50,7 @@ impl Criterion {
 
     /// −log p, the criterion of the first paper.
     pub fn loss() -> Self {
-        Self::Score(Expression { root: crate::expression::Node::Variable(Variable::Loss) })
+        Self::Score(Expression::variable(Variable::Loss))
     }
 }
 

@@ -1,76 +1,19 @@
 //! One objective over a training run: statistics of a batch in, pulls out.
 
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
 use crate::{
-    Against, Criterion, Error, Expression, Granularity, Normalise, Objective, Plan, Pull, Schedule,
-    Selection, TokenStats, Variable, Within,
-    expression::Point,
+    Against, Criterion, Error, Granularity, Normalise, Objective, Plan, Pull, Pulls, Schedule, Selection,
+    TokenStats, Variable, Within,
+    formula::Formula,
+    pulls::one_minus_p,
     quantile::{Sketch, Window},
     rank::Ranker,
     schedule::Clock,
     select::Band,
 };
-
-/// What a batch's tokens are to do, and by what their gradients' sum is divided.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pulls {
-    /// The pulls, one per token of the batch, in its order.
-    pub pulls: Vec<Pull>,
-    /// Which tokens were selected; masked tokens never are.
-    pub selected: Vec<bool>,
-    /// The step's gradient is Σ of the tokens' gradients divided by this; positive and finite, 1 where nothing pulls.
-    pub normaliser: f64,
-    /// Tokens that are not masked.
-    pub tokens: usize,
-    /// Tokens that were selected.
-    pub kept: usize,
-    /// Tokens with a pull that is not zero.
-    pub pulled: usize,
-}
-
-impl Pulls {
-    /// Whether nothing pulls: an empty batch, or one that is masked altogether. Its gradient is zero.
-    pub fn is_still(&self) -> bool {
-        self.pulled == 0
-    }
-
-    /// Mean size of the labels' pull on their own logits, Σ |a|·(1 − p) / normaliser: what an objective with small
-    /// weights loses against −log p, and what a learning rate would have to make up for.
-    pub fn effective_step(&self, stats: &[TokenStats]) -> f64 {
-        let push = |(pull, token): (&Pull, &TokenStats)| match pull.label {
-            0.0 => 0.0,
-            label => label.abs() * one_minus_p(token),
-        };
-        self.pulls.iter().zip(stats).map(push).sum::<f64>() / self.normaliser
-    }
-}
-
-/// 1 − p without losing the digits of a p near 1.
-fn one_minus_p(token: &TokenStats) -> f64 {
-    -libm::expm1(-token.loss.max(0.0))
-}
-
-/// An expression together with what makes it cheap: most are constants, and few read p.
-#[derive(Clone, Debug)]
-struct Formula {
-    expression: Expression,
-    constant: Option<f64>,
-    reads_p: bool,
-}
-
-impl Formula {
-    fn new(expression: &Expression) -> Self {
-        let constant = expression.as_number();
-        Self { expression: expression.clone(), constant, reads_p: expression.reads(Variable::P) }
-    }
-
-    fn at(&self, token: &TokenStats) -> f64 {
-        match self.constant {
-            Some(value) => value,
-            None if self.reads_p => self.expression.at(Point::at(token)),
-            None => self.expression.at(Point::without_p(token)),
-        }
-    }
-}
 
 /// The state that an objective keeps over a training run: the schedule's clock, what its quantiles remember, buffers.
 #[derive(Clone, Debug)]
@@ -84,31 +27,32 @@ pub struct Training {
     /// Statistics that must be there and finite, besides the loss.
     required: Vec<Variable>,
     memory: Memory,
+    /// The corpus' thresholds of a band once asked for.
+    thresholds: Option<(Band, [f64; 2])>,
     ranker: Ranker,
     /// Indices of the tokens that are not masked, sorted by name where documents are gathered.
     active: Vec<usize>,
-    units: Vec<Unit>,
+    /// The criterion of each unit: of each active token, or of each document.
+    values: Vec<f64>,
+    /// Where in `active` each document's tokens lie; not in use where tokens are ranked.
+    documents: Vec<Range<usize>>,
     sorted: Vec<f64>,
     output: Pulls,
 }
 
-/// What is ranked: a token, or the tokens of one document.
-#[derive(Clone, Copy, Debug)]
-struct Unit {
-    value: f64,
-    name: u64,
-    /// Its tokens, as a range of `active`.
-    first: usize,
-    end: usize,
-}
-
 /// What is known of the criterion beyond the batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Memory {
     Nothing,
     Window(Window),
-    /// The survey, and the thresholds of a band once asked for.
-    Survey(Sketch, Option<(Band, [f64; 2])>),
+    Survey(Sketch),
+}
+
+/// All that a run remembers between steps, to be saved with a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    clock: Clock,
+    memory: Memory,
 }
 
 impl Training {
@@ -132,7 +76,7 @@ impl Training {
         let required = of_interest.iter().filter(|pair| read(pair)).map(|pair| pair.0).collect();
         let memory = match objective.selection.as_ref().map(|selection| selection.within) {
             Some(Within::Running { window }) => Memory::Window(Window::new(window)),
-            Some(Within::Corpus) => Memory::Survey(Sketch::default(), None),
+            Some(Within::Corpus) => Memory::Survey(Sketch::default()),
             _ => Memory::Nothing,
         };
         Self {
@@ -143,9 +87,11 @@ impl Training {
             criterion,
             required,
             memory,
+            thresholds: None,
             ranker: Ranker::default(),
             active: Vec::new(),
-            units: Vec::new(),
+            values: Vec::new(),
+            documents: Vec::new(),
             sorted: Vec::new(),
             output: Pulls::default(),
         }
@@ -159,6 +105,21 @@ impl Training {
     /// How many steps have been taken.
     pub fn step(&self) -> u64 {
         self.clock.step
+    }
+
+    /// What the run remembers, for a checkpoint.
+    pub fn state(&self) -> State {
+        State { clock: self.clock.clone(), memory: self.memory.clone() }
+    }
+
+    /// Continues from a checkpoint of the same objective and plan.
+    pub fn resume(&mut self, state: State) -> Result<(), Error> {
+        if std::mem::discriminant(&state.memory) != std::mem::discriminant(&self.memory) {
+            let problem = "the checkpoint was made by an objective that selects within something else";
+            return Err(Error::Order(problem.to_owned()));
+        }
+        (self.clock, self.memory, self.thresholds) = (state.clock, state.memory, None);
+        Ok(())
     }
 
     /// One optimizer step: the statistics of the whole batch in, pulls out. Buffers are reused between calls.
@@ -214,52 +175,55 @@ impl Training {
         self.activate(stats, 0..stats.len())?;
         self.gather(&selection, stats);
         self.sort_values();
-        if let Memory::Survey(sketch, _) = &mut self.memory {
+        if let Memory::Survey(sketch) = &mut self.memory {
             self.sorted.iter().for_each(|value| sketch.insert(*value));
         }
         Ok(())
     }
 
     /// Lists the tokens of a range that are not masked; each must have what the objective reads.
-    fn activate(&mut self, stats: &[TokenStats], range: std::ops::Range<usize>) -> Result<(), Error> {
+    fn activate(&mut self, stats: &[TokenStats], range: Range<usize>) -> Result<(), Error> {
         self.active.clear();
-        for i in range {
-            let token = &stats[i];
-            let wrong = |name, value, right| Error::Statistic {
-                token: i,
-                document: token.document,
-                position: token.position,
-                name,
-                value,
-                right,
-            };
-            if !(token.weight >= 0.0 && token.weight.is_finite()) {
-                return Err(wrong("weight", token.weight, "it must be finite and not negative"));
+        let part = &stats[range.clone()];
+        // The usual batch, told apart in one pass: nothing masked, nothing unsound, nothing else to look at.
+        let sound = |token: &TokenStats| {
+            (LOSS..f64::INFINITY).contains(&token.loss) && token.weight > 0.0 && token.weight < f64::INFINITY
+        };
+        if self.required.is_empty() && part.iter().all(sound) {
+            self.active.extend(range);
+            return Ok(());
+        }
+        for (i, token) in range.zip(part) {
+            if token.weight != 0.0 {
+                self.check(i, token)?;
+                self.active.push(i);
             }
-            if token.weight == 0.0 {
-                continue;
-            }
-            // A loss computed in single precision may be a rounding below 0.
-            if !(token.loss >= -1e-3 && token.loss.is_finite()) {
-                return Err(wrong("loss", token.loss, "it must be finite and not negative"));
-            }
-            for variable in &self.required {
-                match variable.of(token) {
-                    Some(value) if value.is_finite() => {}
-                    Some(value) => return Err(wrong(variable.name(), value, "it must be finite")),
-                    None => {
-                        return Err(Error::Missing {
-                            objective: self.objective.name.clone(),
-                            token: i,
-                            document: token.document,
-                            position: token.position,
-                            name: variable.name(),
-                            provider: variable.provider(),
-                        });
-                    }
+        }
+        Ok(())
+    }
+
+    fn check(&self, i: usize, token: &TokenStats) -> Result<(), Error> {
+        if !(token.weight > 0.0 && token.weight.is_finite()) {
+            return Err(wrong(i, token, "weight", token.weight, "it must be finite and not negative"));
+        }
+        if !(token.loss >= LOSS && token.loss.is_finite()) {
+            return Err(wrong(i, token, "loss", token.loss, "it must be finite and not negative"));
+        }
+        for variable in &self.required {
+            match variable.of(token) {
+                Some(value) if value.is_finite() => {}
+                Some(value) => return Err(wrong(i, token, variable.name(), value, "it must be finite")),
+                None => {
+                    return Err(Error::Missing {
+                        objective: self.objective.name.clone(),
+                        token: i,
+                        document: token.document,
+                        position: token.position,
+                        name: variable.name(),
+                        provider: variable.provider(),
+                    });
                 }
             }
-            self.active.push(i);
         }
         Ok(())
     }
@@ -271,37 +235,26 @@ impl Training {
             Some(criterion) => criterion.at(token),
             None => hash([seed, step, u64::from(token.document), u64::from(token.position)]),
         };
-        let name = |i: usize| u64::from(stats[i].document) << 32 | u64::from(stats[i].position);
-        self.units.clear();
-        match selection.of {
-            Granularity::Token => self.units.extend(self.active.iter().enumerate().map(|(place, i)| Unit {
-                value: value(&stats[*i]),
-                name: name(*i),
-                first: place,
-                end: place + 1,
-            })),
-            Granularity::Document => {
-                // By name, so that a document's mean is summed in the same order however the batch lists it.
-                self.active.sort_unstable_by_key(|i| (name(*i), *i));
-                let mut first = 0;
-                for document in self.active.chunk_by(|a, b| stats[*a].document == stats[*b].document) {
-                    let sum: f64 = document.iter().map(|i| value(&stats[*i])).sum();
-                    let end = first + document.len();
-                    self.units.push(Unit {
-                        value: sum / document.len() as f64,
-                        name: name(document[0]),
-                        first,
-                        end,
-                    });
-                    first = end;
-                }
-            }
+        self.values.clear();
+        self.documents.clear();
+        if selection.of == Granularity::Token {
+            self.values.extend(self.active.iter().map(|i| value(&stats[*i])));
+            return;
+        }
+        // By name, so that a document's mean is summed in the same order however the batch lists it.
+        self.active.sort_unstable_by_key(|i| (name(&stats[*i]), *i));
+        let mut first = 0;
+        for document in self.active.chunk_by(|a, b| stats[*a].document == stats[*b].document) {
+            let sum: f64 = document.iter().map(|i| value(&stats[*i])).sum();
+            self.values.push(sum / document.len() as f64);
+            self.documents.push(first..first + document.len());
+            first += document.len();
         }
     }
 
     fn sort_values(&mut self) {
         self.sorted.clear();
-        self.sorted.extend(self.units.iter().map(|unit| unit.value));
+        self.sorted.extend_from_slice(&self.values);
         self.sorted.sort_unstable_by(f64::total_cmp);
     }
 
@@ -318,83 +271,83 @@ impl Training {
                 self.activate(stats, first..first + length)?;
                 self.gather(selection, stats);
                 self.finite(stats)?;
-                self.rank(band);
+                self.rank(band, stats);
                 first += length;
             }
             return self.activate(stats, 0..stats.len());
         }
         self.gather(selection, stats);
         self.finite(stats)?;
-        let thresholds = match &mut self.memory {
+        let [low, high] = match &self.memory {
             Memory::Nothing => {
-                self.rank(band);
+                self.rank(band, stats);
                 return Ok(());
             }
-            Memory::Survey(sketch, _) if sketch.count() == 0 => {
+            Memory::Survey(sketch) if sketch.count() == 0 => {
                 let problem =
                     "a selection within the corpus needs the corpus: call survey before the first step";
                 return Err(Error::Order(problem.to_owned()));
             }
-            Memory::Survey(_, Some((known, thresholds))) if *known == band => *thresholds,
-            Memory::Survey(sketch, known) => {
-                let thresholds = sketch.quantiles([band.low, band.high]);
-                *known = Some((band, thresholds));
-                thresholds
-            }
-            Memory::Window(_) => {
-                self.sort_values();
-                let Memory::Window(window) = &mut self.memory else { return Ok(()) };
-                self.sorted.iter().for_each(|value| window.insert(*value));
-                window.quantiles([band.low, band.high])
-            }
+            Memory::Survey(sketch) => match self.thresholds {
+                Some((known, thresholds)) if known == band => thresholds,
+                _ => sketch.quantiles([band.low, band.high]),
+            },
+            Memory::Window(_) => self.remember([band.low, band.high]),
         };
-        for unit in &self.units {
-            let keep = unit.value >= thresholds[0] && unit.value < thresholds[1];
-            self.active[unit.first..unit.end].iter().for_each(|i| self.output.selected[*i] = keep);
+        self.thresholds = Some((band, [low, high]));
+        for (unit, value) in self.values.iter().enumerate() {
+            let keep = *value >= low && *value < high;
+            mark(&self.active, &self.documents, &mut self.output.selected, unit, keep);
         }
         Ok(())
     }
 
+    /// Adds the units to the window, in an order that does not depend on the batch's, and asks it for quantiles.
+    fn remember(&mut self, quantiles: [f64; 2]) -> [f64; 2] {
+        self.sort_values();
+        let Memory::Window(window) = &mut self.memory else { return [f64::NEG_INFINITY, f64::INFINITY] };
+        self.sorted.iter().for_each(|value| window.insert(*value));
+        window.quantiles(quantiles)
+    }
+
     /// Ranks the units and marks the tokens of those in the band.
-    fn rank(&mut self, band: Band) {
-        let (units, active, selected) = (&self.units, &self.active, &mut self.output.selected);
-        let mark = |place: usize, keep: bool| {
-            let unit: &Unit = &units[place];
-            active[unit.first..unit.end].iter().for_each(|i| selected[*i] = keep);
-        };
-        self.ranker.band(band, units.iter().map(|unit| unit.value), |place| units[place].name, mark);
+    fn rank(&mut self, band: Band, stats: &[TokenStats]) {
+        let (active, documents, selected) = (&self.active, &self.documents, &mut self.output.selected);
+        let first = |unit: usize| documents.get(unit).map_or(unit, |tokens| tokens.start);
+        let name = |unit: usize| name(&stats[active[first(unit)]]);
+        self.ranker
+            .band(band, &self.values, name, |unit, keep| mark(active, documents, selected, unit, keep));
     }
 
     /// A criterion written by the user may leave the numbers.
     fn finite(&self, stats: &[TokenStats]) -> Result<(), Error> {
-        match self.units.iter().find(|unit| !unit.value.is_finite()) {
-            None => Ok(()),
-            Some(unit) => Err(wrong_at(stats, self.active[unit.first], "the criterion", unit.value)),
-        }
+        let Some(unit) = self.values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+        let token = self.active[self.documents.get(unit).map_or(unit, |tokens| tokens.start)];
+        Err(wrong(token, &stats[token], "the criterion", self.values[unit], "it must be finite"))
     }
 
     fn pull(&mut self, stats: &[TokenStats], tokens: usize) -> Result<(), Error> {
         let output = &mut self.output;
         (output.tokens, output.kept, output.pulled) = (tokens, 0, 0);
         output.pulls.clear();
+        output.pulls.resize(stats.len(), Pull::default());
         let mut weights = 0.0;
         for (i, token) in stats.iter().enumerate() {
+            let [label, reference] = &self.formulas[usize::from(!output.selected[i])];
             if token.weight == 0.0 {
-                output.pulls.push(Pull::default());
                 continue;
             }
-            let [label, reference] = &self.formulas[usize::from(!output.selected[i])];
             let pull =
                 Pull { label: token.weight * label.at(token), reference: token.weight * reference.at(token) };
-            if !(pull.label.is_finite() && pull.reference.is_finite()) {
-                return Err(wrong_at(stats, i, "its pull", pull.label + pull.reference));
+            // Not finite times zero is not a number, finite times zero is zero.
+            if (pull.label + pull.reference) * 0.0 != 0.0 {
+                return Err(wrong(i, token, "its pull", pull.label + pull.reference, "it must be finite"));
             }
+            let pulls = !pull.is_zero();
             output.kept += usize::from(output.selected[i]);
-            if !pull.is_zero() {
-                output.pulled += 1;
-                weights += token.weight;
-            }
-            output.pulls.push(pull);
+            output.pulled += usize::from(pulls);
+            weights += if pulls { token.weight } else { 0.0 };
+            output.pulls[i] = pull;
         }
         output.normaliser = if output.pulled == 0 {
             1.0
@@ -441,9 +394,24 @@ impl Training {
     }
 }
 
-fn wrong_at(stats: &[TokenStats], token: usize, name: &'static str, value: f64) -> Error {
-    let TokenStats { document, position, .. } = stats[token];
-    Error::Statistic { token, document, position, name, value, right: "it must be finite" }
+/// The lowest loss accepted: one computed in single precision may be a rounding below 0.
+const LOSS: f64 = -1e-3;
+
+/// The token's name, by which ties are broken.
+fn name(token: &TokenStats) -> u64 {
+    u64::from(token.document) << 32 | u64::from(token.position)
+}
+
+/// Marks the tokens of a unit.
+fn mark(active: &[usize], documents: &[Range<usize>], selected: &mut [bool], unit: usize, keep: bool) {
+    match documents.get(unit) {
+        None => selected[active[unit]] = keep,
+        Some(tokens) => active[tokens.clone()].iter().for_each(|i| selected[*i] = keep),
+    }
+}
+
+fn wrong(i: usize, token: &TokenStats, name: &'static str, value: f64, right: &'static str) -> Error {
+    Error::Statistic { token: i, document: token.document, position: token.position, name, value, right }
 }
 
 /// A number in [0, 1) that looks random and depends on nothing but the words (`SplitMix64`'s finaliser, chained).

@@ -2,9 +2,19 @@
 
 #![allow(clippy::float_cmp, reason = "small whole numbers are exact")]
 
-use tokensieve_objective::{Criterion, Objective, Plan, Selection, TokenStats};
+use tokensieve_objective::{
+    Criterion, Error, Expression, KEYS, Objective, Plan, Selection, TokenStats, Variable, presets,
+};
 
 const PLAN: Plan = Plan { steps: 10, seed: 0 };
+
+/// The message about a table that is refused.
+fn refusal(text: &str) -> String {
+    match Objective::from_toml(text) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
 
 #[test]
 fn the_manuals_example_is_masked_mle_with_distillation() {
@@ -44,4 +54,199 @@ fn a_band_of_losses_is_kept() {
     for (token, selected) in stats.iter().zip(&pulls.selected) {
         assert_eq!(*selected, (77.0..102.0).contains(&token.loss));
     }
+}
+
+#[test]
+fn the_keys_are_these() {
+    let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    let expected = "preset name about source selected weight otherwise reference against top_k normalise match \
+                    parameters select.by select.keep select.of select.within select.window select.schedule \
+                    select.from select.over";
+    assert_eq!(names.join(" "), expected);
+    assert!(KEYS.iter().all(|key| !key.about.is_empty() && !key.default.is_empty()));
+}
+
+#[test]
+fn every_preset_is_named_as_its_file_says_and_documented() {
+    // Name and the pull of selected tokens: what the papers' tables say.
+    let pulls = [
+        ("mle", "a = 1"),
+        ("masked-mle", "a = 1"),
+        ("distill", "a = 0, b = 1 on mle"),
+        ("masked-mle+distill", "a = 1"),
+        ("-p", "a = p"),
+        ("-p^10", "a = 10 * p^10"),
+        ("f-alpha", "a = p^0.5"),
+        ("log(1-p)", "a = p / (1 - p + 0.001)"),
+        ("threshold-above", "a = p >= 0.2"),
+        ("threshold-below", "a = p <= 0.2"),
+        ("percentile", "a = 1"),
+        ("dft", "a = sg(p)"),
+        ("eaft", "a = entropy_top20 / 2.995732273553991"),
+        ("asft", "a = sg(p), b = 0.1 on base"),
+        ("rho", "a = 1"),
+        ("token-cleaning", "a = 1"),
+        ("focal", "a = (1 - p)^2 - 2 * (1 - p) * p * log(p)"),
+        ("label-smoothing", "a = 0.9, b = 0.1 on uniform"),
+        ("iw-sft", "a = clamp(sg(p) / p_ref, 0.2, 1.8)"),
+        ("psft", "a = if(p / p_ref <= 1.28, p / p_ref, 0)"),
+        ("truncated-kd", "a = 0, b = 1 on reference's top 32"),
+        ("policy-gradient", "a = advantage"),
+        ("oracle", "a = 0, b = 1 on oracle"),
+        ("bald", "a = 1"),
+        ("random", "a = 1"),
+    ];
+    assert_eq!(presets::names().collect::<Vec<_>>(), pulls.map(|(name, _)| name));
+    for (name, pull) in pulls {
+        let objective = Objective::preset(name).unwrap();
+        assert_eq!(objective.name(), name);
+        let description = objective.describe();
+        assert_eq!(description.selected_pull, pull, "{name}");
+        assert!(description.about.ends_with('.') && !description.source.is_empty(), "{name}");
+        assert!(description.to_string().contains(&description.selection));
+        // A table that only names the preset is the preset, and so is its file.
+        assert_eq!(Objective::from_toml(&format!("preset = {name:?}")).unwrap().describe(), description);
+        assert_eq!(Objective::from_toml(presets::text(name).unwrap()).unwrap(), objective);
+    }
+}
+
+#[test]
+fn a_description_says_what_it_does_and_needs() {
+    let asft = Objective::preset("asft").unwrap().describe();
+    assert_eq!(asft.selected, "-sg(p) * log(p) + 0.1 * distill(base)");
+    assert_eq!((asft.selection.as_str(), asft.otherwise), ("every token", None));
+    let rho = Objective::preset("rho").unwrap().describe();
+    assert_eq!(rho.selection, "top 60% of tokens by excess-loss, within the batch");
+    assert_eq!(rho.otherwise.as_deref(), Some("none"));
+    assert_eq!(rho.needs, [("reference_loss", "a forward pass of the model named by `against`")]);
+    let ramp =
+        "preset = 'masked-mle'\nselect.schedule = 'ramp'\nselect.over = '50%'\nselect.of = 'documents'";
+    assert_eq!(
+        Objective::from_toml(ramp).unwrap().describe().selection,
+        "top 25% of documents by loss, within the batch, on a ramp from all over 50% of the run"
+    );
+    let band = Selection::band(Criterion::named("p_ref * entropy").unwrap(), 0.1, 0.2).unwrap();
+    assert_eq!(band.to_string(), "10%..20% of tokens by p_ref * entropy, within the batch");
+}
+
+#[test]
+fn a_table_starts_from_a_preset_and_overrides_it() {
+    let text = "preset = 'masked-mle'\nname = 'mine'\nselected = '-p'\nselect.keep = '10%..20%'";
+    let objective = Objective::from_toml(text).unwrap();
+    assert_eq!(objective.name(), "mine");
+    assert_eq!(objective.describe().selection, "10%..20% of tokens by loss, within the batch");
+    assert_eq!(objective.describe().selected_pull, "a = p");
+    // Saying the weight takes back the loss, and the other way round.
+    let weight = Objective::from_toml("preset = 'mle'\nweight = 'entropy / log(vocabulary)'").unwrap();
+    assert_eq!(weight.describe().selected, "-(entropy / log(vocabulary)) * log p");
+    let loss = Objective::from_toml("preset = 'policy-gradient'\nselected = '-p'").unwrap();
+    assert_eq!(loss.describe().selected_pull, "a = p");
+    let steep = Objective::preset("f-alpha").unwrap().with("alpha", 3.0).unwrap();
+    assert_eq!(steep.describe().selected_pull, "a = p^3");
+    // The selection of an objective survives a change of parameter.
+    let band = Selection::band(Criterion::Random, 0.0, 0.5).unwrap();
+    let both =
+        Objective::preset("f-alpha").unwrap().select(band.clone()).unwrap().with("alpha", 0.0).unwrap();
+    assert_eq!(both.selection(), Some(&band));
+}
+
+#[test]
+fn what_nobody_reads_is_refused_with_the_nearest_right_word() {
+    for (text, part) in [
+        ("selectd = '-p'", "unknown key `selectd`; did you mean `selected`?"),
+        ("[select]\nkep = 'all'", "unknown key `select.kep`; did you mean `keep`?"),
+        ("preset = 'masked-mel'", "no preset is called `masked-mel`; did you mean `masked-mle`?"),
+        ("selected = 'distill(mel)'", "`mel` is no reference; did you mean `mle`?"),
+        ("selected = '-log q'", "column 6 of `-log q`: unknown name `q`"),
+        ("[select]\nwithin = 'bach'", "`select.within`: `bach` is none of its words; did you mean `batch`?"),
+        ("[select]\nby = 'los'", "did you mean `loss`?"),
+        ("normalise = 'pull'", "did you mean `pulled`?"),
+        (
+            "preset = 'f-alpha'\nparameters.alfa = 1",
+            "`parameters.alfa`: no expression reads it; did you mean `alpha`?",
+        ),
+        ("a = 1 b = 2", "one key per line"),
+    ] {
+        let message = refusal(text);
+        assert!(message.contains(part), "{text}: {message}");
+    }
+}
+
+#[test]
+fn what_has_no_meaning_is_refused_with_the_reason() {
+    for (text, part) in [
+        ("selected = '-log p'\nweight = 'p'", "stands instead of `selected`"),
+        ("otherwise = 'distill(mle)'", "without a table `select` every token is selected"),
+        ("reference = 0.1", "say which: base, mle, uniform"),
+        ("selected = '-p / p_ref'", "reads a reference; say which"),
+        ("[select]\nby = 'excess-loss'", "reads a reference; say which"),
+        ("selected = 'distill(mle)'\nagainst = 'base'", "an objective has one reference"),
+        ("selected = 'distill(mle)'\nreference = 1", "distills already"),
+        ("selected = 'distill mle'", "is not a loss f(p)"),
+        ("top_k = 5", "no token is pulled onto one"),
+        ("selected = 'distill(mle)'\ntop_k = 0", "a whole number above 0"),
+        ("selected = ['-p']", "expected text, found array"),
+        ("select = 'loss'", "expected a table, found string"),
+        ("[select]\nkeep = 'top 0%'", "is no band of quantiles"),
+        ("[select]\nkeep = '30%..20%'", "is no band of quantiles"),
+        ("[select]\nkeep = 'top 120%'", "is no band of quantiles"),
+        ("[select]\nover = '50%'", "only with a `schedule`"),
+        ("[select]\nwindow = 5", "only with `within = \"running\"`"),
+        ("[select]\nschedule = 'ramp'\nover = '0%'", "a share of the run"),
+        ("[parameters]\nentropy = 1", "is the name of a statistic"),
+        ("[parameters]\nx = nan", "expected a finite number"),
+        ("[parameters]\nx = 1", "no expression reads it"),
+        ("preset = [5]", "expected text"),
+    ] {
+        let message = refusal(text);
+        assert!(message.contains(part), "{text}: {message}");
+    }
+    assert!(Selection::band(Criterion::loss(), 0.5, 0.5).is_err());
+    assert!(Selection::band(Criterion::loss(), f64::NAN, 1.0).is_err());
+    let mut band = Selection::band(Criterion::loss(), 0.0, 0.5).unwrap();
+    band.keep.high = 2.0;
+    assert!(Objective::preset("mle").unwrap().select(band).is_err());
+    let excess = Selection::band(Criterion::named("excess-loss").unwrap(), 0.0, 0.5).unwrap();
+    assert!(Objective::preset("mle").unwrap().select(excess).is_err());
+}
+
+#[test]
+fn losses_that_cannot_be_trained_with_are_refused_with_the_place() {
+    for (loss, part) in [
+        ("p", "it increases"),
+        ("log p", "it increases"),
+        ("-log p * log p", "it increases"),
+        ("(p - 0.3)^2", "at p = 0.3"),
+        ("-1 / p", "it increases"),
+        ("p^-20", "not finite"),
+        ("-log(p - 0.5)", "not finite"),
+        ("-1 / (0.5 - p)", "not finite"),
+        ("sqrt(1 - p)", "its pull -p·f′(p) is inf, not finite, at p = 1"),
+        ("3", "its pull is zero everywhere"),
+        ("sg(-log p)", "its pull is zero everywhere"),
+        ("(p >= 0.5)", "its pull is zero everywhere"),
+    ] {
+        let error = Objective::loss(loss).unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "{loss}: {error}");
+        assert!(error.to_string().contains(part), "{loss}: {error}");
+    }
+    for loss in
+        ["log(1-p)", "-p^10", "(1-p^0.5)/0.5", "-sqrt p", "1/p", "max(-log p, 1)", "-advantage * log p"]
+    {
+        Objective::loss(loss).unwrap_or_else(|error| panic!("{loss}: {error}"));
+    }
+    // A weight may have either sign, but must be a number.
+    assert!(Objective::from_toml("weight = 'advantage - 3'").is_ok());
+    assert!(refusal("weight = '1 / (p - 0.5)'").contains("not finite"));
+}
+
+#[test]
+fn an_objective_knows_what_the_trainer_must_supply() {
+    let rho = Objective::preset("rho").unwrap();
+    assert!(rho.reads(Variable::ReferenceLoss) && !rho.distills());
+    let both = Objective::preset("masked-mle+distill").unwrap();
+    assert!(!both.reads(Variable::ReferenceLoss) && both.distills());
+    assert_eq!(both.against().map(|against| against.to_string()).as_deref(), Some("mle"));
+    assert_eq!(Objective::preset("truncated-kd").unwrap().top_k(), Some(32));
+    assert!(Expression::parse("-log p").unwrap().reads(Variable::P));
 }

@@ -39,6 +39,14 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
+    /// How many claims hold, do not hold, and were not tested, in one line.
+    pub fn summary(&self) -> String {
+        let count = |name: &str| self.claims().filter(|claim| claim.verdict.to_string() == name).count();
+        let names = [&Verdict::Holds, &Verdict::DoesNotHold, &Verdict::NotTested(String::new())];
+        let parts = names.map(|verdict| format!("{} {verdict}", count(&verdict.to_string())));
+        format!("Claims: {}", parts.join(", "))
+    }
+
     /// The ledger for a terminal of `width` columns.
     pub fn to_text(&self, width: u16) -> String {
         let mut table = Table::new();

@@ -18,6 +18,7 @@ pub mod plot;
 pub mod png;
 pub mod provenance;
 pub mod recorded;
+pub mod report;
 pub mod run;
 pub mod table;
 

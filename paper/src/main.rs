@@ -2,17 +2,17 @@
 
 mod cli;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use cli::{Cli, Command};
 use console::Term;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokensieve_paper::cache::{Cache, write_atomically};
 use tokensieve_paper::ledger::Ledger;
 use tokensieve_paper::plot::Theme;
 use tokensieve_paper::recorded::{Agreement, Recorded, record};
-use tokensieve_paper::{Entry, Made, Profile, engine, figures, png};
+use tokensieve_paper::{Entry, Made, Profile, engine, figures, png, report};
 
 /// A verdict differs from the recorded one.
 const DISAGREES: u8 = 3;
@@ -63,8 +63,12 @@ fn run(command: &Command) -> Result<ExitCode> {
         }
         Command::Claims(size) => claims(size.profile, &out),
         Command::Report { size, serve } => {
-            let _ = (size, serve);
-            bail!("not here yet")
+            let index = write_report(&make_each(&figures::registry(), size.profile, &out)?, &out)?;
+            if *serve {
+                let folder = index.parent().context("the report's folder")?;
+                report::serve(folder, |address| println!("{address}  (Ctrl-C ends it)"))?;
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::Record { ids, size } => {
             let folder = record(&make_each(&select(ids)?, size.profile, &out)?)?;
@@ -88,7 +92,20 @@ fn reproduce(profile: Profile, out: &Path) -> Result<ExitCode> {
         engine::write(made, out)?;
         println!("{:<24} {}", made.about.id, agreement(&recorded.agreement(made)?));
     }
+    let ledger = Ledger::new(&made, &recorded);
+    println!("\n{}", ledger.summary());
+    for disagreement in ledger.disagreements() {
+        println!("{disagreement}");
+    }
+    write_report(&made, out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the report and says where; returns its first page.
+fn write_report(made: &[Made], out: &Path) -> Result<PathBuf> {
+    let index = report::write(made, &Recorded::load()?, &out.join("report"))?;
+    println!("{}", index.display());
+    Ok(index)
 }
 
 fn claims(profile: Profile, out: &Path) -> Result<ExitCode> {

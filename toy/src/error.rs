@@ -17,6 +17,9 @@ pub enum Error {
     /// A matrix that a decomposition cannot take.
     #[error("{0}")]
     Linalg(#[from] crate::linalg::Error),
+    /// The objective refused its definition or a batch's statistics.
+    #[error(transparent)]
+    Objective(#[from] tokensieve_objective::Error),
     /// Too few finite results for the statistic that a column needs.
     #[error("{experiment}: {quantity} is undefined: too few finite values")]
     Undefined {
@@ -38,9 +41,6 @@ pub enum Error {
         /// Steps taken.
         steps: usize,
     },
-    /// The objective refused its definition or a batch's statistics.
-    #[error(transparent)]
-    Objective(#[from] tokensieve_objective::Error),
 }
 
 impl Error {

@@ -14,18 +14,26 @@
 //!
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
+pub mod bands;
 pub mod continuum;
 pub mod crossover;
 pub mod domain;
 pub mod finetune;
 pub mod gradient_weight;
 pub mod identity;
+pub mod images;
+pub mod label_noise_uncertainty;
 pub mod linalg;
+pub mod mlp;
 pub mod objectives;
+pub mod ordering;
+pub mod polynomial;
+pub mod regression;
 pub mod rng;
 pub mod seam;
 pub mod softmax;
 pub mod statistics;
+pub mod subset;
 
 mod error;
 

@@ -124,6 +124,17 @@ pub fn median_band(values: &[f64], coverage: f64) -> Option<Estimate> {
     Some(Estimate { value: at(0.5)?, low: at(tail)?, high: at(1.0 - tail)?, n: values.len() })
 }
 
+/// Median with its exact distribution-free interval of at least 95 %: two order statistics, by the sign test.
+///
+/// `None` for fewer than six values: not even their whole range covers the median with 95 %.
+pub fn median_interval(values: &[f64]) -> Option<Estimate> {
+    let sorted = sorted(values)?;
+    let n = sorted.len();
+    // The largest r with P(fewer than r of n fall below the median) ≤ 2.5 %: the interval is [x₍ᵣ₎, x₍ₙ₊₁₋ᵣ₎].
+    let r = (1..=n / 2).take_while(|&r| binomial_upper_half(n + 1 - r, n) <= 0.025).last()?;
+    Some(Estimate { value: quantile_of_sorted(&sorted, 0.5)?, low: sorted[r - 1], high: sorted[n - r], n })
+}
+
 /// `statistic` of `values` with its 95 % percentile-bootstrap interval over `resamples` resamples.
 ///
 /// To resample pairs or clusters, let `values` be their indices' items: any `T` will do.
@@ -344,6 +355,17 @@ mod tests {
         assert_eq!(quantile(&[1.0, f64::INFINITY], 0.0), Some(1.0));
         let band = median_band(&values, 0.5).unwrap();
         assert_eq!((band.low, band.value, band.high), (1.75, 2.5, 3.25));
+    }
+
+    /// Against the printed tables of the sign test's order statistics: ranks 1, 2, 10 and 40 of 6, 9, 32 and 100.
+    #[test]
+    fn median_intervals_are_exact() {
+        for (n, rank) in [(6, 1), (9, 2), (32, 10), (100, 40)] {
+            let values: Vec<f64> = (1..=n).map(f64::from).collect();
+            let interval = median_interval(&values).unwrap();
+            assert_eq!((interval.low, interval.high), (f64::from(rank), f64::from(n + 1 - rank)), "{n}");
+        }
+        assert_eq!(median_interval(&[1.0, 2.0, 3.0, 4.0, 5.0]), None);
     }
 
     #[test]

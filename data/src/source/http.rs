@@ -22,15 +22,7 @@ const BODY: Duration = Duration::from_secs(20 * 60);
 
 /// Downloads `url` to the end of `part`. What is there already is taken as the beginning of the file.
 pub(super) fn download(url: &str, part: &Path, bar: &Progress) -> Result<(), String> {
-    let agent: Agent = Agent::config_builder()
-        .timeout_connect(Some(CONNECT))
-        .timeout_recv_response(Some(ANSWER))
-        .timeout_recv_body(Some(BODY))
-        .http_status_as_error(false)
-        .user_agent(concat!("tokensieve-data/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-        .build()
-        .into();
+    let agent = agent();
     let mut last = String::new();
     for _ in 0..TRIES {
         match attempt(&agent, url, part, bar) {
@@ -40,6 +32,23 @@ pub(super) fn download(url: &str, part: &Path, bar: &Progress) -> Result<(), Str
         }
     }
     Err(format!("{last}; what has arrived is kept, and the next fetch goes on from there"))
+}
+
+/// Whether the server has the file, by a request for its head.
+pub(super) fn answers(url: &str) -> bool {
+    agent().head(url).call().is_ok_and(|response| response.status().is_success())
+}
+
+fn agent() -> Agent {
+    Agent::config_builder()
+        .timeout_connect(Some(CONNECT))
+        .timeout_recv_response(Some(ANSWER))
+        .timeout_recv_body(Some(BODY))
+        .http_status_as_error(false)
+        .user_agent(concat!("tokensieve-data/", env!("CARGO_PKG_VERSION")))
+        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+        .build()
+        .into()
 }
 
 enum Failure {

@@ -140,6 +140,16 @@ impl Source {
         }
     }
 
+    /// Whether the source would probably serve: the file is there, its package's client is, its server answers.
+    pub(crate) fn answers(&self, places: &Places) -> bool {
+        match &self.kind {
+            Kind::Mirror(path) => places.mirror.as_ref().is_some_and(|folder| folder.join(path).is_file()),
+            Kind::Debian { path, .. } => Path::new(path).is_file() || package::has_apt(),
+            Kind::Pypi { .. } => package::has_pip(),
+            Kind::Url(url) => http::answers(url),
+        }
+    }
+
     /// Brings the file to this machine. `scratch` is a path in the cache that belongs to this file and source; what
     /// an interrupted download left there is continued.
     pub(crate) fn bring(&self, places: &Places, scratch: &Path, bar: &Progress) -> Result<Brought, String> {

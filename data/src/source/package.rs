@@ -117,6 +117,16 @@ impl Wheel<'_> {
     }
 }
 
+/// Whether Debian packages can be asked for.
+pub(super) fn has_apt() -> bool {
+    run(Command::new("apt-get").arg("--version")).is_ok()
+}
+
+/// Whether Python packages can be asked for.
+pub(super) fn has_pip() -> bool {
+    run(Command::new("python3").args(["-m", "pip", "--version"])).is_ok()
+}
+
 fn empty(folder: &Path) -> Result<(), String> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -22,6 +22,7 @@ pub(super) fn negate(x: Node) -> Node {
     match x {
         Node::Number(value) => number(-value),
         Node::Negate(x) => *x,
+        Node::Binary(Subtract, x, y) => Node::Binary(Subtract, y, x),
         x => Node::Negate(Box::new(x)),
     }
 }
@@ -47,6 +48,11 @@ fn binary(operator: Operator, x: Node, y: Node) -> Node {
         Multiply if right_is(-1.0) => negate(x),
         Multiply | Divide | Power if right_is(1.0) => x,
         Power if right_is(0.0) => number(1.0),
+        Add => match (x, y) {
+            (x, Node::Negate(y)) => binary(Subtract, x, *y),
+            (Node::Negate(x), y) => binary(Subtract, y, *x),
+            (x, y) => Node::Binary(Add, Box::new(x), Box::new(y)),
+        },
         Multiply | Divide => match (x, y) {
             (Node::Negate(x), Node::Negate(y)) => binary(operator, *x, *y),
             (Node::Negate(x), y) => negate(binary(operator, *x, y)),
@@ -142,9 +148,8 @@ fn euler_call(function: Function, arguments: &[Node]) -> Node {
         Function::Min => choose(less_equal(x, &arguments[1]), euler(x), euler(&arguments[1])),
         Function::Max => choose(less_equal(&arguments[1], x), euler(x), euler(&arguments[1])),
         Function::Clamp => {
-            let (low, high) = (&arguments[1], &arguments[2]);
-            let inside = choose(less_equal(x, high), euler(x), euler(high));
-            choose(less_equal(low, x), inside, euler(low))
+            let raised = Node::Call(Function::Max, vec![x.clone(), arguments[1].clone()]);
+            euler_call(Function::Min, &[raised, arguments[2].clone()])
         }
         Function::If => choose(x.clone(), euler(&arguments[1]), euler(&arguments[2])),
         // ((1 − p^α)/α)′·p = −p^α, at α = 0 as well.

@@ -47,6 +47,10 @@ fn value(node: &Node, point: Point) -> f64 {
         Node::Variable(Variable::Loss) => point.loss,
         Node::Variable(variable) => variable.of(point.stats).unwrap_or(f64::NAN),
         Node::Negate(x) => -value(x, point),
+        // As with the logarithm: p itself underflows long before a small power of it does.
+        Node::Binary(Operator::Power, x, y) if **x == Node::Variable(Variable::P) => {
+            libm::exp(-value(y, point) * point.loss.max(0.0))
+        }
         Node::Binary(operator, x, y) => apply(*operator, value(x, point), value(y, point)),
         Node::Call(function, arguments) => call(*function, arguments, point),
     }

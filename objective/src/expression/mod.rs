@@ -14,6 +14,8 @@ mod derive;
 mod display;
 mod evaluate;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod variable;
 
 pub(crate) use evaluate::Point;
@@ -109,6 +111,11 @@ impl Expression {
     /// A constant.
     pub fn number(value: f64) -> Self {
         Self { root: Node::Number(value) }
+    }
+
+    /// One variable alone.
+    pub fn variable(variable: Variable) -> Self {
+        Self { root: Node::Variable(variable) }
     }
 
     /// The constant that this is, if it is one.

@@ -161,8 +161,14 @@ fn panel_svg(
     let before = 10.0 + tick_room + label_room + 4.0;
     let ends = direct_labels(panel);
     let bar = if panel.colours.is_some() { 66.0 } else { 0.0 };
-    let after =
-        6.0 + bar + if ends.is_empty() { 0.0 } else { 8.0 + widest(ends.iter().map(|end| end.2), TICK) };
+    // The last tick's label may stand half beyond the axis.
+    let beyond = |(at, label): &(f64, String)| if *at > 0.9 { width(label, TICK) / 2.0 } else { 0.0 };
+    let tail = if ends.is_empty() {
+        x.ticks(4).last().map_or(0.0, beyond)
+    } else {
+        8.0 + widest(ends.iter().map(|end| end.2), TICK)
+    };
+    let after = 4.0 + bar + tail;
     let area = Area {
         left: place.left + before,
         top: place.top,

@@ -1,0 +1,42 @@
+//! What a batch's tokens are to do, and by what their gradients' sum is divided.
+
+use crate::{Pull, TokenStats};
+
+/// The answer to a batch: a pull per token, the normaliser, and counts for reports.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pulls {
+    /// The pulls, one per token of the batch, in its order.
+    pub pulls: Vec<Pull>,
+    /// Which tokens were selected; masked tokens never are.
+    pub selected: Vec<bool>,
+    /// The step's gradient is Σ of the tokens' gradients divided by this; positive and finite, 1 where nothing pulls.
+    pub normaliser: f64,
+    /// Tokens that are not masked.
+    pub tokens: usize,
+    /// Tokens that were selected.
+    pub kept: usize,
+    /// Tokens with a pull that is not zero.
+    pub pulled: usize,
+}
+
+impl Pulls {
+    /// Whether nothing pulls: an empty batch, or one that is masked altogether. Its gradient is zero.
+    pub fn is_still(&self) -> bool {
+        self.pulled == 0
+    }
+
+    /// Mean size of the labels' pull on their own logits, Σ |a|·(1 − p) / normaliser: what an objective with small
+    /// weights loses against −log p, and what a learning rate would have to make up for.
+    pub fn effective_step(&self, stats: &[TokenStats]) -> f64 {
+        let push = |(pull, token): (&Pull, &TokenStats)| match pull.label {
+            0.0 => 0.0,
+            label => label.abs() * one_minus_p(token),
+        };
+        self.pulls.iter().zip(stats).map(push).sum::<f64>() / self.normaliser
+    }
+}
+
+/// 1 − p without losing the digits of a p near 1.
+pub(crate) fn one_minus_p(token: &TokenStats) -> f64 {
+    -libm::expm1(-token.loss.max(0.0))
+}

@@ -1,0 +1,221 @@
+//! The two pulls are the gradient of the written-out loss: for every preset and for random losses, against central
+//! differences in f64 with everything that counts as constant frozen. Run: `cargo test -p tokensieve-objective`.
+
+#![allow(clippy::float_cmp, reason = "some results are exact")]
+
+use proptest::prelude::*;
+use tokensieve_objective::{
+    Against, Objective, Plan, Pull, TokenStats, cross_entropy, gradient, gradient_in_place, presets,
+    truncate, truncated_cross_entropy,
+};
+
+const PLAN: Plan = Plan { steps: 10, seed: 1 };
+const VOCABULARY: usize = 7;
+
+type Logits = [f64; VOCABULARY];
+
+fn softmax(z: &Logits) -> Logits {
+    let largest = z.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
+    let e = z.map(|z| libm::exp(z - largest));
+    let sum: f64 = e.iter().sum();
+    e.map(|e| e / sum)
+}
+
+fn loss(p: &Logits, label: usize) -> f64 {
+    -libm::log(p[label])
+}
+
+/// A token as a model would report it.
+fn token(z: &Logits, reference: &Logits, label: usize, position: u32) -> TokenStats {
+    let (p, q) = (softmax(z), softmax(reference));
+    let entropy = cross_entropy(&p, &p);
+    TokenStats {
+        top_entropy: Some(entropy),
+        reference_loss: Some(loss(&q, label)),
+        base_loss: Some(loss(&q, label) + 0.3),
+        bald: Some(0.1 * f64::from(position)),
+        advantage: Some(0.7 - f64::from(position % 3)),
+        vocabulary: VOCABULARY as u32,
+        position,
+        ..TokenStats::new(loss(&p, label), entropy)
+    }
+}
+
+/// Compares gradient and finite difference; both for a token with these pulls.
+fn check(
+    objective: &Objective,
+    stats: &TokenStats,
+    z: &Logits,
+    reference: &Logits,
+    label: usize,
+    selected: bool,
+    pull: Pull,
+) {
+    let uniform = [1.0 / VOCABULARY as f64; VOCABULARY];
+    let q = if objective.against() == Some(Against::Uniform) { uniform } else { softmax(reference) };
+    let k = objective.top_k().map(|_| 3);
+    let written_out = |z: &Logits| {
+        let p = softmax(z);
+        let distance = k.map_or_else(|| cross_entropy(&q, &p), |k| truncated_cross_entropy(&q, &p, k));
+        objective.written_out(stats, selected, loss(&p, label), distance)
+    };
+    let p = softmax(z);
+    let mut effective = q;
+    if let Some(k) = k {
+        truncate(&q, &p, k, &mut Vec::new(), &mut effective);
+        assert!((effective.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+    let mut out = [0.0; VOCABULARY];
+    gradient(&p, label, Some(&effective), pull, &mut out);
+    let size = 1.0 + pull.label.abs() + pull.reference.abs();
+    assert!(
+        out.iter().sum::<f64>().abs() < 1e-12 * size,
+        "{}: the gradient does not sum to zero",
+        objective.name()
+    );
+    for x in 0..VOCABULARY {
+        let moved = |by: f64| {
+            let mut z = *z;
+            z[x] += by;
+            written_out(&z)
+        };
+        let difference = |h: f64| (moved(h) - moved(-h)) / (2.0 * h);
+        let (coarse, fine) = (difference(1e-5), difference(5e-6));
+        // Two differences disagree only where a threshold lies between: there is no derivative to compare with.
+        if (coarse - fine).abs() < 1e-7 * size {
+            let name = objective.name();
+            assert!(
+                (out[x] - fine).abs() < 1e-6 * size,
+                "{name}, selected {selected}: {} against {fine}",
+                out[x]
+            );
+        }
+    }
+}
+
+/// Runs a batch through the objective and checks each of its tokens.
+fn check_batch(objective: &Objective, batch: &[(Logits, Logits, usize)]) {
+    let stats: Vec<TokenStats> =
+        batch.iter().enumerate().map(|(i, (z, q, label))| token(z, q, *label, i as u32)).collect();
+    let mut training = objective.begin(PLAN);
+    let _ = training.survey(&stats);
+    let pulls = training.pulls(&stats).unwrap();
+    for (i, (z, q, label)) in batch.iter().enumerate() {
+        check(objective, &stats[i], z, q, *label, pulls.selected[i], pulls.pulls[i]);
+    }
+}
+
+fn logits() -> impl Strategy<Value = Logits> {
+    prop::array::uniform7(-3.0..3.0f64)
+}
+
+fn batch() -> impl Strategy<Value = Vec<(Logits, Logits, usize)>> {
+    prop::collection::vec((logits(), logits(), 0..VOCABULARY), 1..9)
+}
+
+/// A loss that does not increase: a positive combination of such.
+fn decreasing() -> impl Strategy<Value = String> {
+    let number = || (1u32..24).prop_map(|n| f64::from(n) / 8.0);
+    let piece = prop_oneof![
+        Just("-log p".to_owned()),
+        Just("loss".to_owned()),
+        number().prop_map(|n| format!("-p^{n}")),
+        number().prop_map(|n| format!("p^-{n}")),
+        number().prop_map(|n| format!("f_alpha({n})")),
+        number().prop_map(|n| format!("f_alpha(-{n})")),
+        number().prop_map(|n| format!("log(1 - p + {n})")),
+        number().prop_map(|n| format!("(1 - p / 2)^{n}")),
+        number().prop_map(|n| format!("-(1 - p)^(1 + {n}) * log p")),
+        number().prop_map(|n| format!("max(-log p, {n})")),
+        number().prop_map(|n| format!("-log p * (p >= {n} / 4)")),
+        number().prop_map(|n| format!("-clamp(sg(p) / p_ref, 0.1, {n}) * log p")),
+        Just("-sqrt p".to_owned()),
+        Just("-exp(-loss)".to_owned()),
+        Just("exp(-p)".to_owned()),
+        Just("-sg(p) * log p".to_owned()),
+        Just("-entropy_top20 / log(20) * log p".to_owned()),
+        Just("1 / (1 + p)".to_owned()),
+        Just("if(p_ref > 0.2, -p, -log p)".to_owned()),
+        Just("-bald * log p / vocabulary + p_base".to_owned()),
+    ];
+    prop::collection::vec((piece, number()), 1..4).prop_map(|pieces| {
+        let terms: Vec<String> = pieces.iter().map(|(piece, scale)| format!("{scale} * ({piece})")).collect();
+        terms.join(" + ")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn of_random_losses_and_a_pull_on_the_reference(f in decreasing(), b in 0.0..2.0f64, batch in batch()) {
+        let text = format!(
+            "selected = \"{f}\"\nreference = {b:?}\nagainst = \"base\"\notherwise = \"distill(base)\"\n\
+             [select]\nkeep = \"top 50%\""
+        );
+        check_batch(&Objective::from_toml(&text).unwrap(), &batch);
+    }
+
+    #[test]
+    fn the_gradient_in_place_is_the_gradient(p in logits(), q in logits(), label in 0..VOCABULARY, a in -2.0..2.0f64, b in -2.0..2.0f64) {
+        let (p, q) = (softmax(&p), softmax(&q));
+        let mut out = [0.0; VOCABULARY];
+        let pull = Pull { label: a, reference: b };
+        gradient(&p, label, Some(&q), pull, &mut out);
+        let mut there = p;
+        gradient_in_place(&mut there, label, Some(&q), pull);
+        prop_assert_eq!(out, there);
+        for x in 0..VOCABULARY {
+            let expected = (a + b) * p[x] - if x == label { a } else { 0.0 } - b * q[x];
+            prop_assert!((out[x] - expected).abs() < 1e-15);
+        }
+        let alone = Pull { label: a, reference: 0.0 };
+        gradient(&p, label, None, alone, &mut out);
+        let mut with = [0.0; VOCABULARY];
+        gradient(&p, label, Some(&q), alone, &mut with);
+        prop_assert_eq!(out, with);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn of_every_preset(batch in batch()) {
+        for name in presets::names() {
+            check_batch(&Objective::preset(name).unwrap(), &batch);
+        }
+        for alpha in [-1.0, -0.1, 0.0, 1e-9, 0.1, 0.5, 1.0, 3.0, 10.0] {
+            check_batch(&Objective::preset("f-alpha").unwrap().with("alpha", alpha).unwrap(), &batch);
+        }
+    }
+
+    #[test]
+    fn a_truncated_reference_that_keeps_everything_is_the_reference(q in logits(), p in logits()) {
+        let (q, p) = (softmax(&q), softmax(&p));
+        let mut out = [0.0; VOCABULARY];
+        for k in [VOCABULARY, VOCABULARY + 5] {
+            truncate(&q, &p, k, &mut Vec::new(), &mut out);
+            prop_assert_eq!(out, q);
+            prop_assert!((truncated_cross_entropy(&q, &p, k) - cross_entropy(&q, &p)).abs() < 1e-12);
+        }
+        // With nothing kept the one bucket is certain, and the prediction is left as it is.
+        truncate(&q, &p, 0, &mut Vec::new(), &mut out);
+        prop_assert!(out.iter().zip(&p).all(|(out, p)| (out - p).abs() < 1e-15));
+        prop_assert!(truncated_cross_entropy(&q, &p, 0).abs() < 1e-12);
+        for k in 0..VOCABULARY {
+            let divergence = truncated_cross_entropy(&q, &p, k) - truncated_cross_entropy(&q, &q, k);
+            prop_assert!(divergence > -1e-12, "the divergence of what is kept is negative: {divergence}");
+        }
+    }
+}
+
+#[test]
+fn truncation_breaks_ties_by_the_first_and_survives_an_empty_tail() {
+    let q = [0.25; 4];
+    let mut out = [0.0; 4];
+    truncate(&q, &[0.7, 0.1, 0.1, 0.1], 2, &mut Vec::new(), &mut out);
+    assert!(out[..2] == [0.25, 0.25] && (out[2] - 0.25).abs() < 1e-15);
+    truncate(&q, &[0.5, 0.5, 0.0, 0.0], 2, &mut Vec::new(), &mut out);
+    assert!(out == [0.25; 4]);
+}

@@ -1,0 +1,216 @@
+//! Paper A, appendix B.1: policy gradient, distillation and maximum likelihood where everything is known.
+
+use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use crate::{About, Claim, Column, Run, Table, exact};
+use anyhow::Result;
+use tokensieve_toy::ordering::{self, Advantage, Answering, Config, Objective, Row};
+use tokensieve_toy::statistics::Estimate;
+
+/// The figure.
+pub(super) struct Figure;
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "a-b1",
+            title: "Policy gradient, distillation, maximum likelihood",
+            source: "A, appendix B.1",
+            caption: "True reward of a student on fresh contexts against the number of contexts it was \
+                      trained on, mean of 32 teachers with its 95 % interval. Left, the advantage is \
+                      the teacher's likelihood: policy gradient and distillation are the same \
+                      objective. Middle, the oracle advantage of choosing the teacher's first choice. \
+                      Right, a reward model that prefers the second choice in half of feature space, \
+                      measured by the true reward. Above, answers are sampled; below, the most probable \
+                      one is given.",
+            protocol: "Teacher and student are linear softmax classifiers of 8 answers on 8 features (a \
+                       constant and seven N(0, 1)); the teacher's logits have standard deviation 2. The \
+                       student starts at zero and takes 200 full-batch gradient steps of rate 1 on Σ \
+                       w(x) log p(x), the mean over its contexts.\n\nMaximum likelihood: w = 1 on one \
+                       label per context, sampled from the teacher. Distillation: w = p_teacher. Policy \
+                       gradient: w = A(x) over the whole vocabulary. In the first case A = p_teacher. \
+                       In the other two A(x) = p(x)·(R(x) − E_p R) with R = 1 for the rewarded answer: \
+                       the exact expectation of sampling answers from the student and weighting them by \
+                       their advantage. All three run through the presets `mle`, `distill` and \
+                       `policy-gradient`.\n\nThe true reward is the teacher's likelihood of the answer \
+                       in the first case and 1 for the teacher's most probable answer in the others; it \
+                       is measured on 1,000 fresh contexts. 32 seeds; training sets are nested.",
+            deviations: &[
+                "Appendix B.1 argues without an experiment: model, sizes, rewards and rates are ours.",
+                "The fooled reward model is ours too: the paper warns of reward hacking without defining it.",
+            ],
+            columns: vec![
+                Column::new("advantage", "", "what the policy gradient's advantage is made of"),
+                Column::new("answering", "", "sampled: Σ p(x) R(x); greedy: R of the most probable answer"),
+                Column::new("objective", "", "what the student was trained with"),
+                Column::new("contexts", "", "training contexts"),
+                Column::new("reward", "", "mean true reward over the seeds"),
+                Column::new("reward_low", "", "lower end of its 95 % interval (Student)"),
+                Column::new("reward_high", "", "upper end"),
+                Column::new("over_mle", "", "mean over the seeds of the reward minus maximum likelihood's"),
+                Column::new("over_mle_low", "", "lower end of its 95 % interval (Student)"),
+                Column::new("over_mle_high", "", "upper end"),
+                Column::new(
+                    "over_distillation",
+                    "",
+                    "mean over the seeds of the reward minus distillation's",
+                ),
+                Column::new("over_distillation_low", "", "lower end of its 95 % interval (Student)"),
+                Column::new("over_distillation_high", "", "upper end"),
+                Column::new("seeds", "", "number of seeds"),
+            ],
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let config = run.profile.pick(Config::smoke(), Config::default());
+        Table::from_rows(&run.cached("rewards", &config, || ordering::run(&config))?)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let mut contexts: Vec<usize> = rows.iter().map(|row| row.contexts).collect();
+        contexts.sort_unstable();
+        contexts.dedup();
+        let cases = [
+            (Advantage::Likelihood, "*A* = *p*_{teacher}"),
+            (Advantage::Oracle, "oracle reward"),
+            (Advantage::Fooled, "fooled reward model"),
+        ];
+        let mut panels = Vec::new();
+        for (answering, how) in [(Answering::Sampled, "sampled"), (Answering::Greedy, "greedy")] {
+            for (advantage, name) in cases {
+                let ticks = contexts.iter().map(|n| (*n as f64, n.to_string()));
+                let mut x = Axis::log("training contexts").ticks(ticks);
+                let ticks = ["0", "0.25", "0.5", "0.75", "1"]
+                    .into_iter()
+                    .enumerate()
+                    .map(|(n, tick)| (0.25 * n as f64, tick));
+                let mut y = Axis::linear("true reward").range(0.0, 1.0).ticks(ticks);
+                if answering == Answering::Sampled {
+                    x = x.quiet();
+                }
+                if advantage != Advantage::Likelihood {
+                    y = y.quiet();
+                }
+                let mut panel = Panel::new(&format!("{name}, {how}"), x, y);
+                for (index, (objective, label)) in OBJECTIVES.into_iter().enumerate() {
+                    let line = || {
+                        rows.iter().filter(move |row| {
+                            (row.advantage, row.answering, row.objective) == (advantage, answering, objective)
+                        })
+                    };
+                    let ink = Ink::Category(INKS[index]);
+                    let mean = Series::line(line().map(|row| (row.contexts as f64, row.reward)))
+                        .ink(ink)
+                        .label(label);
+                    // Where two objectives are one, the dashes show both.
+                    let mean = if objective == Objective::PolicyGradient { mean.dashed() } else { mean };
+                    let band = line().map(|row| (row.contexts as f64, row.reward_low, row.reward_high));
+                    panel = panel.with(Series::band(band).ink(ink)).with(mean);
+                }
+                panels.push(panel);
+            }
+        }
+        Ok(Drawing::new(panels).columns(3).width(860.0).panel_height(190.0))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        let find = |advantage, answering, objective| {
+            rows.iter().filter(move |row| {
+                (row.advantage, row.answering, row.objective) == (advantage, answering, objective)
+            })
+        };
+        let scarce = |advantage, answering, objective| {
+            find(advantage, answering, objective).find(|row| row.contexts == SCARCE)
+        };
+        let policy = |advantage, answering| {
+            scarce(advantage, answering, Objective::PolicyGradient).map(over_distillation)
+        };
+        let claim =
+            |name: &str, statement: &str| Claim::new(&format!("a-b1/{name}"), "A, appendix B.1", statement);
+        let paired = format!(
+            "difference of true reward at {SCARCE} training contexts, paired by seed; mean, Student's \
+             95 % interval"
+        );
+
+        let apart = find(Advantage::Likelihood, Answering::Sampled, Objective::PolicyGradient)
+            .map(|row| row.over_distillation_low.abs().max(row.over_distillation_high.abs()))
+            .fold(0.0, f64::max);
+        let worst = find(Advantage::Oracle, Answering::Sampled, Objective::PolicyGradient)
+            .map(over_distillation)
+            .min_by(|a, b| a.low.total_cmp(&b.low));
+        let distilled =
+            |answering| scarce(Advantage::Oracle, answering, Objective::Distillation).map(over_mle);
+        Ok(vec![
+            claim("equivalence", "With A = p_teacher, policy gradient and distillation are equivalent.")
+                .below(
+                    1e-9,
+                    exact(apart),
+                    "largest distance from zero of the interval of their rewards' difference, at any \
+                     number of contexts",
+                ),
+            claim(
+                "distillation-over-mle-sampled",
+                "Distillation is better than maximum likelihood (sampled answers).",
+            )
+            .above(0.0, distilled(Answering::Sampled), &paired),
+            claim(
+                "distillation-over-mle-greedy",
+                "Distillation is better than maximum likelihood (greedy answers).",
+            )
+            .above(0.0, distilled(Answering::Greedy), &paired),
+            claim(
+                "policy-over-distillation-sampled",
+                "With an oracle reward, policy gradient is better than distillation (sampled answers).",
+            )
+            .above(0.0, policy(Advantage::Oracle, Answering::Sampled), &paired),
+            claim(
+                "policy-over-distillation-always",
+                "With an oracle reward, policy gradient is better than distillation at every amount of \
+                 data (sampled answers).",
+            )
+            .above(
+                0.0,
+                worst,
+                "difference of true reward where its interval is lowest, paired by seed; mean, \
+                 Student's 95 % interval",
+            ),
+            claim(
+                "policy-over-distillation-greedy",
+                "With an oracle reward, policy gradient is better than distillation (greedy answers).",
+            )
+            .above(0.0, policy(Advantage::Oracle, Answering::Greedy), &paired),
+            Claim::new(
+                "a-b1/fooled-reward-breaks-the-order",
+                "ours, on A, appendix B.1",
+                "With a reward model that is fooled, policy gradient falls below distillation (sampled \
+                 answers).",
+            )
+            .below(0.0, policy(Advantage::Fooled, Answering::Sampled), &paired),
+        ])
+    }
+}
+
+/// Contexts at which objectives are compared: half as many as the student has weights, so data are scarce.
+const SCARCE: usize = 32;
+
+const OBJECTIVES: [(Objective, &str); 3] = [
+    (Objective::Mle, "maximum likelihood"),
+    (Objective::Distillation, "distillation"),
+    (Objective::PolicyGradient, "policy gradient"),
+];
+const INKS: [usize; 3] = [2, 0, 1];
+
+fn over_mle(row: &Row) -> Estimate {
+    Estimate { value: row.over_mle, low: row.over_mle_low, high: row.over_mle_high, n: row.seeds }
+}
+
+fn over_distillation(row: &Row) -> Estimate {
+    Estimate {
+        value: row.over_distillation,
+        low: row.over_distillation_low,
+        high: row.over_distillation_high,
+        n: row.seeds,
+    }
+}

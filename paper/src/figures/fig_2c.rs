@@ -1,0 +1,147 @@
+//! Paper A, figure 2C: which uncertainty tells whether a datum helps, near the solution and far from it.
+
+use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use crate::{About, Claim, Column, Run, Table};
+use anyhow::Result;
+use tokensieve_toy::polynomial::{self, Config, Row, Uncertainty};
+use tokensieve_toy::statistics::Estimate;
+
+/// The figure.
+pub(super) struct Figure;
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "a-2c",
+            title: "Which uncertainty tells whether a datum helps",
+            source: "A, figure 2C and appendix C.1.1",
+            caption: "Spearman's correlation, over the 20 data of a polynomial regression, of each \
+                      datum's uncertainty with the drop of the validation error after one gradient step \
+                      on it, against the distance from the solution. Mean over repetitions with its 95 \
+                      % interval. Below zero: the more uncertain the datum, the less its step helps.",
+            protocol: "A polynomial of degree 5 with N(0, 1) coefficients; 20 training data, x uniform \
+                       on [−1, 1], with noise of standard deviation 0.1·U(0, 1) each, which is the \
+                       aleatoric uncertainty. The epistemic one is the variance of 1,000 predictions \
+                       with N(0, 0.002²) added to the coefficients.\n\nThe coefficients start at the \
+                       truth plus N(0, s²). From there every datum is tried for one gradient step of \
+                       rate 0.01 on its squared error; the decrement is the validation MSE (100 evenly \
+                       spaced noiseless points) before minus after. Both uncertainties are \
+                       rank-correlated with the decrement over the 20 data; 31 values of s, 1,000 \
+                       repetitions.",
+            deviations: &[
+                "The paper leaves open the distribution of the coefficients and of x, the factor of the \
+                 loss, the grid of s and the repetitions: N(0, 1), uniform, (f(x) − y)² without a half, \
+                 31 values, 1,000.",
+                "A repetition keeps truth, data and noise for all s and draws only the offset anew, so \
+                 that the rise from the nearest s is a paired difference.",
+            ],
+            columns: vec![
+                Column::new("uncertainty", "", "epistemic or aleatoric"),
+                Column::new(
+                    "distance",
+                    "",
+                    "s, standard deviation of the coefficients' offset from the truth",
+                ),
+                Column::new(
+                    "correlation",
+                    "",
+                    "mean over repetitions of Spearman's ρ(uncertainty, decrement)",
+                ),
+                Column::new("correlation_low", "", "lower end of its 95 % interval (Student)"),
+                Column::new("correlation_high", "", "upper end"),
+                Column::new(
+                    "rise",
+                    "",
+                    "mean of ρ at this s minus ρ at the nearest s, repetition by repetition",
+                ),
+                Column::new("rise_low", "", "lower end of its 95 % interval (Student)"),
+                Column::new("rise_high", "", "upper end"),
+                Column::new(
+                    "helpful_share",
+                    "",
+                    "share of data whose step made the validation error smaller",
+                ),
+                Column::new("repetitions", "", "number of repetitions"),
+            ],
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let config = run.profile.pick(Config::smoke(), Config::default());
+        Table::from_rows(&run.cached("correlations", &config, || polynomial::run(&config))?)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let x = Axis::log("distance from the solution, *s*").tight();
+        let y = Axis::linear("Spearman's *ρ* with the error's decrement").range(-0.4, 0.4);
+        let mut panel = Panel::new("", x, y).with(Series::horizontal(0.0));
+        let lines = [
+            (Uncertainty::Epistemic, "epistemic uncertainty"),
+            (Uncertainty::Aleatoric, "aleatoric uncertainty"),
+        ];
+        for (index, (uncertainty, name)) in lines.into_iter().enumerate() {
+            let line: Vec<&Row> = rows.iter().filter(|row| row.uncertainty == uncertainty).collect();
+            let ink = Ink::Category(index);
+            let band = line.iter().map(|row| (row.distance, row.correlation_low, row.correlation_high));
+            let mean = line.iter().map(|row| (row.distance, row.correlation));
+            panel = panel.with(Series::band(band).ink(ink)).with(Series::line(mean).ink(ink).label(name));
+        }
+        Ok(Drawing::new([panel]).width(560.0).panel_height(280.0))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        let of = |uncertainty| rows.iter().filter(move |row| row.uncertainty == uncertainty);
+        let nearest =
+            |uncertainty| of(uncertainty).min_by(|a, b| a.distance.total_cmp(&b.distance)).map(level);
+        let farthest = |uncertainty| of(uncertainty).max_by(|a, b| a.distance.total_cmp(&b.distance));
+        let claim = |name: &str, statement: &str| {
+            Claim::new(&format!("a-2c/{name}"), "A, section 3 and appendix C.1.1", statement)
+        };
+        let (epistemic, aleatoric) = (Uncertainty::Epistemic, Uncertainty::Aleatoric);
+        let mean = "mean Spearman correlation over the repetitions, Student's 95 % interval";
+        let paired = "correlation at the farthest minus at the nearest s, paired by repetition; mean, \
+                      Student's 95 % interval";
+        Ok(vec![
+            claim(
+                "far-epistemic-helps",
+                "Far from the solution, data of high epistemic uncertainty help most.",
+            )
+            .above(0.0, farthest(epistemic).map(level), mean),
+            claim(
+                "near-epistemic-hurts",
+                "Near the solution, training on data of high epistemic uncertainty is worse.",
+            )
+            .below(0.0, nearest(epistemic), mean),
+            claim(
+                "epistemic-rises",
+                "Epistemic uncertainty becomes a better sign of a helpful datum with the distance.",
+            )
+            .above(0.0, farthest(epistemic).map(rise), paired),
+            claim(
+                "near-aleatoric-hurts",
+                "Near the solution, data of high aleatoric uncertainty are to be avoided.",
+            )
+            .below(0.0, nearest(aleatoric), mean),
+            claim(
+                "aleatoric-fades",
+                "Far from the solution, aleatoric uncertainty matters less than near it.",
+            )
+            .above(0.0, farthest(aleatoric).map(rise), paired),
+        ])
+    }
+}
+
+fn level(row: &Row) -> Estimate {
+    Estimate {
+        value: row.correlation,
+        low: row.correlation_low,
+        high: row.correlation_high,
+        n: row.repetitions,
+    }
+}
+
+fn rise(row: &Row) -> Estimate {
+    Estimate { value: row.rise, low: row.rise_low, high: row.rise_high, n: row.repetitions }
+}

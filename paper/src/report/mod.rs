@@ -1,0 +1,231 @@
+//! The report: a folder of HTML that opens from disk, with no server, no network and little script.
+//!
+//! `index.html` holds the claims ledger and the figures' thumbnails; every figure has its page with drawing,
+//! claims, protocol, table and provenance. The pages are the templates in `site/`, filled by `minijinja`
+//! (which escapes everything that is not marked safe).
+
+mod interval;
+mod serve;
+
+pub use serve::serve;
+
+use crate::cache::write_atomically;
+use crate::ledger;
+use crate::plot::Theme;
+use crate::provenance::Provenance;
+use crate::recorded::{Agreement, Recorded, same_verdict};
+use crate::{Claim, Made, Profile, Verdict};
+use anyhow::{Context as _, Result};
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rows of a table that a page holds; the CSV beside it holds all.
+const ROWS_SHOWN: usize = 400;
+
+#[derive(Serialize)]
+struct Site<'a> {
+    profile: &'a str,
+    smoke: bool,
+    date: &'a str,
+    commit: &'a str,
+    version: &'a str,
+    cpu: &'a str,
+    threads: usize,
+    pages: Vec<Page<'a>>,
+    holds: usize,
+    fails: usize,
+    untested: usize,
+    disagreements: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    id: &'a str,
+    title: &'a str,
+    source: &'a str,
+    caption: &'a str,
+    protocol: Vec<&'a str>,
+    deviations: &'a [&'a str],
+    columns: Vec<ColumnText<'a>>,
+    header: Vec<ColumnText<'a>>,
+    rows: &'a [Vec<String>],
+    row_count: usize,
+    claims: Vec<ClaimText<'a>>,
+    replacement: Option<String>,
+    agreement: Badge,
+    provenance: &'a Provenance,
+    seconds: String,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct ColumnText<'a> {
+    name: &'a str,
+    unit: &'a str,
+    meaning: &'a str,
+}
+
+#[derive(Serialize)]
+struct ClaimText<'a> {
+    id: &'a str,
+    name: &'a str,
+    statement: &'a str,
+    source: &'a str,
+    test: &'a str,
+    effect: String,
+    interval: String,
+    seeds: String,
+    drawing: String,
+    verdict: Badge,
+    recorded: Badge,
+}
+
+/// A short word, the class that colours it, and a sentence for those who ask.
+#[derive(Serialize)]
+struct Badge {
+    class: &'static str,
+    text: String,
+    detail: String,
+}
+
+impl Badge {
+    fn new(class: &'static str, text: &str, detail: &str) -> Self {
+        Self { class, text: text.into(), detail: detail.into() }
+    }
+}
+
+/// Writes the site into `folder`, replacing what an earlier report left there; returns its `index.html`.
+pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBuf> {
+    let first = made.first().context("a report needs at least one figure")?;
+    let pages = made.iter().map(|made| page(made, recorded)).collect::<Result<Vec<_>>>()?;
+    let count =
+        |class: &str| pages.iter().flat_map(|page| &page.claims).filter(|c| c.verdict.class == class).count();
+    let site = Site {
+        profile: &first.provenance.profile,
+        smoke: first.provenance.profile == Profile::Smoke.name(),
+        date: &first.provenance.date,
+        commit: &first.provenance.commit,
+        version: &first.provenance.version,
+        cpu: &first.provenance.host.cpu,
+        threads: first.provenance.host.threads,
+        holds: count("holds"),
+        fails: count("fails"),
+        untested: count("untested"),
+        disagreements: ledger::Ledger::new(made, recorded).disagreements(),
+        pages,
+    };
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("emptying {}", folder.display()))?;
+    }
+    let templates = templates()?;
+    let render = |template: &str, at: usize| -> Result<String> {
+        let template = templates.get_template(template)?;
+        Ok(template.render(minijinja::context! { site => &site, at => at })?)
+    };
+    write_atomically(&folder.join("index.html"), render("index.html", 0)?)?;
+    write_atomically(&folder.join("report.css"), include_str!("site/report.css"))?;
+    write_atomically(&folder.join("report.js"), include_str!("site/report.js"))?;
+    for (at, made) in made.iter().enumerate() {
+        let id = made.about.id;
+        write_atomically(&folder.join(format!("{id}.html")), render("figure.html", at)?)?;
+        write_atomically(&folder.join(format!("{id}.svg")), made.svg(&Theme::LIGHT))?;
+        write_atomically(&folder.join(format!("{id}-dark.svg")), made.svg(&Theme::DARK))?;
+        write_atomically(&folder.join(format!("{id}.csv")), made.table.to_csv()?)?;
+        let provenance = serde_json::to_string_pretty(&made.provenance)? + "\n";
+        write_atomically(&folder.join(format!("{id}.json")), provenance)?;
+    }
+    Ok(folder.join("index.html"))
+}
+
+fn templates() -> Result<Environment<'static>> {
+    let mut templates = Environment::new();
+    templates.set_undefined_behavior(UndefinedBehavior::Strict);
+    templates.set_trim_blocks(true);
+    templates.set_lstrip_blocks(true);
+    templates.add_template("layout.html", include_str!("site/layout.html"))?;
+    templates.add_template("index.html", include_str!("site/index.html"))?;
+    templates.add_template("figure.html", include_str!("site/figure.html"))?;
+    Ok(templates)
+}
+
+fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
+    let about = &made.about;
+    let columns: Vec<ColumnText<'_>> =
+        about.columns.iter().map(|c| ColumnText { name: c.name, unit: c.unit, meaning: c.meaning }).collect();
+    let header = made.table.header().iter().map(|name| {
+        let known = columns.iter().find(|column| column.name == name).copied();
+        known.unwrap_or(ColumnText { name, unit: "", meaning: "" })
+    });
+    let rows = made.table.records();
+    Ok(Page {
+        id: about.id,
+        title: about.title,
+        source: about.source,
+        caption: about.caption,
+        protocol: about.protocol.split("\n\n").collect(),
+        deviations: about.deviations,
+        header: header.collect(),
+        columns,
+        rows: &rows[..rows.len().min(ROWS_SHOWN)],
+        row_count: rows.len(),
+        claims: made.claims.iter().map(|claim| claim_text(claim, made, recorded)).collect(),
+        replacement: made.replacement(),
+        agreement: agreement_badge(&recorded.agreement(made)?),
+        provenance: &made.provenance,
+        seconds: format!("{:.1}", made.provenance.seconds),
+    })
+}
+
+fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimText<'a> {
+    let verdict = match &claim.verdict {
+        Verdict::Holds => Badge::new("holds", "holds", "the whole interval lies on the claimed side"),
+        Verdict::DoesNotHold => {
+            Badge::new("fails", "does not hold", "the interval does not lie on the claimed side")
+        }
+        Verdict::NotTested(reason) => Badge::new("untested", "not tested", reason),
+    };
+    let before = recorded.verdict(&claim.id);
+    let text = before.map_or("–", |before| &before.verdict);
+    let recorded = match same_verdict(claim, before) {
+        _ if before.is_none() => Badge::new("untested", text, "no verdict is recorded yet"),
+        _ if made.provenance.profile == Profile::Smoke.name() => {
+            Badge::new("untested", text, "not compared: the smoke profile's verdicts mean nothing")
+        }
+        Some(true) => Badge::new("same", text, "as recorded"),
+        Some(false) => Badge::new("differs", text, "differs from the recorded verdict"),
+        None => Badge::new("untested", text, "not compared: not tested here"),
+    };
+    ClaimText {
+        id: &claim.id,
+        name: claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name),
+        statement: &claim.statement,
+        source: &claim.source,
+        test: &claim.test,
+        effect: ledger::effect(claim),
+        interval: ledger::interval(claim),
+        seeds: ledger::seeds(claim),
+        drawing: interval::svg(claim),
+        verdict,
+        recorded,
+    }
+}
+
+fn agreement_badge(agreement: &Agreement) -> Badge {
+    match agreement {
+        Agreement::Identical => {
+            Badge::new("same", "as recorded", "Every byte of this table is that of the recorded one.")
+        }
+        Agreement::Within(difference) => Badge::new(
+            "differs",
+            "numbers differ",
+            &format!("The largest relative difference from the recorded table is {difference:.2e}."),
+        ),
+        Agreement::Different(how) => {
+            Badge::new("differs", "differs", &format!("The table differs from the recorded one: {how}."))
+        }
+        Agreement::NotCompared(why) => {
+            Badge::new("untested", "not compared", &format!("Not compared: {why}."))
+        }
+    }
+}

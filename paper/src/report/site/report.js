@@ -1,0 +1,97 @@
+// Sorting, filtering, light and dark, keyboard: all that the pages do beyond lying there.
+"use strict";
+
+const root = document.documentElement;
+const store = {
+  // Some browsers refuse storage to pages opened from disk; the choice then lasts for the page.
+  get: () => { try { return localStorage.getItem("tokensieve-theme"); } catch { return null; } },
+  set: (theme) => { try { localStorage.setItem("tokensieve-theme", theme); } catch { /* as said */ } },
+};
+
+function setTheme(theme) {
+  if (theme) root.dataset.theme = theme;
+}
+
+function toggleTheme() {
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const next = (root.dataset.theme || system) === "dark" ? "light" : "dark";
+  setTheme(next);
+  store.set(next);
+}
+
+setTheme(store.get());
+
+// Numbers before text, smallest first; a real minus sign counts as one.
+function compare(a, b) {
+  const [x, y] = [a, b].map((text) => Number(text.replace("−", "-").replace("×10", "e").trim() || NaN));
+  if (!Number.isNaN(x) && !Number.isNaN(y)) return x - y;
+  if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
+  return a.localeCompare(b);
+}
+
+function makeSortable(table) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    if ("fixed" in head.dataset) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const rows = [...table.tBodies[0].rows];
+      const text = new Map(rows.map((row) => [row, row.cells[column].textContent]));
+      rows.sort((a, b) => (down ? -1 : 1) * compare(text.get(a), text.get(b)));
+      table.tBodies[0].append(...rows);
+    });
+  });
+}
+
+function makeFilter(input) {
+  const rows = [...document.getElementById(input.dataset.filter).tBodies[0].rows];
+  const output = input.closest(".filter").querySelector("output");
+  input.addEventListener("input", () => {
+    const wanted = input.value.toLowerCase();
+    let shown = 0;
+    for (const row of rows) {
+      row.hidden = !row.textContent.toLowerCase().includes(wanted);
+      if (!row.hidden) shown += 1;
+    }
+    output.textContent = shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
+  });
+}
+
+function go(rel) {
+  const link = document.querySelector(`link[rel="${rel}"]`);
+  if (link) location.href = link.href;
+}
+
+const dialog = document.querySelector("dialog");
+const actions = {
+  theme: toggleTheme,
+  help: () => (dialog.open ? dialog.close() : dialog.showModal()),
+};
+const keys = {
+  ArrowLeft: () => go("prev"),
+  ArrowRight: () => go("next"),
+  i: () => { location.href = "index.html"; },
+  t: actions.theme,
+  "?": actions.help,
+  "/": () => document.querySelector("[data-filter]")?.focus(),
+};
+
+document.querySelectorAll("[data-action]").forEach((button) => {
+  button.addEventListener("click", actions[button.dataset.action]);
+});
+document.querySelectorAll("table[data-sortable]").forEach(makeSortable);
+document.querySelectorAll("[data-filter]").forEach(makeFilter);
+document.addEventListener("keydown", (event) => {
+  const busy = event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select");
+  // Inside a table that scrolls, the arrows scroll it.
+  const scrolls = event.key.startsWith("Arrow") && event.target.closest(".scroll, dialog");
+  if (busy || scrolls || !Object.hasOwn(keys, event.key)) return;
+  event.preventDefault();
+  keys[event.key]();
+});

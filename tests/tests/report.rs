@@ -1,0 +1,160 @@
+//! The report in a real browser: every page opens from disk, draws, sorts, filters, and fits a phone.
+//!
+//! Needs Chromium and chromedriver (`apt-get install chromium chromium-driver`); without them it is skipped, unless
+//! `CI` is set. Run: `cargo test -p tokensieve-tests --test report`. Screenshots go to `out/screenshots/`.
+
+mod browser;
+
+use browser::Browser;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tokensieve_paper::recorded::Recorded;
+use tokensieve_paper::{Made, engine, figures, report};
+
+const RIGHT: &str = "\u{e014}";
+const LEFT: &str = "\u{e012}";
+const ESCAPE: &str = "\u{e00c}";
+
+/// Every image that should be visible has loaded and is drawn.
+const DRAWN: &str = "[...document.images].filter(i => getComputedStyle(i).display != 'none')\
+    .every(i => i.complete && i.naturalWidth > 0) && document.images.length > 0";
+const NO_OVERFLOW: &str = "document.documentElement.scrollWidth <= innerWidth";
+
+#[test]
+fn the_report_works_in_a_browser() {
+    let Some(browser) = Browser::start() else {
+        assert!(std::env::var_os("CI").is_none(), "chromedriver is not installed");
+        println!("skipped: chromedriver is not installed (apt-get install chromium chromium-driver)");
+        return;
+    };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
+    let made: Vec<Made> =
+        figures::registry().iter().map(|entry| engine::make_synthetic(entry).unwrap()).collect();
+    report::write(&made, &Recorded::load().unwrap(), &folder).unwrap();
+    let page = |name: &str| format!("file://{}", folder.join(name).display());
+
+    browser.screen(1280, 900);
+    browser.prefer("light");
+    browser.open(&page("index.html"));
+    index_is_complete(&browser, &made);
+    photograph(&browser, "index-light");
+    for made in &made {
+        browser.open(&page(&format!("{}.html", made.about.id)));
+        figure_page_works(&browser, made, &folder);
+    }
+    keyboard_leads_through(&browser, &page("index.html"), &made);
+    themes_switch(&browser, &page(&format!("{}.html", made[0].about.id)));
+    for width in [360, 768] {
+        browser.screen(width, 740);
+        browser.open(&page("index.html"));
+        assert_eq!(browser.eval(NO_OVERFLOW), Value::Bool(true), "index at {width}");
+        photograph(&browser, &format!("index-{width}"));
+        for made in &made {
+            browser.open(&page(&format!("{}.html", made.about.id)));
+            assert_eq!(browser.eval(NO_OVERFLOW), Value::Bool(true), "{} at {width}", made.about.id);
+            photograph(&browser, &format!("{}-{width}", made.about.id));
+        }
+    }
+    assert_eq!(browser.console_errors(), Vec::<String>::new());
+}
+
+fn index_is_complete(browser: &Browser, made: &[Made]) {
+    let claims: usize = made.iter().map(|made| made.claims.len()).sum();
+    assert_eq!(browser.eval("document.querySelectorAll('.ledger tbody tr').length"), json!(claims));
+    assert_eq!(browser.eval("document.querySelectorAll('.cards li').length"), json!(made.len()));
+    // Thumbnails load as they come into view.
+    browser.eval("document.querySelectorAll('img').forEach(i => i.loading = 'eager')");
+    browser.wait_for(DRAWN);
+    let links = browser.eval("[...document.querySelectorAll('main a')].map(a => a.href)");
+    for link in links.as_array().unwrap() {
+        assert_leads_somewhere(link.as_str().unwrap());
+    }
+}
+
+fn figure_page_works(browser: &Browser, made: &Made, folder: &Path) {
+    let id = made.about.id;
+    browser.wait_for(DRAWN);
+    assert_eq!(browser.eval("document.querySelectorAll('h1').length"), json!(1), "{id}");
+    assert_eq!(browser.eval("document.querySelectorAll('.claim').length"), json!(made.claims.len()), "{id}");
+    let shown = browser.eval("document.querySelectorAll('#data tbody tr').length");
+    assert_eq!(shown, json!(made.table.len().min(400)), "{id}");
+    let downloads = browser.eval("[...document.querySelectorAll('a[download]')].map(a => a.href)");
+    for link in downloads.as_array().unwrap() {
+        assert_leads_somewhere(link.as_str().unwrap());
+    }
+    let csv = std::fs::read_to_string(folder.join(format!("{id}.csv"))).unwrap();
+    assert_eq!(csv, made.table.to_csv().unwrap());
+    // Sorting by the last column, twice, gives the values from the largest down.
+    browser.eval("[0, 0].forEach(() => document.querySelector('#data th:last-child button').click())");
+    let sorted = browser.eval(
+        "[...document.querySelectorAll('#data td:last-child')].map(c => Number(c.textContent || NaN))\
+         .filter(x => !isNaN(x)).every((x, i, all) => i == 0 || all[i - 1] >= x)",
+    );
+    assert_eq!(sorted, Value::Bool(true), "{id}: sorting");
+    assert_eq!(browser.eval("document.querySelector('#data th:last-child').ariaSort"), json!("descending"));
+    browser.press("/");
+    assert_eq!(browser.eval("document.activeElement.type"), json!("search"), "{id}: / focuses the filter");
+    browser.press("\u{2603}");
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#data tbody tr:not([hidden])').length"),
+        json!(0),
+        "{id}"
+    );
+    browser
+        .eval("document.activeElement.value = '', document.activeElement.dispatchEvent(new Event('input'))");
+    photograph(browser, &format!("{id}-light"));
+}
+
+fn keyboard_leads_through(browser: &Browser, index: &str, made: &[Made]) {
+    browser.open(index);
+    let here = |made: &Made| format!("location.pathname.endsWith('/{}.html')", made.about.id);
+    for made in made {
+        browser.press(RIGHT);
+        browser.wait_for(&here(made));
+    }
+    for made in made.iter().rev().skip(1) {
+        browser.press(LEFT);
+        browser.wait_for(&here(made));
+    }
+    browser.press("?");
+    assert_eq!(browser.eval("document.querySelector('dialog').open"), Value::Bool(true));
+    browser.press(ESCAPE);
+    assert_eq!(browser.eval("document.querySelector('dialog').open"), Value::Bool(false));
+    browser.press("i");
+    browser.wait_for("location.pathname.endsWith('/index.html')");
+}
+
+fn themes_switch(browser: &Browser, page: &str) {
+    let background = || browser.eval("getComputedStyle(document.body).backgroundColor");
+    browser.open(page);
+    let light = background();
+    browser.press("t");
+    let dark = background();
+    assert_ne!(light, dark);
+    browser.wait_for(DRAWN);
+    assert_eq!(
+        browser.eval("getComputedStyle(document.querySelector('.drawing .on-light')).display"),
+        json!("none")
+    );
+    photograph(browser, "figure-dark");
+    browser.open(&page.replace(page.rsplit('/').next().unwrap(), "index.html"));
+    assert_eq!(background(), dark, "the choice lasts");
+    photograph(browser, "index-dark");
+    browser.press("t");
+    assert_eq!(background(), light);
+    // Without a choice, the page follows the system.
+    browser.eval("localStorage.clear()");
+    browser.prefer("dark");
+    browser.open(page);
+    assert_eq!(background(), dark);
+    browser.prefer("light");
+}
+
+fn photograph(browser: &Browser, name: &str) {
+    browser.screenshot(&engine::out_folder().join("screenshots").join(format!("{name}.png")));
+}
+
+fn assert_leads_somewhere(address: &str) {
+    let path = address.strip_prefix("file://").unwrap_or(address).split('#').next().unwrap_or_default();
+    assert!(PathBuf::from(path).exists(), "{address} leads nowhere");
+}

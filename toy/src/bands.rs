@@ -1,0 +1,247 @@
+//! Figure 12: a classifier trained on one tenth of each batch, by the rank of its loss.
+//!
+//! In each batch the images are ranked by loss, and only those between two quantiles are trained on. Ten
+//! networks take one tenth each; two more are the controls: one trains on everything, one on a random tenth
+//! (as many images as each band, without the ranking). All networks of a seed start from the same weights and
+//! see the same batches, so that what differs between them is the selection alone.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tokensieve_objective::{Criterion, Objective, Plan, Selection};
+
+use crate::{
+    Error,
+    images::DataSet,
+    mlp::{Batch, Fleet, Learner, SparseImages, Weights},
+    rng::Stream,
+};
+
+/// Everything that determines the result, but for the images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Seeds 0, 1, … of initial weights and order of the data. (The paper shows one run.)
+    pub seeds: u64,
+    /// Passes over the training images (paper).
+    pub epochs: u32,
+    /// Images per step (paper). The last batch of an epoch is shorter.
+    pub batch: usize,
+    /// Step size (paper); the gradient is the mean over the images trained on.
+    pub learning_rate: f64,
+    /// Into how many bands of equal width the losses are cut (paper: 10).
+    pub bands: u32,
+    /// Training images: the first so many.
+    pub train_images: usize,
+    /// Test images: the first so many.
+    pub test_images: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seeds: 5,
+            epochs: 20,
+            batch: 256,
+            learning_rate: 0.01,
+            bands: 10,
+            train_images: 60_000,
+            test_images: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// The whole path in about a second.
+    pub fn smoke() -> Self {
+        Self { seeds: 2, epochs: 2, train_images: 5_000, test_images: 1_000, ..Self::default() }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let positive = [
+            ("seeds", self.seeds),
+            ("epochs", self.epochs.into()),
+            ("batch", self.batch as u64),
+            ("bands", self.bands.into()),
+            ("train_images", self.train_images as u64),
+            ("test_images", self.test_images as u64),
+        ];
+        if let Some((key, found)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(Error::config("bands", key, found, "at least 1"));
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return Err(Error::config("bands", "learning_rate", self.learning_rate, "positive and finite"));
+        }
+        Ok(())
+    }
+
+    /// The networks of one seed: the two controls, then the bands from the lowest losses to the highest.
+    fn trained_on(&self) -> Result<Vec<TrainedOn>, Error> {
+        let everything = Objective::preset("mle")?;
+        let selective = Objective::preset("masked-mle")?;
+        let share = 1.0 / f64::from(self.bands);
+        let random = selective.select(Selection::band(Criterion::Random, 0.0, share)?)?;
+        let mut all = vec![
+            TrainedOn { name: "all".into(), objective: everything },
+            TrainedOn { name: "random".into(), objective: random },
+        ];
+        for band in 0..self.bands {
+            let edge = |k: u32| f64::from(k) / f64::from(self.bands);
+            let selection = Selection::band(Criterion::loss(), edge(band), edge(band + 1))?;
+            let percent = |k: u32| f64::from(100 * k) / f64::from(self.bands);
+            let name = format!("{}-{}", percent(band), percent(band + 1));
+            all.push(TrainedOn { name, objective: selective.select(selection)? });
+        }
+        Ok(all)
+    }
+}
+
+/// One point of the figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Name of the set of images.
+    pub dataset: String,
+    /// Seed of initial weights and order.
+    pub seed: u64,
+    /// What was trained on: `all`, `random` (as many as a band), or a band of loss quantiles in percent, `90-100`.
+    pub trained_on: String,
+    /// Passes over the training images so far.
+    pub epoch: u32,
+    /// Share of the test images put in the right class.
+    pub test_accuracy: f64,
+    /// Mean loss of **all** images of the epoch's batches, each before its step, in nats.
+    pub train_loss_nats: f64,
+}
+
+impl Row {
+    /// The middle of its band as a quantile in [0, 1]; `None` for the controls.
+    pub fn quantile(&self) -> Option<f64> {
+        let (low, high) = self.trained_on.split_once('-')?;
+        Some((low.parse::<f64>().ok()? + high.parse::<f64>().ok()?) / 200.0)
+    }
+}
+
+struct TrainedOn {
+    name: String,
+    objective: Objective,
+}
+
+/// The images, without their zeros.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    name: String,
+    train: SparseImages,
+    test: Vec<Batch>,
+}
+
+impl Prepared {
+    /// As many images as the configuration asks for (or as there are).
+    pub fn new(config: &Config, data: &DataSet) -> Self {
+        let part = |images: &crate::images::Images, n| SparseImages::new(&images.first(n));
+        Self {
+            name: data.name.clone(),
+            train: part(&data.train, config.train_images),
+            test: part(&data.test, config.test_images).batches(256),
+        }
+    }
+}
+
+/// The whole experiment on one set of images: rows by seed, network, epoch.
+pub fn run(config: &Config, data: &DataSet) -> Result<Vec<Row>, Error> {
+    config.check()?;
+    let prepared = Prepared::new(config, data);
+    let seeds: Vec<Vec<Row>> = (0..config.seeds)
+        .into_par_iter()
+        .map(|seed| run_seed(config, &prepared, seed))
+        .collect::<Result<_, _>>()?;
+    Ok(seeds.concat())
+}
+
+/// One seed of it: all networks that start from the same weights and see the same batches.
+pub fn run_seed(config: &Config, data: &Prepared, seed: u64) -> Result<Vec<Row>, Error> {
+    config.check()?;
+    let networks = config.trained_on()?;
+    let groups: Vec<Vec<Row>> = networks
+        .par_chunks(4)
+        .map(|group| match group {
+            [a, b, c, d] => train(config, data, seed, [a, b, c, d]),
+            [a, b, c] => train(config, data, seed, [a, b, c]),
+            [a, b] => train(config, data, seed, [a, b]),
+            rest => rest
+                .iter()
+                .try_fold(Vec::new(), |rows, one| Ok([rows, train(config, data, seed, [one])?].concat())),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(groups.concat())
+}
+
+/// The training loop.
+fn train<const G: usize>(
+    config: &Config,
+    data: &Prepared,
+    seed: u64,
+    networks: [&TrainedOn; G],
+) -> Result<Vec<Row>, Error> {
+    let images = data.train.len();
+    let steps = u64::from(config.epochs) * images.div_ceil(config.batch) as u64;
+    let mut learners = networks
+        .map(|network| Learner::new(network.objective.begin(Plan { steps, seed }), config.learning_rate));
+    let weights = Weights::random(seed);
+    let mut fleet = Fleet::<G>::new(&std::array::from_fn(|_| weights.clone()));
+    let mut rows: [Vec<Row>; G] = std::array::from_fn(|_| Vec::new());
+    let mut batch = Batch::default();
+    for epoch in 1..=config.epochs {
+        let order = Stream::new(seed, &format!("bands/order/{epoch}")).permutation(images);
+        let mut loss = [0.0; G];
+        for indices in order.chunks(config.batch) {
+            batch.gather(&data.train, indices);
+            fleet.forward(&batch);
+            for (g, learner) in learners.iter_mut().enumerate() {
+                loss[g] += learner.step(&mut fleet, g, &batch)?;
+            }
+        }
+        for (g, test_accuracy) in fleet.accuracy(&data.test).into_iter().enumerate() {
+            rows[g].push(Row {
+                dataset: data.name.clone(),
+                seed,
+                trained_on: networks[g].name.clone(),
+                epoch,
+                test_accuracy,
+                train_loss_nats: loss[g] / images as f64,
+            });
+        }
+    }
+    Ok(rows.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(threads: usize) -> Vec<Row> {
+        let config = Config { seeds: 2, epochs: 2, train_images: 700, test_images: 100, ..Config::default() };
+        let data = DataSet::synthetic(1, 700, 100);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| run(&config, &data)).unwrap()
+    }
+
+    #[test]
+    fn rows_are_in_order_and_do_not_depend_on_the_number_of_threads() {
+        let one = rows(1);
+        assert_eq!(one.len(), 2 * 12 * 2);
+        let names: Vec<&str> = one.iter().step_by(2).take(12).map(|row| row.trained_on.as_str()).collect();
+        assert_eq!(names[..4], ["all", "random", "0-10", "10-20"]);
+        assert_eq!(names[11], "90-100");
+        assert_eq!(one[47].quantile(), Some(0.95));
+        assert_eq!(one, rows(3));
+        // Before the first step every network of a seed is the same; only then they part.
+        assert!(one.iter().all(|row| row.train_loss_nats.is_finite() && row.test_accuracy <= 1.0));
+    }
+
+    #[test]
+    fn senseless_configurations_are_refused() {
+        let data = DataSet::synthetic(1, 10, 10);
+        let error = run(&Config { batch: 0, ..Config::smoke() }, &data).unwrap_err();
+        assert!(error.to_string().contains("batch is 0"), "{error}");
+        let rate = Config { learning_rate: f64::NAN, ..Config::smoke() };
+        assert!(run(&rate, &data).unwrap_err().to_string().contains("learning_rate"));
+    }
+}
