@@ -63,3 +63,39 @@ pub(crate) struct Size {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) profile: Profile,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// Scripts and habits depend on these: adding one is fine, changing one is a breaking change.
+    #[test]
+    fn commands_and_flags_are_frozen() {
+        let mut cli = Cli::command();
+        cli.build();
+        let list: Vec<String> = cli
+            .get_subcommands()
+            .filter(|command| command.get_name() != "help")
+            .map(|command| {
+                let arguments = command.get_arguments().filter(|argument| argument.get_id() != "help");
+                let names = arguments.map(|argument| {
+                    argument
+                        .get_long()
+                        .map_or_else(|| argument.get_id().to_string(), |long| format!("--{long}"))
+                });
+                format!("{} {}", command.get_name(), names.collect::<Vec<_>>().join(" ")).trim().to_owned()
+            })
+            .collect();
+        assert_eq!(list, COMMANDS);
+    }
+    const COMMANDS: [&str; 7] = [
+        "reproduce --profile",
+        "figure ids --profile --png",
+        "list",
+        "claims --profile",
+        "report --profile --serve",
+        "record ids --profile",
+        "bits ids",
+    ];
+}

@@ -127,3 +127,28 @@ pub fn write(made: &Made, out: &Path) -> Result<PathBuf> {
     write_atomically(&file("-dark.svg"), made.svg(&Theme::DARK))?;
     Ok(folder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exact;
+    use crate::provenance::DataSet;
+
+    #[test]
+    fn a_claim_about_a_replaced_data_set_is_not_tested() {
+        let set = |name: &str, replaced_by: Option<&str>| DataSet {
+            name: name.into(),
+            sha256: String::new(),
+            licence: String::new(),
+            replaced_by: replaced_by.map(String::from),
+        };
+        let data = vec![set("mnist", Some("Fashion-MNIST")), set("fashion-mnist", None)];
+        let provenance = Provenance { data, ..Provenance::default() };
+        let claim = || Claim::new("x/y", "A", "s").above(0.0, exact(1.0), "t");
+        let verdict = |claim| on_its_data(claim, &provenance).verdict;
+        assert!(matches!(verdict(claim()), Verdict::NotTested(_)));
+        assert!(matches!(verdict(claim().on_data(&["mnist"])), Verdict::NotTested(_)));
+        assert_eq!(verdict(claim().on_data(&["fashion-mnist"])), Verdict::Holds);
+        assert_eq!(replacement(&provenance).as_deref(), Some("Drawn on Fashion-MNIST in the place of mnist"));
+    }
+}

@@ -1,6 +1,6 @@
 //! The claims ledger: every claim with its test, effect, interval and verdict, beside the recorded verdict.
 
-use crate::plot::number;
+use crate::plot::{number, unmarked};
 use crate::recorded::{Recorded, same_verdict};
 use crate::{Claim, Made, Profile, Verdict};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
@@ -69,7 +69,7 @@ impl<'a> Ledger<'a> {
             };
             table.add_row([
                 claim.id.clone(),
-                format!("{}\n→ {}", claim.statement, claim.test),
+                unmarked(&format!("{}\n→ {}", claim.statement, claim.test)),
                 effect(claim),
                 interval(claim),
                 seeds(claim),
@@ -93,14 +93,21 @@ pub fn effect(claim: &Claim) -> String {
     claim.estimate.map_or_else(|| "–".into(), |estimate| number(estimate.value, 3))
 }
 
-/// The interval, to three digits, and the threshold that it is held against.
+/// The interval, to three digits, and the threshold that the claim says it lies beyond.
 pub fn interval(claim: &Claim) -> String {
     let sign = if claim.above { '>' } else { '<' };
+    let threshold = number(claim.threshold, 3);
+    let threshold = if threshold.contains('.') && !threshold.contains('×') {
+        threshold.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &threshold
+    };
     claim.estimate.map_or_else(
         || "–".into(),
         |estimate| {
-            let [low, high, threshold] = [estimate.low, estimate.high, claim.threshold].map(|v| number(v, 3));
-            format!("[{low}, {high}] {sign} {threshold}?")
+            let [low, high] = [estimate.low, estimate.high].map(|v| number(v, 3));
+            let range = if low == high { "exact".into() } else { format!("{low} to {high}") };
+            format!("{range}; claimed {sign} {threshold}")
         },
     )
 }

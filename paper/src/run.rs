@@ -261,3 +261,54 @@ impl Drop for Progress {
         self.bar.finish_and_clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use std::cell::Cell;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Row {
+        config: u32,
+        value: f64,
+    }
+
+    /// The number of times that a unit is computed when asked for twice, under these two configurations and codes.
+    fn computed(configs: [u32; 2], codes: [&str; 2]) -> Result<usize> {
+        let folder = std::env::temp_dir().join(format!(
+            "tokensieve-run-{}-{configs:?}-{}",
+            std::process::id(),
+            codes[1]
+        ));
+        let cache = Cache::open(&folder)?;
+        let times = Cell::new(0);
+        for (config, code) in configs.iter().zip(codes) {
+            let run = Run::new(Profile::Smoke, "figure", code, Some(cache.clone()));
+            let rows = run.cached("unit", config, || {
+                times.set(times.get() + 1);
+                anyhow::Ok(vec![Row { config: *config, value: 0.1 + 0.2 }])
+            })?;
+            assert_eq!(rows, [Row { config: *config, value: 0.1 + 0.2 }]);
+            assert_eq!(run.into_log().units.len(), 1);
+        }
+        std::fs::remove_dir_all(&folder)?;
+        Ok(times.get())
+    }
+
+    #[test]
+    fn a_unit_is_computed_once_until_its_configuration_or_its_code_changes() -> Result<()> {
+        assert_eq!(computed([1, 1], ["a", "a"])?, 1);
+        assert_eq!(computed([1, 2], ["a", "a"])?, 2);
+        assert_eq!(computed([1, 1], ["a", "b"])?, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_names_the_figure_and_the_unit_and_is_not_cached() {
+        let run = Run::new(Profile::Smoke, "figure", "code", None);
+        let result: Result<Vec<Row>> = run.cached("seed 3", &0, || Err(anyhow::anyhow!("diverged")));
+        assert_eq!(format!("{:#}", result.unwrap_err()), "figure: computing seed 3: diverged");
+        assert!(run.into_log().units.is_empty());
+    }
+}

@@ -98,7 +98,16 @@ pub(crate) fn to_csv<R: Serialize>(rows: &[R]) -> Result<String> {
     for row in rows {
         writer.serialize(row).context("a table's row must be flat: numbers, text, options of them")?;
     }
-    Ok(String::from_utf8(writer.into_inner().context("closing a CSV table")?)?)
+    let text = String::from_utf8(writer.into_inner().context("closing a CSV table")?)?;
+    // A row type without field names writes no header, and its first row would be read back as one.
+    let lines =
+        csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes()).into_records().count();
+    ensure!(
+        rows.is_empty() || lines == rows.len() + 1,
+        "{} has no field names: a table's row must be a struct",
+        std::any::type_name::<R>()
+    );
+    Ok(text)
 }
 
 /// Rows from CSV text with a header.
@@ -133,6 +142,13 @@ mod tests {
         let nan: Vec<Row> = Table::from_rows(&[row(f64::NAN)])?.rows()?;
         assert!(nan[0].loss_nats.is_nan());
         Ok(())
+    }
+
+    #[test]
+    fn rows_without_names_are_refused() {
+        let error = Table::from_rows(&[(1.0, 2.0)]).unwrap_err().to_string();
+        assert!(error.contains("must be a struct"), "{error}");
+        assert_eq!(Table::from_rows::<Row>(&[]).unwrap(), Table::default());
     }
 
     #[test]

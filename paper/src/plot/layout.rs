@@ -3,7 +3,7 @@
 use super::marks::{self, Area};
 use super::scale::Scale;
 use super::series::Mark;
-use super::svg::{Anchor, Canvas, Type, escape, px, width};
+use super::svg::{Anchor, Canvas, Type, escape, px, unmarked, width};
 use super::{Colours, Drawing, Panel, Series, Theme};
 
 /// Sizes of text, in pixels: panel titles, axis labels, tick labels and legend.
@@ -65,8 +65,8 @@ impl Drawing {
             w = w,
             h = h,
             fonts = FONTS,
-            title = escape(title),
-            description = escape(description),
+            title = escape(&unmarked(title)),
+            description = escape(&unmarked(description)),
             background = theme.background,
             body = canvas.into_body(),
         )
@@ -174,6 +174,7 @@ fn panel_svg(
         top: place.top,
         width: (place.width - before - after).max(20.0),
         height: place.height,
+        over_cells: panel.series.iter().any(|series| matches!(series.mark, Mark::Cells { .. })),
         x,
         y,
     };
@@ -184,8 +185,7 @@ fn panel_svg(
         heading += 15.0;
     }
     canvas.text(heading, place.top - 9.0, &panel.title, Type::new(TITLE, theme.text));
-    let heat_map = panel.series.iter().any(|series| matches!(series.mark, Mark::Cells { .. }));
-    if !heat_map {
+    if !area.over_cells {
         for (at, _) in &y_ticks {
             let y = area.bottom() - at * area.height;
             canvas.line((area.left, y), (area.right(), y), theme.grid, 1.0, "");

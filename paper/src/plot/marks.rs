@@ -13,6 +13,8 @@ pub(super) struct Area<'a> {
     pub top: f64,
     pub width: f64,
     pub height: f64,
+    /// Cells lie behind: lines need a rim to stand out from every colour.
+    pub over_cells: bool,
     pub x: Fitted<'a>,
     pub y: Fitted<'a>,
 }
@@ -59,7 +61,17 @@ pub(super) fn draw(
         px(series.stroke)
     );
     match &series.mark {
-        Mark::Line(points) => canvas.path(&polyline(area, points), &stroke),
+        Mark::Line(points) => {
+            let data = polyline(area, points);
+            if area.over_cells {
+                let (rim, width) = (theme.background, px(series.stroke + 2.5));
+                canvas.path(
+                    &data,
+                    &format!(r#"fill="none" stroke="{rim}" stroke-width="{width}" stroke-opacity="0.75""#),
+                );
+            }
+            canvas.path(&data, &stroke);
+        }
         Mark::Band(points) => {
             canvas.path(&ribbon(area, points), &format!(r#"fill="{ink}" fill-opacity="0.18""#));
         }

@@ -22,5 +22,5 @@ mod theme;
 
 pub use scale::{Axis, number};
 pub use series::{Cell, Colours, Drawing, Panel, Series, Shape};
-pub use svg::{Anchor, escape};
+pub use svg::{Anchor, escape, html, unmarked};
 pub use theme::{Ink, Palette, Theme};

@@ -177,6 +177,32 @@ fn marked_up(text: &str) -> String {
     out
 }
 
+/// A label, or any prose with the same marks, as HTML.
+pub fn html(text: &str) -> String {
+    spans(text)
+        .iter()
+        .map(|span| {
+            let text = escape(&typographic(span.text));
+            match span.style {
+                Style::Plain => text,
+                Style::Italic => format!("<i>{text}</i>"),
+                Style::Above => format!("<sup>{text}</sup>"),
+                Style::Below => format!("<sub>{text}</sub>"),
+            }
+        })
+        .collect()
+}
+
+/// A label without its marks, for places that take plain text only.
+pub fn unmarked(text: &str) -> String {
+    let plain = spans(text).into_iter().map(|span| match span.style {
+        Style::Above => format!("^{}", span.text),
+        Style::Below => format!("_{}", span.text),
+        Style::Plain | Style::Italic => span.text.to_owned(),
+    });
+    typographic(&plain.collect::<String>())
+}
+
 /// A hyphen before a digit, or standing alone between spaces, is a minus sign.
 fn typographic(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
@@ -240,6 +266,8 @@ mod tests {
         );
         assert_eq!(marked_up("*p*"), r#"<tspan font-style="italic">p</tspan>"#);
         assert_eq!(marked_up("lone * star"), "lone * star");
+        assert_eq!(html("*p*^{2} < 1"), "<i>p</i><sup>2</sup> &lt; 1");
+        assert_eq!(unmarked("*p*_{t} at -1"), "p_t at −1");
     }
 
     #[test]

@@ -11,12 +11,12 @@ pub use serve::serve;
 
 use crate::cache::write_atomically;
 use crate::ledger;
-use crate::plot::Theme;
+use crate::plot::{Theme, html, unmarked};
 use crate::provenance::Provenance;
 use crate::recorded::{Agreement, Recorded, same_verdict};
 use crate::{Claim, Made, Profile, Verdict};
 use anyhow::{Context as _, Result};
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -143,6 +143,8 @@ fn templates() -> Result<Environment<'static>> {
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.set_trim_blocks(true);
     templates.set_lstrip_blocks(true);
+    templates.add_filter("marked", |text: &str| Value::from_safe_string(html(text)));
+    templates.add_filter("unmarked", |text: &str| unmarked(text));
     templates.add_template("layout.html", include_str!("site/layout.html"))?;
     templates.add_template("index.html", include_str!("site/index.html"))?;
     templates.add_template("figure.html", include_str!("site/figure.html"))?;

@@ -20,9 +20,9 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts one, or says why it cannot: `None` only where no chromedriver is installed.
     pub(crate) fn start() -> Option<Self> {
-        let mut driver =
-            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = match driver.spawn() {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = match command.spawn() {
             Ok(driver) => driver,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
             Err(error) => panic!("starting chromedriver: {error}"),
@@ -53,7 +53,7 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let session = browser.call("POST", "/session", &wanted);
-        browser.session = session["sessionId"].as_str().expect("a session").to_owned();
+        browser.session.push_str(session["sessionId"].as_str().expect("a session"));
         Some(browser)
     }
 

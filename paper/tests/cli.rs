@@ -1,0 +1,70 @@
+//! The `paper` binary from outside: files, exit codes, and that a second run computes nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::SystemTime;
+
+fn paper(out: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_paper")).args(arguments).env("TOKENSIEVE_OUT", out).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn fresh(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    folder
+}
+
+/// When each entry of the cache was written.
+fn written(out: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let mut entries: Vec<_> = fs::read_dir(out.join("cache"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.path(), entry.metadata().unwrap().modified().unwrap()))
+        .collect();
+    entries.sort();
+    entries
+}
+
+#[test]
+fn a_figure_is_written_once_and_cached() {
+    let out = fresh("cli-figure");
+    let figure = ["figure", "b-gradient-weight", "--profile", "smoke", "--png"];
+    let files = stdout(&paper(&out, &figure));
+    for file in files.lines() {
+        assert!(fs::metadata(file).unwrap().len() > 1000, "{file}");
+    }
+    assert_eq!(files.lines().count(), 2);
+    let svg = fs::read(out.join("smoke/b-gradient-weight.svg")).unwrap();
+    let before = written(&out);
+    assert!(!before.is_empty());
+    stdout(&paper(&out, &figure));
+    assert_eq!(written(&out), before);
+    assert_eq!(fs::read(out.join("smoke/b-gradient-weight.svg")).unwrap(), svg);
+}
+
+#[test]
+fn bits_are_hashes_and_the_same_twice() {
+    let out = fresh("cli-bits");
+    let bits = || stdout(&paper(&out, &["bits", "b-gradient-weight"]));
+    let (hash, id) =
+        bits().trim().split_once("  ").map(|(hash, id)| (hash.to_owned(), id.to_owned())).unwrap();
+    assert_eq!((hash.len(), id.as_str()), (64, "b-gradient-weight"));
+    assert_eq!(bits(), format!("{hash}  {id}\n"));
+}
+
+#[test]
+fn mistakes_end_with_what_would_be_right() {
+    let out = fresh("cli-mistakes");
+    let output = paper(&out, &["figure", "b-gradient-wait"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("b-gradient-wait") && error.contains("there are: "), "{error}");
+    assert_eq!(paper(&out, &["figures"]).status.code(), Some(2));
+    assert!(stdout(&paper(&out, &["list"])).contains("b-gradient-weight"));
+}
