@@ -20,20 +20,20 @@ impl crate::Figure for Figure {
             id: "b-continuum",
             title: "Fine-tuning on noisy labels, from a weak to a strong model",
             source: "B, the model-capability continuum (tables 1–3, figure 6, OpenBookQA check)",
-            caption: "Clean held-out accuracy over −log p after fine-tuning on the same noisy labels, against the capability of \
+            caption: "Clean held-out accuracy over −log *p* after fine-tuning on the same noisy labels, against the capability of \
                       the base (its mean probability of the truth). Upper row: the same learning rate for all. Middle row: \
-                      every step as long as that of −log p. Ribbons: 95 % intervals over seeds, paired; the accuracy axes are \
-                      linear within ±5 points. Lower row, at 30 % wrong labels: accuracy, −log p, and mean \
-                      probability of the training labels along the family f_α, for three bases.",
+                      every step as long as that of −log *p*. Ribbons: 95 % intervals over seeds, paired; the accuracy axes are \
+                      linear within ±5 points. Lower row, at 30 % wrong labels: accuracy, −log *p*, and mean \
+                      probability of the training labels along the family *f*_{α}, for three bases.",
             protocol: "Tokens have 16 features and one true label of 32 (the largest score under a random matrix), 16 tokens to a \
-                       document that share 30 % of their features' variance. A linear softmax model is pre-trained by −log p on fresh \
+                       document that share 30 % of their features' variance. A linear softmax model is pre-trained by −log *p* on fresh \
                        clean tokens of a neighbouring domain (1 % of the truth's variance differs) until the mean probability of \
                        held-out truth is 0.03 (untrained), 0.1, 0.3, 0.55 or 0.75. Then 64 documents with wrong labels at the given rate (any of \
                        the 31 others) are fine-tuned on: 4 epochs, 8 documents a step, plain gradient descent at rate 16, the best of \
-                       {2, 4, 8, 16, 32, 64} for −log p in mean accuracy over the map. 1,024 clean held-out tokens; 16 seeds, each \
+                       {2, 4, 8, 16, 32, 64} for −log *p* in mean accuracy over the map. 1,024 clean held-out tokens; 16 seeds, each \
                        with its own domain, base and training set; all objectives of a seed share them.\n\nEvery step's gradient is \
                        divided by the number of tokens with a pull. grad-norm: the step has the objective's direction and the \
-                       length of −log p's step on the same batch at the same weights.",
+                       length of −log *p*'s step on the same batch at the same weights.",
             deviations: &[
                 "A softmax regression instead of a language model; the capability is set by how long it was pre-trained, \
                  the domain shift leaves a strong base something to learn.",
@@ -41,8 +41,8 @@ impl crate::Figure for Figure {
             ],
             columns: vec![
                 Column::new("objective", "", "name of the objective"),
-                Column::new("alpha", "", "α, where it is one of f_α"),
-                Column::new("step", "", "own: rate × gradient; grad-norm: as long as −log p's step"),
+                Column::new("alpha", "", "α, where it is one of *f*_{α}"),
+                Column::new("step", "", "own: rate × gradient; grad-norm: as long as −log *p*'s step"),
                 Column::new("capability", "", "mean probability of held-out truth before"),
                 Column::new("noise_rate", "", "share of wrong labels in the training set"),
                 Column::new("seeds", "", "seeds behind every number"),
@@ -53,14 +53,14 @@ impl crate::Figure for Figure {
                 Column::new("accuracy_change", "", "after minus before, paired by seed"),
                 Column::new("accuracy_change_low", "", "lower end"),
                 Column::new("accuracy_change_high", "", "upper end"),
-                Column::new("accuracy_gain", "", "accuracy minus that of −log p, paired by seed"),
+                Column::new("accuracy_gain", "", "accuracy minus that of −log *p*, paired by seed"),
                 Column::new("accuracy_gain_low", "", "lower end"),
                 Column::new("accuracy_gain_high", "", "upper end"),
-                Column::new("nll_before_nats", "nats", "clean held-out −log p before"),
-                Column::new("nll_nats", "nats", "clean held-out −log p after"),
+                Column::new("nll_before_nats", "nats", "clean held-out −log *p* before"),
+                Column::new("nll_nats", "nats", "clean held-out −log *p* after"),
                 Column::new("nll_low_nats", "nats", "lower end"),
                 Column::new("nll_high_nats", "nats", "upper end"),
-                Column::new("nll_gain_nats", "nats", "−log p after training with −log p, minus with this: above 0 is better"),
+                Column::new("nll_gain_nats", "nats", "−log *p* after training with −log *p*, minus with this: above 0 is better"),
                 Column::new("nll_gain_low_nats", "nats", "lower end"),
                 Column::new("nll_gain_high_nats", "nats", "upper end"),
                 Column::new("training_likelihood_before", "", "mean probability of the training labels before"),
@@ -124,8 +124,8 @@ struct Cells {
     strong: f64,
 }
 
-const PAIRED: &str = "clean held-out accuracy minus that of −log p, paired by seed; mean, Student's 95 % interval";
-const PAIRED_NLL: &str = "clean held-out −log p (nats) of the model trained with −log p minus of this one, paired by \
+const PAIRED: &str = "clean held-out accuracy minus that of −log *p*, paired by seed; mean, Student's 95 % interval";
+const PAIRED_NLL: &str = "clean held-out −log *p* (nats) of the model trained with −log *p* minus of this one, paired by \
                           seed; mean, Student's 95 % interval";
 
 impl Cells {
@@ -156,26 +156,26 @@ impl Cells {
         for (step, words) in [("own", "at the same learning rate"), ("grad-norm", "at the same step length")] {
             for noise in [0.3, 0.5] {
                 let percent = 100.0 * noise;
-                let statement = format!("Strong base, {percent:.0} % wrong labels, {words}: −p beats −log p.");
+                let statement = format!("Strong base, {percent:.0} % wrong labels, {words}: −*p* beats −log *p*.");
                 let id = format!("strong-noise-{percent:.0}-{step}");
                 let gain = self.gain("-p", step, self.strong, noise);
                 claims.push(claim(&id, &statement).above(0.0, gain, PAIRED));
-                let statement = format!("{statement} Measured in −log p.");
+                let statement = format!("{statement} Measured in −log *p*.");
                 let gain = self.cell("-p", step, self.strong, noise).map(nll_gain);
                 claims.push(claim(&format!("{id}-nll"), &statement).above(0.0, gain, PAIRED_NLL));
             }
             for noise in [0.0, 0.3] {
                 let percent = 100.0 * noise;
-                let statement = format!("Weak base, {percent:.0} % wrong labels, {words}: −log p beats −p.");
+                let statement = format!("Weak base, {percent:.0} % wrong labels, {words}: −log *p* beats −*p*.");
                 let gain = self.gain("-p", step, self.weak, noise);
                 let id = format!("weak-noise-{percent:.0}-{step}");
                 claims.push(claim(&id, &statement).below(0.0, gain, PAIRED));
             }
-            let statement = format!("Strong base, clean labels, {words}: −p beats −log p even without noise.");
+            let statement = format!("Strong base, clean labels, {words}: −*p* beats −log *p* even without noise.");
             let gain = self.gain("-p", step, self.strong, 0.0);
             claims.push(claim(&format!("strong-clean-{step}"), &statement).above(0.0, gain, PAIRED));
             let statement =
-                format!("Strong base, 30 % wrong labels, {words}: leaving out p < 0.2 beats −log p on all tokens.");
+                format!("Strong base, 30 % wrong labels, {words}: leaving out p < 0.2 beats −log *p* on all tokens.");
             let gain = self.gain("-log p, p >= 0.2", step, self.strong, NOISE);
             claims.push(claim(&format!("threshold-{step}"), &statement).above(0.0, gain, PAIRED));
         }
@@ -185,7 +185,7 @@ impl Cells {
     /// Neither objective prevails in between.
     fn between(&self) -> Vec<Claim> {
         let tie = self.gain("-p", "own", self.middle, 0.1);
-        let statement = "In between, at 10 % wrong labels, neither prevails: −p loses less than 2 points to −log p";
+        let statement = "In between, at 10 % wrong labels, neither prevails: −*p* loses less than 2 points to −log *p*";
         vec![
             claim("middle-not-worse", &format!("{statement}.")).above(-0.02, tie, PAIRED),
             claim("middle-not-better", &format!("{statement} and gains less than 2.")).below(0.02, tie, PAIRED),
@@ -211,17 +211,17 @@ impl Cells {
             })
         };
         let apart = "accuracy at α = 1 minus at α = 0.1, 30 % wrong labels; the 95 % intervals of the two gains over \
-                     −log p, their ends put together";
+                     −log *p*, their ends put together";
         let likelihood = |objective| self.cell(objective, "own", self.weak, 0.0).map(|r| r.training_likelihood);
         let lead = likelihood("-log p").zip(likelihood("-p")).map(|(log, linear)| exact(log - linear));
         vec![
             named(
                 "wrong-30-log",
                 wrong,
-                "Training on 30 % wrong labels with −log p makes a strong model worse than its base.",
+                "Training on 30 % wrong labels with −log *p* makes a strong model worse than its base.",
             )
             .below(0.0, change("-log p"), against_base),
-            named("wrong-30-p", wrong, "… and with −p does not cost it a point.").above(
+            named("wrong-30-p", wrong, "… and with −*p* does not cost it a point.").above(
                 -0.01,
                 change("-p"),
                 against_base,
@@ -239,12 +239,12 @@ impl Cells {
             named(
                 "training-likelihood",
                 "B, mean training likelihood (0.65 against 0.32)",
-                "At the weak end −log p raises the training labels' probability further than −p does.",
+                "At the weak end −log *p* raises the training labels' probability further than −*p* does.",
             )
             .above(
                 0.0,
                 lead,
-                "mean probability of the training labels after training on clean labels, −log p minus −p",
+                "mean probability of the training labels after training on clean labels, −log *p* minus −*p*",
             ),
         ]
     }

@@ -17,8 +17,8 @@ impl crate::Figure for Figure {
             id: "b-crossover",
             title: "How much label noise it takes for −p to beat −log p",
             source: "B, theory (both regimes)",
-            caption: "First-order difference of the risk reductions, Ṙ(−log p) − Ṙ(−p): orange, −log p reduces the risk \
-                      faster; blue, −p does. A–C: by formula, for three vocabularies, with the exact boundary (solid) and the \
+            caption: "First-order difference of the risk reductions, Ṙ(−log *p*) − Ṙ(−*p*): orange, −log *p* reduces the risk \
+                      faster; blue, −*p* does. A–C: by formula, for three vocabularies, with the exact boundary (solid) and the \
                       boundary of many labels (1 − a)²/(a + (1 − a)²) (dashed). D: cuts through the map of V = 64, formula \
                       (lines) and real steps on sampled labels (95 % intervals). The noise axis is a square root.",
             protocol: "The prediction puts a on the truth and spreads the rest evenly over V − 1 labels; a label is wrong \
@@ -30,7 +30,7 @@ impl crate::Figure for Figure {
                 Column::new("vocabulary", "", "V, number of labels"),
                 Column::new("truth_probability", "", "a, probability of the truth; the first of each V is 1/V"),
                 Column::new("noise_rate", "", "E, share of wrong labels"),
-                Column::new("difference", "", "Ṙ(−log p) − Ṙ(−p), exact to first order"),
+                Column::new("difference", "", "Ṙ(−log *p*) − Ṙ(−*p*), exact to first order"),
                 Column::new("difference_limit", "", "its limit for many labels, a(1−a)[(1−E)(1−a)² − E a]"),
                 Column::new("boundary_noise_rate", "", "E at which the difference is 0"),
                 Column::new("boundary_limit", "", "(1−a)²/(a + (1−a)²)"),
@@ -119,7 +119,7 @@ impl crate::Figure for Figure {
             exact(here.map(|row| row.simulated_low.unwrap_or(row.difference)).fold(f64::INFINITY, f64::min))
         };
         Ok(vec![
-            claim("boundary", "−p reduces the risk faster exactly where E > (1−a)²/(a + (1−a)²), given many labels.").above(
+            claim("boundary", "−*p* reduces the risk faster exactly where E > (1−a)²/(a + (1−a)²), given many labels.").above(
                 0.999,
                 share(&many, &|row| (row.difference < 0.0) == (row.noise_rate > row.boundary_limit)),
                 "share of cells of the largest vocabulary whose sign is on the boundary's right side",
@@ -141,12 +141,12 @@ impl crate::Figure for Figure {
                     sampled.len()
                 ),
             ),
-            claim("clean-weak", "With clean labels −log p reduces the risk faster at the weak end (a ≤ 0.3).").above(
+            claim("clean-weak", "With clean labels −log *p* reduces the risk faster at the weak end (a ≤ 0.3).").above(
                 0.0,
                 clean(0.0, 0.3),
                 "smallest difference over V and a: lower end of the simulation's interval, formula where not simulated",
             ),
-            claim("clean-strong", "With clean labels −log p reduces the risk faster at the strong end too (a ≥ 0.75).").above(
+            claim("clean-strong", "With clean labels −log *p* reduces the risk faster at the strong end too (a ≥ 0.75).").above(
                 0.0,
                 clean(0.75, 1.0),
                 "smallest difference over V and a: lower end of the simulation's interval, formula where not simulated",

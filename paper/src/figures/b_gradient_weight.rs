@@ -15,24 +15,24 @@ impl crate::Figure for Figure {
             title: "Which tokens an objective pulls on",
             source: "B, section 2",
             caption: "Size of the gradient on the label's logit against the label's probability. A: the family \
-                      f_α(p) = (1 − p^α)/α, from −log p (α = 0) over −p (α = 1) to −p^10-like. B: other \
+                      *f*_{α}(*p*) = (1 − *p*^{α})/α, from −log *p* (α = 0) over −*p* (α = 1) to −*p*^{10}-like. B: other \
                       objectives. C: where each curve of the family peaks, read off the grid, on the line α/(1 + α). \
                       Convex objectives pull on improbable tokens, concave ones on probable tokens.",
             protocol: "A distribution over 1,000 labels puts p on the label and spreads the rest evenly. The objective \
                        crate gives the pull, its gradient function the gradient over all logits; drawn is the size of the \
                        label's entry, W(p) = −f′(p)·p·(1 − p). p runs over k/200, k = 1 … 199.",
             deviations: &[
-                "log(1 − p): ε = 10^-3 is added inside the logarithm, which gives the published weight p(1 − p)/(1 − p + ε).",
+                "log(1 − *p*): ε = 10^{-3} is added inside the logarithm, which gives the published weight p(1 − p)/(1 − p + ε).",
                 "focal: γ = 2. eaft: the entropy of the renormalised top 20, over log 20; it depends on the \
                  vocabulary through the even spread of the rest.",
             ],
             columns: vec![
                 Column::new("objective", "", "name of the objective"),
-                Column::new("alpha", "", "α, where the objective is f_α"),
+                Column::new("alpha", "", "α, where the objective is *f*_{α}"),
                 Column::new("p", "", "probability of the label"),
                 Column::new("pull", "", "a = −f′(p)·p, the pull onto the label"),
                 Column::new("weight", "", "size of the gradient on the label's logit, a·(1 − p)"),
-                Column::new("closed_form", "", "p^α (1 − p), where α is given"),
+                Column::new("closed_form", "", "*p*^{α} (1 − *p*), where α is given"),
             ],
         }
     }
@@ -101,12 +101,12 @@ impl crate::Figure for Figure {
         let constants = gradient_weight::constants(curve("-log p")?, curve("-p")?);
         let claim = |id: &str, source, statement| Claim::new(&format!("b-gradient-weight/{id}"), source, statement);
         Ok(vec![
-            claim("closed-form", "B, section 2", "The pull of f_α on the label's logit is p^α (1 − p).").below(
+            claim("closed-form", "B, section 2", "The pull of *f*_{α} on the label's logit is *p*^{α} (1 − *p*).").below(
                 1e-9,
                 largest(off_form),
                 "largest relative difference between the objective crate's gradient and the closed form",
             ),
-            claim("peak", "B, section 2", "The pull of f_α peaks at p = α/(1 + α).").below(
+            claim("peak", "B, section 2", "The pull of *f*_{α} peaks at p = α/(1 + α).").below(
                 step * 1.001,
                 largest(off_peak),
                 "largest distance of the grid's peak from α/(1 + α), against one grid step",
@@ -124,7 +124,7 @@ impl crate::Figure for Figure {
             claim(
                 "theorem-constants",
                 "B, theorem on the two regimes",
-                "The headline pair −log p and −p meets the theorem's condition c < 10 d.",
+                "The headline pair −log *p* and −*p* meets the theorem's condition c < 10 d.",
             )
             .below(
                 0.0,

@@ -19,12 +19,12 @@ impl crate::Figure for Figure {
             caption: "Random tables of logits with random truths and random label noise. A: the difference of two \
                       objectives' first-order risk reductions by the identity and from dense gradients. B: what a finite \
                       step adds to it, largest (points) and middle (line) over all tables: a tenth of the step, a tenth of \
-                      the difference. C: clean labels only, −log p against −p: the difference is never below zero.",
+                      the difference. C: clean labels only, −log *p* against −*p*: the difference is never below zero.",
             protocol: "A table has 4 contexts; each has logits of random spread, the truth lifted by 0 to 6 nats, and its own \
                        random distribution of wrong labels at the table's noise rate (one table in eight is clean). \
                        The risk is R = E[−q(truth)], training minimises E[f(q(label seen))]. 48 tables for each of V = 2, 8, 64 \
-                       and each pair; the pulls come from the objective crate.\n\nThe identity: \
-                       Ṙ1 − Ṙ2 = E[q(ỹ) q(y*) (f2′ − f1′)(q(ỹ)) ⟨e_{y*} − q, e_ỹ − q⟩].",
+                       and each pair; the pulls come from the objective crate.\n\nThe identity, t the truth and \
+                       s the label seen: Ṙ1 − Ṙ2 = E[*q*_{s} *q*_{t} (f2′ − f1′)(*q*_{s}) ⟨e_{t} − *q*, e_{s} − *q*⟩].",
             deviations: &[],
             columns: vec![
                 Column::new("first", "", "f1"),
@@ -110,10 +110,10 @@ impl crate::Figure for Figure {
                 order,
                 "the same order of convergence",
             ),
-            claim("clean", "With clean labels −log p has the larger first-order reduction, whatever the prediction.").above(
+            claim("clean", "With clean labels −log *p* has the larger first-order reduction, whatever the prediction.").above(
                 0.0,
                 exact(smallest),
-                "smallest Ṙ(−log p) − Ṙ(−p) over all tables with clean labels",
+                "smallest Ṙ(−log *p*) − Ṙ(−*p*) over all tables with clean labels",
             ),
         ])
     }

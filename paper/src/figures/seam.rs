@@ -26,17 +26,17 @@ impl crate::Figure for Figure {
                       says: begin where the wrong labels end.",
             protocol: "The domain, model, bases and fine-tuning of b-continuum. For every base and noise rate plain maximum \
                        likelihood is trained first: it is both the baseline and, where the rest is distilled, the reference. Then \
-                       every arm starts from the same base on the same batches: −log p on the quarter of the batch's 128 tokens \
+                       every arm starts from the same base on the same batches: −log *p* on the quarter of the batch's 128 tokens \
                        whose label probability under the current model lies in the given quantiles, nothing or the reference's cross-entropy \
                        on the rest. Gains are paired by seed, 24 seeds, Student's 95 % intervals. The step is divided by \
-                       the tokens with a pull. grad-norm: as long as the step of −log p on all tokens of the same batch at the \
+                       the tokens with a pull. grad-norm: as long as the step of −log *p* on all tokens of the same batch at the \
                        same weights.",
             deviations: &["No published work has this map; sizes and rates are ours."],
             columns: vec![
                 Column::new("band_low", "", "lower quantile of the band trained on; empty: pure distillation"),
                 Column::new("band_high", "", "upper quantile"),
                 Column::new("rest", "", "what becomes of the rest: none or distil"),
-                Column::new("step", "", "own: rate × gradient; grad-norm: as long as plain −log p's step"),
+                Column::new("step", "", "own: rate × gradient; grad-norm: as long as plain −log *p*'s step"),
                 Column::new("capability", "", "mean probability of held-out truth before"),
                 Column::new("noise_rate", "", "share of wrong labels in the training set"),
                 Column::new("seeds", "", "seeds behind every number"),
@@ -47,8 +47,8 @@ impl crate::Figure for Figure {
                 Column::new("accuracy_gain", "", "accuracy − accuracy_mle, paired by seed"),
                 Column::new("accuracy_gain_low", "", "lower end of its 95 % interval"),
                 Column::new("accuracy_gain_high", "", "upper end"),
-                Column::new("nll_mle_nats", "nats", "clean held-out −log p of plain maximum likelihood"),
-                Column::new("nll_nats", "nats", "clean held-out −log p of the arm"),
+                Column::new("nll_mle_nats", "nats", "clean held-out −log *p* of plain maximum likelihood"),
+                Column::new("nll_nats", "nats", "clean held-out −log *p* of the arm"),
                 Column::new("nll_gain_nats", "nats", "nll_mle_nats − nll_nats, paired by seed: above 0 is better"),
                 Column::new("nll_gain_low_nats", "nats", "lower end of its 95 % interval"),
                 Column::new("nll_gain_high_nats", "nats", "upper end"),
