@@ -7,7 +7,8 @@ use tokensieve_objective::Plan;
 
 use crate::{
     Error,
-    domain::{Domain, DomainConfig, Finetune, Model, Score, Step, TrainConfig},
+    domain::{Domain, DomainConfig, Model, Score},
+    finetune::{Finetune, Step, TrainConfig},
     objectives::{Named, alpha, named},
     rng::Stream,
     statistics::{Estimate, mean_interval},
@@ -311,9 +312,10 @@ mod tests {
     #[test]
     fn both_ends_behave_as_the_continuum_says() {
         let rows = run(&Config {
-            seeds: 6,
+            seeds: 8,
             noise_rates: vec![0.3, 0.5],
             train: Config::default().train,
+            domain: DomainConfig::default(),
             ..Config::smoke()
         })
         .unwrap();

@@ -18,6 +18,7 @@ pub mod bands;
 pub mod continuum;
 pub mod crossover;
 pub mod domain;
+pub mod finetune;
 pub mod gradient_weight;
 pub mod identity;
 pub mod images;

@@ -12,7 +12,8 @@ use tokensieve_objective::{Objective, Plan};
 
 use crate::{
     Error,
-    domain::{Domain, DomainConfig, Finetune, Model, Step, Tokens, TrainConfig, Travel},
+    domain::{Domain, DomainConfig, Model, Tokens},
+    finetune::{Finetune, Step, TrainConfig, Travel},
     rng::Stream,
     statistics::{Estimate, mean_interval},
 };
@@ -73,7 +74,7 @@ impl Config {
 }
 
 /// What is trained, and what becomes of the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Arm {
     /// Quantiles [low, high) of the label's probability in the batch that are trained on; `None`: no token is.
     pub band: Option<(f64, f64)>,

@@ -14,7 +14,18 @@ macro_rules! figures {
     };
 }
 
-figures![fig_2c, fig_11, fig_12, mnist_uncertainty, b1_ordering, b_gradient_weight];
+figures![
+    fig_2c,
+    fig_11,
+    fig_12,
+    mnist_uncertainty,
+    b1_ordering,
+    b_gradient_weight,
+    b_identity,
+    b_crossover,
+    b_continuum,
+    seam,
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,336 @@
+//! The seam of both papers: which band of token probability to train on, by capability and label noise.
+
+use crate::plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
+use crate::{About, Claim, Column, Estimate, Run, Table, exact};
+use anyhow::{Context as _, Result};
+use tokensieve_toy::rng::Stream;
+use tokensieve_toy::seam::{self, Config, Row};
+use tokensieve_toy::statistics;
+
+/// The figure.
+pub(super) struct Figure;
+
+const QUARTERS: [&str; 4] = ["lowest quarter of *p*", "second quarter", "third quarter", "highest quarter of *p*"];
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "seam",
+            title: "Which tokens to train on, by capability and label noise",
+            source: "A (hardest quarter, rest distilled) and B (improbable tokens harm) in one map; ours",
+            caption: "Clean held-out accuracy over plain maximum likelihood when only one quarter of each batch, by the \
+                      label's probability, is trained on. A–D: nothing else trained; E–H: the rest distilled from the model trained \
+                      on everything. Orange gains, blue loses; rings mark cells whose 95 % interval includes 0. I, J: the lowest \
+                      quarter, the choice of paper A, against noise, for every base. K: the noise rate up to which it gains, by \
+                      base (95 % intervals). L: the quarter that does best, where its interval lies above 0 (curves lifted apart); the grey line \
+                      says: begin where the wrong labels end.",
+            protocol: "The domain, model, bases and fine-tuning of b-continuum. For every base and noise rate plain maximum \
+                       likelihood is trained first: it is both the baseline and, where the rest is distilled, the reference. Then \
+                       every arm starts from the same base on the same batches: −log *p* on the quarter of the batch's 128 tokens \
+                       whose label probability under the current model lies in the given quantiles, nothing or the reference's cross-entropy \
+                       on the rest. Gains are paired by seed, 24 seeds, Student's 95 % intervals. The step is divided by \
+                       the tokens with a pull. grad-norm: as long as the step of −log *p* on all tokens of the same batch at the \
+                       same weights.",
+            deviations: &["No published work has this map; sizes and rates are ours."],
+            columns: vec![
+                Column::new("band_low", "", "lower quantile of the band trained on; empty: pure distillation"),
+                Column::new("band_high", "", "upper quantile"),
+                Column::new("rest", "", "what becomes of the rest: none or distil"),
+                Column::new("step", "", "own: rate × gradient; grad-norm: as long as plain −log *p*'s step"),
+                Column::new("capability", "", "mean probability of held-out truth before"),
+                Column::new("noise_rate", "", "share of wrong labels in the training set"),
+                Column::new("seeds", "", "seeds behind every number"),
+                Column::new("wrong_share", "", "share of wrong labels among those trained on"),
+                Column::new("accuracy_before", "", "clean held-out accuracy before"),
+                Column::new("accuracy_mle", "", "clean held-out accuracy of plain maximum likelihood"),
+                Column::new("accuracy", "", "clean held-out accuracy of the arm"),
+                Column::new("accuracy_gain", "", "accuracy − accuracy_mle, paired by seed"),
+                Column::new("accuracy_gain_low", "", "lower end of its 95 % interval"),
+                Column::new("accuracy_gain_high", "", "upper end"),
+                Column::new("nll_mle_nats", "nats", "clean held-out −log *p* of plain maximum likelihood"),
+                Column::new("nll_nats", "nats", "clean held-out −log *p* of the arm"),
+                Column::new("nll_gain_nats", "nats", "nll_mle_nats − nll_nats, paired by seed: above 0 is better"),
+                Column::new("nll_gain_low_nats", "nats", "lower end of its 95 % interval"),
+                Column::new("nll_gain_high_nats", "nats", "upper end"),
+            ],
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let config = run.profile.pick(Config::smoke(), Config::default());
+        let units: Vec<(String, (Config, u64))> =
+            (0..config.seeds).map(|seed| (format!("seed {seed}"), (config.clone(), seed))).collect();
+        let outcomes = run.units(&units, |(config, seed)| seam::seed(config, *seed))?;
+        let seeds: Vec<_> = outcomes.chunk_by(|a, b| a.seed == b.seed).map(<[_]>::to_vec).collect();
+        Table::from_rows(&seam::summarise(&config, &seeds)?)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let map = Map::new(table)?;
+        let mut panels = Vec::new();
+        for rest in ["none", "distil"] {
+            for band in 0..QUARTERS.len() {
+                panels.push(map.heat(band, rest));
+            }
+        }
+        panels.push(map.lowest("none", "Lowest quarter alone"));
+        panels.push(map.lowest("distil", "Lowest quarter, rest distilled"));
+        panels.push(map.crossovers());
+        panels.push(map.best());
+        let colours = Colours::diverging("accuracy over plain maximum likelihood", 0.2);
+        Ok(Drawing::new(panels).columns(4).width(1120.0).panel_height(190.0).colours(colours))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let map = Map::new(table)?;
+        let (weak, strong) = map.capabilities.first().zip(map.capabilities.last()).context("an empty table")?;
+        let (weak, strong) = (*weak, *strong);
+        let claim = |id: &str, source: &str, statement: &str| Claim::new(&format!("seam/{id}"), source, statement);
+        let paired = "clean held-out accuracy minus plain maximum likelihood's, paired by seed; mean, Student's 95 % interval";
+        let gain = |band, rest: &str, step: &str, capability, noise| map.cell(band, rest, step, capability, noise).map(|row| estimate(&row));
+        let mut claims = Vec::new();
+        let rests = [("none", "nothing else"), ("distil", "the rest distilled")];
+        for (rest, words) in rests {
+            for &capability in &map.capabilities {
+                let percent = 100.0 * capability;
+                let statement = format!(
+                    "Paper A's choice gains somewhere: base of capability {capability:.2}, lowest quarter trained, {words}: the \
+                     noise rate up to which it beats plain maximum likelihood is above 0."
+                );
+                let id = format!("crossover-{rest}-{percent:.0}");
+                let test = "noise rate at which the mean gain in accuracy falls to 0, linear between noise rates; \
+                            interval: where the two ends of the gain's 95 % interval do";
+                claims.push(claim(&id, "A, figure 3 and B, figure 5", &statement).above(
+                    0.0,
+                    seam::crossover(&map.arm(0, rest, "own", capability)),
+                    test,
+                ));
+            }
+            for (name, capability) in [("weak", weak), ("strong", strong)] {
+                let statement = format!("With 30 % wrong labels the lowest quarter harms a {name} model ({words}).");
+                claims.push(claim(&format!("harm-{rest}-{name}"), "B, figure 5", &statement).below(
+                    0.0,
+                    gain(0, rest, "own", capability, 0.3),
+                    paired,
+                ));
+                let statement = format!("… and at the same step length too ({name} model, {words}).");
+                claims.push(claim(&format!("harm-{rest}-{name}-grad-norm"), "B, figure 5", &statement).below(
+                    0.0,
+                    gain(0, rest, "grad-norm", capability, 0.3),
+                    paired,
+                ));
+            }
+        }
+        let apart = "difference of the two gains, their 95 % intervals' ends put together";
+        let statement = "Strong model, 30 % wrong labels: the highest quarter alone beats the lowest quarter alone.";
+        claims.push(claim("top-over-bottom", "B, figure 5", statement).above(
+            0.0,
+            map.difference((3, "none"), (0, "none"), strong, 0.3),
+            apart,
+        ));
+        let statement = "Weak model, clean labels: the lowest quarter alone beats the highest quarter alone.";
+        claims.push(claim("bottom-over-top", "A, figure 3", statement).above(
+            0.0,
+            map.difference((0, "none"), (3, "none"), weak, 0.0),
+            apart,
+        ));
+        for (name, capability) in [("weak", weak), ("strong", strong)] {
+            let statement = format!("Distilling the rest takes off most of the harm of the lowest quarter at 30 % wrong labels ({name} model).");
+            claims.push(claim(&format!("distil-protects-{name}"), "A, figure 5", &statement).above(
+                0.0,
+                map.difference((0, "distil"), (0, "none"), capability, 0.3),
+                apart,
+            ));
+        }
+        let pairs = map.best_bands("none", "own");
+        let follow = statistics::bootstrap(&pairs, 2000, &mut Stream::new(1, "seam/best-band"), |pairs| {
+            let (noise, middle): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+            statistics::spearman(&noise, &middle)
+        });
+        claims.push(
+            claim("best-band-follows-noise", "ours", "The quarter that does best moves up with the share of wrong labels.").above(
+                0.0,
+                follow,
+                "Spearman's correlation of the noise rate with the best quarter's middle quantile over bases and noise rates; \
+                 bootstrap over the cells",
+            ),
+        );
+        let share = map.cell(0, "none", "own", strong, 0.3).map(|row| exact(row.wrong_share));
+        claims.push(
+            claim("lowest-is-noise", "ours", "A strong model's lowest quarter at 30 % wrong labels is nearly all wrong labels.")
+                .above(0.9, share, "share of wrong labels among those trained on, mean over seeds"),
+        );
+        Ok(claims)
+    }
+}
+
+/// The table by its dimensions.
+struct Map {
+    rows: Vec<Row>,
+    capabilities: Vec<f64>,
+    noises: Vec<f64>,
+}
+
+impl Map {
+    fn new(table: &Table) -> Result<Self> {
+        let rows: Vec<Row> = table.rows()?;
+        let (mut capabilities, mut noises) = (Vec::new(), Vec::new());
+        for row in &rows {
+            for (values, value) in [(&mut capabilities, row.capability), (&mut noises, row.noise_rate)] {
+                if !values.iter().any(|known| same(*known, value)) {
+                    values.push(value);
+                }
+            }
+        }
+        Ok(Self { rows, capabilities, noises })
+    }
+
+    /// All noise rates of one arm, ascending.
+    fn arm(&self, band: usize, rest: &str, step: &str, capability: f64) -> Vec<Row> {
+        let low = band as f64 / QUARTERS.len() as f64;
+        let here = self.rows.iter().filter(|row| {
+            row.band_low.is_some_and(|from| same(from, low))
+                && row.rest == rest
+                && row.step == step
+                && same(row.capability, capability)
+        });
+        here.cloned().collect()
+    }
+
+    fn cell(&self, band: usize, rest: &str, step: &str, capability: f64, noise: f64) -> Option<Row> {
+        self.arm(band, rest, step, capability).into_iter().find(|row| same(row.noise_rate, noise))
+    }
+
+    /// Gain of one arm over another; not paired in the table, so the intervals' ends are put together.
+    fn difference(&self, one: (usize, &str), other: (usize, &str), capability: f64, noise: f64) -> Option<Estimate> {
+        let gain = |(band, rest)| self.cell(band, rest, "own", capability, noise).map(|row| estimate(&row));
+        let (one, other) = (gain(one)?, gain(other)?);
+        Some(Estimate {
+            value: one.value - other.value,
+            low: one.low - other.high,
+            high: one.high - other.low,
+            n: one.n.min(other.n),
+        })
+    }
+
+    /// (noise rate, middle quantile of the quarter with the largest mean accuracy) of every base and noise rate.
+    fn best_bands(&self, rest: &str, step: &str) -> Vec<(f64, f64)> {
+        let cells = self.capabilities.iter().flat_map(|c| self.noises.iter().map(move |n| (*c, *n)));
+        cells.filter_map(|(capability, noise)| Some((noise, middle(&self.best_band(rest, step, capability, noise)?)?))).collect()
+    }
+
+    fn best_band(&self, rest: &str, step: &str, capability: f64, noise: f64) -> Option<Row> {
+        let bands = (0..QUARTERS.len()).filter_map(|band| self.cell(band, rest, step, capability, noise));
+        bands.max_by(|a, b| a.accuracy_gain.total_cmp(&b.accuracy_gain))
+    }
+
+    fn capability_axis(&self, label: &str) -> Axis {
+        Axis::categories(label, self.capabilities.iter().map(|c| format!("{c:.2}")))
+    }
+
+    fn noise_axis(&self) -> Axis {
+        Axis::categories("wrong labels", self.noises.iter().map(|n| format!("{:.0} %", 100.0 * n)))
+    }
+
+    /// One quarter's map over base and noise.
+    fn heat(&self, band: usize, rest: &str) -> Panel {
+        let mut cells = Vec::new();
+        let mut unclear = Vec::new();
+        for (x, capability) in self.capabilities.iter().enumerate() {
+            for (y, noise) in self.noises.iter().enumerate() {
+                let Some(row) = self.cell(band, rest, "own", *capability, *noise) else { continue };
+                let (x, y) = (x as f64, y as f64);
+                cells.push(Cell { x: (x - 0.5, x + 0.5), y: (y - 0.5, y + 0.5), value: row.accuracy_gain });
+                if row.accuracy_gain_low <= 0.0 && row.accuracy_gain_high >= 0.0 {
+                    unclear.push((x, y));
+                }
+            }
+        }
+        let y = if band == 0 { self.noise_axis() } else { self.noise_axis().quiet() };
+        let x = self.capability_axis("capability of the base");
+        let title = if rest == "none" { QUARTERS[band].to_owned() } else { format!("{}, rest distilled", short(band)) };
+        Panel::new(&title, x, y)
+            .with(Series::cells(cells))
+            .with(Series::points(unclear).ink(Ink::Muted).shape(Shape::Ring).size(3.5).label("95 % interval includes 0"))
+    }
+
+    /// The lowest quarter's gain against noise, one curve per base.
+    fn lowest(&self, rest: &str, title: &str) -> Panel {
+        let y = Axis::linear("accuracy over plain");
+        let mut panel = Panel::new(title, Axis::linear("wrong labels").percent(), y).with(Series::horizontal(0.0));
+        let last = self.capabilities.len().saturating_sub(1).max(1) as f64;
+        for (index, capability) in self.capabilities.iter().enumerate() {
+            let rows = self.arm(0, rest, "own", *capability);
+            let ink = Ink::Sequence(index as f64 / last);
+            let band = rows.iter().map(|row| (row.noise_rate, row.accuracy_gain_low, row.accuracy_gain_high));
+            let line = rows.iter().map(|row| (row.noise_rate, row.accuracy_gain));
+            panel = panel
+                .with(Series::band(band).ink(ink))
+                .with(Series::line(line).ink(ink).label(&format!("base {capability:.2}")));
+        }
+        panel
+    }
+
+    /// The noise rate up to which the lowest quarter gains, by base.
+    fn crossovers(&self) -> Panel {
+        let arms = [
+            ("none", "own", "alone, same rate"),
+            ("none", "grad-norm", "alone, same step length"),
+            ("distil", "own", "rest distilled, same rate"),
+            ("distil", "grad-norm", "rest distilled, same step length"),
+        ];
+        let y = Axis::linear("wrong labels").percent();
+        let mut panel = Panel::new("Lowest quarter gains up to", self.capability_axis("capability of the base"), y);
+        for (index, (rest, step, name)) in arms.into_iter().enumerate() {
+            let ink = Ink::Category(index);
+            // Side by side, so that intervals do not hide each other.
+            let place = |x: usize| x as f64 + 0.16 * (index as f64 - 1.5);
+            let estimates: Vec<(f64, Estimate)> = (self.capabilities.iter().enumerate())
+                .filter_map(|(x, c)| Some((place(x), seam::crossover(&self.arm(0, rest, step, *c))?)))
+                .collect();
+            panel = panel
+                .with(Series::error_bars(estimates.iter().map(|(x, e)| (*x, e.low, e.high))).ink(ink))
+                .with(Series::points(estimates.iter().map(|(x, e)| (*x, e.value))).ink(ink).shape(Shape::of(index)).label(name));
+        }
+        panel
+    }
+
+    /// The best quarter against noise, one curve per base; drawn only where it beats training on everything.
+    fn best(&self) -> Panel {
+        let ticks = [(0.125, "1st"), (0.375, "2nd"), (0.625, "3rd"), (0.875, "4th")];
+        let y = Axis::linear("best quarter").range(0.0, 1.0).ticks(ticks);
+        let ends = [0.0, self.noises.last().copied().unwrap_or(1.0)];
+        let rule = Series::line(ends.map(|noise| (noise, noise))).ink(Ink::Muted).dashed();
+        let mut panel = Panel::new("Best quarter, alone", Axis::linear("wrong labels").percent(), y)
+            .with(rule.label("quantile = share of wrong labels"));
+        let last = self.capabilities.len().saturating_sub(1).max(1) as f64;
+        for (index, capability) in self.capabilities.iter().enumerate() {
+            let ink = Ink::Sequence(index as f64 / last);
+            // Curves of different bases often coincide: each is drawn a little above the one before.
+            let lift = 0.03 * (index as f64 - last / 2.0);
+            let line = self.noises.iter().map(|noise| {
+                let best = self.best_band("none", "own", *capability, *noise).filter(|best| best.accuracy_gain_low > 0.0);
+                (*noise, best.as_ref().and_then(middle).map_or(f64::NAN, |middle| middle + lift))
+            });
+            panel = panel.with(Series::line(line.clone()).ink(ink)).with(Series::points(line).ink(ink).size(3.5));
+        }
+        panel
+    }
+}
+
+/// Middle quantile of a row's band.
+fn middle(row: &Row) -> Option<f64> {
+    Some(f64::midpoint(row.band_low?, row.band_high?))
+}
+
+fn short(band: usize) -> &'static str {
+    ["lowest", "second", "third", "highest"][band]
+}
+
+fn estimate(row: &Row) -> Estimate {
+    Estimate { value: row.accuracy_gain, low: row.accuracy_gain_low, high: row.accuracy_gain_high, n: row.seeds }
+}
+
+fn same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits()
+}
