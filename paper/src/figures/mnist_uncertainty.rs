@@ -10,6 +10,9 @@ use tokensieve_toy::statistics::{Estimate, mean_interval};
 /// The figure.
 pub(super) struct Figure;
 
+/// One of the table's columns.
+type Quantity = fn(&Row) -> f64;
+
 impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
@@ -94,7 +97,7 @@ impl crate::Figure for Figure {
         let correlations = |rows: &[&Row], title: &str| {
             let mut panel = Panel::new(title, steps(), Axis::linear("rank correlation with benefit").range(-0.5, 0.5))
                 .with(Series::horizontal(0.0).ink(Ink::Muted));
-            let curves: [(&str, fn(&Row) -> f64); 3] = [
+            let curves: [(&str, Quantity); 3] = [
                 ("aleatoric (flip rate)", |row| row.benefit_aleatoric_rho),
                 ("epistemic (BALD)", |row| row.benefit_epistemic_rho),
                 ("epistemic, low-noise third", |row| row.benefit_epistemic_low_noise_rho),
@@ -183,7 +186,7 @@ fn contrast(row: &Row) -> f64 {
 }
 
 /// Mean and interval over seeds at each step.
-fn along(rows: &[&Row], of: fn(&Row) -> f64) -> Vec<(f64, Estimate)> {
+fn along(rows: &[&Row], of: Quantity) -> Vec<(f64, Estimate)> {
     let mut steps: Vec<u64> = rows.iter().map(|row| row.step).collect();
     steps.sort_unstable();
     steps.dedup();
