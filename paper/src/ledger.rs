@@ -41,10 +41,13 @@ impl<'a> Ledger<'a> {
 
     /// How many claims hold, do not hold, and were not tested, in one line.
     pub fn summary(&self) -> String {
-        let count = |name: &str| self.claims().filter(|claim| claim.verdict.to_string() == name).count();
-        let names = [&Verdict::Holds, &Verdict::DoesNotHold, &Verdict::NotTested(String::new())];
-        let parts = names.map(|verdict| format!("{} {verdict}", count(&verdict.to_string())));
-        format!("Claims: {}", parts.join(", "))
+        let count = |is: fn(&Verdict) -> bool| self.claims().filter(|claim| is(&claim.verdict)).count();
+        format!(
+            "Claims: {} hold, {} do not hold, {} not tested",
+            count(|verdict| *verdict == Verdict::Holds),
+            count(|verdict| *verdict == Verdict::DoesNotHold),
+            count(|verdict| matches!(verdict, Verdict::NotTested(_)))
+        )
     }
 
     /// The ledger for a terminal of `width` columns.

@@ -180,7 +180,25 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exact;
+    use crate::{engine, exact, figures};
+
+    #[test]
+    fn tables_agree_by_bytes_else_by_numbers_and_only_where_they_may_be_compared() -> Result<()> {
+        let mut made = engine::make_synthetic(&figures::registry()[0])?;
+        let id = made.about.id;
+        let recorded = |csv: String| -> Result<Recorded> {
+            let json = serde_json::to_string(&made.provenance)?;
+            Recorded::from_files([(format!("{id}.csv"), csv), (format!("{id}.json"), json)].into())
+        };
+        let same = recorded(made.table.to_csv()?)?;
+        let shorter = recorded(made.table.to_csv()?.lines().take(2).collect::<Vec<_>>().join("\n"))?;
+        assert!(matches!(same.agreement(&made)?, Agreement::NotCompared(_)), "the smoke profile");
+        made.provenance.profile = Profile::Laptop.name().into();
+        assert_eq!(same.agreement(&made)?, Agreement::Identical);
+        assert!(matches!(shorter.agreement(&made)?, Agreement::Different(_)));
+        assert!(matches!(Recorded::default().agreement(&made)?, Agreement::NotCompared(_)));
+        Ok(())
+    }
 
     #[test]
     fn a_verdict_is_compared_unless_it_could_not_be_tested_here() {

@@ -5,7 +5,7 @@ use crate::provenance::{DataSet, Unit};
 use crate::table::{from_csv, to_csv};
 use anyhow::{Context as _, Error, Result};
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Serialize, de::DeserializeOwned};
 use std::cell::RefCell;
 use std::io::{IsTerminal as _, stderr};
@@ -54,6 +54,7 @@ pub struct Run {
     cache: Option<Cache>,
     synthetic_data: bool,
     log: RefCell<Log>,
+    bars: MultiProgress,
 }
 
 /// What went into a table.
@@ -74,6 +75,7 @@ impl Run {
             cache,
             synthetic_data: false,
             log: RefCell::default(),
+            bars: MultiProgress::new(),
         }
     }
 
@@ -169,7 +171,7 @@ impl Run {
     /// what lasts over two seconds, with the time still to go; plain lines when there is no terminal.
     pub fn progress(&self, what: &str, total: u64) -> Progress {
         let what = if what == self.figure { what.to_owned() } else { format!("{}: {what}", self.figure) };
-        Progress::new(what, total)
+        Progress::new(what, total, self.bars.clone())
     }
 
     fn key(&self, unit: &str, config: &serde_json::Value) -> String {
@@ -201,12 +203,14 @@ pub struct Progress {
     what: String,
     total: u64,
     start: Instant,
+    /// Where bars stack below each other, on a terminal.
+    bars: MultiProgress,
     terminal: bool,
     last: Mutex<Option<Instant>>,
 }
 
 impl Progress {
-    fn new(what: String, total: u64) -> Self {
+    fn new(what: String, total: u64, bars: MultiProgress) -> Self {
         let terminal = stderr().is_terminal();
         let bar = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::hidden());
         let template = if total > 0 {
@@ -218,10 +222,11 @@ impl Progress {
             bar.set_style(style.progress_chars("━╸─"));
         }
         bar.set_prefix(what.clone());
-        let progress = Self { bar, what, total, start: Instant::now(), terminal, last: Mutex::new(None) };
+        let progress =
+            Self { bar, what, total, start: Instant::now(), bars, terminal, last: Mutex::new(None) };
         if terminal && total == 0 {
             // Nothing ticks a spinner: it is shown from the start and turns by itself.
-            progress.bar.set_draw_target(ProgressDrawTarget::stderr());
+            progress.bars.add(progress.bar.clone());
             progress.bar.enable_steady_tick(Duration::from_millis(200));
         }
         progress
@@ -245,7 +250,7 @@ impl Progress {
         let Ok(mut last) = self.last.lock() else { return };
         if self.terminal {
             if last.is_none() {
-                self.bar.set_draw_target(ProgressDrawTarget::stderr());
+                self.bars.add(self.bar.clone());
             }
             *last = Some(Instant::now());
         } else if last.is_none_or(|last| last.elapsed() > BETWEEN_LINES) {
@@ -259,6 +264,10 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        let elapsed = self.start.elapsed();
+        if !self.terminal && self.total == 0 && elapsed > SILENCE {
+            eprintln!("{}: {:.0} s", self.what, elapsed.as_secs_f64());
+        }
     }
 }
 

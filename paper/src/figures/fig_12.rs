@@ -35,6 +35,8 @@ impl crate::Figure for Figure {
                 "The step follows the mean over the images trained on, so a band's steps are as long as all data's.",
                 "Two controls beside the bands: all images, and a random tenth of each batch.",
                 "Fashion-MNIST beside MNIST.",
+                "Almost monotone is read as a rank correlation above 0.9; this bound, and the claim about the band \
+                 from 80 to 90 %, were set after a first look at MNIST and before one at Fashion-MNIST.",
             ],
             columns: vec![
                 Column::new("dataset", "", "set of images"),
@@ -78,8 +80,10 @@ impl crate::Figure for Figure {
         let epochs = rows.iter().map(|row| row.epoch).max().unwrap_or(1);
         let mut last = Panel::new(
             "last epoch",
-            Axis::linear("middle of the loss band, quantile").range(0.0, 1.0),
-            Axis::linear("test accuracy").percent(),
+            Axis::linear("middle of the loss band, quantile").range(0.0, 1.0).ticks(
+                [(0.0, "0"), (0.25, "¼"), (0.5, "½"), (0.75, "¾"), (1.0, "1")],
+            ),
+            Axis::linear("test accuracy").range(0.0, 1.0).percent(),
         );
         for (index, (name, title)) in SETS.iter().filter(|(name, _)| rows.iter().any(|row| row.dataset == *name)).enumerate() {
             let rows: Vec<&Row> = rows.iter().filter(|row| row.dataset == *name).collect();
@@ -160,7 +164,7 @@ fn last_epoch(rows: &[&Row]) -> u32 {
 fn curves(rows: &[&Row], title: &str) -> Panel {
     let epochs = last_epoch(rows);
     let mut panel =
-        Panel::new(title, Axis::linear("epoch"), Axis::linear("test accuracy").range(0.0, 1.0).percent());
+        Panel::new(title, Axis::linear("epoch").range(0.0, epochs.into()), Axis::linear("test accuracy").range(0.0, 1.0).percent());
     // The controls last, on top.
     let (controls, bands): (Vec<_>, Vec<_>) = names(rows).into_iter().partition(|row| row.quantile().is_none());
     for network in bands.into_iter().chain(controls) {
