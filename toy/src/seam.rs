@@ -396,11 +396,14 @@ mod tests {
             accuracy_gain_high: gain + half,
             ..template.clone()
         };
-        let estimate = crossover(&[row(0.0, 0.1, 0.05), row(0.2, -0.1, 0.05)]).unwrap();
-        assert!((estimate.value - 0.1).abs() < 1e-15);
-        assert!((estimate.low - 0.05).abs() < 1e-15 && (estimate.high - 0.15).abs() < 1e-15);
-        let always = crossover(&[row(0.0, 0.1, 0.0), row(0.4, 0.1, 0.2)]).unwrap();
-        assert_eq!((always.value, always.low, always.high), (0.4, 0.2, 0.4));
+        let close = |rows: &[Row], expected: [f64; 3]| {
+            let found = crossover(rows).unwrap();
+            for (found, expected) in [found.value, found.low, found.high].into_iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+            }
+        };
+        close(&[row(0.0, 0.1, 0.05), row(0.2, -0.1, 0.05)], [0.1, 0.05, 0.15]);
+        close(&[row(0.0, 0.1, 0.0), row(0.4, 0.1, 0.2)], [0.4, 0.2, 0.4]);
         assert_eq!(crossover(&[row(0.0, -0.1, 0.0), row(0.4, 0.1, 0.0)]).unwrap().value, 0.0);
         assert_eq!(crossover(&[]), None);
     }
