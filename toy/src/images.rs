@@ -196,3 +196,38 @@ fn check(path: &Path, item: &[u32], n: usize) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with a folder whose first file has these bytes.
+    fn complaint(name: &str, content: Option<&[u8]>) -> String {
+        let folder = std::env::temp_dir().join(format!("tokensieve-images-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        if let Some(content) = content {
+            std::fs::write(folder.join(FILES[0].0), content).unwrap();
+        }
+        let error = DataSet::load("test", &folder).unwrap_err();
+        std::fs::remove_dir_all(&folder).unwrap();
+        error.to_string()
+    }
+
+    #[test]
+    fn wrong_files_are_refused_with_the_reason() {
+        assert!(complaint("missing", None).contains("cannot read"));
+        assert!(complaint("gzip", Some(&[0x1f, 0x8b, 8, 0])).contains("not gzipped"));
+        let truncated = [0, 0, 8, 3, 0, 0, 0xea, 0x60, 0, 0, 0, 28, 0, 0, 0, 28, 1, 2, 3];
+        assert!(complaint("truncated", Some(&truncated)).contains("19 bytes; its header announces 47040016"));
+    }
+
+    #[test]
+    fn generated_images_are_as_sparse_as_digits_and_repeat() {
+        let data = DataSet::synthetic(5, 300, 20);
+        assert_eq!(data, DataSet::synthetic(5, 300, 20));
+        assert_eq!((data.train.len(), data.test.len()), (300, 20));
+        let nonzero = data.train.pixels.iter().filter(|grey| **grey != 0).count() as f64;
+        assert!((0.1..0.3).contains(&(nonzero / data.train.pixels.len() as f64)));
+        assert!(data.train.labels.iter().all(|label| usize::from(*label) < CLASSES));
+    }
+}

@@ -47,7 +47,11 @@ impl crate::Figure for Figure {
                 Column::new("noise_rate", "", "share of wrong labels in the training set"),
                 Column::new("seeds", "", "seeds behind every number"),
                 Column::new("accuracy_before", "", "clean held-out accuracy before"),
-                Column::new("accuracy", "", "clean held-out accuracy after; _low, _high: 95 % interval (Student)"),
+                Column::new(
+                    "accuracy",
+                    "",
+                    "clean held-out accuracy after; _low, _high: 95 % interval (Student)",
+                ),
                 Column::new("accuracy_low", "", "lower end"),
                 Column::new("accuracy_high", "", "upper end"),
                 Column::new("accuracy_change", "", "after minus before, paired by seed"),
@@ -60,10 +64,18 @@ impl crate::Figure for Figure {
                 Column::new("nll_nats", "nats", "clean held-out −log *p* after"),
                 Column::new("nll_low_nats", "nats", "lower end"),
                 Column::new("nll_high_nats", "nats", "upper end"),
-                Column::new("nll_gain_nats", "nats", "−log *p* after training with −log *p*, minus with this: above 0 is better"),
+                Column::new(
+                    "nll_gain_nats",
+                    "nats",
+                    "−log *p* after training with −log *p*, minus with this: above 0 is better",
+                ),
                 Column::new("nll_gain_low_nats", "nats", "lower end"),
                 Column::new("nll_gain_high_nats", "nats", "upper end"),
-                Column::new("training_likelihood_before", "", "mean probability of the training labels before"),
+                Column::new(
+                    "training_likelihood_before",
+                    "",
+                    "mean probability of the training labels before",
+                ),
                 Column::new("training_likelihood", "", "the same after"),
                 Column::new("step_length", "", "mean length of a step in the weights"),
             ],
@@ -85,9 +97,9 @@ impl crate::Figure for Figure {
         let mut panels = Vec::new();
         for (step, title) in [("own", "same rate"), ("grad-norm", "same step length")] {
             for (column, noise) in noises.iter().enumerate() {
-                let y = Axis::symlog("accuracy over −log *p*", 0.05).range(-0.7, 0.3).ticks(
-                    [-0.5, -0.2, -0.05, 0.0, 0.05, 0.2].map(|v: f64| (v, crate::plot::number(v, 1))),
-                );
+                let y = Axis::symlog("accuracy over −log *p*", 0.05)
+                    .range(-0.7, 0.3)
+                    .ticks([-0.5, -0.2, -0.05, 0.0, 0.05, 0.2].map(|v: f64| (v, crate::plot::number(v, 1))));
                 let y = if column == 0 { y } else { y.quiet() };
                 let x = Axis::linear("capability of the base").range(0.0, 0.84);
                 let title = format!("{:.0} % wrong, {title}", 100.0 * noise);
@@ -98,7 +110,9 @@ impl crate::Figure for Figure {
                         .filter(|r| r.objective == *objective && r.step == step && same(r.noise_rate, *noise))
                         .collect();
                     panel = panel.with_all(curve(
-                        line.iter().map(|r| (r.capability, r.accuracy_gain, r.accuracy_gain_low, r.accuracy_gain_high)),
+                        line.iter().map(|r| {
+                            (r.capability, r.accuracy_gain, r.accuracy_gain_low, r.accuracy_gain_high)
+                        }),
                         index,
                         &pretty(objective),
                     ));
@@ -124,7 +138,8 @@ struct Cells {
     strong: f64,
 }
 
-const PAIRED: &str = "clean held-out accuracy minus that of −log *p*, paired by seed; mean, Student's 95 % interval";
+const PAIRED: &str =
+    "clean held-out accuracy minus that of −log *p*, paired by seed; mean, Student's 95 % interval";
 const PAIRED_NLL: &str = "clean held-out −log *p* (nats) of the model trained with −log *p* minus of this one, paired by \
                           seed; mean, Student's 95 % interval";
 
@@ -153,10 +168,12 @@ impl Cells {
     /// −p against −log p at the two ends, at either length of step.
     fn ends(&self) -> Vec<Claim> {
         let mut claims = Vec::new();
-        for (step, words) in [("own", "at the same learning rate"), ("grad-norm", "at the same step length")] {
+        for (step, words) in [("own", "at the same learning rate"), ("grad-norm", "at the same step length")]
+        {
             for noise in [0.3, 0.5] {
                 let percent = 100.0 * noise;
-                let statement = format!("Strong base, {percent:.0} % wrong labels, {words}: −*p* beats −log *p*.");
+                let statement =
+                    format!("Strong base, {percent:.0} % wrong labels, {words}: −*p* beats −log *p*.");
                 let id = format!("strong-noise-{percent:.0}-{step}");
                 let gain = self.gain("-p", step, self.strong, noise);
                 claims.push(claim(&id, &statement).above(0.0, gain, PAIRED));
@@ -166,16 +183,19 @@ impl Cells {
             }
             for noise in [0.0, 0.3] {
                 let percent = 100.0 * noise;
-                let statement = format!("Weak base, {percent:.0} % wrong labels, {words}: −log *p* beats −*p*.");
+                let statement =
+                    format!("Weak base, {percent:.0} % wrong labels, {words}: −log *p* beats −*p*.");
                 let gain = self.gain("-p", step, self.weak, noise);
                 let id = format!("weak-noise-{percent:.0}-{step}");
                 claims.push(claim(&id, &statement).below(0.0, gain, PAIRED));
             }
-            let statement = format!("Strong base, clean labels, {words}: −*p* beats −log *p* even without noise.");
+            let statement =
+                format!("Strong base, clean labels, {words}: −*p* beats −log *p* even without noise.");
             let gain = self.gain("-p", step, self.strong, 0.0);
             claims.push(claim(&format!("strong-clean-{step}"), &statement).above(0.0, gain, PAIRED));
-            let statement =
-                format!("Strong base, 30 % wrong labels, {words}: leaving out p < 0.2 beats −log *p* on all tokens.");
+            let statement = format!(
+                "Strong base, 30 % wrong labels, {words}: leaving out p < 0.2 beats −log *p* on all tokens."
+            );
             let gain = self.gain("-log p, p >= 0.2", step, self.strong, NOISE);
             claims.push(claim(&format!("threshold-{step}"), &statement).above(0.0, gain, PAIRED));
         }
@@ -185,10 +205,12 @@ impl Cells {
     /// Neither objective prevails in between.
     fn between(&self) -> Vec<Claim> {
         let tie = self.gain("-p", "own", self.middle, 0.1);
-        let statement = "In between, at 10 % wrong labels, neither prevails: −*p* loses less than 2 points to −log *p*";
+        let statement =
+            "In between, at 10 % wrong labels, neither prevails: −*p* loses less than 2 points to −log *p*";
         vec![
             claim("middle-not-worse", &format!("{statement}.")).above(-0.02, tie, PAIRED),
-            claim("middle-not-better", &format!("{statement} and gains less than 2.")).below(0.02, tie, PAIRED),
+            claim("middle-not-better", &format!("{statement} and gains less than 2."))
+                .below(0.02, tie, PAIRED),
         ]
     }
 
@@ -198,7 +220,8 @@ impl Cells {
             Claim::new(&format!("b-continuum/{id}"), source, statement)
         };
         let change = |objective| self.cell(objective, "own", self.strong, NOISE).map(accuracy_change);
-        let against_base = "clean held-out accuracy after minus before, paired by seed; mean, Student's 95 % interval";
+        let against_base =
+            "clean held-out accuracy after minus before, paired by seed; mean, Student's 95 % interval";
         let wrong = "B, OpenBookQA with 30 % wrong labels (27.2 against 85.0)";
         // Not paired in the table: the ends of the two gains' intervals are put together, which is wider.
         let rise = |capability| {
@@ -212,7 +235,8 @@ impl Cells {
         };
         let apart = "accuracy at α = 1 minus at α = 0.1, 30 % wrong labels; the 95 % intervals of the two gains over \
                      −log *p*, their ends put together";
-        let likelihood = |objective| self.cell(objective, "own", self.weak, 0.0).map(|r| r.training_likelihood);
+        let likelihood =
+            |objective| self.cell(objective, "own", self.weak, 0.0).map(|r| r.training_likelihood);
         let lead = likelihood("-log p").zip(likelihood("-p")).map(|(log, linear)| exact(log - linear));
         vec![
             named(
@@ -226,16 +250,10 @@ impl Cells {
                 change("-p"),
                 against_base,
             ),
-            named("alpha-weak", "B, figure 6", "At the weak end accuracy falls from α = 0.1 to α = 1.").below(
-                0.0,
-                rise(self.weak),
-                apart,
-            ),
-            named("alpha-strong", "B, figure 6", "At the strong end accuracy rises from α = 0.1 to α = 1.").above(
-                0.0,
-                rise(self.strong),
-                apart,
-            ),
+            named("alpha-weak", "B, figure 6", "At the weak end accuracy falls from α = 0.1 to α = 1.")
+                .below(0.0, rise(self.weak), apart),
+            named("alpha-strong", "B, figure 6", "At the strong end accuracy rises from α = 0.1 to α = 1.")
+                .above(0.0, rise(self.strong), apart),
             named(
                 "training-likelihood",
                 "B, mean training likelihood (0.65 against 0.32)",
@@ -282,7 +300,12 @@ fn family(rows: &[Row]) -> Vec<Panel> {
             for (index, base) in bases.iter().enumerate() {
                 let mut line: Vec<&Row> = rows
                     .iter()
-                    .filter(|r| r.step == step && same(r.noise_rate, NOISE) && same(r.capability, *base) && r.alpha.is_some())
+                    .filter(|r| {
+                        r.step == step
+                            && same(r.noise_rate, NOISE)
+                            && same(r.capability, *base)
+                            && r.alpha.is_some()
+                    })
                     .collect();
                 line.sort_by(|a, b| a.alpha.unwrap_or_default().total_cmp(&b.alpha.unwrap_or_default()));
                 let points = line.iter().map(|r| {
@@ -309,15 +332,30 @@ fn curve(points: impl Iterator<Item = (f64, f64, f64, f64)>, index: usize, name:
 }
 
 fn accuracy_gain(row: &Row) -> Estimate {
-    Estimate { value: row.accuracy_gain, low: row.accuracy_gain_low, high: row.accuracy_gain_high, n: row.seeds }
+    Estimate {
+        value: row.accuracy_gain,
+        low: row.accuracy_gain_low,
+        high: row.accuracy_gain_high,
+        n: row.seeds,
+    }
 }
 
 fn accuracy_change(row: &Row) -> Estimate {
-    Estimate { value: row.accuracy_change, low: row.accuracy_change_low, high: row.accuracy_change_high, n: row.seeds }
+    Estimate {
+        value: row.accuracy_change,
+        low: row.accuracy_change_low,
+        high: row.accuracy_change_high,
+        n: row.seeds,
+    }
 }
 
 fn nll_gain(row: &Row) -> Estimate {
-    Estimate { value: row.nll_gain_nats, low: row.nll_gain_low_nats, high: row.nll_gain_high_nats, n: row.seeds }
+    Estimate {
+        value: row.nll_gain_nats,
+        low: row.nll_gain_low_nats,
+        high: row.nll_gain_high_nats,
+        n: row.seeds,
+    }
 }
 
 fn same(a: f64, b: f64) -> bool {

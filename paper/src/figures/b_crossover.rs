@@ -28,13 +28,21 @@ impl crate::Figure for Figure {
             deviations: &["The published map is for many labels; the formula here is exact for every V."],
             columns: vec![
                 Column::new("vocabulary", "", "V, number of labels"),
-                Column::new("truth_probability", "", "a, probability of the truth; the first of each V is 1/V"),
+                Column::new(
+                    "truth_probability",
+                    "",
+                    "a, probability of the truth; the first of each V is 1/V",
+                ),
                 Column::new("noise_rate", "", "E, share of wrong labels"),
                 Column::new("difference", "", "Ṙ(−log *p*) − Ṙ(−*p*), exact to first order"),
                 Column::new("difference_limit", "", "its limit for many labels, a(1−a)[(1−E)(1−a)² − E a]"),
                 Column::new("boundary_noise_rate", "", "E at which the difference is 0"),
                 Column::new("boundary_limit", "", "(1−a)²/(a + (1−a)²)"),
-                Column::new("simulated", "", "difference after real steps on sampled labels, mean over seeds"),
+                Column::new(
+                    "simulated",
+                    "",
+                    "difference after real steps on sampled labels, mean over seeds",
+                ),
                 Column::new("simulated_low", "", "lower end of its 95 % interval"),
                 Column::new("simulated_high", "", "upper end of its 95 % interval"),
                 Column::new("seeds", "", "seeds behind it"),
@@ -53,13 +61,16 @@ impl crate::Figure for Figure {
         let reach = rows.iter().map(|row| row.difference.abs()).fold(0.0, f64::max);
         let noise = || {
             let ticks = [0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0];
-            Axis::linear("wrong labels, *E*").tight().ticks(ticks.map(|e: f64| (e.sqrt(), format!("{:.0} %", 100.0 * e))))
+            Axis::linear("wrong labels, *E*")
+                .tight()
+                .ticks(ticks.map(|e: f64| (e.sqrt(), format!("{:.0} %", 100.0 * e))))
         };
         let mut panels: Vec<Panel> = rows
             .chunk_by(|a, b| a.vocabulary == b.vocabulary)
             .map(|map| {
-                let columns: Vec<&[Row]> =
-                    map.chunk_by(|a, b| a.truth_probability.to_bits() == b.truth_probability.to_bits()).collect();
+                let columns: Vec<&[Row]> = map
+                    .chunk_by(|a, b| a.truth_probability.to_bits() == b.truth_probability.to_bits())
+                    .collect();
                 let masses: Vec<f64> = columns.iter().map(|column| column[0].truth_probability).collect();
                 let roots: Vec<f64> = columns[0].iter().map(|row| row.noise_rate.sqrt()).collect();
                 let (x, y) = (edges(&masses), edges(&roots));
@@ -71,7 +82,8 @@ impl crate::Figure for Figure {
                         value: row.difference,
                     })
                 });
-                let boundary = columns.iter().map(|c| (c[0].truth_probability, c[0].boundary_noise_rate.sqrt()));
+                let boundary =
+                    columns.iter().map(|c| (c[0].truth_probability, c[0].boundary_noise_rate.sqrt()));
                 let limit = columns.iter().map(|c| (c[0].truth_probability, c[0].boundary_limit.sqrt()));
                 Panel::new(
                     &format!("*V* = {}", grouped(map[0].vocabulary)),
@@ -95,7 +107,8 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Row> = table.rows()?;
-        let claim = |id: &str, statement: &str| Claim::new(&format!("b-crossover/{id}"), "B, theory", statement);
+        let claim =
+            |id: &str, statement: &str| Claim::new(&format!("b-crossover/{id}"), "B, theory", statement);
         let share = |rows: &[&Row], holds: &dyn Fn(&Row) -> bool| {
             let kept = rows.iter().filter(|row| holds(row)).count();
             exact(kept as f64 / rows.len() as f64)
@@ -108,14 +121,18 @@ impl crate::Figure for Figure {
             .collect();
         let told: Vec<&Row> = rows
             .iter()
-            .filter(|row| row.simulated_low.zip(row.simulated_high).is_some_and(|(low, high)| low > 0.0 || high < 0.0))
+            .filter(|row| {
+                row.simulated_low.zip(row.simulated_high).is_some_and(|(low, high)| low > 0.0 || high < 0.0)
+            })
             .collect();
         let sampled: Vec<&Row> = rows
             .iter()
             .filter(|row| row.simulated.is_some() && row.noise_rate > 0.0 && row.noise_rate < 1.0)
             .collect();
         let clean = |from: f64, to: f64| {
-            let here = rows.iter().filter(|row| row.noise_rate == 0.0 && (from..=to).contains(&row.truth_probability));
+            let here = rows
+                .iter()
+                .filter(|row| row.noise_rate == 0.0 && (from..=to).contains(&row.truth_probability));
             exact(here.map(|row| row.simulated_low.unwrap_or(row.difference)).fold(f64::INFINITY, f64::min))
         };
         Ok(vec![
@@ -157,7 +174,8 @@ impl crate::Figure for Figure {
 
 /// Formula and simulation along the noise axis, where the map of the larger simulated vocabulary is cut.
 fn cut(rows: &[Row]) -> Panel {
-    let vocabulary = rows.iter().filter(|row| row.simulated.is_some()).map(|row| row.vocabulary).max().unwrap_or(0);
+    let vocabulary =
+        rows.iter().filter(|row| row.simulated.is_some()).map(|row| row.vocabulary).max().unwrap_or(0);
     let mut panel = Panel::new(
         &format!("Formula and simulation, *V* = {}", grouped(vocabulary)),
         Axis::linear("wrong labels, *E*").percent(),
@@ -165,13 +183,20 @@ fn cut(rows: &[Row]) -> Panel {
     )
     .with(Series::horizontal(0.0));
     for (index, a) in SLICES.into_iter().enumerate() {
-        let slice: Vec<&Row> =
-            rows.iter().filter(|row| row.vocabulary == vocabulary && (row.truth_probability - a).abs() < 1e-9).collect();
+        let slice: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row.vocabulary == vocabulary && (row.truth_probability - a).abs() < 1e-9)
+            .collect();
         let ink = Ink::Category(index);
-        let bars = slice.iter().filter_map(|row| Some((row.noise_rate, row.simulated_low?, row.simulated_high?)));
+        let bars =
+            slice.iter().filter_map(|row| Some((row.noise_rate, row.simulated_low?, row.simulated_high?)));
         let points = slice.iter().filter_map(|row| Some((row.noise_rate, row.simulated?)));
         panel = panel
-            .with(Series::line(slice.iter().map(|row| (row.noise_rate, row.difference))).ink(ink).label(&format!("*a* = {a}")))
+            .with(
+                Series::line(slice.iter().map(|row| (row.noise_rate, row.difference)))
+                    .ink(ink)
+                    .label(&format!("*a* = {a}")),
+            )
             .with(Series::error_bars(bars).ink(ink))
             .with(Series::points(points).ink(ink));
     }

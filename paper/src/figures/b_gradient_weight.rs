@@ -65,14 +65,25 @@ impl crate::Figure for Figure {
         });
         let peaks = family.iter().filter_map(|curve| Some((curve[0].alpha?, gradient_weight::peak(curve)?)));
         let peaks: Vec<(f64, f64)> = peaks.filter(|(alpha, _)| *alpha > 0.0).collect();
-        let theory = (0..=60).map(|k| libm::pow(10.0, -1.3 + 2.6 * f64::from(k) / 60.0)).map(|a| (a, a / (1.0 + a)));
+        let theory =
+            (0..=60).map(|k| libm::pow(10.0, -1.3 + 2.6 * f64::from(k) / 60.0)).map(|a| (a, a / (1.0 + a)));
         let weight = || Axis::linear("|∂*L*/∂*z*_{label}|").range(0.0, 1.25);
         Ok(Drawing::new([
             Panel::new("The family *f*_{α}", p_axis(), weight()).with_all(ordered),
             Panel::new("Other objectives", p_axis(), weight()).with_all(named),
-            Panel::new("Place of the peak", Axis::log("α"), Axis::linear("*p* of the largest pull").range(0.0, 1.0))
-                .with(Series::line(theory).ink(Ink::Muted).label("α/(1 + α)"))
-                .with(Series::points(peaks).ink(Ink::Category(1)).shape(Shape::Circle).size(4.0).label("read off the grid")),
+            Panel::new(
+                "Place of the peak",
+                Axis::log("α"),
+                Axis::linear("*p* of the largest pull").range(0.0, 1.0),
+            )
+            .with(Series::line(theory).ink(Ink::Muted).label("α/(1 + α)"))
+            .with(
+                Series::points(peaks)
+                    .ink(Ink::Category(1))
+                    .shape(Shape::Circle)
+                    .size(4.0)
+                    .label("read off the grid"),
+            ),
         ])
         .width(960.0)
         .panel_height(250.0))
@@ -96,10 +107,14 @@ impl crate::Figure for Figure {
         let concave = peaks(gradient_weight::Shape::Concave).into_iter().fold(f64::INFINITY, f64::min);
         let convex = peaks(gradient_weight::Shape::Convex).into_iter().fold(f64::NEG_INFINITY, f64::max);
         let curve = |name: &str| {
-            curves.iter().find(|curve| curve[0].objective == name).with_context(|| format!("no curve called {name}"))
+            curves
+                .iter()
+                .find(|curve| curve[0].objective == name)
+                .with_context(|| format!("no curve called {name}"))
         };
         let constants = gradient_weight::constants(curve("-log p")?, curve("-p")?);
-        let claim = |id: &str, source, statement| Claim::new(&format!("b-gradient-weight/{id}"), source, statement);
+        let claim =
+            |id: &str, source, statement| Claim::new(&format!("b-gradient-weight/{id}"), source, statement);
         Ok(vec![
             claim("closed-form", "B, section 2", "The pull of *f*_{α} on the label's logit is *p*^{α} (1 − *p*).").below(
                 1e-9,

@@ -49,33 +49,45 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
-        let mut pairs: Vec<(&str, &str)> = rows.iter().map(|row| (row.first.as_str(), row.second.as_str())).collect();
+        let mut pairs: Vec<(&str, &str)> =
+            rows.iter().map(|row| (row.first.as_str(), row.second.as_str())).collect();
         pairs.dedup();
         let steps = steps(&rows);
         let smallest = steps.last().copied().unwrap_or(f64::NAN);
-        let mut agreement = Panel::new("The identity", Axis::linear("by the identity"), Axis::linear("from dense gradients"));
-        let mut convergence =
-            Panel::new("Finite steps", Axis::log("length of the step"), Axis::log("distance from the identity"));
+        let mut agreement =
+            Panel::new("The identity", Axis::linear("by the identity"), Axis::linear("from dense gradients"));
+        let mut convergence = Panel::new(
+            "Finite steps",
+            Axis::log("length of the step"),
+            Axis::log("distance from the identity"),
+        );
         for (index, (first, second)) in pairs.iter().enumerate() {
             let of_pair: Vec<&Row> =
                 rows.iter().filter(|row| row.first == *first && row.second == *second).collect();
             let name = format!("{} over {}", pretty(first), pretty(second));
-            let once = of_pair.iter().filter(|row| same(row.step, smallest)).map(|row| (row.identity, row.direct));
+            let once =
+                of_pair.iter().filter(|row| same(row.step, smallest)).map(|row| (row.identity, row.direct));
             agreement = agreement
                 .with(Series::points(once).ink(Ink::Category(index)).shape(Shape::of(index)).label(&name));
             let errors = |step: f64| -> Vec<f64> {
                 let here = of_pair.iter().filter(|row| same(row.step, step));
                 here.map(|row| (row.finite - row.identity).abs()).collect()
             };
-            let middle = steps.iter().filter_map(|step| Some((*step, statistics::quantile(&errors(*step), 0.5)?)));
+            let middle =
+                steps.iter().filter_map(|step| Some((*step, statistics::quantile(&errors(*step), 0.5)?)));
             let worst = steps.iter().map(|step| (*step, errors(*step).into_iter().fold(0.0, f64::max)));
             convergence = convergence
                 .with(Series::line(middle).ink(Ink::Category(index)))
                 .with(Series::points(worst).ink(Ink::Category(index)).shape(Shape::of(index)));
         }
-        let mut clean =
-            Panel::new("Clean labels", Axis::linear("mean probability of the truth").range(0.0, 1.04), Axis::log("gain of −log *p* over −*p*"));
-        let points = clean_rows(&rows).filter(|row| same(row.step, smallest)).map(|row| (row.truth_probability, row.identity));
+        let mut clean = Panel::new(
+            "Clean labels",
+            Axis::linear("mean probability of the truth").range(0.0, 1.04),
+            Axis::log("gain of −log *p* over −*p*"),
+        );
+        let points = clean_rows(&rows)
+            .filter(|row| same(row.step, smallest))
+            .map(|row| (row.truth_probability, row.identity));
         clean = clean.with(Series::points(points).ink(Ink::Category(0)));
         Ok(Drawing::new([agreement, convergence, clean]).width(960.0).panel_height(240.0))
     }
@@ -89,7 +101,8 @@ impl crate::Figure for Figure {
         let order = |pair: &[Row]| {
             let (long, short) = (pair.first()?, pair.last()?);
             let error = |row: &Row| (row.finite - row.identity).abs();
-            (error(short) > 0.0).then(|| libm::log(error(long) / error(short)) / libm::log(long.step / short.step))
+            (error(short) > 0.0)
+                .then(|| libm::log(error(long) / error(short)) / libm::log(long.step / short.step))
         };
         let orders: Vec<f64> = rows.chunks(steps.len().max(1)).filter_map(order).collect();
         let order = statistics::median_band(&orders, 0.5);

@@ -41,7 +41,11 @@ impl crate::Figure for Figure {
             columns: vec![
                 Column::new("dataset", "", "set of images"),
                 Column::new("seed", "", "seed of initial weights and order of the images"),
-                Column::new("trained_on", "", "`all`, `random` (a tenth), or the band of loss quantiles in percent"),
+                Column::new(
+                    "trained_on",
+                    "",
+                    "`all`, `random` (a tenth), or the band of loss quantiles in percent",
+                ),
                 Column::new("epoch", "", "passes over the training images so far"),
                 Column::new("test_accuracy", "", "share of the test images put in the right class"),
                 Column::new(
@@ -80,22 +84,35 @@ impl crate::Figure for Figure {
         let epochs = rows.iter().map(|row| row.epoch).max().unwrap_or(1);
         let mut last = Panel::new(
             "last epoch",
-            Axis::linear("middle of the loss band, quantile").range(0.0, 1.0).ticks(
-                [(0.0, "0"), (0.25, "¼"), (0.5, "½"), (0.75, "¾"), (1.0, "1")],
-            ),
+            Axis::linear("middle of the loss band, quantile").range(0.0, 1.0).ticks([
+                (0.0, "0"),
+                (0.25, "¼"),
+                (0.5, "½"),
+                (0.75, "¾"),
+                (1.0, "1"),
+            ]),
             Axis::linear("test accuracy").range(0.0, 1.0).percent(),
         );
-        for (index, (name, title)) in SETS.iter().filter(|(name, _)| rows.iter().any(|row| row.dataset == *name)).enumerate() {
+        for (index, (name, title)) in
+            SETS.iter().filter(|(name, _)| rows.iter().any(|row| row.dataset == *name)).enumerate()
+        {
             let rows: Vec<&Row> = rows.iter().filter(|row| row.dataset == *name).collect();
             panels.push(curves(&rows, title));
             let ink = Ink::Category(index);
             let last_of = |trained_on: &str| mean_interval(&accuracies(&rows, trained_on, epochs));
-            let points: Vec<(f64, Estimate)> =
-                names(&rows).into_iter().filter_map(|row| Some((row.quantile()?, last_of(&row.trained_on)?))).collect();
+            let points: Vec<(f64, Estimate)> = names(&rows)
+                .into_iter()
+                .filter_map(|row| Some((row.quantile()?, last_of(&row.trained_on)?)))
+                .collect();
             last = last
                 .with(Series::line(points.iter().map(|(q, e)| (*q, e.value))).ink(ink))
                 .with(Series::error_bars(points.iter().map(|(q, e)| (*q, e.low, e.high))).ink(ink))
-                .with(Series::points(points.iter().map(|(q, e)| (*q, e.value))).ink(ink).shape(Shape::of(index)).label(title));
+                .with(
+                    Series::points(points.iter().map(|(q, e)| (*q, e.value)))
+                        .ink(ink)
+                        .shape(Shape::of(index))
+                        .label(title),
+                );
             for (control, dashed) in [("all", false), ("random", true)] {
                 if let Some(level) = last_of(control) {
                     let line = Series::line([(0.0, level.value), (1.0, level.value)]).ink(ink).stroke(1.0);
@@ -116,19 +133,25 @@ impl crate::Figure for Figure {
             let id = |claim: &str| format!("a-12/{claim}-{name}");
             let rank = "Spearman of the band's quantile with test accuracy after the last epoch, per seed; mean over \
                         seeds with Student's 95 % interval, against 0.9";
-            let statement = format!("{title}: test accuracy rises almost monotonically with the quantile of the loss trained on.");
+            let statement = format!(
+                "{title}: test accuracy rises almost monotonically with the quantile of the loss trained on."
+            );
             claims.push(
-                Claim::new(&id("accuracy-rises"), source, &statement).above(0.9, rises(&rows), rank).on_data(&[name]),
+                Claim::new(&id("accuracy-rises"), source, &statement)
+                    .above(0.9, rises(&rows), rank)
+                    .on_data(&[name]),
             );
             let paired = "difference of test accuracy after the last epoch, paired by seed; mean with Student's 95 % \
                           interval, against 0";
-            let statement = format!("{title}: the tenth with the largest losses teaches more than a random tenth.");
+            let statement =
+                format!("{title}: the tenth with the largest losses teaches more than a random tenth.");
             claims.push(
                 Claim::new(&id("top-beats-random"), source, &statement)
                     .above(0.0, difference(&rows, "90-100", "random"), paired)
                     .on_data(&[name]),
             );
-            let statement = format!("{title}: the tenth below it (80-90 %) teaches more than a random tenth.");
+            let statement =
+                format!("{title}: the tenth below it (80-90 %) teaches more than a random tenth.");
             claims.push(
                 Claim::new(&id("second-beats-random"), "ours", &statement)
                     .above(0.0, difference(&rows, "80-90", "random"), paired)
@@ -163,10 +186,14 @@ fn last_epoch(rows: &[&Row]) -> u32 {
 /// Accuracy against epoch, one curve per network: mean, and range over seeds.
 fn curves(rows: &[&Row], title: &str) -> Panel {
     let epochs = last_epoch(rows);
-    let mut panel =
-        Panel::new(title, Axis::linear("epoch").range(0.0, epochs.into()), Axis::linear("test accuracy").range(0.0, 1.0).percent());
+    let mut panel = Panel::new(
+        title,
+        Axis::linear("epoch").range(0.0, epochs.into()),
+        Axis::linear("test accuracy").range(0.0, 1.0).percent(),
+    );
     // The controls last, on top.
-    let (controls, bands): (Vec<_>, Vec<_>) = names(rows).into_iter().partition(|row| row.quantile().is_none());
+    let (controls, bands): (Vec<_>, Vec<_>) =
+        names(rows).into_iter().partition(|row| row.quantile().is_none());
     for network in bands.into_iter().chain(controls) {
         let points: Vec<(f64, Vec<f64>)> =
             (1..=epochs).map(|epoch| (epoch.into(), accuracies(rows, &network.trained_on, epoch))).collect();

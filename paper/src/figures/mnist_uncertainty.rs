@@ -62,9 +62,21 @@ impl crate::Figure for Figure {
                     "Spearman of benefit and the model's own aleatoric uncertainty, mean entropy over passes",
                 ),
                 Column::new("epistemic_aleatoric_rho", "", "Spearman of BALD and flip rate"),
-                Column::new("epistemic_spread", "", "standard deviation of BALD over examples, divided by its mean"),
-                Column::new("epistemic_low_noise_nats", "nats", "mean BALD, third with the lowest flip rates"),
-                Column::new("epistemic_high_noise_nats", "nats", "mean BALD, third with the highest flip rates"),
+                Column::new(
+                    "epistemic_spread",
+                    "",
+                    "standard deviation of BALD over examples, divided by its mean",
+                ),
+                Column::new(
+                    "epistemic_low_noise_nats",
+                    "nats",
+                    "mean BALD, third with the lowest flip rates",
+                ),
+                Column::new(
+                    "epistemic_high_noise_nats",
+                    "nats",
+                    "mean BALD, third with the highest flip rates",
+                ),
             ],
         }
     }
@@ -91,12 +103,21 @@ impl crate::Figure for Figure {
         let example: Vec<&Row> = rows.iter().filter(|row| row.noise == Noise::Example).collect();
         // The first decade and the start of training share the axis.
         let steps = || {
-            let ticks = [(0.0, "0"), (30.0, "30"), (100.0, "100"), (300.0, "300"), (1e3, "1 k"), (3e3, "3 k"), (1e4, "10 k")];
+            let ticks = [
+                (0.0, "0"),
+                (30.0, "30"),
+                (100.0, "100"),
+                (300.0, "300"),
+                (1e3, "1 k"),
+                (3e3, "3 k"),
+                (1e4, "10 k"),
+            ];
             Axis::symlog("training steps", 30.0).ticks(ticks)
         };
         let correlations = |rows: &[&Row], title: &str| {
-            let mut panel = Panel::new(title, steps(), Axis::linear("rank correlation with benefit").range(-0.5, 0.5))
-                .with(Series::horizontal(0.0).ink(Ink::Muted));
+            let mut panel =
+                Panel::new(title, steps(), Axis::linear("rank correlation with benefit").range(-0.5, 0.5))
+                    .with(Series::horizontal(0.0).ink(Ink::Muted));
             let curves: [(&str, Quantity); 3] = [
                 ("aleatoric (flip rate)", |row| row.benefit_aleatoric_rho),
                 ("epistemic (BALD)", |row| row.benefit_epistemic_rho),
@@ -108,12 +129,23 @@ impl crate::Figure for Figure {
             panel
         };
         let mut levels = Panel::new("noise by class", steps(), Axis::log("mean BALD (nats)"));
-        levels = with_curve(levels, &along(&class, |row| row.epistemic_low_noise_nats), 3, "least label noise");
-        levels = with_curve(levels, &along(&class, |row| row.epistemic_high_noise_nats), 4, "most label noise");
-        let mut spread = Panel::new("both kinds of noise", steps(), Axis::linear("relative spread of BALD").range(0.0, 0.9));
+        levels =
+            with_curve(levels, &along(&class, |row| row.epistemic_low_noise_nats), 3, "least label noise");
+        levels =
+            with_curve(levels, &along(&class, |row| row.epistemic_high_noise_nats), 4, "most label noise");
+        let mut spread = Panel::new(
+            "both kinds of noise",
+            steps(),
+            Axis::linear("relative spread of BALD").range(0.0, 0.9),
+        );
         spread = with_curve(spread, &along(&class, |row| row.epistemic_spread), 5, "noise by class");
         spread = with_curve(spread, &along(&example, |row| row.epistemic_spread), 6, "noise by example");
-        let panels = [correlations(&class, "noise by class"), correlations(&example, "noise by example"), levels, spread];
+        let panels = [
+            correlations(&class, "noise by class"),
+            correlations(&example, "noise by example"),
+            levels,
+            spread,
+        ];
         Ok(Drawing::new(panels).columns(2).panel_height(210.0))
     }
 
@@ -126,7 +158,8 @@ impl crate::Figure for Figure {
                 .chunk_by(|a, b| (a.noise, a.seed) == (b.noise, b.seed))
                 .filter(|run| run[0].noise == noise && run.len() > 1)
                 .collect();
-            let over = |of: fn(&[Row]) -> f64| mean_interval(&runs.iter().map(|run| of(run)).collect::<Vec<f64>>());
+            let over =
+                |of: fn(&[Row]) -> f64| mean_interval(&runs.iter().map(|run| of(run)).collect::<Vec<f64>>());
             let claim = |id: &str, statement: &str| {
                 let statement = format!("{statement} (noise {})", name.replace('-', " "));
                 Claim::new(&format!("a-mnist-uncertainty/{id}-{name}"), source, &statement)
@@ -141,16 +174,28 @@ impl crate::Figure for Figure {
                 over(early),
                 "the same at the checkpoints from step 1 to step 100, their mean",
             ));
-            claims.push(claim("early-uniform", "Epistemic uncertainty is more uniform over examples at the start than at the end.").below(
-                0.0,
-                over(|run| libm::log(run[0].epistemic_spread / last(run).epistemic_spread)),
-                "log ratio of BALD's relative spread, first to last checkpoint, paired by seed",
-            ));
-            claims.push(claim("late-epistemic", "At the end, more than at the start, examples with high epistemic uncertainty help most.").above(
-                0.0,
-                over(|run| last(run).benefit_epistemic_rho - run[0].benefit_epistemic_rho),
-                "Spearman of benefit and BALD, last checkpoint minus first, paired by seed",
-            ));
+            claims.push(
+                claim(
+                    "early-uniform",
+                    "Epistemic uncertainty is more uniform over examples at the start than at the end.",
+                )
+                .below(
+                    0.0,
+                    over(|run| libm::log(run[0].epistemic_spread / last(run).epistemic_spread)),
+                    "log ratio of BALD's relative spread, first to last checkpoint, paired by seed",
+                ),
+            );
+            claims.push(
+                claim(
+                    "late-epistemic",
+                    "At the end, more than at the start, examples with high epistemic uncertainty help most.",
+                )
+                .above(
+                    0.0,
+                    over(|run| last(run).benefit_epistemic_rho - run[0].benefit_epistemic_rho),
+                    "Spearman of benefit and BALD, last checkpoint minus first, paired by seed",
+                ),
+            );
             if noise == Noise::Class {
                 claims.push(claim("falls-faster-late", "Late, epistemic uncertainty decreases faster where there is little label noise.").below(
                     0.0,
@@ -158,11 +203,17 @@ impl crate::Figure for Figure {
                     "change of log(mean BALD of the low-noise third / of the high-noise third) between the last two \
                      checkpoints, paired by seed",
                 ));
-                claims.push(claim("falls-faster-overall", "Over all of training it decreases more (or rises less) there.").below(
-                    0.0,
-                    over(|run| contrast(last(run)) - contrast(&run[0])),
-                    "the same change between the first and the last checkpoint",
-                ));
+                claims.push(
+                    claim(
+                        "falls-faster-overall",
+                        "Over all of training it decreases more (or rises less) there.",
+                    )
+                    .below(
+                        0.0,
+                        over(|run| contrast(last(run)) - contrast(&run[0])),
+                        "the same change between the first and the last checkpoint",
+                    ),
+                );
             }
         }
         Ok(claims)
@@ -202,5 +253,10 @@ fn with_curve(panel: Panel, points: &[(f64, Estimate)], index: usize, name: &str
     panel
         .with(Series::band(points.iter().map(|(step, e)| (*step, e.low, e.high))).ink(ink))
         .with(Series::line(points.iter().map(|(step, e)| (*step, e.value))).ink(ink))
-        .with(Series::points(points.iter().map(|(step, e)| (*step, e.value))).ink(ink).shape(Shape::of(index)).label(name))
+        .with(
+            Series::points(points.iter().map(|(step, e)| (*step, e.value)))
+                .ink(ink)
+                .shape(Shape::of(index))
+                .label(name),
+        )
 }

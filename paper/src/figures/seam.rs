@@ -10,7 +10,8 @@ use tokensieve_toy::statistics;
 /// The figure.
 pub(super) struct Figure;
 
-const QUARTERS: [&str; 4] = ["lowest quarter of *p*", "second quarter", "third quarter", "highest quarter of *p*"];
+const QUARTERS: [&str; 4] =
+    ["lowest quarter of *p*", "second quarter", "third quarter", "highest quarter of *p*"];
 
 impl crate::Figure for Figure {
     fn about(&self) -> About {
@@ -33,7 +34,11 @@ impl crate::Figure for Figure {
                        same weights.",
             deviations: &["No published work has this map; sizes and rates are ours."],
             columns: vec![
-                Column::new("band_low", "", "lower quantile of the band trained on; empty: pure distillation"),
+                Column::new(
+                    "band_low",
+                    "",
+                    "lower quantile of the band trained on; empty: pure distillation",
+                ),
                 Column::new("band_high", "", "upper quantile"),
                 Column::new("rest", "", "what becomes of the rest: none or distil"),
                 Column::new("step", "", "own: rate × gradient; grad-norm: as long as plain −log *p*'s step"),
@@ -49,7 +54,11 @@ impl crate::Figure for Figure {
                 Column::new("accuracy_gain_high", "", "upper end"),
                 Column::new("nll_mle_nats", "nats", "clean held-out −log *p* of plain maximum likelihood"),
                 Column::new("nll_nats", "nats", "clean held-out −log *p* of the arm"),
-                Column::new("nll_gain_nats", "nats", "nll_mle_nats − nll_nats, paired by seed: above 0 is better"),
+                Column::new(
+                    "nll_gain_nats",
+                    "nats",
+                    "nll_mle_nats − nll_nats, paired by seed: above 0 is better",
+                ),
                 Column::new("nll_gain_low_nats", "nats", "lower end of its 95 % interval"),
                 Column::new("nll_gain_high_nats", "nats", "upper end"),
             ],
@@ -83,11 +92,15 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let map = Map::new(table)?;
-        let (weak, strong) = map.capabilities.first().zip(map.capabilities.last()).context("an empty table")?;
+        let (weak, strong) =
+            map.capabilities.first().zip(map.capabilities.last()).context("an empty table")?;
         let (weak, strong) = (*weak, *strong);
-        let claim = |id: &str, source: &str, statement: &str| Claim::new(&format!("seam/{id}"), source, statement);
+        let claim =
+            |id: &str, source: &str, statement: &str| Claim::new(&format!("seam/{id}"), source, statement);
         let paired = "clean held-out accuracy minus plain maximum likelihood's, paired by seed; mean, Student's 95 % interval";
-        let gain = |band, rest: &str, step: &str, capability, noise| map.cell(band, rest, step, capability, noise).map(|row| estimate(&row));
+        let gain = |band, rest: &str, step: &str, capability, noise| {
+            map.cell(band, rest, step, capability, noise).map(|row| estimate(&row))
+        };
         let mut claims = Vec::new();
         let rests = [("none", "nothing else"), ("distil", "the rest distilled")];
         for (rest, words) in rests {
@@ -107,22 +120,26 @@ impl crate::Figure for Figure {
                 ));
             }
             for (name, capability) in [("weak", weak), ("strong", strong)] {
-                let statement = format!("With 30 % wrong labels the lowest quarter harms a {name} model ({words}).");
+                let statement =
+                    format!("With 30 % wrong labels the lowest quarter harms a {name} model ({words}).");
                 claims.push(claim(&format!("harm-{rest}-{name}"), "B, figure 5", &statement).below(
                     0.0,
                     gain(0, rest, "own", capability, 0.3),
                     paired,
                 ));
                 let statement = format!("… and at the same step length too ({name} model, {words}).");
-                claims.push(claim(&format!("harm-{rest}-{name}-grad-norm"), "B, figure 5", &statement).below(
-                    0.0,
-                    gain(0, rest, "grad-norm", capability, 0.3),
-                    paired,
-                ));
+                claims.push(
+                    claim(&format!("harm-{rest}-{name}-grad-norm"), "B, figure 5", &statement).below(
+                        0.0,
+                        gain(0, rest, "grad-norm", capability, 0.3),
+                        paired,
+                    ),
+                );
             }
         }
         let apart = "difference of the two gains, their 95 % intervals' ends put together";
-        let statement = "Strong model, 30 % wrong labels: the highest quarter alone beats the lowest quarter alone.";
+        let statement =
+            "Strong model, 30 % wrong labels: the highest quarter alone beats the lowest quarter alone.";
         claims.push(claim("top-over-bottom", "B, figure 5", statement).above(
             0.0,
             map.difference((3, "none"), (0, "none"), strong, 0.3),
@@ -135,7 +152,9 @@ impl crate::Figure for Figure {
             apart,
         ));
         for (name, capability) in [("weak", weak), ("strong", strong)] {
-            let statement = format!("Distilling the rest takes off most of the harm of the lowest quarter at 30 % wrong labels ({name} model).");
+            let statement = format!(
+                "Distilling the rest takes off most of the harm of the lowest quarter at 30 % wrong labels ({name} model)."
+            );
             claims.push(claim(&format!("distil-protects-{name}"), "A, figure 5", &statement).above(
                 0.0,
                 map.difference((0, "distil"), (0, "none"), capability, 0.3),
@@ -157,8 +176,12 @@ impl crate::Figure for Figure {
         );
         let share = map.cell(0, "none", "own", strong, 0.3).map(|row| exact(row.wrong_share));
         claims.push(
-            claim("lowest-is-noise", "ours", "A strong model's lowest quarter at 30 % wrong labels is nearly all wrong labels.")
-                .above(0.9, share, "share of wrong labels among those trained on, mean over seeds"),
+            claim(
+                "lowest-is-noise",
+                "ours",
+                "A strong model's lowest quarter at 30 % wrong labels is nearly all wrong labels.",
+            )
+            .above(0.9, share, "share of wrong labels among those trained on, mean over seeds"),
         );
         Ok(claims)
     }
@@ -202,7 +225,13 @@ impl Map {
     }
 
     /// Gain of one arm over another; not paired in the table, so the intervals' ends are put together.
-    fn difference(&self, one: (usize, &str), other: (usize, &str), capability: f64, noise: f64) -> Option<Estimate> {
+    fn difference(
+        &self,
+        one: (usize, &str),
+        other: (usize, &str),
+        capability: f64,
+        noise: f64,
+    ) -> Option<Estimate> {
         let gain = |(band, rest)| self.cell(band, rest, "own", capability, noise).map(|row| estimate(&row));
         let (one, other) = (gain(one)?, gain(other)?);
         Some(Estimate {
@@ -216,7 +245,11 @@ impl Map {
     /// (noise rate, middle quantile of the quarter with the largest mean accuracy) of every base and noise rate.
     fn best_bands(&self, rest: &str, step: &str) -> Vec<(f64, f64)> {
         let cells = self.capabilities.iter().flat_map(|c| self.noises.iter().map(move |n| (*c, *n)));
-        cells.filter_map(|(capability, noise)| Some((noise, middle(&self.best_band(rest, step, capability, noise)?)?))).collect()
+        cells
+            .filter_map(|(capability, noise)| {
+                Some((noise, middle(&self.best_band(rest, step, capability, noise)?)?))
+            })
+            .collect()
     }
 
     fn best_band(&self, rest: &str, step: &str, capability: f64, noise: f64) -> Option<Row> {
@@ -248,16 +281,25 @@ impl Map {
         }
         let y = if band == 0 { self.noise_axis() } else { self.noise_axis().quiet() };
         let x = self.capability_axis("capability of the base");
-        let title = if rest == "none" { QUARTERS[band].to_owned() } else { format!("{}, rest distilled", short(band)) };
-        Panel::new(&title, x, y)
-            .with(Series::cells(cells))
-            .with(Series::points(unclear).ink(Ink::Muted).shape(Shape::Ring).size(3.5).label("95 % interval includes 0"))
+        let title = if rest == "none" {
+            QUARTERS[band].to_owned()
+        } else {
+            format!("{}, rest distilled", short(band))
+        };
+        Panel::new(&title, x, y).with(Series::cells(cells)).with(
+            Series::points(unclear)
+                .ink(Ink::Muted)
+                .shape(Shape::Ring)
+                .size(3.5)
+                .label("95 % interval includes 0"),
+        )
     }
 
     /// The lowest quarter's gain against noise, one curve per base.
     fn lowest(&self, rest: &str, title: &str) -> Panel {
         let y = Axis::linear("accuracy over plain");
-        let mut panel = Panel::new(title, Axis::linear("wrong labels").percent(), y).with(Series::horizontal(0.0));
+        let mut panel =
+            Panel::new(title, Axis::linear("wrong labels").percent(), y).with(Series::horizontal(0.0));
         let last = self.capabilities.len().saturating_sub(1).max(1) as f64;
         for (index, capability) in self.capabilities.iter().enumerate() {
             let rows = self.arm(0, rest, "own", *capability);
@@ -280,7 +322,8 @@ impl Map {
             ("distil", "grad-norm", "rest distilled, same step length"),
         ];
         let y = Axis::linear("wrong labels").percent();
-        let mut panel = Panel::new("Lowest quarter gains up to", self.capability_axis("capability of the base"), y);
+        let mut panel =
+            Panel::new("Lowest quarter gains up to", self.capability_axis("capability of the base"), y);
         for (index, (rest, step, name)) in arms.into_iter().enumerate() {
             let ink = Ink::Category(index);
             // Side by side, so that intervals do not hide each other.
@@ -290,7 +333,12 @@ impl Map {
                 .collect();
             panel = panel
                 .with(Series::error_bars(estimates.iter().map(|(x, e)| (*x, e.low, e.high))).ink(ink))
-                .with(Series::points(estimates.iter().map(|(x, e)| (*x, e.value))).ink(ink).shape(Shape::of(index)).label(name));
+                .with(
+                    Series::points(estimates.iter().map(|(x, e)| (*x, e.value)))
+                        .ink(ink)
+                        .shape(Shape::of(index))
+                        .label(name),
+                );
         }
         panel
     }
@@ -309,10 +357,13 @@ impl Map {
             // Curves of different bases often coincide: each is drawn a little above the one before.
             let lift = 0.03 * (index as f64 - last / 2.0);
             let line = self.noises.iter().map(|noise| {
-                let best = self.best_band("none", "own", *capability, *noise).filter(|best| best.accuracy_gain_low > 0.0);
+                let best = self
+                    .best_band("none", "own", *capability, *noise)
+                    .filter(|best| best.accuracy_gain_low > 0.0);
                 (*noise, best.as_ref().and_then(middle).map_or(f64::NAN, |middle| middle + lift))
             });
-            panel = panel.with(Series::line(line.clone()).ink(ink)).with(Series::points(line).ink(ink).size(3.5));
+            panel =
+                panel.with(Series::line(line.clone()).ink(ink)).with(Series::points(line).ink(ink).size(3.5));
         }
         panel
     }
@@ -328,7 +379,12 @@ fn short(band: usize) -> &'static str {
 }
 
 fn estimate(row: &Row) -> Estimate {
-    Estimate { value: row.accuracy_gain, low: row.accuracy_gain_low, high: row.accuracy_gain_high, n: row.seeds }
+    Estimate {
+        value: row.accuracy_gain,
+        low: row.accuracy_gain_low,
+        high: row.accuracy_gain_high,
+        n: row.seeds,
+    }
 }
 
 fn same(a: f64, b: f64) -> bool {
