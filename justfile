@@ -15,8 +15,8 @@ default:
 [group('study')]
 reproduce profile="laptop": (setup "toy")
     {{ paper }} reproduce --profile "$1"
-    {{ paper }} claims
     {{ paper }} report
+    {{ paper }} claims
 
 # One figure: its table, its drawing, its claims (`just paper list` names them)
 [group('study')]
