@@ -18,7 +18,7 @@ impl crate::Figure for Figure {
             caption: "Hold-out loss of gradient descent on all data, on the best 4 of 16 data, on the 4 \
                       with the largest residuals, and on 4 at random; on the right the same for 4 of 8 \
                       coordinates, with the largest gradients as the heuristic. Median of 32 problems \
-                      with its 95 % interval; solid at step size 1/λ_max, dashed at N/k (coordinates: \
+                      with its 95 % interval; solid at step size 1/λ_{max}, dashed at N/k (coordinates: \
                       D/k) times that. Above, correlated features; below, the same problems with ZᵀZ = \
                       I, where one full step solves the problem at once.",
             protocol: "min ½‖Zw − d‖² with N = 16 rows and D = 8 columns from w = 0: w ← w − λ Zᵀ(Zw − \
@@ -45,7 +45,7 @@ impl crate::Figure for Figure {
             columns: vec![
                 Column::new("features", "", "correlated, or whitened (ZᵀZ = I)"),
                 Column::new("method", "", "how the mask of a step is chosen"),
-                Column::new("step_size", "", "λ·λ_max(ZᵀZ)"),
+                Column::new("step_size", "", "λ·λ_{max}(ZᵀZ)"),
                 Column::new(
                     "quantity",
                     "",
@@ -180,7 +180,7 @@ impl crate::Figure for Figure {
                     claim(
                         "residual-diverges",
                         "ours, on A, appendix C.1",
-                        "At 3/λ_max the largest residuals end at over ten times the optimum's loss",
+                        "At 3/λ_{max} the largest residuals end at over ten times the optimum's loss",
                     ),
                     Some(1.0),
                     0.0,
