@@ -15,8 +15,7 @@ default:
 [group('study')]
 reproduce profile="laptop": (setup "toy")
     {{ paper }} reproduce --profile "$1"
-    {{ paper }} report
-    {{ paper }} claims
+    {{ paper }} claims --profile "$1"
 
 # One figure: its table, its drawing, its claims (`just paper list` names them)
 [group('study')]
