@@ -63,7 +63,8 @@ fn run(command: &Command) -> Result<ExitCode> {
         }
         Command::Claims(size) => claims(size.profile, &out),
         Command::Report { size, serve } => {
-            let index = write_report(&make_each(&figures::registry(), size.profile, &out)?, &out)?;
+            let made = make_each(&figures::registry(), size.profile, &out)?;
+            let index = write_report(&made, &Recorded::load()?, &out)?;
             if *serve {
                 let folder = index.parent().context("the report's folder")?;
                 report::serve(folder, |address| println!("{address}  (Ctrl-C ends it)"))?;
@@ -97,13 +98,13 @@ fn reproduce(profile: Profile, out: &Path) -> Result<ExitCode> {
     for disagreement in ledger.disagreements() {
         println!("{disagreement}");
     }
-    write_report(&made, out)?;
+    write_report(&made, &recorded, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Writes the report and says where; returns its first page.
-fn write_report(made: &[Made], out: &Path) -> Result<PathBuf> {
-    let index = report::write(made, &Recorded::load()?, &out.join("report"))?;
+fn write_report(made: &[Made], recorded: &Recorded, out: &Path) -> Result<PathBuf> {
+    let index = report::write(made, recorded, &out.join("report"))?;
     println!("{}", index.display());
     Ok(index)
 }
