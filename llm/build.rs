@@ -22,8 +22,31 @@ fn main() {
         return fail(&format!("libtorch in {} is {found}", library.display()));
     }
     println!("cargo::rerun-if-changed={}", library.join("libtorch.so").display());
+    shim(&library);
     println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", library.display());
+}
+
+/// The few calls that tch lacks, compiled against the same headers.
+fn shim(library: &Path) {
+    println!("cargo::rerun-if-changed=shim/shim.cc");
+    let include = library.parent().expect("lib lies in a folder").join("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++20")
+        .file("shim/shim.cc")
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .flag("-fopenmp")
+        .warnings(false)
+        .opt_level(1)
+        .compile("tokensieve_shim");
+    println!("cargo::rustc-link-search=native={}", library.display());
+    for name in ["torch_cpu", "c10"] {
+        println!("cargo::rustc-link-lib=dylib={name}");
+    }
+    // By its file name: the wheel has no libgomp.so.
+    println!("cargo::rustc-link-lib=dylib:+verbatim=libgomp.so.1");
 }
 
 fn folder(variable: &str) -> Option<PathBuf> {

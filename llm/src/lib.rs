@@ -1,4 +1,20 @@
-//! Language models on libtorch. So far: what this machine's libtorch is and how fast it multiplies, for
-//! `tokensieve doctor`.
+//! Language models on libtorch: read, packed, trained with any objective of `tokensieve-objective`.
 
+pub mod cli;
+pub mod data;
+mod error;
+pub mod head;
 pub mod machine;
+pub mod model;
+pub mod ops;
+mod pack;
+mod parameters;
+mod shim;
+pub mod step;
+pub mod text;
+pub mod train;
+pub mod weights;
+
+pub use error::{Error, Result};
+pub use pack::{Document, Layout, Pack, Target};
+pub use parameters::Parameters;

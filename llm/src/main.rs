@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tokensieve_llm::machine::Machine;
+use clap::Parser;
+use tokensieve_llm::cli::Verb;
 
 /// Post-trains language models on the tokens that matter.
 #[derive(Parser)]
@@ -13,15 +13,12 @@ struct Arguments {
     verb: Verb,
 }
 
-#[derive(Subcommand)]
-enum Verb {
-    /// What libtorch offers on this machine: version, devices, threads, measured speed
-    Doctor,
-}
-
 fn main() -> ExitCode {
-    match Arguments::parse().verb {
-        Verb::Doctor => println!("{}", Machine::measure()),
+    match Arguments::parse().verb.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::SUCCESS
 }

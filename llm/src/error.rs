@@ -1,0 +1,81 @@
+//! What can go wrong: where, what, and what would be right.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Any failure of this crate. Each names the file and line, or the setting, and says what was wrong there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something in a file is not as it should be.
+    #[error("{}{}: {what}", .path.display(), Line(*.line))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1, where the file has lines.
+        line: Option<usize>,
+        /// What is wrong there, and what would be right.
+        what: String,
+    },
+    /// A setting's value cannot be used.
+    #[error("{key}: {what}")]
+    Setting {
+        /// The setting as the user writes it, `train.lr` say.
+        key: String,
+        /// What is wrong with its value, and what would be right.
+        what: String,
+    },
+    /// The run itself cannot go on: a loss that is not finite, no memory, an interruption.
+    #[error("{0}")]
+    Run(String),
+    /// The system refused to read or write.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A data set or model cannot be had.
+    #[error(transparent)]
+    Data(#[from] tokensieve_data::Error),
+    /// The objective, or what it was given, is not valid.
+    #[error(transparent)]
+    Objective(#[from] tokensieve_objective::Error),
+    /// libtorch refused.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Something is wrong in a file as a whole.
+    pub fn file(path: impl AsRef<Path>, what: impl fmt::Display) -> Self {
+        Self::File { path: path.as_ref().to_owned(), line: None, what: what.to_string() }
+    }
+
+    /// Something is wrong in one line of a file (counted from 1).
+    pub fn line(path: impl AsRef<Path>, line: usize, what: impl fmt::Display) -> Self {
+        Self::File { path: path.as_ref().to_owned(), line: Some(line), what: what.to_string() }
+    }
+
+    /// A setting's value cannot be used.
+    pub fn setting(key: impl Into<String>, what: impl fmt::Display) -> Self {
+        Self::Setting { key: key.into(), what: what.to_string() }
+    }
+
+    /// The system refused to read or write.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+struct Line(Option<usize>);
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}

@@ -1,0 +1,1 @@
+//! Logits, statistics and gradients of the response rows, chunk by chunk.

@@ -1,0 +1,3 @@
+//! The transformer.
+
+pub mod config;

@@ -1,0 +1,1 @@
+//! The transformer's operations, forward and backward.

@@ -1,0 +1,1 @@
+//! One optimizer step's gradient: batch → hidden → statistics → pulls → gradient.

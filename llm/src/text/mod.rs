@@ -1,0 +1,1 @@
+//! Tokens, chat templates, and what is trained on.
