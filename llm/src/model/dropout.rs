@@ -77,25 +77,26 @@ impl Mask<'_> {
         let stride = x.stride()[0] as usize;
         assert!(x.stride()[1] == 1 && rows.as_ref().is_none_or(|rows| rows.len() == tokens as usize));
         let (source, target, columns) = (x.data_ptr() as usize, out.data_ptr() as usize, columns as usize);
+        let (own, threshold, kind) = (self.key, self.threshold(), x.kind());
         shim::parallel(tokens as usize, 16, |range| {
             for row in range {
-                let key = mix(self.key ^ rows.as_ref().map_or(row as u32, |rows| rows[row] as u32));
+                let key = mix(own ^ rows.as_ref().map_or(row as u32, |rows| rows[row] as u32));
                 // Sound: row < T, both tensors outlive the call, and each row is written by one thread.
                 unsafe {
-                    match x.kind() {
+                    match kind {
                         Kind::Float => drop_row::<u32>(
                             (source as *const u32).add(row * stride),
                             (target as *mut u32).add(row * columns),
                             columns,
                             key,
-                            self.threshold(),
+                            threshold,
                         ),
                         Kind::BFloat16 => drop_row::<u16>(
                             (source as *const u16).add(row * stride),
                             (target as *mut u16).add(row * columns),
                             columns,
                             key,
-                            self.threshold(),
+                            threshold,
                         ),
                         kind => panic!("dropout of {kind:?}"),
                     }

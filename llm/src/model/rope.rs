@@ -86,7 +86,7 @@ fn llama3(frequencies: &Tensor, factor: f64, low: f64, high: f64, original: f64)
     let is_long = wavelengths.gt(original / low);
     let stretched = (frequencies / factor).where_self(&is_long, frequencies);
     let smooth = (wavelengths.reciprocal() * original - low) / (high - low);
-    let ramp = (1.0 - &smooth) * &stretched / factor + smooth * &stretched;
+    let ramp: Tensor = (1.0 - &smooth) * &stretched / factor + smooth * &stretched;
     let is_between = wavelengths.ge(original / high).logical_and(&is_long.logical_not());
     ramp.where_self(&is_between, &stretched)
 }
