@@ -1,1 +1,12 @@
 //! Tokens, chat templates, and what is trained on.
+
+mod conversation;
+mod folder;
+mod mask;
+mod python;
+mod template;
+mod tokenizer;
+
+pub use conversation::{Conversation, Message, Span, Weights};
+pub use template::Template;
+pub use tokenizer::{Extras, Tokenizer};
