@@ -2,6 +2,7 @@
 
 mod conversation;
 mod folder;
+pub mod from_gguf;
 mod mask;
 mod python;
 mod template;
