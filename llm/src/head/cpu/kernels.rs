@@ -35,13 +35,19 @@ pub(super) struct Mix {
     pub(super) reference_cap: f32,
 }
 
-/// exp, at least 2⁻¹²⁶; not a number stays so.
+/// What f32 has not of log₂ e.
+const LOG2_E_REST: f32 = (std::f64::consts::LOG2_E - std::f32::consts::LOG2_E as f64) as f32;
+
+/// exp, relative error at most 3e-7, nothing below 2⁻¹²⁶; not a number stays so.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn exp(x: __m512) -> __m512 {
-    let t = _mm512_max_ps(_mm512_set1_ps(-126.0), _mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E)));
-    let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(t);
-    let rest = _mm512_sub_ps(t, whole);
+    let x = _mm512_max_ps(_mm512_set1_ps(-126.0 * std::f32::consts::LN_2), x);
+    let log2_e = _mm512_set1_ps(std::f32::consts::LOG2_E);
+    let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(_mm512_mul_ps(x, log2_e));
+    // In two steps, for a product near 100 has too few digits behind the point.
+    let rest = _mm512_fmsub_ps(x, log2_e, whole);
+    let rest = _mm512_fmadd_ps(x, _mm512_set1_ps(LOG2_E_REST), rest);
     let [c0, c1, c2, c3, c4, c5] = EXP2.map(|c| _mm512_set1_ps(c));
     let mut sum = _mm512_fmadd_ps(c5, rest, c4);
     for c in [c3, c2, c1, c0] {
