@@ -2,6 +2,7 @@
 
 pub mod gguf;
 mod safetensors;
+mod save;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use tokensieve_data::Catalogue;
 use crate::model::config::Config;
 use crate::text::from_gguf::{self, TokenizerSource};
 use crate::{Error, Result};
+pub use save::save_safetensors;
+
 use gguf::Gguf;
 use safetensors::Shards;
 
