@@ -88,6 +88,15 @@ impl Buffers {
         self.work.as_ref().expect("just made").shallow_clone()
     }
 
+    /// A buffer beside it; to be given back.
+    pub(super) fn spare(&mut self, rows: &Rows) -> Tensor {
+        self.fit(rows)
+    }
+
+    pub(super) fn give_back_one(&mut self, spare: Tensor) {
+        self.free.push(spare);
+    }
+
     /// The buffer for the reference's logits.
     pub(super) fn reference(&mut self, rows: &Rows) -> Tensor {
         if self.reference.is_none() || !self.fits(rows) {

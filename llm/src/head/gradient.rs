@@ -6,8 +6,9 @@ use tch::Tensor;
 use tokensieve_objective::Pull;
 
 use super::buffers::{self, Buffers, Kept};
-use super::rows::{RowStats, Rows, Unembedding, first, indices};
-use super::{plain, product};
+use super::rows::{RowStats, Rows, first, indices};
+use super::cpu::{self, Logits};
+use super::{Unembedding, plain, product};
 
 /// The distribution that the second pull points to, for each of the rows.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +109,30 @@ enum Source<'a> {
     Chunk(&'a Tensor, usize),
 }
 
+impl Source<'_> {
+    /// Tensor and row of each task's logits.
+    fn places(&self, tasks: &[Task]) -> Logits<'_> {
+        let place = |task: &Task| match self {
+            Source::Nowhere => None,
+            Source::Kept(kept) => kept.place(task.row).map(|(chunk, row)| (&kept.chunks[chunk], row)),
+            Source::Chunk(logits_nv, start) => Some((*logits_nv, task.row - start)),
+        };
+        Logits::Elsewhere(tasks.iter().filter_map(place).collect())
+    }
+
+    /// Copies the tasks' logits into consecutive rows.
+    fn gather(&self, tasks: &[Task], out_nv: &mut Tensor) {
+        match self {
+            Source::Nowhere => {}
+            Source::Kept(kept) => kept.gather(tasks, out_nv),
+            Source::Chunk(logits_nv, start) => {
+                let places: Vec<u32> = tasks.iter().map(|task| (task.row - start) as u32).collect();
+                out_nv.copy_(&logits_nv.index_select(0, &indices(&places, out_nv.device())));
+            }
+        }
+    }
+}
+
 /// The tasks among rows that begin with `first`, those with a pull onto the reference in front.
 fn tasks(first: usize, labels: &[u32], stats: &[RowStats], wanted: &Wanted) -> Vec<Task> {
     assert_eq!(labels.len(), wanted.pulls.len(), "one pull per row");
@@ -162,14 +187,17 @@ fn some(buffers: &mut Buffers, rows: &Rows, tasks: &[Task], wanted: &Wanted, sou
     let device = rows.hidden_rd.device();
     let index = indices(&tasks.iter().map(|task| task.row as u32).collect::<Vec<_>>(), device);
     let hidden_nd = rows.hidden_rd.index_select(0, &index);
-    let mut gradient_nv = first(&buffers.work(rows), tasks.len());
-    match source {
-        Source::Nowhere => buffers::product(&hidden_nd, rows.unembedding.weight, &gradient_nv),
-        Source::Kept(kept) => kept.gather(tasks, &gradient_nv),
-        Source::Chunk(logits_nv, start) => {
-            let places: Vec<u32> = tasks.iter().map(|task| (task.row - start) as u32).collect();
-            gradient_nv.copy_(&logits_nv.index_select(0, &indices(&places, device)));
-        }
+    let in_place = match source {
+        Source::Nowhere => true,
+        Source::Kept(_) => false,
+        Source::Chunk(_, start) => tasks.iter().enumerate().all(|(i, task)| task.row == start + i),
+    };
+    // A chunk of logits stands in the buffer for gradients already.
+    let aside = !in_place && matches!(source, Source::Chunk(..));
+    let buffer = if aside { buffers.spare(rows) } else { buffers.work(rows) };
+    let mut gradient_nv = first(&buffer, tasks.len());
+    if matches!(source, Source::Nowhere) {
+        buffers::product(&hidden_nd, rows.unembedding.weight, &gradient_nv);
     }
     let onto_reference = tasks.iter().take_while(|task| task.reference_pull != 0.0).count();
     let mut reference = None;
@@ -187,13 +215,22 @@ fn some(buffers: &mut Buffers, rows: &Rows, tasks: &[Task], wanted: &Wanted, sou
         Reference::Model { .. } => {}
     }
     let reference = reference.as_ref().map(|(logits, cap)| (logits, *cap));
-    plain::gradient(&mut gradient_nv, tasks, rows.unembedding.soft_cap, reference, &tail);
-    let _ = out.shallow_clone().index_copy_(
-        0,
-        &index,
-        &product::onto_hidden(&gradient_nv, rows.unembedding.weight),
-    );
+    let soft_cap = rows.unembedding.soft_cap;
+    if cpu::can(&gradient_nv) {
+        let logits = if in_place { Logits::InPlace } else { source.places(tasks) };
+        cpu::gradient(&gradient_nv, &logits, tasks, soft_cap, reference, &tail);
+    } else {
+        if !in_place {
+            source.gather(tasks, &mut gradient_nv);
+        }
+        plain::gradient(&mut gradient_nv, tasks, soft_cap, reference, &tail);
+    }
+    let gradient_nd = product::onto_hidden(&gradient_nv, rows.unembedding.weight);
+    let _ = out.shallow_clone().index_copy_(0, &index, &gradient_nd);
     if let Some(sum) = wanted.weight_gradient {
         product::onto_weight(&gradient_nv, &hidden_nd, sum);
+    }
+    if aside {
+        buffers.give_back_one(buffer);
     }
 }

@@ -8,6 +8,11 @@
 //! Letters: R rows (one per predicted token), n rows of a chunk, V vocabulary, D width of the hidden state.
 
 mod buffers;
+#[cfg(target_arch = "x86_64")]
+mod cpu;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "cpu/none.rs"]
+mod cpu;
 mod gradient;
 mod plain;
 mod product;
@@ -15,7 +20,9 @@ mod rows;
 
 pub use buffers::Kept;
 pub use gradient::{Reference, Top, Wanted};
-pub use rows::{RowStats, Rows, Unembedding};
+pub use rows::{RowStats, Rows};
+
+pub use crate::model::Unembedding;
 
 use std::ops::Range;
 
@@ -102,7 +109,8 @@ impl Head {
             let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
             for chunk in self.buffers.chunks(rows) {
                 let logits = self.buffers.logits(rows, chunk);
-                top.extend(&plain::top(&logits, rows.unembedding.soft_cap, k));
+                let of = if cpu::can(&logits) { cpu::top } else { plain::top };
+                top.extend(&of(&logits, rows.unembedding.soft_cap, k));
             }
             top
         })

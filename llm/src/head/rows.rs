@@ -4,16 +4,7 @@ use std::ops::Range;
 
 use tch::{IndexOp, Kind, Tensor};
 
-use super::plain;
-
-/// The output matrix.
-#[derive(Clone, Copy, Debug)]
-pub struct Unembedding<'a> {
-    /// `[V, D]`, in the type that is computed in.
-    pub weight: &'a Tensor,
-    /// c of c·tanh(z / c), where logits are capped.
-    pub soft_cap: Option<f64>,
-}
+use super::{Unembedding, cpu, plain};
 
 /// Rows of hidden states, each with the token that it should predict.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +70,9 @@ pub(super) enum Computed {
 
 impl Part<'_> {
     pub(super) fn statistics(&self, logits_nv: &Tensor, top_entropy: bool) -> Computed {
+        if cpu::can(logits_nv) && self.unembedding.weight.stride()[1] == 1 && self.hidden_nd.stride()[1] == 1 {
+            return Computed::Here(cpu::statistics(self, logits_nv, top_entropy));
+        }
         Computed::There(plain::statistics(self, logits_nv, top_entropy))
     }
 

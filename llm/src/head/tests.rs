@@ -35,12 +35,12 @@ impl Case {
     }
 
     fn rows(&self) -> Rows<'_> {
-        let unembedding = Unembedding { weight: &self.weights[0], soft_cap: self.soft_cap };
+        let unembedding = Unembedding { weight: &self.weights[0], soft_cap: self.soft_cap, name: "" };
         Rows { hidden_rd: &self.hidden, labels: &self.labels, unembedding }
     }
 
     fn reference_rows(&self) -> Rows<'_> {
-        let unembedding = Unembedding { weight: &self.weights[1], soft_cap: None };
+        let unembedding = Unembedding { weight: &self.weights[1], soft_cap: None, name: "" };
         Rows { hidden_rd: &self.reference, labels: &self.labels, unembedding }
     }
 
@@ -203,7 +203,7 @@ fn the_output_matrix_gets_its_gradient() {
     let sum = Tensor::ones([VOCABULARY, WIDTH], (Kind::Float, Device::Cpu));
     let wanted =
         Wanted { pulls: &pulls, normaliser: 2.0, reference: Reference::None, weight_gradient: Some(&sum) };
-    head.gradient(&case.rows(), &stats, &wanted, None);
+    let _ = head.gradient(&case.rows(), &stats, &wanted, None);
     let weight = case.weights[0].to_kind(Kind::Double).set_requires_grad(true);
     let z = (case.hidden.to_kind(Kind::Double).mm(&weight.tr()) / 4.0).tanh() * 4.0;
     let labels = rows::indices(&case.labels, Device::Cpu);
