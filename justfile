@@ -48,6 +48,11 @@ tokensieve *arguments: (setup "libtorch" "model")
 train *arguments: (setup "libtorch" "model")
     {{ tokensieve }} train "$@"
 
+# Pack program, configuration, data and model into a folder for a machine with torch 2.11 and no Rust: `just bundle b --config train.toml`
+[group('models')]
+bundle folder *arguments: (setup "libtorch" "model")
+    {{ tokensieve }} bundle "$@"
+
 # Install what is missing for one part or several; scripts/setup lists them
 [group('machine')]
 setup *parts="all":

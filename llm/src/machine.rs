@@ -89,7 +89,8 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.library.as_ref().map_or_else(String::new, |folder| format!(" in {}", folder.display()));
+        let place =
+            self.library.as_ref().map_or_else(String::new, |folder| format!(" in {}", folder.display()));
         writeln!(f, "{:22} {}", "tokensieve", env!("CARGO_PKG_VERSION"))?;
         writeln!(f, "{:22} {}{place}", "torch", self.torch.as_deref().unwrap_or("of unknown version"))?;
         let cuda = match &self.cuda {
@@ -131,7 +132,11 @@ pub fn open_cuda() -> &'static CudaLibrary {
         }
         // Sound: after a failure dlerror gives a text that lives until the next call.
         let why = unsafe { libc::dlerror() };
-        let why = if why.is_null() { "no reason given".into() } else { unsafe { CStr::from_ptr(why) }.to_string_lossy() };
+        let why = if why.is_null() {
+            "no reason given".into()
+        } else {
+            unsafe { CStr::from_ptr(why) }.to_string_lossy()
+        };
         CudaLibrary::Refused(why.into_owned())
     })
 }
@@ -139,7 +144,9 @@ pub fn open_cuda() -> &'static CudaLibrary {
 /// The folder that libtorch_cpu.so was loaded from.
 fn library() -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let path = maps.lines().find_map(|line| line.find('/').map(|at| &line[at..]).filter(|p| p.ends_with("/libtorch_cpu.so")))?;
+    let path = maps
+        .lines()
+        .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|p| p.ends_with("/libtorch_cpu.so")))?;
     Some(Path::new(path).parent()?.to_owned())
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 use tokensieve_llm::model::config::{Config, RopeScaling};
@@ -45,7 +46,10 @@ fn every_format_is_dequantised_to_the_bit() {
 fn metadata_of_every_type_are_read() {
     let gguf = Gguf::open(fixture("formats.gguf")).unwrap();
     let number = |key: &str| gguf.number(key).unwrap();
-    assert_eq!([number("a.u8"), number("a.i8"), number("a.u16"), number("a.i16")], [200.0, -100.0, 60_000.0, -30_000.0]);
+    assert_eq!(
+        [number("a.u8"), number("a.i8"), number("a.u16"), number("a.i16")],
+        [200.0, -100.0, 60_000.0, -30_000.0]
+    );
     assert_eq!(gguf.integer("a.i32"), Some(-2_000_000_000));
     assert_eq!([gguf.integer("a.u64"), gguf.integer("a.i64")], [Some(1 << 52), Some(-(1 << 52))]);
     assert_eq!([number("a.f32"), number("a.f64")], [1e-5, 1e-300]);
@@ -63,7 +67,8 @@ fn a_gguf_file_has_the_tensors_of_its_original() {
         assert_eq!(gguf.names(), folder.names(), "{family}");
         for name in folder.names() {
             assert_eq!(gguf.shape(&name), folder.shape(&name), "{family} {name}");
-            let (found, original) = (gguf.tensor(&name, Kind::BFloat16).unwrap(), folder.tensor(&name, Kind::BFloat16).unwrap());
+            let (found, original) =
+                (gguf.tensor(&name, Kind::BFloat16).unwrap(), folder.tensor(&name, Kind::BFloat16).unwrap());
             assert_eq!(found, original, "{family} {name}");
         }
         assert!(!folder.has("model.layers.2.mlp.down_proj.weight"));
@@ -81,8 +86,10 @@ fn a_gguf_file_has_the_configuration_of_its_original() {
         if let RopeScaling::Divisors(_) = found.rope.scaling {
             original.rope.scaling = found.rope.scaling.clone();
         }
-        if let (RopeScaling::Long { attention_factor: found, .. }, RopeScaling::Long { attention_factor: original, .. }) =
-            (&found.rope.scaling, &mut original.rope.scaling)
+        if let (
+            RopeScaling::Long { attention_factor: found, .. },
+            RopeScaling::Long { attention_factor: original, .. },
+        ) = (&found.rope.scaling, &mut original.rope.scaling)
         {
             assert!((*found - *original).abs() < 1e-6, "{family}: {found}, {original}");
             *original = *found;
@@ -141,7 +148,10 @@ fn tokenizers_of_every_kind_encode_as_in_python() {
 fn a_plain_text_gets_the_tokens_around_it() {
     let read = |name: &str| from_gguf::read(&Gguf::open(fixture(name)).unwrap()).unwrap();
     let llama = read("llama2.tokenizer.gguf");
-    assert_eq!((llama.bos.as_deref(), llama.eos.as_deref(), llama.add_bos), (Some("<s>"), Some("</s>"), true));
+    assert_eq!(
+        (llama.bos.as_deref(), llama.eos.as_deref(), llama.add_bos),
+        (Some("<s>"), Some("</s>"), true)
+    );
     assert_eq!(llama.chat_template.as_deref(), Some("{{ bos_token }}"));
     assert_eq!(llama.tokenizer.encode("a", true).unwrap().get_tokens()[0], "<s>");
     let gpt2 = read("gpt2.tokenizer.gguf");
@@ -161,15 +171,18 @@ fn the_default_model() {
 
     // As a folder: the same, bit for bit.
     let folder = tempfile::tempdir().unwrap();
-    export(&checkpoint, folder.path(), Kind::Float, |name| checkpoint.tensor(name, Kind::Float)).unwrap();
+    let kind = Kind::BFloat16;
+    export(&checkpoint, folder.path(), kind, |name| checkpoint.tensor(name, kind)).unwrap();
     let read = Checkpoint::open(folder.path().to_str().unwrap()).unwrap();
     assert_eq!(read.config(), checkpoint.config());
     assert_eq!(read.names(), checkpoint.names());
     for name in checkpoint.names() {
-        let (found, original) = (read.tensor(&name, Kind::Float).unwrap(), checkpoint.tensor(&name, Kind::Float).unwrap());
+        let (found, original) = (read.tensor(&name, kind).unwrap(), checkpoint.tensor(&name, kind).unwrap());
         assert!(found.equal(&original), "{name}");
     }
-    assert!(matches!(read.tokenizer_source().unwrap(), TokenizerSource::Folder(path) if path == folder.path()));
+    assert!(
+        matches!(read.tokenizer_source().unwrap(), TokenizerSource::Folder(path) if path == folder.path())
+    );
     let saved = tokenizers::Tokenizer::from_file(folder.path().join("tokenizer.json")).unwrap();
     for row in rows("smollm2") {
         assert_eq!(saved.encode(row.text.as_str(), false).unwrap().get_ids(), row.ids, "{:?}", row.text);
@@ -201,5 +214,45 @@ fn what_is_no_model_is_named() {
     for (source, complaint) in cases {
         let error = Checkpoint::open(&source).unwrap_err().to_string();
         assert!(error.contains(complaint), "{source}: {error}");
+    }
+}
+
+/// Everything that can be read from a GGUF file, each part an error or not.
+fn read_all(path: &Path) {
+    if let Ok(gguf) = Gguf::open(path) {
+        let _ = from_gguf::read(&gguf);
+        let _ = Config::from_gguf(&gguf);
+    }
+    if let Ok(checkpoint) = Checkpoint::open(path.to_str().unwrap()) {
+        for name in checkpoint.names() {
+            let _ = checkpoint.tensor(&name, Kind::Float);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Most of what matters lies in the first bytes: counts, lengths, offsets.
+    #[test]
+    fn no_changed_file_makes_a_panic(
+        which in 0..3_usize,
+        changes in prop::collection::vec((0.0..1.0_f64, prop::bool::ANY, prop::num::u8::ANY), 1..6),
+        cut in prop::option::of(0.0..1.0_f64),
+    ) {
+        let name = ["gemma2.gguf", "llama.gguf", "llama2.tokenizer.gguf"][which];
+        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        let head = 2500.min(bytes.len());
+        for (place, early, value) in changes {
+            let range = if early { head } else { bytes.len() };
+            bytes[(place * range as f64) as usize] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate((cut * bytes.len() as f64) as usize);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("changed.gguf");
+        std::fs::write(&path, bytes).unwrap();
+        read_all(&path);
     }
 }

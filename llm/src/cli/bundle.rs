@@ -46,10 +46,12 @@ impl Arguments {
             bail!("{} is not empty; name a new folder", folder.display());
         }
         let text = fs::read_to_string(&self.config).with_context(|| self.config.display().to_string())?;
-        let mut config: toml::Table = toml::from_str(&text).with_context(|| self.config.display().to_string())?;
+        let mut config: toml::Table =
+            toml::from_str(&text).with_context(|| self.config.display().to_string())?;
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let mut packer = Packer { folder, catalogue: Catalogue::load()?, files: Vec::new() };
-        if !config.get("model").is_some_and(|model| model.as_str().is_some() || model.get("source").is_some()) {
+        if !config.get("model").is_some_and(|model| model.as_str().is_some() || model.get("source").is_some())
+        {
             packer.set(DEFAULT)?;
         }
         for (key, value) in &mut config {

@@ -8,9 +8,11 @@ use crate::weights::{Checkpoint, export};
 
 /// What becomes what.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "SOURCE is the name of a model (smollm2-135m), a GGUF file, a Hugging Face folder, or \
+#[command(
+    after_help = "SOURCE is the name of a model (smollm2-135m), a GGUF file, a Hugging Face folder, or \
     organisation/name on the hub. The folder gets config.json, weights as safetensors (in parts of 5 GB), tokenizer and \
-    chat template: transformers, vLLM and llama.cpp's converter read it.")]
+    chat template: transformers, vLLM and llama.cpp's converter read it."
+)]
 pub struct Arguments {
     /// The model
     source: String,

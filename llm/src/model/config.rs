@@ -2,6 +2,8 @@
 
 mod gguf;
 mod json;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::Path;
@@ -164,9 +166,19 @@ impl Config {
                 return wrong(format!("rotary divisors must be {} positive numbers", turning / 2));
             }
         }
-        let positive = [self.norm_eps, self.rope.theta, self.attention_scale];
+        let mut positive = vec![self.norm_eps, self.rope.theta, self.attention_scale];
+        positive.extend(self.attention_soft_cap.into_iter().chain(self.final_soft_cap));
+        positive.extend(match &self.rope.scaling {
+            RopeScaling::None | RopeScaling::Divisors(_) => vec![],
+            RopeScaling::Linear { factor } => vec![*factor],
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
+                vec![*factor, *low_freq_factor, high_freq_factor - low_freq_factor, *original]
+            }
+            RopeScaling::Long { original, attention_factor, .. } => vec![*original, *attention_factor],
+        });
         if positive.iter().any(|number| !number.is_finite() || *number <= 0.0) {
-            return wrong("norm epsilon, rotary base and attention scale must be positive numbers".into());
+            let what = "norm epsilon, rotary base and scaling, attention scale and soft-caps must be positive numbers";
+            return wrong(what.into());
         }
         Ok(self)
     }

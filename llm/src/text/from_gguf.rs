@@ -100,11 +100,16 @@ impl<'a> Reader<'a> {
             "gpt2" => self.byte_level()?,
             "llama" if gemma => gemma_plan(),
             "llama" => self.sentence_piece(),
-            other => return self.wrong(format!("tokenizer.ggml.model is `{other}`; gpt2 and llama are read")),
+            other => {
+                return self.wrong(format!("tokenizer.ggml.model is `{other}`; gpt2 and llama are read"));
+            }
         };
         let spelled: Vec<String> = match gemma {
             // Spaces in a row lie in the file as spaces, and are looked up as ▁.
-            true => tokens.iter().map(|token| if blank(token) { "▁".repeat(token.len()) } else { token.clone() }).collect(),
+            true => tokens
+                .iter()
+                .map(|token| if blank(token) { "▁".repeat(token.len()) } else { token.clone() })
+                .collect(),
             false => tokens.to_vec(),
         };
         let vocabulary: HashMap<&str, u32> = spelled.iter().map(String::as_str).zip(0..).collect();
@@ -117,8 +122,11 @@ impl<'a> Reader<'a> {
             // Gemma's scores do not say in which order its tokens merge; their order in the file does.
             None if gemma => derived_merges(&spelled, &vocabulary, |token| -f64::from(token)),
             None => {
-                let scores = self.gguf.numbers("tokenizer.ggml.scores").filter(|scores| scores.len() == tokens.len());
-                let Some(scores) = scores else { return self.wrong("tokenizer.ggml.scores must be one number per token") };
+                let scores =
+                    self.gguf.numbers("tokenizer.ggml.scores").filter(|scores| scores.len() == tokens.len());
+                let Some(scores) = scores else {
+                    return self.wrong("tokenizer.ggml.scores must be one number per token");
+                };
                 derived_merges(&spelled, &vocabulary, |token| scores[token as usize])
             }
         };
@@ -126,7 +134,8 @@ impl<'a> Reader<'a> {
         let (bos, eos) = (special("bos_token_id")?, special("eos_token_id")?);
         let (unk, pad) = (special("unknown_token_id")?, special("padding_token_id")?);
         let tokenizer = self.build(&plan, &vocabulary, merges, unk.as_ref())?;
-        let add_bos = self.gguf.truth("tokenizer.ggml.add_bos_token").unwrap_or(plan.add_bos) && bos.is_some();
+        let add_bos =
+            self.gguf.truth("tokenizer.ggml.add_bos_token").unwrap_or(plan.add_bos) && bos.is_some();
         let add_eos = self.gguf.truth("tokenizer.ggml.add_eos_token").unwrap_or(false) && eos.is_some();
         let mut read = GgufTokenizer {
             tokenizer,
@@ -161,7 +170,10 @@ impl<'a> Reader<'a> {
             None if family == "qwen2" => qwen(),
             other => {
                 let known = "gpt-2, phi-2, smollm, starcoder, refact, command-r, llama-bpe, llama3, llama-v3, falcon3, qwen2, deepseek-r1-qwen";
-                return self.wrong(format!("tokenizer.ggml.pre is {}; those read are {known}", other.map_or("missing".into(), |other| format!("`{other}`"))));
+                return self.wrong(format!(
+                    "tokenizer.ggml.pre is {}; those read are {known}",
+                    other.map_or("missing".into(), |other| format!("`{other}`"))
+                ));
             }
         };
         let llama3 = matches!(name, Some("llama-bpe" | "llama3" | "llama-v3" | "falcon3"));
@@ -205,9 +217,17 @@ impl<'a> Reader<'a> {
             let (at, _) = merge.char_indices().skip(1).find(|(_, c)| *c == ' ')?;
             let (left, right) = (&merge[..at], &merge[at + 1..]);
             let known = |token: &str| vocabulary.contains_key(token);
-            (known(left) && known(right) && known(&format!("{left}{right}"))).then(|| (left.to_owned(), right.to_owned()))
+            (known(left) && known(right) && known(&format!("{left}{right}")))
+                .then(|| (left.to_owned(), right.to_owned()))
         };
-        let one = |(i, merge)| split(merge).ok_or_else(|| Error::file(self.gguf.path(), format!("tokenizer.ggml.merges[{i}], `{merge}`, does not join two tokens into a third")));
+        let one = |(i, merge)| {
+            split(merge).ok_or_else(|| {
+                Error::file(
+                    self.gguf.path(),
+                    format!("tokenizer.ggml.merges[{i}], `{merge}`, does not join two tokens into a third"),
+                )
+            })
+        };
         merges.iter().enumerate().map(one).collect()
     }
 
@@ -223,8 +243,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn build(&self, plan: &Plan, vocabulary: &HashMap<&str, u32>, merges: Vec<(String, String)>, unk: Option<&String>) -> Result<Tokenizer> {
-        let vocabulary: HashMap<String, u32> = vocabulary.iter().map(|(token, id)| ((*token).to_owned(), *id)).collect();
+    fn build(
+        &self,
+        plan: &Plan,
+        vocabulary: &HashMap<&str, u32>,
+        merges: Vec<(String, String)>,
+        unk: Option<&String>,
+    ) -> Result<Tokenizer> {
+        let vocabulary: HashMap<String, u32> =
+            vocabulary.iter().map(|(token, id)| ((*token).to_owned(), *id)).collect();
         let mut bpe = BPE::builder()
             .vocab_and_merges(vocabulary.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
             .ignore_merges(plan.ignore_merges)
@@ -233,7 +260,8 @@ impl<'a> Reader<'a> {
         if let Some(unk) = unk.filter(|_| plan.byte_fallback) {
             bpe = bpe.unk_token(unk.clone());
         }
-        let mut tokenizer = Tokenizer::new(bpe.build().map_err(|error| Error::file(self.gguf.path(), error))?);
+        let mut tokenizer =
+            Tokenizer::new(bpe.build().map_err(|error| Error::file(self.gguf.path(), error))?);
         let normalizer = plan.normalizer.clone().map(part::<NormalizerWrapper>);
         tokenizer.with_normalizer(normalizer).map_err(|error| Error::file(self.gguf.path(), error))?;
         tokenizer.with_pre_tokenizer(plan.pre_tokenizer.clone().map(part::<PreTokenizerWrapper>));
@@ -242,7 +270,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Tokens that are found in the text before anything else is done with it.
-    fn add_tokens(&self, read: &mut GgufTokenizer, tokens: &[String], spelled: &[String], strip: bool) -> Result<()> {
+    fn add_tokens(
+        &self,
+        read: &mut GgufTokenizer,
+        tokens: &[String],
+        spelled: &[String],
+        strip: bool,
+    ) -> Result<()> {
         let types = self.gguf.numbers("tokenizer.ggml.token_type").unwrap_or_default();
         let named = [&read.bos, &read.eos, &read.unk, &read.pad];
         let named: Vec<&String> = named.into_iter().flatten().collect();
@@ -271,15 +305,23 @@ impl<'a> Reader<'a> {
         }
         let token = |token: &String| json!({"SpecialToken": {"id": token, "type_id": 0}});
         let text = |id: &str| json!({"Sequence": {"id": id, "type_id": 0}});
-        let around = |id: &str| bos.map(token).into_iter().chain([text(id)]).chain(eos.map(token)).collect::<Vec<_>>();
+        let around =
+            |id: &str| bos.map(token).into_iter().chain([text(id)]).chain(eos.map(token)).collect::<Vec<_>>();
         let ids: serde_json::Map<String, Value> = bos
             .into_iter()
             .chain(eos)
-            .map(|token| (token.clone(), json!({"id": token, "ids": [read.tokenizer.token_to_id(token)], "tokens": [token]})))
+            .map(|token| {
+                (
+                    token.clone(),
+                    json!({"id": token, "ids": [read.tokenizer.token_to_id(token)], "tokens": [token]}),
+                )
+            })
             .collect();
         let pair = around("A").into_iter().chain(around("B")).collect::<Vec<_>>();
-        let template = json!({"type": "TemplateProcessing", "single": around("A"), "pair": pair, "special_tokens": ids});
-        let template: PostProcessorWrapper = serde_json::from_value(template).map_err(|error| Error::file(self.gguf.path(), error))?;
+        let template =
+            json!({"type": "TemplateProcessing", "single": around("A"), "pair": pair, "special_tokens": ids});
+        let template: PostProcessorWrapper =
+            serde_json::from_value(template).map_err(|error| Error::file(self.gguf.path(), error))?;
         read.tokenizer.with_post_processor(Some(template));
         Ok(())
     }
@@ -306,7 +348,11 @@ fn blank(token: &str) -> bool {
 }
 
 /// Every way to make a token of two others, best token first; as `transformers` derives them.
-fn derived_merges(tokens: &[String], vocabulary: &HashMap<&str, u32>, score: impl Fn(u32) -> f64) -> Vec<(String, String)> {
+fn derived_merges(
+    tokens: &[String],
+    vocabulary: &HashMap<&str, u32>,
+    score: impl Fn(u32) -> f64,
+) -> Vec<(String, String)> {
     struct Merge<'a> {
         score: f64,
         left: &'a str,
@@ -315,7 +361,8 @@ fn derived_merges(tokens: &[String], vocabulary: &HashMap<&str, u32>, score: imp
     let mut merges = Vec::new();
     for (token, id) in tokens.iter().zip(0..) {
         let splits = token.char_indices().skip(1).map(|(at, _)| token.split_at(at));
-        let known = splits.filter(|(left, right)| vocabulary.contains_key(left) && vocabulary.contains_key(right));
+        let known =
+            splits.filter(|(left, right)| vocabulary.contains_key(left) && vocabulary.contains_key(right));
         let start = merges.len();
         merges.extend(known.map(|(left, right)| Merge { score: score(id), left, right }));
         merges[start..].sort_by_key(|merge: &Merge| (vocabulary[merge.left], vocabulary[merge.right]));

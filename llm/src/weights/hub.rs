@@ -92,15 +92,21 @@ struct Sibling {
 impl Hub {
     pub(super) fn from_env() -> Self {
         let set = |variable: &str| env::var(variable).ok().filter(|value| !value.trim().is_empty());
-        let cache = set("XDG_CACHE_HOME").map(PathBuf::from).or(set("HOME").map(|home| Path::new(&home).join(".cache")));
+        let cache = set("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or(set("HOME").map(|home| Path::new(&home).join(".cache")));
         let cache = cache.unwrap_or_else(env::temp_dir).join("huggingface");
         let home = set("HF_HOME").map_or(cache, PathBuf::from);
         let token = set("HF_TOKEN").or_else(|| fs::read_to_string(home.join("token")).ok());
         Self {
-            endpoint: set("HF_ENDPOINT").unwrap_or("https://huggingface.co".into()).trim_end_matches('/').to_owned(),
+            endpoint: set("HF_ENDPOINT")
+                .unwrap_or("https://huggingface.co".into())
+                .trim_end_matches('/')
+                .to_owned(),
             cache: set("HF_HUB_CACHE").map_or(home.join("hub"), PathBuf::from),
             token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
-            offline: set("HF_HUB_OFFLINE").is_some_and(|value| !["0", "false", "no"].contains(&value.to_lowercase().as_str())),
+            offline: set("HF_HUB_OFFLINE")
+                .is_some_and(|value| !["0", "false", "no"].contains(&value.to_lowercase().as_str())),
         }
     }
 
@@ -111,7 +117,8 @@ impl Hub {
         let folder = name.folder(&self.cache);
         let kept = self.kept(&folder, name.revision);
         if self.offline {
-            return kept.ok_or_else(|| wrong(format!("not in {}, and HF_HUB_OFFLINE is set", self.cache.display())));
+            return kept
+                .ok_or_else(|| wrong(format!("not in {}, and HF_HUB_OFFLINE is set", self.cache.display())));
         }
         let address = format!("{}/api/models/{}/revision/{}", self.endpoint, name.repository, name.revision);
         let revision = match self.get(&address, None) {
@@ -120,7 +127,10 @@ impl Hub {
             Err(Failure::Unreachable(why)) => {
                 let help = "a network connection, the model's folder in place of its name, or its files in the cache";
                 return kept.ok_or_else(|| {
-                    wrong(format!("{address}: {why}; and it is not in {}. What helps: {help}", self.cache.display()))
+                    wrong(format!(
+                        "{address}: {why}; and it is not in {}. What helps: {help}",
+                        self.cache.display()
+                    ))
                 });
             }
             Err(Failure::Refused(why)) => return Err(wrong(format!("{address}: {why}"))),
@@ -136,7 +146,8 @@ impl Hub {
             }
         }
         let reference = folder.join("refs").join(name.revision);
-        let written = fs::create_dir_all(folder.join("refs")).and_then(|()| fs::write(&reference, &revision.sha));
+        let written =
+            fs::create_dir_all(folder.join("refs")).and_then(|()| fs::write(&reference, &revision.sha));
         written.map_err(Error::io(&reference))?;
         Ok(snapshot)
     }
@@ -166,7 +177,8 @@ impl Hub {
         let link = snapshot.join(file);
         // A link that points nowhere is in the way.
         let _ = fs::remove_file(&link);
-        symlink(Path::new("../../blobs").join(&etag), &link).map_err(|error| format!("{}: {error}", link.display()))
+        symlink(Path::new("../../blobs").join(&etag), &link)
+            .map_err(|error| format!("{}: {error}", link.display()))
     }
 
     /// The name of the file's content: its sha256 where it is large, git's hash where not.
@@ -270,14 +282,17 @@ fn refusal(status: u16) -> String {
 /// The files of a revision that are needed.
 fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
     let names = || revision.siblings.iter().map(|sibling| sibling.rfilename.as_str());
-    let is_part = |name: &str| name.starts_with("model-") && name.ends_with(".safetensors") && !name.contains('/');
+    let is_part =
+        |name: &str| name.starts_with("model-") && name.ends_with(".safetensors") && !name.contains('/');
     let weights: Vec<&str> = if names().any(|name| name == INDEX) {
         names().filter(|name| *name == INDEX || is_part(name)).collect()
     } else {
         names().filter(|name| *name == WHOLE).collect()
     };
     if weights.is_empty() {
-        return Err(format!("has neither {WHOLE} nor {INDEX}; other formats of weights are not read from the hub"));
+        return Err(format!(
+            "has neither {WHOLE} nor {INDEX}; other formats of weights are not read from the hub"
+        ));
     }
     // The weights last: what is wrong with the rest shows soon.
     Ok(names().filter(|name| FILES.contains(name)).chain(weights).collect())

@@ -41,13 +41,21 @@ impl Stub {
     }
 
     fn hub(&self, cache: &Path, token: Option<&str>) -> Hub {
-        Hub { endpoint: self.endpoint.clone(), cache: cache.to_owned(), token: token.map(str::to_owned), offline: false }
+        Hub {
+            endpoint: self.endpoint.clone(),
+            cache: cache.to_owned(),
+            token: token.map(str::to_owned),
+            offline: false,
+        }
     }
 }
 
 fn answer(request: &str, files: &HashMap<&'static str, Vec<u8>>, needs_token: bool) -> Vec<u8> {
     let respond = |status: &str, headers: &str, body: &[u8]| {
-        let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+            body.len()
+        );
         [head.as_bytes(), if request.starts_with("HEAD") { &[] } else { body }].concat()
     };
     if needs_token && !request.to_lowercase().contains("authorization: bearer secret") {
@@ -56,13 +64,19 @@ fn answer(request: &str, files: &HashMap<&'static str, Vec<u8>>, needs_token: bo
     let path = request.split(' ').nth(1).unwrap();
     if path == "/api/models/org/tiny/revision/main" {
         let siblings: Vec<_> = files.keys().map(|name| serde_json::json!({"rfilename": name})).collect();
-        return respond("200 OK", "", serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string().as_bytes());
+        return respond(
+            "200 OK",
+            "",
+            serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string().as_bytes(),
+        );
     }
     let file = path.strip_prefix(&format!("/org/tiny/resolve/{COMMIT}/")).and_then(|name| files.get(name));
     let Some(content) = file else { return respond("404 Not Found", "", b"") };
     let hash: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
     let etag = format!("x-linked-etag: \"{hash}\"\r\n");
-    let from = request.to_lowercase().lines().find_map(|line| Some(line.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().unwrap()));
+    let from = request.to_lowercase().lines().find_map(|line| {
+        Some(line.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().unwrap())
+    });
     match from {
         Some(from) => respond("206 Partial Content", &etag, &content[from..]),
         None => respond("200 OK", &etag, content),
@@ -95,10 +109,20 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
     let snapshot = hub.fetch("org/tiny").unwrap();
     assert_eq!(snapshot, cache.path().join("models--org--tiny/snapshots").join(COMMIT));
     assert_eq!(&fs::read(snapshot.join("model.safetensors")).unwrap(), weights);
-    assert_eq!(fs::read_link(snapshot.join("model.safetensors")).unwrap(), Path::new("../../blobs").join(&hash));
+    assert_eq!(
+        fs::read_link(snapshot.join("model.safetensors")).unwrap(),
+        Path::new("../../blobs").join(&hash)
+    );
     assert_eq!(fs::read_to_string(cache.path().join("models--org--tiny/refs/main")).unwrap(), COMMIT);
     assert!(stub.requests.lock().unwrap().iter().any(|request| request.contains("bytes=1000-")));
-    assert!(!stub.requests.lock().unwrap().iter().any(|request| request.contains("pytorch_model") || request.contains("original")));
+    assert!(
+        !stub
+            .requests
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|request| request.contains("pytorch_model") || request.contains("original"))
+    );
     crate::weights::Checkpoint::open(snapshot.to_str().unwrap()).unwrap();
 
     // Again: only the question which commit is the newest.
@@ -112,7 +136,10 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
     let unreachable = Hub { endpoint: "http://127.0.0.1:9".into(), ..hub.clone() };
     assert_eq!(unreachable.fetch("org/tiny").unwrap(), snapshot);
     let error = unreachable.fetch("org/other").unwrap_err().to_string();
-    assert!(error.contains("org/other") && error.contains("not in") && error.contains("What helps"), "{error}");
+    assert!(
+        error.contains("org/other") && error.contains("not in") && error.contains("What helps"),
+        "{error}"
+    );
     let error = offline.fetch("org/other").unwrap_err().to_string();
     assert!(error.contains("HF_HUB_OFFLINE"), "{error}");
     let error = hub.fetch("org/other").unwrap_err().to_string();

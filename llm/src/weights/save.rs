@@ -13,8 +13,10 @@ use crate::{Error, Result};
 /// Writes tensors, in the order given, with `metadata` in the header (`("format", "pt")` for `transformers`). Atomic:
 /// a file beside it is written, brought to the disk and renamed.
 pub fn save_safetensors(path: &Path, tensors: &[(String, Tensor)], metadata: &[(&str, &str)]) -> Result<()> {
-    let plan: Vec<Planned> =
-        tensors.iter().map(|(name, tensor)| Planned { name, shape: tensor.size(), kind: tensor.kind() }).collect();
+    let plan: Vec<Planned> = tensors
+        .iter()
+        .map(|(name, tensor)| Planned { name, shape: tensor.size(), kind: tensor.kind() })
+        .collect();
     save_lazily(path, &plan, metadata, |i| Ok(tensors[i].1.shallow_clone()))
 }
 
@@ -40,7 +42,8 @@ pub(crate) fn save_lazily(
 ) -> Result<()> {
     let mut header = Map::new();
     if !metadata.is_empty() {
-        let metadata: Map<String, Value> = metadata.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        let metadata: Map<String, Value> =
+            metadata.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         header.insert("__metadata__".to_owned(), Value::Object(metadata));
     }
     let mut end = 0;
@@ -50,7 +53,10 @@ pub(crate) fn save_lazily(
         let Some(dtype) = dtype(tensor.kind) else {
             return Err(Error::Run(format!("{}: {:?} has no name in safetensors", tensor.name, tensor.kind)));
         };
-        header.insert(tensor.name.to_owned(), json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end]}));
+        header.insert(
+            tensor.name.to_owned(),
+            json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end]}),
+        );
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     // The data begin at a multiple of 8, as readers like it.
@@ -61,11 +67,16 @@ pub(crate) fn save_lazily(
         start.map_err(io)?;
         for (i, planned) in plan.iter().enumerate() {
             let tensor = make(i)?.to_device(Device::Cpu).contiguous();
-            assert!(tensor.kind() == planned.kind && tensor.size() == planned.shape, "{} as planned", planned.name);
+            assert!(
+                tensor.kind() == planned.kind && tensor.size() == planned.shape,
+                "{} as planned",
+                planned.name
+            );
             // An empty tensor has no address.
             if planned.bytes() > 0 {
                 // Sound: a contiguous tensor of that many bytes, alive until the end of this block.
-                let bytes = unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), planned.bytes()) };
+                let bytes =
+                    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), planned.bytes()) };
                 out.write_all(bytes).map_err(Error::io(path))?;
             }
         }
@@ -82,8 +93,12 @@ pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -
     let outcome = File::create(&new).map_err(Error::io(&new)).and_then(|file| {
         let mut out = BufWriter::with_capacity(1 << 20, file);
         write(&mut out)?;
-        let synced = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-        synced.and_then(|()| fs::rename(&new, path)).and_then(|()| File::open(folder)?.sync_all()).map_err(Error::io(path))
+        let synced =
+            out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        synced
+            .and_then(|()| fs::rename(&new, path))
+            .and_then(|()| File::open(folder)?.sync_all())
+            .map_err(Error::io(path))
     });
     if outcome.is_err() {
         let _ = fs::remove_file(&new);

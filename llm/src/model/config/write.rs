@@ -59,7 +59,8 @@ impl Config {
             all.push(("sliding_window", json!(window)));
         }
         if let (Some(_), "gemma2" | "qwen2" | "qwen3") = (window, self.family.as_str()) {
-            let kind = |window: &Option<i64>| if window.is_some() { "sliding_attention" } else { "full_attention" };
+            let kind =
+                |window: &Option<i64>| if window.is_some() { "sliding_attention" } else { "full_attention" };
             all.push(("layer_types", json!(self.windows.iter().map(kind).collect::<Vec<_>>())));
             if !gemma2 {
                 all.push(("use_sliding_window", json!(true)));

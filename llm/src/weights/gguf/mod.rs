@@ -334,6 +334,9 @@ impl<'a> Reader<'a> {
         let mut shape = (0..dimensions).map(|_| self.u64()).collect::<Result<Vec<_>, _>>()?;
         let format = Format::from_id(self.u32()?)?;
         let start = usize::try_from(self.u64()?).map_err(|_| "an offset beyond any memory")?;
+        if shape.contains(&0) {
+            return Err(format!("the shape {shape:?} is empty"));
+        }
         let columns = shape[0];
         if columns % format.block() as u64 != 0 {
             return Err(format!(
