@@ -1,1 +1,3 @@
 //! The training run.
+
+pub mod config;
