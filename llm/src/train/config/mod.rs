@@ -227,8 +227,8 @@ impl Config {
 
     /// What differs from another derived configuration, one line per key, as far as numbers depend on it.
     pub fn differences(&self, derived: &str) -> Result<Vec<String>> {
-        let other = Settings::read(Path::new("the checkpoint's configuration"), derived, &[])?;
-        let (ours, theirs) = (self.settings.values(), other.values());
+        let other = Self::parse(Path::new("the checkpoint's configuration"), derived, &[])?;
+        let (ours, theirs) = (self.settings.values(), other.settings.values());
         let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
         let differ = |name: &&&String| {

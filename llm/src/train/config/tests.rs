@@ -41,7 +41,7 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ("[train]\n\nlr = \"fast\"", "my.toml:5: `train.lr`: expected a number, at least 0, found \"fast\""),
         ("[train]\nschedule = \"cosin\"", "expected one of \"cosine\", \"linear\", \"constant\", found \"cosin\""),
         ("[train]\ngrow_rank = [{ step = 9, rank = 8 }, { step = 3, rank = 16 }]", "both rising"),
-        ("train = 3", "my.toml:3: `data.train`"),
+        ("[eval]\ntest = 3", "my.toml:4: `eval.test`: is a table, found 3"),
         ("[objective]\nselectd = \"-p\"", "my.toml:3: `objective`: unknown key `selectd`; did you mean `selected`?"),
         ("[objective]\nselected = \"p\"", "it increases"),
         ("[train]\nsteps = 3\nepochs = 2", "my.toml:5: `train.epochs`: give train.steps or train.epochs"),
