@@ -1,1 +1,109 @@
-//! The transformer's operations, forward and backward.
+//! The transformer's operations, forward and backward, by hand: faster and leaner than autograd's, and the backward pass
+//! can be left out where nothing needs it.
+//!
+//! Shapes: T tokens of a pack, D width of the residual stream, F width of the feed-forward layer, H query heads, G key and
+//! value heads, K dimensions of a head. Every tensor may be a view whose rows lie apart, as long as a row's numbers lie
+//! side by side. Inputs are f32 or bf16; statistics are f32, and every result is rounded once.
+
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use tch::Tensor;
+
+use crate::Layout;
+pub use crate::model::config::Activation;
+
+/// Attention's heads. Query head h reads key and value head h / (queries / keys).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads, H: a multiple of `keys`.
+    pub queries: usize,
+    /// Key and value heads, G.
+    pub keys: usize,
+    /// Dimensions of a head, K.
+    pub dim: usize,
+}
+
+impl Heads {
+    /// Columns of the fused `[H·K queries | G·K keys | G·K values]`.
+    pub fn width(&self) -> usize {
+        (self.queries + 2 * self.keys) * self.dim
+    }
+}
+
+/// How tokens attend to those before them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// The heads.
+    pub heads: Heads,
+    /// What query·key is multiplied by.
+    pub scale: f64,
+    /// c: scores become c·tanh(score / c) (Gemma 2).
+    pub soft_cap: Option<f64>,
+    /// How many latest tokens a token sees, itself included; `None`: all.
+    pub window: Option<usize>,
+}
+
+/// Root-mean-square norm: out = x / rms(x) · weight per row, with rms = √(mean x² + eps). `weight_d` is f32, with what
+/// a family adds to it added. Returns 1/rms, f32, one per row.
+///
+/// x and out are `[T, D]`, or `[T, H, D]` for a norm per head; out may be x.
+pub fn rms_norm(x_td: &Tensor, weight_d: &Tensor, eps: f64, out_td: &Tensor) -> Tensor {
+    plain::rms_norm(x_td, weight_d, eps, out_td)
+}
+
+/// Backward of [`rms_norm`]: the gradient at x, of x's kind, plus `residual_td` (the gradient that went around the norm)
+/// if given. The weight's gradient is added to `d_weight` (f32 `[D]`) if given. dy may be f32 where x is bf16.
+pub fn rms_norm_backward(
+    dy_td: &Tensor,
+    x_td: &Tensor,
+    weight_d: &Tensor,
+    inv_rms_t: &Tensor,
+    residual_td: Option<&Tensor>,
+    d_weight: Option<&Tensor>,
+) -> Tensor {
+    plain::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight)
+}
+
+/// Turns the queries and keys of `[T, (H+2G)·K]` in place by each token's angles: dimension i < r/2 of a head is paired
+/// with i + r/2, those from r on stay. `cos_tr` and `sin_tr` are f32 `[T, r/2]`. `backward` turns the other way: the
+/// gradient's way back.
+pub fn rope(qkv: &Tensor, cos_tr: &Tensor, sin_tr: &Tensor, heads: &Heads, backward: bool) {
+    plain::rope(qkv, cos_tr, sin_tr, heads, backward);
+}
+
+/// out = activation(gate) · up, of `[T, 2F]` with the gate's columns first.
+pub fn gated(gate_up: &Tensor, activation: Activation, out_tf: &Tensor) {
+    plain::gated(gate_up, activation, out_tf);
+}
+
+/// Backward of [`gated`]: the gradient `[T, 2F]`. Writes what the forward pass gave into `act_out`, if given, so that
+/// nobody need keep it.
+pub fn gated_backward(
+    d_act: &Tensor,
+    gate_up: &Tensor,
+    activation: Activation,
+    act_out: Option<&Tensor>,
+) -> Tensor {
+    plain::gated_backward(d_act, gate_up, activation, act_out)
+}
+
+/// Attention of `qkv` (`[T, (H+2G)·K]`, after [`rope`]) into `out` (`[T, H·K]`): a document's tokens see the prefix and
+/// their own document up to themselves, the prefix's see the prefix. Returns the log-sum-exp of each row's scores, f32
+/// `[H, T]`, for the backward pass.
+pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
+    plain::attention(qkv, layout, how, out)
+}
+
+/// Backward of [`attention`]: the gradient at `qkv`, contiguous and of its kind.
+pub fn attention_backward(
+    d_out: &Tensor,
+    qkv: &Tensor,
+    out: &Tensor,
+    lse: &Tensor,
+    layout: &Layout,
+    how: &Attention,
+) -> Tensor {
+    plain::attention_backward(d_out, qkv, out, lse, layout, how)
+}

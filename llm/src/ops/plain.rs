@@ -1,0 +1,240 @@
+//! The operations as libtorch's own operators: right on every device and for every kind (f64 too), the CUDA path of all
+//! but attention, and what the kernels are tested against.
+
+use std::f64::consts::PI;
+use std::ops::Range;
+
+use tch::{Kind, Tensor};
+
+use super::{Activation, Attention, Heads};
+use crate::Layout;
+
+/// What to compute in.
+fn wide(x: &Tensor) -> Kind {
+    if x.kind() == Kind::Double { Kind::Double } else { Kind::Float }
+}
+
+pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: &Tensor) -> Tensor {
+    let x = x.to_kind(wide(x));
+    let inv_rms = (x.square().mean_dim(-1, false, None) + eps).rsqrt();
+    copy(out, &(&x * inv_rms.unsqueeze(-1) * weight));
+    inv_rms
+}
+
+pub(super) fn rms_norm_backward(
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    inv_rms: &Tensor,
+    residual: Option<&Tensor>,
+    d_weight: Option<&Tensor>,
+) -> Tensor {
+    let (kind, inv_rms) = (wide(x), inv_rms.unsqueeze(-1));
+    let (dy, x_hat) = (dy.to_kind(kind), x.to_kind(kind) * &inv_rms);
+    if let Some(d_weight) = d_weight {
+        let sum = (&dy * &x_hat)
+            .reshape([-1, *x.size().last().expect("x has rows")])
+            .sum_dim_intlist(0, false, None);
+        let _ = d_weight.shallow_clone().g_add_(&sum);
+    }
+    let d_x_hat = dy * weight;
+    let along = (&d_x_hat * &x_hat).mean_dim(-1, true, None);
+    let mut dx = (d_x_hat - x_hat * along) * inv_rms;
+    if let Some(residual) = residual {
+        dx += residual;
+    }
+    dx.to_kind(x.kind())
+}
+
+pub(super) fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: bool) {
+    let (turned, dim, half) = ((heads.queries + heads.keys) as i64, heads.dim as i64, cos.size()[1]);
+    let both = qkv.narrow(1, 0, turned * dim).unflatten(1, [turned, dim]).narrow(2, 0, 2 * half);
+    let (first, second) = (both.narrow(2, 0, half), both.narrow(2, half, half));
+    let (cos, sin) = (cos.unsqueeze(1), if backward { -sin } else { sin.shallow_clone() }.unsqueeze(1));
+    let (a, b) = (first.to_kind(wide(qkv)), second.to_kind(wide(qkv)));
+    // Both before either is written: a and b may be the very rows.
+    let turned = (&a * &cos - &b * &sin, b * cos + a * sin);
+    copy(&first, &turned.0);
+    copy(&second, &turned.1);
+}
+
+pub(super) fn gated(gate_up: &Tensor, activation: Activation, out: &Tensor) {
+    let (gate, up) = halves(gate_up);
+    copy(out, &(value_and_slope(&gate, activation).0 * up));
+}
+
+pub(super) fn gated_backward(
+    d_act: &Tensor,
+    gate_up: &Tensor,
+    activation: Activation,
+    act_out: Option<&Tensor>,
+) -> Tensor {
+    let (gate, up) = halves(gate_up);
+    let (value, slope) = value_and_slope(&gate, activation);
+    if let Some(out) = act_out {
+        copy(out, &(&value * &up));
+    }
+    let d_act = d_act.to_kind(gate.kind());
+    Tensor::cat(&[&d_act * up * slope, d_act * value], 1).to_kind(gate_up.kind())
+}
+
+fn halves(gate_up: &Tensor) -> (Tensor, Tensor) {
+    let mut parts = gate_up.to_kind(wide(gate_up)).chunk(2, 1);
+    let up = parts.pop().expect("two chunks");
+    (parts.pop().expect("two chunks"), up)
+}
+
+/// The activation and its derivative.
+fn value_and_slope(x: &Tensor, activation: Activation) -> (Tensor, Tensor) {
+    match activation {
+        Activation::Silu => {
+            let sigmoid = x.sigmoid();
+            let value = x * &sigmoid;
+            let slope = &sigmoid + &value * (1.0 - &sigmoid);
+            (value, slope)
+        }
+        Activation::GeluTanh => {
+            // x·σ(2u) with u = √(2/π)·(x + 0.044715·x³): (1 + tanh u) / 2 is σ(2u).
+            let twice_u = (x + x.pow_tensor_scalar(3) * 0.044_715) * (8.0 / PI).sqrt();
+            let twice_du = (x.square() * (3.0 * 0.044_715) + 1.0) * (8.0 / PI).sqrt();
+            let sigmoid = twice_u.sigmoid();
+            let value = x * &sigmoid;
+            let slope = &sigmoid + &value * (1.0 - &sigmoid) * twice_du;
+            (value, slope)
+        }
+    }
+}
+
+pub(super) fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
+    let lse = Tensor::empty([how.heads.queries as i64, layout.tokens() as i64], (wide(qkv), qkv.device()));
+    for own in blocks(layout) {
+        let block = Block::new(qkv, layout, own, how);
+        let scores = block.scores(how).0;
+        let block_lse = scores.logsumexp([-1], true);
+        let result = (scores - &block_lse).exp().matmul(&block.v);
+        copy(&block.rows_of(out), &block.unsplit(&result));
+        copy(&lse.narrow(1, block.own.start as i64, block.len()), &block_lse.reshape([-1, block.len()]));
+    }
+    lse
+}
+
+pub(super) fn attention_backward(
+    d_out: &Tensor,
+    qkv: &Tensor,
+    out: &Tensor,
+    lse: &Tensor,
+    layout: &Layout,
+    how: &Attention,
+) -> Tensor {
+    let kind = wide(qkv);
+    let d_qkv = Tensor::zeros([layout.tokens() as i64, how.heads.width() as i64], (kind, qkv.device()));
+    let [d_q, d_k, d_v] = columns(&d_qkv, &how.heads);
+    for own in blocks(layout) {
+        let block = Block::new(qkv, layout, own, how);
+        let (scores, slope) = block.scores(how);
+        let split = |rows: &Tensor| split_queries(&block.rows_of(rows).to_kind(kind), &how.heads);
+        let (d_result, result) = (split(d_out), split(out));
+        let block_lse = lse.narrow(1, block.own.start as i64, block.len()).reshape_as(&result.select(-1, 0));
+        let p = (scores - block_lse.unsqueeze(-1)).exp();
+        let along = (&d_result * result).sum_dim_intlist(-1, true, None);
+        let mut d_scores = (d_result.matmul(&block.v.mt()) - along) * &p * how.scale;
+        if let Some(slope) = slope {
+            d_scores *= slope;
+        }
+        copy(&block.rows_of(&d_q), &block.unsplit(&d_scores.matmul(&block.k)));
+        for (into, per_query_head) in
+            [(&d_k, d_scores.mt().matmul(&block.q)), (&d_v, p.mt().matmul(&d_result))]
+        {
+            // [G, H/G, keys, K] → [keys, G·K]
+            let all = per_query_head.sum_dim_intlist(1, false, None).transpose(0, 1).flatten(1, 2);
+            let _ = into.narrow(0, 0, block.prefix).g_add_(&all.narrow(0, 0, block.prefix));
+            let _ = block.rows_of(into).g_add_(&all.narrow(0, block.prefix, block.len()));
+        }
+    }
+    d_qkv.to_kind(qkv.kind())
+}
+
+/// The rows that attend together: the prefix, if there is one, then each document.
+fn blocks(layout: &Layout) -> impl Iterator<Item = Range<usize>> + '_ {
+    (layout.prefix > 0).then_some(0..layout.prefix).into_iter().chain(layout.ranges())
+}
+
+/// The queries of one document (or the prefix) and all keys and values that any of them sees.
+struct Block {
+    own: Range<usize>,
+    /// How many keys of the prefix precede the block's own.
+    prefix: i64,
+    /// `[G, H/G, queries, K]`
+    q: Tensor,
+    /// `[G, 1, keys, K]`
+    k: Tensor,
+    v: Tensor,
+}
+
+impl Block {
+    fn new(qkv: &Tensor, layout: &Layout, own: Range<usize>, how: &Attention) -> Self {
+        let prefix = if own.start == 0 { 0 } else { layout.prefix as i64 };
+        let (heads, start, length) = (&how.heads, own.start as i64, own.len() as i64);
+        let [q, k, v] = columns(qkv, heads);
+        let keys = |rows: &Tensor| {
+            let seen = Tensor::cat(&[rows.narrow(0, 0, prefix), rows.narrow(0, start, length)], 0);
+            seen.to_kind(wide(qkv))
+                .unflatten(1, [heads.keys as i64, heads.dim as i64])
+                .transpose(0, 1)
+                .unsqueeze(1)
+        };
+        Self {
+            q: split_queries(&q.narrow(0, start, length).to_kind(wide(qkv)), heads),
+            k: keys(&k),
+            v: keys(&v),
+            own,
+            prefix,
+        }
+    }
+
+    fn len(&self) -> i64 {
+        self.own.len() as i64
+    }
+
+    fn rows_of(&self, x: &Tensor) -> Tensor {
+        x.narrow(0, self.own.start as i64, self.len())
+    }
+
+    /// `[G, H/G, queries, K]` → `[queries, H·K]`
+    fn unsplit(&self, x: &Tensor) -> Tensor {
+        x.flatten(0, 1).transpose(0, 1).reshape([self.len(), -1])
+    }
+
+    /// `[G, H/G, queries, keys]`, −∞ where a query does not see a key; and the soft cap's derivative.
+    fn scores(&self, how: &Attention) -> (Tensor, Option<Tensor>) {
+        let mut scores = self.q.matmul(&self.k.mt()) * how.scale;
+        let mut slope = None;
+        if let Some(cap) = how.soft_cap {
+            let tanh = (scores / cap).tanh();
+            slope = Some(1.0 - tanh.square());
+            scores = tanh * cap;
+        }
+        let size = [self.len(), self.prefix + self.len()];
+        let mut seen = Tensor::ones(size, (Kind::Bool, scores.device())).tril(self.prefix);
+        if let Some(window) = how.window {
+            seen = seen.triu(self.prefix - window as i64 + 1);
+        }
+        (scores.masked_fill(&seen.logical_not(), f64::NEG_INFINITY), slope)
+    }
+}
+
+/// `[queries, H·K]` → `[G, H/G, queries, K]`
+fn split_queries(q: &Tensor, heads: &Heads) -> Tensor {
+    let (groups, dim) = (heads.keys as i64, heads.dim as i64);
+    q.unflatten(1, [groups, heads.queries as i64 / groups, dim]).permute([1, 2, 0, 3])
+}
+
+/// The columns of queries, keys and values.
+fn columns(qkv: &Tensor, heads: &Heads) -> [Tensor; 3] {
+    let (queries, keys) = ((heads.queries * heads.dim) as i64, (heads.keys * heads.dim) as i64);
+    [(0, queries), (queries, keys), (queries + keys, keys)].map(|(start, width)| qkv.narrow(1, start, width))
+}
+
+fn copy(into: &Tensor, from: &Tensor) {
+    into.shallow_clone().copy_(from);
+}

@@ -1,0 +1,272 @@
+//! The operations against autograd of their formulas written out, in f64.
+
+use proptest::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::*;
+
+/// Numbers of roughly normal distribution (a sum of four uniform ones), the same in every run.
+pub(super) fn random(size: &[i64], seed: u64) -> Tensor {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut uniform = || f64::from(random.next_u32()) / f64::from(u32::MAX) - 0.5;
+    let numbers: Vec<f64> =
+        (0..size.iter().product()).map(|_| (0..4).map(|_| uniform()).sum::<f64>() * 1.7).collect();
+    Tensor::from_slice(&numbers).reshape(size)
+}
+
+/// ‖a − b‖ / ‖b‖.
+pub(super) fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.size(), b.size());
+    let (a, b) = (a.to_kind(Kind::Double), b.to_kind(Kind::Double));
+    let norm = b.norm().double_value(&[]);
+    (a - b).norm().double_value(&[]) / norm.max(1e-30)
+}
+
+#[track_caller]
+pub(super) fn close(a: &Tensor, b: &Tensor, tolerance: f64) {
+    let distance = distance(a, b);
+    assert!(distance <= tolerance, "relative distance {distance:e}, above {tolerance:e}");
+}
+
+/// Runs `formula` with autograd at f64 copies of `inputs`; gives the result and the gradients for `d_result`.
+fn autograd(
+    inputs: &[&Tensor],
+    d_result: &Tensor,
+    formula: impl Fn(&[Tensor]) -> Tensor,
+) -> (Tensor, Vec<Tensor>) {
+    let inputs: Vec<Tensor> =
+        inputs.iter().map(|x| x.to_kind(Kind::Double).detach().copy().set_requires_grad(true)).collect();
+    let result = formula(&inputs);
+    (&result * d_result.to_kind(Kind::Double)).sum(None).backward();
+    (result.detach(), inputs.iter().map(Tensor::grad).collect())
+}
+
+/// Attention over the whole pack at once, with a mask.
+fn masked_attention(qkv: &Tensor, layout: &Layout, how: &Attention) -> Tensor {
+    let (heads, tokens) = (how.heads, layout.tokens());
+    let (h, g, k) = (heads.queries as i64, heads.keys as i64, heads.dim as i64);
+    let part = |start, count| qkv.narrow(1, start * k, count * k).unflatten(1, [count, k]).transpose(0, 1);
+    let repeat = |x: Tensor| x.repeat_interleave_self_int(h / g, 0, None);
+    let (q, keys, v) = (part(0, h), repeat(part(h, g)), repeat(part(h + g, g)));
+    let mut scores = q.matmul(&keys.mt()) * how.scale;
+    if let Some(cap) = how.soft_cap {
+        scores = (scores / cap).tanh() * cap;
+    }
+    // Document and position of each token; the prefix is document −1.
+    let mut place: Vec<(i64, usize)> = (0..layout.prefix).map(|i| (-1, i)).collect();
+    for (document, length) in (0..).zip(&layout.lengths) {
+        place.extend((0..*length).map(|i| (document, layout.prefix + i)));
+    }
+    let seen: Vec<bool> = (0..tokens * tokens)
+        .map(|i| {
+            let ((query, at), (key, key_at)) = (place[i / tokens], place[i % tokens]);
+            (key == -1 || key == query)
+                && key_at <= at
+                && how.window.is_none_or(|window| key_at + window > at)
+        })
+        .collect();
+    let seen = Tensor::from_slice(&seen).reshape([tokens as i64, tokens as i64]);
+    let p = scores.masked_fill(&seen.logical_not(), f64::NEG_INFINITY).softmax(-1, None);
+    p.matmul(&v).transpose(0, 1).flatten(1, 2)
+}
+
+/// A view of `columns` columns inside wider rows, of the same numbers as `x`.
+fn strided(x: &Tensor) -> Tensor {
+    let [rows, columns] = x.size()[..] else { panic!("a matrix") };
+    let view = Tensor::zeros([rows, columns + 16], (x.kind(), Device::Cpu)).narrow(1, 16, columns);
+    view.shallow_clone().copy_(x);
+    view
+}
+
+fn tolerance(kind: Kind) -> f64 {
+    match kind {
+        Kind::Double => 1e-12,
+        Kind::Float => 2e-6,
+        // A rounding to 8 bits is off by 2⁻⁹ at most; a few follow one another.
+        _ => 8e-3,
+    }
+}
+
+const KINDS: [Kind; 3] = [Kind::Double, Kind::Float, Kind::BFloat16];
+
+#[test]
+fn norms_have_their_formulas_gradient() {
+    for (kind, width) in KINDS.into_iter().flat_map(|kind| [(kind, 576), (kind, 40), (kind, 7)]) {
+        let [x, dy, residual] = [1, 2, 3].map(|seed| strided(&random(&[21, width], seed).to_kind(kind)));
+        let stat = if kind == Kind::Double { kind } else { Kind::Float };
+        let weight = (random(&[width], 9) + 1.0).to_kind(stat);
+        let (expected, gradients) = autograd(&[&x, &weight], &dy, |inputs| {
+            let [x, weight] = inputs else { unreachable!() };
+            x * (x.square().mean_dim(-1, true, None) + 1e-5).rsqrt() * weight
+        });
+        let (out, d_weight) = (strided(&x.zeros_like()), Tensor::ones([width], (stat, Device::Cpu)));
+        let inv_rms = rms_norm(&x, &weight, 1e-5, &out);
+        close(&out, &expected, tolerance(kind));
+        let dx = rms_norm_backward(&dy, &x, &weight, &inv_rms, Some(&residual), Some(&d_weight));
+        assert_eq!(dx.kind(), kind);
+        close(&dx, &(&gradients[0] + residual.to_kind(Kind::Double)), tolerance(kind));
+        close(&(d_weight - 1.0), &gradients[1], tolerance(stat));
+        let dx = rms_norm_backward(&dy.to_kind(stat), &x, &weight, &inv_rms, None, None);
+        close(&dx, &gradients[0], tolerance(kind));
+    }
+}
+
+#[test]
+fn a_norm_per_head_works_in_place() {
+    for kind in KINDS {
+        let qkv = random(&[5, 6 * 16], 1).to_kind(kind);
+        let stat = if kind == Kind::Double { kind } else { Kind::Float };
+        let weight = random(&[16], 2).to_kind(stat);
+        let keys = |qkv: &Tensor| qkv.narrow(1, 32, 48).unflatten(1, [3, 16]);
+        let expected = keys(&qkv).contiguous();
+        let inv_rms = rms_norm(&keys(&qkv).contiguous(), &weight, 1e-6, &expected);
+        let before = qkv.copy();
+        let in_place = rms_norm(&keys(&qkv), &weight, 1e-6, &keys(&qkv));
+        assert_eq!(in_place.size(), [5, 3]);
+        assert_eq!(in_place, inv_rms);
+        assert_eq!(keys(&qkv).contiguous(), expected);
+        assert_eq!(qkv.narrow(1, 0, 32), before.narrow(1, 0, 32));
+        let dy = random(&[5, 3, 16], 3).to_kind(kind);
+        let dx = rms_norm_backward(&dy, &keys(&before), &weight, &inv_rms, None, None);
+        let rows = |x: &Tensor| x.reshape([15, 16]);
+        let twin =
+            rms_norm_backward(&rows(&dy), &rows(&keys(&before)), &weight, &inv_rms.reshape([15]), None, None);
+        close(&rows(&dx), &twin, tolerance(stat));
+    }
+}
+
+#[test]
+fn rotation_turns_pairs_and_back() {
+    for (kind, rotated) in KINDS.into_iter().flat_map(|kind| [(kind, 64), (kind, 48), (kind, 12)]) {
+        let heads = Heads { queries: 4, keys: 2, dim: 64 };
+        let stat = if kind == Kind::Double { kind } else { Kind::Float };
+        let angles = random(&[9, rotated / 2], 1).to_kind(stat);
+        let before = strided(&random(&[9, heads.width() as i64], 2).to_kind(kind));
+        let qkv = strided(&before);
+        rope(&qkv, &angles.cos(), &angles.sin(), &heads, false);
+        let turned = before.narrow(1, 0, 6 * 64).to_kind(Kind::Double).unflatten(1, [6, 64]);
+        let (cos, sin) = (angles.cos().unsqueeze(1), angles.sin().unsqueeze(1));
+        let (a, b) = (turned.narrow(2, 0, rotated / 2), turned.narrow(2, rotated / 2, rotated / 2));
+        let rest = turned.narrow(2, rotated, 64 - rotated);
+        let expected = Tensor::cat(&[&a * &cos - &b * &sin, &b * cos + a * sin, rest], 2).flatten(1, 2);
+        close(&qkv.narrow(1, 0, 6 * 64), &expected, tolerance(kind));
+        assert_eq!(qkv.narrow(1, 6 * 64, 2 * 64), before.narrow(1, 6 * 64, 2 * 64));
+        rope(&qkv, &angles.cos(), &angles.sin(), &heads, true);
+        close(&qkv, &before, tolerance(kind));
+    }
+}
+
+#[test]
+fn gates_have_their_formulas_gradient() {
+    for activation in [Activation::Silu, Activation::GeluTanh] {
+        for (kind, width) in KINDS.into_iter().flat_map(|kind| [(kind, 96), (kind, 37)]) {
+            let gate_up = strided(&(random(&[11, 2 * width], 1) * 3.0).to_kind(kind));
+            let d_act = strided(&random(&[11, width], 2).to_kind(kind));
+            let (expected, gradients) = autograd(&[&gate_up], &d_act, |inputs| {
+                let parts = inputs[0].chunk(2, 1);
+                let value = match activation {
+                    Activation::Silu => parts[0].silu(),
+                    Activation::GeluTanh => parts[0].gelu("tanh"),
+                };
+                value * &parts[1]
+            });
+            let out = strided(&d_act.zeros_like());
+            gated(&gate_up, activation, &out);
+            close(&out, &expected, tolerance(kind));
+            let again = strided(&d_act.zeros_like());
+            close(
+                &gated_backward(&d_act, &gate_up, activation, Some(&again)),
+                &gradients[0],
+                tolerance(kind),
+            );
+            assert_eq!(again, out);
+            close(&gated_backward(&d_act, &gate_up, activation, None), &gradients[0], tolerance(kind));
+        }
+    }
+}
+
+/// Attention and its gradient against autograd.
+fn check_attention(layout: &Layout, how: &Attention, kind: Kind, seed: u64) {
+    let (tokens, width) = (layout.tokens() as i64, (how.heads.queries * how.heads.dim) as i64);
+    let qkv = strided(&random(&[tokens, how.heads.width() as i64], seed).to_kind(kind));
+    let d_out = strided(&random(&[tokens, width], seed + 1).to_kind(kind));
+    let (expected, gradients) = autograd(&[&qkv], &d_out, |inputs| masked_attention(&inputs[0], layout, how));
+    let out = strided(&Tensor::zeros([tokens, width], (kind, Device::Cpu)));
+    let lse = attention(&qkv, layout, how, &out);
+    assert_eq!(lse.size(), [how.heads.queries as i64, tokens]);
+    close(&out, &expected, tolerance(kind));
+    let d_qkv = attention_backward(&d_out, &qkv, &out, &lse, layout, how);
+    assert_eq!((d_qkv.kind(), d_qkv.is_contiguous()), (kind, true));
+    close(&d_qkv, &gradients[0], 2.0 * tolerance(kind));
+}
+
+fn plain_attention(heads: Heads) -> Attention {
+    Attention { heads, scale: 1.0 / (heads.dim as f64).sqrt(), soft_cap: None, window: None }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 40 } else { 200 }))]
+    #[test]
+    fn attention_has_its_formulas_gradient(
+        prefix in prop_oneof![Just(0_usize), 1..40_usize],
+        lengths in prop::collection::vec(1..71_usize, 1..5),
+        (groups, shared) in (1..4_usize, 1..4_usize),
+        dim in prop::sample::select(vec![16, 24, 32, 64, 96, 128, 256]),
+        soft_cap in prop::option::of(2.0..30.0),
+        window in prop::option::of(1..50_usize),
+        kind in prop::sample::select(KINDS.to_vec()),
+        seed in 0..1000_u64,
+    ) {
+        let how = Attention { soft_cap, window, ..plain_attention(Heads { queries: groups * shared, keys: groups, dim }) };
+        check_attention(&Layout { prefix, lengths }, &how, kind, seed);
+    }
+}
+
+#[test]
+fn long_documents_span_blocks() {
+    let how = plain_attention(Heads { queries: 3, keys: 1, dim: 64 });
+    for kind in KINDS {
+        check_attention(&Layout { prefix: 24, lengths: vec![333, 64, 65, 1] }, &how, kind, 7);
+        check_attention(
+            &Layout { prefix: 130, lengths: vec![129] },
+            &Attention { window: Some(70), ..how },
+            kind,
+            8,
+        );
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_threads() {
+    let (layout, how) = (
+        Layout { prefix: 24, lengths: vec![70, 130, 9, 44, 1, 90] },
+        plain_attention(Heads { queries: 9, keys: 3, dim: 64 }),
+    );
+    let tokens = layout.tokens() as i64;
+    let all = || {
+        no_grad(|| {
+            let x = random(&[tokens, 960], 1).to_kind(Kind::BFloat16);
+            let weight = random(&[960], 2).to_kind(Kind::Float);
+            let (out, d_weight) = (x.zeros_like(), weight.zeros_like());
+            let inv_rms = rms_norm(&x, &weight, 1e-5, &out);
+            let dx = rms_norm_backward(&x, &x, &weight, &inv_rms, None, Some(&d_weight));
+            let act = x.narrow(1, 0, 480).zeros_like();
+            gated(&x, Activation::Silu, &act);
+            let d_gate_up = gated_backward(&act, &x, Activation::Silu, None);
+            let result = x.narrow(1, 0, 576).zeros_like();
+            let lse = attention(&x, &layout, &how, &result);
+            let d_qkv = attention_backward(&result, &x, &result, &lse, &layout, &how);
+            [out, d_weight, inv_rms, dx, act, d_gate_up, result, lse, d_qkv]
+        })
+    };
+    let threads = tch::get_num_threads();
+    let several = all();
+    tch::set_num_threads(1);
+    let one = all();
+    tch::set_num_threads(threads);
+    for (i, (a, b)) in several.iter().zip(&one).enumerate() {
+        assert_eq!(a, b, "result {i}");
+    }
+}
