@@ -1,3 +1,13 @@
 //! Tokens, chat templates, and what is trained on.
 
+mod conversation;
+mod folder;
 pub mod from_gguf;
+mod mask;
+mod python;
+mod template;
+mod tokenizer;
+
+pub use conversation::{Conversation, Message, Span, Weights};
+pub use template::Template;
+pub use tokenizer::{Extras, Tokenizer};

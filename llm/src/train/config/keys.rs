@@ -128,7 +128,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("model.device", Text, r#""auto""#, "auto (CUDA if there is one), cpu, cuda, or cuda:N"),
     key("data.train", Text, "", "what to train on: a file (JSON, JSONL, Parquet) or a set of the catalogue"),
-    key("data.split", Text, r#""train""#, "which file of a catalogue set"),
+    key("data.split", Text, "", "which file of a catalogue set; train where not given"),
     key(
         "data.format",
         Text,
@@ -145,7 +145,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("data.skip_bad", Flag, "false", "leave out rows that cannot be read, and list them, instead of stopping"),
     key("eval.NAME.data", Text, "", "a held-out set called NAME: a file or a set of the catalogue"),
-    key("eval.NAME.split", Text, r#""test""#, "which file of a catalogue set"),
+    key("eval.NAME.split", Text, "", "which file of a catalogue set; test where not given"),
     key("eval.NAME.format", Text, r#""auto""#, "as data.format"),
     key("eval.NAME.skip", Whole(0), "0", "leave out so many rows at the beginning"),
     key("eval.NAME.limit", Whole(1), "", "use only so many rows"),

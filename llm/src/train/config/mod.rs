@@ -15,6 +15,7 @@ use toml::{Table, Value};
 pub use keys::{KEYS, Key, Kind, listing};
 use settings::Settings;
 
+use crate::data::{DataSource, Truncate};
 use crate::{Error, Result};
 
 /// A training run, checked.
@@ -53,22 +54,10 @@ pub struct Model {
 /// A data set, as named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data {
-    /// A file or a set of the catalogue.
-    pub source: String,
-    /// Which file of a catalogue set.
-    pub split: String,
-    /// The rows' format, or auto.
-    pub format: String,
+    /// What is read, and what happens to rows that do not fit.
+    pub source: DataSource,
     /// Rows left out at the beginning.
     pub skip: usize,
-    /// Rows used.
-    pub limit: Option<usize>,
-    /// Most tokens of a document.
-    pub max_length: Option<usize>,
-    /// Whether longer ones lose their end, instead of being refused.
-    pub truncate: bool,
-    /// Whether rows that cannot be read are left out, instead of being refused.
-    pub skip_bad: bool,
 }
 
 /// Where a reference distribution comes from.
@@ -269,19 +258,29 @@ fn model(settings: &Settings) -> Result<Model> {
 }
 
 /// The data set of a table; how long and how bad a document may be is said once, for all.
-fn data(settings: &Settings, table: &str, source: &str) -> Result<Data> {
+fn data(settings: &Settings, table: &str, name: &str) -> Result<Data> {
     let key = |name: &str| format!("{table}.{name}");
     let size = |name: &str| settings.whole(name).map(|n| n as usize);
-    Ok(Data {
-        source: settings.required(&key(source))?,
-        split: settings.text(&key("split")).unwrap_or_default(),
-        format: settings.text(&key("format")).unwrap_or_default(),
-        skip: size(&key("skip")).unwrap_or(0),
-        limit: size(&key("limit")),
-        max_length: size("data.max_length"),
-        truncate: settings.text("data.truncate").as_deref() == Some("end"),
+    let source = settings.required(&key(name))?;
+    // A file has no splits; a set that is held out is not the one trained on.
+    let split = settings.text(&key("split"));
+    let held_out = table != "data" && !Path::new(&source).exists();
+    let split = if held_out { split.or_else(|| Some("test".to_owned())) } else { split };
+    let format = match settings.text(&key("format")).filter(|format| format != "auto") {
+        Some(format) => Some(format.parse().map_err(|what: String| settings.wrong(&key("format"), what))?),
+        None => None,
+    };
+    let skip = size(&key("skip")).unwrap_or(0);
+    let source = DataSource {
+        source,
+        split,
+        format,
         skip_bad: settings.flag("data.skip_bad"),
-    })
+        truncate: if settings.text("data.truncate").as_deref() == Some("end") { Truncate::End } else { Truncate::Never },
+        max_length: size("data.max_length"),
+        limit: size(&key("limit")).map(|limit| limit + skip),
+    };
+    Ok(Data { source, skip })
 }
 
 fn evaluations(settings: &Settings) -> Result<Vec<(String, Data)>> {

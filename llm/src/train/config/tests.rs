@@ -27,7 +27,7 @@ fn overrides_win_and_need_no_quotes() {
     );
     let config = config.unwrap();
     assert_eq!(config.train.lr, 2e-4);
-    assert_eq!(config.data.source, "rows.jsonl");
+    assert_eq!(config.data.source.source, "rows.jsonl");
     assert_eq!(config.objective.describe().selection, "top 10% of tokens by loss, within the batch");
 }
 
