@@ -5,6 +5,8 @@
 //! value heads, K dimensions of a head. Every tensor may be a view whose rows lie apart, as long as a row's numbers lie
 //! side by side. Inputs are f32 or bf16; statistics are f32, and every result is rounded once.
 
+#[cfg(target_arch = "x86_64")]
+mod cpu;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,10 @@ pub struct Attention {
 ///
 /// x and out are `[T, D]`, or `[T, H, D]` for a norm per head; out may be x.
 pub fn rms_norm(x_td: &Tensor, weight_d: &Tensor, eps: f64, out_td: &Tensor) -> Tensor {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(result) = cpu::rms_norm(x_td, weight_d, eps, out_td) {
+        return result;
+    }
     plain::rms_norm(x_td, weight_d, eps, out_td)
 }
 
@@ -63,6 +69,10 @@ pub fn rms_norm_backward(
     residual_td: Option<&Tensor>,
     d_weight: Option<&Tensor>,
 ) -> Tensor {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(result) = cpu::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight) {
+        return result;
+    }
     plain::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight)
 }
 
@@ -70,11 +80,19 @@ pub fn rms_norm_backward(
 /// with i + r/2, those from r on stay. `cos_tr` and `sin_tr` are f32 `[T, r/2]`. `backward` turns the other way: the
 /// gradient's way back.
 pub fn rope(qkv: &Tensor, cos_tr: &Tensor, sin_tr: &Tensor, heads: &Heads, backward: bool) {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::rope(qkv, cos_tr, sin_tr, heads, backward).is_some() {
+        return;
+    }
     plain::rope(qkv, cos_tr, sin_tr, heads, backward);
 }
 
 /// out = activation(gate) · up, of `[T, 2F]` with the gate's columns first.
 pub fn gated(gate_up: &Tensor, activation: Activation, out_tf: &Tensor) {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::gated(gate_up, activation, out_tf).is_some() {
+        return;
+    }
     plain::gated(gate_up, activation, out_tf);
 }
 
@@ -86,6 +104,10 @@ pub fn gated_backward(
     activation: Activation,
     act_out: Option<&Tensor>,
 ) -> Tensor {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(result) = cpu::gated_backward(d_act, gate_up, activation, act_out) {
+        return result;
+    }
     plain::gated_backward(d_act, gate_up, activation, act_out)
 }
 
@@ -93,6 +115,10 @@ pub fn gated_backward(
 /// their own document up to themselves, the prefix's see the prefix. Returns the log-sum-exp of each row's scores, f32
 /// `[H, T]`, for the backward pass.
 pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(result) = cpu::attention(qkv, layout, how, out) {
+        return result;
+    }
     plain::attention(qkv, layout, how, out)
 }
 
@@ -105,5 +131,9 @@ pub fn attention_backward(
     layout: &Layout,
     how: &Attention,
 ) -> Tensor {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(result) = cpu::attention_backward(d_out, qkv, out, lse, layout, how) {
+        return result;
+    }
     plain::attention_backward(d_out, qkv, out, lse, layout, how)
 }

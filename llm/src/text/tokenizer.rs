@@ -7,8 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::conversation::Message;
 use super::folder;
+use super::from_gguf::TokenizerSource;
 use super::mask::Ending;
 use super::template::Template;
+use crate::weights::Checkpoint;
 use crate::{Error, Result};
 
 /// Text to tokens and back, and conversations to text.
@@ -41,6 +43,18 @@ pub struct Extras {
 }
 
 impl Tokenizer {
+    /// The tokenizer of a checkpoint.
+    pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
+        let gguf = match checkpoint.tokenizer_source()? {
+            TokenizerSource::Folder(folder) => return Self::from_folder(folder),
+            TokenizerSource::Gguf(gguf) => *gguf,
+        };
+        let named = [("bos_token", gguf.bos), ("eos_token", gguf.eos), ("unk_token", gguf.unk), ("pad_token", gguf.pad)];
+        let tokens = named.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?))).collect();
+        let extras = Extras { tokens, template: gguf.chat_template, add_bos: gguf.add_bos, ..Extras::default() };
+        Self::new(gguf.tokenizer, extras, checkpoint.source())
+    }
+
     /// Reads tokenizer.json and what lies beside it: `tokenizer_config.json`, `special_tokens_map.json`,
     /// `chat_template.jinja`, `generation_config.json`, as far as they are there.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
