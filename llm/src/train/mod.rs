@@ -15,7 +15,6 @@ mod start;
 mod summary;
 mod weights;
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -28,7 +27,7 @@ pub use weights::Trained;
 use checkpoint::State;
 use config::Config;
 use log::Log;
-use references::Reference;
+pub use references::Reference;
 
 use crate::data::Order;
 use crate::model::Model;
@@ -102,13 +101,14 @@ impl Run<'_> {
         let step = self.state.step;
         let rows = self.order.batch(step, self.config.train.batch_size);
         let batch: Vec<&Document> = rows.iter().map(|index| &self.documents[*index]).collect();
+        let options = self.options(step);
         let report = step::step(
             &mut self.model,
             &self.trained,
             &self.reference,
             &mut self.training,
             &batch,
-            &self.options(step),
+            &options,
         )
         .and_then(|report| if report.loss.is_finite() { Ok(report) } else { Err(unsound("loss", report.loss)) })
         .map_err(|error| failed(step, &batch, self.saved, error))?;
@@ -132,8 +132,7 @@ impl Run<'_> {
             phases: &report.phases,
         })?;
         let tokens = report.records.iter().map(|record| (record.label, record.selected));
-        let tokenizer = &self.tokenizer;
-        self.log.selection(self.state.step, tokens, |token| tokenizer.decode(&[token]).ok())
+        self.log.selection(self.state.step, tokens, |token| text_of(&self.tokenizer, token))
     }
 
     fn evaluation_is_due(&self) -> bool {
@@ -229,6 +228,18 @@ impl Run<'_> {
         }
         Ok(Summary::new(ending, &self.config, &self.state, self.log.totals()))
     }
+}
+
+/// A token's text with the blank before it, if it has one; a special token is no text.
+fn text_of(tokenizer: &Tokenizer, token: u32) -> Option<String> {
+    let piece = tokenizer.inner().id_to_token(token)?;
+    if tokenizer.inner().get_added_vocabulary().is_special_token(&piece) {
+        return None;
+    }
+    let text = tokenizer.decode(&[token]).ok()?;
+    // Tokenizers after SentencePiece drop the blank of a text's first word.
+    let dropped = piece.starts_with('▁') && !text.starts_with(' ');
+    Some(if dropped { format!(" {text}") } else { text })
 }
 
 fn unsound(what: &str, value: f64) -> Error {

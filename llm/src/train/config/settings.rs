@@ -132,8 +132,9 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 impl Origin {
     fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
-        let overridden = self.overridden.iter().any(|set| set == name || name.starts_with(&format!("{set}.")));
-        if overridden {
+        let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+        let mut sets = self.overridden.iter();
+        if sets.any(|set| set == name || within(name, set) || within(set, name)) {
             return Error::setting(format!("--set {name}"), what);
         }
         let what = format!("`{name}`: {what}");

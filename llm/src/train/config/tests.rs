@@ -59,7 +59,7 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
     for (set, wanted) in [
         ("train.lr", "--set train.lr: wants key=value"),
         ("train.lr=fast", "--set train.lr: expected a number, at least 0, found \"fast\""),
-        ("train.lr.x=1", "--set train.lr.x"),
+        ("train.lr.x=1", "--set train.lr: expected a number"),
         ("tran.lr=1", "--set tran.lr: there is no such key; did you mean `train.lr`?"),
     ] {
         let error = parse(PLAIN, &[set]).unwrap_err().to_string();
@@ -95,8 +95,21 @@ fn only_keys_that_move_numbers_make_another_run() {
         other.differences(&config.derived()).unwrap(),
         [
             "train.epochs: 1.0 there, not set here",
-            "train.lr: 0.0002 there, 1e-5 here",
+            "train.lr: 0.0002 there, 0.00001 here",
             "train.steps: not set there, 3 here"
         ]
     );
+}
+
+#[test]
+fn the_examples_are_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    assert!(files.len() >= 3);
+    for file in files {
+        let config = Config::read(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let needs_reference = config.objective.against().is_some();
+        assert_eq!(config.reference.is_some(), needs_reference, "{}", file.display());
+    }
 }
