@@ -9,7 +9,6 @@ use tch::Device;
 
 use super::config::Config;
 use super::lora::{Adapter, LoraConfig};
-use crate::weights::save_safetensors;
 use crate::{Error, Result};
 
 const CONFIG: &str = "adapter_config.json";
@@ -68,7 +67,7 @@ impl Adapter {
                 (name, value)
             })
             .collect();
-        save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])?;
+        tch::Tensor::write_safetensors(&tensors, folder.join(WEIGHTS))?;
         let path = folder.join(CONFIG);
         let text = serde_json::to_string_pretty(&all).map_err(|error| Error::file(&path, error))?;
         fs::write(&path, text + "\n").map_err(Error::io(&path))

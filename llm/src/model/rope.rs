@@ -30,6 +30,9 @@ impl Rotary {
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
                 (llama3(&plain, *factor, *low_freq_factor, *high_freq_factor, *original), None, 1.0)
             }
+            RopeScaling::Divisors(divisors) => {
+                (plain / Tensor::from_slice(divisors).to_kind(Kind::Float), None, 1.0)
+            }
             RopeScaling::Long { short, long, original, attention_factor } => {
                 let divided = |by: &[f64]| {
                     (Tensor::from_slice(by).to_kind(Kind::Float) * &powers).reciprocal()
