@@ -298,7 +298,8 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::super::plain;
-    use super::super::rows::{Computed, Unembedding, fetch};
+    use super::super::Unembedding;
+    use super::super::rows::{Computed, fetch};
     use super::*;
 
     #[test]
@@ -323,7 +324,7 @@ mod tests {
                 return;
             }
             let labels: Vec<u32> = (0..11).map(|i| i * 6).collect();
-            let unembedding = Unembedding { weight: &weight, soft_cap: cap };
+            let unembedding = Unembedding { weight: &weight, soft_cap: cap, name: "" };
             let part = Part { hidden_nd, labels: &labels, unembedding };
             let own = statistics(&part, &logits, true);
             let plain = fetch(vec![Computed::There(plain::statistics(&part, &logits, true))]);

@@ -6,9 +6,9 @@ use tch::Tensor;
 use tokensieve_objective::Pull;
 
 use super::buffers::{self, Buffers, Kept};
-use super::rows::{RowStats, Rows, Unembedding, first, indices};
+use super::rows::{RowStats, Rows, first, indices};
 use super::cpu::{self, Logits};
-use super::{plain, product};
+use super::{Unembedding, plain, product};
 
 /// The distribution that the second pull points to, for each of the rows.
 #[derive(Clone, Copy, Debug)]

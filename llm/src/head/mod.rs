@@ -20,7 +20,9 @@ mod rows;
 
 pub use buffers::Kept;
 pub use gradient::{Reference, Top, Wanted};
-pub use rows::{RowStats, Rows, Unembedding};
+pub use rows::{RowStats, Rows};
+
+pub use crate::model::Unembedding;
 
 use std::ops::Range;
 

@@ -4,16 +4,7 @@ use std::ops::Range;
 
 use tch::{IndexOp, Kind, Tensor};
 
-use super::{cpu, plain};
-
-/// The output matrix.
-#[derive(Clone, Copy, Debug)]
-pub struct Unembedding<'a> {
-    /// `[V, D]`, in the type that is computed in.
-    pub weight: &'a Tensor,
-    /// c of c·tanh(z / c), where logits are capped.
-    pub soft_cap: Option<f64>,
-}
+use super::{Unembedding, cpu, plain};
 
 /// Rows of hidden states, each with the token that it should predict.
 #[derive(Clone, Copy, Debug)]

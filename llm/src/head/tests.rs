@@ -35,12 +35,12 @@ impl Case {
     }
 
     fn rows(&self) -> Rows<'_> {
-        let unembedding = Unembedding { weight: &self.weights[0], soft_cap: self.soft_cap };
+        let unembedding = Unembedding { weight: &self.weights[0], soft_cap: self.soft_cap, name: "" };
         Rows { hidden_rd: &self.hidden, labels: &self.labels, unembedding }
     }
 
     fn reference_rows(&self) -> Rows<'_> {
-        let unembedding = Unembedding { weight: &self.weights[1], soft_cap: None };
+        let unembedding = Unembedding { weight: &self.weights[1], soft_cap: None, name: "" };
         Rows { hidden_rd: &self.reference, labels: &self.labels, unembedding }
     }
 
