@@ -16,9 +16,11 @@ mod cpu;
 mod gradient;
 mod plain;
 mod product;
+mod reference;
 mod rows;
 
 pub use buffers::Kept;
+pub use reference::{Reference, TopFile, write_top};
 pub use gradient::{Distribution, Gradient, Top, Wanted};
 pub use rows::{RowStats, Rows};
 
