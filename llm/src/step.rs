@@ -245,7 +245,7 @@ impl Step<'_> {
     }
 
     fn pack(&self, documents: Vec<usize>) -> Micro {
-        Micro::new(self.batch, documents, self.model.device())
+        Micro::new(self.batch, documents, self.model)
     }
 
     fn vocabulary(&self) -> i64 {

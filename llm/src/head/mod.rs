@@ -28,7 +28,7 @@ pub use crate::model::Unembedding;
 
 use std::ops::Range;
 
-use tch::{Tensor, no_grad};
+use tch::no_grad;
 use tokensieve_objective::Pull;
 
 use crate::Result;

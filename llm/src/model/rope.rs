@@ -24,7 +24,7 @@ impl Rotary {
             / rope.dimensions as f64;
         let powers = Tensor::pow_scalar(rope.theta, &exponents);
         let plain = powers.reciprocal();
-        let (frequencies, long, factor) = match &rope.scaling { RopeScaling::Divisors(_) => todo!(),
+        let (frequencies, long, factor) = match &rope.scaling {
             RopeScaling::None => (plain, None, 1.0),
             RopeScaling::Linear { factor } => (plain / *factor, None, 1.0),
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {

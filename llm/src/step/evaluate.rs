@@ -36,7 +36,7 @@ pub fn evaluate(
     let mut sums = Evaluation { objective_loss: objective.map(|_| 0.0), ..Evaluation::default() };
     let (places, predicting) = predicted(documents);
     for members in data::packs(&predicting, micro_tokens) {
-        let micro = Micro::new(documents, members.into_iter().map(|i| places[i]).collect(), model.device());
+        let micro = Micro::new(documents, members.into_iter().map(|i| places[i]).collect(), model);
         let hidden_rd = no_grad(|| micro.rows_of(&model.forward(&micro.pack)));
         let stats = head.statistics(&micro.rows(&hidden_rd, model.unembedding()), false);
         let tokens =

@@ -1,10 +1,12 @@
 //! A micro-batch: documents that go through the model together, and what a reference says of them.
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 use tokensieve_objective::{Pull, TokenStats};
 
 use super::Given;
 use crate::head::{RowStats, Rows, Top, Unembedding};
+use crate::model::Model;
+use crate::model::config::RopeScaling;
 use crate::{Document, Pack};
 
 /// Documents packed, with their places in the batch.
@@ -28,9 +30,12 @@ pub(super) struct Seen {
 }
 
 impl Micro {
-    pub(super) fn new(batch: &[&Document], documents: Vec<usize>, device: Device) -> Self {
+    pub(super) fn new(batch: &[&Document], documents: Vec<usize>, model: &Model) -> Self {
         let members: Vec<&Document> = documents.iter().map(|index| batch[*index]).collect();
-        let pack = Pack::new(&members, true, device);
+        // With longrope a token's angles depend on its document's length: shared tokens would not be the same.
+        let share = !matches!(model.config().rope.scaling, RopeScaling::Long { .. });
+        let device = model.device();
+        let pack = Pack::new(&members, share, device);
         let rows: Vec<i64> = pack.targets.iter().map(|target| i64::from(target.row)).collect();
         let labels = pack.targets.iter().map(|target| target.label).collect();
         Self { documents, predicting: Tensor::from_slice(&rows).to_device(device), labels, pack }

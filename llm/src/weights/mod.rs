@@ -161,5 +161,3 @@ impl Checkpoint {
         }
     }
 }
-/// stub
-pub fn save_safetensors(path: &Path, tensors: &[(String, Tensor)], _: &[(&str, &str)]) -> Result<()> { Ok(Tensor::write_safetensors(tensors, path)?) }

@@ -168,7 +168,8 @@ pub fn write_top(
     let (mut labels, mut log_probs, mut rows, mut starts) = (Vec::new(), Vec::new(), Vec::new(), vec![0_i64]);
     for members in data::packs(documents, micro_tokens) {
         let members: Vec<&Document> = members.into_iter().map(|i| documents[i]).collect();
-        let pack = Pack::new(&members, true, model.device());
+        // Nothing shared: what is computed once need not be computed cleverly.
+        let pack = Pack::new(&members, false, model.device());
         let of_pack: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
         let predicting: Vec<i64> = pack.targets.iter().map(|target| i64::from(target.row)).collect();
         let index = Tensor::from_slice(&predicting).to_device(model.device());
