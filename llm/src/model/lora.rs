@@ -240,36 +240,17 @@ impl Adapter {
             let what = format!("an adapter of rank {} cannot grow to {rank}", self.config.r);
             return Err(Error::setting("lora.r", what));
         }
-        let ratio = rank as f64 / self.config.r as f64;
-        let factor = if self.config.use_rslora { ratio.sqrt() } else { ratio };
+        let divisor = |rank: i64| if self.config.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
         let mut lora = self.config.clone();
         lora.r = rank;
-        lora.alpha *= factor;
-        // An alpha of a pattern grows with the rank of the modules it names, unless that is fixed as well.
-        let grows = |pattern: &str| {
-            let alphas = Pattern(vec![(pattern.to_owned(), ())]);
-            let mut named = self.slots.iter().filter(|s| alphas.of(&s.module.name, "").is_ok_and(|m| m.is_some()));
-            named.any(|s| self.config.rank_pattern.of(&s.module.name, "").is_ok_and(|r| r.is_none()))
-        };
-        for (pattern, alpha) in &mut lora.alpha_pattern.0 {
-            if grows(pattern) {
-                *alpha *= factor;
-            }
-        }
-        // What had a rank of its own but not an alpha keeps its scale by one.
-        for slot in &self.slots {
-            let name = &slot.module.name;
-            let fixed = self.config.rank_pattern.of(name, "lora.rank_pattern")?.is_some();
-            if fixed && self.config.alpha_pattern.of(name, "lora.alpha_pattern")?.is_none() {
-                lora.alpha_pattern.0.push((regex::escape(name), self.config.alpha));
-            }
-        }
+        lora.alpha *= divisor(rank) / divisor(self.config.r);
+        // Where a pattern says otherwise, the module's own alpha goes before the patterns.
+        let moved = lora.slots(config)?.into_iter().zip(&self.slots).filter(|(new, old)| new.scale != old.scale);
+        let own: Vec<_> =
+            moved.map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank))).collect();
+        lora.alpha_pattern.0.splice(0..0, own);
         let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
-        let kept = self.carry(self.parameters.values(), &grown);
-        let fresh = grown.parameters.values();
-        // B's new columns are zero already; A's new rows stay as drawn.
-        let carried = self.carry(&self.parameters.values().ones_like(), &grown);
-        let _ = fresh.shallow_clone().copy_(&(fresh * (1.0 - &carried) + kept));
+        self.copy_into(self.parameters.values(), &grown, grown.parameters.values());
         Ok(grown)
     }
 
@@ -277,19 +258,22 @@ impl Adapter {
     /// zero where that is new.
     pub fn carry(&self, flat: &Tensor, grown: &Self) -> Tensor {
         let target = grown.parameters.values().zeros_like();
-        for slot in &self.slots {
-            for name in Self::names(&slot.module.name) {
-                let shape = self.parameters.value(&name).expect("its own").size();
-                let place = |adapter: &Self, flat: &Tensor| {
-                    let range = adapter.parameters.range(&name).expect("the same modules");
-                    let shape = adapter.parameters.value(&name).expect("the same modules").size();
-                    flat.narrow(0, range.start, range.end - range.start).view(shape.as_slice())
-                };
-                let corner = place(grown, &target).narrow(0, 0, shape[0]).narrow(1, 0, shape[1]);
-                corner.shallow_clone().copy_(&place(self, flat));
-            }
-        }
+        self.copy_into(flat, grown, &target);
         target
+    }
+
+    /// Copies each matrix of `flat`, laid out as ours, into the corner of the grown one's in `target`.
+    fn copy_into(&self, flat: &Tensor, grown: &Self, target: &Tensor) {
+        let view = |adapter: &Self, flat: &Tensor, name: &str| {
+            let range = adapter.parameters.range(name).expect("the same modules");
+            let shape = adapter.parameters.value(name).expect("the same modules").size();
+            flat.narrow(0, range.start, range.end - range.start).view(shape.as_slice())
+        };
+        for name in self.parameters.names() {
+            let source = view(self, flat, name);
+            let [rows, columns] = source.size()[..] else { unreachable!("a matrix") };
+            view(grown, target, name).narrow(0, 0, rows).narrow(1, 0, columns).copy_(&source);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub enum Weights {
 }
 
 /// A stretch of a response, in characters (Unicode code points) counted from 0. A token belongs to the stretch in which
-/// its first character lies.
+/// its first character lies; a space before it is not counted, for tokens take it along.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
     /// The first character.

@@ -207,8 +207,10 @@ fn weigh(
             for i in tokens {
                 let place = &places[i];
                 let inside = place.start < content.end && place.end > start;
-                // Where the token's first character lies in the message.
-                let at = (place.start.max(start) + cut).wrapping_sub(start);
+                // Where the token's first character lies in the message, a leading space not counted.
+                let own = text.get(place.start.max(start)..place.end.min(content.end)).unwrap_or_default();
+                let space = if own.trim_start().is_empty() { 0 } else { own.len() - own.trim_start().len() };
+                let at = (place.start.max(start) + space + cut).wrapping_sub(start);
                 let span = spans.iter().find(|(bytes, _)| inside && bytes.contains(&at));
                 weights[i] = span.map_or(1.0, |(_, weight)| *weight);
             }

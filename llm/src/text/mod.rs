@@ -6,6 +6,8 @@ pub mod from_gguf;
 mod mask;
 mod python;
 mod template;
+#[cfg(test)]
+mod tests;
 mod tokenizer;
 
 pub use conversation::{Conversation, Message, Span, Weights};

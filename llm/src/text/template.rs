@@ -1,5 +1,7 @@
 //! Chat templates: Jinja as `transformers` runs it, so that a conversation becomes the very text a model was trained on.
 
+use std::collections::BTreeMap;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
@@ -40,7 +42,7 @@ impl Template {
         environment
             .add_template_owned(NAME, without_generation_tags(source))
             .map_err(|error| format!("the chat template cannot be read: {}", told(&error)))?;
-        Ok(Self { environment, tokens: tokens.into_iter().collect() })
+        Ok(Self { environment, tokens: tokens.into_iter().collect::<BTreeMap<String, String>>().into() })
     }
 
     /// The text of the messages, ending where an assistant's turn begins if `add_generation_prompt`.

@@ -27,9 +27,9 @@ pub use weights::Trained;
 use checkpoint::State;
 use config::Config;
 use log::Log;
-pub use references::Reference;
 
 use crate::data::Order;
+use crate::head::{Head, Reference};
 use crate::model::Model;
 use crate::text::Tokenizer;
 use crate::{Document, Error, Result, step};
@@ -42,6 +42,7 @@ pub struct Run<'a> {
     tokenizer: Tokenizer,
     trained: Trained,
     reference: Reference,
+    head: Head,
     training: tokensieve_objective::Training,
     optimizer: Optimizer,
     schedule: Schedule,
@@ -103,6 +104,7 @@ impl Run<'_> {
         let batch: Vec<&Document> = rows.iter().map(|index| &self.documents[*index]).collect();
         let options = self.options(step);
         let report = step::step(
+            &mut self.head,
             &mut self.model,
             &self.trained,
             &self.reference,
@@ -145,7 +147,7 @@ impl Run<'_> {
     fn evaluate(&mut self) -> Result<()> {
         for (name, documents) in &self.evaluations {
             let documents: Vec<&Document> = documents.iter().collect();
-            let result = step::evaluate(&mut self.model, &documents, self.config.train.micro_tokens)?;
+            let result = step::evaluate(&mut self.head, &self.model, &documents, self.config.train.micro_tokens, Some(&self.config.objective));
             self.log.evaluation(
                 self.state.step,
                 name,

@@ -12,7 +12,7 @@ use tokensieve_objective::Plan;
 
 use super::checkpoint::{self, Lock, State};
 use super::config::{Config, Data, Length};
-use super::references::Reference;
+use super::references;
 use super::{CHECKPOINTS, CONFIG, OPTIMIZER};
 use super::{Log, Optimizer, Run, Schedule, Trained};
 use crate::data::{self, DataSet, Order, stream};
@@ -83,7 +83,7 @@ impl<'a> Run<'a> {
             optimizer.resume(&saved, state.step)?;
         }
         trained.refresh(&mut model)?;
-        let reference = Reference::new(&config, &model)?;
+        let reference = references::open(&config, &model, &documents.hash)?;
         let log = Log::open(&out, config.log, &state.logs, state.step, steps)?;
         let run = Self {
             schedule: Schedule::new(&config.train, steps),
@@ -96,6 +96,7 @@ impl<'a> Run<'a> {
             tokenizer,
             trained,
             reference,
+            head: crate::head::Head::default(),
             training,
             optimizer,
             state,
@@ -141,11 +142,12 @@ impl<'a> Run<'a> {
     }
 
     /// What a step is told besides the batch.
-    pub(super) fn options(&self, step: u64) -> crate::step::StepOptions {
+    pub(super) fn options(&self, step: u64) -> crate::step::StepOptions<'static> {
         crate::step::StepOptions {
             micro_tokens: self.config.train.micro_tokens,
             checkpointing: self.config.train.checkpointing,
             dropout: stream("dropout", self.config.train.seed, step).next_u64(),
+            given: None,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Reading and writing weights: GGUF files, Hugging Face folders, the hub.
 
+mod export;
 pub mod gguf;
 mod safetensors;
+mod save;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,9 @@ use tokensieve_data::Catalogue;
 use crate::model::config::Config;
 use crate::text::from_gguf::{self, TokenizerSource};
 use crate::{Error, Result};
+pub use export::export;
+pub use save::save_safetensors;
+
 use gguf::Gguf;
 use safetensors::Shards;
 
@@ -113,6 +118,14 @@ impl Checkpoint {
         }
     }
 
+    /// The shape of a tensor.
+    pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        match &self.store {
+            Store::Gguf(gguf, names) => Some(gguf.tensors().get(names.get(name)?)?.shape.clone()),
+            Store::Folder(_, shards) => shards.shape(name),
+        }
+    }
+
     /// A tensor as f32, bf16 or f16, on the CPU, as the Hugging Face checkpoint of the model has it.
     pub fn tensor(&self, name: &str, kind: Kind) -> Result<Tensor> {
         match &self.store {
@@ -148,5 +161,3 @@ impl Checkpoint {
         }
     }
 }
-/// stub
-pub fn save_safetensors(path: &Path, tensors: &[(String, Tensor)], _: &[(&str, &str)]) -> Result<()> { Ok(Tensor::write_safetensors(tensors, path)?) }
