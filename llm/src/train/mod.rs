@@ -32,12 +32,14 @@ use crate::data::Order;
 use crate::head::{Head, Reference};
 use crate::model::Model;
 use crate::text::Tokenizer;
+use crate::weights::Checkpoint;
 use crate::{Document, Error, Result, step};
 
 /// A run under way.
 #[derive(Debug)]
 pub struct Run<'a> {
     config: Config,
+    base: Checkpoint,
     model: Model,
     tokenizer: Tokenizer,
     trained: Trained,
@@ -145,26 +147,17 @@ impl Run<'_> {
 
     /// Every held-out set: plain NLL always, and the objective's loss beside it.
     fn evaluate(&mut self) -> Result<()> {
+        let (micro_tokens, objective) = (self.config.train.micro_tokens, Some(&self.config.objective));
         for (name, documents) in &self.evaluations {
             let documents: Vec<&Document> = documents.iter().collect();
-            let result = step::evaluate(&mut self.head, &self.model, &documents, self.config.train.micro_tokens, Some(&self.config.objective));
-            self.log.evaluation(
-                self.state.step,
-                name,
-                &[
-                    ("nll", result.nll),
-                    ("mean_p", result.mean_p),
-                    ("accuracy", result.accuracy),
-                    ("tokens", result.tokens as f64),
-                ],
-            )?;
+            let result = step::evaluate(&mut self.head, &self.model, &documents, micro_tokens, objective);
+            self.log.evaluation(self.state.step, name, &result)?;
             let Some(early) = self.config.train.early_stop.as_ref().filter(|early| early.on == *name) else { continue };
             let (best, waited) = self.state.progress.unwrap_or((f64::INFINITY, 0));
             let better = result.nll < best - early.min_delta;
             self.state.progress = Some(if better { (result.nll, 0) } else { (best, waited + 1) });
             if better {
-                let base = &self.config.model.source;
-                checkpoint::write(&self.config.train.out, "best", |folder| self.trained.save(folder, base))?;
+                checkpoint::write(&self.config.train.out, "best", |folder| self.trained.export(&self.base, folder, self.model.kind()))?;
             }
         }
         self.state.evaluated = Some(self.state.step);
@@ -226,7 +219,7 @@ impl Run<'_> {
         let out = &self.config.train.out;
         let name = if self.trained.adapter().is_some() { "adapter" } else { "model" };
         if ending != Ending::Interrupted {
-            checkpoint::write(out, name, |folder| self.trained.save(folder, &self.config.model.source))?;
+            checkpoint::write(out, name, |folder| self.trained.export(&self.base, folder, self.model.kind()))?;
         }
         Ok(Summary::new(ending, &self.config, &self.state, self.log.totals()))
     }

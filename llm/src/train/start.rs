@@ -92,6 +92,7 @@ impl<'a> Run<'a> {
             documents: documents.documents,
             evaluations: evaluations.into_iter().map(|(name, set)| (name, set.documents)).collect(),
             config,
+            base,
             model,
             tokenizer,
             trained,
