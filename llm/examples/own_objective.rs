@@ -6,7 +6,7 @@ use tokensieve_llm::head::{Head, Reference};
 use tokensieve_llm::model::{Adapter, LoraConfig, Model};
 use tokensieve_llm::step::{Rule, StepOptions, step};
 use tokensieve_llm::text::{Conversation, Tokenizer};
-use tokensieve_llm::train::{Optimizer, Trained};
+use tokensieve_llm::train::Trained;
 use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::{Document, Result};
 use tokensieve_objective::{Pull, Pulls, TokenStats};
@@ -18,7 +18,7 @@ struct Surprise {
 impl Rule for Surprise {
     fn pulls(&mut self, tokens: &[TokenStats], _micro_batches: &[usize]) -> Result<Pulls> {
         let pull = |token: &TokenStats| Pull { label: token.weight * token.loss.min(self.cap), reference: 0.0 };
-        Ok(Pulls::every(tokens.iter().map(pull).collect()))
+        Ok(Pulls::of(tokens.iter().map(pull).collect()))
     }
 }
 
