@@ -3,6 +3,7 @@
 mod bundle;
 mod convert;
 mod doctor;
+mod objectives;
 mod train;
 
 use clap::Subcommand;
@@ -16,6 +17,8 @@ pub enum Verb {
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
+    /// The objectives known by name: formula, pull, selection and source; or one of them in full
+    Objectives(objectives::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
 }
@@ -29,6 +32,7 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
+            Self::Objectives(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
         }
     }

@@ -111,7 +111,7 @@ fn by_autograd(case: &Case, objective: &Objective, tokens: &[TokenStats], pulls:
     let column = |f: &dyn Fn(usize) -> f64| Tensor::from_slice(&(0..tokens.len()).map(f).collect::<Vec<_>>());
     let label = -log_p.gather(1, &labels, false).squeeze_dim(1) * column(&|i| pulls.pulls[i].label);
     let loss =
-        (label + cross_entropy * column(&|i| pulls.pulls[i].reference)).sum(Kind::Double) / pulls.normaliser;
+        (label + &cross_entropy * column(&|i| pulls.pulls[i].reference)).sum(Kind::Double) / pulls.normaliser;
     loss.backward();
     (hidden.grad(), f64s(&cross_entropy))
 }
