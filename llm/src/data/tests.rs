@@ -1,12 +1,8 @@
 //! Rows of every format, good and bad, in every kind of file.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use parquet::data_type::{ByteArray, ByteArrayType};
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 
 use super::{DataSet, DataSource, Format, Truncate, load};
@@ -122,7 +118,7 @@ fn bad_rows_are_named_by_file_line_and_reason() {
         (r#"{"question": "Q", "answer": "A", "weight": 1e300}"#, "finite"),
         (r#"{"question": "Q", "answer": "A", "weight": 1, "weights": [1]}"#, "only one of weight, weights"),
         (r#"{"question": "Q", "answer": "A", "spans": [{"start": -1, "end": 2, "weight": 1}]}"#, "`start` must be"),
-        (r#"{"question": "Q", "answer": "A", "weight": 0}"#, "no assistant's turn to train on"),
+        (r#"{"question": "Q", "answer": "A", "weight": 0}"#, "no assistant's answer to train on"),
     ] {
         let error = sandbox.error(format!("{good}\n\n{row}\n{good}\n"));
         assert!(error.contains("rows:3: ") && error.contains(complaint), "{row}: {error}");
@@ -192,34 +188,24 @@ fn too_long_is_an_error_unless_it_is_to_be_cut() {
 #[test]
 fn parquet_rows_are_read_as_the_json_they_would_be() {
     let sandbox = Sandbox::new();
-    let path = sandbox.0.path().join("rows");
-    let schema = "message rows { required group messages (LIST) { repeated group list { required group element {
-        required binary role (UTF8); required binary content (UTF8); optional double weight; } } } }";
-    let schema = Arc::new(parse_message_type(schema).unwrap());
-    let file = std::fs::File::create(&path).unwrap();
-    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::new())).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    // Two rows of two turns each.
-    let repeated = [0, 1, 0, 1];
-    for texts in [["user", "assistant", "user", "assistant"], ["Q", "A", "Q", "A"]] {
-        let values = texts.map(ByteArray::from);
-        let mut column = group.next_column().unwrap().unwrap();
-        column.typed::<ByteArrayType>().write_batch(&values, Some(&[1; 4]), Some(&repeated)).unwrap();
-        column.close().unwrap();
-    }
-    let mut column = group.next_column().unwrap().unwrap();
-    let weights = column.typed::<parquet::data_type::DoubleType>();
-    weights.write_batch(&[0.5], Some(&[1, 2, 1, 1]), Some(&repeated)).unwrap();
-    column.close().unwrap();
-    group.close().unwrap();
-    writer.close().unwrap();
-
-    let set = load(&DataSource::new(path.to_str().unwrap()), tokenizer()).unwrap();
+    let bytes = |name: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rows");
+        std::fs::read(folder.join(name).with_extension("parquet")).unwrap()
+    };
+    let set = sandbox.load(bytes("messages")).unwrap();
     assert_eq!(shown(&set), [EXCHANGE; 2]);
     assert_eq!([0, 1].map(|i| *set.documents[i].weights.last().unwrap()), [0.5, 1.0]);
+    for name in ["questions-zstd", "questions-gzip"] {
+        let error = sandbox.error(bytes(name));
+        assert!(error.contains("rows:3: `question` is missing"), "{error}");
+        let set = load(&DataSource { skip_bad: true, ..sandbox.source(bytes(name)) }, tokenizer()).unwrap();
+        assert_eq!(shown(&set), [EXCHANGE; 2]);
+    }
+    let error = sandbox.error(bytes("questions-lz4"));
+    assert!(error.contains("lz4"), "{error}");
     // Cut or changed anywhere, it is refused or read; nothing panics.
-    let whole = std::fs::read(&path).unwrap();
-    for at in (0..whole.len()).step_by(3) {
+    let whole = bytes("messages");
+    for at in (0..whole.len()).step_by(7) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x55;
         let _ = sandbox.load(&damaged);

@@ -153,6 +153,16 @@ fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
 }
 
 #[test]
+fn a_greeting_is_context() {
+    let tokenizer = small();
+    let mut chat = turns(&["One", "Two"]);
+    chat.insert(0, Message::new("assistant", "Hello!"));
+    let document = tokenizer.document(&Conversation::Chat(chat), 0).unwrap();
+    assert!(tokenizer.decode(&document.tokens).unwrap().starts_with("<|im_start|>assistant\nHello!<|im_end|>\n"));
+    assert_eq!(trained(tokenizer, &document), ["Two<|im_end|>"]);
+}
+
+#[test]
 fn generation_ends_with_the_turn() {
     let gemma = tokenizer("gemma");
     let ids = ["<eos>", "<end_of_turn>"].map(|token| gemma.inner().token_to_id(token).unwrap());
@@ -233,12 +243,13 @@ fn what_cannot_be_trained_on_is_refused_with_the_reason() {
     };
     let system = vec![Message::new("system", "x"), Message::new("user", "y"), Message::new("assistant", "z")];
     assert!(reason("gemma", system).contains("refuses it: System role not supported"));
-    assert!(reason("qwen2", turns(&["a"])).contains("no assistant's turn"));
+    assert!(reason("qwen2", turns(&["a"])).contains("no assistant's answer"));
     assert!(reason("qwen2", turns(&["a", " \n"])).contains("message 2: the response is empty"));
     assert!(reason("qwen3", turns(&["a", "b", "c", "d"])).contains("writes earlier turns differently"));
+    assert!(reason("qwen2", vec![Message::new("assistant", "Hello!")]).contains("no assistant's answer"));
     let mut unweighted = turns(&["a", "b"]);
     unweighted[1].weights = Weights::All(0.0);
-    assert!(reason("qwen2", unweighted).contains("no assistant's turn"));
+    assert!(reason("qwen2", unweighted).contains("no assistant's answer"));
     // A template whose generation prompt is not what it writes before an answer.
     let source = "{% for m in messages %}{{ m.role + ':' + m.content + ';' }}{% endfor %}{% if add_generation_prompt %}>{% endif %}";
     let extras = Extras { template: Some(source.to_owned()), ..Extras::default() };
