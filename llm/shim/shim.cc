@@ -2,12 +2,67 @@
 // differing length, CUDA's allocator. `src/shim.rs` is the other side.
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/_flash_attention_backward.h>
+#include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/zeros.h>
+
+#include <cstring>
+#include <exception>
+#include <optional>
+
+namespace {
+
+// No exception may reach Rust: its message is given instead (for the caller to free), null where all went well.
+template <typename F>
+char *caught(F body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const std::exception &error) {
+    return strdup(error.what());
+  }
+}
+
+std::optional<int64_t> to_the_left(int64_t window) {
+  return window > 0 ? std::optional(window - 1) : std::nullopt;
+}
+
+}  // namespace
 
 extern "C" {
 
 // Calls `body(context, begin, end)` for parts of 0..n on libtorch's own threads: a second pool would fight with it.
 void ts_parallel(int64_t n, int64_t grain, void (*body)(const void *, int64_t, int64_t), const void *context) {
   at::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) { body(context, begin, end); });
+}
+
+// Causal attention within documents: q, k and v are [T, heads, K] on CUDA, `ends` (int32) the documents' cumulative
+// lengths from 0 on. A token sees the last `window` ones; all, if that is 0. Fills `results` with out and lse.
+char *ts_flash_attention(const at::Tensor *const *qkv, const at::Tensor *ends, int64_t longest, double scale,
+                         int64_t window, at::Tensor **results) {
+  return caught([&] {
+    auto [out, lse, state, unused, mask] = at::_flash_attention_forward(
+        *qkv[0], *qkv[1], *qkv[2], *ends, *ends, longest, longest, /*dropout_p=*/0.0, /*is_causal=*/true,
+        /*return_debug_mask=*/false, scale, to_the_left(window), 0);
+    results[0] = new at::Tensor(out);
+    results[1] = new at::Tensor(lse);
+  });
+}
+
+// The backward pass. `outcome` is the gradient, the result and its lse; fills `results` with dq, dk and dv.
+char *ts_flash_attention_backward(const at::Tensor *const *outcome, const at::Tensor *const *qkv,
+                                  const at::Tensor *ends, int64_t longest, double scale, int64_t window,
+                                  at::Tensor **results) {
+  return caught([&] {
+    // The random numbers' state: without dropout nobody reads it.
+    auto state = at::zeros({2}, qkv[0]->options().dtype(at::kUInt64));
+    auto [dq, dk, dv] = at::_flash_attention_backward(
+        *outcome[0], *qkv[0], *qkv[1], *qkv[2], *outcome[1], outcome[2]->contiguous(), *ends, *ends, longest,
+        longest, /*dropout_p=*/0.0, /*is_causal=*/true, state, state, scale, to_the_left(window), 0);
+    results[0] = new at::Tensor(dq);
+    results[1] = new at::Tensor(dk);
+    results[2] = new at::Tensor(dv);
+  });
 }
 
 }  // extern "C"

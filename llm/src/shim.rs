@@ -1,12 +1,107 @@
 //! The Rust side of `shim/shim.cc`: what tch has no call for.
 #![allow(unsafe_code)]
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::null_mut;
+
+use tch::Tensor;
 
 unsafe extern "C" {
     fn ts_parallel(n: i64, grain: i64, body: extern "C" fn(*const c_void, i64, i64), context: *const c_void);
+    fn ts_flash_attention(
+        qkv: *const *const c_void,
+        ends: *const c_void,
+        longest: i64,
+        scale: f64,
+        window: i64,
+        results: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn ts_flash_attention_backward(
+        outcome: *const *const c_void,
+        qkv: *const *const c_void,
+        ends: *const c_void,
+        longest: i64,
+        scale: f64,
+        window: i64,
+        results: *mut *mut c_void,
+    ) -> *mut c_char;
+}
+
+/// Causal attention within documents, on CUDA.
+pub(crate) struct FlashAttention {
+    /// The documents' cumulative lengths from 0 on, i32, on the device.
+    pub(crate) ends: Tensor,
+    /// The longest document's length.
+    pub(crate) longest: i64,
+    /// What query·key is multiplied by.
+    pub(crate) scale: f64,
+    /// How many latest tokens a token sees.
+    pub(crate) window: Option<usize>,
+}
+
+impl FlashAttention {
+    /// Out and log-sum-exp of q, k and v, each `[T, heads, K]`.
+    ///
+    /// # Panics
+    /// As tch's operators do, where libtorch refuses: a mistake of the calling code, or no memory.
+    pub(crate) fn forward(&self, qkv: &[Tensor; 3]) -> [Tensor; 2] {
+        let mut results = [null_mut(); 2];
+        // Sound: the tensors live through the call, which fills `results` unless it gives a message. So below.
+        let message = unsafe {
+            let (qkv, results) = (qkv.each_ref().map(pointer), results.as_mut_ptr());
+            ts_flash_attention(
+                qkv.as_ptr(),
+                pointer(&self.ends),
+                self.longest,
+                self.scale,
+                self.window(),
+                results,
+            )
+        };
+        taken(message, results)
+    }
+
+    /// Gradients of q, k and v, from the result's gradient, the result and its log-sum-exp.
+    ///
+    /// # Panics
+    /// As above.
+    pub(crate) fn backward(&self, outcome: &[Tensor; 3], qkv: &[Tensor; 3]) -> [Tensor; 3] {
+        let mut results = [null_mut(); 3];
+        let message = unsafe {
+            ts_flash_attention_backward(
+                outcome.each_ref().map(pointer).as_ptr(),
+                qkv.each_ref().map(pointer).as_ptr(),
+                pointer(&self.ends),
+                self.longest,
+                self.scale,
+                self.window(),
+                results.as_mut_ptr(),
+            )
+        };
+        taken(message, results)
+    }
+
+    fn window(&self) -> i64 {
+        self.window.map_or(0, |window| window as i64)
+    }
+}
+
+fn pointer(tensor: &Tensor) -> *const c_void {
+    tensor.as_ptr().cast()
+}
+
+/// The tensors that the shim made, unless it gave a message.
+fn taken<const N: usize>(message: *mut c_char, results: [*mut c_void; N]) -> [Tensor; N] {
+    if !message.is_null() {
+        // Sound: a string from `strdup`, freed once.
+        let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+        unsafe { libc::free(message.cast()) };
+        panic!("libtorch: {text}");
+    }
+    // Sound: each was made with `new`, for its taker to delete.
+    results.map(|result| unsafe { Tensor::from_ptr(result.cast()) })
 }
 
 /// Calls `body` with parts of 0..n, of `grain` or more each, on libtorch's own threads: a second pool would fight with

@@ -6,6 +6,7 @@ mod fixture;
 
 use fixture::{Fixture, NAMES, assert_close};
 use tch::{Device, Kind, Tensor};
+use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::model::{Adapter, Cache, Keep, LoraConfig, Model};
 use tokensieve_llm::{Document, Pack, Parameters};
 
@@ -306,4 +307,38 @@ fn a_fresh_adapter_changes_nothing_and_survives_a_file() {
     // The same seed draws the same numbers.
     let same = Adapter::new(model.config(), &lora, 5, CPU).unwrap();
     assert!(same.parameters.values() == fresh.parameters.values());
+}
+
+#[derive(serde::Deserialize)]
+struct SmolLm2 {
+    prompt: Vec<u32>,
+    stride: i64,
+    logits: Vec<f32>,
+    greedy: Vec<u32>,
+}
+
+/// Greedy decoding with a cache, and what the logits after the prompt were.
+fn decode(model: &Model, prompt: &[u32], tokens: usize) -> (Vec<u32>, Tensor) {
+    let mut cache = Cache::new(model, prompt.len() + tokens);
+    let last = |hidden: &Tensor| model.unembedding().logits(&hidden.narrow(0, -1, 1)).squeeze();
+    let first = last(&model.forward_cached(prompt, &mut cache));
+    let mut logits = first.shallow_clone();
+    let mut found = Vec::new();
+    for _ in 0..tokens {
+        let next = logits.argmax(-1, false).int64_value(&[]) as u32;
+        found.push(next);
+        logits = last(&model.forward_cached(&[next], &mut cache));
+    }
+    (found, first)
+}
+
+#[test]
+fn the_default_models_logits_and_greedy_text() {
+    let expected: SmolLm2 = serde_json::from_str(include_str!("fixtures/smollm2.json")).unwrap();
+    let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
+    let model = Model::load(&checkpoint, Kind::Float, CPU).unwrap();
+    let (greedy, logits) = decode(&model, &expected.prompt, expected.greedy.len());
+    let some = logits.slice(0, 0, None, expected.stride);
+    assert_close("smollm2", &some, &Tensor::from_slice(&expected.logits), LOGITS);
+    assert_eq!(greedy, expected.greedy);
 }

@@ -2,6 +2,7 @@
 
 mod gguf;
 mod json;
+mod write;
 
 use std::path::Path;
 
@@ -181,4 +182,9 @@ impl Config {
     fn unknown(path: &Path, family: &str) -> Error {
         Error::file(path, format!("a model of type `{family}`; those read are {}", FAMILIES.join(", ")))
     }
+}
+
+/// What longrope multiplies cosine and sine by where nothing else is said: √(1 + ln stretch / ln original).
+fn usual_attention_factor(stretch: f64, original: f64) -> f64 {
+    if stretch <= 1.0 { 1.0 } else { (1.0 + stretch.ln() / original.ln()).sqrt() }
 }

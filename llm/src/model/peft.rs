@@ -9,6 +9,7 @@ use tch::Device;
 
 use super::config::Config;
 use super::lora::{Adapter, LoraConfig};
+use crate::weights::save_safetensors;
 use crate::{Error, Result};
 
 const CONFIG: &str = "adapter_config.json";
@@ -67,7 +68,7 @@ impl Adapter {
                 (name, value)
             })
             .collect();
-        tch::Tensor::write_safetensors(&tensors, folder.join(WEIGHTS))?;
+        save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])?;
         let path = folder.join(CONFIG);
         let text = serde_json::to_string_pretty(&all).map_err(|error| Error::file(&path, error))?;
         fs::write(&path, text + "\n").map_err(Error::io(&path))
@@ -78,8 +79,8 @@ impl Adapter {
         let lora = read_config(&folder.join(CONFIG))?;
         let adapter = Self::zeros(config, &lora, device)?;
         let path = folder.join(WEIGHTS);
-        let file = fs::File::open(&path).map_err(Error::io(&path))?;
-        drop(file);
+        // For the system's own reason, where there is no such file.
+        fs::metadata(&path).map_err(Error::io(&path))?;
         let tensors = tch::Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?;
         let found: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
         let expected: BTreeSet<&str> = adapter.parameters.names().collect();

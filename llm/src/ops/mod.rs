@@ -1,13 +1,17 @@
 //! The transformer's operations, forward and backward, by hand: faster and leaner than autograd's, and the backward pass
 //! can be left out where nothing needs it.
 //!
+//! Three implementations, chosen by device, processor and the tensors' kinds: `cpu`, kernels in AVX-512; `flash`,
+//! libtorch's flash attention on CUDA; and [`plain`], libtorch's own operators, right everywhere.
+//!
 //! Shapes: T tokens of a pack, D width of the residual stream, F width of the feed-forward layer, H query heads, G key and
 //! value heads, K dimensions of a head. Every tensor may be a view whose rows lie apart, as long as a row's numbers lie
 //! side by side. Inputs are f32 or bf16; statistics are f32, and every result is rounded once.
 
 #[cfg(target_arch = "x86_64")]
 mod cpu;
-mod plain;
+mod flash;
+pub mod plain;
 #[cfg(test)]
 mod tests;
 
@@ -119,7 +123,7 @@ pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -
     if let Some(result) = cpu::attention(qkv, layout, how, out) {
         return result;
     }
-    plain::attention(qkv, layout, how, out)
+    flash::attention(qkv, layout, how, out).unwrap_or_else(|| plain::attention(qkv, layout, how, out))
 }
 
 /// Backward of [`attention`]: the gradient at `qkv`, contiguous and of its kind.
@@ -135,5 +139,6 @@ pub fn attention_backward(
     if let Some(result) = cpu::attention_backward(d_out, qkv, out, lse, layout, how) {
         return result;
     }
-    plain::attention_backward(d_out, qkv, out, lse, layout, how)
+    flash::attention_backward(d_out, qkv, out, lse, layout, how)
+        .unwrap_or_else(|| plain::attention_backward(d_out, qkv, out, lse, layout, how))
 }

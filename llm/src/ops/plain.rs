@@ -14,14 +14,16 @@ fn wide(x: &Tensor) -> Kind {
     if x.kind() == Kind::Double { Kind::Double } else { Kind::Float }
 }
 
-pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: &Tensor) -> Tensor {
+/// See [`super::rms_norm`].
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: &Tensor) -> Tensor {
     let x = x.to_kind(wide(x));
     let inv_rms = (x.square().mean_dim(-1, false, None) + eps).rsqrt();
     copy(out, &(&x * inv_rms.unsqueeze(-1) * weight));
     inv_rms
 }
 
-pub(super) fn rms_norm_backward(
+/// See [`super::rms_norm_backward`].
+pub fn rms_norm_backward(
     dy: &Tensor,
     x: &Tensor,
     weight: &Tensor,
@@ -46,7 +48,8 @@ pub(super) fn rms_norm_backward(
     dx.to_kind(x.kind())
 }
 
-pub(super) fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: bool) {
+/// See [`super::rope`].
+pub fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: bool) {
     let (turned, dim, half) = ((heads.queries + heads.keys) as i64, heads.dim as i64, cos.size()[1]);
     let both = qkv.narrow(1, 0, turned * dim).unflatten(1, [turned, dim]).narrow(2, 0, 2 * half);
     let (first, second) = (both.narrow(2, 0, half), both.narrow(2, half, half));
@@ -58,12 +61,14 @@ pub(super) fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, back
     copy(&second, &turned.1);
 }
 
-pub(super) fn gated(gate_up: &Tensor, activation: Activation, out: &Tensor) {
+/// See [`super::gated`].
+pub fn gated(gate_up: &Tensor, activation: Activation, out: &Tensor) {
     let (gate, up) = halves(gate_up);
     copy(out, &(value_and_slope(&gate, activation).0 * up));
 }
 
-pub(super) fn gated_backward(
+/// See [`super::gated_backward`].
+pub fn gated_backward(
     d_act: &Tensor,
     gate_up: &Tensor,
     activation: Activation,
@@ -105,7 +110,8 @@ fn value_and_slope(x: &Tensor, activation: Activation) -> (Tensor, Tensor) {
     }
 }
 
-pub(super) fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
+/// See [`super::attention`].
+pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
     let lse = Tensor::empty([how.heads.queries as i64, layout.tokens() as i64], (wide(qkv), qkv.device()));
     for own in blocks(layout) {
         let block = Block::new(qkv, layout, own, how);
@@ -118,7 +124,8 @@ pub(super) fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Te
     lse
 }
 
-pub(super) fn attention_backward(
+/// See [`super::attention_backward`].
+pub fn attention_backward(
     d_out: &Tensor,
     qkv: &Tensor,
     out: &Tensor,
@@ -230,7 +237,7 @@ fn split_queries(q: &Tensor, heads: &Heads) -> Tensor {
 }
 
 /// The columns of queries, keys and values.
-fn columns(qkv: &Tensor, heads: &Heads) -> [Tensor; 3] {
+pub(super) fn columns(qkv: &Tensor, heads: &Heads) -> [Tensor; 3] {
     let (queries, keys) = ((heads.queries * heads.dim) as i64, (heads.keys * heads.dim) as i64);
     [(0, queries), (queries, keys), (queries + keys, keys)].map(|(start, width)| qkv.narrow(1, start, width))
 }

@@ -1,5 +1,6 @@
 //! Reading and writing weights: GGUF files, Hugging Face folders, the hub.
 
+mod export;
 pub mod gguf;
 mod safetensors;
 mod save;
@@ -15,6 +16,7 @@ use tokensieve_data::Catalogue;
 use crate::model::config::Config;
 use crate::text::from_gguf::{self, TokenizerSource};
 use crate::{Error, Result};
+pub use export::export;
 pub use save::save_safetensors;
 
 use gguf::Gguf;
@@ -113,6 +115,14 @@ impl Checkpoint {
         match &self.store {
             Store::Gguf(_, names) => names.contains_key(name),
             Store::Folder(_, shards) => shards.has(name),
+        }
+    }
+
+    /// The shape of a tensor.
+    pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        match &self.store {
+            Store::Gguf(gguf, names) => Some(gguf.tensors().get(names.get(name)?)?.shape.clone()),
+            Store::Folder(_, shards) => shards.shape(name),
         }
     }
 

@@ -87,10 +87,9 @@ impl Shards {
         self.places.contains_key(name)
     }
 
-    /// The type that a tensor is stored in.
-    pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
-        let shard = &self.shards[*self.places.get(name)?];
-        kind(shard.header.info(name)?.dtype)
+    pub(crate) fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        let info = self.shards[*self.places.get(name)?].header.info(name)?;
+        Some(info.shape.iter().map(|side| *side as i64).collect())
     }
 
     pub(crate) fn tensor(&self, name: &str, to: Kind) -> Result<Tensor> {

@@ -2,7 +2,7 @@
 
 use tch::Kind;
 
-use super::{Activation, Config, FAMILIES, Rope, RopeScaling};
+use super::{Activation, Config, FAMILIES, Rope, RopeScaling, usual_attention_factor};
 use crate::weights::gguf::{Gguf, Value};
 use crate::{Error, Result};
 
@@ -141,8 +141,7 @@ fn rope(keys: &Keys, head_dim: i64, max_positions: i64) -> Result<Rope> {
     let long = keys.numbers("rope_factors_long.weight")?.zip(keys.numbers("rope_factors_short.weight")?);
     let scaling = if let Some((long, short)) = long {
         let original = keys.number("rope.scaling.original_context_length").unwrap_or(max_positions as f64);
-        let stretch = max_positions as f64 / original;
-        let usual = if stretch <= 1.0 { 1.0 } else { (1.0 + stretch.ln() / original.ln()).sqrt() };
+        let usual = usual_attention_factor(max_positions as f64 / original, original);
         let attention_factor = keys.number("rope.scaling.attn_factor").unwrap_or(usual);
         RopeScaling::Long { short, long, original, attention_factor }
     } else if let Some(divisors) = keys.numbers("rope_freqs.weight")? {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Activation, Config, Rope, RopeScaling};
+use super::{Activation, Config, Rope, RopeScaling, usual_attention_factor};
 use crate::{Error, Result};
 
 /// What `transformers` takes for keys that are missing (`configuration_FAMILY.py`).
@@ -256,7 +256,7 @@ fn rope(keys: Keys, family: &str, head_dim: i64, max_positions: i64) -> Result<R
 
 fn long(inner: Keys, original: f64, max_positions: i64) -> Result<RopeScaling> {
     let factor = inner.or("factor", max_positions as f64 / original)?;
-    let usual = if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() };
+    let usual = usual_attention_factor(factor, original);
     Ok(RopeScaling::Long {
         short: inner.required("short_factor")?,
         long: inner.required("long_factor")?,
