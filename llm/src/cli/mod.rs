@@ -4,6 +4,7 @@ mod bundle;
 mod convert;
 mod doctor;
 mod objectives;
+mod show;
 mod train;
 
 use clap::Subcommand;
@@ -19,6 +20,8 @@ pub enum Verb {
     Doctor(doctor::Arguments),
     /// The objectives known by name: formula, pull, selection and source; or one of them in full
     Objectives(objectives::Arguments),
+    /// Documents as a model gets them, token by token: prompt grey, response coloured
+    Show(show::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
 }
@@ -33,6 +36,7 @@ impl Verb {
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
             Self::Objectives(arguments) => arguments.run(),
+            Self::Show(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
         }
     }

@@ -42,7 +42,10 @@ impl Trained {
         for (name, tensor) in tensors {
             let target = parameters.value(&name).filter(|value| value.size() == tensor.size());
             let Some(mut target) = target else {
-                return Err(Error::file(&path, format!("`{name}` does not fit the model; start over with --fresh")));
+                return Err(Error::file(
+                    &path,
+                    format!("`{name}` does not fit the model; start over with --fresh"),
+                ));
             };
             target.copy_(&tensor);
         }
