@@ -3,6 +3,7 @@
 mod bundle;
 mod convert;
 mod doctor;
+mod merge;
 
 use clap::Subcommand;
 
@@ -15,6 +16,8 @@ pub enum Verb {
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
+    /// Fold an adapter into its model's weights
+    Merge(merge::Arguments),
 }
 
 impl Verb {
@@ -26,6 +29,7 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
+            Self::Merge(arguments) => arguments.run(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod full;
 mod layer;
 mod linear;
 mod lora;
+mod merge;
 
 mod modules;
 mod norm;
@@ -19,6 +20,7 @@ mod rope;
 
 pub use cache::Cache;
 pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
+pub use merge::merge;
 
 use tch::{Device, Kind, Tensor};
 
