@@ -66,7 +66,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// Loads the adapter after a change of its files, which must be refused.
 fn refusal(change: impl FnOnce(&Path)) -> String {
-    let fixture = Fixture::new("qwen2");
+    let fixture = Fixture::new("llama-linear");
     let folder = fixture.adapter_folder();
     change(folder.path());
     let config = fixture.checkpoint().config().clone();
@@ -103,9 +103,9 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     refused(Box::new(edit("\"use_dora\": false", "\"use_dora\": true")), "use_dora = true is not supported");
     refused(Box::new(edit("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]")), "modules_to_save");
     refused(Box::new(edit("\"q_proj\"", "\"query\"")), "there is no module `query`; there are down_proj, gate_proj");
-    refused(Box::new(edit("\"r\": 4", "\"r\": \"four\"")), "invalid type");
-    refused(Box::new(edit("\"r\": 4", "\"r\": 4,,")), "adapter_config.json:");
-    refused(Box::new(edit("\"r\": 4", "\"r\": 5")), "has the shape [4, 32]; by the model and adapter_config.json it must be [5, 32]");
+    refused(Box::new(edit("\"r\": 3", "\"r\": \"four\"")), "invalid type");
+    refused(Box::new(edit("\"r\": 3", "\"r\": 3,,")), "adapter_config.json:");
+    refused(Box::new(edit("\"r\": 3", "\"r\": 5")), "has the shape [3, 32]; by the model and adapter_config.json it must be [5, 32]");
     refused(Box::new(tensors(|all| drop(all.pop()))), "1 tensors that adapter_config.json promises are missing");
     refused(
         Box::new(tensors(|all| all.push(("lm_head.lora_A.weight".to_owned(), Tensor::zeros([4, 32], (Kind::Float, CPU)))))),
@@ -114,6 +114,15 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     refused(Box::new(|folder| fs::remove_file(folder.join("adapter_config.json")).unwrap()), "No such file");
     refused(Box::new(|folder| fs::remove_file(folder.join("adapter_model.safetensors")).unwrap()), "No such file");
     refused(Box::new(|folder| fs::write(folder.join("adapter_model.safetensors"), [7; 40]).unwrap()), "adapter_model.safetensors");
+}
+
+#[test]
+fn an_adapter_of_another_model_is_not_attached() {
+    let (one, other) = (Fixture::new("qwen2"), Fixture::new("qwen3"));
+    let (mut one, other) = (one.model(Kind::Float), other.model(Kind::Float));
+    let adapter = Adapter::new(other.config(), &LoraConfig::default(), 0, CPU).unwrap();
+    let error = one.attach(Some(&adapter)).unwrap_err().to_string();
+    assert!(error.contains("self_attn.q_proj"), "{error}");
 }
 
 #[test]

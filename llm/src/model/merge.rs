@@ -14,8 +14,7 @@ pub fn merge(checkpoint: &Checkpoint, adapter: &Adapter, folder: &Path, kind: Ki
     export(checkpoint, folder, kind, |name| {
         let module = name.strip_suffix(".weight").unwrap_or(name);
         let Some((_, scale)) = adapter.on(module) else { return checkpoint.tensor(name, kind) };
-        let [a, b] = Adapter::names(module)
-            .map(|name| adapter.parameters.value(&name).expect("its own").to_device(Device::Cpu));
+        let [a, b] = Adapter::names(module).map(|name| adapter.value(&name).to_device(Device::Cpu));
         Ok(checkpoint.tensor(name, Kind::Float)? + b.mm(&a) * scale)
     })
 }

@@ -221,7 +221,7 @@ impl Model {
         }
         if let (Some(mut gradient), Some(mut d_embedded)) = (d_embedding, d_hidden) {
             if let Some(scale) = self.config.embedding_scale {
-                d_embedded = d_embedded * scale;
+                d_embedded *= scale;
             }
             let _ = gradient.index_add_(0, &tokens, &d_embedded.to_kind(Kind::Float));
         }

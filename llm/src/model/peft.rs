@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::config::Config;
 use super::lora::{Adapter, LoraConfig};
-use crate::weights::save_safetensors;
+use crate::weights::{save_safetensors, write_atomically};
 use crate::{Error, Result};
 
 const CONFIG: &str = "adapter_config.json";
@@ -64,14 +64,14 @@ impl Adapter {
         let tensors: Vec<_> = names
             .into_iter()
             .map(|name| {
-                let value = self.parameters.value(&name).expect("its own").to_device(Device::Cpu);
+                let value = self.value(&name).to_device(Device::Cpu);
                 (name, value)
             })
             .collect();
         save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])?;
         let path = folder.join(CONFIG);
         let text = serde_json::to_string_pretty(&all).map_err(|error| Error::file(&path, error))?;
-        fs::write(&path, text + "\n").map_err(Error::io(&path))
+        write_atomically(&path, |out| writeln!(out, "{text}").map_err(Error::io(&path)))
     }
 
     /// Reads an adapter for a model of this shape.
@@ -93,7 +93,7 @@ impl Adapter {
             return Err(Error::file(&path, what));
         }
         for (name, tensor) in &tensors {
-            let mut value = adapter.parameters.value(name).expect("checked above");
+            let mut value = adapter.value(name);
             if value.size() != tensor.size() {
                 let what = format!(
                     "{name} has the shape {:?}; by the model and {CONFIG} it must be {:?}",
