@@ -10,8 +10,10 @@ use crate::weights::Checkpoint;
 
 /// What becomes what.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The adapter is a folder in PEFT's format, as `tokensieve train` and peft write it. The result is \
-    one for any tool that reads Hugging Face folders.")]
+#[command(
+    after_help = "The adapter is a folder in PEFT's format, as `tokensieve train` and peft write it. The result is \
+    one for any tool that reads Hugging Face folders."
+)]
 pub struct Arguments {
     /// The model that the adapter was trained on: a name (smollm2-135m), a GGUF file, a Hugging Face folder, or
     /// organisation/name on the hub

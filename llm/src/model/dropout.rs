@@ -130,7 +130,13 @@ fn mix_tensor(x: &Tensor) -> Tensor {
 ///
 /// # Safety
 /// Both pointers are good for `columns` numbers.
-unsafe fn drop_row<T: Copy + Default>(source: *const T, target: *mut T, columns: usize, key: u32, threshold: u32) {
+unsafe fn drop_row<T: Copy + Default>(
+    source: *const T,
+    target: *mut T,
+    columns: usize,
+    key: u32,
+    threshold: u32,
+) {
     #[inline]
     fn row<T: Copy + Default>(source: &[T], target: &mut [T], key: u32, threshold: u32) {
         for (column, (from, to)) in (0_u32..).zip(source.iter().zip(target)) {

@@ -182,7 +182,10 @@ impl LoraConfig {
             let rank = self.rank_pattern.of(&module.name, "lora.rank_pattern")?.unwrap_or(self.r);
             let alpha = self.alpha_pattern.of(&module.name, "lora.alpha_pattern")?.unwrap_or(self.alpha);
             if rank < 1 {
-                return Err(Error::setting("lora.r", format!("is {rank} for {}; it must be 1 or more", module.name)));
+                return Err(Error::setting(
+                    "lora.r",
+                    format!("is {rank} for {}; it must be 1 or more", module.name),
+                ));
             }
             let scale = alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
             Ok(Slot { module, rank, scale })
@@ -239,7 +242,9 @@ impl Adapter {
             return Ok(());
         };
         let Module { name, outputs, inputs, .. } = &strange.module;
-        Err(Error::Run(format!("the adapter has a module {name} of {outputs} × {inputs}, the model has none such")))
+        Err(Error::Run(format!(
+            "the adapter has a module {name} of {outputs} × {inputs}, the model has none such"
+        )))
     }
 
     /// The same function with a larger rank: new rows of A random, new columns of B zero. Alpha grows with the rank, so
@@ -254,9 +259,14 @@ impl Adapter {
         lora.r = rank;
         lora.alpha *= divisor(rank) / divisor(self.config.r);
         // Where a pattern says otherwise, the module's own alpha goes before the patterns.
-        let moved = lora.slots(config)?.into_iter().zip(&self.slots).filter(|(new, old)| new.scale.to_bits() != old.scale.to_bits());
-        let own: Vec<_> =
-            moved.map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank))).collect();
+        let moved = lora
+            .slots(config)?
+            .into_iter()
+            .zip(&self.slots)
+            .filter(|(new, old)| new.scale.to_bits() != old.scale.to_bits());
+        let own: Vec<_> = moved
+            .map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank)))
+            .collect();
         lora.alpha_pattern.0.splice(0..0, own);
         let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
         self.copy_into(self.parameters.values(), &grown, grown.parameters.values());

@@ -181,7 +181,7 @@ impl Model {
         (out, Trace { pass, tokens, layers, last: hidden, inv_rms })
     }
 
-    /// Adds the gradients of everything named in `into` (LoRA matrices of the attached adapter, or the weights
+    /// Adds the gradients of everything named in `into` (the matrices of the attached adapter, or the weights
     /// themselves), given the loss's gradient `d_hidden` `[T, D]` at what the forward pass returned.
     ///
     /// With `kept_documents`, only those documents take part: the rows of the others are neither read nor computed.

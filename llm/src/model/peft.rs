@@ -41,7 +41,8 @@ impl Adapter {
     /// hub.
     pub fn save(&self, folder: &Path, base: &str) -> Result<()> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let Value::Object(own) = serde_json::to_value(&self.config).map_err(|e| Error::file(folder, e))? else {
+        let Value::Object(own) = serde_json::to_value(&self.config).map_err(|e| Error::file(folder, e))?
+        else {
             unreachable!("a struct is an object")
         };
         let mut all = Map::new();
@@ -86,7 +87,10 @@ impl Adapter {
         let expected: BTreeSet<&str> = adapter.parameters.names().collect();
         if let Some(name) = expected.difference(&found).next() {
             let missing = expected.difference(&found).count();
-            return Err(Error::file(&path, format!("{missing} tensors that {CONFIG} promises are missing, {name} first")));
+            return Err(Error::file(
+                &path,
+                format!("{missing} tensors that {CONFIG} promises are missing, {name} first"),
+            ));
         }
         if let Some(name) = found.difference(&expected).next() {
             let what = format!("{name} belongs to no module that the model and {CONFIG} have");
@@ -110,7 +114,8 @@ impl Adapter {
 
 fn read_config(path: &Path) -> Result<LoraConfig> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    let all: Map<String, Value> = serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error))?;
+    let all: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error))?;
     if all.get("peft_type").and_then(Value::as_str) != Some("LORA") {
         let found = all.get("peft_type").unwrap_or(&Value::Null);
         return Err(Error::file(path, format!("peft_type is {found}; only \"LORA\" is supported")));
