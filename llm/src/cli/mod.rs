@@ -3,9 +3,13 @@
 mod bundle;
 mod convert;
 mod doctor;
+<<<<<<< HEAD
 mod objectives;
 mod show;
 mod train;
+=======
+mod merge;
+>>>>>>> M
 
 use clap::Subcommand;
 
@@ -18,12 +22,17 @@ pub enum Verb {
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
+<<<<<<< HEAD
     /// The objectives known by name: formula, pull, selection and source; or one of them in full
     Objectives(objectives::Arguments),
     /// Documents as a model gets them, token by token: prompt grey, response coloured
     Show(show::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
+=======
+    /// Fold an adapter into its model's weights
+    Merge(merge::Arguments),
+>>>>>>> M
 }
 
 impl Verb {
@@ -35,9 +44,13 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
+<<<<<<< HEAD
             Self::Objectives(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
+=======
+            Self::Merge(arguments) => arguments.run(),
+>>>>>>> M
         }
     }
 }
