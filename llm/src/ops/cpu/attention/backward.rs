@@ -203,7 +203,10 @@ unsafe fn tile<N: Number, const C: usize>(
         let last = tile.keys.end.min(first + SPAN);
         for key in (first..last).step_by(KEYS) {
             unsafe {
-                let scores = scale.scores::<N, C>(simd, keys.add(key * words), query_lanes, words);
+                let (mut scores, mut d_p) = ([[simd.splat(0.0); C]; KEYS], [[simd.splat(0.0); C]; KEYS]);
+                rows_times_lanes::<N, C>(simd, keys.add(key * words), query_lanes, words, &mut scores);
+                rows_times_lanes::<N, C>(simd, values.add(key * words), d_out_lanes, words, &mut d_p);
+                scale.apply(&mut scores);
                 let (mut p, edge) = (scores, tile.is_edge(key));
                 for r in 0..KEYS {
                     for c in 0..C {
@@ -213,7 +216,6 @@ unsafe fn tile<N: Number, const C: usize>(
                         }
                     }
                 }
-                let d_p = rows_times_lanes::<N, C>(simd, values.add(key * words), d_out_lanes, words);
                 for r in (0..KEYS).step_by(2) {
                     for c in 0..C {
                         let d_score = |r: usize| {

@@ -5,7 +5,7 @@ use std::f32::consts::LN_2;
 use tch::{Device, Kind, Tensor};
 
 use super::gather::{gather_keys, gather_queries, transpose, zip};
-use super::products::{Weights, add_weighted};
+use super::products::{Weights, add_weighted, rows_times_lanes};
 use super::tile::{Scale, Sixteen, Tile, tiles};
 use super::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
 use crate::ops::cpu::Rows;
@@ -119,7 +119,9 @@ unsafe fn tile<N: Number, const C: usize>(
         let last = tile.keys.end.min(first + SPAN);
         let mut new_max = max;
         for key in (first..last).step_by(KEYS) {
-            let mut block = unsafe { scale.scores::<N, C>(simd, keys.add(key * words), query_lanes, words) };
+            let mut block = [[simd.splat(0.0); C]; KEYS];
+            unsafe { rows_times_lanes::<N, C>(simd, keys.add(key * words), query_lanes, words, &mut block) };
+            scale.apply(&mut block);
             if tile.is_edge(key) {
                 for (r, scores) in block.iter_mut().enumerate() {
                     for (c, score) in scores.iter_mut().enumerate() {

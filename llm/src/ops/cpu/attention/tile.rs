@@ -3,7 +3,6 @@
 use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
-use super::products::rows_times_lanes;
 use super::{KEYS, Problem, Task};
 use crate::ops::Attention;
 use crate::ops::cpu::lanes::{Avx512, LANES, Lanes, Mask, Number, Words};
@@ -86,26 +85,17 @@ impl Scale {
         }
     }
 
-    /// Scores of eight keys.
+    /// Makes scores of products.
     #[inline(always)]
-    pub(super) unsafe fn scores<N: Number, const C: usize>(
-        &self,
-        simd: Avx512,
-        keys: *const u32,
-        queries: *const u32,
-        words: usize,
-    ) -> [[Lanes; C]; KEYS] {
-        // Sound: the caller's promise.
-        let mut scores = unsafe { rows_times_lanes::<N, C>(simd, keys, queries, words) };
-        for score in scores.as_flattened_mut() {
-            *score = *score * self.factor;
-        }
-        if let Some((cap, _)) = self.cap {
-            for score in scores.as_flattened_mut() {
-                *score = score.tanh() * cap;
+    pub(super) fn apply<const C: usize>(&self, products: &mut [[Lanes; C]; KEYS]) {
+        for row in products {
+            for score in row {
+                *score = *score * self.factor;
+                if let Some((cap, _)) = self.cap {
+                    *score = score.tanh() * cap;
+                }
             }
         }
-        scores
     }
 
     /// The derivative of a score by what it was before the cap.
