@@ -4,6 +4,7 @@ set shell := ["sh", "-eu", "-c"]
 set positional-arguments
 
 paper := "cargo run --quiet --release --bin paper --"
+tokensieve := "cargo run --quiet --release -p tokensieve-llm --bin tokensieve --"
 tools := env("TOKENSIEVE_CACHE", env("XDG_CACHE_HOME", env("HOME", "/tmp") / ".cache") / "tokensieve") / "tools"
 export PATH := tools / "bin" + ":" + env("PATH")
 
@@ -36,6 +37,16 @@ report *arguments: (setup "toy")
 [group('study')]
 paper *arguments: (setup "toy")
     {{ paper }} "$@"
+
+# Any command of the `tokensieve` program: train, show, convert, merge, objectives, … (`just tokensieve --help`)
+[group('models')]
+tokensieve *arguments: (setup "libtorch" "model")
+    {{ tokensieve }} "$@"
+
+# Fine-tune a language model as a TOML file says (`just tokensieve train --keys` lists what it may say)
+[group('models')]
+train *arguments: (setup "libtorch" "model")
+    {{ tokensieve }} train "$@"
 
 # Install what is missing for one part or several; scripts/setup lists them
 [group('machine')]

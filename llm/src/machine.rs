@@ -1,6 +1,12 @@
 //! What libtorch offers on this machine, asked and measured.
+#![allow(unsafe_code)] // Opening a library.
 
+use std::ffi::{CStr, CString};
 use std::fmt;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
@@ -12,6 +18,12 @@ pub const TORCH_VERSION: &str = "2.11.0";
 /// for a few milliseconds on two cores (choice).
 const SIZE: i64 = 2048;
 
+/// The same on a GPU, which needs more to be busy (choice).
+const CUDA_SIZE: i64 = 8192;
+
+/// Elements of the f32 tensor that is read and copied: 256 MiB, more than any cache (choice).
+const MEMORY: i64 = 1 << 26;
+
 /// Time spent on measuring one kind of number (choice).
 const PATIENCE: Duration = Duration::from_millis(600);
 
@@ -20,64 +32,178 @@ const PATIENCE: Duration = Duration::from_millis(600);
 pub struct Machine {
     /// The device that training would use.
     pub device: Device,
+    /// Version of the libtorch that is loaded, where its folder says.
+    pub torch: Option<String>,
+    /// Folder of that libtorch.
+    pub library: Option<PathBuf>,
+    /// Its CUDA half.
+    pub cuda: CudaLibrary,
     /// CUDA devices that libtorch sees.
     pub cuda_devices: i64,
+    /// Names of the GPUs, as the driver says.
+    pub gpus: Vec<String>,
     /// Threads that one operator uses.
     pub threads: i32,
     /// Measured speed of a square matrix product in f32, in 10⁹ operations a second.
     pub f32_gflops: f64,
     /// The same in bf16.
     pub bf16_gflops: f64,
+    /// Measured speed of reading memory, in 10⁹ bytes a second.
+    pub read_gbs: f64,
+    /// Measured speed of copying it, in 10⁹ bytes (each counted where it is read and where it is written) a second.
+    pub copy_gbs: f64,
+}
+
+/// libtorch's CUDA half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CudaLibrary {
+    /// There is none beside the CPU half.
+    Missing,
+    /// It is loaded.
+    Opened,
+    /// It is there and does not load, for this reason.
+    Refused(String),
 }
 
 impl Machine {
-    /// Asks libtorch and measures for about a second.
+    /// Asks libtorch and measures for about three seconds.
     pub fn measure() -> Self {
         let device = device();
+        let size = if device.is_cuda() { CUDA_SIZE } else { SIZE };
+        let library = library();
         Self {
             device,
+            torch: library.as_deref().and_then(version),
+            library,
+            cuda: open_cuda().clone(),
             cuda_devices: Cuda::device_count(),
+            gpus: gpus(),
             threads: tch::get_num_threads(),
-            f32_gflops: matmul_gflops(device, Kind::Float),
-            bf16_gflops: matmul_gflops(device, Kind::BFloat16),
+            f32_gflops: matmul_gflops(device, Kind::Float, size),
+            bf16_gflops: matmul_gflops(device, Kind::BFloat16, size),
+            read_gbs: read_gbs(device),
+            copy_gbs: copy_gbs(device),
         }
     }
 }
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:22} {TORCH_VERSION}", "torch")?;
+        let place = self.library.as_ref().map_or_else(String::new, |folder| format!(" in {}", folder.display()));
+        writeln!(f, "{:22} {}", "tokensieve", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "{:22} {}{place}", "torch", self.torch.as_deref().unwrap_or("of unknown version"))?;
+        let cuda = match &self.cuda {
+            CudaLibrary::Missing => "no CUDA in this libtorch".to_owned(),
+            CudaLibrary::Opened => "opened".to_owned(),
+            CudaLibrary::Refused(why) => format!("does not load: {why}"),
+        };
+        writeln!(f, "{:22} {cuda}", "CUDA library")?;
         writeln!(f, "{:22} {:?} ({} CUDA devices)", "device", self.device, self.cuda_devices)?;
+        for gpu in &self.gpus {
+            writeln!(f, "{:22} {gpu}", "GPU")?;
+        }
         writeln!(f, "{:22} {}", "threads per operator", self.threads)?;
-        writeln!(f, "{:22} {:.0} GFLOP/s ({SIZE}×{SIZE})", "f32 matmul", self.f32_gflops)?;
-        write!(f, "{:22} {:.0} GFLOP/s ({SIZE}×{SIZE})", "bf16 matmul", self.bf16_gflops)
+        writeln!(f, "{:22} {:.0} GFLOP/s", "f32 matmul", self.f32_gflops)?;
+        writeln!(f, "{:22} {:.0} GFLOP/s", "bf16 matmul", self.bf16_gflops)?;
+        writeln!(f, "{:22} {:.0} GB/s", "memory, read", self.read_gbs)?;
+        write!(f, "{:22} {:.0} GB/s", "memory, copied", self.copy_gbs)
     }
 }
 
 /// The first CUDA device, if there is one, else the CPU.
 pub fn device() -> Device {
+    open_cuda();
     Device::cuda_if_available()
 }
 
-/// The fastest of the products that fit into [`PATIENCE`]: other work on the machine only ever slows one down.
-fn matmul_gflops(device: Device, kind: Kind) -> f64 {
-    no_grad(|| {
-        let a = Tensor::randn([SIZE, SIZE], (Kind::Float, device)).to_kind(kind);
-        let b = Tensor::randn([SIZE, SIZE], (Kind::Float, device)).to_kind(kind);
-        let product = || {
-            let start = Instant::now();
-            let c = a.matmul(&b);
-            // Reading one number waits for the device.
-            let _ = c.double_value(&[0, 0]);
-            start.elapsed().as_secs_f64()
+/// Opens libtorch_cuda.so where it lies beside libtorch_cpu.so, which registers CUDA: the program is linked with the
+/// CPU half only, and so runs where there is nothing else. To be called before the first tensor is made.
+pub fn open_cuda() -> &'static CudaLibrary {
+    static OUTCOME: OnceLock<CudaLibrary> = OnceLock::new();
+    OUTCOME.get_or_init(|| {
+        let path = library().map(|folder| folder.join("libtorch_cuda.so")).filter(|path| path.is_file());
+        let Some(path) = path.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()) else {
+            return CudaLibrary::Missing;
         };
-        // The first one sets up the library's kernels.
-        product();
-        let start = Instant::now();
-        let mut best = f64::INFINITY;
-        while start.elapsed() < PATIENCE {
-            best = best.min(product());
+        // Sound as opening any library is: its initialisers run, and are made for this.
+        if !unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null() {
+            return CudaLibrary::Opened;
         }
-        2.0 * (SIZE as f64).powi(3) / best / 1e9
+        // Sound: after a failure dlerror gives a text that lives until the next call.
+        let why = unsafe { libc::dlerror() };
+        let why = if why.is_null() { "no reason given".into() } else { unsafe { CStr::from_ptr(why) }.to_string_lossy() };
+        CudaLibrary::Refused(why.into_owned())
     })
+}
+
+/// The folder that libtorch_cpu.so was loaded from.
+fn library() -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let path = maps.lines().find_map(|line| line.find('/').map(|at| &line[at..]).filter(|p| p.ends_with("/libtorch_cpu.so")))?;
+    Some(Path::new(path).parent()?.to_owned())
+}
+
+/// What the folder above the library says: `build-version` of a libtorch, `version.py` of a Python package.
+fn version(library: &Path) -> Option<String> {
+    let folder = library.parent()?;
+    if let Ok(text) = fs::read_to_string(folder.join("build-version")) {
+        return Some(text.trim().to_owned());
+    }
+    let text = fs::read_to_string(folder.join("version.py")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("__version__"))?;
+    line.split(['\'', '"']).nth(1).map(str::to_owned)
+}
+
+/// As the kernel's driver lists them.
+fn gpus() -> Vec<String> {
+    let entries = fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| {
+            let text = fs::read_to_string(entry.path().join("information")).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("Model:")).map(|name| name.trim().to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+fn matmul_gflops(device: Device, kind: Kind, size: i64) -> f64 {
+    no_grad(|| {
+        let matrix = || Tensor::randn([size, size], (Kind::Float, device)).to_kind(kind);
+        let (a, b) = (matrix(), matrix());
+        2.0 * (size as f64).powi(3) / best_seconds(|| a.matmul(&b)) / 1e9
+    })
+}
+
+fn read_gbs(device: Device) -> f64 {
+    let from = Tensor::zeros([MEMORY], (Kind::Float, device));
+    4.0 * MEMORY as f64 / best_seconds(|| from.sum(Kind::Float)) / 1e9
+}
+
+fn copy_gbs(device: Device) -> f64 {
+    let from = Tensor::zeros([MEMORY], (Kind::Float, device));
+    let mut to = from.zeros_like();
+    let seconds = best_seconds(|| {
+        to.copy_(&from);
+        to.narrow(0, 0, 1)
+    });
+    2.0 * 4.0 * MEMORY as f64 / seconds / 1e9
+}
+
+/// The fastest of the runs that fit into [`PATIENCE`]: other work on the machine only ever slows one down.
+fn best_seconds(mut run: impl FnMut() -> Tensor) -> f64 {
+    let mut once = || {
+        let start = Instant::now();
+        // Reading one number waits for the device.
+        let _ = run().reshape([-1]).double_value(&[0]);
+        start.elapsed().as_secs_f64()
+    };
+    // The first one sets up the library's kernels.
+    once();
+    let start = Instant::now();
+    let mut best = f64::INFINITY;
+    while start.elapsed() < PATIENCE {
+        best = best.min(once());
+    }
+    best
 }

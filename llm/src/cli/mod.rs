@@ -1,5 +1,7 @@
 //! The verbs of `tokensieve`, one file each: arguments as typed, and what they do.
 
+mod bundle;
+mod convert;
 mod doctor;
 
 use clap::Subcommand;
@@ -7,6 +9,10 @@ use clap::Subcommand;
 /// What `tokensieve` can do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Pack program, configuration, data and model into a folder that runs on another machine without Rust
+    Bundle(bundle::Arguments),
+    /// Write any model as a Hugging Face folder
+    Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
 }
@@ -14,7 +20,11 @@ pub enum Verb {
 impl Verb {
     /// Does it.
     pub fn run(self) -> anyhow::Result<()> {
+        // Before the first tensor is made.
+        crate::machine::open_cuda();
         match self {
+            Self::Bundle(arguments) => arguments.run(),
+            Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
         }
     }

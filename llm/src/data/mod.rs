@@ -1,1 +1,13 @@
-//! Rows of data sets, as people keep them.
+//! Rows of data sets, as people keep them, as documents.
+
+mod format;
+mod order;
+mod packs;
+mod parquet;
+mod read;
+mod set;
+
+pub use format::Format;
+pub use order::{Order, stream};
+pub use packs::packs;
+pub use set::{DataSet, DataSource, Skipped, Truncate, load};

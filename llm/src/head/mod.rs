@@ -1,1 +1,153 @@
-//! Logits, statistics and gradients of the response rows, chunk by chunk.
+//! The fused head: from hidden states to statistics, and from pulls to the gradient on the hidden states.
+//!
+//! Logits exist for one chunk of rows at a time, in a buffer of a fixed number of bytes, so that memory does not grow with
+//! the vocabulary. There a row is read once for its statistics and once for its gradient, which takes the logits' place.
+//! Logits may be kept up to a budget of bytes between the two; beyond it they are computed again, and only for rows that
+//! have a pull. Nothing here is differentiated automatically: the gradient on the logits is (a + b)·p − a·e_y − b·q.
+//!
+//! Letters: R rows (one per predicted token), n rows of a chunk, V vocabulary, D width of the hidden state.
+
+mod buffers;
+#[cfg(target_arch = "x86_64")]
+mod cpu;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "cpu/none.rs"]
+mod cpu;
+mod gradient;
+mod plain;
+mod product;
+mod rows;
+
+pub use buffers::Kept;
+pub use gradient::{Reference, Top, Wanted};
+pub use rows::{RowStats, Rows};
+
+pub use crate::model::Unembedding;
+
+use std::ops::Range;
+
+use tch::{Tensor, no_grad};
+use tokensieve_objective::Pull;
+
+use crate::Result;
+use buffers::Buffers;
+
+/// Bytes of one chunk's logits. Large enough that reading the output matrix is little beside multiplying with it, small
+/// enough to be little beside a model (choice).
+const CHUNK_BYTES: usize = 48 << 20;
+
+/// Bytes of logits that may stay between statistics and gradient (choice: most of a batch of 32 conversations at a
+/// vocabulary of 49,152 in bf16).
+const KEPT_BYTES: usize = 384 << 20;
+
+/// How many of the most probable tokens `entropy_top20` is the entropy of.
+const TOP_ENTROPY: usize = 20;
+
+/// The head's buffers, kept from step to step: fresh pages cost more than what is written into them.
+#[derive(Debug)]
+pub struct Head {
+    buffers: Buffers,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::new(CHUNK_BYTES, KEPT_BYTES)
+    }
+}
+
+impl Head {
+    /// A head that computes so many bytes of logits at a time and keeps up to so many between statistics and gradient.
+    pub fn new(chunk_bytes: usize, kept_bytes: usize) -> Self {
+        Self { buffers: Buffers::new(chunk_bytes, kept_bytes) }
+    }
+
+    /// Every row's statistics. `top_entropy` asks for the entropy of the 20 most probable tokens too.
+    pub fn statistics(&mut self, rows: &Rows, top_entropy: bool) -> Vec<RowStats> {
+        no_grad(|| {
+            let parts = self.buffers.chunks(rows).map(|chunk| {
+                let logits = self.buffers.logits(rows, chunk.clone());
+                rows.part(chunk).statistics(&logits, top_entropy)
+            });
+            rows::fetch(parts.collect())
+        })
+    }
+
+    /// The same, and the logits of as many rows as the budget allows, for [`Head::gradient`].
+    pub fn statistics_keeping(&mut self, rows: &Rows, top_entropy: bool) -> (Vec<RowStats>, Kept) {
+        no_grad(|| {
+            let mut kept = Kept::default();
+            let mut parts = Vec::new();
+            for chunk in self.buffers.chunks(rows) {
+                let logits = self.buffers.keep(rows, chunk.clone(), &mut kept);
+                parts.push(rows.part(chunk).statistics(&logits, top_entropy));
+            }
+            (rows::fetch(parts), kept)
+        })
+    }
+
+    /// The gradient on the hidden states, `[R, D]` in the hidden states' own type: Σ of the rows' gradients divided by
+    /// the normaliser. Rows without a pull get zeros and cost nothing.
+    pub fn gradient(
+        &mut self,
+        rows: &Rows,
+        stats: &[RowStats],
+        wanted: &Wanted,
+        kept: Option<Kept>,
+    ) -> Tensor {
+        no_grad(|| {
+            let kept = kept.unwrap_or_default();
+            let gradient = gradient::all(&mut self.buffers, rows, stats, wanted, &kept);
+            self.buffers.give_back(kept);
+            gradient
+        })
+    }
+
+    /// The k most probable tokens of every row.
+    pub fn top(&mut self, rows: &Rows, k: usize) -> Top {
+        no_grad(|| {
+            let k = k.min(rows.vocabulary() as usize);
+            let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+            for chunk in self.buffers.chunks(rows) {
+                let logits = self.buffers.logits(rows, chunk);
+                let of = if cpu::can(&logits) { cpu::top } else { plain::top };
+                top.extend(&of(&logits, rows.unembedding.soft_cap, k));
+            }
+            top
+        })
+    }
+
+    /// Statistics and gradient in one sweep, for pulls that depend on no other token: no logits are computed twice.
+    ///
+    /// `pulls` is called chunk by chunk with the rows' statistics. On an accelerator, where each call would wait for the
+    /// device, it is called once.
+    pub fn sweep<'p>(
+        &mut self,
+        rows: &Rows,
+        top_entropy: bool,
+        wanted: &Wanted<'_>,
+        mut pulls: impl FnMut(Range<usize>, &[RowStats]) -> Result<Vec<Pull>> + 'p,
+    ) -> Result<(Vec<RowStats>, Tensor)> {
+        if rows.hidden_rd.device() != tch::Device::Cpu {
+            let (stats, kept) = self.statistics_keeping(rows, top_entropy);
+            let pulls = pulls(0..rows.len(), &stats)?;
+            let gradient = self.gradient(rows, &stats, &Wanted { pulls: &pulls, ..*wanted }, Some(kept));
+            return Ok((stats, gradient));
+        }
+        no_grad(|| {
+            let gradient = rows.hidden_rd.zeros_like();
+            let mut stats = Vec::with_capacity(rows.len());
+            for chunk in self.buffers.chunks(rows) {
+                let logits = self.buffers.logits(rows, chunk.clone());
+                let of_chunk = rows::fetch(vec![rows.part(chunk.clone()).statistics(&logits, top_entropy)]);
+                let pulls = pulls(chunk.clone(), &of_chunk)?;
+                let wanted = Wanted { pulls: &pulls, ..*wanted };
+                gradient::of_chunk(&mut self.buffers, rows, chunk, &of_chunk, &wanted, &logits, &gradient);
+                stats.extend(of_chunk);
+            }
+            Ok((stats, gradient))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,19 @@
 //! One transformer, described by its numbers: what `config.json` or a GGUF file's metadata say, family by family.
 
+mod gguf;
+mod json;
+mod write;
+
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// The families that can be read.
+pub const FAMILIES: [&str; 6] = ["llama", "gemma", "gemma2", "phi3", "qwen2", "qwen3"];
+
+/// More layers than any model has: a larger number is a mistake.
+const MAX_LAYERS: usize = 4096;
+
 /// The non-linearity of the gated feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -41,6 +55,8 @@ pub enum RopeScaling {
         /// What cosine and sine are multiplied by.
         attention_factor: f64,
     },
+    /// A divisor per frequency, as GGUF files give them (Llama 3.1's, computed by who wrote the file).
+    Divisors(Vec<f64>),
 }
 
 /// Rotary position embedding.
@@ -99,10 +115,76 @@ pub struct Config {
     pub final_soft_cap: Option<f64>,
     /// Per layer: how many latest tokens a token sees, itself included; `None`: all.
     pub windows: Vec<Option<i64>>,
-    /// What embeddings are multiplied by (Gemma: the root of the width, rounded to bf16).
+    /// What embeddings are multiplied by (Gemma: the root of the width, which `transformers` rounds to the
+    /// type of the embedding first).
     pub embedding_scale: Option<f64>,
     /// Whether the output matrix is the embedding.
     pub tied: bool,
     /// Longest sequence.
     pub max_positions: i64,
+}
+
+impl Config {
+    /// What can be wrong in any family, said of the file at `path`.
+    fn check(self, path: &Path) -> Result<Self> {
+        let wrong = |what: String| Err(Error::file(path, what));
+        let sizes = [
+            ("vocabulary", self.vocab_size),
+            ("hidden size", self.hidden_size),
+            ("feed-forward size", self.intermediate_size),
+            ("number of heads", self.heads),
+            ("number of key-value heads", self.kv_heads),
+            ("head size", self.head_dim),
+            ("longest sequence", self.max_positions),
+        ];
+        // Twice the largest that any model has would still pass: products of two stay far below 2⁶³.
+        if let Some((name, size)) = sizes.into_iter().find(|(_, size)| !(1..1 << 28).contains(size)) {
+            return wrong(format!("a {name} of {size}"));
+        }
+        if self.layers == 0 {
+            return wrong("0 layers".into());
+        }
+        if self.heads % self.kv_heads != 0 {
+            return wrong(format!(
+                "{} heads cannot share {} key-value heads evenly",
+                self.heads, self.kv_heads
+            ));
+        }
+        let turning = self.rope.dimensions;
+        if turning < 2 || turning % 2 != 0 || turning > self.head_dim {
+            return wrong(format!("{turning} rotary dimensions of a head's {}", self.head_dim));
+        }
+        let divisors = match &self.rope.scaling {
+            RopeScaling::Long { short, long, .. } => vec![short, long],
+            RopeScaling::Divisors(divisors) => vec![divisors],
+            _ => vec![],
+        };
+        for divisors in divisors {
+            if divisors.len() as i64 != turning / 2 || divisors.iter().any(|d| !d.is_finite() || *d <= 0.0) {
+                return wrong(format!("rotary divisors must be {} positive numbers", turning / 2));
+            }
+        }
+        let positive = [self.norm_eps, self.rope.theta, self.attention_scale];
+        if positive.iter().any(|number| !number.is_finite() || *number <= 0.0) {
+            return wrong("norm epsilon, rotary base and attention scale must be positive numbers".into());
+        }
+        Ok(self)
+    }
+
+    /// The number of layers, if it is one that a model can have.
+    fn layers(path: &Path, layers: i64) -> Result<usize> {
+        usize::try_from(layers)
+            .ok()
+            .filter(|layers| *layers <= MAX_LAYERS)
+            .ok_or_else(|| Error::file(path, format!("{layers} layers; no model has more than {MAX_LAYERS}")))
+    }
+
+    fn unknown(path: &Path, family: &str) -> Error {
+        Error::file(path, format!("a model of type `{family}`; those read are {}", FAMILIES.join(", ")))
+    }
+}
+
+/// What longrope multiplies cosine and sine by where nothing else is said: √(1 + ln stretch / ln original).
+fn usual_attention_factor(stretch: f64, original: f64) -> f64 {
+    if stretch <= 1.0 { 1.0 } else { (1.0 + stretch.ln() / original.ln()).sqrt() }
 }

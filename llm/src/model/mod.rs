@@ -1,3 +1,241 @@
-//! The transformer.
+//! The transformer: forward and backward by hand, driven by [`Config`].
+//!
+//! Letters of shapes: T tokens of a pack, D width of the residual stream, H query heads, G key and value heads, K
+//! dimensions of a head, F width of the feed-forward layer, V rows of the vocabulary, O and I a projection's outputs and
+//! inputs, R the sum of its adapters' ranks.
 
+mod cache;
 pub mod config;
+mod dropout;
+mod full;
+mod layer;
+mod linear;
+mod lora;
+
+mod modules;
+mod norm;
+mod peft;
+mod rope;
+
+pub use cache::Cache;
+pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
+
+use tch::{Device, Kind, Tensor};
+
+use self::config::Config;
+use self::dropout::Dropout;
+use self::layer::{Layer, Pass, Saved};
+use self::norm::Norm;
+use self::rope::Rotary;
+use crate::weights::Checkpoint;
+use crate::{Layout, Pack, Parameters, Result};
+
+/// A model's weights in the type it computes in, with room for an adapter.
+#[derive(Debug)]
+pub struct Model {
+    config: Config,
+    kind: Kind,
+    device: Device,
+    /// `[V, D]`.
+    embedding: Tensor,
+    /// `[V, D]`; `None`: the embedding is it.
+    head: Option<Tensor>,
+    layers: Vec<Layer>,
+    norm: Norm,
+    rotary: Rotary,
+    dropout: f64,
+}
+
+/// What a forward pass keeps for the backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// All that the backward pass needs.
+    Everything,
+    /// Only what enters each layer; the backward pass computes the layer again (activation checkpointing).
+    LayerInputs,
+}
+
+/// What [`Model::forward_traced`] kept.
+#[derive(Debug)]
+pub struct Trace {
+    pass: Pass,
+    tokens: Tensor,
+    layers: Vec<Kept>,
+    /// What enters the last norm.
+    last: Tensor,
+    inv_rms: Tensor,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Everything(Box<Saved>),
+    Input(Tensor),
+}
+
+/// The output matrix: logits are hidden·weightᵀ, soft-capped.
+#[derive(Clone, Copy, Debug)]
+pub struct Unembedding<'a> {
+    /// `[V, D]`, of the model's type.
+    pub weight: &'a Tensor,
+    /// c: logits become c·tanh(logit / c) (Gemma 2).
+    pub soft_cap: Option<f64>,
+    /// Its name among all parameters, if everything is trained: gradients go to `Parameters::gradient(name)`.
+    pub name: &'static str,
+}
+
+impl Unembedding<'_> {
+    /// The logits, f32 `[T, V]`: for few rows, since nothing here is done in chunks.
+    pub fn logits(&self, hidden_td: &Tensor) -> Tensor {
+        let logits = hidden_td.mm(&self.weight.tr()).to_kind(Kind::Float);
+        match self.soft_cap {
+            Some(cap) => (logits / cap).tanh() * cap,
+            None => logits,
+        }
+    }
+}
+
+impl Model {
+    /// Reads the weights, converted to `kind` (norms stay f32).
+    pub fn load(checkpoint: &Checkpoint, kind: Kind, device: Device) -> Result<Self> {
+        let config = checkpoint.config().clone();
+        let width = [config.vocab_size, config.hidden_size];
+        let read = |name: &str| modules::read(checkpoint, name, &width, kind, device);
+        Ok(Self {
+            kind,
+            device,
+            embedding: read(modules::EMBEDDING)?,
+            head: if config.tied { None } else { Some(read(modules::HEAD)?) },
+            layers: (0..config.layers)
+                .map(|index| Layer::load(checkpoint, &config, index, kind, device))
+                .collect::<Result<_>>()?,
+            norm: Norm::load(checkpoint, modules::NORM, config.hidden_size, device)?,
+            rotary: Rotary::new(&config.rope, device),
+            dropout: 0.0,
+            config,
+        })
+    }
+
+    /// The model's numbers.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The type it computes in.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where it is.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Takes over an adapter's present values; `None`: the base alone. A copy of the adapter, so cheap enough after every
+    /// step and to swap in a reference.
+    pub fn attach(&mut self, adapter: Option<&Adapter>) -> Result<()> {
+        if let Some(adapter) = adapter {
+            adapter.fits(&self.config)?;
+        }
+        self.dropout = adapter.map_or(0.0, |adapter| adapter.config.dropout);
+        for linear in self.layers.iter_mut().flat_map(Layer::linears_mut) {
+            linear.attach(adapter);
+        }
+        Ok(())
+    }
+
+    /// The output matrix.
+    pub fn unembedding(&self) -> Unembedding<'_> {
+        let (weight, name) = match &self.head {
+            Some(head) => (head, modules::HEAD),
+            None => (&self.embedding, modules::EMBEDDING),
+        };
+        Unembedding { weight, soft_cap: self.config.final_soft_cap, name }
+    }
+
+    /// The hidden states `[T, D]` after the last norm. Nothing is kept.
+    pub fn forward(&self, pack: &Pack) -> Tensor {
+        let pass = self.pass(&pack.positions, &pack.layout, None);
+        let mut hidden = self.embed(&pack.tokens);
+        for layer in &self.layers {
+            hidden = layer.forward(&hidden, &pass, false).0;
+        }
+        self.norm.forward(&hidden).0
+    }
+
+    /// The same, with what [`Model::backward`] needs. `dropout`: the step's seed, if the adapter's inputs are to be
+    /// dropped at its configured rate.
+    pub fn forward_traced(&self, pack: &Pack, keep: Keep, dropout: Option<u64>) -> (Tensor, Trace) {
+        let dropout = dropout.and_then(|seed| Dropout::new(self.dropout, seed));
+        let pass = self.pass(&pack.positions, &pack.layout, dropout);
+        let mut layers = Vec::with_capacity(self.layers.len());
+        let mut hidden = self.embed(&pack.tokens);
+        for layer in &self.layers {
+            let (next, saved) = layer.forward(&hidden, &pass, keep == Keep::Everything);
+            layers.push(saved.map_or(Kept::Input(hidden), |saved| Kept::Everything(Box::new(saved))));
+            hidden = next;
+        }
+        let (out, inv_rms) = self.norm.forward(&hidden);
+        let tokens = pack.tokens.shallow_clone();
+        (out, Trace { pass, tokens, layers, last: hidden, inv_rms })
+    }
+
+    /// Adds the gradients of everything named in `into` (LoRA matrices of the attached adapter, or the weights
+    /// themselves), given the loss's gradient `d_hidden` `[T, D]` at what the forward pass returned.
+    ///
+    /// With `kept_documents`, only those documents take part: the rows of the others are neither read nor computed.
+    pub fn backward(
+        &self,
+        mut trace: Trace,
+        d_hidden: &Tensor,
+        into: &Parameters,
+        kept_documents: Option<&[bool]>,
+    ) {
+        let mut d_hidden = d_hidden.to_kind(self.kind);
+        let rows = kept_documents.and_then(|kept| trace.pass.keep(kept, self.device));
+        if let Some(rows) = &rows {
+            if rows.numel() == 0 {
+                return;
+            }
+            d_hidden = d_hidden.index_select(0, rows);
+            trace.last = trace.last.index_select(0, rows);
+            trace.inv_rms = trace.inv_rms.index_select(0, rows);
+            trace.tokens = trace.tokens.index_select(0, rows);
+        }
+        let d_embedding = into.gradient(modules::EMBEDDING);
+        let Trace { pass, tokens, mut layers, last, inv_rms } = trace;
+        let mut d_hidden = Some(self.norm.backward(&d_hidden, &last, &inv_rms, None, into));
+        drop((last, inv_rms));
+        for (index, layer) in self.layers.iter().enumerate().rev() {
+            let (Some(kept), Some(d_out)) = (layers.pop(), d_hidden) else { return };
+            let saved = match (kept, &rows) {
+                (Kept::Everything(saved), None) => *saved,
+                (Kept::Everything(saved), Some(rows)) => saved.select(rows),
+                (Kept::Input(input), None) => layer.saved(&input, &pass),
+                (Kept::Input(input), Some(rows)) => layer.saved(&input.index_select(0, rows), &pass),
+            };
+            // Below the first layer there is only the embedding.
+            let goes_on = index > 0 || d_embedding.is_some();
+            d_hidden = layer.backward(d_out, saved, &pass, into, goes_on);
+        }
+        if let (Some(mut gradient), Some(mut d_embedded)) = (d_embedding, d_hidden) {
+            if let Some(scale) = self.config.embedding_scale {
+                d_embedded = d_embedded * scale;
+            }
+            let _ = gradient.index_add_(0, &tokens, &d_embedded.to_kind(Kind::Float));
+        }
+    }
+
+    fn embed(&self, tokens: &Tensor) -> Tensor {
+        let embedded = self.embedding.index_select(0, tokens);
+        match self.config.embedding_scale {
+            // Rounded to the model's type, as transformers has it.
+            Some(scale) => embedded * Tensor::from(scale).to_kind(self.kind).to_device(self.device),
+            None => embedded,
+        }
+    }
+
+    fn pass(&self, positions: &Tensor, layout: &Layout, dropout: Option<Dropout>) -> Pass {
+        let (cos, sin) = self.rotary.angles(positions, layout, 0);
+        Pass { layout: layout.clone(), cos, sin, dropout }
+    }
+}

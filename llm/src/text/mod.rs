@@ -1,1 +1,15 @@
 //! Tokens, chat templates, and what is trained on.
+
+mod conversation;
+mod folder;
+pub mod from_gguf;
+mod mask;
+mod python;
+mod template;
+#[cfg(test)]
+mod tests;
+mod tokenizer;
+
+pub use conversation::{Conversation, Message, Span, Weights};
+pub use template::Template;
+pub use tokenizer::{Extras, Tokenizer};

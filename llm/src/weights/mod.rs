@@ -1,1 +1,163 @@
-//! Reading and writing weights.
+//! Reading and writing weights: GGUF files, Hugging Face folders, the hub.
+
+mod export;
+pub mod gguf;
+mod safetensors;
+mod save;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+use tch::{Kind, Tensor};
+use tokensieve_data::Catalogue;
+
+use crate::model::config::Config;
+use crate::text::from_gguf::{self, TokenizerSource};
+use crate::{Error, Result};
+pub use export::export;
+pub use save::save_safetensors;
+
+use gguf::Gguf;
+use safetensors::Shards;
+
+/// The model that is used where none is named; `data.toml` says where it comes from.
+pub const DEFAULT: &str = "smollm2-135m";
+
+/// A model's weights, configuration and tokenizer, read one tensor at a time from memory-mapped files.
+#[derive(Debug)]
+pub struct Checkpoint {
+    source: String,
+    config: Config,
+    store: Store,
+    hash: OnceLock<String>,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// With GGUF's names by Hugging Face's.
+    Gguf(Gguf, BTreeMap<String, String>),
+    Folder(PathBuf, Shards),
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint: the name of a model of `data.toml`, the path of a GGUF file or a Hugging Face folder, or
+    /// `organisation/name` on the hub.
+    pub fn open(source: &str) -> Result<Self> {
+        let catalogue = Catalogue::load()?;
+        if let Ok(set) = catalogue.set(source) {
+            if !set.files.contains_key("model") {
+                return Err(Error::setting("model", format!("`{source}` is a data set, not a model")));
+            }
+            let files = catalogue.fetch(source)?;
+            let checkpoint = Self::from_gguf(source, files.path("model"))?;
+            // The catalogue has checked the content already.
+            let _ = checkpoint.hash.set(files.hash().to_owned());
+            return Ok(checkpoint);
+        }
+        let path = Path::new(source);
+        if path.is_dir() {
+            Self::from_folder(source, path)
+        } else if path.exists() {
+            Self::from_gguf(source, path)
+        } else {
+            let models: Vec<&str> = catalogue
+                .sets()
+                .iter()
+                .filter(|(_, set)| set.files.contains_key("model"))
+                .map(|(name, _)| name.as_str())
+                .collect();
+            let what = format!(
+                "there is no file or folder `{source}`; the models known by name are {}",
+                models.join(", ")
+            );
+            Err(Error::setting("model", what))
+        }
+    }
+
+    fn from_gguf(source: &str, path: &Path) -> Result<Self> {
+        let gguf = Gguf::open(path)?;
+        let config = Config::from_gguf(&gguf)?;
+        let names = gguf::names::names(&gguf, &config.family)?.into_iter().collect();
+        Ok(Self { source: source.to_owned(), config, store: Store::Gguf(gguf, names), hash: OnceLock::new() })
+    }
+
+    fn from_folder(source: &str, folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let config = Config::from_json(&path, &text)?;
+        let store = Store::Folder(folder.to_owned(), Shards::open(folder)?);
+        Ok(Self { source: source.to_owned(), config, store, hash: OnceLock::new() })
+    }
+
+    /// What was asked for.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The model's numbers.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// All tensors, in alphabetical order, by the names that Hugging Face gives them:
+    /// `model.layers.0.self_attn.q_proj.weight`. Fused ones (Phi-3) stay fused.
+    pub fn names(&self) -> Vec<String> {
+        match &self.store {
+            Store::Gguf(_, names) => names.keys().cloned().collect(),
+            Store::Folder(_, shards) => shards.names().cloned().collect(),
+        }
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn has(&self, name: &str) -> bool {
+        match &self.store {
+            Store::Gguf(_, names) => names.contains_key(name),
+            Store::Folder(_, shards) => shards.has(name),
+        }
+    }
+
+    /// The shape of a tensor.
+    pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        match &self.store {
+            Store::Gguf(gguf, names) => Some(gguf.tensors().get(names.get(name)?)?.shape.clone()),
+            Store::Folder(_, shards) => shards.shape(name),
+        }
+    }
+
+    /// A tensor as f32, bf16 or f16, on the CPU, as the Hugging Face checkpoint of the model has it.
+    pub fn tensor(&self, name: &str, kind: Kind) -> Result<Tensor> {
+        match &self.store {
+            Store::Gguf(gguf, names) => match names.get(name) {
+                Some(stored) => gguf::names::tensor(gguf, &self.config, name, stored, kind),
+                None => Err(Error::file(gguf.path(), format!("has no tensor for {name}"))),
+            },
+            Store::Folder(_, shards) => shards.tensor(name, kind),
+        }
+    }
+
+    /// SHA-256 of the weights' files and the configuration: what results computed from them depend on. Read once.
+    pub fn hash(&self) -> String {
+        let compute = || {
+            let mut hash = Sha256::new();
+            match &self.store {
+                Store::Gguf(gguf, _) => hash.update(gguf.bytes()),
+                Store::Folder(_, shards) => {
+                    hash.update(format!("{:?}", self.config));
+                    shards.bytes().for_each(|bytes| hash.update(bytes));
+                }
+            }
+            hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        self.hash.get_or_init(compute).clone()
+    }
+
+    /// Where the tokenizer is to be had.
+    pub fn tokenizer_source(&self) -> Result<TokenizerSource> {
+        match &self.store {
+            Store::Gguf(gguf, _) => Ok(TokenizerSource::Gguf(Box::new(from_gguf::read(gguf)?))),
+            Store::Folder(folder, _) => Ok(TokenizerSource::Folder(folder.clone())),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The shapes in which people keep conversations.
+
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::text::{Conversation, Message, Span, Weights};
+
+/// How a row says who said what.
+///
+/// | format | keys | becomes |
+/// |---|---|---|
+/// | `messages` | `messages`: a list of `role`, `content` | the chat |
+/// | `sharegpt` | `conversations`: a list of `from`, `value` | the chat; human is user, gpt is assistant |
+/// | `alpaca` | `instruction`, `input` (optional), `output` | a user's turn, instruction and input with a blank line between, and its answer |
+/// | `gsm8k` | `question`, `answer` | a user's turn and its answer |
+/// | `prompt-completion` | `prompt`, `completion` | texts: prompt, completion and the end-of-text token, without a template; lists of messages: the chat |
+///
+/// Aliases, for sets that people use: `context` and `response` for Alpaca's `input` and `output` (Dolly).
+///
+/// A response may carry `weight` (one number), `weights` (one per token) or `spans` (`start`, `end` in characters of the
+/// response, `weight`): beside the text of an assistant's message, or in the row where it has one response. A `weight` of
+/// the row multiplies none of these; it stands where they are not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// OpenAI's `messages`.
+    Messages,
+    /// `ShareGPT`'s `conversations`.
+    Sharegpt,
+    /// Stanford Alpaca's `instruction`, `input`, `output`.
+    Alpaca,
+    /// GSM8K's `question`, `answer`.
+    Gsm8k,
+    /// `prompt` and `completion`.
+    PromptCompletion,
+}
+
+/// All formats, by the names users give, with the keys that a row of theirs has.
+const FORMATS: [(Format, &str, &[&str]); 5] = [
+    (Format::Messages, "messages", &["messages"]),
+    (Format::Sharegpt, "sharegpt", &["conversations"]),
+    (Format::Alpaca, "alpaca", &["instruction"]),
+    (Format::PromptCompletion, "prompt-completion", &["prompt", "completion"]),
+    (Format::Gsm8k, "gsm8k", &["question", "answer"]),
+];
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = FORMATS.iter().find(|(_, known, _)| *known == name).map(|(format, ..)| *format);
+        let names = || FORMATS.map(|(_, name, _)| name).join(", ");
+        found.ok_or_else(|| format!("there is no format `{name}`, only {}", names()))
+    }
+}
+
+impl Format {
+    /// The format whose keys a row has.
+    pub(super) fn of(row: &Map<String, Value>) -> Result<Self, String> {
+        let has = |(_, _, keys): &&(Self, &str, &[&str])| keys.iter().all(|key| row.contains_key(*key));
+        FORMATS.iter().find(has).map(|(format, ..)| *format).ok_or_else(|| {
+            let keys: Vec<&str> = row.keys().map(String::as_str).collect();
+            let known = FORMATS.map(|(_, name, keys)| format!("{name} ({})", keys.join(", ")));
+            format!("no format has the keys {}; there are {}", keys.join(", "), known.join("; "))
+        })
+    }
+
+    /// What a row says.
+    pub(super) fn conversation(self, row: &Map<String, Value>) -> Result<Conversation, String> {
+        match self {
+            Self::Messages => Ok(Conversation::Chat(messages(row, "messages")?)),
+            Self::Sharegpt => Ok(Conversation::Chat(messages(row, "conversations")?)),
+            Self::Alpaca => {
+                let mut prompt = text(row, "instruction")?.to_owned();
+                let input = if row.contains_key("input") { "input" } else { "context" };
+                if let Some(input) = optional(row, input)?.filter(|input| !input.is_empty()) {
+                    prompt = format!("{prompt}\n\n{input}");
+                }
+                let output = if row.contains_key("output") { "output" } else { "response" };
+                exchange(row, &prompt, output)
+            }
+            Self::Gsm8k => exchange(row, text(row, "question")?, "answer"),
+            Self::PromptCompletion => match (&row.get("prompt"), &row.get("completion")) {
+                (Some(Value::Array(_)), Some(Value::Array(_))) => {
+                    let mut chat = messages(row, "prompt")?;
+                    // What is given is not trained on, whoever said it.
+                    chat.iter_mut().for_each(|message| message.weights = Weights::All(0.0));
+                    chat.extend(messages(row, "completion")?);
+                    Ok(Conversation::Chat(chat))
+                }
+                _ => {
+                    let (prompt, completion) = (text(row, "prompt")?, text(row, "completion")?);
+                    let weights = weights(row)?.unwrap_or_default();
+                    let completion = Message { weights, ..Message::new("assistant", completion) };
+                    Ok(Conversation::Plain { prompt: prompt.to_owned(), completion })
+                }
+            },
+        }
+    }
+}
+
+/// A user's turn and its answer, with the row's weights.
+fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conversation, String> {
+    let answer = text(row, answer)?;
+    let weights = weights(row)?.unwrap_or_default();
+    let answer = Message { weights, ..Message::new("assistant", answer) };
+    Ok(Conversation::Chat(vec![Message::new("user", prompt), answer]))
+}
+
+/// A list of turns, each with role and text under the names of any format.
+fn messages(row: &Map<String, Value>, key: &str) -> Result<Vec<Message>, String> {
+    let Some(Value::Array(turns)) = row.get(key) else {
+        return Err(format!("`{key}` must be a list of messages"));
+    };
+    let whole = row.get("weight").map(|weight| number(weight, "weight")).transpose()?;
+    let turn = |turn: &Value| {
+        let turn = turn.as_object().ok_or("is not an object")?;
+        let named = |one: &'static str, other: &'static str| if turn.contains_key(one) { one } else { other };
+        let role = match text(turn, named("role", "from"))? {
+            "human" | "prompter" => "user",
+            "gpt" | "chatgpt" | "bot" | "model" => "assistant",
+            other => other,
+        };
+        let key = named("content", "value");
+        let content = match turn.get(key) {
+            Some(Value::Array(parts)) => joined(parts)?,
+            Some(Value::Null) | None if turn.contains_key("tool_calls") => {
+                return Err("calls tools, which is not supported".to_owned());
+            }
+            _ => text(turn, key)?.to_owned(),
+        };
+        let weights = match weights(turn)? {
+            Some(weights) => weights,
+            None => whole.map_or_else(Weights::default, Weights::All),
+        };
+        Ok(Message { role: role.to_owned(), content, weights })
+    };
+    (1..).zip(turns).map(|(number, one)| turn(one).map_err(|what| format!("message {number}: {what}"))).collect()
+}
+
+/// OpenAI's list of parts, if all are text.
+fn joined(parts: &[Value]) -> Result<String, String> {
+    let part = |part: &Value| match (part.get("type").and_then(Value::as_str), part.get("text")) {
+        (Some("text") | None, Some(Value::String(text))) => Ok(text.clone()),
+        _ => Err("a part of its content is not text".to_owned()),
+    };
+    parts.iter().map(part).collect()
+}
+
+fn text<'a>(row: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {
+    optional(row, key)?.ok_or_else(|| format!("`{key}` is missing"))
+}
+
+fn optional<'a>(row: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, String> {
+    match row.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("`{key}` must be a text")),
+    }
+}
+
+/// The weights that stand beside a response.
+fn weights(row: &Map<String, Value>) -> Result<Option<Weights>, String> {
+    let given: Vec<&str> = ["weight", "weights", "spans"]
+        .into_iter()
+        .filter(|key| row.get(*key).is_some_and(|value| !value.is_null()))
+        .collect();
+    let list = |key: &str| row[key].as_array().ok_or_else(|| format!("`{key}` must be a list"));
+    match given.as_slice() {
+        [] => Ok(None),
+        ["weight"] => Ok(Some(Weights::All(number(&row["weight"], "weight")?))),
+        ["weights"] => {
+            let weights = list("weights")?.iter().map(|value| number(value, "weights"));
+            Ok(Some(Weights::Tokens(weights.collect::<Result<_, _>>()?)))
+        }
+        ["spans"] => {
+            let spans = list("spans")?.iter().map(span).collect::<Result<Vec<_>, _>>()?;
+            Ok(Some(Weights::Spans(spans)))
+        }
+        several => Err(format!("only one of {} may be given", several.join(", "))),
+    }
+}
+
+fn span(value: &Value) -> Result<Span, String> {
+    let place = |key: &str| {
+        let place = value.get(key).and_then(Value::as_u64);
+        place.map(|place| place as usize).ok_or_else(|| format!("a span's `{key}` must be a whole number, 0 or more"))
+    };
+    let weight = number(value.get("weight").unwrap_or(&Value::Null), "weight")?;
+    Ok(Span { start: place("start")?, end: place("end")?, weight })
+}
+
+/// A weight: finite and not negative, as every objective wants it.
+fn number(value: &Value, key: &str) -> Result<f32, String> {
+    let number = match value {
+        Value::Bool(yes) => Some(f32::from(u8::from(*yes))),
+        other => other.as_f64().map(|number| number as f32),
+    };
+    number
+        .filter(|number| *number >= 0.0 && number.is_finite())
+        .ok_or_else(|| format!("`{key}` must be made of finite numbers, 0 or more, not {value}"))
+}

@@ -1,0 +1,51 @@
+//! Which documents of a batch go through the model together.
+
+use crate::Document;
+
+/// Micro-batches: as many documents as fit into `max_tokens`, in their order. A longer document goes alone.
+pub fn packs(documents: &[&Document], max_tokens: usize) -> Vec<Vec<usize>> {
+    let mut packs: Vec<Vec<usize>> = Vec::new();
+    let mut room = 0;
+    for (index, document) in documents.iter().enumerate() {
+        let length = document.tokens.len();
+        match packs.last_mut().filter(|_| length <= room) {
+            Some(pack) => pack.push(index),
+            None => {
+                packs.push(vec![index]);
+                room = max_tokens;
+            }
+        }
+        room = room.saturating_sub(length);
+    }
+    packs
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn packs_hold_every_document_in_order_and_no_more_than_fits(
+            lengths in proptest::collection::vec(1_usize..50, 0..20),
+            max in 1_usize..100,
+        ) {
+            let document = |length: &usize| Document { row: 0, tokens: vec![0; *length], weights: vec![0.0; *length] };
+            let documents: Vec<Document> = lengths.iter().map(document).collect();
+            let documents: Vec<&Document> = documents.iter().collect();
+            let packs = packs(&documents, max);
+            prop_assert!(packs.iter().flatten().copied().eq(0..lengths.len()));
+            for pack in &packs {
+                let tokens: usize = pack.iter().map(|i| lengths[*i]).sum();
+                prop_assert!(tokens <= max || pack.len() == 1);
+            }
+            // None could have taken the next one's first document.
+            for pair in packs.windows(2) {
+                let tokens: usize = pair[0].iter().map(|i| lengths[*i]).sum();
+                prop_assert!(tokens + lengths[pair[1][0]] > max);
+            }
+        }
+    }
+}

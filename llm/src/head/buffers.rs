@@ -1,0 +1,142 @@
+//! Buffers of logits: of a size in bytes, made once, handed round.
+
+use std::ops::Range;
+
+use tch::{Device, Kind, Tensor};
+
+use super::gradient::Task;
+use super::rows::{Rows, first, indices};
+
+/// Rows of a chunk are a multiple of this where there are enough: whole tiles for the matrix product (choice).
+const TILE: usize = 16;
+
+/// Logits that stayed between statistics and gradient: of the first rows, chunk by chunk.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub(super) chunks: Vec<Tensor>,
+    /// How many rows each chunk holds; the last may hold fewer.
+    pub(super) rows_per_chunk: usize,
+    pub(super) rows: usize,
+}
+
+impl Kept {
+    /// Where a row's logits lie: chunk and row in it.
+    pub(super) fn place(&self, row: usize) -> Option<(usize, usize)> {
+        (row < self.rows).then(|| (row / self.rows_per_chunk, row % self.rows_per_chunk))
+    }
+
+    /// Copies the tasks' logits into consecutive rows.
+    pub(super) fn gather(&self, tasks: &[Task], out_nv: &Tensor) {
+        let chunk_of = |task: &Task| self.place(task.row).map(|(chunk, _)| chunk);
+        let mut start = 0;
+        for run in tasks.chunk_by(|a, b| chunk_of(a) == chunk_of(b)) {
+            let places = run.iter().filter_map(|task| self.place(task.row));
+            let (chunks, rows): (Vec<usize>, Vec<u32>) =
+                places.map(|(chunk, row)| (chunk, row as u32)).unzip();
+            let rows = self.chunks[chunks[0]].index_select(0, &indices(&rows, out_nv.device()));
+            out_nv.narrow(0, start, run.len() as i64).copy_(&rows);
+            start += run.len() as i64;
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Buffers {
+    chunk_bytes: usize,
+    kept_bytes: usize,
+    /// Shape, type and device of all buffers; a change empties them.
+    shape: Option<(i64, i64, Kind, Device)>,
+    free: Vec<Tensor>,
+    /// Logits that become gradients.
+    work: Option<Tensor>,
+    /// The reference's logits.
+    reference: Option<Tensor>,
+}
+
+impl Buffers {
+    pub(super) fn new(chunk_bytes: usize, kept_bytes: usize) -> Self {
+        Self { chunk_bytes, kept_bytes, shape: None, free: Vec::new(), work: None, reference: None }
+    }
+
+    /// How many rows of logits make a chunk.
+    pub(super) fn rows_per_chunk(&self, rows: &Rows) -> usize {
+        let row_bytes = rows.vocabulary() as usize * rows.hidden_rd.kind().elt_size_in_bytes();
+        let fit = self.chunk_bytes / row_bytes.max(1);
+        if fit >= TILE { fit / TILE * TILE } else { fit.max(1) }
+    }
+
+    pub(super) fn chunks(&self, rows: &Rows) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (n, size) = (rows.len(), self.rows_per_chunk(rows));
+        (0..n).step_by(size).map(move |start| start..(start + size).min(n))
+    }
+
+    fn fit(&mut self, rows: &Rows) -> Tensor {
+        let size = self.rows_per_chunk(rows) as i64;
+        let shape = (size, rows.vocabulary(), rows.hidden_rd.kind(), rows.hidden_rd.device());
+        if self.shape != Some(shape) {
+            (self.shape, self.work, self.reference) = (Some(shape), None, None);
+            self.free.clear();
+        }
+        self.free.pop().unwrap_or_else(|| Tensor::empty([shape.0, shape.1], (shape.2, shape.3)))
+    }
+
+    /// The buffer in which gradients are made.
+    pub(super) fn work(&mut self, rows: &Rows) -> Tensor {
+        if self.work.is_none() || !self.fits(rows) {
+            self.work = Some(self.fit(rows));
+        }
+        self.work.as_ref().expect("just made").shallow_clone()
+    }
+
+    /// A buffer beside it; to be given back.
+    pub(super) fn spare(&mut self, rows: &Rows) -> Tensor {
+        self.fit(rows)
+    }
+
+    pub(super) fn give_back_one(&mut self, spare: Tensor) {
+        self.free.push(spare);
+    }
+
+    /// The buffer for the reference's logits.
+    pub(super) fn reference(&mut self, rows: &Rows) -> Tensor {
+        if self.reference.is_none() || !self.fits(rows) {
+            self.reference = Some(self.fit(rows));
+        }
+        self.reference.as_ref().expect("just made").shallow_clone()
+    }
+
+    fn fits(&self, rows: &Rows) -> bool {
+        let size = self.rows_per_chunk(rows) as i64;
+        self.shape == Some((size, rows.vocabulary(), rows.hidden_rd.kind(), rows.hidden_rd.device()))
+    }
+
+    /// Logits of a chunk in the buffer for gradients, overwritten by the next call.
+    pub(super) fn logits(&mut self, rows: &Rows, chunk: Range<usize>) -> Tensor {
+        let out = first(&self.work(rows), chunk.len());
+        product(&rows.part(chunk).hidden_nd, rows.unembedding.weight, &out);
+        out
+    }
+
+    /// Logits of a chunk in a buffer that stays, while the budget lasts.
+    pub(super) fn keep(&mut self, rows: &Rows, chunk: Range<usize>, kept: &mut Kept) -> Tensor {
+        kept.rows_per_chunk = self.rows_per_chunk(rows);
+        if (kept.chunks.len() + 1) * self.chunk_bytes > self.kept_bytes {
+            return self.logits(rows, chunk);
+        }
+        let buffer = self.fit(rows);
+        let out = first(&buffer, chunk.len());
+        product(&rows.part(chunk.clone()).hidden_nd, rows.unembedding.weight, &out);
+        kept.chunks.push(buffer);
+        kept.rows = chunk.end;
+        out
+    }
+
+    pub(super) fn give_back(&mut self, kept: Kept) {
+        self.free.extend(kept.chunks);
+    }
+}
+
+/// hidden·weightᵀ.
+pub(super) fn product(hidden_nd: &Tensor, weight_vd: &Tensor, out_nv: &Tensor) {
+    let _ = hidden_nd.mm_out(out_nv, &weight_vd.tr());
+}

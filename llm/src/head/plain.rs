@@ -1,0 +1,124 @@
+//! The head in libtorch's own operators, in f32: what runs on CUDA and on processors without AVX-512, and what the fast
+//! kernels are compared with.
+
+use tch::{Kind, Tensor};
+
+use super::TOP_ENTROPY;
+use super::gradient::{Tail, Task, Top};
+use super::rows::{Part, indices};
+
+/// c·tanh(z / c) in f32.
+pub(super) fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
+    let z = logits.to_kind(Kind::Float);
+    match soft_cap {
+        Some(cap) => (z / cap).tanh() * cap,
+        None => z,
+    }
+}
+
+/// f64 `[n, 5]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable.
+pub(super) fn statistics(part: &Part, logits_nv: &Tensor, top_entropy: bool) -> Tensor {
+    let soft_cap = part.unembedding.soft_cap;
+    let labels = indices(part.labels, logits_nv.device()).unsqueeze(1);
+    let mut z = capped(logits_nv, soft_cap);
+    let greedy = z.gather(1, &labels, false).ge_tensor(&z.amax([1], true));
+    let label_logit = if logits_nv.kind() == Kind::Float {
+        z.gather(1, &labels, false)
+    } else {
+        let exact = capped(&part.label_logits(), soft_cap).unsqueeze(1);
+        let _ = z.scatter_(1, &labels, &exact);
+        exact
+    };
+    let log_sum_exp = z.logsumexp([1], true);
+    let log_p = &z - &log_sum_exp;
+    let entropy = entropy(&log_p);
+    let top = if top_entropy {
+        let k = (TOP_ENTROPY as i64).min(z.size()[1]);
+        let (top, _) = z.topk(k, 1, true, false);
+        self::entropy(&top.log_softmax(1, Kind::Float))
+    } else {
+        entropy.full_like(f64::NAN)
+    };
+    Tensor::cat(&[&log_sum_exp - label_logit, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float)], 1)
+        .to_kind(Kind::Double)
+}
+
+fn entropy(log_p: &Tensor) -> Tensor {
+    -(log_p.exp() * log_p).sum_dim_intlist(1, true, Kind::Float)
+}
+
+/// Overwrites logits `[n, V]` by the gradient on them. The first rows have a pull onto the reference, whose logits and
+/// soft-cap `reference` holds.
+pub(super) fn gradient(
+    logits_nv: &mut Tensor,
+    tasks: &[Task],
+    soft_cap: Option<f64>,
+    reference: Option<(&Tensor, Option<f64>)>,
+    tail: &Tail,
+) {
+    let device = logits_nv.device();
+    let column = |value: &dyn Fn(&Task) -> f64| {
+        let values: Vec<f32> = tasks.iter().map(|task| value(task) as f32).collect();
+        Tensor::from_slice(&values).to_device(device).unsqueeze(1)
+    };
+    let labels = indices(&tasks.iter().map(|task| task.label).collect::<Vec<_>>(), device).unsqueeze(1);
+    let z = capped(logits_nv, soft_cap);
+    let mut p = (&z - column(&|task| task.log_sum_exp)).exp();
+    let _ = p.scatter_(1, &labels, &column(&|task| (-task.loss).exp()));
+    let label = column(&|task| -task.label_pull);
+    let mut out = match tail {
+        Tail::Uniform => {
+            let share = 1.0 / z.size()[1] as f64;
+            &p * column(&|task| task.label_pull + task.reference_pull)
+                - column(&|task| task.reference_pull * share)
+        }
+        Tail::Top(top) => towards_top(&p, tasks, top),
+        Tail::None => &p * column(&|task| task.label_pull + task.reference_pull),
+    };
+    if let Some((reference, cap)) = reference {
+        let n = reference.size()[0];
+        let q = capped(reference, cap).softmax(1, Kind::Float);
+        let pull = column(&|task| task.reference_pull).narrow(0, 0, n);
+        let _ = out.narrow(0, 0, n).g_sub_(&(q * pull));
+    }
+    let _ = out.scatter_add_(1, &labels, &label);
+    if let Some(cap) = soft_cap {
+        out = out * (1.0 - (&z / cap).square());
+    }
+    logits_nv.copy_(&out);
+}
+
+/// The most probable tokens of each row: ids and probabilities.
+pub(super) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
+    let log_p = capped(logits_nv, soft_cap).log_softmax(1, Kind::Float);
+    let (log_p, ids) = log_p.topk(k as i64, 1, true, true);
+    let ids = Vec::<i64>::try_from(ids.reshape(-1)).expect("indices are i64");
+    let probabilities = Vec::<f32>::try_from(log_p.exp().reshape(-1)).expect("probabilities are f32");
+    Top { k, ids: ids.into_iter().map(|id| id as u32).collect(), probabilities }
+}
+
+/// (a + b)·p − b·q, where q is known for k tokens and has the prediction's shape on the others.
+fn towards_top(p: &Tensor, tasks: &[Task], top: &Top) -> Tensor {
+    let device = p.device();
+    let (mut ids, mut q) = (Vec::new(), Vec::new());
+    for task in tasks {
+        ids.extend_from_slice(top.ids(task.row));
+        q.extend_from_slice(top.probabilities(task.row));
+    }
+    let shape = [tasks.len() as i64, top.k as i64];
+    let ids = indices(&ids, device).view(shape);
+    let q = Tensor::from_slice(&q).to_device(device).view(shape);
+    let column = |value: &dyn Fn(&Task) -> f64| {
+        let values: Vec<f32> = tasks.iter().map(|task| value(task) as f32).collect();
+        Tensor::from_slice(&values).to_device(device).unsqueeze(1)
+    };
+    let (a, b) = (column(&|task| task.label_pull), column(&|task| task.reference_pull));
+    let mut outside = p.copy();
+    let _ = outside.scatter_(1, &ids, &q.zeros_like());
+    let p_tail = outside.sum_dim_intlist(1, true, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
+    let q_tail = (-q.sum_dim_intlist(1, true, Kind::Float) + 1.0).clamp_min(0.0);
+    let inside = p.gather(1, &ids, false) * (&a + &b) - &b * q;
+    let mut out = p * (&a + &b - b * q_tail / p_tail);
+    let _ = out.scatter_(1, &ids, &inside);
+    out
+}

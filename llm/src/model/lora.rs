@@ -1,0 +1,292 @@
+//! Low-rank adapters: which projections have one, and their matrices.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use super::config::Config;
+use super::modules::{self, Module};
+use crate::{Error, Parameters, Result};
+
+/// An adapter's settings, under PEFT's names and with PEFT's defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoraConfig {
+    /// Rank.
+    pub r: i64,
+    /// The adapter's part is multiplied by alpha / r.
+    #[serde(rename = "lora_alpha")]
+    pub alpha: f64,
+    /// Share of an adapter's inputs that training drops. Projections of the same input drop the same.
+    #[serde(rename = "lora_dropout")]
+    pub dropout: f64,
+    /// The projections that have one.
+    pub target_modules: TargetModules,
+    /// alpha / √r instead of alpha / r.
+    pub use_rslora: bool,
+    /// Other ranks: by the end of a module's name, or a regular expression for it; the first that matches counts.
+    pub rank_pattern: Pattern<i64>,
+    /// Other alphas, likewise.
+    pub alpha_pattern: Pattern<f64>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            r: 8,
+            alpha: 8.0,
+            dropout: 0.0,
+            target_modules: TargetModules::default(),
+            use_rslora: false,
+            rank_pattern: Pattern::default(),
+            alpha_pattern: Pattern::default(),
+        }
+    }
+}
+
+/// Which projections have an adapter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetModules {
+    /// "all-linear", or a regular expression for the whole name.
+    Expression(String),
+    /// Names, or their last parts.
+    Names(Vec<String>),
+}
+
+impl Default for TargetModules {
+    fn default() -> Self {
+        Self::Expression(ALL.to_owned())
+    }
+}
+
+/// PEFT's word for all projections (the output matrix is none).
+const ALL: &str = "all-linear";
+
+/// Values by pattern, in the order written: the first that matches counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pattern<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Pattern<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Serialize> Serialize for Pattern<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pattern<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+            type Value = Pattern<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a table of values by module pattern")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pattern<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Pattern(entries))
+            }
+        }
+        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
+    }
+}
+
+impl<T: Copy> Pattern<T> {
+    /// The first value whose pattern matches the name or, after a dot, its end (PEFT's rule).
+    fn of(&self, name: &str, key: &str) -> Result<Option<T>> {
+        for (pattern, value) in &self.0 {
+            if expression(&format!(r"^(.*\.)?({pattern})$"), key)?.is_match(name) {
+                return Ok(Some(*value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn expression(pattern: &str, key: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|error| Error::setting(key, format!("is not a regular expression: {error}")))
+}
+
+impl TargetModules {
+    fn choose(&self, modules: Vec<Module>) -> Result<Vec<Module>> {
+        let key = "lora.target_modules";
+        let known = || {
+            let mut last: Vec<&str> = modules.iter().filter_map(|m| m.name.rsplit('.').next()).collect();
+            last.sort_unstable();
+            last.dedup();
+            last.join(", ")
+        };
+        match self {
+            Self::Expression(text) if text.eq_ignore_ascii_case(ALL) => Ok(modules),
+            Self::Expression(text) => {
+                let expression = expression(&format!("^(?:{text})$"), key)?;
+                if !modules.iter().any(|module| expression.is_match(&module.name)) {
+                    let what = format!("`{text}` matches no module; their names end in {}", known());
+                    return Err(Error::setting(key, what));
+                }
+                Ok(modules.into_iter().filter(|module| expression.is_match(&module.name)).collect())
+            }
+            Self::Names(names) => {
+                let is = |module: &Module, name: &str| {
+                    module.name.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                };
+                if names.is_empty() {
+                    return Err(Error::setting(key, format!("names no module; there are {}", known())));
+                }
+                if let Some(unknown) = names.iter().find(|name| !modules.iter().any(|m| is(m, name))) {
+                    let what = format!("there is no module `{unknown}`; there are {}", known());
+                    return Err(Error::setting(key, what));
+                }
+                Ok(modules.into_iter().filter(|m| names.iter().any(|name| is(m, name))).collect())
+            }
+        }
+    }
+}
+
+/// The matrices of an adapter, f32, under PEFT's names.
+#[derive(Debug)]
+pub struct Adapter {
+    /// Its settings.
+    pub config: LoraConfig,
+    /// A `[r, I]` and B `[O, r]` of each projection, with their gradients.
+    pub parameters: Parameters,
+    /// Which projections, with rank and scale.
+    slots: Vec<Slot>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Slot {
+    module: Module,
+    rank: i64,
+    scale: f64,
+}
+
+impl LoraConfig {
+    fn slots(&self, config: &Config) -> Result<Vec<Slot>> {
+        if !(0.0..1.0).contains(&self.dropout) {
+            let what = format!("is {}; it is a share of the inputs, from 0 to below 1", self.dropout);
+            return Err(Error::setting("lora.lora_dropout", what));
+        }
+        let slot = |module: Module| {
+            let rank = self.rank_pattern.of(&module.name, "lora.rank_pattern")?.unwrap_or(self.r);
+            let alpha = self.alpha_pattern.of(&module.name, "lora.alpha_pattern")?.unwrap_or(self.alpha);
+            if rank < 1 {
+                return Err(Error::setting("lora.r", format!("is {rank} for {}; it must be 1 or more", module.name)));
+            }
+            let scale = alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
+            Ok(Slot { module, rank, scale })
+        };
+        self.target_modules.choose(modules::all(config))?.into_iter().map(slot).collect()
+    }
+}
+
+impl Adapter {
+    /// A fresh adapter: A random, B zero, so that the model is as without it. Every matrix has its own stream of random
+    /// numbers, from the seed and its name.
+    pub fn new(config: &Config, lora: &LoraConfig, seed: u64, device: Device) -> Result<Self> {
+        let adapter = Self::zeros(config, lora, device)?;
+        for Slot { module, .. } in &adapter.slots {
+            let [a, _] = Self::names(&module.name);
+            let mut value = adapter.parameters.value(&a).expect("just made");
+            value.copy_(&random_a(&a, seed, &value.size()));
+        }
+        Ok(adapter)
+    }
+
+    pub(super) fn zeros(config: &Config, lora: &LoraConfig, device: Device) -> Result<Self> {
+        let slots = lora.slots(config)?;
+        let shapes = slots.iter().flat_map(|Slot { module, rank, .. }| {
+            let [a, b] = Self::names(&module.name);
+            [(a, vec![*rank, module.inputs]), (b, vec![module.outputs, *rank])]
+        });
+        let parameters = Parameters::zeros(shapes, device);
+        Ok(Self { config: lora.clone(), parameters, slots })
+    }
+
+    /// PEFT's names of a projection's two matrices.
+    pub(super) fn names(module: &str) -> [String; 2] {
+        ["A", "B"].map(|which| format!("base_model.model.{module}.lora_{which}.weight"))
+    }
+
+    /// Rank and scale of a projection's adapter, if it has one.
+    pub(super) fn on(&self, module: &str) -> Option<(i64, f64)> {
+        let slot = self.slots.iter().find(|slot| slot.module.name == module)?;
+        Some((slot.rank, slot.scale))
+    }
+
+    /// Checks that it belongs to a model of this shape.
+    pub(super) fn fits(&self, config: &Config) -> Result<()> {
+        if self.config.slots(config).is_ok_and(|slots| slots == self.slots) {
+            return Ok(());
+        }
+        Err(Error::Run("the adapter was made for a model of another shape".to_owned()))
+    }
+
+    /// The same function with a larger rank: new rows of A random, new columns of B zero. Alpha grows with the rank, so
+    /// that the scale stays; modules with a rank of their own (`rank_pattern`) keep it.
+    pub fn grow(&self, config: &Config, rank: i64, seed: u64) -> Result<Self> {
+        if rank < self.config.r {
+            let what = format!("an adapter of rank {} cannot grow to {rank}", self.config.r);
+            return Err(Error::setting("lora.r", what));
+        }
+        let divisor = |rank: i64| if self.config.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
+        let mut lora = self.config.clone();
+        lora.r = rank;
+        lora.alpha *= divisor(rank) / divisor(self.config.r);
+        // Where a pattern says otherwise, the module's own alpha goes before the patterns.
+        let moved = lora.slots(config)?.into_iter().zip(&self.slots).filter(|(new, old)| new.scale != old.scale);
+        let own: Vec<_> =
+            moved.map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank))).collect();
+        lora.alpha_pattern.0.splice(0..0, own);
+        let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
+        self.copy_into(self.parameters.values(), &grown, grown.parameters.values());
+        Ok(grown)
+    }
+
+    /// A flat buffer that goes with this adapter's parameters (an optimizer's moments, say) laid out for a grown one,
+    /// zero where that is new.
+    pub fn carry(&self, flat: &Tensor, grown: &Self) -> Tensor {
+        let target = grown.parameters.values().zeros_like();
+        self.copy_into(flat, grown, &target);
+        target
+    }
+
+    /// Copies each matrix of `flat`, laid out as ours, into the corner of the grown one's in `target`.
+    fn copy_into(&self, flat: &Tensor, grown: &Self, target: &Tensor) {
+        let view = |adapter: &Self, flat: &Tensor, name: &str| {
+            let range = adapter.parameters.range(name).expect("the same modules");
+            let shape = adapter.parameters.value(name).expect("the same modules").size();
+            flat.narrow(0, range.start, range.end - range.start).view(shape.as_slice())
+        };
+        for name in self.parameters.names() {
+            let source = view(self, flat, name);
+            let [rows, columns] = source.size()[..] else { unreachable!("a matrix") };
+            view(grown, target, name).narrow(0, 0, rows).narrow(1, 0, columns).copy_(&source);
+        }
+    }
+}
+
+/// Uniform in ±1/√I, as PEFT draws it (Kaiming's with a = √5).
+fn random_a(name: &str, seed: u64, shape: &[i64]) -> Tensor {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    hash.update(name);
+    let mut random = ChaCha8Rng::from_seed(hash.finalize().into());
+    let bound = 1.0 / (shape[1] as f32).sqrt();
+    // 24 bits: each a float.
+    let numbers: Vec<f32> = (0..shape.iter().product::<i64>())
+        .map(|_| ((random.next_u32() >> 8) as f32 / 8_388_608.0 - 1.0) * bound)
+        .collect();
+    Tensor::from_slice(&numbers).to_kind(Kind::Float).view(shape)
+}

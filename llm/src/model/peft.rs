@@ -1,0 +1,129 @@
+//! Adapters in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tch::Device;
+
+use super::config::Config;
+use super::lora::{Adapter, LoraConfig};
+use crate::weights::save_safetensors;
+use crate::{Error, Result};
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// Settings of PEFT that change what an adapter computes and that we do not have, with the value that means "without".
+fn unsupported() -> [(&'static str, Value); 15] {
+    [
+        ("bias", json!("none")),
+        ("use_dora", json!(false)),
+        ("use_qalora", json!(false)),
+        ("fan_in_fan_out", json!(false)),
+        ("lora_bias", json!(false)),
+        ("modules_to_save", Value::Null),
+        ("exclude_modules", Value::Null),
+        ("layers_to_transform", Value::Null),
+        ("layer_replication", Value::Null),
+        ("trainable_token_indices", Value::Null),
+        ("target_parameters", Value::Null),
+        ("alora_invocation_tokens", Value::Null),
+        ("use_bdlora", Value::Null),
+        ("kasa_config", Value::Null),
+        ("monteclora_config", Value::Null),
+    ]
+}
+
+impl Adapter {
+    /// Writes the adapter into a folder, made if need be. `base` is what PEFT should load it on: a folder or a name on the
+    /// hub.
+    pub fn save(&self, folder: &Path, base: &str) -> Result<()> {
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let Value::Object(own) = serde_json::to_value(&self.config).map_err(|e| Error::file(folder, e))? else {
+            unreachable!("a struct is an object")
+        };
+        let mut all = Map::new();
+        for (key, value) in [
+            ("peft_type", json!("LORA")),
+            ("task_type", json!("CAUSAL_LM")),
+            ("base_model_name_or_path", json!(base)),
+            ("inference_mode", json!(true)),
+            ("init_lora_weights", json!(true)),
+        ] {
+            all.insert(key.to_owned(), value);
+        }
+        // PEFT writes alpha as a whole number where it is one.
+        all.extend(own.into_iter().map(|(key, value)| match value.as_f64() {
+            Some(x) if key == "lora_alpha" && x.fract() == 0.0 => (key, json!(x as i64)),
+            _ => (key, value),
+        }));
+        all.extend(unsupported().map(|(key, value)| (key.to_owned(), value)));
+        let names: Vec<String> = self.parameters.names().map(str::to_owned).collect();
+        let tensors: Vec<_> = names
+            .into_iter()
+            .map(|name| {
+                let value = self.parameters.value(&name).expect("its own").to_device(Device::Cpu);
+                (name, value)
+            })
+            .collect();
+        save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])?;
+        let path = folder.join(CONFIG);
+        let text = serde_json::to_string_pretty(&all).map_err(|error| Error::file(&path, error))?;
+        fs::write(&path, text + "\n").map_err(Error::io(&path))
+    }
+
+    /// Reads an adapter for a model of this shape.
+    pub fn load(config: &Config, folder: &Path, device: Device) -> Result<Self> {
+        let lora = read_config(&folder.join(CONFIG))?;
+        let adapter = Self::zeros(config, &lora, device)?;
+        let path = folder.join(WEIGHTS);
+        // For the system's own reason, where there is no such file.
+        fs::metadata(&path).map_err(Error::io(&path))?;
+        let tensors = tch::Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?;
+        let found: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+        let expected: BTreeSet<&str> = adapter.parameters.names().collect();
+        if let Some(name) = expected.difference(&found).next() {
+            let missing = expected.difference(&found).count();
+            return Err(Error::file(&path, format!("{missing} tensors that {CONFIG} promises are missing, {name} first")));
+        }
+        if let Some(name) = found.difference(&expected).next() {
+            let what = format!("{name} belongs to no module that the model and {CONFIG} have");
+            return Err(Error::file(&path, what));
+        }
+        for (name, tensor) in &tensors {
+            let mut value = adapter.parameters.value(name).expect("checked above");
+            if value.size() != tensor.size() {
+                let what = format!(
+                    "{name} has the shape {:?}; by the model and {CONFIG} it must be {:?}",
+                    tensor.size(),
+                    value.size()
+                );
+                return Err(Error::file(&path, what));
+            }
+            value.copy_(tensor);
+        }
+        Ok(adapter)
+    }
+}
+
+fn read_config(path: &Path) -> Result<LoraConfig> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let all: Map<String, Value> = serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error))?;
+    if all.get("peft_type").and_then(Value::as_str) != Some("LORA") {
+        let found = all.get("peft_type").unwrap_or(&Value::Null);
+        return Err(Error::file(path, format!("peft_type is {found}; only \"LORA\" is supported")));
+    }
+    for (key, without) in unsupported() {
+        let is_without = |value: &Value| {
+            *value == without || value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+        };
+        if let Some(value) = all.get(key).filter(|value| !is_without(value)) {
+            return Err(Error::file(path, format!("{key} = {value} is not supported; only {without} is")));
+        }
+    }
+    // Where PEFT writes null, the default is meant.
+    let given = all.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    serde_json::from_value(Value::Object(given)).map_err(|error| Error::file(path, error))
+}

@@ -1,0 +1,74 @@
+//! What one row of a data set says, whatever format it came in.
+
+/// One turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// `system`, `user`, `assistant`, or another that the chat template knows.
+    pub role: String,
+    /// The text.
+    pub content: String,
+    /// What its tokens count for, if it is an assistant's.
+    pub weights: Weights,
+}
+
+/// What the tokens of a response count for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Weights {
+    /// All the same; the rule is 1, and 0 leaves the turn out of training.
+    All(f32),
+    /// One per token of the response. The end-of-turn token may be left out of the list and then counts 1.
+    Tokens(Vec<f32>),
+    /// By stretches of the text; tokens in none of them, the end-of-turn token too, count 1.
+    Spans(Vec<Span>),
+}
+
+/// A stretch of a response, in characters (Unicode code points) counted from 0. A token belongs to the stretch in which
+/// its first character lies; a space before it is not counted, for tokens take it along.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// The first character.
+    pub start: usize,
+    /// The one after the last.
+    pub end: usize,
+    /// What its tokens count for.
+    pub weight: f32,
+}
+
+/// One row of a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Conversation {
+    /// Turns, to be written out by the model's chat template.
+    Chat(Vec<Message>),
+    /// Text continued by text, without a template.
+    Plain {
+        /// What is given.
+        prompt: String,
+        /// What is to follow; its role has no meaning.
+        completion: Message,
+    },
+}
+
+impl Message {
+    /// A turn of which every token counts 1.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into(), weights: Weights::default() }
+    }
+
+    /// Whether any of it can be trained on.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.role == "assistant" && self.weights != Weights::All(0.0)
+    }
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self::All(1.0)
+    }
+}
+
+impl Conversation {
+    /// A question and its answer.
+    pub fn exchange(user: impl Into<String>, assistant: impl Into<String>) -> Self {
+        Self::Chat(vec![Message::new("user", user), Message::new("assistant", assistant)])
+    }
+}

@@ -1,0 +1,182 @@
+//! A model's tokenizer with its chat template and special tokens.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::conversation::Message;
+use super::folder;
+use super::from_gguf::TokenizerSource;
+use super::mask::Ending;
+use super::template::Template;
+use crate::weights::Checkpoint;
+use crate::{Error, Result};
+
+/// Text to tokens and back, and conversations to text.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    /// Without a post-processor: a chat template writes its special tokens itself.
+    inner: tokenizers::Tokenizer,
+    /// What the post-processor would put before a text: the beginning-of-text token, as a rule.
+    leading: Vec<u32>,
+    template: Option<Template>,
+    ending: Ending,
+    eos: Vec<u32>,
+    /// The file that errors name.
+    path: PathBuf,
+}
+
+/// What a model says about its text beside the tokens themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Special tokens by their names: `bos_token`, `eos_token`, …
+    pub tokens: BTreeMap<String, String>,
+    /// The source of the chat template.
+    pub template: Option<String>,
+    /// Tokens that end a generation, besides `eos_token`.
+    pub eos: Vec<u32>,
+    /// Whether plain text begins with `bos_token` where the tokenizer itself does not say so.
+    pub add_bos: bool,
+    /// What a template's `strftime_now` takes for now, in seconds since 1970; `None`: the time of opening.
+    pub moment: Option<u64>,
+}
+
+impl Tokenizer {
+    /// The tokenizer of a checkpoint.
+    pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
+        let gguf = match checkpoint.tokenizer_source()? {
+            TokenizerSource::Folder(folder) => return Self::from_folder(folder),
+            TokenizerSource::Gguf(gguf) => *gguf,
+        };
+        let named = [("bos_token", gguf.bos), ("eos_token", gguf.eos), ("unk_token", gguf.unk), ("pad_token", gguf.pad)];
+        let tokens = named.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?))).collect();
+        let extras = Extras { tokens, template: gguf.chat_template, add_bos: gguf.add_bos, ..Extras::default() };
+        Self::new(gguf.tokenizer, extras, checkpoint.source())
+    }
+
+    /// Reads tokenizer.json and what lies beside it: `tokenizer_config.json`, `special_tokens_map.json`,
+    /// `chat_template.jinja`, `generation_config.json`, as far as they are there.
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
+        let path = folder.as_ref().join("tokenizer.json");
+        if !path.is_file() {
+            return Err(Error::file(
+                &path,
+                "is missing; from a tokenizer.model, transformers makes one: \
+                 AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+            ));
+        }
+        let inner = tokenizers::Tokenizer::from_file(&path).map_err(|error| Error::file(&path, error))?;
+        Self::new(inner, folder::extras(folder.as_ref())?, &path)
+    }
+
+    /// Puts a tokenizer together. `path` is what errors name.
+    pub fn new(mut inner: tokenizers::Tokenizer, extras: Extras, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let wrong = |error: tokenizers::Error| Error::file(path, error);
+        let named = |name: &str| extras.tokens.get(name).and_then(|token| inner.token_to_id(token));
+        let mut leading = leading(&inner).map_err(wrong)?;
+        if leading.is_empty() && extras.add_bos {
+            leading.extend(named("bos_token"));
+        }
+        let mut eos: Vec<u32> = named("eos_token").into_iter().chain(extras.eos).collect();
+        // Its other work, cutting spaces out of the tokens' places, would hide where a response begins.
+        inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+        inner.with_padding(None).with_truncation(None).map_err(wrong)?;
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let moment = extras.moment.unwrap_or_else(now);
+        let template = extras.template.map(|source| Template::new(&source, extras.tokens, moment)).transpose();
+        let template = template.map_err(|what| Error::file(path, what))?;
+        let ending = template.as_ref().map(|template| Ending::of(template, &endings(&inner, &eos))).unwrap_or_default();
+        // A model that ends its turns with another token than its texts stops there too.
+        let turn = inner.encode(ending.turn.as_str(), false).map_err(wrong)?;
+        let turn = turn.get_ids().last().filter(|id| inner.get_added_vocabulary().is_special_token(&token(&inner, **id)));
+        eos.extend(turn);
+        let mut seen = std::collections::BTreeSet::new();
+        eos.retain(|id| seen.insert(*id));
+        Ok(Self { inner, leading, template, ending, eos, path: path.to_owned() })
+    }
+
+    /// The tokens of a text. Special tokens written in it count as such; none are added.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, false).map_err(|error| Error::file(&self.path, error))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Tokens, and the bytes of the text that each stands for.
+    pub(super) fn encode_with_places(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), String> {
+        let encoding = self.inner.encode(text, false).map_err(|error| error.to_string())?;
+        let places = encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
+        Ok((encoding.get_ids().to_vec(), places))
+    }
+
+    /// The text of tokens, special ones written out.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.inner.decode(tokens, false).map_err(|error| Error::file(&self.path, error))
+    }
+
+    /// The text of messages as the chat template writes it, ending where an assistant's turn begins if
+    /// `add_generation_prompt`.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        let Some(template) = &self.template else {
+            return Err(Error::file(&self.path, "has no chat template"));
+        };
+        template.render(messages, add_generation_prompt).map_err(|what| {
+            Error::file(&self.path, format!("the chat template refuses the conversation: {what}"))
+        })
+    }
+
+    /// Tokens that end a generation; the first ends a text.
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// What stands before every plain text: the beginning-of-text token, or nothing.
+    pub fn leading(&self) -> &[u32] {
+        &self.leading
+    }
+
+    /// The chat template, if the model has one.
+    pub fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The crate's own tokenizer, for what is not offered here.
+    pub fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
+    }
+
+    /// The file that errors name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn ending(&self) -> &Ending {
+        &self.ending
+    }
+}
+
+/// What the post-processor puts before a text.
+fn leading(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
+    let [with, without] = [true, false].map(|special| inner.encode("a", special));
+    let (with, without) = (with?, without?);
+    let at = with.get_ids().windows(without.len().max(1)).position(|part| part == without.get_ids());
+    Ok(with.get_ids()[..at.unwrap_or(0)].to_vec())
+}
+
+/// Texts that may end a turn: special tokens first, other added ones where no special one is found.
+fn endings(inner: &tokenizers::Tokenizer, eos: &[u32]) -> [Vec<String>; 2] {
+    let added = inner.get_added_tokens_decoder();
+    let (special, other): (Vec<_>, Vec<_>) = added.into_iter().partition(|(id, token)| token.special || eos.contains(id));
+    let texts = |tokens: Vec<(u32, tokenizers::AddedToken)>| tokens.into_iter().map(|(_, token)| token.content).collect();
+    [texts(special), texts(other)]
+}
+
+fn token(inner: &tokenizers::Tokenizer, id: u32) -> String {
+    inner.id_to_token(id).unwrap_or_default()
+}
