@@ -3,6 +3,7 @@
 mod bundle;
 mod convert;
 mod doctor;
+mod show;
 
 use clap::Subcommand;
 
@@ -15,6 +16,8 @@ pub enum Verb {
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
+    /// Documents as a model gets them, token by token: prompt grey, response coloured
+    Show(show::Arguments),
 }
 
 impl Verb {
@@ -26,6 +29,7 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
+            Self::Show(arguments) => arguments.run(),
         }
     }
 }
