@@ -3,6 +3,7 @@
 mod bundle;
 mod convert;
 mod doctor;
+mod merge;
 mod show;
 
 use clap::Subcommand;
@@ -16,6 +17,8 @@ pub enum Verb {
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
+    /// Fold an adapter into its model's weights
+    Merge(merge::Arguments),
     /// Documents as a model gets them, token by token: prompt grey, response coloured
     Show(show::Arguments),
 }
@@ -29,6 +32,7 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
+            Self::Merge(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),
         }
     }
