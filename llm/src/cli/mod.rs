@@ -4,12 +4,17 @@ mod bundle;
 mod convert;
 mod doctor;
 <<<<<<< HEAD
+<<<<<<< HEAD
 mod objectives;
 mod show;
 mod train;
 =======
 mod merge;
 >>>>>>> M
+=======
+mod merge;
+mod show;
+>>>>>>> main
 
 use clap::Subcommand;
 
@@ -23,6 +28,7 @@ pub enum Verb {
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
 <<<<<<< HEAD
+<<<<<<< HEAD
     /// The objectives known by name: formula, pull, selection and source; or one of them in full
     Objectives(objectives::Arguments),
     /// Documents as a model gets them, token by token: prompt grey, response coloured
@@ -33,6 +39,12 @@ pub enum Verb {
     /// Fold an adapter into its model's weights
     Merge(merge::Arguments),
 >>>>>>> M
+=======
+    /// Fold an adapter into its model's weights
+    Merge(merge::Arguments),
+    /// Documents as a model gets them, token by token: prompt grey, response coloured
+    Show(show::Arguments),
+>>>>>>> main
 }
 
 impl Verb {
@@ -45,12 +57,17 @@ impl Verb {
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
 <<<<<<< HEAD
+<<<<<<< HEAD
             Self::Objectives(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
 =======
             Self::Merge(arguments) => arguments.run(),
 >>>>>>> M
+=======
+            Self::Merge(arguments) => arguments.run(),
+            Self::Show(arguments) => arguments.run(),
+>>>>>>> main
         }
     }
 }
