@@ -3,18 +3,10 @@
 mod bundle;
 mod convert;
 mod doctor;
-<<<<<<< HEAD
-<<<<<<< HEAD
+mod merge;
 mod objectives;
 mod show;
 mod train;
-=======
-mod merge;
->>>>>>> M
-=======
-mod merge;
-mod show;
->>>>>>> main
 
 use clap::Subcommand;
 
@@ -27,24 +19,14 @@ pub enum Verb {
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
-<<<<<<< HEAD
-<<<<<<< HEAD
+    /// Fold an adapter into its model's weights
+    Merge(merge::Arguments),
     /// The objectives known by name: formula, pull, selection and source; or one of them in full
     Objectives(objectives::Arguments),
     /// Documents as a model gets them, token by token: prompt grey, response coloured
     Show(show::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
-=======
-    /// Fold an adapter into its model's weights
-    Merge(merge::Arguments),
->>>>>>> M
-=======
-    /// Fold an adapter into its model's weights
-    Merge(merge::Arguments),
-    /// Documents as a model gets them, token by token: prompt grey, response coloured
-    Show(show::Arguments),
->>>>>>> main
 }
 
 impl Verb {
@@ -56,18 +38,10 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
-<<<<<<< HEAD
-<<<<<<< HEAD
+            Self::Merge(arguments) => arguments.run(),
             Self::Objectives(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
-=======
-            Self::Merge(arguments) => arguments.run(),
->>>>>>> M
-=======
-            Self::Merge(arguments) => arguments.run(),
-            Self::Show(arguments) => arguments.run(),
->>>>>>> main
         }
     }
 }
