@@ -19,6 +19,7 @@ use crate::text::from_gguf::{self, TokenizerSource};
 use crate::{Error, Result};
 pub use export::export;
 pub use save::save_safetensors;
+pub(crate) use save::write_atomically;
 
 use gguf::Gguf;
 use safetensors::Shards;
