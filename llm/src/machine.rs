@@ -117,7 +117,7 @@ pub fn device() -> Device {
     Device::cuda_if_available()
 }
 
-/// Opens libtorch_cuda.so where it lies beside libtorch_cpu.so, which registers CUDA: the program is linked with the
+/// Opens `libtorch_cuda.so` where it lies beside `libtorch_cpu.so`, which registers CUDA: the program is linked with the
 /// CPU half only, and so runs where there is nothing else. To be called before the first tensor is made.
 pub fn open_cuda() -> &'static CudaLibrary {
     static OUTCOME: OnceLock<CudaLibrary> = OnceLock::new();
@@ -141,7 +141,7 @@ pub fn open_cuda() -> &'static CudaLibrary {
     })
 }
 
-/// The folder that libtorch_cpu.so was loaded from.
+/// The folder that `libtorch_cpu.so` was loaded from.
 fn library() -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let path = maps

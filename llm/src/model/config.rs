@@ -74,6 +74,7 @@ pub struct Rope {
 
 /// A decoder-only transformer. Names follow `config.json` where it has one.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "what families differ in")]
 pub struct Config {
     /// `model_type` of config.json: llama, gemma, gemma2, phi3, qwen2, qwen3.
     pub family: String,

@@ -3,7 +3,7 @@
 //! | `tokenizer.ggml.model` | what it is |
 //! |---|---|
 //! | `gpt2` | BPE over bytes; `tokenizer.ggml.pre` names how text is cut into words first |
-//! | `llama` | SentencePiece's BPE with bytes for what has no token; its merges follow from the tokens' scores |
+//! | `llama` | `SentencePiece`'s BPE with bytes for what has no token; its merges follow from the tokens' scores |
 //!
 //! Parts are written as in a `tokenizer.json`.
 
@@ -25,7 +25,7 @@ use crate::{Error, Result};
 /// Where a checkpoint has its tokenizer.
 #[derive(Debug)]
 pub enum TokenizerSource {
-    /// A Hugging Face folder: tokenizer.json, tokenizer_config.json, …
+    /// A Hugging Face folder: `tokenizer.json`, `tokenizer_config.json`, …
     Folder(PathBuf),
     /// Built from a GGUF file's metadata.
     Gguf(Box<GgufTokenizer>),
@@ -72,6 +72,7 @@ struct Reader<'a> {
 }
 
 /// How text becomes pieces that the merges work on, and back.
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
 struct Plan {
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
@@ -104,14 +105,10 @@ impl<'a> Reader<'a> {
                 return self.wrong(format!("tokenizer.ggml.model is `{other}`; gpt2 and llama are read"));
             }
         };
-        let spelled: Vec<String> = match gemma {
-            // Spaces in a row lie in the file as spaces, and are looked up as ▁.
-            true => tokens
-                .iter()
-                .map(|token| if blank(token) { "▁".repeat(token.len()) } else { token.clone() })
-                .collect(),
-            false => tokens.to_vec(),
-        };
+        // Gemma's spaces in a row lie in the file as spaces, and are looked up as ▁.
+        let respelled =
+            |token: &String| if gemma && blank(token) { "▁".repeat(token.len()) } else { token.clone() };
+        let spelled: Vec<String> = tokens.iter().map(respelled).collect();
         let vocabulary: HashMap<&str, u32> = spelled.iter().map(String::as_str).zip(0..).collect();
         if vocabulary.len() != tokens.len() {
             return self.wrong("tokenizer.ggml.tokens has the same token twice");
@@ -133,12 +130,12 @@ impl<'a> Reader<'a> {
         let special = |key: &str| self.special(key, tokens);
         let (bos, eos) = (special("bos_token_id")?, special("eos_token_id")?);
         let (unk, pad) = (special("unknown_token_id")?, special("padding_token_id")?);
-        let tokenizer = self.build(&plan, &vocabulary, merges, unk.as_ref())?;
+        let built = self.build(&plan, &vocabulary, merges, unk.as_ref())?;
         let add_bos =
             self.gguf.truth("tokenizer.ggml.add_bos_token").unwrap_or(plan.add_bos) && bos.is_some();
         let add_eos = self.gguf.truth("tokenizer.ggml.add_eos_token").unwrap_or(false) && eos.is_some();
         let mut read = GgufTokenizer {
-            tokenizer,
+            tokenizer: built,
             chat_template: self.gguf.text("tokenizer.chat_template").map(str::to_owned),
             bos,
             eos,

@@ -115,7 +115,7 @@ impl Hub {
         let wrong = |what: String| Error::setting("model", format!("`{source}`: {what}"));
         let Some(name) = Name::parse(source) else { return Err(wrong("not organisation/name".into())) };
         let folder = name.folder(&self.cache);
-        let kept = self.kept(&folder, name.revision);
+        let kept = Self::kept(&folder, name.revision);
         if self.offline {
             return kept
                 .ok_or_else(|| wrong(format!("not in {}, and HF_HUB_OFFLINE is set", self.cache.display())));
@@ -153,7 +153,7 @@ impl Hub {
     }
 
     /// The snapshot in the cache, if it is a whole model.
-    fn kept(&self, folder: &Path, revision: &str) -> Option<PathBuf> {
+    fn kept(folder: &Path, revision: &str) -> Option<PathBuf> {
         let commit = fs::read_to_string(folder.join("refs").join(revision));
         let commit = commit.map_or_else(|_| revision.to_owned(), |commit| commit.trim().to_owned());
         let snapshot = folder.join("snapshots").join(commit);
@@ -183,7 +183,7 @@ impl Hub {
 
     /// The name of the file's content: its sha256 where it is large, git's hash where not.
     fn etag(&self, address: &str) -> Result<String, String> {
-        let request = self.agent(0).head(address);
+        let request = Self::agent(0).head(address);
         let response = self.authorised(request).call().map_err(|error| error.to_string())?;
         if response.status().is_client_error() || response.status().is_server_error() {
             return Err(refusal(response.status().as_u16()));
@@ -222,7 +222,7 @@ impl Hub {
     }
 
     fn get(&self, address: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
-        let mut request = self.authorised(self.agent(10).get(address));
+        let mut request = self.authorised(Self::agent(10).get(address));
         if let Some(from) = from {
             request = request.header(header::RANGE, format!("bytes={from}-"));
         }
@@ -242,7 +242,7 @@ impl Hub {
     }
 
     /// The token goes to the server itself only: redirections to another host are followed without it.
-    fn agent(&self, redirects: u32) -> Agent {
+    fn agent(redirects: u32) -> Agent {
         Agent::config_builder()
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
@@ -325,7 +325,7 @@ fn copy(response: Response<Body>, out: &mut File, bar: &ProgressBar) -> io::Resu
 fn sha256(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 #[cfg(test)]

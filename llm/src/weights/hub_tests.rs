@@ -72,7 +72,7 @@ fn answer(request: &str, files: &HashMap<&'static str, Vec<u8>>, needs_token: bo
     }
     let file = path.strip_prefix(&format!("/org/tiny/resolve/{COMMIT}/")).and_then(|name| files.get(name));
     let Some(content) = file else { return respond("404 Not Found", "", b"") };
-    let hash: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = format!("{:x}", Sha256::digest(content));
     let etag = format!("x-linked-etag: \"{hash}\"\r\n");
     let from = request.to_lowercase().lines().find_map(|line| {
         Some(line.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().unwrap())
@@ -101,7 +101,7 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
     let hub = stub.hub(cache.path(), None);
     // As an interrupted download leaves it.
     let weights = &files()["model.safetensors"];
-    let hash: String = Sha256::digest(weights).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = format!("{:x}", Sha256::digest(weights));
     let blobs = cache.path().join("models--org--tiny/blobs");
     fs::create_dir_all(&blobs).unwrap();
     fs::write(blobs.join(format!("{hash}.incomplete")), &weights[..1000]).unwrap();

@@ -152,7 +152,7 @@ impl Checkpoint {
                     shards.bytes().for_each(|bytes| hash.update(bytes));
                 }
             }
-            hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+            format!("{:x}", hash.finalize())
         };
         self.hash.get_or_init(compute).clone()
     }

@@ -22,7 +22,7 @@ pub(crate) const INDEX: &str = "model.safetensors.index.json";
 #[derive(Debug)]
 pub(crate) struct Shards {
     folder: PathBuf,
-    shards: Vec<Shard>,
+    files: Vec<Shard>,
     /// Which shard holds a tensor.
     places: BTreeMap<String, usize>,
 }
@@ -52,7 +52,7 @@ impl Shards {
             }
             let shard = Shard::open(&path)?;
             let places = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
-            return Ok(Self { folder: folder.to_owned(), shards: vec![shard], places });
+            return Ok(Self { folder: folder.to_owned(), files: vec![shard], places });
         }
         let text = std::fs::read_to_string(&index).map_err(Error::io(&index))?;
         let list: Index = serde_json::from_str(&text).map_err(|error| Error::file(&index, error))?;
@@ -60,23 +60,22 @@ impl Shards {
         let mut files: HashMap<&str, usize> = HashMap::new();
         let mut places = BTreeMap::new();
         for (name, file) in &list.weight_map {
-            let shard = match files.get(file.as_str()) {
-                Some(shard) => *shard,
-                None => {
-                    if Path::new(file).file_name().is_none_or(|plain| plain != file.as_str()) {
-                        return Err(Error::file(&index, format!("`{file}` is not a plain file name")));
-                    }
-                    shards.push(Shard::open(&folder.join(file))?);
-                    files.insert(file, shards.len() - 1);
-                    shards.len() - 1
+            let shard = if let Some(shard) = files.get(file.as_str()) {
+                *shard
+            } else {
+                if Path::new(file).file_name().is_none_or(|plain| plain != file.as_str()) {
+                    return Err(Error::file(&index, format!("`{file}` is not a plain file name")));
                 }
+                shards.push(Shard::open(&folder.join(file))?);
+                files.insert(file, shards.len() - 1);
+                shards.len() - 1
             };
             if shards[shard].header.info(name).is_none() {
                 return Err(Error::file(&index, format!("{name} is not in {file}")));
             }
             places.insert(name.clone(), shard);
         }
-        Ok(Self { folder: folder.to_owned(), shards, places })
+        Ok(Self { folder: folder.to_owned(), files: shards, places })
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
@@ -88,7 +87,7 @@ impl Shards {
     }
 
     pub(crate) fn shape(&self, name: &str) -> Option<Vec<i64>> {
-        let info = self.shards[*self.places.get(name)?].header.info(name)?;
+        let info = self.files[*self.places.get(name)?].header.info(name)?;
         Some(info.shape.iter().map(|side| *side as i64).collect())
     }
 
@@ -96,7 +95,7 @@ impl Shards {
         let Some(shard) = self.places.get(name) else {
             return Err(Error::file(&self.folder, format!("has no tensor {name}")));
         };
-        let shard = &self.shards[*shard];
+        let shard = &self.files[*shard];
         let info = shard.header.info(name).expect("listed");
         let Some(stored) = kind(info.dtype) else {
             let what = format!("{name} is stored as {:?}; F32, BF16, F16 and F64 are read", info.dtype);
@@ -109,7 +108,7 @@ impl Shards {
 
     /// The mapped files, in the order of their names.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
-        let mut shards: Vec<&Shard> = self.shards.iter().collect();
+        let mut shards: Vec<&Shard> = self.files.iter().collect();
         shards.sort_by_key(|shard| &shard.path);
         shards.into_iter().map(|shard| &shard.map[..])
     }

@@ -27,7 +27,9 @@ impl Keys<'_> {
             (_, Some(number)) => Ok(Some(number)),
             (None, None) => Ok(None),
             // One number per layer, all the same.
-            (Some(Value::Numbers(all)), _) if all.windows(2).all(|two| two[0] == two[1]) => {
+            (Some(Value::Numbers(all)), _)
+                if all.windows(2).all(|two| two[0].to_bits() == two[1].to_bits()) =>
+            {
                 Ok(all.first().map(|n| *n as i64))
             }
             (Some(Value::Numbers(_)), _) => {
@@ -126,7 +128,9 @@ impl Config {
             attention_scale: (scalar as f64).sqrt().recip(),
             attention_soft_cap: cap("attn_logit_softcapping", 50.0),
             final_soft_cap: cap("final_logit_softcapping", 30.0),
-            windows: (0..layers).map(|layer| window.filter(|_| family == "phi3" || layer % 2 == 0)).collect(),
+            windows: (0..layers)
+                .map(|layer| window.filter(|_| family == "phi3" || layer.is_multiple_of(2)))
+                .collect(),
             embedding_scale: gemma.then(|| (hidden_size as f64).sqrt()),
             tied: !keys.has("output.weight"),
             max_positions,
@@ -146,7 +150,7 @@ fn rope(keys: &Keys, head_dim: i64, max_positions: i64) -> Result<Rope> {
         RopeScaling::Long { short, long, original, attention_factor }
     } else if let Some(divisors) = keys.numbers("rope_freqs.weight")? {
         RopeScaling::Divisors(divisors)
-    } else if factor == 1.0 || kind == "none" {
+    } else if kind == "none" || (factor - 1.0).abs() < f64::EPSILON {
         RopeScaling::None
     } else if kind == "linear" {
         RopeScaling::Linear { factor }

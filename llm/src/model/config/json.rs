@@ -200,7 +200,7 @@ fn windows(keys: Keys, family: &str, layers: usize) -> Result<Vec<Option<i64>>> 
     }
     let first: usize = keys.or("max_window_layers", 28)?;
     let slides = |layer: usize| match family {
-        "gemma2" => layer % 2 == 0,
+        "gemma2" => layer.is_multiple_of(2),
         _ if qwen => layer >= first,
         _ => true,
     };

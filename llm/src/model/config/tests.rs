@@ -1,4 +1,5 @@
 //! What is read from a config.json, against what `transformers` makes of it (tests/fixtures/configs.py).
+#![allow(clippy::float_cmp, reason = "settings are taken over as they are")]
 
 use std::path::Path;
 

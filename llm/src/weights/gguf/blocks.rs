@@ -40,13 +40,10 @@ const FORMATS: [(Format, u32, usize, usize); 11] = [
 impl Format {
     /// The format of that number.
     pub(super) fn from_id(id: u32) -> Result<Self, String> {
-        match FORMATS.iter().find(|row| row.1 == id) {
-            Some(row) => Ok(row.0),
-            None => {
-                let known: Vec<String> = FORMATS.iter().map(|row| format!("{:?}", row.0)).collect();
-                Err(format!("stored in ggml's format {id}; those read are {}", known.join(", ")))
-            }
-        }
+        FORMATS.iter().find(|row| row.1 == id).map(|row| row.0).ok_or_else(|| {
+            let known: Vec<String> = FORMATS.iter().map(|row| format!("{:?}", row.0)).collect();
+            format!("stored in ggml's format {id}; those read are {}", known.join(", "))
+        })
     }
 
     fn row(self) -> (Self, u32, usize, usize) {

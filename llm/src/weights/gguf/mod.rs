@@ -8,6 +8,7 @@ mod blocks;
 pub(crate) mod names;
 
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -136,7 +137,7 @@ impl Gguf {
         };
         let bytes = &self.map[entry.start..entry.start + entry.bytes];
         let tensor = Tensor::f_empty(entry.shape.as_slice(), (kind, Device::Cpu))?;
-        let to = Elements { start: tensor.data_ptr().cast(), kind };
+        let to = Elements { start: tensor.data_ptr(), kind };
         // Parts are whole blocks: PART is a multiple of every block's length.
         let elements = entry.shape.iter().product::<i64>() as usize;
         match kind {
@@ -159,7 +160,7 @@ impl Gguf {
 
 /// Memory of a tensor, written by several threads.
 struct Elements {
-    start: *mut u8,
+    start: *mut c_void,
     kind: Kind,
 }
 
@@ -350,7 +351,7 @@ impl<'a> Reader<'a> {
             return Err(format!("the shape {shape:?} is beyond any memory"));
         };
         shape.reverse();
-        let shape = shape.into_iter().map(|side| side as i64).collect();
+        let shape = shape.into_iter().map(u64::cast_signed).collect();
         Ok(Entry { shape, format, start, bytes: format.bytes(elements as usize) })
     }
 }
