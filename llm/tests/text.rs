@@ -25,7 +25,9 @@ fn gsm8k_is_as_long_as_measured_with_transformers() {
     // the model's own tokenizer splits.
     for (rows, prompt, response, longest) in [(7473, 90.27, 125.57, 569), (256, 91.66, 130.63, 467)] {
         let documents = &set.documents[..rows];
-        let mean = |count: &dyn Fn(&Document) -> usize| documents.iter().map(count).sum::<usize>() as f64 / rows as f64;
+        let mean = |count: &dyn Fn(&Document) -> usize| {
+            documents.iter().map(count).sum::<usize>() as f64 / rows as f64
+        };
         let found = mean(&|document| document.response_tokens());
         assert!((found - response).abs() < 0.02, "{found} response tokens in {rows} rows");
         let found = mean(&|document| document.tokens.len() - document.response_tokens());
@@ -39,7 +41,9 @@ fn gsm8k_is_as_long_as_measured_with_transformers() {
     let start = first.weights.iter().position(|weight| *weight == 1.0).unwrap();
     assert!(first.weights[start..].iter().all(|weight| *weight == 1.0));
     let (prompt, answer) = (&first.tokens[..start], &first.tokens[start..]);
-    assert!(tokenizer.decode(prompt).unwrap().ends_with("in April and May?<|im_end|>\n<|im_start|>assistant\n"));
+    assert!(
+        tokenizer.decode(prompt).unwrap().ends_with("in April and May?<|im_end|>\n<|im_start|>assistant\n")
+    );
     let answer = tokenizer.decode(answer).unwrap();
     assert!(answer.starts_with("Natalia sold 48/2 = <<48/2=24>>24 clips in May.\n"), "{answer}");
     assert!(answer.ends_with("#### 72<|im_end|>"), "{answer}");

@@ -3,6 +3,7 @@
 mod paint;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use crate::data::{self, DataSet, DataSource, Format};
 use crate::text::Tokenizer;
@@ -39,7 +40,12 @@ pub struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let tokenizer = Tokenizer::open(&Checkpoint::open(&self.model)?)?;
+        // A folder's tokenizer can be had without its weights.
+        let tokenizer = if Path::new(&self.model).join("tokenizer.json").is_file() {
+            Tokenizer::from_folder(&self.model)?
+        } else {
+            Tokenizer::open(&Checkpoint::open(&self.model)?)?
+        };
         let source = DataSource {
             split: self.split.clone(),
             format: self.format,

@@ -25,7 +25,7 @@ use crate::text::{Conversation, Message, Span, Weights};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// OpenAI's `messages`.
+    /// `OpenAI`'s `messages`.
     Messages,
     /// `ShareGPT`'s `conversations`.
     Sharegpt,
@@ -82,21 +82,23 @@ impl Format {
                 exchange(row, &prompt, output)
             }
             Self::Gsm8k => exchange(row, text(row, "question")?, "answer"),
-            Self::PromptCompletion => match (&row.get("prompt"), &row.get("completion")) {
-                (Some(Value::Array(_)), Some(Value::Array(_))) => {
+            Self::PromptCompletion => {
+                if let (Some(Value::Array(_)), Some(Value::Array(_))) =
+                    (row.get("prompt"), row.get("completion"))
+                {
                     let mut chat = messages(row, "prompt")?;
                     // What is given is not trained on, whoever said it.
-                    chat.iter_mut().for_each(|message| message.weights = Weights::All(0.0));
+                    for message in &mut chat {
+                        message.weights = Weights::All(0.0);
+                    }
                     chat.extend(messages(row, "completion")?);
-                    Ok(Conversation::Chat(chat))
+                    return Ok(Conversation::Chat(chat));
                 }
-                _ => {
-                    let (prompt, completion) = (text(row, "prompt")?, text(row, "completion")?);
-                    let weights = weights(row)?.unwrap_or_default();
-                    let completion = Message { weights, ..Message::new("assistant", completion) };
-                    Ok(Conversation::Plain { prompt: prompt.to_owned(), completion })
-                }
-            },
+                let (prompt, completion) = (text(row, "prompt")?, text(row, "completion")?);
+                let weights = weights(row)?.unwrap_or_default();
+                let completion = Message { weights, ..Message::new("assistant", completion) };
+                Ok(Conversation::Plain { prompt: prompt.to_owned(), completion })
+            }
         }
     }
 }
@@ -137,10 +139,13 @@ fn messages(row: &Map<String, Value>, key: &str) -> Result<Vec<Message>, String>
         };
         Ok(Message { role: role.to_owned(), content, weights })
     };
-    (1..).zip(turns).map(|(number, one)| turn(one).map_err(|what| format!("message {number}: {what}"))).collect()
+    (1..)
+        .zip(turns)
+        .map(|(number, one)| turn(one).map_err(|what| format!("message {number}: {what}")))
+        .collect()
 }
 
-/// OpenAI's list of parts, if all are text.
+/// `OpenAI`'s list of parts, if all are text.
 fn joined(parts: &[Value]) -> Result<String, String> {
     let part = |part: &Value| match (part.get("type").and_then(Value::as_str), part.get("text")) {
         (Some("text") | None, Some(Value::String(text))) => Ok(text.clone()),
@@ -186,7 +191,9 @@ fn weights(row: &Map<String, Value>) -> Result<Option<Weights>, String> {
 fn span(value: &Value) -> Result<Span, String> {
     let place = |key: &str| {
         let place = value.get(key).and_then(Value::as_u64);
-        place.map(|place| place as usize).ok_or_else(|| format!("a span's `{key}` must be a whole number, 0 or more"))
+        place
+            .map(|place| place as usize)
+            .ok_or_else(|| format!("a span's `{key}` must be a whole number, 0 or more"))
     };
     let weight = number(value.get("weight").unwrap_or(&Value::Null), "weight")?;
     Ok(Span { start: place("start")?, end: place("end")?, weight })

@@ -8,12 +8,11 @@ pub fn packs(documents: &[&Document], max_tokens: usize) -> Vec<Vec<usize>> {
     let mut room = 0;
     for (index, document) in documents.iter().enumerate() {
         let length = document.tokens.len();
-        match packs.last_mut().filter(|_| length <= room) {
-            Some(pack) => pack.push(index),
-            None => {
-                packs.push(vec![index]);
-                room = max_tokens;
-            }
+        if let Some(pack) = packs.last_mut().filter(|_| length <= room) {
+            pack.push(index);
+        } else {
+            packs.push(vec![index]);
+            room = max_tokens;
         }
         room = room.saturating_sub(length);
     }

@@ -89,7 +89,7 @@ struct Lines<'a, R> {
 impl<R: Read> Read for Lines<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.input.read(buffer)?;
-        let breaks = buffer[..n].iter().filter(|byte| **byte == b'\n').count();
+        let breaks = buffer[..n].split(|byte| *byte == b'\n').count() - 1;
         self.line.set(self.line.get() + breaks);
         Ok(n)
     }

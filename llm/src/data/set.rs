@@ -101,7 +101,8 @@ pub fn load(source: &DataSource, tokenizer: &Tokenizer) -> Result<DataSet> {
     reading.tokenise()?;
     let mut set = reading.set;
     if set.documents.is_empty() {
-        let first = set.skipped.first().map_or(String::new(), |bad| format!("; line {}: {}", bad.line, bad.reason));
+        let first =
+            set.skipped.first().map_or(String::new(), |bad| format!("; line {}: {}", bad.line, bad.reason));
         return Err(Error::file(&path, format!("none of its {} rows can be used{first}", set.rows)));
     }
     set.hash = hash(&set.documents);
@@ -136,7 +137,9 @@ fn find(source: &DataSource) -> Result<(PathBuf, Option<String>)> {
         return Err(Error::setting("data", what));
     }
     let files = catalogue.fetch(&source.source)?;
-    let why = files.substitution().map(|why| format!("{} in place of {}: {}", files.title(), why.title, why.reason));
+    let why = files
+        .substitution()
+        .map(|why| format!("{} in place of {}: {}", files.title(), why.title, why.reason));
     Ok((files.path(&key).to_owned(), why))
 }
 
@@ -196,7 +199,10 @@ impl Reading<'_> {
         };
         let outcomes: Vec<_> = thread::scope(|scope| {
             let parts: Vec<_> = portion.chunks(each).map(|rows| scope.spawn(|| documents(rows))).collect();
-            parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            parts
+                .into_iter()
+                .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         for (pending, outcome) in portion.iter().zip(outcomes) {
             let fitted = outcome.and_then(|documents| self.fit(documents));
@@ -239,5 +245,5 @@ fn hash(documents: &[Document]) -> String {
         document.tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
         document.weights.iter().for_each(|weight| hash.update(weight.to_le_bytes()));
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hash.finalize())
 }

@@ -1,5 +1,8 @@
 //! Rows of every format, good and bad, in every kind of file.
 
+// Weights are those that were given, to the bit.
+#![allow(clippy::float_cmp)]
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -78,7 +81,10 @@ fn every_format_says_the_same() {
     let plain = sandbox.load(r#"{"prompt": "Q", "completion": " A"}"#).unwrap();
     assert_eq!(shown(&plain), ["Q[ A<|im_end|>]"]);
     let given = r#"{"prompt": [{"role": "assistant", "content": "no"}, {"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content": "A"}]}"#;
-    assert!(shown(&sandbox.load(given).unwrap())[0].starts_with("<|im_start|>assistant\nno<|im_end|>\n<|im_start|>user"));
+    assert!(
+        shown(&sandbox.load(given).unwrap())[0]
+            .starts_with("<|im_start|>assistant\nno<|im_end|>\n<|im_start|>user")
+    );
 }
 
 #[test]
@@ -92,7 +98,10 @@ fn weights_come_along() {
     assert_eq!(weights(r#"{"question": "Q", "answer": "A", "weight": 0.5}"#), [0.5, 0.5]);
     assert_eq!(weights(r#"{"question": "Q", "answer": "A", "weights": [2]}"#), [2.0, 1.0]);
     assert_eq!(weights(r#"{"question": "Q", "answer": "A", "weights": [2, 3]}"#), [2.0, 3.0]);
-    assert_eq!(weights(r#"{"question": "Q", "answer": "A", "spans": [{"start": 0, "end": 1, "weight": 4}]}"#), [4.0, 1.0]);
+    assert_eq!(
+        weights(r#"{"question": "Q", "answer": "A", "spans": [{"start": 0, "end": 1, "weight": 4}]}"#),
+        [4.0, 1.0]
+    );
     let turns = |extra: &str, of_row: &str| {
         weights(&format!(
             r#"{{"messages": [{{"role": "user", "content": "Q"}}, {{"role": "assistant", "content": "A"{extra}}},
@@ -117,7 +126,10 @@ fn bad_rows_are_named_by_file_line_and_reason() {
         (r#"{"question": "Q", "answer": "A", "weight": -1}"#, "0 or more, not -1"),
         (r#"{"question": "Q", "answer": "A", "weight": 1e300}"#, "finite"),
         (r#"{"question": "Q", "answer": "A", "weight": 1, "weights": [1]}"#, "only one of weight, weights"),
-        (r#"{"question": "Q", "answer": "A", "spans": [{"start": -1, "end": 2, "weight": 1}]}"#, "`start` must be"),
+        (
+            r#"{"question": "Q", "answer": "A", "spans": [{"start": -1, "end": 2, "weight": 1}]}"#,
+            "`start` must be",
+        ),
         (r#"{"question": "Q", "answer": "A", "weight": 0}"#, "no assistant's answer to train on"),
     ] {
         let error = sandbox.error(format!("{good}\n\n{row}\n{good}\n"));
@@ -129,12 +141,18 @@ fn bad_rows_are_named_by_file_line_and_reason() {
         assert!(set.skipped[0].reason.contains(complaint));
         assert_eq!(set.documents[1].row, 2);
     }
-    let turn = |turn: &str| sandbox.error(format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {turn}]}}"#));
+    let turn = |turn: &str| {
+        sandbox.error(format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {turn}]}}"#))
+    };
     assert!(turn("3").contains("rows:1: message 2: is not an object"));
     assert!(turn(r#"{"content": "A"}"#).contains("message 2: `from` is missing"));
     assert!(turn(r#"{"role": "assistant", "content": null, "tool_calls": []}"#).contains("calls tools"));
     assert!(turn(r#"{"role": "user", "content": [{"type": "image_url"}]}"#).contains("is not text"));
-    assert!(sandbox.error(r#"{"text": "x"}"#).contains("no format has the keys text; there are messages (messages); "));
+    assert!(
+        sandbox
+            .error(r#"{"text": "x"}"#)
+            .contains("no format has the keys text; there are messages (messages); ")
+    );
     assert!(sandbox.error(r#"{"messages": "x"}"#).contains("`messages` must be a list"));
     // Of two bad rows the first is told, though the second is found earlier.
     let rows = format!("{good}\n{}\n{{\n", r#"{"question": "Q", "answer": ""}"#);
@@ -147,7 +165,11 @@ fn files_of_other_kinds_are_read_or_refused() {
     let row = r#"{"question": "Q", "answer": "A"}"#;
     assert_eq!(shown(&sandbox.load(format!("\u{feff}{row}\r\n  \r\n{row}")).unwrap()), [EXCHANGE; 2]);
     assert_eq!(shown(&sandbox.load(format!(" \n[{row}, \n{row}\n]\n")).unwrap()), [EXCHANGE; 2]);
-    assert!(sandbox.error(format!("[{row},\n\n{{\"question\":\n 1}},\n{row}]")).contains("rows:3: `question` must"));
+    assert!(
+        sandbox
+            .error(format!("[{row},\n\n{{\"question\":\n 1}},\n{row}]"))
+            .contains("rows:3: `question` must")
+    );
     assert!(sandbox.error(format!("[{row},\n{row}")).contains("rows:2: is not JSON: EOF"));
     assert!(sandbox.error(format!("[{row}\n] x")).contains("rows:2: is not JSON: trailing"));
     assert!(sandbox.error("[]").contains("none of its 0 rows"));

@@ -62,6 +62,7 @@ fn text(value: &Value) -> Option<&str> {
 
 /// One template, or the one called `default` of several.
 fn template(value: &Value) -> Option<String> {
-    let named = |name: &str| value.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str();
+    let named =
+        |name: &str| value.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str();
     value.as_str().or_else(|| named("default")).map(str::to_owned)
 }

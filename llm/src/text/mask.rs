@@ -9,7 +9,7 @@
 //! character of the response belongs to the response. Where no token reaches across the border, its tokens are those of
 //! the prompt alone, followed by the response's.
 //!
-//! An assistant's turn before anybody has asked (a greeting; the rest of a longer conversation, in ShareGPT's sets) is
+//! An assistant's turn before anybody has asked (a greeting; the rest of a longer conversation, in `ShareGPT`'s sets) is
 //! context: no prompt leads to it.
 //!
 //! Some templates write earlier turns differently once later ones follow (Qwen3 drops their thinking). Such a
@@ -69,7 +69,10 @@ impl Tokenizer {
         let mut documents = self.documents(conversation, row)?;
         match (documents.pop(), documents.is_empty()) {
             (Some(document), true) => Ok(document),
-            _ => Err(Error::file(self.path(), "its chat template writes earlier turns differently when later ones follow")),
+            _ => Err(Error::file(
+                self.path(),
+                "its chat template writes earlier turns differently when later ones follow",
+            )),
         }
     }
 
@@ -79,7 +82,11 @@ impl Tokenizer {
     }
 
     /// The same; the error is the reason alone.
-    pub(crate) fn try_documents(&self, conversation: &Conversation, row: usize) -> Result<Vec<Document>, String> {
+    pub(crate) fn try_documents(
+        &self,
+        conversation: &Conversation,
+        row: usize,
+    ) -> Result<Vec<Document>, String> {
         let mut documents = match conversation {
             Conversation::Chat(messages) => self.chat(messages)?,
             Conversation::Plain { prompt, completion } => vec![self.plain(prompt, completion)?],
@@ -108,7 +115,8 @@ impl Tokenizer {
             let mut weights = vec![0.0; tokens.len()];
             for turn in &within {
                 let response = turn.start..turn.text.len();
-                let content = response.start..response.end.saturating_sub(self.ending().turn.len()).max(response.start);
+                let content =
+                    response.start..response.end.saturating_sub(self.ending().turn.len()).max(response.start);
                 weigh(turn.message, &turn.text, &response, &content, &places, &mut weights)
                     .map_err(|what| format!("message {}: {what}", turn.number))?;
             }
@@ -121,7 +129,9 @@ impl Tokenizer {
     /// The turns that are trained on, in order.
     fn turns<'a>(&self, messages: &'a [Message]) -> Result<Vec<Turn<'a>>, String> {
         let Some(template) = self.template() else {
-            return Err("the model has no chat template; give prompt and completion as plain texts".to_owned());
+            return Err(
+                "the model has no chat template; give prompt and completion as plain texts".to_owned()
+            );
         };
         let values = template::values(messages);
         let render = |count: usize, prompt: bool| {
@@ -129,9 +139,12 @@ impl Tokenizer {
             text.map_err(|what| format!("the chat template refuses it: {what}"))
         };
         let mut turns = Vec::new();
-        let asked = messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
+        let asked =
+            messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
         let asked = asked.unwrap_or(messages.len());
-        for (index, message) in messages.iter().enumerate().skip(asked).filter(|(_, message)| message.is_trained()) {
+        for (index, message) in
+            messages.iter().enumerate().skip(asked).filter(|(_, message)| message.is_trained())
+        {
             let number = index + 1;
             if message.content.trim().is_empty() {
                 return Err(format!("message {number}: the response is empty"));
@@ -144,7 +157,8 @@ impl Tokenizer {
                      so that what the model would see before it is not known"
                 ));
             }
-            if text.ends_with(&self.ending().after) && text.len() - self.ending().after.len() >= prompt.len() {
+            if text.ends_with(&self.ending().after) && text.len() - self.ending().after.len() >= prompt.len()
+            {
                 text.truncate(text.len() - self.ending().after.len());
             }
             turns.push(Turn { text, start: prompt.len(), message, number });
@@ -188,7 +202,8 @@ fn weigh(
 ) -> Result<(), String> {
     let among = |place: &Range<usize>, range: &Range<usize>| {
         // A token without a character of its own (a space that the tokenizer puts in) lies where it lies.
-        (place.end > range.start || (place.is_empty() && place.start >= range.start)) && place.start < range.end
+        (place.end > range.start || (place.is_empty() && place.start >= range.start))
+            && place.start < range.end
     };
     let tokens: Vec<usize> = (0..places.len()).filter(|i| among(&places[*i], response)).collect();
     match &message.weights {
@@ -231,7 +246,14 @@ fn written<'a>(message: &'a Message, content: &str) -> Result<(&'a str, usize), 
     let candidates = [whole, whole.trim_start(), whole.trim_end(), trimmed];
     let found = candidates.into_iter().find(|words| content.ends_with(words));
     let words = found.ok_or("the chat template changes the response, so that `spans` have no place in it")?;
-    Ok((words, if words.len() < whole.len() && !whole.starts_with(words) { whole.len() - whole.trim_start().len() } else { 0 }))
+    Ok((
+        words,
+        if words.len() < whole.len() && !whole.starts_with(words) {
+            whole.len() - whole.trim_start().len()
+        } else {
+            0
+        },
+    ))
 }
 
 /// Spans as bytes of the text.

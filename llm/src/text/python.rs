@@ -46,6 +46,7 @@ pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Resul
 }
 
 /// The `tojson` filter as transformers has it: `json.dumps` with `ensure_ascii=False`.
+#[allow(clippy::needless_pass_by_value, reason = "minijinja hands filters their options so")]
 pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     let ascii: Option<bool> = options.get("ensure_ascii")?;
@@ -98,7 +99,15 @@ impl Dump<'_> {
         }
     }
 
-    fn list<T>(&self, open: char, close: char, items: &[T], depth: usize, out: &mut String, each: impl Fn(&T, &mut String)) {
+    fn list<T>(
+        &self,
+        open: char,
+        close: char,
+        items: &[T],
+        depth: usize,
+        out: &mut String,
+        each: impl Fn(&T, &mut String),
+    ) {
         let break_line = |out: &mut String, depth: usize| {
             if let Some(indent) = self.indent {
                 out.push('\n');
@@ -144,7 +153,17 @@ impl Dump<'_> {
 pub(super) fn strftime(moment: u64, format: &str) -> String {
     const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
         "December",
     ];
     let (days, seconds) = (moment / 86_400, moment % 86_400);
@@ -176,9 +195,8 @@ pub(super) fn strftime(moment: u64, format: &str) -> String {
             Some('S') => write!(out, "{:02}", seconds % 60),
             Some('F') => write!(out, "{year}-{month:02}-{day:02}"),
             Some('T') => write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
-            Some('%') => write!(out, "%"),
+            Some('%') | None => write!(out, "%"),
             Some(other) => write!(out, "%{other}"),
-            None => write!(out, "%"),
         };
     }
     out

@@ -51,7 +51,11 @@ impl Template {
     }
 
     /// The same of messages made ready once by [`values`].
-    pub(super) fn render_values(&self, messages: Vec<Value>, add_generation_prompt: bool) -> Result<String, String> {
+    pub(super) fn render_values(
+        &self,
+        messages: Vec<Value>,
+        add_generation_prompt: bool,
+    ) -> Result<String, String> {
         let variables = context! {
             messages => messages,
             add_generation_prompt => add_generation_prompt,
@@ -59,13 +63,17 @@ impl Template {
             documents => (),
             ..self.tokens.clone()
         };
-        self.environment.get_template(NAME).and_then(|template| template.render(variables)).map_err(|error| told(&error))
+        self.environment
+            .get_template(NAME)
+            .and_then(|template| template.render(variables))
+            .map_err(|error| told(&error))
     }
 }
 
 /// Messages as a template sees them.
 pub(super) fn values(messages: &[Message]) -> Vec<Value> {
-    let value = |message: &Message| context! { role => message.role.as_str(), content => message.content.as_str() };
+    let value =
+        |message: &Message| context! { role => message.role.as_str(), content => message.content.as_str() };
     messages.iter().map(value).collect()
 }
 

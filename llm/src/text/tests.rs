@@ -1,5 +1,8 @@
 //! Every family's chat template against transformers (fixtures/templates.py), and what is trained on, read back.
 
+// Weights are those that were given, to the bit.
+#![allow(clippy::float_cmp)]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -29,11 +32,20 @@ fn source(family: &str) -> String {
 
 fn messages(turns: &Value) -> Vec<Message> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    turns.as_array().unwrap().iter().map(|turn| Message::new(text(&turn["role"]), text(&turn["content"]))).collect()
+    turns
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|turn| Message::new(text(&turn["role"]), text(&turn["content"])))
+        .collect()
 }
 
 fn tokens(family: &Value) -> impl Iterator<Item = (String, String)> + '_ {
-    family["tokens"].as_object().unwrap().iter().map(|(name, token)| (name.clone(), token.as_str().unwrap().to_owned()))
+    family["tokens"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, token)| (name.clone(), token.as_str().unwrap().to_owned()))
 }
 
 /// The small tokenizer with a family's special tokens and template.
@@ -49,7 +61,11 @@ fn tokenizer(family: &str) -> &'static Tokenizer {
 
 fn made(family: &Value) -> Tokenizer {
     let mut inner = tokenizers::Tokenizer::from_file(fixtures().join("tokenizer/tokenizer.json")).unwrap();
-    let special = family["special"].as_array().unwrap().iter().map(|token| AddedToken::from(token.as_str().unwrap(), true));
+    let special = family["special"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|token| AddedToken::from(token.as_str().unwrap(), true));
     inner.add_special_tokens(special).unwrap();
     let extras = Extras {
         tokens: tokens(family).collect(),
@@ -158,7 +174,9 @@ fn a_greeting_is_context() {
     let mut chat = turns(&["One", "Two"]);
     chat.insert(0, Message::new("assistant", "Hello!"));
     let document = tokenizer.document(&Conversation::Chat(chat), 0).unwrap();
-    assert!(tokenizer.decode(&document.tokens).unwrap().starts_with("<|im_start|>assistant\nHello!<|im_end|>\n"));
+    assert!(
+        tokenizer.decode(&document.tokens).unwrap().starts_with("<|im_start|>assistant\nHello!<|im_end|>\n")
+    );
     assert_eq!(trained(tokenizer, &document), ["Two<|im_end|>"]);
 }
 
@@ -180,21 +198,35 @@ fn weights_are_those_given() {
     };
     let plain = weigh(Weights::default()).unwrap();
     let n = plain.response_tokens();
-    let words: Vec<String> =
-        plain.tokens[plain.tokens.len() - n..].iter().map(|token| tokenizer.decode(&[*token]).unwrap()).collect();
+    let words: Vec<String> = plain.tokens[plain.tokens.len() - n..]
+        .iter()
+        .map(|token| tokenizer.decode(&[*token]).unwrap())
+        .collect();
     let last = |document: &Document| document.weights[document.weights.len() - n..].to_vec();
     assert_eq!(last(&weigh(Weights::All(0.5)).unwrap()), vec![0.5; n]);
     let each: Vec<f32> = (0..n).map(|i| i as f32).collect();
     assert_eq!(last(&weigh(Weights::Tokens(each.clone())).unwrap()), each);
-    assert_eq!(last(&weigh(Weights::Tokens(each[..n - 1].to_vec())).unwrap()), [&each[..n - 1], &[1.0]].concat());
+    assert_eq!(
+        last(&weigh(Weights::Tokens(each[..n - 1].to_vec())).unwrap()),
+        [&each[..n - 1], &[1.0]].concat()
+    );
     let error = weigh(Weights::Tokens(vec![1.0])).unwrap_err();
-    assert!(error.contains(&format!("1 entries, but the response has {} tokens ({n} with", n - 1)), "{error}");
+    assert!(
+        error.contains(&format!("1 entries, but the response has {} tokens ({n} with", n - 1)),
+        "{error}"
+    );
     // Its token begins with the space before it, which is no part of the span.
     let spans = weigh(Weights::Spans(vec![Span { start: 4, end: 6, weight: 3.0 }])).unwrap();
     for (word, weight) in words.iter().zip(last(&spans)) {
-        assert_eq!(weight, if [" 2", " 24", "4"].contains(&word.as_str()) { 3.0 } else { 1.0 }, "{word:?} of {words:?}");
+        assert_eq!(
+            weight,
+            if [" 2", " 24", "4"].contains(&word.as_str()) { 3.0 } else { 1.0 },
+            "{word:?} of {words:?}"
+        );
     }
-    for (start, end, complaint) in [(5, 5, "from 5 to 5"), (0, 13, "the 12 characters"), (usize::MAX, 0, "not within")] {
+    for (start, end, complaint) in
+        [(5, 5, "from 5 to 5"), (0, 13, "the 12 characters"), (usize::MAX, 0, "not within")]
+    {
         let error = weigh(Weights::Spans(vec![Span { start, end, weight: 1.0 }])).unwrap_err();
         assert!(error.contains(complaint), "{error}");
     }
@@ -209,10 +241,16 @@ fn spans_find_their_place_where_the_template_trims() {
     let content = "\n  ab 24\n";
     let spans = vec![Span { start: 6, end: 8, weight: 2.0 }, Span { start: 3, end: 4, weight: 0.0 }];
     let answer = Message { weights: Weights::Spans(spans), ..Message::new("assistant", content) };
-    let document = tokenizer.document(&Conversation::Chat(vec![Message::new("user", "Hi"), answer]), 0).unwrap();
+    let document =
+        tokenizer.document(&Conversation::Chat(vec![Message::new("user", "Hi"), answer]), 0).unwrap();
     let of = |wanted: f32| -> String {
-        let tokens: Vec<u32> =
-            document.tokens.iter().zip(&document.weights).filter(|(_, weight)| **weight == wanted).map(|(t, _)| *t).collect();
+        let tokens: Vec<u32> = document
+            .tokens
+            .iter()
+            .zip(&document.weights)
+            .filter(|(_, weight)| **weight == wanted)
+            .map(|(t, _)| *t)
+            .collect();
         tokenizer.decode(&tokens).unwrap()
     };
     assert_eq!(of(2.0).trim(), "24");
@@ -335,7 +373,7 @@ proptest! {
         prop_assert_eq!(found.len(), answers.len());
         for (found, answer) in found.iter().zip(answers) {
             // Templates trim as they like, and a first token may begin with the prompt's line break.
-            let told = found.strip_suffix(end).unwrap().trim_start_matches("\n").trim_start_matches("<think>\n\n</think>");
+            let told = found.strip_suffix(end).unwrap().trim_start_matches('\n').trim_start_matches("<think>\n\n</think>");
             prop_assert_eq!(told.trim(), answer.trim(), "{}", family);
         }
     }

@@ -49,9 +49,15 @@ impl Tokenizer {
             TokenizerSource::Folder(folder) => return Self::from_folder(folder),
             TokenizerSource::Gguf(gguf) => *gguf,
         };
-        let named = [("bos_token", gguf.bos), ("eos_token", gguf.eos), ("unk_token", gguf.unk), ("pad_token", gguf.pad)];
+        let named = [
+            ("bos_token", gguf.bos),
+            ("eos_token", gguf.eos),
+            ("unk_token", gguf.unk),
+            ("pad_token", gguf.pad),
+        ];
         let tokens = named.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?))).collect();
-        let extras = Extras { tokens, template: gguf.chat_template, add_bos: gguf.add_bos, ..Extras::default() };
+        let extras =
+            Extras { tokens, template: gguf.chat_template, add_bos: gguf.add_bos, ..Extras::default() };
         Self::new(gguf.tokenizer, extras, checkpoint.source())
     }
 
@@ -85,12 +91,19 @@ impl Tokenizer {
         inner.with_padding(None).with_truncation(None).map_err(wrong)?;
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
         let moment = extras.moment.unwrap_or_else(now);
-        let template = extras.template.map(|source| Template::new(&source, extras.tokens, moment)).transpose();
+        let template =
+            extras.template.map(|source| Template::new(&source, extras.tokens, moment)).transpose();
         let template = template.map_err(|what| Error::file(path, what))?;
-        let ending = template.as_ref().map(|template| Ending::of(template, &endings(&inner, &eos))).unwrap_or_default();
+        let ending = template
+            .as_ref()
+            .map(|template| Ending::of(template, &endings(&inner, &eos)))
+            .unwrap_or_default();
         // A model that ends its turns with another token than its texts stops there too.
         let turn = inner.encode(ending.turn.as_str(), false).map_err(wrong)?;
-        let turn = turn.get_ids().last().filter(|id| inner.get_added_vocabulary().is_special_token(&token(&inner, **id)));
+        let turn = turn
+            .get_ids()
+            .last()
+            .filter(|id| inner.get_added_vocabulary().is_special_token(&token(&inner, **id)));
         eos.extend(turn);
         let mut seen = std::collections::BTreeSet::new();
         eos.retain(|id| seen.insert(*id));
@@ -172,8 +185,11 @@ fn leading(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
 /// Texts that may end a turn: special tokens first, other added ones where no special one is found.
 fn endings(inner: &tokenizers::Tokenizer, eos: &[u32]) -> [Vec<String>; 2] {
     let added = inner.get_added_tokens_decoder();
-    let (special, other): (Vec<_>, Vec<_>) = added.into_iter().partition(|(id, token)| token.special || eos.contains(id));
-    let texts = |tokens: Vec<(u32, tokenizers::AddedToken)>| tokens.into_iter().map(|(_, token)| token.content).collect();
+    let (special, other): (Vec<_>, Vec<_>) =
+        added.into_iter().partition(|(id, token)| token.special || eos.contains(id));
+    let texts = |tokens: Vec<(u32, tokenizers::AddedToken)>| {
+        tokens.into_iter().map(|(_, token)| token.content).collect()
+    };
     [texts(special), texts(other)]
 }
 

@@ -1,5 +1,8 @@
 //! Tokens in colours, or in brackets.
 
+// Weights are compared with the numbers that were given.
+#![allow(clippy::float_cmp)]
+
 use std::env;
 use std::fmt::Write;
 
@@ -66,7 +69,8 @@ impl Paint {
                 None => counts.push((*weight, 1)),
             }
         }
-        let weights: Vec<String> = counts.iter().map(|(weight, count)| format!("{weight} ({count})")).collect();
+        let weights: Vec<String> =
+            counts.iter().map(|(weight, count)| format!("{weight} ({count})")).collect();
         let counted = document.tokens.len() - response;
         let mut line = format!("row {}: {counted} prompt and {response} response tokens", document.row);
         if !matches!(counts.as_slice(), [(1.0, _)]) {
@@ -137,7 +141,7 @@ fn coloured(cell: &Cell, shade: usize, depth: Depth, out: &mut String) {
     // A colour does not go across line breaks: pagers forget it.
     for (number, line) in cell.text.split('\n').enumerate() {
         if number > 0 {
-            let _ = write!(out, "\x1b[{under}{colour}m↵\x1b[0m\n");
+            let _ = writeln!(out, "\x1b[{under}{colour}m↵\x1b[0m");
         }
         if line.is_empty() {
             continue;
@@ -184,7 +188,8 @@ mod tests {
     use crate::text::Conversation;
 
     fn tokenizer() -> Tokenizer {
-        Tokenizer::from_folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer")).unwrap()
+        Tokenizer::from_folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer"))
+            .unwrap()
     }
 
     /// The text within brackets, escapes undone.
@@ -249,9 +254,15 @@ mod tests {
         let response = document.tokens.len() - 4;
         document.weights[response] = 0.5;
         document.weights[response + 1] = 0.0;
-        assert_eq!(Paint::Plain.heading(&document), "row 5: 15 prompt and 3 response tokens, weights 0.5 (1), 1 (2)");
+        assert_eq!(
+            Paint::Plain.heading(&document),
+            "row 5: 15 prompt and 3 response tokens, weights 0.5 (1), 1 (2)"
+        );
         let shown = Paint::Plain.document(&document, &tokenizer).unwrap();
-        let (start, end) = ("[<|im_start|>][user][\\n]\n[H][i][\\n]\n[\\[][x][\\]][<|im_end|>]", "{2}*0.5[4]{ clips}{<|im_end|>}");
+        let (start, end) = (
+            "[<|im_start|>][user][\\n]\n[H][i][\\n]\n[\\[][x][\\]][<|im_end|>]",
+            "{2}*0.5[4]{ clips}{<|im_end|>}",
+        );
         assert!(shown.starts_with(start) && shown.ends_with(end), "{shown}");
     }
 }
