@@ -4,6 +4,9 @@ mod bundle;
 mod convert;
 mod doctor;
 mod merge;
+mod objectives;
+mod show;
+mod train;
 
 use clap::Subcommand;
 
@@ -18,6 +21,12 @@ pub enum Verb {
     Doctor(doctor::Arguments),
     /// Fold an adapter into its model's weights
     Merge(merge::Arguments),
+    /// The objectives known by name: formula, pull, selection and source; or one of them in full
+    Objectives(objectives::Arguments),
+    /// Documents as a model gets them, token by token: prompt grey, response coloured
+    Show(show::Arguments),
+    /// Fine-tune a model with any objective; continues by itself where it was stopped
+    Train(train::Arguments),
 }
 
 impl Verb {
@@ -30,6 +39,9 @@ impl Verb {
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
             Self::Merge(arguments) => arguments.run(),
+            Self::Objectives(arguments) => arguments.run(),
+            Self::Show(arguments) => arguments.run(),
+            Self::Train(arguments) => arguments.run(),
         }
     }
 }

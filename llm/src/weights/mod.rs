@@ -2,6 +2,7 @@
 
 mod export;
 pub mod gguf;
+mod hub;
 mod safetensors;
 mod save;
 
@@ -62,6 +63,8 @@ impl Checkpoint {
             Self::from_folder(source, path)
         } else if path.exists() {
             Self::from_gguf(source, path)
+        } else if hub::Name::parse(source).is_some() {
+            Self::from_folder(source, &hub::Hub::from_env().fetch(source)?)
         } else {
             let models: Vec<&str> = catalogue
                 .sets()
