@@ -113,7 +113,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     refused(Box::new(edit("\"r\": 3", "\"r\": 3,,")), "adapter_config.json:");
     refused(
         Box::new(edit("\"r\": 3", "\"r\": 5")),
-        "has the shape [3, 32]; by the model and adapter_config.json it must be [5, 32]",
+        "has the shape [3, 48]; by the model and adapter_config.json it must be [5, 48]",
     );
     refused(
         Box::new(tensors(|all| drop(all.pop()))),

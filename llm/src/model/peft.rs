@@ -1,11 +1,11 @@
 //! Adapters in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use tch::Device;
+use tch::{Device, Tensor};
 
 use super::config::Config;
 use super::lora::{Adapter, LoraConfig};
@@ -82,27 +82,26 @@ impl Adapter {
         let path = folder.join(WEIGHTS);
         // For the system's own reason, where there is no such file.
         fs::metadata(&path).map_err(Error::io(&path))?;
-        let tensors = tch::Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?;
-        let found: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+        let tensors: BTreeMap<String, Tensor> =
+            Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?.into_iter().collect();
         let expected: BTreeSet<&str> = adapter.parameters.names().collect();
-        if let Some(name) = expected.difference(&found).next() {
-            let missing = expected.difference(&found).count();
-            return Err(Error::file(
-                &path,
-                format!("{missing} tensors that {CONFIG} promises are missing, {name} first"),
-            ));
-        }
-        if let Some(name) = found.difference(&expected).next() {
-            let what = format!("{name} belongs to no module that the model and {CONFIG} have");
+        let missing: Vec<&str> =
+            expected.iter().filter(|name| !tensors.contains_key(**name)).copied().collect();
+        if let Some(first) = missing.first() {
+            let count = missing.len();
+            let what = format!("{count} tensors that {CONFIG} promises are missing, {first} first");
             return Err(Error::file(&path, what));
         }
         for (name, tensor) in &tensors {
+            if !expected.contains(name.as_str()) {
+                let what = format!("{name} belongs to no module that the model and {CONFIG} have");
+                return Err(Error::file(&path, what));
+            }
             let mut value = adapter.value(name);
-            if value.size() != tensor.size() {
+            let (wanted, found) = (value.size(), tensor.size());
+            if wanted != found {
                 let what = format!(
-                    "{name} has the shape {:?}; by the model and {CONFIG} it must be {:?}",
-                    tensor.size(),
-                    value.size()
+                    "{name} has the shape {found:?}; by the model and {CONFIG} it must be {wanted:?}"
                 );
                 return Err(Error::file(&path, what));
             }
