@@ -5,6 +5,7 @@ pub mod data;
 mod error;
 pub mod head;
 pub mod machine;
+pub mod memory;
 pub mod model;
 pub mod ops;
 mod pack;

@@ -1,1 +1,411 @@
 //! One optimizer step's gradient: batch → hidden → statistics → pulls → gradient.
+//!
+//! The batch goes through the model in micro-batches, but is one batch to the objective: selection ranks all of its
+//! tokens, and one number divides the whole gradient. So the result does not depend on the micro-batches' size.
+//!
+//! - Where a token's pull follows from the token alone, one sweep over the micro-batches does everything.
+//! - Else a first sweep gathers the statistics of all tokens. The last micro-batch stays (what the backward pass needs, and
+//!   its logits), so a batch that fits into one is computed once. The second sweep takes the documents that have a pull.
+
+mod evaluate;
+mod micro;
+mod report;
+mod rule;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use tch::{Tensor, no_grad};
+use tokensieve_objective::{Pull, Pulls, TokenStats};
+
+pub use evaluate::{Evaluation, evaluate};
+pub use report::{Record, StepReport};
+pub use rule::{Onto, Reads, Rule};
+
+use crate::head::{Distribution, Gradient, Head, Kept, Reference, RowStats, Rows, Wanted};
+use crate::model::{Keep, Model, Trace};
+use crate::train::Trained;
+use crate::{Document, Result, data};
+use micro::{Micro, Seen};
+use report::{Clock, Phase};
+
+/// What an objective may read that no model says, by the documents' rows in the data set.
+pub type Given = HashMap<usize, Beside>;
+
+/// What was given for one document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beside {
+    /// The response's advantage.
+    pub advantage: Option<f64>,
+    /// Per predicted token, its epistemic uncertainty.
+    pub bald: Option<Vec<f64>>,
+    /// Per predicted token, its loss before training, where that was computed beforehand.
+    pub base_loss: Option<Vec<f64>>,
+}
+
+/// How a step is done.
+#[derive(Clone, Copy, Debug)]
+pub struct StepOptions<'a> {
+    /// Tokens of a micro-batch; a longer document goes alone.
+    pub micro_tokens: usize,
+    /// Whether the backward pass computes layers again instead of keeping what it needs of them.
+    pub checkpointing: bool,
+    /// The step's seed of dropout.
+    pub dropout: u64,
+    /// What the objective may read that no model says.
+    pub given: Option<&'a Given>,
+}
+
+/// Computes the gradient of one optimizer batch: afterwards `trained.parameters().gradients()` is it, complete.
+///
+/// With dropout the masks belong to the micro-batches, and the result depends on their size.
+pub fn step(
+    head: &mut Head,
+    model: &mut Model,
+    trained: &Trained,
+    reference: &Reference,
+    rule: &mut dyn Rule,
+    batch: &[&Document],
+    options: &StepOptions,
+) -> Result<StepReport> {
+    no_grad(|| {
+        let _ = trained.parameters().gradients().shallow_clone().zero_();
+        let reads = rule.reads();
+        reference.check(&reads, trained)?;
+        let step = Step { head, model, trained, reference, reads, batch, options, clock: Clock::default() };
+        if rule.is_local() { step.at_once(rule) } else { step.in_two_sweeps(rule) }
+    })
+}
+
+/// The documents that have a token to predict, and their indices.
+fn predicted<'d>(batch: &[&'d Document]) -> (Vec<usize>, Vec<&'d Document>) {
+    let counts = |document: &Document| document.weights.iter().skip(1).any(|weight| *weight != 0.0);
+    batch.iter().copied().enumerate().filter(|(_, document)| counts(document)).unzip()
+}
+
+/// What is asked of a reference.
+#[derive(Clone, Copy)]
+struct Wish {
+    losses: bool,
+    distribution: bool,
+}
+
+struct Step<'a> {
+    head: &'a mut Head,
+    model: &'a mut Model,
+    trained: &'a Trained,
+    reference: &'a Reference,
+    reads: Reads,
+    batch: &'a [&'a Document],
+    options: &'a StepOptions<'a>,
+    clock: Clock,
+}
+
+/// All tokens of a batch, document by document.
+#[derive(Default)]
+struct Tokens {
+    stats: Vec<TokenStats>,
+    /// How many each micro-batch had.
+    micro_batches: Vec<usize>,
+    cross_entropy: Vec<f64>,
+    labels: Vec<u32>,
+}
+
+/// The micro-batch whose forward pass was kept.
+struct Pending {
+    micro: Micro,
+    trace: Trace,
+    hidden_rd: Tensor,
+    stats: Vec<RowStats>,
+    kept: Kept,
+    seen: Seen,
+}
+
+impl Step<'_> {
+    /// Statistics and gradient of each micro-batch in one go; the normaliser divides at the end.
+    fn at_once(mut self, rule: &mut dyn Rule) -> Result<StepReport> {
+        let mut tokens = Tokens::default();
+        for (index, documents) in self.micro_batches().into_iter().enumerate() {
+            let micro = self.pack(documents);
+            tokens.labels.extend_from_slice(&micro.labels);
+            let seen = self.look(&micro, Wish { losses: true, distribution: true })?;
+            let (hidden_rd, trace) = self.forward_traced(&micro, index);
+            let (batch, given, vocabulary) = (self.batch, self.options.given, self.vocabulary());
+            let mut stats = Vec::with_capacity(micro.len());
+            let mut pulls = Vec::with_capacity(micro.len());
+            let pull = |range: Range<usize>, rows: &[RowStats]| {
+                let new = micro.tokens(range, rows, &seen, batch, given, vocabulary);
+                let of_chunk: Vec<Pull> = new.iter().map(|token| rule.local_pull(token)).collect();
+                stats.extend(new);
+                pulls.extend_from_slice(&of_chunk);
+                Ok(of_chunk)
+            };
+            let gradient = self.sweep(&micro, &hidden_rd, &seen, 1.0, pull)?;
+            tokens.micro_batches.push(stats.len());
+            tokens.stats.extend(stats);
+            tokens.cross_entropy.extend_from_slice(&gradient.cross_entropy);
+            drop(hidden_rd);
+            self.backward(&micro, trace, &gradient, &pulls);
+        }
+        let pulls = rule.pulls(&tokens.stats, &tokens.micro_batches)?;
+        let _ = self.trained.parameters().gradients().shallow_clone().g_div_scalar_(pulls.normaliser);
+        Ok(self.report(rule, &tokens, &pulls))
+    }
+
+    /// Statistics of everything, then the gradient of what has a pull.
+    fn in_two_sweeps(mut self, rule: &mut dyn Rule) -> Result<StepReport> {
+        let mut tokens = Tokens::default();
+        let mut pending = None;
+        let packs = self.micro_batches();
+        let last = packs.len().saturating_sub(1);
+        for (index, documents) in packs.iter().enumerate() {
+            let micro = self.pack(documents.clone());
+            tokens.labels.extend_from_slice(&micro.labels);
+            let seen = self.look(&micro, Wish { losses: true, distribution: index == last })?;
+            let stats = if index == last {
+                let (hidden_rd, trace) = self.forward_traced(&micro, index);
+                let rows = micro.rows(&hidden_rd, self.model.unembedding());
+                let top_entropy = self.reads.top_entropy;
+                let (stats, kept) =
+                    self.clock.time(Phase::Head, || self.head.statistics_keeping(&rows, top_entropy));
+                let new = self.tokens(&micro, &stats, &seen);
+                pending = Some(Pending { micro, trace, hidden_rd, stats, kept, seen });
+                new
+            } else {
+                let hidden_rd = self.forward(&micro, index);
+                let rows = micro.rows(&hidden_rd, self.model.unembedding());
+                let top_entropy = self.reads.top_entropy;
+                let stats = self.clock.time(Phase::Head, || self.head.statistics(&rows, top_entropy));
+                self.tokens(&micro, &stats, &seen)
+            };
+            tokens.micro_batches.push(stats.len());
+            tokens.stats.extend(stats);
+        }
+        let pulls = rule.pulls(&tokens.stats, &tokens.micro_batches)?;
+        tokens.cross_entropy = vec![0.0; tokens.stats.len()];
+        if let Some(pending) = pending {
+            let first = tokens.stats.len() - pending.micro.len();
+            let Pending { micro, trace, hidden_rd, stats, kept, seen } = pending;
+            let own = &pulls.pulls[first..];
+            let weight_gradient = self.trained.parameters().gradient(self.model.unembedding().name);
+            let wanted = Wanted {
+                pulls: own,
+                normaliser: pulls.normaliser,
+                reference: distribution(self.reads.onto, self.reference, self.model, &seen),
+                weight_gradient: weight_gradient.as_ref(),
+            };
+            let rows = micro.rows(&hidden_rd, self.model.unembedding());
+            let gradient =
+                self.clock.time(Phase::Head, || self.head.gradient(&rows, &stats, &wanted, Some(kept)));
+            drop(hidden_rd);
+            tokens.cross_entropy[first..].copy_from_slice(&gradient.cross_entropy);
+            self.backward(&micro, trace, &gradient, own);
+        }
+        self.second_sweep(&packs[..last], &mut tokens, &pulls)?;
+        Ok(self.report(rule, &tokens, &pulls))
+    }
+
+    /// The gradient of the micro-batches whose forward pass was not kept.
+    fn second_sweep(&mut self, packs: &[Vec<usize>], tokens: &mut Tokens, pulls: &Pulls) -> Result<()> {
+        let mut places: HashMap<usize, Range<usize>> = HashMap::new();
+        for (i, token) in tokens.stats.iter().enumerate() {
+            places.entry(token.document as usize).or_insert(i..i).end = i + 1;
+        }
+        let pulled = |document: &usize| pulls.pulls[places[document].clone()].iter().any(|pull| !pull.is_zero());
+        // Dropout's masks belong to the packs: there they stay as they were.
+        let packs: Vec<(usize, Vec<usize>)> = if self.drops() {
+            let some = |(_, pack): &(usize, Vec<usize>)| pack.iter().any(pulled);
+            packs.iter().cloned().enumerate().filter(some).collect()
+        } else {
+            let documents: Vec<usize> = packs.iter().flatten().copied().filter(pulled).collect();
+            let members: Vec<&Document> = documents.iter().map(|index| self.batch[*index]).collect();
+            let packs = data::packs(&members, self.options.micro_tokens).into_iter();
+            packs.map(|pack| pack.into_iter().map(|i| documents[i]).collect()).enumerate().collect()
+        };
+        for (index, documents) in packs {
+            let micro = self.pack(documents);
+            let of: Vec<usize> = micro.documents.iter().flat_map(|document| places[document].clone()).collect();
+            let own: Vec<Pull> = of.iter().map(|i| pulls.pulls[*i]).collect();
+            let onto_reference = own.iter().any(|pull| pull.reference != 0.0);
+            let seen = self.look(&micro, Wish { losses: false, distribution: onto_reference })?;
+            let (hidden_rd, trace) = self.forward_traced(&micro, index);
+            let pull = |range: Range<usize>, _: &[RowStats]| Ok(own[range].to_vec());
+            let gradient = self.sweep(&micro, &hidden_rd, &seen, pulls.normaliser, pull)?;
+            drop(hidden_rd);
+            of.iter().zip(&gradient.cross_entropy).for_each(|(i, distance)| tokens.cross_entropy[*i] = *distance);
+            self.backward(&micro, trace, &gradient, &own);
+        }
+        Ok(())
+    }
+
+    fn micro_batches(&self) -> Vec<Vec<usize>> {
+        let (places, documents) = predicted(self.batch);
+        let packs = data::packs(&documents, self.options.micro_tokens).into_iter();
+        packs.map(|pack| pack.into_iter().map(|i| places[i]).collect()).collect()
+    }
+
+    fn pack(&self, documents: Vec<usize>) -> Micro {
+        Micro::new(self.batch, documents, self.model)
+    }
+
+    fn vocabulary(&self) -> i64 {
+        self.model.config().vocab_size
+    }
+
+    fn drops(&self) -> bool {
+        self.trained.adapter().is_some_and(|adapter| adapter.config.dropout > 0.0)
+    }
+
+    /// The forward pass that the backward pass goes back through.
+    fn forward_traced(&mut self, micro: &Micro, index: usize) -> (Tensor, Trace) {
+        let keep = if self.options.checkpointing { Keep::LayerInputs } else { Keep::Everything };
+        // Every micro-batch has masks of its own (2⁶⁴/φ, odd).
+        let seed = self.options.dropout.wrapping_add((index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let (hidden_td, trace) =
+            self.clock.time(Phase::Forward, || self.model.forward_traced(&micro.pack, keep, Some(seed)));
+        (micro.rows_of(&hidden_td), trace)
+    }
+
+    /// The same without a way back, with the same dropout.
+    fn forward(&mut self, micro: &Micro, index: usize) -> Tensor {
+        if self.drops() {
+            return self.forward_traced(micro, index).0;
+        }
+        micro.rows_of(&self.clock.time(Phase::Forward, || self.model.forward(&micro.pack)))
+    }
+
+    fn backward(&mut self, micro: &Micro, trace: Trace, gradient: &Gradient, pulls: &[Pull]) {
+        if pulls.iter().all(|pull| pull.is_zero()) {
+            return;
+        }
+        let into = self.trained.parameters();
+        let kept = micro.pulled(pulls);
+        self.clock.time(Phase::Backward, || {
+            self.model.backward(trace, &micro.spread(&gradient.hidden_rd), into, kept.as_deref());
+        });
+    }
+
+    /// Statistics and gradient in one go.
+    fn sweep(
+        &mut self,
+        micro: &Micro,
+        hidden_rd: &Tensor,
+        seen: &Seen,
+        normaliser: f64,
+        pulls: impl FnMut(Range<usize>, &[RowStats]) -> Result<Vec<Pull>>,
+    ) -> Result<Gradient> {
+        let unembedding = self.model.unembedding();
+        let weight_gradient = self.trained.parameters().gradient(unembedding.name);
+        let wanted = Wanted {
+            pulls: &[],
+            normaliser,
+            reference: distribution(self.reads.onto, self.reference, self.model, seen),
+            weight_gradient: weight_gradient.as_ref(),
+        };
+        let rows = micro.rows(hidden_rd, unembedding);
+        let top_entropy = self.reads.top_entropy;
+        let swept = self.clock.time(Phase::Head, || self.head.sweep(&rows, top_entropy, &wanted, pulls));
+        Ok(swept?.1)
+    }
+
+    fn tokens(&self, micro: &Micro, stats: &[RowStats], seen: &Seen) -> Vec<TokenStats> {
+        micro.tokens(0..stats.len(), stats, seen, self.batch, self.options.given, self.vocabulary())
+    }
+
+    /// What the reference, and the model as it was before training, say of a micro-batch.
+    fn look(&mut self, micro: &Micro, wish: Wish) -> Result<Seen> {
+        let mut seen = Seen::default();
+        let losses = wish.losses && self.reads.reference_loss;
+        let onto = if wish.distribution { self.reads.onto } else { Onto::Nothing };
+        let hidden = matches!(onto, Onto::All | Onto::Top(_));
+        if let Reference::TopK(file) = self.reference {
+            let rows: Vec<(usize, usize, u32)> = micro.places(self.batch).collect();
+            if hidden {
+                let k = if let Onto::Top(k) = onto { k } else { usize::MAX };
+                seen.top = Some(file.top(&rows, k)?);
+            }
+            if losses {
+                seen.reference_losses = Some(file.losses(&rows)?);
+            }
+        } else if hidden || losses {
+            let hidden_rd = self.reference_hidden(self.reference, micro)?;
+            let unembedding = self.reference.unembedding(self.model);
+            let rows = micro.rows(&hidden_rd, unembedding);
+            if losses {
+                seen.reference_losses = Some(losses_of(&mut self.clock, self.head, &rows));
+            }
+            if let Onto::Top(k) = onto {
+                seen.top = Some(self.clock.time(Phase::Reference, || self.head.top(&rows, k)));
+            } else if hidden {
+                seen.hidden_rd = Some(hidden_rd);
+            }
+        }
+        let known = |document: &usize| {
+            let given = self.options.given.and_then(|given| given.get(&self.batch[*document].row));
+            given.is_some_and(|beside| beside.base_loss.is_some())
+        };
+        if wish.losses && self.reads.base_loss && !micro.documents.iter().all(known) {
+            seen.base_losses = match (self.reference, &seen.reference_losses) {
+                (Reference::Base, Some(losses)) => Some(losses.clone()),
+                _ if self.trained.adapter().is_none() => None,
+                _ => {
+                    let hidden_rd = self.reference_hidden(&Reference::Base, micro)?;
+                    let rows = micro.rows(&hidden_rd, self.model.unembedding());
+                    Some(losses_of(&mut self.clock, self.head, &rows))
+                }
+            };
+        }
+        Ok(seen)
+    }
+
+    fn reference_hidden(&mut self, reference: &Reference, micro: &Micro) -> Result<Tensor> {
+        let (model, trained) = (&mut *self.model, self.trained);
+        let hidden_td =
+            self.clock.time(Phase::Reference, || reference.forward(model, &micro.pack, trained.adapter()))?;
+        Ok(micro.rows_of(&hidden_td))
+    }
+
+    fn report(&self, rule: &dyn Rule, tokens: &Tokens, pulls: &Pulls) -> StepReport {
+        let each = tokens.stats.iter().zip(&pulls.pulls).zip(&pulls.selected).zip(&tokens.cross_entropy);
+        let loss = |(((token, pull), selected), distance): (((&TokenStats, &Pull), &bool), &f64)| {
+            rule.loss(token, *pull, *selected, *distance)
+        };
+        let records = tokens.stats.iter().zip(&tokens.labels).zip(&pulls.selected).map(|((token, label), selected)| {
+            let document = self.batch[token.document as usize];
+            Record {
+                document: token.document,
+                row: document.row,
+                position: token.position,
+                label: *label,
+                loss: token.loss,
+                entropy: token.entropy,
+                selected: *selected,
+            }
+        });
+        StepReport {
+            loss: each.map(loss).sum::<f64>() / pulls.normaliser,
+            nll: tokens.stats.iter().map(|token| token.loss).sum::<f64>() / tokens.stats.len().max(1) as f64,
+            tokens: tokens.stats.len(),
+            selected: pulls.kept,
+            pulled: pulls.pulled,
+            normaliser: pulls.normaliser,
+            records: records.collect(),
+            phases: self.clock.phases(),
+        }
+    }
+}
+
+/// What pulls onto the reference point to.
+fn distribution<'s>(onto: Onto, reference: &'s Reference, model: &'s Model, seen: &'s Seen) -> Distribution<'s> {
+    match (&seen.hidden_rd, &seen.top) {
+        _ if onto == Onto::Uniform => Distribution::Uniform,
+        (_, Some(top)) => Distribution::Top(top),
+        (Some(hidden_rd), None) => Distribution::Model { hidden_rd, unembedding: reference.unembedding(model) },
+        (None, None) => Distribution::None,
+    }
+}
+
+fn losses_of(clock: &mut Clock, head: &mut Head, rows: &Rows) -> Vec<f64> {
+    let stats = clock.time(Phase::Reference, || head.statistics(rows, false));
+    stats.iter().map(|row| row.loss).collect()
+}

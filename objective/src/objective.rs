@@ -163,6 +163,12 @@ impl Objective {
         [&self.selected, &self.otherwise].iter().any(|branch| branch.reference.as_number() != Some(0.0))
     }
 
+    /// Whether a token's pull follows from its own statistics alone, so that it is known before the batch's other tokens
+    /// are: [`Training::local_pull`]. Only the normaliser then waits for the whole batch.
+    pub fn is_local(&self) -> bool {
+        self.selection.is_none()
+    }
+
     /// Whether the objective reads this statistic, so that the trainer must supply it.
     pub fn reads(&self, variable: Variable) -> bool {
         let criterion = self.selection.as_ref().is_some_and(|selection| match &selection.by {

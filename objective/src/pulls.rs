@@ -20,6 +20,14 @@ pub struct Pulls {
 }
 
 impl Pulls {
+    /// One's own pulls, every token that has one selected, divided by how many they are.
+    pub fn of(pulls: Vec<Pull>) -> Self {
+        let selected: Vec<bool> = pulls.iter().map(|pull| !pull.is_zero()).collect();
+        let pulled = selected.iter().filter(|selected| **selected).count();
+        let normaliser = pulled.max(1) as f64;
+        Self { tokens: pulls.len(), kept: pulled, pulled, normaliser, selected, pulls }
+    }
+
     /// Whether nothing pulls: an empty batch, or one that is masked altogether. Its gradient is zero.
     pub fn is_still(&self) -> bool {
         self.pulled == 0

@@ -160,6 +160,23 @@ impl Training {
         Ok(&self.output)
     }
 
+    /// One token's pull, not normalised, where the objective [is local](Objective::is_local); else `None`.
+    ///
+    /// It is what [`Training::pulls`] will say once the batch is complete. Statistics that are not sound pull nothing
+    /// here: the error comes from there.
+    pub fn local_pull(&self, token: &TokenStats) -> Option<Pull> {
+        if !self.objective.is_local() {
+            return None;
+        }
+        if token.weight == 0.0 || self.check(0, token).is_err() {
+            return Some(Pull::default());
+        }
+        let [label, reference] = &self.formulas[0];
+        let pull =
+            Pull { label: token.weight * label.at(token), reference: token.weight * reference.at(token) };
+        Some(if (pull.label + pull.reference).is_finite() { pull } else { Pull::default() })
+    }
+
     /// Before training, for a selection within the corpus: the statistics of some more of the data.
     pub fn survey(&mut self, stats: &[TokenStats]) -> Result<(), Error> {
         let selection =

@@ -3,7 +3,7 @@
 #![allow(clippy::float_cmp, reason = "small whole numbers are exact")]
 
 use tokensieve_objective::{
-    Criterion, Error, Expression, KEYS, Objective, Plan, Selection, TokenStats, Variable, presets,
+    Criterion, Error, Expression, KEYS, Objective, Plan, Pull, Pulls, Selection, TokenStats, Variable, presets,
 };
 
 const PLAN: Plan = Plan { steps: 10, seed: 0 };
@@ -249,4 +249,37 @@ fn an_objective_knows_what_the_trainer_must_supply() {
     assert_eq!(both.against().map(|against| against.to_string()).as_deref(), Some("mle"));
     assert_eq!(Objective::preset("truncated-kd").unwrap().top_k(), Some(32));
     assert!(Expression::parse("-log p").unwrap().reads(Variable::P));
+}
+
+/// Without a selection a token's pull is known before the batch is complete, and is the one that the batch gives it.
+#[test]
+fn local_pulls_are_the_batches() {
+    for name in presets::names() {
+        let objective = Objective::preset(name).unwrap();
+        let token = |i: u32| TokenStats {
+            top_entropy: Some(0.4),
+            reference_loss: Some(0.7),
+            base_loss: Some(0.9),
+            bald: Some(0.1),
+            advantage: Some(-0.3),
+            weight: f64::from(i % 3),
+            position: i,
+            ..TokenStats::new(0.2 * f64::from(i), 0.5)
+        };
+        let stats: Vec<TokenStats> = (0..12).map(token).collect();
+        let mut training = objective.begin(PLAN);
+        let locally: Vec<Option<Pull>> = stats.iter().map(|token| training.local_pull(token)).collect();
+        assert_eq!(objective.is_local(), objective.selection().is_none());
+        if objective.is_local() {
+            let pulls = training.pulls(&stats).unwrap();
+            assert_eq!(locally.into_iter().map(Option::unwrap).collect::<Vec<_>>(), pulls.pulls, "{name}");
+        } else {
+            assert!(locally.iter().all(Option::is_none), "{name}");
+        }
+    }
+    let unsound = TokenStats::new(f64::NAN, 0.5);
+    assert_eq!(Objective::preset("mle").unwrap().begin(PLAN).local_pull(&unsound), Some(Pull::default()));
+    let own = Pulls::of(vec![Pull { label: 2.0, reference: 0.0 }, Pull::default()]);
+    assert_eq!((own.normaliser, own.pulled, own.kept, own.tokens), (1.0, 1, 1, 2));
+    assert!(Pulls::of(Vec::new()).is_still());
 }

@@ -174,7 +174,7 @@ pub(super) enum Logits<'a> {
     Elsewhere(Vec<(&'a Tensor, usize)>),
 }
 
-/// Writes the tasks' gradients into the rows of `out`. The first tasks have a pull onto the reference, whose logits and
+/// Writes the tasks' gradients into the rows of `out`, and returns each one's −Σ q log p. The first tasks have a pull onto the reference, whose logits and
 /// soft-cap `reference` holds.
 pub(super) fn gradient(
     out: &Tensor,
@@ -183,11 +183,11 @@ pub(super) fn gradient(
     soft_cap: Option<f64>,
     reference: Option<(&Tensor, Option<f64>)>,
     tail: &Tail,
-) {
+) -> Vec<f64> {
     if out.kind() == Kind::BFloat16 {
-        gradient_of::<true>(out, logits, tasks, soft_cap, reference, tail);
+        gradient_of::<true>(out, logits, tasks, soft_cap, reference, tail)
     } else {
-        gradient_of::<false>(out, logits, tasks, soft_cap, reference, tail);
+        gradient_of::<false>(out, logits, tasks, soft_cap, reference, tail)
     }
 }
 
@@ -198,7 +198,7 @@ fn gradient_of<const BF16: bool>(
     soft_cap: Option<f64>,
     reference: Option<(&Tensor, Option<f64>)>,
     tail: &Tail,
-) {
+) -> Vec<f64> {
     let to = Matrix::new(out);
     let from: Vec<Matrix> = match logits {
         Logits::InPlace => (0..tasks.len()).map(|i| Matrix { start: to.row(i), ..to }).collect(),
@@ -211,14 +211,12 @@ fn gradient_of<const BF16: bool>(
     let onto_reference = reference.map_or(0, |(logits, _)| logits.size()[0] as usize);
     let other = reference.map(|(logits, cap)| (Matrix::new(logits), cap_of(cap)));
     let cap = cap_of(soft_cap);
-    shim::parallel(tasks.len(), 1, |part| {
-        for i in part {
-            let other = other.filter(|_| i < onto_reference).map(|(matrix, cap)| (matrix.row(i).cast_const(), cap));
-            let row = Row { from: from[i].row(0), to: to.row(i), columns: to.columns, cap, other };
-            // Sound: each task has rows of its own, `columns` wide; `can` has asked for AVX-512.
-            unsafe { row.write::<BF16>(&tasks[i], tail) };
-        }
-    });
+    each_row(tasks.len(), |i| {
+        let other = other.filter(|_| i < onto_reference).map(|(matrix, cap)| (matrix.row(i).cast_const(), cap));
+        let row = Row { from: from[i].row(0), to: to.row(i), columns: to.columns, cap, other };
+        // Sound: each task has rows of its own, `columns` wide; `can` has asked for AVX-512.
+        unsafe { row.write::<BF16>(&tasks[i], tail) }
+    })
 }
 
 /// One task's rows.
@@ -232,8 +230,10 @@ struct Row {
 }
 
 impl Row {
+    /// Writes the gradient and returns −Σ q log p, 0 without a q.
+    ///
     /// Sound if the rows are `columns` wide, nobody else's, and the processor has AVX-512.
-    unsafe fn write<const BF16: bool>(&self, task: &Task, tail: &Tail) {
+    unsafe fn write<const BF16: bool>(&self, task: &Task, tail: &Tail) -> f64 {
         let (a, b) = (task.label_pull, task.reference_pull);
         let label = task.label as usize;
         let p_label = (-task.loss).exp();
@@ -255,19 +255,21 @@ impl Row {
             (mix.reference_log_sum_exp, mix.reference_cap, other) = (log_sum_exp as f32, cap, row);
             q_label = (f64::from(capped(unsafe { kernels::get::<BF16>(row, label) }, cap)) - log_sum_exp).exp();
         }
-        if matches!(tail, Tail::Uniform) {
+        let mut flat = 0.0;
+        if matches!(tail, Tail::Uniform) && b != 0.0 {
             q_label = 1.0 / self.columns as f64;
             mix.flat = (b * q_label) as f32;
+            flat = task.log_sum_exp - unsafe { kernels::mean::<BF16>(self.from, self.columns, self.cap) };
         }
         let slope = |z: f64| 1.0 - (z / f64::from(self.cap)).powi(2);
         let at_label = slope(task.log_sum_exp - task.loss);
         let (Tail::Top(top), true) = (tail, b != 0.0) else {
             let exact = ((a + b) * p_label - a - b * q_label) * at_label;
-            unsafe {
-                kernels::gradient::<BF16>(self.from, other, self.to, self.columns, &mix);
+            return unsafe {
+                let cross_entropy = kernels::gradient::<BF16>(self.from, other, self.to, self.columns, &mix);
                 kernels::set::<BF16>(self.to, label, exact as f32);
-            }
-            return;
+                cross_entropy + flat
+            };
         };
         let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
         let logits: Vec<f32> = ids.iter().map(|id| unsafe { kernels::get::<BF16>(self.from, *id as usize) }).collect();
@@ -286,12 +288,16 @@ impl Row {
             kernels::gradient::<BF16>(self.from, other, self.to, self.columns, &mix);
             kernels::set::<BF16>(self.to, label, ((scale * p_label - a) * at_label) as f32);
         }
+        let log = |p: f64| p.max(f64::MIN_POSITIVE).ln();
+        let mut cross_entropy = if q_outside > 0.0 { -q_outside * log(outside) } else { 0.0 };
         for ((id, z), q) in ids.iter().zip(logits).zip(q) {
+            cross_entropy += f64::from(*q) * (task.log_sum_exp - f64::from(capped(z, self.cap)));
             let z = f64::from(capped(z, self.cap));
             let (p, own) = if *id == task.label { (p_label, a) } else { ((z - task.log_sum_exp).exp(), 0.0) };
             let x = ((a + b) * p - own - b * f64::from(*q)) * slope(z);
             unsafe { kernels::set::<BF16>(self.to, *id as usize, x as f32) };
         }
+        cross_entropy
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Unembedding, plain, product};
 
 /// The distribution that the second pull points to, for each of the rows.
 #[derive(Clone, Copy, Debug)]
-pub enum Reference<'a> {
+pub enum Distribution<'a> {
     /// None: every pull onto it must be zero.
     None,
     /// The same probability for every token.
@@ -62,7 +62,7 @@ pub struct Wanted<'a> {
     /// What the rows' gradients are divided by.
     pub normaliser: f64,
     /// Where the pulls onto a reference point.
-    pub reference: Reference<'a>,
+    pub reference: Distribution<'a>,
     /// For full fine-tuning: f32 `[V, D]`, to which the output matrix' gradient is added.
     pub weight_gradient: Option<&'a Tensor>,
 }
@@ -145,6 +145,21 @@ fn tasks(first: usize, labels: &[u32], stats: &[RowStats], wanted: &Wanted) -> V
     tasks
 }
 
+/// What a gradient leads to.
+#[derive(Debug)]
+pub struct Gradient {
+    /// On the hidden states, `[R, D]`, in their own type.
+    pub hidden_rd: Tensor,
+    /// −Σ q log p of the rows that have a pull onto the reference, 0 of the others.
+    pub cross_entropy: Vec<f64>,
+}
+
+impl Gradient {
+    pub(super) fn zeros(rows: &Rows) -> Self {
+        Self { hidden_rd: rows.hidden_rd.zeros_like(), cross_entropy: vec![0.0; rows.len()] }
+    }
+}
+
 /// The gradient on all rows' hidden states.
 pub(super) fn all(
     buffers: &mut Buffers,
@@ -152,16 +167,16 @@ pub(super) fn all(
     stats: &[RowStats],
     wanted: &Wanted,
     kept: &Kept,
-) -> Tensor {
-    let out = rows.hidden_rd.zeros_like();
+) -> Gradient {
+    let mut out = Gradient::zeros(rows);
     let (from_kept, computed): (Vec<Task>, Vec<Task>) =
         tasks(0, rows.labels, stats, wanted).into_iter().partition(|task| kept.place(task.row).is_some());
     let size = buffers.rows_per_chunk(rows);
     for part in from_kept.chunks(size) {
-        some(buffers, rows, part, wanted, &Source::Kept(kept), &out);
+        some(buffers, rows, part, wanted, &Source::Kept(kept), &mut out);
     }
     for part in computed.chunks(size) {
-        some(buffers, rows, part, wanted, &Source::Nowhere, &out);
+        some(buffers, rows, part, wanted, &Source::Nowhere, &mut out);
     }
     out
 }
@@ -174,7 +189,7 @@ pub(super) fn of_chunk(
     stats: &[RowStats],
     wanted: &Wanted,
     logits_nv: &Tensor,
-    out: &Tensor,
+    out: &mut Gradient,
 ) {
     let tasks = tasks(chunk.start, &rows.labels[chunk.clone()], stats, wanted);
     if !tasks.is_empty() {
@@ -183,7 +198,7 @@ pub(super) fn of_chunk(
 }
 
 /// The gradient of at most a chunk of tasks.
-fn some(buffers: &mut Buffers, rows: &Rows, tasks: &[Task], wanted: &Wanted, source: &Source, out: &Tensor) {
+fn some(buffers: &mut Buffers, rows: &Rows, tasks: &[Task], wanted: &Wanted, source: &Source, out: &mut Gradient) {
     let device = rows.hidden_rd.device();
     let index = indices(&tasks.iter().map(|task| task.row as u32).collect::<Vec<_>>(), device);
     let hidden_nd = rows.hidden_rd.index_select(0, &index);
@@ -203,30 +218,35 @@ fn some(buffers: &mut Buffers, rows: &Rows, tasks: &[Task], wanted: &Wanted, sou
     let mut reference = None;
     let mut tail = Tail::None;
     match wanted.reference {
-        Reference::None => assert!(onto_reference == 0, "a pull onto a reference needs the reference"),
-        Reference::Uniform => tail = Tail::Uniform,
-        Reference::Top(top) => tail = Tail::Top(top),
-        Reference::Model { hidden_rd, unembedding } if onto_reference > 0 => {
+        Distribution::None => assert!(onto_reference == 0, "a pull onto a reference needs the reference"),
+        Distribution::Uniform => tail = Tail::Uniform,
+        Distribution::Top(top) => tail = Tail::Top(top),
+        Distribution::Model { hidden_rd, unembedding } if onto_reference > 0 => {
             let logits = first(&buffers.reference(rows), onto_reference);
             let hidden = hidden_rd.index_select(0, &first(&index, onto_reference));
             buffers::product(&hidden, unembedding.weight, &logits);
             reference = Some((logits, unembedding.soft_cap));
         }
-        Reference::Model { .. } => {}
+        Distribution::Model { .. } => {}
     }
     let reference = reference.as_ref().map(|(logits, cap)| (logits, *cap));
     let soft_cap = rows.unembedding.soft_cap;
     if cpu::can(&gradient_nv) {
         let logits = if in_place { Logits::InPlace } else { source.places(tasks) };
-        cpu::gradient(&gradient_nv, &logits, tasks, soft_cap, reference, &tail);
+        let distances = cpu::gradient(&gradient_nv, &logits, tasks, soft_cap, reference, &tail);
+        tasks.iter().zip(distances).for_each(|(task, distance)| out.cross_entropy[task.row] = distance);
     } else {
         if !in_place {
             source.gather(tasks, &mut gradient_nv);
         }
-        plain::gradient(&mut gradient_nv, tasks, soft_cap, reference, &tail);
+        let distances = plain::gradient(&mut gradient_nv, tasks, soft_cap, reference, &tail);
+        if onto_reference > 0 {
+            let distances = Vec::<f64>::try_from(distances).expect("they are f64");
+            tasks.iter().zip(distances).for_each(|(task, distance)| out.cross_entropy[task.row] = distance);
+        }
     }
     let gradient_nd = product::onto_hidden(&gradient_nv, rows.unembedding.weight);
-    let _ = out.shallow_clone().index_copy_(0, &index, &gradient_nd);
+    let _ = out.hidden_rd.index_copy_(0, &index, &gradient_nd);
     if let Some(sum) = wanted.weight_gradient {
         product::onto_weight(&gradient_nv, &hidden_nd, sum);
     }

@@ -16,17 +16,19 @@ mod cpu;
 mod gradient;
 mod plain;
 mod product;
+mod reference;
 mod rows;
 
 pub use buffers::Kept;
-pub use gradient::{Reference, Top, Wanted};
+pub use reference::{Reference, TopFile, write_top};
+pub use gradient::{Distribution, Gradient, Top, Wanted};
 pub use rows::{RowStats, Rows};
 
 pub use crate::model::Unembedding;
 
 use std::ops::Range;
 
-use tch::{Tensor, no_grad};
+use tch::no_grad;
 use tokensieve_objective::Pull;
 
 use crate::Result;
@@ -85,15 +87,14 @@ impl Head {
         })
     }
 
-    /// The gradient on the hidden states, `[R, D]` in the hidden states' own type: Σ of the rows' gradients divided by
-    /// the normaliser. Rows without a pull get zeros and cost nothing.
+    /// The gradient on the hidden states, each row's divided by the normaliser. Rows without a pull get zeros and cost nothing.
     pub fn gradient(
         &mut self,
         rows: &Rows,
         stats: &[RowStats],
         wanted: &Wanted,
         kept: Option<Kept>,
-    ) -> Tensor {
+    ) -> Gradient {
         no_grad(|| {
             let kept = kept.unwrap_or_default();
             let gradient = gradient::all(&mut self.buffers, rows, stats, wanted, &kept);
@@ -126,7 +127,7 @@ impl Head {
         top_entropy: bool,
         wanted: &Wanted<'_>,
         mut pulls: impl FnMut(Range<usize>, &[RowStats]) -> Result<Vec<Pull>> + 'p,
-    ) -> Result<(Vec<RowStats>, Tensor)> {
+    ) -> Result<(Vec<RowStats>, Gradient)> {
         if rows.hidden_rd.device() != tch::Device::Cpu {
             let (stats, kept) = self.statistics_keeping(rows, top_entropy);
             let pulls = pulls(0..rows.len(), &stats)?;
@@ -134,14 +135,14 @@ impl Head {
             return Ok((stats, gradient));
         }
         no_grad(|| {
-            let gradient = rows.hidden_rd.zeros_like();
+            let mut gradient = Gradient::zeros(rows);
             let mut stats = Vec::with_capacity(rows.len());
             for chunk in self.buffers.chunks(rows) {
                 let logits = self.buffers.logits(rows, chunk.clone());
                 let of_chunk = rows::fetch(vec![rows.part(chunk.clone()).statistics(&logits, top_entropy)]);
                 let pulls = pulls(chunk.clone(), &of_chunk)?;
                 let wanted = Wanted { pulls: &pulls, ..*wanted };
-                gradient::of_chunk(&mut self.buffers, rows, chunk, &of_chunk, &wanted, &logits, &gradient);
+                gradient::of_chunk(&mut self.buffers, rows, chunk, &of_chunk, &wanted, &logits, &mut gradient);
                 stats.extend(of_chunk);
             }
             Ok((stats, gradient))

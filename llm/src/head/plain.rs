@@ -47,7 +47,7 @@ fn entropy(log_p: &Tensor) -> Tensor {
     -(log_p.exp() * log_p).sum_dim_intlist(1, true, Kind::Float)
 }
 
-/// Overwrites logits `[n, V]` by the gradient on them. The first rows have a pull onto the reference, whose logits and
+/// Overwrites logits `[n, V]` by the gradient on them, and returns −Σ q log p, f64 `[n]`, 0 without a q. The first rows have a pull onto the reference, whose logits and
 /// soft-cap `reference` holds.
 pub(super) fn gradient(
     logits_nv: &mut Tensor,
@@ -55,7 +55,7 @@ pub(super) fn gradient(
     soft_cap: Option<f64>,
     reference: Option<(&Tensor, Option<f64>)>,
     tail: &Tail,
-) {
+) -> Tensor {
     let device = logits_nv.device();
     let column = |value: &dyn Fn(&Task) -> f64| {
         let values: Vec<f32> = tasks.iter().map(|task| value(task) as f32).collect();
@@ -63,22 +63,32 @@ pub(super) fn gradient(
     };
     let labels = indices(&tasks.iter().map(|task| task.label).collect::<Vec<_>>(), device).unsqueeze(1);
     let z = capped(logits_nv, soft_cap);
-    let mut p = (&z - column(&|task| task.log_sum_exp)).exp();
-    let _ = p.scatter_(1, &labels, &column(&|task| (-task.loss).exp()));
+    let mut log_p = &z - column(&|task| task.log_sum_exp);
+    let _ = log_p.scatter_(1, &labels, &column(&|task| -task.loss));
+    let p = log_p.exp();
+    let has_reference = column(&|task| f64::from(u8::from(task.reference_pull != 0.0)));
     let label = column(&|task| -task.label_pull);
+    let mut cross_entropy = has_reference.zeros_like();
+    let scale = column(&|task| task.label_pull + task.reference_pull);
     let mut out = match tail {
         Tail::Uniform => {
+            cross_entropy = -log_p.mean_dim(1, true, Kind::Float) * has_reference;
             let share = 1.0 / z.size()[1] as f64;
-            &p * column(&|task| task.label_pull + task.reference_pull)
-                - column(&|task| task.reference_pull * share)
+            &p * scale - column(&|task| task.reference_pull * share)
         }
-        Tail::Top(top) => towards_top(&p, tasks, top),
-        Tail::None => &p * column(&|task| task.label_pull + task.reference_pull),
+        Tail::Top(top) => {
+            let (out, distance) = towards_top(&p, &log_p, tasks, top);
+            cross_entropy = distance * has_reference;
+            out
+        }
+        Tail::None => &p * scale,
     };
     if let Some((reference, cap)) = reference {
         let n = reference.size()[0];
         let q = capped(reference, cap).softmax(1, Kind::Float);
         let pull = column(&|task| task.reference_pull).narrow(0, 0, n);
+        let distance = -(&q * log_p.narrow(0, 0, n)).sum_dim_intlist(1, true, Kind::Float);
+        cross_entropy.narrow(0, 0, n).copy_(&distance);
         let _ = out.narrow(0, 0, n).g_sub_(&(q * pull));
     }
     let _ = out.scatter_add_(1, &labels, &label);
@@ -86,6 +96,7 @@ pub(super) fn gradient(
         out = out * (1.0 - (&z / cap).square());
     }
     logits_nv.copy_(&out);
+    cross_entropy.squeeze_dim(1).to_kind(Kind::Double)
 }
 
 /// The most probable tokens of each row: ids and probabilities.
@@ -97,8 +108,9 @@ pub(super) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
     Top { k, ids: ids.into_iter().map(|id| id as u32).collect(), probabilities }
 }
 
-/// (a + b)·p − b·q, where q is known for k tokens and has the prediction's shape on the others.
-fn towards_top(p: &Tensor, tasks: &[Task], top: &Top) -> Tensor {
+/// (a + b)·p − b·q, where q is known for k tokens and has the prediction's shape on the others; and −Σ q log p with the
+/// others as one.
+fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &[Task], top: &Top) -> (Tensor, Tensor) {
     let device = p.device();
     let (mut ids, mut q) = (Vec::new(), Vec::new());
     for task in tasks {
@@ -117,8 +129,10 @@ fn towards_top(p: &Tensor, tasks: &[Task], top: &Top) -> Tensor {
     let _ = outside.scatter_(1, &ids, &q.zeros_like());
     let p_tail = outside.sum_dim_intlist(1, true, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
     let q_tail = (-q.sum_dim_intlist(1, true, Kind::Float) + 1.0).clamp_min(0.0);
-    let inside = p.gather(1, &ids, false) * (&a + &b) - &b * q;
+    let inside = p.gather(1, &ids, false) * (&a + &b) - &b * &q;
+    let cross_entropy =
+        -(q * log_p.gather(1, &ids, false)).sum_dim_intlist(1, true, Kind::Float) - &q_tail * p_tail.log();
     let mut out = p * (&a + &b - b * q_tail / p_tail);
     let _ = out.scatter_(1, &ids, &inside);
-    out
+    (out, cross_entropy)
 }

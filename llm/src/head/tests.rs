@@ -87,7 +87,7 @@ fn pulls(objective: &Objective, tokens: &[TokenStats]) -> Pulls {
 }
 
 /// The same gradient by writing the loss down and letting libtorch differentiate it.
-fn by_autograd(case: &Case, objective: &Objective, tokens: &[TokenStats], pulls: &Pulls) -> Tensor {
+fn by_autograd(case: &Case, objective: &Objective, tokens: &[TokenStats], pulls: &Pulls) -> (Tensor, Vec<f64>) {
     let hidden = case.hidden.to_kind(Kind::Double).set_requires_grad(true);
     let log_p = case.log_p(&hidden);
     let labels = rows::indices(&case.labels, Device::Cpu).unsqueeze(1);
@@ -111,9 +111,9 @@ fn by_autograd(case: &Case, objective: &Objective, tokens: &[TokenStats], pulls:
     let column = |f: &dyn Fn(usize) -> f64| Tensor::from_slice(&(0..tokens.len()).map(f).collect::<Vec<_>>());
     let label = -log_p.gather(1, &labels, false).squeeze_dim(1) * column(&|i| pulls.pulls[i].label);
     let loss =
-        (label + cross_entropy * column(&|i| pulls.pulls[i].reference)).sum(Kind::Double) / pulls.normaliser;
+        (label + &cross_entropy * column(&|i| pulls.pulls[i].reference)).sum(Kind::Double) / pulls.normaliser;
     loss.backward();
-    hidden.grad()
+    (hidden.grad(), f64s(&cross_entropy))
 }
 
 fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
@@ -130,10 +130,10 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
         let reference_rows = case.reference_rows();
         let top = objective.top_k().map(|k| head.top(&reference_rows, k));
         let reference = match (&top, objective.against()) {
-            _ if !objective.distills() => Reference::None,
-            (Some(top), _) => Reference::Top(top),
-            (None, Some(Against::Uniform)) => Reference::Uniform,
-            (None, _) => Reference::Model {
+            _ if !objective.distills() => Distribution::None,
+            (Some(top), _) => Distribution::Top(top),
+            (None, Some(Against::Uniform)) => Distribution::Uniform,
+            (None, _) => Distribution::Model {
                 hidden_rd: reference_rows.hidden_rd,
                 unembedding: reference_rows.unembedding,
             },
@@ -141,17 +141,22 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
         let wanted =
             Wanted { pulls: &pulls.pulls, normaliser: pulls.normaliser, reference, weight_gradient: None };
         let gradient = head.gradient(&case.rows(), &stats, &wanted, Some(kept));
-        let expected = by_autograd(&case, &objective, &tokens, &pulls);
+        let Gradient { hidden_rd: gradient, cross_entropy } = gradient;
+        let (expected, distances) = by_autograd(&case, &objective, &tokens, &pulls);
+        for ((own, expected), pull) in cross_entropy.iter().zip(distances).zip(&pulls.pulls) {
+            let expected = if pull.reference == 0.0 { 0.0 } else { expected };
+            assert!((own - expected).abs() < 3.0 * tolerance * (1.0 + expected), "{name}: {own} {expected}");
+        }
         let error = distance(&gradient, &expected);
         assert!(error < tolerance, "{name} in {kind:?}, cap {soft_cap:?}: {error}");
         // Nothing kept, and everything in one sweep: the same but for the order of sums.
         let rounding = 1e-2 * tolerance.max(1e-4);
         let computed_again = head.gradient(&case.rows(), &stats, &wanted, None);
-        assert!(distance(&computed_again, &gradient) < rounding, "{name}");
+        assert!(distance(&computed_again.hidden_rd, &gradient) < rounding, "{name}");
         let parts = |range: Range<usize>, _: &[RowStats]| Ok(pulls.pulls[range].to_vec());
         let (again, swept) = head.sweep(&case.rows(), true, &wanted, parts).unwrap();
         assert_eq!(again, stats, "{name}");
-        assert!(distance(&swept, &gradient) < rounding, "{name}");
+        assert!(distance(&swept.hidden_rd, &gradient) < rounding, "{name}");
     }
 }
 
@@ -202,7 +207,7 @@ fn the_output_matrix_gets_its_gradient() {
     let pulls = vec![Pull { label: 1.0, reference: 0.0 }; stats.len()];
     let sum = Tensor::ones([VOCABULARY, WIDTH], (Kind::Float, Device::Cpu));
     let wanted =
-        Wanted { pulls: &pulls, normaliser: 2.0, reference: Reference::None, weight_gradient: Some(&sum) };
+        Wanted { pulls: &pulls, normaliser: 2.0, reference: Distribution::None, weight_gradient: Some(&sum) };
     let _ = head.gradient(&case.rows(), &stats, &wanted, None);
     let weight = case.weights[0].to_kind(Kind::Double).set_requires_grad(true);
     let z = (case.hidden.to_kind(Kind::Double).mm(&weight.tr()) / 4.0).tanh() * 4.0;
@@ -217,12 +222,12 @@ fn chunks_change_nothing_but_rounding() {
     let case = Case::new(Kind::Float, None);
     let pulls = vec![Pull { label: 1.0, reference: 0.5 }; case.labels.len()];
     let reference = case.reference_rows();
-    let reference = Reference::Model { hidden_rd: reference.hidden_rd, unembedding: reference.unembedding };
+    let reference = Distribution::Model { hidden_rd: reference.hidden_rd, unembedding: reference.unembedding };
     let wanted = Wanted { pulls: &pulls, normaliser: 3.0, reference, weight_gradient: None };
     let of = |chunk_bytes: usize| {
         let mut head = Head::new(chunk_bytes, 0);
         let stats = head.statistics(&case.rows(), false);
-        head.gradient(&case.rows(), &stats, &wanted, None)
+        head.gradient(&case.rows(), &stats, &wanted, None).hidden_rd
     };
     for chunk_bytes in [1, 5_000, 20_000] {
         assert!(distance(&of(chunk_bytes), &of(1 << 20)) < 1e-5);

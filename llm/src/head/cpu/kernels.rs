@@ -231,7 +231,7 @@ pub(super) fn capped(z: f32, cap: f32) -> f32 {
     if cap.is_finite() { cap * (z / cap).tanh() } else { z }
 }
 
-/// Writes the gradient on `n` logits into `out`, which may be where they stand.
+/// Writes the gradient on `n` logits into `out`, which may be where they stand. With a reference, returns −Σ q log p.
 ///
 /// # Safety
 /// All rows have `n` numbers (`reference` may be null, where its pull is zero); the processor has AVX-512.
@@ -241,7 +241,7 @@ pub(super) unsafe fn gradient<const BF16: bool>(
     out: *mut u8,
     n: usize,
     mix: &Mix,
-) {
+) -> f64 {
     // Sound: passed on.
     unsafe {
         match (mix.cap.is_finite(), !reference.is_null(), mix.reference_cap.is_finite()) {
@@ -262,18 +262,22 @@ unsafe fn mixed<const BF16: bool, const CAP: bool, const REFERENCE: bool, const 
     out: *mut u8,
     n: usize,
     mix: &Mix,
-) {
+) -> f64 {
     let all = |x: f32| _mm512_set1_ps(x);
     let (log_sum_exp, scale, flat) = (all(mix.log_sum_exp), all(mix.scale), all(mix.flat));
     let (pull, other_log_sum_exp) = (all(mix.reference), all(mix.reference_log_sum_exp));
+    let mut cross_entropy = all(0.0);
     let whole = n / LANES * LANES;
     for i in (0..whole).step_by(LANES) {
         // Sound: i + 16 ≤ n, here and below.
         let z = unsafe { logits::<BF16, CAP>(row, i, mix.cap) };
-        let mut x = _mm512_fmsub_ps(scale, exp(_mm512_sub_ps(z, log_sum_exp)), flat);
+        let log_p = _mm512_sub_ps(z, log_sum_exp);
+        let mut x = _mm512_fmsub_ps(scale, exp(log_p), flat);
         if REFERENCE {
             let other = unsafe { logits::<BF16, REFERENCE_CAP>(reference, i, mix.reference_cap) };
-            x = _mm512_fnmadd_ps(pull, exp(_mm512_sub_ps(other, other_log_sum_exp)), x);
+            let q = exp(_mm512_sub_ps(other, other_log_sum_exp));
+            x = _mm512_fnmadd_ps(pull, q, x);
+            cross_entropy = _mm512_fnmadd_ps(q, log_p, cross_entropy);
         }
         if CAP {
             let share = _mm512_div_ps(z, all(mix.cap));
@@ -281,23 +285,41 @@ unsafe fn mixed<const BF16: bool, const CAP: bool, const REFERENCE: bool, const 
         }
         unsafe { store::<BF16>(out, i, x) };
     }
+    let mut sum = f64::from(_mm512_reduce_add_ps(cross_entropy));
     for i in whole..n {
         // Sound: i < n.
-        unsafe { set::<BF16>(out, i, one::<BF16>(row, reference, i, mix)) };
+        let (x, part) = unsafe { one::<BF16>(row, reference, i, mix) };
+        // Sound: likewise.
+        unsafe { set::<BF16>(out, i, x) };
+        sum += f64::from(part);
     }
+    sum
 }
 
-/// The gradient on one logit.
+/// The gradient on one logit, and its part of −Σ q log p.
 #[inline]
-unsafe fn one<const BF16: bool>(row: *const u8, reference: *const u8, i: usize, mix: &Mix) -> f32 {
+unsafe fn one<const BF16: bool>(row: *const u8, reference: *const u8, i: usize, mix: &Mix) -> (f32, f32) {
     // Sound: the caller's rows reach beyond i.
     let z = capped(unsafe { get::<BF16>(row, i) }, mix.cap);
-    let mut x = mix.scale * (z - mix.log_sum_exp).exp() - mix.flat;
+    let log_p = z - mix.log_sum_exp;
+    let mut x = mix.scale * log_p.exp() - mix.flat;
+    let mut cross_entropy = 0.0;
     if !reference.is_null() {
         let other = capped(unsafe { get::<BF16>(reference, i) }, mix.reference_cap);
-        x -= mix.reference * (other - mix.reference_log_sum_exp).exp();
+        let q = (other - mix.reference_log_sum_exp).exp();
+        x -= mix.reference * q;
+        cross_entropy = -q * log_p;
     }
-    x * (1.0 - (z / mix.cap).powi(2))
+    (x * (1.0 - (z / mix.cap).powi(2)), cross_entropy)
+}
+
+/// The mean of a row's logits, capped.
+///
+/// # Safety
+/// The row has `n` numbers.
+pub(super) unsafe fn mean<const BF16: bool>(row: *const u8, n: usize, cap: f32) -> f64 {
+    // Sound: i < n.
+    (0..n).map(|i| f64::from(capped(unsafe { get::<BF16>(row, i) }, cap))).sum::<f64>() / n as f64
 }
 
 /// Σ x·y of two rows.

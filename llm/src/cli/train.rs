@@ -1,0 +1,82 @@
+//! `tokensieve train`.
+
+use std::path::PathBuf;
+use std::process::exit;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+
+use crate::train::config::{self, Config};
+use crate::train::{Begin, Ending, Run};
+
+/// What a shell expects of a program stopped by Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
+/// A configuration and what is laid upon it.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "A run that was stopped or killed continues from its newest checkpoint when the same command is given again, \
+    with the same numbers as if nothing had happened.\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by \
+    Ctrl-C (once: after the step and a checkpoint; twice: at once)."
+)]
+pub struct Arguments {
+    /// The run, as a TOML file (see --keys and llm/examples/)
+    #[arg(required_unless_present = "keys")]
+    config: Option<PathBuf>,
+    /// Lay a key upon the file: --set train.lr=2e-4
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Continue the run in the folder; an error if there is none
+    #[arg(long)]
+    resume: bool,
+    /// Remove the run in the folder and begin anew
+    #[arg(long, conflicts_with = "resume")]
+    fresh: bool,
+    /// Folder of the results: train.out
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// List every key of a configuration with its default and meaning
+    #[arg(long)]
+    keys: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        if self.keys {
+            print!("{}", config::listing());
+            return Ok(());
+        }
+        let file = self.config.context("a configuration is needed")?;
+        let mut overrides = self.set;
+        if let Some(out) = self.out {
+            overrides.push(format!("train.out={}", toml::Value::String(out.to_string_lossy().into_owned())));
+        }
+        let begin = match (self.resume, self.fresh) {
+            (true, _) => Begin::Resume,
+            (_, true) => Begin::Fresh,
+            _ => Begin::Either,
+        };
+        let config = Config::read(&file, &overrides)?;
+        let summary = Run::start(config, begin, interruption())?.go()?;
+        println!("{summary}");
+        if summary.ending == Ending::Interrupted {
+            exit(INTERRUPTED);
+        }
+        Ok(())
+    }
+}
+
+/// Becomes true at the first Ctrl-C; the second ends the program.
+fn interruption() -> &'static AtomicBool {
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    let handler = ctrlc::set_handler(|| {
+        if ASKED.swap(true, Ordering::Relaxed) {
+            exit(INTERRUPTED);
+        }
+        eprintln!("\nStopping after this step and a checkpoint; once more stops at once.");
+    });
+    if let Err(error) = handler {
+        eprintln!("warning: Ctrl-C will lose the steps since the last checkpoint ({error})");
+    }
+    &ASKED
+}

@@ -1,0 +1,66 @@
+//! Where a reference distribution comes from.
+
+mod file;
+
+use tch::{Tensor, no_grad};
+
+pub use file::{TopFile, write_top};
+
+use super::Unembedding;
+use crate::model::{Adapter, Model};
+use crate::step::{Onto, Reads};
+use crate::train::Trained;
+use crate::{Error, Pack, Result};
+
+/// What an objective's pulls onto a reference point to, and whose losses it compares with.
+#[derive(Debug)]
+pub enum Reference {
+    /// Nothing, or the uniform distribution.
+    None,
+    /// The model as it was before training: the same weights without the adapter.
+    Base,
+    /// Another adapter on the same weights.
+    Adapter(Box<Adapter>),
+    /// Another checkpoint.
+    Model(Box<Model>),
+    /// Its most probable tokens, computed beforehand.
+    TopK(TopFile),
+}
+
+impl Reference {
+    /// Checks that it can give what an objective reads.
+    pub fn check(&self, reads: &Reads, trained: &Trained) -> Result<()> {
+        let needed = reads.reference_loss || matches!(reads.onto, Onto::All | Onto::Top(_));
+        let problem = match self {
+            Self::None if needed => {
+                "the objective compares with a reference: name one as reference.adapter, reference.model or reference.topk"
+            }
+            Self::Base | Self::Adapter(_) if needed && trained.adapter().is_none() => {
+                "all weights are trained, so the base is not there any more: name it as reference.model"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::setting("reference", problem))
+    }
+
+    /// The hidden states of a pack, `[T, D]`. The model is lent its adapter and gets its own back.
+    pub(crate) fn forward(&self, model: &mut Model, pack: &Pack, trained: Option<&Adapter>) -> Result<Tensor> {
+        let adapter = match self {
+            Self::Model(other) => return Ok(no_grad(|| other.forward(pack))),
+            Self::Adapter(adapter) => Some(&**adapter),
+            Self::Base | Self::None | Self::TopK(_) => None,
+        };
+        model.attach(adapter)?;
+        let hidden_td = no_grad(|| model.forward(pack));
+        model.attach(trained)?;
+        Ok(hidden_td)
+    }
+
+    /// Its output matrix; `model` is the one that is trained.
+    pub(crate) fn unembedding<'a>(&'a self, model: &'a Model) -> Unembedding<'a> {
+        match self {
+            Self::Model(other) => other.unembedding(),
+            _ => model.unembedding(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A micro-batch: documents that go through the model together, and what a reference says of them.
+
+use tch::Tensor;
+use tokensieve_objective::{Pull, TokenStats};
+
+use super::Given;
+use crate::head::{RowStats, Rows, Top, Unembedding};
+use crate::model::Model;
+use crate::model::config::RopeScaling;
+use crate::{Document, Pack};
+
+/// Documents packed, with their places in the batch.
+pub(super) struct Micro {
+    /// Indices in the batch, in order.
+    pub(super) documents: Vec<usize>,
+    pub(super) pack: Pack,
+    /// Which rows of the pack predict a token that counts, i64 `[R]`.
+    predicting: Tensor,
+    pub(super) labels: Vec<u32>,
+}
+
+/// What other models say of a micro-batch's rows.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The reference's hidden states, `[R, D]`.
+    pub(super) hidden_rd: Option<Tensor>,
+    pub(super) top: Option<Top>,
+    pub(super) reference_losses: Option<Vec<f64>>,
+    pub(super) base_losses: Option<Vec<f64>>,
+}
+
+impl Micro {
+    pub(super) fn new(batch: &[&Document], documents: Vec<usize>, model: &Model) -> Self {
+        let members: Vec<&Document> = documents.iter().map(|index| batch[*index]).collect();
+        // With longrope a token's angles depend on its document's length: shared tokens would not be the same.
+        let share = !matches!(model.config().rope.scaling, RopeScaling::Long { .. });
+        let device = model.device();
+        let pack = Pack::new(&members, share, device);
+        let rows: Vec<i64> = pack.targets.iter().map(|target| i64::from(target.row)).collect();
+        let labels = pack.targets.iter().map(|target| target.label).collect();
+        Self { documents, predicting: Tensor::from_slice(&rows).to_device(device), labels, pack }
+    }
+
+    /// How many tokens it predicts.
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Hidden states of the rows that count, as the head takes them.
+    pub(super) fn rows<'a>(&'a self, hidden_rd: &'a Tensor, unembedding: Unembedding<'a>) -> Rows<'a> {
+        Rows { hidden_rd, labels: &self.labels, unembedding }
+    }
+
+    /// Of each predicted token: its document's row in the data set, its place in the response, and itself.
+    pub(super) fn places<'a>(&'a self, batch: &'a [&Document]) -> impl Iterator<Item = (usize, usize, u32)> + 'a {
+        let row = |document: u32| batch[self.documents[document as usize]].row;
+        self.pack.targets.iter().map(move |t| (row(t.document), t.position as usize, t.label))
+    }
+
+    /// The hidden states of the rows that count.
+    pub(super) fn rows_of(&self, hidden_td: &Tensor) -> Tensor {
+        hidden_td.index_select(0, &self.predicting)
+    }
+
+    /// The other way round: a gradient on those rows as one on all.
+    pub(super) fn spread(&self, gradient_rd: &Tensor) -> Tensor {
+        let size = [self.pack.layout.tokens() as i64, gradient_rd.size()[1]];
+        let mut all = Tensor::zeros(size, (gradient_rd.kind(), gradient_rd.device()));
+        let _ = all.index_copy_(0, &self.predicting, gradient_rd);
+        all
+    }
+
+    /// Which documents have a pull; `None`: all.
+    pub(super) fn pulled(&self, pulls: &[Pull]) -> Option<Vec<bool>> {
+        let mut pulled = vec![false; self.documents.len()];
+        for (target, pull) in self.pack.targets.iter().zip(pulls) {
+            pulled[target.document as usize] |= !pull.is_zero();
+        }
+        pulled.contains(&false).then_some(pulled)
+    }
+
+    /// The statistics of some of its rows as the objective reads them.
+    pub(super) fn tokens(
+        &self,
+        rows: std::ops::Range<usize>,
+        stats: &[RowStats],
+        seen: &Seen,
+        batch: &[&Document],
+        given: Option<&Given>,
+        vocabulary: i64,
+    ) -> Vec<TokenStats> {
+        let one = |(i, stats): (usize, &RowStats)| {
+            let target = &self.pack.targets[i];
+            let document = self.documents[target.document as usize];
+            let beside = given.and_then(|given| given.get(&batch[document].row));
+            let at = |values: &Option<Vec<f64>>| values.as_ref()?.get(target.position as usize).copied();
+            let seen_at = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[i]);
+            TokenStats {
+                top_entropy: (!stats.top_entropy.is_nan()).then_some(stats.top_entropy),
+                reference_loss: seen_at(&seen.reference_losses),
+                base_loss: beside.and_then(|beside| at(&beside.base_loss)).or_else(|| seen_at(&seen.base_losses)),
+                bald: beside.and_then(|beside| at(&beside.bald)),
+                advantage: beside.and_then(|beside| beside.advantage),
+                weight: f64::from(target.weight),
+                vocabulary: vocabulary as u32,
+                document: document as u32,
+                position: target.position,
+                ..TokenStats::new(stats.loss, stats.entropy)
+            }
+        };
+        rows.zip(stats).map(one).collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! What a step did.
+
+use std::time::Instant;
+
+/// One predicted token of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record {
+    /// Index of its document in the batch.
+    pub document: u32,
+    /// The document's row in the data set.
+    pub row: usize,
+    /// Its place among the document's predicted tokens.
+    pub position: u32,
+    /// The token.
+    pub label: u32,
+    /// −log p, nats.
+    pub loss: f64,
+    /// Entropy of the prediction, nats.
+    pub entropy: f64,
+    /// Whether the objective selected it.
+    pub selected: bool,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// The objective's loss, divided by the batch's normaliser.
+    pub loss: f64,
+    /// Mean −log p of the predicted tokens.
+    pub nll: f64,
+    /// Predicted tokens.
+    pub tokens: usize,
+    /// Those that the objective selected.
+    pub selected: usize,
+    /// Those with a pull that is not zero.
+    pub pulled: usize,
+    /// By what the gradient was divided.
+    pub normaliser: f64,
+    /// One per predicted token, document by document.
+    pub records: Vec<Record>,
+    /// Where the time went.
+    pub phases: Vec<(&'static str, f64)>,
+}
+
+/// The phases of a step.
+#[derive(Clone, Copy)]
+pub(super) enum Phase {
+    Reference,
+    Forward,
+    Head,
+    Backward,
+}
+
+/// Seconds by phase.
+#[derive(Default)]
+pub(super) struct Clock([f64; 4]);
+
+impl Clock {
+    pub(super) fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.0[phase as usize] += start.elapsed().as_secs_f64();
+        result
+    }
+
+    pub(super) fn phases(&self) -> Vec<(&'static str, f64)> {
+        ["reference", "forward", "head", "backward"].into_iter().zip(self.0).collect()
+    }
+}

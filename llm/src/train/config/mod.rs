@@ -1,0 +1,438 @@
+//! What a training run is told: a TOML file and `--set key=value` upon it, checked into types that can be run.
+//!
+//! Precedence: `--set`, then the file, then the defaults of [`KEYS`].
+
+mod keys;
+mod settings;
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tch::{Cuda, Device};
+use tokensieve_objective::Objective;
+use toml::{Table, Value};
+
+pub use keys::{KEYS, Key, Kind, listing};
+use settings::Settings;
+
+use crate::data::{DataSource, Truncate};
+use crate::{Error, Result};
+
+/// A training run, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The base model.
+    pub model: Model,
+    /// What is trained on.
+    pub data: Data,
+    /// Held-out sets by name.
+    pub evaluations: Vec<(String, Data)>,
+    /// What is learnt from it.
+    pub objective: Objective,
+    /// Where the reference distribution comes from, if not from the base itself.
+    pub reference: Option<Reference>,
+    /// The adapter as a table with PEFT's names; `None` trains all weights.
+    pub lora: Option<Table>,
+    /// How.
+    pub train: Train,
+    /// What is written besides the metrics.
+    pub log: Log,
+    settings: Settings,
+}
+
+/// The base model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Catalogue set, folder, GGUF file or hub name.
+    pub source: String,
+    /// Type of weights and activations.
+    pub kind: tch::Kind,
+    /// Where it runs.
+    pub device: Device,
+}
+
+/// A data set, as named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// What is read, and what happens to rows that do not fit.
+    pub source: DataSource,
+    /// Rows left out at the beginning.
+    pub skip: usize,
+}
+
+/// Where a reference distribution comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// An adapter on the same base.
+    Adapter(PathBuf),
+    /// Another model.
+    Model(String),
+    /// A file of its most probable tokens.
+    TopK(PathBuf),
+}
+
+/// How a gradient becomes a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimizer {
+    /// Adam with decoupled weight decay.
+    AdamW {
+        /// Decay of the mean gradient and of its square.
+        betas: [f64; 2],
+        /// Added to the root.
+        eps: f64,
+    },
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Decay of the mean gradient.
+        momentum: f64,
+    },
+}
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Length {
+    /// Optimizer steps.
+    Steps(u64),
+    /// Times through the data.
+    Epochs(f64),
+}
+
+/// A length within a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Span {
+    /// Optimizer steps.
+    Steps(u64),
+    /// A share of the run.
+    Share(f64),
+}
+
+/// How the learning rate falls after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Half a cosine.
+    Cosine,
+    /// A straight line.
+    Linear,
+    /// Not at all.
+    Constant,
+}
+
+/// When to stop before the end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EarlyStop {
+    /// The held-out set whose NLL counts.
+    pub on: String,
+    /// Evaluations without progress.
+    pub patience: u64,
+    /// Less than this is no progress.
+    pub min_delta: f64,
+}
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Train {
+    /// How long.
+    pub length: Length,
+    /// Documents per optimizer step.
+    pub batch_size: usize,
+    /// Most tokens computed at once.
+    pub micro_tokens: usize,
+    /// How a gradient becomes a step.
+    pub optimizer: Optimizer,
+    /// Learning rate at its peak.
+    pub lr: f64,
+    /// Share by which matrices shrink per step and learning rate.
+    pub weight_decay: f64,
+    /// How the learning rate falls.
+    pub schedule: Shape,
+    /// How long it rises first.
+    pub warmup: Span,
+    /// Its end as a share of its peak.
+    pub lr_end: f64,
+    /// Longest gradient.
+    pub clip: Option<f64>,
+    /// Whether only layers' inputs are kept for the backward pass.
+    pub checkpointing: bool,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Steps between evaluations.
+    pub eval_every: Option<u64>,
+    /// When to stop before the end.
+    pub early_stop: Option<EarlyStop>,
+    /// Steps between checkpoints.
+    pub save_every: u64,
+    /// Checkpoints kept.
+    pub keep_last: usize,
+    /// The adapter's ranks from given steps on.
+    pub grow_rank: Vec<(u64, i64)>,
+    /// Folder of the results.
+    pub out: PathBuf,
+}
+
+/// What is written besides the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Event files for TensorBoard.
+    pub tensorboard: bool,
+    /// Counts per token class.
+    pub selection: bool,
+}
+
+impl Config {
+    /// Reads a file, with overrides `key=value` laid upon it.
+    pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+        Self::parse(file, &text, overrides)
+    }
+
+    /// The same for a text already read; `file` names it in complaints and names the results' folder.
+    pub fn parse(file: &Path, text: &str, overrides: &[String]) -> Result<Self> {
+        let mut settings = Settings::read(file, text, overrides)?;
+        let train = train(&mut settings, file)?;
+        Ok(Self {
+            model: model(&settings)?,
+            data: data(&settings, "data", "train")?,
+            evaluations: evaluations(&settings)?,
+            objective: objective(&settings)?,
+            reference: reference(&settings)?,
+            lora: lora(&mut settings)?,
+            train,
+            log: Log {
+                tensorboard: settings.flag("log.tensorboard"),
+                selection: settings.flag("log.selection"),
+            },
+            settings,
+        })
+    }
+
+    /// The whole configuration with every default written out, as a file that can be run again.
+    pub fn derived(&self) -> String {
+        settings::write(self.settings.values())
+    }
+
+    /// Identifies what the run computes: the hash of all keys that its numbers depend on.
+    pub fn hash(&self) -> String {
+        let mut values = self.settings.values().clone();
+        values.retain(|name, _| !keys::FREE.contains(&name.as_str()));
+        format!("{:x}", Sha256::digest(settings::write(&values)))
+    }
+
+    /// What differs from another derived configuration, one line per key, as far as numbers depend on it.
+    pub fn differences(&self, derived: &str) -> Result<Vec<String>> {
+        let other = Self::parse(Path::new("the checkpoint's configuration"), derived, &[])?;
+        let (ours, theirs) = (self.settings.values(), other.settings.values());
+        let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+        let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
+        let differ =
+            |name: &&&String| !keys::FREE.contains(&name.as_str()) && ours.get(**name) != theirs.get(**name);
+        let line = |name: &String| {
+            format!("{name}: {} there, {} here", show(theirs.get(name)), show(ours.get(name)))
+        };
+        Ok(names.iter().filter(differ).map(|name| line(name)).collect())
+    }
+
+    /// A complaint about a key's value, with its place in the file.
+    pub fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
+        self.settings.wrong(name, what)
+    }
+}
+
+fn model(settings: &Settings) -> Result<Model> {
+    let name = settings.text("model.device").unwrap_or_default();
+    let device = match name.as_str() {
+        "auto" => Device::cuda_if_available(),
+        "cpu" => Device::Cpu,
+        other => {
+            let index = if other == "cuda" {
+                Some(0)
+            } else {
+                other.strip_prefix("cuda:").and_then(|n| n.parse().ok())
+            };
+            let right =
+                || settings.wrong("model.device", format!("`{other}` is not auto, cpu, cuda or cuda:N"));
+            let index: usize = index.ok_or_else(right)?;
+            let found = Cuda::device_count();
+            if index as i64 >= found {
+                let what = format!("libtorch sees {found} CUDA devices (`tokensieve doctor` says more)");
+                return Err(settings.wrong("model.device", what));
+            }
+            Device::Cuda(index)
+        }
+    };
+    let f32 = settings.text("model.dtype").as_deref() == Some("f32");
+    let kind = if f32 { tch::Kind::Float } else { tch::Kind::BFloat16 };
+    Ok(Model { source: settings.required("model.source")?, kind, device })
+}
+
+/// The data set of a table; how long and how bad a document may be is said once, for all.
+fn data(settings: &Settings, table: &str, name: &str) -> Result<Data> {
+    let key = |name: &str| format!("{table}.{name}");
+    let size = |name: &str| settings.whole(name).map(|n| n as usize);
+    let source = settings.required(&key(name))?;
+    // A file has no splits; a set that is held out is not the one trained on.
+    let split = settings.text(&key("split"));
+    let held_out = table != "data" && !Path::new(&source).exists();
+    let split = if held_out { split.or_else(|| Some("test".to_owned())) } else { split };
+    let format = match settings.text(&key("format")).filter(|format| format != "auto") {
+        Some(format) => Some(format.parse().map_err(|what: String| settings.wrong(&key("format"), what))?),
+        None => None,
+    };
+    let skip = size(&key("skip")).unwrap_or(0);
+    let source = DataSource {
+        source,
+        split,
+        format,
+        skip_bad: settings.flag("data.skip_bad"),
+        truncate: if settings.text("data.truncate").as_deref() == Some("end") {
+            Truncate::End
+        } else {
+            Truncate::Never
+        },
+        max_length: size("data.max_length"),
+        limit: size(&key("limit")).map(|limit| limit + skip),
+    };
+    Ok(Data { source, skip })
+}
+
+fn evaluations(settings: &Settings) -> Result<Vec<(String, Data)>> {
+    let names = settings.names_of_evals().into_iter();
+    names.map(|name| Ok((name.clone(), data(settings, &format!("eval.{name}"), "data")?))).collect()
+}
+
+fn objective(settings: &Settings) -> Result<Objective> {
+    let table = settings.value("objective").and_then(Value::as_table).cloned().unwrap_or_default();
+    Objective::from_toml(&table.to_string()).map_err(|error| settings.wrong("objective", error))
+}
+
+fn reference(settings: &Settings) -> Result<Option<Reference>> {
+    let given = [
+        settings.text("reference.adapter").map(|path| Reference::Adapter(path.into())),
+        settings.text("reference.model").map(Reference::Model),
+        settings.text("reference.topk").map(|path| Reference::TopK(path.into())),
+    ];
+    let mut given: Vec<_> = given.into_iter().flatten().collect();
+    if given.len() > 1 {
+        return Err(settings.wrong("reference", "give one of adapter, model and topk"));
+    }
+    Ok(given.pop())
+}
+
+/// The table `[lora]` with PEFT's names; none where all weights are trained.
+fn lora(settings: &mut Settings) -> Result<Option<Table>> {
+    let names: Vec<_> = KEYS.iter().filter_map(|key| key.name.strip_prefix("lora.")).collect();
+    if settings.flag("train.full") {
+        if settings.mentions("lora") {
+            return Err(
+                settings.wrong("lora", "means nothing with `train.full = true`; take out one of the two")
+            );
+        }
+        if settings.mentions("train.grow_rank") {
+            return Err(settings.wrong("train.grow_rank", "there is no rank with `train.full = true`"));
+        }
+        names.iter().for_each(|name| settings.remove(&format!("lora.{name}")));
+        settings.remove("train.grow_rank");
+        return Ok(None);
+    }
+    let value = |name: &&str| Some(((*name).to_owned(), settings.value(&format!("lora.{name}"))?.clone()));
+    Ok(Some(names.iter().filter_map(value).collect()))
+}
+
+fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
+    // Two ways to say one thing: an override takes back the file's.
+    for (one, other) in [("train.steps", "train.epochs"), ("train.epochs", "train.steps")] {
+        if settings.overridden(one) && !settings.overridden(other) {
+            settings.remove(other);
+        }
+    }
+    let both = settings.mentions("train.epochs") && settings.value("train.epochs").is_some();
+    let length = match settings.whole("train.steps") {
+        Some(_) if both => {
+            return Err(settings.wrong("train.epochs", "give train.steps or train.epochs, not both"));
+        }
+        Some(steps) => {
+            settings.remove("train.epochs");
+            Length::Steps(steps)
+        }
+        None => Length::Epochs(settings.number("train.epochs")),
+    };
+    let sgd = settings.text("train.optimizer").as_deref() == Some("sgd");
+    let (optimizer, foreign) = if sgd {
+        (
+            Optimizer::Sgd { momentum: settings.number("train.momentum") },
+            ["train.betas", "train.eps"].as_slice(),
+        )
+    } else {
+        let betas = settings.value("train.betas").and_then(Value::as_array).map(Vec::as_slice);
+        let betas = betas.unwrap_or_default().iter().filter_map(settings::number).collect::<Vec<_>>();
+        let betas = [0, 1].map(|i| betas.get(i).copied().unwrap_or(0.0));
+        (Optimizer::AdamW { betas, eps: settings.number("train.eps") }, ["train.momentum"].as_slice())
+    };
+    for name in foreign {
+        if settings.mentions(name) {
+            let optimizer = if sgd { "sgd" } else { "adamw" };
+            return Err(settings.wrong(name, format!("means nothing to train.optimizer = \"{optimizer}\"")));
+        }
+        settings.remove(name);
+    }
+    let schedule = match settings.text("train.schedule").as_deref() {
+        Some("linear") => Shape::Linear,
+        Some("constant") => Shape::Constant,
+        _ => Shape::Cosine,
+    };
+    let warmup = match settings.value("train.warmup") {
+        Some(Value::Integer(steps)) => Span::Steps(steps.unsigned_abs()),
+        other => Span::Share(other.and_then(Value::as_float).unwrap_or(0.0)),
+    };
+    let early_stop = early_stop(settings)?;
+    if settings.text("train.out").is_none() {
+        let name = file.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
+        settings.set("train.out", Value::String(format!("runs/{name}")));
+    }
+    let growth = settings.value("train.grow_rank").and_then(Value::as_array).map(Vec::as_slice);
+    Ok(Train {
+        length,
+        batch_size: settings.whole("train.batch_size").unwrap_or(1) as usize,
+        micro_tokens: settings.whole("train.micro_tokens").unwrap_or(1) as usize,
+        optimizer,
+        lr: settings.number("train.lr"),
+        weight_decay: settings.number("train.weight_decay"),
+        schedule,
+        warmup,
+        lr_end: settings.number("train.lr_end"),
+        clip: Some(settings.number("train.clip")).filter(|clip| *clip > 0.0),
+        checkpointing: settings.flag("train.checkpointing"),
+        seed: settings.whole("train.seed").unwrap_or(0),
+        eval_every: settings.whole("train.eval_every"),
+        early_stop,
+        save_every: settings.whole("train.save_every").unwrap_or(1),
+        keep_last: settings.whole("train.keep_last").unwrap_or(1) as usize,
+        grow_rank: growth.unwrap_or_default().iter().filter_map(keys::growth).collect(),
+        out: settings.required("train.out")?.into(),
+    })
+}
+
+fn early_stop(settings: &mut Settings) -> Result<Option<EarlyStop>> {
+    let Some(on) = settings.text("train.early_stop.on") else {
+        for name in ["train.early_stop.patience", "train.early_stop.min_delta"] {
+            if settings.mentions(name) {
+                return Err(settings.wrong(name, "needs train.early_stop.on, the name of an eval set"));
+            }
+            settings.remove(name);
+        }
+        return Ok(None);
+    };
+    let names = settings.names_of_evals();
+    if !names.contains(&on) {
+        let known = if names.is_empty() { "none; add [eval.NAME]".to_owned() } else { names.join(", ") };
+        return Err(settings
+            .wrong("train.early_stop.on", format!("no eval set is called `{on}` (there are {known})")));
+    }
+    if settings.whole("train.eval_every").is_none() {
+        return Err(settings.wrong("train.early_stop", "needs train.eval_every"));
+    }
+    let patience = settings.whole("train.early_stop.patience").unwrap_or(1);
+    Ok(Some(EarlyStop { on, patience, min_delta: settings.number("train.early_stop.min_delta") }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+use super::*;
+
+fn parse(text: &str, overrides: &[&str]) -> Result<Config> {
+    let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+    Config::parse(Path::new("my.toml"), text, &overrides)
+}
+
+const PLAIN: &str = "[data]\ntrain = \"gsm8k\"\n";
+
+#[test]
+fn the_smallest_configuration_is_a_data_set() {
+    let config = parse(PLAIN, &[]).unwrap();
+    assert_eq!(config.model.source, "smollm2-135m");
+    assert_eq!(config.objective.name(), "mle");
+    assert_eq!(config.train.out, Path::new("runs/my"));
+    assert_eq!(config.train.length, Length::Epochs(1.0));
+    assert_eq!(config.lora.unwrap()["lora_alpha"].as_integer(), Some(64));
+    let missing = parse("", &[]).unwrap_err().to_string();
+    assert!(missing.contains("my.toml: `data.train` is missing: what to train on"), "{missing}");
+}
+
+#[test]
+fn overrides_win_and_need_no_quotes() {
+    let config = parse(
+        &format!("objective = \"dft\"\n{PLAIN}[train]\nlr = 1e-3"),
+        &["train.lr=2e-4", "data.train=rows.jsonl", "objective=masked-mle", "objective.select.keep=top 10%"],
+    );
+    let config = config.unwrap();
+    assert_eq!(config.train.lr, 2e-4);
+    assert_eq!(config.data.source.source, "rows.jsonl");
+    assert_eq!(config.objective.describe().selection, "top 10% of tokens by loss, within the batch");
+}
+
+#[test]
+fn an_override_of_the_length_takes_back_the_other() {
+    let epochs = format!("{PLAIN}[train]\nepochs = 2");
+    assert_eq!(parse(&epochs, &["train.steps=7"]).unwrap().train.length, Length::Steps(7));
+    let steps = format!("{PLAIN}[train]\nsteps = 2");
+    assert_eq!(parse(&steps, &["train.epochs=0.5"]).unwrap().train.length, Length::Epochs(0.5));
+    assert!(parse(PLAIN, &["train.epochs=0.5", "train.steps=7"]).is_err());
+}
+
+#[test]
+fn mistakes_are_named_with_their_place_and_what_would_be_right() {
+    for (text, wanted) in [
+        ("[train]\nlearning_rate = 1", "my.toml:4: `train.learning_rate`: there is no such key"),
+        ("[train]\nbatchsize = 1", "did you mean `train.batch_size`?"),
+        ("[data2]\nlimit = 1", "my.toml:3: `data2`: there is no such key"),
+        ("[train]\nmax_length = 1", "did you mean `data.max_length`?"),
+        ("[train]\n\nlr = \"fast\"", "my.toml:5: `train.lr`: expected a number, at least 0, found \"fast\""),
+        (
+            "[train]\nschedule = \"cosin\"",
+            "expected one of \"cosine\", \"linear\", \"constant\", found \"cosin\"",
+        ),
+        ("[train]\ngrow_rank = [{ step = 9, rank = 8 }, { step = 3, rank = 16 }]", "both rising"),
+        ("[eval]\ntest = 3", "my.toml:4: `eval.test`: is a table, found 3"),
+        (
+            "[objective]\nselectd = \"-p\"",
+            "my.toml:3: `objective`: unknown key `selectd`; did you mean `selected`?",
+        ),
+        ("[objective]\nselected = \"p\"", "it increases"),
+        ("[train]\nsteps = 3\nepochs = 2", "my.toml:5: `train.epochs`: give train.steps or train.epochs"),
+        ("[train]\nmomentum = 0.9", "means nothing to train.optimizer = \"adamw\""),
+        ("[train]\nfull = true\n[lora]\nr = 8", "my.toml:5: `lora`: means nothing with"),
+        (
+            "[train]\nearly_stop.on = \"tset\"\n[eval.test]\ndata = \"gsm8k\"",
+            "no eval set is called `tset` (there are test)",
+        ),
+        ("[eval.test]\nsplit = \"test\"", "`eval.test.data` is missing"),
+        ("[model]\ndevice = \"gpu\"", "`gpu` is not auto, cpu, cuda or cuda:N"),
+        ("[reference]\nadapter = \"a\"\nmodel = \"b\"", "give one of adapter, model and topk"),
+        ("lr = [", "my.toml:3: "),
+    ] {
+        let error = parse(&format!("{PLAIN}{text}"), &[]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{text}\n{error}\n{wanted}");
+    }
+    for (set, wanted) in [
+        ("train.lr", "--set train.lr: wants key=value"),
+        ("train.lr=fast", "--set train.lr: expected a number, at least 0, found \"fast\""),
+        ("train.lr.x=1", "--set train.lr: expected a number"),
+        ("tran.lr=1", "--set tran.lr: there is no such key; did you mean `train.lr`?"),
+    ] {
+        let error = parse(PLAIN, &[set]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{set}\n{error}");
+    }
+}
+
+#[test]
+fn the_derived_configuration_says_everything_and_can_be_run_again() {
+    let text = format!(
+        "{PLAIN}[eval.test]\ndata = \"gsm8k\"\n[objective]\npreset = \"masked-mle\"\nselect.keep = \"top 10%\"\n\
+         [train]\ngrow_rank = [{{ step = 5, rank = 64 }}]\nearly_stop.on = \"test\"\neval_every = 5\n\
+         [lora.rank_pattern]\n\"layers.0.self_attn.q_proj\" = 8"
+    );
+    let config = parse(&text, &["train.steps=7"]).unwrap();
+    let derived = config.derived();
+    assert!(derived.contains("micro_tokens = "), "{derived}");
+    let again = Config::parse(Path::new("other.toml"), &derived, &[]).unwrap();
+    assert_eq!(again.derived(), derived);
+    assert_eq!(again.hash(), config.hash());
+    assert_eq!(
+        (&again.train, &again.lora, &again.objective),
+        (&config.train, &config.lora, &config.objective)
+    );
+}
+
+#[test]
+fn only_keys_that_move_numbers_make_another_run() {
+    let config = parse(PLAIN, &[]).unwrap();
+    let same = parse(PLAIN, &["train.out=elsewhere", "train.keep_last=5"]).unwrap();
+    assert_eq!(same.hash(), config.hash());
+    assert!(same.differences(&config.derived()).unwrap().is_empty());
+    let other = parse(PLAIN, &["train.lr=1e-5", "train.steps=3"]).unwrap();
+    assert_ne!(other.hash(), config.hash());
+    assert_eq!(
+        other.differences(&config.derived()).unwrap(),
+        [
+            "train.epochs: 1.0 there, not set here",
+            "train.lr: 0.0002 there, 0.00001 here",
+            "train.steps: not set there, 3 here"
+        ]
+    );
+}
+
+#[test]
+fn the_examples_are_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    assert!(files.len() >= 3);
+    for file in files {
+        let config = Config::read(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let needs_reference = config.objective.against().is_some();
+        assert_eq!(config.reference.is_some(), needs_reference, "{}", file.display());
+    }
+}

@@ -1,0 +1,241 @@
+//! What a run leaves behind beside the model.
+//!
+//! | file | one line per |
+//! |---|---|
+//! | `metrics.jsonl` | step or evaluation: numbers that depend on nothing but the configuration |
+//! | `timing.jsonl` | step: seconds, speed, memory |
+//! | `selection.jsonl` | step: tokens per class, among all and among the selected |
+//! | `tensorboard/` | the same numbers as event files |
+
+mod classes;
+mod lines;
+mod progress;
+mod tensorboard;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+pub use classes::Class;
+use classes::Classes;
+use lines::Lines;
+use progress::{Progress, Shown};
+use tensorboard::Events;
+
+use super::config;
+use crate::step::Evaluation;
+use crate::{Result, memory};
+
+/// Files of lines, by name.
+const METRICS: &str = "metrics.jsonl";
+const TIMING: &str = "timing.jsonl";
+const SELECTION: &str = "selection.jsonl";
+
+/// The logs of a run.
+#[derive(Debug)]
+pub struct Log {
+    metrics: Lines,
+    timing: Lines,
+    selection: Option<Lines>,
+    events: Option<Events>,
+    progress: Progress,
+    classes: Classes,
+    totals: Totals,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// The objective's loss.
+    pub loss: f64,
+    /// Mean −log p of the labels.
+    pub nll: f64,
+    /// Predicted tokens.
+    pub tokens: usize,
+    /// Of these, the selected ones.
+    pub selected: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// The gradient's length before clipping.
+    pub gradient_norm: f64,
+    /// Tokens read, prompts included.
+    pub read: usize,
+    /// Time it took.
+    pub seconds: f64,
+    /// Its parts, by name.
+    pub phases: &'a [(&'static str, f64)],
+}
+
+/// Sums over the steps of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Steps.
+    pub steps: u64,
+    /// Tokens read, prompts included.
+    pub read: usize,
+    /// Seconds in steps.
+    pub seconds: f64,
+    /// First and last loss.
+    pub losses: Option<[f64; 2]>,
+    /// First and last NLL.
+    pub nlls: Option<[f64; 2]>,
+}
+
+impl Log {
+    /// Opens the logs of a run that has done `step` of `steps`; `marks` says how far each file is valid.
+    pub fn open(
+        folder: &Path,
+        wanted: config::Log,
+        marks: &BTreeMap<String, u64>,
+        step: u64,
+        steps: u64,
+    ) -> Result<Self> {
+        let open = |name: &str| Lines::open(&folder.join(name), marks.get(name).copied().unwrap_or(0));
+        let events = || Events::create(&folder.join("tensorboard"), step);
+        Ok(Self {
+            metrics: open(METRICS)?,
+            timing: open(TIMING)?,
+            selection: wanted.selection.then(|| open(SELECTION)).transpose()?,
+            events: wanted.tensorboard.then(events).transpose()?,
+            progress: Progress::new(step, steps),
+            classes: Classes::default(),
+            totals: Totals::default(),
+        })
+    }
+
+    /// One step.
+    pub fn step(&mut self, step: &Step) -> Result<()> {
+        let share = step.selected as f64 / step.tokens.max(1) as f64;
+        self.metrics.push(&json!({
+            "step": step.step,
+            "loss": step.loss,
+            "nll": step.nll,
+            "tokens": step.tokens,
+            "selected": step.selected,
+            "lr": step.lr,
+            "gradient_norm": step.gradient_norm,
+        }))?;
+        let speed = step.read as f64 / step.seconds.max(1e-9);
+        let phases: Map<String, Value> =
+            step.phases.iter().map(|(name, s)| ((*name).to_owned(), json!(s))).collect();
+        let peak = memory::peak_bytes();
+        self.timing.push(&json!({
+            "step": step.step,
+            "seconds": step.seconds,
+            "tokens_per_second": speed,
+            "peak_bytes": peak,
+            "phases": phases,
+        }))?;
+        if let Some(events) = &mut self.events {
+            events.scalars(
+                step.step,
+                &[
+                    ("train/loss", step.loss),
+                    ("train/nll", step.nll),
+                    ("train/selected", share),
+                    ("train/lr", step.lr),
+                    ("train/gradient_norm", step.gradient_norm),
+                    ("time/tokens_per_second", speed),
+                    ("time/peak_gib", peak.unwrap_or(0) as f64 / f64::from(1 << 30)),
+                ],
+            )?;
+            events.flush()?;
+        }
+        self.totals.add(step);
+        self.progress.show(Shown {
+            step: step.step,
+            loss: step.loss,
+            nll: step.nll,
+            selected: share,
+            tokens: step.read,
+            seconds: step.seconds,
+        });
+        Ok(())
+    }
+
+    /// What was selected in a step: every predicted token, and whether it was. `text` knows a token's text; special
+    /// tokens have none.
+    pub fn selection(
+        &mut self,
+        step: u64,
+        tokens: impl Iterator<Item = (u32, bool)>,
+        text: impl Fn(u32) -> Option<String>,
+    ) -> Result<()> {
+        let Some(lines) = &mut self.selection else { return Ok(()) };
+        let mut counts = [[0_u64; Class::ALL.len()]; 2];
+        for (token, selected) in tokens {
+            let class = self.classes.of(token, &text) as usize;
+            counts[0][class] += 1;
+            counts[1][class] += u64::from(selected);
+        }
+        let named = |counts: &[u64]| -> Map<String, Value> {
+            Class::ALL
+                .iter()
+                .zip(counts)
+                .map(|(class, count)| (class.name().to_owned(), json!(count)))
+                .collect()
+        };
+        lines.push(&json!({ "step": step, "all": named(&counts[0]), "selected": named(&counts[1]) }))
+    }
+
+    /// One evaluation of a held-out set.
+    pub fn evaluation(&mut self, step: u64, name: &str, found: &Evaluation) -> Result<()> {
+        let means = [
+            ("nll", Some(found.nll)),
+            ("loss", found.objective_loss),
+            ("mean_p", Some(found.mean_p)),
+            ("accuracy", Some(found.accuracy)),
+        ];
+        let means: Vec<(&str, f64)> =
+            means.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let mut line = Map::from_iter([("step".to_owned(), json!(step)), ("eval".to_owned(), json!(name))]);
+        line.extend(means.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+        line.insert("tokens".to_owned(), json!(found.tokens));
+        self.metrics.push(&Value::Object(line))?;
+        if let Some(events) = &mut self.events {
+            let tags: Vec<String> = means.iter().map(|(key, _)| format!("eval/{name}/{key}")).collect();
+            let values: Vec<_> =
+                tags.iter().zip(&means).map(|(tag, (_, value))| (tag.as_str(), *value)).collect();
+            events.scalars(step, &values)?;
+            events.flush()?;
+        }
+        let text: Vec<String> = means.iter().map(|(key, value)| format!("{key} {value:.4}")).collect();
+        self.say(&format!("after {step} steps, {name}: {}", text.join("  ")));
+        Ok(())
+    }
+
+    /// A line for the person watching.
+    pub fn say(&self, line: &str) {
+        self.progress.say(line);
+    }
+
+    /// How many bytes of each file belong to the steps done, all of them on the disk.
+    pub fn marks(&mut self) -> Result<BTreeMap<String, u64>> {
+        let mut marks = BTreeMap::from([
+            (METRICS.to_owned(), self.metrics.durable()?),
+            (TIMING.to_owned(), self.timing.durable()?),
+        ]);
+        if let Some(lines) = &mut self.selection {
+            marks.insert(SELECTION.to_owned(), lines.durable()?);
+        }
+        Ok(marks)
+    }
+
+    /// Sums over the steps of this process.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+}
+
+impl Totals {
+    fn add(&mut self, step: &Step) {
+        self.steps += 1;
+        self.read += step.read;
+        self.seconds += step.seconds;
+        self.losses = Some([self.losses.map_or(step.loss, |[first, _]| first), step.loss]);
+        self.nlls = Some([self.nlls.map_or(step.nll, |[first, _]| first), step.nll]);
+    }
+}
