@@ -120,6 +120,7 @@ fn attention(layout: &Layout) {
 }
 
 /// What an operation has to do, at the least.
+#[derive(Clone, Copy)]
 enum Work {
     /// Bytes read and written.
     Bytes(f64),

@@ -106,7 +106,7 @@ fn taken<const N: usize>(message: *mut c_char, results: [*mut c_void; N]) -> [Te
 
 /// Calls `body` with parts of 0..n, of `grain` or more each, on libtorch's own threads: a second pool would fight with
 /// it for the cores.
-pub fn parallel<F: Fn(Range<usize>) + Sync>(n: usize, grain: usize, body: F) {
+pub(crate) fn parallel<F: Fn(Range<usize>) + Sync>(n: usize, grain: usize, body: F) {
     extern "C" fn part<F: Fn(Range<usize>) + Sync>(context: *const c_void, begin: i64, end: i64) {
         // Sound: the closure outlives `ts_parallel`, which calls from several threads; F is Sync.
         let body = unsafe { &*context.cast::<F>() };

@@ -100,7 +100,7 @@ pub fn gated(gate_up: &Tensor, activation: Activation, out_tf: &Tensor) {
     plain::gated(gate_up, activation, out_tf);
 }
 
-/// Backward of [`gated`]: the gradient `[T, 2F]`. Writes what the forward pass gave into `act_out`, if given, so that
+/// Backward of [`gated`]: the gradient `[T, 2F]`, of `gate_up`'s kind. Writes what the forward pass gave into `act_out`, if given, so that
 /// nobody need keep it.
 pub fn gated_backward(
     d_act: &Tensor,

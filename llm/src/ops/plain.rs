@@ -34,10 +34,7 @@ pub fn rms_norm_backward(
     let (kind, inv_rms) = (wide(x), inv_rms.unsqueeze(-1));
     let (dy, x_hat) = (dy.to_kind(kind), x.to_kind(kind) * &inv_rms);
     if let Some(d_weight) = d_weight {
-        let sum = (&dy * &x_hat)
-            .reshape([-1, *x.size().last().expect("x has rows")])
-            .sum_dim_intlist(0, false, None);
-        let _ = d_weight.shallow_clone().g_add_(&sum);
+        let _ = d_weight.shallow_clone().g_add_(&(&dy * &x_hat).sum_to_size(weight.size()));
     }
     let d_x_hat = dy * weight;
     let along = (&d_x_hat * &x_hat).mean_dim(-1, true, None);
@@ -84,9 +81,8 @@ pub fn gated_backward(
 }
 
 fn halves(gate_up: &Tensor) -> (Tensor, Tensor) {
-    let mut parts = gate_up.to_kind(wide(gate_up)).chunk(2, 1);
-    let up = parts.pop().expect("two chunks");
-    (parts.pop().expect("two chunks"), up)
+    let (both, width) = (gate_up.to_kind(wide(gate_up)), gate_up.size()[1] / 2);
+    (both.narrow(1, 0, width), both.narrow(1, width, width))
 }
 
 /// The activation and its derivative.
@@ -99,12 +95,12 @@ fn value_and_slope(x: &Tensor, activation: Activation) -> (Tensor, Tensor) {
             (value, slope)
         }
         Activation::GeluTanh => {
-            // x·σ(2u) with u = √(2/π)·(x + 0.044715·x³): (1 + tanh u) / 2 is σ(2u).
-            let twice_u = (x + x.pow_tensor_scalar(3) * 0.044_715) * (8.0 / PI).sqrt();
-            let twice_du = (x.square() * (3.0 * 0.044_715) + 1.0) * (8.0 / PI).sqrt();
-            let sigmoid = twice_u.sigmoid();
+            // x·σ(u) with u = √(8/π)·(x + 0.044715·x³): (1 + tanh v) / 2 is σ(2v).
+            let u = (x + x.pow_tensor_scalar(3) * 0.044_715) * (8.0 / PI).sqrt();
+            let slope_of_u = (x.square() * (3.0 * 0.044_715) + 1.0) * (8.0 / PI).sqrt();
+            let sigmoid = u.sigmoid();
             let value = x * &sigmoid;
-            let slope = &sigmoid + &value * (1.0 - &sigmoid) * twice_du;
+            let slope = &sigmoid + &value * (1.0 - &sigmoid) * slope_of_u;
             (value, slope)
         }
     }

@@ -207,7 +207,7 @@ fn plain_attention(heads: Heads) -> Attention {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 40 } else { 200 }))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn attention_has_its_formulas_gradient(
         prefix in prop_oneof![Just(0_usize), 1..40_usize],

@@ -51,7 +51,7 @@ pub(in crate::ops) fn gated_backward(
     activation: Activation,
     act_out: Option<&Tensor>,
 ) -> Option<Tensor> {
-    by_kind!(gate_up, backward(d_act, gate_up, activation, act_out))
+    by_kind!(gate_up, backward(&d_act.to_kind(gate_up.kind()), gate_up, activation, act_out))
 }
 
 fn backward<N: Number>(

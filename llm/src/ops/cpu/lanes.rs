@@ -2,8 +2,11 @@
 //!
 //! [`Avx512`] exists only where the processor has the instructions, [`Lanes`] and [`Words`] come only from it, and all
 //! that works on them is inlined into functions compiled for those instructions.
+// `self` of Avx512 is a proof, not a value; rows to transpose stay in registers.
+#![allow(clippy::unused_self, clippy::wildcard_imports, clippy::large_types_passed_by_value)]
 
 use std::arch::x86_64::*;
+use std::f32::consts::{LN_2, LOG2_E};
 use std::mem::transmute;
 use std::ops::{Add, Mul, Sub};
 
@@ -202,8 +205,7 @@ impl Lanes {
         let part = x - whole;
         // Taylor's terms up to the 7th: the rest is below 2e-9 on ±1/2.
         let mut sum = self.like(1.525_273_4e-5);
-        for term in [1.540_353e-4, 1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_5, 0.693_147_2, 1.0]
-        {
+        for term in [1.540_353e-4, 1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_5, LN_2, 1.0] {
             sum = sum.mul_add(part, self.like(term));
         }
         Self(unsafe { _mm512_scalef_ps(sum.0, whole.0) })
@@ -214,7 +216,7 @@ impl Lanes {
     pub(super) fn sigmoid(self) -> Self {
         let x = self.max(self.like(-80.0));
         // e⁻ˣ as 2 to the whole part of −x·log₂e times e to the exact rest, for a rounded product would cost digits.
-        let whole = Self(unsafe { _mm512_roundscale_ps::<8>((x * self.like(-std::f32::consts::LOG2_E)).0) });
+        let whole = Self(unsafe { _mm512_roundscale_ps::<8>((x * self.like(-LOG2_E)).0) });
         let rest = whole.mul_add(self.like(-0.693_359_4), self.like(0.0) - x);
         let rest = whole.mul_add(self.like(2.121_944_4e-4), rest);
         let mut sum = self.like(1.987_569_1e-4);
@@ -233,8 +235,7 @@ impl Lanes {
         let x = self.max(self.like(-7.905_311)).min(self.like(7.905_311));
         let square = x * x;
         let mut above = self.like(-2.760_768_5e-16);
-        for term in
-            [2.000_187_9e-13, -8.604_671_5e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619e-4, 4.893_525e-3]
+        for term in [2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619e-4, 4.893_525e-3]
         {
             above = above.mul_add(square, self.like(term));
         }
@@ -340,7 +341,7 @@ impl Number for bf16 {
     #[inline(always)]
     unsafe fn store(lanes: Lanes, into: *mut Self) {
         unsafe {
-            _mm256_storeu_si256(into.cast(), transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(lanes.0)))
+            _mm256_storeu_si256(into.cast(), transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(lanes.0)));
         }
     }
 
@@ -439,11 +440,14 @@ mod tests {
         // Sound: detected.
         let of = |f| unsafe { at(simd, x, f) };
         let [nan, least, below, most, ..] = of(Lanes::exp2);
-        assert!(nan.is_nan() && least == 0.0 && below == 0.0 && most == f32::INFINITY);
+        assert!(
+            nan.is_nan()
+                && [least, below, most].map(f32::to_bits) == [0.0, 0.0, f32::INFINITY].map(f32::to_bits)
+        );
         let [nan, least, below, most, ..] = of(Lanes::sigmoid);
-        assert!(nan.is_nan() && (0.0..1e-30).contains(&least) && least == below && most == 1.0);
+        assert!(nan.is_nan() && [least, below].iter().all(|x| (0.0..1e-30).contains(x)) && most > 0.999_999);
         let [nan, least, below, most, ..] = of(Lanes::tanh);
-        assert!(nan.is_nan() && [least, below, most].map(f32::round) == [-1.0, -1.0, 1.0]);
+        assert!(nan.is_nan() && least < -0.999_999 && below < -0.999_999 && most > 0.999_999);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The operations as kernels in AVX-512 (with its bf16 instructions) on libtorch's threads. Each entry gives `None`
 //! where it does not apply: on another processor, for another kind of number or place of memory.
 #![allow(unsafe_code)]
+// What works on lanes must be inlined into the functions that are compiled for the instructions.
+#![allow(clippy::inline_always)]
 
 mod attention;
 mod gated;

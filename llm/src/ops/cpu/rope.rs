@@ -52,12 +52,12 @@ unsafe fn turn_head<N: Number>(
     half: usize,
     back: bool,
 ) {
-    let sign = simd.splat(if back { -1.0 } else { 1.0 });
+    let direction = simd.splat(if back { -1.0 } else { 1.0 });
     for at in (0..half).step_by(LANES) {
         let left = half - at;
         // Sound: the caller's promise.
         unsafe {
-            let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * sign);
+            let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
             let (first, second) = (head.add(at), head.add(half + at));
             let (a, b) = (simd.load(first.cast_const(), left), simd.load(second.cast_const(), left));
             (a * cos - b * sin).store(first, left);

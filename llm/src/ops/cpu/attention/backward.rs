@@ -44,7 +44,7 @@ pub(super) fn run<N: Number>(
         for row in rows {
             let parts = (0..problem.blocks()).map(|block| part_rows.row(block * prefix + row).cast_const());
             // Sound: as above.
-            unsafe { add_parts(problem.simd, parts, into.row(row).add(heads.queries * heads.dim), width) };
+            unsafe { add_parts(problem.simd, &parts, into.row(row).add(heads.queries * heads.dim), width) };
         }
     });
     Some(d_qkv)
@@ -281,7 +281,7 @@ unsafe fn product<N: Number>(simd: Avx512, a: *const N, b: *const N, n: usize) -
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn add_parts<N: Number>(
     simd: Avx512,
-    parts: impl Iterator<Item = *const f32> + Clone,
+    parts: &(impl Iterator<Item = *const f32> + Clone),
     into: *mut N,
     width: usize,
 ) {

@@ -21,8 +21,8 @@ pub(super) unsafe fn gather_keys<N: Number>(
         let row = if key < task.shared { key } else { task.own.start + key - task.shared };
         // Sound: the row has that head; `into` has room for all keys.
         unsafe {
-            copy_nonoverlapping(problem.qkv.row(row).add(head * dim).cast_const(), into.add(key * dim), dim)
-        };
+            copy_nonoverlapping(problem.qkv.row(row).add(head * dim).cast_const(), into.add(key * dim), dim);
+        }
     }
     let (keys, rows) = (task.keys(), task.key_rows());
     unsafe { into.add(keys * dim).write_bytes(0, (rows - keys) * dim) };
@@ -88,8 +88,8 @@ pub(super) unsafe fn zip<N: Number>(simd: Avx512, from: *const N, rows: usize, d
         for at in (0..dim).step_by(LANES) {
             // Sound: `from` has the rows, `into` the room.
             unsafe {
-                N::zip(simd, from.add(step * N::PER_WORD * dim + at), dim).store(into.add(step * dim + at))
-            };
+                N::zip(simd, from.add(step * N::PER_WORD * dim + at), dim).store(into.add(step * dim + at));
+            }
         }
     }
 }

@@ -55,7 +55,7 @@ pub(in crate::ops) fn attention_backward(
     layout: &Layout,
     how: &Attention,
 ) -> Option<Tensor> {
-    by_kind!(qkv, backward(d_out, qkv, out, lse, layout, how))
+    by_kind!(qkv, backward(&d_out.to_kind(qkv.kind()), qkv, out, lse, layout, how))
 }
 
 fn backward<N: Number>(

@@ -1,4 +1,6 @@
-//! The two matrix products that attention is made of, over words of one f32 or two bf16.
+//! The two matrix products that attention is made of, over words of one f32 or two bf16. Each is a function of its own
+//! with loops by index: so the compiler keeps all sums in registers.
+#![allow(clippy::needless_range_loop)]
 
 use super::KEYS;
 use crate::ops::cpu::lanes::{Avx512, LANES, Lanes, Number};
@@ -7,8 +9,6 @@ use crate::ops::cpu::lanes::{Avx512, LANES, Lanes, Number};
 const ROWS: usize = 8;
 
 /// Eight rows times columns in lanes: result[r][c] = Σ rows[r][w] · columns[w][c] over `words` words.
-///
-/// A function of its own, and loops by index: so the compiler keeps all sums in registers.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 pub(super) unsafe fn rows_times_lanes<N: Number, const C: usize>(
