@@ -6,8 +6,8 @@ mod fixture;
 
 use fixture::{Fixture, NAMES, assert_close};
 use tch::{Device, Kind, Tensor};
-use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::model::{Adapter, Cache, Keep, LoraConfig, Model};
+use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::{Document, Pack, Parameters};
 
 const CPU: Device = Device::Cpu;
@@ -76,7 +76,8 @@ fn logits_with_a_cache() {
             }
             let run = |chunks: &[&[u32]]| {
                 let mut cache = Cache::new(&model, 4);
-                let hidden: Vec<_> = chunks.iter().map(|chunk| model.forward_cached(chunk, &mut cache)).collect();
+                let hidden: Vec<_> =
+                    chunks.iter().map(|chunk| model.forward_cached(chunk, &mut cache)).collect();
                 assert_eq!(cache.tokens(), document.tokens.len());
                 model.unembedding().logits(&Tensor::cat(&hidden, 0))
             };
@@ -199,9 +200,13 @@ fn backward_of_some_documents_is_that_of_those_alone() {
         ] {
             let pack = Pack::new(&documents, share, CPU);
             let rows: Vec<f32> = std::iter::repeat_n(1.0, pack.layout.prefix)
-                .chain(pack.layout.lengths.iter().zip(kept).flat_map(|(own, kept)| {
-                    std::iter::repeat_n(if kept { 1.0 } else { 0.0 }, *own)
-                }))
+                .chain(
+                    pack.layout
+                        .lengths
+                        .iter()
+                        .zip(kept)
+                        .flat_map(|(own, kept)| std::iter::repeat_n(if kept { 1.0 } else { 0.0 }, *own)),
+                )
                 .collect();
             let d_hidden = fixture::numbers("d_hidden", &[pack.layout.tokens() as i64, 32])
                 * Tensor::from_slice(&rows).unsqueeze(1);

@@ -66,7 +66,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// Loads the adapter after a change of its files, which must be refused.
 fn refusal(change: impl FnOnce(&Path)) -> String {
-    let fixture = Fixture::new("qwen2");
+    let fixture = Fixture::new("llama-linear");
     let folder = fixture.adapter_folder();
     change(folder.path());
     let config = fixture.checkpoint().config().clone();
@@ -101,19 +101,48 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     };
     refused(Box::new(edit("\"LORA\"", "\"IA3\"")), "peft_type is \"IA3\"; only \"LORA\"");
     refused(Box::new(edit("\"use_dora\": false", "\"use_dora\": true")), "use_dora = true is not supported");
-    refused(Box::new(edit("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]")), "modules_to_save");
-    refused(Box::new(edit("\"q_proj\"", "\"query\"")), "there is no module `query`; there are down_proj, gate_proj");
-    refused(Box::new(edit("\"r\": 4", "\"r\": \"four\"")), "invalid type");
-    refused(Box::new(edit("\"r\": 4", "\"r\": 4,,")), "adapter_config.json:");
-    refused(Box::new(edit("\"r\": 4", "\"r\": 5")), "has the shape [4, 32]; by the model and adapter_config.json it must be [5, 32]");
-    refused(Box::new(tensors(|all| drop(all.pop()))), "1 tensors that adapter_config.json promises are missing");
     refused(
-        Box::new(tensors(|all| all.push(("lm_head.lora_A.weight".to_owned(), Tensor::zeros([4, 32], (Kind::Float, CPU)))))),
+        Box::new(edit("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]")),
+        "modules_to_save",
+    );
+    refused(
+        Box::new(edit("\"q_proj\"", "\"query\"")),
+        "there is no module `query`; there are down_proj, gate_proj",
+    );
+    refused(Box::new(edit("\"r\": 3", "\"r\": \"four\"")), "invalid type");
+    refused(Box::new(edit("\"r\": 3", "\"r\": 3,,")), "adapter_config.json:");
+    refused(
+        Box::new(edit("\"r\": 3", "\"r\": 5")),
+        "has the shape [3, 32]; by the model and adapter_config.json it must be [5, 32]",
+    );
+    refused(
+        Box::new(tensors(|all| drop(all.pop()))),
+        "1 tensors that adapter_config.json promises are missing",
+    );
+    refused(
+        Box::new(tensors(|all| {
+            all.push(("lm_head.lora_A.weight".to_owned(), Tensor::zeros([4, 32], (Kind::Float, CPU))))
+        })),
         "lm_head.lora_A.weight belongs to no module",
     );
     refused(Box::new(|folder| fs::remove_file(folder.join("adapter_config.json")).unwrap()), "No such file");
-    refused(Box::new(|folder| fs::remove_file(folder.join("adapter_model.safetensors")).unwrap()), "No such file");
-    refused(Box::new(|folder| fs::write(folder.join("adapter_model.safetensors"), [7; 40]).unwrap()), "adapter_model.safetensors");
+    refused(
+        Box::new(|folder| fs::remove_file(folder.join("adapter_model.safetensors")).unwrap()),
+        "No such file",
+    );
+    refused(
+        Box::new(|folder| fs::write(folder.join("adapter_model.safetensors"), [7; 40]).unwrap()),
+        "adapter_model.safetensors",
+    );
+}
+
+#[test]
+fn an_adapter_of_another_model_is_not_attached() {
+    let (one, other) = (Fixture::new("qwen2"), Fixture::new("qwen3"));
+    let (mut one, other) = (one.model(Kind::Float), other.model(Kind::Float));
+    let adapter = Adapter::new(other.config(), &LoraConfig::default(), 0, CPU).unwrap();
+    let error = one.attach(Some(&adapter)).unwrap_err().to_string();
+    assert!(error.contains("self_attn.q_proj"), "{error}");
 }
 
 #[test]
@@ -123,15 +152,23 @@ fn targets_are_chosen_as_peft_chooses() {
         let lora = LoraConfig { target_modules, ..LoraConfig::default() };
         let adapter = Adapter::new(&config, &lora, 0, CPU)?;
         let names = adapter.parameters.names().filter_map(|name| name.strip_suffix(".lora_A.weight"));
-        Ok(names.map(|name| name.trim_start_matches("base_model.model.model.layers.").to_owned()).collect::<Vec<_>>())
+        Ok(names
+            .map(|name| name.trim_start_matches("base_model.model.model.layers.").to_owned())
+            .collect::<Vec<_>>())
     };
     let expression = |text: &str| modules(TargetModules::Expression(text.to_owned()));
-    let names = |names: &[&str]| modules(TargetModules::Names(names.iter().map(|name| (*name).to_owned()).collect()));
+    let names =
+        |names: &[&str]| modules(TargetModules::Names(names.iter().map(|name| (*name).to_owned()).collect()));
     let all = ["mlp.down_proj", "mlp.gate_up_proj", "self_attn.o_proj", "self_attn.qkv_proj"];
-    let both = |which: &[&str]| [0, 1].iter().flat_map(|i| which.iter().map(move |name| format!("{i}.{name}"))).collect::<Vec<_>>();
+    let both = |which: &[&str]| {
+        [0, 1].iter().flat_map(|i| which.iter().map(move |name| format!("{i}.{name}"))).collect::<Vec<_>>()
+    };
     assert_eq!(expression("all-linear").unwrap(), both(&all));
     assert_eq!(expression(r".*\.1\.mlp\..*").unwrap(), ["1.mlp.down_proj", "1.mlp.gate_up_proj"]);
-    assert_eq!(names(&["o_proj", "model.layers.0.mlp.down_proj"]).unwrap(), ["0.mlp.down_proj", "0.self_attn.o_proj", "1.self_attn.o_proj"]);
+    assert_eq!(
+        names(&["o_proj", "model.layers.0.mlp.down_proj"]).unwrap(),
+        ["0.mlp.down_proj", "0.self_attn.o_proj", "1.self_attn.o_proj"]
+    );
     let error = |result: tokensieve_llm::Result<Vec<String>>| result.unwrap_err().to_string();
     assert!(error(names(&["proj"])).contains("there is no module `proj`"));
     assert!(error(names(&[])).contains("names no module"));

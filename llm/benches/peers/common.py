@@ -16,14 +16,6 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-# glibc's thresholds under which freed memory stays with the process; the environment variables take effect at
-# start only, so `run.py` sets them for a fresh process.
-GLIBC_TUNED = {
-    "MALLOC_TOP_PAD_": str(256 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 30),
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 30),
-}
-
 # The linear layers of a Llama block.
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 

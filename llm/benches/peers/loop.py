@@ -7,6 +7,7 @@ What it does beyond a textbook loop, each measured to be worth it here:
   is the usual base + adapter);
 - autograd functions that keep only what their backward pass needs, adapters' gradients summed in f32;
 - the head on response rows only, in chunks, its gradient formed in the forward pass;
+- what torch spreads badly over cores (attention, the head's backward product) in threads of one core each;
 - AdamW fused over one flat buffer, allocator tuned from outside (`run.py`).
 
 Letters: T tokens, D hidden size, H query heads, G key heads, K head size, F feed-forward size, R response rows, V
@@ -15,6 +16,8 @@ vocabulary, r rank.
 
 import math
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import common
 import torch
@@ -107,21 +110,23 @@ class Attention(torch.autograd.Function):
         turned = rotate(qkv[:, : (heads + groups) * size].view(-1, heads + groups, size), pack.cos, pack.sin)
         values = qkv[:, (heads + groups) * size :].view(-1, groups, size)
         out = torch.empty(qkv.shape[0], heads * size, dtype=qkv.dtype)
-        kept = []
-        for start, end in pack.ranges:
+
+        def one(start, end):
             length = end - start
             q = turned[start:end, :heads].view(length, groups, share, size).permute(1, 2, 0, 3)
-            q = q.reshape(groups, share * length, size)
+            q = q.reshape(groups, share * length, size).mul_(size**-0.5)
             k = turned[start:end, heads:].transpose(0, 1).contiguous()
             v = values[start:end].transpose(0, 1).contiguous()
-            scores = torch.bmm(q, k.transpose(1, 2)).mul_(size**-0.5).view(groups, share, length, length)
+            scores = torch.bmm(q, k.transpose(1, 2)).view(groups, share, length, length)
             scores += pack.mask[:length, :length]
             p = torch.softmax(scores, -1).view(groups, share * length, length)
             o = torch.bmm(p, v).view(groups, share, length, size)
             out[start:end].view(length, groups, share, size).copy_(o.permute(2, 0, 1, 3))
-            kept += [q, k, v, p]
+            return q, k, v, p
+
+        kept = pack.cores.each(one, pack.ranges)
         ctx.pack, ctx.sizes = pack, sizes
-        ctx.save_for_backward(out, *kept)
+        ctx.save_for_backward(out, *(tensor for four in kept for tensor in four))
         return out
 
     @staticmethod
@@ -130,14 +135,13 @@ class Attention(torch.autograd.Function):
         share = heads // groups
         pack = ctx.pack
         out, *kept = ctx.saved_tensors
-        kept = iter(kept)
         tokens = out.shape[0]
         d_qkv = torch.empty(tokens, (heads + 2 * groups) * size, dtype=out.dtype)
         d_turned = torch.empty(tokens, heads + groups, size, dtype=out.dtype)
         delta = (d_out * out).view(tokens, groups, share, size).sum(-1).permute(1, 2, 0)
-        for start, end in pack.ranges:
+
+        def one(start, end, q, k, v, p):
             length = end - start
-            q, k, v, p = next(kept), next(kept), next(kept), next(kept)
             do = d_out[start:end].view(length, groups, share, size).permute(1, 2, 0, 3)
             do = do.reshape(groups, share * length, size)
             ds = torch.bmm(do, v.transpose(1, 2)).view(groups, share, length, length)
@@ -145,10 +149,12 @@ class Attention(torch.autograd.Function):
             ds = ds.view(groups, share * length, length).mul_(p)
             dq = torch.bmm(ds, k).mul_(size**-0.5).view(groups, share, length, size)
             d_turned[start:end, :heads].view(length, groups, share, size).copy_(dq.permute(2, 0, 1, 3))
-            dk = torch.bmm(ds.transpose(1, 2), q).mul_(size**-0.5)
-            d_turned[start:end, heads:].copy_(dk.transpose(0, 1))
+            # q holds the scale already.
+            d_turned[start:end, heads:].copy_(torch.bmm(ds.transpose(1, 2), q).transpose(0, 1))
             dv = torch.bmm(p.transpose(1, 2), do)
             d_qkv[start:end, (heads + groups) * size :].view(length, groups, size).copy_(dv.transpose(0, 1))
+
+        pack.cores.each(one, [span + tuple(kept[4 * at : 4 * at + 4]) for at, span in enumerate(pack.ranges)])
         back = rotate(d_turned, pack.cos, -pack.sin)
         d_qkv[:, : (heads + groups) * size].copy_(back.view(tokens, -1))
         return d_qkv, None, None
@@ -280,20 +286,20 @@ class Pack:
         angles = torch.cat(positions).float()[:, None] * model.frequencies
         self.cos, self.sin = (f(angles).to(model.kind)[:, None] for f in (torch.cos, torch.sin))
         self.rows, self.labels = torch.cat(rows), torch.tensor(labels)
-        self.mask = model.mask
+        self.mask, self.cores = model.mask, model.cores
 
 
 class Model:
     """SmolLM2 and other plain Llamas, as flat functions over packed tokens."""
 
-    def __init__(self, folder, kind, rank, scale, concat, attention):
+    def __init__(self, folder, kind, rank, scale, concat, attention, cores):
         import json
 
         from safetensors import safe_open
 
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
             config = json.load(file)
-        self.kind, self.eps = kind, config["rms_norm_eps"]
+        self.kind, self.eps, self.cores = kind, config["rms_norm_eps"], cores
         size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         self.sizes = (config["num_attention_heads"], config["num_key_value_heads"], size)
         theta = (config.get("rope_parameters") or config)["rope_theta"]
@@ -334,54 +340,89 @@ class Model:
         return Norm.apply(x[pack.rows], self.norm, self.eps)
 
 
-def both_cores(p, weight):
-    """p·weight, [R, V]·[V, D], as a batch of two: of one product this shape oneDNN's bf16 uses one core only."""
-    if p.shape[0] % 2 or p.dtype != torch.bfloat16 or torch.get_num_threads() == 1:
-        return p @ weight
-    halves = torch.bmm(p.view(2, -1, p.shape[1]), weight.expand(2, -1, -1))
-    return halves.view(p.shape[0], -1)
+class Head:
+    """Losses of response rows [R, D] and their gradients, chunk by chunk, each chunk on one core with its own buffer."""
+
+    def __init__(self, weight, chunk, cores):
+        self.weight, self.chunk, self.cores = weight, chunk, cores
+        self.local = threading.local()
+
+    def probabilities(self, logits):
+        """softmax in f32, in this core's buffer."""
+        if not hasattr(self.local, "buffer"):
+            self.local.buffer = torch.empty(self.chunk, self.weight.shape[0])
+        buffer = self.local.buffer[: len(logits)]
+        return torch.softmax(buffer.copy_(logits), -1, out=buffer)
+
+    def spans(self, count):
+        return [(start, min(start + self.chunk, count)) for start in range(0, count, self.chunk)]
+
+    def mle(self, h, labels):
+        """The summed loss and its gradient by h."""
+        gradient = torch.empty_like(h)
+
+        def one(start, end):
+            label = labels[start:end, None]
+            logits = h[start:end] @ self.weight.t()
+            p = self.probabilities(logits)
+            p_label = p.gather(1, label)
+            p.scatter_(1, label, p_label - 1.0)
+            torch.mm(logits.copy_(p), self.weight, out=gradient[start:end])
+            return p_label.log_().sum().item()
+
+        return -sum(self.cores.each(one, self.spans(len(labels)))), gradient
+
+    def distill(self, h, reference, labels, keep):
+        """Cross-entropy for the `keep` share of highest loss, divergence from the reference's prediction for the rest."""
+        gradient, spans = torch.empty_like(h), self.spans(len(labels))
+
+        def score(start, end):
+            logits = h[start:end] @ self.weight.t()
+            log_p = self.probabilities(logits).gather(1, labels[start:end, None])[:, 0].log_()
+            return logits, log_p
+
+        scored = self.cores.each(score, spans)
+        losses = -torch.cat([log_p for _, log_p in scored])
+        selected = torch.zeros(len(losses), dtype=torch.bool)
+        selected[losses.topk(max(1, round(keep * len(losses)))).indices] = True
+
+        def one(start, end, logits, log_p):
+            label, chosen = labels[start:end], selected[start:end]
+            (rest,) = torch.where(~chosen)
+            p = self.probabilities(logits)
+            ones = torch.where(chosen)[0]
+            p[ones, label[ones]] -= 1.0
+            expected = reference[start:end][rest] @ self.weight.t()
+            q = torch.softmax(expected, -1, dtype=torch.float32)
+            p.index_add_(0, rest, q, alpha=-1.0)
+            # Σ q (log q − log p) by the logits and the two normalisers, which the label's entries give.
+            own, place = label[rest, None], logits[rest]
+            norms = place.gather(1, own).float()[:, 0] - log_p[rest]
+            norms -= expected.gather(1, own).float()[:, 0] - q.gather(1, own)[:, 0].log()
+            divergence = (q.mul_(expected.sub_(place)).sum(-1) + norms).sum().item()
+            torch.mm(logits.copy_(p), self.weight, out=gradient[start:end])
+            return divergence
+
+        both = [span + pair for span, pair in zip(spans, scored)]
+        return sum(self.cores.each(one, both)) + losses[selected].sum().item(), gradient
 
 
-def mle_head(h, labels, weight, chunk):
-    """The summed loss of the rows and its gradient by h."""
-    gradient, loss = torch.empty_like(h), 0.0
-    for start in range(0, len(labels), chunk):
-        rows, label = slice(start, start + chunk), labels[start : start + chunk, None]
-        p = torch.softmax(h[rows] @ weight.t(), -1, dtype=torch.float32)
-        loss -= p.gather(1, label).log_().sum().item()
-        p.scatter_add_(1, label, torch.full(label.shape, -1.0))
-        gradient[rows] = both_cores(p.to(h.dtype), weight)
-    return loss, gradient
+class Cores:
+    """Threads that each run their own torch operations on one core: small products side by side."""
 
+    def __init__(self, threads):
+        self.pool = ThreadPoolExecutor(threads, initializer=self.alone) if threads > 1 else None
 
-def distill_head(h, reference, labels, weight, chunk, keep):
-    """Cross-entropy of the `keep` share of highest loss, divergence from the reference's prediction for the rest."""
-    logits, losses = [], []
-    for start in range(0, len(labels), chunk):
-        z = h[start : start + chunk] @ weight.t()
-        label = labels[start : start + chunk, None]
-        losses.append(torch.logsumexp(z.float(), -1) - z.gather(1, label)[:, 0].float())
-        logits.append(z)
-    losses = torch.cat(losses)
-    selected = torch.zeros(len(losses), dtype=torch.bool)
-    selected[losses.topk(max(1, round(keep * len(losses)))).indices] = True
-    gradient, total = torch.empty_like(h), losses[selected].sum().item()
-    for place, z in enumerate(logits):
-        rows = slice(place * chunk, place * chunk + len(z))
-        chosen = selected[rows]
-        p = torch.softmax(z, -1, dtype=torch.float32)
-        rest = (~chosen).nonzero()[:, 0]
-        z_reference = reference[rows][rest] @ weight.t()
-        q = torch.softmax(z_reference, -1, dtype=torch.float32)
-        # q·(log q − log p), the entropy by its logits: no second logarithm of V numbers.
-        scores = (q * (z_reference.float() - z[rest].float())).sum(-1)
-        norms = torch.logsumexp(z[rest].float(), -1) - torch.logsumexp(z_reference.float(), -1)
-        total += (scores + norms).sum().item()
-        p[rest] -= q
-        chosen = chosen.nonzero()[:, 0]
-        p[chosen, labels[rows][chosen]] -= 1.0
-        gradient[rows] = both_cores(p.to(h.dtype), weight)
-    return total, gradient
+    @staticmethod
+    def alone():
+        torch.set_num_threads(1)
+        torch.set_grad_enabled(False)
+
+    def each(self, function, arguments):
+        """The function's results for each tuple of arguments, in order."""
+        if self.pool is None:
+            return [function(*given) for given in arguments]
+        return [future.result() for future in [self.pool.submit(function, *given) for given in arguments]]
 
 
 def parse():
@@ -391,25 +432,25 @@ def parse():
     parser.add_argument("--reference", help="distill: the reference's PEFT folder, instead of a random one")
     parser.add_argument("--keep", type=float, default=0.25, help="distill: share of tokens that get cross-entropy")
     parser.add_argument("--micro", type=int, default=8, help="documents per micro-batch; distill keeps all anyway")
-    parser.add_argument("--chunk", type=int, default=512, help="rows of the head at a time")
+    parser.add_argument("--chunk", type=int, default=256, help="rows of the head at a time, on each core")
     parser.add_argument("--attention", choices=["matmul", "sdpa"], default="matmul")
     parser.add_argument("--lora", choices=["concat", "add"], default="concat")
     parser.add_argument("--name", default="loop")
     return parser.parse_args()
 
 
-def mle_step(model, packs, total, options):
+def mle_step(model, head, packs, total):
     loss = 0.0
     for pack in packs:
         h = model.hidden(pack)
         with torch.no_grad():
-            part, gradient = mle_head(h.detach(), pack.labels, model.embedding, options.chunk)
+            part, gradient = head.mle(h.detach(), pack.labels)
         loss += part
         h.backward(gradient.div_(total))
     return loss / total
 
 
-def distill_step(model, packs, total, options, adapter, reference):
+def distill_step(model, head, packs, total, keep, adapter, reference):
     """Selection sees the whole batch: all micro-batches go forward before one goes backward."""
     with torch.no_grad():
         reference.attach(model.layers)
@@ -419,7 +460,7 @@ def distill_step(model, packs, total, options, adapter, reference):
     with torch.no_grad():
         labels = torch.cat([pack.labels for pack in packs])
         together = torch.cat([h.detach() for h in hidden])
-        loss, gradient = distill_head(together, expected, labels, model.embedding, options.chunk, options.keep)
+        loss, gradient = head.distill(together, expected, labels, keep)
         gradients = gradient.div_(total).split([len(h) for h in hidden])
     for h, gradient in zip(hidden, gradients):
         h.backward(gradient)
@@ -432,7 +473,9 @@ def main():
     documents = common.load_documents(options)
     kind = {"bf16": torch.bfloat16, "f32": torch.float32}[options.precision]
     scale = options.alpha / options.rank
-    model = Model(options.folder, kind, options.rank, scale, options.lora == "concat", options.attention)
+    cores = Cores(options.threads)
+    model = Model(options.folder, kind, options.rank, scale, options.lora == "concat", options.attention, cores)
+    head = Head(model.embedding, options.chunk, cores)
     adapter = Adapter(model.layers, options.seed, options.adapter)
     adapter.collect(model.layers)
     distill = options.objective == "distill"
@@ -446,9 +489,9 @@ def main():
         adapter.flat.grad.zero_()
         adapter.attach(model.layers)
         if distill:
-            loss = distill_step(model, packs, total, options, adapter, reference)
+            loss = distill_step(model, head, packs, total, options.keep, adapter, reference)
         else:
-            loss = mle_step(model, packs, total, options)
+            loss = mle_step(model, head, packs, total)
         adapter.gather(model.layers)
         optimizer.step()
         clock.stop(batch, loss)

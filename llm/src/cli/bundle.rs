@@ -58,8 +58,8 @@ impl Arguments {
         fs::write(folder.join("train.toml"), toml::to_string(&config)?)?;
         let program = std::env::current_exe()?;
         copy(&program, &folder.join("tokensieve"))?;
-        for path in libraries()? {
-            copy(&path, &folder.join("lib").join(path.file_name().unwrap_or_default()))?;
+        for (name, path) in libraries()? {
+            copy(&path, &folder.join("lib").join(name))?;
         }
         let run = folder.join("run.sh");
         fs::write(&run, RUN)?;
@@ -138,16 +138,14 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where this process has loaded the compiler's libraries from.
-fn libraries() -> Result<Vec<PathBuf>> {
+/// Where this process has loaded the compiler's libraries from, by the names that programs ask for.
+fn libraries() -> Result<Vec<(&'static str, PathBuf)>> {
     let maps = fs::read_to_string("/proc/self/maps").context("/proc/self/maps")?;
-    let mut paths: Vec<PathBuf> = maps
-        .lines()
-        .filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])))
-        .filter(|path| path.file_name().is_some_and(|name| LIBRARIES.iter().any(|library| name.to_string_lossy().starts_with(library))))
-        .map(Path::to_owned)
-        .collect();
-    paths.sort();
-    paths.dedup();
-    Ok(paths)
+    let paths: Vec<&str> = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])).collect();
+    // The file's own name has more digits: libstdc++.so.6.0.30.
+    let loaded = |name: &'static str| {
+        let named = |path: &&&str| path.rsplit('/').next().is_some_and(|file| file.starts_with(name));
+        paths.iter().find(named).map(|path| (name, PathBuf::from(*path)))
+    };
+    Ok(LIBRARIES.into_iter().filter_map(loaded).collect())
 }

@@ -22,19 +22,25 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Dtype {
+pub(super) enum Dtype {
     Bf16,
     F16,
     F32,
 }
 
+impl Dtype {
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Bf16 => Kind::BFloat16,
+            Self::F16 => Kind::Half,
+            Self::F32 => Kind::Float,
+        }
+    }
+}
+
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let kind = match self.dtype {
-            Dtype::Bf16 => Kind::BFloat16,
-            Dtype::F16 => Kind::Half,
-            Dtype::F32 => Kind::Float,
-        };
+        let kind = self.dtype.kind();
         let checkpoint = Checkpoint::open(&self.source)?;
         export(&checkpoint, &self.folder, kind, |name| checkpoint.tensor(name, kind))?;
         println!("{} tensors of {} in {}", checkpoint.names().len(), self.source, self.folder.display());

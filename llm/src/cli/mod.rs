@@ -3,7 +3,9 @@
 mod bundle;
 mod convert;
 mod doctor;
+mod merge;
 mod objectives;
+mod show;
 mod train;
 
 use clap::Subcommand;
@@ -17,8 +19,12 @@ pub enum Verb {
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor(doctor::Arguments),
+    /// Fold an adapter into its model's weights
+    Merge(merge::Arguments),
     /// The objectives known by name: formula, pull, selection and source; or one of them in full
     Objectives(objectives::Arguments),
+    /// Documents as a model gets them, token by token: prompt grey, response coloured
+    Show(show::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
 }
@@ -32,7 +38,9 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor(arguments) => arguments.run(),
+            Self::Merge(arguments) => arguments.run(),
             Self::Objectives(arguments) => arguments.run(),
+            Self::Show(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
         }
     }

@@ -14,9 +14,11 @@ const INTERRUPTED: i32 = 130;
 
 /// A configuration and what is laid upon it.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "A run that was stopped or killed continues from its newest checkpoint when the same command is given again, \
+#[command(
+    after_help = "A run that was stopped or killed continues from its newest checkpoint when the same command is given again, \
     with the same numbers as if nothing had happened.\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by \
-    Ctrl-C (once: after the step and a checkpoint; twice: at once).")]
+    Ctrl-C (once: after the step and a checkpoint; twice: at once)."
+)]
 pub struct Arguments {
     /// The run, as a TOML file (see --keys and llm/examples/)
     #[arg(required_unless_present = "keys")]

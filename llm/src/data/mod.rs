@@ -6,6 +6,8 @@ mod packs;
 mod parquet;
 mod read;
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub use format::Format;
 pub use order::{Order, stream};

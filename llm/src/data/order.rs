@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn the_first_orders_are_frozen() {
-        assert_eq!(Order::new(8, 0).permutation(0), [0; 8]);
-        assert_eq!(Order::new(8, 0).permutation(1), [0; 8]);
-        assert_eq!(Order::new(8, 1).permutation(0), [0; 8]);
+        let orders = [(0, 0), (0, 1), (1, 0)].map(|(seed, epoch)| Order::new(8, seed).permutation(epoch));
+        let expected = [[6, 5, 4, 7, 3, 0, 1, 2], [4, 2, 6, 7, 1, 3, 5, 0], [6, 3, 5, 7, 4, 0, 1, 2]];
+        assert_eq!(orders, expected);
     }
 
     #[test]

@@ -140,11 +140,11 @@ fn find(source: &DataSource) -> Result<(PathBuf, Option<String>)> {
     Ok((files.path(&key).to_owned(), why))
 }
 
-/// A row waiting to be tokenised.
+/// A row waiting to be tokenised, or to be refused in its turn.
 struct Pending {
     row: usize,
     line: usize,
-    conversation: Conversation,
+    conversation: Result<Conversation, String>,
 }
 
 struct Reading<'a> {
@@ -164,15 +164,9 @@ impl Reading<'_> {
             self.format = Some(format);
             format.conversation(&row)
         });
-        match conversation {
-            Ok(conversation) => self.portion.push(Pending { row: number, line, conversation }),
-            Err(reason) => {
-                // Rows before it may be bad too, and come first.
-                self.tokenise()?;
-                self.bad(Skipped { row: number, line, reason })?;
-            }
-        }
-        if self.portion.len() >= PORTION {
+        let last = conversation.is_err() && !self.source.skip_bad;
+        self.portion.push(Pending { row: number, line, conversation });
+        if last || self.portion.len() >= PORTION {
             self.tokenise()?;
         }
         let enough = self.source.limit.is_some_and(|limit| self.set.rows >= limit);
@@ -194,7 +188,11 @@ impl Reading<'_> {
         let each = portion.len().div_ceil(threads).max(1);
         let tokenizer = self.tokenizer;
         let documents = |rows: &[Pending]| -> Vec<_> {
-            rows.iter().map(|pending| tokenizer.try_documents(&pending.conversation, pending.row)).collect()
+            let document = |pending: &Pending| match &pending.conversation {
+                Ok(conversation) => tokenizer.try_documents(conversation, pending.row),
+                Err(reason) => Err(reason.clone()),
+            };
+            rows.iter().map(document).collect()
         };
         let outcomes: Vec<_> = thread::scope(|scope| {
             let parts: Vec<_> = portion.chunks(each).map(|rows| scope.spawn(|| documents(rows))).collect();

@@ -4,8 +4,8 @@ use tch::{Kind, Tensor};
 
 use super::Model;
 use super::layer::Pass;
-use crate::ops::{Attention, Heads};
 use crate::Layout;
+use crate::ops::{Attention, Heads};
 
 /// The keys and values of one sequence's tokens so far, in every layer.
 #[derive(Debug)]

@@ -42,7 +42,7 @@ impl Dropout {
 }
 
 /// The finaliser of `MurmurHash3`.
-#[inline(always)]
+#[inline]
 fn mix(mut x: u32) -> u32 {
     x ^= x >> 16;
     x = x.wrapping_mul(0x85eb_ca6b);
@@ -130,8 +130,14 @@ fn mix_tensor(x: &Tensor) -> Tensor {
 ///
 /// # Safety
 /// Both pointers are good for `columns` numbers.
-unsafe fn drop_row<T: Copy + Default>(source: *const T, target: *mut T, columns: usize, key: u32, threshold: u32) {
-    #[inline(always)]
+unsafe fn drop_row<T: Copy + Default>(
+    source: *const T,
+    target: *mut T,
+    columns: usize,
+    key: u32,
+    threshold: u32,
+) {
+    #[inline]
     fn row<T: Copy + Default>(source: &[T], target: &mut [T], key: u32, threshold: u32) {
         for (column, (from, to)) in (0_u32..).zip(source.iter().zip(target)) {
             let kept = mix(key ^ column.wrapping_mul(SPREAD)) >= threshold;

@@ -2,6 +2,8 @@
 
 use tch::Tensor;
 
+use super::layer::Layer;
+use super::linear::Linear;
 use super::{Model, modules};
 use crate::Parameters;
 
@@ -15,9 +17,10 @@ impl Model {
         let shapes = weights.iter().map(|weight| (weight.name.clone(), weight.tensor.size()));
         let parameters = Parameters::zeros(shapes, self.device);
         for Weight { name, tensor, added } in &weights {
-            let mut master = parameters.value(name).expect("just made");
-            master.copy_(tensor);
-            master -= *added;
+            if let Some(mut master) = parameters.value(name) {
+                master.copy_(tensor);
+                master -= *added;
+            }
         }
         parameters
     }
@@ -37,8 +40,8 @@ impl Model {
     fn weights(&self) -> Vec<Weight> {
         let plain = |(name, tensor): (String, Tensor)| Weight { name, tensor, added: 0.0 };
         let mut all = vec![plain((modules::EMBEDDING.to_owned(), self.embedding.shallow_clone()))];
-        let norms = self.layers.iter().flat_map(|layer| layer.norms()).chain([&self.norm]);
-        all.extend(self.layers.iter().flat_map(|layer| layer.linears()).flat_map(|linear| linear.named()).map(plain));
+        let norms = self.layers.iter().flat_map(Layer::norms).chain([&self.norm]);
+        all.extend(self.layers.iter().flat_map(Layer::linears).flat_map(Linear::named).map(plain));
         all.extend(norms.map(|norm| Weight {
             name: norm.name.clone(),
             tensor: norm.weight.shallow_clone(),

@@ -188,7 +188,11 @@ impl Layer {
 
     pub(super) fn norms(&self) -> impl Iterator<Item = &Norm> {
         let heads = self.head_norms.iter().flatten();
-        [&self.attention_norm, &self.mlp_norm].into_iter().chain(&self.output_norm).chain(&self.down_norm).chain(heads)
+        [&self.attention_norm, &self.mlp_norm]
+            .into_iter()
+            .chain(&self.output_norm)
+            .chain(&self.down_norm)
+            .chain(heads)
     }
 
     /// What leaves the layer, and what its backward pass needs if `keep`.
@@ -280,7 +284,10 @@ impl Layer {
         let d_down = d_down.as_ref().unwrap_or(&d_out);
         let gradient = self.down.input_gradient(d_down, mask.as_ref(), true);
         let activated = self.down.needs_input(into).then(|| {
-            Tensor::empty([tokens, saved.gate_up.size()[1] / 2], (saved.gate_up.kind(), saved.gate_up.device()))
+            Tensor::empty(
+                [tokens, saved.gate_up.size()[1] / 2],
+                (saved.gate_up.kind(), saved.gate_up.device()),
+            )
         });
         let d_act = gradient.dx.as_ref().expect("it goes on");
         let d_gate_up = ops::gated_backward(d_act, &saved.gate_up, self.activation, activated.as_ref());
@@ -309,8 +316,7 @@ impl Layer {
         let (x, u) = (self.output.x(&saved.attended), self.output.u(&saved.attended));
         self.output.weight_gradients(d_output, &x, &u, &gradient, mask.as_ref(), into);
         let d_x = gradient.dx.expect("it goes on");
-        let d_qkv =
-            ops::attention_backward(&d_x, &saved.qkv, &x, &saved.lse, &pass.layout, &self.attention);
+        let d_qkv = ops::attention_backward(&d_x, &saved.qkv, &x, &saved.lse, &pass.layout, &self.attention);
         drop((d_x, x, u, saved.attended, saved.qkv, saved.lse, saved.output));
         ops::rope(&d_qkv, &pass.cos, &pass.sin, &self.attention.heads, true);
         self.normalise_heads_backward(&d_qkv, saved.heads.as_ref(), into);
@@ -330,7 +336,8 @@ impl Layer {
     fn normalise_heads(&self, qkv: &Tensor, keep: bool) -> Option<SavedHeads> {
         let norms = self.head_norms.as_ref()?;
         let [queries, keys] = self.queries_and_keys(qkv);
-        let columns = ((self.attention.heads.queries + self.attention.heads.keys) * self.attention.heads.dim) as i64;
+        let columns =
+            ((self.attention.heads.queries + self.attention.heads.keys) * self.attention.heads.dim) as i64;
         let saved = keep.then(|| qkv.narrow(1, 0, columns).copy());
         let inv_rms = [norms[0].forward_into(&queries, &queries), norms[1].forward_into(&keys, &keys)];
         Some(SavedHeads { queries_keys: saved?, inv_rms })

@@ -116,7 +116,6 @@ impl Linear {
             self.lora = None;
             return;
         };
-        let value = |name: &str| adapter.parameters.value(name).expect("a fitting adapter has all its matrices");
         let options = (self.weight.kind(), self.weight.device());
         let [outputs, columns] = self.weight.size()[..] else { unreachable!("a matrix") };
         if columns < self.inputs + end {
@@ -132,8 +131,8 @@ impl Linear {
             _ => Tensor::empty([end, self.inputs], options),
         };
         for Slot { a: a_name, b: b_name, rows, columns, scale } in &slots {
-            part(&a, 0, columns).copy_(&value(a_name));
-            part(&part(&sb, 0, rows), 1, columns).copy_(&(value(b_name) * *scale));
+            part(&a, 0, columns).copy_(&adapter.value(a_name));
+            part(&part(&sb, 0, rows), 1, columns).copy_(&(adapter.value(b_name) * *scale));
         }
         self.lora = Some(Lora { a, slots });
     }
@@ -168,8 +167,8 @@ impl Linear {
         if let Some(Lora { a, .. }) = &self.lora {
             let (x, u) = (self.x(buffer), self.u(buffer));
             match mask {
-                None => _ = x.mm_out(&u, &a.tr()),
-                Some(mask) => _ = u.shallow_clone().copy_(&(mask.apply(&x).mm(&a.tr()) * mask.scale())),
+                None => drop(x.mm_out(&u, &a.tr())),
+                Some(mask) => u.shallow_clone().copy_(&(mask.apply(&x).mm(&a.tr()) * mask.scale())),
             }
         }
         let weight = self.weight().tr();

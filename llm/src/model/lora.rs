@@ -182,7 +182,10 @@ impl LoraConfig {
             let rank = self.rank_pattern.of(&module.name, "lora.rank_pattern")?.unwrap_or(self.r);
             let alpha = self.alpha_pattern.of(&module.name, "lora.alpha_pattern")?.unwrap_or(self.alpha);
             if rank < 1 {
-                return Err(Error::setting("lora.r", format!("is {rank} for {}; it must be 1 or more", module.name)));
+                return Err(Error::setting(
+                    "lora.r",
+                    format!("is {rank} for {}; it must be 1 or more", module.name),
+                ));
             }
             let scale = alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
             Ok(Slot { module, rank, scale })
@@ -198,7 +201,7 @@ impl Adapter {
         let adapter = Self::zeros(config, lora, device)?;
         for Slot { module, .. } in &adapter.slots {
             let [a, _] = Self::names(&module.name);
-            let mut value = adapter.parameters.value(&a).expect("just made");
+            let mut value = adapter.value(&a);
             value.copy_(&random_a(&a, seed, &value.size()));
         }
         Ok(adapter)
@@ -219,6 +222,11 @@ impl Adapter {
         ["A", "B"].map(|which| format!("base_model.model.{module}.lora_{which}.weight"))
     }
 
+    /// One of its matrices.
+    pub(super) fn value(&self, name: &str) -> Tensor {
+        self.parameters.value(name).expect("named by its own slots")
+    }
+
     /// Rank and scale of a projection's adapter, if it has one.
     pub(super) fn on(&self, module: &str) -> Option<(i64, f64)> {
         let slot = self.slots.iter().find(|slot| slot.module.name == module)?;
@@ -227,10 +235,16 @@ impl Adapter {
 
     /// Checks that it belongs to a model of this shape.
     pub(super) fn fits(&self, config: &Config) -> Result<()> {
-        if self.config.slots(config).is_ok_and(|slots| slots == self.slots) {
+        let all = modules::all(config);
+        let mut rest = all.iter();
+        // Ours are some of the model's, in the same order.
+        let Some(strange) = self.slots.iter().find(|slot| !rest.any(|module| *module == slot.module)) else {
             return Ok(());
-        }
-        Err(Error::Run("the adapter was made for a model of another shape".to_owned()))
+        };
+        let Module { name, outputs, inputs, .. } = &strange.module;
+        Err(Error::Run(format!(
+            "the adapter has a module {name} of {outputs} × {inputs}, the model has none such"
+        )))
     }
 
     /// The same function with a larger rank: new rows of A random, new columns of B zero. Alpha grows with the rank, so
@@ -245,9 +259,14 @@ impl Adapter {
         lora.r = rank;
         lora.alpha *= divisor(rank) / divisor(self.config.r);
         // Where a pattern says otherwise, the module's own alpha goes before the patterns.
-        let moved = lora.slots(config)?.into_iter().zip(&self.slots).filter(|(new, old)| new.scale != old.scale);
-        let own: Vec<_> =
-            moved.map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank))).collect();
+        let moved = lora
+            .slots(config)?
+            .into_iter()
+            .zip(&self.slots)
+            .filter(|(new, old)| new.scale.to_bits() != old.scale.to_bits());
+        let own: Vec<_> = moved
+            .map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank)))
+            .collect();
         lora.alpha_pattern.0.splice(0..0, own);
         let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
         self.copy_into(self.parameters.values(), &grown, grown.parameters.values());
@@ -266,8 +285,7 @@ impl Adapter {
     fn copy_into(&self, flat: &Tensor, grown: &Self, target: &Tensor) {
         let view = |adapter: &Self, flat: &Tensor, name: &str| {
             let range = adapter.parameters.range(name).expect("the same modules");
-            let shape = adapter.parameters.value(name).expect("the same modules").size();
-            flat.narrow(0, range.start, range.end - range.start).view(shape.as_slice())
+            flat.narrow(0, range.start, range.end - range.start).view(adapter.value(name).size().as_slice())
         };
         for name in self.parameters.names() {
             let source = view(self, flat, name);

@@ -11,6 +11,7 @@ mod full;
 mod layer;
 mod linear;
 mod lora;
+mod merge;
 
 mod modules;
 mod norm;
@@ -19,6 +20,7 @@ mod rope;
 
 pub use cache::Cache;
 pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
+pub use merge::merge;
 
 use tch::{Device, Kind, Tensor};
 
@@ -179,7 +181,7 @@ impl Model {
         (out, Trace { pass, tokens, layers, last: hidden, inv_rms })
     }
 
-    /// Adds the gradients of everything named in `into` (LoRA matrices of the attached adapter, or the weights
+    /// Adds the gradients of everything named in `into` (the matrices of the attached adapter, or the weights
     /// themselves), given the loss's gradient `d_hidden` `[T, D]` at what the forward pass returned.
     ///
     /// With `kept_documents`, only those documents take part: the rows of the others are neither read nor computed.
@@ -219,7 +221,7 @@ impl Model {
         }
         if let (Some(mut gradient), Some(mut d_embedded)) = (d_embedding, d_hidden) {
             if let Some(scale) = self.config.embedding_scale {
-                d_embedded = d_embedded * scale;
+                d_embedded *= scale;
             }
             let _ = gradient.index_add_(0, &tokens, &d_embedded.to_kind(Kind::Float));
         }

@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::config::Config;
 use super::lora::{Adapter, LoraConfig};
-use crate::weights::save_safetensors;
+use crate::weights::{save_safetensors, write_atomically};
 use crate::{Error, Result};
 
 const CONFIG: &str = "adapter_config.json";
@@ -41,7 +41,8 @@ impl Adapter {
     /// hub.
     pub fn save(&self, folder: &Path, base: &str) -> Result<()> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let Value::Object(own) = serde_json::to_value(&self.config).map_err(|e| Error::file(folder, e))? else {
+        let Value::Object(own) = serde_json::to_value(&self.config).map_err(|e| Error::file(folder, e))?
+        else {
             unreachable!("a struct is an object")
         };
         let mut all = Map::new();
@@ -64,14 +65,14 @@ impl Adapter {
         let tensors: Vec<_> = names
             .into_iter()
             .map(|name| {
-                let value = self.parameters.value(&name).expect("its own").to_device(Device::Cpu);
+                let value = self.value(&name).to_device(Device::Cpu);
                 (name, value)
             })
             .collect();
         save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])?;
         let path = folder.join(CONFIG);
         let text = serde_json::to_string_pretty(&all).map_err(|error| Error::file(&path, error))?;
-        fs::write(&path, text + "\n").map_err(Error::io(&path))
+        write_atomically(&path, |out| writeln!(out, "{text}").map_err(Error::io(&path)))
     }
 
     /// Reads an adapter for a model of this shape.
@@ -86,14 +87,17 @@ impl Adapter {
         let expected: BTreeSet<&str> = adapter.parameters.names().collect();
         if let Some(name) = expected.difference(&found).next() {
             let missing = expected.difference(&found).count();
-            return Err(Error::file(&path, format!("{missing} tensors that {CONFIG} promises are missing, {name} first")));
+            return Err(Error::file(
+                &path,
+                format!("{missing} tensors that {CONFIG} promises are missing, {name} first"),
+            ));
         }
         if let Some(name) = found.difference(&expected).next() {
             let what = format!("{name} belongs to no module that the model and {CONFIG} have");
             return Err(Error::file(&path, what));
         }
         for (name, tensor) in &tensors {
-            let mut value = adapter.parameters.value(name).expect("checked above");
+            let mut value = adapter.value(name);
             if value.size() != tensor.size() {
                 let what = format!(
                     "{name} has the shape {:?}; by the model and {CONFIG} it must be {:?}",
@@ -110,7 +114,8 @@ impl Adapter {
 
 fn read_config(path: &Path) -> Result<LoraConfig> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    let all: Map<String, Value> = serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error))?;
+    let all: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error))?;
     if all.get("peft_type").and_then(Value::as_str) != Some("LORA") {
         let found = all.get("peft_type").unwrap_or(&Value::Null);
         return Err(Error::file(path, format!("peft_type is {found}; only \"LORA\" is supported")));

@@ -34,9 +34,8 @@ impl Rotary {
                 (plain / Tensor::from_slice(divisors).to_kind(Kind::Float), None, 1.0)
             }
             RopeScaling::Long { short, long, original, attention_factor } => {
-                let divided = |by: &[f64]| {
-                    (Tensor::from_slice(by).to_kind(Kind::Float) * &powers).reciprocal()
-                };
+                let divided =
+                    |by: &[f64]| (Tensor::from_slice(by).to_kind(Kind::Float) * &powers).reciprocal();
                 let long = divided(long).to_device(device);
                 (divided(short), Some((long, *original as usize)), *attention_factor)
             }
@@ -70,7 +69,8 @@ impl Rotary {
         } else if layout.prefix > 0 || layout.lengths.iter().all(is_long) {
             LongRows::All(long)
         } else {
-            let rows = layout.lengths.iter().flat_map(|own| std::iter::repeat_n(is_long(own), *own)).collect();
+            let rows =
+                layout.lengths.iter().flat_map(|own| std::iter::repeat_n(is_long(own), *own)).collect();
             LongRows::Some(long, rows)
         }
     }

@@ -238,6 +238,77 @@ fn long_documents_span_blocks() {
     }
 }
 
+/// What the formulas' tests above check in f64 only, where the kernels do the rest.
+#[test]
+fn kernels_agree_with_plain_operators() {
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let agree = |a: &Tensor, b: &Tensor| {
+            assert_eq!(a.kind(), b.kind());
+            close(a, b, if kind == Kind::Float { 1e-5 } else { tolerance(kind) });
+        };
+        let input = |columns, seed| strided(&random(&[53, columns], seed).to_kind(kind));
+        let (x, dy, weight) = (input(96, 1), input(96, 2), random(&[96], 3).to_kind(Kind::Float));
+        let (a, b) = (x.zeros_like(), x.zeros_like());
+        let inv_rms = rms_norm(&x, &weight, 1e-5, &a);
+        agree(&inv_rms, &plain::rms_norm(&x, &weight, 1e-5, &b));
+        agree(&a, &b);
+        agree(
+            &rms_norm_backward(&dy, &x, &weight, &inv_rms, Some(&x), None),
+            &plain::rms_norm_backward(&dy, &x, &weight, &inv_rms, Some(&x), None),
+        );
+        for activation in [Activation::Silu, Activation::GeluTanh] {
+            let (gate_up, d_act) = (input(2 * 96, 4), input(96, 5));
+            agree(
+                &gated_backward(&d_act, &gate_up, activation, Some(&a)),
+                &plain::gated_backward(&d_act, &gate_up, activation, Some(&b)),
+            );
+            agree(&a, &b);
+        }
+        let how = Attention {
+            soft_cap: Some(5.0),
+            window: Some(20),
+            ..plain_attention(Heads { queries: 4, keys: 2, dim: 32 })
+        };
+        let (layout, angles) = (Layout { prefix: 8, lengths: vec![30, 1, 14] }, random(&[53, 16], 6));
+        let (cos, sin) = (angles.cos().to_kind(Kind::Float), angles.sin().to_kind(Kind::Float));
+        let (qkv, twin) = (input(256, 7), input(256, 7));
+        rope(&qkv, &cos, &sin, &how.heads, false);
+        plain::rope(&twin, &cos, &sin, &how.heads, false);
+        agree(&qkv, &twin);
+        let (d_out, a, b) = (input(128, 8), input(128, 9), input(128, 9));
+        let lse = attention(&qkv, &layout, &how, &a);
+        agree(&lse, &plain::attention(&qkv, &layout, &how, &b));
+        agree(&a, &b);
+        agree(
+            &attention_backward(&d_out, &qkv, &a, &lse, &layout, &how),
+            &plain::attention_backward(&d_out, &qkv, &a, &lse, &layout, &how),
+        );
+    }
+}
+
+#[test]
+fn flash_attention_agrees_with_plain_operators() {
+    if !tch::Cuda::is_available() {
+        return;
+    }
+    let how = Attention { window: Some(50), ..plain_attention(Heads { queries: 6, keys: 2, dim: 64 }) };
+    let layout = Layout { prefix: 0, lengths: vec![70, 1, 130] };
+    for how in [how, Attention { window: None, ..how }] {
+        let input =
+            |columns, seed| random(&[201, columns], seed).to_device(Device::Cuda(0)).to_kind(Kind::BFloat16);
+        let (qkv, d_out) = (input(10 * 64, 1), input(6 * 64, 2));
+        let (a, b) = (d_out.zeros_like(), d_out.zeros_like());
+        let (lse, twin) = (attention(&qkv, &layout, &how, &a), plain::attention(&qkv, &layout, &how, &b));
+        close(&lse, &twin, 1e-4);
+        close(&a, &b, tolerance(Kind::BFloat16));
+        close(
+            &attention_backward(&d_out, &qkv, &a, &lse, &layout, &how),
+            &plain::attention_backward(&d_out, &qkv, &b, &twin, &layout, &how),
+            2.0 * tolerance(Kind::BFloat16),
+        );
+    }
+}
+
 #[test]
 fn results_do_not_depend_on_threads() {
     let (layout, how) = (

@@ -9,6 +9,9 @@
 //! character of the response belongs to the response. Where no token reaches across the border, its tokens are those of
 //! the prompt alone, followed by the response's.
 //!
+//! An assistant's turn before anybody has asked (a greeting; the rest of a longer conversation, in ShareGPT's sets) is
+//! context: no prompt leads to it.
+//!
 //! Some templates write earlier turns differently once later ones follow (Qwen3 drops their thinking). Such a
 //! conversation becomes several documents: each turn is trained on after the text that the model would see before it.
 
@@ -126,7 +129,9 @@ impl Tokenizer {
             text.map_err(|what| format!("the chat template refuses it: {what}"))
         };
         let mut turns = Vec::new();
-        for (index, message) in messages.iter().enumerate().filter(|(_, message)| message.is_trained()) {
+        let asked = messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
+        let asked = asked.unwrap_or(messages.len());
+        for (index, message) in messages.iter().enumerate().skip(asked).filter(|(_, message)| message.is_trained()) {
             let number = index + 1;
             if message.content.trim().is_empty() {
                 return Err(format!("message {number}: the response is empty"));
@@ -145,7 +150,7 @@ impl Tokenizer {
             turns.push(Turn { text, start: prompt.len(), message, number });
         }
         if turns.is_empty() {
-            return Err("has no assistant's turn to train on".to_owned());
+            return Err("has no assistant's answer to train on".to_owned());
         }
         Ok(turns)
     }

@@ -1,6 +1,8 @@
 //! Every family's chat template against transformers (fixtures/templates.py), and what is trained on, read back.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -35,9 +37,17 @@ fn tokens(family: &Value) -> impl Iterator<Item = (String, String)> + '_ {
 }
 
 /// The small tokenizer with a family's special tokens and template.
-fn tokenizer(family: &str) -> Tokenizer {
-    let expected = expected();
-    let family = expected["families"].as_array().unwrap().iter().find(|one| one["name"] == family).unwrap();
+fn tokenizer(family: &str) -> &'static Tokenizer {
+    static FAMILIES: OnceLock<BTreeMap<String, Tokenizer>> = OnceLock::new();
+    let name = |family: &Value| family["name"].as_str().unwrap().to_owned();
+    let all = || {
+        let expected = expected();
+        expected["families"].as_array().unwrap().iter().map(|family| (name(family), made(family))).collect()
+    };
+    &FAMILIES.get_or_init(all)[family]
+}
+
+fn made(family: &Value) -> Tokenizer {
     let mut inner = tokenizers::Tokenizer::from_file(fixtures().join("tokenizer/tokenizer.json")).unwrap();
     let special = family["special"].as_array().unwrap().iter().map(|token| AddedToken::from(token.as_str().unwrap(), true));
     inner.add_special_tokens(special).unwrap();
@@ -50,8 +60,9 @@ fn tokenizer(family: &str) -> Tokenizer {
     Tokenizer::new(inner, extras, "fixture").unwrap()
 }
 
-fn small() -> Tokenizer {
-    Tokenizer::from_folder(fixtures().join("tokenizer")).unwrap()
+fn small() -> &'static Tokenizer {
+    static SMALL: OnceLock<Tokenizer> = OnceLock::new();
+    SMALL.get_or_init(|| Tokenizer::from_folder(fixtures().join("tokenizer")).unwrap())
 }
 
 /// The text of each run of weighted tokens.
@@ -123,7 +134,7 @@ fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
         let tokenizer = tokenizer(family);
         let chat = Conversation::Chat(turns(&["One", "Two", "Three", "Four 4", "Five"]));
         let documents = tokenizer.documents(&chat, 7).unwrap();
-        let found: Vec<String> = documents.iter().flat_map(|document| trained(&tokenizer, document)).collect();
+        let found: Vec<String> = documents.iter().flat_map(|document| trained(tokenizer, document)).collect();
         // Qwen3 writes thinking, here none, before the last answer.
         let (space, think) = match family {
             "llama-2" => (" ", ""),
@@ -139,6 +150,16 @@ fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
             assert!(*document.weights.last().unwrap() == 1.0, "{family}");
         }
     }
+}
+
+#[test]
+fn a_greeting_is_context() {
+    let tokenizer = small();
+    let mut chat = turns(&["One", "Two"]);
+    chat.insert(0, Message::new("assistant", "Hello!"));
+    let document = tokenizer.document(&Conversation::Chat(chat), 0).unwrap();
+    assert!(tokenizer.decode(&document.tokens).unwrap().starts_with("<|im_start|>assistant\nHello!<|im_end|>\n"));
+    assert_eq!(trained(tokenizer, &document), ["Two<|im_end|>"]);
 }
 
 #[test]
@@ -207,11 +228,11 @@ fn plain_text_goes_without_a_template_and_ends_with_the_text() {
     };
     let document = plain("Hello", ", who are you?").unwrap();
     assert_eq!(tokenizer.decode(&document.tokens).unwrap(), "Hello, who are you?<|im_end|>");
-    assert_eq!(trained(&tokenizer, &document), [", who are you?<|im_end|>"]);
+    assert_eq!(trained(tokenizer, &document), [", who are you?<|im_end|>"]);
     // No second end where the text has one.
     assert_eq!(plain("a", "b<|im_end|>").unwrap().tokens, plain("a", "b").unwrap().tokens);
     // Nothing predicts a document's first token.
-    assert_eq!(trained(&tokenizer, &plain("", "ab").unwrap()).len(), 1);
+    assert_eq!(trained(tokenizer, &plain("", "ab").unwrap()).len(), 1);
     assert!(plain("a", "").unwrap_err().to_string().contains("empty"));
 }
 
@@ -222,12 +243,13 @@ fn what_cannot_be_trained_on_is_refused_with_the_reason() {
     };
     let system = vec![Message::new("system", "x"), Message::new("user", "y"), Message::new("assistant", "z")];
     assert!(reason("gemma", system).contains("refuses it: System role not supported"));
-    assert!(reason("qwen2", turns(&["a"])).contains("no assistant's turn"));
+    assert!(reason("qwen2", turns(&["a"])).contains("no assistant's answer"));
     assert!(reason("qwen2", turns(&["a", " \n"])).contains("message 2: the response is empty"));
     assert!(reason("qwen3", turns(&["a", "b", "c", "d"])).contains("writes earlier turns differently"));
+    assert!(reason("qwen2", vec![Message::new("assistant", "Hello!")]).contains("no assistant's answer"));
     let mut unweighted = turns(&["a", "b"]);
     unweighted[1].weights = Weights::All(0.0);
-    assert!(reason("qwen2", unweighted).contains("no assistant's turn"));
+    assert!(reason("qwen2", unweighted).contains("no assistant's answer"));
     // A template whose generation prompt is not what it writes before an answer.
     let source = "{% for m in messages %}{{ m.role + ':' + m.content + ';' }}{% endfor %}{% if add_generation_prompt %}>{% endif %}";
     let extras = Extras { template: Some(source.to_owned()), ..Extras::default() };
@@ -308,7 +330,7 @@ proptest! {
         let tokenizer = tokenizer(family);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let documents = tokenizer.documents(&Conversation::Chat(turns(&texts)), 0).unwrap();
-        let found: Vec<String> = documents.iter().flat_map(|document| trained(&tokenizer, document)).collect();
+        let found: Vec<String> = documents.iter().flat_map(|document| trained(tokenizer, document)).collect();
         let answers: Vec<&str> = texts.iter().skip(1).step_by(2).copied().collect();
         prop_assert_eq!(found.len(), answers.len());
         for (found, answer) in found.iter().zip(answers) {

@@ -49,9 +49,8 @@ impl State {
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(STATE);
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        toml::from_str(&text).map_err(|error| {
-            Error::file(&path, format!("{}; start over with --fresh", error.message()))
-        })
+        toml::from_str(&text)
+            .map_err(|error| Error::file(&path, format!("{}; start over with --fresh", error.message())))
     }
 }
 
@@ -95,7 +94,8 @@ fn remove(folder: &Path) -> Result<()> {
 pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = path.with_file_name(format!("{UNFINISHED}{name}"));
-    let written = fs::write(&unfinished, content).map_err(Error::io(&unfinished)).and_then(|()| sync(&unfinished));
+    let written =
+        fs::write(&unfinished, content).map_err(Error::io(&unfinished)).and_then(|()| sync(&unfinished));
     if let Err(error) = written {
         let _ = fs::remove_file(&unfinished);
         return Err(error);
@@ -172,7 +172,8 @@ mod tests {
         let text = "select = { by = 'loss', keep = 'top 25%', within = 'running', window = 50 }";
         let objective = Objective::from_toml(text).unwrap();
         let mut training = objective.begin(Plan { steps: 9, seed: 1 });
-        let stats: Vec<_> = (1..200_u32).map(|i| TokenStats::new(f64::from(i).sqrt().sin().abs() / 3.0, 0.1)).collect();
+        let stats: Vec<_> =
+            (1..200_u32).map(|i| TokenStats::new(f64::from(i).sqrt().sin().abs() / 3.0, 0.1)).collect();
         training.pulls(&stats).unwrap();
         let state = State {
             step: 1,

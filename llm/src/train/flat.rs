@@ -101,6 +101,9 @@ mod tests {
     fn vectors_and_matrices_lie_in_runs() {
         let shapes = [("b", vec![2, 2]), ("a", vec![2, 3]), ("c", vec![5]), ("d", vec![1, 1])];
         let shapes = shapes.map(|(name, shape)| (name.to_owned(), shape));
-        assert_eq!(runs(&Parameters::zeros(shapes, Device::Cpu)), [(0..10, true), (10..15, false), (15..16, true)]);
+        assert_eq!(
+            runs(&Parameters::zeros(shapes, Device::Cpu)),
+            [(0..10, true), (10..15, false), (15..16, true)]
+        );
     }
 }

@@ -13,6 +13,7 @@ mod references;
 mod schedule;
 mod start;
 mod summary;
+mod survey;
 mod weights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,12 +33,14 @@ use crate::data::Order;
 use crate::head::{Head, Reference};
 use crate::model::Model;
 use crate::text::Tokenizer;
+use crate::weights::Checkpoint;
 use crate::{Document, Error, Result, step};
 
 /// A run under way.
 #[derive(Debug)]
 pub struct Run<'a> {
     config: Config,
+    base: Checkpoint,
     model: Model,
     tokenizer: Tokenizer,
     trained: Trained,
@@ -112,7 +115,9 @@ impl Run<'_> {
             &batch,
             &options,
         )
-        .and_then(|report| if report.loss.is_finite() { Ok(report) } else { Err(unsound("loss", report.loss)) })
+        .and_then(
+            |report| if report.loss.is_finite() { Ok(report) } else { Err(unsound("loss", report.loss)) },
+        )
         .map_err(|error| failed(step, &batch, self.saved, error))?;
         let lr = self.schedule.at(step);
         let norm = self.optimizer.step(self.trained.parameters(), lr);
@@ -140,31 +145,28 @@ impl Run<'_> {
     fn evaluation_is_due(&self) -> bool {
         let step = self.state.step;
         let every = self.config.train.eval_every.is_some_and(|every| step.is_multiple_of(every));
-        self.state.evaluated != Some(step) && (step == 0 || step == self.state.steps || every) && !self.stopped()
+        self.state.evaluated != Some(step)
+            && (step == 0 || step == self.state.steps || every)
+            && !self.stopped()
     }
 
     /// Every held-out set: plain NLL always, and the objective's loss beside it.
     fn evaluate(&mut self) -> Result<()> {
+        let (micro_tokens, objective) = (self.config.train.micro_tokens, Some(&self.config.objective));
         for (name, documents) in &self.evaluations {
             let documents: Vec<&Document> = documents.iter().collect();
-            let result = step::evaluate(&mut self.head, &self.model, &documents, self.config.train.micro_tokens, Some(&self.config.objective));
-            self.log.evaluation(
-                self.state.step,
-                name,
-                &[
-                    ("nll", result.nll),
-                    ("mean_p", result.mean_p),
-                    ("accuracy", result.accuracy),
-                    ("tokens", result.tokens as f64),
-                ],
-            )?;
-            let Some(early) = self.config.train.early_stop.as_ref().filter(|early| early.on == *name) else { continue };
+            let result = step::evaluate(&mut self.head, &self.model, &documents, micro_tokens, objective);
+            self.log.evaluation(self.state.step, name, &result)?;
+            let Some(early) = self.config.train.early_stop.as_ref().filter(|early| early.on == *name) else {
+                continue;
+            };
             let (best, waited) = self.state.progress.unwrap_or((f64::INFINITY, 0));
             let better = result.nll < best - early.min_delta;
             self.state.progress = Some(if better { (result.nll, 0) } else { (best, waited + 1) });
             if better {
-                let base = &self.config.model.source;
-                checkpoint::write(&self.config.train.out, "best", |folder| self.trained.save(folder, base))?;
+                checkpoint::write(&self.config.train.out, "best", |folder| {
+                    self.trained.export(&self.base, folder, self.model.kind())
+                })?;
             }
         }
         self.state.evaluated = Some(self.state.step);
@@ -226,7 +228,9 @@ impl Run<'_> {
         let out = &self.config.train.out;
         let name = if self.trained.adapter().is_some() { "adapter" } else { "model" };
         if ending != Ending::Interrupted {
-            checkpoint::write(out, name, |folder| self.trained.save(folder, &self.config.model.source))?;
+            checkpoint::write(out, name, |folder| {
+                self.trained.export(&self.base, folder, self.model.kind())
+            })?;
         }
         Ok(Summary::new(ending, &self.config, &self.state, self.log.totals()))
     }
@@ -254,6 +258,7 @@ fn failed(step: u64, batch: &[&Document], saved: Option<u64>, error: Error) -> E
     let back = saved.map_or("there is no checkpoint yet".to_owned(), |saved| {
         format!("the checkpoint after step {saved} is sound")
     });
-    let what = format!("step {}: {error}; it trains on the rows {} (from 0); {back}", step + 1, rows.join(", "));
+    let what =
+        format!("step {}: {error}; it trains on the rows {} (from 0); {back}", step + 1, rows.join(", "));
     Error::Run(what)
 }

@@ -101,7 +101,11 @@ impl Optimizer {
 
     /// The state by name, for a checkpoint.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        NAMES.iter().zip(&self.moments).map(|(name, moment)| ((*name).to_owned(), moment.shallow_clone())).collect()
+        NAMES
+            .iter()
+            .zip(&self.moments)
+            .map(|(name, moment)| ((*name).to_owned(), moment.shallow_clone()))
+            .collect()
     }
 
     /// Continues from a checkpoint taken after so many steps.
@@ -111,7 +115,10 @@ impl Optimizer {
             let fits = saved.filter(|saved| saved.size() == moment.size());
             let Some(saved) = fits else {
                 let found = saved.map_or("none".to_owned(), |saved| format!("{:?}", saved.size()));
-                let what = format!("the checkpoint's optimizer state `{name}` is {found}, wanted {:?}", moment.size());
+                let what = format!(
+                    "the checkpoint's optimizer state `{name}` is {found}, wanted {:?}",
+                    moment.size()
+                );
                 return Err(Error::Run(what));
             };
             moment.copy_(saved);
@@ -226,7 +233,13 @@ mod tests {
     /// The rules as their papers write them, in f64.
     fn twin(rule: Rule, clip: f64, steps: i64) -> (Tensor, Parameters) {
         let parameters = parameters();
-        let decay = Tensor::cat(&[Tensor::zeros([7], (Kind::Double, Device::Cpu)), Tensor::ones([33_300], (Kind::Double, Device::Cpu))], 0) * 0.1;
+        let decay = Tensor::cat(
+            &[
+                Tensor::zeros([7], (Kind::Double, Device::Cpu)),
+                Tensor::ones([33_300], (Kind::Double, Device::Cpu)),
+            ],
+            0,
+        ) * 0.1;
         let mut v = parameters.values().to_kind(Kind::Double);
         let (mut m, mut s) = (v.zeros_like(), v.zeros_like());
         for step in 1..=steps {
@@ -265,7 +278,8 @@ mod tests {
                     let norm = optimizer.step(&parameters, 0.01 / step as f64);
                     assert!((norm - length).abs() < 1e-3 * length);
                 }
-                let error = (parameters.values().to_kind(Kind::Double) - wanted).abs().max().double_value(&[]);
+                let error =
+                    (parameters.values().to_kind(Kind::Double) - wanted).abs().max().double_value(&[]);
                 assert!(error < 2e-6, "{rule:?} {error}");
             }
         }

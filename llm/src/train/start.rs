@@ -50,7 +50,8 @@ impl<'a> Run<'a> {
         let steps = match config.train.length {
             Length::Steps(steps) => steps,
             Length::Epochs(epochs) => {
-                (epochs * documents.documents.len() as f64 / config.train.batch_size as f64).ceil().max(1.0) as u64
+                (epochs * documents.documents.len() as f64 / config.train.batch_size as f64).ceil().max(1.0)
+                    as u64
             }
         };
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
@@ -85,13 +86,14 @@ impl<'a> Run<'a> {
         trained.refresh(&mut model)?;
         let reference = references::open(&config, &model, &documents.hash)?;
         let log = Log::open(&out, config.log, &state.logs, state.step, steps)?;
-        let run = Self {
+        let mut run = Self {
             schedule: Schedule::new(&config.train, steps),
             order: Order::new(documents.documents.len(), config.train.seed),
             saved: found.is_some().then_some(state.step),
             documents: documents.documents,
             evaluations: evaluations.into_iter().map(|(name, set)| (name, set.documents)).collect(),
             config,
+            base,
             model,
             tokenizer,
             trained,
@@ -105,6 +107,9 @@ impl<'a> Run<'a> {
             lock,
         };
         run.introduce()?;
+        if run.saved.is_none() {
+            run.survey()?;
+        }
         Ok(run)
     }
 
@@ -125,7 +130,10 @@ impl<'a> Run<'a> {
             "threads": tch::get_num_threads(),
             "command": std::env::args().collect::<Vec<_>>(),
         });
-        checkpoint::write_durably(&config.train.out.join("run.json"), format!("{provenance:#}\n").as_bytes())?;
+        checkpoint::write_durably(
+            &config.train.out.join("run.json"),
+            format!("{provenance:#}\n").as_bytes(),
+        )?;
         let trained = self.trained.parameters().values().numel();
         self.log.say(&format!(
             "{}: {} documents, {} steps of {}, {trained} trained parameters, objective {}",
@@ -180,7 +188,8 @@ fn resumable(config: &Config, begin: Begin) -> Result<Option<std::path::PathBuf>
 /// The checkpoint's state, if model and data still are what it was made from.
 fn unchanged(saved: State, new: &State, folder: &Path) -> Result<State> {
     let changed = |what: &str| {
-        let what = format!("was made with another {what}, though under the same name; start over with --fresh");
+        let what =
+            format!("was made with another {what}, though under the same name; start over with --fresh");
         Err(Error::file(folder, what))
     };
     if saved.model != new.model {
@@ -196,14 +205,23 @@ fn unchanged(saved: State, new: &State, folder: &Path) -> Result<State> {
 }
 
 /// Reads a data set, and says what was left out or cut.
-fn read(config: &Config, name: &str, data: &Data, base: &Checkpoint, tokenizer: &Tokenizer) -> Result<DataSet> {
+fn read(
+    config: &Config,
+    name: &str,
+    data: &Data,
+    base: &Checkpoint,
+    tokenizer: &Tokenizer,
+) -> Result<DataSet> {
     let mut source = data.source.clone();
     let longest = base.config().max_positions.max(1) as usize;
     source.max_length = Some(source.max_length.unwrap_or(longest).min(longest));
     let mut set = data::load(&source, tokenizer)?;
     set.documents.retain(|document| document.row >= data.skip);
     if set.documents.is_empty() {
-        return Err(Error::file(&set.path, format!("`{name}`: no row is left after leaving out {}", data.skip)));
+        return Err(Error::file(
+            &set.path,
+            format!("`{name}`: no row is left after leaving out {}", data.skip),
+        ));
     }
     if let Some(why) = &set.substitution {
         eprintln!("{name}: {why}");

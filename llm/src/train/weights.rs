@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use tch::Device;
+use tch::{Device, Kind};
 use toml::{Table, Value};
 
 use crate::model::{Adapter, LoraConfig, Model};
-use crate::weights::save_safetensors;
+use crate::weights::{Checkpoint, export, save_safetensors};
 use crate::{Error, Parameters, Result};
 
 /// What is trained.
@@ -42,7 +42,10 @@ impl Trained {
         for (name, tensor) in tensors {
             let target = parameters.value(&name).filter(|value| value.size() == tensor.size());
             let Some(mut target) = target else {
-                return Err(Error::file(&path, format!("`{name}` does not fit the model; start over with --fresh")));
+                return Err(Error::file(
+                    &path,
+                    format!("`{name}` does not fit the model; start over with --fresh"),
+                ));
             };
             target.copy_(&tensor);
         }
@@ -59,6 +62,18 @@ impl Trained {
         let names: Vec<String> = parameters.names().map(str::to_owned).collect();
         let tensors: Vec<_> = names.iter().filter_map(|name| tensor(name)).collect();
         save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])
+    }
+
+    /// Writes it as others read it: an adapter as PEFT has it, weights as a Hugging Face folder in the base's type.
+    pub fn export(&self, base: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
+        let parameters = match self {
+            Self::Adapter(adapter) => return adapter.save(folder, base.source()),
+            Self::Weights(parameters) => parameters,
+        };
+        export(base, folder, kind, |name| {
+            let value = parameters.value(name).map(|value| value.to_device(Device::Cpu));
+            value.ok_or_else(|| Error::file(folder, format!("the model trains no `{name}`")))
+        })
     }
 
     /// Values and gradients.

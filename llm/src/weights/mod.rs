@@ -2,6 +2,7 @@
 
 mod export;
 pub mod gguf;
+mod hub;
 mod safetensors;
 mod save;
 
@@ -18,6 +19,7 @@ use crate::text::from_gguf::{self, TokenizerSource};
 use crate::{Error, Result};
 pub use export::export;
 pub use save::save_safetensors;
+pub(crate) use save::write_atomically;
 
 use gguf::Gguf;
 use safetensors::Shards;
@@ -61,6 +63,8 @@ impl Checkpoint {
             Self::from_folder(source, path)
         } else if path.exists() {
             Self::from_gguf(source, path)
+        } else if hub::Name::parse(source).is_some() {
+            Self::from_folder(source, &hub::Hub::from_env().fetch(source)?)
         } else {
             let models: Vec<&str> = catalogue
                 .sets()

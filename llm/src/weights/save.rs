@@ -62,9 +62,12 @@ pub(crate) fn save_lazily(
         for (i, planned) in plan.iter().enumerate() {
             let tensor = make(i)?.to_device(Device::Cpu).contiguous();
             assert!(tensor.kind() == planned.kind && tensor.size() == planned.shape, "{} as planned", planned.name);
-            // Sound: a contiguous tensor of that many bytes, alive until the end of this block.
-            let bytes = unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), planned.bytes()) };
-            out.write_all(if bytes.is_empty() { &[] } else { bytes }).map_err(Error::io(path))?;
+            // An empty tensor has no address.
+            if planned.bytes() > 0 {
+                // Sound: a contiguous tensor of that many bytes, alive until the end of this block.
+                let bytes = unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), planned.bytes()) };
+                out.write_all(bytes).map_err(Error::io(path))?;
+            }
         }
         Ok(())
     })

@@ -44,6 +44,12 @@ impl Avx512 {
         Lanes(unsafe { _mm512_set1_ps(x) })
     }
 
+    /// Asks for the cache line at `from`, which need not exist.
+    #[inline(always)]
+    pub(super) fn prefetch<N>(self, from: *const N) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+    }
+
     /// 0, 1, … 15.
     #[inline(always)]
     pub(super) fn count(self) -> Words {

@@ -197,7 +197,10 @@ impl Config {
             reference: reference(&settings)?,
             lora: lora(&mut settings)?,
             train,
-            log: Log { tensorboard: settings.flag("log.tensorboard"), selection: settings.flag("log.selection") },
+            log: Log {
+                tensorboard: settings.flag("log.tensorboard"),
+                selection: settings.flag("log.selection"),
+            },
             settings,
         })
     }
@@ -220,9 +223,8 @@ impl Config {
         let (ours, theirs) = (self.settings.values(), other.settings.values());
         let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
-        let differ = |name: &&&String| {
-            !keys::FREE.contains(&name.as_str()) && ours.get(**name) != theirs.get(**name)
-        };
+        let differ =
+            |name: &&&String| !keys::FREE.contains(&name.as_str()) && ours.get(**name) != theirs.get(**name);
         let line = |name: &String| {
             format!("{name}: {} there, {} here", show(theirs.get(name)), show(ours.get(name)))
         };
@@ -241,8 +243,13 @@ fn model(settings: &Settings) -> Result<Model> {
         "auto" => Device::cuda_if_available(),
         "cpu" => Device::Cpu,
         other => {
-            let index = if other == "cuda" { Some(0) } else { other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) };
-            let right = || settings.wrong("model.device", format!("`{other}` is not auto, cpu, cuda or cuda:N"));
+            let index = if other == "cuda" {
+                Some(0)
+            } else {
+                other.strip_prefix("cuda:").and_then(|n| n.parse().ok())
+            };
+            let right =
+                || settings.wrong("model.device", format!("`{other}` is not auto, cpu, cuda or cuda:N"));
             let index: usize = index.ok_or_else(right)?;
             let found = Cuda::device_count();
             if index as i64 >= found {
@@ -276,7 +283,11 @@ fn data(settings: &Settings, table: &str, name: &str) -> Result<Data> {
         split,
         format,
         skip_bad: settings.flag("data.skip_bad"),
-        truncate: if settings.text("data.truncate").as_deref() == Some("end") { Truncate::End } else { Truncate::Never },
+        truncate: if settings.text("data.truncate").as_deref() == Some("end") {
+            Truncate::End
+        } else {
+            Truncate::Never
+        },
         max_length: size("data.max_length"),
         limit: size(&key("limit")).map(|limit| limit + skip),
     };
@@ -311,7 +322,9 @@ fn lora(settings: &mut Settings) -> Result<Option<Table>> {
     let names: Vec<_> = KEYS.iter().filter_map(|key| key.name.strip_prefix("lora.")).collect();
     if settings.flag("train.full") {
         if settings.mentions("lora") {
-            return Err(settings.wrong("lora", "means nothing with `train.full = true`; take out one of the two"));
+            return Err(
+                settings.wrong("lora", "means nothing with `train.full = true`; take out one of the two")
+            );
         }
         if settings.mentions("train.grow_rank") {
             return Err(settings.wrong("train.grow_rank", "there is no rank with `train.full = true`"));
@@ -325,8 +338,15 @@ fn lora(settings: &mut Settings) -> Result<Option<Table>> {
 }
 
 fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
+    // Two ways to say one thing: an override takes back the file's.
+    for (one, other) in [("train.steps", "train.epochs"), ("train.epochs", "train.steps")] {
+        if settings.overridden(one) && !settings.overridden(other) {
+            settings.remove(other);
+        }
+    }
+    let both = settings.mentions("train.epochs") && settings.value("train.epochs").is_some();
     let length = match settings.whole("train.steps") {
-        Some(_) if settings.mentions("train.epochs") => {
+        Some(_) if both => {
             return Err(settings.wrong("train.epochs", "give train.steps or train.epochs, not both"));
         }
         Some(steps) => {
@@ -337,7 +357,10 @@ fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
     };
     let sgd = settings.text("train.optimizer").as_deref() == Some("sgd");
     let (optimizer, foreign) = if sgd {
-        (Optimizer::Sgd { momentum: settings.number("train.momentum") }, ["train.betas", "train.eps"].as_slice())
+        (
+            Optimizer::Sgd { momentum: settings.number("train.momentum") },
+            ["train.betas", "train.eps"].as_slice(),
+        )
     } else {
         let betas = settings.value("train.betas").and_then(Value::as_array).map(Vec::as_slice);
         let betas = betas.unwrap_or_default().iter().filter_map(settings::number).collect::<Vec<_>>();
@@ -401,7 +424,8 @@ fn early_stop(settings: &mut Settings) -> Result<Option<EarlyStop>> {
     let names = settings.names_of_evals();
     if !names.contains(&on) {
         let known = if names.is_empty() { "none; add [eval.NAME]".to_owned() } else { names.join(", ") };
-        return Err(settings.wrong("train.early_stop.on", format!("no eval set is called `{on}` (there are {known})")));
+        return Err(settings
+            .wrong("train.early_stop.on", format!("no eval set is called `{on}` (there are {known})")));
     }
     if settings.whole("train.eval_every").is_none() {
         return Err(settings.wrong("train.early_stop", "needs train.eval_every"));

@@ -55,7 +55,8 @@ impl Settings {
                 None => vec![key.name.to_owned()],
             };
             for name in wanted {
-                let value = format!("x = {}", key.default).parse::<Table>().ok().and_then(|mut t| t.remove("x"));
+                let value =
+                    format!("x = {}", key.default).parse::<Table>().ok().and_then(|mut t| t.remove("x"));
                 if let Some(value) = value {
                     self.values.entry(name).or_insert(value);
                 }
@@ -90,6 +91,11 @@ impl Settings {
     pub(super) fn mentions(&self, prefix: &str) -> bool {
         self.origin.overridden.iter().any(|name| name.starts_with(prefix))
             || self.origin.place(prefix.trim_end_matches('.')).is_some()
+    }
+
+    /// Whether `--set` gave a key.
+    pub(super) fn overridden(&self, name: &str) -> bool {
+        self.origin.overridden.iter().any(|set| set == name)
     }
 
     /// A complaint about a key's value, with its place.
@@ -132,7 +138,8 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 impl Origin {
     fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
-        let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+        let within =
+            |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
         let mut sets = self.overridden.iter();
         if sets.any(|set| set == name || within(name, set) || within(set, name)) {
             return Error::setting(format!("--set {name}"), what);
@@ -187,9 +194,9 @@ fn lay(table: &mut Table, text: &str) -> Result<String> {
     for part in path.into_iter().flat_map(|path| path.split('.')) {
         let inner = here.entry(part).or_insert_with(|| Value::Table(Table::new()));
         let kind = inner.type_str();
-        here = inner
-            .as_table_mut()
-            .ok_or_else(|| Error::setting(format!("--set {name}"), format!("`{part}` is no table but {kind}")))?;
+        here = inner.as_table_mut().ok_or_else(|| {
+            Error::setting(format!("--set {name}"), format!("`{part}` is no table but {kind}"))
+        })?;
     }
     here.insert(last.to_owned(), value);
     normalise(table);
@@ -242,7 +249,11 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
 }
 
 fn shorten(text: &str) -> String {
-    if text.chars().count() > 60 { text.chars().take(57).chain("…".chars()).collect() } else { text.to_owned() }
+    if text.chars().count() > 60 {
+        text.chars().take(57).chain("…".chars()).collect()
+    } else {
+        text.to_owned()
+    }
 }
 
 /// The key most like a wrong one: the whole name by edit distance, or the same last part elsewhere.
@@ -283,7 +294,10 @@ pub(super) fn write(values: &BTreeMap<String, Value>) -> String {
         if known(name).is_some_and(|key| key.kind == Kind::Objective) {
             if let Value::Table(table) = value {
                 text += "\n[objective]\n";
-                table.iter().filter(|(_, v)| !v.is_table()).for_each(|(k, v)| text += &format!("{k} = {v}\n"));
+                table
+                    .iter()
+                    .filter(|(_, v)| !v.is_table())
+                    .for_each(|(k, v)| text += &format!("{k} = {v}\n"));
                 for (inner, keys) in table.iter().filter_map(|(k, v)| Some((k, v.as_table()?))) {
                     text += &format!("\n[objective.{inner}]\n");
                     keys.iter().for_each(|(k, v)| text += &format!("{k} = {v}\n"));

@@ -32,6 +32,15 @@ fn overrides_win_and_need_no_quotes() {
 }
 
 #[test]
+fn an_override_of_the_length_takes_back_the_other() {
+    let epochs = format!("{PLAIN}[train]\nepochs = 2");
+    assert_eq!(parse(&epochs, &["train.steps=7"]).unwrap().train.length, Length::Steps(7));
+    let steps = format!("{PLAIN}[train]\nsteps = 2");
+    assert_eq!(parse(&steps, &["train.epochs=0.5"]).unwrap().train.length, Length::Epochs(0.5));
+    assert!(parse(PLAIN, &["train.epochs=0.5", "train.steps=7"]).is_err());
+}
+
+#[test]
 fn mistakes_are_named_with_their_place_and_what_would_be_right() {
     for (text, wanted) in [
         ("[train]\nlearning_rate = 1", "my.toml:4: `train.learning_rate`: there is no such key"),
@@ -39,15 +48,24 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ("[data2]\nlimit = 1", "my.toml:3: `data2`: there is no such key"),
         ("[train]\nmax_length = 1", "did you mean `data.max_length`?"),
         ("[train]\n\nlr = \"fast\"", "my.toml:5: `train.lr`: expected a number, at least 0, found \"fast\""),
-        ("[train]\nschedule = \"cosin\"", "expected one of \"cosine\", \"linear\", \"constant\", found \"cosin\""),
+        (
+            "[train]\nschedule = \"cosin\"",
+            "expected one of \"cosine\", \"linear\", \"constant\", found \"cosin\"",
+        ),
         ("[train]\ngrow_rank = [{ step = 9, rank = 8 }, { step = 3, rank = 16 }]", "both rising"),
         ("[eval]\ntest = 3", "my.toml:4: `eval.test`: is a table, found 3"),
-        ("[objective]\nselectd = \"-p\"", "my.toml:3: `objective`: unknown key `selectd`; did you mean `selected`?"),
+        (
+            "[objective]\nselectd = \"-p\"",
+            "my.toml:3: `objective`: unknown key `selectd`; did you mean `selected`?",
+        ),
         ("[objective]\nselected = \"p\"", "it increases"),
         ("[train]\nsteps = 3\nepochs = 2", "my.toml:5: `train.epochs`: give train.steps or train.epochs"),
         ("[train]\nmomentum = 0.9", "means nothing to train.optimizer = \"adamw\""),
         ("[train]\nfull = true\n[lora]\nr = 8", "my.toml:5: `lora`: means nothing with"),
-        ("[train]\nearly_stop.on = \"tset\"\n[eval.test]\ndata = \"gsm8k\"", "no eval set is called `tset` (there are test)"),
+        (
+            "[train]\nearly_stop.on = \"tset\"\n[eval.test]\ndata = \"gsm8k\"",
+            "no eval set is called `tset` (there are test)",
+        ),
         ("[eval.test]\nsplit = \"test\"", "`eval.test.data` is missing"),
         ("[model]\ndevice = \"gpu\"", "`gpu` is not auto, cpu, cuda or cuda:N"),
         ("[reference]\nadapter = \"a\"\nmodel = \"b\"", "give one of adapter, model and topk"),
@@ -80,7 +98,10 @@ fn the_derived_configuration_says_everything_and_can_be_run_again() {
     let again = Config::parse(Path::new("other.toml"), &derived, &[]).unwrap();
     assert_eq!(again.derived(), derived);
     assert_eq!(again.hash(), config.hash());
-    assert_eq!((&again.train, &again.lora, &again.objective), (&config.train, &config.lora, &config.objective));
+    assert_eq!(
+        (&again.train, &again.lora, &again.objective),
+        (&config.train, &config.lora, &config.objective)
+    );
 }
 
 #[test]

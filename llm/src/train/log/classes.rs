@@ -67,7 +67,11 @@ impl Class {
         if all(|c| c.is_alphabetic() || c == '\'' || c == '’') && core.contains(char::is_alphabetic) {
             return if text.starts_with(char::is_whitespace) { Self::Word } else { Self::Continuation };
         }
-        if all(|c| c.is_ascii_punctuation() || "“”‘’…–—€£".contains(c)) { Self::Punctuation } else { Self::Other }
+        if all(|c| c.is_ascii_punctuation() || "“”‘’…–—€£".contains(c)) {
+            Self::Punctuation
+        } else {
+            Self::Other
+        }
     }
 }
 

@@ -50,7 +50,9 @@ impl Lines {
         let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
         // A device that cannot be synced, /dev/null say, has nothing to lose.
         match synced {
-            Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => Err(Error::io(&self.path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => {
+                Err(Error::io(&self.path)(error))
+            }
             _ => Ok(self.bytes),
         }
     }

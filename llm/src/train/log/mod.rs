@@ -24,6 +24,7 @@ use progress::{Progress, Shown};
 use tensorboard::Events;
 
 use super::config;
+use crate::step::Evaluation;
 use crate::{Result, memory};
 
 /// Files of lines, by name.
@@ -118,7 +119,8 @@ impl Log {
             "gradient_norm": step.gradient_norm,
         }))?;
         let speed = step.read as f64 / step.seconds.max(1e-9);
-        let phases: Map<String, Value> = step.phases.iter().map(|(name, s)| ((*name).to_owned(), json!(s))).collect();
+        let phases: Map<String, Value> =
+            step.phases.iter().map(|(name, s)| ((*name).to_owned(), json!(s))).collect();
         let peak = memory::peak_bytes();
         self.timing.push(&json!({
             "step": step.step,
@@ -170,23 +172,37 @@ impl Log {
             counts[1][class] += u64::from(selected);
         }
         let named = |counts: &[u64]| -> Map<String, Value> {
-            Class::ALL.iter().zip(counts).map(|(class, count)| (class.name().to_owned(), json!(count))).collect()
+            Class::ALL
+                .iter()
+                .zip(counts)
+                .map(|(class, count)| (class.name().to_owned(), json!(count)))
+                .collect()
         };
         lines.push(&json!({ "step": step, "all": named(&counts[0]), "selected": named(&counts[1]) }))
     }
 
     /// One evaluation of a held-out set.
-    pub fn evaluation(&mut self, step: u64, name: &str, values: &[(&str, f64)]) -> Result<()> {
+    pub fn evaluation(&mut self, step: u64, name: &str, found: &Evaluation) -> Result<()> {
+        let means = [
+            ("nll", Some(found.nll)),
+            ("loss", found.objective_loss),
+            ("mean_p", Some(found.mean_p)),
+            ("accuracy", Some(found.accuracy)),
+        ];
+        let means: Vec<(&str, f64)> =
+            means.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         let mut line = Map::from_iter([("step".to_owned(), json!(step)), ("eval".to_owned(), json!(name))]);
-        line.extend(values.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+        line.extend(means.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+        line.insert("tokens".to_owned(), json!(found.tokens));
         self.metrics.push(&Value::Object(line))?;
         if let Some(events) = &mut self.events {
-            let tags: Vec<String> = values.iter().map(|(key, _)| format!("eval/{name}/{key}")).collect();
-            let values: Vec<_> = tags.iter().zip(values).map(|(tag, (_, value))| (tag.as_str(), *value)).collect();
+            let tags: Vec<String> = means.iter().map(|(key, _)| format!("eval/{name}/{key}")).collect();
+            let values: Vec<_> =
+                tags.iter().zip(&means).map(|(tag, (_, value))| (tag.as_str(), *value)).collect();
             events.scalars(step, &values)?;
             events.flush()?;
         }
-        let text: Vec<String> = values.iter().map(|(key, value)| format!("{key} {value:.4}")).collect();
+        let text: Vec<String> = means.iter().map(|(key, value)| format!("{key} {value:.4}")).collect();
         self.say(&format!("after {step} steps, {name}: {}", text.join("  ")));
         Ok(())
     }

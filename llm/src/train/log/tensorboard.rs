@@ -24,7 +24,8 @@ impl Events {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let time = now();
         // TensorBoard reads a folder's files in the order of their names.
-        let name = format!("events.out.tfevents.{:010}.{:06}.tokensieve", time as u64, (time.fract() * 1e6) as u64);
+        let name =
+            format!("events.out.tfevents.{:010}.{:06}.tokensieve", time as u64, (time.fract() * 1e6) as u64);
         let path = folder.join(name);
         let file = File::create(&path).map_err(Error::io(&path))?;
         let mut events = Self { path, file: BufWriter::new(file) };
@@ -116,7 +117,10 @@ fn masked(content: &[u8]) -> [u8; 4] {
 /// CRC-32C (Castagnoli), bit by bit: a few hundred bytes per step.
 fn crc32c(content: &[u8]) -> u32 {
     !content.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 },
+        )
     })
 }
 

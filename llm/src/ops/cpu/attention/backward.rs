@@ -5,7 +5,7 @@ use std::f32::consts::LOG2_E;
 
 use tch::{Device, Kind, Tensor};
 
-use super::gather::{gather_keys, gather_queries, transpose, zip};
+use super::gather::{gather_keys, gather_queries, prefetch, transpose, zip};
 use super::products::{Weights, add_weighted, rows_times_lanes};
 use super::tile::{Scale, Sixteen, Tile, tiles};
 use super::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
@@ -128,14 +128,23 @@ unsafe fn backward<N: Number>(
         d_keys.write_bytes(0, task.key_rows() * dim);
         d_values.write_bytes(0, task.key_rows() * dim);
     }
-    tiles(problem, task, |sixteens| unsafe {
-        match *sixteens {
-            [a] => tile(problem, [a], given, memory, into),
-            [a, b] => tile(problem, [a, b], given, memory, into),
-            [a, b, c] => tile(problem, [a, b, c], given, memory, into),
-            _ => unreachable!("one to three"),
+    let tiles = tiles(problem, task);
+    for (i, sixteens) in tiles.iter().enumerate() {
+        // Meanwhile, let the next tile's rows come.
+        if let Some(next) = tiles.get(i + 1) {
+            for rows in [&problem.qkv, &given.d_out, &given.out] {
+                prefetch(simd, rows, dim, next);
+            }
         }
-    });
+        unsafe {
+            match sixteens[..] {
+                [a] => tile(problem, [a], given, memory, into),
+                [a, b] => tile(problem, [a, b], given, memory, into),
+                [a, b, c] => tile(problem, [a, b, c], given, memory, into),
+                _ => unreachable!("one to three"),
+            }
+        }
+    }
     let prefix = problem.layout.prefix;
     for key in 0..task.keys() {
         for (from, head) in [(d_keys, key_head), (d_values, value_head)] {
@@ -203,7 +212,10 @@ unsafe fn tile<N: Number, const C: usize>(
         let last = tile.keys.end.min(first + SPAN);
         for key in (first..last).step_by(KEYS) {
             unsafe {
-                let scores = scale.scores::<N, C>(simd, keys.add(key * words), query_lanes, words);
+                let (mut scores, mut d_p) = ([[simd.splat(0.0); C]; KEYS], [[simd.splat(0.0); C]; KEYS]);
+                rows_times_lanes::<N, C>(simd, keys.add(key * words), query_lanes, words, &mut scores);
+                rows_times_lanes::<N, C>(simd, values.add(key * words), d_out_lanes, words, &mut d_p);
+                scale.apply(&mut scores);
                 let (mut p, edge) = (scores, tile.is_edge(key));
                 for r in 0..KEYS {
                     for c in 0..C {
@@ -213,7 +225,6 @@ unsafe fn tile<N: Number, const C: usize>(
                         }
                     }
                 }
-                let d_p = rows_times_lanes::<N, C>(simd, values.add(key * words), d_out_lanes, words);
                 for r in (0..KEYS).step_by(2) {
                     for c in 0..C {
                         let d_score = |r: usize| {

@@ -4,8 +4,8 @@ use std::f32::consts::LN_2;
 
 use tch::{Device, Kind, Tensor};
 
-use super::gather::{gather_keys, gather_queries, transpose, zip};
-use super::products::{Weights, add_weighted};
+use super::gather::{gather_keys, gather_queries, prefetch, transpose, zip};
+use super::products::{Weights, add_weighted, rows_times_lanes};
 use super::tile::{Scale, Sixteen, Tile, tiles};
 use super::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
 use crate::ops::cpu::Rows;
@@ -75,22 +75,29 @@ unsafe fn forward<N: Number>(
     out: &Rows<N>,
     lse: &Rows<f32>,
 ) {
-    let heads = problem.heads;
+    let (simd, heads, dim) = (problem.simd, problem.heads, problem.heads.dim);
     // Sound: the memory has room for the task's keys.
     unsafe {
         gather_keys(problem, task, heads.queries + task.head, memory.keys.words().cast());
         gather_keys(problem, task, heads.queries + heads.keys + task.head, memory.values.words().cast());
         let values: *const N = memory.values.words().cast();
-        zip(problem.simd, values, task.key_rows(), heads.dim, memory.value_pairs.words());
+        zip(simd, values, task.key_rows(), dim, memory.value_pairs.words());
     }
-    tiles(problem, task, |sixteens| unsafe {
-        match *sixteens {
-            [a] => tile(problem, [a], memory, out, lse),
-            [a, b] => tile(problem, [a, b], memory, out, lse),
-            [a, b, c] => tile(problem, [a, b, c], memory, out, lse),
-            _ => unreachable!("one to three"),
+    let tiles = tiles(problem, task);
+    for (i, sixteens) in tiles.iter().enumerate() {
+        // Meanwhile, let the next tile's rows come.
+        if let Some(next) = tiles.get(i + 1) {
+            prefetch(simd, &problem.qkv, dim, next);
         }
-    });
+        unsafe {
+            match sixteens[..] {
+                [a] => tile(problem, [a], memory, out, lse),
+                [a, b] => tile(problem, [a, b], memory, out, lse),
+                [a, b, c] => tile(problem, [a, b, c], memory, out, lse),
+                _ => unreachable!("one to three"),
+            }
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
@@ -119,7 +126,9 @@ unsafe fn tile<N: Number, const C: usize>(
         let last = tile.keys.end.min(first + SPAN);
         let mut new_max = max;
         for key in (first..last).step_by(KEYS) {
-            let mut block = unsafe { scale.scores::<N, C>(simd, keys.add(key * words), query_lanes, words) };
+            let mut block = [[simd.splat(0.0); C]; KEYS];
+            unsafe { rows_times_lanes::<N, C>(simd, keys.add(key * words), query_lanes, words, &mut block) };
+            scale.apply(&mut block);
             if tile.is_edge(key) {
                 for (r, scores) in block.iter_mut().enumerate() {
                     for (c, score) in scores.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::ptr::copy_nonoverlapping;
 
-use super::tile::Tile;
+use super::tile::{Sixteen, Tile};
 use super::{Problem, Task};
 use crate::ops::cpu::Rows;
 use crate::ops::cpu::lanes::{Avx512, LANES, Number, Words};
@@ -45,6 +45,19 @@ pub(super) unsafe fn gather_queries<N: Number, const C: usize>(
             unsafe { copy_nonoverlapping(from.cast_const(), to.add(lane * dim), dim) };
         }
         unsafe { to.add(sixteen.count * dim).write_bytes(0, (LANES - sixteen.count) * dim) };
+    }
+}
+
+/// Asks for the queries' part of `rows` to be brought near.
+#[inline(always)]
+pub(super) fn prefetch<N: Number>(simd: Avx512, rows: &Rows<N>, dim: usize, sixteens: &[Sixteen]) {
+    for sixteen in sixteens {
+        for lane in 0..sixteen.count {
+            let row = rows.row(sixteen.row + lane).wrapping_add(sixteen.head * dim);
+            for at in (0..dim * size_of::<N>()).step_by(64) {
+                simd.prefetch(row.wrapping_byte_add(at));
+            }
+        }
     }
 }
 

@@ -7,30 +7,35 @@ use crate::ops::cpu::lanes::{Avx512, LANES, Lanes, Number};
 const ROWS: usize = 8;
 
 /// Eight rows times columns in lanes: result[r][c] = Σ rows[r][w] · columns[w][c] over `words` words.
-#[inline(always)]
+///
+/// A function of its own, and loops by index: so the compiler keeps all sums in registers.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 pub(super) unsafe fn rows_times_lanes<N: Number, const C: usize>(
     simd: Avx512,
     rows: *const u32,
     columns: *const u32,
     words: usize,
-) -> [[Lanes; C]; KEYS] {
+    result: &mut [[Lanes; C]; KEYS],
+) {
     let mut sums = [[simd.splat(0.0); C]; KEYS];
     for w in 0..words {
         // Sound: the caller's rows have `words` words each, its columns C·16 per word.
         unsafe {
-            let mut column = [simd.words(columns.add(w * C * LANES)); C];
-            for (c, column) in column.iter_mut().enumerate().skip(1) {
-                *column = simd.words(columns.add((w * C + c) * LANES));
+            let columns = columns.add(w * C * LANES);
+            let mut column = [simd.words(columns); C];
+            for c in 1..C {
+                column[c] = simd.words(columns.add(c * LANES));
             }
-            for (r, sums) in sums.iter_mut().enumerate() {
+            for r in 0..KEYS {
                 let word = simd.broadcast(rows.add(r * words + w));
                 for c in 0..C {
-                    sums[c] = N::dot(sums[c], word, column[c]);
+                    sums[r][c] = N::dot(sums[r][c], word, column[c]);
                 }
             }
         }
     }
-    sums
+    *result = sums;
 }
 
 /// Words that stand `row` and `step` apart.
@@ -72,7 +77,8 @@ pub(super) unsafe fn add_weighted<N: Number>(
     }
 }
 
-#[inline(always)]
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn add_columns<N: Number, const V: usize>(
     simd: Avx512,
     weights: Weights,
@@ -85,24 +91,25 @@ unsafe fn add_columns<N: Number, const V: usize>(
     for step in 0..steps {
         // Sound: the caller's promise.
         unsafe {
-            let mut term = [simd.words(terms.add(step * dim)); V];
-            for (v, term) in term.iter_mut().enumerate().skip(1) {
-                *term = simd.words(terms.add(step * dim + v * LANES));
+            let terms = terms.add(step * dim);
+            let mut term = [simd.words(terms); V];
+            for v in 1..V {
+                term[v] = simd.words(terms.add(v * LANES));
             }
             let first = weights.first.add(step * weights.step);
-            for (r, sums) in sums.iter_mut().enumerate() {
+            for r in 0..ROWS {
                 let word = simd.broadcast(first.add(r * weights.row));
                 for v in 0..V {
-                    sums[v] = N::dot(sums[v], word, term[v]);
+                    sums[r][v] = N::dot(sums[r][v], word, term[v]);
                 }
             }
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        for (v, sum) in sums.iter().enumerate() {
+    for r in 0..ROWS {
+        for v in 0..V {
             unsafe {
                 let into = into.add(r * dim + v * LANES);
-                (simd.load(into.cast_const(), LANES) + *sum).store(into, LANES);
+                (simd.load(into.cast_const(), LANES) + sums[r][v]).store(into, LANES);
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
-use super::products::rows_times_lanes;
 use super::{KEYS, Problem, Task};
 use crate::ops::Attention;
 use crate::ops::cpu::lanes::{Avx512, LANES, Lanes, Mask, Number, Words};
@@ -86,26 +85,17 @@ impl Scale {
         }
     }
 
-    /// Scores of eight keys.
+    /// Makes scores of products.
     #[inline(always)]
-    pub(super) unsafe fn scores<N: Number, const C: usize>(
-        &self,
-        simd: Avx512,
-        keys: *const u32,
-        queries: *const u32,
-        words: usize,
-    ) -> [[Lanes; C]; KEYS] {
-        // Sound: the caller's promise.
-        let mut scores = unsafe { rows_times_lanes::<N, C>(simd, keys, queries, words) };
-        for score in scores.as_flattened_mut() {
-            *score = *score * self.factor;
-        }
-        if let Some((cap, _)) = self.cap {
-            for score in scores.as_flattened_mut() {
-                *score = score.tanh() * cap;
+    pub(super) fn apply<const C: usize>(&self, products: &mut [[Lanes; C]; KEYS]) {
+        for row in products {
+            for score in row {
+                *score = *score * self.factor;
+                if let Some((cap, _)) = self.cap {
+                    *score = score.tanh() * cap;
+                }
             }
         }
-        scores
     }
 
     /// The derivative of a score by what it was before the cap.
@@ -116,9 +106,8 @@ impl Scale {
     }
 }
 
-/// Calls the function with each tile of the task's queries, as a list of one to three [`Sixteen`]s.
-#[inline(always)]
-pub(super) fn tiles<N: Number>(problem: &Problem<'_, N>, task: &Task, mut call: impl FnMut(&[Sixteen])) {
+/// The tiles of the task's queries, each as a list of one to three [`Sixteen`]s.
+pub(super) fn tiles<N: Number>(problem: &Problem<'_, N>, task: &Task) -> Vec<Vec<Sixteen>> {
     let (length, group) = (task.own.len(), problem.heads.queries / problem.heads.keys);
     let sixteen = |head: usize, at: usize| Sixteen {
         head: task.head * group + head,
@@ -127,20 +116,14 @@ pub(super) fn tiles<N: Number>(problem: &Problem<'_, N>, task: &Task, mut call: 
         position: task.shared + at,
     };
     if group == 1 {
-        for at in (0..length).step_by(3 * LANES) {
-            let all = [0, 1, 2].map(|c| at + c * LANES);
-            let some = all.iter().filter(|at| **at < length).count();
-            call(&all.map(|at| sixteen(0, at.min(length - 1)))[..some]);
-        }
-        return;
+        let starts: Vec<usize> = (0..length).step_by(LANES).collect();
+        return starts.chunks(3).map(|starts| starts.iter().map(|at| sixteen(0, *at)).collect()).collect();
     }
     // Heads in as few tiles as can be, as evenly as can be.
     let parts = group.div_ceil(3);
-    for part in 0..parts {
-        let heads = part * group / parts..(part + 1) * group / parts;
-        for at in (0..length).step_by(LANES) {
-            let all = [0, 1, 2].map(|c| sixteen((heads.start + c).min(heads.end - 1), at));
-            call(&all[..heads.len()]);
-        }
-    }
+    let heads = |part: usize| part * group / parts..(part + 1) * group / parts;
+    (0..parts)
+        .flat_map(|part| (0..length).step_by(LANES).map(move |at| (part, at)))
+        .map(|(part, at)| heads(part).map(|head| sixteen(head, at)).collect())
+        .collect()
 }

@@ -1,0 +1,38 @@
+//! `tokensieve merge`.
+
+use std::path::PathBuf;
+
+use tch::Device;
+
+use super::convert::Dtype;
+use crate::model::{Adapter, merge};
+use crate::weights::Checkpoint;
+
+/// What becomes what.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The adapter is a folder in PEFT's format, as `tokensieve train` and peft write it. The result is \
+    one for any tool that reads Hugging Face folders."
+)]
+pub struct Arguments {
+    /// The model that the adapter was trained on: a name (smollm2-135m), a GGUF file, a Hugging Face folder, or
+    /// organisation/name on the hub
+    model: String,
+    /// The adapter's folder
+    adapter: PathBuf,
+    /// A new folder
+    folder: PathBuf,
+    /// Type of the weights
+    #[arg(long, default_value = "bf16")]
+    dtype: Dtype,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let checkpoint = Checkpoint::open(&self.model)?;
+        let adapter = Adapter::load(checkpoint.config(), &self.adapter, Device::Cpu)?;
+        merge(&checkpoint, &adapter, &self.folder, self.dtype.kind())?;
+        println!("{} with {} in {}", self.model, self.adapter.display(), self.folder.display());
+        Ok(())
+    }
+}
