@@ -23,21 +23,30 @@ fn time(rows: i64, mut work: impl FnMut()) -> f64 {
 
 /// What a careful loop writes: logits, softmax and gradient of a chunk in f32, by libtorch's operators.
 fn plain(hidden: &Tensor, weight: &Tensor, labels: &Tensor, reference: Option<&Tensor>) -> Tensor {
-    let chunks: Vec<Tensor> = hidden.split(512, 0).into_iter().zip(labels.split(512, 0)).enumerate().map(|(i, (h, y))| {
-        let z = h.mm(&weight.tr()).to_kind(Kind::Float);
-        let log_p = z.log_softmax(1, Kind::Float);
-        let y = y.unsqueeze(1);
-        let _loss = -log_p.gather(1, &y, false);
-        let mut p = log_p.exp();
-        let _entropy = -(&p * &log_p).sum_dim_intlist(1, false, Kind::Float);
-        match reference {
-            Some(reference) => {
-                p -= reference.narrow(0, i as i64 * 512, h.size()[0]).mm(&weight.tr()).softmax(1, Kind::Float);
+    let chunks: Vec<Tensor> = hidden
+        .split(512, 0)
+        .into_iter()
+        .zip(labels.split(512, 0))
+        .enumerate()
+        .map(|(i, (h, y))| {
+            let z = h.mm(&weight.tr()).to_kind(Kind::Float);
+            let log_p = z.log_softmax(1, Kind::Float);
+            let y = y.unsqueeze(1);
+            let _loss = -log_p.gather(1, &y, false);
+            let mut p = log_p.exp();
+            let _entropy = -(&p * &log_p).sum_dim_intlist(1, false, Kind::Float);
+            match reference {
+                Some(reference) => {
+                    p -= reference
+                        .narrow(0, i as i64 * 512, h.size()[0])
+                        .mm(&weight.tr())
+                        .softmax(1, Kind::Float);
+                }
+                None => _ = p.scatter_add_(1, &y, &y.ones_like().to_kind(Kind::Float).neg()),
             }
-            None => _ = p.scatter_add_(1, &y, &y.ones_like().to_kind(Kind::Float).neg()),
-        }
-        p.to_kind(weight.kind()).mm(weight)
-    }).collect();
+            p.to_kind(weight.kind()).mm(weight)
+        })
+        .collect();
     Tensor::cat(&chunks, 0)
 }
 
@@ -51,6 +60,10 @@ fn main() {
     }
 }
 
+fn wanted<'a>(pulls: &'a [Pull], reference: Distribution<'a>) -> Wanted<'a> {
+    Wanted { pulls, normaliser: 1.0, reference, weight_gradient: None }
+}
+
 fn measure(n: i64, kind: Kind) -> Vec<(&'static str, f64)> {
     tch::manual_seed(1);
     let random = |rows: i64| Tensor::randn([rows, WIDTH], (Kind::Float, Device::Cpu)).to_kind(kind);
@@ -62,10 +75,10 @@ fn measure(n: i64, kind: Kind) -> Vec<(&'static str, f64)> {
     let mut head = Head::default();
     let pull = |label: f64, reference: f64| vec![Pull { label, reference }; n as usize];
     let (ours, theirs) = (pull(1.0, 0.0), pull(0.0, 1.0));
-    let masked: Vec<Pull> = ours.iter().enumerate().map(|(i, p)| if i % 4 == 0 { *p } else { Pull::default() }).collect();
+    let masked: Vec<Pull> =
+        ours.iter().enumerate().map(|(i, p)| if i % 4 == 0 { *p } else { Pull::default() }).collect();
     let mixed: Vec<Pull> = (0..n as usize).map(|i| if i % 4 == 0 { ours[i] } else { theirs[i] }).collect();
     let model = Distribution::Model { hidden_rd: &other, unembedding };
-    let wanted = |pulls, reference| Wanted { pulls, normaliser: 1.0, reference, weight_gradient: None };
     let mut results = Vec::new();
     let mut say = |name, milliseconds| results.push((name, milliseconds));
     let slice = hidden.narrow(0, 0, n.min(496));

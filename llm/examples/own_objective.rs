@@ -17,7 +17,8 @@ struct Surprise {
 
 impl Rule for Surprise {
     fn pulls(&mut self, tokens: &[TokenStats], _micro_batches: &[usize]) -> Result<Pulls> {
-        let pull = |token: &TokenStats| Pull { label: token.weight * token.loss.min(self.cap), reference: 0.0 };
+        let pull =
+            |token: &TokenStats| Pull { label: token.weight * token.loss.min(self.cap), reference: 0.0 };
         Ok(Pulls::of(tokens.iter().map(pull).collect()))
     }
 }
@@ -25,7 +26,8 @@ impl Rule for Surprise {
 fn main() -> Result<()> {
     let checkpoint = Checkpoint::open("smollm2-135m")?;
     let tokenizer = Tokenizer::open(&checkpoint)?;
-    let document: Document = tokenizer.document(&Conversation::exchange("What is tokensieve?", "A sieve for tokens."), 0)?;
+    let document: Document =
+        tokenizer.document(&Conversation::exchange("What is tokensieve?", "A sieve for tokens."), 0)?;
     let mut model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu)?;
     let trained = Trained::Adapter(Adapter::new(model.config(), &LoraConfig::default(), 0, model.device())?);
     let mut head = Head::default();
@@ -34,7 +36,8 @@ fn main() -> Result<()> {
         let rule = &mut Surprise { cap: 4.0 };
         let report = step(&mut head, &mut model, &trained, &Reference::None, rule, &[&document], &options)?;
         println!("loss {:.3}, plain {:.3} nats", report.loss, report.nll);
-        let _ = trained.parameters().values().shallow_clone().g_sub_(&(trained.parameters().gradients() * 1e-2));
+        let _ =
+            trained.parameters().values().shallow_clone().g_sub_(&(trained.parameters().gradients() * 1e-2));
         trained.refresh(&mut model)?;
     }
     Ok(())

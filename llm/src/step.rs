@@ -211,7 +211,8 @@ impl Step<'_> {
         for (i, token) in tokens.stats.iter().enumerate() {
             places.entry(token.document as usize).or_insert(i..i).end = i + 1;
         }
-        let pulled = |document: &usize| pulls.pulls[places[document].clone()].iter().any(|pull| !pull.is_zero());
+        let pulled =
+            |document: &usize| pulls.pulls[places[document].clone()].iter().any(|pull| !pull.is_zero());
         // Dropout's masks belong to the packs: there they stay as they were.
         let packs: Vec<(usize, Vec<usize>)> = if self.drops() {
             let some = |(_, pack): &(usize, Vec<usize>)| pack.iter().any(pulled);
@@ -224,7 +225,8 @@ impl Step<'_> {
         };
         for (index, documents) in packs {
             let micro = self.pack(documents);
-            let of: Vec<usize> = micro.documents.iter().flat_map(|document| places[document].clone()).collect();
+            let of: Vec<usize> =
+                micro.documents.iter().flat_map(|document| places[document].clone()).collect();
             let own: Vec<Pull> = of.iter().map(|i| pulls.pulls[*i]).collect();
             let onto_reference = own.iter().any(|pull| pull.reference != 0.0);
             let seen = self.look(&micro, Wish { losses: false, distribution: onto_reference })?;
@@ -232,7 +234,9 @@ impl Step<'_> {
             let pull = |range: Range<usize>, _: &[RowStats]| Ok(own[range].to_vec());
             let gradient = self.sweep(&micro, &hidden_rd, &seen, pulls.normaliser, pull)?;
             drop(hidden_rd);
-            of.iter().zip(&gradient.cross_entropy).for_each(|(i, distance)| tokens.cross_entropy[*i] = *distance);
+            of.iter()
+                .zip(&gradient.cross_entropy)
+                .for_each(|(i, distance)| tokens.cross_entropy[*i] = *distance);
             self.backward(&micro, trace, &gradient, &own);
         }
         Ok(())
@@ -370,18 +374,19 @@ impl Step<'_> {
         let loss = |(((token, pull), selected), distance): (((&TokenStats, &Pull), &bool), &f64)| {
             rule.loss(token, *pull, *selected, *distance)
         };
-        let records = tokens.stats.iter().zip(&tokens.labels).zip(&pulls.selected).map(|((token, label), selected)| {
-            let document = self.batch[token.document as usize];
-            Record {
-                document: token.document,
-                row: document.row,
-                position: token.position,
-                label: *label,
-                loss: token.loss,
-                entropy: token.entropy,
-                selected: *selected,
-            }
-        });
+        let records =
+            tokens.stats.iter().zip(&tokens.labels).zip(&pulls.selected).map(|((token, label), selected)| {
+                let document = self.batch[token.document as usize];
+                Record {
+                    document: token.document,
+                    row: document.row,
+                    position: token.position,
+                    label: *label,
+                    loss: token.loss,
+                    entropy: token.entropy,
+                    selected: *selected,
+                }
+            });
         StepReport {
             loss: each.map(loss).sum::<f64>() / pulls.normaliser,
             nll: tokens.stats.iter().map(|token| token.loss).sum::<f64>() / tokens.stats.len().max(1) as f64,
@@ -396,11 +401,18 @@ impl Step<'_> {
 }
 
 /// What pulls onto the reference point to.
-fn distribution<'s>(onto: Onto, reference: &'s Reference, model: &'s Model, seen: &'s Seen) -> Distribution<'s> {
+fn distribution<'s>(
+    onto: Onto,
+    reference: &'s Reference,
+    model: &'s Model,
+    seen: &'s Seen,
+) -> Distribution<'s> {
     match (&seen.hidden_rd, &seen.top) {
         _ if onto == Onto::Uniform => Distribution::Uniform,
         (_, Some(top)) => Distribution::Top(top),
-        (Some(hidden_rd), None) => Distribution::Model { hidden_rd, unembedding: reference.unembedding(model) },
+        (Some(hidden_rd), None) => {
+            Distribution::Model { hidden_rd, unembedding: reference.unembedding(model) }
+        }
         (None, None) => Distribution::None,
     }
 }

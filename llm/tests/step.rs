@@ -6,11 +6,11 @@ mod fixture;
 
 use fixture::Fixture;
 use tch::{Kind, Tensor};
+use tokensieve_llm::Document;
 use tokensieve_llm::head::{Head, Reference, TopFile, write_top};
 use tokensieve_llm::model::{Adapter, LoraConfig, Model};
 use tokensieve_llm::step::{Rule, StepOptions, StepReport, evaluate, step};
 use tokensieve_llm::train::Trained;
-use tokensieve_llm::Document;
 use tokensieve_objective::{Objective, Plan};
 
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
@@ -23,7 +23,8 @@ fn options(micro_tokens: usize) -> StepOptions<'static> {
 fn documents(vocabulary: u32) -> Vec<Document> {
     let document = |row: usize| {
         let length = 7 + row * 5 % 11;
-        let token = |i: usize| if i < 3 { i as u32 } else { ((row * 31 + i * 17 + i * i) as u32) % vocabulary };
+        let token =
+            |i: usize| if i < 3 { i as u32 } else { ((row * 31 + i * 17 + i * i) as u32) % vocabulary };
         let weight = |i: usize| match row {
             _ if i < 4 => 0.0,
             3 => 0.0,
@@ -62,11 +63,17 @@ impl Bench {
         Reference::Adapter(Box::new(adapter))
     }
 
-    fn step(&mut self, rule: &mut dyn Rule, reference: &Reference, micro_tokens: usize) -> (StepReport, Tensor) {
+    fn step(
+        &mut self,
+        rule: &mut dyn Rule,
+        reference: &Reference,
+        micro_tokens: usize,
+    ) -> (StepReport, Tensor) {
         let batch: Vec<&Document> = self.documents.iter().collect();
         let mut head = Head::new(16 * 4 * self.model.config().vocab_size as usize, 1 << 20);
         let (model, trained) = (&mut self.model, &self.trained);
-        let report = step(&mut head, model, trained, reference, rule, &batch, &options(micro_tokens)).unwrap();
+        let report =
+            step(&mut head, model, trained, reference, rule, &batch, &options(micro_tokens)).unwrap();
         (report, trained.parameters().gradients().copy())
     }
 
@@ -105,7 +112,8 @@ fn the_size_of_micro_batches_changes_nothing() {
                 assert!(away < 1e-5, "{name}, {toml}, {micro_tokens}: {away}");
                 assert!((report.loss - whole.loss).abs() < 1e-5 * whole.loss.abs().max(1.0), "{toml}");
                 assert_eq!((report.tokens, report.selected), (whole.tokens, whole.selected), "{toml}");
-                let chosen = |report: &StepReport| report.records.iter().map(|r| r.selected).collect::<Vec<_>>();
+                let chosen =
+                    |report: &StepReport| report.records.iter().map(|r| r.selected).collect::<Vec<_>>();
                 assert_eq!(chosen(&report), chosen(&whole), "{toml}");
             }
         }
@@ -133,7 +141,9 @@ fn check_slope(bench: &mut Bench, toml: &str, reference: &Reference) {
 fn the_gradient_is_the_losses() {
     let mut bench = Bench::new("llama3");
     let reference = bench.reference();
-    for toml in ["preset = 'mle'", "preset = '-p'", "preset = 'distill'", "preset = 'label-smoothing'", OBJECTIVES[6]] {
+    for toml in
+        ["preset = 'mle'", "preset = '-p'", "preset = 'distill'", "preset = 'label-smoothing'", OBJECTIVES[6]]
+    {
         check_slope(&mut bench, toml, &reference);
     }
     // The same of all weights, tied and untied.
@@ -170,7 +180,8 @@ fn a_file_of_the_most_probable_stands_for_their_model() {
     let batch: Vec<&Document> = bench.documents.iter().collect();
     let mut rule = Objective::preset("distill").unwrap().begin(PLAN);
     let (model, trained) = (&mut bench.model, &bench.trained);
-    let error = step(&mut Head::default(), model, trained, &file, &mut rule, &batch, &options(99)).unwrap_err();
+    let error =
+        step(&mut Head::default(), model, trained, &file, &mut rule, &batch, &options(99)).unwrap_err();
     assert!(error.to_string().contains("document 2 was tokenised otherwise"), "{error}");
 }
 
@@ -200,10 +211,15 @@ fn evaluation_agrees_with_the_step() {
     assert_eq!(evaluation.tokens, report.tokens);
     assert!((evaluation.nll - report.nll).abs() < 1e-5);
     // −p, of which one document counts half.
-    let loss = |record: &tokensieve_llm::step::Record| (-record.loss).exp() * if record.row == 5 { -0.5 } else { -1.0 };
+    let loss = |record: &tokensieve_llm::step::Record| {
+        (-record.loss).exp() * if record.row == 5 { -0.5 } else { -1.0 }
+    };
     let expected = report.records.iter().map(loss).sum::<f64>() / report.tokens as f64;
     assert!((evaluation.objective_loss.unwrap() - expected).abs() < 1e-5);
     assert!(evaluation.mean_p > 0.0 && evaluation.accuracy <= 1.0);
     let distill = Objective::preset("distill").unwrap();
-    assert_eq!(evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&distill)).objective_loss, None);
+    assert_eq!(
+        evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&distill)).objective_loss,
+        None
+    );
 }

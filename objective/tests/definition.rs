@@ -3,7 +3,8 @@
 #![allow(clippy::float_cmp, reason = "small whole numbers are exact")]
 
 use tokensieve_objective::{
-    Criterion, Error, Expression, KEYS, Objective, Plan, Pull, Pulls, Selection, TokenStats, Variable, presets,
+    Criterion, Error, Expression, KEYS, Objective, Plan, Pull, Pulls, Selection, TokenStats, Variable,
+    presets,
 };
 
 const PLAN: Plan = Plan { steps: 10, seed: 0 };

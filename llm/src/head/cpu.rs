@@ -105,7 +105,9 @@ fn statistics_of<const BF16: bool>(part: &Part, logits_nv: &Tensor, top_entropy:
         if top_entropy {
             let mut top = Vec::new();
             // Sound: as above.
-            unsafe { kernels::largest::<BF16>(row, logits.columns, TOP_ENTROPY.min(logits.columns), &mut top) };
+            unsafe {
+                kernels::largest::<BF16>(row, logits.columns, TOP_ENTROPY.min(logits.columns), &mut top)
+            };
             let value = |(z, id): (f32, u32)| if id as usize == label { exact } else { capped(z, cap) };
             stats.top_entropy = entropy(top.into_iter().map(|found| f64::from(value(found))));
         } else {
@@ -212,7 +214,8 @@ fn gradient_of<const BF16: bool>(
     let other = reference.map(|(logits, cap)| (Matrix::new(logits), cap_of(cap)));
     let cap = cap_of(soft_cap);
     each_row(tasks.len(), |i| {
-        let other = other.filter(|_| i < onto_reference).map(|(matrix, cap)| (matrix.row(i).cast_const(), cap));
+        let other =
+            other.filter(|_| i < onto_reference).map(|(matrix, cap)| (matrix.row(i).cast_const(), cap));
         let row = Row { from: from[i].row(0), to: to.row(i), columns: to.columns, cap, other };
         // Sound: each task has rows of its own, `columns` wide; `can` has asked for AVX-512.
         unsafe { row.write::<BF16>(&tasks[i], tail) }
@@ -253,7 +256,8 @@ impl Row {
             let sums = unsafe { kernels::sums::<BF16>(row, self.columns, cap) };
             let log_sum_exp = f64::from(sums.max) + sums.sum.ln();
             (mix.reference_log_sum_exp, mix.reference_cap, other) = (log_sum_exp as f32, cap, row);
-            q_label = (f64::from(capped(unsafe { kernels::get::<BF16>(row, label) }, cap)) - log_sum_exp).exp();
+            q_label =
+                (f64::from(capped(unsafe { kernels::get::<BF16>(row, label) }, cap)) - log_sum_exp).exp();
         }
         let mut flat = 0.0;
         if matches!(tail, Tail::Uniform) && b != 0.0 {
@@ -272,7 +276,8 @@ impl Row {
             };
         };
         let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
-        let logits: Vec<f32> = ids.iter().map(|id| unsafe { kernels::get::<BF16>(self.from, *id as usize) }).collect();
+        let logits: Vec<f32> =
+            ids.iter().map(|id| unsafe { kernels::get::<BF16>(self.from, *id as usize) }).collect();
         // What p has beside the k: summed without them, for 1 − Σ would lose its digits.
         let outside = unsafe {
             ids.iter().for_each(|id| kernels::set::<BF16>(self.from, *id as usize, f32::MIN));
@@ -303,8 +308,8 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plain;
     use super::super::Unembedding;
+    use super::super::plain;
     use super::super::rows::{Computed, fetch};
     use super::*;
 
@@ -320,9 +325,12 @@ mod tests {
     #[test]
     fn kernels_say_what_libtorch_says() {
         // Several blocks and a rest; logits far apart.
-        for (kind, cap, columns) in
-            [(Kind::Float, None, 9003), (Kind::BFloat16, None, 9003), (Kind::Float, Some(30.0), 4100), (Kind::BFloat16, Some(30.0), 70)]
-        {
+        for (kind, cap, columns) in [
+            (Kind::Float, None, 9003),
+            (Kind::BFloat16, None, 9003),
+            (Kind::Float, Some(30.0), 4100),
+            (Kind::BFloat16, Some(30.0), 70),
+        ] {
             tch::manual_seed(5);
             let random = |shape: [i64; 2]| Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind);
             let (hidden_nd, weight) = (random([11, 40]), random([columns, 40]));
@@ -336,7 +344,8 @@ mod tests {
             let own = statistics(&part, &logits, true);
             let plain = fetch(vec![Computed::There(plain::statistics(&part, &logits, true))]);
             for (own, plain) in own.iter().zip(&plain) {
-                let near = |a: f64, b: f64| assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{own:?} {plain:?}");
+                let near =
+                    |a: f64, b: f64| assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{own:?} {plain:?}");
                 near(own.loss, plain.loss);
                 near(own.entropy, plain.entropy);
                 near(own.log_sum_exp, plain.log_sum_exp);

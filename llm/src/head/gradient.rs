@@ -6,8 +6,8 @@ use tch::Tensor;
 use tokensieve_objective::Pull;
 
 use super::buffers::{self, Buffers, Kept};
-use super::rows::{RowStats, Rows, first, indices};
 use super::cpu::{self, Logits};
+use super::rows::{RowStats, Rows, first, indices};
 use super::{Unembedding, plain, product};
 
 /// The distribution that the second pull points to, for each of the rows.
@@ -198,7 +198,14 @@ pub(super) fn of_chunk(
 }
 
 /// The gradient of at most a chunk of tasks.
-fn some(buffers: &mut Buffers, rows: &Rows, tasks: &[Task], wanted: &Wanted, source: &Source, out: &mut Gradient) {
+fn some(
+    buffers: &mut Buffers,
+    rows: &Rows,
+    tasks: &[Task],
+    wanted: &Wanted,
+    source: &Source,
+    out: &mut Gradient,
+) {
     let device = rows.hidden_rd.device();
     let index = indices(&tasks.iter().map(|task| task.row as u32).collect::<Vec<_>>(), device);
     let hidden_nd = rows.hidden_rd.index_select(0, &index);

@@ -20,8 +20,8 @@ mod reference;
 mod rows;
 
 pub use buffers::Kept;
-pub use reference::{Reference, TopFile, write_top};
 pub use gradient::{Distribution, Gradient, Top, Wanted};
+pub use reference::{Reference, TopFile, write_top};
 pub use rows::{RowStats, Rows};
 
 pub use crate::model::Unembedding;
@@ -142,7 +142,15 @@ impl Head {
                 let of_chunk = rows::fetch(vec![rows.part(chunk.clone()).statistics(&logits, top_entropy)]);
                 let pulls = pulls(chunk.clone(), &of_chunk)?;
                 let wanted = Wanted { pulls: &pulls, ..*wanted };
-                gradient::of_chunk(&mut self.buffers, rows, chunk, &of_chunk, &wanted, &logits, &mut gradient);
+                gradient::of_chunk(
+                    &mut self.buffers,
+                    rows,
+                    chunk,
+                    &of_chunk,
+                    &wanted,
+                    &logits,
+                    &mut gradient,
+                );
                 stats.extend(of_chunk);
             }
             Ok((stats, gradient))

@@ -44,7 +44,12 @@ impl Reference {
     }
 
     /// The hidden states of a pack, `[T, D]`. The model is lent its adapter and gets its own back.
-    pub(crate) fn forward(&self, model: &mut Model, pack: &Pack, trained: Option<&Adapter>) -> Result<Tensor> {
+    pub(crate) fn forward(
+        &self,
+        model: &mut Model,
+        pack: &Pack,
+        trained: Option<&Adapter>,
+    ) -> Result<Tensor> {
         let adapter = match self {
             Self::Model(other) => return Ok(no_grad(|| other.forward(pack))),
             Self::Adapter(adapter) => Some(&**adapter),

@@ -70,7 +70,8 @@ pub(super) enum Computed {
 
 impl Part<'_> {
     pub(super) fn statistics(&self, logits_nv: &Tensor, top_entropy: bool) -> Computed {
-        if cpu::can(logits_nv) && self.unembedding.weight.stride()[1] == 1 && self.hidden_nd.stride()[1] == 1 {
+        if cpu::can(logits_nv) && self.unembedding.weight.stride()[1] == 1 && self.hidden_nd.stride()[1] == 1
+        {
             return Computed::Here(cpu::statistics(self, logits_nv, top_entropy));
         }
         Computed::There(plain::statistics(self, logits_nv, top_entropy))

@@ -87,7 +87,12 @@ fn pulls(objective: &Objective, tokens: &[TokenStats]) -> Pulls {
 }
 
 /// The same gradient by writing the loss down and letting libtorch differentiate it.
-fn by_autograd(case: &Case, objective: &Objective, tokens: &[TokenStats], pulls: &Pulls) -> (Tensor, Vec<f64>) {
+fn by_autograd(
+    case: &Case,
+    objective: &Objective,
+    tokens: &[TokenStats],
+    pulls: &Pulls,
+) -> (Tensor, Vec<f64>) {
     let hidden = case.hidden.to_kind(Kind::Double).set_requires_grad(true);
     let log_p = case.log_p(&hidden);
     let labels = rows::indices(&case.labels, Device::Cpu).unsqueeze(1);
@@ -222,7 +227,8 @@ fn chunks_change_nothing_but_rounding() {
     let case = Case::new(Kind::Float, None);
     let pulls = vec![Pull { label: 1.0, reference: 0.5 }; case.labels.len()];
     let reference = case.reference_rows();
-    let reference = Distribution::Model { hidden_rd: reference.hidden_rd, unembedding: reference.unembedding };
+    let reference =
+        Distribution::Model { hidden_rd: reference.hidden_rd, unembedding: reference.unembedding };
     let wanted = Wanted { pulls: &pulls, normaliser: 3.0, reference, weight_gradient: None };
     let of = |chunk_bytes: usize| {
         let mut head = Head::new(chunk_bytes, 0);

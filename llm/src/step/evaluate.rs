@@ -32,21 +32,29 @@ pub fn evaluate(
     micro_tokens: usize,
     objective: Option<&Objective>,
 ) -> Evaluation {
-    let objective = objective.filter(|objective| objective.against().is_none() && objective.describe().needs.is_empty());
+    let objective =
+        objective.filter(|objective| objective.against().is_none() && objective.describe().needs.is_empty());
     let mut sums = Evaluation { objective_loss: objective.map(|_| 0.0), ..Evaluation::default() };
     let (places, predicting) = predicted(documents);
     for members in data::packs(&predicting, micro_tokens) {
         let micro = Micro::new(documents, members.into_iter().map(|i| places[i]).collect(), model);
         let hidden_rd = no_grad(|| micro.rows_of(&model.forward(&micro.pack)));
         let stats = head.statistics(&micro.rows(&hidden_rd, model.unembedding()), false);
-        let tokens =
-            micro.tokens(0..stats.len(), &stats, &Seen::default(), documents, None, model.config().vocab_size);
+        let tokens = micro.tokens(
+            0..stats.len(),
+            &stats,
+            &Seen::default(),
+            documents,
+            None,
+            model.config().vocab_size,
+        );
         sums.tokens += stats.len();
         sums.nll += tokens.iter().map(|token| token.loss).sum::<f64>();
         sums.mean_p += tokens.iter().map(TokenStats::p).sum::<f64>();
         sums.accuracy += stats.iter().filter(|row| row.greedy).count() as f64;
         if let (Some(sum), Some(objective)) = (&mut sums.objective_loss, objective) {
-            *sum += tokens.iter().map(|token| objective.written_out(token, true, token.loss, 0.0)).sum::<f64>();
+            *sum +=
+                tokens.iter().map(|token| objective.written_out(token, true, token.loss, 0.0)).sum::<f64>();
         }
     }
     let n = sums.tokens.max(1) as f64;

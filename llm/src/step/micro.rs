@@ -52,7 +52,10 @@ impl Micro {
     }
 
     /// Of each predicted token: its document's row in the data set, its place in the response, and itself.
-    pub(super) fn places<'a>(&'a self, batch: &'a [&Document]) -> impl Iterator<Item = (usize, usize, u32)> + 'a {
+    pub(super) fn places<'a>(
+        &'a self,
+        batch: &'a [&Document],
+    ) -> impl Iterator<Item = (usize, usize, u32)> + 'a {
         let row = |document: u32| batch[self.documents[document as usize]].row;
         self.pack.targets.iter().map(move |t| (row(t.document), t.position as usize, t.label))
     }
@@ -98,7 +101,9 @@ impl Micro {
             TokenStats {
                 top_entropy: (!stats.top_entropy.is_nan()).then_some(stats.top_entropy),
                 reference_loss: seen_at(&seen.reference_losses),
-                base_loss: beside.and_then(|beside| at(&beside.base_loss)).or_else(|| seen_at(&seen.base_losses)),
+                base_loss: beside
+                    .and_then(|beside| at(&beside.base_loss))
+                    .or_else(|| seen_at(&seen.base_losses)),
                 bald: beside.and_then(|beside| at(&beside.bald)),
                 advantage: beside.and_then(|beside| beside.advantage),
                 weight: f64::from(target.weight),

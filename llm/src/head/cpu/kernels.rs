@@ -12,7 +12,8 @@ const LANES: usize = 16;
 const BLOCK: usize = 4096;
 
 /// 2^t on [−½, ½] by a polynomial of degree 5, relative error at most 7.5e-8 (fitted for the least largest error).
-const EXP2: [f32; 6] = [1.000_000_1, 0.693_146_97, 0.240_221_2, 0.055_507_133, 0.009_675_541, 0.001_327_647_2];
+const EXP2: [f32; 6] =
+    [1.000_000_1, 0.693_146_97, 0.240_221_2, 0.055_507_133, 0.009_675_541, 0.001_327_647_2];
 
 /// Σ exp(z − max) and Σ exp(z − max)·(z − max) of a row.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,8 @@ const LOG2_E_REST: f32 = (std::f64::consts::LOG2_E - std::f32::consts::LOG2_E as
 fn exp(x: __m512) -> __m512 {
     let x = _mm512_max_ps(_mm512_set1_ps(-126.0 * std::f32::consts::LN_2), x);
     let log2_e = _mm512_set1_ps(std::f32::consts::LOG2_E);
-    let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(_mm512_mul_ps(x, log2_e));
+    let whole =
+        _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(_mm512_mul_ps(x, log2_e));
     // In two steps, for a product near 100 has too few digits behind the point.
     let rest = _mm512_fmsub_ps(x, log2_e, whole);
     let rest = _mm512_fmadd_ps(x, _mm512_set1_ps(LOG2_E_REST), rest);
@@ -138,11 +140,7 @@ pub(super) unsafe fn set<const BF16: bool>(row: *mut u8, i: usize, x: f32) {
 unsafe fn logits<const BF16: bool, const CAP: bool>(row: *const u8, i: usize, cap: f32) -> __m512 {
     // Sound: as `load`.
     let z = unsafe { load::<BF16>(row, i) };
-    if CAP {
-        _mm512_mul_ps(tanh(_mm512_div_ps(z, _mm512_set1_ps(cap))), _mm512_set1_ps(cap))
-    } else {
-        z
-    }
+    if CAP { _mm512_mul_ps(tanh(_mm512_div_ps(z, _mm512_set1_ps(cap))), _mm512_set1_ps(cap)) } else { z }
 }
 
 /// The sums of a row of `n` logits, capped at `cap` where it is finite.
@@ -344,7 +342,12 @@ pub(super) unsafe fn dot<const BF16: bool>(x: *const u8, y: *const u8, n: usize)
 /// # Safety
 /// The row has `n` ≥ k ≥ 1 numbers; the processor has AVX-512.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn largest<const BF16: bool>(row: *const u8, n: usize, k: usize, found: &mut Vec<(f32, u32)>) {
+pub(super) unsafe fn largest<const BF16: bool>(
+    row: *const u8,
+    n: usize,
+    k: usize,
+    found: &mut Vec<(f32, u32)>,
+) {
     found.clear();
     let offer = |i: usize, found: &mut Vec<(f32, u32)>| {
         // Sound: i < n.

@@ -55,10 +55,10 @@ impl TopFile {
         // Sound as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         let wrong = |what: String| Error::file(path, format!("{what}; it is made by `tokensieve topk`"));
-        let (_, header) =
-            SafeTensors::read_metadata(&map).map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
-        let tensors =
-            SafeTensors::deserialize(&map).map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
+        let (_, header) = SafeTensors::read_metadata(&map)
+            .map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
+        let tensors = SafeTensors::deserialize(&map)
+            .map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
         let metadata = header.metadata().clone().unwrap_or_default();
         let said = |key: &str| metadata.get(key).cloned().unwrap_or_default();
         if said("format") != FORMAT {
@@ -75,7 +75,11 @@ impl TopFile {
         let any = |shape: &[usize]| shape.len() == 1;
         let numbers = |range: Range<usize>| -> Vec<usize> {
             let words = map[range].chunks_exact(8);
-            words.map(|b| i64::from_le_bytes(b.try_into().expect("eight bytes")).try_into().unwrap_or(usize::MAX)).collect()
+            words
+                .map(|b| {
+                    i64::from_le_bytes(b.try_into().expect("eight bytes")).try_into().unwrap_or(usize::MAX)
+                })
+                .collect()
         };
         let rows = numbers(place("rows", Dtype::I64, &any)?);
         let starts = numbers(place("starts", Dtype::I64, &any)?);
@@ -90,7 +94,11 @@ impl TopFile {
             vocabulary: said("vocabulary").parse().unwrap_or(0),
             model: said("model"),
             data: said("data"),
-            documents: rows.into_iter().zip(starts.windows(2)).map(|(row, pair)| (row, pair[0]..pair[1])).collect(),
+            documents: rows
+                .into_iter()
+                .zip(starts.windows(2))
+                .map(|(row, pair)| (row, pair[0]..pair[1]))
+                .collect(),
             labels: place("labels", Dtype::I32, &one)?,
             label_log_probs: place("label_log_probs", Dtype::F32, &one)?,
             ids: place("ids", Dtype::I32, &many)?,
@@ -99,7 +107,8 @@ impl TopFile {
             map,
         };
         if opened.vocabulary != vocabulary {
-            let what = format!("was made with a vocabulary of {}, the model's has {vocabulary}", opened.vocabulary);
+            let what =
+                format!("was made with a vocabulary of {}, the model's has {vocabulary}", opened.vocabulary);
             return Err(wrong(what));
         }
         if opened.data != data {
@@ -116,11 +125,16 @@ impl TopFile {
     /// Where a token lies, checked against what was predicted then.
     fn token(&self, (row, position, label): (usize, usize, u32)) -> Result<usize> {
         let Some(document) = self.documents.get(&row) else {
-            return Err(Error::file(&self.path, format!("has no document {row}; make it for the whole data set")));
+            return Err(Error::file(
+                &self.path,
+                format!("has no document {row}; make it for the whole data set"),
+            ));
         };
         let i = document.start + position;
         if !document.contains(&i) || u32::from_le_bytes(self.word(&self.labels, i)) != label {
-            let what = format!("document {row} was tokenised otherwise when it was made (token {position}); make it again");
+            let what = format!(
+                "document {row} was tokenised otherwise when it was made (token {position}); make it again"
+            );
             return Err(Error::file(&self.path, what));
         }
         Ok(i)
@@ -197,6 +211,7 @@ pub fn write_top(
     let vocabulary = model.config().vocab_size.to_string();
     let metadata =
         [("format", FORMAT), ("model", model_hash), ("data", data_hash), ("vocabulary", vocabulary.as_str())];
-    let tensors: Vec<(String, Tensor)> = tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    let tensors: Vec<(String, Tensor)> =
+        tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
     save_safetensors(path, &tensors, &metadata)
 }
