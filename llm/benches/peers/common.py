@@ -1,7 +1,7 @@
 """What all peers share: the model, the examples, the measuring, the one line they print.
 
 Examples are the first rows of GSM8K's training file, rendered by the model's chat template. All tokens count for
-speed; learned are those after the generation prompt, end of turn included.
+speed; learned are those from the generation prompt to the end of turn, as ours does.
 
 As a program: `common.py MODEL.gguf FOLDER` writes the GGUF as a Hugging Face folder.
 """
@@ -45,9 +45,9 @@ def arguments(about):
     parser.add_argument("rows", help="GSM8K's train.jsonl (or .jsonl.gz)")
     parser.add_argument("--documents", type=int, default=256, help="how many rows")
     parser.add_argument(
-        "--stop-at-end-of-turn",
+        "--past-end-of-turn",
         action="store_true",
-        help="do not learn what the template writes after it (SmolLM2's: a line break), which TRL does",
+        help="learn what the template writes after it too (SmolLM2's: a line break), as TRL's own preparation does",
     )
     parser.add_argument("--batch", type=int, default=32, help="documents per optimizer step")
     parser.add_argument("--steps", type=int, default=8, help="optimizer steps; the first is not timed")
@@ -94,7 +94,7 @@ def load_tokenizer(folder):
     return tokenizer
 
 
-def render(tokenizer, pairs, stop_at_end_of_turn=False):
+def render(tokenizer, pairs, past_end_of_turn=False):
     """Documents: the whole conversation's tokens, those after the generation prompt marked."""
     documents = []
     for prompt, completion in pairs:
@@ -103,7 +103,7 @@ def render(tokenizer, pairs, stop_at_end_of_turn=False):
         encoded = tokenizer(whole, add_special_tokens=False)["input_ids"]
         start = len(tokenizer(head, add_special_tokens=False)["input_ids"])
         end = len(encoded)
-        if stop_at_end_of_turn:
+        if not past_end_of_turn:
             end -= encoded[::-1].index(tokenizer.eos_token_id)
         documents.append(Document(encoded, start, end))
     return documents
@@ -111,7 +111,7 @@ def render(tokenizer, pairs, stop_at_end_of_turn=False):
 
 def load_documents(options):
     pairs = conversations(options.rows, options.documents)
-    return render(load_tokenizer(options.folder), pairs, options.stop_at_end_of_turn)
+    return render(load_tokenizer(options.folder), pairs, options.past_end_of_turn)
 
 
 def load_base(folder, dtype):

@@ -37,16 +37,16 @@ def main():
 
     tokenizer = common.load_tokenizer(options.folder)
     pairs = common.conversations(options.rows, options.documents)
-    documents = common.render(tokenizer, pairs, options.stop_at_end_of_turn)
+    documents = common.render(tokenizer, pairs, options.past_end_of_turn)
     batches = common.batches(documents, options.batch, options.steps)
     clock = common.Clock()
-    if options.stop_at_end_of_turn:
+    if options.past_end_of_turn:
+        columns = {"prompt": [prompt for prompt, _ in pairs], "completion": [completion for _, completion in pairs]}
+    else:
         columns = {
             "input_ids": [document.tokens for document in documents],
             "labels": [document.labels for document in documents],
         }
-    else:
-        columns = {"prompt": [prompt for prompt, _ in pairs], "completion": [completion for _, completion in pairs]}
 
     class Timing(TrainerCallback):
         def on_step_begin(self, *_, **__):
