@@ -165,7 +165,7 @@ fn a_file_of_the_most_probable_stands_for_their_model() {
     let documents: Vec<&Document> = bench.documents.iter().collect();
     write_top(&path, &other, &documents, vocabulary as usize, 50, ["m", "d"]).unwrap();
     let open = |vocabulary, data| TopFile::open(&path, vocabulary, data);
-    let file = Reference::TopK(open(vocabulary, "d").unwrap());
+    let file = Reference::TopK(Box::new(open(vocabulary, "d").unwrap()));
     let model = Reference::Model(Box::new(other));
     for toml in ["preset = 'distill'", "preset = 'rho'", "preset = 'masked-mle+distill'", OBJECTIVES[6]] {
         let (a, b) = (bench.preset(toml, &file, 60).1, bench.preset(toml, &model, 60).1);

@@ -106,8 +106,8 @@ fn statistics_of<const BF16: bool>(part: &Part, logits_nv: &Tensor, top_entropy:
             let mut top = Vec::new();
             // Sound: as above.
             unsafe {
-                kernels::largest::<BF16>(row, logits.columns, TOP_ENTROPY.min(logits.columns), &mut top)
-            };
+                kernels::largest::<BF16>(row, logits.columns, TOP_ENTROPY.min(logits.columns), &mut top);
+            }
             let value = |(z, id): (f32, u32)| if id as usize == label { exact } else { capped(z, cap) };
             stats.top_entropy = entropy(top.into_iter().map(|found| f64::from(value(found))));
         } else {
@@ -280,7 +280,9 @@ impl Row {
             ids.iter().map(|id| unsafe { kernels::get::<BF16>(self.from, *id as usize) }).collect();
         // What p has beside the k: summed without them, for 1 − Σ would lose its digits.
         let outside = unsafe {
-            ids.iter().for_each(|id| kernels::set::<BF16>(self.from, *id as usize, f32::MIN));
+            for id in ids {
+                kernels::set::<BF16>(self.from, *id as usize, f32::MIN);
+            }
             let sums = kernels::sums::<BF16>(self.from, self.columns, self.cap);
             // Where logits are capped, the least possible one is −cap.
             let left_out = ids.len() as f64 * f64::from(-self.cap - sums.max).exp();

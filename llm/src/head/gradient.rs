@@ -252,8 +252,8 @@ fn some(
             tasks.iter().zip(distances).for_each(|(task, distance)| out.cross_entropy[task.row] = distance);
         }
     }
-    let gradient_nd = product::onto_hidden(&gradient_nv, rows.unembedding.weight);
-    let _ = out.hidden_rd.index_copy_(0, &index, &gradient_nd);
+    let onto_hidden = product::onto_hidden(&gradient_nv, rows.unembedding.weight);
+    let _ = out.hidden_rd.index_copy_(0, &index, &onto_hidden);
     if let Some(sum) = wanted.weight_gradient {
         product::onto_weight(&gradient_nv, &hidden_nd, sum);
     }

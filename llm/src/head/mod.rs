@@ -3,7 +3,7 @@
 //! Logits exist for one chunk of rows at a time, in a buffer of a fixed number of bytes, so that memory does not grow with
 //! the vocabulary. There a row is read once for its statistics and once for its gradient, which takes the logits' place.
 //! Logits may be kept up to a budget of bytes between the two; beyond it they are computed again, and only for rows that
-//! have a pull. Nothing here is differentiated automatically: the gradient on the logits is (a + b)·p − a·e_y − b·q.
+//! have a pull. Nothing here is differentiated automatically: the gradient on the logits is (a + b)·p − a·eᵧ − b·q.
 //!
 //! Letters: R rows (one per predicted token), n rows of a chunk, V vocabulary, D width of the hidden state.
 

@@ -93,7 +93,7 @@ pub(super) fn gradient(
     }
     let _ = out.scatter_add_(1, &labels, &label);
     if let Some(cap) = soft_cap {
-        out = out * (1.0 - (&z / cap).square());
+        out *= 1.0 - (&z / cap).square();
     }
     logits_nv.copy_(&out);
     cross_entropy.squeeze_dim(1).to_kind(Kind::Double)

@@ -24,7 +24,7 @@ pub enum Reference {
     /// Another checkpoint.
     Model(Box<Model>),
     /// Its most probable tokens, computed beforehand.
-    TopK(TopFile),
+    TopK(Box<TopFile>),
 }
 
 impl Reference {

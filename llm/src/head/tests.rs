@@ -51,7 +51,7 @@ impl Case {
         z.log_softmax(1, Kind::Double)
     }
 
-    fn tokens(&self, stats: &[RowStats], reference: &[RowStats]) -> Vec<TokenStats> {
+    fn tokens(stats: &[RowStats], reference: &[RowStats]) -> Vec<TokenStats> {
         let each = stats.iter().zip(reference).zip(0u32..);
         each.map(|((own, reference), i)| TokenStats {
             top_entropy: Some(own.top_entropy),
@@ -130,7 +130,7 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
     for name in presets::names() {
         let objective = Objective::preset(name).unwrap();
         let (stats, kept) = head.statistics_keeping(&case.rows(), true);
-        let tokens = case.tokens(&stats, &reference_stats);
+        let tokens = Case::tokens(&stats, &reference_stats);
         let pulls = pulls(&objective, &tokens);
         let reference_rows = case.reference_rows();
         let top = objective.top_k().map(|k| head.top(&reference_rows, k));

@@ -24,7 +24,7 @@ pub(super) fn open(config: &Config, model: &Model, data: &str) -> Result<Referen
             Ok(Reference::Model(Box::new(other)))
         }
         Some(config::Reference::TopK(path)) => {
-            Ok(Reference::TopK(TopFile::open(path, model.config().vocab_size, data)?))
+            Ok(Reference::TopK(Box::new(TopFile::open(path, model.config().vocab_size, data)?)))
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A row is bf16 or f32 (`BF16`), never aligned by promise; everything is computed in f32, sums end in f64.
 
+#[allow(clippy::wildcard_imports, reason = "intrinsics are one vocabulary")]
 use std::arch::x86_64::*;
 
 /// Numbers in a register.

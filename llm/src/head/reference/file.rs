@@ -54,7 +54,7 @@ impl TopFile {
         let file = File::open(path).map_err(Error::io(path))?;
         // Sound as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-        let wrong = |what: String| Error::file(path, format!("{what}; it is made by `tokensieve topk`"));
+        let wrong = |what: String| Error::file(path, format!("{what}; `head::write_top` makes such files"));
         let (_, header) = SafeTensors::read_metadata(&map)
             .map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
         let tensors = SafeTensors::deserialize(&map)
@@ -77,7 +77,8 @@ impl TopFile {
             let words = map[range].chunks_exact(8);
             words
                 .map(|b| {
-                    i64::from_le_bytes(b.try_into().expect("eight bytes")).try_into().unwrap_or(usize::MAX)
+                    let word = b.try_into().map_or(-1, i64::from_le_bytes);
+                    usize::try_from(word).unwrap_or(usize::MAX)
                 })
                 .collect()
         };
