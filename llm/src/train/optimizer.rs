@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::config::{Optimizer as Rule, Train};
 use super::flat;
@@ -150,25 +150,27 @@ struct AdamW {
 
 impl AdamW {
     fn run(&self, values: &Tensor, gradients: &Tensor, mean: &Tensor, square: &Tensor) {
-        if values.device() == tch::Device::Cpu {
-            flat::zip([values, gradients, mean, square], |[values, gradients, means, squares]| {
-                for (((v, g), m), s) in values.iter_mut().zip(gradients).zip(means).zip(squares) {
-                    let g = *g * self.scale;
-                    *m += (1.0 - self.beta1) * (g - *m);
-                    *s += (1.0 - self.beta2) * (g * g - *s);
-                    *v = *v * self.keep - self.size * *m / (s.sqrt() * self.correction + self.eps);
-                }
-            });
-            return;
+        if values.device() != Device::Cpu {
+            return self.by_operators(values, gradients, mean, square);
         }
+        flat::zip([values, gradients, mean, square], |[values, gradients, means, squares]| {
+            for (((v, g), m), s) in values.iter_mut().zip(gradients).zip(means).zip(squares) {
+                let g = *g * self.scale;
+                *m += (1.0 - self.beta1) * (g - *m);
+                *s += (1.0 - self.beta2) * (g * g - *s);
+                *v = *v * self.keep - self.size * *m / (s.sqrt() * self.correction + self.eps);
+            }
+        });
+    }
+
+    fn by_operators(&self, values: &Tensor, gradients: &Tensor, mean: &Tensor, square: &Tensor) {
         let gradients = gradients * f64::from(self.scale);
-        let (mut values, mut mean, mut square) =
-            (values.shallow_clone(), mean.shallow_clone(), square.shallow_clone());
+        let [mut values, mut mean, mut square] = [values, mean, square].map(Tensor::shallow_clone);
         let _ = mean.lerp_(&gradients, f64::from(1.0 - self.beta1));
         let _ = square.lerp_(&gradients.square(), f64::from(1.0 - self.beta2));
         let root = square.sqrt() * f64::from(self.correction) + f64::from(self.eps);
         let _ = values.g_mul_scalar_(f64::from(self.keep));
-        values -= &mean / root * f64::from(self.size);
+        values -= mean / root * f64::from(self.size);
     }
 }
 
@@ -182,26 +184,29 @@ struct Sgd {
 
 impl Sgd {
     fn run(&self, values: &Tensor, gradients: &Tensor, mean: &Tensor) {
-        if values.device() == tch::Device::Cpu {
-            flat::zip([values, gradients, mean], |[values, gradients, means]| {
-                for ((v, g), m) in values.iter_mut().zip(gradients).zip(means) {
-                    *m = self.momentum * *m + *g * self.scale;
-                    *v = *v * self.keep - self.size * *m;
-                }
-            });
-            return;
+        if values.device() != Device::Cpu {
+            return self.by_operators(values, gradients, mean);
         }
-        let (mut values, mut mean) = (values.shallow_clone(), mean.shallow_clone());
+        flat::zip([values, gradients, mean], |[values, gradients, means]| {
+            for ((v, g), m) in values.iter_mut().zip(gradients).zip(means) {
+                *m = self.momentum * *m + *g * self.scale;
+                *v = *v * self.keep - self.size * *m;
+            }
+        });
+    }
+
+    fn by_operators(&self, values: &Tensor, gradients: &Tensor, mean: &Tensor) {
+        let [mut values, mut mean] = [values, mean].map(Tensor::shallow_clone);
         let _ = mean.g_mul_scalar_(f64::from(self.momentum));
         mean += gradients * f64::from(self.scale);
         let _ = values.g_mul_scalar_(f64::from(self.keep));
-        values -= &mean * f64::from(self.size);
+        values -= mean * f64::from(self.size);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
+    use tch::Kind;
 
     use super::*;
 
@@ -283,6 +288,28 @@ mod tests {
                 assert!(error < 2e-6, "{rule:?} {error}");
             }
         }
+    }
+
+    /// What CUDA does, done here.
+    #[test]
+    fn operators_do_the_same_as_one_pass() {
+        let draw = |seed| {
+            tch::manual_seed(seed);
+            Tensor::randn([1000], (Kind::Float, Device::Cpu))
+        };
+        let fresh = || [draw(1), draw(2), draw(3) * 0.1, draw(4).square()];
+        let near = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]) < 1e-6;
+        let (keep, scale) = (0.99, 0.5);
+        let adamw = AdamW { keep, scale, beta1: 0.9, beta2: 0.99, size: 0.01, correction: 1.2, eps: 1e-8 };
+        let ([v, g, m, s], [w, _, n, t]) = (fresh(), fresh());
+        adamw.run(&v, &g, &m, &s);
+        adamw.by_operators(&w, &g, &n, &t);
+        assert!(near(&v, &w) && near(&m, &n) && near(&s, &t));
+        let sgd = Sgd { keep, scale, momentum: 0.9, size: 0.01 };
+        let ([v, g, m, _], [w, _, n, _]) = (fresh(), fresh());
+        sgd.run(&v, &g, &m);
+        sgd.by_operators(&w, &g, &n);
+        assert!(near(&v, &w) && near(&m, &n));
     }
 
     #[test]

@@ -237,8 +237,10 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
                 let found = shorten(&value.to_string());
                 return Err(origin.wrong(&name, format!("is a table, found {found}")));
             }
-            (None, _) => {
-                let near = nearest(&name);
+            (None, value) => {
+                // Of a table that nobody knows, a key inside says more than its own name.
+                let inner = value.as_table().and_then(|table| table.keys().next());
+                let near = nearest(&inner.map_or(name.clone(), |inner| format!("{name}.{inner}")));
                 let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
                 let all = "`tokensieve train --keys` lists all";
                 return Err(origin.wrong(&name, format!("there is no such key{hint} ({all})")));
