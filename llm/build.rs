@@ -29,12 +29,12 @@ fn main() {
 
 /// The few calls that tch lacks, compiled against the same headers.
 fn shim(library: &Path) {
-    println!("cargo::rerun-if-changed=shim/shim.cc");
+    println!("cargo::rerun-if-changed=shim");
     let include = library.parent().expect("lib lies in a folder").join("include");
     cc::Build::new()
         .cpp(true)
         .std("c++20")
-        .file("shim/shim.cc")
+        .files(["shim/shim.cc", "shim/arena.cc"])
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .flag("-fopenmp")

@@ -1,4 +1,4 @@
-//! The Rust side of `shim/shim.cc`: what tch has no call for.
+//! The Rust side of `shim/`: what tch has no call for.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_void};
@@ -9,6 +9,7 @@ use std::ptr::null_mut;
 use tch::Tensor;
 
 unsafe extern "C" {
+    fn ts_use_arena(bytes: usize) -> bool;
     fn ts_parallel(n: i64, grain: i64, body: extern "C" fn(*const c_void, i64, i64), context: *const c_void);
     fn ts_flash_attention(
         qkv: *const *const c_void,
@@ -102,6 +103,13 @@ fn taken<const N: usize>(message: *mut c_char, results: [*mut c_void; N]) -> [Te
     }
     // Sound: each was made with `new`, for its taker to delete.
     results.map(|result| unsafe { Tensor::from_ptr(result.cast()) })
+}
+
+/// From now on large CPU tensors live in a stretch of so many addresses; `shim/arena.cc` says why. False, and all as it
+/// was, where the system does not give them.
+pub(crate) fn use_arena(bytes: usize) -> bool {
+    // Sound: takes a number; libtorch's allocators may be exchanged at any time, blocks know their own.
+    unsafe { ts_use_arena(bytes) }
 }
 
 /// Calls `body` with parts of 0..n, of `grain` or more each, on libtorch's own threads: a second pool would fight with
