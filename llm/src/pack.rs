@@ -124,7 +124,8 @@ fn shared_prefix(documents: &[&Document]) -> usize {
         let response = d.weights.iter().skip(1).position(|weight| *weight != 0.0);
         response.unwrap_or(d.tokens.len() - 1)
     };
-    let common = |d: &&Document| d.tokens.iter().zip(&first.tokens).take_while(|(a, b)| a == b).count().min(room(d));
+    let common =
+        |d: &&Document| d.tokens.iter().zip(&first.tokens).take_while(|(a, b)| a == b).count().min(room(d));
     rest.iter().map(common).min().unwrap_or(0).min(room(first))
 }
 

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn views_write_through() {
-        let parameters = Parameters::zeros([("b".to_owned(), vec![2, 3]), ("a".to_owned(), vec![4])], Device::Cpu);
+        let parameters =
+            Parameters::zeros([("b".to_owned(), vec![2, 3]), ("a".to_owned(), vec![4])], Device::Cpu);
         let _ = parameters.value("a").unwrap().fill_(2.0);
         let _ = parameters.gradient("b").unwrap().fill_(1.0);
         assert_eq!(parameters.range("a"), Some(6..10));

@@ -1,9 +1,10 @@
 """Trains with `tokensieve train` as the peers do, and prints the peers' JSON line.
 
-    ours.py TOKENSIEVE ROWS.jsonl --steps N --batch N --documents N --threads N [--set key=value]…
+    ours.py TOKENSIEVE ROWS.jsonl[.gz] --steps N --batch N --documents N --threads N [--set key=value]…
 """
 
 import argparse
+import gzip
 import json
 import os
 import subprocess
@@ -41,8 +42,10 @@ def main():
     parser.add_argument("--set", action="append", default=[], help="as tokensieve's own")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config, out = Path(folder, "config.toml"), Path(folder, "out")
-        config.write_text(CONFIG.format(**vars(options)), encoding="utf-8")
+        config, out, rows = (Path(folder, name) for name in ("config.toml", "out", "rows.jsonl"))
+        packed = options.rows.endswith(".gz")
+        rows.write_bytes((gzip.open if packed else open)(options.rows, "rb").read())
+        config.write_text(CONFIG.format(**vars(options) | {"rows": rows}), encoding="utf-8")
         changes = [word for change in options.set for word in ("--set", change)]
         subprocess.run(
             [options.tokensieve, "train", config, "--out", out, *changes],

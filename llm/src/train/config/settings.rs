@@ -141,7 +141,9 @@ impl Origin {
         let within =
             |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
         let mut sets = self.overridden.iter();
-        if sets.any(|set| set == name || within(name, set) || within(set, name)) {
+        if let Some(set) = sets.find(|set| *set == name || within(name, set) || within(set, name)) {
+            // The longer of both: as typed, or the key inside of what was typed.
+            let name = if within(set, name) { set } else { name };
             return Error::setting(format!("--set {name}"), what);
         }
         let what = format!("`{name}`: {what}");

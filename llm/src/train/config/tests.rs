@@ -77,7 +77,7 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
     for (set, wanted) in [
         ("train.lr", "--set train.lr: wants key=value"),
         ("train.lr=fast", "--set train.lr: expected a number, at least 0, found \"fast\""),
-        ("train.lr.x=1", "--set train.lr: expected a number"),
+        ("train.lr.x=1", "--set train.lr.x: expected a number"),
         ("tran.lr=1", "--set tran.lr: there is no such key; did you mean `train.lr`?"),
     ] {
         let error = parse(PLAIN, &[set]).unwrap_err().to_string();
