@@ -1,4 +1,4 @@
-//! The head against libtorch's own operators in the same run: milliseconds per 1000 rows at SmolLM2's shape, and what the
+//! The head against libtorch's own operators in the same run: milliseconds per 1000 rows at `SmolLM2`'s shape, and what the
 //! matrix products alone take. Needs libtorch; `cargo bench -p tokensieve-llm --bench head [-- ROWS]`.
 
 use std::time::Instant;

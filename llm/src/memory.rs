@@ -6,7 +6,7 @@ use crate::shim;
 const ADDRESSES: usize = 1 << 40;
 
 /// Keeps what training frees, in one place and in huge pages: fresh pages cost 15–20 % of a step otherwise (measured
-/// with a careful PyTorch loop, 554 → 648 tokens/s). Where the system does not allow it, tensors stay where they were.
+/// with a careful `PyTorch` loop, 554 → 648 tokens/s). Where the system does not allow it, tensors stay where they were.
 pub fn keep() {
     shim::use_arena(ADDRESSES);
 }

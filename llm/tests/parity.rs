@@ -234,7 +234,7 @@ fn backward_of_some_documents_is_that_of_those_alone() {
             };
             let all = gradient(None);
             assert_close(name, &gradient(Some(&kept)), &all, 1e-5);
-            assert_eq!(gradient(Some(&[false; 4])).abs().max().double_value(&[]), 0.0);
+            assert!(gradient(Some(&[false; 4])).abs().max().double_value(&[]) <= 0.0);
         }
     }
 }

@@ -73,7 +73,7 @@ fn refusal(change: impl FnOnce(&Path)) -> String {
     Adapter::load(&config, folder.path(), CPU).unwrap_err().to_string()
 }
 
-/// Replaces text in adapter_config.json.
+/// Replaces text in `adapter_config.json`.
 fn edit(from: &str, to: &str) -> impl FnOnce(&Path) {
     move |folder| {
         let path = folder.join("adapter_config.json");
@@ -121,7 +121,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     );
     refused(
         Box::new(tensors(|all| {
-            all.push(("lm_head.lora_A.weight".to_owned(), Tensor::zeros([4, 32], (Kind::Float, CPU))))
+            all.push(("lm_head.lora_A.weight".to_owned(), Tensor::zeros([4, 32], (Kind::Float, CPU))));
         })),
         "lm_head.lora_A.weight belongs to no module",
     );

@@ -1,7 +1,6 @@
 //! One optimizer step on a tiny random model: the gradient is that of the reported loss, whatever the micro-batches, the
 //! objective and the reference. Needs libtorch; run: `cargo test -p tokensieve-llm --test step`.
 
-#[allow(dead_code, unreachable_pub)]
 mod fixture;
 
 use fixture::Fixture;

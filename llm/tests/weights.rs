@@ -1,5 +1,7 @@
 //! Checkpoints and what is read from them, against the public Python packages' results (tests/fixtures/gguf.py).
 //! Needs libtorch and the default model (98 MB, fetched once).
+// What is written must be read again to the last bit.
+#![allow(clippy::float_cmp)]
 
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,6 @@
 
 mod bundle;
 mod convert;
-mod doctor;
 mod merge;
 mod objectives;
 mod show;
@@ -18,7 +17,7 @@ pub enum Verb {
     /// Write any model as a Hugging Face folder
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
-    Doctor(doctor::Arguments),
+    Doctor,
     /// Fold an adapter into its model's weights
     Merge(merge::Arguments),
     /// The objectives known by name: formula, pull, selection and source; or one of them in full
@@ -37,7 +36,10 @@ impl Verb {
         match self {
             Self::Bundle(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
-            Self::Doctor(arguments) => arguments.run(),
+            Self::Doctor => {
+                println!("{}", crate::machine::Machine::measure());
+                Ok(())
+            }
             Self::Merge(arguments) => arguments.run(),
             Self::Objectives(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),

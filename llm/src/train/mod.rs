@@ -118,11 +118,11 @@ impl Run<'_> {
         .and_then(
             |report| if report.loss.is_finite() { Ok(report) } else { Err(unsound("loss", report.loss)) },
         )
-        .map_err(|error| failed(step, &batch, self.saved, error))?;
+        .map_err(|error| failed(step, &batch, self.saved, &error))?;
         let lr = self.schedule.at(step);
         let norm = self.optimizer.step(self.trained.parameters(), lr);
         if !norm.is_finite() {
-            return Err(failed(step, &batch, self.saved, unsound("gradient's length", norm)));
+            return Err(failed(step, &batch, self.saved, &unsound("gradient's length", norm)));
         }
         self.trained.refresh(&mut self.model)?;
         self.state.step += 1;
@@ -253,7 +253,7 @@ fn unsound(what: &str, value: f64) -> Error {
 }
 
 /// Names the step, the documents and the way back.
-fn failed(step: u64, batch: &[&Document], saved: Option<u64>, error: Error) -> Error {
+fn failed(step: u64, batch: &[&Document], saved: Option<u64>, error: &Error) -> Error {
     let rows: Vec<String> = batch.iter().map(|document| document.row.to_string()).collect();
     let back = saved.map_or("there is no checkpoint yet".to_owned(), |saved| {
         format!("the checkpoint after step {saved} is sound")

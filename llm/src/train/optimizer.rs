@@ -1,4 +1,4 @@
-//! From gradient to step, on the flat buffers: clipping by the global norm, AdamW, SGD with momentum.
+//! From gradient to step, on the flat buffers: clipping by the global norm, `AdamW`, SGD with momentum.
 //!
 //! On the CPU a step is one pass over values, gradients and moments, each element read and written once; libtorch's own
 //! operators would make nine. On CUDA they are used as they are.
@@ -17,11 +17,11 @@ pub struct Optimizer {
     rule: Rule,
     weight_decay: f64,
     clip: Option<f64>,
-    /// Running means, each as long as the parameters: AdamW's of the gradient and its square, SGD's of the gradient.
+    /// Running means, each as long as the parameters: `AdamW`'s of the gradient and its square, SGD's of the gradient.
     moments: Vec<Tensor>,
     /// Stretches of matrices, which decay, and of the rest.
     runs: Vec<(Range<i64>, bool)>,
-    /// Steps taken, per which AdamW's means are corrected.
+    /// Steps taken, per which `AdamW`'s means are corrected.
     steps: u64,
 }
 

@@ -172,7 +172,7 @@ pub struct Train {
 /// What is written besides the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Event files for TensorBoard.
+    /// Event files for `TensorBoard`.
     pub tensorboard: bool,
     /// Counts per token class.
     pub selection: bool,
@@ -329,7 +329,9 @@ fn lora(settings: &mut Settings) -> Result<Option<Table>> {
         if settings.mentions("train.grow_rank") {
             return Err(settings.wrong("train.grow_rank", "there is no rank with `train.full = true`"));
         }
-        names.iter().for_each(|name| settings.remove(&format!("lora.{name}")));
+        for name in &names {
+            settings.remove(&format!("lora.{name}"));
+        }
         settings.remove("train.grow_rank");
         return Ok(None);
     }

@@ -172,7 +172,7 @@ fn place(table: &DeTable, name: &str) -> Option<usize> {
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+    text[..at.min(text.len())].matches('\n').count() + 1
 }
 
 /// `objective = "mle"` is short for `[objective] preset = "mle"`, so that an override may lay a key upon it.

@@ -1,4 +1,4 @@
-//! TensorBoard's event files: records with checksums around a few fields of protocol buffers, written by hand.
+//! `TensorBoard`'s event files: records with checksums around a few fields of protocol buffers, written by hand.
 //!
 //! A record is its length (u64, little endian), the length's checksum, the content, the content's checksum. The checksum
 //! is CRC-32C, rotated and shifted by a constant (`masked`), as TensorFlow's record format has it. Field numbers are
