@@ -298,6 +298,30 @@ fn a_loss_that_is_no_number_stops_with_the_last_good_checkpoint() {
 }
 
 #[test]
+fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
+    let bench = Bench::new();
+    let (file, model) = (bench.path("top.safetensors"), bench.path("model"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.arg("topk").arg(bench.path("run.toml")).arg(&file).args(["-k", "100000"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+
+    let losses = |out: &str, reference: String| -> Vec<f64> {
+        let distill = "objective.preset=masked-mle+distill";
+        bench.undisturbed(out, &["--set", "train.steps=4", "--set", distill, "--set", &reference]);
+        let text = fs::read_to_string(bench.path(out).join("metrics.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line.get("lr").is_some()).map(|line| line["loss"].as_f64().unwrap()).collect()
+    };
+    let of_file = losses("of_file", format!("reference.topk={}", file.display()));
+    let of_model = losses("of_model", format!("reference.model={}", model.display()));
+    assert_eq!(of_file.len(), 4);
+    for (file, model) in of_file.iter().zip(&of_model) {
+        assert!((file - model).abs() < 1e-5 * model, "{of_file:?} {of_model:?}");
+    }
+}
+
+#[test]
 fn two_runs_do_not_share_a_folder() {
     let bench = Bench::new();
     let mut first = bench.command("out", &["--set", "train.steps=100000"]).spawn().unwrap();

@@ -5,6 +5,7 @@ mod convert;
 mod merge;
 mod objectives;
 mod show;
+mod topk;
 mod train;
 
 use clap::Subcommand;
@@ -24,6 +25,8 @@ pub enum Verb {
     Objectives(objectives::Arguments),
     /// Documents as a model gets them, token by token: prompt grey, response coloured
     Show(show::Arguments),
+    /// Compute a reference's most probable tokens once, to distil from without it
+    Topk(topk::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
 }
@@ -43,6 +46,7 @@ impl Verb {
             Self::Merge(arguments) => arguments.run(),
             Self::Objectives(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),
+            Self::Topk(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
         }
     }

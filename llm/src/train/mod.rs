@@ -14,6 +14,7 @@ mod schedule;
 mod start;
 mod summary;
 mod survey;
+mod topk;
 mod weights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ pub use optimizer::Optimizer;
 pub use schedule::Schedule;
 pub use start::Begin;
 pub use summary::Summary;
+pub use topk::write_topk;
 pub use weights::Trained;
 
 use checkpoint::State;

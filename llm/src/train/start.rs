@@ -205,7 +205,7 @@ fn unchanged(saved: State, new: &State, folder: &Path) -> Result<State> {
 }
 
 /// Reads a data set, and says what was left out or cut.
-fn read(
+pub(super) fn read(
     config: &Config,
     name: &str,
     data: &Data,
@@ -230,6 +230,7 @@ fn read(
         eprintln!("{name}: {} documents cut at the end", set.truncated);
     }
     if !set.skipped.is_empty() {
+        fs::create_dir_all(&config.train.out).map_err(Error::io(&config.train.out))?;
         let path = config.train.out.join(format!("skipped-{name}.jsonl"));
         let line = |bad: &data::Skipped| format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }));
         let lines: String = set.skipped.iter().map(line).collect();

@@ -54,7 +54,7 @@ impl TopFile {
         let file = File::open(path).map_err(Error::io(path))?;
         // Sound as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-        let wrong = |what: String| Error::file(path, format!("{what}; `head::write_top` makes such files"));
+        let wrong = |what: String| Error::file(path, format!("{what}; `tokensieve topk` makes such files"));
         let (_, header) = SafeTensors::read_metadata(&map)
             .map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
         let tensors = SafeTensors::deserialize(&map)

@@ -167,7 +167,12 @@ pub const KEYS: &[Key] = &[
         "the reference distribution comes from this adapter (a PEFT folder) on the same base",
     ),
     key("reference.model", Text, "", "… or from this model, written as model.source"),
-    key("reference.topk", Text, "", "… or from this file of its most probable tokens, computed beforehand"),
+    key(
+        "reference.topk",
+        Text,
+        "",
+        "… or from this file of its most probable tokens, made by `tokensieve topk`",
+    ),
     key("lora.r", Whole(1), "32", "rank of the adapter"),
     key("lora.lora_alpha", Number(0.0, ANY), "64", "the adapter is scaled by lora_alpha / r"),
     key("lora.lora_dropout", Number(0.0, 0.99), "0.0", "share of the adapter's inputs dropped in training"),

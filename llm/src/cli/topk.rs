@@ -1,0 +1,40 @@
+//! `tokensieve topk`.
+
+use std::path::PathBuf;
+
+use crate::train::config::Config;
+use crate::train::write_topk;
+
+/// Of what, and whereto.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "A run with `reference.topk` = the file distils from it, without the reference model at hand. The file \
+    belongs to the data of the configuration: other rows or another tokenizer are refused."
+)]
+pub struct Arguments {
+    /// The run that will read it, as a TOML file
+    config: PathBuf,
+    /// The file, in safetensors' format
+    file: PathBuf,
+    /// The reference model, if it is not the configuration's own
+    #[arg(long)]
+    model: Option<String>,
+    /// An adapter on it, in PEFT's format
+    #[arg(long)]
+    adapter: Option<PathBuf>,
+    /// How many tokens of each prediction
+    #[arg(short, default_value_t = 20)]
+    k: usize,
+    /// Lay a key upon the configuration, as for train
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let config = Config::read(&self.config, &self.set)?;
+        let n = write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k, &self.file)?;
+        println!("the {} most probable tokens of {n} documents in {}", self.k, self.file.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! A reference's most probable tokens, computed once for the data of a configuration.
+
+use std::path::Path;
+
+use super::config::Config;
+use super::start::read;
+use crate::head::write_top;
+use crate::model::{Adapter, Model};
+use crate::text::Tokenizer;
+use crate::weights::Checkpoint;
+use crate::{Document, Error, Result, memory};
+
+/// Writes, for `reference.topk`, the k most probable tokens of everything that `config` trains on: those of `model` (the
+/// configuration's own if none is given), with `adapter` if there is one. Returns the number of documents.
+pub fn write_topk(
+    config: &Config,
+    model: Option<&str>,
+    adapter: Option<&Path>,
+    k: usize,
+    path: &Path,
+) -> Result<usize> {
+    memory::keep();
+    let base = Checkpoint::open(&config.model.source)?;
+    let tokenizer = Tokenizer::open(&base)?;
+    let set = read(config, "train", &config.data, &base, &tokenizer)?;
+    let other = model.map(Checkpoint::open).transpose()?;
+    let checkpoint = other.as_ref().unwrap_or(&base);
+    let mut model = Model::load(checkpoint, config.model.kind, config.model.device)?;
+    if model.config().vocab_size != base.config().vocab_size {
+        return Err(Error::setting("--model", "has another vocabulary than the model that is trained"));
+    }
+    if let Some(folder) = adapter {
+        let adapter = Adapter::load(model.config(), folder, model.device())?;
+        model.attach(Some(&adapter))?;
+    }
+    let documents: Vec<&Document> = set.documents.iter().collect();
+    write_top(path, &model, &documents, k, config.train.micro_tokens, [&checkpoint.hash(), &set.hash])?;
+    Ok(documents.len())
+}
