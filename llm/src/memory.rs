@@ -1,4 +1,7 @@
 //! Where large tensors live, and how much memory was used.
+#![allow(unsafe_code)]
+
+use memmap2::{Mmap, UncheckedAdvice};
 
 use crate::shim;
 
@@ -9,6 +12,12 @@ const ADDRESSES: usize = 1 << 40;
 /// with a careful `PyTorch` loop, 554 → 648 tokens/s). Where the system does not allow it, tensors stay where they were.
 pub fn keep() {
     shim::use_arena(ADDRESSES);
+}
+
+/// Lets the system take a mapped file's pages back; they are read again when somebody asks.
+pub(crate) fn release(map: &Mmap) {
+    // Sound: the map is of a file and read-only, so its pages come back as they were. Where it fails they stay.
+    let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
 }
 
 /// The most memory that this process has had resident, in bytes, where the system says.

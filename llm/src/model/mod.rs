@@ -102,7 +102,7 @@ impl Model {
         let config = checkpoint.config().clone();
         let width = [config.vocab_size, config.hidden_size];
         let read = |name: &str| modules::read(checkpoint, name, &width, kind, device);
-        Ok(Self {
+        let model = Self {
             kind,
             device,
             embedding: read(modules::EMBEDDING)?,
@@ -114,7 +114,9 @@ impl Model {
             rotary: Rotary::new(&config.rope, device),
             dropout: 0.0,
             config,
-        })
+        };
+        checkpoint.release();
+        Ok(model)
     }
 
     /// The model's numbers.

@@ -114,6 +114,14 @@ impl Checkpoint {
         }
     }
 
+    /// Gives back the memory of what was read from the files so far.
+    pub(crate) fn release(&self) {
+        match &self.store {
+            Store::Gguf(gguf, _) => gguf.release(),
+            Store::Folder(_, shards) => shards.release(),
+        }
+    }
+
     /// Whether there is a tensor of that name.
     pub fn has(&self, name: &str) -> bool {
         match &self.store {

@@ -11,7 +11,7 @@ use safetensors::tensor::Metadata;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// The file of a checkpoint in one piece.
 pub(crate) const WHOLE: &str = "model.safetensors";
@@ -104,6 +104,11 @@ impl Shards {
         let bytes = &shard.map[shard.data + info.data_offsets.0..shard.data + info.data_offsets.1];
         let shape: Vec<i64> = info.shape.iter().map(|side| *side as i64).collect();
         Ok(Tensor::f_from_data_size(bytes, &shape, stored)?.to_kind(to))
+    }
+
+    /// Gives back the pages that were read.
+    pub(crate) fn release(&self) {
+        self.files.iter().for_each(|shard| memory::release(&shard.map));
     }
 
     /// The mapped files, in the order of their names.

@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use blocks::Format;
 
-use crate::{Error, Result, shim};
+use crate::{Error, Result, memory, shim};
 
 /// The first four bytes.
 const MAGIC: &[u8] = b"GGUF";
@@ -86,6 +86,11 @@ impl Gguf {
     /// All its bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Gives back the pages that were read.
+    pub(crate) fn release(&self) {
+        memory::release(&self.map);
     }
 
     /// The metadata by key.
