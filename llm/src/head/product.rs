@@ -15,8 +15,8 @@ const ROWS_PER_THREAD: i64 = 32;
 
 /// gradient·weight, `[n, D]`.
 ///
-/// On the CPU in bf16 the rows are shared among threads here: oneDNN keeps a product with so long an inner dimension on one
-/// core (measured in docs/LOG.md: as fast on one as on two).
+/// On the CPU in bf16 the rows are shared among threads here: on some processors oneDNN keeps a product with so long an
+/// inner dimension on one core (docs/LOG.md).
 pub(super) fn onto_hidden(gradient_nv: &Tensor, weight_vd: &Tensor) -> Tensor {
     let rows = gradient_nv.size()[0];
     let parts = i64::from(tch::get_num_threads()).min(rows / ROWS_PER_THREAD);
