@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::weights::write_atomically;
 use crate::{Error, Result};
 
 /// What a run remembers between steps besides tensors.
@@ -92,15 +93,7 @@ fn remove(folder: &Path) -> Result<()> {
 
 /// Writes a file that is there as a whole or not at all.
 pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = path.with_file_name(format!("{UNFINISHED}{name}"));
-    let written =
-        fs::write(&unfinished, content).map_err(Error::io(&unfinished)).and_then(|()| sync(&unfinished));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&unfinished);
-        return Err(error);
-    }
-    fs::rename(&unfinished, path).map_err(Error::io(path))
+    write_atomically(path, |out| out.write_all(content).map_err(Error::io(path)))
 }
 
 /// The name of the checkpoint after so many steps.
