@@ -1,0 +1,215 @@
+//! Arithmetic word problems with worked answers, made rather than fetched: a training set that every machine has, on
+//! which a small model can get better and every answer can be marked.
+//!
+//! A problem is a short story of `level` steps; a step buys, gives away, multiplies, shares out, sells or spends. Numbers
+//! stay whole and positive, and the answer is written as GSM8K writes it: one line per step, then `#### result`.
+//! Problem i of a seed is the same on every machine, and no story of the test split occurs in the training split.
+
+use crate::Stream;
+
+/// Which half of the problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Seven stories in eight.
+    Train,
+    /// The others.
+    Test,
+}
+
+/// A problem with its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The story and its question.
+    pub question: String,
+    /// The steps, then `#### result`.
+    pub answer: String,
+    /// The result.
+    pub result: u64,
+    /// Number of steps, 1 to [`LEVELS`].
+    pub level: u32,
+}
+
+/// The hardest level.
+pub const LEVELS: u32 = 4;
+
+const NAMES: [&str; 16] = [
+    "Ada", "Ben", "Carla", "Dan", "Elif", "Femi", "Grace", "Hugo", "Ines", "Jonas", "Kira", "Liam", "Mona",
+    "Nils", "Olga", "Pablo",
+];
+const THINGS: [&str; 12] = [
+    "apples", "books", "candles", "coins", "cards", "eggs", "lemons", "marbles", "pencils", "shells",
+    "stamps", "tickets",
+];
+
+/// Problem number `index` of a seed and split; levels take turns.
+pub fn problem(seed: u64, split: Split, index: u64) -> Problem {
+    let level = 1 + (index % u64::from(LEVELS)) as u32;
+    let mut stream = Stream::new(seed, &format!("arithmetic/{split:?}/{index}"));
+    loop {
+        let problem = tell(&mut stream, level);
+        if split_of(&problem.question) == split {
+            return problem;
+        }
+    }
+}
+
+/// A story's split follows from its text alone, so that no seed leaks one into the other.
+fn split_of(question: &str) -> Split {
+    use sha2::Digest;
+    if sha2::Sha256::digest(question)[0] < 32 { Split::Test } else { Split::Train }
+}
+
+struct Story<'a> {
+    stream: &'a mut Stream,
+    text: String,
+    work: String,
+    owner: &'static str,
+    things: &'static str,
+    amount: u64,
+    /// Whether the amount counts dollars: after the things were sold.
+    sold: bool,
+}
+
+fn tell(stream: &mut Stream, level: u32) -> Problem {
+    let owner = *stream.choose(&NAMES);
+    let things = *stream.choose(&THINGS);
+    let amount = stream.between(3, 10 * u64::from(level) + 10);
+    let text = format!("{owner} has {amount} {things}.");
+    let mut story = Story { stream, text, work: String::new(), owner, things, amount, sold: false };
+    for _ in 0..level {
+        story.step();
+    }
+    let Story { text, work, owner, things, amount, sold, .. } = story;
+    let unit = if sold { "dollars" } else { things };
+    Problem {
+        question: format!("{text} How many {unit} does {owner} have now?"),
+        answer: format!("{work}#### {amount}"),
+        result: amount,
+        level,
+    }
+}
+
+impl Story<'_> {
+    /// The next event. Those that the amount does not allow are drawn again.
+    fn step(&mut self) {
+        let Self { owner, things, amount, sold, .. } = *self;
+        let unit = if sold { "dollars" } else { things };
+        match self.stream.below(6) {
+            0 => {
+                let more = self.stream.between(2, 40);
+                let how = if sold { "earns" } else { "buys" };
+                self.happens(&format!("{owner} {how} {more} more {unit}."), '+', more, amount + more);
+            }
+            1 if amount > 3 => {
+                let (fewer, friend) = (self.stream.between(1, amount - 1), self.friend());
+                self.happens(
+                    &format!("{owner} gives {fewer} {unit} to {friend}."),
+                    '-',
+                    fewer,
+                    amount - fewer,
+                );
+            }
+            2 if amount <= 60 => {
+                let (times, friend) = (self.stream.between(2, 6), self.friend());
+                self.owner = friend;
+                let event = format!("{friend} has {times} times as many {unit} as {owner}.");
+                self.happens(&event, '*', times, amount * times);
+            }
+            3 => {
+                let parts: Vec<u64> =
+                    (2..=9).filter(|parts| amount % parts == 0 && amount > *parts).collect();
+                if parts.is_empty() {
+                    return self.step();
+                }
+                let parts = *self.stream.choose(&parts);
+                let event =
+                    format!("{owner} shares all {unit} equally among {parts} people and is one of them.");
+                self.happens(&event, '/', parts, amount / parts);
+            }
+            4 if !sold && amount <= 100 => {
+                let price = self.stream.between(2, 9);
+                self.sold = true;
+                self.happens(
+                    &format!("{owner} sells all {things} for {price} dollars each."),
+                    '*',
+                    price,
+                    amount * price,
+                );
+            }
+            5 if sold && amount > 3 => {
+                let spent = self.stream.between(1, amount - 1);
+                self.happens(&format!("{owner} spends {spent} dollars."), '-', spent, amount - spent);
+            }
+            _ => self.step(),
+        }
+    }
+
+    fn happens(&mut self, event: &str, sign: char, number: u64, result: u64) {
+        let unit = if self.sold { "dollars" } else { self.things };
+        self.text += &format!(" {event}");
+        self.work += &format!("{} {sign} {number} = {result} {unit}\n", self.amount);
+        self.amount = result;
+    }
+
+    fn friend(&mut self) -> &'static str {
+        loop {
+            let friend = *self.stream.choose(&NAMES);
+            if friend != self.owner {
+                return friend;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_work_leads_to_the_result() {
+        for index in 0..2_000 {
+            let problem = problem(7, Split::Train, index);
+            let lines: Vec<&str> = problem.answer.lines().collect();
+            assert_eq!(lines.len() as u32, problem.level + 1);
+            let mut amount = None;
+            for line in &lines[..lines.len() - 1] {
+                let words: Vec<&str> = line.split(' ').collect();
+                let number = |i: usize| words[i].parse::<u64>().unwrap();
+                assert!(amount.is_none_or(|amount| amount == number(0)), "{problem:?}");
+                let result = match words[1] {
+                    "+" => number(0) + number(2),
+                    "-" => number(0) - number(2),
+                    "*" => number(0) * number(2),
+                    _ => number(0) / number(2),
+                };
+                assert_eq!(result, number(4), "{problem:?}");
+                assert!(result > 0);
+                amount = Some(result);
+            }
+            assert_eq!(amount, Some(problem.result));
+            assert_eq!(*lines.last().unwrap(), format!("#### {}", problem.result));
+        }
+    }
+
+    #[test]
+    fn no_story_is_in_both_splits() {
+        let stories =
+            |seed, split| (0..3_000).map(move |i| problem(seed, split, i).question).collect::<HashSet<_>>();
+        assert!(stories(0, Split::Train).is_disjoint(&stories(1, Split::Test)));
+    }
+
+    #[test]
+    fn a_problem_is_the_same_for_ever() {
+        let problem = problem(0, Split::Train, 3);
+        assert_eq!(
+            problem.question,
+            "Olga has 42 marbles. Olga sells all marbles for 2 dollars each. Olga shares all dollars equally among 7 people \
+             and is one of them. Olga spends 7 dollars. Olga earns 24 more dollars. How many dollars does Olga have now?"
+        );
+        let answer =
+            "42 * 2 = 84 dollars\n84 / 7 = 12 dollars\n12 - 7 = 5 dollars\n5 + 24 = 29 dollars\n#### 29";
+        assert_eq!(problem.answer, answer);
+    }
+}

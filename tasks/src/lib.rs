@@ -1,0 +1,19 @@
+//! What language models are judged on: questions, graders that agree with the public ones, and intervals. No tensor
+//! library: a grader sees text, or log-likelihoods.
+//!
+//! A task asks [`Question`]s, tallies each [`Answer`], and says what its [`Measure`]s are of the tallies' sums. Whoever has
+//! a model (the crate `llm`) answers; [`estimate`] puts a bootstrap interval around every measure and [`compare`] around
+//! the difference of two models on the same questions.
+
+mod answer;
+pub mod arithmetic;
+mod error;
+mod interval;
+mod stream;
+mod task;
+
+pub use answer::{Answer, Ask, Message, Question};
+pub use error::{Error, Result};
+pub use interval::{Estimate, compare, estimate};
+pub use stream::Stream;
+pub use task::{Measure, Task, Unit};
