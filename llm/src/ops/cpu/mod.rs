@@ -5,12 +5,14 @@
 #![allow(clippy::inline_always)]
 
 mod attention;
+mod dropout;
 mod gated;
 mod lanes;
 mod norm;
 mod rope;
 
 pub(super) use attention::{attention, attention_backward};
+pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
 pub(super) use norm::{rms_norm, rms_norm_backward};
 pub(super) use rope::rope;
