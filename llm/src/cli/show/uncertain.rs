@@ -114,7 +114,8 @@ impl<'a> View<'a> {
     /// Tabs between columns, a line for each predicted token.
     fn table(&self) -> String {
         let columns = [By::Epistemic, By::Aleatoric, By::Total, By::Loss, By::Entropy];
-        let mut out = "row\tposition\ttext\tepistemic\taleatoric\ttotal\tloss\tentropy\tselected\n".to_owned();
+        let mut out =
+            "row\tposition\ttext\tepistemic\taleatoric\ttotal\tloss\tentropy\tselected\n".to_owned();
         for document in self.documents {
             for (position, token) in document.tokens.iter().enumerate().filter(|(_, token)| token.response) {
                 let _ = write!(out, "{}\t{position}\t{:?}", document.row, token.text);
@@ -124,7 +125,8 @@ impl<'a> View<'a> {
                         None => write!(out, "\t"),
                     };
                 }
-                let _ = writeln!(out, "\t{}", u8::from(token.loss.is_some_and(|loss| loss >= self.threshold)));
+                let _ =
+                    writeln!(out, "\t{}", u8::from(token.loss.is_some_and(|loss| loss >= self.threshold)));
             }
         }
         out
@@ -148,7 +150,8 @@ fn value(token: &TokenRecord, by: By) -> Option<f32> {
 /// The escape sequence's part for a share of the darkest colour.
 fn colour(share: f32, depth: Depth) -> String {
     let place = share * (RAMP.len() - 1) as f32;
-    let (low, part) = ((place as usize).min(RAMP.len() - 2), place - (place as usize).min(RAMP.len() - 2) as f32);
+    let (low, part) =
+        ((place as usize).min(RAMP.len() - 2), place - (place as usize).min(RAMP.len() - 2) as f32);
     let mixed: [f32; 3] = std::array::from_fn(|i| {
         let [a, b] = [RAMP[low][i], RAMP[low + 1][i]].map(f32::from);
         a + (b - a) * part
