@@ -8,6 +8,7 @@
 mod answer;
 pub mod arithmetic;
 mod error;
+pub mod figfont;
 pub mod gsm8k;
 mod interval;
 mod marked;

@@ -1,6 +1,6 @@
 //! All tasks by name.
 
-use crate::{Answer, Error, Measure, Question, Result, Stream, Task, gsm8k};
+use crate::{Answer, Error, Measure, Question, Result, Stream, Task, figfont, gsm8k};
 
 /// How a task is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ const TASKS: &[(&str, Open)] = &[
     ("gsm8k", || gsm8k::open(gsm8k::Shots::None)),
     ("gsm8k-8shot", || gsm8k::open(gsm8k::Shots::Eight)),
     ("arithmetic", crate::arithmetic::open),
+    ("figfont", || figfont::open("figfont", figfont::Split::Test)),
+    ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
 ];
 
 /// The names of all tasks.
