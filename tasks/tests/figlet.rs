@@ -117,6 +117,8 @@ fn what_figlet_recorded_is_drawn_again() {
     // All fonts one after the other; that one stands between `digital` and `lean`.
     let every = text("res002.txt");
     let (before, after): (Vec<_>, Vec<_>) = fonts.iter().partition(|(name, _)| name.as_str() < "ivrit");
-    let pages = |fonts: Vec<(&String, &Font)>| fonts.iter().map(|(_, font)| Page::set(font, &input, 80)).collect::<String>();
+    let pages = |fonts: Vec<(&String, &Font)>| {
+        fonts.iter().map(|(_, font)| Page::set(font, &input, 80)).collect::<String>()
+    };
     assert!(every.starts_with(&pages(before)) && every.ends_with(&pages(after)));
 }

@@ -29,11 +29,17 @@ impl Font {
         let text = String::from_utf8(file.to_vec())
             .unwrap_or_else(|bytes| bytes.as_bytes().iter().map(|byte| char::from(*byte)).collect());
         let mut lines = text.lines();
-        let header = lines.next().and_then(|line| line.strip_prefix("flf2a")).ok_or("it does not begin with `flf2a`")?;
+        let header = lines
+            .next()
+            .and_then(|line| line.strip_prefix("flf2a"))
+            .ok_or("it does not begin with `flf2a`")?;
         let hardblank = header.chars().next().ok_or("its first line names no hard blank")?;
-        let numbers: Vec<i64> = header[hardblank.len_utf8()..].split_whitespace().map_while(|word| word.parse().ok()).collect();
-        let number = |index: usize, what| numbers.get(index).copied().ok_or(format!("its first line has no {what}"));
-        let (height, old, comments) = (number(0, "height")?, number(3, "layout")?, number(4, "number of comment lines")?);
+        let numbers: Vec<i64> =
+            header[hardblank.len_utf8()..].split_whitespace().map_while(|word| word.parse().ok()).collect();
+        let number =
+            |index: usize, what| numbers.get(index).copied().ok_or(format!("its first line has no {what}"));
+        let (height, old, comments) =
+            (number(0, "height")?, number(3, "layout")?, number(4, "number of comment lines")?);
         if !(1..=1000).contains(&height) || !(0..=100_000).contains(&comments) {
             return Err(format!("it cannot have height {height} and {comments} comment lines"));
         }
@@ -69,7 +75,9 @@ impl Font {
             joint.add(&mut rows, glyph);
             last_width = glyph[0].len();
         }
-        rows.iter().map(|row| row.iter().map(|c| if *c == self.hardblank { ' ' } else { *c }).collect()).collect()
+        rows.iter()
+            .map(|row| row.iter().map(|c| if *c == self.hardblank { ' ' } else { *c }).collect())
+            .collect()
     }
 
     fn glyph(&self, letter: char) -> Option<&Glyph> {
@@ -161,7 +169,9 @@ impl Joint<'_> {
             }
         }
         match (left, right) {
-            ('[', ']') | (']', '[') | ('{', '}') | ('}', '{') | ('(', ')') | (')', '(') if rule(8) => Some('|'),
+            ('[', ']') | (']', '[') | ('{', '}') | ('}', '{') | ('(', ')') | (')', '(') if rule(8) => {
+                Some('|')
+            }
             ('/', '\\') if rule(16) => Some('|'),
             ('\\', '/') if rule(16) => Some('Y'),
             ('>', '<') if rule(16) => Some('X'),
