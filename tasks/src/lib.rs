@@ -14,6 +14,7 @@ pub mod gsm8k;
 mod interval;
 mod make;
 mod marked;
+pub mod maths;
 pub mod number;
 pub mod overlap;
 mod registry;
