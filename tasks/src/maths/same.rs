@@ -166,8 +166,10 @@ impl Shape {
                 Self::Relation { sign: other_sign, left: other_left, right: other_right },
             ) => relations_match((sign, left, right), (other_sign, other_left, other_right)),
             // `x = 5` answers as `5` does.
-            (Self::Relation { sign: "=" | "\\in", right, .. }, other) => right.matches(other),
-            (one, Self::Relation { sign: "=" | "\\in", right, .. }) => one.matches(right),
+            (Self::Relation { sign: "=" | "\\in", left, right }, other)
+            | (other, Self::Relation { sign: "=" | "\\in", left, right }) => {
+                is_name(left) && right.matches(other)
+            }
             (Self::Formula(one), Self::Formula(other)) => formulas_match(one, other),
             (
                 Self::Group { open, close, items },
@@ -199,6 +201,11 @@ impl Shape {
             _ => false,
         }
     }
+}
+
+/// Whether the left side only names what the right side says.
+fn is_name(left: &str) -> bool {
+    !left.chars().any(|c| "+-*".contains(c))
 }
 
 /// As many, each with a partner of its own.
@@ -320,6 +327,9 @@ mod tests {
             ("\\text{even}", "\\text{odd}"),
             ("11111111100", "11111111101"),
             ("a+b", "a-b"),
+            ("0", "5x - 7y + 4 = 0"),
+            ("I(0)", "0"),
+            ("-\\text{even}", "\\text{even}"),
             ("", "0"),
             ("\\text{ cm}", "5"),
         ] {
