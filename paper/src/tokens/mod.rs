@@ -5,7 +5,9 @@
 
 mod correlation;
 mod document;
+pub mod picture;
 mod row;
+pub mod scoring;
 pub mod synthetic;
 
 pub use correlation::{Correlation, Method, correlations, over_documents};
