@@ -47,12 +47,11 @@ impl crate::Figure for Figure {
             .arrow([(468.0, 116.0), (492.0, 116.0), (492.0, 59.0), (515.0, 59.0)])
             .arrow([(468.0, 136.0), (492.0, 136.0), (492.0, 193.0), (515.0, 193.0)])
             .arrow([(338.0, 213.0), (515.0, 213.0)])
-            .arrow([(633.0, 90.0), (633.0, 120.0)])
-            .arrow([(633.0, 162.0), (633.0, 136.0)])
-            .arrow([(556.0, 128.0), (545.0, 128.0)])
+            .arrow([(633.0, 90.0), (633.0, 118.0)])
+            .arrow([(633.0, 162.0), (633.0, 138.0)])
             .text((486.0, 50.0), "top 25 % of the batch", Anchor::End)
             .text((486.0, 188.0), "the other 75 %", Anchor::End)
-            .text((558.0, 132.0), "one sum, one step of *θ*", Anchor::Start);
+            .text((633.0, 132.0), "one sum, one step of *θ*", Anchor::Middle);
         let block = picture::block("One reply before training", &rows, Quantity::Loss, true);
         Ok(Drawing::new([]).diagram(diagram).words([block]).columns(1))
     }

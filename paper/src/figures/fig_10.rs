@@ -98,7 +98,7 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
-        let panels = rows.chunk_by(|a, b| (&a.model, &a.places) == (&b.model, &b.places)).map(|rows| {
+        let panel = |rows: &[Row]| {
             let title = format!("{}, dropout on {}", rows[0].model, rows[0].places.replace(',', " and "));
             let ink = Ink::Category(0);
             let band = |low: fn(&Row) -> f64, high: fn(&Row) -> f64| {
@@ -111,8 +111,11 @@ impl crate::Figure for Figure {
                 .with(Series::line(rows.iter().map(|row| (row.rate, row.median_nats))).ink(ink))
                 .with(Series::error_bars(rows.iter().map(|row| (row.rate, row.median_low_nats, row.median_high_nats))).ink(ink))
                 .with(Series::points(rows.iter().map(|row| (row.rate, row.median_nats))).ink(ink).shape(Shape::Circle).label("median"))
-        });
-        Ok(Drawing::new(panels).columns(3).panel_height(250.0).width(if rows.len() > RATES.len() { 900.0 } else { 560.0 }))
+        };
+        let groups = rows.chunk_by(|a, b| (&a.model, &a.places) == (&b.model, &b.places));
+        let panels: Vec<Panel> = groups.map(panel).collect();
+        let width = 240.0 * panels.len().min(3) as f64 + 260.0;
+        Ok(Drawing::new(panels).panel_height(250.0).width(width))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
