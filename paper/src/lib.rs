@@ -13,6 +13,7 @@ pub mod claim;
 pub mod engine;
 pub mod figure;
 pub mod figures;
+pub mod lab;
 pub mod ledger;
 pub mod plot;
 pub mod png;
