@@ -9,6 +9,7 @@ mod answer;
 pub mod arithmetic;
 mod error;
 mod interval;
+pub mod judge;
 mod stream;
 mod task;
 
