@@ -8,12 +8,19 @@
 mod answer;
 pub mod arithmetic;
 mod error;
+pub mod gsm8k;
 mod interval;
+mod marked;
+pub mod number;
+mod registry;
+mod rows;
+pub mod judge;
 mod stream;
 mod task;
 
 pub use answer::{Answer, Ask, Message, Question};
 pub use error::{Error, Result};
 pub use interval::{Estimate, compare, estimate};
+pub use registry::{Options, names, open};
 pub use stream::Stream;
 pub use task::{Measure, Task, Unit};
