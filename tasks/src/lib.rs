@@ -7,11 +7,15 @@
 
 mod answer;
 pub mod arithmetic;
+mod choice;
 mod error;
+pub mod figfont;
 pub mod gsm8k;
 mod interval;
+mod make;
 mod marked;
 pub mod number;
+pub mod overlap;
 mod registry;
 mod rows;
 pub mod judge;
@@ -21,6 +25,7 @@ mod task;
 pub use answer::{Answer, Ask, Message, Question};
 pub use error::{Error, Result};
 pub use interval::{Estimate, compare, estimate};
+pub use make::{MAKES, make};
 pub use registry::{Options, names, open};
 pub use stream::Stream;
 pub use task::{Measure, Task, Unit};
