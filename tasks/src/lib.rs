@@ -5,6 +5,7 @@
 //! a model (the crate `llm`) answers; [`estimate`] puts a bootstrap interval around every measure and [`compare`] around
 //! the difference of two models on the same questions.
 
+pub mod alpaca_eval;
 mod answer;
 pub mod arithmetic;
 mod choice;
