@@ -9,6 +9,7 @@ mod answer;
 pub mod arithmetic;
 mod error;
 pub mod gsm8k;
+pub mod ifeval;
 mod interval;
 mod marked;
 pub mod number;

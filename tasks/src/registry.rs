@@ -18,6 +18,7 @@ const TASKS: &[(&str, Open)] = &[
     ("gsm8k", || gsm8k::open(gsm8k::Shots::None)),
     ("gsm8k-8shot", || gsm8k::open(gsm8k::Shots::Eight)),
     ("arithmetic", crate::arithmetic::open),
+    ("ifeval", crate::ifeval::open),
 ];
 
 /// The names of all tasks.
