@@ -12,6 +12,7 @@ mod choice;
 mod error;
 pub mod figfont;
 pub mod gsm8k;
+pub mod ifeval;
 mod interval;
 mod make;
 mod marked;
