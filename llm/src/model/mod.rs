@@ -8,6 +8,7 @@ mod cache;
 pub mod config;
 mod dropout;
 mod full;
+mod groups;
 mod layer;
 mod linear;
 mod lora;
