@@ -44,32 +44,16 @@ pub fn pairwise(
     outputs: &[String],
     baseline: &[String],
 ) -> Result<Pairwise> {
-    let n = instructions.len();
-    if outputs.len() != n || baseline.len() != n {
-        return Err(Error::Setting(format!(
-            "{n} instructions, {} outputs of the model and {} of the baseline: there must be as many of each",
-            outputs.len(),
-            baseline.len()
-        )));
-    }
-    let asked: Vec<usize> = (0..n).filter(|i| outputs[*i] != baseline[*i]).collect();
-    let pairs: Vec<Pair> = asked
-        .iter()
-        .flat_map(|i| {
-            let (instruction, model, other) = (&instructions[*i], &outputs[*i], &baseline[*i]);
-            [
-                Pair { instruction, first: other, second: model },
-                Pair { instruction, first: model, second: other },
-            ]
-        })
-        .collect();
+    let pairs = both_orders(instructions, outputs, baseline)?;
     let verdicts = judge.prefer(&pairs)?;
     assert_eq!(verdicts.len(), pairs.len(), "{} gives a verdict for each pair", judge.name());
 
+    let n = instructions.len();
+    let asked = (0..n).filter(|i| outputs[*i] != baseline[*i]);
     let mut preferences = vec![Some(0.5); n];
     let (mut bias, mut same, mut read) = (0.0, 0, 0);
     let mut nonsense = Vec::new();
-    for (index, both) in asked.into_iter().zip(verdicts.chunks_exact(2)) {
+    for (index, both) in asked.zip(verdicts.chunks_exact(2)) {
         preferences[index] = None;
         for (order, verdict) in [Order::ModelSecond, Order::BaselineSecond].into_iter().zip(both) {
             if let Verdict::Nonsense(said) = verdict {
@@ -89,6 +73,33 @@ pub fn pairwise(
         consistent: same as f64 / f64::from(read),
         nonsense,
     })
+}
+
+/// The pairs that [`pairwise`] asks about: for each instruction whose outputs differ, the baseline's output first, then the
+/// model's first.
+pub fn both_orders<'a>(
+    instructions: &'a [String],
+    outputs: &'a [String],
+    baseline: &'a [String],
+) -> Result<Vec<Pair<'a>>> {
+    let n = instructions.len();
+    if outputs.len() != n || baseline.len() != n {
+        return Err(Error::Setting(format!(
+            "{n} instructions, {} outputs of the model and {} of the baseline: there must be as many of each",
+            outputs.len(),
+            baseline.len()
+        )));
+    }
+    let pairs =
+        instructions.iter().zip(outputs.iter().zip(baseline)).filter(|(_, (model, other))| model != other);
+    Ok(pairs
+        .flat_map(|(instruction, (model, other))| {
+            [
+                Pair { instruction, first: other, second: model },
+                Pair { instruction, first: model, second: other },
+            ]
+        })
+        .collect())
 }
 
 #[cfg(test)]

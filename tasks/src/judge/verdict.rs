@@ -47,13 +47,18 @@ impl Verdict {
 
     /// From a reply in words: the one label that it is, give or take quotes, brackets and a full stop.
     pub fn of_text(text: &str) -> Self {
-        let word = text.trim().trim_matches(|c: char| "\"'`()[]*.:".contains(c));
+        let word = unwrapped(text);
         match LABELS.iter().position(|label| *label == word) {
             Some(0) => Self::Second(0.0),
             Some(_) => Self::Second(1.0),
             None => Self::Nonsense(text.to_owned()),
         }
     }
+}
+
+/// Without white space, quotes and the like around it.
+pub(super) fn unwrapped(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || "\"'`()[]*.:".contains(c))
 }
 
 fn log_of_sum(a: f64, b: f64) -> f64 {
