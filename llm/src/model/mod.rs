@@ -6,6 +6,8 @@
 
 mod cache;
 pub mod config;
+#[cfg(target_arch = "x86_64")]
+mod decoder;
 mod dropout;
 mod full;
 mod groups;
@@ -20,6 +22,8 @@ mod peft;
 mod rope;
 
 pub use cache::Cache;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use decoder::Decoder;
 pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
 pub use merge::merge;
 
@@ -228,6 +232,11 @@ impl Model {
             }
             let _ = gradient.index_add_(0, &tokens, &d_embedded.to_kind(Kind::Float));
         }
+    }
+
+    /// The number of tokens beyond which a sequence turns with other angles, if there is one.
+    pub(crate) fn long_from(&self) -> Option<usize> {
+        self.rotary.long_from()
     }
 
     fn embed(&self, tokens: &Tensor) -> Tensor {
