@@ -22,6 +22,7 @@ pub mod recorded;
 pub mod report;
 pub mod run;
 pub mod table;
+pub mod tokens;
 
 pub use claim::{Claim, Verdict, exact};
 pub use engine::Made;
