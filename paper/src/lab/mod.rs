@@ -15,18 +15,20 @@
 //! | [`study`] | which jobs the study consists of |
 //! | [`corpus`] | what is trained on, and what stands in where a set cannot be had |
 //! | [`outcome`] | what an evaluation says, and gains over a baseline |
+//! | [`gains`] | the rows that the training figures share |
 
-//corpus
-pub mod fixture;
+pub mod corpus;
+mod fixture;
+pub mod gains;
 pub mod job;
 pub mod outcome;
 pub mod program;
 pub mod queue;
-//scale
+pub mod scale;
 pub mod store;
 #[cfg(test)]
 mod tests;
-//study
+pub mod study;
 
 pub use job::{Job, Value, Verb};
 pub use store::{Lab, Provenance};
