@@ -5,12 +5,14 @@
 //! a model (the crate `llm`) answers; [`estimate`] puts a bootstrap interval around every measure and [`compare`] around
 //! the difference of two models on the same questions.
 
+pub mod alpaca_eval;
 mod answer;
 pub mod arithmetic;
 mod choice;
 mod error;
 pub mod figfont;
 pub mod gsm8k;
+pub mod ifeval;
 mod interval;
 mod make;
 mod marked;
@@ -19,6 +21,7 @@ pub mod number;
 pub mod overlap;
 mod registry;
 mod rows;
+pub mod judge;
 mod stream;
 mod task;
 

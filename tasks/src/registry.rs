@@ -39,6 +39,7 @@ const TASKS: &[(&str, Open)] = &[
     ("mmlu-pro-health-letter", || choice::open("mmlu-pro-health", By::Letter)),
     ("pubmedqa", || choice::open("pubmedqa", By::Text)),
     ("pubmedqa-letter", || choice::open("pubmedqa", By::Letter)),
+    ("ifeval", crate::ifeval::open),
 ];
 
 /// The names of all tasks.
