@@ -15,10 +15,18 @@ macro_rules! figures {
 }
 
 figures![
+    fig_1,
+    fig_2a,
+    fig_2b,
     fig_2c,
+    fig_7,
+    fig_8,
+    fig_9,
+    fig_10,
     fig_11,
     fig_12,
     mnist_uncertainty,
+    table_1,
     b1_ordering,
     b_gradient_weight,
     b_identity,

@@ -5,8 +5,10 @@
 #![allow(clippy::inline_always)]
 
 mod attention;
+pub(crate) mod decode;
 mod gated;
 mod lanes;
+pub(super) mod logits;
 mod norm;
 mod rope;
 
