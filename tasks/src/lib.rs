@@ -14,6 +14,7 @@ pub mod figfont;
 pub mod gsm8k;
 pub mod ifeval;
 mod interval;
+pub mod judge;
 mod make;
 mod marked;
 pub mod maths;
@@ -21,7 +22,6 @@ pub mod number;
 pub mod overlap;
 mod registry;
 mod rows;
-pub mod judge;
 mod stream;
 mod task;
 
