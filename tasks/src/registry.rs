@@ -21,6 +21,7 @@ const TASKS: &[(&str, Open)] = &[
     ("arithmetic", arithmetic::open),
     ("figfont", || figfont::open("figfont", figfont::Split::Test)),
     ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
+    ("alpaca-eval", crate::alpaca_eval::open),
     ("alpaca-overlap", overlap::open),
     ("medqa", || choice::open("medqa", By::Text)),
     ("medqa-letter", || choice::open("medqa", By::Letter)),
