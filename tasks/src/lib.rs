@@ -17,6 +17,7 @@ mod interval;
 pub mod judge;
 mod make;
 mod marked;
+pub mod maths;
 pub mod number;
 pub mod overlap;
 mod registry;
