@@ -53,6 +53,12 @@ impl Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
 
+    /// The same, into the second-level cache.
+    #[inline(always)]
+    pub(super) fn prefetch_far<N>(self, from: *const N) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+
     /// 0, 1, … 15.
     #[inline(always)]
     pub(super) fn count(self) -> Words {
