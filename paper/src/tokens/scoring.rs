@@ -1,6 +1,7 @@
 //! Which documents are scored, how, and how many in each profile: in one place, so that figures share results.
 
-use super::{Document, synthetic};
+use super::{Document, read, synthetic};
+use crate::lab::{Job, Verb};
 use crate::{Profile, Run};
 use anyhow::Result;
 
@@ -95,7 +96,27 @@ impl Scoring {
             let (rate, documents) = if self.passes == 0 { (0.0, 24) } else { (self.rate, 8) };
             return Ok(synthetic::documents(self.corpus.name(), documents, rate));
         }
-        anyhow::bail!("pending")
+        run.data(self.corpus.name())?;
+        let job = self.job()?;
+        read(&run.job(&job)?.join(job.verb.output()))
+    }
+
+    /// The work for the `tokensieve` program.
+    fn job(&self) -> Result<Job> {
+        let Self { model, corpus, documents, passes, rate, places } = self;
+        let name = format!("uncertainty {} {model} {documents} × {passes}, {places} {rate}", corpus.name());
+        let job = Job::new(Verb::Uncertainty, name)
+            .argument(corpus.name())
+            .set("model", *model)
+            .set("n", *documents as i64)
+            .set("passes", *passes as i64)
+            .set("top", 5)
+            .reading(corpus.name())?
+            .reading(model)?;
+        if *passes == 0 {
+            return Ok(job);
+        }
+        Ok(job.set("rate", *rate).set("places", *places))
     }
 }
 
