@@ -5,7 +5,8 @@
 //! stay whole and positive, and the answer is written as GSM8K writes it: one line per step, then `#### result`.
 //! Problem i of a seed is the same on every machine, and no story of the test split occurs in the training split.
 
-use crate::Stream;
+use crate::marked::{Marked, one};
+use crate::{Answer, Ask, Measure, Message, Question, Result, Stream, Task, gsm8k};
 
 /// Which half of the problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,41 @@ pub enum Split {
     Train,
     /// The others.
     Test,
+}
+
+/// Problems of the task: as many of each level.
+const TEST: u64 = 1000;
+
+/// What is asked behind every story: an answer that can be marked, from a model that was never shown one too.
+const FORMAT: &str = "Work step by step and end with \"#### \" and the number.";
+
+const MEASURES: &[Measure] = &[
+    gsm8k::MEASURES[0],
+    gsm8k::MEASURES[1],
+    gsm8k::MEASURES[2],
+    Measure::share("level 1", "strict, of the problems of one step"),
+    Measure::share("level 2", "strict, of the problems of two steps"),
+    Measure::share("level 3", "strict, of the problems of three steps"),
+    Measure::share("level 4", "strict, of the problems of four steps"),
+];
+
+/// The test split's first problems of seed 0.
+pub(crate) fn open() -> Result<Box<dyn Task>> {
+    let items = (0..TEST).map(|index| {
+        let problem = problem(0, Split::Test, index);
+        let messages = vec![Message::user(problem.prompt())];
+        let ask = Ask::Reply { limit: 128, stop: Vec::new() };
+        (Question { id: index.to_string(), messages, ask }, problem)
+    });
+    Ok(Marked::task("arithmetic", items, MEASURES, mark))
+}
+
+fn mark(problem: &Problem, answer: &Answer) -> Result<Vec<Vec<f64>>> {
+    let verdicts = gsm8k::verdicts(answer.text()?, &problem.answer);
+    // A question of another level adds nothing to a level's sums.
+    let levels =
+        (1..=LEVELS).map(|level| if level == problem.level { one(verdicts[0]) } else { vec![0.0, 0.0] });
+    Ok(verdicts.into_iter().map(one).chain(levels).collect())
 }
 
 /// A problem with its answer.
@@ -27,6 +63,13 @@ pub struct Problem {
     pub result: u64,
     /// Number of steps, 1 to [`LEVELS`].
     pub level: u32,
+}
+
+impl Problem {
+    /// The user's turn, in training and in the task.
+    pub fn prompt(&self) -> String {
+        format!("{}\n\n{FORMAT}", self.question)
+    }
 }
 
 /// The hardest level.

@@ -30,6 +30,15 @@ pub(super) struct Layer {
     down_norm: Option<Norm>,
 }
 
+/// A layer's norms: before attention, of heads, after it, before the feed-forward layer, after it.
+pub(super) struct PlacedNorms<'a> {
+    pub(super) attention: &'a Norm,
+    pub(super) heads: Option<&'a [Norm; 2]>,
+    pub(super) output: Option<&'a Norm>,
+    pub(super) mlp: &'a Norm,
+    pub(super) down: Option<&'a Norm>,
+}
+
 /// What all layers of a pass share.
 #[derive(Debug)]
 pub(super) struct Pass {
@@ -373,6 +382,21 @@ impl Layer {
 
     pub(super) fn attention(&self) -> &Attention {
         &self.attention
+    }
+
+    pub(super) fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// The norms by their places.
+    pub(super) fn placed_norms(&self) -> PlacedNorms<'_> {
+        PlacedNorms {
+            attention: &self.attention_norm,
+            heads: self.head_norms.as_ref(),
+            output: self.output_norm.as_ref(),
+            mlp: &self.mlp_norm,
+            down: self.down_norm.as_ref(),
+        }
     }
 }
 

@@ -6,8 +6,11 @@
 
 mod cache;
 pub mod config;
+#[cfg(target_arch = "x86_64")]
+mod decoder;
 mod dropout;
 mod full;
+mod groups;
 mod layer;
 mod linear;
 mod lora;
@@ -19,6 +22,8 @@ mod peft;
 mod rope;
 
 pub use cache::Cache;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use decoder::Decoder;
 pub(crate) use dropout::mixed;
 pub use dropout::{Dropout, Place};
 pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
@@ -236,6 +241,11 @@ impl Model {
             }
             let _ = gradient.index_add_(0, &tokens, &d_embedded.to_kind(Kind::Float));
         }
+    }
+
+    /// The number of tokens beyond which a sequence turns with other angles, if there is one.
+    pub(crate) fn long_from(&self) -> Option<usize> {
+        self.rotary.long_from()
     }
 
     fn embed(&self, tokens: &Tensor) -> Tensor {

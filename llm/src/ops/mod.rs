@@ -11,11 +11,14 @@
 #[cfg(target_arch = "x86_64")]
 mod cpu;
 mod flash;
+pub(crate) mod logits;
 mod mask;
 pub mod plain;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use cpu::decode;
 use tch::Tensor;
 
 use crate::Layout;

@@ -172,6 +172,16 @@ impl Tokenizer {
         })
     }
 
+    /// The tokens before a model's answer in a conversation.
+    pub fn chat_prompt(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        self.encode(&self.render(messages, true)?)
+    }
+
+    /// The tokens of a text to continue.
+    pub fn plain_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        Ok([self.leading(), &self.encode(text)?].concat())
+    }
+
     /// Tokens that end a generation; the first ends a text.
     pub fn eos(&self) -> &[u32] {
         &self.eos

@@ -5,9 +5,11 @@
 #![allow(clippy::inline_always)]
 
 mod attention;
+pub(crate) mod decode;
 mod dropout;
 mod gated;
 mod lanes;
+pub(super) mod logits;
 mod norm;
 mod rope;
 

@@ -1,0 +1,76 @@
+//! GSM8K: word problems whose answers end in `#### number`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use tokensieve_data::Catalogue;
+
+use crate::marked::{Marked, one};
+use crate::{Answer, Ask, Measure, Message, Question, Result, Task, number, rows};
+
+/// Worked examples before the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shots {
+    /// None: the question alone, as in training.
+    None,
+    /// The first eight problems of the training set, each as a user's turn and the assistant's.
+    Eight,
+}
+
+/// New tokens at most: the limit of lm-evaluation-harness.
+const LIMIT: usize = 256;
+
+/// The measures of every task whose replies end in a number.
+pub(crate) const MEASURES: &[Measure] = &[
+    Measure::share(
+        "strict",
+        "the number after `#### ` is the key, as lm-evaluation-harness's strict match finds it",
+    ),
+    Measure::share(
+        "flexible",
+        "the last number is the key, as lm-evaluation-harness's flexible match finds it",
+    ),
+    Measure::share("number", "the number that the reply ends on has the key's value, however it is written"),
+];
+
+#[derive(Deserialize)]
+struct Row {
+    question: String,
+    answer: String,
+}
+
+pub(crate) fn open(shots: Shots) -> Result<Box<dyn Task>> {
+    let files = Catalogue::load()?.fetch("gsm8k")?;
+    let (name, examples) = match shots {
+        Shots::None => ("gsm8k", Vec::new()),
+        Shots::Eight => ("gsm8k-8shot", examples(files.path("train"))?),
+    };
+    let test: Vec<Row> = rows::json_lines(files.path("test"))?;
+    let items = test.into_iter().enumerate().map(|(index, row)| {
+        let mut messages = examples.clone();
+        messages.push(Message::user(row.question));
+        let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
+        (Question { id: index.to_string(), messages, ask }, row.answer)
+    });
+    Ok(Marked::task(name, items, MEASURES, mark))
+}
+
+fn examples(train: &Path) -> Result<Vec<Message>> {
+    let train: Vec<Row> = rows::json_lines(train)?;
+    let turns = |row: Row| [Message::user(row.question), Message::assistant(row.answer)];
+    Ok(train.into_iter().take(8).flat_map(turns).collect())
+}
+
+/// The key is a worked answer that ends in `#### number`.
+#[expect(clippy::ptr_arg, reason = "the shape of every mark: a reference to the key")]
+pub(crate) fn mark(key: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
+    Ok(verdicts(answer.text()?, key).map(one).to_vec())
+}
+
+/// Strict, flexible, by value.
+pub fn verdicts(reply: &str, key: &str) -> [bool; 3] {
+    let is_key = |found: Option<&str>| found.is_some_and(|found| number::same_text(found, key));
+    let close = |(a, b): (f64, f64)| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
+    let by_value = number::last(reply).zip(number::last(key)).is_some_and(close);
+    [is_key(number::strict(reply)), is_key(number::flexible(reply)), by_value]
+}

@@ -1,0 +1,22 @@
+//! `combination:…` the prompt repeated, and two responses.
+
+use super::arguments::Arguments;
+use super::python;
+use crate::Result;
+
+/// The response begins with the request: the one given, or the whole prompt.
+pub(super) fn repeat_prompt(arguments: &Arguments, response: &str) -> Result<bool> {
+    let request = arguments.text_if_any("prompt_to_repeat")?.unwrap_or(arguments.prompt);
+    Ok(python::strip(response).to_lowercase().starts_with(&python::strip(request).to_lowercase()))
+}
+
+/// Two different responses with six asterisks between them.
+pub(super) fn two_responses(_: &Arguments, response: &str) -> Result<bool> {
+    let parts: Vec<&str> = response.split("******").map(python::strip).collect();
+    // Asterisks before the first and after the last are let pass.
+    let from = usize::from(parts[0].is_empty());
+    let to = parts.len() - usize::from(parts[parts.len() - 1].is_empty());
+    Ok(
+        matches!(parts.get(from..to), Some([one, other]) if !one.is_empty() && !other.is_empty() && one != other),
+    )
+}

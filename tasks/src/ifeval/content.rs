@@ -1,0 +1,25 @@
+//! `detectable_content:…` placeholders and postscripts.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::arguments::Arguments;
+use super::python::{self, Pattern};
+use crate::Result;
+
+/// At least so many placeholders: `[…]` on one line.
+pub(super) fn number_placeholders(arguments: &Arguments, response: &str) -> Result<bool> {
+    static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| python::regex(r"\[.*?\]"));
+    Ok(PLACEHOLDER.find_iter(response).count() >= arguments.count("num_placeholders")?)
+}
+
+/// The postscript's marker occurs, with or without a space within it.
+pub(super) fn postscript(arguments: &Arguments, response: &str) -> Result<bool> {
+    let marker = match python::strip(arguments.text("postscript_marker")?) {
+        "P.P.S" => r"p\.\s?p\.\s?s".to_owned(),
+        "P.S." => r"p\.\s?s\.".to_owned(),
+        other => other.to_lowercase(),
+    };
+    Pattern::new(arguments, &marker)?.occurs(&response.to_lowercase())
+}

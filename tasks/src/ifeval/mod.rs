@@ -1,0 +1,136 @@
+//! IFEval: prompts with instructions whose following a program can check (Zhou et al., arXiv 2311.07911).
+//!
+//! 541 prompts hold 834 instructions of 25 types; one file per family of types. A verdict is strict, on the response as
+//! it stands, or loose, on the best of its [`relaxed`] versions.
+
+mod arguments;
+mod case;
+mod combination;
+mod content;
+mod format;
+mod keywords;
+mod language;
+mod length;
+mod punkt;
+mod python;
+mod relaxed;
+mod startend;
+mod treebank;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokensieve_data::Catalogue;
+
+use self::arguments::Arguments;
+use crate::marked::{Marked, one};
+use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, Unit, rows};
+
+type Check = fn(&Arguments, &str) -> Result<bool>;
+
+/// The types of instruction by name.
+const CHECKS: [(&str, Check); 25] = [
+    ("change_case:capital_word_frequency", case::capital_word_frequency),
+    ("change_case:english_capital", case::english_capital),
+    ("change_case:english_lowercase", case::english_lowercase),
+    ("combination:repeat_prompt", combination::repeat_prompt),
+    ("combination:two_responses", combination::two_responses),
+    ("detectable_content:number_placeholders", content::number_placeholders),
+    ("detectable_content:postscript", content::postscript),
+    ("detectable_format:constrained_response", format::constrained_response),
+    ("detectable_format:json_format", format::json_format),
+    ("detectable_format:multiple_sections", format::multiple_sections),
+    ("detectable_format:number_bullet_lists", format::number_bullet_lists),
+    ("detectable_format:number_highlighted_sections", format::number_highlighted_sections),
+    ("detectable_format:title", format::title),
+    ("keywords:existence", keywords::existence),
+    ("keywords:forbidden_words", keywords::forbidden_words),
+    ("keywords:frequency", keywords::frequency),
+    ("keywords:letter_frequency", keywords::letter_frequency),
+    ("language:response_language", language::response_language),
+    ("length_constraints:nth_paragraph_first_word", length::nth_paragraph_first_word),
+    ("length_constraints:number_paragraphs", length::number_paragraphs),
+    ("length_constraints:number_sentences", length::number_sentences),
+    ("length_constraints:number_words", length::number_words),
+    ("punctuation:no_comma", startend::no_comma),
+    ("startend:end_checker", startend::end_checker),
+    ("startend:quotation", startend::quotation),
+];
+
+/// New tokens at most: the limit of lm-evaluation-harness and of lighteval.
+const LIMIT: usize = 1280;
+
+const MEASURES: &[Measure] = &[
+    Measure {
+        name: "average",
+        meaning: "the mean of prompt-strict and instruction-strict, as leaderboards give it",
+        unit: Unit::Share,
+        more_is_better: true,
+        of: |sums| f64::midpoint(sums[0] / sums[1], sums[2] / sums[3]),
+    },
+    Measure::share("prompt-strict", "prompts whose instructions are all followed"),
+    Measure::share("instruction-strict", "instructions that are followed"),
+    Measure::share("prompt-loose", "prompts whose instructions are all followed, loosely"),
+    Measure::share("instruction-loose", "instructions that are followed, loosely"),
+];
+
+/// A prompt with its instructions, as the data have it.
+#[derive(Deserialize)]
+struct Row {
+    key: u64,
+    prompt: String,
+    #[serde(rename = "instruction_id_list")]
+    instructions: Vec<String>,
+    #[serde(rename = "kwargs")]
+    arguments: Vec<Value>,
+}
+
+pub(crate) fn open() -> Result<Box<dyn Task>> {
+    let files = Catalogue::load()?.fetch("ifeval")?;
+    let rows: Vec<Row> = rows::json_lines(files.path("prompts"))?;
+    let items = rows.into_iter().map(|row| {
+        let messages = vec![Message::user(row.prompt.clone())];
+        let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
+        (Question { id: row.key.to_string(), messages, ask }, row)
+    });
+    Ok(Marked::task("ifeval", items, MEASURES, mark))
+}
+
+fn mark(row: &Row, answer: &Answer) -> Result<Vec<Vec<f64>>> {
+    let response = answer.text()?;
+    let relaxed = relaxed::versions(response);
+    let (mut strict, mut loose) = (Vec::new(), Vec::new());
+    for (instruction, arguments) in row.instructions.iter().zip(&row.arguments) {
+        strict.push(check(instruction, arguments, &row.prompt, response)?);
+        loose.push(check_any(instruction, arguments, &row.prompt, &relaxed)?);
+    }
+    let share = |followed: &[bool]| {
+        vec![followed.iter().filter(|followed| **followed).count() as f64, followed.len() as f64]
+    };
+    let all = |followed: &[bool]| one(followed.iter().all(|followed| *followed));
+    let average = [all(&strict), share(&strict)].concat();
+    Ok(vec![average, all(&strict), share(&strict), all(&loose), share(&loose)])
+}
+
+/// Whether the response follows an instruction of the prompt, strictly. An empty one follows none.
+pub fn check(instruction: &str, arguments: &Value, prompt: &str, response: &str) -> Result<bool> {
+    let Some((_, follows)) = CHECKS.iter().find(|(name, _)| *name == instruction) else {
+        let names = CHECKS.map(|(name, _)| name).join(", ");
+        return Err(Error::Setting(format!("there is no instruction `{instruction}`; there are {names}")));
+    };
+    let arguments = Arguments { instruction, values: arguments, prompt };
+    Ok(!python::strip(response).is_empty() && follows(&arguments, response)?)
+}
+
+/// Whether the response follows an instruction of the prompt, loosely.
+pub fn check_loosely(instruction: &str, arguments: &Value, prompt: &str, response: &str) -> Result<bool> {
+    check_any(instruction, arguments, prompt, &relaxed::versions(response))
+}
+
+fn check_any(instruction: &str, arguments: &Value, prompt: &str, responses: &[String]) -> Result<bool> {
+    for response in responses {
+        if check(instruction, arguments, prompt, response)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

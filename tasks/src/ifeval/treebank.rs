@@ -1,0 +1,44 @@
+//! Words as NLTK's word tokenizer finds them in a sentence: those of the Penn Treebank, with a few more rules. Each rule
+//! sets something apart by spaces; then the sentence is split at white space.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::python;
+
+/// What is set apart by which spaces, in this order. The treebank's signs for quotation marks are left as they are.
+const RULES: &[(&str, &str)] = &[
+    ("[«“‘„]|`+", " $0 "),
+    ("^\"", "`` "),
+    (r#"([ (\[{<])("|'')"#, "$1 `` "),
+    // A quotation mark before a single letter, but that of a clitic.
+    (r"(?i)'([\w--[mtsdn]]([^\w]|$))", "' $1"),
+    (r#"([^.])\.([\])}>"'»”’ ]*)\s*$"#, "$1 . $2 "),
+    (r"([:,])([^\d])", " $1 $2"),
+    ("[:,]$", " $0 "),
+    (r"\.{2,}", " $0 "),
+    ("[;@#$%&]", " $0 "),
+    (r#"([^.])\.([\])}>"']*)\s*$"#, "$1 .$2 "),
+    ("[?!]", " $0 "),
+    ("([^'])' ", "$1 ' "),
+    (r"\*", " $0 "),
+    (r"[\]\[(){}<>]", " $0 "),
+    ("--", " -- "),
+    ("^|$", " "),
+    ("[»”’]", " $0 "),
+    ("''|\"", " '' "),
+    ("([^' ])('[sSmMdD]?) ", "$1 $2 "),
+    ("([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ", "$1 $2 "),
+];
+
+/// The words of one sentence.
+pub(super) fn words(sentence: &str) -> Vec<String> {
+    static COMPILED: LazyLock<Vec<(Regex, &str)>> =
+        LazyLock::new(|| RULES.iter().map(|(pattern, by)| (python::regex(pattern), *by)).collect());
+    let mut text = sentence.to_owned();
+    for (pattern, by) in COMPILED.iter() {
+        text = pattern.replace_all(&text, *by).into_owned();
+    }
+    python::split(&text).map(str::to_owned).collect()
+}

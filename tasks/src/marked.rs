@@ -1,0 +1,81 @@
+//! A task whose every question has a key that its answer is held against.
+
+use crate::{Answer, Error, Measure, Question, Result, Task};
+
+/// Marks an answer against a question's key: for each measure the numbers that it adds.
+pub(crate) type Mark<K> = fn(&K, &Answer) -> Result<Vec<Vec<f64>>>;
+
+/// Questions with their keys, and how answers are marked.
+pub(crate) struct Marked<K> {
+    name: String,
+    questions: Vec<Question>,
+    keys: Vec<K>,
+    measures: &'static [Measure],
+    mark: Mark<K>,
+}
+
+impl<K: Send + Sync + 'static> Marked<K> {
+    pub(crate) fn task(
+        name: impl Into<String>,
+        items: impl IntoIterator<Item = (Question, K)>,
+        measures: &'static [Measure],
+        mark: Mark<K>,
+    ) -> Box<dyn Task> {
+        let (questions, keys) = items.into_iter().unzip();
+        Box::new(Self { name: name.into(), questions, keys, measures, mark })
+    }
+}
+
+impl<K: Send + Sync> Task for Marked<K> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn questions(&self) -> &[Question] {
+        &self.questions
+    }
+
+    fn measures(&self) -> &[Measure] {
+        self.measures
+    }
+
+    fn tally(&self, question: usize, answer: &Answer) -> Result<Vec<Vec<f64>>> {
+        (self.mark)(&self.keys[question], answer)
+    }
+}
+
+/// The tally of a share: one question, right or not.
+pub(crate) fn one(right: bool) -> Vec<f64> {
+    vec![f64::from(u8::from(right)), 1.0]
+}
+
+/// The tally of a mean over the questions.
+pub(crate) fn value(value: f64) -> Vec<f64> {
+    vec![value, 1.0]
+}
+
+impl Answer {
+    /// The reply's text.
+    pub(crate) fn text(&self) -> Result<&str> {
+        match self {
+            Self::Reply { text, .. } => Ok(text),
+            Self::Likelihood { .. } => {
+                Err(Error::Setting("likelihoods, where a reply in words was asked for".into()))
+            }
+        }
+    }
+
+    /// The probabilities of each of `replies` replies' tokens.
+    pub(crate) fn likelihoods(&self, replies: usize) -> Result<&[Vec<f32>]> {
+        match self {
+            Self::Likelihood { probabilities } if probabilities.len() == replies => Ok(probabilities),
+            Self::Likelihood { probabilities } => Err(Error::Setting(format!(
+                "likelihoods of {} replies, where those of {replies} were asked for",
+                probabilities.len()
+            ))),
+            Self::Reply { .. } => {
+                Err(Error::Setting("a reply in words, where likelihoods were asked for".into()))
+            }
+        }
+    }
+}

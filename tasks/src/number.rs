@@ -1,0 +1,108 @@
+//! The number that an answer gives, found in text.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// The number after the first `#### `, under the strict rule of lm-evaluation-harness's task `gsm8k`.
+pub fn strict(text: &str) -> Option<&str> {
+    static RULE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"#### (-?[0-9.,]+)").expect("a regex"));
+    RULE.captures(text).and_then(|found| found.get(1)).map(|found| found.as_str())
+}
+
+/// The last thing that looks like a number, under that task's flexible rule.
+pub fn flexible(text: &str) -> Option<&str> {
+    static RULE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"-?[$0-9.,]{2,}|-?[0-9]+").expect("a regex"));
+    RULE.find_iter(text).last().map(|found| found.as_str())
+}
+
+/// Whether that task takes one for the other: as texts, without commas, dollar signs and a full stop at the end.
+pub fn same_text(found: &str, key: &str) -> bool {
+    let plain = |text: &str| {
+        let text = text.rsplit_once("#### ").map_or(text, |(_, last)| last).replace([',', '$'], "");
+        text.strip_suffix('.').unwrap_or(&text).to_lowercase()
+    };
+    plain(found) == plain(key)
+}
+
+/// The number that a reply ends on: the last of what follows its last `####`, else of all of it. Thousands may be set off
+/// by commas; currency, units, percent signs and dots around it are not part of it. A minus counts where it stands at the
+/// number's front, currency between them or not.
+pub fn last(text: &str) -> Option<f64> {
+    static RULE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"([-−])?[$€£¥]?\s?(-)?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)")
+            .expect("a regex")
+    });
+    let marked = text.rsplit_once("####").map(|(_, answer)| answer);
+    let of = |text: &str| {
+        let found = RULE.captures_iter(text).last()?;
+        let size: f64 = found[3].replace(',', "").parse().ok()?;
+        // A minus right behind a digit or a letter subtracts: in `12-5` the last number is 5.
+        let before = text[..found.get(0)?.start()].chars().next_back();
+        let subtracts = before.is_some_and(|before| before.is_alphanumeric() || before == ')');
+        let negative = found.get(2).is_some() || (found.get(1).is_some() && !subtracts);
+        Some(if negative { -size } else { size })
+    };
+    marked.and_then(of).or_else(|| of(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_as_people_write_them() {
+        for (text, number) in [
+            ("#### 18", 18.0),
+            ("so she has $1,234.50.", 1234.5),
+            ("#### $-5", -5.0),
+            ("#### -$5", -5.0),
+            ("12-5", 5.0),
+            ("it is −7 degrees", -7.0),
+            ("25% of them", 25.0),
+            ("12 apples, 3,5", 5.0),
+            ("18.00", 18.0),
+            (".5 cups", 0.5),
+            ("#### 7 and then 8 #### 9 km.", 9.0),
+            ("5 #### none", 5.0),
+            ("1,000,000", 1e6),
+        ] {
+            assert_eq!(last(text), Some(number), "{text}");
+        }
+        assert_eq!(last("no number, $, -."), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_odd(text in any::<String>(), near in "[-−$€#0-9., %a]{0,24}") {
+            for text in [text, near] {
+                last(&text);
+                if let Some(found) = flexible(&text) {
+                    same_text(found, &text);
+                }
+                strict(&text);
+            }
+        }
+
+        #[test]
+        fn a_written_number_is_read_back(number in -1_000_000i64..1_000_000, cents in 0u8..100) {
+            let grouped = {
+                let digits = number.unsigned_abs().to_string();
+                let mut out = String::new();
+                for (index, digit) in digits.chars().enumerate() {
+                    if index > 0 && (digits.len() - index) % 3 == 0 {
+                        out.push(',');
+                    }
+                    out.push(digit);
+                }
+                out
+            };
+            let sign = if number < 0 { "-" } else { "" };
+            let value = (number.unsigned_abs() as f64 + f64::from(cents) / 100.0) * if number < 0 { -1.0 } else { 1.0 };
+            let found = last(&format!("3 and 4\n#### {sign}${grouped}.{cents:02} in all.")).unwrap();
+            prop_assert!((found - value).abs() < 1e-6, "{} {}", found, value);
+        }
+    }
+}

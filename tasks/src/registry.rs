@@ -1,0 +1,140 @@
+//! All tasks by name.
+
+use crate::choice::{self, By};
+use crate::{
+    Answer, Error, Measure, Question, Result, Stream, Task, arithmetic, figfont, gsm8k, maths, overlap,
+};
+
+/// How a task is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Only so many questions: the first of a seeded order, so that a smaller limit asks some of a larger one's.
+    pub limit: Option<usize>,
+    /// Of that order.
+    pub seed: u64,
+}
+
+type Open = fn() -> Result<Box<dyn Task>>;
+
+/// Name and opener; one line per task.
+const TASKS: &[(&str, Open)] = &[
+    ("gsm8k", || gsm8k::open(gsm8k::Shots::None)),
+    ("gsm8k-8shot", || gsm8k::open(gsm8k::Shots::Eight)),
+    ("arithmetic", arithmetic::open),
+    ("figfont", || figfont::open("figfont", figfont::Split::Test)),
+    ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
+    ("alpaca-eval", crate::alpaca_eval::open),
+    ("alpaca-overlap", overlap::open),
+    ("math-500", || maths::open("math-500")),
+    ("minerva-math", || maths::open("minerva-math")),
+    ("olympiadbench", || maths::open("olympiadbench")),
+    ("aime24", || maths::open("aime24")),
+    ("amc23", || maths::open("amc23")),
+    ("medqa", || choice::open("medqa", By::Text)),
+    ("medqa-letter", || choice::open("medqa", By::Letter)),
+    ("medmcqa", || choice::open("medmcqa", By::Text)),
+    ("medmcqa-letter", || choice::open("medmcqa", By::Letter)),
+    ("mmlu-medical", || choice::open("mmlu-medical", By::Text)),
+    ("mmlu-medical-letter", || choice::open("mmlu-medical", By::Letter)),
+    ("mmlu-pro-health", || choice::open("mmlu-pro-health", By::Text)),
+    ("mmlu-pro-health-letter", || choice::open("mmlu-pro-health", By::Letter)),
+    ("pubmedqa", || choice::open("pubmedqa", By::Text)),
+    ("pubmedqa-letter", || choice::open("pubmedqa", By::Letter)),
+    ("ifeval", crate::ifeval::open),
+];
+
+/// The names of all tasks.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TASKS.iter().map(|(name, _)| *name)
+}
+
+/// The task of that name; its data are fetched if need be.
+pub fn open(name: &str, options: &Options) -> Result<Box<dyn Task>> {
+    let Some((_, open)) = TASKS.iter().find(|(known, _)| *known == name) else {
+        return Err(Error::Setting(unknown(name)));
+    };
+    let task = open()?;
+    Ok(match options.limit {
+        Some(limit) if limit < task.questions().len() => Box::new(First::of(task, limit, options.seed)),
+        _ => task,
+    })
+}
+
+fn unknown(name: &str) -> String {
+    let nearest =
+        names().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+    let all = names().collect::<Vec<_>>().join(", ");
+    format!(
+        "there is no task `{name}`; the nearest name is `{}`, and there are {all}",
+        nearest.unwrap_or_default()
+    )
+}
+
+/// Some questions of a task.
+struct First {
+    task: Box<dyn Task>,
+    /// Their places in it.
+    chosen: Vec<usize>,
+    questions: Vec<Question>,
+}
+
+impl First {
+    fn of(task: Box<dyn Task>, limit: usize, seed: u64) -> Self {
+        let mut chosen: Vec<usize> = (0..task.questions().len()).collect();
+        Stream::new(seed, "limit").shuffle(&mut chosen);
+        chosen.truncate(limit);
+        let questions = chosen.iter().map(|index| task.questions()[*index].clone()).collect();
+        Self { task, chosen, questions }
+    }
+}
+
+impl Task for First {
+    fn name(&self) -> &str {
+        self.task.name()
+    }
+
+    fn questions(&self) -> &[Question] {
+        &self.questions
+    }
+
+    fn measures(&self) -> &[Measure] {
+        self.task.measures()
+    }
+
+    fn tally(&self, question: usize, answer: &Answer) -> Result<Vec<Vec<f64>>> {
+        self.task.tally(self.chosen[question], answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_name_is_answered_with_the_nearest() {
+        let error = open("gsm8", &Options::default()).err().unwrap().to_string();
+        assert!(error.contains("`gsm8`") && error.contains("nearest name is `gsm8k`"), "{error}");
+    }
+
+    #[test]
+    fn a_smaller_limit_asks_some_of_the_larger_ones_questions() {
+        let ids = |limit, seed| {
+            let task = open("arithmetic", &Options { limit: Some(limit), seed }).unwrap();
+            task.questions().iter().map(|question| question.id.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(20, 1)[..7], ids(7, 1));
+        assert_ne!(ids(20, 1), ids(20, 2));
+        assert_eq!(ids(100_000, 1), ids(200_000, 2), "all of them, in their own order");
+    }
+
+    #[test]
+    fn answers_are_graded_as_those_of_the_question_asked() {
+        let task = open("arithmetic", &Options { limit: Some(5), seed: 3 }).unwrap();
+        let whole = open("arithmetic", &Options::default()).unwrap();
+        for (index, question) in task.questions().iter().enumerate() {
+            let at = whole.questions().iter().position(|other| other.id == question.id).unwrap();
+            let answer = Answer::Reply { text: format!("#### {index}"), tokens: 3, ended: true };
+            assert_eq!(task.tally(index, &answer).unwrap(), whole.tally(at, &answer).unwrap());
+        }
+    }
+}

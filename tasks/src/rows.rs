@@ -1,0 +1,41 @@
+//! Rows of JSON files.
+
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// A row per line.
+pub(crate) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let lines = text(path)?;
+    let row = |(index, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| Error::line(path, index + 1, error))
+    };
+    lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(row).collect()
+}
+
+/// The file as one value.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_str(&text(path)?).map_err(|error| Error::line(path, error.line(), error))
+}
+
+fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| Error::file(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_row_is_named_by_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "[1]\n\n[2]\nno\n").unwrap();
+        let error = json_lines::<Vec<u32>>(file.path()).unwrap_err().to_string();
+        assert!(error.contains(":4: "), "{error}");
+        fs::write(file.path(), "[1]\n\n[2]\n").unwrap();
+        assert_eq!(json_lines::<Vec<u32>>(file.path()).unwrap(), [vec![1], vec![2]]);
+    }
+}
