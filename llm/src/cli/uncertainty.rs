@@ -207,7 +207,9 @@ impl Reading {
         if let Some(why) = &set.substitution {
             eprintln!("note: {why}");
         }
-        for (count, what) in [(set.skipped.len(), "rows left out"), (set.truncated, "documents cut at the end")] {
+        for (count, what) in
+            [(set.skipped.len(), "rows left out"), (set.truncated, "documents cut at the end")]
+        {
             if count > 0 {
                 eprintln!("note: {count} {what}");
             }
@@ -251,7 +253,10 @@ impl Settings {
             return Err(Error::setting("--rate", format!("is {}; it is a share from 0 to 0.99", self.rate)));
         }
         if self.places.contains(&Place::Lora) && self.adapter.is_none() && self.adapters.is_empty() {
-            return Err(Error::setting("--places", "names lora, and there is no adapter; give one with --adapter"));
+            return Err(Error::setting(
+                "--places",
+                "names lora, and there is no adapter; give one with --adapter",
+            ));
         }
         if self.passes == 0 {
             return Ok(Posterior::None);

@@ -298,7 +298,8 @@ fn flash_attention_agrees_with_plain_operators() {
             |columns, seed| random(&[201, columns], seed).to_device(Device::Cuda(0)).to_kind(Kind::BFloat16);
         let (qkv, d_out) = (input(10 * 64, 1), input(6 * 64, 2));
         let (a, b) = (d_out.zeros_like(), d_out.zeros_like());
-        let (lse, twin) = (attention(&qkv, &layout, &how, &a), plain::attention(&qkv, &layout, &how, None, &b));
+        let (lse, twin) =
+            (attention(&qkv, &layout, &how, &a), plain::attention(&qkv, &layout, &how, None, &b));
         close(&lse, &twin, 1e-4);
         close(&a, &b, tolerance(Kind::BFloat16));
         close(

@@ -48,7 +48,8 @@ impl Group<'_, '_> {
     fn batch(&self, items: &[Item], chances: Option<&Chances>, out_prd: &Tensor) {
         let prefix = self.prefix(items, chances);
         let of = |item: &Item| &self.pieces[item.piece];
-        let layout = Layout { prefix, lengths: items.iter().map(|i| of(i).tokens().len() - prefix).collect() };
+        let layout =
+            Layout { prefix, lengths: items.iter().map(|i| of(i).tokens().len() - prefix).collect() };
         let dropout = chances.map(|chances| {
             let first = if chances.prompt == Prompt::Deterministic { prefix } else { 0 };
             Dropout::new(&chances.places, chances.rate, first, self.keys(items, chances, prefix))

@@ -131,7 +131,11 @@ impl Sums {
     pub fn spreads(&self, rows: usize) -> Vec<Spread> {
         let sizes: Vec<usize> = (0..self.groups).map(|group| self.size(group)).collect();
         let found = plain::rows(self, rows, &sizes);
-        found.into_iter().zip(self.entropies.chunks(self.groups)).map(|(found, h)| self.spread(&found, h, &sizes)).collect()
+        found
+            .into_iter()
+            .zip(self.entropies.chunks(self.groups))
+            .map(|(found, h)| self.spread(&found, h, &sizes))
+            .collect()
     }
 
     /// `found`: of all groups, then without each.

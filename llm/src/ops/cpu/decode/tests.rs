@@ -133,7 +133,7 @@ fn attention<N: Number>(tolerance: f64) {
             let float = qkv.to_kind(Kind::Float);
             let expected = Tensor::empty([tokens, (queries * dim) as i64], (Kind::Float, Device::Cpu));
             let layout = crate::Layout { prefix: 0, lengths: vec![tokens as usize] };
-            let _ = crate::ops::plain::attention(&float, &layout, &how, &expected);
+            let _ = crate::ops::plain::attention(&float, &layout, &how, None, &expected);
             let expected = Tensor::cat(&[&expected, &expected.narrow(0, 0, lengths[1] as i64)], 0);
             let what = format!("{queries} {keys} {dim} {tokens} {soft_cap:?} {window:?}");
             let found = numbers(&out).narrow(1, 0, (queries * dim) as i64);
