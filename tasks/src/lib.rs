@@ -13,7 +13,9 @@ mod error;
 pub mod figfont;
 pub mod gsm8k;
 pub mod ifeval;
+pub mod instructions;
 mod interval;
+pub mod judge;
 mod make;
 mod marked;
 pub mod maths;
@@ -21,7 +23,6 @@ pub mod number;
 pub mod overlap;
 mod registry;
 mod rows;
-pub mod judge;
 mod stream;
 mod task;
 
