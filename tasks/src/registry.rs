@@ -25,6 +25,7 @@ const TASKS: &[(&str, Open)] = &[
     ("instructions", instructions::open),
     ("figfont", || figfont::open("figfont", figfont::Split::Test)),
     ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
+    ("alpaca-eval", crate::alpaca_eval::open),
     ("alpaca-overlap", overlap::open),
     ("math-500", || maths::open("math-500")),
     ("minerva-math", || maths::open("minerva-math")),
