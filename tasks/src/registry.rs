@@ -21,7 +21,7 @@ type Open = fn() -> Result<Box<dyn Task>>;
 const TASKS: &[(&str, Open)] = &[
     ("gsm8k", || gsm8k::open(gsm8k::Shots::None)),
     ("gsm8k-8shot", || gsm8k::open(gsm8k::Shots::Eight)),
-    ("arithmetic", arithmetic::open),
+    ("arithmetic", || Ok(arithmetic::open())),
     ("instructions", instructions::open),
     ("figfont", || figfont::open("figfont", figfont::Split::Test)),
     ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),

@@ -46,7 +46,7 @@ fn chrf_as_sacrebleu() {
     let fixture = include_str!("fixtures/chrf.jsonl");
     let cases: Vec<Case> = cases(fixture);
     let near = |ours: f64, theirs: f64, what: &str| {
-        assert!((100.0 * ours - theirs).abs() < 1e-9, "{ours} {theirs}: {what}")
+        assert!((100.0 * ours - theirs).abs() < 1e-9, "{ours} {theirs}: {what}");
     };
     let mut sums = vec![0.0; 24];
     for case in &cases {

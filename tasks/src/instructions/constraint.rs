@@ -74,7 +74,7 @@ impl Constraint {
             7 => Self::Often(topic.name, number(2, 4)),
             8 => Self::Highlights(number(2, 3)),
             9 => Self::Placeholders(number(2, 4)),
-            10 => Self::End(*stream.choose(&ENDS)),
+            10 => Self::End(stream.choose::<&str>(&ENDS)),
             11 => Self::Postscript,
             12 => Self::Title,
             13 => Self::Lower,

@@ -50,11 +50,8 @@ pub fn instruction(seed: u64, split: Split, index: u64) -> Result<Instruction> {
         let constraints: Vec<Constraint> =
             kinds.iter().map(|kind| Constraint::of_kind(*kind, topic, &mut stream)).collect();
         let response = write::write(&mut stream, topic, &constraints);
-        let told = constraints
-            .iter()
-            .map(|constraint| format!(" {}", constraint.told(&mut stream)))
-            .collect::<String>();
-        let prompt = format!("{}{told}", topic.request(&mut stream));
+        let told: Vec<String> = constraints.iter().map(|constraint| constraint.told(&mut stream)).collect();
+        let prompt = format!("{} {}", topic.request(&mut stream), told.join(" "));
         let checks: Vec<_> = constraints.iter().map(Constraint::check).collect();
         // Constraints that contradict each other, or that the text does not meet, are drawn again.
         if met(&checks, &prompt, &response, ifeval::check)?.iter().all(|met| *met) {

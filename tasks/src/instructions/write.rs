@@ -100,7 +100,7 @@ impl Topic {
     }
 
     pub(super) fn request(&self, stream: &mut Stream) -> String {
-        self.fill(*stream.choose(&REQUESTS))
+        self.fill(stream.choose::<&str>(&REQUESTS))
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn write(stream: &mut Stream, topic: &Topic, constraints: &[Constrain
         match constraint {
             C::NoComma => sentences.retain(|sentence| !sentence.contains(',')),
             C::Forbidden(words) => {
-                sentences.retain(|sentence| !words.iter().any(|word| has_word(sentence, word)))
+                sentences.retain(|sentence| !words.iter().any(|word| has_word(sentence, word)));
             }
             C::Often(word, times) => {
                 let (with, without): (Vec<String>, Vec<String>) =
@@ -130,7 +130,7 @@ pub(super) fn write(stream: &mut Stream, topic: &Topic, constraints: &[Constrain
     for constraint in constraints {
         match constraint {
             C::Words(words) => {
-                sentences.splice(0..0, words.iter().map(|word| mention(stream, word))).for_each(drop)
+                sentences.splice(0..0, words.iter().map(|word| mention(stream, word))).for_each(drop);
             }
             C::Bullets(n) => (length, bullets) = (*n, true),
             C::Paragraphs(n) => (length, paragraphs) = (length.max(*n), *n),
@@ -185,7 +185,7 @@ fn has_word(sentence: &str, word: &str) -> bool {
 }
 
 fn mention(stream: &mut Stream, word: &str) -> String {
-    let frame: &str = *stream.choose(&[
+    let frame: &str = stream.choose::<&str>(&[
         "It also makes me think of the word {w}.",
         "Somebody will surely mention {w} here.",
         "For me, {w} belongs to it.",
@@ -208,6 +208,6 @@ fn enough(sentences: &[String], words: usize) -> usize {
 fn highlight(sentence: &str) -> String {
     let words: Vec<&str> = sentence.trim_end_matches('.').split(' ').collect();
     let (before, end) = words.split_at(words.len().saturating_sub(2));
-    let before = before.iter().map(|word| format!("{word} ")).collect::<String>();
-    format!("{before}*{}*.", end.join(" "))
+    let blank = if before.is_empty() { "" } else { " " };
+    format!("{}{blank}*{}*.", before.join(" "), end.join(" "))
 }
