@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod data;
 mod error;
+pub mod generate;
 pub mod head;
 pub mod machine;
 pub mod memory;
@@ -17,6 +18,7 @@ mod shim;
 pub mod step;
 pub mod text;
 pub mod train;
+pub mod uncertainty;
 pub mod weights;
 
 pub use error::{Error, Result};

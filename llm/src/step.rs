@@ -77,6 +77,31 @@ pub fn step(
     })
 }
 
+/// The statistics of a batch's tokens as an objective that `reads` these gets them; no gradient, no dropout.
+pub fn statistics(
+    head: &mut Head,
+    model: &mut Model,
+    trained: &Trained,
+    reference: &Reference,
+    reads: Reads,
+    batch: &[&Document],
+    options: &StepOptions,
+) -> Result<Vec<TokenStats>> {
+    no_grad(|| {
+        reference.check(&reads, trained)?;
+        let mut step =
+            Step { head, model, trained, reference, reads, batch, options, clock: Clock::default() };
+        let mut tokens = Vec::new();
+        for documents in step.micro_batches() {
+            let micro = step.pack(documents);
+            let seen = step.look(&micro, Wish { losses: true, distribution: false })?;
+            let hidden_rd = micro.rows_of(&step.model.forward(&micro.pack));
+            tokens.extend(step.read(&micro, &hidden_rd, &seen));
+        }
+        Ok(tokens)
+    })
+}
+
 /// The documents that have a token to predict, and their indices.
 fn predicted<'d>(batch: &[&'d Document]) -> (Vec<usize>, Vec<&'d Document>) {
     let counts = |document: &Document| document.weights.iter().skip(1).any(|weight| *weight != 0.0);
@@ -173,10 +198,7 @@ impl Step<'_> {
                 new
             } else {
                 let hidden_rd = self.forward(&micro, index);
-                let rows = micro.rows(&hidden_rd, self.model.unembedding());
-                let top_entropy = self.reads.top_entropy;
-                let stats = self.clock.time(Phase::Head, || self.head.statistics(&rows, top_entropy));
-                self.tokens(&micro, &stats, &seen)
+                self.read(&micro, &hidden_rd, &seen)
             };
             tokens.micro_batches.push(stats.len());
             tokens.stats.extend(stats);
@@ -310,6 +332,14 @@ impl Step<'_> {
         let top_entropy = self.reads.top_entropy;
         let swept = self.clock.time(Phase::Head, || self.head.sweep(&rows, top_entropy, &wanted, pulls));
         Ok(swept?.1)
+    }
+
+    /// The tokens' statistics, without a way back.
+    fn read(&mut self, micro: &Micro, hidden_rd: &Tensor, seen: &Seen) -> Vec<TokenStats> {
+        let rows = micro.rows(hidden_rd, self.model.unembedding());
+        let top_entropy = self.reads.top_entropy;
+        let stats = self.clock.time(Phase::Head, || self.head.statistics(&rows, top_entropy));
+        self.tokens(micro, &stats, seen)
     }
 
     fn tokens(&self, micro: &Micro, stats: &[RowStats], seen: &Seen) -> Vec<TokenStats> {

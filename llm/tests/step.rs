@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use tokensieve_llm::Document;
 use tokensieve_llm::head::{Head, Reference, TopFile, write_top};
 use tokensieve_llm::model::{Adapter, LoraConfig, Model};
-use tokensieve_llm::step::{Rule, StepOptions, StepReport, evaluate, step};
+use tokensieve_llm::step::{Rule, StepOptions, StepReport, evaluate, statistics, step};
 use tokensieve_llm::train::Trained;
 use tokensieve_objective::{Objective, Plan};
 
@@ -221,4 +221,22 @@ fn evaluation_agrees_with_the_step() {
         evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&distill)).objective_loss,
         None
     );
+}
+
+#[test]
+fn a_survey_sees_what_a_step_selects_by() {
+    let mut bench = Bench::new("llama3");
+    let reference = bench.reference();
+    let mut rule = Objective::preset("rho").unwrap().begin(PLAN);
+    let (report, _) = bench.step(&mut rule, &reference, 40);
+    let batch: Vec<&Document> = bench.documents.iter().collect();
+    let (model, trained, reads) = (&mut bench.model, &bench.trained, rule.reads());
+    let seen =
+        statistics(&mut Head::default(), model, trained, &reference, reads, &batch, &options(15)).unwrap();
+    assert_eq!(seen.len(), report.tokens);
+    for (token, record) in seen.iter().zip(&report.records) {
+        assert_eq!((token.document, token.position), (record.document, record.position));
+        assert!((token.loss - record.loss).abs() < 1e-5 && (token.entropy - record.entropy).abs() < 1e-5);
+        assert!(token.reference_loss.is_some());
+    }
 }

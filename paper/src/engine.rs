@@ -3,6 +3,7 @@
 use crate::cache::{Cache, key, sha256, write_atomically};
 use crate::plot::{Drawing, Theme};
 use crate::provenance::{self, Host, Provenance};
+use crate::tokens::Conversation;
 use crate::{About, Claim, Entry, Profile, Run, Table, Verdict};
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub struct Made {
     pub drawing: Drawing,
     /// What was tested.
     pub claims: Vec<Claim>,
+    /// What the token viewer shows of it.
+    pub conversations: Vec<Conversation>,
     /// Units that had to be computed (the others were cached).
     pub computed: usize,
 }
@@ -82,7 +85,9 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
     let claims =
         entry.figure.claims(&table).with_context(|| format!("testing the claims of {}", about.id))?;
     let claims = claims.into_iter().map(|claim| on_its_data(claim, &provenance)).collect();
-    Ok(Made { about, table, provenance, drawing, claims, computed: log.computed })
+    let conversations =
+        entry.figure.conversations(&table).with_context(|| format!("reading the tokens of {}", about.id))?;
+    Ok(Made { about, table, provenance, drawing, claims, conversations, computed: log.computed })
 }
 
 fn replacement(provenance: &Provenance) -> Option<String> {

@@ -1,6 +1,7 @@
 //! What a figure is.
 
 use crate::plot::Drawing;
+use crate::tokens::Conversation;
 use crate::{Claim, Run, Table};
 use anyhow::Result;
 
@@ -18,6 +19,11 @@ pub trait Figure: Sync {
 
     /// States the drawing; a pure function of the table. Colours are named by role, the theme comes later.
     fn draw(&self, table: &Table) -> Result<Drawing>;
+
+    /// Conversations in the table, for the report's token viewer.
+    fn conversations(&self, _: &Table) -> Result<Vec<Conversation>> {
+        Ok(Vec::new())
+    }
 
     /// Tests the paper's claims; a pure function of the table.
     fn claims(&self, table: &Table) -> Result<Vec<Claim>>;

@@ -13,6 +13,7 @@ pub mod claim;
 pub mod engine;
 pub mod figure;
 pub mod figures;
+pub mod lab;
 pub mod ledger;
 pub mod plot;
 pub mod png;
@@ -21,6 +22,7 @@ pub mod recorded;
 pub mod report;
 pub mod run;
 pub mod table;
+pub mod tokens;
 
 pub use claim::{Claim, Verdict, exact};
 pub use engine::Made;

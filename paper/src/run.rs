@@ -1,14 +1,17 @@
 //! One run of one figure: the profile, the cache, progress, and a record of what went in.
 
 use crate::cache::{self, Cache, Origin};
+use crate::engine;
+use crate::lab::{Job, Lab};
 use crate::provenance::{DataSet, Unit};
 use crate::table::{from_csv, to_csv};
 use anyhow::{Context as _, Error, Result};
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Serialize, de::DeserializeOwned};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::io::{IsTerminal as _, stderr};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokensieve_data::{Catalogue, Files};
@@ -55,6 +58,7 @@ pub struct Run {
     synthetic_data: bool,
     log: RefCell<Log>,
     bars: MultiProgress,
+    lab: OnceCell<Lab>,
 }
 
 /// What went into a table.
@@ -76,6 +80,7 @@ impl Run {
             synthetic_data: false,
             log: RefCell::default(),
             bars: MultiProgress::new(),
+            lab: OnceCell::new(),
         }
     }
 
@@ -167,6 +172,54 @@ impl Run {
         Ok(files)
     }
 
+    /// The results that figures share. With synthetic data they are made up, whatever a job says.
+    pub fn lab(&self) -> &Lab {
+        self.lab.get_or_init(|| {
+            if self.synthetic_data { Lab::fixture() } else { Lab::open(&engine::out_folder()) }
+        })
+    }
+
+    /// The folder of a job's result; the job, and those that it needs, are done first if they have to be. What the
+    /// figure reads there is part of its provenance.
+    pub fn job(&self, job: &Job) -> Result<PathBuf> {
+        let progress = self.progress(&job.name, 0);
+        let (folder, made) =
+            self.lab().make(job, &|line| progress.say(line)).with_context(|| self.figure.clone())?;
+        let noted = self.log.borrow().units.iter().any(|unit| unit.name == job.name);
+        if !noted {
+            let seconds = self.lab().done(job).map_or(0.0, |done| done.seconds);
+            self.note(&job.name, job.describe(), seconds, made);
+        }
+        Ok(folder)
+    }
+
+    /// [`job`](Self::job) for many, under one progress bar; the folders in order.
+    pub fn jobs(&self, jobs: &[&Job]) -> Result<Vec<PathBuf>> {
+        let progress = self.progress(&self.figure, jobs.len() as u64);
+        let done = |job: &&Job| {
+            progress.say(&job.name);
+            let folder = self.job(job)?;
+            progress.tick();
+            Ok(folder)
+        };
+        jobs.iter().map(done).collect()
+    }
+
+    /// Says in the figure's title that `replacement` stands in the place of the set `name`; claims about that set
+    /// are then not tested.
+    pub fn replaced(&self, name: &str, replacement: &str) {
+        let data = DataSet {
+            name: name.into(),
+            sha256: String::new(),
+            licence: String::new(),
+            replaced_by: Some(replacement.into()),
+        };
+        let mut log = self.log.borrow_mut();
+        if !log.data.contains(&data) {
+            log.data.push(data);
+        }
+    }
+
     /// A progress bar of `total` steps (0: unknown) that experiments may tick from any thread. It shows only
     /// what lasts over two seconds, with the time still to go; plain lines when there is no terminal.
     pub fn progress(&self, what: &str, total: u64) -> Progress {
@@ -216,7 +269,7 @@ impl Progress {
         let template = if total > 0 {
             "{prefix:.bold} {bar:24.cyan/dim} {pos}/{len} · {elapsed} · {eta} to go  {msg:.dim}"
         } else {
-            "{prefix:.bold} {spinner} {elapsed}"
+            "{prefix:.bold} {spinner} {elapsed}  {msg:.dim}"
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━╸─"));

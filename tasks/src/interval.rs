@@ -34,7 +34,7 @@ pub fn compare(measure: &Measure, tallies: &[&[f64]], baseline: &[&[f64]], seed:
     bootstrap(&[tallies, baseline], of, seed)
 }
 
-/// The quantity `of` the sums of each group's tallies. A resampling in which it is not finite is left out.
+/// The quantity `of` the sums of each group's tallies.
 pub(crate) fn bootstrap(groups: &[&[&[f64]]], of: impl Fn(&[&[f64]]) -> f64, seed: u64) -> Estimate {
     let n = groups[0].len();
     let widths: Vec<usize> =
@@ -44,6 +44,11 @@ pub(crate) fn bootstrap(groups: &[&[&[f64]]], of: impl Fn(&[&[f64]]) -> f64, see
             groups.iter().zip(&widths).map(|(group, width)| sum(group, counts, *width)).collect();
         of(&sums.iter().map(Vec::as_slice).collect::<Vec<_>>())
     };
+    resample(n, seed, value_of)
+}
+
+/// A quantity of `n` questions, given how often each counts. A resampling in which it is not finite is left out.
+pub(crate) fn resample(n: usize, seed: u64, mut value_of: impl FnMut(&[u32]) -> f64) -> Estimate {
     if n == 0 {
         return Estimate { value: f64::NAN, low: f64::NAN, high: f64::NAN, n };
     }

@@ -5,14 +5,21 @@
 //! a model (the crate `llm`) answers; [`estimate`] puts a bootstrap interval around every measure and [`compare`] around
 //! the difference of two models on the same questions.
 
+pub mod alpaca_eval;
 mod answer;
 pub mod arithmetic;
+mod choice;
 mod error;
+pub mod figfont;
 pub mod gsm8k;
 pub mod ifeval;
 mod interval;
+pub mod judge;
+mod make;
 mod marked;
+pub mod maths;
 pub mod number;
+pub mod overlap;
 mod registry;
 mod rows;
 mod stream;
@@ -21,6 +28,7 @@ mod task;
 pub use answer::{Answer, Ask, Message, Question};
 pub use error::{Error, Result};
 pub use interval::{Estimate, compare, estimate};
+pub use make::{MAKES, make};
 pub use registry::{Options, names, open};
 pub use stream::Stream;
 pub use task::{Measure, Task, Unit};

@@ -1,6 +1,9 @@
 //! All tasks by name.
 
-use crate::{Answer, Error, Measure, Question, Result, Stream, Task, gsm8k};
+use crate::choice::{self, By};
+use crate::{
+    Answer, Error, Measure, Question, Result, Stream, Task, arithmetic, figfont, gsm8k, maths, overlap,
+};
 
 /// How a task is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +20,26 @@ type Open = fn() -> Result<Box<dyn Task>>;
 const TASKS: &[(&str, Open)] = &[
     ("gsm8k", || gsm8k::open(gsm8k::Shots::None)),
     ("gsm8k-8shot", || gsm8k::open(gsm8k::Shots::Eight)),
-    ("arithmetic", crate::arithmetic::open),
+    ("arithmetic", arithmetic::open),
+    ("figfont", || figfont::open("figfont", figfont::Split::Test)),
+    ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
+    ("alpaca-eval", crate::alpaca_eval::open),
+    ("alpaca-overlap", overlap::open),
+    ("math-500", || maths::open("math-500")),
+    ("minerva-math", || maths::open("minerva-math")),
+    ("olympiadbench", || maths::open("olympiadbench")),
+    ("aime24", || maths::open("aime24")),
+    ("amc23", || maths::open("amc23")),
+    ("medqa", || choice::open("medqa", By::Text)),
+    ("medqa-letter", || choice::open("medqa", By::Letter)),
+    ("medmcqa", || choice::open("medmcqa", By::Text)),
+    ("medmcqa-letter", || choice::open("medmcqa", By::Letter)),
+    ("mmlu-medical", || choice::open("mmlu-medical", By::Text)),
+    ("mmlu-medical-letter", || choice::open("mmlu-medical", By::Letter)),
+    ("mmlu-pro-health", || choice::open("mmlu-pro-health", By::Text)),
+    ("mmlu-pro-health-letter", || choice::open("mmlu-pro-health", By::Letter)),
+    ("pubmedqa", || choice::open("pubmedqa", By::Text)),
+    ("pubmedqa-letter", || choice::open("pubmedqa", By::Letter)),
     ("ifeval", crate::ifeval::open),
 ];
 

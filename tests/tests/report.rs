@@ -14,6 +14,8 @@ use tokensieve_paper::{Made, engine, figures, report};
 const RIGHT: &str = "\u{e014}";
 const LEFT: &str = "\u{e012}";
 const ESCAPE: &str = "\u{e00c}";
+const HOME: &str = "\u{e011}";
+const END: &str = "\u{e010}";
 
 /// Every image that should be visible has loaded and is drawn.
 const DRAWN: &str = "[...document.images].filter(i => getComputedStyle(i).display != 'none')\
@@ -28,8 +30,9 @@ fn the_report_works_in_a_browser() {
         return;
     };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
-    let made: Vec<Made> =
+    let mut made: Vec<Made> =
         figures::registry().iter().map(|entry| engine::make_synthetic(entry).unwrap()).collect();
+    as_if_trained(&mut made);
     report::write(&made, &Recorded::load().unwrap(), &folder).unwrap();
     let page = |name: &str| format!("file://{}", folder.join(name).display());
 
@@ -42,6 +45,7 @@ fn the_report_works_in_a_browser() {
         browser.open(&page(&format!("{}.html", made.about.id)));
         figure_page_works(&browser, made, &folder);
     }
+    viewer_works(&browser, &page("viewer.html"));
     keyboard_leads_through(&browser, &page("index.html"), &made);
     themes_switch(&browser, &page(&format!("{}.html", made[0].about.id)));
     for width in [360, 768] {
@@ -49,6 +53,10 @@ fn the_report_works_in_a_browser() {
         browser.open(&page("index.html"));
         assert_eq!(browser.eval(NO_OVERFLOW), Value::Bool(true), "index at {width}");
         photograph(&browser, &format!("index-{width}"));
+        browser.open(&page("viewer.html"));
+        browser.eval("document.querySelector('.conversation:not([hidden]) .t').focus()");
+        assert_eq!(browser.eval(NO_OVERFLOW), Value::Bool(true), "viewer at {width}");
+        photograph(&browser, &format!("viewer-{width}"));
         for made in &made {
             browser.open(&page(&format!("{}.html", made.about.id)));
             assert_eq!(browser.eval(NO_OVERFLOW), Value::Bool(true), "{} at {width}", made.about.id);
@@ -103,6 +111,106 @@ fn figure_page_works(browser: &Browser, made: &Made, folder: &Path) {
     browser
         .eval("document.activeElement.value = '', document.activeElement.dispatchEvent(new Event('input'))");
     photograph(browser, &format!("{id}-light"));
+}
+
+/// Two more steps for the first conversation of figure 2A, at which every loss has halved, and then halved again.
+fn as_if_trained(made: &mut [Made]) {
+    let figure = made.iter_mut().find(|made| made.about.id == "a-2a").unwrap();
+    let steps = &mut figure.conversations[0].steps;
+    for step in [50, 100] {
+        let mut rows = steps.last().unwrap().1.clone();
+        for row in &mut rows {
+            row.loss_nats = row.loss_nats.map(|loss| loss / 2.0);
+            row.selected = row.selected.map(|selected| !selected);
+        }
+        steps.push((step, rows));
+    }
+}
+
+fn viewer_works(browser: &Browser, page: &str) {
+    const SHOWN: &str = "document.querySelector('.conversation:not([hidden])')";
+    const NOW: &str = "document.activeElement";
+    let eval = |expression: &str| browser.eval(&expression.replace("SHOWN", SHOWN).replace("NOW", NOW));
+    let at = |index: usize| {
+        let at = eval(&format!("SHOWN.querySelectorAll('.t')[{index}].style.getPropertyValue('--at')"));
+        at.as_str().unwrap().parse::<f64>().unwrap()
+    };
+    // Without script: everything is there, coloured, with numbers.
+    let source = std::fs::read_to_string(page.strip_prefix("file://").unwrap()).unwrap();
+    assert!(source.contains("<noscript>") && source.matches("title=\"epistemic ").count() > 50);
+
+    // A link to a conversation, a step, a quantity and a token.
+    browser.open(page);
+    let slug = eval("SHOWN.id").as_str().unwrap().to_owned();
+    assert!(slug.starts_with("a-2a-"), "{slug}");
+    browser.open(&format!("{page}#{slug}/50/aleatoric/9"));
+    browser.wait_for("document.activeElement.dataset.at == '9'");
+    assert_eq!(eval("document.getElementById('step-name').textContent"), json!("50"));
+    assert_eq!(eval("document.querySelector('[name=quantity]:checked').value"), json!("aleatoric"));
+    assert_eq!(eval("document.getElementById('tip').hidden"), json!(false));
+    let tip = eval("document.getElementById('tip').textContent");
+    assert!(tip.as_str().unwrap().contains("epistemic") && tip.as_str().unwrap().contains("probability"), "{tip}");
+    assert_eq!(eval("document.querySelectorAll('#tip li').length"), json!(5), "alternatives");
+
+    // The arrow keys walk over tokens, and lead to no other page.
+    browser.press(RIGHT);
+    assert_eq!(eval("NOW.dataset.at"), json!("10"));
+    browser.press(LEFT);
+    browser.press(LEFT);
+    assert_eq!(eval("NOW.dataset.at"), json!("8"));
+    assert!(eval("location.hash").as_str().unwrap().ends_with("/50/aleatoric/8"));
+    browser.press(END);
+    assert_eq!(eval("NOW === [...SHOWN.querySelectorAll('.t')].at(-1)"), json!(true));
+    browser.press(HOME);
+    assert_eq!(eval("NOW === SHOWN.querySelector('.t')"), json!(true));
+
+    // A key switches the quantity, another the step; the colours follow, on one scale for all steps.
+    browser.press("4");
+    assert_eq!(eval("document.querySelector('[name=quantity]:checked').value"), json!("loss"));
+    let darkest = |step: &str| {
+        browser.eval(&format!(
+            "(document.getElementById('step').value = {step}, \
+             document.getElementById('step').dispatchEvent(new Event('input')), document.getElementById('step-name').textContent)"
+        ));
+        (0..5).map(at).fold(0.0, f64::max)
+    };
+    let [first, second, third] = ["0", "1", "2"].map(darkest);
+    assert!(first > second && second > third && third > 0.0, "{first} {second} {third}");
+    assert_eq!(eval("document.getElementById('step-name').textContent"), json!("100"));
+    browser.eval("document.getElementById('step').focus()");
+    browser.press(LEFT);
+    assert_eq!(eval("document.getElementById('step-name').textContent"), json!("50"), "the slider by keyboard");
+    browser.press(",");
+    assert_eq!(eval("document.getElementById('step-name').textContent"), json!("0"));
+    photograph(browser, "viewer-light");
+    browser.press("6");
+    let chosen = "[...SHOWN.querySelectorAll('.t')].filter(t => t.style.getPropertyValue('--at') > 0).length";
+    let before = eval(chosen).as_u64().unwrap();
+    browser.press(".");
+    let all = eval("SHOWN.querySelectorAll('.t').length").as_u64().unwrap();
+    assert_eq!(eval(chosen).as_u64().unwrap(), all - before, "selected or not");
+
+    // The pointer, the list of conversations, and a link that is followed on the page.
+    eval("SHOWN.querySelectorAll('.t')[3].dispatchEvent(new MouseEvent('mouseover', { bubbles: true }))");
+    let link = eval("document.querySelector('#tip a').hash").as_str().unwrap().to_owned();
+    assert!(link.ends_with("/50/selected/10"), "{link}");
+    browser.eval("document.querySelector('#tip a').click()");
+    browser.wait_for("document.activeElement.dataset.at == '10'");
+    browser.eval("(s => (s.selectedIndex = 1, s.dispatchEvent(new Event('change'))))(document.getElementById('conversation'))");
+    assert_ne!(eval("SHOWN.id"), json!(slug));
+    assert_eq!(eval("document.querySelectorAll('.conversation:not([hidden])').length"), json!(1));
+    assert_eq!(eval("document.querySelector('.steps').hidden"), json!(true), "one step needs no slider");
+    browser.press("1");
+    browser.eval("document.querySelector('.conversation:not([hidden]) .t').focus()");
+    browser.press("t");
+    photograph(browser, "viewer-dark");
+    browser.press("t");
+
+    // An address that names nothing shows the first conversation.
+    browser.open(&format!("{page}#nothing/7/colour/1000"));
+    browser.eval("location.reload()");
+    browser.wait_for("document.readyState == 'complete'");
+    assert_eq!(eval("SHOWN.id"), json!(slug));
 }
 
 fn keyboard_leads_through(browser: &Browser, index: &str, made: &[Made]) {

@@ -1,12 +1,17 @@
 //! The verbs of `tokensieve`, one file each: arguments as typed, and what they do.
 
 mod bundle;
+mod chat;
+mod choice;
 mod convert;
+mod generate;
+mod interruption;
 mod merge;
 mod objectives;
 mod show;
 mod topk;
 mod train;
+mod uncertainty;
 
 use clap::Subcommand;
 
@@ -15,10 +20,14 @@ use clap::Subcommand;
 pub enum Verb {
     /// Pack program, configuration, data and model into a folder that runs on another machine without Rust
     Bundle(bundle::Arguments),
+    /// Talk with a model
+    Chat(chat::Arguments),
     /// Write any model as a Hugging Face folder
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor,
+    /// Let a model answer prompts: a file of them, or one
+    Generate(generate::Arguments),
     /// Fold an adapter into its model's weights
     Merge(merge::Arguments),
     /// The objectives known by name: formula, pull, selection and source; or one of them in full
@@ -29,6 +38,8 @@ pub enum Verb {
     Topk(topk::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
+    /// How uncertain a model is about each token of a response: total, aleatoric, epistemic
+    Uncertainty(uncertainty::Arguments),
 }
 
 impl Verb {
@@ -38,16 +49,19 @@ impl Verb {
         crate::machine::open_cuda();
         match self {
             Self::Bundle(arguments) => arguments.run(),
+            Self::Chat(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor => {
                 println!("{}", crate::machine::Machine::measure());
                 Ok(())
             }
+            Self::Generate(arguments) => arguments.run(),
             Self::Merge(arguments) => arguments.run(),
             Self::Objectives(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),
             Self::Topk(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
+            Self::Uncertainty(arguments) => arguments.run(),
         }
     }
 }

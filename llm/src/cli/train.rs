@@ -2,15 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::exit;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
+use super::interruption::{INTERRUPTED, interruption};
 use crate::train::config::{self, Config};
 use crate::train::{Begin, Ending, Run};
-
-/// What a shell expects of a program stopped by Ctrl-C.
-const INTERRUPTED: i32 = 130;
 
 /// A configuration and what is laid upon it.
 #[derive(clap::Args, Debug)]
@@ -57,26 +54,15 @@ impl Arguments {
             _ => Begin::Either,
         };
         let config = Config::read(&file, &overrides)?;
-        let summary = Run::start(config, begin, interruption())?.go()?;
+        let interrupted = interruption(
+            "Stopping after this step and a checkpoint; once more stops at once.",
+            "the steps since the last checkpoint",
+        );
+        let summary = Run::start(config, begin, interrupted)?.go()?;
         println!("{summary}");
         if summary.ending == Ending::Interrupted {
             exit(INTERRUPTED);
         }
         Ok(())
     }
-}
-
-/// Becomes true at the first Ctrl-C; the second ends the program.
-fn interruption() -> &'static AtomicBool {
-    static ASKED: AtomicBool = AtomicBool::new(false);
-    let handler = ctrlc::set_handler(|| {
-        if ASKED.swap(true, Ordering::Relaxed) {
-            exit(INTERRUPTED);
-        }
-        eprintln!("\nStopping after this step and a checkpoint; once more stops at once.");
-    });
-    if let Err(error) = handler {
-        eprintln!("warning: Ctrl-C will lose the steps since the last checkpoint ({error})");
-    }
-    &ASKED
 }

@@ -4,6 +4,7 @@ mod format;
 mod order;
 mod packs;
 mod parquet;
+mod prompts;
 mod read;
 mod set;
 #[cfg(test)]
@@ -12,4 +13,5 @@ mod tests;
 pub use format::Format;
 pub use order::{Order, stream};
 pub use packs::packs;
+pub use prompts::{Prompt, prompts};
 pub use set::{DataSet, DataSource, Skipped, Truncate, load};

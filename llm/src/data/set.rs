@@ -110,7 +110,7 @@ pub fn load(source: &DataSource, tokenizer: &Tokenizer) -> Result<DataSet> {
 }
 
 /// The file, and why it is not the one asked for.
-fn find(source: &DataSource) -> Result<(PathBuf, Option<String>)> {
+pub(super) fn find(source: &DataSource) -> Result<(PathBuf, Option<String>)> {
     let path = Path::new(&source.source);
     if path.is_file() {
         return match &source.split {

@@ -126,12 +126,15 @@ fn with_exact_label(sums: Sums, rounded: f32, exact: f32) -> RowStats {
         sum = (sum - before.exp()).max(0.0) + after.exp();
         weighted += after.exp() * after - before.exp() * before;
     }
+    let greedy = rounded >= sums.max;
     RowStats {
         loss: sum.ln() - after,
         entropy: sum.ln() - weighted / sum,
         top_entropy: f64::NAN,
         log_sum_exp: max + sum.ln(),
-        greedy: rounded >= sums.max,
+        greedy,
+        // The most probable token's logit is the maximum, whose distance from itself is 0.
+        best: if greedy { after - sum.ln() } else { -sum.ln() },
     }
 }
 
@@ -352,6 +355,7 @@ mod tests {
                 near(own.entropy, plain.entropy);
                 near(own.log_sum_exp, plain.log_sum_exp);
                 assert!((own.top_entropy - plain.top_entropy).abs() < 1e-2);
+                near(own.best, plain.best);
                 assert_eq!(own.greedy, plain.greedy);
             }
             let (own, plain) = (top(&logits, cap, 7), plain::top(&logits, cap, 7));

@@ -16,12 +16,13 @@ pub(super) fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
     }
 }
 
-/// f64 `[n, 5]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable.
+/// f64 `[n, 6]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is.
 pub(super) fn statistics(part: &Part, logits_nv: &Tensor, top_entropy: bool) -> Tensor {
     let soft_cap = part.unembedding.soft_cap;
     let labels = indices(part.labels, logits_nv.device()).unsqueeze(1);
     let mut z = capped(logits_nv, soft_cap);
-    let greedy = z.gather(1, &labels, false).ge_tensor(&z.amax([1], true));
+    let max = z.amax([1], true);
+    let greedy = z.gather(1, &labels, false).ge_tensor(&max);
     let label_logit = if logits_nv.kind() == Kind::Float {
         z.gather(1, &labels, false)
     } else {
@@ -39,8 +40,9 @@ pub(super) fn statistics(part: &Part, logits_nv: &Tensor, top_entropy: bool) -> 
     } else {
         entropy.full_like(f64::NAN)
     };
-    Tensor::cat(&[&log_sum_exp - label_logit, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float)], 1)
-        .to_kind(Kind::Double)
+    let best = label_logit.where_self(&greedy, &max) - &log_sum_exp;
+    let loss = &log_sum_exp - label_logit;
+    Tensor::cat(&[loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best], 1).to_kind(Kind::Double)
 }
 
 fn entropy(log_p: &Tensor) -> Tensor {

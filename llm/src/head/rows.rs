@@ -30,6 +30,8 @@ pub struct RowStats {
     pub log_sum_exp: f64,
     /// Whether no token is more probable than the label.
     pub greedy: bool,
+    /// log p of the most probable token, nats.
+    pub best: f64,
 }
 
 impl Rows<'_> {
@@ -64,7 +66,7 @@ pub(super) struct Part<'a> {
 /// Statistics of one chunk, where they were computed.
 pub(super) enum Computed {
     Here(Vec<RowStats>),
-    /// f64 `[n, 5]`, in the order of [`RowStats`]' fields.
+    /// f64 `[n, 6]`, in the order of [`RowStats`]' fields.
     There(Tensor),
 }
 
@@ -97,12 +99,13 @@ pub(super) fn fetch(parts: Vec<Computed>) -> Vec<RowStats> {
     if !there.is_empty() {
         let table = Tensor::cat(&there, 0).to_device(tch::Device::Cpu).contiguous();
         let numbers = Vec::<f64>::try_from(table.reshape(-1)).expect("statistics are f64");
-        here.extend(numbers.chunks_exact(5).map(|n| RowStats {
+        here.extend(numbers.chunks_exact(6).map(|n| RowStats {
             loss: n[0],
             entropy: n[1],
             top_entropy: n[2],
             log_sum_exp: n[3],
             greedy: n[4] != 0.0,
+            best: n[5],
         }));
     }
     here

@@ -33,6 +33,12 @@ impl Cache {
         self.tokens = self.tokens.min(tokens);
     }
 
+    /// Holds what another of the same model holds.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.layers = other.layers.iter().map(Tensor::copy).collect();
+        self.tokens = other.tokens;
+    }
+
     /// Makes room for `more` tokens.
     fn reserve(&mut self, more: usize) {
         let needed = (self.tokens + more) as i64;

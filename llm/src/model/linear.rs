@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use super::dropout::Mask;
 use super::lora::Adapter;
 use super::modules::{self, Module};
 use crate::weights::Checkpoint;
+use crate::ops::Mask;
 use crate::{Parameters, Result};
 
 #[derive(Debug)]
@@ -147,6 +147,19 @@ impl Linear {
         self.weight.narrow(1, 0, self.inputs + self.rank())
     }
 
+    /// [W, s·B], the bias and A; or, to `merge`, W + s·B·A and the bias.
+    pub(super) fn for_decoding(&self, merge: bool) -> (Tensor, Option<&Tensor>, Option<&Tensor>) {
+        match &self.lora {
+            Some(Lora { a, .. }) if merge => {
+                let [base, sb] = [self.weight.narrow(1, 0, self.inputs), self.u(&self.weight)];
+                let float = |x: &Tensor| x.to_kind(Kind::Float);
+                let merged = float(&base) + float(&sb).mm(&float(a));
+                (merged.to_kind(self.weight.kind()), self.bias.as_ref(), None)
+            }
+            lora => (self.weight(), self.bias.as_ref(), lora.as_ref().map(|lora| &lora.a)),
+        }
+    }
+
     /// Room for the input and its part for the adapter, `[T, I + R]`.
     pub(super) fn buffer(&self, tokens: i64) -> Tensor {
         Tensor::empty([tokens, self.inputs + self.rank()], (self.weight.kind(), self.weight.device()))
@@ -168,7 +181,10 @@ impl Linear {
             let (x, u) = (self.x(buffer), self.u(buffer));
             match mask {
                 None => drop(x.mm_out(&u, &a.tr())),
-                Some(mask) => u.shallow_clone().copy_(&(mask.apply(&x).mm(&a.tr()) * mask.scale())),
+                Some(mask) => {
+                    u.shallow_clone().copy_(&mask.apply(&x).mm(&a.tr()));
+                    mask.rescale(&u);
+                }
             }
         }
         let weight = self.weight().tr();

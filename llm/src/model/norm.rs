@@ -25,6 +25,11 @@ impl Norm {
         Ok(Self { name: name.to_owned(), weight, added, eps: norm_eps })
     }
 
+    /// What is added to the mean square.
+    pub(super) fn eps(&self) -> f64 {
+        self.eps
+    }
+
     /// The normalised rows and 1/rms.
     pub(super) fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
         let out = x.empty_like();

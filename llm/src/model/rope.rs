@@ -43,6 +43,11 @@ impl Rotary {
         Self { frequencies: frequencies.to_device(device), long, factor }
     }
 
+    /// The length beyond which documents have other frequencies.
+    pub(super) fn long_from(&self) -> Option<usize> {
+        self.long.as_ref().map(|(_, original)| *original)
+    }
+
     /// Cosines and sines, f32 `[T, r/2]`, of tokens at `positions`, laid out as `layout` says after `before` earlier ones
     /// (in a cache).
     ///

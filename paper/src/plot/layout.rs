@@ -25,6 +25,10 @@ impl Drawing {
             canvas.text(10.0, y + 12.0, notice, Type::new(LABEL, theme.text).bold());
             y += LINE + 6.0;
         }
+        if let Some(diagram) = &self.diagram {
+            y = diagram.svg(&mut canvas, y, theme);
+        }
+        y = self.words_svg(&mut canvas, y, theme);
         y = self.legend(&mut canvas, y, theme);
         let bar_room = if self.colours.is_some() { 74.0 } else { 0.0 };
         let cell_width = (self.width - bar_room - GAP * (self.columns - 1) as f64) / self.columns as f64;
@@ -70,6 +74,21 @@ impl Drawing {
             background = theme.background,
             body = canvas.into_body(),
         )
+    }
+
+    /// Draws the blocks of text from `y` down, in rows, and returns where they end.
+    fn words_svg(&self, canvas: &mut Canvas, mut y: f64, theme: &Theme) -> f64 {
+        let columns = self.columns.min(self.words.len()).max(1);
+        let room = (self.width - GAP * (columns - 1) as f64) / columns as f64 - 10.0;
+        for (row, blocks) in self.words.chunks(columns).enumerate() {
+            for (column, block) in blocks.iter().enumerate() {
+                let several = self.words.len() > 1;
+                let letter = if several { letter(row * columns + column).to_string() } else { String::new() };
+                block.svg(canvas, (column as f64 * (room + 10.0 + GAP), y), room, &letter, theme);
+            }
+            y += blocks.iter().map(|block| block.height(room)).fold(0.0, f64::max);
+        }
+        y
     }
 
     /// Draws the legend from `y` down and returns where the panels may begin.

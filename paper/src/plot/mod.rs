@@ -13,14 +13,18 @@
 //! assert!(svg.starts_with("<svg") && svg.contains("α = 1"));
 //! ```
 
+mod diagram;
 mod layout;
 mod marks;
 mod scale;
 mod series;
 mod svg;
 mod theme;
+mod words;
 
+pub use diagram::Diagram;
 pub use scale::{Axis, number};
 pub use series::{Cell, Colours, Drawing, Panel, Series, Shape};
 pub use svg::{Anchor, escape, html, unmarked};
 pub use theme::{Ink, Palette, Theme};
+pub use words::{Word, Words};

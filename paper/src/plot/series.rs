@@ -1,10 +1,12 @@
 //! What a figure states: a drawing is panels, a panel is two axes and series, a series is one mark of many data.
 
-use super::{Anchor, Axis, Ink, Palette};
+use super::{Anchor, Axis, Diagram, Ink, Palette, Words};
 
-/// A whole figure: panels in rows of `columns`, one legend for all.
+/// A whole figure: a diagram, blocks of coloured text, and panels in rows of `columns` with one legend for all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawing {
+    pub(super) diagram: Option<Diagram>,
+    pub(super) words: Vec<Words>,
     pub(super) panels: Vec<Panel>,
     pub(super) columns: usize,
     pub(super) panel_height: f64,
@@ -18,7 +20,28 @@ impl Drawing {
     pub fn new(panels: impl IntoIterator<Item = Panel>) -> Self {
         let panels: Vec<Panel> = panels.into_iter().collect();
         let columns = panels.len().clamp(1, 3);
-        Self { panels, columns, panel_height: 230.0, width: 760.0, colours: None, notice: None }
+        Self {
+            diagram: None,
+            words: Vec::new(),
+            panels,
+            columns,
+            panel_height: 230.0,
+            width: 760.0,
+            colours: None,
+            notice: None,
+        }
+    }
+
+    /// Adds a diagram, above everything else.
+    #[must_use]
+    pub fn diagram(self, diagram: Diagram) -> Self {
+        Self { diagram: Some(diagram), ..self }
+    }
+
+    /// Adds blocks of coloured text, above the panels, as many to a row as there are columns.
+    #[must_use]
+    pub fn words(self, words: impl IntoIterator<Item = Words>) -> Self {
+        Self { words: words.into_iter().collect(), ..self }
     }
 
     /// Panels per row.
@@ -109,6 +132,11 @@ impl Colours {
     /// Dark to bright from `low` to `high`.
     pub fn sequential(label: &str, low: f64, high: f64) -> Self {
         Self { label: label.into(), low, high, palette: Palette::Sequential }
+    }
+
+    /// From no colour at `low` to the strongest at `high`: behind text.
+    pub fn highlight(label: &str, low: f64, high: f64) -> Self {
+        Self { label: label.into(), low, high, palette: Palette::Highlight }
     }
 
     /// Blue below zero, orange above, out to ±`reach`.

@@ -22,6 +22,8 @@ pub enum Palette {
     Sequential,
     /// Blue below the centre, orange above it.
     Diverging,
+    /// From the background to a strong orange-brown, ever darker (in the dark theme brighter): behind text.
+    Highlight,
 }
 
 /// One theme.
@@ -39,6 +41,7 @@ pub struct Theme {
     pub grid: &'static str,
     categories: [&'static str; 7],
     diverging: [Rgb; 5],
+    highlight: [Rgb; 5],
     /// The part of viridis whose both ends stand out from the background.
     sequence: (u8, u8),
 }
@@ -55,6 +58,7 @@ impl Theme {
         grid: "#e6e9ee",
         categories: ["#0072b2", "#d55e00", "#009e73", "#b8568f", "#c98a00", "#3a9bd6", "#6b5b4d"],
         diverging: [[5, 74, 145], [107, 164, 211], [244, 244, 241], [240, 164, 90], [168, 72, 0]],
+        highlight: [[247, 247, 244], [253, 226, 176], [245, 170, 85], [205, 92, 14], [122, 40, 0]],
         sequence: (4, 84),
     };
 
@@ -67,6 +71,7 @@ impl Theme {
         grid: "#2a313c",
         categories: ["#56b4e9", "#f0803c", "#2fc79a", "#e08fbf", "#f2b93b", "#8fa8ff", "#c9b8a6"],
         diverging: [[120, 190, 245], [52, 106, 158], [38, 44, 54], [158, 88, 32], [250, 170, 90]],
+        highlight: [[30, 36, 45], [84, 52, 22], [160, 88, 28], [240, 150, 66], [255, 226, 170]],
         sequence: (26, 98),
     };
 
@@ -88,6 +93,7 @@ impl Theme {
         hex(match palette {
             Palette::Sequential => between(&VIRIDIS, at),
             Palette::Diverging => between(&self.diverging, at),
+            Palette::Highlight => between(&self.highlight, at),
         })
     }
 
@@ -144,6 +150,18 @@ mod tests {
         assert_eq!(light.cell(Palette::Sequential, 1.0), "#fde725");
         assert_eq!(light.cell(Palette::Diverging, 0.5), "#f4f4f1");
         assert_eq!(light.cell(Palette::Sequential, f64::NAN), "#440154");
+    }
+
+    /// A scale of one direction in lightness is one that no colour-blindness hides.
+    #[test]
+    fn highlights_grow_steadily_darker_or_brighter() {
+        for (theme, sign) in [(Theme::LIGHT, -1.0), (Theme::DARK, 1.0)] {
+            let lightness =
+                |[r, g, b]: Rgb| 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b);
+            for pair in theme.highlight.windows(2) {
+                assert!(sign * (lightness(pair[1]) - lightness(pair[0])) > 10.0, "{}", theme.name);
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod interval;
 mod serve;
+mod viewer;
 
 pub use serve::serve;
 
@@ -20,6 +21,7 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
+use viewer::Viewer;
 
 /// Rows of a table that a page holds; the CSV beside it holds all.
 const ROWS_SHOWN: usize = 400;
@@ -38,6 +40,7 @@ struct Site<'a> {
     fails: usize,
     untested: usize,
     disagreements: Vec<String>,
+    has_viewer: bool,
 }
 
 #[derive(Serialize)]
@@ -57,6 +60,7 @@ struct Page<'a> {
     agreement: Badge,
     provenance: &'a Provenance,
     seconds: String,
+    viewer: Option<String>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -101,7 +105,9 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     let pages = made.iter().map(|made| page(made, recorded)).collect::<Result<Vec<_>>>()?;
     let count =
         |class: &str| pages.iter().flat_map(|page| &page.claims).filter(|c| c.verdict.class == class).count();
+    let viewer = Viewer::of(made)?;
     let site = Site {
+        has_viewer: viewer.is_some(),
         profile: &first.provenance.profile,
         smoke: first.provenance.profile == Profile::Smoke.name(),
         date: &first.provenance.date,
@@ -126,6 +132,13 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     write_atomically(&folder.join("index.html"), render("index.html", 0)?)?;
     write_atomically(&folder.join("report.css"), include_str!("site/report.css"))?;
     write_atomically(&folder.join("report.js"), include_str!("site/report.js"))?;
+    if let Some(viewer) = &viewer {
+        let page = templates.get_template("viewer.html")?;
+        let page = page.render(minijinja::context! { site => &site, viewer => viewer })?;
+        write_atomically(&folder.join("viewer.html"), page)?;
+        write_atomically(&folder.join("viewer.css"), include_str!("site/viewer.css"))?;
+        write_atomically(&folder.join("viewer.js"), include_str!("site/viewer.js"))?;
+    }
     for (at, made) in made.iter().enumerate() {
         let id = made.about.id;
         write_atomically(&folder.join(format!("{id}.html")), render("figure.html", at)?)?;
@@ -148,6 +161,7 @@ fn templates() -> Result<Environment<'static>> {
     templates.add_template("layout.html", include_str!("site/layout.html"))?;
     templates.add_template("index.html", include_str!("site/index.html"))?;
     templates.add_template("figure.html", include_str!("site/figure.html"))?;
+    templates.add_template("viewer.html", include_str!("site/viewer.html"))?;
     Ok(templates)
 }
 
@@ -176,6 +190,7 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
         agreement: agreement_badge(&recorded.agreement(made)?),
         provenance: &made.provenance,
         seconds: format!("{:.1}", made.provenance.seconds),
+        viewer: Viewer::link(made),
     })
 }
 

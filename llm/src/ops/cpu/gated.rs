@@ -28,7 +28,7 @@ fn forward<N: Number>(gate_up: &Tensor, activation: Activation, out: &Tensor) ->
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn forward_row<N: Number>(
+pub(super) unsafe fn forward_row<N: Number>(
     simd: Avx512,
     gate_up: *const N,
     activation: Activation,

@@ -18,15 +18,15 @@ pub(super) const LANES: usize = 16;
 
 /// Proof that the processor has AVX-512 with its bf16 instructions.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(());
+pub(crate) struct Avx512(());
 
 /// Sixteen f32.
 #[derive(Clone, Copy)]
-pub(super) struct Lanes(__m512);
+pub(crate) struct Lanes(__m512);
 
 /// Sixteen words of 32 bits: as many f32, or pairs of bf16.
 #[derive(Clone, Copy)]
-pub(super) struct Words(__m512i);
+pub(crate) struct Words(__m512i);
 
 /// Which of sixteen.
 pub(super) type Mask = __mmask16;
@@ -51,6 +51,18 @@ impl Avx512 {
     #[inline(always)]
     pub(super) fn prefetch<N>(self, from: *const N) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+    }
+
+    /// The same, into the second-level cache.
+    #[inline(always)]
+    pub(super) fn prefetch_far<N>(self, from: *const N) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+
+    /// Sixteen times a word.
+    #[inline(always)]
+    pub(super) fn word(self, word: u32) -> Words {
+        Words(unsafe { _mm512_set1_epi32(word.cast_signed()) })
     }
 
     /// 0, 1, … 15.
@@ -98,6 +110,39 @@ impl Words {
     #[inline(always)]
     pub(super) fn above(self, i: i32) -> Mask {
         unsafe { _mm512_cmpgt_epi32_mask(self.0, _mm512_set1_epi32(i)) }
+    }
+
+    /// Products of 32 bits.
+    #[inline(always)]
+    pub(super) fn times(self, other: Self) -> Self {
+        Self(unsafe { _mm512_mullo_epi32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    pub(super) fn xor(self, other: Self) -> Self {
+        Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    }
+
+    /// word ^ (word >> BY).
+    #[inline(always)]
+    pub(super) fn folded<const BY: u32>(self) -> Self {
+        Self(unsafe { _mm512_xor_si512(self.0, _mm512_srli_epi32::<BY>(self.0)) })
+    }
+
+    /// Which of the thirty-two halves are at least `least`, each word's lower half first.
+    #[inline(always)]
+    pub(super) fn halves_from(self, least: u16) -> u32 {
+        unsafe { _mm512_cmpge_epu16_mask(self.0, _mm512_set1_epi16(least.cast_signed())) }
+    }
+
+    /// In which words the lower half is at least `least`, and in which the upper.
+    #[inline(always)]
+    pub(super) fn each_half_from(self, least: u16) -> [Mask; 2] {
+        let least = unsafe { _mm512_set1_epi32(i32::from(least)) };
+        unsafe {
+            let lower = _mm512_and_si512(self.0, _mm512_set1_epi32(0xffff));
+            [lower, _mm512_srli_epi32::<16>(self.0)].map(|half| _mm512_cmpge_epu32_mask(half, least))
+        }
     }
 
     #[inline(always)]
@@ -192,6 +237,17 @@ impl Lanes {
         Self(unsafe { _mm512_mask_blend_ps(mask, other.0, self.0) })
     }
 
+    /// Where it is larger than `least`.
+    #[inline(always)]
+    pub(super) fn above(self, least: f32) -> Mask {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_set1_ps(least)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn largest(self) -> f32 {
+        unsafe { _mm512_reduce_max_ps(self.0) }
+    }
+
     #[inline(always)]
     pub(super) fn sum(self) -> f32 {
         unsafe { _mm512_reduce_add_ps(self.0) }
@@ -254,7 +310,7 @@ impl Lanes {
 }
 
 /// A kind of number in memory. A word of 32 bits holds [`Number::PER_WORD`] of them.
-pub(super) trait Number: Copy + Send + Sync + 'static {
+pub(crate) trait Number: Copy + Send + Sync + 'static {
     const KIND: Kind;
     const PER_WORD: usize;
 

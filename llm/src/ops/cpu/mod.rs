@@ -5,12 +5,16 @@
 #![allow(clippy::inline_always)]
 
 mod attention;
+pub(crate) mod decode;
+mod dropout;
 mod gated;
 mod lanes;
+pub(super) mod logits;
 mod norm;
 mod rope;
 
 pub(super) use attention::{attention, attention_backward};
+pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
 pub(super) use norm::{rms_norm, rms_norm_backward};
 pub(super) use rope::rope;

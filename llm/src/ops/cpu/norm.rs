@@ -40,7 +40,7 @@ fn forward<X: Number, Y: Number>(x: &Tensor, weight: &Tensor, eps: f64, out: &Te
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn forward_row<X: Number, Y: Number>(
+pub(super) unsafe fn forward_row<X: Number, Y: Number>(
     simd: Avx512,
     x: *const X,
     out: *mut Y,

@@ -44,7 +44,7 @@ fn turn<N: Number>(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, back
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn turn_head<N: Number>(
+pub(super) unsafe fn turn_head<N: Number>(
     simd: Avx512,
     head: *mut N,
     cos: *const f32,

@@ -1,0 +1,104 @@
+//! Which model answers.
+
+use std::path::PathBuf;
+
+use tch::Kind;
+
+use crate::generate::Sampling;
+use crate::model::{Adapter, Model};
+use crate::text::Tokenizer;
+use crate::weights::{self, Checkpoint};
+
+/// A model, as typed.
+#[derive(clap::Args, Debug)]
+pub(super) struct ModelChoice {
+    /// A name (smollm2-135m), a GGUF file, a Hugging Face folder, or organisation/name on the hub
+    #[arg(long, default_value = weights::DEFAULT)]
+    pub(super) model: String,
+    /// An adapter on it, in PEFT's format
+    #[arg(long, value_name = "DIR")]
+    pub(super) adapter: Option<PathBuf>,
+    /// The type that it computes in
+    #[arg(long, default_value = "bf16")]
+    pub(super) precision: Precision,
+    /// Add the adapter to the weights first: faster, and rounded once more
+    #[arg(long)]
+    pub(super) merge: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum Precision {
+    F32,
+    Bf16,
+}
+
+impl Precision {
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// A model, read.
+pub(super) struct Chosen {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) model: Model,
+}
+
+impl ModelChoice {
+    pub(super) fn open(&self) -> crate::Result<Chosen> {
+        crate::memory::keep();
+        let device = crate::machine::device();
+        let checkpoint = Checkpoint::open(&self.model)?;
+        let tokenizer = Tokenizer::open(&checkpoint)?;
+        let mut model = Model::load(&checkpoint, self.precision.kind(), device)?;
+        if let Some(folder) = &self.adapter {
+            model.attach(Some(&Adapter::load(checkpoint.config(), folder, device)?))?;
+        }
+        Ok(Chosen { checkpoint, tokenizer, model })
+    }
+}
+
+/// How tokens are drawn, as typed.
+#[derive(clap::Args, Debug)]
+pub(super) struct SamplingChoice {
+    /// Logits are divided by it; 0: the most probable token, always
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f64,
+    /// Only the k most probable tokens
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Only the fewest tokens that have this probability together
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f64,
+    /// Only tokens of at least this share of the most probable one's probability
+    #[arg(long, default_value_t = 0.0)]
+    min_p: f64,
+    /// Above 1, tokens that occur already are less likely
+    #[arg(long, default_value_t = 1.0)]
+    repetition_penalty: f64,
+}
+
+impl SamplingChoice {
+    pub(super) fn sampling(&self) -> crate::Result<Sampling> {
+        let sampling = Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+        };
+        sampling.check()?;
+        Ok(sampling)
+    }
+}

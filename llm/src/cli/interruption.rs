@@ -1,0 +1,27 @@
+//! Ctrl-C.
+
+use std::process::exit;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a shell expects of a program stopped by Ctrl-C.
+pub(super) const INTERRUPTED: i32 = 130;
+
+/// Becomes true at the first Ctrl-C, which says what follows; the second ends the program. `loss`: what is lost where the
+/// system does not let Ctrl-C be caught.
+pub(super) fn interruption(follows: &'static str, loss: &str) -> &'static AtomicBool {
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    static HANDLED: OnceLock<()> = OnceLock::new();
+    HANDLED.get_or_init(|| {
+        let handler = ctrlc::set_handler(move || {
+            if ASKED.swap(true, Ordering::Relaxed) {
+                exit(INTERRUPTED);
+            }
+            eprintln!("\n{follows}");
+        });
+        if let Err(error) = handler {
+            eprintln!("warning: Ctrl-C will lose {loss} ({error})");
+        }
+    });
+    &ASKED
+}

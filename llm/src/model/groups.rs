@@ -1,0 +1,37 @@
+//! Several packs in one pass: wide matrix products for what is too small to go alone.
+
+use tch::Tensor;
+
+use super::Model;
+use super::layer::Pass;
+use crate::{Layout, Pack, ops};
+
+impl Model {
+    /// The hidden states of packs side by side, each as [`Model::forward`] gives them: only attention, which looks at
+    /// other tokens, is computed pack by pack.
+    pub fn forward_together(&self, packs: &[Pack]) -> Tensor {
+        if let [pack] = packs {
+            return self.forward(pack);
+        }
+        let tokens: Vec<&Tensor> = packs.iter().map(|pack| &pack.tokens).collect();
+        let angles = packs.iter().map(|pack| self.rotary.angles(&pack.positions, &pack.layout, 0));
+        let (cos, sin): (Vec<Tensor>, Vec<Tensor>) = angles.unzip();
+        let lengths = packs.iter().map(|pack| pack.layout.tokens()).collect();
+        let layout = Layout { prefix: 0, lengths };
+        let pass = Pass { layout, cos: Tensor::cat(&cos, 0), sin: Tensor::cat(&sin, 0), dropout: None };
+
+        let mut hidden = self.embed(&Tensor::cat(&tokens, 0));
+        for layer in &self.layers {
+            let attend = |qkv: &Tensor, out: &Tensor| {
+                for (pack, range) in packs.iter().zip(pass.layout.ranges()) {
+                    let of =
+                        |tensor: &Tensor| tensor.narrow(0, range.start as i64, range.len() as i64);
+                    ops::attention(&of(qkv), &pack.layout, layer.attention(), &of(out));
+                }
+                Tensor::new()
+            };
+            hidden = layer.forward_attending(&hidden, &pass, false, attend).0;
+        }
+        self.norm.forward(&hidden).0
+    }
+}

@@ -1,0 +1,215 @@
+//! Paper A, figure 10: epistemic uncertainty grows with the dropout rate.
+
+use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use crate::tokens::scoring::{Corpus, PLACES, RATES, Scoring, models, places};
+use crate::tokens::{Document, Quantity, over_documents};
+use crate::{About, Claim, Column, Estimate, Profile, Run, Table};
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tokensieve_toy::statistics::quantile;
+
+/// The figure.
+pub(super) struct Figure;
+
+/// The distribution of BALD at one rate, and its median's rise from the rate before.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Row {
+    model: String,
+    places: String,
+    rate: f64,
+    lowest_nats: f64,
+    lower_nats: f64,
+    median_nats: f64,
+    median_low_nats: f64,
+    median_high_nats: f64,
+    upper_nats: f64,
+    highest_nats: f64,
+    rise_nats: Option<f64>,
+    rise_low_nats: Option<f64>,
+    rise_high_nats: Option<f64>,
+    tokens: usize,
+    documents: usize,
+}
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "a-10",
+            title: "Epistemic uncertainty against the dropout rate",
+            source: "A, figure 10",
+            caption: "Distribution over response tokens of epistemic uncertainty (BALD) at dropout rates 0.05 to 0.5: \
+                      median with its 95 % interval over documents, and bands of the middle 50 % and 90 % of the \
+                      tokens.",
+            protocol: "The first documents of GSM8K's training set, the same at each rate, are scored by \
+                       SmolLM2-135M-Instruct as in figure 2A, with dropout on attention and residual connections (in the \
+                       study profile also on attention alone and on the embeddings). The rise of the median from one \
+                       rate to the next is resampled over documents, the same documents at both rates (1,000 times).",
+            deviations: &[
+                "The paper's data set and number of tokens are not stated: GSM8K, whole answers.",
+                "The estimate of BALD from few passes is biased low, by about its own standard error at the smallest \
+                 rate; the same number of passes at each rate leaves the order untouched.",
+            ],
+            columns: vec![
+                Column::new("model", "", "name of the model"),
+                Column::new("places", "", "where dropout acts"),
+                Column::new("rate", "", "dropout rate"),
+                Column::new("lowest_nats", "nats", "5 % quantile of BALD over response tokens"),
+                Column::new("lower_nats", "nats", "25 % quantile"),
+                Column::new("median_nats", "nats", "median"),
+                Column::new(
+                    "median_low_nats",
+                    "nats",
+                    "lower end of its 95 % interval (bootstrap over documents)",
+                ),
+                Column::new("median_high_nats", "nats", "upper end"),
+                Column::new("upper_nats", "nats", "75 % quantile"),
+                Column::new("highest_nats", "nats", "95 % quantile"),
+                Column::new("rise_nats", "nats", "median minus the median at the rate before"),
+                Column::new(
+                    "rise_low_nats",
+                    "nats",
+                    "lower end of its 95 % interval, both resampled together",
+                ),
+                Column::new("rise_high_nats", "nats", "upper end"),
+                Column::new("tokens", "", "number of response tokens"),
+                Column::new("documents", "", "number of documents"),
+            ],
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let resamples = run.profile.pick(200, 1000);
+        let compared = if run.profile == Profile::Laptop { &PLACES[..1] } else { places(run.profile) };
+        let mut rows = Vec::new();
+        for model in models(run.profile) {
+            for places in compared {
+                let mut before: Option<Vec<Document>> = None;
+                for rate in RATES {
+                    let scoring = Scoring::uncertainty(run.profile, model, Corpus::Gsm8k, places);
+                    let documents = scoring.at_rate(run.profile, rate).documents(run)?;
+                    let (found, rise) = at_rate(&documents, before.as_deref(), resamples)?;
+                    rows.push(Row {
+                        model: (*model).into(),
+                        places: (*places).into(),
+                        rate,
+                        rise_nats: rise.map(|rise| rise.value),
+                        rise_low_nats: rise.map(|rise| rise.low),
+                        rise_high_nats: rise.map(|rise| rise.high),
+                        ..found
+                    });
+                    before = Some(documents);
+                }
+            }
+        }
+        Table::from_rows(&rows)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let panel = |rows: &[Row]| {
+            let title = format!("{}, dropout on {}", rows[0].model, rows[0].places.replace(',', " and "));
+            let ink = Ink::Category(0);
+            let band = |low: fn(&Row) -> f64, high: fn(&Row) -> f64| {
+                Series::band(rows.iter().map(move |row| (row.rate, low(row), high(row)))).ink(ink)
+            };
+            let x =
+                Axis::linear("dropout rate").ticks(rows.iter().map(|row| (row.rate, row.rate.to_string())));
+            Panel::new(&title, x, Axis::log("BALD (nats)"))
+                .with(
+                    band(|row| row.lowest_nats, |row| row.highest_nats).label("tokens: middle 50 % and 90 %"),
+                )
+                .with(band(|row| row.lower_nats, |row| row.upper_nats))
+                .with(Series::line(rows.iter().map(|row| (row.rate, row.median_nats))).ink(ink))
+                .with(
+                    Series::error_bars(
+                        rows.iter().map(|row| (row.rate, row.median_low_nats, row.median_high_nats)),
+                    )
+                    .ink(ink),
+                )
+                .with(
+                    Series::points(rows.iter().map(|row| (row.rate, row.median_nats)))
+                        .ink(ink)
+                        .shape(Shape::Circle)
+                        .label("median"),
+                )
+        };
+        let groups = rows.chunk_by(|a, b| (&a.model, &a.places) == (&b.model, &b.places));
+        let panels: Vec<Panel> = groups.map(panel).collect();
+        let width = 240.0 * panels.len().min(3) as f64 + 260.0;
+        Ok(Drawing::new(panels).panel_height(250.0).width(width))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        let groups = rows.chunk_by(|a, b| (&a.model, &a.places) == (&b.model, &b.places));
+        let claim = |rows: &[Row]| {
+            let rises = rows.iter().filter_map(|row| {
+                let ((value, low), high) = row.rise_nats.zip(row.rise_low_nats).zip(row.rise_high_nats)?;
+                Some(Estimate { value, low, high, n: row.documents })
+            });
+            let least = rises.min_by(|a, b| a.low.total_cmp(&b.low));
+            let (model, places) =
+                (rows[0].model.replace('/', "-").to_lowercase(), rows[0].places.replace(',', "-"));
+            let statement = format!(
+                "The median of BALD increases monotonically with the dropout rate ({}, dropout on {}).",
+                rows[0].model,
+                rows[0].places.replace(',', " and ")
+            );
+            Claim::new(&format!("a-10/monotone-{model}-{places}"), "A, appendix A and figure 10", &statement)
+                .on_data(&[Corpus::Gsm8k.name()])
+                .above(
+                    0.0,
+                    least,
+                    "rise of the median from one rate to the next, in nats, where its interval reaches lowest; 95 % \
+                     bootstrap interval over documents",
+                )
+        };
+        Ok(groups.map(claim).collect())
+    }
+}
+
+/// The distribution at one rate, and the median's rise over the same documents `before`.
+fn at_rate(
+    documents: &[Document],
+    before: Option<&[Document]>,
+    resamples: usize,
+) -> Result<(Row, Option<Estimate>)> {
+    let all: Vec<f64> = documents.iter().flat_map(|document| document.values(Quantity::Epistemic)).collect();
+    let at = |q: f64| quantile(&all, q).context("no token has an epistemic uncertainty");
+    let median = over_documents(documents, resamples, "median", |sample| median_of(sample.iter().copied()));
+    let median = median.context("no token has an epistemic uncertainty")?;
+    let rise = match before {
+        None => None,
+        Some(before) => {
+            let rows = |documents: &[Document]| documents.iter().map(|d| d.row).collect::<Vec<_>>();
+            ensure!(rows(before) == rows(documents), "two rates were scored on different documents");
+            over_documents(documents, resamples, "rise", |sample| {
+                let earlier =
+                    sample.iter().filter_map(|document| before.iter().find(|b| b.row == document.row));
+                Some(median_of(sample.iter().copied())? - median_of(earlier)?)
+            })
+        }
+    };
+    let row = Row {
+        model: String::new(),
+        places: String::new(),
+        rate: 0.0,
+        lowest_nats: at(0.05)?,
+        lower_nats: at(0.25)?,
+        median_nats: median.value,
+        median_low_nats: median.low,
+        median_high_nats: median.high,
+        upper_nats: at(0.75)?,
+        highest_nats: at(0.95)?,
+        rise_nats: None,
+        rise_low_nats: None,
+        rise_high_nats: None,
+        tokens: all.len(),
+        documents: documents.len(),
+    };
+    Ok((row, rise))
+}
+
+fn median_of<'a>(documents: impl Iterator<Item = &'a Document>) -> Option<f64> {
+    quantile(&documents.flat_map(|document| document.values(Quantity::Epistemic)).collect::<Vec<_>>(), 0.5)
+}

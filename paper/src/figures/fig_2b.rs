@@ -1,0 +1,182 @@
+//! Paper A, figure 2B: with what the two uncertainties are correlated.
+
+use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use crate::tokens::scoring::{Corpus, Scoring, models, places};
+use crate::tokens::{Method, Quantity, correlations};
+use crate::{About, Claim, Column, Estimate, Run, Table};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// The figure.
+pub(super) struct Figure;
+
+/// One uncertainty, by one method, of one model on one data set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Row {
+    model: String,
+    dataset: String,
+    places: String,
+    uncertainty: Quantity,
+    method: Method,
+    documents: usize,
+    tokens: usize,
+    loss: f64,
+    loss_low: f64,
+    loss_high: f64,
+    entropy: f64,
+    entropy_low: f64,
+    entropy_high: f64,
+    difference: f64,
+    difference_low: f64,
+    difference_high: f64,
+}
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "a-2b",
+            title: "What the uncertainties are correlated with",
+            source: "A, figure 2B",
+            caption: "Correlation, over the tokens of replies, of epistemic and aleatoric uncertainty with the \
+                      predictive loss and with the entropy, by data set and by where dropout acts. Solid: Spearman; \
+                      rings: Pearson. 95 % bootstrap intervals over documents.",
+            protocol: "Documents and uncertainties as in figure 2A, with dropout at rate 0.1 on attention and residual \
+                       connections, on attention alone, and on the embeddings: each counts as one model. All tokens of \
+                       all replies are pooled; 1,000 resamples of whole documents give the intervals. The difference \
+                       of two correlations is resampled as such.",
+            deviations: &[
+                "The paper compares five models; here one model with dropout at different places stands for them until \
+                 others are at hand (profile paper).",
+                "The paper names neither the correlation nor its uncertainty: Spearman decides the claims, Pearson \
+                 stands beside it.",
+            ],
+            columns: vec![
+                Column::new("model", "", "name of the model"),
+                Column::new("dataset", "", "what is scored"),
+                Column::new("places", "", "where dropout acts"),
+                Column::new("uncertainty", "", "epistemic or aleatoric"),
+                Column::new("method", "", "spearman or pearson"),
+                Column::new("documents", "", "number of documents"),
+                Column::new("tokens", "", "number of response tokens"),
+                Column::new("loss", "", "correlation with the loss"),
+                Column::new("loss_low", "", "lower end of its 95 % interval (bootstrap over documents)"),
+                Column::new("loss_high", "", "upper end"),
+                Column::new("entropy", "", "correlation with the entropy"),
+                Column::new("entropy_low", "", "lower end of its 95 % interval (bootstrap over documents)"),
+                Column::new("entropy_high", "", "upper end"),
+                Column::new("difference", "", "correlation with the loss minus correlation with the entropy"),
+                Column::new("difference_low", "", "lower end of its 95 % interval, both resampled together"),
+                Column::new("difference_high", "", "upper end"),
+            ],
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let resamples = run.profile.pick(200, 1000);
+        let mut rows = Vec::new();
+        for model in models(run.profile) {
+            for corpus in Corpus::ALL {
+                for places in places(run.profile) {
+                    let documents =
+                        Scoring::uncertainty(run.profile, model, corpus, places).documents(run)?;
+                    rows.extend(correlations(&documents, resamples).into_iter().map(|found| Row {
+                        model: (*model).into(),
+                        dataset: corpus.name().into(),
+                        places: (*places).into(),
+                        uncertainty: found.uncertainty,
+                        method: found.method,
+                        documents: documents.len(),
+                        tokens: documents.iter().map(|document| document.response().count()).sum(),
+                        loss: found.loss.value,
+                        loss_low: found.loss.low,
+                        loss_high: found.loss.high,
+                        entropy: found.entropy.value,
+                        entropy_low: found.entropy.low,
+                        entropy_high: found.entropy.high,
+                        difference: found.difference.value,
+                        difference_low: found.difference.low,
+                        difference_high: found.difference.high,
+                    }));
+                }
+            }
+        }
+        Table::from_rows(&rows)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let groups =
+            rows.chunk_by(|a, b| (&a.model, &a.dataset, &a.places) == (&b.model, &b.dataset, &b.places));
+        let panels: Vec<Panel> = groups.map(panel).collect();
+        let columns = panels.len().min(3);
+        Ok(Drawing::new(panels).columns(columns).panel_height(190.0))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        let test = "Spearman with the loss minus Spearman with the entropy, over response tokens; 95 % bootstrap \
+                    interval over documents";
+        let claim = |row: &Row| {
+            let (name, statement) = match row.uncertainty {
+                Quantity::Epistemic => (
+                    "epistemic-follows-loss",
+                    "Epistemic uncertainty is more correlated with the loss than with the entropy",
+                ),
+                _ => (
+                    "aleatoric-follows-entropy",
+                    "Aleatoric uncertainty is more correlated with the entropy than with the loss",
+                ),
+            };
+            let setting = [&row.model, &row.dataset, &row.places]
+                .map(|part| part.replace([',', '/'], "-").to_lowercase());
+            let id = format!("a-2b/{name}-{}", setting.join("-"));
+            let statement = format!(
+                "{statement} ({}, {}, dropout on {})",
+                row.model,
+                row.dataset,
+                row.places.replace(',', " and ")
+            );
+            let difference = Estimate {
+                value: row.difference,
+                low: row.difference_low,
+                high: row.difference_high,
+                n: row.documents,
+            };
+            let claim = Claim::new(&id, "A, section 3 and figure 2B", &statement).on_data(&[&row.dataset]);
+            match row.uncertainty {
+                Quantity::Epistemic => claim.above(0.0, difference, test),
+                _ => claim.below(0.0, difference, test),
+            }
+        };
+        Ok(rows.iter().filter(|row| row.method == Method::Spearman).map(claim).collect())
+    }
+}
+
+/// One model on one data set: both uncertainties, each with loss and with entropy.
+fn panel(rows: &[Row]) -> Panel {
+    let title = format!("{}, {}", rows[0].dataset, rows[0].places.replace(',', " + "));
+    let x = Axis::categories("", ["epistemic", "aleatoric"]).range(-0.5, 1.5);
+    let mut panel =
+        Panel::new(&title, x, Axis::linear("correlation").range(-0.1, 1.0)).with(Series::horizontal(0.0));
+    type Of = fn(&Row) -> (f64, f64, f64);
+    let metrics: [(&str, Of); 2] = [
+        ("with the loss", |row| (row.loss, row.loss_low, row.loss_high)),
+        ("with the entropy", |row| (row.entropy, row.entropy_low, row.entropy_high)),
+    ];
+    for (index, (name, of)) in metrics.into_iter().enumerate() {
+        for method in Method::ALL {
+            let shift = -0.24 + 0.32 * index as f64 + if method == Method::Spearman { 0.0 } else { 0.12 };
+            let at = |row: &Row| f64::from(u8::from(row.uncertainty != Quantity::Epistemic)) + shift;
+            let of_method = || rows.iter().filter(|row| row.method == method);
+            let bars = Series::error_bars(of_method().map(|row| (at(row), of(row).1, of(row).2)));
+            let points = Series::points(of_method().map(|row| (at(row), of(row).0)));
+            let points = match method {
+                Method::Spearman => points.shape(Shape::of(index)).label(name),
+                Method::Pearson => points.shape(Shape::Ring),
+            };
+            let ink = Ink::Category(index);
+            panel = panel.with(bars.ink(ink)).with(points.size(4.0).ink(ink));
+        }
+    }
+    panel
+}

@@ -1,0 +1,56 @@
+//! Paper A, figure 8: the losses of the tokens of two answers, beside the losses of the answers.
+
+use crate::plot::{Drawing, number};
+use crate::tokens::scoring::{Corpus, Scoring, models};
+use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
+use crate::{About, Claim, Run, Table};
+use anyhow::{Context as _, Result};
+use tokensieve_toy::statistics::mean;
+
+/// The figure.
+pub(super) struct Figure;
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "a-8",
+            title: "Token and datum losses of two worked answers",
+            source: "A, figure 8",
+            caption: "Two items of GSM8K, the question in grey, the answer's tokens coloured by predictive loss. Above \
+                      each, the datum's loss: the mean over its answer. Framed: the tokens that paper A's objective \
+                      would learn, the top quarter by loss of all answers scored together.",
+            protocol: "The first items of GSM8K's training set are scored by SmolLM2-135M-Instruct, teacher-forced, \
+                       without dropout. Shown are the first two whose answers have 12 to 110 tokens.",
+            deviations: &[
+                "The paper shows Phi-3.5-mini-instruct and does not say which items; here it is the model at hand.",
+            ],
+            columns: TokenRow::columns(),
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let model = models(run.profile)[0];
+        let documents = Scoring::losses(run.profile, model, Corpus::Gsm8k).documents(run)?;
+        Table::from_rows(&picture::rows(Corpus::Gsm8k, &documents, 2)?)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let block = |conversation: &Conversation| {
+            let (_, rows) = conversation.steps.last().context("a conversation without steps")?;
+            let losses: Vec<f64> = rows.iter().filter_map(|row| row.loss_nats).collect();
+            let datum = mean(&losses).context("an answer without losses")?;
+            let title = format!("{}: {} nats per token", conversation.name, number(datum, 3));
+            Ok(picture::block(&title, rows, Quantity::Loss, true))
+        };
+        let blocks = self.conversations(table)?.iter().map(block).collect::<Result<Vec<_>>>()?;
+        Ok(Drawing::new([]).words(blocks).columns(1))
+    }
+
+    fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
+        Ok(conversations(table.rows::<TokenRow>()?))
+    }
+
+    fn claims(&self, _: &Table) -> Result<Vec<Claim>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,134 @@
+//! Paper A, table 1: the data sets and their sizes.
+
+use crate::plot::{Anchor, Diagram, Drawing};
+use crate::{About, Claim, Column, Run, Table, exact};
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use tokensieve_data::Catalogue;
+
+/// The figure.
+pub(super) struct Figure;
+
+/// One use of one data set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Row {
+    task: String,
+    dataset: String,
+    split: String,
+    stated: u64,
+    rounded_to: u64,
+    records: Option<u64>,
+    sha256: String,
+}
+
+/// Task, data set, split, size as the paper states it and what that is rounded to, our set and file if there is one.
+const STATED: [(&str, &str, &str, u64, u64, Option<(&str, &str)>); 6] = [
+    ("single-turn QA", "Alpaca", "train", 52_000, 1000, Some(("alpaca", "train"))),
+    ("single-turn QA", "AlpacaEval 2.0", "test", 805, 1, Some(("alpaca-eval", "prompts"))),
+    ("multi-turn QA", "ShareGPT", "train", 52_000, 1000, None),
+    ("instruction following", "IFEval", "test", 541, 1, Some(("ifeval", "prompts"))),
+    ("mathematics", "GSM8K", "train", 7_500, 100, Some(("gsm8k", "train"))),
+    ("mathematics", "GSM8K", "test", 1_500, 100, Some(("gsm8k", "test"))),
+];
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "a-table-1",
+            title: "Data sets and their sizes",
+            source: "A, table 1",
+            caption: "The data sets of paper A with the sizes it states, and the number of records in the files used here.",
+            protocol: "Records of the files that `data.toml` names; a file is used only if its SHA-256 is the recorded \
+                       one, so that the number of its records cannot drift.",
+            deviations: &[
+                "ShareGPT has no source here that may be fetched; figures that train on it say what stands in its place.",
+                "The papers' set of GSM8K test items has 1,319 records wherever it is published, not 1.5K.",
+            ],
+            columns: vec![
+                Column::new("task", "", "what it measures"),
+                Column::new("dataset", "", "name of the data set"),
+                Column::new("split", "", "train or test"),
+                Column::new("stated", "", "number of records that the paper states"),
+                Column::new("rounded_to", "", "unit that the stated number is rounded to"),
+                Column::new("records", "", "number of records in the file used here"),
+                Column::new("sha256", "", "hash of the file's content"),
+            ],
+        }
+    }
+
+    fn table(&self, _: &Run) -> Result<Table> {
+        let catalogue = Catalogue::load()?;
+        let row =
+            |(task, dataset, split, stated, rounded_to, ours): (_, _, _, u64, u64, Option<(&str, &str)>)| {
+                let file = match ours {
+                    None => None,
+                    Some((set, key)) => {
+                        let missing = || format!("data.toml: set.{set} has no file.{key}");
+                        Some(catalogue.set(set)?.files.get(key).with_context(missing)?)
+                    }
+                };
+                Ok(Row {
+                    task: str::to_owned(task),
+                    dataset: str::to_owned(dataset),
+                    split: str::to_owned(split),
+                    stated,
+                    rounded_to,
+                    records: file.and_then(|file| file.rows),
+                    sha256: file.map_or_else(String::new, |file| file.sha256.clone()),
+                })
+            };
+        Table::from_rows(&STATED.into_iter().map(row).collect::<Result<Vec<_>>>()?)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let columns = [10.0, 190.0, 340.0, 470.0, 590.0];
+        let anchors = [Anchor::Start, Anchor::Start, Anchor::Start, Anchor::End, Anchor::End];
+        let mut diagram = Diagram::new(44.0 + 24.0 * rows.len() as f64).rule((10.0, 26.0), (590.0, 26.0));
+        for ((text, x), anchor) in
+            ["task", "data set", "split", "paper", "here"].iter().zip(columns).zip(anchors)
+        {
+            diagram = diagram.heading((x, 18.0), text, anchor);
+        }
+        for (row, index) in rows.iter().zip(0..) {
+            let y = 46.0 + 24.0 * f64::from(index);
+            let here = row.records.map_or_else(|| "–".into(), grouped);
+            let stated =
+                if row.rounded_to == 1 { String::new() } else { "about ".into() } + &grouped(row.stated);
+            let cells = [row.task.clone(), row.dataset.clone(), row.split.clone(), stated, here];
+            for ((text, x), anchor) in cells.iter().zip(columns).zip(anchors) {
+                diagram = diagram.text((x, y), text, anchor);
+            }
+        }
+        Ok(Drawing::new([]).diagram(diagram).width(610.0))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        let claim = |row: &Row| {
+            let name = row.dataset.to_lowercase().replace([' ', '.'], "-");
+            let id = format!("a-table-1/size-{name}-{}", row.split);
+            let stated = if row.rounded_to == 1 { "has" } else { "has about" };
+            let statement =
+                format!("The {} set of {} {stated} {} records.", row.split, row.dataset, grouped(row.stated));
+            let claim = Claim::new(&id, "A, table 1", &statement).on_data(&[]);
+            match row.records {
+                None => claim.not_tested("the data set is not at hand"),
+                Some(records) => claim.below(
+                    row.rounded_to as f64 / 2.0 + 0.01,
+                    exact(records.abs_diff(row.stated) as f64),
+                    "records missing or too many, against half the unit that the statement is rounded to",
+                ),
+            }
+        };
+        Ok(rows.iter().map(claim).collect())
+    }
+}
+
+/// A count with thin spaces between thousands.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join("\u{2009}")
+}

@@ -1,0 +1,118 @@
+//! Made-up results in the formats of the real ones, for tests of what reads them: no model is run, and the numbers mean
+//! nothing. Everything drawn follows from the job's name, so that tables can be locked.
+
+use super::{Job, Verb};
+use crate::cache::write_atomically;
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use tokensieve_toy::rng::Stream;
+
+/// Classes of tokens in a training run's record of selection.
+const CLASSES: [&str; 8] =
+    ["number", "operator", "punctuation", "word", "continuation", "space", "special", "other"];
+/// Steps of a made-up training run.
+const STEPS: u64 = 6;
+/// Questions of a made-up task, documents of a made-up set.
+const QUESTIONS: usize = 12;
+/// Predicted tokens of a made-up document.
+const TOKENS: usize = 16;
+
+/// Writes into `folder` what the program would have left there.
+pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -> Result<()> {
+    let mut stream = Stream::new(0, &format!("fixture/{}", job.name));
+    match job.verb {
+        Verb::Train => train(folder, &mut stream),
+        Verb::Evaluate => {
+            write_json(&folder.join(job.verb.output()), &evaluation(&job.list("suite", place), &mut stream))
+        }
+        Verb::Uncertainty => write_lines(&folder.join(job.verb.output()), &uncertainty(&mut stream)),
+        Verb::Make | Verb::Generate => {
+            let line = |i| json!({ "prompt": format!("question {i}"), "completion": format!("answer {i}") });
+            write_lines(&folder.join(job.verb.output()), &(0..QUESTIONS).map(line).collect::<Vec<_>>())
+        }
+    }
+}
+
+fn train(folder: &Path, stream: &mut Stream) -> Result<()> {
+    let (mut metrics, mut timing, mut selection) = (Vec::new(), Vec::new(), Vec::new());
+    for step in 1..=STEPS {
+        let nll = 1.5 - 0.1 * step as f64 + 0.05 * stream.normal();
+        metrics
+            .push(json!({ "step": step, "loss": nll, "nll": nll, "tokens": 160, "selected": 40, "lr": 1e-4,
+                             "gradient_norm": 1.0 }));
+        let phases = json!({ "reference": 0.1, "forward": 0.5 + 0.1 * stream.uniform(), "head": 0.2, "backward": 0.7 });
+        timing
+            .push(json!({ "step": step, "seconds": 1.5 + 0.1 * stream.uniform(), "tokens_per_second": 600.0,
+                            "peak_bytes": 2_000_000_000_u64, "phases": phases }));
+        let all: Vec<u64> = CLASSES.iter().map(|_| 20 + stream.below(20) as u64).collect();
+        let selected: Vec<u64> = all.iter().map(|count| stream.below(*count as usize) as u64).collect();
+        let named = |counts: &[u64]| -> Map<String, Value> {
+            CLASSES.iter().zip(counts).map(|(class, count)| ((*class).to_owned(), json!(count))).collect()
+        };
+        selection.push(json!({ "step": step, "all": named(&all), "selected": named(&selected) }));
+    }
+    write_lines(&folder.join("metrics.jsonl"), &metrics)?;
+    write_lines(&folder.join("timing.jsonl"), &timing)?;
+    write_lines(&folder.join("selection.jsonl"), &selection)
+}
+
+/// Every task of a suite: shares for tasks, sums of losses for `nll:` sets.
+fn evaluation(suite: &[String], stream: &mut Stream) -> Value {
+    let mut tasks = Map::new();
+    for task in suite {
+        let ids: Vec<String> = (0..QUESTIONS).map(|i| i.to_string()).collect();
+        let mut tallies = Map::from_iter([("ids".to_owned(), json!(ids))]);
+        let mut measures = Map::new();
+        for (measure, is_share) in super::outcome::measures(task) {
+            let tally = |_| {
+                let value = if is_share {
+                    stream.below(2) as f64
+                } else {
+                    TOKENS as f64 * (1.0 + 0.2 * stream.normal()).abs()
+                };
+                [value, if is_share { 1.0 } else { TOKENS as f64 }]
+            };
+            let rows: Vec<[f64; 2]> = (0..QUESTIONS).map(tally).collect();
+            let sum = |at: usize| rows.iter().map(|row| row[at]).sum::<f64>();
+            let value = sum(0) / sum(1);
+            measures.insert(
+                measure.to_owned(),
+                json!({ "value": value, "low": value - 0.1, "high": value + 0.1, "n": QUESTIONS }),
+            );
+            tallies.insert(measure.to_owned(), json!(rows));
+        }
+        let found = json!({ "n": QUESTIONS, "seconds": 1.0, "measures": measures, "tallies": tallies });
+        tasks.insert(task.clone(), found);
+    }
+    json!({ "model": "made up", "adapter": null, "precision": "none", "tasks": tasks })
+}
+
+fn uncertainty(stream: &mut Stream) -> Vec<Value> {
+    let mut lines = vec![json!({ "header": { "fixture": true } })];
+    for row in 0..QUESTIONS {
+        let mut tokens = vec![json!({ "id": 1, "text": "question", "response": false })];
+        for at in 0..TOKENS {
+            let loss = 2.0 * stream.uniform();
+            let entropy = loss * (0.5 + stream.uniform());
+            let epistemic = 0.1 * loss * stream.uniform();
+            tokens.push(json!({
+                "id": at, "text": format!(" t{at}"), "response": true, "class": CLASSES[at % CLASSES.len()],
+                "loss": loss, "entropy": entropy, "probability": libm::exp(-loss), "total": entropy + epistemic,
+                "aleatoric": entropy, "epistemic": epistemic, "pairwise_kl": 2.0 * epistemic,
+                "reverse_mi": epistemic, "se": { "total": 0.01, "aleatoric": 0.01, "epistemic": 0.005 },
+                "top": [[format!(" t{at}"), libm::exp(-loss)], [" other", 0.1]],
+            }));
+        }
+        lines.push(json!({ "row": row, "tokens": tokens }));
+    }
+    lines
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    write_atomically(path, serde_json::to_string_pretty(value).context("writing JSON")? + "\n")
+}
+
+fn write_lines(path: &Path, lines: &[Value]) -> Result<()> {
+    write_atomically(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+}

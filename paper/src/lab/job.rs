@@ -1,0 +1,373 @@
+//! A job: a verb of the `tokensieve` program with everything that determines what comes out.
+
+use crate::cache::{key, sha256};
+use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokensieve_data::Catalogue;
+
+/// What the program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Trains an adapter; a killed one continues.
+    Train,
+    /// Runs tasks on a model; a killed one continues.
+    Evaluate,
+    /// Uncertainty of every token of some documents.
+    Uncertainty,
+    /// Generates a data set.
+    Make,
+    /// Writes replies.
+    Generate,
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Train, Self::Evaluate, Self::Uncertainty, Self::Make, Self::Generate];
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Uncertainty => "uncertainty",
+            Self::Make => "make",
+            Self::Generate => "generate",
+        }
+    }
+
+    /// The file in the result's folder that the program is told to write; a training run fills the folder itself.
+    pub fn output(self) -> &'static str {
+        match self {
+            Self::Train => "",
+            Self::Evaluate => "evaluation.json",
+            Self::Uncertainty => "tokens.jsonl",
+            Self::Make => "data.jsonl",
+            Self::Generate => "replies.jsonl",
+        }
+    }
+
+    /// Hash of the sources that decide the verb's numbers (see `build.rs`).
+    fn code(self) -> &'static str {
+        match self {
+            Self::Train => env!("TOKENSIEVE_CODE_TRAIN"),
+            Self::Evaluate | Self::Generate => env!("TOKENSIEVE_CODE_EVALUATE"),
+            Self::Uncertainty => env!("TOKENSIEVE_CODE_UNCERTAINTY"),
+            Self::Make => env!("TOKENSIEVE_CODE_MAKE"),
+        }
+    }
+}
+
+/// The value of a setting.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Written as it is.
+    Plain(toml::Value),
+    /// A file of another job's result (an empty name: its folder).
+    Result(Arc<Job>, &'static str),
+    /// A file on this machine: its content counts, not its place.
+    File(PathBuf, String),
+    /// The name under which a job's data are evaluated as held-out text: `nll:FILE`.
+    HeldOut(Arc<Job>),
+    /// Several, with commas between them.
+    List(Vec<Value>),
+}
+
+impl Value {
+    /// A file on this machine.
+    pub fn file(path: &Path) -> Result<Self> {
+        let content = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Self::File(path.into(), sha256(&content)))
+    }
+}
+
+impl<T: Into<toml::Value>> From<T> for Value {
+    fn from(value: T) -> Self {
+        Self::Plain(value.into())
+    }
+}
+
+/// One piece of work.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// For people, unique in a study: `train gsm8k masked-mle seed 0`. Not part of the identity.
+    pub name: String,
+    /// What is done.
+    pub verb: Verb,
+    /// Expected time on two cores, for estimates only.
+    pub seconds: f64,
+    /// Positional arguments, in order.
+    arguments: Vec<Value>,
+    /// `train`: keys of the configuration; else options without their dashes.
+    settings: Vec<(String, Value)>,
+    /// Data sets and models that are read by name, with the hash of their content.
+    reads: Vec<(String, String)>,
+    /// Whether a training run's checkpoints belong to its result.
+    checkpoints: bool,
+}
+
+impl Job {
+    /// A job without settings.
+    pub fn new(verb: Verb, name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            verb,
+            seconds: 10.0,
+            arguments: Vec::new(),
+            settings: Vec::new(),
+            reads: Vec::new(),
+            checkpoints: false,
+        }
+    }
+
+    /// One more positional argument.
+    #[must_use]
+    pub fn argument(mut self, value: impl Into<Value>) -> Self {
+        self.arguments.push(value.into());
+        self
+    }
+
+    /// A key of the configuration, or an option without its dashes. `true` is an option without a value, a list is
+    /// written with commas. Setting a key again replaces its value.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.into(), value.into()));
+        self
+    }
+
+    /// Says that the program reads this set of the catalogue; a name that is none (a folder, a hub name) counts as
+    /// it is written.
+    pub fn reading(mut self, set: &str) -> Result<Self> {
+        let catalogue = Catalogue::load()?;
+        let hash = catalogue.set(set).map_or_else(
+            |_| "by name".into(),
+            |set| {
+                set.files
+                    .iter()
+                    .map(|(key, file)| format!("{key} {}", file.sha256))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            },
+        );
+        self.reads.push((set.into(), hash));
+        Ok(self)
+    }
+
+    /// Expected seconds.
+    #[must_use]
+    pub fn taking(self, seconds: f64) -> Self {
+        Self { seconds, ..self }
+    }
+
+    /// Keeps a training run's checkpoints: the adapter as it was after so many steps. `every`: steps between them.
+    #[must_use]
+    pub fn keeping_checkpoints(self, every: u64) -> Self {
+        let job = self.set("train.save_every", every as i64).set("train.keep_last", 10_000_i64);
+        Self { checkpoints: true, ..job }
+    }
+
+    /// Whether a training run's checkpoints belong to its result.
+    pub fn keeps_checkpoints(&self) -> bool {
+        self.checkpoints
+    }
+
+    /// Shares the job with others that need it.
+    pub fn shared(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+
+    /// What names its result: the hash of verb, code, settings and the content of everything read.
+    pub fn id(&self) -> String {
+        let mut settings: Vec<String> =
+            self.settings.iter().map(|(key, value)| format!("{key} {}", identity(value))).collect();
+        settings.sort();
+        let arguments: Vec<String> = self.arguments.iter().map(identity).collect();
+        let mut reads: Vec<String> = self.reads.iter().map(|(name, hash)| format!("{name} {hash}")).collect();
+        reads.sort();
+        let parts = [settings, arguments, reads].map(|lines| lines.join("\n"));
+        key(&[
+            self.verb.name(),
+            self.verb.code(),
+            &parts[0],
+            &parts[1],
+            &parts[2],
+            &self.checkpoints.to_string(),
+        ])
+    }
+
+    /// The jobs whose results it reads.
+    pub fn needs(&self) -> impl Iterator<Item = &Arc<Self>> {
+        let values = self.arguments.iter().chain(self.settings.iter().map(|(_, value)| value));
+        values
+            .flat_map(|value| match value {
+                Value::List(list) => list.as_slice(),
+                one => std::slice::from_ref(one),
+            })
+            .filter_map(|value| match value {
+                Value::Result(job, _) | Value::HeldOut(job) => Some(job),
+                _ => None,
+            })
+    }
+
+    /// The configuration file of a training run; `place` says where a job's result lies.
+    pub(crate) fn configuration(&self, place: &dyn Fn(&Self) -> PathBuf) -> String {
+        let line = |(key, value): &(String, Value)| {
+            let value = match value {
+                Value::Plain(value) => value.to_string(),
+                other => toml::Value::String(text_of(other, place)).to_string(),
+            };
+            format!("{key} = {value}\n")
+        };
+        self.settings.iter().map(line).collect()
+    }
+
+    /// The command line behind the program's name; `folder` is where the result is being written.
+    pub(crate) fn command(&self, folder: &Path, place: &dyn Fn(&Self) -> PathBuf) -> Vec<String> {
+        let mut words = vec![self.verb.name().to_owned()];
+        let output = folder.join(self.verb.output()).display().to_string();
+        if self.verb == Verb::Train {
+            words.push(folder.join(CONFIGURATION).display().to_string());
+            words.extend(["--out".into(), folder.display().to_string()]);
+            return words;
+        }
+        words.extend(self.arguments.iter().map(|value| text_of(value, place)));
+        for (key, value) in &self.settings {
+            words.push(if key.len() == 1 { format!("-{key}") } else { format!("--{key}") });
+            if !matches!(value, Value::Plain(toml::Value::Boolean(true))) {
+                words.push(text_of(value, place));
+            }
+        }
+        words.extend(["--out".into(), output]);
+        words
+    }
+
+    /// The entries of a setting that is a list, as the command line has them.
+    pub(crate) fn list(&self, key: &str, place: &dyn Fn(&Self) -> PathBuf) -> Vec<String> {
+        match self.settings.iter().find_map(|(known, value)| (known == key).then_some(value)) {
+            Some(Value::List(list)) => list.iter().map(|value| text_of(value, place)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Settings as JSON, for provenance; results of other jobs by their names.
+    pub fn describe(&self) -> serde_json::Value {
+        let settings: serde_json::Map<String, serde_json::Value> =
+            self.settings.iter().map(|(key, value)| (key.clone(), described(value))).collect();
+        serde_json::json!({
+            "verb": self.verb.name(),
+            "arguments": self.arguments.iter().map(described).collect::<Vec<_>>(),
+            "settings": settings,
+            "reads": self.reads.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Name of a training run's configuration in its folder.
+pub(crate) const CONFIGURATION: &str = "job.toml";
+
+/// A value as the command line has it.
+fn text_of(value: &Value, place: &dyn Fn(&Job) -> PathBuf) -> String {
+    match value {
+        Value::Plain(toml::Value::String(text)) => text.clone(),
+        Value::Plain(value) => value.to_string(),
+        Value::Result(job, file) => place(job).join(file).display().to_string(),
+        Value::File(path, _) => path.display().to_string(),
+        Value::HeldOut(job) => format!("nll:{}", place(job).join(job.verb.output()).display()),
+        Value::List(list) => list.iter().map(|value| text_of(value, place)).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// What of a value decides numbers.
+fn identity(value: &Value) -> String {
+    match value {
+        Value::Plain(value) => format!("= {value}"),
+        Value::Result(job, file) => format!("job {}/{file}", job.id()),
+        Value::File(_, hash) => format!("file {hash}"),
+        Value::HeldOut(job) => format!("held out {}", job.id()),
+        Value::List(list) => list.iter().map(identity).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A value as people read it, without places of this machine.
+fn described(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Plain(value) => serde_json::to_value(value).unwrap_or_default(),
+        Value::Result(job, file) => format!("{} → {file}", job.name).into(),
+        Value::File(path, _) => {
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()).into()
+        }
+        Value::HeldOut(job) => format!("nll of {}", job.name).into(),
+        Value::List(list) => list.iter().map(described).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn train() -> Job {
+        Job::new(Verb::Train, "twin").set("data.train", "gsm8k").set("train.seed", 0)
+    }
+
+    #[test]
+    fn what_decides_the_numbers_is_the_identity_and_nothing_else() {
+        let id = train().id();
+        assert_eq!(id.len(), 32);
+        assert_eq!(Job { name: "other".into(), seconds: 1e9, ..train() }.id(), id);
+        let reordered = Job::new(Verb::Train, "").set("train.seed", 0).set("data.train", "gsm8k");
+        assert_eq!(reordered.id(), id);
+        assert_eq!(train().set("train.seed", 1).set("train.seed", 0).id(), id);
+        assert_ne!(train().set("train.seed", 1).id(), id);
+        assert_ne!(Job { verb: Verb::Evaluate, ..train() }.id(), id);
+        assert_ne!(train().keeping_checkpoints(1).id(), id);
+        assert_ne!(train().reading("gsm8k").unwrap().id(), id);
+    }
+
+    #[test]
+    fn a_change_of_a_needed_job_is_a_change() {
+        let student = |twin: Job| train().set("reference.adapter", Value::Result(twin.shared(), "adapter"));
+        assert_eq!(student(train()).id(), student(train()).id());
+        assert_ne!(student(train()).id(), student(train().set("train.seed", 7)).id());
+        assert_eq!(student(train()).needs().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["twin"]);
+    }
+
+    #[test]
+    fn the_content_of_a_file_counts_and_not_its_place() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("tokensieve-job-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let id = |name: &str, content: &str| -> Result<String> {
+            std::fs::write(folder.join(name), content)?;
+            Ok(train().set("data.train", Value::file(&folder.join(name))?).id())
+        };
+        assert_eq!(id("a", "x")?, id("b", "x")?);
+        assert_ne!(id("a", "x")?, id("a", "y")?);
+        std::fs::remove_dir_all(&folder)?;
+        Ok(())
+    }
+
+    #[test]
+    fn commands_and_configurations_are_as_the_program_reads_them() {
+        let place = |job: &Job| PathBuf::from(format!("/lab/{}", job.name));
+        let twin = train().shared();
+        let evaluate = Job::new(Verb::Uncertainty, "u")
+            .argument("alpaca")
+            .set("n", 64)
+            .set("adapter", Value::Result(twin.clone(), "adapter"))
+            .set("places", Value::List(vec!["attention".into(), "residual".into()]))
+            .set("resume", true);
+        assert_eq!(
+            evaluate.command(Path::new("/lab/x"), &place).join(" "),
+            "uncertainty alpaca -n 64 --adapter /lab/twin/adapter --places attention,residual --resume --out \
+             /lab/x/tokens.jsonl"
+        );
+        let student = train().set("reference.adapter", Value::Result(twin, "adapter"));
+        let text = student.configuration(&place);
+        assert!(text.parse::<toml::Table>().is_ok(), "{text}");
+        assert!(text.contains("reference.adapter = \"/lab/twin/adapter\"\n"), "{text}");
+        assert_eq!(
+            student.command(Path::new("/lab/x"), &place).join(" "),
+            "train /lab/x/job.toml --out /lab/x"
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! What an evaluation says of a model, and how much more than of another.
+//!
+//! Every outcome is a ratio of two sums over questions: right answers by questions, nats by tokens. So any resampling of
+//! questions and seeds is a ratio of sums too, and a gain of one objective over another has a bootstrap interval in
+//! which both answer the same questions from the same seeds.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use tokensieve_toy::rng::Stream;
+use tokensieve_toy::statistics::{Estimate, median_band};
+
+/// Resamplings behind an interval.
+const RESAMPLINGS: usize = 1000;
+
+/// What is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// More: a share of right answers.
+    More,
+    /// Less: nats.
+    Less,
+}
+
+/// The measures of a task that figures read: name, and whether it is a share of right answers. The first is the
+/// task's headline.
+pub fn measures(task: &str) -> Vec<(&'static str, bool)> {
+    match task {
+        _ if task.starts_with("nll:") => vec![("nll", false)],
+        "gsm8k" | "gsm8k-8shot" | "arithmetic" => vec![("strict", true)],
+        "ifeval" => vec![("prompt-strict", true), ("instruction-strict", true)],
+        "instructions" => vec![("instruction", true)],
+        _ => vec![("accuracy", true)],
+    }
+}
+
+/// Per question `[numerator, denominator]` of one measure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tallies {
+    /// Questions' names.
+    pub ids: Vec<String>,
+    /// One pair per question.
+    pub pairs: Vec<[f64; 2]>,
+}
+
+impl Tallies {
+    /// The measure itself.
+    pub fn value(&self) -> Option<f64> {
+        ratio(self.pairs.iter())
+    }
+}
+
+/// One model's evaluation: a task's tallies by the measure's name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation(BTreeMap<String, BTreeMap<String, Tallies>>);
+
+#[derive(Deserialize)]
+struct RawEvaluation {
+    tasks: BTreeMap<String, RawTask>,
+}
+
+#[derive(Deserialize)]
+struct RawTask {
+    tallies: BTreeMap<String, serde_json::Value>,
+}
+
+impl Evaluation {
+    /// Reads what `tokensieve evaluate` wrote.
+    pub fn read(path: &Path) -> Result<Self> {
+        let context = || format!("reading {}", path.display());
+        let text = fs::read_to_string(path).with_context(context)?;
+        let raw: RawEvaluation = serde_json::from_str(&text).with_context(context)?;
+        let tasks = raw.tasks.into_iter().map(|(name, task)| {
+            let tallies = tallies(task.tallies).with_context(|| format!("task {name}"))?;
+            Ok((name, tallies))
+        });
+        Ok(Self(tasks.collect::<Result<_>>().with_context(context)?))
+    }
+
+    /// The tallies of a task's headline measure.
+    pub fn headline(&self, task: &str) -> Result<&Tallies> {
+        let there = self.0.get(task).with_context(|| format!("the evaluation lacks the task {task}"))?;
+        let wanted = measures(task);
+        let found = wanted.iter().find_map(|(measure, _)| there.get(*measure));
+        found.with_context(|| {
+            let known: Vec<&str> = there.keys().map(String::as_str).collect();
+            format!("{task} has the measures {}, not {}", known.join(", "), wanted[0].0)
+        })
+    }
+
+    /// Names of its tasks.
+    pub fn tasks(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+fn tallies(mut raw: BTreeMap<String, serde_json::Value>) -> Result<BTreeMap<String, Tallies>> {
+    let ids = raw.remove("ids").context("no ids")?;
+    let ids: Vec<String> = match ids {
+        serde_json::Value::Array(ids) => {
+            ids.into_iter().map(|id| id.as_str().map_or_else(|| id.to_string(), String::from)).collect()
+        }
+        other => anyhow::bail!("ids are {other}, not a list"),
+    };
+    let one = |(name, value)| {
+        // A measure of more than two sums is none of those that figures read.
+        let pairs: Vec<[f64; 2]> = serde_json::from_value(value).ok()?;
+        Some((name, Tallies { ids: ids.clone(), pairs }))
+    };
+    Ok(raw.into_iter().filter_map(one).collect())
+}
+
+/// A quantity with its value under each resampling. Resampling r draws the same seeds for every quantity, so quantities
+/// can be averaged draw by draw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draws {
+    value: f64,
+    draws: Vec<f64>,
+    n: usize,
+}
+
+/// How much better `arm` does than `baseline`, each with one entry per seed: the difference of the measure over all
+/// seeds, positive when better. Questions and seeds are resampled, the same ones for both; with one seed only
+/// questions are, and the interval says nothing of another training run.
+pub fn gain(arm: &[&Tallies], baseline: &[&Tallies], better: Better, name: &str) -> Result<Draws> {
+    ensure!(arm.len() == baseline.len() && !arm.is_empty(), "{name}: the same seeds for both");
+    let ids = &arm[0].ids;
+    for tallies in arm.iter().chain(baseline) {
+        ensure!(
+            tallies.ids == *ids && tallies.pairs.len() == ids.len(),
+            "{name}: the same questions for both"
+        );
+    }
+    let measure = |side: &[&Tallies], seeds: &[usize], questions: &[usize]| {
+        let pairs =
+            seeds.iter().flat_map(|seed| questions.iter().map(|question| &side[*seed].pairs[*question]));
+        ratio(pairs).unwrap_or(f64::NAN)
+    };
+    let sign = if better == Better::More { 1.0 } else { -1.0 };
+    let difference = |seeds: &[usize], questions: &[usize]| {
+        sign * (measure(arm, seeds, questions) - measure(baseline, seeds, questions))
+    };
+    let all = |n: usize| (0..n).collect::<Vec<usize>>();
+    let resample = |n: usize, stream: &mut Stream| (0..n).map(|_| stream.below(n)).collect::<Vec<usize>>();
+    let mut of_seeds = Stream::new(0, "seeds");
+    let mut of_questions = Stream::new(0, &format!("questions/{name}"));
+    let draws = (0..RESAMPLINGS).map(|_| {
+        let seeds = resample(arm.len(), &mut of_seeds);
+        difference(&seeds, &resample(ids.len(), &mut of_questions))
+    });
+    Ok(Draws { draws: draws.collect(), value: difference(&all(arm.len()), &all(ids.len())), n: ids.len() })
+}
+
+impl Draws {
+    /// The mean of several quantities.
+    pub fn mean(of: &[Self]) -> Option<Self> {
+        let count = of.len() as f64;
+        let first = of.first()?;
+        let mean_of = |at: usize| of.iter().map(|one| one.draws[at]).sum::<f64>() / count;
+        Some(Self {
+            value: of.iter().map(|one| one.value).sum::<f64>() / count,
+            draws: (0..first.draws.len()).map(mean_of).collect(),
+            n: of.iter().map(|one| one.n).sum(),
+        })
+    }
+
+    /// 1 where the quantity is above 0, ½ where it is 0, else 0: the mean of these over tasks is the share of them that
+    /// are won.
+    #[must_use]
+    pub fn won(&self) -> Self {
+        let won = |value: &f64| {
+            if *value > 0.0 {
+                1.0
+            } else if *value < 0.0 {
+                0.0
+            } else {
+                0.5
+            }
+        };
+        Self { value: won(&self.value), draws: self.draws.iter().map(won).collect(), n: self.n }
+    }
+
+    /// How much it is above another.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let draws = self.draws.iter().zip(&other.draws).map(|(a, b)| a - b);
+        Self { value: self.value - other.value, draws: draws.collect(), n: self.n.min(other.n) }
+    }
+
+    /// The value with its 95 % percentile interval.
+    pub fn estimate(&self) -> Option<Estimate> {
+        let finite: Vec<f64> = self.draws.iter().copied().filter(|draw| draw.is_finite()).collect();
+        let band = median_band(&finite, 0.95)?;
+        self.value.is_finite().then_some(Estimate {
+            value: self.value,
+            low: band.low,
+            high: band.high,
+            n: self.n,
+        })
+    }
+}
+
+fn ratio<'a>(pairs: impl Iterator<Item = &'a [f64; 2]>) -> Option<f64> {
+    let [numerator, denominator] = pairs.fold([0.0; 2], |sums, pair| [sums[0] + pair[0], sums[1] + pair[1]]);
+    let ratio = numerator / denominator;
+    ratio.is_finite().then_some(ratio)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tallies(values: impl IntoIterator<Item = f64>) -> Tallies {
+        let pairs: Vec<[f64; 2]> = values.into_iter().map(|value| [value, 1.0]).collect();
+        Tallies { ids: (0..pairs.len()).map(|id| id.to_string()).collect(), pairs }
+    }
+
+    #[test]
+    fn a_gain_is_paired_and_knows_what_is_better() -> Result<()> {
+        let base = tallies((0..40).map(|i| f64::from(i % 5)));
+        let more = tallies((0..40).map(|i| f64::from(i % 5) + 0.5));
+        let of = |arm: &Tallies, better| -> Result<Estimate> {
+            gain(&[arm, arm], &[&base, &base], better, "x")?.estimate().context("defined")
+        };
+        // The same half on every question: pairing leaves no spread at all.
+        for (estimate, expected) in [
+            (of(&more, Better::More)?, 0.5),
+            (of(&more, Better::Less)?, -0.5),
+            (of(&base, Better::More)?, 0.0),
+        ] {
+            let Estimate { value, low, high, n } = estimate;
+            assert!([value, low, high].iter().all(|x| (x - expected).abs() < 1e-9), "{estimate:?}");
+            assert_eq!(n, 40);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn seeds_that_disagree_widen_the_interval() -> Result<()> {
+        let (base, better) = (tallies(vec![0.0; 30]), tallies(vec![1.0; 30]));
+        let agreed = gain(&[&better, &better], &[&base, &base], Better::More, "x")?.estimate();
+        let split = gain(&[&better, &base], &[&base, &base], Better::More, "x")?.estimate();
+        assert_eq!(agreed.map(|e| (e.low, e.high)), Some((1.0, 1.0)));
+        assert_eq!(split.map(|e| (e.value, e.low, e.high)), Some((0.5, 0.0, 1.0)));
+        Ok(())
+    }
+
+    #[test]
+    fn other_questions_are_refused() {
+        let (one, other) = (tallies([1.0, 0.0]), tallies([1.0]));
+        let error = gain(&[&one], &[&other], Better::More, "gsm8k").unwrap_err().to_string();
+        assert!(error.contains("gsm8k: the same questions"), "{error}");
+    }
+
+    #[test]
+    fn shares_of_tasks_won_are_means_of_wins() -> Result<()> {
+        let (base, better) = (tallies(vec![0.0; 9]), tallies(vec![1.0; 9]));
+        let won = gain(&[&better], &[&base], Better::More, "a")?.won();
+        let lost = gain(&[&better], &[&base], Better::Less, "b")?.won();
+        let share = Draws::mean(&[won.clone(), lost, won.clone(), won]).and_then(|mean| mean.estimate());
+        assert_eq!(share.map(|e| e.value), Some(0.75));
+        Ok(())
+    }
+}

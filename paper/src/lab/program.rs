@@ -1,0 +1,121 @@
+//! The `tokensieve` program: found, run as a subprocess, and its failures told in its own last words.
+
+use anyhow::{Context as _, Result, bail};
+use std::env;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Name of the file in a result's folder with everything that the program said.
+pub(crate) const LOG: &str = "log.txt";
+/// How many of its last lines an error shows.
+const LAST_LINES: usize = 12;
+
+/// Where the program is: `TOKENSIEVE_BIN`, else beside this program.
+pub fn find() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("TOKENSIEVE_BIN").map(PathBuf::from) {
+        if path.is_file() {
+            return Ok(path);
+        }
+        bail!("TOKENSIEVE_BIN names {}, which is no file", path.display());
+    }
+    let here = env::current_exe().context("finding the folder of this program")?;
+    let beside = here.with_file_name(format!("tokensieve{}", env::consts::EXE_SUFFIX));
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    bail!(
+        "the program `tokensieve`, which trains and evaluates language models, is not built ({} is missing). Type\n    \
+         ./just setup libtorch model\n    cargo build --release -p tokensieve-llm --bin tokensieve\nor let `./just \
+         reproduce` do both; TOKENSIEVE_BIN names a program elsewhere",
+        beside.display()
+    )
+}
+
+/// Runs the program to its end, its words going into the folder's log; `said` hears its newest line now and then.
+pub(crate) fn run(
+    program: &Path,
+    arguments: &[String],
+    folder: &Path,
+    threads: Option<usize>,
+    said: &dyn Fn(&str),
+) -> Result<()> {
+    let log = folder.join(LOG);
+    let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    if let Some(threads) = threads {
+        for name in ["OMP_NUM_THREADS", "RAYON_NUM_THREADS"] {
+            command.env(name, threads.to_string());
+        }
+    }
+    let mut child = Child(command.spawn().with_context(|| format!("starting {}", program.display()))?);
+    let mut pause = Duration::from_millis(5);
+    let status = loop {
+        if let Some(status) = child.0.try_wait()? {
+            break status;
+        }
+        sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(500));
+        if let Some(line) = last_lines(&log, 1).pop() {
+            said(&line);
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    bail!(
+        "`tokensieve {}` failed ({status}). Its last lines:\n    {}\nAll of them: {}\nTo repeat it:\n    {}",
+        arguments.first().map_or("", String::as_str),
+        last_lines(&log, LAST_LINES).join("\n    "),
+        log.display(),
+        typed(program, arguments)
+    )
+}
+
+/// A subprocess that does not outlive what waits for it.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It has ended already unless something went wrong here.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The command as a person types it.
+pub(crate) fn typed(program: &Path, arguments: &[String]) -> String {
+    let quoted = |word: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c);
+        if word.chars().all(plain) && !word.is_empty() {
+            word.to_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    let words = std::iter::once(program.display().to_string()).chain(arguments.iter().cloned());
+    words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The last lines of a text file that say something; a line that overwrote itself counts as its last state.
+fn last_lines(path: &Path, count: usize) -> Vec<String> {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> =
+        text.lines().filter_map(|line| line.rsplit('\r').find(|part| !part.trim().is_empty())).collect();
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_copied_into_a_shell() {
+        let words = ["show", "it's", "a b", "--set=train.lr=2e-4", ""].map(String::from);
+        assert_eq!(typed(Path::new("/bin/t"), &words), r"/bin/t show 'it'\''s' 'a b' --set=train.lr=2e-4 ''");
+    }
+}

@@ -1,0 +1,241 @@
+//! Many jobs, in an order in which each comes after those that it needs, by several workers and on several machines.
+//!
+//! Machines that see the same folder share the work: a job belongs to the shard that its hash falls into, and each shard
+//! does its own first. A job of another shard that one's own need is left to its owner while that one is at it, and
+//! done here if nobody is: so shards may run at once, one after the other, or on folders of their own.
+
+use super::store::Busy;
+use super::{Job, Lab, Verb};
+use anyhow::{Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// One share of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    index: u64,
+    of: u64,
+}
+
+impl Shard {
+    /// All of the work.
+    pub const ALL: Self = Self { index: 0, of: 1 };
+
+    /// `2/4`: the second of four.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((index @ 1.., of)) if index <= of => Ok(Self { index: index - 1, of }),
+            _ => Err(format!("`{text}` is no share; write 2/4 for the second of four")),
+        }
+    }
+
+    /// Whether a job is this share's.
+    pub fn owns(self, job: &Job) -> bool {
+        let head = &job.id()[..15];
+        u64::from_str_radix(head, 16).is_ok_and(|number| number % self.of == self.index)
+    }
+}
+
+/// What a queue tells.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A job begins; so many of so many are done.
+    Begun(&'a Job, usize, usize),
+    /// The newest line of a job's program.
+    Said(&'a Job, &'a str),
+    /// A job is done, after so many seconds.
+    Done(&'a Job, f64),
+    /// A job failed.
+    Failed(&'a Job, &'a anyhow::Error),
+    /// Others are at everything that could be done now.
+    Waiting,
+}
+
+/// The jobs and all that they need, each once, needed ones first.
+pub fn with_needs(jobs: &[Arc<Job>]) -> Vec<Arc<Job>> {
+    fn add(job: &Arc<Job>, seen: &mut BTreeSet<String>, all: &mut Vec<Arc<Job>>) {
+        if seen.insert(job.id()) {
+            job.needs().for_each(|needed| add(needed, seen, all));
+            all.push(job.clone());
+        }
+    }
+    let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
+    jobs.iter().for_each(|job| add(job, &mut seen, &mut all));
+    all
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Running,
+    Done,
+    Failed,
+}
+
+/// A job of the queue, with the places of those that it needs.
+struct Entry {
+    job: Arc<Job>,
+    needs: Vec<usize>,
+    mine: bool,
+    state: State,
+}
+
+/// How long to wait when others are at everything that could be done.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Does all jobs of a shard, `workers` at a time. A failed job stops only those that need it.
+pub fn run(
+    lab: &Lab,
+    jobs: &[Arc<Job>],
+    shard: Shard,
+    workers: usize,
+    news: &(dyn Fn(News<'_>) + Sync),
+) -> Result<()> {
+    let entries = Mutex::new(entries(lab, jobs, shard));
+    let errors = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..workers.max(1) {
+            scope.spawn(|| work(lab, &entries, &errors, news));
+        }
+    });
+    let entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let errors: Vec<anyhow::Error> = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let left = entries.iter().filter(|entry| entry.mine && entry.state == State::Open).count();
+    let texts: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+    bail!(
+        "{} of {} jobs failed, and {left} more could not be done without them. The same command does what is \
+         missing.\n\n{}",
+        errors.len(),
+        entries.len(),
+        texts.join("\n\n")
+    )
+}
+
+fn entries(lab: &Lab, jobs: &[Arc<Job>], shard: Shard) -> Vec<Entry> {
+    let all = with_needs(jobs);
+    let places: BTreeMap<String, usize> = all.iter().enumerate().map(|(at, job)| (job.id(), at)).collect();
+    let state = |job: &Job| if lab.done(job).is_some() { State::Done } else { State::Open };
+    let entry = |job: Arc<Job>| Entry {
+        needs: job.needs().filter_map(|needed| places.get(&needed.id()).copied()).collect(),
+        mine: shard.owns(&job),
+        state: state(&job),
+        job,
+    };
+    all.iter().cloned().map(entry).collect()
+}
+
+/// What a worker should turn to.
+enum Next {
+    /// These, the first that nobody is at.
+    Try(Vec<usize>),
+    /// Another worker's job has to end first.
+    Wait,
+    /// Nothing is left that can be done.
+    Nothing,
+}
+
+fn next(entries: &[Entry]) -> Next {
+    let ready = |entry: &Entry| {
+        entry.state == State::Open && entry.needs.iter().all(|at| entries[*at].state == State::Done)
+    };
+    let mut wanted = vec![false; entries.len()];
+    for (at, entry) in entries.iter().enumerate().rev() {
+        wanted[at] |= entry.mine;
+        // Needed jobs stand before those that need them.
+        if wanted[at] && entry.state == State::Open {
+            entry.needs.iter().for_each(|needed| wanted[*needed] = true);
+        }
+    }
+    let candidates = |mine: bool| -> Vec<usize> {
+        let fits = |at: &usize| wanted[*at] && entries[*at].mine == mine && ready(&entries[*at]);
+        (0..entries.len()).filter(fits).collect()
+    };
+    let list = [candidates(true), candidates(false)].concat();
+    if !list.is_empty() {
+        Next::Try(list)
+    } else if entries.iter().any(|entry| entry.state == State::Running) {
+        Next::Wait
+    } else {
+        Next::Nothing
+    }
+}
+
+fn work(
+    lab: &Lab,
+    entries: &Mutex<Vec<Entry>>,
+    errors: &Mutex<Vec<anyhow::Error>>,
+    news: &(dyn Fn(News<'_>) + Sync),
+) {
+    let locked = || entries.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut passed = BTreeSet::new();
+    loop {
+        let mut now = locked();
+        let list = match next(&now) {
+            Next::Nothing => return,
+            Next::Wait => Vec::new(),
+            Next::Try(list) => list,
+        };
+        // One that somebody else is at is passed over until all others have been tried.
+        let Some(at) = list.iter().copied().find(|at| !passed.contains(at)) else {
+            drop(now);
+            if !passed.is_empty() {
+                news(News::Waiting);
+            }
+            passed.clear();
+            sleep(PAUSE);
+            continue;
+        };
+        now[at].state = State::Running;
+        let job = now[at].job.clone();
+        let done = now.iter().filter(|entry| entry.state == State::Done).count();
+        let total = now.len();
+        drop(now);
+        let known = lab.done(&job).is_some();
+        if !known {
+            news(News::Begun(&job, done, total));
+        }
+        let start = Instant::now();
+        let outcome = lab.try_make(&job, &|line| news(News::Said(&job, line)));
+        locked()[at].state = match outcome {
+            Ok(Ok(made)) => {
+                if made {
+                    news(News::Done(&job, start.elapsed().as_secs_f64()));
+                }
+                passed.clear();
+                State::Done
+            }
+            Ok(Err(Busy)) => {
+                passed.insert(at);
+                State::Open
+            }
+            Err(error) => {
+                news(News::Failed(&job, &error));
+                errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                State::Failed
+            }
+        };
+    }
+}
+
+/// Expected seconds of the jobs that are not done, each verb's guesses scaled by how long its done jobs took.
+pub fn estimate(lab: &Lab, jobs: &[Arc<Job>]) -> f64 {
+    let mut known: BTreeMap<Verb, [f64; 2]> = BTreeMap::new();
+    let mut missing: BTreeMap<Verb, f64> = BTreeMap::new();
+    for job in jobs {
+        if let Some(done) = lab.done(job) {
+            let sums = known.entry(job.verb).or_default();
+            sums[0] += done.seconds;
+            sums[1] += job.seconds;
+        } else {
+            *missing.entry(job.verb).or_default() += job.seconds;
+        }
+    }
+    let scale = |verb: &Verb| known.get(verb).map_or(1.0, |[took, guessed]| took / guessed.max(1e-9));
+    missing.iter().map(|(verb, seconds)| seconds * scale(verb)).sum()
+}

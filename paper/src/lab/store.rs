@@ -1,0 +1,242 @@
+//! Results of jobs on disk.
+//!
+//! `out/lab/HASH/` is a result: it got that name when everything in it was there. `HASH.partial/` is one being made,
+//! or what a killed process left: training and evaluation continue in it. `HASH.lock` is held by the process that
+//! makes it and is free again when that process ends, however it ends.
+
+use super::job::CONFIGURATION;
+use super::{Job, Verb, fixture, program};
+use crate::cache::{sha256, write_atomically};
+use crate::provenance::{self, Host};
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// The provenance of a result, in its folder.
+const PROVENANCE: &str = "job.json";
+
+/// Where a result comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The job's name when it was made.
+    pub name: String,
+    /// Verb and settings.
+    pub job: serde_json::Value,
+    /// The command.
+    pub command: String,
+    /// SHA-256 of the program.
+    pub program_sha256: String,
+    /// Commit of the checkout, with `-dirty` when files differed from it.
+    pub commit: String,
+    /// Seconds of all processes that worked on it.
+    pub seconds: f64,
+    /// When it was finished (UTC).
+    pub date: String,
+    /// The machine that finished it.
+    pub host: Host,
+}
+
+/// The folder of results, and what makes them.
+#[derive(Debug)]
+pub struct Lab {
+    folder: PathBuf,
+    maker: Maker,
+    threads: Option<usize>,
+}
+
+#[derive(Debug)]
+enum Maker {
+    /// The program, looked for when the first job has to be run, with its hash.
+    Program(OnceLock<(PathBuf, String)>),
+    /// Made-up results, for tests of what reads them.
+    Fixture,
+}
+
+/// Somebody else is at a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl Lab {
+    /// The lab in `out/lab/`.
+    pub fn open(out: &Path) -> Self {
+        Self { folder: absolute(&out.join("lab")), maker: Maker::Program(OnceLock::new()), threads: None }
+    }
+
+    /// A lab whose results are made up (see [`fixture`]): tables and drawings are tested with it, nothing is recorded.
+    pub fn fixture() -> Self {
+        let folder = std::env::temp_dir().join(format!("tokensieve-fixture-{}", std::process::id()));
+        Self { folder, maker: Maker::Fixture, threads: None }
+    }
+
+    /// The same lab with that many threads for each job.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
+    /// The same lab with another program.
+    #[cfg(test)]
+    pub(super) fn with_program(self, program: PathBuf) -> Self {
+        Self { maker: Maker::Program(OnceLock::from((program, "test".into()))), ..self }
+    }
+
+    /// Whether results are made up.
+    pub fn is_fixture(&self) -> bool {
+        matches!(self.maker, Maker::Fixture)
+    }
+
+    /// Where a job's result lies, or will lie.
+    pub fn place(&self, job: &Job) -> PathBuf {
+        self.folder.join(job.id())
+    }
+
+    /// A result's provenance, if the job is done.
+    pub fn done(&self, job: &Job) -> Option<Provenance> {
+        let text = fs::read_to_string(self.place(job).join(PROVENANCE)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Does a job, and before it the jobs that it needs, unless they are done. Waits for others that are at one.
+    /// `said` hears what goes on. Returns the folder and whether anything had to be done for this very job.
+    pub fn make(&self, job: &Job, said: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
+        if self.done(job).is_some() {
+            return Ok((self.place(job), false));
+        }
+        for needed in job.needs() {
+            self.make(needed, said)?;
+        }
+        let lock = self.lock_file(job)?;
+        lock.lock().with_context(|| format!("waiting for whoever is at {}", job.name))?;
+        self.make_locked(job, said)
+    }
+
+    /// Does a job whose needs are done, unless somebody else is at it.
+    pub fn try_make(&self, job: &Job, said: &dyn Fn(&str)) -> Result<Result<bool, Busy>> {
+        let lock = self.lock_file(job)?;
+        match lock.try_lock() {
+            Ok(()) => self.make_locked(job, said).map(|(_, made)| Ok(made)),
+            Err(TryLockError::WouldBlock) => Ok(Err(Busy)),
+            Err(TryLockError::Error(error)) => Err(error).context("locking a job"),
+        }
+    }
+
+    fn lock_file(&self, job: &Job) -> Result<File> {
+        fs::create_dir_all(&self.folder).with_context(|| format!("making {}", self.folder.display()))?;
+        let path = self.place(job).with_extension("lock");
+        File::create(&path).with_context(|| format!("writing {}", path.display()))
+    }
+
+    fn make_locked(&self, job: &Job, said: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
+        let folder = self.place(job);
+        // Another process may have finished it while this one waited.
+        if self.done(job).is_some() {
+            return Ok((folder, false));
+        }
+        let partial = folder.with_extension("partial");
+        if !matches!(job.verb, Verb::Train | Verb::Evaluate) {
+            remove(&partial)?;
+        }
+        fs::create_dir_all(&partial).with_context(|| format!("making {}", partial.display()))?;
+        let before = spent(&partial);
+        let start = Instant::now();
+        let (command, program_sha256) = match &self.maker {
+            Maker::Fixture => {
+                fixture::write(job, &partial, &|job| self.place(job))?;
+                ("made up for tests".into(), String::new())
+            }
+            Maker::Program(found) => {
+                let run = self.run(found, job, &partial, said);
+                let seconds = before + start.elapsed().as_secs_f64();
+                if run.is_err() {
+                    write_atomically(&partial.join(SPENT), seconds.to_string())?;
+                }
+                run.with_context(|| job.name.clone())?
+            }
+        };
+        let provenance = Provenance {
+            name: job.name.clone(),
+            job: job.describe(),
+            command,
+            program_sha256,
+            commit: if self.is_fixture() { String::new() } else { provenance::commit() },
+            seconds: if self.is_fixture() { 0.0 } else { before + start.elapsed().as_secs_f64() },
+            date: provenance::now(),
+            host: Host::here(),
+        };
+        tidy(job, &partial)?;
+        write_atomically(&partial.join(PROVENANCE), serde_json::to_string_pretty(&provenance)? + "\n")?;
+        // What has no provenance is no result: somebody removed a part of it.
+        remove(&folder)?;
+        fs::rename(&partial, &folder).with_context(|| format!("finishing {}", folder.display()))?;
+        Ok((folder, true))
+    }
+
+    fn run(
+        &self,
+        found: &OnceLock<(PathBuf, String)>,
+        job: &Job,
+        partial: &Path,
+        said: &dyn Fn(&str),
+    ) -> Result<(String, String)> {
+        let (program, hash) = match found.get() {
+            Some(known) => known,
+            None => {
+                let program = program::find()?;
+                let hash = sha256(&fs::read(&program)?);
+                found.get_or_init(|| (program, hash))
+            }
+        };
+        let place = |job: &Job| self.place(job);
+        if job.verb == Verb::Train {
+            write_atomically(&partial.join(CONFIGURATION), job.configuration(&place))?;
+        }
+        let arguments = job.command(partial, &place);
+        program::run(program, &arguments, partial, self.threads, said)?;
+        let output = partial.join(job.verb.output());
+        if !output.exists() {
+            bail!("`{}` ended well but left no {}", program::typed(program, &arguments), output.display());
+        }
+        Ok((program::typed(program, &arguments), hash.clone()))
+    }
+}
+
+/// Seconds that earlier, failed processes worked on a partial result.
+const SPENT: &str = "seconds";
+
+fn spent(partial: &Path) -> f64 {
+    fs::read_to_string(partial.join(SPENT)).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0)
+}
+
+/// Removes what only an unfinished run needs.
+fn tidy(job: &Job, partial: &Path) -> Result<()> {
+    let checkpoints = partial.join("checkpoints");
+    if job.keeps_checkpoints() {
+        for entry in fs::read_dir(&checkpoints).into_iter().flatten().flatten() {
+            let optimizer = entry.path().join("optimizer.safetensors");
+            if optimizer.exists() {
+                fs::remove_file(&optimizer).with_context(|| format!("removing {}", optimizer.display()))?;
+            }
+        }
+    } else {
+        remove(&checkpoints)?;
+    }
+    let spent = partial.join(SPENT);
+    if spent.exists() { fs::remove_file(&spent).context("removing the note of time spent") } else { Ok(()) }
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The program runs in the same folder, but a configuration that names its data by a full path can be moved.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
+}

@@ -1,0 +1,255 @@
+//! The lab with a stand-in for the program: a shell script that notes how often it was started.
+
+use super::queue::{self, Shard};
+use super::{Job, Lab, Value, Verb};
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A folder that goes when the test is over.
+struct Sandbox(PathBuf);
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Writes its output, or fills the folder of a training run; fails where a file `fail` lies beside it.
+const SCRIPT: &str = r#"#!/bin/sh
+home=$(dirname "$0")
+for out; do :; done
+echo "$1 starts"
+echo "$*" >> "$home/calls"
+if [ "$1" = train ]; then
+    echo one >> "$out/steps"
+    [ ! -e "$home/fail" ] || { echo "error: the loss is no number"; exit 1; }
+    echo done > "$out/adapter"
+else
+    echo partial >> "$(dirname "$out")/seen"
+    [ ! -e "$home/fail" ] || { echo "error: no such thing" >&2; exit 3; }
+    [ -e "$home/lazy" ] || echo '{}' > "$out"
+fi
+"#;
+
+impl Sandbox {
+    fn new(name: &str) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("tokensieve-lab-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let sandbox = Self(folder);
+        fs::write(sandbox.program(), SCRIPT)?;
+        fs::set_permissions(sandbox.program(), fs::Permissions::from_mode(0o755))?;
+        Ok(sandbox)
+    }
+
+    fn program(&self) -> PathBuf {
+        self.0.join("program.sh")
+    }
+
+    fn lab(&self) -> Lab {
+        Lab::open(&self.0.join("out")).with_program(self.program())
+    }
+
+    fn calls(&self) -> usize {
+        fs::read_to_string(self.0.join("calls")).map_or(0, |text| text.lines().count())
+    }
+
+    fn touch(&self, name: &str) -> Result<()> {
+        Ok(fs::write(self.0.join(name), "")?)
+    }
+}
+
+fn train(seed: i64) -> Arc<Job> {
+    Job::new(Verb::Train, format!("train seed {seed}")).set("train.seed", seed).shared()
+}
+
+fn evaluate(trained: &Arc<Job>) -> Arc<Job> {
+    Job::new(Verb::Evaluate, format!("evaluate {}", trained.name))
+        .set("adapter", Value::Result(trained.clone(), "adapter"))
+        .shared()
+}
+
+fn silent(_: &str) {}
+
+#[test]
+fn a_job_is_done_once_with_what_it_needs_and_leaves_its_provenance() -> Result<()> {
+    let sandbox = Sandbox::new("once")?;
+    let (lab, job) = (sandbox.lab(), evaluate(&train(0)));
+    assert!(lab.done(&job).is_none());
+    let (folder, made) = lab.make(&job, &silent)?;
+    assert!(made && folder.join("evaluation.json").exists());
+    assert_eq!(sandbox.calls(), 2);
+    assert!(!lab.make(&job, &silent)?.1);
+    assert_eq!(sandbox.calls(), 2);
+    let provenance = lab.done(&job).context("it is done")?;
+    assert_eq!(provenance.name, "evaluate train seed 0");
+    assert!(provenance.command.contains("evaluate --adapter"), "{}", provenance.command);
+    assert!(lab.place(&train(0)).join("job.toml").exists());
+    assert!(!folder.with_extension("partial").exists());
+    Ok(())
+}
+
+#[test]
+fn a_failure_names_the_command_and_the_last_words_and_leaves_no_result() -> Result<()> {
+    let sandbox = Sandbox::new("failure")?;
+    let (lab, job) = (sandbox.lab(), train(0));
+    sandbox.touch("fail")?;
+    let error = format!("{:#}", lab.make(&job, &silent).unwrap_err());
+    for part in ["train seed 0: ", "error: the loss is no number", "To repeat it:", "program.sh train /"] {
+        assert!(error.contains(part), "{part} is not in: {error}");
+    }
+    assert!(lab.done(&job).is_none());
+    // The next attempt continues in the folder that the failed one left.
+    fs::remove_file(sandbox.0.join("fail"))?;
+    let (folder, _) = lab.make(&job, &silent)?;
+    assert_eq!(fs::read_to_string(folder.join("steps"))?, "one\none\n");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_continue_begins_anew_and_a_program_that_writes_nothing_has_failed() -> Result<()> {
+    let sandbox = Sandbox::new("anew")?;
+    let (lab, job) = (sandbox.lab(), Job::new(Verb::Uncertainty, "u"));
+    sandbox.touch("lazy")?;
+    let error = format!("{:#}", lab.make(&job, &silent).unwrap_err());
+    assert!(error.contains("ended well but left no"), "{error}");
+    fs::remove_file(sandbox.0.join("lazy"))?;
+    let (folder, _) = lab.make(&job, &silent)?;
+    assert_eq!(fs::read_to_string(folder.join("seen"))?, "partial\n");
+    Ok(())
+}
+
+#[test]
+fn a_result_without_its_provenance_is_made_again() -> Result<()> {
+    let sandbox = Sandbox::new("torn")?;
+    let (lab, job) = (sandbox.lab(), train(0));
+    let (folder, _) = lab.make(&job, &silent)?;
+    fs::write(folder.join("job.json"), "{\"name\"")?;
+    assert!(lab.make(&job, &silent)?.1);
+    assert_eq!(sandbox.calls(), 2);
+    Ok(())
+}
+
+#[test]
+fn checkpoints_stay_only_where_they_are_asked_for_and_without_the_optimizer() -> Result<()> {
+    let sandbox = Sandbox::new("checkpoints")?;
+    let script = SCRIPT.replace(
+        "echo done > \"$out/adapter\"",
+        "mkdir -p \"$out/checkpoints/step-1\"; for f in adapter_model optimizer; do echo x > \"$out/checkpoints/step-1/$f.safetensors\"; done",
+    );
+    fs::write(sandbox.program(), script)?;
+    let lab = sandbox.lab();
+    assert!(!lab.make(&train(0), &silent)?.0.join("checkpoints").exists());
+    let kept = lab
+        .make(&Job::new(Verb::Train, "kept").keeping_checkpoints(1), &silent)?
+        .0
+        .join("checkpoints/step-1");
+    assert!(kept.join("adapter_model.safetensors").exists() && !kept.join("optimizer.safetensors").exists());
+    Ok(())
+}
+
+fn grid() -> Vec<Arc<Job>> {
+    (0..6).map(|seed| evaluate(&train(seed))).collect()
+}
+
+#[test]
+fn a_queue_does_everything_once_whatever_the_number_of_workers() -> Result<()> {
+    for workers in [1, 3] {
+        let sandbox = Sandbox::new(&format!("queue-{workers}"))?;
+        let lab = sandbox.lab();
+        queue::run(&lab, &grid(), Shard::ALL, workers, &|_| ())?;
+        assert_eq!(sandbox.calls(), 12);
+        assert!(grid().iter().all(|job| lab.done(job).is_some()));
+    }
+    Ok(())
+}
+
+#[test]
+fn two_queues_on_one_folder_share_the_work() -> Result<()> {
+    let sandbox = Sandbox::new("two")?;
+    let run = |shard: Shard| {
+        let lab = sandbox.lab();
+        queue::run(&lab, &grid(), shard, 1, &|_| ())
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| run(Shard::ALL));
+        let second = scope.spawn(|| run(Shard::ALL));
+        first.join().expect("no panic").and(second.join().expect("no panic"))
+    })?;
+    assert_eq!(sandbox.calls(), 12);
+    Ok(())
+}
+
+#[test]
+fn shards_one_after_the_other_finish_and_do_nothing_twice() -> Result<()> {
+    let sandbox = Sandbox::new("shards")?;
+    let lab = sandbox.lab();
+    for index in 1..=3 {
+        queue::run(
+            &lab,
+            &grid(),
+            Shard::parse(&format!("{index}/3")).map_err(anyhow::Error::msg)?,
+            1,
+            &|_| (),
+        )?;
+    }
+    assert_eq!(sandbox.calls(), 12);
+    assert!(grid().iter().all(|job| lab.done(job).is_some()));
+    Ok(())
+}
+
+#[test]
+fn a_failed_job_fails_the_queue_but_not_the_others() -> Result<()> {
+    let sandbox = Sandbox::new("some-fail")?;
+    let script = SCRIPT
+        .replace("echo \"$*\"", "grep -q 'seed = 2' \"$2\" && { echo 'error: two'; exit 1; }; echo \"$*\"");
+    fs::write(sandbox.program(), script)?;
+    let error = format!("{:#}", queue::run(&sandbox.lab(), &grid(), Shard::ALL, 2, &|_| ()).unwrap_err());
+    assert!(error.contains("1 of 12 jobs failed") && error.contains("error: two"), "{error}");
+    assert!(error.contains("1 more could not be done"), "{error}");
+    assert_eq!(sandbox.calls(), 10);
+    Ok(())
+}
+
+#[test]
+fn every_job_belongs_to_exactly_one_shard() {
+    for shards in 1..7 {
+        for job in grid() {
+            let owners = (1..=shards).filter(|index| {
+                Shard::parse(&format!("{index}/{shards}")).is_ok_and(|shard| shard.owns(&job))
+            });
+            assert_eq!(owners.count(), 1, "{}", job.name);
+        }
+    }
+    for wrong in ["0/3", "4/3", "1", "a/b", "1/0"] {
+        assert!(Shard::parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn jobs_come_after_what_they_need_and_each_once() {
+    let mut jobs = grid();
+    jobs.extend(grid());
+    let all = queue::with_needs(&jobs);
+    assert_eq!(all.len(), 12);
+    for (at, job) in all.iter().enumerate() {
+        assert!(
+            job.needs().all(|needed| all[..at].iter().any(|other| other.id() == needed.id())),
+            "{}",
+            job.name
+        );
+    }
+}
+
+#[test]
+fn the_programs_absence_is_an_error_that_says_what_to_type() {
+    if std::env::var_os("TOKENSIEVE_BIN").is_some() {
+        return;
+    }
+    // A test's program lies in deps/, where no tokensieve is.
+    assert!(!Path::new("tokensieve").exists());
+    let error = super::program::find().unwrap_err().to_string();
+    assert!(error.contains("./just setup libtorch model"), "{error}");
+}

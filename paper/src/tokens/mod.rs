@@ -1,0 +1,15 @@
+//! Scored documents: what `tokensieve uncertainty` says of every response token, and what figures make of it.
+//!
+//! The scores come from the `tokensieve` binary; everything here is arithmetic on its files, so that figures can be
+//! tested on [`synthetic`] documents without a model.
+
+mod correlation;
+mod document;
+pub mod picture;
+mod row;
+pub mod scoring;
+pub mod synthetic;
+
+pub use correlation::{Correlation, Method, correlations, over_documents};
+pub use document::{Document, Quantity, Token, read};
+pub use row::{Conversation, TokenRow, conversations, top_quarter};

@@ -1,0 +1,59 @@
+//! Conversations as coloured text, and the tables behind them.
+
+use super::scoring::{Corpus, PLACES, Scoring, models};
+use super::{Conversation, Document, Quantity, TokenRow, top_quarter};
+use crate::plot::{Colours, Drawing, Word, Words};
+use crate::{Run, Table};
+use anyhow::{Context as _, Result};
+use tokensieve_toy::statistics::quantile;
+
+/// Response tokens of a document that makes a picture: more than a phrase, less than a page.
+const LENGTHS: std::ops::RangeInclusive<usize> = 12..=110;
+/// Conversations that a picture's table holds, for the token viewer.
+const SHOWN: usize = 3;
+
+/// The table of the first few documents of a corpus whose length suits a picture, scored together with all others.
+pub fn table(run: &Run, corpus: Corpus) -> Result<Table> {
+    let model = models(run.profile)[0];
+    let documents = Scoring::uncertainty(run.profile, model, corpus, PLACES[0]).documents(run)?;
+    Table::from_rows(&rows(corpus, &documents, SHOWN)?)
+}
+
+/// The rows of the first `count` documents that suit a picture (of the first ones, if none does).
+pub fn rows(corpus: Corpus, documents: &[Document], count: usize) -> Result<Vec<TokenRow>> {
+    let selected = top_quarter(documents)?;
+    let suits = |document: &Document| LENGTHS.contains(&document.response().count());
+    let any = !documents.iter().any(suits);
+    let chosen = documents.iter().zip(&selected).filter(|(document, _)| any || suits(document)).take(count);
+    let mut rows = Vec::new();
+    for (document, selected) in chosen {
+        let name = format!("{}, row {}", corpus.title(), document.row);
+        rows.extend(TokenRow::of(&name, 0, document, selected)?);
+    }
+    Ok(rows)
+}
+
+/// A conversation at its last step, once per quantity; selected tokens are framed where `framed`.
+pub fn blocks(conversation: &Conversation, quantities: &[Quantity], framed: bool) -> Result<Vec<Words>> {
+    let (_, rows) = conversation.steps.last().context("a conversation without steps")?;
+    Ok(quantities.iter().map(|quantity| block(quantity.name(), rows, *quantity, framed)).collect())
+}
+
+/// Tokens coloured by a quantity, from zero to where all but the highest twentieth lie.
+pub fn block(title: &str, rows: &[TokenRow], quantity: Quantity, framed: bool) -> Words {
+    let values: Vec<f64> = rows.iter().filter_map(|row| row.value(quantity)).collect();
+    let high = quantile(&values, 0.95).filter(|high| *high > 0.0).unwrap_or(1.0);
+    let words = rows.iter().map(|row| Word {
+        text: row.text.clone(),
+        value: row.value(quantity),
+        framed: framed && row.selected == Some(true),
+    });
+    Words::new(title, Colours::highlight("nats", 0.0, high), words)
+}
+
+/// The first conversation of a table by the four quantities of figures 2A and 7.
+pub fn drawing(conversations: &[Conversation]) -> Result<Drawing> {
+    let first = conversations.first().context("a table without conversations")?;
+    let quantities = [Quantity::Epistemic, Quantity::Aleatoric, Quantity::Loss, Quantity::Entropy];
+    Ok(Drawing::new([]).words(blocks(first, &quantities, false)?).columns(2))
+}

@@ -1,0 +1,136 @@
+//! Which documents are scored, how, and how many in each profile: in one place, so that figures share results.
+
+use super::{Document, read, synthetic};
+use crate::lab::{Job, Verb};
+use crate::{Profile, Run};
+use anyhow::Result;
+
+/// Where dropout acts, as the `tokensieve` program takes it, the default first.
+pub const PLACES: [&str; 3] = ["attention,residual", "attention", "embedding"];
+/// The rates of figure 10.
+pub const RATES: [f64; 6] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
+
+/// What is scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corpus {
+    /// Instructions with answers.
+    Alpaca,
+    /// Word problems with worked answers.
+    Gsm8k,
+}
+
+impl Corpus {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Alpaca, Self::Gsm8k];
+
+    /// Its name in the catalogue and in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alpaca => "alpaca",
+            Self::Gsm8k => "gsm8k",
+        }
+    }
+
+    /// Its name in drawings.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Alpaca => "Alpaca",
+            Self::Gsm8k => "GSM8K",
+        }
+    }
+}
+
+/// One scoring of documents.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scoring {
+    /// The model, by its name in the catalogue or on the hub.
+    pub model: &'static str,
+    /// Which documents.
+    pub corpus: Corpus,
+    /// How many, from the first.
+    pub documents: usize,
+    /// Stochastic passes; 0 scores loss and entropy only.
+    pub passes: usize,
+    /// Dropout rate.
+    pub rate: f64,
+    /// Where dropout acts.
+    pub places: &'static str,
+}
+
+impl Scoring {
+    /// Uncertainties as most figures want them: rate 0.1.
+    pub fn uncertainty(profile: Profile, model: &'static str, corpus: Corpus, places: &'static str) -> Self {
+        let (documents, passes) = match profile {
+            Profile::Smoke => (3, 4),
+            Profile::Laptop => (12, 20),
+            Profile::Study => (64, 100),
+            Profile::Paper => (256, 100),
+        };
+        Self { model, corpus, documents, passes, rate: 0.1, places }
+    }
+
+    /// Losses only, of many documents.
+    pub fn losses(profile: Profile, model: &'static str, corpus: Corpus) -> Self {
+        let documents = match profile {
+            Profile::Smoke => 6,
+            Profile::Laptop => 64,
+            Profile::Study => 512,
+            Profile::Paper => 2048,
+        };
+        Self { model, corpus, documents, passes: 0, rate: 0.0, places: PLACES[0] }
+    }
+
+    /// Uncertainties at one of several rates, of fewer documents.
+    pub fn at_rate(self, profile: Profile, rate: f64) -> Self {
+        let documents = match profile {
+            Profile::Smoke => 2,
+            Profile::Laptop => 8,
+            Profile::Study | Profile::Paper => 32,
+        };
+        Self { documents, rate, ..self }
+    }
+
+    /// The scored documents, computed if they were not before; made up where no data may be read.
+    pub fn documents(&self, run: &Run) -> Result<Vec<Document>> {
+        if run.synthetic_data() {
+            let (rate, documents) = if self.passes == 0 { (0.0, 24) } else { (self.rate, 8) };
+            return Ok(synthetic::documents(self.corpus.name(), documents, rate));
+        }
+        run.data(self.corpus.name())?;
+        let job = self.job()?;
+        read(&run.job(&job)?.join(job.verb.output()))
+    }
+
+    /// The work for the `tokensieve` program.
+    fn job(&self) -> Result<Job> {
+        let Self { model, corpus, documents, passes, rate, places } = self;
+        let name = format!("uncertainty {} {model} {documents} × {passes}, {places} {rate}", corpus.name());
+        let job = Job::new(Verb::Uncertainty, name)
+            .argument(corpus.name())
+            .set("model", *model)
+            .set("n", *documents as i64)
+            .set("passes", *passes as i64)
+            .set("top", 5)
+            .reading(corpus.name())?
+            .reading(model)?;
+        if *passes == 0 {
+            return Ok(job);
+        }
+        Ok(job.set("rate", *rate).set("places", *places))
+    }
+}
+
+/// The chat models that a profile measures.
+pub fn models(profile: Profile) -> &'static [&'static str] {
+    match profile {
+        Profile::Paper => {
+            &["google/gemma-2b-it", "meta-llama/Llama-3.1-8B-Instruct", "microsoft/Phi-3.5-mini-instruct"]
+        }
+        _ => &["smollm2-135m"],
+    }
+}
+
+/// Where dropout acts in a profile's comparison of places.
+pub fn places(profile: Profile) -> &'static [&'static str] {
+    if profile == Profile::Smoke { &PLACES[..1] } else { &PLACES }
+}

@@ -1,0 +1,115 @@
+//! The published model of a preference: logit = length·tanh(Δ/sd Δ) + difficulty·d + bias, where Δ is how many characters
+//! the baseline's output is longer and d is the instruction's difficulty.
+
+use super::Regulariser;
+use super::logistic::{self, Row, logistic};
+
+/// What a judge said of one instruction, and what the model explains it by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contest {
+    /// The probability that the model's output is better than the baseline's.
+    pub preference: f64,
+    /// Characters of the model's output.
+    pub model_length: usize,
+    /// Characters of the baseline's output.
+    pub baseline_length: usize,
+    /// The instruction's difficulty; 0 where it is not part of the model.
+    pub difficulty: f64,
+}
+
+/// The coefficients of one language model.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Weights {
+    /// Of the length difference: negative where the judge likes long outputs.
+    pub length: f64,
+    /// Of the instruction's difficulty.
+    pub difficulty: f64,
+    /// How good the model is, all else equal.
+    pub bias: f64,
+}
+
+impl Weights {
+    /// The length-controlled preference: as if both outputs were of one length.
+    pub fn preference(&self, difficulty: f64) -> f64 {
+        logistic(self.bias + self.difficulty * difficulty)
+    }
+
+    /// The length-controlled win rate over instructions of these difficulties.
+    pub fn win_rate(&self, difficulties: &[f64]) -> f64 {
+        difficulties.iter().map(|d| self.preference(*d)).sum::<f64>() / difficulties.len() as f64
+    }
+
+    pub(super) fn of([length, difficulty, bias]: [f64; 3]) -> Self {
+        Self { length, difficulty, bias }
+    }
+
+    pub(super) fn array(&self) -> [f64; 3] {
+        [self.length, self.difficulty, self.bias]
+    }
+}
+
+/// The weights that explain the contests best, under an L1 penalty and, where given, the regularising set.
+pub fn fit(contests: &[Contest], regulariser: Option<&Regulariser>, penalty: f64) -> Weights {
+    let mut rows = rows(contests);
+    rows.extend(regulariser.into_iter().flat_map(Regulariser::rows).cloned());
+    Weights::of(logistic::fit(&rows, penalty, [0.0; 3]))
+}
+
+pub(super) fn rows(contests: &[Contest]) -> Vec<Row<3>> {
+    let differences: Vec<f64> =
+        contests.iter().map(|c| c.baseline_length as f64 - c.model_length as f64).collect();
+    squashed(&differences)
+        .into_iter()
+        .zip(contests)
+        .map(|(length, contest)| Row {
+            features: [length, contest.difficulty, 1.0],
+            response: contest.preference,
+            weight: 1.0,
+        })
+        .collect()
+}
+
+/// tanh of each length difference over their standard deviation. Outputs that are all of the baseline's length have none.
+pub(super) fn squashed(differences: &[f64]) -> Vec<f64> {
+    let n = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / n;
+    let spread = (differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+    differences.iter().map(|d| if spread > 0.0 { (d / spread).tanh() } else { 0.0 }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_is_told_from_quality() {
+        // The longer output wins; the model is the longer one in three contests of four.
+        let contests: Vec<Contest> = (0..400)
+            .map(|i| {
+                let longer = i % 4 != 0;
+                Contest {
+                    preference: if longer { 0.8 } else { 0.2 },
+                    model_length: if longer { 300 } else { 100 },
+                    baseline_length: 200,
+                    difficulty: 0.0,
+                }
+            })
+            .collect();
+        let weights = fit(&contests, None, 1e-6);
+        assert!(weights.length < -1.0 && weights.difficulty == 0.0);
+        assert!((weights.win_rate(&[0.0]) - 0.5).abs() < 1e-4, "{weights:?}");
+    }
+
+    #[test]
+    fn one_length_everywhere_leaves_the_win_rate_alone() {
+        let contests: Vec<Contest> = (0..10)
+            .map(|i| Contest {
+                preference: f64::from(i) / 20.0,
+                model_length: 7,
+                baseline_length: 7,
+                difficulty: 0.0,
+            })
+            .collect();
+        assert!((fit(&contests, None, 0.0).win_rate(&[0.0]) - 0.225).abs() < 1e-9);
+    }
+}

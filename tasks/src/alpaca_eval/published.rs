@@ -1,0 +1,157 @@
+//! The public leaderboard of AlpacaEval 2 (judge GPT-4 Turbo, baseline GPT-4 1106 preview), the weights of its
+//! length-controlled model, and the judge's preferences that are at hand.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokensieve_data::Catalogue;
+
+use super::outputs::{lengths, outputs};
+use super::{Contest, Regulariser, Weights};
+use crate::{Error, Result};
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The leaderboard by model.
+    pub leaderboard: BTreeMap<String, Listed>,
+    /// The length-controlled model's weights by language model.
+    pub weights: BTreeMap<String, Weights>,
+    /// The difficulty of each instruction.
+    pub difficulties: Vec<f64>,
+    /// The judged contests by model, in the instructions' order. A few models lack one to three instructions.
+    pub contests: BTreeMap<String, Vec<Contest>>,
+}
+
+/// A line of the leaderboard; rates are shares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Listed {
+    /// How many instructions were judged.
+    pub judged: usize,
+    /// The mean preference.
+    pub win_rate: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// The length-controlled win rate.
+    pub length_controlled: f64,
+}
+
+impl Published {
+    /// Fetches and reads the set `alpaca-eval`.
+    pub fn load(catalogue: &Catalogue) -> Result<Self> {
+        let files = catalogue.fetch("alpaca-eval")?;
+        let difficulties: Vec<f64> = read::<Difficulty>(files.path("instruction-difficulty"))?
+            .iter()
+            .map(|row| row.instruction_difficulty)
+            .collect();
+        let leaderboard = read::<Line>(files.path("leaderboard"))?.into_iter().map(Line::listed).collect();
+        let weights = read::<WeightsLine>(files.path("length-weights"))?
+            .into_iter()
+            .map(|line| {
+                let WeightsLine { model, length, difficulty, bias } = line;
+                (model, Weights { length, difficulty, bias })
+            })
+            .collect();
+        let mut contests: BTreeMap<String, Vec<Contest>> = BTreeMap::new();
+        for row in read::<Annotation>(files.path("annotations"))? {
+            let of_model = contests.entry(row.model).or_default();
+            // The published fit gives the k-th judged instruction the k-th difficulty, also behind one that is missing:
+            // only so do the recorded weights and win rates of the models that lack instructions come out.
+            let Some(difficulty) = difficulties.get(of_model.len()) else {
+                return Err(Error::file(
+                    files.path("annotations"),
+                    "more contests of a model than difficulties",
+                ));
+            };
+            of_model.push(Contest {
+                preference: row.preference - 1.0,
+                model_length: row.len_model,
+                baseline_length: row.len_reference,
+                difficulty: *difficulty,
+            });
+        }
+        Ok(Self { leaderboard, weights, difficulties, contests })
+    }
+
+    /// The regularising set of the published fit, recovered from the models that `use_model` picks.
+    pub fn regulariser(
+        &self,
+        catalogue: &Catalogue,
+        use_model: impl Fn(&str) -> bool,
+    ) -> Result<Regulariser> {
+        let baseline = lengths(&outputs(catalogue, BASELINE)?);
+        let differences = GAMED
+            .iter()
+            .map(|gamed| {
+                let gamed = lengths(&outputs(catalogue, gamed)?);
+                Ok(baseline.iter().zip(gamed).map(|(one, other)| *one as f64 - other as f64).collect())
+            })
+            .collect::<Result<Vec<Vec<f64>>>>()?;
+        let fits = self.contests.iter().filter_map(|(model, contests)| {
+            // The baseline's own weights are zero by definition, not by a fit.
+            let weights = self.weights.get(model).filter(|weights| weights.bias != 0.0)?;
+            use_model(model).then_some((weights, contests.as_slice()))
+        });
+        Ok(Regulariser::recover(&differences, &self.difficulties, fits))
+    }
+}
+
+/// The baseline of AlpacaEval 2, as the set `alpaca-eval-outputs` calls it.
+const BASELINE: &str = "gpt4-1106-preview";
+/// The same model told to be brief and told to be wordy.
+const GAMED: [&str; 2] = ["gpt4-1106-preview-concise", "gpt4-1106-preview-verbose"];
+
+#[derive(Deserialize)]
+struct Difficulty {
+    instruction_difficulty: f64,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "")]
+    model: String,
+    win_rate: f64,
+    standard_error: f64,
+    n_total: usize,
+    length_controlled_winrate: f64,
+}
+
+impl Line {
+    fn listed(self) -> (String, Listed) {
+        let listed = Listed {
+            judged: self.n_total,
+            win_rate: self.win_rate / 100.0,
+            standard_error: self.standard_error / 100.0,
+            length_controlled: self.length_controlled_winrate / 100.0,
+        };
+        (self.model, listed)
+    }
+}
+
+#[derive(Deserialize)]
+struct WeightsLine {
+    #[serde(rename = "")]
+    model: String,
+    #[serde(rename = "np.tanh(std_delta_len)")]
+    length: f64,
+    #[serde(rename = "instruction_difficulty")]
+    difficulty: f64,
+    #[serde(rename = "not_gamed_baseline.astype(float)")]
+    bias: f64,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    model: String,
+    len_model: usize,
+    len_reference: usize,
+    /// 1: the baseline wins, 2: the model does.
+    preference: f64,
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let mut reader = csv::Reader::from_path(path).map_err(|error| Error::file(path, error))?;
+    reader.deserialize().collect::<Result<_, _>>().map_err(|error| Error::file(path, error))
+}

@@ -1,0 +1,132 @@
+//! The answers of a service, kept on disk: one line each, appended as they come. What is kept is never asked again.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use super::reply::Reply;
+use crate::{Error, Result};
+
+pub(super) struct Cache {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// Locked as long as it is open: two processes would ask everything twice.
+    file: File,
+    replies: HashMap<String, Reply>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    key: String,
+    #[serde(flatten)]
+    reply: Reply,
+}
+
+impl Cache {
+    /// Reads what is there. A last line that was not finished is cut off: it holds no answer.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let io = |error: std::io::Error| Error::file(path, error);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(io)?;
+        }
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::file(
+                    path,
+                    "in use by another process; wait for it, or give another file",
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        let text = fs::read(path).map_err(io)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        file.set_len(whole as u64).map_err(io)?;
+        let mut replies = HashMap::new();
+        for (i, line) in text[..whole].split(|byte| *byte == b'\n').enumerate() {
+            if line.is_empty() {
+                continue;
+            }
+            let Line { key, reply } = serde_json::from_slice(line).map_err(|error| {
+                Error::line(path, i + 1, format!("not a kept answer ({error}); delete the line to ask again"))
+            })?;
+            replies.insert(key, reply);
+        }
+        Ok(Self { path: path.to_owned(), inner: Mutex::new(Inner { file, replies }) })
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Reply> {
+        self.inner().replies.get(key).cloned()
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.inner().replies.contains_key(key)
+    }
+
+    /// Keeps an answer: on the disk when this returns.
+    pub(super) fn put(&self, key: String, reply: Reply) -> Result<()> {
+        let line = Line { key, reply };
+        let mut text = serde_json::to_vec(&line).map_err(|error| Error::file(&self.path, error))?;
+        text.push(b'\n');
+        let mut inner = self.inner();
+        inner
+            .file
+            .write_all(&text)
+            .and_then(|()| inner.file.sync_data())
+            .map_err(|error| Error::file(&self.path, error))?;
+        inner.replies.insert(line.key, line.reply);
+        Ok(())
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(text: &str) -> Reply {
+        Reply { text: text.into(), tokens: vec![("M".into(), -0.25)] }
+    }
+
+    #[test]
+    fn answers_outlive_the_process_and_a_torn_line_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/answers.jsonl");
+        let cache = Cache::open(&path).unwrap();
+        cache.put("a".into(), reply("one\nline")).unwrap();
+        assert!(Cache::open(&path).err().unwrap().to_string().contains("in use by another process"));
+        drop(cache);
+
+        let mut text = fs::read(&path).unwrap();
+        let whole = text.len();
+        text.extend(&text.clone()[..20]);
+        fs::write(&path, &text).unwrap();
+        let cache = Cache::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), whole as u64);
+        assert_eq!(cache.get("a"), Some(reply("one\nline")));
+        cache.put("b".into(), reply("two")).unwrap();
+        drop(cache);
+        let cache = Cache::open(&path).unwrap();
+        assert!(cache.has("a") && cache.has("b") && !cache.has("c"));
+    }
+
+    #[test]
+    fn a_line_that_is_no_answer_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answers.jsonl");
+        fs::write(&path, "{\"key\":\"a\",\"text\":\"m\",\"tokens\":[]}\nnonsense\n").unwrap();
+        let error = Cache::open(&path).err().unwrap().to_string();
+        assert!(error.contains("answers.jsonl:2") && error.contains("delete the line"), "{error}");
+    }
+}

@@ -1,0 +1,168 @@
+//! One request to a service that may be busy, slow or out of order, repeated with patience.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{Response, StatusCode, header};
+use ureq::tls::{RootCerts, TlsConfig};
+
+use super::reply::{Reply, beginning};
+use crate::Stream;
+
+/// How long a service is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For one answer, from the connection to the last byte.
+    pub timeout: Duration,
+    /// How often a request is sent before it is given up.
+    pub tries: u32,
+    /// The pause after the first failure; it doubles with every further one, and a random part of up to half is left out
+    /// so that requests that failed together do not come back together.
+    pub first_pause: Duration,
+    /// The longest such pause. A service that names its own pause is obeyed up to ten times as long.
+    pub longest_pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(120),
+            tries: 8,
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
+        }
+    }
+}
+
+pub(super) struct Service {
+    agent: Agent,
+    pub(super) address: String,
+    key: Option<String>,
+    patience: Patience,
+    /// Nobody asks before this: a service that is overrun is overrun for all requests.
+    not_before: Mutex<Instant>,
+}
+
+/// Why a request did not bring a reply.
+enum Failure {
+    /// Another try may; after that pause, where the service named one.
+    Passing(String, Option<Duration>),
+    /// No other try would.
+    Lasting(String),
+}
+
+impl Service {
+    pub(super) fn new(address: String, key: Option<String>, patience: Patience) -> Self {
+        let agent = Agent::config_builder()
+            .timeout_global(Some(patience.timeout))
+            .http_status_as_error(false)
+            .user_agent(concat!("tokensieve/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            .build()
+            .into();
+        Self { agent, address, key, patience, not_before: Mutex::new(Instant::now()) }
+    }
+
+    /// The reply to a request body; `name` is what the jitter is drawn by.
+    pub(super) fn ask(&self, body: &str, name: &str) -> Result<Reply, String> {
+        let mut jitter = Stream::new(0, name);
+        let mut pause = self.patience.first_pause;
+        let mut tries = 0;
+        loop {
+            self.wait();
+            let (reason, named_pause) = match self.attempt(body) {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::Lasting(reason)) => return Err(reason),
+                Err(Failure::Passing(reason, named_pause)) => (reason, named_pause),
+            };
+            tries += 1;
+            if tries == self.patience.tries {
+                return Err(format!("{reason}; given up after {tries} tries"));
+            }
+            match named_pause {
+                Some(named) if named > self.patience.longest_pause * 10 => {
+                    return Err(format!("{reason}; it asks to come back in {} s", named.as_secs()));
+                }
+                Some(named) => self.hold_all(named),
+                None => sleep(pause.mul_f64(1.0 - jitter.uniform() / 2.0)),
+            }
+            pause = (pause * 2).min(self.patience.longest_pause);
+        }
+    }
+
+    fn wait(&self) {
+        // Looked at again after the sleep: another request may have been told to wait longer.
+        loop {
+            let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+            match not_before.checked_duration_since(Instant::now()) {
+                Some(left) if !left.is_zero() => sleep(left),
+                _ => return,
+            }
+        }
+    }
+
+    fn hold_all(&self, pause: Duration) {
+        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        *not_before = (*not_before).max(Instant::now() + pause);
+    }
+
+    fn attempt(&self, body: &str) -> Result<Reply, Failure> {
+        let mut request = self.agent.post(&self.address).header(header::CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let response = request.send(body).map_err(|error| match error {
+            ureq::Error::BadUri(_) | ureq::Error::HostNotFound | ureq::Error::Http(_) => {
+                Failure::Lasting(format!("cannot be asked: {error}"))
+            }
+            error => Failure::Passing(error.to_string(), None),
+        })?;
+        let (status, pause) = (response.status(), named_pause(&response));
+        let text = response
+            .into_body()
+            .read_to_string()
+            .map_err(|error| Failure::Passing(format!("the answer broke off: {error}"), None))?;
+        if status.is_success() {
+            return Reply::read(&text).map_err(|reason| Failure::Passing(reason, None));
+        }
+        self.refused(status, &text, pause)
+    }
+
+    fn refused(&self, status: StatusCode, text: &str, pause: Option<Duration>) -> Result<Reply, Failure> {
+        let error: Value = serde_json::from_str(text).unwrap_or_default();
+        let error = &error["error"];
+        let message = error["message"].as_str().map_or_else(|| beginning(text), str::to_owned);
+        let code = error["code"].as_str().or(error["type"].as_str()).unwrap_or_default();
+        match status {
+            // A question that the service will not hear, not a fault: its words are the answer, which names no output.
+            StatusCode::BAD_REQUEST if code.contains("content_") => {
+                Ok(Reply { text: message, tokens: Vec::new() })
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let key = if self.key.is_some() { "the key was refused" } else { "it wants a key" };
+                Err(Failure::Lasting(format!("{key} ({status}): {message}")))
+            }
+            StatusCode::NOT_FOUND => Err(Failure::Lasting(format!(
+                "no such address or model ({status}): {message}; the base address usually ends in /v1"
+            ))),
+            StatusCode::TOO_MANY_REQUESTS if code.contains("insufficient_quota") => {
+                Err(Failure::Lasting(format!("the account's quota is used up ({status}): {message}")))
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => {
+                Err(Failure::Passing(format!("{status}: {message}"), pause))
+            }
+            status if status.is_server_error() => {
+                Err(Failure::Passing(format!("{status}: {message}"), pause))
+            }
+            status => Err(Failure::Lasting(format!("the request was refused ({status}): {message}"))),
+        }
+    }
+}
+
+fn named_pause(response: &Response<ureq::Body>) -> Option<Duration> {
+    let seconds: f64 = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}

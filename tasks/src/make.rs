@@ -1,0 +1,82 @@
+//! Data to train and to test on, made by seed.
+
+use serde_json::{Value, json};
+
+use crate::arithmetic::{self, Split};
+use crate::figfont::{self, Library, Puzzle};
+use crate::overlap::{self, Instruction};
+use crate::{Error, Message, Result, Stream};
+
+/// What [`make`] can make.
+pub const MAKES: [&str; 3] = ["arithmetic", "figfont", "alpaca"];
+
+/// Rows for `tokensieve train`: each an `id` and `messages`, the user's turn as the task of that name asks it and the
+/// assistant's as it should be. Row i of a seed and split is the same whatever `n` is.
+///
+/// `alpaca` is not generated: it is the set without what `alpaca-overlap` asks (or, as split `test`, only that), in an
+/// order by seed, as far as it goes.
+pub fn make(task: &str, split: &str, n: usize, seed: u64) -> Result<Box<dyn Iterator<Item = Value>>> {
+    let name = format!("{task}/{split}/{seed}");
+    let row = move |index: u64, prompt: String, reply: String| json!({ "id": format!("{name}/{index}"), "messages": [Message::user(prompt), Message::assistant(reply)] });
+    let indices = 0..n as u64;
+    Ok(match task {
+        "arithmetic" => {
+            let split = one_of(split, [("train", Split::Train), ("test", Split::Test)])?;
+            Box::new(indices.map(move |index| {
+                let problem = arithmetic::problem(seed, split, index);
+                row(index, problem.prompt(), problem.answer)
+            }))
+        }
+        "figfont" => {
+            use figfont::Split::{Test, Train, Unseen};
+            let split = one_of(split, [("train", Train), ("test", Test), ("unseen", Unseen)])?;
+            let library = Library::load()?;
+            Box::new(indices.map(move |index| {
+                let puzzle = Puzzle::new(&library, seed, split, index);
+                row(index, puzzle.prompt(), puzzle.word)
+            }))
+        }
+        "alpaca" => {
+            let held_out = one_of(split, [("train", false), ("test", true)])?;
+            let mut rows = overlap::alpaca()?;
+            rows.retain(|row| row.is_held_out() == held_out);
+            Stream::new(seed, "alpaca").shuffle(&mut rows);
+            let row =
+                move |(index, data): (u64, Instruction)| row(index, data.prompt(), data.output().to_owned());
+            Box::new(indices.zip(rows).map(row))
+        }
+        _ => {
+            let what = format!("there is nothing to make for `{task}`, only for {}", MAKES.join(", "));
+            return Err(Error::Setting(what));
+        }
+    })
+}
+
+fn one_of<T: Copy, const N: usize>(name: &str, splits: [(&str, T); N]) -> Result<T> {
+    let found = splits.iter().find(|(known, _)| *known == name).map(|(_, split)| *split);
+    found.ok_or_else(|| {
+        let known = splits.map(|(known, _)| known).join(", ");
+        Error::Setting(format!("there is no split `{name}`, only {known}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_chats_and_do_not_depend_on_their_number() {
+        let few: Vec<Value> = make("arithmetic", "train", 3, 5).unwrap().collect();
+        let many: Vec<Value> = make("arithmetic", "train", 30, 5).unwrap().collect();
+        assert_eq!(few[..], many[..3]);
+        assert_eq!(few[0]["messages"][0]["role"], "user");
+        assert!(few[0]["messages"][1]["content"].as_str().unwrap().contains("#### "));
+    }
+
+    #[test]
+    fn what_there_is_not_is_said() {
+        let error = |task, split| make(task, split, 1, 0).err().unwrap().to_string();
+        assert!(error("poems", "train").contains("arithmetic, "));
+        assert!(error("arithmetic", "dev").contains("train, test"));
+    }
+}

@@ -1,0 +1,382 @@
+//! The judge behind an OpenAI-compatible endpoint, against a stub that answers, fails, stalls, hangs up and talks
+//! nonsense. Needs the loopback.
+
+mod stub;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stub::{Act, Asked, Stub};
+use tokensieve_tasks::judge::{
+    Endpoint, Judge, Pair, Patience, Prices, Settings, Verdict, both_orders, pairwise,
+};
+
+/// Soon back, so that the tests are quick; patient with one answer, so that a busy machine does not change their outcome.
+fn settings(base: &str, cache: &Path) -> Settings {
+    Settings {
+        base: base.into(),
+        key_variable: None,
+        concurrency: 4,
+        patience: Patience {
+            timeout: Duration::from_secs(20),
+            tries: 4,
+            first_pause: Duration::from_millis(10),
+            longest_pause: Duration::from_millis(200),
+        },
+        ..Settings::new("stub-1", cache)
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn cache(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("answers.jsonl")
+}
+
+fn endpoint(stub: &Stub, folder: &tempfile::TempDir) -> Endpoint {
+    Endpoint::new(settings(&stub.base, &cache(folder))).unwrap()
+}
+
+/// The two outputs that a request shows, in order.
+fn shown(asked: &Asked) -> [String; 2] {
+    let body: Value = serde_json::from_str(&asked.body).unwrap();
+    let text = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
+    let mut outputs =
+        text.split("</output>").take(2).map(|part| part.split("\">\n").last().unwrap().trim().to_owned());
+    [outputs.next().unwrap(), outputs.next().unwrap()]
+}
+
+fn labels(first: f64, second: f64) -> Act {
+    let (first_log, second_log) = (first.ln(), second.ln());
+    let token = if second > first { "M" } else { "m" };
+    let body = serde_json::json!({
+        "id": "x", "object": "chat.completion", "usage": {"prompt_tokens": 100, "completion_tokens": 1},
+        "choices": [{"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": token},
+            "logprobs": {"content": [{"token": token, "logprob": first_log.max(second_log), "top_logprobs": [
+                {"token": "m", "logprob": first_log}, {"token": "M", "logprob": second_log},
+                {"token": "The", "logprob": -9.0}]}]}}]
+    });
+    Act::Answer("200 OK", "content-type: application/json\r\n", body.to_string())
+}
+
+fn words(text: &str) -> Act {
+    let body = serde_json::json!({"choices": [{"message": {"role": "assistant", "content": text}}]});
+    Act::Answer("200 OK", "", body.to_string())
+}
+
+fn error(status: &'static str, headers: &'static str, message: &str, code: &str) -> Act {
+    Act::Answer(status, headers, serde_json::json!({"error": {"message": message, "code": code}}).to_string())
+}
+
+/// Judges by length, with a liking for the second place.
+fn by_length(asked: &Asked) -> Act {
+    let [first, second] = shown(asked);
+    if second.len() > first.len() { labels(0.05, 0.95) } else { labels(0.75, 0.25) }
+}
+
+const ONE: Pair<'static> = Pair { instruction: "Say something.", first: "short", second: "rather longer" };
+
+fn texts(n: usize, text: impl Fn(usize) -> String) -> Vec<String> {
+    (0..n).map(text).collect()
+}
+
+#[test]
+fn a_model_is_compared_with_a_baseline_in_both_orders() {
+    let stub = Stub::new(|_, asked| by_length(asked));
+    let folder = folder();
+    let judge = endpoint(&stub, &folder);
+    let instructions = texts(10, |i| format!("Instruction {i}"));
+    let model = texts(10, |i| if i < 6 { format!("long answer {i}") } else { format!("s{i}") });
+    let baseline = texts(10, |i| if i == 0 { model[0].clone() } else { format!("medium {i}") });
+
+    let pairs = both_orders(&instructions, &model, &baseline).unwrap();
+    let cost = judge.cost(&pairs);
+    assert_eq!((cost.requests, cost.kept, cost.reply_tokens), (18, 0, 72));
+    let letters: usize = pairs.iter().map(|p| p.instruction.len() + p.first.len() + p.second.len()).sum();
+    assert!(
+        cost.prompt_tokens > letters / 4 + 18 * 50 && cost.prompt_tokens < letters + 18 * 400,
+        "{cost:?}"
+    );
+    let dollars = cost.dollars(Prices { prompt: 10.0, reply: 30.0 });
+    assert!((dollars - (cost.prompt_tokens as f64 * 10.0 + 72.0 * 30.0) / 1e6).abs() < 1e-12);
+
+    let result = pairwise(&judge, &instructions, &model, &baseline).unwrap();
+    assert_eq!(result.preferences[0], Some(0.5));
+    // Longer: (0.95 + 0.75) / 2; shorter: (0.25 + 0.05) / 2.
+    for (i, preference) in result.preferences.iter().enumerate().skip(1) {
+        let expected = if i < 6 { 0.85 } else { 0.15 };
+        assert!((preference.unwrap() - expected).abs() < 1e-9, "{i}: {preference:?}");
+    }
+    assert!((result.position_bias - 0.1).abs() < 1e-9 && result.nonsense.is_empty());
+    assert_eq!(stub.asked().len(), 18);
+
+    // Everything is kept: neither a second evaluation nor a second process asks again.
+    assert_eq!(pairwise(&judge, &instructions, &model, &baseline).unwrap(), result);
+    drop(judge);
+    let again = endpoint(&stub, &folder);
+    assert_eq!((again.cost(&pairs).requests, again.cost(&pairs).kept), (0, 18));
+    assert_eq!(pairwise(&again, &instructions, &model, &baseline).unwrap(), result);
+    assert_eq!(stub.asked().len(), 18);
+}
+
+#[test]
+fn requests_are_as_the_interface_has_them() {
+    let stub = Stub::new(|_, asked| by_length(asked));
+    let folder = folder();
+    // Cargo sets this one for tests, so that no environment needs to be changed.
+    let variable = "CARGO_PKG_NAME";
+    let settings = Settings {
+        base: format!("{}/", stub.base),
+        key_variable: Some(variable.into()),
+        ..settings(&stub.base, &cache(&folder))
+    };
+    let judge = Endpoint::new(settings).unwrap();
+    judge.prefer(&[ONE, ONE]).unwrap();
+    let asked = stub.asked();
+    assert_eq!(asked.len(), 1, "the same question is asked once");
+    assert!(asked[0].head.starts_with("post /v1/chat/completions "), "{}", asked[0].head);
+    assert!(asked[0].head.contains("authorization: bearer tokensieve-tasks\r\n"));
+    assert!(asked[0].head.contains("content-type: application/json\r\n"));
+    let body: Value = serde_json::from_str(&asked[0].body).unwrap();
+    assert_eq!(body["model"], "stub-1");
+    assert_eq!((&body["logprobs"], &body["top_logprobs"]), (&Value::Bool(true), &Value::from(5)));
+    assert_eq!((&body["temperature"], &body["max_tokens"]), (&Value::from(0), &Value::from(4)));
+    assert_eq!(shown(&asked[0]), [ONE.first, ONE.second]);
+    assert!(
+        !std::fs::read_to_string(cache(&folder)).unwrap().contains("tokensieve-tasks"),
+        "keys are not kept"
+    );
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    let folder = folder();
+    let settings = Settings {
+        key_variable: Some("TOKENSIEVE_NO_SUCH_KEY".into()),
+        ..settings("http://x", &cache(&folder))
+    };
+    let error = Endpoint::new(settings).err().unwrap().to_string();
+    assert!(error.contains("TOKENSIEVE_NO_SUCH_KEY must hold the key"), "{error}");
+}
+
+#[test]
+fn what_passes_is_waited_out() {
+    let stub = Stub::new(|before, asked| match before {
+        0 => error("500 Internal Server Error", "", "oops", ""),
+        1 => Act::Stall(Duration::from_secs(30)),
+        2 => Act::Cut,
+        _ => by_length(asked),
+    });
+    let folder = folder();
+    let usual = settings(&stub.base, &cache(&folder));
+    let patience = Patience { timeout: Duration::from_secs(1), tries: 8, ..usual.patience };
+    let judge = Endpoint::new(Settings { patience, ..usual }).unwrap();
+    let start = Instant::now();
+    let verdicts = judge.prefer(&[ONE]).unwrap();
+    assert!(matches!(verdicts[..], [Verdict::Second(p)] if (p - 0.95).abs() < 1e-9), "{verdicts:?}");
+    assert!(start.elapsed() >= Duration::from_secs(1) && stub.asked().len() >= 4);
+}
+
+#[test]
+fn connections_that_break_and_pages_that_are_no_answer_are_asked_again() {
+    let stub = Stub::new(|before, asked| match before {
+        0 => Act::HangUp,
+        1 => Act::Answer("200 OK", "", "<html>welcome to the hotel</html>".into()),
+        2 => Act::Answer("503 Service Unavailable", "retry-after: 0\r\n", "busy".into()),
+        _ => by_length(asked),
+    });
+    let folder = folder();
+    assert!(endpoint(&stub, &folder).prefer(&[ONE]).is_ok());
+    assert_eq!(stub.asked().len(), 4);
+}
+
+#[test]
+fn a_service_that_names_its_pause_is_obeyed_by_all() {
+    let stub = Stub::new(|before, asked| match before {
+        0 => error("429 Too Many Requests", "retry-after: 0.7\r\n", "slow down", "rate_limit_exceeded"),
+        _ => by_length(asked),
+    });
+    let folder = folder();
+    let settings = Settings { concurrency: 1, ..settings(&stub.base, &cache(&folder)) };
+    let judge = Endpoint::new(settings).unwrap();
+    let start = Instant::now();
+    judge.prefer(&[ONE]).unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(700));
+    assert_eq!(stub.asked().len(), 2);
+}
+
+#[test]
+fn a_pause_beyond_all_patience_is_an_error() {
+    let stub = Stub::new(|_, _| error("429 Too Many Requests", "retry-after: 3600\r\n", "tomorrow", ""));
+    let folder = folder();
+    let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
+    assert!(said.contains("asks to come back in 3600 s") && said.contains("tomorrow"), "{said}");
+}
+
+#[test]
+fn what_lasts_is_said_at_once() {
+    for (status, message, code, expected) in [
+        (
+            "401 Unauthorized",
+            "Incorrect API key",
+            "invalid_api_key",
+            "it wants a key (401 Unauthorized): Incorrect API key",
+        ),
+        ("404 Not Found", "The model `stub-1` does not exist", "model_not_found", "no such address or model"),
+        ("400 Bad Request", "logprobs are not supported", "unsupported", "the request was refused (400"),
+        ("429 Too Many Requests", "check your plan", "insufficient_quota", "quota is used up"),
+    ] {
+        let stub = Stub::new(move |_, _| error(status, "", message, code));
+        let folder = folder();
+        let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
+        assert!(said.contains(expected) && said.contains(message) && said.contains(&stub.base), "{said}");
+        assert_eq!(stub.asked().len(), 1, "{said}");
+    }
+}
+
+#[test]
+fn what_does_not_pass_is_given_up() {
+    let folder = folder();
+    for (body, complaint) in [("not json", "not a chat completion"), ("{\"choices\":[]}", "without choices")]
+    {
+        let stub = Stub::new(move |_, _| Act::Answer("200 OK", "", body.into()));
+        let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
+        assert!(said.contains(complaint) && said.contains("given up after 4 tries"), "{said}");
+        assert_eq!(stub.asked().len(), 4);
+    }
+    let nobody = Endpoint::new(settings("http://127.0.0.1:9/v1", &cache(&folder))).unwrap();
+    let said = nobody.prefer(&[ONE]).unwrap_err().to_string();
+    assert!(said.contains("127.0.0.1:9") && said.contains("given up after 4 tries"), "{said}");
+}
+
+#[test]
+fn nonsense_is_listed_and_never_a_half() {
+    let stub = Stub::new(|_, asked| match asked.body.as_str() {
+        body if body.contains("Instruction 0") => words("I cannot choose."),
+        body if body.contains("Instruction 1") => words(" M."),
+        body if body.contains("Instruction 2") => error("400 Bad Request", "", "filtered", "content_filter"),
+        _ => by_length(asked),
+    });
+    let folder = folder();
+    let instructions = texts(4, |i| format!("Instruction {i}"));
+    let (model, baseline) = (texts(4, |i| format!("some words {i}")), texts(4, |i| format!("x{i}")));
+    let result = pairwise(&endpoint(&stub, &folder), &instructions, &model, &baseline).unwrap();
+    assert_eq!(result.preferences[0], None);
+    // Always the second, whichever it is: a draw over both orders, and all of it bias.
+    assert_eq!(result.preferences[1], Some(0.5));
+    assert_eq!(result.preferences[2], None);
+    let said: Vec<(usize, &str)> = result.nonsense.iter().map(|n| (n.index, n.said.as_str())).collect();
+    assert_eq!(said, [(0, "I cannot choose."), (0, "I cannot choose."), (2, "filtered"), (2, "filtered")]);
+    assert!((result.consistent - 0.5).abs() < 1e-12);
+}
+
+/// A run that ends in an error, and another after it.
+#[test]
+fn after_an_error_only_what_is_missing_is_asked() {
+    let stub = Stub::new(|before, asked| {
+        if before >= 7 && before < 12 {
+            return error("401 Unauthorized", "", "expired", "");
+        }
+        by_length(asked)
+    });
+    let folder = folder();
+    let instructions = texts(10, |i| format!("Instruction {i}"));
+    let (model, baseline) = (texts(10, |i| format!("some words {i}")), texts(10, |i| format!("x{i}")));
+    let pairs = both_orders(&instructions, &model, &baseline).unwrap();
+    let first = endpoint(&stub, &folder);
+    assert!(first.prefer(&pairs).is_err());
+    let refused = stub.asked().len() - 7;
+    assert!((1..=4).contains(&refused), "the others take nothing new: {refused}");
+    drop(first);
+    // The rest of the refusals, one try each.
+    for _ in refused..5 {
+        assert!(endpoint(&stub, &folder).prefer(&pairs[19..]).is_err());
+    }
+    let second = endpoint(&stub, &folder);
+    assert_eq!(second.cost(&pairs).kept, 7);
+    assert_eq!(second.prefer(&pairs).unwrap().len(), 20);
+    assert_eq!(stub.asked().len(), 12 + 13);
+}
+
+#[test]
+#[ignore = "what the killed process of the next test does"]
+fn asks_until_killed() {
+    let (Ok(base), Ok(cache)) = (std::env::var("JUDGE_TEST_BASE"), std::env::var("JUDGE_TEST_CACHE")) else {
+        return;
+    };
+    let judge = Endpoint::new(Settings { concurrency: 1, ..settings(&base, Path::new(&cache)) }).unwrap();
+    judge.prefer(&both_orders(&many("Instruction"), &many("some words"), &many("x")).unwrap()).unwrap();
+}
+
+fn many(text: &str) -> Vec<String> {
+    texts(10, |i| format!("{text} {i}"))
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    // The ninth answer never comes; by then eight are kept, and the process is killed.
+    let stub = Stub::new(|before, asked| {
+        if before == 8 {
+            return Act::Stall(Duration::from_secs(60));
+        }
+        by_length(asked)
+    });
+    let folder = folder();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "asks_until_killed", "--ignored"])
+        .env("JUDGE_TEST_BASE", &stub.base)
+        .env("JUDGE_TEST_CACHE", cache(&folder))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while stub.asked().len() < 9 {
+        assert!(start.elapsed() < Duration::from_secs(60), "the process asks");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // And it was killed while writing, too.
+    let mut kept = std::fs::read(cache(&folder)).unwrap();
+    kept.extend_from_slice(b"{\"key\":\"12");
+    std::fs::write(cache(&folder), kept).unwrap();
+
+    let asked_before = stub.asked().len();
+    let judge = endpoint(&stub, &folder);
+    let (instructions, model, baseline) = (many("Instruction"), many("some words"), many("x"));
+    let result = pairwise(&judge, &instructions, &model, &baseline).unwrap();
+    assert!(result.preferences.iter().all(|preference| (preference.unwrap() - 0.85).abs() < 1e-9));
+    assert_eq!(stub.asked().len() - asked_before, 12);
+}
+
+#[test]
+fn no_more_requests_at_a_time_than_allowed() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (now_in, most_in) = (Arc::clone(&now), Arc::clone(&most));
+    let stub = Stub::new(move |_, asked| {
+        most_in.fetch_max(now_in.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(20));
+        now_in.fetch_sub(1, Ordering::SeqCst);
+        by_length(asked)
+    });
+    let folder = folder();
+    let (instructions, model, baseline) = (many("Instruction"), many("some words"), many("x"));
+    let heard = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&heard);
+    let judge = Endpoint::new(Settings { concurrency: 3, ..settings(&stub.base, &cache(&folder)) })
+        .unwrap()
+        .with_progress(move |_, of| {
+            assert_eq!(of, 20);
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+    pairwise(&judge, &instructions, &model, &baseline).unwrap();
+    assert_eq!(heard.load(Ordering::SeqCst), 20);
+    let most = most.load(Ordering::SeqCst);
+    assert!((2..=3).contains(&most), "{most}");
+}

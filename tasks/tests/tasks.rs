@@ -1,0 +1,76 @@
+//! Every task on its real data.
+
+use std::collections::HashSet;
+
+use tokensieve_tasks::{Answer, Ask, Options, make, names, open};
+
+/// What a model that knows nothing says.
+fn nonsense(ask: &Ask) -> Answer {
+    match ask {
+        Ask::Reply { .. } => Answer::Reply { text: "— {\\boxed{$#### ,".into(), tokens: 5, ended: false },
+        Ask::Likelihood { replies } => {
+            Answer::Likelihood { probabilities: vec![vec![0.5, 0.0]; replies.len()] }
+        }
+    }
+}
+
+#[test]
+fn every_task_asks_and_marks() {
+    for name in names().filter(|name| *name != "alpaca-eval") {
+        let task = open(name, &Options::default()).unwrap();
+        assert_eq!(task.name(), name);
+        let ids: HashSet<&str> = task.questions().iter().map(|question| question.id.as_str()).collect();
+        assert!(!ids.is_empty() && ids.len() == task.questions().len(), "{name}: {} ids", ids.len());
+        let mut sums: Vec<Vec<f64>> = Vec::new();
+        for (index, question) in task.questions().iter().enumerate() {
+            assert_eq!(question.messages.last().unwrap().role, "user", "{name}");
+            assert!(!question.messages.last().unwrap().content.trim().is_empty(), "{name}");
+            let tally = task.tally(index, &nonsense(&question.ask)).unwrap();
+            assert_eq!(tally.len(), task.measures().len(), "{name}");
+            sums.resize(tally.len(), Vec::new());
+            for (sum, numbers) in sums.iter_mut().zip(tally) {
+                sum.resize(numbers.len(), 0.0);
+                sum.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+            }
+        }
+        for (measure, sums) in task.measures().iter().zip(&sums) {
+            assert!((measure.of)(sums).is_finite(), "{name}: {}", measure.name);
+        }
+    }
+}
+
+#[test]
+fn the_right_answers_are_marked_right() {
+    for (name, split, task) in [
+        ("arithmetic", "test", "arithmetic"),
+        ("figfont", "test", "figfont"),
+        ("figfont", "unseen", "figfont-unseen"),
+    ] {
+        let task = open(task, &Options::default()).unwrap();
+        for (index, row) in make(name, split, 50, 0).unwrap().enumerate() {
+            let turn = |n: usize| row["messages"][n]["content"].as_str().unwrap().to_owned();
+            assert_eq!(task.questions()[index].messages.last().unwrap().content, turn(0));
+            let tally = task.tally(index, &Answer::Reply { text: turn(1), tokens: 9, ended: true }).unwrap();
+            assert_eq!(tally[0], [1.0, 1.0], "{row}");
+        }
+    }
+}
+
+#[test]
+fn training_never_sees_what_is_asked() {
+    for (name, tasks) in [
+        ("arithmetic", &["arithmetic"][..]),
+        ("figfont", &["figfont", "figfont-unseen"]),
+        ("alpaca", &["alpaca-overlap"]),
+    ] {
+        let trained: HashSet<String> =
+            make(name, "train", 60_000.min(if name == "alpaca" { 60_000 } else { 5000 }), 1)
+                .unwrap()
+                .map(|row| row["messages"][0]["content"].as_str().unwrap().to_owned())
+                .collect();
+        for task in tasks {
+            let task = open(task, &Options::default()).unwrap();
+            assert!(task.questions().iter().all(|question| !trained.contains(&question.messages[0].content)));
+        }
+    }
+}
