@@ -10,7 +10,7 @@ use tokensieve_data::Catalogue;
 use tokensieve_tasks::{Answer, Options, ifeval, open};
 
 #[derive(Deserialize)]
-struct Prompt {
+struct Asked {
     key: u64,
     prompt: String,
     #[serde(rename = "instruction_id_list")]
@@ -58,8 +58,8 @@ fn rows<T: DeserializeOwned>(set: &str, file: &str) -> Vec<T> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn prompts() -> HashMap<u64, Prompt> {
-    rows::<Prompt>("ifeval", "prompts").into_iter().map(|prompt| (prompt.key, prompt)).collect()
+fn prompts() -> HashMap<u64, Asked> {
+    rows::<Asked>("ifeval", "prompts").into_iter().map(|prompt| (prompt.key, prompt)).collect()
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn verdicts_are_those_of_the_original() {
     let mut table: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for model in MODELS {
         for Recorded { key, response, strict, loose } in rows("ifeval-results", model) {
-            let Prompt { prompt, instructions, arguments, .. } = &prompts[&key];
+            let Asked { prompt, instructions, arguments, .. } = &prompts[&key];
             for (index, id) in instructions.iter().enumerate() {
                 let (id, arguments) = (id.as_str(), &arguments[index]);
                 let ours = [
