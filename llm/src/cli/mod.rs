@@ -13,6 +13,7 @@ mod objectives;
 mod show;
 mod topk;
 mod train;
+mod uncertainty;
 
 use clap::Subcommand;
 
@@ -43,6 +44,8 @@ pub enum Verb {
     Topk(topk::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
+    /// How uncertain a model is about each token of a response: total, aleatoric, epistemic
+    Uncertainty(uncertainty::Arguments),
 }
 
 impl Verb {
@@ -66,6 +69,7 @@ impl Verb {
             Self::Show(arguments) => arguments.run(),
             Self::Topk(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
+            Self::Uncertainty(arguments) => arguments.run(),
         }
     }
 }

@@ -39,7 +39,7 @@ impl Corpus {
             Self::Arithmetic => None,
             Self::Gsm8k => Some("gsm8k"),
             Self::Alpaca => Some("alpaca"),
-            Self::Chat => Some("sharegpt"),
+            Self::Chat => Some("sharegpt-sample"),
         }
     }
 
@@ -51,10 +51,12 @@ impl Corpus {
     /// What `data.train` is, for a training run that reads `rows` documents.
     pub fn training(self, rows: Option<usize>) -> Result<Value> {
         match self {
-            Self::Arithmetic => Ok(made("arithmetic", "train", rows.unwrap_or(20_000).max(MADE))?.into_training()),
+            Self::Arithmetic => {
+                Ok(made("arithmetic", "train", rows.unwrap_or(20_000).max(MADE))?.into_training())
+            }
             Self::Alpaca => Ok(made("alpaca", "train", rows.unwrap_or(60_000).max(MADE))?.into_training()),
             Self::Gsm8k => Ok("gsm8k".into()),
-            Self::Chat => Ok("sharegpt".into()),
+            Self::Chat => Ok("sharegpt-sample".into()),
         }
     }
 
@@ -64,7 +66,7 @@ impl Corpus {
             Self::Arithmetic => Ok(Value::HeldOut(made("arithmetic", "test", documents)?.0)),
             Self::Alpaca => Ok(Value::HeldOut(made("alpaca", "test", documents)?.0)),
             Self::Gsm8k => Ok("nll:gsm8k/test".into()),
-            Self::Chat => Ok("nll:sharegpt/test".into()),
+            Self::Chat => Ok("nll:oasst1-validation/threads".into()),
         }
     }
 }

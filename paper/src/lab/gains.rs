@@ -3,7 +3,7 @@
 use super::corpus::Corpus;
 use super::outcome::{Better, Draws, Evaluation, Tallies, gain};
 use super::study::{Arm, Outcome, Study, short};
-use crate::{Column, Run};
+use crate::{Claim, Column, Run};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokensieve_toy::statistics::Estimate;
@@ -61,15 +61,27 @@ pub fn columns() -> Vec<Column> {
         Column::new("trained_on", "", "corpus trained on"),
         Column::new("arm", "", "way of training"),
         Column::new("versus", "", "way of training that it is compared with"),
-        Column::new("outcome", "", "what is measured; `mean` of all outcomes of the unit and distribution, `won`: share of all outcomes on which the gain is positive"),
+        Column::new(
+            "outcome",
+            "",
+            "what is measured; `mean` of all outcomes of the unit and distribution, `won`: share of all outcomes on which the gain is positive",
+        ),
         Column::new("distribution", "", "`in` the trained corpus' distribution, `out` of it, or `all`"),
-        Column::new("unit", "", "`nats`: mean loss per response token; `share` of right answers; `tasks`: share of outcomes"),
+        Column::new(
+            "unit",
+            "",
+            "`nats`: mean loss per response token; `share` of right answers; `tasks`: share of outcomes",
+        ),
         Column::new("seeds", "", "training runs of each"),
         Column::new("questions", "", "questions, or held-out documents"),
         Column::new("value", "", "the outcome itself, over all seeds"),
         Column::new("versus_value", "", "the same of what it is compared with"),
         Column::new("gain", "", "difference of the two, positive when better"),
-        Column::new("gain_low", "", "lower end of the 95 % bootstrap interval over questions and seeds, paired"),
+        Column::new(
+            "gain_low",
+            "",
+            "lower end of the 95 % bootstrap interval over questions and seeds, paired",
+        ),
         Column::new("gain_high", "", "its upper end"),
     ]
 }
@@ -98,7 +110,14 @@ pub fn study(run: &Run) -> Study {
 }
 
 /// One comparison by every outcome, then the means of in- and out-of-distribution gains and the share of wins.
-fn compare(run: &Run, study: &Study, model: &str, corpus: Corpus, arm: &Arm, versus: &Arm) -> Result<Vec<Row>> {
+fn compare(
+    run: &Run,
+    study: &Study,
+    model: &str,
+    corpus: Corpus,
+    arm: &Arm,
+    versus: &Arm,
+) -> Result<Vec<Row>> {
     let mut evaluations = Vec::new();
     for arm in [arm, versus] {
         let mut of_seeds = Vec::new();
@@ -110,7 +129,7 @@ fn compare(run: &Run, study: &Study, model: &str, corpus: Corpus, arm: &Arm, ver
     }
     let row = |outcome: &str, distribution: &str, unit: &str, draws: &Draws, values: [Option<f64>; 2]| {
         let gain = draws.estimate().with_context(|| format!("{} on {outcome}: no gain", arm.name))?;
-        Ok(Row {
+        anyhow::Ok(Row {
             model: short(model).into(),
             trained_on: corpus.name().into(),
             arm: arm.name.clone(),
@@ -158,6 +177,61 @@ fn compare(run: &Run, study: &Study, model: &str, corpus: Corpus, arm: &Arm, ver
         rows.push(row("won", "all", "tasks", &won, [None, None])?);
     }
     Ok(rows)
+}
+
+/// A claim that the arm does better than what it is compared with on this corpus, by the mean of the outcomes of a
+/// distribution and unit. Without such a row, or with too few seeds, it is not tested.
+pub fn better(
+    rows: &[Row],
+    claim: Claim,
+    corpus: Corpus,
+    (arm, versus): (&str, &str),
+    (place, unit): (&str, &str),
+) -> Claim {
+    tested(rows, claim, corpus, (arm, versus), (place, unit), Claim::above)
+}
+
+/// The claim that it does worse.
+pub fn worse(
+    rows: &[Row],
+    claim: Claim,
+    corpus: Corpus,
+    (arm, versus): (&str, &str),
+    (place, unit): (&str, &str),
+) -> Claim {
+    tested(rows, claim, corpus, (arm, versus), (place, unit), Claim::below)
+}
+
+fn tested(
+    rows: &[Row],
+    claim: Claim,
+    corpus: Corpus,
+    (arm, versus): (&str, &str),
+    (place, unit): (&str, &str),
+    test: fn(Claim, f64, Option<Estimate>, &str) -> Claim,
+) -> Claim {
+    let claim = corpus.set().map_or_else(|| claim.clone().on_data(&[]), |set| claim.clone().on_data(&[set]));
+    let row = rows.iter().find(|row| {
+        row.outcome == "mean"
+            && (row.trained_on.as_str(), row.arm.as_str(), row.versus.as_str())
+                == (corpus.name(), arm, versus)
+            && (row.distribution.as_str(), row.unit.as_str()) == (place, unit)
+    });
+    match row {
+        None => {
+            claim.not_tested(&format!("not tested at this scale: nothing is trained on {}", corpus.name()))
+        }
+        Some(row) if row.seeds < ENOUGH_SEEDS => claim.not_tested(TOO_FEW_SEEDS),
+        Some(row) => {
+            let what =
+                if unit == "nats" { "held-out loss in nats per token" } else { "share of right answers" };
+            let text = format!(
+                "{what}, {place}-of-distribution mean, {arm} against {versus}; bootstrap over questions and seeds, \
+                 paired, 95 %"
+            );
+            test(claim, 0.0, Some(row.estimate()), &text.replace("in-of", "in"))
+        }
+    }
 }
 
 fn distribution(outcome: &Outcome, corpus: Corpus) -> &'static str {

@@ -142,7 +142,13 @@ impl Job {
         let catalogue = Catalogue::load()?;
         let hash = catalogue.set(set).map_or_else(
             |_| "by name".into(),
-            |set| set.files.iter().map(|(key, file)| format!("{key} {}", file.sha256)).collect::<Vec<_>>().join(" "),
+            |set| {
+                set.files
+                    .iter()
+                    .map(|(key, file)| format!("{key} {}", file.sha256))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            },
         );
         self.reads.push((set.into(), hash));
         Ok(self)
@@ -180,20 +186,28 @@ impl Job {
         let mut reads: Vec<String> = self.reads.iter().map(|(name, hash)| format!("{name} {hash}")).collect();
         reads.sort();
         let parts = [settings, arguments, reads].map(|lines| lines.join("\n"));
-        key(&[self.verb.name(), self.verb.code(), &parts[0], &parts[1], &parts[2], &self.checkpoints.to_string()])
+        key(&[
+            self.verb.name(),
+            self.verb.code(),
+            &parts[0],
+            &parts[1],
+            &parts[2],
+            &self.checkpoints.to_string(),
+        ])
     }
 
     /// The jobs whose results it reads.
     pub fn needs(&self) -> impl Iterator<Item = &Arc<Self>> {
         let values = self.arguments.iter().chain(self.settings.iter().map(|(_, value)| value));
-        values.flat_map(|value| match value {
-            Value::List(list) => list.as_slice(),
-            one => std::slice::from_ref(one),
-        })
-        .filter_map(|value| match value {
-            Value::Result(job, _) | Value::HeldOut(job) => Some(job),
-            _ => None,
-        })
+        values
+            .flat_map(|value| match value {
+                Value::List(list) => list.as_slice(),
+                one => std::slice::from_ref(one),
+            })
+            .filter_map(|value| match value {
+                Value::Result(job, _) | Value::HeldOut(job) => Some(job),
+                _ => None,
+            })
     }
 
     /// The configuration file of a training run; `place` says where a job's result lies.
@@ -351,6 +365,9 @@ mod tests {
         let text = student.configuration(&place);
         assert!(text.parse::<toml::Table>().is_ok(), "{text}");
         assert!(text.contains("reference.adapter = \"/lab/twin/adapter\"\n"), "{text}");
-        assert_eq!(student.command(Path::new("/lab/x"), &place).join(" "), "train /lab/x/job.toml --out /lab/x");
+        assert_eq!(
+            student.command(Path::new("/lab/x"), &place).join(" "),
+            "train /lab/x/job.toml --out /lab/x"
+        );
     }
 }

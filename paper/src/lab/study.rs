@@ -91,7 +91,9 @@ impl Arm {
         if percent == 25 {
             return Self::masked();
         }
-        Self::masked().with("objective.select.keep", format!("top {percent}%")).named(&format!("top {percent} %"))
+        Self::masked()
+            .with("objective.select.keep", format!("top {percent}%"))
+            .named(&format!("top {percent} %"))
     }
 
     /// Masked MLE whose share falls from all to a quarter as the loss does.
@@ -173,7 +175,7 @@ pub const OUTCOMES: [Outcome; 9] = [
     outcome("gsm8k", Some(Corpus::Gsm8k), Some("gsm8k"), Better::More),
     outcome("nll alpaca", Some(Corpus::Alpaca), Some("alpaca"), Better::Less),
     outcome("alpaca-overlap", Some(Corpus::Alpaca), Some("alpaca"), Better::More),
-    outcome("nll chat", Some(Corpus::Chat), Some("sharegpt"), Better::Less),
+    outcome("nll chat", Some(Corpus::Chat), Some("oasst1-validation"), Better::Less),
     outcome("ifeval", None, Some("ifeval"), Better::More),
     outcome("medmcqa", None, Some("medmcqa"), Better::More),
 ];
@@ -198,7 +200,8 @@ impl Study {
         let scale = Scale::of(profile);
         let wanted: Vec<Outcome> =
             OUTCOMES.into_iter().filter(|outcome| scale.outcomes.contains(&outcome.name)).collect();
-        let sets = scale.corpora.iter().filter_map(|corpus| corpus.set()).chain(wanted.iter().filter_map(|o| o.set));
+        let sets =
+            scale.corpora.iter().filter_map(|corpus| corpus.set()).chain(wanted.iter().filter_map(|o| o.set));
         let mut missing: Vec<&'static str> = sets.filter(|set| !at_hand(lab, set)).collect();
         missing.sort_unstable();
         missing.dedup();
@@ -207,7 +210,8 @@ impl Study {
         if corpora.is_empty() {
             corpora.push(Corpus::Arithmetic);
         }
-        let outcomes = wanted.into_iter().filter(|outcome| outcome.set.is_none_or(|set| !missing.contains(&set)));
+        let outcomes =
+            wanted.into_iter().filter(|outcome| outcome.set.is_none_or(|set| !missing.contains(&set)));
         Self { scale, corpora, outcomes: outcomes.collect(), missing }
     }
 
@@ -224,7 +228,8 @@ impl Study {
     fn run(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64, clean: bool) -> Result<Arc<Job>> {
         let scale = &self.scale;
         let (skip, rows) = if clean { (0, Some(scale.clean_rows)) } else { (scale.clean_rows, scale.rows) };
-        let name = format!("train {} {corpus} {} seed {seed}", short(model), arm.name, corpus = corpus.name());
+        let name =
+            format!("train {} {corpus} {} seed {seed}", short(model), arm.name, corpus = corpus.name());
         // The same file for all: the clean rows come first.
         let read = scale.rows.map(|rows| rows + scale.clean_rows);
         let mut job = Job::new(Verb::Train, name)
@@ -264,7 +269,11 @@ impl Study {
             let parts = arm.ranks.len();
             let grown = later.iter().enumerate().map(|(at, rank)| {
                 let step = ((at + 1) * steps / parts).max(at + 1) as i64;
-                toml::Value::Table([("step".to_owned(), step.into()), ("rank".to_owned(), (*rank).into())].into_iter().collect())
+                toml::Value::Table(
+                    [("step".to_owned(), step.into()), ("rank".to_owned(), (*rank).into())]
+                        .into_iter()
+                        .collect(),
+                )
             });
             job = job.set("lora.r", *first).set("train.grow_rank", grown.collect::<Vec<_>>());
         }
@@ -398,7 +407,11 @@ mod tests {
         let study = Study::new(Profile::Laptop, &Lab::fixture());
         let job = |arm: &Arm| study.trained("smollm2-135m", Corpus::Arithmetic, arm, 0);
         let needs = |arm: &Arm| -> Result<Vec<String>> {
-            Ok(job(arm)?.needs().map(|needed| needed.name.clone()).filter(|name| !name.starts_with("make")).collect())
+            Ok(job(arm)?
+                .needs()
+                .map(|needed| needed.name.clone())
+                .filter(|name| !name.starts_with("make"))
+                .collect())
         };
         assert_eq!(needs(&Arm::mle())?, Vec::<String>::new());
         assert_eq!(needs(&Arm::both())?, ["train smollm2-135m arithmetic mle seed 0"]);
