@@ -1,4 +1,4 @@
-//! AlpacaEval: a model's replies against a baseline's outputs, in the eyes of a judge.
+//! `AlpacaEval`: a model's replies against a baseline's outputs, in the eyes of a judge.
 
 use std::ops::ControlFlow;
 use std::path::Path;

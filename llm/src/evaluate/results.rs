@@ -133,7 +133,7 @@ impl Results {
 
     /// Writes the file, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string(self).expect("results are plain data");
+        let text = serde_json::to_string(self).map_err(|error| Error::file(path, error))?;
         write_durably(path, format!("{text}\n").as_bytes())
     }
 }
