@@ -33,6 +33,17 @@ claims *arguments: (setup "toy")
 report *arguments: (setup "toy")
     {{ paper }} report "$@"
 
+# The manuscript as out/manuscript.pdf, its numbers and drawings from the recorded tables
+[group('study')]
+manuscript: (setup "toy" "typst")
+    @scripts/manuscript
+
+# The README's part on results, from the recorded verdicts, and its picture of the report
+[group('study')]
+readme: (setup "toy" "browser")
+    {{ paper }} readme
+    scripts/screenshot
+
 # Any command of the `paper` program
 [group('study')]
 paper *arguments: (setup "toy")

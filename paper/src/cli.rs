@@ -50,6 +50,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         size: Size,
     },
+    /// Write what the manuscript is made of, from the recorded tables: numbers, drawings, text
+    Manuscript,
+    /// Write the README's part on results, from the recorded verdicts
+    Readme,
     /// Print the hash of every figure's smoke table on generated data, for comparing processors
     Bits {
         /// Ids of figures; all by default
@@ -89,13 +93,15 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 7] = [
+    const COMMANDS: [&str; 9] = [
         "reproduce --profile",
         "figure ids --profile --png",
         "list",
         "claims --profile",
         "report --profile --serve",
         "record ids --profile",
+        "manuscript",
+        "readme",
         "bits ids",
     ];
 }
