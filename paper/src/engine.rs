@@ -98,7 +98,8 @@ fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> Result<Made>
     let claims =
         entry.figure.claims(&table).with_context(|| format!("testing the claims of {}", about.id))?;
     let claims = claims.into_iter().map(|claim| on_its_data(claim, &provenance)).collect();
-    let conversations = entry.figure.conversations(&table).with_context(|| format!("reading the tokens of {}", about.id))?;
+    let conversations =
+        entry.figure.conversations(&table).with_context(|| format!("reading the tokens of {}", about.id))?;
     Ok(Made { about, table, provenance, drawing, claims, conversations, computed: 0 })
 }
 

@@ -44,7 +44,8 @@ fn data(made: &[Made]) -> Value {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
     let count = |is: fn(&Verdict) -> bool| ledger.claims().filter(|claim| is(&claim.verdict)).count();
-    let claims: Map<String, Value> = ledger.claims().map(|claim| (claim.id.clone(), claim_data(claim))).collect();
+    let claims: Map<String, Value> =
+        ledger.claims().map(|claim| (claim.id.clone(), claim_data(claim))).collect();
     let figure = |made: &Made| {
         let p = &made.provenance;
         let ids: Vec<&str> = made.claims.iter().map(|claim| claim.id.as_str()).collect();
@@ -95,13 +96,16 @@ fn claim_data(claim: &Claim) -> Value {
 /// or in a string that has letters too, such as `#"GSM8K"`.
 fn check(prose: &str) -> Result<()> {
     for (line, at) in prose.lines().zip(1..) {
-        let line = line.split_once("//").filter(|(before, _)| !before.ends_with(':')).map_or(line, |(code, _)| code);
+        let line =
+            line.split_once("//").filter(|(before, _)| !before.ends_with(':')).map_or(line, |(code, _)| code);
         for (part, index) in line.split('"').zip(0..) {
             let wrong = if index % 2 == 1 {
                 part.contains(|c: char| c.is_ascii_digit()) && !part.contains(char::is_alphabetic)
             } else {
                 let names = |word: &&str| !word.starts_with(['@', '<']);
-                part.split_inclusive([' ', '[', ']', '(', ')']).filter(names).any(|word| word.contains(|c: char| c.is_ascii_digit()))
+                part.split_inclusive([' ', '[', ']', '(', ')'])
+                    .filter(names)
+                    .any(|word| word.contains(|c: char| c.is_ascii_digit()))
             };
             if wrong {
                 bail!(
@@ -121,7 +125,12 @@ mod tests {
 
     #[test]
     fn a_number_typed_by_hand_is_refused_and_a_name_is_not() {
-        for fine in ["#effect(\"a-11/x\") of #\"GSM8K\"", "see @fig-a-11 and <sec-2>", "no digits", "// 3 in a comment"] {
+        for fine in [
+            "#effect(\"a-11/x\") of #\"GSM8K\"",
+            "see @fig-a-11 and <sec-2>",
+            "no digits",
+            "// 3 in a comment",
+        ] {
             check(fine).unwrap();
         }
         for wrong in ["gains 3 points", "about #\"0.35\" nats", "in line\nof 12% more", "(7)"] {
@@ -139,7 +148,13 @@ mod tests {
         let prose = fs::read_to_string(write(&folder)?)?;
         let data: Value = serde_json::from_str(&fs::read_to_string(folder.join("data.json"))?)?;
         let mut named = 0;
-        for (function, list) in [("#effect(\"", "claims"), ("#interval(\"", "claims"), ("#verdict(\"", "claims"), ("#drawing(\"", "figures"), ("#claims(\"", "figures")] {
+        for (function, list) in [
+            ("#effect(\"", "claims"),
+            ("#interval(\"", "claims"),
+            ("#verdict(\"", "claims"),
+            ("#drawing(\"", "figures"),
+            ("#claims(\"", "figures"),
+        ] {
             for part in prose.split(function).skip(1) {
                 let name = part.split('"').next().unwrap_or_default();
                 assert!(data[list][name].is_object(), "{function}{name}\") names nothing that is recorded");

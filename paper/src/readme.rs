@@ -36,8 +36,9 @@ fn all(recorded: &Recorded) -> Result<Vec<Made>> {
 /// `text` with `block` between its two marks.
 fn replaced(text: &str, block: &str) -> Result<String> {
     let marks = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) =
-        marks.with_context(|| format!("README.md has no place for results. It wants these two lines:\n{BEGIN}\n{END}"))?;
+    let (before, after) = marks.with_context(|| {
+        format!("README.md has no place for results. It wants these two lines:\n{BEGIN}\n{END}")
+    })?;
     Ok(format!("{before}{BEGIN}\n{block}{END}{after}"))
 }
 

@@ -22,7 +22,9 @@ impl crate::Figure for Figure {
             protocol: "Drawn after paper A, section 4. The reply is that of figure 2A; which of its tokens are framed is \
                        decided by the objective `masked-mle` itself, with all documents scored for that figure as \
                        the batch.",
-            deviations: &["The paper's figure sketches distributions; this one shows the step as it is computed here."],
+            deviations: &[
+                "The paper's figure sketches distributions; this one shows the step as it is computed here.",
+            ],
             columns: TokenRow::columns(),
         }
     }
@@ -39,9 +41,21 @@ impl crate::Figure for Figure {
             .node([10.0, 96.0, 118.0, 60.0], "Batch\nprompts and replies", Ink::Muted)
             .node([166.0, 96.0, 128.0, 60.0], "Model *p*_{θ}\nthe base under LoRA", Ink::Category(0))
             .node([332.0, 96.0, 136.0, 60.0], "Loss per token\n−log *p*_{θ}(label)", Ink::Muted)
-            .node([516.0, 28.0, 234.0, 62.0], "Masked MLE: learn the label\n−log *p*_{θ}(label)", Ink::Category(1))
-            .node([516.0, 162.0, 234.0, 62.0], "Self-distillation: follow the twin\n−Σ_{x} *p*_{ref}(x) log *p*_{θ}(x)", Ink::Category(2))
-            .node([166.0, 190.0, 172.0, 46.0], "Twin *p*_{ref}\nthe same base after plain MLE", Ink::Category(2))
+            .node(
+                [516.0, 28.0, 234.0, 62.0],
+                "Masked MLE: learn the label\n−log *p*_{θ}(label)",
+                Ink::Category(1),
+            )
+            .node(
+                [516.0, 162.0, 234.0, 62.0],
+                "Self-distillation: follow the twin\n−Σ_{x} *p*_{ref}(x) log *p*_{θ}(x)",
+                Ink::Category(2),
+            )
+            .node(
+                [166.0, 190.0, 172.0, 46.0],
+                "Twin *p*_{ref}\nthe same base after plain MLE",
+                Ink::Category(2),
+            )
             .arrow([(128.0, 126.0), (165.0, 126.0)])
             .arrow([(294.0, 126.0), (331.0, 126.0)])
             .arrow([(468.0, 116.0), (492.0, 116.0), (492.0, 59.0), (515.0, 59.0)])

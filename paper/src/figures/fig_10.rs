@@ -56,12 +56,20 @@ impl crate::Figure for Figure {
                 Column::new("lowest_nats", "nats", "5 % quantile of BALD over response tokens"),
                 Column::new("lower_nats", "nats", "25 % quantile"),
                 Column::new("median_nats", "nats", "median"),
-                Column::new("median_low_nats", "nats", "lower end of its 95 % interval (bootstrap over documents)"),
+                Column::new(
+                    "median_low_nats",
+                    "nats",
+                    "lower end of its 95 % interval (bootstrap over documents)",
+                ),
                 Column::new("median_high_nats", "nats", "upper end"),
                 Column::new("upper_nats", "nats", "75 % quantile"),
                 Column::new("highest_nats", "nats", "95 % quantile"),
                 Column::new("rise_nats", "nats", "median minus the median at the rate before"),
-                Column::new("rise_low_nats", "nats", "lower end of its 95 % interval, both resampled together"),
+                Column::new(
+                    "rise_low_nats",
+                    "nats",
+                    "lower end of its 95 % interval, both resampled together",
+                ),
                 Column::new("rise_high_nats", "nats", "upper end"),
                 Column::new("tokens", "", "number of response tokens"),
                 Column::new("documents", "", "number of documents"),
@@ -104,13 +112,26 @@ impl crate::Figure for Figure {
             let band = |low: fn(&Row) -> f64, high: fn(&Row) -> f64| {
                 Series::band(rows.iter().map(move |row| (row.rate, low(row), high(row)))).ink(ink)
             };
-            let x = Axis::linear("dropout rate").ticks(rows.iter().map(|row| (row.rate, row.rate.to_string())));
+            let x =
+                Axis::linear("dropout rate").ticks(rows.iter().map(|row| (row.rate, row.rate.to_string())));
             Panel::new(&title, x, Axis::log("BALD (nats)"))
-                .with(band(|row| row.lowest_nats, |row| row.highest_nats).label("tokens: middle 50 % and 90 %"))
+                .with(
+                    band(|row| row.lowest_nats, |row| row.highest_nats).label("tokens: middle 50 % and 90 %"),
+                )
                 .with(band(|row| row.lower_nats, |row| row.upper_nats))
                 .with(Series::line(rows.iter().map(|row| (row.rate, row.median_nats))).ink(ink))
-                .with(Series::error_bars(rows.iter().map(|row| (row.rate, row.median_low_nats, row.median_high_nats))).ink(ink))
-                .with(Series::points(rows.iter().map(|row| (row.rate, row.median_nats))).ink(ink).shape(Shape::Circle).label("median"))
+                .with(
+                    Series::error_bars(
+                        rows.iter().map(|row| (row.rate, row.median_low_nats, row.median_high_nats)),
+                    )
+                    .ink(ink),
+                )
+                .with(
+                    Series::points(rows.iter().map(|row| (row.rate, row.median_nats)))
+                        .ink(ink)
+                        .shape(Shape::Circle)
+                        .label("median"),
+                )
         };
         let groups = rows.chunk_by(|a, b| (&a.model, &a.places) == (&b.model, &b.places));
         let panels: Vec<Panel> = groups.map(panel).collect();
@@ -127,7 +148,8 @@ impl crate::Figure for Figure {
                 Some(Estimate { value, low, high, n: row.documents })
             });
             let least = rises.min_by(|a, b| a.low.total_cmp(&b.low));
-            let (model, places) = (rows[0].model.replace('/', "-").to_lowercase(), rows[0].places.replace(',', "-"));
+            let (model, places) =
+                (rows[0].model.replace('/', "-").to_lowercase(), rows[0].places.replace(',', "-"));
             let statement = format!(
                 "The median of BALD increases monotonically with the dropout rate ({}, dropout on {}).",
                 rows[0].model,
@@ -147,7 +169,11 @@ impl crate::Figure for Figure {
 }
 
 /// The distribution at one rate, and the median's rise over the same documents `before`.
-fn at_rate(documents: &[Document], before: Option<&[Document]>, resamples: usize) -> Result<(Row, Option<Estimate>)> {
+fn at_rate(
+    documents: &[Document],
+    before: Option<&[Document]>,
+    resamples: usize,
+) -> Result<(Row, Option<Estimate>)> {
     let all: Vec<f64> = documents.iter().flat_map(|document| document.values(Quantity::Epistemic)).collect();
     let at = |q: f64| quantile(&all, q).context("no token has an epistemic uncertainty");
     let median = over_documents(documents, resamples, "median", |sample| median_of(sample.iter().copied()));
@@ -158,7 +184,8 @@ fn at_rate(documents: &[Document], before: Option<&[Document]>, resamples: usize
             let rows = |documents: &[Document]| documents.iter().map(|d| d.row).collect::<Vec<_>>();
             ensure!(rows(before) == rows(documents), "two rates were scored on different documents");
             over_documents(documents, resamples, "rise", |sample| {
-                let earlier = sample.iter().filter_map(|document| before.iter().find(|b| b.row == document.row));
+                let earlier =
+                    sample.iter().filter_map(|document| before.iter().find(|b| b.row == document.row));
                 Some(median_of(sample.iter().copied())? - median_of(earlier)?)
             })
         }

@@ -77,7 +77,8 @@ impl crate::Figure for Figure {
         for model in models(run.profile) {
             for corpus in Corpus::ALL {
                 for places in places(run.profile) {
-                    let documents = Scoring::uncertainty(run.profile, model, corpus, places).documents(run)?;
+                    let documents =
+                        Scoring::uncertainty(run.profile, model, corpus, places).documents(run)?;
                     rows.extend(correlations(&documents, resamples).into_iter().map(|found| Row {
                         model: (*model).into(),
                         dataset: corpus.name().into(),
@@ -104,7 +105,8 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
-        let groups = rows.chunk_by(|a, b| (&a.model, &a.dataset, &a.places) == (&b.model, &b.dataset, &b.places));
+        let groups =
+            rows.chunk_by(|a, b| (&a.model, &a.dataset, &a.places) == (&b.model, &b.dataset, &b.places));
         let panels: Vec<Panel> = groups.map(panel).collect();
         let columns = panels.len().min(3);
         Ok(Drawing::new(panels).columns(columns).panel_height(190.0))
@@ -116,14 +118,17 @@ impl crate::Figure for Figure {
                     interval over documents";
         let claim = |row: &Row| {
             let (name, statement) = match row.uncertainty {
-                Quantity::Epistemic => {
-                    ("epistemic-follows-loss", "Epistemic uncertainty is more correlated with the loss than with the entropy")
-                }
-                _ => {
-                    ("aleatoric-follows-entropy", "Aleatoric uncertainty is more correlated with the entropy than with the loss")
-                }
+                Quantity::Epistemic => (
+                    "epistemic-follows-loss",
+                    "Epistemic uncertainty is more correlated with the loss than with the entropy",
+                ),
+                _ => (
+                    "aleatoric-follows-entropy",
+                    "Aleatoric uncertainty is more correlated with the entropy than with the loss",
+                ),
             };
-            let setting = [&row.model, &row.dataset, &row.places].map(|part| part.replace([',', '/'], "-").to_lowercase());
+            let setting = [&row.model, &row.dataset, &row.places]
+                .map(|part| part.replace([',', '/'], "-").to_lowercase());
             let id = format!("a-2b/{name}-{}", setting.join("-"));
             let statement = format!(
                 "{statement} ({}, {}, dropout on {})",
@@ -151,7 +156,8 @@ impl crate::Figure for Figure {
 fn panel(rows: &[Row]) -> Panel {
     let title = format!("{}, {}", rows[0].dataset, rows[0].places.replace(',', " + "));
     let x = Axis::categories("", ["epistemic", "aleatoric"]).range(-0.5, 1.5);
-    let mut panel = Panel::new(&title, x, Axis::linear("correlation").range(-0.1, 1.0)).with(Series::horizontal(0.0));
+    let mut panel =
+        Panel::new(&title, x, Axis::linear("correlation").range(-0.1, 1.0)).with(Series::horizontal(0.0));
     type Of = fn(&Row) -> (f64, f64, f64);
     let metrics: [(&str, Of); 2] = [
         ("with the loss", |row| (row.loss, row.loss_low, row.loss_high)),

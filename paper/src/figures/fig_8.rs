@@ -21,7 +21,9 @@ impl crate::Figure for Figure {
                       would learn, the top quarter by loss of all answers scored together.",
             protocol: "The first items of GSM8K's training set are scored by SmolLM2-135M-Instruct, teacher-forced, \
                        without dropout. Shown are the first two whose answers have 12 to 110 tokens.",
-            deviations: &["The paper shows Phi-3.5-mini-instruct and does not say which items; here it is the model at hand."],
+            deviations: &[
+                "The paper shows Phi-3.5-mini-instruct and does not say which items; here it is the model at hand.",
+            ],
             columns: TokenRow::columns(),
         }
     }

@@ -57,7 +57,11 @@ impl crate::Figure for Figure {
                 Column::new("dataset", "", "what is scored"),
                 Column::new("level", "", "token or datum"),
                 Column::new("low_nats", "nats", "lower edge of the bin"),
-                Column::new("high_nats", "nats", "upper edge; the last bin holds everything above its lower edge"),
+                Column::new(
+                    "high_nats",
+                    "nats",
+                    "upper edge; the last bin holds everything above its lower edge",
+                ),
                 Column::new("share", "", "share of the level's losses in the bin"),
                 Column::new("count", "", "number of losses of the level, over all bins"),
                 Column::new("mean_nats", "nats", "mean loss of the level"),
@@ -87,7 +91,8 @@ impl crate::Figure for Figure {
                         mean(&losses).zip(deviation(&losses)).context("too few losses")?;
                     for bin in 0..BINS {
                         let (low, high) = (bin as f64 * BIN, (bin + 1) as f64 * BIN);
-                        let inside = losses.iter().filter(|loss| **loss >= low && (**loss < high || bin + 1 == BINS));
+                        let inside =
+                            losses.iter().filter(|loss| **loss >= low && (**loss < high || bin + 1 == BINS));
                         rows.push(Row {
                             model: (*model).into(),
                             dataset: corpus.name().into(),
@@ -114,7 +119,11 @@ impl crate::Figure for Figure {
         let rows: Vec<Row> = table.rows()?;
         let panels = rows.chunk_by(|a, b| (&a.model, &a.dataset) == (&b.model, &b.dataset)).map(|rows| {
             let title = format!("{}, {}", rows[0].dataset, rows[0].model);
-            let mut panel = Panel::new(&title, Axis::linear("loss (nats)"), Axis::linear("share of the losses").percent());
+            let mut panel = Panel::new(
+                &title,
+                Axis::linear("loss (nats)"),
+                Axis::linear("share of the losses").percent(),
+            );
             for (index, level) in ["datum", "token"].into_iter().enumerate() {
                 let ink = Ink::Category(1 - index);
                 let bins: Vec<&Row> = rows.iter().filter(|row| row.level == level).collect();
@@ -131,10 +140,13 @@ impl crate::Figure for Figure {
         let groups = rows.chunk_by(|a, b| (&a.model, &a.dataset) == (&b.model, &b.dataset));
         let claim = |rows: &[Row]| {
             let row = &rows[0];
-            let ratio = Estimate { value: row.ratio, low: row.ratio_low, high: row.ratio_high, n: row.documents };
+            let ratio =
+                Estimate { value: row.ratio, low: row.ratio_low, high: row.ratio_high, n: row.documents };
             let model = row.model.replace('/', "-").to_lowercase();
-            let statement =
-                format!("Losses of tokens are spread much wider than losses of data ({}, {}).", row.model, row.dataset);
+            let statement = format!(
+                "Losses of tokens are spread much wider than losses of data ({}, {}).",
+                row.model, row.dataset
+            );
             Claim::new(&format!("a-9/token-spread-{model}-{}", row.dataset), "A, appendix A and figure 9", &statement)
                 .on_data(&[&row.dataset])
                 .above(

@@ -58,24 +58,25 @@ impl crate::Figure for Figure {
 
     fn table(&self, _: &Run) -> Result<Table> {
         let catalogue = Catalogue::load()?;
-        let row = |(task, dataset, split, stated, rounded_to, ours): (_, _, _, u64, u64, Option<(&str, &str)>)| {
-            let file = match ours {
-                None => None,
-                Some((set, key)) => {
-                    let missing = || format!("data.toml: set.{set} has no file.{key}");
-                    Some(catalogue.set(set)?.files.get(key).with_context(missing)?)
-                }
+        let row =
+            |(task, dataset, split, stated, rounded_to, ours): (_, _, _, u64, u64, Option<(&str, &str)>)| {
+                let file = match ours {
+                    None => None,
+                    Some((set, key)) => {
+                        let missing = || format!("data.toml: set.{set} has no file.{key}");
+                        Some(catalogue.set(set)?.files.get(key).with_context(missing)?)
+                    }
+                };
+                Ok(Row {
+                    task: str::to_owned(task),
+                    dataset: str::to_owned(dataset),
+                    split: str::to_owned(split),
+                    stated,
+                    rounded_to,
+                    records: file.and_then(|file| file.rows),
+                    sha256: file.map_or_else(String::new, |file| file.sha256.clone()),
+                })
             };
-            Ok(Row {
-                task: str::to_owned(task),
-                dataset: str::to_owned(dataset),
-                split: str::to_owned(split),
-                stated,
-                rounded_to,
-                records: file.and_then(|file| file.rows),
-                sha256: file.map_or_else(String::new, |file| file.sha256.clone()),
-            })
-        };
         Table::from_rows(&STATED.into_iter().map(row).collect::<Result<Vec<_>>>()?)
     }
 
@@ -84,13 +85,16 @@ impl crate::Figure for Figure {
         let columns = [10.0, 190.0, 340.0, 470.0, 590.0];
         let anchors = [Anchor::Start, Anchor::Start, Anchor::Start, Anchor::End, Anchor::End];
         let mut diagram = Diagram::new(44.0 + 24.0 * rows.len() as f64).rule((10.0, 26.0), (590.0, 26.0));
-        for ((text, x), anchor) in ["task", "data set", "split", "paper", "here"].iter().zip(columns).zip(anchors) {
+        for ((text, x), anchor) in
+            ["task", "data set", "split", "paper", "here"].iter().zip(columns).zip(anchors)
+        {
             diagram = diagram.heading((x, 18.0), text, anchor);
         }
         for (row, index) in rows.iter().zip(0..) {
             let y = 46.0 + 24.0 * f64::from(index);
             let here = row.records.map_or_else(|| "–".into(), grouped);
-            let stated = if row.rounded_to == 1 { String::new() } else { "about ".into() } + &grouped(row.stated);
+            let stated =
+                if row.rounded_to == 1 { String::new() } else { "about ".into() } + &grouped(row.stated);
             let cells = [row.task.clone(), row.dataset.clone(), row.split.clone(), stated, here];
             for ((text, x), anchor) in cells.iter().zip(columns).zip(anchors) {
                 diagram = diagram.text((x, y), text, anchor);
@@ -105,7 +109,8 @@ impl crate::Figure for Figure {
             let name = row.dataset.to_lowercase().replace([' ', '.'], "-");
             let id = format!("a-table-1/size-{name}-{}", row.split);
             let stated = if row.rounded_to == 1 { "has" } else { "has about" };
-            let statement = format!("The {} set of {} {stated} {} records.", row.split, row.dataset, grouped(row.stated));
+            let statement =
+                format!("The {} set of {} {stated} {} records.", row.split, row.dataset, grouped(row.stated));
             let claim = Claim::new(&id, "A, table 1", &statement).on_data(&[]);
             match row.records {
                 None => claim.not_tested("the data set is not at hand"),
@@ -123,6 +128,7 @@ impl crate::Figure for Figure {
 /// A count with thin spaces between thousands.
 fn grouped(count: u64) -> String {
     let digits = count.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
     groups.join("\u{2009}")
 }

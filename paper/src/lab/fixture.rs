@@ -36,10 +36,12 @@ fn train(folder: &Path, stream: &mut Stream) -> Result<()> {
     let (mut metrics, mut timing, mut selection) = (Vec::new(), Vec::new(), Vec::new());
     for step in 1..=STEPS {
         let nll = 1.5 - 0.1 * step as f64 + 0.05 * stream.normal();
-        metrics.push(json!({ "step": step, "loss": nll, "nll": nll, "tokens": 160, "selected": 40, "lr": 1e-4,
+        metrics
+            .push(json!({ "step": step, "loss": nll, "nll": nll, "tokens": 160, "selected": 40, "lr": 1e-4,
                              "gradient_norm": 1.0 }));
         let phases = json!({ "reference": 0.1, "forward": 0.5 + 0.1 * stream.uniform(), "head": 0.2, "backward": 0.7 });
-        timing.push(json!({ "step": step, "seconds": 1.5 + 0.1 * stream.uniform(), "tokens_per_second": 600.0,
+        timing
+            .push(json!({ "step": step, "seconds": 1.5 + 0.1 * stream.uniform(), "tokens_per_second": 600.0,
                             "peak_bytes": 2_000_000_000_u64, "phases": phases }));
         let all: Vec<u64> = CLASSES.iter().map(|_| 20 + stream.below(20) as u64).collect();
         let selected: Vec<u64> = all.iter().map(|count| stream.below(*count as usize) as u64).collect();

@@ -138,7 +138,13 @@ impl Job {
         let catalogue = Catalogue::load()?;
         let hash = catalogue.set(set).map_or_else(
             |_| "by name".into(),
-            |set| set.files.iter().map(|(key, file)| format!("{key} {}", file.sha256)).collect::<Vec<_>>().join(" "),
+            |set| {
+                set.files
+                    .iter()
+                    .map(|(key, file)| format!("{key} {}", file.sha256))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            },
         );
         self.reads.push((set.into(), hash));
         Ok(self)
@@ -181,7 +187,14 @@ impl Job {
         let mut reads: Vec<String> = self.reads.iter().map(|(name, hash)| format!("{name} {hash}")).collect();
         reads.sort();
         let parts = [settings, arguments, reads].map(|lines| lines.join("\n"));
-        key(&[self.verb.name(), self.verb.code(), &parts[0], &parts[1], &parts[2], &self.checkpoints.to_string()])
+        key(&[
+            self.verb.name(),
+            self.verb.code(),
+            &parts[0],
+            &parts[1],
+            &parts[2],
+            &self.checkpoints.to_string(),
+        ])
     }
 
     /// The jobs whose results it reads.
@@ -264,7 +277,8 @@ fn text_of(value: &Value, place: &dyn Fn(&Job) -> PathBuf) -> String {
     match value {
         Value::Plain(toml::Value::String(text)) => text.clone(),
         Value::Plain(toml::Value::Array(list)) => {
-            let items: Vec<String> = list.iter().map(|item| text_of(&Value::Plain(item.clone()), place)).collect();
+            let items: Vec<String> =
+                list.iter().map(|item| text_of(&Value::Plain(item.clone()), place)).collect();
             items.join(",")
         }
         Value::Plain(value) => value.to_string(),
@@ -336,6 +350,9 @@ mod tests {
         let text = student.configuration(&place);
         assert!(text.parse::<toml::Table>().is_ok(), "{text}");
         assert!(text.contains("reference.adapter = \"/lab/twin/adapter\"\n"), "{text}");
-        assert_eq!(student.command(Path::new("/lab/x"), &place).join(" "), "train /lab/x/job.toml --out /lab/x");
+        assert_eq!(
+            student.command(Path::new("/lab/x"), &place).join(" "),
+            "train /lab/x/job.toml --out /lab/x"
+        );
     }
 }

@@ -128,10 +128,14 @@ pub fn gain(arm: &[&Tallies], baseline: &[&Tallies], better: Better, name: &str)
     ensure!(arm.len() == baseline.len() && !arm.is_empty(), "{name}: the same seeds for both");
     let ids = &arm[0].ids;
     for tallies in arm.iter().chain(baseline) {
-        ensure!(tallies.ids == *ids && tallies.pairs.len() == ids.len(), "{name}: the same questions for both");
+        ensure!(
+            tallies.ids == *ids && tallies.pairs.len() == ids.len(),
+            "{name}: the same questions for both"
+        );
     }
     let measure = |side: &[&Tallies], seeds: &[usize], questions: &[usize]| {
-        let pairs = seeds.iter().flat_map(|seed| questions.iter().map(|question| &side[*seed].pairs[*question]));
+        let pairs =
+            seeds.iter().flat_map(|seed| questions.iter().map(|question| &side[*seed].pairs[*question]));
         ratio(pairs).unwrap_or(f64::NAN)
     };
     let sign = if better == Better::More { 1.0 } else { -1.0 };
@@ -166,7 +170,15 @@ impl Draws {
     /// are won.
     #[must_use]
     pub fn won(&self) -> Self {
-        let won = |value: &f64| if *value > 0.0 { 1.0 } else if *value < 0.0 { 0.0 } else { 0.5 };
+        let won = |value: &f64| {
+            if *value > 0.0 {
+                1.0
+            } else if *value < 0.0 {
+                0.0
+            } else {
+                0.5
+            }
+        };
         Self { value: won(&self.value), draws: self.draws.iter().map(won).collect(), n: self.n }
     }
 
@@ -181,7 +193,12 @@ impl Draws {
     pub fn estimate(&self) -> Option<Estimate> {
         let finite: Vec<f64> = self.draws.iter().copied().filter(|draw| draw.is_finite()).collect();
         let band = median_band(&finite, 0.95)?;
-        self.value.is_finite().then_some(Estimate { value: self.value, low: band.low, high: band.high, n: self.n })
+        self.value.is_finite().then_some(Estimate {
+            value: self.value,
+            low: band.low,
+            high: band.high,
+            n: self.n,
+        })
     }
 }
 
@@ -208,9 +225,11 @@ mod tests {
             gain(&[arm, arm], &[&base, &base], better, "x")?.estimate().context("defined")
         };
         // The same half on every question: pairing leaves no spread at all.
-        for (estimate, expected) in
-            [(of(&more, Better::More)?, 0.5), (of(&more, Better::Less)?, -0.5), (of(&base, Better::More)?, 0.0)]
-        {
+        for (estimate, expected) in [
+            (of(&more, Better::More)?, 0.5),
+            (of(&more, Better::Less)?, -0.5),
+            (of(&base, Better::More)?, 0.0),
+        ] {
             let Estimate { value, low, high, n } = estimate;
             assert!([value, low, high].iter().all(|x| (x - expected).abs() < 1e-9), "{estimate:?}");
             assert_eq!(n, 40);

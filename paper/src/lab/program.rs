@@ -90,7 +90,11 @@ impl Drop for Child {
 pub(crate) fn typed(program: &Path, arguments: &[String]) -> String {
     let quoted = |word: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c);
-        if word.chars().all(plain) && !word.is_empty() { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+        if word.chars().all(plain) && !word.is_empty() {
+            word.to_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
     };
     let words = std::iter::once(program.display().to_string()).chain(arguments.iter().cloned());
     words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
@@ -100,10 +104,8 @@ pub(crate) fn typed(program: &Path, arguments: &[String]) -> String {
 fn last_lines(path: &Path, count: usize) -> Vec<String> {
     let bytes = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.rsplit('\r').find(|part| !part.trim().is_empty()))
-        .collect();
+    let lines: Vec<&str> =
+        text.lines().filter_map(|line| line.rsplit('\r').find(|part| !part.trim().is_empty())).collect();
     lines[lines.len().saturating_sub(count)..].iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
@@ -114,9 +116,6 @@ mod tests {
     #[test]
     fn a_command_can_be_copied_into_a_shell() {
         let words = ["show", "it's", "a b", "--set=train.lr=2e-4", ""].map(String::from);
-        assert_eq!(
-            typed(Path::new("/bin/t"), &words),
-            r"/bin/t show 'it'\''s' 'a b' --set=train.lr=2e-4 ''"
-        );
+        assert_eq!(typed(Path::new("/bin/t"), &words), r"/bin/t show 'it'\''s' 'a b' --set=train.lr=2e-4 ''");
     }
 }

@@ -142,7 +142,10 @@ fn checkpoints_stay_only_where_they_are_asked_for_and_without_the_optimizer() ->
     fs::write(sandbox.program(), script)?;
     let lab = sandbox.lab();
     assert!(!lab.make(&train(0), &silent)?.0.join("checkpoints").exists());
-    let kept = lab.make(&Job::new(Verb::Train, "kept").keeping_checkpoints(1), &silent)?.0.join("checkpoints/step-1");
+    let kept = lab
+        .make(&Job::new(Verb::Train, "kept").keeping_checkpoints(1), &silent)?
+        .0
+        .join("checkpoints/step-1");
     assert!(kept.join("adapter_model.safetensors").exists() && !kept.join("optimizer.safetensors").exists());
     Ok(())
 }
@@ -184,7 +187,13 @@ fn shards_one_after_the_other_finish_and_do_nothing_twice() -> Result<()> {
     let sandbox = Sandbox::new("shards")?;
     let lab = sandbox.lab();
     for index in 1..=3 {
-        queue::run(&lab, &grid(), Shard::parse(&format!("{index}/3")).map_err(anyhow::Error::msg)?, 1, &|_| ())?;
+        queue::run(
+            &lab,
+            &grid(),
+            Shard::parse(&format!("{index}/3")).map_err(anyhow::Error::msg)?,
+            1,
+            &|_| (),
+        )?;
     }
     assert_eq!(sandbox.calls(), 12);
     assert!(grid().iter().all(|job| lab.done(job).is_some()));
@@ -194,7 +203,8 @@ fn shards_one_after_the_other_finish_and_do_nothing_twice() -> Result<()> {
 #[test]
 fn a_failed_job_fails_the_queue_but_not_the_others() -> Result<()> {
     let sandbox = Sandbox::new("some-fail")?;
-    let script = SCRIPT.replace("echo \"$*\"", "grep -q 'seed = 2' \"$2\" && { echo 'error: two'; exit 1; }; echo \"$*\"");
+    let script = SCRIPT
+        .replace("echo \"$*\"", "grep -q 'seed = 2' \"$2\" && { echo 'error: two'; exit 1; }; echo \"$*\"");
     fs::write(sandbox.program(), script)?;
     let error = format!("{:#}", queue::run(&sandbox.lab(), &grid(), Shard::ALL, 2, &|_| ()).unwrap_err());
     assert!(error.contains("1 of 12 jobs failed") && error.contains("error: two"), "{error}");
@@ -225,7 +235,11 @@ fn jobs_come_after_what_they_need_and_each_once() {
     let all = queue::with_needs(&jobs);
     assert_eq!(all.len(), 12);
     for (at, job) in all.iter().enumerate() {
-        assert!(job.needs().all(|needed| all[..at].iter().any(|other| other.id() == needed.id())), "{}", job.name);
+        assert!(
+            job.needs().all(|needed| all[..at].iter().any(|other| other.id() == needed.id())),
+            "{}",
+            job.name
+        );
     }
 }
 

@@ -68,8 +68,9 @@ impl Diagram {
             match item {
                 Item::Node { place: [x, y, width, height], text, ink } => {
                     let colour = theme.colour(*ink);
-                    let look =
-                        format!(r#"rx="6" fill="{colour}" fill-opacity="0.13" stroke="{colour}" stroke-width="1.4""#);
+                    let look = format!(
+                        r#"rx="6" fill="{colour}" fill-opacity="0.13" stroke="{colour}" stroke-width="1.4""#
+                    );
                     canvas.rect(*x, top + y, *width, *height, &look);
                     let lines = text.lines().count() as f64;
                     let first = top + y + height / 2.0 - (lines - 1.0) * LINE / 2.0 + 4.0;

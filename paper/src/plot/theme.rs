@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn highlights_grow_steadily_darker_or_brighter() {
         for (theme, sign) in [(Theme::LIGHT, -1.0), (Theme::DARK, 1.0)] {
-            let lightness = |[r, g, b]: Rgb| 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b);
+            let lightness =
+                |[r, g, b]: Rgb| 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b);
             for pair in theme.highlight.windows(2) {
                 assert!(sign * (lightness(pair[1]) - lightness(pair[0])) > 10.0, "{}", theme.name);
             }

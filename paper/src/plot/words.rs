@@ -118,7 +118,8 @@ fn wrapped(words: &[Word], columns: usize) -> Vec<Piece> {
     let (mut line, mut column) = (0, 0);
     let mut pieces: Vec<Piece> = Vec::new();
     for (word, content) in words.iter().enumerate() {
-        let needed: usize = content.text.split_inclusive('\n').next().map_or(0, |first| first.chars().map(cells).sum());
+        let needed: usize =
+            content.text.split_inclusive('\n').next().map_or(0, |first| first.chars().map(cells).sum());
         if column > 0 && column + needed > columns && needed <= columns {
             (line, column) = (line + 1, 0);
         }
@@ -148,7 +149,12 @@ fn wrapped(words: &[Word], columns: usize) -> Vec<Piece> {
 /// Columns that a character takes: two for East Asian letters and pictures.
 fn cells(character: char) -> usize {
     match character as u32 {
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xff00..=0xff60 | 0x1f300..=0x1faff => 2,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xff00..=0xff60
+        | 0x1f300..=0x1faff => 2,
         _ => 1,
     }
 }

@@ -114,7 +114,8 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     let site = Site {
         has_viewer: viewer.is_some(),
         has_manuscript: manuscript.is_some(),
-        figures_by_paper: ["A", "B"].map(|paper| made.iter().filter(|made| made.about.source.starts_with(paper)).count()),
+        figures_by_paper: ["A", "B"]
+            .map(|paper| made.iter().filter(|made| made.about.source.starts_with(paper)).count()),
         profile: &first.provenance.profile,
         smoke: first.provenance.profile == Profile::Smoke.name(),
         date: &first.provenance.date,

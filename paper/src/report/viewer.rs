@@ -124,10 +124,12 @@ fn scale(conversation: &Conversation, quantity: Quantity) -> f64 {
 fn conversation_data(conversation: &Conversation, slug: &str) -> Result<Value> {
     let scales: Vec<Value> = Quantity::ALL.iter().map(|q| short(Some(scale(conversation, *q)))).collect();
     let token = |row: &TokenRow| -> Result<Value> {
-        let mut numbers: Vec<Value> = Quantity::ALL.iter().map(|quantity| short(row.value(*quantity))).collect();
+        let mut numbers: Vec<Value> =
+            Quantity::ALL.iter().map(|quantity| short(row.value(*quantity))).collect();
         numbers.push(json!(row.selected.map(u8::from)));
         numbers.push(short(row.probability));
-        let top: Vec<Value> = row.token()?.top.iter().map(|(text, p)| json!([text, short(Some(*p))])).collect();
+        let top: Vec<Value> =
+            row.token()?.top.iter().map(|(text, p)| json!([text, short(Some(*p))])).collect();
         numbers.push(json!(row.class));
         numbers.push(json!(top));
         Ok(if row.response { Value::Array(numbers) } else { Value::Null })

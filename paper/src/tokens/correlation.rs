@@ -66,10 +66,8 @@ pub fn correlations(documents: &[Document], resamples: usize) -> Vec<Correlation
             let estimate = |statistic: &dyn Fn(&[&Document]) -> Option<f64>| {
                 over_documents(documents, resamples, "correlations", statistic)
             };
-            let (loss, entropy) = (
-                with(method, uncertainty, Quantity::Loss),
-                with(method, uncertainty, Quantity::Entropy),
-            );
+            let (loss, entropy) =
+                (with(method, uncertainty, Quantity::Loss), with(method, uncertainty, Quantity::Entropy));
             let difference = |sample: &[&Document]| Some(loss(sample)? - entropy(sample)?);
             let all = [estimate(&loss), estimate(&entropy), estimate(&difference)];
             if let [Some(loss), Some(entropy), Some(difference)] = all {
@@ -135,7 +133,10 @@ mod tests {
         let once = documents();
         let ten: Vec<Document> = once
             .iter()
-            .map(|document| Document { row: document.row, tokens: vec![document.tokens.clone(); 10].concat() })
+            .map(|document| Document {
+                row: document.row,
+                tokens: vec![document.tokens.clone(); 10].concat(),
+            })
             .collect();
         let width = |documents: &[Document]| {
             let c = correlations(documents, 100)[0];

@@ -52,7 +52,11 @@ impl TokenRow {
             ("entropy_nats", "nats", "entropy of the prediction without dropout"),
             ("probability", "", "*p* of the token, without dropout"),
             ("total_nats", "nats", "total uncertainty: entropy of the mean prediction under dropout"),
-            ("aleatoric_nats", "nats", "aleatoric uncertainty: mean entropy of the predictions under dropout"),
+            (
+                "aleatoric_nats",
+                "nats",
+                "aleatoric uncertainty: mean entropy of the predictions under dropout",
+            ),
             ("epistemic_nats", "nats", "epistemic uncertainty (BALD): total minus aleatoric"),
             ("selected", "", "whether it is in the top quarter by loss of all tokens scored with it"),
             ("top", "", "most probable tokens with their probabilities, as JSON"),
@@ -177,8 +181,7 @@ mod tests {
             rows.extend(TokenRow::of("one", step, &documents[0], &selected[0])?);
         }
         rows.extend(TokenRow::of("two", 0, &documents[1], &selected[1])?);
-        let back: Vec<TokenRow> =
-            Table::from_csv(&Table::from_rows(&rows)?.to_csv()?)?.rows()?;
+        let back: Vec<TokenRow> = Table::from_csv(&Table::from_rows(&rows)?.to_csv()?)?.rows()?;
         assert_eq!(back, rows);
         let found = conversations(back);
         assert_eq!(found.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
@@ -196,7 +199,8 @@ mod tests {
         let flags: Vec<bool> = selected.concat();
         let kept = flags.iter().filter(|flag| **flag).count();
         assert_eq!(kept, (losses.len() as f64 * 0.25).round() as usize);
-        let of = |wanted: bool| losses.iter().zip(&flags).filter(move |(_, f)| **f == wanted).map(|(l, _)| *l);
+        let of =
+            |wanted: bool| losses.iter().zip(&flags).filter(move |(_, f)| **f == wanted).map(|(l, _)| *l);
         assert!(of(true).fold(f64::INFINITY, f64::min) >= of(false).fold(0.0, f64::max));
         Ok(())
     }

@@ -123,11 +123,9 @@ impl Scoring {
 /// The chat models that a profile measures.
 pub fn models(profile: Profile) -> &'static [&'static str] {
     match profile {
-        Profile::Paper => &[
-            "google/gemma-2b-it",
-            "meta-llama/Llama-3.1-8B-Instruct",
-            "microsoft/Phi-3.5-mini-instruct",
-        ],
+        Profile::Paper => {
+            &["google/gemma-2b-it", "meta-llama/Llama-3.1-8B-Instruct", "microsoft/Phi-3.5-mini-instruct"]
+        }
         _ => &["smollm2-135m"],
     }
 }

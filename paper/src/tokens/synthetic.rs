@@ -7,8 +7,18 @@ use tokensieve_toy::rng::Stream;
 /// Tokens that can come next.
 const WORDS: [&str; 12] = [" the", " of", ".", " sum", " is", " 4", " +", "2", " =", "\n", "ing", " apples"];
 const CLASSES: [&str; 12] = [
-    "word", "word", "punctuation", "word", "word", "number", "operator", "number", "operator", "space",
-    "continuation", "word",
+    "word",
+    "word",
+    "punctuation",
+    "word",
+    "word",
+    "number",
+    "operator",
+    "number",
+    "operator",
+    "space",
+    "continuation",
+    "word",
 ];
 const PROMPT: [&str; 7] = ["How", " many", " apples", " are", " there", "?", "\n"];
 const PASSES: usize = 24;
@@ -36,8 +46,7 @@ fn token(stream: &mut Stream, rate: f64) -> Token {
     });
     let label = label.unwrap_or(WORDS.len() - 1);
     // Drawn at every rate, so that documents of one name differ between rates by the noise's size alone.
-    let noise: Vec<[f64; WORDS.len()]> =
-        (0..PASSES).map(|_| WORDS.map(|_| stream.normal())).collect();
+    let noise: Vec<[f64; WORDS.len()]> = (0..PASSES).map(|_| WORDS.map(|_| stream.normal())).collect();
     let posterior = (rate > 0.0).then(|| posterior(&logits, &noise, rate));
     let mut order: Vec<usize> = (0..WORDS.len()).collect();
     order.sort_by(|a, b| p[*b].total_cmp(&p[*a]));
