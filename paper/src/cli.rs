@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use tokensieve_paper::Profile;
+use tokensieve_paper::lab::queue::Shard;
 
 /// Recomputes the figures of two papers on token selection, tests their claims, writes the report.
 #[derive(Debug, Parser)]
@@ -54,11 +55,31 @@ pub(crate) enum Command {
     Manuscript,
     /// Write the README's part on results, from the recorded verdicts
     Readme,
+    /// The training and evaluation runs behind the figures
+    #[command(subcommand)]
+    Lab(Lab),
     /// Print the hash of every figure's smoke table on generated data, for comparing processors
     Bits {
         /// Ids of figures; all by default
         ids: Vec<String>,
     },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Lab {
+    /// Do every run of a profile that is missing; the same command goes on where it was stopped
+    Run {
+        #[command(flatten)]
+        size: Size,
+        /// Runs at the same time, which share the machine's cores
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        jobs: usize,
+        /// Only this share of the work: 2/4 is the second of four machines on one folder
+        #[arg(long, default_value = "1/1", value_name = "I/N", value_parser = Shard::parse)]
+        shard: Shard,
+    },
+    /// List the runs of a profile: what is done, what is missing, and about how long that takes
+    List(Size),
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -70,16 +91,18 @@ pub(crate) struct Size {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
+    use super::Cli;
+    use clap::{Command, CommandFactory as _};
 
     /// Scripts and habits depend on these: adding one is fine, changing one is a breaking change.
     #[test]
     fn commands_and_flags_are_frozen() {
         let mut cli = Cli::command();
         cli.build();
+        let lab = cli.find_subcommand("lab").cloned();
         let list: Vec<String> = cli
             .get_subcommands()
+            .chain(lab.iter().flat_map(Command::get_subcommands))
             .filter(|command| command.get_name() != "help")
             .map(|command| {
                 let arguments = command.get_arguments().filter(|argument| argument.get_id() != "help");
@@ -93,7 +116,7 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 9] = [
+    const COMMANDS: [&str; 12] = [
         "reproduce --profile",
         "figure ids --profile --png",
         "list",
@@ -102,6 +125,9 @@ mod tests {
         "record ids --profile",
         "manuscript",
         "readme",
+        "lab",
         "bits ids",
+        "run --profile --jobs --shard",
+        "list --profile",
     ];
 }

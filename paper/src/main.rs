@@ -1,6 +1,7 @@
 //! The `paper` binary: every command in one `match`, every exit code in one place.
 
 mod cli;
+mod lab_command;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -84,6 +85,7 @@ fn run(command: &Command) -> Result<ExitCode> {
             println!("{}", readme::write()?.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Lab(command) => lab_command::run(*command, &out),
         Command::Bits { ids } => {
             for entry in select(ids)? {
                 let made = engine::make_synthetic(&entry)?;

@@ -185,8 +185,11 @@ impl Run {
         let progress = self.progress(&job.name, 0);
         let (folder, made) =
             self.lab().make(job, &|line| progress.say(line)).with_context(|| self.figure.clone())?;
-        let seconds = self.lab().done(job).map_or(0.0, |done| done.seconds);
-        self.note(&job.name, job.describe(), seconds, made);
+        let noted = self.log.borrow().units.iter().any(|unit| unit.name == job.name);
+        if !noted {
+            let seconds = self.lab().done(job).map_or(0.0, |done| done.seconds);
+            self.note(&job.name, job.describe(), seconds, made);
+        }
         Ok(folder)
     }
 

@@ -5,7 +5,7 @@ use super::{Job, Verb};
 use crate::cache::write_atomically;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokensieve_toy::rng::Stream;
 
 /// Classes of tokens in a training run's record of selection.
@@ -19,11 +19,13 @@ const QUESTIONS: usize = 12;
 const TOKENS: usize = 16;
 
 /// Writes into `folder` what the program would have left there.
-pub(super) fn write(job: &Job, folder: &Path) -> Result<()> {
+pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -> Result<()> {
     let mut stream = Stream::new(0, &format!("fixture/{}", job.name));
     match job.verb {
         Verb::Train => train(folder, &mut stream),
-        Verb::Evaluate => write_json(&folder.join(job.verb.output()), &evaluation(job, &mut stream)),
+        Verb::Evaluate => {
+            write_json(&folder.join(job.verb.output()), &evaluation(&job.list("suite", place), &mut stream))
+        }
         Verb::Uncertainty => write_lines(&folder.join(job.verb.output()), &uncertainty(&mut stream)),
         Verb::Make | Verb::Generate => {
             let line = |i| json!({ "prompt": format!("question {i}"), "completion": format!("answer {i}") });
@@ -55,14 +57,14 @@ fn train(folder: &Path, stream: &mut Stream) -> Result<()> {
     write_lines(&folder.join("selection.jsonl"), &selection)
 }
 
-/// Every task that the job names: shares for tasks, sums of losses for `nll:` sets.
-fn evaluation(job: &Job, stream: &mut Stream) -> Value {
+/// Every task of a suite: shares for tasks, sums of losses for `nll:` sets.
+fn evaluation(suite: &[String], stream: &mut Stream) -> Value {
     let mut tasks = Map::new();
-    for task in job.list("tasks") {
+    for task in suite {
         let ids: Vec<String> = (0..QUESTIONS).map(|i| i.to_string()).collect();
         let mut tallies = Map::from_iter([("ids".to_owned(), json!(ids))]);
         let mut measures = Map::new();
-        for (measure, is_share) in super::outcome::measures(&task) {
+        for (measure, is_share) in super::outcome::measures(task) {
             let tally = |_| {
                 let value = if is_share {
                     stream.below(2) as f64
@@ -81,7 +83,7 @@ fn evaluation(job: &Job, stream: &mut Stream) -> Value {
             tallies.insert(measure.to_owned(), json!(rows));
         }
         let found = json!({ "n": QUESTIONS, "seconds": 1.0, "measures": measures, "tallies": tallies });
-        tasks.insert(task, found);
+        tasks.insert(task.clone(), found);
     }
     json!({ "model": "made up", "adapter": null, "precision": "none", "tasks": tasks })
 }

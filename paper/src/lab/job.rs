@@ -67,6 +67,10 @@ pub enum Value {
     Result(Arc<Job>, &'static str),
     /// A file on this machine: its content counts, not its place.
     File(PathBuf, String),
+    /// The name under which a job's data are evaluated as held-out text: `nll:FILE`.
+    HeldOut(Arc<Job>),
+    /// Several, with commas between them.
+    List(Vec<Value>),
 }
 
 impl Value {
@@ -175,15 +179,10 @@ impl Job {
 
     /// What names its result: the hash of verb, code, settings and the content of everything read.
     pub fn id(&self) -> String {
-        let describe = |value: &Value| match value {
-            Value::Plain(value) => format!("= {value}"),
-            Value::Result(job, file) => format!("job {}/{file}", job.id()),
-            Value::File(_, hash) => format!("file {hash}"),
-        };
         let mut settings: Vec<String> =
-            self.settings.iter().map(|(key, value)| format!("{key} {}", describe(value))).collect();
+            self.settings.iter().map(|(key, value)| format!("{key} {}", identity(value))).collect();
         settings.sort();
-        let arguments: Vec<String> = self.arguments.iter().map(describe).collect();
+        let arguments: Vec<String> = self.arguments.iter().map(identity).collect();
         let mut reads: Vec<String> = self.reads.iter().map(|(name, hash)| format!("{name} {hash}")).collect();
         reads.sort();
         let parts = [settings, arguments, reads].map(|lines| lines.join("\n"));
@@ -200,10 +199,15 @@ impl Job {
     /// The jobs whose results it reads.
     pub fn needs(&self) -> impl Iterator<Item = &Arc<Self>> {
         let values = self.arguments.iter().chain(self.settings.iter().map(|(_, value)| value));
-        values.filter_map(|value| match value {
-            Value::Result(job, _) => Some(job),
-            _ => None,
-        })
+        values
+            .flat_map(|value| match value {
+                Value::List(list) => list.as_slice(),
+                one => std::slice::from_ref(one),
+            })
+            .filter_map(|value| match value {
+                Value::Result(job, _) | Value::HeldOut(job) => Some(job),
+                _ => None,
+            })
     }
 
     /// The configuration file of a training run; `place` says where a job's result lies.
@@ -238,31 +242,21 @@ impl Job {
         words
     }
 
-    /// The words of a setting that is a list.
-    pub(crate) fn list(&self, key: &str) -> Vec<String> {
-        let value = self.settings.iter().find_map(|(known, value)| (known == key).then_some(value));
-        match value {
-            Some(Value::Plain(toml::Value::Array(list))) => {
-                list.iter().filter_map(|item| item.as_str().map(String::from)).collect()
-            }
+    /// The entries of a setting that is a list, as the command line has them.
+    pub(crate) fn list(&self, key: &str, place: &dyn Fn(&Self) -> PathBuf) -> Vec<String> {
+        match self.settings.iter().find_map(|(known, value)| (known == key).then_some(value)) {
+            Some(Value::List(list)) => list.iter().map(|value| text_of(value, place)).collect(),
             _ => Vec::new(),
         }
     }
 
     /// Settings as JSON, for provenance; results of other jobs by their names.
     pub fn describe(&self) -> serde_json::Value {
-        let text = |value: &Value| match value {
-            Value::Plain(value) => serde_json::to_value(value).unwrap_or_default(),
-            Value::Result(job, file) => format!("{} → {file}", job.name).into(),
-            Value::File(path, _) => {
-                path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()).into()
-            }
-        };
         let settings: serde_json::Map<String, serde_json::Value> =
-            self.settings.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+            self.settings.iter().map(|(key, value)| (key.clone(), described(value))).collect();
         serde_json::json!({
             "verb": self.verb.name(),
-            "arguments": self.arguments.iter().map(text).collect::<Vec<_>>(),
+            "arguments": self.arguments.iter().map(described).collect::<Vec<_>>(),
             "settings": settings,
             "reads": self.reads.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         })
@@ -276,14 +270,35 @@ pub(crate) const CONFIGURATION: &str = "job.toml";
 fn text_of(value: &Value, place: &dyn Fn(&Job) -> PathBuf) -> String {
     match value {
         Value::Plain(toml::Value::String(text)) => text.clone(),
-        Value::Plain(toml::Value::Array(list)) => {
-            let items: Vec<String> =
-                list.iter().map(|item| text_of(&Value::Plain(item.clone()), place)).collect();
-            items.join(",")
-        }
         Value::Plain(value) => value.to_string(),
         Value::Result(job, file) => place(job).join(file).display().to_string(),
         Value::File(path, _) => path.display().to_string(),
+        Value::HeldOut(job) => format!("nll:{}", place(job).join(job.verb.output()).display()),
+        Value::List(list) => list.iter().map(|value| text_of(value, place)).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// What of a value decides numbers.
+fn identity(value: &Value) -> String {
+    match value {
+        Value::Plain(value) => format!("= {value}"),
+        Value::Result(job, file) => format!("job {}/{file}", job.id()),
+        Value::File(_, hash) => format!("file {hash}"),
+        Value::HeldOut(job) => format!("held out {}", job.id()),
+        Value::List(list) => list.iter().map(identity).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A value as people read it, without places of this machine.
+fn described(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Plain(value) => serde_json::to_value(value).unwrap_or_default(),
+        Value::Result(job, file) => format!("{} → {file}", job.name).into(),
+        Value::File(path, _) => {
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()).into()
+        }
+        Value::HeldOut(job) => format!("nll of {}", job.name).into(),
+        Value::List(list) => list.iter().map(described).collect(),
     }
 }
 
@@ -339,7 +354,7 @@ mod tests {
             .argument("alpaca")
             .set("n", 64)
             .set("adapter", Value::Result(twin.clone(), "adapter"))
-            .set("places", vec!["attention", "residual"])
+            .set("places", Value::List(vec!["attention".into(), "residual".into()]))
             .set("resume", true);
         assert_eq!(
             evaluate.command(Path::new("/lab/x"), &place).join(" "),

@@ -15,18 +15,26 @@
 //! | [`study`] | which jobs the study consists of |
 //! | [`corpus`] | what is trained on, and what stands in where a set cannot be had |
 //! | [`outcome`] | what an evaluation says, and gains over a baseline |
+//! | [`selection`] | which kinds of tokens a training run selected |
+//! | [`steps`] | how long a training run's steps took |
+//! | [`gains`] | the rows that the training figures share |
+//! | [`picture`] | panels that they share |
 
-//corpus
-pub mod fixture;
+pub mod corpus;
+mod fixture;
+pub mod gains;
 pub mod job;
 pub mod outcome;
+pub mod picture;
 pub mod program;
 pub mod queue;
-//scale
+pub mod scale;
+pub mod selection;
+pub mod steps;
 pub mod store;
+pub mod study;
 #[cfg(test)]
 mod tests;
-//study
 
 pub use job::{Job, Value, Verb};
 pub use store::{Lab, Provenance};

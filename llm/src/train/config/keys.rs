@@ -135,7 +135,8 @@ pub const KEYS: &[Key] = &[
         r#""auto""#,
         "auto, or one of alpaca, sharegpt, gsm8k, messages, prompt-completion",
     ),
-    key("data.limit", Whole(1), "", "use only so many rows, from the first on"),
+    key("data.skip", Whole(0), "0", "leave out so many rows at the beginning"),
+    key("data.limit", Whole(1), "", "use only so many rows, from the first one used on"),
     key("data.max_length", Whole(2), "", "most tokens of a document; the model's longest where not given"),
     key(
         "data.truncate",

@@ -1,0 +1,206 @@
+//! Paper A's open question on compute: what selection saves or costs, measured here and projected to 70B.
+
+use crate::lab::gains;
+use crate::lab::picture::distinct;
+use crate::lab::steps;
+use crate::lab::study::{Arm, short};
+use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use crate::{About, Claim, Column, Run, Table, exact};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tokensieve_toy::statistics::Estimate;
+
+/// The figure.
+pub(super) struct Figure;
+
+/// One way of training on one model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Row {
+    kind: String,
+    model: String,
+    objective: String,
+    seconds_per_1000_tokens: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    reference_seconds: Option<f64>,
+    backward_seconds: Option<f64>,
+    flops_per_token: Option<f64>,
+    relative_to_mle: f64,
+}
+
+/// What is counted: a name, a training arm, forward passes, and the share of the tokens that are gone through backwards.
+fn objectives() -> [(&'static str, Arm, f64, f64); 4] {
+    [
+        ("mle", Arm::mle(), 1.0, 1.0),
+        ("masked, tokens", Arm::masked(), 1.0, 1.0),
+        ("masked, documents", Arm::selected("loss", "document"), 1.0, 0.25),
+        ("masked + distill", Arm::both(), 2.0, 1.0),
+    ]
+}
+
+/// Parameters that a token goes through, embeddings left out, and those of the head, with the model's name.
+const MODELS: [(&str, f64, f64); 2] = [("SmolLM2-135M", 106.2e6, 28.3e6), ("Llama-3.1-70B", 68.5e9, 1.05e9)];
+/// Share of all tokens that are response tokens, on which alone the head works (GSM8K under a chat template).
+const RESPONSE: f64 = 0.59;
+
+/// Floating-point operations per token with a LoRA adapter: 2 per parameter forward and 2 backward to the activations; the
+/// weights themselves have no gradient, and the adapter is too small to count.
+fn flops(body: f64, head: f64, forwards: f64, backwards: f64) -> f64 {
+    2.0 * (body + RESPONSE * head) * (forwards + backwards)
+}
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "a-compute",
+            title: "What selection costs and saves",
+            source: "A, limitations: compute",
+            caption: "A: measured time per thousand tokens by phase, median over steps. B: the same relative to plain maximum \
+                      likelihood, measured and counted in floating-point operations for this model and for 70B.",
+            protocol: "Measured: seconds of each optimizer step of the runs of figures 3 and 5 over the tokens that it read. \
+                       Counted: two operations per parameter and token forward, two backward (LoRA: weights have no gradient); \
+                       the head on response tokens only, 59 % of all. Selecting tokens saves nothing, for a token's gradient \
+                       runs through all tokens before it; selecting a quarter of the documents leaves out three quarters of the \
+                       backward passes; distillation adds the reference's forward pass.\n\nThe 70B rows are counted, not \
+                       measured.",
+            deviations: &["The paper says nothing of cost; this is ours."],
+            columns: vec![
+                Column::new("kind", "", "`measured` or `counted`"),
+                Column::new("model", "", "base model"),
+                Column::new("objective", "", "way of training"),
+                Column::new("seconds_per_1000_tokens", "s", "median over steps, prompts included"),
+                Column::new("low", "s", "lower quartile over steps"),
+                Column::new("high", "s", "upper quartile over steps"),
+                Column::new(
+                    "reference_seconds",
+                    "s",
+                    "of these: the reference's forward pass and other scoring",
+                ),
+                Column::new("backward_seconds", "s", "of these: the backward pass"),
+                Column::new("flops_per_token", "", "floating-point operations per token"),
+                Column::new("relative_to_mle", "", "time, or operations, over plain maximum likelihood's"),
+            ],
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let study = gains::study(run);
+        let mut rows = Vec::new();
+        for model in study.scale.models {
+            let corpus = study.corpora[0];
+            let mut plain = None;
+            for (objective, arm, ..) in objectives() {
+                let folder = run.job(study.trained(model, corpus, &arm, 0)?.as_ref())?;
+                let phases = steps::per_thousand_tokens(&folder.join("timing.jsonl"))?;
+                let of = |phase: &str| phases.get(phase).map(|found| found.value);
+                let step = phases["step"];
+                let base = *plain.get_or_insert(step.value);
+                rows.push(Row {
+                    kind: "measured".into(),
+                    model: short(model).into(),
+                    objective: objective.into(),
+                    seconds_per_1000_tokens: Some(step.value),
+                    low: Some(step.low),
+                    high: Some(step.high),
+                    reference_seconds: of("reference"),
+                    backward_seconds: of("backward"),
+                    flops_per_token: None,
+                    relative_to_mle: step.value / base,
+                });
+            }
+        }
+        for (model, body, head) in MODELS {
+            for (objective, _, forwards, backwards) in objectives() {
+                let counted = flops(body, head, forwards, backwards);
+                rows.push(Row {
+                    kind: "counted".into(),
+                    model: model.into(),
+                    objective: objective.into(),
+                    seconds_per_1000_tokens: None,
+                    low: None,
+                    high: None,
+                    reference_seconds: None,
+                    backward_seconds: None,
+                    flops_per_token: Some(counted),
+                    relative_to_mle: counted / flops(body, head, 1.0, 1.0),
+                });
+            }
+        }
+        Table::from_rows(&rows)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let names = objectives().map(|(name, ..)| name);
+        let place = |row: &Row| names.iter().position(|name| *name == row.objective).unwrap_or(0) as f64;
+        let measured: Vec<&Row> = rows.iter().filter(|row| row.kind == "measured").collect();
+        let mut times =
+            Panel::new("Measured", Axis::categories("", names), Axis::linear("seconds per 1,000 tokens"));
+        let parts: [(&str, fn(&Row) -> Option<f64>); 3] = [
+            ("whole step", |row| row.seconds_per_1000_tokens),
+            ("backward", |row| row.backward_seconds),
+            ("reference", |row| row.reference_seconds),
+        ];
+        for (index, (label, of)) in parts.into_iter().enumerate() {
+            let points = measured.iter().filter_map(|row| Some((place(row), of(row)?)));
+            times = times.with(Series::points(points).ink(Ink::Category(index)).label(label));
+        }
+        let bars = measured.iter().filter_map(|row| Some((place(row), row.low?, row.high?)));
+        times = times.with(Series::error_bars(bars).ink(Ink::Category(0)));
+        let mut ratios = Panel::new("Relative to plain", Axis::categories("", names), Axis::linear("ratio"))
+            .with(Series::horizontal(1.0));
+        let series = rows.iter().map(|row| format!("{}, {}", row.model, row.kind)).collect::<Vec<_>>();
+        for (index, label) in distinct(series.iter().map(String::as_str)).iter().enumerate() {
+            let shift = 0.12 * (index as f64 - 1.0);
+            let points = rows
+                .iter()
+                .zip(&series)
+                .filter(|(_, name)| *name == label)
+                .map(|(row, _)| (place(row) + shift, row.relative_to_mle));
+            ratios = ratios.with(Series::points(points).ink(Ink::Category(index)).label(label));
+        }
+        Ok(Drawing::new([times, ratios]).columns(2).width(860.0))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        let ratio = |objective: &str| {
+            let here = rows.iter().filter(|row| row.kind == "measured" && row.objective == objective);
+            // The quartiles of the step's time over the plain median: a spread of steps, not of runs.
+            let of = |row: &Row| {
+                let scale = row.relative_to_mle / row.seconds_per_1000_tokens?;
+                Some(Estimate {
+                    value: row.relative_to_mle,
+                    low: row.low? * scale,
+                    high: row.high? * scale,
+                    n: 1,
+                })
+            };
+            here.filter_map(of).next()
+        };
+        let test = "time per token over plain training's, median with the quartiles over steps";
+        let claim = |id: &str, text: &str| Claim::new(&format!("a-compute/{id}"), "ours", text);
+        let counted = |objective: &str| {
+            let row = rows.iter().find(|row| row.model == "Llama-3.1-70B" && row.objective == objective);
+            row.map(|row| exact(row.relative_to_mle))
+        };
+        Ok(vec![
+            claim("documents-save", "Selecting documents is faster than plain training.").below(
+                1.0,
+                ratio("masked, documents"),
+                test,
+            ),
+            claim("distill-costs", "Masked training with distillation costs at most half as much again.")
+                .below(1.55, ratio("masked + distill"), test),
+            claim(
+                "documents-save-70b",
+                "At 70B selecting a quarter of the documents saves more than a third.",
+            )
+            .below(
+                2.0 / 3.0,
+                counted("masked, documents"),
+                "operations per token over plain training's, counted",
+            ),
+        ])
+    }
+}

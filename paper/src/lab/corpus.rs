@@ -1,0 +1,103 @@
+//! What models are trained on, and what stands in where a data set cannot be had.
+
+use super::{Job, Lab, Value, Verb};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokensieve_data::Catalogue;
+
+/// A set of documents to train on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Corpus {
+    /// Generated word problems: no machine lacks them.
+    Arithmetic,
+    /// Grade-school mathematics.
+    Gsm8k,
+    /// Instructions.
+    Alpaca,
+    /// Conversations of several turns: a sample of `ShareGPT`.
+    Chat,
+}
+
+/// Documents that [`Corpus::Arithmetic`] and the split of Alpaca are made with at least.
+const MADE: usize = 100;
+
+impl Corpus {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arithmetic => "arithmetic",
+            Self::Gsm8k => "gsm8k",
+            Self::Alpaca => "alpaca",
+            Self::Chat => "chat",
+        }
+    }
+
+    /// The set of the catalogue that it comes from.
+    pub fn set(self) -> Option<&'static str> {
+        match self {
+            Self::Arithmetic => None,
+            Self::Gsm8k => Some("gsm8k"),
+            Self::Alpaca => Some("alpaca"),
+            Self::Chat => Some("sharegpt-sample"),
+        }
+    }
+
+    /// Whether it can be had on this machine.
+    pub fn is_at_hand(self, lab: &Lab) -> bool {
+        self.set().is_none_or(|set| at_hand(lab, set))
+    }
+
+    /// What `data.train` is, for a training run that reads `rows` documents.
+    pub fn training(self, rows: Option<usize>) -> Result<Value> {
+        match self {
+            Self::Arithmetic => {
+                Ok(made("arithmetic", "train", rows.unwrap_or(20_000).max(MADE))?.into_training())
+            }
+            Self::Alpaca => Ok(made("alpaca", "train", rows.unwrap_or(60_000).max(MADE))?.into_training()),
+            Self::Gsm8k => Ok("gsm8k".into()),
+            Self::Chat => Ok("sharegpt-sample".into()),
+        }
+    }
+
+    /// The held-out text of the same kind, as an evaluation names it.
+    pub fn held_out(self, documents: usize) -> Result<Value> {
+        match self {
+            Self::Arithmetic => Ok(Value::HeldOut(made("arithmetic", "test", documents)?.0)),
+            Self::Alpaca => Ok(Value::HeldOut(made("alpaca", "test", documents)?.0)),
+            Self::Gsm8k => Ok("nll:gsm8k/test".into()),
+            Self::Chat => Ok("nll:oasst1-validation/threads".into()),
+        }
+    }
+}
+
+struct Made(Arc<Job>);
+
+impl Made {
+    fn into_training(self) -> Value {
+        Value::Result(self.0, Verb::Make.output())
+    }
+}
+
+/// The job that writes `rows` documents of a generator.
+fn made(task: &'static str, split: &str, rows: usize) -> Result<Made> {
+    let job = Job::new(Verb::Make, format!("make {task} {split} {rows}"))
+        .argument(task)
+        .set("split", split)
+        .set("n", rows as i64)
+        .set("seed", 0)
+        .taking(1.0);
+    Ok(Made(if task == "alpaca" { job.reading("alpaca")? } else { job }.shared()))
+}
+
+/// Whether a set of the catalogue can be had, fetched if need be; asked once per process. Made-up results need none.
+pub fn at_hand(lab: &Lab, set: &str) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+    if lab.is_fixture() {
+        return true;
+    }
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    *known.entry(set.to_owned()).or_insert_with(|| {
+        Catalogue::load().is_ok_and(|catalogue| catalogue.quiet().fetch_exactly(set).is_ok())
+    })
+}

@@ -1,0 +1,121 @@
+//! How large each profile is: every number that tells a smoke test from a study.
+//!
+//! Times for `laptop` and `study` on two cores with the 135M model: training 600 tokens/s, writing 1,000, scoring 2,000.
+
+use super::corpus::Corpus;
+use crate::Profile;
+
+/// A profile's sizes.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Base models, by name.
+    pub models: &'static [&'static str],
+    /// What is trained on.
+    pub corpora: &'static [Corpus],
+    /// Seeds of every training run: order of the data, the adapter's first weights, random selection.
+    pub seeds: u64,
+    /// Training documents of each corpus; all that there are where it is `None`.
+    pub rows: Option<usize>,
+    /// Documents before them, on which RHO's reference is trained.
+    pub clean_rows: usize,
+    /// Documents per optimizer step.
+    pub batch: usize,
+    /// Learning rate at its peak.
+    pub lr: f64,
+    /// Longest document, in tokens.
+    pub max_length: usize,
+    /// What every model is measured by; names of [`Outcome`](super::study::Outcome)s.
+    pub outcomes: &'static [&'static str],
+    /// Questions of a task, documents of a held-out set.
+    pub questions: usize,
+    /// Whether the grid is thinned to one arm of each kind.
+    pub thin: bool,
+    /// Steps between the checkpoints that are kept of runs that figures look into.
+    pub checkpoint_every: u64,
+}
+
+impl Scale {
+    /// A profile's.
+    pub fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Smoke => SMOKE,
+            Profile::Laptop => LAPTOP,
+            Profile::Study => STUDY,
+            Profile::Paper => PAPER,
+        }
+    }
+}
+
+/// Two steps of four short documents.
+const SMOKE: Scale = Scale {
+    models: &["smollm2-135m"],
+    corpora: &[Corpus::Arithmetic],
+    seeds: 1,
+    rows: Some(8),
+    clean_rows: 4,
+    batch: 4,
+    lr: 1e-3,
+    max_length: 256,
+    outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k"],
+    questions: 2,
+    thin: true,
+    checkpoint_every: 1,
+};
+
+/// One seed on generated problems, enough to see the whole path with real numbers.
+const LAPTOP: Scale = Scale {
+    models: &["smollm2-135m"],
+    corpora: &[Corpus::Arithmetic],
+    seeds: 1,
+    rows: Some(112),
+    clean_rows: 56,
+    batch: 8,
+    lr: 5e-4,
+    max_length: 512,
+    outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k", "nll alpaca"],
+    questions: 32,
+    thin: false,
+    checkpoint_every: 2,
+};
+
+/// The whole protocol with a small model.
+const STUDY: Scale = Scale {
+    models: &["smollm2-135m"],
+    corpora: &[Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat],
+    seeds: 3,
+    rows: Some(2000),
+    clean_rows: 400,
+    batch: 32,
+    lr: 2e-4,
+    max_length: 1024,
+    outcomes: &[
+        "nll arithmetic",
+        "arithmetic",
+        "nll gsm8k",
+        "gsm8k",
+        "nll alpaca",
+        "alpaca-overlap",
+        "nll chat",
+        "ifeval",
+        "medmcqa",
+    ],
+    questions: 200,
+    thin: false,
+    checkpoint_every: 10,
+};
+
+/// The papers' models on all data.
+const PAPER: Scale = Scale {
+    models: &["google/gemma-2b", "google/gemma-2-2b", "meta-llama/Llama-3.2-1B"],
+    corpora: &[Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat],
+    seeds: 3,
+    rows: None,
+    clean_rows: 1000,
+    batch: 32,
+    lr: 1e-4,
+    max_length: 1024,
+    outcomes: STUDY.outcomes,
+    questions: 2000,
+    thin: false,
+    checkpoint_every: 50,
+};

@@ -1,0 +1,34 @@
+//! How long a training run's steps took, from its `timing.jsonl`.
+
+use super::selection::read_lines;
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use tokensieve_toy::statistics::{Estimate, median_band};
+
+#[derive(Deserialize)]
+struct Line {
+    seconds: f64,
+    tokens_per_second: f64,
+    #[serde(default)]
+    phases: BTreeMap<String, f64>,
+}
+
+/// Seconds per thousand tokens read: the whole step and its phases, median and central half over steps.
+pub fn per_thousand_tokens(path: &Path) -> Result<BTreeMap<String, Estimate>> {
+    let lines: Vec<Line> = read_lines(path)?;
+    let mut phases: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for line in &lines {
+        let thousands = line.seconds * line.tokens_per_second / 1000.0;
+        phases.entry("step".into()).or_default().push(line.seconds / thousands);
+        for (phase, seconds) in &line.phases {
+            phases.entry(phase.clone()).or_default().push(seconds / thousands);
+        }
+    }
+    let median = |(name, values): (String, Vec<f64>)| {
+        let band = median_band(&values, 0.5).with_context(|| format!("{}: no steps", path.display()))?;
+        Ok((name, band))
+    };
+    phases.into_iter().map(median).collect()
+}

@@ -1,0 +1,426 @@
+//! The study's grid: which models are trained how on what, and by what they are measured.
+
+use super::corpus::{Corpus, at_hand};
+use super::outcome::Better;
+use super::scale::Scale;
+use super::{Job, Lab, Value, Verb};
+use crate::Profile;
+use anyhow::{Context as _, Result};
+use std::sync::Arc;
+
+/// Tokens of a training document, prompt included, on average: for estimates of time.
+const TOKENS: f64 = 180.0;
+/// Tokens per second of training and of evaluation: for estimates of time.
+const SPEEDS: [f64; 2] = [600.0, 1500.0];
+
+/// The model that an objective compares with or distils from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reference {
+    /// None.
+    None,
+    /// Plain maximum likelihood on the same data, from the same seed.
+    Twin,
+    /// Plain maximum likelihood on clean data held out from training.
+    Clean,
+}
+
+/// A way to train: keys of the configuration beside data and sizes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arm {
+    /// Its name in tables.
+    pub name: String,
+    settings: Vec<(&'static str, toml::Value)>,
+    reference: Reference,
+    /// Ranks that the adapter grows to, in equal parts of the run.
+    ranks: &'static [i64],
+}
+
+/// Criteria of figure 3.
+pub const CRITERIA: [&str; 4] = ["entropy", "loss", "rho", "random"];
+/// Granularities of figure 3.
+pub const UNITS: [&str; 2] = ["token", "document"];
+
+impl Arm {
+    fn preset(name: &str, preset: &str, reference: Reference) -> Self {
+        let settings = vec![("objective.preset", toml::Value::from(preset))];
+        Self { name: name.into(), settings, reference, ranks: &[] }
+    }
+
+    fn with(mut self, key: &'static str, value: impl Into<toml::Value>) -> Self {
+        self.settings.push((key, value.into()));
+        self
+    }
+
+    fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Plain maximum likelihood.
+    pub fn mle() -> Self {
+        Self::preset("mle", "mle", Reference::None)
+    }
+
+    /// Maximum likelihood on the top quarter by a criterion, of tokens or documents.
+    pub fn selected(by: &str, unit: &str) -> Self {
+        let name = format!("{by} {unit}");
+        let arm = match by {
+            "rho" => Self::preset(&name, "rho", Reference::Clean),
+            "random" => Self::preset(&name, "random", Reference::None),
+            _ => Self::preset(&name, "masked-mle", Reference::None).with("objective.select.by", by),
+        };
+        arm.with("objective.select.of", format!("{unit}s")).with("objective.select.keep", "top 25%")
+    }
+
+    /// The paper's masked MLE.
+    pub fn masked() -> Self {
+        Self::selected("loss", "token")
+    }
+
+    /// Distillation from the twin.
+    pub fn distill() -> Self {
+        Self::preset("distill", "distill", Reference::Twin)
+    }
+
+    /// The paper's own objective.
+    pub fn both() -> Self {
+        Self::preset("masked + distill", "masked-mle+distill", Reference::Twin)
+    }
+
+    /// Masked MLE on another share of the tokens.
+    pub fn threshold(percent: u32) -> Self {
+        if percent == 25 {
+            return Self::masked();
+        }
+        Self::masked()
+            .with("objective.select.keep", format!("top {percent}%"))
+            .named(&format!("top {percent} %"))
+    }
+
+    /// Masked MLE whose share falls from all to a quarter as the loss does.
+    pub fn adaptive() -> Self {
+        Self::masked().with("objective.select.schedule", "adaptive").named("adaptive")
+    }
+
+    /// Masked MLE with a small adapter.
+    pub fn small() -> Self {
+        Self::masked().with("lora.r", 4).with("lora.lora_alpha", 8).named("rank 4")
+    }
+
+    /// Masked MLE whose adapter grows.
+    pub fn growing() -> Self {
+        Self { ranks: &[4, 8, 16, 32], ..Self::masked().named("rank 4 to 32") }
+    }
+
+    /// Masked MLE whose share grows.
+    pub fn widening() -> Self {
+        Self::masked()
+            .with("objective.select.schedule", "ramp")
+            .with("objective.select.from", "top 10%")
+            .with("objective.select.keep", "top 75%")
+            .named("share 10 to 75 %")
+    }
+
+    /// Adapter and share grow together.
+    pub fn growing_and_widening() -> Self {
+        Self { ranks: &[4, 8, 16, 32], ..Self::widening().named("rank and share grow") }
+    }
+
+    /// An explicit curriculum: tokens ranked by the twin's loss, from those that it has learnt to those that it has not.
+    pub fn explicit() -> Self {
+        Self::ranked_by_twin("25%..50%", "top 25%").named("explicit")
+    }
+
+    /// The explicit curriculum backwards.
+    pub fn reversed() -> Self {
+        Self::ranked_by_twin("top 25%", "25%..50%").named("explicit, reversed")
+    }
+
+    fn ranked_by_twin(from: &str, to: &str) -> Self {
+        Self { reference: Reference::Twin, ..Self::masked() }
+            .with("objective.against", "mle")
+            .with("objective.select.by", "reference_loss")
+            .with("objective.select.schedule", "ramp")
+            .with("objective.select.from", from)
+            .with("objective.select.keep", to)
+    }
+}
+
+/// What a model is measured by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Its name in tables.
+    pub name: &'static str,
+    /// The corpus whose kind of text it is; a model trained on that is measured in its own distribution.
+    pub of: Option<Corpus>,
+    /// The set that it needs.
+    pub set: Option<&'static str>,
+    /// What is better; `Less` counts in nats, `More` in shares.
+    pub better: Better,
+}
+
+const fn outcome(
+    name: &'static str,
+    of: Option<Corpus>,
+    set: Option<&'static str>,
+    better: Better,
+) -> Outcome {
+    Outcome { name, of, set, better }
+}
+
+/// All outcomes; [`Scale::outcomes`] says which a profile uses.
+pub const OUTCOMES: [Outcome; 9] = [
+    outcome("nll arithmetic", Some(Corpus::Arithmetic), None, Better::Less),
+    outcome("arithmetic", Some(Corpus::Arithmetic), None, Better::More),
+    outcome("nll gsm8k", Some(Corpus::Gsm8k), Some("gsm8k"), Better::Less),
+    outcome("gsm8k", Some(Corpus::Gsm8k), Some("gsm8k"), Better::More),
+    outcome("nll alpaca", Some(Corpus::Alpaca), Some("alpaca"), Better::Less),
+    outcome("alpaca-overlap", Some(Corpus::Alpaca), Some("alpaca"), Better::More),
+    outcome("nll chat", Some(Corpus::Chat), Some("oasst1-validation"), Better::Less),
+    outcome("ifeval", None, Some("ifeval"), Better::More),
+    outcome("medmcqa", None, Some("medmcqa"), Better::More),
+];
+
+/// The grid at one profile's size, on what is at hand.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// Sizes.
+    pub scale: Scale,
+    /// What is trained on.
+    pub corpora: Vec<Corpus>,
+    /// What models are measured by.
+    pub outcomes: Vec<Outcome>,
+    /// Sets that could not be had.
+    pub missing: Vec<&'static str>,
+}
+
+impl Study {
+    /// A profile's grid. What needs a set that is not at hand is left out, and generated problems are trained on where
+    /// nothing else is left.
+    pub fn new(profile: Profile, lab: &Lab) -> Self {
+        let scale = Scale::of(profile);
+        let wanted: Vec<Outcome> =
+            OUTCOMES.into_iter().filter(|outcome| scale.outcomes.contains(&outcome.name)).collect();
+        let sets =
+            scale.corpora.iter().filter_map(|corpus| corpus.set()).chain(wanted.iter().filter_map(|o| o.set));
+        let mut missing: Vec<&'static str> = sets.filter(|set| !at_hand(lab, set)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let mut corpora: Vec<Corpus> =
+            scale.corpora.iter().copied().filter(|corpus| corpus.is_at_hand(lab)).collect();
+        if corpora.is_empty() {
+            corpora.push(Corpus::Arithmetic);
+        }
+        let outcomes =
+            wanted.into_iter().filter(|outcome| outcome.set.is_none_or(|set| !missing.contains(&set)));
+        Self { scale, corpora, outcomes: outcomes.collect(), missing }
+    }
+
+    /// The training run of an arm.
+    pub fn trained(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64) -> Result<Arc<Job>> {
+        self.run(model, corpus, arm, seed, false)
+    }
+
+    /// The reference that RHO compares with: plain maximum likelihood on the rows held out from training.
+    fn clean(&self, model: &str, corpus: Corpus, seed: u64) -> Result<Arc<Job>> {
+        self.run(model, corpus, &Arm::mle().named("mle on clean rows"), seed, true)
+    }
+
+    fn run(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64, clean: bool) -> Result<Arc<Job>> {
+        let scale = &self.scale;
+        let (skip, rows) = if clean { (0, Some(scale.clean_rows)) } else { (scale.clean_rows, scale.rows) };
+        let name =
+            format!("train {} {corpus} {} seed {seed}", short(model), arm.name, corpus = corpus.name());
+        // The same file for all: the clean rows come first.
+        let read = scale.rows.map(|rows| rows + scale.clean_rows);
+        let mut job = Job::new(Verb::Train, name)
+            .set("model.source", model)
+            .set("data.train", corpus.training(read)?)
+            .set("data.skip", skip as i64)
+            .set("data.max_length", scale.max_length as i64)
+            .set("data.truncate", "end")
+            .set("data.skip_bad", true)
+            .set("train.batch_size", scale.batch as i64)
+            .set("train.lr", scale.lr)
+            .set("train.seed", seed as i64)
+            .set("log.tensorboard", false)
+            .reading(model)?
+            .taking(rows.unwrap_or(20_000) as f64 * TOKENS / SPEEDS[0]);
+        if let Some(rows) = rows {
+            job = job.set("data.limit", rows as i64);
+        }
+        if let Some(set) = corpus.set() {
+            job = job.reading(set)?;
+        }
+        for (key, value) in &arm.settings {
+            job = job.set(key, value.clone());
+        }
+        job = match arm.reference {
+            Reference::None => job,
+            Reference::Twin => {
+                let twin = self.trained(model, corpus, &Arm::mle(), seed)?;
+                job.set("reference.adapter", Value::Result(twin, "adapter"))
+            }
+            Reference::Clean => {
+                job.set("reference.adapter", Value::Result(self.clean(model, corpus, seed)?, "adapter"))
+            }
+        };
+        if let [first, later @ ..] = arm.ranks {
+            let steps = rows.unwrap_or(20_000).div_ceil(scale.batch);
+            let parts = arm.ranks.len();
+            let grown = later.iter().enumerate().map(|(at, rank)| {
+                let step = ((at + 1) * steps / parts).max(at + 1) as i64;
+                toml::Value::Table(
+                    [("step".to_owned(), step.into()), ("rank".to_owned(), (*rank).into())]
+                        .into_iter()
+                        .collect(),
+                )
+            });
+            job = job.set("lora.r", *first).set("train.grow_rank", grown.collect::<Vec<_>>());
+        }
+        Ok(job.shared())
+    }
+
+    /// The evaluation of a training run by every outcome.
+    pub fn evaluated(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64) -> Result<Arc<Job>> {
+        let trained = self.trained(model, corpus, arm, seed)?;
+        let suite = self.outcomes.iter().map(|outcome| self.task(outcome)).collect::<Result<Vec<_>>>()?;
+        let tokens = (suite.len() * self.scale.questions) as f64 * TOKENS;
+        let mut job = Job::new(Verb::Evaluate, trained.name.replace("train ", "evaluate "))
+            .set("suite", Value::List(suite))
+            .set("model", model)
+            .set("adapter", Value::Result(trained, "adapter"))
+            .set("limit", self.scale.questions as i64)
+            .set("seed", 0)
+            .reading(model)?
+            .taking(tokens / SPEEDS[1]);
+        for set in self.outcomes.iter().filter_map(|outcome| outcome.set) {
+            job = job.reading(set)?;
+        }
+        Ok(job.shared())
+    }
+
+    fn task(&self, outcome: &Outcome) -> Result<Value> {
+        if outcome.better == Better::More {
+            return Ok(outcome.name.into());
+        }
+        outcome.of.context("held-out text is of some corpus")?.held_out(self.scale.questions)
+    }
+
+    /// The name of an outcome in an evaluation's file.
+    pub fn key(&self, outcome: &Outcome, lab: &Lab) -> Result<String> {
+        Ok(match self.task(outcome)? {
+            Value::HeldOut(job) => format!("nll:{}", lab.place(&job).join(job.verb.output()).display()),
+            Value::Plain(toml::Value::String(name)) => name,
+            other => anyhow::bail!("{other:?} names no task"),
+        })
+    }
+
+    /// Arms of figure 3.
+    pub fn selections(&self) -> Vec<Arm> {
+        let criteria: &[&str] = if self.scale.thin { &["loss", "rho"] } else { &CRITERIA };
+        criteria.iter().flat_map(|by| UNITS.map(|unit| Arm::selected(by, unit))).collect()
+    }
+
+    /// Arms of figures 5 and 6.
+    pub fn objectives(&self) -> Vec<Arm> {
+        vec![Arm::masked(), Arm::distill(), Arm::both()]
+    }
+
+    /// Arms of the threshold's ablation.
+    pub fn thresholds(&self) -> Vec<Arm> {
+        let shares: &[u32] = if self.scale.thin { &[10, 25] } else { &[10, 25, 50, 75] };
+        shares.iter().map(|share| Arm::threshold(*share)).chain([Arm::adaptive()]).collect()
+    }
+
+    /// Arms of the joint curriculum of data and capacity.
+    pub fn capacities(&self) -> Vec<Arm> {
+        if self.scale.thin {
+            return vec![Arm::masked(), Arm::growing_and_widening()];
+        }
+        vec![Arm::masked(), Arm::small(), Arm::growing(), Arm::widening(), Arm::growing_and_widening()]
+    }
+
+    /// Arms of the comparison of curricula.
+    pub fn curricula(&self) -> Vec<Arm> {
+        let mut arms = vec![Arm::masked(), Arm::explicit(), Arm::reversed()];
+        arms.truncate(if self.scale.thin { 2 } else { 3 });
+        arms
+    }
+
+    /// Every arm, the baseline first, each once.
+    pub fn arms(&self) -> Vec<Arm> {
+        let groups =
+            [self.selections(), self.objectives(), self.thresholds(), self.capacities(), self.curricula()];
+        let mut all = vec![Arm::mle()];
+        for arm in groups.into_iter().flatten() {
+            if !all.contains(&arm) {
+                all.push(arm);
+            }
+        }
+        all
+    }
+
+    /// Every job of the grid; what these need is not listed.
+    pub fn jobs(&self) -> Result<Vec<Arc<Job>>> {
+        let mut jobs = Vec::new();
+        for model in self.scale.models {
+            for corpus in &self.corpora {
+                for arm in self.arms() {
+                    for seed in 0..self.scale.seeds {
+                        jobs.push(self.evaluated(model, *corpus, &arm, seed)?);
+                    }
+                }
+            }
+        }
+        Ok(jobs)
+    }
+}
+
+/// A model's name without its organisation.
+pub fn short(model: &str) -> &str {
+    model.rsplit('/').next().unwrap_or(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::queue;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_profile_has_a_grid_whose_jobs_have_names_of_their_own() -> Result<()> {
+        for profile in [Profile::Smoke, Profile::Laptop, Profile::Study, Profile::Paper] {
+            let study = Study::new(profile, &Lab::fixture());
+            let jobs = queue::with_needs(&study.jobs()?);
+            let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+            assert_eq!(names.len(), jobs.len(), "{}", profile.name());
+            assert_eq!(study.missing, Vec::<&str>::new());
+            assert_eq!(study.outcomes.len(), study.scale.outcomes.len(), "{}", profile.name());
+            let arms: BTreeSet<String> = study.arms().into_iter().map(|arm| arm.name).collect();
+            assert_eq!(arms.len(), study.arms().len());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn references_are_trained_first_and_on_the_right_rows() -> Result<()> {
+        let study = Study::new(Profile::Laptop, &Lab::fixture());
+        let job = |arm: &Arm| study.trained("smollm2-135m", Corpus::Arithmetic, arm, 0);
+        let needs = |arm: &Arm| -> Result<Vec<String>> {
+            Ok(job(arm)?
+                .needs()
+                .map(|needed| needed.name.clone())
+                .filter(|name| !name.starts_with("make"))
+                .collect())
+        };
+        assert_eq!(needs(&Arm::mle())?, Vec::<String>::new());
+        assert_eq!(needs(&Arm::both())?, ["train smollm2-135m arithmetic mle seed 0"]);
+        assert_eq!(
+            needs(&Arm::selected("rho", "token"))?,
+            ["train smollm2-135m arithmetic mle on clean rows seed 0"]
+        );
+        let text = job(&Arm::mle())?.configuration(&|_| "x".into());
+        assert!(text.contains("data.skip = 56\n") && text.contains("data.limit = 112\n"), "{text}");
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! `paper lab`: the runs behind the figures, done and listed.
+
+use crate::cli::Lab as Command;
+use anyhow::Result;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tokensieve_paper::Profile;
+use tokensieve_paper::lab::queue::{self, News, Shard};
+use tokensieve_paper::lab::study::Study;
+use tokensieve_paper::lab::{Lab, program};
+
+/// Time between lines about what is going on.
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
+
+/// Does it.
+pub(crate) fn run(command: Command, out: &Path) -> Result<ExitCode> {
+    match command {
+        Command::Run { size, jobs, shard } => work(size.profile, jobs, shard, out),
+        Command::List(size) => list(size.profile, out),
+    }
+}
+
+fn study(profile: Profile, lab: &Lab) -> Study {
+    let study = Study::new(profile, lab);
+    for set in &study.missing {
+        eprintln!("{set} cannot be had here: what needs it is left out");
+    }
+    study
+}
+
+fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<ExitCode> {
+    // Before hours of waiting for others.
+    program::find()?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let lab = Lab::open(out).with_threads((cores / workers.max(1)).max(1));
+    let jobs = queue::with_needs(&study(profile, &lab).jobs()?);
+    let spoken = Mutex::new(Instant::now());
+    let quiet_for = |time: Duration| {
+        spoken.lock().is_ok_and(|mut last| {
+            let due = last.elapsed() > time;
+            if due {
+                *last = Instant::now();
+            }
+            due
+        })
+    };
+    queue::run(&lab, &jobs, shard, workers, &|news| match news {
+        News::Begun(job, done, total) => {
+            let left = queue::estimate(&lab, &jobs) / workers.max(1) as f64;
+            eprintln!("[{done}/{total}] {}, {} to go", job.name, time(left));
+        }
+        News::Said(job, line) if quiet_for(BETWEEN_LINES) => eprintln!("    {}: {line}", job.name),
+        News::Done(job, seconds) => eprintln!("    {}: {}", job.name, time(seconds)),
+        News::Failed(job, error) => eprintln!("    {} FAILED: {error:#}", job.name),
+        News::Waiting if quiet_for(BETWEEN_LINES) => eprintln!("    waiting for other processes"),
+        News::Said(..) | News::Waiting => {}
+    })?;
+    println!(
+        "{} runs of the profile {} are done",
+        jobs.iter().filter(|job| lab.done(job).is_some()).count(),
+        profile.name()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(profile: Profile, out: &Path) -> Result<ExitCode> {
+    let lab = Lab::open(out);
+    let jobs = queue::with_needs(&study(profile, &lab).jobs()?);
+    let mut done = 0;
+    for job in &jobs {
+        let state = match lab.done(job) {
+            Some(provenance) => {
+                done += 1;
+                format!("done in {}", time(provenance.seconds))
+            }
+            None => "missing".into(),
+        };
+        println!("{}  {state:<16} {}", &job.id()[..8], job.name);
+    }
+    println!("{done} of {} done; about {} to go", jobs.len(), time(queue::estimate(&lab, &jobs)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A duration as people say it.
+fn time(seconds: f64) -> String {
+    if seconds < 100.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 6000.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else {
+        format!("{:.1} h", seconds / 3600.0)
+    }
+}
