@@ -108,7 +108,7 @@ fn attention(layout: &Layout) {
     compare(
         "attention",
         Work::Operations(2.0 * product),
-        || plain::attention(&qkv, layout, &how, &out),
+        || plain::attention(&qkv, layout, &how, None, &out),
         || ops::attention(&qkv, layout, &how, &out),
     );
     compare(

@@ -18,6 +18,7 @@ mod shim;
 pub mod step;
 pub mod text;
 pub mod train;
+pub mod uncertainty;
 pub mod weights;
 
 pub use error::{Error, Result};

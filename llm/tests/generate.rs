@@ -20,6 +20,8 @@ struct SmolLm2 {
 }
 
 fn all(generator: &Generator, requests: &[Request]) -> Vec<Reply> {
+    // Other tests run beside this one: threads that wait for each other at every small product take many times as long.
+    tch::set_num_threads(1);
     let mut quiet = |_: usize, _: Event| ControlFlow::Continue(());
     generator
         .run(requests, &mut quiet)
@@ -32,6 +34,7 @@ fn all(generator: &Generator, requests: &[Request]) -> Vec<Reply> {
 #[test]
 fn the_default_model_says_what_transformers_says() {
     let expected: SmolLm2 = serde_json::from_str(include_str!("fixtures/smollm2.json")).unwrap();
+    tch::set_num_threads(1);
     let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
     let tokenizer = Tokenizer::open(&checkpoint).unwrap();
     let model = Model::load(&checkpoint, Kind::Float, Device::Cpu).unwrap();

@@ -14,13 +14,14 @@ pub mod figfont;
 pub mod gsm8k;
 pub mod ifeval;
 mod interval;
+pub mod judge;
 mod make;
 mod marked;
+pub mod maths;
 pub mod number;
 pub mod overlap;
 mod registry;
 mod rows;
-pub mod judge;
 mod stream;
 mod task;
 

@@ -1,7 +1,9 @@
 //! All tasks by name.
 
 use crate::choice::{self, By};
-use crate::{Answer, Error, Measure, Question, Result, Stream, Task, arithmetic, figfont, gsm8k, overlap};
+use crate::{
+    Answer, Error, Measure, Question, Result, Stream, Task, arithmetic, figfont, gsm8k, maths, overlap,
+};
 
 /// How a task is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +23,13 @@ const TASKS: &[(&str, Open)] = &[
     ("arithmetic", arithmetic::open),
     ("figfont", || figfont::open("figfont", figfont::Split::Test)),
     ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
+    ("alpaca-eval", crate::alpaca_eval::open),
     ("alpaca-overlap", overlap::open),
+    ("math-500", || maths::open("math-500")),
+    ("minerva-math", || maths::open("minerva-math")),
+    ("olympiadbench", || maths::open("olympiadbench")),
+    ("aime24", || maths::open("aime24")),
+    ("amc23", || maths::open("amc23")),
     ("medqa", || choice::open("medqa", By::Text)),
     ("medqa-letter", || choice::open("medqa", By::Letter)),
     ("medmcqa", || choice::open("medmcqa", By::Text)),

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use tokensieve_data::Catalogue;
 use tokensieve_tasks::alpaca_eval::{
-    AlpacaEval, LengthControl, PENALTIES, Published, Weights, fit, nearest_penalty, outputs, raw_win_rate,
+    LengthControl, PENALTIES, Published, Weights, fit, instructions, nearest_penalty, outputs, raw_win_rate,
     read_outputs, standard_error,
 };
-use tokensieve_tasks::{Answer, Task};
+use tokensieve_tasks::{Answer, Message, Options};
 
 fn catalogue() -> Catalogue {
     Catalogue::load().unwrap().quiet()
@@ -22,12 +22,19 @@ fn points(ours: f64, theirs: f64) -> f64 {
 
 #[test]
 fn the_805_instructions_are_those_of_the_public_outputs() {
-    let task = AlpacaEval::load(&catalogue()).unwrap();
-    assert_eq!(task.questions().len(), 805);
+    let task = tokensieve_tasks::open("alpaca-eval", &Options::default()).unwrap();
+    let instructions = instructions(&catalogue()).unwrap();
+    assert_eq!(instructions.len(), 805);
+    assert!(
+        task.questions()
+            .iter()
+            .zip(&instructions)
+            .all(|(question, text)| question.messages == [Message::user(text)])
+    );
     let files = catalogue().fetch("alpaca-eval-outputs").unwrap();
     assert_eq!(files.paths().len(), 8);
     for (model, path) in files.paths() {
-        assert_eq!(read_outputs(path, &task.instructions()).unwrap(), outputs(&catalogue(), model).unwrap());
+        assert_eq!(read_outputs(path, &instructions).unwrap(), outputs(&catalogue(), model).unwrap());
     }
     let reply = Answer::Reply { text: "Grüß".into(), tokens: 3, ended: false };
     assert_eq!(task.tally(0, &reply).unwrap(), [[4.0, 1.0], [0.0, 1.0]]);

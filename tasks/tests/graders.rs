@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokensieve_tasks::{gsm8k, overlap};
+use tokensieve_tasks::{gsm8k, maths, overlap};
 
 /// The cases of a fixture: its first line names the grader.
 fn cases<T: DeserializeOwned>(fixture: &str) -> Vec<T> {
@@ -59,4 +59,25 @@ fn chrf_as_sacrebleu() {
     let whole: Whole = serde_json::from_str(fixture.lines().next().unwrap()).unwrap();
     near(overlap::score(&sums[..18]), whole.chrf, "the set");
     near(overlap::score(&sums), whole.chrf_words, "the set");
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    found: String,
+    key: String,
+    same: bool,
+}
+
+#[test]
+fn mathematics_as_math_verify() {
+    let pairs: Vec<Pair> = cases(include_str!("fixtures/maths.jsonl"));
+    let mut n = 0;
+    for pair in &pairs {
+        let ours = maths::same(&pair.found, &pair.key);
+        if ours != pair.same {
+            n += 1;
+            println!("{}\t{}\t{}", ours, pair.found, pair.key);
+        }
+    }
+    println!("{n} of {}", pairs.len());
 }

@@ -133,6 +133,7 @@ impl Arguments {
             .collect::<Result<_, _>>()?;
         let interrupted = interruption("Stopping; the same command goes on.", "unfinished replies");
         let (mut tokens, mut outcome) = (0, Ok(()));
+        let generator = self.generator(chosen);
         let start = Instant::now();
         let mut each = |index: usize, event: Event<'_>| {
             if let Event::Done(reply) = event {
@@ -145,7 +146,7 @@ impl Arguments {
             }
             ControlFlow::Continue(())
         };
-        let replies = self.generator(chosen).run(&requests, &mut each)?;
+        let replies = generator.run(&requests, &mut each)?;
         outcome?;
         let finished = replies.iter().flatten().count();
         let seconds = start.elapsed().as_secs_f64();

@@ -11,6 +11,7 @@ mod objectives;
 mod show;
 mod topk;
 mod train;
+mod uncertainty;
 
 use clap::Subcommand;
 
@@ -37,6 +38,8 @@ pub enum Verb {
     Topk(topk::Arguments),
     /// Fine-tune a model with any objective; continues by itself where it was stopped
     Train(train::Arguments),
+    /// How uncertain a model is about each token of a response: total, aleatoric, epistemic
+    Uncertainty(uncertainty::Arguments),
 }
 
 impl Verb {
@@ -58,6 +61,7 @@ impl Verb {
             Self::Show(arguments) => arguments.run(),
             Self::Topk(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
+            Self::Uncertainty(arguments) => arguments.run(),
         }
     }
 }

@@ -68,6 +68,9 @@ impl ReplyFile {
         };
         // A line without its end was being written when the run was stopped.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        if whole == 0 && !text.is_empty() && !header.starts_with(&text) {
+            return Err(Error::file(path, "is no file of replies; name another"));
+        }
         let mut lines = BTreeMap::new();
         for (number, line) in (1..).zip(text[..whole].lines()) {
             if number == 1 {

@@ -23,7 +23,6 @@ use crate::text::Tokenizer;
 use crate::{Error, Result};
 use engine::{Engine, Slot};
 use sequence::Sequence;
-use text::Printer;
 
 /// Tokens of waiting prompts that join a pass, at most, beyond the first prompt's (choice: enough that the weights' way
 /// from memory costs little beside the products).
@@ -170,7 +169,7 @@ impl<'a> Generator<'a> {
                 slot.truncate(0);
                 let known = shared.as_ref().map_or(0, |shared| slot.copy_from(shared));
                 joining += request.prompt.len() - known;
-                live.push(Sequence::new(index, request, slot, known, Printer::new(request)));
+                live.push(Sequence::new(index, request, slot, known, self.context));
             }
             if live.is_empty() {
                 return Ok(replies);
@@ -209,7 +208,7 @@ impl<'a> Generator<'a> {
         let mut slot = std::mem::replace(&mut memory.slot, self.engine.slot());
         memory.tokens.clear();
         slot.truncate(known);
-        let mut live = vec![Sequence::new(0, request, slot, known, Printer::new(request))];
+        let mut live = vec![Sequence::new(0, request, slot, known, self.context)];
         let mut logits = Vec::new();
         let mut each = |_: usize, event: Event<'_>| each(event);
         let mut goes_on = true;
@@ -234,9 +233,6 @@ impl<'a> Generator<'a> {
         logits: &mut Vec<f32>,
         each: &mut dyn FnMut(usize, Event<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        for sequence in live.iter_mut() {
-            sequence.stop_at_limits(self.context);
-        }
         let mut growing: Vec<&mut Sequence> = live.iter_mut().filter(|one| one.stop.is_none()).collect();
         if growing.is_empty() {
             return Ok(ControlFlow::Continue(()));

@@ -14,6 +14,7 @@ use crate::text::Tokenizer;
 pub(super) struct Sequence<'a> {
     pub(super) index: usize,
     pub(super) request: &'a Request,
+    context: usize,
     pub(super) random: ChaCha8Rng,
     /// Prompt and reply.
     pub(super) tokens: Vec<u32>,
@@ -27,34 +28,30 @@ pub(super) struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    /// A sequence whose slot holds the first `known` tokens of the prompt.
-    pub(super) fn new(
-        index: usize,
-        request: &'a Request,
-        slot: Slot,
-        known: usize,
-        printer: Printer,
-    ) -> Self {
-        Self {
+    /// A sequence whose slot holds the first `known` tokens of the prompt, in a model of so many tokens' context.
+    pub(super) fn new(index: usize, request: &'a Request, slot: Slot, known: usize, context: usize) -> Self {
+        let mut new = Self {
             index,
             request,
+            context,
             random: stream("generate", request.seed, 0),
             tokens: request.prompt.clone(),
             log_probability: 0.0,
             stop: None,
             slot,
             read: known,
-            printer,
-        }
+            printer: Printer::new(request),
+        };
+        new.stop = new.full();
+        new
     }
 
-    /// Stops where no token may follow.
-    pub(super) fn stop_at_limits(&mut self, context: usize) {
+    /// Why no token may follow.
+    fn full(&self) -> Option<Stop> {
         if self.tokens.len() - self.request.prompt.len() >= self.request.limit {
-            self.stop = Some(Stop::Limit);
-        } else if self.tokens.len() >= context {
-            self.stop = Some(Stop::Context);
+            return Some(Stop::Limit);
         }
+        (self.tokens.len() >= self.context).then_some(Stop::Context)
     }
 
     /// The slot, and the tokens that it has yet to read.
@@ -74,8 +71,8 @@ impl<'a> Sequence<'a> {
         let mut news = self.printer.push(tokenizer, token)?;
         if let Some(found) = self.printer.stopped() {
             self.stop = Some(Stop::Text(found.to_owned()));
-        } else if self.tokens.len() - self.request.prompt.len() >= self.request.limit {
-            self.stop = Some(Stop::Limit);
+        } else if let Some(full) = self.full() {
+            self.stop = Some(full);
             news += &self.printer.rest();
         }
         Ok(news)

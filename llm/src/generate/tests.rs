@@ -101,3 +101,64 @@ fn stop_texts_are_found_across_tokens_and_never_printed() {
     assert_eq!(says(text, &["else? No"]), (text.into(), None));
     assert_eq!(says(text, &[]), (text.into(), None));
 }
+
+fn settings(seed: u64) -> serde_json::Map<String, serde_json::Value> {
+    [("seed".to_owned(), seed.into())].into_iter().collect()
+}
+
+fn line(row: usize, prompt: &str, text: &str) -> ReplyLine {
+    let reply = Reply {
+        tokens: vec![1, 2],
+        text: text.into(),
+        log_probability: -1.0 / 3.0,
+        prompt_tokens: 4,
+        stop: Stop::Limit,
+    };
+    ReplyLine::new(row, prompt.into(), &reply)
+}
+
+#[test]
+fn a_file_of_replies_goes_on_where_it_was_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replies.jsonl");
+    let prompts = ["a", "b", "c"].map(String::from);
+    let mut file = ReplyFile::open(&path, &settings(1), &prompts, false).unwrap();
+    file.push(&line(2, "c", "later\nlines")).unwrap();
+    file.push(&line(0, "a", "first")).unwrap();
+    drop(file);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{whole}{{\"row\":1,\"prom")).unwrap();
+    let mut file = ReplyFile::open(&path, &settings(1), &prompts, false).unwrap();
+    assert_eq!(file.rows().into_iter().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
+    file.push(&line(1, "b", "second")).unwrap();
+    file.sort().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], r#"{"header":{"seed":1}}"#);
+    let replies: Vec<ReplyLine> = lines[1..].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(replies, [line(0, "a", "first"), line(1, "b", "second"), line(2, "c", "later\nlines")]);
+}
+
+#[test]
+fn replies_of_something_else_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replies.jsonl");
+    let prompts = ["a".to_owned()];
+    ReplyFile::open(&path, &settings(1), &prompts, false).unwrap().push(&line(0, "a", "x")).unwrap();
+    let before = std::fs::read_to_string(&path).unwrap();
+    let refused = |seed, prompt: &str| {
+        let error =
+            ReplyFile::open(&path, &settings(seed), &[prompt.to_owned()], false).unwrap_err().to_string();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+        error
+    };
+    let error = refused(2, "a");
+    assert!(error.contains("seed: 1 there, 2 now") && error.contains("--fresh"), "{error}");
+    assert!(refused(1, "b").contains("another prompt"));
+    let started = ReplyFile::open(&path, &settings(2), &prompts, true).unwrap();
+    assert!(started.rows().is_empty());
+    std::fs::write(&path, "something else\n").unwrap();
+    assert!(ReplyFile::open(&path, &settings(1), &prompts, false).is_err());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "something else\n");
+}

@@ -45,11 +45,11 @@ impl Top {
         self.probabilities.extend_from_slice(&rows.probabilities);
     }
 
-    pub(super) fn ids(&self, row: usize) -> &[u32] {
+    pub(crate) fn ids(&self, row: usize) -> &[u32] {
         &self.ids[row * self.k..(row + 1) * self.k]
     }
 
-    pub(super) fn probabilities(&self, row: usize) -> &[f32] {
+    pub(crate) fn probabilities(&self, row: usize) -> &[f32] {
         &self.probabilities[row * self.k..(row + 1) * self.k]
     }
 }

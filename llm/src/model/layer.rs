@@ -3,11 +3,11 @@
 use tch::{Device, Kind, Tensor};
 
 use super::config::{Activation, Config};
-use super::dropout::{Dropout, Mask};
+use super::dropout::{Dropout, Place};
 use super::linear::Linear;
 use super::modules::Projections;
 use super::norm::Norm;
-use crate::ops::{self, Attention, Heads};
+use crate::ops::{self, Attention, Heads, Mask};
 use crate::weights::Checkpoint;
 use crate::{Layout, Parameters, Result};
 
@@ -60,15 +60,20 @@ impl Pass {
         let prefix = if lengths.is_empty() { 0 } else { self.layout.prefix };
         let rows: Vec<i64> = (0..prefix).chain(own().flatten()).map(|row| row as i64).collect();
         self.layout = Layout { prefix, lengths };
+        self.dropout = self.dropout.take().map(|dropout| dropout.of_rows(&rows));
         let rows = Tensor::from_slice(&rows).to_device(device);
         self.cos = self.cos.index_select(0, &rows);
         self.sin = self.sin.index_select(0, &rows);
-        self.dropout = self.dropout.take().map(|dropout| dropout.of_rows(&rows));
         Some(rows)
     }
 
-    fn mask(&self, layer: u32, slot: u32) -> Option<Mask<'_>> {
-        Some(self.dropout.as_ref()?.mask(layer, slot))
+    /// Of what enters a projection's adapters.
+    fn mask(&self, layer: u32, slot: u32) -> Option<Mask> {
+        self.mask_at(Place::Lora, layer, slot)
+    }
+
+    fn mask_at(&self, place: Place, layer: u32, slot: u32) -> Option<Mask> {
+        self.dropout.as_ref()?.mask(place, layer, slot)
     }
 }
 
@@ -206,7 +211,10 @@ impl Layer {
 
     /// What leaves the layer, and what its backward pass needs if `keep`.
     pub(super) fn forward(&self, input: &Tensor, pass: &Pass, keep: bool) -> (Tensor, Option<Saved>) {
-        let attend = |qkv: &Tensor, out: &Tensor| ops::attention(qkv, &pass.layout, &self.attention, out);
+        let attend = |qkv: &Tensor, out: &Tensor| match pass.mask_at(Place::Attention, self.index, 0) {
+            None => ops::attention(qkv, &pass.layout, &self.attention, out),
+            Some(mask) => ops::attention_dropped(qkv, &pass.layout, &self.attention, &mask, out),
+        };
         self.forward_attending(input, pass, keep, attend)
     }
 
@@ -232,8 +240,8 @@ impl Layer {
         let attended = self.output.buffer(tokens);
         let lse = attend(&qkv, &self.output.x(&attended));
         let qkv = keep.then_some(qkv);
-        let mask = pass.mask(self.index, OUTPUT);
-        let (mid, output) = add(&self.output, &attended, mask.as_ref(), self.output_norm.as_ref(), input);
+        let masks = Masks::of(pass, self.index, OUTPUT);
+        let (mid, output) = add(&self.output, &attended, &masks, self.output_norm.as_ref(), input);
         let attended = keep.then_some(attended);
 
         let x = self.gate_up.buffer(tokens);
@@ -245,8 +253,8 @@ impl Layer {
         let x = self.down.buffer(tokens);
         ops::gated(&gate_up, self.activation, &self.down.x(&x));
         let gate_up = keep.then_some(gate_up);
-        let mask = pass.mask(self.index, DOWN);
-        let (next, down) = add(&self.down, &x, mask.as_ref(), self.down_norm.as_ref(), &mid);
+        let masks = Masks::of(pass, self.index, DOWN);
+        let (next, down) = add(&self.down, &x, &masks, self.down_norm.as_ref(), &mid);
         let down_u = u(&self.down, &x);
 
         let saved = || {
@@ -392,18 +400,40 @@ impl Layer {
     }
 }
 
+/// The masks of a projection into the residual stream.
+struct Masks {
+    /// Of what enters its adapters.
+    adapter: Option<Mask>,
+    /// Of what it gives.
+    result: Option<Mask>,
+}
+
+impl Masks {
+    fn of(pass: &Pass, layer: u32, slot: u32) -> Self {
+        Self { adapter: pass.mask(layer, slot), result: pass.mask_at(Place::Residual, layer, slot) }
+    }
+}
+
 /// residual + norm(linear(x)); with a norm, also what entered it and its 1/rms.
 fn add(
     linear: &Linear,
     buffer: &Tensor,
-    mask: Option<&Mask>,
+    masks: &Masks,
     norm: Option<&Norm>,
     residual: &Tensor,
 ) -> (Tensor, Option<(Tensor, Tensor)>) {
-    let Some(norm) = norm else { return (linear.forward(buffer, mask, Some(residual)), None) };
+    let mask = masks.adapter.as_ref();
+    if norm.is_none() && masks.result.is_none() {
+        return (linear.forward(buffer, mask, Some(residual)), None);
+    }
     let y = linear.forward(buffer, mask, None);
-    let (normalised, inv_rms) = norm.forward(&y);
-    (residual + normalised, Some((y, inv_rms)))
+    let normalised = norm.map(|norm| norm.forward(&y));
+    let result = normalised.as_ref().map_or(&y, |(normalised, _)| normalised);
+    let sum = match &masks.result {
+        Some(mask) => mask.add(result, Some(residual)),
+        None => residual + result,
+    };
+    (sum, normalised.map(|(_, inv_rms)| (y, inv_rms)))
 }
 
 /// The gradient before a norm, if there is one.

@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use super::dropout::Mask;
 use super::lora::Adapter;
 use super::modules::{self, Module};
 use crate::weights::Checkpoint;
+use crate::ops::Mask;
 use crate::{Parameters, Result};
 
 #[derive(Debug)]
@@ -181,7 +181,10 @@ impl Linear {
             let (x, u) = (self.x(buffer), self.u(buffer));
             match mask {
                 None => drop(x.mm_out(&u, &a.tr())),
-                Some(mask) => u.shallow_clone().copy_(&(mask.apply(&x).mm(&a.tr()) * mask.scale())),
+                Some(mask) => {
+                    u.shallow_clone().copy_(&mask.apply(&x).mm(&a.tr()));
+                    mask.rescale(&u);
+                }
             }
         }
         let weight = self.weight().tr();

@@ -24,13 +24,14 @@ mod rope;
 pub use cache::Cache;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use decoder::Decoder;
+pub(crate) use dropout::mixed;
+pub use dropout::{Dropout, Place};
 pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
 pub use merge::merge;
 
 use tch::{Device, Kind, Tensor};
 
 use self::config::Config;
-use self::dropout::Dropout;
 use self::layer::{Layer, Pass, Saved};
 use self::norm::Norm;
 use self::rope::Rotary;
@@ -163,8 +164,16 @@ impl Model {
 
     /// The hidden states `[T, D]` after the last norm. Nothing is kept.
     pub fn forward(&self, pack: &Pack) -> Tensor {
-        let pass = self.pass(&pack.positions, &pack.layout, None);
+        self.forward_dropped(pack, None)
+    }
+
+    /// The same with dropout.
+    pub fn forward_dropped(&self, pack: &Pack, dropout: Option<Dropout>) -> Tensor {
         let mut hidden = self.embed(&pack.tokens);
+        if let Some(dropout) = &dropout {
+            hidden = dropout.embedding(hidden);
+        }
+        let pass = self.pass(&pack.positions, &pack.layout, dropout);
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pass, false).0;
         }
@@ -174,7 +183,7 @@ impl Model {
     /// The same, with what [`Model::backward`] needs. `dropout`: the step's seed, if the adapter's inputs are to be
     /// dropped at its configured rate.
     pub fn forward_traced(&self, pack: &Pack, keep: Keep, dropout: Option<u64>) -> (Tensor, Trace) {
-        let dropout = dropout.and_then(|seed| Dropout::new(self.dropout, seed));
+        let dropout = dropout.and_then(|seed| Dropout::of_step(self.dropout, seed, pack.layout.tokens()));
         let pass = self.pass(&pack.positions, &pack.layout, dropout);
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut hidden = self.embed(&pack.tokens);

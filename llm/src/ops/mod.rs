@@ -12,6 +12,7 @@
 mod cpu;
 mod flash;
 pub(crate) mod logits;
+mod mask;
 pub mod plain;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use tch::Tensor;
 
 use crate::Layout;
 pub use crate::model::config::Activation;
+pub use mask::Mask;
 
 /// Attention's heads. Query head h reads key and value head h / (queries / keys).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,10 +125,27 @@ pub fn gated_backward(
 /// `[H, T]`, for the backward pass.
 pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
     #[cfg(target_arch = "x86_64")]
-    if let Some(result) = cpu::attention(qkv, layout, how, out) {
+    if let Some(result) = cpu::attention(qkv, layout, how, None, out) {
         return result;
     }
-    flash::attention(qkv, layout, how, out).unwrap_or_else(|| plain::attention(qkv, layout, how, out))
+    flash::attention(qkv, layout, how, out).unwrap_or_else(|| plain::attention(qkv, layout, how, None, out))
+}
+
+/// The same with probabilities dropped and the kept ones scaled, as `dropout` has it for each token. There is no way
+/// back.
+pub fn attention_dropped(
+    qkv: &Tensor,
+    layout: &Layout,
+    how: &Attention,
+    dropout: &Mask,
+    out: &Tensor,
+) -> Tensor {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(result) = cpu::attention(qkv, layout, how, Some(dropout), out) {
+        return result;
+    }
+    // Flash attention has random numbers of its own, which depend on what else is computed.
+    plain::attention(qkv, layout, how, Some(dropout), out)
 }
 
 /// Backward of [`attention`]: the gradient at `qkv`, contiguous and of its kind.

@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use tch::{Kind, Tensor};
 
-use super::{Activation, Attention, Heads};
+use super::{Activation, Attention, Heads, Mask};
 use crate::Layout;
 
 /// What to compute in.
-fn wide(x: &Tensor) -> Kind {
+pub(super) fn wide(x: &Tensor) -> Kind {
     if x.kind() == Kind::Double { Kind::Double } else { Kind::Float }
 }
 
@@ -107,13 +107,23 @@ fn value_and_slope(x: &Tensor, activation: Activation) -> (Tensor, Tensor) {
 }
 
 /// See [`super::attention`].
-pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
+pub fn attention(
+    qkv: &Tensor,
+    layout: &Layout,
+    how: &Attention,
+    dropout: Option<&Mask>,
+    out: &Tensor,
+) -> Tensor {
     let lse = Tensor::empty([how.heads.queries as i64, layout.tokens() as i64], (wide(qkv), qkv.device()));
     for own in blocks(layout) {
         let block = Block::new(qkv, layout, own, how);
         let scores = block.scores(how).0;
         let block_lse = scores.logsumexp([-1], true);
-        let result = (scores - &block_lse).exp().matmul(&block.v);
+        let mut p = (scores - &block_lse).exp();
+        if let Some(mask) = dropout {
+            p *= block.kept(mask, how);
+        }
+        let result = p.matmul(&block.v);
         copy(&block.rows_of(out), &block.unsplit(&result));
         copy(&lse.narrow(1, block.own.start as i64, block.len()), &block_lse.reshape([-1, block.len()]));
     }
@@ -206,6 +216,17 @@ impl Block {
     /// `[G, H/G, queries, K]` → `[queries, H·K]`
     fn unsplit(&self, x: &Tensor) -> Tensor {
         x.flatten(0, 1).transpose(0, 1).reshape([self.len(), -1])
+    }
+
+    /// What probabilities are multiplied by: 0, or what makes up for it; `[G, H/G, queries, keys]`.
+    fn kept(&self, mask: &Mask, how: &Attention) -> Tensor {
+        let (heads, keys) = (how.heads.queries, self.prefix as usize + self.own.len());
+        let places: Vec<u32> =
+            (0..heads).flat_map(|head| (0..keys).map(move |key| Mask::place(head, key))).collect();
+        let kept = mask.kept(self.own.clone(), &places, self.q.device()).to_kind(self.q.kind());
+        let scaled = kept * mask.factors(self.own.clone(), mask.scale(), self.q.kind(), self.q.device());
+        let groups = how.heads.keys as i64;
+        scaled.view([self.len(), groups, heads as i64 / groups, keys as i64]).permute([1, 2, 0, 3])
     }
 
     /// `[G, H/G, queries, keys]`, −∞ where a query does not see a key; and the soft cap's derivative.

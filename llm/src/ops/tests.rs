@@ -277,7 +277,7 @@ fn kernels_agree_with_plain_operators() {
         agree(&qkv, &twin);
         let (d_out, a, b) = (input(128, 8), input(128, 9), input(128, 9));
         let lse = attention(&qkv, &layout, &how, &a);
-        agree(&lse, &plain::attention(&qkv, &layout, &how, &b));
+        agree(&lse, &plain::attention(&qkv, &layout, &how, None, &b));
         agree(&a, &b);
         agree(
             &attention_backward(&d_out, &qkv, &a, &lse, &layout, &how),
@@ -298,7 +298,7 @@ fn flash_attention_agrees_with_plain_operators() {
             |columns, seed| random(&[201, columns], seed).to_device(Device::Cuda(0)).to_kind(Kind::BFloat16);
         let (qkv, d_out) = (input(10 * 64, 1), input(6 * 64, 2));
         let (a, b) = (d_out.zeros_like(), d_out.zeros_like());
-        let (lse, twin) = (attention(&qkv, &layout, &how, &a), plain::attention(&qkv, &layout, &how, &b));
+        let (lse, twin) = (attention(&qkv, &layout, &how, &a), plain::attention(&qkv, &layout, &how, None, &b));
         close(&lse, &twin, 1e-4);
         close(&a, &b, tolerance(Kind::BFloat16));
         close(

@@ -128,6 +128,39 @@ impl Tokenizer {
         self.inner.decode(tokens, false).map_err(|error| Error::file(&self.path, error))
     }
 
+    /// A token's text with the blank before it, if it has one; a special token is no text.
+    pub fn text_of(&self, token: u32) -> Option<String> {
+        let piece = self.inner.id_to_token(token)?;
+        if self.inner.get_added_vocabulary().is_special_token(&piece) {
+            return None;
+        }
+        let text = self.decode(&[token]).ok()?;
+        // Tokenizers after SentencePiece drop the blank of a text's first word.
+        let dropped = piece.starts_with('▁') && !text.starts_with(' ');
+        Some(if dropped { format!(" {text}") } else { text })
+    }
+
+    /// Each token's part of the text, special ones written out: together they are what [`Tokenizer::decode`] gives. Of
+    /// tokens that make up a character together, the last has it.
+    pub fn pieces(&self, tokens: &[u32]) -> Result<Vec<String>> {
+        let wrong = |error| Error::file(&self.path, error);
+        let mut stream = self.inner.decode_stream(false);
+        let mut pieces = Vec::with_capacity(tokens.len());
+        let mut start = 0;
+        for (at, token) in tokens.iter().enumerate() {
+            match stream.step(*token).map_err(wrong)? {
+                Some(piece) => {
+                    pieces.push(piece);
+                    start = at + 1;
+                }
+                // Bytes that make up no character yet; at the very end they never will.
+                None if at + 1 == tokens.len() => pieces.push(self.decode(&tokens[start..])?),
+                None => pieces.push(String::new()),
+            }
+        }
+        Ok(pieces)
+    }
+
     /// The text of messages as the chat template writes it, ending where an assistant's turn begins if
     /// `add_generation_prompt`.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {

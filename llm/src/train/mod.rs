@@ -141,7 +141,7 @@ impl Run<'_> {
             phases: &report.phases,
         })?;
         let tokens = report.records.iter().map(|record| (record.label, record.selected));
-        self.log.selection(self.state.step, tokens, |token| text_of(&self.tokenizer, token))
+        self.log.selection(self.state.step, tokens, |token| self.tokenizer.text_of(token))
     }
 
     fn evaluation_is_due(&self) -> bool {
@@ -236,18 +236,6 @@ impl Run<'_> {
         }
         Ok(Summary::new(ending, &self.config, &self.state, self.log.totals()))
     }
-}
-
-/// A token's text with the blank before it, if it has one; a special token is no text.
-fn text_of(tokenizer: &Tokenizer, token: u32) -> Option<String> {
-    let piece = tokenizer.inner().id_to_token(token)?;
-    if tokenizer.inner().get_added_vocabulary().is_special_token(&piece) {
-        return None;
-    }
-    let text = tokenizer.decode(&[token]).ok()?;
-    // Tokenizers after SentencePiece drop the blank of a text's first word.
-    let dropped = piece.starts_with('▁') && !text.starts_with(' ');
-    Some(if dropped { format!(" {text}") } else { text })
 }
 
 fn unsound(what: &str, value: f64) -> Error {

@@ -85,7 +85,10 @@ pub(crate) fn save_lazily(
 }
 
 /// Writes a file beside `path`, brings it to the disk and gives it its name; on failure nothing is left.
-pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+) -> Result<()> {
     let Some(name) = path.file_name() else { return Err(Error::file(path, "not the path of a file")) };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The process's own, so that two writers cannot mix their bytes.

@@ -9,8 +9,8 @@ use super::{Contest, PENALTIES, Published, Regulariser, Weights};
 use crate::interval::resample;
 use crate::{Error, Estimate, Result};
 
-/// The L1 penalty of our fits. The published ones choose by cross-validation, mostly this or the next; between the two
-/// no annotated model's win rate moves by more than 0.12 percentage points (`tests/alpaca_eval.rs`).
+/// The L1 penalty of our fits. The published ones choose theirs by cross-validation, mostly this or the next larger; with
+/// this one every annotated model comes within 0.11 percentage points of its published rate (`tests/alpaca_eval.rs`).
 const PENALTY: f64 = PENALTIES[6];
 
 /// Which logistic model takes the length out.
@@ -152,7 +152,7 @@ mod tests {
     fn a_clean_sweep_has_a_number_and_too_few_instructions_an_error() {
         let won = Contest { preference: 1.0, model_length: 9, baseline_length: 5, difficulty: 0.0 };
         let swept = LengthControl::plain(20).of_contests(&[won; 20], 1).unwrap();
-        assert!(swept.raw.low == 1.0 && swept.length_controlled.value > 0.99, "{swept:?}");
+        assert!(swept.raw.low > 1.0 - 1e-12 && swept.length_controlled.value > 0.99, "{swept:?}");
         let error = LengthControl::plain(1).of_contests(&[won], 1).unwrap_err().to_string();
         assert!(error.contains("at least two"), "{error}");
     }

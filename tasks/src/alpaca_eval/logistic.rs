@@ -66,10 +66,10 @@ fn newton_step<const K: usize>(rows: &[Row<K>], penalty: f64, b: &[f64; K]) -> [
     let mut curvature = [[0.0; K]; K];
     for row in rows {
         let p = logistic(dot(&row.features, b));
-        for j in 0..K {
-            slope[j] += row.weight * (row.response - p) * row.features[j];
-            for l in 0..K {
-                curvature[j][l] += row.weight * p * (1.0 - p) * row.features[j] * row.features[l];
+        for ((slope, curvature), x) in slope.iter_mut().zip(&mut curvature).zip(row.features) {
+            *slope += row.weight * (row.response - p) * x;
+            for (curvature, other) in curvature.iter_mut().zip(row.features) {
+                *curvature += row.weight * p * (1.0 - p) * x * other;
             }
         }
     }
@@ -119,8 +119,8 @@ mod tests {
             let mut next = b;
             for row in rows {
                 let error = row.response - logistic(dot(&row.features, &b));
-                for j in 0..3 {
-                    next[j] += pace * row.weight * error * row.features[j];
+                for (next, feature) in next.iter_mut().zip(row.features) {
+                    *next += pace * row.weight * error * feature;
                 }
             }
             b = next.map(|b| b.signum() * (b.abs() - pace * penalty).max(0.0));

@@ -1,7 +1,7 @@
 //! AlpacaEval 2: 805 instructions, a model's outputs against a baseline's by a judge's preference, the win rate, and the
 //! win rate that the model would have if its outputs were as long as the baseline's (Dubois et al., arXiv 2404.04475).
 //!
-//! [`AlpacaEval`] is the questions. A [`judge`](crate::judge) gives the preferences. [`LengthControl`] turns them into
+//! The task `alpaca-eval` asks the [`instructions`]. A [`judge`](crate::judge) gives the preferences. [`LengthControl`] turns them into
 //! [`WinRates`] with intervals: [`LengthControl::published`] is AlpacaEval's own model, [`LengthControl::plain`] the same
 //! without the instructions' difficulty, for any other list of instructions. [`Published`] is the public leaderboard.
 
@@ -16,6 +16,7 @@ mod regulariser;
 pub use contest::{Contest, Weights, fit};
 pub use length_control::{LengthControl, WinRates, raw_win_rate, standard_error};
 pub use outputs::{outputs, read_outputs};
-pub use prompts::AlpacaEval;
+pub use prompts::instructions;
+pub(crate) use prompts::open;
 pub use published::{Listed, Published};
 pub use regulariser::{PENALTIES, Regulariser, nearest_penalty};

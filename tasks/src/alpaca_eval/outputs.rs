@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use tokensieve_data::Catalogue;
 
-use crate::{Error, Result};
+use crate::{Error, Result, rows};
 
 #[derive(Deserialize)]
 struct Record {
@@ -57,14 +57,7 @@ pub(super) fn lengths(outputs: &[String]) -> Vec<usize> {
 
 fn records(path: &Path) -> Result<Vec<Record>> {
     let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-    if text.trim_start().starts_with('[') {
-        return serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error));
-    }
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(i, line)| serde_json::from_str(line).map_err(|error| Error::line(path, i + 1, error)))
-        .collect()
+    if text.trim_start().starts_with('[') { rows::json(path) } else { rows::json_lines(path) }
 }
 
 #[cfg(test)]

@@ -72,8 +72,10 @@ impl Regulariser {
 /// over the contests must therefore equal the penalty.
 pub fn nearest_penalty(weights: &Weights, contests: &[Contest]) -> f64 {
     let slope = slope(weights, contests)[2].abs();
-    let distance = |penalty: &f64| (penalty.ln() - slope.ln()).abs();
-    PENALTIES.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).expect("there are some")
+    let distance = |penalty: f64| (penalty.ln() - slope.ln()).abs();
+    PENALTIES
+        .into_iter()
+        .fold(PENALTIES[0], |best, other| if distance(other) < distance(best) { other } else { best })
 }
 
 /// Σ (preference − prediction) × feature over the contests.

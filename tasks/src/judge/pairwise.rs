@@ -46,7 +46,10 @@ pub fn pairwise(
 ) -> Result<Pairwise> {
     let pairs = both_orders(instructions, outputs, baseline)?;
     let verdicts = judge.prefer(&pairs)?;
-    assert_eq!(verdicts.len(), pairs.len(), "{} gives a verdict for each pair", judge.name());
+    if verdicts.len() != pairs.len() {
+        let (given, wanted) = (verdicts.len(), pairs.len());
+        return Err(Error::Setting(format!("{}: {given} verdicts on {wanted} pairs", judge.name())));
+    }
 
     let n = instructions.len();
     let asked = (0..n).filter(|i| outputs[*i] != baseline[*i]);

@@ -19,7 +19,7 @@ impl Verdict {
     /// From the log-probabilities of the two [`LABELS`], whatever else the judge might have said.
     pub fn of_labels([first, second]: [f64; 2]) -> Self {
         let verdict = 1.0 / (1.0 + (first - second).exp());
-        if verdict.is_finite() && first.max(second).exp() >= LEAST_MASS {
+        if verdict.is_finite() && first.exp() + second.exp() >= LEAST_MASS {
             return Self::Second(verdict);
         }
         let [one, other] = LABELS;
@@ -39,10 +39,10 @@ impl Verdict {
             }
             said.push(format!("{token:?} {:.3}", log_probability.exp()));
         }
-        if labels.iter().all(|label| label.exp() < LEAST_MASS) {
-            return Self::Nonsense(said.join(", "));
+        match Self::of_labels(labels) {
+            Self::Nonsense(_) => Self::Nonsense(said.join(", ")),
+            verdict => verdict,
         }
-        Self::of_labels(labels)
     }
 
     /// From a reply in words: the one label that it is, give or take quotes, brackets and a full stop.

@@ -53,6 +53,18 @@ impl Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
 
+    /// The same, into the second-level cache.
+    #[inline(always)]
+    pub(super) fn prefetch_far<N>(self, from: *const N) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+
+    /// Sixteen times a word.
+    #[inline(always)]
+    pub(super) fn word(self, word: u32) -> Words {
+        Words(unsafe { _mm512_set1_epi32(word.cast_signed()) })
+    }
+
     /// 0, 1, … 15.
     #[inline(always)]
     pub(super) fn count(self) -> Words {
@@ -98,6 +110,39 @@ impl Words {
     #[inline(always)]
     pub(super) fn above(self, i: i32) -> Mask {
         unsafe { _mm512_cmpgt_epi32_mask(self.0, _mm512_set1_epi32(i)) }
+    }
+
+    /// Products of 32 bits.
+    #[inline(always)]
+    pub(super) fn times(self, other: Self) -> Self {
+        Self(unsafe { _mm512_mullo_epi32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    pub(super) fn xor(self, other: Self) -> Self {
+        Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    }
+
+    /// word ^ (word >> BY).
+    #[inline(always)]
+    pub(super) fn folded<const BY: u32>(self) -> Self {
+        Self(unsafe { _mm512_xor_si512(self.0, _mm512_srli_epi32::<BY>(self.0)) })
+    }
+
+    /// Which of the thirty-two halves are at least `least`, each word's lower half first.
+    #[inline(always)]
+    pub(super) fn halves_from(self, least: u16) -> u32 {
+        unsafe { _mm512_cmpge_epu16_mask(self.0, _mm512_set1_epi16(least.cast_signed())) }
+    }
+
+    /// In which words the lower half is at least `least`, and in which the upper.
+    #[inline(always)]
+    pub(super) fn each_half_from(self, least: u16) -> [Mask; 2] {
+        let least = unsafe { _mm512_set1_epi32(i32::from(least)) };
+        unsafe {
+            let lower = _mm512_and_si512(self.0, _mm512_set1_epi32(0xffff));
+            [lower, _mm512_srli_epi32::<16>(self.0)].map(|half| _mm512_cmpge_epu32_mask(half, least))
+        }
     }
 
     #[inline(always)]

@@ -6,6 +6,7 @@
 
 mod attention;
 pub(crate) mod decode;
+mod dropout;
 mod gated;
 mod lanes;
 pub(super) mod logits;
@@ -13,6 +14,7 @@ mod norm;
 mod rope;
 
 pub(super) use attention::{attention, attention_backward};
+pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
 pub(super) use norm::{rms_norm, rms_norm_backward};
 pub(super) use rope::rope;

@@ -9,7 +9,9 @@ use super::products::{Weights, add_weighted, rows_times_lanes};
 use super::tile::{Scale, Sixteen, Tile, tiles};
 use super::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
 use crate::ops::cpu::Rows;
-use crate::ops::cpu::lanes::{LANES, Number};
+use crate::ops::cpu::dropout::Bits;
+use crate::ops::cpu::lanes::{Avx512, LANES, Lanes, Number};
+use crate::ops::mask::Mask;
 
 /// Where a maximum starts: below every score, above [`UNSEEN`].
 const LOWEST: f32 = -1e30;
@@ -33,6 +35,43 @@ pub(super) fn run<N: Number>(problem: &Problem<'_, N>, out: &Tensor) -> Option<T
         }
     });
     Some(lse)
+}
+
+/// Which probabilities of sixteen queries are dropped.
+#[derive(Clone, Copy)]
+struct Chance {
+    bits: Bits,
+    /// The pair of places of the first two keys.
+    first: i32,
+    threshold: u16,
+    scale: f32,
+}
+
+impl Chance {
+    #[inline(always)]
+    fn new(simd: Avx512, mask: &Mask, sixteen: &Sixteen) -> Self {
+        let mut keys = [[0; LANES]; 2];
+        let mut any = false;
+        for lane in 0..sixteen.count {
+            // The rows that keep everything are the prefix's: all of a tile, or none.
+            if let Some(key) = mask.key(sixteen.row + lane) {
+                (keys[0][lane], keys[1][lane]) = (key[0], key[1]);
+                any = true;
+            }
+        }
+        let (threshold, scale) = if any { (mask.threshold(), mask.scale() as f32) } else { (0, 1.0) };
+        let first = (Mask::place(sixteen.head, 0) / 2) as i32;
+        Self { bits: Bits::of_keys(simd, &keys), first, threshold, scale }
+    }
+
+    /// The probabilities of keys `key`, even, and `key` + 1.
+    #[inline(always)]
+    fn dropped(&self, simd: Avx512, key: usize, pair: [Lanes; 2]) -> [Lanes; 2] {
+        let bits = self.bits.of(simd, simd.word(0).plus(self.first + (key / 2) as i32));
+        let kept = bits.each_half_from(self.threshold);
+        let zero = simd.splat(0.0);
+        [pair[0].or(kept[0], zero), pair[1].or(kept[1], zero)]
+    }
 }
 
 struct Memory {
@@ -114,6 +153,8 @@ unsafe fn tile<N: Number, const C: usize>(
     let (keys, value_pairs) = (memory.keys.words(), memory.value_pairs.words());
     let (query_lanes, scores) = (memory.query_lanes.words(), memory.scores.floats());
     let (weights, sums) = (memory.weights.words(), memory.sums.floats());
+    let chances: Option<[Chance; C]> =
+        problem.dropout.map(|mask| tile.sixteens.each_ref().map(|sixteen| Chance::new(simd, mask, sixteen)));
     let mut max = [simd.splat(LOWEST); C];
     let mut total = [simd.splat(0.0); C];
     // Sound, from here to the end: the memory has room for the tile and for a span of keys.
@@ -154,8 +195,11 @@ unsafe fn tile<N: Number, const C: usize>(
                 unsafe {
                     let score =
                         |key: usize| simd.load(scores.add(key * width + c * LANES).cast_const(), LANES);
-                    let pair = [(score(key) - max[c]).exp2(), (score(key + 1) - max[c]).exp2()];
+                    let mut pair = [(score(key) - max[c]).exp2(), (score(key + 1) - max[c]).exp2()];
                     total[c] = total[c] + (pair[0] + pair[1]);
+                    if let Some(chances) = &chances {
+                        pair = chances[c].dropped(simd, first + key, pair);
+                    }
                     N::store_down(pair, weights.add(key / N::PER_WORD * width + c * LANES), width);
                 }
             }
@@ -185,7 +229,8 @@ unsafe fn tile<N: Number, const C: usize>(
             max[c].store(maxima.as_mut_ptr(), LANES);
         }
         for lane in 0..sixteen.count {
-            let factor = simd.splat(totals[lane].recip());
+            let scale = chances.as_ref().map_or(1.0, |chances| chances[c].scale);
+            let factor = simd.splat(scale / totals[lane]);
             let row = out.row(sixteen.row + lane);
             unsafe {
                 lse.row(sixteen.head).add(sixteen.row + lane).write(maxima[lane] * LN_2 + totals[lane].ln());

@@ -22,7 +22,7 @@ use tch::Tensor;
 use super::lanes::{Avx512, LANES, Number};
 use super::{Rows, by_kind};
 use crate::Layout;
-use crate::ops::{Attention, Heads};
+use crate::ops::{Attention, Heads, Mask};
 use crate::shim::parallel;
 
 /// Keys whose scores are formed at a time, in registers.
@@ -38,13 +38,20 @@ pub(in crate::ops) fn attention(
     qkv: &Tensor,
     layout: &Layout,
     how: &Attention,
+    dropout: Option<&Mask>,
     out: &Tensor,
 ) -> Option<Tensor> {
-    by_kind!(qkv, forward(qkv, layout, how, out))
+    by_kind!(qkv, forward(qkv, layout, how, dropout, out))
 }
 
-fn forward<N: Number>(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Option<Tensor> {
-    forward::run(&Problem::<N>::new(qkv, layout, how)?, out)
+fn forward<N: Number>(
+    qkv: &Tensor,
+    layout: &Layout,
+    how: &Attention,
+    dropout: Option<&Mask>,
+    out: &Tensor,
+) -> Option<Tensor> {
+    forward::run(&Problem { dropout, ..Problem::<N>::new(qkv, layout, how)? }, out)
 }
 
 pub(in crate::ops) fn attention_backward(
@@ -76,6 +83,8 @@ struct Problem<'a, N> {
     heads: Heads,
     how: &'a Attention,
     layout: &'a Layout,
+    /// Of probabilities, forward only.
+    dropout: Option<&'a Mask>,
 }
 
 impl<'a, N: Number> Problem<'a, N> {
@@ -83,7 +92,7 @@ impl<'a, N: Number> Problem<'a, N> {
         let (simd, qkv, heads) = (Avx512::detect()?, Rows::<N>::of(qkv)?, how.heads);
         assert_eq!((qkv.count, qkv.columns), (layout.tokens(), heads.width()));
         let fits = heads.dim % LANES == 0 && heads.dim <= 256;
-        fits.then_some(Self { simd, qkv, heads, how, layout })
+        fits.then_some(Self { simd, qkv, heads, how, layout, dropout: None })
     }
 
     /// Words of a head's row.

@@ -1,0 +1,288 @@
+//! `tokensieve uncertainty`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+use indicatif::{ProgressBar, ProgressStyle};
+use tch::Kind;
+
+use crate::data::{self, DataSet, DataSource, Format, Truncate};
+use crate::model::{Adapter, Model, Place};
+use crate::text::Tokenizer;
+use crate::uncertainty::{
+    Budget, Chances, Drawn, Header, Masks, Named, Posterior, Prompt, Recorder, Work, Writer, estimate,
+    write_table,
+};
+use crate::weights::{self, Checkpoint};
+use crate::{Document, Error, Result, machine, memory};
+
+/// Of what, drawn from what, and whereto.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The file has one JSON line for the settings, then one for each document. A run that was stopped goes on \
+    where it was when the same command is given again. docs/uncertainty.md has the formulas."
+)]
+pub struct Arguments {
+    /// A file (JSON lines, a JSON array, Parquet), or a data set by name: alpaca
+    data: String,
+    /// How many rows; all if not given
+    #[arg(short)]
+    n: Option<usize>,
+    /// The estimates, as JSON lines
+    #[arg(long, value_name = "FILE.jsonl")]
+    out: PathBuf,
+    /// The same as a Parquet table, a row per predicted token
+    #[arg(long, value_name = "FILE.parquet")]
+    parquet: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How data are read.
+#[derive(clap::Args, Debug)]
+pub(super) struct Reading {
+    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion; found by their keys if not given
+    #[arg(long)]
+    format: Option<Format>,
+    /// Which file of a named data set; train if not given
+    #[arg(long)]
+    split: Option<String>,
+    /// Leaves out bad rows
+    #[arg(long)]
+    skip_bad: bool,
+    /// Cuts documents to so many tokens; longer ones are bad rows if not given
+    #[arg(long, value_name = "TOKENS")]
+    max_length: Option<usize>,
+}
+
+/// The model, and what predictions are drawn from.
+#[derive(clap::Args, Debug)]
+pub(super) struct Settings {
+    /// The model: a name, a Hugging Face folder, a GGUF file, or organisation/name on the hub
+    #[arg(long, default_value = weights::DEFAULT)]
+    pub(super) model: String,
+    /// An adapter on it, in PEFT's format
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// Numbers that the model computes in
+    #[arg(long, default_value = "bf16", value_parser = ["bf16", "f32"])]
+    precision: String,
+    /// Predictions of each token; 0: only loss, entropy, probability and alternatives
+    #[arg(long, default_value_t = 100)]
+    passes: usize,
+    /// Share of numbers that dropout drops
+    #[arg(long, default_value_t = 0.1)]
+    rate: f64,
+    /// Where dropout acts
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "attention,residual")]
+    places: Vec<Place>,
+    /// Which tokens of a document lose the same numbers in a pass
+    #[arg(long, value_enum, default_value_t = Masks::Token)]
+    masks: Masks,
+    /// Whether the tokens before a response lose numbers too
+    #[arg(long, value_enum, default_value_t = Prompt::Stochastic)]
+    prompt: Prompt,
+    /// What all masks follow from
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// An ensemble of adapters in dropout's place: DIR,DIR,DIR
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "DIRS",
+        conflicts_with_all = ["passes", "rate", "places", "masks", "prompt", "seed"]
+    )]
+    adapters: Vec<PathBuf>,
+    /// Alternatives of each token
+    #[arg(long, default_value_t = 5)]
+    top: usize,
+}
+
+/// Words of the command line, as the file has them.
+macro_rules! words {
+    ($($kind:ty { $($value:path => $word:literal, $help:literal;)+ })+) => {$(
+        impl ValueEnum for $kind {
+            fn value_variants<'a>() -> &'a [Self] {
+                &[$($value),+]
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                Some(match self {
+                    $($value => PossibleValue::new($word).help($help),)+
+                })
+            }
+        }
+    )+};
+}
+
+words! {
+    Place {
+        Place::Attention => "attention", "attention's probabilities";
+        Place::Residual => "residual", "what each half of a layer adds to the residual stream";
+        Place::Embedding => "embedding", "the embedding";
+        Place::Lora => "lora", "what enters the adapter";
+    }
+    Masks {
+        Masks::Token => "token", "none: each its own";
+        Masks::Document => "document", "all";
+    }
+    Prompt {
+        Prompt::Stochastic => "stochastic", "as all others";
+        Prompt::Deterministic => "deterministic", "they lose nothing, and are computed once for many passes";
+    }
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        memory::keep();
+        let mut loaded = self.settings.load()?;
+        let set = self.reading.read(&self.data, self.n, &loaded)?;
+        let header = loaded.header(&self.settings, &self.data, self.reading.split.clone(), &set);
+        let mut writer = Writer::open(&self.out, &header)?;
+        let documents: Vec<&Document> = set.documents.iter().skip(writer.done()).collect();
+        if writer.done() > 0 {
+            eprintln!("{}: {} documents are there already", self.out.display(), writer.done());
+        }
+        let bar = bar(documents.len());
+        let recorder = Recorder::new(&loaded.tokenizer);
+        let began = Instant::now();
+        let work = estimate(
+            &mut loaded.model,
+            loaded.adapter.as_ref(),
+            &documents,
+            &loaded.posterior,
+            self.settings.top,
+            &Budget::default(),
+            &mut |index, estimates| {
+                writer.write(&recorder.document(documents[index], &estimates)?)?;
+                bar.inc(1);
+                Ok(())
+            },
+        )?;
+        bar.finish_and_clear();
+        if let Some(table) = &self.parquet {
+            write_table(&self.out, table)?;
+        }
+        println!("{}", told(documents.len(), &loaded.posterior, &work, began.elapsed()));
+        Ok(())
+    }
+}
+
+fn bar(documents: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} documents, {eta} left");
+    ProgressBar::new(documents as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn told(documents: usize, posterior: &Posterior, work: &Work, took: Duration) -> String {
+    let passes = posterior.passes().max(1);
+    let speed = (work.tokens * passes) as f64 / took.as_secs_f64();
+    format!(
+        "{documents} documents, {} tokens of which {} are predicted, {passes} passes: {:.1} s ({:.1} model, {:.1} head), \
+         {speed:.0} tokens/s",
+        work.tokens,
+        work.predicted,
+        took.as_secs_f64(),
+        work.model.as_secs_f64(),
+        work.head.as_secs_f64(),
+    )
+}
+
+impl Reading {
+    pub(super) fn read(&self, data: &str, n: Option<usize>, loaded: &Loaded) -> Result<DataSet> {
+        let longest = loaded.model.config().max_positions.max(1) as usize;
+        let source = DataSource {
+            split: self.split.clone(),
+            format: self.format,
+            skip_bad: self.skip_bad,
+            truncate: if self.max_length.is_some() { Truncate::End } else { Truncate::Never },
+            max_length: Some(self.max_length.unwrap_or(longest).min(longest)),
+            limit: n,
+            ..DataSource::new(data)
+        };
+        let set = data::load(&source, &loaded.tokenizer)?;
+        if let Some(why) = &set.substitution {
+            eprintln!("note: {why}");
+        }
+        for (count, what) in [(set.skipped.len(), "rows left out"), (set.truncated, "documents cut at the end")] {
+            if count > 0 {
+                eprintln!("note: {count} {what}");
+            }
+        }
+        Ok(set)
+    }
+}
+
+/// What was asked for, in memory.
+pub(super) struct Loaded {
+    checkpoint: Checkpoint,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) model: Model,
+    pub(super) adapter: Option<Adapter>,
+    pub(super) posterior: Posterior,
+    named: Option<Named>,
+    ensemble: Vec<Named>,
+}
+
+impl Settings {
+    pub(super) fn load(&self) -> Result<Loaded> {
+        let posterior = self.dropout()?;
+        let checkpoint = Checkpoint::open(&self.model)?;
+        let tokenizer = Tokenizer::open(&checkpoint)?;
+        let kind = if self.precision == "f32" { Kind::Float } else { Kind::BFloat16 };
+        let model = Model::load(&checkpoint, kind, machine::device())?;
+        let load = |folder: &Path| Adapter::load(model.config(), folder, model.device());
+        let adapter = self.adapter.as_deref().map(load).transpose()?;
+        let named = self.adapter.as_deref().map(Named::adapter).transpose()?;
+        let ensemble = self.adapters.iter().map(|folder| Named::adapter(folder)).collect::<Result<_>>()?;
+        let posterior = if self.adapters.is_empty() {
+            posterior
+        } else {
+            Posterior::Adapters(self.adapters.iter().map(|folder| load(folder)).collect::<Result<_>>()?)
+        };
+        Ok(Loaded { checkpoint, tokenizer, model, adapter, posterior, named, ensemble })
+    }
+
+    fn dropout(&self) -> Result<Posterior> {
+        if !(0.0..=0.99).contains(&self.rate) {
+            return Err(Error::setting("--rate", format!("is {}; it is a share from 0 to 0.99", self.rate)));
+        }
+        if self.places.contains(&Place::Lora) && self.adapter.is_none() && self.adapters.is_empty() {
+            return Err(Error::setting("--places", "names lora, and there is no adapter; give one with --adapter"));
+        }
+        if self.passes == 0 {
+            return Ok(Posterior::None);
+        }
+        let mut places = self.places.clone();
+        places.sort_unstable();
+        places.dedup();
+        Ok(Posterior::Dropout(Chances {
+            passes: self.passes,
+            rate: self.rate,
+            places,
+            masks: self.masks,
+            prompt: self.prompt,
+            seed: self.seed,
+        }))
+    }
+}
+
+impl Loaded {
+    fn header(&self, settings: &Settings, data: &str, split: Option<String>, set: &DataSet) -> Header {
+        Header {
+            model: settings.model.clone(),
+            model_sha256: self.checkpoint.hash(),
+            adapter: self.named.clone(),
+            precision: settings.precision.clone(),
+            data: data.to_owned(),
+            split,
+            data_sha256: set.hash.clone(),
+            documents: set.documents.len(),
+            top: settings.top,
+            posterior: Drawn::of(&self.posterior, &self.ensemble),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The first line of a file of estimates: all that its numbers follow from.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Chances, Masks, Posterior, Prompt};
+use crate::model::Place;
+use crate::{Error, Result};
+
+/// Settings, and hashes of what was read. Two runs with the same header give the same numbers, but for rounding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The model as it was named.
+    pub model: String,
+    /// SHA-256 of its weights.
+    pub model_sha256: String,
+    /// The adapter on it.
+    pub adapter: Option<Named>,
+    /// bf16 or f32.
+    pub precision: String,
+    /// The data as they were named.
+    pub data: String,
+    /// Which file of a named data set.
+    pub split: Option<String>,
+    /// SHA-256 of the documents.
+    pub data_sha256: String,
+    /// How many documents the file will have.
+    pub documents: usize,
+    /// How many alternatives of each token.
+    pub top: usize,
+    /// What predictions are drawn from.
+    pub posterior: Drawn,
+}
+
+/// A folder or file, and its content's SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its path.
+    pub path: String,
+    /// Of its weights.
+    pub sha256: String,
+}
+
+/// What predictions are drawn from, in words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Drawn {
+    /// Nothing.
+    None,
+    /// See [`Chances`].
+    Dropout {
+        /// How many predictions.
+        passes: usize,
+        /// Share of numbers dropped.
+        rate: f64,
+        /// Where.
+        places: Vec<Place>,
+        /// Which tokens lose the same.
+        masks: Masks,
+        /// Whether the prompt takes part.
+        prompt: Prompt,
+        /// What masks follow from.
+        seed: u64,
+    },
+    /// These adapters.
+    Adapters {
+        /// In their order.
+        adapters: Vec<Named>,
+    },
+}
+
+impl Drawn {
+    /// Of a posterior, whose adapters come from these folders.
+    pub fn of(posterior: &Posterior, folders: &[Named]) -> Self {
+        match posterior {
+            Posterior::None => Self::None,
+            Posterior::Dropout(Chances { passes, rate, places, masks, prompt, seed }) => Self::Dropout {
+                passes: *passes,
+                rate: *rate,
+                places: places.clone(),
+                masks: *masks,
+                prompt: *prompt,
+                seed: *seed,
+            },
+            Posterior::Adapters(_) => Self::Adapters { adapters: folders.to_vec() },
+        }
+    }
+}
+
+impl Named {
+    /// An adapter's folder.
+    pub fn adapter(folder: &Path) -> Result<Self> {
+        let mut hash = Sha256::new();
+        for name in ["adapter_config.json", "adapter_model.safetensors"] {
+            let path = folder.join(name);
+            let mut file = File::open(&path).map_err(Error::io(&path))?;
+            io::copy(&mut file, &mut hash).map_err(Error::io(&path))?;
+        }
+        Ok(Self { path: folder.display().to_string(), sha256: format!("{:x}", hash.finalize()) })
+    }
+}

@@ -1,0 +1,131 @@
+//! Hidden states of the rows that predict, in every pass.
+
+use tch::{Tensor, no_grad};
+
+use super::pieces::{Item, Piece, by_pass, by_piece};
+use super::{Chances, Masks, Prompt};
+use crate::model::{Dropout, Model, mixed};
+use crate::{Layout, Pack};
+
+/// What is computed for a group of pieces: their rows one after the other.
+pub(super) struct Group<'g, 'd> {
+    pub(super) model: &'g Model,
+    pub(super) pieces: &'g [Piece<'d>],
+    /// Tokens that go through the model together.
+    pub(super) tokens: usize,
+}
+
+impl Group<'_, '_> {
+    /// How many rows predict.
+    pub(super) fn rows(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.places.len()).sum()
+    }
+
+    /// Room for `passes` times the hidden states, `[P, R, D]`.
+    pub(super) fn room(&self, passes: usize) -> Tensor {
+        let size = [passes as i64, self.rows() as i64, self.model.config().hidden_size];
+        Tensor::empty(size, (self.model.kind(), self.model.device()))
+    }
+
+    /// Without dropout, into `[R, D]`.
+    pub(super) fn once(&self, out_rd: &Tensor) {
+        for batch in by_pass(self.pieces, 1, self.tokens) {
+            self.batch(&batch, None, &out_rd.unsqueeze(0));
+        }
+    }
+
+    /// With dropout, into `[P, R, D]`.
+    pub(super) fn dropped(&self, chances: &Chances, out_prd: &Tensor) {
+        let batches = match chances.prompt {
+            Prompt::Stochastic => by_pass(self.pieces, chances.passes, self.tokens),
+            Prompt::Deterministic => by_piece(self.pieces, chances.passes, self.tokens),
+        };
+        for batch in batches {
+            self.batch(&batch, Some(chances), out_prd);
+        }
+    }
+
+    fn batch(&self, items: &[Item], chances: Option<&Chances>, out_prd: &Tensor) {
+        let prefix = self.prefix(items, chances);
+        let of = |item: &Item| &self.pieces[item.piece];
+        let layout = Layout { prefix, lengths: items.iter().map(|i| of(i).tokens().len() - prefix).collect() };
+        let dropout = chances.map(|chances| {
+            let first = if chances.prompt == Prompt::Deterministic { prefix } else { 0 };
+            Dropout::new(&chances.places, chances.rate, first, self.keys(items, chances, prefix))
+        });
+        let (mut tokens, mut positions) = (Vec::new(), Vec::new());
+        for (number, item) in items.iter().enumerate() {
+            let from = if number == 0 { 0 } else { prefix };
+            tokens.extend(of(item).tokens()[from..].iter().map(|token| i64::from(*token)));
+            positions.extend(from as i64..of(item).tokens().len() as i64);
+        }
+        let device = self.model.device();
+        let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
+        let (tokens, positions) = (on_device(&tokens), on_device(&positions));
+        let starts: Vec<usize> = layout.ranges().map(|range| range.start).collect();
+        let pack = Pack { tokens, positions, layout, targets: Vec::new() };
+        no_grad(|| {
+            let hidden_td = self.model.forward_dropped(&pack, dropout);
+            for (item, start) in items.iter().zip(starts) {
+                let Piece { places, .. } = of(item);
+                let rows: Vec<i64> = places.iter().map(|place| (start + place - 1 - prefix) as i64).collect();
+                let offset: usize = self.pieces[..item.piece].iter().map(|piece| piece.places.len()).sum();
+                let out = out_prd.get(item.pass as i64).narrow(0, offset as i64, rows.len() as i64);
+                out.shallow_clone().copy_(&hidden_td.index_select(0, &on_device(&rows)));
+            }
+        });
+    }
+
+    /// How many leading tokens stand once for all: those that have the same hidden states in all items, before the
+    /// first row that predicts.
+    fn prefix(&self, items: &[Item], chances: Option<&Chances>) -> usize {
+        let same_pass = items.iter().all(|item| item.pass == items[0].pass);
+        let first = &self.pieces[items[0].piece];
+        match chances {
+            // All items are of one piece.
+            Some(Chances { prompt: Prompt::Deterministic, .. }) => return first.start,
+            Some(Chances { masks: Masks::Document, .. }) => return 0,
+            Some(_) if !same_pass => return 0,
+            _ => {}
+        }
+        // One shares with nobody; a prefix would only split it.
+        if items.len() == 1 {
+            return 0;
+        }
+        let common = |item: &Item| {
+            let piece = &self.pieces[item.piece];
+            let same = piece.tokens().iter().zip(first.tokens()).take_while(|(a, b)| a == b).count();
+            same.min(piece.start)
+        };
+        items.iter().map(common).min().unwrap_or(0)
+    }
+
+    /// The rows' keys: of the prefix, then of each item's own.
+    fn keys(&self, items: &[Item], chances: &Chances, prefix: usize) -> Vec<u64> {
+        let mut keys = Vec::new();
+        for (number, item) in items.iter().enumerate() {
+            let piece = &self.pieces[item.piece];
+            let all = keys_of(piece, item.pass, chances);
+            keys.extend_from_slice(&all[if number == 0 { 0 } else { prefix }..]);
+        }
+        keys
+    }
+}
+
+/// The keys of a piece's rows: of seed, pass and the document's tokens, so that they are the same whatever stands beside
+/// it.
+fn keys_of(piece: &Piece, pass: usize, chances: &Chances) -> Vec<u64> {
+    let mut key = mixed(mixed(chances.seed).wrapping_add(pass as u64));
+    let mut next = |token: &u32| {
+        // An odd constant (2⁶⁴/φ), for 0 must not stay 0.
+        key = mixed(key ^ u64::from(*token).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        key
+    };
+    match chances.masks {
+        Masks::Token => piece.tokens().iter().map(next).collect(),
+        Masks::Document => {
+            let key = piece.document.tokens.iter().map(&mut next).last().unwrap_or_default();
+            vec![key; piece.tokens().len()]
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Competition and university mathematics: the last `\boxed` answer, equal to the key however it is written.
+
+mod evaluate;
+mod plain;
+mod same;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
+pub use same::same;
+use serde_json::Value;
+use tokensieve_data::Catalogue;
+
+use crate::marked::{Marked, one};
+use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, rows};
+
+/// New tokens at most; the published protocol allows more, to models that use them.
+const LIMIT: usize = 512;
+
+const MEASURES: &[Measure] = &[
+    Measure::share(
+        "correct",
+        "the reply's answer equals the key: the last boxed one, else what it calls its answer, else its last number",
+    ),
+    Measure::share("boxed", "the last boxed answer equals the key"),
+];
+
+pub(crate) fn open(set: &str) -> Result<Box<dyn Task>> {
+    let files = Catalogue::load()?.fetch(set)?;
+    let path = files.path("test");
+    let rows: Vec<Value> = rows::json_lines(path)?;
+    let item = |(index, row): (usize, &Value)| item(path, index, row);
+    let items = rows.iter().enumerate().map(item).collect::<Result<Vec<_>>>()?;
+    Ok(Marked::task(set, items, MEASURES, mark))
+}
+
+/// The sets name their columns differently; the key is given, or boxed in the solution.
+fn item(path: &Path, index: usize, row: &Value) -> Result<(Question, String)> {
+    let text = |name: &str| row[name].as_str();
+    let problem = text("problem").or(text("question"));
+    let key = match (&row["answer"], &row["final_answer"]) {
+        (Value::String(answer), _) => Some(answer.clone()),
+        (Value::Number(answer), _) => Some(answer.to_string()),
+        (_, Value::Array(answers)) => {
+            Some(answers.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
+        }
+        _ => text("solution").and_then(boxed).map(str::to_owned),
+    };
+    let (Some(problem), Some(key)) = (problem, key) else {
+        return Err(Error::line(
+            path,
+            index + 1,
+            "needs `problem` or `question`, and `answer`, `final_answer` or a boxed answer in `solution`",
+        ));
+    };
+    let messages = vec![Message::user(format!("{problem}\n\nPut your final answer in \\boxed{{}}."))];
+    let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
+    Ok((Question { id: index.to_string(), messages, ask }, key))
+}
+
+#[expect(clippy::ptr_arg, reason = "the shape of every mark: a reference to the key")]
+fn mark(key: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
+    let reply = answer.text()?;
+    let is_key = |found: Option<&str>| found.is_some_and(|found| same(found, key));
+    Ok(vec![one(is_key(found(reply))), one(is_key(boxed(reply)))])
+}
+
+/// The answer that a reply gives.
+pub fn found(reply: &str) -> Option<&str> {
+    static SAID: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?i)(?:answer\s*(?:is|:)|####)[\s:*$]*([^\n]*?)(?:[.*$]*\s*\n|\.\s|[.*$]*\s*$)")
+            .expect("a regex")
+    });
+    static NUMBER: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+").expect("a regex"));
+    let said = || {
+        SAID.captures_iter(reply)
+            .last()?
+            .get(1)
+            .map(|found| found.as_str())
+            .filter(|found| !found.trim().is_empty())
+    };
+    boxed(reply).or_else(said).or_else(|| NUMBER.find_iter(reply).last().map(|found| found.as_str()))
+}
+
+/// What the last `\boxed` (or `\fbox`) holds, braces within it closed.
+pub fn boxed(text: &str) -> Option<&str> {
+    static BOX: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\\(?:boxed|fbox|framebox)\s*(\{?)").expect("a regex"));
+    let opening = BOX.captures_iter(text).last()?;
+    let inside = &text[opening.get(0)?.end()..];
+    if opening[1].is_empty() {
+        // `\boxed 5`: up to the end of the word.
+        return inside.split(|c: char| c.is_whitespace() || c == '$').next().filter(|word| !word.is_empty());
+    }
+    let mut depth = 1;
+    let end = inside.char_indices().find(|(_, c)| {
+        depth += i32::from(*c == '{') - i32::from(*c == '}');
+        depth == 0
+    });
+    end.map(|(at, _)| inside[..at].trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_last_box_is_the_answer() {
+        for (reply, answer) in [
+            ("\\boxed{1} no, \\boxed{\\frac{1}{2}} it is {", Some("\\frac{1}{2}")),
+            ("$\\boxed{ \\{1, 2\\} }$", Some("\\{1, 2\\}")),
+            ("\\boxed 7$ done", Some("7")),
+            ("\\fbox{x}", Some("x")),
+            ("\\boxed{cut off", None),
+            ("none", None),
+        ] {
+            assert_eq!(boxed(reply), answer, "{reply}");
+        }
+        assert_eq!(found("So 3 + 4 = 7. The answer is $7$."), Some("7"));
+        assert_eq!(found("Final Answer: x = 2.5\nbye 3"), Some("x = 2.5"));
+        assert_eq!(found("first 3 and then 1,200."), Some("1,200"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_is_too_odd(reply in "(\\\\boxed|\\{|\\}|answer is|####|\\$|[0-9.,é \n])*", any in any::<String>()) {
+            for reply in [reply, any] {
+                if let Some(found) = found(&reply) {
+                    same(found, "1");
+                }
+            }
+        }
+    }
+}
