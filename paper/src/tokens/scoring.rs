@@ -1,7 +1,8 @@
 //! Which documents are scored, how, and how many in each profile: in one place, so that figures share results.
 
 use super::{Document, read, synthetic};
-use crate::lab::{Job, Value, Verb, corpus};
+use crate::lab::corpus::documents;
+use crate::lab::{Job, Value, Verb};
 use crate::{Profile, Run};
 use anyhow::Result;
 
@@ -96,16 +97,16 @@ impl Scoring {
             let (rate, documents) = if self.passes == 0 { (0.0, 24) } else { (self.rate, 8) };
             return Ok(synthetic::documents(self.corpus.name(), documents, rate));
         }
-        let job = self.job(corpus::documents(run, self.corpus.name())?)?;
+        let job = self.job(documents(run, self.corpus.name())?)?;
         read(&run.job(&job)?.join(job.verb.output()))
     }
 
-    /// The work for the `tokensieve` program, on these documents.
-    fn job(&self, data: Value) -> Result<Job> {
+    /// The work for the `tokensieve` program.
+    fn job(&self, source: Value) -> Result<Job> {
         let Self { model, corpus, documents, passes, rate, places } = self;
         let name = format!("uncertainty {} {model} {documents} × {passes}, {places} {rate}", corpus.name());
         let job = Job::new(Verb::Uncertainty, name)
-            .argument(data)
+            .argument(source)
             .set("model", *model)
             .set("n", *documents as i64)
             .set("passes", *passes as i64)
