@@ -42,7 +42,8 @@ pub(super) fn statistics(part: &Part, logits_nv: &Tensor, top_entropy: bool) -> 
     };
     let best = label_logit.where_self(&greedy, &max) - &log_sum_exp;
     let loss = &log_sum_exp - label_logit;
-    Tensor::cat(&[loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best], 1).to_kind(Kind::Double)
+    Tensor::cat(&[loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best], 1)
+        .to_kind(Kind::Double)
 }
 
 fn entropy(log_p: &Tensor) -> Tensor {

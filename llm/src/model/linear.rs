@@ -10,8 +10,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::lora::Adapter;
 use super::modules::{self, Module};
-use crate::weights::Checkpoint;
 use crate::ops::Mask;
+use crate::weights::Checkpoint;
 use crate::{Parameters, Result};
 
 #[derive(Debug)]

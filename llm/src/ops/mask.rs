@@ -139,7 +139,8 @@ mod tests {
         tch::manual_seed(3);
         let mask = mask(0.3, 5, 37);
         for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.0)] {
-            let random = || Tensor::randn([37, 90], (Kind::Float, Device::Cpu)).to_kind(kind).narrow(1, 0, 71);
+            let random =
+                || Tensor::randn([37, 90], (Kind::Float, Device::Cpu)).to_kind(kind).narrow(1, 0, 71);
             let (x, base) = (random(), random());
             for (scale, base) in [(1.0, None), (mask.scale(), None), (mask.scale(), Some(&base))] {
                 let (own, twin) = (mask.run(&x, base, scale), mask.by_operators(&x, base, scale));

@@ -298,7 +298,8 @@ fn flash_attention_agrees_with_plain_operators() {
             |columns, seed| random(&[201, columns], seed).to_device(Device::Cuda(0)).to_kind(Kind::BFloat16);
         let (qkv, d_out) = (input(10 * 64, 1), input(6 * 64, 2));
         let (a, b) = (d_out.zeros_like(), d_out.zeros_like());
-        let (lse, twin) = (attention(&qkv, &layout, &how, &a), plain::attention(&qkv, &layout, &how, None, &b));
+        let (lse, twin) =
+            (attention(&qkv, &layout, &how, &a), plain::attention(&qkv, &layout, &how, None, &b));
         close(&lse, &twin, 1e-4);
         close(&a, &b, tolerance(Kind::BFloat16));
         close(
@@ -339,5 +340,33 @@ fn results_do_not_depend_on_threads() {
     tch::set_num_threads(threads);
     for (i, (a, b)) in several.iter().zip(&one).enumerate() {
         assert_eq!(a, b, "result {i}");
+    }
+}
+
+#[test]
+fn attention_drops_what_the_operators_drop() {
+    let layout = Layout { prefix: 5, lengths: vec![40, 1, 19] };
+    for (window, first, kind, tolerance) in [
+        (None, 0, Kind::Float, 1e-5),
+        (Some(9), 0, Kind::Float, 1e-5),
+        // Rows that lose nothing beside rows that do.
+        (None, 12, Kind::Float, 1e-5),
+        (None, 5, Kind::BFloat16, 2e-2),
+    ] {
+        let heads = Heads { queries: 6, keys: 2, dim: 32 };
+        let how = Attention { heads, scale: 0.2, soft_cap: None, window };
+        let qkv = random(&[65, heads.width() as i64], 4).to_kind(kind);
+        let keys = (0..65_u32).map(|row| [row.wrapping_mul(0x1234_5677), row ^ 0x0bad_cafe]).collect();
+        let mask = Mask::new(0.3, first, keys);
+        let out = || Tensor::empty([65, 192], (kind, Device::Cpu));
+        let (own, twin, whole) = (out(), out(), out());
+        attention_dropped(&qkv, &layout, &how, &mask, &own);
+        plain::attention(&qkv, &layout, &how, Some(&mask), &twin);
+        plain::attention(&qkv, &layout, &how, None, &whole);
+        close(&own, &twin, tolerance);
+        assert!(distance(&twin, &whole) > 0.1);
+        if first > 0 {
+            close(&own.narrow(0, 0, first as i64), &whole.narrow(0, 0, first as i64), tolerance);
+        }
     }
 }

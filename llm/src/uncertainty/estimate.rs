@@ -155,4 +155,3 @@ fn spreads(rows: &Rows, hidden_prd: &Tensor, budget: &Budget) -> Vec<Spread> {
     });
     found
 }
-

@@ -16,7 +16,8 @@ pub(super) fn add(sums: &mut Sums, passes: Range<usize>, logits_nmv: &Tensor, so
     let entropies_nm = -(&p * &log_p).sum_dim_intlist(-1, false, Kind::Double);
     let rows = logits_nmv.size()[0];
     for (group, run) in sums.runs(passes) {
-        let sum = |x: &Tensor| x.narrow(1, run.start as i64, run.len() as i64).sum_dim_intlist(1, false, None);
+        let sum =
+            |x: &Tensor| x.narrow(1, run.start as i64, run.len() as i64).sum_dim_intlist(1, false, None);
         for (into, of) in [(&sums.probabilities, &p), (&sums.logarithms, &log_p)] {
             let _ = into.narrow(0, 0, rows).select(1, group as i64).g_add_(&sum(of));
         }
@@ -31,15 +32,17 @@ pub(super) fn add(sums: &mut Sums, passes: Range<usize>, logits_nmv: &Tensor, so
 pub(super) fn rows(sums: &Sums, rows: usize, sizes: &[usize]) -> Vec<Vec<Row>> {
     let of = |x: &Tensor| x.narrow(0, 0, rows as i64);
     let (p, l) = (of(&sums.probabilities), of(&sums.logarithms));
-    let (all_p, all_l) =
-        (p.sum_dim_intlist(1, false, Kind::Float), l.sum_dim_intlist(1, false, Kind::Float));
+    let (all_p, all_l) = (p.sum_dim_intlist(1, false, Kind::Float), l.sum_dim_intlist(1, false, Kind::Float));
     let mut results = vec![Vec::with_capacity(sizes.len() + 1); rows];
     let mut push = |p: Tensor, l: Tensor, passes: usize| {
         let p = p.clamp_min(0.0) / passes as f64;
-        let entropy = -(p.clamp_min(f64::from(f32::MIN_POSITIVE)).log() * &p).sum_dim_intlist(-1, false, Kind::Double);
+        let entropy =
+            -(p.clamp_min(f64::from(f32::MIN_POSITIVE)).log() * &p).sum_dim_intlist(-1, false, Kind::Double);
         let cross = (p * l).sum_dim_intlist(-1, false, Kind::Double) / passes as f64;
         let numbers = |x: Tensor| Vec::<f64>::try_from(x).expect("one per row");
-        for (result, (entropy, cross)) in results.iter_mut().zip(numbers(entropy).into_iter().zip(numbers(cross))) {
+        for (result, (entropy, cross)) in
+            results.iter_mut().zip(numbers(entropy).into_iter().zip(numbers(cross)))
+        {
             result.push(Row { entropy, cross });
         }
     };
