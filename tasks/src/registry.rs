@@ -2,8 +2,8 @@
 
 use crate::choice::{self, By};
 use crate::{
-    Answer, Error, Measure, Question, Result, Stream, Task, arithmetic, figfont, gsm8k, ifeval, instructions,
-    maths, overlap,
+    Answer, Error, Measure, Question, Result, Stream, Task, alpaca_eval, arithmetic, figfont, gsm8k, ifeval,
+    instructions, maths, overlap,
 };
 
 /// How a task is opened.
@@ -25,7 +25,7 @@ const TASKS: &[(&str, Open)] = &[
     ("instructions", instructions::open),
     ("figfont", || figfont::open("figfont", figfont::Split::Test)),
     ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
-    ("alpaca-eval", crate::alpaca_eval::open),
+    ("alpaca-eval", alpaca_eval::open),
     ("alpaca-overlap", overlap::open),
     ("math-500", || maths::open("math-500")),
     ("minerva-math", || maths::open("minerva-math")),
