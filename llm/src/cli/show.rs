@@ -1,14 +1,21 @@
 //! `tokensieve show`: documents as the model gets them, token by token.
 
 mod paint;
+mod uncertain;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
+use super::uncertainty::Settings;
+use crate::Document;
 use crate::data::{self, DataSet, DataSource, Format};
 use crate::text::Tokenizer;
-use crate::weights::{self, Checkpoint};
+use crate::uncertainty::{DocumentRecord, Lines};
+use crate::weights::Checkpoint;
 use paint::Paint;
+use uncertain::{By, View};
 
 /// Bad rows that are listed (choice).
 const LISTED: usize = 20;
@@ -17,13 +24,11 @@ const LISTED: usize = 20;
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// A file (JSON lines, a JSON array, Parquet), or a data set by name: gsm8k
-    data: String,
+    #[arg(required_unless_present = "uncertainty")]
+    data: Option<String>,
     /// How many documents
     #[arg(short, default_value_t = 3)]
     n: usize,
-    /// The model whose tokenizer and chat template are used
-    #[arg(long, default_value = weights::DEFAULT)]
-    model: String,
     /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion; found by their keys if not given
     #[arg(long)]
     format: Option<Format>,
@@ -36,31 +41,86 @@ pub struct Arguments {
     /// No colours: [prompt] and {response} in brackets, from which the exact text can be had back
     #[arg(long)]
     plain: bool,
+    /// Colours the response by how uncertain the model is: of a file of `tokensieve uncertainty`, or computed now.
+    /// Without colours, a table of the numbers
+    #[arg(long, value_name = "FILE.jsonl", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "clap's way to say: a flag with or without a value")]
+    uncertainty: Option<Option<PathBuf>>,
+    /// What the colours stand for
+    #[arg(long, value_enum, default_value_t = By::Epistemic)]
+    by: By,
+    /// With --by selected: so many per cent of the tokens shown, those of the largest loss
+    #[arg(long, default_value_t = 25.0)]
+    keep: f64,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        // A folder's tokenizer can be had without its weights.
-        let tokenizer = if Path::new(&self.model).join("tokenizer.json").is_file() {
-            Tokenizer::from_folder(&self.model)?
-        } else {
-            Tokenizer::open(&Checkpoint::open(&self.model)?)?
+        let paint = if self.plain { Paint::Plain } else { Paint::of_terminal(io::stdout().is_terminal()) };
+        let text = match &self.uncertainty {
+            None => self.documents(paint)?,
+            Some(file) => {
+                let records = match file {
+                    Some(file) => self.recorded(file)?,
+                    None => self.computed()?,
+                };
+                let view = View::new(&records, self.by, self.keep);
+                view.context("the file has no such measure: it was made with --passes 0")?.told(paint)
+            }
         };
-        let source = DataSource {
+        match io::stdout().write_all(text.as_bytes()) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn documents(&self, paint: Paint) -> anyhow::Result<String> {
+        // A folder's tokenizer can be had without its weights.
+        let model = &self.settings.model;
+        let tokenizer = if Path::new(model).join("tokenizer.json").is_file() {
+            Tokenizer::from_folder(model)?
+        } else {
+            Tokenizer::open(&Checkpoint::open(model)?)?
+        };
+        let set = data::load(&self.source(), &tokenizer)?;
+        Ok(told(&set, &tokenizer, self.n, paint)?)
+    }
+
+    /// The first documents of a file of estimates.
+    fn recorded(&self, file: &Path) -> anyhow::Result<Vec<DocumentRecord>> {
+        let mut lines = Lines::open(file)?;
+        let mut records = Vec::new();
+        while records.len() < self.n {
+            let Some(record) = lines.next_document()? else { break };
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    fn computed(&self) -> anyhow::Result<Vec<DocumentRecord>> {
+        self.data.as_ref().context("name a data set, or a file of estimates after --uncertainty")?;
+        let mut loaded = self.settings.load()?;
+        let set = data::load(&self.source(), &loaded.tokenizer)?;
+        let documents: Vec<&Document> = set.documents.iter().take(self.n).collect();
+        let mut records = Vec::new();
+        loaded.records(&documents, 0, &mut |record| {
+            records.push(record);
+            Ok(())
+        })?;
+        Ok(records)
+    }
+
+    fn source(&self) -> DataSource {
+        DataSource {
             split: self.split.clone(),
             format: self.format,
             skip_bad: self.skip_bad,
             // Bad rows further on do not matter where nobody asked for them.
             limit: (!self.skip_bad).then_some(self.n),
-            ..DataSource::new(&self.data)
-        };
-        let paint = if self.plain { Paint::Plain } else { Paint::of_terminal(io::stdout().is_terminal()) };
-        let set = data::load(&source, &tokenizer)?;
-        let text = told(&set, &tokenizer, self.n, paint)?;
-        match io::stdout().write_all(text.as_bytes()) {
-            // Whoever reads has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            outcome => Ok(outcome?),
+            ..DataSource::new(self.data.as_deref().unwrap_or_default())
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::data::{self, DataSet, DataSource, Format, Truncate};
 use crate::model::{Adapter, Model, Place};
 use crate::text::Tokenizer;
 use crate::uncertainty::{
-    Budget, Chances, Drawn, Header, Masks, Named, Posterior, Prompt, Recorder, Work, Writer, estimate,
-    write_table,
+    Budget, Chances, DocumentRecord, Drawn, Header, Masks, Named, Posterior, Prompt, Recorder, Work, Writer,
+    estimate, write_table,
 };
 use crate::weights::{self, Checkpoint};
 use crate::{Document, Error, Result, machine, memory};
@@ -148,21 +148,11 @@ impl Arguments {
             eprintln!("{}: {} documents are there already", self.out.display(), writer.done());
         }
         let bar = bar(documents.len());
-        let recorder = Recorder::new(&loaded.tokenizer);
         let began = Instant::now();
-        let work = estimate(
-            &mut loaded.model,
-            loaded.adapter.as_ref(),
-            &documents,
-            &loaded.posterior,
-            self.settings.top,
-            &Budget::default(),
-            &mut |index, estimates| {
-                writer.write(&recorder.document(documents[index], &estimates)?)?;
-                bar.inc(1);
-                Ok(())
-            },
-        )?;
+        let work = loaded.records(&documents, self.settings.top, &mut |record| {
+            bar.inc(1);
+            writer.write(&record)
+        })?;
         bar.finish_and_clear();
         if let Some(table) = &self.parquet {
             write_table(&self.out, table)?;
@@ -276,6 +266,27 @@ impl Settings {
 }
 
 impl Loaded {
+    /// Estimates documents, and hands out what is to be written.
+    pub(super) fn records(
+        &mut self,
+        documents: &[&Document],
+        top: usize,
+        each: &mut dyn FnMut(DocumentRecord) -> Result<()>,
+    ) -> Result<Work> {
+        let recorder = Recorder::new(&self.tokenizer);
+        let adapter = self.adapter.as_ref();
+        let budget = Budget::default();
+        estimate(
+            &mut self.model,
+            adapter,
+            documents,
+            &self.posterior,
+            top,
+            &budget,
+            &mut |index, estimates| each(recorder.document(documents[index], &estimates)?),
+        )
+    }
+
     fn header(&self, settings: &Settings, data: &str, split: Option<String>, set: &DataSet) -> Header {
         Header {
             model: settings.model.clone(),

@@ -1,7 +1,7 @@
 //! The head on processors with AVX-512: rows of a chunk shared among libtorch's threads, each read by [`kernels`].
 #![allow(unsafe_code)]
 
-mod kernels;
+pub(crate) mod kernels;
 
 use tch::{Device, Kind, Tensor};
 

@@ -25,6 +25,8 @@ pub use reference::{Reference, TopFile, write_top};
 pub use rows::{RowStats, Rows};
 
 pub use crate::model::Unembedding;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use cpu::kernels;
 
 use std::ops::Range;
 

@@ -342,3 +342,31 @@ fn results_do_not_depend_on_threads() {
         assert_eq!(a, b, "result {i}");
     }
 }
+
+#[test]
+fn attention_drops_what_the_operators_drop() {
+    let layout = Layout { prefix: 5, lengths: vec![40, 1, 19] };
+    for (window, first, kind, tolerance) in [
+        (None, 0, Kind::Float, 1e-5),
+        (Some(9), 0, Kind::Float, 1e-5),
+        // Rows that lose nothing beside rows that do.
+        (None, 12, Kind::Float, 1e-5),
+        (None, 5, Kind::BFloat16, 2e-2),
+    ] {
+        let heads = Heads { queries: 6, keys: 2, dim: 32 };
+        let how = Attention { heads, scale: 0.2, soft_cap: None, window };
+        let qkv = random(&[65, heads.width() as i64], 4).to_kind(kind);
+        let keys = (0..65_u32).map(|row| [row.wrapping_mul(0x1234_5677), row ^ 0x0bad_cafe]).collect();
+        let mask = Mask::new(0.3, first, keys);
+        let out = || Tensor::empty([65, 192], (kind, Device::Cpu));
+        let (own, twin, whole) = (out(), out(), out());
+        attention_dropped(&qkv, &layout, &how, &mask, &own);
+        plain::attention(&qkv, &layout, &how, Some(&mask), &twin);
+        plain::attention(&qkv, &layout, &how, None, &whole);
+        close(&own, &twin, tolerance);
+        assert!(distance(&twin, &whole) > 0.1);
+        if first > 0 {
+            close(&own.narrow(0, 0, first as i64), &whole.narrow(0, 0, first as i64), tolerance);
+        }
+    }
+}

@@ -113,20 +113,26 @@ impl Group<'_, '_> {
     }
 }
 
-/// The keys of a piece's rows: of seed, pass and the document's tokens, so that they are the same whatever stands beside
-/// it.
+/// The keys of a piece's rows.
 fn keys_of(piece: &Piece, pass: usize, chances: &Chances) -> Vec<u64> {
-    let mut key = mixed(mixed(chances.seed).wrapping_add(pass as u64));
-    let mut next = |token: &u32| {
-        // An odd constant (2⁶⁴/φ), for 0 must not stay 0.
-        key = mixed(key ^ u64::from(*token).wrapping_add(0x9e37_79b9_7f4a_7c15));
-        key
-    };
-    match chances.masks {
-        Masks::Token => piece.tokens().iter().map(next).collect(),
-        Masks::Document => {
-            let key = piece.document.tokens.iter().map(&mut next).last().unwrap_or_default();
-            vec![key; piece.tokens().len()]
+    let mut keys = chances.keys(&piece.document.tokens, pass);
+    keys.truncate(piece.tokens().len());
+    keys
+}
+
+impl Chances {
+    /// The keys of a document's rows, from which their masks in a pass follow. They themselves follow from seed, pass and
+    /// the document's tokens, so that they are the same whatever stands beside it.
+    pub fn keys(&self, tokens: &[u32], pass: usize) -> Vec<u64> {
+        let mut key = mixed(mixed(self.seed).wrapping_add(pass as u64));
+        let chain = tokens.iter().map(|token| {
+            // An odd constant (2⁶⁴/φ), for 0 must not stay 0.
+            key = mixed(key ^ u64::from(*token).wrapping_add(0x9e37_79b9_7f4a_7c15));
+            key
+        });
+        match self.masks {
+            Masks::Token => chain.collect(),
+            Masks::Document => vec![chain.last().unwrap_or_default(); tokens.len()],
         }
     }
 }

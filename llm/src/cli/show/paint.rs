@@ -137,24 +137,28 @@ fn plain(cell: &Cell, out: &mut String) {
 
 fn coloured(cell: &Cell, shade: usize, depth: Depth, out: &mut String) {
     let under = if cell.special { "4;" } else { "" };
-    let colour = colour(cell.weight, shade, depth);
+    styled(&cell.text, &format!("{under}{}", colour(cell.weight, shade, depth)), out);
+    if cell.tokens > 1 {
+        let _ = write!(out, "\x1b[2m×{}\x1b[0m", cell.tokens);
+    }
+}
+
+/// Text in a style, the escape sequence's part.
+pub(super) fn styled(text: &str, style: &str, out: &mut String) {
     // A colour does not go across line breaks: pagers forget it.
-    for (number, line) in cell.text.split('\n').enumerate() {
+    for (number, line) in text.split('\n').enumerate() {
         if number > 0 {
-            let _ = writeln!(out, "\x1b[{under}{colour}m↵\x1b[0m");
+            let _ = writeln!(out, "\x1b[{style}m↵\x1b[0m");
         }
         if line.is_empty() {
             continue;
         }
-        let _ = write!(out, "\x1b[{under}{colour}m");
+        let _ = write!(out, "\x1b[{style}m");
         for c in line.chars() {
             // Data must not steer the terminal.
             if c.is_control() && c != '\t' { out.extend(c.escape_debug()) } else { out.push(c) }
         }
         out.push_str("\x1b[0m");
-    }
-    if cell.tokens > 1 {
-        let _ = write!(out, "\x1b[2m×{}\x1b[0m", cell.tokens);
     }
 }
 

@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 /// Numbers in a register.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Numbers whose maximum is taken before their exponentials are summed: 16 KiB in f32, so that the second reading comes
 /// from the first cache (choice).
@@ -18,10 +18,10 @@ const EXP2: [f32; 6] =
 
 /// Σ exp(z − max) and Σ exp(z − max)·(z − max) of a row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sums {
-    pub(super) max: f32,
-    pub(super) sum: f64,
-    pub(super) weighted: f64,
+pub(crate) struct Sums {
+    pub(crate) max: f32,
+    pub(crate) sum: f64,
+    pub(crate) weighted: f64,
 }
 
 /// What a row's gradient is made of: `scale`·p − `reference`·q − `flat`.
@@ -43,7 +43,7 @@ const LOG2_E_REST: f32 = (std::f64::consts::LOG2_E - std::f32::consts::LOG2_E as
 /// exp, relative error at most 3e-7, nothing below 2⁻¹²⁶; not a number stays so.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn exp(x: __m512) -> __m512 {
+pub(crate) fn exp(x: __m512) -> __m512 {
     let x = _mm512_max_ps(_mm512_set1_ps(-126.0 * std::f32::consts::LN_2), x);
     let log2_e = _mm512_set1_ps(std::f32::consts::LOG2_E);
     let whole =
@@ -108,7 +108,7 @@ unsafe fn store<const BF16: bool>(row: *mut u8, i: usize, x: __m512) {
 /// # Safety
 /// The row reaches beyond `i`.
 #[inline]
-pub(super) unsafe fn get<const BF16: bool>(row: *const u8, i: usize) -> f32 {
+pub(crate) unsafe fn get<const BF16: bool>(row: *const u8, i: usize) -> f32 {
     // Sound: see above.
     unsafe {
         if BF16 {
@@ -138,7 +138,7 @@ pub(super) unsafe fn set<const BF16: bool>(row: *mut u8, i: usize, x: f32) {
 /// Sixteen logits, capped.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn logits<const BF16: bool, const CAP: bool>(row: *const u8, i: usize, cap: f32) -> __m512 {
+pub(crate) unsafe fn logits<const BF16: bool, const CAP: bool>(row: *const u8, i: usize, cap: f32) -> __m512 {
     // Sound: as `load`.
     let z = unsafe { load::<BF16>(row, i) };
     if CAP { _mm512_mul_ps(tanh(_mm512_div_ps(z, _mm512_set1_ps(cap))), _mm512_set1_ps(cap)) } else { z }
@@ -148,7 +148,7 @@ unsafe fn logits<const BF16: bool, const CAP: bool>(row: *const u8, i: usize, ca
 ///
 /// # Safety
 /// The row has `n` numbers; the processor has AVX-512.
-pub(super) unsafe fn sums<const BF16: bool>(row: *const u8, n: usize, cap: f32) -> Sums {
+pub(crate) unsafe fn sums<const BF16: bool>(row: *const u8, n: usize, cap: f32) -> Sums {
     // Sound: passed on.
     unsafe {
         if cap.is_finite() { sums_of::<BF16, true>(row, n, cap) } else { sums_of::<BF16, false>(row, n, cap) }
@@ -226,7 +226,7 @@ fn rescale(sums: &mut Sums, max: f32) {
 
 /// c·tanh(z / c), where c is finite.
 #[inline]
-pub(super) fn capped(z: f32, cap: f32) -> f32 {
+pub(crate) fn capped(z: f32, cap: f32) -> f32 {
     if cap.is_finite() { cap * (z / cap).tanh() } else { z }
 }
 

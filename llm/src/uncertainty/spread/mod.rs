@@ -5,6 +5,8 @@
 //!
 //! Letters: n rows, m passes, G groups of passes, V vocabulary.
 
+#[cfg(target_arch = "x86_64")]
+mod cpu;
 mod plain;
 
 use std::ops::Range;
@@ -97,7 +99,6 @@ impl Sums {
         self.entropies.fill(0.0);
     }
 
-    /// The first `rows` rows of it.
     fn rows(&self) -> usize {
         self.probabilities.size()[0] as usize
     }
@@ -106,6 +107,10 @@ impl Sums {
     /// the first.
     pub fn add(&mut self, passes: Range<usize>, logits_nmv: &Tensor, soft_cap: Option<f64>) {
         assert!(logits_nmv.size()[1] == passes.len() as i64 && logits_nmv.size()[0] <= self.rows() as i64);
+        #[cfg(target_arch = "x86_64")]
+        if cpu::can(logits_nmv) {
+            return cpu::add(self, passes, logits_nmv, soft_cap);
+        }
         plain::add(self, passes, logits_nmv, soft_cap);
     }
 
@@ -130,12 +135,20 @@ impl Sums {
     /// What all passes say of the first `rows` rows.
     pub fn spreads(&self, rows: usize) -> Vec<Spread> {
         let sizes: Vec<usize> = (0..self.groups).map(|group| self.size(group)).collect();
-        let found = plain::rows(self, rows, &sizes);
+        let found = self.found(rows, &sizes);
         found
             .into_iter()
             .zip(self.entropies.chunks(self.groups))
             .map(|(found, h)| self.spread(&found, h, &sizes))
             .collect()
+    }
+
+    fn found(&self, rows: usize, sizes: &[usize]) -> Vec<Vec<Row>> {
+        #[cfg(target_arch = "x86_64")]
+        if cpu::can(&self.probabilities) {
+            return cpu::rows(self, rows, sizes);
+        }
+        plain::rows(self, rows, sizes)
     }
 
     /// `found`: of all groups, then without each.

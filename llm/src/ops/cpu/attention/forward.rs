@@ -44,31 +44,35 @@ struct Chance {
     /// The pair of places of the first two keys.
     first: i32,
     threshold: u16,
-    scale: f32,
+    /// Which of the queries lose nothing.
+    whole: u16,
+    /// What each one's probabilities are multiplied by.
+    scales: [f32; LANES],
 }
 
 impl Chance {
     #[inline(always)]
     fn new(simd: Avx512, mask: &Mask, sixteen: &Sixteen) -> Self {
         let mut keys = [[0; LANES]; 2];
-        let mut any = false;
+        let (mut whole, mut scales) = (0, [1.0; LANES]);
         for lane in 0..sixteen.count {
-            // The rows that keep everything are the prefix's: all of a tile, or none.
-            if let Some(key) = mask.key(sixteen.row + lane) {
-                (keys[0][lane], keys[1][lane]) = (key[0], key[1]);
-                any = true;
+            match mask.key(sixteen.row + lane) {
+                Some(key) => {
+                    (keys[0][lane], keys[1][lane]) = (key[0], key[1]);
+                    scales[lane] = mask.scale() as f32;
+                }
+                None => whole |= 1 << lane,
             }
         }
-        let (threshold, scale) = if any { (mask.threshold(), mask.scale() as f32) } else { (0, 1.0) };
         let first = (Mask::place(sixteen.head, 0) / 2) as i32;
-        Self { bits: Bits::of_keys(simd, &keys), first, threshold, scale }
+        Self { bits: Bits::of_keys(simd, &keys), first, threshold: mask.threshold(), whole, scales }
     }
 
     /// The probabilities of keys `key`, even, and `key` + 1.
     #[inline(always)]
     fn dropped(&self, simd: Avx512, key: usize, pair: [Lanes; 2]) -> [Lanes; 2] {
         let bits = self.bits.of(simd, simd.word(0).plus(self.first + (key / 2) as i32));
-        let kept = bits.each_half_from(self.threshold);
+        let kept = bits.each_half_from(self.threshold).map(|kept| kept | self.whole);
         let zero = simd.splat(0.0);
         [pair[0].or(kept[0], zero), pair[1].or(kept[1], zero)]
     }
@@ -229,7 +233,7 @@ unsafe fn tile<N: Number, const C: usize>(
             max[c].store(maxima.as_mut_ptr(), LANES);
         }
         for lane in 0..sixteen.count {
-            let scale = chances.as_ref().map_or(1.0, |chances| chances[c].scale);
+            let scale = chances.as_ref().map_or(1.0, |chances| chances[c].scales[lane]);
             let factor = simd.splat(scale / totals[lane]);
             let row = out.row(sixteen.row + lane);
             unsafe {

@@ -1,0 +1,42 @@
+//! Estimating uncertainty takes no more memory with more passes. A program of its own, for the peak is the process's. Needs
+//! libtorch; run: `cargo test -p tokensieve-llm --test uncertainty_memory`.
+
+mod fixture;
+
+use fixture::Fixture;
+use tch::Kind;
+use tokensieve_llm::model::Place;
+use tokensieve_llm::uncertainty::{Budget, Chances, Masks, Posterior, Prompt, estimate};
+use tokensieve_llm::{Document, memory};
+
+/// What the peak may grow by.
+const LIMIT: usize = 3 << 20;
+
+#[test]
+fn memory_does_not_grow_with_the_passes() {
+    let fixture = Fixture::new("llama3");
+    let mut model = fixture.model(Kind::Float);
+    let documents: Vec<&Document> = fixture.documents.iter().cycle().take(40).collect();
+    let budget = Budget { tokens: 4096, hidden_bytes: 1 << 19, sums_bytes: 1 << 19, logits_bytes: 1 << 19 };
+    let mut run = |passes: usize| {
+        let chances = Chances {
+            passes,
+            rate: 0.1,
+            places: vec![Place::Attention],
+            masks: Masks::Token,
+            prompt: Prompt::Deterministic,
+            seed: 0,
+        };
+        let posterior = Posterior::Dropout(chances);
+        estimate(&mut model, None, &documents, &posterior, 0, &budget, &mut |_, _| Ok(())).unwrap();
+    };
+    run(20);
+    let Some(before) = memory::peak_bytes() else { return };
+    run(300);
+    let grown = memory::peak_bytes().unwrap() - before;
+    let rows: usize = documents.iter().map(|document| document.response_tokens()).sum();
+    // In f32, at the model's width of 32.
+    let hidden = rows * 300 * 32 * 4;
+    assert!(hidden > 4 * LIMIT, "the test is too small to show anything: {hidden}");
+    assert!(grown < LIMIT as u64, "{grown} more; all hidden states are {hidden}");
+}
