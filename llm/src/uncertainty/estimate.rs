@@ -9,6 +9,7 @@ use super::pieces::groups;
 use super::spread::{Spread, Sums};
 use super::{Budget, Posterior};
 use crate::head::{Head, Rows};
+use crate::model::config::RopeScaling;
 use crate::model::{Adapter, Model};
 use crate::{Document, Result};
 
@@ -64,7 +65,8 @@ pub fn estimate(
     let mut work = Work::default();
     let mut next = 0;
     let mut unfinished = Vec::new();
-    for pieces in groups(documents, budget.hidden_bytes / row_bytes) {
+    let whole = matches!(model.config().rope.scaling, RopeScaling::Long { .. });
+    for pieces in groups(documents, budget.hidden_bytes / row_bytes, whole) {
         let began = Instant::now();
         model.attach(adapter)?;
         let group = Group { model, pieces: &pieces, tokens: budget.tokens };

@@ -86,7 +86,7 @@ impl Group<'_, '_> {
             // All items are of one piece.
             Some(Chances { prompt: Prompt::Deterministic, .. }) => return first.start,
             Some(Chances { masks: Masks::Document, .. }) => return 0,
-            Some(_) if !same_pass => return 0,
+            _ if first.whole || !same_pass => return 0,
             _ => {}
         }
         // One shares with nobody; a prefix would only split it.

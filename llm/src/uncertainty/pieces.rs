@@ -14,18 +14,23 @@ pub(super) struct Piece<'d> {
     pub(super) start: usize,
     /// Whether the document's response ends here.
     pub(super) last: bool,
+    /// Whether hidden states depend on the document's length, so that it must be computed whole and by itself (longrope).
+    pub(super) whole: bool,
 }
 
 impl<'d> Piece<'d> {
     /// The tokens that the predictions depend on.
     pub(super) fn tokens(&self) -> &'d [u32] {
+        if self.whole {
+            return &self.document.tokens;
+        }
         &self.document.tokens[..self.places.last().map_or(0, |place| *place)]
     }
 }
 
 /// Documents in their order, in groups of at most `rows` predicted tokens; a longer one is cut. One without a response is
 /// left out.
-pub(super) fn groups<'d>(documents: &[&'d Document], rows: usize) -> Vec<Vec<Piece<'d>>> {
+pub(super) fn groups<'d>(documents: &[&'d Document], rows: usize, whole: bool) -> Vec<Vec<Piece<'d>>> {
     let mut groups: Vec<Vec<Piece>> = Vec::new();
     let mut room = 0;
     for (index, document) in documents.iter().copied().enumerate() {
@@ -34,7 +39,7 @@ pub(super) fn groups<'d>(documents: &[&'d Document], rows: usize) -> Vec<Vec<Pie
         let count = places.len().div_ceil(rows.max(1));
         for (part, of_part) in (1..).zip(places.chunks(rows.max(1))) {
             let (start, last) = (places[0] - 1, part == count);
-            let piece = Piece { document, index, places: of_part.to_vec(), start, last };
+            let piece = Piece { document, index, places: of_part.to_vec(), start, last, whole };
             match groups.last_mut().filter(|_| of_part.len() <= room) {
                 Some(group) => group.push(piece),
                 None => {
@@ -118,7 +123,7 @@ mod tests {
         ) {
             let documents = documents(&lengths);
             let documents: Vec<&Document> = documents.iter().collect();
-            let groups = groups(&documents, rows);
+            let groups = groups(&documents, rows, false);
             let wanted: Vec<(usize, usize)> = groups
                 .iter()
                 .flatten()
