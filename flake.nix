@@ -104,6 +104,7 @@
           apps = {
             # The stages of the justfile's `reproduce`.
             reproduce = app "reproduce" [ paper ] ''
+              export TOKENSIEVE_BIN=${lib.getExe tokensieve}
               paper reproduce --profile "''${1:-laptop}"
               paper claims
               paper report

@@ -14,28 +14,44 @@ default:
 
 # Every figure of both papers, recomputed and drawn; the claim ledger; the report. Profiles: smoke, laptop, study, paper
 [group('study')]
-reproduce profile="laptop": (setup "toy")
+reproduce profile="laptop": _programs
     {{ paper }} reproduce --profile "$1"
     {{ paper }} claims --profile "$1"
 
 # One figure: its table, its drawing, its claims (`just paper list` names them)
 [group('study')]
-figure id *arguments: (setup "toy")
+figure id *arguments: _programs
     {{ paper }} figure "$@"
 
 # The claim ledger: what the papers say, and what we found
 [group('study')]
-claims *arguments: (setup "toy")
+claims *arguments: _programs
     {{ paper }} claims "$@"
 
 # The report as a site; `--serve` shows it in a browser
 [group('study')]
-report *arguments: (setup "toy")
+report *arguments: _programs
     {{ paper }} report "$@"
+
+# The manuscript as out/manuscript.pdf, its numbers and drawings from the recorded tables
+[group('study')]
+manuscript: (setup "toy" "typst")
+    @scripts/manuscript
+
+# The README's part on results, from the recorded verdicts, and its picture of the report
+[group('study')]
+readme: (setup "toy" "browser")
+    {{ paper }} readme
+    scripts/screenshot
+
+# The training runs behind the figures: `just lab list`, `just lab run --profile study --jobs 2 --shard 1/4`
+[group('study')]
+lab *arguments: _programs
+    {{ paper }} lab "$@"
 
 # Any command of the `paper` program
 [group('study')]
-paper *arguments: (setup "toy")
+paper *arguments: _programs
     {{ paper }} "$@"
 
 # Any command of the `tokensieve` program: train, show, convert, merge, objectives, … (`just tokensieve --help`)
@@ -92,6 +108,11 @@ bits: (setup "toy" "bits")
 [group('code')]
 bench *arguments: (setup "toy")
     cargo bench "$@"
+
+# What figures are made with: `paper` runs the `tokensieve` program that lies beside it.
+[private]
+_programs: (setup "toy" "libtorch" "model")
+    @cargo build --quiet --release -p tokensieve-llm --bin tokensieve
 
 # The dev profile, so that what set-up compiles serves the tests.
 [private]

@@ -41,6 +41,9 @@ pub enum Error {
     /// The objective, or what it was given, is not valid.
     #[error(transparent)]
     Objective(#[from] tokensieve_objective::Error),
+    /// A task cannot be had, or an answer not be marked.
+    #[error(transparent)]
+    Task(#[from] tokensieve_tasks::Error),
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

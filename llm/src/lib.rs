@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod data;
 mod error;
+pub mod evaluate;
 pub mod generate;
 pub mod head;
 pub mod machine;

@@ -51,6 +51,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         size: Size,
     },
+    /// Write what the manuscript is made of, from the recorded tables: numbers, drawings, text
+    Manuscript,
+    /// Write the README's part on results, from the recorded verdicts
+    Readme,
     /// The training and evaluation runs behind the figures
     #[command(subcommand)]
     Lab(Lab),
@@ -112,13 +116,15 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 10] = [
+    const COMMANDS: [&str; 12] = [
         "reproduce --profile",
         "figure ids --profile --png",
         "list",
         "claims --profile",
         "report --profile --serve",
         "record ids --profile",
+        "manuscript",
+        "readme",
         "lab",
         "bits ids",
         "run --profile --jobs --shard",

@@ -3,6 +3,7 @@
 use crate::cache::{Cache, key, sha256, write_atomically};
 use crate::plot::{Drawing, Theme};
 use crate::provenance::{self, Host, Provenance};
+use crate::recorded::Recorded;
 use crate::tokens::Conversation;
 use crate::{About, Claim, Entry, Profile, Run, Table, Verdict};
 use anyhow::{Context as _, Result};
@@ -78,6 +79,18 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
         date: provenance::now(),
         host: Host::here(),
     };
+    Ok(Made { computed: log.computed, ..assemble(entry, table, provenance)? })
+}
+
+/// The figure as it is recorded, drawn and tested anew from its recorded table; `None` if there is none.
+pub fn recorded(entry: &Entry, recorded: &Recorded) -> Result<Option<Made>> {
+    let found = recorded.table(entry.figure.about().id)?;
+    found.map(|(table, provenance)| assemble(entry, table, provenance)).transpose()
+}
+
+/// Everything that follows from a table.
+fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> Result<Made> {
+    let about = entry.figure.about();
     let mut drawing = entry.figure.draw(&table).with_context(|| format!("drawing {}", about.id))?;
     if let Some(replacement) = replacement(&provenance) {
         drawing = drawing.notice(replacement);
@@ -87,7 +100,7 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
     let claims = claims.into_iter().map(|claim| on_its_data(claim, &provenance)).collect();
     let conversations =
         entry.figure.conversations(&table).with_context(|| format!("reading the tokens of {}", about.id))?;
-    Ok(Made { about, table, provenance, drawing, claims, conversations, computed: log.computed })
+    Ok(Made { about, table, provenance, drawing, claims, conversations, computed: 0 })
 }
 
 fn replacement(provenance: &Provenance) -> Option<String> {

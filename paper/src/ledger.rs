@@ -2,8 +2,11 @@
 
 use crate::plot::{number, unmarked};
 use crate::recorded::{Recorded, same_verdict};
+use crate::table::to_csv;
 use crate::{Claim, Made, Profile, Verdict};
+use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
+use serde::Serialize;
 
 /// The ledger of some figures.
 #[derive(Debug)]
@@ -50,6 +53,28 @@ impl<'a> Ledger<'a> {
         )
     }
 
+    /// The ledger as CSV, one line per claim, numbers in full.
+    pub fn to_csv(&self) -> Result<String> {
+        let lines: Vec<Line<'_>> = self
+            .claims()
+            .map(|claim| Line {
+                claim: &claim.id,
+                source: &claim.source,
+                statement: &claim.statement,
+                test: &claim.test,
+                effect: claim.estimate.map(|estimate| estimate.value),
+                low: claim.estimate.map(|estimate| estimate.low),
+                high: claim.estimate.map(|estimate| estimate.high),
+                n: claim.estimate.map(|estimate| estimate.n),
+                threshold: claim.threshold,
+                claimed: if claim.above { "above" } else { "below" },
+                verdict: claim.verdict.to_string(),
+                recorded: self.recorded.verdict(&claim.id).map(|recorded| recorded.verdict.as_str()),
+            })
+            .collect();
+        to_csv(&lines)
+    }
+
     /// The ledger for a terminal of `width` columns.
     pub fn to_text(&self, width: u16) -> String {
         let mut table = Table::new();
@@ -82,6 +107,22 @@ impl<'a> Ledger<'a> {
         }
         table.to_string()
     }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    claim: &'a str,
+    source: &'a str,
+    statement: &'a str,
+    test: &'a str,
+    effect: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    n: Option<usize>,
+    threshold: f64,
+    claimed: &'static str,
+    verdict: String,
+    recorded: Option<&'a str>,
 }
 
 fn sentence(verdict: &Verdict) -> String {

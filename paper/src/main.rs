@@ -13,7 +13,7 @@ use tokensieve_paper::cache::{Cache, write_atomically};
 use tokensieve_paper::ledger::Ledger;
 use tokensieve_paper::plot::Theme;
 use tokensieve_paper::recorded::{Agreement, Recorded, record};
-use tokensieve_paper::{Entry, Made, Profile, engine, figures, png, report};
+use tokensieve_paper::{Entry, Made, Profile, engine, figures, manuscript, png, readme, report};
 
 /// A verdict differs from the recorded one.
 const DISAGREES: u8 = 3;
@@ -75,6 +75,14 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Record { ids, size } => {
             let folder = record(&make_each(&select(ids)?, size.profile, &out)?)?;
             println!("{}", folder.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Manuscript => {
+            println!("{}", manuscript::write(&out.join("manuscript"))?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Readme => {
+            println!("{}", readme::write()?.display());
             Ok(ExitCode::SUCCESS)
         }
         Command::Lab(command) => lab_command::run(*command, &out),

@@ -1,5 +1,6 @@
 //! What can go wrong, said so that it can be mended.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Result of this crate.
@@ -36,12 +37,12 @@ pub enum Error {
 
 impl Error {
     /// An error about a file as a whole.
-    pub fn file(path: impl AsRef<Path>, what: impl ToString) -> Self {
+    pub fn file(path: impl AsRef<Path>, what: impl Display) -> Self {
         Self::File { path: path.as_ref().to_owned(), line: None, what: what.to_string() }
     }
 
     /// An error about one line of a file, counted from 1.
-    pub fn line(path: impl AsRef<Path>, line: usize, what: impl ToString) -> Self {
+    pub fn line(path: impl AsRef<Path>, line: usize, what: impl Display) -> Self {
         Self::File { path: path.as_ref().to_owned(), line: Some(line), what: what.to_string() }
     }
 }

@@ -28,6 +28,9 @@ pub fn estimate(measure: &Measure, tallies: &[&[f64]], seed: u64) -> Estimate {
 
 /// How much more the measure is on `tallies` than on `baseline`, of the same questions in the same order: both are
 /// resampled together.
+///
+/// # Panics
+/// If there are more of the one than of the other.
 pub fn compare(measure: &Measure, tallies: &[&[f64]], baseline: &[&[f64]], seed: u64) -> Estimate {
     assert_eq!(tallies.len(), baseline.len(), "the same questions");
     let of = |sums: &[&[f64]]| (measure.of)(sums[0]) - (measure.of)(sums[1]);

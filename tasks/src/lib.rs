@@ -13,6 +13,7 @@ mod error;
 pub mod figfont;
 pub mod gsm8k;
 pub mod ifeval;
+pub mod instructions;
 mod interval;
 pub mod judge;
 mod make;

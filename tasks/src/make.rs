@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use crate::arithmetic::{self, Split};
 use crate::figfont::{self, Library, Puzzle};
+use crate::instructions;
 use crate::overlap::{self, Instruction};
 use crate::{Error, Message, Result, Stream};
 
 /// What [`make`] can make.
-pub const MAKES: [&str; 3] = ["arithmetic", "figfont", "alpaca"];
+pub const MAKES: [&str; 4] = ["arithmetic", "instructions", "figfont", "alpaca"];
 
 /// Rows for `tokensieve train`: each an `id` and `messages`, the user's turn as the task of that name asks it and the
 /// assistant's as it should be. Row i of a seed and split is the same whatever `n` is.
@@ -26,6 +27,14 @@ pub fn make(task: &str, split: &str, n: usize, seed: u64) -> Result<Box<dyn Iter
                 let problem = arithmetic::problem(seed, split, index);
                 row(index, problem.prompt(), problem.answer)
             }))
+        }
+        "instructions" => {
+            let split = one_of(split, [("train", Split::Train), ("test", Split::Test)])?;
+            let made = indices.map(move |index| {
+                let made = instructions::instruction(seed, split, index)?;
+                Ok(row(index, made.prompt, made.response))
+            });
+            Box::new(made.collect::<Result<Vec<_>>>()?.into_iter())
         }
         "figfont" => {
             use figfont::Split::{Test, Train, Unseen};

@@ -70,17 +70,15 @@ fn count<T: Eq + Hash>(reply: &[T], reference: &[T], orders: usize, counts: &mut
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for word in text.split(is_space).filter(|word| !word.is_empty()) {
-        let inner = word.char_indices().skip(1);
-        let (Some((second, _)), Some((last, end))) = (inner.clone().next(), inner.last()) else {
+        let first = word.chars().next().map_or(0, char::len_utf8);
+        let last = word.char_indices().next_back().map_or(0, |(at, _)| at);
+        let is_mark = |part: &str| part.chars().all(|c| c.is_ascii_punctuation());
+        if last > 0 && is_mark(&word[last..]) {
+            words.extend([&word[..last], &word[last..]]);
+        } else if last > 0 && is_mark(&word[..first]) {
+            words.extend([&word[..first], &word[first..]]);
+        } else {
             words.push(word);
-            continue;
-        };
-        match () {
-            () if end.is_ascii_punctuation() => words.extend([&word[..last], &word[last..]]),
-            () if word.starts_with(|c: char| c.is_ascii_punctuation()) => {
-                words.extend([&word[..second], &word[second..]])
-            }
-            () => words.push(word),
         }
     }
     words
@@ -109,15 +107,16 @@ pub fn score(counts: &[f64]) -> f64 {
 /// A row of Alpaca.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Instruction {
-    instruction: String,
+    #[serde(rename = "instruction")]
+    request: String,
     input: String,
     output: String,
 }
 
 impl Instruction {
     pub(crate) fn prompt(&self) -> String {
-        let Self { instruction, input, .. } = self;
-        if input.is_empty() { instruction.clone() } else { format!("{instruction}\n\n{input}") }
+        let Self { request, input, .. } = self;
+        if input.is_empty() { request.clone() } else { format!("{request}\n\n{input}") }
     }
 
     pub(crate) fn output(&self) -> &str {
@@ -160,7 +159,8 @@ mod tests {
         #[test]
         fn a_text_overlaps_with_itself_wholly_and_with_others_less(a in any::<String>(), b in any::<String>()) {
             let itself = score(&counts(&a, &a));
-            prop_assert!(itself == if a.chars().all(is_space) { 0.0 } else { 1.0 }, "{:?}: {}", a, itself);
+            let expected = if a.chars().all(is_space) { 0.0 } else { 1.0 };
+            prop_assert!((itself - expected).abs() < 1e-12, "{:?}: {}", a, itself);
             prop_assert!((0.0..=1.0 + 1e-12).contains(&score(&counts(&a, &b))));
         }
     }

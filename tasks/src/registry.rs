@@ -2,7 +2,8 @@
 
 use crate::choice::{self, By};
 use crate::{
-    Answer, Error, Measure, Question, Result, Stream, Task, arithmetic, figfont, gsm8k, maths, overlap,
+    Answer, Error, Measure, Question, Result, Stream, Task, alpaca_eval, arithmetic, figfont, gsm8k, ifeval,
+    instructions, maths, overlap,
 };
 
 /// How a task is opened.
@@ -20,10 +21,11 @@ type Open = fn() -> Result<Box<dyn Task>>;
 const TASKS: &[(&str, Open)] = &[
     ("gsm8k", || gsm8k::open(gsm8k::Shots::None)),
     ("gsm8k-8shot", || gsm8k::open(gsm8k::Shots::Eight)),
-    ("arithmetic", arithmetic::open),
+    ("arithmetic", || Ok(arithmetic::open())),
+    ("instructions", instructions::open),
     ("figfont", || figfont::open("figfont", figfont::Split::Test)),
     ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
-    ("alpaca-eval", crate::alpaca_eval::open),
+    ("alpaca-eval", alpaca_eval::open),
     ("alpaca-overlap", overlap::open),
     ("math-500", || maths::open("math-500")),
     ("minerva-math", || maths::open("minerva-math")),
@@ -40,7 +42,7 @@ const TASKS: &[(&str, Open)] = &[
     ("mmlu-pro-health-letter", || choice::open("mmlu-pro-health", By::Letter)),
     ("pubmedqa", || choice::open("pubmedqa", By::Text)),
     ("pubmedqa-letter", || choice::open("pubmedqa", By::Letter)),
-    ("ifeval", crate::ifeval::open),
+    ("ifeval", ifeval::open),
 ];
 
 /// The names of all tasks.

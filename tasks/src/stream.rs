@@ -21,6 +21,9 @@ impl Stream {
     }
 
     /// Uniform on 0..`n`, without bias.
+    ///
+    /// # Panics
+    /// If `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "nothing is below 0");
         let fair = u64::MAX - u64::MAX % n;

@@ -149,7 +149,10 @@ fn viewer_works(browser: &Browser, page: &str) {
     assert_eq!(eval("document.querySelector('[name=quantity]:checked').value"), json!("aleatoric"));
     assert_eq!(eval("document.getElementById('tip').hidden"), json!(false));
     let tip = eval("document.getElementById('tip').textContent");
-    assert!(tip.as_str().unwrap().contains("epistemic") && tip.as_str().unwrap().contains("probability"), "{tip}");
+    assert!(
+        tip.as_str().unwrap().contains("epistemic") && tip.as_str().unwrap().contains("probability"),
+        "{tip}"
+    );
     assert_eq!(eval("document.querySelectorAll('#tip li').length"), json!(5), "alternatives");
 
     // The arrow keys walk over tokens, and lead to no other page.
@@ -179,7 +182,11 @@ fn viewer_works(browser: &Browser, page: &str) {
     assert_eq!(eval("document.getElementById('step-name').textContent"), json!("100"));
     browser.eval("document.getElementById('step').focus()");
     browser.press(LEFT);
-    assert_eq!(eval("document.getElementById('step-name').textContent"), json!("50"), "the slider by keyboard");
+    assert_eq!(
+        eval("document.getElementById('step-name').textContent"),
+        json!("50"),
+        "the slider by keyboard"
+    );
     browser.press(",");
     assert_eq!(eval("document.getElementById('step-name').textContent"), json!("0"));
     photograph(browser, "viewer-light");

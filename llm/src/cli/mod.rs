@@ -4,8 +4,10 @@ mod bundle;
 mod chat;
 mod choice;
 mod convert;
+mod evaluate;
 mod generate;
 mod interruption;
+mod make;
 mod merge;
 mod objectives;
 mod show;
@@ -26,8 +28,12 @@ pub enum Verb {
     Convert(convert::Arguments),
     /// What libtorch offers on this machine: version, devices, threads, measured speed
     Doctor,
+    /// Measure a model on a suite of tasks, or compare two such measurements
+    Evaluate(evaluate::Arguments),
     /// Let a model answer prompts: a file of them, or one
     Generate(generate::Arguments),
+    /// Make training data: arithmetic, instructions, figfont
+    Make(make::Arguments),
     /// Fold an adapter into its model's weights
     Merge(merge::Arguments),
     /// The objectives known by name: formula, pull, selection and source; or one of them in full
@@ -56,6 +62,8 @@ impl Verb {
                 Ok(())
             }
             Self::Generate(arguments) => arguments.run(),
+            Self::Evaluate(arguments) => arguments.run(),
+            Self::Make(arguments) => arguments.run(),
             Self::Merge(arguments) => arguments.run(),
             Self::Objectives(arguments) => arguments.run(),
             Self::Show(arguments) => arguments.run(),

@@ -84,7 +84,7 @@ fn feed_plain(model: &Model, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
 
 #[cfg(target_arch = "x86_64")]
 fn feed<N: Number>(decoder: &Decoder<'_, N>, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
-    fn own<'p>((slot, tokens): Piece<'p>) -> (&'p mut KeysValues, &'p [u32]) {
+    fn own((slot, tokens): Piece<'_>) -> (&mut KeysValues, &[u32]) {
         match slot {
             Slot::Decoder(held) => (held, tokens),
             Slot::Plain(_) => unreachable!("slots are the engine's own"),

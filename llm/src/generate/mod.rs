@@ -215,7 +215,7 @@ impl<'a> Generator<'a> {
         while goes_on && live[0].stop.is_none() {
             goes_on = self.step(&mut live, &mut logits, &mut each)?.is_continue();
         }
-        let sequence = live.pop().expect("the only one");
+        let Some(sequence) = live.pop() else { return Ok(None) };
         memory.tokens = sequence.read();
         let finished = sequence.stop.is_some();
         let (_, slot, reply) = sequence.finish();

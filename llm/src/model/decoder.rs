@@ -195,7 +195,7 @@ impl DecoderLayer {
         }
     }
 
-    /// hidden += norm(output(attend(rope(norm(qkv(norm(hidden)))))))
+    /// `hidden += norm(output(attend(rope(norm(qkv(norm(hidden)))))))`
     fn attend<N: Number>(
         &self,
         index: usize,
@@ -226,7 +226,7 @@ impl DecoderLayer {
         self.output.add(x, self.output_norm.as_ref(), left, hidden);
     }
 
-    /// hidden += norm(down(gated(gate_up(norm(hidden)))))
+    /// `hidden += norm(down(gated(gate_up(norm(hidden)))))`
     fn feed_forward<N: Number>(&self, work: &mut Work<N>) {
         let Work { hidden, x, gate_up, left, .. } = work;
         let rows = hidden.rows();

@@ -25,7 +25,7 @@ impl Model {
             let attend = |qkv: &Tensor, out: &Tensor| {
                 for (pack, range) in packs.iter().zip(pass.layout.ranges()) {
                     let of = |tensor: &Tensor| tensor.narrow(0, range.start as i64, range.len() as i64);
-                    ops::attention(&of(qkv), &pack.layout, layer.attention(), &of(out));
+                    let _ = ops::attention(&of(qkv), &pack.layout, layer.attention(), &of(out));
                 }
                 Tensor::new()
             };

@@ -23,7 +23,7 @@ impl crate::Figure for Figure {
             protocol: "LoRA of rank 32 on all linear modules, one epoch, cosine schedule; each step trains on the quarter of \
                        its batch that ranks highest. Entropy and loss are the model's own; RHO is its loss above that of a \
                        model trained on clean rows held out from training; random is the control.\n\nMeasured: exact answers \
-                       to generated word problems and GSM8K, overlap (chrF) with Alpaca's answers, and the mean loss per \
+                       to generated word problems and GSM8K, overlap with Alpaca's answers (shared character n-grams, Dice), and the mean loss per \
                        response token of held-out text. The mean is over the measures of the trained corpus' kind. Gains \
                        are paired over questions and seeds.",
             deviations: &[

@@ -1,6 +1,7 @@
 //! What models are trained on, and what stands in where a data set cannot be had.
 
 use super::{Job, Lab, Value, Verb};
+use crate::Run;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +75,7 @@ impl Corpus {
 struct Made(Arc<Job>);
 
 impl Made {
+    /// Its file.
     fn into_training(self) -> Value {
         Value::Result(self.0, Verb::Make.output())
     }
@@ -89,6 +91,20 @@ fn made(task: &'static str, split: &str, rows: usize) -> Result<Made> {
         .taking(1.0);
     Ok(Made(if task == "alpaca" { job.reading("alpaca")? } else { job }.shared()))
 }
+
+/// Documents that are only read, not trained on: the set of that name, or generated word problems where it cannot be had,
+/// which the figure's title then says.
+pub fn documents(run: &Run, set: &str) -> Result<Value> {
+    if at_hand(run.lab(), set) {
+        run.data(set)?;
+        return Ok(set.into());
+    }
+    run.replaced(set, REPLACEMENT);
+    Ok(made("arithmetic", "test", MADE)?.into_training())
+}
+
+/// What stands in the place of sets that cannot be had.
+pub const REPLACEMENT: &str = "generated word problems";
 
 /// Whether a set of the catalogue can be had, fetched if need be; asked once per process. Made-up results need none.
 pub fn at_hand(lab: &Lab, set: &str) -> bool {

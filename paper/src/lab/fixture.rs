@@ -3,7 +3,7 @@
 
 use super::{Job, Verb};
 use crate::cache::write_atomically;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use tokensieve_toy::rng::Stream;
@@ -26,10 +26,12 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
         Verb::Evaluate => {
             write_json(&folder.join(job.verb.output()), &evaluation(&job.list("suite", place), &mut stream))
         }
-        Verb::Uncertainty => write_lines(&folder.join(job.verb.output()), &uncertainty(&mut stream)),
-        Verb::Make | Verb::Generate => {
-            let line = |i| json!({ "prompt": format!("question {i}"), "completion": format!("answer {i}") });
-            write_lines(&folder.join(job.verb.output()), &(0..QUESTIONS).map(line).collect::<Vec<_>>())
+        Verb::Make => write_lines(
+            &folder.join(job.verb.output()),
+            &[json!({ "prompt": "question", "completion": "answer" })],
+        ),
+        Verb::Generate | Verb::Uncertainty => {
+            bail!("{}: no results are made up for this verb", job.verb.name())
         }
     }
 }
@@ -86,27 +88,6 @@ fn evaluation(suite: &[String], stream: &mut Stream) -> Value {
         tasks.insert(task.clone(), found);
     }
     json!({ "model": "made up", "adapter": null, "precision": "none", "tasks": tasks })
-}
-
-fn uncertainty(stream: &mut Stream) -> Vec<Value> {
-    let mut lines = vec![json!({ "header": { "fixture": true } })];
-    for row in 0..QUESTIONS {
-        let mut tokens = vec![json!({ "id": 1, "text": "question", "response": false })];
-        for at in 0..TOKENS {
-            let loss = 2.0 * stream.uniform();
-            let entropy = loss * (0.5 + stream.uniform());
-            let epistemic = 0.1 * loss * stream.uniform();
-            tokens.push(json!({
-                "id": at, "text": format!(" t{at}"), "response": true, "class": CLASSES[at % CLASSES.len()],
-                "loss": loss, "entropy": entropy, "probability": libm::exp(-loss), "total": entropy + epistemic,
-                "aleatoric": entropy, "epistemic": epistemic, "pairwise_kl": 2.0 * epistemic,
-                "reverse_mi": epistemic, "se": { "total": 0.01, "aleatoric": 0.01, "epistemic": 0.005 },
-                "top": [[format!(" t{at}"), libm::exp(-loss)], [" other", 0.1]],
-            }));
-        }
-        lines.push(json!({ "row": row, "tokens": tokens }));
-    }
-    lines
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The rows that the training figures share: how much better one way of training is than another, by every outcome.
 
-use super::corpus::Corpus;
+use super::corpus::{Corpus, REPLACEMENT};
 use super::outcome::{Better, Draws, Evaluation, Tallies, gain};
 use super::study::{Arm, Outcome, Study, short};
 use crate::{Claim, Column, Run};
@@ -104,7 +104,7 @@ pub fn rows(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, Arm)>) -> Result<
 pub fn study(run: &Run) -> Study {
     let study = Study::new(run.profile, run.lab());
     for set in &study.missing {
-        run.replaced(set, "generated word problems");
+        run.replaced(set, REPLACEMENT);
     }
     study
 }

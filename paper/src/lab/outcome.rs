@@ -29,10 +29,10 @@ pub enum Better {
 pub fn measures(task: &str) -> Vec<(&'static str, bool)> {
     match task {
         _ if task.starts_with("nll:") => vec![("nll", false)],
-        "gsm8k" | "gsm8k-8shot" | "arithmetic" => vec![("strict", true)],
-        "ifeval" => vec![("prompt-strict", true), ("instruction-strict", true)],
-        "instructions" => vec![("instruction", true)],
-        _ => vec![("accuracy", true)],
+        "gsm8k" | "arithmetic" => vec![("strict", true)],
+        "ifeval" => vec![("instruction-strict", true)],
+        "alpaca-overlap" => vec![("chrf", true)],
+        _ => vec![("acc", true)],
     }
 }
 
@@ -104,9 +104,12 @@ fn tallies(mut raw: BTreeMap<String, serde_json::Value>) -> Result<BTreeMap<Stri
         }
         other => anyhow::bail!("ids are {other}, not a list"),
     };
-    let one = |(name, value)| {
-        // A measure of more than two sums is none of those that figures read.
-        let pairs: Vec<[f64; 2]> = serde_json::from_value(value).ok()?;
+    let one = |(name, value): (String, serde_json::Value)| {
+        let rows: Vec<Vec<f64>> = serde_json::from_value(value).ok()?;
+        let pairs =
+            rows.iter().map(|row| if name == "chrf" { shared(row) } else { row.as_slice().try_into().ok() });
+        // A measure that is no ratio of two sums is none of those that figures read.
+        let pairs = pairs.collect::<Option<Vec<[f64; 2]>>>()?;
         Some((name, Tallies { ids: ids.clone(), pairs }))
     };
     Ok(raw.into_iter().filter_map(one).collect())
@@ -119,6 +122,15 @@ pub struct Draws {
     value: f64,
     draws: Vec<f64>,
     n: usize,
+}
+
+/// Overlap as a ratio of sums: of each order of n-grams come those of the reply, of the reference, and those in both; twice
+/// the last over the first two (Dice), all orders together. chrF averages the orders instead and so is no ratio of sums.
+fn shared(counts: &[f64]) -> Option<[f64; 2]> {
+    let orders = counts.chunks_exact(3);
+    let known = orders.remainder().is_empty();
+    let sums = orders.fold([0.0; 2], |sums, order| [sums[0] + 2.0 * order[2], sums[1] + order[0] + order[1]]);
+    known.then_some(sums)
 }
 
 /// How much better `arm` does than `baseline`, each with one entry per seed: the difference of the measure over all
@@ -244,6 +256,23 @@ mod tests {
         let split = gain(&[&better, &base], &[&base, &base], Better::More, "x")?.estimate();
         assert_eq!(agreed.map(|e| (e.low, e.high)), Some((1.0, 1.0)));
         assert_eq!(split.map(|e| (e.value, e.low, e.high)), Some((0.5, 0.0, 1.0)));
+        Ok(())
+    }
+
+    #[test]
+    fn evaluations_are_read_as_they_are_written() -> Result<()> {
+        let path = std::env::temp_dir().join(format!("tokensieve-outcome-{}", std::process::id()));
+        let text = r#"{"model":"m","tasks":{
+            "gsm8k":{"n":2,"tallies":{"ids":["a","b"],"strict":[[1,1],[0,1]],"ece":[[1,2,3],[1,2,3]]}},
+            "alpaca-overlap":{"n":1,"tallies":{"ids":["0"],"chrf":[[4,6,3,2,4,1]]}}}}"#;
+        fs::write(&path, text)?;
+        let found = Evaluation::read(&path)?;
+        assert_eq!(found.headline("gsm8k")?.value(), Some(0.5));
+        // 2·(3 + 1) / (4 + 6 + 2 + 4)
+        assert_eq!(found.headline("alpaca-overlap")?.value(), Some(0.5));
+        let error = found.headline("ifeval").unwrap_err().to_string();
+        assert!(error.contains("lacks the task ifeval"), "{error}");
+        fs::remove_file(&path)?;
         Ok(())
     }
 

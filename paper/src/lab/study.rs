@@ -275,7 +275,10 @@ impl Study {
                         .collect(),
                 )
             });
-            job = job.set("lora.r", *first).set("train.grow_rank", grown.collect::<Vec<_>>());
+            job = job
+                .set("lora.r", *first)
+                .set("lora.lora_alpha", 2 * *first)
+                .set("train.grow_rank", grown.collect::<Vec<_>>());
         }
         Ok(job.shared())
     }

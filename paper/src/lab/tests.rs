@@ -253,3 +253,21 @@ fn the_programs_absence_is_an_error_that_says_what_to_type() {
     let error = super::program::find().unwrap_err().to_string();
     assert!(error.contains("./just setup libtorch model"), "{error}");
 }
+
+/// The figures that read training runs, on made-up results: whole tables, the same twice, and no verdict from one seed.
+#[test]
+fn training_figures_are_made_from_made_up_results_and_nothing_is_concluded() -> Result<()> {
+    let ids = ["a-3", "a-4", "a-5", "a-6a", "a-6b", "a-threshold", "a-rank", "a-curriculum"];
+    for entry in crate::figures::registry().iter().filter(|entry| ids.contains(&entry.figure.about().id)) {
+        let made = crate::engine::make_synthetic(entry)?;
+        let id = made.about.id;
+        let columns: Vec<&str> = made.about.columns.iter().map(|column| column.name).collect();
+        assert_eq!(made.table.header(), columns, "{id}");
+        assert!(!made.table.is_empty() && !made.claims.is_empty(), "{id}");
+        assert_eq!(crate::engine::make_synthetic(entry)?.table, made.table, "{id}");
+        let untested = |claim: &crate::Claim| matches!(claim.verdict, crate::Verdict::NotTested(_));
+        assert!(made.claims.iter().all(untested), "{id}");
+        assert!(made.svg(&crate::plot::Theme::LIGHT).contains("</svg>"), "{id}");
+    }
+    Ok(())
+}

@@ -41,6 +41,8 @@ struct Site<'a> {
     untested: usize,
     disagreements: Vec<String>,
     has_viewer: bool,
+    has_manuscript: bool,
+    figures_by_paper: [usize; 2],
 }
 
 #[derive(Serialize)]
@@ -106,8 +108,14 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     let count =
         |class: &str| pages.iter().flat_map(|page| &page.claims).filter(|c| c.verdict.class == class).count();
     let viewer = Viewer::of(made)?;
+    let ledger = ledger::Ledger::new(made, recorded);
+    // Where `just manuscript` leaves it.
+    let manuscript = fs::read(folder.with_file_name("manuscript.pdf")).ok();
     let site = Site {
         has_viewer: viewer.is_some(),
+        has_manuscript: manuscript.is_some(),
+        figures_by_paper: ["A", "B"]
+            .map(|paper| made.iter().filter(|made| made.about.source.starts_with(paper)).count()),
         profile: &first.provenance.profile,
         smoke: first.provenance.profile == Profile::Smoke.name(),
         date: &first.provenance.date,
@@ -118,7 +126,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         holds: count("holds"),
         fails: count("fails"),
         untested: count("untested"),
-        disagreements: ledger::Ledger::new(made, recorded).disagreements(),
+        disagreements: ledger.disagreements(),
         pages,
     };
     if folder.exists() {
@@ -132,6 +140,10 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     write_atomically(&folder.join("index.html"), render("index.html", 0)?)?;
     write_atomically(&folder.join("report.css"), include_str!("site/report.css"))?;
     write_atomically(&folder.join("report.js"), include_str!("site/report.js"))?;
+    write_atomically(&folder.join("ledger.csv"), ledger.to_csv()?)?;
+    if let Some(manuscript) = manuscript {
+        write_atomically(&folder.join("manuscript.pdf"), manuscript)?;
+    }
     if let Some(viewer) = &viewer {
         let page = templates.get_template("viewer.html")?;
         let page = page.render(minijinja::context! { site => &site, viewer => viewer })?;

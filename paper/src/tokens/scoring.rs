@@ -1,7 +1,8 @@
 //! Which documents are scored, how, and how many in each profile: in one place, so that figures share results.
 
 use super::{Document, read, synthetic};
-use crate::lab::{Job, Verb};
+use crate::lab::corpus::documents;
+use crate::lab::{Job, Value, Verb};
 use crate::{Profile, Run};
 use anyhow::Result;
 
@@ -96,17 +97,16 @@ impl Scoring {
             let (rate, documents) = if self.passes == 0 { (0.0, 24) } else { (self.rate, 8) };
             return Ok(synthetic::documents(self.corpus.name(), documents, rate));
         }
-        run.data(self.corpus.name())?;
-        let job = self.job()?;
+        let job = self.job(documents(run, self.corpus.name())?)?;
         read(&run.job(&job)?.join(job.verb.output()))
     }
 
     /// The work for the `tokensieve` program.
-    fn job(&self) -> Result<Job> {
+    fn job(&self, source: Value) -> Result<Job> {
         let Self { model, corpus, documents, passes, rate, places } = self;
         let name = format!("uncertainty {} {model} {documents} × {passes}, {places} {rate}", corpus.name());
         let job = Job::new(Verb::Uncertainty, name)
-            .argument(corpus.name())
+            .argument(source)
             .set("model", *model)
             .set("n", *documents as i64)
             .set("passes", *passes as i64)

@@ -19,6 +19,8 @@ type Glyph = Vec<Vec<char>>;
 pub const KERN: u32 = 64;
 /// And then until one more column would hide something that the rules (or, without any, the right letter) do not allow.
 pub const SMUSH: u32 = 128;
+/// By which rules, one bit each.
+const RULES: u32 = 63;
 
 const PRINTABLE: std::ops::RangeInclusive<char> = ' '..='~';
 
@@ -146,7 +148,9 @@ impl Joint<'_> {
         match (left, right) {
             (' ', other) | (other, ' ') => return Some(other),
             _ if self.thin || !rule(SMUSH) => return None,
-            (hidden, seen) if layout & 63 == 0 => return Some(if seen == hardblank { hidden } else { seen }),
+            (hidden, seen) if layout & RULES == 0 => {
+                return Some(if seen == hardblank { hidden } else { seen });
+            }
             _ => (),
         }
         if left == hardblank || right == hardblank {

@@ -95,7 +95,6 @@ pub(crate) fn open(name: &str, split: Split) -> Result<Box<dyn Task>> {
     Ok(Marked::task(name, items, MEASURES, mark))
 }
 
-#[expect(clippy::ptr_arg, reason = "the shape of every mark: a reference to the key")]
 fn mark(word: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     let reply = answer.text()?.trim().to_uppercase();
     Ok(vec![one(reply == *word), value(strsim::jaro_winkler(&reply, word))])

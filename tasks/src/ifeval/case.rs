@@ -22,3 +22,31 @@ pub(super) fn english_capital(_: &Arguments, response: &str) -> Result<bool> {
 pub(super) fn english_lowercase(_: &Arguments, response: &str) -> Result<bool> {
     Ok(python::is_lower(response) && language::is(response, "en"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::ifeval::follows;
+
+    #[test]
+    fn words_in_capitals_are_counted() {
+        let asks = |n: u32| json!({"capital_relation": "at least", "capital_frequency": n});
+        let id = "change_case:capital_word_frequency";
+        // I, NASA, TOP-SECRET, CAN and NOT, U.S.
+        let text = "I saw NASA's TOP-SECRET plan. We CANNOT tell the U.S. of it";
+        assert!(follows(id, asks(6), text));
+        assert!(!follows(id, asks(7), text));
+    }
+
+    #[test]
+    fn english_is_in_one_case() {
+        let text = "the weather is fine today, and all of the children are playing outside.";
+        assert!(follows("change_case:english_lowercase", json!({}), text));
+        assert!(!follows("change_case:english_lowercase", json!({}), &text.replace("the", "The")));
+        assert!(follows("change_case:english_capital", json!({}), &text.to_uppercase()));
+        assert!(!follows("change_case:english_capital", json!({}), text));
+        let german = "das wetter ist heute schön, und alle kinder spielen draußen auf der straße.";
+        assert!(!follows("change_case:english_lowercase", json!({}), german));
+    }
+}

@@ -20,3 +20,28 @@ pub(super) fn two_responses(_: &Arguments, response: &str) -> Result<bool> {
         matches!(parts.get(from..to), Some([one, other]) if !one.is_empty() && !other.is_empty() && one != other),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::ifeval::{check, follows};
+
+    #[test]
+    fn the_request_comes_first() {
+        let id = "combination:repeat_prompt";
+        assert!(follows(id, json!({"prompt_to_repeat": "Tell me. "}), "\nTELL me. Well"));
+        assert!(!follows(id, json!({"prompt_to_repeat": "Tell me."}), "\"Tell me.\" Well"));
+        assert!(check(id, &json!({}), "Say it.", "say it. It.").unwrap());
+    }
+
+    #[test]
+    fn responses_are_two_and_differ() {
+        let id = "combination:two_responses";
+        assert!(follows(id, json!({}), "one\n******\ntwo"));
+        assert!(follows(id, json!({}), "******one******two******"));
+        for other in ["one", "one******one ", "one******two******three", "one************two", "******"] {
+            assert!(!follows(id, json!({}), other), "{other}");
+        }
+    }
+}

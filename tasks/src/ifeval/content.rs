@@ -23,3 +23,28 @@ pub(super) fn postscript(arguments: &Arguments, response: &str) -> Result<bool> 
     };
     Pattern::new(arguments, &marker)?.occurs(&response.to_lowercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::ifeval::follows;
+
+    #[test]
+    fn placeholders_stay_on_a_line() {
+        let asks = |n: u32| json!({"num_placeholders": n});
+        assert!(follows("detectable_content:number_placeholders", asks(2), "[a] and [[b]"));
+        assert!(!follows("detectable_content:number_placeholders", asks(1), "[a\n]"));
+    }
+
+    #[test]
+    fn postscripts_are_marked() {
+        let asks = |marker: &str| json!({"postscript_marker": marker});
+        let id = "detectable_content:postscript";
+        assert!(follows(id, asks("P.S."), "Bye.\n\np. s. Call!"));
+        assert!(!follows(id, asks("P.S."), "Bye.\nPS Call!"));
+        assert!(follows(id, asks("P.P.S"), "P.P.S call"));
+        assert!(!follows(id, asks("P.P.S"), "P.S. call"));
+        assert!(follows(id, asks("PS:"), "ps: call"));
+    }
+}

@@ -65,3 +65,70 @@ pub(super) fn title(_: &Arguments, response: &str) -> Result<bool> {
     let filled = |title: &str| !python::strip(title.trim_start_matches('<').trim_end_matches('>')).is_empty();
     Ok(TITLE.find_iter(response).any(|title| filled(title.as_str())))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::is_json;
+    use crate::ifeval::follows;
+
+    #[test]
+    fn bullets_are_stars_and_dashes() {
+        let asks = |n: u32| json!({"num_bullets": n});
+        let id = "detectable_format:number_bullet_lists";
+        assert!(follows(id, asks(3), "* a\n  * b\n- c\n** bold\n1. d"));
+        assert!(!follows(id, asks(4), "* a\n  * b\n- c\n** bold\n1. d"));
+    }
+
+    #[test]
+    fn one_of_three_answers_is_given() {
+        let id = "detectable_format:constrained_response";
+        assert!(follows(id, json!({}), "Well. My answer is maybe. Or not."));
+        assert!(!follows(id, json!({}), "My answer is: yes."));
+    }
+
+    #[test]
+    fn highlights_are_filled() {
+        let asks = |n: u32| json!({"num_highlights": n});
+        let id = "detectable_format:number_highlighted_sections";
+        assert!(follows(id, asks(2), "*a* and *b c*"));
+        assert!(!follows(id, asks(2), "*a* and * *, **"));
+        assert!(follows(id, asks(1), "**bold**"));
+        assert!(!follows(id, asks(1), "*a\nb*"));
+    }
+
+    #[test]
+    fn sections_are_numbered() {
+        let asks = |n: u32| json!({"section_spliter": "Section", "num_sections": n});
+        let id = "detectable_format:multiple_sections";
+        assert!(follows(id, asks(2), "Section 1\na\nSection 2\nb"));
+        assert!(!follows(id, asks(2), "Section 1\na\nsection 2\nSection two"));
+    }
+
+    #[test]
+    fn json_may_be_fenced() {
+        let id = "detectable_format:json_format";
+        assert!(follows(id, json!({}), " ```json\n{\"a\": [1, 2.5e3, null]}\n``` "));
+        assert!(follows(id, json!({}), "\"text\""));
+        assert!(!follows(id, json!({}), "Here it is: {\"a\": 1}"));
+        assert!(!follows(id, json!({}), "{'a': 1}"));
+    }
+
+    #[test]
+    fn json_is_what_python_reads() {
+        for valid in ["NaN", "[-Infinity, Infinity]", "1e999", r#""\ud800""#, r#"{"NaN": "\"Infinity"}"#] {
+            assert!(is_json(valid), "{valid}");
+        }
+        for invalid in ["", "-NaN", "NaNNaN", "1NaN", "nan", "\"a\nb\"", "[1,]", "01", "{NaN: 1}", "\"NaN"] {
+            assert!(!is_json(invalid), "{invalid}");
+        }
+        assert!(is_json(&("[".repeat(100_000) + &"]".repeat(100_000))));
+    }
+
+    #[test]
+    fn titles_are_filled() {
+        assert!(follows("detectable_format:title", json!({}), "a\n<<<joy>>>\nb"));
+        assert!(!follows("detectable_format:title", json!({}), "<< >> <joy> <<a\nb>>"));
+    }
+}

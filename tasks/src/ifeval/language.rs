@@ -1,7 +1,8 @@
 //! `language:response_language` and the language of the `change_case:` types.
 //!
-//! The original asks langdetect, which draws n-grams of the text at random and differently on every run. Here the draws
-//! have a fixed seed, and there are more of them: the verdict is the one that the original gives most often.
+//! The original asks langdetect, which draws n-grams of the text at random, otherwise on every run. Here they are drawn
+//! with seed 0, by a port that draws as langdetect does: a verdict is the same for ever, and the same as in Python with
+//! that seed.
 
 use std::sync::OnceLock;
 
@@ -30,4 +31,31 @@ fn detect(text: &str) -> Option<String> {
     let mut detector = factory.create().ok()?;
     detector.append(text);
     detector.detect().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::ifeval::follows;
+
+    #[test]
+    fn languages_are_told_apart() {
+        for (code, text) in [
+            ("en", "This is a sentence about the weather in the north of the country."),
+            ("de", "Das ist ein Satz über das Wetter im Norden des Landes."),
+            ("sw", "Hii ni sentensi kuhusu hali ya hewa kaskazini mwa nchi."),
+            ("hi", "यह देश के उत्तर में मौसम के बारे में एक वाक्य है।"),
+            ("mr", "हे देशाच्या उत्तरेकडील हवामानाबद्दलचे एक वाक्य आहे."),
+            ("ko", "이것은 나라 북쪽의 날씨에 대한 문장입니다."),
+        ] {
+            assert!(follows("language:response_language", json!({"language": code}), text), "{code}");
+            assert!(!follows("language:response_language", json!({"language": "fi"}), text), "{code}");
+        }
+    }
+
+    #[test]
+    fn without_letters_any_language_will_do() {
+        assert!(follows("language:response_language", json!({"language": "fi"}), "1 2 3 ..."));
+    }
 }

@@ -51,3 +51,48 @@ fn first_word(paragraph: &str) -> Option<String> {
     let word = word.split(['.', ',', '?', '!', '\'', '"']).next()?;
     Some(word.chars().flat_map(char::to_lowercase).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::ifeval::follows;
+
+    #[test]
+    fn sentences_are_counted() {
+        let asks = |n: u32| json!({"relation": "at least", "num_sentences": n});
+        let text = "Mr. Smith paid $3.50 to Dr. No (of the U.S. Army). \"Why?\" he asked. Nobody knows";
+        assert!(follows("length_constraints:number_sentences", asks(4), text));
+        assert!(!follows("length_constraints:number_sentences", asks(5), text));
+    }
+
+    #[test]
+    fn words_are_counted() {
+        let asks = |n: u32| json!({"relation": "less than", "num_words": n});
+        assert!(follows("length_constraints:number_words", asks(5), "It's well-done."));
+        assert!(!follows("length_constraints:number_words", asks(4), "It's well-done."));
+    }
+
+    #[test]
+    fn paragraphs_lie_between_dividers() {
+        let asks = || json!({"num_paragraphs": 2});
+        let id = "length_constraints:number_paragraphs";
+        assert!(follows(id, asks(), "one\n***\ntwo"));
+        assert!(follows(id, asks(), "***\none\n***\ntwo\n***"));
+        assert!(!follows(id, asks(), "one\n***\n \n***\ntwo"));
+        assert!(!follows(id, asks(), "one\n\ntwo"));
+    }
+
+    #[test]
+    fn the_nth_paragraph_begins_with_the_word() {
+        let asks = |nth: u32| json!({"num_paragraphs": 2, "nth_paragraph": nth, "first_word": "Word"});
+        let id = "length_constraints:nth_paragraph_first_word";
+        assert!(follows(id, asks(2), "one\n\n'\"WORD, two"));
+        assert!(!follows(id, asks(1), "one\n\nword two"));
+        assert!(!follows(id, asks(2), "one\n\nword\n\nthree"));
+        // Two paragraphs count, but the second place is empty.
+        assert!(!follows(id, asks(2), "one\n\n \n\nword"));
+        let error = crate::ifeval::check(id, &asks(3), "", "a").unwrap_err().to_string();
+        assert!(error.contains("`nth_paragraph` is 3"), "{error}");
+    }
+}

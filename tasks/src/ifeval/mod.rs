@@ -1,7 +1,8 @@
 //! IFEval: prompts with instructions whose following a program can check (Zhou et al., arXiv 2311.07911).
 //!
 //! 541 prompts hold 834 instructions of 25 types; one file per family of types. A verdict is strict, on the response as
-//! it stands, or loose, on the best of its [`relaxed`] versions.
+//! it stands, or loose, on the best of its relaxed versions.
+#![expect(clippy::unnecessary_wraps, reason = "the checks that cannot fail have the shape of those that can")]
 
 mod arguments;
 mod case;
@@ -133,4 +134,82 @@ fn check_any(instruction: &str, arguments: &Value, prompt: &str, responses: &[St
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "reads better in a test")]
+fn follows(instruction: &str, arguments: Value, response: &str) -> bool {
+    check(instruction, &arguments, "", response).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Arguments that every type finds its own among.
+    fn arguments() -> Value {
+        json!({
+            "relation": "at least", "let_relation": "less than", "capital_relation": "at least",
+            "num_sentences": 2, "num_words": 3, "num_paragraphs": 2, "num_bullets": 1, "num_highlights": 1,
+            "num_placeholders": 1, "num_sections": 1, "nth_paragraph": 1, "frequency": 2, "let_frequency": 3,
+            "capital_frequency": 1, "first_word": "a", "keyword": "a", "keywords": ["a", "ß"],
+            "forbidden_words": ["b", "é"], "letter": "İ", "section_spliter": "§", "postscript_marker": "P.S.",
+            "end_phrase": "a", "language": "en", "prompt_to_repeat": "a",
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_text_is_judged(text in "(\\PC|[.?!\"'*\\[\\]<>{}#\\-\n\t\x1c ]|P\\.S\\.|```|\\*{3}){0,60}") {
+            for (name, _) in CHECKS {
+                let strict = check(name, &arguments(), "a", &text).unwrap();
+                let loose = check_loosely(name, &arguments(), "a", &text).unwrap();
+                prop_assert!(loose || !strict, "{}", name);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_follows_nothing() {
+        for (name, _) in CHECKS {
+            assert!(!check(name, &arguments(), "a", " \n").unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_said() {
+        let says = |id: &str, arguments: Value| check(id, &arguments, "", "a").unwrap_err().to_string();
+        assert!(
+            says("keywords:exists", json!({}))
+                .contains("there is no instruction `keywords:exists`; there are ch")
+        );
+        assert_eq!(
+            says("keywords:frequency", json!({"keyword": null})),
+            "instruction `keywords:frequency`: `keyword` is nothing, not a text"
+        );
+        assert!(says("keywords:existence", json!({"keywords": ["(a"]})).contains("the pattern `(?i)(a`: "));
+    }
+
+    #[test]
+    fn a_prompt_is_followed_if_all_of_it_is() {
+        let row = Row {
+            key: 1,
+            prompt: String::new(),
+            instructions: vec!["punctuation:no_comma".into(), "startend:quotation".into()],
+            arguments: vec![json!({}), json!({})],
+        };
+        let tally =
+            |text: &str| mark(&row, &Answer::Reply { text: text.into(), tokens: 1, ended: true }).unwrap();
+        let (none, half, all) = (vec![0.0, 1.0], vec![1.0, 2.0], vec![2.0, 2.0]);
+        let average = vec![0.0, 1.0, 1.0, 2.0];
+        assert_eq!(tally("a"), [average, none, half, vec![0.0, 1.0], vec![1.0, 2.0]]);
+        let loosely = tally("Sure:\n\"a\"");
+        assert_eq!(loosely[3..], [vec![1.0, 1.0], all]);
+        assert!(((MEASURES[0].of)(&[1.0, 4.0, 6.0, 8.0]) - 0.5).abs() < 1e-12);
+    }
 }

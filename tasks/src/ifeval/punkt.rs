@@ -277,3 +277,82 @@ fn seen(path: &Path) -> Result<HashMap<String, u8>> {
     let parts = text.lines().map(|line| line.rsplit_once('\t').unwrap_or((line, "")));
     parts.map(|(word, sum)| (word.to_owned(), sum)).enumerate().map(entry).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentences(text: &str) -> Vec<&str> {
+        Punkt::english().unwrap().sentences(text)
+    }
+
+    #[test]
+    fn abbreviations_initials_and_numbers_go_on() {
+        assert_eq!(
+            sentences("J. Bach met Mr. Gould at 5 p.m. in the U.S. capital."),
+            ["J. Bach met Mr. Gould at 5 p.m. in the U.S. capital."]
+        );
+        assert_eq!(
+            sentences("It was 3. the others left. They won 2. He slept."),
+            ["It was 3. the others left.", "They won 2.", "He slept."]
+        );
+    }
+
+    #[test]
+    fn abbreviations_end_sentences_before_their_starters() {
+        assert_eq!(
+            sentences("He works for Acme Inc. However, it failed. See p.m. The end."),
+            ["He works for Acme Inc.", "However, it failed.", "See p.m.", "The end."]
+        );
+    }
+
+    #[test]
+    fn closing_marks_stay_with_their_sentence() {
+        assert_eq!(
+            sentences("(Go.) \"Why?\" 'Because!'\n\n[End.]  "),
+            ["(Go.)", "\"Why?\"", "'Because!'", "[End.]"]
+        );
+    }
+
+    #[test]
+    fn of_several_marks_the_last_counts() {
+        assert_eq!(
+            sentences("No!!! Yes?! Well... maybe. . . . so"),
+            ["No!!!", "Yes?!", "Well... maybe.", ".", ".", ".", "so"]
+        );
+    }
+
+    #[test]
+    fn blank_text_has_no_sentence() {
+        assert_eq!(sentences(" \n\t"), [""; 0]);
+        assert_eq!(sentences("."), ["."]);
+    }
+
+    #[test]
+    fn tokens_end_at_marks_and_runs() {
+        let line = "(well-known, e.g. 1,000) end--of \"it\"... a,b, c . . . x@y";
+        let expected = [
+            "(",
+            "well-known",
+            ",",
+            "e.g.",
+            "1,000",
+            ")",
+            "end",
+            "--",
+            "of",
+            "\"",
+            "it",
+            "\"",
+            "...",
+            "a,b",
+            ",",
+            "c",
+            ". . .",
+            "x",
+            "@",
+            "y",
+        ];
+        assert_eq!(tokens(line), expected);
+    }
+}

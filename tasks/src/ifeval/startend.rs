@@ -20,3 +20,32 @@ pub(super) fn quotation(_: &Arguments, response: &str) -> Result<bool> {
 pub(super) fn no_comma(_: &Arguments, response: &str) -> Result<bool> {
     Ok(!response.contains(','))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::ifeval::follows;
+
+    #[test]
+    fn the_phrase_comes_last() {
+        let asks = || json!({"end_phrase": " Peace! "});
+        assert!(follows("startend:end_checker", asks(), "\"So be it. PEACE!\"\n"));
+        assert!(!follows("startend:end_checker", asks(), "Peace! So be it."));
+    }
+
+    #[test]
+    fn quotation_marks_are_around_it() {
+        for (text, quoted) in
+            [(" \"a\"\n", true), ("\"\"", true), ("\"", false), ("\"a", false), ("“a”", false)]
+        {
+            assert_eq!(follows("startend:quotation", json!({}), text), quoted, "{text}");
+        }
+    }
+
+    #[test]
+    fn commas_are_of_ascii() {
+        assert!(follows("punctuation:no_comma", json!({}), "a; b、c，d"));
+        assert!(!follows("punctuation:no_comma", json!({}), "a, b"));
+    }
+}

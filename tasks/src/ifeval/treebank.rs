@@ -10,10 +10,11 @@ use super::python;
 /// What is set apart by which spaces, in this order. The treebank's signs for quotation marks are left as they are.
 const RULES: &[(&str, &str)] = &[
     ("[«“‘„]|`+", " $0 "),
-    ("^\"", "`` "),
+    ("^\"", "``"),
+    ("``", " $0 "),
     (r#"([ (\[{<])("|'')"#, "$1 `` "),
     // A quotation mark before a single letter, but that of a clitic.
-    (r"(?i)'([\w--[mtsdn]]([^\w]|$))", "' $1"),
+    (r"(?i)'([\w--[mtsdn]]\b)", "' $1"),
     (r#"([^.])\.([\])}>"'»”’ ]*)\s*$"#, "$1 . $2 "),
     (r"([:,])([^\d])", " $1 $2"),
     ("[:,]$", " $0 "),
@@ -30,6 +31,15 @@ const RULES: &[(&str, &str)] = &[
     ("''|\"", " '' "),
     ("([^' ])('[sSmMdD]?) ", "$1 $2 "),
     ("([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ", "$1 $2 "),
+    // Two words written as one.
+    (r"(?i)\b(can)(not)\b", " $1 $2 "),
+    (r"(?i)\b(d)('ye)\b", " $1 $2 "),
+    (r"(?i)\b(gim|lem)(me)\b", " $1 $2 "),
+    (r"(?i)\b(gon)(na)\b", " $1 $2 "),
+    (r"(?i)\b(got)(ta)\b", " $1 $2 "),
+    (r"(?i)\b(more)('n)\b", " $1 $2 "),
+    (r"(?i)\b(wan)(na\s)", " $1 $2 "),
+    (r"(?i) ('t)(is|was)\b", " $1 $2 "),
 ];
 
 /// The words of one sentence.
@@ -41,4 +51,20 @@ pub(super) fn words(sentence: &str) -> Vec<String> {
         text = pattern.replace_all(&text, *by).into_owned();
     }
     python::split(&text).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_and_clitics_are_set_apart() {
+        let words = |text: &str| words(text).join(" ");
+        assert_eq!(words("He's \"fine\", isn't he?"), "He 's `` fine '' , is n't he ?");
+        assert_eq!(words("It cost $3.50 (or 4:30)..."), "It cost $ 3.50 ( or 4:30 ) ...");
+        assert_eq!(
+            words("I CANNOT, 'TIS well-done--GONNA go."),
+            "I CAN NOT , 'T IS well-done -- GON NA go ."
+        );
+    }
 }

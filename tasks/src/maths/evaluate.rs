@@ -3,8 +3,8 @@
 //! Variables are given values by their names and a point's number; two expressions that agree at several points are taken
 //! for equal. `i` is the imaginary unit, `e` Euler's number.
 
+use super::functions::{self, factorial, raise, root};
 use num_complex::Complex64 as Number;
-use sha2::{Digest, Sha256};
 
 /// A value, and whether it depends on the point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,50 +47,20 @@ fn without_blanks(text: &str) -> Vec<char> {
 /// Nested deeper than any answer; a reply is no reason to run out of stack.
 const DEPTH: u32 = 60;
 
-struct Reader {
-    text: Vec<char>,
-    at: usize,
-    point: u8,
-    is_constant: bool,
+pub(super) struct Reader {
+    pub(super) text: Vec<char>,
+    pub(super) at: usize,
+    pub(super) point: u8,
+    pub(super) is_constant: bool,
     depth: u32,
 }
 
-const FUNCTIONS: [(&str, fn(Number) -> Number); 22] = [
-    ("arcsin", Number::asin),
-    ("arccos", Number::acos),
-    ("arctan", Number::atan),
-    ("asin", Number::asin),
-    ("acos", Number::acos),
-    ("atan", Number::atan),
-    ("sinh", Number::sinh),
-    ("cosh", Number::cosh),
-    ("tanh", Number::tanh),
-    ("sin", Number::sin),
-    ("cos", Number::cos),
-    ("tan", Number::tan),
-    ("cot", |x| x.cos() / x.sin()),
-    ("sec", |x| x.cos().inv()),
-    ("csc", |x| x.sin().inv()),
-    ("exp", Number::exp),
-    ("ln", Number::ln),
-    ("lg", |x| x.log(10.0)),
-    ("log", Number::ln),
-    ("sqrt", |x| root(x, 2.0)),
-    ("abs", |x| x.norm().into()),
-    ("floor", |x| x.re.floor().into()),
-];
-
-/// Whether it is a function's name, as a command or as a word.
-fn function(name: &str) -> Option<fn(Number) -> Number> {
-    FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
-}
-
 impl Reader {
-    fn peek(&self) -> Option<char> {
+    pub(super) fn peek(&self) -> Option<char> {
         self.text.get(self.at).copied()
     }
 
-    fn take(&mut self, wanted: &str) -> bool {
+    pub(super) fn take(&mut self, wanted: &str) -> bool {
         let there = wanted.chars().eq(self.text[self.at..].iter().copied().take(wanted.chars().count()));
         // A command ends where its letters end: `\in` is not the beginning of `\infty`.
         let end = self.at + wanted.chars().count();
@@ -325,10 +295,8 @@ impl Reader {
                 let base = self.argument()?;
                 Some(self.operand()?.ln() / base.ln())
             }
-            _ => match function(&name) {
-                Some(function) => self.apply(function),
-                None => self.symbol(&name),
-            },
+            _ if functions::named(&name).is_some() => self.apply(&name),
+            _ => self.symbol(&name),
         };
         self.depth -= 1;
         value
@@ -340,20 +308,14 @@ impl Reader {
     }
 
     /// A function of what comes, perhaps to a power that stands before it; to −1, the inverse.
-    fn apply(&mut self, function: fn(Number) -> Number) -> Option<Number> {
+    pub(super) fn apply(&mut self, name: &str) -> Option<Number> {
+        let function = functions::named(name)?;
         if !self.take("^") {
             return self.operand().map(function);
         }
         let exponent = self.exponent()?;
         if exponent == Number::from(-1.0) {
-            let inverse = [
-                (Number::sin as fn(Number) -> Number, Number::asin as fn(Number) -> Number),
-                (Number::cos, Number::acos),
-                (Number::tan, Number::atan),
-            ];
-            let probe = Number::new(0.3, 0.0);
-            let (_, inverse) = inverse.into_iter().find(|(known, _)| known(probe) == function(probe))?;
-            return self.operand().map(inverse);
+            return self.operand().map(functions::named(&format!("arc{name}"))?);
         }
         Some(raise(self.operand().map(function)?, exponent))
     }
@@ -373,147 +335,8 @@ impl Reader {
     fn at_function(&self) -> bool {
         let letters =
             self.text[self.at..].iter().skip_while(|c| **c == '\\').take_while(|c| c.is_ascii_alphabetic());
-        function(&letters.collect::<String>()).is_some()
+        functions::named(&letters.collect::<String>()).is_some()
     }
-
-    /// A function or constant written out, else one letter.
-    fn word(&mut self) -> Option<Number> {
-        let rest = self.text[self.at..].iter().take(8).collect::<String>();
-        if rest.starts_with("pi") {
-            self.at += 2;
-            return Some(std::f64::consts::PI.into());
-        }
-        let written = |(name, _): &&(&str, _)| rest.starts_with(name) && rest.len() > name.len();
-        if let Some((name, function)) = FUNCTIONS.iter().find(written) {
-            self.at += name.len();
-            return self.apply(*function);
-        }
-        let letter = self.peek()?;
-        self.at += 1;
-        Some(self.letter(letter))
-    }
-
-    fn letter(&mut self, letter: char) -> Number {
-        let plain = !matches!(self.peek(), Some('_' | '\''));
-        match letter {
-            'i' if plain => Number::i(),
-            'e' if plain => std::f64::consts::E.into(),
-            'π' => std::f64::consts::PI.into(),
-            _ => {
-                let name = self.with_marks(letter.to_string());
-                let name = name + &self.at_a_number();
-                self.variable(&name)
-            }
-        }
-    }
-
-    /// `(0)` behind a name: what a function is there, and no product.
-    fn at_a_number(&mut self) -> String {
-        let rest = &self.text[self.at..];
-        let digits = rest.iter().skip(1).take_while(|c| c.is_ascii_digit()).count();
-        if rest.first() != Some(&'(') || digits == 0 || rest.get(digits + 1) != Some(&')') {
-            return String::new();
-        }
-        self.at += digits + 2;
-        without_braces(&self.text[self.at - digits - 2..self.at])
-    }
-
-    /// A Greek letter, an accent over something, or any other command: a variable.
-    fn symbol(&mut self, name: &str) -> Option<Number> {
-        let mut name = format!("\\{name}");
-        if matches!(
-            name.as_str(),
-            "\\bar" | "\\hat" | "\\dot" | "\\ddot" | "\\vec" | "\\tilde" | "\\overline"
-        ) {
-            name += &self.name_of_subscript()?;
-        }
-        let known = name.len() > 1
-            && !matches!(name.as_str(), "\\begin" | "\\end" | "\\infty" | "\\cup" | "\\pm" | "\\mp");
-        let name = self.with_marks(name);
-        known.then(|| self.variable(&name))
-    }
-
-    /// Subscripts and primes are part of a name.
-    fn with_marks(&mut self, mut name: String) -> String {
-        loop {
-            if self.take("'") || self.take("^\\prime") || self.take("^{\\prime}") {
-                name.push('\'');
-            } else if self.peek() == Some('_') {
-                self.at += 1;
-                let Some(subscript) = self.name_of_subscript() else { return name };
-                name += &format!("_{subscript}");
-            } else {
-                return name;
-            }
-        }
-    }
-
-    /// As text: what is in braces, or one command or character.
-    fn name_of_subscript(&mut self) -> Option<String> {
-        let rest = &self.text[self.at..];
-        let length = match rest.first()? {
-            '{' => {
-                let mut depth = 0;
-                1 + rest.iter().position(|c| {
-                    depth += i32::from(*c == '{') - i32::from(*c == '}');
-                    depth == 0
-                })?
-            }
-            '\\' => 1 + rest[1..].iter().take_while(|c| c.is_ascii_alphabetic()).count(),
-            c if c.is_ascii_digit() => rest.iter().take_while(|c| c.is_ascii_digit()).count(),
-            _ => 1,
-        };
-        self.at += length;
-        Some(without_braces(&self.text[self.at - length..self.at]))
-    }
-
-    /// A positive number by the name and the point.
-    fn variable(&mut self, name: &str) -> Number {
-        self.is_constant = false;
-        let hash = Sha256::new().chain_update([self.point]).chain_update(name).finalize();
-        let bits = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
-        (0.5 + 2.0 * f64::from(bits) / f64::from(u32::MAX)).into()
-    }
-}
-
-fn without_braces(text: &[char]) -> String {
-    text.iter().filter(|c| !"{}".contains(**c)).collect()
-}
-
-fn raise(base: Number, exponent: Number) -> Number {
-    if exponent.im == 0.0 && exponent.re.fract() == 0.0 && exponent.re.abs() < 1e6 {
-        return base.powi(exponent.re as i32);
-    }
-    if base.im == 0.0 && exponent.im == 0.0 && base.re >= 0.0 {
-        base.re.powf(exponent.re).into()
-    } else {
-        base.powc(exponent)
-    }
-}
-
-/// The real root where there is one.
-fn root(x: Number, index: f64) -> Number {
-    if x.im == 0.0 && x.re < 0.0 && index.rem_euclid(2.0) == 1.0 {
-        return Number::from(-(-x.re).powf(1.0 / index));
-    }
-    if index == 2.0 { x.sqrt() } else { raise(x, (1.0 / index).into()) }
-}
-
-/// Of whole numbers exactly; between them a function that continues it, so that variables may stand under it.
-fn factorial(n: Number) -> Option<Number> {
-    let x = n.re;
-    if n.im != 0.0 || !(-0.5..=170.0).contains(&x) {
-        return None;
-    }
-    // Γ(x + 1) by Stirling's series at x + 20, brought back by Γ's recurrence; exact products for whole numbers.
-    if x.fract() == 0.0 {
-        return Some((1..=x as u32).map(f64::from).product::<f64>().into());
-    }
-    let z = x + 20.0;
-    let series = 1.0 / (12.0 * z) - 1.0 / (360.0 * z.powi(3)) + 1.0 / (1260.0 * z.powi(5));
-    let log = z * z.ln() - z + 0.5 * (2.0 * std::f64::consts::PI * z).ln() + series;
-    let down: f64 = (1..=20).map(|k| (x + f64::from(k)).ln()).sum();
-    Some((log - down).exp().into())
 }
 
 #[cfg(test)]
@@ -553,9 +376,6 @@ mod tests {
             assert!((value(text) - expected).norm() < 1e-12, "{text}: {}", value(text));
             assert!(evaluate(text, 0).unwrap().is_constant);
         }
-        // Γ(3.5) = 15 √π / 8
-        let half = factorial(Number::from(2.5)).unwrap().re;
-        assert!((half - 15.0 * std::f64::consts::PI.sqrt() / 8.0).abs() < 1e-10, "{half}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Competition and university mathematics: the last `\boxed` answer, equal to the key however it is written.
 
 mod evaluate;
+mod functions;
 mod plain;
 mod same;
+mod symbols;
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// The file, and how much of it is written.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     path: PathBuf,
     file: BufWriter<File>,
     bytes: u64,
@@ -19,7 +19,7 @@ pub(super) struct Lines {
 impl Lines {
     /// Opens a file and drops everything after its first `bytes` bytes: lines of steps that will be made again, and what
     /// is left of a line that was being written.
-    pub(super) fn open(path: &Path, bytes: u64) -> Result<Self> {
+    pub(crate) fn open(path: &Path, bytes: u64) -> Result<Self> {
         let open = || {
             let mut file = OpenOptions::new().create(true).truncate(bytes == 0).write(true).open(path)?;
             if bytes > 0 {
@@ -38,7 +38,7 @@ impl Lines {
     }
 
     /// One more line. Numbers are printed with as many digits as reading them back to the last bit needs.
-    pub(super) fn push(&mut self, line: &Value) -> Result<()> {
+    pub(crate) fn push(&mut self, line: &Value) -> Result<()> {
         let text = format!("{line}\n");
         self.bytes += text.len() as u64;
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.flush());
@@ -46,7 +46,7 @@ impl Lines {
     }
 
     /// Bytes written so far, all of them on the disk.
-    pub(super) fn durable(&mut self) -> Result<u64> {
+    pub(crate) fn durable(&mut self) -> Result<u64> {
         let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
         // A device that cannot be synced, /dev/null say, has nothing to lose.
         match synced {

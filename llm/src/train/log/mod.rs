@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 pub use classes::Class;
 use classes::Classes;
-use lines::Lines;
+pub(crate) use lines::Lines;
 use progress::{Progress, Shown};
 use tensorboard::Events;
 

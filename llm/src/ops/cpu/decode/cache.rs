@@ -183,6 +183,8 @@ struct Span<'a> {
     position: usize,
 }
 
+// Plain indices, as in the matrices' product: sums stay in registers.
+#[allow(clippy::needless_range_loop)]
 impl Span<'_> {
     fn block(&self, block: usize) -> *const Line {
         self.head.wrapping_add(block * self.held.shape.block())
@@ -257,10 +259,10 @@ impl Span<'_> {
             // Sound: the caller's promise.
             unsafe {
                 let keys: [_; B] = std::array::from_fn(|b| simd.words(keys.add(b * block + word).cast()));
-                for (g, sums) in sums.iter_mut().enumerate() {
+                for g in 0..G {
                     let query = simd.broadcast(queries.add(g * dim + word * N::PER_WORD).cast());
-                    for (sum, keys) in sums.iter_mut().zip(keys) {
-                        *sum = N::dot(*sum, keys, query);
+                    for b in 0..B {
+                        sums[g][b] = N::dot(sums[g][b], keys[b], query);
                     }
                 }
             }
@@ -294,10 +296,10 @@ impl Span<'_> {
                     let values: [_; L] =
                         std::array::from_fn(|l| simd.words(values.add(word * shape.value + l).cast()));
                     let at = index * LANES + word * N::PER_WORD;
-                    for (g, sums) in sums.iter_mut().enumerate() {
+                    for g in 0..G {
                         let weight = simd.broadcast(weights.add(g * row + at).cast());
-                        for (sum, values) in sums.iter_mut().zip(values) {
-                            *sum = N::dot(*sum, values, weight);
+                        for l in 0..L {
+                            sums[g][l] = N::dot(sums[g][l], values[l], weight);
                         }
                     }
                 }

@@ -159,6 +159,8 @@ struct Task<'a> {
     how: Into,
 }
 
+// Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
+#[allow(clippy::needless_range_loop)]
 impl Task<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     unsafe fn run<N: Number, O: Number, const M: usize>(
@@ -182,10 +184,10 @@ impl Task<'_> {
                 let (low, high) = (simd.words(weights), simd.words(weights.add(LANES)));
                 simd.prefetch_far(weights.wrapping_add(AHEAD));
                 simd.prefetch_far(weights.wrapping_add(AHEAD + LANES));
-                for (m, [a, b]) in sums.iter_mut().enumerate() {
+                for m in 0..M {
                     let word = simd.broadcast(x.add(m * self.x_row));
-                    *a = N::dot(*a, low, word);
-                    *b = N::dot(*b, high, word);
+                    sums[m][0] = N::dot(sums[m][0], low, word);
+                    sums[m][1] = N::dot(sums[m][1], high, word);
                 }
                 weights = weights.add(TILE);
                 x = x.add(1);

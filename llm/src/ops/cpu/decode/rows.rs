@@ -115,8 +115,9 @@ pub(crate) fn add<N: Number>(x: &Buffer<N>, into: &mut Buffer<N>) {
         let (from, to) = (x.row(row).as_ptr(), into.row_mut(row).as_mut_ptr());
         for at in (0..n).step_by(LANES) {
             unsafe {
-                (simd.load(from.add(at), n - at) + simd.load(to.add(at), n - at)).store(to.add(at), n - at)
-            };
+                let sum = simd.load(from.add(at), n - at) + simd.load(to.add(at), n - at);
+                sum.store(to.add(at), n - at);
+            }
         }
     }
 }

@@ -1,0 +1,128 @@
+//! `tokensieve evaluate`.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::exit;
+
+use anyhow::Context as _;
+use tokensieve_tasks::judge::Prices;
+
+use super::choice::ModelChoice;
+use super::interruption::{INTERRUPTED, interruption};
+use crate::evaluate::{self, BASELINE, Judging, Results, Settings};
+use crate::generate::Options;
+use crate::machine;
+
+/// What is measured, of which model.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Answers are kept in FILE.answers.jsonl beside FILE.json: the same command goes on where it was stopped, and a \
+    longer suite or a larger --limit asks only what is new. Held-out text: nll:SET, nll:SET/SPLIT, nll:FILE.\n\nExit code: \
+    0 done; 1 an error; 2 wrong arguments; 130 stopped by Ctrl-C."
+)]
+pub struct Arguments {
+    /// Tasks, separated by commas: gsm8k,ifeval,nll:gsm8k/test (--tasks lists them)
+    #[arg(long, value_delimiter = ',', value_name = "TASKS", required_unless_present_any = ["compare", "tasks"])]
+    suite: Vec<String>,
+    #[command(flatten)]
+    choice: ModelChoice,
+    /// Questions per task, at most; a smaller limit asks some of a larger one's
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Of the order of questions and of the intervals
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Replies that are written at the same time
+    #[arg(long, default_value_t = Options::default().batch)]
+    batch: usize,
+    /// The file of results
+    #[arg(long, value_name = "FILE.json", required_unless_present_any = ["compare", "tasks"])]
+    out: Option<PathBuf>,
+    /// Forget the answers that are there
+    #[arg(long)]
+    fresh: bool,
+    /// Results of a model to measure the gain against: (value − baseline) / baseline
+    #[arg(long, value_name = "FILE.json")]
+    baseline: Option<PathBuf>,
+    /// Who judges alpaca-eval: local:MODEL, or https://endpoint/v1#model (key in `OPENAI_API_KEY`)
+    #[arg(long, value_name = "JUDGE")]
+    judge: Option<String>,
+    /// Against whose outputs: a file (instruction, output), or a public model's by name
+    #[arg(long, value_name = "FILE|MODEL", default_value = BASELINE)]
+    baseline_outputs: String,
+    /// What the endpoint takes, in dollars per million tokens of prompts and of answers: 10,30
+    #[arg(long, value_name = "PROMPT,ANSWER", value_parser = prices)]
+    prices: Option<Prices>,
+    /// Ask the endpoint without asking first
+    #[arg(long)]
+    yes: bool,
+    /// Compare two files of results instead, question by question
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], exclusive = true)]
+    compare: Option<Vec<PathBuf>>,
+    /// List the tasks instead
+    #[arg(long, exclusive = true)]
+    tasks: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        if self.tasks {
+            tokensieve_tasks::names().for_each(|name| println!("{name}"));
+            return Ok(());
+        }
+        if let Some([first, second]) = self.compare.as_deref() {
+            let differences = evaluate::differences(&Results::read(first)?, &Results::read(second)?)?;
+            print!("{}", evaluate::differences_table(&differences));
+            return Ok(());
+        }
+        let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
+        let judging = self.judge.map(|judge| Judging {
+            judge,
+            baseline: self.baseline_outputs,
+            prices: self.prices,
+            agree: if self.yes { told } else { agreed },
+        });
+        let settings = Settings {
+            suite: self.suite,
+            model: self.choice.model,
+            adapter: self.choice.adapter,
+            kind: self.choice.precision.kind(),
+            merge: self.choice.merge,
+            device: machine::device(),
+            limit: self.limit,
+            seed: self.seed,
+            batch: self.batch,
+            judging,
+            out: self.out.context("--out FILE.json is needed")?,
+            fresh: self.fresh,
+        };
+        let stop = interruption("Stopping; the same command goes on.", "unfinished replies");
+        let Some(results) = evaluate::evaluate(&settings, stop)? else { exit(INTERRUPTED) };
+        print!("{}", evaluate::results_table(&results, baseline.as_ref()));
+        Ok(())
+    }
+}
+
+fn prices(text: &str) -> Result<Prices, String> {
+    let numbers =
+        text.split_once(',').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+    let (prompt, reply) = numbers.ok_or("two numbers with a comma between: 10,30")?;
+    Ok(Prices { prompt, reply })
+}
+
+/// Says what it will take.
+fn told(what: &str) -> bool {
+    eprintln!("{what}");
+    true
+}
+
+/// Says what it would take, and waits for a yes; without a terminal there is nobody to give it.
+fn agreed(what: &str) -> bool {
+    eprintln!("{what}");
+    if !io::stdin().is_terminal() {
+        return false;
+    }
+    eprint!("Go on? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
+}

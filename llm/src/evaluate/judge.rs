@@ -1,0 +1,171 @@
+//! `AlpacaEval`: a model's replies against a baseline's outputs, in the eyes of a judge.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokensieve_data::Catalogue;
+use tokensieve_tasks::alpaca_eval::{LengthControl, instructions, outputs, read_outputs};
+use tokensieve_tasks::judge::{self, Endpoint, Judge, Pairwise, Prices, both_orders, pairwise};
+use tokensieve_tasks::{Answer, Estimate, Measure};
+
+use super::answers::Answers;
+use super::exam::Exam;
+use super::local_judge::LocalJudge;
+use super::model::Examinee;
+use super::results::{Measured, TaskResults};
+use super::{Settings, kept};
+use crate::model::Model;
+use crate::text::Tokenizer;
+use crate::weights::Checkpoint;
+use crate::{Error, Result};
+
+/// The task whose replies are judged.
+pub(super) const TASK: &str = "alpaca-eval";
+
+/// How a judge's name begins that is a model on this machine.
+pub(super) const LOCAL: &str = "local:";
+
+/// A share of the tallies.
+pub(super) const WIN_RATE: Measure =
+    Measure::share("win_rate", "mean preference for the model's reply, both orders averaged");
+
+/// Not a function of sums, but of a model fitted to all preferences.
+const CONTROLLED: Measure = Measure::share(
+    "lc_win_rate",
+    "the same as if all replies were as long as the baseline's, by AlpacaEval's logistic model",
+);
+
+/// The baseline for which the published length control was made.
+pub const BASELINE: &str = "gpt4-1106-preview";
+
+/// The key of an endpoint, if it wants one.
+const KEY: &str = "OPENAI_API_KEY";
+
+/// Who judges, and against what.
+#[derive(Clone, Debug)]
+pub struct Judging {
+    /// `local:MODEL`, or `https://endpoint#model`.
+    pub judge: String,
+    /// A file of outputs, or the name of a public model.
+    pub baseline: String,
+    /// What an endpoint takes.
+    pub prices: Option<Prices>,
+    /// Told what asking an endpoint would take, says whether to go on.
+    pub agree: fn(&str) -> bool,
+}
+
+/// Adds win rates to the results of [`TASK`], whose replies are in `answers`.
+pub(super) fn add_win_rates(
+    exam: &dyn Exam,
+    results: &mut TaskResults,
+    answers: &mut Answers,
+    (judging, settings): (&Judging, &Settings),
+    interrupted: &AtomicBool,
+) -> Result<ControlFlow<()>> {
+    let catalogue = Catalogue::load()?;
+    let instructions = instructions(&catalogue)?;
+    let baseline = match Path::new(&judging.baseline) {
+        file if file.is_file() => read_outputs(file, &instructions)?,
+        _ => outputs(&catalogue, &judging.baseline)?,
+    };
+    // Of instructions that were not asked there is no preference, and their replies do not count.
+    let mut replies = vec![String::new(); instructions.len()];
+    let mut asked = Vec::new();
+    for question in 0..exam.count() {
+        let id = exam.id(question);
+        let place = id.parse().ok().filter(|place| *place < replies.len());
+        let place: usize = place.ok_or_else(|| Error::Run(format!("{TASK}: no instruction `{id}`")))?;
+        let answer = serde_json::from_value(kept(exam, answers, question)?.answer.clone());
+        if let Ok(Answer::Reply { text, .. }) = answer {
+            replies[place] = text;
+        }
+        asked.push(place);
+    }
+    let of = |texts: &[String]| asked.iter().map(|place| texts[*place].clone()).collect::<Vec<_>>();
+    let texts = [of(&instructions), of(&replies), of(&baseline)];
+    let judged = match judging.judge.strip_prefix(LOCAL) {
+        Some(model) => by_local(model, &texts, answers, settings, interrupted),
+        None => by_endpoint(judging, &texts, &settings.out),
+    };
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(ControlFlow::Break(()));
+    }
+    let judged = judged?;
+    if let Some(first) = judged.nonsense.first() {
+        let count = judged.nonsense.len();
+        eprintln!("{}: {count} verdicts name neither reply, the first: {}", judging.judge, first.said);
+    }
+    let mut preferences = vec![None; replies.len()];
+    for (place, preference) in asked.iter().zip(&judged.preferences) {
+        preferences[*place] = *preference;
+    }
+    // The instructions' difficulties are those of winning against that one model.
+    let control = match judging.baseline.as_str() {
+        BASELINE => LengthControl::published(&catalogue)?,
+        _ => LengthControl::plain(replies.len()),
+    };
+    let rates = control.win_rates(&preferences, &replies, &baseline, settings.seed)?;
+    let tally = |preference: &Option<f64>| preference.map_or(vec![0.0, 0.0], |p| vec![p, 1.0]);
+    results.tallies.of.insert(WIN_RATE.name.to_owned(), judged.preferences.iter().map(tally).collect());
+    let mut add = |measure: &Measure, estimate: &Estimate| {
+        results.measures.shift_insert(0, measure.name.to_owned(), Measured::new(measure, estimate));
+    };
+    add(&WIN_RATE, &rates.raw);
+    add(&CONTROLLED, &rates.length_controlled);
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Instructions, replies, the baseline's outputs.
+type Texts = [Vec<String>; 3];
+
+fn judged(judge: &dyn Judge, [instructions, replies, baseline]: &Texts) -> Result<Pairwise> {
+    Ok(pairwise(judge, instructions, replies, baseline)?)
+}
+
+fn by_local(
+    source: &str,
+    texts: &Texts,
+    answers: &mut Answers,
+    settings: &Settings,
+    interrupted: &AtomicBool,
+) -> Result<Pairwise> {
+    let checkpoint = Checkpoint::open(source)?;
+    let tokenizer = Tokenizer::open(&checkpoint)?;
+    let model = Model::load(&checkpoint, settings.kind, settings.device)?;
+    let examinee = Examinee::new(&model, &tokenizer, settings.generation(), interrupted);
+    let name = format!("judge {source} {}", &checkpoint.hash()[..16]);
+    judged(&LocalJudge::new(name, examinee, answers), texts)
+}
+
+fn by_endpoint(judging: &Judging, texts: &Texts, out: &Path) -> Result<Pairwise> {
+    let parts =
+        judging.judge.rsplit_once('#').filter(|(base, model)| base.starts_with("http") && !model.is_empty());
+    let Some((base, model)) = parts else {
+        let what = format!("`{}` is neither local:MODEL nor https://endpoint#model", judging.judge);
+        return Err(Error::setting("--judge", what));
+    };
+    let endpoint = Endpoint::new(judge::Settings {
+        base: base.to_owned(),
+        key_variable: std::env::var_os(KEY).map(|_| KEY.to_owned()),
+        ..judge::Settings::new(model, out.with_extension("judge.jsonl"))
+    })?;
+    let [instructions, replies, baseline] = texts;
+    let cost = endpoint.cost(&both_orders(instructions, replies, baseline)?);
+    if cost.requests > 0 {
+        let dollars = judging.prices.map(|prices| format!(", {:.2} dollars in all", cost.dollars(prices)));
+        let what = format!(
+            "{}: {} requests with about {} tokens, at most {} tokens of answers{}; {} answers are kept from before",
+            judging.judge,
+            cost.requests,
+            cost.prompt_tokens,
+            cost.reply_tokens,
+            dollars.unwrap_or_default(),
+            cost.kept
+        );
+        if !(judging.agree)(&what) {
+            return Err(Error::Run("the judge was not asked; --yes goes ahead".to_owned()));
+        }
+    }
+    judged(&endpoint, texts)
+}

@@ -1,0 +1,86 @@
+//! How probable a model finds given texts, token by token: packed, in one forward pass for many.
+
+use tch::{Tensor, no_grad};
+
+use crate::head::{Head, RowStats, Rows};
+use crate::model::Model;
+use crate::model::config::RopeScaling;
+use crate::{Document, Pack};
+
+/// Tokens that go through the model together (choice: wide enough for the matrix products, a few hundred MiB).
+const TOKENS: usize = 4096;
+
+/// A model that reads.
+#[derive(Debug)]
+pub struct Scorer<'a> {
+    model: &'a Model,
+    head: Head,
+}
+
+impl<'a> Scorer<'a> {
+    /// A reader with buffers of its own.
+    pub fn new(model: &'a Model) -> Self {
+        Self { model, head: Head::default() }
+    }
+
+    /// Documents side by side. What all of them begin with is computed once: a template's system turn, or the question of
+    /// several replies.
+    pub fn pack(&self, documents: &[&Document]) -> Pack {
+        // With longrope a token's angles depend on its document's length: shared tokens would not be the same.
+        let share = !matches!(self.model.config().rope.scaling, RopeScaling::Long { .. });
+        Pack::new(documents, share, self.model.device())
+    }
+
+    /// What is said of each pack's documents' predicted tokens. All packs go through the model in one pass.
+    pub fn score(&mut self, packs: &[Pack]) -> Vec<Vec<Vec<RowStats>>> {
+        if packs.is_empty() {
+            return Vec::new();
+        }
+        let (mut rows, mut labels, mut start) = (Vec::new(), Vec::new(), 0);
+        for pack in packs {
+            rows.extend(pack.targets.iter().map(|target| start + i64::from(target.row)));
+            labels.extend(pack.targets.iter().map(|target| target.label));
+            start += pack.layout.tokens() as i64;
+        }
+        let rows = Tensor::from_slice(&rows).to_device(self.model.device());
+        let hidden_rd = no_grad(|| self.model.forward_together(packs).index_select(0, &rows));
+        let rows = Rows { hidden_rd: &hidden_rd, labels: &labels, unembedding: self.model.unembedding() };
+        let mut stats = self.head.statistics(&rows, false).into_iter();
+        let mut of_pack = |pack: &Pack| {
+            let mut documents = vec![Vec::new(); pack.layout.lengths.len()];
+            for (target, stats) in pack.targets.iter().zip(&mut stats) {
+                documents[target.document as usize].push(stats);
+            }
+            documents
+        };
+        packs.iter().map(&mut of_pack).collect()
+    }
+}
+
+/// Consecutive items that go together: as many as have [`TOKENS`] tokens in all, and at least one.
+pub(super) fn portions(tokens: impl IntoIterator<Item = usize>) -> Vec<std::ops::Range<usize>> {
+    let mut portions: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut room = 0;
+    for (index, tokens) in tokens.into_iter().enumerate() {
+        match portions.last_mut() {
+            Some(last) if tokens <= room => last.end = index + 1,
+            _ => {
+                portions.push(index..index + 1);
+                room = TOKENS;
+            }
+        }
+        room = room.saturating_sub(tokens);
+    }
+    portions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portions_are_consecutive_and_not_too_large() {
+        assert_eq!(portions([3000, 1000, 97, 9000, 1, 4096]), [0..2, 2..3, 3..4, 4..5, 5..6]);
+        assert!(portions([]).is_empty());
+    }
+}

@@ -1,0 +1,117 @@
+//! Results as a table for the terminal.
+
+use super::compare::Difference;
+use super::results::{Counted, Measured, Results};
+
+/// One row per measure; with a baseline, how much of its value was gained.
+pub fn results_table(results: &Results, baseline: Option<&Results>) -> String {
+    let mut rows = Vec::new();
+    for (name, task) in &results.tasks {
+        for (i, (measure, found)) in task.measures.iter().enumerate() {
+            let gain = baseline.map(|baseline| {
+                let base = baseline.tasks.get(name).and_then(|task| task.measures.get(measure));
+                gain(found, base).map_or_else(String::new, |gain| format!("{:+.1} %", 100.0 * gain))
+            });
+            rows.push([
+                name.clone(),
+                measure.clone(),
+                number(found.value, found.unit),
+                format!("[{}, {}]", number(found.low, found.unit), number(found.high, found.unit)),
+                found.n.to_string(),
+                if i == 0 { format!("{:.1}", task.seconds) } else { String::new() },
+                gain.unwrap_or_default(),
+            ]);
+        }
+    }
+    let gain = if baseline.is_some() { "gain" } else { "" };
+    columns(["task", "measure", "value", "95 % interval", "n", "seconds", gain], rows)
+}
+
+/// One row per measure, with whether the difference could be chance.
+pub fn differences_table(differences: &[Difference]) -> String {
+    let head = ["task", "measure", "first", "second", "difference", "95 % interval", "n", ""];
+    let rows = differences.iter().map(|found| {
+        let Difference { task, measure, values: [old, new], difference } = found;
+        let number = |x: Option<f64>| number(x, difference.unit);
+        let signed = |x: Option<f64>| signed(x, difference.unit);
+        let unit = if difference.unit == Counted::Share { "points" } else { "" };
+        [
+            task.clone(),
+            measure.clone(),
+            number(*old),
+            number(*new),
+            format!("{} {unit}", signed(difference.value)).trim_end().to_owned(),
+            format!("[{}, {}]", signed(difference.low), signed(difference.high)),
+            difference.n.to_string(),
+            verdict(difference).to_owned(),
+        ]
+    });
+    columns(head, rows)
+}
+
+/// Whether the interval leaves zero out, and on which side.
+pub(super) fn verdict(difference: &Measured) -> &'static str {
+    let better = if difference.more_is_better { ["worse", "better"] } else { ["better", "worse"] };
+    match (difference.low, difference.high) {
+        (Some(low), _) if low > 0.0 => better[1],
+        (_, Some(high)) if high < 0.0 => better[0],
+        _ => "",
+    }
+}
+
+/// (model − baseline) / baseline.
+pub fn gain(found: &Measured, baseline: Option<&Measured>) -> Option<f64> {
+    let (value, base) = (found.value?, baseline?.value?);
+    Some((value - base) / base).filter(|gain| gain.is_finite())
+}
+
+/// A number with as many digits as intervals of this kind of number leave sense in.
+fn number(x: Option<f64>, unit: Counted) -> String {
+    match (x, unit) {
+        (None, _) => "–".to_owned(),
+        (Some(x), Counted::Share) => format!("{:.2} %", 100.0 * x),
+        (Some(x), Counted::Nats) => format!("{x:.4}"),
+        (Some(x), Counted::Number) => format!("{x:.3}"),
+    }
+}
+
+/// A difference; shares in points.
+fn signed(x: Option<f64>, unit: Counted) -> String {
+    match (x, unit) {
+        (None, _) => "–".to_owned(),
+        (Some(x), Counted::Share) => format!("{:+.2}", 100.0 * x),
+        (Some(x), Counted::Nats) => format!("{x:+.4}"),
+        (Some(x), Counted::Number) => format!("{x:+.3}"),
+    }
+}
+
+/// Text in columns: the first two flush left, numbers flush right.
+fn columns<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let cell = if i < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
+            line += &format!("{cell}  ");
+        }
+        text += &format!("{}\n", line.trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_below_one_another() {
+        let cell = |text: &str| text.to_owned();
+        let text = columns(["task", "n"], [[cell("a–b"), cell("1")], [cell("longer"), cell("22")]]);
+        assert_eq!(text, "task    n\na–b     1\nlonger  22\n");
+        let text = columns(["t", "m", "n"], [[cell("t"), cell("m"), cell("100")]]);
+        assert_eq!(text, "t  m    n\nt  m  100\n");
+    }
+}

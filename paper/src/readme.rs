@@ -1,0 +1,104 @@
+//! The README's part on results: written by a command from the recorded verdicts, never by hand.
+
+use crate::cache::write_atomically;
+use crate::ledger::Ledger;
+use crate::recorded::Recorded;
+use crate::{Made, Verdict, engine, figures};
+use anyhow::{Context as _, Result};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The lines between which the part stands.
+const BEGIN: &str = "<!-- results: written by `just readme` -->";
+const END: &str = "<!-- end of results -->";
+/// The picture of the report, made by `scripts/screenshot`.
+const PICTURE: &str = "docs/report.png";
+
+/// Replaces the part in the checkout's README; returns its path.
+pub fn write() -> Result<PathBuf> {
+    let path = path();
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let new = replaced(&text, &block(&all(&Recorded::load()?)?))?;
+    write_atomically(&path, new)?;
+    Ok(path)
+}
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("README.md")
+}
+
+/// Every recorded figure.
+fn all(recorded: &Recorded) -> Result<Vec<Made>> {
+    figures::registry().iter().filter_map(|entry| engine::recorded(entry, recorded).transpose()).collect()
+}
+
+/// `text` with `block` between its two marks.
+fn replaced(text: &str, block: &str) -> Result<String> {
+    let marks = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = marks.with_context(|| {
+        format!("README.md has no place for results. It wants these two lines:\n{BEGIN}\n{END}")
+    })?;
+    Ok(format!("{before}{BEGIN}\n{block}{END}{after}"))
+}
+
+/// The part itself.
+fn block(made: &[Made]) -> String {
+    let recorded = Recorded::default();
+    let mut text = format!(
+        "\n[![The report's first page: the claims ledger]({PICTURE})](docs/report.md)\n\n**{}.** Recorded in \
+         [`paper/recorded/`](paper/recorded), by figure:\n\n| figure | | holds | does not | not tested |\n|---|---|--:|--:|--:|\n",
+        Ledger::new(made, &recorded).summary()
+    );
+    for made in made.iter().filter(|made| !made.claims.is_empty()) {
+        let count = |is: fn(&Verdict) -> bool| made.claims.iter().filter(|claim| is(&claim.verdict)).count();
+        let cell = |count: usize| if count == 0 { String::new() } else { count.to_string() };
+        let counts = [
+            count(|verdict| *verdict == Verdict::Holds),
+            count(|verdict| *verdict == Verdict::DoesNotHold),
+            count(|verdict| matches!(verdict, Verdict::NotTested(_))),
+        ]
+        .map(cell);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| `{}` | {} | {} |", made.about.id, made.about.title, counts.join(" | "));
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_is_replaced_and_the_rest_left_alone() -> Result<()> {
+        let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+        assert_eq!(replaced(&text, "new\n")?, format!("before\n{BEGIN}\nnew\n{END}\nafter\n"));
+        let error = replaced("no marks", "").unwrap_err().to_string();
+        assert!(error.contains(BEGIN), "{error}");
+        Ok(())
+    }
+
+    /// Whoever records a table also runs `just readme`.
+    #[test]
+    fn the_readme_is_current() -> Result<()> {
+        let text = fs::read_to_string(path())?;
+        if text.contains(BEGIN) {
+            let current = replaced(&text, &block(&all(&Recorded::load()?)?))?;
+            assert_eq!(text, current, "README.md is not what is recorded: run `just readme`");
+        }
+        Ok(())
+    }
+
+    /// A verdict in the ledger is the one that its recorded table gives.
+    #[test]
+    fn recorded_verdicts_follow_from_recorded_tables() -> Result<()> {
+        let recorded = Recorded::load()?;
+        for made in all(&recorded)? {
+            for claim in &made.claims {
+                let ledger = recorded.verdict(&claim.id).map(|verdict| verdict.verdict.clone());
+                assert_eq!(ledger, Some(claim.verdict.to_string()), "{}", claim.id);
+            }
+        }
+        Ok(())
+    }
+}

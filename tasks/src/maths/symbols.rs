@@ -1,0 +1,112 @@
+//! Letters, constants and variables, and how they are told apart.
+
+use num_complex::Complex64 as Number;
+use sha2::{Digest, Sha256};
+
+use super::evaluate::Reader;
+use super::functions;
+
+impl Reader {
+    /// A function or constant written out, else one letter.
+    pub(super) fn word(&mut self) -> Option<Number> {
+        let rest = self.text[self.at..].iter().take(8).collect::<String>();
+        if rest.starts_with("pi") {
+            self.at += 2;
+            return Some(std::f64::consts::PI.into());
+        }
+        if let Some(name) = functions::names().find(|name| rest.starts_with(name) && rest.len() > name.len())
+        {
+            self.at += name.len();
+            return self.apply(name);
+        }
+        let letter = self.peek()?;
+        self.at += 1;
+        Some(self.letter(letter))
+    }
+
+    pub(super) fn letter(&mut self, letter: char) -> Number {
+        let plain = !matches!(self.peek(), Some('_' | '\''));
+        match letter {
+            'i' if plain => Number::i(),
+            'e' if plain => std::f64::consts::E.into(),
+            'π' => std::f64::consts::PI.into(),
+            _ => {
+                let name = self.with_marks(letter.to_string());
+                let name = name + &self.at_a_number();
+                self.variable(&name)
+            }
+        }
+    }
+
+    /// `(0)` behind a name: what a function is there, and no product.
+    fn at_a_number(&mut self) -> String {
+        let rest = &self.text[self.at..];
+        let digits = rest.iter().skip(1).take_while(|c| c.is_ascii_digit()).count();
+        if rest.first() != Some(&'(') || digits == 0 || rest.get(digits + 1) != Some(&')') {
+            return String::new();
+        }
+        self.at += digits + 2;
+        without_braces(&self.text[self.at - digits - 2..self.at])
+    }
+
+    /// A Greek letter, an accent over something, or any other command: a variable.
+    pub(super) fn symbol(&mut self, name: &str) -> Option<Number> {
+        let mut name = format!("\\{name}");
+        if matches!(
+            name.as_str(),
+            "\\bar" | "\\hat" | "\\dot" | "\\ddot" | "\\vec" | "\\tilde" | "\\overline"
+        ) {
+            name += &self.name_of_subscript()?;
+        }
+        let known = name.len() > 1
+            && !matches!(name.as_str(), "\\begin" | "\\end" | "\\infty" | "\\cup" | "\\pm" | "\\mp");
+        let name = self.with_marks(name);
+        known.then(|| self.variable(&name))
+    }
+
+    /// Subscripts and primes are part of a name.
+    fn with_marks(&mut self, mut name: String) -> String {
+        loop {
+            if self.take("'") || self.take("^\\prime") || self.take("^{\\prime}") {
+                name.push('\'');
+            } else if self.peek() == Some('_') {
+                self.at += 1;
+                let Some(subscript) = self.name_of_subscript() else { return name };
+                name += &format!("_{subscript}");
+            } else {
+                return name;
+            }
+        }
+    }
+
+    /// As text: what is in braces, or one command or character.
+    pub(super) fn name_of_subscript(&mut self) -> Option<String> {
+        let rest = &self.text[self.at..];
+        let length = match rest.first()? {
+            '{' => {
+                let mut depth = 0;
+                1 + rest.iter().position(|c| {
+                    depth += i32::from(*c == '{') - i32::from(*c == '}');
+                    depth == 0
+                })?
+            }
+            '\\' => 1 + rest[1..].iter().take_while(|c| c.is_ascii_alphabetic()).count(),
+            c if c.is_ascii_digit() => rest.iter().take_while(|c| c.is_ascii_digit()).count(),
+            _ => 1,
+        };
+        self.at += length;
+        Some(without_braces(&self.text[self.at - length..self.at]))
+    }
+
+    /// A positive number by the name and the point.
+    pub(super) fn variable(&mut self, name: &str) -> Number {
+        self.is_constant = false;
+        let hash = Sha256::new().chain_update([self.point]).chain_update(name).finalize();
+        let bits = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        (0.5 + 2.0 * f64::from(bits) / f64::from(u32::MAX)).into()
+    }
+}
+
+fn without_braces(text: &[char]) -> String {
+    text.iter().filter(|c| !"{}".contains(**c)).collect()
+}
