@@ -76,7 +76,9 @@ fn is_empty(path: &Path) -> Result<bool> {
     let mut first = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
     BufReader::new(file).read_until(b'\n', &mut first).map_err(Error::io(path))?;
-    Ok(first.is_empty() || (first.last() != Some(&b'\n') && first.starts_with(b"{\"header\"")))
+    let start = b"{\"header\"";
+    let torn = first.last() != Some(&b'\n') && (first.starts_with(start) || start.starts_with(&first));
+    Ok(first.is_empty() || torn)
 }
 
 /// The first setting in which two headers differ.
