@@ -225,9 +225,9 @@ fn a_suite_that_was_stopped_goes_on() {
     // Against itself nothing differs; against other questions nothing is compared.
     let same = differences(&whole, &again).unwrap();
     assert_eq!(same.len(), whole.tasks.values().map(|task| task.measures.len()).sum::<usize>());
-    assert!(
-        same.iter().all(|found| found.difference.value == Some(0.0) && found.difference.high == Some(0.0))
-    );
+    // Three questions leave some levels unasked: there is no number, and no difference.
+    let mut asked = same.iter().filter(|found| found.values[0].is_some());
+    assert!(asked.all(|found| found.difference.value == Some(0.0) && found.difference.high == Some(0.0)));
     let fewer = Settings { limit: Some(2), ..settings.clone() };
     let fewer = evaluate(&fewer, &NOBODY).unwrap().unwrap();
     let error = differences(&whole, &fewer).unwrap_err().to_string();
