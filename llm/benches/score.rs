@@ -68,7 +68,7 @@ fn main() {
     let nobody = AtomicBool::new(false);
     let examinee = || Examinee::new(&model, &tokenizer, Options::default(), &nobody);
     let (mut a, mut b, mut c) = (examinee(), examinee(), examinee());
-    let mut ask = |examinee: &mut Examinee, questions: &[&Question]| {
+    let ask = |examinee: &mut Examinee, questions: &[&Question]| {
         examinee.answer(questions, &mut |_, _| Ok(())).expect("answers");
     };
     let mut together = || ask(&mut a, &questions);

@@ -125,7 +125,7 @@ fn replies_do_not_depend_on_the_batch() {
     for kind in [Kind::Float, Kind::BFloat16] {
         let model = fixture.model(kind);
         let request = |index: usize| Request {
-            prompt: (0..1 + index * 5 % 37)
+            prompt: (0..=(index * 5 % 37))
                 .map(|i| if i < 3 { 7 } else { ((i * 31 + index) % 96) as u32 })
                 .collect(),
             limit: index * 7 % 25,

@@ -149,7 +149,9 @@ fn refits(published: &Published, recover_from: impl Fn(&str) -> bool) -> Vec<Ref
 }
 
 fn median_and_largest(mut differences: Vec<f64>) -> (f64, f64) {
-    differences.iter_mut().for_each(|difference| *difference = difference.abs());
+    for difference in &mut differences {
+        *difference = difference.abs();
+    }
     differences.sort_unstable_by(f64::total_cmp);
     (differences[differences.len() / 2], differences[differences.len() - 1])
 }
@@ -186,7 +188,7 @@ fn refitted_models_are_near_the_published_ones() {
 fn the_regularising_set_is_the_same_whichever_models_tell_it() {
     let published = Published::load(&catalogue()).unwrap();
     for half in [true, false] {
-        let picked = |model: &str| (model.len() % 2 == 0) == half;
+        let picked = |model: &str| model.len().is_multiple_of(2) == half;
         let regulariser = published.regulariser(&catalogue(), picked).unwrap();
         println!("from half of the models: {:?}", regulariser.sums());
         let others: Vec<Refit> =

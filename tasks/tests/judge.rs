@@ -278,7 +278,7 @@ fn nonsense_is_listed_and_never_a_half() {
 #[test]
 fn after_an_error_only_what_is_missing_is_asked() {
     let stub = Stub::new(|before, asked| {
-        if before >= 7 && before < 12 {
+        if (7..12).contains(&before) {
             return error("401 Unauthorized", "", "expired", "");
         }
         by_length(asked)

@@ -44,7 +44,7 @@ pub struct Arguments {
     /// Results of a model to measure the gain against: (value − baseline) / baseline
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
-    /// Who judges alpaca-eval: local:MODEL, or https://endpoint/v1#model (key in `OPENAI_API_KEY`)
+    /// Who judges alpaca-eval: `local:MODEL`, or `https://endpoint/v1#model` (key in `OPENAI_API_KEY`)
     #[arg(long, value_name = "JUDGE")]
     judge: Option<String>,
     /// Against whose outputs: a file (instruction, output), or a public model's by name

@@ -105,7 +105,7 @@ fn same_settings(path: &Path, header: &[u8], now: &Map<String, Value>) -> Result
     }
     let value = |of: &Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
     let differences: Vec<String> =
-        keys.iter().map(|key| format!("{key}: was {}, is {}", value(&then, key), value(now, key))).collect();
+        keys.iter().map(|key| format!("{key}: was {}, is {}", value(then, key), value(now, key))).collect();
     let what = format!(
         "holds answers of other settings:\n  {}\n--fresh removes them and starts over, another --out leaves them",
         differences.join("\n  ")

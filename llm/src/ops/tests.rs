@@ -360,9 +360,9 @@ fn attention_drops_what_the_operators_drop() {
         let mask = Mask::new(0.3, first, keys);
         let out = || Tensor::empty([65, 192], (kind, Device::Cpu));
         let (own, twin, whole) = (out(), out(), out());
-        attention_dropped(&qkv, &layout, &how, &mask, &own);
-        plain::attention(&qkv, &layout, &how, Some(&mask), &twin);
-        plain::attention(&qkv, &layout, &how, None, &whole);
+        let _ = attention_dropped(&qkv, &layout, &how, &mask, &own);
+        let _ = plain::attention(&qkv, &layout, &how, Some(&mask), &twin);
+        let _ = plain::attention(&qkv, &layout, &how, None, &whole);
         close(&own, &twin, tolerance);
         assert!(distance(&twin, &whole) > 0.1);
         if first > 0 {

@@ -46,6 +46,9 @@ pub struct Work {
 ///
 /// `each` gets a document's index and its estimates when they are complete, in the order of the documents; those without
 /// a response have none.
+///
+/// # Panics
+/// If a document's rows and their statistics were not equally many.
 pub fn estimate(
     model: &mut Model,
     adapter: Option<&Adapter>,

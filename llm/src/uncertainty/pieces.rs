@@ -40,12 +40,11 @@ pub(super) fn groups<'d>(documents: &[&'d Document], rows: usize, whole: bool) -
         for (part, of_part) in (1..).zip(places.chunks(rows.max(1))) {
             let (start, last) = (places[0] - 1, part == count);
             let piece = Piece { document, index, places: of_part.to_vec(), start, last, whole };
-            match groups.last_mut().filter(|_| of_part.len() <= room) {
-                Some(group) => group.push(piece),
-                None => {
-                    groups.push(vec![piece]);
-                    room = rows.max(1);
-                }
+            if let Some(group) = groups.last_mut().filter(|_| of_part.len() <= room) {
+                group.push(piece);
+            } else {
+                groups.push(vec![piece]);
+                room = rows.max(1);
             }
             room = room.saturating_sub(of_part.len());
         }
@@ -86,12 +85,11 @@ fn cut(pieces: &[Piece], items: Vec<Item>, shared: usize, tokens: usize) -> Vec<
     let mut room = 0;
     for item in items {
         let length = pieces[item.piece].tokens().len() - shared;
-        match batches.last_mut().filter(|_| length <= room) {
-            Some(batch) => batch.push(item),
-            None => {
-                batches.push(vec![item]);
-                room = tokens;
-            }
+        if let Some(batch) = batches.last_mut().filter(|_| length <= room) {
+            batch.push(item);
+        } else {
+            batches.push(vec![item]);
+            room = tokens;
         }
         room = room.saturating_sub(length);
     }

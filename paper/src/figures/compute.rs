@@ -43,7 +43,10 @@ const MODELS: [(&str, f64, f64); 2] = [("SmolLM2-135M", 106.2e6, 28.3e6), ("Llam
 /// Share of all tokens that are response tokens, on which alone the head works (GSM8K under a chat template).
 const RESPONSE: f64 = 0.59;
 
-/// Floating-point operations per token with a LoRA adapter: 2 per parameter forward and 2 backward to the activations; the
+/// One of a row's times.
+type Part = fn(&Row) -> Option<f64>;
+
+/// Floating-point operations per token with an adapter: 2 per parameter forward and 2 backward to the activations; the
 /// weights themselves have no gradient, and the adapter is too small to count.
 fn flops(body: f64, head: f64, forwards: f64, backwards: f64) -> f64 {
     2.0 * (body + RESPONSE * head) * (forwards + backwards)
@@ -136,7 +139,7 @@ impl crate::Figure for Figure {
         let measured: Vec<&Row> = rows.iter().filter(|row| row.kind == "measured").collect();
         let mut times =
             Panel::new("Measured", Axis::categories("", names), Axis::linear("seconds per 1,000 tokens"));
-        let parts: [(&str, fn(&Row) -> Option<f64>); 3] = [
+        let parts: [(&str, Part); 3] = [
             ("whole step", |row| row.seconds_per_1000_tokens),
             ("backward", |row| row.backward_seconds),
             ("reference", |row| row.reference_seconds),
@@ -165,7 +168,7 @@ impl crate::Figure for Figure {
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Row> = table.rows()?;
         let ratio = |objective: &str| {
-            let here = rows.iter().filter(|row| row.kind == "measured" && row.objective == objective);
+            let mut here = rows.iter().filter(|row| row.kind == "measured" && row.objective == objective);
             // The quartiles of the step's time over the plain median: a spread of steps, not of runs.
             let of = |row: &Row| {
                 let scale = row.relative_to_mle / row.seconds_per_1000_tokens?;
@@ -176,7 +179,7 @@ impl crate::Figure for Figure {
                     n: 1,
                 })
             };
-            here.filter_map(of).next()
+            here.find_map(of)
         };
         let test = "time per token over plain training's, median with the quartiles over steps";
         let claim = |id: &str, text: &str| Claim::new(&format!("a-compute/{id}"), "ours", text);

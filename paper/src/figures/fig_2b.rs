@@ -152,13 +152,15 @@ impl crate::Figure for Figure {
     }
 }
 
+/// A correlation with its interval.
+type Of = fn(&Row) -> (f64, f64, f64);
+
 /// One model on one data set: both uncertainties, each with loss and with entropy.
 fn panel(rows: &[Row]) -> Panel {
     let title = format!("{}, {}", rows[0].dataset, rows[0].places.replace(',', " + "));
     let x = Axis::categories("", ["epistemic", "aleatoric"]).range(-0.5, 1.5);
     let mut panel =
         Panel::new(&title, x, Axis::linear("correlation").range(-0.1, 1.0)).with(Series::horizontal(0.0));
-    type Of = fn(&Row) -> (f64, f64, f64);
     let metrics: [(&str, Of); 2] = [
         ("with the loss", |row| (row.loss, row.loss_low, row.loss_high)),
         ("with the entropy", |row| (row.entropy, row.entropy_low, row.entropy_high)),

@@ -21,8 +21,11 @@ struct Row {
     sha256: String,
 }
 
+/// A row of the paper's table.
+type Stated = (&'static str, &'static str, &'static str, u64, u64, Option<(&'static str, &'static str)>);
+
 /// Task, data set, split, size as the paper states it and what that is rounded to, our set and file if there is one.
-const STATED: [(&str, &str, &str, u64, u64, Option<(&str, &str)>); 6] = [
+const STATED: [Stated; 6] = [
     ("single-turn QA", "Alpaca", "train", 52_000, 1000, Some(("alpaca", "train"))),
     ("single-turn QA", "AlpacaEval 2.0", "test", 805, 1, Some(("alpaca-eval", "prompts"))),
     ("multi-turn QA", "ShareGPT", "train", 52_000, 1000, None),

@@ -95,5 +95,5 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
 }
 
 fn write_lines(path: &Path, lines: &[Value]) -> Result<()> {
-    write_atomically(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+    write_atomically(path, lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n")
 }

@@ -210,7 +210,7 @@ fn tested(
     (place, unit): (&str, &str),
     test: fn(Claim, f64, Option<Estimate>, &str) -> Claim,
 ) -> Claim {
-    let claim = corpus.set().map_or_else(|| claim.clone().on_data(&[]), |set| claim.clone().on_data(&[set]));
+    let claim = claim.on_data(&corpus.set().into_iter().collect::<Vec<_>>());
     let row = rows.iter().find(|row| {
         row.outcome == "mean"
             && (row.trained_on.as_str(), row.arm.as_str(), row.versus.as_str())

@@ -120,7 +120,7 @@ fn tallies(mut raw: BTreeMap<String, serde_json::Value>) -> Result<BTreeMap<Stri
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draws {
     value: f64,
-    draws: Vec<f64>,
+    resampled: Vec<f64>,
     n: usize,
 }
 
@@ -162,7 +162,11 @@ pub fn gain(arm: &[&Tallies], baseline: &[&Tallies], better: Better, name: &str)
         let seeds = resample(arm.len(), &mut of_seeds);
         difference(&seeds, &resample(ids.len(), &mut of_questions))
     });
-    Ok(Draws { draws: draws.collect(), value: difference(&all(arm.len()), &all(ids.len())), n: ids.len() })
+    Ok(Draws {
+        resampled: draws.collect(),
+        value: difference(&all(arm.len()), &all(ids.len())),
+        n: ids.len(),
+    })
 }
 
 impl Draws {
@@ -170,10 +174,10 @@ impl Draws {
     pub fn mean(of: &[Self]) -> Option<Self> {
         let count = of.len() as f64;
         let first = of.first()?;
-        let mean_of = |at: usize| of.iter().map(|one| one.draws[at]).sum::<f64>() / count;
+        let mean_of = |at: usize| of.iter().map(|one| one.resampled[at]).sum::<f64>() / count;
         Some(Self {
             value: of.iter().map(|one| one.value).sum::<f64>() / count,
-            draws: (0..first.draws.len()).map(mean_of).collect(),
+            resampled: (0..first.resampled.len()).map(mean_of).collect(),
             n: of.iter().map(|one| one.n).sum(),
         })
     }
@@ -191,19 +195,19 @@ impl Draws {
                 0.5
             }
         };
-        Self { value: won(&self.value), draws: self.draws.iter().map(won).collect(), n: self.n }
+        Self { value: won(&self.value), resampled: self.resampled.iter().map(won).collect(), n: self.n }
     }
 
     /// How much it is above another.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
-        let draws = self.draws.iter().zip(&other.draws).map(|(a, b)| a - b);
-        Self { value: self.value - other.value, draws: draws.collect(), n: self.n.min(other.n) }
+        let draws = self.resampled.iter().zip(&other.resampled).map(|(a, b)| a - b);
+        Self { value: self.value - other.value, resampled: draws.collect(), n: self.n.min(other.n) }
     }
 
     /// The value with its 95 % percentile interval.
     pub fn estimate(&self) -> Option<Estimate> {
-        let finite: Vec<f64> = self.draws.iter().copied().filter(|draw| draw.is_finite()).collect();
+        let finite: Vec<f64> = self.resampled.iter().copied().filter(|draw| draw.is_finite()).collect();
         let band = median_band(&finite, 0.95)?;
         self.value.is_finite().then_some(Estimate {
             value: self.value,

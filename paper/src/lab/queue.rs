@@ -63,7 +63,9 @@ pub fn with_needs(jobs: &[Arc<Job>]) -> Vec<Arc<Job>> {
         }
     }
     let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
-    jobs.iter().for_each(|job| add(job, &mut seen, &mut all));
+    for job in jobs {
+        add(job, &mut seen, &mut all);
+    }
     all
 }
 

@@ -103,7 +103,7 @@ mod tests {
             |part, kind| found.iter().find(|f| f.part == part && f.kind == kind).map(|f| f.selected.value);
         assert_eq!([share(1, "arithmetic"), share(2, "arithmetic")], [Some(0.25), Some(0.75)]);
         assert_eq!([share(1, "structural"), share(2, "structural")], [Some(0.75), Some(0.25)]);
-        assert!(found.iter().filter(|f| f.kind == "arithmetic").all(|f| f.of_all == 0.25));
+        assert!(found.iter().filter(|f| f.kind == "arithmetic").all(|f| (f.of_all - 0.25).abs() < 1e-12));
         std::fs::write(&path, "{\"step\"")?;
         assert!(format!("{:#}", parts(&path, 2).unwrap_err()).contains("line 1"));
         std::fs::remove_file(&path)?;

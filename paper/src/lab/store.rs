@@ -181,13 +181,12 @@ impl Lab {
         partial: &Path,
         said: &dyn Fn(&str),
     ) -> Result<(String, String)> {
-        let (program, hash) = match found.get() {
-            Some(known) => known,
-            None => {
-                let program = program::find()?;
-                let hash = sha256(&fs::read(&program)?);
-                found.get_or_init(|| (program, hash))
-            }
+        let (program, hash) = if let Some(known) = found.get() {
+            known
+        } else {
+            let program = program::find()?;
+            let hash = sha256(&fs::read(&program)?);
+            found.get_or_init(|| (program, hash))
         };
         let place = |job: &Job| self.place(job);
         if job.verb == Verb::Train {

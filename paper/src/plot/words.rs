@@ -16,7 +16,7 @@ const FONTS: &str = "'Liberation Mono', Menlo, 'DejaVu Sans Mono', Consolas, mon
 pub struct Words {
     title: String,
     colours: Colours,
-    words: Vec<Word>,
+    tokens: Vec<Word>,
 }
 
 /// One token.
@@ -33,12 +33,12 @@ pub struct Word {
 impl Words {
     /// A block of `words`; the colour scale's label stands beside its bar.
     pub fn new(title: &str, colours: Colours, words: impl IntoIterator<Item = Word>) -> Self {
-        Self { title: title.into(), colours, words: words.into_iter().collect() }
+        Self { title: title.into(), colours, tokens: words.into_iter().collect() }
     }
 
     /// Height when wrapped to `width`.
     pub(super) fn height(&self, width: f64) -> f64 {
-        let lines = wrapped(&self.words, columns(width)).last().map_or(0, |piece| piece.line + 1);
+        let lines = wrapped(&self.tokens, columns(width)).last().map_or(0, |piece| piece.line + 1);
         HEAD + lines as f64 * LINE + 12.0
     }
 
@@ -48,8 +48,8 @@ impl Words {
         let indent = if letter.is_empty() { 0.0 } else { 15.0 };
         canvas.text(left + indent, top + 13.0, &self.title, Type::new(12.0, theme.text));
         self.bar(canvas, place.0 + room, top, theme);
-        for piece in wrapped(&self.words, columns(room)) {
-            let word = &self.words[piece.word];
+        for piece in wrapped(&self.tokens, columns(room)) {
+            let word = &self.tokens[piece.word];
             let (x, y) = (left + piece.column as f64 * ADVANCE, top + HEAD + piece.line as f64 * LINE);
             let wide = piece.cells as f64 * ADVANCE;
             let colour = word.value.map(|value| theme.cell(self.colours.palette, self.colours.at(value)));

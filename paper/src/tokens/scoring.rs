@@ -82,6 +82,7 @@ impl Scoring {
     }
 
     /// Uncertainties at one of several rates, of fewer documents.
+    #[must_use]
     pub fn at_rate(self, profile: Profile, rate: f64) -> Self {
         let documents = match profile {
             Profile::Smoke => 2,

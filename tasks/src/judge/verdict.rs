@@ -41,7 +41,7 @@ impl Verdict {
         }
         match Self::of_labels(labels) {
             Self::Nonsense(_) => Self::Nonsense(said.join(", ")),
-            verdict => verdict,
+            verdict @ Self::Second(_) => verdict,
         }
     }
 

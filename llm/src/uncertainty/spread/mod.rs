@@ -105,6 +105,9 @@ impl Sums {
 
     /// Adds some of the passes: logits `[n, m, V]`, a row's passes side by side; fewer rows than there is room for are
     /// the first.
+    ///
+    /// # Panics
+    /// If the logits are not those of these passes, or of more rows than there is room for.
     pub fn add(&mut self, passes: Range<usize>, logits_nmv: &Tensor, soft_cap: Option<f64>) {
         assert!(logits_nmv.size()[1] == passes.len() as i64 && logits_nmv.size()[0] <= self.rows() as i64);
         #[cfg(target_arch = "x86_64")]
