@@ -20,7 +20,7 @@ pub struct Arguments {
     #[arg(long, default_value = "train")]
     split: String,
     /// How many
-    #[arg(long, value_name = "N")]
+    #[arg(short, long, value_name = "N")]
     n: usize,
     /// Of the random numbers
     #[arg(long, default_value_t = 0)]
