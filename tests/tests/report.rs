@@ -20,6 +20,10 @@ const END: &str = "\u{e010}";
 /// Every image that should be visible has loaded and is drawn.
 const DRAWN: &str = "[...document.images].filter(i => getComputedStyle(i).display != 'none')\
     .every(i => i.complete && i.naturalWidth > 0) && document.images.length > 0";
+/// What sticks out, for the message.
+const TOO_WIDE: &str = "[...document.querySelectorAll('body *')].filter(e => \
+     e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, .drawing, pre')) \
+     .slice(0, 4).map(e => e.outerHTML.slice(0, 200)).join(' | ')";
 const NO_OVERFLOW: &str = "document.documentElement.scrollWidth <= innerWidth";
 
 #[test]
@@ -51,7 +55,7 @@ fn the_report_works_in_a_browser() {
     for width in [360, 768] {
         browser.screen(width, 740);
         browser.open(&page("index.html"));
-        assert_eq!(browser.eval(NO_OVERFLOW), Value::Bool(true), "index at {width}");
+        assert_eq!(browser.eval(NO_OVERFLOW), Value::Bool(true), "index at {width}: {}", browser.eval(TOO_WIDE));
         photograph(&browser, &format!("index-{width}"));
         browser.open(&page("viewer.html"));
         browser.eval("document.querySelector('.conversation:not([hidden]) .t').focus()");
@@ -270,6 +274,9 @@ fn photograph(browser: &Browser, name: &str) {
 }
 
 fn assert_leads_somewhere(address: &str) {
+    if address.starts_with("https://arxiv.org/abs/") {
+        return;
+    }
     let path = address.strip_prefix("file://").unwrap_or(address).split('#').next().unwrap_or_default();
     assert!(PathBuf::from(path).exists(), "{address} leads nowhere");
 }
