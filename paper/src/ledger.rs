@@ -27,10 +27,14 @@ impl<'a> Ledger<'a> {
     }
 
     /// Claims whose verdict is not the recorded one, each with a sentence that says so. The smoke profile's
-    /// verdicts mean nothing and are not compared.
+    /// verdicts mean nothing and are not compared; nor is a figure of which nothing is recorded yet.
     pub fn disagreements(&self) -> Vec<String> {
-        let compared = self.made.iter().filter(|made| made.provenance.profile != Profile::Smoke.name());
-        compared
+        let compared = |made: &&Made| {
+            made.provenance.profile != Profile::Smoke.name() && self.recorded.has(made.about.id)
+        };
+        self.made
+            .iter()
+            .filter(compared)
             .flat_map(|made| &made.claims)
             .filter_map(|claim| {
                 let recorded = self.recorded.verdict(&claim.id);

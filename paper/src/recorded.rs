@@ -68,6 +68,11 @@ impl Recorded {
         Ok(Self { files, verdicts })
     }
 
+    /// Whether a table of this figure is recorded.
+    pub fn has(&self, id: &str) -> bool {
+        self.files.contains_key(&format!("{id}.csv"))
+    }
+
     /// The recorded table of a figure.
     pub fn table(&self, id: &str) -> Result<Option<(Table, Provenance)>> {
         let file = |extension: &str| self.files.get(&format!("{id}.{extension}"));

@@ -55,7 +55,12 @@ fn the_report_works_in_a_browser() {
     for width in [360, 768] {
         browser.screen(width, 740);
         browser.open(&page("index.html"));
-        assert_eq!(browser.eval(NO_OVERFLOW), Value::Bool(true), "index at {width}: {}", browser.eval(TOO_WIDE));
+        assert_eq!(
+            browser.eval(NO_OVERFLOW),
+            Value::Bool(true),
+            "index at {width}: {}",
+            browser.eval(TOO_WIDE)
+        );
         photograph(&browser, &format!("index-{width}"));
         browser.open(&page("viewer.html"));
         browser.eval("document.querySelector('.conversation:not([hidden]) .t').focus()");
