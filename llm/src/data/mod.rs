@@ -12,6 +12,7 @@ mod tests;
 
 pub use format::Format;
 pub use order::{Order, stream};
+pub(crate) use packs::in_order;
 pub use packs::packs;
 pub use prompts::{Prompt, prompts};
 pub use set::{DataSet, DataSource, Skipped, Truncate, load};

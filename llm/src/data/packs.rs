@@ -4,19 +4,28 @@ use crate::Document;
 
 /// Micro-batches: as many documents as fit into `max_tokens`, in their order. A longer document goes alone.
 pub fn packs(documents: &[&Document], max_tokens: usize) -> Vec<Vec<usize>> {
-    let mut packs: Vec<Vec<usize>> = Vec::new();
-    let mut room = 0;
-    for (index, document) in documents.iter().enumerate() {
-        let length = document.tokens.len();
-        if let Some(pack) = packs.last_mut().filter(|_| length <= room) {
-            pack.push(index);
+    in_order(0..documents.len(), |index| documents[*index].tokens.len(), max_tokens)
+}
+
+/// Items in their order, as many together as have at most `room`; a longer one goes alone.
+pub(crate) fn in_order<T>(
+    items: impl IntoIterator<Item = T>,
+    length: impl Fn(&T) -> usize,
+    room: usize,
+) -> Vec<Vec<T>> {
+    let mut together: Vec<Vec<T>> = Vec::new();
+    let mut left = 0;
+    for item in items {
+        let length = length(&item);
+        if let Some(last) = together.last_mut().filter(|_| length <= left) {
+            last.push(item);
         } else {
-            packs.push(vec![index]);
-            room = max_tokens;
+            together.push(vec![item]);
+            left = room;
         }
-        room = room.saturating_sub(length);
+        left = left.saturating_sub(length);
     }
-    packs
+    together
 }
 
 #[cfg(test)]

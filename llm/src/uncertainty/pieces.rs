@@ -1,6 +1,7 @@
 //! Which documents' hidden states are kept together, and which rows go through the model at once.
 
 use crate::Document;
+use crate::data::in_order;
 
 /// A document, or a stretch of a long one: tokens of its response whose predictions are wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,25 +32,18 @@ impl<'d> Piece<'d> {
 /// Documents in their order, in groups of at most `rows` predicted tokens; a longer one is cut. One without a response is
 /// left out.
 pub(super) fn groups<'d>(documents: &[&'d Document], rows: usize, whole: bool) -> Vec<Vec<Piece<'d>>> {
-    let mut groups: Vec<Vec<Piece>> = Vec::new();
-    let mut room = 0;
+    let rows = rows.max(1);
+    let mut pieces = Vec::new();
     for (index, document) in documents.iter().copied().enumerate() {
         let places: Vec<usize> =
             (1..document.tokens.len()).filter(|place| document.weights[*place] != 0.0).collect();
-        let count = places.len().div_ceil(rows.max(1));
-        for (part, of_part) in (1..).zip(places.chunks(rows.max(1))) {
+        let count = places.len().div_ceil(rows);
+        for (part, of_part) in (1..).zip(places.chunks(rows)) {
             let (start, last) = (places[0] - 1, part == count);
-            let piece = Piece { document, index, places: of_part.to_vec(), start, last, whole };
-            if let Some(group) = groups.last_mut().filter(|_| of_part.len() <= room) {
-                group.push(piece);
-            } else {
-                groups.push(vec![piece]);
-                room = rows.max(1);
-            }
-            room = room.saturating_sub(of_part.len());
+            pieces.push(Piece { document, index, places: of_part.to_vec(), start, last, whole });
         }
     }
-    groups
+    in_order(pieces, |piece| piece.places.len(), rows)
 }
 
 /// A pass of a piece of the group.
@@ -81,19 +75,7 @@ pub(super) fn by_piece(pieces: &[Piece], passes: usize, tokens: usize) -> Vec<Ve
 
 /// Items in order, as many as fit into a batch; `shared` leading tokens of each cost nothing.
 fn cut(pieces: &[Piece], items: Vec<Item>, shared: usize, tokens: usize) -> Vec<Vec<Item>> {
-    let mut batches: Vec<Vec<Item>> = Vec::new();
-    let mut room = 0;
-    for item in items {
-        let length = pieces[item.piece].tokens().len() - shared;
-        if let Some(batch) = batches.last_mut().filter(|_| length <= room) {
-            batch.push(item);
-        } else {
-            batches.push(vec![item]);
-            room = tokens;
-        }
-        room = room.saturating_sub(length);
-    }
-    batches
+    in_order(items, |item| pieces[item.piece].tokens().len() - shared, tokens)
 }
 
 #[cfg(test)]
