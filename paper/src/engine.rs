@@ -37,6 +37,11 @@ impl Made {
         replacement(&self.provenance)
     }
 
+    /// Whether the table holds texts of a data set, which stay out of the repository.
+    pub fn quotes_data(&self) -> bool {
+        !self.conversations.is_empty() && !self.provenance.data.is_empty()
+    }
+
     /// The drawing as SVG.
     pub fn svg(&self, theme: &Theme) -> String {
         self.drawing.svg(self.about.title, self.about.caption, theme)

@@ -98,6 +98,7 @@ mod tests {
                 let ledger = recorded.verdict(&claim.id).map(|verdict| verdict.verdict.clone());
                 assert_eq!(ledger, Some(claim.verdict.to_string()), "{}", claim.id);
             }
+            assert!(!made.quotes_data(), "{}: texts of data sets stay out of the repository", made.about.id);
         }
         Ok(())
     }

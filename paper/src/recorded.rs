@@ -132,12 +132,13 @@ pub fn same_verdict(claim: &Claim, recorded: Option<&RecordedVerdict>) -> Option
     }
 }
 
-/// Records the tables and verdicts of `made` in the checkout; figures not among them keep theirs.
+/// Records the tables and verdicts of `made` in the checkout, but no table that quotes a data set; figures not among them
+/// keep theirs.
 pub fn record(made: &[Made]) -> Result<PathBuf> {
     let folder = folder()
         .context("`paper record` writes paper/recorded/ and so wants a checkout of the repository")?;
     let mut verdicts = Recorded::from_files(read_folder(&folder)?)?.verdicts;
-    for made in made {
+    for made in made.iter().filter(|made| !made.quotes_data()) {
         let id = made.about.id;
         ensure!(
             made.provenance.profile != Profile::Smoke.name() && made.replacement().is_none(),

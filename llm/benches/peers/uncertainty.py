@@ -7,7 +7,7 @@ epistemic uncertainty per response token (ours also pairwise KL, reverse MI and 
 attention's probabilities and on what each half of a layer adds. A token counts once per pass.
 
 careful: documents sorted by length in padded bf16 batches, q, k, v and gate, up as one matrix each, dropout from
-random bytes instead of torch's dropout, nothing but rows that predict in the head, its logits in chunks, running means.
+random bytes instead of torch's dropout (a rate of 0.1 is 26/256), nothing but rows that predict in the head, its logits in chunks, running means.
 huggingface: transformers' model with hooks, torch's own dropout, the same head and running means.
 """
 
@@ -32,6 +32,7 @@ def parse():
     parser.add_argument("--data", default="alpaca")
     parser.add_argument("--documents", type=int, default=16)
     parser.add_argument("--passes", type=int, default=4)
+    parser.add_argument("--peer-passes", type=int, help="fewer for the peers, whose speed does not depend on it")
     parser.add_argument("--rate", type=float, default=0.1)
     parser.add_argument("--batch", type=int, default=16, help="documents of a padded batch")
     parser.add_argument("--rounds", type=int, default=3)
@@ -181,20 +182,20 @@ class HuggingFace:
 
 
 def run(model, batches, passes):
-    """Seconds for all passes over all batches, and the mean epistemic uncertainty."""
+    """Seconds for all passes over all batches, and the mean aleatoric and epistemic uncertainty."""
     import torch
 
     with torch.inference_mode():
         model.hidden(batches[0].tokens)
         began = time.perf_counter()
-        epistemic = []
+        found = []
         for batch in batches:
             means = Means(len(batch.rows), model.head.shape[0])
             for _ in range(passes):
                 hidden = model.hidden(batch.tokens).flatten(0, 1)
                 means.add(hidden[batch.rows], model.head)
-            epistemic.append(means.result(passes)[2])
-        return time.perf_counter() - began, torch.cat(epistemic).mean().item()
+            found.append(torch.stack(means.result(passes)[1:]))
+        return time.perf_counter() - began, torch.cat(found, 1).mean(1).tolist()
 
 
 def main():
@@ -202,6 +203,7 @@ def main():
     quiet(options.threads)
     import torch
 
+    passes = options.peer_passes or options.passes
     peers = {}
     for name, kind, attention in (("careful", Careful, "sdpa"), ("huggingface", HuggingFace, "eager")):
         if name in options.only:
@@ -213,16 +215,17 @@ def main():
         for _ in range(options.rounds):
             speed, documents = ours(options, Path(folder, "ours.jsonl"))
             speeds["ours"].append(speed)
-            mine = [token["epistemic"] for tokens in documents for token in tokens if token["response"]]
-            epistemic = {"ours": sum(mine) / len(mine)}
+            predicted = [token for tokens in documents for token in tokens if token["response"]]
+            mean = lambda name: sum(token[name] for token in predicted) / len(predicted)
+            found = {"ours": [mean("aleatoric"), mean("epistemic")]}
             documents.sort(key=len)
             batches = [
                 Batch(documents[at : at + options.batch]) for at in range(0, len(documents), options.batch)
             ]
             for name, peer in peers.items():
-                seconds, epistemic[name] = run(peer, batches, options.passes)
-                speeds[name].append(sum(batch.count for batch in batches) * options.passes / seconds)
-            print(json.dumps({"speed": {name: s[-1] for name, s in speeds.items()}, "epistemic": epistemic}), flush=True)
+                seconds, found[name] = run(peer, batches, passes)
+                speeds[name].append(sum(batch.count for batch in batches) * passes / seconds)
+            print(json.dumps({"speed": {name: s[-1] for name, s in speeds.items()}, "aleatoric and epistemic": found}), flush=True)
     best = {name: max(speed) for name, speed in speeds.items()}
     ratios = {name: round(best["ours"] / speed, 2) for name, speed in best.items()}
     print(json.dumps({"tokens_per_second": best, "ours_is_times": ratios, "peak_bytes_of_peers": peak_bytes()}))

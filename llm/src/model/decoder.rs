@@ -217,10 +217,7 @@ impl DecoderLayer {
             .map(|row| (if row.long { &*long_angles } else { &*angles }, row.place.position))
             .collect();
         decode::rope(qkv, heads, &turns);
-        for (row, place) in places.iter().enumerate() {
-            let keys_values = &qkv.row(row)[heads.queries * heads.dim..];
-            sequences[place.sequence].put(index, place.position, keys_values);
-        }
+        decode::put(qkv, sequences, index, places, heads);
         x.shaped(rows.len(), self.output.width());
         decode::attend(qkv, sequences, index, places, &self.attention, x);
         self.output.add(x, self.output_norm.as_ref(), left, hidden);

@@ -72,8 +72,8 @@ impl crate::Figure for Figure {
                 Column::new("model", "", "base model"),
                 Column::new("objective", "", "way of training"),
                 Column::new("seconds_per_1000_tokens", "s", "median over steps, prompts included"),
-                Column::new("low", "s", "lower quartile over steps"),
-                Column::new("high", "s", "upper quartile over steps"),
+                Column::new("low", "s", "lower end of its 95 % bootstrap interval over steps"),
+                Column::new("high", "s", "its upper end"),
                 Column::new(
                     "reference_seconds",
                     "s",
@@ -169,7 +169,7 @@ impl crate::Figure for Figure {
         let rows: Vec<Row> = table.rows()?;
         let ratio = |objective: &str| {
             let mut here = rows.iter().filter(|row| row.kind == "measured" && row.objective == objective);
-            // The quartiles of the step's time over the plain median: a spread of steps, not of runs.
+            // The interval of the step's time over the plain median: of the steps of one run, not of runs.
             let of = |row: &Row| {
                 let scale = row.relative_to_mle / row.seconds_per_1000_tokens?;
                 Some(Estimate {
@@ -181,7 +181,7 @@ impl crate::Figure for Figure {
             };
             here.find_map(of)
         };
-        let test = "time per token over plain training's, median with the quartiles over steps";
+        let test = "time per token over plain training's, medians over the steps of one run each; bootstrap over steps, 95 %";
         let claim = |id: &str, text: &str| Claim::new(&format!("a-compute/{id}"), "ours", text);
         let counted = |objective: &str| {
             let row = rows.iter().find(|row| row.model == "Llama-3.1-70B" && row.objective == objective);
@@ -193,8 +193,11 @@ impl crate::Figure for Figure {
                 ratio("masked, documents"),
                 test,
             ),
-            claim("distill-costs", "Masked training with distillation costs at most half as much again.")
-                .below(1.55, ratio("masked + distill"), test),
+            claim(
+                "distill-costs",
+                "Masked training with distillation costs at most 1.55 times what plain training does.",
+            )
+            .below(1.55, ratio("masked + distill"), test),
             claim(
                 "documents-save-70b",
                 "At 70B selecting a quarter of the documents saves more than a third.",

@@ -32,7 +32,7 @@ impl crate::Figure for Figure {
     fn table(&self, run: &Run) -> Result<Table> {
         let model = models(run.profile)[0];
         let documents = Scoring::losses(run.profile, model, Corpus::Alpaca).documents(run)?;
-        Table::from_rows(&picture::rows(Corpus::Alpaca, &documents, 1)?)
+        Table::from_rows(&picture::rows(Corpus::Alpaca.title(), 0, &documents, 1)?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {

@@ -18,13 +18,15 @@ impl crate::Figure for Figure {
             title: "Masked training gains at home and pays abroad; does distillation pay it back?",
             source: "A, figure 5",
             caption: "Gain over plain maximum likelihood on every measure, one mark per objective; 95 % bootstrap intervals. \
-                      Left what the models answer, right the loss on held-out text.",
+                      First what the models answer, then the loss on held-out text, and where free text is answered how often \
+                      the reply is preferred.",
             protocol: "Four models per corpus and seed, alike in everything but the objective: plain maximum likelihood; \
                        masked (the quarter of each batch's tokens with the largest loss); distilled from the plain one; and \
                        the paper's: masked, the other tokens distilled from the plain one. The plain model is an adapter on \
                        the same base.\n\nMeasures of the corpus trained on are in, all others out of distribution.",
             deviations: &[
-                "No judge: in place of AlpacaEval's win rate stand overlap with the reference and held-out loss.",
+                "No judge: in place of AlpacaEval's win rate stand overlap with the reference, how often a reply overlaps more \
+                 than the plain model's (length-controlled, ties one half), and held-out loss.",
                 "Trained on generated word problems, GSM8K and conversations beside Alpaca.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
             ],
@@ -42,7 +44,11 @@ impl crate::Figure for Figure {
         let rows: Vec<Row> = table.rows()?;
         let mut panels = Vec::new();
         for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
-            for (unit, words) in [("share", "right answers"), ("nats", "held-out text")] {
+            for (unit, words) in [
+                ("share", "right answers"),
+                ("nats", "held-out text"),
+                ("preference", "preferred to plain training, by overlap in a judge's place"),
+            ] {
                 let here: Vec<&Row> = rows
                     .iter()
                     .filter(|row| row.trained_on == corpus && row.unit == unit && row.outcome != "mean")

@@ -56,7 +56,9 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Row> = table.rows()?;
-        let seeds = rows.iter().map(|row| row.seeds).min().unwrap_or(0);
+        let compared =
+            rows.iter().filter(|row| ["masked + distill", "loss token"].contains(&row.arm.as_str()));
+        let seeds = compared.map(|row| row.seeds).min().unwrap_or(0);
         let claim = |id: &str, text: &str| Claim::new(&format!("a-6b/{id}"), "A, figure 6B", text);
         let most = claim(
             "both-wins-most",

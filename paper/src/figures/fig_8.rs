@@ -31,7 +31,7 @@ impl crate::Figure for Figure {
     fn table(&self, run: &Run) -> Result<Table> {
         let model = models(run.profile)[0];
         let documents = Scoring::losses(run.profile, model, Corpus::Gsm8k).documents(run)?;
-        Table::from_rows(&picture::rows(Corpus::Gsm8k, &documents, 2)?)
+        Table::from_rows(&picture::rows(Corpus::Gsm8k.title(), 0, &documents, 2)?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {

@@ -21,6 +21,7 @@ figures![
     fig_2c,
     fig_3,
     fig_4,
+    fig_4_tokens,
     fig_5,
     fig_6a,
     fig_6b,

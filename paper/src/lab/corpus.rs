@@ -18,9 +18,11 @@ pub enum Corpus {
     Alpaca,
     /// Conversations of several turns: a sample of `ShareGPT`.
     Chat,
+    /// Generated instructions with constraints that a program can check.
+    Instructions,
 }
 
-/// Documents that [`Corpus::Arithmetic`] and the split of Alpaca are made with at least.
+/// Documents that a generated corpus and the split of Alpaca are made with at least.
 const MADE: usize = 100;
 
 impl Corpus {
@@ -31,13 +33,14 @@ impl Corpus {
             Self::Gsm8k => "gsm8k",
             Self::Alpaca => "alpaca",
             Self::Chat => "chat",
+            Self::Instructions => "instructions",
         }
     }
 
     /// The set of the catalogue that it comes from.
     pub fn set(self) -> Option<&'static str> {
         match self {
-            Self::Arithmetic => None,
+            Self::Arithmetic | Self::Instructions => None,
             Self::Gsm8k => Some("gsm8k"),
             Self::Alpaca => Some("alpaca"),
             Self::Chat => Some("sharegpt-sample"),
@@ -52,8 +55,8 @@ impl Corpus {
     /// What `data.train` is, for a training run that reads `rows` documents.
     pub fn training(self, rows: Option<usize>) -> Result<Value> {
         match self {
-            Self::Arithmetic => {
-                Ok(made("arithmetic", "train", rows.unwrap_or(20_000).max(MADE))?.into_training())
+            Self::Arithmetic | Self::Instructions => {
+                Ok(made(self.name(), "train", rows.unwrap_or(20_000).max(MADE))?.into_training())
             }
             Self::Alpaca => Ok(made("alpaca", "train", rows.unwrap_or(60_000).max(MADE))?.into_training()),
             Self::Gsm8k => Ok("gsm8k".into()),
@@ -61,11 +64,23 @@ impl Corpus {
         }
     }
 
+    /// Documents of the same kind that nothing is trained on, at least so many.
+    pub fn unseen(self, documents: usize) -> Result<Value> {
+        match self {
+            Self::Arithmetic | Self::Instructions | Self::Alpaca => {
+                Ok(made(self.name(), "test", documents)?.into_training())
+            }
+            Self::Gsm8k => Ok("gsm8k/test".into()),
+            Self::Chat => Ok("oasst1-validation/threads".into()),
+        }
+    }
+
     /// The held-out text of the same kind, as an evaluation names it.
     pub fn held_out(self, documents: usize) -> Result<Value> {
         match self {
-            Self::Arithmetic => Ok(Value::HeldOut(made("arithmetic", "test", documents)?.0)),
-            Self::Alpaca => Ok(Value::HeldOut(made("alpaca", "test", documents)?.0)),
+            Self::Arithmetic | Self::Instructions | Self::Alpaca => {
+                Ok(Value::HeldOut(made(self.name(), "test", documents)?.0))
+            }
             Self::Gsm8k => Ok("nll:gsm8k/test".into()),
             Self::Chat => Ok("nll:oasst1-validation/threads".into()),
         }
@@ -77,7 +92,7 @@ struct Made(Arc<Job>);
 impl Made {
     /// Its file.
     fn into_training(self) -> Value {
-        Value::Result(self.0, Verb::Make.output())
+        Value::Result(self.0, Verb::Make.output().into())
     }
 }
 

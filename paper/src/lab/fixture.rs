@@ -67,7 +67,7 @@ fn evaluation(suite: &[String], stream: &mut Stream) -> Value {
         let mut tallies = Map::from_iter([("ids".to_owned(), json!(ids))]);
         let mut measures = Map::new();
         for (measure, is_share) in super::outcome::measures(task) {
-            let tally = |_| {
+            let mut tally = || {
                 let value = if is_share {
                     stream.below(2) as f64
                 } else {
@@ -75,14 +75,18 @@ fn evaluation(suite: &[String], stream: &mut Stream) -> Value {
                 };
                 [value, if is_share { 1.0 } else { TOKENS as f64 }]
             };
-            let rows: Vec<[f64; 2]> = (0..QUESTIONS).map(tally).collect();
+            let rows: Vec<[f64; 2]> = (0..QUESTIONS).map(|_| tally()).collect();
             let sum = |at: usize| rows.iter().map(|row| row[at]).sum::<f64>();
             let value = sum(0) / sum(1);
             measures.insert(
                 measure.to_owned(),
                 json!({ "value": value, "low": value - 0.1, "high": value + 0.1, "n": QUESTIONS }),
             );
-            tallies.insert(measure.to_owned(), json!(rows));
+            // Overlap is counted in the reply, in the reference and in both.
+            let overlap =
+                |[shared, _]: &[f64; 2]| json!([40.0 + 10.0 * stream.uniform(), 50.0, 20.0 * (1.0 + shared)]);
+            let rows = if measure == "chrf" { rows.iter().map(overlap).collect() } else { json!(rows) };
+            tallies.insert(measure.to_owned(), rows);
         }
         let found = json!({ "n": QUESTIONS, "seconds": 1.0, "measures": measures, "tallies": tallies });
         tasks.insert(task.clone(), found);

@@ -2,6 +2,7 @@
 
 use super::corpus::{Corpus, REPLACEMENT};
 use super::outcome::{Better, Draws, Evaluation, Tallies, gain};
+use super::preference::preference;
 use super::study::{Arm, Outcome, Study, short};
 use crate::{Claim, Column, Run};
 use anyhow::{Context as _, Result};
@@ -29,7 +30,7 @@ pub struct Row {
     pub outcome: String,
     /// `in` the trained corpus' distribution, `out` of it, or `all`.
     pub distribution: String,
-    /// `nats` (of loss), `share` (of right answers) or `tasks` (share of them).
+    /// `nats` (of loss), `share` (of right answers), `preference` (above half) or `tasks` (share of them).
     pub unit: String,
     /// Training runs of each.
     pub seeds: u64,
@@ -70,7 +71,7 @@ pub fn columns() -> Vec<Column> {
         Column::new(
             "unit",
             "",
-            "`nats`: mean loss per response token; `share` of right answers; `tasks`: share of outcomes",
+            "`nats`: mean loss per response token; `share` of right answers; `preference`: length-controlled win rate by a stand-in for a judge; `tasks`: share of outcomes",
         ),
         Column::new("seeds", "", "training runs of each"),
         Column::new("questions", "", "questions, or held-out documents"),
@@ -118,10 +119,11 @@ fn compare(
     arm: &Arm,
     versus: &Arm,
 ) -> Result<Vec<Row>> {
+    let seeds = study.seeds(arm).min(study.seeds(versus));
     let mut evaluations = Vec::new();
     for arm in [arm, versus] {
         let mut of_seeds = Vec::new();
-        for seed in 0..study.scale.seeds {
+        for seed in 0..seeds {
             let job = study.evaluated(model, corpus, arm, seed)?;
             of_seeds.push(Evaluation::read(&run.job(&job)?.join(job.verb.output()))?);
         }
@@ -137,7 +139,7 @@ fn compare(
             outcome: outcome.into(),
             distribution: distribution.into(),
             unit: unit.into(),
-            seeds: study.scale.seeds,
+            seeds,
             questions: gain.n,
             value: values[0],
             versus_value: values[1],
@@ -156,11 +158,15 @@ fn compare(
         }
         let draws = gain(&sides[0], &sides[1], outcome.better, outcome.name)?;
         let value = |side: &[&Tallies]| {
-            let all = Tallies { ids: Vec::new(), pairs: side.iter().flat_map(|t| t.pairs.clone()).collect() };
-            all.value()
+            let pairs = side.iter().flat_map(|t| t.pairs.clone()).collect();
+            Tallies { pairs, ..Tallies::default() }.value()
         };
         let values = [value(&sides[0]), value(&sides[1])];
-        rows.push(row(outcome.name, distribution(outcome, corpus), unit(outcome), &draws, values)?);
+        let place = distribution(outcome, corpus);
+        rows.push(row(outcome.name, place, unit(outcome), &draws, values)?);
+        if let Some(preferred) = preference(&sides[0], &sides[1]) {
+            rows.push(row(outcome.name, place, "preference", &preferred, [None, None])?);
+        }
         gains.push((outcome, draws));
     }
     for place in ["in", "out"] {

@@ -2,6 +2,7 @@
 
 use crate::cache::{key, sha256};
 use anyhow::{Context as _, Result};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokensieve_data::Catalogue;
@@ -64,7 +65,7 @@ pub enum Value {
     /// Written as it is.
     Plain(toml::Value),
     /// A file of another job's result (an empty name: its folder).
-    Result(Arc<Job>, &'static str),
+    Result(Arc<Job>, Cow<'static, str>),
     /// A file on this machine: its content counts, not its place.
     File(PathBuf, String),
     /// The name under which a job's data are evaluated as held-out text: `nll:FILE`.
@@ -271,7 +272,7 @@ fn text_of(value: &Value, place: &dyn Fn(&Job) -> PathBuf) -> String {
     match value {
         Value::Plain(toml::Value::String(text)) => text.clone(),
         Value::Plain(value) => value.to_string(),
-        Value::Result(job, file) => place(job).join(file).display().to_string(),
+        Value::Result(job, file) => place(job).join(file.as_ref()).display().to_string(),
         Value::File(path, _) => path.display().to_string(),
         Value::HeldOut(job) => format!("nll:{}", place(job).join(job.verb.output()).display()),
         Value::List(list) => list.iter().map(|value| text_of(value, place)).collect::<Vec<_>>().join(","),
@@ -326,7 +327,8 @@ mod tests {
 
     #[test]
     fn a_change_of_a_needed_job_is_a_change() {
-        let student = |twin: Job| train().set("reference.adapter", Value::Result(twin.shared(), "adapter"));
+        let student =
+            |twin: Job| train().set("reference.adapter", Value::Result(twin.shared(), "adapter".into()));
         assert_eq!(student(train()).id(), student(train()).id());
         assert_ne!(student(train()).id(), student(train().set("train.seed", 7)).id());
         assert_eq!(student(train()).needs().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["twin"]);
@@ -353,7 +355,7 @@ mod tests {
         let evaluate = Job::new(Verb::Uncertainty, "u")
             .argument("alpaca")
             .set("n", 64)
-            .set("adapter", Value::Result(twin.clone(), "adapter"))
+            .set("adapter", Value::Result(twin.clone(), "adapter".into()))
             .set("places", Value::List(vec!["attention".into(), "residual".into()]))
             .set("resume", true);
         assert_eq!(
@@ -361,7 +363,7 @@ mod tests {
             "uncertainty alpaca -n 64 --adapter /lab/twin/adapter --places attention,residual --resume --out \
              /lab/x/tokens.jsonl"
         );
-        let student = train().set("reference.adapter", Value::Result(twin, "adapter"));
+        let student = train().set("reference.adapter", Value::Result(twin, "adapter".into()));
         let text = student.configuration(&place);
         assert!(text.parse::<toml::Table>().is_ok(), "{text}");
         assert!(text.contains("reference.adapter = \"/lab/twin/adapter\"\n"), "{text}");

@@ -17,6 +17,7 @@
 //! | [`outcome`] | what an evaluation says, and gains over a baseline |
 //! | [`selection`] | which kinds of tokens a training run selected |
 //! | [`steps`] | how long a training run's steps took |
+//! | `preference` | whose reply is preferred, by a stand-in for a judge |
 //! | [`gains`] | the rows that the training figures share |
 //! | [`picture`] | panels that they share |
 
@@ -26,6 +27,7 @@ pub mod gains;
 pub mod job;
 pub mod outcome;
 pub mod picture;
+mod preference;
 pub mod program;
 pub mod queue;
 pub mod scale;

@@ -31,6 +31,7 @@ pub fn measures(task: &str) -> Vec<(&'static str, bool)> {
         _ if task.starts_with("nll:") => vec![("nll", false)],
         "gsm8k" | "arithmetic" => vec![("strict", true)],
         "ifeval" => vec![("instruction-strict", true)],
+        "instructions" => vec![("each", true)],
         "alpaca-overlap" => vec![("chrf", true)],
         _ => vec![("acc", true)],
     }
@@ -43,6 +44,8 @@ pub struct Tallies {
     pub ids: Vec<String>,
     /// One pair per question.
     pub pairs: Vec<[f64; 2]>,
+    /// Characters of each reply, where the measure counts them.
+    pub lengths: Vec<f64>,
 }
 
 impl Tallies {
@@ -110,7 +113,9 @@ fn tallies(mut raw: BTreeMap<String, serde_json::Value>) -> Result<BTreeMap<Stri
             rows.iter().map(|row| if name == "chrf" { shared(row) } else { row.as_slice().try_into().ok() });
         // A measure that is no ratio of two sums is none of those that figures read.
         let pairs = pairs.collect::<Option<Vec<[f64; 2]>>>()?;
-        Some((name, Tallies { ids: ids.clone(), pairs }))
+        // The first count is that of the reply's single characters.
+        let lengths = if name == "chrf" { rows.iter().map(|row| row[0]).collect() } else { Vec::new() };
+        Some((name, Tallies { ids: ids.clone(), pairs, lengths }))
     };
     Ok(raw.into_iter().filter_map(one).collect())
 }
@@ -154,22 +159,29 @@ pub fn gain(arm: &[&Tallies], baseline: &[&Tallies], better: Better, name: &str)
     let difference = |seeds: &[usize], questions: &[usize]| {
         sign * (measure(arm, seeds, questions) - measure(baseline, seeds, questions))
     };
-    let all = |n: usize| (0..n).collect::<Vec<usize>>();
-    let resample = |n: usize, stream: &mut Stream| (0..n).map(|_| stream.below(n)).collect::<Vec<usize>>();
-    let mut of_seeds = Stream::new(0, "seeds");
-    let mut of_questions = Stream::new(0, &format!("questions/{name}"));
-    let draws = (0..RESAMPLINGS).map(|_| {
-        let seeds = resample(arm.len(), &mut of_seeds);
-        difference(&seeds, &resample(ids.len(), &mut of_questions))
-    });
-    Ok(Draws {
-        resampled: draws.collect(),
-        value: difference(&all(arm.len()), &all(ids.len())),
-        n: ids.len(),
-    })
+    Ok(Draws::of(difference, arm.len(), ids.len(), name))
 }
 
 impl Draws {
+    /// A quantity of chosen seeds and questions, over all and over resamplings of both.
+    pub(super) fn of(
+        quantity: impl Fn(&[usize], &[usize]) -> f64,
+        seeds: usize,
+        questions: usize,
+        name: &str,
+    ) -> Self {
+        let all = |n: usize| (0..n).collect::<Vec<usize>>();
+        let resample =
+            |n: usize, stream: &mut Stream| (0..n).map(|_| stream.below(n)).collect::<Vec<usize>>();
+        let mut of_seeds = Stream::new(0, "seeds");
+        let mut of_questions = Stream::new(0, &format!("questions/{name}"));
+        let draws = (0..RESAMPLINGS).map(|_| {
+            let seeds = resample(seeds, &mut of_seeds);
+            quantity(&seeds, &resample(questions, &mut of_questions))
+        });
+        Self { resampled: draws.collect(), value: quantity(&all(seeds), &all(questions)), n: questions }
+    }
+
     /// The mean of several quantities.
     pub fn mean(of: &[Self]) -> Option<Self> {
         let count = of.len() as f64;
@@ -230,7 +242,7 @@ mod tests {
 
     fn tallies(values: impl IntoIterator<Item = f64>) -> Tallies {
         let pairs: Vec<[f64; 2]> = values.into_iter().map(|value| [value, 1.0]).collect();
-        Tallies { ids: (0..pairs.len()).map(|id| id.to_string()).collect(), pairs }
+        Tallies { ids: (0..pairs.len()).map(|id| id.to_string()).collect(), pairs, ..Tallies::default() }
     }
 
     #[test]
@@ -273,7 +285,8 @@ mod tests {
         let found = Evaluation::read(&path)?;
         assert_eq!(found.headline("gsm8k")?.value(), Some(0.5));
         // 2·(3 + 1) / (4 + 6 + 2 + 4)
-        assert_eq!(found.headline("alpaca-overlap")?.value(), Some(0.5));
+        let overlap = found.headline("alpaca-overlap")?;
+        assert_eq!((overlap.value(), &overlap.lengths), (Some(0.5), &vec![4.0]));
         let error = found.headline("ifeval").unwrap_err().to_string();
         assert!(error.contains("lacks the task ifeval"), "{error}");
         fs::remove_file(&path)?;

@@ -62,6 +62,7 @@ pub fn means(
 pub fn gain_axis(unit: &str) -> Axis {
     match unit {
         "nats" => Axis::linear("gain, nats per token"),
+        "preference" => Axis::linear("win rate above half").percent(),
         "tasks" => Axis::linear("share of measures won").range(0.0, 1.0).percent(),
         _ => Axis::linear("gain, share right").percent(),
     }

@@ -5,7 +5,8 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
-use tokensieve_toy::statistics::{Estimate, median_band};
+use tokensieve_toy::rng::Stream;
+use tokensieve_toy::statistics::{Estimate, bootstrap, quantile};
 
 #[derive(Deserialize)]
 struct Line {
@@ -15,7 +16,10 @@ struct Line {
     phases: BTreeMap<String, f64>,
 }
 
-/// Seconds per thousand tokens read: the whole step and its phases, median and central half over steps.
+/// Resamplings of the steps behind an interval.
+const RESAMPLINGS: usize = 1000;
+
+/// Seconds per thousand tokens read: the whole step and its phases, median over steps with its 95 % bootstrap interval.
 pub fn per_thousand_tokens(path: &Path) -> Result<BTreeMap<String, Estimate>> {
     let lines: Vec<Line> = read_lines(path)?;
     let mut phases: BTreeMap<String, Vec<f64>> = BTreeMap::new();
@@ -27,8 +31,9 @@ pub fn per_thousand_tokens(path: &Path) -> Result<BTreeMap<String, Estimate>> {
         }
     }
     let median = |(name, values): (String, Vec<f64>)| {
-        let band = median_band(&values, 0.5).with_context(|| format!("{}: no steps", path.display()))?;
-        Ok((name, band))
+        let mut stream = Stream::new(0, &name);
+        let found = bootstrap(&values, RESAMPLINGS, &mut stream, |values| quantile(values, 0.5));
+        Ok((name, found.with_context(|| format!("{}: no steps", path.display()))?))
     };
     phases.into_iter().map(median).collect()
 }

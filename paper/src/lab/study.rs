@@ -168,7 +168,7 @@ const fn outcome(
 }
 
 /// All outcomes; [`Scale::outcomes`] says which a profile uses.
-pub const OUTCOMES: [Outcome; 9] = [
+pub const OUTCOMES: [Outcome; 11] = [
     outcome("nll arithmetic", Some(Corpus::Arithmetic), None, Better::Less),
     outcome("arithmetic", Some(Corpus::Arithmetic), None, Better::More),
     outcome("nll gsm8k", Some(Corpus::Gsm8k), Some("gsm8k"), Better::Less),
@@ -176,6 +176,8 @@ pub const OUTCOMES: [Outcome; 9] = [
     outcome("nll alpaca", Some(Corpus::Alpaca), Some("alpaca"), Better::Less),
     outcome("alpaca-overlap", Some(Corpus::Alpaca), Some("alpaca"), Better::More),
     outcome("nll chat", Some(Corpus::Chat), Some("oasst1-validation"), Better::Less),
+    outcome("nll instructions", Some(Corpus::Instructions), None, Better::Less),
+    outcome("instructions", Some(Corpus::Instructions), None, Better::More),
     outcome("ifeval", None, Some("ifeval"), Better::More),
     outcome("medmcqa", None, Some("medmcqa"), Better::More),
 ];
@@ -213,6 +215,12 @@ impl Study {
         let outcomes =
             wanted.into_iter().filter(|outcome| outcome.set.is_none_or(|set| !missing.contains(&set)));
         Self { scale, corpora, outcomes: outcomes.collect(), missing }
+    }
+
+    /// Seeds of an arm.
+    pub fn seeds(&self, arm: &Arm) -> u64 {
+        let of_the_paper = *arm == Arm::mle() || self.objectives().contains(arm);
+        if of_the_paper { self.scale.seeds } else { self.scale.other_seeds }
     }
 
     /// The training run of an arm.
@@ -258,12 +266,15 @@ impl Study {
             Reference::None => job,
             Reference::Twin => {
                 let twin = self.trained(model, corpus, &Arm::mle(), seed)?;
-                job.set("reference.adapter", Value::Result(twin, "adapter"))
+                job.set("reference.adapter", Value::Result(twin, "adapter".into()))
             }
-            Reference::Clean => {
-                job.set("reference.adapter", Value::Result(self.clean(model, corpus, seed)?, "adapter"))
-            }
+            Reference::Clean => job
+                .set("reference.adapter", Value::Result(self.clean(model, corpus, seed)?, "adapter".into())),
         };
+        if *arm == Arm::masked() && seed == 0 {
+            // Figure 4 looks into this one.
+            job = job.keeping_checkpoints(scale.checkpoint_every);
+        }
         if let [first, later @ ..] = arm.ranks {
             let steps = rows.unwrap_or(20_000).div_ceil(scale.batch);
             let parts = arm.ranks.len();
@@ -291,7 +302,7 @@ impl Study {
         let mut job = Job::new(Verb::Evaluate, trained.name.replace("train ", "evaluate "))
             .set("suite", Value::List(suite))
             .set("model", model)
-            .set("adapter", Value::Result(trained, "adapter"))
+            .set("adapter", Value::Result(trained, "adapter".into()))
             .set("limit", self.scale.questions as i64)
             .set("seed", 0)
             .reading(model)?
@@ -369,7 +380,7 @@ impl Study {
         for model in self.scale.models {
             for corpus in &self.corpora {
                 for arm in self.arms() {
-                    for seed in 0..self.scale.seeds {
+                    for seed in 0..self.seeds(&arm) {
                         jobs.push(self.evaluated(model, *corpus, &arm, seed)?);
                     }
                 }
@@ -423,7 +434,7 @@ mod tests {
             ["train smollm2-135m arithmetic mle on clean rows seed 0"]
         );
         let text = job(&Arm::mle())?.configuration(&|_| "x".into());
-        assert!(text.contains("data.skip = 56\n") && text.contains("data.limit = 112\n"), "{text}");
+        assert!(text.contains("data.skip = 40\n") && text.contains("data.limit = 80\n"), "{text}");
         Ok(())
     }
 }

@@ -67,7 +67,7 @@ fn train(seed: i64) -> Arc<Job> {
 
 fn evaluate(trained: &Arc<Job>) -> Arc<Job> {
     Job::new(Verb::Evaluate, format!("evaluate {}", trained.name))
-        .set("adapter", Value::Result(trained.clone(), "adapter"))
+        .set("adapter", Value::Result(trained.clone(), "adapter".into()))
         .shared()
 }
 

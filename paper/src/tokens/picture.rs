@@ -16,19 +16,20 @@ const SHOWN: usize = 3;
 pub fn table(run: &Run, corpus: Corpus) -> Result<Table> {
     let model = models(run.profile)[0];
     let documents = Scoring::uncertainty(run.profile, model, corpus, PLACES[0]).documents(run)?;
-    Table::from_rows(&rows(corpus, &documents, SHOWN)?)
+    Table::from_rows(&rows(corpus.title(), 0, &documents, SHOWN)?)
 }
 
-/// The rows of the first `count` documents that suit a picture (of the first ones, if none does).
-pub fn rows(corpus: Corpus, documents: &[Document], count: usize) -> Result<Vec<TokenRow>> {
+/// The rows of the first `count` documents of a source that suit a picture (of the first ones, if none does), scored after
+/// so many steps of training.
+pub fn rows(source: &str, step: u64, documents: &[Document], count: usize) -> Result<Vec<TokenRow>> {
     let selected = top_quarter(documents)?;
     let suits = |document: &Document| LENGTHS.contains(&document.response().count());
     let any = !documents.iter().any(suits);
     let chosen = documents.iter().zip(&selected).filter(|(document, _)| any || suits(document)).take(count);
     let mut rows = Vec::new();
     for (document, selected) in chosen {
-        let name = format!("{}, row {}", corpus.title(), document.row);
-        rows.extend(TokenRow::of(&name, 0, document, selected)?);
+        let name = format!("{source}, row {}", document.row);
+        rows.extend(TokenRow::of(&name, step, document, selected)?);
     }
     Ok(rows)
 }

@@ -63,7 +63,7 @@ impl Scoring {
     pub fn uncertainty(profile: Profile, model: &'static str, corpus: Corpus, places: &'static str) -> Self {
         let (documents, passes) = match profile {
             Profile::Smoke => (3, 4),
-            Profile::Laptop => (12, 20),
+            Profile::Laptop => (10, 20),
             Profile::Study => (64, 100),
             Profile::Paper => (256, 100),
         };

@@ -14,7 +14,7 @@ mod published;
 mod regulariser;
 
 pub use contest::{Contest, Weights, fit};
-pub use length_control::{LengthControl, WinRates, raw_win_rate, standard_error};
+pub use length_control::{LengthControl, PENALTY, WinRates, raw_win_rate, standard_error};
 pub use outputs::{outputs, read_outputs};
 pub use prompts::instructions;
 pub(crate) use prompts::open;

@@ -14,6 +14,9 @@ use crate::shim::parallel;
 /// Query heads that one pass over the keys serves, at most.
 const GROUP: usize = 4;
 
+/// Rows whose keys and values are worth a thread of their own (choice).
+const ROWS_PER_THREAD: usize = 4;
+
 /// Keys and values of one sequence, in every layer.
 #[derive(Clone, Debug)]
 pub(crate) struct KeysValues {
@@ -78,7 +81,7 @@ impl KeysValues {
         }
     }
 
-    /// Makes room for more tokens and counts them; their keys and values are to be [`KeysValues::put`].
+    /// Makes room for more tokens and counts them; their keys and values are to be [`put`].
     pub(crate) fn grow(&mut self, tokens: usize) {
         self.tokens += tokens;
         let lines = self.tokens.div_ceil(LANES) * self.shape.block();
@@ -89,18 +92,25 @@ impl KeysValues {
         }
     }
 
-    /// Takes a token's keys and values, `[G·K | G·K]`.
-    pub(crate) fn put<N: Number>(&mut self, layer: usize, position: usize, keys_values: &[N]) {
-        let Shape { heads, dim, keys, value, per_word, .. } = self.shape;
-        assert!(position < self.tokens && per_word == N::PER_WORD && keys_values.len() == 2 * heads * dim);
-        let (block, token) = (position / LANES, position % LANES);
+    fn head(&self, layer: usize, head: usize) -> *const Line {
+        self.layers[layer].as_ptr().wrapping_add(head * self.shape.head())
+    }
+}
+
+impl Shape {
+    /// Writes a token's keys and values, `[G·K | G·K]`, into the lines of its block.
+    ///
+    /// # Safety
+    ///
+    /// `lines` must be those of a block, and no other thread may write this token's place in them.
+    unsafe fn put<N: Number>(&self, lines: *mut Line, token: usize, keys_values: &[N]) {
+        let Self { heads, dim, keys, value, per_word, .. } = *self;
         for head in 0..heads {
-            let lines = &mut self.layers[layer][block * self.shape.block() + head * self.shape.head()..];
-            let lines = lines[..self.shape.head()].as_mut_ptr().cast::<N>();
             let (key, rest) =
                 (&keys_values[head * dim..][..dim], &keys_values[(heads + head) * dim..][..dim]);
             // Sound: all within the head's lines.
             unsafe {
+                let lines = lines.add(head * self.head()).cast::<N>();
                 for (d, number) in key.iter().enumerate() {
                     lines.add((d / per_word * LANES + token) * per_word + d % per_word).write(*number);
                 }
@@ -111,10 +121,39 @@ impl KeysValues {
             }
         }
     }
+}
 
-    fn head(&self, layer: usize, head: usize) -> *const Line {
-        self.layers[layer].as_ptr().wrapping_add(head * self.shape.head())
+/// Each row's keys and values go where its place is.
+pub(crate) fn put<N: Number>(
+    qkv: &Buffer<N>,
+    sequences: &mut [&mut KeysValues],
+    layer: usize,
+    places: &[Place],
+    heads: &Heads,
+) {
+    assert!((qkv.rows(), qkv.columns()) == (places.len(), heads.width()));
+    let held: Vec<(usize, Shape)> = sequences
+        .iter_mut()
+        .map(|held| {
+            assert!(
+                (held.shape.heads, held.shape.dim, held.shape.per_word)
+                    == (heads.keys, heads.dim, N::PER_WORD)
+            );
+            (held.layers[layer].as_mut_ptr() as usize, held.shape)
+        })
+        .collect();
+    for place in places {
+        assert!(place.position < sequences[place.sequence].tokens);
     }
+    parallel(places.len(), ROWS_PER_THREAD, |part| {
+        for row in part {
+            let Place { sequence, position } = places[row];
+            let (lines, shape) = held[sequence];
+            let block = (lines as *mut Line).wrapping_add(position / LANES * shape.block());
+            // Sound: `grow` made room for every position, and each is one row's.
+            unsafe { shape.put(block, position % LANES, &qkv.row(row)[heads.queries * heads.dim..]) };
+        }
+    });
 }
 
 /// Which sequence a row belongs to, and where in it.

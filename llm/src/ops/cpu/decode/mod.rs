@@ -11,7 +11,7 @@ mod tests;
 
 pub(crate) use super::lanes::Number;
 pub(crate) use buffer::Buffer;
-pub(crate) use cache::{KeysValues, Place, attend};
+pub(crate) use cache::{KeysValues, Place, attend, put};
 pub(crate) use matrix::{Into, Matrix};
 pub(crate) use rows::{Angles, add, embed, gated, norm, norm_heads, rope, soft_cap};
 

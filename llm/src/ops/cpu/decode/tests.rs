@@ -112,14 +112,7 @@ fn attention<N: Number>(tolerance: f64) {
             let qkv = random(&[tokens, heads.width() as i64], N::KIND);
             // Two sequences at a time, of the same tokens; the second has two of them less.
             let lengths = [tokens as usize, (tokens as usize).saturating_sub(2)];
-            let rows = filled::<N>(&qkv, heads.width());
             let mut held = [0, 1].map(|_| KeysValues::new::<N>(2, &heads));
-            for (held, length) in held.iter_mut().zip(lengths) {
-                for token in 0..length {
-                    held.grow(1);
-                    held.put(1, token, &rows.row(token)[queries * dim..]);
-                }
-            }
             let places: Vec<Place> = lengths
                 .iter()
                 .enumerate()
@@ -128,8 +121,11 @@ fn attention<N: Number>(tolerance: f64) {
             let all = Tensor::cat(&[&qkv, &qkv.narrow(0, 0, lengths[1] as i64)], 0);
             let mut out = Buffer::new();
             out.shaped(places.len(), queries * dim + 5);
-            let [a, b] = &mut held;
-            attend(&filled::<N>(&all, heads.width()), &[a, b], 1, &places, &how, &mut out);
+            let rows = filled::<N>(&all, heads.width());
+            let mut held = held.each_mut();
+            held.iter_mut().zip(lengths).for_each(|(held, length)| held.grow(length));
+            put(&rows, &mut held, 1, &places, &heads);
+            attend(&rows, &held, 1, &places, &how, &mut out);
             let float = qkv.to_kind(Kind::Float);
             let expected = Tensor::empty([tokens, (queries * dim) as i64], (Kind::Float, Device::Cpu));
             let layout = crate::Layout { prefix: 0, lengths: vec![tokens as usize] };
@@ -152,12 +148,15 @@ fn attention_is_that_of_libtorch() {
 
 #[test]
 fn a_cache_forgets_and_is_copied() {
+    if !available() {
+        return;
+    }
     let heads = Heads { queries: 1, keys: 1, dim: 4 };
     let mut held = KeysValues::new::<f32>(1, &heads);
     held.grow(20);
-    for token in 0..20 {
-        held.put(0, token, &[token as f32; 8]);
-    }
+    let tokens = Tensor::arange(20, (Kind::Float, Device::Cpu)).unsqueeze(1).expand([20, 12], false);
+    let places: Vec<Place> = (0..20).map(|position| Place { sequence: 0, position }).collect();
+    put(&filled::<f32>(&tokens.contiguous(), 12), &mut [&mut held], 0, &places, &heads);
     let mut other = KeysValues::new::<f32>(1, &heads);
     other.grow(3);
     other.copy_from(&held);
@@ -165,9 +164,6 @@ fn a_cache_forgets_and_is_copied() {
     assert_eq!(other.tokens(), 20);
     other.truncate(7);
     assert_eq!((other.tokens(), held.tokens()), (7, 20));
-    if !available() {
-        return;
-    }
     let how = Attention { heads, scale: 1.0, soft_cap: None, window: Some(1) };
     let query = filled::<f32>(&Tensor::ones([1, 12], (Kind::Float, Device::Cpu)), 12);
     let mut out = Buffer::<f32>::new();
