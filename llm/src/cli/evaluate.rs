@@ -47,7 +47,8 @@ pub struct Arguments {
     /// Who judges alpaca-eval: `local:MODEL`, or `https://endpoint/v1#model` (key in `OPENAI_API_KEY`)
     #[arg(long, value_name = "JUDGE")]
     judge: Option<String>,
-    /// Against whose outputs: a file (instruction, output), or a public model's by name
+    /// Against whose outputs: a file (instruction, output), another evaluation's FILE.answers.jsonl, or a public
+    /// model's by name
     #[arg(long, value_name = "FILE|MODEL", default_value = BASELINE)]
     baseline_outputs: String,
     /// What the endpoint takes, in dollars per million tokens of prompts and of answers: 10,30

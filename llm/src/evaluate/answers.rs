@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use tokensieve_tasks::Answer;
 
 use crate::train::log::Lines;
 use crate::{Error, Result};
@@ -86,6 +87,22 @@ impl Answers {
     }
 }
 
+/// The replies to a task's questions in another evaluation's file, by the questions' names.
+pub(super) fn replies(path: &Path, task: &str) -> Result<HashMap<String, String>> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let mut replies = HashMap::new();
+    for (number, line) in (1..).zip(text.lines()).skip(1) {
+        let line: Line = serde_json::from_str(line)
+            .map_err(|error| Error::line(path, number, format!("is not an answer ({error})")))?;
+        if line.task == task
+            && let Ok(Answer::Reply { text, .. }) = serde_json::from_value(line.answer)
+        {
+            replies.insert(line.id, text);
+        }
+    }
+    Ok(replies)
+}
+
 /// As many digits as tell questions apart.
 fn hash(content: &str) -> String {
     format!("{:x}", Sha256::digest(content))[..16].to_owned()
@@ -143,6 +160,20 @@ mod tests {
         answers.add("t", "2", "question two", 0.25, json!("two")).unwrap();
         drop(answers);
         assert_eq!(fs::read(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn replies_of_another_evaluation_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.answers.jsonl");
+        let mut answers = Answers::open(&path, &settings("f32"), false).unwrap();
+        let reply = |text: &str| json!(Answer::Reply { text: text.into(), tokens: 1, ended: true });
+        answers.add("t", "7", "q", 0.5, reply("seven")).unwrap();
+        answers.add("u", "7", "q", 0.5, reply("another task's")).unwrap();
+        drop(answers);
+        assert_eq!(replies(&path, "t").unwrap(), HashMap::from([("7".to_owned(), "seven".to_owned())]));
+        fs::write(&path, "{\"header\":{}}\n{\"task\"").unwrap();
+        assert!(replies(&path, "t").unwrap_err().to_string().contains("jsonl:2"));
     }
 
     #[test]

@@ -9,12 +9,12 @@ use tokensieve_tasks::alpaca_eval::{LengthControl, instructions, outputs, read_o
 use tokensieve_tasks::judge::{self, Endpoint, Judge, Pairwise, Prices, both_orders, pairwise};
 use tokensieve_tasks::{Answer, Estimate, Measure};
 
-use super::answers::Answers;
+use super::answers::{self, Answers};
 use super::exam::Exam;
 use super::local_judge::LocalJudge;
 use super::model::Examinee;
 use super::results::{Measured, TaskResults};
-use super::{Settings, kept};
+use super::{ANSWERS, Settings, kept};
 use crate::model::Model;
 use crate::text::Tokenizer;
 use crate::weights::Checkpoint;
@@ -36,6 +36,9 @@ const CONTROLLED: Measure = Measure::share(
     "the same as if all replies were as long as the baseline's, by AlpacaEval's logistic model",
 );
 
+/// Beside the win rate's tallies: characters of the reply and of the baseline's output.
+const LENGTHS: &str = "lengths";
+
 /// The baseline for which the published length control was made.
 pub const BASELINE: &str = "gpt4-1106-preview";
 
@@ -47,7 +50,7 @@ const KEY: &str = "OPENAI_API_KEY";
 pub struct Judging {
     /// `local:MODEL`, or `https://endpoint#model`.
     pub judge: String,
-    /// A file of outputs, or the name of a public model.
+    /// A file of outputs, the answers of another evaluation, or the name of a public model.
     pub baseline: String,
     /// What an endpoint takes.
     pub prices: Option<Prices>,
@@ -65,10 +68,6 @@ pub(super) fn add_win_rates(
 ) -> Result<ControlFlow<()>> {
     let catalogue = Catalogue::load()?;
     let instructions = instructions(&catalogue)?;
-    let baseline = match Path::new(&judging.baseline) {
-        file if file.is_file() => read_outputs(file, &instructions)?,
-        _ => outputs(&catalogue, &judging.baseline)?,
-    };
     // Of instructions that were not asked there is no preference, and their replies do not count.
     let mut replies = vec![String::new(); instructions.len()];
     let mut asked = Vec::new();
@@ -82,6 +81,7 @@ pub(super) fn add_win_rates(
         }
         asked.push(place);
     }
+    let baseline = baseline(&judging.baseline, &instructions, &asked)?;
     let of = |texts: &[String]| asked.iter().map(|place| texts[*place].clone()).collect::<Vec<_>>();
     let texts = [of(&instructions), of(&replies), of(&baseline)];
     let judged = match judging.judge.strip_prefix(LOCAL) {
@@ -108,12 +108,33 @@ pub(super) fn add_win_rates(
     let rates = control.win_rates(&preferences, &replies, &baseline, settings.seed)?;
     let tally = |preference: &Option<f64>| preference.map_or(vec![0.0, 0.0], |p| vec![p, 1.0]);
     results.tallies.of.insert(WIN_RATE.name.to_owned(), judged.preferences.iter().map(tally).collect());
+    let lengths =
+        |place: &usize| [&replies, &baseline].map(|texts| texts[*place].chars().count() as f64).to_vec();
+    results.tallies.of.insert(LENGTHS.to_owned(), asked.iter().map(lengths).collect());
     let mut add = |measure: &Measure, estimate: &Estimate| {
         results.measures.shift_insert(0, measure.name.to_owned(), Measured::new(measure, estimate));
     };
     add(&WIN_RATE, &rates.raw);
     add(&CONTROLLED, &rates.length_controlled);
     Ok(ControlFlow::Continue(()))
+}
+
+/// Whose outputs the replies are compared with: one per instruction, of which those asked count.
+fn baseline(which: &str, instructions: &[String], asked: &[usize]) -> Result<Vec<String>> {
+    let file = Path::new(which);
+    if !file.is_file() {
+        return Ok(outputs(&Catalogue::load()?, which)?);
+    }
+    if !which.ends_with(ANSWERS) {
+        return Ok(read_outputs(file, instructions)?);
+    }
+    let mut theirs = answers::replies(file, TASK)?;
+    let mut all = vec![String::new(); instructions.len()];
+    for place in asked {
+        let missing = || Error::file(file, format!("has no reply to {TASK}'s instruction {place}"));
+        all[*place] = theirs.remove(&place.to_string()).ok_or_else(missing)?;
+    }
+    Ok(all)
 }
 
 /// Instructions, replies, the baseline's outputs.

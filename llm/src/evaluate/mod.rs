@@ -122,9 +122,12 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
     Ok(Some(results))
 }
 
+/// How the name of a file of answers ends.
+const ANSWERS: &str = "answers.jsonl";
+
 /// Where the answers lie: `x.answers.jsonl` beside `x.json`.
 pub fn answers_path(out: &Path) -> PathBuf {
-    out.with_extension("answers.jsonl")
+    out.with_extension(ANSWERS)
 }
 
 /// As the command line has it.

@@ -2,6 +2,7 @@
 
 use tch::{Tensor, no_grad};
 
+use crate::data::in_order;
 use crate::head::{Head, RowStats, Rows};
 use crate::model::Model;
 use crate::model::config::RopeScaling;
@@ -59,19 +60,8 @@ impl<'a> Scorer<'a> {
 
 /// Consecutive items that go together: as many as have [`TOKENS`] tokens in all, and at least one.
 pub(super) fn portions(tokens: impl IntoIterator<Item = usize>) -> Vec<std::ops::Range<usize>> {
-    let mut portions: Vec<std::ops::Range<usize>> = Vec::new();
-    let mut room = 0;
-    for (index, tokens) in tokens.into_iter().enumerate() {
-        match portions.last_mut() {
-            Some(last) if tokens <= room => last.end = index + 1,
-            _ => {
-                portions.push(index..index + 1);
-                room = TOKENS;
-            }
-        }
-        room = room.saturating_sub(tokens);
-    }
-    portions
+    let portions = in_order(tokens.into_iter().enumerate(), |(_, tokens)| *tokens, TOKENS);
+    portions.iter().map(|portion| portion[0].0..portion[portion.len() - 1].0 + 1).collect()
 }
 
 #[cfg(test)]

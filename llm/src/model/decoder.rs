@@ -24,6 +24,8 @@ pub(crate) struct Decoder<'a, N> {
     layers: Vec<DecoderLayer>,
     norm: Weight,
     head: Matrix,
+    /// Whose memory all sequences' keys and values share.
+    nothing: KeysValues,
     work: Mutex<Work<N>>,
 }
 
@@ -93,6 +95,7 @@ impl<'a, N: Number> Decoder<'a, N> {
         let new = Buffer::new;
         Self {
             layers: model.layers.iter().map(|layer| DecoderLayer::new::<N>(layer, merge)).collect(),
+            nothing: KeysValues::new::<N>(model.layers.len(), &model.layers[0].attention().heads),
             norm: Weight::new(&model.norm),
             head: Matrix::new::<N>(model.unembedding().weight, None),
             work: Mutex::new(Work {
@@ -111,7 +114,7 @@ impl<'a, N: Number> Decoder<'a, N> {
 
     /// Keys and values of nothing.
     pub(crate) fn keys_values(&self) -> KeysValues {
-        KeysValues::new::<N>(self.layers.len(), &self.layers[0].attention.heads)
+        self.nothing.another()
     }
 
     /// Each sequence takes up its tokens (at least one); the logits after the last ones, `[pieces, V]`.
@@ -139,12 +142,12 @@ impl<'a, N: Number> Decoder<'a, N> {
         for rows in rows.chunks(ROWS) {
             let wanted = rows.iter().filter(|row| row.wanted).count();
             let into = &mut logits[done * vocabulary..(done + wanted) * vocabulary];
-            self.pass(&mut work, rows, &mut sequences, into);
+            self.pass(&mut work, rows, &sequences, into);
             done += wanted;
         }
     }
 
-    fn pass(&self, work: &mut Work<N>, rows: &[Row], sequences: &mut [&mut KeysValues], logits: &mut [f32]) {
+    fn pass(&self, work: &mut Work<N>, rows: &[Row], sequences: &[&mut KeysValues], logits: &mut [f32]) {
         let Model { config, embedding, rotary, .. } = self.model;
         let width = embedding.size()[1] as usize;
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
@@ -202,7 +205,7 @@ impl DecoderLayer {
         work: &mut Work<N>,
         rows: &[Row],
         places: &[Place],
-        sequences: &mut [&mut KeysValues],
+        sequences: &[&mut KeysValues],
     ) {
         let heads = &self.attention.heads;
         let Work { hidden, x, qkv, left, angles, long_angles, .. } = work;

@@ -2,9 +2,11 @@
 
 use crate::lab::gains;
 use crate::lab::study::{Arm, Study, short};
-use crate::lab::{Job, Lab, Value, Verb};
+use crate::lab::{Job, Lab, Value};
 use crate::plot::Drawing;
-use crate::tokens::{Conversation, Document, Quantity, TokenRow, conversations, picture, read, synthetic};
+use crate::tokens::{
+    Conversation, Document, Quantity, TokenRow, conversations, picture, read, scoring, synthetic,
+};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};
 use std::sync::Arc;
@@ -77,7 +79,7 @@ fn scored(run: &Run) -> Result<Vec<(u64, String, Vec<Document>)>> {
     run.job(&trained)?;
     let mut found = Vec::new();
     for (step, folder) in checkpoints(run.lab(), &trained)? {
-        let job = scoring(&study, &trained, model, step, folder)?;
+        let job = after(&study, &trained, model, step, folder)?;
         let documents = read(&run.job(&job)?.join(job.verb.output()))?;
         found.push((step, format!("{}, held out", corpus.name()), documents));
     }
@@ -98,16 +100,10 @@ fn checkpoints(lab: &Lab, trained: &Job) -> Result<Vec<(u64, Option<String>)>> {
     Ok(found)
 }
 
-fn scoring(study: &Study, trained: &Arc<Job>, model: &str, step: u64, folder: Option<String>) -> Result<Job> {
+fn after(study: &Study, trained: &Arc<Job>, model: &str, step: u64, folder: Option<String>) -> Result<Job> {
     let corpus = study.corpora[0];
     let name = format!("score {} {} after {step} steps", short(model), corpus.name());
-    let mut job = Job::new(Verb::Uncertainty, name)
-        .argument(corpus.unseen(DOCUMENTS)?)
-        .set("model", model)
-        .set("n", DOCUMENTS as i64)
-        .set("passes", 0)
-        .set("top", 5)
-        .reading(model)?;
+    let mut job = scoring::work(name, corpus.unseen(DOCUMENTS)?, model, DOCUMENTS, 0)?;
     if let Some(set) = corpus.set() {
         job = job.reading(set)?;
     }

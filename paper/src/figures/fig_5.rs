@@ -3,7 +3,7 @@
 use crate::lab::corpus::Corpus;
 use crate::lab::gains::{self, Row, better, worse};
 use crate::lab::picture;
-use crate::lab::study::Arm;
+use crate::lab::study::{Arm, JUDGED, Study};
 use crate::plot::Drawing;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
@@ -25,8 +25,8 @@ impl crate::Figure for Figure {
                        the paper's: masked, the other tokens distilled from the plain one. The plain model is an adapter on \
                        the same base.\n\nMeasures of the corpus trained on are in, all others out of distribution.",
             deviations: &[
-                "No judge: in place of AlpacaEval's win rate stand overlap with the reference, how often a reply overlaps more \
-                 than the plain model's (length-controlled, ties one half), and held-out loss.",
+                "No judge in all profiles but paper: in place of AlpacaEval's win rate stand overlap with the reference, how \
+                 often a reply overlaps more than the plain model's (length-controlled, ties one half), and held-out loss.",
                 "Trained on generated word problems, GSM8K and conversations beside Alpaca.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
             ],
@@ -35,9 +35,10 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&gains::rows(run, |study| {
-            study.objectives().into_iter().map(|arm| (arm, Arm::mle())).collect()
-        })?)
+        let contrasts = |study: &Study| study.objectives().into_iter().map(|arm| (arm, Arm::mle())).collect();
+        let mut rows = gains::rows(run, contrasts)?;
+        rows.extend(gains::preferences(run, contrasts)?);
+        Table::from_rows(&rows)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
@@ -54,6 +55,8 @@ impl crate::Figure for Figure {
                     .filter(|row| row.trained_on == corpus && row.unit == unit && row.outcome != "mean")
                     .collect();
                 if !here.is_empty() {
+                    let by_judge = here.iter().any(|row| row.outcome == JUDGED);
+                    let words = if by_judge { "preferred to plain training by the judge" } else { words };
                     let title = format!("trained on {corpus}: {words}");
                     panels.push(picture::gains(&title, &here, unit, |row| &row.outcome, |row| &row.arm));
                 }

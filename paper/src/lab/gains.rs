@@ -2,8 +2,8 @@
 
 use super::corpus::{Corpus, REPLACEMENT};
 use super::outcome::{Better, Draws, Evaluation, Tallies, gain};
-use super::preference::preference;
-use super::study::{Arm, Outcome, Study, short};
+use super::preference::{judged, preference};
+use super::study::{Arm, JUDGED, Outcome, Study, short};
 use crate::{Claim, Column, Run};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ pub fn columns() -> Vec<Column> {
         Column::new(
             "unit",
             "",
-            "`nats`: mean loss per response token; `share` of right answers; `preference`: length-controlled win rate by a stand-in for a judge; `tasks`: share of outcomes",
+            "`nats`: mean loss per response token; `share` of right answers; `preference`: length-controlled win rate above one half, by a judge (alpaca-eval) or a stand-in for one; `tasks`: share of outcomes",
         ),
         Column::new("seeds", "", "training runs of each"),
         Column::new("questions", "", "questions, or held-out documents"),
@@ -87,18 +87,40 @@ pub fn columns() -> Vec<Column> {
     ]
 }
 
-/// The rows of these comparisons on every model and corpus of the run's profile.
+/// The rows of these comparisons on every model and corpus of the run's profile: every outcome, then the means of in- and
+/// out-of-distribution gains and the share of wins.
 pub fn rows(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, Arm)>) -> Result<Vec<Row>> {
     let study = study(run);
     let mut rows = Vec::new();
+    for comparison in comparisons(run, &study, &contrasts(&study))? {
+        rows.extend(comparison.rows()?);
+    }
+    Ok(rows)
+}
+
+/// How often the arm's replies are preferred, on every outcome with replies to free questions.
+pub fn preferences(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, Arm)>) -> Result<Vec<Row>> {
+    let study = study(run);
+    let mut rows = Vec::new();
+    for comparison in comparisons(run, &study, &contrasts(&study))? {
+        rows.extend(comparison.preferences()?);
+    }
+    Ok(rows)
+}
+
+/// Those of which both sides are trained.
+fn comparisons<'a>(run: &'a Run, study: &'a Study, contrasts: &[(Arm, Arm)]) -> Result<Vec<Comparison<'a>>> {
+    let mut all = Vec::new();
     for model in study.scale.models {
-        for corpus in &study.corpora {
-            for (arm, versus) in contrasts(&study) {
-                rows.extend(compare(run, &study, model, *corpus, &arm, &versus)?);
+        for corpus in study.corpora.iter().copied() {
+            for (arm, versus) in contrasts {
+                if study.trains(corpus, arm) && study.trains(corpus, versus) {
+                    all.push(Comparison::new(run, study, model, corpus, [arm.clone(), versus.clone()])?);
+                }
             }
         }
     }
-    Ok(rows)
+    Ok(all)
 }
 
 /// The grid of a run; what could not be had is named in the figure's title.
@@ -110,36 +132,59 @@ pub fn study(run: &Run) -> Study {
     study
 }
 
-/// One comparison by every outcome, then the means of in- and out-of-distribution gains and the share of wins.
-fn compare(
-    run: &Run,
-    study: &Study,
-    model: &str,
+/// A way of training beside another, with what both answered from every seed.
+struct Comparison<'a> {
+    run: &'a Run,
+    study: &'a Study,
+    model: &'a str,
     corpus: Corpus,
-    arm: &Arm,
-    versus: &Arm,
-) -> Result<Vec<Row>> {
-    let seeds = study.seeds(arm).min(study.seeds(versus));
-    let mut evaluations = Vec::new();
-    for arm in [arm, versus] {
-        let mut of_seeds = Vec::new();
-        for seed in 0..seeds {
-            let job = study.evaluated(model, corpus, arm, seed)?;
-            of_seeds.push(Evaluation::read(&run.job(&job)?.join(job.verb.output()))?);
+    /// The arm, and what it is compared with.
+    arms: [Arm; 2],
+    evaluations: [Vec<Evaluation>; 2],
+}
+
+impl<'a> Comparison<'a> {
+    fn new(run: &'a Run, study: &'a Study, model: &'a str, corpus: Corpus, arms: [Arm; 2]) -> Result<Self> {
+        let seeds = arms.iter().map(|arm| study.seeds(arm)).min().unwrap_or(0);
+        let mut evaluations = [Vec::new(), Vec::new()];
+        for (arm, of_seeds) in arms.iter().zip(&mut evaluations) {
+            for seed in 0..seeds {
+                let job = study.evaluated(model, corpus, arm, seed)?;
+                of_seeds.push(Evaluation::read(&run.job(&job)?.join(job.verb.output()))?);
+            }
         }
-        evaluations.push(of_seeds);
+        Ok(Self { run, study, model, corpus, arms, evaluations })
     }
-    let row = |outcome: &str, distribution: &str, unit: &str, draws: &Draws, values: [Option<f64>; 2]| {
+
+    /// An outcome's tallies, one per seed, of the arm and of the other.
+    fn tallies(&self, outcome: &Outcome) -> Result<[Vec<&Tallies>; 2]> {
+        let key = self.study.key(outcome, self.run.lab())?;
+        let mut sides = [Vec::new(), Vec::new()];
+        for (side, evaluations) in sides.iter_mut().zip(&self.evaluations) {
+            *side = evaluations.iter().map(|one| one.headline(&key)).collect::<Result<_>>()?;
+        }
+        Ok(sides)
+    }
+
+    fn row(
+        &self,
+        outcome: &str,
+        distribution: &str,
+        unit: &str,
+        draws: &Draws,
+        values: [Option<f64>; 2],
+    ) -> Result<Row> {
+        let [arm, versus] = &self.arms;
         let gain = draws.estimate().with_context(|| format!("{} on {outcome}: no gain", arm.name))?;
-        anyhow::Ok(Row {
-            model: short(model).into(),
-            trained_on: corpus.name().into(),
+        Ok(Row {
+            model: short(self.model).into(),
+            trained_on: self.corpus.name().into(),
             arm: arm.name.clone(),
             versus: versus.name.clone(),
             outcome: outcome.into(),
             distribution: distribution.into(),
             unit: unit.into(),
-            seeds,
+            seeds: self.evaluations[0].len() as u64,
             questions: gain.n,
             value: values[0],
             versus_value: values[1],
@@ -147,42 +192,58 @@ fn compare(
             gain_low: gain.low,
             gain_high: gain.high,
         })
-    };
-    let mut rows = Vec::new();
-    let mut gains: Vec<(&Outcome, Draws)> = Vec::new();
-    for outcome in &study.outcomes {
-        let key = study.key(outcome, run.lab())?;
-        let mut sides: Vec<Vec<&Tallies>> = Vec::new();
-        for of_seeds in &evaluations {
-            sides.push(of_seeds.iter().map(|evaluation| evaluation.headline(&key)).collect::<Result<_>>()?);
-        }
-        let draws = gain(&sides[0], &sides[1], outcome.better, outcome.name)?;
-        let value = |side: &[&Tallies]| {
-            let pairs = side.iter().flat_map(|t| t.pairs.clone()).collect();
-            Tallies { pairs, ..Tallies::default() }.value()
-        };
-        let values = [value(&sides[0]), value(&sides[1])];
-        let place = distribution(outcome, corpus);
-        rows.push(row(outcome.name, place, unit(outcome), &draws, values)?);
-        if let Some(preferred) = preference(&sides[0], &sides[1]) {
-            rows.push(row(outcome.name, place, "preference", &preferred, [None, None])?);
-        }
-        gains.push((outcome, draws));
     }
-    for place in ["in", "out"] {
-        for counted in ["nats", "share"] {
-            let here = gains.iter().filter(|(o, _)| distribution(o, corpus) == place && unit(o) == counted);
-            let here: Vec<Draws> = here.map(|(_, draws)| draws.clone()).collect();
-            if let Some(mean) = Draws::mean(&here) {
-                rows.push(row("mean", place, counted, &mean, [None, None])?);
+
+    fn rows(&self) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let mut gains: Vec<(&Outcome, Draws)> = Vec::new();
+        for outcome in &self.study.outcomes {
+            let [arm, versus] = self.tallies(outcome)?;
+            let draws = gain(&arm, &versus, outcome.better, outcome.name)?;
+            let value = |side: &[&Tallies]| {
+                let pairs = side.iter().flat_map(|t| t.pairs.clone()).collect();
+                Tallies { pairs, ..Tallies::default() }.value()
+            };
+            let place = distribution(outcome, self.corpus);
+            rows.push(self.row(outcome.name, place, unit(outcome), &draws, [value(&arm), value(&versus)])?);
+            gains.push((outcome, draws));
+        }
+        for place in ["in", "out"] {
+            for counted in ["nats", "share"] {
+                let here =
+                    gains.iter().filter(|(o, _)| distribution(o, self.corpus) == place && unit(o) == counted);
+                let here: Vec<Draws> = here.map(|(_, draws)| draws.clone()).collect();
+                if let Some(mean) = Draws::mean(&here) {
+                    rows.push(self.row("mean", place, counted, &mean, [None, None])?);
+                }
             }
         }
+        let wins: Vec<Draws> = gains.iter().map(|(_, draws)| draws.won()).collect();
+        if let Some(won) = Draws::mean(&wins) {
+            rows.push(self.row("won", "all", "tasks", &won, [None, None])?);
+        }
+        Ok(rows)
     }
-    let wins: Vec<Draws> = gains.iter().map(|(_, draws)| draws.won()).collect();
-    if let Some(won) = Draws::mean(&wins) {
-        rows.push(row("won", "all", "tasks", &won, [None, None])?);
+
+    /// By the judge if there is one, else by overlap in its place.
+    fn preferences(&self) -> Result<Vec<Row>> {
+        if self.study.judge.is_some() {
+            let arm =
+                self.evaluations[0].iter().map(|one| one.headline(JUDGED)).collect::<Result<Vec<_>>>()?;
+            let preferred = judged(&arm).with_context(|| format!("{}: no verdicts", self.arms[0].name))?;
+            let place = if self.corpus == Corpus::Alpaca { "in" } else { "out" };
+            return Ok(vec![self.row(JUDGED, place, "preference", &preferred, [None, None])?]);
+        }
+        let mut rows = Vec::new();
+        for outcome in &self.study.outcomes {
+            let [arm, versus] = self.tallies(outcome)?;
+            if let Some(preferred) = preference(&arm, &versus) {
+                let place = distribution(outcome, self.corpus);
+                rows.push(self.row(outcome.name, place, "preference", &preferred, [None, None])?);
+            }
+        }
+        Ok(rows)
     }
-    Ok(rows)
 }
 
 /// A claim that the arm does better than what it is compared with on this corpus, by the mean of the outcomes of a
@@ -224,9 +285,10 @@ fn tested(
             && (row.distribution.as_str(), row.unit.as_str()) == (place, unit)
     });
     match row {
-        None => {
-            claim.not_tested(&format!("not tested at this scale: nothing is trained on {}", corpus.name()))
-        }
+        None => claim.not_tested(&format!(
+            "not tested at this scale: nothing measures {arm} beside {versus} on {}",
+            corpus.name()
+        )),
         Some(row) if row.seeds < ENOUGH_SEEDS => claim.not_tested(TOO_FEW_SEEDS),
         Some(row) => {
             let what =

@@ -4,6 +4,7 @@
 //! questions and seeds is a ratio of sums too, and a gain of one objective over another has a bootstrap interval in
 //! which both answer the same questions from the same seeds.
 
+use super::study::JUDGED;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use tokensieve_toy::rng::Stream;
 use tokensieve_toy::statistics::{Estimate, median_band};
 
 /// Resamplings behind an interval.
-const RESAMPLINGS: usize = 1000;
+pub(super) const RESAMPLINGS: usize = 1000;
 
 /// What is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub fn measures(task: &str) -> Vec<(&'static str, bool)> {
         "ifeval" => vec![("instruction-strict", true)],
         "instructions" => vec![("each", true)],
         "alpaca-overlap" => vec![("chrf", true)],
+        JUDGED => vec![("win_rate", true)],
         _ => vec![("acc", true)],
     }
 }
@@ -46,6 +48,8 @@ pub struct Tallies {
     pub pairs: Vec<[f64; 2]>,
     /// Characters of each reply, where the measure counts them.
     pub lengths: Vec<f64>,
+    /// Characters of what a judge compared it with.
+    pub baseline_lengths: Vec<f64>,
 }
 
 impl Tallies {
@@ -107,15 +111,22 @@ fn tallies(mut raw: BTreeMap<String, serde_json::Value>) -> Result<BTreeMap<Stri
         }
         other => anyhow::bail!("ids are {other}, not a list"),
     };
+    // Of replies that a judge compared: both lengths.
+    let compared: Vec<[f64; 2]> =
+        raw.remove("lengths").map(serde_json::from_value).transpose()?.unwrap_or_default();
     let one = |(name, value): (String, serde_json::Value)| {
         let rows: Vec<Vec<f64>> = serde_json::from_value(value).ok()?;
         let pairs =
             rows.iter().map(|row| if name == "chrf" { shared(row) } else { row.as_slice().try_into().ok() });
         // A measure that is no ratio of two sums is none of those that figures read.
         let pairs = pairs.collect::<Option<Vec<[f64; 2]>>>()?;
-        // The first count is that of the reply's single characters.
-        let lengths = if name == "chrf" { rows.iter().map(|row| row[0]).collect() } else { Vec::new() };
-        Some((name, Tallies { ids: ids.clone(), pairs, lengths }))
+        let lengths = match name.as_str() {
+            // The first count is that of the reply's single characters.
+            "chrf" => rows.iter().map(|row| row[0]).collect(),
+            _ => compared.iter().map(|[own, _]| *own).collect(),
+        };
+        let baseline_lengths = compared.iter().map(|[_, baseline]| *baseline).collect();
+        Some((name, Tallies { ids: ids.clone(), pairs, lengths, baseline_lengths }))
     };
     Ok(raw.into_iter().filter_map(one).collect())
 }

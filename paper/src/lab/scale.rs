@@ -12,6 +12,8 @@ pub struct Scale {
     pub models: &'static [&'static str],
     /// What is trained on.
     pub corpora: &'static [Corpus],
+    /// Those of them on which the paper's objectives and plain training run and no other arm.
+    pub only_objectives_on: &'static [Corpus],
     /// Seeds of the paper's objectives and of plain training: order of the data, the adapter's first weights.
     pub seeds: u64,
     /// Seeds of all other arms.
@@ -28,6 +30,9 @@ pub struct Scale {
     pub max_length: usize,
     /// What every model is measured by; names of [`Outcome`](super::study::Outcome)s.
     pub outcomes: &'static [&'static str],
+    /// Who compares replies to AlpacaEval's instructions with plain training's, as `tokensieve evaluate --judge` takes it:
+    /// `local:MODEL`, or `https://endpoint/v1#model`. Without one, overlap with references stands in its place.
+    pub judge: Option<&'static str>,
     /// Questions of a task, documents of a held-out set.
     pub questions: usize,
     /// Whether the grid is thinned to one arm of each kind.
@@ -52,6 +57,7 @@ impl Scale {
 const SMOKE: Scale = Scale {
     models: &["smollm2-135m"],
     corpora: &[Corpus::Arithmetic],
+    only_objectives_on: &[],
     seeds: 1,
     other_seeds: 1,
     rows: Some(8),
@@ -60,23 +66,27 @@ const SMOKE: Scale = Scale {
     lr: 1e-3,
     max_length: 256,
     outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k"],
+    judge: None,
     questions: 2,
     thin: true,
     checkpoint_every: 1,
 };
 
-/// Generated problems, with seeds enough to test what is said of the paper's objectives; one seed shows the rest.
+/// Every arm on generated problems, the paper's objectives on Alpaca too, with seeds enough to test what is said of them;
+/// one seed shows the rest.
 const LAPTOP: Scale = Scale {
     models: &["smollm2-135m"],
-    corpora: &[Corpus::Arithmetic],
+    corpora: &[Corpus::Arithmetic, Corpus::Alpaca],
+    only_objectives_on: &[Corpus::Alpaca],
     seeds: 3,
     other_seeds: 1,
-    rows: Some(80),
-    clean_rows: 40,
+    rows: Some(64),
+    clean_rows: 32,
     batch: 8,
     lr: 5e-4,
     max_length: 512,
     outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k", "nll alpaca", "alpaca-overlap"],
+    judge: None,
     questions: 24,
     thin: false,
     checkpoint_every: 2,
@@ -86,6 +96,7 @@ const LAPTOP: Scale = Scale {
 const STUDY: Scale = Scale {
     models: &["smollm2-135m"],
     corpora: &[Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat, Corpus::Instructions],
+    only_objectives_on: &[],
     seeds: 3,
     other_seeds: 3,
     rows: Some(2000),
@@ -106,6 +117,7 @@ const STUDY: Scale = Scale {
         "ifeval",
         "medmcqa",
     ],
+    judge: None,
     questions: 200,
     thin: false,
     checkpoint_every: 10,
@@ -115,6 +127,7 @@ const STUDY: Scale = Scale {
 const PAPER: Scale = Scale {
     models: &["google/gemma-2b", "google/gemma-2-2b", "meta-llama/Llama-3.2-1B"],
     corpora: &[Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat],
+    only_objectives_on: &[],
     seeds: 3,
     other_seeds: 3,
     rows: None,
@@ -123,6 +136,7 @@ const PAPER: Scale = Scale {
     lr: 1e-4,
     max_length: 1024,
     outcomes: STUDY.outcomes,
+    judge: Some("local:Qwen/Qwen2.5-7B-Instruct"),
     questions: 2000,
     thin: false,
     checkpoint_every: 50,

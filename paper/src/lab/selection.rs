@@ -1,5 +1,6 @@
 //! Which kinds of tokens a training run selected, from its `selection.jsonl`.
 
+use super::outcome::RESAMPLINGS;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -9,8 +10,6 @@ use tokensieve_toy::statistics::{Estimate, bootstrap};
 
 /// Kinds of tokens, each of several classes of the trainer's.
 pub const KINDS: [&str; 4] = ["structural", "arithmetic", "words", "other"];
-/// Resamplings of a part's steps behind an interval.
-const RESAMPLINGS: usize = 1000;
 
 fn kind(class: &str) -> &'static str {
     match class {

@@ -1,5 +1,6 @@
 //! How long a training run's steps took, from its `timing.jsonl`.
 
+use super::outcome::RESAMPLINGS;
 use super::selection::read_lines;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -15,9 +16,6 @@ struct Line {
     #[serde(default)]
     phases: BTreeMap<String, f64>,
 }
-
-/// Resamplings of the steps behind an interval.
-const RESAMPLINGS: usize = 1000;
 
 /// Seconds per thousand tokens read: the whole step and its phases, median over steps with its 95 % bootstrap interval.
 pub fn per_thousand_tokens(path: &Path) -> Result<BTreeMap<String, Estimate>> {

@@ -182,6 +182,11 @@ pub const OUTCOMES: [Outcome; 11] = [
     outcome("medmcqa", None, Some("medmcqa"), Better::More),
 ];
 
+/// The task whose replies a judge compares, and the set that it needs.
+pub const JUDGED: &str = "alpaca-eval";
+/// Where an evaluation's result has the replies.
+const ANSWERS: &str = "evaluation.answers.jsonl";
+
 /// The grid at one profile's size, on what is at hand.
 #[derive(Clone, Debug)]
 pub struct Study {
@@ -191,6 +196,8 @@ pub struct Study {
     pub corpora: Vec<Corpus>,
     /// What models are measured by.
     pub outcomes: Vec<Outcome>,
+    /// Who compares replies with plain training's.
+    pub judge: Option<&'static str>,
     /// Sets that could not be had.
     pub missing: Vec<&'static str>,
 }
@@ -204,6 +211,7 @@ impl Study {
             OUTCOMES.into_iter().filter(|outcome| scale.outcomes.contains(&outcome.name)).collect();
         let sets =
             scale.corpora.iter().filter_map(|corpus| corpus.set()).chain(wanted.iter().filter_map(|o| o.set));
+        let sets = sets.chain(scale.judge.map(|_| JUDGED));
         let mut missing: Vec<&'static str> = sets.filter(|set| !at_hand(lab, set)).collect();
         missing.sort_unstable();
         missing.dedup();
@@ -214,13 +222,22 @@ impl Study {
         }
         let outcomes =
             wanted.into_iter().filter(|outcome| outcome.set.is_none_or(|set| !missing.contains(&set)));
-        Self { scale, corpora, outcomes: outcomes.collect(), missing }
+        let judge = scale.judge.filter(|_| !missing.contains(&JUDGED));
+        Self { scale, corpora, outcomes: outcomes.collect(), judge, missing }
     }
 
     /// Seeds of an arm.
     pub fn seeds(&self, arm: &Arm) -> u64 {
-        let of_the_paper = *arm == Arm::mle() || self.objectives().contains(arm);
-        if of_the_paper { self.scale.seeds } else { self.scale.other_seeds }
+        if self.of_the_paper(arm) { self.scale.seeds } else { self.scale.other_seeds }
+    }
+
+    /// Whether the arm is trained on the corpus.
+    pub fn trains(&self, corpus: Corpus, arm: &Arm) -> bool {
+        self.of_the_paper(arm) || !self.scale.only_objectives_on.contains(&corpus)
+    }
+
+    fn of_the_paper(&self, arm: &Arm) -> bool {
+        *arm == Arm::mle() || self.objectives().contains(arm)
     }
 
     /// The training run of an arm.
@@ -297,7 +314,8 @@ impl Study {
     /// The evaluation of a training run by every outcome.
     pub fn evaluated(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64) -> Result<Arc<Job>> {
         let trained = self.trained(model, corpus, arm, seed)?;
-        let suite = self.outcomes.iter().map(|outcome| self.task(outcome)).collect::<Result<Vec<_>>>()?;
+        let mut suite = self.outcomes.iter().map(|outcome| self.task(outcome)).collect::<Result<Vec<_>>>()?;
+        suite.extend(self.judge.map(|_| JUDGED.into()));
         let tokens = (suite.len() * self.scale.questions) as f64 * TOKENS;
         let mut job = Job::new(Verb::Evaluate, trained.name.replace("train ", "evaluate "))
             .set("suite", Value::List(suite))
@@ -309,6 +327,16 @@ impl Study {
             .taking(tokens / SPEEDS[1]);
         for set in self.outcomes.iter().filter_map(|outcome| outcome.set) {
             job = job.reading(set)?;
+        }
+        if let Some(judge) = self.judge {
+            job = job.reading(JUDGED)?;
+            if *arm != Arm::mle() {
+                let plain = self.evaluated(model, corpus, &Arm::mle(), seed)?;
+                job = job
+                    .set("judge", judge)
+                    .set("yes", true)
+                    .set("baseline-outputs", Value::Result(plain, ANSWERS.into()));
+            }
         }
         Ok(job.shared())
     }
@@ -379,7 +407,7 @@ impl Study {
         let mut jobs = Vec::new();
         for model in self.scale.models {
             for corpus in &self.corpora {
-                for arm in self.arms() {
+                for arm in self.arms().into_iter().filter(|arm| self.trains(*corpus, arm)) {
                     for seed in 0..self.seeds(&arm) {
                         jobs.push(self.evaluated(model, *corpus, &arm, seed)?);
                     }
@@ -433,8 +461,18 @@ mod tests {
             needs(&Arm::selected("rho", "token"))?,
             ["train smollm2-135m arithmetic mle on clean rows seed 0"]
         );
+        let judged = Study::new(Profile::Paper, &Lab::fixture());
+        let command = |arm: &Arm| -> Result<String> {
+            let job = judged.evaluated("google/gemma-2b", Corpus::Alpaca, arm, 0)?;
+            Ok(job.command("x".as_ref(), &|needed| needed.name.clone().into()).join(" "))
+        };
+        assert!(!command(&Arm::mle())?.contains("--judge"));
+        let both = command(&Arm::both())?;
+        let against = "--judge local:Qwen/Qwen2.5-7B-Instruct --yes --baseline-outputs evaluate gemma-2b alpaca mle seed 0/\
+                       evaluation.answers.jsonl";
+        assert!(both.contains(against), "{both}");
         let text = job(&Arm::mle())?.configuration(&|_| "x".into());
-        assert!(text.contains("data.skip = 40\n") && text.contains("data.limit = 80\n"), "{text}");
+        assert!(text.contains("data.skip = 32\n") && text.contains("data.limit = 64\n"), "{text}");
         Ok(())
     }
 }

@@ -106,19 +106,23 @@ impl Scoring {
     fn job(&self, source: Value) -> Result<Job> {
         let Self { model, corpus, documents, passes, rate, places } = self;
         let name = format!("uncertainty {} {model} {documents} × {passes}, {places} {rate}", corpus.name());
-        let job = Job::new(Verb::Uncertainty, name)
-            .argument(source)
-            .set("model", *model)
-            .set("n", *documents as i64)
-            .set("passes", *passes as i64)
-            .set("top", 5)
-            .reading(corpus.name())?
-            .reading(model)?;
+        let job = work(name, source, model, *documents, *passes)?.reading(corpus.name())?;
         if *passes == 0 {
             return Ok(job);
         }
         Ok(job.set("rate", *rate).set("places", *places))
     }
+}
+
+/// The work of scoring the first documents of a source.
+pub fn work(name: String, source: Value, model: &str, documents: usize, passes: usize) -> Result<Job> {
+    Job::new(Verb::Uncertainty, name)
+        .argument(source)
+        .set("model", model)
+        .set("n", documents as i64)
+        .set("passes", passes as i64)
+        .set("top", 5)
+        .reading(model)
 }
 
 /// The chat models that a profile measures.

@@ -2,10 +2,12 @@
 //!
 //! Sixteen tokens make a block. In it, each key head has its keys word by word of their dimensions, that word of all
 //! sixteen tokens in one line: scores come out sixteen at a time, without a sum across lanes. Then its values, words down
-//! the tokens: weights are broadcast a word at a time. A sequence grows by blocks; nothing is moved but by `Vec`.
+//! the tokens: weights are broadcast a word at a time. A sequence grows by blocks; nothing is moved.
 
 use std::f32::consts::LOG2_E;
+use std::sync::Arc;
 
+use super::blocks::{Block, Pool};
 use super::{Buffer, EMPTY, LANES, Line, simd, words};
 use crate::ops::cpu::lanes::{Avx512, Lanes, Number};
 use crate::ops::{Attention, Heads};
@@ -18,14 +20,16 @@ const GROUP: usize = 4;
 const ROWS_PER_THREAD: usize = 4;
 
 /// Keys and values of one sequence, in every layer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct KeysValues {
-    layers: Vec<Vec<Line>>,
+    /// All full but the last, which is this sequence's alone once it is written to.
+    blocks: Vec<Arc<Block>>,
     tokens: usize,
+    pool: Arc<Pool>,
     shape: Shape,
 }
 
-/// How a block lies.
+/// How a layer of a block lies.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     heads: usize,
@@ -45,13 +49,13 @@ impl Shape {
         self.keys + self.values * self.value
     }
 
-    fn block(&self) -> usize {
+    fn layer(&self) -> usize {
         self.heads * self.head()
     }
 }
 
 impl KeysValues {
-    /// Those of nothing.
+    /// Those of nothing, in memory of their own.
     pub(crate) fn new<N: Number>(layers: usize, heads: &Heads) -> Self {
         let shape = Shape {
             heads: heads.keys,
@@ -61,7 +65,12 @@ impl KeysValues {
             values: LANES / N::PER_WORD,
             per_word: N::PER_WORD,
         };
-        Self { layers: vec![Vec::new(); layers], tokens: 0, shape }
+        Self { blocks: Vec::new(), tokens: 0, pool: Pool::new(layers * shape.layer()), shape }
+    }
+
+    /// Those of nothing, in the same memory.
+    pub(crate) fn another(&self) -> Self {
+        Self { blocks: Vec::new(), tokens: 0, pool: self.pool.clone(), shape: self.shape }
     }
 
     pub(crate) fn tokens(&self) -> usize {
@@ -70,30 +79,31 @@ impl KeysValues {
 
     pub(crate) fn truncate(&mut self, tokens: usize) {
         self.tokens = self.tokens.min(tokens);
+        self.blocks.truncate(self.tokens.div_ceil(LANES));
     }
 
-    /// Holds what another holds.
+    /// Holds what another of the same memory holds.
     pub(crate) fn copy_from(&mut self, other: &Self) {
+        assert!(Arc::ptr_eq(&self.pool, &other.pool));
         self.tokens = other.tokens;
-        for (into, from) in self.layers.iter_mut().zip(&other.layers) {
-            into.clear();
-            into.extend_from_slice(from);
-        }
+        self.blocks.clone_from(&other.blocks);
     }
 
     /// Makes room for more tokens and counts them; their keys and values are to be [`put`].
     pub(crate) fn grow(&mut self, tokens: usize) {
-        self.tokens += tokens;
-        let lines = self.tokens.div_ceil(LANES) * self.shape.block();
-        for layer in &mut self.layers {
-            if layer.len() < lines {
-                layer.resize(lines, EMPTY);
-            }
+        if let Some(last) = self.blocks.last_mut()
+            && !self.tokens.is_multiple_of(LANES)
+            && Arc::strong_count(last) > 1
+        {
+            *last = Arc::new(last.copy());
         }
+        self.tokens += tokens;
+        self.blocks.resize_with(self.tokens.div_ceil(LANES), || Arc::new(self.pool.block()));
     }
 
-    fn head(&self, layer: usize, head: usize) -> *const Line {
-        self.layers[layer].as_ptr().wrapping_add(head * self.shape.head())
+    /// The lines of a layer of a block.
+    fn layer(&self, block: usize, layer: usize) -> *mut Line {
+        self.blocks[block].lines().wrapping_add(layer * self.shape.layer())
     }
 }
 
@@ -123,35 +133,27 @@ impl Shape {
     }
 }
 
-/// Each row's keys and values go where its place is.
+/// Each row's keys and values go where its place is, which their sequence made room for last.
 pub(crate) fn put<N: Number>(
     qkv: &Buffer<N>,
-    sequences: &mut [&mut KeysValues],
+    sequences: &[&mut KeysValues],
     layer: usize,
     places: &[Place],
     heads: &Heads,
 ) {
     assert!((qkv.rows(), qkv.columns()) == (places.len(), heads.width()));
-    let held: Vec<(usize, Shape)> = sequences
-        .iter_mut()
-        .map(|held| {
-            assert!(
-                (held.shape.heads, held.shape.dim, held.shape.per_word)
-                    == (heads.keys, heads.dim, N::PER_WORD)
-            );
-            (held.layers[layer].as_mut_ptr() as usize, held.shape)
-        })
-        .collect();
-    for place in places {
-        assert!(place.position < sequences[place.sequence].tokens);
+    for held in sequences {
+        let Shape { heads: keys, dim, per_word, .. } = held.shape;
+        assert!((keys, dim, per_word) == (heads.keys, heads.dim, N::PER_WORD));
     }
     parallel(places.len(), ROWS_PER_THREAD, |part| {
         for row in part {
             let Place { sequence, position } = places[row];
-            let (lines, shape) = held[sequence];
-            let block = (lines as *mut Line).wrapping_add(position / LANES * shape.block());
-            // Sound: `grow` made room for every position, and each is one row's.
-            unsafe { shape.put(block, position % LANES, &qkv.row(row)[heads.queries * heads.dim..]) };
+            let held = &*sequences[sequence];
+            assert!(position < held.tokens);
+            let lines = held.layer(position / LANES, layer);
+            // Sound: `grow` made room for the position in a block of this sequence alone, and each is one row's.
+            unsafe { held.shape.put(lines, position % LANES, &qkv.row(row)[heads.queries * heads.dim..]) };
         }
     });
 }
@@ -187,7 +189,8 @@ pub(crate) fn attend<N: Number>(
             let held = &*sequences[sequence];
             assert!(position < held.tokens);
             let first = how.window.map_or(0, |window| (position + 1).saturating_sub(window));
-            let span = Span { held, head: held.head(layer, head), first, position };
+            let line = layer * held.shape.layer() + head * held.shape.head();
+            let span = Span { held, line, first, position };
             let mut query = head * group;
             while query < (head + 1) * group {
                 let n = GROUP.min((head + 1) * group - query);
@@ -216,8 +219,8 @@ struct Scratch {
 /// The keys that a row sees.
 struct Span<'a> {
     held: &'a KeysValues,
-    /// Of the sequence's first block.
-    head: *const Line,
+    /// The head's first one in each block.
+    line: usize,
     first: usize,
     position: usize,
 }
@@ -226,7 +229,7 @@ struct Span<'a> {
 #[allow(clippy::needless_range_loop)]
 impl Span<'_> {
     fn block(&self, block: usize) -> *const Line {
-        self.head.wrapping_add(block * self.held.shape.block())
+        self.held.blocks[block].lines().wrapping_add(self.line)
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
@@ -249,13 +252,12 @@ impl Span<'_> {
         unsafe {
             let mut block = 0;
             while block < blocks {
-                let from = self.block(start + block);
                 let into = scores.add(block * LANES);
                 if block + 4 <= blocks {
-                    self.scores::<N, G, 4>(simd, queries, from, into, row);
+                    self.scores::<N, G, 4>(simd, queries, start + block, into, row);
                     block += 4;
                 } else {
-                    self.scores::<N, G, 1>(simd, queries, from, into, row);
+                    self.scores::<N, G, 1>(simd, queries, start + block, into, row);
                     block += 1;
                 }
             }
@@ -282,22 +284,23 @@ impl Span<'_> {
         }
     }
 
-    /// Scores of G queries with B blocks of keys.
+    /// Scores of G queries with the keys of B blocks.
     #[inline(always)]
     unsafe fn scores<N: Number, const G: usize, const B: usize>(
         &self,
         simd: Avx512,
         queries: *const N,
-        keys: *const Line,
+        first: usize,
         into: *mut f32,
         row: usize,
     ) {
-        let (dim, block) = (self.held.shape.dim, self.held.shape.block());
+        let dim = self.held.shape.dim;
+        let blocks: [_; B] = std::array::from_fn(|b| self.block(first + b));
         let mut sums = [[simd.splat(0.0); B]; G];
         for word in 0..self.held.shape.keys {
             // Sound: the caller's promise.
             unsafe {
-                let keys: [_; B] = std::array::from_fn(|b| simd.words(keys.add(b * block + word).cast()));
+                let keys: [_; B] = blocks.map(|block| simd.words(block.add(word).cast()));
                 for g in 0..G {
                     let query = simd.broadcast(queries.add(g * dim + word * N::PER_WORD).cast());
                     for b in 0..B {
@@ -306,9 +309,9 @@ impl Span<'_> {
                 }
             }
         }
-        for (g, sums) in sums.into_iter().enumerate() {
-            for (b, sum) in sums.into_iter().enumerate() {
-                unsafe { sum.store(into.add(g * row + b * LANES), LANES) };
+        for g in 0..G {
+            for b in 0..B {
+                unsafe { sums[g][b].store(into.add(g * row + b * LANES), LANES) };
             }
         }
     }
@@ -344,10 +347,13 @@ impl Span<'_> {
                 }
             }
         }
-        for (g, (sums, factor)) in sums.into_iter().zip(factors).enumerate() {
-            for (l, sum) in sums.into_iter().enumerate() {
-                let left = shape.dim - (lane + l) * LANES;
-                unsafe { (sum * simd.splat(*factor)).store(out.add(g * shape.dim + l * LANES), left) };
+        let left = shape.dim - lane * LANES;
+        for g in 0..G {
+            for l in 0..L {
+                // A constant where it can be: the store is then one instruction.
+                let left = if left >= L * LANES { LANES } else { left.saturating_sub(l * LANES) };
+                let mean = sums[g][l] * simd.splat(factors[g]);
+                unsafe { mean.store(out.add(g * shape.dim + l * LANES), left) };
             }
         }
     }

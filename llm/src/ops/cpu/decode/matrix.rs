@@ -193,11 +193,14 @@ impl Task<'_> {
                 x = x.add(1);
             }
         }
-        for (m, halves) in sums.into_iter().enumerate() {
-            for (half, sum) in halves.into_iter().enumerate().filter(|(half, _)| half * LANES < count) {
-                let left = count - half * LANES;
-                let into = out(self.row + m, self.output + half * LANES);
-                // Sound: as above.
+        let whole = count >= TILE;
+        for m in 0..M {
+            let into = out(self.row + m, self.output);
+            for half in 0..2 {
+                let (sum, into) = (sums[m][half], into.wrapping_add(half * LANES));
+                // A constant where it can be: the store is then one instruction.
+                let left = if whole { LANES } else { count.saturating_sub(half * LANES) };
+                // Sound: as above; of nothing nothing is read or written.
                 unsafe {
                     let sum = match self.how {
                         Into::Place => sum,

@@ -2,6 +2,7 @@
 //! it. Nothing here goes through libtorch: at one token per sequence its operators' overhead and layouts cost more than
 //! the arithmetic.
 
+mod blocks;
 mod buffer;
 mod cache;
 mod matrix;

@@ -112,7 +112,8 @@ fn attention<N: Number>(tolerance: f64) {
             let qkv = random(&[tokens, heads.width() as i64], N::KIND);
             // Two sequences at a time, of the same tokens; the second has two of them less.
             let lengths = [tokens as usize, (tokens as usize).saturating_sub(2)];
-            let mut held = [0, 1].map(|_| KeysValues::new::<N>(2, &heads));
+            let first = KeysValues::new::<N>(2, &heads);
+            let mut held = [first.another(), first];
             let places: Vec<Place> = lengths
                 .iter()
                 .enumerate()
@@ -124,7 +125,7 @@ fn attention<N: Number>(tolerance: f64) {
             let rows = filled::<N>(&all, heads.width());
             let mut held = held.each_mut();
             held.iter_mut().zip(lengths).for_each(|(held, length)| held.grow(length));
-            put(&rows, &mut held, 1, &places, &heads);
+            put(&rows, &held, 1, &places, &heads);
             attend(&rows, &held, 1, &places, &how, &mut out);
             let float = qkv.to_kind(Kind::Float);
             let expected = Tensor::empty([tokens, (queries * dim) as i64], (Kind::Float, Device::Cpu));
@@ -156,8 +157,9 @@ fn a_cache_forgets_and_is_copied() {
     held.grow(20);
     let tokens = Tensor::arange(20, (Kind::Float, Device::Cpu)).unsqueeze(1).expand([20, 12], false);
     let places: Vec<Place> = (0..20).map(|position| Place { sequence: 0, position }).collect();
-    put(&filled::<f32>(&tokens.contiguous(), 12), &mut [&mut held], 0, &places, &heads);
-    let mut other = KeysValues::new::<f32>(1, &heads);
+    let rows = filled::<f32>(&tokens.contiguous(), 12);
+    put(&rows, &[&mut held], 0, &places, &heads);
+    let mut other = held.another();
     other.grow(3);
     other.copy_from(&held);
     other.truncate(30);
@@ -168,6 +170,15 @@ fn a_cache_forgets_and_is_copied() {
     let query = filled::<f32>(&Tensor::ones([1, 12], (Kind::Float, Device::Cpu)), 12);
     let mut out = Buffer::<f32>::new();
     out.shaped(1, 4);
-    attend(&query, &[&mut other], 0, &[Place { sequence: 0, position: 6 }], &how, &mut out);
-    assert_eq!(out.row(0), [6.0; 4]);
+    let mut seen = |held: &mut KeysValues, position: usize| {
+        attend(&query, &[held], 0, &[Place { sequence: 0, position }], &how, &mut out);
+        out.row(0)[0]
+    };
+    assert_eq!(seen(&mut other, 6), 6.0);
+    // What one writes the other does not see, though both held the same.
+    other.grow(1);
+    let row = filled::<f32>(&Tensor::full([1, 12], 99.0, (Kind::Float, Device::Cpu)), 12);
+    put(&row, &[&mut other], 0, &[Place { sequence: 0, position: 7 }], &heads);
+    assert_eq!([5, 6, 7].map(|position| seen(&mut other, position)), [5.0, 6.0, 99.0]);
+    assert_eq!([5, 6, 7, 19].map(|position| seen(&mut held, position)), [5.0, 6.0, 7.0, 19.0]);
 }
