@@ -45,6 +45,7 @@ manuscript: (setup "toy" "typst")
 [group('study')]
 readme: (setup "toy" "browser")
     {{ paper }} readme
+    {{ paper }} report
     scripts/screenshot
 
 # The training runs behind the figures: `just lab list`, `just lab run --profile study --jobs 2 --shard 1/4`
