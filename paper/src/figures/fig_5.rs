@@ -48,7 +48,7 @@ impl crate::Figure for Figure {
             for (unit, words) in [
                 ("share", "right answers"),
                 ("nats", "held-out text"),
-                ("preference", "preferred to plain training, by overlap in a judge's place"),
+                ("preference", "preferred, judged by overlap"),
             ] {
                 let here: Vec<&Row> = rows
                     .iter()
@@ -56,7 +56,7 @@ impl crate::Figure for Figure {
                     .collect();
                 if !here.is_empty() {
                     let by_judge = here.iter().any(|row| row.outcome == JUDGED);
-                    let words = if by_judge { "preferred to plain training by the judge" } else { words };
+                    let words = if by_judge { "preferred by the judge" } else { words };
                     let title = format!("trained on {corpus}: {words}");
                     panels.push(picture::gains(&title, &here, unit, |row| &row.outcome, |row| &row.arm));
                 }
