@@ -88,11 +88,19 @@ function explain(element) {
   tip.style.top = `${box.bottom + scrollY + 8}px`;
 }
 
-function focus(element) {
-  if (!element) return;
+// What follows from a token having the focus.
+function arrive(element) {
   state.token = Number(element.dataset.at);
   tokens().forEach((other) => { other.tabIndex = other === element ? 0 : -1; });
+  explain(element);
+  history.replaceState(null, "", address());
+}
+
+function focus(element) {
+  if (!element) return;
   element.focus();
+  // A page in the background hears of no focus.
+  arrive(element);
 }
 
 // The token nearest above (−1) or below (+1).
@@ -140,7 +148,7 @@ $("step").addEventListener("input", (event) => setStep(Number(event.target.value
 $("controls").addEventListener("submit", (event) => event.preventDefault());
 document.querySelectorAll(".tokens").forEach((text) => {
   const token = (event) => event.target.closest(".t");
-  text.addEventListener("focusin", (event) => { state.token = Number(token(event).dataset.at); explain(token(event)); history.replaceState(null, "", address()); });
+  text.addEventListener("focusin", (event) => arrive(token(event)));
   text.addEventListener("mouseover", (event) => { if (token(event)) explain(token(event)); });
   text.addEventListener("mouseleave", (event) => { if (!tip.contains(event.relatedTarget)) { if (text.contains(document.activeElement)) explain(document.activeElement); else tip.hidden = true; } });
   text.addEventListener("click", (event) => focus(token(event)));
