@@ -3,7 +3,7 @@
 use crate::lab::corpus::Corpus;
 use crate::lab::gains::{self, Row, better, worse};
 use crate::lab::picture;
-use crate::lab::study::{Arm, JUDGED, Study};
+use crate::lab::study::{Arm, JUDGED};
 use crate::plot::Drawing;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
@@ -35,10 +35,9 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let contrasts = |study: &Study| study.objectives().into_iter().map(|arm| (arm, Arm::mle())).collect();
-        let mut rows = gains::rows(run, contrasts)?;
-        rows.extend(gains::preferences(run, contrasts)?);
-        Table::from_rows(&rows)
+        Table::from_rows(&gains::rows_and_preferences(run, |study| {
+            study.objectives().into_iter().map(|arm| (arm, Arm::mle())).collect()
+        })?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {

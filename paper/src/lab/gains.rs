@@ -91,21 +91,25 @@ pub fn columns() -> Vec<Column> {
 /// out-of-distribution gains and the share of wins.
 pub fn rows(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, Arm)>) -> Result<Vec<Row>> {
     let study = study(run);
-    let mut rows = Vec::new();
-    for comparison in comparisons(run, &study, &contrasts(&study))? {
-        rows.extend(comparison.rows()?);
-    }
+    let all = comparisons(run, &study, &contrasts(&study))?;
+    rows_of(&all, Comparison::rows)
+}
+
+/// The same, then how often the arm's replies are preferred, on every outcome with replies to free questions.
+pub fn rows_and_preferences(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, Arm)>) -> Result<Vec<Row>> {
+    let study = study(run);
+    let all = comparisons(run, &study, &contrasts(&study))?;
+    let mut rows = rows_of(&all, Comparison::rows)?;
+    rows.extend(rows_of(&all, Comparison::preferences)?);
     Ok(rows)
 }
 
-/// How often the arm's replies are preferred, on every outcome with replies to free questions.
-pub fn preferences(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, Arm)>) -> Result<Vec<Row>> {
-    let study = study(run);
-    let mut rows = Vec::new();
-    for comparison in comparisons(run, &study, &contrasts(&study))? {
-        rows.extend(comparison.preferences()?);
-    }
-    Ok(rows)
+fn rows_of<'a>(
+    all: &[Comparison<'a>],
+    rows: impl Fn(&Comparison<'a>) -> Result<Vec<Row>>,
+) -> Result<Vec<Row>> {
+    let rows = all.iter().map(rows).collect::<Result<Vec<_>>>()?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 /// Those of which both sides are trained.
