@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 use tokensieve_llm::Layout;
 use tokensieve_llm::machine::Machine;
-use tokensieve_llm::ops::{self, Activation, Attention, Heads, plain};
+use tokensieve_llm::ops::{self, Activation, Attention, Block, Heads, Product, plain};
 
 /// Time for each measurement (choice).
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -37,6 +37,7 @@ fn main() {
     rope(&layout);
     gated(&layout);
     attention(&layout);
+    products(&layout);
 }
 
 fn norm(layout: &Layout) {
@@ -117,6 +118,35 @@ fn attention(layout: &Layout) {
         || plain::attention_backward(&d_out, &qkv, &out, &lse, layout, &how),
         || ops::attention_backward(&d_out, &qkv, &out, &lse, layout, &how),
     );
+}
+
+fn products(layout: &Layout) {
+    let tokens = layout.tokens() as i64;
+    let rank = 32;
+    let gate_up = [INTERMEDIATE; 2].map(|outputs| (outputs, rank));
+    let (inputs, outputs) = (HIDDEN + 2 * rank, 2 * INTERMEDIATE);
+    let blocks: Vec<Block> = (0..)
+        .zip(gate_up)
+        .map(|(part, (outputs, rank))| {
+            let range = |start: i64, count: i64| start as usize..(start + count) as usize;
+            let adapter = range(HIDDEN + part * rank, rank);
+            Block { outputs: range(part * outputs, outputs), inputs: [range(0, HIDDEN), adapter] }
+        })
+        .collect();
+    for (name, kind) in [("bf16", Kind::BFloat16), ("f32", Kind::Float)] {
+        let random = |size: &[i64]| random(size).to_kind(kind);
+        let (x, weight) = (random(&[tokens, inputs]), random(&[outputs, inputs]));
+        let (dy, out) = (random(&[tokens, outputs]), random(&[tokens, outputs]));
+        let across = weight.tr();
+        let forward = Product::of(&x, &across).within(&blocks);
+        let work = Work::Operations((2 * tokens * (HIDDEN + rank) * outputs) as f64);
+        let say = |what: &str| format!("gate and up {what} {name}");
+        compare(&say("forward"), work, || plain::product(&forward, &out), || forward.write(&out));
+        let (base, dx) = (weight.narrow(1, 0, HIDDEN), random(&[tokens, HIDDEN]));
+        let backward = Product::of(&dy, &base);
+        let work = Work::Operations((2 * tokens * HIDDEN * outputs) as f64);
+        compare(&say("backward"), work, || plain::product(&backward, &dx), || backward.write(&dx));
+    }
 }
 
 /// What an operation has to do, at the least.

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::gradient::Task;
 use super::rows::{Rows, first, indices};
+use crate::ops::Product;
 
 /// Rows of a chunk are a multiple of this where there are enough: whole tiles for the matrix product (choice).
 const TILE: usize = 16;
@@ -138,5 +139,5 @@ impl Buffers {
 
 /// hidden·weightᵀ.
 pub(super) fn product(hidden_nd: &Tensor, weight_vd: &Tensor, out_nv: &Tensor) {
-    let _ = hidden_nd.mm_out(out_nv, &weight_vd.tr());
+    Product::of(hidden_nd, &weight_vd.tr()).write(out_nv);
 }

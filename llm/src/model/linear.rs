@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::lora::Adapter;
 use super::modules::{self, Module};
-use crate::ops::Mask;
+use crate::ops::{Block, Mask, Product};
 use crate::weights::Checkpoint;
 use crate::{Parameters, Result};
 
@@ -39,6 +39,9 @@ struct Lora {
     /// `[R, I]`.
     a: Tensor,
     slots: Vec<Slot>,
+    /// Where [W, s·B]ᵀ is not zero, and where s·B.
+    forward: Vec<Block>,
+    backward: Vec<Block>,
 }
 
 #[derive(Debug)]
@@ -134,7 +137,22 @@ impl Linear {
             part(&a, 0, columns).copy_(&adapter.value(a_name));
             part(&part(&sb, 0, rows), 1, columns).copy_(&(adapter.value(b_name) * *scale));
         }
-        self.lora = Some(Lora { a, slots });
+        let (forward, backward) = self.blocks(&slots);
+        self.lora = Some(Lora { a, slots, forward, backward });
+    }
+
+    /// A part reads the input and the columns of its own adapter, which has the part's outputs alone.
+    fn blocks(&self, slots: &[Slot]) -> (Vec<Block>, Vec<Block>) {
+        let of = |range: &Range<i64>| range.start as usize..range.end as usize;
+        let inputs = self.inputs as usize;
+        let forward = self.parts.iter().map(|part| {
+            let columns =
+                slots.iter().find(|slot| slot.rows == part.rows).map_or(0..0, |slot| of(&slot.columns));
+            let adapter = inputs + columns.start..inputs + columns.end;
+            Block { outputs: of(&part.rows), inputs: [0..inputs, adapter] }
+        });
+        let own = |slot: &Slot| Block { outputs: of(&slot.columns), inputs: [of(&slot.rows), 0..0] };
+        (forward.collect(), slots.iter().map(own).collect())
     }
 
     /// R, the sum of the attached ranks.
@@ -162,7 +180,11 @@ impl Linear {
 
     /// Room for the input and its part for the adapter, `[T, I + R]`.
     pub(super) fn buffer(&self, tokens: i64) -> Tensor {
-        Tensor::empty([tokens, self.inputs + self.rank()], (self.weight.kind(), self.weight.device()))
+        self.empty(tokens, self.inputs + self.rank())
+    }
+
+    fn empty(&self, rows: i64, columns: i64) -> Tensor {
+        Tensor::empty([rows, columns], (self.weight.kind(), self.weight.device()))
     }
 
     /// Where the input belongs in a buffer.
@@ -177,45 +199,39 @@ impl Linear {
 
     /// y `[T, O]` (plus `residual`), given a buffer whose left part holds x. Fills the right part.
     pub(super) fn forward(&self, buffer: &Tensor, mask: Option<&Mask>, residual: Option<&Tensor>) -> Tensor {
-        if let Some(Lora { a, .. }) = &self.lora {
+        let mut blocks = [].as_slice();
+        if let Some(Lora { a, forward, .. }) = &self.lora {
             let (x, u) = (self.x(buffer), self.u(buffer));
             match mask {
-                None => drop(x.mm_out(&u, &a.tr())),
+                None => Product::of(&x, &a.tr()).write(&u),
                 Some(mask) => {
-                    u.shallow_clone().copy_(&mask.apply(&x).mm(&a.tr()));
+                    Product::of(&mask.apply(&x), &a.tr()).write(&u);
                     mask.rescale(&u);
                 }
             }
+            blocks = forward;
         }
-        let weight = self.weight().tr();
-        match (&self.bias, residual) {
-            (None, None) => buffer.mm(&weight),
-            (Some(added), None) | (None, Some(added)) => added.addmm(buffer, &weight),
-            (Some(bias), Some(residual)) => (residual + bias).addmm(buffer, &weight),
-        }
+        let both = self.bias.as_ref().zip(residual).map(|(bias, residual)| residual + bias);
+        let added = both.as_ref().or(residual).or(self.bias.as_ref());
+        Product::of(buffer, &self.weight().tr()).within(blocks).plus(added).result()
     }
 
     /// The gradient at x (unless it ends here) and at the adapter's part of it.
     pub(super) fn input_gradient(&self, dy: &Tensor, mask: Option<&Mask>, goes_on: bool) -> InputGradient {
-        let weight = self.weight();
-        let Some(Lora { a, .. }) = &self.lora else {
-            return InputGradient { dx: goes_on.then(|| dy.mm(&weight)), du: None };
+        let base = self.weight.narrow(1, 0, self.inputs);
+        let Some(Lora { a, backward, .. }) = &self.lora else {
+            return InputGradient { dx: goes_on.then(|| Product::of(dy, &base).result()), du: None };
         };
-        let scaled = |du: Tensor| match mask {
+        let du = Product::of(dy, &self.u(&self.weight)).within(backward).result();
+        let du = match mask {
             Some(mask) => du * mask.scale(),
             None => du,
         };
-        if !goes_on {
-            let du = scaled(dy.mm(&weight.narrow(1, self.inputs, self.rank())));
-            return InputGradient { dx: None, du: Some(du) };
-        }
-        let both = dy.mm(&weight);
-        let (mut dx, du) = (self.x(&both), scaled(self.u(&both)));
-        match mask {
-            None => _ = dx.addmm_(&du, a),
-            Some(mask) => dx += mask.apply(&du.mm(a)),
-        }
-        InputGradient { dx: Some(dx), du: Some(du) }
+        let dx = goes_on.then(|| match mask {
+            None => Product::of(dy, &base).and(&du, a).result(),
+            Some(mask) => Product::of(dy, &base).result() + mask.apply(&Product::of(&du, a).result()),
+        });
+        InputGradient { dx, du: Some(du) }
     }
 
     /// Whether [`Linear::weight_gradients`] reads x.
@@ -238,27 +254,31 @@ impl Linear {
         mask: Option<&Mask>,
         into: &Parameters,
     ) {
+        let float = |rows: i64, columns: i64| Tensor::empty([rows, columns], (Kind::Float, dy.device()));
         if let (Some(lora), Some(du)) = (&self.lora, &gradient.du) {
             let dropped = mask.map(|mask| mask.apply(x));
-            let d_a = du.tr().mm(dropped.as_ref().unwrap_or(x));
+            let d_a = float(self.rank(), self.inputs);
+            Product::of(&du.tr(), dropped.as_ref().unwrap_or(x)).write(&d_a);
             for Slot { a, b, rows, columns, scale } in &lora.slots {
                 if let Some(mut gradient) = into.gradient(a) {
                     gradient += part(&d_a, 0, columns);
                 }
-                if let Some(mut gradient) = into.gradient(b) {
-                    let d_sb = part(dy, 1, rows).tr().mm(&part(u, 1, columns));
-                    let _ = gradient.g_add_(&(d_sb.to_kind(Kind::Float) * *scale));
+                if let Some(gradient) = into.gradient(b) {
+                    // Transposed: the few columns of u as rows.
+                    let d_sb = float(columns.end - columns.start, rows.end - rows.start);
+                    Product::of(&part(u, 1, columns).tr(), &part(dy, 1, rows)).write(&d_sb);
+                    let _ = gradient.shallow_clone().g_add_(&(d_sb.tr() * *scale));
                 }
             }
         }
         if self.trained(into) {
-            let d_weight = dy.tr().mm(x);
             for Part { name, rows } in &self.parts {
-                if let Some(mut gradient) = into.gradient(&format!("{name}.weight")) {
-                    gradient += part(&d_weight, 0, rows);
+                let dy = part(dy, 1, rows);
+                if let Some(gradient) = into.gradient(&format!("{name}.weight")) {
+                    Product::of(&dy.tr(), x).plus(Some(&gradient)).write(&gradient);
                 }
                 if let Some(mut gradient) = into.gradient(&format!("{name}.bias")) {
-                    gradient += part(dy, 1, rows).sum_dim_intlist(0, false, Kind::Float);
+                    gradient += dy.sum_dim_intlist(0, false, Kind::Float);
                 }
             }
         }

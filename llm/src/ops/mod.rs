@@ -19,6 +19,8 @@ mod tests;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use cpu::decode;
+use std::ops::Range;
+
 use tch::Tensor;
 
 use crate::Layout;
@@ -54,6 +56,72 @@ pub struct Attention {
     pub soft_cap: Option<f64>,
     /// How many latest tokens a token sees, itself included; `None`: all.
     pub window: Option<usize>,
+}
+
+/// A part of a matrix `[K, N]` outside which it is zero: these outputs read these inputs alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Columns.
+    pub outputs: Range<usize>,
+    /// Rows, in order; a range may be empty.
+    pub inputs: [Range<usize>; 2],
+}
+
+/// A matrix product x·weight of `[T, K]` and `[K, N]`, either of which may be a transposed view, and what is added to it
+/// before it is rounded.
+#[derive(Clone, Copy, Debug)]
+pub struct Product<'a> {
+    x: &'a Tensor,
+    weight: &'a Tensor,
+    blocks: &'a [Block],
+    also: Option<(&'a Tensor, &'a Tensor)>,
+    added: Option<&'a Tensor>,
+}
+
+impl<'a> Product<'a> {
+    /// x·weight.
+    pub fn of(x: &'a Tensor, weight: &'a Tensor) -> Self {
+        Self { x, weight, blocks: &[], also: None, added: None }
+    }
+
+    /// Says where the weight is not zero: every output stands in one of the blocks, or there is none and all counts.
+    #[must_use]
+    pub fn within(self, blocks: &'a [Block]) -> Self {
+        Self { blocks, ..self }
+    }
+
+    /// Adds another product, of which no blocks are known.
+    ///
+    /// # Panics
+    /// If blocks are known of the first.
+    #[must_use]
+    pub fn and(self, x: &'a Tensor, weight: &'a Tensor) -> Self {
+        assert!(self.blocks.is_empty(), "blocks are of one product");
+        Self { also: Some((x, weight)), ..self }
+    }
+
+    /// Adds `[T, N]`, which may be what is written to, or `[N]` to every row.
+    #[must_use]
+    pub fn plus(self, added: Option<&'a Tensor>) -> Self {
+        Self { added, ..self }
+    }
+
+    /// Computes it into a tensor of the factors' kind or of f32.
+    pub fn write(self, out: &Tensor) {
+        #[cfg(target_arch = "x86_64")]
+        if cpu::product(&self, out).is_some() {
+            return;
+        }
+        plain::product(&self, out);
+    }
+
+    /// Computes it into a new tensor of the factors' kind.
+    pub fn result(self) -> Tensor {
+        let size = [self.x.size()[0], self.weight.size()[1]];
+        let out = Tensor::empty(size, (self.x.kind(), self.x.device()));
+        self.write(&out);
+        out
+    }
 }
 
 /// Root-mean-square norm: out = x / rms(x) · weight per row, with rms = √(mean x² + eps). `weight_d` is f32, with what

@@ -6,12 +6,27 @@ use std::ops::Range;
 
 use tch::{Kind, Tensor};
 
-use super::{Activation, Attention, Heads, Mask};
+use super::{Activation, Attention, Heads, Mask, Product};
 use crate::Layout;
 
 /// What to compute in.
 pub(super) fn wide(x: &Tensor) -> Kind {
     if x.kind() == Kind::Double { Kind::Double } else { Kind::Float }
+}
+
+/// See [`Product`]. Zeros are multiplied like other numbers, and a second product is rounded by itself.
+pub fn product(product: &Product, out: &Tensor) {
+    let Product { x, weight, also, added, .. } = *product;
+    let same = |other: &Tensor| other.kind() == x.kind();
+    match added {
+        None if same(out) => drop(x.mm_out(out, weight)),
+        Some(added) if same(out) && same(added) => drop(added.addmm_out(out, x, weight)),
+        None => copy(out, &x.mm(weight)),
+        Some(added) => copy(out, &(x.mm(weight).to_kind(out.kind()) + added)),
+    }
+    if let Some((x, weight)) = also {
+        self::product(&Product::of(x, weight).plus(Some(out)), out);
+    }
 }
 
 /// See [`super::rms_norm`].

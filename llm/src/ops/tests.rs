@@ -370,3 +370,80 @@ fn attention_drops_what_the_operators_drop() {
         }
     }
 }
+
+/// x·weight + more in f64.
+fn exact_product(x: &Tensor, weight: &Tensor) -> Tensor {
+    x.to_kind(Kind::Double).mm(&weight.to_kind(Kind::Double))
+}
+
+#[test]
+fn products_are_those_of_all_shapes_and_layouts() {
+    // Whole tiles and blocks, remainders everywhere, an inner dimension longer than a group, fewer rows than are worth it.
+    for (rows, inputs, outputs) in
+        [(96, 64, 64), (37, 45, 33), (25, 1, 5), (130, 4500, 40), (300, 31, 200), (3, 8, 8)]
+    {
+        for kind in KINDS {
+            let [x, weight, added] = [(1, [rows, inputs]), (2, [inputs, outputs]), (3, [rows, outputs])]
+                .map(|(seed, size)| random(&size, seed).to_kind(kind));
+            let (also_x, also) =
+                (random(&[rows, 7], 4).to_kind(kind), random(&[7, outputs], 5).to_kind(kind));
+            let bias = random(&[outputs], 6).to_kind(kind);
+            let expected = exact_product(&x, &weight);
+            let transposed = |x: &Tensor| x.tr().contiguous().tr();
+            for (x, weight) in [
+                (x.shallow_clone(), weight.shallow_clone()),
+                (strided(&x), strided(&weight)),
+                (transposed(&x), transposed(&weight)),
+            ] {
+                let out = strided(&added);
+                Product::of(&x, &weight).write(&out);
+                close(&out, &expected, tolerance(kind));
+                let both = Product::of(&x, &weight).and(&also_x, &also).plus(Some(&bias)).result();
+                close(&both, &(&expected + exact_product(&also_x, &also) + &bias), tolerance(kind));
+                if kind != Kind::Double {
+                    // Onto what stands there, in f32.
+                    let sum = added.to_kind(Kind::Float).copy();
+                    Product::of(&x, &weight).plus(Some(&sum)).write(&sum);
+                    let tolerance = if rows < 24 { tolerance(kind) } else { 2e-6 };
+                    close(&sum, &(&expected + &added), tolerance);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn products_leave_out_what_is_zero() {
+    // Two parts of a projection: each reads the input and the columns of its own adapter.
+    let block = |outputs, own| Block { outputs, inputs: [0..20, own] };
+    let blocks = [block(0..40, 20..24), block(40..75, 24..30)];
+    let weight = random(&[75, 30], 1);
+    for Block { outputs, inputs: [_, own] } in &blocks {
+        let part = weight.narrow(0, outputs.start as i64, outputs.len() as i64).narrow(1, 20, 10);
+        let zeros = part.zeros_like();
+        let (start, count) = (own.start as i64 - 20, own.len() as i64);
+        zeros.narrow(1, start, count).copy_(&part.narrow(1, start, count));
+        part.shallow_clone().copy_(&zeros);
+    }
+    for kind in KINDS {
+        let (x, weight) = (random(&[50, 30], 2).to_kind(kind), weight.to_kind(kind));
+        let found = Product::of(&x, &weight.tr()).within(&blocks).result();
+        close(&found, &exact_product(&x, &weight.tr()), tolerance(kind));
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_row_of_a_product_does_not_depend_on_the_others() {
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let (x, weight) = (random(&[700, 90], 1).to_kind(kind), random(&[90, 100], 2).to_kind(kind));
+        let own = |x: &Tensor| {
+            let out = Tensor::empty([x.size()[0], 100], (kind, Device::Cpu));
+            super::cpu::product(&Product::of(x, &weight), &out).map(|()| out)
+        };
+        // There is no kernel on an older processor.
+        if let Some((all, some)) = own(&x).zip(own(&x.narrow(0, 301, 64))) {
+            assert!(some.equal(&all.narrow(0, 301, 64)));
+        }
+    }
+}

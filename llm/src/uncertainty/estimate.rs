@@ -11,6 +11,7 @@ use super::{Budget, Posterior};
 use crate::head::{Head, Rows};
 use crate::model::config::RopeScaling;
 use crate::model::{Adapter, Model};
+use crate::ops::Product;
 use crate::{Document, Result};
 
 /// What is found of a predicted token.
@@ -151,7 +152,7 @@ fn spreads(rows: &Rows, hidden_prd: &Tensor, budget: &Budget) -> Vec<Spread> {
                 let m = (passes - first).min(passes_at_once);
                 let hidden_nmd = hidden_prd.narrow(0, first, m).narrow(1, start, n).transpose(0, 1);
                 let out = logits.narrow(0, 0, n * m);
-                let _ = hidden_nmd.reshape([n * m, width]).mm_out(&out, &unembedding.weight.tr());
+                Product::of(&hidden_nmd.reshape([n * m, width]), &unembedding.weight.tr()).write(&out);
                 let passes = first as usize..(first + m) as usize;
                 sums.add(passes, &out.view([n, m, vocabulary]), unembedding.soft_cap);
             }

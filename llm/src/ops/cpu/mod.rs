@@ -11,12 +11,14 @@ mod gated;
 mod lanes;
 pub(super) mod logits;
 mod norm;
+mod product;
 mod rope;
 
 pub(super) use attention::{attention, attention_backward};
 pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
 pub(super) use norm::{rms_norm, rms_norm_backward};
+pub(super) use product::product;
 pub(super) use rope::rope;
 
 use tch::{Device, Kind, Tensor};

@@ -9,13 +9,8 @@ use tch::{Device, Kind, Tensor};
 use super::{Buffer, LANES, simd, words};
 use crate::ops::cpu::Rows;
 use crate::ops::cpu::lanes::{Avx512, Lanes, Number};
+use crate::ops::cpu::product::{BLOCK, TILE, accumulate};
 use crate::shim::parallel;
-
-/// Outputs of a tile.
-const TILE: usize = 2 * LANES;
-
-/// Rows of a block at most: twice as many sums, their two weights and a broadcast fit the 32 registers.
-const BLOCK: usize = 12;
 
 /// Words ahead of those in use that are asked for: what comes from memory takes that long (measured).
 const AHEAD: usize = 4096;
@@ -177,21 +172,10 @@ impl Task<'_> {
             _ => simd.splat(0.0),
         };
         let mut sums: [[Lanes; 2]; M] = [[start(0), start(1)]; M];
-        let (mut weights, mut x) = (self.weights, self.x);
-        for _ in 0..self.depth {
-            // Sound: the caller's promise.
-            unsafe {
-                let (low, high) = (simd.words(weights), simd.words(weights.add(LANES)));
-                simd.prefetch_far(weights.wrapping_add(AHEAD));
-                simd.prefetch_far(weights.wrapping_add(AHEAD + LANES));
-                for m in 0..M {
-                    let word = simd.broadcast(x.add(m * self.x_row));
-                    sums[m][0] = N::dot(sums[m][0], low, word);
-                    sums[m][1] = N::dot(sums[m][1], high, word);
-                }
-                weights = weights.add(TILE);
-                x = x.add(1);
-            }
+        // Sound: the caller's promise.
+        unsafe {
+            let row = self.x_row * N::PER_WORD;
+            sums = accumulate::<N, M, AHEAD>(simd, sums, self.x.cast(), row, self.weights, self.depth);
         }
         let whole = count >= TILE;
         for m in 0..M {

@@ -31,9 +31,9 @@ fn simd() -> Avx512 {
 /// A line of the processor's cache: sixteen words of 32 bits.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Line([u32; LANES]);
+pub(super) struct Line([u32; LANES]);
 
-const EMPTY: Line = Line([0; LANES]);
+pub(super) const EMPTY: Line = Line([0; LANES]);
 
 /// Words that so many numbers take.
 fn words<N: Number>(numbers: usize) -> usize {
