@@ -23,5 +23,5 @@ pub mod uncertainty;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use pack::{Document, Layout, Pack, Target};
+pub use pack::{Document, Given, Layout, Pack, Target};
 pub use parameters::Parameters;

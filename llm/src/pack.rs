@@ -15,6 +15,19 @@ pub struct Document {
     /// Per token, the weight of predicting it from those before: 0 for the prompt's (and always for the first token), 1
     /// for the response's unless the user gave others.
     pub weights: Vec<f32>,
+    /// What else the objective may read.
+    pub given: Given,
+}
+
+/// What an objective may read of a document that no model says while it is trained.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Given {
+    /// The response's advantage.
+    pub advantage: Option<f64>,
+    /// Per predicted token, its epistemic uncertainty.
+    pub bald: Option<Vec<f64>>,
+    /// Per predicted token, its loss before training, where that was computed beforehand.
+    pub base_loss: Option<Vec<f64>>,
 }
 
 impl Document {
@@ -135,7 +148,7 @@ mod tests {
 
     fn document(tokens: &[u32], response: usize) -> Document {
         let weights = (0..tokens.len()).map(|i| if i >= response { 1.0 } else { 0.0 }).collect();
-        Document { row: 0, tokens: tokens.to_vec(), weights }
+        Document { row: 0, tokens: tokens.to_vec(), weights, given: Given::default() }
     }
 
     #[test]

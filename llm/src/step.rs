@@ -29,31 +29,15 @@ use crate::{Document, Result, data};
 use micro::{Micro, Seen};
 use report::{Clock, Phase};
 
-/// What an objective may read that no model says, by the documents' rows in the data set.
-pub type Given = HashMap<usize, Beside>;
-
-/// What was given for one document.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Beside {
-    /// The response's advantage.
-    pub advantage: Option<f64>,
-    /// Per predicted token, its epistemic uncertainty.
-    pub bald: Option<Vec<f64>>,
-    /// Per predicted token, its loss before training, where that was computed beforehand.
-    pub base_loss: Option<Vec<f64>>,
-}
-
 /// How a step is done.
 #[derive(Clone, Copy, Debug)]
-pub struct StepOptions<'a> {
+pub struct StepOptions {
     /// Tokens of a micro-batch; a longer document goes alone.
     pub micro_tokens: usize,
     /// Whether the backward pass computes layers again instead of keeping what it needs of them.
     pub checkpointing: bool,
     /// The step's seed of dropout.
     pub dropout: u64,
-    /// What the objective may read that no model says.
-    pub given: Option<&'a Given>,
 }
 
 /// Computes the gradient of one optimizer batch: afterwards `trained.parameters().gradients()` is it, complete.
@@ -122,7 +106,7 @@ struct Step<'a> {
     reference: &'a Reference,
     reads: Reads,
     batch: &'a [&'a Document],
-    options: &'a StepOptions<'a>,
+    options: &'a StepOptions,
     clock: Clock,
 }
 
@@ -155,11 +139,11 @@ impl Step<'_> {
             tokens.labels.extend_from_slice(&micro.labels);
             let seen = self.look(&micro, Wish { losses: true, distribution: true })?;
             let (hidden_rd, trace) = self.forward_traced(&micro, index);
-            let (batch, given, vocabulary) = (self.batch, self.options.given, self.vocabulary());
+            let (batch, vocabulary) = (self.batch, self.vocabulary());
             let mut stats = Vec::with_capacity(micro.len());
             let mut pulls = Vec::with_capacity(micro.len());
             let pull = |range: Range<usize>, rows: &[RowStats]| {
-                let new = micro.tokens(range, rows, &seen, batch, given, vocabulary);
+                let new = micro.tokens(range, rows, &seen, batch, vocabulary);
                 let of_chunk: Vec<Pull> = new.iter().map(|token| rule.local_pull(token)).collect();
                 stats.extend(new);
                 pulls.extend_from_slice(&of_chunk);
@@ -343,7 +327,7 @@ impl Step<'_> {
     }
 
     fn tokens(&self, micro: &Micro, stats: &[RowStats], seen: &Seen) -> Vec<TokenStats> {
-        micro.tokens(0..stats.len(), stats, seen, self.batch, self.options.given, self.vocabulary())
+        micro.tokens(0..stats.len(), stats, seen, self.batch, self.vocabulary())
     }
 
     /// What the reference, and the model as it was before training, say of a micro-batch.
@@ -374,10 +358,7 @@ impl Step<'_> {
                 seen.hidden_rd = Some(hidden_rd);
             }
         }
-        let known = |document: &usize| {
-            let given = self.options.given.and_then(|given| given.get(&self.batch[*document].row));
-            given.is_some_and(|beside| beside.base_loss.is_some())
-        };
+        let known = |document: &usize| self.batch[*document].given.base_loss.is_some();
         if wish.losses && self.reads.base_loss && !micro.documents.iter().all(known) {
             seen.base_losses = match (self.reference, &seen.reference_losses) {
                 (Reference::Base, Some(losses)) => Some(losses.clone()),

@@ -11,7 +11,7 @@ use tokensieve_llm::generate::{Event, Generator, Options, Reply, Request, Sampli
 use tokensieve_llm::model::Model;
 use tokensieve_llm::text::{Extras, Tokenizer};
 use tokensieve_llm::weights::Checkpoint;
-use tokensieve_llm::{Document, Pack};
+use tokensieve_llm::{Document, Given, Pack};
 
 #[derive(serde::Deserialize)]
 struct SmolLm2 {
@@ -79,7 +79,12 @@ fn words(vocabulary: usize) -> Tokenizer {
 fn slow(model: &Model, prompt: &[u32], limit: usize) -> (Vec<u32>, f64) {
     let (mut tokens, mut log_probability) = (prompt.to_vec(), 0.0);
     for _ in 0..limit {
-        let document = Document { row: 0, weights: vec![0.0; tokens.len()], tokens: tokens.clone() };
+        let document = Document {
+            row: 0,
+            weights: vec![0.0; tokens.len()],
+            tokens: tokens.clone(),
+            given: Given::default(),
+        };
         let hidden = model.forward(&Pack::new(&[&document], false, Device::Cpu));
         let logits =
             model.unembedding().logits(&hidden.narrow(0, -1, 1)).log_softmax(-1, Kind::Double).squeeze();

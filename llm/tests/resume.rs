@@ -321,6 +321,66 @@ fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
     }
 }
 
+/// What `tokensieve uncertainty` says of the rows.
+fn estimates(bench: &Bench) -> PathBuf {
+    let file = bench.path("uncertainty.jsonl");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.arg("uncertainty").arg(bench.path("rows.jsonl")).arg("--model").arg(bench.path("model"));
+    let output = command.args(["--precision", "f32", "--passes", "4", "--out"]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    file
+}
+
+#[test]
+fn estimates_serve_an_objective_that_reads_them() {
+    let bench = Bench::new();
+    let file = estimates(&bench);
+    // With the loss in the estimate's place, what is selected first is what has the largest loss.
+    let mut records: Vec<serde_json::Value> =
+        fs::read_to_string(&file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for token in records[1..].iter_mut().flat_map(|record| record["tokens"].as_array_mut().unwrap()) {
+        if token["response"] == true {
+            token["epistemic"] = token["loss"].clone();
+        }
+    }
+    let losses = bench.path("losses.jsonl");
+    fs::write(&losses, records.iter().map(|record| format!("{record}\n")).collect::<String>()).unwrap();
+    let setting = |file: &Path| format!("data.uncertainty={}", file.display());
+    let selected = |out: &str, by: &str, file: &Path| {
+        let (by, file) = (format!("objective.select.by={by}"), setting(file));
+        let first = ["--set", "lora.lora_dropout=0", "--set", "train.steps=1", "--set", &by, "--set", &file];
+        bench.undisturbed(out, &first);
+        fs::read_to_string(bench.path(out).join("selection.jsonl")).unwrap()
+    };
+    let by_loss = selected("by_loss", "loss", &file);
+    assert_eq!(selected("by_losses", "bald", &losses), by_loss);
+    assert_ne!(selected("by_bald", "bald", &file), by_loss);
+
+    for (arguments, complaint) in [
+        (&["--set", "objective.select.by=bald"][..], "data.uncertainty"),
+        (&["--set", &setting(&bench.path("rows.jsonl"))], "no header of `tokensieve uncertainty`"),
+        (&["--set", "objective=policy-gradient"], "row 0 has no `advantage`"),
+    ] {
+        let output = bench.run("refused", arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
+    }
+    fs::write(&losses, records[..9].iter().map(|record| format!("{record}\n")).collect::<String>()).unwrap();
+    let output = bench.run("refused", &["--set", &setting(&losses)]);
+    assert!(said(&output).contains("losses.jsonl: holds no estimates of row 8"), "{}", said(&output));
+}
+
+/// All weights trained, there is no model of before to ask.
+#[test]
+fn estimates_say_the_loss_before_training() {
+    let bench = Bench::full();
+    let by = ["--set", "train.steps=2", "--set", "objective.select.by=base_loss"];
+    let output = bench.run("unknown", &by);
+    assert!(said(&output).contains("base_loss"), "{}", said(&output));
+    let known = format!("data.uncertainty={}", estimates(&bench).display());
+    bench.undisturbed("known", &[&by[..], &["--set", &known]].concat());
+}
+
 #[test]
 fn two_runs_do_not_share_a_folder() {
     let bench = Bench::new();

@@ -5,17 +5,17 @@ mod fixture;
 
 use fixture::Fixture;
 use tch::{Kind, Tensor};
-use tokensieve_llm::Document;
 use tokensieve_llm::head::{Head, Reference, TopFile, write_top};
 use tokensieve_llm::model::{Adapter, LoraConfig, Model};
 use tokensieve_llm::step::{Rule, StepOptions, StepReport, evaluate, statistics, step};
 use tokensieve_llm::train::Trained;
+use tokensieve_llm::{Document, Given};
 use tokensieve_objective::{Objective, Plan};
 
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
 
-fn options(micro_tokens: usize) -> StepOptions<'static> {
-    StepOptions { micro_tokens, checkpointing: false, dropout: 0, given: None }
+fn options(micro_tokens: usize) -> StepOptions {
+    StepOptions { micro_tokens, checkpointing: false, dropout: 0 }
 }
 
 /// Nine documents that begin alike; one is masked altogether, one counts half.
@@ -30,7 +30,12 @@ fn documents(vocabulary: u32) -> Vec<Document> {
             5 => 0.5,
             _ => 1.0,
         };
-        Document { row, tokens: (0..length).map(token).collect(), weights: (0..length).map(weight).collect() }
+        Document {
+            row,
+            tokens: (0..length).map(token).collect(),
+            weights: (0..length).map(weight).collect(),
+            given: Given::default(),
+        }
     };
     (0..9).map(document).collect()
 }

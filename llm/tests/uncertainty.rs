@@ -12,7 +12,7 @@ use tokensieve_llm::uncertainty::{
     Budget, Chances, DocumentRecord, Drawn, Estimate, Header, Masks, Measures, Posterior, Prompt, Spread,
     Sums, TokenRecord, Writer, estimate, write_table,
 };
-use tokensieve_llm::{Document, Pack};
+use tokensieve_llm::{Document, Given, Pack};
 
 /// Everything that a document's estimates are computed from is small, so that all paths are taken.
 const SMALL: Budget =
@@ -112,7 +112,12 @@ impl Bench {
         let adapter = fixture.adapter(&model);
         let mut documents = fixture.documents.clone();
         // One without a response, and one with a second turn.
-        documents.push(Document { row: 90, tokens: vec![1, 2, 3], weights: vec![0.0; 3] });
+        documents.push(Document {
+            row: 90,
+            tokens: vec![1, 2, 3],
+            weights: vec![0.0; 3],
+            given: Given::default(),
+        });
         let mut turns = documents[0].clone();
         turns.tokens.extend([3, 1, 4, 1, 5, 9]);
         turns.weights.extend([0.0, 0.0, 0.0, 1.0, 1.0, 0.0]);

@@ -21,7 +21,8 @@ use crate::text::{Conversation, Message, Span, Weights};
 ///
 /// A response may carry `weight` (one number), `weights` (one per token) or `spans` (`start`, `end` in characters of the
 /// response, `weight`): beside the text of an assistant's message, or in the row where it has one response. A `weight` of
-/// the row multiplies none of these; it stands where they are not given.
+/// the row multiplies none of these; it stands where they are not given. A row may carry `advantage`, a number of either
+/// sign, for objectives that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
@@ -163,6 +164,16 @@ fn optional<'a>(row: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(format!("`{key}` must be a text")),
+    }
+}
+
+/// How much better than expected a row's response is.
+pub(super) fn advantage(row: &Map<String, Value>) -> Result<Option<f64>, String> {
+    match row.get("advantage") {
+        None | Some(Value::Null) => Ok(None),
+        // JSON has no other numbers than finite ones.
+        Some(Value::Number(number)) => Ok(number.as_f64()),
+        Some(other) => Err(format!("`advantage` must be a number, not {other}")),
     }
 }
 

@@ -33,6 +33,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Given;
 
     proptest! {
         #[test]
@@ -40,7 +41,12 @@ mod tests {
             lengths in proptest::collection::vec(1_usize..50, 0..20),
             max in 1_usize..100,
         ) {
-            let document = |length: &usize| Document { row: 0, tokens: vec![0; *length], weights: vec![0.0; *length] };
+            let document = |length: &usize| Document {
+                row: 0,
+                tokens: vec![0; *length],
+                weights: vec![0.0; *length],
+                given: Given::default(),
+            };
             let documents: Vec<Document> = lengths.iter().map(document).collect();
             let documents: Vec<&Document> = documents.iter().collect();
             let packs = packs(&documents, max);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokensieve_data::Catalogue;
 
-use super::format::Format;
+use super::format::{self, Format};
 use super::read;
 use crate::text::{Conversation, Tokenizer};
 use crate::{Document, Error, Result};
@@ -147,7 +147,8 @@ pub(super) fn find(source: &DataSource) -> Result<(PathBuf, Option<String>)> {
 struct Pending {
     row: usize,
     line: usize,
-    conversation: Result<Conversation, String>,
+    /// What it says, and its advantage.
+    read: Result<(Conversation, Option<f64>), String>,
 }
 
 struct Reading<'a> {
@@ -162,13 +163,13 @@ impl Reading<'_> {
     fn take(&mut self, line: usize, row: read::Row) -> Result<ControlFlow<()>> {
         let number = self.set.rows;
         self.set.rows += 1;
-        let conversation = row.and_then(|row| {
+        let read = row.and_then(|row| {
             let format = self.format.map_or_else(|| Format::of(&row), Ok)?;
             self.format = Some(format);
-            format.conversation(&row)
+            Ok((format.conversation(&row)?, format::advantage(&row)?))
         });
-        let last = conversation.is_err() && !self.source.skip_bad;
-        self.portion.push(Pending { row: number, line, conversation });
+        let last = read.is_err() && !self.source.skip_bad;
+        self.portion.push(Pending { row: number, line, read });
         if last || self.portion.len() >= PORTION {
             self.tokenise()?;
         }
@@ -191,9 +192,11 @@ impl Reading<'_> {
         let each = portion.len().div_ceil(threads).max(1);
         let tokenizer = self.tokenizer;
         let documents = |rows: &[Pending]| -> Vec<_> {
-            let document = |pending: &Pending| match &pending.conversation {
-                Ok(conversation) => tokenizer.try_documents(conversation, pending.row),
-                Err(reason) => Err(reason.clone()),
+            let document = |pending: &Pending| {
+                let (conversation, advantage) = pending.read.as_ref().map_err(String::clone)?;
+                let mut documents = tokenizer.try_documents(conversation, pending.row)?;
+                documents.iter_mut().for_each(|document| document.given.advantage = *advantage);
+                Ok(documents)
             };
             rows.iter().map(document).collect()
         };
@@ -244,6 +247,9 @@ fn hash(documents: &[Document]) -> String {
         hash.update((document.tokens.len() as u64).to_le_bytes());
         document.tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
         document.weights.iter().for_each(|weight| hash.update(weight.to_le_bytes()));
+        if let Some(advantage) = document.given.advantage {
+            hash.update(advantage.to_le_bytes());
+        }
     }
     format!("{:x}", hash.finalize())
 }

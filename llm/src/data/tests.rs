@@ -113,6 +113,17 @@ fn weights_come_along() {
 }
 
 #[test]
+fn advantages_come_along() {
+    let sandbox = Sandbox::new();
+    let load = |advantage: &str| {
+        sandbox.load(format!(r#"{{"question": "Q", "answer": "A", "advantage": {advantage}}}"#)).unwrap()
+    };
+    assert_eq!(load("-1.5").documents[0].given.advantage, Some(-1.5));
+    assert_eq!(load("null").documents[0].given.advantage, None);
+    assert_ne!(load("1").hash, load("2").hash);
+}
+
+#[test]
 fn bad_rows_are_named_by_file_line_and_reason() {
     let sandbox = Sandbox::new();
     let good = r#"{"question": "Q", "answer": "A"}"#;
@@ -130,6 +141,7 @@ fn bad_rows_are_named_by_file_line_and_reason() {
             r#"{"question": "Q", "answer": "A", "spans": [{"start": -1, "end": 2, "weight": 1}]}"#,
             "`start` must be",
         ),
+        (r#"{"question": "Q", "answer": "A", "advantage": "high"}"#, "`advantage` must be a number, not"),
         (r#"{"question": "Q", "answer": "A", "weight": 0}"#, "no assistant's answer to train on"),
     ] {
         let error = sandbox.error(format!("{good}\n\n{row}\n{good}\n"));
@@ -248,7 +260,7 @@ fn the_same_rows_have_the_same_hash() {
 
 /// JSON that looks like rows, and is mostly not.
 fn json() -> impl Strategy<Value = serde_json::Value> {
-    let keys = "messages|conversations|role|content|from|value|instruction|input|output|question|answer|prompt|completion|weight|weights|spans|start|end";
+    let keys = "messages|conversations|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|weight|weights|spans|start|end";
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),

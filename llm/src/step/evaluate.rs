@@ -40,14 +40,8 @@ pub fn evaluate(
         let micro = Micro::new(documents, members.into_iter().map(|i| places[i]).collect(), model);
         let hidden_rd = no_grad(|| micro.rows_of(&model.forward(&micro.pack)));
         let stats = head.statistics(&micro.rows(&hidden_rd, model.unembedding()), false);
-        let tokens = micro.tokens(
-            0..stats.len(),
-            &stats,
-            &Seen::default(),
-            documents,
-            None,
-            model.config().vocab_size,
-        );
+        let tokens =
+            micro.tokens(0..stats.len(), &stats, &Seen::default(), documents, model.config().vocab_size);
         sums.tokens += stats.len();
         sums.nll += tokens.iter().map(|token| token.loss).sum::<f64>();
         sums.mean_p += tokens.iter().map(TokenStats::p).sum::<f64>();

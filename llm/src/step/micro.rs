@@ -3,7 +3,6 @@
 use tch::Tensor;
 use tokensieve_objective::{Pull, TokenStats};
 
-use super::Given;
 use crate::head::{RowStats, Rows, Top, Unembedding};
 use crate::model::Model;
 use crate::model::config::RopeScaling;
@@ -89,23 +88,20 @@ impl Micro {
         stats: &[RowStats],
         seen: &Seen,
         batch: &[&Document],
-        given: Option<&Given>,
         vocabulary: i64,
     ) -> Vec<TokenStats> {
         let one = |(i, stats): (usize, &RowStats)| {
             let target = &self.pack.targets[i];
             let document = self.documents[target.document as usize];
-            let beside = given.and_then(|given| given.get(&batch[document].row));
+            let given = &batch[document].given;
             let at = |values: &Option<Vec<f64>>| values.as_ref()?.get(target.position as usize).copied();
             let seen_at = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[i]);
             TokenStats {
                 top_entropy: (!stats.top_entropy.is_nan()).then_some(stats.top_entropy),
                 reference_loss: seen_at(&seen.reference_losses),
-                base_loss: beside
-                    .and_then(|beside| at(&beside.base_loss))
-                    .or_else(|| seen_at(&seen.base_losses)),
-                bald: beside.and_then(|beside| at(&beside.bald)),
-                advantage: beside.and_then(|beside| beside.advantage),
+                base_loss: at(&given.base_loss).or_else(|| seen_at(&seen.base_losses)),
+                bald: at(&given.bald),
+                advantage: given.advantage,
                 weight: f64::from(target.weight),
                 vocabulary: vocabulary as u32,
                 document: document as u32,

@@ -20,7 +20,7 @@ use std::ops::Range;
 use super::conversation::{Conversation, Message, Span, Weights};
 use super::template::{self, Template};
 use super::tokenizer::Tokenizer;
-use crate::{Document, Error, Result};
+use crate::{Document, Error, Given, Result};
 
 /// How a template goes on after an assistant's last word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Tokenizer {
                 weigh(turn.message, &turn.text, &response, &content, &places, &mut weights)
                     .map_err(|what| format!("message {}: {what}", turn.number))?;
             }
-            documents.push(Document { row: 0, tokens, weights });
+            documents.push(Document { row: 0, tokens, weights, given: Given::default() });
         }
         documents.reverse();
         Ok(documents)
@@ -186,7 +186,7 @@ impl Tokenizer {
         let leading = self.leading().len();
         tokens.splice(0..0, self.leading().iter().copied());
         weights.splice(0..0, std::iter::repeat_n(0.0, leading));
-        Ok(Document { row: 0, tokens, weights })
+        Ok(Document { row: 0, tokens, weights, given: Given::default() })
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod config;
 mod flat;
+mod given;
 pub mod log;
 mod optimizer;
 mod references;

@@ -12,9 +12,9 @@ use tokensieve_objective::Plan;
 
 use super::checkpoint::{self, Lock, State};
 use super::config::{Config, Data, Length};
-use super::references;
 use super::{CHECKPOINTS, CONFIG, OPTIMIZER};
 use super::{Log, Optimizer, Run, Schedule, Trained};
+use super::{given, references};
 use crate::data::{self, DataSet, Order, stream};
 use crate::model::Model;
 use crate::text::Tokenizer;
@@ -42,7 +42,8 @@ impl<'a> Run<'a> {
         let found = resumable(&config, begin)?;
         let base = Checkpoint::open(&config.model.source)?;
         let tokenizer = Tokenizer::open(&base)?;
-        let documents = read(&config, "train", &config.data, &base, &tokenizer)?;
+        let mut documents = read(&config, "train", &config.data, &base, &tokenizer)?;
+        let estimates = given::complete(&config, &mut documents, &base.hash())?;
         let evaluations = config.evaluations.iter();
         let evaluations: Vec<(String, DataSet)> = evaluations
             .map(|(name, data)| Ok((name.clone(), read(&config, name, data, &base, &tokenizer)?)))
@@ -56,6 +57,7 @@ impl<'a> Run<'a> {
         };
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
         let mut data = BTreeMap::from([("train".to_owned(), documents.hash.clone())]);
+        data.extend(estimates.map(|hash| ("train.uncertainty".to_owned(), hash)));
         data.extend(evaluations.iter().map(|(name, set)| (format!("eval.{name}"), set.hash.clone())));
         let new = State {
             step: 0,
@@ -150,12 +152,11 @@ impl<'a> Run<'a> {
     }
 
     /// What a step is told besides the batch.
-    pub(super) fn options(&self, step: u64) -> crate::step::StepOptions<'static> {
+    pub(super) fn options(&self, step: u64) -> crate::step::StepOptions {
         crate::step::StepOptions {
             micro_tokens: self.config.train.micro_tokens,
             checkpointing: self.config.train.checkpointing,
             dropout: stream("dropout", self.config.train.seed, step).next_u64(),
-            given: None,
         }
     }
 }

@@ -150,6 +150,12 @@ pub const KEYS: &[Key] = &[
         "false",
         "leave out rows that cannot be read, and list them, instead of stopping",
     ),
+    key(
+        "data.uncertainty",
+        Text,
+        "",
+        "a file of `tokensieve uncertainty` about these rows: the objective reads `bald` there, and `base_loss` if it is of the same model",
+    ),
     key("eval.NAME.data", Text, "", "a held-out set called NAME: a file or a set of the catalogue"),
     key("eval.NAME.split", Text, "", "which file of a catalogue set; test where not given"),
     key("eval.NAME.format", Text, r#""auto""#, "as data.format"),

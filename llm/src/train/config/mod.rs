@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use tch::{Cuda, Device};
-use tokensieve_objective::Objective;
+use tokensieve_objective::{Objective, Variable};
 use toml::{Table, Value};
 
 pub use keys::{KEYS, Key, Kind, listing};
@@ -25,6 +25,8 @@ pub struct Config {
     pub model: Model,
     /// What is trained on.
     pub data: Data,
+    /// Estimates of the training documents' uncertainty.
+    pub uncertainty: Option<PathBuf>,
     /// Held-out sets by name.
     pub evaluations: Vec<(String, Data)>,
     /// What is learnt from it.
@@ -189,11 +191,18 @@ impl Config {
     pub fn parse(file: &Path, text: &str, overrides: &[String]) -> Result<Self> {
         let mut settings = Settings::read(file, text, overrides)?;
         let train = train(&mut settings, file)?;
+        let objective = objective(&settings)?;
+        let uncertainty = settings.text("data.uncertainty").map(PathBuf::from);
+        if uncertainty.is_none() && objective.reads(Variable::Bald) {
+            let what = "is missing: the objective reads `bald` in a file of `tokensieve uncertainty` about these rows";
+            return Err(settings.wrong("data.uncertainty", what));
+        }
         Ok(Self {
             model: model(&settings)?,
             data: data(&settings, "data", "train")?,
             evaluations: evaluations(&settings)?,
-            objective: objective(&settings)?,
+            uncertainty,
+            objective,
             reference: reference(&settings)?,
             lora: lora(&mut settings)?,
             train,
