@@ -344,7 +344,11 @@ fn estimates_serve_an_objective_that_reads_them() {
         }
     }
     let losses = bench.path("losses.jsonl");
-    fs::write(&losses, records.iter().map(|record| format!("{record}\n")).collect::<String>()).unwrap();
+    let write = |records: &[serde_json::Value]| {
+        let lines: Vec<String> = records.iter().map(serde_json::Value::to_string).collect();
+        fs::write(&losses, lines.join("\n") + "\n").unwrap();
+    };
+    write(&records);
     let setting = |file: &Path| format!("data.uncertainty={}", file.display());
     let selected = |out: &str, by: &str, file: &Path| {
         let (by, file) = (format!("objective.select.by={by}"), setting(file));
@@ -365,7 +369,7 @@ fn estimates_serve_an_objective_that_reads_them() {
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
     }
-    fs::write(&losses, records[..9].iter().map(|record| format!("{record}\n")).collect::<String>()).unwrap();
+    write(&records[..9]);
     let output = bench.run("refused", &["--set", &setting(&losses)]);
     assert!(said(&output).contains("losses.jsonl: holds no estimates of row 8"), "{}", said(&output));
 }

@@ -195,7 +195,9 @@ impl Reading<'_> {
             let document = |pending: &Pending| {
                 let (conversation, advantage) = pending.read.as_ref().map_err(String::clone)?;
                 let mut documents = tokenizer.try_documents(conversation, pending.row)?;
-                documents.iter_mut().for_each(|document| document.given.advantage = *advantage);
+                for document in &mut documents {
+                    document.given.advantage = *advantage;
+                }
                 Ok(documents)
             };
             rows.iter().map(document).collect()

@@ -81,7 +81,7 @@ pub(super) fn add_win_rates(
         }
         asked.push(place);
     }
-    let baseline = baseline(&judging.baseline, &instructions, &asked)?;
+    let baseline = baseline(&judging.baseline, &catalogue, &instructions, &asked)?;
     let of = |texts: &[String]| asked.iter().map(|place| texts[*place].clone()).collect::<Vec<_>>();
     let texts = [of(&instructions), of(&replies), of(&baseline)];
     let judged = match judging.judge.strip_prefix(LOCAL) {
@@ -120,10 +120,15 @@ pub(super) fn add_win_rates(
 }
 
 /// Whose outputs the replies are compared with: one per instruction, of which those asked count.
-fn baseline(which: &str, instructions: &[String], asked: &[usize]) -> Result<Vec<String>> {
+fn baseline(
+    which: &str,
+    catalogue: &Catalogue,
+    instructions: &[String],
+    asked: &[usize],
+) -> Result<Vec<String>> {
     let file = Path::new(which);
     if !file.is_file() {
-        return Ok(outputs(&Catalogue::load()?, which)?);
+        return Ok(outputs(catalogue, which)?);
     }
     if !which.ends_with(ANSWERS) {
         return Ok(read_outputs(file, instructions)?);

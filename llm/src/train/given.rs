@@ -44,8 +44,8 @@ fn attach(path: &Path, documents: &mut [Document], model: &str) -> Result<String
         let found =
             found.ok_or_else(|| complain("is of other data, or of another template: other tokens in"))?;
         let base_loss = found.base_loss.filter(|_| of_base);
-        for numbers in [&found.bald, &base_loss].into_iter().flatten() {
-            numbers.iter().for_each(|number| hash.update(number.to_le_bytes()));
+        for number in [&found.bald, &base_loss].into_iter().flatten().flatten() {
+            hash.update(number.to_le_bytes());
         }
         document.given = Given { bald: found.bald, base_loss, ..document.given };
     }

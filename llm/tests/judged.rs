@@ -1,0 +1,130 @@
+//! `tokensieve evaluate --suite alpaca-eval` from end to end: the real default model's replies, and a judge behind an
+//! endpoint, which here is a stub that fails once. Needs libtorch, the model, the data sets `alpaca-eval` and
+//! `alpaca-eval-outputs` (`./just setup libtorch model`), and the loopback.
+
+#[allow(dead_code, reason = "this judge neither stalls nor hangs up")]
+#[path = "../../tasks/tests/stub/mod.rs"]
+mod stub;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use stub::{Act, Asked, Stub};
+use tokensieve_llm::evaluate::Results;
+
+/// Instructions.
+const ASKED: usize = 2;
+
+/// The texts of the two outputs that a request shows, in order.
+fn shown(asked: &Asked) -> [String; 2] {
+    let body: Value = serde_json::from_str(&asked.body).unwrap();
+    let text = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
+    let parts: Vec<&str> = text.split("</output>").collect();
+    [0, 1].map(|i| parts[i].split("\">\n").last().unwrap().trim().to_owned())
+}
+
+/// Likes the longer output, and the second place a little.
+fn second_is_better(asked: &Asked) -> f64 {
+    let [first, second] = shown(asked).map(|text| text.chars().count());
+    if second > first { 0.9 } else { 0.3 }
+}
+
+fn judge(before: usize, asked: &Asked) -> Act {
+    if before == 0 {
+        return Act::Answer("503 Service Unavailable", "", "{\"error\": {\"message\": \"later\"}}".into());
+    }
+    let second = second_is_better(asked);
+    let label = |token: &str, p: f64| json!({"token": token, "logprob": p.ln()});
+    let content = json!([{"token": "M", "logprob": second.ln(), "top_logprobs": [label("m", 1.0 - second), label("M", second)]}]);
+    let choice = json!({"message": {"role": "assistant", "content": "M"}, "logprobs": {"content": content}});
+    Act::Answer("200 OK", "content-type: application/json\r\n", json!({"choices": [choice]}).to_string())
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+    stub: Stub,
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn evaluate(&self, out: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.args(["evaluate", "--suite", "alpaca-eval", "--limit", &ASKED.to_string()]);
+        command.arg("--judge").arg(format!("{}#stub-1", self.stub.base)).arg("--out").arg(self.path(out));
+        command.args(arguments).env_remove("OPENAI_API_KEY").stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn win_rate(&self, out: &str) -> f64 {
+        Results::read(&self.path(out)).unwrap().tasks["alpaca-eval"].measures["win_rate"].value.unwrap()
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn near(a: f64, b: f64) {
+    assert!((a - b).abs() < 1e-9, "{a} {b}");
+}
+
+/// The replies, by the instruction's number.
+fn replies(answers: &Path) -> HashMap<String, String> {
+    let text = std::fs::read_to_string(answers).unwrap();
+    let lines = text.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |line: &Value| line["answer"]["text"].as_str().unwrap().trim().to_owned();
+    lines.map(|line| (line["id"].to_string(), text(&line))).collect()
+}
+
+#[test]
+fn replies_are_judged_against_a_public_model_and_against_themselves() {
+    let bench = Bench { folder: tempfile::tempdir().unwrap(), stub: Stub::new(judge) };
+
+    // Nobody is there to agree to the costs.
+    let output = bench.evaluate("first.json", &["--prices", "10,30"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = said(&output);
+    assert!(text.contains(&format!("{} requests", 2 * ASKED)) && text.contains("dollars in all"), "{text}");
+    assert!(text.contains("--yes goes ahead") && bench.stub.asked().is_empty(), "{text}");
+    let replies = replies(&bench.path("first.answers.jsonl"));
+    assert_eq!(replies.len(), ASKED);
+
+    let output = bench.evaluate("first.json", &["--yes"]);
+    assert!(output.status.success() && said(&output).contains("lc_win_rate"), "{}", said(&output));
+    let asked = bench.stub.asked();
+    assert_eq!(asked.len(), 2 * ASKED + 1, "each pair in both orders, and one that had failed again");
+    // What the judge said of ours, wherever it stood; the first answer was a failure.
+    let ours = |asked: &Asked| {
+        let [first, second] = shown(asked).map(|text| replies.values().any(|reply| *reply == text));
+        assert!(first != second, "one of the two is ours");
+        if second { second_is_better(asked) } else { 1.0 - second_is_better(asked) }
+    };
+    let expected = asked[1..].iter().map(ours).sum::<f64>() / (2 * ASKED) as f64;
+    near(bench.win_rate("first.json"), expected);
+
+    // Everything is known: nobody is asked again, nor for leave.
+    let output = bench.evaluate("first.json", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(bench.stub.asked().len(), asked.len());
+    near(bench.win_rate("first.json"), expected);
+
+    // Against another evaluation's answers, here its own: whatever the judge likes, both orders even out.
+    let own = bench.path("first.answers.jsonl");
+    std::fs::copy(&own, bench.path("second.answers.jsonl")).unwrap();
+    let first = bench.path("first.json");
+    let output = bench.evaluate(
+        "second.json",
+        &["--yes", "--baseline-outputs", own.to_str().unwrap(), "--baseline", first.to_str().unwrap()],
+    );
+    assert!(output.status.success() && said(&output).contains(" %"), "{}", said(&output));
+    near(bench.win_rate("second.json"), 0.5);
+
+    let mut compare = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    let output =
+        compare.arg("evaluate").arg("--compare").arg(first).arg(bench.path("second.json")).output().unwrap();
+    assert!(output.status.success() && said(&output).contains("win_rate"), "{}", said(&output));
+}
