@@ -4,7 +4,7 @@ use crate::lab::gains;
 use crate::lab::picture::distinct;
 use crate::lab::steps;
 use crate::lab::study::{Arm, short};
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -144,9 +144,12 @@ impl crate::Figure for Figure {
             ("backward", |row| row.backward_seconds),
             ("reference", |row| row.reference_seconds),
         ];
-        for (index, (label, of)) in parts.into_iter().enumerate() {
+        let marks = |points: Vec<(f64, f64)>, index| {
+            Series::points(points).ink(Ink::Category(index)).shape(Shape::of(index))
+        };
+        for (index, (label, of)) in parts.iter().enumerate() {
             let points = measured.iter().filter_map(|row| Some((place(row), of(row)?)));
-            times = times.with(Series::points(points).ink(Ink::Category(index)).label(label));
+            times = times.with(marks(points.collect(), index).label(label));
         }
         let bars = measured.iter().filter_map(|row| Some((place(row), row.low?, row.high?)));
         times = times.with(Series::error_bars(bars).ink(Ink::Category(0)));
@@ -160,7 +163,8 @@ impl crate::Figure for Figure {
                 .zip(&series)
                 .filter(|(_, name)| *name == label)
                 .map(|(row, _)| (place(row) + shift, row.relative_to_mle));
-            ratios = ratios.with(Series::points(points).ink(Ink::Category(index)).label(label));
+            // One legend for both panels: no colour twice.
+            ratios = ratios.with(marks(points.collect(), parts.len() + index).label(label));
         }
         Ok(Drawing::new([times, ratios]).columns(2).width(860.0))
     }

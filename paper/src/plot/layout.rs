@@ -1,7 +1,7 @@
 //! Layout: notice, legend, then rows of panels, each with room for exactly its own tick labels.
 
 use super::marks::{self, Area};
-use super::scale::Scale;
+use super::scale::{Fitted, Scale};
 use super::series::Mark;
 use super::svg::{Anchor, Canvas, Type, escape, px, unmarked, width};
 use super::{Colours, Drawing, Panel, Series, Theme};
@@ -13,6 +13,9 @@ const TICK: f64 = 10.5;
 /// Room between a panel's neighbours.
 const GAP: f64 = 18.0;
 const LINE: f64 = 17.0;
+/// How far labels of the x axis reach below it, and by how many degrees they are turned if they are.
+const STRAIGHT: f64 = 20.0;
+const TURN: f64 = 35.0;
 /// Fonts with Helvetica's widths first: the layout relies on them.
 const FONTS: &str = "Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', 'DejaVu Sans', sans-serif";
 
@@ -40,14 +43,16 @@ impl Drawing {
             } else {
                 8.0
             };
-            let foot = panels.iter().map(foot).fold(0.0, f64::max);
-            for (column, panel) in panels.iter().enumerate() {
+            let frames: Vec<Frame> =
+                panels.iter().map(|panel| Frame::of(panel, cell_width, self.panel_height)).collect();
+            let foot =
+                panels.iter().zip(&frames).map(|(panel, frame)| foot(panel, frame)).fold(0.0, f64::max);
+            for (column, (panel, frame)) in panels.iter().zip(frames).enumerate() {
                 let index = row * self.columns + column;
                 let left = column as f64 * (cell_width + GAP);
                 let letter = (self.panels.len() > 1).then(|| letter(index));
-                let place =
-                    Place { index, left, top: y + head, width: cell_width, height: self.panel_height };
-                panel_svg(&mut canvas, panel, &place, letter, self.colours.as_ref(), theme);
+                let place = Place { index, left, top: y + head, height: self.panel_height };
+                panel_svg(&mut canvas, panel, frame, &place, letter, self.colours.as_ref(), theme);
             }
             bars = (bars.0.min(y + head), bars.1.max(y + head + self.panel_height));
             y += head + self.panel_height + foot;
@@ -149,14 +154,58 @@ struct Place {
     index: usize,
     left: f64,
     top: f64,
-    width: f64,
     height: f64,
 }
 
+/// A panel's axes with their limits, and the room that their labels take.
+struct Frame<'a> {
+    x: Fitted<'a>,
+    y: Fitted<'a>,
+    y_ticks: Vec<(f64, String)>,
+    /// Width of the labels left of the y axis.
+    tick_room: f64,
+    /// What lies left of the plotting area, and its width.
+    before: f64,
+    width: f64,
+    /// How far names reach below the x axis when turned, which they are if they would run into each other.
+    turned: Option<f64>,
+}
+
+impl<'a> Frame<'a> {
+    fn of(panel: &'a Panel, outer_width: f64, height: f64) -> Self {
+        let (xs, ys): (Vec<_>, Vec<_>) = panel.series.iter().map(Series::extent).unzip();
+        let (x, y) = (panel.x.fit(xs.concat().into_iter()), panel.y.fit(ys.concat().into_iter()));
+        let y_ticks = y.ticks((height / 42.0) as usize);
+        let tick_room =
+            if panel.y.quiet { 0.0 } else { widest(y_ticks.iter().map(|tick| tick.1.as_str()), TICK) };
+        let label_room = if panel.y.label.is_empty() || panel.y.quiet { 0.0 } else { LINE };
+        let ends = direct_labels(panel);
+        let bar = if panel.colours.is_some() { 66.0 } else { 0.0 };
+        // The last tick's label may stand half beyond the axis.
+        let beyond = |(at, label): &(f64, String)| if *at > 0.9 { width(label, TICK) / 2.0 } else { 0.0 };
+        let tail = if ends.is_empty() {
+            x.ticks(4).last().map_or(0.0, beyond)
+        } else {
+            8.0 + widest(ends.iter().map(|end| end.2), TICK)
+        };
+        let before = 10.0 + tick_room + label_room + 4.0;
+        let width = (outer_width - before - 4.0 - bar - tail).max(20.0);
+        let turned = match &panel.x.scale {
+            Scale::Categories(names) => {
+                let (longest, slot) =
+                    (widest(names.iter().map(String::as_str), TICK), width / names.len().max(1) as f64);
+                (longest > slot - 4.0).then(|| 17.0 + longest * TURN.to_radians().sin())
+            }
+            _ => None,
+        };
+        Self { x, y, y_ticks, tick_room, before, width, turned }
+    }
+}
+
 /// Room below a panel's plotting area.
-fn foot(panel: &Panel) -> f64 {
+fn foot(panel: &Panel, frame: &Frame<'_>) -> f64 {
     let label = if panel.x.label.is_empty() || panel.x.quiet { 0.0 } else { LINE };
-    if panel.x.quiet { 14.0 } else { 26.0 + label + 6.0 }
+    if panel.x.quiet { 14.0 } else { frame.turned.unwrap_or(STRAIGHT) + 6.0 + label + 6.0 }
 }
 
 fn letter(index: usize) -> char {
@@ -166,32 +215,17 @@ fn letter(index: usize) -> char {
 fn panel_svg(
     canvas: &mut Canvas,
     panel: &Panel,
+    frame: Frame<'_>,
     place: &Place,
     letter: Option<char>,
     shared: Option<&Colours>,
     theme: &Theme,
 ) {
-    let (xs, ys): (Vec<_>, Vec<_>) = panel.series.iter().map(Series::extent).unzip();
-    let (x, y) = (panel.x.fit(xs.concat().into_iter()), panel.y.fit(ys.concat().into_iter()));
-    let y_ticks = y.ticks((place.height / 42.0) as usize);
-    let tick_room =
-        if panel.y.quiet { 0.0 } else { widest(y_ticks.iter().map(|tick| tick.1.as_str()), TICK) };
-    let label_room = if panel.y.label.is_empty() || panel.y.quiet { 0.0 } else { LINE };
-    let before = 10.0 + tick_room + label_room + 4.0;
-    let ends = direct_labels(panel);
-    let bar = if panel.colours.is_some() { 66.0 } else { 0.0 };
-    // The last tick's label may stand half beyond the axis.
-    let beyond = |(at, label): &(f64, String)| if *at > 0.9 { width(label, TICK) / 2.0 } else { 0.0 };
-    let tail = if ends.is_empty() {
-        x.ticks(4).last().map_or(0.0, beyond)
-    } else {
-        8.0 + widest(ends.iter().map(|end| end.2), TICK)
-    };
-    let after = 4.0 + bar + tail;
+    let Frame { x, y, y_ticks, tick_room, before, width, turned } = frame;
     let area = Area {
         left: place.left + before,
         top: place.top,
-        width: (place.width - before - after).max(20.0),
+        width,
         height: place.height,
         over_cells: panel.series.iter().any(|series| matches!(series.mark, Mark::Cells { .. })),
         x,
@@ -224,8 +258,8 @@ fn panel_svg(
         marks::draw(canvas, &area, series, colours, theme);
     }
     canvas.raw("</g>");
-    axes(canvas, panel, &area, &y_ticks, tick_room, theme);
-    draw_direct_labels(canvas, &area, ends, theme);
+    axes(canvas, panel, &area, (&y_ticks, tick_room), turned, theme);
+    draw_direct_labels(canvas, &area, direct_labels(panel), theme);
     if let Some(colours) = &panel.colours {
         colour_bar(canvas, colours, area.right() + 12.0, area.top, area.height, theme);
     }
@@ -235,8 +269,8 @@ fn axes(
     canvas: &mut Canvas,
     panel: &Panel,
     area: &Area<'_>,
-    y_ticks: &[(f64, String)],
-    tick_room: f64,
+    (y_ticks, tick_room): (&[(f64, String)], f64),
+    turned: Option<f64>,
     theme: &Theme,
 ) {
     let (left, right, bottom) = (area.left, area.right(), area.bottom());
@@ -251,20 +285,17 @@ fn axes(
         }
     }
     let x_ticks = area.x.ticks((area.width / 55.0) as usize);
-    // Names that would run into each other are turned; numbers are dropped from the right instead.
-    let slot = area.width / x_ticks.len().max(1) as f64;
-    let crowded = matches!(panel.x.scale, Scale::Categories(_))
-        && widest(x_ticks.iter().map(|tick| tick.1.as_str()), TICK) > slot - 4.0;
+    // Numbers that would run into each other are dropped from the right.
     let mut free_from = f64::NEG_INFINITY;
     for (at, label) in &x_ticks {
         let x = left + at * area.width;
         canvas.line((x, bottom), (x, bottom + 4.0), theme.muted, 1.0, "");
         let half = width(label, TICK) / 2.0;
-        if panel.x.quiet || (!crowded && x - half < free_from) {
+        if panel.x.quiet || (turned.is_none() && x - half < free_from) {
             continue;
         }
-        if crowded {
-            canvas.text(x + 3.0, bottom + 14.0, label, small.anchor(Anchor::End).turned(-35.0));
+        if turned.is_some() {
+            canvas.text(x + 3.0, bottom + 14.0, label, small.anchor(Anchor::End).turned(-TURN));
         } else {
             canvas.text(x, bottom + 17.0, label, small.anchor(Anchor::Middle));
             free_from = x + half + 4.0;
@@ -272,8 +303,8 @@ fn axes(
     }
     let set = Type::new(LABEL, theme.text).anchor(Anchor::Middle);
     if !panel.x.quiet {
-        let drop = if crowded { 52.0 } else { 35.0 };
-        canvas.text(f64::midpoint(left, right), bottom + drop, &panel.x.label, set);
+        let below = bottom + turned.unwrap_or(STRAIGHT) + 15.0;
+        canvas.text(f64::midpoint(left, right), below, &panel.x.label, set);
     }
     if !panel.y.quiet {
         let x = left - 10.0 - tick_room - 6.0;
@@ -347,4 +378,32 @@ fn colour_bar(canvas: &mut Canvas, colours: &Colours, x: f64, top: f64, height: 
 
 fn widest<'a>(texts: impl Iterator<Item = &'a str>, size: f64) -> f64 {
     texts.map(|text| width(text, size)).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Axis;
+    use super::*;
+
+    #[test]
+    fn turned_names_have_room() {
+        let names = ["plain", "the quarter of the documents with the largest loss", "x", "y"];
+        let panel = Panel::new("", Axis::categories("ways", names), Axis::linear("loss"));
+        let svg =
+            Drawing::new([panel.with(Series::points([(0.0, 1.0), (3.0, 2.0)]))]).svg("", "", &Theme::LIGHT);
+        let number = |text: &str, key: &str| -> f64 {
+            let (_, after) = text.split_once(&format!(" {key}=\"")).unwrap();
+            after.split('"').next().unwrap().parse().unwrap()
+        };
+        let height = number(&svg, "height");
+        let texts: Vec<&str> = svg.split("<text").skip(1).collect();
+        let turned: Vec<&&str> = texts.iter().filter(|text| text.contains("rotate(-35")).collect();
+        assert_eq!(turned.len(), names.len());
+        for (text, name) in turned.iter().zip(names) {
+            let reach = width(name, TICK) * TURN.to_radians().sin();
+            assert!(number(text, "y") + reach < height - LINE, "{name}");
+        }
+        let axis = texts.iter().find(|text| text.contains(">ways<")).unwrap();
+        assert!(number(axis, "y") < height);
+    }
 }
