@@ -123,16 +123,12 @@ fn attention(layout: &Layout) {
 fn products(layout: &Layout) {
     let tokens = layout.tokens() as i64;
     let rank = 32;
-    let gate_up = [INTERMEDIATE; 2].map(|outputs| (outputs, rank));
     let (inputs, outputs) = (HIDDEN + 2 * rank, 2 * INTERMEDIATE);
-    let blocks: Vec<Block> = (0..)
-        .zip(gate_up)
-        .map(|(part, (outputs, rank))| {
-            let range = |start: i64, count: i64| start as usize..(start + count) as usize;
-            let adapter = range(HIDDEN + part * rank, rank);
-            Block { outputs: range(part * outputs, outputs), inputs: [range(0, HIDDEN), adapter] }
-        })
-        .collect();
+    let range = |start: i64, count: i64| start as usize..(start + count) as usize;
+    let blocks = [0, 1].map(|part| Block {
+        outputs: range(part * INTERMEDIATE, INTERMEDIATE),
+        inputs: [range(0, HIDDEN), range(HIDDEN + part * rank, rank)],
+    });
     for (name, kind) in [("bf16", Kind::BFloat16), ("f32", Kind::Float)] {
         let random = |size: &[i64]| random(size).to_kind(kind);
         let (x, weight) = (random(&[tokens, inputs]), random(&[outputs, inputs]));

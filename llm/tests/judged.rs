@@ -10,36 +10,20 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use stub::judge::{by_length, second_is_better, shown};
 use stub::{Act, Asked, Stub};
 use tokensieve_llm::evaluate::Results;
 
 /// Instructions.
 const ASKED: usize = 2;
 
-/// The texts of the two outputs that a request shows, in order.
-fn shown(asked: &Asked) -> [String; 2] {
-    let body: Value = serde_json::from_str(&asked.body).unwrap();
-    let text = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
-    let parts: Vec<&str> = text.split("</output>").collect();
-    [0, 1].map(|i| parts[i].split("\">\n").last().unwrap().trim().to_owned())
-}
-
-/// Likes the longer output, and the second place a little.
-fn second_is_better(asked: &Asked) -> f64 {
-    let [first, second] = shown(asked).map(|text| text.chars().count());
-    if second > first { 0.9 } else { 0.3 }
-}
-
+/// The first answer is a failure.
 fn judge(before: usize, asked: &Asked) -> Act {
     if before == 0 {
         return Act::Answer("503 Service Unavailable", "", "{\"error\": {\"message\": \"later\"}}".into());
     }
-    let second = second_is_better(asked);
-    let label = |token: &str, p: f64| json!({"token": token, "logprob": p.ln()});
-    let content = json!([{"token": "M", "logprob": second.ln(), "top_logprobs": [label("m", 1.0 - second), label("M", second)]}]);
-    let choice = json!({"message": {"role": "assistant", "content": "M"}, "logprobs": {"content": content}});
-    Act::Answer("200 OK", "content-type: application/json\r\n", json!({"choices": [choice]}).to_string())
+    by_length(asked)
 }
 
 struct Bench {

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stub::{Act, Asked, Stub};
+use stub::judge::{by_length, shown};
+use stub::{Act, Stub};
 use tokensieve_tasks::judge::{
     Endpoint, Judge, Pair, Patience, Prices, Settings, Verdict, both_orders, pairwise,
 };
@@ -41,28 +42,6 @@ fn endpoint(stub: &Stub, folder: &tempfile::TempDir) -> Endpoint {
     Endpoint::new(settings(&stub.base, &cache(folder))).unwrap()
 }
 
-/// The two outputs that a request shows, in order.
-fn shown(asked: &Asked) -> [String; 2] {
-    let body: Value = serde_json::from_str(&asked.body).unwrap();
-    let text = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
-    let mut outputs =
-        text.split("</output>").take(2).map(|part| part.split("\">\n").last().unwrap().trim().to_owned());
-    [outputs.next().unwrap(), outputs.next().unwrap()]
-}
-
-fn labels(first: f64, second: f64) -> Act {
-    let (first_log, second_log) = (first.ln(), second.ln());
-    let token = if second > first { "M" } else { "m" };
-    let body = serde_json::json!({
-        "id": "x", "object": "chat.completion", "usage": {"prompt_tokens": 100, "completion_tokens": 1},
-        "choices": [{"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": token},
-            "logprobs": {"content": [{"token": token, "logprob": first_log.max(second_log), "top_logprobs": [
-                {"token": "m", "logprob": first_log}, {"token": "M", "logprob": second_log},
-                {"token": "The", "logprob": -9.0}]}]}}]
-    });
-    Act::Answer("200 OK", "content-type: application/json\r\n", body.to_string())
-}
-
 fn words(text: &str) -> Act {
     let body = serde_json::json!({"choices": [{"message": {"role": "assistant", "content": text}}]});
     Act::Answer("200 OK", "", body.to_string())
@@ -70,12 +49,6 @@ fn words(text: &str) -> Act {
 
 fn error(status: &'static str, headers: &'static str, message: &str, code: &str) -> Act {
     Act::Answer(status, headers, serde_json::json!({"error": {"message": message, "code": code}}).to_string())
-}
-
-/// Judges by length, with a liking for the second place.
-fn by_length(asked: &Asked) -> Act {
-    let [first, second] = shown(asked);
-    if second.len() > first.len() { labels(0.05, 0.95) } else { labels(0.75, 0.25) }
 }
 
 const ONE: Pair<'static> = Pair { instruction: "Say something.", first: "short", second: "rather longer" };

@@ -180,11 +180,7 @@ impl Linear {
 
     /// Room for the input and its part for the adapter, `[T, I + R]`.
     pub(super) fn buffer(&self, tokens: i64) -> Tensor {
-        self.empty(tokens, self.inputs + self.rank())
-    }
-
-    fn empty(&self, rows: i64, columns: i64) -> Tensor {
-        Tensor::empty([rows, columns], (self.weight.kind(), self.weight.device()))
+        Tensor::empty([tokens, self.inputs + self.rank()], (self.weight.kind(), self.weight.device()))
     }
 
     /// Where the input belongs in a buffer.

@@ -17,10 +17,10 @@ pub mod plain;
 #[cfg(test)]
 mod tests;
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use cpu::decode;
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use cpu::decode;
 use tch::Tensor;
 
 use crate::Layout;

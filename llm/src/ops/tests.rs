@@ -371,7 +371,7 @@ fn attention_drops_what_the_operators_drop() {
     }
 }
 
-/// x·weight + more in f64.
+/// x·weight in f64.
 fn exact_product(x: &Tensor, weight: &Tensor) -> Tensor {
     x.to_kind(Kind::Double).mm(&weight.to_kind(Kind::Double))
 }

@@ -161,15 +161,23 @@ struct Place {
 struct Frame<'a> {
     x: Fitted<'a>,
     y: Fitted<'a>,
-    y_ticks: Vec<(f64, String)>,
-    /// Width of the labels left of the y axis.
-    tick_room: f64,
     /// What lies left of the plotting area, and its width.
     before: f64,
     width: f64,
+    labels: Labels<'a>,
+}
+
+struct Labels<'a> {
+    y_ticks: Vec<(f64, String)>,
+    /// Width of those left of the y axis.
+    tick_room: f64,
     /// How far names reach below the x axis when turned, which they are if they would run into each other.
     turned: Option<f64>,
+    ends: Vec<End<'a>>,
 }
+
+/// A labelled line's last point and name: `(x, y, name, series)` in data coordinates.
+type End<'a> = (f64, f64, &'a str, &'a Series);
 
 impl<'a> Frame<'a> {
     fn of(panel: &'a Panel, outer_width: f64, height: f64) -> Self {
@@ -198,14 +206,14 @@ impl<'a> Frame<'a> {
             }
             _ => None,
         };
-        Self { x, y, y_ticks, tick_room, before, width, turned }
+        Self { x, y, before, width, labels: Labels { y_ticks, tick_room, turned, ends } }
     }
 }
 
 /// Room below a panel's plotting area.
 fn foot(panel: &Panel, frame: &Frame<'_>) -> f64 {
     let label = if panel.x.label.is_empty() || panel.x.quiet { 0.0 } else { LINE };
-    if panel.x.quiet { 14.0 } else { frame.turned.unwrap_or(STRAIGHT) + 6.0 + label + 6.0 }
+    if panel.x.quiet { 14.0 } else { frame.labels.turned.unwrap_or(STRAIGHT) + 6.0 + label + 6.0 }
 }
 
 fn letter(index: usize) -> char {
@@ -221,7 +229,7 @@ fn panel_svg(
     shared: Option<&Colours>,
     theme: &Theme,
 ) {
-    let Frame { x, y, y_ticks, tick_room, before, width, turned } = frame;
+    let Frame { x, y, before, width, labels } = frame;
     let area = Area {
         left: place.left + before,
         top: place.top,
@@ -239,7 +247,7 @@ fn panel_svg(
     }
     canvas.text(heading, place.top - 9.0, &panel.title, Type::new(TITLE, theme.text));
     if !area.over_cells {
-        for (at, _) in &y_ticks {
+        for (at, _) in &labels.y_ticks {
             let y = area.bottom() - at * area.height;
             canvas.line((area.left, y), (area.right(), y), theme.grid, 1.0, "");
         }
@@ -258,26 +266,19 @@ fn panel_svg(
         marks::draw(canvas, &area, series, colours, theme);
     }
     canvas.raw("</g>");
-    axes(canvas, panel, &area, (&y_ticks, tick_room), turned, theme);
-    draw_direct_labels(canvas, &area, direct_labels(panel), theme);
+    axes(canvas, panel, &area, &labels, theme);
+    draw_direct_labels(canvas, &area, labels.ends, theme);
     if let Some(colours) = &panel.colours {
         colour_bar(canvas, colours, area.right() + 12.0, area.top, area.height, theme);
     }
 }
 
-fn axes(
-    canvas: &mut Canvas,
-    panel: &Panel,
-    area: &Area<'_>,
-    (y_ticks, tick_room): (&[(f64, String)], f64),
-    turned: Option<f64>,
-    theme: &Theme,
-) {
+fn axes(canvas: &mut Canvas, panel: &Panel, area: &Area<'_>, labels: &Labels<'_>, theme: &Theme) {
     let (left, right, bottom) = (area.left, area.right(), area.bottom());
     let small = Type::new(TICK, theme.muted);
     canvas.line((left, area.top), (left, bottom), theme.muted, 1.0, "");
     canvas.line((left, bottom), (right, bottom), theme.muted, 1.0, "");
-    for (at, label) in y_ticks {
+    for (at, label) in &labels.y_ticks {
         let y = bottom - at * area.height;
         canvas.line((left - 4.0, y), (left, y), theme.muted, 1.0, "");
         if !panel.y.quiet {
@@ -291,10 +292,10 @@ fn axes(
         let x = left + at * area.width;
         canvas.line((x, bottom), (x, bottom + 4.0), theme.muted, 1.0, "");
         let half = width(label, TICK) / 2.0;
-        if panel.x.quiet || (turned.is_none() && x - half < free_from) {
+        if panel.x.quiet || (labels.turned.is_none() && x - half < free_from) {
             continue;
         }
-        if turned.is_some() {
+        if labels.turned.is_some() {
             canvas.text(x + 3.0, bottom + 14.0, label, small.anchor(Anchor::End).turned(-TURN));
         } else {
             canvas.text(x, bottom + 17.0, label, small.anchor(Anchor::Middle));
@@ -303,17 +304,17 @@ fn axes(
     }
     let set = Type::new(LABEL, theme.text).anchor(Anchor::Middle);
     if !panel.x.quiet {
-        let below = bottom + turned.unwrap_or(STRAIGHT) + 15.0;
+        let below = bottom + labels.turned.unwrap_or(STRAIGHT) + 15.0;
         canvas.text(f64::midpoint(left, right), below, &panel.x.label, set);
     }
     if !panel.y.quiet {
-        let x = left - 10.0 - tick_room - 6.0;
+        let x = left - 10.0 - labels.tick_room - 6.0;
         canvas.text(x, area.top + area.height / 2.0, &panel.y.label, set.turned(-90.0));
     }
 }
 
-/// The last point and the name of every labelled line: `(x, y, name, series)` in data coordinates.
-fn direct_labels(panel: &Panel) -> Vec<(f64, f64, &str, &Series)> {
+/// Names at the ends of lines, where the panel wants them there.
+fn direct_labels(panel: &Panel) -> Vec<End<'_>> {
     let lines = panel.series.iter().filter(|_| panel.direct);
     lines
         .filter_map(|series| match (&series.mark, series.label.as_deref()) {
@@ -327,14 +328,9 @@ fn direct_labels(panel: &Panel) -> Vec<(f64, f64, &str, &Series)> {
 }
 
 /// Names at the ends of lines, pushed apart where they would overlap, and back up from the bottom.
-fn draw_direct_labels(
-    canvas: &mut Canvas,
-    area: &Area<'_>,
-    ends: Vec<(f64, f64, &str, &Series)>,
-    theme: &Theme,
-) {
+fn draw_direct_labels(canvas: &mut Canvas, area: &Area<'_>, ends: Vec<End<'_>>, theme: &Theme) {
     let apart = TICK + 2.0;
-    let mut labels: Vec<(f64, f64, &str, &Series)> = ends
+    let mut labels: Vec<End<'_>> = ends
         .into_iter()
         .filter_map(|(x, y, label, series)| {
             area.place(x, y).map(|at| (at.0, at.1.clamp(area.top, area.bottom()), label, series))

@@ -1,5 +1,7 @@
 //! A service on the loopback that answers as it is told: a word of HTTP, and no more.
 
+pub(crate) mod judge;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};

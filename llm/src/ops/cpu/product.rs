@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use half::bf16;
 use tch::{Kind, Tensor};
@@ -41,7 +42,7 @@ const EVEN: f64 = 1.03;
 
 pub(in crate::ops) fn product(product: &Product, out: &Tensor) -> Option<()> {
     match (product.x.kind(), out.kind()) {
-        (Kind::BFloat16, _) if multiplies_tiles() => None,
+        (Kind::BFloat16, _) if *MULTIPLIES_TILES => None,
         (Kind::Float, Kind::Float) => of::<f32, f32>(product, out),
         (Kind::BFloat16, Kind::BFloat16) => of::<bf16, bf16>(product, out),
         (Kind::BFloat16, Kind::Float) => of::<bf16, f32>(product, out),
@@ -50,12 +51,12 @@ pub(in crate::ops) fn product(product: &Product, out: &Tensor) -> Option<()> {
 }
 
 /// Whether the processor has matrix instructions (AMX): libtorch's products in bf16 use them, and with them are several
-/// times as fast as any without.
-fn multiplies_tiles() -> bool {
+/// times as fast as any without. Asked once: under a hypervisor the instruction is a slow one.
+static MULTIPLIES_TILES: LazyLock<bool> = LazyLock::new(|| {
     /// Of leaf 7 in edx.
     const AMX_BF16: u32 = 1 << 22;
     std::arch::x86_64::__cpuid_count(7, 0).edx & AMX_BF16 != 0
-}
+});
 
 fn of<N: Number, O: Number>(product: &Product, out: &Tensor) -> Option<()> {
     let simd = Avx512::detect()?;
@@ -201,7 +202,7 @@ impl<N: Number> Term<N> {
 
 /// `[K, N]` by where its numbers lie side by side.
 #[derive(Clone, Copy)]
-enum Weight<N> {
+pub(super) enum Weight<N> {
     /// Along the inputs: a row per output.
     Inputs(Rows<N>),
     /// Along the outputs: a row per input.
@@ -229,7 +230,7 @@ impl<N: Number> Weight<N> {
     /// Lays out up to [`TILE`] outputs: word by word of the inputs, that word of each. What is missing is zero. Returns
     /// the number of words.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    unsafe fn lay_out(
+    pub(super) unsafe fn lay_out(
         &self,
         simd: Avx512,
         outputs: &Range<usize>,

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::{Buffer, LANES, simd, words};
 use crate::ops::cpu::Rows;
 use crate::ops::cpu::lanes::{Avx512, Lanes, Number};
-use crate::ops::cpu::product::{BLOCK, TILE, accumulate};
+use crate::ops::cpu::product::{BLOCK, TILE, Weight, accumulate};
 use crate::shim::parallel;
 
 /// Words ahead of those in use that are asked for: what comes from memory takes that long (measured).
@@ -42,20 +42,14 @@ impl Matrix {
         let rows = Rows::<N>::of(weight).expect("a matrix of this kind on the CPU");
         let (outputs, inputs, depth) = (rows.count, rows.columns, words::<N>(rows.columns));
         let count = outputs.div_ceil(TILE);
-        let tiles = Tensor::zeros([(count * depth * TILE) as i64], (Kind::Int, Device::Cpu));
-        let first = tiles.data_ptr() as usize;
+        let tiles = Tensor::empty([(count * depth * TILE) as i64], (Kind::Int, Device::Cpu));
+        let (simd, from, first) = (simd(), Weight::Inputs(rows), tiles.data_ptr() as usize);
         parallel(count, 1, |part| {
-            for output in part.start * TILE..(part.end * TILE).min(outputs) {
-                let into = (first as *mut N)
-                    .wrapping_add(((output / TILE * depth) * TILE + output % TILE) * N::PER_WORD);
-                let from = rows.row(output);
-                for input in 0..inputs {
-                    // Sound: each tile is one thread's; the row has so many numbers, the tile room for them.
-                    unsafe {
-                        let place = input / N::PER_WORD * TILE * N::PER_WORD + input % N::PER_WORD;
-                        into.add(place).write(*from.add(input));
-                    }
-                }
+            for tile in part {
+                let own = tile * TILE..outputs.min((tile + 1) * TILE);
+                let into = (first as *mut u32).wrapping_add(tile * depth * TILE);
+                // Sound: each tile is one thread's and has room for its words; the weight has the outputs and inputs.
+                unsafe { from.lay_out(simd, &own, &(0..inputs), into) };
             }
         });
         let bias = bias.map(|bias| Vec::try_from(&bias.to_kind(Kind::Float)).expect("a vector"));
