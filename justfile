@@ -15,7 +15,7 @@ export PATH := tools / "bin" + ":" + env("PATH")
 default:
     @'{{ just_executable() }}' --justfile '{{ justfile() }}' --list --unsorted
 
-# Every figure of both papers, recomputed and drawn; the claim ledger; the report. Profiles: smoke, laptop, study, paper
+# Every figure of both papers, recomputed and drawn; the claim ledger; the report. Profiles: smoke, laptop, evening, study, paper
 [group('study')]
 reproduce profile="laptop": _programs
     {{ paper }} reproduce --profile "$1"

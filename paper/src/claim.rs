@@ -15,20 +15,46 @@ pub fn exact(value: f64) -> Estimate {
 pub enum Verdict {
     /// The interval lies on the claimed side of the threshold.
     Holds,
-    /// It does not.
+    /// It does not reach the claimed side.
     DoesNotHold,
-    /// This run cannot tell, and why.
+    /// The threshold lies inside the interval: these runs cannot tell.
+    Undecided,
+    /// No test was made here, and why.
     NotTested(String),
+}
+
+impl Verdict {
+    /// What verdicts are called, in the order of tables.
+    pub const NAMES: [&'static str; 4] = ["holds", "does not hold", "undecided", "not tested"];
+
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        let [holds, does_not_hold, undecided, not_tested] = Self::NAMES;
+        match self {
+            Self::Holds => holds,
+            Self::DoesNotHold => does_not_hold,
+            Self::Undecided => undecided,
+            Self::NotTested(_) => not_tested,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Holds => f.write_str("holds"),
-            Self::DoesNotHold => f.write_str("does not hold"),
-            Self::NotTested(_) => f.write_str("not tested"),
+        f.write_str(self.name())
+    }
+}
+
+/// How many claims have each of [`Verdict::NAMES`].
+pub fn tally<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> [usize; 4] {
+    let mut counts = [0; 4];
+    for claim in claims {
+        let name = claim.verdict.name();
+        for (count, known) in counts.iter_mut().zip(Verdict::NAMES) {
+            *count += usize::from(known == name);
         }
     }
+    counts
 }
 
 /// One claim, tested.
@@ -71,14 +97,14 @@ impl Claim {
         }
     }
 
-    /// Holds if the whole interval lies above `threshold`. `test` says what was computed. A statistic that is
-    /// undefined on the table (`None`) leaves the claim untested.
+    /// Holds if the whole interval lies above `threshold`, does not hold if none of it does, and is undecided between.
+    /// `test` says what was computed. A statistic that is undefined on the table (`None`) leaves the claim untested.
     #[must_use]
     pub fn above(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
         self.tested(threshold, true, estimate.into(), test)
     }
 
-    /// Holds if the whole interval lies below `threshold`; otherwise like [`above`](Self::above).
+    /// Holds if the whole interval lies below `threshold`; the rest is like [`above`](Self::above).
     #[must_use]
     pub fn below(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
         self.tested(threshold, false, estimate.into(), test)
@@ -88,7 +114,10 @@ impl Claim {
         let verdict = match estimate {
             None => Verdict::NotTested("the statistic is undefined on this table".into()),
             Some(e) if (above && e.above(threshold)) || (!above && e.below(threshold)) => Verdict::Holds,
-            Some(_) => Verdict::DoesNotHold,
+            Some(e) if (above && e.high <= threshold) || (!above && e.low >= threshold) => {
+                Verdict::DoesNotHold
+            }
+            Some(_) => Verdict::Undecided,
         };
         Self { test: test.into(), estimate, threshold, above, verdict, ..self }
     }
@@ -119,9 +148,14 @@ mod tests {
         };
         assert_eq!(claim(0.1, 0.2), (Verdict::Holds, Verdict::DoesNotHold));
         assert_eq!(claim(-0.2, -0.1), (Verdict::DoesNotHold, Verdict::Holds));
-        assert_eq!(claim(-0.1, 0.2), (Verdict::DoesNotHold, Verdict::DoesNotHold));
-        assert_eq!(claim(f64::NAN, f64::NAN), (Verdict::DoesNotHold, Verdict::DoesNotHold));
-        let undefined = Claim::new("x/y", "A", "s").above(0.0, None, "t").verdict;
-        assert!(matches!(undefined, Verdict::NotTested(_)));
+        assert_eq!(claim(-0.1, 0.2), (Verdict::Undecided, Verdict::Undecided));
+        assert_eq!(claim(0.0, 0.0), (Verdict::DoesNotHold, Verdict::DoesNotHold));
+        assert_eq!(claim(0.0, 0.1), (Verdict::Undecided, Verdict::DoesNotHold));
+        assert_eq!(claim(f64::NAN, f64::NAN), (Verdict::Undecided, Verdict::Undecided));
+        let new = || Claim::new("x/y", "A", "s");
+        let undefined = new().above(0.0, None, "t");
+        assert!(matches!(undefined.verdict, Verdict::NotTested(_)));
+        let all = [undefined, new().above(0.0, exact(1.0), "t"), new().below(0.0, exact(1.0), "t")];
+        assert_eq!(tally(&all), [1, 1, 0, 1]);
     }
 }

@@ -50,6 +50,9 @@ pub(crate) enum Command {
         ids: Vec<String>,
         #[command(flatten)]
         size: Size,
+        /// Only test the recorded tables anew, after a change to a claim: nothing is computed
+        #[arg(long, conflicts_with = "profile")]
+        verdicts: bool,
     },
     /// Write what the manuscript is made of, from the recorded tables: numbers, drawings, text
     Manuscript,

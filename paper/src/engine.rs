@@ -87,10 +87,15 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
     Ok(Made { computed: log.computed, ..assemble(entry, table, provenance)? })
 }
 
-/// The figure as it is recorded, drawn and tested anew from its recorded table; `None` if there is none.
-pub fn recorded(entry: &Entry, recorded: &Recorded) -> Result<Option<Made>> {
-    let found = recorded.table(entry.figure.about().id)?;
-    found.map(|(table, provenance)| assemble(entry, table, provenance)).transpose()
+/// Those of the figures that are recorded, drawn and tested anew from their recorded tables.
+pub fn recorded(entries: &[Entry], recorded: &Recorded) -> Result<Vec<Made>> {
+    let mut made = Vec::new();
+    for entry in entries {
+        if let Some((table, provenance)) = recorded.table(entry.figure.about().id)? {
+            made.push(assemble(entry, table, provenance)?);
+        }
+    }
+    Ok(made)
 }
 
 /// Everything that follows from a table.

@@ -1,5 +1,6 @@
 //! The claims ledger: every claim with its test, effect, interval and verdict, beside the recorded verdict.
 
+use crate::claim::tally;
 use crate::plot::{number, unmarked};
 use crate::recorded::{Recorded, same_verdict};
 use crate::table::to_csv;
@@ -46,15 +47,10 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// How many claims hold, do not hold, and were not tested, in one line.
+    /// How many claims have each verdict, in one line.
     pub fn summary(&self) -> String {
-        let count = |is: fn(&Verdict) -> bool| self.claims().filter(|claim| is(&claim.verdict)).count();
-        format!(
-            "Claims: {} hold, {} do not hold, {} not tested",
-            count(|verdict| *verdict == Verdict::Holds),
-            count(|verdict| *verdict == Verdict::DoesNotHold),
-            count(|verdict| matches!(verdict, Verdict::NotTested(_)))
-        )
+        let [hold, do_not, undecided, untested] = tally(self.claims());
+        format!("Claims: {hold} hold, {do_not} do not hold, {undecided} undecided, {untested} not tested")
     }
 
     /// The ledger as CSV, one line per claim, numbers in full.
@@ -132,6 +128,7 @@ struct Line<'a> {
 fn sentence(verdict: &Verdict) -> String {
     match verdict {
         Verdict::NotTested(reason) => format!("was not tested ({reason})"),
+        Verdict::Undecided => "is undecided".into(),
         verdict => verdict.to_string(),
     }
 }

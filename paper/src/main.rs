@@ -72,8 +72,14 @@ fn run(command: &Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Record { ids, size } => {
-            let folder = record(&make_each(&select(ids)?, size.profile, &out)?)?;
+        Command::Record { ids, size, verdicts } => {
+            let entries = select(ids)?;
+            let made = if *verdicts {
+                engine::recorded(&entries, &Recorded::load()?)?
+            } else {
+                make_each(&entries, size.profile, &out)?
+            };
+            let folder = record(&made)?;
             println!("{}", folder.display());
             Ok(ExitCode::SUCCESS)
         }

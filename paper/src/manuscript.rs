@@ -4,6 +4,7 @@
 //! (`style.typ`). [`write`] puts them beside `data.json` and the drawings, for Typst to compile.
 
 use crate::cache::write_atomically;
+use crate::claim::tally;
 use crate::ledger::{Ledger, effect, interval};
 use crate::plot::{Theme, unmarked};
 use crate::recorded::Recorded;
@@ -26,10 +27,7 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
     let prose = read(PROSE)?;
     check(&prose).with_context(|| format!("paper/manuscript/{PROSE}"))?;
     let recorded = Recorded::load()?;
-    let mut made = Vec::new();
-    for entry in figures::registry() {
-        made.extend(engine::recorded(&entry, &recorded)?);
-    }
+    let made = engine::recorded(&figures::registry(), &recorded)?;
     for made in &made {
         write_atomically(&folder.join(format!("{}.svg", made.about.id)), made.svg(&Theme::LIGHT))?;
     }
@@ -43,7 +41,7 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
 fn data(made: &[Made]) -> Value {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
-    let count = |is: fn(&Verdict) -> bool| ledger.claims().filter(|claim| is(&claim.verdict)).count();
+    let [holds, fails, undecided, untested] = tally(ledger.claims());
     let claims: Map<String, Value> =
         ledger.claims().map(|claim| (claim.id.clone(), claim_data(claim))).collect();
     let figure = |made: &Made| {
@@ -67,9 +65,10 @@ fn data(made: &[Made]) -> Value {
         "order": made.iter().map(|made| made.about.id).collect::<Vec<_>>(),
         "counts": {
             "claims": ledger.claims().count(),
-            "holds": count(|verdict| *verdict == Verdict::Holds),
-            "fails": count(|verdict| *verdict == Verdict::DoesNotHold),
-            "untested": count(|verdict| matches!(verdict, Verdict::NotTested(_))),
+            "holds": holds,
+            "fails": fails,
+            "undecided": undecided,
+            "untested": untested,
             "figures": made.len(),
         },
     })

@@ -1,9 +1,10 @@
 //! The README's part on results: written by a command from the recorded verdicts, never by hand.
 
 use crate::cache::write_atomically;
+use crate::claim::tally;
 use crate::ledger::Ledger;
 use crate::recorded::Recorded;
-use crate::{Made, Verdict, engine, figures};
+use crate::{Made, engine, figures};
 use anyhow::{Context as _, Result};
 use std::fmt::Write as _;
 use std::fs;
@@ -30,7 +31,7 @@ fn path() -> PathBuf {
 
 /// Every recorded figure.
 fn all(recorded: &Recorded) -> Result<Vec<Made>> {
-    figures::registry().iter().filter_map(|entry| engine::recorded(entry, recorded).transpose()).collect()
+    engine::recorded(&figures::registry(), recorded)
 }
 
 /// `text` with `block` between its two marks.
@@ -47,18 +48,12 @@ fn block(made: &[Made]) -> String {
     let recorded = Recorded::default();
     let mut text = format!(
         "\n[![The report's first page: the claims ledger]({PICTURE})](docs/report.md)\n\n**{}.** Recorded in \
-         [`paper/recorded/`](paper/recorded), by figure:\n\n| figure | | holds | does not | not tested |\n|---|---|--:|--:|--:|\n",
+         [`paper/recorded/`](paper/recorded), by figure:\n\n| figure | | holds | does not | undecided | not tested |\n|---|---|--:|--:|--:|--:|\n",
         Ledger::new(made, &recorded).summary()
     );
     for made in made.iter().filter(|made| !made.claims.is_empty()) {
-        let count = |is: fn(&Verdict) -> bool| made.claims.iter().filter(|claim| is(&claim.verdict)).count();
         let cell = |count: usize| if count == 0 { String::new() } else { count.to_string() };
-        let counts = [
-            count(|verdict| *verdict == Verdict::Holds),
-            count(|verdict| *verdict == Verdict::DoesNotHold),
-            count(|verdict| matches!(verdict, Verdict::NotTested(_))),
-        ]
-        .map(cell);
+        let counts = tally(&made.claims).map(cell);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| `{}` | {} | {} |", made.about.id, made.about.title, counts.join(" | "));
     }

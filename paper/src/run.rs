@@ -24,6 +24,8 @@ pub enum Profile {
     /// Toys in full; what a reader runs
     #[default]
     Laptop,
+    /// The laptop's sizes with seeds enough to test what is said of every way of training
+    Evening,
     /// The whole protocol of both papers with a small language model
     Study,
     /// The papers' own models, data sets and settings
@@ -36,6 +38,7 @@ impl Profile {
         match self {
             Self::Smoke => "smoke",
             Self::Laptop => "laptop",
+            Self::Evening => "evening",
             Self::Study => "study",
             Self::Paper => "paper",
         }

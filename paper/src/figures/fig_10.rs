@@ -79,7 +79,11 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let resamples = run.profile.pick(200, 1000);
-        let compared = if run.profile == Profile::Laptop { &PLACES[..1] } else { places(run.profile) };
+        let compared = if matches!(run.profile, Profile::Laptop | Profile::Evening) {
+            &PLACES[..1]
+        } else {
+            places(run.profile)
+        };
         let mut rows = Vec::new();
         for model in models(run.profile) {
             for places in compared {

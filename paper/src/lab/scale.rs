@@ -47,6 +47,7 @@ impl Scale {
         match profile {
             Profile::Smoke => SMOKE,
             Profile::Laptop => LAPTOP,
+            Profile::Evening => EVENING,
             Profile::Study => STUDY,
             Profile::Paper => PAPER,
         }
@@ -90,6 +91,14 @@ const LAPTOP: Scale = Scale {
     questions: 24,
     thin: false,
     checkpoint_every: 2,
+};
+
+/// Every arm with seeds enough on three corpora, at the laptop's sizes, so that the two share runs.
+const EVENING: Scale = Scale {
+    corpora: &[Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca],
+    only_objectives_on: &[],
+    other_seeds: 3,
+    ..LAPTOP
 };
 
 /// The whole protocol with a small model.

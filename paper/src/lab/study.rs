@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn every_profile_has_a_grid_whose_jobs_have_names_of_their_own() -> Result<()> {
-        for profile in [Profile::Smoke, Profile::Laptop, Profile::Study, Profile::Paper] {
+        for profile in [Profile::Smoke, Profile::Laptop, Profile::Evening, Profile::Study, Profile::Paper] {
             let study = Study::new(profile, &Lab::fixture());
             let jobs = queue::with_needs(&study.jobs()?);
             let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();

@@ -11,6 +11,7 @@ mod viewer;
 pub use serve::serve;
 
 use crate::cache::write_atomically;
+use crate::claim::tally;
 use crate::ledger;
 use crate::plot::{Theme, html, unmarked};
 use crate::provenance::Provenance;
@@ -38,6 +39,7 @@ struct Site<'a> {
     pages: Vec<Page<'a>>,
     holds: usize,
     fails: usize,
+    undecided: usize,
     untested: usize,
     disagreements: Vec<String>,
     has_viewer: bool,
@@ -105,10 +107,9 @@ impl Badge {
 pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBuf> {
     let first = made.first().context("a report needs at least one figure")?;
     let pages = made.iter().map(|made| page(made, recorded)).collect::<Result<Vec<_>>>()?;
-    let count =
-        |class: &str| pages.iter().flat_map(|page| &page.claims).filter(|c| c.verdict.class == class).count();
     let viewer = Viewer::of(made)?;
     let ledger = ledger::Ledger::new(made, recorded);
+    let [holds, fails, undecided, untested] = tally(ledger.claims());
     // Where `just manuscript` leaves it.
     let manuscript = fs::read(folder.with_file_name("manuscript.pdf")).ok();
     let site = Site {
@@ -123,9 +124,10 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         version: &first.provenance.version,
         cpu: &first.provenance.host.cpu,
         threads: first.provenance.host.threads,
-        holds: count("holds"),
-        fails: count("fails"),
-        untested: count("untested"),
+        holds,
+        fails,
+        undecided,
+        untested,
         disagreements: ledger.disagreements(),
         pages,
     };
@@ -210,8 +212,13 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimTe
     let verdict = match &claim.verdict {
         Verdict::Holds => Badge::new("holds", "holds", "the whole interval lies on the claimed side"),
         Verdict::DoesNotHold => {
-            Badge::new("fails", "does not hold", "the interval does not lie on the claimed side")
+            Badge::new("fails", "does not hold", "no part of the interval lies on the claimed side")
         }
+        Verdict::Undecided => Badge::new(
+            "undecided",
+            "undecided",
+            "the threshold lies inside the interval: these runs cannot tell",
+        ),
         Verdict::NotTested(reason) => Badge::new("untested", "not tested", reason),
     };
     let before = recorded.verdict(&claim.id);
@@ -223,7 +230,7 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimTe
         }
         Some(true) => Badge::new("same", text, "as recorded"),
         Some(false) => Badge::new("differs", text, "differs from the recorded verdict"),
-        None => Badge::new("untested", text, "not compared: not tested here"),
+        None => Badge::new("untested", text, "not compared: not tested or undecided here"),
     };
     ClaimText {
         id: &claim.id,

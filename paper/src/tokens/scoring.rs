@@ -63,7 +63,7 @@ impl Scoring {
     pub fn uncertainty(profile: Profile, model: &'static str, corpus: Corpus, places: &'static str) -> Self {
         let (documents, passes) = match profile {
             Profile::Smoke => (3, 4),
-            Profile::Laptop => (10, 20),
+            Profile::Laptop | Profile::Evening => (10, 20),
             Profile::Study => (64, 100),
             Profile::Paper => (256, 100),
         };
@@ -74,7 +74,7 @@ impl Scoring {
     pub fn losses(profile: Profile, model: &'static str, corpus: Corpus) -> Self {
         let documents = match profile {
             Profile::Smoke => 6,
-            Profile::Laptop => 64,
+            Profile::Laptop | Profile::Evening => 64,
             Profile::Study => 512,
             Profile::Paper => 2048,
         };
@@ -86,7 +86,7 @@ impl Scoring {
     pub fn at_rate(self, profile: Profile, rate: f64) -> Self {
         let documents = match profile {
             Profile::Smoke => 2,
-            Profile::Laptop => 8,
+            Profile::Laptop | Profile::Evening => 8,
             Profile::Study | Profile::Paper => 32,
         };
         Self { documents, rate, ..self }
