@@ -1,12 +1,21 @@
 //! Paper A's automatic curriculum against explicit ones.
 
-use crate::lab::corpus::Corpus;
-use crate::lab::gains::{self, Row, better};
-use crate::lab::picture;
-use crate::lab::study::Arm;
+use crate::lab::ablation::{self, Contrast};
+use crate::lab::gains;
+use crate::lab::study::Study;
 use crate::plot::Drawing;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
+
+/// What masked training is compared with.
+const CONTRASTS: &[Contrast] = &[
+    ("explicit", "automatic-over-explicit", "the automatic curriculum is better than the explicit one"),
+    (
+        "explicit, reversed",
+        "automatic-over-reversed",
+        "the automatic curriculum is better than the explicit one backwards",
+    ),
+];
 
 /// The figure.
 pub(super) struct Figure;
@@ -29,44 +38,14 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&gains::rows(run, |study| {
-            let arms = study.curricula();
-            let plain = arms.iter().map(|arm| (arm.clone(), Arm::mle()));
-            let others = arms.iter().filter(|arm| **arm != Arm::masked());
-            plain.chain(others.map(|arm| (Arm::masked(), arm.clone()))).collect()
-        })?)
+        ablation::table(run, Study::curricula)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
-        rows.retain(|row| row.versus == "mle");
-        let panels = picture::means(&rows, |row| curriculum(&row.arm), |row| &row.trained_on);
-        Ok(Drawing::new(panels).columns(2))
+        ablation::draw(table, "automatic")
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let mut claims = Vec::new();
-        for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-            let name = corpus.name();
-            for (versus, id, text) in [
-                (
-                    "explicit",
-                    "automatic-over-explicit",
-                    "the automatic curriculum is better than the explicit one (share of right answers).",
-                ),
-                ("explicit, reversed", "automatic-over-reversed", "… and than the explicit one backwards."),
-            ] {
-                let text = format!("{name}: {text}");
-                let claim = Claim::new(&format!("a-curriculum/{id}-{name}"), "A, section 3", &text);
-                claims.push(better(&rows, claim, corpus, ("loss token", versus), ("in", "share")));
-            }
-        }
-        Ok(claims)
+        ablation::claims(table, "a-curriculum", "A, section 3", CONTRASTS)
     }
-}
-
-/// An arm as the axis shows it.
-fn curriculum(arm: &str) -> &str {
-    if arm == "loss token" { "automatic" } else { arm }
 }

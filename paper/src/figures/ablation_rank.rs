@@ -1,12 +1,19 @@
 //! Paper A's open question on a joint curriculum: an adapter that grows while the share of tokens does.
 
-use crate::lab::corpus::Corpus;
-use crate::lab::gains::{self, Row, better};
-use crate::lab::picture;
-use crate::lab::study::Arm;
+use crate::lab::ablation::{self, Contrast};
+use crate::lab::gains;
+use crate::lab::study::Study;
 use crate::plot::Drawing;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
+
+/// What masked training is compared with.
+const CONTRASTS: &[Contrast] = &[
+    ("rank 4", "large-over-small", "rank 32 is better than rank 4"),
+    ("rank 4 to 32", "fixed-over-growing", "a fixed rank is better than a growing one"),
+    ("share 10 to 75 %", "fixed-over-widening", "a fixed share is better than a growing one"),
+    ("rank and share grow", "fixed-over-both", "both fixed is better than both growing"),
+];
 
 /// The figure.
 pub(super) struct Figure;
@@ -28,42 +35,14 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&gains::rows(run, |study| {
-            let arms = study.capacities();
-            let plain = arms.iter().map(|arm| (arm.clone(), Arm::mle()));
-            let others = arms.iter().filter(|arm| **arm != Arm::masked());
-            plain.chain(others.map(|arm| (Arm::masked(), arm.clone()))).collect()
-        })?)
+        ablation::table(run, Study::capacities)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
-        rows.retain(|row| row.versus == "mle");
-        let panels = picture::means(&rows, |row| rank(&row.arm), |row| &row.trained_on);
-        Ok(Drawing::new(panels).columns(2))
+        ablation::draw(table, "rank 32")
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let mut claims = Vec::new();
-        for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-            let name = corpus.name();
-            for (versus, id, text) in [
-                ("rank 4", "large-over-small", "rank 32 is better than rank 4 (share of right answers)."),
-                ("rank 4 to 32", "fixed-over-growing", "a fixed rank is better than a growing one."),
-                ("share 10 to 75 %", "fixed-over-widening", "a fixed share is better than a growing one."),
-                ("rank and share grow", "fixed-over-both", "both fixed is better than both growing."),
-            ] {
-                let text = format!("{name}: {text}");
-                let claim = Claim::new(&format!("a-rank/{id}-{name}"), "ours", &text);
-                claims.push(better(&rows, claim, corpus, ("loss token", versus), ("in", "share")));
-            }
-        }
-        Ok(claims)
+        ablation::claims(table, "a-rank", "ours", CONTRASTS)
     }
-}
-
-/// An arm as the axis shows it.
-fn rank(arm: &str) -> &str {
-    if arm == "loss token" { "rank 32" } else { arm }
 }

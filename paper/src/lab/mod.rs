@@ -20,7 +20,9 @@
 //! | `preference` | whose reply is preferred, by a stand-in for a judge |
 //! | [`gains`] | the rows that the training figures share |
 //! | [`picture`] | panels that they share |
+//! | [`ablation`] | tables, drawings and claims of the ablations of masked training |
 
+pub mod ablation;
 pub mod corpus;
 mod fixture;
 pub mod gains;

@@ -1,0 +1,52 @@
+//! What the ablations of masked training share: every arm beside plain training, masked training beside every arm.
+
+use super::corpus::Corpus;
+use super::gains::{self, Row, better};
+use super::picture;
+use super::study::{Arm, Study};
+use crate::plot::Drawing;
+use crate::{Claim, Run, Table};
+use anyhow::Result;
+
+/// A statement that masked training does better than an arm: the arm's name, the claim's, and the statement.
+pub type Contrast = (&'static str, &'static str, &'static str);
+
+/// Gains of these arms, masked training among them.
+pub fn table(run: &Run, arms: fn(&Study) -> Vec<Arm>) -> Result<Table> {
+    Table::from_rows(&gains::rows(run, |study| {
+        let arms = arms(study);
+        let plain = arms.iter().map(|arm| (arm.clone(), Arm::mle()));
+        let others = arms.iter().filter(|arm| **arm != Arm::masked());
+        plain.chain(others.map(|arm| (Arm::masked(), arm.clone()))).collect()
+    })?)
+}
+
+/// Their gains over plain training; masked training goes by the name that the figure has for it.
+pub fn draw(table: &Table, masked: &str) -> Result<Drawing> {
+    let mut rows: Vec<Row> = table.rows()?;
+    rows.retain(|row| row.versus == "mle");
+    let name = Arm::masked().name;
+    for row in rows.iter_mut().filter(|row| row.arm == name) {
+        row.arm = masked.into();
+    }
+    let panels = picture::means(&rows, |row| &row.arm, |row| &row.trained_on);
+    Ok(Drawing::new(panels).columns(2))
+}
+
+/// Each contrast in distribution, on every corpus, by right answers and by the loss on held-out text.
+pub fn claims(table: &Table, figure: &str, source: &str, contrasts: &[Contrast]) -> Result<Vec<Claim>> {
+    let rows: Vec<Row> = table.rows()?;
+    let masked = Arm::masked().name;
+    let mut claims = Vec::new();
+    for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
+        let name = corpus.name();
+        for (versus, id, text) in contrasts {
+            for (unit, measure) in [("share", "right answers"), ("nats", "held-out loss")] {
+                let id = format!("{figure}/{id}-{name}-{unit}");
+                let claim = Claim::new(&id, source, &format!("{name}: {text} ({measure})."));
+                claims.push(better(&rows, claim, corpus, (&masked, versus), ("in", unit)));
+            }
+        }
+    }
+    Ok(claims)
+}
