@@ -93,6 +93,7 @@ mod tests {
                 let ledger = recorded.verdict(&claim.id).map(|verdict| verdict.verdict.clone());
                 assert_eq!(ledger, Some(claim.verdict.to_string()), "{}", claim.id);
             }
+            assert_eq!(made.drawing.ambiguous(), Vec::<&str>::new(), "{}", made.about.id);
             assert!(!made.quotes_data(), "{}: texts of data sets stay out of the repository", made.about.id);
         }
         Ok(())

@@ -21,7 +21,7 @@ use crate::machine;
     0 done; 1 an error; 2 wrong arguments; 130 stopped by Ctrl-C."
 )]
 pub struct Arguments {
-    /// Tasks, separated by commas: gsm8k,ifeval,nll:gsm8k/test (--tasks lists them)
+    /// Tasks, separated by commas: gsm8k,ifeval,nll:gsm8k/test (--tasks lists them; `all` is every one of those)
     #[arg(long, value_delimiter = ',', value_name = "TASKS", required_unless_present_any = ["compare", "tasks"])]
     suite: Vec<String>,
     #[command(flatten)]
@@ -84,7 +84,7 @@ impl Arguments {
             agree: if self.yes { told } else { agreed },
         });
         let settings = Settings {
-            suite: self.suite,
+            suite: spelled_out(&self.suite),
             model: self.choice.model,
             adapter: self.choice.adapter,
             kind: self.choice.precision.kind(),
@@ -102,6 +102,20 @@ impl Arguments {
         print!("{}", evaluate::results_table(&results, baseline.as_ref()));
         Ok(())
     }
+}
+
+/// The suite with the names of all tasks in the place of `all`, each once.
+fn spelled_out(suite: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in suite {
+        let meant = if name == "all" { tokensieve_tasks::names().collect() } else { vec![name.as_str()] };
+        for name in meant {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.into());
+            }
+        }
+    }
+    names
 }
 
 fn prices(text: &str) -> Result<Prices, String> {
@@ -126,4 +140,18 @@ fn agreed(what: &str) -> bool {
     eprint!("Go on? [y/N] ");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_every_task_and_no_task_comes_twice() {
+        let suite = ["gsm8k", "all", "nll:gsm8k/test", "gsm8k"].map(String::from);
+        let names = spelled_out(&suite);
+        assert_eq!(names[0], "gsm8k");
+        assert_eq!(names.last().unwrap(), "nll:gsm8k/test");
+        assert_eq!(names.len(), tokensieve_tasks::names().count() + 1);
+    }
 }

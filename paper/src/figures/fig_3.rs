@@ -49,6 +49,7 @@ impl crate::Figure for Figure {
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let mut rows: Vec<Row> = table.rows()?;
         rows.retain(|row| row.versus == "mle" && row.distribution == "in");
+        let names = picture::distinct(rows.iter().map(|row| part(row, 1)));
         let mut panels = Vec::new();
         for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
             for (unit, words) in [("share", "right answers"), ("nats", "held-out text")] {
@@ -58,7 +59,14 @@ impl crate::Figure for Figure {
                     .collect();
                 if !here.is_empty() {
                     let title = format!("{corpus}: {words}");
-                    panels.push(picture::gains(&title, &here, unit, |row| part(row, 0), |row| part(row, 1)));
+                    panels.push(picture::gains(
+                        &title,
+                        &here,
+                        unit,
+                        |row| part(row, 0),
+                        |row| part(row, 1),
+                        &names,
+                    ));
                 }
             }
         }

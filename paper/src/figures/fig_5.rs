@@ -42,6 +42,7 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
+        let names = picture::distinct(rows.iter().map(|row| row.arm.as_str()));
         let mut panels = Vec::new();
         for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
             for (unit, words) in [
@@ -57,11 +58,18 @@ impl crate::Figure for Figure {
                     let by_judge = here.iter().any(|row| row.outcome == JUDGED);
                     let words = if by_judge { "preferred by the judge" } else { words };
                     let title = format!("trained on {corpus}: {words}");
-                    panels.push(picture::gains(&title, &here, unit, |row| &row.outcome, |row| &row.arm));
+                    panels.push(picture::gains(
+                        &title,
+                        &here,
+                        unit,
+                        |row| &row.outcome,
+                        |row| &row.arm,
+                        &names,
+                    ));
                 }
             }
         }
-        Ok(Drawing::new(panels).columns(2))
+        Ok(Drawing::new(panels).columns(3).width(1060.0))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {

@@ -18,10 +18,10 @@ impl crate::Figure for Figure {
             title: "At home and abroad: gains of every objective",
             source: "A, figure 6A",
             caption: "Mean gain over plain maximum likelihood in (across) and out of (up) the distribution trained on, one mark \
-                      per objective and corpus. Left share of right answers, right held-out loss. Up and to the right is \
-                      better.",
+                      per objective, by the share of right answers and by held-out loss, one panel per corpus. Up and to \
+                      the right is better.",
             protocol: "As figures 3 and 5. The mean is over measures of one unit; a corpus without a measure of that unit in \
-                       its own distribution has no mark.",
+                       its own distribution has no panel.",
             deviations: &[
                 "No judge: held-out loss and overlap stand in place of win rates.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
@@ -50,34 +50,37 @@ impl crate::Figure for Figure {
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
         let arms = distinct(rows.iter().map(|row| row.arm.as_str()));
-        let corpora = distinct(rows.iter().map(|row| row.trained_on.as_str()));
+        let criteria = distinct(arms.iter().map(|arm| look(arm).0));
         let mut panels = Vec::new();
-        for (unit, title) in [("share", "right answers"), ("nats", "held-out text")] {
-            let of = |place: &str, arm: &str, corpus: &str| {
-                rows.iter()
-                    .find(|row| {
-                        row.distribution == place
-                            && row.unit == unit
-                            && row.arm == arm
-                            && row.trained_on == corpus
+        for corpus in distinct(rows.iter().map(|row| row.trained_on.as_str())) {
+            for (unit, words) in [("share", "right answers"), ("nats", "held-out text")] {
+                let of = |place: &str, arm: &str| {
+                    let row = rows.iter().find(|row| {
+                        (row.distribution.as_str(), row.unit.as_str()) == (place, unit)
+                            && (row.arm.as_str(), row.trained_on.as_str()) == (arm, corpus.as_str())
+                    });
+                    row.map(|row| row.gain)
+                };
+                let marks: Vec<Series> = arms
+                    .iter()
+                    .filter_map(|arm| {
+                        let (criterion, shape) = look(arm);
+                        let colour = criteria.iter().position(|known| known == criterion)?;
+                        let place = of("in", arm).zip(of("out", arm))?;
+                        let point = Series::points([place]).ink(Ink::Category(colour));
+                        Some(point.shape(Shape::of(shape)).label(arm))
                     })
-                    .map(|row| row.gain)
-            };
-            let mut panel = Panel::new(title, gain_axis(unit), gain_axis(unit))
-                .with(Series::horizontal(0.0))
-                .with(Series::vertical(0.0));
-            for (index, arm) in arms.iter().enumerate() {
-                for (shape, corpus) in corpora.iter().enumerate() {
-                    if let Some(place) = of("in", arm, corpus).zip(of("out", arm, corpus)) {
-                        let points =
-                            Series::points([place]).ink(Ink::Category(index)).shape(Shape::of(shape));
-                        panel = panel.with(points.label(arm));
-                    }
+                    .collect();
+                if !marks.is_empty() {
+                    let [across, up] = ["in distribution", "out of it"].map(|place| gain_axis(unit, place));
+                    let panel = Panel::new(&format!("{corpus}: {words}"), across, up)
+                        .with(Series::horizontal(0.0))
+                        .with(Series::vertical(0.0));
+                    panels.push(marks.into_iter().fold(panel, Panel::with));
                 }
             }
-            panels.push(panel);
         }
-        Ok(Drawing::new(panels).columns(2).panel_height(320.0))
+        Ok(Drawing::new(panels).columns(2).panel_height(260.0))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
@@ -94,5 +97,14 @@ impl crate::Figure for Figure {
             }
         }
         Ok(claims)
+    }
+}
+
+/// The criterion or objective, which has a colour, and the number of a shape: tokens, documents, neither.
+fn look(arm: &str) -> (&str, usize) {
+    match arm.split_once(' ') {
+        Some((criterion, "token")) => (criterion, 0),
+        Some((criterion, "document")) => (criterion, 1),
+        _ => (arm, 2),
     }
 }

@@ -44,12 +44,14 @@ impl crate::Figure for Figure {
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
         let all: Vec<&Row> = rows.iter().collect();
+        let corpora = picture::distinct(rows.iter().map(|row| row.trained_on.as_str()));
         let panel = picture::gains(
             "measures won against plain training",
             &all,
             "tasks",
             |row| &row.arm,
             |row| &row.trained_on,
+            &corpora,
         );
         Ok(Drawing::new([panel]).width(860.0))
     }

@@ -3,17 +3,18 @@
 use super::gains::Row;
 use crate::plot::{Axis, Ink, Panel, Series, Shape};
 
-/// Gains with their intervals, one place on the horizontal axis per `category`, one mark per `series`.
+/// Gains with their intervals, one place on the horizontal axis per `category`, one mark per series. `names` are the series
+/// of the whole drawing, so that one that a panel lacks does not hand its colour on.
 pub fn gains(
     title: &str,
     rows: &[&Row],
     unit: &str,
     category: impl Fn(&Row) -> &str,
     series: impl Fn(&Row) -> &str,
+    names: &[String],
 ) -> Panel {
     let categories = distinct(rows.iter().map(|row| category(row)));
-    let names = distinct(rows.iter().map(|row| series(row)));
-    let mut panel = Panel::new(title, Axis::categories("", categories.clone()), gain_axis(unit))
+    let mut panel = Panel::new(title, Axis::categories("", categories.clone()), gain_axis(unit, ""))
         .with(Series::horizontal(0.0));
     for (index, name) in names.iter().enumerate() {
         // Side by side, so that intervals do not hide each other.
@@ -22,6 +23,9 @@ pub fn gains(
             categories.iter().position(|known| known == category(row)).unwrap_or(0) as f64 + shift
         };
         let here: Vec<&&Row> = rows.iter().filter(|row| series(row) == name).collect();
+        if here.is_empty() {
+            continue;
+        }
         let ink = Ink::Category(index);
         panel = panel
             .with(
@@ -43,6 +47,7 @@ pub fn means(
     category: impl Fn(&Row) -> &str + Copy,
     series: impl Fn(&Row) -> &str + Copy,
 ) -> Vec<Panel> {
+    let names = distinct(rows.iter().map(series));
     let mut panels = Vec::new();
     for (place, words) in [("in", "in distribution"), ("out", "out of distribution")] {
         for (unit, measure) in [("share", "answers"), ("nats", "held-out text")] {
@@ -51,20 +56,24 @@ pub fn means(
                 .filter(|row| row.outcome == "mean" && row.distribution == place && row.unit == unit)
                 .collect();
             if !here.is_empty() {
-                panels.push(gains(&format!("{measure}, {words}"), &here, unit, category, series));
+                panels.push(gains(&format!("{measure}, {words}"), &here, unit, category, series, &names));
             }
         }
     }
     panels
 }
 
-/// The axis of gains in a unit.
-pub fn gain_axis(unit: &str) -> Axis {
+/// The axis of gains in a unit, `place` telling it from another of the same unit.
+pub fn gain_axis(unit: &str, place: &str) -> Axis {
+    let named = |text: &str| {
+        let before = if place.is_empty() { String::new() } else { format!("{place}: ") };
+        Axis::linear(&format!("{before}{text}"))
+    };
     match unit {
-        "nats" => Axis::linear("gain, nats per token"),
-        "preference" => Axis::linear("win rate above half").percent(),
-        "tasks" => Axis::linear("share of measures won").range(0.0, 1.0).percent(),
-        _ => Axis::linear("gain, share right").percent(),
+        "nats" => named("gain, nats per token"),
+        "preference" => named("win rate above half").percent(),
+        "tasks" => named("share of measures won").range(0.0, 1.0).percent(),
+        _ => named("gain, share right").percent(),
     }
 }
 

@@ -131,6 +131,19 @@ impl Drawing {
     }
 }
 
+#[cfg(test)]
+impl Drawing {
+    /// Names whose marks look different from panel to panel, which the legend would hide.
+    pub(crate) fn ambiguous(&self) -> Vec<&str> {
+        let series = || self.panels.iter().flat_map(|panel| &panel.series);
+        let differs = |one: &Series| {
+            let same_name = |other: &&Series| other.label == one.label && same_kind(one, other);
+            series().filter(same_name).any(|other| (other.ink, other.shape) != (one.ink, one.shape))
+        };
+        series().filter(|one| differs(one)).filter_map(|one| one.label.as_deref()).collect()
+    }
+}
+
 fn same_kind(one: &Series, other: &Series) -> bool {
     std::mem::discriminant(&one.mark) == std::mem::discriminant(&other.mark)
 }
@@ -196,7 +209,7 @@ impl<'a> Frame<'a> {
         } else {
             8.0 + widest(ends.iter().map(|end| end.2), TICK)
         };
-        let before = 10.0 + tick_room + label_room + 4.0;
+        let before = 10.0 + tick_room + label_room + 7.0;
         let width = (outer_width - before - 4.0 - bar - tail).max(20.0);
         let turned = match &panel.x.scale {
             Scale::Categories(names) => {
@@ -308,7 +321,7 @@ fn axes(canvas: &mut Canvas, panel: &Panel, area: &Area<'_>, labels: &Labels<'_>
         canvas.text(f64::midpoint(left, right), below, &panel.x.label, set);
     }
     if !panel.y.quiet {
-        let x = left - 10.0 - labels.tick_room - 6.0;
+        let x = left - 10.0 - labels.tick_room - 9.0;
         canvas.text(x, area.top + area.height / 2.0, &panel.y.label, set.turned(-90.0));
     }
 }
