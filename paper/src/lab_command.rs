@@ -35,7 +35,8 @@ fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<Ex
     program::find()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let lab = Lab::open(out).with_threads((cores / workers.max(1)).max(1));
-    let jobs = queue::with_needs(&study(profile, &lab).jobs()?);
+    let study = study(profile, &lab);
+    let jobs = queue::with_needs(&study.jobs()?);
     let spoken = Mutex::new(Instant::now());
     let quiet_for = |time: Duration| {
         spoken.lock().is_ok_and(|mut last| {
@@ -46,7 +47,7 @@ fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<Ex
             due
         })
     };
-    queue::run(&lab, &jobs, shard, workers, &|news| match news {
+    let news = |news: News<'_>| match news {
         News::Begun(job, done, total) => {
             let left = queue::estimate(&lab, &jobs) / workers.max(1) as f64;
             eprintln!("[{done}/{total}] {}, {} to go", job.name, time(left));
@@ -56,7 +57,11 @@ fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<Ex
         News::Failed(job, error) => eprintln!("    {} FAILED: {error:#}", job.name),
         News::Waiting if quiet_for(BETWEEN_LINES) => eprintln!("    waiting for other processes"),
         News::Said(..) | News::Waiting => {}
-    })?;
+    };
+    if workers > 1 {
+        queue::run(&Lab::open(out), &study.timed()?, shard, 1, &news)?;
+    }
+    queue::run(&lab, &jobs, shard, workers, &news)?;
     println!(
         "{} runs of the profile {} are done",
         jobs.iter().filter(|job| lab.done(job).is_some()).count(),

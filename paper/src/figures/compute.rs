@@ -3,7 +3,7 @@
 use crate::lab::gains;
 use crate::lab::picture::distinct;
 use crate::lab::steps;
-use crate::lab::study::{Arm, short};
+use crate::lab::study::{Arm, Study, short};
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
@@ -30,11 +30,12 @@ struct Row {
 
 /// What is counted: a name, a training arm, forward passes, and the share of the tokens that are gone through backwards.
 fn objectives() -> [(&'static str, Arm, f64, f64); 4] {
+    let [plain, tokens, documents, both] = Study::timed_arms();
     [
-        ("mle", Arm::mle(), 1.0, 1.0),
-        ("masked, tokens", Arm::masked(), 1.0, 1.0),
-        ("masked, documents", Arm::selected("loss", "document"), 1.0, 0.25),
-        ("masked + distill", Arm::both(), 2.0, 1.0),
+        ("mle", plain, 1.0, 1.0),
+        ("masked, tokens", tokens, 1.0, 1.0),
+        ("masked, documents", documents, 1.0, 0.25),
+        ("masked + distill", both, 2.0, 1.0),
     ]
 }
 

@@ -389,6 +389,18 @@ impl Study {
         arms
     }
 
+    /// Arms whose steps are timed against each other.
+    pub fn timed_arms() -> [Arm; 4] {
+        [Arm::mle(), Arm::masked(), Arm::selected("loss", "document"), Arm::both()]
+    }
+
+    /// Their runs, which want the machine to themselves.
+    pub fn timed(&self) -> Result<Vec<Arc<Job>>> {
+        let arms = Self::timed_arms();
+        let runs = self.scale.models.iter().flat_map(|model| arms.iter().map(move |arm| (model, arm)));
+        runs.map(|(model, arm)| self.trained(model, self.corpora[0], arm, 0)).collect()
+    }
+
     /// Every arm, the baseline first, each once.
     pub fn arms(&self) -> Vec<Arm> {
         let groups =
