@@ -77,7 +77,8 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
         commit: provenance::commit(),
         code_sha256: sha256(format!("{CODE}{}", entry.computing_source()).as_bytes()),
         config_sha256: sha256(configs.join("\n").as_bytes()),
-        seconds: log.units.iter().map(|unit| unit.seconds).sum(),
+        // An empty sum is −0.
+        seconds: 0.0 + log.units.iter().map(|unit| unit.seconds).sum::<f64>(),
         units: log.units,
         data: log.data,
         table_sha256: sha256(table.to_csv()?.as_bytes()),

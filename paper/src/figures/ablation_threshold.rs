@@ -28,6 +28,7 @@ impl crate::Figure for Figure {
             protocol: "As figure 3, selection by loss, of tokens, within the batch. Adaptive: the share has moved from 100 % towards 25 % by the share that the mean loss of the last ten steps has fallen below that of the first ten.",
             deviations: &[
                 "The paper uses 25 % throughout and leaves the choice open.",
+                "Profiles of fewer than twenty steps leave the adaptive share out: there it would be plain training.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
             ],
             columns: gains::columns(),

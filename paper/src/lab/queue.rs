@@ -239,5 +239,6 @@ pub fn estimate(lab: &Lab, jobs: &[Arc<Job>]) -> f64 {
         }
     }
     let scale = |verb: &Verb| known.get(verb).map_or(1.0, |[took, guessed]| took / guessed.max(1e-9));
-    missing.iter().map(|(verb, seconds)| seconds * scale(verb)).sum()
+    // An empty sum is −0.
+    0.0 + missing.iter().map(|(verb, seconds)| seconds * scale(verb)).sum::<f64>()
 }
