@@ -10,7 +10,7 @@ use tokensieve_paper::lab::queue::Shard;
 #[command(
     after_help = "Results go to out/ (TOKENSIEVE_OUT names another folder). What was computed before is \
     taken from out/cache/, so a run may be stopped at any time and continued.\n\nExit code: 0 fine; 1 an error; \
-    2 wrong arguments; 3 a verdict differs from the recorded one (claims); 130 stopped by Ctrl-C."
+    2 wrong arguments; 3 a verdict contradicts the recorded one (claims); 130 stopped by Ctrl-C."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     },
     /// List the figures
     List,
-    /// Print the claims ledger; exit 0 only if every verdict is the recorded one
+    /// Print the claims ledger; exit 0 only if none contradicts the recorded one
     Claims(Size),
     /// Write the report
     Report {

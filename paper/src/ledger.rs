@@ -27,7 +27,7 @@ impl<'a> Ledger<'a> {
         self.made.iter().flat_map(|made| &made.claims)
     }
 
-    /// Claims whose verdict is not the recorded one, each with a sentence that says so. The smoke profile's
+    /// Claims whose verdict contradicts the recorded one, each with a sentence that says so. The smoke profile's
     /// verdicts mean nothing and are not compared; nor is a figure of which nothing is recorded yet.
     pub fn disagreements(&self) -> Vec<String> {
         let compared = |made: &&Made| {

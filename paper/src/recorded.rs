@@ -122,14 +122,13 @@ impl Recorded {
     }
 }
 
-/// Whether a claim's verdict is the recorded one; `None` when the two are not to be compared.
+/// Whether a claim's verdict is the recorded one; `None` when only one of the two says that it holds or does not.
 pub fn same_verdict(claim: &Claim, recorded: Option<&RecordedVerdict>) -> Option<bool> {
     let Some(recorded) = recorded else { return Some(false) };
-    let same = recorded.verdict == claim.verdict.name();
-    match &claim.verdict {
-        Verdict::NotTested(_) | Verdict::Undecided if !same => None,
-        _ => Some(same),
-    }
+    let verdicts = [claim.verdict.name(), recorded.verdict.as_str()];
+    let same = verdicts[0] == verdicts[1];
+    let decided = verdicts.iter().all(|name| Verdict::NAMES[..2].contains(name));
+    (same || decided).then_some(same)
 }
 
 /// Records the tables and verdicts of `made` in the checkout, but no table that quotes a data set; figures not among them
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_compared_unless_this_run_could_not_tell() {
+    fn verdicts_are_compared_where_both_runs_could_tell() {
         let claim = Claim::new("x/y", "A", "s").above(0.0, exact(1.0), "t");
         let recorded = recorded_verdict(&claim);
         assert_eq!(same_verdict(&claim, Some(&recorded)), Some(true));
@@ -216,6 +215,9 @@ mod tests {
         assert_eq!(same_verdict(&fails, Some(&recorded)), Some(false));
         assert_eq!(same_verdict(&claim.clone().not_tested("no data"), Some(&recorded)), None);
         let wide = Estimate { value: 1.0, low: -1.0, high: 3.0, n: 3 };
-        assert_eq!(same_verdict(&claim.above(0.0, wide, "t"), Some(&recorded)), None);
+        let undecided = claim.clone().above(0.0, wide, "t");
+        assert_eq!(same_verdict(&undecided, Some(&recorded)), None);
+        assert_eq!(same_verdict(&claim, Some(&recorded_verdict(&undecided))), None);
+        assert_eq!(same_verdict(&undecided, Some(&recorded_verdict(&undecided))), Some(true));
     }
 }

@@ -230,7 +230,7 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimTe
         }
         Some(true) => Badge::new("same", text, "as recorded"),
         Some(false) => Badge::new("differs", text, "differs from the recorded verdict"),
-        None => Badge::new("untested", text, "not compared: not tested or undecided here"),
+        None => Badge::new("untested", text, "not compared: not tested or undecided, here or there"),
     };
     ClaimText {
         id: &claim.id,
