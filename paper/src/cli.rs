@@ -125,7 +125,7 @@ mod tests {
         "list",
         "claims --profile",
         "report --profile --serve",
-        "record ids --profile",
+        "record ids --profile --verdicts",
         "manuscript",
         "readme",
         "lab",
