@@ -47,14 +47,8 @@ impl fmt::Display for Verdict {
 
 /// How many claims have each of [`Verdict::NAMES`].
 pub fn tally<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> [usize; 4] {
-    let mut counts = [0; 4];
-    for claim in claims {
-        let name = claim.verdict.name();
-        for (count, known) in counts.iter_mut().zip(Verdict::NAMES) {
-            *count += usize::from(known == name);
-        }
-    }
-    counts
+    let found: Vec<&str> = claims.into_iter().map(|claim| claim.verdict.name()).collect();
+    Verdict::NAMES.map(|name| found.iter().filter(|one| **one == name).count())
 }
 
 /// One claim, tested.

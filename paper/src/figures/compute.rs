@@ -91,10 +91,9 @@ impl crate::Figure for Figure {
         let study = gains::study(run);
         let mut rows = Vec::new();
         for model in study.scale.models {
-            let corpus = study.corpora[0];
             let mut plain = None;
             for (objective, arm, ..) in objectives() {
-                let folder = run.job(study.trained(model, corpus, &arm, 0)?.as_ref())?;
+                let folder = run.job(study.timed_run(model, &arm)?.as_ref())?;
                 let phases = steps::per_thousand_tokens(&folder.join("timing.jsonl"))?;
                 let of = |phase: &str| phases.get(phase).map(|found| found.value);
                 let step = phases["step"];

@@ -402,11 +402,16 @@ impl Study {
         [Arm::mle(), Arm::masked(), Arm::selected("loss", "document"), Arm::both()]
     }
 
-    /// Their runs, which want the machine to themselves.
+    /// The run of such an arm.
+    pub fn timed_run(&self, model: &str, arm: &Arm) -> Result<Arc<Job>> {
+        self.trained(model, self.corpora[0], arm, 0)
+    }
+
+    /// All of these runs, which want the machine to themselves.
     pub fn timed(&self) -> Result<Vec<Arc<Job>>> {
         let arms = Self::timed_arms();
         let runs = self.scale.models.iter().flat_map(|model| arms.iter().map(move |arm| (model, arm)));
-        runs.map(|(model, arm)| self.trained(model, self.corpora[0], arm, 0)).collect()
+        runs.map(|(model, arm)| self.timed_run(model, arm)).collect()
     }
 
     /// Every arm, the baseline first, each once.

@@ -209,18 +209,13 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
 }
 
 fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimText<'a> {
-    let verdict = match &claim.verdict {
-        Verdict::Holds => Badge::new("holds", "holds", "the whole interval lies on the claimed side"),
-        Verdict::DoesNotHold => {
-            Badge::new("fails", "does not hold", "no part of the interval lies on the claimed side")
-        }
-        Verdict::Undecided => Badge::new(
-            "undecided",
-            "undecided",
-            "the threshold lies inside the interval: these runs cannot tell",
-        ),
-        Verdict::NotTested(reason) => Badge::new("untested", "not tested", reason),
+    let (class, detail) = match &claim.verdict {
+        Verdict::Holds => ("holds", "the whole interval lies on the claimed side"),
+        Verdict::DoesNotHold => ("fails", "no part of the interval lies on the claimed side"),
+        Verdict::Undecided => ("undecided", "the threshold lies inside the interval: these runs cannot tell"),
+        Verdict::NotTested(reason) => ("untested", reason.as_str()),
     };
+    let verdict = Badge::new(class, claim.verdict.name(), detail);
     let before = recorded.verdict(&claim.id);
     let text = before.map_or("–", |before| &before.verdict);
     let recorded = match same_verdict(claim, before) {
