@@ -4,7 +4,7 @@
 use tch::{Device, Kind};
 use tokensieve_llm::head::{Head, Reference};
 use tokensieve_llm::model::{Adapter, LoraConfig, Model};
-use tokensieve_llm::step::{Rule, StepOptions, step};
+use tokensieve_llm::step::{Ranking, Rule, StepOptions, step};
 use tokensieve_llm::text::{Conversation, Tokenizer};
 use tokensieve_llm::train::Trained;
 use tokensieve_llm::weights::Checkpoint;
@@ -31,7 +31,8 @@ fn main() -> Result<()> {
     let mut model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu)?;
     let trained = Trained::Adapter(Adapter::new(model.config(), &LoraConfig::default(), 0, model.device())?);
     let mut head = Head::default();
-    let options = StepOptions { micro_tokens: 4096, checkpointing: false, dropout: 0 };
+    let options =
+        StepOptions { micro_tokens: 4096, checkpointing: false, dropout: 0, ranking: Ranking::Exact };
     for _ in 0..3 {
         let rule = &mut Surprise { cap: 4.0 };
         let report = step(&mut head, &mut model, &trained, &Reference::None, rule, &[&document], &options)?;

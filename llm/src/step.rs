@@ -6,9 +6,11 @@
 //! - Where a token's pull follows from the token alone, one sweep over the micro-batches does everything.
 //! - Else a first sweep gathers the statistics of all tokens. The last micro-batch stays (what the backward pass needs, and
 //!   its logits), so a batch that fits into one is computed once. The second sweep takes the documents that have a pull.
+//! - Where whole documents are chosen, the first sweep may be done in bytes; the second then computes the statistics too.
 
 mod evaluate;
 mod micro;
+mod rank;
 mod report;
 mod rule;
 
@@ -19,6 +21,7 @@ use tch::{Tensor, no_grad};
 use tokensieve_objective::{Pull, Pulls, TokenStats};
 
 pub use evaluate::{Evaluation, evaluate};
+pub use rank::Ranking;
 pub use report::{Record, StepReport};
 pub use rule::{Onto, Reads, Rule};
 
@@ -38,6 +41,8 @@ pub struct StepOptions {
     pub checkpointing: bool,
     /// The step's seed of dropout.
     pub dropout: u64,
+    /// How documents are put in order.
+    pub ranking: Ranking,
 }
 
 /// Computes the gradient of one optimizer batch: afterwards `trained.parameters().gradients()` is it, complete.
@@ -57,7 +62,11 @@ pub fn step(
         let reads = rule.reads();
         reference.check(&reads, trained)?;
         let step = Step { head, model, trained, reference, reads, batch, options, clock: Clock::default() };
-        if rule.is_local() { step.at_once(rule) } else { step.in_two_sweeps(rule) }
+        match options.ranking {
+            Ranking::Int8 => step.ranked_in_bytes(rule),
+            Ranking::Exact if rule.is_local() => step.at_once(rule),
+            Ranking::Exact => step.in_two_sweeps(rule),
+        }
     })
 }
 
@@ -144,7 +153,7 @@ impl Step<'_> {
             let mut pulls = Vec::with_capacity(micro.len());
             let pull = |range: Range<usize>, rows: &[RowStats]| {
                 let new = micro.tokens(range, rows, &seen, batch, vocabulary);
-                let of_chunk: Vec<Pull> = new.iter().map(|token| rule.local_pull(token)).collect();
+                let of_chunk: Vec<Pull> = new.iter().map(|token| rule.selected_pull(token)).collect();
                 stats.extend(new);
                 pulls.extend_from_slice(&of_chunk);
                 Ok(of_chunk)
@@ -187,7 +196,7 @@ impl Step<'_> {
             tokens.micro_batches.push(stats.len());
             tokens.stats.extend(stats);
         }
-        let pulls = rule.pulls(&tokens.stats, &tokens.micro_batches)?;
+        let mut pulls = rule.pulls(&tokens.stats, &tokens.micro_batches)?;
         tokens.cross_entropy = vec![0.0; tokens.stats.len()];
         if let Some(pending) = pending {
             let first = tokens.stats.len() - pending.micro.len();
@@ -207,20 +216,27 @@ impl Step<'_> {
             tokens.cross_entropy[first..].copy_from_slice(&gradient.cross_entropy);
             self.backward(&micro, trace, &gradient, own);
         }
-        self.second_sweep(&packs[..last], &mut tokens, &pulls)?;
+        self.second_sweep(&packs[..last], &mut tokens, &mut pulls, None)?;
         Ok(self.report(rule, &tokens, &pulls))
     }
 
-    /// The gradient of the micro-batches whose forward pass was not kept.
-    fn second_sweep(&mut self, packs: &[Vec<usize>], tokens: &mut Tokens, pulls: &Pulls) -> Result<()> {
+    /// The gradient of the micro-batches whose forward pass was not kept. What was known of their tokens roughly is made
+    /// exact by the rule that chose them.
+    fn second_sweep(
+        &mut self,
+        packs: &[Vec<usize>],
+        tokens: &mut Tokens,
+        pulls: &mut Pulls,
+        rough: Option<&dyn Rule>,
+    ) -> Result<()> {
         let mut places: HashMap<usize, Range<usize>> = HashMap::new();
         for (i, token) in tokens.stats.iter().enumerate() {
             places.entry(token.document as usize).or_insert(i..i).end = i + 1;
         }
         let pulled =
             |document: &usize| pulls.pulls[places[document].clone()].iter().any(|pull| !pull.is_zero());
-        // Dropout's masks belong to the packs: there they stay as they were.
-        let packs: Vec<(usize, Vec<usize>)> = if self.drops() {
+        // Dropout's masks belong to the packs: there they stay as they were, unless nothing was dropped yet.
+        let packs: Vec<(usize, Vec<usize>)> = if self.drops() && rough.is_none() {
             let some = |(_, pack): &(usize, Vec<usize>)| pack.iter().any(pulled);
             packs.iter().cloned().enumerate().filter(some).collect()
         } else {
@@ -229,20 +245,30 @@ impl Step<'_> {
             let packs = data::packs(&members, self.options.micro_tokens).into_iter();
             packs.map(|pack| pack.into_iter().map(|i| documents[i]).collect()).enumerate().collect()
         };
+        let (batch, vocabulary) = (self.batch, self.vocabulary());
         for (index, documents) in packs {
             let micro = self.pack(documents);
             let of: Vec<usize> =
                 micro.documents.iter().flat_map(|document| places[document].clone()).collect();
-            let own: Vec<Pull> = of.iter().map(|i| pulls.pulls[*i]).collect();
-            let onto_reference = own.iter().any(|pull| pull.reference != 0.0);
-            let seen = self.look(&micro, Wish { losses: false, distribution: onto_reference })?;
+            let onto_reference = of.iter().any(|i| pulls.pulls[*i].reference != 0.0);
+            let seen = self.look(&micro, Wish { losses: rough.is_some(), distribution: onto_reference })?;
             let (hidden_rd, trace) = self.forward_traced(&micro, index);
-            let pull = |range: Range<usize>, _: &[RowStats]| Ok(own[range].to_vec());
-            let gradient = self.sweep(&micro, &hidden_rd, &seen, pulls.normaliser, pull)?;
+            let normaliser = pulls.normaliser;
+            let pull = |range: Range<usize>, rows: &[RowStats]| {
+                let of = &of[range.clone()];
+                if let Some(rule) = rough {
+                    for (i, token) in of.iter().zip(micro.tokens(range, rows, &seen, batch, vocabulary)) {
+                        (pulls.pulls[*i], tokens.stats[*i]) = (rule.selected_pull(&token), token);
+                    }
+                }
+                Ok(of.iter().map(|i| pulls.pulls[*i]).collect())
+            };
+            let gradient = self.sweep(&micro, &hidden_rd, &seen, normaliser, pull)?;
             drop(hidden_rd);
             of.iter()
                 .zip(&gradient.cross_entropy)
                 .for_each(|(i, distance)| tokens.cross_entropy[*i] = *distance);
+            let own: Vec<Pull> = of.iter().map(|i| pulls.pulls[*i]).collect();
             self.backward(&micro, trace, &gradient, &own);
         }
         Ok(())

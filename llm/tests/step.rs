@@ -7,15 +7,19 @@ use fixture::Fixture;
 use tch::{Kind, Tensor};
 use tokensieve_llm::head::{Head, Reference, TopFile, write_top};
 use tokensieve_llm::model::{Adapter, LoraConfig, Model};
-use tokensieve_llm::step::{Rule, StepOptions, StepReport, evaluate, statistics, step};
+use tokensieve_llm::step::{Ranking, Reads, Rule, StepOptions, StepReport, evaluate, statistics, step};
 use tokensieve_llm::train::Trained;
-use tokensieve_llm::{Document, Given};
-use tokensieve_objective::{Objective, Plan};
+use tokensieve_llm::{Document, Given, Result};
+use tokensieve_objective::{Objective, Plan, Pull, Pulls, TokenStats, Training};
 
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
 
 fn options(micro_tokens: usize) -> StepOptions {
-    StepOptions { micro_tokens, checkpointing: false, dropout: 0 }
+    StepOptions { micro_tokens, checkpointing: false, dropout: 0, ranking: Ranking::Exact }
+}
+
+fn in_bytes() -> StepOptions {
+    StepOptions { ranking: Ranking::Int8, ..options(40) }
 }
 
 /// Nine documents that begin alike; one is masked altogether, one counts half.
@@ -73,12 +77,20 @@ impl Bench {
         reference: &Reference,
         micro_tokens: usize,
     ) -> (StepReport, Tensor) {
+        self.try_step(rule, reference, &options(micro_tokens)).unwrap()
+    }
+
+    fn try_step(
+        &mut self,
+        rule: &mut dyn Rule,
+        reference: &Reference,
+        options: &StepOptions,
+    ) -> Result<(StepReport, Tensor)> {
         let batch: Vec<&Document> = self.documents.iter().collect();
         let mut head = Head::new(16 * 4 * self.model.config().vocab_size as usize, 1 << 20);
         let (model, trained) = (&mut self.model, &self.trained);
-        let report =
-            step(&mut head, model, trained, reference, rule, &batch, &options(micro_tokens)).unwrap();
-        (report, trained.parameters().gradients().copy())
+        let report = step(&mut head, model, trained, reference, rule, &batch, options)?;
+        Ok((report, trained.parameters().gradients().copy()))
     }
 
     fn preset(&mut self, toml: &str, reference: &Reference, micro_tokens: usize) -> (StepReport, Tensor) {
@@ -243,5 +255,78 @@ fn a_survey_sees_what_a_step_selects_by() {
         assert_eq!((token.document, token.position), (record.document, record.position));
         assert!((token.loss - record.loss).abs() < 1e-5 && (token.entropy - record.entropy).abs() < 1e-5);
         assert!(token.reference_loss.is_some());
+    }
+}
+
+/// What an objective pulls if these documents are the ones it chooses.
+struct Chosen {
+    training: Training,
+    documents: Vec<u32>,
+}
+
+impl Rule for Chosen {
+    fn pulls(&mut self, tokens: &[TokenStats], _: &[usize]) -> Result<Pulls> {
+        let pull = |token: &TokenStats| {
+            let chosen = self.documents.contains(&token.document);
+            if chosen { self.training.selected_pull(token) } else { Pull::default() }
+        };
+        Ok(Pulls::of(tokens.iter().map(pull).collect()))
+    }
+
+    fn reads(&self) -> Reads {
+        self.training.reads()
+    }
+
+    fn loss(&self, token: &TokenStats, pull: Pull, selected: bool, cross_entropy: f64) -> f64 {
+        self.training.loss(token, pull, selected, cross_entropy)
+    }
+}
+
+#[test]
+fn documents_ranked_in_bytes_are_trained_on_exactly() {
+    for (name, toml) in [
+        ("llama3", "preset = 'masked-mle'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),
+        ("llama3", "preset = 'rho'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),
+        (
+            "gemma2",
+            "selected = '-p^2'\notherwise = 'none'\n[select]\nby = 'entropy'\nkeep = 'top 50%'\nof = 'documents'",
+        ),
+    ] {
+        let mut bench = Bench::new(name);
+        let reference = bench.reference();
+        let training = || Objective::from_toml(toml).unwrap().begin(PLAN);
+        let ranked = bench.try_step(&mut training(), &reference, &in_bytes());
+        let (report, gradient) = match ranked {
+            Ok(ranked) => ranked,
+            Err(error) => {
+                assert!(error.to_string().contains("processor that multiplies bytes"), "{error}");
+                return;
+            }
+        };
+        let mut documents: Vec<u32> =
+            report.records.iter().filter(|record| record.selected).map(|record| record.document).collect();
+        documents.dedup();
+        assert_eq!(documents.len(), 4, "{toml}: half of eight that are not masked");
+        let mut chosen = Chosen { training: training(), documents };
+        let (exact, expected) = bench.step(&mut chosen, &reference, 10_000);
+        let away = distance(&gradient, &expected);
+        assert!(away < 1e-5, "{toml}: {away}");
+        assert!((report.loss - exact.loss).abs() < 1e-5 * exact.loss.abs(), "{toml}");
+        // The others' losses are roughly right, and of no document's order is much else known.
+        for (rough, exact) in report.records.iter().zip(&exact.records) {
+            let allowed = if rough.selected { 1e-5 } else { 0.2 };
+            assert!((rough.loss - exact.loss).abs() < allowed, "{toml}: {rough:?} {exact:?}");
+        }
+    }
+}
+
+#[test]
+fn only_documents_are_ranked_in_bytes() {
+    let mut bench = Bench::new("llama3");
+    for toml in ["preset = 'mle'", "preset = 'masked-mle'"] {
+        let mut training = Objective::from_toml(toml).unwrap().begin(PLAN);
+        let result = bench.try_step(&mut training, &Reference::None, &in_bytes());
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("does not choose documents"), "{error}");
     }
 }

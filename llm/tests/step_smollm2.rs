@@ -2,14 +2,18 @@
 //! loss. Needs libtorch and the model (`./just setup libtorch`); run:
 //! `cargo test -p tokensieve-llm --test step_smollm2 -- --nocapture`.
 
+use std::collections::BTreeMap;
+
 use tch::{Device, Kind, Tensor, no_grad};
 use tokensieve_llm::data::{self, DataSource};
-use tokensieve_llm::head::{Head, Rows, Unembedding};
-use tokensieve_llm::model::Model;
-use tokensieve_llm::step::evaluate;
+use tokensieve_llm::head::{Head, Reference, Rows, Unembedding};
+use tokensieve_llm::model::{Adapter, LoraConfig, Model};
+use tokensieve_llm::step::{Ranking, StepOptions, StepReport, evaluate, step};
 use tokensieve_llm::text::Tokenizer;
+use tokensieve_llm::train::Trained;
 use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::{Document, Pack};
+use tokensieve_objective::{Objective, Plan};
 
 #[test]
 fn the_first_rows_of_gsm8k_cost_what_they_should() {
@@ -74,4 +78,60 @@ fn the_first_rows_of_gsm8k_cost_what_they_should() {
         naive.iter().map(|error| error.abs()).sum::<f64>() / n
     );
     assert!(mean.abs() < 1e-3, "{mean}");
+}
+
+#[test]
+fn bytes_put_documents_in_nearly_the_same_order() {
+    let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
+    let tokenizer = Tokenizer::open(&checkpoint).unwrap();
+    let mut source = DataSource::new("gsm8k");
+    source.limit = Some(32);
+    let set = match data::load(&source, &tokenizer) {
+        Ok(set) if set.substitution.is_none() => set,
+        _ => return eprintln!("skipped: GSM8K is not here"),
+    };
+    let mut model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu).unwrap();
+    let lora = LoraConfig { r: 32, ..LoraConfig::default() };
+    let adapter = Adapter::new(model.config(), &lora, 1, Device::Cpu).unwrap();
+    model.attach(Some(&adapter)).unwrap();
+    let trained = Trained::Adapter(adapter);
+    let documents: Vec<&Document> = set.documents.iter().collect();
+    let toml = "preset = 'masked-mle'\nselect.of = 'documents'";
+    let mut objective = Objective::from_toml(toml).unwrap().begin(Plan { steps: 1, seed: 1 });
+    let mut ranked = |ranking| {
+        let options = StepOptions { micro_tokens: 2048, checkpointing: false, dropout: 0, ranking };
+        let head = &mut Head::default();
+        step(head, &mut model, &trained, &Reference::None, &mut objective, &documents, &options)
+    };
+    let exact = ranked(Ranking::Exact).unwrap();
+    let rough = match ranked(Ranking::Int8) {
+        Err(error) if error.to_string().contains("processor that multiplies bytes") => {
+            return eprintln!("skipped: {error}");
+        }
+        rough => rough.unwrap(),
+    };
+    println!("exact: {:?}\nbytes: {:?}", exact.phases, rough.phases);
+    // Of each document its mean loss, and whether it was chosen.
+    let documents = |report: &StepReport| {
+        let mut of: BTreeMap<u32, (Vec<f64>, bool)> = BTreeMap::new();
+        for record in &report.records {
+            let (losses, chosen) = of.entry(record.document).or_default();
+            losses.push(record.loss);
+            *chosen = record.selected;
+        }
+        let mean = |losses: Vec<f64>| losses.iter().sum::<f64>() / losses.len() as f64;
+        of.into_values().map(|(losses, chosen)| (mean(losses), chosen)).collect::<Vec<_>>()
+    };
+    let (exact, rough) = (documents(&exact), documents(&rough));
+    let both = exact.iter().zip(&rough).filter(|(exact, rough)| exact.1 && rough.1).count();
+    // Chosen documents' losses are exact; the others' are those that ranked them.
+    let off = |(exact, rough): (&(f64, bool), &(f64, bool))| (!rough.1).then_some(rough.0 - exact.0);
+    let off: Vec<f64> = exact.iter().zip(&rough).filter_map(off).collect();
+    let size = (off.iter().map(|off| off * off).sum::<f64>() / off.len() as f64).sqrt();
+    println!(
+        "{both} of the exact ranking's 8 documents chosen; their mean losses are {size:.4} off, {off:.3?}"
+    );
+    assert!(both >= 7, "{both}");
+    // Exact mean losses lie 0.36 apart.
+    assert!(size < 0.06, "{size}");
 }

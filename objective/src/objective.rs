@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use toml::{Table, Value};
 
 use crate::{
-    Criterion, Error, Expression, Plan, Selection, TokenStats, Training, Variable, check,
+    Criterion, Error, Expression, Granularity, Plan, Selection, TokenStats, Training, Variable, check,
     error::hint,
     expression::Point,
     presets,
@@ -164,9 +164,18 @@ impl Objective {
     }
 
     /// Whether a token's pull follows from its own statistics alone, so that it is known before the batch's other tokens
-    /// are: [`Training::local_pull`]. Only the normaliser then waits for the whole batch.
+    /// are: [`Training::selected_pull`]. Only the normaliser then waits for the whole batch.
     pub fn is_local(&self) -> bool {
         self.selection.is_none()
+    }
+
+    /// Whether it selects whole documents and nothing pulls on the others, so that once they are chosen the others need
+    /// not be looked at again.
+    pub fn chooses_documents(&self) -> bool {
+        let documents =
+            self.selection.as_ref().is_some_and(|selection| selection.of == Granularity::Document);
+        let nothing = |expression: &Expression| expression.as_number() == Some(0.0);
+        documents && nothing(&self.otherwise.label) && nothing(&self.otherwise.reference)
     }
 
     /// Whether the objective reads this statistic, so that the trainer must supply it.

@@ -26,16 +26,21 @@ pub enum Schedule {
         /// Share of the run's steps until it has arrived, in (0, 1].
         over: f64,
     },
-    /// Both ends have moved from `from` by the share that the mean loss has fallen:
-    /// 1 − (mean of the last 10 steps) / (mean of the first 10 steps), between 0 and 1.
+    /// Both ends have moved from `from` by the share that the mean loss has fallen: 1 − (mean of the last steps) / (mean of
+    /// the first), between 0 and 1; each a tenth of the run, at most ten steps.
     Adaptive {
         /// The band of the first steps.
         from: Band,
     },
 }
 
-/// Steps that make up "the first" and "the last" of [`Schedule::Adaptive`]: enough to average out one batch.
-const RECENT: usize = 10;
+impl Plan {
+    /// Steps that make up "the first" and "the last" of [`Schedule::Adaptive`]: enough to average out one batch where the
+    /// run is long enough for it to follow, too.
+    fn window(self) -> usize {
+        (self.steps / 10).clamp(1, 10) as usize
+    }
+}
 
 /// Where a run stands in its schedule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,7 +61,7 @@ impl Clock {
                 let steps = (over * plan.steps as f64).max(1.0);
                 (from, (self.step as f64 / steps).min(1.0))
             }
-            Schedule::Adaptive { from } => (from, self.learnt()),
+            Schedule::Adaptive { from } => (from, self.learnt(plan.window())),
         };
         let between = |a: f64, b: f64| a + (b - a) * progress;
         if progress >= 1.0 {
@@ -65,9 +70,9 @@ impl Clock {
         Band { low: between(from.low, goal.low), high: between(from.high, goal.high) }
     }
 
-    fn learnt(&self) -> f64 {
+    fn learnt(&self, window: usize) -> f64 {
         let (sum, count) = self.first;
-        if count < RECENT || sum <= 0.0 {
+        if count < window || sum <= 0.0 {
             return 0.0;
         }
         let recent: f64 = self.recent.iter().sum::<f64>() / self.recent.len() as f64;
@@ -75,15 +80,16 @@ impl Clock {
     }
 
     /// A step is over; its mean loss is remembered where a schedule asks for it.
-    pub(crate) fn tick(&mut self, mean_loss: Option<f64>) {
+    pub(crate) fn tick(&mut self, mean_loss: Option<f64>, plan: Plan) {
         if let Some(loss) = mean_loss {
-            if self.first.1 < RECENT {
+            let window = plan.window();
+            if self.first.1 < window {
                 self.first = (self.first.0 + loss, self.first.1 + 1);
             }
-            if self.recent.len() < RECENT {
+            if self.recent.len() < window {
                 self.recent.push(loss);
             } else {
-                self.recent[self.step as usize % RECENT] = loss;
+                self.recent[self.step as usize % window] = loss;
             }
         }
         self.step += 1;

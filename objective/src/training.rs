@@ -156,25 +156,22 @@ impl Training {
             let losses = stats.iter().filter(|token| token.weight != 0.0).map(|token| token.loss);
             losses.sum::<f64>() / tokens.max(1) as f64
         });
-        self.clock.tick(mean_loss);
+        self.clock.tick(mean_loss, self.plan);
         Ok(&self.output)
     }
 
-    /// One token's pull, not normalised, where the objective [is local](Objective::is_local); else `None`.
+    /// One token's pull, not normalised, given that it is selected: what [`Training::pulls`] says of it too.
     ///
-    /// It is what [`Training::pulls`] will say once the batch is complete. Statistics that are not sound pull nothing
-    /// here: the error comes from there.
-    pub fn local_pull(&self, token: &TokenStats) -> Option<Pull> {
-        if !self.objective.is_local() {
-            return None;
-        }
+    /// Where the objective [is local](Objective::is_local), every token is selected. Statistics that are not sound pull
+    /// nothing here: the error comes from [`Training::pulls`].
+    pub fn selected_pull(&self, token: &TokenStats) -> Pull {
         if token.weight == 0.0 || self.check(0, token).is_err() {
-            return Some(Pull::default());
+            return Pull::default();
         }
         let [label, reference] = &self.formulas[0];
         let pull =
             Pull { label: token.weight * label.at(token), reference: token.weight * reference.at(token) };
-        Some(if (pull.label + pull.reference).is_finite() { pull } else { Pull::default() })
+        if (pull.label + pull.reference).is_finite() { pull } else { Pull::default() }
     }
 
     /// Before training, for a selection within the corpus: the statistics of some more of the data.

@@ -4,7 +4,7 @@
 
 use tokensieve_objective::{
     Criterion, Error, Expression, KEYS, Objective, Plan, Pull, Pulls, Selection, TokenStats, Variable,
-    presets,
+    Within, presets,
 };
 
 const PLAN: Plan = Plan { steps: 10, seed: 0 };
@@ -242,6 +242,21 @@ fn losses_that_cannot_be_trained_with_are_refused_with_the_place() {
 }
 
 #[test]
+fn an_objective_knows_whether_it_chooses_documents() {
+    let chooses = |otherwise: &str, of: &str| {
+        let text = format!(
+            "selected = \"-log p\"\notherwise = \"{otherwise}\"\n[select]\nby = \"loss\"\nkeep = \"top 25%\"\nof = \"{of}\""
+        );
+        Objective::from_toml(&text).unwrap().chooses_documents()
+    };
+    assert!(chooses("none", "documents"));
+    assert!(!chooses("none", "tokens"));
+    assert!(!chooses("distill(base)", "documents"));
+    assert!(!chooses("-p", "documents"));
+    assert!(!Objective::preset("mle").unwrap().chooses_documents());
+}
+
+#[test]
 fn an_objective_knows_what_the_trainer_must_supply() {
     let rho = Objective::preset("rho").unwrap();
     assert!(rho.reads(Variable::ReferenceLoss) && !rho.distills());
@@ -252,9 +267,9 @@ fn an_objective_knows_what_the_trainer_must_supply() {
     assert!(Expression::parse("-log p").unwrap().reads(Variable::P));
 }
 
-/// Without a selection a token's pull is known before the batch is complete, and is the one that the batch gives it.
+/// A selected token's pull is known without the batch's other tokens, and is the one that the batch gives it.
 #[test]
-fn local_pulls_are_the_batches() {
+fn selected_pulls_are_the_batches() {
     for name in presets::names() {
         let objective = Objective::preset(name).unwrap();
         let token = |i: u32| TokenStats {
@@ -269,17 +284,19 @@ fn local_pulls_are_the_batches() {
         };
         let stats: Vec<TokenStats> = (0..12).map(token).collect();
         let mut training = objective.begin(PLAN);
-        let locally: Vec<Option<Pull>> = stats.iter().map(|token| training.local_pull(token)).collect();
+        let alone: Vec<Pull> = stats.iter().map(|token| training.selected_pull(token)).collect();
         assert_eq!(objective.is_local(), objective.selection().is_none());
-        if objective.is_local() {
-            let pulls = training.pulls(&stats).unwrap();
-            assert_eq!(locally.into_iter().map(Option::unwrap).collect::<Vec<_>>(), pulls.pulls, "{name}");
-        } else {
-            assert!(locally.iter().all(Option::is_none), "{name}");
+        if objective.selection().is_some_and(|selection| selection.within == Within::Corpus) {
+            training.survey(&stats).unwrap();
+        }
+        let pulls = training.pulls(&stats).unwrap();
+        assert!(pulls.kept > 0, "{name}");
+        for ((pull, alone), selected) in pulls.pulls.iter().zip(&alone).zip(&pulls.selected) {
+            assert!(!selected || pull == alone, "{name}: {pull:?} {alone:?}");
         }
     }
     let unsound = TokenStats::new(f64::NAN, 0.5);
-    assert_eq!(Objective::preset("mle").unwrap().begin(PLAN).local_pull(&unsound), Some(Pull::default()));
+    assert_eq!(Objective::preset("mle").unwrap().begin(PLAN).selected_pull(&unsound), Pull::default());
     let own = Pulls::of(vec![Pull { label: 2.0, reference: 0.0 }, Pull::default()]);
     assert_eq!((own.normaliser, own.pulled, own.kept, own.tokens), (1.0, 1, 1, 2));
     assert!(Pulls::of(Vec::new()).is_still());

@@ -381,6 +381,12 @@ fn schedules_move_the_band() {
     assert_eq!(kept(0.5), 60);
     assert_eq!(kept(0.0), 20);
     assert_eq!(kept(3.0), 100);
+
+    // A short run follows from its second step on.
+    let short = Selection { schedule: Schedule::Adaptive { from }, ..by_loss(0.8, 1.0) };
+    let mut adaptive = MLE.select(short).unwrap().begin(Plan { steps: 8, ..PLAN });
+    let kept = [1.0, 0.5, 0.5, 2.0, 1.0].map(|scale| adaptive.pulls(&scaled(scale)).unwrap().kept);
+    assert_eq!(kept, [100, 100, 60, 60, 100]);
 }
 
 #[test]

@@ -34,6 +34,7 @@ use tch::no_grad;
 use tokensieve_objective::Pull;
 
 use crate::Result;
+use crate::ops::Bytes;
 use buffers::Buffers;
 
 /// Bytes of one chunk's logits. Large enough that reading the output matrix is little beside multiplying with it, small
@@ -71,6 +72,24 @@ impl Head {
             let parts = self.buffers.chunks(rows).map(|chunk| {
                 let logits = self.buffers.logits(rows, chunk.clone());
                 rows.part(chunk).statistics(&logits, top_entropy)
+            });
+            rows::fetch(parts.collect())
+        })
+    }
+
+    /// The same with logits from the output matrix in bytes; the label's own is exact.
+    pub(crate) fn rough_statistics(
+        &mut self,
+        rows: &Rows,
+        unembedding: &Bytes,
+        top_entropy: bool,
+    ) -> Vec<RowStats> {
+        no_grad(|| {
+            let parts = self.buffers.chunks(rows).map(|chunk| {
+                let part = rows.part(chunk);
+                let logits = rows::first(&self.buffers.work(rows), part.labels.len());
+                unembedding.product(&part.hidden_nd, None, &logits);
+                part.statistics(&logits, top_entropy)
             });
             rows::fetch(parts.collect())
         })

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::lora::Adapter;
 use super::modules::{self, Module};
-use crate::ops::{Block, Mask, Product};
+use crate::ops::{Block, Bytes, Mask, Product};
 use crate::weights::Checkpoint;
 use crate::{Parameters, Result};
 
@@ -23,6 +23,8 @@ pub(super) struct Linear {
     /// `[O]`.
     bias: Option<Tensor>,
     lora: Option<Lora>,
+    /// W + s·B·A in bytes, while the model is [rough](super::Model::roughly).
+    rough: Option<Bytes>,
 }
 
 /// One of the projections computed together.
@@ -92,7 +94,7 @@ impl Linear {
             }
             parts.push(Part { name: name.clone(), rows });
         }
-        Ok(Self { parts, inputs, weight, bias, lora: None })
+        Ok(Self { parts, inputs, weight, bias, lora: None, rough: None })
     }
 
     /// The weights and biases as views, with their names.
@@ -167,15 +169,30 @@ impl Linear {
 
     /// [W, s·B], the bias and A; or, to `merge`, W + s·B·A and the bias.
     pub(super) fn for_decoding(&self, merge: bool) -> (Tensor, Option<&Tensor>, Option<&Tensor>) {
-        match &self.lora {
-            Some(Lora { a, .. }) if merge => {
-                let [base, sb] = [self.weight.narrow(1, 0, self.inputs), self.u(&self.weight)];
-                let float = |x: &Tensor| x.to_kind(Kind::Float);
-                let merged = float(&base) + float(&sb).mm(&float(a));
-                (merged.to_kind(self.weight.kind()), self.bias.as_ref(), None)
-            }
-            lora => (self.weight(), self.bias.as_ref(), lora.as_ref().map(|lora| &lora.a)),
+        if merge && self.lora.is_some() {
+            return (self.merged().to_kind(self.weight.kind()), self.bias.as_ref(), None);
         }
+        (self.weight(), self.bias.as_ref(), self.lora.as_ref().map(|lora| &lora.a))
+    }
+
+    /// W + s·B·A, in f32 where there is an adapter.
+    fn merged(&self) -> Tensor {
+        let base = self.weight.narrow(1, 0, self.inputs);
+        let Some(Lora { a, .. }) = &self.lora else { return base };
+        let (merged, base) =
+            (Tensor::empty(base.size(), (Kind::Float, base.device())), base.to_kind(Kind::Float));
+        Product::of(&self.u(&self.weight), a).plus(Some(&base)).write(&merged);
+        merged
+    }
+
+    /// Lets the forward pass compute in bytes until [`Linear::refine`]; `None` where the processor cannot.
+    pub(super) fn roughen(&mut self) -> Option<()> {
+        self.rough = Some(Bytes::of(&self.merged())?);
+        Some(())
+    }
+
+    pub(super) fn refine(&mut self) {
+        self.rough = None;
     }
 
     /// Room for the input and its part for the adapter, `[T, I + R]`.
@@ -195,6 +212,14 @@ impl Linear {
 
     /// y `[T, O]` (plus `residual`), given a buffer whose left part holds x. Fills the right part.
     pub(super) fn forward(&self, buffer: &Tensor, mask: Option<&Mask>, residual: Option<&Tensor>) -> Tensor {
+        let both = self.bias.as_ref().zip(residual).map(|(bias, residual)| residual + bias);
+        let added = both.as_ref().or(residual).or(self.bias.as_ref());
+        if let Some(rough) = &self.rough {
+            let size = [buffer.size()[0], self.weight.size()[0]];
+            let y = Tensor::empty(size, (buffer.kind(), buffer.device()));
+            rough.product(&self.x(buffer), added, &y);
+            return y;
+        }
         let mut blocks = [].as_slice();
         if let Some(Lora { a, forward, .. }) = &self.lora {
             let (x, u) = (self.x(buffer), self.u(buffer));
@@ -207,8 +232,6 @@ impl Linear {
             }
             blocks = forward;
         }
-        let both = self.bias.as_ref().zip(residual).map(|(bias, residual)| residual + bias);
-        let added = both.as_ref().or(residual).or(self.bias.as_ref());
         Product::of(buffer, &self.weight().tr()).within(blocks).plus(added).result()
     }
 

@@ -33,8 +33,10 @@ use tch::{Device, Kind, Tensor};
 
 use self::config::Config;
 use self::layer::{Layer, Pass, Saved};
+use self::linear::Linear;
 use self::norm::Norm;
 use self::rope::Rotary;
+use crate::ops::Bytes;
 use crate::weights::Checkpoint;
 use crate::{Layout, Pack, Parameters, Result};
 
@@ -180,7 +182,18 @@ impl Model {
         self.norm.forward(&hidden).0
     }
 
-    /// The same, with what [`Model::backward`] needs. `dropout`: the step's seed, if the adapter's inputs are to be
+    /// What `work` makes of the model while its forward pass computes in bytes, adapter and base as one weight, and of
+    /// its output matrix in bytes: twice as fast, and good enough to put documents in order. `None` where the processor
+    /// does not multiply bytes.
+    pub(crate) fn roughly<T>(&mut self, work: impl FnOnce(&Self, &Bytes) -> T) -> Option<T> {
+        let head = Bytes::of(self.unembedding().weight)?;
+        let ready = self.layers.iter_mut().flat_map(Layer::linears_mut).try_for_each(Linear::roughen);
+        let result = ready.map(|()| work(self, &head));
+        self.layers.iter_mut().flat_map(Layer::linears_mut).for_each(Linear::refine);
+        result
+    }
+
+    /// The forward pass, with what [`Model::backward`] needs. `dropout`: the step's seed, if the adapter's inputs are to be
     /// dropped at its configured rate.
     pub fn forward_traced(&self, pack: &Pack, keep: Keep, dropout: Option<u64>) -> (Tensor, Trace) {
         let dropout = dropout.and_then(|seed| Dropout::of_step(self.dropout, seed, pack.layout.tokens()));

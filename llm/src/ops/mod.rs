@@ -8,6 +8,8 @@
 //! value heads, K dimensions of a head. Every tensor may be a view whose rows lie apart, as long as a row's numbers lie
 //! side by side. Inputs are f32 or bf16; statistics are f32, and every result is rounded once.
 
+#[cfg(not(target_arch = "x86_64"))]
+mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod cpu;
 mod flash;
@@ -19,8 +21,10 @@ mod tests;
 
 use std::ops::Range;
 
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use bytes::Bytes;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use cpu::decode;
+pub(crate) use cpu::{Bytes, decode};
 use tch::Tensor;
 
 use crate::Layout;

@@ -21,8 +21,13 @@ pub trait Rule {
         false
     }
 
-    /// If so, the pull before it is normalised: what [`Rule::pulls`] will say once the batch is complete.
-    fn local_pull(&self, _: &TokenStats) -> Pull {
+    /// Whether it selects whole documents and nothing pulls on the others. Then they may be chosen by rough statistics.
+    fn chooses_documents(&self) -> bool {
+        false
+    }
+
+    /// If either: the pull of a token, given that it is selected, before it is normalised; what [`Rule::pulls`] says too.
+    fn selected_pull(&self, _: &TokenStats) -> Pull {
         Pull::default()
     }
 
@@ -84,8 +89,12 @@ impl Rule for Training {
         self.objective().is_local()
     }
 
-    fn local_pull(&self, token: &TokenStats) -> Pull {
-        Training::local_pull(self, token).unwrap_or_default()
+    fn chooses_documents(&self) -> bool {
+        self.objective().chooses_documents()
+    }
+
+    fn selected_pull(&self, token: &TokenStats) -> Pull {
+        Training::selected_pull(self, token)
     }
 
     fn loss(&self, token: &TokenStats, _: Pull, selected: bool, cross_entropy: f64) -> f64 {

@@ -36,6 +36,7 @@ impl<'a> Run<'a> {
     /// Loads everything, from the newest checkpoint if there is one. The run stops when `interrupted` becomes true.
     pub fn start(config: Config, begin: Begin, interrupted: &'a AtomicBool) -> Result<Self> {
         memory::keep();
+        config.train.ranking.check(config.model.device)?;
         let out = config.train.out.clone();
         fs::create_dir_all(&out).map_err(Error::io(&out))?;
         let lock = Lock::claim(&out)?;
@@ -157,6 +158,7 @@ impl<'a> Run<'a> {
             micro_tokens: self.config.train.micro_tokens,
             checkpointing: self.config.train.checkpointing,
             dropout: stream("dropout", self.config.train.seed, step).next_u64(),
+            ranking: self.config.train.ranking,
         }
     }
 }

@@ -54,30 +54,17 @@ impl crate::Figure for Figure {
         let mut panels = Vec::new();
         for corpus in distinct(rows.iter().map(|row| row.trained_on.as_str())) {
             for (unit, words) in [("share", "right answers"), ("nats", "held-out text")] {
-                let of = |place: &str, arm: &str| {
-                    let row = rows.iter().find(|row| {
-                        (row.distribution.as_str(), row.unit.as_str()) == (place, unit)
-                            && (row.arm.as_str(), row.trained_on.as_str()) == (arm, corpus.as_str())
-                    });
-                    row.map(|row| row.gain)
-                };
-                let marks: Vec<Series> = arms
-                    .iter()
-                    .filter_map(|arm| {
-                        let (criterion, shape) = look(arm);
-                        let colour = criteria.iter().position(|known| known == criterion)?;
-                        let place = of("in", arm).zip(of("out", arm))?;
-                        let point = Series::points([place]).ink(Ink::Category(colour));
-                        Some(point.shape(Shape::of(shape)).label(arm))
-                    })
-                    .collect();
-                if !marks.is_empty() {
-                    let [across, up] = ["in distribution", "out of it"].map(|place| gain_axis(unit, place));
-                    let panel = Panel::new(&format!("{corpus}: {words}"), across, up)
-                        .with(Series::horizontal(0.0))
-                        .with(Series::vertical(0.0));
-                    panels.push(marks.into_iter().fold(panel, Panel::with));
+                let of_panel = |row: &&Row| row.trained_on == corpus && row.unit == unit;
+                let rows: Vec<&Row> = rows.iter().filter(of_panel).collect();
+                let marks: Vec<Series> = arms.iter().filter_map(|arm| mark(&rows, arm, &criteria)).collect();
+                if marks.is_empty() {
+                    continue;
                 }
+                let [across, up] = ["in distribution", "out of it"].map(|place| gain_axis(unit, place));
+                let panel = Panel::new(&format!("{corpus}: {words}"), across, up)
+                    .with(Series::horizontal(0.0))
+                    .with(Series::vertical(0.0));
+                panels.push(marks.into_iter().fold(panel, Panel::with));
             }
         }
         Ok(Drawing::new(panels).columns(2).panel_height(260.0))
@@ -98,6 +85,15 @@ impl crate::Figure for Figure {
         }
         Ok(claims)
     }
+}
+
+/// An arm's gains at home and abroad, if both are among a panel's rows.
+fn mark(rows: &[&Row], arm: &str, criteria: &[String]) -> Option<Series> {
+    let gain = |place: &str| rows.iter().find(|row| row.arm == arm && row.distribution == place).map(|row| row.gain);
+    let (criterion, shape) = look(arm);
+    let colour = criteria.iter().position(|known| known == criterion)?;
+    let point = Series::points([(gain("in")?, gain("out")?)]).ink(Ink::Category(colour));
+    Some(point.shape(Shape::of(shape)).label(arm))
 }
 
 /// The criterion or objective, which has a colour, and the number of a shape: tokens, documents, neither.

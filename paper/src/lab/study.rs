@@ -293,7 +293,7 @@ impl Study {
             job = job.keeping_checkpoints(scale.checkpoint_every);
         }
         if let [first, later @ ..] = arm.ranks {
-            let steps = self.steps();
+            let steps = scale.rows.unwrap_or(20_000).div_ceil(scale.batch);
             let parts = arm.ranks.len();
             let grown = later.iter().enumerate().map(|(at, rank)| {
                 let step = ((at + 1) * steps / parts).max(at + 1) as i64;
@@ -368,18 +368,10 @@ impl Study {
         vec![Arm::masked(), Arm::distill(), Arm::both()]
     }
 
-    /// Optimizer steps of a training run.
-    fn steps(&self) -> usize {
-        self.scale.rows.unwrap_or(20_000).div_ceil(self.scale.batch)
-    }
-
-    /// Arms of the threshold's ablation. The adaptive share follows means over ten steps: in a run of fewer than twenty it
-    /// hardly leaves 100 %, which is plain training by another name.
+    /// Arms of the threshold's ablation.
     pub fn thresholds(&self) -> Vec<Arm> {
         let shares: &[u32] = if self.scale.thin { &[10, 25] } else { &[10, 25, 50, 75] };
-        let adapts = self.scale.thin || self.steps() >= 20;
-        let adaptive = adapts.then(Arm::adaptive);
-        shares.iter().map(|share| Arm::threshold(*share)).chain(adaptive).collect()
+        shares.iter().map(|share| Arm::threshold(*share)).chain([Arm::adaptive()]).collect()
     }
 
     /// Arms of the joint curriculum of data and capacity.

@@ -5,6 +5,10 @@
 // `self` of Avx512 is a proof, not a value; rows to transpose stay in registers.
 #![allow(clippy::unused_self, clippy::wildcard_imports, clippy::large_types_passed_by_value)]
 
+mod bytes;
+
+pub(super) use bytes::Vnni;
+
 use std::arch::x86_64::*;
 use std::f32::consts::{LN_2, LOG2_E};
 use std::mem::transmute;

@@ -5,6 +5,7 @@
 #![allow(clippy::inline_always)]
 
 mod attention;
+mod bytes;
 pub(crate) mod decode;
 mod dropout;
 mod gated;
@@ -15,6 +16,7 @@ mod product;
 mod rope;
 
 pub(super) use attention::{attention, attention_backward};
+pub(crate) use bytes::Bytes;
 pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
 pub(super) use norm::{rms_norm, rms_norm_backward};
@@ -95,3 +97,25 @@ macro_rules! by_kind {
     };
 }
 use by_kind;
+
+/// Calls the method for the number of rows in a block, its parameter.
+macro_rules! by_rows {
+    ($count:expr, $self:ident.$method:ident $arguments:tt) => {
+        match $count {
+            1 => $self.$method::<1> $arguments,
+            2 => $self.$method::<2> $arguments,
+            3 => $self.$method::<3> $arguments,
+            4 => $self.$method::<4> $arguments,
+            5 => $self.$method::<5> $arguments,
+            6 => $self.$method::<6> $arguments,
+            7 => $self.$method::<7> $arguments,
+            8 => $self.$method::<8> $arguments,
+            9 => $self.$method::<9> $arguments,
+            10 => $self.$method::<10> $arguments,
+            11 => $self.$method::<11> $arguments,
+            12 => $self.$method::<12> $arguments,
+            _ => unreachable!("a block has at most twelve rows"),
+        }
+    };
+}
+use by_rows;

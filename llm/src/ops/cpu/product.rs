@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 
 use super::decode::{EMPTY, Line};
 use super::lanes::{Avx512, LANES, Lanes, Number, Words};
-use super::{Rows, floats};
+use super::{Rows, by_rows, floats};
 use crate::ops::{Block, Product};
 use crate::shim::parallel;
 
@@ -77,11 +77,7 @@ fn of<N: Number, O: Number>(product: &Product, out: &Tensor) -> Option<()> {
         None => None,
     };
     let (second_x, second) = second.unzip();
-    let added = match product.added {
-        None => Added::Nothing,
-        Some(added) if added.dim() == 1 => Added::Row(added.to_kind(Kind::Float).contiguous()),
-        Some(added) => Added::Rows(Rows::<O>::of(added).filter(|added| added.inner == 1)?),
-    };
+    let added = Added::<O>::of(product.added)?;
     let also = second.as_ref().map_or(0, |term| term.weight.inputs());
     let everything = [Block { outputs: 0..outputs, inputs: [0..first.weight.inputs(), 0..also] }];
     let tiles = tiles::<N>(if product.blocks.is_empty() { &everything } else { product.blocks });
@@ -133,7 +129,7 @@ fn even_cuts(tiles: &[Tile], parts: usize) -> Option<Vec<usize>> {
 }
 
 /// One of so many equal parts of 0..n.
-fn share(n: usize, part: usize, parts: usize) -> Range<usize> {
+pub(super) fn share(n: usize, part: usize, parts: usize) -> Range<usize> {
     part * n / parts..(part + 1) * n / parts
 }
 
@@ -291,7 +287,7 @@ impl<N: Number> Weight<N> {
 }
 
 /// What is added to a product.
-enum Added<O> {
+pub(super) enum Added<O> {
     Nothing,
     /// The same to every row, f32.
     Row(Tensor),
@@ -300,6 +296,40 @@ enum Added<O> {
 
 // Sound: plain memory that is only read.
 unsafe impl<O: Number> Sync for Added<O> {}
+
+impl<O: Number> Added<O> {
+    /// A matrix of the result's kind, or a vector of any.
+    pub(super) fn of(added: Option<&Tensor>) -> Option<Self> {
+        Some(match added {
+            None => Self::Nothing,
+            Some(added) if added.dim() == 1 => Self::Row(added.to_kind(Kind::Float).contiguous()),
+            Some(added) => Self::Rows(Rows::of(added).filter(|added| added.inner == 1)?),
+        })
+    }
+
+    /// The sum with what is added at a row's outputs, of which the first `left` are there.
+    #[inline(always)]
+    pub(super) unsafe fn to(
+        &self,
+        simd: Avx512,
+        sum: Lanes,
+        row: usize,
+        output: usize,
+        left: usize,
+    ) -> Lanes {
+        // Sound: the caller's promise.
+        match self {
+            Self::Nothing => sum,
+            Self::Row(added) => {
+                let added = floats(added).expect("made so").as_ptr();
+                sum + unsafe { simd.load(added.wrapping_add(output), left) }
+            }
+            Self::Rows(added) => {
+                sum + unsafe { simd.load(added.row(row).wrapping_add(output).cast_const(), left) }
+            }
+        }
+    }
+}
 
 struct Task<N, O> {
     simd: Avx512,
@@ -381,19 +411,10 @@ impl<N: Number, O: Number> Task<N, O> {
         let blocks = panel.len().div_ceil(BLOCK);
         for block in 0..blocks {
             let rows = share(panel.len(), block, blocks);
-            let (row, count) = (panel.start + rows.start, rows.len());
             // Sound: the caller's promise.
             unsafe {
                 let sums = sums.of_rows_from(rows.start);
-                macro_rules! block_of {
-                    ($($m:literal)*) => {
-                        match count {
-                            $($m => self.block::<$m>(row, outputs, group, weights, sums),)*
-                            _ => unreachable!("at most {BLOCK}"),
-                        }
-                    };
-                }
-                block_of!(1 2 3 4 5 6 7 8 9 10 11 12);
+                by_rows!(rows.len(), self.block(panel.start + rows.start, outputs, group, weights, sums));
             }
         }
     }
@@ -440,17 +461,7 @@ impl<N: Number, O: Number> Task<N, O> {
                 let left = outputs.end.saturating_sub(output).min(LANES);
                 // Sound: `out` and what is added have the row; no more than `left` numbers of it are touched.
                 unsafe {
-                    let sum = match &self.added {
-                        Added::Nothing => sums[m][half],
-                        Added::Row(row) => {
-                            let row = floats(row).expect("made so").as_ptr();
-                            sums[m][half] + simd.load(row.wrapping_add(output), left)
-                        }
-                        Added::Rows(rows) => {
-                            sums[m][half]
-                                + simd.load(rows.row(row + m).wrapping_add(output).cast_const(), left)
-                        }
-                    };
+                    let sum = self.added.to(simd, sums[m][half], row + m, output, left);
                     sum.store(self.out.row(row + m).wrapping_add(output), left);
                 }
             }

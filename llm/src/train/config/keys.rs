@@ -233,6 +233,12 @@ pub const KEYS: &[Key] = &[
         "false",
         "keep only each layer's input for the backward pass: a third more work, far less memory",
     ),
+    key(
+        "train.ranking",
+        Word(&["exact", "int8"]),
+        r#""exact""#,
+        "how documents are put in order where the objective chooses some: \"int8\" is twice as fast and nearly right",
+    ),
     key("train.seed", Whole(0), "0", "everything random follows from it"),
     key(
         "train.eval_every",

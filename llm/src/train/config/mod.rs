@@ -16,6 +16,7 @@ pub use keys::{KEYS, Key, Kind, listing};
 use settings::Settings;
 
 use crate::data::{DataSource, Truncate};
+use crate::step::Ranking;
 use crate::{Error, Result};
 
 /// A training run, checked.
@@ -155,6 +156,8 @@ pub struct Train {
     pub clip: Option<f64>,
     /// Whether only layers' inputs are kept for the backward pass.
     pub checkpointing: bool,
+    /// In what numbers documents are put in order.
+    pub ranking: Ranking,
     /// Everything random follows from it.
     pub seed: u64,
     /// Steps between evaluations.
@@ -196,6 +199,11 @@ impl Config {
         if uncertainty.is_none() && objective.reads(Variable::Bald) {
             let what = "is missing: the objective reads `bald` in a file of `tokensieve uncertainty` about these rows";
             return Err(settings.wrong("data.uncertainty", what));
+        }
+        if train.ranking == Ranking::Int8 && !objective.chooses_documents() {
+            let what = "`int8` wants an objective that chooses documents and leaves the others alone: select.of = \
+                        \"documents\", otherwise = \"none\"";
+            return Err(settings.wrong("train.ranking", what));
         }
         Ok(Self {
             model: model(&settings)?,
@@ -412,6 +420,10 @@ fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         lr_end: settings.number("train.lr_end"),
         clip: Some(settings.number("train.clip")).filter(|clip| *clip > 0.0),
         checkpointing: settings.flag("train.checkpointing"),
+        ranking: match settings.text("train.ranking").as_deref() {
+            Some("int8") => Ranking::Int8,
+            _ => Ranking::Exact,
+        },
         seed: settings.whole("train.seed").unwrap_or(0),
         eval_every: settings.whole("train.eval_every"),
         early_stop,

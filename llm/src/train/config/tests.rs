@@ -69,6 +69,11 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ("[eval.test]\nsplit = \"test\"", "`eval.test.data` is missing"),
         ("[model]\ndevice = \"gpu\"", "`gpu` is not auto, cpu, cuda or cuda:N"),
         ("[reference]\nadapter = \"a\"\nmodel = \"b\"", "give one of adapter, model and topk"),
+        ("[train]\nranking = \"int8\"", "`train.ranking`: `int8` wants an objective that chooses documents"),
+        (
+            "[train]\nranking = \"int8\"\n[objective]\npreset = \"masked-mle\"",
+            "`train.ranking`: `int8` wants an objective that chooses documents",
+        ),
         ("lr = [", "my.toml:3: "),
     ] {
         let error = parse(&format!("{PLAIN}{text}"), &[]).unwrap_err().to_string();
@@ -102,6 +107,13 @@ fn the_derived_configuration_says_everything_and_can_be_run_again() {
         (&again.train, &again.lora, &again.objective),
         (&config.train, &config.lora, &config.objective)
     );
+}
+
+#[test]
+fn documents_may_be_ranked_in_bytes() {
+    let text = format!("{PLAIN}[objective]\npreset = \"masked-mle\"\nselect.of = \"documents\"");
+    assert_eq!(parse(&text, &[]).unwrap().train.ranking, Ranking::Exact);
+    assert_eq!(parse(&text, &["train.ranking=int8"]).unwrap().train.ranking, Ranking::Int8);
 }
 
 #[test]
