@@ -233,8 +233,14 @@ impl Step<'_> {
         for (i, token) in tokens.stats.iter().enumerate() {
             places.entry(token.document as usize).or_insert(i..i).end = i + 1;
         }
-        let pulled =
-            |document: &usize| pulls.pulls[places[document].clone()].iter().any(|pull| !pull.is_zero());
+        // What pulls nothing roughly may pull a little.
+        let pulled = |document: &usize| {
+            let place = places[document].clone();
+            match rough {
+                None => pulls.pulls[place].iter().any(|pull| !pull.is_zero()),
+                Some(_) => pulls.selected[place].contains(&true),
+            }
+        };
         // Dropout's masks belong to the packs: there they stay as they were, unless nothing was dropped yet.
         let packs: Vec<(usize, Vec<usize>)> = if self.drops() && rough.is_none() {
             let some = |(_, pack): &(usize, Vec<usize>)| pack.iter().any(pulled);
@@ -250,7 +256,7 @@ impl Step<'_> {
             let micro = self.pack(documents);
             let of: Vec<usize> =
                 micro.documents.iter().flat_map(|document| places[document].clone()).collect();
-            let onto_reference = of.iter().any(|i| pulls.pulls[*i].reference != 0.0);
+            let onto_reference = rough.is_some() || of.iter().any(|i| pulls.pulls[*i].reference != 0.0);
             let seen = self.look(&micro, Wish { losses: rough.is_some(), distribution: onto_reference })?;
             let (hidden_rd, trace) = self.forward_traced(&micro, index);
             let normaliser = pulls.normaliser;

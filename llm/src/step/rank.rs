@@ -2,7 +2,8 @@
 //!
 //! Where the weights are not trained, ranking costs as much as half of a step, and choosing a quarter of the documents
 //! saves little. In bytes it costs half of that. Chosen documents go through the model again, exactly: only which they are
-//! may differ from the exact ranking's, where two documents are nearly as far down the list.
+//! may differ from the exact ranking's, where two documents are nearly as far down the list. (And the number that divides
+//! the gradient, where an objective's pull on a token can vanish: tokens with a pull are counted roughly.)
 
 use tch::{Device, Kind, Tensor};
 
