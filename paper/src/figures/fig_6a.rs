@@ -89,7 +89,8 @@ impl crate::Figure for Figure {
 
 /// An arm's gains at home and abroad, if both are among a panel's rows.
 fn mark(rows: &[&Row], arm: &str, criteria: &[String]) -> Option<Series> {
-    let gain = |place: &str| rows.iter().find(|row| row.arm == arm && row.distribution == place).map(|row| row.gain);
+    let gain =
+        |place: &str| rows.iter().find(|row| row.arm == arm && row.distribution == place).map(|row| row.gain);
     let (criterion, shape) = look(arm);
     let colour = criteria.iter().position(|known| known == criterion)?;
     let point = Series::points([(gain("in")?, gain("out")?)]).ink(Ink::Category(colour));
