@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tokensieve_llm::data::{self, DataSource};
+use tokensieve_llm::data::{self, DataSet, DataSource};
 use tokensieve_llm::head::{Head, Reference, Rows, Unembedding};
 use tokensieve_llm::model::{Adapter, LoraConfig, Model};
 use tokensieve_llm::step::{Ranking, StepOptions, StepReport, evaluate, step};
@@ -15,16 +15,24 @@ use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::{Document, Pack};
 use tokensieve_objective::{Objective, Plan};
 
-#[test]
-fn the_first_rows_of_gsm8k_cost_what_they_should() {
+/// The default model and the first rows of GSM8K, if they are here.
+fn first_rows(limit: usize) -> Option<(Checkpoint, Tokenizer, DataSet)> {
     let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
     let tokenizer = Tokenizer::open(&checkpoint).unwrap();
     let mut source = DataSource::new("gsm8k");
-    source.limit = Some(8);
-    let set = match data::load(&source, &tokenizer) {
-        Ok(set) if set.substitution.is_none() => set,
-        _ => return eprintln!("skipped: GSM8K is not here"),
-    };
+    source.limit = Some(limit);
+    match data::load(&source, &tokenizer) {
+        Ok(set) if set.substitution.is_none() => Some((checkpoint, tokenizer, set)),
+        _ => {
+            eprintln!("skipped: GSM8K is not here");
+            None
+        }
+    }
+}
+
+#[test]
+fn the_first_rows_of_gsm8k_cost_what_they_should() {
+    let Some((checkpoint, tokenizer, set)) = first_rows(8) else { return };
     let model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu).unwrap();
     let documents: Vec<&Document> = set.documents.iter().collect();
     let mut head = Head::default();
@@ -82,14 +90,7 @@ fn the_first_rows_of_gsm8k_cost_what_they_should() {
 
 #[test]
 fn bytes_put_documents_in_nearly_the_same_order() {
-    let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
-    let tokenizer = Tokenizer::open(&checkpoint).unwrap();
-    let mut source = DataSource::new("gsm8k");
-    source.limit = Some(32);
-    let set = match data::load(&source, &tokenizer) {
-        Ok(set) if set.substitution.is_none() => set,
-        _ => return eprintln!("skipped: GSM8K is not here"),
-    };
+    let Some((checkpoint, _, set)) = first_rows(32) else { return };
     let mut model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu).unwrap();
     let lora = LoraConfig { r: 32, ..LoraConfig::default() };
     let adapter = Adapter::new(model.config(), &lora, 1, Device::Cpu).unwrap();
