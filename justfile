@@ -36,6 +36,11 @@ claims *arguments: _programs
 report *arguments: _programs
     {{ paper }} report "$@"
 
+# The report of what the repository records, at once: nothing is computed. `just results --serve` shows it in a browser
+[group('study')]
+results *arguments: (setup "toy")
+    {{ paper }} report --recorded "$@"
+
 # The manuscript as out/manuscript.pdf, its numbers and drawings from the recorded tables
 [group('study')]
 manuscript: (setup "toy" "typst")
@@ -45,7 +50,7 @@ manuscript: (setup "toy" "typst")
 [group('study')]
 readme: (setup "toy" "browser")
     {{ paper }} readme
-    {{ paper }} report
+    {{ paper }} report --recorded
     scripts/screenshot
 
 # The training runs behind the figures: `just lab list`, `just lab run --profile study --jobs 2 --shard 1/4`

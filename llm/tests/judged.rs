@@ -1,7 +1,9 @@
 //! `tokensieve evaluate --suite alpaca-eval` from end to end: the real default model's replies, and a judge behind an
-//! endpoint, which here is a stub that fails once. Needs libtorch, the model, the data sets `alpaca-eval` and
-//! `alpaca-eval-outputs` (`./just setup libtorch model`), and the loopback.
+//! endpoint, which here is a stub that fails once. Needs libtorch, the model, the data sets `alpaca-eval`,
+//! `alpaca-eval-outputs` and `alpaca-eval-preferences` (`./just setup libtorch model`), and the loopback.
 
+#[path = "../../tasks/tests/data/mod.rs"]
+mod data;
 #[allow(dead_code, reason = "this judge neither stalls nor hangs up")]
 #[path = "../../tasks/tests/stub/mod.rs"]
 mod stub;
@@ -10,9 +12,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use data::at_hand;
 use serde_json::Value;
 use stub::judge::{by_length, second_is_better, shown};
 use stub::{Act, Asked, Stub};
+use tokensieve_data::Catalogue;
 use tokensieve_llm::evaluate::Results;
 
 /// Instructions.
@@ -66,6 +70,11 @@ fn replies(answers: &Path) -> HashMap<String, String> {
 
 #[test]
 fn replies_are_judged_against_a_public_model_and_against_themselves() {
+    for set in ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"] {
+        if at_hand(Catalogue::load().unwrap().fetch(set)).is_none() {
+            return;
+        }
+    }
     let bench = Bench { folder: tempfile::tempdir().unwrap(), stub: Stub::new(judge) };
 
     // Nobody is there to agree to the costs.

@@ -1,6 +1,7 @@
 //! Arguments as typed.
 
 use clap::{Args, Parser, Subcommand};
+use std::num::NonZero;
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::Shard;
 
@@ -20,14 +21,19 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make every figure, test every claim, write the report
-    Reproduce(Size),
+    Reproduce {
+        #[command(flatten)]
+        size: Size,
+        #[command(flatten)]
+        jobs: Jobs,
+    },
     /// Make some figures: table, provenance, drawing
     Figure {
         /// Ids of figures, as `paper list` shows them
         #[arg(required = true)]
         ids: Vec<String>,
         #[command(flatten)]
-        size: Size,
+        source: Source,
         /// Also write each drawing as PNG
         #[arg(long)]
         png: bool,
@@ -35,11 +41,11 @@ pub(crate) enum Command {
     /// List the figures
     List,
     /// Print the claims ledger; exit 0 only if none contradicts the recorded one
-    Claims(Size),
+    Claims(Source),
     /// Write the report
     Report {
         #[command(flatten)]
-        size: Size,
+        source: Source,
         /// Serve it on 127.0.0.1 until Ctrl-C
         #[arg(long)]
         serve: bool,
@@ -74,9 +80,8 @@ pub(crate) enum Lab {
     Run {
         #[command(flatten)]
         size: Size,
-        /// Runs at the same time, which share the machine's cores
-        #[arg(long, default_value_t = 1, value_name = "N")]
-        jobs: usize,
+        #[command(flatten)]
+        jobs: Jobs,
         /// Only this share of the work: 2/4 is the second of four machines on one folder
         #[arg(long, default_value = "1/1", value_name = "I/N", value_parser = Shard::parse)]
         shard: Shard,
@@ -90,6 +95,37 @@ pub(crate) struct Size {
     /// How much of the protocol to run
     #[arg(long, value_enum, default_value_t)]
     pub(crate) profile: Profile,
+}
+
+/// How many runs go on side by side.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Jobs {
+    /// Runs at the same time, which share the machine's cores; by default one a core, at most four, but one in all with
+    /// the profile paper, whose models are large
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+}
+
+impl Jobs {
+    /// A run of a small model is faster on one core than half of it on two.
+    pub(crate) fn number(self, profile: Profile) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        match self.jobs {
+            Some(jobs) => jobs.get(),
+            None if profile == Profile::Paper => 1,
+            None => cores().min(4),
+        }
+    }
+}
+
+/// Where figures come from.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Source {
+    #[command(flatten)]
+    pub(crate) size: Size,
+    /// Show what the repository records, and compute nothing
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) recorded: bool,
 }
 
 #[cfg(test)]
@@ -120,11 +156,11 @@ mod tests {
         assert_eq!(list, COMMANDS);
     }
     const COMMANDS: [&str; 12] = [
-        "reproduce --profile",
-        "figure ids --profile --png",
+        "reproduce --profile --jobs",
+        "figure ids --profile --recorded --png",
         "list",
-        "claims --profile",
-        "report --profile --serve",
+        "claims --profile --recorded",
+        "report --profile --recorded --serve",
         "record ids --profile --verdicts",
         "manuscript",
         "readme",

@@ -29,6 +29,8 @@ pub struct Made {
     pub conversations: Vec<Conversation>,
     /// Units that had to be computed (the others were cached).
     pub computed: usize,
+    /// Whether the table is the repository's and not this machine's.
+    pub is_recorded: bool,
 }
 
 impl Made {
@@ -93,7 +95,7 @@ pub fn recorded(entries: &[Entry], recorded: &Recorded) -> Result<Vec<Made>> {
     let mut made = Vec::new();
     for entry in entries {
         if let Some((table, provenance)) = recorded.table(entry.figure.about().id)? {
-            made.push(assemble(entry, table, provenance)?);
+            made.push(Made { is_recorded: true, ..assemble(entry, table, provenance)? });
         }
     }
     Ok(made)
@@ -111,7 +113,7 @@ fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> Result<Made>
     let claims = claims.into_iter().map(|claim| on_its_data(claim, &provenance)).collect();
     let conversations =
         entry.figure.conversations(&table).with_context(|| format!("reading the tokens of {}", about.id))?;
-    Ok(Made { about, table, provenance, drawing, claims, conversations, computed: 0 })
+    Ok(Made { about, table, provenance, drawing, claims, conversations, computed: 0, is_recorded: false })
 }
 
 fn replacement(provenance: &Provenance) -> Option<String> {
@@ -146,15 +148,13 @@ pub fn out_folder() -> PathBuf {
     checkout.unwrap_or(Path::new(".")).join("out")
 }
 
-/// Writes table, provenance and drawings of a figure under `out/<profile>/`; returns the folder.
-pub fn write(made: &Made, out: &Path) -> Result<PathBuf> {
-    let folder = out.join(&made.provenance.profile);
+/// Writes table, provenance and drawings of a figure into a folder.
+pub fn write(made: &Made, folder: &Path) -> Result<()> {
     let file = |extension: &str| folder.join(format!("{}{extension}", made.about.id));
     write_atomically(&file(".csv"), made.table.to_csv()?)?;
     write_atomically(&file(".json"), serde_json::to_string_pretty(&made.provenance)? + "\n")?;
     write_atomically(&file(".svg"), made.svg(&Theme::LIGHT))?;
-    write_atomically(&file("-dark.svg"), made.svg(&Theme::DARK))?;
-    Ok(folder)
+    write_atomically(&file("-dark.svg"), made.svg(&Theme::DARK))
 }
 
 #[cfg(test)]

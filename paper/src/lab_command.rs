@@ -17,7 +17,11 @@ const BETWEEN_LINES: Duration = Duration::from_secs(30);
 /// Does it.
 pub(crate) fn run(command: Command, out: &Path) -> Result<ExitCode> {
     match command {
-        Command::Run { size, jobs, shard } => work(size.profile, jobs, shard, out),
+        Command::Run { size, jobs, shard } => {
+            let done = work(size.profile, jobs.number(size.profile), shard, out)?;
+            println!("{done} runs of the profile {} are done", size.profile.name());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::List(size) => list(size.profile, out),
     }
 }
@@ -30,7 +34,8 @@ fn study(profile: Profile, lab: &Lab) -> Study {
     study
 }
 
-fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<ExitCode> {
+/// Does a share of a profile's runs, `workers` at a time; returns how many of the profile's are done then.
+pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<usize> {
     // Before hours of waiting for others.
     program::find()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -62,12 +67,7 @@ fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<Ex
         queue::run(&Lab::open(out), &study.timed()?, shard, 1, &news)?;
     }
     queue::run(&lab, &jobs, shard, workers, &news)?;
-    println!(
-        "{} runs of the profile {} are done",
-        jobs.iter().filter(|job| lab.done(job).is_some()).count(),
-        profile.name()
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(jobs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
 fn list(profile: Profile, out: &Path) -> Result<ExitCode> {

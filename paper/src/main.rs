@@ -3,13 +3,14 @@
 mod cli;
 mod lab_command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{Cli, Command, Source};
 use console::Term;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokensieve_paper::cache::{Cache, write_atomically};
+use tokensieve_paper::lab::queue::Shard;
 use tokensieve_paper::ledger::Ledger;
 use tokensieve_paper::plot::Theme;
 use tokensieve_paper::recorded::{Agreement, Recorded, record};
@@ -43,10 +44,22 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<ExitCode> {
     let out = engine::out_folder();
     match command {
-        Command::Reproduce(size) => reproduce(size.profile, &out),
-        Command::Figure { ids, size, png } => {
-            for made in make_each(&select(ids)?, size.profile, &out)? {
-                let folder = engine::write(&made, &out)?;
+        Command::Reproduce { size, jobs } => reproduce(size.profile, jobs.number(size.profile), &out),
+        Command::Figure { ids, source, png } => {
+            let all = made(&select(ids)?, *source, &out)?;
+            let missing: Vec<&str> = ids
+                .iter()
+                .map(String::as_str)
+                .filter(|id| !all.iter().any(|made| made.about.id == *id))
+                .collect();
+            ensure!(
+                missing.is_empty(),
+                "no table is recorded of {}; without --recorded they are made",
+                missing.join(", ")
+            );
+            for made in all {
+                let folder = out.join(if source.recorded { "recorded" } else { source.size.profile.name() });
+                engine::write(&made, &folder)?;
                 println!("{}", folder.join(format!("{}.svg", made.about.id)).display());
                 if *png {
                     let path = folder.join(format!("{}.png", made.about.id));
@@ -62,9 +75,9 @@ fn run(command: &Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Claims(size) => claims(size.profile, &out),
-        Command::Report { size, serve } => {
-            let made = make_each(&figures::registry(), size.profile, &out)?;
+        Command::Claims(source) => claims(*source, &out),
+        Command::Report { source, serve } => {
+            let made = made(&figures::registry(), *source, &out)?;
             let index = write_report(&made, &Recorded::load()?, &out)?;
             if *serve {
                 let folder = index.parent().context("the report's folder")?;
@@ -102,11 +115,13 @@ fn run(command: &Command) -> Result<ExitCode> {
     }
 }
 
-fn reproduce(profile: Profile, out: &Path) -> Result<ExitCode> {
+fn reproduce(profile: Profile, jobs: usize, out: &Path) -> Result<ExitCode> {
+    // The figures would ask for these runs one after the other.
+    lab_command::work(profile, jobs, Shard::ALL, out)?;
     let made = make_each(&figures::registry(), profile, out)?;
     let recorded = Recorded::load()?;
     for made in &made {
-        engine::write(made, out)?;
+        engine::write(made, &out.join(profile.name()))?;
         println!("{:<24} {}", made.about.id, agreement(&recorded.agreement(made)?));
     }
     let ledger = Ledger::new(&made, &recorded);
@@ -125,13 +140,13 @@ fn write_report(made: &[Made], recorded: &Recorded, out: &Path) -> Result<PathBu
     Ok(index)
 }
 
-fn claims(profile: Profile, out: &Path) -> Result<ExitCode> {
-    let made = make_each(&figures::registry(), profile, out)?;
+fn claims(source: Source, out: &Path) -> Result<ExitCode> {
+    let made = made(&figures::registry(), source, out)?;
     let recorded = Recorded::load()?;
     let ledger = Ledger::new(&made, &recorded);
     let width = Term::stdout().size_checked().map_or(WIDE, |size| size.1);
-    println!("{}", ledger.to_text(width));
-    if profile == Profile::Smoke {
+    println!("{}\n{}", ledger.to_text(width), ledger.summary());
+    if source.size.profile == Profile::Smoke {
         println!("Verdicts of the smoke profile mean nothing and were not compared with the recorded ones.");
     }
     let disagreements = ledger.disagreements();
@@ -139,6 +154,15 @@ fn claims(profile: Profile, out: &Path) -> Result<ExitCode> {
         println!("{disagreement}");
     }
     Ok(if disagreements.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DISAGREES) })
+}
+
+/// Figures, recorded or made.
+fn made(entries: &[Entry], source: Source, out: &Path) -> Result<Vec<Made>> {
+    if source.recorded {
+        engine::recorded(entries, &Recorded::load()?)
+    } else {
+        make_each(entries, source.size.profile, out)
+    }
 }
 
 /// Makes figures in order, computing only what has changed.

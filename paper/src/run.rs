@@ -21,7 +21,7 @@ use tokensieve_data::{Catalogue, Files};
 pub enum Profile {
     /// Every figure's whole path on tiny inputs; verdicts are not compared
     Smoke,
-    /// Toys in full; what a reader runs
+    /// Toys in full, the language model's runs small: what a reader runs
     #[default]
     Laptop,
     /// The laptop's sizes with seeds enough to test what is said of every way of training

@@ -48,6 +48,30 @@ fn a_figure_is_written_once_and_cached() {
     assert_eq!(fs::read(out.join("smoke/b-gradient-weight.svg")).unwrap(), svg);
 }
 
+/// What a reader does first: see everything that is recorded, without waiting for it to be computed.
+#[test]
+fn what_is_recorded_is_shown_and_nothing_computed() {
+    let out = fresh("cli-recorded");
+    let index = stdout(&paper(&out, &["report", "--recorded"]));
+    let page = fs::read_to_string(index.trim()).unwrap();
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let holds = readme.split_once("**Claims: ").and_then(|(_, rest)| rest.split_once(" hold")).unwrap().0;
+    assert!(page.contains(&format!("<b>{holds}</b>")), "{holds} claims hold, says the README");
+    assert!(!page.contains("Recorded</th>"), "a column that says of everything that it is as recorded");
+    assert!(out.join("report/viewer.html").exists() && out.join("report/a-3.html").exists());
+
+    let ledger = stdout(&paper(&out, &["claims", "--recorded"]));
+    assert!(ledger.contains(&format!("Claims: {holds} hold")), "{ledger}");
+    let svg = stdout(&paper(&out, &["figure", "a-3", "--recorded"]));
+    assert_eq!(Path::new(svg.trim()), out.join("recorded/a-3.svg"));
+    assert!(!out.join("cache").exists(), "something was computed");
+
+    let refused = paper(&out, &["figure", "a-3", "a-7", "--recorded"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(error.contains("no table is recorded of a-7"), "{error}");
+}
+
 #[test]
 fn bits_are_hashes_and_the_same_twice() {
     let out = fresh("cli-bits");

@@ -1,7 +1,10 @@
 //! Every task on its real data.
 
+mod data;
+
 use std::collections::HashSet;
 
+use data::at_hand;
 use tokensieve_tasks::{Answer, Ask, Options, make, names, open};
 
 /// What a model that knows nothing says.
@@ -17,7 +20,7 @@ fn nonsense(ask: &Ask) -> Answer {
 #[test]
 fn every_task_asks_and_marks() {
     for name in names() {
-        let task = open(name, &Options { limit: Some(150), seed: 0 }).unwrap();
+        let Some(task) = at_hand(open(name, &Options { limit: Some(150), seed: 0 })) else { continue };
         assert_eq!(task.name(), name);
         let ids: HashSet<&str> = task.questions().iter().map(|question| question.id.as_str()).collect();
         assert!(!ids.is_empty() && ids.len() == task.questions().len(), "{name}: {} ids", ids.len());
@@ -70,10 +73,9 @@ fn training_never_sees_what_is_asked() {
             "instructions" => 500,
             _ => 5000,
         };
-        let trained: HashSet<String> = make(name, "train", rows, 1)
-            .unwrap()
-            .map(|row| row["messages"][0]["content"].as_str().unwrap().to_owned())
-            .collect();
+        let Some(made) = at_hand(make(name, "train", rows, 1)) else { continue };
+        let trained: HashSet<String> =
+            made.map(|row| row["messages"][0]["content"].as_str().unwrap().to_owned()).collect();
         for task in tasks {
             let task = open(task, &Options::default()).unwrap();
             assert!(task.questions().iter().all(|question| !trained.contains(&question.messages[0].content)));

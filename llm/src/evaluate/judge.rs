@@ -82,6 +82,7 @@ pub(super) fn add_win_rates(
         asked.push(place);
     }
     let baseline = baseline(&judging.baseline, &catalogue, &instructions, &asked)?;
+    let control = length_control(&judging.baseline, &catalogue, replies.len())?;
     let of = |texts: &[String]| asked.iter().map(|place| texts[*place].clone()).collect::<Vec<_>>();
     let texts = [of(&instructions), of(&replies), of(&baseline)];
     let judged = match judging.judge.strip_prefix(LOCAL) {
@@ -100,11 +101,8 @@ pub(super) fn add_win_rates(
     for (place, preference) in asked.iter().zip(&judged.preferences) {
         preferences[*place] = *preference;
     }
-    // The instructions' difficulties are those of winning against that one model.
-    let control = match judging.baseline.as_str() {
-        BASELINE => LengthControl::published(&catalogue)?,
-        _ => LengthControl::plain(replies.len()),
-    };
+    let is_controlled = control.is_some();
+    let control = control.unwrap_or_else(|| LengthControl::plain(replies.len()));
     let rates = control.win_rates(&preferences, &replies, &baseline, settings.seed)?;
     let tally = |preference: &Option<f64>| preference.map_or(vec![0.0, 0.0], |p| vec![p, 1.0]);
     results.tallies.of.insert(WIN_RATE.name.to_owned(), judged.preferences.iter().map(tally).collect());
@@ -115,8 +113,29 @@ pub(super) fn add_win_rates(
         results.measures.shift_insert(0, measure.name.to_owned(), Measured::new(measure, estimate));
     };
     add(&WIN_RATE, &rates.raw);
-    add(&CONTROLLED, &rates.length_controlled);
+    if is_controlled {
+        add(&CONTROLLED, &rates.length_controlled);
+    }
     Ok(ControlFlow::Continue(()))
+}
+
+/// The model that takes the length out of a win rate over this baseline. The published one knows how difficult the
+/// instructions are to win against the leaderboard's; where its data cannot be had, there is none.
+fn length_control(
+    baseline: &str,
+    catalogue: &Catalogue,
+    instructions: usize,
+) -> Result<Option<LengthControl>> {
+    if baseline != BASELINE {
+        return Ok(Some(LengthControl::plain(instructions)));
+    }
+    match LengthControl::published(catalogue) {
+        Err(tokensieve_tasks::Error::Data(error)) => {
+            eprintln!("{} is left out: {}", CONTROLLED.name, error.brief());
+            Ok(None)
+        }
+        control => Ok(Some(control?)),
+    }
 }
 
 /// Whose outputs the replies are compared with: one per instruction, of which those asked count.

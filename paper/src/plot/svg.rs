@@ -182,7 +182,8 @@ pub fn html(text: &str) -> String {
     spans(text)
         .iter()
         .map(|span| {
-            let text = escape(&typographic(span.text));
+            // A number and its per cent sign stay on one line.
+            let text = escape(&typographic(span.text)).replace(" %", "\u{a0}%");
             match span.style {
                 Style::Plain => text,
                 Style::Italic => format!("<i>{text}</i>"),

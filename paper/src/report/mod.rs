@@ -17,9 +17,10 @@ use crate::plot::{Theme, html, unmarked};
 use crate::provenance::Provenance;
 use crate::recorded::{Agreement, Recorded, same_verdict};
 use crate::{Claim, Made, Profile, Verdict};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use viewer::Viewer;
@@ -29,13 +30,13 @@ const ROWS_SHOWN: usize = 400;
 
 #[derive(Serialize)]
 struct Site<'a> {
-    profile: &'a str,
+    profile: String,
     smoke: bool,
-    date: &'a str,
-    commit: &'a str,
-    version: &'a str,
-    cpu: &'a str,
-    threads: usize,
+    is_recorded: bool,
+    date: String,
+    commit: String,
+    version: String,
+    machine: String,
     pages: Vec<Page<'a>>,
     holds: usize,
     fails: usize,
@@ -105,7 +106,7 @@ impl Badge {
 
 /// Writes the site into `folder`, replacing what an earlier report left there; returns its `index.html`.
 pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBuf> {
-    let first = made.first().context("a report needs at least one figure")?;
+    ensure!(!made.is_empty(), "a report needs at least one figure");
     let pages = made.iter().map(|made| page(made, recorded)).collect::<Result<Vec<_>>>()?;
     let viewer = Viewer::of(made)?;
     let ledger = ledger::Ledger::new(made, recorded);
@@ -117,13 +118,16 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         has_manuscript: manuscript.is_some(),
         figures_by_paper: ["A", "B"]
             .map(|paper| made.iter().filter(|made| made.about.source.starts_with(paper)).count()),
-        profile: &first.provenance.profile,
-        smoke: first.provenance.profile == Profile::Smoke.name(),
-        date: &first.provenance.date,
-        commit: &first.provenance.commit,
-        version: &first.provenance.version,
-        cpu: &first.provenance.host.cpu,
-        threads: first.provenance.host.threads,
+        profile: each(made, |from| from.profile.clone()),
+        smoke: made.iter().any(|made| made.provenance.profile == Profile::Smoke.name()),
+        is_recorded: made.iter().all(|made| made.is_recorded),
+        date: each(made, |from| from.date.chars().take_while(|c| *c != 'T').collect()),
+        commit: each(made, |from| {
+            let local = if from.commit.ends_with("-dirty") { " with local changes" } else { "" };
+            from.commit.chars().take(12).collect::<String>() + local
+        }),
+        version: each(made, |from| from.version.clone()),
+        machine: each(made, |from| format!("{}, {} threads", from.host.cpu, from.host.threads)),
         holds,
         fails,
         undecided,
@@ -163,6 +167,12 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         write_atomically(&folder.join(format!("{id}.json")), provenance)?;
     }
     Ok(folder.join("index.html"))
+}
+
+/// What the figures' provenances say of one thing: once each, in the order of the alphabet.
+fn each(made: &[Made], what: impl Fn(&Provenance) -> String) -> String {
+    let all: BTreeSet<String> = made.iter().map(|made| what(&made.provenance)).collect();
+    all.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn templates() -> Result<Environment<'static>> {

@@ -39,10 +39,10 @@ pub struct Listed {
 }
 
 impl Published {
-    /// Fetches and reads the set `alpaca-eval`.
+    /// Fetches and reads the sets `alpaca-eval` and `alpaca-eval-preferences`.
     pub fn load(catalogue: &Catalogue) -> Result<Self> {
-        let files = catalogue.fetch("alpaca-eval")?;
-        let difficulties: Vec<f64> = read::<Difficulty>(files.path("instruction-difficulty"))?
+        let (files, judged) = (catalogue.fetch("alpaca-eval")?, catalogue.fetch("alpaca-eval-preferences")?);
+        let difficulties: Vec<f64> = read::<Difficulty>(judged.path("instruction-difficulty"))?
             .iter()
             .map(|row| row.instruction_difficulty)
             .collect();
@@ -55,13 +55,13 @@ impl Published {
             })
             .collect();
         let mut contests: BTreeMap<String, Vec<Contest>> = BTreeMap::new();
-        for row in read::<Annotation>(files.path("annotations"))? {
+        for row in read::<Annotation>(judged.path("annotations"))? {
             let of_model = contests.entry(row.model).or_default();
             // The published fit gives the k-th judged instruction the k-th difficulty, also behind one that is missing:
             // only so do the recorded weights and win rates of the models that lack instructions come out.
             let Some(difficulty) = difficulties.get(of_model.len()) else {
                 return Err(Error::file(
-                    files.path("annotations"),
+                    judged.path("annotations"),
                     "more contests of a model than difficulties",
                 ));
             };
