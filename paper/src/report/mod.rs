@@ -31,8 +31,7 @@ const ROWS_SHOWN: usize = 400;
 #[derive(Serialize)]
 struct Site<'a> {
     profile: String,
-    smoke: bool,
-    is_recorded: bool,
+    origin: Origin,
     date: String,
     commit: String,
     version: String,
@@ -46,6 +45,30 @@ struct Site<'a> {
     has_viewer: bool,
     has_manuscript: bool,
     figures_by_paper: [usize; 2],
+}
+
+/// What the verdicts are worth.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Origin {
+    /// Nothing.
+    Smoke,
+    /// They are this machine's.
+    Made,
+    /// They are the repository's.
+    Recorded,
+}
+
+impl Origin {
+    fn of(made: &[Made]) -> Self {
+        if made.iter().any(|made| made.provenance.profile == Profile::Smoke.name()) {
+            Self::Smoke
+        } else if made.iter().all(|made| made.is_recorded) {
+            Self::Recorded
+        } else {
+            Self::Made
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -119,8 +142,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         figures_by_paper: ["A", "B"]
             .map(|paper| made.iter().filter(|made| made.about.source.starts_with(paper)).count()),
         profile: each(made, |from| from.profile.clone()),
-        smoke: made.iter().any(|made| made.provenance.profile == Profile::Smoke.name()),
-        is_recorded: made.iter().all(|made| made.is_recorded),
+        origin: Origin::of(made),
         date: each(made, |from| from.date.chars().take_while(|c| *c != 'T').collect()),
         commit: each(made, |from| {
             let local = if from.commit.ends_with("-dirty") { " with local changes" } else { "" };
