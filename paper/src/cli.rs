@@ -107,7 +107,7 @@ pub(crate) struct Jobs {
 }
 
 impl Jobs {
-    /// A run of a small model is faster on one core than half of it on two.
+    /// Small models: two runs on a core each are done sooner than one after the other on both.
     pub(crate) fn number(self, profile: Profile) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
         match self.jobs {
