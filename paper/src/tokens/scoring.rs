@@ -122,6 +122,8 @@ pub fn work(name: String, source: Value, model: &str, documents: usize, passes: 
         .set("n", documents as i64)
         .set("passes", passes as i64)
         .set("top", 5)
+        // Some rows of Alpaca have no response.
+        .set("skip-bad", true)
         .reading(model)
 }
 
