@@ -113,11 +113,12 @@ fn likelihoods_are_those_of_one_reply_at_a_time() {
     }
 }
 
+fn row(question: &str, answer: &str) -> String {
+    format!("{}\n", serde_json::json!({ "question": question, "answer": answer }))
+}
+
 fn rows(folder: &Path) -> PathBuf {
     let path = folder.join("rows.jsonl");
-    let row = |question: &str, answer: &str| {
-        format!("{}\n", serde_json::json!({ "question": question, "answer": answer }))
-    };
     let text = row("How many legs has a spider?", "A spider has eight legs.")
         + &row("And an ant?", "Six.")
         + &row(
@@ -138,11 +139,30 @@ fn settings(folder: &Path, suite: &[&str]) -> Settings {
         device: Device::Cpu,
         limit: Some(3),
         seed: 1,
+        skip_bad: false,
         batch: 8,
         judging: None,
         out: folder.join("results.json"),
         fresh: false,
     }
+}
+
+#[test]
+fn bad_rows_of_held_out_text_are_refused_or_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = rows(folder.path());
+    let name = format!("nll:{}", path.display());
+    let nll = |settings: &Settings| -> Result<f64, String> {
+        let results = evaluate(settings, &NOBODY).map_err(|error| error.to_string())?.unwrap();
+        Ok(results.tasks[&name].measures["nll"].value.unwrap())
+    };
+    let strict = settings(folder.path(), &[&name]);
+    let whole = nll(&strict).unwrap();
+    fs::write(&path, fs::read_to_string(&path).unwrap() + &row("What says nothing?", "")).unwrap();
+    let error = nll(&strict).unwrap_err();
+    assert!(error.contains(":4: ") && error.contains("--skip-bad"), "{error}");
+    let left_out = nll(&Settings { skip_bad: true, fresh: true, ..strict }).unwrap();
+    assert_eq!(left_out.to_bits(), whole.to_bits());
 }
 
 #[test]

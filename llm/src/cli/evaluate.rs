@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Of the order of questions and of the intervals
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Leaves out bad rows of held-out text
+    #[arg(long)]
+    skip_bad: bool,
     /// Replies that are written at the same time
     #[arg(long, default_value_t = Options::default().batch)]
     batch: usize,
@@ -92,6 +95,7 @@ impl Arguments {
             device: machine::device(),
             limit: self.limit,
             seed: self.seed,
+            skip_bad: self.skip_bad,
             batch: self.batch,
             judging,
             out: self.out.context("--out FILE.json is needed")?,

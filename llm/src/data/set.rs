@@ -179,7 +179,8 @@ impl Reading<'_> {
 
     fn bad(&mut self, bad: Skipped) -> Result<()> {
         if !self.source.skip_bad {
-            return Err(Error::line(&self.set.path, bad.line, bad.reason));
+            let what = format!("{} (--skip-bad or data.skip_bad leaves such rows out)", bad.reason);
+            return Err(Error::line(&self.set.path, bad.line, what));
         }
         self.set.skipped.push(bad);
         Ok(())

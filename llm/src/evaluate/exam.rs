@@ -44,9 +44,10 @@ pub(super) fn open(
     options: &Options,
     tokenizer: &Tokenizer,
     longest: usize,
+    skip_bad: bool,
 ) -> Result<Box<dyn Exam>> {
     if name.starts_with(held_out::PREFIX) {
-        return Ok(Box::new(HeldOut::open(name, options, tokenizer, longest)?));
+        return Ok(Box::new(HeldOut::open(name, options, tokenizer, longest, skip_bad)?));
     }
     let task = tasks::open(name, options).map_err(|error| match error {
         tasks::Error::Setting(what) => Error::setting(

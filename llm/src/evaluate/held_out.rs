@@ -65,8 +65,15 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Reads `SET`, `SET/SPLIT` or a file. Documents longer than `longest` are cut at their end.
-    pub fn open(name: &str, options: &Options, tokenizer: &Tokenizer, longest: usize) -> Result<Self> {
+    /// Reads `SET`, `SET/SPLIT` or a file. Documents longer than `longest` are cut at their end; bad rows are an error, or
+    /// with `skip_bad` left out.
+    pub fn open(
+        name: &str,
+        options: &Options,
+        tokenizer: &Tokenizer,
+        longest: usize,
+        skip_bad: bool,
+    ) -> Result<Self> {
         let which = name.strip_prefix(PREFIX).unwrap_or(name);
         let (source, split) = match which.rsplit_once('/') {
             Some((set, split)) if !Path::new(which).is_file() => (set, Some(split.to_owned())),
@@ -74,6 +81,7 @@ impl HeldOut {
         };
         let source = DataSource {
             split,
+            skip_bad,
             truncate: Truncate::End,
             max_length: Some(longest),
             ..DataSource::new(source)
@@ -81,6 +89,9 @@ impl HeldOut {
         let set = data::load(&source, tokenizer)?;
         if let Some(why) = &set.substitution {
             eprintln!("{name}: {why}");
+        }
+        if !set.skipped.is_empty() {
+            eprintln!("{name}: {} bad rows left out", set.skipped.len());
         }
         if set.truncated > 0 {
             eprintln!("{name}: {} documents cut at {longest} tokens, the model's context", set.truncated);

@@ -63,6 +63,8 @@ pub struct Settings {
     pub limit: Option<usize>,
     /// Of their order, and of the bootstrap.
     pub seed: u64,
+    /// Whether bad rows of held-out text are left out, instead of being an error.
+    pub skip_bad: bool,
     /// Replies that are written at the same time.
     pub batch: usize,
     /// Who judges the replies of `alpaca-eval`.
@@ -87,7 +89,8 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
     let tokenizer = Tokenizer::open(&checkpoint)?;
     let longest = checkpoint.config().max_positions.max(1) as usize;
     let options = tasks::Options { limit: settings.limit, seed: settings.seed };
-    let exams = settings.suite.iter().map(|name| exam::open(name, &options, &tokenizer, longest));
+    let open = |name: &String| exam::open(name, &options, &tokenizer, longest, settings.skip_bad);
+    let exams = settings.suite.iter().map(open);
     let exams = exams.collect::<Result<Vec<_>>>()?;
     let mut answers =
         Answers::open(&answers_path(&settings.out), &answered_by(settings, &checkpoint)?, settings.fresh)?;
