@@ -20,6 +20,7 @@ use crate::machine;
     longer suite or a larger --limit asks only what is new. Held-out text: nll:SET, nll:SET/SPLIT, nll:FILE.\n\nExit code: \
     0 done; 1 an error; 2 wrong arguments; 130 stopped by Ctrl-C."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {
     /// Tasks, separated by commas: gsm8k,ifeval,nll:gsm8k/test (--tasks lists them; `all` is every one of those)
     #[arg(long, value_delimiter = ',', value_name = "TASKS", required_unless_present_any = ["compare", "tasks"])]
