@@ -3,7 +3,7 @@
 //! `alpaca-eval-outputs` and `alpaca-eval-preferences` (`./just setup libtorch model`), and the loopback.
 
 #[path = "../../tasks/tests/data/mod.rs"]
-mod data;
+mod others;
 #[allow(dead_code, reason = "this judge neither stalls nor hangs up")]
 #[path = "../../tasks/tests/stub/mod.rs"]
 mod stub;
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use data::at_hand;
+use others::at_hand;
 use serde_json::Value;
 use stub::judge::{by_length, second_is_better, shown};
 use stub::{Act, Asked, Stub};
@@ -70,10 +70,10 @@ fn replies(answers: &Path) -> HashMap<String, String> {
 
 #[test]
 fn replies_are_judged_against_a_public_model_and_against_themselves() {
-    for set in ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"] {
-        if at_hand(Catalogue::load().unwrap().fetch(set)).is_none() {
-            return;
-        }
+    let catalogue = Catalogue::load().unwrap();
+    let mut sets = ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"].into_iter();
+    if sets.any(|set| at_hand(catalogue.fetch(set)).is_none()) {
+        return;
     }
     let bench = Bench { folder: tempfile::tempdir().unwrap(), stub: Stub::new(judge) };
 

@@ -2,9 +2,14 @@
 //! loss. Needs libtorch and the model (`./just setup libtorch`); run:
 //! `cargo test -p tokensieve-llm --test step_smollm2 -- --nocapture`.
 
+#[path = "../../tasks/tests/data/mod.rs"]
+mod others;
+
 use std::collections::BTreeMap;
 
+use others::at_hand;
 use tch::{Device, Kind, Tensor, no_grad};
+use tokensieve_data::Catalogue;
 use tokensieve_llm::data::{self, DataSet, DataSource};
 use tokensieve_llm::head::{Head, Reference, Rows, Unembedding};
 use tokensieve_llm::model::{Adapter, LoraConfig, Model};
@@ -17,17 +22,13 @@ use tokensieve_objective::{Objective, Plan};
 
 /// The default model and the first rows of GSM8K, if they are here.
 fn first_rows(limit: usize) -> Option<(Checkpoint, Tokenizer, DataSet)> {
+    at_hand(Catalogue::load().unwrap().fetch("gsm8k"))?;
     let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
     let tokenizer = Tokenizer::open(&checkpoint).unwrap();
     let mut source = DataSource::new("gsm8k");
     source.limit = Some(limit);
-    match data::load(&source, &tokenizer) {
-        Ok(set) if set.substitution.is_none() => Some((checkpoint, tokenizer, set)),
-        _ => {
-            eprintln!("skipped: GSM8K is not here");
-            None
-        }
-    }
+    let set = data::load(&source, &tokenizer).unwrap();
+    Some((checkpoint, tokenizer, set))
 }
 
 #[test]
