@@ -88,6 +88,8 @@ pub struct Pack {
     pub layout: Layout,
     /// The predicted tokens, document by document.
     pub targets: Vec<Target>,
+    /// The rows whose hidden states are asked for, in ascending order; `None`: all.
+    pub asked: Option<Vec<i64>>,
 }
 
 impl Pack {
@@ -121,7 +123,16 @@ impl Pack {
             positions: Tensor::from_slice(&positions).to_device(device),
             layout,
             targets,
+            asked: None,
         }
+    }
+
+    /// Asks for the hidden states of the rows that predict a token alone, one per target: the last layer then computes
+    /// no others.
+    #[must_use]
+    pub fn of_targets(self) -> Self {
+        let asked = self.targets.iter().map(|target| i64::from(target.row)).collect();
+        Self { asked: Some(asked), ..self }
     }
 }
 

@@ -88,7 +88,7 @@ pub fn statistics(
         for documents in step.micro_batches() {
             let micro = step.pack(documents);
             let seen = step.look(&micro, Wish { losses: true, distribution: false })?;
-            let hidden_rd = micro.rows_of(&step.model.forward(&micro.pack));
+            let hidden_rd = step.model.forward(&micro.pack);
             tokens.extend(step.read(&micro, &hidden_rd, &seen));
         }
         Ok(tokens)
@@ -303,9 +303,7 @@ impl Step<'_> {
         let keep = if self.options.checkpointing { Keep::LayerInputs } else { Keep::Everything };
         // Every micro-batch has masks of its own (2⁶⁴/φ, odd).
         let seed = self.options.dropout.wrapping_add((index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let (hidden_td, trace) =
-            self.clock.time(Phase::Forward, || self.model.forward_traced(&micro.pack, keep, Some(seed)));
-        (micro.rows_of(&hidden_td), trace)
+        self.clock.time(Phase::Forward, || self.model.forward_traced(&micro.pack, keep, Some(seed)))
     }
 
     /// The same without a way back, with the same dropout.
@@ -313,7 +311,7 @@ impl Step<'_> {
         if self.drops() {
             return self.forward_traced(micro, index).0;
         }
-        micro.rows_of(&self.clock.time(Phase::Forward, || self.model.forward(&micro.pack)))
+        self.clock.time(Phase::Forward, || self.model.forward(&micro.pack))
     }
 
     fn backward(&mut self, micro: &Micro, trace: Trace, gradient: &Gradient, pulls: &[Pull]) {
@@ -323,7 +321,7 @@ impl Step<'_> {
         let into = self.trained.parameters();
         let kept = micro.pulled(pulls);
         self.clock.time(Phase::Backward, || {
-            self.model.backward(trace, &micro.spread(&gradient.hidden_rd), into, kept.as_deref());
+            self.model.backward(trace, &gradient.hidden_rd, into, kept.as_deref());
         });
     }
 
@@ -407,9 +405,7 @@ impl Step<'_> {
 
     fn reference_hidden(&mut self, reference: &Reference, micro: &Micro) -> Result<Tensor> {
         let (model, trained) = (&mut *self.model, self.trained);
-        let hidden_td =
-            self.clock.time(Phase::Reference, || reference.forward(model, &micro.pack, trained.adapter()))?;
-        Ok(micro.rows_of(&hidden_td))
+        self.clock.time(Phase::Reference, || reference.forward(model, &micro.pack, trained.adapter()))
     }
 
     fn report(&self, rule: &dyn Rule, tokens: &Tokens, pulls: &Pulls) -> StepReport {

@@ -239,6 +239,56 @@ fn backward_of_some_documents_is_that_of_those_alone() {
     }
 }
 
+/// Where only targets' rows are asked for, the last layer computes no others: the same hidden states, the same gradient.
+#[test]
+fn rows_that_nobody_asks_for_change_nothing() {
+    for name in NAMES {
+        let fixture = Fixture::new(name);
+        let mut model = fixture.model(Kind::Float);
+        let mut adapter = fixture.adapter(&model);
+        adapter.config.dropout = 0.2;
+        model.attach(Some(&adapter)).unwrap();
+        let documents: Vec<&Document> = fixture.documents.iter().collect();
+        let kept = [true, false, true, false];
+        for (keep, dropout, kept) in [
+            (Keep::Everything, None, None),
+            (Keep::Everything, Some(5), None),
+            (Keep::Everything, Some(5), Some(kept.as_slice())),
+            (Keep::LayerInputs, Some(5), Some(kept.as_slice())),
+        ] {
+            let pack = || Pack::new(&documents, true, CPU);
+            let asked = pack().of_targets().asked.unwrap();
+            assert!(asked.len() < pack().layout.tokens());
+            let rows = Tensor::from_slice(&asked);
+            let d_asked = fixture::numbers("d_hidden", &[asked.len() as i64, 32]);
+            let d_all = Tensor::zeros([pack().layout.tokens() as i64, 32], (Kind::Float, CPU));
+            let d_all = d_all.index_copy(0, &rows, &d_asked);
+            let both = |pack: Pack, d_hidden: &Tensor| {
+                let _ = adapter.parameters.gradients().shallow_clone().zero_();
+                let (hidden, trace) = model.forward_traced(&pack, keep, dropout);
+                model.backward(trace, d_hidden, &adapter.parameters, kept);
+                (hidden, adapter.parameters.gradients().copy())
+            };
+            let (all, expected) = both(pack(), &d_all);
+            let (found, gradient) = both(pack().of_targets(), &d_asked);
+            assert_close(name, &found, &all.index_select(0, &rows), 1e-5);
+            assert_close(name, &gradient, &expected, 1e-5);
+        }
+        let packs = [&documents[..2], &documents[2..]].map(|half| Pack::new(half, true, CPU));
+        let rows: Vec<Tensor> = packs
+            .iter()
+            .map(|pack| pack.targets.iter().map(|t| i64::from(t.row)).collect::<Vec<_>>())
+            .map(|rows| Tensor::from_slice(&rows))
+            .collect();
+        let apart: Vec<Tensor> =
+            packs.iter().zip(&rows).map(|(pack, rows)| model.forward(pack).index_select(0, rows)).collect();
+        let together = model.forward_together(&packs.map(Pack::of_targets));
+        assert_close(name, &together, &Tensor::cat(&apart, 0), 1e-5);
+        let nothing = Pack { asked: Some(Vec::new()), ..Pack::new(&documents, true, CPU) };
+        assert_eq!(model.forward(&nothing).size(), [0, 32]);
+    }
+}
+
 #[test]
 fn dropout_drops_the_adapters_input_in_both_directions() {
     let fixture = Fixture::new("llama3");

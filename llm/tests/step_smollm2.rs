@@ -49,10 +49,9 @@ fn the_first_rows_of_gsm8k_cost_what_they_should() {
     }
 
     // The same hidden states, with logits in bf16 and in f32.
-    let pack = Pack::new(&documents, true, Device::Cpu);
-    let rows: Vec<i64> = pack.targets.iter().map(|target| i64::from(target.row)).collect();
+    let pack = Pack::new(&documents, true, Device::Cpu).of_targets();
     let labels: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
-    let hidden = no_grad(|| model.forward(&pack).index_select(0, &Tensor::from_slice(&rows)));
+    let hidden = no_grad(|| model.forward(&pack));
     let bf16 = head
         .statistics(&Rows { hidden_rd: &hidden, labels: &labels, unembedding: model.unembedding() }, false);
     let (hidden, weight) = (hidden.to_kind(Kind::Float), model.unembedding().weight.to_kind(Kind::Float));

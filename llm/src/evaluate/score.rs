@@ -1,6 +1,6 @@
 //! How probable a model finds given texts, token by token: packed, in one forward pass for many.
 
-use tch::{Tensor, no_grad};
+use tch::no_grad;
 
 use crate::data::in_order;
 use crate::head::{Head, RowStats, Rows};
@@ -29,7 +29,7 @@ impl<'a> Scorer<'a> {
     pub fn pack(&self, documents: &[&Document]) -> Pack {
         // With longrope a token's angles depend on its document's length: shared tokens would not be the same.
         let share = !matches!(self.model.config().rope.scaling, RopeScaling::Long { .. });
-        Pack::new(documents, share, self.model.device())
+        Pack::new(documents, share, self.model.device()).of_targets()
     }
 
     /// What is said of each pack's documents' predicted tokens. All packs go through the model in one pass.
@@ -37,14 +37,9 @@ impl<'a> Scorer<'a> {
         if packs.is_empty() {
             return Vec::new();
         }
-        let (mut rows, mut labels, mut start) = (Vec::new(), Vec::new(), 0);
-        for pack in packs {
-            rows.extend(pack.targets.iter().map(|target| start + i64::from(target.row)));
-            labels.extend(pack.targets.iter().map(|target| target.label));
-            start += pack.layout.tokens() as i64;
-        }
-        let rows = Tensor::from_slice(&rows).to_device(self.model.device());
-        let hidden_rd = no_grad(|| self.model.forward_together(packs).index_select(0, &rows));
+        let labels: Vec<u32> =
+            packs.iter().flat_map(|pack| &pack.targets).map(|target| target.label).collect();
+        let hidden_rd = no_grad(|| self.model.forward_together(packs));
         let rows = Rows { hidden_rd: &hidden_rd, labels: &labels, unembedding: self.model.unembedding() };
         let mut stats = self.head.statistics(&rows, false).into_iter();
         let mut of_pack = |pack: &Pack| {

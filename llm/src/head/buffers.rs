@@ -11,6 +11,9 @@ use crate::ops::Product;
 /// Rows of a chunk are a multiple of this where there are enough: whole tiles for the matrix product (choice).
 const TILE: usize = 16;
 
+/// Bytes.
+const CACHE_LINE: usize = 64;
+
 /// Logits that stayed between statistics and gradient: of the first rows, chunk by chunk.
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -78,7 +81,13 @@ impl Buffers {
             (self.shape, self.work, self.reference) = (Some(shape), None, None);
             self.free.clear();
         }
-        self.free.pop().unwrap_or_else(|| Tensor::empty([shape.0, shape.1], (shape.2, shape.3)))
+        self.free.pop().unwrap_or_else(|| {
+            let size = shape.2.elt_size_in_bytes();
+            // Rows an odd number of cache lines apart lie in sets of their own, so that the product reads many at once.
+            let pitch = (shape.1 as usize * size).div_ceil(CACHE_LINE) | 1;
+            let columns = (pitch * CACHE_LINE / size) as i64;
+            Tensor::empty([shape.0, columns], (shape.2, shape.3)).narrow(1, 0, shape.1)
+        })
     }
 
     /// The buffer in which gradients are made.

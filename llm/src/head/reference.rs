@@ -43,7 +43,7 @@ impl Reference {
         Err(Error::setting("reference", problem))
     }
 
-    /// The hidden states of a pack, `[T, D]`. The model is lent its adapter and gets its own back.
+    /// The hidden states of the rows that a pack asks for. The model is lent its adapter and gets its own back.
     pub(crate) fn forward(
         &self,
         model: &mut Model,
@@ -56,9 +56,9 @@ impl Reference {
             Self::Base | Self::None | Self::TopK(_) => None,
         };
         model.attach(adapter)?;
-        let hidden_td = no_grad(|| model.forward(pack));
+        let hidden = no_grad(|| model.forward(pack));
         model.attach(trained)?;
-        Ok(hidden_td)
+        Ok(hidden)
     }
 
     /// Its output matrix; `model` is the one that is trained.

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::Model;
-use super::layer::Pass;
+use super::pass::Pass;
 use crate::Layout;
 use crate::ops::{Attention, Heads};
 
@@ -64,7 +64,7 @@ impl Model {
         let positions = Tensor::arange_start(before, end, (Kind::Int64, self.device));
         let layout = Layout { prefix: 0, lengths: vec![tokens.len()] };
         let (cos, sin) = self.rotary.angles(&positions, &layout, cache.tokens);
-        let pass = Pass { layout, cos, sin, dropout: None };
+        let pass = Pass { layout, cos, sin, dropout: None, asked: None };
 
         let mut hidden = self.embed(&Tensor::from_slice(&ids).to_device(self.device));
         for (layer, held) in self.layers.iter().zip(&cache.layers) {

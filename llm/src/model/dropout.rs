@@ -54,9 +54,10 @@ impl Dropout {
     }
 
     /// The same for some of the rows.
-    pub(super) fn of_rows(self, rows: &[i64]) -> Self {
+    pub(super) fn of_rows(&self, rows: &[i64]) -> Self {
         let first = rows.iter().filter(|row| (**row as usize) < self.first).count();
-        Self { first, keys: rows.iter().map(|row| self.keys[*row as usize]).collect(), ..self }
+        let keys = rows.iter().map(|row| self.keys[*row as usize]).collect();
+        Self::new(&self.places, self.rate, first, keys)
     }
 
     /// The mask of a place in a layer, if dropout acts there. `slot` tells a layer's masks of one place apart.

@@ -1,9 +1,11 @@
 //! Several packs in one pass: wide matrix products for what is too small to go alone.
 
+use std::ops::Range;
+
 use tch::Tensor;
 
 use super::Model;
-use super::layer::Pass;
+use super::pass::{Asked, Pass};
 use crate::{Layout, Pack, ops};
 
 impl Model {
@@ -18,7 +20,13 @@ impl Model {
         let (cos, sin): (Vec<Tensor>, Vec<Tensor>) = angles.unzip();
         let lengths = packs.iter().map(|pack| pack.layout.tokens()).collect();
         let layout = Layout { prefix: 0, lengths };
-        let pass = Pass { layout, cos: Tensor::cat(&cos, 0), sin: Tensor::cat(&sin, 0), dropout: None };
+        let of_pack = |(pack, range): (&Pack, Range<usize>)| {
+            Some(pack.asked.as_ref()?.iter().map(|row| range.start as i64 + row).collect::<Vec<_>>())
+        };
+        let asked: Option<Vec<Vec<i64>>> = packs.iter().zip(layout.ranges()).map(of_pack).collect();
+        let asked = asked.map(|rows| Asked::new(self.layers.len(), rows.concat(), None, self.device));
+        let pass =
+            Pass { layout, cos: Tensor::cat(&cos, 0), sin: Tensor::cat(&sin, 0), dropout: None, asked };
 
         let mut hidden = self.embed(&Tensor::cat(&tokens, 0));
         for layer in &self.layers {

@@ -3,13 +3,14 @@
 use tch::{Device, Kind, Tensor};
 
 use super::config::{Activation, Config};
-use super::dropout::{Dropout, Place};
+use super::dropout::Place;
 use super::linear::Linear;
 use super::modules::Projections;
 use super::norm::Norm;
+use super::pass::{DOWN, GATE_UP, OUTPUT, Pass, QKV};
 use crate::ops::{self, Attention, Heads, Mask};
 use crate::weights::Checkpoint;
-use crate::{Layout, Parameters, Result};
+use crate::{Parameters, Result};
 
 #[derive(Debug)]
 pub(super) struct Layer {
@@ -37,44 +38,6 @@ pub(super) struct PlacedNorms<'a> {
     pub(super) output: Option<&'a Norm>,
     pub(super) mlp: &'a Norm,
     pub(super) down: Option<&'a Norm>,
-}
-
-/// What all layers of a pass share.
-#[derive(Debug)]
-pub(super) struct Pass {
-    pub(super) layout: Layout,
-    /// f32 `[T, r/2]`.
-    pub(super) cos: Tensor,
-    pub(super) sin: Tensor,
-    pub(super) dropout: Option<Dropout>,
-}
-
-impl Pass {
-    /// Leaves only the prefix and the kept documents; returns their rows, or `None` if all are kept.
-    pub(super) fn keep(&mut self, kept: &[bool], device: Device) -> Option<Tensor> {
-        if kept.iter().all(|kept| *kept) {
-            return None;
-        }
-        let own = || self.layout.ranges().zip(kept).filter(|(_, kept)| **kept).map(|(range, _)| range);
-        let lengths: Vec<usize> = own().map(|range| range.len()).collect();
-        let prefix = if lengths.is_empty() { 0 } else { self.layout.prefix };
-        let rows: Vec<i64> = (0..prefix).chain(own().flatten()).map(|row| row as i64).collect();
-        self.layout = Layout { prefix, lengths };
-        self.dropout = self.dropout.take().map(|dropout| dropout.of_rows(&rows));
-        let rows = Tensor::from_slice(&rows).to_device(device);
-        self.cos = self.cos.index_select(0, &rows);
-        self.sin = self.sin.index_select(0, &rows);
-        Some(rows)
-    }
-
-    /// Of what enters a projection's adapters.
-    fn mask(&self, layer: u32, slot: u32) -> Option<Mask> {
-        self.mask_at(Place::Lora, layer, slot)
-    }
-
-    fn mask_at(&self, place: Place, layer: u32, slot: u32) -> Option<Mask> {
-        self.dropout.as_ref()?.mask(place, layer, slot)
-    }
 }
 
 /// What the backward pass cannot cheaply compute again.
@@ -107,10 +70,12 @@ struct SavedHeads {
 }
 
 impl Saved {
-    /// The same for some of the rows.
-    pub(super) fn select(&self, rows: &Tensor) -> Self {
+    /// The same for some of the rows; of those behind attention, for some of what is there.
+    pub(super) fn select(&self, rows: &Tensor, behind: &Tensor) -> Self {
         let of = |tensor: &Tensor| tensor.index_select(0, rows);
-        let both = |pair: &Option<(Tensor, Tensor)>| pair.as_ref().map(|(x, inv_rms)| (of(x), of(inv_rms)));
+        let then = |tensor: &Tensor| tensor.index_select(0, behind);
+        let both =
+            |pair: &Option<(Tensor, Tensor)>| pair.as_ref().map(|(x, inv_rms)| (then(x), then(inv_rms)));
         Self {
             input: of(&self.input),
             input_inv_rms: of(&self.input_inv_rms),
@@ -120,24 +85,18 @@ impl Saved {
                 inv_rms: heads.inv_rms.each_ref().map(of),
             }),
             qkv: of(&self.qkv),
-            attended: of(&self.attended),
+            attended: then(&self.attended),
             lse: self.lse.index_select(1, rows),
             output: both(&self.output),
-            mid: of(&self.mid),
-            mid_inv_rms: of(&self.mid_inv_rms),
-            gate_up_u: of(&self.gate_up_u),
-            gate_up: of(&self.gate_up),
-            down_u: of(&self.down_u),
+            mid: then(&self.mid),
+            mid_inv_rms: then(&self.mid_inv_rms),
+            gate_up_u: then(&self.gate_up_u),
+            gate_up: then(&self.gate_up),
+            down_u: then(&self.down_u),
             down: both(&self.down),
         }
     }
 }
-
-/// Slots of the dropout masks.
-const QKV: u32 = 0;
-const OUTPUT: u32 = 1;
-const GATE_UP: u32 = 2;
-const DOWN: u32 = 3;
 
 impl Layer {
     pub(super) fn load(
@@ -240,8 +199,14 @@ impl Layer {
         let attended = self.output.buffer(tokens);
         let lse = attend(&qkv, &self.output.x(&attended));
         let qkv = keep.then_some(qkv);
+        let (attended, going_on) = match pass.asked(self.index) {
+            Some(asked) => (asked.of(&attended), asked.of(input)),
+            None => (attended, input.shallow_clone()),
+        };
+        let tokens = going_on.size()[0];
         let masks = Masks::of(pass, self.index, OUTPUT);
-        let (mid, output) = add(&self.output, &attended, &masks, self.output_norm.as_ref(), input);
+        let (mid, output) = add(&self.output, &attended, &masks, self.output_norm.as_ref(), &going_on);
+        drop(going_on);
         let attended = keep.then_some(attended);
 
         let x = self.gate_up.buffer(tokens);
@@ -332,7 +297,12 @@ impl Layer {
         let gradient = self.output.input_gradient(d_output, mask.as_ref(), true);
         let (x, u) = (self.output.x(&saved.attended), self.output.u(&saved.attended));
         self.output.weight_gradients(d_output, &x, &u, &gradient, mask.as_ref(), into);
-        let d_x = gradient.dx.expect("it goes on");
+        let mut d_x = gradient.dx.expect("it goes on");
+        let (mut x, mut d_mid) = (x, d_mid);
+        if let Some(asked) = pass.asked(self.index) {
+            let rows = saved.qkv.size()[0];
+            [d_x, x, d_mid] = [d_x, x, d_mid].map(|of_asked| asked.spread(&of_asked, rows));
+        }
         let d_qkv = ops::attention_backward(&d_x, &saved.qkv, &x, &saved.lse, &pass.layout, &self.attention);
         drop((d_x, x, u, saved.attended, saved.qkv, saved.lse, saved.output));
         ops::rope(&d_qkv, &pass.cos, &pass.sin, &self.attention.heads, true);

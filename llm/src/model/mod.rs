@@ -15,9 +15,9 @@ mod layer;
 mod linear;
 mod lora;
 mod merge;
-
 mod modules;
 mod norm;
+mod pass;
 mod peft;
 mod rope;
 
@@ -32,13 +32,14 @@ pub use merge::merge;
 use tch::{Device, Kind, Tensor};
 
 use self::config::Config;
-use self::layer::{Layer, Pass, Saved};
+use self::layer::{Layer, Saved};
 use self::linear::Linear;
 use self::norm::Norm;
+use self::pass::{Asked, Left, Pass};
 use self::rope::Rotary;
 use crate::ops::Bytes;
 use crate::weights::Checkpoint;
-use crate::{Layout, Pack, Parameters, Result};
+use crate::{Pack, Parameters, Result};
 
 /// A model's weights in the type it computes in, with room for an adapter.
 #[derive(Debug)]
@@ -164,7 +165,7 @@ impl Model {
         Unembedding { weight, soft_cap: self.config.final_soft_cap, name }
     }
 
-    /// The hidden states `[T, D]` after the last norm. Nothing is kept.
+    /// The hidden states after the last norm of the rows that the pack asks for, `[R, D]`. Nothing is kept.
     pub fn forward(&self, pack: &Pack) -> Tensor {
         self.forward_dropped(pack, None)
     }
@@ -175,7 +176,7 @@ impl Model {
         if let Some(dropout) = &dropout {
             hidden = dropout.embedding(hidden);
         }
-        let pass = self.pass(&pack.positions, &pack.layout, dropout);
+        let pass = self.pass(pack, dropout);
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &pass, false).0;
         }
@@ -197,7 +198,7 @@ impl Model {
     /// dropped at its configured rate.
     pub fn forward_traced(&self, pack: &Pack, keep: Keep, dropout: Option<u64>) -> (Tensor, Trace) {
         let dropout = dropout.and_then(|seed| Dropout::of_step(self.dropout, seed, pack.layout.tokens()));
-        let pass = self.pass(&pack.positions, &pack.layout, dropout);
+        let pass = self.pass(pack, dropout);
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut hidden = self.embed(&pack.tokens);
         for layer in &self.layers {
@@ -211,7 +212,7 @@ impl Model {
     }
 
     /// Adds the gradients of everything named in `into` (the matrices of the attached adapter, or the weights
-    /// themselves), given the loss's gradient `d_hidden` `[T, D]` at what the forward pass returned.
+    /// themselves), given the loss's gradient `d_hidden` `[R, D]` at what the forward pass returned.
     ///
     /// With `kept_documents`, only those documents take part: the rows of the others are neither read nor computed.
     pub fn backward(
@@ -222,14 +223,14 @@ impl Model {
         kept_documents: Option<&[bool]>,
     ) {
         let mut d_hidden = d_hidden.to_kind(self.kind);
-        let rows = kept_documents.and_then(|kept| trace.pass.keep(kept, self.device));
-        if let Some(rows) = &rows {
-            if rows.numel() == 0 {
+        let left = kept_documents.and_then(|kept| trace.pass.keep(kept, self.device));
+        if let Some(Left { rows, asked }) = &left {
+            if asked.numel() == 0 {
                 return;
             }
-            d_hidden = d_hidden.index_select(0, rows);
-            trace.last = trace.last.index_select(0, rows);
-            trace.inv_rms = trace.inv_rms.index_select(0, rows);
+            d_hidden = d_hidden.index_select(0, asked);
+            trace.last = trace.last.index_select(0, asked);
+            trace.inv_rms = trace.inv_rms.index_select(0, asked);
             trace.tokens = trace.tokens.index_select(0, rows);
         }
         let d_embedding = into.gradient(modules::EMBEDDING);
@@ -238,11 +239,14 @@ impl Model {
         drop((last, inv_rms));
         for (index, layer) in self.layers.iter().enumerate().rev() {
             let (Some(kept), Some(d_out)) = (layers.pop(), d_hidden) else { return };
-            let saved = match (kept, &rows) {
+            let last = index + 1 == self.layers.len();
+            let saved = match (kept, &left) {
                 (Kept::Everything(saved), None) => *saved,
-                (Kept::Everything(saved), Some(rows)) => saved.select(rows),
+                (Kept::Everything(saved), Some(Left { rows, asked })) => {
+                    saved.select(rows, if last { asked } else { rows })
+                }
                 (Kept::Input(input), None) => layer.saved(&input, &pass),
-                (Kept::Input(input), Some(rows)) => layer.saved(&input.index_select(0, rows), &pass),
+                (Kept::Input(input), Some(left)) => layer.saved(&input.index_select(0, &left.rows), &pass),
             };
             // Below the first layer there is only the embedding.
             let goes_on = index > 0 || d_embedding.is_some();
@@ -270,8 +274,10 @@ impl Model {
         }
     }
 
-    fn pass(&self, positions: &Tensor, layout: &Layout, dropout: Option<Dropout>) -> Pass {
-        let (cos, sin) = self.rotary.angles(positions, layout, 0);
-        Pass { layout: layout.clone(), cos, sin, dropout }
+    fn pass(&self, pack: &Pack, dropout: Option<Dropout>) -> Pass {
+        let (cos, sin) = self.rotary.angles(&pack.positions, &pack.layout, 0);
+        let asked =
+            |rows: &Vec<i64>| Asked::new(self.layers.len(), rows.clone(), dropout.as_ref(), self.device);
+        Pass { layout: pack.layout.clone(), cos, sin, asked: pack.asked.as_ref().map(asked), dropout }
     }
 }

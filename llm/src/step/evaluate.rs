@@ -38,7 +38,7 @@ pub fn evaluate(
     let (places, predicting) = predicted(documents);
     for members in data::packs(&predicting, micro_tokens) {
         let micro = Micro::new(documents, members.into_iter().map(|i| places[i]).collect(), model);
-        let hidden_rd = no_grad(|| micro.rows_of(&model.forward(&micro.pack)));
+        let hidden_rd = no_grad(|| model.forward(&micro.pack));
         let stats = head.statistics(&micro.rows(&hidden_rd, model.unembedding()), false);
         let tokens =
             micro.tokens(0..stats.len(), &stats, &Seen::default(), documents, model.config().vocab_size);

@@ -13,8 +13,6 @@ pub(super) struct Micro {
     /// Indices in the batch, in order.
     pub(super) documents: Vec<usize>,
     pub(super) pack: Pack,
-    /// Which rows of the pack predict a token that counts, i64 `[R]`.
-    predicting: Tensor,
     pub(super) labels: Vec<u32>,
 }
 
@@ -33,11 +31,9 @@ impl Micro {
         let members: Vec<&Document> = documents.iter().map(|index| batch[*index]).collect();
         // With longrope a token's angles depend on its document's length: shared tokens would not be the same.
         let share = !matches!(model.config().rope.scaling, RopeScaling::Long { .. });
-        let device = model.device();
-        let pack = Pack::new(&members, share, device);
-        let rows: Vec<i64> = pack.targets.iter().map(|target| i64::from(target.row)).collect();
+        let pack = Pack::new(&members, share, model.device()).of_targets();
         let labels = pack.targets.iter().map(|target| target.label).collect();
-        Self { documents, predicting: Tensor::from_slice(&rows).to_device(device), labels, pack }
+        Self { documents, pack, labels }
     }
 
     /// How many tokens it predicts.
@@ -57,19 +53,6 @@ impl Micro {
     ) -> impl Iterator<Item = (usize, usize, u32)> + 'a {
         let row = |document: u32| batch[self.documents[document as usize]].row;
         self.pack.targets.iter().map(move |t| (row(t.document), t.position as usize, t.label))
-    }
-
-    /// The hidden states of the rows that count.
-    pub(super) fn rows_of(&self, hidden_td: &Tensor) -> Tensor {
-        hidden_td.index_select(0, &self.predicting)
-    }
-
-    /// The other way round: a gradient on those rows as one on all.
-    pub(super) fn spread(&self, gradient_rd: &Tensor) -> Tensor {
-        let size = [self.pack.layout.tokens() as i64, gradient_rd.size()[1]];
-        let mut all = Tensor::zeros(size, (gradient_rd.kind(), gradient_rd.device()));
-        let _ = all.index_copy_(0, &self.predicting, gradient_rd);
-        all
     }
 
     /// Which documents have a pull; `None`: all.

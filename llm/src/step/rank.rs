@@ -58,7 +58,7 @@ impl Step<'_> {
         let (head, clock, top_entropy) = (&mut *self.head, &mut self.clock, self.reads.top_entropy);
         let stats = self.model.roughly(|model, unembedding| -> Vec<Vec<RowStats>> {
             let of = |(micro, _): &(Micro, Seen)| {
-                let hidden_rd = clock.time(Phase::Forward, || micro.rows_of(&model.forward(&micro.pack)));
+                let hidden_rd = clock.time(Phase::Forward, || model.forward(&micro.pack));
                 let rows = micro.rows(&hidden_rd, model.unembedding());
                 clock.time(Phase::Head, || head.rough_statistics(&rows, unembedding, top_entropy))
             };

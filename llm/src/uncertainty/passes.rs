@@ -63,16 +63,20 @@ impl Group<'_, '_> {
         let device = self.model.device();
         let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
         let (tokens, positions) = (on_device(&tokens), on_device(&positions));
-        let starts: Vec<usize> = layout.ranges().map(|range| range.start).collect();
-        let pack = Pack { tokens, positions, layout, targets: Vec::new() };
+        let rows = items.iter().zip(layout.ranges()).flat_map(|(item, range)| {
+            of(item).places.iter().map(move |place| (range.start + place - 1 - prefix) as i64)
+        });
+        let asked = Some(rows.collect());
+        let pack = Pack { tokens, positions, layout, targets: Vec::new(), asked };
         no_grad(|| {
-            let hidden_td = self.model.forward_dropped(&pack, dropout);
-            for (item, start) in items.iter().zip(starts) {
-                let Piece { places, .. } = of(item);
-                let rows: Vec<i64> = places.iter().map(|place| (start + place - 1 - prefix) as i64).collect();
+            let hidden_rd = self.model.forward_dropped(&pack, dropout);
+            let mut done = 0;
+            for item in items {
+                let asked = of(item).places.len() as i64;
                 let offset: usize = self.pieces[..item.piece].iter().map(|piece| piece.places.len()).sum();
-                let out = out_prd.get(item.pass as i64).narrow(0, offset as i64, rows.len() as i64);
-                out.shallow_clone().copy_(&hidden_td.index_select(0, &on_device(&rows)));
+                let out = out_prd.get(item.pass as i64).narrow(0, offset as i64, asked);
+                out.shallow_clone().copy_(&hidden_rd.narrow(0, done, asked));
+                done += asked;
             }
         });
     }

@@ -184,11 +184,9 @@ pub fn write_top(
     for members in data::packs(documents, micro_tokens) {
         let members: Vec<&Document> = members.into_iter().map(|i| documents[i]).collect();
         // Nothing shared: what is computed once need not be computed cleverly.
-        let pack = Pack::new(&members, false, model.device());
+        let pack = Pack::new(&members, false, model.device()).of_targets();
         let of_pack: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
-        let predicting: Vec<i64> = pack.targets.iter().map(|target| i64::from(target.row)).collect();
-        let index = Tensor::from_slice(&predicting).to_device(model.device());
-        let hidden_rd = no_grad(|| model.forward(&pack).index_select(0, &index));
+        let hidden_rd = no_grad(|| model.forward(&pack));
         let asked = Rows { hidden_rd: &hidden_rd, labels: &of_pack, unembedding: model.unembedding() };
         all.extend(&head.top(&asked, k));
         log_probs.extend(head.statistics(&asked, false).iter().map(|row| -row.loss as f32));

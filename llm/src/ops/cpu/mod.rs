@@ -14,6 +14,7 @@ pub(super) mod logits;
 mod norm;
 mod product;
 mod rope;
+mod turn;
 
 pub(super) use attention::{attention, attention_backward};
 pub(crate) use bytes::Bytes;

@@ -14,6 +14,7 @@ use tch::{Kind, Tensor};
 
 use super::decode::{EMPTY, Line};
 use super::lanes::{Avx512, LANES, Lanes, Number, Words};
+use super::turn::turned;
 use super::{Rows, by_rows, floats};
 use crate::ops::{Block, Product};
 use crate::shim::parallel;
@@ -71,9 +72,9 @@ fn of<N: Number, O: Number>(product: &Product, out: &Tensor) -> Option<()> {
         return None;
     }
     let outputs = into.columns;
-    let (first_x, first) = Term::<N>::of(product.x, product.weight, [into.count, outputs])?;
+    let (first_x, first) = Term::<N>::of(simd, product.x, product.weight, [into.count, outputs])?;
     let second = match product.also {
-        Some((x, weight)) => Some(Term::<N>::of(x, weight, [into.count, outputs])?),
+        Some((x, weight)) => Some(Term::<N>::of(simd, x, weight, [into.count, outputs])?),
         None => None,
     };
     let (second_x, second) = second.unzip();
@@ -180,7 +181,7 @@ struct Term<N> {
 
 impl<N: Number> Term<N> {
     /// With x as a tensor whose rows' numbers lie side by side in whole words, which must outlive the term.
-    fn of(x: &Tensor, weight: &Tensor, [rows, outputs]: [usize; 2]) -> Option<(Tensor, Self)> {
+    fn of(simd: Avx512, x: &Tensor, weight: &Tensor, [rows, outputs]: [usize; 2]) -> Option<(Tensor, Self)> {
         let weight_rows = Weight::of(weight)?;
         let inputs = weight_rows.inputs();
         assert_eq!((x.size(), weight.size()[1]), (vec![rows as i64, inputs as i64], outputs as i64));
@@ -189,7 +190,7 @@ impl<N: Number> Term<N> {
         } else if x.stride()[1] == 1 {
             x.shallow_clone()
         } else {
-            x.contiguous()
+            turned::<N>(simd, x).unwrap_or_else(|| x.contiguous())
         };
         let term = Self { x: Rows::of(&x)?, weight: weight_rows };
         Some((x, term))
