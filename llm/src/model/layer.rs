@@ -297,12 +297,11 @@ impl Layer {
         let gradient = self.output.input_gradient(d_output, mask.as_ref(), true);
         let (x, u) = (self.output.x(&saved.attended), self.output.u(&saved.attended));
         self.output.weight_gradients(d_output, &x, &u, &gradient, mask.as_ref(), into);
-        let mut d_x = gradient.dx.expect("it goes on");
-        let (mut x, mut d_mid) = (x, d_mid);
+        let mut here = [gradient.dx.expect("it goes on"), x, d_mid];
         if let Some(asked) = pass.asked(self.index) {
-            let rows = saved.qkv.size()[0];
-            [d_x, x, d_mid] = [d_x, x, d_mid].map(|of_asked| asked.spread(&of_asked, rows));
+            here = here.map(|of_asked| asked.spread(&of_asked, saved.qkv.size()[0]));
         }
+        let [d_x, x, d_mid] = here;
         let d_qkv = ops::attention_backward(&d_x, &saved.qkv, &x, &saved.lse, &pass.layout, &self.attention);
         drop((d_x, x, u, saved.attended, saved.qkv, saved.lse, saved.output));
         ops::rope(&d_qkv, &pass.cos, &pass.sin, &self.attention.heads, true);

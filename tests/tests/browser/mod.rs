@@ -80,13 +80,18 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub(crate) fn wait_for(&self, expression: &str) {
-        for _ in 0..100 {
-            if self.eval(expression) == Value::Bool(true) {
-                return;
+        assert!(self.becomes(expression), "still not true after 5 s: {expression}");
+    }
+
+    /// Whether an expression is true within five seconds.
+    pub(crate) fn becomes(&self, expression: &str) -> bool {
+        (0..100).any(|_| {
+            let is_so = self.eval(expression) == Value::Bool(true);
+            if !is_so {
+                std::thread::sleep(Duration::from_millis(50));
             }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("still not true after 5 s: {expression}");
+            is_so
+        })
     }
 
     /// Presses and releases a key.
