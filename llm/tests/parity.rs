@@ -198,14 +198,20 @@ fn the_model_takes_over_its_masters() {
     }
 }
 
+/// A model with an adapter whose input is dropped at a rate.
+fn dropping(fixture: &Fixture, rate: f64) -> (Model, Adapter) {
+    let mut model = fixture.model(Kind::Float);
+    let mut adapter = fixture.adapter(&model);
+    adapter.config.dropout = rate;
+    model.attach(Some(&adapter)).unwrap();
+    (model, adapter)
+}
+
 #[test]
 fn backward_of_some_documents_is_that_of_those_alone() {
     for name in ["gemma2", "qwen3", "llama3"] {
         let fixture = Fixture::new(name);
-        let mut model = fixture.model(Kind::Float);
-        let mut adapter = fixture.adapter(&model);
-        adapter.config.dropout = 0.2;
-        model.attach(Some(&adapter)).unwrap();
+        let (model, adapter) = dropping(&fixture, 0.2);
         let documents: Vec<&Document> = fixture.documents.iter().collect();
         let kept = [true, false, true, false];
         for (share, keep, dropout) in [
@@ -244,10 +250,7 @@ fn backward_of_some_documents_is_that_of_those_alone() {
 fn rows_that_nobody_asks_for_change_nothing() {
     for name in NAMES {
         let fixture = Fixture::new(name);
-        let mut model = fixture.model(Kind::Float);
-        let mut adapter = fixture.adapter(&model);
-        adapter.config.dropout = 0.2;
-        model.attach(Some(&adapter)).unwrap();
+        let (model, adapter) = dropping(&fixture, 0.2);
         let documents: Vec<&Document> = fixture.documents.iter().collect();
         let kept = [true, false, true, false];
         for (keep, dropout, kept) in [
@@ -292,10 +295,7 @@ fn rows_that_nobody_asks_for_change_nothing() {
 #[test]
 fn dropout_drops_the_adapters_input_in_both_directions() {
     let fixture = Fixture::new("llama3");
-    let mut model = fixture.model(Kind::Float);
-    let mut adapter = fixture.adapter(&model);
-    adapter.config.dropout = 0.3;
-    model.attach(Some(&adapter)).unwrap();
+    let (mut model, adapter) = dropping(&fixture, 0.3);
     let documents: Vec<&Document> = fixture.documents.iter().collect();
     let pack = Pack::new(&documents, true, CPU);
     let d_hidden = fixture::numbers("d_hidden", &[pack.layout.tokens() as i64, 32]);
