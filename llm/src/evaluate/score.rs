@@ -5,7 +5,6 @@ use tch::no_grad;
 use crate::data::in_order;
 use crate::head::{Head, RowStats, Rows};
 use crate::model::Model;
-use crate::model::config::RopeScaling;
 use crate::{Document, Pack};
 
 /// Tokens that go through the model together (choice: wide enough for the matrix products, a few hundred MiB).
@@ -24,12 +23,9 @@ impl<'a> Scorer<'a> {
         Self { model, head: Head::default() }
     }
 
-    /// Documents side by side. What all of them begin with is computed once: a template's system turn, or the question of
-    /// several replies.
+    /// Documents side by side, as the model takes them.
     pub fn pack(&self, documents: &[&Document]) -> Pack {
-        // With longrope a token's angles depend on its document's length: shared tokens would not be the same.
-        let share = !matches!(self.model.config().rope.scaling, RopeScaling::Long { .. });
-        Pack::new(documents, share, self.model.device()).of_targets()
+        self.model.pack(documents)
     }
 
     /// What is said of each pack's documents' predicted tokens. All packs go through the model in one pass.

@@ -72,6 +72,14 @@ pub struct Rope {
     pub scaling: RopeScaling,
 }
 
+impl Rope {
+    /// Whether a token's angles depend on its document's length (longrope): the same beginning of two documents then
+    /// differs, and so does a document that is cut.
+    pub fn by_length(&self) -> bool {
+        matches!(self.scaling, RopeScaling::Long { .. })
+    }
+}
+
 /// A decoder-only transformer. Names follow `config.json` where it has one.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "what families differ in")]

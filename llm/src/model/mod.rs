@@ -39,7 +39,7 @@ use self::pass::{Asked, Left, Pass};
 use self::rope::Rotary;
 use crate::ops::Bytes;
 use crate::weights::Checkpoint;
-use crate::{Pack, Parameters, Result};
+use crate::{Document, Pack, Parameters, Result};
 
 /// A model's weights in the type it computes in, with room for an adapter.
 #[derive(Debug)]
@@ -163,6 +163,12 @@ impl Model {
             None => (&self.embedding, modules::EMBEDDING),
         };
         Unembedding { weight, soft_cap: self.config.final_soft_cap, name }
+    }
+
+    /// Documents side by side, asked for what they are trained on. What all of them begin with is computed once: a
+    /// template's system turn, or the question of several replies.
+    pub fn pack(&self, documents: &[&Document]) -> Pack {
+        Pack::new(documents, !self.config.rope.by_length(), self.device).of_targets()
     }
 
     /// The hidden states after the last norm of the rows that the pack asks for, `[R, D]`. Nothing is kept.

@@ -5,7 +5,6 @@ use tokensieve_objective::{Pull, TokenStats};
 
 use crate::head::{RowStats, Rows, Top, Unembedding};
 use crate::model::Model;
-use crate::model::config::RopeScaling;
 use crate::{Document, Pack};
 
 /// Documents packed, with their places in the batch.
@@ -29,9 +28,7 @@ pub(super) struct Seen {
 impl Micro {
     pub(super) fn new(batch: &[&Document], documents: Vec<usize>, model: &Model) -> Self {
         let members: Vec<&Document> = documents.iter().map(|index| batch[*index]).collect();
-        // With longrope a token's angles depend on its document's length: shared tokens would not be the same.
-        let share = !matches!(model.config().rope.scaling, RopeScaling::Long { .. });
-        let pack = Pack::new(&members, share, model.device()).of_targets();
+        let pack = model.pack(&members);
         let labels = pack.targets.iter().map(|target| target.label).collect();
         Self { documents, pack, labels }
     }

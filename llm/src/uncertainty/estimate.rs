@@ -9,7 +9,6 @@ use super::pieces::groups;
 use super::spread::{Spread, Sums};
 use super::{Budget, Posterior};
 use crate::head::{Head, Rows};
-use crate::model::config::RopeScaling;
 use crate::model::{Adapter, Model};
 use crate::ops::Product;
 use crate::{Document, Result};
@@ -69,7 +68,7 @@ pub fn estimate(
     let mut work = Work::default();
     let mut next = 0;
     let mut unfinished = Vec::new();
-    let whole = matches!(model.config().rope.scaling, RopeScaling::Long { .. });
+    let whole = model.config().rope.by_length();
     for pieces in groups(documents, budget.hidden_bytes / row_bytes, whole) {
         let began = Instant::now();
         model.attach(adapter)?;

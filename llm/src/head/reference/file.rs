@@ -24,7 +24,7 @@ use tch::{Kind, Tensor, no_grad};
 use crate::head::{Head, Rows, Top};
 use crate::model::Model;
 use crate::weights::save_safetensors;
-use crate::{Document, Error, Pack, Result, data};
+use crate::{Document, Error, Result, data};
 
 /// What `format` says.
 const FORMAT: &str = "tokensieve-topk-1";
@@ -183,8 +183,7 @@ pub fn write_top(
     let (mut labels, mut log_probs, mut rows, mut starts) = (Vec::new(), Vec::new(), Vec::new(), vec![0_i64]);
     for members in data::packs(documents, micro_tokens) {
         let members: Vec<&Document> = members.into_iter().map(|i| documents[i]).collect();
-        // Nothing shared: what is computed once need not be computed cleverly.
-        let pack = Pack::new(&members, false, model.device()).of_targets();
+        let pack = model.pack(&members);
         let of_pack: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
         let hidden_rd = no_grad(|| model.forward(&pack));
         let asked = Rows { hidden_rd: &hidden_rd, labels: &of_pack, unembedding: model.unembedding() };
