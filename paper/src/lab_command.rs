@@ -4,12 +4,13 @@ use crate::cli::Lab as Command;
 use anyhow::Result;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::{self, News, Shard};
 use tokensieve_paper::lab::study::Study;
-use tokensieve_paper::lab::{Lab, program};
+use tokensieve_paper::lab::{Job, Lab, program};
+use tokensieve_paper::tokens::scoring;
 
 /// Time between lines about what is going on.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
@@ -34,6 +35,13 @@ fn study(profile: Profile, lab: &Lab) -> Study {
     study
 }
 
+/// The grid, then the scorings of documents that need no training, each after what it needs.
+fn jobs(profile: Profile, study: &Study, lab: &Lab) -> Result<Vec<Arc<Job>>> {
+    let mut jobs = study.jobs()?;
+    jobs.extend(scoring::jobs(profile, lab)?);
+    Ok(queue::with_needs(&jobs))
+}
+
 /// Does a share of a profile's runs, `workers` at a time; returns how many of the profile's are done then.
 pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<usize> {
     // Before hours of waiting for others.
@@ -41,7 +49,7 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let lab = Lab::open(out).with_threads((cores / workers.max(1)).max(1));
     let study = study(profile, &lab);
-    let jobs = queue::with_needs(&study.jobs()?);
+    let jobs = jobs(profile, &study, &lab)?;
     let spoken = Mutex::new(Instant::now());
     let quiet_for = |time: Duration| {
         spoken.lock().is_ok_and(|mut last| {
@@ -72,7 +80,7 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
 
 fn list(profile: Profile, out: &Path) -> Result<ExitCode> {
     let lab = Lab::open(out);
-    let jobs = queue::with_needs(&study(profile, &lab).jobs()?);
+    let jobs = jobs(profile, &study(profile, &lab), &lab)?;
     let mut done = 0;
     for job in &jobs {
         let state = match lab.done(job) {

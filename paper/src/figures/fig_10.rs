@@ -1,9 +1,9 @@
 //! Paper A, figure 10: epistemic uncertainty grows with the dropout rate.
 
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
-use crate::tokens::scoring::{Corpus, PLACES, RATES, Scoring, models, places};
+use crate::tokens::scoring::{Corpus, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
-use crate::{About, Claim, Column, Estimate, Profile, Run, Table};
+use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tokensieve_toy::statistics::quantile;
@@ -79,14 +79,9 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let resamples = run.profile.pick(200, 1000);
-        let compared = if matches!(run.profile, Profile::Laptop | Profile::Evening) {
-            &PLACES[..1]
-        } else {
-            places(run.profile)
-        };
         let mut rows = Vec::new();
         for model in models(run.profile) {
-            for places in compared {
+            for places in rated_places(run.profile) {
                 let mut before: Option<Vec<Document>> = None;
                 for rate in RATES {
                     let scoring = Scoring::uncertainty(run.profile, model, Corpus::Gsm8k, places);

@@ -1,15 +1,19 @@
 //! Which documents are scored, how, and how many in each profile: in one place, so that figures share results.
 
 use super::{Document, read, synthetic};
-use crate::lab::corpus::documents;
-use crate::lab::{Job, Value, Verb};
+use crate::lab::corpus::{documents, source};
+use crate::lab::{Job, Lab, Value, Verb};
 use crate::{Profile, Run};
 use anyhow::Result;
+use std::sync::Arc;
 
 /// Where dropout acts, as the `tokensieve` program takes it, the default first.
 pub const PLACES: [&str; 3] = ["attention,residual", "attention", "embedding"];
 /// The rates of figure 10.
 pub const RATES: [f64; 6] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
+
+/// Seconds that a pass over a document is thought to take, until scorings are done that tell.
+const PASS: f64 = 0.12;
 
 /// What is scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +128,26 @@ pub fn work(name: String, source: Value, model: &str, documents: usize, passes: 
         .set("top", 5)
         // Some rows of Alpaca have no response.
         .set("skip-bad", true)
+        .taking((documents * (passes + 1)) as f64 * PASS)
         .reading(model)
+}
+
+/// All scorings that a profile's figures show, for whoever would not do them one after the other.
+pub fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
+    let mut all = Vec::new();
+    for model in models(profile) {
+        for corpus in Corpus::ALL {
+            all.push(Scoring::losses(profile, model, corpus));
+            all.extend(
+                places(profile).iter().map(|places| Scoring::uncertainty(profile, model, corpus, places)),
+            );
+        }
+        for places in rated_places(profile) {
+            let scoring = Scoring::uncertainty(profile, model, Corpus::Gsm8k, places);
+            all.extend(RATES.map(|rate| scoring.clone().at_rate(profile, rate)));
+        }
+    }
+    all.iter().map(|scoring| Ok(scoring.job(source(lab, scoring.corpus.name())?)?.shared())).collect()
 }
 
 /// The chat models that a profile measures.
@@ -140,4 +163,36 @@ pub fn models(profile: Profile) -> &'static [&'static str] {
 /// Where dropout acts in a profile's comparison of places.
 pub fn places(profile: Profile) -> &'static [&'static str] {
     if profile == Profile::Smoke { &PLACES[..1] } else { &PLACES }
+}
+
+/// Where dropout acts in a profile's comparison of rates.
+pub fn rated_places(profile: Profile) -> &'static [&'static str] {
+    match profile {
+        Profile::Smoke | Profile::Laptop | Profile::Evening => &PLACES[..1],
+        Profile::Study | Profile::Paper => &PLACES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_profiles_scorings_are_those_of_its_figures_each_once() -> Result<()> {
+        for (profile, places, rated) in [
+            (Profile::Smoke, 1, 1),
+            (Profile::Laptop, 3, 1),
+            (Profile::Evening, 3, 1),
+            (Profile::Study, 3, 3),
+            (Profile::Paper, 9, 9),
+        ] {
+            let jobs = jobs(profile, &Lab::fixture())?;
+            let ids: BTreeSet<String> = jobs.iter().map(|job| job.id()).collect();
+            assert_eq!(ids.len(), jobs.len(), "{}", profile.name());
+            let losses = 2 * models(profile).len();
+            assert_eq!(jobs.len(), losses + 2 * places + rated * RATES.len(), "{}", profile.name());
+        }
+        Ok(())
+    }
 }
