@@ -288,8 +288,8 @@ impl Study {
             Reference::Clean => job
                 .set("reference.adapter", Value::Result(self.clean(model, corpus, seed)?, "adapter".into())),
         };
-        if *arm == Arm::masked() && seed == 0 {
-            // Figure 4 looks into this one.
+        if *arm == Arm::masked() && !clean {
+            // Figure 4 looks into these.
             job = job.keeping_checkpoints(scale.checkpoint_every);
         }
         if let [first, later @ ..] = arm.ranks {
