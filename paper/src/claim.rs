@@ -9,15 +9,18 @@ pub fn exact(value: f64) -> Estimate {
     Estimate { value, low: value, high: value, n: 1 }
 }
 
+/// The source of claims that no paper makes: questions of our own, asked of the same runs.
+pub const OURS: &str = "ours";
+
 /// What came of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The interval lies on the claimed side of the threshold.
     Holds,
-    /// It does not reach the claimed side.
+    /// It lies on the other side, or nothing was left to chance and the claimed side is not reached.
     DoesNotHold,
-    /// The threshold lies inside the interval: these runs cannot tell.
+    /// The threshold lies inside the interval or at its end: these runs cannot tell.
     Undecided,
     /// No test was made here, and why.
     NotTested(String),
@@ -91,7 +94,7 @@ impl Claim {
         }
     }
 
-    /// Holds if the whole interval lies above `threshold`, does not hold if none of it does, and is undecided between.
+    /// Holds if the whole interval lies above `threshold`, does not hold if it lies below, and is undecided between.
     /// `test` says what was computed. A statistic that is undefined on the table (`None`) leaves the claim untested.
     #[must_use]
     pub fn above(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
@@ -108,12 +111,19 @@ impl Claim {
         let verdict = match estimate {
             None => Verdict::NotTested("the statistic is undefined on this table".into()),
             Some(e) if (above && e.above(threshold)) || (!above && e.below(threshold)) => Verdict::Holds,
-            Some(e) if (above && e.high <= threshold) || (!above && e.low >= threshold) => {
+            Some(e) if (above && e.below(threshold)) || (!above && e.above(threshold)) => {
                 Verdict::DoesNotHold
             }
+            // An interval without width is a number, or a statistic that is the same however it is resampled.
+            Some(e) if e.low == e.high && e.low == threshold => Verdict::DoesNotHold,
             Some(_) => Verdict::Undecided,
         };
         Self { test: test.into(), estimate, threshold, above, verdict, ..self }
+    }
+
+    /// Whether it is no paper's.
+    pub fn is_ours(&self) -> bool {
+        self.source.starts_with(OURS)
     }
 
     /// Cannot be decided by this run.
@@ -144,7 +154,7 @@ mod tests {
         assert_eq!(claim(-0.2, -0.1), (Verdict::DoesNotHold, Verdict::Holds));
         assert_eq!(claim(-0.1, 0.2), (Verdict::Undecided, Verdict::Undecided));
         assert_eq!(claim(0.0, 0.0), (Verdict::DoesNotHold, Verdict::DoesNotHold));
-        assert_eq!(claim(0.0, 0.1), (Verdict::Undecided, Verdict::DoesNotHold));
+        assert_eq!(claim(0.0, 0.1), (Verdict::Undecided, Verdict::Undecided));
         assert_eq!(claim(f64::NAN, f64::NAN), (Verdict::Undecided, Verdict::Undecided));
         let new = || Claim::new("x/y", "A", "s");
         let undefined = new().above(0.0, None, "t");

@@ -47,10 +47,14 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// How many claims have each verdict, in one line.
+    /// How many claims have each verdict, the papers' and ours apart, in one line.
     pub fn summary(&self) -> String {
-        let [hold, do_not, undecided, untested] = tally(self.claims());
-        format!("Claims: {hold} hold, {do_not} do not hold, {undecided} undecided, {untested} not tested")
+        let of = |ours: bool| {
+            let [hold, do_not, undecided, untested] =
+                tally(self.claims().filter(|claim| claim.is_ours() == ours));
+            format!("{hold} hold, {do_not} do not hold, {undecided} undecided, {untested} not tested")
+        };
+        format!("Claims of the papers: {}; questions of our own: {}", of(false), of(true))
     }
 
     /// The ledger as CSV, one line per claim, numbers in full.

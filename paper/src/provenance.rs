@@ -1,5 +1,9 @@
 //! Where a table comes from: the file that lies beside it.
 
+use crate::Profile;
+use crate::lab::Verb;
+use crate::lab::scale::Scale;
+use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 
@@ -30,6 +34,18 @@ pub struct Provenance {
     pub seconds: f64,
     /// The machine.
     pub host: Host,
+}
+
+impl Provenance {
+    /// How large the training runs behind the table were; `None` if nothing was trained.
+    pub fn sizes(&self) -> Option<String> {
+        let of_training = |unit: &Unit| {
+            let verb = unit.config.get("verb").and_then(|verb| verb.as_str());
+            [Verb::Train, Verb::Evaluate].map(Verb::name).into_iter().any(|name| verb == Some(name))
+        };
+        let profile = Profile::from_str(&self.profile, false).ok()?;
+        self.units.iter().any(of_training).then(|| Scale::of(profile).describe())
+    }
 }
 
 /// One cached unit of work.

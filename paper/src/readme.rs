@@ -6,6 +6,7 @@ use crate::ledger::Ledger;
 use crate::recorded::Recorded;
 use crate::{Made, engine, figures};
 use anyhow::{Context as _, Result};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,13 @@ fn block(made: &[Made]) -> String {
         let counts = tally(&made.claims).map(cell);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| `{}` | {} | {} |", made.about.id, made.about.title, counts.join(" | "));
+    }
+    let sizes: BTreeSet<(&str, String)> = made
+        .iter()
+        .filter_map(|made| Some((made.provenance.profile.as_str(), made.provenance.sizes()?)))
+        .collect();
+    for (profile, sizes) in sizes {
+        let _ = writeln!(text, "\nLanguage models, profile {profile}: {sizes}");
     }
     text + "\n"
 }

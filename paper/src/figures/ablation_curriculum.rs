@@ -46,6 +46,6 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        ablation::claims(table, "a-curriculum", "A, section 3", CONTRASTS)
+        ablation::claims(table, "a-curriculum", CONTRASTS)
     }
 }

@@ -43,6 +43,6 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        ablation::claims(table, "a-rank", "ours", CONTRASTS)
+        ablation::claims(table, "a-rank", CONTRASTS)
     }
 }

@@ -1,11 +1,12 @@
 //! Paper A's open question on compute: what selection saves or costs, measured here and projected to 70B.
 
+use crate::claim::OURS;
 use crate::lab::gains;
 use crate::lab::picture::distinct;
 use crate::lab::steps;
 use crate::lab::study::{Arm, Study, short};
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
-use crate::{About, Claim, Column, Run, Table, exact};
+use crate::{About, Claim, Column, Run, Table};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokensieve_toy::statistics::Estimate;
@@ -58,7 +59,7 @@ impl crate::Figure for Figure {
         About {
             id: "a-compute",
             title: "What selection costs and saves",
-            source: "A, limitations: compute",
+            source: "A, section 5: granularity and computational savings",
             caption: "A: measured time per thousand tokens by phase, median over steps. B: the same relative to plain maximum \
                       likelihood, measured and counted in floating-point operations for this model and for 70B.",
             protocol: "Measured: seconds of each optimizer step of the runs of figures 3 and 5 over the tokens that it read. \
@@ -67,7 +68,11 @@ impl crate::Figure for Figure {
                        runs through all tokens before it; selecting a quarter of the documents leaves out three quarters of the \
                        backward passes; distillation adds the reference's forward pass.\n\nThe 70B rows are counted, not \
                        measured.",
-            deviations: &["The paper says nothing of cost; this is ours."],
+            deviations: &[
+                "The paper measures nothing: it says that selecting tokens saves in the last layer alone, and that selecting \
+                 documents is substantially cheaper. \"Substantially\" is read as more than a fifth.",
+                "The projection to 70B is ours.",
+            ],
             columns: vec![
                 Column::new("kind", "", "`measured` or `counted`"),
                 Column::new("model", "", "base model"),
@@ -186,31 +191,34 @@ impl crate::Figure for Figure {
             here.find_map(of)
         };
         let test = "time per token over plain training's, medians over the steps of one run each; bootstrap over steps, 95 %";
-        let claim = |id: &str, text: &str| Claim::new(&format!("a-compute/{id}"), "ours", text);
-        let counted = |objective: &str| {
-            let row = rows.iter().find(|row| row.model == "Llama-3.1-70B" && row.objective == objective);
-            row.map(|row| exact(row.relative_to_mle))
-        };
+        let claim = |id: &str, source: &str, text: &str| Claim::new(&format!("a-compute/{id}"), source, text);
+        let [tokens, documents, both] =
+            ["masked, tokens", "masked, documents", "masked + distill"].map(ratio);
+        // Their runs are timed apart: the widest that the two intervals allow.
+        let apart = documents.zip(tokens).map(|(documents, tokens)| Estimate {
+            value: documents.value / tokens.value,
+            low: documents.low / tokens.high,
+            high: documents.high / tokens.low,
+            n: 1,
+        });
+        let paper = "A, section 5";
         Ok(vec![
-            claim("documents-save", "Selecting documents is faster than plain training.").below(
-                1.0,
-                ratio("masked, documents"),
-                test,
-            ),
+            claim("tokens-save-little", paper, "Selecting tokens saves less than a tenth of a step's time.")
+                .above(0.9, tokens, test),
+            claim("documents-save", paper, "Selecting documents is faster than plain training.")
+                .below(1.0, documents, test),
+            claim(
+                "documents-over-tokens",
+                paper,
+                "Selecting documents is substantially cheaper than selecting tokens: by more than a fifth.",
+            )
+            .below(0.8, apart, "time per token with documents selected over that with tokens selected, intervals' ends put together"),
             claim(
                 "distill-costs",
-                "Masked training with distillation costs at most 1.55 times what plain training does.",
+                OURS,
+                "Masked training with distillation costs at most 1.55 times what plain training does (counted: 1.5).",
             )
-            .below(1.55, ratio("masked + distill"), test),
-            claim(
-                "documents-save-70b",
-                "At 70B selecting a quarter of the documents saves more than a third.",
-            )
-            .below(
-                2.0 / 3.0,
-                counted("masked, documents"),
-                "operations per token over plain training's, counted",
-            ),
+            .below(1.55, both, test),
         ])
     }
 }

@@ -1,7 +1,8 @@
 //! Paper A, figure 3: what selection by different criteria, of tokens or of documents, gains over plain training.
 
+use crate::claim::OURS;
 use crate::lab::corpus::Corpus;
-use crate::lab::gains::{self, Row, better};
+use crate::lab::gains::{self, Row, better, worse};
 use crate::lab::picture;
 use crate::lab::study::{Arm, CRITERIA, UNITS};
 use crate::plot::Drawing;
@@ -18,8 +19,8 @@ impl crate::Figure for Figure {
             title: "Training on the top quarter: by which criterion, of tokens or of documents",
             source: "A, figure 3",
             caption: "Gain over plain maximum likelihood of training on the quarter of the tokens, or of the documents, with the \
-                      largest value of a criterion, by right answers and by the loss on held-out text of the corpus trained \
-                      on; 95 % bootstrap intervals.",
+                      largest value of a criterion, by what the model answers (each panel names the measure) and by the loss on held-out \
+                      text of the corpus trained on; 95 % bootstrap intervals.",
             protocol: "LoRA of rank 32 on all linear modules, one epoch, cosine schedule; each step trains on the quarter of \
                        its batch that ranks highest. Entropy and loss are the model's own; RHO is its loss above that of a \
                        model trained on clean rows held out from training; random is the control.\n\nMeasured: exact answers \
@@ -52,13 +53,13 @@ impl crate::Figure for Figure {
         let names = picture::distinct(rows.iter().map(|row| part(row, 1)));
         let mut panels = Vec::new();
         for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
-            for (unit, words) in [("share", "right answers"), ("nats", "held-out text")] {
+            for unit in ["share", "nats"] {
                 let here: Vec<&Row> = rows
                     .iter()
                     .filter(|row| row.outcome == "mean" && row.trained_on == corpus && row.unit == unit)
                     .collect();
                 if !here.is_empty() {
-                    let title = format!("{corpus}: {words}");
+                    let title = format!("{corpus}: {}", gains::measure(&corpus, "in", unit));
                     panels.push(picture::gains(
                         &title,
                         &here,
@@ -77,26 +78,32 @@ impl crate::Figure for Figure {
         let rows: Vec<Row> = table.rows()?;
         let mut claims = Vec::new();
         for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-            let name = corpus.name();
-            let source = if corpus == Corpus::Arithmetic { "ours" } else { "A, figure 3" };
+            let source = gains::source("A, figure 3", corpus);
             for unit in ["share", "nats"] {
-                let claim = |id: &str, text: &str| {
-                    Claim::new(&format!("a-3/{id}-{name}-{unit}"), source, &format!("{name}: {text}"))
+                let claim = |id: &str, source: &str, text: &str| {
+                    gains::claim(&format!("a-3/{id}"), source, corpus, text, ("in", unit))
                 };
                 for by in &CRITERIA[..3] {
                     let [token, document] = UNITS.map(|one| format!("{by} {one}"));
-                    let claim = claim(
-                        &format!("token-over-document-{by}"),
-                        &format!("selecting tokens by {by} does better than selecting documents by it."),
-                    );
-                    claims.push(better(&rows, claim, corpus, (&token, &document), ("in", unit)));
+                    let id = format!("token-over-document-{by}");
+                    let text = format!("selecting tokens by {by} does better than selecting documents by it");
+                    let one = claim(&id, source, &text);
+                    claims.push(better(&rows, one, corpus, (&token, &document), ("in", unit)));
                 }
-                let one = claim(
-                    "loss-gains",
-                    "training on the quarter of the tokens with the largest loss beats plain training.",
-                );
+                let text = "training on the quarter of the tokens with the largest loss beats plain training";
+                let one = claim("loss-gains", source, text);
                 claims.push(better(&rows, one, corpus, ("loss token", "mle"), ("in", unit)));
-                let one = claim("loss-over-random", "… and beats training on a random quarter.");
+                for by in CRITERIA.into_iter().filter(|by| *by != "loss") {
+                    let text = format!(
+                        "training on a quarter of the tokens chosen by {by} does worse than plain training: loss alone helps"
+                    );
+                    let text = text.replace("chosen by random", "chosen at random");
+                    let one = claim(&format!("{by}-does-not"), source, &text);
+                    claims.push(worse(&rows, one, corpus, (&format!("{by} token"), "mle"), ("in", unit)));
+                }
+                let text =
+                    "the quarter of the tokens with the largest loss teaches more than a random quarter";
+                let one = claim("loss-over-random", OURS, text);
                 claims.push(better(&rows, one, corpus, ("loss token", "random token"), ("in", unit)));
             }
         }

@@ -1,7 +1,8 @@
 //! Paper A, figure 6A: gains in against gains out of the distribution trained on, of every objective.
 
+use crate::figures::fig_5::at_home_and_abroad;
 use crate::lab::corpus::Corpus;
-use crate::lab::gains::{self, Row, better};
+use crate::lab::gains::{self, Row, measure};
 use crate::lab::picture::{distinct, gain_axis};
 use crate::lab::study::Arm;
 use crate::plot::{Drawing, Ink, Panel, Series, Shape};
@@ -15,10 +16,10 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-6a",
-            title: "At home and abroad: gains of every objective",
+            title: "At home and abroad: gains of every objective, without a judge",
             source: "A, figure 6A",
             caption: "Mean gain over plain maximum likelihood in (across) and out of (up) the distribution trained on, one mark \
-                      per objective, by the share of right answers and by held-out loss, one panel per corpus. Up and to \
+                      per objective, by what the models answer (left) and by held-out loss (right), corpus by corpus. Up and to \
                       the right is better.",
             protocol: "As figures 3 and 5. The mean is over measures of one unit; a corpus without a measure of that unit in \
                        its own distribution has no panel.",
@@ -53,17 +54,18 @@ impl crate::Figure for Figure {
         let criteria = distinct(arms.iter().map(|arm| look(arm).0));
         let mut panels = Vec::new();
         for corpus in distinct(rows.iter().map(|row| row.trained_on.as_str())) {
-            for (unit, words) in [("share", "right answers"), ("nats", "held-out text")] {
+            for unit in ["share", "nats"] {
                 let of_panel = |row: &&Row| row.trained_on == corpus && row.unit == unit;
                 let rows: Vec<&Row> = rows.iter().filter(of_panel).collect();
                 let marks: Vec<Series> = arms.iter().filter_map(|arm| mark(&rows, arm, &criteria)).collect();
                 if marks.is_empty() {
                     continue;
                 }
-                let [across, up] = ["in distribution", "out of it"].map(|place| gain_axis(unit, place));
-                let panel = Panel::new(&format!("{corpus}: {words}"), across, up)
-                    .with(Series::horizontal(0.0))
-                    .with(Series::vertical(0.0));
+                let [across, up] = [("in", "in distribution"), ("out", "out of it")].map(|(place, words)| {
+                    gain_axis(unit, &format!("{words}, {}", measure(&corpus, place, unit)))
+                });
+                let panel =
+                    Panel::new(&corpus, across, up).with(Series::horizontal(0.0)).with(Series::vertical(0.0));
                 panels.push(marks.into_iter().fold(panel, Panel::with));
             }
         }
@@ -72,18 +74,10 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Row> = table.rows()?;
-        let mut claims = Vec::new();
-        for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Chat, Corpus::Arithmetic] {
-            for (place, words) in [("in", "in"), ("out", "out of")] {
-                let name = corpus.name();
-                let text = format!(
-                    "Trained on {name}: masked training with distillation lowers the held-out loss {words} distribution."
-                );
-                let claim = Claim::new(&format!("a-6a/both-{place}-{name}"), "A, figure 6A", &text);
-                claims.push(better(&rows, claim, corpus, ("masked + distill", "mle"), (place, "nats")));
-            }
-        }
-        Ok(claims)
+        let claims = [Corpus::Gsm8k, Corpus::Chat, Corpus::Arithmetic].into_iter().flat_map(|corpus| {
+            at_home_and_abroad(&rows, "a-6a", gains::source("A, figure 6A", corpus), corpus)
+        });
+        Ok(claims.collect())
     }
 }
 

@@ -4,6 +4,7 @@ use super::corpus::Corpus;
 use super::gains::{self, Row, better};
 use super::picture;
 use super::study::{Arm, Study};
+use crate::claim::OURS;
 use crate::plot::Drawing;
 use crate::{Claim, Run, Table};
 use anyhow::Result;
@@ -33,17 +34,16 @@ pub fn draw(table: &Table, masked: &str) -> Result<Drawing> {
     Ok(Drawing::new(panels).columns(2))
 }
 
-/// Each contrast in distribution, on every corpus, by right answers and by the loss on held-out text.
-pub fn claims(table: &Table, figure: &str, source: &str, contrasts: &[Contrast]) -> Result<Vec<Claim>> {
+/// Each contrast in distribution, on every corpus, by what the model answers and by the loss on held-out text. The paper
+/// leaves these questions open.
+pub fn claims(table: &Table, figure: &str, contrasts: &[Contrast]) -> Result<Vec<Claim>> {
     let rows: Vec<Row> = table.rows()?;
     let masked = Arm::masked().name;
     let mut claims = Vec::new();
     for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-        let name = corpus.name();
         for (versus, id, text) in contrasts {
-            for (unit, measure) in [("share", "right answers"), ("nats", "held-out loss")] {
-                let id = format!("{figure}/{id}-{name}-{unit}");
-                let claim = Claim::new(&id, source, &format!("{name}: {text} ({measure})."));
+            for unit in ["share", "nats"] {
+                let claim = gains::claim(&format!("{figure}/{id}"), OURS, corpus, text, ("in", unit));
                 claims.push(better(&rows, claim, corpus, (&masked, versus), ("in", unit)));
             }
         }

@@ -4,6 +4,7 @@ use super::corpus::{Corpus, REPLACEMENT};
 use super::outcome::{Better, Draws, Evaluation, Tallies, gain};
 use super::preference::{judged, preference};
 use super::study::{Arm, JUDGED, Outcome, Study, short};
+use crate::claim::OURS;
 use crate::{Claim, Column, Run};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -26,11 +27,11 @@ pub struct Row {
     pub arm: String,
     /// What it is compared with.
     pub versus: String,
-    /// What is measured: an outcome, or `mean` or `won` of several.
+    /// What is measured: an outcome, `mean` of several, or `won`: the share of all that are better than plain training's.
     pub outcome: String,
     /// `in` the trained corpus' distribution, `out` of it, or `all`.
     pub distribution: String,
-    /// `nats` (of loss), `share` (of right answers), `preference` (above half) or `tasks` (share of them).
+    /// `nats` (of loss), `share` (see [`measure`]), `preference` (above half) or `tasks` (share of them).
     pub unit: String,
     /// Training runs of each.
     pub seeds: u64,
@@ -71,7 +72,7 @@ pub fn columns() -> Vec<Column> {
         Column::new(
             "unit",
             "",
-            "`nats`: mean loss per response token; `share` of right answers; `preference`: length-controlled win rate above one half, by a judge (alpaca-eval) or a stand-in for one; `tasks`: share of outcomes",
+            "`nats`: mean loss per response token; `share`: of right answers, of constraints met, of characters shared with a reference (alpaca-overlap); `preference`: length-controlled win rate above one half, by a judge (alpaca-eval) or a stand-in for one; `tasks`: share of outcomes",
         ),
         Column::new("seeds", "", "training runs of each"),
         Column::new("questions", "", "questions, or held-out documents"),
@@ -88,7 +89,7 @@ pub fn columns() -> Vec<Column> {
 }
 
 /// The rows of these comparisons on every model and corpus of the run's profile: every outcome, then the means of in- and
-/// out-of-distribution gains and the share of wins.
+/// out-of-distribution gains.
 pub fn rows(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, Arm)>) -> Result<Vec<Row>> {
     let study = study(run);
     let all = comparisons(run, &study, &contrasts(&study))?;
@@ -101,6 +102,47 @@ pub fn rows_and_preferences(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, A
     let all = comparisons(run, &study, &contrasts(&study))?;
     let mut rows = rows_of(&all, Comparison::rows)?;
     rows.extend(rows_of(&all, Comparison::preferences)?);
+    Ok(rows)
+}
+
+/// What stands for all corpora in [`Row::trained_on`].
+pub const ALL_CORPORA: &str = "all";
+
+/// On what share of all outcomes each arm does better than plain training: on every corpus, and over all of them; then how
+/// much larger the first arm's share is than each other's, over the corpora that both are trained on.
+pub fn wins(run: &Run, arms: impl Fn(&Study) -> Vec<Arm>) -> Result<Vec<Row>> {
+    let study = study(run);
+    let contrasts: Vec<(Arm, Arm)> = arms(&study).into_iter().map(|arm| (arm, Arm::mle())).collect();
+    let mut rows = Vec::new();
+    let all = comparisons(run, &study, &contrasts)?;
+    for of_model in all.chunk_by(|a, b| a.model == b.model) {
+        let won: Vec<(&Comparison<'_>, Draws)> =
+            of_model.iter().map(|one| Ok((one, one.won()?))).collect::<Result<_>>()?;
+        for (one, draws) in &won {
+            rows.push(one.row("won", "all", "tasks", draws, [None, None])?);
+        }
+        let over_corpora = |row: Row| Row { trained_on: ALL_CORPORA.into(), ..row };
+        for (arm, _) in &contrasts {
+            let here = won.iter().filter(|(one, _)| one.arms[0] == *arm);
+            let (ones, draws): (Vec<&Comparison<'_>>, Vec<Draws>) = here.cloned().unzip();
+            if let Some((one, mean)) = ones.first().zip(Draws::mean(&draws)) {
+                rows.push(over_corpora(one.row("won", "all", "tasks", &mean, [None, None])?));
+            }
+        }
+        let [(first, _), others @ ..] = contrasts.as_slice() else { continue };
+        for (other, _) in others {
+            let of = |corpus: Corpus, arm: &Arm| {
+                won.iter().find(|(one, _)| one.corpus == corpus && one.arms[0] == *arm)
+            };
+            let both = study.corpora.iter().filter_map(|corpus| of(*corpus, first).zip(of(*corpus, other)));
+            let (ones, draws): (Vec<&Comparison<'_>>, Vec<Draws>) =
+                both.map(|((one, first), (_, other))| (*one, first.minus(other))).unzip();
+            if let Some((one, mean)) = ones.first().zip(Draws::mean(&draws)) {
+                let row = over_corpora(one.row("won", "all", "tasks", &mean, [None, None])?);
+                rows.push(Row { versus: other.name.clone(), ..row });
+            }
+        }
+    }
     Ok(rows)
 }
 
@@ -198,6 +240,15 @@ impl<'a> Comparison<'a> {
         })
     }
 
+    fn won(&self) -> Result<Draws> {
+        let won = |outcome: &Outcome| -> Result<Draws> {
+            let [arm, versus] = self.tallies(outcome)?;
+            Ok(gain(&arm, &versus, outcome.better, outcome.name)?.won())
+        };
+        let all = self.study.outcomes.iter().map(won).collect::<Result<Vec<_>>>()?;
+        Draws::mean(&all).context("nothing is measured")
+    }
+
     fn rows(&self) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let mut gains: Vec<(&Outcome, Draws)> = Vec::new();
@@ -222,10 +273,6 @@ impl<'a> Comparison<'a> {
                 }
             }
         }
-        let wins: Vec<Draws> = gains.iter().map(|(_, draws)| draws.won()).collect();
-        if let Some(won) = Draws::mean(&wins) {
-            rows.push(self.row("won", "all", "tasks", &won, [None, None])?);
-        }
         Ok(rows)
     }
 
@@ -248,6 +295,18 @@ impl<'a> Comparison<'a> {
         }
         Ok(rows)
     }
+}
+
+/// A claim about training on a corpus, before its test: what is measured is added to its name and statement.
+pub fn claim(id: &str, source: &str, corpus: Corpus, text: &str, (place, unit): (&str, &str)) -> Claim {
+    let name = corpus.name();
+    let statement = format!("{name}: {text} ({}).", measure(name, place, unit));
+    Claim::new(&format!("{id}-{name}-{unit}"), source, &statement)
+}
+
+/// Our own corpus is in no paper: what is said of it is ours.
+pub fn source(paper: &'static str, corpus: Corpus) -> &'static str {
+    if corpus == Corpus::Arithmetic { OURS } else { paper }
 }
 
 /// A claim that the arm does better than what it is compared with on this corpus, by the mean of the outcomes of a
@@ -290,19 +349,30 @@ fn tested(
     });
     match row {
         None => claim.not_tested(&format!(
-            "not tested at this scale: nothing measures {arm} beside {versus} on {}",
+            "not tested at this scale: its runs have no {} of {arm} and {versus} trained on {}",
+            measure(corpus.name(), place, unit),
             corpus.name()
         )),
         Some(row) if row.seeds < ENOUGH_SEEDS => claim.not_tested(TOO_FEW_SEEDS),
         Some(row) => {
-            let what =
-                if unit == "nats" { "held-out loss in nats per token" } else { "share of right answers" };
+            let mean = if place == "in" { "in distribution" } else { "mean out of distribution" };
             let text = format!(
-                "{what}, {place}-of-distribution mean, {arm} against {versus}; bootstrap over questions and seeds, \
-                 paired, 95 %"
+                "{}, {mean}, {arm} against {versus}; bootstrap over questions and seeds, paired, 95 %",
+                measure(corpus.name(), place, unit)
             );
-            test(claim, 0.0, Some(row.estimate()), &text.replace("in-of", "in"))
+            test(claim, 0.0, Some(row.estimate()), &text)
         }
+    }
+}
+
+/// What a mean of a unit is of, for a model trained on a corpus, in its distribution or out of it.
+pub fn measure(trained_on: &str, place: &str, unit: &str) -> &'static str {
+    match (unit, place, trained_on) {
+        ("nats", ..) => "loss on held-out text",
+        (_, "in", "alpaca") => "overlap with references",
+        (_, "in", "instructions") => "constraints met",
+        (_, "in", _) => "right answers",
+        _ => "right answers and overlap",
     }
 }
 

@@ -54,6 +54,23 @@ impl Scale {
     }
 }
 
+impl Scale {
+    /// The sizes of its training runs as a sentence, for whoever reads what came of them.
+    pub fn describe(&self) -> String {
+        let Self { batch, lr, max_length, questions, seeds, other_seeds, .. } = self;
+        let documents = self.rows.map_or_else(
+            || format!("all documents, {batch} a step"),
+            |rows| format!("{rows} documents, {batch} a step: {} steps", rows.div_ceil(*batch)),
+        );
+        format!(
+            "Each model was trained on {documents}, at a learning rate of {lr} at its peak, on at most {max_length} tokens of a \
+             document, and measured by at most {questions} questions or documents of a kind; seeds: {seeds} of plain, \
+             masked and distilling training, {other_seeds} of every other way. (The paper: 32 documents a step, a learning \
+             rate of 0.0001, one epoch of 7,500 to 52,000 documents.)"
+        )
+    }
+}
+
 /// Two steps of four short documents.
 const SMOKE: Scale = Scale {
     models: &["smollm2-135m"],

@@ -41,6 +41,8 @@ struct Site<'a> {
     fails: usize,
     undecided: usize,
     untested: usize,
+    /// The same four of claims that no paper makes.
+    ours: [usize; 4],
     disagreements: Vec<String>,
     has_viewer: bool,
     has_manuscript: bool,
@@ -78,6 +80,7 @@ struct Page<'a> {
     source: &'a str,
     caption: &'a str,
     protocol: Vec<&'a str>,
+    sizes: Option<String>,
     deviations: &'a [&'a str],
     columns: Vec<ColumnText<'a>>,
     header: Vec<ColumnText<'a>>,
@@ -133,7 +136,8 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     let pages = made.iter().map(|made| page(made, recorded)).collect::<Result<Vec<_>>>()?;
     let viewer = Viewer::of(made)?;
     let ledger = ledger::Ledger::new(made, recorded);
-    let [holds, fails, undecided, untested] = tally(ledger.claims());
+    let of = |ours: bool| tally(ledger.claims().filter(move |claim| claim.is_ours() == ours));
+    let [holds, fails, undecided, untested] = of(false);
     // Where `just manuscript` leaves it.
     let manuscript = fs::read(folder.with_file_name("manuscript.pdf")).ok();
     let site = Site {
@@ -154,6 +158,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         fails,
         undecided,
         untested,
+        ours: of(true),
         disagreements: ledger.disagreements(),
         pages,
     };
@@ -226,6 +231,7 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
         source: about.source,
         caption: about.caption,
         protocol: about.protocol.split("\n\n").collect(),
+        sizes: made.provenance.sizes(),
         deviations: about.deviations,
         header: header.collect(),
         columns,
@@ -243,7 +249,7 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
 fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimText<'a> {
     let (class, detail) = match &claim.verdict {
         Verdict::Holds => ("holds", "the whole interval lies on the claimed side"),
-        Verdict::DoesNotHold => ("fails", "no part of the interval lies on the claimed side"),
+        Verdict::DoesNotHold => ("fails", "the whole interval lies on the other side"),
         Verdict::Undecided => ("undecided", "the threshold lies inside the interval: these runs cannot tell"),
         Verdict::NotTested(reason) => ("untested", reason.as_str()),
     };
