@@ -52,6 +52,14 @@ impl Layout {
         self.prefix + self.lengths.iter().sum::<usize>()
     }
 
+    /// What is known of every token of each document, as rows of the pack: the prefix as the first document has it, then
+    /// each document's own.
+    pub fn rows<T>(&self, documents: impl IntoIterator<Item = Vec<T>>) -> Vec<T> {
+        let own =
+            |(number, all): (usize, Vec<T>)| all.into_iter().skip(if number == 0 { 0 } else { self.prefix });
+        documents.into_iter().enumerate().flat_map(own).collect()
+    }
+
     /// Where each document's own tokens lie in the pack.
     pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
         self.lengths.iter().scan(self.prefix, |start, length| {

@@ -46,8 +46,6 @@ pub struct StepOptions {
 }
 
 /// Computes the gradient of one optimizer batch: afterwards `trained.parameters().gradients()` is it, complete.
-///
-/// With dropout the masks belong to the micro-batches, and the result depends on their size.
 pub fn step(
     head: &mut Head,
     model: &mut Model,
@@ -143,11 +141,11 @@ impl Step<'_> {
     /// Statistics and gradient of each micro-batch in one go; the normaliser divides at the end.
     fn at_once(mut self, rule: &mut dyn Rule) -> Result<StepReport> {
         let mut tokens = Tokens::default();
-        for (index, documents) in self.micro_batches().into_iter().enumerate() {
+        for documents in self.micro_batches() {
             let micro = self.pack(documents);
             tokens.labels.extend_from_slice(&micro.labels);
             let seen = self.look(&micro, Wish { losses: true, distribution: true })?;
-            let (hidden_rd, trace) = self.forward_traced(&micro, index);
+            let (hidden_rd, trace) = self.forward_traced(&micro);
             let (batch, vocabulary) = (self.batch, self.vocabulary());
             let mut stats = Vec::with_capacity(micro.len());
             let mut pulls = Vec::with_capacity(micro.len());
@@ -181,7 +179,7 @@ impl Step<'_> {
             tokens.labels.extend_from_slice(&micro.labels);
             let seen = self.look(&micro, Wish { losses: true, distribution: index == last })?;
             let stats = if index == last {
-                let (hidden_rd, trace) = self.forward_traced(&micro, index);
+                let (hidden_rd, trace) = self.forward_traced(&micro);
                 let rows = micro.rows(&hidden_rd, self.model.unembedding());
                 let top_entropy = self.reads.top_entropy;
                 let (stats, kept) =
@@ -190,7 +188,7 @@ impl Step<'_> {
                 pending = Some(Pending { micro, trace, hidden_rd, stats, kept, seen });
                 new
             } else {
-                let hidden_rd = self.forward(&micro, index);
+                let hidden_rd = self.forward(&micro);
                 self.read(&micro, &hidden_rd, &seen)
             };
             tokens.micro_batches.push(stats.len());
@@ -241,24 +239,16 @@ impl Step<'_> {
                 Some(_) => pulls.selected[place].contains(&true),
             }
         };
-        // Dropout's masks belong to the packs: there they stay as they were, unless nothing was dropped yet.
-        let packs: Vec<(usize, Vec<usize>)> = if self.drops() && rough.is_none() {
-            let some = |(_, pack): &(usize, Vec<usize>)| pack.iter().any(pulled);
-            packs.iter().cloned().enumerate().filter(some).collect()
-        } else {
-            let documents: Vec<usize> = packs.iter().flatten().copied().filter(pulled).collect();
-            let members: Vec<&Document> = documents.iter().map(|index| self.batch[*index]).collect();
-            let packs = data::packs(&members, self.options.micro_tokens).into_iter();
-            packs.map(|pack| pack.into_iter().map(|i| documents[i]).collect()).enumerate().collect()
-        };
+        let documents: Vec<usize> = packs.iter().flatten().copied().filter(pulled).collect();
+        let members: Vec<&Document> = documents.iter().map(|index| self.batch[*index]).collect();
         let (batch, vocabulary) = (self.batch, self.vocabulary());
-        for (index, documents) in packs {
-            let micro = self.pack(documents);
+        for pack in data::packs(&members, self.options.micro_tokens) {
+            let micro = self.pack(pack.into_iter().map(|i| documents[i]).collect());
             let of: Vec<usize> =
                 micro.documents.iter().flat_map(|document| places[document].clone()).collect();
             let onto_reference = rough.is_some() || of.iter().any(|i| pulls.pulls[*i].reference != 0.0);
             let seen = self.look(&micro, Wish { losses: rough.is_some(), distribution: onto_reference })?;
-            let (hidden_rd, trace) = self.forward_traced(&micro, index);
+            let (hidden_rd, trace) = self.forward_traced(&micro);
             let normaliser = pulls.normaliser;
             let pull = |range: Range<usize>, rows: &[RowStats]| {
                 let of = &of[range.clone()];
@@ -299,17 +289,16 @@ impl Step<'_> {
     }
 
     /// The forward pass that the backward pass goes back through.
-    fn forward_traced(&mut self, micro: &Micro, index: usize) -> (Tensor, Trace) {
+    fn forward_traced(&mut self, micro: &Micro) -> (Tensor, Trace) {
         let keep = if self.options.checkpointing { Keep::LayerInputs } else { Keep::Everything };
-        // Every micro-batch has masks of its own (2⁶⁴/φ, odd).
-        let seed = self.options.dropout.wrapping_add((index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        self.clock.time(Phase::Forward, || self.model.forward_traced(&micro.pack, keep, Some(seed)))
+        let keys = self.drops().then(|| micro.keys(self.batch, self.options.dropout));
+        self.clock.time(Phase::Forward, || self.model.forward_traced(&micro.pack, keep, keys))
     }
 
     /// The same without a way back, with the same dropout.
-    fn forward(&mut self, micro: &Micro, index: usize) -> Tensor {
+    fn forward(&mut self, micro: &Micro) -> Tensor {
         if self.drops() {
-            return self.forward_traced(micro, index).0;
+            return self.forward_traced(micro).0;
         }
         self.clock.time(Phase::Forward, || self.model.forward(&micro.pack))
     }

@@ -53,9 +53,14 @@ struct Bench {
 
 impl Bench {
     fn new(name: &str) -> Self {
+        Self::dropping(name, 0.0)
+    }
+
+    fn dropping(name: &str, rate: f64) -> Self {
         let fixture = Fixture::new(name);
         let mut model = fixture.model(Kind::Float);
-        let adapter = fixture.adapter(&model);
+        let mut adapter = fixture.adapter(&model);
+        adapter.config.dropout = rate;
         model.attach(Some(&adapter)).unwrap();
         let documents = documents(model.config().vocab_size as u32);
         Self { fixture, model, trained: Trained::Adapter(adapter), documents }
@@ -116,8 +121,12 @@ const OBJECTIVES: [&str; 9] = [
 
 #[test]
 fn the_size_of_micro_batches_changes_nothing() {
-    for (name, objectives) in [("llama3", &OBJECTIVES[..]), ("gemma2", &OBJECTIVES[2..3])] {
-        let mut bench = Bench::new(name);
+    for (name, dropout, objectives) in [
+        ("llama3", 0.0, &OBJECTIVES[..]),
+        ("llama3", 0.3, &OBJECTIVES[..]),
+        ("gemma2", 0.0, &OBJECTIVES[2..3]),
+    ] {
+        let mut bench = Bench::dropping(name, dropout);
         let reference = bench.reference();
         for toml in objectives {
             let (whole, expected) = bench.preset(toml, &reference, 10_000);

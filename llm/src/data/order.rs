@@ -7,10 +7,12 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
 /// Documents epoch after epoch, each epoch in its own order. Batch follows batch without a gap: one may hold the end of
-/// an epoch and the beginning of the next.
+/// an epoch and the beginning of the next. The last is as short as what is left.
 #[derive(Debug)]
 pub struct Order {
     documents: usize,
+    /// How many there are in all epochs together.
+    total: u64,
     /// `None`: as they are in the file.
     seed: Option<u64>,
     /// The epoch asked for last, and its permutation: a resumed run computes it, a running one keeps it.
@@ -20,12 +22,18 @@ pub struct Order {
 impl Order {
     /// Shuffled anew in each epoch.
     pub fn new(documents: usize, seed: u64) -> Self {
-        Self { documents, seed: Some(seed), latest: Mutex::default() }
+        Self { documents, total: u64::MAX, seed: Some(seed), latest: Mutex::default() }
     }
 
     /// As they are in the file, in every epoch.
     pub fn sequential(documents: usize) -> Self {
-        Self { documents, seed: None, latest: Mutex::default() }
+        Self { documents, total: u64::MAX, seed: None, latest: Mutex::default() }
+    }
+
+    /// The same, ending after so many documents.
+    #[must_use]
+    pub fn until(self, total: u64) -> Self {
+        Self { total, ..self }
     }
 
     /// The documents of a step (counted from 0), computed without those before it.
@@ -35,7 +43,8 @@ impl Order {
             return Vec::new();
         }
         let mut latest = self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (step * size..(step + 1) * size)
+        let end = step.saturating_add(1).saturating_mul(size).min(self.total);
+        (step.saturating_mul(size)..end)
             .map(|place| {
                 let epoch = place / n;
                 if latest.as_ref().is_none_or(|(of, _)| *of != epoch) {
@@ -96,6 +105,8 @@ mod tests {
     #[test]
     fn without_a_seed_the_files_order_stays() {
         assert_eq!(Order::sequential(3).batch(1, 2), [2, 0]);
+        let once = Order::sequential(3).until(3);
+        assert_eq!([once.batch(0, 2), once.batch(1, 2), once.batch(2, 2)], [vec![0, 1], vec![2], vec![]]);
         assert!(Order::new(0, 0).batch(5, 4).is_empty());
     }
 

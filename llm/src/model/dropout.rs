@@ -41,16 +41,22 @@ pub(crate) fn mixed(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// A key for each token of a document. It follows from the tokens up to that one, so that it is the same whatever stands
+/// beside the document, and documents which begin alike have the same there.
+pub(crate) fn chain(seed: u64, tokens: &[u32]) -> Vec<u64> {
+    let mut key = mixed(seed);
+    let next = |token: &u32| {
+        // An odd constant (2⁶⁴/φ), for 0 must not stay 0.
+        key = mixed(key ^ u64::from(*token).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        key
+    };
+    tokens.iter().map(next).collect()
+}
+
 impl Dropout {
     /// Rows of the same key lose the same numbers; those before `first` lose none.
     pub fn new(places: &[Place], rate: f64, first: usize, keys: Vec<u64>) -> Self {
         Self { places: places.to_vec(), rate, first, keys }
-    }
-
-    /// A training step's, of what enters the adapters; `None` if nothing is dropped.
-    pub(super) fn of_step(rate: f64, seed: u64, rows: usize) -> Option<Self> {
-        let key = |row: u64| mixed(mixed(seed).wrapping_add(row));
-        (rate > 0.0).then(|| Self::new(&[Place::Lora], rate, 0, (0..rows as u64).map(key).collect()))
     }
 
     /// The same for some of the rows.

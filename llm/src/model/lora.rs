@@ -269,28 +269,16 @@ impl Adapter {
             .collect();
         lora.alpha_pattern.0.splice(0..0, own);
         let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
-        self.copy_into(self.parameters.values(), &grown, grown.parameters.values());
+        self.copy_into(&grown);
         Ok(grown)
     }
 
-    /// A flat buffer that goes with this adapter's parameters (an optimizer's moments, say) laid out for a grown one,
-    /// zero where that is new.
-    pub fn carry(&self, flat: &Tensor, grown: &Self) -> Tensor {
-        let target = grown.parameters.values().zeros_like();
-        self.copy_into(flat, grown, &target);
-        target
-    }
-
-    /// Copies each matrix of `flat`, laid out as ours, into the corner of the grown one's in `target`.
-    fn copy_into(&self, flat: &Tensor, grown: &Self, target: &Tensor) {
-        let view = |adapter: &Self, flat: &Tensor, name: &str| {
-            let range = adapter.parameters.range(name).expect("the same modules");
-            flat.narrow(0, range.start, range.end - range.start).view(adapter.value(name).size().as_slice())
-        };
+    /// Copies our matrices into the corners of a grown adapter's.
+    fn copy_into(&self, grown: &Self) {
         for name in self.parameters.names() {
-            let source = view(self, flat, name);
+            let source = self.value(name);
             let [rows, columns] = source.size()[..] else { unreachable!("a matrix") };
-            view(grown, target, name).narrow(0, 0, rows).narrow(1, 0, columns).copy_(&source);
+            grown.value(name).narrow(0, 0, rows).narrow(1, 0, columns).copy_(&source);
         }
     }
 }

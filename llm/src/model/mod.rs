@@ -24,8 +24,8 @@ mod rope;
 pub use cache::Cache;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use decoder::Decoder;
-pub(crate) use dropout::mixed;
 pub use dropout::{Dropout, Place};
+pub(crate) use dropout::{chain, mixed};
 pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
 pub use merge::merge;
 
@@ -200,10 +200,11 @@ impl Model {
         result
     }
 
-    /// The forward pass, with what [`Model::backward`] needs. `dropout`: the step's seed, if the adapter's inputs are to be
+    /// The forward pass, with what [`Model::backward`] needs. `keys`: one for each row, if the adapter's inputs are to be
     /// dropped at its configured rate.
-    pub fn forward_traced(&self, pack: &Pack, keep: Keep, dropout: Option<u64>) -> (Tensor, Trace) {
-        let dropout = dropout.and_then(|seed| Dropout::of_step(self.dropout, seed, pack.layout.tokens()));
+    pub fn forward_traced(&self, pack: &Pack, keep: Keep, keys: Option<Vec<u64>>) -> (Tensor, Trace) {
+        let dropping = keys.filter(|_| self.dropout > 0.0);
+        let dropout = dropping.map(|keys| Dropout::new(&[Place::Lora], self.dropout, 0, keys));
         let pass = self.pass(pack, dropout);
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut hidden = self.embed(&pack.tokens);

@@ -4,7 +4,7 @@ use tch::Tensor;
 use tokensieve_objective::{Pull, TokenStats};
 
 use crate::head::{RowStats, Rows, Top, Unembedding};
-use crate::model::Model;
+use crate::model::{Model, chain};
 use crate::{Document, Pack};
 
 /// Documents packed, with their places in the batch.
@@ -36,6 +36,12 @@ impl Micro {
     /// How many tokens it predicts.
     pub(super) fn len(&self) -> usize {
         self.labels.len()
+    }
+
+    /// Keys of its rows' masks of dropout in a step: a document's do not depend on what it is packed with.
+    pub(super) fn keys(&self, batch: &[&Document], seed: u64) -> Vec<u64> {
+        let of_documents = self.documents.iter().map(|index| chain(seed, &batch[*index].tokens));
+        self.pack.layout.rows(of_documents)
     }
 
     /// Hidden states of the rows that count, as the head takes them.

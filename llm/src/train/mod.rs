@@ -220,7 +220,7 @@ impl Run<'_> {
         let Some(rank) = self.config.train.grow_rank.iter().find_map(now) else { return Ok(()) };
         let Trained::Adapter(adapter) = &self.trained else { return Ok(()) };
         let grown = adapter.grow(self.model.config(), rank, self.config.train.seed)?;
-        self.optimizer.grow(&grown.parameters, |flat| adapter.carry(flat, &grown));
+        self.optimizer.begin_anew(&grown.parameters);
         self.trained = Trained::Adapter(grown);
         self.log.say(&format!("after {} steps the adapter's rank grows to {rank}", self.state.step));
         self.trained.refresh(&mut self.model)

@@ -21,7 +21,7 @@ pub struct Optimizer {
     moments: Vec<Tensor>,
     /// Stretches of matrices, which decay, and of the rest.
     runs: Vec<(Range<i64>, bool)>,
-    /// Steps taken, per which `AdamW`'s means are corrected.
+    /// Steps that the means are of, per which `AdamW` corrects them.
     steps: u64,
 }
 
@@ -93,10 +93,12 @@ impl Optimizer {
         }
     }
 
-    /// The state after the parameters have got a new layout; `carry` lays a flat buffer out anew, zero where that is new.
-    pub fn grow(&mut self, parameters: &Parameters, carry: impl Fn(&Tensor) -> Tensor) {
-        self.moments.iter_mut().for_each(|moment| *moment = carry(moment));
+    /// Begins anew with parameters of another layout. Means carried over would be corrected as if those of new elements
+    /// were as old: without a past, these moved several times as far as the learning rate says.
+    pub fn begin_anew(&mut self, parameters: &Parameters) {
+        self.moments.iter_mut().for_each(|moment| *moment = parameters.values().zeros_like());
         self.runs = flat::runs(parameters);
+        self.steps = 0;
     }
 
     /// The state by name, for a checkpoint.
@@ -108,7 +110,7 @@ impl Optimizer {
             .collect()
     }
 
-    /// Continues from a checkpoint taken after so many steps.
+    /// Continues from a checkpoint whose means are of so many steps.
     pub fn resume(&mut self, state: &[(String, Tensor)], steps: u64) -> Result<()> {
         for (name, moment) in NAMES.iter().zip(&mut self.moments) {
             let saved = state.iter().find(|(saved, _)| saved == name).map(|(_, tensor)| tensor);
@@ -310,6 +312,23 @@ mod tests {
         sgd.run(&v, &g, &m);
         sgd.by_operators(&w, &g, &n);
         assert!(near(&v, &w) && near(&m, &n));
+    }
+
+    #[test]
+    fn what_begins_anew_moves_as_far_as_at_first() {
+        let parameters = parameters();
+        let mut optimizer = optimizer(Rule::AdamW { betas: [0.9, 0.999], eps: 1e-8 }, None, &parameters);
+        for step in 1..=40 {
+            draw(&parameters, step);
+            optimizer.step(&parameters, 0.01);
+        }
+        let grown = Parameters::zeros([("matrix".to_owned(), vec![400, 111])], Device::Cpu);
+        optimizer.begin_anew(&grown);
+        draw(&grown, 1);
+        optimizer.step(&grown, 0.01);
+        let moved = grown.values().abs();
+        let ends = [moved.min(), moved.max()].map(|end| end.double_value(&[]));
+        assert!(ends.iter().all(|end| (end - 0.01).abs() < 1e-4), "{ends:?}");
     }
 
     #[test]

@@ -49,13 +49,12 @@ impl<'a> Run<'a> {
         let evaluations: Vec<(String, DataSet)> = evaluations
             .map(|(name, data)| Ok((name.clone(), read(&config, name, data, &base, &tokenizer)?)))
             .collect::<Result<_>>()?;
-        let steps = match config.train.length {
-            Length::Steps(steps) => steps,
-            Length::Epochs(epochs) => {
-                (epochs * documents.documents.len() as f64 / config.train.batch_size as f64).ceil().max(1.0)
-                    as u64
-            }
+        let batch = config.train.batch_size as u64;
+        let total = match config.train.length {
+            Length::Steps(steps) => steps.saturating_mul(batch),
+            Length::Epochs(epochs) => (epochs * documents.documents.len() as f64).ceil().max(1.0) as u64,
         };
+        let steps = total.div_ceil(batch);
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
         let mut data = BTreeMap::from([("train".to_owned(), documents.hash.clone())]);
         data.extend(estimates.map(|hash| ("train.uncertainty".to_owned(), hash)));
@@ -84,14 +83,17 @@ impl<'a> Run<'a> {
         if let Some(folder) = &found {
             let path = folder.join(OPTIMIZER);
             let saved = Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?;
-            optimizer.resume(&saved, state.step)?;
+            // At a growth it begins anew.
+            let grown = config.train.grow_rank.iter().map(|(step, _)| *step);
+            let begun = grown.filter(|step| *step < state.step).max().unwrap_or(0);
+            optimizer.resume(&saved, state.step - begun)?;
         }
         trained.refresh(&mut model)?;
         let reference = references::open(&config, &model, &documents.hash)?;
         let log = Log::open(&out, config.log, &state.logs, state.step, steps)?;
         let mut run = Self {
             schedule: Schedule::new(&config.train, steps),
-            order: Order::new(documents.documents.len(), config.train.seed),
+            order: Order::new(documents.documents.len(), config.train.seed).until(total),
             saved: found.is_some().then_some(state.step),
             documents: documents.documents,
             evaluations: evaluations.into_iter().map(|(name, set)| (name, set.documents)).collect(),

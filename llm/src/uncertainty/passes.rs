@@ -4,7 +4,7 @@ use tch::{Tensor, no_grad};
 
 use super::pieces::{Item, Piece, by_pass, by_piece};
 use super::{Chances, Masks, Prompt};
-use crate::model::{Dropout, Model, mixed};
+use crate::model::{Dropout, Model, chain, mixed};
 use crate::{Layout, Pack};
 
 /// What is computed for a group of pieces: their rows one after the other.
@@ -52,7 +52,8 @@ impl Group<'_, '_> {
             Layout { prefix, lengths: items.iter().map(|i| of(i).tokens().len() - prefix).collect() };
         let dropout = chances.map(|chances| {
             let first = if chances.prompt == Prompt::Deterministic { prefix } else { 0 };
-            Dropout::new(&chances.places, chances.rate, first, self.keys(items, chances, prefix))
+            let keys = layout.rows(items.iter().map(|item| keys_of(of(item), item.pass, chances)));
+            Dropout::new(&chances.places, chances.rate, first, keys)
         });
         let (mut tokens, mut positions) = (Vec::new(), Vec::new());
         for (number, item) in items.iter().enumerate() {
@@ -104,17 +105,6 @@ impl Group<'_, '_> {
         };
         items.iter().map(common).min().unwrap_or(0)
     }
-
-    /// The rows' keys: of the prefix, then of each item's own.
-    fn keys(&self, items: &[Item], chances: &Chances, prefix: usize) -> Vec<u64> {
-        let mut keys = Vec::new();
-        for (number, item) in items.iter().enumerate() {
-            let piece = &self.pieces[item.piece];
-            let all = keys_of(piece, item.pass, chances);
-            keys.extend_from_slice(&all[if number == 0 { 0 } else { prefix }..]);
-        }
-        keys
-    }
 }
 
 /// The keys of a piece's rows.
@@ -128,15 +118,10 @@ impl Chances {
     /// The keys of a document's rows, from which their masks in a pass follow. They themselves follow from seed, pass and
     /// the document's tokens, so that they are the same whatever stands beside it.
     pub fn keys(&self, tokens: &[u32], pass: usize) -> Vec<u64> {
-        let mut key = mixed(mixed(self.seed).wrapping_add(pass as u64));
-        let chain = tokens.iter().map(|token| {
-            // An odd constant (2⁶⁴/φ), for 0 must not stay 0.
-            key = mixed(key ^ u64::from(*token).wrapping_add(0x9e37_79b9_7f4a_7c15));
-            key
-        });
+        let chain = chain(mixed(self.seed).wrapping_add(pass as u64), tokens);
         match self.masks {
-            Masks::Token => chain.collect(),
-            Masks::Document => vec![chain.last().unwrap_or_default(); tokens.len()],
+            Masks::Token => chain,
+            Masks::Document => vec![chain.last().copied().unwrap_or_default(); tokens.len()],
         }
     }
 }

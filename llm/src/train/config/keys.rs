@@ -199,7 +199,12 @@ pub const KEYS: &[Key] = &[
     key("lora.alpha_pattern", Pattern, "{}", "another lora_alpha for some modules"),
     key("train.full", Flag, "false", "train all weights instead of an adapter"),
     key("train.steps", Whole(1), "", "how many optimizer steps; instead of train.epochs"),
-    key("train.epochs", Number(0.001, ANY), "1.0", "how often to go through the data"),
+    key(
+        "train.epochs",
+        Number(0.001, ANY),
+        "1.0",
+        "how often to go through the data; the last step has what is left",
+    ),
     key("train.batch_size", Whole(1), "32", "documents per optimizer step"),
     key(
         "train.micro_tokens",
@@ -225,7 +230,12 @@ pub const KEYS: &[Key] = &[
         "how the learning rate falls after the warm-up",
     ),
     key("train.warmup", Span, "0.03", "rising learning rate at the start: steps, or a share of the run"),
-    key("train.lr_end", Number(0.0, 1.0), "0.0", "learning rate at the end, as a share of the peak"),
+    key(
+        "train.lr_end",
+        Number(0.0, 1.0),
+        "0.0",
+        "learning rate where one step more would be, as a share of the peak",
+    ),
     key("train.clip", Number(0.0, ANY), "1.0", "longest gradient; longer ones are scaled down to it; 0: any"),
     key(
         "train.checkpointing",
