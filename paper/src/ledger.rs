@@ -145,12 +145,7 @@ pub fn effect(claim: &Claim) -> String {
 /// The interval, to three digits, and the threshold that the claim says it lies beyond.
 pub fn interval(claim: &Claim) -> String {
     let sign = if claim.above { '>' } else { '<' };
-    let threshold = number(claim.threshold, 3);
-    let threshold = if threshold.contains('.') && !threshold.contains('×') {
-        threshold.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        &threshold
-    };
+    let threshold = threshold(claim);
     claim.estimate.map_or_else(
         || "–".into(),
         |estimate| {
@@ -159,6 +154,16 @@ pub fn interval(claim: &Claim) -> String {
             format!("{range}; claimed {sign} {threshold}")
         },
     )
+}
+
+/// The threshold, to three digits without the zeros that end it.
+pub fn threshold(claim: &Claim) -> String {
+    let text = number(claim.threshold, 3);
+    if text.contains('.') && !text.contains('×') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 /// How many seeds.

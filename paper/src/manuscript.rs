@@ -1,21 +1,46 @@
 //! What the manuscript is made of: every number, table and drawing in it comes from the recorded tables.
 //!
-//! `paper/manuscript/` has the prose (`manuscript.typ`), which must not hold a number of its own, and its look
-//! (`style.typ`). [`write`] puts them beside `data.json` and the drawings, for Typst to compile.
+//! `paper/manuscript/` has the prose (`manuscript.typ`), which must hold neither a number nor a finding of its own, and
+//! its look (`style.typ`). [`write`] puts them beside `data.json` and the drawings, for Typst to compile.
 
 use crate::cache::write_atomically;
 use crate::claim::tally;
-use crate::ledger::{Ledger, effect, interval};
-use crate::plot::{Theme, unmarked};
+use crate::lab::scale::Scale;
+use crate::ledger::{Ledger, effect, interval, threshold};
+use crate::plot::{Theme, number, unmarked};
 use crate::recorded::Recorded;
-use crate::{Claim, Made, Verdict, engine, figures};
+use crate::{Claim, Estimate, Made, Profile, Verdict, engine, figures};
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const PROSE: &str = "manuscript.typ";
 const STYLE: &str = "style.typ";
+
+/// The chapter whose sentences may not say by themselves what came out.
+const FINDINGS: &str = "= What we found";
+/// Words that say which way a result goes.
+const DIRECTIONS: [&str; 15] = [
+    "ahead",
+    "better",
+    "everywhere",
+    "fall",
+    "falls",
+    "gains",
+    "harms",
+    "hold",
+    "holds",
+    "loses",
+    "protects",
+    "rise",
+    "rises",
+    "undecided",
+    "worse",
+];
+/// What makes such a word safe in a sentence: a function that takes the direction from the data, or whose claim it is.
+const GROUNDS: [&str; 6] = ["#says", "#verdicts", "#change", "#compared", "aper A", "aper B"];
 
 /// Writes everything into `folder`; returns the file to compile.
 pub fn write(folder: &Path) -> Result<PathBuf> {
@@ -25,7 +50,9 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
         fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
     };
     let prose = read(PROSE)?;
-    check(&prose).with_context(|| format!("paper/manuscript/{PROSE}"))?;
+    check_numbers(&prose)
+        .and_then(|()| check_findings(&prose))
+        .with_context(|| format!("paper/manuscript/{PROSE}"))?;
     let recorded = Recorded::load()?;
     let made = engine::recorded(&figures::registry(), &recorded)?;
     for made in &made {
@@ -41,7 +68,8 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
 fn data(made: &[Made]) -> Value {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
-    let [holds, fails, undecided, untested] = tally(ledger.claims());
+    let (ours, papers): (Vec<&Claim>, Vec<&Claim>) =
+        ledger.claims().partition(|claim| claim.source.starts_with("ours"));
     let claims: Map<String, Value> =
         ledger.claims().map(|claim| (claim.id.clone(), claim_data(claim))).collect();
     let figure = |made: &Made| {
@@ -63,15 +91,30 @@ fn data(made: &[Made]) -> Value {
         "claims": claims,
         "figures": made.iter().map(figure).collect::<Map<String, Value>>(),
         "order": made.iter().map(|made| made.about.id).collect::<Vec<_>>(),
-        "counts": {
-            "claims": ledger.claims().count(),
-            "holds": holds,
-            "fails": fails,
-            "undecided": undecided,
-            "untested": untested,
-            "figures": made.len(),
-        },
+        "counts": { "papers": counts(&papers), "ours": counts(&ours) },
+        "scales": Profile::value_variants().iter().map(|profile| scale(*profile)).collect::<Map<String, Value>>(),
     })
+}
+
+fn counts(claims: &[&Claim]) -> Value {
+    let [holds, fails, undecided, untested] = tally(claims.iter().copied());
+    json!({ "claims": claims.len(), "holds": holds, "fails": fails, "undecided": undecided, "untested": untested })
+}
+
+/// The sizes of a profile's training runs, under its name.
+fn scale(profile: Profile) -> (String, Value) {
+    let scale = Scale::of(profile);
+    let sizes = json!({
+        "model": scale.models.first(),
+        "documents": scale.rows,
+        "batch": scale.batch,
+        "steps": scale.rows.map(|rows| rows.div_ceil(scale.batch)),
+        "lr": number(scale.lr, 1),
+        "tokens": scale.max_length,
+        "questions": scale.questions,
+        "seeds": scale.seeds.min(scale.other_seeds),
+    });
+    (profile.name().to_owned(), sizes)
 }
 
 fn claim_data(claim: &Claim) -> Value {
@@ -79,24 +122,80 @@ fn claim_data(claim: &Claim) -> Value {
         Verdict::NotTested(reason) => reason.as_str(),
         _ => "",
     };
+    let reversed = Claim { estimate: claim.estimate.map(reversed), ..claim.clone() };
     json!({
         "statement": unmarked(&claim.statement),
         "source": claim.source,
         "test": unmarked(&claim.test),
         "effect": effect(claim),
         "interval": interval(claim),
+        "reversed": { "effect": effect(&reversed), "interval": interval(&reversed) },
+        "side": claim.estimate.map(side),
+        "threshold": threshold(claim),
         "n": claim.estimate.map(|estimate| estimate.n),
         "verdict": claim.verdict.to_string(),
         "reason": unmarked(reason),
     })
 }
 
+/// The same effect, told of the opposite quantity.
+fn reversed(estimate: Estimate) -> Estimate {
+    Estimate { value: -estimate.value, low: -estimate.high, high: -estimate.low, ..estimate }
+}
+
+/// On which side of zero the whole interval lies, if on one.
+fn side(estimate: Estimate) -> &'static str {
+    if estimate.above(0.0) {
+        "above"
+    } else if estimate.below(0.0) {
+        "below"
+    } else {
+        "neither"
+    }
+}
+
+/// A line of prose without its comment.
+fn uncommented(line: &str) -> &str {
+    line.split_once("//").filter(|(before, _)| !before.ends_with(':')).map_or(line, |(code, _)| code)
+}
+
+/// Refuses a sentence of [`FINDINGS`] that says which way a result goes without taking it from the data: the next
+/// recording may turn it around. This catches slips and no more, for a sentence with one ground may have two words.
+fn check_findings(prose: &str) -> Result<()> {
+    let lines: Vec<&str> = prose.lines().map(uncommented).collect();
+    let text = lines.join("\n");
+    let Some((_, findings)) = text.split_once(FINDINGS) else {
+        bail!("there is no chapter `{FINDINGS}`, whose sentences are checked");
+    };
+    let findings = findings.split("\n= ").next().unwrap_or_default();
+    for paragraph in findings.split("\n\n") {
+        for sentence in paragraph.replace('\n', " ").split_inclusive(". ") {
+            if let Some(word) = ungrounded(sentence) {
+                bail!(
+                    "a sentence says {word:?} by hand: {:?}. Take it from the recorded tables, as \
+                     `#says(\"figure/claim\")` does, or say which paper has it so",
+                    sentence.trim()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first of [`DIRECTIONS`] in a sentence that has none of [`GROUNDS`]; names of claims, in quotes, may have them.
+fn ungrounded(sentence: &str) -> Option<String> {
+    let own: Vec<&str> = sentence.split('"').step_by(2).collect();
+    let own = own.join(" ");
+    let mut words = own.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    let found = words.find(|word| DIRECTIONS.contains(&word.as_str()));
+    found.filter(|_| !GROUNDS.iter().any(|ground| own.contains(ground)))
+}
+
 /// Refuses prose with a number typed by hand. Digits may stand in names: of a claim, a figure, a label, an address,
 /// or in a string that has letters too, such as `#"GSM8K"`.
-fn check(prose: &str) -> Result<()> {
+fn check_numbers(prose: &str) -> Result<()> {
     for (line, at) in prose.lines().zip(1..) {
-        let line =
-            line.split_once("//").filter(|(before, _)| !before.ends_with(':')).map_or(line, |(code, _)| code);
+        let line = uncommented(line);
         for (part, index) in line.split('"').zip(0..) {
             let wrong = if index % 2 == 1 {
                 part.contains(|c: char| c.is_ascii_digit()) && !part.contains(char::is_alphabetic)
@@ -130,33 +229,102 @@ mod tests {
             "no digits",
             "// 3 in a comment",
         ] {
-            check(fine).unwrap();
+            check_numbers(fine).unwrap();
         }
         for wrong in ["gains 3 points", "about #\"0.35\" nats", "in line\nof 12% more", "(7)"] {
-            let error = check(wrong).unwrap_err().to_string();
+            let error = check_numbers(wrong).unwrap_err().to_string();
             assert!(error.contains("typed by hand"), "{error}");
         }
-        let second = check("fine\n3").unwrap_err().to_string();
+        let second = check_numbers("fine\n3").unwrap_err().to_string();
         assert!(second.starts_with("line 2"), "{second}");
     }
 
-    /// Every name that the prose uses is there, so that Typst will not stop at it.
+    #[test]
+    fn a_finding_typed_by_hand_is_refused() {
+        let chapter =
+            |text: &str| format!("One is better.\n{FINDINGS}\n\n{text}\n\n= Limits\n\nSome are worse.");
+        for fine in [
+            "The first is #effect(\"a-11/x-is-better\").",
+            "That one is better #says(\"a-11/x\").",
+            "It has, in paper A, risen. By paper B it falls.",
+            "A fallow field. // it falls",
+        ] {
+            check_findings(&chapter(fine)).unwrap();
+        }
+        for wrong in
+            ["It falls by #effect(\"a-11/x\").", "Paper A's #says(\"x\").\nWorse, it is.", "no better"]
+        {
+            let error = check_findings(&chapter(wrong)).unwrap_err().to_string();
+            assert!(error.contains("by hand"), "{error}");
+        }
+        let error = check_findings("= Elsewhere").unwrap_err().to_string();
+        assert!(error.contains(FINDINGS), "{error}");
+    }
+
+    #[test]
+    fn a_claim_says_on_which_side_of_zero_it_lies_and_reads_both_ways() {
+        let data = |low, high| {
+            let estimate = Estimate { value: f64::midpoint(low, high), low, high, n: 3 };
+            claim_data(&Claim::new("x/y", "A", "s").above(2.0, estimate, "t"))
+        };
+        let rise = data(1.0, 3.0);
+        assert_eq!([&rise["side"], &rise["threshold"]], ["above", "2"]);
+        assert_eq!([&rise["effect"], &rise["reversed"]["effect"]], ["2.00", "−2.00"]);
+        assert_eq!(rise["reversed"]["interval"], "−3.00 to −1.00; claimed > 2");
+        assert_eq!([&data(-3.0, -1.0)["side"], &data(0.0, 1.0)["side"]], ["below", "neither"]);
+        assert_eq!(data(0.0, 0.0)["reversed"]["effect"], "0.00");
+        assert!(claim_data(&Claim::new("x/y", "A", "s"))["side"].is_null());
+    }
+
+    /// The sizes that the text gives are those of the runs behind the tables.
+    #[test]
+    fn the_scale_is_that_of_the_recorded_runs() -> Result<()> {
+        let recorded = engine::recorded(&figures::registry(), &Recorded::load()?)?;
+        let scales = data(&recorded)["scales"].take();
+        let mut runs = 0;
+        for made in &recorded {
+            let sizes = &scales[&made.provenance.profile];
+            for unit in &made.provenance.units {
+                let settings = &unit.config["settings"];
+                if unit.config["verb"] == "train" && settings["data.skip"] != 0 {
+                    let lr = settings["train.lr"].as_f64().map(|lr| number(lr, 1));
+                    assert_eq!(settings["model.source"], sizes["model"], "{}", unit.name);
+                    assert_eq!(settings["data.limit"], sizes["documents"], "{}", unit.name);
+                    assert_eq!(settings["train.batch_size"], sizes["batch"], "{}", unit.name);
+                    assert_eq!(settings["data.max_length"], sizes["tokens"], "{}", unit.name);
+                    assert_eq!(lr.as_deref(), sizes["lr"].as_str(), "{}", unit.name);
+                    runs += 1;
+                }
+            }
+        }
+        assert!(runs > 0);
+        Ok(())
+    }
+
+    /// Every name that the prose uses is there, so that Typst will not stop at it: a claim, a figure, or what claims
+    /// on several corpora are called without theirs.
     #[test]
     fn what_the_prose_names_is_recorded() -> Result<()> {
         let folder = std::env::temp_dir().join(format!("tokensieve-manuscript-{}", std::process::id()));
         let prose = fs::read_to_string(write(&folder)?)?;
         let data: Value = serde_json::from_str(&fs::read_to_string(folder.join("data.json"))?)?;
+        let claims = data["claims"].as_object().context("claims")?;
         let mut named = 0;
-        for (function, list) in [
-            ("#effect(\"", "claims"),
-            ("#interval(\"", "claims"),
-            ("#verdict(\"", "claims"),
-            ("#drawing(\"", "figures"),
-            ("#claims(\"", "figures"),
-        ] {
+        for name in prose.split('"').skip(1).step_by(2) {
+            if name.contains('/') && !name.contains("://") {
+                let of_corpora = |id: &&String| id.starts_with(&format!("{name}-")) && id.ends_with("-nats");
+                let found = claims.contains_key(name) || claims.keys().filter(of_corpora).count() == 3;
+                assert!(found, "{name} is no recorded claim");
+                named += 1;
+            }
+        }
+        for function in ["#drawing(\"", "#claims(\"", "#scale(\""] {
             for part in prose.split(function).skip(1) {
                 let name = part.split('"').next().unwrap_or_default();
-                assert!(data[list][name].is_object(), "{function}{name}\") names nothing that is recorded");
+                assert!(
+                    data["figures"][name].is_object(),
+                    "{function}{name}\") names nothing that is recorded"
+                );
                 named += 1;
             }
         }
