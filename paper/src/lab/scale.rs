@@ -62,10 +62,16 @@ impl Scale {
             || format!("all documents, {batch} a step"),
             |rows| format!("{rows} documents, {batch} a step: {} steps", rows.div_ceil(*batch)),
         );
+        let seeds = if seeds == other_seeds {
+            format!("{seeds} seeds of each")
+        } else {
+            format!(
+                "{seeds} seeds of plain, masked and distilling training, {other_seeds} of every other way"
+            )
+        };
         format!(
             "Each model was trained on {documents}, at a learning rate of {lr} at its peak, on at most {max_length} tokens of a \
-             document, and measured by at most {questions} questions or documents of a kind; seeds: {seeds} of plain, \
-             masked and distilling training, {other_seeds} of every other way. (The paper: 32 documents a step, a learning \
+             document, and measured by at most {questions} questions or documents of a kind; {seeds}. (The paper: 32 documents a step, a learning \
              rate of 0.0001, one epoch of 7,500 to 52,000 documents.)"
         )
     }
