@@ -142,6 +142,11 @@ impl Drawing {
         };
         series().filter(|one| differs(one)).filter_map(|one| one.label.as_deref()).collect()
     }
+
+    /// The strong ends of the colour scales of all blocks of text.
+    pub(crate) fn strong_ends(&self) -> Vec<f64> {
+        self.words.iter().map(|block| block.colours.high).collect()
+    }
 }
 
 fn same_kind(one: &Series, other: &Series) -> bool {
