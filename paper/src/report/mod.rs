@@ -77,6 +77,8 @@ struct Page<'a> {
     title: &'a str,
     source: &'a str,
     caption: &'a str,
+    /// Of the drawing, in pixels.
+    width: f64,
     protocol: Vec<&'a str>,
     deviations: &'a [&'a str],
     columns: Vec<ColumnText<'a>>,
@@ -225,6 +227,7 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
         title: about.title,
         source: about.source,
         caption: about.caption,
+        width: made.drawing.width,
         protocol: about.protocol.split("\n\n").collect(),
         deviations: about.deviations,
         header: header.collect(),
