@@ -24,6 +24,9 @@ const DRAWN: &str = "[...document.images].filter(i => getComputedStyle(i).displa
 const TOO_WIDE: &str = "[...document.querySelectorAll('body *')].filter(e => \
      e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, .drawing, pre')) \
      .slice(0, 4).map(e => e.outerHTML.slice(0, 200)).join(' | ')";
+/// A drawing is not shrunk until nobody can read it.
+const READABLE: &str =
+    "(i => i.width >= 0.69 * i.naturalWidth)(document.querySelector('.drawing .on-light'))";
 const NO_OVERFLOW: &str = "document.documentElement.scrollWidth <= innerWidth";
 
 #[test]
@@ -64,6 +67,7 @@ fn the_report_works_in_a_browser() {
         for made in &made {
             browser.open(&page(&format!("{}.html", made.about.id)));
             fits(&browser, &format!("{} at {width}", made.about.id));
+            assert_eq!(browser.eval(READABLE), json!(true), "{} at {width}", made.about.id);
             photograph(&browser, &format!("{}-{width}", made.about.id));
         }
     }
@@ -122,9 +126,11 @@ fn figure_page_works(browser: &Browser, made: &Made, folder: &Path) {
     photograph(browser, &format!("{id}-light"));
 }
 
-/// Two more steps for the first conversation of figure 2A, at which every loss has halved, and then halved again.
+/// A name longer than a phone is wide and two more steps for the first conversation of figure 2A, at which every loss has
+/// halved, and then halved again.
 fn as_if_trained(made: &mut [Made]) {
     let figure = made.iter_mut().find(|made| made.about.id == "a-2a").unwrap();
+    figure.conversations[0].name.push_str(&" and some more words".repeat(3));
     let steps = &mut figure.conversations[0].steps;
     for step in [50, 100] {
         let mut rows = steps.last().unwrap().1.clone();
@@ -222,11 +228,15 @@ fn viewer_works(browser: &Browser, page: &str) {
     photograph(browser, "viewer-dark");
     browser.press("t");
 
-    // An address that names nothing shows the first conversation.
-    browser.open(&format!("{page}#nothing/7/colour/1000"));
-    browser.eval("location.reload()");
-    browser.wait_for("document.readyState == 'complete'");
-    assert_eq!(eval("SHOWN.id"), json!(slug));
+    // An address that names nothing, or that cannot be read, shows the first conversation.
+    for address in ["nothing/7/colour/1000", "%"] {
+        browser.open("about:blank");
+        browser.open(&format!("{page}#{address}"));
+        browser.wait_for("document.readyState == 'complete'");
+        assert_eq!(eval("SHOWN.id"), json!(slug), "{address}");
+        let scale = eval("document.getElementById('scale-high').textContent");
+        assert!(scale.as_str().unwrap().ends_with("nats or more"), "{address}: the controls are at work");
+    }
 }
 
 fn keyboard_leads_through(browser: &Browser, index: &str, made: &[Made]) {

@@ -2,9 +2,9 @@
 
 use crate::plot::{Anchor, Diagram, Drawing, Ink};
 use crate::tokens::scoring::{Corpus, Scoring, models};
-use crate::tokens::{Quantity, TokenRow, picture};
+use crate::tokens::{Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 /// The figure.
 pub(super) struct Figure;
@@ -36,7 +36,10 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<TokenRow> = table.rows()?;
+        let all = conversations(table.rows::<TokenRow>()?);
+        let (_, rows) =
+            all.first().and_then(|reply| reply.steps.last()).context("a table without a reply")?;
+        let high = picture::strong_end(&all, Quantity::Loss);
         let diagram = Diagram::new(262.0)
             .node([10.0, 96.0, 118.0, 60.0], "Batch\nprompts and replies", Ink::Muted)
             .node([166.0, 96.0, 128.0, 60.0], "Model *p*_{θ}\nthe base under LoRA", Ink::Category(0))
@@ -66,7 +69,7 @@ impl crate::Figure for Figure {
             .text((486.0, 50.0), "top 25 % of the batch", Anchor::End)
             .text((486.0, 188.0), "the other 75 %", Anchor::End)
             .text((633.0, 132.0), "one sum, one step of *θ*", Anchor::Middle);
-        let block = picture::block("One reply before training", &rows, Quantity::Loss, true);
+        let block = picture::block("One reply before training", rows, Quantity::Loss, high, true);
         Ok(Drawing::new([]).diagram(diagram).words([block]).columns(1))
     }
 

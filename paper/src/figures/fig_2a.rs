@@ -17,7 +17,7 @@ impl crate::Figure for Figure {
             source: "A, figure 2A",
             caption: "One conversation of Alpaca, the prompt in grey, the reply's tokens coloured by epistemic and \
                       aleatoric uncertainty, predictive loss and entropy. Each scale runs from zero to the value \
-                      that 95 % of the reply's tokens stay below. The token viewer shows the same \
+                      that 95 % of the table's reply tokens stay below. The token viewer shows the same \
                       conversation with every number.",
             protocol: "The first documents of Alpaca are scored by SmolLM2-135M-Instruct, teacher-forced. Loss and \
                        entropy come from a pass without dropout; the uncertainties from stochastic passes with \

@@ -26,8 +26,8 @@ impl crate::Figure for Figure {
             title: "One conversation's selected tokens as training goes on",
             source: "A, figure 4",
             caption: "A held-out conversation of the corpus trained on, before and during masked training: framed is the quarter \
-                      of the response tokens with the largest loss, which training would select; colours are losses. The \
-                      token viewer steps through every checkpoint.",
+                      of the response tokens with the largest loss, which training would select; colours are losses, on \
+                      one scale for all steps. The token viewer steps through every checkpoint.",
             protocol: "The model of figure 4 with its first seed is kept every few steps. At each of these steps the same eight \
                        held-out documents are scored, teacher-forced and without dropout, and the objective itself selects \
                        among their response tokens. Shown is the first document whose reply has 12 to 110 tokens.",
@@ -50,10 +50,11 @@ impl crate::Figure for Figure {
         let last = steps.len() - 1;
         let mut shown: Vec<usize> = (0..DRAWN).map(|part| part * last / (DRAWN - 1)).collect();
         shown.dedup();
+        let high = picture::strong_end(&all, Quantity::Loss);
         let blocks = shown.into_iter().map(|at| {
             let (step, rows) = &steps[at];
             let title = if *step == 0 { "before training".to_owned() } else { format!("after {step} steps") };
-            picture::block(&title, rows, Quantity::Loss, true)
+            picture::block(&title, rows, Quantity::Loss, high, true)
         });
         Ok(Drawing::new([]).words(blocks.collect::<Vec<_>>()).columns(2))
     }

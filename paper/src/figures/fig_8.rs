@@ -16,9 +16,10 @@ impl crate::Figure for Figure {
             id: "a-8",
             title: "Token and datum losses of two worked answers",
             source: "A, figure 8",
-            caption: "Two items of GSM8K, the question in grey, the answer's tokens coloured by predictive loss. Above \
-                      each, the datum's loss: the mean over its answer. Framed: the tokens that paper A's objective \
-                      would learn, the top quarter by loss of all answers scored together.",
+            caption: "Two items of GSM8K, the question in grey, the answer's tokens coloured by predictive loss, \
+                      on one scale for both. Above each, the datum's loss: the mean over its answer. Framed: the \
+                      tokens that paper A's objective would learn, the top quarter by loss of all answers scored \
+                      together.",
             protocol: "The first items of GSM8K's training set are scored by SmolLM2-135M-Instruct, teacher-forced, \
                        without dropout. Shown are the first two whose answers have 12 to 110 tokens.",
             deviations: &[
@@ -35,14 +36,16 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
+        let all = self.conversations(table)?;
+        let high = picture::strong_end(&all, Quantity::Loss);
         let block = |conversation: &Conversation| {
             let (_, rows) = conversation.steps.last().context("a conversation without steps")?;
             let losses: Vec<f64> = rows.iter().filter_map(|row| row.loss_nats).collect();
             let datum = mean(&losses).context("an answer without losses")?;
             let title = format!("{}: {} nats per token", conversation.name, number(datum, 3));
-            Ok(picture::block(&title, rows, Quantity::Loss, true))
+            Ok(picture::block(&title, rows, Quantity::Loss, high, true))
         };
-        let blocks = self.conversations(table)?.iter().map(block).collect::<Result<Vec<_>>>()?;
+        let blocks = all.iter().map(block).collect::<Result<Vec<_>>>()?;
         Ok(Drawing::new([]).words(blocks).columns(1))
     }
 

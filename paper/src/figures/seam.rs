@@ -153,7 +153,7 @@ impl crate::Figure for Figure {
         ));
         for (name, capability) in [("weak", weak), ("strong", strong)] {
             let statement = format!(
-                "Distilling the rest takes off most of the harm of the lowest quarter at 30 % wrong labels ({name} model)."
+                "Distilling the rest lessens the harm of the lowest quarter at 30 % wrong labels ({name} model)."
             );
             claims.push(claim(&format!("distil-protects-{name}"), "A, figure 5", &statement).above(
                 0.0,

@@ -16,7 +16,7 @@ const LINE: f64 = 17.0;
 /// How far labels of the x axis reach below it, and by how many degrees they are turned if they are.
 const STRAIGHT: f64 = 20.0;
 const TURN: f64 = 35.0;
-/// Fonts with Helvetica's widths first: the layout relies on them.
+/// The layout has room for the wider of Helvetica and DejaVu Sans ([`width`]).
 const FONTS: &str = "Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', 'DejaVu Sans', sans-serif";
 
 impl Drawing {
@@ -141,6 +141,11 @@ impl Drawing {
             series().filter(same_name).any(|other| (other.ink, other.shape) != (one.ink, one.shape))
         };
         series().filter(|one| differs(one)).filter_map(|one| one.label.as_deref()).collect()
+    }
+
+    /// The strong ends of the colour scales of all blocks of text.
+    pub(crate) fn strong_ends(&self) -> Vec<f64> {
+        self.words.iter().map(|block| block.colours.high).collect()
     }
 }
 
@@ -394,16 +399,40 @@ mod tests {
     use super::super::Axis;
     use super::*;
 
+    /// Attribute `key` of the element that `text` begins with.
+    fn number(text: &str, key: &str) -> f64 {
+        let (_, after) = text.split_once(&format!(" {key}=\"")).unwrap();
+        after.split('"').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn entries_of_the_legend_keep_apart() {
+        // The letter m takes 0.974 of the size in DejaVu Sans, and no font of ours makes it wider.
+        let labels: Vec<String> = (1..24).map(|length| "m".repeat(length)).collect();
+        let bars = |label: &String| Series::bars([(0.0, 1.0, 1.0)]).label(label);
+        let panel = Panel::new("", Axis::linear(""), Axis::linear("")).with_all(labels.iter().map(bars));
+        let svg = Drawing::new([panel]).svg("", "", &Theme::LIGHT);
+        let swatches: Vec<&str> = svg.split("<rect").filter(|rect| rect.starts_with(r#" x="#)).collect();
+        let mut entries = Vec::new();
+        for (swatch, label) in swatches.iter().zip(&labels) {
+            let text = swatch.split("<text").nth(1).unwrap();
+            assert!(text.contains(&format!(">{label}<")), "{text}");
+            let end = number(text, "x") + 0.974 * LABEL * label.len() as f64;
+            entries.push((number(swatch, "y"), number(swatch, "x"), end));
+        }
+        for pair in entries.windows(2) {
+            let ((y, _, end), (next_y, next, _)) = (pair[0], pair[1]);
+            assert!(if y == next_y { end + 8.0 < next } else { y + 12.0 < next_y }, "{pair:?}");
+        }
+        assert!(entries.iter().all(|entry| entry.2 < 760.0) && entries[0].0 < entries.last().unwrap().0);
+    }
+
     #[test]
     fn turned_names_have_room() {
         let names = ["plain", "the quarter of the documents with the largest loss", "x", "y"];
         let panel = Panel::new("", Axis::categories("ways", names), Axis::linear("loss"));
         let svg =
             Drawing::new([panel.with(Series::points([(0.0, 1.0), (3.0, 2.0)]))]).svg("", "", &Theme::LIGHT);
-        let number = |text: &str, key: &str| -> f64 {
-            let (_, after) = text.split_once(&format!(" {key}=\"")).unwrap();
-            after.split('"').next().unwrap().parse().unwrap()
-        };
         let height = number(&svg, "height");
         let texts: Vec<&str> = svg.split("<text").skip(1).collect();
         let turned: Vec<&&str> = texts.iter().filter(|text| text.contains("rotate(-35")).collect();

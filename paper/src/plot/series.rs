@@ -10,7 +10,7 @@ pub struct Drawing {
     pub(super) panels: Vec<Panel>,
     pub(super) columns: usize,
     pub(super) panel_height: f64,
-    pub(super) width: f64,
+    pub(crate) width: f64,
     pub(super) colours: Option<Colours>,
     pub(super) notice: Option<String>,
 }

@@ -224,28 +224,31 @@ fn typographic(text: &str) -> String {
         .collect()
 }
 
-/// Width in pixels of `text` set in Helvetica (and in Arial and Liberation Sans, which share its widths).
+/// Width in pixels of `text` set in Helvetica or DejaVu Sans, whichever is wider: no less than what a reader sees.
 pub(super) fn width(text: &str, size: f64) -> f64 {
     spans(text)
         .iter()
         .map(|span| {
             let size = if matches!(span.style, Style::Above | Style::Below) { 8.0 } else { size };
-            span.text.chars().map(|character| f64::from(advance(character))).sum::<f64>() * size / 1000.0
+            typographic(span.text).chars().map(|character| f64::from(advance(character))).sum::<f64>() * size
+                / 1000.0
         })
         .sum()
 }
 
-/// Advance widths of Helvetica for U+0020..U+007E, in thousandths of the size (Adobe's AFM file).
+/// Advance widths of U+0020..U+007E in thousandths of the size: the larger of Helvetica's (Adobe's AFM file; Arial and
+/// Liberation Sans share them) and DejaVu Sans' (its `hmtx` table), which systems without these fall back to.
 const ADVANCES: [u16; 95] = [
-    278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556, 556, 556,
-    556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556, 1015, 667, 667, 722, 722, 667, 611, 778, 722, 278,
-    500, 667, 556, 833, 722, 778, 667, 778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 278, 278, 278, 469,
-    556, 333, 556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500, 222, 833, 556, 556, 556, 556, 333, 500,
-    278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584,
+    318, 401, 460, 838, 637, 951, 780, 275, 391, 391, 500, 838, 318, 361, 318, 337, 637, 637, 637, 637, 637,
+    637, 637, 637, 637, 637, 337, 337, 838, 838, 838, 556, 1015, 685, 687, 722, 771, 667, 611, 778, 752, 295,
+    500, 667, 558, 863, 749, 788, 667, 788, 722, 667, 611, 732, 685, 989, 686, 667, 686, 391, 337, 391, 838,
+    556, 500, 613, 635, 550, 635, 616, 353, 635, 634, 278, 278, 580, 278, 975, 634, 612, 635, 635, 412, 521,
+    393, 634, 592, 818, 592, 592, 525, 637, 337, 637, 838,
 ];
 
+/// Beyond ASCII as wide as DejaVu Sans' minus sign and arrows, the widest that labels use.
 fn advance(character: char) -> u16 {
-    (character as usize).checked_sub(32).and_then(|at| ADVANCES.get(at)).copied().unwrap_or(584)
+    (character as usize).checked_sub(32).and_then(|at| ADVANCES.get(at)).copied().unwrap_or(838)
 }
 
 #[cfg(test)]
@@ -272,8 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn widths_follow_helvetica() {
-        assert!((width("MLE", 10.0) - (8.33 + 5.56 + 6.67)).abs() < 1e-9);
+    fn widths_follow_the_wider_font() {
+        // L is DejaVu's, M too, E is Helvetica's.
+        assert!((width("MLE", 10.0) - (8.63 + 5.58 + 6.67)).abs() < 1e-9);
+        assert!((width("-1", 10.0) - (8.38 + 6.37)).abs() < 1e-9);
         assert!(width("10^{3}", 10.0) < width("103", 10.0));
     }
 }

@@ -15,7 +15,7 @@ const FONTS: &str = "'Liberation Mono', Menlo, 'DejaVu Sans Mono', Consolas, mon
 #[derive(Clone, Debug, PartialEq)]
 pub struct Words {
     title: String,
-    colours: Colours,
+    pub(super) colours: Colours,
     tokens: Vec<Word>,
 }
 

@@ -79,6 +79,8 @@ struct Page<'a> {
     title: &'a str,
     source: &'a str,
     caption: &'a str,
+    /// Of the drawing, in pixels.
+    width: f64,
     protocol: Vec<&'a str>,
     sizes: Option<String>,
     deviations: &'a [&'a str],
@@ -230,6 +232,7 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
         title: about.title,
         source: about.source,
         caption: about.caption,
+        width: made.drawing.width,
         protocol: about.protocol.split("\n\n").collect(),
         sizes: made.provenance.sizes(),
         deviations: about.deviations,

@@ -2,12 +2,12 @@
 //! for the script that recolours it.
 
 use crate::Made;
+use crate::tokens::picture::strong_end;
 use crate::tokens::{Conversation, Quantity, TokenRow};
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use tokensieve_toy::statistics::quantile;
 
 /// Everything the page's template needs.
 #[derive(Serialize)]
@@ -50,11 +50,13 @@ impl Viewer {
         let mut shown = Vec::new();
         let mut data = Vec::new();
         for made in made {
+            // As in the figure's drawing: one scale per quantity for all of its conversations and steps.
+            let scales = Quantity::ALL.map(|quantity| strong_end(&made.conversations, quantity));
             for conversation in &made.conversations {
                 let slug = slug(made.about.id, &conversation.name);
                 let Some(span) = Shown::of(made, conversation, &slug) else { continue };
                 shown.push(span);
-                data.push(conversation_data(conversation, &slug)?);
+                data.push(conversation_data(conversation, &slug, &scales)?);
             }
         }
         if shown.is_empty() {
@@ -75,7 +77,7 @@ impl Viewer {
 impl Shown {
     fn of(made: &Made, conversation: &Conversation, slug: &str) -> Option<Self> {
         let (last_step, rows) = conversation.steps.last()?;
-        let high = scale(conversation, Quantity::Loss);
+        let high = strong_end(&made.conversations, Quantity::Loss);
         let span = |row: &TokenRow| Span {
             position: row.position,
             text: visible(&row.text),
@@ -113,16 +115,9 @@ fn title(row: &TokenRow) -> String {
     title.trim_end_matches(" · ").to_owned()
 }
 
-/// The value at the strong end of a quantity's colours: what 95 % of the tokens stay below, over all steps.
-fn scale(conversation: &Conversation, quantity: Quantity) -> f64 {
-    let rows = conversation.steps.iter().flat_map(|(_, rows)| rows);
-    let values: Vec<f64> = rows.filter_map(|row| row.value(quantity)).collect();
-    quantile(&values, 0.95).filter(|high| *high > 0.0).unwrap_or(1.0)
-}
-
 /// What the script reads: the scales, and per step and token the numbers that change with the step.
-fn conversation_data(conversation: &Conversation, slug: &str) -> Result<Value> {
-    let scales: Vec<Value> = Quantity::ALL.iter().map(|q| short(Some(scale(conversation, *q)))).collect();
+fn conversation_data(conversation: &Conversation, slug: &str, scales: &[f64]) -> Result<Value> {
+    let scales: Vec<Value> = scales.iter().map(|high| short(Some(*high))).collect();
     let token = |row: &TokenRow| -> Result<Value> {
         let mut numbers: Vec<Value> =
             Quantity::ALL.iter().map(|quantity| short(row.value(*quantity))).collect();

@@ -34,16 +34,16 @@ pub fn rows(source: &str, step: u64, documents: &[Document], count: usize) -> Re
     Ok(rows)
 }
 
-/// A conversation at its last step, once per quantity; selected tokens are framed where `framed`.
-pub fn blocks(conversation: &Conversation, quantities: &[Quantity], framed: bool) -> Result<Vec<Words>> {
-    let (_, rows) = conversation.steps.last().context("a conversation without steps")?;
-    Ok(quantities.iter().map(|quantity| block(quantity.name(), rows, *quantity, framed)).collect())
+/// The strong end of a quantity's colours: what 95 % of the tokens of all conversations, at all their steps, stay below.
+/// A figure has one, so that equal colours are equal values throughout it.
+pub fn strong_end(conversations: &[Conversation], quantity: Quantity) -> f64 {
+    let rows = conversations.iter().flat_map(|conversation| &conversation.steps).flat_map(|(_, rows)| rows);
+    let values: Vec<f64> = rows.filter_map(|row| row.value(quantity)).collect();
+    quantile(&values, 0.95).filter(|high| *high > 0.0).unwrap_or(1.0)
 }
 
-/// Tokens coloured by a quantity, from zero to where all but the highest twentieth lie.
-pub fn block(title: &str, rows: &[TokenRow], quantity: Quantity, framed: bool) -> Words {
-    let values: Vec<f64> = rows.iter().filter_map(|row| row.value(quantity)).collect();
-    let high = quantile(&values, 0.95).filter(|high| *high > 0.0).unwrap_or(1.0);
+/// Tokens coloured by a quantity, from zero to its [`strong_end`]; selected ones are framed where `framed`.
+pub fn block(title: &str, rows: &[TokenRow], quantity: Quantity, high: f64, framed: bool) -> Words {
     let words = rows.iter().map(|row| Word {
         text: row.text.clone(),
         value: row.value(quantity),
@@ -55,6 +55,26 @@ pub fn block(title: &str, rows: &[TokenRow], quantity: Quantity, framed: bool) -
 /// The first conversation of a table by the four quantities of figures 2A and 7.
 pub fn drawing(conversations: &[Conversation]) -> Result<Drawing> {
     let first = conversations.first().context("a table without conversations")?;
-    let quantities = [Quantity::Epistemic, Quantity::Aleatoric, Quantity::Loss, Quantity::Entropy];
-    Ok(Drawing::new([]).words(blocks(first, &quantities, false)?).columns(2))
+    let (_, rows) = first.steps.last().context("a conversation without steps")?;
+    let blocks = [Quantity::Epistemic, Quantity::Aleatoric, Quantity::Loss, Quantity::Entropy]
+        .map(|quantity| block(quantity.name(), rows, quantity, strong_end(conversations, quantity), false));
+    Ok(Drawing::new([]).words(blocks).columns(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine, figures};
+
+    #[test]
+    fn equal_colours_are_equal_losses_throughout_a_figure() -> Result<()> {
+        for id in ["a-4-tokens", "a-8"] {
+            let entry = figures::registry().into_iter().find(|entry| entry.figure.about().id == id);
+            let made = engine::make_synthetic(&entry.context("a figure")?)?;
+            let high = strong_end(&made.conversations, Quantity::Loss);
+            let ends = made.drawing.strong_ends();
+            assert!(ends.len() > 1 && ends.iter().all(|end| *end == high), "{id}: {ends:?}");
+        }
+        Ok(())
+    }
 }

@@ -126,9 +126,14 @@ function setStep(step) {
   change({ step: Math.min(Math.max(step, 0), state.conversation.steps.length - 1) });
 }
 
+// The parts of the address; none of one that cannot be read.
+function named() {
+  try { return decodeURIComponent(location.hash.slice(1)).split("/"); } catch { return []; }
+}
+
 // An address may name less than everything, or something that is not there: then the default stands.
 function follow() {
-  const [slug, step, quantity, token] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [slug, step, quantity, token] = named();
   const conversation = conversations.find((one) => one.slug === slug) || conversations[0];
   const found = conversation.steps.findIndex((one) => String(one.step) === step);
   const position = token === undefined ? null : Number(token);
