@@ -95,7 +95,7 @@ impl crate::Figure for Figure {
                 claims.push(better(&rows, one, corpus, ("loss token", "mle"), ("in", unit)));
                 for by in CRITERIA.into_iter().filter(|by| *by != "loss") {
                     let text = format!(
-                        "training on a quarter of the tokens chosen by {by} does worse than plain training: loss alone helps"
+                        "training on a quarter of the tokens chosen by {by} does worse than plain training"
                     );
                     let text = text.replace("chosen by random", "chosen at random");
                     let one = claim(&format!("{by}-does-not"), source, &text);
