@@ -378,7 +378,8 @@ fn a_checkpoint_that_is_damaged_gives_way_to_an_older_one() {
         bench.same("whole", file, &RESULTS);
         bench.undisturbed(file, &short);
 
-        [older, newest].iter().for_each(|folder| halve(folder));
+        halve(&older);
+        halve(&newest);
         let output = bench.run(file, &short);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(

@@ -1,7 +1,7 @@
 //! What libtorch refuses, memory above all, as an ordinary error.
 //!
-//! tch's operators panic where libtorch throws. That is no defect of the program as other panics are: what was asked for
-//! does not fit the machine, and the person who asked is told so without a trace of calls.
+//! tch's operators panic where libtorch throws. That is no defect of the program as other panics are: what was asked
+//! for does not fit the machine, and the person who asked is told so without a trace of calls.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_h
 use crate::Error;
 
 /// What helps where memory runs out.
-const SMALLER: &str = "what takes less: training with a smaller train.micro_tokens or lora.r, with train.checkpointing = \
-                       true, or with model.dtype = \"bf16\"; generating and evaluating with a smaller --batch";
+const SMALLER: &str = "what takes less: training with a smaller train.micro_tokens or lora.r, with \
+                       train.checkpointing = true, or with model.dtype = \"bf16\"; generating and evaluating with a smaller --batch";
 
 /// Does something; what libtorch refuses meanwhile is an error. Other panics go on.
 pub(super) fn as_error<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {

@@ -36,8 +36,8 @@ fn unsupported() -> [(&'static str, Value); 15] {
     ]
 }
 
-/// Values of `init_lora_weights` with which PEFT leaves the model's own weights alone. With the others (PiSSA, OLoRA, CorDA,
-/// LoftQ, …) the adapter is one of other weights, which PEFT makes again of the model whenever it loads the adapter (0.21).
+/// Values of `init_lora_weights` with which PEFT leaves the model's own weights alone. With the others (`pissa`, `olora`,
+/// `corda`, `loftq`, …) the adapter is one of other weights, which PEFT 0.21 makes of the model's whenever it loads it.
 const BEGINNINGS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
 
 impl Adapter {
@@ -134,8 +134,8 @@ fn read_config(path: &Path) -> Result<LoraConfig> {
     let begun = all.get("init_lora_weights").unwrap_or(&Value::Null);
     if begun.as_str().map_or(!begun.is_null() && !begun.is_boolean(), |name| !BEGINNINGS.contains(&name)) {
         let what = format!(
-            "init_lora_weights = {begun} is not supported, for it changes the model's own weights; only true, false, \"{}\" \
-             are. PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…) makes a plain adapter of it",
+            "init_lora_weights = {begun} is not supported, for it changes the model's own weights; only true, false, \
+             \"{}\" are. PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…) makes a plain adapter of it",
             BEGINNINGS.join("\", \"")
         );
         return Err(Error::file(path, what));

@@ -22,7 +22,7 @@ impl Former {
         for entry in fs::read_dir(out).map_err(Error::io(out))? {
             let entry = entry.map_err(Error::io(out))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("skipped-") && name.ends_with(".jsonl") {
+            if name.strip_prefix("skipped-").is_some_and(|rest| rest.strip_suffix(".jsonl").is_some()) {
                 found.push(entry.path());
             }
         }

@@ -77,13 +77,12 @@ impl<'a> Run<'a> {
         };
         let found = checkpoints.open(&config, &model, &new)?;
         let saved = found.as_ref().map(|found| found.state.step);
-        let Found { state, trained, optimizer } = match found {
-            Some(found) => found,
-            None => {
-                let trained = Trained::new(&model, config.lora.as_ref(), config.train.seed)?;
-                let optimizer = Optimizer::new(&config.train, trained.parameters());
-                Found { state: new, trained, optimizer }
-            }
+        let Found { state, trained, optimizer } = if let Some(found) = found {
+            found
+        } else {
+            let trained = Trained::new(&model, config.lora.as_ref(), config.train.seed)?;
+            let optimizer = Optimizer::new(&config.train, trained.parameters());
+            Found { state: new, trained, optimizer }
         };
         training.resume(state.objective.clone())?;
         trained.refresh(&mut model)?;

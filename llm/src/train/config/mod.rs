@@ -231,7 +231,10 @@ impl Config {
     pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, &str)> {
         let is_input = |key: &str| match key {
             "model.source" | "data.train" | "data.uncertainty" => true,
-            _ => key.starts_with("reference.") || key.starts_with("eval.") && key.ends_with(".data"),
+            _ => match key.split_once('.') {
+                Some(("eval", rest)) => rest.strip_suffix(".data").is_some(),
+                table => table.is_some_and(|(table, _)| table == "reference"),
+            },
         };
         let values = self.settings.values().iter();
         values.filter_map(move |(key, value)| Some((key.as_str(), value.as_str().filter(|_| is_input(key))?)))
