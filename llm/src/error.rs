@@ -28,12 +28,12 @@ pub enum Error {
     #[error("{0}")]
     Run(String),
     /// The system refused to read or write.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {reason}", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A data set or model cannot be had.
     #[error(transparent)]
@@ -71,7 +71,7 @@ impl Error {
     /// The system refused to read or write.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::Io { path, source }
+        move |reason| Self::Io { path, reason }
     }
 }
 
@@ -80,5 +80,16 @@ struct Line(Option<usize>);
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_reason_is_said_once() {
+        let error = Error::io("x.toml")(std::io::Error::other("no such file"));
+        assert_eq!(format!("{:#}", anyhow::Error::from(error)), "x.toml: no such file");
     }
 }

@@ -10,6 +10,8 @@ use tch::{Device, Tensor};
 pub struct Document {
     /// Its row in the data set, counted from 0.
     pub row: usize,
+    /// Which of its row's documents it is, counted from 0: a conversation may be several.
+    pub part: usize,
     /// All tokens, prompt and response.
     pub tokens: Vec<u32>,
     /// Per token, the weight of predicting it from those before: 0 for the prompt's (and always for the first token), 1
@@ -167,7 +169,7 @@ mod tests {
 
     fn document(tokens: &[u32], response: usize) -> Document {
         let weights = (0..tokens.len()).map(|i| if i >= response { 1.0 } else { 0.0 }).collect();
-        Document { row: 0, tokens: tokens.to_vec(), weights, given: Given::default() }
+        Document { row: 0, part: 0, tokens: tokens.to_vec(), weights, given: Given::default() }
     }
 
     #[test]

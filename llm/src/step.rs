@@ -356,13 +356,13 @@ impl Step<'_> {
         let onto = if wish.distribution { self.reads.onto } else { Onto::Nothing };
         let hidden = matches!(onto, Onto::All | Onto::Top(_));
         if let Reference::TopK(file) = self.reference {
-            let rows: Vec<(usize, usize, u32)> = micro.places(self.batch).collect();
+            let places = micro.places(self.batch);
             if hidden {
                 let k = if let Onto::Top(k) = onto { k } else { usize::MAX };
-                seen.top = Some(file.top(&rows, k)?);
+                seen.top = Some(file.top(&places, k)?);
             }
             if losses {
-                seen.reference_losses = Some(file.losses(&rows)?);
+                seen.reference_losses = Some(file.losses(&places)?);
             }
         } else if hidden || losses {
             let hidden_rd = self.reference_hidden(self.reference, micro)?;

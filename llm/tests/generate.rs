@@ -81,6 +81,7 @@ fn slow(model: &Model, prompt: &[u32], limit: usize) -> (Vec<u32>, f64) {
     for _ in 0..limit {
         let document = Document {
             row: 0,
+            part: 0,
             weights: vec![0.0; tokens.len()],
             tokens: tokens.clone(),
             given: Given::default(),

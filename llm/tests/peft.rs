@@ -83,6 +83,14 @@ fn edit(from: &str, to: &str) -> impl FnOnce(&Path) {
     }
 }
 
+/// Says that the adapter began otherwise.
+fn begins(begun: &'static str) -> impl FnOnce(&Path) {
+    move |folder| {
+        let key = "\"init_lora_weights\": ";
+        edit(&format!("{key}true"), &format!("{key}{begun}"))(folder);
+    }
+}
+
 /// Changes the matrices.
 fn tensors(change: impl FnOnce(&mut Vec<(String, Tensor)>)) -> impl FnOnce(&Path) {
     move |folder| {
@@ -101,6 +109,10 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     };
     refused(Box::new(edit("\"LORA\"", "\"IA3\"")), "peft_type is \"IA3\"; only \"LORA\"");
     refused(Box::new(edit("\"use_dora\": false", "\"use_dora\": true")), "use_dora = true is not supported");
+    for begun in ["\"pissa\"", "\"pissa_niter_4\"", "\"olora\"", "\"corda\"", "\"loftq\"", "\"lora_ga\"", "4"]
+    {
+        refused(Box::new(begins(begun)), &format!("init_lora_weights = {begun} is not supported"));
+    }
     refused(
         Box::new(edit("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]")),
         "modules_to_save",
@@ -134,6 +146,17 @@ fn what_does_not_fit_is_refused_with_the_reason() {
         Box::new(|folder| fs::write(folder.join("adapter_model.safetensors"), [7; 40]).unwrap()),
         "adapter_model.safetensors",
     );
+}
+
+#[test]
+fn how_an_adapter_began_does_not_matter_where_the_model_stays_as_it_is() {
+    let fixture = Fixture::new("llama-linear");
+    let config = fixture.checkpoint().config().clone();
+    for begun in ["false", "null", "\"gaussian\"", "\"orthogonal\"", "\"eva\""] {
+        let folder = fixture.adapter_folder();
+        begins(begun)(folder.path());
+        assert!(Adapter::load(&config, folder.path(), CPU).is_ok(), "{begun}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Needs libtorch; makes its own model and data in a temporary folder. `cargo test -p tokensieve-llm --test resume`.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -255,6 +256,141 @@ fn what_cannot_be_is_refused_with_a_reason() {
     bench.undisturbed("out", &["--fresh", "--set", "train.steps=2"]);
 }
 
+/// Files and folders below a folder, with what is in them.
+fn below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(below(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn beginning_afresh_removes_the_former_run_once_everything_is_open() {
+    let bench = Bench::new();
+    let rows = fs::read_to_string(bench.path("rows.jsonl")).unwrap();
+    fs::write(bench.path("rows.jsonl"), format!("{rows}{{}}\n")).unwrap();
+    let first = ["--set", "train.steps=3", "--set", "data.skip_bad=true"];
+    bench.undisturbed("out", &first);
+    let out = bench.path("out");
+    for own in ["notes.txt", "tensorboard/other", "model/model.safetensors"].map(|name| out.join(name)) {
+        fs::create_dir_all(own.parent().unwrap()).unwrap();
+        fs::write(own, "of the user's own").unwrap();
+    }
+    let before = below(&out);
+    for left in
+        ["best/", "adapter/", "checkpoints/step-00000003/", "skipped-train.jsonl", "skipped-held.jsonl"]
+    {
+        assert!(before.keys().any(|path| path.to_str().unwrap().contains(left)), "{left}: {before:?}");
+    }
+
+    let own = format!("reference.adapter={}", out.join("adapter").display());
+    for (set, complaint) in [
+        ("model.source=nowhere", "`nowhere`"),
+        ("data.train=nowhere.jsonl", "`nowhere.jsonl`"),
+        ("eval.held.data=nowhere.jsonl", "`nowhere.jsonl`"),
+        ("reference.adapter=nowhere", "nowhere/adapter_config.json: No such file"),
+        ("objective.preset=rho", "reference.adapter"),
+        ("lora.target_modules=[\"q_porj\"]", "q_porj"),
+        (own.as_str(), "lies in what --fresh removes"),
+    ] {
+        let output = bench.run("out", &[&first[..], &["--fresh", "--set", set]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
+        assert!(below(&out) == before, "{set}");
+    }
+
+    // A run that writes as little as there is, and does not get far.
+    fs::write(bench.path("rows.jsonl"), rows).unwrap();
+    let text = fs::read_to_string(bench.path("run.toml")).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("early_stop")).collect();
+    fs::write(bench.path("run.toml"), lines.join("\n")).unwrap();
+    let little =
+        ["log.selection=false", "log.tensorboard=false", "train.lr=1e30", "train.clip=0", "train.warmup=0"];
+    let little: Vec<&str> = little.iter().flat_map(|set| ["--set", set]).collect();
+    let output = bench.run("out", &[&["--fresh", "--set", "train.save_every=50"], &little[..]].concat());
+    assert!(said(&output).contains("error: step "), "{}", said(&output));
+    let names: Vec<PathBuf> =
+        below(&out).keys().map(|path| path.strip_prefix(&out).unwrap().to_owned()).collect();
+    let expected =
+        [".lock", "config.toml", "metrics.jsonl", "model/model.safetensors", "notes.txt", "run.json"];
+    let expected = [&expected[..], &["tensorboard/other", "timing.jsonl"]].concat();
+    assert_eq!(names, expected.into_iter().map(PathBuf::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_too_large_is_refused_without_a_trace_of_calls() {
+    let bench = Bench::new();
+    for (set, complaint) in [
+        // More bytes than there are addresses.
+        ("lora.r=1000000000000", "error: memory ran out ("),
+        ("train.batch_size=9223372036854775807", "a whole number from 1 to 1000000"),
+    ] {
+        let output = bench.run("out", &["--set", set]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(
+            said(&output).contains(complaint) && !said(&output).contains("panicked"),
+            "{}",
+            said(&output)
+        );
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.arg("topk").arg(bench.path("run.toml")).arg(bench.path("top.safetensors")).args(["-k", "0"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+
+    // No end in sight is no mistake.
+    let child = bench.command("out", &["--set", "train.steps=9223372036854775807"]).spawn().unwrap();
+    while bench.steps("out") < 5 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Sound: a signal to a child of ours that has not been waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+}
+
+#[test]
+fn a_checkpoint_that_is_damaged_gives_way_to_an_older_one() {
+    let bench = Bench::new();
+    let short = ["--set", "train.steps=5"];
+    bench.undisturbed("whole", &short);
+    for file in ["state.toml", "optimizer.safetensors", "config.toml", "adapter_model.safetensors"] {
+        bench.undisturbed(file, &short);
+        let [older, newest] =
+            [4, 5].map(|step| bench.path(file).join(format!("checkpoints/step-0000000{step}")));
+        let halve = |folder: &Path| {
+            let whole = fs::read(folder.join(file)).unwrap();
+            // In the middle of a text or of a word of letters: what is left is not TOML.
+            fs::write(folder.join(file), [&whole[..whole.len() / 2], b"\"x"].concat()).unwrap();
+        };
+        halve(&newest);
+        let output = bench.run(file, &short);
+        let text = said(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("warning: ") && text.contains("damaged-step-00000005"), "{text}");
+        assert!(text.contains("continuing after step 4"), "{text}");
+        bench.same("whole", file, &RESULTS);
+        bench.undisturbed(file, &short);
+
+        halve(&older);
+        halve(&newest);
+        let output = bench.run(file, &short);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(
+            said(&output).contains("no checkpoint can be read") && said(&output).contains("--fresh"),
+            "{}",
+            said(&output)
+        );
+        bench.undisturbed(file, &[&short[..], &["--fresh"]].concat());
+    }
+}
+
 #[test]
 fn a_model_that_cannot_be_read_is_named() {
     let bench = Bench::new();
@@ -318,6 +454,47 @@ fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
     assert_eq!(of_file.len(), 4);
     for (file, model) in of_file.iter().zip(&of_model) {
         assert!((file - model).abs() < 1e-5 * model, "{of_file:?} {of_model:?}");
+    }
+}
+
+/// Flips the last byte.
+fn spoil(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_reference_that_changed_is_refused() {
+    let bench = Bench::new();
+    bench.undisturbed("mle", &["--set", "train.steps=1"]);
+    model(&bench.path("other"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.arg("topk").arg(bench.path("run.toml")).arg(bench.path("top.safetensors"));
+    assert!(command.output().unwrap().status.success());
+    for (key, reference, file) in [
+        ("adapter", "mle/adapter", "mle/adapter/adapter_model.safetensors"),
+        ("model", "other", "other/model.safetensors"),
+        ("topk", "top.safetensors", "top.safetensors"),
+    ] {
+        let reference = format!("reference.{key}={}", bench.path(reference).display());
+        let distill = "objective.preset=masked-mle+distill";
+        let arguments = ["--set", "train.steps=2", "--set", distill, "--set", &reference];
+        bench.undisturbed(key, &arguments);
+        bench.undisturbed(key, &arguments);
+        spoil(&bench.path(file));
+        let output = bench.run(key, &arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("made with another reference, though under"), "{}", said(&output));
+        spoil(&bench.path(file));
+        bench.undisturbed(key, &arguments);
+
+        let state = bench.path(key).join("checkpoints/step-00000002/state.toml");
+        let text = fs::read_to_string(&state).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("reference")).collect();
+        fs::write(&state, lines.join("\n")).unwrap();
+        let output = bench.run(key, &arguments);
+        assert!(said(&output).contains("does not say what its reference was"), "{}", said(&output));
     }
 }
 

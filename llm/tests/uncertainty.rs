@@ -114,6 +114,7 @@ impl Bench {
         // One without a response, and one with a second turn.
         documents.push(Document {
             row: 90,
+            part: 0,
             tokens: vec![1, 2, 3],
             weights: vec![0.0; 3],
             given: Given::default(),

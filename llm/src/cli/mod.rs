@@ -10,6 +10,7 @@ mod interruption;
 mod make;
 mod merge;
 mod objectives;
+mod refusal;
 mod show;
 mod topk;
 mod train;
@@ -51,6 +52,10 @@ pub enum Verb {
 impl Verb {
     /// Does it.
     pub fn run(self) -> anyhow::Result<()> {
+        refusal::as_error(|| self.done())
+    }
+
+    fn done(self) -> anyhow::Result<()> {
         // Before the first tensor is made.
         crate::machine::open_cuda();
         match self {

@@ -1,5 +1,6 @@
 //! `tokensieve topk`.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use crate::train::config::Config;
@@ -23,8 +24,8 @@ pub struct Arguments {
     #[arg(long)]
     adapter: Option<PathBuf>,
     /// How many tokens of each prediction
-    #[arg(short, default_value_t = 20)]
-    k: usize,
+    #[arg(short, default_value = "20")]
+    k: NonZero<usize>,
     /// Lay a key upon the configuration, as for train
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -33,7 +34,8 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
-        let n = write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k, &self.file)?;
+        let n =
+            write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k.get(), &self.file)?;
         println!("the {} most probable tokens of {n} documents in {}", self.k, self.file.display());
         Ok(())
     }

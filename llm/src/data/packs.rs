@@ -43,6 +43,7 @@ mod tests {
         ) {
             let document = |length: &usize| Document {
                 row: 0,
+                part: 0,
                 tokens: vec![0; *length],
                 weights: vec![0.0; *length],
                 given: Given::default(),

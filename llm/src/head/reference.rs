@@ -4,6 +4,7 @@ mod file;
 
 use tch::{Tensor, no_grad};
 
+pub(crate) use file::Place;
 pub use file::{TopFile, write_top};
 
 use super::Unembedding;

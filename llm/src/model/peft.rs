@@ -36,6 +36,10 @@ fn unsupported() -> [(&'static str, Value); 15] {
     ]
 }
 
+/// Values of `init_lora_weights` with which PEFT leaves the model's own weights alone. With the others (`pissa`, `olora`,
+/// `corda`, `loftq`, …) the adapter is one of other weights, which PEFT 0.21 makes of the model's whenever it loads it.
+const BEGINNINGS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
+
 impl Adapter {
     /// Writes the adapter into a folder, made if need be. `base` is what PEFT should load it on: a folder or a name on the
     /// hub.
@@ -126,6 +130,15 @@ fn read_config(path: &Path) -> Result<LoraConfig> {
         if let Some(value) = all.get(key).filter(|value| !is_without(value)) {
             return Err(Error::file(path, format!("{key} = {value} is not supported; only {without} is")));
         }
+    }
+    let begun = all.get("init_lora_weights").unwrap_or(&Value::Null);
+    if begun.as_str().map_or(!begun.is_null() && !begun.is_boolean(), |name| !BEGINNINGS.contains(&name)) {
+        let what = format!(
+            "init_lora_weights = {begun} is not supported, for it changes the model's own weights; only true, false, \
+             \"{}\" are. PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…) makes a plain adapter of it",
+            BEGINNINGS.join("\", \"")
+        );
+        return Err(Error::file(path, what));
     }
     // Where PEFT writes null, the default is meant.
     let given = all.into_iter().filter(|(_, value)| !value.is_null()).collect();

@@ -3,9 +3,9 @@
 use tch::Tensor;
 use tokensieve_objective::{Pull, TokenStats};
 
-use crate::head::{RowStats, Rows, Top, Unembedding};
+use crate::head::{Place, RowStats, Rows, Top, Unembedding};
 use crate::model::{Model, chain};
-use crate::{Document, Pack};
+use crate::{Document, Pack, Target};
 
 /// Documents packed, with their places in the batch.
 pub(super) struct Micro {
@@ -49,13 +49,13 @@ impl Micro {
         Rows { hidden_rd, labels: &self.labels, unembedding }
     }
 
-    /// Of each predicted token: its document's row in the data set, its place in the response, and itself.
-    pub(super) fn places<'a>(
-        &'a self,
-        batch: &'a [&Document],
-    ) -> impl Iterator<Item = (usize, usize, u32)> + 'a {
-        let row = |document: u32| batch[self.documents[document as usize]].row;
-        self.pack.targets.iter().map(move |t| (row(t.document), t.position as usize, t.label))
+    /// Where the predicted tokens lie in the data set.
+    pub(super) fn places(&self, batch: &[&Document]) -> Vec<Place> {
+        let place = |target: &Target| {
+            let Document { row, part, .. } = *batch[self.documents[target.document as usize]];
+            Place { row, part, position: target.position as usize, label: target.label }
+        };
+        self.pack.targets.iter().map(place).collect()
     }
 
     /// Which documents have a pull; `None`: all.

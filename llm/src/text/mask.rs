@@ -99,6 +99,9 @@ impl Tokenizer {
             }
         }
         documents.retain(|document| document.response_tokens() > 0);
+        for (part, document) in documents.iter_mut().enumerate() {
+            document.part = part;
+        }
         if documents.is_empty() { Err("all of its weights are 0".to_owned()) } else { Ok(documents) }
     }
 
@@ -120,7 +123,7 @@ impl Tokenizer {
                 weigh(turn.message, &turn.text, &response, &content, &places, &mut weights)
                     .map_err(|what| format!("message {}: {what}", turn.number))?;
             }
-            documents.push(Document { row: 0, tokens, weights, given: Given::default() });
+            documents.push(Document { row: 0, part: 0, tokens, weights, given: Given::default() });
         }
         documents.reverse();
         Ok(documents)
@@ -186,7 +189,7 @@ impl Tokenizer {
         let leading = self.leading().len();
         tokens.splice(0..0, self.leading().iter().copied());
         weights.splice(0..0, std::iter::repeat_n(0.0, leading));
-        Ok(Document { row: 0, tokens, weights, given: Given::default() })
+        Ok(Document { row: 0, part: 0, tokens, weights, given: Given::default() })
     }
 }
 

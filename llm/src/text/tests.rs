@@ -160,8 +160,8 @@ fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
         let expected = ["Two", "Four 4"].map(|text| format!("{space}{think}{text}{end}"));
         assert_eq!(found, expected, "{family}");
         assert_eq!(documents.len(), if family == "qwen3" { 2 } else { 1 }, "{family}");
-        for document in &documents {
-            assert_eq!(document.row, 7);
+        for (part, document) in documents.iter().enumerate() {
+            assert_eq!((document.row, document.part), (7, part));
             // Nothing follows the last response: a token that neither counts nor is seen by one that does.
             assert!(*document.weights.last().unwrap() == 1.0, "{family}");
         }

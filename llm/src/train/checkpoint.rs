@@ -28,6 +28,8 @@ pub struct State {
     pub model: String,
     /// Hashes of the data sets by name.
     pub data: std::collections::BTreeMap<String, String>,
+    /// Hash of the reference that the configuration names.
+    pub reference: Option<String>,
     /// Bytes of each log file that belong to the steps done.
     pub logs: std::collections::BTreeMap<String, u64>,
     /// The objective's own memory.
@@ -50,8 +52,7 @@ impl State {
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(STATE);
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        toml::from_str(&text)
-            .map_err(|error| Error::file(&path, format!("{}; start over with --fresh", error.message())))
+        toml::from_str(&text).map_err(|error| Error::file(&path, error.message()))
     }
 }
 
@@ -119,6 +120,15 @@ pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
+/// Gives a checkpoint that cannot be read a name under which it is none, and returns that.
+pub fn set_aside(folder: &Path) -> Result<PathBuf> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = folder.with_file_name(format!("damaged-{name}"));
+    remove(&aside)?;
+    fs::rename(folder, &aside).map_err(Error::io(folder))?;
+    Ok(aside)
+}
+
 /// Removes all but the latest `keep` checkpoints, and what was left unfinished.
 pub fn prune(parent: &Path, keep: usize) -> Result<()> {
     let all = list(parent)?;
@@ -176,6 +186,7 @@ mod tests {
             config: "c".to_owned(),
             model: "m".to_owned(),
             data: [("train".to_owned(), "d".to_owned())].into(),
+            reference: Some("r".to_owned()),
             logs: [("metrics.jsonl".to_owned(), 12)].into(),
             objective: training.state(),
         };
@@ -183,7 +194,7 @@ mod tests {
         assert_eq!(State::load(folder.path()).unwrap(), state);
         fs::write(folder.path().join(STATE), "step = 1\n").unwrap();
         let error = State::load(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("state.toml: missing field") && error.contains("--fresh"), "{error}");
+        assert!(error.contains("state.toml: missing field"), "{error}");
     }
 
     #[test]

@@ -86,7 +86,8 @@ mod tests {
     }
 
     fn document(tokens: &[u32], weights: &[f32]) -> Document {
-        Document { row: 0, tokens: tokens.to_vec(), weights: weights.to_vec(), given: Given::default() }
+        let (tokens, weights) = (tokens.to_vec(), weights.to_vec());
+        Document { row: 0, part: 0, tokens, weights, given: Given::default() }
     }
 
     #[test]

@@ -7,10 +7,12 @@
 pub mod checkpoint;
 pub mod config;
 mod flat;
+mod former;
 mod given;
 pub mod log;
 mod optimizer;
 mod references;
+mod resume;
 mod schedule;
 mod start;
 mod summary;
@@ -79,6 +81,8 @@ pub enum Ending {
 const CHECKPOINTS: &str = "checkpoints";
 /// The optimizer's state in a checkpoint.
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// Folder of the best result where early stopping looks for it.
+const BEST: &str = "best";
 /// The derived configuration, in the results' folder and in every checkpoint.
 const CONFIG: &str = "config.toml";
 
@@ -167,7 +171,7 @@ impl Run<'_> {
             let better = result.nll < best - early.min_delta;
             self.state.progress = Some(if better { (result.nll, 0) } else { (best, waited + 1) });
             if better {
-                checkpoint::write(&self.config.train.out, "best", |folder| {
+                checkpoint::write(&self.config.train.out, BEST, |folder| {
                     self.trained.export(&self.base, folder, self.model.kind())
                 })?;
             }
@@ -229,14 +233,19 @@ impl Run<'_> {
     /// The result, where people look for it.
     fn finish(self, ending: Ending) -> Result<Summary> {
         let out = &self.config.train.out;
-        let name = if self.trained.adapter().is_some() { "adapter" } else { "model" };
         if ending != Ending::Interrupted {
+            let name = result(self.trained.adapter().is_none());
             checkpoint::write(out, name, |folder| {
                 self.trained.export(&self.base, folder, self.model.kind())
             })?;
         }
         Ok(Summary::new(ending, &self.config, &self.state, self.log.totals()))
     }
+}
+
+/// Folder of what was trained: all weights, or an adapter.
+fn result(full: bool) -> &'static str {
+    if full { "model" } else { "adapter" }
 }
 
 fn unsound(what: &str, value: f64) -> Error {

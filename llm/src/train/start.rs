@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use rand_chacha::rand_core::RngCore as _;
 use serde_json::json;
-use tch::Tensor;
 use tokensieve_objective::Plan;
 
 use super::checkpoint::{self, Lock, State};
 use super::config::{Config, Data, Length};
-use super::{CHECKPOINTS, CONFIG, OPTIMIZER};
-use super::{Log, Optimizer, Run, Schedule, Trained};
-use super::{given, references};
+use super::former::Former;
+use super::resume::{Checkpoints, Found};
+use super::{CONFIG, Log, Optimizer, Run, Schedule, Trained, given, references};
 use crate::data::{self, DataSet, Order, stream};
 use crate::model::Model;
+use crate::step::Rule as _;
 use crate::text::Tokenizer;
 use crate::weights::Checkpoint;
 use crate::{Error, Result, memory};
@@ -40,25 +39,31 @@ impl<'a> Run<'a> {
         let out = config.train.out.clone();
         fs::create_dir_all(&out).map_err(Error::io(&out))?;
         let lock = Lock::claim(&out)?;
-        let found = resumable(&config, begin)?;
+        let checkpoints = Checkpoints::find(&config, begin)?;
+        let former = (begin == Begin::Fresh).then(|| Former::find(&config)).transpose()?;
         let base = Checkpoint::open(&config.model.source)?;
         let tokenizer = Tokenizer::open(&base)?;
-        let mut documents = read(&config, "train", &config.data, &base, &tokenizer)?;
+        let mut documents = read("train", &config.data, &base, &tokenizer)?;
         let estimates = given::complete(&config, &mut documents, &base.hash())?;
         let evaluations = config.evaluations.iter();
         let evaluations: Vec<(String, DataSet)> = evaluations
-            .map(|(name, data)| Ok((name.clone(), read(&config, name, data, &base, &tokenizer)?)))
+            .map(|(name, data)| Ok((name.clone(), read(name, data, &base, &tokenizer)?)))
             .collect::<Result<_>>()?;
         let batch = config.train.batch_size as u64;
         let total = match config.train.length {
             Length::Steps(steps) => steps.saturating_mul(batch),
-            Length::Epochs(epochs) => (epochs * documents.documents.len() as f64).ceil().max(1.0) as u64,
+            // At most what a checkpoint's TOML can say.
+            Length::Epochs(epochs) => {
+                ((epochs * documents.documents.len() as f64).ceil().max(1.0) as i64).unsigned_abs()
+            }
         };
         let steps = total.div_ceil(batch);
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
         let mut data = BTreeMap::from([("train".to_owned(), documents.hash.clone())]);
         data.extend(estimates.map(|hash| ("train.uncertainty".to_owned(), hash)));
         data.extend(evaluations.iter().map(|(name, set)| (format!("eval.{name}"), set.hash.clone())));
+        let mut model = Model::load(&base, config.model.kind, config.model.device)?;
+        let (reference, reference_hash) = references::open(&config, &model, &documents.hash)?;
         let new = State {
             step: 0,
             steps,
@@ -67,34 +72,31 @@ impl<'a> Run<'a> {
             config: config.hash(),
             model: base.hash(),
             data,
+            reference: reference_hash,
             logs: BTreeMap::new(),
             objective: training.state(),
         };
-        let mut model = Model::load(&base, config.model.kind, config.model.device)?;
-        let (state, trained) = match &found {
-            None => (new, Trained::new(&model, config.lora.as_ref(), config.train.seed)?),
-            Some(folder) => {
-                let state = unchanged(State::load(folder)?, &new, folder)?;
-                training.resume(state.objective.clone())?;
-                (state, Trained::load(&model, config.lora.is_some(), folder)?)
-            }
+        let found = checkpoints.open(&config, &model, &new)?;
+        let saved = found.as_ref().map(|found| found.state.step);
+        let Found { state, trained, optimizer } = if let Some(found) = found {
+            found
+        } else {
+            let trained = Trained::new(&model, config.lora.as_ref(), config.train.seed)?;
+            let optimizer = Optimizer::new(&config.train, trained.parameters());
+            Found { state: new, trained, optimizer }
         };
-        let mut optimizer = Optimizer::new(&config.train, trained.parameters());
-        if let Some(folder) = &found {
-            let path = folder.join(OPTIMIZER);
-            let saved = Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?;
-            // At a growth it begins anew.
-            let grown = config.train.grow_rank.iter().map(|(step, _)| *step);
-            let begun = grown.filter(|step| *step < state.step).max().unwrap_or(0);
-            optimizer.resume(&saved, state.step - begun)?;
-        }
+        training.resume(state.objective.clone())?;
         trained.refresh(&mut model)?;
-        let reference = references::open(&config, &model, &documents.hash)?;
+        reference.check(&training.reads(), &trained)?;
+        // Everything is open: from here on the folder is the new run's.
+        former.map_or(Ok(()), Former::remove)?;
+        list_skipped(&config, "train", &documents)?;
+        evaluations.iter().try_for_each(|(name, set)| list_skipped(&config, name, set))?;
         let log = Log::open(&out, config.log, &state.logs, state.step, steps)?;
         let mut run = Self {
             schedule: Schedule::new(&config.train, steps),
             order: Order::new(documents.documents.len(), config.train.seed).until(total),
-            saved: found.is_some().then_some(state.step),
+            saved,
             documents: documents.documents,
             evaluations: evaluations.into_iter().map(|(name, set)| (name, set.documents)).collect(),
             config,
@@ -128,6 +130,7 @@ impl<'a> Run<'a> {
             "config_sha256": state.config,
             "model": { "source": config.model.source, "sha256": state.model },
             "data_sha256": state.data,
+            "reference_sha256": state.reference,
             "objective": config.objective.describe().to_string(),
             "steps": state.steps,
             "seed": config.train.seed,
@@ -165,58 +168,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The newest checkpoint, if the run is to go on from it.
-fn resumable(config: &Config, begin: Begin) -> Result<Option<std::path::PathBuf>> {
-    let parent = config.train.out.join(CHECKPOINTS);
-    if begin == Begin::Fresh && parent.exists() {
-        fs::remove_dir_all(&parent).map_err(Error::io(&parent))?;
-    }
-    let Some((_, newest)) = checkpoint::list(&parent)?.pop() else {
-        if begin == Begin::Resume {
-            return Err(Error::file(&parent, "there is no checkpoint to continue from; leave out --resume"));
-        }
-        return Ok(None);
-    };
-    let path = newest.join(CONFIG);
-    let derived = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let differences = config.differences(&derived)?;
-    if differences.is_empty() {
-        return Ok(Some(newest));
-    }
-    let what = format!(
-        "holds a run of another configuration:\n  {}\n--fresh removes it and starts over, --out DIR leaves it",
-        differences.join("\n  ")
-    );
-    Err(Error::file(&config.train.out, what))
-}
-
-/// The checkpoint's state, if model and data still are what it was made from.
-fn unchanged(saved: State, new: &State, folder: &Path) -> Result<State> {
-    let changed = |what: &str| {
-        let what =
-            format!("was made with another {what}, though under the same name; start over with --fresh");
-        Err(Error::file(folder, what))
-    };
-    if saved.model != new.model {
-        return changed("model");
-    }
-    if let Some(name) = new.data.keys().find(|name| saved.data.get(*name) != new.data.get(*name)) {
-        return changed(&format!("data set `{name}`"));
-    }
-    if saved.steps != new.steps {
-        return changed("number of steps");
-    }
-    Ok(saved)
-}
-
 /// Reads a data set, and says what was left out or cut.
-pub(super) fn read(
-    config: &Config,
-    name: &str,
-    data: &Data,
-    base: &Checkpoint,
-    tokenizer: &Tokenizer,
-) -> Result<DataSet> {
+pub(super) fn read(name: &str, data: &Data, base: &Checkpoint, tokenizer: &Tokenizer) -> Result<DataSet> {
     let mut source = data.source.clone();
     let longest = base.config().max_positions.max(1) as usize;
     source.max_length = Some(source.max_length.unwrap_or(longest).min(longest));
@@ -234,13 +187,19 @@ pub(super) fn read(
     if set.truncated > 0 {
         eprintln!("{name}: {} documents cut at the end", set.truncated);
     }
-    if !set.skipped.is_empty() {
-        fs::create_dir_all(&config.train.out).map_err(Error::io(&config.train.out))?;
-        let path = config.train.out.join(format!("skipped-{name}.jsonl"));
-        let line = |bad: &data::Skipped| format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }));
-        let lines: String = set.skipped.iter().map(line).collect();
-        checkpoint::write_durably(&path, lines.as_bytes())?;
-        eprintln!("{name}: {} of {} rows left out; {} says why", set.skipped.len(), set.rows, path.display());
-    }
     Ok(set)
+}
+
+/// Writes which rows were left out, if any were.
+pub(super) fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result<()> {
+    if set.skipped.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(&config.train.out).map_err(Error::io(&config.train.out))?;
+    let path = config.train.out.join(format!("skipped-{name}.jsonl"));
+    let line = |bad: &data::Skipped| format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }));
+    let lines: String = set.skipped.iter().map(line).collect();
+    checkpoint::write_durably(&path, lines.as_bytes())?;
+    eprintln!("{name}: {} of {} rows left out; {} says why", set.skipped.len(), set.rows, path.display());
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::config::Config;
-use super::start::read;
+use super::start::{list_skipped, read};
 use crate::head::write_top;
 use crate::model::{Adapter, Model};
 use crate::text::Tokenizer;
@@ -22,7 +22,8 @@ pub fn write_topk(
     memory::keep();
     let base = Checkpoint::open(&config.model.source)?;
     let tokenizer = Tokenizer::open(&base)?;
-    let set = read(config, "train", &config.data, &base, &tokenizer)?;
+    let set = read("train", &config.data, &base, &tokenizer)?;
+    list_skipped(config, "train", &set)?;
     let other = model.map(Checkpoint::open).transpose()?;
     let checkpoint = other.as_ref().unwrap_or(&base);
     let mut model = Model::load(checkpoint, config.model.kind, config.model.device)?;

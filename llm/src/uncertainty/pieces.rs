@@ -88,6 +88,7 @@ mod tests {
     fn documents(lengths: &[(usize, usize)]) -> Vec<Document> {
         let document = |(row, (prompt, response)): (usize, &(usize, usize))| Document {
             row,
+            part: 0,
             tokens: (0..prompt + response).map(|token| token as u32).collect(),
             weights: (0..prompt + response).map(|i| if i < *prompt { 0.0 } else { 1.0 }).collect(),
             given: Given::default(),

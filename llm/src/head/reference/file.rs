@@ -2,7 +2,7 @@
 //!
 //! | tensor | type, shape | what |
 //! |---|---|---|
-//! | `rows` | i64 `[M]` | the documents, by their rows in the data set |
+//! | `rows` | i64 `[M]` | the documents, by their rows in the data set; those of one row in their order |
 //! | `starts` | i64 `[M + 1]` | where each document's predicted tokens begin |
 //! | `labels` | i32 `[N]` | the predicted tokens |
 //! | `label_log_probs` | f32 `[N]` | their log-probabilities |
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest as _, Sha256};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::head::{Head, Rows, Top};
@@ -28,6 +29,19 @@ use crate::{Document, Error, Result, data};
 
 /// What `format` says.
 const FORMAT: &str = "tokensieve-topk-1";
+
+/// A predicted token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Its document's row in the data set.
+    pub(crate) row: usize,
+    /// Which of the row's documents that is.
+    pub(crate) part: usize,
+    /// Its place among the document's predicted tokens, counted from 0.
+    pub(crate) position: usize,
+    /// The token.
+    pub(crate) label: u32,
+}
 
 /// A file of a reference's most probable tokens, memory-mapped.
 #[derive(Debug)]
@@ -40,8 +54,8 @@ pub struct TopFile {
     pub model: String,
     /// Hash of the data set that it was made for.
     pub data: String,
-    /// Where each row's tokens lie.
-    documents: HashMap<usize, Range<usize>>,
+    /// Where the tokens of each row's documents lie, the row's first one's first.
+    rows: HashMap<usize, Vec<Range<usize>>>,
     labels: Range<usize>,
     label_log_probs: Range<usize>,
     ids: Range<usize>,
@@ -82,11 +96,15 @@ impl TopFile {
                 })
                 .collect()
         };
-        let rows = numbers(place("rows", Dtype::I64, &any)?);
+        let of_document = numbers(place("rows", Dtype::I64, &any)?);
         let starts = numbers(place("starts", Dtype::I64, &any)?);
         let n = starts.last().copied().unwrap_or(0);
-        if starts.len() != rows.len() + 1 || starts.windows(2).any(|pair| pair[0] > pair[1]) {
+        if starts.len() != of_document.len() + 1 || starts.windows(2).any(|pair| pair[0] > pair[1]) {
             return Err(wrong("its documents do not follow one another".to_owned()));
+        }
+        let mut rows: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
+        for (row, pair) in of_document.into_iter().zip(starts.windows(2)) {
+            rows.entry(row).or_default().push(pair[0]..pair[1]);
         }
         let k = tensors.tensor("ids").ok().and_then(|ids| ids.shape().get(1).copied()).unwrap_or(0);
         let (one, many) = (|shape: &[usize]| shape == [n], |shape: &[usize]| shape == [n, k] && k > 0);
@@ -95,11 +113,7 @@ impl TopFile {
             vocabulary: said("vocabulary").parse().unwrap_or(0),
             model: said("model"),
             data: said("data"),
-            documents: rows
-                .into_iter()
-                .zip(starts.windows(2))
-                .map(|(row, pair)| (row, pair[0]..pair[1]))
-                .collect(),
+            rows,
             labels: place("labels", Dtype::I32, &one)?,
             label_log_probs: place("label_log_probs", Dtype::F32, &one)?,
             ids: place("ids", Dtype::I32, &many)?,
@@ -118,31 +132,36 @@ impl TopFile {
         Ok(opened)
     }
 
+    /// SHA-256 of all of it, in hex.
+    pub(crate) fn hash(&self) -> String {
+        format!("{:x}", Sha256::digest(&self.map))
+    }
+
     fn word(&self, part: &Range<usize>, i: usize) -> [u8; 4] {
         let start = part.start + 4 * i;
         self.map[start..start + 4].try_into().expect("four bytes")
     }
 
     /// Where a token lies, checked against what was predicted then.
-    fn token(&self, (row, position, label): (usize, usize, u32)) -> Result<usize> {
-        let Some(document) = self.documents.get(&row) else {
-            return Err(Error::file(
-                &self.path,
-                format!("has no document {row}; make it for the whole data set"),
-            ));
+    fn token(&self, Place { row, part, position, label }: Place) -> Result<usize> {
+        let Some(document) = self.rows.get(&row).and_then(|documents| documents.get(part)) else {
+            let what = format!(
+                "holds nothing of row {row}'s document {part} (from 0); make it for the whole data set"
+            );
+            return Err(Error::file(&self.path, what));
         };
         let i = document.start + position;
         if !document.contains(&i) || u32::from_le_bytes(self.word(&self.labels, i)) != label {
             let what = format!(
-                "document {row} was tokenised otherwise when it was made (token {position}); make it again"
+                "row {row} was tokenised otherwise when it was made (token {position}); make it again"
             );
             return Err(Error::file(&self.path, what));
         }
         Ok(i)
     }
 
-    /// The k most probable tokens, or as many as there are, of tokens given as (row, position, label).
-    pub(crate) fn top(&self, tokens: &[(usize, usize, u32)], k: usize) -> Result<Top> {
+    /// The k most probable tokens, or as many as there are.
+    pub(crate) fn top(&self, tokens: &[Place], k: usize) -> Result<Top> {
         let k = k.min(self.k);
         let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
         for token in tokens {
@@ -160,7 +179,7 @@ impl TopFile {
     }
 
     /// The labels' losses, in nats.
-    pub(crate) fn losses(&self, tokens: &[(usize, usize, u32)]) -> Result<Vec<f64>> {
+    pub(crate) fn losses(&self, tokens: &[Place]) -> Result<Vec<f64>> {
         let loss = |i: usize| -f64::from(f32::from_le_bytes(self.word(&self.label_log_probs, i)));
         tokens.iter().map(|token| self.token(*token).map(loss)).collect()
     }

@@ -25,6 +25,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// A whole number, at least this.
     Whole(i64),
+    /// A whole number between these, both included.
+    Within(i64, i64),
     /// A number between these, both included.
     Number(f64, f64),
     /// So many numbers, each in [0, 1).
@@ -50,6 +52,7 @@ impl Kind {
             Self::Text => "text in quotes".to_owned(),
             Self::Word(words) => format!("one of \"{}\"", words.join("\", \"")),
             Self::Whole(least) => format!("a whole number, at least {least}"),
+            Self::Within(low, high) => format!("a whole number from {low} to {high}"),
             Self::Number(low, f64::INFINITY) => format!("a number, at least {low}"),
             Self::Number(low, high) => format!("a number from {low} to {high}"),
             Self::Shares(n) => format!("a list of {n} numbers from 0 to below 1"),
@@ -69,6 +72,7 @@ impl Kind {
             Self::Text => value.is_str(),
             Self::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Self::Whole(least) => value.as_integer().is_some_and(|n| n >= least),
+            Self::Within(low, high) => value.as_integer().is_some_and(|n| (low..=high).contains(&n)),
             Self::Number(low, high) => {
                 number(value).is_some_and(|n| n.is_finite() && (low..=high).contains(&n))
             }
@@ -107,10 +111,13 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'sta
     Key { name, kind, default, about }
 }
 
-use Kind::{Flag, Growth, Number, Objective, Pattern, Shares, Span, Text, Texts, Whole, Word};
+use Kind::{Flag, Growth, Number, Objective, Pattern, Shares, Span, Text, Texts, Whole, Within, Word};
 
 /// No upper end.
 const ANY: f64 = f64::INFINITY;
+
+/// Documents of an optimizer step: far more than anybody takes, and a list of them is no burden (choice).
+const LARGEST_BATCH: i64 = 1_000_000;
 
 /// Every key, in the order of the manual.
 pub const KEYS: &[Key] = &[
@@ -205,7 +212,7 @@ pub const KEYS: &[Key] = &[
         "1.0",
         "how often to go through the data; the last step has what is left",
     ),
-    key("train.batch_size", Whole(1), "32", "documents per optimizer step"),
+    key("train.batch_size", Within(1, LARGEST_BATCH), "32", "documents per optimizer step"),
     key(
         "train.micro_tokens",
         Whole(16),

@@ -227,6 +227,19 @@ impl Config {
         settings::write(self.settings.values())
     }
 
+    /// What the run reads, with the keys that say so: files, folders, names.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_input = |key: &str| match key {
+            "model.source" | "data.train" | "data.uncertainty" => true,
+            _ => match key.split_once('.') {
+                Some(("eval", rest)) => rest.strip_suffix(".data").is_some(),
+                table => table.is_some_and(|(table, _)| table == "reference"),
+            },
+        };
+        let values = self.settings.values().iter();
+        values.filter_map(move |(key, value)| Some((key.as_str(), value.as_str().filter(|_| is_input(key))?)))
+    }
+
     /// Identifies what the run computes: the hash of all keys that its numbers depend on.
     pub fn hash(&self) -> String {
         let mut values = self.settings.values().clone();

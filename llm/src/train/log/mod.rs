@@ -13,7 +13,7 @@ mod progress;
 mod tensorboard;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -31,6 +31,16 @@ use crate::{Result, memory};
 const METRICS: &str = "metrics.jsonl";
 const TIMING: &str = "timing.jsonl";
 const SELECTION: &str = "selection.jsonl";
+
+/// Folder of the event files.
+const EVENTS: &str = "tensorboard";
+
+/// The files that runs have written into a folder.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = [METRICS, TIMING, SELECTION].map(|name| folder.join(name)).into();
+    files.extend(Events::all(&folder.join(EVENTS))?);
+    Ok(files)
+}
 
 /// The logs of a run.
 #[derive(Debug)]
@@ -94,7 +104,7 @@ impl Log {
         steps: u64,
     ) -> Result<Self> {
         let open = |name: &str| Lines::open(&folder.join(name), marks.get(name).copied().unwrap_or(0));
-        let events = || Events::create(&folder.join("tensorboard"), step);
+        let events = || Events::create(&folder.join(EVENTS), step);
         Ok(Self {
             metrics: open(METRICS)?,
             timing: open(TIMING)?,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Without a terminal a line is printed at most so often (choice), besides the first step's and the last's.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
@@ -61,8 +61,9 @@ impl Progress {
         if due || shown.step == self.steps {
             self.printed = Some(Instant::now());
             let left = (self.steps - shown.step.min(self.steps)) as f64 * shown.seconds;
-            let left = indicatif::HumanDuration(Duration::from_secs_f64(left));
-            eprintln!("step {}/{}  {text}  {left} left", shown.step, self.steps);
+            // More seconds than a duration holds are no news either.
+            let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
+            eprintln!("step {}/{}  {text}  {} left", shown.step, self.steps, HumanDuration(left));
         }
     }
 

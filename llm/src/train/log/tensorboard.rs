@@ -11,6 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{Error, Result};
 
+/// What the names of this program's files end with.
+const OWN: &str = "tokensieve";
+
 /// An event file being written.
 #[derive(Debug)]
 pub(super) struct Events {
@@ -25,13 +28,22 @@ impl Events {
         let time = now();
         // TensorBoard reads a folder's files in the order of their names.
         let name =
-            format!("events.out.tfevents.{:010}.{:06}.tokensieve", time as u64, (time.fract() * 1e6) as u64);
+            format!("events.out.tfevents.{:010}.{:06}.{OWN}", time as u64, (time.fract() * 1e6) as u64);
         let path = folder.join(name);
         let file = File::create(&path).map_err(Error::io(&path))?;
         let mut events = Self { path, file: BufWriter::new(file) };
         events.event(0, |event| event.bytes(3, b"brain.Event:2"))?;
         events.event(step, |event| event.message(7, |session| session.varint(1, 1)))?;
         Ok(events)
+    }
+
+    /// The files that this program made in a folder.
+    pub(super) fn all(folder: &Path) -> Result<Vec<PathBuf>> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+        let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+        let mut paths = paths.map_err(Error::io(folder))?;
+        paths.retain(|path| path.extension().is_some_and(|last| last == OWN));
+        Ok(paths)
     }
 
     /// Scalars after a step.
