@@ -11,11 +11,11 @@ use tch::Tensor;
 use tokensieve_objective::Plan;
 
 use super::checkpoint::{self, Lock, State};
-use super::config::{Config, Data, Length};
+use super::config::{Config, Length};
 use super::{CHECKPOINTS, CONFIG, OPTIMIZER};
 use super::{Log, Optimizer, Run, Schedule, Trained};
 use super::{given, references};
-use crate::data::{self, DataSet, Order, stream};
+use crate::data::{self, DataSet, DataSource, Order, stream};
 use crate::model::Model;
 use crate::text::Tokenizer;
 use crate::weights::Checkpoint;
@@ -56,6 +56,7 @@ impl<'a> Run<'a> {
                     as u64
             }
         };
+        config.check_steps(steps)?;
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
         let mut data = BTreeMap::from([("train".to_owned(), documents.hash.clone())]);
         data.extend(estimates.map(|hash| ("train.uncertainty".to_owned(), hash)));
@@ -211,21 +212,14 @@ fn unchanged(saved: State, new: &State, folder: &Path) -> Result<State> {
 pub(super) fn read(
     config: &Config,
     name: &str,
-    data: &Data,
+    data: &DataSource,
     base: &Checkpoint,
     tokenizer: &Tokenizer,
 ) -> Result<DataSet> {
-    let mut source = data.source.clone();
+    let mut source = data.clone();
     let longest = base.config().max_positions.max(1) as usize;
     source.max_length = Some(source.max_length.unwrap_or(longest).min(longest));
-    let mut set = data::load(&source, tokenizer)?;
-    set.documents.retain(|document| document.row >= data.skip);
-    if set.documents.is_empty() {
-        return Err(Error::file(
-            &set.path,
-            format!("`{name}`: no row is left after leaving out {}", data.skip),
-        ));
-    }
+    let set = data::load(&source, tokenizer)?;
     if let Some(why) = &set.substitution {
         eprintln!("{name}: {why}");
     }
