@@ -124,7 +124,7 @@ fn weights_of_a_row_are_of_its_one_response_in_every_format() {
         r#"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "no", "weight": 0}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]"#,
         r#"{"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]"#,
         r#"{"prompt": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "no"}, {"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content": "A"}]"#,
-        r#"{"prompt": "Q", "completion": " A""#,
+        r#"{"prompt": "Q\n", "completion": "A""#,
         r#"{"instruction": "Q", "output": "A""#,
         r#"{"question": "Q", "answer": "A""#,
     ];
@@ -135,9 +135,8 @@ fn weights_of_a_row_are_of_its_one_response_in_every_format() {
         };
         assert_eq!(weights(r#""weight": 0.5"#), [0.5, 0.5], "{row}");
         assert_eq!(weights(r#""weights": [2, 3]"#), [2.0, 3.0], "{row}");
-        let end = if row.contains("\" A\"") { 2 } else { 1 };
-        let spans = format!(r#""spans": [{{"start": 0, "end": {end}, "weight": 4}}]"#);
-        assert_eq!(weights(&spans), [4.0, 1.0], "{row}");
+        let spans = r#""spans": [{"start": 0, "end": 1, "weight": 4}]"#;
+        assert_eq!(weights(spans), [4.0, 1.0], "{row}");
         let refused = |given: &str| sandbox.error(format!("{row}, {given}}}"));
         assert!(refused(r#""weights": "garbage""#).contains("`weights` must be a list"), "{row}");
         assert!(refused(r#""weight": 1, "spans": []"#).contains("only one of weight, spans"), "{row}");
