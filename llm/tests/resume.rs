@@ -48,6 +48,9 @@ save_every = 2
 grow_rank = [{ step = 30, rank = 4 }]
 "#;
 
+/// For runs that end before the adapter would grow.
+const NO_GROWTH: &str = "train.grow_rank=[]";
+
 /// A model, data and a configuration.
 struct Bench {
     folder: TempDir,
@@ -236,24 +239,39 @@ fn one_interruption_ends_with_a_checkpoint() {
 #[test]
 fn what_cannot_be_is_refused_with_a_reason() {
     let bench = Bench::new();
-    let short = ["--set", "train.steps=3"];
+    let short = ["--set", "train.steps=3", "--set", NO_GROWTH];
     bench.undisturbed("out", &short);
     // Done is done.
     let again = bench.run("out", &short);
     assert!(again.status.success() && said(&again).contains("all 3 steps done"), "{}", said(&again));
     for (out, arguments, complaint) in [
-        ("out", &["--set", "train.steps=3", "--set", "train.lr=0.5"][..], "train.lr: 0.01 there, 0.5 here"),
+        ("out", &[&short[..], &["--set", "train.lr=0.5"]].concat()[..], "train.lr: 0.01 there, 0.5 here"),
         ("none", &["--resume"], "no checkpoint to continue from"),
         ("new", &["--set", "model.source=nowhere"], "`nowhere`"),
         ("new", &["--set", "data.train=nowhere.jsonl"], "`nowhere.jsonl`"),
         ("new", &["--set", "train.lrr=1"], "did you mean `train.lr`?"),
         ("new", &["--set", "lora.target_modules=[\"q_porj\"]"], "q_porj"),
+        (
+            "new",
+            &["--set", "lora.rank_pattern={\"q_porj\"=8}"],
+            "lora.rank_pattern: `q_porj` matches no module",
+        ),
+        (
+            "new",
+            &["--set", "lora.alpha_pattern={\"q_porj\"=8}"],
+            "lora.alpha_pattern: `q_porj` matches no module",
+        ),
+        (
+            "new",
+            &["--set", "train.epochs=1"],
+            "run.toml:29: `train.grow_rank`: the rank grows to 4 after step 30",
+        ),
     ] {
         let output = bench.run(out, arguments);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
     }
-    bench.undisturbed("out", &["--fresh", "--set", "train.steps=2"]);
+    bench.undisturbed("out", &["--fresh", "--set", "train.steps=2", "--set", NO_GROWTH]);
 }
 
 /// Files and folders below a folder, with what is in them.
@@ -444,7 +462,8 @@ fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
 
     let losses = |out: &str, reference: String| -> Vec<f64> {
         let distill = "objective.preset=masked-mle+distill";
-        bench.undisturbed(out, &["--set", "train.steps=4", "--set", distill, "--set", &reference]);
+        let settings = ["train.steps=4", NO_GROWTH, distill, &reference];
+        bench.undisturbed(out, &settings.map(|setting| ["--set", setting]).concat());
         let text = fs::read_to_string(bench.path(out).join("metrics.jsonl")).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.filter(|line| line.get("lr").is_some()).map(|line| line["loss"].as_f64().unwrap()).collect()
@@ -529,8 +548,8 @@ fn estimates_serve_an_objective_that_reads_them() {
     let setting = |file: &Path| format!("data.uncertainty={}", file.display());
     let selected = |out: &str, by: &str, file: &Path| {
         let (by, file) = (format!("objective.select.by={by}"), setting(file));
-        let first = ["--set", "lora.lora_dropout=0", "--set", "train.steps=1", "--set", &by, "--set", &file];
-        bench.undisturbed(out, &first);
+        let first = ["lora.lora_dropout=0", "train.steps=1", NO_GROWTH, &by, &file];
+        bench.undisturbed(out, &first.map(|setting| ["--set", setting]).concat());
         fs::read_to_string(bench.path(out).join("selection.jsonl")).unwrap()
     };
     let by_loss = selected("by_loss", "loss", &file);

@@ -7,11 +7,14 @@
 #[path = "../../tasks/tests/data/mod.rs"]
 mod others;
 
+use std::path::Path;
+
 use others::at_hand;
 use tokensieve_data::Catalogue;
 use tokensieve_llm::Document;
 use tokensieve_llm::data::{self, DataSource};
 use tokensieve_llm::text::Tokenizer;
+use tokensieve_llm::train::config::Config;
 use tokensieve_llm::weights::Checkpoint;
 
 #[test]
@@ -52,4 +55,33 @@ fn gsm8k_is_as_long_as_measured_with_transformers() {
     let answer = tokenizer.decode(answer).unwrap();
     assert!(answer.starts_with("Natalia sold 48/2 = <<48/2=24>>24 clips in May.\n"), "{answer}");
     assert!(answer.ends_with("#### 72<|im_end|>"), "{answer}");
+}
+
+#[test]
+fn the_examples_can_be_read_as_they_are_configured() {
+    let catalogue = Catalogue::load().unwrap();
+    if at_hand(catalogue.fetch("smollm2-135m")).is_none() {
+        return;
+    }
+    let tokenizer = Tokenizer::open(&Checkpoint::open("smollm2-135m").unwrap()).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    for file in files.filter(|path| path.extension().is_some_and(|end| end == "toml")) {
+        // The twin that one of them compares with is trained first: the text is checked, not what it names.
+        let text = std::fs::read_to_string(&file).unwrap();
+        let config = Config::parse(&file, &text, &[]).unwrap();
+        assert_eq!(config.model.source, "smollm2-135m");
+        let evaluations = config.evaluations.iter().map(|(_, source)| source);
+        for source in std::iter::once(&config.data).chain(evaluations) {
+            if at_hand(catalogue.fetch(&source.source)).is_some() {
+                let set = data::load(source, &tokenizer).unwrap_or_else(|error| panic!("{error}"));
+                assert!(
+                    set.rows > set.skipped.len() * 100,
+                    "{}: {} bad rows",
+                    file.display(),
+                    set.skipped.len()
+                );
+            }
+        }
+    }
 }

@@ -14,18 +14,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use tokensieve_data::Catalogue;
+use tokensieve_data::{Catalogue, Files};
 
-use crate::weights::DEFAULT;
+use crate::Error;
+use crate::data::{DataSource, Misnamed, Place};
+use crate::train::config::{Config, Reference};
+use crate::weights::{self, Found};
 
 /// What starts the program.
 const RUN: &str = include_str!("run.sh");
 
 /// Libraries of the C++ compiler, which torch's package does not carry.
 const LIBRARIES: [&str; 2] = ["libstdc++.so.6", "libgcc_s.so.1"];
-
-/// Keys of a configuration that name results, not what is read.
-const RESULTS: [&str; 1] = ["out"];
 
 /// Where to, and what for.
 #[derive(clap::Args, Debug)]
@@ -45,19 +45,7 @@ impl Arguments {
         if fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some()) {
             bail!("{} is not empty; name a new folder", folder.display());
         }
-        let text = fs::read_to_string(&self.config).with_context(|| self.config.display().to_string())?;
-        let mut config: toml::Table =
-            toml::from_str(&text).with_context(|| self.config.display().to_string())?;
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let mut packer = Packer { folder, catalogue: Catalogue::load()?, files: Vec::new() };
-        if !config.get("model").is_some_and(|model| model.as_str().is_some() || model.get("source").is_some())
-        {
-            packer.set(DEFAULT)?;
-        }
-        for (key, value) in &mut config {
-            packer.value(key, value)?;
-        }
-        fs::write(folder.join("train.toml"), toml::to_string(&config)?)?;
+        pack(&self.config, folder)?;
         let program = std::env::current_exe()?;
         copy(&program, &folder.join("tokensieve"))?;
         for (name, path) in libraries()? {
@@ -71,38 +59,90 @@ impl Arguments {
     }
 }
 
+/// Packs what a configuration names, and the configuration with the names of the copies.
+fn pack(file: &Path, folder: &Path) -> Result<()> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    // What is no TOML is refused with its line below.
+    let mut table: toml::Table = text.parse().unwrap_or_default();
+    // The other machine's devices are not this one's.
+    let device = table.get("model").and_then(|model| model.get("device")?.as_str());
+    let cuda = device.is_some_and(|device| device.starts_with("cuda"));
+    let overrides: Vec<String> = cuda.then(|| "model.device=auto".to_owned()).into_iter().collect();
+    let config = Config::read(file, &overrides)?;
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let catalogue = Catalogue::load()?;
+    let mut packer = Packer { folder, config: &config, table: &mut table, catalogue, files: Vec::new() };
+    packer.model(&["model", "source"], &config.model.source)?;
+    packer.rows(&["data", "train"], &config.data)?;
+    for (name, source) in &config.evaluations {
+        packer.rows(&["eval", name, "data"], source)?;
+    }
+    if let Some(path) = &config.uncertainty {
+        packer.path(&["data", "uncertainty"], path)?;
+    }
+    match &config.reference {
+        Some(Reference::Adapter(path)) => packer.path(&["reference", "adapter"], path)?,
+        Some(Reference::TopK(path)) => packer.path(&["reference", "topk"], path)?,
+        Some(Reference::Model(source)) => packer.model(&["reference", "model"], source)?,
+        None => {}
+    }
+    if let (true, Some(name)) = (config.train.out.is_absolute(), config.train.out.file_name()) {
+        packer.put(&["train", "out"], name.to_string_lossy().into_owned());
+    }
+    let out = folder.join("train.toml");
+    fs::write(&out, toml::to_string(&table)?).with_context(|| out.display().to_string())
+}
+
 struct Packer<'a> {
     folder: &'a Path,
+    config: &'a Config,
+    /// The configuration as written.
+    table: &'a mut toml::Table,
     catalogue: Catalogue,
     /// What lies in files/ already: where from.
     files: Vec<PathBuf>,
 }
 
 impl Packer<'_> {
-    /// Packs what a value names, and makes it name the copy.
-    fn value(&mut self, key: &str, value: &mut toml::Value) -> Result<()> {
-        match value {
-            toml::Value::Table(table) => table.iter_mut().try_for_each(|(key, value)| self.value(key, value)),
-            toml::Value::Array(values) => values.iter_mut().try_for_each(|value| self.value(key, value)),
-            toml::Value::String(text) if RESULTS.contains(&key) => {
-                if Path::new(&*text).is_absolute() {
-                    let name = Path::new(&*text).file_name().map(|name| name.to_string_lossy().into_owned());
-                    *text = name.unwrap_or_else(|| "out".to_owned());
-                }
-                Ok(())
-            }
-            toml::Value::String(text) if self.catalogue.set(text).is_ok() => self.set(text),
-            toml::Value::String(text) if !text.is_empty() && Path::new(&*text).exists() => {
-                *text = self.file(Path::new(&*text))?;
-                Ok(())
-            }
-            _ => Ok(()),
+    /// Packs a model, and makes the key name the copy.
+    fn model(&mut self, key: &[&str], source: &str) -> Result<()> {
+        match weights::find(source) {
+            Ok(Found::Set(files)) => self.set(&files),
+            Ok(Found::Folder(path) | Found::File(path)) => self.path(key, &path),
+            Err(Error::Setting { what, .. }) => Err(self.config.wrong(&key.join("."), what).into()),
+            Err(other) => Err(other.into()),
         }
     }
 
-    /// A set or model of the catalogue: its files as they lie in the cache.
-    fn set(&self, name: &str) -> Result<()> {
-        let files = self.catalogue.fetch(name)?;
+    /// The same for rows.
+    fn rows(&mut self, key: &[&str], source: &DataSource) -> Result<()> {
+        match source.place(&self.catalogue) {
+            Ok(Place::File(path)) => self.path(key, &path),
+            Ok(Place::Set(_)) => self.set(&self.catalogue.fetch(&source.source)?),
+            Err(Misnamed::Source(what) | Misnamed::Split(what)) => {
+                Err(self.config.wrong(&key.join("."), what).into())
+            }
+        }
+    }
+
+    /// The same for a file or folder.
+    fn path(&mut self, key: &[&str], from: &Path) -> Result<()> {
+        let missing = |error| self.config.wrong(&key.join("."), format!("`{}`: {error}", from.display()));
+        let from = from.canonicalize().map_err(missing)?;
+        let known = self.files.iter().position(|other| *other == from);
+        let index = known.unwrap_or(self.files.len());
+        // Two files may have the same name.
+        let name = format!("files/{index}-{}", from.file_name().unwrap_or_default().to_string_lossy());
+        if known.is_none() {
+            copy(&from, &self.folder.join(&name))?;
+            self.files.push(from);
+        }
+        self.put(key, name);
+        Ok(())
+    }
+
+    /// A set or model of the catalogue: its files as they lie in the cache, under the name that it has.
+    fn set(&self, files: &Files) -> Result<()> {
         for path in files.paths().values() {
             let to = self.folder.join("data").join(files.name()).join(path.file_name().unwrap_or_default());
             copy(path, &to)?;
@@ -110,16 +150,16 @@ impl Packer<'_> {
         Ok(())
     }
 
-    fn file(&mut self, from: &Path) -> Result<String> {
-        let from = from.canonicalize()?;
-        let index = self.files.iter().position(|other| *other == from).unwrap_or_else(|| {
-            self.files.push(from.clone());
-            self.files.len() - 1
+    /// Sets a key of the configuration.
+    fn put(&mut self, key: &[&str], value: String) {
+        let Some((last, tables)) = key.split_last() else { return };
+        let table = tables.iter().try_fold(&mut *self.table, |table, key| {
+            let inner = table.entry(*key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            inner.as_table_mut()
         });
-        // Two files may have the same name.
-        let name = format!("files/{index}-{}", from.file_name().unwrap_or_default().to_string_lossy());
-        copy(&from, &self.folder.join(&name))?;
-        Ok(name)
+        if let Some(table) = table {
+            table.insert((*last).to_owned(), toml::Value::String(value));
+        }
     }
 }
 
@@ -150,4 +190,78 @@ fn libraries() -> Result<Vec<(&'static str, PathBuf)>> {
         paths.iter().find(named).map(|path| (name, PathBuf::from(*path)))
     };
     Ok(LIBRARIES.into_iter().filter_map(loaded).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with rows, a model's folder, and a configuration that names them.
+    fn bench(keys: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().display();
+        fs::write(folder.path().join("rows.jsonl"), "{\"instruction\": \"Q\", \"output\": \"A\"}\n").unwrap();
+        fs::create_dir(folder.path().join("tiny")).unwrap();
+        fs::write(folder.path().join("tiny/config.json"), "{}").unwrap();
+        let config = folder.path().join("run.toml");
+        let text = format!("model.source = \"{here}/tiny\"\ndata.train = \"{here}/rows.jsonl\"\n{keys}");
+        fs::write(&config, text.replace("HERE", &here.to_string())).unwrap();
+        (folder, config)
+    }
+
+    #[test]
+    fn only_what_is_read_is_packed() {
+        // Tests run in the package's folder, which holds a folder src; alpaca is a set of the catalogue.
+        assert!(Path::new("src").is_dir());
+        let (folder, config) = bench(
+            "data.format = \"alpaca\"\neval.test.data = \"HERE/rows.jsonl\"\ntrain.out = \"/results/one\"\n\
+             model.device = \"cuda:3\"\nobjective = { name = \"src\", selected = \"-log p\" }\n",
+        );
+        let bundle = folder.path().join("bundle");
+        pack(&config, &bundle).unwrap();
+        let text = fs::read_to_string(bundle.join("train.toml")).unwrap();
+        let packed: toml::Table = text.parse().unwrap();
+        for (table, key, value) in [
+            ("model", "source", "files/0-tiny"),
+            ("model", "device", "cuda:3"),
+            ("data", "train", "files/1-rows.jsonl"),
+            ("data", "format", "alpaca"),
+            ("objective", "name", "src"),
+            ("train", "out", "one"),
+        ] {
+            assert_eq!(packed[table][key].as_str(), Some(value), "{text}");
+        }
+        assert_eq!(packed["eval"]["test"]["data"].as_str(), Some("files/1-rows.jsonl"));
+        assert!(
+            bundle.join("files/0-tiny/config.json").is_file() && bundle.join("files/1-rows.jsonl").is_file()
+        );
+        assert!(!bundle.join("data").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_packed_is_named_with_its_key() {
+        for (keys, wanted) in [
+            ("train = [", "run.toml:3: "),
+            ("train.lrr = 1", "run.toml:3: `train.lrr`: there is no such key"),
+            ("eval.test.data = \"nowhere\"", "run.toml:3: `eval.test.data`: there is no file `nowhere`"),
+            (
+                "eval.test.data = \"gsm8k\"\neval.test.split = \"dev\"",
+                "run.toml:4: `eval.test.split`: the data set",
+            ),
+            ("reference.topk = \"nowhere\"", "run.toml:3: `reference.topk`: `nowhere`: No such file"),
+            (
+                "reference.model = \"nowhere\"",
+                "run.toml:3: `reference.model`: there is no file or folder `nowhere`",
+            ),
+            (
+                "reference.adapter = \"nowhere\"",
+                "run.toml:3: `reference.adapter`: there is no folder `nowhere`",
+            ),
+            ("data.uncertainty = \"nowhere\"", "run.toml:3: `data.uncertainty`: there is no file `nowhere`"),
+        ] {
+            let (folder, config) = bench(keys);
+            let error = pack(&config, &folder.path().join("bundle")).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{keys}\n{error}\n{wanted}");
+        }
+    }
 }

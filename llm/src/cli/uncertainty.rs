@@ -248,12 +248,15 @@ impl Settings {
                 "names lora, and there is no adapter; give one with --adapter",
             ));
         }
+        let mut places = self.places.clone();
+        places.sort_unstable();
+        if let Some(pair) = places.windows(2).find(|pair| pair[0] == pair[1]) {
+            let word = pair[0].to_possible_value().map_or(String::new(), |word| word.get_name().to_owned());
+            return Err(Error::setting("--places", format!("names {word} twice; name each place once")));
+        }
         if self.passes == 0 {
             return Ok(Posterior::None);
         }
-        let mut places = self.places.clone();
-        places.sort_unstable();
-        places.dedup();
         Ok(Posterior::Dropout(Chances {
             passes: self.passes,
             rate: self.rate,
@@ -300,5 +303,26 @@ impl Loaded {
             top: settings.top,
             posterior: Drawn::of(&self.posterior, &self.ensemble),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    #[test]
+    fn a_place_is_named_once() {
+        let dropout = |places: &str| Line::parse_from(["", "--places", places]).settings.dropout();
+        assert!(dropout("residual,attention").is_ok());
+        let error = dropout("attention,residual,attention").unwrap_err().to_string();
+        assert_eq!(error, "--places: names attention twice; name each place once");
     }
 }

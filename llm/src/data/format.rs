@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::text::{Conversation, Message, Span, Weights};
+use crate::text::{Conversation, Message, Span, Weights, trained};
 
 /// How a row says who said what.
 ///
@@ -21,8 +21,8 @@ use crate::text::{Conversation, Message, Span, Weights};
 ///
 /// A response may carry `weight` (one number), `weights` (one per token) or `spans` (`start`, `end` in characters of the
 /// response, `weight`): beside the text of an assistant's message, or in the row where it has one response. A `weight` of
-/// the row multiplies none of these; it stands where they are not given. A row may carry `advantage`, a number of either
-/// sign, for objectives that read it.
+/// the row may be for several responses; it multiplies none of these, but stands where they are not given. A row may carry
+/// `advantage`, a number of either sign, for objectives that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
@@ -46,6 +46,32 @@ const FORMATS: [(Format, &str, &[&str]); 5] = [
     (Format::PromptCompletion, "prompt-completion", &["prompt", "completion"]),
     (Format::Gsm8k, "gsm8k", &["question", "answer"]),
 ];
+
+/// Whether some format reads this key of a row.
+pub(super) fn reads_of_row(key: &str) -> bool {
+    const OTHERS: [&str; 8] =
+        ["input", "context", "output", "response", "weight", "weights", "spans", "advantage"];
+    OTHERS.contains(&key) || FORMATS.iter().any(|(_, _, keys)| keys.contains(&key))
+}
+
+/// Whether some format reads this key of what lies in a row: a message, its parts, a span.
+pub(super) fn reads_within(key: &str) -> bool {
+    const KEYS: [&str; 12] = [
+        "role",
+        "from",
+        "content",
+        "value",
+        "type",
+        "text",
+        "tool_calls",
+        "weight",
+        "weights",
+        "spans",
+        "start",
+        "end",
+    ];
+    KEYS.contains(&key)
+}
 
 impl FromStr for Format {
     type Err = String;
@@ -71,8 +97,8 @@ impl Format {
     /// What a row says.
     pub(super) fn conversation(self, row: &Map<String, Value>) -> Result<Conversation, String> {
         match self {
-            Self::Messages => Ok(Conversation::Chat(messages(row, "messages")?)),
-            Self::Sharegpt => Ok(Conversation::Chat(messages(row, "conversations")?)),
+            Self::Messages => chat(row, turns(row, "messages")?),
+            Self::Sharegpt => chat(row, turns(row, "conversations")?),
             Self::Alpaca => {
                 let mut prompt = text(row, "instruction")?.to_owned();
                 let input = if row.contains_key("input") { "input" } else { "context" };
@@ -87,13 +113,13 @@ impl Format {
                 if let (Some(Value::Array(_)), Some(Value::Array(_))) =
                     (row.get("prompt"), row.get("completion"))
                 {
-                    let mut chat = messages(row, "prompt")?;
+                    let mut all = turns(row, "prompt")?;
                     // What is given is not trained on, whoever said it.
-                    for message in &mut chat {
-                        message.weights = Weights::All(0.0);
+                    for turn in &mut all {
+                        turn.weights = Some(Weights::All(0.0));
                     }
-                    chat.extend(messages(row, "completion")?);
-                    return Ok(Conversation::Chat(chat));
+                    all.extend(turns(row, "completion")?);
+                    return chat(row, all);
                 }
                 let (prompt, completion) = (text(row, "prompt")?, text(row, "completion")?);
                 let weights = weights(row)?.unwrap_or_default();
@@ -112,12 +138,50 @@ fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conv
     Ok(Conversation::Chat(vec![Message::new("user", prompt), answer]))
 }
 
+/// A turn as written.
+struct Turn {
+    role: String,
+    content: String,
+    /// Its own, if it has any.
+    weights: Option<Weights>,
+}
+
+/// Turns with the weights that stand beside them, else the row's. Those of single tokens or stretches are of one response.
+fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, String> {
+    let of_row = weights(row)?;
+    let whole = of_row.clone().filter(|weights| matches!(weights, Weights::All(_))).unwrap_or_default();
+    let own: Vec<bool> = turns.iter().map(|turn| turn.weights.is_some()).collect();
+    let message = |Turn { role, content, weights }| {
+        let weights = weights.unwrap_or_else(|| whole.clone());
+        Message { role, content, weights }
+    };
+    let mut messages: Vec<Message> = turns.into_iter().map(message).collect();
+    if let Some(detailed @ (Weights::Tokens(_) | Weights::Spans(_))) = of_row {
+        let key = if matches!(detailed, Weights::Tokens(_)) { "weights" } else { "spans" };
+        match trained(&messages).collect::<Vec<_>>()[..] {
+            [index] if own[index] => {
+                let number = index + 1;
+                return Err(format!(
+                    "only one of the row's `{key}` and those of message {number} may be given"
+                ));
+            }
+            [index] => messages[index].weights = detailed,
+            ref several => {
+                let count = several.len();
+                return Err(format!(
+                    "`{key}` of a row are of its one response, and it has {count}; write them into the message"
+                ));
+            }
+        }
+    }
+    Ok(Conversation::Chat(messages))
+}
+
 /// A list of turns, each with role and text under the names of any format.
-fn messages(row: &Map<String, Value>, key: &str) -> Result<Vec<Message>, String> {
+fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
     let Some(Value::Array(turns)) = row.get(key) else {
         return Err(format!("`{key}` must be a list of messages"));
     };
-    let whole = row.get("weight").map(|weight| number(weight, "weight")).transpose()?;
     let turn = |turn: &Value| {
         let turn = turn.as_object().ok_or("is not an object")?;
         let named = |one: &'static str, other: &'static str| if turn.contains_key(one) { one } else { other };
@@ -134,11 +198,7 @@ fn messages(row: &Map<String, Value>, key: &str) -> Result<Vec<Message>, String>
             }
             _ => text(turn, key)?.to_owned(),
         };
-        let weights = match weights(turn)? {
-            Some(weights) => weights,
-            None => whole.map_or_else(Weights::default, Weights::All),
-        };
-        Ok(Message { role: role.to_owned(), content, weights })
+        Ok(Turn { role: role.to_owned(), content, weights: weights(turn)? })
     };
     (1..)
         .zip(turns)

@@ -16,3 +16,4 @@ pub(crate) use packs::in_order;
 pub use packs::packs;
 pub use prompts::{Prompt, prompts};
 pub use set::{DataSet, DataSource, Skipped, Truncate, load};
+pub(crate) use set::{Misnamed, Place};

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use parquet::data_type::Decimal;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
-use super::read::Take;
+use super::format;
+use super::read::{self, Take};
 use crate::{Error, Result};
 
 /// Hands out a file's rows.
@@ -35,18 +37,37 @@ pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
     let Some(mut rows) = rows else { return Ok(()) };
     for number in 1.. {
         let Some(row) = guarded(&mut || rows.next().transpose())? else { break };
-        let map: Map<String, Value> =
-            row.get_column_iter().map(|(name, field)| (name.clone(), json(field))).collect();
-        if take(number, Ok(map))?.is_break() {
+        if take(number, object(&row, format::reads_of_row))?.is_break() {
             break;
         }
     }
     Ok(())
 }
 
-fn json(field: &Field) -> Value {
-    let float = |number: f64| Number::from_f64(number).map_or(Value::Null, Value::Number);
-    match field {
+/// A row, or a struct in one. What JSON cannot say is an error under a key that some format `reads`, else null.
+fn object(row: &Row, reads: fn(&str) -> bool) -> read::Row {
+    let pair = |(name, field): (&String, &Field)| match json(field) {
+        Err(what) if reads(name) => Err(format!("`{name}`: {what}")),
+        value => Ok((name.clone(), value.unwrap_or(Value::Null))),
+    };
+    row.get_column_iter().map(pair).collect()
+}
+
+/// The number nearest to a decimal of up to 128 bits.
+fn nearest(decimal: &Decimal) -> Option<f64> {
+    let bytes = decimal.data();
+    let sign = if bytes.first()? & 0x80 == 0 { 0 } else { 0xff };
+    let mut whole = [sign; 16];
+    whole[16_usize.checked_sub(bytes.len())?..].copy_from_slice(bytes);
+    format!("{}e{}", i128::from_be_bytes(whole), -i64::from(decimal.scale())).parse().ok()
+}
+
+fn json(field: &Field) -> Result<Value, String> {
+    let float = |number: f64| {
+        Number::from_f64(number).map(Value::Number).ok_or_else(|| format!("{number} is not a finite number"))
+    };
+    Ok(match field {
+        Field::Null => Value::Null,
         Field::Bool(yes) => Value::Bool(*yes),
         Field::Byte(n) => Value::from(*n),
         Field::Short(n) => Value::from(*n),
@@ -56,19 +77,27 @@ fn json(field: &Field) -> Value {
         Field::UShort(n) => Value::from(*n),
         Field::UInt(n) => Value::from(*n),
         Field::ULong(n) => Value::from(*n),
-        Field::Float16(x) => float(f64::from(x.to_f32())),
-        Field::Float(x) => float(f64::from(*x)),
-        Field::Double(x) => float(*x),
+        Field::Float16(x) => float(f64::from(x.to_f32()))?,
+        Field::Float(x) => float(f64::from(*x))?,
+        Field::Double(x) => float(*x)?,
+        Field::Decimal(decimal) => {
+            float(nearest(decimal).ok_or("decimals of more than 128 bits are not read")?)?
+        }
         Field::Str(text) => Value::from(text.as_str()),
         // Texts written without their type.
-        Field::Bytes(bytes) => bytes.as_utf8().map_or(Value::Null, Value::from),
-        Field::Group(row) => row.get_column_iter().map(|(name, field)| (name.clone(), json(field))).collect(),
-        Field::ListInternal(list) => list.elements().iter().map(json).collect(),
+        Field::Bytes(bytes) => Value::from(bytes.as_utf8().map_err(|_| "these bytes are no text in UTF-8")?),
+        Field::Group(row) => Value::Object(object(row, format::reads_within)?),
+        Field::ListInternal(list) => list.elements().iter().map(json).collect::<Result<_, _>>()?,
         Field::MapInternal(map) => {
-            let pair = |(key, value): &(Field, Field)| Some((json(key).as_str()?.to_owned(), json(value)));
+            let pair = |(key, value): &(Field, Field)| {
+                Some((json(key).ok()?.as_str()?.to_owned(), json(value).unwrap_or(Value::Null)))
+            };
             Value::Object(map.entries().iter().filter_map(pair).collect())
         }
-        // Dates and decimals mean nothing to any format.
-        _ => Value::Null,
-    }
+        Field::Date(_)
+        | Field::TimeMillis(_)
+        | Field::TimeMicros(_)
+        | Field::TimestampMillis(_)
+        | Field::TimestampMicros(_) => return Err("dates and times mean nothing to any format".to_owned()),
+    })
 }

@@ -29,7 +29,9 @@ pub struct DataSource {
     pub truncate: Truncate,
     /// The most tokens that a document may have.
     pub max_length: Option<usize>,
-    /// Only so many rows, from the first.
+    /// Leaves out so many rows at the beginning, whatever they hold.
+    pub skip: usize,
+    /// Only so many rows, from the first that is not left out.
     pub limit: Option<usize>,
 }
 
@@ -49,7 +51,7 @@ pub enum Truncate {
 pub struct DataSet {
     /// What is trained on.
     pub documents: Vec<Document>,
-    /// Rows read, bad ones included.
+    /// Rows read, bad ones included, those left out at the beginning not.
     pub rows: usize,
     /// Rows left out.
     pub skipped: Vec<Skipped>,
@@ -92,6 +94,7 @@ pub fn load(source: &DataSource, tokenizer: &Tokenizer) -> Result<DataSet> {
         source,
         tokenizer,
         format: source.format,
+        to_skip: source.skip,
         portion: Vec::new(),
         set: DataSet { path: path.clone(), substitution, ..DataSet::default() },
     };
@@ -103,39 +106,73 @@ pub fn load(source: &DataSource, tokenizer: &Tokenizer) -> Result<DataSet> {
     if set.documents.is_empty() {
         let first =
             set.skipped.first().map_or(String::new(), |bad| format!("; line {}: {}", bad.line, bad.reason));
-        return Err(Error::file(&path, format!("none of its {} rows can be used{first}", set.rows)));
+        let left = if source.skip == 0 { String::new() } else { format!(" after the first {}", source.skip) };
+        return Err(Error::file(&path, format!("none of its {} rows{left} can be used{first}", set.rows)));
     }
     set.hash = hash(&set.documents);
     Ok(set)
 }
 
+/// Where a source's rows lie.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// In this file.
+    File(PathBuf),
+    /// In a set of the catalogue, under this key.
+    Set(String),
+}
+
+/// What is wrong with how rows are named.
+#[derive(Debug)]
+pub(crate) enum Misnamed {
+    Source(String),
+    Split(String),
+}
+
+impl DataSource {
+    /// Where its rows lie; nothing is fetched.
+    pub(crate) fn place(&self, catalogue: &Catalogue) -> Result<Place, Misnamed> {
+        let name = &self.source;
+        let path = Path::new(name);
+        if path.is_file() {
+            return match &self.split {
+                None => Ok(Place::File(path.to_owned())),
+                Some(split) => {
+                    Err(Misnamed::Split(format!("`{name}` is one file, without a split `{split}`")))
+                }
+            };
+        }
+        if path.exists() {
+            return Err(Misnamed::Source(format!("`{name}` is a folder; name a file in it")));
+        }
+        let Ok(set) = catalogue.set(name) else {
+            let what = format!("there is no file `{name}`, and no data set of that name in data.toml");
+            return Err(Misnamed::Source(what));
+        };
+        let keys: Vec<&str> = set.files.keys().map(String::as_str).collect();
+        let key = match (&self.split, keys.as_slice()) {
+            (None, [only]) => only,
+            (split, _) => split.as_deref().unwrap_or("train"),
+        };
+        if !keys.contains(&key) {
+            let what = format!("the data set `{name}` has no split `{key}`, only {}", keys.join(", "));
+            return Err(Misnamed::Split(what));
+        }
+        Ok(Place::Set(key.to_owned()))
+    }
+}
+
 /// The file, and why it is not the one asked for.
 pub(super) fn find(source: &DataSource) -> Result<(PathBuf, Option<String>)> {
-    let path = Path::new(&source.source);
-    if path.is_file() {
-        return match &source.split {
-            None => Ok((path.to_owned(), None)),
-            Some(split) => Err(Error::file(path, format!("is one file, without a split `{split}`"))),
-        };
-    }
-    if path.exists() {
-        return Err(Error::file(path, "is a folder; name a file in it"));
-    }
     let catalogue = Catalogue::load()?;
-    let Ok(set) = catalogue.set(&source.source) else {
-        let what = format!("there is no file `{}`, and no data set of that name in data.toml", source.source);
-        return Err(Error::setting("data", what));
+    let place = source.place(&catalogue).map_err(|wrong| {
+        let (Misnamed::Source(what) | Misnamed::Split(what)) = wrong;
+        Error::setting("data", what)
+    })?;
+    let key = match place {
+        Place::File(path) => return Ok((path, None)),
+        Place::Set(key) => key,
     };
-    let keys: Vec<&String> = set.files.keys().collect();
-    let key = match (&source.split, keys.as_slice()) {
-        (None, [only]) => (*only).clone(),
-        (split, _) => split.as_deref().unwrap_or("train").to_owned(),
-    };
-    if !set.files.contains_key(&key) {
-        let keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();
-        let what = format!("the data set `{}` has no split `{key}`, only {}", source.source, keys.join(", "));
-        return Err(Error::setting("data", what));
-    }
     let files = catalogue.fetch(&source.source)?;
     let why = files
         .substitution()
@@ -155,13 +192,19 @@ struct Reading<'a> {
     source: &'a DataSource,
     tokenizer: &'a Tokenizer,
     format: Option<Format>,
+    /// Rows at the beginning that are still to be left out.
+    to_skip: usize,
     portion: Vec<Pending>,
     set: DataSet,
 }
 
 impl Reading<'_> {
     fn take(&mut self, line: usize, row: read::Row) -> Result<ControlFlow<()>> {
-        let number = self.set.rows;
+        if self.to_skip > 0 {
+            self.to_skip -= 1;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let number = self.source.skip + self.set.rows;
         self.set.rows += 1;
         let read = row.and_then(|row| {
             let format = self.format.map_or_else(|| Format::of(&row), Ok)?;

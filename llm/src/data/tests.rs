@@ -4,8 +4,11 @@
 #![allow(clippy::float_cmp)]
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 
 use super::{DataSet, DataSource, Format, Truncate, load};
@@ -110,6 +113,56 @@ fn weights_come_along() {
     };
     assert_eq!(turns(r#", "weight": 0"#, ""), [1.0, 1.0]);
     assert_eq!(turns(r#", "weight": 3"#, r#", "weight": 2"#), [3.0, 3.0, 2.0, 2.0]);
+    assert_eq!(turns("", r#", "weight": null"#), [1.0; 4]);
+}
+
+#[test]
+fn weights_of_a_row_are_of_its_one_response_in_every_format() {
+    let sandbox = Sandbox::new();
+    let rows = [
+        r#"{"messages": [{"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]"#,
+        r#"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "no", "weight": 0}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]"#,
+        r#"{"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]"#,
+        r#"{"prompt": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "no"}, {"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content": "A"}]"#,
+        r#"{"prompt": "Q\n", "completion": "A""#,
+        r#"{"instruction": "Q", "output": "A""#,
+        r#"{"question": "Q", "answer": "A""#,
+    ];
+    for row in rows {
+        let weights = |given: &str| {
+            let document = sandbox.load(format!("{row}, {given}}}")).unwrap().documents.remove(0);
+            document.weights.into_iter().filter(|weight| *weight != 0.0).collect::<Vec<_>>()
+        };
+        assert_eq!(weights(r#""weight": 0.5"#), [0.5, 0.5], "{row}");
+        assert_eq!(weights(r#""weights": [2, 3]"#), [2.0, 3.0], "{row}");
+        let spans = r#""spans": [{"start": 0, "end": 1, "weight": 4}]"#;
+        assert_eq!(weights(spans), [4.0, 1.0], "{row}");
+        let refused = |given: &str| sandbox.error(format!("{row}, {given}}}"));
+        assert!(refused(r#""weights": "garbage""#).contains("`weights` must be a list"), "{row}");
+        assert!(refused(r#""weight": 1, "spans": []"#).contains("only one of weight, spans"), "{row}");
+        assert!(refused(r#""weights": [1, 2, 3]"#).contains("`weights` has 3 entries"), "{row}");
+    }
+    let two = r#"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}], "spans": []}"#;
+    let error = sandbox.error(two);
+    assert!(error.contains("rows:1: `spans` of a row are of its one response, and it has 2"), "{error}");
+    let twice = r#"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": 1}], "weights": [1]}"#;
+    let error = sandbox.error(twice);
+    assert!(error.contains("only one of the row's `weights` and those of message 2"), "{error}");
+}
+
+#[test]
+fn rows_left_out_at_the_beginning_are_not_judged() {
+    let sandbox = Sandbox::new();
+    let row = r#"{"question": "Q", "answer": "A"}"#;
+    let from =
+        |skip, limit, text: &str| load(&DataSource { skip, limit, ..sandbox.source(text) }, tokenizer());
+    let set = from(2, Some(2), &format!("{{\"bad\": 1}}\n{{\n{row}\n{row}\n{{\n")).unwrap();
+    assert_eq!((set.rows, set.skipped.len()), (2, 0));
+    assert_eq!(set.documents.iter().map(|document| document.row).collect::<Vec<_>>(), [2, 3]);
+    let error = from(1, None, &format!("{row}\n{{\"bad\": 1}}\n")).unwrap_err().to_string();
+    assert!(error.contains("rows:2: no format has the keys bad"), "{error}");
+    let error = from(3, None, row).unwrap_err().to_string();
+    assert!(error.contains("none of its 0 rows after the first 3 can be used"), "{error}");
 }
 
 #[test]
@@ -244,6 +297,70 @@ fn parquet_rows_are_read_as_the_json_they_would_be() {
         damaged[at] ^= 0x55;
         let _ = sandbox.load(&damaged);
         let _ = sandbox.load(&whole[..at]);
+    }
+}
+
+/// A Parquet file of one question and answer, with a number of this type.
+fn with_number<T: DataType>(column: &str, value: T::T) -> Vec<u8> {
+    let schema = format!(
+        "message rows {{ required binary question (UTF8); required binary answer (UTF8); {column}; }}"
+    );
+    let schema = Arc::new(parse_message_type(&schema).unwrap());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for text in ["Q", "A"] {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&[text.into()], None, None).unwrap();
+        column.close().unwrap();
+    }
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<T>().write_batch(&[value], None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn numbers_of_parquet_files_count_or_are_refused() {
+    let sandbox = Sandbox::new();
+    let weight = |bytes: Vec<u8>| *sandbox.load(bytes).unwrap().documents[0].weights.last().unwrap();
+    let decimal = |bytes: &[u8]| ByteArray::from(bytes.to_vec());
+    assert_eq!(weight(with_number::<DoubleType>("required double weight", 0.25)), 0.25);
+    assert_eq!(weight(with_number::<Int32Type>("required int32 weight (DECIMAL(5, 2))", 150)), 1.5);
+    assert_eq!(weight(with_number::<Int64Type>("required int64 weight (DECIMAL(12, 0))", 3)), 3.0);
+    let of_bytes = "required binary weight (DECIMAL(30, 3))";
+    assert_eq!(weight(with_number::<ByteArrayType>(of_bytes, decimal(&[1, 244]))), 0.5);
+    // What no format reads may be anything.
+    assert_eq!(weight(with_number::<DoubleType>("required double score", f64::NAN)), 1.0);
+    assert_eq!(weight(with_number::<Int32Type>("required int32 day (DATE)", 1)), 1.0);
+    for (bytes, complaint) in [
+        (
+            with_number::<DoubleType>("required double weight", f64::NAN),
+            "`weight`: NaN is not a finite number",
+        ),
+        (
+            with_number::<FloatType>("required float weight", f32::INFINITY),
+            "`weight`: inf is not a finite number",
+        ),
+        (
+            with_number::<DoubleType>("required double advantage", -f64::INFINITY),
+            "`advantage`: -inf is not a",
+        ),
+        (
+            with_number::<ByteArrayType>(of_bytes, decimal(&[255, 255])),
+            "finite numbers, 0 or more, not -0.001",
+        ),
+        (
+            with_number::<ByteArrayType>(of_bytes, decimal(&[1; 17])),
+            "`weight`: decimals of more than 128 bits",
+        ),
+        (
+            with_number::<Int32Type>("required int32 weight (DATE)", 1),
+            "`weight`: dates and times mean nothing",
+        ),
+    ] {
+        let error = sandbox.error(bytes);
+        assert!(error.contains("rows:1: ") && error.contains(complaint), "{error}");
     }
 }
 

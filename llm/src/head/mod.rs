@@ -21,7 +21,7 @@ mod rows;
 
 pub use buffers::Kept;
 pub use gradient::{Distribution, Gradient, Top, Wanted};
-pub(crate) use reference::Place;
+pub(crate) use reference::{NO_BASE, NO_REFERENCE, Place};
 pub use reference::{Reference, TopFile, write_top};
 pub use rows::{RowStats, Rows};
 

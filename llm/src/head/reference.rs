@@ -9,9 +9,16 @@ pub use file::{TopFile, write_top};
 
 use super::Unembedding;
 use crate::model::{Adapter, Model};
-use crate::step::{Onto, Reads};
+use crate::step::Reads;
 use crate::train::Trained;
 use crate::{Error, Pack, Result};
+
+/// What to say where an objective has no reference to compare with.
+pub(crate) const NO_REFERENCE: &str =
+    "compares with a reference: name one as reference.adapter, reference.model or reference.topk";
+
+/// What to say where it is to compare with the base, which training changes.
+pub(crate) const NO_BASE: &str = "compares with the base, and all weights are trained, so that it is not there any more: name it as reference.model";
 
 /// What an objective's pulls onto a reference point to, and whose losses it compares with.
 #[derive(Debug)]
@@ -31,17 +38,13 @@ pub enum Reference {
 impl Reference {
     /// Checks that it can give what an objective reads.
     pub fn check(&self, reads: &Reads, trained: &Trained) -> Result<()> {
-        let needed = reads.reference_loss || matches!(reads.onto, Onto::All | Onto::Top(_));
+        let needed = reads.needs_reference();
         let problem = match self {
-            Self::None if needed => {
-                "the objective compares with a reference: name one as reference.adapter, reference.model or reference.topk"
-            }
-            Self::Base | Self::Adapter(_) if needed && trained.adapter().is_none() => {
-                "all weights are trained, so the base is not there any more: name it as reference.model"
-            }
+            Self::None if needed => NO_REFERENCE,
+            Self::Base | Self::Adapter(_) if needed && trained.adapter().is_none() => NO_BASE,
             _ => return Ok(()),
         };
-        Err(Error::setting("reference", problem))
+        Err(Error::setting("objective", problem))
     }
 
     /// The hidden states of the rows that a pack asks for. The model is lent its adapter and gets its own back.

@@ -103,15 +103,44 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pattern<T> {
 }
 
 impl<T: Copy> Pattern<T> {
-    /// The first value whose pattern matches the name or, after a dot, its end (PEFT's rule).
+    /// The first value whose pattern matches the name.
     fn of(&self, name: &str, key: &str) -> Result<Option<T>> {
         for (pattern, value) in &self.0 {
-            if expression(&format!(r"^(.*\.)?({pattern})$"), key)?.is_match(name) {
+            if at_end(pattern, key)?.is_match(name) {
                 return Ok(Some(*value));
             }
         }
         Ok(None)
     }
+}
+
+impl<T> Pattern<T> {
+    /// Checks that each pattern is of some module that has an adapter.
+    fn check(&self, key: &str, slots: &[Slot]) -> Result<()> {
+        for (pattern, _) in &self.0 {
+            let expression = at_end(pattern, key)?;
+            if !slots.iter().any(|slot| expression.is_match(&slot.module.name)) {
+                let names = endings(slots.iter().map(|slot| &slot.module));
+                let what =
+                    format!("`{pattern}` matches no module with an adapter; their names end in {names}");
+                return Err(Error::setting(key, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pattern that matches a name or, after a dot, its end (PEFT's rule).
+fn at_end(pattern: &str, key: &str) -> Result<Regex> {
+    expression(&format!(r"^(.*\.)?({pattern})$"), key)
+}
+
+/// The last parts of modules' names, for people.
+fn endings<'a>(modules: impl Iterator<Item = &'a Module>) -> String {
+    let mut last: Vec<&str> = modules.filter_map(|module| module.name.rsplit('.').next()).collect();
+    last.sort_unstable();
+    last.dedup();
+    last.join(", ")
 }
 
 fn expression(pattern: &str, key: &str) -> Result<Regex> {
@@ -121,12 +150,7 @@ fn expression(pattern: &str, key: &str) -> Result<Regex> {
 impl TargetModules {
     fn choose(&self, modules: Vec<Module>) -> Result<Vec<Module>> {
         let key = "lora.target_modules";
-        let known = || {
-            let mut last: Vec<&str> = modules.iter().filter_map(|m| m.name.rsplit('.').next()).collect();
-            last.sort_unstable();
-            last.dedup();
-            last.join(", ")
-        };
+        let known = || endings(modules.iter());
         match self {
             Self::Expression(text) if text.eq_ignore_ascii_case(ALL) => Ok(modules),
             Self::Expression(text) => {
@@ -196,9 +220,11 @@ impl LoraConfig {
 
 impl Adapter {
     /// A fresh adapter: A random, B zero, so that the model is as without it. Every matrix has its own stream of random
-    /// numbers, from the seed and its name.
+    /// numbers, from the seed and its name. Settings of no module are a mistake.
     pub fn new(config: &Config, lora: &LoraConfig, seed: u64, device: Device) -> Result<Self> {
         let adapter = Self::zeros(config, lora, device)?;
+        lora.rank_pattern.check("lora.rank_pattern", &adapter.slots)?;
+        lora.alpha_pattern.check("lora.alpha_pattern", &adapter.slots)?;
         for Slot { module, .. } in &adapter.slots {
             let [a, _] = Self::names(&module.name);
             let mut value = adapter.value(&a);

@@ -1,6 +1,6 @@
 //! What a step asks of an objective: the one of a configuration, or one's own in Rust.
 
-use tokensieve_objective::{Against, Pull, Pulls, TokenStats, Training, Variable};
+use tokensieve_objective::{Against, Objective, Pull, Pulls, TokenStats, Training, Variable};
 
 use crate::Result;
 
@@ -64,15 +64,11 @@ pub enum Onto {
     Top(usize),
 }
 
-impl Rule for Training {
-    fn pulls(&mut self, tokens: &[TokenStats], micro_batches: &[usize]) -> Result<Pulls> {
-        Ok(self.pulls_in(tokens, micro_batches)?.clone())
-    }
-
-    fn reads(&self) -> Reads {
-        let objective = self.objective();
+impl Reads {
+    /// What an objective of a configuration reads.
+    pub fn of(objective: &Objective) -> Self {
         let either = |one, other| objective.reads(one) || objective.reads(other);
-        Reads {
+        Self {
             top_entropy: objective.reads(Variable::TopEntropy),
             reference_loss: either(Variable::ReferenceLoss, Variable::PReference),
             base_loss: either(Variable::BaseLoss, Variable::PBase),
@@ -83,6 +79,21 @@ impl Rule for Training {
                 (true, _, None) => Onto::All,
             },
         }
+    }
+
+    /// Whether there must be a model to compare with.
+    pub fn needs_reference(&self) -> bool {
+        self.reference_loss || matches!(self.onto, Onto::All | Onto::Top(_))
+    }
+}
+
+impl Rule for Training {
+    fn pulls(&mut self, tokens: &[TokenStats], micro_batches: &[usize]) -> Result<Pulls> {
+        Ok(self.pulls_in(tokens, micro_batches)?.clone())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::of(self.objective())
     }
 
     fn is_local(&self) -> bool {

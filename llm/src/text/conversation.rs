@@ -55,9 +55,15 @@ impl Message {
     }
 
     /// Whether any of it can be trained on.
-    pub(crate) fn is_trained(&self) -> bool {
+    fn is_trained(&self) -> bool {
         self.role == "assistant" && self.weights != Weights::All(0.0)
     }
+}
+
+/// The indices of the turns that are trained on. An assistant's turn before anybody has asked is context.
+pub(crate) fn trained(messages: &[Message]) -> impl Iterator<Item = usize> {
+    let asked = messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
+    (asked.unwrap_or(messages.len())..messages.len()).filter(|index| messages[*index].is_trained())
 }
 
 impl Default for Weights {

@@ -17,7 +17,7 @@
 
 use std::ops::Range;
 
-use super::conversation::{Conversation, Message, Span, Weights};
+use super::conversation::{Conversation, Message, Span, Weights, trained};
 use super::template::{self, Template};
 use super::tokenizer::Tokenizer;
 use crate::{Document, Error, Given, Result};
@@ -142,13 +142,8 @@ impl Tokenizer {
             text.map_err(|what| format!("the chat template refuses it: {what}"))
         };
         let mut turns = Vec::new();
-        let asked =
-            messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
-        let asked = asked.unwrap_or(messages.len());
-        for (index, message) in
-            messages.iter().enumerate().skip(asked).filter(|(_, message)| message.is_trained())
-        {
-            let number = index + 1;
+        for index in trained(messages) {
+            let (message, number) = (&messages[index], index + 1);
             if message.content.trim().is_empty() {
                 return Err(format!("message {number}: the response is empty"));
             }

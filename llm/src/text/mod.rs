@@ -10,6 +10,7 @@ mod template;
 mod tests;
 mod tokenizer;
 
+pub(crate) use conversation::trained;
 pub use conversation::{Conversation, Message, Span, Weights};
 pub use template::Template;
 pub use tokenizer::{Extras, Tokenizer};

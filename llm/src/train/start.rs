@@ -9,11 +9,11 @@ use serde_json::json;
 use tokensieve_objective::Plan;
 
 use super::checkpoint::{self, Lock, State};
-use super::config::{Config, Data, Length};
+use super::config::{Config, Length};
 use super::former::Former;
 use super::resume::{Checkpoints, Found};
 use super::{CONFIG, Log, Optimizer, Run, Schedule, Trained, given, references};
-use crate::data::{self, DataSet, Order, stream};
+use crate::data::{self, DataSet, DataSource, Order, stream};
 use crate::model::Model;
 use crate::step::Rule as _;
 use crate::text::Tokenizer;
@@ -58,6 +58,7 @@ impl<'a> Run<'a> {
             }
         };
         let steps = total.div_ceil(batch);
+        config.check_steps(steps)?;
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
         let mut data = BTreeMap::from([("train".to_owned(), documents.hash.clone())]);
         data.extend(estimates.map(|hash| ("train.uncertainty".to_owned(), hash)));
@@ -169,18 +170,16 @@ impl<'a> Run<'a> {
 }
 
 /// Reads a data set, and says what was left out or cut.
-pub(super) fn read(name: &str, data: &Data, base: &Checkpoint, tokenizer: &Tokenizer) -> Result<DataSet> {
-    let mut source = data.source.clone();
+pub(super) fn read(
+    name: &str,
+    data: &DataSource,
+    base: &Checkpoint,
+    tokenizer: &Tokenizer,
+) -> Result<DataSet> {
+    let mut source = data.clone();
     let longest = base.config().max_positions.max(1) as usize;
     source.max_length = Some(source.max_length.unwrap_or(longest).min(longest));
-    let mut set = data::load(&source, tokenizer)?;
-    set.documents.retain(|document| document.row >= data.skip);
-    if set.documents.is_empty() {
-        return Err(Error::file(
-            &set.path,
-            format!("`{name}`: no row is left after leaving out {}", data.skip),
-        ));
-    }
+    let set = data::load(&source, tokenizer)?;
     if let Some(why) = &set.substitution {
         eprintln!("{name}: {why}");
     }

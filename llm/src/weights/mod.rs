@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
-use tokensieve_data::Catalogue;
+use tokensieve_data::{Catalogue, Files};
 
 use crate::model::config::Config;
 use crate::text::from_gguf::{self, TokenizerSource};
@@ -43,40 +43,62 @@ enum Store {
     Folder(PathBuf, Shards),
 }
 
+/// The files of a model.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A set of the catalogue.
+    Set(Files),
+    /// A Hugging Face folder.
+    Folder(PathBuf),
+    /// A GGUF file.
+    File(PathBuf),
+}
+
+/// Finds a model, and fetches it where need be: by its name in `data.toml`, the path of a GGUF file or a Hugging Face
+/// folder, or as `organisation/name` on the hub.
+pub(crate) fn find(source: &str) -> Result<Found> {
+    let catalogue = Catalogue::load()?;
+    if let Ok(set) = catalogue.set(source) {
+        if !set.files.contains_key("model") {
+            return Err(Error::setting("model", format!("`{source}` is a data set, not a model")));
+        }
+        return Ok(Found::Set(catalogue.fetch(source)?));
+    }
+    let path = Path::new(source);
+    if path.is_dir() {
+        Ok(Found::Folder(path.to_owned()))
+    } else if path.exists() {
+        Ok(Found::File(path.to_owned()))
+    } else if hub::Name::parse(source).is_some() {
+        Ok(Found::Folder(hub::Hub::from_env().fetch(source)?))
+    } else {
+        let models: Vec<&str> = catalogue
+            .sets()
+            .iter()
+            .filter(|(_, set)| set.files.contains_key("model"))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let what = format!(
+            "there is no file or folder `{source}`; the models known by name are {}",
+            models.join(", ")
+        );
+        Err(Error::setting("model", what))
+    }
+}
+
 impl Checkpoint {
     /// Opens a checkpoint: the name of a model of `data.toml`, the path of a GGUF file or a Hugging Face folder, or
     /// `organisation/name` on the hub.
     pub fn open(source: &str) -> Result<Self> {
-        let catalogue = Catalogue::load()?;
-        if let Ok(set) = catalogue.set(source) {
-            if !set.files.contains_key("model") {
-                return Err(Error::setting("model", format!("`{source}` is a data set, not a model")));
+        match find(source)? {
+            Found::Set(files) => {
+                let checkpoint = Self::from_gguf(source, files.path("model"))?;
+                // The catalogue has checked the content already.
+                let _ = checkpoint.hash.set(files.hash().to_owned());
+                Ok(checkpoint)
             }
-            let files = catalogue.fetch(source)?;
-            let checkpoint = Self::from_gguf(source, files.path("model"))?;
-            // The catalogue has checked the content already.
-            let _ = checkpoint.hash.set(files.hash().to_owned());
-            return Ok(checkpoint);
-        }
-        let path = Path::new(source);
-        if path.is_dir() {
-            Self::from_folder(source, path)
-        } else if path.exists() {
-            Self::from_gguf(source, path)
-        } else if hub::Name::parse(source).is_some() {
-            Self::from_folder(source, &hub::Hub::from_env().fetch(source)?)
-        } else {
-            let models: Vec<&str> = catalogue
-                .sets()
-                .iter()
-                .filter(|(_, set)| set.files.contains_key("model"))
-                .map(|(name, _)| name.as_str())
-                .collect();
-            let what = format!(
-                "there is no file or folder `{source}`; the models known by name are {}",
-                models.join(", ")
-            );
-            Err(Error::setting("model", what))
+            Found::Folder(folder) => Self::from_folder(source, &folder),
+            Found::File(path) => Self::from_gguf(source, &path),
         }
     }
 

@@ -25,6 +25,9 @@ pub enum Corpus {
 /// Documents that a generated corpus and the split of Alpaca are made with at least.
 const MADE: usize = 100;
 
+/// Documents of a generated corpus where a profile takes all there are (choice).
+const GENERATED: usize = 20_000;
+
 impl Corpus {
     /// Its name in tables.
     pub fn name(self) -> &'static str {
@@ -56,12 +59,19 @@ impl Corpus {
     pub fn training(self, rows: Option<usize>) -> Result<Value> {
         match self {
             Self::Arithmetic | Self::Instructions => {
-                Ok(made(self.name(), "train", rows.unwrap_or(20_000).max(MADE))?.into_training())
+                Ok(made(self.name(), "train", rows.unwrap_or(GENERATED).max(MADE))?.into_training())
             }
             Self::Alpaca => Ok(made("alpaca", "train", rows.unwrap_or(60_000).max(MADE))?.into_training()),
             Self::Gsm8k => Ok("gsm8k".into()),
             Self::Chat => Ok("sharegpt-sample".into()),
         }
+    }
+
+    /// How many documents there are to train on, where a profile takes all.
+    pub fn rows(self) -> Result<usize> {
+        let Some(set) = self.set() else { return Ok(GENERATED) };
+        let file = Catalogue::load()?.set(set)?.files.get("train").cloned();
+        Ok(file.and_then(|file| file.rows).map_or(GENERATED, |rows| rows as usize))
     }
 
     /// Documents of the same kind that nothing is trained on, at least so many.

@@ -293,15 +293,17 @@ impl Study {
             job = job.keeping_checkpoints(scale.checkpoint_every);
         }
         if let [first, later @ ..] = arm.ranks {
-            let steps = scale.rows.unwrap_or(20_000).div_ceil(scale.batch);
+            let there = corpus.rows()?.saturating_sub(scale.clean_rows);
+            let steps = scale.rows.unwrap_or(there).min(there).div_ceil(scale.batch);
             let parts = arm.ranks.len();
-            let grown = later.iter().enumerate().map(|(at, rank)| {
-                let step = ((at + 1) * steps / parts).max(at + 1) as i64;
-                toml::Value::Table(
-                    [("step".to_owned(), step.into()), ("rank".to_owned(), (*rank).into())]
-                        .into_iter()
-                        .collect(),
-                )
+            let steps_and_ranks = later.iter().enumerate().map(|(at, rank)| {
+                let step = ((at + 1) * steps / parts).max(at + 1);
+                (step, *rank)
+            });
+            // The shortest runs are over before the last ranks.
+            let grown = steps_and_ranks.filter(|(step, _)| *step < steps).map(|(step, rank)| {
+                let pair = [("step".to_owned(), (step as i64).into()), ("rank".to_owned(), rank.into())];
+                toml::Value::Table(pair.into_iter().collect())
             });
             job = job
                 .set("lora.r", *first)
@@ -488,6 +490,10 @@ mod tests {
         let against = "--judge local:Qwen/Qwen2.5-7B-Instruct --yes --baseline-outputs evaluate gemma-2b alpaca mle seed 0/\
                        evaluation.answers.jsonl";
         assert!(both.contains(against), "{both}");
+        let growing = judged.trained("google/gemma-2b", Corpus::Gsm8k, &Arm::growing(), 0)?;
+        let text = growing.configuration(&|_| "x".into());
+        // 6473 rows are 203 steps: the ranks rise after each quarter of them.
+        assert!(["step = 50", "step = 101", "step = 152"].iter().all(|step| text.contains(step)), "{text}");
         let text = job(&Arm::mle())?.configuration(&|_| "x".into());
         assert!(text.contains("data.skip = 32\n") && text.contains("data.limit = 64\n"), "{text}");
         Ok(())

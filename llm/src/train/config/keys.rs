@@ -35,6 +35,8 @@ pub enum Kind {
     Flag,
     /// One text or a list of texts.
     Texts,
+    /// A table from names to whole numbers above 0.
+    Ranks,
     /// A table from names to numbers above 0.
     Pattern,
     /// A whole number of steps, or a share of the run.
@@ -58,6 +60,7 @@ impl Kind {
             Self::Shares(n) => format!("a list of {n} numbers from 0 to below 1"),
             Self::Flag => "true or false".to_owned(),
             Self::Texts => "text, or a list of texts".to_owned(),
+            Self::Ranks => "a table of names and whole numbers above 0".to_owned(),
             Self::Pattern => "a table of names and numbers above 0".to_owned(),
             Self::Span => "a whole number of steps, or a share of the run like 0.03 (below 1)".to_owned(),
             Self::Growth => "a list like [{ step = 100, rank = 16 }], both rising".to_owned(),
@@ -83,6 +86,9 @@ impl Kind {
             Self::Texts => {
                 value.is_str() || value.as_array().is_some_and(|list| list.iter().all(Value::is_str))
             }
+            Self::Ranks => value
+                .as_table()
+                .is_some_and(|table| table.values().all(|n| n.as_integer().is_some_and(|n| n > 0))),
             Self::Pattern => value.as_table().is_some_and(|table| {
                 table.values().all(|n| number(n).is_some_and(|n| n.is_finite() && n > 0.0))
             }),
@@ -111,7 +117,7 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'sta
     Key { name, kind, default, about }
 }
 
-use Kind::{Flag, Growth, Number, Objective, Pattern, Shares, Span, Text, Texts, Whole, Within, Word};
+use Kind::{Flag, Growth, Number, Objective, Pattern, Ranks, Shares, Span, Text, Texts, Whole, Within, Word};
 
 /// No upper end.
 const ANY: f64 = f64::INFINITY;
@@ -199,7 +205,7 @@ pub const KEYS: &[Key] = &[
     key("lora.use_rslora", Flag, "false", "scale by lora_alpha / √r instead"),
     key(
         "lora.rank_pattern",
-        Pattern,
+        Ranks,
         "{}",
         "another rank for some modules: { \"layers.0.self_attn.q_proj\" = 8 }",
     ),

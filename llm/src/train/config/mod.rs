@@ -5,18 +5,21 @@
 mod keys;
 mod settings;
 
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use tch::{Cuda, Device};
-use tokensieve_objective::{Objective, Variable};
+use tokensieve_data::Catalogue;
+use tokensieve_objective::{Against, Objective, Variable};
 use toml::{Table, Value};
 
 pub use keys::{KEYS, Key, Kind, listing};
 use settings::Settings;
 
-use crate::data::{DataSource, Truncate};
-use crate::step::Ranking;
+use crate::data::{DataSource, Misnamed, Truncate};
+use crate::head::{NO_BASE, NO_REFERENCE};
+use crate::step::{Ranking, Reads};
 use crate::{Error, Result};
 
 /// A training run, checked.
@@ -25,11 +28,11 @@ pub struct Config {
     /// The base model.
     pub model: Model,
     /// What is trained on.
-    pub data: Data,
+    pub data: DataSource,
     /// Estimates of the training documents' uncertainty.
     pub uncertainty: Option<PathBuf>,
     /// Held-out sets by name.
-    pub evaluations: Vec<(String, Data)>,
+    pub evaluations: Vec<(String, DataSource)>,
     /// What is learnt from it.
     pub objective: Objective,
     /// Where the reference distribution comes from, if not from the base itself.
@@ -52,15 +55,6 @@ pub struct Model {
     pub kind: tch::Kind,
     /// Where it runs.
     pub device: Device,
-}
-
-/// A data set, as named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Data {
-    /// What is read, and what happens to rows that do not fit.
-    pub source: DataSource,
-    /// Rows left out at the beginning.
-    pub skip: usize,
 }
 
 /// Where a reference distribution comes from.
@@ -184,22 +178,24 @@ pub struct Log {
 }
 
 impl Config {
-    /// Reads a file, with overrides `key=value` laid upon it.
+    /// Reads a file, with overrides `key=value` laid upon it, and sees that there is what it names.
     pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-        Self::parse(file, &text, overrides)
+        let config = Self::parse(file, &text, overrides)?;
+        config.check_names()?;
+        Ok(config)
     }
 
-    /// The same for a text already read; `file` names it in complaints and names the results' folder.
+    /// Checks a text; `file` names it in complaints and names the results' folder. Nothing else is looked at.
     pub fn parse(file: &Path, text: &str, overrides: &[String]) -> Result<Self> {
         let mut settings = Settings::read(file, text, overrides)?;
         let train = train(&mut settings, file)?;
         let objective = objective(&settings)?;
         let uncertainty = settings.text("data.uncertainty").map(PathBuf::from);
-        if uncertainty.is_none() && objective.reads(Variable::Bald) {
-            let what = "is missing: the objective reads `bald` in a file of `tokensieve uncertainty` about these rows";
-            return Err(settings.wrong("data.uncertainty", what));
-        }
+        let reference = reference(&settings)?;
+        let lora = lora(&mut settings)?;
+        growth(&settings, &train)?;
+        supplied(&settings, &objective, reference.as_ref())?;
         if train.ranking == Ranking::Int8 && !objective.chooses_documents() {
             let what = "`int8` wants an objective that chooses documents and leaves the others alone: select.of = \
                         \"documents\", otherwise = \"none\"";
@@ -211,8 +207,8 @@ impl Config {
             evaluations: evaluations(&settings)?,
             uncertainty,
             objective,
-            reference: reference(&settings)?,
-            lora: lora(&mut settings)?,
+            reference,
+            lora,
             train,
             log: Log {
                 tensorboard: settings.flag("log.tensorboard"),
@@ -220,6 +216,34 @@ impl Config {
             },
             settings,
         })
+    }
+
+    /// Sees that the files, folders and data sets are there that it names. Models may still have to be fetched, and
+    /// `reference.topk` be made.
+    fn check_names(&self) -> Result<()> {
+        let catalogue = Catalogue::load()?;
+        let evaluations = self.evaluations.iter();
+        let evaluations = evaluations.map(|(name, source)| (format!("eval.{name}"), "data", source));
+        for (table, key, source) in iter::once(("data".to_owned(), "train", &self.data)).chain(evaluations) {
+            source.place(&catalogue).map_err(|wrong| match wrong {
+                Misnamed::Source(what) => self.wrong(&format!("{table}.{key}"), what),
+                Misnamed::Split(what) => self.wrong(&format!("{table}.split"), what),
+            })?;
+        }
+        if let Some(path) = self.uncertainty.as_ref().filter(|path| !path.is_file()) {
+            return Err(self.wrong("data.uncertainty", format!("there is no file `{}`", path.display())));
+        }
+        match &self.reference {
+            Some(Reference::Adapter(path)) if !path.is_dir() => {
+                Err(self.wrong("reference.adapter", format!("there is no folder `{}`", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees that the adapter's growth falls within a run of so many steps.
+    pub fn check_steps(&self, steps: u64) -> Result<()> {
+        growth_ends(&self.settings, &self.train, steps)
     }
 
     /// The whole configuration with every default written out, as a file that can be run again.
@@ -295,7 +319,7 @@ fn model(settings: &Settings) -> Result<Model> {
 }
 
 /// The data set of a table; how long and how bad a document may be is said once, for all.
-fn data(settings: &Settings, table: &str, name: &str) -> Result<Data> {
+fn data(settings: &Settings, table: &str, name: &str) -> Result<DataSource> {
     let key = |name: &str| format!("{table}.{name}");
     let size = |name: &str| settings.whole(name).map(|n| n as usize);
     let source = settings.required(&key(name))?;
@@ -307,8 +331,7 @@ fn data(settings: &Settings, table: &str, name: &str) -> Result<Data> {
         Some(format) => Some(format.parse().map_err(|what: String| settings.wrong(&key("format"), what))?),
         None => None,
     };
-    let skip = size(&key("skip")).unwrap_or(0);
-    let source = DataSource {
+    Ok(DataSource {
         source,
         split,
         format,
@@ -319,12 +342,12 @@ fn data(settings: &Settings, table: &str, name: &str) -> Result<Data> {
             Truncate::Never
         },
         max_length: size("data.max_length"),
-        limit: size(&key("limit")).map(|limit| limit + skip),
-    };
-    Ok(Data { source, skip })
+        skip: size(&key("skip")).unwrap_or(0),
+        limit: size(&key("limit")),
+    })
 }
 
-fn evaluations(settings: &Settings) -> Result<Vec<(String, Data)>> {
+fn evaluations(settings: &Settings) -> Result<Vec<(String, DataSource)>> {
     let names = settings.names_of_evals().into_iter();
     names.map(|name| Ok((name.clone(), data(settings, &format!("eval.{name}"), "data")?))).collect()
 }
@@ -367,6 +390,65 @@ fn lora(settings: &mut Settings) -> Result<Option<Table>> {
     }
     let value = |name: &&str| Some(((*name).to_owned(), settings.value(&format!("lora.{name}"))?.clone()));
     Ok(Some(names.iter().filter_map(value).collect()))
+}
+
+/// Checks that the adapter's ranks rise, and within the run where its length is known.
+fn growth(settings: &Settings, train: &Train) -> Result<()> {
+    let rank = settings.whole("lora.r").unwrap_or(0);
+    if let Some((_, first)) = train.grow_rank.first()
+        && first.unsigned_abs() <= rank
+    {
+        let what = format!(
+            "an adapter of rank {rank} (lora.r) cannot grow to {first}; the ranks must rise above it"
+        );
+        return Err(settings.wrong("train.grow_rank", what));
+    }
+    match train.length {
+        Length::Steps(steps) => growth_ends(settings, train, steps),
+        Length::Epochs(_) => Ok(()),
+    }
+}
+
+fn growth_ends(settings: &Settings, train: &Train, steps: u64) -> Result<()> {
+    match train.grow_rank.last() {
+        Some((step, rank)) if *step >= steps => {
+            let what = format!(
+                "the rank grows to {rank} after step {step}, but the run has {steps} steps: no step would have that rank"
+            );
+            Err(settings.wrong("train.grow_rank", what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that somebody supplies what the objective reads.
+fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Reference>) -> Result<()> {
+    let (reads, full) = (Reads::of(objective), settings.flag("train.full"));
+    let own = match reference {
+        None => objective.against() == Some(Against::Base),
+        Some(reference) => matches!(reference, Reference::Adapter(_)),
+    };
+    if reads.needs_reference() {
+        if reference.is_none() && !own {
+            return Err(settings.wrong("objective", NO_REFERENCE));
+        }
+        if own && full {
+            let key = if reference.is_some() { "reference.adapter" } else { "objective" };
+            return Err(settings.wrong(key, NO_BASE));
+        }
+    }
+    let base_is_gone = reads.base_loss && full;
+    if settings.text("data.uncertainty").is_none() && (objective.reads(Variable::Bald) || base_is_gone) {
+        let read = if base_is_gone { "base_loss" } else { "bald" };
+        let mut what = format!(
+            "is missing: the objective reads `{read}` in a file of `tokensieve uncertainty` about these rows"
+        );
+        if base_is_gone {
+            what += "; with `train.full = true` the base is not there to be asked";
+        }
+        return Err(settings.wrong("data.uncertainty", what));
+    }
+    Ok(())
 }
 
 fn train(settings: &mut Settings, file: &Path) -> Result<Train> {

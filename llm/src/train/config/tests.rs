@@ -27,7 +27,7 @@ fn overrides_win_and_need_no_quotes() {
     );
     let config = config.unwrap();
     assert_eq!(config.train.lr, 2e-4);
-    assert_eq!(config.data.source.source, "rows.jsonl");
+    assert_eq!(config.data.source, "rows.jsonl");
     assert_eq!(config.objective.describe().selection, "top 10% of tokens by loss, within the batch");
 }
 
@@ -69,6 +69,18 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ("[eval.test]\nsplit = \"test\"", "`eval.test.data` is missing"),
         ("[model]\ndevice = \"gpu\"", "`gpu` is not auto, cpu, cuda or cuda:N"),
         ("[reference]\nadapter = \"a\"\nmodel = \"b\"", "give one of adapter, model and topk"),
+        (
+            "[train]\ngrow_rank = [{ step = 2, rank = 4 }]",
+            "my.toml:4: `train.grow_rank`: an adapter of rank 32 (lora.r)",
+        ),
+        (
+            "[lora]\nr = 8\n[train]\nsteps = 5\ngrow_rank = [{ step = 2, rank = 16 }, { step = 5, rank = 32 }]",
+            "my.toml:7: `train.grow_rank`: the rank grows to 32 after step 5, but the run has 5 steps",
+        ),
+        (
+            "[lora]\nrank_pattern = { q_proj = 8.5 }",
+            "my.toml:4: `lora.rank_pattern`: expected a table of names and whole numbers above 0, found {",
+        ),
         ("[train]\nranking = \"int8\"", "`train.ranking`: `int8` wants an objective that chooses documents"),
         (
             "[train]\nranking = \"int8\"\n[objective]\npreset = \"masked-mle\"",
@@ -88,6 +100,70 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         let error = parse(PLAIN, &[set]).unwrap_err().to_string();
         assert!(error.contains(wanted), "{set}\n{error}");
     }
+}
+
+#[test]
+fn what_an_objective_reads_must_be_supplied() {
+    let full = "train.full=true";
+    let model = "reference.model=smollm2-135m";
+    for preset in ["distill", "rho", "psft", "iw-sft", "oracle", "truncated-kd", "token-cleaning"] {
+        let objective = format!("objective={preset}");
+        let error = parse(PLAIN, &[&objective]).unwrap_err().to_string();
+        let wanted = "--set objective: compares with a reference: name one as reference.adapter";
+        assert!(error.contains(wanted), "{preset}: {error}");
+        parse(PLAIN, &[&objective, "reference.adapter=a"]).unwrap();
+        let error = parse(PLAIN, &[&objective, "reference.adapter=a", full]).unwrap_err().to_string();
+        assert!(error.contains("--set reference.adapter: compares with the base"), "{preset}: {error}");
+    }
+    parse(PLAIN, &["objective=asft"]).unwrap();
+    let error = parse(PLAIN, &["objective=asft", full]).unwrap_err().to_string();
+    assert!(
+        error.contains("--set objective: compares with the base, and all weights are trained"),
+        "{error}"
+    );
+    parse(PLAIN, &["objective=asft", full, model]).unwrap();
+    let by_base = "objective.select.by=base_loss";
+    parse(PLAIN, &["objective=masked-mle", by_base]).unwrap();
+    let error = parse(PLAIN, &["objective=masked-mle", by_base, full]).unwrap_err().to_string();
+    assert!(error.contains("`data.uncertainty`: is missing: the objective reads `base_loss`"), "{error}");
+    parse(PLAIN, &["objective=masked-mle", by_base, full, "data.uncertainty=u.jsonl"]).unwrap();
+    let error = parse(PLAIN, &["objective=bald"]).unwrap_err().to_string();
+    assert!(error.contains("`data.uncertainty`: is missing: the objective reads `bald`"), "{error}");
+    parse(PLAIN, &["objective=label-smoothing", full]).unwrap();
+}
+
+#[test]
+fn growth_past_the_last_step_is_refused_once_the_steps_are_known() {
+    let config = parse(PLAIN, &["train.grow_rank=[{step=9,rank=64}]"]).unwrap();
+    config.check_steps(10).unwrap();
+    let error = config.check_steps(9).unwrap_err().to_string();
+    assert!(error.contains("--set train.grow_rank: the rank grows to 64 after step 9"), "{error}");
+}
+
+#[test]
+fn what_is_named_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my.toml");
+    std::fs::write(&file, "[data]\ntrain = \"gsm8k\"\n[eval.test]\ndata = \"gsm8k\"\n").unwrap();
+    let read =
+        |set: &[&str]| Config::read(&file, &set.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>());
+    read(&[]).unwrap();
+    // A file of probable tokens may be made for the run.
+    read(&["objective=distill", "reference.topk=nowhere"]).unwrap();
+    for (set, wanted) in [
+        ("data.train=nowhere", "--set data.train: there is no file `nowhere`, and no data set of that name"),
+        ("data.train=src", "--set data.train: `src` is a folder; name a file in it"),
+        ("data.split=dev", "--set data.split: the data set `gsm8k` has no split `dev`, only test, train"),
+        ("eval.test.data=nowhere", "--set eval.test.data: there is no file `nowhere`"),
+        ("data.uncertainty=nowhere", "--set data.uncertainty: there is no file `nowhere`"),
+        ("reference.adapter=nowhere", "--set reference.adapter: there is no folder `nowhere`"),
+    ] {
+        let error = read(&[set]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{set}\n{error}");
+    }
+    std::fs::write(&file, "[data]\ntrain = \"gsm8k\"\n[eval.test]\ndata = \"nowhere\"\n").unwrap();
+    let error = read(&[]).unwrap_err().to_string();
+    assert!(error.contains("my.toml:4: `eval.test.data`: there is no file `nowhere`"), "{error}");
 }
 
 #[test]
@@ -141,7 +217,9 @@ fn the_examples_are_right() {
     let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
     assert!(files.len() >= 3);
     for file in files {
-        let config = Config::read(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
+        // The twin that one of them compares with is trained first.
+        let text = std::fs::read_to_string(&file).unwrap();
+        let config = Config::parse(&file, &text, &[]).unwrap_or_else(|error| panic!("{error}"));
         let needs_reference = config.objective.against().is_some();
         assert_eq!(config.reference.is_some(), needs_reference, "{}", file.display());
     }
