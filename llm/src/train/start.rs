@@ -15,7 +15,6 @@ use super::resume::{Checkpoints, Found};
 use super::{CONFIG, Log, Optimizer, Run, Schedule, Trained, given, references};
 use crate::data::{self, DataSet, DataSource, Order, stream};
 use crate::model::Model;
-use crate::step::Rule as _;
 use crate::text::Tokenizer;
 use crate::weights::Checkpoint;
 use crate::{Error, Result, memory};
@@ -88,7 +87,6 @@ impl<'a> Run<'a> {
         };
         training.resume(state.objective.clone())?;
         trained.refresh(&mut model)?;
-        reference.check(&training.reads(), &trained)?;
         // Everything is open: from here on the folder is the new run's.
         former.map_or(Ok(()), Former::remove)?;
         list_skipped(&config, "train", &documents)?;
