@@ -10,7 +10,7 @@ use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::{self, News, Shard};
 use tokensieve_paper::lab::study::Study;
 use tokensieve_paper::lab::{Job, Lab, program};
-use tokensieve_paper::tokens::scoring;
+use tokensieve_paper::tokens::{held_out, scoring};
 
 /// Time between lines about what is going on.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
@@ -35,10 +35,11 @@ fn study(profile: Profile, lab: &Lab) -> Study {
     study
 }
 
-/// The grid, then the scorings of documents that need no training, each after what it needs.
+/// The grid, then the scorings of documents, each after what it needs. Checkpoints are scored of runs that are done.
 fn jobs(profile: Profile, study: &Study, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     let mut jobs = study.jobs()?;
     jobs.extend(scoring::jobs(profile, lab)?);
+    jobs.extend(held_out::jobs(profile, study, lab)?);
     Ok(queue::with_needs(&jobs))
 }
 
@@ -49,9 +50,22 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let lab = Lab::open(out).with_threads((cores / workers.max(1)).max(1));
     let study = study(profile, &lab);
-    let jobs = jobs(profile, &study, &lab)?;
+    let runs = jobs(profile, &study, &lab)?;
+    let news = telling(&lab, &runs, workers);
+    if workers > 1 {
+        queue::run(&Lab::open(out), &study.timed()?, shard, 1, &news)?;
+    }
+    queue::run(&lab, &runs, shard, workers, &news)?;
+    // Now it is known which checkpoints there are to score.
+    let all = jobs(profile, &study, &lab)?;
+    queue::run(&lab, &all, shard, workers, &telling(&lab, &all, workers))?;
+    Ok(all.iter().filter(|job| lab.done(job).is_some()).count())
+}
+
+/// Tells people what goes on, and how long the rest of the jobs will take.
+fn telling<'a>(lab: &'a Lab, jobs: &'a [Arc<Job>], workers: usize) -> impl Fn(News<'_>) + Sync + 'a {
     let spoken = Mutex::new(Instant::now());
-    let quiet_for = |time: Duration| {
+    let quiet_for = move |time: Duration| {
         spoken.lock().is_ok_and(|mut last| {
             let due = last.elapsed() > time;
             if due {
@@ -60,9 +74,9 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
             due
         })
     };
-    let news = |news: News<'_>| match news {
+    move |news: News<'_>| match news {
         News::Begun(job, done, total) => {
-            let left = queue::estimate(&lab, &jobs) / workers.max(1) as f64;
+            let left = queue::estimate(lab, jobs) / workers.max(1) as f64;
             eprintln!("[{done}/{total}] {}, {} to go", job.name, time(left));
         }
         News::Said(job, line) if quiet_for(BETWEEN_LINES) => eprintln!("    {}: {line}", job.name),
@@ -70,12 +84,7 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
         News::Failed(job, error) => eprintln!("    {} FAILED: {error:#}", job.name),
         News::Waiting if quiet_for(BETWEEN_LINES) => eprintln!("    waiting for other processes"),
         News::Said(..) | News::Waiting => {}
-    };
-    if workers > 1 {
-        queue::run(&Lab::open(out), &study.timed()?, shard, 1, &news)?;
     }
-    queue::run(&lab, &jobs, shard, workers, &news)?;
-    Ok(jobs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
 fn list(profile: Profile, out: &Path) -> Result<ExitCode> {

@@ -25,6 +25,7 @@ figures![
     fig_5,
     fig_6a,
     fig_6b,
+    epistemic,
     fig_7,
     fig_8,
     fig_9,

@@ -74,7 +74,12 @@ impl Corpus {
         Ok(file.and_then(|file| file.rows).map_or(GENERATED, |rows| rows as usize))
     }
 
-    /// Documents of the same kind that nothing is trained on, at least so many.
+    /// The set of the catalogue that documents of the same kind come from on which nothing is trained.
+    pub fn unseen_set(self) -> Option<&'static str> {
+        if self == Self::Chat { Some("oasst1-validation") } else { self.set() }
+    }
+
+    /// Those documents, at least so many.
     pub fn unseen(self, documents: usize) -> Result<Value> {
         match self {
             Self::Arithmetic | Self::Instructions | Self::Alpaca => {

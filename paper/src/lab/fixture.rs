@@ -3,8 +3,11 @@
 
 use super::{Job, Verb};
 use crate::cache::write_atomically;
+use crate::tokens::scoring::RATE;
+use crate::tokens::synthetic;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
+use std::fs;
 use std::path::{Path, PathBuf};
 use tokensieve_toy::rng::Stream;
 
@@ -22,7 +25,10 @@ const TOKENS: usize = 16;
 pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -> Result<()> {
     let mut stream = Stream::new(0, &format!("fixture/{}", job.name));
     match job.verb {
-        Verb::Train => train(folder, &mut stream),
+        Verb::Train => {
+            train(folder, &mut stream)?;
+            if job.keeps_checkpoints() { checkpoints(folder) } else { Ok(()) }
+        }
         Verb::Evaluate => {
             write_json(&folder.join(job.verb.output()), &evaluation(&job.list("suite", place), &mut stream))
         }
@@ -30,9 +36,8 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
             &folder.join(job.verb.output()),
             &[json!({ "prompt": "question", "completion": "answer" })],
         ),
-        Verb::Generate | Verb::Uncertainty => {
-            bail!("{}: no results are made up for this verb", job.verb.name())
-        }
+        Verb::Uncertainty => uncertainty(job, &folder.join(job.verb.output()), &mut stream),
+        Verb::Generate => bail!("{}: no results are made up for this verb", job.verb.name()),
     }
 }
 
@@ -57,6 +62,39 @@ fn train(folder: &Path, stream: &mut Stream) -> Result<()> {
     write_lines(&folder.join("metrics.jsonl"), &metrics)?;
     write_lines(&folder.join("timing.jsonl"), &timing)?;
     write_lines(&folder.join("selection.jsonl"), &selection)
+}
+
+/// After every other step.
+fn checkpoints(folder: &Path) -> Result<()> {
+    for step in (2..=STEPS).step_by(2) {
+        let checkpoint = folder.join(format!("checkpoints/step-{step:08}"));
+        fs::create_dir_all(&checkpoint).with_context(|| format!("making {}", checkpoint.display()))?;
+    }
+    Ok(())
+}
+
+/// The same documents for all models, each of which has factors of its own on the tokens' numbers.
+fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
+    let number = |key| job.whole(key).with_context(|| format!("{}: no {key}", job.name));
+    let rate = if number("passes")? == 0 { 0.0 } else { RATE };
+    let mut lines = vec![json!({ "header": {} })];
+    for mut document in synthetic::documents("made up", number("n")? as usize, rate) {
+        for token in &mut document.tokens {
+            let factor = 0.5 + stream.uniform();
+            let all = [
+                &mut token.loss,
+                &mut token.entropy,
+                &mut token.total,
+                &mut token.aleatoric,
+                &mut token.epistemic,
+            ];
+            for value in all.into_iter().flatten() {
+                *value *= factor;
+            }
+        }
+        lines.push(serde_json::to_value(document).context("writing JSON")?);
+    }
+    write_lines(path, &lines)
 }
 
 /// Every task of a suite: shares for tasks, sums of losses for `nll:` sets.

@@ -16,6 +16,14 @@ pub const ENOUGH_SEEDS: u64 = 3;
 pub const TOO_FEW_SEEDS: &str =
     "not tested at this scale: fewer than three seeds say nothing of another training run";
 
+/// Why nothing is said of a corpus that so many training runs of an arm saw (`None`: nothing is trained on it), if so.
+pub fn untested(corpus: Corpus, seeds: Option<u64>) -> Option<String> {
+    match seeds {
+        None => Some(format!("not tested at this scale: nothing is trained on {}", corpus.name())),
+        Some(seeds) => (seeds < ENOUGH_SEEDS).then(|| TOO_FEW_SEEDS.to_owned()),
+    }
+}
+
 /// One comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {

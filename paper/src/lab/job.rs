@@ -251,6 +251,14 @@ impl Job {
         }
     }
 
+    /// A setting that is a whole number.
+    pub(crate) fn whole(&self, key: &str) -> Option<i64> {
+        match self.settings.iter().find(|(known, _)| known == key) {
+            Some((_, Value::Plain(value))) => value.as_integer(),
+            _ => None,
+        }
+    }
+
     /// Settings as JSON, for provenance; results of other jobs by their names.
     pub fn describe(&self) -> serde_json::Value {
         let settings: serde_json::Map<String, serde_json::Value> =

@@ -15,7 +15,6 @@
 //! | [`study`] | which jobs the study consists of |
 //! | [`corpus`] | what is trained on, and what stands in where a set cannot be had |
 //! | [`outcome`] | what an evaluation says, and gains over a baseline |
-//! | [`selection`] | which kinds of tokens a training run selected |
 //! | [`steps`] | how long a training run's steps took |
 //! | `preference` | whose reply is preferred, by a stand-in for a judge |
 //! | [`gains`] | the rows that the training figures share |
@@ -33,7 +32,6 @@ mod preference;
 pub mod program;
 pub mod queue;
 pub mod scale;
-pub mod selection;
 pub mod steps;
 pub mod store;
 pub mod study;

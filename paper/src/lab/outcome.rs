@@ -53,6 +53,13 @@ pub struct Tallies {
 }
 
 impl Tallies {
+    /// Of documents by their rows in the data.
+    pub fn of(documents: impl IntoIterator<Item = (usize, [f64; 2])>) -> Self {
+        let documents = documents.into_iter().map(|(row, pair)| (row.to_string(), pair));
+        let (ids, pairs) = documents.unzip();
+        Self { ids, pairs, ..Self::default() }
+    }
+
     /// The measure itself.
     pub fn value(&self) -> Option<f64> {
         ratio(self.pairs.iter())
@@ -153,24 +160,33 @@ fn shared(counts: &[f64]) -> Option<[f64; 2]> {
 /// seeds, positive when better. Questions and seeds are resampled, the same ones for both; with one seed only
 /// questions are, and the interval says nothing of another training run.
 pub fn gain(arm: &[&Tallies], baseline: &[&Tallies], better: Better, name: &str) -> Result<Draws> {
-    ensure!(arm.len() == baseline.len() && !arm.is_empty(), "{name}: the same seeds for both");
-    let ids = &arm[0].ids;
-    for tallies in arm.iter().chain(baseline) {
-        ensure!(
-            tallies.ids == *ids && tallies.pairs.len() == ids.len(),
-            "{name}: the same questions for both"
-        );
-    }
-    let measure = |side: &[&Tallies], seeds: &[usize], questions: &[usize]| {
-        let pairs =
-            seeds.iter().flat_map(|seed| questions.iter().map(|question| &side[*seed].pairs[*question]));
-        ratio(pairs).unwrap_or(f64::NAN)
-    };
+    ensure!(arm.len() == baseline.len(), "{name}: the same seeds for both");
+    let questions = questions(&[arm, baseline].concat(), name)?;
     let sign = if better == Better::More { 1.0 } else { -1.0 };
     let difference = |seeds: &[usize], questions: &[usize]| {
         sign * (measure(arm, seeds, questions) - measure(baseline, seeds, questions))
     };
-    Ok(Draws::of(difference, arm.len(), ids.len(), name))
+    Ok(Draws::of(difference, arm.len(), questions, name))
+}
+
+/// The measure over all seeds, one entry each, resampled as [`gain`] is.
+pub fn level(of: &[&Tallies], name: &str) -> Result<Draws> {
+    let questions = questions(of, name)?;
+    Ok(Draws::of(|seeds, questions| measure(of, seeds, questions), of.len(), questions, name))
+}
+
+/// How many questions, which are the same for all.
+fn questions(of: &[&Tallies], name: &str) -> Result<usize> {
+    let ids = &of.first().with_context(|| format!("{name}: no seeds"))?.ids;
+    let same = of.iter().all(|tallies| tallies.ids == *ids && tallies.pairs.len() == ids.len());
+    ensure!(same, "{name}: the same questions for all");
+    Ok(ids.len())
+}
+
+/// Of chosen seeds and questions.
+fn measure(of: &[&Tallies], seeds: &[usize], questions: &[usize]) -> f64 {
+    let pairs = seeds.iter().flat_map(|seed| questions.iter().map(|question| &of[*seed].pairs[*question]));
+    ratio(pairs).unwrap_or(f64::NAN)
 }
 
 impl Draws {
@@ -219,6 +235,16 @@ impl Draws {
             }
         };
         Self { value: won(&self.value), resampled: self.resampled.iter().map(won).collect(), n: self.n }
+    }
+
+    /// Its size, whatever its sign.
+    #[must_use]
+    pub fn abs(&self) -> Self {
+        Self {
+            value: self.value.abs(),
+            resampled: self.resampled.iter().map(|draw| draw.abs()).collect(),
+            n: self.n,
+        }
     }
 
     /// How much it is above another.

@@ -1,9 +1,8 @@
 //! How long a training run's steps took, from its `timing.jsonl`.
 
 use super::outcome::RESAMPLINGS;
-use super::selection::read_lines;
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tokensieve_toy::rng::Stream;
@@ -34,4 +33,13 @@ pub fn per_thousand_tokens(path: &Path) -> Result<BTreeMap<String, Estimate>> {
         Ok((name, found.with_context(|| format!("{}: no steps", path.display()))?))
     };
     phases.into_iter().map(median).collect()
+}
+
+/// The lines of a JSONL file.
+fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let line = |(at, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), at + 1))
+    };
+    text.lines().enumerate().map(line).collect()
 }

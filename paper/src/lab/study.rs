@@ -391,6 +391,11 @@ impl Study {
         arms
     }
 
+    /// Arms whose models' uncertainty is measured beside the base's.
+    pub fn uncertain_arms() -> [Arm; 3] {
+        [Arm::mle(), Arm::masked(), Arm::both()]
+    }
+
     /// Arms whose steps are timed against each other.
     pub fn timed_arms() -> [Arm; 4] {
         [Arm::mle(), Arm::masked(), Arm::selected("loss", "document"), Arm::both()]

@@ -5,9 +5,11 @@
 
 mod correlation;
 mod document;
+pub mod held_out;
 pub mod picture;
 mod row;
 pub mod scoring;
+pub mod selection;
 pub mod synthetic;
 
 pub use correlation::{Correlation, Method, correlations, over_documents};

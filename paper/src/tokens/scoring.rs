@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 /// Where dropout acts, as the `tokensieve` program takes it, the default first.
 pub const PLACES: [&str; 3] = ["attention,residual", "attention", "embedding"];
+/// The dropout rate of all figures but figure 10.
+pub const RATE: f64 = 0.1;
 /// The rates of figure 10.
 pub const RATES: [f64; 6] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
 
@@ -63,15 +65,10 @@ pub struct Scoring {
 }
 
 impl Scoring {
-    /// Uncertainties as most figures want them: rate 0.1.
+    /// Uncertainties as most figures want them.
     pub fn uncertainty(profile: Profile, model: &'static str, corpus: Corpus, places: &'static str) -> Self {
-        let (documents, passes) = match profile {
-            Profile::Smoke => (3, 4),
-            Profile::Laptop | Profile::Evening => (10, 20),
-            Profile::Study => (64, 100),
-            Profile::Paper => (256, 100),
-        };
-        Self { model, corpus, documents, passes, rate: 0.1, places }
+        let (documents, passes) = uncertain(profile);
+        Self { model, corpus, documents, passes, rate: RATE, places }
     }
 
     /// Losses only, of many documents.
@@ -148,6 +145,31 @@ pub fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
         }
     }
     all.iter().map(|scoring| Ok(scoring.job(source(lab, scoring.corpus.name())?)?.shared())).collect()
+}
+
+/// Documents of which uncertainties are measured, and stochastic passes.
+pub fn uncertain(profile: Profile) -> (usize, usize) {
+    match profile {
+        Profile::Smoke => (3, 4),
+        Profile::Laptop | Profile::Evening => (10, 20),
+        Profile::Study => (64, 100),
+        Profile::Paper => (256, 100),
+    }
+}
+
+/// Documents among whose tokens figure 4 selects, scored without passes.
+pub fn selected(profile: Profile) -> (usize, usize) {
+    let documents = match profile {
+        Profile::Smoke => 4,
+        Profile::Laptop | Profile::Evening => 32,
+        Profile::Study | Profile::Paper => 200,
+    };
+    (documents, 0)
+}
+
+/// Documents among which figure 4's conversation is one, and stochastic passes.
+pub fn pictured(profile: Profile) -> (usize, usize) {
+    (8, uncertain(profile).1)
 }
 
 /// The chat models that a profile measures.

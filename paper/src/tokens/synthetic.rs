@@ -29,17 +29,6 @@ pub fn documents(name: &str, n: usize, rate: f64) -> Vec<Document> {
     (0..n).map(|row| Document { row, tokens: tokens(&mut stream, rate) }).collect()
 }
 
-/// The same documents after so many steps of training, in which the structure is learnt sooner than the content.
-pub fn trained(name: &str, n: usize, steps: u64) -> Vec<Document> {
-    let mut all = documents(name, n, 0.0);
-    for token in all.iter_mut().flat_map(|document| &mut document.tokens) {
-        let structural = matches!(token.class.as_deref(), Some("punctuation" | "space"));
-        let learnt = libm::pow(if structural { 0.5 } else { 0.9 }, steps as f64);
-        token.loss = token.loss.map(|loss| loss * learnt);
-    }
-    all
-}
-
 fn tokens(stream: &mut Stream, rate: f64) -> Vec<Token> {
     let prompt = PROMPT.map(|text| Token { text: text.into(), ..Token::default() });
     let length = 12 + stream.below(19);
