@@ -13,10 +13,12 @@ const TICK: f64 = 10.5;
 /// Room between a panel's neighbours.
 const GAP: f64 = 18.0;
 const LINE: f64 = 17.0;
+/// The tallest colour bar.
+const BAR: f64 = 320.0;
 /// How far labels of the x axis reach below it, and by how many degrees they are turned if they are.
 const STRAIGHT: f64 = 20.0;
 const TURN: f64 = 35.0;
-/// The layout has room for the wider of Helvetica and DejaVu Sans ([`width`]).
+/// The layout has room for the wider of Helvetica and `DejaVu Sans` ([`width`]).
 const FONTS: &str = "Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', 'DejaVu Sans', sans-serif";
 
 impl Drawing {
@@ -33,7 +35,7 @@ impl Drawing {
         }
         y = self.words_svg(&mut canvas, y, theme);
         y = self.legend(&mut canvas, y, theme);
-        let bar_room = if self.colours.is_some() { 74.0 } else { 0.0 };
+        let bar_room = self.colours.as_ref().map_or(0.0, |colours| 14.0 + bar_width(colours, BAR));
         let cell_width = (self.width - bar_room - GAP * (self.columns - 1) as f64) / self.columns as f64;
         let top_of_panels = y;
         let mut bars = (f64::INFINITY, f64::NEG_INFINITY);
@@ -59,7 +61,7 @@ impl Drawing {
         }
         if let Some(colours) = self.colours.as_ref().filter(|_| y > top_of_panels) {
             // One bar for many panels: as tall as the rows, but never absurdly so.
-            let height = (bars.1 - bars.0).min(320.0);
+            let height = (bars.1 - bars.0).min(BAR);
             colour_bar(&mut canvas, colours, self.width - bar_room + 14.0, bars.0, height, theme);
         }
         let (w, h) = (px(self.width), px(y + 4.0));
@@ -206,7 +208,7 @@ impl<'a> Frame<'a> {
             if panel.y.quiet { 0.0 } else { widest(y_ticks.iter().map(|tick| tick.1.as_str()), TICK) };
         let label_room = if panel.y.label.is_empty() || panel.y.quiet { 0.0 } else { LINE };
         let ends = direct_labels(panel);
-        let bar = if panel.colours.is_some() { 66.0 } else { 0.0 };
+        let bar = panel.colours.as_ref().map_or(0.0, |colours| 12.0 + bar_width(colours, height));
         // The last tick's label may stand half beyond the axis.
         let beyond = |(at, label): &(f64, String)| if *at > 0.9 { width(label, TICK) / 2.0 } else { 0.0 };
         let tail = if ends.is_empty() {
@@ -377,9 +379,7 @@ fn colour_bar(canvas: &mut Canvas, colours: &Colours, x: f64, top: f64, height: 
         let y = top + height - (step + 1) as f64 * slice;
         canvas.rect(x, y, 11.0, slice + 0.5, &format!(r#"fill="{colour}""#));
     }
-    let axis = super::Axis::linear("").range(colours.low, colours.high);
-    let fitted = axis.fit(std::iter::empty());
-    let ticks = fitted.ticks((height / 42.0) as usize);
+    let ticks = bar_ticks(colours, height);
     for (at, label) in &ticks {
         let y = top + height * (1.0 - at);
         canvas.line((x + 11.0, y), (x + 14.0, y), theme.muted, 1.0, "");
@@ -388,6 +388,17 @@ fn colour_bar(canvas: &mut Canvas, colours: &Colours, x: f64, top: f64, height: 
     let room = widest(ticks.iter().map(|tick| tick.1.as_str()), TICK);
     let set = Type::new(LABEL, theme.text).anchor(Anchor::Middle).turned(-90.0);
     canvas.text(x + 17.0 + room + 14.0, top + height / 2.0, &colours.label, set);
+}
+
+/// Width of a colour bar with its numbers and its label, whose letters reach below their line.
+fn bar_width(colours: &Colours, height: f64) -> f64 {
+    let ticks = bar_ticks(colours, height);
+    17.0 + widest(ticks.iter().map(|tick| tick.1.as_str()), TICK) + 14.0 + 4.0
+}
+
+fn bar_ticks(colours: &Colours, height: f64) -> Vec<(f64, String)> {
+    let axis = super::Axis::linear("").range(colours.low, colours.high);
+    axis.fit(std::iter::empty()).ticks((height / 42.0) as usize)
 }
 
 fn widest<'a>(texts: impl Iterator<Item = &'a str>, size: f64) -> f64 {
@@ -412,7 +423,7 @@ mod tests {
         let bars = |label: &String| Series::bars([(0.0, 1.0, 1.0)]).label(label);
         let panel = Panel::new("", Axis::linear(""), Axis::linear("")).with_all(labels.iter().map(bars));
         let svg = Drawing::new([panel]).svg("", "", &Theme::LIGHT);
-        let swatches: Vec<&str> = svg.split("<rect").filter(|rect| rect.starts_with(r#" x="#)).collect();
+        let swatches: Vec<&str> = svg.split("<rect").filter(|rect| rect.starts_with(" x=")).collect();
         let mut entries = Vec::new();
         for (swatch, label) in swatches.iter().zip(&labels) {
             let text = swatch.split("<text").nth(1).unwrap();
@@ -422,7 +433,7 @@ mod tests {
         }
         for pair in entries.windows(2) {
             let ((y, _, end), (next_y, next, _)) = (pair[0], pair[1]);
-            assert!(if y == next_y { end + 8.0 < next } else { y + 12.0 < next_y }, "{pair:?}");
+            assert!(if (y - next_y).abs() < 1.0 { end + 8.0 < next } else { y + 12.0 < next_y }, "{pair:?}");
         }
         assert!(entries.iter().all(|entry| entry.2 < 760.0) && entries[0].0 < entries.last().unwrap().0);
     }

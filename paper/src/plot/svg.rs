@@ -224,7 +224,7 @@ fn typographic(text: &str) -> String {
         .collect()
 }
 
-/// Width in pixels of `text` set in Helvetica or DejaVu Sans, whichever is wider: no less than what a reader sees.
+/// Width in pixels of `text` set in Helvetica or `DejaVu Sans`, whichever is wider: no less than what a reader sees.
 pub(super) fn width(text: &str, size: f64) -> f64 {
     spans(text)
         .iter()
@@ -237,7 +237,7 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
 }
 
 /// Advance widths of U+0020..U+007E in thousandths of the size: the larger of Helvetica's (Adobe's AFM file; Arial and
-/// Liberation Sans share them) and DejaVu Sans' (its `hmtx` table), which systems without these fall back to.
+/// Liberation Sans share them) and `DejaVu Sans`' (its `hmtx` table), which systems without these fall back to.
 const ADVANCES: [u16; 95] = [
     318, 401, 460, 838, 637, 951, 780, 275, 391, 391, 500, 838, 318, 361, 318, 337, 637, 637, 637, 637, 637,
     637, 637, 637, 637, 637, 337, 337, 838, 838, 838, 556, 1015, 685, 687, 722, 771, 667, 611, 778, 752, 295,
@@ -246,7 +246,7 @@ const ADVANCES: [u16; 95] = [
     393, 634, 592, 818, 592, 592, 525, 637, 337, 637, 838,
 ];
 
-/// Beyond ASCII as wide as DejaVu Sans' minus sign and arrows, the widest that labels use.
+/// Beyond ASCII as wide as `DejaVu Sans`' minus sign and arrows, the widest that labels use.
 fn advance(character: char) -> u16 {
     (character as usize).checked_sub(32).and_then(|at| ADVANCES.get(at)).copied().unwrap_or(838)
 }
