@@ -264,7 +264,7 @@ fn what_cannot_be_is_refused_with_a_reason() {
         (
             "new",
             &["--set", "train.epochs=1"],
-            "run.toml:29: `train.grow_rank`: the rank grows to 4 after step 30",
+            "run.toml:30: `train.grow_rank`: the rank grows to 4 after step 30",
         ),
     ] {
         let output = bench.run(out, arguments);
