@@ -163,7 +163,7 @@ const PAPER: Scale = Scale {
     seeds: 3,
     other_seeds: 3,
     rows: None,
-    clean_rows: 1000,
+    clean_rows: 400,
     batch: 32,
     lr: 1e-4,
     max_length: 1024,

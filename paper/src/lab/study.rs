@@ -461,6 +461,9 @@ mod tests {
             let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
             assert_eq!(names.len(), jobs.len(), "{}", profile.name());
             assert_eq!(study.missing, Vec::<&str>::new());
+            for corpus in &study.corpora {
+                assert!(corpus.rows()? > study.scale.clean_rows, "{} {}", profile.name(), corpus.name());
+            }
             assert_eq!(study.outcomes.len(), study.scale.outcomes.len(), "{}", profile.name());
             let arms: BTreeSet<String> = study.arms().into_iter().map(|arm| arm.name).collect();
             assert_eq!(arms.len(), study.arms().len());
