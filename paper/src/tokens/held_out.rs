@@ -100,9 +100,18 @@ impl<'a> HeldOut<'a> {
     fn scoring(&self, when: &str) -> Result<Job> {
         let Self { study, model, corpus, documents, passes } = *self;
         let name = format!("score {} {} {documents} × {passes} {when}", short(model), corpus.name());
-        let mut job = scoring::work(name, corpus.unseen(documents)?, model, documents, passes)?
+        let unseen = corpus.unseen(documents)?;
+        let split = match &unseen {
+            Value::Plain(toml::Value::String(name)) => name.split_once('/'),
+            _ => None,
+        };
+        let source = split.map_or_else(|| unseen.clone(), |(set, _)| set.into());
+        let mut job = scoring::work(name, source, model, documents, passes)?
             // Cut as in training.
             .set("max-length", study.scale.max_length as i64);
+        if let Some((_, split)) = split {
+            job = job.set("split", split);
+        }
         if let Some(set) = corpus.unseen_set() {
             job = job.reading(set)?;
         }
