@@ -115,7 +115,7 @@ impl Claim {
                 Verdict::DoesNotHold
             }
             // An interval without width is a number, or a statistic that is the same however it is resampled.
-            Some(e) if e.low == e.high && e.low == threshold => Verdict::DoesNotHold,
+            Some(e) if e.high <= e.low => Verdict::DoesNotHold,
             Some(_) => Verdict::Undecided,
         };
         Self { test: test.into(), estimate, threshold, above, verdict, ..self }

@@ -3,9 +3,9 @@
 use crate::figures::fig_5::at_home_and_abroad;
 use crate::lab::corpus::Corpus;
 use crate::lab::gains::{self, Row, measure};
-use crate::lab::picture::{distinct, gain_axis};
+use crate::lab::picture::distinct;
 use crate::lab::study::Arm;
-use crate::plot::{Drawing, Ink, Panel, Series, Shape};
+use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
 
@@ -61,11 +61,15 @@ impl crate::Figure for Figure {
                 if marks.is_empty() {
                     continue;
                 }
-                let [across, up] = [("in", "in distribution"), ("out", "out of it")].map(|(place, words)| {
-                    gain_axis(unit, &format!("{words}, {}", measure(&corpus, place, unit)))
-                });
-                let panel =
-                    Panel::new(&corpus, across, up).with(Series::horizontal(0.0)).with(Series::vertical(0.0));
+                let axis = |place: &str, words: &str| match unit {
+                    "nats" => Axis::linear(&format!("{words}, nats per token")),
+                    _ => Axis::linear(&format!("{words}: {}", measure(&corpus, place, unit))).percent(),
+                };
+                let gained = if unit == "nats" { "loss on held-out text" } else { "answers" };
+                let title = format!("{corpus}: gain, {gained}");
+                let panel = Panel::new(&title, axis("in", "in distribution"), axis("out", "out of it"))
+                    .with(Series::horizontal(0.0))
+                    .with(Series::vertical(0.0));
                 panels.push(marks.into_iter().fold(panel, Panel::with));
             }
         }

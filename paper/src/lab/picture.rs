@@ -14,7 +14,7 @@ pub fn gains(
     names: &[String],
 ) -> Panel {
     let categories = distinct(rows.iter().map(|row| category(row)));
-    let mut panel = Panel::new(title, Axis::categories("", categories.clone()), gain_axis(unit, ""))
+    let mut panel = Panel::new(title, Axis::categories("", categories.clone()), gain_axis(unit))
         .with(Series::horizontal(0.0));
     for (index, name) in names.iter().enumerate() {
         // Side by side, so that intervals do not hide each other.
@@ -63,17 +63,13 @@ pub fn means(
     panels
 }
 
-/// The axis of gains in a unit, `place` telling it from another of the same unit.
-pub fn gain_axis(unit: &str, place: &str) -> Axis {
-    let named = |text: &str| {
-        let before = if place.is_empty() { String::new() } else { format!("{place}: ") };
-        Axis::linear(&format!("{before}{text}"))
-    };
+/// The axis of gains in a unit.
+fn gain_axis(unit: &str) -> Axis {
     match unit {
-        "nats" => named("gain, nats per token"),
-        "preference" => named("win rate above half").percent(),
-        "tasks" => named("share of measures won").range(0.0, 1.0).percent(),
-        _ => named("gain").percent(),
+        "nats" => Axis::linear("gain, nats per token"),
+        "preference" => Axis::linear("win rate above half").percent(),
+        "tasks" => Axis::linear("share of measures won").range(0.0, 1.0).percent(),
+        _ => Axis::linear("gain").percent(),
     }
 }
 
