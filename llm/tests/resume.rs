@@ -349,7 +349,7 @@ fn what_is_too_large_is_refused_without_a_trace_of_calls() {
         ("lora.r=1000000000000", "error: memory ran out ("),
         ("train.batch_size=9223372036854775807", "a whole number from 1 to 1000000"),
     ] {
-        let output = bench.run("out", &["--set", set]);
+        let output = bench.run("out", &["--set", set, "--set", NO_GROWTH]);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(
             said(&output).contains(complaint) && !said(&output).contains("panicked"),
