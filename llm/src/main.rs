@@ -7,7 +7,7 @@ use tokensieve_llm::cli::Verb;
 
 /// Post-trains language models on the tokens that matter.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "tokensieve", version, long_version = tokensieve_code::VERSION)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -20,5 +20,17 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_program_tells_the_sources_it_was_built_from() {
+        let said = super::Arguments::command().render_long_version();
+        let wanted = format!("tokensieve {}\ncode {}\n", env!("CARGO_PKG_VERSION"), tokensieve_code::ALL);
+        assert!(said.ends_with(&wanted), "{said}");
     }
 }

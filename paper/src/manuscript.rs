@@ -318,7 +318,7 @@ mod tests {
                 named += 1;
             }
         }
-        for function in ["#drawing(\"", "#claims(\"", "#scale(\""] {
+        for function in ["#drawing(\"", "#scale(\""] {
             for part in prose.split(function).skip(1) {
                 let name = part.split('"').next().unwrap_or_default();
                 assert!(

@@ -218,6 +218,20 @@ fn viewer_works(browser: &Browser, page: &str) {
     assert!(link.ends_with("/50/selected/10"), "{link}");
     browser.eval("document.querySelector('#tip a').click()");
     browser.wait_for("document.activeElement.dataset.at == '10'");
+    // The tooltip stays with the token pointed at, not the one with the focus, and its numbers follow the step.
+    browser.press("4");
+    eval("SHOWN.querySelectorAll('.t')[0].dispatchEvent(new MouseEvent('mouseover', { bubbles: true }))");
+    let told = || {
+        ["textContent", "querySelector('a').hash"]
+            .map(|part| eval(&format!("document.getElementById('tip').{part}")).as_str().unwrap().to_owned())
+    };
+    let [at_50, _] = told();
+    browser.press(".");
+    let [at_100, link] = told();
+    assert_ne!(at_50, at_100, "numbers of the step");
+    assert!(link.ends_with("/100/loss/7"), "{link}");
+    browser.press(",");
+    assert_eq!(told()[0], at_50);
     browser.eval("(s => (s.selectedIndex = 1, s.dispatchEvent(new Event('change'))))(document.getElementById('conversation'))");
     assert_ne!(eval("SHOWN.id"), json!(slug));
     assert_eq!(eval("document.querySelectorAll('.conversation:not([hidden])').length"), json!(1));

@@ -118,7 +118,7 @@ impl Packer<'_> {
     fn rows(&mut self, key: &[&str], source: &DataSource) -> Result<()> {
         match source.place(&self.catalogue) {
             Ok(Place::File(path)) => self.path(key, &path),
-            Ok(Place::Set(_)) => self.set(&self.catalogue.fetch(&source.source)?),
+            Ok(Place::Set { name, .. }) => self.set(&self.catalogue.fetch(&name)?),
             Err(Misnamed::Source(what) | Misnamed::Split(what)) => {
                 Err(self.config.wrong(&key.join("."), what).into())
             }

@@ -23,7 +23,7 @@ const LISTED: usize = 20;
 /// What to show, and how.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// A file (JSON lines, a JSON array, Parquet), or a data set by name: gsm8k
+    /// A file (JSON lines, a JSON array, Parquet), or a data set by name: gsm8k, gsm8k/test
     #[arg(required_unless_present = "uncertainty")]
     data: Option<String>,
     /// How many documents

@@ -25,7 +25,7 @@ use crate::{Document, Error, Result, machine, memory};
     where it was when the same command is given again. docs/uncertainty.md has the formulas."
 )]
 pub struct Arguments {
-    /// A file (JSON lines, a JSON array, Parquet), or a data set by name: alpaca
+    /// A file (JSON lines, a JSON array, Parquet), or a data set by name: alpaca, gsm8k/test
     data: String,
     /// How many rows; all if not given
     #[arg(short)]

@@ -1,7 +1,7 @@
 //! Rows as prompts: what stands before the answer, or all there is.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
@@ -25,13 +25,7 @@ pub struct Prompt {
 /// A row with a text under `prompt` is that text, without a template. One with `messages`, or in any format that training
 /// reads, is the conversation up to its last answer, as the chat template writes it.
 pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Result<(PathBuf, Vec<Prompt>)> {
-    let source = match source.rsplit_once('/') {
-        Some((name, split)) if !Path::new(source).exists() && !name.contains('/') => {
-            DataSource { split: Some(split.to_owned()), ..DataSource::new(name) }
-        }
-        _ => DataSource::new(source),
-    };
-    let (path, substitution) = find(&source)?;
+    let (path, substitution) = find(&DataSource::new(source))?;
     if let Some(why) = substitution {
         eprintln!("note: {why}");
     }

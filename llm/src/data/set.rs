@@ -17,7 +17,7 @@ use crate::{Document, Error, Result};
 /// Where rows come from and what to do with those that do not fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataSource {
-    /// A file, or the name of a data set in data.toml: `gsm8k`.
+    /// A file, or the name of a data set in data.toml: `gsm8k`, or with its split `gsm8k/test`.
     pub source: String,
     /// Which file of a named data set; `train` if not given, or the only one.
     pub split: Option<String>,
@@ -118,8 +118,13 @@ pub fn load(source: &DataSource, tokenizer: &Tokenizer) -> Result<DataSet> {
 pub(crate) enum Place {
     /// In this file.
     File(PathBuf),
-    /// In a set of the catalogue, under this key.
-    Set(String),
+    /// In a set of the catalogue.
+    Set {
+        /// Its name.
+        name: String,
+        /// Which of its files.
+        key: String,
+    },
 }
 
 /// What is wrong with how rows are named.
@@ -145,20 +150,29 @@ impl DataSource {
         if path.exists() {
             return Err(Misnamed::Source(format!("`{name}` is a folder; name a file in it")));
         }
-        let Ok(set) = catalogue.set(name) else {
+        let (set_name, split) = self.named();
+        let Ok(set) = catalogue.set(set_name) else {
             let what = format!("there is no file `{name}`, and no data set of that name in data.toml");
             return Err(Misnamed::Source(what));
         };
         let keys: Vec<&str> = set.files.keys().map(String::as_str).collect();
-        let key = match (&self.split, keys.as_slice()) {
+        let key = match (split, keys.as_slice()) {
             (None, [only]) => only,
-            (split, _) => split.as_deref().unwrap_or("train"),
+            (split, _) => split.unwrap_or("train"),
         };
         if !keys.contains(&key) {
-            let what = format!("the data set `{name}` has no split `{key}`, only {}", keys.join(", "));
+            let what = format!("the data set `{set_name}` has no split `{key}`, only {}", keys.join(", "));
             return Err(Misnamed::Split(what));
         }
-        Ok(Place::Set(key.to_owned()))
+        Ok(Place::Set { name: set_name.to_owned(), key: key.to_owned() })
+    }
+
+    /// The name of a set, and its split if one is asked for: apart, or after a slash.
+    fn named(&self) -> (&str, Option<&str>) {
+        match (self.source.split_once('/'), &self.split) {
+            (Some((set, split)), None) => (set, Some(split)),
+            _ => (&self.source, self.split.as_deref()),
+        }
     }
 }
 
@@ -169,11 +183,11 @@ pub(super) fn find(source: &DataSource) -> Result<(PathBuf, Option<String>)> {
         let (Misnamed::Source(what) | Misnamed::Split(what)) = wrong;
         Error::setting("data", what)
     })?;
-    let key = match place {
+    let (name, key) = match place {
         Place::File(path) => return Ok((path, None)),
-        Place::Set(key) => key,
+        Place::Set { name, key } => (name, key),
     };
-    let files = catalogue.fetch(&source.source)?;
+    let files = catalogue.fetch(&name)?;
     let why = files
         .substitution()
         .map(|why| format!("{} in place of {}: {}", files.title(), why.title, why.reason));

@@ -251,6 +251,8 @@ fn files_of_other_kinds_are_read_or_refused() {
     };
     assert!(error("no-such.jsonl", None).contains("no file `no-such.jsonl`"));
     assert!(error("gsm8k", Some("dev")).contains("no split `dev`, only test, train"));
+    assert!(error("gsm8k/dev", None).contains("`gsm8k` has no split `dev`, only test, train"));
+    assert!(error("no/such.jsonl", None).contains("no file `no/such.jsonl`"));
     assert_eq!("alpaca".parse(), Ok(Format::Alpaca));
     assert!("alpacca".parse::<Format>().unwrap_err().contains("messages, sharegpt"));
 }

@@ -1,7 +1,5 @@
 //! How well a model predicts responses that it was not trained on, and how well it knows that: `nll:SET/SPLIT`.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokensieve_tasks::{Measure, Options, Stream, Unit};
@@ -75,16 +73,11 @@ impl HeldOut {
         skip_bad: bool,
     ) -> Result<Self> {
         let which = name.strip_prefix(PREFIX).unwrap_or(name);
-        let (source, split) = match which.rsplit_once('/') {
-            Some((set, split)) if !Path::new(which).is_file() => (set, Some(split.to_owned())),
-            _ => (which, None),
-        };
         let source = DataSource {
-            split,
             skip_bad,
             truncate: Truncate::End,
             max_length: Some(longest),
-            ..DataSource::new(source)
+            ..DataSource::new(which)
         };
         let set = data::load(&source, tokenizer)?;
         if let Some(why) = &set.substitution {

@@ -26,7 +26,7 @@ impl crate::Figure for Figure {
             id: "a-curriculum",
             title: "An automatic curriculum against explicit ones",
             source: "A, section 3 and figure 4: automatic curriculum learning",
-            caption: "Gain over plain maximum likelihood of masked training (automatic: the tokens with the largest loss at each step), of an explicit curriculum from tokens that a trained twin has learnt to those that it has not, and of the same backwards. 95 % bootstrap intervals.",
+            caption: "Gain over plain maximum likelihood of masked training (automatic: the tokens with the largest loss at each step), of an explicit curriculum from tokens that a trained twin has learnt to those that it has not, and of the same backwards. 95 % intervals.",
             protocol: "The explicit curriculum ranks each batch's tokens once for all by the loss of the twin that plain maximum likelihood trained on the same data, and trains on a quarter of them: first the third quarter, at last the top quarter, in a straight line over the run. What the twin has learnt best is structure, what it has not is content.",
             deviations: &[
                 "The paper compares its automatic curriculum with none.",

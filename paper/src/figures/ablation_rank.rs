@@ -24,7 +24,7 @@ impl crate::Figure for Figure {
             id: "a-rank",
             title: "A joint curriculum of data and capacity",
             source: "A, limitations: data curriculum and model curriculum",
-            caption: "Gain over plain maximum likelihood (rank 32) of masked training with an adapter of rank 32, of rank 4, one that grows from 4 to 32, with a share of tokens that grows from 10 to 75 %, and with both growing together. 95 % bootstrap intervals.",
+            caption: "Gain over plain maximum likelihood (rank 32) of masked training with an adapter of rank 32, of rank 4, one that grows from 4 to 32, with a share of tokens that grows from 10 to 75 %, and with both growing together. 95 % intervals.",
             protocol: "As figure 3, selection by loss, of tokens. The adapter's rank doubles after each quarter of the run: new directions begin with no effect, the optimizer keeps its means of the old ones. The share grows in a straight line over the run.",
             deviations: &[
                 "The paper leaves the joint curriculum for future work; this is one point of its frontier.",

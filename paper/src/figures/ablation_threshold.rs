@@ -24,7 +24,7 @@ impl crate::Figure for Figure {
             id: "a-threshold",
             title: "How much to train on: a tenth, a quarter, a half, three quarters, or less and less",
             source: "A, open question on the threshold",
-            caption: "Gain over plain maximum likelihood of training on the share of the tokens with the largest loss; adaptive: from all down to a quarter as the training loss falls. 95 % bootstrap intervals.",
+            caption: "Gain over plain maximum likelihood of training on the share of the tokens with the largest loss; adaptive: from all down to a quarter as the training loss falls. 95 % intervals.",
             protocol: "As figure 3, selection by loss, of tokens, within the batch. Adaptive: the share has moved from 100 % towards 25 % by the share that the mean loss of the last steps has fallen below that of the first, each a tenth of the run (in the laptop's and the evening's runs of eight steps: one).",
             deviations: &[
                 "The paper uses 25 % throughout and leaves the choice open.",

@@ -95,7 +95,11 @@ impl crate::Figure for Figure {
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Row> = table.rows()?;
         let steps = steps(&rows);
-        let claim = |id: &str, statement| Claim::new(&format!("b-identity/{id}"), "B, theory", statement);
+        // The identity is B's; how steps of finite length come near it, and what it says of clean labels, is derived here.
+        let claim = |id: &str, statement| {
+            let source = if id == "identity" { "B, theory" } else { "ours, on B, theory" };
+            Claim::new(&format!("b-identity/{id}"), source, statement)
+        };
         let apart = rows.iter().map(|row| (row.identity - row.direct).abs()).fold(0.0, f64::max);
         // One order of convergence per table and pair; where the two steps are equally long it is undefined.
         let order = |pair: &[Row]| {

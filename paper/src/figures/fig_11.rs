@@ -165,6 +165,21 @@ impl crate::Figure for Figure {
                     Method::TopResidual,
                     Quantity::OverRandom,
                 ),
+                lower(
+                    claim("gradient-beats-random", paper, "The largest gradients beat random coordinates"),
+                    Method::TopGradient,
+                    Quantity::OverRandom,
+                ),
+                test(
+                    claim(
+                        "gradient-near-optimal",
+                        paper,
+                        "The largest gradients stay within twice the optimum's loss",
+                    ),
+                    None,
+                    libm::log10(2.0),
+                    (features, Method::TopGradient, 1.0, Quantity::OverOptimal),
+                ),
                 // "Highly effective", the paper says: we ask for at most twice the optimum's loss.
                 test(
                     claim(

@@ -48,7 +48,7 @@ impl crate::Figure for Figure {
                 "The paper compares five models; here one model with dropout at different places stands for them until \
                  others are at hand (profile paper).",
                 "The paper names neither the correlation nor its uncertainty: Spearman decides the claims, Pearson \
-                 stands beside it.",
+                 stands beside it. \"A good proxy\" is read as a correlation above one half.",
             ],
             columns: vec![
                 Column::new("model", "", "name of the model"),
@@ -114,6 +114,15 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Row> = table.rows()?;
+        let setting = |row: &Row| {
+            [&row.model, &row.dataset, &row.places]
+                .map(|part| part.replace([',', '/'], "-").to_lowercase())
+                .join("-")
+        };
+        let of = |row: &Row| {
+            let places = row.places.replace(',', " and ");
+            format!(" ({}, {}, dropout on {places})", row.model, row.dataset)
+        };
         let test = "Spearman with the loss minus Spearman with the entropy, over response tokens; 95 % bootstrap \
                     interval over documents";
         let claim = |row: &Row| {
@@ -127,15 +136,8 @@ impl crate::Figure for Figure {
                     "Aleatoric uncertainty is more correlated with the entropy than with the loss",
                 ),
             };
-            let setting = [&row.model, &row.dataset, &row.places]
-                .map(|part| part.replace([',', '/'], "-").to_lowercase());
-            let id = format!("a-2b/{name}-{}", setting.join("-"));
-            let statement = format!(
-                "{statement} ({}, {}, dropout on {})",
-                row.model,
-                row.dataset,
-                row.places.replace(',', " and ")
-            );
+            let id = format!("a-2b/{name}-{}", setting(row));
+            let statement = format!("{statement}{}", of(row));
             let difference = Estimate {
                 value: row.difference,
                 low: row.difference_low,
@@ -148,9 +150,39 @@ impl crate::Figure for Figure {
                 _ => claim.below(0.0, difference, test),
             }
         };
-        Ok(rows.iter().filter(|row| row.method == Method::Spearman).map(claim).collect())
+        let spearman = || rows.iter().filter(|row| row.method == Method::Spearman);
+        let mut claims: Vec<Claim> = spearman().map(claim).collect();
+        for row in spearman().filter(|row| row.uncertainty == Quantity::Epistemic) {
+            let correlation =
+                Estimate { value: row.loss, low: row.loss_low, high: row.loss_high, n: row.documents };
+            for (name, source, statement, threshold) in [
+                (
+                    "epistemic-correlates",
+                    "A, section 3",
+                    "Epistemic uncertainty is correlated with the loss",
+                    0.0,
+                ),
+                (
+                    "loss-is-a-proxy",
+                    "A, section 1",
+                    "The loss is a good proxy for epistemic uncertainty",
+                    PROXY,
+                ),
+            ] {
+                let id = format!("a-2b/{name}-{}", setting(row));
+                let claim =
+                    Claim::new(&id, source, &format!("{statement}{}", of(row))).on_data(&[&row.dataset]);
+                let test = "Spearman of the loss and epistemic uncertainty over response tokens; 95 % bootstrap interval \
+                            over documents";
+                claims.push(claim.above(threshold, correlation, test));
+            }
+        }
+        Ok(claims)
     }
 }
+
+/// From which correlation on we call the loss a good proxy; the paper gives no number.
+const PROXY: f64 = 0.5;
 
 /// A correlation with its interval.
 type Of = fn(&Row) -> (f64, f64, f64);

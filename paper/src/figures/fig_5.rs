@@ -1,9 +1,9 @@
 //! Paper A, figure 5: masked maximum likelihood, distillation, and both, on every measure.
 
+use crate::lab::arm::Arm;
 use crate::lab::corpus::Corpus;
-use crate::lab::gains::{self, Row, better, worse};
+use crate::lab::gains::{self, PREFERENCE, Row, better, worse};
 use crate::lab::picture;
-use crate::lab::study::{Arm, JUDGED};
 use crate::plot::Drawing;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
@@ -17,7 +17,7 @@ impl crate::Figure for Figure {
             id: "a-5",
             title: "Masking and distillation, at home and abroad (in a judge's place: overlap with references)",
             source: "A, figure 5",
-            caption: "Gain over plain maximum likelihood on every measure, one mark per objective; 95 % bootstrap intervals. \
+            caption: "Gain over plain maximum likelihood on every measure, one mark per objective; 95 % intervals. \
                       First what the models answer, then the loss on held-out text, and where free text is answered how often \
                       the reply is preferred.",
             protocol: "Four models per corpus and seed, alike in everything but the objective: plain maximum likelihood; \
@@ -36,28 +36,29 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         Table::from_rows(&gains::rows_and_preferences(run, |study| {
-            study.objectives().into_iter().map(|arm| (arm, Arm::mle())).collect()
+            let plain = study.objectives().into_iter().map(|arm| (arm, Arm::mle()));
+            plain.chain([(Arm::both(), Arm::masked())]).collect()
         })?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let mut rows: Vec<Row> = table.rows()?;
+        rows.retain(|row| row.versus == "mle");
         let names = picture::distinct(rows.iter().map(|row| row.arm.as_str()));
         let mut panels = Vec::new();
         for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
             for (unit, words) in [
                 ("share", "right answers and overlap"),
                 ("nats", "loss on held-out text"),
-                ("preference", "preferred, judged by overlap"),
+                (PREFERENCE, "replies preferred"),
             ] {
                 let here: Vec<&Row> = rows
                     .iter()
                     .filter(|row| row.trained_on == corpus && row.unit == unit && row.outcome != "mean")
                     .collect();
-                if !here.is_empty() {
-                    let by_judge = here.iter().any(|row| row.outcome == JUDGED);
-                    let words = if by_judge { "preferred by the judge" } else { words };
-                    let title = format!("trained on {corpus}: {words}");
+                if let Some(first) = here.first() {
+                    let by = if unit == PREFERENCE { gains::judge(first) } else { "" };
+                    let title = format!("trained on {corpus}: {words} {by}");
                     panels.push(picture::gains(
                         &title,
                         &here,
@@ -89,10 +90,19 @@ pub(super) fn at_home_and_abroad(rows: &[Row], figure: &str, source: &str, corpu
         let (masked, both) = (("loss token", "mle"), ("masked + distill", "mle"));
         let one = claim("masked-out", "masked training costs out of distribution", "out");
         claims.push(worse(rows, one, corpus, masked, ("out", unit)));
-        let one = claim("both-in", "masked training with distillation gains in distribution", "in");
-        claims.push(better(rows, one, corpus, both, ("in", unit)));
         let one = claim("both-out", "masked training with distillation gains out of distribution", "out");
         claims.push(better(rows, one, corpus, both, ("out", unit)));
+        let one = claim(
+            "distillation-helps-out",
+            "distillation beside it improves masked training out of distribution",
+            "out",
+        );
+        claims.push(better(rows, one, corpus, ("masked + distill", "loss token"), ("out", unit)));
+    }
+    for unit in gains::units(corpus) {
+        let text = "masked training with distillation gains in distribution";
+        let one = gains::claim(&format!("{figure}/both-in"), source, corpus, text, ("in", unit));
+        claims.push(better(rows, one, corpus, ("masked + distill", "mle"), ("in", unit)));
     }
     claims
 }

@@ -1,9 +1,10 @@
 //! What the ablations of masked training share: every arm beside plain training, masked training beside every arm.
 
+use super::arm::Arm;
 use super::corpus::Corpus;
 use super::gains::{self, Row, better};
 use super::picture;
-use super::study::{Arm, Study};
+use super::study::Study;
 use crate::claim::OURS;
 use crate::plot::Drawing;
 use crate::{Claim, Run, Table};

@@ -1,9 +1,10 @@
 //! The rows that the training figures share: how much better one way of training is than another, by every outcome.
 
+use super::arm::Arm;
 use super::corpus::{Corpus, REPLACEMENT};
 use super::outcome::{Better, Draws, Evaluation, Tallies, gain};
 use super::preference::{judged, preference};
-use super::study::{Arm, JUDGED, Outcome, Study, short};
+use super::study::{JUDGED, Outcome, Study, short};
 use crate::claim::OURS;
 use crate::{Claim, Column, Run};
 use anyhow::{Context as _, Result};
@@ -12,6 +13,8 @@ use tokensieve_toy::statistics::Estimate;
 
 /// Fewer seeds say nothing of another training run: claims about objectives are then not tested.
 pub const ENOUGH_SEEDS: u64 = 3;
+/// Where neither model answers more of the questions, an objective can neither gain nor lose by answers.
+const FLOOR: f64 = 0.02;
 /// What a claim says that is not tested for want of seeds.
 pub const TOO_FEW_SEEDS: &str =
     "not tested at this scale: fewer than three seeds say nothing of another training run";
@@ -45,7 +48,10 @@ pub struct Row {
     pub seeds: u64,
     /// Questions or documents.
     pub questions: usize,
-    /// The outcome itself; empty for means.
+    /// What a mean is the mean of; empty for single outcomes.
+    #[serde(default)]
+    pub of: String,
+    /// The outcome itself, or its mean.
     pub value: Option<f64>,
     /// The same of what it is compared with.
     pub versus_value: Option<f64>,
@@ -84,13 +90,14 @@ pub fn columns() -> Vec<Column> {
         ),
         Column::new("seeds", "", "training runs of each"),
         Column::new("questions", "", "questions, or held-out documents"),
-        Column::new("value", "", "the outcome itself, over all seeds"),
+        Column::new("of", "", "the outcomes that a mean is of"),
+        Column::new("value", "", "the outcome itself, over all seeds, or the mean of these"),
         Column::new("versus_value", "", "the same of what it is compared with"),
         Column::new("gain", "", "difference of the two, positive when better"),
         Column::new(
             "gain_low",
             "",
-            "lower end of the 95 % bootstrap interval over questions and seeds, paired",
+            "lower end of the 95 % interval: bootstrap over questions and seeds, paired, never narrower than Student's over seeds",
         ),
         Column::new("gain_high", "", "its upper end"),
     ]
@@ -111,6 +118,20 @@ pub fn rows_and_preferences(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, A
     let mut rows = rows_of(&all, Comparison::rows)?;
     rows.extend(rows_of(&all, Comparison::preferences)?);
     Ok(rows)
+}
+
+/// The unit of how often replies are preferred: above half of the time.
+pub const PREFERENCE: &str = "preference";
+
+/// Who prefers.
+pub fn judge(row: &Row) -> &'static str {
+    if row.outcome == JUDGED { "by the judge" } else { "by overlap" }
+}
+
+/// Units that say how a model trained on the corpus does in its distribution: of replies to free instructions a judge, or
+/// what stands in its place, tells which are preferred.
+pub fn units(corpus: Corpus) -> &'static [&'static str] {
+    if corpus == Corpus::Alpaca { &["share", "nats", PREFERENCE] } else { &["share", "nats"] }
 }
 
 /// What stands for all corpora in [`Row::trained_on`].
@@ -240,6 +261,7 @@ impl<'a> Comparison<'a> {
             unit: unit.into(),
             seeds: self.evaluations[0].len() as u64,
             questions: gain.n,
+            of: String::new(),
             value: values[0],
             versus_value: values[1],
             gain: gain.value,
@@ -259,7 +281,7 @@ impl<'a> Comparison<'a> {
 
     fn rows(&self) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
-        let mut gains: Vec<(&Outcome, Draws)> = Vec::new();
+        let mut gains: Vec<(&Outcome, Draws, [Option<f64>; 2])> = Vec::new();
         for outcome in &self.study.outcomes {
             let [arm, versus] = self.tallies(outcome)?;
             let draws = gain(&arm, &versus, outcome.better, outcome.name)?;
@@ -268,37 +290,50 @@ impl<'a> Comparison<'a> {
                 Tallies { pairs, ..Tallies::default() }.value()
             };
             let place = distribution(outcome, self.corpus);
-            rows.push(self.row(outcome.name, place, unit(outcome), &draws, [value(&arm), value(&versus)])?);
-            gains.push((outcome, draws));
+            let values = [value(&arm), value(&versus)];
+            rows.push(self.row(outcome.name, place, unit(outcome), &draws, values)?);
+            gains.push((outcome, draws, values));
         }
         for place in ["in", "out"] {
             for counted in ["nats", "share"] {
-                let here =
-                    gains.iter().filter(|(o, _)| distribution(o, self.corpus) == place && unit(o) == counted);
-                let here: Vec<Draws> = here.map(|(_, draws)| draws.clone()).collect();
-                if let Some(mean) = Draws::mean(&here) {
-                    rows.push(self.row("mean", place, counted, &mean, [None, None])?);
-                }
+                let counts = |o: &Outcome| distribution(o, self.corpus) == place && unit(o) == counted;
+                let here: Vec<_> = gains.iter().filter(|(outcome, ..)| counts(outcome)).collect();
+                let draws: Vec<Draws> = here.iter().map(|(_, draws, _)| draws.clone()).collect();
+                let Some(mean) = Draws::mean(&draws) else { continue };
+                let value = |side: usize| {
+                    let values: Option<Vec<f64>> = here.iter().map(|(.., values)| values[side]).collect();
+                    values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
+                };
+                let row = self.row("mean", place, counted, &mean, [value(0), value(1)])?;
+                let of: Vec<&str> = here.iter().map(|(outcome, ..)| outcome.name).collect();
+                rows.push(Row { of: of.join(" + "), ..row });
             }
         }
         Ok(rows)
     }
 
-    /// By the judge if there is one, else by overlap in its place.
+    /// By the judge if there is one, else by overlap in its place. The judge compares with plain training's replies; of
+    /// two other arms the one's win rate is above the other's.
     fn preferences(&self) -> Result<Vec<Row>> {
         if self.study.judge.is_some() {
-            let arm =
-                self.evaluations[0].iter().map(|one| one.headline(JUDGED)).collect::<Result<Vec<_>>>()?;
-            let preferred = judged(&arm).with_context(|| format!("{}: no verdicts", self.arms[0].name))?;
             let place = if self.corpus == Corpus::Alpaca { "in" } else { "out" };
-            return Ok(vec![self.row(JUDGED, place, "preference", &preferred, [None, None])?]);
+            let win_rate = |at: usize| -> Result<Draws> {
+                let all = self.evaluations[at].iter().map(|one| one.headline(JUDGED));
+                let of_seeds = all.collect::<Result<Vec<_>>>()?;
+                judged(&of_seeds).with_context(|| format!("{}: no verdicts", self.arms[at].name))
+            };
+            let preferred = match &self.arms[1] {
+                plain if *plain == Arm::mle() => win_rate(0)?,
+                _ => win_rate(0)?.minus(&win_rate(1)?),
+            };
+            return Ok(vec![self.row(JUDGED, place, PREFERENCE, &preferred, [None, None])?]);
         }
         let mut rows = Vec::new();
         for outcome in &self.study.outcomes {
             let [arm, versus] = self.tallies(outcome)?;
             if let Some(preferred) = preference(&arm, &versus) {
                 let place = distribution(outcome, self.corpus);
-                rows.push(self.row(outcome.name, place, "preference", &preferred, [None, None])?);
+                rows.push(self.row(outcome.name, place, PREFERENCE, &preferred, [None, None])?);
             }
         }
         Ok(rows)
@@ -350,7 +385,7 @@ fn tested(
 ) -> Claim {
     let claim = claim.on_data(&corpus.set().into_iter().collect::<Vec<_>>());
     let row = rows.iter().find(|row| {
-        row.outcome == "mean"
+        (row.outcome == "mean" || row.unit == PREFERENCE)
             && (row.trained_on.as_str(), row.arm.as_str(), row.versus.as_str())
                 == (corpus.name(), arm, versus)
             && (row.distribution.as_str(), row.unit.as_str()) == (place, unit)
@@ -363,24 +398,40 @@ fn tested(
         )),
         Some(row) if row.seeds < ENOUGH_SEEDS => claim.not_tested(TOO_FEW_SEEDS),
         Some(row) => {
-            let mean = if place == "in" { "in distribution" } else { "mean out of distribution" };
-            let text = format!(
-                "{}, {mean}, {arm} against {versus}; bootstrap over questions and seeds, paired, 95 %",
-                measure(corpus.name(), place, unit)
-            );
+            let measured = measure(corpus.name(), place, unit);
+            let measured = match (place, unit) {
+                (_, PREFERENCE) if row.outcome == JUDGED => format!("{measured} {}", judge(row)),
+                (_, PREFERENCE) => format!("{measured} {}, in a judge's place", judge(row)),
+                ("in", _) => format!("{measured}, in distribution"),
+                _ => format!("{measured}, out of distribution: {}", row.of),
+            };
+            let text = format!("{measured}; {arm} against {versus}, paired; {INTERVAL}");
+            let answered = row.value.into_iter().chain(row.versus_value).fold(0.0, f64::max);
+            if unit == "share" && answered <= FLOOR {
+                let floor = 100.0 * FLOOR;
+                return claim.not_tested(&format!(
+                    "at the floor: neither model answers more than {floor} % of {} rightly",
+                    row.of
+                ));
+            }
             test(claim, 0.0, Some(row.estimate()), &text)
         }
     }
 }
 
+/// How intervals of gains come about.
+pub const INTERVAL: &str =
+    "95 % interval: bootstrap over questions and seeds, never narrower than Student's over seeds";
+
 /// What a mean of a unit is of, for a model trained on a corpus, in its distribution or out of it.
 pub fn measure(trained_on: &str, place: &str, unit: &str) -> &'static str {
     match (unit, place, trained_on) {
         ("nats", ..) => "loss on held-out text",
+        (PREFERENCE, ..) => "replies preferred",
         (_, "in", "alpaca") => "overlap with references",
         (_, "in", "instructions") => "constraints met",
         (_, "in", _) => "right answers",
-        _ => "right answers and overlap",
+        _ => "answers",
     }
 }
 

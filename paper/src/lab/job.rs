@@ -48,13 +48,13 @@ impl Verb {
         }
     }
 
-    /// Hash of the sources that decide the verb's numbers (see `build.rs`).
+    /// Hash of the sources that decide the verb's numbers (see the crate `code`).
     fn code(self) -> &'static str {
         match self {
-            Self::Train => env!("TOKENSIEVE_CODE_TRAIN"),
-            Self::Evaluate | Self::Generate => env!("TOKENSIEVE_CODE_EVALUATE"),
-            Self::Uncertainty => env!("TOKENSIEVE_CODE_UNCERTAINTY"),
-            Self::Make => env!("TOKENSIEVE_CODE_MAKE"),
+            Self::Train => tokensieve_code::TRAIN,
+            Self::Evaluate | Self::Generate => tokensieve_code::EVALUATE,
+            Self::Uncertainty => tokensieve_code::UNCERTAINTY,
+            Self::Make => tokensieve_code::MAKE,
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | [`store`] | results on disk: whole or not at all |
 //! | [`queue`] | all jobs of a profile, in order, by shards |
 //! | [`scale`] | how large each profile is |
+//! | [`arm`] | ways to train |
 //! | [`study`] | which jobs the study consists of |
 //! | [`corpus`] | what is trained on, and what stands in where a set cannot be had |
 //! | [`outcome`] | what an evaluation says, and gains over a baseline |
@@ -22,6 +23,7 @@
 //! | [`ablation`] | tables, drawings and claims of the ablations of masked training |
 
 pub mod ablation;
+pub mod arm;
 pub mod corpus;
 mod fixture;
 pub mod gains;

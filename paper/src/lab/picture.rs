@@ -50,7 +50,7 @@ pub fn means(
     let names = distinct(rows.iter().map(series));
     let mut panels = Vec::new();
     for (place, words) in [("in", "in distribution"), ("out", "out of distribution")] {
-        for (unit, measure) in [("share", "right answers and overlap"), ("nats", "loss on held-out text")] {
+        for (unit, measure) in [("share", "answers"), ("nats", "loss on held-out text")] {
             let here: Vec<&Row> = rows
                 .iter()
                 .filter(|row| row.outcome == "mean" && row.distribution == place && row.unit == unit)

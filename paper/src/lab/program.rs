@@ -5,6 +5,7 @@ use std::env;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -13,8 +14,23 @@ pub(crate) const LOG: &str = "log.txt";
 /// How many of its last lines an error shows.
 const LAST_LINES: usize = 12;
 
-/// Where the program is: `TOKENSIEVE_BIN`, else beside this program.
+/// What builds the program beside this one.
+const BUILD: &str = "cargo build --release -p tokensieve-llm --bin tokensieve";
+
+/// Where the program is: `TOKENSIEVE_BIN`, else beside this program. Results are filed under the hash of its sources, so
+/// it must be built from the very sources that this program was.
 pub fn find() -> Result<PathBuf> {
+    // Asked once: it does not change while this program runs.
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(known) = FOUND.get() {
+        return Ok(known.clone());
+    }
+    let program = look()?;
+    check(&program)?;
+    Ok(FOUND.get_or_init(|| program).clone())
+}
+
+fn look() -> Result<PathBuf> {
     if let Some(path) = env::var_os("TOKENSIEVE_BIN").map(PathBuf::from) {
         if path.is_file() {
             return Ok(path);
@@ -28,9 +44,31 @@ pub fn find() -> Result<PathBuf> {
     }
     bail!(
         "the program `tokensieve`, which trains and evaluates language models, is not built ({} is missing). Type\n    \
-         ./just setup libtorch model\n    cargo build --release -p tokensieve-llm --bin tokensieve\nor let `./just \
-         reproduce` do both; TOKENSIEVE_BIN names a program elsewhere",
+         ./just setup libtorch model\n    {BUILD}\nor let `./just reproduce` do both; TOKENSIEVE_BIN names a program \
+         elsewhere",
         beside.display()
+    )
+}
+
+/// Refuses a program that was built from other sources than this one, or does not run.
+pub(super) fn check(program: &Path) -> Result<()> {
+    let told = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let told = told.with_context(|| format!("starting {}", program.display()))?;
+    if !told.status.success() {
+        let words = String::from_utf8_lossy(&told.stderr);
+        bail!("`{} --version` failed ({}): {}", program.display(), told.status, words.trim());
+    }
+    let said = String::from_utf8_lossy(&told.stdout);
+    let code = said.lines().find_map(|line| line.strip_prefix("code "));
+    if code == Some(tokensieve_code::ALL) {
+        return Ok(());
+    }
+    bail!(
+        "{} was built from other sources than this program, whose results are filed under the sources' hash ({}, here \
+         {}). Build both anew:\n    cargo build --release --bin paper\n    {BUILD}",
+        program.display(),
+        code.unwrap_or("it names none"),
+        tokensieve_code::ALL,
     )
 }
 

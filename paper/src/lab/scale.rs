@@ -28,6 +28,8 @@ pub struct Scale {
     pub lr: f64,
     /// Longest document, in tokens.
     pub max_length: usize,
+    /// The same of conversations.
+    pub max_length_of_chat: usize,
     /// What every model is measured by; names of [`Outcome`](super::study::Outcome)s.
     pub outcomes: &'static [&'static str],
     /// Who compares replies to AlpacaEval's instructions with plain training's, as `tokensieve evaluate --judge` takes it:
@@ -52,9 +54,12 @@ impl Scale {
             Profile::Paper => PAPER,
         }
     }
-}
 
-impl Scale {
+    /// Longest document of a corpus, in tokens.
+    pub fn longest(&self, corpus: Corpus) -> usize {
+        if corpus == Corpus::Chat { self.max_length_of_chat } else { self.max_length }
+    }
+
     /// The sizes of its training runs as a sentence, for whoever reads what came of them.
     pub fn describe(&self) -> String {
         let Self { batch, lr, max_length, questions, seeds, other_seeds, .. } = self;
@@ -89,6 +94,7 @@ const SMOKE: Scale = Scale {
     batch: 4,
     lr: 1e-3,
     max_length: 256,
+    max_length_of_chat: 256,
     outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k"],
     judge: None,
     questions: 2,
@@ -109,6 +115,7 @@ const LAPTOP: Scale = Scale {
     batch: 8,
     lr: 5e-4,
     max_length: 512,
+    max_length_of_chat: 512,
     outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k", "nll alpaca", "alpaca-overlap"],
     judge: None,
     questions: 24,
@@ -136,6 +143,7 @@ const STUDY: Scale = Scale {
     batch: 32,
     lr: 2e-4,
     max_length: 1024,
+    max_length_of_chat: 1024,
     outcomes: &[
         "nll arithmetic",
         "arithmetic",
@@ -167,6 +175,7 @@ const PAPER: Scale = Scale {
     batch: 32,
     lr: 1e-4,
     max_length: 1024,
+    max_length_of_chat: 2048,
     outcomes: STUDY.outcomes,
     judge: Some("local:Qwen/Qwen2.5-7B-Instruct"),
     questions: 2000,

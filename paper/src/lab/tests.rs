@@ -254,6 +254,25 @@ fn the_programs_absence_is_an_error_that_says_what_to_type() {
     assert!(error.contains("./just setup libtorch model"), "{error}");
 }
 
+#[test]
+fn a_program_built_from_other_sources_is_refused() -> Result<()> {
+    let sandbox = Sandbox::new("sources")?;
+    let telling = |version: &str| -> Result<()> {
+        fs::write(sandbox.program(), format!("#!/bin/sh\ncat <<END\n{version}\nEND\n"))?;
+        super::program::check(&sandbox.program())
+    };
+    telling(&format!("tokensieve {}", tokensieve_code::VERSION))?;
+    for version in ["tokensieve 0.1.0", "tokensieve 0.1.0\ncode 0123"] {
+        let error = telling(version).unwrap_err().to_string();
+        assert!(error.contains("program.sh was built from other sources"), "{error}");
+        assert!(error.contains("cargo build --release -p tokensieve-llm --bin tokensieve"), "{error}");
+    }
+    fs::write(sandbox.program(), "#!/bin/sh\necho no libtorch >&2\nexit 127\n")?;
+    let error = super::program::check(&sandbox.program()).unwrap_err().to_string();
+    assert!(error.contains("--version` failed") && error.contains("no libtorch"), "{error}");
+    Ok(())
+}
+
 /// The figures that read training runs, on made-up results: whole tables, the same twice, and no verdict from one seed.
 #[test]
 fn training_figures_are_made_from_made_up_results_and_nothing_is_concluded() -> Result<()> {

@@ -4,6 +4,7 @@
 //! claims, protocol, table and provenance. The pages are the templates in `site/`, filled by `minijinja`
 //! (which escapes everything that is not marked safe).
 
+mod counted;
 mod interval;
 mod serve;
 mod viewer;
@@ -43,6 +44,8 @@ struct Site<'a> {
     untested: usize,
     /// The same four of claims that no paper makes.
     ours: [usize; 4],
+    /// How large the language models' training runs were: profile and sentence.
+    sizes: BTreeSet<(&'a str, String)>,
     disagreements: Vec<String>,
     has_viewer: bool,
     has_manuscript: bool,
@@ -112,7 +115,9 @@ struct ClaimText<'a> {
     test: &'a str,
     effect: String,
     interval: String,
-    seeds: String,
+    /// What the interval is over; `n` is empty where it is one thing, `counted` where no table says what it counts.
+    n: String,
+    counted: &'static str,
     drawing: String,
     verdict: Badge,
     recorded: Badge,
@@ -161,6 +166,10 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         undecided,
         untested,
         ours: of(true),
+        sizes: made
+            .iter()
+            .filter_map(|made| Some((made.provenance.profile.as_str(), made.provenance.sizes()?)))
+            .collect(),
         disagreements: ledger.disagreements(),
         pages,
     };
@@ -276,7 +285,8 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimTe
         test: &claim.test,
         effect: ledger::effect(claim),
         interval: ledger::interval(claim),
-        seeds: ledger::seeds(claim),
+        n: claim.estimate.filter(|e| e.n > 1).map_or_else(String::new, |e| e.n.to_string()),
+        counted: counted::what(claim, &made.table).unwrap_or_default(),
         drawing: interval::svg(claim),
         verdict,
         recorded,

@@ -42,6 +42,9 @@ pub struct Token {
     /// Their difference, BALD.
     #[serde(default)]
     pub epistemic: Option<f64>,
+    /// Mean divergence of two predictions, over all ordered pairs of passes, a pass with itself included.
+    #[serde(default)]
+    pub pairwise_kl: Option<f64>,
     /// The most probable tokens and their probabilities.
     #[serde(default)]
     pub top: Vec<(String, f64)>,
@@ -61,10 +64,13 @@ pub enum Quantity {
     Loss,
     /// Entropy of the prediction without dropout.
     Entropy,
+    /// Mean divergence of two predictions. Of few passes BALD is too small, for it cannot exceed the logarithm of their
+    /// number; this, times P/(P − 1), is not.
+    Pairwise,
 }
 
 impl Quantity {
-    /// All of them, in the order of the papers' pictures.
+    /// What tokens are coloured by, in the order of the papers' pictures.
     pub const ALL: [Self; 5] = [Self::Epistemic, Self::Aleatoric, Self::Total, Self::Loss, Self::Entropy];
 
     /// Its name.
@@ -75,6 +81,7 @@ impl Quantity {
             Self::Total => "total",
             Self::Loss => "loss",
             Self::Entropy => "entropy",
+            Self::Pairwise => "pairwise",
         }
     }
 
@@ -86,6 +93,7 @@ impl Quantity {
             Self::Total => token.total,
             Self::Loss => token.loss,
             Self::Entropy => token.entropy,
+            Self::Pairwise => token.pairwise_kl,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::scoring::{self, PLACES, RATE};
 use super::{Document, read};
+use crate::lab::arm::Arm;
 use crate::lab::corpus::{Corpus, at_hand};
-use crate::lab::study::{Arm, Study, short};
+use crate::lab::study::{Study, short};
 use crate::lab::{Job, Lab, Value};
 use crate::{Profile, Run};
 use anyhow::{Context as _, Result};
@@ -100,18 +101,9 @@ impl<'a> HeldOut<'a> {
     fn scoring(&self, when: &str) -> Result<Job> {
         let Self { study, model, corpus, documents, passes } = *self;
         let name = format!("score {} {} {documents} × {passes} {when}", short(model), corpus.name());
-        let unseen = corpus.unseen(documents)?;
-        let split = match &unseen {
-            Value::Plain(toml::Value::String(name)) => name.split_once('/'),
-            _ => None,
-        };
-        let source = split.map_or_else(|| unseen.clone(), |(set, _)| set.into());
-        let mut job = scoring::work(name, source, model, documents, passes)?
+        let mut job = scoring::work(name, corpus.unseen(documents)?, model, documents, passes)?
             // Cut as in training.
-            .set("max-length", study.scale.max_length as i64);
-        if let Some((_, split)) = split {
-            job = job.set("split", split);
-        }
+            .set("max-length", study.scale.longest(corpus) as i64);
         if let Some(set) = corpus.unseen_set() {
             job = job.reading(set)?;
         }

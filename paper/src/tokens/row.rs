@@ -102,6 +102,7 @@ impl TokenRow {
             total: self.total_nats,
             aleatoric: self.aleatoric_nats,
             epistemic: self.epistemic_nats,
+            pairwise_kl: None,
             top,
         })
     }
@@ -114,6 +115,8 @@ impl TokenRow {
             Quantity::Total => self.total_nats,
             Quantity::Loss => self.loss_nats,
             Quantity::Entropy => self.entropy_nats,
+            // Not among what is shown token by token.
+            Quantity::Pairwise => None,
         }
     }
 }
@@ -175,6 +178,8 @@ mod tests {
     fn documents_survive_the_table_with_every_blank_and_quote() -> Result<()> {
         let mut documents = synthetic::documents("row test", 2, 0.1);
         documents[0].tokens[0].text = " \"a\",\n\u{1F600}\tb".into();
+        // No row has it.
+        documents[0].tokens.iter_mut().for_each(|token| token.pairwise_kl = None);
         let selected = top_quarter(&documents)?;
         let mut rows = Vec::new();
         for step in [20, 0] {

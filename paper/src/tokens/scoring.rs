@@ -82,15 +82,16 @@ impl Scoring {
         Self { model, corpus, documents, passes: 0, rate: 0.0, places: PLACES[0] }
     }
 
-    /// Uncertainties at one of several rates, of fewer documents.
+    /// Uncertainties at one of several rates: of fewer documents, and of a hundred passes wherever numbers count, for at
+    /// large rates BALD comes near the logarithm of their number.
     #[must_use]
     pub fn at_rate(self, profile: Profile, rate: f64) -> Self {
-        let documents = match profile {
-            Profile::Smoke => 2,
-            Profile::Laptop | Profile::Evening => 8,
-            Profile::Study | Profile::Paper => 32,
+        let (documents, passes) = match profile {
+            Profile::Smoke => (2, 4),
+            Profile::Laptop | Profile::Evening => (6, 100),
+            Profile::Study | Profile::Paper => (32, 100),
         };
-        Self { documents, rate, ..self }
+        Self { documents, passes, rate, ..self }
     }
 
     /// The scored documents, computed if they were not before; made up where no data may be read.

@@ -60,24 +60,27 @@ fn token(stream: &mut Stream, rate: f64) -> Token {
         total: posterior.map(|p| p.0),
         aleatoric: posterior.map(|p| p.1),
         epistemic: posterior.map(|p| (p.0 - p.1).max(0.0)),
+        pairwise_kl: posterior.map(|p| p.2),
         top: order.iter().take(5).map(|at| (WORDS[*at].into(), p[*at])).collect(),
     }
 }
 
-/// Total and aleatoric uncertainty of the ensemble.
-fn posterior(logits: &[f64], noise: &[[f64; WORDS.len()]], rate: f64) -> (f64, f64) {
+/// Total and aleatoric uncertainty of the ensemble, and its members' mean divergence from each other.
+fn posterior(logits: &[f64], noise: &[[f64; WORDS.len()]], rate: f64) -> (f64, f64, f64) {
     let scale = 2.0 * libm::sqrt(rate / (1.0 - rate));
-    let mut mean = [0.0; WORDS.len()];
+    let [mut mean, mut mean_log] = [[0.0; WORDS.len()]; 2];
     let mut aleatoric = 0.0;
     for noise in noise {
         let noisy: Vec<f64> = logits.iter().zip(noise).map(|(logit, noise)| logit + scale * noise).collect();
         let p = softmax(&noisy);
         aleatoric += entropy(&p) / PASSES as f64;
-        for (mean, p) in mean.iter_mut().zip(&p) {
+        for ((mean, mean_log), p) in mean.iter_mut().zip(&mut mean_log).zip(&p) {
             *mean += p / PASSES as f64;
+            *mean_log += libm::log(*p) / PASSES as f64;
         }
     }
-    (entropy(&mean), aleatoric)
+    let cross: f64 = mean.iter().zip(&mean_log).map(|(p, log)| -p * log).sum();
+    (entropy(&mean), aleatoric, cross - aleatoric)
 }
 
 fn softmax(logits: &[f64]) -> Vec<f64> {

@@ -42,7 +42,7 @@ function makeSortable(table) {
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...table.tBodies[0].rows];
-      const text = new Map(rows.map((row) => [row, row.cells[column].textContent]));
+      const text = new Map(rows.map((row) => [row, row.cells[column].dataset.value ?? row.cells[column].textContent]));
       rows.sort((a, b) => (down ? -1 : 1) * compare(text.get(a), text.get(b)));
       table.tBodies[0].append(...rows);
     });

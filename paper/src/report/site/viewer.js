@@ -10,6 +10,8 @@ const PROBABILITY = 6, CLASS = 7, TOP = 8;
 const radios = [...document.querySelectorAll("[name=quantity]")];
 const tip = $("tip");
 let state = { conversation: conversations[0], step: 0, quantity: "loss", token: null };
+// What the tooltip is about: the token pointed at, which need not be the one with the focus.
+let shown = null;
 
 const number = (value) => (value === null ? "–" : value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(3));
 const section = () => $(state.conversation.slug);
@@ -31,7 +33,6 @@ function show() {
     const value = values(Number(element.dataset.at))[at];
     const place = value === null ? 0 : Math.min(Math.max(value / high, 0), 1) * (binary ? 0.65 : 1);
     element.style.setProperty("--at", place.toFixed(3));
-    element.classList.toggle("strong", place > 0.62);
     element.classList.toggle("none", value === null);
     element.tabIndex = -1;
     element.removeAttribute("title");
@@ -47,7 +48,7 @@ function show() {
   $("scale-low").textContent = binary ? "no" : "0";
   $("scale-high").textContent = binary ? "yes" : `${high.toFixed(2)} nats or more`;
   document.querySelector(".scale").classList.toggle("two", binary);
-  if (state.token !== null && !tip.hidden) explain(current());
+  if (!tip.hidden && shown) explain(shown);
 }
 
 function address(token = state.token) {
@@ -69,6 +70,7 @@ function change(part) {
 
 // The numbers of one token, below it.
 function explain(element) {
+  shown = element;
   const position = Number(element.dataset.at), token = values(position);
   const row = (name, value, now) => `<dt>${name}</dt><dd${now ? ' class="now"' : ""}>${value}</dd>`;
   const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);

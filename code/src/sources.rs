@@ -1,0 +1,59 @@
+//! Which sources decide the numbers of each verb of `tokensieve`, and their hash. `build.rs` reads this file too.
+
+use sha2::{Digest as _, Sha256};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// What every verb that runs a model depends on.
+const MODEL: &[&str] = &[
+    "objective/src",
+    "llm/shim",
+    "llm/src/data",
+    "llm/src/head",
+    "llm/src/model",
+    "llm/src/ops",
+    "llm/src/text",
+    "llm/src/weights",
+    "llm/src/pack.rs",
+    "llm/src/parameters.rs",
+    "llm/src/shim.rs",
+];
+
+/// Each verb, and the sources that decide its numbers: work of hours is done again only when these change.
+pub(crate) const VERBS: [(&str, &[&[&str]]); 4] = [
+    ("TRAIN", &[MODEL, &["llm/src/step", "llm/src/step.rs", "llm/src/train"]]),
+    ("EVALUATE", &[MODEL, &["llm/src/evaluate", "llm/src/generate", "tasks/src"]]),
+    // Its output names the class of every token.
+    ("UNCERTAINTY", &[MODEL, &["llm/src/uncertainty", "llm/src/train/log/classes.rs"]]),
+    ("MAKE", &[&["tasks/src"]]),
+];
+
+/// Hash of files and folders below `root`, without comments and tests, which decide nothing.
+pub(crate) fn hash<'a>(root: &Path, sources: impl IntoIterator<Item = &'a str>) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    sources.into_iter().try_for_each(|source| add(root, &root.join(source), &mut hash))?;
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+/// Adds the code of a file, or of all files below a folder; what is not there counts as empty.
+fn add(root: &Path, path: &Path, hash: &mut Sha256) -> io::Result<()> {
+    if path.is_dir() {
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        entries.sort();
+        return entries.iter().try_for_each(|entry| add(root, entry, hash));
+    }
+    let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
+    if !path.exists() || name.ends_with("tests.rs") {
+        return Ok(());
+    }
+    hash.update(name);
+    let text = fs::read(path)?;
+    let text = String::from_utf8_lossy(&text);
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or("");
+    for line in code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")) {
+        hash.update([0]);
+        hash.update(line);
+    }
+    Ok(())
+}
