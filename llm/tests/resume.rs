@@ -147,6 +147,32 @@ fn beginning_afresh_removes_the_former_run_once_everything_is_open() {
 }
 
 #[test]
+fn a_run_of_which_no_checkpoint_is_left_is_not_written_over() {
+    let bench = Bench::new();
+    let (short, out) = (["--set", "train.steps=3", "--set", NO_GROWTH], bench.path("out"));
+    bench.undisturbed("whole", &short);
+    bench.undisturbed("out", &short);
+    fs::remove_dir_all(out.join("checkpoints")).unwrap();
+    let refused = |arguments: &[&str], left: &str| {
+        let before = below(&out);
+        let output = bench.run("out", &[&short[..], arguments].concat());
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(&format!("holds a run (`{left}`) without a checkpoint")), "{text}");
+        assert!(text.contains("--fresh removes it") && text.contains("--out DIR leaves it"), "{text}");
+        assert!(below(&out) == before, "{arguments:?}");
+    };
+    refused(&[], "adapter");
+    // As a run leaves it that was killed before its first checkpoint.
+    fs::remove_dir_all(out.join("adapter")).unwrap();
+    refused(&["--set", "train.lr=0.5"], "metrics.jsonl");
+    bench.undisturbed("out", &short);
+    bench.same("whole", "out", &RESULTS);
+    fs::remove_dir_all(out.join("checkpoints")).unwrap();
+    bench.undisturbed("out", &[&short[..], &["--fresh", "--set", "train.lr=0.5"]].concat());
+}
+
+#[test]
 fn a_checkpoint_that_is_damaged_gives_way_to_an_older_one() {
     let bench = Bench::new();
     let short = ["--set", "train.steps=5", "--set", NO_GROWTH];

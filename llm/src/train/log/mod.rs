@@ -28,7 +28,7 @@ use crate::step::Evaluation;
 use crate::{Result, memory};
 
 /// Files of lines, by name.
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
 const TIMING: &str = "timing.jsonl";
 const SELECTION: &str = "selection.jsonl";
 
@@ -40,6 +40,11 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = [METRICS, TIMING, SELECTION].map(|name| folder.join(name)).into();
     files.extend(Events::all(&folder.join(EVENTS))?);
     Ok(files)
+}
+
+/// Whether a run has written into a folder what it did.
+pub(super) fn has_curve(folder: &Path) -> bool {
+    folder.join(METRICS).metadata().is_ok_and(|file| file.len() > 0)
 }
 
 /// The logs of a run.
