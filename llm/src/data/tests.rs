@@ -225,6 +225,36 @@ fn bad_rows_are_named_by_file_line_and_reason() {
 }
 
 #[test]
+fn a_token_that_the_model_does_not_have_is_a_bad_row() {
+    let sandbox = Sandbox::new();
+    let good = r#"{"question": "Q", "answer": "A"}"#;
+    let bad = r#"{"question": "Q", "answer": "A<image>"}"#;
+    let mut inner = tokenizer().inner().clone();
+    inner.add_special_tokens([tokenizers::AddedToken::from("<image>", true)]).unwrap();
+    let had = inner.token_to_id("<image>").unwrap();
+    let extras = crate::text::Extras {
+        template: Some(
+            "{{ messages[0].content }}|{% if messages|length > 1 %}{{ messages[1].content }}{% endif %}"
+                .into(),
+        ),
+        ..Default::default()
+    };
+    let tokenizer = Tokenizer::new(inner, extras, "fixture").unwrap();
+    let source = DataSource { skip_bad: true, ..sandbox.source(format!("{good}\n{bad}\n")) };
+    assert_eq!(load(&source, &tokenizer).unwrap().documents.len(), 2);
+    let tokenizer = tokenizer.within(had);
+    let set = load(&source, &tokenizer).unwrap();
+    assert_eq!((set.documents.len(), set.skipped[0].line), (1, 2));
+    let error = load(&DataSource { skip_bad: false, ..source }, &tokenizer).unwrap_err().to_string();
+    let wanted =
+        format!("rows:2: the tokenizer makes `<image>` token {had}, but the model's {had} end before it");
+    assert!(error.contains(&wanted), "{error}");
+    assert!(
+        tokenizer.plain_prompt("<image>").unwrap_err().to_string().contains("fixture: the tokenizer makes")
+    );
+}
+
+#[test]
 fn files_of_other_kinds_are_read_or_refused() {
     let sandbox = Sandbox::new();
     let row = r#"{"question": "Q", "answer": "A"}"#;

@@ -92,6 +92,7 @@ impl Tokenizer {
             Conversation::Plain { prompt, completion } => vec![self.plain(prompt, completion)?],
         };
         for document in &mut documents {
+            self.check(&document.tokens)?;
             document.row = row;
             // Nothing predicts the first token.
             if let Some(first) = document.weights.first_mut() {

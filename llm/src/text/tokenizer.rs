@@ -23,6 +23,8 @@ pub struct Tokenizer {
     template: Option<Template>,
     ending: Ending,
     eos: Vec<u32>,
+    /// So many tokens has the model, where it is known.
+    vocabulary: Option<u32>,
     /// The file that errors name.
     path: PathBuf,
 }
@@ -43,8 +45,19 @@ pub struct Extras {
 }
 
 impl Tokenizer {
-    /// The tokenizer of a checkpoint.
+    /// The tokenizer of a checkpoint. A token that its model does not have is an error wherever it occurs.
     pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
+        let tokenizer = Self::any(checkpoint)?;
+        Ok(tokenizer.within(checkpoint.config().vocab_size as u32))
+    }
+
+    /// The same for a model with so many tokens.
+    #[must_use]
+    pub(crate) fn within(self, vocabulary: u32) -> Self {
+        Self { vocabulary: Some(vocabulary), ..self }
+    }
+
+    fn any(checkpoint: &Checkpoint) -> Result<Self> {
         let gguf = match checkpoint.tokenizer_source()? {
             TokenizerSource::Folder(folder) => return Self::from_folder(folder),
             TokenizerSource::Gguf(gguf) => *gguf,
@@ -107,13 +120,25 @@ impl Tokenizer {
         eos.extend(turn);
         let mut seen = std::collections::BTreeSet::new();
         eos.retain(|id| seen.insert(*id));
-        Ok(Self { inner, leading, template, ending, eos, path: path.to_owned() })
+        Ok(Self { inner, leading, template, ending, eos, vocabulary: None, path: path.to_owned() })
     }
 
     /// The tokens of a text. Special tokens written in it count as such; none are added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false).map_err(|error| Error::file(&self.path, error))?;
+        self.check(encoding.get_ids()).map_err(|what| Error::file(&self.path, what))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Sees that the model has these tokens.
+    pub(super) fn check(&self, tokens: &[u32]) -> Result<(), String> {
+        let vocabulary = self.vocabulary.unwrap_or(u32::MAX);
+        tokens.iter().find(|id| **id >= vocabulary).map_or(Ok(()), |id| {
+            let text = token(&self.inner, *id);
+            Err(format!(
+                "the tokenizer makes `{text}` token {id}, but the model's {vocabulary} end before it"
+            ))
+        })
     }
 
     /// Tokens, and the bytes of the text that each stands for.
