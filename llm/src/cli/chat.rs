@@ -76,7 +76,7 @@ impl Arguments {
                 text => messages.push(Message::new("user", text)),
             }
             let request = Request {
-                prompt: chosen.tokenizer.chat_prompt(&messages)?,
+                prompt: chosen.tokenizer.chat_prompt(&messages, &[])?,
                 limit: self.limit,
                 stop: Vec::new(),
                 sampling: sampling.clone(),

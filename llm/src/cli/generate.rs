@@ -95,7 +95,7 @@ impl Arguments {
         let prompt = if self.plain || tokenizer.template().is_none() {
             tokenizer.plain_prompt(text)?
         } else {
-            tokenizer.chat_prompt(&[Message::new("user", text)])?
+            tokenizer.chat_prompt(&[Message::new("user", text)], &[])?
         };
         let interrupted = interruption("Stopped.", "nothing");
         let mut out = io::stdout().lock();

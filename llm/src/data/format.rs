@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::text::{Conversation, Message, Span, Weights, trained};
+use crate::text::{Conversation, FIELDS, Message, Span, Weights, trained};
 
 /// How a row says who said what.
 ///
@@ -23,6 +23,9 @@ use crate::text::{Conversation, Message, Span, Weights, trained};
 /// response, `weight`): beside the text of an assistant's message, or in the row where it has one response. A `weight` of
 /// the row may be for several responses; it multiplies none of these, but stands where they are not given. A row may carry
 /// `advantage`, a number of either sign, for objectives that read it.
+///
+/// Of a chat, the chat template is also told the row's `tools` (a list of JSON schemas, or its JSON as text) and the turns'
+/// [`FIELDS`]; a turn that calls tools needs no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
@@ -49,28 +52,21 @@ const FORMATS: [(Format, &str, &[&str]); 5] = [
 
 /// Whether some format reads this key of a row.
 pub(super) fn reads_of_row(key: &str) -> bool {
-    const OTHERS: [&str; 8] =
-        ["input", "context", "output", "response", "weight", "weights", "spans", "advantage"];
+    const OTHERS: [&str; 9] =
+        ["input", "context", "output", "response", "tools", "weight", "weights", "spans", "advantage"];
     OTHERS.contains(&key) || FORMATS.iter().any(|(_, _, keys)| keys.contains(&key))
 }
 
 /// Whether some format reads this key of what lies in a row: a message, its parts, a span.
 pub(super) fn reads_within(key: &str) -> bool {
-    const KEYS: [&str; 12] = [
-        "role",
-        "from",
-        "content",
-        "value",
-        "type",
-        "text",
-        "tool_calls",
-        "weight",
-        "weights",
-        "spans",
-        "start",
-        "end",
-    ];
-    KEYS.contains(&key)
+    const KEYS: [&str; 11] =
+        ["role", "from", "content", "value", "type", "text", "weight", "weights", "spans", "start", "end"];
+    KEYS.contains(&key) || FIELDS.contains(&key)
+}
+
+/// Whether what lies under this key is handed to the chat template as it is.
+pub(super) fn hands_on(key: &str) -> bool {
+    key == "tools" || FIELDS.contains(&key)
 }
 
 impl FromStr for Format {
@@ -135,13 +131,14 @@ fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conv
     let answer = text(row, answer)?;
     let weights = weights(row)?.unwrap_or_default();
     let answer = Message { weights, ..Message::new("assistant", answer) };
-    Ok(Conversation::Chat(vec![Message::new("user", prompt), answer]))
+    Ok(Conversation::chat(vec![Message::new("user", prompt), answer]))
 }
 
 /// A turn as written.
 struct Turn {
     role: String,
     content: String,
+    fields: Map<String, Value>,
     /// Its own, if it has any.
     weights: Option<Weights>,
 }
@@ -151,9 +148,9 @@ fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, Stri
     let of_row = weights(row)?;
     let whole = of_row.clone().filter(|weights| matches!(weights, Weights::All(_))).unwrap_or_default();
     let own: Vec<bool> = turns.iter().map(|turn| turn.weights.is_some()).collect();
-    let message = |Turn { role, content, weights }| {
+    let message = |Turn { role, content, fields, weights }| {
         let weights = weights.unwrap_or_else(|| whole.clone());
-        Message { role, content, weights }
+        Message { role, content, fields, weights }
     };
     let mut messages: Vec<Message> = turns.into_iter().map(message).collect();
     if let Some(detailed @ (Weights::Tokens(_) | Weights::Spans(_))) = of_row {
@@ -174,7 +171,42 @@ fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, Stri
             }
         }
     }
-    Ok(Conversation::Chat(messages))
+    Ok(Conversation::Chat { messages, tools: tools(row)? })
+}
+
+/// The functions that may be called; columns of tables often hold them as JSON text.
+fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
+    let list = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(list)) => Some(list.clone()),
+        Some(_) => None,
+    };
+    let found = match row.get("tools") {
+        Some(Value::String(text)) if text.is_empty() => Some(Vec::new()),
+        Some(Value::String(text)) => serde_json::from_str(text).ok().and_then(|value| list(Some(&value))),
+        value => list(value),
+    };
+    found.ok_or_else(|| "`tools` must be a list of functions, or one written as JSON".to_owned())
+}
+
+/// What a turn says besides its text. Nothing, as tables have it in every row, is as if not given.
+fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+    let mut fields = Map::new();
+    for key in FIELDS {
+        match (key, turn.get(key)) {
+            (_, None | Some(Value::Null)) => {}
+            ("tool_calls", Some(Value::Array(calls))) if calls.is_empty() => {}
+            ("tool_calls", Some(Value::Array(calls))) if calls.iter().all(Value::is_object) => {
+                fields.insert(key.to_owned(), Value::Array(calls.clone()));
+            }
+            ("tool_calls", Some(_)) => return Err("`tool_calls` must be a list of objects".to_owned()),
+            (_, Some(Value::String(text))) => {
+                fields.insert(key.to_owned(), Value::String(text.clone()));
+            }
+            _ => return Err(format!("`{key}` must be a text")),
+        }
+    }
+    Ok(fields)
 }
 
 /// A list of turns, each with role and text under the names of any format.
@@ -190,15 +222,17 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
             "gpt" | "chatgpt" | "bot" | "model" => "assistant",
             other => other,
         };
+        let mut fields = fields(turn)?;
         let key = named("content", "value");
         let content = match turn.get(key) {
             Some(Value::Array(parts)) => joined(parts)?,
-            Some(Value::Null) | None if turn.contains_key("tool_calls") => {
-                return Err("calls tools, which is not supported".to_owned());
+            Some(Value::Null) | None if fields.contains_key("tool_calls") => {
+                fields.insert("content".to_owned(), Value::Null);
+                String::new()
             }
             _ => text(turn, key)?.to_owned(),
         };
-        Ok(Turn { role: role.to_owned(), content, weights: weights(turn)? })
+        Ok(Turn { role: role.to_owned(), content, fields, weights: weights(turn)? })
     };
     (1..)
         .zip(turns)

@@ -211,7 +211,13 @@ fn bad_rows_are_named_by_file_line_and_reason() {
     };
     assert!(turn("3").contains("rows:1: message 2: is not an object"));
     assert!(turn(r#"{"content": "A"}"#).contains("message 2: `from` is missing"));
-    assert!(turn(r#"{"role": "assistant", "content": null, "tool_calls": []}"#).contains("calls tools"));
+    let calls =
+        |calls: &str| turn(&format!(r#"{{"role": "assistant", "content": null, "tool_calls": {calls}}}"#));
+    assert!(calls("[]").contains("message 2: `content` is missing"));
+    assert!(calls("[3]").contains("message 2: `tool_calls` must be a list of objects"));
+    assert!(
+        turn(r#"{"role": "tool", "content": "A", "name": 3}"#).contains("message 2: `name` must be a text")
+    );
     assert!(turn(r#"{"role": "user", "content": [{"type": "image_url"}]}"#).contains("is not text"));
     assert!(
         sandbox
@@ -252,6 +258,77 @@ fn a_token_that_the_model_does_not_have_is_a_bad_row() {
     assert!(
         tokenizer.plain_prompt("<image>").unwrap_err().to_string().contains("fixture: the tokenizer makes")
     );
+}
+
+/// A template that writes tools, calls and reasoning, and no names.
+const TELLS: &str = "{{ tools|tojson if tools else '' }}{% for m in messages %}<|im_start|>{{ m.role }}\n\
+    {% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{{ m.content if m.content is not none }}\
+    {% if m.tool_calls %}{{ m.tool_calls|tojson }}{% endif %}<|im_end|>\n{% endfor %}\
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+#[test]
+fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
+    let sandbox = Sandbox::new();
+    let extras = crate::text::Extras { template: Some(TELLS.into()), ..Default::default() };
+    let telling = Tokenizer::new(tokenizer().inner().clone(), extras, "telling").unwrap();
+    let row = |of_row: &str, answer: &str| {
+        let user = r#"{"role": "user", "content": "Q", "tool_calls": null, "name": null}"#;
+        format!(r#"{{"messages": [{user}, {{"role": "assistant", {answer}}}]{of_row}}}"#)
+    };
+    let (call, tool) = (r#"{"name":"f","arguments":{"z":1,"a":[2.5]}}"#, r#"{"name":"f","parameters":{}}"#);
+    let calls = format!(r#""tool_calls": [{call}]"#);
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    // As json.dumps writes it.
+    let spaced = |text: &str| text.replace("\":", "\": ").replace(",\"", ", \"");
+    let as_text = json(&format!("[{tool}]")).to_string().replace('"', "\\\"");
+    for (of_row, answer, begins, trained) in [
+        ("", r#""content": "A""#, "<|im_start|>", "A".to_owned()),
+        ("", r#""content": "A", "reasoning_content": "hm""#, "<|im_start|>", "(hm)A".to_owned()),
+        ("", calls.as_str(), "<|im_start|>", format!("[{}]", spaced(call))),
+        (
+            r#", "tools": []"#,
+            &format!(r#""content": null, {calls}"#),
+            "<|im_start|>",
+            format!("[{}]", spaced(call)),
+        ),
+        (
+            &format!(r#", "tools": [{tool}]"#),
+            r#""content": "A""#,
+            &format!("[{}]<|", spaced(tool)),
+            "A".to_owned(),
+        ),
+        (
+            &format!(r#", "tools": "{as_text}""#),
+            r#""content": "A""#,
+            &format!("[{}]<|", spaced(tool)),
+            "A".to_owned(),
+        ),
+    ] {
+        let set = load(&sandbox.source(row(of_row, answer)), &telling).unwrap();
+        let shown = &shown(&set)[0];
+        assert!(shown.starts_with(begins) && shown.ends_with(&format!("[{trained}<|im_end|>]")), "{shown}");
+    }
+    let ignored = |tokenizer: &Tokenizer, of_row: &str, answer: &str| {
+        load(&sandbox.source(row(of_row, answer)), tokenizer).unwrap_err().to_string()
+    };
+    for (answer, key) in [
+        (r#""content": "A", "reasoning_content": "hm""#, "reasoning_content"),
+        (&format!(r#""content": "A", {calls}"#), "tool_calls"),
+        (r#""content": "A", "tool_call_id": "1""#, "tool_call_id"),
+        (r#""content": "A", "name": "f""#, "name"),
+    ] {
+        let wanted = format!("rows:1: message 2: the chat template ignores `{key}`; take it out");
+        let error = ignored(tokenizer(), "", answer);
+        assert!(error.contains(&wanted), "{error}");
+    }
+    assert!(ignored(&telling, "", r#""content": "A", "name": "f""#).contains("ignores `name`"));
+    let tools = format!(r#", "tools": [{tool}]"#);
+    assert!(
+        ignored(tokenizer(), &tools, r#""content": "A""#)
+            .contains("rows:1: the chat template ignores `tools`")
+    );
+    let error = ignored(&telling, r#", "tools": 3"#, r#""content": "A""#);
+    assert!(error.contains("`tools` must be a list of functions, or one written as JSON"), "{error}");
 }
 
 #[test]
@@ -409,7 +486,7 @@ fn the_same_rows_have_the_same_hash() {
 
 /// JSON that looks like rows, and is mostly not.
 fn json() -> impl Strategy<Value = serde_json::Value> {
-    let keys = "messages|conversations|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|weight|weights|spans|start|end";
+    let keys = "messages|conversations|tools|tool_calls|tool_call_id|name|reasoning_content|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|weight|weights|spans|start|end";
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),

@@ -11,6 +11,6 @@ mod tests;
 mod tokenizer;
 
 pub(crate) use conversation::trained;
-pub use conversation::{Conversation, Message, Span, Weights};
+pub use conversation::{Conversation, FIELDS, Message, Span, Weights};
 pub use template::Template;
 pub use tokenizer::{Extras, Tokenizer};

@@ -107,7 +107,7 @@ fn templates_are_rendered_as_transformers_renders_them() {
             let label = case["conversation"].as_str().unwrap();
             let messages = messages(&expected["conversations"][label]);
             let prompt = case["add_generation_prompt"].as_bool().unwrap();
-            let found = template.render(&messages, prompt);
+            let found = template.render(&messages, &[], prompt);
             match (&case["text"], found) {
                 (Value::String(text), Ok(found)) => assert_eq!(&found, text, "{name}, {label}, {prompt}"),
                 (Value::Null, Err(_)) if label == "nothing" => {}
@@ -148,7 +148,7 @@ fn turns(texts: &[&str]) -> Vec<Message> {
 fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
     for (family, end) in ENDS {
         let tokenizer = tokenizer(family);
-        let chat = Conversation::Chat(turns(&["One", "Two", "Three", "Four 4", "Five"]));
+        let chat = Conversation::chat(turns(&["One", "Two", "Three", "Four 4", "Five"]));
         let documents = tokenizer.documents(&chat, 7).unwrap();
         let found: Vec<String> = documents.iter().flat_map(|document| trained(tokenizer, document)).collect();
         // Qwen3 writes thinking, here none, before the last answer.
@@ -173,7 +173,7 @@ fn a_greeting_is_context() {
     let tokenizer = small();
     let mut chat = turns(&["One", "Two"]);
     chat.insert(0, Message::new("assistant", "Hello!"));
-    let document = tokenizer.document(&Conversation::Chat(chat), 0).unwrap();
+    let document = tokenizer.document(&Conversation::chat(chat), 0).unwrap();
     assert!(
         tokenizer.decode(&document.tokens).unwrap().starts_with("<|im_start|>assistant\nHello!<|im_end|>\n")
     );
@@ -193,7 +193,7 @@ fn weights_are_those_given() {
     let tokenizer = small();
     let weigh = |weights: Weights| {
         let answer = Message { weights, ..Message::new("assistant", "née 24 clips") };
-        let chat = Conversation::Chat(vec![Message::new("user", "Hi"), answer]);
+        let chat = Conversation::chat(vec![Message::new("user", "Hi"), answer]);
         tokenizer.document(&chat, 0).map_err(|error| error.to_string())
     };
     let plain = weigh(Weights::default()).unwrap();
@@ -242,7 +242,7 @@ fn spans_find_their_place_where_the_template_trims() {
     let spans = vec![Span { start: 6, end: 8, weight: 2.0 }, Span { start: 3, end: 4, weight: 0.0 }];
     let answer = Message { weights: Weights::Spans(spans), ..Message::new("assistant", content) };
     let document =
-        tokenizer.document(&Conversation::Chat(vec![Message::new("user", "Hi"), answer]), 0).unwrap();
+        tokenizer.document(&Conversation::chat(vec![Message::new("user", "Hi"), answer]), 0).unwrap();
     let of = |wanted: f32| -> String {
         let tokens: Vec<u32> = document
             .tokens
@@ -277,7 +277,7 @@ fn plain_text_goes_without_a_template_and_ends_with_the_text() {
 #[test]
 fn what_cannot_be_trained_on_is_refused_with_the_reason() {
     let reason = |family: &str, turns: Vec<Message>| {
-        tokenizer(family).document(&Conversation::Chat(turns), 0).unwrap_err().to_string()
+        tokenizer(family).document(&Conversation::chat(turns), 0).unwrap_err().to_string()
     };
     let system = vec![Message::new("system", "x"), Message::new("user", "y"), Message::new("assistant", "z")];
     assert!(reason("gemma", system).contains("refuses it: System role not supported"));
@@ -312,10 +312,10 @@ fn folders_without_a_tokenizer_or_with_a_broken_one_are_named() {
     let named = r#"{"eos_token": {"content": "<|im_end|>"}, "chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
     std::fs::write(folder.path().join("tokenizer_config.json"), named).unwrap();
     let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
-    assert_eq!(tokenizer.render(&[], false).unwrap(), "d");
+    assert_eq!(tokenizer.render(&[], &[], false).unwrap(), "d");
     assert_eq!(tokenizer.eos(), [2]);
     std::fs::write(folder.path().join("chat_template.jinja"), "own").unwrap();
-    assert_eq!(Tokenizer::from_folder(folder.path()).unwrap().render(&[], false).unwrap(), "own");
+    assert_eq!(Tokenizer::from_folder(folder.path()).unwrap().render(&[], &[], false).unwrap(), "own");
 }
 
 /// Text of letters, spaces, line breaks and characters of several bytes: where tokenizers merge and split.
@@ -336,13 +336,13 @@ proptest! {
         let tokenizer = tokenizer(family);
         let texts: Vec<&str> = texts[..texts.len() / 2 * 2].iter().map(String::as_str).collect();
         let messages = turns(&texts);
-        let documents = tokenizer.documents(&Conversation::Chat(messages.clone()), 0).unwrap();
+        let documents = tokenizer.documents(&Conversation::chat(messages.clone()), 0).unwrap();
         let mut answers = Vec::new();
         for document in &documents {
             let mut predicted = vec![false; document.tokens.len()];
             for count in (2..=messages.len()).step_by(2) {
-                let prompt = tokenizer.encode(&tokenizer.render(&messages[..count - 1], true).unwrap()).unwrap();
-                let whole = tokenizer.render(&messages[..count], false).unwrap();
+                let prompt = tokenizer.encode(&tokenizer.render(&messages[..count - 1], &[], true).unwrap()).unwrap();
+                let whole = tokenizer.render(&messages[..count], &[], false).unwrap();
                 let whole = &whole[..whole.rfind(end).unwrap() + end.len()];
                 let turn = tokenizer.encode(whole).unwrap();
                 if !document.tokens.starts_with(&turn) || !turn.starts_with(&prompt) {
@@ -367,7 +367,7 @@ proptest! {
         let (family, end) = family;
         let tokenizer = tokenizer(family);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let documents = tokenizer.documents(&Conversation::Chat(turns(&texts)), 0).unwrap();
+        let documents = tokenizer.documents(&Conversation::chat(turns(&texts)), 0).unwrap();
         let found: Vec<String> = documents.iter().flat_map(|document| trained(tokenizer, document)).collect();
         let answers: Vec<&str> = texts.iter().skip(1).step_by(2).copied().collect();
         prop_assert_eq!(found.len(), answers.len());
@@ -383,6 +383,6 @@ proptest! {
         let tokenizer = small();
         let tokens = tokenizer.encode(&text).unwrap();
         prop_assert_eq!(tokenizer.decode(&tokens).unwrap(), text.clone());
-        let _ = tokenizer.document(&Conversation::Chat(vec![Message::new(role, text)]), 0);
+        let _ = tokenizer.document(&Conversation::chat(vec![Message::new(role, text)]), 0);
     }
 }

@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
+
 use super::conversation::Message;
 use super::folder;
 use super::from_gguf::TokenizerSource;
@@ -187,19 +189,26 @@ impl Tokenizer {
     }
 
     /// The text of messages as the chat template writes it, ending where an assistant's turn begins if
-    /// `add_generation_prompt`.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+    /// `add_generation_prompt`. `tools` are the functions that the model may call.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        add_generation_prompt: bool,
+    ) -> Result<String> {
         let Some(template) = &self.template else {
             return Err(Error::file(&self.path, "has no chat template"));
         };
-        template.render(messages, add_generation_prompt).map_err(|what| {
+        template.render(messages, tools, add_generation_prompt).map_err(|what| {
             Error::file(&self.path, format!("the chat template refuses the conversation: {what}"))
         })
     }
 
-    /// The tokens before a model's answer in a conversation.
-    pub fn chat_prompt(&self, messages: &[Message]) -> Result<Vec<u32>> {
-        self.encode(&self.render(messages, true)?)
+    /// The tokens before a model's answer in a conversation. What the chat template would leave out is an error.
+    pub fn chat_prompt(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<u32>> {
+        let heard = self.template.as_ref().map_or(Ok(()), |template| template.check(messages, tools));
+        heard.map_err(|what| Error::file(&self.path, what))?;
+        self.encode(&self.render(messages, tools, true)?)
     }
 
     /// The tokens of a text to continue.
