@@ -81,7 +81,9 @@ impl Template {
     /// whole conversation (templates leave out earlier thinking), and the tools.
     pub(super) fn check(&self, messages: &[Message], tools: &[serde_json::Value]) -> Result<(), String> {
         let whole = values(messages);
-        let text = |messages: &[Value], tools| self.render_values(messages.to_vec(), tools, false);
+        let text = |messages: &[Value], tools: &[serde_json::Value]| {
+            self.render_values(messages.to_vec(), tools, false)
+        };
         if !tools.is_empty() && text(&whole, tools) == text(&whole, &[]) {
             return Err(
                 "the chat template ignores `tools`; take them out, or train a model that knows them".into()

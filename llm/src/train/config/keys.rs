@@ -207,7 +207,7 @@ pub const KEYS: &[Key] = &[
         "lora.rank_pattern",
         Ranks,
         "{}",
-        "another rank for some modules: { \"layers.0.self_attn.q_proj\" = 8 }",
+        "another rank for some modules: { \"layers.0.self_attn.q_proj\" = 8 }; the first pattern that matches counts",
     ),
     key("lora.alpha_pattern", Pattern, "{}", "another lora_alpha for some modules"),
     key("train.full", Flag, "false", "train all weights instead of an adapter"),

@@ -179,8 +179,10 @@ impl Config {
         let (ours, theirs) = (self.settings.values(), other.settings.values());
         let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
-        let differ =
-            |name: &&&String| !keys::FREE.contains(&name.as_str()) && ours.get(**name) != theirs.get(**name);
+        // As text, for patterns in another order are others.
+        let differ = |name: &&&String| {
+            !keys::FREE.contains(&name.as_str()) && show(ours.get(**name)) != show(theirs.get(**name))
+        };
         let line = |name: &String| {
             format!("{name}: {} there, {} here", show(theirs.get(name)), show(ours.get(name)))
         };

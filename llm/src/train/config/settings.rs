@@ -232,7 +232,8 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
                     let found = shorten(&value.to_string());
                     return Err(origin.wrong(&name, format!("expected {}, found {found}", key.kind.right())));
                 }
-                into.insert(name, value);
+                let order_counts = matches!(key.kind, Kind::Ranks | Kind::Pattern);
+                into.insert(name, if order_counts { value } else { sorted(value) });
             }
             (None, Value::Table(inner)) if is_table(&name) => flatten(&name, inner, origin, into)?,
             (None, value) if is_table(&name) => {
@@ -250,6 +251,18 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
         }
     }
     Ok(())
+}
+
+/// A value with the keys of its tables in alphabetical order: their order in the file means nothing.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Table(table) => {
+            let sorted: BTreeMap<_, _> = table.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Table(sorted.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 fn shorten(text: &str) -> String {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::LoraConfig;
 
 fn parse(text: &str, overrides: &[&str]) -> Result<Config> {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
@@ -183,6 +184,34 @@ fn the_derived_configuration_says_everything_and_can_be_run_again() {
         (&again.train, &again.lora, &again.objective),
         (&config.train, &config.lora, &config.objective)
     );
+}
+
+#[test]
+fn patterns_keep_the_order_of_the_file_and_nothing_else_does() {
+    let patterns = |one: &str, other: &str| {
+        let lora = format!("[lora.rank_pattern]\n\"{one}\" = 4\n\"{other}\" = 8\n");
+        parse(&format!("{PLAIN}{lora}"), &[]).unwrap()
+    };
+    let (all, first) = ("self_attn.q_proj", "layers.0.self_attn.q_proj");
+    let names = |config: &Config| {
+        let lora = Value::Table(config.lora.clone().unwrap()).try_into::<LoraConfig>().unwrap();
+        lora.rank_pattern.0.into_iter().map(|(pattern, _)| pattern).collect::<Vec<_>>()
+    };
+    for [one, other] in [[all, first], [first, all]] {
+        let config = patterns(one, other);
+        assert_eq!(names(&config), [one, other]);
+        assert_eq!(names(&Config::parse(Path::new("x"), &config.derived(), &[]).unwrap()), [one, other]);
+        let set = format!("lora.rank_pattern={{\"{one}\"=4,\"{other}\"=8}}");
+        assert_eq!(names(&parse(PLAIN, &[&set]).unwrap()), [one, other]);
+    }
+    let set = |set: &str| parse(PLAIN, &[set]).unwrap();
+    let [one, other] = [[all, first], [first, all]]
+        .map(|[one, other]| set(&format!("lora.rank_pattern={{\"{one}\"=4,\"{other}\"=4}}")));
+    assert_ne!(one.hash(), other.hash());
+    assert_eq!(one.differences(&other.derived()).unwrap().len(), 1);
+    let [one, other] =
+        ["{step=5,rank=64}", "{rank=64,step=5}"].map(|one| set(&format!("train.grow_rank=[{one}]")));
+    assert_eq!((one.hash(), one.derived()), (other.hash(), other.derived()));
 }
 
 #[test]
