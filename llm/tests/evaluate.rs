@@ -12,7 +12,7 @@ use tokensieve_llm::evaluate::{
 };
 use tokensieve_llm::generate::Options;
 use tokensieve_llm::model::Model;
-use tokensieve_llm::text::{Conversation, Message, Tokenizer};
+use tokensieve_llm::text::{Conversation, Message, Moment, Tokenizer};
 use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::{Document, Pack};
 use tokensieve_tasks::judge::{self, Judge as _, Pair, Verdict};
@@ -135,6 +135,7 @@ fn settings(folder: &Path, suite: &[&str]) -> Settings {
         suite: suite.iter().map(|name| (*name).to_owned()).collect(),
         model: "smollm2-135m".to_owned(),
         adapter: None,
+        date: Moment::default(),
         kind: Kind::Float,
         merge: false,
         device: Device::Cpu,

@@ -81,9 +81,9 @@ impl Arguments {
         // A folder's tokenizer can be had without its weights.
         let model = &self.settings.model;
         let tokenizer = if Path::new(model).join("tokenizer.json").is_file() {
-            Tokenizer::from_folder(model)?
+            Tokenizer::from_folder(model, self.settings.date)?
         } else {
-            Tokenizer::open(&Checkpoint::open(model)?)?
+            Tokenizer::open_on(&Checkpoint::open(model)?, self.settings.date)?
         };
         let set = data::load(&self.source(), &tokenizer)?;
         Ok(told(&set, &tokenizer, self.n, paint)?)

@@ -15,12 +15,12 @@ use proptest::prelude::*;
 
 use super::{DataSet, DataSource, Format, Truncate, load};
 use crate::Result;
-use crate::text::Tokenizer;
+use crate::text::{Moment, Tokenizer};
 
 fn tokenizer() -> &'static Tokenizer {
     static TOKENIZER: OnceLock<Tokenizer> = OnceLock::new();
     let folder = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
-    TOKENIZER.get_or_init(|| Tokenizer::from_folder(folder()).unwrap())
+    TOKENIZER.get_or_init(|| Tokenizer::from_folder(folder(), Moment::default()).unwrap())
 }
 
 struct Sandbox(tempfile::TempDir);

@@ -6,6 +6,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
 use super::conversation::{FIELDS, Message};
+use super::moment::Moment;
 use super::python;
 
 /// A compiled chat template.
@@ -21,11 +22,11 @@ const NAME: &str = "chat";
 
 impl Template {
     /// Compiles a template. `tokens`: special tokens by their names in the tokenizer's configuration, `bos_token` say.
-    /// `moment`, in seconds since 1970, is what the template's `strftime_now` takes for now.
+    /// `moment` is what the template's `strftime_now` takes for now.
     pub fn new(
         source: &str,
         tokens: impl IntoIterator<Item = (String, String)>,
-        moment: u64,
+        moment: Moment,
     ) -> Result<Self, String> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -38,7 +39,7 @@ impl Template {
         environment.add_filter("tojson", python::tojson);
         environment.add_filter("trim", python::trim);
         environment.add_function("raise_exception", refuse);
-        environment.add_function("strftime_now", move |format: &str| python::strftime(moment, format));
+        environment.add_function("strftime_now", move |format: &str| moment.strftime(format));
         environment
             .add_template_owned(NAME, without_generation_tags(source))
             .map_err(|error| format!("the chat template cannot be read: {}", told(&error)))?;

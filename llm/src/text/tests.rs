@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tokenizers::AddedToken;
 
-use super::{Conversation, Extras, Message, Span, Template, Tokenizer, Weights};
+use super::{Conversation, Extras, Message, Moment, Span, Template, Tokenizer, Weights};
 use crate::Document;
 
 /// 2026-03-04 05:06:07, as in the fixtures.
-const MOMENT: u64 = 1_772_600_767;
+const MOMENT: Moment = Moment::at(1_772_600_767);
 
 fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -70,7 +70,7 @@ fn made(family: &Value) -> Tokenizer {
     let extras = Extras {
         tokens: tokens(family).collect(),
         template: Some(source(family["name"].as_str().unwrap())),
-        moment: Some(MOMENT),
+        moment: MOMENT,
         ..Extras::default()
     };
     Tokenizer::new(inner, extras, "fixture").unwrap()
@@ -78,7 +78,7 @@ fn made(family: &Value) -> Tokenizer {
 
 fn small() -> &'static Tokenizer {
     static SMALL: OnceLock<Tokenizer> = OnceLock::new();
-    SMALL.get_or_init(|| Tokenizer::from_folder(fixtures().join("tokenizer")).unwrap())
+    SMALL.get_or_init(|| Tokenizer::from_folder(fixtures().join("tokenizer"), Moment::default()).unwrap())
 }
 
 /// The text of each run of weighted tokens.
@@ -119,8 +119,16 @@ fn templates_are_rendered_as_transformers_renders_them() {
 }
 
 #[test]
+fn a_template_that_asks_for_the_day_is_told_one_and_the_same() {
+    let extras = Extras { template: Some(source("llama-3.2")), ..Extras::default() };
+    let tokenizer = Tokenizer::new(small().inner().clone(), extras, "fixture").unwrap();
+    let text = tokenizer.render(&turns(&["Hi"]), &[], true).unwrap();
+    assert!(text.contains("Today Date: 26 Jul 2024\n"), "{text}");
+}
+
+#[test]
 fn a_template_that_does_not_parse_is_refused_with_its_line() {
-    let error = Template::new("a\n{% if %}", [], 0).unwrap_err();
+    let error = Template::new("a\n{% if %}", [], MOMENT).unwrap_err();
     assert!(error.contains("cannot be read") && error.contains("line 2"), "{error}");
 }
 
@@ -302,7 +310,7 @@ fn what_cannot_be_trained_on_is_refused_with_the_reason() {
 #[test]
 fn folders_without_a_tokenizer_or_with_a_broken_one_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let error = || Tokenizer::from_folder(folder.path()).unwrap_err().to_string();
+    let error = || Tokenizer::from_folder(folder.path(), Moment::default()).unwrap_err().to_string();
     assert!(error().contains("tokenizer.json: is missing"), "{}", error());
     std::fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     assert!(error().contains("tokenizer.json: "), "{}", error());
@@ -311,11 +319,14 @@ fn folders_without_a_tokenizer_or_with_a_broken_one_are_named() {
     assert!(error().contains("tokenizer_config.json:2: "), "{}", error());
     let named = r#"{"eos_token": {"content": "<|im_end|>"}, "chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
     std::fs::write(folder.path().join("tokenizer_config.json"), named).unwrap();
-    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
+    let tokenizer = Tokenizer::from_folder(folder.path(), Moment::default()).unwrap();
     assert_eq!(tokenizer.render(&[], &[], false).unwrap(), "d");
     assert_eq!(tokenizer.eos(), [2]);
     std::fs::write(folder.path().join("chat_template.jinja"), "own").unwrap();
-    assert_eq!(Tokenizer::from_folder(folder.path()).unwrap().render(&[], &[], false).unwrap(), "own");
+    assert_eq!(
+        Tokenizer::from_folder(folder.path(), Moment::default()).unwrap().render(&[], &[], false).unwrap(),
+        "own"
+    );
 }
 
 /// Text of letters, spaces, line breaks and characters of several bytes: where tokenizers merge and split.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use super::conversation::Message;
 use super::folder;
-use super::from_gguf::TokenizerSource;
+use super::from_gguf::{GgufTokenizer, TokenizerSource};
 use super::mask::Ending;
+use super::moment::Moment;
 use super::template::Template;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
@@ -42,14 +42,23 @@ pub struct Extras {
     pub eos: Vec<u32>,
     /// Whether plain text begins with `bos_token` where the tokenizer itself does not say so.
     pub add_bos: bool,
-    /// What a template's `strftime_now` takes for now, in seconds since 1970; `None`: the time of opening.
-    pub moment: Option<u64>,
+    /// What a template's `strftime_now` takes for now.
+    pub moment: Moment,
 }
 
 impl Tokenizer {
-    /// The tokenizer of a checkpoint. A token that its model does not have is an error wherever it occurs.
+    /// The tokenizer of a checkpoint. A token that its model does not have is an error wherever it occurs. Templates that
+    /// ask for the day are told the default one, so that the text is the same on any.
     pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
-        let tokenizer = Self::any(checkpoint)?;
+        Self::open_on(checkpoint, Moment::default())
+    }
+
+    /// The same with another day.
+    pub fn open_on(checkpoint: &Checkpoint, moment: Moment) -> Result<Self> {
+        let tokenizer = match checkpoint.tokenizer_source()? {
+            TokenizerSource::Folder(folder) => Self::from_folder(folder, moment)?,
+            TokenizerSource::Gguf(gguf) => Self::from_gguf(*gguf, moment, checkpoint.source())?,
+        };
         Ok(tokenizer.within(checkpoint.config().vocab_size as u32))
     }
 
@@ -59,11 +68,7 @@ impl Tokenizer {
         Self { vocabulary: Some(vocabulary), ..self }
     }
 
-    fn any(checkpoint: &Checkpoint) -> Result<Self> {
-        let gguf = match checkpoint.tokenizer_source()? {
-            TokenizerSource::Folder(folder) => return Self::from_folder(folder),
-            TokenizerSource::Gguf(gguf) => *gguf,
-        };
+    fn from_gguf(gguf: GgufTokenizer, moment: Moment, path: &str) -> Result<Self> {
         let named = [
             ("bos_token", gguf.bos),
             ("eos_token", gguf.eos),
@@ -71,14 +76,13 @@ impl Tokenizer {
             ("pad_token", gguf.pad),
         ];
         let tokens = named.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?))).collect();
-        let extras =
-            Extras { tokens, template: gguf.chat_template, add_bos: gguf.add_bos, ..Extras::default() };
-        Self::new(gguf.tokenizer, extras, checkpoint.source())
+        let (template, add_bos) = (gguf.chat_template, gguf.add_bos);
+        Self::new(gguf.tokenizer, Extras { tokens, template, add_bos, moment, ..Extras::default() }, path)
     }
 
     /// Reads tokenizer.json and what lies beside it: `tokenizer_config.json`, `special_tokens_map.json`,
     /// `chat_template.jinja`, `generation_config.json`, as far as they are there.
-    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
+    pub fn from_folder(folder: impl AsRef<Path>, moment: Moment) -> Result<Self> {
         let path = folder.as_ref().join("tokenizer.json");
         if !path.is_file() {
             return Err(Error::file(
@@ -88,7 +92,7 @@ impl Tokenizer {
             ));
         }
         let inner = tokenizers::Tokenizer::from_file(&path).map_err(|error| Error::file(&path, error))?;
-        Self::new(inner, folder::extras(folder.as_ref())?, &path)
+        Self::new(inner, Extras { moment, ..folder::extras(folder.as_ref())? }, &path)
     }
 
     /// Puts a tokenizer together. `path` is what errors name.
@@ -104,10 +108,8 @@ impl Tokenizer {
         // Its other work, cutting spaces out of the tokens' places, would hide where a response begins.
         inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         inner.with_padding(None).with_truncation(None).map_err(wrong)?;
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let moment = extras.moment.unwrap_or_else(now);
-        let template =
-            extras.template.map(|source| Template::new(&source, extras.tokens, moment)).transpose();
+        let (tokens, moment) = (extras.tokens, extras.moment);
+        let template = extras.template.map(|source| Template::new(&source, tokens, moment)).transpose();
         let template = template.map_err(|what| Error::file(path, what))?;
         let ending = template
             .as_ref()

@@ -22,6 +22,7 @@ pub use train::{EarlyStop, Length, Optimizer, Shape, Span, Train};
 use crate::data::{DataSource, Misnamed, Truncate};
 use crate::head::{NO_BASE, NO_REFERENCE};
 use crate::step::{Ranking, Reads};
+use crate::text::Moment;
 use crate::{Error, Result};
 
 /// A training run, checked.
@@ -31,6 +32,8 @@ pub struct Config {
     pub model: Model,
     /// What is trained on.
     pub data: DataSource,
+    /// The day that chat templates are told.
+    pub date: Moment,
     /// Estimates of the training documents' uncertainty.
     pub uncertainty: Option<PathBuf>,
     /// Held-out sets by name.
@@ -106,6 +109,10 @@ impl Config {
         Ok(Self {
             model: model(&settings)?,
             data: data(&settings, "data", "train")?,
+            date: settings
+                .required("data.date")?
+                .parse()
+                .map_err(|what: String| settings.wrong("data.date", what))?,
             evaluations: evaluations(&settings)?,
             uncertainty,
             objective,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, KEYS, Key, Kind};
 use crate::{Error, Result};
 
 /// Values by full name, defaults included.
@@ -232,8 +232,13 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
                     let found = shorten(&value.to_string());
                     return Err(origin.wrong(&name, format!("expected {}, found {found}", key.kind.right())));
                 }
-                let order_counts = matches!(key.kind, Kind::Ranks | Kind::Pattern);
-                into.insert(name, if order_counts { value } else { sorted(value) });
+                let value = match key.kind {
+                    // The order of patterns counts.
+                    Kind::Ranks | Kind::Pattern => value,
+                    Kind::Day => Value::String(keys::day(&value)),
+                    _ => sorted(value),
+                };
+                into.insert(name, value);
             }
             (None, Value::Table(inner)) if is_table(&name) => flatten(&name, inner, origin, into)?,
             (None, value) if is_table(&name) => {

@@ -87,6 +87,10 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
             "[train]\nranking = \"int8\"\n[objective]\npreset = \"masked-mle\"",
             "`train.ranking`: `int8` wants an objective that chooses documents",
         ),
+        (
+            "date = \"2024-02-30\"",
+            "my.toml:3: `data.date`: expected a day from 1970 on, like \"2024-07-26\", found \"2024-02-30\"",
+        ),
         ("lr = [", "my.toml:3: "),
     ] {
         let error = parse(&format!("{PLAIN}{text}"), &[]).unwrap_err().to_string();
@@ -184,6 +188,26 @@ fn the_derived_configuration_says_everything_and_can_be_run_again() {
         (&again.train, &again.lora, &again.objective),
         (&config.train, &config.lora, &config.objective)
     );
+}
+
+#[test]
+fn the_day_is_the_same_on_any_unless_another_is_given() {
+    let config = parse(PLAIN, &[]).unwrap();
+    assert_eq!(config.date, Moment::default());
+    assert!(config.derived().contains("\ndate = \"2024-07-26\"\n"), "{}", config.derived());
+    let day = "2025-01-31";
+    let other = parse(PLAIN, &[&format!("data.date={day}")]).unwrap();
+    assert_eq!(other.date.to_string(), day);
+    for quoted in [format!("\"{day}\""), day.to_owned()] {
+        assert_eq!(parse(&format!("{PLAIN}date = {quoted}"), &[]).unwrap().derived(), other.derived());
+    }
+    let differences = config.differences(&other.derived()).unwrap();
+    assert_eq!(differences, ["data.date: \"2025-01-31\" there, \"2024-07-26\" here"]);
+    for wrong in ["3", "07:32:00", "2025-01-31T07:32:00"] {
+        assert!(
+            parse(&format!("{PLAIN}date = {wrong}"), &[]).unwrap_err().to_string().contains("a day from")
+        );
+    }
 }
 
 #[test]
