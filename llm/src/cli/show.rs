@@ -29,7 +29,7 @@ pub struct Arguments {
     /// How many documents
     #[arg(short, default_value_t = 3)]
     n: usize,
-    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion; found by their keys if not given
+    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion, text; found by their keys if not given
     #[arg(long)]
     format: Option<Format>,
     /// Which file of a named data set; train if not given

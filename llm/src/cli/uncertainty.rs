@@ -45,7 +45,7 @@ pub struct Arguments {
 /// How data are read.
 #[derive(clap::Args, Debug)]
 pub(super) struct Reading {
-    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion; found by their keys if not given
+    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion, text; found by their keys if not given
     #[arg(long)]
     format: Option<Format>,
     /// Which file of a named data set; train if not given

@@ -16,6 +16,7 @@ use crate::text::{Conversation, FIELDS, Message, Span, Weights, trained};
 /// | `alpaca` | `instruction`, `input` (optional), `output` | a user's turn, instruction and input with a blank line between, and its answer |
 /// | `gsm8k` | `question`, `answer` | a user's turn and its answer |
 /// | `prompt-completion` | `prompt`, `completion` | texts: prompt, completion and the end-of-text token, without a template; lists of messages: the chat |
+/// | `text` | `text` | the text and the end-of-text token, all of it trained on, without a template |
 ///
 /// Aliases, for sets that people use: `context` and `response` for Alpaca's `input` and `output` (Dolly).
 ///
@@ -39,15 +40,19 @@ pub enum Format {
     Gsm8k,
     /// `prompt` and `completion`.
     PromptCompletion,
+    /// `text`.
+    Text,
 }
 
 /// All formats, by the names users give, with the keys that a row of theirs has.
-const FORMATS: [(Format, &str, &[&str]); 5] = [
+const FORMATS: [(Format, &str, &[&str]); 6] = [
     (Format::Messages, "messages", &["messages"]),
     (Format::Sharegpt, "sharegpt", &["conversations"]),
     (Format::Alpaca, "alpaca", &["instruction"]),
     (Format::PromptCompletion, "prompt-completion", &["prompt", "completion"]),
     (Format::Gsm8k, "gsm8k", &["question", "answer"]),
+    // The last: tables often have the whole text beside its parts.
+    (Format::Text, "text", &["text"]),
 ];
 
 /// Whether some format reads this key of a row.
@@ -117,21 +122,27 @@ impl Format {
                     all.extend(turns(row, "completion")?);
                     return chat(row, all);
                 }
-                let (prompt, completion) = (text(row, "prompt")?, text(row, "completion")?);
-                let weights = weights(row)?.unwrap_or_default();
-                let completion = Message { weights, ..Message::new("assistant", completion) };
-                Ok(Conversation::Plain { prompt: prompt.to_owned(), completion })
+                plain(row, text(row, "prompt")?, "completion")
             }
+            Self::Text => plain(row, "", "text"),
         }
     }
 }
 
-/// A user's turn and its answer, with the row's weights.
+/// A user's turn and its answer.
 fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conversation, String> {
-    let answer = text(row, answer)?;
+    Ok(Conversation::chat(vec![Message::new("user", prompt), response(row, answer)?]))
+}
+
+/// A text and what follows it, without a template.
+fn plain(row: &Map<String, Value>, prompt: &str, completion: &str) -> Result<Conversation, String> {
+    Ok(Conversation::Plain { prompt: prompt.to_owned(), completion: response(row, completion)? })
+}
+
+/// What a row trains on, with the row's weights.
+fn response(row: &Map<String, Value>, key: &str) -> Result<Message, String> {
     let weights = weights(row)?.unwrap_or_default();
-    let answer = Message { weights, ..Message::new("assistant", answer) };
-    Ok(Conversation::chat(vec![Message::new("user", prompt), answer]))
+    Ok(Message { weights, ..Message::new("assistant", text(row, key)?) })
 }
 
 /// A turn as written.

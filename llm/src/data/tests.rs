@@ -85,6 +85,12 @@ fn every_format_says_the_same() {
     assert!(shown(&alpaca)[0].contains("user\nQ\n\nI<|im_end|>"));
     let plain = sandbox.load(r#"{"prompt": "Q", "completion": " A"}"#).unwrap();
     assert_eq!(shown(&plain), ["Q[ A<|im_end|>]"]);
+    let text = sandbox.load(r#"{"text": "Q A"}"#).unwrap();
+    // Nothing predicts the first token.
+    assert_eq!(shown(&text), ["Q[ A<|im_end|>]"]);
+    assert!(sandbox.error(r#"{"text": ""}"#).contains("rows:1: there is no text to train on"));
+    let beside = r#"{"instruction": "Q", "input": "", "output": "A", "text": "Q A"}"#;
+    assert_eq!(shown(&sandbox.load(beside).unwrap()), [EXCHANGE]);
     let given = r#"{"prompt": [{"role": "assistant", "content": "no"}, {"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content": "A"}]}"#;
     assert!(
         shown(&sandbox.load(given).unwrap())[0]
@@ -223,8 +229,8 @@ fn bad_rows_are_named_by_file_line_and_reason() {
     assert!(turn(r#"{"role": "user", "content": [{"type": "image_url"}]}"#).contains("is not text"));
     assert!(
         sandbox
-            .error(r#"{"text": "x"}"#)
-            .contains("no format has the keys text; there are messages (messages); ")
+            .error(r#"{"txt": "x"}"#)
+            .contains("no format has the keys txt; there are messages (messages); ")
     );
     assert!(sandbox.error(r#"{"messages": "x"}"#).contains("`messages` must be a list"));
     // Of two bad rows the first is told, though the second is found earlier.
@@ -387,7 +393,7 @@ fn the_same_rows_have_the_same_hash() {
 
 /// JSON that looks like rows, and is mostly not.
 fn json() -> impl Strategy<Value = serde_json::Value> {
-    let keys = "messages|conversations|tools|tool_calls|tool_call_id|name|reasoning_content|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|weight|weights|spans|start|end";
+    let keys = "text|messages|conversations|tools|tool_calls|tool_call_id|name|reasoning_content|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|weight|weights|spans|start|end";
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),

@@ -173,7 +173,7 @@ impl Tokenizer {
 
     fn plain(&self, prompt: &str, completion: &Message) -> Result<Document, String> {
         if completion.content.is_empty() {
-            return Err("the completion is empty".to_owned());
+            return Err("there is no text to train on: it is empty".to_owned());
         }
         let text = format!("{prompt}{}", completion.content);
         let (mut tokens, mut places) = self.encode_with_places(&text)?;

@@ -159,7 +159,7 @@ pub const KEYS: &[Key] = &[
         "data.format",
         Text,
         r#""auto""#,
-        "auto, or one of alpaca, sharegpt, gsm8k, messages, prompt-completion",
+        "auto, or one of alpaca, sharegpt, gsm8k, messages, prompt-completion, text",
     ),
     key("data.skip", Whole(0), "0", "leave out so many rows at the beginning"),
     key("data.limit", Whole(1), "", "use only so many rows, from the first one used on"),
