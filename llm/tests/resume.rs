@@ -79,6 +79,17 @@ fn one_interruption_ends_with_a_checkpoint() {
     bench.same("whole", "out", &RESULTS);
 }
 
+#[test]
+fn what_changes_no_number_may_change_on_the_way() {
+    let bench = Bench::new();
+    bench.undisturbed("whole", &[]);
+    bench.interrupted("out", &["--set", "train.save_every=1000"], 5);
+    let others = ["train.save_every=3", "train.keep_last=1", "log.selection=false", "log.tensorboard=false"];
+    bench.undisturbed("out", &others.map(|set| ["--set", set]).concat());
+    let results = RESULTS.into_iter().filter(|file| *file != "selection.jsonl").collect::<Vec<_>>();
+    bench.same("whole", "out", &results);
+}
+
 /// Files and folders below a folder, with what is in them.
 fn below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();

@@ -300,7 +300,8 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys that change no number of a run: a run may be continued with others.
-pub(super) const FREE: [&str; 3] = ["train.out", "train.keep_last", "log.tensorboard"];
+pub(super) const FREE: [&str; 5] =
+    ["train.out", "train.save_every", "train.keep_last", "log.tensorboard", "log.selection"];
 
 /// The listing of `tokensieve train --keys`.
 pub fn listing() -> String {
