@@ -4,11 +4,13 @@
 
 mod bench;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bench::{Bench, NO_GROWTH, said};
+use tch::Tensor;
 
 #[test]
 fn what_cannot_be_is_refused_with_a_reason() {
@@ -137,6 +139,41 @@ fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
     assert_eq!(of_file.len(), 4);
     for (file, model) in of_file.iter().zip(&of_model) {
         assert!((file - model).abs() < 1e-5 * model, "{of_file:?} {of_model:?}");
+    }
+}
+
+#[test]
+fn what_is_not_trained_of_all_weights_stays_in_the_result() {
+    let bench = Bench::full();
+    let path = bench.path("model/model.safetensors");
+    let mut tensors = Tensor::read_safetensors(&path).unwrap();
+    let trained = tensors.len();
+    tensors.extend([
+        ("model.layers.0.self_attn.rotary_emb.inv_freq".to_owned(), Tensor::from_slice(&[1.0_f32, 0.1])),
+        ("score.weight".to_owned(), Tensor::from_slice(&[0.5_f32, -3.0]).view([1, 2])),
+        ("ids".to_owned(), Tensor::from_slice(&[1_i64 << 40, -7])),
+        ("flags".to_owned(), Tensor::from_slice(&[true, false])),
+    ]);
+    Tensor::write_safetensors(&tensors, &path).unwrap();
+    fs::write(bench.path("model/chat_template.json"), r#"{"chat_template": "unused"}"#).unwrap();
+    let template = fs::read_to_string(bench.path("model/tokenizer_config.json")).unwrap();
+    let template = serde_json::from_str::<serde_json::Value>(&template).unwrap()["chat_template"].clone();
+    fs::write(bench.path("model/chat_template.jinja"), template.as_str().unwrap()).unwrap();
+    bench.undisturbed("out", &["--set", "train.steps=2"]);
+    let result = Tensor::read_safetensors(bench.path("out/model/model.safetensors")).unwrap();
+    let result: BTreeMap<String, Tensor> = result.into_iter().collect();
+    assert_eq!(result.len(), tensors.len());
+    let (weights, others): (Vec<_>, Vec<_>) =
+        tensors.iter().partition(|(name, _)| name.starts_with("model.") && !name.ends_with("inv_freq"));
+    assert_eq!((weights.len(), others.len()), (trained, 4));
+    for (name, tensor) in others {
+        assert_eq!((result[name].kind(), &result[name]), (tensor.kind(), tensor), "{name}");
+    }
+    assert!(weights.iter().any(|(name, tensor)| result[name] != *tensor));
+    for name in ["chat_template.json", "chat_template.jinja", "tokenizer_config.json"] {
+        let [from, to] =
+            ["model", "out/model"].map(|folder| fs::read(bench.path(folder).join(name)).unwrap());
+        assert!(from == to, "{name}");
     }
 }
 
