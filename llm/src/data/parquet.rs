@@ -56,7 +56,7 @@ fn object(row: &Row, reads: Reads, within: Reads) -> read::Row {
 
 /// What JSON cannot say is an error under a key that some format reads, else null.
 fn value(name: &str, field: &Field, reads: Reads, within: Reads) -> Result<Value, String> {
-    let within = if format::hands_on(name) { |_: &str| true } else { within };
+    let within: Reads = if format::hands_on(name) { |_: &str| true } else { within };
     match json(field, within) {
         Err(what) if reads(name) => Err(format!("`{name}`: {what}")),
         value => Ok(value.unwrap_or(Value::Null)),

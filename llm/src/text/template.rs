@@ -96,7 +96,7 @@ impl Template {
                 without.fields.shift_remove(key);
                 let mut others = whole.clone();
                 others[index] = value(&without);
-                let ignored = |end| text(&whole[..end], tools) == text(&others[..end], tools);
+                let ignored = |end: usize| text(&whole[..end], tools) == text(&others[..end], tools);
                 if ignored(index + 1) && ignored(whole.len()) {
                     let number = index + 1;
                     return Err(format!(

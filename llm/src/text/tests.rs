@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
 use super::{Conversation, Extras, Message, Moment, Span, Template, Tokenizer, Weights};
@@ -174,6 +174,45 @@ fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
             assert!(*document.weights.last().unwrap() == 1.0, "{family}");
         }
     }
+}
+
+fn called(turn: &Value) -> Message {
+    let text = |key: &str| turn[key].as_str().unwrap_or_default();
+    let fields = turn.as_object().unwrap().clone().into_iter().filter(|(key, _)| key != "role");
+    Message { fields: fields.collect(), ..Message::new(text("role"), text("content")) }
+}
+
+#[test]
+fn calls_and_thinking_are_trained_on_as_the_template_writes_them() {
+    let call = json!({"function": {"name": "f", "arguments": {"z": 1, "a": "ü"}}});
+    let messages = json!([
+        {"role": "user", "content": "One"}, {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "content": "7"}, {"role": "assistant", "content": "Two"},
+    ]);
+    let messages = messages.as_array().unwrap().iter().map(called).collect();
+    let tools = vec![json!({"type": "function", "function": {"name": "f"}})];
+    let qwen = tokenizer("qwen2.5");
+    let document = qwen.document(&Conversation::Chat { messages, tools }, 0).unwrap();
+    let written = r#"{"name": "f", "arguments": {"z": 1, "a": "ü"}}"#;
+    let written = format!("<tool_call>\n{written}\n</tool_call><|im_end|>");
+    assert_eq!(trained(qwen, &document), [written.as_str(), "Two<|im_end|>"]);
+    let text = qwen.decode(&document.tokens).unwrap();
+    let tool = r#"{"type": "function", "function": {"name": "f"}}"#;
+    assert!(text.contains(&format!("<tools>\n{tool}\n</tools>")), "{text}");
+    let answered = "<|im_start|>user\n<tool_response>\n7\n</tool_response><|im_end|>\n";
+    assert!(text.contains(answered), "{text}");
+
+    // Qwen3 leaves out the thinking of earlier turns: each is trained on where it was the last.
+    let messages = json!([
+        {"role": "user", "content": "One"}, {"role": "assistant", "content": "Two", "reasoning_content": "hm"},
+        {"role": "user", "content": "Three"}, {"role": "assistant", "content": "Four", "reasoning_content": "ah"},
+    ]);
+    let qwen = tokenizer("qwen3");
+    let messages = messages.as_array().unwrap().iter().map(called).collect();
+    let documents = qwen.documents(&Conversation::chat(messages), 0).unwrap();
+    let found: Vec<String> = documents.iter().flat_map(|document| trained(qwen, document)).collect();
+    let thought = |thought: &str, said: &str| format!("<think>\n{thought}\n</think>\n\n{said}<|im_end|>");
+    assert_eq!(found, [thought("hm", "Two"), thought("ah", "Four")]);
 }
 
 #[test]
