@@ -225,7 +225,7 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
     let Some(Value::Array(turns)) = row.get(key) else {
         return Err(format!("`{key}` must be a list of messages"));
     };
-    let turn = |turn: &Value| {
+    let turn = |turn: &Value| -> Result<Turn, String> {
         let turn = turn.as_object().ok_or("is not an object")?;
         let named = |one: &'static str, other: &'static str| if turn.contains_key(one) { one } else { other };
         let role = match text(turn, named("role", "from"))? {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
 use super::conversation::{FIELDS, Message};
@@ -64,7 +65,7 @@ impl Template {
         tools: &[serde_json::Value],
         add_generation_prompt: bool,
     ) -> Result<String, String> {
-        let tools = if tools.is_empty() { Value::from(()) } else { Value::from_serialize(tools) };
+        let tools = if tools.is_empty() { Value::from(()) } else { Value::from(Serde(tools)) };
         let variables = context! {
             messages => messages,
             add_generation_prompt => add_generation_prompt,
@@ -118,7 +119,7 @@ fn value(message: &Message) -> Value {
     let texts = [("role", &message.role), ("content", &message.content)];
     let texts = texts.map(|(key, text)| (key.to_owned(), serde_json::Value::from(text.as_str())));
     let all: serde_json::Map<_, _> = texts.into_iter().chain(message.fields.clone()).collect();
-    Value::from_serialize(all)
+    Value::from(Serde(all))
 }
 
 /// What a template calls when it does not want a conversation.

@@ -195,7 +195,9 @@ mod tests {
             fs::copy(fixture.join(name), source.path().join(name)).unwrap();
         }
         let templates = ["chat_template.json", "chat_template.jinja"];
-        templates.iter().for_each(|name| fs::write(source.path().join(name), name).unwrap());
+        for name in templates {
+            fs::write(source.path().join(name), name).unwrap();
+        }
         let checkpoint = Checkpoint::open(source.path().to_str().unwrap()).unwrap();
         let kind = Kind::BFloat16;
         export(&checkpoint, folder.path(), kind, |name| checkpoint.tensor(name, kind)).unwrap();
