@@ -12,7 +12,7 @@ use tokensieve_llm::evaluate::{
 };
 use tokensieve_llm::generate::Options;
 use tokensieve_llm::model::Model;
-use tokensieve_llm::text::{Conversation, Message, Tokenizer};
+use tokensieve_llm::text::{Conversation, Message, Moment, Tokenizer};
 use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::{Document, Pack};
 use tokensieve_tasks::judge::{self, Judge as _, Pair, Verdict};
@@ -94,9 +94,10 @@ fn likelihoods_are_those_of_one_reply_at_a_time() {
             let mut messages: Vec<Message> = given.collect();
             let last = messages.len();
             messages.push(Message::new("assistant", reply.as_str()));
-            let mut document = tokenizer.document(&Conversation::Chat(messages.clone()), 0).unwrap();
+            let mut document = tokenizer.document(&Conversation::chat(messages.clone()), 0).unwrap();
             // By hand: what follows the prompt, without the token that ends the turn.
-            let prompt = tokenizer.encode(&tokenizer.render(&messages[..last], true).unwrap()).unwrap().len();
+            let prompt =
+                tokenizer.encode(&tokenizer.render(&messages[..last], &[], true).unwrap()).unwrap().len();
             document.weights = (0..document.tokens.len()).map(|i| f32::from(u8::from(i >= prompt))).collect();
             let mut expected = alone(&model, &document);
             expected.pop();
@@ -134,6 +135,7 @@ fn settings(folder: &Path, suite: &[&str]) -> Settings {
         suite: suite.iter().map(|name| (*name).to_owned()).collect(),
         model: "smollm2-135m".to_owned(),
         adapter: None,
+        date: Moment::default(),
         kind: Kind::Float,
         merge: false,
         device: Device::Cpu,
@@ -277,7 +279,7 @@ fn a_local_judge_weighs_the_labels() {
         let label = |label: &str| {
             let mut messages = given.clone();
             messages.push(Message::new("assistant", label));
-            let document = tokenizer.document(&Conversation::Chat(messages), 0).unwrap();
+            let document = tokenizer.document(&Conversation::chat(messages), 0).unwrap();
             alone(&model, &document)[0].0
         };
         let expected = Verdict::of_labels([label("m"), label("M")]);

@@ -1,169 +1,19 @@
-//! Runs of the real program on a tiny random model: killed, interrupted, out of disk, misused. Whatever happens, the
+//! Runs of the real program on a tiny random model: killed, interrupted, out of disk, begun afresh. Whatever happens, the
 //! curve and the adapter of a run that was continued are those of one that was not, byte for byte.
 //!
 //! Needs libtorch; makes its own model and data in a temporary folder. `cargo test -p tokensieve-llm --test resume`.
-#![allow(unsafe_code)]
+
+mod bench;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use bench::{Bench, NO_GROWTH, RESULTS, model, said};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
-use tch::{Device, Kind, Tensor};
-use tempfile::TempDir;
-
-/// Everything that has state: a running quantile, dropout, a growing rank, early stopping, epochs, evaluations.
-const EVERYTHING: &str = r#"
-[model]
-source = "FOLDER/model"
-dtype = "f32"
-device = "cpu"
-[data]
-train = "FOLDER/rows.jsonl"
-[eval.held]
-data = "FOLDER/rows.jsonl"
-skip = 20
-[objective]
-preset = "masked-mle"
-select.keep = "top 50%"
-select.within = "running"
-select.window = 64
-[lora]
-r = 2
-lora_alpha = 4
-lora_dropout = 0.1
-[train]
-steps = 60
-batch_size = 4
-micro_tokens = 96
-lr = 1e-2
-weight_decay = 0.1
-eval_every = 7
-early_stop.on = "held"
-early_stop.patience = 100
-save_every = 2
-grow_rank = [{ step = 30, rank = 4 }]
-"#;
-
-/// For runs that end before the adapter would grow.
-const NO_GROWTH: &str = "train.grow_rank=[]";
-
-/// A model, data and a configuration.
-struct Bench {
-    folder: TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        model(&folder.path().join("model"));
-        let row = |i: usize| {
-            let (a, b) = (i * 7 % 23, i * 5 % 19);
-            format!("{{\"question\": \"What is {a} + {b}?\", \"answer\": \"{a} + {b} = {}.\"}}\n", a + b)
-        };
-        fs::write(folder.path().join("rows.jsonl"), (0..26).map(row).collect::<String>()).unwrap();
-        let text = EVERYTHING.replace("FOLDER", folder.path().to_str().unwrap());
-        fs::write(folder.path().join("run.toml"), text).unwrap();
-        Self { folder }
-    }
-
-    /// All weights by plain SGD instead.
-    fn full() -> Self {
-        let bench = Self::new();
-        let text = fs::read_to_string(bench.path("run.toml")).unwrap();
-        let (before, after) = (text.split("[lora]").next().unwrap(), text.split("[train]").nth(1).unwrap());
-        let after: Vec<&str> = after.lines().filter(|line| !line.contains("grow_rank")).collect();
-        let text = format!("{before}[train]\nfull = true\noptimizer = \"sgd\"\n{}\n", after.join("\n"));
-        fs::write(bench.path("run.toml"), text).unwrap();
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, out: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-        command.arg("train").arg(self.path("run.toml")).arg("--out").arg(self.path(out)).args(arguments);
-        // Waiting threads of many small programs would take the cores from the working ones.
-        command.env("OMP_WAIT_POLICY", "passive");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, out: &str, arguments: &[&str]) -> Output {
-        self.command(out, arguments).output().unwrap()
-    }
-
-    /// The run that nothing happens to.
-    fn undisturbed(&self, out: &str, arguments: &[&str]) {
-        let output = self.run(out, arguments);
-        assert!(output.status.success(), "{}", said(&output));
-    }
-
-    fn same(&self, one: &str, other: &str, files: &[&str]) {
-        for file in files {
-            let [a, b] = [one, other].map(|out| fs::read(self.path(out).join(file)).unwrap());
-            assert!(!a.is_empty() && a == b, "{file} of {one} and {other} differ");
-        }
-    }
-
-    fn steps(&self, out: &str) -> usize {
-        let text = fs::read(self.path(out).join("metrics.jsonl")).unwrap_or_default();
-        text.split(|byte| *byte == b'\n').count() - 1
-    }
-}
-
-const RESULTS: [&str; 4] =
-    ["metrics.jsonl", "selection.jsonl", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"];
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A Llama of two layers with random weights, in a Hugging Face folder.
-fn model(folder: &Path) {
-    fs::create_dir_all(folder).unwrap();
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
-    for entry in fs::read_dir(fixture).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
-    }
-    let (vocabulary, width, inner, kv) = (420, 32, 48, 16);
-    let config = serde_json::json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocabulary, "hidden_size": width,
-        "intermediate_size": inner, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "head_dim": 8, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
-        "max_position_embeddings": 256, "tie_word_embeddings": true, "attention_bias": false, "mlp_bias": false,
-    });
-    fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    tch::manual_seed(3);
-    let matrix = |rows: i64, columns: i64| Tensor::randn([rows, columns], (Kind::Float, Device::Cpu)) * 0.2;
-    let ones = || Tensor::ones([width], (Kind::Float, Device::Cpu));
-    let mut tensors = vec![
-        ("model.embed_tokens.weight".to_owned(), matrix(vocabulary, width)),
-        ("model.norm.weight".to_owned(), ones()),
-    ];
-    for layer in 0..2 {
-        for (name, tensor) in [
-            ("self_attn.q_proj", matrix(width, width)),
-            ("self_attn.k_proj", matrix(kv, width)),
-            ("self_attn.v_proj", matrix(kv, width)),
-            ("self_attn.o_proj", matrix(width, width)),
-            ("mlp.gate_proj", matrix(inner, width)),
-            ("mlp.up_proj", matrix(inner, width)),
-            ("mlp.down_proj", matrix(width, inner)),
-            ("input_layernorm", ones()),
-            ("post_attention_layernorm", ones()),
-        ] {
-            tensors.push((format!("model.layers.{layer}.{name}.weight"), tensor));
-        }
-    }
-    Tensor::write_safetensors(&tensors, folder.join("model.safetensors")).unwrap();
-}
 
 /// Kills a child when the curve has got `lines` longer and then some milliseconds have passed. Says whether it still ran.
 fn kill_after(bench: &Bench, mut child: Child, out: &str, lines: usize, then: Duration) -> bool {
@@ -223,55 +73,21 @@ fn weights_killed_are_the_same() {
 fn one_interruption_ends_with_a_checkpoint() {
     let bench = Bench::new();
     bench.undisturbed("whole", &[]);
-    let child = bench.command("out", &["--set", "train.save_every=1000"]).spawn().unwrap();
-    while bench.steps("out") < 5 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    // Sound: a signal to a child of ours that has not been waited for.
-    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let output = bench.interrupted("out", &["--set", "train.save_every=1000"], 5);
     assert!(said(&output).contains("interrupted after step"), "{}", said(&output));
     bench.undisturbed("out", &["--set", "train.save_every=1000"]);
     bench.same("whole", "out", &RESULTS);
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_a_reason() {
+fn what_changes_no_number_may_change_on_the_way() {
     let bench = Bench::new();
-    let short = ["--set", "train.steps=3", "--set", NO_GROWTH];
-    bench.undisturbed("out", &short);
-    // Done is done.
-    let again = bench.run("out", &short);
-    assert!(again.status.success() && said(&again).contains("all 3 steps done"), "{}", said(&again));
-    for (out, arguments, complaint) in [
-        ("out", &[&short[..], &["--set", "train.lr=0.5"]].concat()[..], "train.lr: 0.01 there, 0.5 here"),
-        ("none", &["--resume"], "no checkpoint to continue from"),
-        ("new", &["--set", "model.source=nowhere"], "`nowhere`"),
-        ("new", &["--set", "data.train=nowhere.jsonl"], "`nowhere.jsonl`"),
-        ("new", &["--set", "train.lrr=1"], "did you mean `train.lr`?"),
-        ("new", &["--set", "lora.target_modules=[\"q_porj\"]"], "q_porj"),
-        (
-            "new",
-            &["--set", "lora.rank_pattern={\"q_porj\"=8}"],
-            "lora.rank_pattern: `q_porj` matches no module",
-        ),
-        (
-            "new",
-            &["--set", "lora.alpha_pattern={\"q_porj\"=8}"],
-            "lora.alpha_pattern: `q_porj` matches no module",
-        ),
-        (
-            "new",
-            &["--set", "train.epochs=1"],
-            "run.toml:30: `train.grow_rank`: the rank grows to 4 after step 30",
-        ),
-    ] {
-        let output = bench.run(out, arguments);
-        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
-    }
-    bench.undisturbed("out", &["--fresh", "--set", "train.steps=2", "--set", NO_GROWTH]);
+    bench.undisturbed("whole", &[]);
+    bench.interrupted("out", &["--set", "train.save_every=1000"], 5);
+    let others = ["train.save_every=3", "train.keep_last=1", "log.selection=false", "log.tensorboard=false"];
+    bench.undisturbed("out", &others.map(|set| ["--set", set]).concat());
+    let results = RESULTS.into_iter().filter(|file| *file != "selection.jsonl").collect::<Vec<_>>();
+    bench.same("whole", "out", &results);
 }
 
 /// Files and folders below a folder, with what is in them.
@@ -342,35 +158,29 @@ fn beginning_afresh_removes_the_former_run_once_everything_is_open() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_without_a_trace_of_calls() {
+fn a_run_of_which_no_checkpoint_is_left_is_not_written_over() {
     let bench = Bench::new();
-    for (set, complaint) in [
-        // More bytes than there are addresses.
-        ("lora.r=1000000000000", "error: memory ran out ("),
-        ("train.batch_size=9223372036854775807", "a whole number from 1 to 1000000"),
-    ] {
-        let output = bench.run("out", &["--set", set, "--set", NO_GROWTH]);
-        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        assert!(
-            said(&output).contains(complaint) && !said(&output).contains("panicked"),
-            "{}",
-            said(&output)
-        );
-    }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-    command.arg("topk").arg(bench.path("run.toml")).arg(bench.path("top.safetensors")).args(["-k", "0"]);
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-
-    // No end in sight is no mistake.
-    let child = bench.command("out", &["--set", "train.steps=9223372036854775807"]).spawn().unwrap();
-    while bench.steps("out") < 5 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    // Sound: a signal to a child of ours that has not been waited for.
-    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let (short, out) = (["--set", "train.steps=3", "--set", NO_GROWTH], bench.path("out"));
+    bench.undisturbed("whole", &short);
+    bench.undisturbed("out", &short);
+    fs::remove_dir_all(out.join("checkpoints")).unwrap();
+    let refused = |arguments: &[&str], left: &str| {
+        let before = below(&out);
+        let output = bench.run("out", &[&short[..], arguments].concat());
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(&format!("holds a run (`{left}`) without a checkpoint")), "{text}");
+        assert!(text.contains("--fresh removes it") && text.contains("--out DIR leaves it"), "{text}");
+        assert!(below(&out) == before, "{arguments:?}");
+    };
+    refused(&[], "adapter");
+    // As a run leaves it that was killed before its first checkpoint.
+    fs::remove_dir_all(out.join("adapter")).unwrap();
+    refused(&["--set", "train.lr=0.5"], "metrics.jsonl");
+    bench.undisturbed("out", &short);
+    bench.same("whole", "out", &RESULTS);
+    fs::remove_dir_all(out.join("checkpoints")).unwrap();
+    bench.undisturbed("out", &[&short[..], &["--fresh", "--set", "train.lr=0.5"]].concat());
 }
 
 #[test]
@@ -406,73 +216,6 @@ fn a_checkpoint_that_is_damaged_gives_way_to_an_older_one() {
             said(&output)
         );
         bench.undisturbed(file, &[&short[..], &["--fresh"]].concat());
-    }
-}
-
-#[test]
-fn a_model_that_cannot_be_read_is_named() {
-    let bench = Bench::new();
-    let path = bench.path("model/model.safetensors");
-    let whole = fs::read(&path).unwrap();
-    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    let output = bench.run("out", &[]);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("model.safetensors"), "{}", said(&output));
-    let narrow = fs::read_to_string(bench.path("model/config.json"))
-        .unwrap()
-        .replace("\"hidden_size\":32", "\"hidden_size\":40");
-    fs::write(&path, whole).unwrap();
-    fs::write(bench.path("model/config.json"), narrow).unwrap();
-    let output = bench.run("out", &[]);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("[420, 32]"), "{}", said(&output));
-}
-
-#[test]
-fn a_loss_that_is_no_number_stops_with_the_last_good_checkpoint() {
-    let bench = Bench::new();
-    let arguments = [
-        "--set",
-        "train.lr=1e30",
-        "--set",
-        "train.clip=0",
-        "--set",
-        "train.save_every=1",
-        "--set",
-        "train.warmup=0",
-    ];
-    let output = bench.run("out", &arguments);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    let text = said(&output);
-    assert!(
-        text.contains("error: step ") && text.contains("on the rows ") && text.contains("is sound"),
-        "{text}"
-    );
-    assert!(bench.path("out/checkpoints").read_dir().unwrap().count() >= 1);
-}
-
-#[test]
-fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
-    let bench = Bench::new();
-    let (file, model) = (bench.path("top.safetensors"), bench.path("model"));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-    command.arg("topk").arg(bench.path("run.toml")).arg(&file).args(["-k", "100000"]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-
-    let losses = |out: &str, reference: String| -> Vec<f64> {
-        let distill = "objective.preset=masked-mle+distill";
-        let settings = ["train.steps=4", NO_GROWTH, distill, &reference];
-        bench.undisturbed(out, &settings.map(|setting| ["--set", setting]).concat());
-        let text = fs::read_to_string(bench.path(out).join("metrics.jsonl")).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        lines.filter(|line| line.get("lr").is_some()).map(|line| line["loss"].as_f64().unwrap()).collect()
-    };
-    let of_file = losses("of_file", format!("reference.topk={}", file.display()));
-    let of_model = losses("of_model", format!("reference.model={}", model.display()));
-    assert_eq!(of_file.len(), 4);
-    for (file, model) in of_file.iter().zip(&of_model) {
-        assert!((file - model).abs() < 1e-5 * model, "{of_file:?} {of_model:?}");
     }
 }
 
@@ -515,70 +258,6 @@ fn a_reference_that_changed_is_refused() {
         let output = bench.run(key, &arguments);
         assert!(said(&output).contains("does not say what its reference was"), "{}", said(&output));
     }
-}
-
-/// What `tokensieve uncertainty` says of the rows.
-fn estimates(bench: &Bench) -> PathBuf {
-    let file = bench.path("uncertainty.jsonl");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-    command.arg("uncertainty").arg(bench.path("rows.jsonl")).arg("--model").arg(bench.path("model"));
-    let output = command.args(["--precision", "f32", "--passes", "4", "--out"]).arg(&file).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    file
-}
-
-#[test]
-fn estimates_serve_an_objective_that_reads_them() {
-    let bench = Bench::new();
-    let file = estimates(&bench);
-    // With the loss in the estimate's place, what is selected first is what has the largest loss.
-    let mut records: Vec<serde_json::Value> =
-        fs::read_to_string(&file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for token in records[1..].iter_mut().flat_map(|record| record["tokens"].as_array_mut().unwrap()) {
-        if token["response"] == true {
-            token["epistemic"] = token["loss"].clone();
-        }
-    }
-    let losses = bench.path("losses.jsonl");
-    let write = |records: &[serde_json::Value]| {
-        let lines: Vec<String> = records.iter().map(serde_json::Value::to_string).collect();
-        fs::write(&losses, lines.join("\n") + "\n").unwrap();
-    };
-    write(&records);
-    let setting = |file: &Path| format!("data.uncertainty={}", file.display());
-    let selected = |out: &str, by: &str, file: &Path| {
-        let (by, file) = (format!("objective.select.by={by}"), setting(file));
-        let first = ["lora.lora_dropout=0", "train.steps=1", NO_GROWTH, &by, &file];
-        bench.undisturbed(out, &first.map(|setting| ["--set", setting]).concat());
-        fs::read_to_string(bench.path(out).join("selection.jsonl")).unwrap()
-    };
-    let by_loss = selected("by_loss", "loss", &file);
-    assert_eq!(selected("by_losses", "bald", &losses), by_loss);
-    assert_ne!(selected("by_bald", "bald", &file), by_loss);
-
-    for (arguments, complaint) in [
-        (&["--set", "objective.select.by=bald"][..], "data.uncertainty"),
-        (&["--set", &setting(&bench.path("rows.jsonl"))], "no header of `tokensieve uncertainty`"),
-        (&["--set", "objective=policy-gradient"], "row 0 has no `advantage`"),
-    ] {
-        let output = bench.run("refused", arguments);
-        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
-    }
-    write(&records[..9]);
-    let output = bench.run("refused", &["--set", &setting(&losses)]);
-    assert!(said(&output).contains("losses.jsonl: holds no estimates of row 8"), "{}", said(&output));
-}
-
-/// All weights trained, there is no model of before to ask.
-#[test]
-fn estimates_say_the_loss_before_training() {
-    let bench = Bench::full();
-    let by = ["--set", "train.steps=2", "--set", "objective.select.by=base_loss"];
-    let output = bench.run("unknown", &by);
-    assert!(said(&output).contains("base_loss"), "{}", said(&output));
-    let known = format!("data.uncertainty={}", estimates(&bench).display());
-    bench.undisturbed("known", &[&by[..], &["--set", &known]].concat());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::choice::{ModelChoice, SamplingChoice};
 use super::interruption::INTERRUPTED;
 use crate::data::stream;
 use crate::generate::{Event, Generator, Options, Request, Stop};
-use crate::text::Message;
+use crate::text::{Message, Moment};
 
 /// Whom to talk with, and how.
 #[derive(clap::Args, Debug)]
@@ -39,7 +39,7 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let sampling = self.sampling.sampling()?;
-        let chosen = self.choice.open()?;
+        let chosen = self.choice.open(Moment::now())?;
         anyhow::ensure!(
             chosen.tokenizer.template().is_some(),
             "{} has no chat template; `tokensieve generate --prompt` continues a text",
@@ -76,7 +76,7 @@ impl Arguments {
                 text => messages.push(Message::new("user", text)),
             }
             let request = Request {
-                prompt: chosen.tokenizer.chat_prompt(&messages)?,
+                prompt: chosen.tokenizer.chat_prompt(&messages, &[])?,
                 limit: self.limit,
                 stop: Vec::new(),
                 sampling: sampling.clone(),

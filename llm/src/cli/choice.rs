@@ -6,7 +6,7 @@ use tch::Kind;
 
 use crate::generate::Sampling;
 use crate::model::{Adapter, Model};
-use crate::text::Tokenizer;
+use crate::text::{Moment, Tokenizer};
 use crate::weights::{self, Checkpoint};
 
 /// A model, as typed.
@@ -24,6 +24,9 @@ pub(super) struct ModelChoice {
     /// Add the adapter to the weights first: faster, and rounded once more
     #[arg(long)]
     pub(super) merge: bool,
+    /// The day that chat templates are told which ask for it; 2024-07-26 if not given, today on the terminal
+    #[arg(long, value_name = "DAY")]
+    pub(super) date: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -56,11 +59,12 @@ pub(super) struct Chosen {
 }
 
 impl ModelChoice {
-    pub(super) fn open(&self) -> crate::Result<Chosen> {
+    /// Opens it; templates that ask for the day are told `otherwise` if none is chosen.
+    pub(super) fn open(&self, otherwise: Moment) -> crate::Result<Chosen> {
         crate::memory::keep();
         let device = crate::machine::device();
         let checkpoint = Checkpoint::open(&self.model)?;
-        let tokenizer = Tokenizer::open(&checkpoint)?;
+        let tokenizer = Tokenizer::open_on(&checkpoint, self.date.unwrap_or(otherwise))?;
         let mut model = Model::load(&checkpoint, self.precision.kind(), device)?;
         if let Some(folder) = &self.adapter {
             model.attach(Some(&Adapter::load(checkpoint.config(), folder, device)?))?;

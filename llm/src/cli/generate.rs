@@ -15,7 +15,7 @@ use super::choice::{Chosen, ModelChoice, SamplingChoice};
 use super::interruption::{INTERRUPTED, interruption};
 use crate::data::{self, Prompt, stream};
 use crate::generate::{Event, Generator, Options, ReplyFile, ReplyLine, Request};
-use crate::text::Message;
+use crate::text::{Message, Moment};
 
 /// Prompts, model, and how to draw.
 #[derive(clap::Args, Debug)]
@@ -66,7 +66,9 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         self.sampling.sampling()?;
-        let chosen = self.choice.open()?;
+        // What is written into a file is the same on any day, and can be gone on with on another.
+        let day = if self.prompt.is_some() { Moment::now() } else { Moment::default() };
+        let chosen = self.choice.open(day)?;
         match (&self.prompt, &self.prompts, &self.out) {
             (Some(text), ..) => self.answer(text, &chosen),
             (None, Some(prompts), Some(out)) => self.answer_all(prompts, out, &chosen),
@@ -95,7 +97,7 @@ impl Arguments {
         let prompt = if self.plain || tokenizer.template().is_none() {
             tokenizer.plain_prompt(text)?
         } else {
-            tokenizer.chat_prompt(&[Message::new("user", text)])?
+            tokenizer.chat_prompt(&[Message::new("user", text)], &[])?
         };
         let interrupted = interruption("Stopped.", "nothing");
         let mut out = io::stdout().lock();

@@ -29,7 +29,7 @@ pub struct Arguments {
     /// How many documents
     #[arg(short, default_value_t = 3)]
     n: usize,
-    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion; found by their keys if not given
+    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion, text; found by their keys if not given
     #[arg(long)]
     format: Option<Format>,
     /// Which file of a named data set; train if not given
@@ -81,9 +81,9 @@ impl Arguments {
         // A folder's tokenizer can be had without its weights.
         let model = &self.settings.model;
         let tokenizer = if Path::new(model).join("tokenizer.json").is_file() {
-            Tokenizer::from_folder(model)?
+            Tokenizer::from_folder(model, self.settings.date)?
         } else {
-            Tokenizer::open(&Checkpoint::open(model)?)?
+            Tokenizer::open_on(&Checkpoint::open(model)?, self.settings.date)?
         };
         let set = data::load(&self.source(), &tokenizer)?;
         Ok(told(&set, &tokenizer, self.n, paint)?)

@@ -10,7 +10,7 @@ use tch::Kind;
 
 use crate::data::{self, DataSet, DataSource, Format, Truncate};
 use crate::model::{Adapter, Model, Place};
-use crate::text::Tokenizer;
+use crate::text::{Moment, Tokenizer};
 use crate::uncertainty::{
     Budget, Chances, DocumentRecord, Drawn, Header, Masks, Named, Posterior, Prompt, Recorder, Work, Writer,
     estimate, write_table,
@@ -45,7 +45,7 @@ pub struct Arguments {
 /// How data are read.
 #[derive(clap::Args, Debug)]
 pub(super) struct Reading {
-    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion; found by their keys if not given
+    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion, text; found by their keys if not given
     #[arg(long)]
     format: Option<Format>,
     /// Which file of a named data set; train if not given
@@ -71,6 +71,9 @@ pub(super) struct Settings {
     /// Numbers that the model computes in
     #[arg(long, default_value = "bf16", value_parser = ["bf16", "f32"])]
     precision: String,
+    /// The day that chat templates are told which ask for it
+    #[arg(long, value_name = "DAY", default_value_t)]
+    pub(super) date: Moment,
     /// Predictions of each token; 0: only loss, entropy, probability and alternatives
     #[arg(long, default_value_t = 100)]
     passes: usize,
@@ -223,7 +226,7 @@ impl Settings {
     pub(super) fn load(&self) -> Result<Loaded> {
         let posterior = self.dropout()?;
         let checkpoint = Checkpoint::open(&self.model)?;
-        let tokenizer = Tokenizer::open(&checkpoint)?;
+        let tokenizer = Tokenizer::open_on(&checkpoint, self.date)?;
         let kind = if self.precision == "f32" { Kind::Float } else { Kind::BFloat16 };
         let model = Model::load(&checkpoint, kind, machine::device())?;
         let load = |folder: &Path| Adapter::load(model.config(), folder, model.device());

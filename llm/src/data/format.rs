@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::text::{Conversation, Message, Span, Weights, trained};
+use crate::text::{Conversation, FIELDS, Message, Span, Weights, trained};
 
 /// How a row says who said what.
 ///
@@ -16,6 +16,7 @@ use crate::text::{Conversation, Message, Span, Weights, trained};
 /// | `alpaca` | `instruction`, `input` (optional), `output` | a user's turn, instruction and input with a blank line between, and its answer |
 /// | `gsm8k` | `question`, `answer` | a user's turn and its answer |
 /// | `prompt-completion` | `prompt`, `completion` | texts: prompt, completion and the end-of-text token, without a template; lists of messages: the chat |
+/// | `text` | `text` | the text and the end-of-text token, all of it trained on, without a template |
 ///
 /// Aliases, for sets that people use: `context` and `response` for Alpaca's `input` and `output` (Dolly).
 ///
@@ -23,6 +24,9 @@ use crate::text::{Conversation, Message, Span, Weights, trained};
 /// response, `weight`): beside the text of an assistant's message, or in the row where it has one response. A `weight` of
 /// the row may be for several responses; it multiplies none of these, but stands where they are not given. A row may carry
 /// `advantage`, a number of either sign, for objectives that read it.
+///
+/// Of a chat, the chat template is also told the row's `tools` (a list of JSON schemas, or its JSON as text) and the turns'
+/// [`FIELDS`]; a turn that calls tools needs no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
@@ -36,41 +40,38 @@ pub enum Format {
     Gsm8k,
     /// `prompt` and `completion`.
     PromptCompletion,
+    /// `text`.
+    Text,
 }
 
 /// All formats, by the names users give, with the keys that a row of theirs has.
-const FORMATS: [(Format, &str, &[&str]); 5] = [
+const FORMATS: [(Format, &str, &[&str]); 6] = [
     (Format::Messages, "messages", &["messages"]),
     (Format::Sharegpt, "sharegpt", &["conversations"]),
     (Format::Alpaca, "alpaca", &["instruction"]),
     (Format::PromptCompletion, "prompt-completion", &["prompt", "completion"]),
     (Format::Gsm8k, "gsm8k", &["question", "answer"]),
+    // The last: tables often have the whole text beside its parts.
+    (Format::Text, "text", &["text"]),
 ];
 
 /// Whether some format reads this key of a row.
 pub(super) fn reads_of_row(key: &str) -> bool {
-    const OTHERS: [&str; 8] =
-        ["input", "context", "output", "response", "weight", "weights", "spans", "advantage"];
+    const OTHERS: [&str; 9] =
+        ["input", "context", "output", "response", "tools", "weight", "weights", "spans", "advantage"];
     OTHERS.contains(&key) || FORMATS.iter().any(|(_, _, keys)| keys.contains(&key))
 }
 
 /// Whether some format reads this key of what lies in a row: a message, its parts, a span.
 pub(super) fn reads_within(key: &str) -> bool {
-    const KEYS: [&str; 12] = [
-        "role",
-        "from",
-        "content",
-        "value",
-        "type",
-        "text",
-        "tool_calls",
-        "weight",
-        "weights",
-        "spans",
-        "start",
-        "end",
-    ];
-    KEYS.contains(&key)
+    const KEYS: [&str; 11] =
+        ["role", "from", "content", "value", "type", "text", "weight", "weights", "spans", "start", "end"];
+    KEYS.contains(&key) || FIELDS.contains(&key)
+}
+
+/// Whether what lies under this key is handed to the chat template as it is.
+pub(super) fn hands_on(key: &str) -> bool {
+    key == "tools" || FIELDS.contains(&key)
 }
 
 impl FromStr for Format {
@@ -121,27 +122,34 @@ impl Format {
                     all.extend(turns(row, "completion")?);
                     return chat(row, all);
                 }
-                let (prompt, completion) = (text(row, "prompt")?, text(row, "completion")?);
-                let weights = weights(row)?.unwrap_or_default();
-                let completion = Message { weights, ..Message::new("assistant", completion) };
-                Ok(Conversation::Plain { prompt: prompt.to_owned(), completion })
+                plain(row, text(row, "prompt")?, "completion")
             }
+            Self::Text => plain(row, "", "text"),
         }
     }
 }
 
-/// A user's turn and its answer, with the row's weights.
+/// A user's turn and its answer.
 fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conversation, String> {
-    let answer = text(row, answer)?;
+    Ok(Conversation::chat(vec![Message::new("user", prompt), response(row, answer)?]))
+}
+
+/// A text and what follows it, without a template.
+fn plain(row: &Map<String, Value>, prompt: &str, completion: &str) -> Result<Conversation, String> {
+    Ok(Conversation::Plain { prompt: prompt.to_owned(), completion: response(row, completion)? })
+}
+
+/// What a row trains on, with the row's weights.
+fn response(row: &Map<String, Value>, key: &str) -> Result<Message, String> {
     let weights = weights(row)?.unwrap_or_default();
-    let answer = Message { weights, ..Message::new("assistant", answer) };
-    Ok(Conversation::Chat(vec![Message::new("user", prompt), answer]))
+    Ok(Message { weights, ..Message::new("assistant", text(row, key)?) })
 }
 
 /// A turn as written.
 struct Turn {
     role: String,
     content: String,
+    fields: Map<String, Value>,
     /// Its own, if it has any.
     weights: Option<Weights>,
 }
@@ -151,9 +159,9 @@ fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, Stri
     let of_row = weights(row)?;
     let whole = of_row.clone().filter(|weights| matches!(weights, Weights::All(_))).unwrap_or_default();
     let own: Vec<bool> = turns.iter().map(|turn| turn.weights.is_some()).collect();
-    let message = |Turn { role, content, weights }| {
+    let message = |Turn { role, content, fields, weights }| {
         let weights = weights.unwrap_or_else(|| whole.clone());
-        Message { role, content, weights }
+        Message { role, content, fields, weights }
     };
     let mut messages: Vec<Message> = turns.into_iter().map(message).collect();
     if let Some(detailed @ (Weights::Tokens(_) | Weights::Spans(_))) = of_row {
@@ -174,7 +182,42 @@ fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, Stri
             }
         }
     }
-    Ok(Conversation::Chat(messages))
+    Ok(Conversation::Chat { messages, tools: tools(row)? })
+}
+
+/// The functions that may be called; columns of tables often hold them as JSON text.
+fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
+    let list = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(list)) => Some(list.clone()),
+        Some(_) => None,
+    };
+    let found = match row.get("tools") {
+        Some(Value::String(text)) if text.is_empty() => Some(Vec::new()),
+        Some(Value::String(text)) => serde_json::from_str(text).ok().and_then(|value| list(Some(&value))),
+        value => list(value),
+    };
+    found.ok_or_else(|| "`tools` must be a list of functions, or one written as JSON".to_owned())
+}
+
+/// What a turn says besides its text. Nothing, as tables have it in every row, is as if not given.
+fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+    let mut fields = Map::new();
+    for key in FIELDS {
+        match (key, turn.get(key)) {
+            (_, None | Some(Value::Null)) => {}
+            ("tool_calls", Some(Value::Array(calls))) if calls.is_empty() => {}
+            ("tool_calls", Some(Value::Array(calls))) if calls.iter().all(Value::is_object) => {
+                fields.insert(key.to_owned(), Value::Array(calls.clone()));
+            }
+            ("tool_calls", Some(_)) => return Err("`tool_calls` must be a list of objects".to_owned()),
+            (_, Some(Value::String(text))) => {
+                fields.insert(key.to_owned(), Value::String(text.clone()));
+            }
+            _ => return Err(format!("`{key}` must be a text")),
+        }
+    }
+    Ok(fields)
 }
 
 /// A list of turns, each with role and text under the names of any format.
@@ -182,7 +225,7 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
     let Some(Value::Array(turns)) = row.get(key) else {
         return Err(format!("`{key}` must be a list of messages"));
     };
-    let turn = |turn: &Value| {
+    let turn = |turn: &Value| -> Result<Turn, String> {
         let turn = turn.as_object().ok_or("is not an object")?;
         let named = |one: &'static str, other: &'static str| if turn.contains_key(one) { one } else { other };
         let role = match text(turn, named("role", "from"))? {
@@ -190,15 +233,17 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
             "gpt" | "chatgpt" | "bot" | "model" => "assistant",
             other => other,
         };
+        let mut fields = fields(turn)?;
         let key = named("content", "value");
         let content = match turn.get(key) {
             Some(Value::Array(parts)) => joined(parts)?,
-            Some(Value::Null) | None if turn.contains_key("tool_calls") => {
-                return Err("calls tools, which is not supported".to_owned());
+            Some(Value::Null) | None if fields.contains_key("tool_calls") => {
+                fields.insert("content".to_owned(), Value::Null);
+                String::new()
             }
             _ => text(turn, key)?.to_owned(),
         };
-        Ok(Turn { role: role.to_owned(), content, weights: weights(turn)? })
+        Ok(Turn { role: role.to_owned(), content, fields, weights: weights(turn)? })
     };
     (1..)
         .zip(turns)

@@ -7,7 +7,7 @@ use std::path::Path;
 use parquet::data_type::Decimal;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 use super::format;
 use super::read::{self, Take};
@@ -37,20 +37,30 @@ pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
     let Some(mut rows) = rows else { return Ok(()) };
     for number in 1.. {
         let Some(row) = guarded(&mut || rows.next().transpose())? else { break };
-        if take(number, object(&row, format::reads_of_row))?.is_break() {
+        if take(number, object(&row, format::reads_of_row, format::reads_within))?.is_break() {
             break;
         }
     }
     Ok(())
 }
 
-/// A row, or a struct in one. What JSON cannot say is an error under a key that some format `reads`, else null.
-fn object(row: &Row, reads: fn(&str) -> bool) -> read::Row {
-    let pair = |(name, field): (&String, &Field)| match json(field) {
+/// Says of a key whether somebody reads it.
+type Reads = fn(&str) -> bool;
+
+/// A row, or a struct in one, whose keys `reads` judges, and `within` those of what lies in it.
+fn object(row: &Row, reads: Reads, within: Reads) -> read::Row {
+    row.get_column_iter()
+        .map(|(name, field)| Ok((name.clone(), value(name, field, reads, within)?)))
+        .collect()
+}
+
+/// What JSON cannot say is an error under a key that some format reads, else null.
+fn value(name: &str, field: &Field, reads: Reads, within: Reads) -> Result<Value, String> {
+    let within: Reads = if format::hands_on(name) { |_: &str| true } else { within };
+    match json(field, within) {
         Err(what) if reads(name) => Err(format!("`{name}`: {what}")),
-        value => Ok((name.clone(), value.unwrap_or(Value::Null))),
-    };
-    row.get_column_iter().map(pair).collect()
+        value => Ok(value.unwrap_or(Value::Null)),
+    }
 }
 
 /// The number nearest to a decimal of up to 128 bits.
@@ -62,7 +72,7 @@ fn nearest(decimal: &Decimal) -> Option<f64> {
     format!("{}e{}", i128::from_be_bytes(whole), -i64::from(decimal.scale())).parse().ok()
 }
 
-fn json(field: &Field) -> Result<Value, String> {
+fn json(field: &Field, within: Reads) -> Result<Value, String> {
     let float = |number: f64| {
         Number::from_f64(number).map(Value::Number).ok_or_else(|| format!("{number} is not a finite number"))
     };
@@ -86,13 +96,18 @@ fn json(field: &Field) -> Result<Value, String> {
         Field::Str(text) => Value::from(text.as_str()),
         // Texts written without their type.
         Field::Bytes(bytes) => Value::from(bytes.as_utf8().map_err(|_| "these bytes are no text in UTF-8")?),
-        Field::Group(row) => Value::Object(object(row, format::reads_within)?),
-        Field::ListInternal(list) => list.elements().iter().map(json).collect::<Result<_, _>>()?,
+        Field::Group(row) => Value::Object(object(row, within, within)?),
+        Field::ListInternal(list) => {
+            list.elements().iter().map(|field| json(field, within)).collect::<Result<_, _>>()?
+        }
         Field::MapInternal(map) => {
-            let pair = |(key, value): &(Field, Field)| {
-                Some((json(key).ok()?.as_str()?.to_owned(), json(value).unwrap_or(Value::Null)))
-            };
-            Value::Object(map.entries().iter().filter_map(pair).collect())
+            let mut entries = Map::new();
+            for (key, field) in map.entries() {
+                // JSON has no other keys than texts.
+                let Ok(Value::String(key)) = json(key, within) else { continue };
+                entries.insert(key.clone(), value(&key, field, within, within)?);
+            }
+            Value::Object(entries)
         }
         Field::Date(_)
         | Field::TimeMillis(_)

@@ -48,7 +48,9 @@ fn tokens(row: &Map<String, Value>, tokenizer: &Tokenizer) -> Result<Vec<u32>, S
     let tokens = match (row.get("prompt"), row.get("completion")) {
         (Some(Value::String(text)), None) => tokenizer.plain_prompt(text),
         _ => match Format::of(row)?.conversation(row)? {
-            Conversation::Chat(messages) => tokenizer.chat_prompt(before_the_answer(&messages)),
+            Conversation::Chat { messages, tools } => {
+                tokenizer.chat_prompt(before_the_answer(&messages), &tools)
+            }
             Conversation::Plain { prompt, .. } => tokenizer.plain_prompt(&prompt),
         },
     };

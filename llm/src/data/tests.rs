@@ -3,6 +3,8 @@
 // Weights are those that were given, to the bit.
 #![allow(clippy::float_cmp)]
 
+mod told;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -13,12 +15,12 @@ use proptest::prelude::*;
 
 use super::{DataSet, DataSource, Format, Truncate, load};
 use crate::Result;
-use crate::text::Tokenizer;
+use crate::text::{Moment, Tokenizer};
 
 fn tokenizer() -> &'static Tokenizer {
     static TOKENIZER: OnceLock<Tokenizer> = OnceLock::new();
     let folder = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
-    TOKENIZER.get_or_init(|| Tokenizer::from_folder(folder()).unwrap())
+    TOKENIZER.get_or_init(|| Tokenizer::from_folder(folder(), Moment::default()).unwrap())
 }
 
 struct Sandbox(tempfile::TempDir);
@@ -83,6 +85,12 @@ fn every_format_says_the_same() {
     assert!(shown(&alpaca)[0].contains("user\nQ\n\nI<|im_end|>"));
     let plain = sandbox.load(r#"{"prompt": "Q", "completion": " A"}"#).unwrap();
     assert_eq!(shown(&plain), ["Q[ A<|im_end|>]"]);
+    let text = sandbox.load(r#"{"text": "Q A"}"#).unwrap();
+    // Nothing predicts the first token.
+    assert_eq!(shown(&text), ["Q[ A<|im_end|>]"]);
+    assert!(sandbox.error(r#"{"text": ""}"#).contains("rows:1: there is no text to train on"));
+    let beside = r#"{"instruction": "Q", "input": "", "output": "A", "text": "Q A"}"#;
+    assert_eq!(shown(&sandbox.load(beside).unwrap()), [EXCHANGE]);
     let given = r#"{"prompt": [{"role": "assistant", "content": "no"}, {"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content": "A"}]}"#;
     assert!(
         shown(&sandbox.load(given).unwrap())[0]
@@ -211,12 +219,18 @@ fn bad_rows_are_named_by_file_line_and_reason() {
     };
     assert!(turn("3").contains("rows:1: message 2: is not an object"));
     assert!(turn(r#"{"content": "A"}"#).contains("message 2: `from` is missing"));
-    assert!(turn(r#"{"role": "assistant", "content": null, "tool_calls": []}"#).contains("calls tools"));
+    let calls =
+        |calls: &str| turn(&format!(r#"{{"role": "assistant", "content": null, "tool_calls": {calls}}}"#));
+    assert!(calls("[]").contains("message 2: `content` is missing"));
+    assert!(calls("[3]").contains("message 2: `tool_calls` must be a list of objects"));
+    assert!(
+        turn(r#"{"role": "tool", "content": "A", "name": 3}"#).contains("message 2: `name` must be a text")
+    );
     assert!(turn(r#"{"role": "user", "content": [{"type": "image_url"}]}"#).contains("is not text"));
     assert!(
         sandbox
-            .error(r#"{"text": "x"}"#)
-            .contains("no format has the keys text; there are messages (messages); ")
+            .error(r#"{"txt": "x"}"#)
+            .contains("no format has the keys txt; there are messages (messages); ")
     );
     assert!(sandbox.error(r#"{"messages": "x"}"#).contains("`messages` must be a list"));
     // Of two bad rows the first is told, though the second is found earlier.
@@ -379,7 +393,7 @@ fn the_same_rows_have_the_same_hash() {
 
 /// JSON that looks like rows, and is mostly not.
 fn json() -> impl Strategy<Value = serde_json::Value> {
-    let keys = "messages|conversations|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|weight|weights|spans|start|end";
+    let keys = "text|messages|conversations|tools|tool_calls|tool_call_id|name|reasoning_content|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|weight|weights|spans|start|end";
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),

@@ -176,7 +176,7 @@ fn by_local(
     interrupted: &AtomicBool,
 ) -> Result<Pairwise> {
     let checkpoint = Checkpoint::open(source)?;
-    let tokenizer = Tokenizer::open(&checkpoint)?;
+    let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
     let model = Model::load(&checkpoint, settings.kind, settings.device)?;
     let examinee = Examinee::new(&model, &tokenizer, settings.generation(), interrupted);
     let name = format!("judge {source} {}", &checkpoint.hash()[..16]);

@@ -40,7 +40,7 @@ pub use table::{differences_table, gain, results_table};
 
 use crate::generate;
 use crate::model::{Adapter, Model};
-use crate::text::Tokenizer;
+use crate::text::{Moment, Tokenizer};
 use crate::weights::Checkpoint;
 use crate::{Error, Result, memory};
 
@@ -53,6 +53,8 @@ pub struct Settings {
     pub model: String,
     /// An adapter's folder.
     pub adapter: Option<PathBuf>,
+    /// The day that chat templates are told.
+    pub date: Moment,
     /// The type that it computes in.
     pub kind: Kind,
     /// Whether the adapter is added to the weights for replies, which is faster and rounds once more.
@@ -86,7 +88,7 @@ impl Settings {
 pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<Results>> {
     memory::keep();
     let checkpoint = Checkpoint::open(&settings.model)?;
-    let tokenizer = Tokenizer::open(&checkpoint)?;
+    let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
     let longest = checkpoint.config().max_positions.max(1) as usize;
     let options = tasks::Options { limit: settings.limit, seed: settings.seed };
     let open = |name: &String| exam::open(name, &options, &tokenizer, longest, settings.skip_bad);
@@ -148,7 +150,11 @@ fn answered_by(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<Strin
         "merge": settings.merge,
         "device": format!("{:?}", settings.device),
     });
-    let Value::Object(header) = header else { unreachable!("written as one") };
+    let Value::Object(mut header) = header else { unreachable!("written as one") };
+    // Answers of before there was a choice stay what they are.
+    if settings.date != Moment::default() {
+        header.insert("date".to_owned(), json!(settings.date.to_string()));
+    }
     Ok(header)
 }
 

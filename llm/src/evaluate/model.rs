@@ -81,7 +81,7 @@ impl<'a> Examinee<'a> {
 
     fn request(&self, question: &Question) -> Result<Request> {
         let Ask::Reply { limit, stop } = &question.ask else { unreachable!("chosen by what is asked") };
-        let prompt = self.tokenizer.chat_prompt(&messages(question))?;
+        let prompt = self.tokenizer.chat_prompt(&messages(question), &[])?;
         Ok(Request { prompt, limit: *limit, stop: stop.clone(), sampling: Sampling::default(), seed: 0 })
     }
 
@@ -121,7 +121,7 @@ impl<'a> Examinee<'a> {
         let document = |reply: &String| {
             let mut messages = messages.clone();
             messages.push(Message::new("assistant", reply.as_str()));
-            self.tokenizer.document(&Conversation::Chat(messages), 0)
+            self.tokenizer.document(&Conversation::chat(messages), 0)
         };
         let naming = |error| Error::Run(format!("question {}: {error}", question.id));
         replies.iter().map(document).collect::<Result<_>>().map_err(naming)

@@ -1,5 +1,7 @@
 //! What one row of a data set says, whatever format it came in.
 
+use serde_json::{Map, Value};
+
 /// One turn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
@@ -7,9 +9,15 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
+    /// What else the chat template is told of it, by the names of [`FIELDS`]; a `content` among them stands in the
+    /// text's place, for turns that have none.
+    pub fields: Map<String, Value>,
     /// What its tokens count for, if it is an assistant's.
     pub weights: Weights,
 }
+
+/// What a turn may say besides its text. A chat template that writes none of it makes a bad row of it.
+pub const FIELDS: [&str; 4] = ["tool_calls", "tool_call_id", "name", "reasoning_content"];
 
 /// What the tokens of a response count for.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +45,13 @@ pub struct Span {
 /// One row of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Conversation {
-    /// Turns, to be written out by the model's chat template.
-    Chat(Vec<Message>),
+    /// To be written out by the model's chat template.
+    Chat {
+        /// The turns.
+        messages: Vec<Message>,
+        /// The functions that may be called, as JSON schemas.
+        tools: Vec<Value>,
+    },
     /// Text continued by text, without a template.
     Plain {
         /// What is given.
@@ -51,7 +64,13 @@ pub enum Conversation {
 impl Message {
     /// A turn of which every token counts 1.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into(), weights: Weights::default() }
+        let (role, content) = (role.into(), content.into());
+        Self { role, content, fields: Map::new(), weights: Weights::default() }
+    }
+
+    /// Whether it says nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.content.trim().is_empty() && !self.fields.contains_key("tool_calls")
     }
 
     /// Whether any of it can be trained on.
@@ -75,6 +94,11 @@ impl Default for Weights {
 impl Conversation {
     /// A question and its answer.
     pub fn exchange(user: impl Into<String>, assistant: impl Into<String>) -> Self {
-        Self::Chat(vec![Message::new("user", user), Message::new("assistant", assistant)])
+        Self::chat(vec![Message::new("user", user), Message::new("assistant", assistant)])
+    }
+
+    /// Turns without tools.
+    pub fn chat(messages: Vec<Message>) -> Self {
+        Self::Chat { messages, tools: Vec::new() }
     }
 }

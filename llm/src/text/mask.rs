@@ -17,6 +17,8 @@
 
 use std::ops::Range;
 
+use serde_json::Value;
+
 use super::conversation::{Conversation, Message, Span, Weights, trained};
 use super::template::{self, Template};
 use super::tokenizer::Tokenizer;
@@ -37,7 +39,7 @@ impl Ending {
         // A word that no template has, and of which none would cut off an end.
         const WORD: &str = "tokensieve-response";
         let messages = [Message::new("user", "tokensieve-prompt"), Message::new("assistant", WORD)];
-        let Ok(text) = template.render(&messages, false) else { return Self::default() };
+        let Ok(text) = template.render(&messages, &[], false) else { return Self::default() };
         let Some(at) = text.rfind(WORD) else { return Self::default() };
         let rest = &text[at + WORD.len()..];
         let first = |texts: &Vec<String>| {
@@ -88,10 +90,11 @@ impl Tokenizer {
         row: usize,
     ) -> Result<Vec<Document>, String> {
         let mut documents = match conversation {
-            Conversation::Chat(messages) => self.chat(messages)?,
+            Conversation::Chat { messages, tools } => self.chat(messages, tools)?,
             Conversation::Plain { prompt, completion } => vec![self.plain(prompt, completion)?],
         };
         for document in &mut documents {
+            self.check(&document.tokens)?;
             document.row = row;
             // Nothing predicts the first token.
             if let Some(first) = document.weights.first_mut() {
@@ -105,8 +108,8 @@ impl Tokenizer {
         if documents.is_empty() { Err("all of its weights are 0".to_owned()) } else { Ok(documents) }
     }
 
-    fn chat(&self, messages: &[Message]) -> Result<Vec<Document>, String> {
-        let mut turns = self.turns(messages)?;
+    fn chat(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<Document>, String> {
+        let mut turns = self.turns(messages, tools)?;
         let mut documents = Vec::new();
         while let Some(last) = turns.pop() {
             let (mut within, others): (Vec<_>, Vec<_>) =
@@ -130,21 +133,22 @@ impl Tokenizer {
     }
 
     /// The turns that are trained on, in order.
-    fn turns<'a>(&self, messages: &'a [Message]) -> Result<Vec<Turn<'a>>, String> {
+    fn turns<'a>(&self, messages: &'a [Message], tools: &[Value]) -> Result<Vec<Turn<'a>>, String> {
         let Some(template) = self.template() else {
             return Err(
                 "the model has no chat template; give prompt and completion as plain texts".to_owned()
             );
         };
+        template.check(messages, tools)?;
         let values = template::values(messages);
         let render = |count: usize, prompt: bool| {
-            let text = template.render_values(values[..count].to_vec(), prompt);
+            let text = template.render_values(values[..count].to_vec(), tools, prompt);
             text.map_err(|what| format!("the chat template refuses it: {what}"))
         };
         let mut turns = Vec::new();
         for index in trained(messages) {
             let (message, number) = (&messages[index], index + 1);
-            if message.content.trim().is_empty() {
+            if message.is_empty() {
                 return Err(format!("message {number}: the response is empty"));
             }
             let prompt = render(index, true)?;
@@ -169,7 +173,7 @@ impl Tokenizer {
 
     fn plain(&self, prompt: &str, completion: &Message) -> Result<Document, String> {
         if completion.content.is_empty() {
-            return Err("the completion is empty".to_owned());
+            return Err("there is no text to train on: it is empty".to_owned());
         }
         let text = format!("{prompt}{}", completion.content);
         let (mut tokens, mut places) = self.encode_with_places(&text)?;

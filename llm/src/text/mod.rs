@@ -4,6 +4,7 @@ mod conversation;
 mod folder;
 pub mod from_gguf;
 mod mask;
+mod moment;
 mod python;
 mod template;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 mod tokenizer;
 
 pub(crate) use conversation::trained;
-pub use conversation::{Conversation, Message, Span, Weights};
+pub use conversation::{Conversation, FIELDS, Message, Span, Weights};
+pub use moment::Moment;
 pub use template::Template;
 pub use tokenizer::{Extras, Tokenizer};

@@ -1,4 +1,4 @@
-//! Where chat templates count on Python's own ways: white space, JSON, dates, how values print.
+//! Where chat templates count on Python's own ways: white space, JSON, how values print.
 
 use std::fmt::Write;
 
@@ -146,97 +146,5 @@ impl Dump<'_> {
             }
         }
         out.push('"');
-    }
-}
-
-/// `datetime.strftime` of a moment in seconds since 1970, in universal time: the same text on every machine.
-pub(super) fn strftime(moment: u64, format: &str) -> String {
-    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    let (days, seconds) = (moment / 86_400, moment % 86_400);
-    let (year, month, day) = civil(days);
-    let of_year = days - days_before(year);
-    // 1 January 1970 was a Thursday.
-    let weekday = DAYS[(days as usize + 3) % 7];
-    let name = MONTHS[month - 1];
-    let mut out = String::new();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let _ = match chars.next() {
-            Some('Y') => write!(out, "{year}"),
-            Some('y') => write!(out, "{:02}", year % 100),
-            Some('m') => write!(out, "{month:02}"),
-            Some('d') => write!(out, "{day:02}"),
-            Some('e') => write!(out, "{day:2}"),
-            Some('B') => write!(out, "{name}"),
-            Some('b' | 'h') => write!(out, "{}", &name[..3]),
-            Some('A') => write!(out, "{weekday}"),
-            Some('a') => write!(out, "{}", &weekday[..3]),
-            Some('j') => write!(out, "{:03}", of_year + 1),
-            Some('H') => write!(out, "{:02}", seconds / 3600),
-            Some('M') => write!(out, "{:02}", seconds / 60 % 60),
-            Some('S') => write!(out, "{:02}", seconds % 60),
-            Some('F') => write!(out, "{year}-{month:02}-{day:02}"),
-            Some('T') => write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
-            Some('%') | None => write!(out, "%"),
-            Some(other) => write!(out, "%{other}"),
-        };
-    }
-    out
-}
-
-/// Days from 1970 to the first of January of a year.
-fn days_before(year: u64) -> u64 {
-    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
-    (year - 1970) * 365 + leaps(year - 1) - leaps(1969)
-}
-
-/// Year, month (from 1) and day (from 1).
-fn civil(days: u64) -> (u64, usize, u64) {
-    // Never too late, and at most one year too early in the first centuries after 1970.
-    let mut year = 1970 + days / 366;
-    while days_before(year + 1) <= days {
-        year += 1;
-    }
-    let leap = days_before(year + 1) - days_before(year) == 366;
-    let lengths = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut day = days - days_before(year);
-    for (month, length) in (1..).zip(lengths) {
-        if day < length {
-            return (year, month, day + 1);
-        }
-        day -= length;
-    }
-    unreachable!("a year's months cover its days")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_written_as_python_writes_them() {
-        // python3 -c "import datetime as d; print(d.datetime.fromtimestamp(…, d.UTC).strftime(…))"
-        assert_eq!(strftime(0, "%A %d %b %Y"), "Thursday 01 Jan 1970");
-        assert_eq!(strftime(951_782_400, "%a %d %B %y, day %j"), "Tue 29 February 00, day 060");
-        assert_eq!(strftime(1_735_689_599, "%F %T %H%M%S %% %q"), "2024-12-31 23:59:59 235959 % %q");
-        assert_eq!(strftime(4_107_542_400, "%F"), "2100-03-01");
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
-use super::conversation::Message;
+use super::conversation::{FIELDS, Message};
+use super::moment::Moment;
 use super::python;
 
 /// A compiled chat template.
@@ -21,11 +23,11 @@ const NAME: &str = "chat";
 
 impl Template {
     /// Compiles a template. `tokens`: special tokens by their names in the tokenizer's configuration, `bos_token` say.
-    /// `moment`, in seconds since 1970, is what the template's `strftime_now` takes for now.
+    /// `moment` is what the template's `strftime_now` takes for now.
     pub fn new(
         source: &str,
         tokens: impl IntoIterator<Item = (String, String)>,
-        moment: u64,
+        moment: Moment,
     ) -> Result<Self, String> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -38,28 +40,36 @@ impl Template {
         environment.add_filter("tojson", python::tojson);
         environment.add_filter("trim", python::trim);
         environment.add_function("raise_exception", refuse);
-        environment.add_function("strftime_now", move |format: &str| python::strftime(moment, format));
+        environment.add_function("strftime_now", move |format: &str| moment.strftime(format));
         environment
             .add_template_owned(NAME, without_generation_tags(source))
             .map_err(|error| format!("the chat template cannot be read: {}", told(&error)))?;
         Ok(Self { environment, tokens: tokens.into_iter().collect::<BTreeMap<String, String>>().into() })
     }
 
-    /// The text of the messages, ending where an assistant's turn begins if `add_generation_prompt`.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, String> {
-        self.render_values(values(messages), add_generation_prompt)
+    /// The text of the messages, ending where an assistant's turn begins if `add_generation_prompt`. `tools` are the
+    /// functions that the model may call.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: &[serde_json::Value],
+        add_generation_prompt: bool,
+    ) -> Result<String, String> {
+        self.render_values(values(messages), tools, add_generation_prompt)
     }
 
     /// The same of messages made ready once by [`values`].
     pub(super) fn render_values(
         &self,
         messages: Vec<Value>,
+        tools: &[serde_json::Value],
         add_generation_prompt: bool,
     ) -> Result<String, String> {
+        let tools = if tools.is_empty() { Value::from(()) } else { Value::from(Serde(tools)) };
         let variables = context! {
             messages => messages,
             add_generation_prompt => add_generation_prompt,
-            tools => (),
+            tools => tools,
             documents => (),
             ..self.tokens.clone()
         };
@@ -68,13 +78,48 @@ impl Template {
             .and_then(|template| template.render(variables))
             .map_err(|error| told(&error))
     }
+
+    /// Sees that everything besides the texts makes a difference: each field of a turn when it is the last one, or in the
+    /// whole conversation (templates leave out earlier thinking), and the tools.
+    pub(super) fn check(&self, messages: &[Message], tools: &[serde_json::Value]) -> Result<(), String> {
+        let whole = values(messages);
+        let text = |messages: &[Value], tools: &[serde_json::Value]| {
+            self.render_values(messages.to_vec(), tools, false)
+        };
+        if !tools.is_empty() && text(&whole, tools) == text(&whole, &[]) {
+            return Err(
+                "the chat template ignores `tools`; take them out, or train a model that knows them".into()
+            );
+        }
+        for (index, message) in messages.iter().enumerate() {
+            for key in FIELDS.into_iter().filter(|key| message.fields.contains_key(*key)) {
+                let mut without = message.clone();
+                without.fields.shift_remove(key);
+                let mut others = whole.clone();
+                others[index] = value(&without);
+                let ignored = |end: usize| text(&whole[..end], tools) == text(&others[..end], tools);
+                if ignored(index + 1) && ignored(whole.len()) {
+                    let number = index + 1;
+                    return Err(format!(
+                        "message {number}: the chat template ignores `{key}`; take it out, or write it into the content"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Messages as a template sees them.
 pub(super) fn values(messages: &[Message]) -> Vec<Value> {
-    let value =
-        |message: &Message| context! { role => message.role.as_str(), content => message.content.as_str() };
     messages.iter().map(value).collect()
+}
+
+fn value(message: &Message) -> Value {
+    let texts = [("role", &message.role), ("content", &message.content)];
+    let texts = texts.map(|(key, text)| (key.to_owned(), serde_json::Value::from(text.as_str())));
+    let all: serde_json::Map<_, _> = texts.into_iter().chain(message.fields.clone()).collect();
+    Value::from(Serde(all))
 }
 
 /// What a template calls when it does not want a conversation.

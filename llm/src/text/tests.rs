@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
-use super::{Conversation, Extras, Message, Span, Template, Tokenizer, Weights};
+use super::{Conversation, Extras, Message, Moment, Span, Template, Tokenizer, Weights};
 use crate::Document;
 
 /// 2026-03-04 05:06:07, as in the fixtures.
-const MOMENT: u64 = 1_772_600_767;
+const MOMENT: Moment = Moment::at(1_772_600_767);
 
 fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -70,7 +70,7 @@ fn made(family: &Value) -> Tokenizer {
     let extras = Extras {
         tokens: tokens(family).collect(),
         template: Some(source(family["name"].as_str().unwrap())),
-        moment: Some(MOMENT),
+        moment: MOMENT,
         ..Extras::default()
     };
     Tokenizer::new(inner, extras, "fixture").unwrap()
@@ -78,7 +78,7 @@ fn made(family: &Value) -> Tokenizer {
 
 fn small() -> &'static Tokenizer {
     static SMALL: OnceLock<Tokenizer> = OnceLock::new();
-    SMALL.get_or_init(|| Tokenizer::from_folder(fixtures().join("tokenizer")).unwrap())
+    SMALL.get_or_init(|| Tokenizer::from_folder(fixtures().join("tokenizer"), Moment::default()).unwrap())
 }
 
 /// The text of each run of weighted tokens.
@@ -107,7 +107,7 @@ fn templates_are_rendered_as_transformers_renders_them() {
             let label = case["conversation"].as_str().unwrap();
             let messages = messages(&expected["conversations"][label]);
             let prompt = case["add_generation_prompt"].as_bool().unwrap();
-            let found = template.render(&messages, prompt);
+            let found = template.render(&messages, &[], prompt);
             match (&case["text"], found) {
                 (Value::String(text), Ok(found)) => assert_eq!(&found, text, "{name}, {label}, {prompt}"),
                 (Value::Null, Err(_)) if label == "nothing" => {}
@@ -119,8 +119,16 @@ fn templates_are_rendered_as_transformers_renders_them() {
 }
 
 #[test]
+fn a_template_that_asks_for_the_day_is_told_one_and_the_same() {
+    let extras = Extras { template: Some(source("llama-3.2")), ..Extras::default() };
+    let tokenizer = Tokenizer::new(small().inner().clone(), extras, "fixture").unwrap();
+    let text = tokenizer.render(&turns(&["Hi"]), &[], true).unwrap();
+    assert!(text.contains("Today Date: 26 Jul 2024\n"), "{text}");
+}
+
+#[test]
 fn a_template_that_does_not_parse_is_refused_with_its_line() {
-    let error = Template::new("a\n{% if %}", [], 0).unwrap_err();
+    let error = Template::new("a\n{% if %}", [], MOMENT).unwrap_err();
     assert!(error.contains("cannot be read") && error.contains("line 2"), "{error}");
 }
 
@@ -148,7 +156,7 @@ fn turns(texts: &[&str]) -> Vec<Message> {
 fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
     for (family, end) in ENDS {
         let tokenizer = tokenizer(family);
-        let chat = Conversation::Chat(turns(&["One", "Two", "Three", "Four 4", "Five"]));
+        let chat = Conversation::chat(turns(&["One", "Two", "Three", "Four 4", "Five"]));
         let documents = tokenizer.documents(&chat, 7).unwrap();
         let found: Vec<String> = documents.iter().flat_map(|document| trained(tokenizer, document)).collect();
         // Qwen3 writes thinking, here none, before the last answer.
@@ -168,12 +176,51 @@ fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
     }
 }
 
+fn called(turn: &Value) -> Message {
+    let text = |key: &str| turn[key].as_str().unwrap_or_default();
+    let fields = turn.as_object().unwrap().clone().into_iter().filter(|(key, _)| key != "role");
+    Message { fields: fields.collect(), ..Message::new(text("role"), text("content")) }
+}
+
+#[test]
+fn calls_and_thinking_are_trained_on_as_the_template_writes_them() {
+    let call = json!({"function": {"name": "f", "arguments": {"z": 1, "a": "ü"}}});
+    let messages = json!([
+        {"role": "user", "content": "One"}, {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "content": "7"}, {"role": "assistant", "content": "Two"},
+    ]);
+    let messages = messages.as_array().unwrap().iter().map(called).collect();
+    let tools = vec![json!({"type": "function", "function": {"name": "f"}})];
+    let qwen = tokenizer("qwen2.5");
+    let document = qwen.document(&Conversation::Chat { messages, tools }, 0).unwrap();
+    let written = r#"{"name": "f", "arguments": {"z": 1, "a": "ü"}}"#;
+    let written = format!("<tool_call>\n{written}\n</tool_call><|im_end|>");
+    assert_eq!(trained(qwen, &document), [written.as_str(), "Two<|im_end|>"]);
+    let text = qwen.decode(&document.tokens).unwrap();
+    let tool = r#"{"type": "function", "function": {"name": "f"}}"#;
+    assert!(text.contains(&format!("<tools>\n{tool}\n</tools>")), "{text}");
+    let answered = "<|im_start|>user\n<tool_response>\n7\n</tool_response><|im_end|>\n";
+    assert!(text.contains(answered), "{text}");
+
+    // Qwen3 leaves out the thinking of earlier turns: each is trained on where it was the last.
+    let messages = json!([
+        {"role": "user", "content": "One"}, {"role": "assistant", "content": "Two", "reasoning_content": "hm"},
+        {"role": "user", "content": "Three"}, {"role": "assistant", "content": "Four", "reasoning_content": "ah"},
+    ]);
+    let qwen = tokenizer("qwen3");
+    let messages = messages.as_array().unwrap().iter().map(called).collect();
+    let documents = qwen.documents(&Conversation::chat(messages), 0).unwrap();
+    let found: Vec<String> = documents.iter().flat_map(|document| trained(qwen, document)).collect();
+    let thought = |thought: &str, said: &str| format!("<think>\n{thought}\n</think>\n\n{said}<|im_end|>");
+    assert_eq!(found, [thought("hm", "Two"), thought("ah", "Four")]);
+}
+
 #[test]
 fn a_greeting_is_context() {
     let tokenizer = small();
     let mut chat = turns(&["One", "Two"]);
     chat.insert(0, Message::new("assistant", "Hello!"));
-    let document = tokenizer.document(&Conversation::Chat(chat), 0).unwrap();
+    let document = tokenizer.document(&Conversation::chat(chat), 0).unwrap();
     assert!(
         tokenizer.decode(&document.tokens).unwrap().starts_with("<|im_start|>assistant\nHello!<|im_end|>\n")
     );
@@ -193,7 +240,7 @@ fn weights_are_those_given() {
     let tokenizer = small();
     let weigh = |weights: Weights| {
         let answer = Message { weights, ..Message::new("assistant", "née 24 clips") };
-        let chat = Conversation::Chat(vec![Message::new("user", "Hi"), answer]);
+        let chat = Conversation::chat(vec![Message::new("user", "Hi"), answer]);
         tokenizer.document(&chat, 0).map_err(|error| error.to_string())
     };
     let plain = weigh(Weights::default()).unwrap();
@@ -242,7 +289,7 @@ fn spans_find_their_place_where_the_template_trims() {
     let spans = vec![Span { start: 6, end: 8, weight: 2.0 }, Span { start: 3, end: 4, weight: 0.0 }];
     let answer = Message { weights: Weights::Spans(spans), ..Message::new("assistant", content) };
     let document =
-        tokenizer.document(&Conversation::Chat(vec![Message::new("user", "Hi"), answer]), 0).unwrap();
+        tokenizer.document(&Conversation::chat(vec![Message::new("user", "Hi"), answer]), 0).unwrap();
     let of = |wanted: f32| -> String {
         let tokens: Vec<u32> = document
             .tokens
@@ -277,7 +324,7 @@ fn plain_text_goes_without_a_template_and_ends_with_the_text() {
 #[test]
 fn what_cannot_be_trained_on_is_refused_with_the_reason() {
     let reason = |family: &str, turns: Vec<Message>| {
-        tokenizer(family).document(&Conversation::Chat(turns), 0).unwrap_err().to_string()
+        tokenizer(family).document(&Conversation::chat(turns), 0).unwrap_err().to_string()
     };
     let system = vec![Message::new("system", "x"), Message::new("user", "y"), Message::new("assistant", "z")];
     assert!(reason("gemma", system).contains("refuses it: System role not supported"));
@@ -302,7 +349,7 @@ fn what_cannot_be_trained_on_is_refused_with_the_reason() {
 #[test]
 fn folders_without_a_tokenizer_or_with_a_broken_one_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let error = || Tokenizer::from_folder(folder.path()).unwrap_err().to_string();
+    let error = || Tokenizer::from_folder(folder.path(), Moment::default()).unwrap_err().to_string();
     assert!(error().contains("tokenizer.json: is missing"), "{}", error());
     std::fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     assert!(error().contains("tokenizer.json: "), "{}", error());
@@ -311,11 +358,14 @@ fn folders_without_a_tokenizer_or_with_a_broken_one_are_named() {
     assert!(error().contains("tokenizer_config.json:2: "), "{}", error());
     let named = r#"{"eos_token": {"content": "<|im_end|>"}, "chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
     std::fs::write(folder.path().join("tokenizer_config.json"), named).unwrap();
-    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
-    assert_eq!(tokenizer.render(&[], false).unwrap(), "d");
+    let tokenizer = Tokenizer::from_folder(folder.path(), Moment::default()).unwrap();
+    assert_eq!(tokenizer.render(&[], &[], false).unwrap(), "d");
     assert_eq!(tokenizer.eos(), [2]);
     std::fs::write(folder.path().join("chat_template.jinja"), "own").unwrap();
-    assert_eq!(Tokenizer::from_folder(folder.path()).unwrap().render(&[], false).unwrap(), "own");
+    assert_eq!(
+        Tokenizer::from_folder(folder.path(), Moment::default()).unwrap().render(&[], &[], false).unwrap(),
+        "own"
+    );
 }
 
 /// Text of letters, spaces, line breaks and characters of several bytes: where tokenizers merge and split.
@@ -336,13 +386,13 @@ proptest! {
         let tokenizer = tokenizer(family);
         let texts: Vec<&str> = texts[..texts.len() / 2 * 2].iter().map(String::as_str).collect();
         let messages = turns(&texts);
-        let documents = tokenizer.documents(&Conversation::Chat(messages.clone()), 0).unwrap();
+        let documents = tokenizer.documents(&Conversation::chat(messages.clone()), 0).unwrap();
         let mut answers = Vec::new();
         for document in &documents {
             let mut predicted = vec![false; document.tokens.len()];
             for count in (2..=messages.len()).step_by(2) {
-                let prompt = tokenizer.encode(&tokenizer.render(&messages[..count - 1], true).unwrap()).unwrap();
-                let whole = tokenizer.render(&messages[..count], false).unwrap();
+                let prompt = tokenizer.encode(&tokenizer.render(&messages[..count - 1], &[], true).unwrap()).unwrap();
+                let whole = tokenizer.render(&messages[..count], &[], false).unwrap();
                 let whole = &whole[..whole.rfind(end).unwrap() + end.len()];
                 let turn = tokenizer.encode(whole).unwrap();
                 if !document.tokens.starts_with(&turn) || !turn.starts_with(&prompt) {
@@ -367,7 +417,7 @@ proptest! {
         let (family, end) = family;
         let tokenizer = tokenizer(family);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let documents = tokenizer.documents(&Conversation::Chat(turns(&texts)), 0).unwrap();
+        let documents = tokenizer.documents(&Conversation::chat(turns(&texts)), 0).unwrap();
         let found: Vec<String> = documents.iter().flat_map(|document| trained(tokenizer, document)).collect();
         let answers: Vec<&str> = texts.iter().skip(1).step_by(2).copied().collect();
         prop_assert_eq!(found.len(), answers.len());
@@ -383,6 +433,6 @@ proptest! {
         let tokenizer = small();
         let tokens = tokenizer.encode(&text).unwrap();
         prop_assert_eq!(tokenizer.decode(&tokens).unwrap(), text.clone());
-        let _ = tokenizer.document(&Conversation::Chat(vec![Message::new(role, text)]), 0);
+        let _ = tokenizer.document(&Conversation::chat(vec![Message::new(role, text)]), 0);
     }
 }

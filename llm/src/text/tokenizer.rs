@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
 
 use super::conversation::Message;
 use super::folder;
-use super::from_gguf::TokenizerSource;
+use super::from_gguf::{GgufTokenizer, TokenizerSource};
 use super::mask::Ending;
+use super::moment::Moment;
 use super::template::Template;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
@@ -23,6 +25,8 @@ pub struct Tokenizer {
     template: Option<Template>,
     ending: Ending,
     eos: Vec<u32>,
+    /// So many tokens has the model, where it is known.
+    vocabulary: Option<u32>,
     /// The file that errors name.
     path: PathBuf,
 }
@@ -38,17 +42,33 @@ pub struct Extras {
     pub eos: Vec<u32>,
     /// Whether plain text begins with `bos_token` where the tokenizer itself does not say so.
     pub add_bos: bool,
-    /// What a template's `strftime_now` takes for now, in seconds since 1970; `None`: the time of opening.
-    pub moment: Option<u64>,
+    /// What a template's `strftime_now` takes for now.
+    pub moment: Moment,
 }
 
 impl Tokenizer {
-    /// The tokenizer of a checkpoint.
+    /// The tokenizer of a checkpoint. A token that its model does not have is an error wherever it occurs. Templates that
+    /// ask for the day are told the default one, so that the text is the same on any.
     pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
-        let gguf = match checkpoint.tokenizer_source()? {
-            TokenizerSource::Folder(folder) => return Self::from_folder(folder),
-            TokenizerSource::Gguf(gguf) => *gguf,
+        Self::open_on(checkpoint, Moment::default())
+    }
+
+    /// The same with another day.
+    pub fn open_on(checkpoint: &Checkpoint, moment: Moment) -> Result<Self> {
+        let tokenizer = match checkpoint.tokenizer_source()? {
+            TokenizerSource::Folder(folder) => Self::from_folder(folder, moment)?,
+            TokenizerSource::Gguf(gguf) => Self::from_gguf(*gguf, moment, checkpoint.source())?,
         };
+        Ok(tokenizer.within(checkpoint.config().vocab_size as u32))
+    }
+
+    /// The same for a model with so many tokens.
+    #[must_use]
+    pub(crate) fn within(self, vocabulary: u32) -> Self {
+        Self { vocabulary: Some(vocabulary), ..self }
+    }
+
+    fn from_gguf(gguf: GgufTokenizer, moment: Moment, path: &str) -> Result<Self> {
         let named = [
             ("bos_token", gguf.bos),
             ("eos_token", gguf.eos),
@@ -56,14 +76,13 @@ impl Tokenizer {
             ("pad_token", gguf.pad),
         ];
         let tokens = named.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?))).collect();
-        let extras =
-            Extras { tokens, template: gguf.chat_template, add_bos: gguf.add_bos, ..Extras::default() };
-        Self::new(gguf.tokenizer, extras, checkpoint.source())
+        let (template, add_bos) = (gguf.chat_template, gguf.add_bos);
+        Self::new(gguf.tokenizer, Extras { tokens, template, add_bos, moment, ..Extras::default() }, path)
     }
 
     /// Reads tokenizer.json and what lies beside it: `tokenizer_config.json`, `special_tokens_map.json`,
     /// `chat_template.jinja`, `generation_config.json`, as far as they are there.
-    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
+    pub fn from_folder(folder: impl AsRef<Path>, moment: Moment) -> Result<Self> {
         let path = folder.as_ref().join("tokenizer.json");
         if !path.is_file() {
             return Err(Error::file(
@@ -73,7 +92,7 @@ impl Tokenizer {
             ));
         }
         let inner = tokenizers::Tokenizer::from_file(&path).map_err(|error| Error::file(&path, error))?;
-        Self::new(inner, folder::extras(folder.as_ref())?, &path)
+        Self::new(inner, Extras { moment, ..folder::extras(folder.as_ref())? }, &path)
     }
 
     /// Puts a tokenizer together. `path` is what errors name.
@@ -89,10 +108,8 @@ impl Tokenizer {
         // Its other work, cutting spaces out of the tokens' places, would hide where a response begins.
         inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         inner.with_padding(None).with_truncation(None).map_err(wrong)?;
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let moment = extras.moment.unwrap_or_else(now);
-        let template =
-            extras.template.map(|source| Template::new(&source, extras.tokens, moment)).transpose();
+        let (tokens, moment) = (extras.tokens, extras.moment);
+        let template = extras.template.map(|source| Template::new(&source, tokens, moment)).transpose();
         let template = template.map_err(|what| Error::file(path, what))?;
         let ending = template
             .as_ref()
@@ -107,13 +124,25 @@ impl Tokenizer {
         eos.extend(turn);
         let mut seen = std::collections::BTreeSet::new();
         eos.retain(|id| seen.insert(*id));
-        Ok(Self { inner, leading, template, ending, eos, path: path.to_owned() })
+        Ok(Self { inner, leading, template, ending, eos, vocabulary: None, path: path.to_owned() })
     }
 
     /// The tokens of a text. Special tokens written in it count as such; none are added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false).map_err(|error| Error::file(&self.path, error))?;
+        self.check(encoding.get_ids()).map_err(|what| Error::file(&self.path, what))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Sees that the model has these tokens.
+    pub(super) fn check(&self, tokens: &[u32]) -> Result<(), String> {
+        let vocabulary = self.vocabulary.unwrap_or(u32::MAX);
+        tokens.iter().find(|id| **id >= vocabulary).map_or(Ok(()), |id| {
+            let text = token(&self.inner, *id);
+            Err(format!(
+                "the tokenizer makes `{text}` token {id}, but the model's {vocabulary} end before it"
+            ))
+        })
     }
 
     /// Tokens, and the bytes of the text that each stands for.
@@ -162,19 +191,26 @@ impl Tokenizer {
     }
 
     /// The text of messages as the chat template writes it, ending where an assistant's turn begins if
-    /// `add_generation_prompt`.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+    /// `add_generation_prompt`. `tools` are the functions that the model may call.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        add_generation_prompt: bool,
+    ) -> Result<String> {
         let Some(template) = &self.template else {
             return Err(Error::file(&self.path, "has no chat template"));
         };
-        template.render(messages, add_generation_prompt).map_err(|what| {
+        template.render(messages, tools, add_generation_prompt).map_err(|what| {
             Error::file(&self.path, format!("the chat template refuses the conversation: {what}"))
         })
     }
 
-    /// The tokens before a model's answer in a conversation.
-    pub fn chat_prompt(&self, messages: &[Message]) -> Result<Vec<u32>> {
-        self.encode(&self.render(messages, true)?)
+    /// The tokens before a model's answer in a conversation. What the chat template would leave out is an error.
+    pub fn chat_prompt(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<u32>> {
+        let heard = self.template.as_ref().map_or(Ok(()), |template| template.check(messages, tools));
+        heard.map_err(|what| Error::file(&self.path, what))?;
+        self.encode(&self.render(messages, tools, true)?)
     }
 
     /// The tokens of a text to continue.

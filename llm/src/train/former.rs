@@ -1,4 +1,4 @@
-//! What a former run left in the folder of the results, for `--fresh` to remove.
+//! What a former run left in the folder of the results: for `--fresh` to remove, and for nobody to write over.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,6 +8,27 @@ use toml::Table;
 use super::config::Config;
 use super::{BEST, CHECKPOINTS, CONFIG, log, result};
 use crate::{Error, Result};
+
+/// Refuses a folder of which no checkpoint is left, but the result of this run or the curve of another. What this run
+/// wrote before its first checkpoint, it writes again.
+pub(super) fn refuse(config: &Config) -> Result<()> {
+    let out = &config.train.out;
+    let former = fs::read_to_string(out.join(CONFIG));
+    let differences = former.ok().and_then(|derived| config.differences(&derived).ok());
+    let same = differences.is_some_and(|differences| differences.is_empty());
+    let result = result(config.lora.is_none());
+    let left = if out.join(result).exists() {
+        result
+    } else if !same && log::has_curve(out) {
+        log::METRICS
+    } else {
+        return Ok(());
+    };
+    let what = format!(
+        "holds a run (`{left}`) without a checkpoint to go on from; --fresh removes it and starts over, --out DIR leaves it"
+    );
+    Err(Error::file(out, what))
+}
 
 /// What the program wrote there; what else lies there is the user's.
 pub(super) struct Former(Vec<PathBuf>);

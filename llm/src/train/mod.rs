@@ -150,11 +150,8 @@ impl Run<'_> {
     }
 
     fn evaluation_is_due(&self) -> bool {
-        let step = self.state.step;
-        let every = self.config.train.eval_every.is_some_and(|every| step.is_multiple_of(every));
-        self.state.evaluated != Some(step)
-            && (step == 0 || step == self.state.steps || every)
-            && !self.stopped()
+        let State { step, steps, evaluated, .. } = self.state;
+        evaluated != Some(step) && evaluates(step, steps, self.config.train.eval_every, self.stopped())
     }
 
     /// Every held-out set: plain NLL always, and the objective's loss beside it.
@@ -243,6 +240,13 @@ impl Run<'_> {
     }
 }
 
+/// Whether held-out sets are evaluated after so many of the steps. A run that is stopped does so when it goes on, unless
+/// there is nothing left to go on with.
+fn evaluates(step: u64, steps: u64, every: Option<u64>, stopped: bool) -> bool {
+    let now_and_then = step == 0 || every.is_some_and(|every| step.is_multiple_of(every));
+    step == steps || (now_and_then && !stopped)
+}
+
 /// Folder of what was trained: all weights, or an adapter.
 fn result(full: bool) -> &'static str {
     if full { "model" } else { "adapter" }
@@ -261,4 +265,18 @@ fn failed(step: u64, batch: &[&Document], saved: Option<u64>, error: &Error) -> 
     let what =
         format!("step {}: {error}; it trains on the rows {} (from 0); {back}", step + 1, rows.join(", "));
     Error::Run(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_evaluated_even_of_a_run_that_is_stopped_in_its_last_step() {
+        let steps =
+            |every, stopped| (0..=5).filter(|step| evaluates(*step, 5, every, stopped)).collect::<Vec<_>>();
+        assert_eq!(steps(None, false), [0, 5]);
+        assert_eq!(steps(Some(2), false), [0, 2, 4, 5]);
+        assert_eq!(steps(Some(2), true), [5]);
+    }
 }

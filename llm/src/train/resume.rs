@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::checkpoint::{self, State};
 use super::config::Config;
-use super::{Begin, CHECKPOINTS, CONFIG, OPTIMIZER, Optimizer, Trained};
+use super::{Begin, CHECKPOINTS, CONFIG, OPTIMIZER, Optimizer, Trained, former};
 use crate::model::Model;
 use crate::{Error, Result};
 
@@ -27,7 +27,8 @@ pub(super) struct Found {
 }
 
 impl Checkpoints {
-    /// Those that the run may go on from; another configuration's newest one is an error.
+    /// Those that the run may go on from; another configuration's newest one is an error, and so is what is left of a run
+    /// without any.
     pub(super) fn find(config: &Config, begin: Begin) -> Result<Self> {
         let parent = config.train.out.join(CHECKPOINTS);
         let mut found = Self { folders: Vec::new(), damaged: Vec::new() };
@@ -37,6 +38,9 @@ impl Checkpoints {
         let all = checkpoint::list(&parent)?;
         if all.is_empty() && begin == Begin::Resume {
             return Err(Error::file(&parent, "there is no checkpoint to continue from; leave out --resume"));
+        }
+        if all.is_empty() {
+            former::refuse(config)?;
         }
         found.folders = all.into_iter().map(|(_, folder)| folder).collect();
         while let Some(newest) = found.folders.last() {

@@ -41,7 +41,7 @@ impl<'a> Run<'a> {
         let checkpoints = Checkpoints::find(&config, begin)?;
         let former = (begin == Begin::Fresh).then(|| Former::find(&config)).transpose()?;
         let base = Checkpoint::open(&config.model.source)?;
-        let tokenizer = Tokenizer::open(&base)?;
+        let tokenizer = Tokenizer::open_on(&base, config.date)?;
         let mut documents = read("train", &config.data, &base, &tokenizer)?;
         let estimates = given::complete(&config, &mut documents, &base.hash())?;
         let evaluations = config.evaluations.iter();
@@ -89,6 +89,8 @@ impl<'a> Run<'a> {
         trained.refresh(&mut model)?;
         // Everything is open: from here on the folder is the new run's.
         former.map_or(Ok(()), Former::remove)?;
+        // First, so that whatever else lies there, it says of which run.
+        checkpoint::write_durably(&out.join(CONFIG), config.derived().as_bytes())?;
         list_skipped(&config, "train", &documents)?;
         evaluations.iter().try_for_each(|(name, set)| list_skipped(&config, name, set))?;
         let log = Log::open(&out, config.log, &state.logs, state.step, steps)?;
@@ -122,7 +124,6 @@ impl<'a> Run<'a> {
     /// Writes beside the results what they are made from, and tells the person watching.
     fn introduce(&self) -> Result<()> {
         let (config, state) = (&self.config, &self.state);
-        checkpoint::write_durably(&config.train.out.join(CONFIG), config.derived().as_bytes())?;
         let provenance = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "torch": crate::machine::TORCH_VERSION,

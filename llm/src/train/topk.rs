@@ -21,7 +21,7 @@ pub fn write_topk(
 ) -> Result<usize> {
     memory::keep();
     let base = Checkpoint::open(&config.model.source)?;
-    let tokenizer = Tokenizer::open(&base)?;
+    let tokenizer = Tokenizer::open_on(&base, config.date)?;
     let set = read("train", &config.data, &base, &tokenizer)?;
     list_skipped(config, "train", &set)?;
     let other = model.map(Checkpoint::open).transpose()?;

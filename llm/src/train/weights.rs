@@ -64,7 +64,8 @@ impl Trained {
         save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])
     }
 
-    /// Writes it as others read it: an adapter as PEFT has it, weights as a Hugging Face folder in the base's type.
+    /// Writes it as others read it: an adapter as PEFT has it, weights as a Hugging Face folder in the base's type. What the
+    /// base has and the model does not (another head, tables of numbers) goes there as it is.
     pub fn export(&self, base: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
         let parameters = match self {
             Self::Adapter(adapter) => return adapter.save(folder, base.source()),
@@ -72,7 +73,7 @@ impl Trained {
         };
         export(base, folder, kind, |name| {
             let value = parameters.value(name).map(|value| value.to_device(Device::Cpu));
-            value.ok_or_else(|| Error::file(folder, format!("the model trains no `{name}`")))
+            value.map_or_else(|| base.tensor(name, kind), Ok)
         })
     }
 

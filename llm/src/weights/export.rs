@@ -16,20 +16,22 @@ use crate::{Error, Result};
 const SHARD: usize = 5_000_000_000;
 
 /// What is taken over as it is from one folder to the next, if it is there.
-const TEXT_FILES: [&str; 9] = [
+const TEXT_FILES: [&str; 10] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    "chat_template.json",
     "vocab.json",
     "merges.txt",
     "generation_config.json",
 ];
 
 /// Writes the checkpoint with weights of the given kind; `tensor` gives the values by name (the checkpoint's own, or
-/// ones of the same shape in their place), one at a time.
+/// ones of the same shape in their place), one at a time. What is stored as whole numbers or flags is no weight, and stays
+/// what it is.
 pub fn export(
     checkpoint: &Checkpoint,
     folder: &Path,
@@ -54,7 +56,10 @@ fn export_in_shards(
     // The output matrix of a tied model would be a second copy of the embedding.
     let names = names.iter().filter(|name| !(checkpoint.config().tied && *name == "lm_head.weight"));
     let plan: Vec<Planned> = names
-        .map(|name| Planned { name, shape: checkpoint.shape(name).expect("its own name"), kind })
+        .map(|name| {
+            let shape = checkpoint.shape(name).expect("its own name");
+            Planned { name, shape, kind: checkpoint.kind_beside(name, kind) }
+        })
         .collect();
     let shards = shards(plan, limit);
     let file = |i: usize| match shards.len() {
@@ -63,7 +68,8 @@ fn export_in_shards(
     };
     for (i, shard) in shards.iter().enumerate() {
         save_lazily(&folder.join(file(i)), shard, &[("format", "pt")], |i| {
-            Ok(tensor(shard[i].name)?.to_kind(kind))
+            let Planned { name, kind: planned, .. } = shard[i];
+            if planned == kind { Ok(tensor(name)?.to_kind(kind)) } else { checkpoint.tensor(name, planned) }
         })?;
     }
     if shards.len() > 1 {
@@ -179,6 +185,25 @@ mod tests {
             |shard: Vec<Planned>| shard.iter().map(|tensor| tensor.name.to_owned()).collect::<String>();
         let found: Vec<String> = shards(plan, 16).into_iter().map(names).collect();
         assert_eq!(found, ["ab", "c", "d"]);
+    }
+
+    #[test]
+    fn a_folders_templates_are_taken_over() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf/gemma2");
+        let [source, folder] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for name in ["config.json", WHOLE] {
+            fs::copy(fixture.join(name), source.path().join(name)).unwrap();
+        }
+        let templates = ["chat_template.json", "chat_template.jinja"];
+        for name in templates {
+            fs::write(source.path().join(name), name).unwrap();
+        }
+        let checkpoint = Checkpoint::open(source.path().to_str().unwrap()).unwrap();
+        let kind = Kind::BFloat16;
+        export(&checkpoint, folder.path(), kind, |name| checkpoint.tensor(name, kind)).unwrap();
+        for name in templates {
+            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), name);
+        }
     }
 
     #[test]

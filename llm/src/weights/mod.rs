@@ -160,6 +160,17 @@ impl Checkpoint {
         }
     }
 
+    /// The type that a tensor has when it is written beside weights of this kind: floating-point numbers have it too,
+    /// anything else its own.
+    fn kind_beside(&self, name: &str, kind: Kind) -> Kind {
+        match &self.store {
+            Store::Gguf(..) => kind,
+            Store::Folder(_, shards) => {
+                shards.kind(name).filter(|own| !safetensors::is_float(*own)).unwrap_or(kind)
+            }
+        }
+    }
+
     /// A tensor as f32, bf16 or f16, on the CPU, as the Hugging Face checkpoint of the model has it.
     pub fn tensor(&self, name: &str, kind: Kind) -> Result<Tensor> {
         match &self.store {

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
@@ -91,13 +91,19 @@ impl Shards {
         Some(info.shape.iter().map(|side| *side as i64).collect())
     }
 
+    /// The type of a tensor, if libtorch has it.
+    pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
+        kind(self.files[*self.places.get(name)?].header.info(name)?.dtype)
+    }
+
+    /// A tensor of floating-point numbers in any such type, another in its own.
     pub(crate) fn tensor(&self, name: &str, to: Kind) -> Result<Tensor> {
         let Some(shard) = self.places.get(name) else {
             return Err(Error::file(&self.folder, format!("has no tensor {name}")));
         };
         let shard = &self.files[*shard];
         let info = shard.header.info(name).expect("listed");
-        let Some(stored) = kind(info.dtype) else {
+        let Some(stored) = kind(info.dtype).filter(|stored| is_float(*stored) || *stored == to) else {
             let what = format!("{name} is stored as {:?}; F32, BF16, F16 and F64 are read", info.dtype);
             return Err(Error::file(&shard.path, what));
         };
@@ -131,12 +137,23 @@ impl Shard {
     }
 }
 
-fn kind(dtype: safetensors::Dtype) -> Option<Kind> {
+fn kind(dtype: Dtype) -> Option<Kind> {
     match dtype {
-        safetensors::Dtype::F32 => Some(Kind::Float),
-        safetensors::Dtype::BF16 => Some(Kind::BFloat16),
-        safetensors::Dtype::F16 => Some(Kind::Half),
-        safetensors::Dtype::F64 => Some(Kind::Double),
+        Dtype::F32 => Some(Kind::Float),
+        Dtype::BF16 => Some(Kind::BFloat16),
+        Dtype::F16 => Some(Kind::Half),
+        Dtype::F64 => Some(Kind::Double),
+        Dtype::I64 => Some(Kind::Int64),
+        Dtype::I32 => Some(Kind::Int),
+        Dtype::I16 => Some(Kind::Int16),
+        Dtype::I8 => Some(Kind::Int8),
+        Dtype::U8 => Some(Kind::Uint8),
+        Dtype::BOOL => Some(Kind::Bool),
         _ => None,
     }
+}
+
+/// Whether weights may be of this type.
+pub(super) fn is_float(kind: Kind) -> bool {
+    matches!(kind, Kind::Float | Kind::BFloat16 | Kind::Half | Kind::Double)
 }

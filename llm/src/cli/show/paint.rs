@@ -189,11 +189,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::Conversation;
+    use crate::text::{Conversation, Moment};
 
     fn tokenizer() -> Tokenizer {
-        Tokenizer::from_folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer"))
-            .unwrap()
+        Tokenizer::from_folder(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer"),
+            Moment::default(),
+        )
+        .unwrap()
     }
 
     /// The text within brackets, escapes undone.

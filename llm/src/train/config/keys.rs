@@ -3,6 +3,8 @@
 
 use toml::Value;
 
+use crate::text::Moment;
+
 /// One key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -21,6 +23,8 @@ pub struct Key {
 pub enum Kind {
     /// Any text.
     Text,
+    /// A day.
+    Day,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A whole number, at least this.
@@ -52,6 +56,7 @@ impl Kind {
     pub fn right(self) -> String {
         match self {
             Self::Text => "text in quotes".to_owned(),
+            Self::Day => "a day from 1970 on, like \"2024-07-26\"".to_owned(),
             Self::Word(words) => format!("one of \"{}\"", words.join("\", \"")),
             Self::Whole(least) => format!("a whole number, at least {least}"),
             Self::Within(low, high) => format!("a whole number from {low} to {high}"),
@@ -73,6 +78,7 @@ impl Kind {
         let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
         match self {
             Self::Text => value.is_str(),
+            Self::Day => day(value).parse::<Moment>().is_ok(),
             Self::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Self::Whole(least) => value.as_integer().is_some_and(|n| n >= least),
             Self::Within(low, high) => value.as_integer().is_some_and(|n| (low..=high).contains(&n)),
@@ -106,6 +112,11 @@ impl Kind {
     }
 }
 
+/// The text of a day; TOML has a kind of value for it, too.
+pub(super) fn day(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// `{ step, rank }` as two numbers.
 pub(super) fn growth(value: &Value) -> Option<(u64, i64)> {
     let table = value.as_table().filter(|table| table.len() == 2)?;
@@ -117,7 +128,9 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'sta
     Key { name, kind, default, about }
 }
 
-use Kind::{Flag, Growth, Number, Objective, Pattern, Ranks, Shares, Span, Text, Texts, Whole, Within, Word};
+use Kind::{
+    Day, Flag, Growth, Number, Objective, Pattern, Ranks, Shares, Span, Text, Texts, Whole, Within, Word,
+};
 
 /// No upper end.
 const ANY: f64 = f64::INFINITY;
@@ -146,7 +159,7 @@ pub const KEYS: &[Key] = &[
         "data.format",
         Text,
         r#""auto""#,
-        "auto, or one of alpaca, sharegpt, gsm8k, messages, prompt-completion",
+        "auto, or one of alpaca, sharegpt, gsm8k, messages, prompt-completion, text",
     ),
     key("data.skip", Whole(0), "0", "leave out so many rows at the beginning"),
     key("data.limit", Whole(1), "", "use only so many rows, from the first one used on"),
@@ -162,6 +175,12 @@ pub const KEYS: &[Key] = &[
         Flag,
         "false",
         "leave out rows that cannot be read, and list them, instead of stopping",
+    ),
+    key(
+        "data.date",
+        Day,
+        "\"2024-07-26\"",
+        "the day that chat templates are told which ask for it, whenever the run is",
     ),
     key(
         "data.uncertainty",
@@ -207,7 +226,7 @@ pub const KEYS: &[Key] = &[
         "lora.rank_pattern",
         Ranks,
         "{}",
-        "another rank for some modules: { \"layers.0.self_attn.q_proj\" = 8 }",
+        "another rank for some modules: { \"layers.0.self_attn.q_proj\" = 8 }; the first pattern that matches counts",
     ),
     key("lora.alpha_pattern", Pattern, "{}", "another lora_alpha for some modules"),
     key("train.full", Flag, "false", "train all weights instead of an adapter"),
@@ -281,7 +300,8 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys that change no number of a run: a run may be continued with others.
-pub(super) const FREE: [&str; 3] = ["train.out", "train.keep_last", "log.tensorboard"];
+pub(super) const FREE: [&str; 5] =
+    ["train.out", "train.save_every", "train.keep_last", "log.tensorboard", "log.selection"];
 
 /// The listing of `tokensieve train --keys`.
 pub fn listing() -> String {

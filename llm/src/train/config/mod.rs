@@ -22,6 +22,7 @@ pub use train::{EarlyStop, Length, Optimizer, Shape, Span, Train};
 use crate::data::{DataSource, Misnamed, Truncate};
 use crate::head::{NO_BASE, NO_REFERENCE};
 use crate::step::{Ranking, Reads};
+use crate::text::Moment;
 use crate::{Error, Result};
 
 /// A training run, checked.
@@ -31,6 +32,8 @@ pub struct Config {
     pub model: Model,
     /// What is trained on.
     pub data: DataSource,
+    /// The day that chat templates are told.
+    pub date: Moment,
     /// Estimates of the training documents' uncertainty.
     pub uncertainty: Option<PathBuf>,
     /// Held-out sets by name.
@@ -106,6 +109,10 @@ impl Config {
         Ok(Self {
             model: model(&settings)?,
             data: data(&settings, "data", "train")?,
+            date: settings
+                .required("data.date")?
+                .parse()
+                .map_err(|what: String| settings.wrong("data.date", what))?,
             evaluations: evaluations(&settings)?,
             uncertainty,
             objective,
@@ -179,8 +186,10 @@ impl Config {
         let (ours, theirs) = (self.settings.values(), other.settings.values());
         let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
-        let differ =
-            |name: &&&String| !keys::FREE.contains(&name.as_str()) && ours.get(**name) != theirs.get(**name);
+        // As text, for patterns in another order are others.
+        let differ = |name: &&&String| {
+            !keys::FREE.contains(&name.as_str()) && show(ours.get(**name)) != show(theirs.get(**name))
+        };
         let line = |name: &String| {
             format!("{name}: {} there, {} here", show(theirs.get(name)), show(ours.get(name)))
         };

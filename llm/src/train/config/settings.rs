@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, KEYS, Key, Kind};
 use crate::{Error, Result};
 
 /// Values by full name, defaults included.
@@ -232,6 +232,12 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
                     let found = shorten(&value.to_string());
                     return Err(origin.wrong(&name, format!("expected {}, found {found}", key.kind.right())));
                 }
+                let value = match key.kind {
+                    // The order of patterns counts.
+                    Kind::Ranks | Kind::Pattern => value,
+                    Kind::Day => Value::String(keys::day(&value)),
+                    _ => sorted(value),
+                };
                 into.insert(name, value);
             }
             (None, Value::Table(inner)) if is_table(&name) => flatten(&name, inner, origin, into)?,
@@ -250,6 +256,18 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
         }
     }
     Ok(())
+}
+
+/// A value with the keys of its tables in alphabetical order: their order in the file means nothing.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Table(table) => {
+            let sorted: BTreeMap<_, _> = table.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Table(sorted.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 fn shorten(text: &str) -> String {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::LoraConfig;
 
 fn parse(text: &str, overrides: &[&str]) -> Result<Config> {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
@@ -85,6 +86,10 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         (
             "[train]\nranking = \"int8\"\n[objective]\npreset = \"masked-mle\"",
             "`train.ranking`: `int8` wants an objective that chooses documents",
+        ),
+        (
+            "date = \"2024-02-30\"",
+            "my.toml:3: `data.date`: expected a day from 1970 on, like \"2024-07-26\", found \"2024-02-30\"",
         ),
         ("lr = [", "my.toml:3: "),
     ] {
@@ -186,6 +191,54 @@ fn the_derived_configuration_says_everything_and_can_be_run_again() {
 }
 
 #[test]
+fn the_day_is_the_same_on_any_unless_another_is_given() {
+    let config = parse(PLAIN, &[]).unwrap();
+    assert_eq!(config.date, Moment::default());
+    assert!(config.derived().contains("\ndate = \"2024-07-26\"\n"), "{}", config.derived());
+    let day = "2025-01-31";
+    let other = parse(PLAIN, &[&format!("data.date={day}")]).unwrap();
+    assert_eq!(other.date.to_string(), day);
+    for quoted in [format!("\"{day}\""), day.to_owned()] {
+        assert_eq!(parse(&format!("{PLAIN}date = {quoted}"), &[]).unwrap().derived(), other.derived());
+    }
+    let differences = config.differences(&other.derived()).unwrap();
+    assert_eq!(differences, ["data.date: \"2025-01-31\" there, \"2024-07-26\" here"]);
+    for wrong in ["3", "07:32:00", "2025-01-31T07:32:00"] {
+        assert!(
+            parse(&format!("{PLAIN}date = {wrong}"), &[]).unwrap_err().to_string().contains("a day from")
+        );
+    }
+}
+
+#[test]
+fn patterns_keep_the_order_of_the_file_and_nothing_else_does() {
+    let patterns = |one: &str, other: &str| {
+        let lora = format!("[lora.rank_pattern]\n\"{one}\" = 4\n\"{other}\" = 8\n");
+        parse(&format!("{PLAIN}{lora}"), &[]).unwrap()
+    };
+    let (all, first) = ("self_attn.q_proj", "layers.0.self_attn.q_proj");
+    let names = |config: &Config| {
+        let lora = Value::Table(config.lora.clone().unwrap()).try_into::<LoraConfig>().unwrap();
+        lora.rank_pattern.0.into_iter().map(|(pattern, _)| pattern).collect::<Vec<_>>()
+    };
+    for [one, other] in [[all, first], [first, all]] {
+        let config = patterns(one, other);
+        assert_eq!(names(&config), [one, other]);
+        assert_eq!(names(&Config::parse(Path::new("x"), &config.derived(), &[]).unwrap()), [one, other]);
+        let set = format!("lora.rank_pattern={{\"{one}\"=4,\"{other}\"=8}}");
+        assert_eq!(names(&parse(PLAIN, &[&set]).unwrap()), [one, other]);
+    }
+    let set = |set: &str| parse(PLAIN, &[set]).unwrap();
+    let [one, other] = [[all, first], [first, all]]
+        .map(|[one, other]| set(&format!("lora.rank_pattern={{\"{one}\"=4,\"{other}\"=4}}")));
+    assert_ne!(one.hash(), other.hash());
+    assert_eq!(one.differences(&other.derived()).unwrap().len(), 1);
+    let [one, other] =
+        ["{step=5,rank=64}", "{rank=64,step=5}"].map(|one| set(&format!("train.grow_rank=[{one}]")));
+    assert_eq!((one.hash(), one.derived()), (other.hash(), other.derived()));
+}
+
+#[test]
 fn documents_may_be_ranked_in_bytes() {
     let text = format!("{PLAIN}[objective]\npreset = \"masked-mle\"\nselect.of = \"documents\"");
     assert_eq!(parse(&text, &[]).unwrap().train.ranking, Ranking::Exact);
@@ -195,7 +248,9 @@ fn documents_may_be_ranked_in_bytes() {
 #[test]
 fn only_keys_that_move_numbers_make_another_run() {
     let config = parse(PLAIN, &[]).unwrap();
-    let same = parse(PLAIN, &["train.out=elsewhere", "train.keep_last=5"]).unwrap();
+    let free = ["train.out=elsewhere", "train.save_every=7", "train.keep_last=5"];
+    let same =
+        parse(PLAIN, &[&free[..], &["log.tensorboard=false", "log.selection=false"]].concat()).unwrap();
     assert_eq!(same.hash(), config.hash());
     assert!(same.differences(&config.derived()).unwrap().is_empty());
     let other = parse(PLAIN, &["train.lr=1e-5", "train.steps=3"]).unwrap();

@@ -28,7 +28,7 @@ use crate::step::Evaluation;
 use crate::{Result, memory};
 
 /// Files of lines, by name.
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
 const TIMING: &str = "timing.jsonl";
 const SELECTION: &str = "selection.jsonl";
 
@@ -42,6 +42,11 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Whether a run has written into a folder what it did.
+pub(super) fn has_curve(folder: &Path) -> bool {
+    folder.join(METRICS).metadata().is_ok_and(|file| file.len() > 0)
+}
+
 /// The logs of a run.
 #[derive(Debug)]
 pub struct Log {
@@ -52,6 +57,8 @@ pub struct Log {
     progress: Progress,
     classes: Classes,
     totals: Totals,
+    /// How far the files were valid that the run began with: those that it does not write stay so.
+    former: BTreeMap<String, u64>,
 }
 
 /// What a step did.
@@ -113,6 +120,7 @@ impl Log {
             progress: Progress::new(step, steps),
             classes: Classes::default(),
             totals: Totals::default(),
+            former: marks.clone(),
         })
     }
 
@@ -224,10 +232,9 @@ impl Log {
 
     /// How many bytes of each file belong to the steps done, all of them on the disk.
     pub fn marks(&mut self) -> Result<BTreeMap<String, u64>> {
-        let mut marks = BTreeMap::from([
-            (METRICS.to_owned(), self.metrics.durable()?),
-            (TIMING.to_owned(), self.timing.durable()?),
-        ]);
+        let mut marks = self.former.clone();
+        marks.insert(METRICS.to_owned(), self.metrics.durable()?);
+        marks.insert(TIMING.to_owned(), self.timing.durable()?);
         if let Some(lines) = &mut self.selection {
             marks.insert(SELECTION.to_owned(), lines.durable()?);
         }
@@ -247,5 +254,25 @@ impl Totals {
         self.seconds += step.seconds;
         self.losses = Some([self.losses.map_or(step.loss, |[first, _]| first), step.loss]);
         self.nlls = Some([self.nlls.map_or(step.nll, |[first, _]| first), step.nll]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_written_for_a_while_keeps_its_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut marks = BTreeMap::new();
+        for (step, selection) in [(1, true), (2, false), (3, true)] {
+            let wanted = config::Log { tensorboard: false, selection };
+            let mut log = Log::open(folder.path(), wanted, &marks, step - 1, 3).unwrap();
+            log.selection(step, [(5, true)].into_iter(), |_| None).unwrap();
+            marks = log.marks().unwrap();
+        }
+        let text = std::fs::read_to_string(folder.path().join(SELECTION)).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        assert_eq!(lines.map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3]);
     }
 }

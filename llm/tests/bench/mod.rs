@@ -1,0 +1,176 @@
+//! A tiny random model, data and a configuration, and the real program run on them.
+// Each test program uses its part of it.
+#![allow(dead_code, unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use tch::{Device, Kind, Tensor};
+use tempfile::TempDir;
+
+/// Everything that has state: a running quantile, dropout, a growing rank, early stopping, epochs, evaluations.
+const EVERYTHING: &str = r#"
+[model]
+source = "FOLDER/model"
+dtype = "f32"
+device = "cpu"
+[data]
+train = "FOLDER/rows.jsonl"
+[eval.held]
+data = "FOLDER/rows.jsonl"
+skip = 20
+[objective]
+preset = "masked-mle"
+select.keep = "top 50%"
+select.within = "running"
+select.window = 64
+[lora]
+r = 2
+lora_alpha = 4
+lora_dropout = 0.1
+[train]
+steps = 60
+batch_size = 4
+micro_tokens = 96
+lr = 1e-2
+weight_decay = 0.1
+eval_every = 7
+early_stop.on = "held"
+early_stop.patience = 100
+save_every = 2
+grow_rank = [{ step = 30, rank = 4 }]
+"#;
+
+/// For runs that end before the adapter would grow.
+pub(crate) const NO_GROWTH: &str = "train.grow_rank=[]";
+
+/// A model, data and a configuration.
+pub(crate) struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        model(&folder.path().join("model"));
+        let row = |i: usize| {
+            let (a, b) = (i * 7 % 23, i * 5 % 19);
+            format!("{{\"question\": \"What is {a} + {b}?\", \"answer\": \"{a} + {b} = {}.\"}}\n", a + b)
+        };
+        fs::write(folder.path().join("rows.jsonl"), (0..26).map(row).collect::<String>()).unwrap();
+        let text = EVERYTHING.replace("FOLDER", folder.path().to_str().unwrap());
+        fs::write(folder.path().join("run.toml"), text).unwrap();
+        Self { folder }
+    }
+
+    /// All weights by plain SGD instead.
+    pub(crate) fn full() -> Self {
+        let bench = Self::new();
+        let text = fs::read_to_string(bench.path("run.toml")).unwrap();
+        let (before, after) = (text.split("[lora]").next().unwrap(), text.split("[train]").nth(1).unwrap());
+        let after: Vec<&str> = after.lines().filter(|line| !line.contains("grow_rank")).collect();
+        let text = format!("{before}[train]\nfull = true\noptimizer = \"sgd\"\n{}\n", after.join("\n"));
+        fs::write(bench.path("run.toml"), text).unwrap();
+        bench
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn command(&self, out: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.arg("train").arg(self.path("run.toml")).arg("--out").arg(self.path(out)).args(arguments);
+        // Waiting threads of many small programs would take the cores from the working ones.
+        command.env("OMP_WAIT_POLICY", "passive");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, out: &str, arguments: &[&str]) -> Output {
+        self.command(out, arguments).output().unwrap()
+    }
+
+    /// The run that nothing happens to.
+    pub(crate) fn undisturbed(&self, out: &str, arguments: &[&str]) {
+        let output = self.run(out, arguments);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+
+    /// Sees that files of two runs are the same.
+    pub(crate) fn same(&self, one: &str, other: &str, files: &[&str]) {
+        for file in files {
+            let [a, b] = [one, other].map(|out| fs::read(self.path(out).join(file)).unwrap());
+            assert!(!a.is_empty() && a == b, "{file} of {one} and {other} differ");
+        }
+    }
+
+    /// Lines of its curve.
+    pub(crate) fn steps(&self, out: &str) -> usize {
+        let text = fs::read(self.path(out).join("metrics.jsonl")).unwrap_or_default();
+        text.split(|byte| *byte == b'\n').count() - 1
+    }
+
+    /// A run that is asked to stop after so many lines of its curve.
+    pub(crate) fn interrupted(&self, out: &str, arguments: &[&str], lines: usize) -> Output {
+        let child = self.command(out, arguments).spawn().unwrap();
+        while self.steps(out) < lines {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Sound: a signal to a child of ours that has not been waited for.
+        unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        output
+    }
+}
+
+pub(crate) const RESULTS: [&str; 4] =
+    ["metrics.jsonl", "selection.jsonl", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"];
+
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A Llama of two layers with random weights, in a Hugging Face folder.
+pub(crate) fn model(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
+    for entry in fs::read_dir(fixture).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    }
+    let (vocabulary, width, inner, kv) = (420, 32, 48, 16);
+    let config = serde_json::json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocabulary, "hidden_size": width,
+        "intermediate_size": inner, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 8, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "max_position_embeddings": 256, "tie_word_embeddings": true, "attention_bias": false, "mlp_bias": false,
+    });
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    tch::manual_seed(3);
+    let matrix = |rows: i64, columns: i64| Tensor::randn([rows, columns], (Kind::Float, Device::Cpu)) * 0.2;
+    let ones = || Tensor::ones([width], (Kind::Float, Device::Cpu));
+    let mut tensors = vec![
+        ("model.embed_tokens.weight".to_owned(), matrix(vocabulary, width)),
+        ("model.norm.weight".to_owned(), ones()),
+    ];
+    for layer in 0..2 {
+        for (name, tensor) in [
+            ("self_attn.q_proj", matrix(width, width)),
+            ("self_attn.k_proj", matrix(kv, width)),
+            ("self_attn.v_proj", matrix(kv, width)),
+            ("self_attn.o_proj", matrix(width, width)),
+            ("mlp.gate_proj", matrix(inner, width)),
+            ("mlp.up_proj", matrix(inner, width)),
+            ("mlp.down_proj", matrix(width, inner)),
+            ("input_layernorm", ones()),
+            ("post_attention_layernorm", ones()),
+        ] {
+            tensors.push((format!("model.layers.{layer}.{name}.weight"), tensor));
+        }
+    }
+    Tensor::write_safetensors(&tensors, folder.join("model.safetensors")).unwrap();
+}

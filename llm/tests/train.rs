@@ -1,0 +1,242 @@
+//! What the real program trains on a tiny random model, what it reads for that, and what it refuses.
+//!
+//! Needs libtorch; makes its own model and data in a temporary folder. `cargo test -p tokensieve-llm --test train`.
+
+mod bench;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bench::{Bench, NO_GROWTH, said};
+use tch::Tensor;
+
+#[test]
+fn what_cannot_be_is_refused_with_a_reason() {
+    let bench = Bench::new();
+    let short = ["--set", "train.steps=3", "--set", NO_GROWTH];
+    bench.undisturbed("out", &short);
+    // Done is done.
+    let again = bench.run("out", &short);
+    assert!(again.status.success() && said(&again).contains("all 3 steps done"), "{}", said(&again));
+    for (out, arguments, complaint) in [
+        ("out", &[&short[..], &["--set", "train.lr=0.5"]].concat()[..], "train.lr: 0.01 there, 0.5 here"),
+        ("none", &["--resume"], "no checkpoint to continue from"),
+        ("new", &["--set", "model.source=nowhere"], "`nowhere`"),
+        ("new", &["--set", "data.train=nowhere.jsonl"], "`nowhere.jsonl`"),
+        ("new", &["--set", "train.lrr=1"], "did you mean `train.lr`?"),
+        ("new", &["--set", "lora.target_modules=[\"q_porj\"]"], "q_porj"),
+        (
+            "new",
+            &["--set", "lora.rank_pattern={\"q_porj\"=8}"],
+            "lora.rank_pattern: `q_porj` matches no module",
+        ),
+        (
+            "new",
+            &["--set", "lora.alpha_pattern={\"q_porj\"=8}"],
+            "lora.alpha_pattern: `q_porj` matches no module",
+        ),
+        (
+            "new",
+            &["--set", "train.epochs=1"],
+            "run.toml:30: `train.grow_rank`: the rank grows to 4 after step 30",
+        ),
+    ] {
+        let output = bench.run(out, arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
+    }
+    bench.undisturbed("out", &["--fresh", "--set", "train.steps=2", "--set", NO_GROWTH]);
+}
+
+#[test]
+fn what_is_too_large_is_refused_without_a_trace_of_calls() {
+    let bench = Bench::new();
+    for (set, complaint) in [
+        // More bytes than there are addresses.
+        ("lora.r=1000000000000", "error: memory ran out ("),
+        ("train.batch_size=9223372036854775807", "a whole number from 1 to 1000000"),
+    ] {
+        let output = bench.run("out", &["--set", set, "--set", NO_GROWTH]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(
+            said(&output).contains(complaint) && !said(&output).contains("panicked"),
+            "{}",
+            said(&output)
+        );
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.arg("topk").arg(bench.path("run.toml")).arg(bench.path("top.safetensors")).args(["-k", "0"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+
+    // No end in sight is no mistake.
+    bench.interrupted("out", &["--set", "train.steps=9223372036854775807"], 5);
+}
+
+#[test]
+fn a_model_that_cannot_be_read_is_named() {
+    let bench = Bench::new();
+    let path = bench.path("model/model.safetensors");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let output = bench.run("out", &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("model.safetensors"), "{}", said(&output));
+    let narrow = fs::read_to_string(bench.path("model/config.json"))
+        .unwrap()
+        .replace("\"hidden_size\":32", "\"hidden_size\":40");
+    fs::write(&path, whole).unwrap();
+    fs::write(bench.path("model/config.json"), narrow).unwrap();
+    let output = bench.run("out", &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("[420, 32]"), "{}", said(&output));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_with_the_last_good_checkpoint() {
+    let bench = Bench::new();
+    let arguments = [
+        "--set",
+        "train.lr=1e30",
+        "--set",
+        "train.clip=0",
+        "--set",
+        "train.save_every=1",
+        "--set",
+        "train.warmup=0",
+    ];
+    let output = bench.run("out", &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = said(&output);
+    assert!(
+        text.contains("error: step ") && text.contains("on the rows ") && text.contains("is sound"),
+        "{text}"
+    );
+    assert!(bench.path("out/checkpoints").read_dir().unwrap().count() >= 1);
+}
+
+#[test]
+fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
+    let bench = Bench::new();
+    let (file, model) = (bench.path("top.safetensors"), bench.path("model"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.arg("topk").arg(bench.path("run.toml")).arg(&file).args(["-k", "100000"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+
+    let losses = |out: &str, reference: String| -> Vec<f64> {
+        let distill = "objective.preset=masked-mle+distill";
+        let settings = ["train.steps=4", NO_GROWTH, distill, &reference];
+        bench.undisturbed(out, &settings.map(|setting| ["--set", setting]).concat());
+        let text = fs::read_to_string(bench.path(out).join("metrics.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line.get("lr").is_some()).map(|line| line["loss"].as_f64().unwrap()).collect()
+    };
+    let of_file = losses("of_file", format!("reference.topk={}", file.display()));
+    let of_model = losses("of_model", format!("reference.model={}", model.display()));
+    assert_eq!(of_file.len(), 4);
+    for (file, model) in of_file.iter().zip(&of_model) {
+        assert!((file - model).abs() < 1e-5 * model, "{of_file:?} {of_model:?}");
+    }
+}
+
+#[test]
+fn what_is_not_trained_of_all_weights_stays_in_the_result() {
+    let bench = Bench::full();
+    let path = bench.path("model/model.safetensors");
+    let mut tensors = Tensor::read_safetensors(&path).unwrap();
+    let trained = tensors.len();
+    tensors.extend([
+        ("model.layers.0.self_attn.rotary_emb.inv_freq".to_owned(), Tensor::from_slice(&[1.0_f32, 0.1])),
+        ("score.weight".to_owned(), Tensor::from_slice(&[0.5_f32, -3.0]).view([1, 2])),
+        ("ids".to_owned(), Tensor::from_slice(&[1_i64 << 40, -7])),
+        ("flags".to_owned(), Tensor::from_slice(&[true, false])),
+    ]);
+    Tensor::write_safetensors(&tensors, &path).unwrap();
+    fs::write(bench.path("model/chat_template.json"), r#"{"chat_template": "unused"}"#).unwrap();
+    let template = fs::read_to_string(bench.path("model/tokenizer_config.json")).unwrap();
+    let template = serde_json::from_str::<serde_json::Value>(&template).unwrap()["chat_template"].clone();
+    fs::write(bench.path("model/chat_template.jinja"), template.as_str().unwrap()).unwrap();
+    bench.undisturbed("out", &["--set", "train.steps=2"]);
+    let result = Tensor::read_safetensors(bench.path("out/model/model.safetensors")).unwrap();
+    let result: BTreeMap<String, Tensor> = result.into_iter().collect();
+    assert_eq!(result.len(), tensors.len());
+    let (weights, others): (Vec<_>, Vec<_>) =
+        tensors.iter().partition(|(name, _)| name.starts_with("model.") && !name.ends_with("inv_freq"));
+    assert_eq!((weights.len(), others.len()), (trained, 4));
+    for (name, tensor) in others {
+        assert_eq!((result[name].kind(), &result[name]), (tensor.kind(), tensor), "{name}");
+    }
+    assert!(weights.iter().any(|(name, tensor)| result[name] != *tensor));
+    for name in ["chat_template.json", "chat_template.jinja", "tokenizer_config.json"] {
+        let [from, to] =
+            ["model", "out/model"].map(|folder| fs::read(bench.path(folder).join(name)).unwrap());
+        assert!(from == to, "{name}");
+    }
+}
+
+/// What `tokensieve uncertainty` says of the rows.
+fn estimates(bench: &Bench) -> PathBuf {
+    let file = bench.path("uncertainty.jsonl");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.arg("uncertainty").arg(bench.path("rows.jsonl")).arg("--model").arg(bench.path("model"));
+    let output = command.args(["--precision", "f32", "--passes", "4", "--out"]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    file
+}
+
+#[test]
+fn estimates_serve_an_objective_that_reads_them() {
+    let bench = Bench::new();
+    let file = estimates(&bench);
+    // With the loss in the estimate's place, what is selected first is what has the largest loss.
+    let mut records: Vec<serde_json::Value> =
+        fs::read_to_string(&file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for token in records[1..].iter_mut().flat_map(|record| record["tokens"].as_array_mut().unwrap()) {
+        if token["response"] == true {
+            token["epistemic"] = token["loss"].clone();
+        }
+    }
+    let losses = bench.path("losses.jsonl");
+    let write = |records: &[serde_json::Value]| {
+        let lines: Vec<String> = records.iter().map(serde_json::Value::to_string).collect();
+        fs::write(&losses, lines.join("\n") + "\n").unwrap();
+    };
+    write(&records);
+    let setting = |file: &Path| format!("data.uncertainty={}", file.display());
+    let selected = |out: &str, by: &str, file: &Path| {
+        let (by, file) = (format!("objective.select.by={by}"), setting(file));
+        let first = ["lora.lora_dropout=0", "train.steps=1", NO_GROWTH, &by, &file];
+        bench.undisturbed(out, &first.map(|setting| ["--set", setting]).concat());
+        fs::read_to_string(bench.path(out).join("selection.jsonl")).unwrap()
+    };
+    let by_loss = selected("by_loss", "loss", &file);
+    assert_eq!(selected("by_losses", "bald", &losses), by_loss);
+    assert_ne!(selected("by_bald", "bald", &file), by_loss);
+
+    for (arguments, complaint) in [
+        (&["--set", "objective.select.by=bald"][..], "data.uncertainty"),
+        (&["--set", &setting(&bench.path("rows.jsonl"))], "no header of `tokensieve uncertainty`"),
+        (&["--set", "objective=policy-gradient"], "row 0 has no `advantage`"),
+    ] {
+        let output = bench.run("refused", arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
+    }
+    write(&records[..9]);
+    let output = bench.run("refused", &["--set", &setting(&losses)]);
+    assert!(said(&output).contains("losses.jsonl: holds no estimates of row 8"), "{}", said(&output));
+}
+
+/// All weights trained, there is no model of before to ask.
+#[test]
+fn estimates_say_the_loss_before_training() {
+    let bench = Bench::full();
+    let by = ["--set", "train.steps=2", "--set", "objective.select.by=base_loss"];
+    let output = bench.run("unknown", &by);
+    assert!(said(&output).contains("base_loss"), "{}", said(&output));
+    let known = format!("data.uncertainty={}", estimates(&bench).display());
+    bench.undisturbed("known", &[&by[..], &["--set", &known]].concat());
+}
