@@ -31,13 +31,13 @@ fn source(family: &str) -> String {
 }
 
 fn messages(turns: &Value) -> Vec<Message> {
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    turns
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|turn| Message::new(text(&turn["role"]), text(&turn["content"])))
-        .collect()
+    let message = |turn: &Value| {
+        let text = |key: &str| turn[key].as_str().unwrap_or_default();
+        let mut fields = turn.as_object().unwrap().clone();
+        fields.retain(|key, value| key != "role" && (key != "content" || value.is_null()));
+        Message { fields, ..Message::new(text("role"), text("content")) }
+    };
+    turns.as_array().unwrap().iter().map(message).collect()
 }
 
 fn tokens(family: &Value) -> impl Iterator<Item = (String, String)> + '_ {
@@ -104,13 +104,20 @@ fn templates_are_rendered_as_transformers_renders_them() {
         let name = family["name"].as_str().unwrap();
         let template = Template::new(&source(name), tokens(family), MOMENT).unwrap();
         for case in family["cases"].as_array().unwrap() {
-            let label = case["conversation"].as_str().unwrap();
-            let messages = messages(&expected["conversations"][label]);
+            let (told, label) = (case["told"].as_str(), case["conversation"].as_str());
+            let label = told.or(label).unwrap();
+            let (turns, tools) = match told.map(|label| &expected["told"][label]) {
+                Some(told) => (&told["messages"], told["tools"].as_array().unwrap().as_slice()),
+                None => (&expected["conversations"][label], [].as_slice()),
+            };
             let prompt = case["add_generation_prompt"].as_bool().unwrap();
-            let found = template.render(&messages, &[], prompt);
+            let found = template.render(&messages(turns), tools, prompt);
             match (&case["text"], found) {
                 (Value::String(text), Ok(found)) => assert_eq!(&found, text, "{name}, {label}, {prompt}"),
-                (Value::Null, Err(_)) if label == "nothing" => {}
+                // What Python says of adding None to a text, and of an empty list, is its own.
+                (Value::Null, Err(_)) if told.is_some() || label == "nothing" => {}
+                // Where there is no text, jinja's `trim` writes "None"; ours refuses.
+                (Value::String(text), Err(_)) if told.is_some() && text.contains("\n\nNone<") => {}
                 (Value::Null, Err(what)) => assert_eq!(case["error"], what, "{name}, {label}, {prompt}"),
                 (text, found) => panic!("{name}, {label}, {prompt}: {found:?}, not {text}"),
             }
@@ -176,23 +183,17 @@ fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
     }
 }
 
-fn called(turn: &Value) -> Message {
-    let text = |key: &str| turn[key].as_str().unwrap_or_default();
-    let fields = turn.as_object().unwrap().clone().into_iter().filter(|(key, _)| key != "role");
-    Message { fields: fields.collect(), ..Message::new(text("role"), text("content")) }
-}
-
 #[test]
 fn calls_and_thinking_are_trained_on_as_the_template_writes_them() {
     let call = json!({"function": {"name": "f", "arguments": {"z": 1, "a": "ü"}}});
-    let messages = json!([
+    let turns = json!([
         {"role": "user", "content": "One"}, {"role": "assistant", "content": null, "tool_calls": [call]},
         {"role": "tool", "content": "7"}, {"role": "assistant", "content": "Two"},
     ]);
-    let messages = messages.as_array().unwrap().iter().map(called).collect();
     let tools = vec![json!({"type": "function", "function": {"name": "f"}})];
+    let chat = Conversation::Chat { messages: messages(&turns), tools };
     let qwen = tokenizer("qwen2.5");
-    let document = qwen.document(&Conversation::Chat { messages, tools }, 0).unwrap();
+    let document = qwen.document(&chat, 0).unwrap();
     let written = r#"{"name": "f", "arguments": {"z": 1, "a": "ü"}}"#;
     let written = format!("<tool_call>\n{written}\n</tool_call><|im_end|>");
     assert_eq!(trained(qwen, &document), [written.as_str(), "Two<|im_end|>"]);
@@ -203,13 +204,12 @@ fn calls_and_thinking_are_trained_on_as_the_template_writes_them() {
     assert!(text.contains(answered), "{text}");
 
     // Qwen3 leaves out the thinking of earlier turns: each is trained on where it was the last.
-    let messages = json!([
+    let turns = json!([
         {"role": "user", "content": "One"}, {"role": "assistant", "content": "Two", "reasoning_content": "hm"},
         {"role": "user", "content": "Three"}, {"role": "assistant", "content": "Four", "reasoning_content": "ah"},
     ]);
     let qwen = tokenizer("qwen3");
-    let messages = messages.as_array().unwrap().iter().map(called).collect();
-    let documents = qwen.documents(&Conversation::chat(messages), 0).unwrap();
+    let documents = qwen.documents(&Conversation::chat(messages(&turns)), 0).unwrap();
     let found: Vec<String> = documents.iter().flat_map(|document| trained(qwen, document)).collect();
     let thought = |thought: &str, said: &str| format!("<think>\n{thought}\n</think>\n\n{said}<|im_end|>");
     assert_eq!(found, [thought("hm", "Two"), thought("ah", "Four")]);

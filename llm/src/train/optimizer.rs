@@ -208,6 +208,8 @@ impl Sgd {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
     use tch::Kind;
 
     use super::*;
@@ -215,14 +217,20 @@ mod tests {
     fn parameters() -> Parameters {
         let shapes = [("norm".to_owned(), vec![7]), ("matrix".to_owned(), vec![300, 111])];
         let parameters = Parameters::zeros(shapes, Device::Cpu);
-        tch::manual_seed(1);
-        let _ = parameters.values().shallow_clone().normal_(0.0, 1.0);
+        fill(parameters.values(), 1);
         parameters
     }
 
     fn draw(parameters: &Parameters, seed: i64) {
-        tch::manual_seed(seed);
-        let _ = parameters.gradients().shallow_clone().normal_(0.0, 1.0);
+        fill(parameters.gradients(), seed);
+    }
+
+    /// Numbers of variance 1; libtorch's own generator is shared with the tests beside.
+    fn fill(flat: &Tensor, seed: i64) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed.unsigned_abs());
+        let mut number = || (random.next_u32() as f32 / u32::MAX as f32 - 0.5) * 12_f32.sqrt();
+        let numbers: Vec<f32> = (0..flat.numel()).map(|_| number()).collect();
+        flat.shallow_clone().copy_(&Tensor::from_slice(&numbers));
     }
 
     fn optimizer(rule: Rule, clip: Option<f64>, parameters: &Parameters) -> Optimizer {
