@@ -16,8 +16,12 @@ pub struct Message {
     pub weights: Weights,
 }
 
-/// What a turn may say besides its text. A chat template that writes none of it makes a bad row of it.
+/// What a turn may say besides its text.
 pub const FIELDS: [&str; 4] = ["tool_calls", "tool_call_id", "name", "reasoning_content"];
+
+/// Those of [`FIELDS`] that a model has to read: a chat template that writes none of one makes a bad row of it. The others
+/// only say who or which.
+pub(super) const SAID: [&str; 2] = ["tool_calls", "reasoning_content"];
 
 /// What the tokens of a response count for.
 #[derive(Clone, Debug, PartialEq)]

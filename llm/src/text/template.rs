@@ -6,7 +6,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
-use super::conversation::{FIELDS, Message};
+use super::conversation::{Message, SAID};
 use super::moment::Moment;
 use super::python;
 
@@ -79,8 +79,8 @@ impl Template {
             .map_err(|error| told(&error))
     }
 
-    /// Sees that everything besides the texts makes a difference: each field of a turn when it is the last one, or in the
-    /// whole conversation (templates leave out earlier thinking), and the tools.
+    /// Sees that what a model has to read besides the texts makes a difference: a turn's calls and reasoning when it is the
+    /// last one, or in the whole conversation (templates leave out earlier thinking), and the tools.
     pub(super) fn check(&self, messages: &[Message], tools: &[serde_json::Value]) -> Result<(), String> {
         let whole = values(messages);
         let text = |messages: &[Value], tools: &[serde_json::Value]| {
@@ -92,7 +92,7 @@ impl Template {
             );
         }
         for (index, message) in messages.iter().enumerate() {
-            for key in FIELDS.into_iter().filter(|key| message.fields.contains_key(*key)) {
+            for key in SAID.into_iter().filter(|key| message.fields.contains_key(*key)) {
                 let mut without = message.clone();
                 without.fields.shift_remove(key);
                 let mut others = whole.clone();

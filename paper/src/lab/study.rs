@@ -171,7 +171,7 @@ impl Study {
             });
             // The shortest runs are over before the last ranks.
             let grown = steps_and_ranks.filter(|(step, _)| *step < steps).map(|(step, rank)| {
-                let pair = [("step".to_owned(), (step as i64).into()), ("rank".to_owned(), rank.into())];
+                let pair = [("rank".to_owned(), rank.into()), ("step".to_owned(), (step as i64).into())];
                 toml::Value::Table(pair.into_iter().collect())
             });
             job = job
