@@ -120,7 +120,7 @@ impl crate::Figure for Figure {
             };
             let x =
                 Axis::linear("dropout rate").ticks(rows.iter().map(|row| (row.rate, row.rate.to_string())));
-            Panel::new(&title, x, Axis::log("BALD (nats)"))
+            let panel = Panel::new(&title, x, Axis::log("BALD (nats)"))
                 .with(
                     band(|row| row.lowest_nats, |row| row.highest_nats).label("tokens: middle 50 % and 90 %"),
                 )
@@ -137,13 +137,13 @@ impl crate::Figure for Figure {
                         .ink(ink)
                         .shape(Shape::Circle)
                         .label("median"),
-                )
-                .with(
-                    Series::horizontal((rows[0].passes as f64).ln())
-                        .ink(Ink::Muted)
-                        .dotted()
-                        .label("logarithm of the number of passes"),
-                )
+                );
+            // Tables of before say nothing of passes.
+            if rows[0].passes == 0 {
+                return panel;
+            }
+            let most = Series::horizontal((rows[0].passes as f64).ln()).ink(Ink::Muted).dotted();
+            panel.with(most.label("logarithm of the number of passes"))
         };
         let groups = rows.chunk_by(|a, b| (&a.model, &a.places) == (&b.model, &b.places));
         let panels: Vec<Panel> = groups.map(panel).collect();
