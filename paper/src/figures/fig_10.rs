@@ -46,7 +46,7 @@ impl crate::Figure for Figure {
                        SmolLM2-135M-Instruct as in figure 2A, with dropout on attention and residual connections (in the \
                        study profile also on attention alone and on the embeddings). The rise of the median from one \
                        rate to the next is resampled over documents, the same documents at both rates (1,000 times). A hundred \
-                       passes at each rate.",
+                       passes at each rate; fewer where the table says nothing of them.",
             deviations: &[
                 "The paper's data set and number of tokens are not stated: GSM8K, whole answers.",
                 "An estimate of BALD is too small, and the more so the larger it is: the curve bends towards the logarithm of the \
