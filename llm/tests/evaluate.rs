@@ -135,6 +135,7 @@ fn settings(folder: &Path, suite: &[&str]) -> Settings {
         suite: suite.iter().map(|name| (*name).to_owned()).collect(),
         model: "smollm2-135m".to_owned(),
         adapter: None,
+        chat_template: None,
         date: Moment::default(),
         kind: Kind::Float,
         merge: false,

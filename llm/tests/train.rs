@@ -240,3 +240,40 @@ fn estimates_say_the_loss_before_training() {
     let known = format!("data.uncertainty={}", estimates(&bench).display());
     bench.undisturbed("known", &[&by[..], &["--set", &known]].concat());
 }
+
+#[test]
+fn a_model_without_a_chat_template_learns_with_a_chosen_one() {
+    let bench = Bench::new();
+    let path = bench.path("model/tokenizer_config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert!(config.as_object_mut().unwrap().remove("chat_template").is_some());
+    fs::write(&path, config.to_string()).unwrap();
+    let short = ["--set", "train.steps=2", "--set", NO_GROWTH];
+    let output = bench.run("none", &short);
+    assert!(
+        said(&output).contains("no chat template: choose one (`model.chat_template`"),
+        "{}",
+        said(&output)
+    );
+    let plain = [&short[..], &["--set", "model.chat_template=plain"]].concat();
+    bench.undisturbed("out", &plain);
+    let written = |folder: &str| fs::read_to_string(bench.path(folder).join("chat_template.jinja"));
+    for folder in ["out/adapter", "out/checkpoints/step-00000002"] {
+        assert!(written(folder).unwrap().contains("### "), "{folder}");
+    }
+
+    // What is trained brings its template along; a model on its own has none yet.
+    let tokensieve = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.args(arguments).current_dir(bench.path("")).output().unwrap()
+    };
+    let asked =
+        ["generate", "rows.jsonl", "--model", "model", "-n", "2", "--limit", "4", "--out", "replies.jsonl"];
+    let reply = tokensieve(&asked);
+    assert!(!reply.status.success() && said(&reply).contains("no chat template"), "{}", said(&reply));
+    let reply = tokensieve(&[&asked[..], &["--adapter", "out/adapter"]].concat());
+    assert!(reply.status.success(), "{}", said(&reply));
+    let merged = tokensieve(&["merge", "model", "out/adapter", "merged"]);
+    assert!(merged.status.success(), "{}", said(&merged));
+    assert_eq!(written("merged").unwrap(), written("out/adapter").unwrap());
+}

@@ -18,6 +18,7 @@ use tokensieve_data::{Catalogue, Files};
 
 use crate::Error;
 use crate::data::{DataSource, Misnamed, Place};
+use crate::text::ChatTemplate;
 use crate::train::config::{Config, Reference};
 use crate::weights::{self, Found};
 
@@ -73,6 +74,9 @@ fn pack(file: &Path, folder: &Path) -> Result<()> {
     let catalogue = Catalogue::load()?;
     let mut packer = Packer { folder, config: &config, table: &mut table, catalogue, files: Vec::new() };
     packer.model(&["model", "source"], &config.model.source)?;
+    if let Some(path) = config.model.template.as_deref().and_then(ChatTemplate::file) {
+        packer.path(&["model", "chat_template"], &path)?;
+    }
     packer.rows(&["data", "train"], &config.data)?;
     for (name, source) in &config.evaluations {
         packer.rows(&["eval", name, "data"], source)?;
@@ -201,6 +205,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().display();
         fs::write(folder.path().join("rows.jsonl"), "{\"instruction\": \"Q\", \"output\": \"A\"}\n").unwrap();
+        fs::write(folder.path().join("chat.jinja"), "{{ messages }}").unwrap();
         fs::create_dir(folder.path().join("tiny")).unwrap();
         fs::write(folder.path().join("tiny/config.json"), "{}").unwrap();
         let config = folder.path().join("run.toml");
@@ -215,7 +220,7 @@ mod tests {
         assert!(Path::new("src").is_dir());
         let (folder, config) = bench(
             "data.format = \"alpaca\"\neval.test.data = \"HERE/rows.jsonl\"\ntrain.out = \"/results/one\"\n\
-             model.device = \"cuda:3\"\nobjective = { name = \"src\", selected = \"-log p\" }\n",
+             model.device = \"cuda:3\"\nmodel.chat_template = \"HERE/chat.jinja\"\nobjective = { name = \"src\", selected = \"-log p\" }\n",
         );
         let bundle = folder.path().join("bundle");
         pack(&config, &bundle).unwrap();
@@ -224,16 +229,17 @@ mod tests {
         for (table, key, value) in [
             ("model", "source", "files/0-tiny"),
             ("model", "device", "cuda:3"),
-            ("data", "train", "files/1-rows.jsonl"),
+            ("model", "chat_template", "files/1-chat.jinja"),
+            ("data", "train", "files/2-rows.jsonl"),
             ("data", "format", "alpaca"),
             ("objective", "name", "src"),
             ("train", "out", "one"),
         ] {
             assert_eq!(packed[table][key].as_str(), Some(value), "{text}");
         }
-        assert_eq!(packed["eval"]["test"]["data"].as_str(), Some("files/1-rows.jsonl"));
+        assert_eq!(packed["eval"]["test"]["data"].as_str(), Some("files/2-rows.jsonl"));
         assert!(
-            bundle.join("files/0-tiny/config.json").is_file() && bundle.join("files/1-rows.jsonl").is_file()
+            bundle.join("files/0-tiny/config.json").is_file() && bundle.join("files/2-rows.jsonl").is_file()
         );
         assert!(!bundle.join("data").exists());
     }
@@ -257,6 +263,7 @@ mod tests {
                 "reference.adapter = \"nowhere\"",
                 "run.toml:3: `reference.adapter`: there is no folder `nowhere`",
             ),
+            ("model.chat_template = \"nowhere\"", "run.toml:3: `model.chat_template`: nowhere: No such file"),
             ("data.uncertainty = \"nowhere\"", "run.toml:3: `data.uncertainty`: there is no file `nowhere`"),
         ] {
             let (folder, config) = bench(keys);

@@ -42,7 +42,7 @@ impl Arguments {
         let chosen = self.choice.open(Moment::now())?;
         anyhow::ensure!(
             chosen.tokenizer.template().is_some(),
-            "{} has no chat template; `tokensieve generate --prompt` continues a text",
+            "{} has no chat template: choose one with --chat-template, or let `tokensieve generate --prompt` continue a text",
             self.choice.model
         );
         let options = Options { batch: 1, merge: self.choice.merge };

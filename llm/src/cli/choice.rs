@@ -6,7 +6,7 @@ use tch::Kind;
 
 use crate::generate::Sampling;
 use crate::model::{Adapter, Model};
-use crate::text::{Moment, Tokenizer};
+use crate::text::{ChatTemplate, Moment, Tokenizer};
 use crate::weights::{self, Checkpoint};
 
 /// A model, as typed.
@@ -24,6 +24,10 @@ pub(super) struct ModelChoice {
     /// Add the adapter to the weights first: faster, and rounded once more
     #[arg(long)]
     pub(super) merge: bool,
+    /// A chat template in the place of the model's own: a file of Jinja, or `plain`; if not given, the one beside the
+    /// adapter, where it was trained with another than the model's
+    #[arg(long, value_name = "FILE|plain")]
+    pub(super) chat_template: Option<ChatTemplate>,
     /// The day that chat templates are told which ask for it; 2024-07-26 if not given, today on the terminal
     #[arg(long, value_name = "DAY")]
     pub(super) date: Option<Moment>,
@@ -63,7 +67,8 @@ impl ModelChoice {
     pub(super) fn open(&self, otherwise: Moment) -> crate::Result<Chosen> {
         crate::memory::keep();
         let device = crate::machine::device();
-        let checkpoint = Checkpoint::open(&self.model)?;
+        let template = ChatTemplate::of(self.chat_template.as_ref(), self.adapter.as_deref())?;
+        let checkpoint = Checkpoint::open_with(&self.model, template)?;
         let tokenizer = Tokenizer::open_on(&checkpoint, self.date.unwrap_or(otherwise))?;
         let mut model = Model::load(&checkpoint, self.precision.kind(), device)?;
         if let Some(folder) = &self.adapter {

@@ -91,6 +91,7 @@ impl Arguments {
             suite: spelled_out(&self.suite),
             model: self.choice.model,
             adapter: self.choice.adapter,
+            chat_template: self.choice.chat_template,
             date: self.choice.date.unwrap_or_default(),
             kind: self.choice.precision.kind(),
             merge: self.choice.merge,

@@ -6,6 +6,7 @@ use tch::Device;
 
 use super::convert::Dtype;
 use crate::model::{Adapter, merge};
+use crate::text::ChatTemplate;
 use crate::weights::Checkpoint;
 
 /// What becomes what.
@@ -29,7 +30,8 @@ pub struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let checkpoint = Checkpoint::open(&self.model)?;
+        let template = ChatTemplate::of(None, Some(&self.adapter))?;
+        let checkpoint = Checkpoint::open_with(&self.model, template)?;
         let adapter = Adapter::load(checkpoint.config(), &self.adapter, Device::Cpu)?;
         merge(&checkpoint, &adapter, &self.folder, self.dtype.kind())?;
         println!("{} with {} in {}", self.model, self.adapter.display(), self.folder.display());

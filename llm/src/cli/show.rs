@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = By::Epistemic)]
     by: By,
     /// With --by selected: so many per cent of the tokens shown, those of the largest loss
-    #[arg(long, default_value_t = 25.0)]
+    #[arg(long, default_value_t = 25.0, value_parser = per_cent)]
     keep: f64,
     #[command(flatten)]
     settings: Settings,
@@ -80,10 +80,11 @@ impl Arguments {
     fn documents(&self, paint: Paint) -> anyhow::Result<String> {
         // A folder's tokenizer can be had without its weights.
         let model = &self.settings.model;
+        let template = self.settings.template()?;
         let tokenizer = if Path::new(model).join("tokenizer.json").is_file() {
-            Tokenizer::from_folder(model, self.settings.date)?
+            Tokenizer::from_folder(model, template.as_ref(), self.settings.date)?
         } else {
-            Tokenizer::open_on(&Checkpoint::open(model)?, self.settings.date)?
+            Tokenizer::open_on(&Checkpoint::open_with(model, template)?, self.settings.date)?
         };
         let set = data::load(&self.source(), &tokenizer)?;
         Ok(told(&set, &tokenizer, self.n, paint)?)
@@ -123,6 +124,12 @@ impl Arguments {
             ..DataSource::new(self.data.as_deref().unwrap_or_default())
         }
     }
+}
+
+/// A share of a whole.
+fn per_cent(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| "a number from 0 to 100 is wanted".to_owned())
 }
 
 /// All that is printed.

@@ -10,7 +10,7 @@ use tch::Kind;
 
 use crate::data::{self, DataSet, DataSource, Format, Truncate};
 use crate::model::{Adapter, Model, Place};
-use crate::text::{Moment, Tokenizer};
+use crate::text::{ChatTemplate, Moment, Tokenizer};
 use crate::uncertainty::{
     Budget, Chances, DocumentRecord, Drawn, Header, Masks, Named, Posterior, Prompt, Recorder, Work, Writer,
     estimate, write_table,
@@ -71,6 +71,10 @@ pub(super) struct Settings {
     /// Numbers that the model computes in
     #[arg(long, default_value = "bf16", value_parser = ["bf16", "f32"])]
     precision: String,
+    /// A chat template in the place of the model's own: a file of Jinja, or `plain`; if not given, the one beside the
+    /// adapter, where it was trained with another than the model's
+    #[arg(long, value_name = "FILE|plain")]
+    chat_template: Option<ChatTemplate>,
     /// The day that chat templates are told which ask for it
     #[arg(long, value_name = "DAY", default_value_t)]
     pub(super) date: Moment,
@@ -225,7 +229,7 @@ pub(super) struct Loaded {
 impl Settings {
     pub(super) fn load(&self) -> Result<Loaded> {
         let posterior = self.dropout()?;
-        let checkpoint = Checkpoint::open(&self.model)?;
+        let checkpoint = Checkpoint::open_with(&self.model, self.template()?)?;
         let tokenizer = Tokenizer::open_on(&checkpoint, self.date)?;
         let kind = if self.precision == "f32" { Kind::Float } else { Kind::BFloat16 };
         let model = Model::load(&checkpoint, kind, machine::device())?;
@@ -239,6 +243,12 @@ impl Settings {
             Posterior::Adapters(self.adapters.iter().map(|folder| load(folder)).collect::<Result<_>>()?)
         };
         Ok(Loaded { checkpoint, tokenizer, model, adapter, posterior, named, ensemble })
+    }
+
+    /// The chat template in the place of the model's own.
+    pub(super) fn template(&self) -> Result<Option<ChatTemplate>> {
+        let adapter = self.adapter.as_ref().or(self.adapters.first());
+        ChatTemplate::of(self.chat_template.as_ref(), adapter.map(PathBuf::as_path))
     }
 
     fn dropout(&self) -> Result<Posterior> {

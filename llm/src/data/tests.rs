@@ -20,7 +20,7 @@ use crate::text::{Moment, Tokenizer};
 fn tokenizer() -> &'static Tokenizer {
     static TOKENIZER: OnceLock<Tokenizer> = OnceLock::new();
     let folder = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
-    TOKENIZER.get_or_init(|| Tokenizer::from_folder(folder(), Moment::default()).unwrap())
+    TOKENIZER.get_or_init(|| Tokenizer::from_folder(folder(), None, Moment::default()).unwrap())
 }
 
 struct Sandbox(tempfile::TempDir);

@@ -40,7 +40,7 @@ pub use table::{differences_table, gain, results_table};
 
 use crate::generate;
 use crate::model::{Adapter, Model};
-use crate::text::{Moment, Tokenizer};
+use crate::text::{ChatTemplate, Moment, Tokenizer};
 use crate::weights::Checkpoint;
 use crate::{Error, Result, memory};
 
@@ -53,6 +53,8 @@ pub struct Settings {
     pub model: String,
     /// An adapter's folder.
     pub adapter: Option<PathBuf>,
+    /// A chat template in the place of the model's own, and of the adapter's.
+    pub chat_template: Option<ChatTemplate>,
     /// The day that chat templates are told.
     pub date: Moment,
     /// The type that it computes in.
@@ -87,7 +89,8 @@ impl Settings {
 /// Measures the model. `None`: interrupted; the answers so far are kept.
 pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<Results>> {
     memory::keep();
-    let checkpoint = Checkpoint::open(&settings.model)?;
+    let template = ChatTemplate::of(settings.chat_template.as_ref(), settings.adapter.as_deref())?;
+    let checkpoint = Checkpoint::open_with(&settings.model, template)?;
     let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
     let longest = checkpoint.config().max_positions.max(1) as usize;
     let options = tasks::Options { limit: settings.limit, seed: settings.seed };
@@ -154,6 +157,9 @@ fn answered_by(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<Strin
     // Answers of before there was a choice stay what they are.
     if settings.date != Moment::default() {
         header.insert("date".to_owned(), json!(settings.date.to_string()));
+    }
+    if let Some(template) = checkpoint.template() {
+        header.insert("chat_template".to_owned(), json!(template.hash()));
     }
     Ok(header)
 }

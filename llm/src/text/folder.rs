@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::chosen::FILE as TEMPLATE_FILE;
 use super::tokenizer::Extras;
 use crate::{Error, Result};
 
@@ -22,7 +23,7 @@ pub(super) fn extras(folder: &Path) -> Result<Extras> {
     if let Some(config) = json(&folder.join("chat_template.json"))? {
         extras.template = template(&config["chat_template"]).or(extras.template);
     }
-    let path = folder.join("chat_template.jinja");
+    let path = folder.join(TEMPLATE_FILE);
     if path.is_file() {
         extras.template = Some(std::fs::read_to_string(&path).map_err(Error::io(&path))?);
     }

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::conversation::{Conversation, Message, Span, Weights, trained};
 use super::template::{self, Template};
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{NO_TEMPLATE, Tokenizer};
 use crate::{Document, Error, Given, Result};
 
 /// How a template goes on after an assistant's last word.
@@ -135,9 +135,7 @@ impl Tokenizer {
     /// The turns that are trained on, in order.
     fn turns<'a>(&self, messages: &'a [Message], tools: &[Value]) -> Result<Vec<Turn<'a>>, String> {
         let Some(template) = self.template() else {
-            return Err(
-                "the model has no chat template; give prompt and completion as plain texts".to_owned()
-            );
+            return Err(format!("{NO_TEMPLATE}, or give prompt and completion as plain texts"));
         };
         template.check(messages, tools)?;
         let values = template::values(messages);

@@ -1,5 +1,6 @@
 //! Tokens, chat templates, and what is trained on.
 
+mod chosen;
 mod conversation;
 mod folder;
 pub mod from_gguf;
@@ -11,6 +12,8 @@ mod template;
 mod tests;
 mod tokenizer;
 
+pub use chosen::ChatTemplate;
+pub(crate) use chosen::FILE as TEMPLATE_FILE;
 pub(crate) use conversation::trained;
 pub use conversation::{Conversation, FIELDS, Message, Span, Weights};
 pub use moment::Moment;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
-use super::{Conversation, Extras, Message, Moment, Span, Template, Tokenizer, Weights};
+use super::{ChatTemplate, Conversation, Extras, Message, Moment, Span, Template, Tokenizer, Weights};
 use crate::Document;
 
 /// 2026-03-04 05:06:07, as in the fixtures.
@@ -78,7 +78,9 @@ fn made(family: &Value) -> Tokenizer {
 
 fn small() -> &'static Tokenizer {
     static SMALL: OnceLock<Tokenizer> = OnceLock::new();
-    SMALL.get_or_init(|| Tokenizer::from_folder(fixtures().join("tokenizer"), Moment::default()).unwrap())
+    SMALL.get_or_init(|| {
+        Tokenizer::from_folder(fixtures().join("tokenizer"), None, Moment::default()).unwrap()
+    })
 }
 
 /// The text of each run of weighted tokens.
@@ -347,9 +349,45 @@ fn what_cannot_be_trained_on_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_chosen_template_takes_the_place_of_the_models_own() {
+    let folder = fixtures().join("tokenizer");
+    let eos = small().decode(&small().eos()[..1]).unwrap();
+    let plain = ChatTemplate::read("plain").unwrap();
+    let tokenizer = Tokenizer::from_folder(&folder, Some(&plain), Moment::default()).unwrap();
+    let messages = turns(&["Two and two?", "Four.", "And three?", "Seven.\n"]);
+    let headed = |role: &str, text: &str| format!("### {role}:\n{text}");
+    let (first, second) = (headed("Assistant", "Four."), headed("Assistant", "Seven.\n"));
+    let (asked, again) = (headed("User", "Two and two?"), headed("User", "And three?"));
+    let text = tokenizer.render(&messages, &[], false).unwrap();
+    assert!(text.ends_with(&format!("{asked}\n\n{first}{eos}\n\n{again}\n\n{second}{eos}\n\n")), "{text}");
+    let prompt = tokenizer.render(&messages[..1], &[], true).unwrap();
+    assert!(text.starts_with(&prompt) && prompt.ends_with("### Assistant:\n"), "{prompt}");
+    // The token that ends a turn is learnt, what stands between turns is not.
+    let document = tokenizer.document(&Conversation::chat(messages), 0).unwrap();
+    assert_eq!(trained(&tokenizer, &document), [format!("Four.{eos}"), format!("Seven.\n{eos}")]);
+}
+
+#[test]
+fn a_chosen_template_counts_more_than_an_adapters_and_a_wrong_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = ChatTemplate::read("plain").unwrap();
+    let of = |chosen| ChatTemplate::of(chosen, Some(folder.path()));
+    assert_eq!(of(None).unwrap(), None);
+    let path = folder.path().join("chat_template.jinja");
+    std::fs::write(&path, "of the adapter").unwrap();
+    assert_eq!(of(None).unwrap().unwrap().source(), "of the adapter");
+    assert_eq!(of(Some(&plain)).unwrap().as_ref(), Some(&plain));
+    std::fs::write(&path, "{% for %}").unwrap();
+    let error = of(None).unwrap_err().to_string();
+    assert!(error.contains("chat_template.jinja: the chat template cannot be read"), "{error}");
+    let error = ChatTemplate::read("nowhere.jinja").unwrap_err().to_string();
+    assert!(error.contains("nowhere.jinja"), "{error}");
+}
+
+#[test]
 fn folders_without_a_tokenizer_or_with_a_broken_one_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let error = || Tokenizer::from_folder(folder.path(), Moment::default()).unwrap_err().to_string();
+    let error = || Tokenizer::from_folder(folder.path(), None, Moment::default()).unwrap_err().to_string();
     assert!(error().contains("tokenizer.json: is missing"), "{}", error());
     std::fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     assert!(error().contains("tokenizer.json: "), "{}", error());
@@ -358,12 +396,15 @@ fn folders_without_a_tokenizer_or_with_a_broken_one_are_named() {
     assert!(error().contains("tokenizer_config.json:2: "), "{}", error());
     let named = r#"{"eos_token": {"content": "<|im_end|>"}, "chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
     std::fs::write(folder.path().join("tokenizer_config.json"), named).unwrap();
-    let tokenizer = Tokenizer::from_folder(folder.path(), Moment::default()).unwrap();
+    let tokenizer = Tokenizer::from_folder(folder.path(), None, Moment::default()).unwrap();
     assert_eq!(tokenizer.render(&[], &[], false).unwrap(), "d");
     assert_eq!(tokenizer.eos(), [2]);
     std::fs::write(folder.path().join("chat_template.jinja"), "own").unwrap();
     assert_eq!(
-        Tokenizer::from_folder(folder.path(), Moment::default()).unwrap().render(&[], &[], false).unwrap(),
+        Tokenizer::from_folder(folder.path(), None, Moment::default())
+            .unwrap()
+            .render(&[], &[], false)
+            .unwrap(),
         "own"
     );
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::chosen::ChatTemplate;
 use super::conversation::Message;
 use super::folder;
 use super::from_gguf::{GgufTokenizer, TokenizerSource};
@@ -56,8 +57,12 @@ impl Tokenizer {
     /// The same with another day.
     pub fn open_on(checkpoint: &Checkpoint, moment: Moment) -> Result<Self> {
         let tokenizer = match checkpoint.tokenizer_source()? {
-            TokenizerSource::Folder(folder) => Self::from_folder(folder, moment)?,
-            TokenizerSource::Gguf(gguf) => Self::from_gguf(*gguf, moment, checkpoint.source())?,
+            TokenizerSource::Folder(folder) => Self::from_folder(folder, checkpoint.template(), moment)?,
+            TokenizerSource::Gguf(mut gguf) => {
+                let chosen = checkpoint.template().map(|template| template.source().to_owned());
+                gguf.chat_template = chosen.or(gguf.chat_template);
+                Self::from_gguf(*gguf, moment, checkpoint.source())?
+            }
         };
         Ok(tokenizer.within(checkpoint.config().vocab_size as u32))
     }
@@ -81,8 +86,12 @@ impl Tokenizer {
     }
 
     /// Reads tokenizer.json and what lies beside it: `tokenizer_config.json`, `special_tokens_map.json`,
-    /// `chat_template.jinja`, `generation_config.json`, as far as they are there.
-    pub fn from_folder(folder: impl AsRef<Path>, moment: Moment) -> Result<Self> {
+    /// `chat_template.jinja`, `generation_config.json`, as far as they are there. `template` takes the place of its own.
+    pub fn from_folder(
+        folder: impl AsRef<Path>,
+        template: Option<&ChatTemplate>,
+        moment: Moment,
+    ) -> Result<Self> {
         let path = folder.as_ref().join("tokenizer.json");
         if !path.is_file() {
             return Err(Error::file(
@@ -92,7 +101,9 @@ impl Tokenizer {
             ));
         }
         let inner = tokenizers::Tokenizer::from_file(&path).map_err(|error| Error::file(&path, error))?;
-        Self::new(inner, Extras { moment, ..folder::extras(folder.as_ref())? }, &path)
+        let mut extras = Extras { moment, ..folder::extras(folder.as_ref())? };
+        extras.template = template.map(|template| template.source().to_owned()).or(extras.template);
+        Self::new(inner, extras, &path)
     }
 
     /// Puts a tokenizer together. `path` is what errors name.
@@ -199,7 +210,7 @@ impl Tokenizer {
         add_generation_prompt: bool,
     ) -> Result<String> {
         let Some(template) = &self.template else {
-            return Err(Error::file(&self.path, "has no chat template"));
+            return Err(Error::file(&self.path, NO_TEMPLATE));
         };
         template.render(messages, tools, add_generation_prompt).map_err(|what| {
             Error::file(&self.path, format!("the chat template refuses the conversation: {what}"))
@@ -252,6 +263,10 @@ impl Tokenizer {
         &self.ending
     }
 }
+
+/// What is wrong with a model that conversations are written for.
+pub(super) const NO_TEMPLATE: &str =
+    "the model has no chat template: choose one (`model.chat_template`, --chat-template), `plain` or a file";
 
 /// What the post-processor puts before a text.
 fn leading(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {

@@ -206,7 +206,7 @@ impl Run<'_> {
         self.state.objective = self.training.state();
         let step = self.state.step;
         checkpoint::write(&parent, &checkpoint::name(step), |folder| {
-            self.trained.save(folder, &self.config.model.source)?;
+            self.trained.save(folder, &self.base)?;
             crate::weights::save_safetensors(&folder.join(OPTIMIZER), &self.optimizer.state(), &[])?;
             checkpoint::write_durably(&folder.join(CONFIG), self.config.derived().as_bytes())?;
             self.state.save(folder)

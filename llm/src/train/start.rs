@@ -40,7 +40,7 @@ impl<'a> Run<'a> {
         let lock = Lock::claim(&out)?;
         let checkpoints = Checkpoints::find(&config, begin)?;
         let former = (begin == Begin::Fresh).then(|| Former::find(&config)).transpose()?;
-        let base = Checkpoint::open(&config.model.source)?;
+        let base = config.model.open()?;
         let tokenizer = Tokenizer::open_on(&base, config.date)?;
         let mut documents = read("train", &config.data, &base, &tokenizer)?;
         let estimates = given::complete(&config, &mut documents, &base.hash())?;

@@ -20,7 +20,7 @@ pub fn write_topk(
     path: &Path,
 ) -> Result<usize> {
     memory::keep();
-    let base = Checkpoint::open(&config.model.source)?;
+    let base = config.model.open()?;
     let tokenizer = Tokenizer::open_on(&base, config.date)?;
     let set = read("train", &config.data, &base, &tokenizer)?;
     list_skipped(config, "train", &set)?;

@@ -52,10 +52,13 @@ impl Trained {
         Ok(Self::Weights(parameters))
     }
 
-    /// Writes it into a folder; `base` is the model's name.
-    pub fn save(&self, folder: &Path, base: &str) -> Result<()> {
+    /// Writes it into a folder.
+    pub fn save(&self, folder: &Path, base: &Checkpoint) -> Result<()> {
         let parameters = match self {
-            Self::Adapter(adapter) => return adapter.save(folder, base),
+            Self::Adapter(adapter) => {
+                adapter.save(folder, base.source())?;
+                return base.write_template(folder);
+            }
             Self::Weights(parameters) => parameters,
         };
         let tensor = |name: &str| Some((name.to_owned(), parameters.value(name)?.to_device(Device::Cpu)));
@@ -68,7 +71,7 @@ impl Trained {
     /// base has and the model does not (another head, tables of numbers) goes there as it is.
     pub fn export(&self, base: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
         let parameters = match self {
-            Self::Adapter(adapter) => return adapter.save(folder, base.source()),
+            Self::Adapter(_) => return self.save(folder, base),
             Self::Weights(parameters) => parameters,
         };
         export(base, folder, kind, |name| {

@@ -9,6 +9,7 @@ use tch::{Kind, Tensor};
 use super::safetensors::{INDEX, WHOLE};
 use super::save::{Planned, save_lazily, write_atomically};
 use super::{Checkpoint, Store};
+use crate::text::TEMPLATE_FILE;
 use crate::text::from_gguf::{GgufTokenizer, TokenizerSource};
 use crate::{Error, Result};
 
@@ -22,7 +23,7 @@ const TEXT_FILES: [&str; 10] = [
     "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",
-    "chat_template.jinja",
+    TEMPLATE_FILE,
     "chat_template.json",
     "vocab.json",
     "merges.txt",
@@ -99,6 +100,11 @@ fn shards(plan: Vec<Planned>, limit: usize) -> Vec<Vec<Planned>> {
 
 /// Everything but the weights.
 fn describe(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
+    describe_as_it_is(checkpoint, folder, kind)?;
+    checkpoint.write_template(folder)
+}
+
+fn describe_as_it_is(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
     let path = folder.join("config.json");
     let dtype = match kind {
         Kind::BFloat16 => "bfloat16",

@@ -16,6 +16,7 @@ use tokensieve_data::{Catalogue, Files};
 
 use crate::model::config::Config;
 use crate::text::from_gguf::{self, TokenizerSource};
+use crate::text::{ChatTemplate, TEMPLATE_FILE};
 use crate::{Error, Result};
 pub use export::export;
 pub use save::save_safetensors;
@@ -34,6 +35,8 @@ pub struct Checkpoint {
     config: Config,
     store: Store,
     hash: OnceLock<String>,
+    /// In the place of its own.
+    template: Option<ChatTemplate>,
 }
 
 #[derive(Debug)]
@@ -106,7 +109,7 @@ impl Checkpoint {
         let gguf = Gguf::open(path)?;
         let config = Config::from_gguf(&gguf)?;
         let names = gguf::names::names(&gguf, &config.family)?.into_iter().collect();
-        Ok(Self { source: source.to_owned(), config, store: Store::Gguf(gguf, names), hash: OnceLock::new() })
+        Ok(Self::new(source, config, Store::Gguf(gguf, names)))
     }
 
     fn from_folder(source: &str, folder: &Path) -> Result<Self> {
@@ -114,7 +117,28 @@ impl Checkpoint {
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
         let config = Config::from_json(&path, &text)?;
         let store = Store::Folder(folder.to_owned(), Shards::open(folder)?);
-        Ok(Self { source: source.to_owned(), config, store, hash: OnceLock::new() })
+        Ok(Self::new(source, config, store))
+    }
+
+    fn new(source: &str, config: Config, store: Store) -> Self {
+        Self { source: source.to_owned(), config, store, hash: OnceLock::new(), template: None }
+    }
+
+    /// The same with another chat template than its own.
+    pub fn open_with(source: &str, template: Option<ChatTemplate>) -> Result<Self> {
+        Ok(Self { template, ..Self::open(source)? })
+    }
+
+    /// The chat template in the place of its own.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref()
+    }
+
+    /// Writes it into a folder of what was trained with it.
+    pub(crate) fn write_template(&self, folder: &Path) -> Result<()> {
+        let Some(template) = &self.template else { return Ok(()) };
+        let path = folder.join(TEMPLATE_FILE);
+        write_atomically(&path, |out| out.write_all(template.source().as_bytes()).map_err(Error::io(&path)))
     }
 
     /// What was asked for.

@@ -30,6 +30,8 @@ pub struct Scale {
     pub max_length: usize,
     /// The same of conversations.
     pub max_length_of_chat: usize,
+    /// What conversations are written by, where the models have no chat template; as `model.chat_template`.
+    pub template: Option<&'static str>,
     /// What every model is measured by; names of [`Outcome`](super::study::Outcome)s.
     pub outcomes: &'static [&'static str],
     /// Who compares replies to AlpacaEval's instructions with plain training's, as `tokensieve evaluate --judge` takes it:
@@ -96,6 +98,7 @@ const SMOKE: Scale = Scale {
     max_length: 256,
     max_length_of_chat: 256,
     outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k"],
+    template: None,
     judge: None,
     questions: 2,
     thin: true,
@@ -117,6 +120,7 @@ const LAPTOP: Scale = Scale {
     max_length: 512,
     max_length_of_chat: 512,
     outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k", "nll alpaca", "alpaca-overlap"],
+    template: None,
     judge: None,
     questions: 24,
     thin: false,
@@ -157,6 +161,7 @@ const STUDY: Scale = Scale {
         "ifeval",
         "medmcqa",
     ],
+    template: None,
     judge: None,
     questions: 200,
     thin: false,
@@ -176,6 +181,7 @@ const PAPER: Scale = Scale {
     lr: 1e-4,
     max_length: 1024,
     max_length_of_chat: 2048,
+    template: Some("plain"),
     outcomes: STUDY.outcomes,
     judge: Some("local:Qwen/Qwen2.5-7B-Instruct"),
     questions: 2000,

@@ -139,6 +139,9 @@ impl Study {
             .set("log.tensorboard", false)
             .reading(model)?
             .taking(rows.unwrap_or(20_000) as f64 * TOKENS / SPEEDS[0]);
+        if let Some(template) = scale.template {
+            job = job.set("model.chat_template", template);
+        }
         if let Some(rows) = rows {
             job = job.set("data.limit", rows as i64);
         }
@@ -372,7 +375,9 @@ mod tests {
         // 7073 rows are 222 steps: the ranks rise after each quarter of them.
         assert!(["step = 55", "step = 111", "step = 166"].iter().all(|step| text.contains(step)), "{text}");
         let chat = judged.trained("google/gemma-2b", Corpus::Chat, &Arm::mle(), 0)?;
-        assert!(chat.configuration(&|_| "x".into()).contains("data.max_length = 2048\n"));
+        let text = chat.configuration(&|_| "x".into());
+        assert!(text.contains("data.max_length = 2048\n"), "{text}");
+        assert!(text.contains("model.chat_template = \"plain\"\n"), "base models have none: {text}");
         let text = job(&Arm::mle())?.configuration(&|_| "x".into());
         assert!(text.contains("data.skip = 32\n") && text.contains("data.limit = 64\n"), "{text}");
         Ok(())

@@ -194,6 +194,7 @@ mod tests {
     fn tokenizer() -> Tokenizer {
         Tokenizer::from_folder(
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer"),
+            None,
             Moment::default(),
         )
         .unwrap()

@@ -152,6 +152,12 @@ pub const KEYS: &[Key] = &[
         r#""bf16""#,
         "type of the base's weights and activations; what is trained is f32 always",
     ),
+    key(
+        "model.chat_template",
+        Text,
+        "",
+        "in the place of the model's own: a file of Jinja, or `plain` for a model that has none; written beside the result",
+    ),
     key("model.device", Text, r#""auto""#, "auto (CUDA if there is one), cpu, cuda, or cuda:N"),
     key("data.train", Text, "", "what to train on: a file (JSON, JSONL, Parquet) or a set of the catalogue"),
     key("data.split", Text, "", "which file of a catalogue set; train where not given"),

@@ -22,7 +22,8 @@ pub use train::{EarlyStop, Length, Optimizer, Shape, Span, Train};
 use crate::data::{DataSource, Misnamed, Truncate};
 use crate::head::{NO_BASE, NO_REFERENCE};
 use crate::step::{Ranking, Reads};
-use crate::text::Moment;
+use crate::text::{ChatTemplate, Moment};
+use crate::weights::Checkpoint;
 use crate::{Error, Result};
 
 /// A training run, checked.
@@ -56,10 +57,20 @@ pub struct Config {
 pub struct Model {
     /// Catalogue set, folder, GGUF file or hub name.
     pub source: String,
+    /// A chat template in the place of its own, as [`ChatTemplate::read`] takes it.
+    pub template: Option<String>,
     /// Type of weights and activations.
     pub kind: tch::Kind,
     /// Where it runs.
     pub device: Device,
+}
+
+impl Model {
+    /// Opens it, with the chat template that was chosen.
+    pub fn open(&self) -> Result<Checkpoint> {
+        let template = self.template.as_deref().map(ChatTemplate::read).transpose()?;
+        Checkpoint::open_with(&self.source, template)
+    }
 }
 
 /// Where a reference distribution comes from.
@@ -139,6 +150,9 @@ impl Config {
                 Misnamed::Split(what) => self.wrong(&format!("{table}.split"), what),
             })?;
         }
+        if let Some(choice) = &self.model.template {
+            ChatTemplate::read(choice).map_err(|error| self.wrong("model.chat_template", error))?;
+        }
         if let Some(path) = self.uncertainty.as_ref().filter(|path| !path.is_file()) {
             return Err(self.wrong("data.uncertainty", format!("there is no file `{}`", path.display())));
         }
@@ -163,7 +177,7 @@ impl Config {
     /// What the run reads, with the keys that say so: files, folders, names.
     pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, &str)> {
         let is_input = |key: &str| match key {
-            "model.source" | "data.train" | "data.uncertainty" => true,
+            "model.source" | "model.chat_template" | "data.train" | "data.uncertainty" => true,
             _ => match key.split_once('.') {
                 Some(("eval", rest)) => rest.strip_suffix(".data").is_some(),
                 table => table.is_some_and(|(table, _)| table == "reference"),
@@ -226,7 +240,8 @@ fn model(settings: &Settings) -> Result<Model> {
     };
     let f32 = settings.text("model.dtype").as_deref() == Some("f32");
     let kind = if f32 { tch::Kind::Float } else { tch::Kind::BFloat16 };
-    Ok(Model { source: settings.required("model.source")?, kind, device })
+    let template = settings.text("model.chat_template");
+    Ok(Model { source: settings.required("model.source")?, template, kind, device })
 }
 
 /// The data set of a table; how long and how bad a document may be is said once, for all.
