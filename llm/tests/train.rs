@@ -66,6 +66,7 @@ fn bad_rows_are_left_out_by_flag_too() {
     let topk = |flag: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
         command.arg("topk").arg(bench.path("run.toml")).arg(bench.path("top.safetensors")).args(flag);
+        command.arg("--set").arg(format!("train.out={}", bench.path("out").display()));
         command.output().unwrap()
     };
     assert!(said(&topk(&[])).contains("--skip-bad"));
