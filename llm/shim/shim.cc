@@ -1,10 +1,11 @@
 // What tch has no call for, each in a few lines: libtorch's own thread pool, flash attention over documents of
-// differing length, CUDA's allocator. `src/shim.rs` is the other side.
+// differing length, what CUDA's allocator has counted. `src/shim.rs` is the other side.
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/_flash_attention_backward.h>
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <cstring>
 #include <exception>
@@ -62,6 +63,15 @@ char *ts_flash_attention_backward(const at::Tensor *const *outcome, const at::Te
     results[0] = new at::Tensor(dq);
     results[1] = new at::Tensor(dk);
     results[2] = new at::Tensor(dv);
+  });
+}
+
+// The most bytes that tensors on a CUDA device have taken at a time. Asked through the interface that all devices'
+// allocators have, so that nothing of CUDA is linked; a libtorch without CUDA has no such allocator, and says so.
+char *ts_peak_device_bytes(int8_t device, int64_t *bytes) {
+  return caught([&] {
+    const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *bytes = c10::getDeviceAllocator(c10::kCUDA)->getDeviceStats(device).allocated_bytes[all].peak;
   });
 }
 

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use memmap2::{Mmap, UncheckedAdvice};
+use tch::Device;
 
 use crate::shim;
 
@@ -27,8 +28,31 @@ pub fn peak_bytes() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
+/// For people.
+pub(crate) fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}
+
+/// The most memory that this process' tensors have taken on a device at a time, in bytes; `None` for the CPU, of which
+/// [`peak_bytes`] says more.
+pub fn peak_device_bytes(device: Device) -> Option<u64> {
+    match device {
+        Device::Cuda(index) => shim::peak_device_bytes(index),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tch::{Cuda, Device};
+
+    #[test]
+    fn only_a_device_that_is_there_has_a_peak() {
+        assert_eq!(super::peak_device_bytes(Device::Cpu), None);
+        // libtorch's complaint on a machine without CUDA, not an end of the program.
+        assert!(Cuda::is_available() || super::peak_device_bytes(Device::Cuda(0)).is_none());
+    }
+
     #[test]
     fn the_peak_is_at_least_what_was_written() {
         super::keep();

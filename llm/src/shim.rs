@@ -11,6 +11,7 @@ use tch::Tensor;
 unsafe extern "C" {
     fn ts_use_arena(bytes: usize) -> bool;
     fn ts_parallel(n: i64, grain: i64, body: extern "C" fn(*const c_void, i64, i64), context: *const c_void);
+    fn ts_peak_device_bytes(device: i8, bytes: *mut i64) -> *mut c_char;
     fn ts_flash_attention(
         qkv: *const *const c_void,
         ends: *const c_void,
@@ -93,12 +94,28 @@ fn pointer(tensor: &Tensor) -> *const c_void {
     tensor.as_ptr().cast()
 }
 
+/// What libtorch complained of, if it did.
+fn complaint(message: *mut c_char) -> Option<String> {
+    if message.is_null() {
+        return None;
+    }
+    // Sound: a string from `strdup`, freed once.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    unsafe { libc::free(message.cast()) };
+    Some(text)
+}
+
+/// The most bytes that tensors on a CUDA device have taken at a time; `None` where there is none.
+pub(crate) fn peak_device_bytes(device: usize) -> Option<u64> {
+    let mut bytes = 0;
+    // Sound: fills in a number.
+    let message = unsafe { ts_peak_device_bytes(i8::try_from(device).ok()?, &raw mut bytes) };
+    complaint(message).map_or_else(|| u64::try_from(bytes).ok(), |_| None)
+}
+
 /// The tensors that the shim made, unless it gave a message.
 fn taken<const N: usize>(message: *mut c_char, results: [*mut c_void; N]) -> [Tensor; N] {
-    if !message.is_null() {
-        // Sound: a string from `strdup`, freed once.
-        let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-        unsafe { libc::free(message.cast()) };
+    if let Some(text) = complaint(message) {
         panic!("libtorch: {text}");
     }
     // Sound: each was made with `new`, for its taker to delete.

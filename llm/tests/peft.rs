@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use fixture::{Fixture, NAMES, assert_close};
 use tch::{Device, Kind, Tensor};
-use tokensieve_llm::model::{Adapter, LoraConfig, Model, TargetModules, merge};
+use tokensieve_llm::model::{Adapter, LoraConfig, Model, Pattern, TargetModules, merge};
 use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::{Document, Pack};
 
@@ -119,7 +119,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     );
     refused(
         Box::new(edit("\"q_proj\"", "\"query\"")),
-        "there is no module `query`; there are down_proj, gate_proj",
+        "self_attn.q_proj.lora_A.weight belongs to no module that the model and adapter_config.json have",
     );
     refused(Box::new(edit("\"r\": 3", "\"r\": \"four\"")), "invalid type");
     refused(Box::new(edit("\"r\": 3", "\"r\": 3,,")), "adapter_config.json:");
@@ -156,6 +156,64 @@ fn how_an_adapter_began_does_not_matter_where_the_model_stays_as_it_is() {
         let folder = fixture.adapter_folder();
         begins(begun)(folder.path());
         assert!(Adapter::load(&config, folder.path(), CPU).is_ok(), "{begun}");
+    }
+}
+
+#[test]
+fn of_the_modules_that_a_file_names_one_has_to_be_there() {
+    let fixture = Fixture::new("llama-linear");
+    let config = fixture.checkpoint().config().clone();
+    let folder = fixture.adapter_folder();
+    edit("\"q_proj\"", "\"q_proj\", \"c_attn\"")(folder.path());
+    let adapter = Adapter::load(&config, folder.path(), CPU).unwrap();
+    assert_eq!(adapted(&fixture, &adapter), adapted(&fixture, &fixture.adapter(&fixture.model(Kind::Float))));
+
+    let names = |names: &[&str]| TargetModules::Names(names.iter().map(|name| (*name).to_owned()).collect());
+    let error = |target_modules: TargetModules| {
+        let lora = LoraConfig { target_modules, ..LoraConfig::default() };
+        Adapter::new(&config, &lora, 0, CPU).unwrap_err().to_string()
+    };
+    // A new one is the user's, who may have mistyped.
+    assert!(error(names(&["q_proj", "c_attn"])).contains("there is no module `c_attn`; there are down_proj"));
+    for name in ["c_attn", "down_proj", "q_proj", "up_proj", "v_proj"] {
+        edit(&format!("\"{name}\""), "\"query\"")(folder.path());
+    }
+    let none = Adapter::load(&config, folder.path(), CPU).unwrap_err().to_string();
+    assert!(none.contains("there is no module `query`; there are down_proj, gate_proj"), "{none}");
+}
+
+/// An adapter's logits, where B is not zero.
+fn adapted(fixture: &Fixture, adapter: &Adapter) -> Tensor {
+    let mut model = fixture.model(Kind::Float);
+    model.attach(Some(adapter)).unwrap();
+    logits(&model, fixture)
+}
+
+#[test]
+fn an_adapter_that_grew_twice_is_saved_as_it_is() {
+    let fixture = Fixture::new("llama-linear");
+    let config = fixture.checkpoint().config().clone();
+    let alphas = Pattern(vec![("o_proj".to_owned(), 5.0), ("down_proj".to_owned(), 1.0)]);
+    let patterns = LoraConfig { r: 2, alpha_pattern: alphas, ..LoraConfig::default() };
+    // The ratios of their roots are rounded.
+    let rooted = LoraConfig { r: 24, use_rslora: true, ..LoraConfig::default() };
+    for (lora, ranks) in [(patterns, [4, 8]), (rooted, [32, 48])] {
+        let mut adapter = Adapter::new(&config, &lora, 0, CPU).unwrap();
+        let names: Vec<String> = adapter.parameters.names().map(str::to_owned).collect();
+        for name in &names {
+            let mut value = adapter.parameters.value(name).unwrap();
+            value.copy_(&(fixture::numbers(name, &value.size()) / 8.0));
+        }
+        let before = adapted(&fixture, &adapter);
+        for rank in ranks {
+            adapter = adapter.grow(&config, rank, 1).unwrap();
+        }
+        assert_close("grown", &adapted(&fixture, &adapter), &before, 1e-4);
+        let folder = tempfile::tempdir().unwrap();
+        adapter.save(folder.path(), "base").unwrap();
+        let loaded = Adapter::load(&config, folder.path(), CPU).unwrap();
+        assert_eq!(loaded.config, adapter.config);
+        assert_eq!(adapted(&fixture, &loaded), adapted(&fixture, &adapter));
     }
 }
 

@@ -2,11 +2,15 @@
 //! what it would have been. Needs libtorch and the model (`./just setup libtorch model`).
 #![allow(unsafe_code)]
 
+mod bench;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use bench::{Bench, NO_GROWTH, said};
 
 /// Lines of results that stand in the file when the program is stopped: the settings and two more.
 const STOPPED_AFTER: usize = 3;
@@ -72,6 +76,41 @@ fn replies_go_on_where_they_were_stopped() {
     child.wait().unwrap();
     assert!(generate(&stopped).status().unwrap().success());
     assert_eq!(lines(&stopped), lines(&whole));
+}
+
+#[test]
+fn replies_of_another_adapter_of_the_same_name_are_not_gone_on_with() {
+    let bench = Bench::new();
+    let (model, adapter, out) = (bench.path("model"), bench.path("run/adapter"), bench.path("replies.jsonl"));
+    let generate = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.arg("generate").arg(bench.path("rows.jsonl")).args(["-n", "2", "--limit", "3"]);
+        command.arg("--model").arg(&model).arg("--adapter").arg(&adapter).arg("--out").arg(&out);
+        command.output().unwrap()
+    };
+    let train = |seed| {
+        bench.undisturbed("run", &["--fresh", "--set", "train.steps=2", "--set", NO_GROWTH, "--set", seed]);
+    };
+    let refused = || {
+        let output = generate();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("was made with other settings:\n  adapter: "), "{}", said(&output));
+    };
+    train("train.seed=1");
+    for _ in 0..2 {
+        let output = generate();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    train("train.seed=2");
+    refused();
+
+    // Of before the adapter's content was written down.
+    let text = fs::read_to_string(&out).unwrap();
+    let (header, replies) = text.split_once('\n').unwrap();
+    let mut header: serde_json::Value = serde_json::from_str(header).unwrap();
+    header["header"]["adapter"] = adapter.to_str().unwrap().into();
+    fs::write(&out, format!("{header}\n{replies}")).unwrap();
+    refused();
 }
 
 #[test]

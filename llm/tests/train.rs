@@ -51,6 +51,30 @@ fn what_cannot_be_is_refused_with_a_reason() {
 }
 
 #[test]
+fn bad_rows_are_left_out_by_flag_too() {
+    let bench = Bench::new();
+    let rows = fs::read_to_string(bench.path("rows.jsonl")).unwrap();
+    fs::write(bench.path("rows.jsonl"), format!("{{}}\n{rows}")).unwrap();
+    let short = ["--set", "train.steps=1", "--set", NO_GROWTH];
+    let output = bench.run("out", &short);
+    assert!(
+        said(&output).contains("(--skip-bad or data.skip_bad leaves such rows out)"),
+        "{}",
+        said(&output)
+    );
+    bench.undisturbed("out", &[&short[..], &["--skip-bad"]].concat());
+    let topk = |flag: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.arg("topk").arg(bench.path("run.toml")).arg(bench.path("top.safetensors")).args(flag);
+        command.arg("--set").arg(format!("train.out={}", bench.path("out").display()));
+        command.output().unwrap()
+    };
+    assert!(said(&topk(&[])).contains("--skip-bad"));
+    let output = topk(&["--skip-bad"]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
 fn what_is_too_large_is_refused_without_a_trace_of_calls() {
     let bench = Bench::new();
     for (set, complaint) in [
@@ -139,6 +163,56 @@ fn a_file_of_probable_tokens_serves_in_place_of_the_model() {
     assert_eq!(of_file.len(), 4);
     for (file, model) in of_file.iter().zip(&of_model) {
         assert!((file - model).abs() < 1e-5 * model, "{of_file:?} {of_model:?}");
+    }
+}
+
+/// A folder's `config.json` or `tokenizer.json`, changed.
+fn edit(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut content = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut content);
+    fs::write(path, content.to_string()).unwrap();
+}
+
+#[test]
+fn a_reference_has_the_same_tokens_however_it_pads_them() {
+    let bench = Bench::new();
+    let [padded, other] = ["padded", "other"].map(|name| bench.path(name));
+    [&padded, &other].into_iter().for_each(|folder| bench::model(folder));
+    let weights = padded.join("model.safetensors");
+    let mut tensors = Tensor::read_safetensors(&weights).unwrap();
+    for (_, tensor) in tensors.iter_mut().filter(|(name, _)| name == "model.embed_tokens.weight") {
+        *tensor = Tensor::cat(&[&*tensor, &tensor.narrow(0, 0, 44)], 0);
+    }
+    Tensor::write_safetensors(&tensors, &weights).unwrap();
+    edit(&padded.join("config.json"), |config| config["vocab_size"] = 464.into());
+    edit(&other.join("tokenizer.json"), |tokenizer| {
+        let vocabulary = &mut tokenizer["model"]["vocab"];
+        (vocabulary["et"], vocabulary["est"]) = (301.into(), 300.into());
+    });
+    let arguments = |reference: &str| {
+        let reference = format!("reference.{reference}");
+        let settings = ["train.steps=3", NO_GROWTH, "objective.preset=masked-mle+distill", &reference];
+        settings.map(|setting| ["--set".to_owned(), setting.to_owned()]).concat()
+    };
+    let run = |out: &str, reference: &str| {
+        bench.run(out, &arguments(reference).iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let topk = |model: &Path, file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.arg("topk").arg(bench.path("run.toml")).arg(bench.path(file)).arg("--model").arg(model);
+        command.output().unwrap()
+    };
+    let good = |output: std::process::Output| assert!(output.status.success(), "{}", said(&output));
+    good(run("same", &format!("model={}", bench.path("model").display())));
+    good(run("padded-run", &format!("model={}", padded.display())));
+    bench.same("same", "padded-run", &["metrics.jsonl"]);
+    good(topk(&padded, "top.safetensors"));
+    good(run("of_file", &format!("topk={}", bench.path("top.safetensors").display())));
+    let complaint = "another tokenizer than the model that is trained: `et` is token 301 there and 300 here";
+    for output in [run("other-run", &format!("model={}", other.display())), topk(&other, "none.safetensors")]
+    {
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(complaint), "{}", said(&output));
     }
 }
 

@@ -16,6 +16,7 @@ use super::interruption::{INTERRUPTED, interruption};
 use crate::data::{self, Prompt, stream};
 use crate::generate::{Event, Generator, Options, ReplyFile, ReplyLine, Request};
 use crate::text::{Message, Moment};
+use crate::uncertainty::Named;
 
 /// Prompts, model, and how to draw.
 #[derive(clap::Args, Debug)]
@@ -165,11 +166,12 @@ impl Arguments {
     /// What the replies depend on.
     fn settings(&self, chosen: &Chosen) -> anyhow::Result<Map<String, Value>> {
         let sampling = self.sampling.sampling()?;
+        let adapter = self.choice.adapter.as_deref().map(Named::adapter).transpose()?;
         let settings = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "model": self.choice.model,
             "model_sha256": chosen.checkpoint.hash(),
-            "adapter": self.choice.adapter,
+            "adapter": adapter,
             "precision": self.choice.precision.name(),
             "merge": self.choice.merge,
             "limit": self.limit,

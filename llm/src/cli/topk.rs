@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::path::PathBuf;
 
+use super::train::SKIP_BAD;
 use crate::train::config::Config;
 use crate::train::write_topk;
 
@@ -29,11 +30,16 @@ pub struct Arguments {
     /// Lay a key upon the configuration, as for train
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Leave out bad rows of the data, which are an error else
+    #[arg(long)]
+    skip_bad: bool,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let config = Config::read(&self.config, &self.set)?;
+        let mut overrides = self.set;
+        overrides.extend(self.skip_bad.then(|| SKIP_BAD.to_owned()));
+        let config = Config::read(&self.config, &overrides)?;
         let n =
             write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k.get(), &self.file)?;
         println!("the {} most probable tokens of {n} documents in {}", self.k, self.file.display());

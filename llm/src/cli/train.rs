@@ -9,6 +9,9 @@ use super::interruption::{INTERRUPTED, interruption};
 use crate::train::config::{self, Config};
 use crate::train::{Begin, Ending, Run};
 
+/// What `--skip-bad` lays upon a configuration.
+pub(super) const SKIP_BAD: &str = "data.skip_bad=true";
+
 /// A configuration and what is laid upon it.
 #[derive(clap::Args, Debug)]
 #[command(
@@ -16,6 +19,7 @@ use crate::train::{Begin, Ending, Run};
     with the same numbers as if nothing had happened.\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by \
     Ctrl-C (once: after the step and a checkpoint; twice: at once)."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {
     /// The run, as a TOML file (see --keys and llm/examples/)
     #[arg(required_unless_present = "keys")]
@@ -23,6 +27,9 @@ pub struct Arguments {
     /// Lay a key upon the file: --set train.lr=2e-4
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Leave out bad rows of the data, which are an error else
+    #[arg(long)]
+    skip_bad: bool,
     /// Continue the run in the folder; an error if there is none
     #[arg(long)]
     resume: bool,
@@ -48,6 +55,7 @@ impl Arguments {
         if let Some(out) = self.out {
             overrides.push(format!("train.out={}", toml::Value::String(out.to_string_lossy().into_owned())));
         }
+        overrides.extend(self.skip_bad.then(|| SKIP_BAD.to_owned()));
         let begin = match (self.resume, self.fresh) {
             (true, _) => Begin::Resume,
             (_, true) => Begin::Fresh,

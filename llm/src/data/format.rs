@@ -25,6 +25,8 @@ use crate::text::{Conversation, FIELDS, Message, Span, Weights, trained};
 /// the row may be for several responses; it multiplies none of these, but stands where they are not given. A row may carry
 /// `advantage`, a number of either sign, for objectives that read it.
 ///
+/// Of a chat, `system` in the row is the text of its first turn (`messages` to `gsm8k`, and lists of messages).
+///
 /// Of a chat, the chat template is also told the row's `tools` (a list of JSON schemas, or its JSON as text) and the turns'
 /// [`FIELDS`]; a turn that calls tools needs no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -57,16 +59,29 @@ const FORMATS: [(Format, &str, &[&str]); 6] = [
 
 /// Whether some format reads this key of a row.
 pub(super) fn reads_of_row(key: &str) -> bool {
-    const OTHERS: [&str; 9] =
-        ["input", "context", "output", "response", "tools", "weight", "weights", "spans", "advantage"];
+    const OTHERS: [&str; 10] = [
+        "input",
+        "context",
+        "output",
+        "response",
+        "system",
+        "tools",
+        "weight",
+        "weights",
+        "spans",
+        "advantage",
+    ];
     OTHERS.contains(&key) || FORMATS.iter().any(|(_, _, keys)| keys.contains(&key))
 }
+
+/// The one call of a turn, as `OpenAI` had it before `tool_calls`.
+const OLD_CALL: &str = "function_call";
 
 /// Whether some format reads this key of what lies in a row: a message, its parts, a span.
 pub(super) fn reads_within(key: &str) -> bool {
     const KEYS: [&str; 11] =
         ["role", "from", "content", "value", "type", "text", "weight", "weights", "spans", "start", "end"];
-    KEYS.contains(&key) || FIELDS.contains(&key)
+    KEYS.contains(&key) || FIELDS.contains(&key) || key == OLD_CALL
 }
 
 /// Whether what lies under this key is handed to the chat template as it is.
@@ -131,7 +146,23 @@ impl Format {
 
 /// A user's turn and its answer.
 fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conversation, String> {
-    Ok(Conversation::chat(vec![Message::new("user", prompt), response(row, answer)?]))
+    let messages = vec![Message::new("user", prompt), response(row, answer)?];
+    Ok(Conversation::chat(with_system(row, messages)?))
+}
+
+/// Turns behind the row's system text, if it has one.
+fn with_system(row: &Map<String, Value>, mut messages: Vec<Message>) -> Result<Vec<Message>, String> {
+    let Some(system) = optional(row, "system")?.filter(|text| !text.trim().is_empty()) else {
+        return Ok(messages);
+    };
+    match messages.first() {
+        Some(first) if first.role == "system" && first.content == system => {}
+        Some(first) if first.role == "system" => {
+            return Err("only one of the row's `system` and a system's turn may be given".to_owned());
+        }
+        _ => messages.insert(0, Message::new("system", system)),
+    }
+    Ok(messages)
 }
 
 /// A text and what follows it, without a template.
@@ -182,7 +213,7 @@ fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, Stri
             }
         }
     }
-    Ok(Conversation::Chat { messages, tools: tools(row)? })
+    Ok(Conversation::Chat { messages: with_system(row, messages)?, tools: tools(row)? })
 }
 
 /// The functions that may be called; columns of tables often hold them as JSON text.
@@ -202,6 +233,9 @@ fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
 
 /// What a turn says besides its text. Nothing, as tables have it in every row, is as if not given.
 fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+    if turn.get(OLD_CALL).is_some_and(|call| !call.is_null()) {
+        return Err(format!("`{OLD_CALL}` is not read; write its call as `tool_calls`"));
+    }
     let mut fields = Map::new();
     for key in FIELDS {
         match (key, turn.get(key)) {

@@ -99,6 +99,27 @@ fn every_format_says_the_same() {
 }
 
 #[test]
+fn a_row_s_system_text_is_the_first_turn() {
+    let sandbox = Sandbox::new();
+    for row in [
+        r#"{"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]"#,
+        r#"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]"#,
+        r#"{"conversations": [{"from": "system", "value": "S"}, {"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]"#,
+        r#"{"instruction": "Q", "output": "A""#,
+        r#"{"question": "Q", "answer": "A""#,
+    ] {
+        let found = shown(&sandbox.load(format!(r#"{row}, "system": "S"}}"#)).unwrap());
+        assert_eq!(found, [format!("<|im_start|>system\nS<|im_end|>\n{EXCHANGE}")], "{row}");
+        assert!(sandbox.error(format!(r#"{row}, "system": 3}}"#)).contains("`system` must be a text"));
+    }
+    let nothing = r#"{"instruction": "Q", "output": "A", "system": ""}"#;
+    assert_eq!(shown(&sandbox.load(nothing).unwrap()), [EXCHANGE]);
+    let two = r#"{"conversations": [{"from": "system", "value": "T"}, {"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}], "system": "S"}"#;
+    let error = sandbox.error(two);
+    assert!(error.contains("rows:1: only one of the row's `system` and a system's turn"), "{error}");
+}
+
+#[test]
 fn weights_come_along() {
     let sandbox = Sandbox::new();
     let weights = |row: &str| {

@@ -14,7 +14,6 @@ mod results;
 mod score;
 mod table;
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -23,7 +22,6 @@ use std::time::Instant;
 use indexmap::IndexMap;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 use tokensieve_tasks as tasks;
 
@@ -41,6 +39,7 @@ pub use table::{differences_table, gain, results_table};
 use crate::generate;
 use crate::model::{Adapter, Model};
 use crate::text::{ChatTemplate, Moment, Tokenizer};
+use crate::uncertainty::Named;
 use crate::weights::Checkpoint;
 use crate::{Error, Result, memory};
 
@@ -145,10 +144,10 @@ pub fn precision(kind: Kind) -> &'static str {
 
 /// What every answer depends on.
 fn answered_by(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<String, Value>> {
-    let adapter = settings.adapter.as_deref().map(adapter_hash).transpose()?;
+    let adapter = settings.adapter.as_deref().map(Named::adapter).transpose()?;
     let header = json!({
         "model": checkpoint.hash(),
-        "adapter": adapter,
+        "adapter": adapter.map(|adapter| adapter.sha256),
         "precision": precision(settings.kind),
         "merge": settings.merge,
         "device": format!("{:?}", settings.device),
@@ -162,15 +161,6 @@ fn answered_by(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<Strin
         header.insert("chat_template".to_owned(), json!(template.hash()));
     }
     Ok(header)
-}
-
-fn adapter_hash(folder: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    for name in ["adapter_config.json", "adapter_model.safetensors"] {
-        let path = folder.join(name);
-        hash.update(fs::read(&path).map_err(Error::io(&path))?);
-    }
-    Ok(format!("{:x}", hash.finalize()))
 }
 
 /// Asks what has not been answered yet.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use super::gradient::Task;
-use super::rows::{Rows, first, indices};
+use super::rows::{Rows, first};
+use super::tasks::{Task, Tasks};
 use crate::ops::Product;
 
 /// Rows of a chunk are a multiple of this where there are enough: whole tiles for the matrix product (choice).
@@ -30,16 +30,14 @@ impl Kept {
     }
 
     /// Copies the tasks' logits into consecutive rows.
-    pub(super) fn gather(&self, tasks: &[Task], out_nv: &Tensor) {
-        let chunk_of = |task: &Task| self.place(task.row).map(|(chunk, _)| chunk);
+    pub(super) fn gather(&self, tasks: &Tasks, out_nv: &Tensor) {
+        let chunk_of = |task: &Task| task.row / self.rows_per_chunk;
         let mut start = 0;
-        for run in tasks.chunk_by(|a, b| chunk_of(a) == chunk_of(b)) {
-            let places = run.iter().filter_map(|task| self.place(task.row));
-            let (chunks, rows): (Vec<usize>, Vec<u32>) =
-                places.map(|(chunk, row)| (chunk, row as u32)).unzip();
-            let rows = self.chunks[chunks[0]].index_select(0, &indices(&rows, out_nv.device()));
-            out_nv.narrow(0, start, run.len() as i64).copy_(&rows);
-            start += run.len() as i64;
+        for run in tasks.list.chunk_by(|a, b| chunk_of(a) == chunk_of(b)) {
+            let (chunk, n) = (chunk_of(&run[0]), run.len() as i64);
+            let rows = tasks.rows_n().narrow(0, start, n) - (chunk * self.rows_per_chunk) as i64;
+            out_nv.narrow(0, start, n).copy_(&self.chunks[chunk].index_select(0, &rows));
+            start += n;
         }
     }
 }
@@ -123,7 +121,7 @@ impl Buffers {
     /// Logits of a chunk in the buffer for gradients, overwritten by the next call.
     pub(super) fn logits(&mut self, rows: &Rows, chunk: Range<usize>) -> Tensor {
         let out = first(&self.work(rows), chunk.len());
-        product(&rows.part(chunk).hidden_nd, rows.unembedding.weight, &out);
+        product(&rows.hidden_nd(&chunk), rows.unembedding.weight, &out);
         out
     }
 
@@ -135,7 +133,7 @@ impl Buffers {
         }
         let buffer = self.fit(rows);
         let out = first(&buffer, chunk.len());
-        product(&rows.part(chunk.clone()).hidden_nd, rows.unembedding.weight, &out);
+        product(&rows.hidden_nd(&chunk), rows.unembedding.weight, &out);
         kept.chunks.push(buffer);
         kept.rows = chunk.end;
         out

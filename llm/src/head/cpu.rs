@@ -7,8 +7,9 @@ use tch::{Device, Kind, Tensor};
 
 use self::kernels::{Mix, Sums, capped};
 use super::TOP_ENTROPY;
-use super::gradient::{Tail, Task, Top};
+use super::gradient::{Tail, Top};
 use super::rows::{Part, RowStats};
+use super::tasks::Task;
 use crate::shim;
 
 /// Rows as bytes: what threads share. Each row is touched by one thread only.
@@ -315,7 +316,7 @@ impl Row {
 mod tests {
     use super::super::Unembedding;
     use super::super::plain;
-    use super::super::rows::{Computed, fetch};
+    use super::super::rows::{Computed, Rows, fetch};
     use super::*;
 
     #[test]
@@ -345,7 +346,8 @@ mod tests {
             }
             let labels: Vec<u32> = (0..11).map(|i| i * 6).collect();
             let unembedding = Unembedding { weight: &weight, soft_cap: cap, name: "" };
-            let part = Part { hidden_nd, labels: &labels, unembedding };
+            let rows = Rows { hidden_rd: &hidden_nd, labels: &labels, unembedding };
+            let part = rows.part(&rows.labels_r(), 0..labels.len());
             let own = statistics(&part, &logits, true);
             let plain = fetch(vec![Computed::There(plain::statistics(&part, &logits, true))]);
             for (own, plain) in own.iter().zip(&plain) {

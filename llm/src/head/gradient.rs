@@ -7,7 +7,8 @@ use tokensieve_objective::Pull;
 
 use super::buffers::{self, Buffers, Kept};
 use super::cpu::{self, Logits};
-use super::rows::{RowStats, Rows, first, indices};
+use super::rows::{RowStats, Rows, first};
+use super::tasks::{self, Task, Tasks};
 use super::{Unembedding, plain, product};
 
 /// The distribution that the second pull points to, for each of the rows.
@@ -67,32 +68,6 @@ pub struct Wanted<'a> {
     pub weight_gradient: Option<&'a Tensor>,
 }
 
-/// One row to be done.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Task {
-    /// Of all rows.
-    pub(super) row: usize,
-    pub(super) label: u32,
-    pub(super) loss: f64,
-    pub(super) log_sum_exp: f64,
-    /// a and b, divided by the normaliser.
-    pub(super) label_pull: f64,
-    pub(super) reference_pull: f64,
-}
-
-impl Task {
-    fn new(row: usize, label: u32, stats: &RowStats, pull: Pull, normaliser: f64) -> Self {
-        Self {
-            row,
-            label,
-            loss: stats.loss,
-            log_sum_exp: stats.log_sum_exp,
-            label_pull: pull.label / normaliser,
-            reference_pull: pull.reference / normaliser,
-        }
-    }
-}
-
 /// What is subtracted besides another model's prediction.
 pub(super) enum Tail<'a> {
     None,
@@ -121,28 +96,15 @@ impl Source<'_> {
     }
 
     /// Copies the tasks' logits into consecutive rows.
-    fn gather(&self, tasks: &[Task], out_nv: &mut Tensor) {
+    fn gather(&self, tasks: &Tasks, out_nv: &mut Tensor) {
         match self {
             Source::Nowhere => {}
             Source::Kept(kept) => kept.gather(tasks, out_nv),
             Source::Chunk(logits_nv, start) => {
-                let places: Vec<u32> = tasks.iter().map(|task| (task.row - start) as u32).collect();
-                out_nv.copy_(&logits_nv.index_select(0, &indices(&places, out_nv.device())));
+                out_nv.copy_(&logits_nv.index_select(0, &(tasks.rows_n() - *start as i64)));
             }
         }
     }
-}
-
-/// The tasks among rows that begin with `first`, those with a pull onto the reference in front.
-fn tasks(first: usize, labels: &[u32], stats: &[RowStats], wanted: &Wanted) -> Vec<Task> {
-    assert_eq!(labels.len(), wanted.pulls.len(), "one pull per row");
-    let each = labels.iter().zip(stats).zip(wanted.pulls).enumerate();
-    let mut tasks: Vec<Task> = each
-        .filter(|(_, (_, pull))| !pull.is_zero())
-        .map(|(i, ((label, stats), pull))| Task::new(first + i, *label, stats, *pull, wanted.normaliser))
-        .collect();
-    tasks.sort_by_key(|task| task.reference_pull == 0.0);
-    tasks
 }
 
 /// What a gradient leads to.
@@ -158,6 +120,10 @@ impl Gradient {
     pub(super) fn zeros(rows: &Rows) -> Self {
         Self { hidden_rd: rows.hidden_rd.zeros_like(), cross_entropy: vec![0.0; rows.len()] }
     }
+
+    fn set(&mut self, tasks: &[Task], cross_entropy: &[f64]) {
+        tasks.iter().zip(cross_entropy).for_each(|(task, value)| self.cross_entropy[task.row] = *value);
+    }
 }
 
 /// The gradient on all rows' hidden states.
@@ -169,16 +135,32 @@ pub(super) fn all(
     kept: &Kept,
 ) -> Gradient {
     let mut out = Gradient::zeros(rows);
-    let (from_kept, computed): (Vec<Task>, Vec<Task>) =
-        tasks(0, rows.labels, stats, wanted).into_iter().partition(|task| kept.place(task.row).is_some());
+    let (mut list, computed): (Vec<Task>, Vec<Task>) = tasks::list(0, rows.labels, stats, wanted)
+        .into_iter()
+        .partition(|task| kept.place(task.row).is_some());
+    let from_kept = list.len();
+    list.extend(computed);
+    let tasks = Tasks::new(&list, rows, &wanted.reference);
     let size = buffers.rows_per_chunk(rows);
-    for part in from_kept.chunks(size) {
-        some(buffers, rows, part, wanted, &Source::Kept(kept), &mut out);
+    let mut later = Vec::new();
+    for (all, source) in [(0..from_kept, Source::Kept(kept)), (from_kept..list.len(), Source::Nowhere)] {
+        for start in all.clone().step_by(size) {
+            let part = tasks.part(start..(start + size).min(all.end));
+            later.extend(
+                some(buffers, rows, &part, wanted, &source, &mut out).map(|found| (part.list, found)),
+            );
+        }
     }
-    for part in computed.chunks(size) {
-        some(buffers, rows, part, wanted, &Source::Nowhere, &mut out);
+    // The program waits for the device once.
+    if !later.is_empty() {
+        let (parts, found): (Vec<&[Task]>, Vec<Tensor>) = later.into_iter().unzip();
+        out.set(&parts.concat(), &numbers(&Tensor::cat(&found, 0)));
     }
     out
+}
+
+fn numbers(of: &Tensor) -> Vec<f64> {
+    Vec::try_from(of).expect("they are f64")
 }
 
 /// The gradient on one chunk's hidden states, whose logits are there.
@@ -191,37 +173,40 @@ pub(super) fn of_chunk(
     logits_nv: &Tensor,
     out: &mut Gradient,
 ) {
-    let tasks = tasks(chunk.start, &rows.labels[chunk.clone()], stats, wanted);
-    if !tasks.is_empty() {
-        some(buffers, rows, &tasks, wanted, &Source::Chunk(logits_nv, chunk.start), out);
+    let list = tasks::list(chunk.start, &rows.labels[chunk.clone()], stats, wanted);
+    if !list.is_empty() {
+        let tasks = Tasks::new(&list, rows, &wanted.reference);
+        let source = Source::Chunk(logits_nv, chunk.start);
+        if let Some(found) = some(buffers, rows, &tasks, wanted, &source, out) {
+            out.set(&list, &numbers(&found));
+        }
     }
 }
 
-/// The gradient of at most a chunk of tasks.
+/// The gradient of at most a chunk of tasks. Returns their −Σ q log p where those are still being computed.
 fn some(
     buffers: &mut Buffers,
     rows: &Rows,
-    tasks: &[Task],
+    tasks: &Tasks,
     wanted: &Wanted,
     source: &Source,
     out: &mut Gradient,
-) {
-    let device = rows.hidden_rd.device();
-    let index = indices(&tasks.iter().map(|task| task.row as u32).collect::<Vec<_>>(), device);
+) -> Option<Tensor> {
+    let (list, index) = (tasks.list, tasks.rows_n());
     let hidden_nd = rows.hidden_rd.index_select(0, &index);
     let in_place = match source {
         Source::Nowhere => true,
         Source::Kept(_) => false,
-        Source::Chunk(_, start) => tasks.iter().enumerate().all(|(i, task)| task.row == start + i),
+        Source::Chunk(_, start) => list.iter().enumerate().all(|(i, task)| task.row == start + i),
     };
     // A chunk of logits stands in the buffer for gradients already.
     let aside = !in_place && matches!(source, Source::Chunk(..));
     let buffer = if aside { buffers.spare(rows) } else { buffers.work(rows) };
-    let mut gradient_nv = first(&buffer, tasks.len());
+    let mut gradient_nv = first(&buffer, list.len());
     if matches!(source, Source::Nowhere) {
         buffers::product(&hidden_nd, rows.unembedding.weight, &gradient_nv);
     }
-    let onto_reference = tasks.iter().take_while(|task| task.reference_pull != 0.0).count();
+    let onto_reference = list.iter().take_while(|task| task.reference_pull != 0.0).count();
     let mut reference = None;
     let mut tail = Tail::None;
     match wanted.reference {
@@ -238,19 +223,17 @@ fn some(
     }
     let reference = reference.as_ref().map(|(logits, cap)| (logits, *cap));
     let soft_cap = rows.unembedding.soft_cap;
+    let mut later = None;
     if cpu::can(&gradient_nv) {
-        let logits = if in_place { Logits::InPlace } else { source.places(tasks) };
-        let distances = cpu::gradient(&gradient_nv, &logits, tasks, soft_cap, reference, &tail);
-        tasks.iter().zip(distances).for_each(|(task, distance)| out.cross_entropy[task.row] = distance);
+        let logits = if in_place { Logits::InPlace } else { source.places(list) };
+        let distances = cpu::gradient(&gradient_nv, &logits, list, soft_cap, reference, &tail);
+        out.set(list, &distances);
     } else {
         if !in_place {
             source.gather(tasks, &mut gradient_nv);
         }
         let distances = plain::gradient(&mut gradient_nv, tasks, soft_cap, reference, &tail);
-        if onto_reference > 0 {
-            let distances = Vec::<f64>::try_from(distances).expect("they are f64");
-            tasks.iter().zip(distances).for_each(|(task, distance)| out.cross_entropy[task.row] = distance);
-        }
+        later = (onto_reference > 0).then_some(distances);
     }
     let onto_hidden = product::onto_hidden(&gradient_nv, rows.unembedding.weight);
     let _ = out.hidden_rd.index_copy_(0, &index, &onto_hidden);
@@ -260,4 +243,5 @@ fn some(
     if aside {
         buffers.give_back_one(buffer);
     }
+    later
 }

@@ -4,8 +4,9 @@
 use tch::{Kind, Tensor};
 
 use super::TOP_ENTROPY;
-use super::gradient::{Tail, Task, Top};
-use super::rows::{Part, indices};
+use super::gradient::{Tail, Top};
+use super::rows::Part;
+use super::tasks::{Columns, Tasks};
 
 /// c·tanh(z / c) in f32.
 pub(super) fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
@@ -19,7 +20,7 @@ pub(super) fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
 /// f64 `[n, 6]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is.
 pub(super) fn statistics(part: &Part, logits_nv: &Tensor, top_entropy: bool) -> Tensor {
     let soft_cap = part.unembedding.soft_cap;
-    let labels = indices(part.labels, logits_nv.device()).unsqueeze(1);
+    let labels = part.labels_n.unsqueeze(1);
     let mut z = capped(logits_nv, soft_cap);
     let max = z.amax([1], true);
     let greedy = z.gather(1, &labels, false).ge_tensor(&max);
@@ -54,47 +55,39 @@ fn entropy(log_p: &Tensor) -> Tensor {
 /// soft-cap `reference` holds.
 pub(super) fn gradient(
     logits_nv: &mut Tensor,
-    tasks: &[Task],
+    tasks: &Tasks,
     soft_cap: Option<f64>,
     reference: Option<(&Tensor, Option<f64>)>,
     tail: &Tail,
 ) -> Tensor {
-    let device = logits_nv.device();
-    let column = |value: &dyn Fn(&Task) -> f64| {
-        let values: Vec<f32> = tasks.iter().map(|task| value(task) as f32).collect();
-        Tensor::from_slice(&values).to_device(device).unsqueeze(1)
-    };
-    let labels = indices(&tasks.iter().map(|task| task.label).collect::<Vec<_>>(), device).unsqueeze(1);
+    let columns = tasks.columns();
+    let labels = tasks.labels_n().unsqueeze(1);
     let z = capped(logits_nv, soft_cap);
-    let mut log_p = &z - column(&|task| task.log_sum_exp);
-    let _ = log_p.scatter_(1, &labels, &column(&|task| -task.loss));
+    let mut log_p = &z - &columns.log_sum_exp;
+    let _ = log_p.scatter_(1, &labels, &-&columns.loss);
     let p = log_p.exp();
-    let has_reference = column(&|task| f64::from(u8::from(task.reference_pull != 0.0)));
-    let label = column(&|task| -task.label_pull);
-    let mut cross_entropy = has_reference.zeros_like();
-    let scale = column(&|task| task.label_pull + task.reference_pull);
+    let mut cross_entropy = columns.has_reference.zeros_like();
     let mut out = match tail {
         Tail::Uniform => {
-            cross_entropy = -log_p.mean_dim(1, true, Kind::Float) * has_reference;
-            let share = 1.0 / z.size()[1] as f64;
-            &p * scale - column(&|task| task.reference_pull * share)
+            cross_entropy = -log_p.mean_dim(1, true, Kind::Float) * &columns.has_reference;
+            &p * &columns.pull - &columns.flat
         }
-        Tail::Top(top) => {
-            let (out, distance) = towards_top(&p, &log_p, tasks, top);
-            cross_entropy = distance * has_reference;
+        Tail::Top(_) => {
+            let (out, distance) = towards_top(&p, &log_p, tasks, &columns);
+            cross_entropy = distance * &columns.has_reference;
             out
         }
-        Tail::None => &p * scale,
+        Tail::None => &p * &columns.pull,
     };
     if let Some((reference, cap)) = reference {
         let n = reference.size()[0];
         let q = capped(reference, cap).softmax(1, Kind::Float);
-        let pull = column(&|task| task.reference_pull).narrow(0, 0, n);
+        let pull = columns.reference_pull.narrow(0, 0, n);
         let distance = -(&q * log_p.narrow(0, 0, n)).sum_dim_intlist(1, true, Kind::Float);
         cross_entropy.narrow(0, 0, n).copy_(&distance);
         let _ = out.narrow(0, 0, n).g_sub_(&(q * pull));
     }
-    let _ = out.scatter_add_(1, &labels, &label);
+    let _ = out.scatter_add_(1, &labels, &-&columns.label_pull);
     if let Some(cap) = soft_cap {
         out *= 1.0 - (&z / cap).square();
     }
@@ -113,29 +106,17 @@ pub(super) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
 
 /// (a + b)·p − b·q, where q is known for k tokens and has the prediction's shape on the others; and −Σ q log p with the
 /// others as one.
-fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &[Task], top: &Top) -> (Tensor, Tensor) {
-    let device = p.device();
-    let (mut ids, mut q) = (Vec::new(), Vec::new());
-    for task in tasks {
-        ids.extend_from_slice(top.ids(task.row));
-        q.extend_from_slice(top.probabilities(task.row));
-    }
-    let shape = [tasks.len() as i64, top.k as i64];
-    let ids = indices(&ids, device).view(shape);
-    let q = Tensor::from_slice(&q).to_device(device).view(shape);
-    let column = |value: &dyn Fn(&Task) -> f64| {
-        let values: Vec<f32> = tasks.iter().map(|task| value(task) as f32).collect();
-        Tensor::from_slice(&values).to_device(device).unsqueeze(1)
-    };
-    let (a, b) = (column(&|task| task.label_pull), column(&|task| task.reference_pull));
+fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &Tasks, columns: &Columns) -> (Tensor, Tensor) {
+    let [ids, q] = tasks.top_nk().expect("the tail is of tokens that the tasks know");
+    let (a, b) = (&columns.label_pull, &columns.reference_pull);
     let mut outside = p.copy();
-    let _ = outside.scatter_(1, &ids, &q.zeros_like());
+    let _ = outside.scatter_(1, ids, &q.zeros_like());
     let p_tail = outside.sum_dim_intlist(1, true, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
     let q_tail = (-q.sum_dim_intlist(1, true, Kind::Float) + 1.0).clamp_min(0.0);
-    let inside = p.gather(1, &ids, false) * (&a + &b) - &b * &q;
+    let inside = p.gather(1, ids, false) * (a + b) - b * q;
     let cross_entropy =
-        -(q * log_p.gather(1, &ids, false)).sum_dim_intlist(1, true, Kind::Float) - &q_tail * p_tail.log();
-    let mut out = p * (&a + &b - b * q_tail / p_tail);
-    let _ = out.scatter_(1, &ids, &inside);
+        -(q * log_p.gather(1, ids, false)).sum_dim_intlist(1, true, Kind::Float) - &q_tail * p_tail.log();
+    let mut out = p * (a + b - b * q_tail / p_tail);
+    let _ = out.scatter_(1, ids, &inside);
     (out, cross_entropy)
 }

@@ -50,9 +50,22 @@ impl Rows<'_> {
         self.unembedding.weight.size()[0]
     }
 
-    pub(super) fn part(&self, range: Range<usize>) -> Part<'_> {
-        let hidden_nd = self.hidden_rd.narrow(0, range.start as i64, range.len() as i64);
-        Part { hidden_nd, labels: &self.labels[range], unembedding: self.unembedding }
+    /// The labels where the hidden states are: uploaded for all parts together, since the program waits for each upload.
+    pub(super) fn labels_r(&self) -> Tensor {
+        indices(self.labels, self.hidden_rd.device())
+    }
+
+    pub(super) fn hidden_nd(&self, range: &Range<usize>) -> Tensor {
+        self.hidden_rd.narrow(0, range.start as i64, range.len() as i64)
+    }
+
+    pub(super) fn part(&self, labels_r: &Tensor, range: Range<usize>) -> Part<'_> {
+        Part {
+            hidden_nd: self.hidden_nd(&range),
+            labels_n: labels_r.narrow(0, range.start as i64, range.len() as i64),
+            labels: &self.labels[range],
+            unembedding: self.unembedding,
+        }
     }
 }
 
@@ -60,6 +73,8 @@ impl Rows<'_> {
 pub(super) struct Part<'a> {
     pub(super) hidden_nd: Tensor,
     pub(super) labels: &'a [u32],
+    /// The same, i64, where the hidden states are.
+    pub(super) labels_n: Tensor,
     pub(super) unembedding: Unembedding<'a>,
 }
 
@@ -81,8 +96,7 @@ impl Part<'_> {
 
     /// The labels' logits as f32 products. Logits in bf16 are rounded to 8 bits, up to 0.06 where they are near 20.
     pub(super) fn label_logits(&self) -> Tensor {
-        let labels = indices(self.labels, self.hidden_nd.device());
-        let weight_nd = self.unembedding.weight.index_select(0, &labels).to_kind(Kind::Float);
+        let weight_nd = self.unembedding.weight.index_select(0, &self.labels_n).to_kind(Kind::Float);
         (self.hidden_nd.to_kind(Kind::Float) * weight_nd).sum_dim_intlist(1, false, Kind::Float)
     }
 }

@@ -147,9 +147,20 @@ fn expression(pattern: &str, key: &str) -> Result<Regex> {
     Regex::new(pattern).map_err(|error| Error::setting(key, format!("is not a regular expression: {error}")))
 }
 
+const TARGETS: &str = "lora.target_modules";
+
+fn no_module(name: &str, modules: &[Module]) -> Error {
+    Error::setting(TARGETS, format!("there is no module `{name}`; there are {}", endings(modules.iter())))
+}
+
+/// Whether a name is a module's, or its last parts.
+fn is_called(module: &Module, name: &str) -> bool {
+    module.name.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 impl TargetModules {
     fn choose(&self, modules: Vec<Module>) -> Result<Vec<Module>> {
-        let key = "lora.target_modules";
+        let key = TARGETS;
         let known = || endings(modules.iter());
         match self {
             Self::Expression(text) if text.eq_ignore_ascii_case(ALL) => Ok(modules),
@@ -162,19 +173,23 @@ impl TargetModules {
                 Ok(modules.into_iter().filter(|module| expression.is_match(&module.name)).collect())
             }
             Self::Names(names) => {
-                let is = |module: &Module, name: &str| {
-                    module.name.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-                };
-                if names.is_empty() {
+                let Some(first) = names.first() else {
                     return Err(Error::setting(key, format!("names no module; there are {}", known())));
+                };
+                let one_of_them = |module: &Module| names.iter().any(|name| is_called(module, name));
+                if !modules.iter().any(one_of_them) {
+                    return Err(no_module(first, &modules));
                 }
-                if let Some(unknown) = names.iter().find(|name| !modules.iter().any(|m| is(m, name))) {
-                    let what = format!("there is no module `{unknown}`; there are {}", known());
-                    return Err(Error::setting(key, what));
-                }
-                Ok(modules.into_iter().filter(|m| names.iter().any(|name| is(m, name))).collect())
+                Ok(modules.into_iter().filter(one_of_them).collect())
             }
         }
+    }
+
+    /// Checks that each name is of some module. PEFT wants that of one name alone, so that a file may have others.
+    fn check(&self, modules: &[Module]) -> Result<()> {
+        let Self::Names(names) = self else { return Ok(()) };
+        let unknown = |name: &&String| !modules.iter().any(|module| is_called(module, name));
+        names.iter().find(unknown).map_or(Ok(()), |name| Err(no_module(name, modules)))
     }
 }
 
@@ -223,6 +238,7 @@ impl Adapter {
     /// numbers, from the seed and its name. Settings of no module are a mistake.
     pub fn new(config: &Config, lora: &LoraConfig, seed: u64, device: Device) -> Result<Self> {
         let adapter = Self::zeros(config, lora, device)?;
+        lora.target_modules.check(&modules::all(config))?;
         lora.rank_pattern.check("lora.rank_pattern", &adapter.slots)?;
         lora.alpha_pattern.check("lora.alpha_pattern", &adapter.slots)?;
         for Slot { module, .. } in &adapter.slots {
@@ -293,6 +309,8 @@ impl Adapter {
         let own: Vec<_> = moved
             .map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank)))
             .collect();
+        // What an earlier growth put there is void: a file has one value per pattern.
+        lora.alpha_pattern.0.retain(|(pattern, _)| own.iter().all(|(name, _)| name != pattern));
         lora.alpha_pattern.0.splice(0..0, own);
         let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
         self.copy_into(&grown);

@@ -31,13 +31,13 @@ pub use merge::merge;
 
 use tch::{Device, Kind, Tensor};
 
-use self::config::Config;
+use self::config::{Config, Rope};
 use self::layer::{Layer, Saved};
 use self::linear::Linear;
 use self::norm::Norm;
 use self::pass::{Asked, Left, Pass};
 use self::rope::Rotary;
-use crate::ops::Bytes;
+use crate::ops::{self, Attention, Bytes};
 use crate::weights::Checkpoint;
 use crate::{Document, Pack, Parameters, Result};
 
@@ -105,6 +105,12 @@ impl Unembedding<'_> {
     }
 }
 
+/// Whether what all documents of a pack begin with is computed once: not where a token's angles depend on its document's
+/// length, and not where flash attention computes, which saves more and knows no shared beginning.
+fn shares(rope: &Rope, how: &Attention, kind: Kind, device: Device) -> bool {
+    !rope.by_length() && !ops::is_flash(device, kind, how)
+}
+
 impl Model {
     /// Reads the weights, converted to `kind` (norms stay f32).
     pub fn load(checkpoint: &Checkpoint, kind: Kind, device: Device) -> Result<Self> {
@@ -138,6 +144,14 @@ impl Model {
         self.kind
     }
 
+    /// Leaves out the vocabulary's last rows, which some families pad differently from size to size. Of an embedding too:
+    /// the model is asked about other tokens no more.
+    pub(crate) fn keep_vocabulary(&mut self, rows: i64) {
+        self.embedding = self.embedding.narrow(0, 0, rows);
+        self.head = self.head.as_ref().map(|head| head.narrow(0, 0, rows));
+        self.config.vocab_size = rows;
+    }
+
     /// Where it is.
     pub fn device(&self) -> Device {
         self.device
@@ -165,10 +179,11 @@ impl Model {
         Unembedding { weight, soft_cap: self.config.final_soft_cap, name }
     }
 
-    /// Documents side by side, asked for what they are trained on. What all of them begin with is computed once: a
-    /// template's system turn, or the question of several replies.
+    /// Documents side by side, asked for what they are trained on. What all of them begin with is computed once, where
+    /// that is possible and pays: a template's system turn, or the question of several replies.
     pub fn pack(&self, documents: &[&Document]) -> Pack {
-        Pack::new(documents, !self.config.rope.by_length(), self.device).of_targets()
+        let share = shares(&self.config.rope, self.layers[0].attention(), self.kind, self.device);
+        Pack::new(documents, share, self.device).of_targets()
     }
 
     /// The hidden states after the last norm of the rows that the pack asks for, `[R, D]`. Nothing is kept.
@@ -286,5 +301,29 @@ impl Model {
         let asked =
             |rows: &Vec<i64>| Asked::new(self.layers.len(), rows.clone(), dropout.as_ref(), self.device);
         Pass { layout: pack.layout.clone(), cos, sin, asked: pack.asked.as_ref().map(asked), dropout }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::RopeScaling;
+    use crate::ops::Heads;
+
+    #[test]
+    fn beginnings_are_shared_where_that_is_possible_and_pays() {
+        let heads = Heads { queries: 4, keys: 2, dim: 64 };
+        let how = Attention { heads, scale: 0.1, soft_cap: None, window: None };
+        let rope = Rope { theta: 1e4, dimensions: 64, scaling: RopeScaling::None };
+        for kind in [Kind::Float, Kind::BFloat16] {
+            assert!(shares(&rope, &how, kind, Device::Cpu));
+        }
+        assert!(shares(&rope, &how, Kind::Float, Device::Cuda(0)));
+        assert!(!shares(&rope, &how, Kind::BFloat16, Device::Cuda(0)));
+        // Gemma 2's, which flash attention does not know.
+        let capped = Attention { soft_cap: Some(50.0), ..how };
+        assert!(shares(&rope, &capped, Kind::BFloat16, Device::Cuda(0)));
+        let scaling = RopeScaling::Long { short: vec![], long: vec![], original: 8.0, attention_factor: 1.0 };
+        assert!(!shares(&Rope { scaling, ..rope }, &how, Kind::Float, Device::Cpu));
     }
 }

@@ -29,6 +29,7 @@ use tch::Tensor;
 
 use crate::Layout;
 pub use crate::model::config::Activation;
+pub(crate) use flash::applies as is_flash;
 pub use mask::Mask;
 
 /// Attention's heads. Query head h reads key and value head h / (queries / keys).

@@ -39,7 +39,7 @@ use crate::head::{Head, Reference};
 use crate::model::Model;
 use crate::text::Tokenizer;
 use crate::weights::Checkpoint;
-use crate::{Document, Error, Result, step};
+use crate::{Document, Error, Result, memory, step};
 
 /// A run under way.
 #[derive(Debug)]
@@ -143,6 +143,7 @@ impl Run<'_> {
             gradient_norm: norm,
             read: batch.iter().map(|document| document.tokens.len()).sum(),
             seconds: start.elapsed().as_secs_f64(),
+            peak_device_bytes: memory::peak_device_bytes(self.model.device()),
             phases: &report.phases,
         })?;
         let tokens = report.records.iter().map(|record| (record.label, record.selected));

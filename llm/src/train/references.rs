@@ -3,13 +3,19 @@
 use super::config::{self, Config};
 use crate::head::{Reference, TopFile};
 use crate::model::{Adapter, Model};
+use crate::text::{Moment, Tokenizer};
 use crate::uncertainty::Named;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
 
-/// Opens it, and says its hash; `data` is the hash of the data set that is trained on. Where none is named, an objective
+/// Opens it, and says its hash; `data` is the hash of the data set that is trained on, `tokenizer` the trained model's. Where none is named, an objective
 /// that wants the base has it: the model without its adapter.
-pub(super) fn open(config: &Config, model: &Model, data: &str) -> Result<(Reference, Option<String>)> {
+pub(super) fn open(
+    config: &Config,
+    model: &Model,
+    data: &str,
+    tokenizer: &Tokenizer,
+) -> Result<(Reference, Option<String>)> {
     let against = config.objective.against();
     match &config.reference {
         None if against == Some(tokensieve_objective::Against::Base) => Ok((Reference::Base, None)),
@@ -20,10 +26,14 @@ pub(super) fn open(config: &Config, model: &Model, data: &str) -> Result<(Refere
         }
         Some(config::Reference::Model(source)) => {
             let checkpoint = Checkpoint::open(source)?;
-            let other = Model::load(&checkpoint, model.kind(), model.device())?;
-            if other.config().vocab_size != model.config().vocab_size {
-                return Err(Error::setting("reference.model", "has another vocabulary than the model"));
-            }
+            let mut other = Model::load(&checkpoint, model.kind(), model.device())?;
+            share_vocabulary(
+                "reference.model",
+                &checkpoint,
+                &mut other,
+                model.config().vocab_size,
+                tokenizer,
+            )?;
             Ok((Reference::Model(Box::new(other)), Some(checkpoint.hash())))
         }
         Some(config::Reference::TopK(path)) => {
@@ -32,4 +42,36 @@ pub(super) fn open(config: &Config, model: &Model, data: &str) -> Result<(Refere
             Ok((Reference::TopK(Box::new(file)), Some(hash)))
         }
     }
+}
+
+/// Sees that another model's tokens are those of the model that is trained, and leaves it the same number of them. Where a
+/// folder has no tokenizer, the number alone is judged.
+pub(super) fn share_vocabulary(
+    key: &str,
+    checkpoint: &Checkpoint,
+    other: &mut Model,
+    rows: i64,
+    tokenizer: &Tokenizer,
+) -> Result<()> {
+    if let Ok(theirs) = Tokenizer::open_on(checkpoint, Moment::default()) {
+        let ours = tokenizer.inner().get_vocab(true);
+        let differs = |(token, id): &(&String, &u32)| {
+            theirs.inner().token_to_id(token).is_some_and(|other| other != **id)
+        };
+        // The first of them, so that the message is the same each time.
+        if let Some((token, id)) = ours.iter().filter(differs).min_by_key(|(_, id)| **id) {
+            let there = theirs.inner().token_to_id(token).unwrap_or_default();
+            let what = format!(
+                "has another tokenizer than the model that is trained: `{token}` is token {there} there and {id} here"
+            );
+            return Err(Error::setting(key, what));
+        }
+    }
+    let found = other.config().vocab_size;
+    if found < rows {
+        let what = format!("has a vocabulary of {found}, the model that is trained one of {rows}");
+        return Err(Error::setting(key, what));
+    }
+    other.keep_vocabulary(rows);
+    Ok(())
 }

@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
         data.extend(estimates.map(|hash| ("train.uncertainty".to_owned(), hash)));
         data.extend(evaluations.iter().map(|(name, set)| (format!("eval.{name}"), set.hash.clone())));
         let mut model = Model::load(&base, config.model.kind, config.model.device)?;
-        let (reference, reference_hash) = references::open(&config, &model, &documents.hash)?;
+        let (reference, reference_hash) = references::open(&config, &model, &documents.hash, &tokenizer)?;
         let new = State {
             step: 0,
             steps,
@@ -100,13 +100,13 @@ impl<'a> Run<'a> {
             saved,
             documents: documents.documents,
             evaluations: evaluations.into_iter().map(|(name, set)| (name, set.documents)).collect(),
+            head: crate::head::Head::on(config.model.device),
             config,
             base,
             model,
             tokenizer,
             trained,
             reference,
-            head: crate::head::Head::default(),
             training,
             optimizer,
             state,

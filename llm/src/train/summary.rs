@@ -20,6 +20,8 @@ pub struct Summary {
     pub totals: Totals,
     /// Most memory used.
     pub peak_bytes: Option<u64>,
+    /// Most memory used on the device, if that is not the CPU.
+    pub peak_device_bytes: Option<u64>,
     /// Folder of the results.
     pub out: PathBuf,
     /// Whether an adapter was trained.
@@ -37,6 +39,7 @@ impl Summary {
             steps: [state.step, state.steps],
             totals,
             peak_bytes: memory::peak_bytes(),
+            peak_device_bytes: memory::peak_device_bytes(config.model.device),
             out: config.train.out.clone(),
             adapter: config.lora.is_some(),
             best: state.progress.map(|(best, _)| best),
@@ -63,7 +66,10 @@ impl fmt::Display for Summary {
             writeln!(f, "best nll    {best:.4}, in {out}/best")?;
         }
         if let Some(peak) = self.peak_bytes {
-            writeln!(f, "peak memory {:.2} GiB", peak as f64 / f64::from(1 << 30))?;
+            writeln!(f, "peak memory {:.2} GiB", memory::gib(peak))?;
+        }
+        if let Some(peak) = self.peak_device_bytes {
+            writeln!(f, "on device   {:.2} GiB", memory::gib(peak))?;
         }
         writeln!(f, "curve       {out}/metrics.jsonl")?;
         match (self.ending, self.adapter) {

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::config::Config;
+use super::references::share_vocabulary;
 use super::start::{list_skipped, read};
 use crate::head::write_top;
 use crate::model::{Adapter, Model};
 use crate::text::Tokenizer;
 use crate::weights::Checkpoint;
-use crate::{Document, Error, Result, memory};
+use crate::{Document, Result, memory};
 
 /// Writes, for `reference.topk`, the k most probable tokens of everything that `config` trains on: those of `model` (the
 /// configuration's own if none is given), with `adapter` if there is one. Returns the number of documents.
@@ -27,9 +28,7 @@ pub fn write_topk(
     let other = model.map(Checkpoint::open).transpose()?;
     let checkpoint = other.as_ref().unwrap_or(&base);
     let mut model = Model::load(checkpoint, config.model.kind, config.model.device)?;
-    if model.config().vocab_size != base.config().vocab_size {
-        return Err(Error::setting("--model", "has another vocabulary than the model that is trained"));
-    }
+    share_vocabulary("--model", checkpoint, &mut model, base.config().vocab_size, &tokenizer)?;
     if let Some(folder) = adapter {
         let adapter = Adapter::load(model.config(), folder, model.device())?;
         model.attach(Some(&adapter))?;

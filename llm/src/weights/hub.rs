@@ -27,7 +27,7 @@ use super::safetensors::{INDEX, WHOLE};
 use crate::{Error, Result};
 
 /// Files besides the weights that are fetched where a model has them.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -35,6 +35,7 @@ const FILES: [&str; 9] = [
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    "chat_template.json",
     "vocab.json",
     "merges.txt",
 ];

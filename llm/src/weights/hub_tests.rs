@@ -89,6 +89,7 @@ fn files() -> HashMap<&'static str, Vec<u8>> {
     HashMap::from([
         ("config.json", read("config.json")),
         ("model.safetensors", read("model.safetensors")),
+        ("chat_template.json", br#"{"chat_template": "of its own"}"#.to_vec()),
         ("pytorch_model.bin", b"never fetched".to_vec()),
         ("original/consolidated.safetensors", b"never fetched".to_vec()),
     ])
@@ -115,6 +116,7 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
     );
     assert_eq!(fs::read_to_string(cache.path().join("models--org--tiny/refs/main")).unwrap(), COMMIT);
     assert!(stub.requests.lock().unwrap().iter().any(|request| request.contains("bytes=1000-")));
+    assert!(snapshot.join("chat_template.json").is_file());
     assert!(
         !stub
             .requests

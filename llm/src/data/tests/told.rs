@@ -93,6 +93,11 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
         let error = ignored(tokenizer(), "", answer);
         assert!(error.contains(&wanted), "{error}");
     }
+    let old = r#""content": "A", "function_call": {"name": "f", "arguments": "{}"}"#;
+    let wanted = "rows:1: message 2: `function_call` is not read; write its call as `tool_calls`";
+    assert!(ignored(&telling, "", old).contains(wanted));
+    let none = row("", r#""content": "A", "function_call": null"#);
+    assert_eq!(load(&sandbox.source(none), &telling).unwrap().documents.len(), 1);
     // What only says who or which may be left out.
     let named = row("", r#""content": "A", "name": "f", "tool_call_id": "1""#);
     assert_eq!(load(&sandbox.source(named), &telling).unwrap().documents.len(), 1);

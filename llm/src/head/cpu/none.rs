@@ -2,8 +2,9 @@
 
 use tch::Tensor;
 
-use super::gradient::{Tail, Task, Top};
+use super::gradient::{Tail, Top};
 use super::rows::{Part, RowStats};
+use super::tasks::Task;
 
 /// Where each task's logits stand.
 pub(super) enum Logits<'a> {

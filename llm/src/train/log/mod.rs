@@ -82,6 +82,8 @@ pub struct Step<'a> {
     pub read: usize,
     /// Time it took.
     pub seconds: f64,
+    /// The most memory so far on the device, if that is not the CPU, in bytes.
+    pub peak_device_bytes: Option<u64>,
     /// Its parts, by name.
     pub phases: &'a [(&'static str, f64)],
 }
@@ -111,7 +113,9 @@ impl Log {
         steps: u64,
     ) -> Result<Self> {
         let open = |name: &str| Lines::open(&folder.join(name), marks.get(name).copied().unwrap_or(0));
-        let events = || Events::create(&folder.join(EVENTS), step);
+        // What a checkpoint's step wrote is part of it.
+        let void_from = if marks.is_empty() { 0 } else { step + 1 };
+        let events = || Events::create(&folder.join(EVENTS), void_from);
         Ok(Self {
             metrics: open(METRICS)?,
             timing: open(TIMING)?,
@@ -140,26 +144,29 @@ impl Log {
         let phases: Map<String, Value> =
             step.phases.iter().map(|(name, s)| ((*name).to_owned(), json!(s))).collect();
         let peak = memory::peak_bytes();
-        self.timing.push(&json!({
+        let mut timing = json!({
             "step": step.step,
             "seconds": step.seconds,
             "tokens_per_second": speed,
             "peak_bytes": peak,
             "phases": phases,
-        }))?;
+        });
+        let mut values = vec![
+            ("train/loss", step.loss),
+            ("train/nll", step.nll),
+            ("train/selected", share),
+            ("train/lr", step.lr),
+            ("train/gradient_norm", step.gradient_norm),
+            ("time/tokens_per_second", speed),
+            ("time/peak_gib", memory::gib(peak.unwrap_or(0))),
+        ];
+        if let Some(bytes) = step.peak_device_bytes {
+            timing["peak_device_bytes"] = bytes.into();
+            values.push(("time/peak_device_gib", memory::gib(bytes)));
+        }
+        self.timing.push(&timing)?;
         if let Some(events) = &mut self.events {
-            events.scalars(
-                step.step,
-                &[
-                    ("train/loss", step.loss),
-                    ("train/nll", step.nll),
-                    ("train/selected", share),
-                    ("train/lr", step.lr),
-                    ("train/gradient_norm", step.gradient_norm),
-                    ("time/tokens_per_second", speed),
-                    ("time/peak_gib", peak.unwrap_or(0) as f64 / f64::from(1 << 30)),
-                ],
-            )?;
+            events.scalars(step.step, &values)?;
             events.flush()?;
         }
         self.totals.add(step);
@@ -274,5 +281,26 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join(SELECTION)).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         assert_eq!(lines.map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn going_on_voids_the_events_of_steps_after_the_checkpoint_alone() {
+        let wanted = config::Log { tensorboard: true, selection: false };
+        for (step, void_from) in [(None, 0), (Some(0), 1), (Some(300), 301)] {
+            let folder = tempfile::tempdir().unwrap();
+            let open = |marks: &BTreeMap<String, u64>| {
+                Log::open(folder.path(), wanted, marks, step.unwrap_or(0), 500).unwrap()
+            };
+            if step.is_some() {
+                let marks = open(&BTreeMap::new()).marks().unwrap();
+                let first = Events::all(&folder.path().join(EVENTS)).unwrap();
+                std::fs::remove_file(&first[0]).unwrap();
+                open(&marks);
+            } else {
+                open(&BTreeMap::new());
+            }
+            let files = Events::all(&folder.path().join(EVENTS)).unwrap();
+            assert_eq!(tensorboard::void_from(&std::fs::read(&files[0]).unwrap()), void_from);
+        }
     }
 }

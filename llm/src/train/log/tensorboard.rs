@@ -22,8 +22,9 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// A new file in a folder. Whatever earlier files of the folder say about this step and later ones is void.
-    pub(super) fn create(folder: &Path, step: u64) -> Result<Self> {
+    /// A new file in a folder. Whatever earlier files of the folder say about this step and later ones is void: so
+    /// `TensorBoard` reads a session's start.
+    pub(super) fn create(folder: &Path, void_from: u64) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let time = now();
         // TensorBoard reads a folder's files in the order of their names.
@@ -33,7 +34,7 @@ impl Events {
         let file = File::create(&path).map_err(Error::io(&path))?;
         let mut events = Self { path, file: BufWriter::new(file) };
         events.event(0, |event| event.bytes(3, b"brain.Event:2"))?;
-        events.event(step, |event| event.message(7, |session| session.varint(1, 1)))?;
+        events.event(void_from, |event| event.message(7, |session| session.varint(1, 1)))?;
         Ok(events)
     }
 
@@ -134,6 +135,19 @@ fn crc32c(content: &[u8]) -> u32 {
             |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 },
         )
     })
+}
+
+/// The step of the session's start in a file's bytes, which is the second record.
+#[cfg(test)]
+pub(super) fn void_from(bytes: &[u8]) -> u64 {
+    let after = |record: &[u8]| 16 + u64::from_le_bytes(record[..8].try_into().unwrap()) as usize;
+    let content = &bytes[after(bytes)..][12..];
+    // Field 1 is a double, the time; then comes field 2.
+    assert_eq!((content[0], content[9]), (1 << 3 | 1, 2 << 3));
+    let step = &content[10..];
+    let length = 1 + step.iter().position(|byte| byte & 0x80 == 0).unwrap();
+    assert_eq!(step[length..length + 4], [7 << 3 | 2, 2, 1 << 3, 1], "a session's start");
+    step[..length].iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
 }
 
 #[cfg(test)]
