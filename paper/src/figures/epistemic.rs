@@ -2,7 +2,7 @@
 
 use crate::claim::OURS;
 use crate::lab::arm::Arm;
-use crate::lab::corpus::Corpus;
+use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains;
 use crate::lab::outcome::{Better, Draws, Tallies, gain, level};
 use crate::lab::picture::distinct;
@@ -73,6 +73,7 @@ impl crate::Figure for Figure {
                 "The paper gives no numbers for these statements: what is measured, and on what, is our choice.",
                 "Dropout disturbs a model that was trained without it: entropies under dropout are a multiple of the model's own.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: vec![
                 Column::new("model", "", "base model"),
@@ -97,7 +98,7 @@ impl crate::Figure for Figure {
                     "nats_low",
                     "nats",
                     "lower end of its 95 % interval: bootstrap over documents and seeds, paired, never narrower than Student's over \
-                     seeds",
+                     either",
                 ),
                 Column::new("nats_high", "nats", "its upper end"),
             ],
@@ -185,7 +186,7 @@ impl crate::Figure for Figure {
                 }
                 let test = format!(
                     "{what}, nats per response token, {arm} minus {versus}, paired; 95 % interval: bootstrap over \
-                     documents and seeds, never narrower than Student's over seeds"
+                     documents and seeds, never narrower than Student's over either"
                 );
                 claim.below(0.0, row.map(Row::estimate), &test)
             };

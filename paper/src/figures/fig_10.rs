@@ -63,7 +63,7 @@ impl crate::Figure for Figure {
                 Column::new(
                     "median_low_nats",
                     "nats",
-                    "lower end of its 95 % interval (bootstrap over documents)",
+                    "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
                 ),
                 Column::new("median_high_nats", "nats", "upper end"),
                 Column::new("upper_nats", "nats", "75 % quantile"),

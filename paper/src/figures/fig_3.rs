@@ -2,7 +2,7 @@
 
 use crate::claim::OURS;
 use crate::lab::arm::{Arm, CRITERIA, UNITS};
-use crate::lab::corpus::Corpus;
+use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains::{self, PREFERENCE, Row, better, worse};
 use crate::lab::picture;
 use crate::plot::Drawing;
@@ -32,6 +32,7 @@ impl crate::Figure for Figure {
                  often a reply overlaps more than the other model's (length-controlled, ties one half), and held-out loss.",
                 "Generated word problems beside GSM8K, where a small model scores about 1 %: there no objective can differ.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: gains::columns(),
         }

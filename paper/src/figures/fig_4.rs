@@ -1,6 +1,6 @@
 //! Paper A, figure 4, as numbers: what kinds of tokens masked training would select as it goes on.
 
-use crate::lab::corpus::Corpus;
+use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains;
 use crate::lab::outcome::{Better, Tallies, gain, level};
 use crate::lab::picture::distinct;
@@ -59,6 +59,7 @@ impl crate::Figure for Figure {
                 "Numbers over many documents; the paper shows one conversation.",
                 "The top quarter of all scored tokens, not of the tokens of a training step.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: vec![
                 Column::new("model", "", "base model"),
@@ -72,7 +73,7 @@ impl crate::Figure for Figure {
                 Column::new(
                     "selected_share_low",
                     "",
-                    "lower end of the 95 % interval: bootstrap over documents (and seeds, where there are several), never narrower than Student's over seeds",
+                    "lower end of the 95 % interval: bootstrap over documents (and seeds, where there are several), never narrower than Student's over either",
                 ),
                 Column::new("selected_share_high", "", "its upper end"),
                 Column::new("change", "", "the share minus that before training; empty before it"),
@@ -155,7 +156,7 @@ impl crate::Figure for Figure {
                 continue;
             }
             let test = "share at the last checkpoint minus that before training, of the same held-out documents, paired; 95 % interval: \
-                        bootstrap over documents and seeds, never narrower than Student's over seeds";
+                        bootstrap over documents and seeds, never narrower than Student's over either";
             claims.push(structural.below(0.0, last(KINDS[0]).and_then(change), test));
             claims.push(arithmetic.above(0.0, last(KINDS[1]).and_then(change), test));
         }

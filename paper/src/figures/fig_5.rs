@@ -1,7 +1,7 @@
 //! Paper A, figure 5: masked maximum likelihood, distillation, and both, on every measure.
 
 use crate::lab::arm::Arm;
-use crate::lab::corpus::Corpus;
+use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains::{self, PREFERENCE, Row, better, worse};
 use crate::lab::picture;
 use crate::plot::Drawing;
@@ -29,6 +29,7 @@ impl crate::Figure for Figure {
                  often a reply overlaps more than the plain model's (length-controlled, ties one half), and held-out loss.",
                 "Trained on generated word problems, GSM8K and conversations beside Alpaca.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: gains::columns(),
         }

@@ -2,7 +2,7 @@
 
 use crate::figures::fig_5::at_home_and_abroad;
 use crate::lab::arm::Arm;
-use crate::lab::corpus::Corpus;
+use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains::{self, PREFERENCE, Row, judge, measure};
 use crate::lab::picture::distinct;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
@@ -28,6 +28,7 @@ impl crate::Figure for Figure {
                 "No judge in all profiles but paper: held-out loss, overlap, and how often a reply overlaps more than the plain \
                  model's (length-controlled, ties one half) stand in place of win rates.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: gains::columns(),
         }

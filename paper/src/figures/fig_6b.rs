@@ -1,6 +1,7 @@
 //! Paper A, figure 6B: on what share of all measures an objective beats plain training.
 
 use crate::lab::arm::Arm;
+use crate::lab::corpus::OF_CHAT;
 use crate::lab::gains::{self, ALL_CORPORA, ENOUGH_SEEDS, INTERVAL, Row, TOO_FEW_SEEDS};
 use crate::lab::picture;
 use crate::plot::{Drawing, Series};
@@ -23,6 +24,7 @@ impl crate::Figure for Figure {
             deviations: &[
                 "No judge in all profiles but paper: held-out loss and overlap stand in place of win rates.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: gains::columns(),
         }

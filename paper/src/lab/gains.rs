@@ -97,7 +97,7 @@ pub fn columns() -> Vec<Column> {
         Column::new(
             "gain_low",
             "",
-            "lower end of the 95 % interval: bootstrap over questions and seeds, paired, never narrower than Student's over seeds",
+            "lower end of the 95 % interval: bootstrap over questions and seeds, paired, never narrower than Student's over seeds or, but for `won`, over questions",
         ),
         Column::new("gain_high", "", "its upper end"),
     ]
@@ -421,7 +421,7 @@ fn tested(
 
 /// How intervals of gains come about.
 pub const INTERVAL: &str =
-    "95 % interval: bootstrap over questions and seeds, never narrower than Student's over seeds";
+    "95 % interval: bootstrap over questions and seeds, never narrower than Student's over either";
 
 /// What a mean of a unit is of, for a model trained on a corpus, in its distribution or out of it.
 pub fn measure(trained_on: &str, place: &str, unit: &str) -> &'static str {
@@ -436,7 +436,7 @@ pub fn measure(trained_on: &str, place: &str, unit: &str) -> &'static str {
 }
 
 fn distribution(outcome: &Outcome, corpus: Corpus) -> &'static str {
-    if outcome.of == Some(corpus) { "in" } else { "out" }
+    if outcome.is_in_distribution(corpus) { "in" } else { "out" }
 }
 
 fn unit(outcome: &Outcome) -> &'static str {
