@@ -109,21 +109,18 @@ pub fn alone(
         Some(_) => {}
     }
     let rival = others.iter().max_by(|a, b| a.gain_low.total_cmp(&b.gain_low));
-    match rival.filter(|row| row.gain_low > 0.0) {
-        Some(rival) => {
-            let Estimate { value, low, high, n } = rival.estimate();
-            let lost = Estimate { value: -value, low: -high, high: -low, n };
-            let test = format!(
-                "{}; shown is the gain of {}, which gains too, with its sign changed",
-                own.test, rival.arm
-            );
-            own.above(0.0, lost, &test)
-        }
-        None => {
-            let names: Vec<&str> = others.iter().map(|row| row.arm.as_str()).collect();
-            let test = format!("{}; no interval of {} lies above zero", own.test, names.join(", "));
-            Claim { test, ..own }
-        }
+    if let Some(rival) = rival.filter(|row| row.gain_low > 0.0) {
+        let Estimate { value, low, high, n } = rival.estimate();
+        let lost = Estimate { value: -value, low: -high, high: -low, n };
+        let test = format!(
+            "{}; shown is the gain of {}, which gains too, with its sign changed",
+            own.test, rival.arm
+        );
+        own.above(0.0, lost, &test)
+    } else {
+        let names: Vec<&str> = others.iter().map(|row| row.arm.as_str()).collect();
+        let test = format!("{}; no interval of {} lies above zero", own.test, names.join(", "));
+        Claim { test, ..own }
     }
 }
 
