@@ -1,5 +1,6 @@
 //! Paper A, figure 10: epistemic uncertainty grows with the dropout rate.
 
+use crate::claim::least;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::tokens::scoring::{Corpus, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
@@ -43,7 +44,7 @@ impl crate::Figure for Figure {
                       median with its 95 % interval over documents, and bands of the middle 50 % and 90 % of the \
                       tokens. Dotted: the logarithm of the number of passes, which an estimate of BALD cannot exceed.",
             protocol: "The first documents of GSM8K's training set, the same at each rate, are scored by \
-                       SmolLM2-135M-Instruct as in figure 2A, with dropout on attention and residual connections (in the \
+                       the table's models as in figure 2A, with dropout on attention and residual connections (in the \
                        study profile also on attention alone and on the embeddings). The rise of the median from one \
                        rate to the next is resampled over documents, the same documents at both rates (1,000 times). A hundred \
                        passes at each rate; fewer where the table says nothing of them.",
@@ -159,7 +160,6 @@ impl crate::Figure for Figure {
                 let ((value, low), high) = row.rise_nats.zip(row.rise_low_nats).zip(row.rise_high_nats)?;
                 Some(Estimate { value, low, high, n: row.documents })
             });
-            let least = rises.min_by(|a, b| a.low.total_cmp(&b.low));
             let (model, places) =
                 (rows[0].model.replace('/', "-").to_lowercase(), rows[0].places.replace(',', "-"));
             let statement = format!(
@@ -171,9 +171,9 @@ impl crate::Figure for Figure {
                 .on_data(&[Corpus::Gsm8k.name()])
                 .above(
                     0.0,
-                    least,
-                    "rise of the median from one rate to the next, in nats, where its interval reaches lowest; 95 % \
-                     bootstrap interval over documents",
+                    least(rises),
+                    "rise of the median from one rate to the next, in nats, of value and interval's ends the least of all; 95 % \
+                     bootstrap intervals over documents",
                 )
         };
         Ok(groups.map(claim).collect())

@@ -1,5 +1,6 @@
 //! Paper A, figure 2B: with what the two uncertainties are correlated.
 
+use crate::lab::models::each_model;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::tokens::scoring::{Corpus, Scoring, models, places};
 use crate::tokens::{Method, Quantity, correlations};
@@ -114,9 +115,11 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
-        let groups =
-            rows.chunk_by(|a, b| (&a.model, &a.dataset, &a.places) == (&b.model, &b.dataset, &b.places));
-        let panels: Vec<Panel> = groups.map(panel).collect();
+        let panels = |rows: &[Row]| {
+            let groups = rows.chunk_by(|a, b| (&a.dataset, &a.places) == (&b.dataset, &b.places));
+            groups.map(panel).collect()
+        };
+        let panels = each_model(&rows, |row| &row.model, panels, Panel::of);
         let columns = panels.len().min(3);
         Ok(Drawing::new(panels).columns(columns).panel_height(190.0))
     }

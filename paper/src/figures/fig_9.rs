@@ -43,7 +43,7 @@ impl crate::Figure for Figure {
             caption: "Distribution of the loss over response tokens, and of the mean loss over documents, by data set; \
                       shares per bin of 0.25 nats, the last bin open.",
             protocol: "The first documents of each data set, but for rows without a response, are scored by \
-                       SmolLM2-135M-Instruct, teacher-forced, without dropout. A datum's loss is the mean over its response tokens. Spread: the standard \
+                       the table's models, teacher-forced, without dropout. A datum's loss is the mean over its response tokens. Spread: the standard \
                        deviation. The ratio of the two spreads has its 95 % interval over documents (1,000 \
                        resamples, never narrower than Student's by the jackknife).",
             deviations: &[
