@@ -9,6 +9,17 @@ pub fn exact(value: f64) -> Estimate {
     Estimate { value, low: value, high: value, n: 1 }
 }
 
+/// The estimate of a statement that all of several make only together: it is as far above a threshold as the least of them,
+/// and below if one of them is (a test of intersection and union). So of value, interval's ends and n it has the least.
+pub fn least(of: impl IntoIterator<Item = Estimate>) -> Option<Estimate> {
+    of.into_iter().reduce(|a, b| Estimate {
+        value: a.value.min(b.value),
+        low: a.low.min(b.low),
+        high: a.high.min(b.high),
+        n: a.n.min(b.n),
+    })
+}
+
 /// The source of claims that no paper makes: questions of our own, asked of the same runs.
 pub const OURS: &str = "ours";
 
@@ -132,6 +143,13 @@ impl Claim {
         Self { verdict: Verdict::NotTested(reason.into()), ..self }
     }
 
+    /// Says which of several models the claim is about, in its id too.
+    #[must_use]
+    pub fn of_model(self, model: &str) -> Self {
+        let id = format!("{}-{}", self.id, model.replace('/', "-").to_lowercase());
+        Self { id, statement: format!("{model}: {}", self.statement), ..self }
+    }
+
     /// Says which data sets the claim is about (default: all that the figure uses).
     #[must_use]
     pub fn on_data(self, names: &[&str]) -> Self {
@@ -142,6 +160,24 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_of_all_is_decided_by_all() {
+        let of_all = |intervals: &[[f64; 2]]| {
+            let one = |[low, high]: &[f64; 2]| Estimate {
+                value: f64::midpoint(*low, *high),
+                low: *low,
+                high: *high,
+                n: 5,
+            };
+            Claim::new("x/y", "A", "s").above(0.0, least(intervals.iter().map(one)), "t").verdict
+        };
+        assert_eq!(of_all(&[[0.1, 0.4], [0.2, 0.3]]), Verdict::Holds);
+        // The one with the lowest low end decides nothing; the other refutes.
+        assert_eq!(of_all(&[[-0.5, 0.2], [-0.3, -0.1]]), Verdict::DoesNotHold);
+        assert_eq!(of_all(&[[0.1, 0.4], [-0.1, 0.2], [0.3, 0.5]]), Verdict::Undecided);
+        assert!(matches!(of_all(&[]), Verdict::NotTested(_)));
+    }
 
     #[test]
     fn the_whole_interval_decides() {

@@ -103,7 +103,7 @@ pub fn recorded(entries: &[Entry], recorded: &Recorded) -> Result<Vec<Made>> {
 
 /// Everything that follows from a table.
 fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> Result<Made> {
-    let about = entry.figure.about();
+    let about = About { title: entry.figure.title(&table)?, ..entry.figure.about() };
     let mut drawing = entry.figure.draw(&table).with_context(|| format!("drawing {}", about.id))?;
     if let Some(replacement) = replacement(&provenance) {
         drawing = drawing.notice(replacement);

@@ -25,6 +25,11 @@ pub trait Figure: Sync {
         Ok(Vec::new())
     }
 
+    /// The title that a table gets; its own where nothing in the table bears on it.
+    fn title(&self, _: &Table) -> Result<&'static str> {
+        Ok(self.about().title)
+    }
+
     /// Tests the paper's claims; a pure function of the table.
     fn claims(&self, table: &Table) -> Result<Vec<Claim>>;
 }

@@ -1,6 +1,7 @@
 //! Paper A's automatic curriculum against explicit ones.
 
 use crate::lab::ablation::{self, Contrast};
+use crate::lab::corpus::OF_CHAT;
 use crate::lab::gains;
 use crate::lab::study::Study;
 use crate::plot::Drawing;
@@ -32,6 +33,7 @@ impl crate::Figure for Figure {
                 "The paper compares its automatic curriculum with none.",
                 "Structure and content are told apart by the twin's loss and not by hand.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: gains::columns(),
         }

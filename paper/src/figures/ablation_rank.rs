@@ -1,6 +1,7 @@
 //! Paper A's open question on a joint curriculum: an adapter that grows while the share of tokens does.
 
 use crate::lab::ablation::{self, Contrast};
+use crate::lab::corpus::OF_CHAT;
 use crate::lab::gains;
 use crate::lab::study::Study;
 use crate::plot::Drawing;
@@ -29,6 +30,7 @@ impl crate::Figure for Figure {
             deviations: &[
                 "The paper leaves the joint curriculum for future work; this is one point of its frontier.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: gains::columns(),
         }

@@ -1,6 +1,7 @@
 //! Paper A's first open question: how large a share of the tokens should be trained on.
 
 use crate::lab::ablation::{self, Contrast};
+use crate::lab::corpus::OF_CHAT;
 use crate::lab::gains;
 use crate::lab::study::Study;
 use crate::plot::Drawing;
@@ -29,6 +30,7 @@ impl crate::Figure for Figure {
             deviations: &[
                 "The paper uses 25 % throughout and leaves the choice open.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: gains::columns(),
         }

@@ -3,6 +3,7 @@
 use crate::claim::OURS;
 use crate::lab::arm::Arm;
 use crate::lab::gains;
+use crate::lab::models::each_model;
 use crate::lab::picture::distinct;
 use crate::lab::steps;
 use crate::lab::study::{Study, short};
@@ -156,9 +157,6 @@ impl crate::Figure for Figure {
         let rows: Vec<Row> = table.rows()?;
         let names = objectives().map(|(name, ..)| name);
         let place = |row: &Row| names.iter().position(|name| *name == row.objective).unwrap_or(0) as f64;
-        let measured: Vec<&Row> = rows.iter().filter(|row| row.kind == "measured").collect();
-        let mut times =
-            Panel::new("Measured", Axis::categories("", names), Axis::linear("seconds per 1,000 tokens"));
         let parts: [(&str, Part); 3] = [
             ("whole step", |row| row.seconds_per_1000_tokens),
             ("backward", |row| row.backward_seconds),
@@ -167,12 +165,17 @@ impl crate::Figure for Figure {
         let marks = |points: Vec<(f64, f64)>, index| {
             Series::points(points).ink(Ink::Category(index)).shape(Shape::of(index))
         };
-        for (index, (label, of)) in parts.iter().enumerate() {
-            let points = measured.iter().filter_map(|row| Some((place(row), of(row)?)));
-            times = times.with(marks(points.collect(), index).label(label));
-        }
-        let bars = measured.iter().filter_map(|row| Some((place(row), row.low?, row.high?)));
-        times = times.with(Series::error_bars(bars).ink(Ink::Category(0)));
+        let times = |measured: &[Row]| {
+            let y = Axis::linear("seconds per 1,000 tokens");
+            let points = parts.iter().enumerate().map(|(index, (label, of))| {
+                let points = measured.iter().filter_map(|row| Some((place(row), of(row)?)));
+                marks(points.collect(), index).label(label)
+            });
+            let bars = measured.iter().filter_map(|row| Some((place(row), row.low?, row.high?)));
+            let bars = Series::error_bars(bars).ink(Ink::Category(0));
+            vec![Panel::new("Measured", Axis::categories("", names), y).with_all(points).with(bars)]
+        };
+        let mut panels = each_model(&measured(&rows), |row| &row.model, times, Panel::of);
         let mut ratios = Panel::new("Relative to plain", Axis::categories("", names), Axis::linear("ratio"))
             .with(Series::horizontal(1.0));
         let series = rows.iter().map(|row| format!("{}, {}", row.model, row.kind)).collect::<Vec<_>>();
@@ -186,66 +189,106 @@ impl crate::Figure for Figure {
             // One legend for both panels: no colour twice.
             ratios = ratios.with(marks(points.collect(), parts.len() + index).label(label));
         }
-        Ok(Drawing::new([times, ratios]).columns(2).width(860.0))
+        panels.push(ratios);
+        Ok(Drawing::new(panels).columns(2).width(860.0))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Row> = table.rows()?;
-        let ratio = |objective: &str| {
-            let mut here = rows.iter().filter(|row| row.kind == "measured" && row.objective == objective);
-            // The interval of the step's time over the plain median: of the steps of one run, not of runs.
-            let of = |row: &Row| {
-                let scale = row.relative_to_mle / row.seconds_per_1000_tokens?;
-                Some(Estimate {
-                    value: row.relative_to_mle,
-                    low: row.low? * scale,
-                    high: row.high? * scale,
-                    n: 1,
-                })
-            };
-            here.find_map(of)
-        };
-        let test = "time per token over plain training's, medians over the steps of one run each; bootstrap over steps, 95 %";
-        let claim = |id: &str, source: &str, text: &str| Claim::new(&format!("a-compute/{id}"), source, text);
-        let [tokens, documents, both] =
-            ["masked, tokens", "masked, documents", "masked + distill"].map(ratio);
-        // Their runs are timed apart: the widest that the two intervals allow.
-        let apart = documents.zip(tokens).map(|(documents, tokens)| Estimate {
-            value: documents.value / tokens.value,
-            low: documents.low / tokens.high,
-            high: documents.high / tokens.low,
-            n: 1,
-        });
-        let paper = "A, section 5";
-        Ok(vec![
-            claim("tokens-save-little", paper, "Selecting tokens saves less than a tenth of a step's time.")
-                .above(0.9, tokens, test),
+        let mut claims = each_model(&measured(&rows), |row| &row.model, claims, Claim::of_model);
+        let of_70b = |row: &&Row| row.model == MODELS[1].0 && row.objective == objectives()[1].0;
+        claims.push(
             claim(
                 "tokens-save-nothing-when-large",
-                paper,
+                PAPER,
                 "What selecting tokens saves is negligible for a very large model: less than a hundredth, of 70B.",
             )
             .above(
                 0.99,
-                rows.iter()
-                    .find(|row| row.model == MODELS[1].0 && row.objective == objectives()[1].0)
-                    .map(|row| exact(row.relative_to_mle)),
+                rows.iter().find(of_70b).map(|row| exact(row.relative_to_mle)),
                 "floating-point operations per token over plain training's, counted",
             ),
-            claim("documents-save", paper, "Selecting documents is faster than plain training.")
-                .below(1.0, documents, test),
-            claim(
-                "documents-over-tokens",
-                paper,
-                "Selecting documents is substantially cheaper than selecting tokens: by more than a fifth.",
-            )
-            .below(0.8, apart, "time per token with documents selected over that with tokens selected, intervals' ends put together"),
-            claim(
-                "distill-costs",
-                OURS,
-                "Masked training with distillation costs at most 1.55 times what plain training does (counted: 1.5).",
-            )
-            .below(1.55, both, test),
-        ])
+        );
+        Ok(claims)
+    }
+}
+
+const PAPER: &str = "A, section 5";
+
+fn claim(id: &str, source: &str, text: &str) -> Claim {
+    Claim::new(&format!("a-compute/{id}"), source, text)
+}
+
+fn measured(rows: &[Row]) -> Vec<Row> {
+    rows.iter().filter(|row| row.kind == "measured").cloned().collect()
+}
+
+/// What is claimed of one model, measured.
+fn claims(measured: &[Row]) -> Vec<Claim> {
+    let time = |objective: &str| {
+        let row = measured.iter().find(|row| row.objective == objective)?;
+        // Of the steps of one run, not of runs.
+        Some(Estimate { value: row.seconds_per_1000_tokens?, low: row.low?, high: row.high?, n: 1 })
+    };
+    let test = "time per token over plain training's, medians over the steps of one run each; bootstrap over steps, 95 %, \
+                intervals' ends put together";
+    let [plain, of_tokens, of_documents, of_both] = objectives().map(|(objective, ..)| time(objective));
+    let [tokens, documents, both] = [of_tokens, of_documents, of_both].map(|time| Some(over(time?, plain?)));
+    let apart = of_documents.zip(of_tokens).map(|(documents, tokens)| over(documents, tokens));
+    vec![
+        claim("tokens-save-little", PAPER, "Selecting tokens saves less than a tenth of a step's time.")
+            .above(0.9, tokens, test),
+        claim("documents-save", PAPER, "Selecting documents is faster than plain training.")
+            .below(1.0, documents, test),
+        claim(
+            "documents-over-tokens",
+            PAPER,
+            "Selecting documents is substantially cheaper than selecting tokens: by more than a fifth.",
+        )
+        .below(0.8, apart, "time per token with documents selected over that with tokens selected, intervals' ends put together"),
+        claim(
+            "distill-costs",
+            OURS,
+            "Masked training with distillation costs at most 1.55 times what plain training does (counted: 1.5).",
+        )
+        .below(1.55, both, test),
+    ]
+}
+
+/// One time over another, their runs timed apart: the widest that the two intervals allow.
+fn over(time: Estimate, other: Estimate) -> Estimate {
+    Estimate {
+        value: time.value / other.value,
+        low: time.low / other.high,
+        high: time.high / other.low,
+        n: 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_knows_that_plain_training_is_measured_too() -> Result<()> {
+        let row = |objective: &str, [seconds, low, high]: [f64; 3]| Row {
+            kind: "measured".into(),
+            model: String::new(),
+            objective: objective.into(),
+            seconds_per_1000_tokens: Some(seconds),
+            low: Some(low),
+            high: Some(high),
+            reference_seconds: None,
+            backward_seconds: None,
+            flops_per_token: None,
+            relative_to_mle: seconds / 2.0,
+        };
+        let rows = [row("mle", [2.0, 1.6, 2.5]), row("masked, documents", [1.8, 1.7, 1.9])];
+        let claims = crate::Figure::claims(&Figure, &Table::from_rows(&rows)?)?;
+        let saved = claims.iter().find(|claim| claim.id == "a-compute/documents-save");
+        let found = saved.and_then(|claim| claim.estimate);
+        // Its own interval ends below plain training's median, and above its interval.
+        assert_eq!(found.map(|of| [of.value, of.low, of.high]), Some([1.8 / 2.0, 1.7 / 2.5, 1.9 / 1.6]));
+        Ok(())
     }
 }

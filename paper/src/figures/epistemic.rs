@@ -2,10 +2,10 @@
 
 use crate::claim::OURS;
 use crate::lab::arm::Arm;
-use crate::lab::corpus::Corpus;
+use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains;
+use crate::lab::models::each_model;
 use crate::lab::outcome::{Better, Draws, Tallies, gain, level};
-use crate::lab::picture::distinct;
 use crate::lab::study::{Study, short};
 use crate::plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::tokens::held_out::{self, HeldOut};
@@ -73,6 +73,7 @@ impl crate::Figure for Figure {
                 "The paper gives no numbers for these statements: what is measured, and on what, is our choice.",
                 "Dropout disturbs a model that was trained without it: entropies under dropout are a multiple of the model's own.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: vec![
                 Column::new("model", "", "base model"),
@@ -97,7 +98,7 @@ impl crate::Figure for Figure {
                     "nats_low",
                     "nats",
                     "lower end of its 95 % interval: bootstrap over documents and seeds, paired, never narrower than Student's over \
-                     seeds",
+                     either",
                 ),
                 Column::new("nats_high", "nats", "its upper end"),
             ],
@@ -135,17 +136,15 @@ impl crate::Figure for Figure {
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let mut rows: Vec<Row> = table.rows()?;
         rows.retain(|row| row.measure == Measure::Mean);
-        let several = distinct(rows.iter().map(|row| row.model.as_str())).len() > 1;
         let masked = Arm::masked().name;
         let panel = |rows: &[Row]| {
-            let Row { model, trained_on, uncertainty, .. } = &rows[0];
-            let of_model = if several { format!("{model}, ") } else { String::new() };
+            let Row { trained_on, uncertainty, .. } = &rows[0];
             let what = match uncertainty {
                 Quantity::Epistemic => "BALD",
                 Quantity::Pairwise => "two passes apart",
                 other => other.name(),
             };
-            let title = format!("{of_model}trained on {trained_on}: {what}");
+            let title = format!("trained on {trained_on}: {what}");
             let arms = rows.iter().map(|row| if row.arm == masked { "masked" } else { row.arm.as_str() });
             let at = |of: fn(&Row) -> f64| rows.iter().enumerate().map(move |(at, row)| (at as f64, of(row)));
             let ends = rows.iter().enumerate().map(|(at, row)| (at as f64, row.nats_low, row.nats_high));
@@ -155,58 +154,65 @@ impl crate::Figure for Figure {
                 .with(Series::error_bars(ends).ink(ink))
                 .with(Series::points(at(|row| row.nats)).ink(ink))
         };
-        let groups = rows.chunk_by(|a, b| {
-            (&a.model, &a.trained_on, a.uncertainty) == (&b.model, &b.trained_on, b.uncertainty)
-        });
-        Ok(Drawing::new(groups.map(panel)).columns(QUANTITIES.len()).width(1060.0))
+        let panels = |rows: &[Row]| {
+            let groups =
+                rows.chunk_by(|a, b| (&a.trained_on, a.uncertainty) == (&b.trained_on, b.uncertainty));
+            groups.map(panel).collect()
+        };
+        let panels = each_model(&rows, |row| &row.model, panels, Panel::of);
+        Ok(Drawing::new(panels).columns(QUANTITIES.len()).width(1060.0))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let arms = Study::uncertain_arms().map(|arm| arm.name);
-        let [plain, masked, both] = arms.each_ref().map(String::as_str);
-        let mut claims = Vec::new();
-        for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-            let below = |id: &str, source, text: &str, measure: Measure, [arm, versus]: [&str; 2]| {
-                let name = corpus.name();
-                let (id, text) = (format!("a-epistemic/{id}-{name}"), format!("{name}: {text}."));
-                let claim = Claim::new(&id, gains::source(source, corpus), &text)
-                    .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
-                let (uncertainty, what) = match measure {
-                    Measure::Distance => (Quantity::Aleatoric, "distance from plain training's mean"),
-                    _ => (Quantity::Pairwise, "mean divergence of two passes' predictions"),
-                };
-                let row = rows.iter().find(|row| {
-                    (row.trained_on.as_str(), row.uncertainty, row.measure) == (name, uncertainty, measure)
-                        && (row.arm.as_str(), row.versus.as_deref()) == (arm, Some(versus))
-                });
-                if let Some(reason) = gains::untested(corpus, row.map(|row| row.seeds as u64)) {
-                    return claim.not_tested(&reason);
-                }
-                let test = format!(
-                    "{what}, nats per response token, {arm} minus {versus}, paired; 95 % interval: bootstrap over \
-                     documents and seeds, never narrower than Student's over seeds"
-                );
-                claim.below(0.0, row.map(Row::estimate), &test)
-            };
-            let text = "masked training reduces epistemic uncertainty";
-            claims.push(below("masked-reduces", "A, abstract", text, Measure::Difference, [masked, BASE]));
-            let text = "plain training reduces epistemic uncertainty";
-            claims.push(below("plain-reduces", "A, section 1", text, Measure::Difference, [plain, BASE]));
-            let text = "masked training reduces epistemic uncertainty more than plain training does";
-            claims.push(below("masked-reduces-more", OURS, text, Measure::Difference, [masked, plain]));
-            let text =
-                "with distillation, masked training stays closer to plain training's aleatoric uncertainty";
-            claims.push(below(
-                "distillation-keeps-aleatoric",
-                "A, section 4.3",
-                text,
-                Measure::Distance,
-                [both, masked],
-            ));
-        }
-        Ok(claims)
+        Ok(each_model(&table.rows()?, |row: &Row| &row.model, claims, Claim::of_model))
     }
+}
+
+/// What is claimed of one model.
+fn claims(rows: &[Row]) -> Vec<Claim> {
+    let arms = Study::uncertain_arms().map(|arm| arm.name);
+    let [plain, masked, both] = arms.each_ref().map(String::as_str);
+    let mut claims = Vec::new();
+    for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
+        let below = |id: &str, source, text: &str, measure: Measure, [arm, versus]: [&str; 2]| {
+            let name = corpus.name();
+            let (id, text) = (format!("a-epistemic/{id}-{name}"), format!("{name}: {text}."));
+            let claim = Claim::new(&id, gains::source(source, corpus), &text)
+                .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
+            let (uncertainty, what) = match measure {
+                Measure::Distance => (Quantity::Aleatoric, "distance from plain training's mean"),
+                _ => (Quantity::Pairwise, "mean divergence of two passes' predictions"),
+            };
+            let row = rows.iter().find(|row| {
+                (row.trained_on.as_str(), row.uncertainty, row.measure) == (name, uncertainty, measure)
+                    && (row.arm.as_str(), row.versus.as_deref()) == (arm, Some(versus))
+            });
+            if let Some(reason) = gains::untested(corpus, row.map(|row| row.seeds as u64)) {
+                return claim.not_tested(&reason);
+            }
+            let test = format!(
+                "{what}, nats per response token, {arm} minus {versus}, paired; 95 % interval: bootstrap over \
+                 documents and seeds, never narrower than Student's over either"
+            );
+            claim.below(0.0, row.map(Row::estimate), &test)
+        };
+        let text = "masked training reduces epistemic uncertainty";
+        claims.push(below("masked-reduces", "A, abstract", text, Measure::Difference, [masked, BASE]));
+        let text = "plain training reduces epistemic uncertainty";
+        claims.push(below("plain-reduces", "A, section 1", text, Measure::Difference, [plain, BASE]));
+        let text = "masked training reduces epistemic uncertainty more than plain training does";
+        claims.push(below("masked-reduces-more", OURS, text, Measure::Difference, [masked, plain]));
+        let text =
+            "with distillation, masked training stays closer to plain training's aleatoric uncertainty";
+        claims.push(below(
+            "distillation-keeps-aleatoric",
+            "A, section 4.3",
+            text,
+            Measure::Distance,
+            [both, masked],
+        ));
+    }
+    claims
 }
 
 /// Pairs of a pass with itself do not count: they are no divergence of two.

@@ -19,7 +19,8 @@ impl crate::Figure for Figure {
                       aleatoric uncertainty, predictive loss and entropy. Each scale runs from zero to the value \
                       that 95 % of the table's reply tokens stay below. The token viewer shows the same \
                       conversation with every number.",
-            protocol: "The first documents of Alpaca are scored by SmolLM2-135M-Instruct, teacher-forced. Loss and \
+            protocol: "The first documents of Alpaca are scored by the first of the profile's models \
+                       (SmolLM2-135M-Instruct in all profiles but paper), teacher-forced. Loss and \
                        entropy come from a pass without dropout; the uncertainties from stochastic passes with \
                        dropout of rate 0.1 on attention and residual connections: total = entropy of the mean \
                        prediction, aleatoric = mean entropy, epistemic = their difference (BALD).\n\nShown is the \

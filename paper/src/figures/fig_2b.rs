@@ -1,5 +1,6 @@
 //! Paper A, figure 2B: with what the two uncertainties are correlated.
 
+use crate::lab::models::each_model;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::tokens::scoring::{Corpus, Scoring, models, places};
 use crate::tokens::{Method, Quantity, correlations};
@@ -39,10 +40,11 @@ impl crate::Figure for Figure {
             source: "A, figure 2B",
             caption: "Correlation, over the tokens of replies, of epistemic and aleatoric uncertainty with the \
                       predictive loss and with the entropy, by data set and by where dropout acts. Solid: Spearman; \
-                      rings: Pearson. 95 % bootstrap intervals over documents.",
+                      rings: Pearson. 95 % intervals over documents.",
             protocol: "Documents and uncertainties as in figure 2A, with dropout at rate 0.1 on attention and residual \
                        connections, on attention alone, and on the embeddings: each counts as one model. All tokens of \
-                       all replies are pooled; 1,000 resamples of whole documents give the intervals. The difference \
+                       all replies are pooled; 1,000 resamples of whole documents give the intervals, never \
+                       narrower than Student's by the jackknife. The difference \
                        of two correlations is resampled as such.",
             deviations: &[
                 "The paper compares five models; here one model with dropout at different places stands for them until \
@@ -59,10 +61,18 @@ impl crate::Figure for Figure {
                 Column::new("documents", "", "number of documents"),
                 Column::new("tokens", "", "number of response tokens"),
                 Column::new("loss", "", "correlation with the loss"),
-                Column::new("loss_low", "", "lower end of its 95 % interval (bootstrap over documents)"),
+                Column::new(
+                    "loss_low",
+                    "",
+                    "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
+                ),
                 Column::new("loss_high", "", "upper end"),
                 Column::new("entropy", "", "correlation with the entropy"),
-                Column::new("entropy_low", "", "lower end of its 95 % interval (bootstrap over documents)"),
+                Column::new(
+                    "entropy_low",
+                    "",
+                    "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
+                ),
                 Column::new("entropy_high", "", "upper end"),
                 Column::new("difference", "", "correlation with the loss minus correlation with the entropy"),
                 Column::new("difference_low", "", "lower end of its 95 % interval, both resampled together"),
@@ -105,9 +115,11 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
-        let groups =
-            rows.chunk_by(|a, b| (&a.model, &a.dataset, &a.places) == (&b.model, &b.dataset, &b.places));
-        let panels: Vec<Panel> = groups.map(panel).collect();
+        let panels = |rows: &[Row]| {
+            let groups = rows.chunk_by(|a, b| (&a.dataset, &a.places) == (&b.dataset, &b.places));
+            groups.map(panel).collect()
+        };
+        let panels = each_model(&rows, |row| &row.model, panels, Panel::of);
         let columns = panels.len().min(3);
         Ok(Drawing::new(panels).columns(columns).panel_height(190.0))
     }
@@ -123,8 +135,8 @@ impl crate::Figure for Figure {
             let places = row.places.replace(',', " and ");
             format!(" ({}, {}, dropout on {places})", row.model, row.dataset)
         };
-        let test = "Spearman with the loss minus Spearman with the entropy, over response tokens; 95 % bootstrap \
-                    interval over documents";
+        let test = "Spearman with the loss minus Spearman with the entropy, over response tokens; 95 % interval: bootstrap \
+                    over documents, never narrower than Student's";
         let claim = |row: &Row| {
             let (name, statement) = match row.uncertainty {
                 Quantity::Epistemic => (
@@ -172,8 +184,8 @@ impl crate::Figure for Figure {
                 let id = format!("a-2b/{name}-{}", setting(row));
                 let claim =
                     Claim::new(&id, source, &format!("{statement}{}", of(row))).on_data(&[&row.dataset]);
-                let test = "Spearman of the loss and epistemic uncertainty over response tokens; 95 % bootstrap interval \
-                            over documents";
+                let test = "Spearman of the loss and epistemic uncertainty over response tokens; 95 % interval: bootstrap \
+                            over documents, never narrower than Student's";
                 claims.push(claim.above(threshold, correlation, test));
             }
         }

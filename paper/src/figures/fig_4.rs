@@ -1,9 +1,9 @@
 //! Paper A, figure 4, as numbers: what kinds of tokens masked training would select as it goes on.
 
-use crate::lab::corpus::Corpus;
+use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains;
+use crate::lab::models::each_model;
 use crate::lab::outcome::{Better, Tallies, gain, level};
-use crate::lab::picture::distinct;
 use crate::lab::study::short;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::tokens::held_out::{self, HeldOut};
@@ -59,6 +59,7 @@ impl crate::Figure for Figure {
                 "Numbers over many documents; the paper shows one conversation.",
                 "The top quarter of all scored tokens, not of the tokens of a training step.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: vec![
                 Column::new("model", "", "base model"),
@@ -72,7 +73,7 @@ impl crate::Figure for Figure {
                 Column::new(
                     "selected_share_low",
                     "",
-                    "lower end of the 95 % interval: bootstrap over documents (and seeds, where there are several), never narrower than Student's over seeds",
+                    "lower end of the 95 % interval: bootstrap over documents (and seeds, where there are several), never narrower than Student's over either",
                 ),
                 Column::new("selected_share_high", "", "its upper end"),
                 Column::new("change", "", "the share minus that before training; empty before it"),
@@ -103,14 +104,8 @@ impl crate::Figure for Figure {
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let mut rows: Vec<Row> = table.rows()?;
         rows.retain(|row| row.seed.is_none());
-        let several = distinct(rows.iter().map(|row| row.model.as_str())).len() > 1;
         let panel = |rows: &[Row]| {
-            let corpus = &rows[0].trained_on;
-            let title = if several {
-                format!("{}, trained on {corpus}", rows[0].model)
-            } else {
-                format!("trained on {corpus}")
-            };
+            let title = format!("trained on {}", rows[0].trained_on);
             let y = Axis::linear("share of the selected").percent();
             let mut panel = Panel::new(&title, Axis::linear("optimizer steps"), y);
             for (index, kind) in KINDS.iter().enumerate() {
@@ -127,40 +122,44 @@ impl crate::Figure for Figure {
             }
             panel
         };
-        let groups = rows.chunk_by(|a, b| (&a.model, &a.trained_on) == (&b.model, &b.trained_on));
-        Ok(Drawing::new(groups.map(panel)).columns(2))
+        let panels = |rows: &[Row]| rows.chunk_by(|a, b| a.trained_on == b.trained_on).map(panel).collect();
+        Ok(Drawing::new(each_model(&rows, |row| &row.model, panels, Panel::of)).columns(2))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let mut claims = Vec::new();
-        for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-            let name = corpus.name();
-            let claim = |id: &str, text: &str| {
-                let source = gains::source("A, figure 4", corpus);
-                let claim = Claim::new(&format!("a-4/{id}-{name}"), source, &format!("{name}: {text}"));
-                claim.on_data(&corpus.set().into_iter().collect::<Vec<_>>())
-            };
-            let structural = claim("structure-falls", "structural tokens become rarer among the selected.");
-            let arithmetic = claim(
-                "arithmetic-rises",
-                "numbers and signs of calculation become more common among the selected.",
-            );
-            let last = |kind: &str| {
-                let here = rows.iter().filter(|row| row.trained_on == name && row.seed.is_none());
-                here.filter(|row| row.kind == kind).max_by_key(|row| row.step)
-            };
-            if let Some(reason) = gains::untested(corpus, last(KINDS[0]).map(|row| row.seeds as u64)) {
-                claims.extend([structural.not_tested(&reason), arithmetic.not_tested(&reason)]);
-                continue;
-            }
-            let test = "share at the last checkpoint minus that before training, of the same held-out documents, paired; 95 % interval: \
-                        bootstrap over documents and seeds, never narrower than Student's over seeds";
-            claims.push(structural.below(0.0, last(KINDS[0]).and_then(change), test));
-            claims.push(arithmetic.above(0.0, last(KINDS[1]).and_then(change), test));
-        }
-        Ok(claims)
+        Ok(each_model(&table.rows()?, |row: &Row| &row.model, claims, Claim::of_model))
     }
+}
+
+/// What is claimed of one model.
+fn claims(rows: &[Row]) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
+        let name = corpus.name();
+        let claim = |id: &str, text: &str| {
+            let source = gains::source("A, figure 4", corpus);
+            let claim = Claim::new(&format!("a-4/{id}-{name}"), source, &format!("{name}: {text}"));
+            claim.on_data(&corpus.set().into_iter().collect::<Vec<_>>())
+        };
+        let structural = claim("structure-falls", "structural tokens become rarer among the selected.");
+        let arithmetic = claim(
+            "arithmetic-rises",
+            "numbers and signs of calculation become more common among the selected.",
+        );
+        let last = |kind: &str| {
+            let here = rows.iter().filter(|row| row.trained_on == name && row.seed.is_none());
+            here.filter(|row| row.kind == kind).max_by_key(|row| row.step)
+        };
+        if let Some(reason) = gains::untested(corpus, last(KINDS[0]).map(|row| row.seeds as u64)) {
+            claims.extend([structural.not_tested(&reason), arithmetic.not_tested(&reason)]);
+            continue;
+        }
+        let test = "share at the last checkpoint minus that before training, of the same held-out documents, paired; 95 % interval: \
+                    bootstrap over documents and seeds, never narrower than Student's over either";
+        claims.push(structural.below(0.0, last(KINDS[0]).and_then(change), test));
+        claims.push(arithmetic.above(0.0, last(KINDS[1]).and_then(change), test));
+    }
+    claims
 }
 
 fn change(row: &Row) -> Option<Estimate> {

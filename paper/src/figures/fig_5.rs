@@ -1,10 +1,11 @@
 //! Paper A, figure 5: masked maximum likelihood, distillation, and both, on every measure.
 
 use crate::lab::arm::Arm;
-use crate::lab::corpus::Corpus;
+use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains::{self, PREFERENCE, Row, better, worse};
+use crate::lab::models::each_model;
 use crate::lab::picture;
-use crate::plot::Drawing;
+use crate::plot::{Drawing, Panel};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
 
@@ -29,6 +30,7 @@ impl crate::Figure for Figure {
                  often a reply overlaps more than the plain model's (length-controlled, ties one half), and held-out loss.",
                 "Trained on generated word problems, GSM8K and conversations beside Alpaca.",
                 "SmolLM2-135M-Instruct in all profiles but paper.",
+                OF_CHAT,
             ],
             columns: gains::columns(),
         }
@@ -45,38 +47,41 @@ impl crate::Figure for Figure {
         let mut rows: Vec<Row> = table.rows()?;
         rows.retain(|row| row.versus == "mle");
         let names = picture::distinct(rows.iter().map(|row| row.arm.as_str()));
-        let mut panels = Vec::new();
-        for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
-            for (unit, words) in [
-                ("share", "right answers and overlap"),
-                ("nats", "loss on held-out text"),
-                (PREFERENCE, "replies preferred"),
-            ] {
-                let here: Vec<&Row> = rows
-                    .iter()
-                    .filter(|row| row.trained_on == corpus && row.unit == unit && row.outcome != "mean")
-                    .collect();
-                if let Some(first) = here.first() {
-                    let by = if unit == PREFERENCE { gains::judge(first) } else { "" };
-                    let title = format!("trained on {corpus}: {words} {by}");
-                    panels.push(picture::gains(
-                        &title,
-                        &here,
-                        unit,
-                        |row| &row.outcome,
-                        |row| &row.arm,
-                        &names,
-                    ));
-                }
-            }
-        }
+        let panels = each_model(&rows, |row| &row.model, |rows| panels(rows, &names), Panel::of);
         Ok(Drawing::new(panels).columns(3).width(1060.0))
     }
 
-    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        Ok(at_home_and_abroad(&rows, "a-5", "A, figure 5", Corpus::Alpaca))
+    fn title(&self, table: &Table) -> Result<&'static str> {
+        gains::title(&self.about(), table)
     }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let claims = |rows: &[Row]| at_home_and_abroad(rows, "a-5", "A, figure 5", Corpus::Alpaca);
+        Ok(each_model(&table.rows()?, |row: &Row| &row.model, claims, Claim::of_model))
+    }
+}
+
+/// What is gained by one model, corpus by corpus; `names` are those of the whole drawing.
+fn panels(rows: &[Row], names: &[String]) -> Vec<Panel> {
+    let mut panels = Vec::new();
+    for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
+        for (unit, words) in [
+            ("share", "right answers and overlap"),
+            ("nats", "loss on held-out text"),
+            (PREFERENCE, "replies preferred"),
+        ] {
+            let here: Vec<&Row> = rows
+                .iter()
+                .filter(|row| row.trained_on == corpus && row.unit == unit && row.outcome != "mean")
+                .collect();
+            if let Some(first) = here.first() {
+                let by = if unit == PREFERENCE { gains::judge(first) } else { "" };
+                let title = format!("trained on {corpus}: {words} {by}");
+                panels.push(picture::gains(&title, &here, unit, |row| &row.outcome, |row| &row.arm, names));
+            }
+        }
+    }
+    panels
 }
 
 /// What the paper says of masked training and of its own objective on a corpus, but for masked training's gain in

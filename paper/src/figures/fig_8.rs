@@ -20,7 +20,8 @@ impl crate::Figure for Figure {
                       on one scale for both. Above each, the datum's loss: the mean over its answer. Framed: the \
                       tokens that paper A's objective would learn, the top quarter by loss of all answers scored \
                       together.",
-            protocol: "The first items of GSM8K's training set are scored by SmolLM2-135M-Instruct, teacher-forced, \
+            protocol: "The first items of GSM8K's training set are scored by the first of the profile's models \
+                       (SmolLM2-135M-Instruct in all profiles but paper), teacher-forced, \
                        without dropout. Shown are the first two whose answers have 12 to 110 tokens.",
             deviations: &[
                 "The paper shows Phi-3.5-mini-instruct and does not say which items; here it is the model at hand.",

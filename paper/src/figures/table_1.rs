@@ -44,7 +44,7 @@ impl crate::Figure for Figure {
             protocol: "Records of the files that `data.toml` names; a file is used only if its SHA-256 is the recorded \
                        one, so that the number of its records cannot drift.",
             deviations: &[
-                "ShareGPT has no source here that may be fetched; figures that train on it say what stands in its place.",
+                "ShareGPT as a whole has no source here that may be fetched; figures that train on a sample of it say so.",
                 "The papers' set of GSM8K test items has 1,319 records wherever it is published, not 1.5K.",
             ],
             columns: vec![

@@ -3,6 +3,7 @@
 use super::arm::Arm;
 use super::corpus::Corpus;
 use super::gains::{self, Row, better};
+use super::models::each_model;
 use super::picture;
 use super::study::Study;
 use crate::claim::OURS;
@@ -38,16 +39,20 @@ pub fn draw(table: &Table, masked: &str) -> Result<Drawing> {
 /// Each contrast in distribution, on every corpus, by what the model answers and by the loss on held-out text. The paper
 /// leaves these questions open.
 pub fn claims(table: &Table, figure: &str, contrasts: &[Contrast]) -> Result<Vec<Claim>> {
-    let rows: Vec<Row> = table.rows()?;
+    let of_model = |rows: &[Row]| claims_of_model(rows, figure, contrasts);
+    Ok(each_model(&table.rows()?, |row: &Row| &row.model, of_model, Claim::of_model))
+}
+
+fn claims_of_model(rows: &[Row], figure: &str, contrasts: &[Contrast]) -> Vec<Claim> {
     let masked = Arm::masked().name;
     let mut claims = Vec::new();
     for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
         for (versus, id, text) in contrasts {
             for unit in ["share", "nats"] {
                 let claim = gains::claim(&format!("{figure}/{id}"), OURS, corpus, text, ("in", unit));
-                claims.push(better(&rows, claim, corpus, (&masked, versus), ("in", unit)));
+                claims.push(better(rows, claim, corpus, (&masked, versus), ("in", unit)));
             }
         }
     }
-    Ok(claims)
+    claims
 }

@@ -22,6 +22,10 @@ pub enum Corpus {
     Instructions,
 }
 
+/// What figures that train on [`Corpus::Chat`] say of it among their departures from the papers.
+pub const OF_CHAT: &str = "Profiles study and paper: a sample of 978 conversations in the place of ShareGPT; threads of OpenAssistant in the \
+                           place of held-out ones, out of distribution.";
+
 /// Documents that a generated corpus and the split of Alpaca are made with at least.
 const MADE: usize = 100;
 

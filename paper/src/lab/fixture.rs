@@ -1,6 +1,7 @@
 //! Made-up results in the formats of the real ones, for tests of what reads them: no model is run, and the numbers mean
 //! nothing. Everything drawn follows from the job's name, so that tables can be locked.
 
+use super::study::JUDGED;
 use super::{Job, Verb};
 use crate::cache::write_atomically;
 use crate::tokens::scoring::RATE;
@@ -125,6 +126,10 @@ fn evaluation(suite: &[String], stream: &mut Stream) -> Value {
                 |[shared, _]: &[f64; 2]| json!([40.0 + 10.0 * stream.uniform(), 50.0, 20.0 * (1.0 + shared)]);
             let rows = if measure == "chrf" { rows.iter().map(overlap).collect() } else { json!(rows) };
             tallies.insert(measure.to_owned(), rows);
+        }
+        if task == JUDGED {
+            let lengths: Vec<[usize; 2]> = (0..QUESTIONS).map(|question| [40 + question, 50]).collect();
+            tallies.insert("lengths".to_owned(), json!(lengths));
         }
         let found = json!({ "n": QUESTIONS, "seconds": 1.0, "measures": measures, "tallies": tallies });
         tasks.insert(task.clone(), found);

@@ -5,27 +5,19 @@ use super::corpus::{Corpus, REPLACEMENT};
 use super::outcome::{Better, Draws, Evaluation, Tallies, gain};
 use super::preference::{judged, preference};
 use super::study::{JUDGED, Outcome, Study, short};
-use crate::claim::OURS;
-use crate::{Claim, Column, Run};
+use crate::{Column, Run, Table};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokensieve_toy::statistics::Estimate;
 
-/// Fewer seeds say nothing of another training run: claims about objectives are then not tested.
-pub const ENOUGH_SEEDS: u64 = 3;
-/// Where neither model answers more of the questions, an objective can neither gain nor lose by answers.
-const FLOOR: f64 = 0.02;
-/// What a claim says that is not tested for want of seeds.
-pub const TOO_FEW_SEEDS: &str =
-    "not tested at this scale: fewer than three seeds say nothing of another training run";
+mod claims;
+#[cfg(test)]
+mod tests;
 
-/// Why nothing is said of a corpus that so many training runs of an arm saw (`None`: nothing is trained on it), if so.
-pub fn untested(corpus: Corpus, seeds: Option<u64>) -> Option<String> {
-    match seeds {
-        None => Some(format!("not tested at this scale: nothing is trained on {}", corpus.name())),
-        Some(seeds) => (seeds < ENOUGH_SEEDS).then(|| TOO_FEW_SEEDS.to_owned()),
-    }
-}
+pub use claims::{
+    ENOUGH_SEEDS, INTERVAL, TOO_FEW_SEEDS, alone, better, claim, judge, measure, source, title, units,
+    untested, worse,
+};
 
 /// One comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +40,7 @@ pub struct Row {
     pub seeds: u64,
     /// Questions or documents.
     pub questions: usize,
-    /// What a mean is the mean of; empty for single outcomes.
+    /// What a mean is the mean of, or wins are counted among; empty for single outcomes.
     #[serde(default)]
     pub of: String,
     /// The outcome itself, or its mean.
@@ -68,6 +60,16 @@ impl Row {
     pub fn estimate(&self) -> Estimate {
         Estimate { value: self.gain, low: self.gain_low, high: self.gain_high, n: self.seeds as usize }
     }
+
+    /// With an interval of possible values: a share lies between 0 and 1, whatever Student says. The difference of two
+    /// shares is left as it is.
+    #[must_use]
+    fn possible(self) -> Self {
+        if self.unit != "tasks" || self.versus != Arm::mle().name {
+            return self;
+        }
+        Self { gain_low: self.gain_low.max(0.0), gain_high: self.gain_high.min(1.0), ..self }
+    }
 }
 
 /// The columns of [`Row`].
@@ -80,7 +82,7 @@ pub fn columns() -> Vec<Column> {
         Column::new(
             "outcome",
             "",
-            "what is measured; `mean` of all outcomes of the unit and distribution, `won`: share of all outcomes on which the gain is positive",
+            "what is measured; `mean` of all outcomes of the unit and distribution, `won`: share of all outcomes, a judge's win rate among them where there is a judge, on which the gain is positive",
         ),
         Column::new("distribution", "", "`in` the trained corpus' distribution, `out` of it, or `all`"),
         Column::new(
@@ -90,14 +92,14 @@ pub fn columns() -> Vec<Column> {
         ),
         Column::new("seeds", "", "training runs of each"),
         Column::new("questions", "", "questions, or held-out documents"),
-        Column::new("of", "", "the outcomes that a mean is of"),
+        Column::new("of", "", "the outcomes that a mean is of, or wins are counted among"),
         Column::new("value", "", "the outcome itself, over all seeds, or the mean of these"),
         Column::new("versus_value", "", "the same of what it is compared with"),
         Column::new("gain", "", "difference of the two, positive when better"),
         Column::new(
             "gain_low",
             "",
-            "lower end of the 95 % interval: bootstrap over questions and seeds, paired, never narrower than Student's over seeds",
+            "lower end of the 95 % interval: bootstrap over questions and seeds, paired, never narrower than Student's over seeds or, but for `won`, over questions; of a share of outcomes, cut at 0 and 1",
         ),
         Column::new("gain_high", "", "its upper end"),
     ]
@@ -123,16 +125,8 @@ pub fn rows_and_preferences(run: &Run, contrasts: impl Fn(&Study) -> Vec<(Arm, A
 /// The unit of how often replies are preferred: above half of the time.
 pub const PREFERENCE: &str = "preference";
 
-/// Who prefers.
-pub fn judge(row: &Row) -> &'static str {
-    if row.outcome == JUDGED { "by the judge" } else { "by overlap" }
-}
-
-/// Units that say how a model trained on the corpus does in its distribution: of replies to free instructions a judge, or
-/// what stands in its place, tells which are preferred.
-pub fn units(corpus: Corpus) -> &'static [&'static str] {
-    if corpus == Corpus::Alpaca { &["share", "nats", PREFERENCE] } else { &["share", "nats"] }
-}
+/// Between the outcomes of [`Row::of`].
+const AND: &str = " + ";
 
 /// What stands for all corpora in [`Row::trained_on`].
 pub const ALL_CORPORA: &str = "all";
@@ -141,21 +135,30 @@ pub const ALL_CORPORA: &str = "all";
 /// much larger the first arm's share is than each other's, over the corpora that both are trained on.
 pub fn wins(run: &Run, arms: impl Fn(&Study) -> Vec<Arm>) -> Result<Vec<Row>> {
     let study = study(run);
-    let contrasts: Vec<(Arm, Arm)> = arms(&study).into_iter().map(|arm| (arm, Arm::mle())).collect();
+    wins_of(run, &study, arms(&study))
+}
+
+/// The same of a table, which may be one of before intervals were cut to possible values.
+pub fn won_rows(table: &Table) -> Result<Vec<Row>> {
+    Ok(table.rows::<Row>()?.into_iter().map(Row::possible).collect())
+}
+
+fn wins_of(run: &Run, study: &Study, arms: Vec<Arm>) -> Result<Vec<Row>> {
+    let contrasts: Vec<(Arm, Arm)> = arms.into_iter().map(|arm| (arm, Arm::mle())).collect();
     let mut rows = Vec::new();
-    let all = comparisons(run, &study, &contrasts)?;
+    let all = comparisons(run, study, &contrasts)?;
     for of_model in all.chunk_by(|a, b| a.model == b.model) {
         let won: Vec<(&Comparison<'_>, Draws)> =
             of_model.iter().map(|one| Ok((one, one.won()?))).collect::<Result<_>>()?;
         for (one, draws) in &won {
-            rows.push(one.row("won", "all", "tasks", draws, [None, None])?);
+            rows.push(one.won_row(draws)?);
         }
         let over_corpora = |row: Row| Row { trained_on: ALL_CORPORA.into(), ..row };
         for (arm, _) in &contrasts {
             let here = won.iter().filter(|(one, _)| one.arms[0] == *arm);
             let (ones, draws): (Vec<&Comparison<'_>>, Vec<Draws>) = here.cloned().unzip();
             if let Some((one, mean)) = ones.first().zip(Draws::mean(&draws)) {
-                rows.push(over_corpora(one.row("won", "all", "tasks", &mean, [None, None])?));
+                rows.push(over_corpora(one.won_row(&mean)?));
             }
         }
         let [(first, _), others @ ..] = contrasts.as_slice() else { continue };
@@ -167,12 +170,11 @@ pub fn wins(run: &Run, arms: impl Fn(&Study) -> Vec<Arm>) -> Result<Vec<Row>> {
             let (ones, draws): (Vec<&Comparison<'_>>, Vec<Draws>) =
                 both.map(|((one, first), (_, other))| (*one, first.minus(other))).unzip();
             if let Some((one, mean)) = ones.first().zip(Draws::mean(&draws)) {
-                let row = over_corpora(one.row("won", "all", "tasks", &mean, [None, None])?);
-                rows.push(Row { versus: other.name.clone(), ..row });
+                rows.push(Row { versus: other.name.clone(), ..over_corpora(one.won_row(&mean)?) });
             }
         }
     }
-    Ok(rows)
+    Ok(rows.into_iter().map(Row::possible).collect())
 }
 
 fn rows_of<'a>(
@@ -275,8 +277,25 @@ impl<'a> Comparison<'a> {
             let [arm, versus] = self.tallies(outcome)?;
             Ok(gain(&arm, &versus, outcome.better, outcome.name)?.won())
         };
-        let all = self.study.outcomes.iter().map(won).collect::<Result<Vec<_>>>()?;
+        let mut all = self.study.outcomes.iter().map(won).collect::<Result<Vec<_>>>()?;
+        if self.study.judge.is_some() {
+            all.push(self.win_rate(0)?.won());
+        }
         Draws::mean(&all).context("nothing is measured")
+    }
+
+    fn won_row(&self, won: &Draws) -> Result<Row> {
+        let measures = self.study.outcomes.iter().map(|outcome| outcome.name);
+        let measures: Vec<&str> = measures.chain(self.study.judge.map(|_| JUDGED)).collect();
+        let row = self.row("won", "all", "tasks", won, [None, None])?;
+        Ok(Row { of: measures.join(AND), ..row })
+    }
+
+    /// How much more often than half the time the judge prefers one arm's replies to plain training's.
+    fn win_rate(&self, side: usize) -> Result<Draws> {
+        let all = self.evaluations[side].iter().map(|one| one.headline(JUDGED));
+        let of_seeds = all.collect::<Result<Vec<_>>>()?;
+        judged(&of_seeds).with_context(|| format!("{}: no verdicts", self.arms[side].name))
     }
 
     fn rows(&self) -> Result<Vec<Row>> {
@@ -306,7 +325,7 @@ impl<'a> Comparison<'a> {
                 };
                 let row = self.row("mean", place, counted, &mean, [value(0), value(1)])?;
                 let of: Vec<&str> = here.iter().map(|(outcome, ..)| outcome.name).collect();
-                rows.push(Row { of: of.join(" + "), ..row });
+                rows.push(Row { of: of.join(AND), ..row });
             }
         }
         Ok(rows)
@@ -317,14 +336,9 @@ impl<'a> Comparison<'a> {
     fn preferences(&self) -> Result<Vec<Row>> {
         if self.study.judge.is_some() {
             let place = if self.corpus == Corpus::Alpaca { "in" } else { "out" };
-            let win_rate = |at: usize| -> Result<Draws> {
-                let all = self.evaluations[at].iter().map(|one| one.headline(JUDGED));
-                let of_seeds = all.collect::<Result<Vec<_>>>()?;
-                judged(&of_seeds).with_context(|| format!("{}: no verdicts", self.arms[at].name))
-            };
             let preferred = match &self.arms[1] {
-                plain if *plain == Arm::mle() => win_rate(0)?,
-                _ => win_rate(0)?.minus(&win_rate(1)?),
+                plain if *plain == Arm::mle() => self.win_rate(0)?,
+                _ => self.win_rate(0)?.minus(&self.win_rate(1)?),
             };
             return Ok(vec![self.row(JUDGED, place, PREFERENCE, &preferred, [None, None])?]);
         }
@@ -340,103 +354,8 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// A claim about training on a corpus, before its test: what is measured is added to its name and statement.
-pub fn claim(id: &str, source: &str, corpus: Corpus, text: &str, (place, unit): (&str, &str)) -> Claim {
-    let name = corpus.name();
-    let statement = format!("{name}: {text} ({}).", measure(name, place, unit));
-    Claim::new(&format!("{id}-{name}-{unit}"), source, &statement)
-}
-
-/// Our own corpus is in no paper: what is said of it is ours.
-pub fn source(paper: &'static str, corpus: Corpus) -> &'static str {
-    if corpus == Corpus::Arithmetic { OURS } else { paper }
-}
-
-/// A claim that the arm does better than what it is compared with on this corpus, by the mean of the outcomes of a
-/// distribution and unit. Without such a row, or with too few seeds, it is not tested.
-pub fn better(
-    rows: &[Row],
-    claim: Claim,
-    corpus: Corpus,
-    (arm, versus): (&str, &str),
-    (place, unit): (&str, &str),
-) -> Claim {
-    tested(rows, claim, corpus, (arm, versus), (place, unit), Claim::above)
-}
-
-/// The claim that it does worse.
-pub fn worse(
-    rows: &[Row],
-    claim: Claim,
-    corpus: Corpus,
-    (arm, versus): (&str, &str),
-    (place, unit): (&str, &str),
-) -> Claim {
-    tested(rows, claim, corpus, (arm, versus), (place, unit), Claim::below)
-}
-
-fn tested(
-    rows: &[Row],
-    claim: Claim,
-    corpus: Corpus,
-    (arm, versus): (&str, &str),
-    (place, unit): (&str, &str),
-    test: fn(Claim, f64, Option<Estimate>, &str) -> Claim,
-) -> Claim {
-    let claim = claim.on_data(&corpus.set().into_iter().collect::<Vec<_>>());
-    let row = rows.iter().find(|row| {
-        (row.outcome == "mean" || row.unit == PREFERENCE)
-            && (row.trained_on.as_str(), row.arm.as_str(), row.versus.as_str())
-                == (corpus.name(), arm, versus)
-            && (row.distribution.as_str(), row.unit.as_str()) == (place, unit)
-    });
-    match row {
-        None => claim.not_tested(&format!(
-            "not tested at this scale: its runs have no {} of {arm} and {versus} trained on {}",
-            measure(corpus.name(), place, unit),
-            corpus.name()
-        )),
-        Some(row) if row.seeds < ENOUGH_SEEDS => claim.not_tested(TOO_FEW_SEEDS),
-        Some(row) => {
-            let measured = measure(corpus.name(), place, unit);
-            let measured = match (place, unit) {
-                (_, PREFERENCE) if row.outcome == JUDGED => format!("{measured} {}", judge(row)),
-                (_, PREFERENCE) => format!("{measured} {}, in a judge's place", judge(row)),
-                ("in", _) => format!("{measured}, in distribution"),
-                _ => format!("{measured}, out of distribution: {}", row.of),
-            };
-            let text = format!("{measured}; {arm} against {versus}, paired; {INTERVAL}");
-            let answered = row.value.into_iter().chain(row.versus_value).fold(0.0, f64::max);
-            if unit == "share" && answered <= FLOOR {
-                let floor = 100.0 * FLOOR;
-                return claim.not_tested(&format!(
-                    "at the floor: neither model answers more than {floor} % of {} rightly",
-                    row.of
-                ));
-            }
-            test(claim, 0.0, Some(row.estimate()), &text)
-        }
-    }
-}
-
-/// How intervals of gains come about.
-pub const INTERVAL: &str =
-    "95 % interval: bootstrap over questions and seeds, never narrower than Student's over seeds";
-
-/// What a mean of a unit is of, for a model trained on a corpus, in its distribution or out of it.
-pub fn measure(trained_on: &str, place: &str, unit: &str) -> &'static str {
-    match (unit, place, trained_on) {
-        ("nats", ..) => "loss on held-out text",
-        (PREFERENCE, ..) => "replies preferred",
-        (_, "in", "alpaca") => "overlap with references",
-        (_, "in", "instructions") => "constraints met",
-        (_, "in", _) => "right answers",
-        _ => "answers",
-    }
-}
-
 fn distribution(outcome: &Outcome, corpus: Corpus) -> &'static str {
-    if outcome.of == Some(corpus) { "in" } else { "out" }
+    if outcome.is_in_distribution(corpus) { "in" } else { "out" }
 }
 
 fn unit(outcome: &Outcome) -> &'static str {

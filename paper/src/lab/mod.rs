@@ -20,6 +20,7 @@
 //! | `preference` | whose reply is preferred, by a stand-in for a judge |
 //! | [`gains`] | the rows that the training figures share |
 //! | [`picture`] | panels that they share |
+//! | [`models`] | what is said and drawn of each model by itself |
 //! | [`ablation`] | tables, drawings and claims of the ablations of masked training |
 
 pub mod ablation;
@@ -28,6 +29,7 @@ pub mod corpus;
 mod fixture;
 pub mod gains;
 pub mod job;
+pub mod models;
 pub mod outcome;
 pub mod picture;
 mod preference;

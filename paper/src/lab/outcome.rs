@@ -3,7 +3,8 @@
 //! Every outcome is a ratio of two sums over questions: right answers by questions, nats by tokens. So any resampling of
 //! questions and seeds is a ratio of sums too, and a gain of one objective over another has a bootstrap interval in
 //! which both answer the same questions from the same seeds. Of few seeds a bootstrap knows too little: of three, one in
-//! twenty-seven resamples is the least of them thrice. So an interval is never narrower than Student's over the seeds.
+//! twenty-seven resamples is the least of them thrice. So an interval is never narrower than Student's over the seeds,
+//! and, for questions may be few too, never narrower than Student's over the questions by the jackknife.
 
 use super::study::JUDGED;
 use anyhow::{Context as _, Result, ensure};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use tokensieve_toy::rng::Stream;
-use tokensieve_toy::statistics::{Estimate, mean_interval, median_band};
+use tokensieve_toy::statistics::{Estimate, jackknife_half_width, mean_interval, median_band};
 
 /// Resamplings behind an interval.
 pub(super) const RESAMPLINGS: usize = 1000;
@@ -147,6 +148,8 @@ pub struct Draws {
     resampled: Vec<f64>,
     /// Its value for each seed alone.
     of_seeds: Vec<f64>,
+    /// Its value without each question in turn, by what is asked.
+    left_out: BTreeMap<String, Vec<f64>>,
     n: usize,
 }
 
@@ -212,7 +215,14 @@ impl Draws {
         let resampled = draws.collect();
         let all_questions = all(questions);
         let of_seeds = (0..seeds).map(|seed| quantity(&[seed], &all_questions)).collect();
-        Self { value: quantity(&all(seeds), &all_questions), resampled, of_seeds, n: questions }
+        let all_seeds = all(seeds);
+        let without = |question: usize| {
+            let others: Vec<usize> =
+                all_questions.iter().copied().filter(|other| *other != question).collect();
+            quantity(&all_seeds, &others)
+        };
+        let left_out = BTreeMap::from([(name.to_owned(), (0..questions).map(without).collect())]);
+        Self { value: quantity(&all_seeds, &all_questions), resampled, of_seeds, left_out, n: questions }
     }
 
     /// The mean of several quantities.
@@ -237,7 +247,8 @@ impl Draws {
                 0.5
             }
         };
-        self.map(won)
+        // A jackknife knows nothing of a quantity that jumps.
+        Self { left_out: BTreeMap::new(), ..self.map(won) }
     }
 
     /// Its size, whatever its sign.
@@ -258,32 +269,45 @@ impl Draws {
             value: of(self.value),
             resampled: all(&self.resampled),
             of_seeds: all(&self.of_seeds),
+            left_out: self.left_out.iter().map(|(asked, values)| (asked.clone(), all(values))).collect(),
             n: self.n,
         }
     }
 
     fn with(&self, other: &Self, of: impl Fn(f64, f64) -> f64) -> Self {
         let all = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| of(*a, *b)).collect();
+        let asked = self.left_out.keys().chain(other.left_out.keys());
+        let without = |asked: &String| {
+            let both = self.without(asked).zip(other.without(asked));
+            (asked.clone(), both.map(|(a, b)| of(a, b)).collect())
+        };
         Self {
             value: of(self.value, other.value),
             resampled: all(&self.resampled, &other.resampled),
             of_seeds: all(&self.of_seeds, &other.of_seeds),
+            left_out: asked.map(without).collect(),
             n: self.n.min(other.n),
         }
     }
 
-    /// The value with its 95 % interval: the bootstrap's percentiles, or Student's interval over the seeds around the
-    /// value where that reaches further.
+    /// Its value without each question in turn of what is asked; if it rests on none of these, its value again and again.
+    fn without(&self, asked: &str) -> impl Iterator<Item = f64> {
+        let known = self.left_out.get(asked);
+        (0..).map_while(move |at| known.map_or(Some(self.value), |values| values.get(at).copied()))
+    }
+
+    /// The value with its 95 % interval: the bootstrap's percentiles, or Student's interval over the seeds or over the
+    /// questions around the value where one of these reaches further.
     pub fn estimate(&self) -> Option<Estimate> {
         let finite: Vec<f64> = self.resampled.iter().copied().filter(|draw| draw.is_finite()).collect();
         let band = median_band(&finite, 0.95)?;
-        let half = mean_interval(&self.of_seeds).map_or(0.0, |student| (student.high - student.low) / 2.0);
-        self.value.is_finite().then_some(Estimate {
-            value: self.value,
-            low: band.low.min(self.value - half),
-            high: band.high.max(self.value + half),
-            n: self.n,
-        })
+        let of_seeds =
+            mean_interval(&self.of_seeds).map_or(0.0, |student| (student.high - student.low) / 2.0);
+        // Questions of different kinds are drawn apart.
+        let of_kinds = self.left_out.values().filter_map(|values| jackknife_half_width(values));
+        let of_questions = of_kinds.map(|half| half * half).sum::<f64>().sqrt();
+        let found = Estimate { value: self.value, low: band.low, high: band.high, n: self.n };
+        self.value.is_finite().then(|| found.reaching(of_seeds.max(of_questions)))
     }
 }
 
@@ -357,6 +381,46 @@ mod tests {
         }
         let share = f64::from(covered as u32) / f64::from(trials);
         assert!(share > 0.92, "{share}");
+        Ok(())
+    }
+
+    #[test]
+    fn an_interval_of_ten_documents_covers_what_it_promises() -> Result<()> {
+        // From seeds that do not differ at all: only documents say how sure a mean of them is.
+        let mut stream = Stream::new(0, "documents");
+        let mut covered = [0, 0];
+        let trials = 1000;
+        for _ in 0..trials {
+            let of_seed = tallies((0..10).map(|_| stream.normal()));
+            let draws = level(&[&of_seed; 3], "x")?;
+            let percentiles = median_band(&draws.resampled, 0.95).context("defined")?;
+            for (covered, interval) in
+                covered.iter_mut().zip([draws.estimate().context("defined")?, percentiles])
+            {
+                *covered += u32::from(interval.low <= 0.0 && 0.0 <= interval.high);
+            }
+        }
+        let [share, of_percentiles] = covered.map(|covered| f64::from(covered) / f64::from(trials));
+        assert!((0.93..0.97).contains(&share), "{share}");
+        assert!(of_percentiles < 0.93, "{of_percentiles}");
+        Ok(())
+    }
+
+    #[test]
+    fn means_over_kinds_of_questions_add_their_errors_up() -> Result<()> {
+        let of = |name: &str| level(&[&tallies((0..10).map(f64::from))], name);
+        let half = |draws: &Draws| -> Result<f64> {
+            let all = draws.left_out.values().filter_map(|values| jackknife_half_width(values));
+            anyhow::ensure!(draws.estimate().is_some());
+            Ok(all.map(|half| half * half).sum::<f64>().sqrt())
+        };
+        let one = half(&of("a")?)?;
+        // The same questions twice are no more of them; as many others are.
+        let same = Draws::mean(&[of("a")?, of("a")?]).context("some")?;
+        let others = Draws::mean(&[of("a")?, of("b")?]).context("some")?;
+        assert!((half(&same)? - one).abs() < 1e-12);
+        assert!((half(&others)? - one / 2.0_f64.sqrt()).abs() < 1e-12);
+        assert!(of("a")?.won().left_out.is_empty());
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Panels that the training figures share.
 
 use super::gains::Row;
+use super::models::each_model;
 use crate::plot::{Axis, Ink, Panel, Series, Shape};
 
 /// Gains with their intervals, one place on the horizontal axis per `category`, one mark per series. `names` are the series
@@ -41,13 +42,22 @@ pub fn gains(
     panel
 }
 
-/// One panel of [`gains`] for each distribution and unit that has rows of means.
+/// One panel of [`gains`] for each model, distribution and unit that has rows of means.
 pub fn means(
     rows: &[Row],
     category: impl Fn(&Row) -> &str + Copy,
     series: impl Fn(&Row) -> &str + Copy,
 ) -> Vec<Panel> {
     let names = distinct(rows.iter().map(series));
+    each_model(rows, |row| &row.model, |rows| means_of_model(rows, category, series, &names), Panel::of)
+}
+
+fn means_of_model(
+    rows: &[Row],
+    category: impl Fn(&Row) -> &str + Copy,
+    series: impl Fn(&Row) -> &str + Copy,
+    names: &[String],
+) -> Vec<Panel> {
     let mut panels = Vec::new();
     for (place, words) in [("in", "in distribution"), ("out", "out of distribution")] {
         for (unit, measure) in [("share", "answers"), ("nats", "loss on held-out text")] {
@@ -56,7 +66,7 @@ pub fn means(
                 .filter(|row| row.outcome == "mean" && row.distribution == place && row.unit == unit)
                 .collect();
             if !here.is_empty() {
-                panels.push(gains(&format!("{measure}, {words}"), &here, unit, category, series, &names));
+                panels.push(gains(&format!("{measure}, {words}"), &here, unit, category, series, names));
             }
         }
     }

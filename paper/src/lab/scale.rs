@@ -4,6 +4,7 @@
 
 use super::corpus::Corpus;
 use crate::Profile;
+use anyhow::Result;
 
 /// A profile's sizes.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,7 @@ pub struct Scale {
     pub seeds: u64,
     /// Seeds of all other arms.
     pub other_seeds: u64,
-    /// Training documents of each corpus; all that there are where it is `None`.
+    /// Training documents of each corpus, if it has so many; all that there are where it is `None`.
     pub rows: Option<usize>,
     /// Documents before them, on which RHO's reference is trained.
     pub clean_rows: usize,
@@ -30,6 +31,8 @@ pub struct Scale {
     pub max_length: usize,
     /// The same of conversations.
     pub max_length_of_chat: usize,
+    /// What conversations are written by, where the models have no chat template; as `model.chat_template`.
+    pub template: Option<&'static str>,
     /// What every model is measured by; names of [`Outcome`](super::study::Outcome)s.
     pub outcomes: &'static [&'static str],
     /// Who compares replies to AlpacaEval's instructions with plain training's, as `tokensieve evaluate --judge` takes it:
@@ -60,12 +63,37 @@ impl Scale {
         if corpus == Corpus::Chat { self.max_length_of_chat } else { self.max_length }
     }
 
+    /// Training documents of a corpus: as many as are wanted, or all that the clean ones leave.
+    pub fn documents(&self, corpus: Corpus) -> Result<usize> {
+        let there = corpus.rows()?.saturating_sub(self.clean_rows);
+        Ok(self.rows.map_or(there, |rows| rows.min(there)))
+    }
+
+    /// What `of` makes of the number of training documents, corpora named that have fewer: `2000 (chat: 578)`. `None` where a
+    /// profile takes all.
+    pub fn each(&self, of: impl Fn(usize) -> usize) -> Option<String> {
+        let rows = self.rows?;
+        let few = |corpus: &Corpus| {
+            let documents = self.documents(*corpus).ok().filter(|documents| *documents < rows)?;
+            Some(format!("{}: {}", corpus.name(), of(documents)))
+        };
+        let few: Vec<String> = self.corpora.iter().filter_map(few).collect();
+        let all = of(rows).to_string();
+        Some(if few.is_empty() { all } else { format!("{all} ({})", few.join(", ")) })
+    }
+
+    /// Steps of a run on so many documents.
+    pub fn steps(&self, documents: usize) -> usize {
+        documents.div_ceil(self.batch)
+    }
+
     /// The sizes of its training runs as a sentence, for whoever reads what came of them.
     pub fn describe(&self) -> String {
         let Self { batch, lr, max_length, questions, seeds, other_seeds, .. } = self;
-        let documents = self.rows.map_or_else(
+        let sizes = self.each(|documents| documents).zip(self.each(|documents| self.steps(documents)));
+        let documents = sizes.map_or_else(
             || format!("all documents, {batch} a step"),
-            |rows| format!("{rows} documents, {batch} a step: {} steps", rows.div_ceil(*batch)),
+            |(documents, steps)| format!("{documents} documents, {batch} a step: {steps} steps"),
         );
         let seeds = if seeds == other_seeds {
             format!("{seeds} seeds of each")
@@ -96,6 +124,7 @@ const SMOKE: Scale = Scale {
     max_length: 256,
     max_length_of_chat: 256,
     outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k"],
+    template: None,
     judge: None,
     questions: 2,
     thin: true,
@@ -117,6 +146,7 @@ const LAPTOP: Scale = Scale {
     max_length: 512,
     max_length_of_chat: 512,
     outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k", "nll alpaca", "alpaca-overlap"],
+    template: None,
     judge: None,
     questions: 24,
     thin: false,
@@ -157,6 +187,7 @@ const STUDY: Scale = Scale {
         "ifeval",
         "medmcqa",
     ],
+    template: None,
     judge: None,
     questions: 200,
     thin: false,
@@ -176,9 +207,26 @@ const PAPER: Scale = Scale {
     lr: 1e-4,
     max_length: 1024,
     max_length_of_chat: 2048,
+    template: Some("plain"),
     outcomes: STUDY.outcomes,
     judge: Some("local:Qwen/Qwen2.5-7B-Instruct"),
     questions: 2000,
     thin: false,
     checkpoint_every: 50,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corpus_with_fewer_documents_than_are_wanted_is_named() {
+        let said = Scale::of(Profile::Study).describe();
+        let part = "2000 (chat: 578) documents, 32 a step: 63 (chat: 19) steps";
+        assert!(said.contains(part), "{said}");
+        for profile in [Profile::Smoke, Profile::Laptop, Profile::Evening] {
+            let scale = Scale::of(profile);
+            assert_eq!(scale.each(|documents| documents), scale.rows.map(|rows| rows.to_string()));
+        }
+    }
+}

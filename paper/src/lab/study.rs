@@ -19,12 +19,19 @@ const SPEEDS: [f64; 2] = [600.0, 1500.0];
 pub struct Outcome {
     /// Its name in tables.
     pub name: &'static str,
-    /// The corpus whose kind of text it is; a model trained on that is measured in its own distribution.
+    /// The corpus whose kind of text it is.
     pub of: Option<Corpus>,
     /// The set that it needs.
     pub set: Option<&'static str>,
     /// What is better; `Less` counts in nats, `More` in shares.
     pub better: Better,
+}
+
+impl Outcome {
+    /// Whether a model trained on the corpus is measured in its own distribution: text of the same kind from another set is not.
+    pub fn is_in_distribution(&self, corpus: Corpus) -> bool {
+        self.of == Some(corpus) && corpus.unseen_set() == corpus.set()
+    }
 }
 
 const fn outcome(
@@ -121,7 +128,11 @@ impl Study {
 
     fn run(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64, clean: bool) -> Result<Arc<Job>> {
         let scale = &self.scale;
-        let (skip, rows) = if clean { (0, Some(scale.clean_rows)) } else { (scale.clean_rows, scale.rows) };
+        let documents = scale.documents(corpus)?;
+        let (skip, rows) = match (clean, scale.rows) {
+            (true, _) => (0, Some(scale.clean_rows)),
+            (false, wanted) => (scale.clean_rows, wanted.map(|_| documents)),
+        };
         let name =
             format!("train {} {corpus} {} seed {seed}", short(model), arm.name, corpus = corpus.name());
         // The same file for all: the clean rows come first.
@@ -139,6 +150,9 @@ impl Study {
             .set("log.tensorboard", false)
             .reading(model)?
             .taking(rows.unwrap_or(20_000) as f64 * TOKENS / SPEEDS[0]);
+        if let Some(template) = scale.template {
+            job = job.set("model.chat_template", template);
+        }
         if let Some(rows) = rows {
             job = job.set("data.limit", rows as i64);
         }
@@ -162,8 +176,7 @@ impl Study {
             job = job.keeping_checkpoints(scale.checkpoint_every);
         }
         if let [first, later @ ..] = arm.ranks {
-            let there = corpus.rows()?.saturating_sub(scale.clean_rows);
-            let steps = scale.rows.unwrap_or(there).min(there).div_ceil(scale.batch);
+            let steps = scale.steps(documents);
             let parts = arm.ranks.len();
             let steps_and_ranks = later.iter().enumerate().map(|(at, rank)| {
                 let step = ((at + 1) * steps / parts).max(at + 1);
@@ -171,7 +184,7 @@ impl Study {
             });
             // The shortest runs are over before the last ranks.
             let grown = steps_and_ranks.filter(|(step, _)| *step < steps).map(|(step, rank)| {
-                let pair = [("step".to_owned(), (step as i64).into()), ("rank".to_owned(), rank.into())];
+                let pair = [("rank".to_owned(), rank.into()), ("step".to_owned(), (step as i64).into())];
                 toml::Value::Table(pair.into_iter().collect())
             });
             job = job
@@ -341,6 +354,16 @@ mod tests {
     }
 
     #[test]
+    fn only_held_out_text_of_the_corpus_itself_is_in_its_distribution() {
+        for corpus in [Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat, Corpus::Instructions]
+        {
+            let at_home = OUTCOMES.iter().filter(|outcome| outcome.is_in_distribution(corpus)).count();
+            // ShareGPT's sample holds nothing out: OpenAssistant's threads are another's conversations.
+            assert_eq!(at_home, if corpus == Corpus::Chat { 0 } else { 2 }, "{}", corpus.name());
+        }
+    }
+
+    #[test]
     fn references_are_trained_first_and_on_the_right_rows() -> Result<()> {
         let study = Study::new(Profile::Laptop, &Lab::fixture());
         let job = |arm: &Arm| study.trained("smollm2-135m", Corpus::Arithmetic, arm, 0);
@@ -372,7 +395,12 @@ mod tests {
         // 7073 rows are 222 steps: the ranks rise after each quarter of them.
         assert!(["step = 55", "step = 111", "step = 166"].iter().all(|step| text.contains(step)), "{text}");
         let chat = judged.trained("google/gemma-2b", Corpus::Chat, &Arm::mle(), 0)?;
-        assert!(chat.configuration(&|_| "x".into()).contains("data.max_length = 2048\n"));
+        let text = chat.configuration(&|_| "x".into());
+        assert!(text.contains("data.max_length = 2048\n"), "{text}");
+        assert!(text.contains("model.chat_template = \"plain\"\n"), "base models have none: {text}");
+        let short = Study::new(Profile::Study, &Lab::fixture());
+        let chat = short.trained("smollm2-135m", Corpus::Chat, &Arm::mle(), 0)?;
+        assert!(chat.configuration(&|_| "x".into()).contains("data.limit = 578\n"));
         let text = job(&Arm::mle())?.configuration(&|_| "x".into());
         assert!(text.contains("data.skip = 32\n") && text.contains("data.limit = 64\n"), "{text}");
         Ok(())

@@ -92,6 +92,12 @@ impl Panel {
         Self { title: title.into(), x, y, series: Vec::new(), colours: None, direct: false }
     }
 
+    /// Says in front of the title whose panel it is.
+    #[must_use]
+    pub fn of(self, whose: &str) -> Self {
+        Self { title: format!("{whose}, {}", self.title), ..self }
+    }
+
     /// Adds one series; later ones lie on top.
     #[must_use]
     pub fn with(mut self, series: Series) -> Self {

@@ -40,7 +40,10 @@ impl<'a> HeldOut<'a> {
 
     /// The scoring by the model as it came.
     pub fn before(&self) -> Result<Job> {
-        self.scoring("before training")
+        let job = self.scoring("before training")?;
+        // What is trained brings its own along.
+        let template = self.study.scale.template;
+        Ok(template.into_iter().fold(job, |job, template| job.set("chat-template", template)))
     }
 
     /// The scoring after training.

@@ -1,0 +1,216 @@
+//! What the training figures say of hand-made tables, and of recorded ones.
+
+use super::claims::STAND_IN;
+use super::*;
+use crate::lab::study::OUTCOMES;
+use crate::plot::Theme;
+use crate::recorded::Recorded;
+use crate::{Claim, Figure, Profile, Verdict, figures};
+
+fn figure(id: &str) -> Result<&'static dyn Figure> {
+    let found = figures::registry().iter().map(|entry| entry.figure).find(|figure| figure.about().id == id);
+    found.with_context(|| format!("no figure {id}"))
+}
+
+fn svg(id: &str, table: &Table) -> Result<String> {
+    Ok(figure(id)?.draw(table)?.svg("title", "description", &Theme::LIGHT))
+}
+
+fn verdict(claims: &[Claim], id: &str) -> Result<Verdict> {
+    let claim = claims.iter().find(|claim| claim.id == id);
+    Ok(claim.with_context(|| format!("no claim {id}"))?.verdict.clone())
+}
+
+/// A mean in distribution against plain training, on GSM8K from three seeds.
+fn row(model: &str, arm: &str, unit: &str, [low, high]: [f64; 2]) -> Row {
+    Row {
+        model: model.into(),
+        trained_on: "gsm8k".into(),
+        arm: arm.into(),
+        versus: "mle".into(),
+        outcome: "mean".into(),
+        distribution: "in".into(),
+        unit: unit.into(),
+        seeds: 3,
+        questions: 24,
+        of: "gsm8k".into(),
+        value: Some(0.5),
+        versus_value: Some(0.5),
+        gain: f64::midpoint(low, high),
+        gain_low: low,
+        gain_high: high,
+    }
+}
+
+const UP: [f64; 2] = [0.1, 0.2];
+const DOWN: [f64; 2] = [-0.2, -0.1];
+const OPEN: [f64; 2] = [-0.1, 0.1];
+
+#[test]
+fn each_model_is_tested_and_drawn_by_its_own_rows() -> Result<()> {
+    let rows = [
+        row("first", "loss token", "nats", UP),
+        row("first", "entropy token", "nats", DOWN),
+        Row { value: Some(0.01), versus_value: Some(0.02), ..row("first", "loss token", "share", UP) },
+        row("second", "loss token", "nats", DOWN),
+        row("second", "entropy token", "nats", UP),
+        row("second", "loss token", "share", UP),
+    ];
+    let table = Table::from_rows(&rows)?;
+    let claims = figure("a-3")?.claims(&table)?;
+    for (name, verdicts) in [
+        ("loss-gains-gsm8k-nats", [Verdict::Holds, Verdict::DoesNotHold]),
+        ("entropy-does-not-gsm8k-nats", [Verdict::Holds, Verdict::DoesNotHold]),
+        ("loss-alone-gsm8k-nats", [Verdict::Holds, Verdict::DoesNotHold]),
+    ] {
+        for (model, expected) in ["first", "second"].iter().zip(verdicts) {
+            assert_eq!(verdict(&claims, &format!("a-3/{name}-{model}"))?, expected, "{name} {model}");
+        }
+    }
+    let floor = verdict(&claims, "a-3/loss-gains-gsm8k-share-first")?;
+    assert!(matches!(&floor, Verdict::NotTested(why) if why.starts_with("at the floor")), "{floor:?}");
+    assert_eq!(verdict(&claims, "a-3/loss-gains-gsm8k-share-second")?, Verdict::Holds);
+    assert!(claims.iter().any(|claim| claim.statement.starts_with("second: gsm8k: training on")));
+    let drawn = svg("a-3", &table)?;
+    assert!(drawn.contains("first, gsm8k: loss") && drawn.contains("second, gsm8k: loss"), "{drawn}");
+    // Of one model the name is left out.
+    let alone = Table::from_rows(&rows[..3])?;
+    let claims = figure("a-3")?.claims(&alone)?;
+    assert_eq!(verdict(&claims, "a-3/loss-gains-gsm8k-nats")?, Verdict::Holds);
+    assert!(claims.iter().all(|claim| !claim.statement.contains("first: ")));
+    assert!(!svg("a-3", &alone)?.contains("first, "));
+    Ok(())
+}
+
+#[test]
+fn a_recorded_table_of_two_models_says_of_each_what_it_says_of_one() -> Result<()> {
+    let recorded = Recorded::load()?;
+    for id in [
+        "a-2b",
+        "a-3",
+        "a-4",
+        "a-5",
+        "a-6a",
+        "a-6b",
+        "a-compute",
+        "a-epistemic",
+        "a-threshold",
+        "a-rank",
+        "a-curriculum",
+    ] {
+        let (one, _) = recorded.table(id)?.with_context(|| format!("{id} is not recorded"))?;
+        let csv = one.to_csv()?;
+        let (_, rows) = csv.split_once('\n').context("a header")?;
+        let two = Table::from_csv(&format!("{csv}{}", rows.replace("smollm2-135m", "other")))?;
+        assert!(svg(id, &two)?.contains(">other, "), "{id}");
+        let [one, two] = [figure(id)?.claims(&one)?, figure(id)?.claims(&two)?];
+        // These name the model and the data set, or a model of which nothing is measured.
+        let named = |claim: &&Claim| claim.id.contains("smollm2") || claim.id.ends_with("when-large");
+        for claim in one.iter().filter(|claim| !named(claim)) {
+            for model in ["smollm2-135m", "other"] {
+                assert_eq!(verdict(&two, &format!("{}-{model}", claim.id))?, claim.verdict, "{}", claim.id);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn loss_gains_alone_where_it_gains_and_no_other_does() -> Result<()> {
+    let decided = |own: [f64; 2], others: &[(&str, [f64; 2], u64)]| {
+        let others =
+            others.iter().map(|(arm, ends, seeds)| Row { seeds: *seeds, ..row("m", arm, "nats", *ends) });
+        let rows: Vec<Row> = [row("m", "loss token", "nats", own)].into_iter().chain(others).collect();
+        let claims = figure("a-3")?.claims(&Table::from_rows(&rows)?)?;
+        verdict(&claims, "a-3/loss-alone-gsm8k-nats")
+    };
+    let (entropy, random) = ("entropy token", "random token");
+    assert_eq!(decided(UP, &[(entropy, OPEN, 3), (random, DOWN, 3)])?, Verdict::Holds);
+    // An interval that ends at zero does not lie above it.
+    assert_eq!(decided(UP, &[(entropy, [0.0, 0.1], 3)])?, Verdict::Holds);
+    assert_eq!(decided(UP, &[(entropy, UP, 3), (random, DOWN, 3)])?, Verdict::DoesNotHold);
+    assert_eq!(decided(OPEN, &[(entropy, UP, 3)])?, Verdict::DoesNotHold);
+    assert_eq!(decided(DOWN, &[(entropy, OPEN, 3)])?, Verdict::DoesNotHold);
+    assert_eq!(decided(OPEN, &[(entropy, OPEN, 3)])?, Verdict::Undecided);
+    for others in [vec![], vec![(entropy, DOWN, 1)]] {
+        assert!(matches!(decided(UP, &others)?, Verdict::NotTested(_)), "{others:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_rival_can_refute_that_an_objective_wins_most() -> Result<()> {
+    let won = |model: &str, versus: &str, ends: [f64; 2]| Row {
+        trained_on: ALL_CORPORA.into(),
+        versus: versus.into(),
+        outcome: "won".into(),
+        distribution: "all".into(),
+        ..row(model, &Arm::both().name, "tasks", ends)
+    };
+    let rows = [
+        won("first", "mle", [0.6, 0.9]),
+        won("first", "loss token", UP),
+        won("second", "mle", [0.1, 0.3]),
+        won("second", "loss token", [-0.5, 0.2]),
+        won("second", "distill", [-0.3, -0.1]),
+    ];
+    let claims = figure("a-6b")?.claims(&Table::from_rows(&rows)?)?;
+    for name in ["both-wins-most", "both-highest"] {
+        assert_eq!(verdict(&claims, &format!("a-6b/{name}-first"))?, Verdict::Holds, "{name}");
+        assert_eq!(verdict(&claims, &format!("a-6b/{name}-second"))?, Verdict::DoesNotHold, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_judge_is_counted_among_the_measures_and_titles_say_where_there_is_none() -> Result<()> {
+    let run = Run::new(Profile::Smoke, "a-6b", "", None).with_synthetic_data();
+    let without = study(&run);
+    let with = Study { judge: Some("local:judge"), ..without.clone() };
+    let of = |study: &Study| wins_of(&run, study, vec![Arm::both()]);
+    let [without, with] = [of(&without)?, of(&with)?];
+    for (plain, judged) in without.iter().zip(&with) {
+        assert_eq!(judged.of, format!("{}{AND}{JUDGED}", plain.of));
+        // Twelve questions of each of three outcomes, and the judge's twelve.
+        assert_eq!((plain.questions, judged.questions), (36, 48));
+        let count = 4.0 * judged.gain - 3.0 * plain.gain;
+        assert!([0.0, 0.5, 1.0].iter().any(|won| (count - won).abs() < 1e-9), "{count}");
+    }
+    let [without, with] = [Table::from_rows(&without)?, Table::from_rows(&with)?];
+    for id in ["a-3", "a-5", "a-6a", "a-6b"] {
+        let title = figure(id)?.title(&with)?;
+        assert_eq!(figure(id)?.title(&without)?, format!("{title}{STAND_IN}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn shares_stay_between_nothing_and_all() -> Result<()> {
+    let wide = row("m", "distill", "tasks", [-0.2, 1.2]).possible();
+    assert_eq!((wide.gain_low, wide.gain_high), (0.0, 1.0));
+    let difference = Row { versus: "loss token".into(), ..row("m", "distill", "tasks", [-0.2, 1.2]) };
+    assert_eq!(difference.clone().possible(), difference);
+    let (recorded, _) = Recorded::load()?.table("a-6b")?.context("recorded")?;
+    let within = |row: &Row| row.versus != "mle" || row.gain_low >= 0.0 && row.gain_high <= 1.0;
+    assert!(won_rows(&recorded)?.iter().all(within));
+    Ok(())
+}
+
+#[test]
+fn gains_of_the_papers_objectives_are_crosses() -> Result<()> {
+    let rows = [("loss token", UP), ("distill", OPEN), ("entropy token", OPEN)].map(|(arm, ends)| {
+        let home = row("m", arm, "nats", ends);
+        [Row { distribution: "out".into(), ..home.clone() }, home]
+    });
+    let drawn = svg("a-6a", &Table::from_rows(&rows.concat())?)?;
+    assert_eq!(drawn.matches(r#"stroke-width="0.8""#).count(), 4, "{drawn}");
+    Ok(())
+}
+
+#[test]
+fn shares_are_asked_of_what_a_task_measures() {
+    for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic, Corpus::Chat, Corpus::Instructions] {
+        let measured = OUTCOMES.iter().any(|one| one.of == Some(corpus) && one.better == Better::More);
+        assert_eq!(units(corpus).contains(&"share"), measured, "{}", corpus.name());
+    }
+}
