@@ -177,7 +177,9 @@ fn edit(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
 fn a_reference_has_the_same_tokens_however_it_pads_them() {
     let bench = Bench::new();
     let [padded, other] = ["padded", "other"].map(|name| bench.path(name));
-    [&padded, &other].into_iter().for_each(|folder| bench::model(folder));
+    for folder in [&padded, &other] {
+        bench::model(folder);
+    }
     let weights = padded.join("model.safetensors");
     let mut tensors = Tensor::read_safetensors(&weights).unwrap();
     for (_, tensor) in tensors.iter_mut().filter(|(name, _)| name == "model.embed_tokens.weight") {

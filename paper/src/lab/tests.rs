@@ -275,7 +275,7 @@ fn a_program_built_from_other_sources_is_refused() -> Result<()> {
 }
 
 /// The figures that read training runs, on made-up results: whole tables, the same twice, and no verdict from one seed; each
-/// says what stands in ShareGPT's place.
+/// says what stands in `ShareGPT`'s place.
 #[test]
 fn training_figures_are_made_from_made_up_results_and_nothing_is_concluded() -> Result<()> {
     let ids = ["a-3", "a-4", "a-5", "a-6a", "a-6b", "a-epistemic", "a-threshold", "a-rank", "a-curriculum"];
