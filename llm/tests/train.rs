@@ -353,3 +353,27 @@ fn a_model_without_a_chat_template_learns_with_a_chosen_one() {
     assert!(merged.status.success(), "{}", said(&merged));
     assert_eq!(written("merged").unwrap(), written("out/adapter").unwrap());
 }
+
+#[test]
+fn memory_does_not_grow_with_the_vocabulary() {
+    let bench = Bench::new();
+    let first = |out: &str, file: &str, key: &str| {
+        let text = fs::read_to_string(bench.path(out).join(file)).unwrap();
+        let mut lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.find(|line| line["eval"].is_null())?[key].as_u64()
+    };
+    let run = |rows: i64, out: &str| {
+        bench::model_of(rows, &bench.path("model"));
+        let step = ["train.steps=1", "train.batch_size=26", "train.micro_tokens=8192", NO_GROWTH];
+        bench.undisturbed(out, &step.map(|set| ["--set", set]).concat());
+        first(out, "timing.jsonl", "peak_bytes")
+    };
+    let [small, large] = [500_000, 1_000_000];
+    let Some((before, after)) = run(small, "small").zip(run(large, "large")) else { return };
+    let more = (large - small) as u64 * size_of::<f32>() as u64;
+    // At the model's width of 32: as it lies in the file, in memory, and on the way from the one to the other.
+    let limit = 4 * 32 * more;
+    let logits = more * first("large", "metrics.jsonl", "tokens").unwrap();
+    assert!(logits > 2 * limit, "the test is too small to show anything: {logits}");
+    assert!(after < before + limit, "from {before} to {after} bytes; logits would be {logits} more");
+}

@@ -136,13 +136,18 @@ pub(crate) fn said(output: &Output) -> String {
 
 /// A Llama of two layers with random weights, in a Hugging Face folder.
 pub(crate) fn model(folder: &Path) {
+    model_of(420, folder);
+}
+
+/// The same with so many rows in its embedding, which may be more than its tokenizer has tokens.
+pub(crate) fn model_of(vocabulary: i64, folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
     for entry in fs::read_dir(fixture).unwrap() {
         let path = entry.unwrap().path();
         fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
     }
-    let (vocabulary, width, inner, kv) = (420, 32, 48, 16);
+    let (width, inner, kv) = (32, 48, 16);
     let config = serde_json::json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocabulary, "hidden_size": width,
         "intermediate_size": inner, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
