@@ -1,6 +1,7 @@
 //! Claims: a statement of a paper, the statistical test that it is put to, and the verdict.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use tokensieve_toy::statistics::Estimate;
 
@@ -59,7 +60,22 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// How many claims have each of [`Verdict::NAMES`].
+/// What decides a claim about trained language models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measured {
+    /// The loss on held-out text, which neither paper measures.
+    Loss,
+    /// Answers, or which replies are preferred.
+    Answers,
+}
+
+/// How many claims are tested, whatever the corpora, models and measures that each is tested on.
+pub fn distinct<'a>(tests: impl IntoIterator<Item = &'a Claim>) -> usize {
+    tests.into_iter().map(|claim| claim.asks.as_str()).collect::<BTreeSet<_>>().len()
+}
+
+/// How many tests have each of [`Verdict::NAMES`].
 pub fn tally<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> [usize; 4] {
     let found: Vec<&str> = claims.into_iter().map(|claim| claim.verdict.name()).collect();
     Verdict::NAMES.map(|name| found.iter().filter(|one| **one == name).count())
@@ -70,6 +86,10 @@ pub fn tally<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> [usize; 4] {
 pub struct Claim {
     /// `a-12/accuracy-rises`: the figure, a slash, a name.
     pub id: String,
+    /// What is asked, whatever corpus, model and measure it is tested on: the same for all tests of one claim.
+    pub asks: String,
+    /// What decides it, if it is about trained language models.
+    pub measured: Option<Measured>,
     /// The statement, in our words.
     pub statement: String,
     /// Paper and place.
@@ -94,6 +114,8 @@ impl Claim {
     pub fn new(id: &str, source: &str, statement: &str) -> Self {
         Self {
             id: id.into(),
+            asks: id.into(),
+            measured: None,
             statement: statement.into(),
             source: source.into(),
             test: String::new(),
@@ -150,6 +172,23 @@ impl Claim {
         Self { id, statement: format!("{model}: {}", self.statement), ..self }
     }
 
+    /// Says what is asked, where one claim has several tests.
+    #[must_use]
+    pub fn asking(self, asks: &str) -> Self {
+        Self { asks: asks.into(), ..self }
+    }
+
+    /// Says what decides a claim about trained language models.
+    #[must_use]
+    pub fn measured(self, measured: Measured) -> Self {
+        Self { measured: Some(measured), ..self }
+    }
+
+    /// Whether it holds or does not.
+    pub fn is_decided(&self) -> bool {
+        matches!(self.verdict, Verdict::Holds | Verdict::DoesNotHold)
+    }
+
     /// Says which data sets the claim is about (default: all that the figure uses).
     #[must_use]
     pub fn on_data(self, names: &[&str]) -> Self {
@@ -197,5 +236,16 @@ mod tests {
         assert!(matches!(undefined.verdict, Verdict::NotTested(_)));
         let all = [undefined, new().above(0.0, exact(1.0), "t"), new().below(0.0, exact(1.0), "t")];
         assert_eq!(tally(&all), [1, 1, 0, 1]);
+        assert_eq!(all.each_ref().map(Claim::is_decided), [false, true, true]);
+    }
+
+    #[test]
+    fn tests_of_one_claim_are_one_claim() {
+        let test = |id: &str| Claim::new(id, "A", "s").asking("x/y").of_model("m");
+        let all = [test("x/y-gsm8k"), test("x/y-alpaca"), Claim::new("x/z", "A", "s").of_model("m")];
+        assert_eq!((distinct(&all), distinct(&all[..2]), distinct([])), (2, 1, 0));
+        // Of several models it is the same claim too, for each of those that have no name of their own.
+        let of = |model: &str| Claim::new("x/z", "A", "s").of_model(model);
+        assert_eq!(distinct(&[of("one"), of("other")]), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! The claims ledger: every claim with its test, effect, interval and verdict, beside the recorded verdict.
 
-use crate::claim::tally;
+use crate::claim::{Measured, distinct, tally};
 use crate::plot::{number, unmarked};
 use crate::recorded::{Recorded, same_verdict};
 use crate::table::to_csv;
@@ -47,14 +47,75 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// How many claims have each verdict, the papers' and ours apart, in one line.
+    /// How many tests have each verdict, of the papers' claims and of ours apart, in one line.
     pub fn summary(&self) -> String {
         let of = |ours: bool| {
-            let [hold, do_not, undecided, untested] =
-                tally(self.claims().filter(|claim| claim.is_ours() == ours));
+            let [hold, do_not, undecided, untested] = tally(self.of(ours));
             format!("{hold} hold, {do_not} do not hold, {undecided} undecided, {untested} not tested")
         };
-        format!("Claims of the papers: {}; questions of our own: {}", of(false), of(true))
+        format!(
+            "{} of the papers: {}; {} of our own: {}",
+            self.counted(false, "claims"),
+            of(false),
+            self.counted(true, "questions"),
+            of(true)
+        )
+    }
+
+    /// The papers' claims, or ours.
+    fn of(&self, ours: bool) -> impl Iterator<Item = &'a Claim> {
+        self.claims().filter(move |claim| claim.is_ours() == ours)
+    }
+
+    /// How many tests of how many claims, the papers' or ours: `7 tests of 3 claims`.
+    pub fn counted(&self, ours: bool, what: &str) -> String {
+        format!("{} tests of {} {what}", self.of(ours).count(), distinct(self.of(ours)))
+    }
+
+    /// What decides the papers' claims about trained language models.
+    pub fn measured(&self) -> MeasuredTests {
+        let of_measure = |measure: &Measured| {
+            self.of(false).filter(|claim| claim.measured == Some(*measure)).collect::<Vec<_>>()
+        };
+        let [loss, answers] = [Measured::Loss, Measured::Answers].each_ref().map(of_measure);
+        let decided = |tests: &[&Claim]| tests.iter().filter(|claim| claim.is_decided()).count();
+        let mut figures: Vec<&'a str> = Vec::new();
+        for claim in loss.iter().chain(&answers) {
+            let figure = claim.id.split('/').next().unwrap_or_default();
+            if !figures.contains(&figure) {
+                figures.push(figure);
+            }
+        }
+        figures.sort_unstable();
+        MeasuredTests {
+            tests: loss.len() + answers.len(),
+            loss: decided(&loss),
+            answers: decided(&answers),
+            figures: figures.into_iter().map(String::from).collect(),
+        }
+    }
+
+    /// Which models the papers are tested on, in a sentence; `None` where no language model is.
+    pub fn models(&self) -> Option<String> {
+        let mut models: Vec<String> = Vec::new();
+        let mut of_paper = [false; 2];
+        for made in self.made {
+            let Some(of_profile) = made.provenance.models() else { continue };
+            for model in of_profile {
+                if !models.iter().any(|known| *known == model) {
+                    models.push(model);
+                }
+            }
+            for (known, paper) in of_paper.iter_mut().zip(PAPERS) {
+                *known |= made.about.source.starts_with(paper);
+            }
+        }
+        let on = |of_models: bool| {
+            if of_models { format!("{} and on toys", models.join(", ")) } else { "toys only".into() }
+        };
+        let said =
+            PAPERS.iter().zip(of_paper).map(|(paper, known)| format!("paper {paper} on {}", on(known)));
+        (!models.is_empty()).then(|| format!("Tested: {}.", said.collect::<Vec<_>>().join(", ")))
     }
 
     /// The ledger as CSV, one line per claim, numbers in full.
@@ -110,6 +171,42 @@ impl<'a> Ledger<'a> {
             ]);
         }
         table.to_string()
+    }
+}
+
+/// What papers' sources begin with.
+const PAPERS: [&str; 2] = ["A", "B"];
+
+/// Tests of the papers' claims about trained language models, and how many of them each measure decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MeasuredTests {
+    /// All of them, decided or not.
+    pub tests: usize,
+    /// Decided by the loss on held-out text.
+    pub loss: usize,
+    /// Decided by answers or preference.
+    pub answers: usize,
+    /// Whose claims they are.
+    pub figures: Vec<String>,
+}
+
+impl MeasuredTests {
+    /// In a sentence; empty without such tests.
+    pub fn sentence(&self) -> String {
+        let Self { tests, loss, answers, figures } = self;
+        if *tests == 0 {
+            return String::new();
+        }
+        let no = |count: usize| if count == 0 { "none".to_owned() } else { count.to_string() };
+        format!(
+            "Of the {tests} tests of paper A's claims about trained models ({}), {} are decided by held-out loss, which the paper \
+             does not measure and plain training minimises, and {} by answers or preference, as in the paper; {} are undecided \
+             or not tested.",
+            figures.join(", "),
+            no(*loss),
+            no(*answers),
+            no(tests - loss - answers)
+        )
     }
 }
 

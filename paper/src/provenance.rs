@@ -2,6 +2,7 @@
 
 use crate::Profile;
 use crate::lab::Verb;
+use crate::lab::models::published;
 use crate::lab::scale::Scale;
 use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,13 @@ impl Provenance {
         };
         let profile = Profile::from_str(&self.profile, false).ok()?;
         self.units.iter().any(of_training).then(|| Scale::of(profile).describe())
+    }
+
+    /// The language models behind the table, by their publishers' names; `None` if there is none.
+    pub fn models(&self) -> Option<Vec<String>> {
+        let profile = Profile::from_str(&self.profile, false).ok()?;
+        let of_model = self.units.iter().any(|unit| unit.config.get("verb").is_some());
+        of_model.then(|| Scale::of(profile).models.iter().map(|model| published(model).into()).collect())
     }
 }
 

@@ -56,7 +56,7 @@ fn what_is_recorded_is_shown_and_nothing_computed() {
     let page = fs::read_to_string(index.trim()).unwrap();
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
     let holds = readme
-        .split_once("**Claims of the papers: ")
+        .split_once(" of the papers: ")
         .and_then(|(_, rest)| rest.split_once(" hold"))
         .unwrap()
         .0;
@@ -65,7 +65,7 @@ fn what_is_recorded_is_shown_and_nothing_computed() {
     assert!(out.join("report/viewer.html").exists() && out.join("report/a-3.html").exists());
 
     let ledger = stdout(&paper(&out, &["claims", "--recorded"]));
-    assert!(ledger.contains(&format!("Claims of the papers: {holds} hold")), "{ledger}");
+    assert!(ledger.contains(&format!(" claims of the papers: {holds} hold")), "{ledger}");
     let svg = stdout(&paper(&out, &["figure", "a-3", "--recorded"]));
     assert_eq!(Path::new(svg.trim()), out.join("recorded/a-3.svg"));
     assert!(!out.join("cache").exists(), "something was computed");

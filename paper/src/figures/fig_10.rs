@@ -43,7 +43,7 @@ impl crate::Figure for Figure {
                       median with its 95 % interval over documents, and bands of the middle 50 % and 90 % of the \
                       tokens. Dotted: the logarithm of the number of passes, which an estimate of BALD cannot exceed.",
             protocol: "The first documents of GSM8K's training set, the same at each rate, are scored by \
-                       the table's models as in figure 2A, with dropout on attention and residual connections (in the \
+                       the table's models, teacher-forced under their chat templates, with dropout on attention and residual connections (in the \
                        study profile also on attention alone and on the embeddings). The rise of the median from one \
                        rate to the next is resampled over documents, the same documents at both rates (1,000 times). A hundred \
                        passes at each rate.",
@@ -163,6 +163,7 @@ impl crate::Figure for Figure {
                 rows[0].places.replace(',', " and ")
             );
             Claim::new(&format!("a-10/monotone-{model}-{places}"), "A, appendix A and figure 10", &statement)
+                .asking("a-10/monotone")
                 .on_data(&[Corpus::Gsm8k.name()])
                 .above(
                     0.0,

@@ -138,6 +138,7 @@ impl crate::Figure for Figure {
         for (features, name) in [(Features::Correlated, "correlated"), (Features::Whitened, "whitened")] {
             let claim = |id: &str, source: &str, statement: &str| {
                 Claim::new(&format!("a-11/{id}-{name}"), source, &format!("{statement} ({name} features)."))
+                    .asking(&format!("a-11/{id}"))
             };
             let paper = "A, figure 11 and appendix C.1";
             let lower = |claim, method, quantity| test(claim, None, 0.0, (features, method, 1.0, quantity));

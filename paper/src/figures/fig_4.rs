@@ -110,8 +110,12 @@ impl crate::Figure for Figure {
             let mut panel = Panel::new(&title, Axis::linear("optimizer steps"), y);
             for (index, kind) in KINDS.iter().enumerate() {
                 let here: Vec<&Row> = rows.iter().filter(|row| row.kind == *kind).collect();
-                let band =
-                    here.iter().map(|row| (row.step as f64, row.selected_share_low, row.selected_share_high));
+                // Student knows nothing of shares: no more than none and all of the tokens are possible.
+                let [low, high] = [
+                    |row: &Row| row.selected_share_low.max(0.0),
+                    |row: &Row| row.selected_share_high.min(1.0),
+                ];
+                let band = here.iter().map(|row| (row.step as f64, low(row), high(row)));
                 let line = here.iter().map(|row| (row.step as f64, row.selected_share));
                 let of_all = here.iter().map(|row| (row.step as f64, row.share_of_all));
                 let ink = Ink::Category(index);
@@ -138,7 +142,9 @@ fn claims(rows: &[Row]) -> Vec<Claim> {
         let name = corpus.name();
         let claim = |id: &str, text: &str| {
             let source = gains::source("A, figure 4", corpus);
-            let claim = Claim::new(&format!("a-4/{id}-{name}"), source, &format!("{name}: {text}"));
+            let asks = format!("a-4/{id}");
+            let claim =
+                Claim::new(&format!("{asks}-{name}"), source, &format!("{name}: {text}")).asking(&asks);
             claim.on_data(&corpus.set().into_iter().collect::<Vec<_>>())
         };
         let structural = claim("structure-falls", "structural tokens become rarer among the selected.");

@@ -152,6 +152,7 @@ impl crate::Figure for Figure {
                 row.model, row.dataset
             );
             Claim::new(&format!("a-9/token-spread-{model}-{}", row.dataset), "A, appendix A and figure 9", &statement)
+                .asking("a-9/token-spread")
                 .on_data(&[&row.dataset])
                 .above(
                     MUCH,

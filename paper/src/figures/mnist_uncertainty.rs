@@ -1,5 +1,6 @@
 //! Paper A, section 3: which examples help as training goes on, by kind of uncertainty.
 
+use crate::claim::OURS;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::{Context as _, Result};
@@ -162,7 +163,10 @@ impl crate::Figure for Figure {
                 |of: fn(&[Row]) -> f64| mean_interval(&runs.iter().map(|run| of(run)).collect::<Vec<f64>>());
             let claim = |id: &str, statement: &str| {
                 let statement = format!("{statement} (noise {})", name.replace('-', " "));
-                Claim::new(&format!("a-mnist-uncertainty/{id}-{name}"), source, &statement)
+                // Noise by example is a control: the paper's is not said to be so.
+                let source = if noise == Noise::Class { source } else { OURS };
+                let asks = format!("a-mnist-uncertainty/{id}");
+                Claim::new(&format!("{asks}-{name}"), source, &statement).asking(&asks)
             };
             claims.push(claim("low-noise-first", "Before the first step, examples with little label noise help most.").below(
                 0.0,

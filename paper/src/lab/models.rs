@@ -1,6 +1,12 @@
 //! What is said and drawn of each model by itself.
 
 use super::picture::distinct;
+use super::study::short;
+
+/// What its publishers call a model.
+pub fn published(model: &str) -> &str {
+    if model == "smollm2-135m" { "SmolLM2-135M-Instruct" } else { short(model) }
+}
 
 /// What `make` makes of every model's rows by themselves, in the table's order. Where there are several models, `named` puts
 /// a model's name to what is its own.

@@ -83,6 +83,11 @@ fn gain_axis(unit: &str) -> Axis {
     }
 }
 
+/// What legends call a way of training: the paper has a name of its own for the tokens with the largest loss.
+pub fn called(arm: &str) -> &str {
+    if arm == "loss token" { "loss token (Masked MLE)" } else { arm }
+}
+
 /// The different ones, in the order in which they come.
 pub fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();

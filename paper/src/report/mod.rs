@@ -44,6 +44,10 @@ struct Site<'a> {
     untested: usize,
     /// The same four of claims that no paper makes.
     ours: [usize; 4],
+    /// How many tests of how many claims, of the papers and of ours.
+    counted: [String; 2],
+    /// What decides claims about trained models, and which models were trained.
+    measured: Vec<String>,
     /// How large the language models' training runs were: profile and sentence.
     sizes: BTreeSet<(&'a str, String)>,
     disagreements: Vec<String>,
@@ -166,6 +170,11 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         undecided,
         untested,
         ours: of(true),
+        counted: [ledger.counted(false, "claims"), ledger.counted(true, "questions")],
+        measured: [ledger.models().unwrap_or_default(), ledger.measured().sentence()]
+            .into_iter()
+            .filter(|sentence| !sentence.is_empty())
+            .collect(),
         sizes: made
             .iter()
             .filter_map(|made| Some((made.provenance.profile.as_str(), made.provenance.sizes()?)))

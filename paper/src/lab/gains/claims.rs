@@ -1,8 +1,7 @@
 //! Claims on the rows of the training figures, and what titles say of a judge.
 
-use super::{AND, PREFERENCE, Row};
-use crate::claim::OURS;
-use crate::lab::arm::Arm;
+use super::{ABROAD_MINUS_HOME, AND, PREFERENCE, Row};
+use crate::claim::{Measured, OURS, least};
 use crate::lab::corpus::Corpus;
 use crate::lab::study::JUDGED;
 use crate::{About, Claim, Table, Verdict};
@@ -55,7 +54,8 @@ pub fn units(corpus: Corpus) -> &'static [&'static str] {
 pub fn claim(id: &str, source: &str, corpus: Corpus, text: &str, (place, unit): (&str, &str)) -> Claim {
     let name = corpus.name();
     let statement = format!("{name}: {text} ({}).", measure(name, place, unit));
-    Claim::new(&format!("{id}-{name}-{unit}"), source, &statement)
+    let measured = if unit == "nats" { Measured::Loss } else { Measured::Answers };
+    Claim::new(&format!("{id}-{name}-{unit}"), source, &statement).asking(id).measured(measured)
 }
 
 /// Our own corpus is in no paper: what is said of it is ours.
@@ -86,42 +86,25 @@ pub fn worse(
     tested(rows, claim, corpus, (arm, versus), (place, unit), Claim::below)
 }
 
-/// The claim that of several arms the first alone does significantly better than plain training: it holds if its interval
-/// lies above zero and no other's does, and does not if another's does or its own lies below.
-pub fn alone(
+/// The claim that the arm does better than every one of several others, each paired with it: by the least of the differences.
+pub fn best(
     rows: &[Row],
     claim: Claim,
     corpus: Corpus,
     (arm, others): (&str, &[String]),
     (place, unit): (&str, &str),
 ) -> Claim {
-    let plain = Arm::mle().name;
-    let claim = on_data_of(claim, corpus);
-    let own = better(rows, claim.clone(), corpus, (arm, &plain), (place, unit));
-    if matches!(own.verdict, Verdict::NotTested(_)) {
-        return own;
+    let beside: Vec<Claim> =
+        others.iter().map(|other| better(rows, claim.clone(), corpus, (arm, other), (place, unit))).collect();
+    if let Some(untested) = beside.iter().find(|one| matches!(one.verdict, Verdict::NotTested(_))) {
+        return untested.clone();
     }
-    let others = others.iter().filter_map(|other| find(rows, corpus, (other, &plain), (place, unit)));
-    let others: Vec<&Row> = others.collect();
-    match others.iter().map(|row| row.seeds).min() {
-        None => return claim.not_tested("not tested at this scale: it has no other criterion"),
-        Some(seeds) if seeds < ENOUGH_SEEDS => return claim.not_tested(TOO_FEW_SEEDS),
-        Some(_) => {}
-    }
-    let rival = others.iter().max_by(|a, b| a.gain_low.total_cmp(&b.gain_low));
-    if let Some(rival) = rival.filter(|row| row.gain_low > 0.0) {
-        let Estimate { value, low, high, n } = rival.estimate();
-        let lost = Estimate { value: -value, low: -high, high: -low, n };
-        let test = format!(
-            "{}; shown is the gain of {}, which gains too, with its sign changed",
-            own.test, rival.arm
-        );
-        own.above(0.0, lost, &test)
-    } else {
-        let names: Vec<&str> = others.iter().map(|row| row.arm.as_str()).collect();
-        let test = format!("{}; no interval of {} lies above zero", own.test, names.join(", "));
-        Claim { test, ..own }
-    }
+    let test = format!(
+        "{}; {arm} against each of {}, paired, and of these differences the least in value and interval's ends; {INTERVAL}",
+        measure(corpus.name(), place, unit),
+        others.join(", ")
+    );
+    on_data_of(claim, corpus).above(0.0, least(beside.iter().filter_map(|one| one.estimate)), &test)
 }
 
 /// An arm's row beside what it is compared with: the mean of a distribution's outcomes of a unit, or of preferences.
@@ -165,11 +148,13 @@ fn tested(
                 (_, PREFERENCE) if row.outcome == JUDGED => format!("{measured} {}", judge(row)),
                 (_, PREFERENCE) => format!("{measured} {}, in a judge's place", judge(row)),
                 ("in", _) => format!("{measured}, in distribution"),
+                (ABROAD_MINUS_HOME, _) => {
+                    format!("{measured}: the gain out of distribution minus the gain in it ({})", row.of)
+                }
                 _ => format!("{measured}, out of distribution: {}", row.of),
             };
             let text = format!("{measured}; {arm} against {versus}, paired; {INTERVAL}");
-            let answered = row.value.into_iter().chain(row.versus_value).fold(0.0, f64::max);
-            if unit == "share" && answered <= FLOOR {
+            if unit == "share" && at_floor([row.value, row.versus_value]) {
                 let floor = 100.0 * FLOOR;
                 return claim.not_tested(&format!(
                     "at the floor: neither model answers more than {floor} % of {} rightly",
@@ -181,6 +166,11 @@ fn tested(
     }
 }
 
+/// Whether neither of two models answers more of the questions than nothing.
+pub(super) fn at_floor(answered: [Option<f64>; 2]) -> bool {
+    answered.into_iter().all(|value| value.is_some_and(|value| value <= FLOOR))
+}
+
 /// How intervals of gains come about.
 pub const INTERVAL: &str =
     "95 % interval: bootstrap over questions and seeds, never narrower than Student's over either";
@@ -190,6 +180,7 @@ pub fn measure(trained_on: &str, place: &str, unit: &str) -> &'static str {
     match (unit, place, trained_on) {
         ("nats", ..) => "loss on held-out text",
         (PREFERENCE, ..) => "replies preferred",
+        (_, ABROAD_MINUS_HOME, _) => "answers",
         (_, "in", "alpaca") => "overlap with references",
         (_, "in", "instructions") => "constraints met",
         (_, "in", _) => "right answers",

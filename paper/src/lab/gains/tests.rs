@@ -61,7 +61,6 @@ fn each_model_is_tested_and_drawn_by_its_own_rows() -> Result<()> {
     for (name, verdicts) in [
         ("loss-gains-gsm8k-nats", [Verdict::Holds, Verdict::DoesNotHold]),
         ("entropy-does-not-gsm8k-nats", [Verdict::Holds, Verdict::DoesNotHold]),
-        ("loss-alone-gsm8k-nats", [Verdict::Holds, Verdict::DoesNotHold]),
     ] {
         for (model, expected) in ["first", "second"].iter().zip(verdicts) {
             assert_eq!(verdict(&claims, &format!("a-3/{name}-{model}"))?, expected, "{name} {model}");
@@ -104,8 +103,11 @@ fn a_recorded_table_of_two_models_says_of_each_what_it_says_of_one() -> Result<(
         let two = Table::from_csv(&format!("{csv}{}", rows.replace("smollm2-135m", "other")))?;
         assert!(svg(id, &two)?.contains(">other, "), "{id}");
         let [one, two] = [figure(id)?.claims(&one)?, figure(id)?.claims(&two)?];
-        // These name the model and the data set, or a model of which nothing is measured.
-        let named = |claim: &&Claim| claim.id.contains("smollm2") || claim.id.ends_with("when-large");
+        // These name the model and the data set, a model of which nothing is measured, or all models together.
+        let named = |claim: &&Claim| {
+            claim.id.contains("smollm2")
+                || ["when-large", "architectures"].iter().any(|end| claim.id.ends_with(end))
+        };
         for claim in one.iter().filter(|claim| !named(claim)) {
             for model in ["smollm2-135m", "other"] {
                 assert_eq!(verdict(&two, &format!("{}-{model}", claim.id))?, claim.verdict, "{}", claim.id);
@@ -116,26 +118,104 @@ fn a_recorded_table_of_two_models_says_of_each_what_it_says_of_one() -> Result<(
 }
 
 #[test]
-fn loss_gains_alone_where_it_gains_and_no_other_does() -> Result<()> {
-    let decided = |own: [f64; 2], others: &[(&str, [f64; 2], u64)]| {
-        let others =
-            others.iter().map(|(arm, ends, seeds)| Row { seeds: *seeds, ..row("m", arm, "nats", *ends) });
-        let rows: Vec<Row> = [row("m", "loss token", "nats", own)].into_iter().chain(others).collect();
+fn the_loss_is_best_where_it_is_ahead_of_each_other_criterion() -> Result<()> {
+    let decided = |others: &[(&str, [f64; 2], u64)]| {
+        let others = others.iter().map(|(versus, ends, seeds)| Row {
+            seeds: *seeds,
+            versus: (*versus).into(),
+            ..row("m", "loss token", "nats", *ends)
+        });
+        // It gains, whatever is said of the others.
+        let rows: Vec<Row> = [row("m", "loss token", "nats", UP)].into_iter().chain(others).collect();
         let claims = figure("a-3")?.claims(&Table::from_rows(&rows)?)?;
-        verdict(&claims, "a-3/loss-alone-gsm8k-nats")
+        verdict(&claims, "a-3/loss-best-gsm8k-nats")
     };
-    let (entropy, random) = ("entropy token", "random token");
-    assert_eq!(decided(UP, &[(entropy, OPEN, 3), (random, DOWN, 3)])?, Verdict::Holds);
-    // An interval that ends at zero does not lie above it.
-    assert_eq!(decided(UP, &[(entropy, [0.0, 0.1], 3)])?, Verdict::Holds);
-    assert_eq!(decided(UP, &[(entropy, UP, 3), (random, DOWN, 3)])?, Verdict::DoesNotHold);
-    assert_eq!(decided(OPEN, &[(entropy, UP, 3)])?, Verdict::DoesNotHold);
-    assert_eq!(decided(DOWN, &[(entropy, OPEN, 3)])?, Verdict::DoesNotHold);
-    assert_eq!(decided(OPEN, &[(entropy, OPEN, 3)])?, Verdict::Undecided);
-    for others in [vec![], vec![(entropy, DOWN, 1)]] {
-        assert!(matches!(decided(UP, &others)?, Verdict::NotTested(_)), "{others:?}");
+    let [entropy, rho, random] = ["entropy token", "rho token", "random token"];
+    assert_eq!(decided(&[(entropy, UP, 3), (rho, UP, 3), (random, UP, 3)])?, Verdict::Holds);
+    assert_eq!(decided(&[(entropy, UP, 3), (rho, OPEN, 3), (random, UP, 3)])?, Verdict::Undecided);
+    assert_eq!(decided(&[(entropy, OPEN, 3), (rho, UP, 3), (random, DOWN, 3)])?, Verdict::DoesNotHold);
+    for others in
+        [vec![(entropy, UP, 3), (rho, UP, 3)], vec![(entropy, UP, 3), (rho, UP, 1), (random, UP, 3)]]
+    {
+        assert!(matches!(decided(&others)?, Verdict::NotTested(_)), "{others:?}");
     }
     Ok(())
+}
+
+#[test]
+fn a_trade_of_home_for_abroad_is_a_difference_of_gains() -> Result<()> {
+    let of = |arm: &str, versus: &str, distribution: &str, ends: [f64; 2]| Row {
+        trained_on: "alpaca".into(),
+        versus: versus.into(),
+        distribution: distribution.into(),
+        value: None,
+        versus_value: None,
+        ..row("m", arm, "nats", ends)
+    };
+    let both = "masked + distill";
+    let rows = [
+        // It loses abroad, and as much at home: no trade.
+        of("loss token", "mle", "out", DOWN),
+        of("loss token", "mle", ABROAD_MINUS_HOME, OPEN),
+        of(both, "loss token", "out", UP),
+        of(both, "loss token", ABROAD_MINUS_HOME, UP),
+    ];
+    let claims = figure("a-5")?.claims(&Table::from_rows(&rows)?)?;
+    for (name, expected) in [
+        ("masked-out", Verdict::Holds),
+        ("masked-out-beyond-in", Verdict::Undecided),
+        ("distillation-helps-out", Verdict::Holds),
+        ("distillation-helps-out-beyond-in", Verdict::Holds),
+    ] {
+        assert_eq!(verdict(&claims, &format!("a-5/{name}-alpaca-nats"))?, expected, "{name}");
+    }
+    Ok(())
+}
+
+/// The difference is paired: of what is shared by both gains nothing is left in its interval.
+#[test]
+fn recorded_differences_of_gains_are_those_of_the_means_and_paired() -> Result<()> {
+    let (table, _) = Recorded::load()?.table("a-5")?.context("recorded")?;
+    let rows: Vec<Row> = table.rows()?;
+    let of = |row: &Row, distribution: &str| {
+        let mut wanted = Row { distribution: distribution.into(), ..row.clone() };
+        wanted.of = String::new();
+        let same = |known: &&Row| {
+            (&known.model, &known.trained_on, &known.arm, &known.versus, &known.outcome, &known.unit)
+                == (
+                    &wanted.model,
+                    &wanted.trained_on,
+                    &wanted.arm,
+                    &wanted.versus,
+                    &wanted.outcome,
+                    &wanted.unit,
+                )
+                && known.distribution == wanted.distribution
+        };
+        rows.iter().find(same).cloned().with_context(|| format!("no mean {distribution}"))
+    };
+    let differences: Vec<&Row> = rows.iter().filter(|row| row.distribution == ABROAD_MINUS_HOME).collect();
+    assert!(!differences.is_empty());
+    for row in differences {
+        let [home, abroad] = [of(row, "in")?, of(row, "out")?];
+        assert!((row.gain - (abroad.gain - home.gain)).abs() < 1e-12, "{row:?}");
+        let width = |row: &Row| row.gain_high - row.gain_low;
+        assert!(width(row) < width(&home) + width(&abroad), "{row:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_mean_leaves_out_what_no_model_answers() {
+    let kept = |all: &[(&'static str, [f64; 2])]| -> Vec<&'static str> {
+        let kept = above_floor(all.to_vec(), |(_, values)| values.map(Some));
+        kept.into_iter().map(|(name, _)| name).collect()
+    };
+    assert_eq!(kept(&[("a", [0.5, 0.4]), ("b", [0.0, 0.01])]), ["a"]);
+    // One of the two answers: a gain, or a loss.
+    assert_eq!(kept(&[("a", [0.5, 0.4]), ("b", [0.0, 0.1])]), ["a", "b"]);
+    // Where nothing is left all stay, for the claim to say that they are at the floor.
+    assert_eq!(kept(&[("a", [0.0, 0.0]), ("b", [0.01, 0.0])]), ["a", "b"]);
 }
 
 #[test]
