@@ -4,7 +4,7 @@
 //! its look (`style.typ`). [`write`] puts them beside `data.json` and the drawings, for Typst to compile.
 
 use crate::cache::write_atomically;
-use crate::claim::tally;
+use crate::claim::{distinct as distinct_claims, tally};
 use crate::lab::gains::ALL_CORPORA;
 use crate::lab::picture::distinct;
 use crate::lab::scale::Scale;
@@ -93,6 +93,8 @@ fn data(made: &[Made]) -> Value {
         "claims": claims,
         "figures": made.iter().map(figure).collect::<Map<String, Value>>(),
         "order": made.iter().map(|made| made.about.id).collect::<Vec<_>>(),
+        "measured": ledger.measured().sentence(),
+        "models": ledger.models().unwrap_or_default(),
         "counts": { "papers": counts(&papers), "ours": counts(&ours) },
         "scales": Profile::value_variants().iter().map(|profile| scale(*profile)).collect::<Map<String, Value>>(),
     })
@@ -107,7 +109,8 @@ fn trained_on(made: &Made) -> Vec<String> {
 
 fn counts(claims: &[&Claim]) -> Value {
     let [holds, fails, undecided, untested] = tally(claims.iter().copied());
-    json!({ "claims": claims.len(), "holds": holds, "fails": fails, "undecided": undecided, "untested": untested })
+    let asked = distinct_claims(claims.iter().copied());
+    json!({ "tests": claims.len(), "claims": asked, "holds": holds, "fails": fails, "undecided": undecided, "untested": untested })
 }
 
 /// The sizes of a profile's training runs, under its name.
