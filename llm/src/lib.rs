@@ -20,8 +20,10 @@ pub mod step;
 pub mod text;
 pub mod train;
 pub mod uncertainty;
+mod upload;
 pub mod weights;
 
 pub use error::{Error, Result};
 pub use pack::{Document, Given, Layout, Pack, Target};
 pub use parameters::Parameters;
+use upload::upload;

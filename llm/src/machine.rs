@@ -24,6 +24,9 @@ const CUDA_SIZE: i64 = 8192;
 /// Elements of the f32 tensor that is read and copied: 256 MiB, more than any cache (choice).
 const MEMORY: i64 = 1 << 26;
 
+/// The same on a GPU, where launching the operator takes as long as some tens of MiB: 2 GiB (choice).
+const CUDA_MEMORY: i64 = 1 << 29;
+
 /// Time spent on measuring one kind of number (choice).
 const PATIENCE: Duration = Duration::from_millis(600);
 
@@ -69,7 +72,7 @@ impl Machine {
     /// Asks libtorch and measures for about three seconds.
     pub fn measure() -> Self {
         let device = device();
-        let size = if device.is_cuda() { CUDA_SIZE } else { SIZE };
+        let (size, memory) = if device.is_cuda() { (CUDA_SIZE, CUDA_MEMORY) } else { (SIZE, MEMORY) };
         let library = library();
         Self {
             device,
@@ -81,8 +84,8 @@ impl Machine {
             threads: tch::get_num_threads(),
             f32_gflops: matmul_gflops(device, Kind::Float, size),
             bf16_gflops: matmul_gflops(device, Kind::BFloat16, size),
-            read_gbs: read_gbs(device),
-            copy_gbs: copy_gbs(device),
+            read_gbs: read_gbs(device, memory),
+            copy_gbs: copy_gbs(device, memory),
         }
     }
 }
@@ -182,19 +185,19 @@ fn matmul_gflops(device: Device, kind: Kind, size: i64) -> f64 {
     })
 }
 
-fn read_gbs(device: Device) -> f64 {
-    let from = Tensor::zeros([MEMORY], (Kind::Float, device));
-    4.0 * MEMORY as f64 / best_seconds(|| from.sum(Kind::Float)) / 1e9
+fn read_gbs(device: Device, elements: i64) -> f64 {
+    let from = Tensor::zeros([elements], (Kind::Float, device));
+    4.0 * elements as f64 / best_seconds(|| from.sum(Kind::Float)) / 1e9
 }
 
-fn copy_gbs(device: Device) -> f64 {
-    let from = Tensor::zeros([MEMORY], (Kind::Float, device));
+fn copy_gbs(device: Device, elements: i64) -> f64 {
+    let from = Tensor::zeros([elements], (Kind::Float, device));
     let mut to = from.zeros_like();
     let seconds = best_seconds(|| {
         to.copy_(&from);
         to.narrow(0, 0, 1)
     });
-    2.0 * 4.0 * MEMORY as f64 / seconds / 1e9
+    2.0 * 4.0 * elements as f64 / seconds / 1e9
 }
 
 /// The fastest of the runs that fit into [`PATIENCE`]: other work on the machine only ever slows one down.

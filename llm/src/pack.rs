@@ -5,6 +5,8 @@
 
 use tch::{Device, Tensor};
 
+use crate::upload;
+
 /// One tokenised conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
@@ -129,8 +131,8 @@ impl Pack {
             }));
         }
         Self {
-            tokens: Tensor::from_slice(&tokens).to_device(device),
-            positions: Tensor::from_slice(&positions).to_device(device),
+            tokens: upload(&tokens, device),
+            positions: upload(&positions, device),
             layout,
             targets,
             asked: None,

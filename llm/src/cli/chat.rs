@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand_chacha::rand_core::RngCore as _;
 
-use super::choice::{ModelChoice, SamplingChoice};
+use super::choice::{AnswererChoice, SamplingChoice};
 use super::interruption::INTERRUPTED;
 use crate::data::stream;
 use crate::generate::{Event, Generator, Options, Request, Stop};
@@ -22,7 +22,7 @@ use crate::text::{Message, Moment};
 )]
 pub struct Arguments {
     #[command(flatten)]
-    choice: ModelChoice,
+    answerer: AnswererChoice,
     #[command(flatten)]
     sampling: SamplingChoice,
     /// The system's message, before all others
@@ -39,13 +39,13 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let sampling = self.sampling.sampling()?;
-        let chosen = self.choice.open(Moment::now())?;
+        let chosen = self.answerer.of.open(Moment::now())?;
         anyhow::ensure!(
             chosen.tokenizer.template().is_some(),
             "{} has no chat template: choose one with --chat-template, or let `tokensieve generate --prompt` continue a text",
-            self.choice.model
+            self.answerer.of.model
         );
-        let options = Options { batch: 1, merge: self.choice.merge };
+        let options = Options { batch: 1, merge: self.answerer.merge };
         let generator = Generator::new(&chosen.model, &chosen.tokenizer, options);
         let answering = Arc::new(Answering::default());
         let handler = Arc::clone(&answering);

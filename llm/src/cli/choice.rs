@@ -1,6 +1,6 @@
-//! Which model answers.
+//! Which model is asked, and how.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tch::Kind;
 
@@ -8,6 +8,7 @@ use crate::generate::Sampling;
 use crate::model::{Adapter, Model};
 use crate::text::{ChatTemplate, Moment, Tokenizer};
 use crate::weights::{self, Checkpoint};
+use crate::{Result, machine, memory};
 
 /// A model, as typed.
 #[derive(clap::Args, Debug)]
@@ -21,16 +22,24 @@ pub(super) struct ModelChoice {
     /// The type that it computes in
     #[arg(long, default_value = "bf16")]
     pub(super) precision: Precision,
-    /// Add the adapter to the weights first: faster, and rounded once more
-    #[arg(long)]
-    pub(super) merge: bool,
     /// A chat template in the place of the model's own: a file of Jinja, or `plain`; if not given, the one beside the
     /// adapter, where it was trained with another than the model's
     #[arg(long, value_name = "FILE|plain")]
     pub(super) chat_template: Option<ChatTemplate>,
-    /// The day that chat templates are told which ask for it; 2024-07-26 if not given, today on the terminal
+    /// The day that chat templates are told which ask for it; if not given, today for what is said on the terminal, else
+    /// 2024-07-26
     #[arg(long, value_name = "DAY")]
     pub(super) date: Option<Moment>,
+}
+
+/// A model that answers, as typed.
+#[derive(clap::Args, Debug)]
+pub(super) struct AnswererChoice {
+    #[command(flatten)]
+    pub(super) of: ModelChoice,
+    /// Add the adapter to the weights first: faster, and rounded once more
+    #[arg(long)]
+    pub(super) merge: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -63,18 +72,31 @@ pub(super) struct Chosen {
 }
 
 impl ModelChoice {
-    /// Opens it; templates that ask for the day are told `otherwise` if none is chosen.
-    pub(super) fn open(&self, otherwise: Moment) -> crate::Result<Chosen> {
-        crate::memory::keep();
-        let device = crate::machine::device();
-        let template = ChatTemplate::of(self.chat_template.as_ref(), self.adapter.as_deref())?;
+    /// Opens it with its adapter; templates that ask for the day are told `otherwise` if none is chosen.
+    pub(super) fn open(&self, otherwise: Moment) -> Result<Chosen> {
+        memory::keep();
+        let mut chosen = self.without_adapter(self.template(None)?, otherwise)?;
+        if let Some(folder) = &self.adapter {
+            let adapter = Adapter::load(chosen.checkpoint.config(), folder, chosen.model.device())?;
+            chosen.model.attach(Some(&adapter))?;
+        }
+        Ok(chosen)
+    }
+
+    pub(super) fn without_adapter(
+        &self,
+        template: Option<ChatTemplate>,
+        otherwise: Moment,
+    ) -> Result<Chosen> {
         let checkpoint = Checkpoint::open_with(&self.model, template)?;
         let tokenizer = Tokenizer::open_on(&checkpoint, self.date.unwrap_or(otherwise))?;
-        let mut model = Model::load(&checkpoint, self.precision.kind(), device)?;
-        if let Some(folder) = &self.adapter {
-            model.attach(Some(&Adapter::load(checkpoint.config(), folder, device)?))?;
-        }
+        let model = Model::load(&checkpoint, self.precision.kind(), machine::device())?;
         Ok(Chosen { checkpoint, tokenizer, model })
+    }
+
+    /// The chat template in the place of the model's own: the one chosen, or the one beside its adapter or `another`.
+    pub(super) fn template(&self, another: Option<&Path>) -> Result<Option<ChatTemplate>> {
+        ChatTemplate::of(self.chat_template.as_ref(), self.adapter.as_deref().or(another))
     }
 }
 
@@ -99,7 +121,7 @@ pub(super) struct SamplingChoice {
 }
 
 impl SamplingChoice {
-    pub(super) fn sampling(&self) -> crate::Result<Sampling> {
+    pub(super) fn sampling(&self) -> Result<Sampling> {
         let sampling = Sampling {
             temperature: self.temperature,
             top_k: self.top_k,

@@ -7,7 +7,7 @@ use std::process::exit;
 use anyhow::Context as _;
 use tokensieve_tasks::judge::Prices;
 
-use super::choice::ModelChoice;
+use super::choice::AnswererChoice;
 use super::interruption::{INTERRUPTED, interruption};
 use crate::evaluate::{self, BASELINE, Judging, Results, Settings};
 use crate::generate::Options;
@@ -26,7 +26,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "TASKS", required_unless_present_any = ["compare", "tasks"])]
     suite: Vec<String>,
     #[command(flatten)]
-    choice: ModelChoice,
+    answerer: AnswererChoice,
     /// Questions per task, at most; a smaller limit asks some of a larger one's
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -89,12 +89,12 @@ impl Arguments {
         });
         let settings = Settings {
             suite: spelled_out(&self.suite),
-            model: self.choice.model,
-            adapter: self.choice.adapter,
-            chat_template: self.choice.chat_template,
-            date: self.choice.date.unwrap_or_default(),
-            kind: self.choice.precision.kind(),
-            merge: self.choice.merge,
+            model: self.answerer.of.model,
+            adapter: self.answerer.of.adapter,
+            chat_template: self.answerer.of.chat_template,
+            date: self.answerer.of.date.unwrap_or_default(),
+            kind: self.answerer.of.precision.kind(),
+            merge: self.answerer.merge,
             device: machine::device(),
             limit: self.limit,
             seed: self.seed,

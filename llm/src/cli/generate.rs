@@ -11,7 +11,7 @@ use rand_chacha::rand_core::RngCore as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::choice::{Chosen, ModelChoice, SamplingChoice};
+use super::choice::{AnswererChoice, Chosen, SamplingChoice};
 use super::interruption::{INTERRUPTED, interruption};
 use crate::data::{self, Prompt, stream};
 use crate::generate::{Event, Generator, Options, ReplyFile, ReplyLine, Request};
@@ -41,7 +41,7 @@ pub struct Arguments {
     #[arg(long, requires = "prompt")]
     plain: bool,
     #[command(flatten)]
-    choice: ModelChoice,
+    answerer: AnswererChoice,
     #[command(flatten)]
     sampling: SamplingChoice,
     /// The most new tokens of a reply
@@ -69,7 +69,7 @@ impl Arguments {
         self.sampling.sampling()?;
         // What is written into a file is the same on any day, and can be gone on with on another.
         let day = if self.prompt.is_some() { Moment::now() } else { Moment::default() };
-        let chosen = self.choice.open(day)?;
+        let chosen = self.answerer.of.open(day)?;
         match (&self.prompt, &self.prompts, &self.out) {
             (Some(text), ..) => self.answer(text, &chosen),
             (None, Some(prompts), Some(out)) => self.answer_all(prompts, out, &chosen),
@@ -78,7 +78,7 @@ impl Arguments {
     }
 
     fn generator<'a>(&self, chosen: &'a Chosen) -> Generator<'a> {
-        let options = Options { batch: self.batch, merge: self.choice.merge };
+        let options = Options { batch: self.batch, merge: self.answerer.merge };
         Generator::new(&chosen.model, &chosen.tokenizer, options)
     }
 
@@ -166,14 +166,14 @@ impl Arguments {
     /// What the replies depend on.
     fn settings(&self, chosen: &Chosen) -> anyhow::Result<Map<String, Value>> {
         let sampling = self.sampling.sampling()?;
-        let adapter = self.choice.adapter.as_deref().map(Named::adapter).transpose()?;
+        let adapter = self.answerer.of.adapter.as_deref().map(Named::adapter).transpose()?;
         let settings = json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "model": self.choice.model,
+            "model": self.answerer.of.model,
             "model_sha256": chosen.checkpoint.hash(),
             "adapter": adapter,
-            "precision": self.choice.precision.name(),
-            "merge": self.choice.merge,
+            "precision": self.answerer.of.precision.name(),
+            "merge": self.answerer.merge,
             "limit": self.limit,
             "stop": self.stop,
             "temperature": sampling.temperature,

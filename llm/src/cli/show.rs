@@ -13,7 +13,6 @@ use crate::Document;
 use crate::data::{self, DataSet, DataSource, Format};
 use crate::text::Tokenizer;
 use crate::uncertainty::{DocumentRecord, Lines};
-use crate::weights::Checkpoint;
 use paint::Paint;
 use uncertain::{By, View};
 
@@ -78,14 +77,7 @@ impl Arguments {
     }
 
     fn documents(&self, paint: Paint) -> anyhow::Result<String> {
-        // A folder's tokenizer can be had without its weights.
-        let model = &self.settings.model;
-        let template = self.settings.template()?;
-        let tokenizer = if Path::new(model).join("tokenizer.json").is_file() {
-            Tokenizer::from_folder(model, template.as_ref(), self.settings.date)?
-        } else {
-            Tokenizer::open_on(&Checkpoint::open_with(model, template)?, self.settings.date)?
-        };
+        let tokenizer = self.settings.tokenizer()?;
         let set = data::load(&self.source(), &tokenizer)?;
         Ok(told(&set, &tokenizer, self.n, paint)?)
     }

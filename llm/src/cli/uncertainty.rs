@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use indicatif::{ProgressBar, ProgressStyle};
-use tch::Kind;
 
+use super::choice::{Chosen, ModelChoice};
 use crate::data::{self, DataSet, DataSource, Format, Truncate};
 use crate::model::{Adapter, Model, Place};
 use crate::text::{ChatTemplate, Moment, Tokenizer};
@@ -15,8 +15,8 @@ use crate::uncertainty::{
     Budget, Chances, DocumentRecord, Drawn, Header, Masks, Named, Posterior, Prompt, Recorder, Work, Writer,
     estimate, write_table,
 };
-use crate::weights::{self, Checkpoint};
-use crate::{Document, Error, Result, machine, memory};
+use crate::weights::Checkpoint;
+use crate::{Document, Error, Result, memory};
 
 /// Of what, drawn from what, and whereto.
 #[derive(clap::Args, Debug)]
@@ -62,22 +62,8 @@ pub(super) struct Reading {
 /// The model, and what predictions are drawn from.
 #[derive(clap::Args, Debug)]
 pub(super) struct Settings {
-    /// The model: a name, a Hugging Face folder, a GGUF file, or organisation/name on the hub
-    #[arg(long, default_value = weights::DEFAULT)]
-    pub(super) model: String,
-    /// An adapter on it, in PEFT's format
-    #[arg(long, value_name = "DIR")]
-    adapter: Option<PathBuf>,
-    /// Numbers that the model computes in
-    #[arg(long, default_value = "bf16", value_parser = ["bf16", "f32"])]
-    precision: String,
-    /// A chat template in the place of the model's own: a file of Jinja, or `plain`; if not given, the one beside the
-    /// adapter, where it was trained with another than the model's
-    #[arg(long, value_name = "FILE|plain")]
-    chat_template: Option<ChatTemplate>,
-    /// The day that chat templates are told which ask for it
-    #[arg(long, value_name = "DAY", default_value_t)]
-    pub(super) date: Moment,
+    #[command(flatten)]
+    choice: ModelChoice,
     /// Predictions of each token; 0: only loss, entropy, probability and alternatives
     #[arg(long, default_value_t = 100)]
     passes: usize,
@@ -229,13 +215,11 @@ pub(super) struct Loaded {
 impl Settings {
     pub(super) fn load(&self) -> Result<Loaded> {
         let posterior = self.dropout()?;
-        let checkpoint = Checkpoint::open_with(&self.model, self.template()?)?;
-        let tokenizer = Tokenizer::open_on(&checkpoint, self.date)?;
-        let kind = if self.precision == "f32" { Kind::Float } else { Kind::BFloat16 };
-        let model = Model::load(&checkpoint, kind, machine::device())?;
+        let Chosen { checkpoint, tokenizer, model } =
+            self.choice.without_adapter(self.template()?, Moment::default())?;
         let load = |folder: &Path| Adapter::load(model.config(), folder, model.device());
-        let adapter = self.adapter.as_deref().map(load).transpose()?;
-        let named = self.adapter.as_deref().map(Named::adapter).transpose()?;
+        let adapter = self.choice.adapter.as_deref().map(load).transpose()?;
+        let named = self.choice.adapter.as_deref().map(Named::adapter).transpose()?;
         let ensemble = self.adapters.iter().map(|folder| Named::adapter(folder)).collect::<Result<_>>()?;
         let posterior = if self.adapters.is_empty() {
             posterior
@@ -245,17 +229,26 @@ impl Settings {
         Ok(Loaded { checkpoint, tokenizer, model, adapter, posterior, named, ensemble })
     }
 
-    /// The chat template in the place of the model's own.
-    pub(super) fn template(&self) -> Result<Option<ChatTemplate>> {
-        let adapter = self.adapter.as_ref().or(self.adapters.first());
-        ChatTemplate::of(self.chat_template.as_ref(), adapter.map(PathBuf::as_path))
+    fn template(&self) -> Result<Option<ChatTemplate>> {
+        self.choice.template(self.adapters.first().map(PathBuf::as_path))
+    }
+
+    /// The tokenizer alone: a folder's can be had without its weights.
+    pub(super) fn tokenizer(&self) -> Result<Tokenizer> {
+        let (model, template) = (&self.choice.model, self.template()?);
+        let date = self.choice.date.unwrap_or_default();
+        if Path::new(model).join("tokenizer.json").is_file() {
+            Tokenizer::from_folder(model, template.as_ref(), date)
+        } else {
+            Tokenizer::open_on(&Checkpoint::open_with(model, template)?, date)
+        }
     }
 
     fn dropout(&self) -> Result<Posterior> {
         if !(0.0..=0.99).contains(&self.rate) {
             return Err(Error::setting("--rate", format!("is {}; it is a share from 0 to 0.99", self.rate)));
         }
-        if self.places.contains(&Place::Lora) && self.adapter.is_none() && self.adapters.is_empty() {
+        if self.places.contains(&Place::Lora) && self.choice.adapter.is_none() && self.adapters.is_empty() {
             return Err(Error::setting(
                 "--places",
                 "names lora, and there is no adapter; give one with --adapter",
@@ -305,10 +298,10 @@ impl Loaded {
 
     fn header(&self, settings: &Settings, data: &str, split: Option<String>, set: &DataSet) -> Header {
         Header {
-            model: settings.model.clone(),
+            model: settings.choice.model.clone(),
             model_sha256: self.checkpoint.hash(),
             adapter: self.named.clone(),
-            precision: settings.precision.clone(),
+            precision: settings.choice.precision.name().to_owned(),
             data: data.to_owned(),
             split,
             data_sha256: set.hash.clone(),

@@ -43,13 +43,16 @@ use buffers::Buffers;
 /// enough to be little beside a model (choice).
 const CHUNK_BYTES: usize = 48 << 20;
 
+/// The same on an accelerator, which needs more rows to be busy (choice: 1,046 at a vocabulary of 128,256 in bf16).
+const CHUNK_BYTES_ON_DEVICE: usize = 256 << 20;
+
 /// Bytes of logits that may stay between statistics and gradient (choice: most of a batch of 32 conversations at a
 /// vocabulary of 49,152 in bf16).
 const KEPT_BYTES: usize = 384 << 20;
 
 /// The same on an accelerator, which has more memory beside what it computes with, and should not compute the largest
-/// product of all twice (choice: 32 conversations of 200 predicted tokens at a vocabulary of 151,936 in bf16).
-const KEPT_BYTES_ON_DEVICE: usize = 2 << 30;
+/// product of all twice (choice: 12,500 predicted tokens, of 16,384 packed ones, at a vocabulary of 128,256 in bf16).
+const KEPT_BYTES_ON_DEVICE: usize = 3 << 30;
 
 /// How many of the most probable tokens `entropy_top20` is the entropy of.
 const TOP_ENTROPY: usize = 20;
@@ -69,7 +72,11 @@ impl Default for Head {
 impl Head {
     /// A head for models on a device.
     pub fn on(device: Device) -> Self {
-        Self::new(CHUNK_BYTES, if device == Device::Cpu { KEPT_BYTES } else { KEPT_BYTES_ON_DEVICE })
+        if device == Device::Cpu {
+            Self::new(CHUNK_BYTES, KEPT_BYTES)
+        } else {
+            Self::new(CHUNK_BYTES_ON_DEVICE, KEPT_BYTES_ON_DEVICE)
+        }
     }
 
     /// A head that computes so many bytes of logits at a time and keeps up to so many between statistics and gradient.

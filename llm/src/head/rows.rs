@@ -5,6 +5,7 @@ use std::ops::Range;
 use tch::{IndexOp, Kind, Tensor};
 
 use super::{Unembedding, cpu, plain};
+use crate::upload;
 
 /// Rows of hidden states, each with the token that it should predict.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +51,7 @@ impl Rows<'_> {
         self.unembedding.weight.size()[0]
     }
 
-    /// The labels where the hidden states are: uploaded for all parts together, since the program waits for each upload.
+    /// The labels where the hidden states are, for all parts together.
     pub(super) fn labels_r(&self) -> Tensor {
         indices(self.labels, self.hidden_rd.device())
     }
@@ -127,7 +128,7 @@ pub(super) fn fetch(parts: Vec<Computed>) -> Vec<RowStats> {
 
 /// Token ids or row numbers as libtorch indexes with them.
 pub(super) fn indices(of: &[u32], device: tch::Device) -> Tensor {
-    Tensor::from_slice(&of.iter().map(|i| i64::from(*i)).collect::<Vec<_>>()).to_device(device)
+    upload(&of.iter().map(|i| i64::from(*i)).collect::<Vec<_>>(), device)
 }
 
 /// The first `n` rows.

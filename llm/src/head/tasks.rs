@@ -7,6 +7,7 @@ use tokensieve_objective::Pull;
 
 use super::gradient::{Distribution, Wanted};
 use super::rows::{RowStats, Rows, indices};
+use crate::upload;
 
 /// One row to be done.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ pub(super) fn list(first: usize, labels: &[u32], stats: &[RowStats], wanted: &Wa
     tasks
 }
 
-/// Tasks, and the same on the device: uploaded for all chunks together, since the program waits for each upload.
+/// Tasks, and the same on the device: uploaded for all chunks together.
 pub(super) struct Tasks<'a> {
     pub(super) list: &'a [Task],
     /// Rows and labels, i64 `[2, n]`.
@@ -89,16 +90,13 @@ impl<'a> Tasks<'a> {
             &|task| f64::from(u8::from(task.reference_pull != 0.0)),
         ];
         let numbers = columns.iter().flat_map(|column| list.iter().map(|task| column(task) as f32));
-        let numbers = Tensor::from_slice(&numbers.collect::<Vec<_>>()).to_device(device);
+        let numbers = upload(&numbers.collect::<Vec<_>>(), device);
         let top_nk = match reference {
             Distribution::Top(top) => {
                 let ids: Vec<u32> = list.iter().flat_map(|task| top.ids(task.row)).copied().collect();
                 let q: Vec<f32> = list.iter().flat_map(|task| top.probabilities(task.row)).copied().collect();
                 let shape = [n, top.k as i64];
-                Some([
-                    indices(&ids, device).view(shape),
-                    Tensor::from_slice(&q).to_device(device).view(shape),
-                ])
+                Some([indices(&ids, device).view(shape), upload(&q, device).view(shape)])
             }
             _ => None,
         };

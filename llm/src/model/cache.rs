@@ -4,8 +4,8 @@ use tch::{Kind, Tensor};
 
 use super::Model;
 use super::pass::Pass;
-use crate::Layout;
 use crate::ops::{Attention, Heads};
+use crate::{Layout, upload};
 
 /// The keys and values of one sequence's tokens so far, in every layer.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Model {
         let (cos, sin) = self.rotary.angles(&positions, &layout, cache.tokens);
         let pass = Pass { layout, cos, sin, dropout: None, asked: None };
 
-        let mut hidden = self.embed(&Tensor::from_slice(&ids).to_device(self.device));
+        let mut hidden = self.embed(&upload(&ids, self.device));
         for (layer, held) in self.layers.iter().zip(&cache.layers) {
             let how = layer.attention();
             let attend = |qkv: &Tensor, out: &Tensor| {

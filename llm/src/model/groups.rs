@@ -10,7 +10,7 @@ use crate::{Layout, Pack, ops};
 
 impl Model {
     /// The hidden states of packs side by side, each as [`Model::forward`] gives them: only attention, which looks at
-    /// other tokens, is computed pack by pack.
+    /// other tokens, is computed pack by pack where one has a prefix.
     pub fn forward_together(&self, packs: &[Pack]) -> Tensor {
         if let [pack] = packs {
             return self.forward(pack);
@@ -28,9 +28,18 @@ impl Model {
         let pass =
             Pass { layout, cos: Tensor::cat(&cos, 0), sin: Tensor::cat(&sin, 0), dropout: None, asked };
 
+        // Where no pack has a prefix, they are one pack to attention too.
+        let lengths = || packs.iter().flat_map(|pack| pack.layout.lengths.iter().copied()).collect();
+        let documents = packs
+            .iter()
+            .all(|pack| pack.layout.prefix == 0)
+            .then(|| Layout { prefix: 0, lengths: lengths() });
         let mut hidden = self.embed(&Tensor::cat(&tokens, 0));
         for layer in &self.layers {
             let attend = |qkv: &Tensor, out: &Tensor| {
+                if let Some(documents) = &documents {
+                    return ops::attention(qkv, documents, layer.attention(), out);
+                }
                 for (pack, range) in packs.iter().zip(pass.layout.ranges()) {
                     let of = |tensor: &Tensor| tensor.narrow(0, range.start as i64, range.len() as i64);
                     let _ = ops::attention(&of(qkv), &pack.layout, layer.attention(), &of(out));

@@ -179,11 +179,15 @@ impl Model {
         Unembedding { weight, soft_cap: self.config.final_soft_cap, name }
     }
 
+    /// Whether what all documents of a pack begin with is computed once, where it can be told from the rest.
+    pub(crate) fn shares(&self) -> bool {
+        shares(&self.config.rope, self.layers[0].attention(), self.kind, self.device)
+    }
+
     /// Documents side by side, asked for what they are trained on. What all of them begin with is computed once, where
     /// that is possible and pays: a template's system turn, or the question of several replies.
     pub fn pack(&self, documents: &[&Document]) -> Pack {
-        let share = shares(&self.config.rope, self.layers[0].attention(), self.kind, self.device);
-        Pack::new(documents, share, self.device).of_targets()
+        Pack::new(documents, self.shares(), self.device).of_targets()
     }
 
     /// The hidden states after the last norm of the rows that the pack asks for, `[R, D]`. Nothing is kept.
@@ -291,7 +295,7 @@ impl Model {
         let embedded = self.embedding.index_select(0, tokens);
         match self.config.embedding_scale {
             // Rounded to the model's type, as transformers has it.
-            Some(scale) => embedded * Tensor::from(scale).to_kind(self.kind).to_device(self.device),
+            Some(scale) => embedded * Tensor::from(scale).to_kind(self.kind).double_value(&[]),
             None => embedded,
         }
     }

@@ -3,8 +3,8 @@
 use tch::{Device, Tensor};
 
 use super::dropout::{Dropout, Place};
-use crate::Layout;
 use crate::ops::Mask;
+use crate::{Layout, upload};
 
 /// Slots of the dropout masks; attention's own is the first too.
 pub(super) const QKV: u32 = 0;
@@ -44,7 +44,7 @@ pub(super) struct Left {
 
 impl Asked {
     pub(super) fn new(layers: usize, rows: Vec<i64>, dropout: Option<&Dropout>, device: Device) -> Self {
-        let index = Tensor::from_slice(&rows).to_device(device);
+        let index = upload(&rows, device);
         Self { layer: layers as u32 - 1, dropout: dropout.map(|dropout| dropout.of_rows(&rows)), rows, index }
     }
 
@@ -53,7 +53,7 @@ impl Asked {
         let at = |(i, row): (usize, &i64)| Some((i as i64, left.binary_search(row).ok()? as i64));
         let (which, rows): (Vec<i64>, Vec<i64>) = self.rows.iter().enumerate().filter_map(at).unzip();
         let dropout = self.dropout.as_ref().map(|dropout| dropout.of_rows(&which));
-        let index = Tensor::from_slice(&rows).to_device(device);
+        let index = upload(&rows, device);
         (Self { layer: self.layer, rows, index, dropout }, which)
     }
 
@@ -82,13 +82,12 @@ impl Pass {
         self.layout = Layout { prefix, lengths };
         self.dropout = self.dropout.as_ref().map(|dropout| dropout.of_rows(&rows));
         let asked = self.asked.as_ref().map(|asked| asked.among(&rows, device));
-        let rows = Tensor::from_slice(&rows).to_device(device);
+        let rows = upload(&rows, device);
         self.cos = self.cos.index_select(0, &rows);
         self.sin = self.sin.index_select(0, &rows);
         let (asked, which) = asked.unzip();
         self.asked = asked;
-        let asked =
-            which.map_or_else(|| rows.shallow_clone(), |which| Tensor::from_slice(&which).to_device(device));
+        let asked = which.map_or_else(|| rows.shallow_clone(), |which| upload(&which, device));
         Some(Left { rows, asked })
     }
 

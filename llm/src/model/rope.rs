@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use tch::{Device, Kind, Tensor};
 
 use super::config::{Rope, RopeScaling};
-use crate::Layout;
+use crate::{Layout, upload};
 
 /// The frequencies of a model's rotary embedding.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Rotary {
             LongRows::None => positions * &self.frequencies,
             LongRows::All(long) => positions * long,
             LongRows::Some(long, rows) => {
-                let rows = Tensor::from_slice(&rows).to_device(positions.device()).unsqueeze(1);
+                let rows = upload(&rows, positions.device()).unsqueeze(1);
                 positions * long.where_self(&rows, &self.frequencies)
             }
         };

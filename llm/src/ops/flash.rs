@@ -1,19 +1,11 @@
 //! Attention on CUDA: libtorch's flash attention over documents of differing lengths. Its backward pass adds in an order
 //! that differs from run to run, unless torch is told to be deterministic.
 
-use std::cell::RefCell;
-
 use tch::{Device, Kind, Tensor};
 
 use super::{Attention, plain};
-use crate::Layout;
 use crate::shim::FlashAttention;
-
-thread_local! {
-    /// The latest documents' ends on their device: every layer of a pass asks for the same, and the program waits for
-    /// the device whenever something is uploaded.
-    static LATEST: RefCell<Option<(Vec<i32>, Tensor)>> = const { RefCell::new(None) };
-}
+use crate::{Layout, upload};
 
 /// Whether flash attention is there for such numbers: not on another device or for another kind of number, with a soft
 /// cap, or for heads that its kernels do not know.
@@ -22,17 +14,9 @@ pub(crate) fn applies(device: Device, kind: Kind, how: &Attention) -> bool {
     device.is_cuda() && kind == Kind::BFloat16 && knows
 }
 
-/// The documents' cumulative lengths from 0 on, on a device.
-fn ends(layout: &Layout, device: Device) -> Tensor {
-    let ends: Vec<i32> = std::iter::once(0).chain(layout.ranges().map(|range| range.end as i32)).collect();
-    LATEST.with_borrow_mut(|latest| {
-        let there = latest.take().filter(|(of, tensor)| *of == ends && tensor.device() == device);
-        let (_, tensor) = latest.insert(there.unwrap_or_else(|| {
-            let tensor = Tensor::from_slice(&ends).to_device(device);
-            (ends, tensor)
-        }));
-        tensor.shallow_clone()
-    })
+/// The documents' cumulative lengths from 0 on.
+fn ends(layout: &Layout) -> Vec<i32> {
+    std::iter::once(0).chain(layout.ranges().map(|range| range.end as i32)).collect()
 }
 
 /// `None` where flash attention does not apply, or documents share a prefix, of which it knows nothing.
@@ -41,7 +25,7 @@ fn prepare(qkv: &Tensor, layout: &Layout, how: &Attention) -> Option<FlashAttent
         return None;
     }
     Some(FlashAttention {
-        ends: ends(layout, qkv.device()),
+        ends: upload(&ends(layout), qkv.device()),
         longest: layout.lengths.iter().copied().max().unwrap_or(0) as i64,
         scale: how.scale,
         window: how.window,
@@ -94,11 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_a_pass_are_uploaded_once() {
-        let layout = |lengths: &[usize]| Layout { prefix: 0, lengths: lengths.to_vec() };
-        let first = ends(&layout(&[3, 1, 4]), Device::Cpu);
-        assert_eq!(Vec::<i32>::try_from(&first).unwrap(), [0, 3, 4, 8]);
-        assert_eq!(ends(&layout(&[3, 1, 4]), Device::Cpu).data_ptr(), first.data_ptr());
-        assert_eq!(Vec::<i32>::try_from(&ends(&layout(&[2, 6]), Device::Cpu)).unwrap(), [0, 2, 8]);
+    fn documents_end_where_the_next_begin() {
+        assert_eq!(ends(&Layout { prefix: 0, lengths: vec![3, 1, 4] }), [0, 3, 4, 8]);
     }
 }

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 #[cfg(target_arch = "x86_64")]
 use super::cpu;
 use super::plain;
+use crate::upload;
 
 /// Which numbers of some rows are dropped. Rows are of numbers (a projection's input, a layer's result) or of attention
 /// probabilities, whose places [`Mask::place`] gives.
@@ -101,13 +102,13 @@ impl Mask {
     pub(super) fn factors(&self, rows: Range<usize>, scale: f64, kind: Kind, device: Device) -> Tensor {
         let of = |row| if row < self.first { 1.0 } else { scale };
         let factors: Vec<f64> = rows.map(of).collect();
-        Tensor::from_slice(&factors).to_kind(kind).to_device(device).unsqueeze(1)
+        upload(&factors, device).to_kind(kind).unsqueeze(1)
     }
 
     /// Which of the places are kept in some rows, bool `[rows, places]`, by operators in 64 bits of which the lower 32
     /// count.
     pub(super) fn kept(&self, rows: Range<usize>, places: &[u32], device: Device) -> Tensor {
-        let column = |values: Vec<i64>| Tensor::from_slice(&values).to_device(device);
+        let column = |values: Vec<i64>| upload(&values, device);
         let [a, b] = [0, 1].map(|half| {
             column(self.keys[rows.clone()].iter().map(|key| i64::from(key[half])).collect()).unsqueeze(1)
         });

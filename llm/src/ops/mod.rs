@@ -1,8 +1,8 @@
 //! The transformer's operations, forward and backward, by hand: faster and leaner than autograd's, and the backward pass
 //! can be left out where nothing needs it.
 //!
-//! Three implementations, chosen by device, processor and the tensors' kinds: `cpu`, kernels in AVX-512; `flash`,
-//! libtorch's flash attention on CUDA; and [`plain`], libtorch's own operators, right everywhere.
+//! Three implementations, chosen by device, processor and the tensors' kinds: `cpu`, kernels in AVX-512; `flash` and
+//! `fused`, libtorch's flash attention and fused gates on CUDA; and [`plain`], libtorch's own operators, right everywhere.
 //!
 //! Shapes: T tokens of a pack, D width of the residual stream, F width of the feed-forward layer, H query heads, G key and
 //! value heads, K dimensions of a head. Every tensor may be a view whose rows lie apart, as long as a row's numbers lie
@@ -13,6 +13,7 @@ mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod cpu;
 mod flash;
+mod fused;
 pub(crate) mod logits;
 mod mask;
 pub mod plain;
@@ -175,7 +176,7 @@ pub fn gated(gate_up: &Tensor, activation: Activation, out_tf: &Tensor) {
     if cpu::gated(gate_up, activation, out_tf).is_some() {
         return;
     }
-    plain::gated(gate_up, activation, out_tf);
+    fused::gated(gate_up, activation, out_tf).unwrap_or_else(|| plain::gated(gate_up, activation, out_tf));
 }
 
 /// Backward of [`gated`]: the gradient `[T, 2F]`, of `gate_up`'s kind. Writes what the forward pass gave into `act_out`, if given, so that
@@ -190,7 +191,8 @@ pub fn gated_backward(
     if let Some(result) = cpu::gated_backward(d_act, gate_up, activation, act_out) {
         return result;
     }
-    plain::gated_backward(d_act, gate_up, activation, act_out)
+    fused::gated_backward(d_act, gate_up, activation, act_out)
+        .unwrap_or_else(|| plain::gated_backward(d_act, gate_up, activation, act_out))
 }
 
 /// Attention of `qkv` (`[T, (H+2G)·K]`, after [`rope`]) into `out` (`[T, H·K]`): a document's tokens see the prefix and

@@ -1,5 +1,5 @@
 //! The operations as libtorch's own operators: right on every device and for every kind (f64 too), the CUDA path of all
-//! but attention, and what the kernels are tested against.
+//! but attention and gates, and what the kernels are tested against.
 
 use std::f64::consts::PI;
 use std::ops::Range;
@@ -20,6 +20,8 @@ pub fn product(product: &Product, out: &Tensor) {
     let same = |other: &Tensor| other.kind() == x.kind();
     match added {
         None if same(out) => drop(x.mm_out(out, weight)),
+        // The CPU's operator rounds to the factors' kind.
+        None if x.device().is_cuda() && x.f_mm_dtype_out(out, weight, out.kind()).is_ok() => {}
         Some(added) if same(out) && same(added) => drop(added.addmm_out(out, x, weight)),
         None => copy(out, &x.mm(weight)),
         Some(added) => copy(out, &(x.mm(weight).to_kind(out.kind()) + added)),
@@ -31,10 +33,10 @@ pub fn product(product: &Product, out: &Tensor) {
 
 /// See [`super::rms_norm`].
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: &Tensor) -> Tensor {
-    let x = x.to_kind(wide(x));
-    let inv_rms = (x.square().mean_dim(-1, false, None) + eps).rsqrt();
-    copy(out, &(&x * inv_rms.unsqueeze(-1) * weight));
-    inv_rms
+    let length = x.norm_scalaropt_dim_dtype(2, [-1], true, wide(x));
+    let inv_rms = (length.square() / x.size()[x.dim() - 1] as f64 + eps).rsqrt();
+    let _ = (x * &inv_rms).mul_out(out, weight);
+    inv_rms.squeeze_dim(-1)
 }
 
 /// See [`super::rms_norm_backward`].
@@ -46,14 +48,15 @@ pub fn rms_norm_backward(
     residual: Option<&Tensor>,
     d_weight: Option<&Tensor>,
 ) -> Tensor {
-    let (kind, inv_rms) = (wide(x), inv_rms.unsqueeze(-1));
-    let (dy, x_hat) = (dy.to_kind(kind), x.to_kind(kind) * &inv_rms);
+    let inv_rms = inv_rms.unsqueeze(-1);
     if let Some(d_weight) = d_weight {
-        let _ = d_weight.shallow_clone().g_add_(&(&dy * &x_hat).sum_to_size(weight.size()));
+        let _ = d_weight.shallow_clone().g_add_(&(dy * x * &inv_rms).sum_to_size(weight.size()));
     }
-    let d_x_hat = dy * weight;
-    let along = (&d_x_hat * &x_hat).mean_dim(-1, true, None);
-    let mut dx = (d_x_hat - x_hat * along) * inv_rms;
+    // Operators in place, and numbers made wide on the way through them: most of the time is memory's.
+    let mut dx = dy * weight;
+    let along = (&dx * x).mean_dim(-1, true, None) * inv_rms.pow_tensor_scalar(3);
+    dx *= inv_rms;
+    dx -= x * along;
     if let Some(residual) = residual {
         dx += residual;
     }
@@ -66,9 +69,8 @@ pub fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: b
     let both = qkv.narrow(1, 0, turned * dim).unflatten(1, [turned, dim]).narrow(2, 0, 2 * half);
     let (first, second) = (both.narrow(2, 0, half), both.narrow(2, half, half));
     let (cos, sin) = (cos.unsqueeze(1), if backward { -sin } else { sin.shallow_clone() }.unsqueeze(1));
-    let (a, b) = (first.to_kind(wide(qkv)), second.to_kind(wide(qkv)));
-    // Both before either is written: a and b may be the very rows.
-    let turned = (&a * &cos - &b * &sin, b * cos + a * sin);
+    // Both before either is written.
+    let turned = (&first * &cos - &second * &sin, &second * cos + &first * sin);
     copy(&first, &turned.0);
     copy(&second, &turned.1);
 }

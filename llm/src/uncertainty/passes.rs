@@ -5,7 +5,7 @@ use tch::{Tensor, no_grad};
 use super::pieces::{Item, Piece, by_pass, by_piece};
 use super::{Chances, Masks, Prompt};
 use crate::model::{Dropout, Model, chain, mixed};
-use crate::{Layout, Pack};
+use crate::{Layout, Pack, upload};
 
 /// What is computed for a group of pieces: their rows one after the other.
 pub(super) struct Group<'g, 'd> {
@@ -62,8 +62,7 @@ impl Group<'_, '_> {
             positions.extend(from as i64..of(item).tokens().len() as i64);
         }
         let device = self.model.device();
-        let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
-        let (tokens, positions) = (on_device(&tokens), on_device(&positions));
+        let (tokens, positions) = (upload(&tokens, device), upload(&positions, device));
         let rows = items.iter().zip(layout.ranges()).flat_map(|(item, range)| {
             of(item).places.iter().map(move |place| (range.start + place - 1 - prefix) as i64)
         });
@@ -91,7 +90,7 @@ impl Group<'_, '_> {
             // All items are of one piece.
             Some(Chances { prompt: Prompt::Deterministic, .. }) => return first.start,
             Some(Chances { masks: Masks::Document, .. }) => return 0,
-            _ if first.whole || !same_pass => return 0,
+            _ if first.whole || !same_pass || !self.model.shares() => return 0,
             _ => {}
         }
         // One shares with nobody; a prefix would only split it.

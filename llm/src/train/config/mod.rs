@@ -24,7 +24,7 @@ use crate::head::{NO_BASE, NO_REFERENCE};
 use crate::step::{Ranking, Reads};
 use crate::text::{ChatTemplate, Moment};
 use crate::weights::Checkpoint;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 
 /// A training run, checked.
 #[derive(Debug)]
@@ -219,7 +219,7 @@ impl Config {
 fn model(settings: &Settings) -> Result<Model> {
     let name = settings.text("model.device").unwrap_or_default();
     let device = match name.as_str() {
-        "auto" => Device::cuda_if_available(),
+        "auto" => machine::device(),
         "cpu" => Device::Cpu,
         other => {
             let index = if other == "cuda" {
@@ -230,6 +230,7 @@ fn model(settings: &Settings) -> Result<Model> {
             let right =
                 || settings.wrong("model.device", format!("`{other}` is not auto, cpu, cuda or cuda:N"));
             let index: usize = index.ok_or_else(right)?;
+            machine::open_cuda();
             let found = Cuda::device_count();
             if index as i64 >= found {
                 let what = format!("libtorch sees {found} CUDA devices (`tokensieve doctor` says more)");
