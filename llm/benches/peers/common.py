@@ -57,6 +57,8 @@ def arguments(about):
     parser.add_argument("--seed", type=int, default=0, help="of the adapter's A")
     parser.add_argument("--adapter", help="a PEFT folder to start from, instead of a random A")
     parser.add_argument("--threads", type=int, default=2)
+    # Not what torch finds: a command in the log measures the same on every machine.
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     return parser
 
 
@@ -135,6 +137,24 @@ def copy_adapter(folder, model):
         sys.exit(f"{folder}: the model has no place for {outcome.unexpected_keys[0]}")
 
 
+def load_config(folder):
+    return json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+
+
+def flop_per_token(config, documents, rank):
+    """What a LoRA step cannot do without: 4 for each weight of the base (there and back, no gradient of its own), 6
+    for each of the adapter's, the head for rows that are learned. Attention, norms and what is computed twice do not
+    count."""
+    width, ffn = config["hidden_size"], config["intermediate_size"]
+    head = config.get("head_dim") or width // config["num_attention_heads"]
+    queries, keys = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
+    linear = [(width, queries), (width, keys), (width, keys), (queries, width), (width, ffn), (width, ffn), (ffn, width)]
+    block = sum(4 * rows * columns + 6 * rank * (rows + columns) for rows, columns in linear)
+    learned = sum(document.end - document.start for document in documents)
+    share = learned / sum(len(document.tokens) for document in documents)
+    return config["num_hidden_layers"] * block + 4 * share * config["vocab_size"] * width
+
+
 def batches(documents, size, steps):
     """Batches in file order, from the beginning again after the last."""
     return [
@@ -142,18 +162,28 @@ def batches(documents, size, steps):
     ]
 
 
+def now(device):
+    """Seconds, once the device has done all that it was given."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 class Clock:
     """Seconds and real tokens of each optimizer step."""
 
-    def __init__(self):
+    def __init__(self, device):
+        self.device = device
         self.seconds, self.tokens, self.losses = [], [], []
         self.began = None
 
     def start(self):
-        self.began = time.perf_counter()
+        self.began = now(self.device)
 
     def stop(self, batch, loss):
-        self.seconds.append(time.perf_counter() - self.began)
+        self.seconds.append(now(self.device) - self.began)
         self.tokens.append(sum(len(document.tokens) for document in batch))
         self.losses.append(round(float(loss), 6))
 
@@ -166,6 +196,13 @@ def peak_bytes():
     return 0
 
 
+def peak_device_bytes():
+    """The most memory that tensors took on the GPU at a time, as ours counts it."""
+    import torch
+
+    return torch.cuda.max_memory_allocated()
+
+
 def report(name, clock, **more):
     """Prints the line that `run.py` reads. The first step, which warms up, is left out of the speed."""
     timed = slice(1, None) if len(clock.seconds) > 1 else slice(None)
@@ -175,6 +212,7 @@ def report(name, clock, **more):
         "tokens_per_second": round(sum(tokens) / sum(seconds), 2),
         "seconds_per_step": round(sum(seconds) / len(seconds), 4),
         "peak_bytes": peak_bytes(),
+        **({"peak_device_bytes": peak_device_bytes()} if clock.device == "cuda" else {}),
         "steps": len(clock.seconds),
         "seconds": [round(second, 4) for second in clock.seconds],
         "tokens": clock.tokens,

@@ -32,7 +32,7 @@ def adapted(options, precision):
     torch.manual_seed(options.seed)
     model = get_peft_model(
         base, common.lora_config(options.rank, options.alpha), autocast_adapter_dtype=precision != "all-bf16"
-    )
+    ).to(options.device)
     if options.adapter:
         common.copy_adapter(options.adapter, model)
     return model
@@ -45,10 +45,10 @@ def summed_loss(model, documents):
 
     loss = 0.0
     for document in documents:
-        logits = model(input_ids=torch.tensor([document.tokens]), use_cache=False).logits[0, :-1].float()
-        loss = loss + F.cross_entropy(
-            logits, torch.tensor(document.labels[1:]), ignore_index=common.IGNORED, reduction="sum"
-        )
+        tokens = torch.tensor([document.tokens], device=model.device)
+        labels = torch.tensor(document.labels[1:], device=model.device)
+        logits = model(input_ids=tokens, use_cache=False).logits[0, :-1].float()
+        loss = loss + F.cross_entropy(logits, labels, ignore_index=common.IGNORED, reduction="sum")
     return loss
 
 
@@ -65,7 +65,8 @@ def run(options, documents, precision):
         loss = 0.0
         learns = step < options.steps
         for start in range(0, len(documents), options.micro):
-            with torch.set_grad_enabled(learns), torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
+            mixed = torch.autocast(options.device, torch.bfloat16, enabled=precision == "mixed")
+            with torch.set_grad_enabled(learns), mixed:
                 part = summed_loss(model, documents[start : start + options.micro]) / total
             if learns:
                 part.backward()

@@ -2,7 +2,7 @@
 
 What it does beyond a textbook loop, each measured to be worth it here:
 - documents of a micro-batch packed in one row of tokens, attention within each (`--attention`: torch's own, or matrix
-  products around one softmax, which on a CPU takes half the time);
+  products around one softmax, which on a CPU takes half the time; on a GPU flash attention over all documents at once);
 - q, k and v in one matrix product, gate and up in another, adapters included: [x, xAᵀ]·[W, sB]ᵀ (`--lora concat`; `add`
   is the usual base + adapter);
 - autograd functions that keep only what their backward pass needs, adapters' gradients summed in f32;
@@ -109,7 +109,7 @@ class Attention(torch.autograd.Function):
         share = heads // groups
         turned = rotate(qkv[:, : (heads + groups) * size].view(-1, heads + groups, size), pack.cos, pack.sin)
         values = qkv[:, (heads + groups) * size :].view(-1, groups, size)
-        out = torch.empty(qkv.shape[0], heads * size, dtype=qkv.dtype)
+        out = qkv.new_empty(qkv.shape[0], heads * size)
 
         def one(start, end):
             length = end - start
@@ -136,8 +136,8 @@ class Attention(torch.autograd.Function):
         pack = ctx.pack
         out, *kept = ctx.saved_tensors
         tokens = out.shape[0]
-        d_qkv = torch.empty(tokens, (heads + 2 * groups) * size, dtype=out.dtype)
-        d_turned = torch.empty(tokens, heads + groups, size, dtype=out.dtype)
+        d_qkv = out.new_empty(tokens, (heads + 2 * groups) * size)
+        d_turned = out.new_empty(tokens, heads + groups, size)
         delta = (d_out * out).view(tokens, groups, share, size).sum(-1).permute(1, 2, 0)
 
         def one(start, end, q, k, v, p):
@@ -171,6 +171,17 @@ def sdpa(qkv, pack, sizes):
         o = F.scaled_dot_product_attention(q1, k1, v1, is_causal=True, enable_gqa=True)
         outs.append(o[0].transpose(0, 1).reshape(end - start, -1))
     return torch.cat(outs)
+
+
+def varlen(qkv, pack, sizes):
+    """The same by flash attention, all documents at once; CUDA only."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    heads, groups, size = sizes
+    q, k, v = qkv.view(qkv.shape[0], -1, size).split([heads, groups, groups], 1)
+    q, k = Turn.apply(q, pack), Turn.apply(k, pack)
+    o = varlen_attn(q, k, v, pack.ends, pack.ends, pack.longest, pack.longest, window_size=(-1, 0))
+    return o.reshape(qkv.shape[0], -1)
 
 
 class Turn(torch.autograd.Function):
@@ -226,7 +237,7 @@ class Adapter:
         self.flat = torch.nn.Parameter(torch.zeros(count))
         self.flat.grad = torch.zeros(count)
         self.values, self.grads = self.views(shapes, self.flat.data), self.views(shapes, self.flat.grad)
-        random = torch.Generator().manual_seed(seed)
+        random = torch.Generator(self.flat.device).manual_seed(seed)
         given = None
         if folder:
             from safetensors.torch import load_file
@@ -286,30 +297,40 @@ class Pack:
         angles = torch.cat(positions).float()[:, None] * model.frequencies
         self.cos, self.sin = (f(angles).to(model.kind)[:, None] for f in (torch.cos, torch.sin))
         self.rows, self.labels = torch.cat(rows), torch.tensor(labels)
+        self.ends = torch.tensor([0, *(end for _, end in self.ranges)], dtype=torch.int32)
+        self.longest = max(end - start for start, end in self.ranges)
         self.mask, self.cores = model.mask, model.cores
+
+
+def frequencies(config, size):
+    """Of the rotary positions; slow ones are slowed further where the model wants Llama 3's scaling."""
+    rope = config | (config.get("rope_scaling") or config.get("rope_parameters") or {})
+    plain = rope["rope_theta"] ** (-torch.arange(0, size, 2).float() / size)
+    if rope.get("rope_type", "default") == "default":
+        return plain
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    turns = rope["original_max_position_embeddings"] * plain / (2 * math.pi)
+    kept = ((turns - low) / (high - low)).clamp(0, 1)
+    return plain * (kept + (1 - kept) / rope["factor"])
 
 
 class Model:
     """SmolLM2 and other plain Llamas, as flat functions over packed tokens."""
 
     def __init__(self, folder, kind, rank, scale, concat, attention, cores):
-        import json
-
         from safetensors import safe_open
 
-        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
-            config = json.load(file)
+        config = common.load_config(folder)
         self.kind, self.eps, self.cores = kind, config["rms_norm_eps"], cores
         size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         self.sizes = (config["num_attention_heads"], config["num_key_value_heads"], size)
-        theta = (config.get("rope_parameters") or config)["rope_theta"]
-        self.frequencies = theta ** (-torch.arange(0, size, 2).float() / size)
+        self.frequencies = frequencies(config, size)
         self.mask = torch.full((1024, 1024), -math.inf, dtype=kind).triu(1)
-        self.attention = sdpa if attention == "sdpa" else Attention.apply
+        self.attention = {"matmul": Attention.apply, "sdpa": sdpa, "varlen": varlen}[attention]
         weights = safe_open(os.path.join(folder, "model.safetensors"), "pt")
 
         def get(name):
-            return weights.get_tensor(f"model.{name}.weight").to(kind)
+            return weights.get_tensor(f"model.{name}.weight").to(self.mask.device, kind)
 
         def layer(block, *names):
             names = [f"layers.{block}.{name}" for name in names]
@@ -350,7 +371,7 @@ class Head:
     def probabilities(self, logits):
         """softmax in f32, in this core's buffer."""
         if not hasattr(self.local, "buffer"):
-            self.local.buffer = torch.empty(self.chunk, self.weight.shape[0])
+            self.local.buffer = self.weight.new_empty(self.chunk, self.weight.shape[0], dtype=torch.float32)
         buffer = self.local.buffer[: len(logits)]
         return torch.softmax(buffer.copy_(logits), -1, out=buffer)
 
@@ -368,7 +389,7 @@ class Head:
             p_label = p.gather(1, label)
             p.scatter_(1, label, p_label - 1.0)
             torch.mm(logits.copy_(p), self.weight, out=gradient[start:end])
-            return p_label.log_().sum().item()
+            return p_label.log_().sum().double()
 
         return -sum(self.cores.each(one, self.spans(len(labels)))), gradient
 
@@ -399,12 +420,12 @@ class Head:
             own, place = label[rest, None], logits[rest]
             norms = place.gather(1, own).float()[:, 0] - log_p[rest]
             norms -= expected.gather(1, own).float()[:, 0] - q.gather(1, own)[:, 0].log()
-            divergence = (q.mul_(expected.sub_(place)).sum(-1) + norms).sum().item()
+            divergence = (q.mul_(expected.sub_(place)).sum(-1) + norms).sum()
             torch.mm(logits.copy_(p), self.weight, out=gradient[start:end])
-            return divergence
+            return divergence.double()
 
         both = [span + pair for span, pair in zip(spans, scored)]
-        return sum(self.cores.each(one, both)) + losses[selected].sum().item(), gradient
+        return sum(self.cores.each(one, both)) + losses[selected].sum().double(), gradient
 
 
 class Cores:
@@ -433,10 +454,12 @@ def parse():
     parser.add_argument("--keep", type=float, default=0.25, help="distill: share of tokens that get cross-entropy")
     parser.add_argument("--micro", type=int, default=8, help="documents per micro-batch; distill keeps all anyway")
     parser.add_argument("--chunk", type=int, default=256, help="rows of the head at a time, on each core")
-    parser.add_argument("--attention", choices=["matmul", "sdpa"], default="matmul")
+    parser.add_argument("--attention", choices=["matmul", "sdpa", "varlen"], help="matmul, on a GPU varlen")
     parser.add_argument("--lora", choices=["concat", "add"], default="concat")
     parser.add_argument("--name", default="loop")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.attention = options.attention or {"cpu": "matmul", "cuda": "varlen"}[options.device]
+    return options
 
 
 def mle_step(model, head, packs, total):
@@ -471,9 +494,11 @@ def main():
     options = parse()
     common.quiet(options.threads)
     documents = common.load_documents(options)
+    if options.device != "cpu":
+        torch.set_default_device(options.device)
     kind = {"bf16": torch.bfloat16, "f32": torch.float32}[options.precision]
     scale = options.alpha / options.rank
-    cores = Cores(options.threads)
+    cores = Cores(options.threads if options.device == "cpu" else 1)
     model = Model(options.folder, kind, options.rank, scale, options.lora == "concat", options.attention, cores)
     head = Head(model.embedding, options.chunk, cores)
     adapter = Adapter(model.layers, options.seed, options.adapter)
@@ -481,7 +506,7 @@ def main():
     distill = options.objective == "distill"
     reference = Adapter(model.layers, options.seed + 1, options.reference, noise=1e-3) if distill else None
     optimizer = torch.optim.AdamW([adapter.flat], lr=options.lr, weight_decay=0.0, fused=True)
-    clock = common.Clock()
+    clock = common.Clock(options.device)
     for batch in common.batches(documents, options.batch, options.steps):
         clock.start()
         packs = [Pack(batch[at : at + options.micro], model) for at in range(0, len(batch), options.micro)]

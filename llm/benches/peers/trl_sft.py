@@ -2,7 +2,7 @@
 
 Its defaults stay: bf16 mixed precision, gradient checkpointing, its chunked loss, clipping at 1. Set are what the
 comparison fixes (examples in file order, batch, learning rate, no warm-up) and what would only cost it time
-(saving, reporting elsewhere).
+(saving, reporting elsewhere). What its documentation advises for speed is asked for by arguments.
 """
 
 import tempfile
@@ -16,8 +16,15 @@ def parse():
     parser.add_argument("--no-checkpointing", action="store_true", help="gradient checkpointing off")
     parser.add_argument("--dtype", default="float32", help="of the base's weights; TRL's own default is float32")
     parser.add_argument("--f32", action="store_true", help="no mixed precision")
+    parser.add_argument("--by-length", action="store_true", help="documents sorted by length: less padding")
+    parser.add_argument("--padding-free", action="store_true", help="a micro-batch packed in one row")
+    parser.add_argument("--attention", help="transformers' name, such as flash_attention_2; its default is sdpa")
+    parser.add_argument("--liger", action="store_true", help="Liger's kernels")
     parser.add_argument("--name", default="trl")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.by_length and options.batch != options.documents:
+        parser.error("--by-length wants all documents in every step, or steps are not the others'")
+    return options
 
 
 def same_tokens(trainer, documents):
@@ -32,6 +39,7 @@ def main():
     common.quiet(options.threads)
     import torch
     from datasets import Dataset
+    from torch.utils.data import SequentialSampler
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
@@ -39,7 +47,10 @@ def main():
     pairs = common.conversations(options.rows, options.documents)
     documents = common.render(tokenizer, pairs, options.past_end_of_turn)
     batches = common.batches(documents, options.batch, options.steps)
-    clock = common.Clock()
+    clock = common.Clock(options.device)
+    if options.by_length:
+        order = sorted(range(len(documents)), key=lambda place: len(documents[place].tokens))
+        pairs, documents = ([rows[place] for place in order] for rows in (pairs, documents))
     if options.past_end_of_turn:
         columns = {"prompt": [prompt for prompt, _ in pairs], "completion": [completion for _, completion in pairs]}
     else:
@@ -59,6 +70,11 @@ def main():
             if logs and "loss" in logs:
                 clock.losses[state.global_step - 1] = round(float(logs["loss"]), 6)
 
+    class InOrder(SFTTrainer):
+        # The option for it has another name in each of transformers' versions, or none.
+        def _get_train_sampler(self, *_):
+            return SequentialSampler(self.train_dataset)
+
     with tempfile.TemporaryDirectory() as scratch:
         config = SFTConfig(
             output_dir=scratch,
@@ -67,18 +83,20 @@ def main():
             max_steps=options.steps,
             learning_rate=options.lr,
             lr_scheduler_type="constant",
-            train_sampling_strategy="sequential",
             seed=options.seed,
-            use_cpu=True,
+            use_cpu=options.device == "cpu",
             save_strategy="no",
             report_to="none",
             logging_steps=1,
             disable_tqdm=True,
-            model_init_kwargs={"dtype": options.dtype},
+            model_init_kwargs={"dtype": options.dtype}
+            | ({"attn_implementation": options.attention} if options.attention else {}),
+            use_liger_kernel=options.liger,
+            **({"padding_free": True, "max_length": None} if options.padding_free else {}),
             **({"bf16": False} if options.f32 else {}),
             **({"gradient_checkpointing": False} if options.no_checkpointing else {}),
         )
-        trainer = SFTTrainer(
+        trainer = InOrder(
             model=options.folder,
             args=config,
             train_dataset=Dataset.from_dict(columns),
@@ -97,6 +115,8 @@ def main():
         per_device=options.per_device,
         dtype=options.dtype,
         mixed="no" if options.f32 else "bf16",
+        **({"packed": True} if options.padding_free else {}),
+        **({"liger": True} if options.liger else {}),
         torch=torch.__version__,
     )
 
