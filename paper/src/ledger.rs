@@ -267,3 +267,42 @@ pub fn threshold(claim: &Claim) -> String {
 pub fn seeds(claim: &Claim) -> String {
     claim.estimate.map_or_else(|| "–".into(), |estimate| estimate.n.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine, exact, figures};
+
+    #[test]
+    fn the_tally_says_what_decides_claims_about_trained_models() -> Result<()> {
+        let mut made = engine::make_synthetic(&figures::registry()[0])?;
+        let test = |id: &str, asks: &str, source: &str| Claim::new(id, source, "s").asking(asks);
+        made.claims = vec![
+            test("a-5/x-nats", "a-5/x", "A").measured(Measured::Loss).above(0.0, exact(1.0), "t"),
+            test("a-5/x-share", "a-5/x", "A").measured(Measured::Answers).above(0.0, exact(1.0), "t"),
+            test("a-3/y-nats", "a-3/y", "A").measured(Measured::Loss).not_tested("no runs"),
+            // Neither ours nor what no trained model decides.
+            test("a-3/z-nats", "a-3/z", "ours").measured(Measured::Loss).above(0.0, exact(1.0), "t"),
+            test("a-2b/w", "a-2b/w", "A").above(0.0, exact(1.0), "t"),
+        ];
+        let (recorded, made) = (Recorded::default(), [made]);
+        let ledger = Ledger::new(&made, &recorded);
+        let found = ledger.measured();
+        assert_eq!((found.tests, found.loss, found.answers), (3, 1, 1));
+        assert_eq!(found.figures, ["a-3", "a-5"]);
+        assert!(found.sentence().contains("1 are decided by held-out loss"), "{}", found.sentence());
+        assert_eq!(ledger.counted(false, "claims"), "4 tests of 3 claims");
+        assert!(ledger.summary().starts_with("4 tests of 3 claims of the papers: 3 hold, 0 do not hold"));
+        Ok(())
+    }
+
+    #[test]
+    fn recorded_tables_say_which_models_they_are_of() -> Result<()> {
+        let recorded = Recorded::load()?;
+        let made = engine::recorded(&figures::registry(), &recorded)?;
+        let said = Ledger::new(&made, &recorded).models();
+        let expected = "Tested: paper A on SmolLM2-135M-Instruct and on toys, paper B on toys only.";
+        assert_eq!(said.as_deref(), Some(expected));
+        Ok(())
+    }
+}

@@ -210,14 +210,7 @@ impl Cells {
     fn between(&self) -> Vec<Claim> {
         let tie = self.gain("-p", "own", self.middle, 0.1);
         let statement = "In between, at 10 % wrong labels, neither prevails: −*p* and −log *p* are less than 2 points apart.";
-        // One estimate is within two bounds: one claim, by the nearer of them.
-        let within = tie.and_then(|tie| {
-            let above =
-                Estimate { value: tie.value + POINTS, low: tie.low + POINTS, high: tie.high + POINTS, ..tie };
-            let below =
-                Estimate { value: POINTS - tie.value, low: POINTS - tie.high, high: POINTS - tie.low, ..tie };
-            least([above, below])
-        });
+        let within = tie.and_then(|tie| within(tie, POINTS));
         let test = format!("{PAIRED}; its distance to the nearer of ±0.02, positive between them");
         vec![claim("middle-neither", "B, the continuum", statement).above(0.0, within, &test)]
     }
@@ -285,6 +278,14 @@ const ON_B: &str = "ours, on B, the continuum";
 
 /// From how large a difference in accuracy on one of two objectives prevails (choice).
 const POINTS: f64 = 0.02;
+
+/// How far an estimate lies within two bounds around zero: one claim, by the nearer of them.
+fn within(estimate: Estimate, bound: f64) -> Option<Estimate> {
+    let Estimate { value, low, high, .. } = estimate;
+    let above = Estimate { value: value + bound, low: low + bound, high: high + bound, ..estimate };
+    let below = Estimate { value: bound - value, low: bound - high, high: bound - low, ..estimate };
+    least([above, below])
+}
 
 /// What a panel along α shows of a cell: value, lower and upper end.
 type Shown = fn(&Row) -> (f64, f64, f64);
@@ -381,4 +382,23 @@ fn ascending(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     values.dedup();
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Verdict;
+
+    #[test]
+    fn neither_prevails_where_the_whole_interval_lies_within_both_bounds() {
+        let verdict = |low: f64, high: f64| {
+            let tie = Estimate { value: f64::midpoint(low, high), low, high, n: 16 };
+            Claim::new("x/y", "B", "s").above(0.0, within(tie, 0.02), "t").verdict
+        };
+        assert_eq!(verdict(-0.01, 0.015), Verdict::Holds);
+        assert_eq!(verdict(-0.03, 0.01), Verdict::Undecided);
+        assert_eq!(verdict(0.01, 0.03), Verdict::Undecided);
+        assert_eq!(verdict(0.03, 0.04), Verdict::DoesNotHold);
+        assert_eq!(verdict(-0.04, -0.03), Verdict::DoesNotHold);
+    }
 }

@@ -240,3 +240,15 @@ fn difference(rows: &[&Row], better: &str, worse: &str) -> Option<Estimate> {
     let pairs = accuracies(rows, better, epoch).into_iter().zip(accuracies(rows, worse, epoch));
     mean_interval(&pairs.map(|(better, worse)| better - worse).collect::<Vec<f64>>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correlations_end_at_one() {
+        let of = |low, high| possible(Estimate { value: 0.99, low, high, n: 5 });
+        assert_eq!((of(0.98, 1.001).low, of(0.98, 1.001).high), (0.98, 1.0));
+        assert_eq!((of(-1.2, 0.5).low, of(-1.2, 0.5).high), (-1.0, 0.5));
+    }
+}
