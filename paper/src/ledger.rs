@@ -95,6 +95,12 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// What is said under the tally: which models were tested, and what decides claims about trained ones.
+    pub fn notes(&self) -> String {
+        let said = [self.models().unwrap_or_default(), self.measured().sentence()];
+        said.into_iter().filter(|sentence| !sentence.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Which models the papers are tested on, in a sentence; `None` where no language model is.
     pub fn models(&self) -> Option<String> {
         let mut models: Vec<String> = Vec::new();
@@ -102,7 +108,7 @@ impl<'a> Ledger<'a> {
         for made in self.made {
             let Some(of_profile) = made.provenance.models() else { continue };
             for model in of_profile {
-                if !models.iter().any(|known| *known == model) {
+                if !models.contains(&model) {
                     models.push(model);
                 }
             }

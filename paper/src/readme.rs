@@ -49,15 +49,10 @@ fn block(made: &[Made]) -> String {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
     let mut text = format!(
-        "\n[![The report's first page: the claims ledger]({PICTURE})](docs/report.md)\n\n**{}.**{}\n\nRecorded in \
+        "\n[![The report's first page: the claims ledger]({PICTURE})](docs/report.md)\n\n**{}.** {}\n\nRecorded in \
          [`paper/recorded/`](paper/recorded), tests by figure:\n\n| figure | | holds | does not | undecided | not tested |\n|---|---|--:|--:|--:|--:|\n",
         ledger.summary(),
-        [Some(ledger.measured().sentence()), ledger.models()]
-            .into_iter()
-            .flatten()
-            .filter(|sentence| !sentence.is_empty())
-            .map(|sentence| format!(" {sentence}"))
-            .collect::<String>()
+        ledger.notes()
     );
     for made in made.iter().filter(|made| !made.claims.is_empty()) {
         let cell = |count: usize| if count == 0 { String::new() } else { count.to_string() };

@@ -55,11 +55,8 @@ fn what_is_recorded_is_shown_and_nothing_computed() {
     let index = stdout(&paper(&out, &["report", "--recorded"]));
     let page = fs::read_to_string(index.trim()).unwrap();
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-    let holds = readme
-        .split_once(" of the papers: ")
-        .and_then(|(_, rest)| rest.split_once(" hold"))
-        .unwrap()
-        .0;
+    let holds =
+        readme.split_once(" of the papers: ").and_then(|(_, rest)| rest.split_once(" hold")).unwrap().0;
     assert!(page.contains(&format!("<b>{holds}</b>")), "{holds} claims hold, says the README");
     assert!(!page.contains("Recorded</th>"), "a column that says of everything that it is as recorded");
     assert!(out.join("report/viewer.html").exists() && out.join("report/a-3.html").exists());

@@ -79,7 +79,7 @@ impl crate::Figure for Figure {
     }
 }
 
-/// The figure is about single-turn questions and the text about ShareGPT; of GSM8K only the abstract says that something
+/// The figure is about single-turn questions and the text about `ShareGPT`; of GSM8K only the abstract says that something
 /// gains there, and that is masked training with distillation.
 fn source(id: &str, corpus: Corpus) -> &'static str {
     match (corpus, id) {

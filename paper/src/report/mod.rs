@@ -47,7 +47,7 @@ struct Site<'a> {
     /// How many tests of how many claims, of the papers and of ours.
     counted: [String; 2],
     /// What decides claims about trained models, and which models were trained.
-    measured: Vec<String>,
+    notes: String,
     /// How large the language models' training runs were: profile and sentence.
     sizes: BTreeSet<(&'a str, String)>,
     disagreements: Vec<String>,
@@ -171,10 +171,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         untested,
         ours: of(true),
         counted: [ledger.counted(false, "claims"), ledger.counted(true, "questions")],
-        measured: [ledger.models().unwrap_or_default(), ledger.measured().sentence()]
-            .into_iter()
-            .filter(|sentence| !sentence.is_empty())
-            .collect(),
+        notes: ledger.notes(),
         sizes: made
             .iter()
             .filter_map(|made| Some((made.provenance.profile.as_str(), made.provenance.sizes()?)))
