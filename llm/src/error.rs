@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// The key of a complaint about a model, where nobody knows what named it.
+pub(crate) const MODEL: &str = "model";
+
 /// Any failure of this crate. Each names the file and line, or the setting, and says what was wrong there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -66,6 +69,20 @@ impl Error {
     /// A setting's value cannot be used.
     pub fn setting(key: impl Into<String>, what: impl fmt::Display) -> Self {
         Self::Setting { key: key.into(), what: what.to_string() }
+    }
+
+    /// A complaint about a model as one about the key or flag that named it.
+    #[must_use]
+    pub(crate) fn model_named_by(self, by: &str) -> Self {
+        match self {
+            Self::Setting { key, what } if key == MODEL => Self::setting(by, what),
+            other => other,
+        }
+    }
+
+    /// A model's prediction is no number.
+    pub(crate) fn not_finite(of: impl fmt::Display) -> Self {
+        Self::Run(format!("{of}: the model's output is not finite"))
     }
 
     /// The system refused to read or write.

@@ -3,6 +3,9 @@
 // Tests say exactly which number they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
+#[macro_use]
+mod said;
+
 pub mod cli;
 pub mod data;
 mod error;

@@ -11,7 +11,7 @@ use tokensieve_llm::evaluate::{
     Answers, Examinee, LocalJudge, Results, Settings, answers_path, differences, evaluate, results_table,
 };
 use tokensieve_llm::generate::Options;
-use tokensieve_llm::model::Model;
+use tokensieve_llm::model::{Adapter, LoraConfig, Model};
 use tokensieve_llm::text::{Conversation, Message, Moment, Tokenizer};
 use tokensieve_llm::weights::Checkpoint;
 use tokensieve_llm::{Document, Pack};
@@ -166,6 +166,28 @@ fn bad_rows_of_held_out_text_are_refused_or_left_out() {
     assert!(error.contains(":4: ") && error.contains("--skip-bad"), "{error}");
     let left_out = nll(&Settings { skip_bad: true, fresh: true, ..strict }).unwrap();
     assert_eq!(left_out.to_bits(), whole.to_bits());
+}
+
+#[test]
+fn what_is_not_finite_is_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut model, tokenizer) = model();
+    let lora = LoraConfig { r: 1, ..LoraConfig::default() };
+    let adapter = Adapter::new(model.config(), &lora, 1, Device::Cpu).unwrap();
+    let mut values = adapter.parameters.values().shallow_clone();
+    values *= f64::NAN;
+    model.attach(Some(&adapter)).unwrap();
+    let asked = likelihood("yes or no", &["Say yes."], &["yes", "no"]);
+    let mut examinee = Examinee::new(&model, &tokenizer, Options::default(), &NOBODY);
+    let error = examinee.answer(&[&asked], &mut |_, _| Ok(())).unwrap_err().to_string();
+    assert_eq!(error, "question yes or no: the model's output is not finite");
+    drop(examinee);
+    adapter.save(&folder.path().join("adapter"), "smollm2-135m").unwrap();
+    let name = format!("nll:{}", rows(folder.path()).display());
+    let broken =
+        Settings { adapter: Some(folder.path().join("adapter")), ..settings(folder.path(), &[&name]) };
+    let error = evaluate(&broken, &NOBODY).unwrap_err().to_string();
+    assert_eq!(error, format!("{name}, row 0: the model's output is not finite"));
 }
 
 #[test]

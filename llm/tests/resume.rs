@@ -123,7 +123,7 @@ fn beginning_afresh_removes_the_former_run_once_everything_is_open() {
     }
     let before = below(&out);
     for left in
-        ["best/", "adapter/", "checkpoints/step-00000003/", "skipped-train.jsonl", "skipped-held.jsonl"]
+        ["best/", "adapter/", "checkpoints/step-00000003/", "skipped-train.jsonl", "skipped-eval-held.jsonl"]
     {
         assert!(before.keys().any(|path| path.to_str().unwrap().contains(left)), "{left}: {before:?}");
     }

@@ -191,7 +191,9 @@ fn a_file_of_the_most_probable_stands_for_their_model() {
     let path = folder.path().join("top.safetensors");
     let vocabulary = bench.model.config().vocab_size;
     let documents: Vec<&Document> = bench.documents.iter().collect();
-    write_top(&path, &other, &documents, vocabulary as usize, 50, ["m", "d"]).unwrap();
+    // There are no more tokens than the vocabulary has.
+    let written = write_top(&path, &other, &documents, 100_000, 50, ["m", "d"]).unwrap();
+    assert_eq!(written, vocabulary as usize);
     let open = |vocabulary, data| TopFile::open(&path, vocabulary, data);
     let file = Reference::TopK(Box::new(open(vocabulary, "d").unwrap()));
     let model = Reference::Model(Box::new(other));
@@ -211,6 +213,13 @@ fn a_file_of_the_most_probable_stands_for_their_model() {
     let error =
         step(&mut Head::default(), model, trained, &file, &mut rule, &batch, &options(99)).unwrap_err();
     assert!(error.to_string().contains("row 2 was tokenised otherwise"), "{error}");
+    // A model that says nothing is not written down.
+    let mut values = trained.parameters().values().shallow_clone();
+    values *= f64::NAN;
+    let other = folder.path().join("nan.safetensors");
+    let error = write_top(&other, model, &batch, 5, 50, ["m", "d"]).unwrap_err().to_string();
+    assert!(error.contains("row ") && error.contains("the model's output is not finite"), "{error}");
+    assert!(!other.exists());
 }
 
 #[test]

@@ -249,6 +249,23 @@ fn without_dropout_nothing_is_epistemic() {
 }
 
 #[test]
+fn what_is_not_finite_is_no_estimate() {
+    let mut bench = Bench::new("llama3");
+    let mut values = bench.adapter.parameters.values().shallow_clone();
+    values *= f64::NAN;
+    let documents: Vec<&Document> = bench.documents[1..].iter().collect();
+    for posterior in
+        [Posterior::None, Posterior::Dropout(chances(2, Masks::Token, Prompt::Stochastic, &Place::ALL))]
+    {
+        let adapter = Some(&bench.adapter);
+        let mut each = |_, _| panic!("nothing is handed out");
+        let error = estimate(&mut bench.model, adapter, &documents, &posterior, 3, &SMALL, &mut each);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("row 1, token") && error.contains("output is not finite"), "{error}");
+    }
+}
+
+#[test]
 fn an_ensemble_is_its_adapters() {
     let mut bench = Bench::new("llama3");
     let other = Fixture::new("llama3").adapter(&bench.model);

@@ -13,14 +13,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use tokensieve_data::{Catalogue, Files};
 
 use crate::Error;
 use crate::data::{DataSource, Misnamed, Place};
 use crate::text::ChatTemplate;
 use crate::train::config::{Config, Reference};
-use crate::weights::{self, Found};
+use crate::weights::{self, Found, new_folder};
 
 /// What starts the program.
 const RUN: &str = include_str!("run.sh");
@@ -42,20 +42,18 @@ pub struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<()> {
-        let folder = &self.folder;
-        if fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some()) {
-            bail!("{} is not empty; name a new folder", folder.display());
-        }
-        pack(&self.config, folder)?;
-        let program = std::env::current_exe()?;
-        copy(&program, &folder.join("tokensieve"))?;
-        for (name, path) in libraries()? {
-            copy(&path, &folder.join("lib").join(name))?;
-        }
-        let run = folder.join("run.sh");
-        fs::write(&run, RUN)?;
-        fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?;
-        println!("{}: ./run.sh train train.toml", folder.display());
+        new_folder(&self.folder, |folder| {
+            pack(&self.config, folder)?;
+            let program = std::env::current_exe()?;
+            copy(&program, &folder.join("tokensieve"))?;
+            for (name, path) in libraries()? {
+                copy(&path, &folder.join("lib").join(name))?;
+            }
+            let run = folder.join("run.sh");
+            fs::write(&run, RUN)?;
+            Ok::<_, anyhow::Error>(fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?)
+        })?;
+        put!("{}: ./run.sh train train.toml\n", self.folder.display())?;
         Ok(())
     }
 }
@@ -242,6 +240,19 @@ mod tests {
             bundle.join("files/0-tiny/config.json").is_file() && bundle.join("files/2-rows.jsonl").is_file()
         );
         assert!(!bundle.join("data").exists());
+    }
+
+    #[test]
+    fn a_bundle_that_fails_leaves_nothing() {
+        // The rows are packed before the missing reference is found.
+        let (folder, config) = bench("reference.topk = \"nowhere\"");
+        let before = fs::read_dir(folder.path()).unwrap().count();
+        for _ in 0..2 {
+            let bundle = Arguments { folder: folder.path().join("bundle"), config: config.clone() };
+            let error = bundle.run().unwrap_err().to_string();
+            assert!(error.contains("`reference.topk`"), "{error}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! `tokensieve chat`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead, IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
-use std::process::exit;
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand_chacha::rand_core::RngCore as _;
 
 use super::choice::{AnswererChoice, SamplingChoice};
-use super::interruption::INTERRUPTED;
+use super::interruption;
 use crate::data::stream;
 use crate::generate::{Event, Generator, Options, Request, Stop};
 use crate::text::{Message, Moment};
@@ -50,22 +50,22 @@ impl Arguments {
         let answering = Arc::new(Answering::default());
         let handler = Arc::clone(&answering);
         if let Err(error) = ctrlc::set_handler(move || handler.interrupt()) {
-            eprintln!("warning: Ctrl-C will end the program, not the answer ({error})");
+            say!("warning: Ctrl-C will end the program, not the answer ({error})");
         }
         let opening = || self.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
         let (mut messages, mut memory, mut turn) = (opening(), generator.memory(), 0);
         let mut input = io::stdin().lock();
         let shows_prompt = io::stdin().is_terminal();
-        let mut line = String::new();
         loop {
             if shows_prompt {
-                print!("> ");
+                put!("> ")?;
                 io::stdout().flush()?;
             }
-            line.clear();
-            if input.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
+            let Some(line) = next_line(&mut input)? else { return Ok(()) };
+            let Ok(line) = line else {
+                say!("that line is not UTF-8 and was left out; the conversation goes on without it");
+                continue;
+            };
             match line.trim() {
                 "" => continue,
                 "/quit" => return Ok(()),
@@ -85,23 +85,33 @@ impl Arguments {
             turn += 1;
             let mut said = String::new();
             answering.begin();
+            let mut printed = Ok(());
             let reply = generator.reply(&mut memory, &request, &mut |event| {
                 if let Event::Text(text) = event {
                     said += text;
-                    print!("{text}");
-                    // Where nobody reads any more there is nothing to flush, and the next line will say so.
-                    let _ = io::stdout().flush();
+                    printed = put!("{text}");
                 }
-                if answering.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if printed.is_err() || answering.is_over() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })?;
             answering.end();
-            println!();
+            printed?;
+            put!("\n")?;
             if reply.is_some_and(|reply| reply.stop == Stop::Context) {
-                eprintln!("the model's context is full; /reset begins anew");
+                say!("the model's context is full; /reset begins anew");
             }
             messages.push(Message::new("assistant", said));
         }
     }
+}
+
+/// The next line of the input; one that is no text is the inner error, and is behind us all the same.
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<Result<String, FromUtf8Error>>> {
+    let mut line = Vec::new();
+    Ok((input.read_until(b'\n', &mut line)? > 0).then(|| String::from_utf8(line)))
 }
 
 /// Whether an answer is under way, and whether it is to end.
@@ -128,7 +138,22 @@ impl Answering {
     /// Ends the answer; between answers, the program.
     fn interrupt(&self) {
         if !self.under_way.load(Ordering::Relaxed) || self.over.swap(true, Ordering::Relaxed) {
-            exit(INTERRUPTED);
+            interruption::end();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_no_text_does_not_end_the_input() {
+        let mut input = &b"one\n\xff\xfe\ntwo"[..];
+        let mut next = || next_line(&mut input).unwrap();
+        assert_eq!(next().unwrap().unwrap(), "one\n");
+        assert!(next().unwrap().is_err());
+        assert_eq!(next().unwrap().unwrap(), "two");
+        assert!(next().is_none());
     }
 }

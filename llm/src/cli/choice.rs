@@ -88,7 +88,8 @@ impl ModelChoice {
         template: Option<ChatTemplate>,
         otherwise: Moment,
     ) -> Result<Chosen> {
-        let checkpoint = Checkpoint::open_with(&self.model, template)?;
+        let opened = Checkpoint::open_with(&self.model, template);
+        let checkpoint = opened.map_err(|error| error.model_named_by("--model"))?;
         let tokenizer = Tokenizer::open_on(&checkpoint, self.date.unwrap_or(otherwise))?;
         let model = Model::load(&checkpoint, self.precision.kind(), machine::device())?;
         Ok(Chosen { checkpoint, tokenizer, model })

@@ -45,7 +45,7 @@ impl Arguments {
         let kind = self.dtype.kind();
         let checkpoint = Checkpoint::open(&self.source)?;
         export(&checkpoint, &self.folder, kind, |name| checkpoint.tensor(name, kind))?;
-        println!("{} tensors of {} in {}", checkpoint.names().len(), self.source, self.folder.display());
+        put!("{} tensors of {} in {}\n", checkpoint.names().len(), self.source, self.folder.display())?;
         Ok(())
     }
 }

@@ -72,12 +72,11 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.tasks {
-            tokensieve_tasks::names().for_each(|name| println!("{name}"));
-            return Ok(());
+            return Ok(tokensieve_tasks::names().try_for_each(|name| put!("{name}\n"))?);
         }
         if let Some([first, second]) = self.compare.as_deref() {
             let differences = evaluate::differences(&Results::read(first)?, &Results::read(second)?)?;
-            print!("{}", evaluate::differences_table(&differences));
+            put!("{}", evaluate::differences_table(&differences))?;
             return Ok(());
         }
         let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
@@ -106,7 +105,7 @@ impl Arguments {
         };
         let stop = interruption("Stopping; the same command goes on.", "unfinished replies");
         let Some(results) = evaluate::evaluate(&settings, stop)? else { exit(INTERRUPTED) };
-        print!("{}", evaluate::results_table(&results, baseline.as_ref()));
+        put!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
         Ok(())
     }
 }
@@ -134,17 +133,17 @@ fn prices(text: &str) -> Result<Prices, String> {
 
 /// Says what it will take.
 fn told(what: &str) -> bool {
-    eprintln!("{what}");
+    say!("{what}");
     true
 }
 
 /// Says what it would take, and waits for a yes; without a terminal there is nobody to give it.
 fn agreed(what: &str) -> bool {
-    eprintln!("{what}");
+    say!("{what}");
     if !io::stdin().is_terminal() {
         return false;
     }
-    eprint!("Go on? [y/N] ");
+    say!("Go on? [y/N]");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
 }

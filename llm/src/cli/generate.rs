@@ -1,6 +1,5 @@
 //! `tokensieve generate`.
 
-use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::exit;
@@ -13,8 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::choice::{AnswererChoice, Chosen, SamplingChoice};
 use super::interruption::{INTERRUPTED, interruption};
+use crate::Error;
 use crate::data::{self, Prompt, stream};
-use crate::generate::{Event, Generator, Options, ReplyFile, ReplyLine, Request};
+use crate::generate::{Event, Generator, Options, ReplyFile, ReplyLine, Request, Stop};
 use crate::text::{Message, Moment};
 use crate::uncertainty::Named;
 
@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["prompts", "out"])]
     prompt: Option<String>,
     /// Continue the text of --prompt as it stands
-    #[arg(long, requires = "prompt")]
+    #[arg(long, requires = "prompt", conflicts_with = "prompts")]
     plain: bool,
     #[command(flatten)]
     answerer: AnswererChoice,
@@ -100,20 +100,26 @@ impl Arguments {
         } else {
             tokenizer.chat_prompt(&[Message::new("user", text)], &[])?
         };
+        let context = chosen.model.config().max_positions as usize;
+        fits(prompt.len(), context)?;
         let interrupted = interruption("Stopped.", "nothing");
-        let mut out = io::stdout().lock();
+        let mut printed = Ok(());
         let mut print = |_: usize, event: Event<'_>| {
-            let printed = match event {
-                Event::Text(text) => write!(out, "{text}"),
-                Event::Done(_) => writeln!(out),
+            printed = match event {
+                Event::Text(text) => put!("{text}"),
+                Event::Done(_) => put!("\n"),
             };
-            match printed.and_then(|()| out.flush()) {
-                Ok(()) if !interrupted.load(Ordering::Relaxed) => ControlFlow::Continue(()),
-                // Whoever reads has seen enough.
-                _ => ControlFlow::Break(()),
+            if printed.is_err() || interrupted.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
         };
-        self.generator(chosen).run(&[self.request(prompt, 0)?], &mut print)?;
+        let replies = self.generator(chosen).run(&[self.request(prompt, 0)?], &mut print)?;
+        printed?;
+        if replies.iter().flatten().any(|reply| reply.stop == Stop::Context) {
+            say!("the reply ends here: the model's context of {context} tokens is full");
+        }
         if interrupted.load(Ordering::Relaxed) {
             exit(INTERRUPTED);
         }
@@ -128,7 +134,7 @@ impl Arguments {
         let done = file.rows();
         let left: Vec<Prompt> = prompts.into_iter().filter(|prompt| !done.contains(&prompt.row)).collect();
         if !done.is_empty() {
-            eprintln!("{} replies are there, {} to go", done.len(), left.len());
+            say!("{} replies are there, {} to go", done.len(), left.len());
         }
         let requests: Vec<Request> = left
             .iter()
@@ -153,14 +159,17 @@ impl Arguments {
         outcome?;
         let finished = replies.iter().flatten().count();
         let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "{finished} replies of {tokens} tokens in {seconds:.1} s: {:.0} tokens/s",
+        if finished == requests.len() {
+            file.sort()?;
+        }
+        put!(
+            "{finished} replies of {tokens} tokens in {seconds:.1} s: {:.0} tokens/s\n",
             tokens as f64 / seconds.max(1e-9)
-        );
+        )?;
         if finished < requests.len() {
             exit(INTERRUPTED);
         }
-        Ok(file.sort()?)
+        Ok(())
     }
 
     /// What the replies depend on.
@@ -188,8 +197,50 @@ impl Arguments {
     }
 }
 
+/// Refuses a prompt after which nothing can be said.
+fn fits(tokens: usize, context: usize) -> crate::Result<()> {
+    if tokens < context {
+        return Ok(());
+    }
+    let what = format!(
+        "is {tokens} tokens long, and the model's context holds {context}: give a text that leaves room for a reply"
+    );
+    Err(Error::setting("--prompt", what))
+}
+
 /// Of a prompt's tokens, in hex.
 fn hash(prompt: &Prompt) -> String {
     let bytes: Vec<u8> = prompt.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
     format!("{:x}", Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        _arguments: Arguments,
+    }
+
+    #[test]
+    fn a_prompt_leaves_room_for_a_reply() {
+        assert!(fits(2047, 2048).is_ok());
+        let error = fits(2048, 2048).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--prompt: is 2048 tokens long, and the model's context holds 2048"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn plain_is_for_one_text_alone() {
+        assert!(Line::try_parse_from(["", "--prompt", "Q", "--plain"]).is_ok());
+        assert!(Line::try_parse_from(["", "p.jsonl", "--out", "r.jsonl"]).is_ok());
+        let error = Line::try_parse_from(["", "p.jsonl", "--out", "r.jsonl", "--plain"]).err().unwrap();
+        assert!(error.to_string().contains("--plain"), "{error}");
+    }
 }

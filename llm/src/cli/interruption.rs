@@ -1,6 +1,6 @@
 //! Ctrl-C.
+#![allow(unsafe_code)] // Ending at once.
 
-use std::process::exit;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,13 +15,20 @@ pub(super) fn interruption(follows: &'static str, loss: &str) -> &'static Atomic
     HANDLED.get_or_init(|| {
         let handler = ctrlc::set_handler(move || {
             if ASKED.swap(true, Ordering::Relaxed) {
-                exit(INTERRUPTED);
+                end();
             }
-            eprintln!("\n{follows}");
+            say!("\n{follows}");
         });
         if let Err(error) = handler {
-            eprintln!("warning: Ctrl-C will lose {loss} ({error})");
+            say!("warning: Ctrl-C will lose {loss} ({error})");
         }
     });
     &ASKED
+}
+
+/// Ends the program from the thread that hears Ctrl-C, without tidying up: other threads compute with what that would take
+/// from them. What is written is written whole, or under another name.
+pub(super) fn end() -> ! {
+    // Sound: it only ends the program.
+    unsafe { libc::_exit(INTERRUPTED) }
 }

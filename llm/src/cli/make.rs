@@ -11,7 +11,7 @@ use crate::weights::write_atomically;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Row i of a task, split and seed is the same on every machine and for every N. `tokensieve train` reads the \
-    file as data.source; `tokensieve evaluate` asks the task of the same name, whose questions are none of the rows."
+    file as data.train; `tokensieve evaluate` asks the task of the same name, whose questions are none of the rows."
 )]
 pub struct Arguments {
     /// The task: arithmetic, instructions, figfont, alpaca
@@ -41,7 +41,7 @@ impl Arguments {
             }
             Ok(())
         })?;
-        println!("{written} rows of {} ({}) in {}", self.task, self.split, self.out.display());
+        put!("{written} rows of {} ({}) in {}\n", self.task, self.split, self.out.display())?;
         Ok(())
     }
 }

@@ -34,7 +34,7 @@ impl Arguments {
         let checkpoint = Checkpoint::open_with(&self.model, template)?;
         let adapter = Adapter::load(checkpoint.config(), &self.adapter, Device::Cpu)?;
         merge(&checkpoint, &adapter, &self.folder, self.dtype.kind())?;
-        println!("{} with {} in {}", self.model, self.adapter.display(), self.folder.display());
+        put!("{} with {} in {}\n", self.model, self.adapter.display(), self.folder.display())?;
         Ok(())
     }
 }

@@ -62,10 +62,7 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Chat(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
-            Self::Doctor => {
-                println!("{}", crate::machine::Machine::measure());
-                Ok(())
-            }
+            Self::Doctor => Ok(put!("{}\n", crate::machine::Machine::measure())?),
             Self::Generate(arguments) => arguments.run(),
             Self::Evaluate(arguments) => arguments.run(),
             Self::Make(arguments) => arguments.run(),

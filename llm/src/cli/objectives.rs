@@ -11,11 +11,8 @@ pub struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        match self.name {
-            Some(name) => print!("{}", one(&name)?),
-            None => print!("{}", list()?),
-        }
-        Ok(())
+        let text = self.name.map_or_else(list, |name| one(&name))?;
+        Ok(put!("{text}")?)
     }
 }
 

@@ -19,6 +19,10 @@ use uncertain::{By, View};
 /// Bad rows that are listed (choice).
 const LISTED: usize = 20;
 
+/// Said where there is nothing to colour.
+const NO_MEASURE: &str = "no token of the documents shown has such a measure: with --passes 0 there are --by loss, entropy \
+    and selected alone, and without a response there is none";
+
 /// What to show, and how.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
@@ -66,7 +70,7 @@ impl Arguments {
                     None => self.computed()?,
                 };
                 let view = View::new(&records, self.by, self.keep);
-                view.context("the file has no such measure: it was made with --passes 0")?.told(paint)
+                view.context(NO_MEASURE)?.told(paint)
             }
         };
         match io::stdout().write_all(text.as_bytes()) {
@@ -89,6 +93,10 @@ impl Arguments {
         while records.len() < self.n {
             let Some(record) = lines.next_document()? else { break };
             records.push(record);
+        }
+        if records.is_empty() && self.n > 0 {
+            let what = "holds no document yet: the command that was stopped goes on when it is given again";
+            return Err(crate::Error::file(file, what).into());
         }
         Ok(records)
     }
@@ -151,4 +159,40 @@ fn told(set: &DataSet, tokenizer: &Tokenizer, n: usize, paint: Paint) -> crate::
         lines.extend((more > 0).then(|| format!("  and {more} more")));
     }
     Ok(lines.join("\n") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::uncertainty::{Drawn, Header, Writer};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_file_without_documents_is_called_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("u.jsonl");
+        let header = Header {
+            model: "m".into(),
+            model_sha256: "0".into(),
+            adapter: None,
+            precision: "bf16".into(),
+            data: "d".into(),
+            split: None,
+            data_sha256: "1".into(),
+            documents: 3,
+            top: 5,
+            posterior: Drawn::None,
+        };
+        Writer::open(&path, &header).unwrap();
+        let line = Line::parse_from(["", "--uncertainty", path.to_str().unwrap()]);
+        let error = line.arguments.run().unwrap_err().to_string();
+        assert!(error.contains("u.jsonl: holds no document yet"), "{error}");
+    }
 }

@@ -40,9 +40,9 @@ impl Arguments {
         let mut overrides = self.set;
         overrides.extend(self.skip_bad.then(|| SKIP_BAD.to_owned()));
         let config = Config::read(&self.config, &overrides)?;
-        let n =
+        let (n, k) =
             write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k.get(), &self.file)?;
-        println!("the {} most probable tokens of {n} documents in {}", self.k, self.file.display());
+        put!("the {k} most probable tokens of {n} documents in {}\n", self.file.display())?;
         Ok(())
     }
 }

@@ -47,8 +47,7 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.keys {
-            print!("{}", config::listing());
-            return Ok(());
+            return Ok(put!("{}", config::listing())?);
         }
         let file = self.config.context("a configuration is needed")?;
         let mut overrides = self.set;
@@ -67,7 +66,7 @@ impl Arguments {
             "the steps since the last checkpoint",
         );
         let summary = Run::start(config, begin, interrupted)?.go()?;
-        println!("{summary}");
+        put!("{summary}\n")?;
         if summary.ending == Ending::Interrupted {
             exit(INTERRUPTED);
         }

@@ -138,7 +138,7 @@ impl Arguments {
         let mut writer = Writer::open(&self.out, &header)?;
         let documents: Vec<&Document> = set.documents.iter().skip(writer.done()).collect();
         if writer.done() > 0 {
-            eprintln!("{}: {} documents are there already", self.out.display(), writer.done());
+            say!("{}: {} documents are there already", self.out.display(), writer.done());
         }
         let bar = bar(documents.len());
         let began = Instant::now();
@@ -150,7 +150,7 @@ impl Arguments {
         if let Some(table) = &self.parquet {
             write_table(&self.out, table)?;
         }
-        println!("{}", told(documents.len(), &loaded.posterior, &work, began.elapsed()));
+        put!("{}\n", told(documents.len(), &loaded.posterior, &work, began.elapsed()))?;
         Ok(())
     }
 }
@@ -188,13 +188,13 @@ impl Reading {
         };
         let set = data::load(&source, &loaded.tokenizer)?;
         if let Some(why) = &set.substitution {
-            eprintln!("note: {why}");
+            say!("note: {why}");
         }
         for (count, what) in
             [(set.skipped.len(), "rows left out"), (set.truncated, "documents cut at the end")]
         {
             if count > 0 {
-                eprintln!("note: {count} {what}");
+                say!("note: {count} {what}");
             }
         }
         Ok(set)
@@ -240,7 +240,8 @@ impl Settings {
         if Path::new(model).join("tokenizer.json").is_file() {
             Tokenizer::from_folder(model, template.as_ref(), date)
         } else {
-            Tokenizer::open_on(&Checkpoint::open_with(model, template)?, date)
+            let opened = Checkpoint::open_with(model, template);
+            Tokenizer::open_on(&opened.map_err(|error| error.model_named_by("--model"))?, date)
         }
     }
 

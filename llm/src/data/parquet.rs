@@ -13,9 +13,19 @@ use super::format;
 use super::read::{self, Take};
 use crate::{Error, Result};
 
+/// How pages may be compressed.
+const COMPRESSIONS: &str = "snappy, gzip, zstd, and no compression";
+
 /// Hands out a file's rows.
 pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
-    let wrong = |error: parquet::errors::ParquetError| Error::file(path, error);
+    let wrong = |error: parquet::errors::ParquetError| {
+        let what = error.to_string();
+        // What the reader says of a compression that it was built without.
+        match what.split_once("feature at compile time: ") {
+            Some((_, name)) => Error::file(path, format!("is compressed with {name}, which is not read; {COMPRESSIONS} are")),
+            None => Error::file(path, what),
+        }
+    };
     let input = File::open(path).map_err(Error::io(path))?;
     // The reader panics on some damaged files.
     let damaged = |_| Error::file(path, "is a damaged Parquet file");

@@ -27,7 +27,7 @@ pub struct Prompt {
 pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Result<(PathBuf, Vec<Prompt>)> {
     let (path, substitution) = find(&DataSource::new(source))?;
     if let Some(why) = substitution {
-        eprintln!("note: {why}");
+        say!("note: {why}");
     }
     let mut prompts = Vec::new();
     let full = |prompts: &[Prompt]| limit.is_some_and(|limit| prompts.len() >= limit);

@@ -139,7 +139,8 @@ impl DataSource {
     pub(crate) fn place(&self, catalogue: &Catalogue) -> Result<Place, Misnamed> {
         let name = &self.source;
         let path = Path::new(name);
-        if path.is_file() {
+        // A pipe is as good as a file.
+        if path.exists() && !path.is_dir() {
             return match &self.split {
                 None => Ok(Place::File(path.to_owned())),
                 Some(split) => {
@@ -150,7 +151,7 @@ impl DataSource {
         if path.exists() {
             return Err(Misnamed::Source(format!("`{name}` is a folder; name a file in it")));
         }
-        let (set_name, split) = self.named();
+        let (set_name, split) = self.named(catalogue)?;
         let Ok(set) = catalogue.set(set_name) else {
             let what = format!("there is no file `{name}`, and no data set of that name in data.toml");
             return Err(Misnamed::Source(what));
@@ -168,10 +169,14 @@ impl DataSource {
     }
 
     /// The name of a set, and its split if one is asked for: apart, or after a slash.
-    fn named(&self) -> (&str, Option<&str>) {
-        match (self.source.split_once('/'), &self.split) {
-            (Some((set, split)), None) => (set, Some(split)),
-            _ => (&self.source, self.split.as_deref()),
+    fn named(&self, catalogue: &Catalogue) -> Result<(&str, Option<&str>), Misnamed> {
+        match (self.source.split_once('/'), self.split.as_deref()) {
+            (Some((set, split)), None) => Ok((set, Some(split))),
+            (Some((set, split)), Some(other)) if catalogue.set(set).is_ok() => {
+                let what = format!("`{}` names its split, so that `{other}` cannot be another", self.source);
+                if split == other { Ok((set, Some(split))) } else { Err(Misnamed::Split(what)) }
+            }
+            (_, split) => Ok((&self.source, split)),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! How well a model predicts responses that it was not trained on, and how well it knows that: `nll:SET/SPLIT`.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokensieve_data::Catalogue;
 use tokensieve_tasks::{Measure, Options, Stream, Unit};
 
 use super::exam::Exam;
@@ -63,7 +66,7 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Reads `SET`, `SET/SPLIT` or a file. Documents longer than `longest` are cut at their end; bad rows are an error, or
+    /// Reads `SET`, `SET/SPLIT` or a file; of a set its `test`, where it has one. Documents longer than `longest` are cut at their end; bad rows are an error, or
     /// with `skip_bad` left out.
     pub fn open(
         name: &str,
@@ -79,15 +82,19 @@ impl HeldOut {
             max_length: Some(longest),
             ..DataSource::new(which)
         };
-        let set = data::load(&source, tokenizer)?;
+        let source = DataSource { split: held_out(&source)?, ..source };
+        let set = data::load(&source, tokenizer).map_err(|error| match error {
+            Error::Setting { what, .. } => Error::setting(format!("--suite {name}"), what),
+            other => other,
+        })?;
         if let Some(why) = &set.substitution {
-            eprintln!("{name}: {why}");
+            say!("{name}: {why}");
         }
         if !set.skipped.is_empty() {
-            eprintln!("{name}: {} bad rows left out", set.skipped.len());
+            say!("{name}: {} bad rows left out", set.skipped.len());
         }
         if set.truncated > 0 {
-            eprintln!("{name}: {} documents cut at {longest} tokens, the model's context", set.truncated);
+            say!("{name}: {} documents cut at {longest} tokens, the model's context", set.truncated);
         }
         let rows = set.documents.chunk_by(|a, b| a.row == b.row);
         let mut rows: Vec<_> =
@@ -98,6 +105,17 @@ impl HeldOut {
         }
         Ok(Self { name: name.to_owned(), rows })
     }
+}
+
+/// The split of a set that is held out, where the name says none.
+fn held_out(source: &DataSource) -> Result<Option<String>> {
+    const TEST: &str = "test";
+    if Path::new(&source.source).exists() {
+        return Ok(None);
+    }
+    let catalogue = Catalogue::load()?;
+    let set = catalogue.set(&source.source).ok();
+    Ok(set.filter(|set| set.files.contains_key(TEST)).map(|_| TEST.to_owned()))
 }
 
 impl Exam for HeldOut {
@@ -144,6 +162,10 @@ impl Exam for HeldOut {
             for question in portion {
                 let stats: Vec<RowStats> =
                     scored.by_ref().take(documents(question).len()).flatten().collect();
+                if !stats.iter().all(RowStats::is_finite) {
+                    let (name, row) = (&self.name, self.id(questions[question]));
+                    return Err(Error::not_finite(format!("{name}, row {row}")));
+                }
                 take(questions[question], json!({ "kind": "prediction", "tallies": tally(&stats) }))?;
             }
         }
@@ -204,6 +226,14 @@ mod tests {
         // Bins of 1/15: 0.75 lies in the 12th, 0.8 in the 13th, 0.9 in the 14th, 0.5 in the 8th, 1 in the 15th.
         let ece = (0.75 + 0.2 + 0.1 + 0.5 + 0.0) / 5.0;
         assert!((of(4) - ece).abs() < 1e-12, "{}", of(4));
+    }
+
+    #[test]
+    fn what_is_held_out_is_the_test_split_where_there_is_one() {
+        let split = |name: &str| held_out(&DataSource::new(name)).unwrap();
+        assert_eq!(split("gsm8k").as_deref(), Some("test"));
+        // It has but a train split; a name may say its own; a folder src lies here.
+        assert_eq!(["alpaca", "gsm8k/train", "src", "nowhere"].map(split), [const { None }; 4]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::exam::Exam;
 use super::local_judge::LocalJudge;
 use super::model::Examinee;
 use super::results::{Measured, TaskResults};
-use super::{ANSWERS, Settings, kept};
+use super::{ANSWERS, Settings, beside, kept};
 use crate::model::Model;
 use crate::text::Tokenizer;
 use crate::weights::Checkpoint;
@@ -42,6 +42,9 @@ const LENGTHS: &str = "lengths";
 /// The baseline for which the published length control was made.
 pub const BASELINE: &str = "gpt4-1106-preview";
 
+/// The flag that names the judge.
+const JUDGE: &str = "--judge";
+
 /// The key of an endpoint, if it wants one.
 const KEY: &str = "OPENAI_API_KEY";
 
@@ -58,6 +61,49 @@ pub struct Judging {
     pub agree: fn(&str) -> bool,
 }
 
+/// What judges.
+enum Who<'a> {
+    /// A model on this machine.
+    Local(&'a str),
+    /// A model behind an address.
+    Endpoint { base: &'a str, model: &'a str },
+}
+
+impl Judging {
+    fn who(&self) -> Result<Who<'_>> {
+        let endpoint = self.judge.rsplit_once('#');
+        let endpoint = endpoint.filter(|(base, model)| base.starts_with("http") && !model.is_empty());
+        match (self.judge.strip_prefix(LOCAL), endpoint) {
+            (Some(model), _) if !model.is_empty() => Ok(Who::Local(model)),
+            (None, Some((base, model))) => Ok(Who::Endpoint { base, model }),
+            _ => {
+                let what = format!("`{}` is neither local:MODEL nor https://endpoint#model", self.judge);
+                Err(Error::setting(JUDGE, what))
+            }
+        }
+    }
+}
+
+/// Sees, before anything is asked, that the judge can be had and that the baseline has an output for all that is asked.
+pub(super) fn check(exam: &dyn Exam, judging: &Judging, settings: &Settings) -> Result<()> {
+    let who = judging.who()?;
+    let catalogue = Catalogue::load()?;
+    let instructions = instructions(&catalogue)?;
+    let asked = (0..exam.count()).map(|question| place(exam, question, instructions.len()));
+    baseline(&judging.baseline, &catalogue, &instructions, &asked.collect::<Result<Vec<_>>>()?)?;
+    match who {
+        Who::Local(source) => Tokenizer::open_on(&local(source)?, settings.date).map(drop),
+        Who::Endpoint { base, model } => endpoint(base, model, &settings.out).map(drop),
+    }
+}
+
+/// Which of the instructions a question is.
+fn place(exam: &dyn Exam, question: usize, instructions: usize) -> Result<usize> {
+    let id = exam.id(question);
+    let place = id.parse().ok().filter(|place| *place < instructions);
+    place.ok_or_else(|| Error::Run(format!("{TASK}: no instruction `{id}`")))
+}
+
 /// Adds win rates to the results of [`TASK`], whose replies are in `answers`.
 pub(super) fn add_win_rates(
     exam: &dyn Exam,
@@ -72,9 +118,7 @@ pub(super) fn add_win_rates(
     let mut replies = vec![String::new(); instructions.len()];
     let mut asked = Vec::new();
     for question in 0..exam.count() {
-        let id = exam.id(question);
-        let place = id.parse().ok().filter(|place| *place < replies.len());
-        let place: usize = place.ok_or_else(|| Error::Run(format!("{TASK}: no instruction `{id}`")))?;
+        let place = place(exam, question, replies.len())?;
         let answer = serde_json::from_value(kept(exam, answers, question)?.answer.clone());
         if let Ok(Answer::Reply { text, .. }) = answer {
             replies[place] = text;
@@ -85,9 +129,11 @@ pub(super) fn add_win_rates(
     let control = length_control(&judging.baseline, &catalogue, replies.len())?;
     let of = |texts: &[String]| asked.iter().map(|place| texts[*place].clone()).collect::<Vec<_>>();
     let texts = [of(&instructions), of(&replies), of(&baseline)];
-    let judged = match judging.judge.strip_prefix(LOCAL) {
-        Some(model) => by_local(model, &texts, answers, settings, interrupted),
-        None => by_endpoint(judging, &texts, &settings.out),
+    let judged = match judging.who()? {
+        Who::Local(model) => by_local(model, &texts, answers, settings, interrupted),
+        Who::Endpoint { base, model } => {
+            endpoint(base, model, &settings.out).and_then(|endpoint| by_endpoint(judging, &endpoint, &texts))
+        }
     };
     if interrupted.load(Ordering::Relaxed) {
         return Ok(ControlFlow::Break(()));
@@ -95,7 +141,7 @@ pub(super) fn add_win_rates(
     let judged = judged?;
     if let Some(first) = judged.nonsense.first() {
         let count = judged.nonsense.len();
-        eprintln!("{}: {count} verdicts name neither reply, the first: {}", judging.judge, first.said);
+        say!("{}: {count} verdicts name neither reply, the first: {}", judging.judge, first.said);
     }
     let mut preferences = vec![None; replies.len()];
     for (place, preference) in asked.iter().zip(&judged.preferences) {
@@ -131,7 +177,7 @@ fn length_control(
     }
     match LengthControl::published(catalogue) {
         Err(tokensieve_tasks::Error::Data(error)) => {
-            eprintln!("{} is left out: {}", CONTROLLED.name, error.brief());
+            say!("{} is left out: {}", CONTROLLED.name, error.brief());
             Ok(None)
         }
         control => Ok(Some(control?)),
@@ -147,7 +193,12 @@ fn baseline(
 ) -> Result<Vec<String>> {
     let file = Path::new(which);
     if !file.is_file() {
-        return Ok(outputs(catalogue, which)?);
+        return outputs(catalogue, which).map_err(|error| match error {
+            tokensieve_tasks::Error::Setting(what) => {
+                Error::setting("--baseline-outputs", format!("there is no file `{which}`; {what}"))
+            }
+            other => other.into(),
+        });
     }
     if !which.ends_with(ANSWERS) {
         return Ok(read_outputs(file, instructions)?);
@@ -168,6 +219,10 @@ fn judged(judge: &dyn Judge, [instructions, replies, baseline]: &Texts) -> Resul
     Ok(pairwise(judge, instructions, replies, baseline)?)
 }
 
+fn local(source: &str) -> Result<Checkpoint> {
+    Checkpoint::open(source).map_err(|error| error.model_named_by(JUDGE))
+}
+
 fn by_local(
     source: &str,
     texts: &Texts,
@@ -175,7 +230,7 @@ fn by_local(
     settings: &Settings,
     interrupted: &AtomicBool,
 ) -> Result<Pairwise> {
-    let checkpoint = Checkpoint::open(source)?;
+    let checkpoint = local(source)?;
     let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
     let model = Model::load(&checkpoint, settings.kind, settings.device)?;
     let examinee = Examinee::new(&model, &tokenizer, settings.generation(), interrupted);
@@ -183,18 +238,16 @@ fn by_local(
     judged(&LocalJudge::new(name, examinee, answers), texts)
 }
 
-fn by_endpoint(judging: &Judging, texts: &Texts, out: &Path) -> Result<Pairwise> {
-    let parts =
-        judging.judge.rsplit_once('#').filter(|(base, model)| base.starts_with("http") && !model.is_empty());
-    let Some((base, model)) = parts else {
-        let what = format!("`{}` is neither local:MODEL nor https://endpoint#model", judging.judge);
-        return Err(Error::setting("--judge", what));
-    };
-    let endpoint = Endpoint::new(judge::Settings {
+fn endpoint(base: &str, model: &str, out: &Path) -> Result<Endpoint> {
+    let settings = judge::Settings {
         base: base.to_owned(),
         key_variable: std::env::var_os(KEY).map(|_| KEY.to_owned()),
-        ..judge::Settings::new(model, out.with_extension("judge.jsonl"))
-    })?;
+        ..judge::Settings::new(model, beside(out, "judge.jsonl"))
+    };
+    Ok(Endpoint::new(settings)?)
+}
+
+fn by_endpoint(judging: &Judging, endpoint: &Endpoint, texts: &Texts) -> Result<Pairwise> {
     let [instructions, replies, baseline] = texts;
     let cost = endpoint.cost(&both_orders(instructions, replies, baseline)?);
     if cost.requests > 0 {
@@ -212,5 +265,5 @@ fn by_endpoint(judging: &Judging, texts: &Texts, out: &Path) -> Result<Pairwise>
             return Err(Error::Run("the judge was not asked; --yes goes ahead".to_owned()));
         }
     }
-    judged(&endpoint, texts)
+    judged(endpoint, texts)
 }

@@ -88,14 +88,23 @@ impl Settings {
 /// Measures the model. `None`: interrupted; the answers so far are kept.
 pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<Results>> {
     memory::keep();
+    if settings.out.is_dir() {
+        let what = format!("`{}` is a folder; name a file in it, ending in .json", settings.out.display());
+        return Err(Error::setting("--out", what));
+    }
     let template = ChatTemplate::of(settings.chat_template.as_ref(), settings.adapter.as_deref())?;
-    let checkpoint = Checkpoint::open_with(&settings.model, template)?;
+    let opened = Checkpoint::open_with(&settings.model, template);
+    let checkpoint = opened.map_err(|error| error.model_named_by("--model"))?;
     let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
     let longest = checkpoint.config().max_positions.max(1) as usize;
     let options = tasks::Options { limit: settings.limit, seed: settings.seed };
     let open = |name: &String| exam::open(name, &options, &tokenizer, longest, settings.skip_bad);
     let exams = settings.suite.iter().map(open);
     let exams = exams.collect::<Result<Vec<_>>>()?;
+    let to_judge = exams.iter().find(|exam| exam.name() == judge::TASK);
+    if let (Some(exam), Some(judging)) = (to_judge, &settings.judging) {
+        judge::check(exam.as_ref(), judging, settings)?;
+    }
     let mut answers =
         Answers::open(&answers_path(&settings.out), &answered_by(settings, &checkpoint)?, settings.fresh)?;
     let mut model = Model::load(&checkpoint, settings.kind, settings.device)?;
@@ -134,7 +143,17 @@ const ANSWERS: &str = "answers.jsonl";
 
 /// Where the answers lie: `x.answers.jsonl` beside `x.json`.
 pub fn answers_path(out: &Path) -> PathBuf {
-    out.with_extension(ANSWERS)
+    beside(out, ANSWERS)
+}
+
+/// A file beside the results, in the place of whose `.json` it has this ending; another ending is part of the name.
+fn beside(out: &Path, ending: &str) -> PathBuf {
+    let json = out.extension().is_some_and(|extension| extension == "json");
+    let name = if json { out.file_stem() } else { out.file_name() };
+    let mut name = name.unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    out.with_file_name(name)
 }
 
 /// As the command line has it.
@@ -208,4 +227,21 @@ fn kept<'a>(exam: &dyn Exam, answers: &'a Answers, question: usize) -> Result<&'
     let (name, id) = (exam.name(), exam.id(question));
     let line = answers.get(name, id, &exam.content(question));
     line.ok_or_else(|| Error::Run(format!("{name}: question {id} was not answered")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_other_names_have_other_answers() {
+        for (out, answers) in [
+            ("a/r.json", "a/r.answers.jsonl"),
+            ("r.v1", "r.v1.answers.jsonl"),
+            ("r.v2.json", "r.v2.answers.jsonl"),
+            ("r", "r.answers.jsonl"),
+        ] {
+            assert_eq!(answers_path(Path::new(out)), Path::new(answers));
+        }
+    }
 }

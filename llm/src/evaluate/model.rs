@@ -8,6 +8,7 @@ use tokensieve_tasks::{Answer, Ask, Question};
 
 use super::score::{Scorer, portions};
 use crate::generate::{Event, Generator, Options, Request, Sampling, Stop};
+use crate::head::RowStats;
 use crate::model::Model;
 use crate::text::{Conversation, Message, Tokenizer, Weights};
 use crate::{Document, Error, Pack, Result};
@@ -99,7 +100,11 @@ impl<'a> Examinee<'a> {
                 .map(|documents| self.scorer.pack(&documents.iter().collect::<Vec<_>>()))
                 .collect();
             for (index, scored) in portion.zip(self.scorer.score(&packs)) {
-                let own = |(document, stats): (&Document, &Vec<crate::head::RowStats>)| {
+                if !scored.iter().flatten().all(RowStats::is_finite) {
+                    let id = &questions[places[index]].id;
+                    return Err(Error::not_finite(format!("question {id}")));
+                }
+                let own = |(document, stats): (&Document, &Vec<RowStats>)| {
                     let own = stats.len() - self.ending(document);
                     stats[..own].iter().map(|stats| (-stats.loss).exp() as f32).collect()
                 };

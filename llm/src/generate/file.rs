@@ -2,7 +2,7 @@
 //! file ends.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Reply;
-use crate::weights::write_atomically;
+use crate::weights::{claim, write_atomically};
 use crate::{Error, Result};
+
+/// Said to a second run.
+const BUSY: &str = "another run is writing its replies into it; wait for it, or give another --out";
+
+/// How the settings begin.
+const START: &str = "{\"header\":";
 
 /// A file of replies that grows.
 #[derive(Debug)]
@@ -58,14 +64,17 @@ impl ReplyLine {
 
 impl ReplyFile {
     /// Opens a file for replies made with these settings; `prompts` has each prompt's hash, by row. What is in the file
-    /// already stays, if it was made with the same settings from the same prompts.
+    /// already stays, if it was made with the same settings from the same prompts; if `fresh`, replies of any settings go.
+    /// What is no file of replies is left as it is, and refused; so is one that somebody else is writing.
     pub fn open(path: &Path, settings: &Map<String, Value>, prompts: &[String], fresh: bool) -> Result<Self> {
         let header = json!({ "header": settings }).to_string();
-        let text = match fs::read(path) {
-            Ok(bytes) if !fresh => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(path)(error)),
-            _ => String::new(),
-        };
+        let mut file = claim(path, BUSY)?;
+        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        if fresh {
+            replaceable(path, &text)?;
+            text.clear();
+        }
         // A line without its end was being written when the run was stopped.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole == 0 && !text.is_empty() && !header.starts_with(&text) {
@@ -92,15 +101,10 @@ impl ReplyFile {
             lines.insert(reply.row, line.to_owned());
         }
         // Only here, where all is well, is the file changed.
-        let open = || {
-            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-            file.set_len(whole as u64)?;
-            if whole == 0 {
-                file.write_all(format!("{header}\n").as_bytes())?;
-            }
-            Ok(file)
-        };
-        let file = open().map_err(Error::io(path))?;
+        let begun = file.set_len(whole as u64).and_then(|()| {
+            if whole == 0 { file.write_all(format!("{header}\n").as_bytes()) } else { Ok(()) }
+        });
+        begun.map_err(Error::io(path))?;
         let header = if whole == 0 { header } else { text.lines().next().unwrap_or_default().to_owned() };
         Ok(Self { path: path.to_owned(), file, header, lines })
     }
@@ -125,6 +129,25 @@ impl ReplyFile {
             lines.into_iter().try_for_each(|line| writeln!(out, "{line}")).map_err(Error::io(&self.path))
         })
     }
+}
+
+/// Refuses to start over in a file that is none of replies: prompts, say.
+fn replaceable(path: &Path, text: &str) -> Result<()> {
+    let replies = match text.split_once('\n') {
+        // The first line was being written.
+        None => text.starts_with(START) || START.starts_with(text),
+        Some((line, _)) => {
+            let header: Option<Value> = serde_json::from_str(line).ok();
+            // Answers of `evaluate` and estimates of `uncertainty` have a header, too, but no seed there.
+            header.is_some_and(|header| header["header"].get("seed").is_some())
+        }
+    };
+    if replies {
+        return Ok(());
+    }
+    let what =
+        "does not begin with the settings of replies, and --fresh replaces replies only; name another file";
+    Err(Error::line(path, 1, what))
 }
 
 fn same_settings(path: &Path, line: &str, settings: &Map<String, Value>) -> Result<()> {

@@ -125,6 +125,8 @@ fn a_file_of_replies_goes_on_where_it_was_torn() {
     let mut file = ReplyFile::open(&path, &settings(1), &prompts, false).unwrap();
     file.push(&line(2, "c", "later\nlines")).unwrap();
     file.push(&line(0, "a", "first")).unwrap();
+    let busy = ReplyFile::open(&path, &settings(1), &prompts, false).unwrap_err().to_string();
+    assert!(busy.contains("replies.jsonl: another run is writing"), "{busy}");
     drop(file);
     let whole = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{whole}{{\"row\":1,\"prom")).unwrap();
@@ -158,7 +160,20 @@ fn replies_of_something_else_are_refused_and_left_alone() {
     assert!(refused(1, "b").contains("another prompt"));
     let started = ReplyFile::open(&path, &settings(2), &prompts, true).unwrap();
     assert!(started.rows().is_empty());
-    std::fs::write(&path, "something else\n").unwrap();
-    assert!(ReplyFile::open(&path, &settings(1), &prompts, false).is_err());
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "something else\n");
+    drop(started);
+    let answers = "{\"header\":{\"model\":\"m\"}}\n";
+    for other in ["something else\n", "something else", "{\"prompt\": \"Q\"}\n", answers] {
+        for fresh in [false, true] {
+            std::fs::write(&path, other).unwrap();
+            let error = ReplyFile::open(&path, &settings(1), &prompts, fresh).unwrap_err().to_string();
+            assert!(!fresh || error.contains("replies.jsonl:1: does not begin with the settings"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), other);
+        }
+    }
+    // Torn settings, and nothing, are started over in.
+    for torn in ["", "{\"hea", "{\"header\":{\"se"] {
+        std::fs::write(&path, torn).unwrap();
+        ReplyFile::open(&path, &settings(1), &prompts, true).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"header\":{\"seed\":1}}\n");
+    }
 }

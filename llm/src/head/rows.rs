@@ -35,6 +35,13 @@ pub struct RowStats {
     pub best: f64,
 }
 
+impl RowStats {
+    /// Whether the model has said something: what is not finite came from logits that are not.
+    pub fn is_finite(&self) -> bool {
+        [self.loss, self.entropy, self.best].into_iter().all(f64::is_finite)
+    }
+}
+
 impl Rows<'_> {
     /// How many there are.
     pub fn len(&self) -> usize {

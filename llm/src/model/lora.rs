@@ -167,7 +167,11 @@ impl TargetModules {
             Self::Expression(text) => {
                 let expression = expression(&format!("^(?:{text})$"), key)?;
                 if !modules.iter().any(|module| expression.is_match(&module.name)) {
-                    let what = format!("`{text}` matches no module; their names end in {}", known());
+                    let what = format!(
+                        "`{text}` matches no module: a text is a pattern of the whole name, as `.*{text}` would be; names are \
+                         written as a list, [\"{text}\"]; the modules' end in {}",
+                        known()
+                    );
                     return Err(Error::setting(key, what));
                 }
                 Ok(modules.into_iter().filter(|module| expression.is_match(&module.name)).collect())

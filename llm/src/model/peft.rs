@@ -109,6 +109,9 @@ impl Adapter {
                 );
                 return Err(Error::file(&path, what));
             }
+            if !tensor.isfinite().all().int64_value(&[]).eq(&1) {
+                return Err(Error::file(&path, format!("{name} holds numbers that are none, or infinite")));
+            }
             value.copy_(tensor);
         }
         Ok(adapter)

@@ -39,7 +39,7 @@ fn backward(d_act: &Tensor, gate_up: &Tensor, activation: Activation, act_out: O
     let _ = d_act.mul_out(&d_up, &value);
     let d_value = d_act.mul_out(&value, &up);
     match activation {
-        Activation::Silu => drop(d_value.silu_backward_grad_input(&d_gate, &gate)),
+        Activation::Silu => drop(gate.silu_backward_grad_input(&d_gate, &d_value)),
         Activation::GeluTanh => drop(gate.gelu_backward_grad_input(&d_gate, &d_value, "tanh")),
     }
     gradient

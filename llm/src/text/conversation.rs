@@ -85,8 +85,18 @@ impl Message {
 
 /// The indices of the turns that are trained on. An assistant's turn before anybody has asked is context.
 pub(crate) fn trained(messages: &[Message]) -> impl Iterator<Item = usize> {
+    (asked(messages)..messages.len()).filter(|index| messages[*index].is_trained())
+}
+
+/// Whether an assistant answers, whatever that counts for.
+pub(super) fn has_answer(messages: &[Message]) -> bool {
+    messages[asked(messages)..].iter().any(|message| message.role == "assistant")
+}
+
+/// The index of the first turn that asks.
+fn asked(messages: &[Message]) -> usize {
     let asked = messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
-    (asked.unwrap_or(messages.len())..messages.len()).filter(|index| messages[*index].is_trained())
+    asked.unwrap_or(messages.len())
 }
 
 impl Default for Weights {

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::conversation::{Conversation, Message, Span, Weights, trained};
+use super::conversation::{Conversation, Message, Span, Weights, has_answer, trained};
 use super::template::{self, Template};
 use super::tokenizer::{NO_TEMPLATE, Tokenizer};
 use crate::{Document, Error, Given, Result};
@@ -51,6 +51,9 @@ impl Ending {
         Self { turn: rest[..end].to_owned(), after: rest[end..].to_owned() }
     }
 }
+
+/// Said of a row with answers that do not count.
+const NO_WEIGHT: &str = "all of its weights are 0";
 
 /// A turn that is trained on, written out.
 struct Turn<'a> {
@@ -105,7 +108,7 @@ impl Tokenizer {
         for (part, document) in documents.iter_mut().enumerate() {
             document.part = part;
         }
-        if documents.is_empty() { Err("all of its weights are 0".to_owned()) } else { Ok(documents) }
+        if documents.is_empty() { Err(NO_WEIGHT.to_owned()) } else { Ok(documents) }
     }
 
     fn chat(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<Document>, String> {
@@ -164,7 +167,8 @@ impl Tokenizer {
             turns.push(Turn { text, start: prompt.len(), message, number });
         }
         if turns.is_empty() {
-            return Err("has no assistant's answer to train on".to_owned());
+            let what = if has_answer(messages) { NO_WEIGHT } else { "has no assistant's answer to train on" };
+            return Err(what.to_owned());
         }
         Ok(turns)
     }

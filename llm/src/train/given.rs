@@ -8,6 +8,7 @@ use tokensieve_objective::Variable;
 
 use super::config::Config;
 use crate::data::DataSet;
+use crate::step::Reads;
 use crate::uncertainty::{DocumentRecord, Lines};
 use crate::{Document, Error, Given, Result};
 
@@ -16,6 +17,22 @@ use crate::{Document, Error, Given, Result};
 pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Result<Option<String>> {
     let estimates = config.uncertainty.as_ref();
     let hash = estimates.map(|path| attach(path, &mut set.documents, model)).transpose()?;
+    if let Some(path) = estimates {
+        // Full fine-tuning has no base to ask.
+        let of_base = config.lora.is_none() && Reads::of(&config.objective).base_loss;
+        let lacks = |given: &Given| {
+            if config.objective.reads(Variable::Bald) && given.bald.is_none() {
+                Some("no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more")
+            } else if of_base && given.base_loss.is_none() {
+                Some("no `base_loss`, which the objective reads: the file must be of the model that is trained, without an adapter")
+            } else {
+                None
+            }
+        };
+        if let Some((row, what)) = set.documents.iter().find_map(|document| Some((document.row, lacks(&document.given)?))) {
+            return Err(Error::file(path, format!("row {row} has {what}")));
+        }
+    }
     let lacks = |document: &&Document| document.given.advantage.is_none();
     if config.objective.reads(Variable::Advantage)
         && let Some(document) = set.documents.iter().find(lacks)

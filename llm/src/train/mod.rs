@@ -131,6 +131,12 @@ impl Run<'_> {
         if !norm.is_finite() {
             return Err(failed(step, &batch, self.saved, &unsound("gradient's length", norm)));
         }
+        // So that nothing is ever saved that nobody can go on from.
+        let length = flat::norm(self.trained.parameters().values());
+        if !length.is_finite() {
+            let what = "length of what is trained, after the step,";
+            return Err(failed(step, &batch, self.saved, &unsound(what, length)));
+        }
         self.trained.refresh(&mut self.model)?;
         self.state.step += 1;
         self.log.step(&log::Step {
@@ -161,6 +167,10 @@ impl Run<'_> {
         for (name, documents) in &self.evaluations {
             let documents: Vec<&Document> = documents.iter().collect();
             let result = step::evaluate(&mut self.head, &self.model, &documents, micro_tokens, objective);
+            if !result.nll.is_finite() {
+                let what = format!("held-out set `{name}`: the loss is {}; the model's output is not finite", result.nll);
+                return Err(Error::Run(what));
+            }
             self.log.evaluation(self.state.step, name, &result)?;
             let Some(early) = self.config.train.early_stop.as_ref().filter(|early| early.on == *name) else {
                 continue;

@@ -25,7 +25,8 @@ pub(super) fn open(
             Ok((Reference::Adapter(Box::new(adapter)), Some(Named::adapter(folder)?.sha256)))
         }
         Some(config::Reference::Model(source)) => {
-            let checkpoint = Checkpoint::open(source)?;
+            let opened = Checkpoint::open(source);
+            let checkpoint = opened.map_err(|error| config.of_model("reference.model", error))?;
             let mut other = Model::load(&checkpoint, model.kind(), model.device())?;
             share_vocabulary(
                 "reference.model",

@@ -73,7 +73,7 @@ impl Checkpoints {
                 Ok(found) => {
                     for (folder, error) in &self.damaged {
                         let aside = checkpoint::set_aside(folder)?;
-                        eprintln!(
+                        say!(
                             "warning: {error}; going on from an older checkpoint, this one is now {}",
                             aside.display()
                         );

@@ -1,6 +1,7 @@
 //! The beginning of a run: what the configuration names is loaded, and a checkpoint where there is one.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::sync::atomic::AtomicBool;
 
@@ -34,13 +35,18 @@ impl<'a> Run<'a> {
     /// Loads everything, from the newest checkpoint if there is one. The run stops when `interrupted` becomes true.
     pub fn start(config: Config, begin: Begin, interrupted: &'a AtomicBool) -> Result<Self> {
         memory::keep();
+        config.check_topk()?;
         config.train.ranking.check(config.model.device)?;
         let out = config.train.out.clone();
         fs::create_dir_all(&out).map_err(Error::io(&out))?;
         let lock = Lock::claim(&out)?;
+        if config.is_by_hand(&out.join(CONFIG)) {
+            let what = "is where the run writes the configuration that it derives; give yours another name, or another --out";
+            return Err(Error::file(out.join(CONFIG), what));
+        }
         let checkpoints = Checkpoints::find(&config, begin)?;
         let former = (begin == Begin::Fresh).then(|| Former::find(&config)).transpose()?;
-        let base = config.model.open()?;
+        let base = config.base()?;
         let tokenizer = Tokenizer::open_on(&base, config.date)?;
         let mut documents = read("train", &config.data, &base, &tokenizer)?;
         let estimates = given::complete(&config, &mut documents, &base.hash())?;
@@ -92,7 +98,7 @@ impl<'a> Run<'a> {
         // First, so that whatever else lies there, it says of which run.
         checkpoint::write_durably(&out.join(CONFIG), config.derived().as_bytes())?;
         list_skipped(&config, "train", &documents)?;
-        evaluations.iter().try_for_each(|(name, set)| list_skipped(&config, name, set))?;
+        evaluations.iter().try_for_each(|(name, set)| list_skipped(&config, &format!("eval-{name}"), set))?;
         let log = Log::open(&out, config.log, &state.logs, state.step, steps)?;
         let mut run = Self {
             schedule: Schedule::new(&config.train, steps),
@@ -136,7 +142,7 @@ impl<'a> Run<'a> {
             "seed": config.train.seed,
             "device": format!("{:?}", config.model.device),
             "threads": tch::get_num_threads(),
-            "command": std::env::args().collect::<Vec<_>>(),
+            "command": command(std::env::args_os()),
         });
         checkpoint::write_durably(
             &config.train.out.join("run.json"),
@@ -168,6 +174,11 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The words of a command line, as far as they are text.
+fn command(words: impl Iterator<Item = OsString>) -> Vec<String> {
+    words.map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// Reads a data set, and says what was left out or cut.
 pub(super) fn read(
     name: &str,
@@ -180,10 +191,10 @@ pub(super) fn read(
     source.max_length = Some(source.max_length.unwrap_or(longest).min(longest));
     let set = data::load(&source, tokenizer)?;
     if let Some(why) = &set.substitution {
-        eprintln!("{name}: {why}");
+        say!("{name}: {why}");
     }
     if set.truncated > 0 {
-        eprintln!("{name}: {} documents cut at the end", set.truncated);
+        say!("{name}: {} documents cut at the end", set.truncated);
     }
     Ok(set)
 }
@@ -198,6 +209,19 @@ pub(super) fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result
     let line = |bad: &data::Skipped| format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }));
     let lines: String = set.skipped.iter().map(line).collect();
     checkpoint::write_durably(&path, lines.as_bytes())?;
-    eprintln!("{name}: {} of {} rows left out; {} says why", set.skipped.len(), set.rows, path.display());
+    say!("{name}: {} of {} rows left out; {} says why", set.skipped.len(), set.rows, path.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_command_need_not_be_text() {
+        let words = [&b"train"[..], b"mg\xff.toml"].map(|word| OsString::from_vec(word.to_vec()));
+        assert_eq!(command(words.into_iter()), ["train", "mg\u{fffd}.toml"]);
+    }
 }

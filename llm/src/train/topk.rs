@@ -12,20 +12,21 @@ use crate::weights::Checkpoint;
 use crate::{Document, Result, memory};
 
 /// Writes, for `reference.topk`, the k most probable tokens of everything that `config` trains on: those of `model` (the
-/// configuration's own if none is given), with `adapter` if there is one. Returns the number of documents.
+/// configuration's own if none is given), with `adapter` if there is one. Returns the number of documents and how many
+/// tokens there are of each prediction: the vocabulary has no more.
 pub fn write_topk(
     config: &Config,
     model: Option<&str>,
     adapter: Option<&Path>,
     k: usize,
     path: &Path,
-) -> Result<usize> {
+) -> Result<(usize, usize)> {
     memory::keep();
-    let base = config.model.open()?;
+    let other = model.map(Checkpoint::open).transpose().map_err(|error| error.model_named_by("--model"))?;
+    let base = config.base()?;
     let tokenizer = Tokenizer::open_on(&base, config.date)?;
     let set = read("train", &config.data, &base, &tokenizer)?;
     list_skipped(config, "train", &set)?;
-    let other = model.map(Checkpoint::open).transpose()?;
     let checkpoint = other.as_ref().unwrap_or(&base);
     let mut model = Model::load(checkpoint, config.model.kind, config.model.device)?;
     share_vocabulary("--model", checkpoint, &mut model, base.config().vocab_size, &tokenizer)?;
@@ -34,6 +35,7 @@ pub fn write_topk(
         model.attach(Some(&adapter))?;
     }
     let documents: Vec<&Document> = set.documents.iter().collect();
-    write_top(path, &model, &documents, k, config.train.micro_tokens, [&checkpoint.hash(), &set.hash])?;
-    Ok(documents.len())
+    let hashes = [checkpoint.hash(), set.hash];
+    let k = write_top(path, &model, &documents, k, config.train.micro_tokens, [&hashes[0], &hashes[1]])?;
+    Ok((documents.len(), k))
 }

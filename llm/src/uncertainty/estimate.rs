@@ -11,7 +11,7 @@ use super::{Budget, Posterior};
 use crate::head::{Head, Rows};
 use crate::model::{Adapter, Model};
 use crate::ops::Product;
-use crate::{Document, Result};
+use crate::{Document, Error, Result};
 
 /// What is found of a predicted token.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +112,9 @@ pub fn estimate(
                 });
                 let (loss, entropy) = (stats[row].loss, stats[row].entropy);
                 let spread = spreads.next().expect("one per row");
+                if !stats[row].is_finite() || !spread.is_none_or(|spread| spread.is_finite()) {
+                    return Err(Error::not_finite(format!("row {}, token {place}", piece.document.row)));
+                }
                 unfinished.push(Estimate { place: *place, loss, entropy, top, spread });
                 row += 1;
             }

@@ -1,7 +1,7 @@
 //! A file of estimates: a line for what it was made from, then one for each document, in their order. A run that was
 //! stopped goes on after the last whole line.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::header::Header;
 use super::record::DocumentRecord;
+use crate::weights::claim;
 use crate::{Error, Result};
+
+/// Said to a second run.
+const BUSY: &str = "another run is writing its estimates into it; wait for it, or give another --out";
 
 #[derive(Serialize, Deserialize)]
 struct First {
@@ -25,10 +29,11 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens the file, or begins it. One of another header is left as it is, and refused.
+    /// Opens the file, or begins it. One of another header is left as it is, and refused; so is one that somebody else
+    /// is writing.
     pub fn open(path: &Path, header: &Header) -> Result<Self> {
-        let io = Error::io(path);
-        if path.exists() && !is_empty(path)? {
+        let file = claim(path, BUSY)?;
+        if !is_empty(path)? {
             let mut lines = Lines::open(path)?;
             if let Some(difference) = difference(lines.header(), header)? {
                 let what = format!(
@@ -40,12 +45,10 @@ impl Writer {
             while lines.next_document()?.is_some() {
                 done += 1;
             }
-            let file = OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;
             // What a stopped run has left of a line.
             file.set_len(lines.end).map_err(Error::io(path))?;
             return Ok(Self { path: path.to_owned(), file, done });
         }
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
         // An empty file may be one whose first line was torn.
         file.set_len(0).map_err(Error::io(path))?;
         let mut writer = Self { path: path.to_owned(), file, done: 0 };
@@ -171,6 +174,8 @@ mod tests {
         let mut writer = Writer::open(&path, &header(5)).unwrap();
         assert_eq!(writer.done(), 0);
         (0..2).for_each(|row| writer.write(&record(row)).unwrap());
+        let busy = Writer::open(&path, &header(5)).unwrap_err().to_string();
+        assert!(busy.contains("u.jsonl: another run is writing"), "{busy}");
         drop(writer);
         let whole = std::fs::read(&path).unwrap();
         let second = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 1;

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::safetensors::{INDEX, WHOLE};
 use super::save::{Planned, save_lazily, write_atomically};
-use super::{Checkpoint, Store};
+use super::{Checkpoint, Store, new_folder};
 use crate::text::TEMPLATE_FILE;
 use crate::text::from_gguf::{GgufTokenizer, TokenizerSource};
 use crate::{Error, Result};
@@ -47,12 +47,18 @@ fn export_in_shards(
     folder: &Path,
     kind: Kind,
     limit: usize,
+    tensor: impl FnMut(&str) -> Result<Tensor>,
+) -> Result<()> {
+    new_folder(folder, |folder| fill(checkpoint, folder, kind, limit, tensor))
+}
+
+fn fill(
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    kind: Kind,
+    limit: usize,
     mut tensor: impl FnMut(&str) -> Result<Tensor>,
 ) -> Result<()> {
-    if fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some()) {
-        return Err(Error::file(folder, "is not empty; name a new folder"));
-    }
-    fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let names = checkpoint.names();
     // The output matrix of a tied model would be a second copy of the embedding.
     let names = names.iter().filter(|name| !(checkpoint.config().tied && *name == "lm_head.weight"));
@@ -231,5 +237,23 @@ mod tests {
         let again =
             export(&checkpoint, folder.path(), kind, |name| checkpoint.tensor(name, kind)).unwrap_err();
         assert!(again.to_string().contains("not empty"), "{again}");
+    }
+
+    #[test]
+    fn an_export_that_fails_can_be_made_again() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf/gemma2");
+        let checkpoint = Checkpoint::open(source.to_str().unwrap()).unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("out");
+        let kind = Kind::Float;
+        let mut left = 2;
+        let failed = export_in_shards(&checkpoint, &folder, kind, 8192, |name| {
+            left -= 1;
+            if left < 0 { Err(Error::Run("no".into())) } else { checkpoint.tensor(name, kind) }
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        export(&checkpoint, &folder, kind, |name| checkpoint.tensor(name, kind)).unwrap();
+        assert!(folder.join("config.json").is_file() && folder.join(WHOLE).is_file());
     }
 }

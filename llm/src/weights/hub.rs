@@ -24,6 +24,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::safetensors::{INDEX, WHOLE};
+use crate::error::MODEL;
 use crate::{Error, Result};
 
 /// Files besides the weights that are fetched where a model has them.
@@ -113,7 +114,7 @@ impl Hub {
 
     /// The folder of the model's files, fetched where they are not there yet.
     pub(super) fn fetch(&self, source: &str) -> Result<PathBuf> {
-        let wrong = |what: String| Error::setting("model", format!("`{source}`: {what}"));
+        let wrong = |what: String| Error::setting(MODEL, format!("`{source}`: {what}"));
         let Some(name) = Name::parse(source) else { return Err(wrong("not organisation/name".into())) };
         let folder = name.folder(&self.cache);
         let kept = Self::kept(&folder, name.revision);

@@ -1,6 +1,7 @@
 //! Reading and writing weights: GGUF files, Hugging Face folders, the hub.
 
 mod export;
+mod fill;
 pub mod gguf;
 mod hub;
 mod safetensors;
@@ -17,8 +18,10 @@ use tokensieve_data::{Catalogue, Files};
 use crate::model::config::Config;
 use crate::text::from_gguf::{self, TokenizerSource};
 use crate::text::{ChatTemplate, TEMPLATE_FILE};
+use crate::error::MODEL;
 use crate::{Error, Result};
 pub use export::export;
+pub(crate) use fill::{claim, new_folder};
 pub use save::save_safetensors;
 pub(crate) use save::write_atomically;
 
@@ -57,23 +60,32 @@ pub(crate) enum Found {
     File(PathBuf),
 }
 
-/// Finds a model, and fetches it where need be: by its name in `data.toml`, the path of a GGUF file or a Hugging Face
-/// folder, or as `organisation/name` on the hub.
-pub(crate) fn find(source: &str) -> Result<Found> {
-    let catalogue = Catalogue::load()?;
+/// Where a model is to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a set of the catalogue.
+    Set,
+    /// In a Hugging Face folder.
+    Folder,
+    /// In a file.
+    File,
+    /// On the hub.
+    Hub,
+}
+
+/// Where a model is to be had; nothing is fetched. The error is what is wrong with its name.
+pub(crate) fn place(source: &str, catalogue: &Catalogue) -> Result<Place, String> {
     if let Ok(set) = catalogue.set(source) {
-        if !set.files.contains_key("model") {
-            return Err(Error::setting("model", format!("`{source}` is a data set, not a model")));
-        }
-        return Ok(Found::Set(catalogue.fetch(source)?));
+        let is_model = set.files.contains_key("model");
+        return is_model.then_some(Place::Set).ok_or(format!("`{source}` is a data set, not a model"));
     }
     let path = Path::new(source);
     if path.is_dir() {
-        Ok(Found::Folder(path.to_owned()))
+        Ok(Place::Folder)
     } else if path.exists() {
-        Ok(Found::File(path.to_owned()))
+        Ok(Place::File)
     } else if hub::Name::parse(source).is_some() {
-        Ok(Found::Folder(hub::Hub::from_env().fetch(source)?))
+        Ok(Place::Hub)
     } else {
         let models: Vec<&str> = catalogue
             .sets()
@@ -81,11 +93,22 @@ pub(crate) fn find(source: &str) -> Result<Found> {
             .filter(|(_, set)| set.files.contains_key("model"))
             .map(|(name, _)| name.as_str())
             .collect();
-        let what = format!(
+        Err(format!(
             "there is no file or folder `{source}`; the models known by name are {}",
             models.join(", ")
-        );
-        Err(Error::setting("model", what))
+        ))
+    }
+}
+
+/// Finds a model, and fetches it where need be: by its name in `data.toml`, the path of a GGUF file or a Hugging Face
+/// folder, or as `organisation/name` on the hub.
+pub(crate) fn find(source: &str) -> Result<Found> {
+    let catalogue = Catalogue::load()?;
+    match place(source, &catalogue).map_err(|what| Error::setting(MODEL, what))? {
+        Place::Set => Ok(Found::Set(catalogue.fetch(source)?)),
+        Place::Folder => Ok(Found::Folder(source.into())),
+        Place::File => Ok(Found::File(source.into())),
+        Place::Hub => Ok(Found::Folder(hub::Hub::from_env().fetch(source)?)),
     }
 }
 

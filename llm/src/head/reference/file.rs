@@ -185,7 +185,8 @@ impl TopFile {
     }
 }
 
-/// Computes the k most probable tokens of everything that the documents predict, and writes them.
+/// Computes the k most probable tokens of everything that the documents predict, and writes them. Returns k, or the
+/// vocabulary's size if that is less.
 ///
 /// `model_hash` and `data_hash` say what it was made from.
 pub fn write_top(
@@ -195,7 +196,7 @@ pub fn write_top(
     k: usize,
     micro_tokens: usize,
     [model_hash, data_hash]: [&str; 2],
-) -> Result<()> {
+) -> Result<usize> {
     let mut head = Head::default();
     let k = k.min(model.config().vocab_size as usize);
     let mut all = Top { k, ids: Vec::new(), probabilities: Vec::new() };
@@ -206,8 +207,14 @@ pub fn write_top(
         let of_pack: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
         let hidden_rd = no_grad(|| model.forward(&pack));
         let asked = Rows { hidden_rd: &hidden_rd, labels: &of_pack, unembedding: model.unembedding() };
-        all.extend(&head.top(&asked, k));
-        log_probs.extend(head.statistics(&asked, false).iter().map(|row| -row.loss as f32));
+        let (top, stats) = (head.top(&asked, k), head.statistics(&asked, false));
+        for (target, row) in pack.targets.iter().zip(&stats) {
+            if !row.is_finite() {
+                return Err(Error::not_finite(format!("row {}", members[target.document as usize].row)));
+            }
+        }
+        all.extend(&top);
+        log_probs.extend(stats.iter().map(|row| -row.loss as f32));
         labels.extend(of_pack.iter().map(|label| *label as i32));
         for (place, document) in (0..).zip(&members) {
             let n = pack.targets.iter().filter(|target| target.document == place).count() as i64;
@@ -230,5 +237,6 @@ pub fn write_top(
         [("format", FORMAT), ("model", model_hash), ("data", data_hash), ("vocabulary", vocabulary.as_str())];
     let tensors: Vec<(String, Tensor)> =
         tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
-    save_safetensors(path, &tensors, &metadata)
+    save_safetensors(path, &tensors, &metadata)?;
+    Ok(k)
 }

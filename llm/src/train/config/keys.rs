@@ -21,7 +21,7 @@ pub struct Key {
 /// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Any text.
+    /// Any text but none.
     Text,
     /// A day.
     Day,
@@ -55,7 +55,7 @@ impl Kind {
     /// What would be right, in words.
     pub fn right(self) -> String {
         match self {
-            Self::Text => "text in quotes".to_owned(),
+            Self::Text => "text in quotes, not empty".to_owned(),
             Self::Day => "a day from 1970 on, like \"2024-07-26\"".to_owned(),
             Self::Word(words) => format!("one of \"{}\"", words.join("\", \"")),
             Self::Whole(least) => format!("a whole number, at least {least}"),
@@ -77,7 +77,7 @@ impl Kind {
     pub(super) fn accepts(self, value: &Value) -> bool {
         let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
         match self {
-            Self::Text => value.is_str(),
+            Self::Text => value.as_str().is_some_and(|text| !text.is_empty()),
             Self::Day => day(value).parse::<Moment>().is_ok(),
             Self::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Self::Whole(least) => value.as_integer().is_some_and(|n| n >= least),
@@ -225,7 +225,7 @@ pub const KEYS: &[Key] = &[
         "lora.target_modules",
         Texts,
         r#""all-linear""#,
-        "which linear modules: \"all-linear\", or names like [\"q_proj\", \"v_proj\"]",
+        "which linear modules: \"all-linear\", a list of names like [\"q_proj\", \"v_proj\"], or a pattern of whole names like \".*_proj\"",
     ),
     key("lora.use_rslora", Flag, "false", "scale by lora_alpha / √r instead"),
     key(

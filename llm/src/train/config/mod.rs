@@ -23,7 +23,7 @@ use crate::data::{DataSource, Misnamed, Truncate};
 use crate::head::{NO_BASE, NO_REFERENCE};
 use crate::step::{Ranking, Reads};
 use crate::text::{ChatTemplate, Moment};
-use crate::weights::Checkpoint;
+use crate::weights::{self, Checkpoint};
 use crate::{Error, Result, machine};
 
 /// A training run, checked.
@@ -147,8 +147,20 @@ impl Config {
         for (table, key, source) in iter::once(("data".to_owned(), "train", &self.data)).chain(evaluations) {
             source.place(&catalogue).map_err(|wrong| match wrong {
                 Misnamed::Source(what) => self.wrong(&format!("{table}.{key}"), what),
-                Misnamed::Split(what) => self.wrong(&format!("{table}.split"), what),
+                // A split may be part of the name, or nobody's choice.
+                Misnamed::Split(what) => {
+                    let split = format!("{table}.split");
+                    let given = self.settings.value(&split).is_some();
+                    self.wrong(&if given { split } else { format!("{table}.{key}") }, what)
+                }
             })?;
+        }
+        let reference = match &self.reference {
+            Some(Reference::Model(source)) => Some(("reference.model", source)),
+            _ => None,
+        };
+        for (key, source) in iter::once(("model.source", &self.model.source)).chain(reference) {
+            weights::place(source, &catalogue).map_err(|what| self.wrong(key, what))?;
         }
         if let Some(choice) = &self.model.template {
             ChatTemplate::read(choice).map_err(|error| self.wrong("model.chat_template", error))?;
@@ -164,6 +176,30 @@ impl Config {
         }
     }
 
+    /// Sees that a file of probable tokens is there, if the run reads one.
+    pub(super) fn check_topk(&self) -> Result<()> {
+        match &self.reference {
+            Some(Reference::TopK(path)) if !path.is_file() => {
+                let what = format!("there is no file `{}`; `tokensieve topk` makes it", path.display());
+                Err(self.wrong("reference.topk", what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the base model.
+    pub fn base(&self) -> Result<Checkpoint> {
+        self.model.open().map_err(|error| self.of_model("model.source", error))
+    }
+
+    /// A complaint about a model as one about the key that names it, with its place in the file.
+    pub(super) fn of_model(&self, key: &str, error: Error) -> Error {
+        match error.model_named_by(key) {
+            Error::Setting { key: by, what } if by == key => self.wrong(key, what),
+            other => other,
+        }
+    }
+
     /// Sees that the adapter's growth falls within a run of so many steps.
     pub fn check_steps(&self, steps: u64) -> Result<()> {
         growth_ends(&self.settings, &self.train, steps)
@@ -172,6 +208,13 @@ impl Config {
     /// The whole configuration with every default written out, as a file that can be run again.
     pub fn derived(&self) -> String {
         settings::write(self.settings.values())
+    }
+
+    /// Whether it was read from this file, and somebody wrote that: a derived configuration derives itself.
+    pub(super) fn is_by_hand(&self, file: &Path) -> bool {
+        let (given, text) = self.settings.origin();
+        let same = given.canonicalize().ok().zip(file.canonicalize().ok()).is_some_and(|(a, b)| a == b);
+        same && !Self::parse(given, text, &[]).is_ok_and(|config| config.derived() == text)
     }
 
     /// What the run reads, with the keys that say so: files, folders, names.

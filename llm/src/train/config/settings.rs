@@ -72,6 +72,11 @@ impl Settings {
         names
     }
 
+    /// The file, and what it holds.
+    pub(super) fn origin(&self) -> (&Path, &str) {
+        (&self.origin.file, &self.origin.text)
+    }
+
     /// All values by full name.
     pub(super) fn values(&self) -> &BTreeMap<String, Value> {
         &self.values
@@ -160,15 +165,15 @@ impl Origin {
     }
 }
 
-/// Where the key of this path begins.
+/// Where the key of this path begins. Keys in quotes may have dots, too.
 fn place(table: &DeTable, name: &str) -> Option<usize> {
-    let (first, rest) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
-    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
-    match (rest, value.get_ref()) {
-        (None, _) => Some(key.span().start),
-        (Some(rest), DeValue::Table(inner)) => place(inner, rest),
-        (Some(_), _) => None,
-    }
+    table.iter().find_map(|(key, value)| {
+        match (name.strip_prefix(key.get_ref().as_ref())?, value.get_ref()) {
+            ("", _) => Some(key.span().start),
+            (rest, DeValue::Table(inner)) => place(inner, rest.strip_prefix('.')?),
+            _ => None,
+        }
+    })
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -183,26 +188,43 @@ fn normalise(table: &mut Table) {
     }
 }
 
-/// Lays `key=value` upon a table and returns the key. A value that is not TOML is text.
+/// Lays `key=value` upon a table and returns the key. A value that is not TOML is text, and so is any that is not in
+/// quotes where the key is of text.
 fn lay(table: &mut Table, text: &str) -> Result<String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(Error::setting(format!("--set {text}"), "wants key=value, for example train.lr=2e-4"));
     };
-    let (name, value) = (name.trim(), value.trim());
+    let (path, value) = (path(name.trim()), value.trim());
+    let name = path.join(".");
     let parsed = format!("x = {value}").parse::<Table>().ok().filter(|table| table.len() == 1);
-    let value = parsed.and_then(|mut t| t.remove("x")).unwrap_or_else(|| Value::String(value.to_owned()));
+    let parsed = parsed.and_then(|mut t| t.remove("x"));
+    let is_text = known(&name).is_some_and(|key| key.kind == Kind::Text);
+    let parsed = parsed.filter(|parsed| !is_text || parsed.is_str());
+    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
     let mut here = &mut *table;
-    let (path, last) = name.rsplit_once('.').map_or((None, name), |(path, last)| (Some(path), last));
-    for part in path.into_iter().flat_map(|path| path.split('.')) {
-        let inner = here.entry(part).or_insert_with(|| Value::Table(Table::new()));
+    let (last, outer) = path.split_last().expect("a name has at least one part");
+    for part in outer {
+        let inner = here.entry(part.as_str()).or_insert_with(|| Value::Table(Table::new()));
         let kind = inner.type_str();
         here = inner.as_table_mut().ok_or_else(|| {
             Error::setting(format!("--set {name}"), format!("`{part}` is no table but {kind}"))
         })?;
     }
-    here.insert(last.to_owned(), value);
+    here.insert(last.clone(), value);
     normalise(table);
-    Ok(name.to_owned())
+    Ok(name)
+}
+
+/// The parts of a key, those in quotes whole. What is no key in TOML is cut at its dots.
+fn path(name: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut value = format!("{name} = 0").parse::<Table>().ok().filter(|_| !name.contains('\n')).map(Value::Table);
+    while let Some(Value::Table(table)) = value {
+        let Some((part, inner)) = table.into_iter().next() else { break };
+        parts.push(part);
+        value = Some(inner);
+    }
+    if parts.is_empty() { name.split('.').map(str::to_owned).collect() } else { parts }
 }
 
 /// The key of this full name.
@@ -214,6 +236,11 @@ pub(super) fn known(name: &str) -> Option<&'static Key> {
             .and_then(|name| name.rsplit_once('.'))
             .is_some_and(|(given, key)| key == rest && !given.contains('.')),
     })
+}
+
+/// Whether `eval.NAME` may be: the name becomes part of files' names.
+fn is_name(of_eval: &str) -> bool {
+    of_eval.strip_prefix("eval.").is_some_and(|name| !name.is_empty() && !name.contains(['.', '/', '\0']))
 }
 
 /// Whether keys lie below this name.
@@ -239,6 +266,10 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
                     _ => sorted(value),
                 };
                 into.insert(name, value);
+            }
+            (None, _) if prefix == "eval" && !is_name(&name) => {
+                let what = "is no name for a held-out set, whose files have it in theirs; take one without `.` and `/`";
+                return Err(origin.wrong(&name, what));
             }
             (None, Value::Table(inner)) if is_table(&name) => flatten(&name, inner, origin, into)?,
             (None, value) if is_table(&name) => {

@@ -33,6 +33,60 @@ fn overrides_win_and_need_no_quotes() {
 }
 
 #[test]
+fn overrides_are_text_where_the_key_is_and_keys_may_be_in_quotes() {
+    let config = parse(
+        PLAIN,
+        &[
+            "train.out=2024",
+            "data.train=2024-01-01",
+            "model.source=\"true\"",
+            "lora.rank_pattern.\"layers.0.self_attn.q_proj\"=8",
+            "eval.'held'.data=1.5",
+        ],
+    );
+    let config = config.unwrap();
+    assert_eq!((config.train.out.as_path(), config.data.source.as_str()), (Path::new("2024"), "2024-01-01"));
+    assert_eq!((config.model.source.as_str(), config.evaluations[0].1.source.as_str()), ("true", "1.5"));
+    let pattern = &config.lora.unwrap()["rank_pattern"];
+    assert_eq!(pattern["layers.0.self_attn.q_proj"].as_integer(), Some(8));
+}
+
+#[test]
+fn what_is_named_and_not_there_is_told_with_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cfg.toml");
+    let read = |text: &str, overrides: &[&str]| {
+        std::fs::write(&file, format!("{PLAIN}{text}")).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        Config::read(&file, &overrides)
+    };
+    for (text, overrides, wanted) in [
+        ("[model]\nsource = \"nowhere\"", &[][..], "cfg.toml:4: `model.source`: there is no file or folder `nowhere`"),
+        ("[model]\nsource = \"gsm8k\"", &[], "cfg.toml:4: `model.source`: `gsm8k` is a data set, not a model"),
+        ("[reference]\nmodel = \"nowhere\"", &[], "cfg.toml:4: `reference.model`: there is no file or folder"),
+        ("", &["model.source=nowhere"], "--set model.source: there is no file or folder `nowhere`"),
+        ("[eval.b]\ndata = \"gsm8k/dev\"", &[], "cfg.toml:4: `eval.b.data`: the data set `gsm8k` has no split `dev`"),
+        ("[eval.b]\ndata = \"alpaca\"", &[], "cfg.toml:4: `eval.b.data`: the data set `alpaca` has no split `test`"),
+        (
+            "[eval.b]\ndata = \"gsm8k\"\nsplit = \"dev\"",
+            &[],
+            "cfg.toml:5: `eval.b.split`: the data set `gsm8k` has no split `dev`",
+        ),
+        (
+            "[eval.b]\ndata = \"gsm8k/test\"\nsplit = \"train\"",
+            &[],
+            "cfg.toml:5: `eval.b.split`: `gsm8k/test` names its split, so that `train` cannot be another",
+        ),
+    ] {
+        let error = read(text, overrides).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{text}\n{error}\n{wanted}");
+    }
+    let config = read("[reference]\ntopk = \"nowhere\"", &[]).unwrap();
+    let error = config.check_topk().unwrap_err().to_string();
+    assert!(error.contains("cfg.toml:4: `reference.topk`: there is no file `nowhere`; `tokensieve topk`"), "{error}");
+}
+
+#[test]
 fn an_override_of_the_length_takes_back_the_other() {
     let epochs = format!("{PLAIN}[train]\nepochs = 2");
     assert_eq!(parse(&epochs, &["train.steps=7"]).unwrap().train.length, Length::Steps(7));
@@ -92,6 +146,10 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
             "my.toml:3: `data.date`: expected a day from 1970 on, like \"2024-07-26\", found \"2024-02-30\"",
         ),
         ("lr = [", "my.toml:3: "),
+        ("[train]\nout = \"\"", "my.toml:4: `train.out`: expected text in quotes, not empty, found \"\""),
+        ("[eval.\"a/b\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.a/b`: is no name for a held-out set"),
+        ("[eval.\"a.b\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.a.b`: is no name for a held-out set"),
+        ("[eval.\"\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.`: is no name for a held-out set"),
     ] {
         let error = parse(&format!("{PLAIN}{text}"), &[]).unwrap_err().to_string();
         assert!(error.contains(wanted), "{text}\n{error}\n{wanted}");
@@ -100,6 +158,8 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ("train.lr", "--set train.lr: wants key=value"),
         ("train.lr=fast", "--set train.lr: expected a number, at least 0, found \"fast\""),
         ("train.lr.x=1", "--set train.lr.x: expected a number"),
+        ("train.out=", "--set train.out: expected text in quotes, not empty"),
+        ("eval.a/b.data=gsm8k", "--set eval.a/b.data: is no name for a held-out set"),
         ("tran.lr=1", "--set tran.lr: there is no such key; did you mean `train.lr`?"),
     ] {
         let error = parse(PLAIN, &[set]).unwrap_err().to_string();

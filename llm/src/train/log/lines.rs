@@ -28,9 +28,12 @@ impl Lines {
             }
             Ok(file)
         };
-        let there = path.metadata().map_or(0, |metadata| metadata.len());
-        if bytes > there {
-            let what = format!("has {there} bytes, the checkpoint knows {bytes}; start over with --fresh");
+        let there = path.metadata().map(|metadata| metadata.len());
+        if bytes > there.as_ref().map_or(0, |there| *there) {
+            let has = there.map_or("is missing".to_owned(), |there| format!("has {there} bytes"));
+            let what = format!(
+                "{has}, the checkpoint knows {bytes} bytes of it; put the file back, or start over with --fresh"
+            );
             return Err(Error::file(path, what));
         }
         let file = open().map_err(Error::io(path))?;
@@ -77,7 +80,15 @@ mod tests {
         lines.push(&serde_json::json!({ "step": 2, "again": true })).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "{\"step\":1,\"loss\":0.30000000000000004}\n{\"step\":2,\"again\":true}\n");
-        assert!(Lines::open(&path, 1000).unwrap_err().to_string().contains("--fresh"));
+        let short = Lines::open(&path, 1000).unwrap_err().to_string();
+        assert!(
+            short.contains("has 71 bytes, the checkpoint knows 1000") && short.contains("--fresh"),
+            "{short}"
+        );
+        std::fs::remove_file(&path).unwrap();
+        let gone = Lines::open(&path, 1000).unwrap_err().to_string();
+        assert!(gone.contains("x.jsonl: is missing, the checkpoint knows 1000"), "{gone}");
+        assert!(!path.exists());
     }
 
     #[test]

@@ -112,13 +112,22 @@ impl Log {
         step: u64,
         steps: u64,
     ) -> Result<Self> {
-        let open = |name: &str| Lines::open(&folder.join(name), marks.get(name).copied().unwrap_or(0));
+        let mark = |name: &str| marks.get(name).copied().unwrap_or(0);
+        let open = |name: &str| Lines::open(&folder.join(name), mark(name));
+        // How long steps took is no part of what the run finds.
+        let timing = folder.join(TIMING);
+        let timing = if mark(TIMING) > 0 && !timing.exists() {
+            say!("warning: {} is missing; it begins anew after step {step}", timing.display());
+            Lines::open(&timing, 0)
+        } else {
+            open(TIMING)
+        };
         // What a checkpoint's step wrote is part of it.
         let void_from = if marks.is_empty() { 0 } else { step + 1 };
         let events = || Events::create(&folder.join(EVENTS), void_from);
         Ok(Self {
             metrics: open(METRICS)?,
-            timing: open(TIMING)?,
+            timing: timing?,
             selection: wanted.selection.then(|| open(SELECTION)).transpose()?,
             events: wanted.tensorboard.then(events).transpose()?,
             progress: Progress::new(step, steps),
@@ -281,6 +290,24 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join(SELECTION)).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         assert_eq!(lines.map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn without_its_times_a_run_goes_on_and_without_its_metrics_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = config::Log { tensorboard: false, selection: false };
+        let open = |marks: &BTreeMap<String, u64>| Log::open(folder.path(), wanted, marks, 1, 3);
+        let line = json!({ "step": 1 });
+        let mut log = open(&BTreeMap::new()).unwrap();
+        log.metrics.push(&line).unwrap();
+        log.timing.push(&line).unwrap();
+        let marks = log.marks().unwrap();
+        std::fs::remove_file(folder.path().join(TIMING)).unwrap();
+        let anew = open(&marks).unwrap().marks().unwrap();
+        assert_eq!((anew[METRICS], anew[TIMING]), (marks[METRICS], 0));
+        std::fs::remove_file(folder.path().join(METRICS)).unwrap();
+        let error = open(&anew).unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl: is missing"), "{error}");
     }
 
     #[test]

@@ -63,13 +63,13 @@ impl Progress {
             let left = (self.steps - shown.step.min(self.steps)) as f64 * shown.seconds;
             // More seconds than a duration holds are no news either.
             let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
-            eprintln!("step {}/{}  {text}  {} left", shown.step, self.steps, HumanDuration(left));
+            say!("step {}/{}  {text}  {} left", shown.step, self.steps, HumanDuration(left));
         }
     }
 
     /// A line above the bar.
     pub(super) fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| say!("{line}"));
     }
 }
 

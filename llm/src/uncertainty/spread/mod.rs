@@ -49,6 +49,15 @@ impl Spread {
         let value = Measures { total: entropy, aleatoric: entropy, ..Measures::default() };
         Self { value, error: Some(Measures::default()) }
     }
+
+    /// Whether all of it is finite.
+    pub(super) fn is_finite(&self) -> bool {
+        let all = |of: &Measures| {
+            let numbers = [of.total, of.aleatoric, of.epistemic, of.pairwise_kl, of.reverse_mi];
+            numbers.into_iter().all(f64::is_finite)
+        };
+        all(&self.value) && self.error.as_ref().is_none_or(all)
+    }
 }
 
 /// What a row's sums over some passes say: Σ H\[pᵢ\], and of the means p̄ over these passes −Σ p̄ log p̄ and
