@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(text, "{\"step\":1,\"loss\":0.30000000000000004}\n{\"step\":2,\"again\":true}\n");
         let short = Lines::open(&path, 1000).unwrap_err().to_string();
         assert!(
-            short.contains("has 71 bytes, the checkpoint knows 1000") && short.contains("--fresh"),
+            short.contains("has 62 bytes, the checkpoint knows 1000") && short.contains("--fresh"),
             "{short}"
         );
         std::fs::remove_file(&path).unwrap();
