@@ -330,7 +330,13 @@ fn what_cannot_be_done_is_said() {
     let text = say(&["evaluate", "--suite", "gsm8", "--out", out]);
     assert!(text.contains("`gsm8k`") && text.contains("nll:SET/SPLIT"), "{text}");
     let text = say(&["evaluate", "--suite", "nll:gsm8k/dev", "--out", out]);
-    assert!(text.contains("no split `dev`"), "{text}");
+    assert!(text.contains("--suite nll:gsm8k/dev: the data set `gsm8k` has no split `dev`"), "{text}");
+    let text = say(&["evaluate", "--suite", "nll:nope", "--out", out]);
+    assert!(text.contains("--suite nll:nope: there is no file `nope`"), "{text}");
+    let text = say(&["evaluate", "--suite", "gsm8k", "--model", "nowhere", "--out", out]);
+    assert!(text.contains("--model: there is no file or folder `nowhere`"), "{text}");
+    let text = say(&["evaluate", "--suite", "gsm8k", "--out", folder.path().to_str().unwrap()]);
+    assert!(text.contains("--out: ") && text.contains("is a folder; name a file in it"), "{text}");
     let text = say(&["evaluate", "--suite", "gsm8k"]);
     assert!(text.contains("--out"), "{text}");
     fs::write(folder.path().join("a.json"), "{\"model\": 1}").unwrap();

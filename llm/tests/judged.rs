@@ -69,6 +69,33 @@ fn replies(answers: &Path) -> HashMap<String, String> {
 }
 
 #[test]
+fn a_judge_or_baseline_that_is_not_there_is_named_before_anything_is_asked() {
+    let catalogue = Catalogue::load().unwrap();
+    if ["alpaca-eval", "alpaca-eval-outputs"].into_iter().any(|set| at_hand(catalogue.fetch(set)).is_none()) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, complaint) in [
+        (
+            &["--judge", "somebody"][..],
+            "--judge: `somebody` is neither local:MODEL nor https://endpoint#model",
+        ),
+        (&["--judge", "local:nowhere"], "--judge: there is no file or folder `nowhere`"),
+        (
+            &["--judge", "http://localhost#x", "--baseline-outputs", "nobody.json"],
+            "--baseline-outputs: there is no file `nobody.json`; there are no outputs of `nobody.json`",
+        ),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.args(["evaluate", "--suite", "alpaca-eval"]).args(arguments);
+        let output = command.arg("--out").arg(folder.path().join("x.json")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+    }
+}
+
+#[test]
 fn replies_are_judged_against_a_public_model_and_against_themselves() {
     let catalogue = Catalogue::load().unwrap();
     let mut sets = ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"].into_iter();

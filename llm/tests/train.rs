@@ -23,7 +23,12 @@ fn what_cannot_be_is_refused_with_a_reason() {
     for (out, arguments, complaint) in [
         ("out", &[&short[..], &["--set", "train.lr=0.5"]].concat()[..], "train.lr: 0.01 there, 0.5 here"),
         ("none", &["--resume"], "no checkpoint to continue from"),
-        ("new", &["--set", "model.source=nowhere"], "`nowhere`"),
+        (
+            "new",
+            &["--set", "model.source=nowhere"],
+            "--set model.source: there is no file or folder `nowhere`",
+        ),
+        ("new", &["--set", "reference.topk=nowhere"], "--set reference.topk: there is no file `nowhere`"),
         ("new", &["--set", "data.train=nowhere.jsonl"], "`nowhere.jsonl`"),
         ("new", &["--set", "train.lrr=1"], "did you mean `train.lr`?"),
         ("new", &["--set", "lora.target_modules=[\"q_porj\"]"], "q_porj"),
@@ -70,6 +75,7 @@ fn bad_rows_are_left_out_by_flag_too() {
         command.output().unwrap()
     };
     assert!(said(&topk(&[])).contains("--skip-bad"));
+    assert!(said(&topk(&["--model", "nowhere"])).contains("--model: there is no file or folder `nowhere`"));
     let output = topk(&["--skip-bad"]);
     assert!(output.status.success(), "{}", said(&output));
 }
@@ -254,11 +260,12 @@ fn what_is_not_trained_of_all_weights_stays_in_the_result() {
 }
 
 /// What `tokensieve uncertainty` says of the rows.
-fn estimates(bench: &Bench) -> PathBuf {
-    let file = bench.path("uncertainty.jsonl");
+fn estimates(bench: &Bench, passes: &str) -> PathBuf {
+    let file = bench.path(&format!("uncertainty-{passes}.jsonl"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
     command.arg("uncertainty").arg(bench.path("rows.jsonl")).arg("--model").arg(bench.path("model"));
-    let output = command.args(["--precision", "f32", "--passes", "4", "--out"]).arg(&file).output().unwrap();
+    let output =
+        command.args(["--precision", "f32", "--passes", passes, "--out"]).arg(&file).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     file
 }
@@ -266,7 +273,7 @@ fn estimates(bench: &Bench) -> PathBuf {
 #[test]
 fn estimates_serve_an_objective_that_reads_them() {
     let bench = Bench::new();
-    let file = estimates(&bench);
+    let file = estimates(&bench, "4");
     // With the loss in the estimate's place, what is selected first is what has the largest loss.
     let mut records: Vec<serde_json::Value> =
         fs::read_to_string(&file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -306,6 +313,20 @@ fn estimates_serve_an_objective_that_reads_them() {
     assert!(said(&output).contains("losses.jsonl: holds no estimates of row 8"), "{}", said(&output));
 }
 
+#[test]
+fn estimates_without_what_the_objective_reads_are_refused_before_anything_is_written() {
+    let bench = Bench::new();
+    let run = |passes: &str| {
+        let file = format!("data.uncertainty={}", estimates(&bench, passes).display());
+        let settings = ["objective.select.by=bald", "train.steps=1", NO_GROWTH, &file];
+        bench.run("out", &settings.map(|setting| ["--set", setting]).concat())
+    };
+    let output = run("0");
+    assert!(said(&output).contains("uncertainty-0.jsonl: row 0 has no `bald`"), "{}", said(&output));
+    let output = run("2");
+    assert!(output.status.success(), "{}", said(&output));
+}
+
 /// All weights trained, there is no model of before to ask.
 #[test]
 fn estimates_say_the_loss_before_training() {
@@ -313,7 +334,7 @@ fn estimates_say_the_loss_before_training() {
     let by = ["--set", "train.steps=2", "--set", "objective.select.by=base_loss"];
     let output = bench.run("unknown", &by);
     assert!(said(&output).contains("base_loss"), "{}", said(&output));
-    let known = format!("data.uncertainty={}", estimates(&bench).display());
+    let known = format!("data.uncertainty={}", estimates(&bench, "4").display());
     bench.undisturbed("known", &[&by[..], &["--set", &known]].concat());
 }
 

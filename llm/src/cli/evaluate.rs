@@ -17,7 +17,8 @@ use crate::machine;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Answers are kept in FILE.answers.jsonl beside FILE.json: the same command goes on where it was stopped, and a \
-    longer suite or a larger --limit asks only what is new. Held-out text: nll:SET, nll:SET/SPLIT, nll:FILE.\n\nExit code: \
+    longer suite or a larger --limit asks only what is new. Held-out text: nll:SET/SPLIT, nll:SET (its \
+    test split, where it has one), nll:FILE.\n\nExit code: \
     0 done; 1 an error; 2 wrong arguments; 130 stopped by Ctrl-C."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]

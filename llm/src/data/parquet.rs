@@ -22,7 +22,9 @@ pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
         let what = error.to_string();
         // What the reader says of a compression that it was built without.
         match what.split_once("feature at compile time: ") {
-            Some((_, name)) => Error::file(path, format!("is compressed with {name}, which is not read; {COMPRESSIONS} are")),
+            Some((_, name)) => {
+                Error::file(path, format!("is compressed with {name}, which is not read; {COMPRESSIONS} are"))
+            }
             None => Error::file(path, what),
         }
     };

@@ -288,9 +288,22 @@ fn files_of_other_kinds_are_read_or_refused() {
     assert!(error("no-such.jsonl", None).contains("no file `no-such.jsonl`"));
     assert!(error("gsm8k", Some("dev")).contains("no split `dev`, only test, train"));
     assert!(error("gsm8k/dev", None).contains("`gsm8k` has no split `dev`, only test, train"));
+    assert!(error("gsm8k/test", Some("train")).contains("`gsm8k/test` names its split, so that `train`"));
+    assert!(error("no/such.jsonl", Some("train")).contains("no file `no/such.jsonl`"));
     assert!(error("no/such.jsonl", None).contains("no file `no/such.jsonl`"));
     assert_eq!("alpaca".parse(), Ok(Format::Alpaca));
     assert!("alpacca".parse::<Format>().unwrap_err().contains("messages, sharegpt"));
+}
+
+#[test]
+fn rows_come_through_a_pipe_too() {
+    let sandbox = Sandbox::new();
+    let pipe = sandbox.0.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let into = pipe.clone();
+    let writer = std::thread::spawn(move || std::fs::write(into, r#"{"question": "Q", "answer": "A"}"#));
+    assert_eq!(shown(&load(&DataSource::new(pipe.to_str().unwrap()), tokenizer()).unwrap()), [EXCHANGE]);
+    writer.join().unwrap().unwrap();
 }
 
 #[test]
@@ -327,7 +340,7 @@ fn parquet_rows_are_read_as_the_json_they_would_be() {
         assert_eq!(shown(&set), [EXCHANGE; 2]);
     }
     let error = sandbox.error(bytes("questions-lz4"));
-    assert!(error.contains("lz4"), "{error}");
+    assert!(error.contains("compressed with lz4, which is not read; snappy, gzip, zstd"), "{error}");
     // Cut or changed anywhere, it is refused or read; nothing panics.
     let whole = bytes("messages");
     for at in (0..whole.len()).step_by(7) {

@@ -22,14 +22,20 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
         let of_base = config.lora.is_none() && Reads::of(&config.objective).base_loss;
         let lacks = |given: &Given| {
             if config.objective.reads(Variable::Bald) && given.bald.is_none() {
-                Some("no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more")
+                Some(
+                    "no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more",
+                )
             } else if of_base && given.base_loss.is_none() {
-                Some("no `base_loss`, which the objective reads: the file must be of the model that is trained, without an adapter")
+                Some(
+                    "no `base_loss`, which the objective reads: the file must be of the model that is trained, without an adapter",
+                )
             } else {
                 None
             }
         };
-        if let Some((row, what)) = set.documents.iter().find_map(|document| Some((document.row, lacks(&document.given)?))) {
+        if let Some((row, what)) =
+            set.documents.iter().find_map(|document| Some((document.row, lacks(&document.given)?)))
+        {
             return Err(Error::file(path, format!("row {row} has {what}")));
         }
     }

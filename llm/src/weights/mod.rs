@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 use tokensieve_data::{Catalogue, Files};
 
+use crate::error::MODEL;
 use crate::model::config::Config;
 use crate::text::from_gguf::{self, TokenizerSource};
 use crate::text::{ChatTemplate, TEMPLATE_FILE};
-use crate::error::MODEL;
 use crate::{Error, Result};
 pub use export::export;
 pub(crate) use fill::{claim, new_folder};

@@ -218,7 +218,8 @@ fn lay(table: &mut Table, text: &str) -> Result<String> {
 /// The parts of a key, those in quotes whole. What is no key in TOML is cut at its dots.
 fn path(name: &str) -> Vec<String> {
     let mut parts = Vec::new();
-    let mut value = format!("{name} = 0").parse::<Table>().ok().filter(|_| !name.contains('\n')).map(Value::Table);
+    let mut value =
+        format!("{name} = 0").parse::<Table>().ok().filter(|_| !name.contains('\n')).map(Value::Table);
     while let Some(Value::Table(table)) = value {
         let Some((part, inner)) = table.into_iter().next() else { break };
         parts.push(part);

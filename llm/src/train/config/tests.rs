@@ -61,12 +61,32 @@ fn what_is_named_and_not_there_is_told_with_its_key() {
         Config::read(&file, &overrides)
     };
     for (text, overrides, wanted) in [
-        ("[model]\nsource = \"nowhere\"", &[][..], "cfg.toml:4: `model.source`: there is no file or folder `nowhere`"),
-        ("[model]\nsource = \"gsm8k\"", &[], "cfg.toml:4: `model.source`: `gsm8k` is a data set, not a model"),
-        ("[reference]\nmodel = \"nowhere\"", &[], "cfg.toml:4: `reference.model`: there is no file or folder"),
+        (
+            "[model]\nsource = \"nowhere\"",
+            &[][..],
+            "cfg.toml:4: `model.source`: there is no file or folder `nowhere`",
+        ),
+        (
+            "[model]\nsource = \"gsm8k\"",
+            &[],
+            "cfg.toml:4: `model.source`: `gsm8k` is a data set, not a model",
+        ),
+        (
+            "[reference]\nmodel = \"nowhere\"",
+            &[],
+            "cfg.toml:4: `reference.model`: there is no file or folder",
+        ),
         ("", &["model.source=nowhere"], "--set model.source: there is no file or folder `nowhere`"),
-        ("[eval.b]\ndata = \"gsm8k/dev\"", &[], "cfg.toml:4: `eval.b.data`: the data set `gsm8k` has no split `dev`"),
-        ("[eval.b]\ndata = \"alpaca\"", &[], "cfg.toml:4: `eval.b.data`: the data set `alpaca` has no split `test`"),
+        (
+            "[eval.b]\ndata = \"gsm8k/dev\"",
+            &[],
+            "cfg.toml:4: `eval.b.data`: the data set `gsm8k` has no split `dev`",
+        ),
+        (
+            "[eval.b]\ndata = \"alpaca\"",
+            &[],
+            "cfg.toml:4: `eval.b.data`: the data set `alpaca` has no split `test`",
+        ),
         (
             "[eval.b]\ndata = \"gsm8k\"\nsplit = \"dev\"",
             &[],
@@ -83,7 +103,10 @@ fn what_is_named_and_not_there_is_told_with_its_key() {
     }
     let config = read("[reference]\ntopk = \"nowhere\"", &[]).unwrap();
     let error = config.check_topk().unwrap_err().to_string();
-    assert!(error.contains("cfg.toml:4: `reference.topk`: there is no file `nowhere`; `tokensieve topk`"), "{error}");
+    assert!(
+        error.contains("cfg.toml:4: `reference.topk`: there is no file `nowhere`; `tokensieve topk`"),
+        "{error}"
+    );
 }
 
 #[test]
