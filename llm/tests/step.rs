@@ -216,6 +216,7 @@ fn a_file_of_the_most_probable_stands_for_their_model() {
     // A model that says nothing is not written down.
     let mut values = trained.parameters().values().shallow_clone();
     values *= f64::NAN;
+    trained.refresh(model).unwrap();
     let other = folder.path().join("nan.safetensors");
     let error = write_top(&other, model, &batch, 5, 50, ["m", "d"]).unwrap_err().to_string();
     assert!(error.contains("row ") && error.contains("the model's output is not finite"), "{error}");
