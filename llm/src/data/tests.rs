@@ -225,7 +225,6 @@ fn bad_rows_are_named_by_file_line_and_reason() {
         ),
         (r#"{"question": "Q", "answer": "A", "advantage": "high"}"#, "`advantage` must be a number, not"),
         (r#"{"question": "Q", "answer": "A", "weight": 0}"#, "all of its weights are 0"),
-        (r#"{"messages": [{"role": "user", "content": "Q"}]}"#, "no assistant's answer to train on"),
     ] {
         let error = sandbox.error(format!("{good}\n\n{row}\n{good}\n"));
         assert!(error.contains("rows:3: ") && error.contains(complaint), "{row}: {error}");
