@@ -127,7 +127,7 @@ mod tests {
             })
             .unwrap();
             assert_eq!(names(&folder), [folder.join("files"), folder.join("whole")]);
-            assert_eq!(names(parent.path()), [folder.clone()]);
+            assert_eq!(names(parent.path()), std::slice::from_ref(&folder));
             let again = new_folder(&folder, |_| Ok::<_, Error>(())).unwrap_err().to_string();
             assert!(again.contains("new: is not empty"), "{again}");
             fs::remove_dir_all(&folder).unwrap();
