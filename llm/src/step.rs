@@ -4,8 +4,8 @@
 //! tokens, and one number divides the whole gradient. So the result does not depend on the micro-batches' size.
 //!
 //! - Where a token's pull follows from the token alone, one sweep over the micro-batches does everything.
-//! - Else a first sweep gathers the statistics of all tokens. The last micro-batch stays (what the backward pass needs, and
-//!   its logits), so a batch that fits into one is computed once. The second sweep takes the documents that have a pull.
+//! - Else a first sweep gathers the statistics of all tokens. The last two micro-batches stay (what the backward pass needs,
+//!   and logits), so a batch that fits into two is computed once. The second sweep takes the documents that have a pull.
 //! - Where whole documents are chosen, the first sweep may be done in bytes; the second then computes the statistics too.
 
 mod evaluate;
@@ -31,6 +31,10 @@ use crate::train::Trained;
 use crate::{Document, Result, data};
 use micro::{Micro, Seen};
 use report::{Clock, Phase};
+
+/// How many micro-batches' tokens stay between statistics and gradient: at the default of 4,096 tokens a batch of 32
+/// conversations is computed once, for half as much memory again (choice, docs/LOG.md).
+const KEPT_MICRO_BATCHES: usize = 2;
 
 /// How a step is done.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +131,15 @@ struct Tokens {
     labels: Vec<u32>,
 }
 
-/// The micro-batch whose forward pass was kept.
+impl Tokens {
+    fn push(&mut self, micro: &Micro, stats: Vec<TokenStats>) {
+        self.labels.extend_from_slice(&micro.labels);
+        self.micro_batches.push(stats.len());
+        self.stats.extend(stats);
+    }
+}
+
+/// A micro-batch whose forward pass was kept.
 struct Pending {
     micro: Micro,
     trace: Trace,
@@ -171,38 +183,36 @@ impl Step<'_> {
     /// Statistics of everything, then the gradient of what has a pull.
     fn in_two_sweeps(mut self, rule: &mut dyn Rule) -> Result<StepReport> {
         let mut tokens = Tokens::default();
-        let mut pending = None;
+        let mut pending = Vec::new();
         let packs = self.micro_batches();
-        let last = packs.len().saturating_sub(1);
-        for (index, documents) in packs.iter().enumerate() {
+        let (left, kept) = packs.split_at(self.first_kept(&packs));
+        for documents in left {
             let micro = self.pack(documents.clone());
-            tokens.labels.extend_from_slice(&micro.labels);
-            let seen = self.look(&micro, Wish { losses: true, distribution: index == last })?;
-            let stats = if index == last {
-                let (hidden_rd, trace) = self.forward_traced(&micro);
-                let rows = micro.rows(&hidden_rd, self.model.unembedding());
-                let top_entropy = self.reads.top_entropy;
-                let (stats, kept) =
-                    self.clock.time(Phase::Head, || self.head.statistics_keeping(&rows, top_entropy));
-                let new = self.tokens(&micro, &stats, &seen);
-                pending = Some(Pending { micro, trace, hidden_rd, stats, kept, seen });
-                new
-            } else {
-                let hidden_rd = self.forward(&micro);
-                self.read(&micro, &hidden_rd, &seen)
-            };
-            tokens.micro_batches.push(stats.len());
-            tokens.stats.extend(stats);
+            let seen = self.look(&micro, Wish { losses: true, distribution: false })?;
+            let hidden_rd = self.forward(&micro);
+            let stats = self.read(&micro, &hidden_rd, &seen);
+            tokens.push(&micro, stats);
+        }
+        for documents in kept {
+            let micro = self.pack(documents.clone());
+            let seen = self.look(&micro, Wish { losses: true, distribution: true })?;
+            let (hidden_rd, trace) = self.forward_traced(&micro);
+            let rows = micro.rows(&hidden_rd, self.model.unembedding());
+            let top_entropy = self.reads.top_entropy;
+            let (stats, kept) =
+                self.clock.time(Phase::Head, || self.head.statistics_keeping(&rows, top_entropy));
+            tokens.push(&micro, self.tokens(&micro, &stats, &seen));
+            pending.push(Pending { micro, trace, hidden_rd, stats, kept, seen });
         }
         let mut pulls = rule.pulls(&tokens.stats, &tokens.micro_batches)?;
         tokens.cross_entropy = vec![0.0; tokens.stats.len()];
-        if let Some(pending) = pending {
-            let first = tokens.stats.len() - pending.micro.len();
-            let Pending { micro, trace, hidden_rd, stats, kept, seen } = pending;
-            let own = &pulls.pulls[first..];
+        let mut start = tokens.stats.len() - pending.iter().map(|pending| pending.micro.len()).sum::<usize>();
+        for Pending { micro, trace, hidden_rd, stats, kept, seen } in pending {
+            let own = start..start + micro.len();
+            start = own.end;
             let weight_gradient = self.trained.parameters().gradient(self.model.unembedding().name);
             let wanted = Wanted {
-                pulls: own,
+                pulls: &pulls.pulls[own.clone()],
                 normaliser: pulls.normaliser,
                 reference: distribution(self.reads.onto, self.reference, self.model, &seen),
                 weight_gradient: weight_gradient.as_ref(),
@@ -211,11 +221,24 @@ impl Step<'_> {
             let gradient =
                 self.clock.time(Phase::Head, || self.head.gradient(&rows, &stats, &wanted, Some(kept)));
             drop(hidden_rd);
-            tokens.cross_entropy[first..].copy_from_slice(&gradient.cross_entropy);
-            self.backward(&micro, trace, &gradient, own);
+            tokens.cross_entropy[own.clone()].copy_from_slice(&gradient.cross_entropy);
+            self.backward(&micro, trace, &gradient, &pulls.pulls[own]);
         }
-        self.second_sweep(&packs[..last], &mut tokens, &mut pulls, None)?;
+        self.second_sweep(left, &mut tokens, &mut pulls, None)?;
         Ok(self.report(rule, &tokens, &pulls))
+    }
+
+    /// From which micro-batch on the forward pass is kept between the sweeps.
+    fn first_kept(&self, packs: &[Vec<usize>]) -> usize {
+        let tokens = |pack: &Vec<usize>| pack.iter().map(|i| self.batch[*i].tokens.len()).sum::<usize>();
+        let room = KEPT_MICRO_BATCHES * self.options.micro_tokens;
+        let fits = |sum: &mut usize, pack: &Vec<usize>| {
+            *sum += tokens(pack);
+            (*sum <= room).then_some(())
+        };
+        let kept = packs.iter().rev().scan(0, fits).count();
+        // One longer than all of them is kept alone.
+        packs.len() - kept.max(1).min(packs.len())
     }
 
     /// The gradient of the micro-batches whose forward pass was not kept. What was known of their tokens roughly is made

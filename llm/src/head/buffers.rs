@@ -49,6 +49,8 @@ pub(super) struct Buffers {
     /// Shape, type and device of all buffers; a change empties them.
     shape: Option<(i64, i64, Kind, Device)>,
     free: Vec<Tensor>,
+    /// How many are kept between statistics and gradient.
+    kept: usize,
     /// Logits that become gradients.
     work: Option<Tensor>,
     /// The reference's logits.
@@ -57,7 +59,7 @@ pub(super) struct Buffers {
 
 impl Buffers {
     pub(super) fn new(chunk_bytes: usize, kept_bytes: usize) -> Self {
-        Self { chunk_bytes, kept_bytes, shape: None, free: Vec::new(), work: None, reference: None }
+        Self { chunk_bytes, kept_bytes, shape: None, free: Vec::new(), kept: 0, work: None, reference: None }
     }
 
     /// How many rows of logits make a chunk.
@@ -128,9 +130,10 @@ impl Buffers {
     /// Logits of a chunk in a buffer that stays, while the budget lasts.
     pub(super) fn keep(&mut self, rows: &Rows, chunk: Range<usize>, kept: &mut Kept) -> Tensor {
         kept.rows_per_chunk = self.rows_per_chunk(rows);
-        if (kept.chunks.len() + 1) * self.chunk_bytes > self.kept_bytes {
+        if (self.kept + 1) * self.chunk_bytes > self.kept_bytes {
             return self.logits(rows, chunk);
         }
+        self.kept += 1;
         let buffer = self.fit(rows);
         let out = first(&buffer, chunk.len());
         product(&rows.hidden_nd(&chunk), rows.unembedding.weight, &out);
@@ -140,6 +143,7 @@ impl Buffers {
     }
 
     pub(super) fn give_back(&mut self, kept: Kept) {
+        self.kept = self.kept.saturating_sub(kept.chunks.len());
         self.free.extend(kept.chunks);
     }
 }

@@ -67,9 +67,7 @@ impl Step<'_> {
         let stats = stats.ok_or_else(unable)?;
         let mut tokens = Tokens::default();
         for ((micro, seen), stats) in micros.iter().zip(stats) {
-            tokens.labels.extend_from_slice(&micro.labels);
-            tokens.micro_batches.push(stats.len());
-            tokens.stats.extend(self.tokens(micro, &stats, seen));
+            tokens.push(micro, self.tokens(micro, &stats, seen));
         }
         Ok(tokens)
     }

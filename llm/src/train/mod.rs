@@ -168,7 +168,10 @@ impl Run<'_> {
             let documents: Vec<&Document> = documents.iter().collect();
             let result = step::evaluate(&mut self.head, &self.model, &documents, micro_tokens, objective);
             if !result.nll.is_finite() {
-                let what = format!("held-out set `{name}`: the loss is {}; the model's output is not finite", result.nll);
+                let what = format!(
+                    "held-out set `{name}`: the loss is {}; the model's output is not finite",
+                    result.nll
+                );
                 return Err(Error::Run(what));
             }
             self.log.evaluation(self.state.step, name, &result)?;
