@@ -1,6 +1,6 @@
 //! `tokensieve chat`.
 
-use std::io::{self, BufRead, IsTerminal as _, Write as _};
+use std::io::{self, BufRead, IsTerminal as _};
 use std::ops::ControlFlow;
 use std::string::FromUtf8Error;
 use std::sync::Arc;
@@ -59,7 +59,6 @@ impl Arguments {
         loop {
             if shows_prompt {
                 put!("> ")?;
-                io::stdout().flush()?;
             }
             let Some(line) = next_line(&mut input)? else { return Ok(()) };
             let Ok(line) = line else {

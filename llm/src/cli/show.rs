@@ -166,7 +166,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::uncertainty::{Drawn, Header, Writer};
+    use crate::uncertainty::{Header, Writer};
 
     #[derive(Parser)]
     struct Line {
@@ -178,19 +178,7 @@ mod tests {
     fn a_file_without_documents_is_called_that() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("u.jsonl");
-        let header = Header {
-            model: "m".into(),
-            model_sha256: "0".into(),
-            adapter: None,
-            precision: "bf16".into(),
-            data: "d".into(),
-            split: None,
-            data_sha256: "1".into(),
-            documents: 3,
-            top: 5,
-            posterior: Drawn::None,
-        };
-        Writer::open(&path, &header).unwrap();
+        Writer::open(&path, &Header::of_nobody(5)).unwrap();
         let line = Line::parse_from(["", "--uncertainty", path.to_str().unwrap()]);
         let error = line.arguments.run().unwrap_err().to_string();
         assert!(error.contains("u.jsonl: holds no document yet"), "{error}");

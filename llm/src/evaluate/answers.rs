@@ -4,7 +4,7 @@
 //! the machine stopped is dropped; an answer to a question that has changed since is asked for again.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokensieve_tasks::Answer;
 
 use crate::train::log::Lines;
+use crate::weights::claim;
 use crate::{Error, Result};
 
 /// The file of answers.
@@ -40,17 +41,7 @@ pub struct Line {
 impl Answers {
     /// Opens the file for answers that depend on `settings`; those in it are kept, unless `fresh`.
     pub fn open(path: &Path, settings: &Map<String, Value>, fresh: bool) -> Result<Self> {
-        let claim = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
-        match claim.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::file(
-                    path,
-                    "another evaluation is writing into it; wait, or give another --out",
-                ));
-            }
-            Err(fs::TryLockError::Error(error)) => return Err(Error::io(path)(error)),
-            Ok(()) => {}
-        }
+        let claim = claim(path, "another evaluation is writing into it; wait, or give another --out")?;
         let text = if fresh { Vec::new() } else { fs::read(path).map_err(Error::io(path))? };
         // What follows the last line break was being written.
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);

@@ -66,8 +66,8 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Reads `SET`, `SET/SPLIT` or a file; of a set its `test`, where it has one. Documents longer than `longest` are cut at their end; bad rows are an error, or
-    /// with `skip_bad` left out.
+    /// Reads `SET`, `SET/SPLIT` or a file; of a set its `test`, where it has one. Documents longer than `longest` are cut at
+    /// their end; bad rows are an error, or with `skip_bad` left out.
     pub fn open(
         name: &str,
         options: &Options,

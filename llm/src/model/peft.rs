@@ -109,7 +109,7 @@ impl Adapter {
                 );
                 return Err(Error::file(&path, what));
             }
-            if !tensor.isfinite().all().int64_value(&[]).eq(&1) {
+            if tensor.isfinite().all().int64_value(&[]) == 0 {
                 return Err(Error::file(&path, format!("{name} holds numbers that are none, or infinite")));
             }
             value.copy_(tensor);

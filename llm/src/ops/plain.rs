@@ -50,7 +50,7 @@ pub fn rms_norm_backward(
 ) -> Tensor {
     let inv_rms = inv_rms.unsqueeze(-1);
     if let Some(d_weight) = d_weight {
-        let _ = d_weight.shallow_clone().g_add_(&(dy * x * &inv_rms).sum_to_size(weight.size()));
+        let _ = d_weight.shallow_clone().g_add_(&(dy * (x * &inv_rms)).sum_to_size(weight.size()));
     }
     // Operators in place, and numbers made wide on the way through them: most of the time is memory's.
     let mut dx = dy * weight;

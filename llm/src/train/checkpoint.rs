@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::weights::write_atomically;
+use crate::weights::{unless_claimed, write_atomically};
 use crate::{Error, Result};
 
 /// What a run remembers between steps besides tensors.
@@ -143,23 +143,15 @@ pub fn prune(parent: &Path, keep: usize) -> Result<()> {
     Ok(())
 }
 
-/// The claim of one process on an output folder; the system takes it back when the process ends, however it ends.
+/// The claim of one process on an output folder.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
 
 impl Lock {
     /// Claims a folder.
     pub fn claim(folder: &Path) -> Result<Self> {
-        let path = folder.join(".lock");
-        let file = File::create(&path).map_err(Error::io(&path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(fs::TryLockError::WouldBlock) => {
-                let what = "another run is writing into this folder; wait for it, or give another --out";
-                Err(Error::file(folder, what))
-            }
-            Err(fs::TryLockError::Error(error)) => Err(Error::io(&path)(error)),
-        }
+        let busy = "another run is writing into this folder; wait for it, or give another --out";
+        unless_claimed(&folder.join(".lock"))?.map(Self).ok_or_else(|| Error::file(folder, busy))
     }
 }
 

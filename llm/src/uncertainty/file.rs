@@ -143,24 +143,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::Drawn;
     use super::super::record::TokenRecord;
     use super::*;
-
-    fn header(top: usize) -> Header {
-        Header {
-            model: "m".into(),
-            model_sha256: "0".into(),
-            adapter: None,
-            precision: "bf16".into(),
-            data: "d".into(),
-            split: None,
-            data_sha256: "1".into(),
-            documents: 3,
-            top,
-            posterior: Drawn::None,
-        }
-    }
 
     fn record(row: usize) -> DocumentRecord {
         let token = TokenRecord { id: 3, text: "ä\n".into(), loss: Some(0.25), ..TokenRecord::default() };
@@ -171,10 +155,10 @@ mod tests {
     fn a_torn_line_is_written_again_and_nothing_is_lost() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("u.jsonl");
-        let mut writer = Writer::open(&path, &header(5)).unwrap();
+        let mut writer = Writer::open(&path, &Header::of_nobody(5)).unwrap();
         assert_eq!(writer.done(), 0);
         (0..2).for_each(|row| writer.write(&record(row)).unwrap());
-        let busy = Writer::open(&path, &header(5)).unwrap_err().to_string();
+        let busy = Writer::open(&path, &Header::of_nobody(5)).unwrap_err().to_string();
         assert!(busy.contains("u.jsonl: another run is writing"), "{busy}");
         drop(writer);
         let whole = std::fs::read(&path).unwrap();
@@ -182,14 +166,14 @@ mod tests {
         // Torn anywhere: in the header, in the first document, in the second.
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let mut writer = Writer::open(&path, &header(5)).unwrap();
+            let mut writer = Writer::open(&path, &Header::of_nobody(5)).unwrap();
             assert_eq!(writer.done(), usize::from(length >= second), "{length}");
             (writer.done()..2).for_each(|row| writer.write(&record(row)).unwrap());
             drop(writer);
             assert_eq!(std::fs::read(&path).unwrap(), whole, "{length}");
         }
         let mut lines = Lines::open(&path).unwrap();
-        assert_eq!(lines.header(), &header(5));
+        assert_eq!(lines.header(), &Header::of_nobody(5));
         assert_eq!(lines.next_document().unwrap(), Some(record(0)));
         assert_eq!(lines.next_document().unwrap(), Some(record(1)));
         assert_eq!(lines.next_document().unwrap(), None);
@@ -199,12 +183,12 @@ mod tests {
     fn other_estimates_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("u.jsonl");
-        Writer::open(&path, &header(5)).unwrap().write(&record(0)).unwrap();
+        Writer::open(&path, &Header::of_nobody(5)).unwrap().write(&record(0)).unwrap();
         let before = std::fs::read(&path).unwrap();
-        let error = Writer::open(&path, &header(4)).unwrap_err().to_string();
+        let error = Writer::open(&path, &Header::of_nobody(4)).unwrap_err().to_string();
         assert!(error.contains("u.jsonl: holds other estimates: top is 5 there and 4 here"), "{error}");
         std::fs::write(&path, "something else\n").unwrap();
-        let error = Writer::open(&path, &header(4)).unwrap_err().to_string();
+        let error = Writer::open(&path, &Header::of_nobody(4)).unwrap_err().to_string();
         assert!(error.contains("u.jsonl:1: no header of `tokensieve uncertainty`"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"something else\n");
         assert!(!before.is_empty());

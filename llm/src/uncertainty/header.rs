@@ -103,3 +103,22 @@ impl Named {
         Ok(Self { path: folder.display().to_string(), sha256: format!("{:x}", hash.finalize()) })
     }
 }
+
+#[cfg(test)]
+impl Header {
+    /// For files that tests write.
+    pub(crate) fn of_nobody(top: usize) -> Self {
+        Self {
+            model: "m".into(),
+            model_sha256: "0".into(),
+            adapter: None,
+            precision: "bf16".into(),
+            data: "d".into(),
+            split: None,
+            data_sha256: "1".into(),
+            documents: 3,
+            top,
+            posterior: Drawn::None,
+        }
+    }
+}

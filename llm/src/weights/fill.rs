@@ -12,12 +12,17 @@ const UNFINISHED: &str = ".unfinished";
 const LOCK: &str = ".lock";
 
 /// Opens a file to append to, and makes it if it is not there. Until it is closed nobody else gets it: they are told
-/// `busy`. The system takes the claim back when the process ends, however it ends.
+/// `busy`.
 pub(crate) fn claim(path: &Path, busy: &str) -> Result<File> {
+    unless_claimed(path)?.ok_or_else(|| Error::file(path, busy))
+}
+
+/// The same; `None`: somebody else has it. The system takes a claim back when its process ends, however it ends.
+pub(crate) fn unless_claimed(path: &Path) -> Result<Option<File>> {
     let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::file(path, busy)),
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(error)) => Err(Error::io(path)(error)),
     }
 }

@@ -21,7 +21,7 @@ use crate::text::from_gguf::{self, TokenizerSource};
 use crate::text::{ChatTemplate, TEMPLATE_FILE};
 use crate::{Error, Result};
 pub use export::export;
-pub(crate) use fill::{claim, new_folder};
+pub(crate) use fill::{claim, new_folder, unless_claimed};
 pub use save::save_safetensors;
 pub(crate) use save::write_atomically;
 
