@@ -1,15 +1,16 @@
 //! One's own objective in Rust: here, labels pull by how surprised the model is, but never more than `cap` nats' worth.
-//! Run: `cargo run --release -p tokensieve-llm --example own_objective`.
+//! Run: `cargo run --release -p tokensieve-train --example own_objective`.
 
 use tch::{Device, Kind};
-use tokensieve_llm::head::{Head, Reference};
-use tokensieve_llm::model::{Adapter, LoraConfig, Model};
-use tokensieve_llm::step::{Ranking, Rule, StepOptions, step};
-use tokensieve_llm::text::{Conversation, Tokenizer};
-use tokensieve_llm::train::Trained;
-use tokensieve_llm::weights::Checkpoint;
-use tokensieve_llm::{Document, Result};
+use tokensieve_model::Document;
+use tokensieve_model::Result;
+use tokensieve_model::head::{Head, Reference};
+use tokensieve_model::text::{Conversation, Tokenizer};
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Adapter, LoraConfig, Model};
 use tokensieve_objective::{Pull, Pulls, TokenStats};
+use tokensieve_train::Trained;
+use tokensieve_train::step::{Ranking, Rule, StepOptions, step};
 
 struct Surprise {
     cap: f64,

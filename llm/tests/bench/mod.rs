@@ -142,7 +142,7 @@ pub(crate) fn model(folder: &Path) {
 /// The same with so many rows in its embedding, which may be more than its tokenizer has tokens.
 pub(crate) fn model_of(vocabulary: i64, folder: &Path) {
     fs::create_dir_all(folder).unwrap();
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tokenizer");
     for entry in fs::read_dir(fixture).unwrap() {
         let path = entry.unwrap().path();
         fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();

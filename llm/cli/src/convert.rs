@@ -1,0 +1,56 @@
+//! `tokensieve convert`.
+
+use std::path::PathBuf;
+
+use tch::Kind;
+
+use tokensieve_model::weights::{Checkpoint, export};
+
+/// What becomes what.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "SOURCE is the name of a model (smollm2-135m), a GGUF file, a Hugging Face folder, or \
+    organisation/name on the hub. The folder gets config.json, weights as safetensors (in parts of 5 GB), tokenizer and \
+    chat template: transformers, vLLM and llama.cpp's converter read it."
+)]
+pub struct Arguments {
+    /// The model
+    source: String,
+    /// A new folder
+    folder: PathBuf,
+    /// Type of the weights
+    #[arg(long, default_value = "bf16")]
+    dtype: Dtype,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum Dtype {
+    Bf16,
+    F16,
+    F32,
+}
+
+impl Dtype {
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Bf16 => Kind::BFloat16,
+            Self::F16 => Kind::Half,
+            Self::F32 => Kind::Float,
+        }
+    }
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let kind = self.dtype.kind();
+        let checkpoint = Checkpoint::open(&self.source)?;
+        export(&checkpoint, &self.folder, kind, |name| checkpoint.tensor(name, kind))?;
+        tokensieve_model::put!(
+            "{} tensors of {} in {}\n",
+            checkpoint.names().len(),
+            self.source,
+            self.folder.display()
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Documents with their tokens coloured by a measure of uncertainty, or its numbers as a table.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+
+use super::paint::{Depth, Paint, styled};
+use tokensieve_documents::estimates::{DocumentRecord, TokenRecord};
+
+/// What tokens are coloured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum By {
+    /// What the model does not know: total − aleatoric
+    Epistemic,
+    /// What it knows to be open: mean entropy of the predictions
+    Aleatoric,
+    /// Entropy of the mean prediction
+    Total,
+    /// −log p
+    Loss,
+    /// Entropy of the prediction
+    Entropy,
+    /// Whether the loss is among the largest, see --keep
+    Selected,
+}
+
+/// The share of tokens below the value that has the darkest colour: a few outliers would leave no colour to the others.
+const DARKEST: f64 = 0.95;
+
+/// Colours from nothing to much: lighter to darker, so that they can be told apart without their hues.
+const RAMP: [[u8; 3]; 6] =
+    [[255, 255, 204], [254, 217, 118], [254, 178, 76], [253, 141, 60], [227, 26, 28], [128, 0, 38]];
+
+/// What is shown of some documents.
+pub(super) struct View<'a> {
+    documents: &'a [DocumentRecord],
+    by: By,
+    /// The least loss that is selected.
+    threshold: f32,
+    /// The value of the darkest colour.
+    darkest: f32,
+}
+
+impl<'a> View<'a> {
+    /// `keep` per cent of the documents' tokens are selected. `None` if no token has the measure.
+    pub(super) fn new(documents: &'a [DocumentRecord], by: By, keep: f64) -> Option<Self> {
+        let sorted = |by: By| {
+            let mut values: Vec<f32> = tokens(documents).filter_map(|token| value(token, by)).collect();
+            values.sort_by(f32::total_cmp);
+            values
+        };
+        let losses = sorted(By::Loss);
+        let kept = (losses.len() as f64 * keep / 100.0).round() as usize;
+        let threshold = losses.len().checked_sub(kept).and_then(|first| losses.get(first).copied());
+        let threshold = threshold.unwrap_or(f32::INFINITY);
+        let darkest = match by {
+            By::Selected => 1.0,
+            by => {
+                let values = sorted(by);
+                let last = values.len().checked_sub(1)?;
+                values[(last as f64 * DARKEST) as usize].max(f32::MIN_POSITIVE)
+            }
+        };
+        Some(Self { documents, by, threshold, darkest })
+    }
+
+    /// All of it.
+    pub(super) fn told(&self, paint: Paint) -> String {
+        match paint {
+            Paint::Plain => self.table(),
+            Paint::Colours(depth) => self.coloured(depth),
+        }
+    }
+
+    fn share(&self, token: &TokenRecord) -> Option<f32> {
+        let value = match self.by {
+            By::Selected => f32::from(u8::from(token.loss? >= self.threshold)),
+            by => value(token, by)?,
+        };
+        Some((value / self.darkest).clamp(0.0, 1.0))
+    }
+
+    fn coloured(&self, depth: Depth) -> String {
+        let mut out = self.legend(depth);
+        for document in self.documents {
+            let predicted = document.tokens.iter().filter(|token| token.response).count();
+            let _ = writeln!(out, "\n\x1b[1mrow {}: {predicted} response tokens\x1b[0m", document.row);
+            for token in &document.tokens {
+                let style = self.share(token).map_or("2".to_owned(), |share| colour(share, depth));
+                styled(&token.text, &style, &mut out);
+            }
+            if !out.ends_with('\n') {
+                out.push('\n');
+            }
+        }
+        out
+    }
+
+    fn legend(&self, depth: Depth) -> String {
+        let name = self.by.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        let mut out = match self.by {
+            By::Selected => format!("selected: loss of {:.3} nats and more ", self.threshold),
+            _ => format!("{name}: 0 "),
+        };
+        for step in 0..=10_u8 {
+            styled(" ", &colour(f32::from(step) / 10.0, depth), &mut out);
+        }
+        if self.by != By::Selected {
+            let _ = write!(out, " {:.3} nats and more", self.darkest);
+        }
+        out + "; the prompt is dim\n"
+    }
+
+    /// Tabs between columns, a line for each predicted token.
+    fn table(&self) -> String {
+        let columns = [By::Epistemic, By::Aleatoric, By::Total, By::Loss, By::Entropy];
+        let mut out =
+            "row\tposition\ttext\tepistemic\taleatoric\ttotal\tloss\tentropy\tselected\n".to_owned();
+        for document in self.documents {
+            for (position, token) in document.tokens.iter().enumerate().filter(|(_, token)| token.response) {
+                let _ = write!(out, "{}\t{position}\t{:?}", document.row, token.text);
+                for by in columns {
+                    let _ = match value(token, by) {
+                        Some(value) => write!(out, "\t{value:.4}"),
+                        None => write!(out, "\t"),
+                    };
+                }
+                let _ =
+                    writeln!(out, "\t{}", u8::from(token.loss.is_some_and(|loss| loss >= self.threshold)));
+            }
+        }
+        out
+    }
+}
+
+fn tokens(documents: &[DocumentRecord]) -> impl Iterator<Item = &TokenRecord> {
+    documents.iter().flat_map(|document| &document.tokens)
+}
+
+fn value(token: &TokenRecord, by: By) -> Option<f32> {
+    match by {
+        By::Epistemic => token.epistemic,
+        By::Aleatoric => token.aleatoric,
+        By::Total => token.total,
+        By::Loss | By::Selected => token.loss,
+        By::Entropy => token.entropy,
+    }
+}
+
+/// The escape sequence's part for a share of the darkest colour.
+fn colour(share: f32, depth: Depth) -> String {
+    let place = share * (RAMP.len() - 1) as f32;
+    let (low, part) =
+        ((place as usize).min(RAMP.len() - 2), place - (place as usize).min(RAMP.len() - 2) as f32);
+    let mixed: [f32; 3] = std::array::from_fn(|i| {
+        let [a, b] = [RAMP[low][i], RAMP[low + 1][i]].map(f32::from);
+        a + (b - a) * part
+    });
+    // Dark text until the colour is dark itself.
+    let text = |light: &str, dark: &str| if share > 0.7 { light.to_owned() } else { dark.to_owned() };
+    match depth {
+        Depth::True => {
+            let [r, g, b] = mixed.map(|x| x.round() as u8);
+            format!("{};48;2;{r};{g};{b}", text("38;2;255;255;255", "38;2;0;0;0"))
+        }
+        Depth::Table => {
+            // The table's cube of 6 × 6 × 6.
+            let [r, g, b] = mixed.map(|x| (x / 51.0).round() as u8);
+            format!("{};48;5;{}", text("38;5;231", "38;5;16"), 16 + 36 * r + 6 * g + b)
+        }
+        Depth::Few if share < 1.0 / 3.0 => "0".to_owned(),
+        Depth::Few if share < 2.0 / 3.0 => "30;43".to_owned(),
+        Depth::Few => "97;41".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn documents() -> Vec<DocumentRecord> {
+        let token = |i: u8| TokenRecord {
+            text: if i == 3 { "\x1b[2J\n".into() } else { format!(" t{i}") },
+            response: i > 0,
+            loss: (i > 0).then(|| f32::from(i)),
+            epistemic: (i > 0).then(|| f32::from(i) / 10.0),
+            ..TokenRecord::default()
+        };
+        vec![DocumentRecord { row: 7, tokens: (0..9).map(token).collect() }]
+    }
+
+    #[test]
+    fn colours_have_a_legend_and_do_not_steer_the_terminal() {
+        let documents = documents();
+        for by in [By::Epistemic, By::Loss, By::Selected] {
+            let view = View::new(&documents, by, 25.0).unwrap();
+            for depth in [Depth::True, Depth::Table, Depth::Few] {
+                let shown = view.told(Paint::Colours(depth));
+                assert!(shown.contains("row 7: 8 response tokens") && shown.contains("nats and more"));
+                assert!(!shown.contains("\x1b[2J"), "{shown:?}");
+                assert!(shown.split('\x1b').skip(1).all(|part| part.starts_with('[') && part.contains('m')));
+            }
+        }
+        assert!(View::new(&documents, By::Total, 25.0).is_none());
+        assert_ne!(colour(0.1, Depth::Table), colour(0.9, Depth::Table));
+        assert_eq!(colour(1.0, Depth::True), "38;2;255;255;255;48;2;128;0;38");
+    }
+
+    #[test]
+    fn without_colours_there_are_numbers() {
+        let documents = documents();
+        let table = View::new(&documents, By::Epistemic, 25.0).unwrap().told(Paint::Plain);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), 9);
+        assert_eq!(lines[1], "7\t1\t\" t1\"\t0.1000\t\t\t1.0000\t\t0");
+        assert_eq!(lines[8], "7\t8\t\" t8\"\t0.8000\t\t\t8.0000\t\t1");
+        assert_eq!(lines.iter().filter(|line| line.ends_with("\t1")).count(), 2);
+    }
+}

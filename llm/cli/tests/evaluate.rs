@@ -1,0 +1,365 @@
+//! `tokensieve evaluate` on the real default model, with a few questions of each kind. Needs libtorch and the model
+//! (`./just setup libtorch`); run: `cargo test -p tokensieve-cli --test evaluate`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+use tch::{Device, IndexOp as _, Kind, Tensor, no_grad};
+use tokensieve_infer::evaluate::{
+    Answers, Examinee, LocalJudge, Results, Settings, answers_path, differences, evaluate, results_table,
+};
+use tokensieve_infer::generate::Options;
+use tokensieve_model::Document;
+use tokensieve_model::Pack;
+use tokensieve_model::text::{Conversation, Message, Moment, Tokenizer};
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Adapter, LoraConfig, Model};
+use tokensieve_tasks::judge::{self, Judge as _, Pair, Verdict};
+use tokensieve_tasks::{Answer, Ask, Question};
+
+static NOBODY: AtomicBool = AtomicBool::new(false);
+
+fn model() -> (Model, Tokenizer) {
+    let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
+    let tokenizer = Tokenizer::open(&checkpoint).unwrap();
+    (Model::load(&checkpoint, Kind::Float, Device::Cpu).unwrap(), tokenizer)
+}
+
+/// log p of every predicted token, of the most probable one, and whether they are the same: one document alone, all its
+/// logits at once.
+fn alone(model: &Model, document: &Document) -> Vec<(f64, f64, bool)> {
+    let pack = Pack::new(&[document], false, Device::Cpu);
+    let log_p = no_grad(|| model.unembedding().logits(&model.forward(&pack)).log_softmax(1, Kind::Double));
+    let of = |i: usize| {
+        let row: Tensor = log_p.i(i as i64 - 1);
+        let label = i64::from(document.tokens[i]);
+        (
+            row.double_value(&[label]),
+            row.max().double_value(&[]),
+            row.argmax(0, false).int64_value(&[]) == label,
+        )
+    };
+    (1..document.tokens.len()).filter(|i| document.weights[*i] != 0.0).map(of).collect()
+}
+
+fn question(id: &str, turns: &[&str], ask: Ask) -> Question {
+    let roles = ["user", "assistant"].into_iter().cycle();
+    let message = |(role, text): (&str, &&str)| tokensieve_tasks::Message {
+        role: role.into(),
+        content: (*text).into(),
+    };
+    Question { id: id.into(), messages: roles.zip(turns).map(message).collect(), ask }
+}
+
+fn likelihood(id: &str, turns: &[&str], replies: &[&str]) -> Question {
+    question(id, turns, Ask::Likelihood { replies: replies.iter().map(|reply| (*reply).into()).collect() })
+}
+
+#[test]
+fn likelihoods_are_those_of_one_reply_at_a_time() {
+    let (model, tokenizer) = model();
+    let questions = [
+        likelihood(
+            "capital",
+            &["What is the capital of France?"],
+            &["Paris", "London, of course.", "Berlin is it."],
+        ),
+        likelihood(
+            "after an example",
+            &["2 + 2?", "It is 4.", "And 3 + 3? Answer as before, please."],
+            &["It is 6.", "It is 7."],
+        ),
+        likelihood("one", &["Say yes."], &["yes"]),
+    ];
+    let mut examinee = Examinee::new(&model, &tokenizer, Options::default(), &NOBODY);
+    let mut answers = vec![None; questions.len()];
+    let asked: Vec<&Question> = questions.iter().collect();
+    examinee
+        .answer(&asked, &mut |place, answer| {
+            answers[place] = Some(answer);
+            Ok(())
+        })
+        .unwrap();
+    for (question, answer) in questions.iter().zip(answers) {
+        let (Ask::Likelihood { replies }, Some(Answer::Likelihood { probabilities })) =
+            (&question.ask, answer)
+        else {
+            panic!("{}: not answered in kind", question.id);
+        };
+        assert_eq!(replies.len(), probabilities.len());
+        for (reply, found) in replies.iter().zip(&probabilities) {
+            let given =
+                question.messages.iter().map(|turn| Message::new(turn.role.as_str(), turn.content.as_str()));
+            let mut messages: Vec<Message> = given.collect();
+            let last = messages.len();
+            messages.push(Message::new("assistant", reply.as_str()));
+            let mut document = tokenizer.document(&Conversation::chat(messages.clone()), 0).unwrap();
+            // By hand: what follows the prompt, without the token that ends the turn.
+            let prompt =
+                tokenizer.encode(&tokenizer.render(&messages[..last], &[], true).unwrap()).unwrap().len();
+            document.weights = (0..document.tokens.len()).map(|i| f32::from(u8::from(i >= prompt))).collect();
+            let mut expected = alone(&model, &document);
+            expected.pop();
+            assert_eq!(tokenizer.encode(reply).unwrap().len(), expected.len(), "{reply}");
+            assert_eq!(found.len(), expected.len(), "{reply}");
+            for (p, (log_p, ..)) in found.iter().zip(expected) {
+                let expected = log_p.exp();
+                assert!(
+                    (f64::from(*p) - expected).abs() <= 1e-5 * (1.0 + expected),
+                    "{reply}: {p} {expected}"
+                );
+            }
+        }
+    }
+}
+
+fn row(question: &str, answer: &str) -> String {
+    format!("{}\n", serde_json::json!({ "question": question, "answer": answer }))
+}
+
+fn rows(folder: &Path) -> PathBuf {
+    let path = folder.join("rows.jsonl");
+    let text = row("How many legs has a spider?", "A spider has eight legs.")
+        + &row("And an ant?", "Six.")
+        + &row(
+            "Name a colour of the rainbow and say where it stands in it.",
+            "Red, which is the first of the seven.",
+        );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn settings(folder: &Path, suite: &[&str]) -> Settings {
+    Settings {
+        suite: suite.iter().map(|name| (*name).to_owned()).collect(),
+        model: "smollm2-135m".to_owned(),
+        adapter: None,
+        chat_template: None,
+        date: Moment::default(),
+        kind: Kind::Float,
+        merge: false,
+        device: Device::Cpu,
+        limit: Some(3),
+        seed: 1,
+        skip_bad: false,
+        batch: 8,
+        judging: None,
+        out: folder.join("results.json"),
+        fresh: false,
+    }
+}
+
+#[test]
+fn bad_rows_of_held_out_text_are_refused_or_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = rows(folder.path());
+    let name = format!("nll:{}", path.display());
+    let nll = |settings: &Settings| -> Result<f64, String> {
+        let results = evaluate(settings, &NOBODY).map_err(|error| error.to_string())?.unwrap();
+        Ok(results.tasks[&name].measures["nll"].value.unwrap())
+    };
+    let strict = settings(folder.path(), &[&name]);
+    let whole = nll(&strict).unwrap();
+    fs::write(&path, fs::read_to_string(&path).unwrap() + &row("What says nothing?", "")).unwrap();
+    let error = nll(&strict).unwrap_err();
+    assert!(error.contains(":4: ") && error.contains("--skip-bad"), "{error}");
+    let left_out = nll(&Settings { skip_bad: true, fresh: true, ..strict }).unwrap();
+    assert_eq!(left_out.to_bits(), whole.to_bits());
+}
+
+#[test]
+fn what_is_not_finite_is_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut model, tokenizer) = model();
+    let lora = LoraConfig { r: 1, ..LoraConfig::default() };
+    let adapter = Adapter::new(model.config(), &lora, 1, Device::Cpu).unwrap();
+    // Finite numbers, whose products are not.
+    let _ = adapter.parameters.values().shallow_clone().fill_(1e30);
+    model.attach(Some(&adapter)).unwrap();
+    let asked = likelihood("yes or no", &["Say yes."], &["yes", "no"]);
+    let mut examinee = Examinee::new(&model, &tokenizer, Options::default(), &NOBODY);
+    let error = examinee.answer(&[&asked], &mut |_, _| Ok(())).unwrap_err().to_string();
+    assert_eq!(error, "question yes or no: the model's output is not finite");
+    drop(examinee);
+    adapter.save(&folder.path().join("adapter"), "smollm2-135m").unwrap();
+    let name = format!("nll:{}", rows(folder.path()).display());
+    let broken =
+        Settings { adapter: Some(folder.path().join("adapter")), ..settings(folder.path(), &[&name]) };
+    let error = evaluate(&broken, &NOBODY).unwrap_err().to_string();
+    assert_eq!(error, format!("{name}, row 0: the model's output is not finite"));
+}
+
+#[test]
+fn held_out_text_is_measured_as_token_by_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = rows(folder.path());
+    let name = format!("nll:{}", path.display());
+    let results = evaluate(&settings(folder.path(), &[&name]), &NOBODY).unwrap().unwrap();
+    let (model, tokenizer) = model();
+    let set = tokensieve_documents::load(
+        &tokensieve_documents::DataSource::new(path.to_str().unwrap()),
+        &tokenizer,
+    );
+    let tokens: Vec<_> = set.unwrap().documents.iter().flat_map(|document| alone(&model, document)).collect();
+    let n = tokens.len() as f64;
+    let mean = |of: &dyn Fn(&(f64, f64, bool)) -> f64| tokens.iter().map(of).sum::<f64>() / n;
+    let nll = mean(&|(log_p, ..)| -log_p);
+    let bin = |best: f64| ((best.exp() * 15.0) as usize).min(14);
+    let in_bin = |wanted: usize| tokens.iter().filter(move |(_, best, _)| bin(*best) == wanted);
+    let gap = |i| in_bin(i).map(|(_, best, hit)| best.exp() - f64::from(u8::from(*hit))).sum::<f64>();
+    let ece = (0..15).map(|i| gap(i).abs()).sum::<f64>() / n;
+    let task = &results.tasks[&name];
+    assert_eq!((task.n, task.tallies.ids.len()), (3, 3));
+    for (measure, expected) in [
+        ("nll", nll),
+        ("perplexity", nll.exp()),
+        ("probability", mean(&|(log_p, ..)| log_p.exp())),
+        ("accuracy", mean(&|(.., hit)| f64::from(u8::from(*hit)))),
+        ("ece", ece),
+    ] {
+        let found = task.measures[measure];
+        let value = found.value.unwrap();
+        assert!((value - expected).abs() < 1e-5 * (1.0 + expected), "{measure}: {value} {expected}");
+        assert!(found.low.unwrap() <= found.high.unwrap(), "{found:?}");
+        assert_eq!(found.n, 3);
+    }
+}
+
+/// The measures, not the seconds.
+fn found(results: &Results) -> Vec<(String, serde_json::Value)> {
+    let task = |(name, task): (&String, &tokensieve_infer::evaluate::TaskResults)| {
+        (name.clone(), serde_json::json!([task.measures, task.tallies]))
+    };
+    results.tasks.iter().map(task).collect()
+}
+
+#[test]
+fn a_suite_that_was_stopped_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let nll = format!("nll:{}", rows(folder.path()).display());
+    let settings = settings(folder.path(), &["arithmetic", &nll]);
+    let answers = answers_path(&settings.out);
+
+    // Stopped before the first answer.
+    assert!(evaluate(&settings, &AtomicBool::new(true)).unwrap().is_none());
+    assert_eq!(fs::read_to_string(&answers).unwrap().lines().count(), 1, "the header");
+
+    let whole = evaluate(&settings, &NOBODY).unwrap().unwrap();
+    assert_eq!(Results::read(&settings.out).unwrap(), whole);
+    let text = fs::read_to_string(&answers).unwrap();
+    assert_eq!(text.lines().count(), 1 + 3 + 3);
+
+    // Torn in the middle of the third answer.
+    let kept: usize = text.lines().take(3).map(|line| line.len() + 1).sum();
+    fs::write(&answers, &text[..kept + 20]).unwrap();
+    let again = evaluate(&settings, &NOBODY).unwrap().unwrap();
+    assert_eq!(found(&again), found(&whole));
+    let resumed = fs::read_to_string(&answers).unwrap();
+    assert!(resumed.starts_with(&text[..kept]), "answers given are not asked for again");
+    assert_eq!(resumed.lines().count(), 1 + 3 + 3);
+
+    // Nothing left to ask: the same results from the answers alone, and a longer suite asks only what is new.
+    assert_eq!(found(&evaluate(&settings, &NOBODY).unwrap().unwrap()), found(&whole));
+    assert_eq!(fs::read_to_string(&answers).unwrap(), resumed);
+
+    let other = Settings { kind: Kind::BFloat16, ..settings.clone() };
+    let error = evaluate(&other, &NOBODY).unwrap_err().to_string();
+    assert!(error.contains("precision: was \"f32\", is \"bf16\"") && error.contains("--fresh"), "{error}");
+
+    // Against itself nothing differs; against other questions nothing is compared.
+    let same = differences(&whole, &again).unwrap();
+    assert_eq!(same.len(), whole.tasks.values().map(|task| task.measures.len()).sum::<usize>());
+    // Three questions leave some levels unasked: there is no number, and no difference.
+    let mut asked = same.iter().filter(|found| found.values[0].is_some());
+    assert!(asked.all(|found| found.difference.value == Some(0.0) && found.difference.high == Some(0.0)));
+    let fewer = Settings { limit: Some(2), ..settings.clone() };
+    let fewer = evaluate(&fewer, &NOBODY).unwrap().unwrap();
+    let error = differences(&whole, &fewer).unwrap_err().to_string();
+    assert!(error.contains("the questions are not the same"), "{error}");
+
+    let table = results_table(&whole, Some(&whole));
+    assert!(table.contains("perplexity") && table.contains("+0.0 %"), "{table}");
+}
+
+#[test]
+fn a_local_judge_weighs_the_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("verdicts.jsonl");
+    let (model, tokenizer) = model();
+    let pair = Pair { instruction: "Name a colour.", first: "Red.", second: "I like trains very much." };
+    let swapped = Pair { first: pair.second, second: pair.first, ..pair };
+    let ask = || {
+        let mut answers = Answers::open(&path, &serde_json::Map::new(), false).unwrap();
+        let examinee = Examinee::new(&model, &tokenizer, Options::default(), &NOBODY);
+        LocalJudge::new("judge".into(), examinee, &mut answers).prefer(&[pair, swapped]).unwrap()
+    };
+    let verdicts = ask();
+    for (pair, verdict) in [pair, swapped].iter().zip(&verdicts) {
+        let turns = judge::question(pair);
+        let given: Vec<Message> =
+            turns.iter().map(|turn| Message::new(turn.role.as_str(), turn.content.as_str())).collect();
+        let label = |label: &str| {
+            let mut messages = given.clone();
+            messages.push(Message::new("assistant", label));
+            let document = tokenizer.document(&Conversation::chat(messages), 0).unwrap();
+            alone(&model, &document)[0].0
+        };
+        let expected = Verdict::of_labels([label("m"), label("M")]);
+        match (verdict, &expected) {
+            (Verdict::Second(found), Verdict::Second(expected)) => assert!((found - expected).abs() < 1e-4),
+            _ => assert!(matches!((verdict, &expected), (Verdict::Nonsense(_), Verdict::Nonsense(_)))),
+        }
+    }
+    let kept = fs::read_to_string(&path).unwrap();
+    assert_eq!(kept.lines().count(), 3);
+    assert_eq!(ask(), verdicts);
+    assert_eq!(fs::read_to_string(&path).unwrap(), kept, "nothing is asked twice");
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("x.json");
+    let say = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tokensieve")).args(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let out = out.to_str().unwrap();
+    let text = say(&["evaluate", "--suite", "gsm8", "--out", out]);
+    assert!(text.contains("`gsm8k`") && text.contains("nll:SET/SPLIT"), "{text}");
+    let text = say(&["evaluate", "--suite", "nll:gsm8k/dev", "--out", out]);
+    assert!(text.contains("--suite nll:gsm8k/dev: the data set `gsm8k` has no split `dev`"), "{text}");
+    let text = say(&["evaluate", "--suite", "nll:nope", "--out", out]);
+    assert!(text.contains("--suite nll:nope: there is no file `nope`"), "{text}");
+    let text = say(&["evaluate", "--suite", "gsm8k", "--model", "nowhere", "--out", out]);
+    assert!(text.contains("--model: there is no file or folder `nowhere`"), "{text}");
+    let text = say(&["evaluate", "--suite", "gsm8k", "--out", folder.path().to_str().unwrap()]);
+    assert!(text.contains("--out: ") && text.contains("is a folder; name a file in it"), "{text}");
+    let text = say(&["evaluate", "--suite", "gsm8k"]);
+    assert!(text.contains("--out"), "{text}");
+    fs::write(folder.path().join("a.json"), "{\"model\": 1}").unwrap();
+    let a = folder.path().join("a.json");
+    let text = say(&["evaluate", "--compare", a.to_str().unwrap(), a.to_str().unwrap()]);
+    assert!(text.contains("a.json:1") && text.contains("not the results of an evaluation"), "{text}");
+    let text = say(&["make", "poems", "--n", "3", "--out", out]);
+    assert!(text.contains("poems") && text.contains("arithmetic"), "{text}");
+    assert!(!Path::new(out).exists());
+}
+
+#[test]
+fn made_rows_are_training_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.jsonl");
+    let path = path.to_str().unwrap();
+    let arguments = ["make", "arithmetic", "--split", "train", "--n", "5", "--seed", "3", "--out", path];
+    assert!(Command::new(env!("CARGO_BIN_EXE_tokensieve")).args(arguments).status().unwrap().success());
+    let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
+    let tokenizer = Tokenizer::open(&checkpoint).unwrap();
+    let set = tokensieve_documents::load(&tokensieve_documents::DataSource::new(path), &tokenizer).unwrap();
+    assert_eq!((set.rows, set.documents.len()), (5, 5));
+    let last = set.documents.last().unwrap();
+    assert!(tokenizer.decode(&last.tokens).unwrap().contains("#### "));
+}

@@ -1,0 +1,150 @@
+//! `tokensieve evaluate --suite alpaca-eval` from end to end: the real default model's replies, and a judge behind an
+//! endpoint, which here is a stub that fails once. Needs libtorch, the model, the data sets `alpaca-eval`,
+//! `alpaca-eval-outputs` and `alpaca-eval-preferences` (`./just setup libtorch model`), and the loopback.
+
+#[path = "../../tasks/tests/data/mod.rs"]
+mod others;
+#[allow(dead_code, reason = "this judge neither stalls nor hangs up")]
+#[path = "../../tasks/tests/stub/mod.rs"]
+mod stub;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use others::at_hand;
+use serde_json::Value;
+use stub::judge::{by_length, second_is_better, shown};
+use stub::{Act, Asked, Stub};
+use tokensieve_data::Catalogue;
+use tokensieve_infer::evaluate::Results;
+
+/// Instructions.
+const ASKED: usize = 2;
+
+/// The first answer is a failure.
+fn judge(before: usize, asked: &Asked) -> Act {
+    if before == 0 {
+        return Act::Answer("503 Service Unavailable", "", "{\"error\": {\"message\": \"later\"}}".into());
+    }
+    by_length(asked)
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+    stub: Stub,
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn evaluate(&self, out: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.args(["evaluate", "--suite", "alpaca-eval", "--limit", &ASKED.to_string()]);
+        command.arg("--judge").arg(format!("{}#stub-1", self.stub.base)).arg("--out").arg(self.path(out));
+        command.args(arguments).env_remove("OPENAI_API_KEY").stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn win_rate(&self, out: &str) -> f64 {
+        Results::read(&self.path(out)).unwrap().tasks["alpaca-eval"].measures["win_rate"].value.unwrap()
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn near(a: f64, b: f64) {
+    assert!((a - b).abs() < 1e-9, "{a} {b}");
+}
+
+/// The replies, by the instruction's number.
+fn replies(answers: &Path) -> HashMap<String, String> {
+    let text = std::fs::read_to_string(answers).unwrap();
+    let lines = text.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |line: &Value| line["answer"]["text"].as_str().unwrap().trim().to_owned();
+    lines.map(|line| (line["id"].to_string(), text(&line))).collect()
+}
+
+#[test]
+fn a_judge_or_baseline_that_is_not_there_is_named_before_anything_is_asked() {
+    let catalogue = Catalogue::load().unwrap();
+    if ["alpaca-eval", "alpaca-eval-outputs"].into_iter().any(|set| at_hand(catalogue.fetch(set)).is_none()) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, complaint) in [
+        (
+            &["--judge", "somebody"][..],
+            "--judge: `somebody` is neither local:MODEL nor https://endpoint#model",
+        ),
+        (&["--judge", "local:nowhere"], "--judge: there is no file or folder `nowhere`"),
+        (
+            &["--judge", "http://localhost#x", "--baseline-outputs", "nobody.json"],
+            "--baseline-outputs: there is no file `nobody.json`; there are no outputs of `nobody.json`",
+        ),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.args(["evaluate", "--suite", "alpaca-eval"]).args(arguments);
+        let output = command.arg("--out").arg(folder.path().join("x.json")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+    }
+}
+
+#[test]
+fn replies_are_judged_against_a_public_model_and_against_themselves() {
+    let catalogue = Catalogue::load().unwrap();
+    let mut sets = ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"].into_iter();
+    if sets.any(|set| at_hand(catalogue.fetch(set)).is_none()) {
+        return;
+    }
+    let bench = Bench { folder: tempfile::tempdir().unwrap(), stub: Stub::new(judge) };
+
+    // Nobody is there to agree to the costs.
+    let output = bench.evaluate("first.json", &["--prices", "10,30"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = said(&output);
+    assert!(text.contains(&format!("{} requests", 2 * ASKED)) && text.contains("dollars in all"), "{text}");
+    assert!(text.contains("--yes goes ahead") && bench.stub.asked().is_empty(), "{text}");
+    let replies = replies(&bench.path("first.answers.jsonl"));
+    assert_eq!(replies.len(), ASKED);
+
+    let output = bench.evaluate("first.json", &["--yes"]);
+    assert!(output.status.success() && said(&output).contains("lc_win_rate"), "{}", said(&output));
+    let asked = bench.stub.asked();
+    assert_eq!(asked.len(), 2 * ASKED + 1, "each pair in both orders, and one that had failed again");
+    // What the judge said of ours, wherever it stood; the first answer was a failure.
+    let ours = |asked: &Asked| {
+        let [first, second] = shown(asked).map(|text| replies.values().any(|reply| *reply == text));
+        assert!(first != second, "one of the two is ours");
+        if second { second_is_better(asked) } else { 1.0 - second_is_better(asked) }
+    };
+    let expected = asked[1..].iter().map(ours).sum::<f64>() / (2 * ASKED) as f64;
+    near(bench.win_rate("first.json"), expected);
+
+    // Everything is known: nobody is asked again, nor for leave.
+    let output = bench.evaluate("first.json", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(bench.stub.asked().len(), asked.len());
+    near(bench.win_rate("first.json"), expected);
+
+    // Against another evaluation's answers, here its own: whatever the judge likes, both orders even out.
+    let own = bench.path("first.answers.jsonl");
+    std::fs::copy(&own, bench.path("second.answers.jsonl")).unwrap();
+    let first = bench.path("first.json");
+    let output = bench.evaluate(
+        "second.json",
+        &["--yes", "--baseline-outputs", own.to_str().unwrap(), "--baseline", first.to_str().unwrap()],
+    );
+    assert!(output.status.success() && said(&output).contains(" %"), "{}", said(&output));
+    near(bench.win_rate("second.json"), 0.5);
+
+    let mut compare = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    let output =
+        compare.arg("evaluate").arg("--compare").arg(first).arg(bench.path("second.json")).output().unwrap();
+    assert!(output.status.success() && said(&output).contains("win_rate"), "{}", said(&output));
+}

@@ -1,0 +1,197 @@
+//! A file of estimates: a line for what it was made from, then one for each document, in their order. A run that was
+//! stopped goes on after the last whole line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::header::Header;
+use super::record::DocumentRecord;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::weights::claim;
+
+/// Said to a second run.
+const BUSY: &str = "another run is writing its estimates into it; wait for it, or give another --out";
+
+#[derive(Serialize, Deserialize)]
+struct First {
+    header: Header,
+}
+
+/// Appends documents.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    file: File,
+    done: usize,
+}
+
+impl Writer {
+    /// Opens the file, or begins it. One of another header is left as it is, and refused; so is one that somebody else
+    /// is writing.
+    pub fn open(path: &Path, header: &Header) -> Result<Self> {
+        let file = claim(path, BUSY)?;
+        if !is_empty(path)? {
+            let mut lines = Lines::open(path)?;
+            if let Some(difference) = difference(lines.header(), header)? {
+                let what = format!(
+                    "holds other estimates: {difference}; name another file with --out, or delete this one"
+                );
+                return Err(Error::file(path, what));
+            }
+            let mut done = 0;
+            while lines.next_document()?.is_some() {
+                done += 1;
+            }
+            // What a stopped run has left of a line.
+            file.set_len(lines.end).map_err(Error::io(path))?;
+            return Ok(Self { path: path.to_owned(), file, done });
+        }
+        // An empty file may be one whose first line was torn.
+        file.set_len(0).map_err(Error::io(path))?;
+        let mut writer = Self { path: path.to_owned(), file, done: 0 };
+        writer.line(&First { header: header.clone() })?;
+        Ok(writer)
+    }
+
+    /// How many documents it held when it was opened.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Appends a document, and brings it to the disk.
+    pub fn write(&mut self, document: &DocumentRecord) -> Result<()> {
+        self.line(document)
+    }
+
+    fn line(&mut self, of: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_vec(of).map_err(|error| Error::file(&self.path, error))?;
+        text.push(b'\n');
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        written.map_err(Error::io(&self.path))
+    }
+}
+
+/// Whether nothing whole is in it: no first line's end.
+fn is_empty(path: &Path) -> Result<bool> {
+    let mut first = Vec::new();
+    let file = File::open(path).map_err(Error::io(path))?;
+    BufReader::new(file).read_until(b'\n', &mut first).map_err(Error::io(path))?;
+    let start = b"{\"header\"";
+    let torn = first.last() != Some(&b'\n') && (first.starts_with(start) || start.starts_with(&first));
+    Ok(first.is_empty() || torn)
+}
+
+/// The first setting in which two headers differ.
+fn difference(found: &Header, wanted: &Header) -> Result<Option<String>> {
+    let table = |header: &Header| match serde_json::to_value(header) {
+        Ok(serde_json::Value::Object(table)) => Ok(table),
+        Ok(_) => unreachable!("a struct is an object"),
+        Err(error) => Err(Error::Run(error.to_string())),
+    };
+    let (found, wanted) = (table(found)?, table(wanted)?);
+    let differing = wanted.iter().find(|(key, value)| found.get(*key) != Some(value));
+    Ok(differing.map(|(key, value)| {
+        format!("{key} is {} there and {value} here", found.get(key).unwrap_or(&serde_json::Value::Null))
+    }))
+}
+
+/// Reads documents one by one. A torn last line, as a run leaves that is stopped while it writes, is no line.
+#[derive(Debug)]
+pub struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    header: Header,
+    number: usize,
+    /// Bytes of whole lines so far.
+    end: u64,
+}
+
+impl Lines {
+    /// Opens a file and reads its first line.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let mut text = Vec::new();
+        reader.read_until(b'\n', &mut text).map_err(Error::io(path))?;
+        let First { header } = serde_json::from_slice(&text).map_err(|error| {
+            Error::line(path, 1, format!("no header of `tokensieve uncertainty`: {error}"))
+        })?;
+        Ok(Self { path: path.to_owned(), reader, header, number: 1, end: text.len() as u64 })
+    }
+
+    /// What the file was made from.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The next document.
+    pub fn next_document(&mut self) -> Result<Option<DocumentRecord>> {
+        let mut text = Vec::new();
+        self.reader.read_until(b'\n', &mut text).map_err(Error::io(&self.path))?;
+        if text.last() != Some(&b'\n') {
+            return Ok(None);
+        }
+        self.number += 1;
+        self.end += text.len() as u64;
+        let document = serde_json::from_slice(&text);
+        document.map(Some).map_err(|error| Error::line(&self.path, self.number, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::TokenRecord;
+    use super::*;
+
+    fn record(row: usize) -> DocumentRecord {
+        let token = TokenRecord { id: 3, text: "ä\n".into(), loss: Some(0.25), ..TokenRecord::default() };
+        DocumentRecord { row, tokens: vec![token; 2] }
+    }
+
+    #[test]
+    fn a_torn_line_is_written_again_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("u.jsonl");
+        let mut writer = Writer::open(&path, &Header::of_nobody(5)).unwrap();
+        assert_eq!(writer.done(), 0);
+        (0..2).for_each(|row| writer.write(&record(row)).unwrap());
+        let busy = Writer::open(&path, &Header::of_nobody(5)).unwrap_err().to_string();
+        assert!(busy.contains("u.jsonl: another run is writing"), "{busy}");
+        drop(writer);
+        let whole = std::fs::read(&path).unwrap();
+        let second = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 1;
+        // Torn anywhere: in the header, in the first document, in the second.
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let mut writer = Writer::open(&path, &Header::of_nobody(5)).unwrap();
+            assert_eq!(writer.done(), usize::from(length >= second), "{length}");
+            (writer.done()..2).for_each(|row| writer.write(&record(row)).unwrap());
+            drop(writer);
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "{length}");
+        }
+        let mut lines = Lines::open(&path).unwrap();
+        assert_eq!(lines.header(), &Header::of_nobody(5));
+        assert_eq!(lines.next_document().unwrap(), Some(record(0)));
+        assert_eq!(lines.next_document().unwrap(), Some(record(1)));
+        assert_eq!(lines.next_document().unwrap(), None);
+    }
+
+    #[test]
+    fn other_estimates_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("u.jsonl");
+        Writer::open(&path, &Header::of_nobody(5)).unwrap().write(&record(0)).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = Writer::open(&path, &Header::of_nobody(4)).unwrap_err().to_string();
+        assert!(error.contains("u.jsonl: holds other estimates: top is 5 there and 4 here"), "{error}");
+        std::fs::write(&path, "something else\n").unwrap();
+        let error = Writer::open(&path, &Header::of_nobody(4)).unwrap_err().to_string();
+        assert!(error.contains("u.jsonl:1: no header of `tokensieve uncertainty`"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"something else\n");
+        assert!(!before.is_empty());
+    }
+}

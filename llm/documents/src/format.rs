@@ -1,0 +1,361 @@
+//! The shapes in which people keep conversations.
+
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use tokensieve_model::text::{Conversation, FIELDS, Message, Span, Weights, trained};
+
+/// How a row says who said what.
+///
+/// | format | keys | becomes |
+/// |---|---|---|
+/// | `messages` | `messages`: a list of `role`, `content` | the chat |
+/// | `sharegpt` | `conversations`: a list of `from`, `value` | the chat; human is user, gpt is assistant |
+/// | `alpaca` | `instruction`, `input` (optional), `output` | a user's turn, instruction and input with a blank line between, and its answer |
+/// | `gsm8k` | `question`, `answer` | a user's turn and its answer |
+/// | `prompt-completion` | `prompt`, `completion` | texts: prompt, completion and the end-of-text token, without a template; lists of messages: the chat |
+/// | `text` | `text` | the text and the end-of-text token, all of it trained on, without a template |
+///
+/// Aliases, for sets that people use: `context` and `response` for Alpaca's `input` and `output` (Dolly).
+///
+/// A response may carry `weight` (one number), `weights` (one per token) or `spans` (`start`, `end` in characters of the
+/// response, `weight`): beside the text of an assistant's message, or in the row where it has one response. A `weight` of
+/// the row may be for several responses; it multiplies none of these, but stands where they are not given. A row may carry
+/// `advantage`, a number of either sign, for objectives that read it.
+///
+/// Of a chat, `system` in the row is the text of its first turn (`messages` to `gsm8k`, and lists of messages).
+///
+/// Of a chat, the chat template is also told the row's `tools` (a list of JSON schemas, or its JSON as text) and the turns'
+/// [`FIELDS`]; a turn that calls tools needs no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// `OpenAI`'s `messages`.
+    Messages,
+    /// `ShareGPT`'s `conversations`.
+    Sharegpt,
+    /// Stanford Alpaca's `instruction`, `input`, `output`.
+    Alpaca,
+    /// GSM8K's `question`, `answer`.
+    Gsm8k,
+    /// `prompt` and `completion`.
+    PromptCompletion,
+    /// `text`.
+    Text,
+}
+
+/// All formats, by the names users give, with the keys that a row of theirs has.
+const FORMATS: [(Format, &str, &[&str]); 6] = [
+    (Format::Messages, "messages", &["messages"]),
+    (Format::Sharegpt, "sharegpt", &["conversations"]),
+    (Format::Alpaca, "alpaca", &["instruction"]),
+    (Format::PromptCompletion, "prompt-completion", &["prompt", "completion"]),
+    (Format::Gsm8k, "gsm8k", &["question", "answer"]),
+    // The last: tables often have the whole text beside its parts.
+    (Format::Text, "text", &["text"]),
+];
+
+/// Whether some format reads this key of a row.
+pub(super) fn reads_of_row(key: &str) -> bool {
+    const OTHERS: [&str; 10] = [
+        "input",
+        "context",
+        "output",
+        "response",
+        "system",
+        "tools",
+        "weight",
+        "weights",
+        "spans",
+        "advantage",
+    ];
+    OTHERS.contains(&key) || FORMATS.iter().any(|(_, _, keys)| keys.contains(&key))
+}
+
+/// The one call of a turn, as `OpenAI` had it before `tool_calls`.
+const OLD_CALL: &str = "function_call";
+
+/// Whether some format reads this key of what lies in a row: a message, its parts, a span.
+pub(super) fn reads_within(key: &str) -> bool {
+    const KEYS: [&str; 11] =
+        ["role", "from", "content", "value", "type", "text", "weight", "weights", "spans", "start", "end"];
+    KEYS.contains(&key) || FIELDS.contains(&key) || key == OLD_CALL
+}
+
+/// Whether what lies under this key is handed to the chat template as it is.
+pub(super) fn hands_on(key: &str) -> bool {
+    key == "tools" || FIELDS.contains(&key)
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = FORMATS.iter().find(|(_, known, _)| *known == name).map(|(format, ..)| *format);
+        let names = || FORMATS.map(|(_, name, _)| name).join(", ");
+        found.ok_or_else(|| format!("there is no format `{name}`, only {}", names()))
+    }
+}
+
+impl Format {
+    /// The format whose keys a row has.
+    pub(super) fn of(row: &Map<String, Value>) -> Result<Self, String> {
+        let has = |(_, _, keys): &&(Self, &str, &[&str])| keys.iter().all(|key| row.contains_key(*key));
+        FORMATS.iter().find(has).map(|(format, ..)| *format).ok_or_else(|| {
+            let keys: Vec<&str> = row.keys().map(String::as_str).collect();
+            let known = FORMATS.map(|(_, name, keys)| format!("{name} ({})", keys.join(", ")));
+            format!("no format has the keys {}; there are {}", keys.join(", "), known.join("; "))
+        })
+    }
+
+    /// What a row says.
+    pub(super) fn conversation(self, row: &Map<String, Value>) -> Result<Conversation, String> {
+        match self {
+            Self::Messages => chat(row, turns(row, "messages")?),
+            Self::Sharegpt => chat(row, turns(row, "conversations")?),
+            Self::Alpaca => {
+                let mut prompt = text(row, "instruction")?.to_owned();
+                let input = if row.contains_key("input") { "input" } else { "context" };
+                if let Some(input) = optional(row, input)?.filter(|input| !input.is_empty()) {
+                    prompt = format!("{prompt}\n\n{input}");
+                }
+                let output = if row.contains_key("output") { "output" } else { "response" };
+                exchange(row, &prompt, output)
+            }
+            Self::Gsm8k => exchange(row, text(row, "question")?, "answer"),
+            Self::PromptCompletion => {
+                if let (Some(Value::Array(_)), Some(Value::Array(_))) =
+                    (row.get("prompt"), row.get("completion"))
+                {
+                    let mut all = turns(row, "prompt")?;
+                    // What is given is not trained on, whoever said it.
+                    for turn in &mut all {
+                        turn.weights = Some(Weights::All(0.0));
+                    }
+                    all.extend(turns(row, "completion")?);
+                    return chat(row, all);
+                }
+                plain(row, text(row, "prompt")?, "completion")
+            }
+            Self::Text => plain(row, "", "text"),
+        }
+    }
+}
+
+/// A user's turn and its answer.
+fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conversation, String> {
+    let messages = vec![Message::new("user", prompt), response(row, answer)?];
+    Ok(Conversation::chat(with_system(row, messages)?))
+}
+
+/// Turns behind the row's system text, if it has one.
+fn with_system(row: &Map<String, Value>, mut messages: Vec<Message>) -> Result<Vec<Message>, String> {
+    let Some(system) = optional(row, "system")?.filter(|text| !text.trim().is_empty()) else {
+        return Ok(messages);
+    };
+    match messages.first() {
+        Some(first) if first.role == "system" && first.content == system => {}
+        Some(first) if first.role == "system" => {
+            return Err("only one of the row's `system` and a system's turn may be given".to_owned());
+        }
+        _ => messages.insert(0, Message::new("system", system)),
+    }
+    Ok(messages)
+}
+
+/// A text and what follows it, without a template.
+fn plain(row: &Map<String, Value>, prompt: &str, completion: &str) -> Result<Conversation, String> {
+    Ok(Conversation::Plain { prompt: prompt.to_owned(), completion: response(row, completion)? })
+}
+
+/// What a row trains on, with the row's weights.
+fn response(row: &Map<String, Value>, key: &str) -> Result<Message, String> {
+    let weights = weights(row)?.unwrap_or_default();
+    Ok(Message { weights, ..Message::new("assistant", text(row, key)?) })
+}
+
+/// A turn as written.
+struct Turn {
+    role: String,
+    content: String,
+    fields: Map<String, Value>,
+    /// Its own, if it has any.
+    weights: Option<Weights>,
+}
+
+/// Turns with the weights that stand beside them, else the row's. Those of single tokens or stretches are of one response.
+fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, String> {
+    let of_row = weights(row)?;
+    let whole = of_row.clone().filter(|weights| matches!(weights, Weights::All(_))).unwrap_or_default();
+    let own: Vec<bool> = turns.iter().map(|turn| turn.weights.is_some()).collect();
+    let message = |Turn { role, content, fields, weights }| {
+        let weights = weights.unwrap_or_else(|| whole.clone());
+        Message { role, content, fields, weights }
+    };
+    let mut messages: Vec<Message> = turns.into_iter().map(message).collect();
+    if let Some(detailed @ (Weights::Tokens(_) | Weights::Spans(_))) = of_row {
+        let key = if matches!(detailed, Weights::Tokens(_)) { "weights" } else { "spans" };
+        match trained(&messages).collect::<Vec<_>>()[..] {
+            [index] if own[index] => {
+                let number = index + 1;
+                return Err(format!(
+                    "only one of the row's `{key}` and those of message {number} may be given"
+                ));
+            }
+            [index] => messages[index].weights = detailed,
+            ref several => {
+                let count = several.len();
+                return Err(format!(
+                    "`{key}` of a row are of its one response, and it has {count}; write them into the message"
+                ));
+            }
+        }
+    }
+    Ok(Conversation::Chat { messages: with_system(row, messages)?, tools: tools(row)? })
+}
+
+/// The functions that may be called; columns of tables often hold them as JSON text.
+fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
+    let list = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(list)) => Some(list.clone()),
+        Some(_) => None,
+    };
+    let found = match row.get("tools") {
+        Some(Value::String(text)) if text.is_empty() => Some(Vec::new()),
+        Some(Value::String(text)) => serde_json::from_str(text).ok().and_then(|value| list(Some(&value))),
+        value => list(value),
+    };
+    found.ok_or_else(|| "`tools` must be a list of functions, or one written as JSON".to_owned())
+}
+
+/// What a turn says besides its text. Nothing, as tables have it in every row, is as if not given.
+fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+    if turn.get(OLD_CALL).is_some_and(|call| !call.is_null()) {
+        return Err(format!("`{OLD_CALL}` is not read; write its call as `tool_calls`"));
+    }
+    let mut fields = Map::new();
+    for key in FIELDS {
+        match (key, turn.get(key)) {
+            (_, None | Some(Value::Null)) => {}
+            ("tool_calls", Some(Value::Array(calls))) if calls.is_empty() => {}
+            ("tool_calls", Some(Value::Array(calls))) if calls.iter().all(Value::is_object) => {
+                fields.insert(key.to_owned(), Value::Array(calls.clone()));
+            }
+            ("tool_calls", Some(_)) => return Err("`tool_calls` must be a list of objects".to_owned()),
+            (_, Some(Value::String(text))) => {
+                fields.insert(key.to_owned(), Value::String(text.clone()));
+            }
+            _ => return Err(format!("`{key}` must be a text")),
+        }
+    }
+    Ok(fields)
+}
+
+/// A list of turns, each with role and text under the names of any format.
+fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
+    let Some(Value::Array(turns)) = row.get(key) else {
+        return Err(format!("`{key}` must be a list of messages"));
+    };
+    let turn = |turn: &Value| -> Result<Turn, String> {
+        let turn = turn.as_object().ok_or("is not an object")?;
+        let named = |one: &'static str, other: &'static str| if turn.contains_key(one) { one } else { other };
+        let role = match text(turn, named("role", "from"))? {
+            "human" | "prompter" => "user",
+            "gpt" | "chatgpt" | "bot" | "model" => "assistant",
+            other => other,
+        };
+        let mut fields = fields(turn)?;
+        let key = named("content", "value");
+        let content = match turn.get(key) {
+            Some(Value::Array(parts)) => joined(parts)?,
+            Some(Value::Null) | None if fields.contains_key("tool_calls") => {
+                fields.insert("content".to_owned(), Value::Null);
+                String::new()
+            }
+            _ => text(turn, key)?.to_owned(),
+        };
+        Ok(Turn { role: role.to_owned(), content, fields, weights: weights(turn)? })
+    };
+    (1..)
+        .zip(turns)
+        .map(|(number, one)| turn(one).map_err(|what| format!("message {number}: {what}")))
+        .collect()
+}
+
+/// `OpenAI`'s list of parts, if all are text.
+fn joined(parts: &[Value]) -> Result<String, String> {
+    let part = |part: &Value| match (part.get("type").and_then(Value::as_str), part.get("text")) {
+        (Some("text") | None, Some(Value::String(text))) => Ok(text.clone()),
+        _ => Err("a part of its content is not text".to_owned()),
+    };
+    parts.iter().map(part).collect()
+}
+
+fn text<'a>(row: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {
+    optional(row, key)?.ok_or_else(|| format!("`{key}` is missing"))
+}
+
+fn optional<'a>(row: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, String> {
+    match row.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("`{key}` must be a text")),
+    }
+}
+
+/// How much better than expected a row's response is.
+pub(super) fn advantage(row: &Map<String, Value>) -> Result<Option<f64>, String> {
+    match row.get("advantage") {
+        None | Some(Value::Null) => Ok(None),
+        // JSON has no other numbers than finite ones.
+        Some(Value::Number(number)) => Ok(number.as_f64()),
+        Some(other) => Err(format!("`advantage` must be a number, not {other}")),
+    }
+}
+
+/// The weights that stand beside a response.
+fn weights(row: &Map<String, Value>) -> Result<Option<Weights>, String> {
+    let given: Vec<&str> = ["weight", "weights", "spans"]
+        .into_iter()
+        .filter(|key| row.get(*key).is_some_and(|value| !value.is_null()))
+        .collect();
+    let list = |key: &str| row[key].as_array().ok_or_else(|| format!("`{key}` must be a list"));
+    match given.as_slice() {
+        [] => Ok(None),
+        ["weight"] => Ok(Some(Weights::All(number(&row["weight"], "weight")?))),
+        ["weights"] => {
+            let weights = list("weights")?.iter().map(|value| number(value, "weights"));
+            Ok(Some(Weights::Tokens(weights.collect::<Result<_, _>>()?)))
+        }
+        ["spans"] => {
+            let spans = list("spans")?.iter().map(span).collect::<Result<Vec<_>, _>>()?;
+            Ok(Some(Weights::Spans(spans)))
+        }
+        several => Err(format!("only one of {} may be given", several.join(", "))),
+    }
+}
+
+fn span(value: &Value) -> Result<Span, String> {
+    let place = |key: &str| {
+        let place = value.get(key).and_then(Value::as_u64);
+        place
+            .map(|place| place as usize)
+            .ok_or_else(|| format!("a span's `{key}` must be a whole number, 0 or more"))
+    };
+    let weight = number(value.get("weight").unwrap_or(&Value::Null), "weight")?;
+    Ok(Span { start: place("start")?, end: place("end")?, weight })
+}
+
+/// A weight: finite and not negative, as every objective wants it.
+fn number(value: &Value, key: &str) -> Result<f32, String> {
+    let number = match value {
+        Value::Bool(yes) => Some(f32::from(u8::from(*yes))),
+        other => other.as_f64().map(|number| number as f32),
+    };
+    number
+        .filter(|number| *number >= 0.0 && number.is_finite())
+        .ok_or_else(|| format!("`{key}` must be made of finite numbers, 0 or more, not {value}"))
+}

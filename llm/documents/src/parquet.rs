@@ -1,0 +1,131 @@
+//! Rows of Parquet files, as the JSON they would be.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use parquet::data_type::Decimal;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row};
+use serde_json::{Map, Number, Value};
+
+use super::format;
+use super::read::{self, Take};
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+
+/// How pages may be compressed.
+const COMPRESSIONS: &str = "snappy, gzip, zstd, and no compression";
+
+/// Hands out a file's rows.
+pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
+    let wrong = |error: parquet::errors::ParquetError| {
+        let what = error.to_string();
+        // What the reader says of a compression that it was built without.
+        match what.split_once("feature at compile time: ") {
+            Some((_, name)) => {
+                Error::file(path, format!("is compressed with {name}, which is not read; {COMPRESSIONS} are"))
+            }
+            None => Error::file(path, what),
+        }
+    };
+    let input = File::open(path).map_err(Error::io(path))?;
+    // The reader panics on some damaged files.
+    let damaged = |_| Error::file(path, "is a damaged Parquet file");
+    let guarded = |body: &mut dyn FnMut() -> parquet::errors::Result<Option<Row>>| {
+        catch_unwind(AssertUnwindSafe(body)).map_err(damaged)?.map_err(wrong)
+    };
+    let mut reader = None;
+    let mut input = Some(input);
+    guarded(&mut || {
+        reader = input.take().map(SerializedFileReader::new).transpose()?;
+        Ok(None)
+    })?;
+    let Some(reader) = reader else { return Ok(()) };
+    let mut rows = None;
+    guarded(&mut || {
+        rows = Some(reader.get_row_iter(None)?);
+        Ok(None)
+    })?;
+    let Some(mut rows) = rows else { return Ok(()) };
+    for number in 1.. {
+        let Some(row) = guarded(&mut || rows.next().transpose())? else { break };
+        if take(number, object(&row, format::reads_of_row, format::reads_within))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Says of a key whether somebody reads it.
+type Reads = fn(&str) -> bool;
+
+/// A row, or a struct in one, whose keys `reads` judges, and `within` those of what lies in it.
+fn object(row: &Row, reads: Reads, within: Reads) -> read::Row {
+    row.get_column_iter()
+        .map(|(name, field)| Ok((name.clone(), value(name, field, reads, within)?)))
+        .collect()
+}
+
+/// What JSON cannot say is an error under a key that some format reads, else null.
+fn value(name: &str, field: &Field, reads: Reads, within: Reads) -> Result<Value, String> {
+    let within: Reads = if format::hands_on(name) { |_: &str| true } else { within };
+    match json(field, within) {
+        Err(what) if reads(name) => Err(format!("`{name}`: {what}")),
+        value => Ok(value.unwrap_or(Value::Null)),
+    }
+}
+
+/// The number nearest to a decimal of up to 128 bits.
+fn nearest(decimal: &Decimal) -> Option<f64> {
+    let bytes = decimal.data();
+    let sign = if bytes.first()? & 0x80 == 0 { 0 } else { 0xff };
+    let mut whole = [sign; 16];
+    whole[16_usize.checked_sub(bytes.len())?..].copy_from_slice(bytes);
+    format!("{}e{}", i128::from_be_bytes(whole), -i64::from(decimal.scale())).parse().ok()
+}
+
+fn json(field: &Field, within: Reads) -> Result<Value, String> {
+    let float = |number: f64| {
+        Number::from_f64(number).map(Value::Number).ok_or_else(|| format!("{number} is not a finite number"))
+    };
+    Ok(match field {
+        Field::Null => Value::Null,
+        Field::Bool(yes) => Value::Bool(*yes),
+        Field::Byte(n) => Value::from(*n),
+        Field::Short(n) => Value::from(*n),
+        Field::Int(n) => Value::from(*n),
+        Field::Long(n) => Value::from(*n),
+        Field::UByte(n) => Value::from(*n),
+        Field::UShort(n) => Value::from(*n),
+        Field::UInt(n) => Value::from(*n),
+        Field::ULong(n) => Value::from(*n),
+        Field::Float16(x) => float(f64::from(x.to_f32()))?,
+        Field::Float(x) => float(f64::from(*x))?,
+        Field::Double(x) => float(*x)?,
+        Field::Decimal(decimal) => {
+            float(nearest(decimal).ok_or("decimals of more than 128 bits are not read")?)?
+        }
+        Field::Str(text) => Value::from(text.as_str()),
+        // Texts written without their type.
+        Field::Bytes(bytes) => Value::from(bytes.as_utf8().map_err(|_| "these bytes are no text in UTF-8")?),
+        Field::Group(row) => Value::Object(object(row, within, within)?),
+        Field::ListInternal(list) => {
+            list.elements().iter().map(|field| json(field, within)).collect::<Result<_, _>>()?
+        }
+        Field::MapInternal(map) => {
+            let mut entries = Map::new();
+            for (key, field) in map.entries() {
+                // JSON has no other keys than texts.
+                let Ok(Value::String(key)) = json(key, within) else { continue };
+                entries.insert(key.clone(), value(&key, field, within, within)?);
+            }
+            Value::Object(entries)
+        }
+        Field::Date(_)
+        | Field::TimeMillis(_)
+        | Field::TimeMicros(_)
+        | Field::TimestampMillis(_)
+        | Field::TimestampMicros(_) => return Err("dates and times mean nothing to any format".to_owned()),
+    })
+}

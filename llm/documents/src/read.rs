@@ -1,0 +1,135 @@
+//! Rows out of files, one after the other: JSON lines, one JSON array, Parquet.
+
+use std::cell::Cell;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::parquet;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+
+/// A row, or why it is none.
+pub(super) type Row = Result<Map<String, Value>, String>;
+
+/// Takes a row with its line (for Parquet: its number, from 1) and says whether to go on.
+pub(super) type Take<'a> = dyn FnMut(usize, Row) -> Result<ControlFlow<()>> + 'a;
+
+/// Hands out the rows of a file. A damaged line is one bad row; a file that is damaged as a whole, an error.
+pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
+    let mut input = BufReader::with_capacity(1 << 16, File::open(path).map_err(Error::io(path))?);
+    let head = input.fill_buf().map_err(Error::io(path))?;
+    match head {
+        [b'P', b'A', b'R', b'1', ..] => return parquet::rows(path, take),
+        [0x1f, 0x8b, ..] => return Err(Error::file(path, "is compressed: gunzip it first")),
+        [0xef, 0xbb, 0xbf, ..] => input.consume(3),
+        _ => {}
+    }
+    let head = input.fill_buf().map_err(Error::io(path))?;
+    match head.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') => array(path, input, take),
+        _ => lines(path, input, take),
+    }
+}
+
+fn lines(path: &Path, mut input: impl BufRead, take: &mut Take) -> Result<()> {
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if input.read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
+            break;
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let value = serde_json::from_slice(&line).map_err(|error| json_error(&error));
+        if take(number, value.and_then(object))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn object(value: Value) -> Row {
+    match value {
+        Value::Object(map) => Ok(map),
+        _ => Err("is not a JSON object".to_owned()),
+    }
+}
+
+/// The parser's complaint; the line is told by the caller.
+fn json_error(error: &serde_json::Error) -> String {
+    let what = error.to_string();
+    let what = what.split(" at line ").next().unwrap_or(&what);
+    format!("is not JSON: {what} (column {})", error.column())
+}
+
+fn array(path: &Path, input: impl BufRead, take: &mut Take) -> Result<()> {
+    let line = Cell::new(1);
+    let mut outcome = Ok(ControlFlow::Continue(()));
+    let mut parser = serde_json::Deserializer::from_reader(Lines { input, line: &line });
+    let elements = Elements { line: &line, take, outcome: &mut outcome };
+    let parsed = parser.deserialize_seq(elements).and_then(|()| parser.end());
+    match (outcome?, parsed) {
+        (ControlFlow::Break(()), _) | (_, Ok(())) => Ok(()),
+        (_, Err(error)) => Err(Error::line(path, error.line(), json_error(&error))),
+    }
+}
+
+/// Counts the lines that the parser has gone through.
+struct Lines<'a, R> {
+    input: R,
+    line: &'a Cell<usize>,
+}
+
+impl<R: Read> Read for Lines<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(buffer)?;
+        let breaks = buffer[..n].split(|byte| *byte == b'\n').count() - 1;
+        self.line.set(self.line.get() + breaks);
+        Ok(n)
+    }
+}
+
+/// Hands out an array's elements while it is parsed.
+struct Elements<'a, 't> {
+    line: &'a Cell<usize>,
+    take: &'a mut Take<'t>,
+    outcome: &'a mut Result<ControlFlow<()>>,
+}
+
+impl<'de> Visitor<'de> for Elements<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        while let Some((line, value)) = elements.next_element_seed(Element(self.line))? {
+            *self.outcome = (self.take)(line, object(value));
+            if !matches!(self.outcome, Ok(ControlFlow::Continue(()))) {
+                return Err(A::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An element, and the line on which it begins.
+struct Element<'a>(&'a Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for Element<'_> {
+    type Value = (usize, Value);
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
+        // The parser has looked at the element's first byte and no further.
+        let line = self.0.get();
+        serde::Deserialize::deserialize(input).map(|value| (line, value))
+    }
+}

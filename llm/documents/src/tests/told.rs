@@ -1,0 +1,111 @@
+//! What tokenizer and chat template make of a row, and what they cannot.
+
+use super::{Sandbox, shown, tokenizer};
+use crate::{DataSource, load};
+use tokensieve_model::text::{Extras, Tokenizer};
+
+#[test]
+fn a_token_that_the_model_does_not_have_is_a_bad_row() {
+    let sandbox = Sandbox::new();
+    let good = r#"{"question": "Q", "answer": "A"}"#;
+    let bad = r#"{"question": "Q", "answer": "A<image>"}"#;
+    let mut inner = tokenizer().inner().clone();
+    inner.add_special_tokens([tokenizers::AddedToken::from("<image>", true)]).unwrap();
+    let had = inner.token_to_id("<image>").unwrap();
+    let extras = Extras {
+        template: Some(
+            "{{ messages[0].content }}|{% if messages|length > 1 %}{{ messages[1].content }}{% endif %}"
+                .into(),
+        ),
+        ..Default::default()
+    };
+    let tokenizer = Tokenizer::new(inner, extras, "fixture").unwrap();
+    let source = DataSource { skip_bad: true, ..sandbox.source(format!("{good}\n{bad}\n")) };
+    assert_eq!(load(&source, &tokenizer).unwrap().documents.len(), 2);
+    let tokenizer = tokenizer.within(had);
+    let set = load(&source, &tokenizer).unwrap();
+    assert_eq!((set.documents.len(), set.skipped[0].line), (1, 2));
+    let error = load(&DataSource { skip_bad: false, ..source }, &tokenizer).unwrap_err().to_string();
+    let wanted =
+        format!("rows:2: the tokenizer makes `<image>` token {had}, but the model's {had} end before it");
+    assert!(error.contains(&wanted), "{error}");
+    assert!(
+        tokenizer.plain_prompt("<image>").unwrap_err().to_string().contains("fixture: the tokenizer makes")
+    );
+}
+
+/// A template that writes tools, calls and reasoning, and neither names nor ids.
+const TELLS: &str = "{{ tools|tojson if tools else '' }}{% for m in messages %}<|im_start|>{{ m.role }}\n\
+    {% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{{ m.content if m.content is not none }}\
+    {% if m.tool_calls %}{{ m.tool_calls|tojson }}{% endif %}<|im_end|>\n{% endfor %}\
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+#[test]
+fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
+    let sandbox = Sandbox::new();
+    let extras = Extras { template: Some(TELLS.into()), ..Default::default() };
+    let telling = Tokenizer::new(tokenizer().inner().clone(), extras, "telling").unwrap();
+    let row = |of_row: &str, answer: &str| {
+        let user = r#"{"role": "user", "content": "Q", "tool_calls": null, "name": null}"#;
+        format!(r#"{{"messages": [{user}, {{"role": "assistant", {answer}}}]{of_row}}}"#)
+    };
+    let (call, tool) = (r#"{"name":"f","arguments":{"z":1,"a":[2.5]}}"#, r#"{"name":"f","parameters":{}}"#);
+    let calls = format!(r#""tool_calls": [{call}]"#);
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    // As json.dumps writes it.
+    let spaced = |text: &str| text.replace("\":", "\": ").replace(",\"", ", \"");
+    let as_text = json(&format!("[{tool}]")).to_string().replace('"', "\\\"");
+    for (of_row, answer, begins, trained) in [
+        ("", r#""content": "A""#, "<|im_start|>", "A".to_owned()),
+        ("", r#""content": "A", "reasoning_content": "hm""#, "<|im_start|>", "(hm)A".to_owned()),
+        ("", calls.as_str(), "<|im_start|>", format!("[{}]", spaced(call))),
+        (
+            r#", "tools": []"#,
+            &format!(r#""content": null, {calls}"#)[..],
+            "<|im_start|>",
+            format!("[{}]", spaced(call)),
+        ),
+        (
+            &format!(r#", "tools": [{tool}]"#)[..],
+            r#""content": "A""#,
+            &format!("[{}]<|", spaced(tool))[..],
+            "A".to_owned(),
+        ),
+        (
+            &format!(r#", "tools": "{as_text}""#)[..],
+            r#""content": "A""#,
+            &format!("[{}]<|", spaced(tool))[..],
+            "A".to_owned(),
+        ),
+    ] {
+        let set = load(&sandbox.source(row(of_row, answer)), &telling).unwrap();
+        let shown = &shown(&set)[0];
+        assert!(shown.starts_with(begins) && shown.ends_with(&format!("[{trained}<|im_end|>]")), "{shown}");
+    }
+    let ignored = |tokenizer: &Tokenizer, of_row: &str, answer: &str| {
+        load(&sandbox.source(row(of_row, answer)), tokenizer).unwrap_err().to_string()
+    };
+    for (answer, key) in [
+        (r#""content": "A", "reasoning_content": "hm""#, "reasoning_content"),
+        (&format!(r#""content": "A", {calls}"#)[..], "tool_calls"),
+    ] {
+        let wanted = format!("rows:1: message 2: the chat template ignores `{key}`; take it out");
+        let error = ignored(tokenizer(), "", answer);
+        assert!(error.contains(&wanted), "{error}");
+    }
+    let old = r#""content": "A", "function_call": {"name": "f", "arguments": "{}"}"#;
+    let wanted = "rows:1: message 2: `function_call` is not read; write its call as `tool_calls`";
+    assert!(ignored(&telling, "", old).contains(wanted));
+    let none = row("", r#""content": "A", "function_call": null"#);
+    assert_eq!(load(&sandbox.source(none), &telling).unwrap().documents.len(), 1);
+    // What only says who or which may be left out.
+    let named = row("", r#""content": "A", "name": "f", "tool_call_id": "1""#);
+    assert_eq!(load(&sandbox.source(named), &telling).unwrap().documents.len(), 1);
+    let tools = format!(r#", "tools": [{tool}]"#);
+    assert!(
+        ignored(tokenizer(), &tools, r#""content": "A""#)
+            .contains("rows:1: the chat template ignores `tools`")
+    );
+    let error = ignored(&telling, r#", "tools": 3"#, r#""content": "A""#);
+    assert!(error.contains("`tools` must be a list of functions, or one written as JSON"), "{error}");
+}

@@ -1,0 +1,197 @@
+//! Answers on the disk, so that an evaluation that was stopped goes on where it was.
+//!
+//! JSON lines: first what the answers depend on, then one answer per line as it comes. A line that was being written when
+//! the machine stopped is dropped; an answer to a question that has changed since is asked for again.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokensieve_tasks::Answer;
+
+use tokensieve_documents::Lines;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::weights::claim;
+
+/// The file of answers.
+#[derive(Debug)]
+pub struct Answers {
+    lines: Lines,
+    known: HashMap<[String; 3], Line>,
+    #[expect(dead_code, reason = "held, never read: nobody else writes into the file meanwhile")]
+    claim: File,
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    task: String,
+    id: String,
+    /// Of the question.
+    sha256: String,
+    /// Time it took: since the answer before it.
+    pub seconds: f64,
+    /// What was answered.
+    pub answer: Value,
+}
+
+impl Answers {
+    /// Opens the file for answers that depend on `settings`; those in it are kept, unless `fresh`.
+    pub fn open(path: &Path, settings: &Map<String, Value>, fresh: bool) -> Result<Self> {
+        let claim = claim(path, "another evaluation is writing into it; wait, or give another --out")?;
+        let text = if fresh { Vec::new() } else { fs::read(path).map_err(Error::io(path))? };
+        // What follows the last line break was being written.
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let mut known = HashMap::new();
+        for (number, line) in (1..).zip(text[..whole].split_inclusive(|byte| *byte == b'\n')) {
+            if number == 1 {
+                same_settings(path, line, settings)?;
+                continue;
+            }
+            let line: Line = serde_json::from_slice(line).map_err(|error| {
+                let what = format!("is not an answer ({error}); remove the line, or start over with --fresh");
+                Error::line(path, number, what)
+            })?;
+            known.insert([line.task.clone(), line.id.clone(), line.sha256.clone()], line);
+        }
+        let mut lines = Lines::open(path, whole as u64)?;
+        if whole == 0 {
+            lines.push(&json!({ "header": settings }))?;
+        }
+        Ok(Self { lines, known, claim })
+    }
+
+    /// The answer to a question, if it has been given to this very `content`.
+    pub fn get(&self, task: &str, id: &str, content: &str) -> Option<&Line> {
+        self.known.get(&[task.to_owned(), id.to_owned(), hash(content)])
+    }
+
+    /// Writes down an answer.
+    pub fn add(&mut self, task: &str, id: &str, content: &str, seconds: f64, answer: Value) -> Result<()> {
+        let line = Line { task: task.to_owned(), id: id.to_owned(), sha256: hash(content), seconds, answer };
+        self.lines.push(&json!(line))?;
+        self.known.insert([line.task.clone(), line.id.clone(), line.sha256.clone()], line);
+        Ok(())
+    }
+}
+
+/// The replies to a task's questions in another evaluation's file, by the questions' names.
+pub(super) fn replies(path: &Path, task: &str) -> Result<HashMap<String, String>> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let mut replies = HashMap::new();
+    for (number, line) in (1..).zip(text.lines()).skip(1) {
+        let line: Line = serde_json::from_str(line)
+            .map_err(|error| Error::line(path, number, format!("is not an answer ({error})")))?;
+        if line.task == task
+            && let Ok(Answer::Reply { text, .. }) = serde_json::from_value(line.answer)
+        {
+            replies.insert(line.id, text);
+        }
+    }
+    Ok(replies)
+}
+
+/// As many digits as tell questions apart.
+fn hash(content: &str) -> String {
+    format!("{:x}", Sha256::digest(content))[..16].to_owned()
+}
+
+fn same_settings(path: &Path, header: &[u8], now: &Map<String, Value>) -> Result<()> {
+    let header: Option<Value> = serde_json::from_slice(header).ok();
+    let Some(Value::Object(then)) = header.as_ref().and_then(|header| header.get("header")) else {
+        let what = "is not the header of a file of answers; give another --out, or overwrite it with --fresh";
+        return Err(Error::line(path, 1, what));
+    };
+    let mut keys: Vec<&String> =
+        now.keys().chain(then.keys().filter(|key| !now.contains_key(*key))).collect();
+    keys.retain(|key| then.get(*key) != now.get(*key));
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let value = |of: &Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
+    let differences: Vec<String> =
+        keys.iter().map(|key| format!("{key}: was {}, is {}", value(then, key), value(now, key))).collect();
+    let what = format!(
+        "holds answers of other settings:\n  {}\n--fresh removes them and starts over, another --out leaves them",
+        differences.join("\n  ")
+    );
+    Err(Error::file(path, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(precision: &str) -> Map<String, Value> {
+        let Value::Object(map) = json!({ "model_sha256": "ab", "precision": precision }) else {
+            unreachable!()
+        };
+        map
+    }
+
+    #[test]
+    fn answers_come_back_and_torn_lines_do_not_matter() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.answers.jsonl");
+        let mut answers = Answers::open(&path, &settings("f32"), false).unwrap();
+        answers.add("t", "1", "question one", 0.5, json!("one")).unwrap();
+        answers.add("t", "2", "question two", 0.25, json!("two")).unwrap();
+        let busy = Answers::open(&path, &settings("f32"), false).unwrap_err().to_string();
+        assert!(busy.contains("another evaluation"), "{busy}");
+        drop(answers);
+        let text = fs::read(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 5]).unwrap();
+        let mut answers = Answers::open(&path, &settings("f32"), false).unwrap();
+        assert_eq!(answers.get("t", "1", "question one").unwrap().answer, json!("one"));
+        assert!(answers.get("t", "1", "another question").is_none());
+        assert!(answers.get("t", "2", "question two").is_none());
+        answers.add("t", "2", "question two", 0.25, json!("two")).unwrap();
+        drop(answers);
+        assert_eq!(fs::read(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn replies_of_another_evaluation_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.answers.jsonl");
+        let mut answers = Answers::open(&path, &settings("f32"), false).unwrap();
+        let reply = |text: &str| json!(Answer::Reply { text: text.into(), tokens: 1, ended: true });
+        answers.add("t", "7", "q", 0.5, reply("seven")).unwrap();
+        answers.add("u", "7", "q", 0.5, reply("another task's")).unwrap();
+        drop(answers);
+        assert_eq!(replies(&path, "t").unwrap(), HashMap::from([("7".to_owned(), "seven".to_owned())]));
+        fs::write(&path, "{\"header\":{}}\n{\"task\"").unwrap();
+        assert!(replies(&path, "t").unwrap_err().to_string().contains("jsonl:2"));
+    }
+
+    #[test]
+    fn other_settings_are_refused_with_their_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.answers.jsonl");
+        let mut answers = Answers::open(&path, &settings("f32"), false).unwrap();
+        answers.add("t", "1", "q", 0.5, json!("one")).unwrap();
+        drop(answers);
+        let error = Answers::open(&path, &settings("bf16"), false).unwrap_err().to_string();
+        assert!(error.contains("precision: was \"f32\", is \"bf16\"") && !error.contains("model"), "{error}");
+        let fresh = Answers::open(&path, &settings("bf16"), true).unwrap();
+        assert!(fresh.get("t", "1", "q").is_none());
+        drop(fresh);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.answers.jsonl");
+        for (text, where_) in [("{\"question\":1}\n", "jsonl:1"), ("{\"header\":{}}\n{}\n", "jsonl:2")] {
+            fs::write(&path, text).unwrap();
+            let error = Answers::open(&path, &Map::new(), false).unwrap_err().to_string();
+            assert!(error.contains(where_) && error.contains("--fresh"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Two evaluations of the same questions: how much better is one, and could that be chance?
+
+use tokensieve_tasks::{Measure, compare};
+
+use super::exam;
+use super::results::{Measured, Results, TaskResults};
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+
+/// Questions that an error names, at most.
+const NAMED: usize = 10;
+
+/// One measure of both, and the difference with its interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The task's name.
+    pub task: String,
+    /// The measure's.
+    pub measure: String,
+    /// Of the first and of the second.
+    pub values: [Option<f64>; 2],
+    /// The second minus the first.
+    pub difference: Measured,
+}
+
+/// Compares `new` with `old`, task by task, in the order of `new`: questions are resampled in pairs.
+pub fn differences(old: &Results, new: &Results) -> Result<Vec<Difference>> {
+    let mut all = Vec::new();
+    for (name, new_task) in &new.tasks {
+        if let Some(old_task) = old.tasks.get(name) {
+            let measures = exam::measures(name)?;
+            all.extend(of_task(name, &measures, old_task, new_task, new.seed)?);
+        }
+    }
+    if all.is_empty() {
+        let names = |results: &Results| results.tasks.keys().cloned().collect::<Vec<_>>().join(", ");
+        let what = format!("no task is in both: {} and {}", names(old), names(new));
+        return Err(Error::setting("--compare", what));
+    }
+    Ok(all)
+}
+
+fn of_task(
+    name: &str,
+    measures: &[Measure],
+    old: &TaskResults,
+    new: &TaskResults,
+    seed: u64,
+) -> Result<Vec<Difference>> {
+    // Where each of the new one's questions stands in the old one.
+    let places: std::collections::HashMap<&String, usize> =
+        old.tallies.ids.iter().enumerate().map(|(place, id)| (id, place)).collect();
+    let missing = |of: &TaskResults, other: &TaskResults| -> Vec<String> {
+        let there: std::collections::HashSet<&String> = other.tallies.ids.iter().collect();
+        of.tallies.ids.iter().filter(|id| !there.contains(id)).cloned().collect()
+    };
+    let (gone, added) = (missing(old, new), missing(new, old));
+    if !gone.is_empty() || !added.is_empty() {
+        let what = format!(
+            "{name}: the questions are not the same; only in the first: {}; only in the second: {}",
+            list(&gone),
+            list(&added)
+        );
+        return Err(Error::setting("--compare", what));
+    }
+    let mut all = Vec::new();
+    for measure in measures {
+        let (Some(before), Some(after)) =
+            (old.tallies.of.get(measure.name), new.tallies.of.get(measure.name))
+        else {
+            continue;
+        };
+        let after: Vec<&[f64]> = after.iter().map(Vec::as_slice).collect();
+        let before: Vec<&[f64]> = new.tallies.ids.iter().map(|id| before[places[id]].as_slice()).collect();
+        let value = |of: &TaskResults| of.measures.get(measure.name).and_then(|measured| measured.value);
+        all.push(Difference {
+            task: name.to_owned(),
+            measure: measure.name.to_owned(),
+            values: [value(old), value(new)],
+            difference: Measured::new(measure, &compare(measure, &after, &before, seed)),
+        });
+    }
+    Ok(all)
+}
+
+fn list(ids: &[String]) -> String {
+    match ids.len() {
+        0 => "none".to_owned(),
+        n if n <= NAMED => ids.join(", "),
+        n => format!("{}, … ({n} in all)", ids[..NAMED].join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::held_out::MEASURES;
+    use crate::evaluate::table::{differences_table, verdict};
+
+    fn task(ids: &[usize], loss: impl Fn(usize) -> f64) -> TaskResults {
+        let mut gaps = vec![0.0; 15];
+        gaps.push(2.0);
+        let tally = |i: &usize| {
+            let pair = |x: f64| vec![x, 2.0];
+            vec![pair(loss(*i)), pair(loss(*i)), pair(0.5), pair(1.0), gaps.clone()]
+        };
+        let tallies: Vec<_> = ids.iter().map(tally).collect();
+        TaskResults::new(MEASURES, ids.iter().map(ToString::to_string).collect(), &tallies, 1.0, 0)
+    }
+
+    #[test]
+    fn pairs_are_found_by_name_whatever_their_order() {
+        let ids: Vec<usize> = (0..50).collect();
+        let reversed: Vec<usize> = (0..50).rev().collect();
+        let old = task(&ids, |i| i as f64);
+        let new = task(&reversed, |i| i as f64 - 0.5);
+        let found = of_task("nll:x", MEASURES, &old, &new, 0).unwrap();
+        let nll = &found[0].difference;
+        // Every pair differs by the same amount, so that chance has no part in it.
+        for end in [nll.value, nll.low, nll.high] {
+            assert!((end.unwrap() + 0.25).abs() < 1e-12, "{nll:?}");
+        }
+        assert_eq!(verdict(nll), "better");
+        assert_eq!(found[2].difference.value, Some(0.0));
+        assert_eq!(verdict(&found[2].difference), "");
+        let text = differences_table(&found);
+        assert!(text.contains("-0.2500") && text.contains("better"), "{text}");
+    }
+
+    #[test]
+    fn other_questions_are_refused_by_name() {
+        let (old, new) = (task(&[1, 2, 3], |_| 1.0), task(&[2, 3, 4], |_| 1.0));
+        let error = of_task("nll:x", MEASURES, &old, &new, 0).unwrap_err().to_string();
+        assert!(error.contains("only in the first: 1; only in the second: 4"), "{error}");
+        let (old, new) = (task(&(0..30).collect::<Vec<_>>(), |_| 1.0), task(&[], |_| 1.0));
+        let error = of_task("nll:x", MEASURES, &old, &new, 0).unwrap_err().to_string();
+        assert!(error.contains("8, 9, … (30 in all); only in the second: none"), "{error}");
+    }
+}

@@ -1,0 +1,250 @@
+//! How well a model predicts responses that it was not trained on, and how well it knows that: `nll:SET/SPLIT`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokensieve_data::Catalogue;
+use tokensieve_tasks::{Measure, Options, Stream, Unit};
+
+use super::exam::Exam;
+use super::model::Examinee;
+use super::score::portions;
+use tokensieve_documents::{DataSource, Truncate};
+use tokensieve_model::Document;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::head::RowStats;
+use tokensieve_model::text::Tokenizer;
+
+/// How such a name begins.
+pub(super) const PREFIX: &str = "nll:";
+
+/// Bins of equal width by which calibration is measured.
+const BINS: usize = 15;
+
+/// What is measured; the sums of [`tally`].
+pub(super) const MEASURES: &[Measure] = &[
+    Measure {
+        name: "nll",
+        meaning: "mean −log p of a response's token",
+        unit: Unit::Nats,
+        more_is_better: false,
+        of: mean,
+    },
+    Measure {
+        name: "perplexity",
+        meaning: "exp of the mean −log p",
+        unit: Unit::Number,
+        more_is_better: false,
+        of: |sums| mean(sums).exp(),
+    },
+    Measure::share("probability", "mean probability of a response's token"),
+    Measure::share("accuracy", "share of tokens than which none is more probable"),
+    Measure {
+        name: "ece",
+        meaning: "expected calibration error of the most probable token, 15 bins of equal width",
+        unit: Unit::Share,
+        more_is_better: false,
+        of: calibration_error,
+    },
+];
+
+fn mean(sums: &[f64]) -> f64 {
+    sums[0] / sums[1]
+}
+
+/// Σ |Σ in the bin of (probability − hit)| / tokens.
+fn calibration_error(sums: &[f64]) -> f64 {
+    sums[..BINS].iter().map(|gap| gap.abs()).sum::<f64>() / sums[BINS]
+}
+
+/// Rows of a data set that are predicted.
+#[derive(Debug)]
+pub struct HeldOut {
+    name: String,
+    /// Per row its name, and its documents: several where the chat template writes earlier turns anew.
+    rows: Vec<(String, Vec<Document>)>,
+}
+
+impl HeldOut {
+    /// Reads `SET`, `SET/SPLIT` or a file; of a set its `test`, where it has one. Documents longer than `longest` are cut at
+    /// their end; bad rows are an error, or with `skip_bad` left out.
+    pub fn open(
+        name: &str,
+        options: &Options,
+        tokenizer: &Tokenizer,
+        longest: usize,
+        skip_bad: bool,
+    ) -> Result<Self> {
+        let which = name.strip_prefix(PREFIX).unwrap_or(name);
+        let source = DataSource {
+            skip_bad,
+            truncate: Truncate::End,
+            max_length: Some(longest),
+            ..DataSource::new(which)
+        };
+        let source = DataSource { split: held_out(&source)?, ..source };
+        let set = tokensieve_documents::load(&source, tokenizer).map_err(|error| match error {
+            Error::Setting { what, .. } => Error::setting(format!("--suite {name}"), what),
+            other => other,
+        })?;
+        if let Some(why) = &set.substitution {
+            tokensieve_model::say!("{name}: {why}");
+        }
+        if !set.skipped.is_empty() {
+            tokensieve_model::say!("{name}: {} bad rows left out", set.skipped.len());
+        }
+        if set.truncated > 0 {
+            tokensieve_model::say!(
+                "{name}: {} documents cut at {longest} tokens, the model's context",
+                set.truncated
+            );
+        }
+        let rows = set.documents.chunk_by(|a, b| a.row == b.row);
+        let mut rows: Vec<_> =
+            rows.map(|documents| (documents[0].row.to_string(), documents.to_vec())).collect();
+        if let Some(limit) = options.limit.filter(|limit| *limit < rows.len()) {
+            Stream::new(options.seed, "limit").shuffle(&mut rows);
+            rows.truncate(limit);
+        }
+        Ok(Self { name: name.to_owned(), rows })
+    }
+}
+
+/// The split of a set that is held out, where the name says none.
+fn held_out(source: &DataSource) -> Result<Option<String>> {
+    const TEST: &str = "test";
+    if Path::new(&source.source).exists() {
+        return Ok(None);
+    }
+    let catalogue = Catalogue::load()?;
+    let set = catalogue.set(&source.source).ok();
+    Ok(set.filter(|set| set.files.contains_key(TEST)).map(|_| TEST.to_owned()))
+}
+
+impl Exam for HeldOut {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn measures(&self) -> &[Measure] {
+        MEASURES
+    }
+
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn id(&self, question: usize) -> &str {
+        &self.rows[question].0
+    }
+
+    fn content(&self, question: usize) -> String {
+        let mut hash = Sha256::new();
+        for document in &self.rows[question].1 {
+            document.tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
+            document.weights.iter().for_each(|weight| hash.update(weight.to_le_bytes()));
+        }
+        format!("{:x}", hash.finalize())
+    }
+
+    fn ask(
+        &self,
+        examinee: &mut Examinee<'_>,
+        questions: &[usize],
+        take: &mut dyn FnMut(usize, Value) -> Result<()>,
+    ) -> Result<()> {
+        let documents = |question: usize| self.rows[questions[question]].1.iter();
+        let tokens = (0..questions.len()).map(|i| documents(i).map(|document| document.tokens.len()).sum());
+        for portion in portions(tokens) {
+            if examinee.stopped() {
+                break;
+            }
+            let together: Vec<&Document> = portion.clone().flat_map(documents).collect();
+            let packs = [examinee.scorer.pack(&together)];
+            let mut scored = examinee.scorer.score(&packs).into_iter().flatten();
+            for question in portion {
+                let stats: Vec<RowStats> =
+                    scored.by_ref().take(documents(question).len()).flatten().collect();
+                if !stats.iter().all(RowStats::is_finite) {
+                    let (name, row) = (&self.name, self.id(questions[question]));
+                    return Err(Error::not_finite(format!("{name}, row {row}")));
+                }
+                take(questions[question], json!({ "kind": "prediction", "tallies": tally(&stats) }))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tally(&self, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>> {
+        serde_json::from_value(answer["tallies"].clone())
+            .map_err(|error| Error::Run(format!("{}, row {}: {error}", self.name, self.id(question))))
+    }
+}
+
+/// A row's sums, per measure.
+fn tally(stats: &[RowStats]) -> Vec<Vec<f64>> {
+    let tokens = stats.len() as f64;
+    let over = |of: fn(&RowStats) -> f64| vec![stats.iter().map(of).sum::<f64>(), tokens];
+    let mut gaps = vec![0.0; BINS];
+    for row in stats {
+        let p = row.best.exp();
+        gaps[((p * BINS as f64) as usize).min(BINS - 1)] += p - f64::from(u8::from(row.greedy));
+    }
+    gaps.push(tokens);
+    let loss = over(|row| row.loss);
+    let probability = over(|row| (-row.loss).exp());
+    vec![loss.clone(), loss, probability, over(|row| f64::from(u8::from(row.greedy))), gaps]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(p: f64, best: f64, greedy: bool) -> RowStats {
+        RowStats { loss: -p.ln(), best: best.ln(), greedy, ..RowStats::default() }
+    }
+
+    fn sums(tallies: &[Vec<Vec<f64>>], measure: usize) -> Vec<f64> {
+        let width = tallies[0][measure].len();
+        (0..width).map(|i| tallies.iter().map(|tally| tally[measure][i]).sum()).collect()
+    }
+
+    #[test]
+    fn measures_are_their_formulas_over_all_rows() {
+        let stats = [
+            row(0.8, 0.8, true),
+            row(0.1, 0.75, false),
+            row(0.9, 0.9, true),
+            row(0.5, 0.5, true),
+            row(1.0, 1.0, true),
+        ];
+        // As two rows of unequal length: sums do not mind.
+        let tallies = [tally(&stats[..3]), tally(&stats[3..])];
+        let of = |i: usize| (MEASURES[i].of)(&sums(&tallies, i));
+        let nll = stats.iter().map(|row| row.loss).sum::<f64>() / 5.0;
+        assert!((of(0) - nll).abs() < 1e-12);
+        assert!((of(1) - nll.exp()).abs() < 1e-12);
+        assert!((of(2) - 3.3 / 5.0).abs() < 1e-12);
+        assert!((of(3) - 0.8).abs() < 1e-12);
+        // Bins of 1/15: 0.75 lies in the 12th, 0.8 in the 13th, 0.9 in the 14th, 0.5 in the 8th, 1 in the 15th.
+        let ece = (0.75 + 0.2 + 0.1 + 0.5 + 0.0) / 5.0;
+        assert!((of(4) - ece).abs() < 1e-12, "{}", of(4));
+    }
+
+    #[test]
+    fn what_is_held_out_is_the_test_split_where_there_is_one() {
+        let split = |name: &str| held_out(&DataSource::new(name)).unwrap();
+        assert_eq!(split("gsm8k").as_deref(), Some("test"));
+        // It has but a train split; a name may say its own; a folder src lies here.
+        assert_eq!(["alpaca", "gsm8k/train", "src", "nowhere"].map(split), [const { None }; 4]);
+    }
+
+    #[test]
+    fn a_bin_cancels_within_itself() {
+        // Two tokens of probability ½, one of them right: perfectly calibrated.
+        let tallies = [tally(&[row(0.5, 0.5, true), row(0.2, 0.5, false)])];
+        assert!(calibration_error(&sums(&tallies, 4)).abs() < 1e-12);
+    }
+}

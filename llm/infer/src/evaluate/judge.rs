@@ -1,0 +1,274 @@
+//! `AlpacaEval`: a model's replies against a baseline's outputs, in the eyes of a judge.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokensieve_data::Catalogue;
+use tokensieve_tasks::alpaca_eval::{LengthControl, instructions, outputs, read_outputs};
+use tokensieve_tasks::judge::{self, Endpoint, Judge, Pairwise, Prices, both_orders, pairwise};
+use tokensieve_tasks::{Answer, Estimate, Measure};
+
+use super::answers::{self, Answers};
+use super::exam::Exam;
+use super::local_judge::LocalJudge;
+use super::model::Examinee;
+use super::results::{Measured, TaskResults};
+use super::{ANSWERS, Settings, beside, kept};
+use tokensieve_model::Error;
+use tokensieve_model::Model;
+use tokensieve_model::Result;
+use tokensieve_model::text::Tokenizer;
+use tokensieve_model::weights::Checkpoint;
+
+/// The task whose replies are judged.
+pub(super) const TASK: &str = "alpaca-eval";
+
+/// How a judge's name begins that is a model on this machine.
+pub(super) const LOCAL: &str = "local:";
+
+/// A share of the tallies.
+pub(super) const WIN_RATE: Measure =
+    Measure::share("win_rate", "mean preference for the model's reply, both orders averaged");
+
+/// Not a function of sums, but of a model fitted to all preferences.
+const CONTROLLED: Measure = Measure::share(
+    "lc_win_rate",
+    "the same as if all replies were as long as the baseline's, by AlpacaEval's logistic model",
+);
+
+/// Beside the win rate's tallies: characters of the reply and of the baseline's output.
+const LENGTHS: &str = "lengths";
+
+/// The baseline for which the published length control was made.
+pub const BASELINE: &str = "gpt4-1106-preview";
+
+/// The flag that names the judge.
+const JUDGE: &str = "--judge";
+
+/// The key of an endpoint, if it wants one.
+const KEY: &str = "OPENAI_API_KEY";
+
+/// Who judges, and against what.
+#[derive(Clone, Debug)]
+pub struct Judging {
+    /// `local:MODEL`, or `https://endpoint#model`.
+    pub judge: String,
+    /// A file of outputs, the answers of another evaluation, or the name of a public model.
+    pub baseline: String,
+    /// What an endpoint takes.
+    pub prices: Option<Prices>,
+    /// Told what asking an endpoint would take, says whether to go on.
+    pub agree: fn(&str) -> bool,
+}
+
+/// What judges.
+enum Who<'a> {
+    /// A model on this machine.
+    Local(&'a str),
+    /// A model behind an address.
+    Endpoint { base: &'a str, model: &'a str },
+}
+
+impl Judging {
+    fn who(&self) -> Result<Who<'_>> {
+        let endpoint = self.judge.rsplit_once('#');
+        let endpoint = endpoint.filter(|(base, model)| base.starts_with("http") && !model.is_empty());
+        match (self.judge.strip_prefix(LOCAL), endpoint) {
+            (Some(model), _) if !model.is_empty() => Ok(Who::Local(model)),
+            (None, Some((base, model))) => Ok(Who::Endpoint { base, model }),
+            _ => {
+                let what = format!("`{}` is neither local:MODEL nor https://endpoint#model", self.judge);
+                Err(Error::setting(JUDGE, what))
+            }
+        }
+    }
+}
+
+/// Sees, before anything is asked, that the judge can be had and that the baseline has an output for all that is asked.
+pub(super) fn check(exam: &dyn Exam, judging: &Judging, settings: &Settings) -> Result<()> {
+    let who = judging.who()?;
+    let catalogue = Catalogue::load()?;
+    let instructions = instructions(&catalogue).map_err(Error::other)?;
+    let asked = (0..exam.count()).map(|question| place(exam, question, instructions.len()));
+    baseline(&judging.baseline, &catalogue, &instructions, &asked.collect::<Result<Vec<_>>>()?)?;
+    match who {
+        Who::Local(source) => Tokenizer::open_on(&local(source)?, settings.date).map(drop),
+        Who::Endpoint { base, model } => endpoint(base, model, &settings.out).map(drop),
+    }
+}
+
+/// Which of the instructions a question is.
+fn place(exam: &dyn Exam, question: usize, instructions: usize) -> Result<usize> {
+    let id = exam.id(question);
+    let place = id.parse().ok().filter(|place| *place < instructions);
+    place.ok_or_else(|| Error::Run(format!("{TASK}: no instruction `{id}`")))
+}
+
+/// Adds win rates to the results of [`TASK`], whose replies are in `answers`.
+pub(super) fn add_win_rates(
+    exam: &dyn Exam,
+    results: &mut TaskResults,
+    answers: &mut Answers,
+    (judging, settings): (&Judging, &Settings),
+    interrupted: &AtomicBool,
+) -> Result<ControlFlow<()>> {
+    let catalogue = Catalogue::load()?;
+    let instructions = instructions(&catalogue).map_err(Error::other)?;
+    // Of instructions that were not asked there is no preference, and their replies do not count.
+    let mut replies = vec![String::new(); instructions.len()];
+    let mut asked = Vec::new();
+    for question in 0..exam.count() {
+        let place = place(exam, question, replies.len())?;
+        let answer = serde_json::from_value(kept(exam, answers, question)?.answer.clone());
+        if let Ok(Answer::Reply { text, .. }) = answer {
+            replies[place] = text;
+        }
+        asked.push(place);
+    }
+    let baseline = baseline(&judging.baseline, &catalogue, &instructions, &asked)?;
+    let control = length_control(&judging.baseline, &catalogue, replies.len())?;
+    let of = |texts: &[String]| asked.iter().map(|place| texts[*place].clone()).collect::<Vec<_>>();
+    let texts = [of(&instructions), of(&replies), of(&baseline)];
+    let judged = match judging.who()? {
+        Who::Local(model) => by_local(model, &texts, answers, settings, interrupted),
+        Who::Endpoint { base, model } => {
+            endpoint(base, model, &settings.out).and_then(|endpoint| by_endpoint(judging, &endpoint, &texts))
+        }
+    };
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(ControlFlow::Break(()));
+    }
+    let judged = judged?;
+    if let Some(first) = judged.nonsense.first() {
+        let count = judged.nonsense.len();
+        tokensieve_model::say!(
+            "{}: {count} verdicts name neither reply, the first: {}",
+            judging.judge,
+            first.said
+        );
+    }
+    let mut preferences = vec![None; replies.len()];
+    for (place, preference) in asked.iter().zip(&judged.preferences) {
+        preferences[*place] = *preference;
+    }
+    let is_controlled = control.is_some();
+    let control = control.unwrap_or_else(|| LengthControl::plain(replies.len()));
+    let rates = control.win_rates(&preferences, &replies, &baseline, settings.seed).map_err(Error::other)?;
+    let tally = |preference: &Option<f64>| preference.map_or(vec![0.0, 0.0], |p| vec![p, 1.0]);
+    results.tallies.of.insert(WIN_RATE.name.to_owned(), judged.preferences.iter().map(tally).collect());
+    let lengths =
+        |place: &usize| [&replies, &baseline].map(|texts| texts[*place].chars().count() as f64).to_vec();
+    results.tallies.of.insert(LENGTHS.to_owned(), asked.iter().map(lengths).collect());
+    let mut add = |measure: &Measure, estimate: &Estimate| {
+        results.measures.shift_insert(0, measure.name.to_owned(), Measured::new(measure, estimate));
+    };
+    add(&WIN_RATE, &rates.raw);
+    if is_controlled {
+        add(&CONTROLLED, &rates.length_controlled);
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// The model that takes the length out of a win rate over this baseline. The published one knows how difficult the
+/// instructions are to win against the leaderboard's; where its data cannot be had, there is none.
+fn length_control(
+    baseline: &str,
+    catalogue: &Catalogue,
+    instructions: usize,
+) -> Result<Option<LengthControl>> {
+    if baseline != BASELINE {
+        return Ok(Some(LengthControl::plain(instructions)));
+    }
+    match LengthControl::published(catalogue) {
+        Err(tokensieve_tasks::Error::Data(error)) => {
+            tokensieve_model::say!("{} is left out: {}", CONTROLLED.name, error.brief());
+            Ok(None)
+        }
+        control => Ok(Some(control.map_err(Error::other)?)),
+    }
+}
+
+/// Whose outputs the replies are compared with: one per instruction, of which those asked count.
+fn baseline(
+    which: &str,
+    catalogue: &Catalogue,
+    instructions: &[String],
+    asked: &[usize],
+) -> Result<Vec<String>> {
+    let file = Path::new(which);
+    if !file.is_file() {
+        return outputs(catalogue, which).map_err(|error| match error {
+            tokensieve_tasks::Error::Setting(what) => {
+                Error::setting("--baseline-outputs", format!("there is no file `{which}`; {what}"))
+            }
+            other => Error::other(other),
+        });
+    }
+    if !which.ends_with(ANSWERS) {
+        return Ok(read_outputs(file, instructions).map_err(Error::other)?);
+    }
+    let mut theirs = answers::replies(file, TASK)?;
+    let mut all = vec![String::new(); instructions.len()];
+    for place in asked {
+        let missing = || Error::file(file, format!("has no reply to {TASK}'s instruction {place}"));
+        all[*place] = theirs.remove(&place.to_string()).ok_or_else(missing)?;
+    }
+    Ok(all)
+}
+
+/// Instructions, replies, the baseline's outputs.
+type Texts = [Vec<String>; 3];
+
+fn judged(judge: &dyn Judge, [instructions, replies, baseline]: &Texts) -> Result<Pairwise> {
+    Ok(pairwise(judge, instructions, replies, baseline).map_err(Error::other)?)
+}
+
+fn local(source: &str) -> Result<Checkpoint> {
+    Checkpoint::open(source).map_err(|error| error.model_named_by(JUDGE))
+}
+
+fn by_local(
+    source: &str,
+    texts: &Texts,
+    answers: &mut Answers,
+    settings: &Settings,
+    interrupted: &AtomicBool,
+) -> Result<Pairwise> {
+    let checkpoint = local(source)?;
+    let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
+    let model = Model::load(&checkpoint, settings.kind, settings.device)?;
+    let examinee = Examinee::new(&model, &tokenizer, settings.generation(), interrupted);
+    let name = format!("judge {source} {}", &checkpoint.hash()[..16]);
+    judged(&LocalJudge::new(name, examinee, answers), texts)
+}
+
+fn endpoint(base: &str, model: &str, out: &Path) -> Result<Endpoint> {
+    let settings = judge::Settings {
+        base: base.to_owned(),
+        key_variable: std::env::var_os(KEY).map(|_| KEY.to_owned()),
+        ..judge::Settings::new(model, beside(out, "judge.jsonl"))
+    };
+    Ok(Endpoint::new(settings).map_err(Error::other)?)
+}
+
+fn by_endpoint(judging: &Judging, endpoint: &Endpoint, texts: &Texts) -> Result<Pairwise> {
+    let [instructions, replies, baseline] = texts;
+    let cost = endpoint.cost(&both_orders(instructions, replies, baseline).map_err(Error::other)?);
+    if cost.requests > 0 {
+        let dollars = judging.prices.map(|prices| format!(", {:.2} dollars in all", cost.dollars(prices)));
+        let what = format!(
+            "{}: {} requests with about {} tokens, at most {} tokens of answers{}; {} answers are kept from before",
+            judging.judge,
+            cost.requests,
+            cost.prompt_tokens,
+            cost.reply_tokens,
+            dollars.unwrap_or_default(),
+            cost.kept
+        );
+        if !(judging.agree)(&what) {
+            return Err(Error::Run("the judge was not asked; --yes goes ahead".to_owned()));
+        }
+    }
+    judged(endpoint, texts)
+}

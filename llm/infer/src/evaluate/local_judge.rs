@@ -1,0 +1,82 @@
+//! A model on this machine as a judge.
+
+use std::cell::RefCell;
+
+use tokensieve_tasks::judge::{Judge, LABELS, Pair, Verdict, question};
+use tokensieve_tasks::{self as tasks, Answer, Ask, Measure, Question, Task};
+
+use super::answers::Answers;
+use super::model::Examinee;
+use super::{ask, kept};
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+
+/// A model on this machine that judges: the probabilities of the two labels as its whole reply's first token.
+#[derive(Debug)]
+pub struct LocalJudge<'a> {
+    /// With the hash of its weights: verdicts of another model are none.
+    name: String,
+    within: RefCell<(Examinee<'a>, &'a mut Answers)>,
+}
+
+impl<'a> LocalJudge<'a> {
+    /// A judge whose verdicts are kept among the answers, under this name.
+    pub fn new(name: String, examinee: Examinee<'a>, answers: &'a mut Answers) -> Self {
+        Self { name, within: RefCell::new((examinee, answers)) }
+    }
+}
+
+impl Judge for LocalJudge<'_> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn prefer(&self, pairs: &[Pair<'_>]) -> tasks::Result<Vec<Verdict>> {
+        let failed =
+            |error: Error| tasks::Error::Service { address: self.name.clone(), what: error.to_string() };
+        let questions = (0..).zip(pairs).map(|(number, pair): (usize, _)| Question {
+            id: number.to_string(),
+            messages: question(pair),
+            ask: Ask::Likelihood { replies: LABELS.map(str::to_owned).to_vec() },
+        });
+        let task: Box<dyn Task> =
+            Box::new(Verdicts { judge: self.name.clone(), questions: questions.collect() });
+        let (examinee, answers) = &mut *self.within.borrow_mut();
+        if ask(&task, examinee, answers).map_err(failed)?.is_break() {
+            return Err(failed(Error::Run("interrupted".to_owned())));
+        }
+        let verdict = |number: usize| -> Result<Verdict> {
+            let answer = kept(&task, answers, number)?.answer.clone();
+            let first = |label: usize| {
+                let p = answer["probabilities"][label][0].as_f64();
+                p.map(f64::ln).ok_or_else(|| Error::Run(format!("verdict {number} is not a likelihood")))
+            };
+            Ok(Verdict::of_labels([first(0)?, first(1)?]))
+        };
+        (0..pairs.len()).map(|number| verdict(number).map_err(failed)).collect()
+    }
+}
+
+/// A judge's questions, asked and kept like any others.
+struct Verdicts {
+    judge: String,
+    questions: Vec<Question>,
+}
+
+impl Task for Verdicts {
+    fn name(&self) -> &str {
+        &self.judge
+    }
+
+    fn questions(&self) -> &[Question] {
+        &self.questions
+    }
+
+    fn measures(&self) -> &[Measure] {
+        &[]
+    }
+
+    fn tally(&self, _: usize, _: &Answer) -> tasks::Result<Vec<Vec<f64>>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,152 @@
+//! The model that is asked: replies by generating, likelihoods by reading.
+
+use std::cell::OnceCell;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokensieve_tasks::{Answer, Ask, Question};
+
+use super::score::{Scorer, portions};
+use crate::generate::{Event, Generator, Options, Request, Sampling, Stop};
+use tokensieve_model::Document;
+use tokensieve_model::Error;
+use tokensieve_model::Model;
+use tokensieve_model::Pack;
+use tokensieve_model::Result;
+use tokensieve_model::head::RowStats;
+use tokensieve_model::text::{Conversation, Message, Tokenizer, Weights};
+
+/// Takes an answer with its question's place.
+pub(super) type Take<'a> = dyn FnMut(usize, Answer) -> Result<()> + 'a;
+
+/// A model with its tokenizer, ready to answer.
+#[derive(Debug)]
+pub struct Examinee<'a> {
+    model: &'a Model,
+    tokenizer: &'a Tokenizer,
+    options: Options,
+    /// Made when first a reply is asked for: it has weights of its own.
+    generator: OnceCell<Generator<'a>>,
+    /// Reads documents, token by token.
+    pub scorer: Scorer<'a>,
+    interrupted: &'a AtomicBool,
+}
+
+impl<'a> Examinee<'a> {
+    /// A model that writes replies as `options` say, and stops when `interrupted` becomes true.
+    pub fn new(
+        model: &'a Model,
+        tokenizer: &'a Tokenizer,
+        options: Options,
+        interrupted: &'a AtomicBool,
+    ) -> Self {
+        let scorer = Scorer::new(model);
+        Self { model, tokenizer, options, generator: OnceCell::new(), scorer, interrupted }
+    }
+
+    /// Whether it is to stop.
+    pub fn stopped(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Answers the questions, in an order of its own; `take` gets each answer as it comes.
+    pub fn answer(&mut self, questions: &[&Question], take: &mut Take<'_>) -> Result<()> {
+        let places = |wanted: fn(&Ask) -> bool| -> Vec<usize> {
+            (0..questions.len()).filter(|place| wanted(&questions[*place].ask)).collect()
+        };
+        let likelihoods = places(|ask| matches!(ask, Ask::Likelihood { .. }));
+        self.read(questions, &likelihoods, take)?;
+        self.reply(questions, &places(|ask| matches!(ask, Ask::Reply { .. })), take)
+    }
+
+    /// Replies in words, greedily.
+    fn reply(&self, questions: &[&Question], places: &[usize], take: &mut Take<'_>) -> Result<()> {
+        if places.is_empty() || self.stopped() {
+            return Ok(());
+        }
+        let requests = places.iter().map(|place| self.request(questions[*place]));
+        let requests = requests.collect::<Result<Vec<_>>>()?;
+        let mut taken = Ok(());
+        let mut each = |index: usize, event: Event<'_>| {
+            if let Event::Done(reply) = event {
+                let answer = Answer::Reply {
+                    text: reply.text.clone(),
+                    tokens: reply.tokens.len(),
+                    ended: matches!(reply.stop, Stop::EndOfTurn | Stop::Text(_)),
+                };
+                taken = take(places[index], answer);
+            }
+            if taken.is_err() || self.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let make = || Generator::new(self.model, self.tokenizer, self.options);
+        self.generator.get_or_init(make).run(&requests, &mut each)?;
+        taken
+    }
+
+    fn request(&self, question: &Question) -> Result<Request> {
+        let Ask::Reply { limit, stop } = &question.ask else { unreachable!("chosen by what is asked") };
+        let prompt = self.tokenizer.chat_prompt(&messages(question), &[])?;
+        Ok(Request { prompt, limit: *limit, stop: stop.clone(), sampling: Sampling::default(), seed: 0 })
+    }
+
+    /// Probabilities of given replies: those of one question share its tokens, many questions share a pass.
+    fn read(&mut self, questions: &[&Question], places: &[usize], take: &mut Take<'_>) -> Result<()> {
+        let documents =
+            places.iter().map(|place| self.documents(questions[*place])).collect::<Result<Vec<_>>>()?;
+        let sizes = documents.iter().map(|documents| tokens_together(documents));
+        for portion in portions(sizes) {
+            if self.stopped() {
+                break;
+            }
+            let packs: Vec<Pack> = documents[portion.clone()]
+                .iter()
+                .map(|documents| self.scorer.pack(&documents.iter().collect::<Vec<_>>()))
+                .collect();
+            for (index, scored) in portion.zip(self.scorer.score(&packs)) {
+                if !scored.iter().flatten().all(RowStats::is_finite) {
+                    let id = &questions[places[index]].id;
+                    return Err(Error::not_finite(format!("question {id}")));
+                }
+                let own = |(document, stats): (&Document, &Vec<RowStats>)| {
+                    let own = stats.len() - self.ending(document);
+                    stats[..own].iter().map(|stats| (-stats.loss).exp() as f32).collect()
+                };
+                let probabilities = documents[index].iter().zip(&scored).map(own).collect();
+                take(places[index], Answer::Likelihood { probabilities })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The question with each of its replies.
+    fn documents(&self, question: &Question) -> Result<Vec<Document>> {
+        let Ask::Likelihood { replies } = &question.ask else { unreachable!("chosen by what is asked") };
+        let mut messages = messages(question);
+        // Earlier answers are given.
+        for message in &mut messages {
+            message.weights = Weights::All(0.0);
+        }
+        let document = |reply: &String| {
+            let mut messages = messages.clone();
+            messages.push(Message::new("assistant", reply.as_str()));
+            self.tokenizer.document(&Conversation::chat(messages), 0)
+        };
+        let naming = |error| Error::Run(format!("question {}: {error}", question.id));
+        replies.iter().map(document).collect::<Result<_>>().map_err(naming)
+    }
+
+    /// How many of a document's last tokens end the turn.
+    fn ending(&self, document: &Document) -> usize {
+        document.tokens.iter().rev().take_while(|token| self.tokenizer.eos().contains(token)).count()
+    }
+}
+
+fn messages(question: &Question) -> Vec<Message> {
+    question.messages.iter().map(|turn| Message::new(turn.role.as_str(), turn.content.as_str())).collect()
+}
+
+/// About as many tokens as the documents' pack has.
+fn tokens_together(documents: &[Document]) -> usize {
+    let longest = documents.iter().map(|document| document.tokens.len()).max().unwrap_or(0);
+    longest + documents.iter().map(Document::response_tokens).sum::<usize>()
+}

@@ -1,0 +1,122 @@
+//! What computes: tokens in, logits out, keys and values kept in slots.
+
+#[cfg(target_arch = "x86_64")]
+use half::bf16;
+use tch::{Device, Kind, no_grad};
+
+#[cfg(target_arch = "x86_64")]
+use tokensieve_kernels::decode::{KeysValues, Number};
+#[cfg(target_arch = "x86_64")]
+use tokensieve_model::Decoder;
+use tokensieve_model::{Cache, Model};
+
+/// The model, in the form that suits the machine.
+#[derive(Debug)]
+pub(super) enum Engine<'a> {
+    /// The forward pass with a cache, a sequence at a time: right everywhere.
+    Plain(&'a Model),
+    #[cfg(target_arch = "x86_64")]
+    Float(Decoder<'a, f32>),
+    #[cfg(target_arch = "x86_64")]
+    Rounded(Decoder<'a, bf16>),
+}
+
+/// A sequence's keys and values.
+#[derive(Debug)]
+pub(super) enum Slot {
+    Plain(Cache),
+    #[cfg(target_arch = "x86_64")]
+    Decoder(KeysValues),
+}
+
+/// A slot and the tokens that it takes up, at least one.
+pub(super) type Piece<'p> = (&'p mut Slot, &'p [u32]);
+
+impl<'a> Engine<'a> {
+    pub(super) fn new(model: &'a Model, merge: bool) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if model.decodes() {
+            return no_grad(|| match model.kind() {
+                Kind::Float => Self::Float(Decoder::new(model, merge)),
+                _ => Self::Rounded(Decoder::new(model, merge)),
+            });
+        }
+        Self::plain(model)
+    }
+
+    pub(super) fn plain(model: &'a Model) -> Self {
+        Self::Plain(model)
+    }
+
+    /// An empty slot.
+    pub(super) fn slot(&self) -> Slot {
+        match self {
+            Self::Plain(model) => Slot::Plain(Cache::new(model, 64)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Float(decoder) => Slot::Decoder(decoder.keys_values()),
+            #[cfg(target_arch = "x86_64")]
+            Self::Rounded(decoder) => Slot::Decoder(decoder.keys_values()),
+        }
+    }
+
+    /// Each slot takes up its tokens; the logits after the last ones, `[pieces, V]`.
+    pub(super) fn feed(&self, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
+        no_grad(|| match self {
+            Self::Plain(model) => feed_plain(model, pieces, logits),
+            #[cfg(target_arch = "x86_64")]
+            Self::Float(decoder) => feed(decoder, pieces, logits),
+            #[cfg(target_arch = "x86_64")]
+            Self::Rounded(decoder) => feed(decoder, pieces, logits),
+        });
+    }
+}
+
+fn feed_plain(model: &Model, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
+    logits.clear();
+    for (slot, tokens) in pieces {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(irrefutable_let_patterns))]
+        let Slot::Plain(cache) = slot else { unreachable!("slots are the engine's own") };
+        let hidden = model.forward_cached(tokens, cache).narrow(0, -1, 1);
+        let row = model.unembedding().logits(&hidden).to_device(Device::Cpu).to_kind(Kind::Float);
+        logits.extend(Vec::<f32>::try_from(row.flatten(0, -1)).expect("f32"));
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn feed<N: Number>(decoder: &Decoder<'_, N>, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
+    fn own((slot, tokens): Piece<'_>) -> (&mut KeysValues, &[u32]) {
+        match slot {
+            Slot::Decoder(held) => (held, tokens),
+            Slot::Plain(_) => unreachable!("slots are the engine's own"),
+        }
+    }
+    decoder.feed(pieces.into_iter().map(own).collect(), logits);
+}
+
+impl Slot {
+    /// Forgets all but the first tokens.
+    pub(super) fn truncate(&mut self, tokens: usize) {
+        match self {
+            Self::Plain(cache) => cache.truncate(tokens),
+            #[cfg(target_arch = "x86_64")]
+            Self::Decoder(held) => held.truncate(tokens),
+        }
+    }
+
+    /// Holds what another holds; returns how many tokens.
+    pub(super) fn copy_from(&mut self, other: &Self) -> usize {
+        match (self, other) {
+            (Self::Plain(cache), Self::Plain(other)) => {
+                cache.copy_from(other);
+                cache.tokens()
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Self::Decoder(held), Self::Decoder(other)) => {
+                held.copy_from(other);
+                held.tokens()
+            }
+            #[cfg(target_arch = "x86_64")]
+            _ => unreachable!("slots are one engine's"),
+        }
+    }
+}

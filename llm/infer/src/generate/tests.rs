@@ -1,0 +1,179 @@
+use super::text::Printer;
+use super::*;
+use tokensieve_model::weights::Checkpoint;
+
+/// Shares of tokens in many draws.
+fn shares(sampling: &Sampling, logits: &[f32], before: &[u32]) -> Vec<f64> {
+    const DRAWS: usize = 100_000;
+    let mut counts = vec![0.0; logits.len()];
+    for draw in 0..DRAWS {
+        // Evenly spread: what is drawn is then exact to 1 in as many.
+        let uniform = (draw as f64 + 0.5) / DRAWS as f64;
+        counts[sampling.choose(logits, before, uniform)] += 1.0 / DRAWS as f64;
+    }
+    counts
+}
+
+fn assert_shares(sampling: &Sampling, before: &[u32], expected: &[f64]) {
+    // Probabilities 0.4, 0.3, 0.2, 0.1 in another order.
+    let logits = [0.2_f64, 0.4, 0.1, 0.3].map(|p| p.ln() as f32 + 2.0);
+    let found = shares(sampling, &logits, before);
+    assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{found:?}, not {expected:?}");
+}
+
+#[test]
+fn tokens_are_drawn_as_often_as_they_should() {
+    let one = Sampling { temperature: 1.0, ..Sampling::default() };
+    assert_shares(&one, &[], &[0.2, 0.4, 0.1, 0.3]);
+    assert_shares(&Sampling::default(), &[], &[0.0, 1.0, 0.0, 0.0]);
+    let squares = 0.04 + 0.16 + 0.01 + 0.09;
+    let colder = Sampling { temperature: 0.5, ..Sampling::default() };
+    assert_shares(&colder, &[], &[0.04 / squares, 0.16 / squares, 0.01 / squares, 0.09 / squares]);
+    let two = Sampling { top_k: Some(2), ..one.clone() };
+    assert_shares(&two, &[], &[0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0]);
+    // 0.4 and 0.3 are 0.7 together: for 0.69 that suffices, for 0.71 the third is needed.
+    assert_shares(&Sampling { top_p: 0.69, ..one.clone() }, &[], &[0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0]);
+    assert_shares(&Sampling { top_p: 0.71, ..one.clone() }, &[], &[2.0 / 9.0, 4.0 / 9.0, 0.0, 3.0 / 9.0]);
+    assert_shares(&Sampling { top_p: 0.01, ..one.clone() }, &[], &[0.0, 1.0, 0.0, 0.0]);
+    // At least half of the largest: 0.2 is, 0.1 is not.
+    for top_k in [None, Some(4)] {
+        let sampling = Sampling { min_p: 0.49, top_k, ..one.clone() };
+        assert_shares(&sampling, &[], &[2.0 / 9.0, 4.0 / 9.0, 0.0, 3.0 / 9.0]);
+    }
+}
+
+#[test]
+fn what_was_said_is_less_likely_to_be_said_again() {
+    let sampling = Sampling { temperature: 1.0, repetition_penalty: 2.0, ..Sampling::default() };
+    let logits = [1.0_f32, -1.0, 0.5];
+    let found = shares(&sampling, &logits, &[0, 1, 1]);
+    let weights = [0.5_f64, -2.0, 0.5].map(f64::exp);
+    let sum: f64 = weights.iter().sum();
+    assert!(found.iter().zip(weights).all(|(a, w)| (a - w / sum).abs() < 1e-4), "{found:?}");
+    assert_eq!(Sampling { temperature: 0.0, ..sampling }.choose(&[1.0, 0.9], &[0], 0.0), 1);
+}
+
+fn smollm2() -> Tokenizer {
+    Tokenizer::open(&Checkpoint::open(tokensieve_model::weights::DEFAULT).unwrap()).unwrap()
+}
+
+#[test]
+fn characters_are_printed_whole() {
+    let tokenizer = smollm2();
+    let text = "Grüße, 世界 🦀🏳️‍🌈 — fin\n\n";
+    let tokens = tokenizer.encode(text).unwrap();
+    let mut printer = Printer::new(&Request::default());
+    let pieces: Vec<String> = tokens.iter().map(|token| printer.push(&tokenizer, *token).unwrap()).collect();
+    assert!(pieces.iter().any(String::is_empty), "some character has several tokens");
+    assert_eq!(pieces.concat(), text);
+    // One that never gets whole comes at the end, as the tokenizer writes it.
+    let crab = tokenizer.encode("🦀").unwrap();
+    assert!(crab.len() > 1);
+    let mut printer = Printer::new(&Request::default());
+    assert_eq!(printer.push(&tokenizer, crab[0]).unwrap(), "");
+    assert!(printer.rest().contains('\u{fffd}'));
+    assert!(printer.into_text().contains('\u{fffd}'));
+}
+
+#[test]
+fn stop_texts_are_found_across_tokens_and_never_printed() {
+    let tokenizer = smollm2();
+    let says = |text: &str, stops: &[&str]| {
+        let stop = stops.iter().map(|stop| (*stop).to_owned()).collect();
+        let mut printer = Printer::new(&Request { stop, ..Request::default() });
+        let mut printed = String::new();
+        for token in tokenizer.encode(text).unwrap() {
+            printed += &printer.push(&tokenizer, token).unwrap();
+            if let Some(stopped) = printer.stopped() {
+                let stopped = stopped.to_owned();
+                assert_eq!(printer.into_text(), printed);
+                return (printed, Some(stopped));
+            }
+        }
+        printed += &printer.rest();
+        assert_eq!(printer.into_text(), printed);
+        (printed, None)
+    };
+    let text = "The answer is 42.\n\nQuestion: what else?";
+    assert_eq!(says(text, &["tion: wh"]), ("The answer is 42.\n\nQues".into(), Some("tion: wh".into())));
+    assert_eq!(says(text, &["\n\n", "Question"]), ("The answer is 42.".into(), Some("\n\n".into())));
+    // What only begins like a stop text is printed after all.
+    assert_eq!(says(text, &["else? No"]), (text.into(), None));
+    assert_eq!(says(text, &[]), (text.into(), None));
+}
+
+fn settings(seed: u64) -> serde_json::Map<String, serde_json::Value> {
+    [("seed".to_owned(), seed.into())].into_iter().collect()
+}
+
+fn line(row: usize, prompt: &str, text: &str) -> ReplyLine {
+    let reply = Reply {
+        tokens: vec![1, 2],
+        text: text.into(),
+        log_probability: -1.0 / 3.0,
+        prompt_tokens: 4,
+        stop: Stop::Limit,
+    };
+    ReplyLine::new(row, prompt.into(), &reply)
+}
+
+#[test]
+fn a_file_of_replies_goes_on_where_it_was_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replies.jsonl");
+    let prompts = ["a", "b", "c"].map(String::from);
+    let mut file = ReplyFile::open(&path, &settings(1), &prompts, false).unwrap();
+    file.push(&line(2, "c", "later\nlines")).unwrap();
+    file.push(&line(0, "a", "first")).unwrap();
+    let busy = ReplyFile::open(&path, &settings(1), &prompts, false).unwrap_err().to_string();
+    assert!(busy.contains("replies.jsonl: another run is writing"), "{busy}");
+    drop(file);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{whole}{{\"row\":1,\"prom")).unwrap();
+    let mut file = ReplyFile::open(&path, &settings(1), &prompts, false).unwrap();
+    assert_eq!(file.rows().into_iter().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
+    file.push(&line(1, "b", "second")).unwrap();
+    file.sort().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], r#"{"header":{"seed":1}}"#);
+    let replies: Vec<ReplyLine> = lines[1..].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(replies, [line(0, "a", "first"), line(1, "b", "second"), line(2, "c", "later\nlines")]);
+}
+
+#[test]
+fn replies_of_something_else_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replies.jsonl");
+    let prompts = ["a".to_owned()];
+    ReplyFile::open(&path, &settings(1), &prompts, false).unwrap().push(&line(0, "a", "x")).unwrap();
+    let before = std::fs::read_to_string(&path).unwrap();
+    let refused = |seed, prompt: &str| {
+        let error =
+            ReplyFile::open(&path, &settings(seed), &[prompt.to_owned()], false).unwrap_err().to_string();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+        error
+    };
+    let error = refused(2, "a");
+    assert!(error.contains("seed: 1 there, 2 now") && error.contains("--fresh"), "{error}");
+    assert!(refused(1, "b").contains("another prompt"));
+    let started = ReplyFile::open(&path, &settings(2), &prompts, true).unwrap();
+    assert!(started.rows().is_empty());
+    drop(started);
+    let answers = "{\"header\":{\"model\":\"m\"}}\n";
+    for other in ["something else\n", "something else", "{\"prompt\": \"Q\"}\n", answers] {
+        for fresh in [false, true] {
+            std::fs::write(&path, other).unwrap();
+            let error = ReplyFile::open(&path, &settings(1), &prompts, fresh).unwrap_err().to_string();
+            assert!(!fresh || error.contains("replies.jsonl:1: does not begin with the settings"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), other);
+        }
+    }
+    // Torn settings, and nothing, are started over in.
+    for torn in ["", "{\"hea", "{\"header\":{\"se"] {
+        std::fs::write(&path, torn).unwrap();
+        ReplyFile::open(&path, &settings(1), &prompts, true).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"header\":{\"seed\":1}}\n");
+    }
+}

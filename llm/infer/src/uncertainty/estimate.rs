@@ -1,0 +1,167 @@
+//! Documents in, estimates out: group after group.
+
+use std::time::{Duration, Instant};
+
+use tch::{Tensor, no_grad};
+
+use super::passes::Group;
+use super::pieces::groups;
+use super::spread::{Spread, Sums};
+use super::{Budget, Posterior};
+use tokensieve_kernels::Product;
+use tokensieve_model::Document;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::head::{Head, Rows};
+use tokensieve_model::{Adapter, Model};
+
+/// What is found of a predicted token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// Its place in the document.
+    pub place: usize,
+    /// −log p, nats, without dropout, as are the next three.
+    pub loss: f64,
+    /// Entropy of the prediction, nats.
+    pub entropy: f64,
+    /// The most probable tokens with their probabilities.
+    pub top: Vec<(u32, f32)>,
+    /// The measures; `None` where nothing is drawn.
+    pub spread: Option<Spread>,
+}
+
+/// What was done, for whoever asks how fast it was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// Tokens of the documents.
+    pub tokens: usize,
+    /// Tokens predicted.
+    pub predicted: usize,
+    /// Time in the model.
+    pub model: Duration,
+    /// Time from hidden states on.
+    pub head: Duration,
+}
+
+/// Estimates every token of the documents' responses. `adapter` is on the model in the pass without dropout, and with
+/// dropout; with adapters as the posterior and none given, the first of them is.
+///
+/// `each` gets a document's index and its estimates when they are complete, in the order of the documents; those without
+/// a response have none.
+///
+/// # Panics
+/// If a document's rows and their statistics were not equally many.
+pub fn estimate(
+    model: &mut Model,
+    adapter: Option<&Adapter>,
+    documents: &[&Document],
+    posterior: &Posterior,
+    top: usize,
+    budget: &Budget,
+    each: &mut dyn FnMut(usize, Vec<Estimate>) -> Result<()>,
+) -> Result<Work> {
+    let passes = posterior.passes();
+    let row_bytes = model.config().hidden_size as usize * model.kind().elt_size_in_bytes() * (passes + 1);
+    let adapter = match posterior {
+        Posterior::Adapters(adapters) => adapter.or(adapters.first()),
+        _ => adapter,
+    };
+    let mut head = Head::default();
+    let mut work = Work::default();
+    let mut next = 0;
+    let mut unfinished = Vec::new();
+    let whole = model.config().rope.by_length();
+    for pieces in groups(documents, budget.hidden_bytes / row_bytes, whole) {
+        let began = Instant::now();
+        model.attach(adapter)?;
+        let group = Group { model, pieces: &pieces, tokens: budget.tokens };
+        let (once_rd, all_prd) = (group.room(1).get(0), group.room(passes));
+        group.once(&once_rd);
+        match posterior {
+            Posterior::Dropout(chances) if passes > 0 => group.dropped(chances, &all_prd),
+            Posterior::Adapters(adapters) => {
+                for (pass, adapter) in (0..).zip(adapters) {
+                    model.attach(Some(adapter))?;
+                    Group { model, pieces: &pieces, tokens: budget.tokens }.once(&all_prd.get(pass));
+                }
+            }
+            _ => {}
+        }
+        work.model += began.elapsed();
+        let began = Instant::now();
+        let labels: Vec<u32> = pieces
+            .iter()
+            .flat_map(|piece| piece.places.iter().map(|place| piece.document.tokens[*place]))
+            .collect();
+        let rows = Rows { hidden_rd: &once_rd, labels: &labels, unembedding: model.unembedding() };
+        let stats = head.statistics(&rows, false);
+        let most = if top > 0 { Some(head.top(&rows, top)) } else { None };
+        let spreads: Vec<Option<Spread>> = match posterior {
+            Posterior::None => vec![None; labels.len()],
+            _ if passes == 0 => stats.iter().map(|row| Some(Spread::none(row.entropy))).collect(),
+            _ => spreads(&rows, &all_prd, budget).into_iter().map(Some).collect(),
+        };
+        let mut spreads = spreads.into_iter();
+        let mut row = 0;
+        for piece in &pieces {
+            for index in next..piece.index {
+                each(index, Vec::new())?;
+            }
+            next = piece.index;
+            for place in &piece.places {
+                let top = most.as_ref().map_or_else(Vec::new, |top| {
+                    top.ids(row).iter().copied().zip(top.probabilities(row).iter().copied()).collect()
+                });
+                let (loss, entropy) = (stats[row].loss, stats[row].entropy);
+                let spread = spreads.next().expect("one per row");
+                if !stats[row].is_finite() || !spread.is_none_or(|spread| spread.is_finite()) {
+                    return Err(Error::not_finite(format!("row {}, token {place}", piece.document.row)));
+                }
+                unfinished.push(Estimate { place: *place, loss, entropy, top, spread });
+                row += 1;
+            }
+            if piece.last {
+                work.tokens += piece.document.tokens.len();
+                work.predicted += unfinished.len();
+                each(piece.index, std::mem::take(&mut unfinished))?;
+                next = piece.index + 1;
+            }
+        }
+        work.head += began.elapsed();
+    }
+    for index in next..documents.len() {
+        each(index, Vec::new())?;
+    }
+    Ok(work)
+}
+
+/// The measures of every row, from its hidden states in all passes `[P, R, D]`.
+fn spreads(rows: &Rows, hidden_prd: &Tensor, budget: &Budget) -> Vec<Spread> {
+    let unembedding = rows.unembedding;
+    let [passes, count, width] = hidden_prd.size()[..] else { unreachable!("three dimensions") };
+    let vocabulary = unembedding.weight.size()[0];
+    let fit = budget.sums_bytes / Sums::row_bytes(passes as usize, vocabulary);
+    let at_once = fit.clamp(1, (count as usize).max(1));
+    let logits_row = vocabulary as usize * hidden_prd.kind().elt_size_in_bytes();
+    let passes_at_once = (budget.logits_bytes / logits_row / at_once).clamp(1, passes as usize) as i64;
+    let mut sums = Sums::new(at_once, passes as usize, &unembedding);
+    let size = [at_once as i64 * passes_at_once, vocabulary];
+    let logits = Tensor::empty(size, (hidden_prd.kind(), hidden_prd.device()));
+    let mut found = Vec::with_capacity(count as usize);
+    no_grad(|| {
+        for start in (0..count).step_by(at_once) {
+            let n = (count - start).min(at_once as i64);
+            sums.clear();
+            for first in (0..passes).step_by(passes_at_once as usize) {
+                let m = (passes - first).min(passes_at_once);
+                let hidden_nmd = hidden_prd.narrow(0, first, m).narrow(1, start, n).transpose(0, 1);
+                let out = logits.narrow(0, 0, n * m);
+                Product::of(&hidden_nmd.reshape([n * m, width]), &unembedding.weight.tr()).write(&out);
+                let passes = first as usize..(first + m) as usize;
+                sums.add(passes, &out.view([n, m, vocabulary]), unembedding.soft_cap);
+            }
+            found.extend(sums.spreads(n as usize));
+        }
+    });
+    found
+}

@@ -1,0 +1,134 @@
+//! Which documents' hidden states are kept together, and which rows go through the model at once.
+
+use tokensieve_model::Document;
+use tokensieve_model::in_order;
+
+/// A document, or a stretch of a long one: tokens of its response whose predictions are wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Piece<'d> {
+    pub(super) document: &'d Document,
+    /// Index of the document.
+    pub(super) index: usize,
+    /// Places of the wanted tokens in the document, at least one.
+    pub(super) places: Vec<usize>,
+    /// The row that predicts the response's first token: before it all is prompt.
+    pub(super) start: usize,
+    /// Whether the document's response ends here.
+    pub(super) last: bool,
+    /// Whether hidden states depend on the document's length, so that it must be computed whole and by itself (longrope).
+    pub(super) whole: bool,
+}
+
+impl<'d> Piece<'d> {
+    /// The tokens that the predictions depend on.
+    pub(super) fn tokens(&self) -> &'d [u32] {
+        if self.whole {
+            return &self.document.tokens;
+        }
+        &self.document.tokens[..self.places.last().map_or(0, |place| *place)]
+    }
+}
+
+/// Documents in their order, in groups of at most `rows` predicted tokens; a longer one is cut. One without a response is
+/// left out.
+pub(super) fn groups<'d>(documents: &[&'d Document], rows: usize, whole: bool) -> Vec<Vec<Piece<'d>>> {
+    let rows = rows.max(1);
+    let mut pieces = Vec::new();
+    for (index, document) in documents.iter().copied().enumerate() {
+        let places: Vec<usize> =
+            (1..document.tokens.len()).filter(|place| document.weights[*place] != 0.0).collect();
+        let count = places.len().div_ceil(rows);
+        for (part, of_part) in (1..).zip(places.chunks(rows)) {
+            let (start, last) = (places[0] - 1, part == count);
+            pieces.push(Piece { document, index, places: of_part.to_vec(), start, last, whole });
+        }
+    }
+    in_order(pieces, |piece| piece.places.len(), rows)
+}
+
+/// A pass of a piece of the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) pass: usize,
+    pub(super) piece: usize,
+}
+
+/// All passes of all pieces, in batches of at most `tokens`: the pieces of a pass together, and where they are few those
+/// of several passes.
+pub(super) fn by_pass(pieces: &[Piece], passes: usize, tokens: usize) -> Vec<Vec<Item>> {
+    let all: usize = pieces.iter().map(|piece| piece.tokens().len()).sum();
+    let together = (tokens / all.max(1)).max(1);
+    let passes: Vec<usize> = (0..passes).collect();
+    let items = |pass: usize| (0..pieces.len()).map(move |piece| Item { pass, piece });
+    let batches = passes.chunks(together).map(|passes| passes.iter().copied().flat_map(items).collect());
+    batches.flat_map(|items: Vec<Item>| cut(pieces, items, 0, tokens)).collect()
+}
+
+/// The same, the passes of a piece together: for prompts that are computed once for all of them.
+pub(super) fn by_piece(pieces: &[Piece], passes: usize, tokens: usize) -> Vec<Vec<Item>> {
+    let batches = (0..pieces.len()).flat_map(|piece| {
+        let items = (0..passes).map(|pass| Item { pass, piece }).collect();
+        cut(pieces, items, pieces[piece].start, tokens.saturating_sub(pieces[piece].start))
+    });
+    batches.collect()
+}
+
+/// Items in order, as many as fit into a batch; `shared` leading tokens of each cost nothing.
+fn cut(pieces: &[Piece], items: Vec<Item>, shared: usize, tokens: usize) -> Vec<Vec<Item>> {
+    in_order(items, |item| pieces[item.piece].tokens().len() - shared, tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use tokensieve_model::Given;
+
+    fn documents(lengths: &[(usize, usize)]) -> Vec<Document> {
+        let document = |(row, (prompt, response)): (usize, &(usize, usize))| Document {
+            row,
+            part: 0,
+            tokens: (0..prompt + response).map(|token| token as u32).collect(),
+            weights: (0..prompt + response).map(|i| if i < *prompt { 0.0 } else { 1.0 }).collect(),
+            given: Given::default(),
+        };
+        lengths.iter().enumerate().map(document).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_token_is_wanted_once_and_every_pass_is_taken(
+            lengths in proptest::collection::vec((1_usize..9, 0_usize..12), 1..9),
+            rows in 1_usize..20,
+            passes in 1_usize..6,
+            tokens in 1_usize..40,
+        ) {
+            let documents = documents(&lengths);
+            let documents: Vec<&Document> = documents.iter().collect();
+            let groups = groups(&documents, rows, false);
+            let wanted: Vec<(usize, usize)> = groups
+                .iter()
+                .flatten()
+                .flat_map(|piece| piece.places.iter().map(|place| (piece.index, *place)))
+                .collect();
+            let all = lengths.iter().enumerate().flat_map(|(i, (prompt, response))| {
+                (*prompt..prompt + response).map(move |place| (i, place))
+            });
+            prop_assert!(wanted.into_iter().eq(all));
+            for group in &groups {
+                prop_assert!(group.iter().map(|piece| piece.places.len()).sum::<usize>() <= rows);
+                for batches in [by_pass(group, passes, tokens), by_piece(group, passes, tokens)] {
+                    let mut items: Vec<_> = batches.iter().flatten().map(|item| (item.pass, item.piece)).collect();
+                    items.sort_unstable();
+                    let all = (0..passes).flat_map(|pass| (0..group.len()).map(move |piece| (pass, piece)));
+                    prop_assert!(items.into_iter().eq(all));
+                }
+                for batch in by_pass(group, passes, tokens) {
+                    let length: usize = batch.iter().map(|item| group[item.piece].tokens().len()).sum();
+                    prop_assert!(length <= tokens || batch.len() == 1);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Estimates as they are written: a document with its tokens.
+
+use super::estimate::Estimate;
+use super::spread::{Measures, Spread};
+use tokensieve_documents::Class;
+use tokensieve_documents::estimates::{DocumentRecord, Errors, TokenRecord};
+use tokensieve_model::Document;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::text::Tokenizer;
+
+/// Makes records with a tokenizer's texts.
+#[derive(Debug)]
+pub struct Recorder<'a> {
+    tokenizer: &'a Tokenizer,
+}
+
+impl<'a> Recorder<'a> {
+    /// With the texts of this tokenizer.
+    pub fn new(tokenizer: &'a Tokenizer) -> Self {
+        Self { tokenizer }
+    }
+
+    /// A document with the estimates of its predicted tokens.
+    pub fn document(&self, document: &Document, estimates: &[Estimate]) -> Result<DocumentRecord> {
+        let texts = self.tokenizer.pieces(&document.tokens)?;
+        let mut tokens: Vec<TokenRecord> = (document.tokens.iter().zip(texts))
+            .map(|(id, text)| TokenRecord { id: *id, text, ..TokenRecord::default() })
+            .collect();
+        for estimate in estimates {
+            let Some(token) = tokens.get_mut(estimate.place) else {
+                return Err(Error::Run(format!("row {} has no token {}", document.row, estimate.place)));
+            };
+            self.fill(token, estimate)?;
+        }
+        Ok(DocumentRecord { row: document.row, tokens })
+    }
+
+    fn fill(&self, token: &mut TokenRecord, estimate: &Estimate) -> Result<()> {
+        token.response = true;
+        token.class = Some(Class::of(self.tokenizer.text_of(token.id).as_deref()).name().to_owned());
+        token.loss = Some(estimate.loss as f32);
+        token.entropy = Some(estimate.entropy as f32);
+        token.probability = Some((-estimate.loss).exp() as f32);
+        token.top = estimate
+            .top
+            .iter()
+            .map(|(id, p)| Ok((self.tokenizer.decode(&[*id])?, *p)))
+            .collect::<Result<_>>()?;
+        if let Some(Spread { value, error }) = estimate.spread {
+            token.total = Some(value.total as f32);
+            token.aleatoric = Some(value.aleatoric as f32);
+            token.epistemic = Some(value.epistemic as f32);
+            token.pairwise_kl = Some(value.pairwise_kl as f32);
+            token.reverse_mi = Some(value.reverse_mi as f32);
+            token.se = error.map(errors);
+        }
+        Ok(())
+    }
+}
+
+fn errors(of: Measures) -> Errors {
+    Errors {
+        total: of.total as f32,
+        aleatoric: of.aleatoric as f32,
+        epistemic: of.epistemic as f32,
+        pairwise_kl: of.pairwise_kl as f32,
+        reverse_mi: of.reverse_mi as f32,
+    }
+}

@@ -1,0 +1,207 @@
+//! From the logits of all passes to the measures of uncertainty: sums over passes, and what they say.
+//!
+//! Passes are divided into groups, whose sums are kept apart: leaving out one group after the other gives the standard
+//! errors. All measures follow from three sums: of the probabilities, of their logarithms, and of the entropies.
+//!
+//! Letters: n rows, m passes, G groups of passes, V vocabulary.
+
+#[cfg(target_arch = "x86_64")]
+mod cpu;
+mod plain;
+
+use std::ops::Range;
+
+use tch::{Kind, Tensor};
+
+use tokensieve_model::head::Unembedding;
+
+/// Groups of passes, of which one at a time is left out (choice: a standard error then has itself one of about a
+/// quarter).
+const GROUPS: usize = 10;
+
+/// The measures, in nats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measures {
+    /// Entropy of the mean prediction.
+    pub total: f64,
+    /// Mean entropy of the predictions.
+    pub aleatoric: f64,
+    /// Their difference.
+    pub epistemic: f64,
+    /// Mean KL divergence between predictions.
+    pub pairwise_kl: f64,
+    /// Mean KL divergence from the mean prediction to each.
+    pub reverse_mi: f64,
+}
+
+/// The measures with their standard errors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The estimates.
+    pub value: Measures,
+    /// Their Monte-Carlo standard errors; `None` for a single pass, which says nothing about them.
+    pub error: Option<Measures>,
+}
+
+impl Spread {
+    /// Of a prediction that is certain.
+    pub fn none(entropy: f64) -> Self {
+        let value = Measures { total: entropy, aleatoric: entropy, ..Measures::default() };
+        Self { value, error: Some(Measures::default()) }
+    }
+
+    /// Whether all of it is finite.
+    pub(super) fn is_finite(&self) -> bool {
+        let all = |of: &Measures| {
+            let numbers = [of.total, of.aleatoric, of.epistemic, of.pairwise_kl, of.reverse_mi];
+            numbers.into_iter().all(f64::is_finite)
+        };
+        all(&self.value) && self.error.as_ref().is_none_or(all)
+    }
+}
+
+/// What a row's sums over some passes say: Σ H\[pᵢ\], and of the means p̄ over these passes −Σ p̄ log p̄ and
+/// Σ p̄ · mean log pᵢ.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    entropy: f64,
+    cross: f64,
+}
+
+/// Sums over passes of some rows.
+#[derive(Debug)]
+pub struct Sums {
+    passes: usize,
+    groups: usize,
+    /// Σ p, f32 `[n, G, V]`.
+    probabilities: Tensor,
+    /// Σ log p, f32 `[n, G, V]`.
+    logarithms: Tensor,
+    /// Σ H, by row and group.
+    entropies: Vec<f64>,
+}
+
+impl Sums {
+    /// Room for `rows` rows of `passes` passes.
+    pub fn new(rows: usize, passes: usize, unembedding: &Unembedding) -> Self {
+        let groups = passes.min(GROUPS);
+        let size = [rows as i64, groups as i64, unembedding.weight.size()[0]];
+        let zeros = || Tensor::zeros(size, (Kind::Float, unembedding.weight.device()));
+        Self {
+            passes,
+            groups,
+            probabilities: zeros(),
+            logarithms: zeros(),
+            entropies: vec![0.0; rows * groups],
+        }
+    }
+
+    /// Bytes that a row needs.
+    pub fn row_bytes(passes: usize, vocabulary: i64) -> usize {
+        2 * passes.min(GROUPS) * vocabulary as usize * Kind::Float.elt_size_in_bytes()
+    }
+
+    /// Forgets all passes.
+    pub fn clear(&mut self) {
+        let _ = self.probabilities.zero_();
+        let _ = self.logarithms.zero_();
+        self.entropies.fill(0.0);
+    }
+
+    fn rows(&self) -> usize {
+        self.probabilities.size()[0] as usize
+    }
+
+    /// Adds some of the passes: logits `[n, m, V]`, a row's passes side by side; fewer rows than there is room for are
+    /// the first.
+    ///
+    /// # Panics
+    /// If the logits are not those of these passes, or of more rows than there is room for.
+    pub fn add(&mut self, passes: Range<usize>, logits_nmv: &Tensor, soft_cap: Option<f64>) {
+        assert!(logits_nmv.size()[1] == passes.len() as i64 && logits_nmv.size()[0] <= self.rows() as i64);
+        #[cfg(target_arch = "x86_64")]
+        if cpu::can(logits_nmv) {
+            return cpu::add(self, passes, logits_nmv, soft_cap);
+        }
+        plain::add(self, passes, logits_nmv, soft_cap);
+    }
+
+    /// The group of a pass.
+    fn group(&self, pass: usize) -> usize {
+        pass * self.groups / self.passes
+    }
+
+    /// Some passes by their groups: places among these passes.
+    fn runs(&self, passes: Range<usize>) -> Vec<(usize, Range<usize>)> {
+        let all: Vec<usize> = passes.clone().collect();
+        let runs = all.chunk_by(|a, b| self.group(*a) == self.group(*b));
+        let place = |pass: usize| pass - passes.start;
+        runs.map(|run| (self.group(run[0]), place(run[0])..place(run[run.len() - 1]) + 1)).collect()
+    }
+
+    /// How many passes a group has.
+    fn size(&self, group: usize) -> usize {
+        (0..self.passes).filter(|pass| self.group(*pass) == group).count()
+    }
+
+    /// What all passes say of the first `rows` rows.
+    pub fn spreads(&self, rows: usize) -> Vec<Spread> {
+        let sizes: Vec<usize> = (0..self.groups).map(|group| self.size(group)).collect();
+        let found = self.found(rows, &sizes);
+        found
+            .into_iter()
+            .zip(self.entropies.chunks(self.groups))
+            .map(|(found, h)| self.spread(&found, h, &sizes))
+            .collect()
+    }
+
+    fn found(&self, rows: usize, sizes: &[usize]) -> Vec<Vec<Row>> {
+        #[cfg(target_arch = "x86_64")]
+        if cpu::can(&self.probabilities) {
+            return cpu::rows(self, rows, sizes);
+        }
+        plain::rows(self, rows, sizes)
+    }
+
+    /// `found`: of all groups, then without each.
+    fn spread(&self, found: &[Row], entropies: &[f64], sizes: &[usize]) -> Spread {
+        let all: f64 = entropies.iter().sum();
+        let measures = |row: &Row, aleatoric: f64| Measures {
+            total: row.entropy,
+            aleatoric,
+            epistemic: row.entropy - aleatoric,
+            pairwise_kl: -row.cross - aleatoric,
+            reverse_mi: -row.cross - row.entropy,
+        };
+        let value = measures(&found[0], all / self.passes as f64);
+        let without: Vec<Measures> = (found[1..].iter().zip(entropies).zip(sizes))
+            .map(|((row, own), size)| measures(row, (all - own) / (self.passes - size) as f64))
+            .collect();
+        let error = (self.groups > 1).then(|| {
+            let of = |get: fn(&Measures) -> f64| jackknife(without.iter().map(get));
+            Measures {
+                total: of(|m| m.total),
+                aleatoric: of(|m| m.aleatoric),
+                epistemic: of(|m| m.epistemic),
+                pairwise_kl: of(|m| m.pairwise_kl),
+                reverse_mi: of(|m| m.reverse_mi),
+            }
+        });
+        // None of these is below 0 but by rounding.
+        let value = Measures {
+            total: value.total.max(0.0),
+            aleatoric: value.aleatoric.max(0.0),
+            epistemic: value.epistemic.max(0.0),
+            pairwise_kl: value.pairwise_kl.max(0.0),
+            reverse_mi: value.reverse_mi.max(0.0),
+        };
+        Spread { value, error }
+    }
+}
+
+/// The standard error from estimates that each leave out one group.
+fn jackknife(without: impl Iterator<Item = f64> + Clone) -> f64 {
+    let n = without.clone().count() as f64;
+    let mean = without.clone().sum::<f64>() / n;
+    ((n - 1.0) / n * without.map(|x| (x - mean).powi(2)).sum::<f64>()).sqrt()
+}

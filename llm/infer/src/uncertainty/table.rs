@@ -1,0 +1,140 @@
+//! Estimates as a Parquet table: a row for each predicted token.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+
+use tokensieve_documents::estimates::{DocumentRecord, Errors, Lines, TokenRecord};
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::weights::write_atomically;
+
+/// Tokens of a row group (choice).
+const GROUP: usize = 1 << 16;
+
+type Number = fn(&TokenRecord) -> Option<f32>;
+
+/// The columns of numbers.
+const NUMBERS: [(&str, Number); 13] = [
+    ("loss", |token| token.loss),
+    ("entropy", |token| token.entropy),
+    ("probability", |token| token.probability),
+    ("total", |token| token.total),
+    ("aleatoric", |token| token.aleatoric),
+    ("epistemic", |token| token.epistemic),
+    ("pairwise_kl", |token| token.pairwise_kl),
+    ("reverse_mi", |token| token.reverse_mi),
+    ("se_total", |token| error(token, |se| se.total)),
+    ("se_aleatoric", |token| error(token, |se| se.aleatoric)),
+    ("se_epistemic", |token| error(token, |se| se.epistemic)),
+    ("se_pairwise_kl", |token| error(token, |se| se.pairwise_kl)),
+    ("se_reverse_mi", |token| error(token, |se| se.reverse_mi)),
+];
+
+fn error(token: &TokenRecord, of: fn(&Errors) -> f32) -> Option<f32> {
+    token.se.as_ref().map(of)
+}
+
+/// Whole numbers: a name, and the value by document, row of the data set, place in the document, and token.
+type Whole = fn(&Cell) -> i64;
+const WHOLES: [(&str, Whole); 4] = [
+    ("document", |cell| cell.document as i64),
+    ("row", |cell| cell.row as i64),
+    ("position", |cell| cell.position as i64),
+    ("id", |cell| i64::from(cell.token.id)),
+];
+
+type Text = fn(&TokenRecord) -> String;
+const TEXTS: [(&str, Text); 3] = [
+    ("text", |token| token.text.clone()),
+    ("class", |token| token.class.clone().unwrap_or_default()),
+    // Pairs of text and probability, as JSON.
+    ("top", |token| serde_json::json!(token.top).to_string()),
+];
+
+struct Cell {
+    document: usize,
+    row: usize,
+    position: usize,
+    token: TokenRecord,
+}
+
+/// Writes the predicted tokens of a file of estimates as a table, whole or not at all. Its metadata hold the header.
+pub fn write_table(estimates: &Path, table: &Path) -> Result<()> {
+    let wrong = |error: ParquetError| Error::file(table, error);
+    let mut lines = Lines::open(estimates)?;
+    let header = serde_json::to_string(lines.header()).map_err(|error| Error::file(estimates, error))?;
+    write_atomically(table, |out| {
+        let schema = Arc::new(parse_message_type(&schema()).map_err(wrong)?);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_key_value_metadata(Some(vec![KeyValue::new("header".to_owned(), header)]))
+            .build();
+        let mut writer = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(wrong)?;
+        let (mut cells, mut number) = (Vec::new(), 0);
+        loop {
+            let document = lines.next_document()?;
+            let last = document.is_none();
+            cells.extend(document.into_iter().flat_map(|document| cells_of(number, document)));
+            number += 1;
+            if cells.len() >= GROUP || (last && !cells.is_empty()) {
+                let mut group = writer.next_row_group().map_err(wrong)?;
+                write_group(&mut group, &cells).map_err(wrong)?;
+                group.close().map_err(wrong)?;
+                cells.clear();
+            }
+            if last {
+                break;
+            }
+        }
+        writer.close().map(drop).map_err(wrong)
+    })
+}
+
+fn cells_of(document: usize, record: DocumentRecord) -> impl Iterator<Item = Cell> {
+    let row = record.row;
+    let tokens = record.tokens.into_iter().enumerate().filter(|(_, token)| token.response);
+    tokens.map(move |(position, token)| Cell { document, row, position, token })
+}
+
+fn schema() -> String {
+    let wholes = WHOLES.iter().map(|(name, _)| format!("required int64 {name};"));
+    let texts = TEXTS.iter().map(|(name, _)| format!("required binary {name} (UTF8);"));
+    let numbers = NUMBERS.iter().map(|(name, _)| format!("optional float {name};"));
+    format!("message tokens {{ {} }}", wholes.chain(texts).chain(numbers).collect::<Vec<_>>().join(" "))
+}
+
+fn write_group<W: std::io::Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    cells: &[Cell],
+) -> parquet::errors::Result<()> {
+    let missing = || ParquetError::General("a column too few".to_owned());
+    for (_, of) in WHOLES {
+        let mut column = group.next_column()?.ok_or_else(missing)?;
+        let values: Vec<i64> = cells.iter().map(of).collect();
+        column.typed::<Int64Type>().write_batch(&values, None, None)?;
+        column.close()?;
+    }
+    for (_, of) in TEXTS {
+        let mut column = group.next_column()?.ok_or_else(missing)?;
+        let values: Vec<ByteArray> = cells.iter().map(|cell| of(&cell.token).into_bytes().into()).collect();
+        column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
+        column.close()?;
+    }
+    for (_, of) in NUMBERS {
+        let mut column = group.next_column()?.ok_or_else(missing)?;
+        let all: Vec<Option<f32>> = cells.iter().map(|cell| of(&cell.token)).collect();
+        let levels: Vec<i16> = all.iter().map(|value| i16::from(value.is_some())).collect();
+        let values: Vec<f32> = all.into_iter().flatten().collect();
+        column.typed::<FloatType>().write_batch(&values, Some(&levels), None)?;
+        column.close()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Replies: the text that transformers' greedy decoding gives, the same whatever the batch, from every family's tiny
+//! model with a cache as without one. Needs libtorch (`./just setup libtorch`).
+
+mod fixture;
+
+use std::ops::ControlFlow;
+
+use fixture::{Fixture, NAMES};
+use tch::{Device, Kind};
+use tokensieve_infer::generate::{Event, Generator, Options, Reply, Request, Sampling, Stop};
+use tokensieve_model::Model;
+use tokensieve_model::text::{Extras, Tokenizer};
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::Document;
+use tokensieve_model::Given;
+use tokensieve_model::Pack;
+
+#[derive(serde::Deserialize)]
+struct SmolLm2 {
+    prompt: Vec<u32>,
+    greedy: Vec<u32>,
+}
+
+fn all(generator: &Generator, requests: &[Request]) -> Vec<Reply> {
+    // Other tests run beside this one: threads that wait for each other at every small product take many times as long.
+    tch::set_num_threads(1);
+    let mut quiet = |_: usize, _: Event| ControlFlow::Continue(());
+    generator
+        .run(requests, &mut quiet)
+        .unwrap()
+        .into_iter()
+        .map(|reply| reply.expect("nobody broke off"))
+        .collect()
+}
+
+#[test]
+fn the_default_model_says_what_transformers_says() {
+    let expected: SmolLm2 = serde_json::from_str(include_str!("fixtures/smollm2.json")).unwrap();
+    tch::set_num_threads(1);
+    let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
+    let tokenizer = Tokenizer::open(&checkpoint).unwrap();
+    let model = Model::load(&checkpoint, Kind::Float, Device::Cpu).unwrap();
+    let generator = Generator::new(&model, &tokenizer, Options::default());
+    let request =
+        Request { prompt: expected.prompt.clone(), limit: expected.greedy.len(), ..Request::default() };
+    let mut streamed = String::new();
+    let replies = generator.run(std::slice::from_ref(&request), &mut |_, event| {
+        if let Event::Text(text) = event {
+            streamed += text;
+        }
+        ControlFlow::Continue(())
+    });
+    let reply = replies.unwrap().remove(0).unwrap();
+    assert_eq!(reply.tokens, expected.greedy);
+    assert_eq!(reply.text, streamed);
+    assert_eq!(reply.stop, Stop::Limit);
+
+    // The same with a stop text that no token ends with, and with a memory of the conversation.
+    let stop = reply.text.chars().skip(10).take(7).collect::<String>();
+    let stopping = Request { stop: vec![stop.clone()], ..request.clone() };
+    let stopped = all(&generator, &[stopping]).remove(0);
+    assert_eq!(stopped.text, reply.text[..reply.text.find(&stop).unwrap()]);
+    assert_eq!(stopped.stop, Stop::Text(stop));
+    let mut memory = generator.memory();
+    let mut quiet = |_: Event| ControlFlow::Continue(());
+    assert_eq!(generator.reply(&mut memory, &request, &mut quiet).unwrap().unwrap(), reply);
+    let longer = Request { prompt: [expected.prompt, expected.greedy].concat(), ..request };
+    let continued = generator.reply(&mut memory, &longer, &mut quiet).unwrap().unwrap();
+    assert_eq!(continued.tokens, all(&generator, &[longer])[0].tokens);
+}
+
+/// A tokenizer for the tiny models: every token a word of its own.
+fn words(vocabulary: usize) -> Tokenizer {
+    let vocab = (0..vocabulary).map(|id| (format!("w{id}"), id as u32)).collect();
+    let words =
+        tokenizers::models::wordlevel::WordLevel::builder().vocab(vocab).unk_token("w0".into()).build();
+    Tokenizer::new(tokenizers::Tokenizer::new(words.unwrap()), Extras::default(), "words").unwrap()
+}
+
+/// The most probable tokens by the whole forward pass, and their log-probability.
+fn slow(model: &Model, prompt: &[u32], limit: usize) -> (Vec<u32>, f64) {
+    let (mut tokens, mut log_probability) = (prompt.to_vec(), 0.0);
+    for _ in 0..limit {
+        let document = Document {
+            row: 0,
+            part: 0,
+            weights: vec![0.0; tokens.len()],
+            tokens: tokens.clone(),
+            given: Given::default(),
+        };
+        let hidden = model.forward(&Pack::new(&[&document], false, Device::Cpu));
+        let logits =
+            model.unembedding().logits(&hidden.narrow(0, -1, 1)).log_softmax(-1, Kind::Double).squeeze();
+        let next = logits.argmax(-1, false).int64_value(&[]);
+        log_probability += logits.double_value(&[next]);
+        tokens.push(next as u32);
+    }
+    (tokens.split_off(prompt.len()), log_probability)
+}
+
+#[test]
+fn every_family_with_a_cache_as_without() {
+    for name in NAMES {
+        for adapted in [false, true] {
+            let fixture = Fixture::new(name);
+            let mut model = fixture.model(Kind::Float);
+            let adapter = fixture.adapter(&model);
+            model.attach(adapted.then_some(&adapter)).unwrap();
+            let tokenizer = words(96);
+            let requests: Vec<Request> = fixture
+                .documents
+                .iter()
+                .map(|document| Request { prompt: document.tokens.clone(), limit: 20, ..Request::default() })
+                // With this one, angles change at the twelfth token, and those of the cache stay as they were.
+                .filter(|request| name != "phi3" || request.prompt.len() > 12)
+                .collect();
+            for merge in [false, true] {
+                let generator = Generator::new(&model, &tokenizer, Options { batch: 3, merge });
+                for (request, reply) in requests.iter().zip(all(&generator, &requests)) {
+                    let (expected, log_probability) = slow(&model, &request.prompt, request.limit);
+                    assert_eq!(reply.tokens, expected, "{name}, adapter {adapted}, merged {merge}");
+                    assert!((reply.log_probability - log_probability).abs() < 1e-3, "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn replies_do_not_depend_on_the_batch() {
+    let fixture = Fixture::new("gemma2");
+    let tokenizer = words(96);
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let model = fixture.model(kind);
+        let request = |index: usize| Request {
+            prompt: (0..=(index * 5 % 37))
+                .map(|i| if i < 3 { 7 } else { ((i * 31 + index) % 96) as u32 })
+                .collect(),
+            limit: index * 7 % 25,
+            sampling: Sampling { temperature: (index % 3) as f64 / 2.0, ..Sampling::default() },
+            seed: index as u64,
+            ..Request::default()
+        };
+        let requests: Vec<Request> = (0..40).map(request).collect();
+        let with =
+            |batch| all(&Generator::new(&model, &tokenizer, Options { batch, merge: false }), &requests);
+        let alone = with(1);
+        assert!(alone.iter().zip(&requests).all(|(reply, request)| reply.tokens.len() == request.limit));
+        for batch in [7, 16] {
+            assert_eq!(with(batch), alone, "{kind:?}, batch {batch}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_answered_is_said() {
+    let fixture = Fixture::new("qwen2");
+    let (model, tokenizer) = (fixture.model(Kind::Float), words(96));
+    let generator = Generator::new(&model, &tokenizer, Options::default());
+    let refused = |request: Request| {
+        generator.run(&[request], &mut |_, _| ControlFlow::Continue(())).unwrap_err().to_string()
+    };
+    let good = Request { prompt: vec![1], limit: 3, ..Request::default() };
+    assert!(refused(Request { prompt: vec![], ..good.clone() }).contains("prompt"));
+    assert!(refused(Request { prompt: vec![96], ..good.clone() }).contains("96"));
+    assert!(refused(Request { stop: vec![String::new()], ..good.clone() }).contains("stop"));
+    for sampling in [
+        Sampling { temperature: -1.0, ..Sampling::default() },
+        Sampling { temperature: f64::NAN, ..Sampling::default() },
+        Sampling { top_k: Some(0), ..Sampling::default() },
+        Sampling { top_p: 0.0, ..Sampling::default() },
+        Sampling { min_p: 1.5, ..Sampling::default() },
+        Sampling { repetition_penalty: 0.0, ..Sampling::default() },
+    ] {
+        refused(Request { sampling, ..good.clone() });
+    }
+    // The context of these models is 64 tokens.
+    let long = all(&generator, &[Request { prompt: vec![5; 60], limit: 100, ..good.clone() }]).remove(0);
+    assert_eq!((long.tokens.len(), long.stop), (4, Stop::Context));
+    let full = all(&generator, &[Request { prompt: vec![5; 70], ..good.clone() }]).remove(0);
+    assert_eq!((full.tokens.len(), full.stop), (0, Stop::Context));
+    assert_eq!(all(&generator, &[Request { limit: 0, ..good }])[0].stop, Stop::Limit);
+    assert!(all(&generator, &[]).is_empty());
+}

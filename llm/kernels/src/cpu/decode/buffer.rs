@@ -1,0 +1,99 @@
+//! Rows of numbers, reused from pass to pass.
+
+use std::marker::PhantomData;
+
+use super::{EMPTY, LANES, Line, words};
+use crate::cpu::lanes::Number;
+
+/// Rows that each begin with a line of the cache.
+#[derive(Debug)]
+pub struct Buffer<N> {
+    lines: Vec<Line>,
+    rows: usize,
+    columns: usize,
+    kind: PhantomData<N>,
+}
+
+impl<N: Number> Buffer<N> {
+    /// One without rows.
+    pub fn new() -> Self {
+        Self { lines: Vec::new(), rows: 0, columns: 0, kind: PhantomData }
+    }
+
+    /// The same memory with so many rows and columns; what they hold is not said.
+    pub fn shaped(&mut self, rows: usize, columns: usize) -> &mut Self {
+        (self.rows, self.columns) = (rows, columns);
+        let lines = rows * self.row_lines();
+        if self.lines.len() < lines {
+            self.lines.resize(lines, EMPTY);
+        }
+        self
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn row_lines(&self) -> usize {
+        words::<N>(self.columns).div_ceil(LANES)
+    }
+
+    /// Words from one row to the next.
+    pub(super) fn row_words(&self) -> usize {
+        self.row_lines() * LANES
+    }
+
+    /// A row's numbers.
+    pub fn row(&self, index: usize) -> &[N] {
+        assert!(index < self.rows);
+        // Sound: so many numbers lie there; every pattern of bits is one.
+        unsafe {
+            std::slice::from_raw_parts(self.first().cast::<N>().add(index * self.row_numbers()), self.columns)
+        }
+    }
+
+    /// The same, to write.
+    pub fn row_mut(&mut self, index: usize) -> &mut [N] {
+        assert!(index < self.rows);
+        let start = index * self.row_numbers();
+        // Sound: as above, and nobody else has the buffer.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast::<N>().add(start), self.columns)
+        }
+    }
+
+    pub(super) fn row_numbers(&self) -> usize {
+        self.row_words() * N::PER_WORD
+    }
+
+    pub(super) fn first(&self) -> *const u32 {
+        self.lines.as_ptr().cast()
+    }
+
+    /// For threads that write rows, or parts of rows, of their own.
+    pub(super) fn shared(&mut self) -> Shared<N> {
+        Shared { first: self.lines.as_mut_ptr().cast(), row: self.row_numbers() }
+    }
+}
+
+/// Where several threads write.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<N> {
+    first: *mut N,
+    row: usize,
+}
+
+// Sound: plain memory; that no two threads write the same place is for each kernel to see to.
+unsafe impl<N: Number> Send for Shared<N> {}
+unsafe impl<N: Number> Sync for Shared<N> {}
+
+impl<N: Number> Shared<N> {
+    #[inline(always)]
+    pub(super) fn at(self, row: usize, column: usize) -> *mut N {
+        self.first.wrapping_add(row * self.row + column)
+    }
+}

@@ -1,0 +1,192 @@
+//! A weight laid out for few rows, and its product with them.
+//!
+//! Outputs stand in tiles of 32. A tile holds, word by word of the inputs, that word of its 32 outputs: two loads serve a
+//! block of up to twelve rows, whose words are each broadcast to both. A sum runs over the inputs in one register from
+//! the first to the last, whatever the block, so that a row's result does not depend on the rows beside it.
+
+use tch::{Device, Kind, Tensor};
+
+use super::{Buffer, LANES, simd, words};
+use crate::cpu::Rows;
+use crate::cpu::lanes::{Avx512, Lanes, Number};
+use crate::cpu::product::{BLOCK, TILE, Weight, accumulate};
+use crate::shim::parallel;
+
+/// Words ahead of those in use that are asked for: what comes from memory takes that long (measured).
+const AHEAD: usize = 4096;
+
+/// A weight `[O, I]` in tiles.
+#[derive(Debug)]
+pub struct Matrix {
+    /// In a tensor, so that it lies where tensors do: in huge pages.
+    tiles: Tensor,
+    outputs: usize,
+    inputs: usize,
+    /// Words of an output's inputs.
+    depth: usize,
+    bias: Option<Vec<f32>>,
+}
+
+/// What becomes of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Into {
+    /// It takes the place of what was there.
+    Place,
+    /// It is added to what was there.
+    Sum,
+}
+
+impl Matrix {
+    /// Lays out a matrix of N on the CPU.
+    pub fn new<N: Number>(weight: &Tensor, bias: Option<&Tensor>) -> Self {
+        let rows = Rows::<N>::of(weight).expect("a matrix of this kind on the CPU");
+        let (outputs, inputs, depth) = (rows.count, rows.columns, words::<N>(rows.columns));
+        let count = outputs.div_ceil(TILE);
+        let tiles = Tensor::empty([(count * depth * TILE) as i64], (Kind::Int, Device::Cpu));
+        let (simd, from, first) = (simd(), Weight::Inputs(rows), tiles.data_ptr() as usize);
+        parallel(count, 1, |part| {
+            for tile in part {
+                let own = tile * TILE..outputs.min((tile + 1) * TILE);
+                let into = (first as *mut u32).wrapping_add(tile * depth * TILE);
+                // Sound: each tile is one thread's and has room for its words; the weight has the outputs and inputs.
+                unsafe { from.lay_out(simd, &own, &(0..inputs), into) };
+            }
+        });
+        let bias = bias.map(|bias| Vec::try_from(&bias.to_kind(Kind::Float)).expect("a vector"));
+        Self { tiles, outputs, inputs, depth, bias }
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// x·Wᵀ + bias.
+    pub fn product<N: Number, O: Number>(&self, x: &Buffer<N>, out: &mut Buffer<O>, how: Into) {
+        assert_eq!((x.columns(), x.rows(), self.outputs), (self.inputs, out.rows(), out.columns()));
+        let out = out.shared();
+        self.run::<N, O>(x.first() as usize, x.row_words(), x.rows(), how, &|row, output| {
+            out.at(row, output)
+        });
+    }
+
+    /// The same as f32, rows of outputs side by side.
+    pub fn product_into<N: Number>(&self, x: &Buffer<N>, out: &mut [f32]) {
+        assert_eq!((x.columns(), x.rows() * self.outputs), (self.inputs, out.len()));
+        let (first, outputs) = (out.as_mut_ptr() as usize, self.outputs);
+        let at = |row: usize, output: usize| (first as *mut f32).wrapping_add(row * outputs + output);
+        self.run::<N, f32>(x.first() as usize, x.row_words(), x.rows(), Into::Place, &at);
+    }
+
+    /// The product with a buffer's first columns, written into the following ones.
+    pub fn product_beside<N: Number>(&self, x: &mut Buffer<N>) {
+        assert_eq!(x.columns(), self.inputs + self.outputs);
+        // The last word of the inputs may hold the first output, which the matrix has a zero for.
+        let (first, row_words, rows, inputs) = (x.first() as usize, x.row_words(), x.rows(), self.inputs);
+        let out = x.shared();
+        self.run::<N, N>(first, row_words, rows, Into::Place, &|row, output| out.at(row, inputs + output));
+    }
+
+    fn run<N: Number, O: Number>(
+        &self,
+        x: usize,
+        x_row: usize,
+        rows: usize,
+        how: Into,
+        out: &(impl Fn(usize, usize) -> *mut O + Sync),
+    ) {
+        let simd = simd();
+        let tiles = self.tiles.data_ptr() as usize;
+        let (outputs, depth, bias) = (self.outputs, self.depth, self.bias.as_deref());
+        let blocks = rows.div_ceil(BLOCK);
+        parallel(outputs.div_ceil(TILE), 1, |part| {
+            for tile in part {
+                let weights = (tiles as *const u32).wrapping_add(tile * depth * TILE);
+                let output = tile * TILE;
+                for block in 0..blocks {
+                    let (row, end) = (block * rows / blocks, (block + 1) * rows / blocks);
+                    let x = (x as *const u32).wrapping_add(row * x_row);
+                    let task = Task { outputs, depth, bias, weights, output, x, x_row, row, how };
+                    // Sound: the operands have these rows, outputs and inputs; a tile's outputs are one thread's.
+                    unsafe {
+                        match end - row {
+                            1 => task.run::<N, O, 1>(simd, out),
+                            2 => task.run::<N, O, 2>(simd, out),
+                            3 => task.run::<N, O, 3>(simd, out),
+                            4 => task.run::<N, O, 4>(simd, out),
+                            5 => task.run::<N, O, 5>(simd, out),
+                            6 => task.run::<N, O, 6>(simd, out),
+                            7 => task.run::<N, O, 7>(simd, out),
+                            8 => task.run::<N, O, 8>(simd, out),
+                            9 => task.run::<N, O, 9>(simd, out),
+                            10 => task.run::<N, O, 10>(simd, out),
+                            11 => task.run::<N, O, 11>(simd, out),
+                            _ => task.run::<N, O, 12>(simd, out),
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// A tile's product with a block of rows.
+struct Task<'a> {
+    outputs: usize,
+    depth: usize,
+    bias: Option<&'a [f32]>,
+    weights: *const u32,
+    /// The tile's first output.
+    output: usize,
+    x: *const u32,
+    x_row: usize,
+    /// The block's first row.
+    row: usize,
+    how: Into,
+}
+
+// Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
+#[allow(clippy::needless_range_loop)]
+impl Task<'_> {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    unsafe fn run<N: Number, O: Number, const M: usize>(
+        &self,
+        simd: Avx512,
+        out: &impl Fn(usize, usize) -> *mut O,
+    ) {
+        let count = self.outputs - self.output;
+        let start = |half: usize| match self.bias {
+            // Sound: the bias has an entry per output.
+            Some(bias) if half * LANES < count => unsafe {
+                simd.load(bias.as_ptr().add(self.output + half * LANES), count - half * LANES)
+            },
+            _ => simd.splat(0.0),
+        };
+        let mut sums: [[Lanes; 2]; M] = [[start(0), start(1)]; M];
+        // Sound: the caller's promise.
+        unsafe {
+            let row = self.x_row * N::PER_WORD;
+            sums = accumulate::<N, M, AHEAD>(simd, sums, self.x.cast(), row, self.weights, self.depth);
+        }
+        let whole = count >= TILE;
+        for m in 0..M {
+            let into = out(self.row + m, self.output);
+            for half in 0..2 {
+                let (sum, into) = (sums[m][half], into.wrapping_add(half * LANES));
+                // A constant where it can be: the store is then one instruction.
+                let left = if whole { LANES } else { count.saturating_sub(half * LANES) };
+                // Sound: as above; of nothing nothing is read or written.
+                unsafe {
+                    let sum = match self.how {
+                        Into::Place => sum,
+                        Into::Sum => sum + simd.load(into.cast_const(), left),
+                    };
+                    sum.store(into, left);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Against libtorch's operators, with sizes that leave remainders everywhere.
+
+use half::bf16;
+use tch::{Device, Kind, Tensor};
+
+use super::*;
+use crate::{Attention, Heads};
+
+fn random(shape: &[i64], kind: Kind) -> Tensor {
+    Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind)
+}
+
+fn filled<N: Number>(x: &Tensor, columns: usize) -> Buffer<N> {
+    let [rows, own] = x.size()[..] else { unreachable!("a matrix") };
+    let mut buffer = Buffer::new();
+    buffer.shaped(rows as usize, columns);
+    for row in 0..rows as usize {
+        // Sound: so many numbers of this kind lie there.
+        let from = unsafe {
+            std::slice::from_raw_parts(x.data_ptr().cast::<N>().add(row * own as usize), own as usize)
+        };
+        buffer.row_mut(row)[..own as usize].copy_from_slice(from);
+    }
+    buffer
+}
+
+fn numbers<N: Number>(buffer: &Buffer<N>) -> Tensor {
+    let rows: Vec<Tensor> = (0..buffer.rows())
+        .map(|row| {
+            let row = buffer.row(row);
+            // Sound: bytes of plain numbers.
+            let bytes = unsafe { std::slice::from_raw_parts(row.as_ptr().cast(), size_of_val(row)) };
+            Tensor::from_data_size(bytes, &[row.len() as i64], N::KIND)
+        })
+        .collect();
+    Tensor::stack(&rows, 0).to_kind(Kind::Double)
+}
+
+fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
+    assert_eq!(found.size(), expected.size(), "{what}");
+    let scale = expected.abs().max().double_value(&[]);
+    let worst = (found - expected).abs().max().double_value(&[]);
+    assert!(worst <= tolerance * scale, "{what}: off by {worst} of {scale}");
+}
+
+fn products<N: Number>(tolerance: f64) {
+    tch::manual_seed(1);
+    for (outputs, inputs) in [(1, 1), (33, 7), (64, 32), (100, 45), (16, 3)] {
+        for rows in [1, 2, 11, 12, 13, 30] {
+            let (weight, bias) = (random(&[outputs, inputs], N::KIND), random(&[outputs], N::KIND));
+            let (x, before) = (random(&[rows, inputs], N::KIND), random(&[rows, outputs], N::KIND));
+            let double = |x: &Tensor| x.to_kind(Kind::Double);
+            let expected = double(&x).mm(&double(&weight).tr()) + double(&bias);
+            let matrix = Matrix::new::<N>(&weight, Some(&bias));
+            let what = format!("{rows} rows of {inputs} to {outputs}");
+            let input = filled::<N>(&x, inputs as usize);
+            let mut out = filled::<N>(&before, outputs as usize);
+            matrix.product(&input, &mut out, Into::Sum);
+            assert_close(&what, &numbers(&out), &(&expected + double(&before)), tolerance);
+            matrix.product(&input, &mut out, Into::Place);
+            assert_close(&what, &numbers(&out), &expected, tolerance);
+            let mut floats = vec![0.0_f32; (rows * outputs) as usize];
+            matrix.product_into(&input, &mut floats);
+            let floats = Tensor::from_slice(&floats).view([rows, outputs]).to_kind(Kind::Double);
+            assert_close(&what, &floats, &expected, 1e-5);
+            // A view of the weight's columns, and outputs beside the inputs.
+            let view = Tensor::cat(&[&weight, &weight], 1).narrow(1, 0, inputs);
+            let mut both = filled::<N>(&x, (inputs + outputs) as usize);
+            Matrix::new::<N>(&view, None).product_beside(&mut both);
+            let beside = numbers(&both).narrow(1, inputs, outputs);
+            assert_close(&what, &beside, &(&expected - double(&bias)), tolerance);
+            assert_close(&what, &numbers(&both).narrow(1, 0, inputs), &double(&x), 0.0);
+        }
+    }
+}
+
+#[test]
+fn products_are_those_of_libtorch() {
+    if available() {
+        products::<f32>(1e-5);
+        products::<bf16>(1e-2);
+    }
+}
+
+#[test]
+fn a_rows_product_does_not_depend_on_its_neighbours() {
+    if !available() {
+        return;
+    }
+    let (weight, x) = (random(&[70, 50], Kind::BFloat16), random(&[40, 50], Kind::BFloat16));
+    let matrix = Matrix::new::<bf16>(&weight, None);
+    let product = |first: i64, rows: i64| {
+        let mut out = vec![0.0_f32; (rows * 70) as usize];
+        matrix.product_into(&filled::<bf16>(&x.narrow(0, first, rows), 50), &mut out);
+        out
+    };
+    let all = product(0, 40);
+    for (first, rows) in [(0, 1), (3, 7), (5, 12), (20, 20)] {
+        let range = (first * 70) as usize..((first + rows) * 70) as usize;
+        assert_eq!(product(first, rows), all[range]);
+    }
+}
+
+fn attention<N: Number>(tolerance: f64) {
+    tch::manual_seed(2);
+    for (queries, keys, dim, tokens) in
+        [(9, 3, 64, 150), (4, 4, 12, 37), (8, 1, 20, 70), (5, 1, 128, 20), (2, 2, 8, 1)]
+    {
+        for (soft_cap, window) in [(None, None), (Some(1.5), Some(6)), (None, Some(33))] {
+            let heads = Heads { queries, keys, dim };
+            let how = Attention { heads, scale: 0.3, soft_cap, window };
+            let qkv = random(&[tokens, heads.width() as i64], N::KIND);
+            // Two sequences at a time, of the same tokens; the second has two of them less.
+            let lengths = [tokens as usize, (tokens as usize).saturating_sub(2)];
+            let first = KeysValues::new::<N>(2, &heads);
+            let mut held = [first.another(), first];
+            let places: Vec<Place> = lengths
+                .iter()
+                .enumerate()
+                .flat_map(|(sequence, length)| (0..*length).map(move |position| Place { sequence, position }))
+                .collect();
+            let all = Tensor::cat(&[&qkv, &qkv.narrow(0, 0, lengths[1] as i64)], 0);
+            let mut out = Buffer::new();
+            out.shaped(places.len(), queries * dim + 5);
+            let rows = filled::<N>(&all, heads.width());
+            let mut held = held.each_mut();
+            held.iter_mut().zip(lengths).for_each(|(held, length)| held.grow(length));
+            put(&rows, &held, 1, &places, &heads);
+            attend(&rows, &held, 1, &places, &how, &mut out);
+            let float = qkv.to_kind(Kind::Float);
+            let expected = Tensor::empty([tokens, (queries * dim) as i64], (Kind::Float, Device::Cpu));
+            let layout = crate::Layout { prefix: 0, lengths: vec![tokens as usize] };
+            let _ = crate::plain::attention(&float, &layout, &how, None, &expected);
+            let expected = Tensor::cat(&[&expected, &expected.narrow(0, 0, lengths[1] as i64)], 0);
+            let what = format!("{queries} {keys} {dim} {tokens} {soft_cap:?} {window:?}");
+            let found = numbers(&out).narrow(1, 0, (queries * dim) as i64);
+            assert_close(&what, &found, &expected.to_kind(Kind::Double), tolerance);
+        }
+    }
+}
+
+#[test]
+fn attention_is_that_of_libtorch() {
+    if available() {
+        attention::<f32>(2e-5);
+        attention::<bf16>(2e-2);
+    }
+}
+
+#[test]
+fn a_cache_forgets_and_is_copied() {
+    if !available() {
+        return;
+    }
+    let heads = Heads { queries: 1, keys: 1, dim: 4 };
+    let mut held = KeysValues::new::<f32>(1, &heads);
+    held.grow(20);
+    let tokens = Tensor::arange(20, (Kind::Float, Device::Cpu)).unsqueeze(1).expand([20, 12], false);
+    let places: Vec<Place> = (0..20).map(|position| Place { sequence: 0, position }).collect();
+    let rows = filled::<f32>(&tokens.contiguous(), 12);
+    put(&rows, &[&mut held], 0, &places, &heads);
+    let mut other = held.another();
+    other.grow(3);
+    other.copy_from(&held);
+    other.truncate(30);
+    assert_eq!(other.tokens(), 20);
+    other.truncate(7);
+    assert_eq!((other.tokens(), held.tokens()), (7, 20));
+    let how = Attention { heads, scale: 1.0, soft_cap: None, window: Some(1) };
+    let query = filled::<f32>(&Tensor::ones([1, 12], (Kind::Float, Device::Cpu)), 12);
+    let mut out = Buffer::<f32>::new();
+    out.shaped(1, 4);
+    let mut seen = |held: &mut KeysValues, position: usize| {
+        attend(&query, &[held], 0, &[Place { sequence: 0, position }], &how, &mut out);
+        out.row(0)[0]
+    };
+    assert_eq!(seen(&mut other, 6), 6.0);
+    // What one writes the other does not see, though both held the same.
+    other.grow(1);
+    let row = filled::<f32>(&Tensor::full([1, 12], 99.0, (Kind::Float, Device::Cpu)), 12);
+    put(&row, &[&mut other], 0, &[Place { sequence: 0, position: 7 }], &heads);
+    assert_eq!([5, 6, 7].map(|position| seen(&mut other, position)), [5.0, 6.0, 99.0]);
+    assert_eq!([5, 6, 7, 19].map(|position| seen(&mut held, position)), [5.0, 6.0, 7.0, 19.0]);
+}

@@ -1,0 +1,93 @@
+//! Dropout, a row at a time, thirty-two numbers at a time.
+
+use tch::{Device, Tensor};
+
+use super::lanes::{Avx512, LANES, Number, Words};
+use super::{GRAIN, Rows, by_kind};
+use crate::mask::{FACTORS, Mask, SPREAD};
+use crate::shim::parallel;
+
+pub(crate) fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Option<Tensor> {
+    by_kind!(x, run(x, base, mask, scale))
+}
+
+fn run<N: Number>(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Option<Tensor> {
+    let simd = Avx512::detect()?;
+    let out = Tensor::empty(x.size(), (x.kind(), Device::Cpu));
+    let (rows, into) = (Rows::<N>::of(x)?, Rows::<N>::of(&out)?);
+    let base = match base {
+        Some(base) => Some(Rows::<N>::of(base)?),
+        None => None,
+    };
+    assert!(base.is_none_or(|base| (base.count, base.columns) == (rows.count, rows.columns)));
+    let n = rows.columns;
+    parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
+        for i in part {
+            let base = base.map(|base| base.row(i).cast_const());
+            let (key, threshold, scale) = match mask.key(i) {
+                Some(key) => (key, mask.threshold(), scale as f32),
+                None => ([0; 2], 0, 1.0),
+            };
+            // Sound: each row is one thread's; the instructions exist.
+            unsafe { row(simd, rows.row(i), base, into.row(i), n, Bits::new(simd, key), threshold, scale) };
+        }
+    });
+    Some(out)
+}
+
+/// The random bits of sixteen pairs of places.
+#[derive(Clone, Copy)]
+pub(super) struct Bits {
+    keys: [Words; 2],
+}
+
+impl Bits {
+    /// The same key for all.
+    #[inline(always)]
+    pub(super) fn new(simd: Avx512, key: [u32; 2]) -> Self {
+        Self { keys: key.map(|half| simd.word(half)) }
+    }
+
+    /// A key for each.
+    #[inline(always)]
+    pub(super) fn of_keys(simd: Avx512, keys: &[[u32; LANES]; 2]) -> Self {
+        // Sound: there are sixteen words.
+        Self { keys: keys.each_ref().map(|words| unsafe { simd.words(words.as_ptr()) }) }
+    }
+
+    #[inline(always)]
+    pub(super) fn of(&self, simd: Avx512, pairs: Words) -> Words {
+        let x = pairs.times(simd.word(SPREAD)).xor(self.keys[0]).folded::<16>();
+        let x = x.times(simd.word(FACTORS[0])).folded::<13>().xor(self.keys[1]);
+        x.times(simd.word(FACTORS[1])).folded::<16>()
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+#[expect(clippy::too_many_arguments, reason = "a row of each")]
+unsafe fn row<N: Number>(
+    simd: Avx512,
+    x: *const N,
+    base: Option<*const N>,
+    out: *mut N,
+    n: usize,
+    bits: Bits,
+    threshold: u16,
+    scale: f32,
+) {
+    let (scale, zero) = (simd.splat(scale), simd.splat(0.0));
+    for at in (0..n).step_by(2 * LANES) {
+        let kept = bits.of(simd, simd.count().plus((at / 2) as i32)).halves_from(threshold);
+        for (half, at) in [at, at + LANES].into_iter().enumerate().filter(|(_, at)| *at < n) {
+            let kept = (kept >> (half * LANES)) as u16;
+            // Sound: the rows have `n` numbers.
+            unsafe {
+                let mut sum = (simd.load(x.add(at), n - at) * scale).or(kept, zero);
+                if let Some(base) = base {
+                    sum = sum + simd.load(base.add(at), n - at);
+                }
+                sum.store(out.add(at), n - at);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The gated feed-forward layer's non-linearity.
+
+use std::f32::consts::PI;
+
+use tch::{Device, Tensor};
+
+use super::lanes::{Avx512, LANES, Lanes, Number};
+use super::{GRAIN, Rows, by_kind};
+use crate::Activation;
+use crate::shim::parallel;
+
+pub(crate) fn gated(gate_up: &Tensor, activation: Activation, out: &Tensor) -> Option<()> {
+    by_kind!(gate_up, forward(gate_up, activation, out))
+}
+
+fn forward<N: Number>(gate_up: &Tensor, activation: Activation, out: &Tensor) -> Option<()> {
+    let simd = Avx512::detect()?;
+    let (rows, into) = (Rows::<N>::of(gate_up)?, Rows::<N>::of(out)?);
+    let n = into.columns;
+    assert_eq!((rows.count, rows.columns), (into.count, 2 * n));
+    parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
+        for i in part {
+            // Sound: each row is one thread's; the instructions exist.
+            unsafe { forward_row(simd, rows.row(i), activation, into.row(i), n) };
+        }
+    });
+    Some(())
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) unsafe fn forward_row<N: Number>(
+    simd: Avx512,
+    gate_up: *const N,
+    activation: Activation,
+    out: *mut N,
+    n: usize,
+) {
+    for at in (0..n).step_by(LANES) {
+        let left = n - at;
+        // Sound: `gate_up` has 2·n numbers, `out` has n.
+        unsafe {
+            let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
+            (gate * sigmoid(simd, gate, activation).0 * up).store(out.add(at), left);
+        }
+    }
+}
+
+pub(crate) fn gated_backward(
+    d_act: &Tensor,
+    gate_up: &Tensor,
+    activation: Activation,
+    act_out: Option<&Tensor>,
+) -> Option<Tensor> {
+    by_kind!(gate_up, backward(&d_act.to_kind(gate_up.kind()), gate_up, activation, act_out))
+}
+
+fn backward<N: Number>(
+    d_act: &Tensor,
+    gate_up: &Tensor,
+    activation: Activation,
+    act_out: Option<&Tensor>,
+) -> Option<Tensor> {
+    let simd = Avx512::detect()?;
+    let d_gate_up = Tensor::empty(gate_up.size(), (gate_up.kind(), Device::Cpu));
+    let (rows, d_rows, into) = (Rows::<N>::of(gate_up)?, Rows::<N>::of(d_act)?, Rows::<N>::of(&d_gate_up)?);
+    let act = match act_out {
+        Some(act) => Some(Rows::<N>::of(act)?),
+        None => None,
+    };
+    let n = d_rows.columns;
+    assert_eq!((rows.count, rows.columns), (d_rows.count, 2 * n));
+    assert!(act.is_none_or(|act| (act.count, act.columns) == (rows.count, n)));
+    parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
+        for i in part {
+            // Sound: as in `forward`.
+            unsafe {
+                let act = act.map(|act| act.row(i));
+                backward_row(simd, d_rows.row(i), rows.row(i), activation, act, into.row(i), n);
+            }
+        }
+    });
+    Some(d_gate_up)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+unsafe fn backward_row<N: Number>(
+    simd: Avx512,
+    d_act: *const N,
+    gate_up: *const N,
+    activation: Activation,
+    act: Option<*mut N>,
+    d_gate_up: *mut N,
+    n: usize,
+) {
+    for at in (0..n).step_by(LANES) {
+        let left = n - at;
+        // Sound: as in `forward_row`.
+        unsafe {
+            let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
+            let d_act = simd.load(d_act.add(at), left);
+            let (sigmoid, d_inner) = sigmoid(simd, gate, activation);
+            let value = gate * sigmoid;
+            // (x·σ(u))' = σ + x·σ·(1 − σ)·u'
+            let slope = (value * (simd.splat(1.0) - sigmoid)).mul_add(d_inner, sigmoid);
+            (d_act * up * slope).store(d_gate_up.add(at), left);
+            (d_act * value).store(d_gate_up.add(n + at), left);
+            if let Some(act) = act {
+                (value * up).store(act.add(at), left);
+            }
+        }
+    }
+}
+
+/// What x is multiplied by, σ(u(x)), and u'.
+#[inline(always)]
+fn sigmoid(simd: Avx512, x: Lanes, activation: Activation) -> (Lanes, Lanes) {
+    match activation {
+        Activation::Silu => (x.sigmoid(), simd.splat(1.0)),
+        Activation::GeluTanh => {
+            // (1 + tanh v) / 2 is σ(2v), and 2v = √(8/π)·(x + 0.044715·x³).
+            let root = (8.0 / PI).sqrt();
+            let square = x * x;
+            let u = x * square.mul_add(simd.splat(0.044_715 * root), simd.splat(root));
+            (u.sigmoid(), square.mul_add(simd.splat(3.0 * 0.044_715 * root), simd.splat(root)))
+        }
+    }
+}

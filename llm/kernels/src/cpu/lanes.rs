@@ -1,0 +1,535 @@
+//! Sixteen numbers at a time, and the two kinds of numbers that memory holds.
+//!
+//! [`Avx512`] exists only where the processor has the instructions, [`Lanes`] and [`Words`] come only from it, and all
+//! that works on them is inlined into functions compiled for those instructions.
+// `self` of Avx512 is a proof, not a value; rows to transpose stay in registers.
+#![allow(clippy::unused_self, clippy::wildcard_imports, clippy::large_types_passed_by_value)]
+
+mod bytes;
+
+pub(super) use bytes::Vnni;
+
+use std::arch::x86_64::*;
+use std::f32::consts::{LN_2, LOG2_E};
+use std::mem::transmute;
+use std::ops::{Add, Mul, Sub};
+
+use half::bf16;
+use tch::Kind;
+
+/// Numbers in a [`Lanes`].
+pub(super) const LANES: usize = 16;
+
+/// Proof that the processor has AVX-512 with its bf16 instructions.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+/// Sixteen f32.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes(__m512);
+
+/// Sixteen words of 32 bits: as many f32, or pairs of bf16.
+#[derive(Clone, Copy)]
+pub(crate) struct Words(__m512i);
+
+/// Which of sixteen.
+pub(super) type Mask = __mmask16;
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bf16");
+        found.then_some(Self(()))
+    }
+
+    #[inline(always)]
+    pub(super) fn splat(self, x: f32) -> Lanes {
+        // Sound: the instructions exist, for `self` does. So in every function of this file.
+        Lanes(unsafe { _mm512_set1_ps(x) })
+    }
+
+    /// Asks for the cache line at `from`, which need not exist.
+    #[inline(always)]
+    pub(super) fn prefetch<N>(self, from: *const N) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+    }
+
+    /// The same, into the second-level cache.
+    #[inline(always)]
+    pub(super) fn prefetch_far<N>(self, from: *const N) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+
+    /// Sixteen times a word.
+    #[inline(always)]
+    pub(super) fn word(self, word: u32) -> Words {
+        Words(unsafe { _mm512_set1_epi32(word.cast_signed()) })
+    }
+
+    /// 0, 1, … 15.
+    #[inline(always)]
+    pub(super) fn count(self) -> Words {
+        Words(unsafe { _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) })
+    }
+
+    /// Sixteen times the word at `from`.
+    #[inline(always)]
+    pub(super) unsafe fn broadcast(self, from: *const u32) -> Words {
+        Words(unsafe { _mm512_set1_epi32(from.read_unaligned().cast_signed()) })
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn words(self, from: *const u32) -> Words {
+        Words(unsafe { _mm512_loadu_si512(from.cast()) })
+    }
+
+    /// The first `count` words at `from`, then zeros.
+    #[inline(always)]
+    pub(super) unsafe fn first_words(self, from: *const u32, count: usize) -> Words {
+        Words(unsafe { _mm512_maskz_loadu_epi32(first(count), from.cast()) })
+    }
+
+    /// The first `count` numbers at `from` (all, if there are more than sixteen), then zeros.
+    #[inline(always)]
+    pub(super) unsafe fn load<N: Number>(self, from: *const N, count: usize) -> Lanes {
+        unsafe { if count >= LANES { N::load(self, from) } else { N::load_first(self, from, count) } }
+    }
+}
+
+fn first(count: usize) -> Mask {
+    (1_u32 << count).wrapping_sub(1) as Mask
+}
+
+impl Words {
+    /// word + i.
+    #[inline(always)]
+    pub(super) fn plus(self, i: i32) -> Self {
+        Self(unsafe { _mm512_add_epi32(self.0, _mm512_set1_epi32(i)) })
+    }
+
+    /// Where word > i.
+    #[inline(always)]
+    pub(super) fn above(self, i: i32) -> Mask {
+        unsafe { _mm512_cmpgt_epi32_mask(self.0, _mm512_set1_epi32(i)) }
+    }
+
+    /// Products of 32 bits.
+    #[inline(always)]
+    pub(super) fn times(self, other: Self) -> Self {
+        Self(unsafe { _mm512_mullo_epi32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    pub(super) fn xor(self, other: Self) -> Self {
+        Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    }
+
+    /// word ^ (word >> BY).
+    #[inline(always)]
+    pub(super) fn folded<const BY: u32>(self) -> Self {
+        Self(unsafe { _mm512_xor_si512(self.0, _mm512_srli_epi32::<BY>(self.0)) })
+    }
+
+    /// Which of the thirty-two halves are at least `least`, each word's lower half first.
+    #[inline(always)]
+    pub(super) fn halves_from(self, least: u16) -> u32 {
+        unsafe { _mm512_cmpge_epu16_mask(self.0, _mm512_set1_epi16(least.cast_signed())) }
+    }
+
+    /// In which words the lower half is at least `least`, and in which the upper.
+    #[inline(always)]
+    pub(super) fn each_half_from(self, least: u16) -> [Mask; 2] {
+        let least = unsafe { _mm512_set1_epi32(i32::from(least)) };
+        unsafe {
+            let lower = _mm512_and_si512(self.0, _mm512_set1_epi32(0xffff));
+            [lower, _mm512_srli_epi32::<16>(self.0)].map(|half| _mm512_cmpge_epu32_mask(half, least))
+        }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn store(self, into: *mut u32) {
+        unsafe { _mm512_storeu_si512(into.cast(), self.0) }
+    }
+
+    /// Rows become columns.
+    #[inline(always)]
+    pub(super) fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
+        let (mut a, mut b) = (rows, rows);
+        unsafe {
+            for i in (0..16).step_by(2) {
+                b[i].0 = _mm512_unpacklo_epi32(a[i].0, a[i + 1].0);
+                b[i + 1].0 = _mm512_unpackhi_epi32(a[i].0, a[i + 1].0);
+            }
+            for i in (0..16).step_by(4) {
+                a[i].0 = _mm512_unpacklo_epi64(b[i].0, b[i + 2].0);
+                a[i + 1].0 = _mm512_unpackhi_epi64(b[i].0, b[i + 2].0);
+                a[i + 2].0 = _mm512_unpacklo_epi64(b[i + 1].0, b[i + 3].0);
+                a[i + 3].0 = _mm512_unpackhi_epi64(b[i + 1].0, b[i + 3].0);
+            }
+            // Now a[4g + i] has, in its quarter q, column 4q + i of rows 4g to 4g + 3.
+            for i in 0..4 {
+                b[i].0 = _mm512_shuffle_i32x4::<0x88>(a[i].0, a[4 + i].0);
+                b[4 + i].0 = _mm512_shuffle_i32x4::<0xdd>(a[i].0, a[4 + i].0);
+                b[8 + i].0 = _mm512_shuffle_i32x4::<0x88>(a[8 + i].0, a[12 + i].0);
+                b[12 + i].0 = _mm512_shuffle_i32x4::<0xdd>(a[8 + i].0, a[12 + i].0);
+            }
+            for i in 0..4 {
+                a[i].0 = _mm512_shuffle_i32x4::<0x88>(b[i].0, b[8 + i].0);
+                a[8 + i].0 = _mm512_shuffle_i32x4::<0xdd>(b[i].0, b[8 + i].0);
+                a[4 + i].0 = _mm512_shuffle_i32x4::<0x88>(b[4 + i].0, b[12 + i].0);
+                a[12 + i].0 = _mm512_shuffle_i32x4::<0xdd>(b[4 + i].0, b[12 + i].0);
+            }
+        }
+        a
+    }
+}
+
+impl Add for Lanes {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+}
+
+impl Sub for Lanes {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+}
+
+impl Mul for Lanes {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn like(self, x: f32) -> Self {
+        Self(unsafe { _mm512_set1_ps(x) })
+    }
+
+    /// self · factor + term, rounded once.
+    #[inline(always)]
+    pub(super) fn mul_add(self, factor: Self, term: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, term.0) })
+    }
+
+    /// The larger one; NaN if `self` is.
+    #[inline(always)]
+    pub(super) fn max(self, other: Self) -> Self {
+        Self(unsafe { _mm512_max_ps(other.0, self.0) })
+    }
+
+    /// The smaller one; NaN if `self` is.
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Self(unsafe { _mm512_min_ps(other.0, self.0) })
+    }
+
+    /// `self` where the mask is set, `other` elsewhere.
+    #[inline(always)]
+    pub(super) fn or(self, mask: Mask, other: Self) -> Self {
+        Self(unsafe { _mm512_mask_blend_ps(mask, other.0, self.0) })
+    }
+
+    /// Where it is larger than `least`.
+    #[inline(always)]
+    pub(super) fn above(self, least: f32) -> Mask {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_set1_ps(least)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn largest(self) -> f32 {
+        unsafe { _mm512_reduce_max_ps(self.0) }
+    }
+
+    #[inline(always)]
+    pub(super) fn sum(self) -> f32 {
+        unsafe { _mm512_reduce_add_ps(self.0) }
+    }
+
+    /// 2ˣ, within 2e-7 of it; 0 below −150.
+    #[inline(always)]
+    pub(super) fn exp2(self) -> Self {
+        let x = self.max(self.like(-151.0));
+        let whole = Self(unsafe { _mm512_roundscale_ps::<8>(x.0) });
+        let part = x - whole;
+        // Taylor's terms up to the 7th: the rest is below 2e-9 on ±1/2.
+        let mut sum = self.like(1.525_273_4e-5);
+        for term in [1.540_353e-4, 1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_5, LN_2, 1.0] {
+            sum = sum.mul_add(part, self.like(term));
+        }
+        Self(unsafe { _mm512_scalef_ps(sum.0, whole.0) })
+    }
+
+    /// 1 / (1 + e⁻ˣ), within 5e-7 of it relatively down to −80, where it stays.
+    #[inline(always)]
+    pub(super) fn sigmoid(self) -> Self {
+        let x = self.max(self.like(-80.0));
+        // e⁻ˣ as 2 to the whole part of −x·log₂e times e to the exact rest, for a rounded product would cost digits.
+        let whole = Self(unsafe { _mm512_roundscale_ps::<8>((x * self.like(-LOG2_E)).0) });
+        let rest = whole.mul_add(self.like(-0.693_359_4), self.like(0.0) - x);
+        let rest = whole.mul_add(self.like(2.121_944_4e-4), rest);
+        let mut sum = self.like(1.987_569_1e-4);
+        for term in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5, 1.0, 1.0] {
+            sum = sum.mul_add(rest, self.like(term));
+        }
+        let below = Self(unsafe { _mm512_scalef_ps(sum.0, whole.0) }) + self.like(1.0);
+        // 14 bits, doubled by a step of Newton's.
+        let rough = Self(unsafe { _mm512_rcp14_ps(below.0) });
+        rough * (self.like(2.0) - below * rough)
+    }
+
+    /// The hyperbolic tangent within 5e-7 of it relatively: the quotient of polynomials that Eigen uses.
+    #[inline(always)]
+    pub(super) fn tanh(self) -> Self {
+        let x = self.max(self.like(-7.905_311)).min(self.like(7.905_311));
+        let square = x * x;
+        let mut above = self.like(-2.760_768_5e-16);
+        for term in [2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619e-4, 4.893_525e-3]
+        {
+            above = above.mul_add(square, self.like(term));
+        }
+        let mut below = self.like(1.198_258_4e-6);
+        for term in [1.185_347e-4, 2.268_434_6e-3, 4.893_525e-3] {
+            below = below.mul_add(square, self.like(term));
+        }
+        Self(unsafe { _mm512_div_ps((x * above).0, below.0) })
+    }
+
+    /// Stores the first `count` (all, if that is more than sixteen).
+    #[inline(always)]
+    pub(super) unsafe fn store<N: Number>(self, into: *mut N, count: usize) {
+        unsafe { if count >= LANES { N::store(self, into) } else { N::store_first(self, into, count) } }
+    }
+}
+
+/// A kind of number in memory. A word of 32 bits holds [`Number::PER_WORD`] of them.
+pub trait Number: Copy + Send + Sync + 'static {
+    const KIND: Kind;
+    const PER_WORD: usize;
+
+    unsafe fn load(simd: Avx512, from: *const Self) -> Lanes;
+    unsafe fn load_first(simd: Avx512, from: *const Self, count: usize) -> Lanes;
+    unsafe fn store(lanes: Lanes, into: *mut Self);
+    unsafe fn store_first(lanes: Lanes, into: *mut Self, count: usize);
+
+    /// sum + a·b, per lane over all numbers of a word.
+    fn dot(sum: Lanes, a: Words, b: Words) -> Lanes;
+
+    /// Words of one number from each of [`Number::PER_WORD`] rows, sixteen columns of them; `rows` are that far apart.
+    unsafe fn zip(simd: Avx512, rows: *const Self, row: usize) -> Words;
+
+    /// Two rows of sixteen each, one below the other, in words that run down the rows. `row` is in words.
+    unsafe fn store_down(pair: [Lanes; 2], into: *mut u32, row: usize);
+
+    /// The same in words that run along the rows.
+    unsafe fn store_along(pair: [Lanes; 2], into: *mut u32, row: usize);
+}
+
+impl Number for f32 {
+    const KIND: Kind = Kind::Float;
+    const PER_WORD: usize = 1;
+
+    #[inline(always)]
+    unsafe fn load(_: Avx512, from: *const Self) -> Lanes {
+        Lanes(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(_: Avx512, from: *const Self, count: usize) -> Lanes {
+        Lanes(unsafe { _mm512_maskz_loadu_ps(first(count), from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(lanes: Lanes, into: *mut Self) {
+        unsafe { _mm512_storeu_ps(into, lanes.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(lanes: Lanes, into: *mut Self, count: usize) {
+        unsafe { _mm512_mask_storeu_ps(into, first(count), lanes.0) }
+    }
+
+    #[inline(always)]
+    fn dot(sum: Lanes, a: Words, b: Words) -> Lanes {
+        Lanes(unsafe { _mm512_fmadd_ps(_mm512_castsi512_ps(a.0), _mm512_castsi512_ps(b.0), sum.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn zip(simd: Avx512, rows: *const Self, _: usize) -> Words {
+        unsafe { simd.words(rows.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_down(pair: [Lanes; 2], into: *mut u32, row: usize) {
+        unsafe { Self::store_along(pair, into, row) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_along([a, b]: [Lanes; 2], into: *mut u32, row: usize) {
+        unsafe {
+            Self::store(a, into.cast());
+            Self::store(b, into.add(row).cast());
+        }
+    }
+}
+
+impl Number for bf16 {
+    const KIND: Kind = Kind::BFloat16;
+    const PER_WORD: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load(_: Avx512, from: *const Self) -> Lanes {
+        Lanes(unsafe { widen(_mm256_loadu_si256(from.cast())) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(_: Avx512, from: *const Self, count: usize) -> Lanes {
+        Lanes(unsafe { widen(_mm256_maskz_loadu_epi16(first(count), from.cast())) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(lanes: Lanes, into: *mut Self) {
+        unsafe {
+            _mm256_storeu_si256(into.cast(), transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(lanes.0)));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(lanes: Lanes, into: *mut Self, count: usize) {
+        unsafe {
+            let narrow = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(lanes.0));
+            _mm256_mask_storeu_epi16(into.cast(), first(count), narrow);
+        }
+    }
+
+    #[inline(always)]
+    fn dot(sum: Lanes, a: Words, b: Words) -> Lanes {
+        let bf16s = transmute::<__m512i, __m512bh>;
+        Lanes(unsafe { _mm512_dpbf16_ps(sum.0, bf16s(a.0), bf16s(b.0)) })
+    }
+
+    #[inline(always)]
+    unsafe fn zip(_: Avx512, rows: *const Self, row: usize) -> Words {
+        unsafe {
+            let low = _mm512_cvtepu16_epi32(_mm256_loadu_si256(rows.cast()));
+            let high = _mm512_cvtepu16_epi32(_mm256_loadu_si256(rows.add(row).cast()));
+            Words(_mm512_or_si512(low, _mm512_slli_epi32::<16>(high)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_down([a, b]: [Lanes; 2], into: *mut u32, _: usize) {
+        unsafe {
+            // Rounded, then the one's halves between the other's.
+            let low = _mm512_cvtepu16_epi32(transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(a.0)));
+            let high = _mm512_cvtepu16_epi32(transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(b.0)));
+            Words(_mm512_or_si512(low, _mm512_slli_epi32::<16>(high))).store(into);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_along([a, b]: [Lanes; 2], into: *mut u32, row: usize) {
+        unsafe {
+            Self::store(a, into.cast());
+            Self::store(b, into.add(row).cast());
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn widen(x: __m256i) -> __m512 {
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(x))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function of lanes at sixteen numbers.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    fn at(simd: Avx512, x: [f32; LANES], f: fn(Lanes) -> Lanes) -> [f32; LANES] {
+        let mut result = [0.0; LANES];
+        // Sound: sixteen numbers each.
+        unsafe { f(simd.load(x.as_ptr(), LANES)).store(result.as_mut_ptr(), LANES) };
+        result
+    }
+
+    /// Largest relative error over `from`..`to`.
+    fn error(from: f64, to: f64, f: fn(Lanes) -> Lanes, exact: fn(f64) -> f64) -> f64 {
+        let Some(simd) = Avx512::detect() else { return 0.0 };
+        let mut largest = 0.0_f64;
+        for i in 0..20_000 {
+            let x: [f32; LANES] = std::array::from_fn(|lane| {
+                (from + (to - from) * f64::from(16 * i + lane as u32) / 320_000.0) as f32
+            });
+            // Sound: detected.
+            for (x, y) in x.iter().zip(unsafe { at(simd, x, f) }) {
+                let exact = exact(f64::from(*x));
+                largest = largest.max((f64::from(y) - exact).abs() / exact.abs().max(1e-35));
+            }
+        }
+        largest
+    }
+
+    #[test]
+    fn functions_are_accurate() {
+        assert!(error(-126.0, 127.0, Lanes::exp2, f64::exp2) < 3e-7);
+        assert!(error(-0.6, 0.6, Lanes::exp2, f64::exp2) < 2e-7);
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        assert!(error(-79.0, 90.0, Lanes::sigmoid, sigmoid) < 5e-7);
+        assert!(error(-12.0, 12.0, Lanes::tanh, f64::tanh) < 5e-7);
+        assert!(error(-0.01, 0.01, Lanes::tanh, f64::tanh) < 5e-7);
+    }
+
+    #[test]
+    fn functions_keep_their_limits() {
+        let Some(simd) = Avx512::detect() else { return };
+        let mut x = [f32::NAN; LANES];
+        x[1..4].copy_from_slice(&[f32::MIN, f32::NEG_INFINITY, f32::MAX]);
+        // Sound: detected.
+        let of = |f| unsafe { at(simd, x, f) };
+        let [nan, least, below, most, ..] = of(Lanes::exp2);
+        assert!(
+            nan.is_nan()
+                && [least, below, most].map(f32::to_bits) == [0.0, 0.0, f32::INFINITY].map(f32::to_bits)
+        );
+        let [nan, least, below, most, ..] = of(Lanes::sigmoid);
+        assert!(nan.is_nan() && [least, below].iter().all(|x| (0.0..1e-30).contains(x)) && most > 0.999_999);
+        let [nan, least, below, most, ..] = of(Lanes::tanh);
+        assert!(nan.is_nan() && least < -0.999_999 && below < -0.999_999 && most > 0.999_999);
+    }
+
+    #[test]
+    fn transposed_rows_are_columns() {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+        fn transposed(simd: Avx512, x: &[[u32; LANES]; LANES]) -> [[u32; LANES]; LANES] {
+            let (mut rows, mut result) = ([simd.count(); LANES], *x);
+            // Sound: sixteen words each.
+            unsafe {
+                for (row, x) in rows.iter_mut().zip(x) {
+                    *row = simd.words(x.as_ptr());
+                }
+                for (into, row) in result.iter_mut().zip(Words::transpose(rows)) {
+                    row.store(into.as_mut_ptr());
+                }
+            }
+            result
+        }
+        let Some(simd) = Avx512::detect() else { return };
+        let numbers = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as u32));
+        // Sound: detected.
+        let result = unsafe { transposed(simd, &numbers) };
+        assert!((0..16).all(|i| (0..16).all(|j| result[j][i] == numbers[i][j])));
+    }
+}

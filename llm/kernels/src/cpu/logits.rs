@@ -1,0 +1,71 @@
+//! A row of logits, read once.
+
+use std::f32::consts::LOG2_E;
+
+use super::lanes::{Avx512, LANES};
+
+pub(crate) fn largest(logits: &[f32]) -> Option<f32> {
+    let simd = Avx512::detect()?;
+    // Sound: the instructions exist. So below.
+    Some(unsafe { largest_of(simd, logits) })
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn largest_of(simd: Avx512, logits: &[f32]) -> f32 {
+    let mut most = [simd.splat(f32::NEG_INFINITY); 4];
+    let whole = logits.chunks_exact(4 * LANES);
+    let rest = whole.remainder();
+    for chunk in whole {
+        for (lane, most) in most.iter_mut().enumerate() {
+            // Sound: within the chunk.
+            *most = unsafe { simd.load(chunk.as_ptr().add(lane * LANES), LANES) }.max(*most);
+        }
+    }
+    let mut each = [0.0; LANES];
+    // Sound: sixteen numbers.
+    unsafe { most[0].max(most[1]).max(most[2].max(most[3])).store(each.as_mut_ptr(), LANES) };
+    each.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+pub(crate) fn sum_exp(logits: &[f32], largest: f32) -> Option<f64> {
+    let simd = Avx512::detect()?;
+    Some(unsafe { sum_exp_of(simd, logits, largest) })
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn sum_exp_of(simd: Avx512, logits: &[f32], largest: f32) -> f64 {
+    let (factor, zero) = (simd.splat(LOG2_E), simd.splat(-largest));
+    let mut total = 0.0;
+    // Sums of some thousands in f32, those in f64.
+    for part in logits.chunks(1 << 12) {
+        let mut sums = [simd.splat(0.0); 2];
+        let whole = part.chunks_exact(2 * LANES);
+        let rest = whole.remainder();
+        for chunk in whole {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                // Sound: within the chunk.
+                let x = unsafe { simd.load(chunk.as_ptr().add(lane * LANES), LANES) };
+                *sum = *sum + ((x + zero) * factor).exp2();
+            }
+        }
+        total += f64::from((sums[0] + sums[1]).sum());
+        total += rest.iter().map(|logit| f64::from((logit - largest).exp())).sum::<f64>();
+    }
+    total
+}
+
+pub(crate) fn exponentials(logits: &mut [f32], largest: f32, scale: f32) -> Option<()> {
+    let simd = Avx512::detect()?;
+    unsafe { exponentials_of(simd, logits, largest, scale) };
+    Some(())
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn exponentials_of(simd: Avx512, logits: &mut [f32], largest: f32, scale: f32) {
+    let (factor, zero) = (simd.splat(LOG2_E * scale), simd.splat(-largest));
+    for chunk in logits.chunks_mut(LANES) {
+        let n = chunk.len();
+        // Sound: within the chunk.
+        unsafe { ((simd.load(chunk.as_ptr(), n) + zero) * factor).exp2().store(chunk.as_mut_ptr(), n) };
+    }
+}

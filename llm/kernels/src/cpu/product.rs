@@ -1,0 +1,504 @@
+//! Products of many rows with a weight.
+//!
+//! The weight is laid out as it is read, in tiles of 32 outputs small enough for the second-level cache, each of which
+//! serves a thousand rows: a copy of the weight would cost memory, and laying it out again costs a hundredth of the
+//! product. Sums are f32 and run over the inputs in one order whatever the rows and threads, so a row's result does not
+//! depend on the rows beside it.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use half::bf16;
+use tch::{Kind, Tensor};
+
+use super::decode::{EMPTY, Line};
+use super::lanes::{Avx512, LANES, Lanes, Number, Words};
+use super::turn::turned;
+use super::{Rows, by_rows, floats};
+use crate::shim::parallel;
+use crate::{Block, Product};
+
+/// Outputs of a tile.
+pub(super) const TILE: usize = 2 * LANES;
+
+/// Rows of a block at most: twice as many sums, their two weights and a broadcast fit the 32 registers.
+pub(super) const BLOCK: usize = 12;
+
+/// Rows that a tile serves at most: with their inputs they stay near (choice).
+const PANEL: usize = 1024;
+
+/// Words of a tile's inputs at most: 256 KiB in all, a part of the second-level cache.
+const DEPTH: usize = 2048;
+
+/// Fewer rows are not worth laying out the weight (choice).
+const FEWEST: usize = 24;
+
+/// Rows that are worth a thread of their own (choice).
+const ROWS_PER_THREAD: usize = 128;
+
+/// Tiles are shared among threads rather than rows, for then each is laid out once, unless a thread then has more than so
+/// many times what would be its share (choice).
+const EVEN: f64 = 1.03;
+
+pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
+    match (product.x.kind(), out.kind()) {
+        (Kind::BFloat16, _) if *MULTIPLIES_TILES => None,
+        (Kind::Float, Kind::Float) => of::<f32, f32>(product, out),
+        (Kind::BFloat16, Kind::BFloat16) => of::<bf16, bf16>(product, out),
+        (Kind::BFloat16, Kind::Float) => of::<bf16, f32>(product, out),
+        _ => None,
+    }
+}
+
+/// Whether the processor has matrix instructions (AMX): libtorch's products in bf16 use them, and with them are several
+/// times as fast as any without. Asked once: under a hypervisor the instruction is a slow one.
+static MULTIPLIES_TILES: LazyLock<bool> = LazyLock::new(|| {
+    /// Of leaf 7 in edx.
+    const AMX_BF16: u32 = 1 << 22;
+    std::arch::x86_64::__cpuid_count(7, 0).edx & AMX_BF16 != 0
+});
+
+fn of<N: Number, O: Number>(product: &Product, out: &Tensor) -> Option<()> {
+    let simd = Avx512::detect()?;
+    let into = Rows::<O>::of(out)?;
+    if into.count < FEWEST || into.inner != 1 {
+        return None;
+    }
+    let whole = |range: &Range<usize>| {
+        range.start.is_multiple_of(N::PER_WORD) && range.len().is_multiple_of(N::PER_WORD)
+    };
+    if !product.blocks.iter().flat_map(|block| &block.inputs).all(whole) {
+        return None;
+    }
+    let outputs = into.columns;
+    let (first_x, first) = Term::<N>::of(simd, product.x, product.weight, [into.count, outputs])?;
+    let second = match product.also {
+        Some((x, weight)) => Some(Term::<N>::of(simd, x, weight, [into.count, outputs])?),
+        None => None,
+    };
+    let (second_x, second) = second.unzip();
+    let added = Added::<O>::of(product.added)?;
+    let also = second.as_ref().map_or(0, |term| term.weight.inputs());
+    let everything = [Block { outputs: 0..outputs, inputs: [0..first.weight.inputs(), 0..also] }];
+    let tiles = tiles::<N>(if product.blocks.is_empty() { &everything } else { product.blocks });
+    let task = Task { simd, second: second.unwrap_or(first), first, added, out: into };
+    // So many parts of the rows, and for each so many of the tiles.
+    let threads = tch::get_num_threads().max(1) as usize;
+    let (by_rows, cuts) = if let Some(cuts) = even_cuts(&tiles, threads) {
+        (1, cuts)
+    } else {
+        let fit = (into.count / ROWS_PER_THREAD).clamp(1, threads);
+        let by_rows = (1..=fit).rev().find(|parts| threads.is_multiple_of(*parts)).unwrap_or(1);
+        (by_rows, cuts(&tiles, threads / by_rows))
+    };
+    let by_tiles = cuts.len() - 1;
+    parallel(by_rows * by_tiles, 1, |parts| {
+        for part in parts {
+            let (rows, own) = (share(into.count, part / by_tiles, by_rows), part % by_tiles);
+            // Sound: `of` has seen to it that the operands have these rows, inputs and outputs, and gives each part
+            // outputs of its own.
+            unsafe { task.part(rows, &tiles[cuts[own]..cuts[own + 1]]) };
+        }
+    });
+    drop((first_x, second_x));
+    Some(())
+}
+
+/// Where to cut the tiles so that each part has about as much to do.
+fn cuts(tiles: &[Tile], parts: usize) -> Vec<usize> {
+    let before: Vec<usize> = std::iter::once(0)
+        .chain(tiles.iter().scan(0, |sum, tile| {
+            *sum += tile.work();
+            Some(*sum)
+        }))
+        .collect();
+    let all = before[tiles.len()];
+    let nearest = |part: usize| {
+        let wanted = part * all / parts;
+        (0..=tiles.len()).min_by_key(|cut| before[*cut].abs_diff(wanted)).unwrap_or(0)
+    };
+    (0..=parts).map(nearest).collect()
+}
+
+/// The same, if no part has then much more to do than the others.
+fn even_cuts(tiles: &[Tile], parts: usize) -> Option<Vec<usize>> {
+    let cuts = cuts(tiles, parts);
+    let work = |tiles: &[Tile]| tiles.iter().map(Tile::work).sum::<usize>();
+    let most = cuts.windows(2).map(|ends| work(&tiles[ends[0]..ends[1]])).max()?;
+    ((most * parts) as f64 <= EVEN * work(tiles) as f64).then_some(cuts)
+}
+
+/// One of so many equal parts of 0..n.
+pub(super) fn share(n: usize, part: usize, parts: usize) -> Range<usize> {
+    part * n / parts..(part + 1) * n / parts
+}
+
+/// Outputs computed together, and the inputs they read: in groups, each of which fits a tile.
+struct Tile {
+    outputs: Range<usize>,
+    groups: Vec<[Range<usize>; 2]>,
+}
+
+impl Tile {
+    /// How many inputs it reads.
+    fn work(&self) -> usize {
+        self.groups.iter().flatten().map(ExactSizeIterator::len).sum()
+    }
+}
+
+fn tiles<N: Number>(blocks: &[Block]) -> Vec<Tile> {
+    let of_block = |block: &Block| {
+        let mut groups = vec![[0..0, 0..0]];
+        let mut room = DEPTH * N::PER_WORD;
+        for (which, inputs) in block.inputs.iter().enumerate() {
+            let mut at = inputs.start;
+            while at < inputs.end {
+                if room == 0 {
+                    groups.push([0..0, 0..0]);
+                    room = DEPTH * N::PER_WORD;
+                }
+                let end = inputs.end.min(at + room);
+                groups.last_mut().expect("there is one")[which] = at..end;
+                // A last word may be half empty.
+                room -= (end - at).next_multiple_of(N::PER_WORD);
+                at = end;
+            }
+        }
+        let end = block.outputs.end;
+        let start = block.outputs.clone().step_by(TILE);
+        start.map(move |start| Tile { outputs: start..end.min(start + TILE), groups: groups.clone() })
+    };
+    blocks.iter().flat_map(of_block).collect()
+}
+
+/// Rows and the weight that they are multiplied with.
+#[derive(Clone, Copy)]
+struct Term<N> {
+    x: Rows<N>,
+    weight: Weight<N>,
+}
+
+impl<N: Number> Term<N> {
+    /// With x as a tensor whose rows' numbers lie side by side in whole words, which must outlive the term.
+    fn of(simd: Avx512, x: &Tensor, weight: &Tensor, [rows, outputs]: [usize; 2]) -> Option<(Tensor, Self)> {
+        let weight_rows = Weight::of(weight)?;
+        let inputs = weight_rows.inputs();
+        assert_eq!((x.size(), weight.size()[1]), (vec![rows as i64, inputs as i64], outputs as i64));
+        let x = if !inputs.is_multiple_of(N::PER_WORD) {
+            x.constant_pad_nd([0, 1])
+        } else if x.stride()[1] == 1 {
+            x.shallow_clone()
+        } else {
+            turned::<N>(simd, x).unwrap_or_else(|| x.contiguous())
+        };
+        let term = Self { x: Rows::of(&x)?, weight: weight_rows };
+        Some((x, term))
+    }
+}
+
+/// `[K, N]` by where its numbers lie side by side.
+#[derive(Clone, Copy)]
+pub(super) enum Weight<N> {
+    /// Along the inputs: a row per output.
+    Inputs(Rows<N>),
+    /// Along the outputs: a row per input.
+    Outputs(Rows<N>),
+}
+
+impl<N: Number> Weight<N> {
+    fn of(weight: &Tensor) -> Option<Self> {
+        let found = Rows::of(weight).map(Self::Outputs);
+        found.or_else(|| Rows::of(&weight.tr()).map(Self::Inputs)).filter(|weight| weight.rows().inner == 1)
+    }
+
+    fn rows(&self) -> &Rows<N> {
+        let (Self::Inputs(rows) | Self::Outputs(rows)) = self;
+        rows
+    }
+
+    fn inputs(&self) -> usize {
+        match self {
+            Self::Inputs(rows) => rows.columns,
+            Self::Outputs(rows) => rows.count,
+        }
+    }
+
+    /// Lays out up to [`TILE`] outputs: word by word of the inputs, that word of each. What is missing is zero. Returns
+    /// the number of words.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    pub(super) unsafe fn lay_out(
+        &self,
+        simd: Avx512,
+        outputs: &Range<usize>,
+        inputs: &Range<usize>,
+        into: *mut u32,
+    ) -> usize {
+        let words = inputs.len().div_ceil(N::PER_WORD);
+        let full = if outputs.len() == TILE { inputs.len() / N::PER_WORD } else { 0 };
+        // Sound: the weight has these inputs and outputs, and `into` room for the words.
+        let done = unsafe {
+            match self {
+                Self::Inputs(rows) => {
+                    let squares = full / LANES;
+                    for (half, square) in [0, 1].into_iter().flat_map(|h| (0..squares).map(move |s| (h, s))) {
+                        let mut lines = [simd.word(0); LANES];
+                        for (lane, line) in lines.iter_mut().enumerate() {
+                            let row = rows.row(outputs.start + half * LANES + lane);
+                            *line = simd.words(row.add(inputs.start + square * LANES * N::PER_WORD).cast());
+                        }
+                        for (word, line) in Words::transpose(lines).into_iter().enumerate() {
+                            line.store(into.add((square * LANES + word) * TILE + half * LANES));
+                        }
+                    }
+                    squares * LANES
+                }
+                Self::Outputs(rows) => {
+                    for word in 0..full {
+                        let row = rows.row(inputs.start + word * N::PER_WORD).add(outputs.start);
+                        for half in [0, LANES] {
+                            N::zip(simd, row.add(half), rows.outer).store(into.add(word * TILE + half));
+                        }
+                    }
+                    full
+                }
+            }
+        };
+        for word in done..words {
+            // Sound: as above; all zeros is a number of either kind.
+            unsafe {
+                let line = into.add(word * TILE);
+                line.write_bytes(0, TILE);
+                for (lane, output) in outputs.clone().enumerate() {
+                    for at in 0..N::PER_WORD {
+                        let input = inputs.start + word * N::PER_WORD + at;
+                        if input < inputs.end {
+                            let number = match self {
+                                Self::Inputs(rows) => rows.row(output).add(input),
+                                Self::Outputs(rows) => rows.row(input).add(output),
+                            };
+                            line.cast::<N>().add(lane * N::PER_WORD + at).write(*number);
+                        }
+                    }
+                }
+            }
+        }
+        words
+    }
+}
+
+/// What is added to a product.
+pub(super) enum Added<O> {
+    Nothing,
+    /// The same to every row, f32.
+    Row(Tensor),
+    Rows(Rows<O>),
+}
+
+// Sound: plain memory that is only read.
+unsafe impl<O: Number> Sync for Added<O> {}
+
+impl<O: Number> Added<O> {
+    /// A matrix of the result's kind, or a vector of any.
+    pub(super) fn of(added: Option<&Tensor>) -> Option<Self> {
+        Some(match added {
+            None => Self::Nothing,
+            Some(added) if added.dim() == 1 => Self::Row(added.to_kind(Kind::Float).contiguous()),
+            Some(added) => Self::Rows(Rows::of(added).filter(|added| added.inner == 1)?),
+        })
+    }
+
+    /// The sum with what is added at a row's outputs, of which the first `left` are there.
+    #[inline(always)]
+    pub(super) unsafe fn to(
+        &self,
+        simd: Avx512,
+        sum: Lanes,
+        row: usize,
+        output: usize,
+        left: usize,
+    ) -> Lanes {
+        // Sound: the caller's promise.
+        match self {
+            Self::Nothing => sum,
+            Self::Row(added) => {
+                let added = floats(added).expect("made so").as_ptr();
+                sum + unsafe { simd.load(added.wrapping_add(output), left) }
+            }
+            Self::Rows(added) => {
+                sum + unsafe { simd.load(added.row(row).wrapping_add(output).cast_const(), left) }
+            }
+        }
+    }
+}
+
+struct Task<N, O> {
+    simd: Avx512,
+    /// What a tile's first and second range of inputs are of; they may be of the same.
+    first: Term<N>,
+    second: Term<N>,
+    added: Added<O>,
+    out: Rows<O>,
+}
+
+/// Where a panel's sums come from, and where they go if they are not complete after this group of inputs.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// The first row's, and how many numbers lie from one row to the next.
+    before: (*const f32, usize),
+    after: Option<*mut f32>,
+}
+
+/// Sums of nothing.
+static ZEROS: [f32; TILE] = [0.0; TILE];
+
+impl Sums {
+    fn of_rows_from(self, row: usize) -> Self {
+        let (first, by_row) = self.before;
+        Self {
+            before: (first.wrapping_add(row * by_row), by_row),
+            after: self.after.map(|after| after.wrapping_add(row * TILE)),
+        }
+    }
+}
+
+thread_local! {
+    /// A tile laid out, and sums of a panel's rows between two groups of inputs.
+    static ROOM: RefCell<[Vec<Line>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+impl<N: Number, O: Number> Task<N, O> {
+    /// Some rows' product with some tiles.
+    unsafe fn part(&self, rows: Range<usize>, tiles: &[Tile]) {
+        ROOM.with_borrow_mut(|[laid_out, sums]| {
+            laid_out.resize(DEPTH * TILE / LANES, EMPTY);
+            let laid_out: *mut u32 = laid_out.as_mut_ptr().cast();
+            for start in rows.clone().step_by(PANEL) {
+                let panel = start..rows.end.min(start + PANEL);
+                for tile in tiles {
+                    if tile.groups.len() > 1 {
+                        sums.resize(PANEL * TILE / LANES, EMPTY);
+                    }
+                    let sums: *mut f32 = sums.as_mut_ptr().cast();
+                    for (index, group) in tile.groups.iter().enumerate() {
+                        // Sound: a group fits; so below.
+                        unsafe {
+                            let [first, second] = group;
+                            let words = self.first.weight.lay_out(self.simd, &tile.outputs, first, laid_out);
+                            let then = laid_out.add(words * TILE);
+                            self.second.weight.lay_out(self.simd, &tile.outputs, second, then);
+                        }
+                        let (first, last) = (index == 0, index + 1 == tile.groups.len());
+                        let sums = Sums {
+                            before: if first { (ZEROS.as_ptr(), 0) } else { (sums.cast_const(), TILE) },
+                            after: (!last).then_some(sums),
+                        };
+                        unsafe { self.panel(&panel, &tile.outputs, group, laid_out, sums) };
+                    }
+                }
+            }
+        });
+    }
+
+    /// A panel's product with a tile that is laid out.
+    unsafe fn panel(
+        &self,
+        panel: &Range<usize>,
+        outputs: &Range<usize>,
+        group: &[Range<usize>; 2],
+        weights: *const u32,
+        sums: Sums,
+    ) {
+        let blocks = panel.len().div_ceil(BLOCK);
+        for block in 0..blocks {
+            let rows = share(panel.len(), block, blocks);
+            // Sound: the caller's promise.
+            unsafe {
+                let sums = sums.of_rows_from(rows.start);
+                by_rows!(rows.len(), self.block(panel.start + rows.start, outputs, group, weights, sums));
+            }
+        }
+    }
+
+    // Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
+    #[allow(clippy::needless_range_loop)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    unsafe fn block<const M: usize>(
+        &self,
+        row: usize,
+        outputs: &Range<usize>,
+        group: &[Range<usize>; 2],
+        weights: *const u32,
+        between: Sums,
+    ) {
+        let simd = self.simd;
+        let (before, row_before) = between.before;
+        // Sound: there is a tile's line per row of the block. So below.
+        let start =
+            |m: usize| unsafe { [0, LANES].map(|half| simd.load(before.add(m * row_before + half), LANES)) };
+        let mut sums: [[Lanes; 2]; M] = std::array::from_fn(start);
+        let [first, second] = group;
+        // Sound: the rows have these inputs, the tile their words.
+        unsafe {
+            let (x, words) = (&self.first.x, first.len().div_ceil(N::PER_WORD));
+            let at = x.row(row).wrapping_add(first.start).cast_const();
+            sums = accumulate::<N, M, 0>(simd, sums, at, x.outer, weights, words);
+            let (x, weights) = (&self.second.x, weights.add(words * TILE));
+            let at = x.row(row).wrapping_add(second.start).cast_const();
+            let words = second.len().div_ceil(N::PER_WORD);
+            sums = accumulate::<N, M, 0>(simd, sums, at, x.outer, weights, words);
+        }
+        if let Some(after) = between.after {
+            for m in 0..M {
+                for half in 0..2 {
+                    unsafe { sums[m][half].store(after.add(m * TILE + half * LANES), LANES) };
+                }
+            }
+            return;
+        }
+        for m in 0..M {
+            for half in 0..2 {
+                let output = outputs.start + half * LANES;
+                let left = outputs.end.saturating_sub(output).min(LANES);
+                // Sound: `out` and what is added have the row; no more than `left` numbers of it are touched.
+                unsafe {
+                    let sum = self.added.to(simd, sums[m][half], row + m, output, left);
+                    sum.store(self.out.row(row + m).wrapping_add(output), left);
+                }
+            }
+        }
+    }
+}
+
+/// Adds a tile's product with M rows, which lie `x_row` numbers apart, to their sums. What lies `AHEAD` words further in
+/// the tile is asked for, unless that is 0.
+#[allow(clippy::needless_range_loop)]
+#[inline(always)]
+pub(super) unsafe fn accumulate<N: Number, const M: usize, const AHEAD: usize>(
+    simd: Avx512,
+    mut sums: [[Lanes; 2]; M],
+    x: *const N,
+    x_row: usize,
+    weights: *const u32,
+    words: usize,
+) -> [[Lanes; 2]; M] {
+    let (mut weights, mut x) = (weights, x);
+    for _ in 0..words {
+        // Sound: the caller's promise.
+        unsafe {
+            let (low, high) = (simd.words(weights), simd.words(weights.add(LANES)));
+            if AHEAD > 0 {
+                simd.prefetch_far(weights.wrapping_add(AHEAD));
+                simd.prefetch_far(weights.wrapping_add(AHEAD + LANES));
+            }
+            for m in 0..M {
+                let word = simd.broadcast(x.add(m * x_row).cast());
+                sums[m][0] = N::dot(sums[m][0], low, word);
+                sums[m][1] = N::dot(sums[m][1], high, word);
+            }
+            weights = weights.add(TILE);
+            x = x.add(N::PER_WORD);
+        }
+    }
+    sums
+}

@@ -1,0 +1,61 @@
+//! Rotary embedding, in place.
+
+use tch::Tensor;
+
+use super::lanes::{Avx512, LANES, Number};
+use super::{GRAIN, Rows, by_kind};
+use crate::Heads;
+use crate::shim::parallel;
+
+pub(crate) fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: bool) -> Option<()> {
+    by_kind!(qkv, turn(qkv, cos, sin, heads, backward))
+}
+
+fn turn<N: Number>(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: bool) -> Option<()> {
+    let simd = Avx512::detect()?;
+    let (rows, cos, sin) = (Rows::<N>::of(qkv)?, Rows::<f32>::of(cos)?, Rows::<f32>::of(sin)?);
+    let half = cos.columns;
+    assert_eq!((cos.count, sin.count, sin.columns), (rows.count, rows.count, half));
+    assert!(2 * half <= heads.dim && heads.width() == rows.columns);
+    parallel(rows.count, GRAIN / rows.columns.max(1) + 1, |part| {
+        for i in part {
+            for head in 0..heads.queries + heads.keys {
+                // Sound: each row is one thread's; the head's 2·half first numbers lie in it.
+                unsafe {
+                    turn_head(
+                        simd,
+                        rows.row(i).add(head * heads.dim),
+                        cos.row(i),
+                        sin.row(i),
+                        half,
+                        backward,
+                    );
+                }
+            }
+        }
+    });
+    Some(())
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) unsafe fn turn_head<N: Number>(
+    simd: Avx512,
+    head: *mut N,
+    cos: *const f32,
+    sin: *const f32,
+    half: usize,
+    back: bool,
+) {
+    let direction = simd.splat(if back { -1.0 } else { 1.0 });
+    for at in (0..half).step_by(LANES) {
+        let left = half - at;
+        // Sound: the caller's promise.
+        unsafe {
+            let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
+            let (first, second) = (head.add(at), head.add(half + at));
+            let (a, b) = (simd.load(first.cast_const(), left), simd.load(second.cast_const(), left));
+            (a * cos - b * sin).store(first, left);
+            b.mul_add(cos, a * sin).store(second, left);
+        }
+    }
+}

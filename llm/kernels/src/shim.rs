@@ -1,0 +1,158 @@
+//! The Rust side of `shim/`: what tch has no call for.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::null_mut;
+
+use tch::Tensor;
+
+unsafe extern "C" {
+    fn ts_use_arena(bytes: usize) -> bool;
+    fn ts_parallel(n: i64, grain: i64, body: extern "C" fn(*const c_void, i64, i64), context: *const c_void);
+    fn ts_peak_device_bytes(device: i8, bytes: *mut i64) -> *mut c_char;
+    fn ts_flash_attention(
+        qkv: *const *const c_void,
+        ends: *const c_void,
+        longest: i64,
+        scale: f64,
+        window: i64,
+        results: *mut *mut c_void,
+    ) -> *mut c_char;
+    fn ts_flash_attention_backward(
+        outcome: *const *const c_void,
+        qkv: *const *const c_void,
+        ends: *const c_void,
+        longest: i64,
+        scale: f64,
+        window: i64,
+        results: *mut *mut c_void,
+    ) -> *mut c_char;
+}
+
+/// Causal attention within documents, on CUDA.
+pub struct FlashAttention {
+    /// The documents' cumulative lengths from 0 on, i32, on the device.
+    pub ends: Tensor,
+    /// The longest document's length.
+    pub longest: i64,
+    /// What query·key is multiplied by.
+    pub scale: f64,
+    /// How many latest tokens a token sees.
+    pub window: Option<usize>,
+}
+
+impl FlashAttention {
+    /// Out and log-sum-exp of q, k and v, each `[T, heads, K]`.
+    ///
+    /// # Panics
+    /// As tch's operators do, where libtorch refuses: a mistake of the calling code, or no memory.
+    pub fn forward(&self, qkv: &[Tensor; 3]) -> [Tensor; 2] {
+        let mut results = [null_mut(); 2];
+        // Sound: the tensors live through the call, which fills `results` unless it gives a message. So below.
+        let message = unsafe {
+            let (qkv, results) = (qkv.each_ref().map(pointer), results.as_mut_ptr());
+            ts_flash_attention(
+                qkv.as_ptr(),
+                pointer(&self.ends),
+                self.longest,
+                self.scale,
+                self.window(),
+                results,
+            )
+        };
+        taken(message, results)
+    }
+
+    /// Gradients of q, k and v, from the result's gradient, the result and its log-sum-exp.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn backward(&self, outcome: &[Tensor; 3], qkv: &[Tensor; 3]) -> [Tensor; 3] {
+        let mut results = [null_mut(); 3];
+        let message = unsafe {
+            ts_flash_attention_backward(
+                outcome.each_ref().map(pointer).as_ptr(),
+                qkv.each_ref().map(pointer).as_ptr(),
+                pointer(&self.ends),
+                self.longest,
+                self.scale,
+                self.window(),
+                results.as_mut_ptr(),
+            )
+        };
+        taken(message, results)
+    }
+
+    fn window(&self) -> i64 {
+        self.window.map_or(0, |window| window as i64)
+    }
+}
+
+fn pointer(tensor: &Tensor) -> *const c_void {
+    tensor.as_ptr().cast()
+}
+
+/// What libtorch complained of, if it did.
+fn complaint(message: *mut c_char) -> Option<String> {
+    if message.is_null() {
+        return None;
+    }
+    // Sound: a string from `strdup`, freed once.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    unsafe { libc::free(message.cast()) };
+    Some(text)
+}
+
+/// The most bytes that tensors on a CUDA device have taken at a time; `None` where there is none.
+pub fn peak_device_bytes(device: usize) -> Option<u64> {
+    let mut bytes = 0;
+    // Sound: fills in a number.
+    let message = unsafe { ts_peak_device_bytes(i8::try_from(device).ok()?, &raw mut bytes) };
+    complaint(message).map_or_else(|| u64::try_from(bytes).ok(), |_| None)
+}
+
+/// The tensors that the shim made, unless it gave a message.
+fn taken<const N: usize>(message: *mut c_char, results: [*mut c_void; N]) -> [Tensor; N] {
+    if let Some(text) = complaint(message) {
+        panic!("libtorch: {text}");
+    }
+    // Sound: each was made with `new`, for its taker to delete.
+    results.map(|result| unsafe { Tensor::from_ptr(result.cast()) })
+}
+
+/// From now on large CPU tensors live in a stretch of so many addresses; `shim/arena.cc` says why. False, and all as it
+/// was, where the system does not give them.
+pub fn use_arena(bytes: usize) -> bool {
+    // Sound: takes a number; libtorch's allocators may be exchanged at any time, blocks know their own.
+    unsafe { ts_use_arena(bytes) }
+}
+
+/// Calls `body` with parts of 0..n, of `grain` or more each, on libtorch's own threads: a second pool would fight with
+/// it for the cores.
+pub fn parallel<F: Fn(Range<usize>) + Sync>(n: usize, grain: usize, body: F) {
+    extern "C" fn part<F: Fn(Range<usize>) + Sync>(context: *const c_void, begin: i64, end: i64) {
+        // Sound: the closure outlives `ts_parallel`, which calls from several threads; F is Sync.
+        let body = unsafe { &*context.cast::<F>() };
+        // An abort, not an unwinding into C++.
+        if catch_unwind(AssertUnwindSafe(|| body(begin as usize..end as usize))).is_err() {
+            std::process::abort();
+        }
+    }
+    // Sound: see above.
+    unsafe { ts_parallel(n as i64, grain as i64, part::<F>, (&raw const body).cast()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parallel_parts_cover_the_range_once() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let seen: Vec<AtomicU32> = (0..1000).map(|_| AtomicU32::new(0)).collect();
+        parallel(seen.len(), 10, |part| part.for_each(|i| _ = seen[i].fetch_add(1, Ordering::Relaxed)));
+        assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+    }
+}

@@ -1,0 +1,12 @@
+//! Numbers on their way to a device.
+
+use tch::{Device, Tensor, kind::Element};
+
+/// A tensor of these numbers on a device. The program does not wait for a GPU: from pages that stay where they are they
+/// travel in their turn among what it computes.
+pub fn upload<T: Element>(numbers: &[T], device: Device) -> Tensor {
+    let here = Tensor::from_slice(numbers);
+    let pinned = device.is_cuda().then(|| here.f_pin_memory(device)).and_then(Result::ok);
+    pinned
+        .map_or_else(|| here.to_device(device), |pinned| pinned.to_device_(device, here.kind(), true, false))
+}

@@ -1,0 +1,300 @@
+//! The model laid out for decoding: passes of few tokens from many sequences, each row computed by itself.
+
+use std::sync::{Mutex, PoisonError};
+
+use tch::{Device, Kind, Tensor};
+
+use super::Model;
+use super::config::Activation;
+use super::layer::Layer;
+use super::linear::Linear;
+use super::norm::Norm;
+use tokensieve_kernels::Attention;
+use tokensieve_kernels::Layout;
+use tokensieve_kernels::decode::{self, Angles, Buffer, Into, KeysValues, Matrix, Number, Place};
+
+/// Rows of a pass, at most (choice: their numbers fit the second-level cache, and the weights' way from memory costs
+/// little beside the products).
+const ROWS: usize = 256;
+
+/// Weights in tiles, and the memory of a pass.
+#[derive(Debug)]
+pub struct Decoder<'a, N> {
+    model: &'a Model,
+    layers: Vec<DecoderLayer>,
+    norm: Weight,
+    head: Matrix,
+    /// Whose memory all sequences' keys and values share.
+    nothing: KeysValues,
+    work: Mutex<Work<N>>,
+}
+
+#[derive(Debug)]
+struct DecoderLayer {
+    attention: Attention,
+    activation: Activation,
+    attention_norm: Weight,
+    qkv: Projection,
+    head_norms: Option<[Weight; 2]>,
+    output: Projection,
+    output_norm: Option<Weight>,
+    mlp_norm: Weight,
+    gate_up: Projection,
+    down: Projection,
+    down_norm: Option<Weight>,
+}
+
+/// A norm's weight and epsilon.
+#[derive(Debug)]
+struct Weight(Vec<f32>, f64);
+
+/// [W, s·B], and A.
+#[derive(Debug)]
+struct Projection {
+    weight: Matrix,
+    a: Option<Matrix>,
+}
+
+/// What a pass writes into, kept for the next.
+#[derive(Debug)]
+struct Work<N> {
+    hidden: Buffer<N>,
+    /// What enters a projection, with the adapter's part.
+    x: Buffer<N>,
+    qkv: Buffer<N>,
+    gate_up: Buffer<N>,
+    /// Before and after a norm of what leaves a half of the layer.
+    left: [Buffer<N>; 2],
+    last: [Buffer<N>; 2],
+    angles: Angles,
+    /// Those of sequences longer than the first training's.
+    long_angles: Angles,
+}
+
+/// A token of a pass.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    token: u32,
+    place: Place,
+    /// Whether its sequence turns with the angles of long ones.
+    long: bool,
+    /// Whether its logits are wanted.
+    wanted: bool,
+}
+
+impl Model {
+    /// Whether this machine, and the model's type and place, suit a [`Decoder`].
+    pub fn decodes(&self) -> bool {
+        decode::available() && self.device == Device::Cpu && matches!(self.kind, Kind::Float | Kind::BFloat16)
+    }
+}
+
+impl<'a, N: Number> Decoder<'a, N> {
+    /// Lays out a model's present weights. `merge`: with the adapter added to them.
+    pub fn new(model: &'a Model, merge: bool) -> Self {
+        let new = Buffer::new;
+        Self {
+            layers: model.layers.iter().map(|layer| DecoderLayer::new::<N>(layer, merge)).collect(),
+            nothing: KeysValues::new::<N>(model.layers.len(), &model.layers[0].attention().heads),
+            norm: Weight::new(&model.norm),
+            head: Matrix::new::<N>(model.unembedding().weight, None),
+            work: Mutex::new(Work {
+                hidden: new(),
+                x: new(),
+                qkv: new(),
+                gate_up: new(),
+                left: [new(), new()],
+                last: [new(), new()],
+                angles: Angles::default(),
+                long_angles: Angles::default(),
+            }),
+            model,
+        }
+    }
+
+    /// Keys and values of nothing.
+    pub fn keys_values(&self) -> KeysValues {
+        self.nothing.another()
+    }
+
+    /// Each sequence takes up its tokens (at least one); the logits after the last ones, `[pieces, V]`.
+    pub fn feed(&self, pieces: Vec<(&mut KeysValues, &[u32])>, logits: &mut Vec<f32>) {
+        let long_from = self.model.rotary.long_from();
+        let mut rows = Vec::new();
+        let mut sequences = Vec::new();
+        for (sequence, (held, tokens)) in pieces.into_iter().enumerate() {
+            let (before, end) = (held.tokens(), held.tokens() + tokens.len());
+            let long = long_from.is_some_and(|length| end > length);
+            rows.extend(tokens.iter().zip(before..).map(|(token, position)| Row {
+                token: *token,
+                place: Place { sequence, position },
+                long,
+                wanted: position + 1 == end,
+            }));
+            held.grow(tokens.len());
+            sequences.push(held);
+        }
+        // After a panic in another thread the buffers are as good as before.
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let vocabulary = self.head.outputs();
+        logits.resize(sequences.len() * vocabulary, 0.0);
+        let mut done = 0;
+        for rows in rows.chunks(ROWS) {
+            let wanted = rows.iter().filter(|row| row.wanted).count();
+            let into = &mut logits[done * vocabulary..(done + wanted) * vocabulary];
+            self.pass(&mut work, rows, &sequences, into);
+            done += wanted;
+        }
+    }
+
+    fn pass(&self, work: &mut Work<N>, rows: &[Row], sequences: &[&mut KeysValues], logits: &mut [f32]) {
+        let Model { config, embedding, rotary, .. } = self.model;
+        let width = embedding.size()[1] as usize;
+        let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
+        let places: Vec<Place> = rows.iter().map(|row| row.place).collect();
+        let scale = config
+            .embedding_scale
+            .map_or(1.0, |scale| Tensor::from(scale).to_kind(self.model.kind).double_value(&[]));
+        decode::embed(embedding, &tokens, scale as f32, work.hidden.shaped(rows.len(), width));
+        let positions = places.iter().map(|place| place.position + 1).max().unwrap_or(0);
+        rotary.extend(&mut work.angles, positions, false);
+        if rows.iter().any(|row| row.long) {
+            rotary.extend(&mut work.long_angles, positions, true);
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.attend(index, work, rows, &places, sequences);
+            layer.feed_forward(work);
+        }
+        let wanted: Vec<usize> = (0..rows.len()).filter(|row| rows[*row].wanted).collect();
+        let [before, after] = &mut work.last;
+        before.shaped(wanted.len(), width);
+        for (row, from) in wanted.iter().enumerate() {
+            before.row_mut(row).copy_from_slice(work.hidden.row(*from));
+        }
+        self.norm.apply(before, after.shaped(wanted.len(), width));
+        self.head.product_into(after, logits);
+        if let Some(cap) = config.final_soft_cap {
+            decode::soft_cap(logits, cap);
+        }
+    }
+}
+
+impl DecoderLayer {
+    fn new<N: Number>(layer: &Layer, merge: bool) -> Self {
+        let [qkv, output, gate_up, down] = layer.linears().map(|linear| Projection::new::<N>(linear, merge));
+        let norms = layer.placed_norms();
+        Self {
+            attention: *layer.attention(),
+            activation: layer.activation(),
+            attention_norm: Weight::new(norms.attention),
+            qkv,
+            head_norms: norms.heads.map(|heads| heads.each_ref().map(Weight::new)),
+            output,
+            output_norm: norms.output.map(Weight::new),
+            mlp_norm: Weight::new(norms.mlp),
+            gate_up,
+            down,
+            down_norm: norms.down.map(Weight::new),
+        }
+    }
+
+    /// `hidden += norm(output(attend(rope(norm(qkv(norm(hidden)))))))`
+    fn attend<N: Number>(
+        &self,
+        index: usize,
+        work: &mut Work<N>,
+        rows: &[Row],
+        places: &[Place],
+        sequences: &[&mut KeysValues],
+    ) {
+        let heads = &self.attention.heads;
+        let Work { hidden, x, qkv, left, angles, long_angles, .. } = work;
+        self.attention_norm.apply(hidden, x.shaped(rows.len(), self.qkv.width()));
+        self.qkv.apply(x, qkv.shaped(rows.len(), heads.width()), Into::Place);
+        if let Some([queries, keys]) = &self.head_norms {
+            decode::norm_heads(qkv, 0, heads.queries, &queries.0, queries.1);
+            decode::norm_heads(qkv, heads.queries * heads.dim, heads.keys, &keys.0, keys.1);
+        }
+        let turns: Vec<_> = rows
+            .iter()
+            .map(|row| (if row.long { &*long_angles } else { &*angles }, row.place.position))
+            .collect();
+        decode::rope(qkv, heads, &turns);
+        decode::put(qkv, sequences, index, places, heads);
+        x.shaped(rows.len(), self.output.width());
+        decode::attend(qkv, sequences, index, places, &self.attention, x);
+        self.output.add(x, self.output_norm.as_ref(), left, hidden);
+    }
+
+    /// `hidden += norm(down(gated(gate_up(norm(hidden)))))`
+    fn feed_forward<N: Number>(&self, work: &mut Work<N>) {
+        let Work { hidden, x, gate_up, left, .. } = work;
+        let rows = hidden.rows();
+        self.mlp_norm.apply(hidden, x.shaped(rows, self.gate_up.width()));
+        self.gate_up.apply(x, gate_up.shaped(rows, self.gate_up.weight.outputs()), Into::Place);
+        decode::gated(gate_up, self.activation, x.shaped(rows, self.down.width()));
+        self.down.add(x, self.down_norm.as_ref(), left, hidden);
+    }
+}
+
+impl Weight {
+    fn new(norm: &Norm) -> Self {
+        Self(Vec::try_from(&norm.weight).expect("an f32 vector"), norm.eps())
+    }
+
+    fn apply<N: Number>(&self, x: &Buffer<N>, out: &mut Buffer<N>) {
+        decode::norm(x, &self.0, self.1, out);
+    }
+}
+
+impl Projection {
+    fn new<N: Number>(linear: &Linear, merge: bool) -> Self {
+        let (weight, bias, a) = linear.for_decoding(merge);
+        Self { weight: Matrix::new::<N>(&weight, bias), a: a.map(|a| Matrix::new::<N>(a, None)) }
+    }
+
+    /// Columns of what enters it, the adapter's part included.
+    fn width(&self) -> usize {
+        self.weight.inputs()
+    }
+
+    fn apply<N: Number>(&self, x: &mut Buffer<N>, out: &mut Buffer<N>, how: Into) {
+        if let Some(a) = &self.a {
+            a.product_beside(x);
+        }
+        self.weight.product(x, out, how);
+    }
+
+    /// hidden += norm(projection(x))
+    fn add<N: Number>(
+        &self,
+        x: &mut Buffer<N>,
+        norm: Option<&Weight>,
+        [before, after]: &mut [Buffer<N>; 2],
+        hidden: &mut Buffer<N>,
+    ) {
+        let Some(norm) = norm else { return self.apply(x, hidden, Into::Sum) };
+        let (rows, columns) = (hidden.rows(), hidden.columns());
+        self.apply(x, before.shaped(rows, columns), Into::Place);
+        norm.apply(before, after.shaped(rows, columns));
+        decode::add(after, hidden);
+    }
+}
+
+impl crate::rope::Rotary {
+    /// Makes a table of angles reach so many positions.
+    fn extend(&self, angles: &mut Angles, positions: usize, long: bool) {
+        let half = angles.half.max(1);
+        if angles.cos.len() >= positions * half {
+            return;
+        }
+        // Twice as many each time.
+        let all = Tensor::arange((2 * positions) as i64, (Kind::Int64, Device::Cpu));
+        // One document after so many others is long; no document is not.
+        let (lengths, before) = if long { (vec![1], usize::MAX / 2) } else { (vec![], 0) };
+        let (cos, sin) = self.angles(&all, &Layout { prefix: 0, lengths }, before);
+        angles.half = cos.size()[1] as usize;
+        let numbers = |x: Tensor| Vec::try_from(x.flatten(0, -1)).expect("f32");
+        (angles.cos, angles.sin) = (numbers(cos), numbers(sin));
+    }
+}

@@ -1,0 +1,55 @@
+//! Several packs in one pass: wide matrix products for what is too small to go alone.
+
+use std::ops::Range;
+
+use tch::Tensor;
+
+use super::Model;
+use super::pass::{Asked, Pass};
+use crate::Pack;
+use tokensieve_kernels as kernels;
+use tokensieve_kernels::Layout;
+
+impl Model {
+    /// The hidden states of packs side by side, each as [`Model::forward`] gives them: only attention, which looks at
+    /// other tokens, is computed pack by pack where one has a prefix.
+    pub fn forward_together(&self, packs: &[Pack]) -> Tensor {
+        if let [pack] = packs {
+            return self.forward(pack);
+        }
+        let tokens: Vec<&Tensor> = packs.iter().map(|pack| &pack.tokens).collect();
+        let angles = packs.iter().map(|pack| self.rotary.angles(&pack.positions, &pack.layout, 0));
+        let (cos, sin): (Vec<Tensor>, Vec<Tensor>) = angles.unzip();
+        let lengths = packs.iter().map(|pack| pack.layout.tokens()).collect();
+        let layout = Layout { prefix: 0, lengths };
+        let of_pack = |(pack, range): (&Pack, Range<usize>)| {
+            Some(pack.asked.as_ref()?.iter().map(|row| range.start as i64 + row).collect::<Vec<_>>())
+        };
+        let asked: Option<Vec<Vec<i64>>> = packs.iter().zip(layout.ranges()).map(of_pack).collect();
+        let asked = asked.map(|rows| Asked::new(self.layers.len(), rows.concat(), None, self.device));
+        let pass =
+            Pass { layout, cos: Tensor::cat(&cos, 0), sin: Tensor::cat(&sin, 0), dropout: None, asked };
+
+        // Where no pack has a prefix, they are one pack to attention too.
+        let lengths = || packs.iter().flat_map(|pack| pack.layout.lengths.iter().copied()).collect();
+        let documents = packs
+            .iter()
+            .all(|pack| pack.layout.prefix == 0)
+            .then(|| Layout { prefix: 0, lengths: lengths() });
+        let mut hidden = self.embed(&Tensor::cat(&tokens, 0));
+        for layer in &self.layers {
+            let attend = |qkv: &Tensor, out: &Tensor| {
+                if let Some(documents) = &documents {
+                    return kernels::attention(qkv, documents, layer.attention(), out);
+                }
+                for (pack, range) in packs.iter().zip(pass.layout.ranges()) {
+                    let of = |tensor: &Tensor| tensor.narrow(0, range.start as i64, range.len() as i64);
+                    let _ = kernels::attention(&of(qkv), &pack.layout, layer.attention(), &of(out));
+                }
+                Tensor::new()
+            };
+            hidden = layer.forward_attending(&hidden, &pass, false, attend).0;
+        }
+        self.norm.forward(&hidden).0
+    }
+}

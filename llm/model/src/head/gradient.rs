@@ -1,0 +1,247 @@
+//! The gradient of the rows that have a pull, chunk by chunk.
+
+use std::ops::Range;
+
+use tch::Tensor;
+use tokensieve_objective::Pull;
+
+use super::buffers::{self, Buffers, Kept};
+use super::cpu::{self, Logits};
+use super::rows::{RowStats, Rows, first};
+use super::tasks::{self, Task, Tasks};
+use super::{Unembedding, plain, product};
+
+/// The distribution that the second pull points to, for each of the rows.
+#[derive(Clone, Copy, Debug)]
+pub enum Distribution<'a> {
+    /// None: every pull onto it must be zero.
+    None,
+    /// The same probability for every token.
+    Uniform,
+    /// Another model's prediction.
+    Model {
+        /// Its hidden states, `[R, D]`.
+        hidden_rd: &'a Tensor,
+        /// Its output matrix.
+        unembedding: Unembedding<'a>,
+    },
+    /// The most probable tokens of another model's prediction, the rest as one bucket.
+    Top(&'a Top),
+}
+
+/// The k most probable tokens of R predictions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Top {
+    /// How many tokens of each row.
+    pub k: usize,
+    /// Their ids, row after row; within a row each once.
+    pub ids: Vec<u32>,
+    /// Their probabilities under the whole distribution: what is missing to 1 is the bucket.
+    pub probabilities: Vec<f32>,
+}
+
+impl Top {
+    pub(super) fn extend(&mut self, rows: &Self) {
+        self.ids.extend_from_slice(&rows.ids);
+        self.probabilities.extend_from_slice(&rows.probabilities);
+    }
+
+    pub fn ids(&self, row: usize) -> &[u32] {
+        &self.ids[row * self.k..(row + 1) * self.k]
+    }
+
+    pub fn probabilities(&self, row: usize) -> &[f32] {
+        &self.probabilities[row * self.k..(row + 1) * self.k]
+    }
+}
+
+/// What to make the gradient of, and where else it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// One pull per row.
+    pub pulls: &'a [Pull],
+    /// What the rows' gradients are divided by.
+    pub normaliser: f64,
+    /// Where the pulls onto a reference point.
+    pub reference: Distribution<'a>,
+    /// For full fine-tuning: f32 `[V, D]`, to which the output matrix' gradient is added.
+    pub weight_gradient: Option<&'a Tensor>,
+}
+
+/// What is subtracted besides another model's prediction.
+pub(super) enum Tail<'a> {
+    None,
+    Uniform,
+    Top(&'a Top),
+}
+
+/// Where the rows' logits are.
+enum Source<'a> {
+    /// Nowhere: they are computed again.
+    Nowhere,
+    Kept(&'a Kept),
+    /// In a chunk that starts with this row.
+    Chunk(&'a Tensor, usize),
+}
+
+impl Source<'_> {
+    /// Tensor and row of each task's logits.
+    fn places(&self, tasks: &[Task]) -> Logits<'_> {
+        let place = |task: &Task| match self {
+            Source::Nowhere => None,
+            Source::Kept(kept) => kept.place(task.row).map(|(chunk, row)| (&kept.chunks[chunk], row)),
+            Source::Chunk(logits_nv, start) => Some((*logits_nv, task.row - start)),
+        };
+        Logits::Elsewhere(tasks.iter().filter_map(place).collect())
+    }
+
+    /// Copies the tasks' logits into consecutive rows.
+    fn gather(&self, tasks: &Tasks, out_nv: &mut Tensor) {
+        match self {
+            Source::Nowhere => {}
+            Source::Kept(kept) => kept.gather(tasks, out_nv),
+            Source::Chunk(logits_nv, start) => {
+                out_nv.copy_(&logits_nv.index_select(0, &(tasks.rows_n() - *start as i64)));
+            }
+        }
+    }
+}
+
+/// What a gradient leads to.
+#[derive(Debug)]
+pub struct Gradient {
+    /// On the hidden states, `[R, D]`, in their own type.
+    pub hidden_rd: Tensor,
+    /// −Σ q log p of the rows that have a pull onto the reference, 0 of the others.
+    pub cross_entropy: Vec<f64>,
+}
+
+impl Gradient {
+    pub(super) fn zeros(rows: &Rows) -> Self {
+        Self { hidden_rd: rows.hidden_rd.zeros_like(), cross_entropy: vec![0.0; rows.len()] }
+    }
+
+    fn set(&mut self, tasks: &[Task], cross_entropy: &[f64]) {
+        tasks.iter().zip(cross_entropy).for_each(|(task, value)| self.cross_entropy[task.row] = *value);
+    }
+}
+
+/// The gradient on all rows' hidden states.
+pub(super) fn all(
+    buffers: &mut Buffers,
+    rows: &Rows,
+    stats: &[RowStats],
+    wanted: &Wanted,
+    kept: &Kept,
+) -> Gradient {
+    let mut out = Gradient::zeros(rows);
+    let (mut list, computed): (Vec<Task>, Vec<Task>) = tasks::list(0, rows.labels, stats, wanted)
+        .into_iter()
+        .partition(|task| kept.place(task.row).is_some());
+    let from_kept = list.len();
+    list.extend(computed);
+    let tasks = Tasks::new(&list, rows, &wanted.reference);
+    let size = buffers.rows_per_chunk(rows);
+    let mut later = Vec::new();
+    for (all, source) in [(0..from_kept, Source::Kept(kept)), (from_kept..list.len(), Source::Nowhere)] {
+        for start in all.clone().step_by(size) {
+            let part = tasks.part(start..(start + size).min(all.end));
+            later.extend(
+                some(buffers, rows, &part, wanted, &source, &mut out).map(|found| (part.list, found)),
+            );
+        }
+    }
+    // The program waits for the device once.
+    if !later.is_empty() {
+        let (parts, found): (Vec<&[Task]>, Vec<Tensor>) = later.into_iter().unzip();
+        out.set(&parts.concat(), &numbers(&Tensor::cat(&found, 0)));
+    }
+    out
+}
+
+fn numbers(of: &Tensor) -> Vec<f64> {
+    Vec::try_from(of).expect("they are f64")
+}
+
+/// The gradient on one chunk's hidden states, whose logits are there.
+pub(super) fn of_chunk(
+    buffers: &mut Buffers,
+    rows: &Rows,
+    chunk: Range<usize>,
+    stats: &[RowStats],
+    wanted: &Wanted,
+    logits_nv: &Tensor,
+    out: &mut Gradient,
+) {
+    let list = tasks::list(chunk.start, &rows.labels[chunk.clone()], stats, wanted);
+    if !list.is_empty() {
+        let tasks = Tasks::new(&list, rows, &wanted.reference);
+        let source = Source::Chunk(logits_nv, chunk.start);
+        if let Some(found) = some(buffers, rows, &tasks, wanted, &source, out) {
+            out.set(&list, &numbers(&found));
+        }
+    }
+}
+
+/// The gradient of at most a chunk of tasks. Returns their −Σ q log p where those are still being computed.
+fn some(
+    buffers: &mut Buffers,
+    rows: &Rows,
+    tasks: &Tasks,
+    wanted: &Wanted,
+    source: &Source,
+    out: &mut Gradient,
+) -> Option<Tensor> {
+    let (list, index) = (tasks.list, tasks.rows_n());
+    let hidden_nd = rows.hidden_rd.index_select(0, &index);
+    let in_place = match source {
+        Source::Nowhere => true,
+        Source::Kept(_) => false,
+        Source::Chunk(_, start) => list.iter().enumerate().all(|(i, task)| task.row == start + i),
+    };
+    // A chunk of logits stands in the buffer for gradients already.
+    let aside = !in_place && matches!(source, Source::Chunk(..));
+    let buffer = if aside { buffers.spare(rows) } else { buffers.work(rows) };
+    let mut gradient_nv = first(&buffer, list.len());
+    if matches!(source, Source::Nowhere) {
+        buffers::product(&hidden_nd, rows.unembedding.weight, &gradient_nv);
+    }
+    let onto_reference = list.iter().take_while(|task| task.reference_pull != 0.0).count();
+    let mut reference = None;
+    let mut tail = Tail::None;
+    match wanted.reference {
+        Distribution::None => assert!(onto_reference == 0, "a pull onto a reference needs the reference"),
+        Distribution::Uniform => tail = Tail::Uniform,
+        Distribution::Top(top) => tail = Tail::Top(top),
+        Distribution::Model { hidden_rd, unembedding } if onto_reference > 0 => {
+            let logits = first(&buffers.reference(rows), onto_reference);
+            let hidden = hidden_rd.index_select(0, &first(&index, onto_reference));
+            buffers::product(&hidden, unembedding.weight, &logits);
+            reference = Some((logits, unembedding.soft_cap));
+        }
+        Distribution::Model { .. } => {}
+    }
+    let reference = reference.as_ref().map(|(logits, cap)| (logits, *cap));
+    let soft_cap = rows.unembedding.soft_cap;
+    let mut later = None;
+    if cpu::can(&gradient_nv) {
+        let logits = if in_place { Logits::InPlace } else { source.places(list) };
+        let distances = cpu::gradient(&gradient_nv, &logits, list, soft_cap, reference, &tail);
+        out.set(list, &distances);
+    } else {
+        if !in_place {
+            source.gather(tasks, &mut gradient_nv);
+        }
+        let distances = plain::gradient(&mut gradient_nv, tasks, soft_cap, reference, &tail);
+        later = (onto_reference > 0).then_some(distances);
+    }
+    let onto_hidden = product::onto_hidden(&gradient_nv, rows.unembedding.weight);
+    let _ = out.hidden_rd.index_copy_(0, &index, &onto_hidden);
+    if let Some(sum) = wanted.weight_gradient {
+        product::onto_weight(&gradient_nv, &hidden_nd, sum);
+    }
+    if aside {
+        buffers.give_back_one(buffer);
+    }
+    later
+}

@@ -1,0 +1,201 @@
+//! The fused head: from hidden states to statistics, and from pulls to the gradient on the hidden states.
+//!
+//! Logits exist for one chunk of rows at a time, in a buffer of a fixed number of bytes, so that memory does not grow with
+//! the vocabulary. There a row is read once for its statistics and once for its gradient, which takes the logits' place.
+//! Logits may be kept up to a budget of bytes between the two; beyond it they are computed again, and only for rows that
+//! have a pull. Nothing here is differentiated automatically: the gradient on the logits is (a + b)·p − a·eᵧ − b·q.
+//!
+//! Letters: R rows (one per predicted token), n rows of a chunk, V vocabulary, D width of the hidden state.
+
+mod buffers;
+#[cfg(target_arch = "x86_64")]
+mod cpu;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "cpu/none.rs"]
+mod cpu;
+mod gradient;
+mod plain;
+mod product;
+mod reference;
+mod rows;
+mod tasks;
+
+pub use buffers::Kept;
+pub use gradient::{Distribution, Gradient, Top, Wanted};
+pub use reference::Place;
+pub use reference::{Reference, TopFile, write_top};
+pub use rows::{RowStats, Rows};
+
+pub use crate::Unembedding;
+#[cfg(target_arch = "x86_64")]
+pub use cpu::kernels;
+
+use std::ops::Range;
+
+use tch::{Device, no_grad};
+use tokensieve_objective::Pull;
+
+use crate::Result;
+use buffers::Buffers;
+use tokensieve_kernels::Bytes;
+
+/// Bytes of one chunk's logits. Large enough that reading the output matrix is little beside multiplying with it, small
+/// enough to be little beside a model (choice).
+const CHUNK_BYTES: usize = 48 << 20;
+
+/// The same on an accelerator, which needs more rows to be busy (choice: 1,046 at a vocabulary of 128,256 in bf16).
+const CHUNK_BYTES_ON_DEVICE: usize = 256 << 20;
+
+/// Bytes of logits that may stay between statistics and gradient (choice: most of a batch of 32 conversations at a
+/// vocabulary of 49,152 in bf16).
+const KEPT_BYTES: usize = 384 << 20;
+
+/// The same on an accelerator, which has more memory beside what it computes with, and should not compute the largest
+/// product of all twice (choice: 12,500 predicted tokens, of 16,384 packed ones, at a vocabulary of 128,256 in bf16).
+const KEPT_BYTES_ON_DEVICE: usize = 3 << 30;
+
+/// How many of the most probable tokens `entropy_top20` is the entropy of.
+const TOP_ENTROPY: usize = 20;
+
+/// The head's buffers, kept from step to step: fresh pages cost more than what is written into them.
+#[derive(Debug)]
+pub struct Head {
+    buffers: Buffers,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::on(Device::Cpu)
+    }
+}
+
+impl Head {
+    /// A head for models on a device.
+    pub fn on(device: Device) -> Self {
+        if device == Device::Cpu {
+            Self::new(CHUNK_BYTES, KEPT_BYTES)
+        } else {
+            Self::new(CHUNK_BYTES_ON_DEVICE, KEPT_BYTES_ON_DEVICE)
+        }
+    }
+
+    /// A head that computes so many bytes of logits at a time and keeps up to so many between statistics and gradient.
+    pub fn new(chunk_bytes: usize, kept_bytes: usize) -> Self {
+        Self { buffers: Buffers::new(chunk_bytes, kept_bytes) }
+    }
+
+    /// Every row's statistics. `top_entropy` asks for the entropy of the 20 most probable tokens too.
+    pub fn statistics(&mut self, rows: &Rows, top_entropy: bool) -> Vec<RowStats> {
+        no_grad(|| {
+            let labels_r = rows.labels_r();
+            let parts = self.buffers.chunks(rows).map(|chunk| {
+                let logits = self.buffers.logits(rows, chunk.clone());
+                rows.part(&labels_r, chunk).statistics(&logits, top_entropy)
+            });
+            rows::fetch(parts.collect())
+        })
+    }
+
+    /// The same with logits from the output matrix in bytes; the label's own is exact.
+    pub fn rough_statistics(&mut self, rows: &Rows, unembedding: &Bytes, top_entropy: bool) -> Vec<RowStats> {
+        no_grad(|| {
+            let labels_r = rows.labels_r();
+            let parts = self.buffers.chunks(rows).map(|chunk| {
+                let part = rows.part(&labels_r, chunk);
+                let logits = rows::first(&self.buffers.work(rows), part.labels.len());
+                unembedding.product(&part.hidden_nd, None, &logits);
+                part.statistics(&logits, top_entropy)
+            });
+            rows::fetch(parts.collect())
+        })
+    }
+
+    /// The same, and the logits of as many rows as the budget allows, for [`Head::gradient`].
+    pub fn statistics_keeping(&mut self, rows: &Rows, top_entropy: bool) -> (Vec<RowStats>, Kept) {
+        no_grad(|| {
+            let labels_r = rows.labels_r();
+            let mut kept = Kept::default();
+            let mut parts = Vec::new();
+            for chunk in self.buffers.chunks(rows) {
+                let logits = self.buffers.keep(rows, chunk.clone(), &mut kept);
+                parts.push(rows.part(&labels_r, chunk).statistics(&logits, top_entropy));
+            }
+            (rows::fetch(parts), kept)
+        })
+    }
+
+    /// The gradient on the hidden states, each row's divided by the normaliser. Rows without a pull get zeros and cost nothing.
+    pub fn gradient(
+        &mut self,
+        rows: &Rows,
+        stats: &[RowStats],
+        wanted: &Wanted,
+        kept: Option<Kept>,
+    ) -> Gradient {
+        no_grad(|| {
+            let kept = kept.unwrap_or_default();
+            let gradient = gradient::all(&mut self.buffers, rows, stats, wanted, &kept);
+            self.buffers.give_back(kept);
+            gradient
+        })
+    }
+
+    /// The k most probable tokens of every row.
+    pub fn top(&mut self, rows: &Rows, k: usize) -> Top {
+        no_grad(|| {
+            let k = k.min(rows.vocabulary() as usize);
+            let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+            for chunk in self.buffers.chunks(rows) {
+                let logits = self.buffers.logits(rows, chunk);
+                let of = if cpu::can(&logits) { cpu::top } else { plain::top };
+                top.extend(&of(&logits, rows.unembedding.soft_cap, k));
+            }
+            top
+        })
+    }
+
+    /// Statistics and gradient in one sweep, for pulls that depend on no other token: no logits are computed twice.
+    ///
+    /// `pulls` is called chunk by chunk with the rows' statistics. On an accelerator, where each call would wait for the
+    /// device, it is called once.
+    pub fn sweep<'p>(
+        &mut self,
+        rows: &Rows,
+        top_entropy: bool,
+        wanted: &Wanted<'_>,
+        mut pulls: impl FnMut(Range<usize>, &[RowStats]) -> Result<Vec<Pull>> + 'p,
+    ) -> Result<(Vec<RowStats>, Gradient)> {
+        if rows.hidden_rd.device() != Device::Cpu {
+            let (stats, kept) = self.statistics_keeping(rows, top_entropy);
+            let pulls = pulls(0..rows.len(), &stats)?;
+            let gradient = self.gradient(rows, &stats, &Wanted { pulls: &pulls, ..*wanted }, Some(kept));
+            return Ok((stats, gradient));
+        }
+        no_grad(|| {
+            let labels_r = rows.labels_r();
+            let mut gradient = Gradient::zeros(rows);
+            let mut stats = Vec::with_capacity(rows.len());
+            for chunk in self.buffers.chunks(rows) {
+                let logits = self.buffers.logits(rows, chunk.clone());
+                let part = rows.part(&labels_r, chunk.clone());
+                let of_chunk = rows::fetch(vec![part.statistics(&logits, top_entropy)]);
+                let pulls = pulls(chunk.clone(), &of_chunk)?;
+                let wanted = Wanted { pulls: &pulls, ..*wanted };
+                gradient::of_chunk(
+                    &mut self.buffers,
+                    rows,
+                    chunk,
+                    &of_chunk,
+                    &wanted,
+                    &logits,
+                    &mut gradient,
+                );
+                stats.extend(of_chunk);
+            }
+            Ok((stats, gradient))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

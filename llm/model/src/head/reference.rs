@@ -1,0 +1,52 @@
+//! Where a reference distribution comes from.
+
+mod file;
+
+use tch::{Tensor, no_grad};
+
+pub use file::Place;
+pub use file::{TopFile, write_top};
+
+use super::Unembedding;
+use crate::Error;
+use crate::Pack;
+use crate::Result;
+use crate::{Adapter, Model};
+
+/// What an objective's pulls onto a reference point to, and whose losses it compares with.
+#[derive(Debug)]
+pub enum Reference {
+    /// Nothing, or the uniform distribution.
+    None,
+    /// The model as it was before training: the same weights without the adapter.
+    Base,
+    /// Another adapter on the same weights.
+    Adapter(Box<Adapter>),
+    /// Another checkpoint.
+    Model(Box<Model>),
+    /// Its most probable tokens, computed beforehand.
+    TopK(Box<TopFile>),
+}
+
+impl Reference {
+    /// The hidden states of the rows that a pack asks for. The model is lent its adapter and gets its own back.
+    pub fn forward(&self, model: &mut Model, pack: &Pack, trained: Option<&Adapter>) -> Result<Tensor> {
+        let adapter = match self {
+            Self::Model(other) => return Ok(no_grad(|| other.forward(pack))),
+            Self::Adapter(adapter) => Some(&**adapter),
+            Self::Base | Self::None | Self::TopK(_) => None,
+        };
+        model.attach(adapter)?;
+        let hidden = no_grad(|| model.forward(pack));
+        model.attach(trained)?;
+        Ok(hidden)
+    }
+
+    /// Its output matrix; `model` is the one that is trained.
+    pub fn unembedding<'a>(&'a self, model: &'a Model) -> Unembedding<'a> {
+        match self {
+            Self::Model(other) => other.unembedding(),
+            _ => model.unembedding(),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The most probable tokens of a reference, computed once for a data set: a safetensors file.
+//!
+//! | tensor | type, shape | what |
+//! |---|---|---|
+//! | `rows` | i64 `[M]` | the documents, by their rows in the data set; those of one row in their order |
+//! | `starts` | i64 `[M + 1]` | where each document's predicted tokens begin |
+//! | `labels` | i32 `[N]` | the predicted tokens |
+//! | `label_log_probs` | f32 `[N]` | their log-probabilities |
+//! | `ids` | i32 `[N, k]` | the k most probable tokens, most probable first |
+//! | `log_probs` | f32 `[N, k]` | their log-probabilities under the whole distribution |
+//!
+//! The metadata say what made it: `format`, `model` and `data` (hashes), `vocabulary`.
+#![allow(unsafe_code)] // Memory-mapping.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest as _, Sha256};
+use tch::{Kind, Tensor, no_grad};
+
+use crate::Document;
+use crate::Error;
+use crate::Model;
+use crate::Result;
+use crate::head::{Head, Rows, Top};
+use crate::weights::save_safetensors;
+
+/// What `format` says.
+const FORMAT: &str = "tokensieve-topk-1";
+
+/// A predicted token.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its document's row in the data set.
+    pub row: usize,
+    /// Which of the row's documents that is.
+    pub part: usize,
+    /// Its place among the document's predicted tokens, counted from 0.
+    pub position: usize,
+    /// The token.
+    pub label: u32,
+}
+
+/// A file of a reference's most probable tokens, memory-mapped.
+#[derive(Debug)]
+pub struct TopFile {
+    path: PathBuf,
+    map: Mmap,
+    k: usize,
+    vocabulary: i64,
+    /// Hash of the checkpoint that it was made with.
+    pub model: String,
+    /// Hash of the data set that it was made for.
+    pub data: String,
+    /// Where the tokens of each row's documents lie, the row's first one's first.
+    rows: HashMap<usize, Vec<Range<usize>>>,
+    labels: Range<usize>,
+    label_log_probs: Range<usize>,
+    ids: Range<usize>,
+    log_probs: Range<usize>,
+}
+
+impl TopFile {
+    /// Opens a file for a model of this vocabulary and a data set of this hash.
+    pub fn open(path: &Path, vocabulary: i64, data: &str) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        // Sound as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+        let wrong = |what: String| Error::file(path, format!("{what}; `tokensieve topk` makes such files"));
+        let (_, header) = SafeTensors::read_metadata(&map)
+            .map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
+        let tensors = SafeTensors::deserialize(&map)
+            .map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let said = |key: &str| metadata.get(key).cloned().unwrap_or_default();
+        if said("format") != FORMAT {
+            return Err(wrong(format!("its format is `{}`, not `{FORMAT}`", said("format"))));
+        }
+        let place = |name: &str, dtype: Dtype, per_token: &dyn Fn(&[usize]) -> bool| {
+            let tensor = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}")))?;
+            if tensor.dtype() != dtype || !per_token(tensor.shape()) {
+                return Err(wrong(format!("{name} is {:?} {:?}", tensor.dtype(), tensor.shape())));
+            }
+            let start = tensor.data().as_ptr() as usize - map.as_ptr() as usize;
+            Ok(start..start + tensor.data().len())
+        };
+        let any = |shape: &[usize]| shape.len() == 1;
+        let numbers = |range: Range<usize>| -> Vec<usize> {
+            let words = map[range].chunks_exact(8);
+            words
+                .map(|b| {
+                    let word = b.try_into().map_or(-1, i64::from_le_bytes);
+                    usize::try_from(word).unwrap_or(usize::MAX)
+                })
+                .collect()
+        };
+        let of_document = numbers(place("rows", Dtype::I64, &any)?);
+        let starts = numbers(place("starts", Dtype::I64, &any)?);
+        let n = starts.last().copied().unwrap_or(0);
+        if starts.len() != of_document.len() + 1 || starts.windows(2).any(|pair| pair[0] > pair[1]) {
+            return Err(wrong("its documents do not follow one another".to_owned()));
+        }
+        let mut rows: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
+        for (row, pair) in of_document.into_iter().zip(starts.windows(2)) {
+            rows.entry(row).or_default().push(pair[0]..pair[1]);
+        }
+        let k = tensors.tensor("ids").ok().and_then(|ids| ids.shape().get(1).copied()).unwrap_or(0);
+        let (one, many) = (|shape: &[usize]| shape == [n], |shape: &[usize]| shape == [n, k] && k > 0);
+        let opened = Self {
+            k,
+            vocabulary: said("vocabulary").parse().unwrap_or(0),
+            model: said("model"),
+            data: said("data"),
+            rows,
+            labels: place("labels", Dtype::I32, &one)?,
+            label_log_probs: place("label_log_probs", Dtype::F32, &one)?,
+            ids: place("ids", Dtype::I32, &many)?,
+            log_probs: place("log_probs", Dtype::F32, &many)?,
+            path: path.to_owned(),
+            map,
+        };
+        if opened.vocabulary != vocabulary {
+            let what =
+                format!("was made with a vocabulary of {}, the model's has {vocabulary}", opened.vocabulary);
+            return Err(wrong(what));
+        }
+        if opened.data != data {
+            return Err(wrong(format!("was made for other data ({}, not {data})", opened.data)));
+        }
+        Ok(opened)
+    }
+
+    /// SHA-256 of all of it, in hex.
+    pub fn hash(&self) -> String {
+        format!("{:x}", Sha256::digest(&self.map))
+    }
+
+    fn word(&self, part: &Range<usize>, i: usize) -> [u8; 4] {
+        let start = part.start + 4 * i;
+        self.map[start..start + 4].try_into().expect("four bytes")
+    }
+
+    /// Where a token lies, checked against what was predicted then.
+    fn token(&self, Place { row, part, position, label }: Place) -> Result<usize> {
+        let Some(document) = self.rows.get(&row).and_then(|documents| documents.get(part)) else {
+            let what = format!(
+                "holds nothing of row {row}'s document {part} (from 0); make it for the whole data set"
+            );
+            return Err(Error::file(&self.path, what));
+        };
+        let i = document.start + position;
+        if !document.contains(&i) || u32::from_le_bytes(self.word(&self.labels, i)) != label {
+            let what = format!(
+                "row {row} was tokenised otherwise when it was made (token {position}); make it again"
+            );
+            return Err(Error::file(&self.path, what));
+        }
+        Ok(i)
+    }
+
+    /// The k most probable tokens, or as many as there are.
+    pub fn top(&self, tokens: &[Place], k: usize) -> Result<Top> {
+        let k = k.min(self.k);
+        let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+        for token in tokens {
+            let first = self.token(*token)? * self.k;
+            for i in first..first + k {
+                let id = u32::from_le_bytes(self.word(&self.ids, i));
+                if i64::from(id) >= self.vocabulary {
+                    return Err(Error::file(&self.path, format!("token {id} lies outside the vocabulary")));
+                }
+                top.ids.push(id);
+                top.probabilities.push(f32::from_le_bytes(self.word(&self.log_probs, i)).exp());
+            }
+        }
+        Ok(top)
+    }
+
+    /// The labels' losses, in nats.
+    pub fn losses(&self, tokens: &[Place]) -> Result<Vec<f64>> {
+        let loss = |i: usize| -f64::from(f32::from_le_bytes(self.word(&self.label_log_probs, i)));
+        tokens.iter().map(|token| self.token(*token).map(loss)).collect()
+    }
+}
+
+/// Computes the k most probable tokens of everything that the documents predict, and writes them. Returns k, or the
+/// vocabulary's size if that is less.
+///
+/// `model_hash` and `data_hash` say what it was made from.
+pub fn write_top(
+    path: &Path,
+    model: &Model,
+    documents: &[&Document],
+    k: usize,
+    micro_tokens: usize,
+    [model_hash, data_hash]: [&str; 2],
+) -> Result<usize> {
+    let mut head = Head::default();
+    let k = k.min(model.config().vocab_size as usize);
+    let mut all = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+    let (mut labels, mut log_probs, mut rows, mut starts) = (Vec::new(), Vec::new(), Vec::new(), vec![0_i64]);
+    for members in crate::packs(documents, micro_tokens) {
+        let members: Vec<&Document> = members.into_iter().map(|i| documents[i]).collect();
+        let pack = model.pack(&members);
+        let of_pack: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
+        let hidden_rd = no_grad(|| model.forward(&pack));
+        let asked = Rows { hidden_rd: &hidden_rd, labels: &of_pack, unembedding: model.unembedding() };
+        let (top, stats) = (head.top(&asked, k), head.statistics(&asked, false));
+        for (target, row) in pack.targets.iter().zip(&stats) {
+            if !row.is_finite() {
+                return Err(Error::not_finite(format!("row {}", members[target.document as usize].row)));
+            }
+        }
+        all.extend(&top);
+        log_probs.extend(stats.iter().map(|row| -row.loss as f32));
+        labels.extend(of_pack.iter().map(|label| *label as i32));
+        for (place, document) in (0..).zip(&members) {
+            let n = pack.targets.iter().filter(|target| target.document == place).count() as i64;
+            rows.push(document.row as i64);
+            starts.push(starts.last().copied().unwrap_or(0) + n);
+        }
+    }
+    let ids: Vec<i32> = all.ids.iter().map(|id| *id as i32).collect();
+    let shape = [labels.len() as i64, k as i64];
+    let tensors = [
+        ("rows", Tensor::from_slice(&rows)),
+        ("starts", Tensor::from_slice(&starts)),
+        ("labels", Tensor::from_slice(&labels)),
+        ("label_log_probs", Tensor::from_slice(&log_probs)),
+        ("ids", Tensor::from_slice(&ids).view(shape)),
+        ("log_probs", Tensor::from_slice(&all.probabilities).log().to_kind(Kind::Float).view(shape)),
+    ];
+    let vocabulary = model.config().vocab_size.to_string();
+    let metadata =
+        [("format", FORMAT), ("model", model_hash), ("data", data_hash), ("vocabulary", vocabulary.as_str())];
+    let tensors: Vec<(String, Tensor)> =
+        tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    save_safetensors(path, &tensors, &metadata)?;
+    Ok(k)
+}

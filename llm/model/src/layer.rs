@@ -1,0 +1,419 @@
+//! One layer, forward and backward.
+
+use tch::{Device, Kind, Tensor};
+
+use super::config::{Activation, Config};
+use super::dropout::Place;
+use super::linear::Linear;
+use super::modules::Projections;
+use super::norm::Norm;
+use super::pass::{DOWN, GATE_UP, OUTPUT, Pass, QKV};
+use crate::Parameters;
+use crate::Result;
+use crate::weights::Checkpoint;
+use tokensieve_kernels::{self as kernels, Attention, Heads, Mask};
+
+#[derive(Debug)]
+pub(super) struct Layer {
+    index: u32,
+    attention: Attention,
+    activation: Activation,
+    attention_norm: Norm,
+    qkv: Linear,
+    /// Of each query's and each key's head.
+    head_norms: Option<[Norm; 2]>,
+    output: Linear,
+    /// Of attention's result.
+    output_norm: Option<Norm>,
+    mlp_norm: Norm,
+    gate_up: Linear,
+    down: Linear,
+    /// Of the feed-forward layer's result.
+    down_norm: Option<Norm>,
+}
+
+/// A layer's norms: before attention, of heads, after it, before the feed-forward layer, after it.
+pub(super) struct PlacedNorms<'a> {
+    pub(super) attention: &'a Norm,
+    pub(super) heads: Option<&'a [Norm; 2]>,
+    pub(super) output: Option<&'a Norm>,
+    pub(super) mlp: &'a Norm,
+    pub(super) down: Option<&'a Norm>,
+}
+
+/// What the backward pass cannot cheaply compute again.
+#[derive(Debug)]
+pub(super) struct Saved {
+    input: Tensor,
+    input_inv_rms: Tensor,
+    qkv_u: Tensor,
+    /// Before the norms of heads: the queries and keys, and 1/rms of each head.
+    heads: Option<SavedHeads>,
+    qkv: Tensor,
+    /// Attention's result in the buffer of the output projection.
+    attended: Tensor,
+    lse: Tensor,
+    /// Before the norm of attention's result, with its 1/rms.
+    output: Option<(Tensor, Tensor)>,
+    mid: Tensor,
+    mid_inv_rms: Tensor,
+    gate_up_u: Tensor,
+    gate_up: Tensor,
+    down_u: Tensor,
+    /// Before the norm of the feed-forward layer's result, with its 1/rms.
+    down: Option<(Tensor, Tensor)>,
+}
+
+#[derive(Debug)]
+struct SavedHeads {
+    queries_keys: Tensor,
+    inv_rms: [Tensor; 2],
+}
+
+impl Saved {
+    /// The same for some of the rows; of those behind attention, for some of what is there.
+    pub(super) fn select(&self, rows: &Tensor, behind: &Tensor) -> Self {
+        let of = |tensor: &Tensor| tensor.index_select(0, rows);
+        let then = |tensor: &Tensor| tensor.index_select(0, behind);
+        let both =
+            |pair: &Option<(Tensor, Tensor)>| pair.as_ref().map(|(x, inv_rms)| (then(x), then(inv_rms)));
+        Self {
+            input: of(&self.input),
+            input_inv_rms: of(&self.input_inv_rms),
+            qkv_u: of(&self.qkv_u),
+            heads: self.heads.as_ref().map(|heads| SavedHeads {
+                queries_keys: of(&heads.queries_keys),
+                inv_rms: heads.inv_rms.each_ref().map(of),
+            }),
+            qkv: of(&self.qkv),
+            attended: then(&self.attended),
+            lse: self.lse.index_select(1, rows),
+            output: both(&self.output),
+            mid: then(&self.mid),
+            mid_inv_rms: then(&self.mid_inv_rms),
+            gate_up_u: then(&self.gate_up_u),
+            gate_up: then(&self.gate_up),
+            down_u: then(&self.down_u),
+            down: both(&self.down),
+        }
+    }
+}
+
+impl Layer {
+    pub(super) fn load(
+        checkpoint: &Checkpoint,
+        config: &Config,
+        index: usize,
+        kind: Kind,
+        device: Device,
+    ) -> Result<Self> {
+        let modules = Projections::of(config, index);
+        let linear = |modules| Linear::load(checkpoint, modules, kind, device);
+        let norm = |name: &str, width| {
+            Norm::load(checkpoint, &format!("model.layers.{index}.{name}.weight"), width, device)
+        };
+        let width = config.hidden_size;
+        // With norms after both halves, the one that others call "post_attention" stands after attention indeed.
+        let (mlp_norm, output_norm, down_norm) = if config.post_norms {
+            let after = norm("post_attention_layernorm", width)?;
+            let down = norm("post_feedforward_layernorm", width)?;
+            (norm("pre_feedforward_layernorm", width)?, Some(after), Some(down))
+        } else {
+            (norm("post_attention_layernorm", width)?, None, None)
+        };
+        let head_norms = if config.qk_norm {
+            let of = |name| norm(name, config.head_dim);
+            Some([of("self_attn.q_norm")?, of("self_attn.k_norm")?])
+        } else {
+            None
+        };
+        Ok(Self {
+            index: index as u32,
+            attention: Attention {
+                heads: Heads {
+                    queries: config.heads as usize,
+                    keys: config.kv_heads as usize,
+                    dim: config.head_dim as usize,
+                },
+                scale: config.attention_scale,
+                soft_cap: config.attention_soft_cap,
+                window: config.windows[index].map(|window| window as usize),
+            },
+            activation: config.activation,
+            attention_norm: norm("input_layernorm", width)?,
+            qkv: linear(&modules.qkv)?,
+            head_norms,
+            output: linear(&modules.output)?,
+            output_norm,
+            mlp_norm,
+            gate_up: linear(&modules.gate_up)?,
+            down: linear(&modules.down)?,
+            down_norm,
+        })
+    }
+
+    pub(super) fn linears(&self) -> [&Linear; 4] {
+        [&self.qkv, &self.output, &self.gate_up, &self.down]
+    }
+
+    pub(super) fn linears_mut(&mut self) -> [&mut Linear; 4] {
+        [&mut self.qkv, &mut self.output, &mut self.gate_up, &mut self.down]
+    }
+
+    pub(super) fn norms(&self) -> impl Iterator<Item = &Norm> {
+        let heads = self.head_norms.iter().flatten();
+        [&self.attention_norm, &self.mlp_norm]
+            .into_iter()
+            .chain(&self.output_norm)
+            .chain(&self.down_norm)
+            .chain(heads)
+    }
+
+    /// What leaves the layer, and what its backward pass needs if `keep`.
+    pub(super) fn forward(&self, input: &Tensor, pass: &Pass, keep: bool) -> (Tensor, Option<Saved>) {
+        let attend = |qkv: &Tensor, out: &Tensor| match pass.mask_at(Place::Attention, self.index, 0) {
+            None => kernels::attention(qkv, &pass.layout, &self.attention, out),
+            Some(mask) => kernels::attention_dropped(qkv, &pass.layout, &self.attention, &mask, out),
+        };
+        self.forward_attending(input, pass, keep, attend)
+    }
+
+    /// The same, with attention left to the caller: from qkv into the buffer given, returning the log-sum-exp.
+    pub(super) fn forward_attending(
+        &self,
+        input: &Tensor,
+        pass: &Pass,
+        keep: bool,
+        attend: impl FnOnce(&Tensor, &Tensor) -> Tensor,
+    ) -> (Tensor, Option<Saved>) {
+        let tokens = input.size()[0];
+        let u = |linear: &Linear, buffer: &Tensor| keep.then(|| linear.u(buffer).contiguous());
+
+        let x = self.qkv.buffer(tokens);
+        let input_inv_rms = self.attention_norm.forward_into(input, &self.qkv.x(&x));
+        let qkv = self.qkv.forward(&x, pass.mask(self.index, QKV).as_ref(), None);
+        let qkv_u = u(&self.qkv, &x);
+        drop(x);
+        let heads = self.normalise_heads(&qkv, keep);
+        kernels::rope(&qkv, &pass.cos, &pass.sin, &self.attention.heads, false);
+
+        let attended = self.output.buffer(tokens);
+        let lse = attend(&qkv, &self.output.x(&attended));
+        let qkv = keep.then_some(qkv);
+        let (attended, going_on) = match pass.asked(self.index) {
+            Some(asked) => (asked.of(&attended), asked.of(input)),
+            None => (attended, input.shallow_clone()),
+        };
+        let tokens = going_on.size()[0];
+        let masks = Masks::of(pass, self.index, OUTPUT);
+        let (mid, output) = add(&self.output, &attended, &masks, self.output_norm.as_ref(), &going_on);
+        drop(going_on);
+        let attended = keep.then_some(attended);
+
+        let x = self.gate_up.buffer(tokens);
+        let mid_inv_rms = self.mlp_norm.forward_into(&mid, &self.gate_up.x(&x));
+        let gate_up = self.gate_up.forward(&x, pass.mask(self.index, GATE_UP).as_ref(), None);
+        let gate_up_u = u(&self.gate_up, &x);
+        drop(x);
+
+        let x = self.down.buffer(tokens);
+        kernels::gated(&gate_up, self.activation, &self.down.x(&x));
+        let gate_up = keep.then_some(gate_up);
+        let masks = Masks::of(pass, self.index, DOWN);
+        let (next, down) = add(&self.down, &x, &masks, self.down_norm.as_ref(), &mid);
+        let down_u = u(&self.down, &x);
+
+        let saved = || {
+            Some(Saved {
+                input: input.shallow_clone(),
+                input_inv_rms,
+                qkv_u: qkv_u?,
+                heads,
+                qkv: qkv?,
+                attended: attended?,
+                lse,
+                output,
+                mid,
+                mid_inv_rms,
+                gate_up_u: gate_up_u?,
+                gate_up: gate_up?,
+                down_u: down_u?,
+                down,
+            })
+        };
+        (next, saved())
+    }
+
+    /// What the backward pass needs, computed again from the layer's input.
+    pub(super) fn saved(&self, input: &Tensor, pass: &Pass) -> Saved {
+        self.forward(input, pass, true).1.expect("asked to keep")
+    }
+
+    /// Adds the gradients of the layer's parameters that `into` names; returns the gradient at the layer's input if it
+    /// `goes_on`.
+    pub(super) fn backward(
+        &self,
+        d_out: Tensor,
+        saved: Saved,
+        pass: &Pass,
+        into: &Parameters,
+        goes_on: bool,
+    ) -> Option<Tensor> {
+        let tokens = d_out.size()[0];
+
+        // Feed-forward: out = mid + norm(down(gated(gate_up(norm(mid))))).
+        let mask = pass.mask(self.index, DOWN);
+        let d_down = behind(self.down_norm.as_ref(), &d_out, saved.down.as_ref(), into);
+        let d_down = d_down.as_ref().unwrap_or(&d_out);
+        let gradient = self.down.input_gradient(d_down, mask.as_ref(), true);
+        let activated = self.down.needs_input(into).then(|| {
+            Tensor::empty(
+                [tokens, saved.gate_up.size()[1] / 2],
+                (saved.gate_up.kind(), saved.gate_up.device()),
+            )
+        });
+        let d_act = gradient.dx.as_ref().expect("it goes on");
+        let d_gate_up = kernels::gated_backward(d_act, &saved.gate_up, self.activation, activated.as_ref());
+        drop(saved.gate_up);
+        if let Some(x) = activated {
+            self.down.weight_gradients(d_down, &x, &saved.down_u, &gradient, mask.as_ref(), into);
+        }
+        drop((gradient, saved.down, saved.down_u));
+
+        let mask = pass.mask(self.index, GATE_UP);
+        let gradient = self.gate_up.input_gradient(&d_gate_up, mask.as_ref(), true);
+        if self.gate_up.needs_input(into) {
+            let (x, _) = self.mlp_norm.forward(&saved.mid);
+            self.gate_up.weight_gradients(&d_gate_up, &x, &saved.gate_up_u, &gradient, mask.as_ref(), into);
+        }
+        drop((d_gate_up, saved.gate_up_u));
+        let dx = gradient.dx.expect("it goes on");
+        let d_mid = self.mlp_norm.backward(&dx, &saved.mid, &saved.mid_inv_rms, Some(&d_out), into);
+        drop((dx, d_out, saved.mid, saved.mid_inv_rms));
+
+        // Attention: mid = input + norm(output(attend(rope(norm(qkv(norm(input))))))).
+        let mask = pass.mask(self.index, OUTPUT);
+        let d_output = behind(self.output_norm.as_ref(), &d_mid, saved.output.as_ref(), into);
+        let d_output = d_output.as_ref().unwrap_or(&d_mid);
+        let gradient = self.output.input_gradient(d_output, mask.as_ref(), true);
+        let (x, u) = (self.output.x(&saved.attended), self.output.u(&saved.attended));
+        self.output.weight_gradients(d_output, &x, &u, &gradient, mask.as_ref(), into);
+        let mut here = [gradient.dx.expect("it goes on"), x, d_mid];
+        if let Some(asked) = pass.asked(self.index) {
+            here = here.map(|of_asked| asked.spread(&of_asked, saved.qkv.size()[0]));
+        }
+        let [d_x, x, d_mid] = here;
+        let d_qkv =
+            kernels::attention_backward(&d_x, &saved.qkv, &x, &saved.lse, &pass.layout, &self.attention);
+        drop((d_x, x, u, saved.attended, saved.qkv, saved.lse, saved.output));
+        kernels::rope(&d_qkv, &pass.cos, &pass.sin, &self.attention.heads, true);
+        self.normalise_heads_backward(&d_qkv, saved.heads.as_ref(), into);
+
+        let mask = pass.mask(self.index, QKV);
+        let norm_trained = into.range(&self.attention_norm.name).is_some();
+        let gradient = self.qkv.input_gradient(&d_qkv, mask.as_ref(), goes_on || norm_trained);
+        if self.qkv.needs_input(into) {
+            let (x, _) = self.attention_norm.forward(&saved.input);
+            self.qkv.weight_gradients(&d_qkv, &x, &saved.qkv_u, &gradient, mask.as_ref(), into);
+        }
+        let dx = gradient.dx?;
+        Some(self.attention_norm.backward(&dx, &saved.input, &saved.input_inv_rms, Some(&d_mid), into))
+    }
+
+    /// Normalises each query and each key in place; keeps what they were.
+    fn normalise_heads(&self, qkv: &Tensor, keep: bool) -> Option<SavedHeads> {
+        let norms = self.head_norms.as_ref()?;
+        let [queries, keys] = self.queries_and_keys(qkv);
+        let columns =
+            ((self.attention.heads.queries + self.attention.heads.keys) * self.attention.heads.dim) as i64;
+        let saved = keep.then(|| qkv.narrow(1, 0, columns).copy());
+        let inv_rms = [norms[0].forward_into(&queries, &queries), norms[1].forward_into(&keys, &keys)];
+        Some(SavedHeads { queries_keys: saved?, inv_rms })
+    }
+
+    fn normalise_heads_backward(&self, d_qkv: &Tensor, saved: Option<&SavedHeads>, into: &Parameters) {
+        let (Some(norms), Some(saved)) = (&self.head_norms, saved) else { return };
+        let before = self.queries_and_keys(&saved.queries_keys);
+        for (((norm, mut d), x), inv_rms) in
+            norms.iter().zip(self.queries_and_keys(d_qkv)).zip(&before).zip(&saved.inv_rms)
+        {
+            d.copy_(&norm.backward(&d, x, inv_rms, None, into));
+        }
+    }
+
+    /// The queries `[T, H, K]` and the keys `[T, G, K]` of qkv.
+    fn queries_and_keys(&self, qkv: &Tensor) -> [Tensor; 2] {
+        let Heads { queries, keys, dim } = self.attention.heads;
+        let of = |first: usize, heads: usize| {
+            let columns = qkv.narrow(1, (first * dim) as i64, (heads * dim) as i64);
+            columns.unflatten(1, [heads as i64, dim as i64])
+        };
+        [of(0, queries), of(queries, keys)]
+    }
+
+    pub(super) fn attention(&self) -> &Attention {
+        &self.attention
+    }
+
+    pub(super) fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// The norms by their places.
+    pub(super) fn placed_norms(&self) -> PlacedNorms<'_> {
+        PlacedNorms {
+            attention: &self.attention_norm,
+            heads: self.head_norms.as_ref(),
+            output: self.output_norm.as_ref(),
+            mlp: &self.mlp_norm,
+            down: self.down_norm.as_ref(),
+        }
+    }
+}
+
+/// The masks of a projection into the residual stream.
+struct Masks {
+    /// Of what enters its adapters.
+    adapter: Option<Mask>,
+    /// Of what it gives.
+    result: Option<Mask>,
+}
+
+impl Masks {
+    fn of(pass: &Pass, layer: u32, slot: u32) -> Self {
+        Self { adapter: pass.mask(layer, slot), result: pass.mask_at(Place::Residual, layer, slot) }
+    }
+}
+
+/// residual + norm(linear(x)); with a norm, also what entered it and its 1/rms.
+fn add(
+    linear: &Linear,
+    buffer: &Tensor,
+    masks: &Masks,
+    norm: Option<&Norm>,
+    residual: &Tensor,
+) -> (Tensor, Option<(Tensor, Tensor)>) {
+    let mask = masks.adapter.as_ref();
+    if norm.is_none() && masks.result.is_none() {
+        return (linear.forward(buffer, mask, Some(residual)), None);
+    }
+    let y = linear.forward(buffer, mask, None);
+    let normalised = norm.map(|norm| norm.forward(&y));
+    let result = normalised.as_ref().map_or(&y, |(normalised, _)| normalised);
+    let sum = match &masks.result {
+        Some(mask) => mask.add(result, Some(residual)),
+        None => residual + result,
+    };
+    (sum, normalised.map(|(_, inv_rms)| (y, inv_rms)))
+}
+
+/// The gradient before a norm, if there is one.
+fn behind(
+    norm: Option<&Norm>,
+    dy: &Tensor,
+    saved: Option<&(Tensor, Tensor)>,
+    into: &Parameters,
+) -> Option<Tensor> {
+    let ((x, inv_rms), norm) = (saved?, norm?);
+    Some(norm.backward(dy, x, inv_rms, None, into))
+}

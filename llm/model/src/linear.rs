@@ -1,0 +1,306 @@
+//! Projections of the same input as one matrix product, adapters included.
+//!
+//! With an adapter, y = x·Wᵀ + s·(x·Aᵀ)·Bᵀ is one product of concatenations, [x, x·Aᵀ]·[W, s·B]ᵀ: the sum of both is
+//! rounded once, so that bf16 does not swallow the adapter's small part, and it costs no pass over y. So the weight's
+//! buffer has R more columns, and x lives in the left part of a buffer that has them too.
+
+use std::ops::Range;
+
+use tch::{Device, Kind, Tensor};
+
+use super::lora::Adapter;
+use super::modules::{self, Module};
+use crate::Parameters;
+use crate::Result;
+use crate::weights::Checkpoint;
+use tokensieve_kernels::{Block, Bytes, Mask, Product};
+
+#[derive(Debug)]
+pub(super) struct Linear {
+    parts: Vec<Part>,
+    inputs: i64,
+    /// `[O, I + R]` or wider.
+    weight: Tensor,
+    /// `[O]`.
+    bias: Option<Tensor>,
+    lora: Option<Lora>,
+    /// W + s·B·A in bytes, while the model is [rough](super::Model::roughly).
+    rough: Option<Bytes>,
+}
+
+/// One of the projections computed together.
+#[derive(Debug)]
+struct Part {
+    name: String,
+    /// Its outputs among all.
+    rows: Range<i64>,
+}
+
+/// What is attached: the stacked A, and where each B lies.
+#[derive(Debug)]
+struct Lora {
+    /// `[R, I]`.
+    a: Tensor,
+    slots: Vec<Slot>,
+    /// Where [W, s·B]ᵀ is not zero, and where s·B.
+    forward: Vec<Block>,
+    backward: Vec<Block>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    a: String,
+    b: String,
+    /// The part's outputs.
+    rows: Range<i64>,
+    /// Its place among the R columns.
+    columns: Range<i64>,
+    scale: f64,
+}
+
+/// What [`Linear::input_gradient`] finds.
+pub(super) struct InputGradient {
+    /// At x, `[T, I]`; rows may lie apart.
+    pub(super) dx: Option<Tensor>,
+    /// At x·Aᵀ, `[T, R]`.
+    du: Option<Tensor>,
+}
+
+fn part(tensor: &Tensor, dim: i64, range: &Range<i64>) -> Tensor {
+    tensor.narrow(dim, range.start, range.end - range.start)
+}
+
+impl Linear {
+    pub(super) fn load(
+        checkpoint: &Checkpoint,
+        modules: &[Module],
+        kind: Kind,
+        device: Device,
+    ) -> Result<Self> {
+        let inputs = modules[0].inputs;
+        let outputs = modules.iter().map(|module| module.outputs).sum();
+        let weight = Tensor::empty([outputs, inputs], (kind, device));
+        let bias = modules[0].bias.then(|| Tensor::empty([outputs], (kind, device)));
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for Module { name, outputs, .. } in modules {
+            let rows = start..start + outputs;
+            start = rows.end;
+            let read = |what: &str, shape: &[i64]| {
+                modules::read(checkpoint, &format!("{name}.{what}"), shape, kind, device)
+            };
+            part(&weight, 0, &rows).copy_(&read("weight", &[*outputs, inputs])?);
+            if let Some(bias) = &bias {
+                part(bias, 0, &rows).copy_(&read("bias", &[*outputs])?);
+            }
+            parts.push(Part { name: name.clone(), rows });
+        }
+        Ok(Self { parts, inputs, weight, bias, lora: None, rough: None })
+    }
+
+    /// The weights and biases as views, with their names.
+    pub(super) fn named(&self) -> impl Iterator<Item = (String, Tensor)> + '_ {
+        let base = self.weight.narrow(1, 0, self.inputs);
+        self.parts.iter().flat_map(move |Part { name, rows }| {
+            let weight = (format!("{name}.weight"), part(&base, 0, rows));
+            let bias = self.bias.as_ref().map(|bias| (format!("{name}.bias"), part(bias, 0, rows)));
+            std::iter::once(weight).chain(bias)
+        })
+    }
+
+    /// Takes over the adapter's values; the columns for them are made when there are too few.
+    pub(super) fn attach(&mut self, adapter: Option<&Adapter>) {
+        let mut slots = Vec::new();
+        let mut end = 0;
+        for Part { name, rows } in &self.parts {
+            let Some((rank, scale)) = adapter.and_then(|adapter| adapter.on(name)) else { continue };
+            let [a, b] = Adapter::names(name);
+            slots.push(Slot { a, b, rows: rows.clone(), columns: end..end + rank, scale });
+            end += rank;
+        }
+        let (Some(adapter), false) = (adapter, slots.is_empty()) else {
+            self.lora = None;
+            return;
+        };
+        let options = (self.weight.kind(), self.weight.device());
+        let [outputs, columns] = self.weight.size()[..] else { unreachable!("a matrix") };
+        if columns < self.inputs + end {
+            let wider = Tensor::empty([outputs, self.inputs + end], options);
+            wider.narrow(1, 0, self.inputs).copy_(&self.weight.narrow(1, 0, self.inputs));
+            self.weight = wider;
+        }
+        let sb = self.weight.narrow(1, self.inputs, end);
+        // Where a part's rows meet another part's columns there is nothing.
+        let _ = sb.shallow_clone().zero_();
+        let a = match self.lora.take() {
+            Some(Lora { a, .. }) if a.size()[0] == end => a,
+            _ => Tensor::empty([end, self.inputs], options),
+        };
+        for Slot { a: a_name, b: b_name, rows, columns, scale } in &slots {
+            part(&a, 0, columns).copy_(&adapter.value(a_name));
+            part(&part(&sb, 0, rows), 1, columns).copy_(&(adapter.value(b_name) * *scale));
+        }
+        let (forward, backward) = self.blocks(&slots);
+        self.lora = Some(Lora { a, slots, forward, backward });
+    }
+
+    /// A part reads the input and the columns of its own adapter, which has the part's outputs alone.
+    fn blocks(&self, slots: &[Slot]) -> (Vec<Block>, Vec<Block>) {
+        let of = |range: &Range<i64>| range.start as usize..range.end as usize;
+        let inputs = self.inputs as usize;
+        let forward = self.parts.iter().map(|part| {
+            let columns =
+                slots.iter().find(|slot| slot.rows == part.rows).map_or(0..0, |slot| of(&slot.columns));
+            let adapter = inputs + columns.start..inputs + columns.end;
+            Block { outputs: of(&part.rows), inputs: [0..inputs, adapter] }
+        });
+        let own = |slot: &Slot| Block { outputs: of(&slot.columns), inputs: [of(&slot.rows), 0..0] };
+        (forward.collect(), slots.iter().map(own).collect())
+    }
+
+    /// R, the sum of the attached ranks.
+    fn rank(&self) -> i64 {
+        self.lora.as_ref().map_or(0, |lora| lora.a.size()[0])
+    }
+
+    /// [W, s·B], `[O, I + R]`.
+    fn weight(&self) -> Tensor {
+        self.weight.narrow(1, 0, self.inputs + self.rank())
+    }
+
+    /// [W, s·B], the bias and A; or, to `merge`, W + s·B·A and the bias.
+    pub(super) fn for_decoding(&self, merge: bool) -> (Tensor, Option<&Tensor>, Option<&Tensor>) {
+        if merge && self.lora.is_some() {
+            return (self.merged().to_kind(self.weight.kind()), self.bias.as_ref(), None);
+        }
+        (self.weight(), self.bias.as_ref(), self.lora.as_ref().map(|lora| &lora.a))
+    }
+
+    /// W + s·B·A, in f32 where there is an adapter.
+    fn merged(&self) -> Tensor {
+        let base = self.weight.narrow(1, 0, self.inputs);
+        let Some(Lora { a, .. }) = &self.lora else { return base };
+        let (merged, base) =
+            (Tensor::empty(base.size(), (Kind::Float, base.device())), base.to_kind(Kind::Float));
+        Product::of(&self.u(&self.weight), a).plus(Some(&base)).write(&merged);
+        merged
+    }
+
+    /// Lets the forward pass compute in bytes until [`Linear::refine`]; `None` where the processor cannot.
+    pub(super) fn roughen(&mut self) -> Option<()> {
+        self.rough = Some(Bytes::of(&self.merged())?);
+        Some(())
+    }
+
+    pub(super) fn refine(&mut self) {
+        self.rough = None;
+    }
+
+    /// Room for the input and its part for the adapter, `[T, I + R]`.
+    pub(super) fn buffer(&self, tokens: i64) -> Tensor {
+        Tensor::empty([tokens, self.inputs + self.rank()], (self.weight.kind(), self.weight.device()))
+    }
+
+    /// Where the input belongs in a buffer.
+    pub(super) fn x(&self, buffer: &Tensor) -> Tensor {
+        buffer.narrow(1, 0, self.inputs)
+    }
+
+    /// The adapter's part of a buffer, x·Aᵀ.
+    pub(super) fn u(&self, buffer: &Tensor) -> Tensor {
+        buffer.narrow(1, self.inputs, self.rank())
+    }
+
+    /// y `[T, O]` (plus `residual`), given a buffer whose left part holds x. Fills the right part.
+    pub(super) fn forward(&self, buffer: &Tensor, mask: Option<&Mask>, residual: Option<&Tensor>) -> Tensor {
+        let both = self.bias.as_ref().zip(residual).map(|(bias, residual)| residual + bias);
+        let added = both.as_ref().or(residual).or(self.bias.as_ref());
+        if let Some(rough) = &self.rough {
+            let size = [buffer.size()[0], self.weight.size()[0]];
+            let y = Tensor::empty(size, (buffer.kind(), buffer.device()));
+            rough.product(&self.x(buffer), added, &y);
+            return y;
+        }
+        let mut blocks = [].as_slice();
+        if let Some(Lora { a, forward, .. }) = &self.lora {
+            let (x, u) = (self.x(buffer), self.u(buffer));
+            match mask {
+                None => Product::of(&x, &a.tr()).write(&u),
+                Some(mask) => {
+                    Product::of(&mask.apply(&x), &a.tr()).write(&u);
+                    mask.rescale(&u);
+                }
+            }
+            blocks = forward;
+        }
+        Product::of(buffer, &self.weight().tr()).within(blocks).plus(added).result()
+    }
+
+    /// The gradient at x (unless it ends here) and at the adapter's part of it.
+    pub(super) fn input_gradient(&self, dy: &Tensor, mask: Option<&Mask>, goes_on: bool) -> InputGradient {
+        let base = self.weight.narrow(1, 0, self.inputs);
+        let Some(Lora { a, backward, .. }) = &self.lora else {
+            return InputGradient { dx: goes_on.then(|| Product::of(dy, &base).result()), du: None };
+        };
+        let du = Product::of(dy, &self.u(&self.weight)).within(backward).result();
+        let du = match mask {
+            Some(mask) => du * mask.scale(),
+            None => du,
+        };
+        let dx = goes_on.then(|| match mask {
+            None => Product::of(dy, &base).and(&du, a).result(),
+            Some(mask) => Product::of(dy, &base).result() + mask.apply(&Product::of(&du, a).result()),
+        });
+        InputGradient { dx, du: Some(du) }
+    }
+
+    /// Whether [`Linear::weight_gradients`] reads x.
+    pub(super) fn needs_input(&self, into: &Parameters) -> bool {
+        self.lora.is_some() || self.trained(into)
+    }
+
+    fn trained(&self, into: &Parameters) -> bool {
+        self.parts.iter().any(|part| into.range(&format!("{}.weight", part.name)).is_some())
+    }
+
+    /// Adds the gradients of what `into` names: the adapter's matrices, the weights, the biases. `x` and `u` as in the
+    /// forward pass.
+    pub(super) fn weight_gradients(
+        &self,
+        dy: &Tensor,
+        x: &Tensor,
+        u: &Tensor,
+        gradient: &InputGradient,
+        mask: Option<&Mask>,
+        into: &Parameters,
+    ) {
+        let float = |rows: i64, columns: i64| Tensor::empty([rows, columns], (Kind::Float, dy.device()));
+        if let (Some(lora), Some(du)) = (&self.lora, &gradient.du) {
+            let dropped = mask.map(|mask| mask.apply(x));
+            let d_a = float(self.rank(), self.inputs);
+            Product::of(&du.tr(), dropped.as_ref().unwrap_or(x)).write(&d_a);
+            for Slot { a, b, rows, columns, scale } in &lora.slots {
+                if let Some(mut gradient) = into.gradient(a) {
+                    gradient += part(&d_a, 0, columns);
+                }
+                if let Some(gradient) = into.gradient(b) {
+                    // Transposed: the few columns of u as rows.
+                    let d_sb = float(columns.end - columns.start, rows.end - rows.start);
+                    Product::of(&part(u, 1, columns).tr(), &part(dy, 1, rows)).write(&d_sb);
+                    let _ = gradient.shallow_clone().g_add_(&(d_sb.tr() * *scale));
+                }
+            }
+        }
+        if self.trained(into) {
+            for Part { name, rows } in &self.parts {
+                let dy = part(dy, 1, rows);
+                if let Some(gradient) = into.gradient(&format!("{name}.weight")) {
+                    Product::of(&dy.tr(), x).plus(Some(&gradient)).write(&gradient);
+                }
+                if let Some(mut gradient) = into.gradient(&format!("{name}.bias")) {
+                    gradient += dy.sum_dim_intlist(0, false, Kind::Float);
+                }
+            }
+        }
+    }
+}

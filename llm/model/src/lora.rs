@@ -1,0 +1,348 @@
+//! Low-rank adapters: which projections have one, and their matrices.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use super::config::Config;
+use super::modules::{self, Module};
+use crate::Error;
+use crate::Parameters;
+use crate::Result;
+
+/// An adapter's settings, under PEFT's names and with PEFT's defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoraConfig {
+    /// Rank.
+    pub r: i64,
+    /// The adapter's part is multiplied by alpha / r.
+    #[serde(rename = "lora_alpha")]
+    pub alpha: f64,
+    /// Share of an adapter's inputs that training drops. Projections of the same input drop the same.
+    #[serde(rename = "lora_dropout")]
+    pub dropout: f64,
+    /// The projections that have one.
+    pub target_modules: TargetModules,
+    /// alpha / √r instead of alpha / r.
+    pub use_rslora: bool,
+    /// Other ranks: by the end of a module's name, or a regular expression for it; the first that matches counts.
+    pub rank_pattern: Pattern<i64>,
+    /// Other alphas, likewise.
+    pub alpha_pattern: Pattern<f64>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            r: 8,
+            alpha: 8.0,
+            dropout: 0.0,
+            target_modules: TargetModules::default(),
+            use_rslora: false,
+            rank_pattern: Pattern::default(),
+            alpha_pattern: Pattern::default(),
+        }
+    }
+}
+
+/// Which projections have an adapter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetModules {
+    /// "all-linear", or a regular expression for the whole name.
+    Expression(String),
+    /// Names, or their last parts.
+    Names(Vec<String>),
+}
+
+impl Default for TargetModules {
+    fn default() -> Self {
+        Self::Expression(ALL.to_owned())
+    }
+}
+
+/// PEFT's word for all projections (the output matrix is none).
+const ALL: &str = "all-linear";
+
+/// Values by pattern, in the order written: the first that matches counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pattern<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Pattern<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Serialize> Serialize for Pattern<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pattern<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+            type Value = Pattern<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a table of values by module pattern")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pattern<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Pattern(entries))
+            }
+        }
+        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
+    }
+}
+
+impl<T: Copy> Pattern<T> {
+    /// The first value whose pattern matches the name.
+    fn of(&self, name: &str, key: &str) -> Result<Option<T>> {
+        for (pattern, value) in &self.0 {
+            if at_end(pattern, key)?.is_match(name) {
+                return Ok(Some(*value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl<T> Pattern<T> {
+    /// Checks that each pattern is of some module that has an adapter.
+    fn check(&self, key: &str, slots: &[Slot]) -> Result<()> {
+        for (pattern, _) in &self.0 {
+            let expression = at_end(pattern, key)?;
+            if !slots.iter().any(|slot| expression.is_match(&slot.module.name)) {
+                let names = endings(slots.iter().map(|slot| &slot.module));
+                let what =
+                    format!("`{pattern}` matches no module with an adapter; their names end in {names}");
+                return Err(Error::setting(key, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pattern that matches a name or, after a dot, its end (PEFT's rule).
+fn at_end(pattern: &str, key: &str) -> Result<Regex> {
+    expression(&format!(r"^(.*\.)?({pattern})$"), key)
+}
+
+/// The last parts of modules' names, for people.
+fn endings<'a>(modules: impl Iterator<Item = &'a Module>) -> String {
+    let mut last: Vec<&str> = modules.filter_map(|module| module.name.rsplit('.').next()).collect();
+    last.sort_unstable();
+    last.dedup();
+    last.join(", ")
+}
+
+fn expression(pattern: &str, key: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|error| Error::setting(key, format!("is not a regular expression: {error}")))
+}
+
+const TARGETS: &str = "lora.target_modules";
+
+fn no_module(name: &str, modules: &[Module]) -> Error {
+    Error::setting(TARGETS, format!("there is no module `{name}`; there are {}", endings(modules.iter())))
+}
+
+/// Whether a name is a module's, or its last parts.
+fn is_called(module: &Module, name: &str) -> bool {
+    module.name.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+impl TargetModules {
+    fn choose(&self, modules: Vec<Module>) -> Result<Vec<Module>> {
+        let key = TARGETS;
+        let known = || endings(modules.iter());
+        match self {
+            Self::Expression(text) if text.eq_ignore_ascii_case(ALL) => Ok(modules),
+            Self::Expression(text) => {
+                let expression = expression(&format!("^(?:{text})$"), key)?;
+                if !modules.iter().any(|module| expression.is_match(&module.name)) {
+                    let what = format!(
+                        "`{text}` matches no module: a text is a pattern of the whole name, as `.*{text}` would be; names are \
+                         written as a list, [\"{text}\"]; the modules' end in {}",
+                        known()
+                    );
+                    return Err(Error::setting(key, what));
+                }
+                Ok(modules.into_iter().filter(|module| expression.is_match(&module.name)).collect())
+            }
+            Self::Names(names) => {
+                let Some(first) = names.first() else {
+                    return Err(Error::setting(key, format!("names no module; there are {}", known())));
+                };
+                let one_of_them = |module: &Module| names.iter().any(|name| is_called(module, name));
+                if !modules.iter().any(one_of_them) {
+                    return Err(no_module(first, &modules));
+                }
+                Ok(modules.into_iter().filter(one_of_them).collect())
+            }
+        }
+    }
+
+    /// Checks that each name is of some module. PEFT wants that of one name alone, so that a file may have others.
+    fn check(&self, modules: &[Module]) -> Result<()> {
+        let Self::Names(names) = self else { return Ok(()) };
+        let unknown = |name: &&String| !modules.iter().any(|module| is_called(module, name));
+        names.iter().find(unknown).map_or(Ok(()), |name| Err(no_module(name, modules)))
+    }
+}
+
+/// The matrices of an adapter, f32, under PEFT's names.
+#[derive(Debug)]
+pub struct Adapter {
+    /// Its settings.
+    pub config: LoraConfig,
+    /// A `[r, I]` and B `[O, r]` of each projection, with their gradients.
+    pub parameters: Parameters,
+    /// Which projections, with rank and scale.
+    slots: Vec<Slot>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Slot {
+    module: Module,
+    rank: i64,
+    scale: f64,
+}
+
+impl LoraConfig {
+    fn slots(&self, config: &Config) -> Result<Vec<Slot>> {
+        if !(0.0..1.0).contains(&self.dropout) {
+            let what = format!("is {}; it is a share of the inputs, from 0 to below 1", self.dropout);
+            return Err(Error::setting("lora.lora_dropout", what));
+        }
+        let slot = |module: Module| {
+            let rank = self.rank_pattern.of(&module.name, "lora.rank_pattern")?.unwrap_or(self.r);
+            let alpha = self.alpha_pattern.of(&module.name, "lora.alpha_pattern")?.unwrap_or(self.alpha);
+            if rank < 1 {
+                return Err(Error::setting(
+                    "lora.r",
+                    format!("is {rank} for {}; it must be 1 or more", module.name),
+                ));
+            }
+            let scale = alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
+            Ok(Slot { module, rank, scale })
+        };
+        self.target_modules.choose(modules::all(config))?.into_iter().map(slot).collect()
+    }
+}
+
+impl Adapter {
+    /// A fresh adapter: A random, B zero, so that the model is as without it. Every matrix has its own stream of random
+    /// numbers, from the seed and its name. Settings of no module are a mistake.
+    pub fn new(config: &Config, lora: &LoraConfig, seed: u64, device: Device) -> Result<Self> {
+        let adapter = Self::zeros(config, lora, device)?;
+        lora.target_modules.check(&modules::all(config))?;
+        lora.rank_pattern.check("lora.rank_pattern", &adapter.slots)?;
+        lora.alpha_pattern.check("lora.alpha_pattern", &adapter.slots)?;
+        for Slot { module, .. } in &adapter.slots {
+            let [a, _] = Self::names(&module.name);
+            let mut value = adapter.value(&a);
+            value.copy_(&random_a(&a, seed, &value.size()));
+        }
+        Ok(adapter)
+    }
+
+    pub(super) fn zeros(config: &Config, lora: &LoraConfig, device: Device) -> Result<Self> {
+        let slots = lora.slots(config)?;
+        let shapes = slots.iter().flat_map(|Slot { module, rank, .. }| {
+            let [a, b] = Self::names(&module.name);
+            [(a, vec![*rank, module.inputs]), (b, vec![module.outputs, *rank])]
+        });
+        let parameters = Parameters::zeros(shapes, device);
+        Ok(Self { config: lora.clone(), parameters, slots })
+    }
+
+    /// PEFT's names of a projection's two matrices.
+    pub(super) fn names(module: &str) -> [String; 2] {
+        ["A", "B"].map(|which| format!("base_model.model.{module}.lora_{which}.weight"))
+    }
+
+    /// One of its matrices.
+    pub(super) fn value(&self, name: &str) -> Tensor {
+        self.parameters.value(name).expect("named by its own slots")
+    }
+
+    /// Rank and scale of a projection's adapter, if it has one.
+    pub(super) fn on(&self, module: &str) -> Option<(i64, f64)> {
+        let slot = self.slots.iter().find(|slot| slot.module.name == module)?;
+        Some((slot.rank, slot.scale))
+    }
+
+    /// Checks that it belongs to a model of this shape.
+    pub(super) fn fits(&self, config: &Config) -> Result<()> {
+        let all = modules::all(config);
+        let mut rest = all.iter();
+        // Ours are some of the model's, in the same order.
+        let Some(strange) = self.slots.iter().find(|slot| !rest.any(|module| *module == slot.module)) else {
+            return Ok(());
+        };
+        let Module { name, outputs, inputs, .. } = &strange.module;
+        Err(Error::Run(format!(
+            "the adapter has a module {name} of {outputs} × {inputs}, the model has none such"
+        )))
+    }
+
+    /// The same function with a larger rank: new rows of A random, new columns of B zero. Alpha grows with the rank, so
+    /// that the scale stays; modules with a rank of their own (`rank_pattern`) keep it.
+    pub fn grow(&self, config: &Config, rank: i64, seed: u64) -> Result<Self> {
+        if rank < self.config.r {
+            let what = format!("an adapter of rank {} cannot grow to {rank}", self.config.r);
+            return Err(Error::setting("lora.r", what));
+        }
+        let divisor = |rank: i64| if self.config.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
+        let mut lora = self.config.clone();
+        lora.r = rank;
+        lora.alpha *= divisor(rank) / divisor(self.config.r);
+        // Where a pattern says otherwise, the module's own alpha goes before the patterns.
+        let moved = lora
+            .slots(config)?
+            .into_iter()
+            .zip(&self.slots)
+            .filter(|(new, old)| new.scale.to_bits() != old.scale.to_bits());
+        let own: Vec<_> = moved
+            .map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank)))
+            .collect();
+        // What an earlier growth put there is void: a file has one value per pattern.
+        lora.alpha_pattern.0.retain(|(pattern, _)| own.iter().all(|(name, _)| name != pattern));
+        lora.alpha_pattern.0.splice(0..0, own);
+        let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
+        self.copy_into(&grown);
+        Ok(grown)
+    }
+
+    /// Copies our matrices into the corners of a grown adapter's.
+    fn copy_into(&self, grown: &Self) {
+        for name in self.parameters.names() {
+            let source = self.value(name);
+            let [rows, columns] = source.size()[..] else { unreachable!("a matrix") };
+            grown.value(name).narrow(0, 0, rows).narrow(1, 0, columns).copy_(&source);
+        }
+    }
+}
+
+/// Uniform in ±1/√I, as PEFT draws it (Kaiming's with a = √5).
+fn random_a(name: &str, seed: u64, shape: &[i64]) -> Tensor {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    hash.update(name);
+    let mut random = ChaCha8Rng::from_seed(hash.finalize().into());
+    let bound = 1.0 / (shape[1] as f32).sqrt();
+    // 24 bits: each a float.
+    let numbers: Vec<f32> = (0..shape.iter().product::<i64>())
+        .map(|_| ((random.next_u32() >> 8) as f32 / 8_388_608.0 - 1.0) * bound)
+        .collect();
+    Tensor::from_slice(&numbers).to_kind(Kind::Float).view(shape)
+}

@@ -1,0 +1,313 @@
+//! The transformer: forward and backward by hand, driven by [`Config`].
+//!
+//! Letters of shapes: T tokens of a pack, D width of the residual stream, H query heads, G key and value heads, K
+//! dimensions of a head, F width of the feed-forward layer, V rows of the vocabulary, O and I a projection's outputs and
+//! inputs, R the sum of its adapters' ranks.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::Document;
+use crate::Pack;
+use crate::Parameters;
+use crate::Result;
+use crate::config::{Config, Rope};
+use crate::layer::{Layer, Saved};
+use crate::linear::Linear;
+use crate::modules;
+use crate::norm::Norm;
+use crate::pass::{Asked, Left, Pass};
+use crate::rope::Rotary;
+use crate::weights::Checkpoint;
+use crate::{Adapter, Dropout, Place};
+use tokensieve_kernels::{self as kernels, Attention, Bytes};
+
+/// A model's weights in the type it computes in, with room for an adapter.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) config: Config,
+    pub(crate) kind: Kind,
+    pub(crate) device: Device,
+    /// `[V, D]`.
+    pub(crate) embedding: Tensor,
+    /// `[V, D]`; `None`: the embedding is it.
+    pub(crate) head: Option<Tensor>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) norm: Norm,
+    pub(crate) rotary: Rotary,
+    dropout: f64,
+}
+
+/// What a forward pass keeps for the backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// All that the backward pass needs.
+    Everything,
+    /// Only what enters each layer; the backward pass computes the layer again (activation checkpointing).
+    LayerInputs,
+}
+
+/// What [`Model::forward_traced`] kept.
+#[derive(Debug)]
+pub struct Trace {
+    pass: Pass,
+    tokens: Tensor,
+    layers: Vec<Kept>,
+    /// What enters the last norm.
+    last: Tensor,
+    inv_rms: Tensor,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Everything(Box<Saved>),
+    Input(Tensor),
+}
+
+/// The output matrix: logits are hidden·weightᵀ, soft-capped.
+#[derive(Clone, Copy, Debug)]
+pub struct Unembedding<'a> {
+    /// `[V, D]`, of the model's type.
+    pub weight: &'a Tensor,
+    /// c: logits become c·tanh(logit / c) (Gemma 2).
+    pub soft_cap: Option<f64>,
+    /// Its name among all parameters, if everything is trained: gradients go to `Parameters::gradient(name)`.
+    pub name: &'static str,
+}
+
+impl Unembedding<'_> {
+    /// The logits, f32 `[T, V]`: for few rows, since nothing here is done in chunks.
+    pub fn logits(&self, hidden_td: &Tensor) -> Tensor {
+        let logits = hidden_td.mm(&self.weight.tr()).to_kind(Kind::Float);
+        match self.soft_cap {
+            Some(cap) => (logits / cap).tanh() * cap,
+            None => logits,
+        }
+    }
+}
+
+/// Whether what all documents of a pack begin with is computed once: not where a token's angles depend on its document's
+/// length, and not where flash attention computes, which saves more and knows no shared beginning.
+fn shares(rope: &Rope, how: &Attention, kind: Kind, device: Device) -> bool {
+    !rope.by_length() && !kernels::is_flash(device, kind, how)
+}
+
+impl Model {
+    /// Reads the weights, converted to `kind` (norms stay f32).
+    pub fn load(checkpoint: &Checkpoint, kind: Kind, device: Device) -> Result<Self> {
+        let config = checkpoint.config().clone();
+        let width = [config.vocab_size, config.hidden_size];
+        let read = |name: &str| modules::read(checkpoint, name, &width, kind, device);
+        let model = Self {
+            kind,
+            device,
+            embedding: read(modules::EMBEDDING)?,
+            head: if config.tied { None } else { Some(read(modules::HEAD)?) },
+            layers: (0..config.layers)
+                .map(|index| Layer::load(checkpoint, &config, index, kind, device))
+                .collect::<Result<_>>()?,
+            norm: Norm::load(checkpoint, modules::NORM, config.hidden_size, device)?,
+            rotary: Rotary::new(&config.rope, device),
+            dropout: 0.0,
+            config,
+        };
+        checkpoint.release();
+        Ok(model)
+    }
+
+    /// The model's numbers.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The type it computes in.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Leaves out the vocabulary's last rows, which some families pad differently from size to size. Of an embedding too:
+    /// the model is asked about other tokens no more.
+    pub fn keep_vocabulary(&mut self, rows: i64) {
+        self.embedding = self.embedding.narrow(0, 0, rows);
+        self.head = self.head.as_ref().map(|head| head.narrow(0, 0, rows));
+        self.config.vocab_size = rows;
+    }
+
+    /// Where it is.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Takes over an adapter's present values; `None`: the base alone. A copy of the adapter, so cheap enough after every
+    /// step and to swap in a reference.
+    pub fn attach(&mut self, adapter: Option<&Adapter>) -> Result<()> {
+        if let Some(adapter) = adapter {
+            adapter.fits(&self.config)?;
+        }
+        self.dropout = adapter.map_or(0.0, |adapter| adapter.config.dropout);
+        for linear in self.layers.iter_mut().flat_map(Layer::linears_mut) {
+            linear.attach(adapter);
+        }
+        Ok(())
+    }
+
+    /// The output matrix.
+    pub fn unembedding(&self) -> Unembedding<'_> {
+        let (weight, name) = match &self.head {
+            Some(head) => (head, modules::HEAD),
+            None => (&self.embedding, modules::EMBEDDING),
+        };
+        Unembedding { weight, soft_cap: self.config.final_soft_cap, name }
+    }
+
+    /// Whether what all documents of a pack begin with is computed once, where it can be told from the rest.
+    pub fn shares(&self) -> bool {
+        shares(&self.config.rope, self.layers[0].attention(), self.kind, self.device)
+    }
+
+    /// Documents side by side, asked for what they are trained on. What all of them begin with is computed once, where
+    /// that is possible and pays: a template's system turn, or the question of several replies.
+    pub fn pack(&self, documents: &[&Document]) -> Pack {
+        Pack::new(documents, self.shares(), self.device).of_targets()
+    }
+
+    /// The hidden states after the last norm of the rows that the pack asks for, `[R, D]`. Nothing is kept.
+    pub fn forward(&self, pack: &Pack) -> Tensor {
+        self.forward_dropped(pack, None)
+    }
+
+    /// The same with dropout.
+    pub fn forward_dropped(&self, pack: &Pack, dropout: Option<Dropout>) -> Tensor {
+        let mut hidden = self.embed(&pack.tokens);
+        if let Some(dropout) = &dropout {
+            hidden = dropout.embedding(hidden);
+        }
+        let pass = self.pass(pack, dropout);
+        for layer in &self.layers {
+            hidden = layer.forward(&hidden, &pass, false).0;
+        }
+        self.norm.forward(&hidden).0
+    }
+
+    /// What `work` makes of the model while its forward pass computes in bytes, adapter and base as one weight, and of
+    /// its output matrix in bytes: twice as fast, and good enough to put documents in order. `None` where the processor
+    /// does not multiply bytes.
+    pub fn roughly<T>(&mut self, work: impl FnOnce(&Self, &Bytes) -> T) -> Option<T> {
+        let head = Bytes::of(self.unembedding().weight)?;
+        let ready = self.layers.iter_mut().flat_map(Layer::linears_mut).try_for_each(Linear::roughen);
+        let result = ready.map(|()| work(self, &head));
+        self.layers.iter_mut().flat_map(Layer::linears_mut).for_each(Linear::refine);
+        result
+    }
+
+    /// The forward pass, with what [`Model::backward`] needs. `keys`: one for each row, if the adapter's inputs are to be
+    /// dropped at its configured rate.
+    pub fn forward_traced(&self, pack: &Pack, keep: Keep, keys: Option<Vec<u64>>) -> (Tensor, Trace) {
+        let dropping = keys.filter(|_| self.dropout > 0.0);
+        let dropout = dropping.map(|keys| Dropout::new(&[Place::Lora], self.dropout, 0, keys));
+        let pass = self.pass(pack, dropout);
+        let mut layers = Vec::with_capacity(self.layers.len());
+        let mut hidden = self.embed(&pack.tokens);
+        for layer in &self.layers {
+            let (next, saved) = layer.forward(&hidden, &pass, keep == Keep::Everything);
+            layers.push(saved.map_or(Kept::Input(hidden), |saved| Kept::Everything(Box::new(saved))));
+            hidden = next;
+        }
+        let (out, inv_rms) = self.norm.forward(&hidden);
+        let tokens = pack.tokens.shallow_clone();
+        (out, Trace { pass, tokens, layers, last: hidden, inv_rms })
+    }
+
+    /// Adds the gradients of everything named in `into` (the matrices of the attached adapter, or the weights
+    /// themselves), given the loss's gradient `d_hidden` `[R, D]` at what the forward pass returned.
+    ///
+    /// With `kept_documents`, only those documents take part: the rows of the others are neither read nor computed.
+    pub fn backward(
+        &self,
+        mut trace: Trace,
+        d_hidden: &Tensor,
+        into: &Parameters,
+        kept_documents: Option<&[bool]>,
+    ) {
+        let mut d_hidden = d_hidden.to_kind(self.kind);
+        let left = kept_documents.and_then(|kept| trace.pass.keep(kept, self.device));
+        if let Some(Left { rows, asked }) = &left {
+            if asked.numel() == 0 {
+                return;
+            }
+            d_hidden = d_hidden.index_select(0, asked);
+            trace.last = trace.last.index_select(0, asked);
+            trace.inv_rms = trace.inv_rms.index_select(0, asked);
+            trace.tokens = trace.tokens.index_select(0, rows);
+        }
+        let d_embedding = into.gradient(modules::EMBEDDING);
+        let Trace { pass, tokens, mut layers, last, inv_rms } = trace;
+        let mut d_hidden = Some(self.norm.backward(&d_hidden, &last, &inv_rms, None, into));
+        drop((last, inv_rms));
+        for (index, layer) in self.layers.iter().enumerate().rev() {
+            let (Some(kept), Some(d_out)) = (layers.pop(), d_hidden) else { return };
+            let last = index + 1 == self.layers.len();
+            let saved = match (kept, &left) {
+                (Kept::Everything(saved), None) => *saved,
+                (Kept::Everything(saved), Some(Left { rows, asked })) => {
+                    saved.select(rows, if last { asked } else { rows })
+                }
+                (Kept::Input(input), None) => layer.saved(&input, &pass),
+                (Kept::Input(input), Some(left)) => layer.saved(&input.index_select(0, &left.rows), &pass),
+            };
+            // Below the first layer there is only the embedding.
+            let goes_on = index > 0 || d_embedding.is_some();
+            d_hidden = layer.backward(d_out, saved, &pass, into, goes_on);
+        }
+        if let (Some(mut gradient), Some(mut d_embedded)) = (d_embedding, d_hidden) {
+            if let Some(scale) = self.config.embedding_scale {
+                d_embedded *= scale;
+            }
+            let _ = gradient.index_add_(0, &tokens, &d_embedded.to_kind(Kind::Float));
+        }
+    }
+
+    /// The number of tokens beyond which a sequence turns with other angles, if there is one.
+    pub fn long_from(&self) -> Option<usize> {
+        self.rotary.long_from()
+    }
+
+    pub(crate) fn embed(&self, tokens: &Tensor) -> Tensor {
+        let embedded = self.embedding.index_select(0, tokens);
+        match self.config.embedding_scale {
+            // Rounded to the model's type, as transformers has it.
+            Some(scale) => embedded * Tensor::from(scale).to_kind(self.kind).double_value(&[]),
+            None => embedded,
+        }
+    }
+
+    fn pass(&self, pack: &Pack, dropout: Option<Dropout>) -> Pass {
+        let (cos, sin) = self.rotary.angles(&pack.positions, &pack.layout, 0);
+        let asked =
+            |rows: &Vec<i64>| Asked::new(self.layers.len(), rows.clone(), dropout.as_ref(), self.device);
+        Pass { layout: pack.layout.clone(), cos, sin, asked: pack.asked.as_ref().map(asked), dropout }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RopeScaling;
+    use tokensieve_kernels::Heads;
+
+    #[test]
+    fn beginnings_are_shared_where_that_is_possible_and_pays() {
+        let heads = Heads { queries: 4, keys: 2, dim: 64 };
+        let how = Attention { heads, scale: 0.1, soft_cap: None, window: None };
+        let rope = Rope { theta: 1e4, dimensions: 64, scaling: RopeScaling::None };
+        for kind in [Kind::Float, Kind::BFloat16] {
+            assert!(shares(&rope, &how, kind, Device::Cpu));
+        }
+        assert!(shares(&rope, &how, Kind::Float, Device::Cuda(0)));
+        assert!(!shares(&rope, &how, Kind::BFloat16, Device::Cuda(0)));
+        // Gemma 2's, which flash attention does not know.
+        let capped = Attention { soft_cap: Some(50.0), ..how };
+        assert!(shares(&rope, &capped, Kind::BFloat16, Device::Cuda(0)));
+        let scaling = RopeScaling::Long { short: vec![], long: vec![], original: 8.0, attention_factor: 1.0 };
+        assert!(!shares(&Rope { scaling, ..rope }, &how, Kind::Float, Device::Cpu));
+    }
+}

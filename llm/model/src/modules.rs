@@ -1,0 +1,94 @@
+//! Which tensors a model has: their names in checkpoints (and in PEFT's files) and their shapes.
+
+use tch::{Device, Kind, Tensor};
+
+use super::config::Config;
+use crate::Error;
+use crate::Result;
+use crate::weights::Checkpoint;
+
+pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(super) const HEAD: &str = "lm_head.weight";
+pub(super) const NORM: &str = "model.norm.weight";
+
+/// A projection as checkpoints and PEFT name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Module {
+    /// Without ".weight".
+    pub(super) name: String,
+    pub(super) outputs: i64,
+    pub(super) inputs: i64,
+    pub(super) bias: bool,
+}
+
+/// The projections of a layer; those of the same input stand together and are computed as one.
+pub(super) struct Projections {
+    pub(super) qkv: Vec<Module>,
+    pub(super) output: Vec<Module>,
+    pub(super) gate_up: Vec<Module>,
+    pub(super) down: Vec<Module>,
+}
+
+impl Projections {
+    pub(super) fn of(config: &Config, layer: usize) -> Self {
+        let module = |name: &str, outputs, inputs, bias| Module {
+            name: format!("model.layers.{layer}.{name}"),
+            outputs,
+            inputs,
+            bias,
+        };
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let (qkv, gate_up) = if config.family == "phi3" {
+            (
+                vec![module("self_attn.qkv_proj", queries + 2 * keys, width, config.qkv_bias)],
+                vec![module("mlp.gate_up_proj", 2 * inner, width, config.mlp_bias)],
+            )
+        } else {
+            (
+                vec![
+                    module("self_attn.q_proj", queries, width, config.qkv_bias),
+                    module("self_attn.k_proj", keys, width, config.qkv_bias),
+                    module("self_attn.v_proj", keys, width, config.qkv_bias),
+                ],
+                vec![
+                    module("mlp.gate_proj", inner, width, config.mlp_bias),
+                    module("mlp.up_proj", inner, width, config.mlp_bias),
+                ],
+            )
+        };
+        Self {
+            qkv,
+            output: vec![module("self_attn.o_proj", width, queries, config.o_bias)],
+            gate_up,
+            down: vec![module("mlp.down_proj", width, inner, config.mlp_bias)],
+        }
+    }
+}
+
+/// All projections of a model: what an adapter can be put on.
+pub(super) fn all(config: &Config) -> Vec<Module> {
+    (0..config.layers)
+        .map(|layer| Projections::of(config, layer))
+        .flat_map(|p| [p.qkv, p.output, p.gate_up, p.down])
+        .flatten()
+        .collect()
+}
+
+/// Reads a tensor and checks its shape.
+pub(super) fn read(
+    checkpoint: &Checkpoint,
+    name: &str,
+    shape: &[i64],
+    kind: Kind,
+    device: Device,
+) -> Result<Tensor> {
+    let tensor = checkpoint.tensor(name, kind)?;
+    if tensor.size() != shape {
+        let found = tensor.size();
+        return Err(Error::Run(format!(
+            "{name} has the shape {found:?}; by the model's configuration it must be {shape:?}"
+        )));
+    }
+    Ok(tensor.to_device(device))
+}

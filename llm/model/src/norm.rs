@@ -1,0 +1,58 @@
+//! A norm's weight with its name.
+
+use tch::{Device, Kind, Tensor};
+
+use super::config::Config;
+use super::modules;
+use crate::Parameters;
+use crate::Result;
+use crate::weights::Checkpoint;
+use tokensieve_kernels as kernels;
+
+#[derive(Debug)]
+pub(super) struct Norm {
+    pub(super) name: String,
+    /// f32; with Gemma's 1 added.
+    pub(super) weight: Tensor,
+    /// What was added to the checkpoint's numbers.
+    pub(super) added: f64,
+    eps: f64,
+}
+
+impl Norm {
+    pub(super) fn load(checkpoint: &Checkpoint, name: &str, width: i64, device: Device) -> Result<Self> {
+        let Config { norm_plus_one, norm_eps, .. } = *checkpoint.config();
+        let added = f64::from(u8::from(norm_plus_one));
+        let weight = modules::read(checkpoint, name, &[width], Kind::Float, device)? + added;
+        Ok(Self { name: name.to_owned(), weight, added, eps: norm_eps })
+    }
+
+    /// What is added to the mean square.
+    pub(super) fn eps(&self) -> f64 {
+        self.eps
+    }
+
+    /// The normalised rows and 1/rms.
+    pub(super) fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let out = x.empty_like();
+        let inv_rms = self.forward_into(x, &out);
+        (out, inv_rms)
+    }
+
+    /// Writes the normalised rows into `out` (which may be `x`); returns 1/rms.
+    pub(super) fn forward_into(&self, x: &Tensor, out: &Tensor) -> Tensor {
+        kernels::rms_norm(x, &self.weight, self.eps, out)
+    }
+
+    /// The gradient at x, plus `around` (what went around the norm).
+    pub(super) fn backward(
+        &self,
+        dy: &Tensor,
+        x: &Tensor,
+        inv_rms: &Tensor,
+        around: Option<&Tensor>,
+        into: &Parameters,
+    ) -> Tensor {
+        kernels::rms_norm_backward(dy, x, &self.weight, inv_rms, around, into.gradient(&self.name).as_ref())
+    }
+}

@@ -1,0 +1,169 @@
+//! Documents side by side in one row of tokens: no padding, attention within each document only, positions restarted.
+//!
+//! Leading tokens that all documents of a pack share (a chat template's system turn) stand there once, in front: every
+//! document sees them, and what they compute would be the same in each.
+
+use tch::{Device, Tensor};
+
+use tokensieve_kernels::{Layout, upload};
+
+/// One tokenised conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// Its row in the data set, counted from 0.
+    pub row: usize,
+    /// Which of its row's documents it is, counted from 0: a conversation may be several.
+    pub part: usize,
+    /// All tokens, prompt and response.
+    pub tokens: Vec<u32>,
+    /// Per token, the weight of predicting it from those before: 0 for the prompt's (and always for the first token), 1
+    /// for the response's unless the user gave others.
+    pub weights: Vec<f32>,
+    /// What else the objective may read.
+    pub given: Given,
+}
+
+/// What an objective may read of a document that no model says while it is trained.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Given {
+    /// The response's advantage.
+    pub advantage: Option<f64>,
+    /// Per predicted token, its epistemic uncertainty.
+    pub bald: Option<Vec<f64>>,
+    /// Per predicted token, its loss before training, where that was computed beforehand.
+    pub base_loss: Option<Vec<f64>>,
+}
+
+impl Document {
+    /// Tokens that are predicted: those of weight other than 0.
+    pub fn response_tokens(&self) -> usize {
+        self.weights.iter().filter(|weight| **weight != 0.0).count()
+    }
+}
+
+/// A predicted token: which row of the pack predicts it, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// Row of the pack whose hidden state predicts the token.
+    pub row: u32,
+    /// The token.
+    pub label: u32,
+    /// Index of its document in the pack.
+    pub document: u32,
+    /// Its place among the document's predicted tokens, counted from 0.
+    pub position: u32,
+    /// The user's weight; never 0.
+    pub weight: f32,
+}
+
+/// Documents packed, on a device.
+#[derive(Debug)]
+pub struct Pack {
+    /// Token ids, i64 `[T]`.
+    pub tokens: Tensor,
+    /// Positions within the documents, i64 `[T]`.
+    pub positions: Tensor,
+    /// Where the documents lie.
+    pub layout: Layout,
+    /// The predicted tokens, document by document.
+    pub targets: Vec<Target>,
+    /// The rows whose hidden states are asked for, in ascending order; `None`: all.
+    pub asked: Option<Vec<i64>>,
+}
+
+impl Pack {
+    /// Packs documents in their order. With `share`, leading tokens common to all stand once.
+    ///
+    /// # Panics
+    /// If there is no document, one is empty, or a document's weights are not one per token: mistakes of the calling
+    /// code, for data are checked when they are read.
+    pub fn new(documents: &[&Document], share: bool, device: Device) -> Self {
+        assert!(documents.iter().all(|d| !d.tokens.is_empty() && d.tokens.len() == d.weights.len()));
+        let prefix = if share { shared_prefix(documents) } else { 0 };
+        let first = documents.first().expect("a pack has a document");
+        let layout = Layout { prefix, lengths: documents.iter().map(|d| d.tokens.len() - prefix).collect() };
+        let mut tokens: Vec<i64> = first.tokens[..prefix].iter().map(|t| i64::from(*t)).collect();
+        let mut positions: Vec<i64> = (0..prefix as i64).collect();
+        let mut targets = Vec::new();
+        for (index, (document, range)) in (0..).zip(documents.iter().zip(layout.ranges())) {
+            tokens.extend(document.tokens[prefix..].iter().map(|t| i64::from(*t)));
+            positions.extend(prefix as i64..document.tokens.len() as i64);
+            let predicted = (prefix..document.tokens.len()).filter(|i| *i > 0 && document.weights[*i] != 0.0);
+            targets.extend((0..).zip(predicted).map(|(position, i)| Target {
+                row: (range.start + i - prefix - 1) as u32,
+                label: document.tokens[i],
+                document: index,
+                position,
+                weight: document.weights[i],
+            }));
+        }
+        Self {
+            tokens: upload(&tokens, device),
+            positions: upload(&positions, device),
+            layout,
+            targets,
+            asked: None,
+        }
+    }
+
+    /// Asks for the hidden states of the rows that predict a token alone, one per target: the last layer then computes
+    /// no others.
+    #[must_use]
+    pub fn of_targets(self) -> Self {
+        let asked = self.targets.iter().map(|target| i64::from(target.row)).collect();
+        Self { asked: Some(asked), ..self }
+    }
+}
+
+/// How many leading tokens all documents share, such that each keeps one of its own and none of the shared ones predicts
+/// a token that counts.
+fn shared_prefix(documents: &[&Document]) -> usize {
+    let [first, rest @ ..] = documents else { return 0 };
+    // One document shares with nobody; a prefix would only split it.
+    if rest.is_empty() {
+        return 0;
+    }
+    let room = |d: &Document| {
+        let response = d.weights.iter().skip(1).position(|weight| *weight != 0.0);
+        response.unwrap_or(d.tokens.len() - 1)
+    };
+    let common =
+        |d: &&Document| d.tokens.iter().zip(&first.tokens).take_while(|(a, b)| a == b).count().min(room(d));
+    rest.iter().map(common).min().unwrap_or(0).min(room(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(tokens: &[u32], response: usize) -> Document {
+        let weights = (0..tokens.len()).map(|i| if i >= response { 1.0 } else { 0.0 }).collect();
+        Document { row: 0, part: 0, tokens: tokens.to_vec(), weights, given: Given::default() }
+    }
+
+    #[test]
+    fn shared_leading_tokens_stand_once() {
+        let (a, b) = (document(&[7, 8, 9, 1, 2], 3), document(&[7, 8, 9, 3], 3));
+        let pack = Pack::new(&[&a, &b], true, Device::Cpu);
+        // The third token is shared too, but predicts each document's first response token.
+        assert_eq!(pack.layout, Layout { prefix: 2, lengths: vec![3, 2] });
+        assert_eq!(Vec::<i64>::try_from(&pack.tokens).unwrap(), [7, 8, 9, 1, 2, 9, 3]);
+        assert_eq!(Vec::<i64>::try_from(&pack.positions).unwrap(), [0, 1, 2, 3, 4, 2, 3]);
+        let targets: Vec<_> = pack.targets.iter().map(|t| (t.row, t.label, t.document, t.position)).collect();
+        assert_eq!(targets, [(2, 1, 0, 0), (3, 2, 0, 1), (5, 3, 1, 0)]);
+    }
+
+    #[test]
+    fn every_target_is_predicted_by_the_row_before_it() {
+        let documents = [document(&[5, 6, 7, 8], 1), document(&[5, 6], 1), document(&[5, 9, 9], 2)];
+        for share in [false, true] {
+            let pack = Pack::new(&documents.each_ref(), share, Device::Cpu);
+            let tokens = Vec::<i64>::try_from(&pack.tokens).unwrap();
+            assert_eq!(tokens.len(), pack.layout.tokens());
+            for target in &pack.targets {
+                assert_eq!(tokens[target.row as usize + 1], i64::from(target.label));
+            }
+            assert_eq!(pack.targets.len(), documents.iter().map(Document::response_tokens).sum::<usize>());
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Which documents of a batch go through the model together.
+
+use crate::Document;
+
+/// Micro-batches: as many documents as fit into `max_tokens`, in their order. A longer document goes alone.
+pub fn packs(documents: &[&Document], max_tokens: usize) -> Vec<Vec<usize>> {
+    in_order(0..documents.len(), |index| documents[*index].tokens.len(), max_tokens)
+}
+
+/// Items in their order, as many together as have at most `room`; a longer one goes alone.
+pub fn in_order<T>(
+    items: impl IntoIterator<Item = T>,
+    length: impl Fn(&T) -> usize,
+    room: usize,
+) -> Vec<Vec<T>> {
+    let mut together: Vec<Vec<T>> = Vec::new();
+    let mut left = 0;
+    for item in items {
+        let length = length(&item);
+        if let Some(last) = together.last_mut().filter(|_| length <= left) {
+            last.push(item);
+        } else {
+            together.push(vec![item]);
+            left = room;
+        }
+        left = left.saturating_sub(length);
+    }
+    together
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Given;
+
+    proptest! {
+        #[test]
+        fn packs_hold_every_document_in_order_and_no_more_than_fits(
+            lengths in proptest::collection::vec(1_usize..50, 0..20),
+            max in 1_usize..100,
+        ) {
+            let document = |length: &usize| Document {
+                row: 0,
+                part: 0,
+                tokens: vec![0; *length],
+                weights: vec![0.0; *length],
+                given: Given::default(),
+            };
+            let documents: Vec<Document> = lengths.iter().map(document).collect();
+            let documents: Vec<&Document> = documents.iter().collect();
+            let packs = packs(&documents, max);
+            prop_assert!(packs.iter().flatten().copied().eq(0..lengths.len()));
+            for pack in &packs {
+                let tokens: usize = pack.iter().map(|i| lengths[*i]).sum();
+                prop_assert!(tokens <= max || pack.len() == 1);
+            }
+            // None could have taken the next one's first document.
+            for pair in packs.windows(2) {
+                let tokens: usize = pair[0].iter().map(|i| lengths[*i]).sum();
+                prop_assert!(tokens + lengths[pair[1][0]] > max);
+            }
+        }
+    }
+}

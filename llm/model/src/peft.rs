@@ -1,0 +1,150 @@
+//! Adapters in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tch::{Device, Tensor};
+
+use super::config::Config;
+use super::lora::{Adapter, LoraConfig};
+use crate::Error;
+use crate::Result;
+use crate::weights::{save_safetensors, write_atomically};
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// Settings of PEFT that change what an adapter computes and that we do not have, with the value that means "without".
+fn unsupported() -> [(&'static str, Value); 15] {
+    [
+        ("bias", json!("none")),
+        ("use_dora", json!(false)),
+        ("use_qalora", json!(false)),
+        ("fan_in_fan_out", json!(false)),
+        ("lora_bias", json!(false)),
+        ("modules_to_save", Value::Null),
+        ("exclude_modules", Value::Null),
+        ("layers_to_transform", Value::Null),
+        ("layer_replication", Value::Null),
+        ("trainable_token_indices", Value::Null),
+        ("target_parameters", Value::Null),
+        ("alora_invocation_tokens", Value::Null),
+        ("use_bdlora", Value::Null),
+        ("kasa_config", Value::Null),
+        ("monteclora_config", Value::Null),
+    ]
+}
+
+/// Values of `init_lora_weights` with which PEFT leaves the model's own weights alone. With the others (`pissa`, `olora`,
+/// `corda`, `loftq`, …) the adapter is one of other weights, which PEFT 0.21 makes of the model's whenever it loads it.
+const BEGINNINGS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
+
+impl Adapter {
+    /// Writes the adapter into a folder, made if need be. `base` is what PEFT should load it on: a folder or a name on the
+    /// hub.
+    pub fn save(&self, folder: &Path, base: &str) -> Result<()> {
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let Value::Object(own) = serde_json::to_value(&self.config).map_err(|e| Error::file(folder, e))?
+        else {
+            unreachable!("a struct is an object")
+        };
+        let mut all = Map::new();
+        for (key, value) in [
+            ("peft_type", json!("LORA")),
+            ("task_type", json!("CAUSAL_LM")),
+            ("base_model_name_or_path", json!(base)),
+            ("inference_mode", json!(true)),
+            ("init_lora_weights", json!(true)),
+        ] {
+            all.insert(key.to_owned(), value);
+        }
+        // PEFT writes alpha as a whole number where it is one.
+        all.extend(own.into_iter().map(|(key, value)| match value.as_f64() {
+            Some(x) if key == "lora_alpha" && x.fract() == 0.0 => (key, json!(x as i64)),
+            _ => (key, value),
+        }));
+        all.extend(unsupported().map(|(key, value)| (key.to_owned(), value)));
+        let names: Vec<String> = self.parameters.names().map(str::to_owned).collect();
+        let tensors: Vec<_> = names
+            .into_iter()
+            .map(|name| {
+                let value = self.value(&name).to_device(Device::Cpu);
+                (name, value)
+            })
+            .collect();
+        save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])?;
+        let path = folder.join(CONFIG);
+        let text = serde_json::to_string_pretty(&all).map_err(|error| Error::file(&path, error))?;
+        write_atomically(&path, |out| writeln!(out, "{text}").map_err(Error::io(&path)))
+    }
+
+    /// Reads an adapter for a model of this shape.
+    pub fn load(config: &Config, folder: &Path, device: Device) -> Result<Self> {
+        let lora = read_config(&folder.join(CONFIG))?;
+        let adapter = Self::zeros(config, &lora, device)?;
+        let path = folder.join(WEIGHTS);
+        // For the system's own reason, where there is no such file.
+        fs::metadata(&path).map_err(Error::io(&path))?;
+        let tensors: BTreeMap<String, Tensor> =
+            Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?.into_iter().collect();
+        let expected: BTreeSet<&str> = adapter.parameters.names().collect();
+        let missing: Vec<&str> =
+            expected.iter().filter(|name| !tensors.contains_key(**name)).copied().collect();
+        if let Some(first) = missing.first() {
+            let count = missing.len();
+            let what = format!("{count} tensors that {CONFIG} promises are missing, {first} first");
+            return Err(Error::file(&path, what));
+        }
+        for (name, tensor) in &tensors {
+            if !expected.contains(name.as_str()) {
+                let what = format!("{name} belongs to no module that the model and {CONFIG} have");
+                return Err(Error::file(&path, what));
+            }
+            let mut value = adapter.value(name);
+            let (wanted, found) = (value.size(), tensor.size());
+            if wanted != found {
+                let what = format!(
+                    "{name} has the shape {found:?}; by the model and {CONFIG} it must be {wanted:?}"
+                );
+                return Err(Error::file(&path, what));
+            }
+            if tensor.isfinite().all().int64_value(&[]) == 0 {
+                return Err(Error::file(&path, format!("{name} holds numbers that are none, or infinite")));
+            }
+            value.copy_(tensor);
+        }
+        Ok(adapter)
+    }
+}
+
+fn read_config(path: &Path) -> Result<LoraConfig> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let all: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error))?;
+    if all.get("peft_type").and_then(Value::as_str) != Some("LORA") {
+        let found = all.get("peft_type").unwrap_or(&Value::Null);
+        return Err(Error::file(path, format!("peft_type is {found}; only \"LORA\" is supported")));
+    }
+    for (key, without) in unsupported() {
+        let is_without = |value: &Value| {
+            *value == without || value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+        };
+        if let Some(value) = all.get(key).filter(|value| !is_without(value)) {
+            return Err(Error::file(path, format!("{key} = {value} is not supported; only {without} is")));
+        }
+    }
+    let begun = all.get("init_lora_weights").unwrap_or(&Value::Null);
+    if begun.as_str().map_or(!begun.is_null() && !begun.is_boolean(), |name| !BEGINNINGS.contains(&name)) {
+        let what = format!(
+            "init_lora_weights = {begun} is not supported, for it changes the model's own weights; only true, false, \
+             \"{}\" are. PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…) makes a plain adapter of it",
+            BEGINNINGS.join("\", \"")
+        );
+        return Err(Error::file(path, what));
+    }
+    // Where PEFT writes null, the default is meant.
+    let given = all.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    serde_json::from_value(Value::Object(given)).map_err(|error| Error::file(path, error))
+}

@@ -1,0 +1,21 @@
+//! Tokens, chat templates, and what is trained on.
+
+mod chosen;
+mod conversation;
+mod folder;
+pub mod from_gguf;
+mod mask;
+mod moment;
+mod python;
+mod template;
+#[cfg(test)]
+mod tests;
+mod tokenizer;
+
+pub use chosen::ChatTemplate;
+pub(crate) use chosen::FILE as TEMPLATE_FILE;
+pub use conversation::trained;
+pub use conversation::{Conversation, FIELDS, Message, Span, Weights};
+pub use moment::Moment;
+pub use template::Template;
+pub use tokenizer::{Extras, Tokenizer};

@@ -1,0 +1,293 @@
+//! A model's tokenizer with its chat template and special tokens.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::chosen::ChatTemplate;
+use super::conversation::Message;
+use super::folder;
+use super::from_gguf::{GgufTokenizer, TokenizerSource};
+use super::mask::Ending;
+use super::moment::Moment;
+use super::template::Template;
+use crate::Error;
+use crate::Result;
+use crate::weights::Checkpoint;
+
+/// Text to tokens and back, and conversations to text.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    /// Without a post-processor: a chat template writes its special tokens itself.
+    inner: tokenizers::Tokenizer,
+    /// What the post-processor would put before a text: the beginning-of-text token, as a rule.
+    leading: Vec<u32>,
+    template: Option<Template>,
+    ending: Ending,
+    eos: Vec<u32>,
+    /// So many tokens has the model, where it is known.
+    vocabulary: Option<u32>,
+    /// The file that errors name.
+    path: PathBuf,
+}
+
+/// What a model says about its text beside the tokens themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Special tokens by their names: `bos_token`, `eos_token`, …
+    pub tokens: BTreeMap<String, String>,
+    /// The source of the chat template.
+    pub template: Option<String>,
+    /// Tokens that end a generation, besides `eos_token`.
+    pub eos: Vec<u32>,
+    /// Whether plain text begins with `bos_token` where the tokenizer itself does not say so.
+    pub add_bos: bool,
+    /// What a template's `strftime_now` takes for now.
+    pub moment: Moment,
+}
+
+impl Tokenizer {
+    /// The tokenizer of a checkpoint. A token that its model does not have is an error wherever it occurs. Templates that
+    /// ask for the day are told the default one, so that the text is the same on any.
+    pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
+        Self::open_on(checkpoint, Moment::default())
+    }
+
+    /// The same with another day.
+    pub fn open_on(checkpoint: &Checkpoint, moment: Moment) -> Result<Self> {
+        let tokenizer = match checkpoint.tokenizer_source()? {
+            TokenizerSource::Folder(folder) => Self::from_folder(folder, checkpoint.template(), moment)?,
+            TokenizerSource::Gguf(mut gguf) => {
+                let chosen = checkpoint.template().map(|template| template.source().to_owned());
+                gguf.chat_template = chosen.or(gguf.chat_template);
+                Self::from_gguf(*gguf, moment, checkpoint.source())?
+            }
+        };
+        Ok(tokenizer.within(checkpoint.config().vocab_size as u32))
+    }
+
+    /// The same for a model with so many tokens.
+    #[must_use]
+    pub(crate) fn within(self, vocabulary: u32) -> Self {
+        Self { vocabulary: Some(vocabulary), ..self }
+    }
+
+    fn from_gguf(gguf: GgufTokenizer, moment: Moment, path: &str) -> Result<Self> {
+        let named = [
+            ("bos_token", gguf.bos),
+            ("eos_token", gguf.eos),
+            ("unk_token", gguf.unk),
+            ("pad_token", gguf.pad),
+        ];
+        let tokens = named.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?))).collect();
+        let (template, add_bos) = (gguf.chat_template, gguf.add_bos);
+        Self::new(gguf.tokenizer, Extras { tokens, template, add_bos, moment, ..Extras::default() }, path)
+    }
+
+    /// Reads tokenizer.json and what lies beside it: `tokenizer_config.json`, `special_tokens_map.json`,
+    /// `chat_template.jinja`, `generation_config.json`, as far as they are there. `template` takes the place of its own.
+    pub fn from_folder(
+        folder: impl AsRef<Path>,
+        template: Option<&ChatTemplate>,
+        moment: Moment,
+    ) -> Result<Self> {
+        let path = folder.as_ref().join("tokenizer.json");
+        if !path.is_file() {
+            return Err(Error::file(
+                &path,
+                "is missing; from a tokenizer.model, transformers makes one: \
+                 AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+            ));
+        }
+        let inner = tokenizers::Tokenizer::from_file(&path).map_err(|error| Error::file(&path, error))?;
+        let mut extras = Extras { moment, ..folder::extras(folder.as_ref())? };
+        extras.template = template.map(|template| template.source().to_owned()).or(extras.template);
+        Self::new(inner, extras, &path)
+    }
+
+    /// Puts a tokenizer together. `path` is what errors name.
+    pub fn new(mut inner: tokenizers::Tokenizer, extras: Extras, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let wrong = |error: tokenizers::Error| Error::file(path, error);
+        let named = |name: &str| extras.tokens.get(name).and_then(|token| inner.token_to_id(token));
+        let mut leading = leading(&inner).map_err(wrong)?;
+        if leading.is_empty() && extras.add_bos {
+            leading.extend(named("bos_token"));
+        }
+        let mut eos: Vec<u32> = named("eos_token").into_iter().chain(extras.eos).collect();
+        // Its other work, cutting spaces out of the tokens' places, would hide where a response begins.
+        inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+        inner.with_padding(None).with_truncation(None).map_err(wrong)?;
+        let (tokens, moment) = (extras.tokens, extras.moment);
+        let template = extras.template.map(|source| Template::new(&source, tokens, moment)).transpose();
+        let template = template.map_err(|what| Error::file(path, what))?;
+        let ending = template
+            .as_ref()
+            .map(|template| Ending::of(template, &endings(&inner, &eos)))
+            .unwrap_or_default();
+        // A model that ends its turns with another token than its texts stops there too.
+        let turn = inner.encode(ending.turn.as_str(), false).map_err(wrong)?;
+        let turn = turn
+            .get_ids()
+            .last()
+            .filter(|id| inner.get_added_vocabulary().is_special_token(&token(&inner, **id)));
+        eos.extend(turn);
+        let mut seen = std::collections::BTreeSet::new();
+        eos.retain(|id| seen.insert(*id));
+        Ok(Self { inner, leading, template, ending, eos, vocabulary: None, path: path.to_owned() })
+    }
+
+    /// The tokens of a text. Special tokens written in it count as such; none are added.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, false).map_err(|error| Error::file(&self.path, error))?;
+        self.check(encoding.get_ids()).map_err(|what| Error::file(&self.path, what))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Sees that the model has these tokens.
+    pub(super) fn check(&self, tokens: &[u32]) -> Result<(), String> {
+        let vocabulary = self.vocabulary.unwrap_or(u32::MAX);
+        tokens.iter().find(|id| **id >= vocabulary).map_or(Ok(()), |id| {
+            let text = token(&self.inner, *id);
+            Err(format!(
+                "the tokenizer makes `{text}` token {id}, but the model's {vocabulary} end before it"
+            ))
+        })
+    }
+
+    /// Tokens, and the bytes of the text that each stands for.
+    pub(super) fn encode_with_places(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), String> {
+        let encoding = self.inner.encode(text, false).map_err(|error| error.to_string())?;
+        let places = encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
+        Ok((encoding.get_ids().to_vec(), places))
+    }
+
+    /// The text of tokens, special ones written out.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.inner.decode(tokens, false).map_err(|error| Error::file(&self.path, error))
+    }
+
+    /// A token's text with the blank before it, if it has one; a special token is no text.
+    pub fn text_of(&self, token: u32) -> Option<String> {
+        let piece = self.inner.id_to_token(token)?;
+        if self.inner.get_added_vocabulary().is_special_token(&piece) {
+            return None;
+        }
+        let text = self.decode(&[token]).ok()?;
+        // Tokenizers after SentencePiece drop the blank of a text's first word.
+        let dropped = piece.starts_with('▁') && !text.starts_with(' ');
+        Some(if dropped { format!(" {text}") } else { text })
+    }
+
+    /// Each token's part of the text, special ones written out: together they are what [`Tokenizer::decode`] gives. Of
+    /// tokens that make up a character together, the last has it.
+    pub fn pieces(&self, tokens: &[u32]) -> Result<Vec<String>> {
+        let wrong = |error| Error::file(&self.path, error);
+        let mut stream = self.inner.decode_stream(false);
+        let mut pieces = Vec::with_capacity(tokens.len());
+        let mut start = 0;
+        for (at, token) in tokens.iter().enumerate() {
+            match stream.step(*token).map_err(wrong)? {
+                Some(piece) => {
+                    pieces.push(piece);
+                    start = at + 1;
+                }
+                // Bytes that make up no character yet; at the very end they never will.
+                None if at + 1 == tokens.len() => pieces.push(self.decode(&tokens[start..])?),
+                None => pieces.push(String::new()),
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// The text of messages as the chat template writes it, ending where an assistant's turn begins if
+    /// `add_generation_prompt`. `tools` are the functions that the model may call.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        let Some(template) = &self.template else {
+            return Err(Error::file(&self.path, NO_TEMPLATE));
+        };
+        template.render(messages, tools, add_generation_prompt).map_err(|what| {
+            Error::file(&self.path, format!("the chat template refuses the conversation: {what}"))
+        })
+    }
+
+    /// The tokens before a model's answer in a conversation. What the chat template would leave out is an error.
+    pub fn chat_prompt(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<u32>> {
+        let heard = self.template.as_ref().map_or(Ok(()), |template| template.check(messages, tools));
+        heard.map_err(|what| Error::file(&self.path, what))?;
+        self.encode(&self.render(messages, tools, true)?)
+    }
+
+    /// The tokens of a text to continue.
+    pub fn plain_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        Ok([self.leading(), &self.encode(text)?].concat())
+    }
+
+    /// Tokens that end a generation; the first ends a text.
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// What stands before every plain text: the beginning-of-text token, or nothing.
+    pub fn leading(&self) -> &[u32] {
+        &self.leading
+    }
+
+    /// The chat template, if the model has one.
+    pub fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The crate's own tokenizer, for what is not offered here.
+    pub fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
+    }
+
+    /// The file that errors name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn ending(&self) -> &Ending {
+        &self.ending
+    }
+}
+
+/// What is wrong with a model that conversations are written for.
+pub(super) const NO_TEMPLATE: &str =
+    "the model has no chat template: choose one (`model.chat_template`, --chat-template), `plain` or a file";
+
+/// What the post-processor puts before a text.
+fn leading(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
+    let [with, without] = [true, false].map(|special| inner.encode("a", special));
+    let (with, without) = (with?, without?);
+    let at = with.get_ids().windows(without.len().max(1)).position(|part| part == without.get_ids());
+    Ok(with.get_ids()[..at.unwrap_or(0)].to_vec())
+}
+
+/// Texts that may end a turn: special tokens first, other added ones where no special one is found.
+fn endings(inner: &tokenizers::Tokenizer, eos: &[u32]) -> [Vec<String>; 2] {
+    let added = inner.get_added_tokens_decoder();
+    let (special, other): (Vec<_>, Vec<_>) =
+        added.into_iter().partition(|(id, token)| token.special || eos.contains(id));
+    let texts = |tokens: Vec<(u32, tokenizers::AddedToken)>| {
+        tokens.into_iter().map(|(_, token)| token.content).collect()
+    };
+    [texts(special), texts(other)]
+}
+
+fn token(inner: &tokenizers::Tokenizer, id: u32) -> String {
+    inner.id_to_token(id).unwrap_or_default()
+}

@@ -1,0 +1,260 @@
+//! A checkpoint as a Hugging Face folder that `transformers` loads.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tch::{Kind, Tensor};
+
+use super::safetensors::{INDEX, WHOLE};
+use super::save::{Planned, save_lazily, write_atomically};
+use super::{Checkpoint, Store, new_folder};
+use crate::Error;
+use crate::Result;
+use crate::text::TEMPLATE_FILE;
+use crate::text::from_gguf::{GgufTokenizer, TokenizerSource};
+
+/// Largest file of weights, as `transformers` splits them.
+const SHARD: usize = 5_000_000_000;
+
+/// What is taken over as it is from one folder to the next, if it is there.
+const TEXT_FILES: [&str; 10] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    TEMPLATE_FILE,
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+    "generation_config.json",
+];
+
+/// Writes the checkpoint with weights of the given kind; `tensor` gives the values by name (the checkpoint's own, or
+/// ones of the same shape in their place), one at a time. What is stored as whole numbers or flags is no weight, and stays
+/// what it is.
+pub fn export(
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    kind: Kind,
+    tensor: impl FnMut(&str) -> Result<Tensor>,
+) -> Result<()> {
+    export_in_shards(checkpoint, folder, kind, SHARD, tensor)
+}
+
+fn export_in_shards(
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    kind: Kind,
+    limit: usize,
+    tensor: impl FnMut(&str) -> Result<Tensor>,
+) -> Result<()> {
+    new_folder(folder, |folder| fill(checkpoint, folder, kind, limit, tensor))
+}
+
+fn fill(
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    kind: Kind,
+    limit: usize,
+    mut tensor: impl FnMut(&str) -> Result<Tensor>,
+) -> Result<()> {
+    let names = checkpoint.names();
+    // The output matrix of a tied model would be a second copy of the embedding.
+    let names = names.iter().filter(|name| !(checkpoint.config().tied && *name == "lm_head.weight"));
+    let plan: Vec<Planned> = names
+        .map(|name| {
+            let shape = checkpoint.shape(name).expect("its own name");
+            Planned { name, shape, kind: checkpoint.kind_beside(name, kind) }
+        })
+        .collect();
+    let shards = shards(plan, limit);
+    let file = |i: usize| match shards.len() {
+        1 => WHOLE.to_owned(),
+        n => format!("model-{:05}-of-{n:05}.safetensors", i + 1),
+    };
+    for (i, shard) in shards.iter().enumerate() {
+        save_lazily(&folder.join(file(i)), shard, &[("format", "pt")], |i| {
+            let Planned { name, kind: planned, .. } = shard[i];
+            if planned == kind { Ok(tensor(name)?.to_kind(kind)) } else { checkpoint.tensor(name, planned) }
+        })?;
+    }
+    if shards.len() > 1 {
+        let places =
+            shards.iter().enumerate().flat_map(|(i, shard)| shard.iter().map(move |tensor| (i, tensor)));
+        let map: Map<String, Value> =
+            places.map(|(i, tensor)| (tensor.name.to_owned(), json!(file(i)))).collect();
+        let total: usize = shards.iter().flatten().map(Planned::bytes).sum();
+        write_json(&folder.join(INDEX), &json!({"metadata": {"total_size": total}, "weight_map": map}))?;
+    }
+    describe(checkpoint, folder, kind)
+}
+
+fn shards(plan: Vec<Planned>, limit: usize) -> Vec<Vec<Planned>> {
+    let mut shards = vec![Vec::new()];
+    let mut filled = 0;
+    for tensor in plan {
+        if filled > 0 && filled + tensor.bytes() > limit {
+            shards.push(Vec::new());
+            filled = 0;
+        }
+        filled += tensor.bytes();
+        shards.last_mut().expect("one at least").push(tensor);
+    }
+    shards
+}
+
+/// Everything but the weights.
+fn describe(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
+    describe_as_it_is(checkpoint, folder, kind)?;
+    checkpoint.write_template(folder)
+}
+
+fn describe_as_it_is(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
+    let path = folder.join("config.json");
+    let dtype = match kind {
+        Kind::BFloat16 => "bfloat16",
+        Kind::Half => "float16",
+        _ => "float32",
+    };
+    match (&checkpoint.store, checkpoint.tokenizer_source()?) {
+        (Store::Folder(source, _), _) => {
+            let text = fs::read_to_string(source.join("config.json")).map_err(Error::io(source))?;
+            let mut config: Map<String, Value> = serde_json::from_str(&text)
+                .map_err(|error| Error::file(source.join("config.json"), error))?;
+            // Newer files have the one, older ones the other.
+            let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
+            config.insert(key.to_owned(), json!(dtype));
+            write_json(&path, &Value::Object(config))?;
+            for name in TEXT_FILES.iter().filter(|name| source.join(name).is_file()) {
+                let from = source.join(name);
+                fs::copy(&from, folder.join(name)).map_err(Error::io(&from))?;
+            }
+            Ok(())
+        }
+        (Store::Gguf(..), TokenizerSource::Gguf(text)) => {
+            let mut config = checkpoint.config().to_json(&path)?;
+            config.insert("torch_dtype".to_owned(), json!(dtype));
+            let ids = ids(&text);
+            config.extend(ids.clone());
+            write_json(&path, &Value::Object(config))?;
+            write_json(&folder.join("generation_config.json"), &Value::Object(ids))?;
+            write_tokenizer(&text, folder, checkpoint.config().max_positions)
+        }
+        (Store::Gguf(gguf, _), TokenizerSource::Folder(_)) => {
+            Err(Error::file(gguf.path(), "has no tokenizer"))
+        }
+    }
+}
+
+/// `bos_token_id` and its like.
+fn ids(text: &GgufTokenizer) -> Map<String, Value> {
+    let tokens = [("bos_token_id", &text.bos), ("eos_token_id", &text.eos), ("pad_token_id", &text.pad)];
+    let id = |token: &String| text.tokenizer.token_to_id(token);
+    tokens
+        .into_iter()
+        .filter_map(|(key, token)| Some((key.to_owned(), json!(id(token.as_ref()?)?))))
+        .collect()
+}
+
+fn write_tokenizer(text: &GgufTokenizer, folder: &Path, max_length: i64) -> Result<()> {
+    let path = folder.join("tokenizer.json");
+    let json = text.tokenizer.to_string(false).map_err(|error| Error::file(&path, error))?;
+    write_atomically(&path, |out| out.write_all(json.as_bytes()).map_err(Error::io(&path)))?;
+    let mut config = Map::new();
+    let tokens = [
+        ("bos_token", &text.bos),
+        ("eos_token", &text.eos),
+        ("unk_token", &text.unk),
+        ("pad_token", &text.pad),
+    ];
+    config
+        .extend(tokens.into_iter().filter_map(|(key, token)| Some((key.to_owned(), json!(token.as_ref()?)))));
+    if let Some(template) = &text.chat_template {
+        config.insert("chat_template".to_owned(), json!(template));
+    }
+    config.insert("add_bos_token".to_owned(), json!(text.add_bos));
+    config.insert("add_eos_token".to_owned(), json!(text.add_eos));
+    config.insert("clean_up_tokenization_spaces".to_owned(), json!(false));
+    config.insert("model_max_length".to_owned(), json!(max_length));
+    config.insert("tokenizer_class".to_owned(), json!("PreTrainedTokenizerFast"));
+    write_json(&folder.join("tokenizer_config.json"), &Value::Object(config))
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    write_atomically(path, |out| out.write_all(format!("{value:#}\n").as_bytes()).map_err(Error::io(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_hold_what_fits_and_one_tensor_at_least() {
+        let tensor = |name, n| Planned { name, shape: vec![n], kind: Kind::Float };
+        let plan = vec![tensor("a", 2), tensor("b", 2), tensor("c", 100), tensor("d", 1)];
+        let names =
+            |shard: Vec<Planned>| shard.iter().map(|tensor| tensor.name.to_owned()).collect::<String>();
+        let found: Vec<String> = shards(plan, 16).into_iter().map(names).collect();
+        assert_eq!(found, ["ab", "c", "d"]);
+    }
+
+    #[test]
+    fn a_folders_templates_are_taken_over() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf/gemma2");
+        let [source, folder] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for name in ["config.json", WHOLE] {
+            fs::copy(fixture.join(name), source.path().join(name)).unwrap();
+        }
+        let templates = ["chat_template.json", "chat_template.jinja"];
+        for name in templates {
+            fs::write(source.path().join(name), name).unwrap();
+        }
+        let checkpoint = Checkpoint::open(source.path().to_str().unwrap()).unwrap();
+        let kind = Kind::BFloat16;
+        export(&checkpoint, folder.path(), kind, |name| checkpoint.tensor(name, kind)).unwrap();
+        for name in templates {
+            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_in_shards_is_read_again() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf/gemma2");
+        let checkpoint = Checkpoint::open(source.to_str().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let kind = Kind::Float;
+        export_in_shards(&checkpoint, folder.path(), kind, 8192, |name| checkpoint.tensor(name, kind))
+            .unwrap();
+        let index = fs::read_to_string(folder.path().join(INDEX)).unwrap();
+        assert!(index.contains("model-00001-of-"), "{index}");
+        let read = Checkpoint::open(folder.path().to_str().unwrap()).unwrap();
+        assert_eq!(read.names(), checkpoint.names());
+        assert_eq!(read.config(), checkpoint.config());
+        for name in checkpoint.names() {
+            assert_eq!(read.tensor(&name, kind).unwrap(), checkpoint.tensor(&name, kind).unwrap(), "{name}");
+        }
+        let again =
+            export(&checkpoint, folder.path(), kind, |name| checkpoint.tensor(name, kind)).unwrap_err();
+        assert!(again.to_string().contains("not empty"), "{again}");
+    }
+
+    #[test]
+    fn an_export_that_fails_can_be_made_again() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf/gemma2");
+        let checkpoint = Checkpoint::open(source.to_str().unwrap()).unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("out");
+        let kind = Kind::Float;
+        let mut left = 2;
+        let failed = export_in_shards(&checkpoint, &folder, kind, 8192, |name| {
+            left -= 1;
+            if left < 0 { Err(Error::Run("no".into())) } else { checkpoint.tensor(name, kind) }
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        export(&checkpoint, &folder, kind, |name| checkpoint.tensor(name, kind)).unwrap();
+        assert!(folder.join("config.json").is_file() && folder.join(WHOLE).is_file());
+    }
+}

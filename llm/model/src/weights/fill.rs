@@ -1,0 +1,142 @@
+//! Files and folders that one process writes alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::Result;
+
+/// What the name of a folder being filled ends with.
+const UNFINISHED: &str = ".unfinished";
+
+/// Held by whoever fills it.
+const LOCK: &str = ".lock";
+
+/// Opens a file to append to, and makes it if it is not there. Until it is closed nobody else gets it: they are told
+/// `busy`.
+pub fn claim(path: &Path, busy: &str) -> Result<File> {
+    unless_claimed(path)?.ok_or_else(|| Error::file(path, busy))
+}
+
+/// The same; `None`: somebody else has it. The system takes a claim back when its process ends, however it ends.
+pub fn unless_claimed(path: &Path) -> Result<Option<File>> {
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(Error::io(path)(error)),
+    }
+}
+
+/// Makes a folder that is there with all that belongs into it or not at all. `fill` gets a folder of another name beside
+/// it; on failure nothing of that is left, and what an earlier process left that was killed is removed. A folder that is
+/// there already must be empty; it is filled from a folder within it.
+pub fn new_folder<E: From<Error>>(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    let there = fs::symlink_metadata(folder).is_ok();
+    if there {
+        let inside = fs::read_dir(folder).map_err(Error::io(folder))?;
+        for entry in inside {
+            if entry.map_err(Error::io(folder))?.file_name() != UNFINISHED {
+                return Err(Error::file(folder, "is not empty; name a new folder").into());
+            }
+        }
+    }
+    let unfinished = match folder.file_name() {
+        _ if there => folder.join(UNFINISHED),
+        Some(name) => folder.with_file_name(format!(".{}{UNFINISHED}", name.to_string_lossy())),
+        None => return Err(Error::file(folder, "not the path of a folder").into()),
+    };
+    fs::create_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
+    let lock = unfinished.join(LOCK);
+    let claimed =
+        claim(&lock, "another process is filling this folder; wait for it, or name another folder")?;
+    let filled = empty(&unfinished, &lock).map_err(E::from).and_then(|()| fill(&unfinished));
+    let outcome = filled.and_then(|()| Ok(finish(&unfinished, &lock, folder, there)?));
+    if outcome.is_err() {
+        // What is incomplete is of no use, and the disk may be full.
+        let _ = fs::remove_dir_all(&unfinished);
+    }
+    drop(claimed);
+    outcome
+}
+
+/// Removes all but the lock.
+fn empty(folder: &Path, lock: &Path) -> Result<()> {
+    for path in entries(folder)? {
+        if path == lock {
+            continue;
+        }
+        let removed = match path.symlink_metadata() {
+            Ok(of) if of.is_dir() => fs::remove_dir_all(&path),
+            _ => fs::remove_file(&path),
+        };
+        removed.map_err(Error::io(&path))?;
+    }
+    Ok(())
+}
+
+/// Gives what is complete its name.
+fn finish(unfinished: &Path, lock: &Path, folder: &Path, there: bool) -> Result<()> {
+    fs::remove_file(lock).map_err(Error::io(lock))?;
+    if !there {
+        return fs::rename(unfinished, folder).map_err(Error::io(folder));
+    }
+    for path in entries(unfinished)? {
+        let to = folder.join(path.file_name().unwrap_or_default());
+        fs::rename(&path, &to).map_err(Error::io(&to))?;
+    }
+    fs::remove_dir(unfinished).map_err(Error::io(unfinished))
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
+    entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<PathBuf> {
+        let mut paths = entries(folder).unwrap();
+        paths.sort();
+        paths
+    }
+
+    #[test]
+    fn a_failed_or_killed_attempt_can_be_made_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("new");
+        for there in [false, true] {
+            if there {
+                fs::create_dir(&folder).unwrap();
+            }
+            let failed: Result<()> = new_folder(&folder, |unfinished| {
+                fs::write(unfinished.join("half"), "x").unwrap();
+                let busy = new_folder(&folder, |_| Ok::<_, Error>(())).unwrap_err().to_string();
+                assert!(busy.contains("another process is filling this folder"), "{busy}");
+                Err(Error::Run("no space left".into()))
+            });
+            assert_eq!(failed.unwrap_err().to_string(), "no space left");
+            assert_eq!(folder.is_dir(), there);
+            // As a kill leaves it.
+            let stale = if there { folder.join(UNFINISHED) } else { parent.path().join(".new.unfinished") };
+            fs::create_dir_all(stale.join("files")).unwrap();
+            fs::write(stale.join("files/half"), "x").unwrap();
+            fs::write(stale.join(".model.safetensors.7.new"), "x").unwrap();
+            new_folder(&folder, |unfinished| {
+                fs::create_dir(unfinished.join("files")).map_err(Error::io(unfinished))?;
+                fs::write(unfinished.join("whole"), "y").map_err(Error::io(unfinished))
+            })
+            .unwrap();
+            assert_eq!(names(&folder), [folder.join("files"), folder.join("whole")]);
+            assert_eq!(names(parent.path()), std::slice::from_ref(&folder));
+            let again = new_folder(&folder, |_| Ok::<_, Error>(())).unwrap_err().to_string();
+            assert!(again.contains("new: is not empty"), "{again}");
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        fs::write(&folder, "a file").unwrap();
+        assert!(new_folder(&folder, |_| Ok::<_, Error>(())).is_err());
+        assert_eq!(names(parent.path()), [folder]);
+    }
+}

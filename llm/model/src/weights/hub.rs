@@ -1,0 +1,336 @@
+//! Models by name from the Hugging Face hub, in the cache folder that Python's `huggingface_hub` keeps: what it has
+//! downloaded is found, and what is downloaded here it finds.
+//!
+//! | environment variable | meaning | default |
+//! |---|---|---|
+//! | `HF_HOME` | folder of cache and token | `$XDG_CACHE_HOME/huggingface`, else `~/.cache/huggingface` |
+//! | `HF_HUB_CACHE` | folder of models | `$HF_HOME/hub` |
+//! | `HF_ENDPOINT` | another server | `https://huggingface.co` |
+//! | `HF_TOKEN` | access to private and gated models | the content of `$HF_HOME/token` |
+//! | `HF_HUB_OFFLINE` | 1: nothing but the cache | 0 |
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use ureq::http::{HeaderMap, Response, header};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::safetensors::{INDEX, WHOLE};
+use crate::Error;
+use crate::Result;
+use crate::error::MODEL;
+
+/// Files besides the weights that are fetched where a model has them.
+const FILES: [&str; 10] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// How long to wait for a connection, and for an answer (choice).
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `organisation/name`, with `@revision` if not the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Name<'a> {
+    repository: &'a str,
+    revision: &'a str,
+}
+
+impl<'a> Name<'a> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let (repository, revision) = text.split_once('@').unwrap_or((text, "main"));
+        let (organisation, name) = repository.split_once('/')?;
+        // They become parts of paths and addresses.
+        let plain = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        [organisation, name, revision].into_iter().all(plain).then_some(Self { repository, revision })
+    }
+
+    /// The model's folder in the cache.
+    fn folder(&self, cache: &Path) -> PathBuf {
+        cache.join(format!("models--{}", self.repository.replace('/', "--")))
+    }
+}
+
+/// A server, and the folder where its models are kept.
+#[derive(Clone, Debug)]
+pub(super) struct Hub {
+    endpoint: String,
+    cache: PathBuf,
+    token: Option<String>,
+    offline: bool,
+}
+
+/// What the server says about a revision.
+#[derive(Deserialize)]
+struct Revision {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+impl Hub {
+    pub(super) fn from_env() -> Self {
+        let set = |variable: &str| env::var(variable).ok().filter(|value| !value.trim().is_empty());
+        let cache = set("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or(set("HOME").map(|home| Path::new(&home).join(".cache")));
+        let cache = cache.unwrap_or_else(env::temp_dir).join("huggingface");
+        let home = set("HF_HOME").map_or(cache, PathBuf::from);
+        let token = set("HF_TOKEN").or_else(|| fs::read_to_string(home.join("token")).ok());
+        Self {
+            endpoint: set("HF_ENDPOINT")
+                .unwrap_or("https://huggingface.co".into())
+                .trim_end_matches('/')
+                .to_owned(),
+            cache: set("HF_HUB_CACHE").map_or(home.join("hub"), PathBuf::from),
+            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
+            offline: set("HF_HUB_OFFLINE")
+                .is_some_and(|value| !["0", "false", "no"].contains(&value.to_lowercase().as_str())),
+        }
+    }
+
+    /// The folder of the model's files, fetched where they are not there yet.
+    pub(super) fn fetch(&self, source: &str) -> Result<PathBuf> {
+        let wrong = |what: String| Error::setting(MODEL, format!("`{source}`: {what}"));
+        let Some(name) = Name::parse(source) else { return Err(wrong("not organisation/name".into())) };
+        let folder = name.folder(&self.cache);
+        let kept = Self::kept(&folder, name.revision);
+        if self.offline {
+            return kept
+                .ok_or_else(|| wrong(format!("not in {}, and HF_HUB_OFFLINE is set", self.cache.display())));
+        }
+        let address = format!("{}/api/models/{}/revision/{}", self.endpoint, name.repository, name.revision);
+        let revision = match self.get(&address, None) {
+            Ok(body) => serde_json::from_reader::<_, Revision>(body.into_body().into_reader().take(1 << 24))
+                .map_err(|error| wrong(format!("{address}: {error}")))?,
+            Err(Failure::Unreachable(why)) => {
+                let help = "a network connection, the model's folder in place of its name, or its files in the cache";
+                return kept.ok_or_else(|| {
+                    wrong(format!(
+                        "{address}: {why}; and it is not in {}. What helps: {help}",
+                        self.cache.display()
+                    ))
+                });
+            }
+            Err(Failure::Refused(why)) => return Err(wrong(format!("{address}: {why}"))),
+        };
+        if !is_hash(&revision.sha) {
+            return Err(wrong(format!("{address}: `{}` is no commit", revision.sha)));
+        }
+        let files = wanted(&revision).map_err(wrong)?;
+        let snapshot = folder.join("snapshots").join(&revision.sha);
+        for file in files {
+            if !snapshot.join(file).exists() {
+                self.download(&name, &revision.sha, file).map_err(|why| wrong(format!("{file}: {why}")))?;
+            }
+        }
+        let reference = folder.join("refs").join(name.revision);
+        let written =
+            fs::create_dir_all(folder.join("refs")).and_then(|()| fs::write(&reference, &revision.sha));
+        written.map_err(Error::io(&reference))?;
+        Ok(snapshot)
+    }
+
+    /// The snapshot in the cache, if it is a whole model.
+    fn kept(folder: &Path, revision: &str) -> Option<PathBuf> {
+        let commit = fs::read_to_string(folder.join("refs").join(revision));
+        let commit = commit.map_or_else(|_| revision.to_owned(), |commit| commit.trim().to_owned());
+        let snapshot = folder.join("snapshots").join(commit);
+        let weights = snapshot.join(INDEX).exists() || snapshot.join(WHOLE).exists();
+        (snapshot.join("config.json").exists() && weights).then_some(snapshot)
+    }
+
+    /// Brings one file into the cache: its content among the blobs, by its hash, and a link to it in the snapshot.
+    fn download(&self, name: &Name, commit: &str, file: &str) -> Result<(), String> {
+        let address = format!("{}/{}/resolve/{commit}/{file}", self.endpoint, name.repository);
+        let folder = name.folder(&self.cache);
+        let (blobs, snapshot) = (folder.join("blobs"), folder.join("snapshots").join(commit));
+        for needed in [&blobs, &snapshot] {
+            fs::create_dir_all(needed).map_err(|error| format!("{}: {error}", needed.display()))?;
+        }
+        let etag = self.etag(&address)?;
+        let blob = blobs.join(&etag);
+        if !blob.exists() {
+            self.download_blob(&address, &blob, &etag, file)?;
+        }
+        let link = snapshot.join(file);
+        // A link that points nowhere is in the way.
+        let _ = fs::remove_file(&link);
+        symlink(Path::new("../../blobs").join(&etag), &link)
+            .map_err(|error| format!("{}: {error}", link.display()))
+    }
+
+    /// The name of the file's content: its sha256 where it is large, git's hash where not.
+    fn etag(&self, address: &str) -> Result<String, String> {
+        let request = Self::agent(0).head(address);
+        let response = self.authorised(request).call().map_err(|error| error.to_string())?;
+        if response.status().is_client_error() || response.status().is_server_error() {
+            return Err(refusal(response.status().as_u16()));
+        }
+        let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let etag = text("x-linked-etag").or(text("etag")).ok_or("the server gives no etag")?;
+        let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
+        if is_hash(&etag) { Ok(etag) } else { Err(format!("the etag `{etag}` is no hash")) }
+    }
+
+    fn download_blob(&self, address: &str, blob: &Path, etag: &str, file: &str) -> Result<(), String> {
+        let part = blob.with_extension("incomplete");
+        let have = fs::metadata(&part).map_or(0, |about| about.len());
+        let response = self.get(address, Some(have).filter(|have| *have > 0)).map_err(Failure::into_text)?;
+        let resumed = response.status().as_u16() == 206;
+        let start = if resumed { have } else { 0 };
+        let total = length(response.headers()).map(|rest| rest + start);
+        let opened = File::options().create(true).append(resumed).write(true).truncate(!resumed).open(&part);
+        let mut out = opened.map_err(|error| format!("{}: {error}", part.display()))?;
+        let bar = ProgressBar::new(total.unwrap_or(0)).with_message(file.to_owned());
+        bar.set_position(start);
+        let got = start + copy(response, &mut out, &bar).map_err(|error| error.to_string())?;
+        bar.finish_and_clear();
+        if total.is_some_and(|total| got != total) {
+            return Err(format!("broke off after {got} bytes; the same command goes on from there"));
+        }
+        out.sync_all().map_err(|error| error.to_string())?;
+        if etag.len() == 64 {
+            let found = sha256(&part).map_err(|error| error.to_string())?;
+            if found != etag {
+                let _ = fs::remove_file(&part);
+                return Err(format!("its content has sha256 {found}, not {etag}"));
+            }
+        }
+        fs::rename(&part, blob).map_err(|error| format!("{}: {error}", blob.display()))
+    }
+
+    fn get(&self, address: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
+        let mut request = self.authorised(Self::agent(10).get(address));
+        if let Some(from) = from {
+            request = request.header(header::RANGE, format!("bytes={from}-"));
+        }
+        let response = request.call().map_err(|error| Failure::Unreachable(error.to_string()))?;
+        match response.status().as_u16() {
+            200 | 206 => Ok(response),
+            status @ 500.. => Err(Failure::Unreachable(format!("the server answered {status}"))),
+            status => Err(Failure::Refused(refusal(status))),
+        }
+    }
+
+    fn authorised<T>(&self, request: ureq::RequestBuilder<T>) -> ureq::RequestBuilder<T> {
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
+    /// The token goes to the server itself only: redirections to another host are followed without it.
+    fn agent(redirects: u32) -> Agent {
+        Agent::config_builder()
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .http_status_as_error(false)
+            .max_redirects(redirects)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("tokensieve/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            .build()
+            .into()
+    }
+}
+
+/// Why there is no answer to use.
+enum Failure {
+    Unreachable(String),
+    Refused(String),
+}
+
+impl Failure {
+    fn into_text(self) -> String {
+        let (Self::Unreachable(why) | Self::Refused(why)) = self;
+        why
+    }
+}
+
+fn refusal(status: u16) -> String {
+    match status {
+        401 | 403 => "the server refuses access: the name is wrong, or the model is private or gated; accept its terms on its \
+            page and set HF_TOKEN"
+            .into(),
+        404 => "there is no such model or revision".into(),
+        status => format!("the server answered {status}"),
+    }
+}
+
+/// The files of a revision that are needed.
+fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
+    let names = || revision.siblings.iter().map(|sibling| sibling.rfilename.as_str());
+    let is_part =
+        |name: &str| name.starts_with("model-") && name.ends_with(".safetensors") && !name.contains('/');
+    let weights: Vec<&str> = if names().any(|name| name == INDEX) {
+        names().filter(|name| *name == INDEX || is_part(name)).collect()
+    } else {
+        names().filter(|name| *name == WHOLE).collect()
+    };
+    if weights.is_empty() {
+        return Err(format!(
+            "has neither {WHOLE} nor {INDEX}; other formats of weights are not read from the hub"
+        ));
+    }
+    // The weights last: what is wrong with the rest shows soon.
+    Ok(names().filter(|name| FILES.contains(name)).chain(weights).collect())
+}
+
+fn is_hash(text: &str) -> bool {
+    (40..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn copy(response: Response<Body>, out: &mut File, bar: &ProgressBar) -> io::Result<u64> {
+    let mut reader = response.into_body().into_reader();
+    let mut buffer = vec![0; 1 << 16];
+    let mut total = 0;
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(total),
+            n => {
+                out.write_all(&buffer[..n])?;
+                total += n as u64;
+                bar.inc(n as u64);
+            }
+        }
+    }
+}
+
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

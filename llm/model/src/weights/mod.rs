@@ -1,0 +1,256 @@
+//! Reading and writing weights: GGUF files, Hugging Face folders, the hub.
+
+mod export;
+mod fill;
+pub mod gguf;
+mod hub;
+mod safetensors;
+mod save;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+use tch::{Kind, Tensor};
+use tokensieve_data::{Catalogue, Files};
+
+use crate::Error;
+use crate::Result;
+use crate::config::Config;
+use crate::error::MODEL;
+use crate::text::from_gguf::{self, TokenizerSource};
+use crate::text::{ChatTemplate, TEMPLATE_FILE};
+pub use export::export;
+pub use fill::{claim, new_folder, unless_claimed};
+pub use save::save_safetensors;
+pub use save::{write_atomically, write_durably};
+
+use gguf::Gguf;
+use safetensors::Shards;
+
+/// The model that is used where none is named; `data.toml` says where it comes from.
+pub const DEFAULT: &str = "smollm2-135m";
+
+/// A model's weights, configuration and tokenizer, read one tensor at a time from memory-mapped files.
+#[derive(Debug)]
+pub struct Checkpoint {
+    source: String,
+    config: Config,
+    store: Store,
+    hash: OnceLock<String>,
+    /// In the place of its own.
+    template: Option<ChatTemplate>,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// With GGUF's names by Hugging Face's.
+    Gguf(Gguf, BTreeMap<String, String>),
+    Folder(PathBuf, Shards),
+}
+
+/// The files of a model.
+#[derive(Debug)]
+pub enum Found {
+    /// A set of the catalogue.
+    Set(Files),
+    /// A Hugging Face folder.
+    Folder(PathBuf),
+    /// A GGUF file.
+    File(PathBuf),
+}
+
+/// Where a model is to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a set of the catalogue.
+    Set,
+    /// In a Hugging Face folder.
+    Folder,
+    /// In a file.
+    File,
+    /// On the hub.
+    Hub,
+}
+
+/// Where a model is to be had; nothing is fetched. The error is what is wrong with its name.
+pub fn place(source: &str, catalogue: &Catalogue) -> Result<Place, String> {
+    if let Ok(set) = catalogue.set(source) {
+        let is_model = set.files.contains_key("model");
+        return is_model.then_some(Place::Set).ok_or(format!("`{source}` is a data set, not a model"));
+    }
+    let path = Path::new(source);
+    if path.is_dir() {
+        Ok(Place::Folder)
+    } else if path.exists() {
+        Ok(Place::File)
+    } else if hub::Name::parse(source).is_some() {
+        Ok(Place::Hub)
+    } else {
+        let models: Vec<&str> = catalogue
+            .sets()
+            .iter()
+            .filter(|(_, set)| set.files.contains_key("model"))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        Err(format!(
+            "there is no file or folder `{source}`; the models known by name are {}",
+            models.join(", ")
+        ))
+    }
+}
+
+/// Finds a model, and fetches it where need be: by its name in `data.toml`, the path of a GGUF file or a Hugging Face
+/// folder, or as `organisation/name` on the hub.
+pub fn find(source: &str) -> Result<Found> {
+    let catalogue = Catalogue::load()?;
+    match place(source, &catalogue).map_err(|what| Error::setting(MODEL, what))? {
+        Place::Set => Ok(Found::Set(catalogue.fetch(source)?)),
+        Place::Folder => Ok(Found::Folder(source.into())),
+        Place::File => Ok(Found::File(source.into())),
+        Place::Hub => Ok(Found::Folder(hub::Hub::from_env().fetch(source)?)),
+    }
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint: the name of a model of `data.toml`, the path of a GGUF file or a Hugging Face folder, or
+    /// `organisation/name` on the hub.
+    pub fn open(source: &str) -> Result<Self> {
+        match find(source)? {
+            Found::Set(files) => {
+                let checkpoint = Self::from_gguf(source, files.path("model"))?;
+                // The catalogue has checked the content already.
+                let _ = checkpoint.hash.set(files.hash().to_owned());
+                Ok(checkpoint)
+            }
+            Found::Folder(folder) => Self::from_folder(source, &folder),
+            Found::File(path) => Self::from_gguf(source, &path),
+        }
+    }
+
+    fn from_gguf(source: &str, path: &Path) -> Result<Self> {
+        let gguf = Gguf::open(path)?;
+        let config = Config::from_gguf(&gguf)?;
+        let names = gguf::names::names(&gguf, &config.family)?.into_iter().collect();
+        Ok(Self::new(source, config, Store::Gguf(gguf, names)))
+    }
+
+    fn from_folder(source: &str, folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let config = Config::from_json(&path, &text)?;
+        let store = Store::Folder(folder.to_owned(), Shards::open(folder)?);
+        Ok(Self::new(source, config, store))
+    }
+
+    fn new(source: &str, config: Config, store: Store) -> Self {
+        Self { source: source.to_owned(), config, store, hash: OnceLock::new(), template: None }
+    }
+
+    /// The same with another chat template than its own.
+    pub fn open_with(source: &str, template: Option<ChatTemplate>) -> Result<Self> {
+        Ok(Self { template, ..Self::open(source)? })
+    }
+
+    /// The chat template in the place of its own.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref()
+    }
+
+    /// Writes it into a folder of what was trained with it.
+    pub fn write_template(&self, folder: &Path) -> Result<()> {
+        let Some(template) = &self.template else { return Ok(()) };
+        let path = folder.join(TEMPLATE_FILE);
+        write_atomically(&path, |out| out.write_all(template.source().as_bytes()).map_err(Error::io(&path)))
+    }
+
+    /// What was asked for.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The model's numbers.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// All tensors, in alphabetical order, by the names that Hugging Face gives them:
+    /// `model.layers.0.self_attn.q_proj.weight`. Fused ones (Phi-3) stay fused.
+    pub fn names(&self) -> Vec<String> {
+        match &self.store {
+            Store::Gguf(_, names) => names.keys().cloned().collect(),
+            Store::Folder(_, shards) => shards.names().cloned().collect(),
+        }
+    }
+
+    /// Gives back the memory of what was read from the files so far.
+    pub(crate) fn release(&self) {
+        match &self.store {
+            Store::Gguf(gguf, _) => gguf.release(),
+            Store::Folder(_, shards) => shards.release(),
+        }
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn has(&self, name: &str) -> bool {
+        match &self.store {
+            Store::Gguf(_, names) => names.contains_key(name),
+            Store::Folder(_, shards) => shards.has(name),
+        }
+    }
+
+    /// The shape of a tensor.
+    pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        match &self.store {
+            Store::Gguf(gguf, names) => Some(gguf.tensors().get(names.get(name)?)?.shape.clone()),
+            Store::Folder(_, shards) => shards.shape(name),
+        }
+    }
+
+    /// The type that a tensor has when it is written beside weights of this kind: floating-point numbers have it too,
+    /// anything else its own.
+    fn kind_beside(&self, name: &str, kind: Kind) -> Kind {
+        match &self.store {
+            Store::Gguf(..) => kind,
+            Store::Folder(_, shards) => {
+                shards.kind(name).filter(|own| !safetensors::is_float(*own)).unwrap_or(kind)
+            }
+        }
+    }
+
+    /// A tensor as f32, bf16 or f16, on the CPU, as the Hugging Face checkpoint of the model has it.
+    pub fn tensor(&self, name: &str, kind: Kind) -> Result<Tensor> {
+        match &self.store {
+            Store::Gguf(gguf, names) => match names.get(name) {
+                Some(stored) => gguf::names::tensor(gguf, &self.config, name, stored, kind),
+                None => Err(Error::file(gguf.path(), format!("has no tensor for {name}"))),
+            },
+            Store::Folder(_, shards) => shards.tensor(name, kind),
+        }
+    }
+
+    /// SHA-256 of the weights' files and the configuration: what results computed from them depend on. Read once.
+    pub fn hash(&self) -> String {
+        let compute = || {
+            let mut hash = Sha256::new();
+            match &self.store {
+                Store::Gguf(gguf, _) => hash.update(gguf.bytes()),
+                Store::Folder(_, shards) => {
+                    hash.update(format!("{:?}", self.config));
+                    shards.bytes().for_each(|bytes| hash.update(bytes));
+                }
+            }
+            format!("{:x}", hash.finalize())
+        };
+        self.hash.get_or_init(compute).clone()
+    }
+
+    /// Where the tokenizer is to be had.
+    pub fn tokenizer_source(&self) -> Result<TokenizerSource> {
+        match &self.store {
+            Store::Gguf(gguf, _) => Ok(TokenizerSource::Gguf(Box::new(from_gguf::read(gguf)?))),
+            Store::Folder(folder, _) => Ok(TokenizerSource::Folder(folder.clone())),
+        }
+    }
+}

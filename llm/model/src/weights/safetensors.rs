@@ -1,0 +1,161 @@
+//! Safetensors: a checkpoint in one file or several, memory-mapped; and writing one.
+#![allow(unsafe_code)] // Memory-mapping, and tensors seen as bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+use tch::{Kind, Tensor};
+
+use crate::Error;
+use crate::Result;
+use tokensieve_kernels::memory;
+
+/// The file of a checkpoint in one piece.
+pub(crate) const WHOLE: &str = "model.safetensors";
+/// The list of a checkpoint in several pieces.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// Safetensors files that make up one checkpoint.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    folder: PathBuf,
+    files: Vec<Shard>,
+    /// Which shard holds a tensor.
+    places: BTreeMap<String, usize>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    path: PathBuf,
+    map: Mmap,
+    header: Metadata,
+    /// Where the tensors' bytes begin.
+    data: usize,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Shards {
+    /// The checkpoint of a folder: model.safetensors, or the files that its index lists.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let index = folder.join(INDEX);
+        if !index.is_file() {
+            let path = folder.join(WHOLE);
+            if !path.is_file() {
+                return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
+            }
+            let shard = Shard::open(&path)?;
+            let places = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
+            return Ok(Self { folder: folder.to_owned(), files: vec![shard], places });
+        }
+        let text = std::fs::read_to_string(&index).map_err(Error::io(&index))?;
+        let list: Index = serde_json::from_str(&text).map_err(|error| Error::file(&index, error))?;
+        let mut shards: Vec<Shard> = Vec::new();
+        let mut files: HashMap<&str, usize> = HashMap::new();
+        let mut places = BTreeMap::new();
+        for (name, file) in &list.weight_map {
+            let shard = if let Some(shard) = files.get(file.as_str()) {
+                *shard
+            } else {
+                if Path::new(file).file_name().is_none_or(|plain| plain != file.as_str()) {
+                    return Err(Error::file(&index, format!("`{file}` is not a plain file name")));
+                }
+                shards.push(Shard::open(&folder.join(file))?);
+                files.insert(file, shards.len() - 1);
+                shards.len() - 1
+            };
+            if shards[shard].header.info(name).is_none() {
+                return Err(Error::file(&index, format!("{name} is not in {file}")));
+            }
+            places.insert(name.clone(), shard);
+        }
+        Ok(Self { folder: folder.to_owned(), files: shards, places })
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.places.keys()
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        let info = self.files[*self.places.get(name)?].header.info(name)?;
+        Some(info.shape.iter().map(|side| *side as i64).collect())
+    }
+
+    /// The type of a tensor, if libtorch has it.
+    pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
+        kind(self.files[*self.places.get(name)?].header.info(name)?.dtype)
+    }
+
+    /// A tensor of floating-point numbers in any such type, another in its own.
+    pub(crate) fn tensor(&self, name: &str, to: Kind) -> Result<Tensor> {
+        let Some(shard) = self.places.get(name) else {
+            return Err(Error::file(&self.folder, format!("has no tensor {name}")));
+        };
+        let shard = &self.files[*shard];
+        let info = shard.header.info(name).expect("listed");
+        let Some(stored) = kind(info.dtype).filter(|stored| is_float(*stored) || *stored == to) else {
+            let what = format!("{name} is stored as {:?}; F32, BF16, F16 and F64 are read", info.dtype);
+            return Err(Error::file(&shard.path, what));
+        };
+        let bytes = &shard.map[shard.data + info.data_offsets.0..shard.data + info.data_offsets.1];
+        let shape: Vec<i64> = info.shape.iter().map(|side| *side as i64).collect();
+        Ok(Tensor::f_from_data_size(bytes, &shape, stored)?.to_kind(to))
+    }
+
+    /// Gives back the pages that were read.
+    pub(crate) fn release(&self) {
+        self.files.iter().for_each(|shard| memory::release(&shard.map));
+    }
+
+    /// The mapped files, in the order of their names.
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        let mut shards: Vec<&Shard> = self.files.iter().collect();
+        shards.sort_by_key(|shard| &shard.path);
+        shards.into_iter().map(|shard| &shard.map[..])
+    }
+}
+
+impl Shard {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        // Sound as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+        // Checks every offset and size against the file.
+        let (size, header) = SafeTensors::read_metadata(&map)
+            .map_err(|error| Error::file(path, format!("not a safetensors file: {error}")))?;
+        Ok(Self { path: path.to_owned(), map, header, data: size + 8 })
+    }
+}
+
+fn kind(dtype: Dtype) -> Option<Kind> {
+    match dtype {
+        Dtype::F32 => Some(Kind::Float),
+        Dtype::BF16 => Some(Kind::BFloat16),
+        Dtype::F16 => Some(Kind::Half),
+        Dtype::F64 => Some(Kind::Double),
+        Dtype::I64 => Some(Kind::Int64),
+        Dtype::I32 => Some(Kind::Int),
+        Dtype::I16 => Some(Kind::Int16),
+        Dtype::I8 => Some(Kind::Int8),
+        Dtype::U8 => Some(Kind::Uint8),
+        Dtype::BOOL => Some(Kind::Bool),
+        _ => None,
+    }
+}
+
+/// Whether weights may be of this type.
+pub(super) fn is_float(kind: Kind) -> bool {
+    matches!(kind, Kind::Float | Kind::BFloat16 | Kind::Half | Kind::Double)
+}

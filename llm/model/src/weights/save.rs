@@ -1,0 +1,169 @@
+//! Writing safetensors: a file is there whole or not at all, whatever happens meanwhile.
+#![allow(unsafe_code)] // Tensors seen as bytes.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+use crate::Result;
+
+/// Writes tensors, in the order given, with `metadata` in the header (`("format", "pt")` for `transformers`). Atomic:
+/// a file beside it is written, brought to the disk and renamed.
+pub fn save_safetensors(path: &Path, tensors: &[(String, Tensor)], metadata: &[(&str, &str)]) -> Result<()> {
+    let plan: Vec<Planned> = tensors
+        .iter()
+        .map(|(name, tensor)| Planned { name, shape: tensor.size(), kind: tensor.kind() })
+        .collect();
+    save_lazily(path, &plan, metadata, |i| Ok(tensors[i].1.shallow_clone()))
+}
+
+/// A tensor that is made when its turn comes.
+pub(crate) struct Planned<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) shape: Vec<i64>,
+    pub(crate) kind: Kind,
+}
+
+impl Planned<'_> {
+    pub(crate) fn bytes(&self) -> usize {
+        self.shape.iter().product::<i64>() as usize * self.kind.elt_size_in_bytes()
+    }
+}
+
+/// The same with one tensor in memory at a time: `make` is called with each index in order.
+pub(crate) fn save_lazily(
+    path: &Path,
+    plan: &[Planned],
+    metadata: &[(&str, &str)],
+    mut make: impl FnMut(usize) -> Result<Tensor>,
+) -> Result<()> {
+    let mut header = Map::new();
+    if !metadata.is_empty() {
+        let metadata: Map<String, Value> =
+            metadata.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        header.insert("__metadata__".to_owned(), Value::Object(metadata));
+    }
+    let mut end = 0;
+    for tensor in plan {
+        let start = end;
+        end += tensor.bytes();
+        let Some(dtype) = dtype(tensor.kind) else {
+            return Err(Error::Run(format!("{}: {:?} has no name in safetensors", tensor.name, tensor.kind)));
+        };
+        header.insert(
+            tensor.name.to_owned(),
+            json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end]}),
+        );
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    // The data begin at a multiple of 8, as readers like it.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    write_atomically(path, |out| {
+        let io = Error::io(path);
+        let start = out.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| out.write_all(&header));
+        start.map_err(io)?;
+        for (i, planned) in plan.iter().enumerate() {
+            let tensor = make(i)?.to_device(Device::Cpu).contiguous();
+            assert!(
+                tensor.kind() == planned.kind && tensor.size() == planned.shape,
+                "{} as planned",
+                planned.name
+            );
+            // An empty tensor has no address.
+            if planned.bytes() > 0 {
+                // Sound: a contiguous tensor of that many bytes, alive until the end of this block.
+                let bytes =
+                    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), planned.bytes()) };
+                out.write_all(bytes).map_err(Error::io(path))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Writes a file beside `path`, brings it to the disk and gives it its name; on failure nothing is left.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+) -> Result<()> {
+    let Some(name) = path.file_name() else { return Err(Error::file(path, "not the path of a file")) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The process's own, so that two writers cannot mix their bytes.
+    let new = folder.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
+    let outcome = File::create(&new).map_err(Error::io(&new)).and_then(|file| {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        write(&mut out)?;
+        let synced =
+            out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        synced
+            .and_then(|()| fs::rename(&new, path))
+            .and_then(|()| File::open(folder)?.sync_all())
+            .map_err(Error::io(path))
+    });
+    if outcome.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    outcome
+}
+
+fn dtype(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::Float => "F32",
+        Kind::BFloat16 => "BF16",
+        Kind::Half => "F16",
+        Kind::Double => "F64",
+        Kind::Int64 => "I64",
+        Kind::Int => "I32",
+        Kind::Int16 => "I16",
+        Kind::Int8 => "I8",
+        Kind::Uint8 => "U8",
+        Kind::Bool => "BOOL",
+        _ => return None,
+    })
+}
+
+/// Writes a file that is there as a whole or not at all.
+pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
+    write_atomically(path, |out| out.write_all(content).map_err(Error::io(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let tensors = [
+            ("b".to_owned(), Tensor::from_slice(&[1.5_f32, -2.0, 3.25, 4.0]).reshape([2, 2]).tr()),
+            ("a".to_owned(), Tensor::from_slice(&[7_i64])),
+            ("c".to_owned(), Tensor::zeros([0, 3], (Kind::BFloat16, Device::Cpu))),
+        ];
+        save_safetensors(&path, &tensors, &[("format", "pt")]).unwrap();
+        let mut read = Tensor::read_safetensors(&path).unwrap();
+        read.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(read[0].1, tensors[1].1);
+        assert_eq!(read[1].1, tensors[0].1);
+        assert_eq!(read[2].1.size(), [0, 3]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        fs::write(&path, "old").unwrap();
+        let plan = [Planned { name: "a", shape: vec![1], kind: Kind::Float }];
+        let error = save_lazily(&path, &plan, &[], |_| Err(Error::Run("no".into()))).unwrap_err();
+        assert_eq!(error.to_string(), "no");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let nowhere = save_safetensors(&folder.path().join("none/a"), &[], &[]).unwrap_err().to_string();
+        assert!(nowhere.contains("none"), "{nowhere}");
+    }
+}

@@ -1,0 +1,218 @@
+//! Checkpoints on disk: whole or not there.
+//!
+//! A checkpoint is a folder. It is filled under another name, every file and the folder itself are flushed to the disk,
+//! and only then does it get its name: whenever the machine stops, what bears the name of a checkpoint is one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::weights::write_durably;
+use tokensieve_model::weights::{unless_claimed, write_atomically};
+
+/// What a run remembers between steps besides tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Optimizer steps done; the order of the data and every random draw follow from it and the seed.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// The step after which the held-out sets were last evaluated.
+    pub evaluated: Option<u64>,
+    /// Best NLL for early stopping, and evaluations since.
+    pub progress: Option<(f64, u64)>,
+    /// Hash of the configuration.
+    pub config: String,
+    /// Hash of the base model.
+    pub model: String,
+    /// Hashes of the data sets by name.
+    pub data: std::collections::BTreeMap<String, String>,
+    /// Hash of the reference that the configuration names.
+    pub reference: Option<String>,
+    /// Bytes of each log file that belong to the steps done.
+    pub logs: std::collections::BTreeMap<String, u64>,
+    /// The objective's own memory.
+    pub objective: tokensieve_objective::State,
+}
+
+/// Name of the state's file. TOML, whose numbers are read back to the last bit, infinities included.
+const STATE: &str = "state.toml";
+/// What the name of a folder being filled begins with.
+const UNFINISHED: &str = ".writing-";
+
+impl State {
+    /// Writes it into a checkpoint's folder.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let text = toml::to_string(self).map_err(|error| Error::file(folder.join(STATE), error))?;
+        write_durably(&folder.join(STATE), text.as_bytes())
+    }
+
+    /// Reads it from a checkpoint's folder.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(STATE);
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        toml::from_str(&text).map_err(|error| Error::file(&path, error.message()))
+    }
+}
+
+/// Fills the folder `name` below `parent` at once: whatever was there before stays until the new one is complete.
+pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let (unfinished, folder) = (parent.join(format!("{UNFINISHED}{name}")), parent.join(name));
+    remove(&unfinished)?;
+    fs::create_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
+    let filled = fill(&unfinished).and_then(|()| flush(&unfinished));
+    if let Err(error) = filled {
+        // What is incomplete is of no use, and the disk may be full.
+        let _ = fs::remove_dir_all(&unfinished);
+        return Err(error);
+    }
+    remove(&folder)?;
+    fs::rename(&unfinished, &folder).map_err(Error::io(&folder))?;
+    sync(parent)?;
+    Ok(folder)
+}
+
+/// Flushes every file of a folder and the folder itself.
+fn flush(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        sync(&entry.map_err(Error::io(folder))?.path())?;
+    }
+    sync(folder)
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The name of the checkpoint after so many steps.
+pub fn name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+/// The checkpoints in a folder by their steps, the latest last. A folder that is not there has none.
+pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let entries = match fs::read_dir(parent) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(Error::io(parent))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::io(parent))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
+            found.push((step, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Gives a checkpoint that cannot be read a name under which it is none, and returns that.
+pub fn set_aside(folder: &Path) -> Result<PathBuf> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = folder.with_file_name(format!("damaged-{name}"));
+    remove(&aside)?;
+    fs::rename(folder, &aside).map_err(Error::io(folder))?;
+    Ok(aside)
+}
+
+/// Removes all but the latest `keep` checkpoints, and what was left unfinished.
+pub fn prune(parent: &Path, keep: usize) -> Result<()> {
+    let all = list(parent)?;
+    let old = all.len().saturating_sub(keep);
+    all[..old].iter().try_for_each(|(_, folder)| remove(folder))?;
+    for entry in fs::read_dir(parent).map_err(Error::io(parent))? {
+        let path = entry.map_err(Error::io(parent))?.path();
+        if path.file_name().unwrap_or_default().to_string_lossy().starts_with(UNFINISHED) && path.is_dir() {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The claim of one process on an output folder.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
+
+impl Lock {
+    /// Claims a folder.
+    pub fn claim(folder: &Path) -> Result<Self> {
+        let busy = "another run is writing into this folder; wait for it, or give another --out";
+        unless_claimed(&folder.join(".lock"))?.map(Self).ok_or_else(|| Error::file(folder, busy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokensieve_objective::{Objective, Plan, TokenStats};
+
+    use super::*;
+
+    #[test]
+    fn a_state_comes_back_to_the_last_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "select = { by = 'loss', keep = 'top 25%', within = 'running', window = 50 }";
+        let objective = Objective::from_toml(text).unwrap();
+        let mut training = objective.begin(Plan { steps: 9, seed: 1 });
+        let stats: Vec<_> =
+            (1..200_u32).map(|i| TokenStats::new(f64::from(i).sqrt().sin().abs() / 3.0, 0.1)).collect();
+        training.pulls(&stats).unwrap();
+        let state = State {
+            step: 1,
+            steps: 9,
+            evaluated: None,
+            progress: Some((f64::INFINITY, 0)),
+            config: "c".to_owned(),
+            model: "m".to_owned(),
+            data: [("train".to_owned(), "d".to_owned())].into(),
+            reference: Some("r".to_owned()),
+            logs: [("metrics.jsonl".to_owned(), 12)].into(),
+            objective: training.state(),
+        };
+        state.save(folder.path()).unwrap();
+        assert_eq!(State::load(folder.path()).unwrap(), state);
+        fs::write(folder.path().join(STATE), "step = 1\n").unwrap();
+        let error = State::load(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("state.toml: missing field"), "{error}");
+    }
+
+    #[test]
+    fn a_checkpoint_that_fails_leaves_the_old_ones() {
+        let parent = tempfile::tempdir().unwrap();
+        let parent = parent.path();
+        for step in [5, 10, 15] {
+            write(parent, &name(step), |folder| write_durably(&folder.join("x"), b"x")).unwrap();
+        }
+        let failed = write(parent, &name(20), |folder| {
+            write_durably(&folder.join("x"), b"x")?;
+            Err(Error::Run("the disk is full".to_owned()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read_dir(parent).unwrap().count(), 3);
+        fs::create_dir(parent.join(".writing-step-00000020")).unwrap();
+        prune(parent, 2).unwrap();
+        let left: Vec<_> = list(parent).unwrap().into_iter().map(|(step, _)| step).collect();
+        assert_eq!(left, [10, 15]);
+        assert_eq!(fs::read_dir(parent).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn two_runs_do_not_write_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::claim(folder.path()).unwrap();
+        let error = Lock::claim(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("another run"), "{error}");
+        drop(first);
+        assert!(Lock::claim(folder.path()).is_ok());
+    }
+}

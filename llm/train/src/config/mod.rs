@@ -1,0 +1,427 @@
+//! What a training run is told: a TOML file and `--set key=value` upon it, checked into types that can be run.
+//!
+//! Precedence: `--set`, then the file, then the defaults of [`KEYS`].
+
+mod keys;
+mod settings;
+mod train;
+
+use std::iter;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tch::{Cuda, Device};
+use tokensieve_data::Catalogue;
+use tokensieve_objective::{Against, Objective, Variable};
+use toml::{Table, Value};
+
+pub use keys::{KEYS, Key, Kind, listing};
+use settings::Settings;
+pub use train::{EarlyStop, Length, Optimizer, Shape, Span, Train};
+
+use crate::step::{NO_BASE, NO_REFERENCE};
+use crate::step::{Ranking, Reads};
+use tokensieve_documents::{DataSource, Misnamed, Truncate};
+use tokensieve_kernels::machine;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::text::{ChatTemplate, Moment};
+use tokensieve_model::weights::{self, Checkpoint};
+
+/// A training run, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The base model.
+    pub model: Model,
+    /// What is trained on.
+    pub data: DataSource,
+    /// The day that chat templates are told.
+    pub date: Moment,
+    /// Estimates of the training documents' uncertainty.
+    pub uncertainty: Option<PathBuf>,
+    /// Held-out sets by name.
+    pub evaluations: Vec<(String, DataSource)>,
+    /// What is learnt from it.
+    pub objective: Objective,
+    /// Where the reference distribution comes from, if not from the base itself.
+    pub reference: Option<Reference>,
+    /// The adapter as a table with PEFT's names; `None` trains all weights.
+    pub lora: Option<Table>,
+    /// How.
+    pub train: Train,
+    /// What is written besides the metrics.
+    pub log: Log,
+    settings: Settings,
+}
+
+/// The base model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Catalogue set, folder, GGUF file or hub name.
+    pub source: String,
+    /// A chat template in the place of its own, as [`ChatTemplate::read`] takes it.
+    pub template: Option<String>,
+    /// Type of weights and activations.
+    pub kind: tch::Kind,
+    /// Where it runs.
+    pub device: Device,
+}
+
+impl Model {
+    /// Opens it, with the chat template that was chosen.
+    pub fn open(&self) -> Result<Checkpoint> {
+        let template = self.template.as_deref().map(ChatTemplate::read).transpose()?;
+        Checkpoint::open_with(&self.source, template)
+    }
+}
+
+/// Where a reference distribution comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// An adapter on the same base.
+    Adapter(PathBuf),
+    /// Another model.
+    Model(String),
+    /// A file of its most probable tokens.
+    TopK(PathBuf),
+}
+
+/// What is written besides the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Event files for `TensorBoard`.
+    pub tensorboard: bool,
+    /// Counts per token class.
+    pub selection: bool,
+}
+
+impl Config {
+    /// Reads a file, with overrides `key=value` laid upon it, and sees that there is what it names.
+    pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+        let config = Self::parse(file, &text, overrides)?;
+        config.check_names()?;
+        Ok(config)
+    }
+
+    /// Checks a text; `file` names it in complaints and names the results' folder. Nothing else is looked at.
+    pub fn parse(file: &Path, text: &str, overrides: &[String]) -> Result<Self> {
+        let mut settings = Settings::read(file, text, overrides)?;
+        let train = train::train(&mut settings, file)?;
+        let objective = objective(&settings)?;
+        let uncertainty = settings.text("data.uncertainty").map(PathBuf::from);
+        let reference = reference(&settings)?;
+        let lora = lora(&mut settings)?;
+        growth(&settings, &train)?;
+        supplied(&settings, &objective, reference.as_ref())?;
+        if train.ranking == Ranking::Int8 && !objective.chooses_documents() {
+            let what = "`int8` wants an objective that chooses documents and leaves the others alone: select.of = \
+                        \"documents\", otherwise = \"none\"";
+            return Err(settings.wrong("train.ranking", what));
+        }
+        Ok(Self {
+            model: model(&settings)?,
+            data: data(&settings, "data", "train")?,
+            date: settings
+                .required("data.date")?
+                .parse()
+                .map_err(|what: String| settings.wrong("data.date", what))?,
+            evaluations: evaluations(&settings)?,
+            uncertainty,
+            objective,
+            reference,
+            lora,
+            train,
+            log: Log {
+                tensorboard: settings.flag("log.tensorboard"),
+                selection: settings.flag("log.selection"),
+            },
+            settings,
+        })
+    }
+
+    /// Sees that the files, folders and data sets are there that it names. Models may still have to be fetched, and
+    /// `reference.topk` be made.
+    fn check_names(&self) -> Result<()> {
+        let catalogue = Catalogue::load()?;
+        let evaluations = self.evaluations.iter();
+        let evaluations = evaluations.map(|(name, source)| (format!("eval.{name}"), "data", source));
+        for (table, key, source) in iter::once(("data".to_owned(), "train", &self.data)).chain(evaluations) {
+            source.place(&catalogue).map_err(|wrong| match wrong {
+                Misnamed::Source(what) => self.wrong(&format!("{table}.{key}"), what),
+                // A split may be part of the name, or nobody's choice.
+                Misnamed::Split(what) => {
+                    let split = format!("{table}.split");
+                    let given = self.settings.value(&split).is_some();
+                    self.wrong(&if given { split } else { format!("{table}.{key}") }, what)
+                }
+            })?;
+        }
+        let reference = match &self.reference {
+            Some(Reference::Model(source)) => Some(("reference.model", source)),
+            _ => None,
+        };
+        for (key, source) in iter::once(("model.source", &self.model.source)).chain(reference) {
+            weights::place(source, &catalogue).map_err(|what| self.wrong(key, what))?;
+        }
+        if let Some(choice) = &self.model.template {
+            ChatTemplate::read(choice).map_err(|error| self.wrong("model.chat_template", error))?;
+        }
+        if let Some(path) = self.uncertainty.as_ref().filter(|path| !path.is_file()) {
+            return Err(self.wrong("data.uncertainty", format!("there is no file `{}`", path.display())));
+        }
+        match &self.reference {
+            Some(Reference::Adapter(path)) if !path.is_dir() => {
+                Err(self.wrong("reference.adapter", format!("there is no folder `{}`", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees that a file of probable tokens is there, if the run reads one.
+    pub(super) fn check_topk(&self) -> Result<()> {
+        match &self.reference {
+            Some(Reference::TopK(path)) if !path.is_file() => {
+                let what = format!("there is no file `{}`; `tokensieve topk` makes it", path.display());
+                Err(self.wrong("reference.topk", what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the base model.
+    pub fn base(&self) -> Result<Checkpoint> {
+        self.model.open().map_err(|error| self.of_model("model.source", error))
+    }
+
+    /// A complaint about a model as one about the key that names it, with its place in the file.
+    pub(super) fn of_model(&self, key: &str, error: Error) -> Error {
+        match error.model_named_by(key) {
+            Error::Setting { key: by, what } if by == key => self.wrong(key, what),
+            other => other,
+        }
+    }
+
+    /// Sees that the adapter's growth falls within a run of so many steps.
+    pub fn check_steps(&self, steps: u64) -> Result<()> {
+        growth_ends(&self.settings, &self.train, steps)
+    }
+
+    /// The whole configuration with every default written out, as a file that can be run again.
+    pub fn derived(&self) -> String {
+        settings::write(self.settings.values())
+    }
+
+    /// Whether it was read from this file, and somebody wrote that: a derived configuration derives itself.
+    pub(super) fn is_by_hand(&self, file: &Path) -> bool {
+        let (given, text) = self.settings.origin();
+        let same = given.canonicalize().ok().zip(file.canonicalize().ok()).is_some_and(|(a, b)| a == b);
+        same && !Self::parse(given, text, &[]).is_ok_and(|config| config.derived() == text)
+    }
+
+    /// What the run reads, with the keys that say so: files, folders, names.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_input = |key: &str| match key {
+            "model.source" | "model.chat_template" | "data.train" | "data.uncertainty" => true,
+            _ => match key.split_once('.') {
+                Some(("eval", rest)) => rest.strip_suffix(".data").is_some(),
+                table => table.is_some_and(|(table, _)| table == "reference"),
+            },
+        };
+        let values = self.settings.values().iter();
+        values.filter_map(move |(key, value)| Some((key.as_str(), value.as_str().filter(|_| is_input(key))?)))
+    }
+
+    /// Identifies what the run computes: the hash of all keys that its numbers depend on.
+    pub fn hash(&self) -> String {
+        let mut values = self.settings.values().clone();
+        values.retain(|name, _| !keys::FREE.contains(&name.as_str()));
+        format!("{:x}", Sha256::digest(settings::write(&values)))
+    }
+
+    /// What differs from another derived configuration, one line per key, as far as numbers depend on it.
+    pub fn differences(&self, derived: &str) -> Result<Vec<String>> {
+        let other = Self::parse(Path::new("the checkpoint's configuration"), derived, &[])?;
+        let (ours, theirs) = (self.settings.values(), other.settings.values());
+        let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+        let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
+        // As text, for patterns in another order are others.
+        let differ = |name: &&&String| {
+            !keys::FREE.contains(&name.as_str()) && show(ours.get(**name)) != show(theirs.get(**name))
+        };
+        let line = |name: &String| {
+            format!("{name}: {} there, {} here", show(theirs.get(name)), show(ours.get(name)))
+        };
+        Ok(names.iter().filter(differ).map(|name| line(name)).collect())
+    }
+
+    /// A complaint about a key's value, with its place in the file.
+    pub fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
+        self.settings.wrong(name, what)
+    }
+}
+
+fn model(settings: &Settings) -> Result<Model> {
+    let name = settings.text("model.device").unwrap_or_default();
+    let device = match name.as_str() {
+        "auto" => machine::device(),
+        "cpu" => Device::Cpu,
+        other => {
+            let index = if other == "cuda" {
+                Some(0)
+            } else {
+                other.strip_prefix("cuda:").and_then(|n| n.parse().ok())
+            };
+            let right =
+                || settings.wrong("model.device", format!("`{other}` is not auto, cpu, cuda or cuda:N"));
+            let index: usize = index.ok_or_else(right)?;
+            machine::open_cuda();
+            let found = Cuda::device_count();
+            if index as i64 >= found {
+                let what = format!("libtorch sees {found} CUDA devices (`tokensieve doctor` says more)");
+                return Err(settings.wrong("model.device", what));
+            }
+            Device::Cuda(index)
+        }
+    };
+    let f32 = settings.text("model.dtype").as_deref() == Some("f32");
+    let kind = if f32 { tch::Kind::Float } else { tch::Kind::BFloat16 };
+    let template = settings.text("model.chat_template");
+    Ok(Model { source: settings.required("model.source")?, template, kind, device })
+}
+
+/// The data set of a table; how long and how bad a document may be is said once, for all.
+fn data(settings: &Settings, table: &str, name: &str) -> Result<DataSource> {
+    let key = |name: &str| format!("{table}.{name}");
+    let size = |name: &str| settings.whole(name).map(|n| n as usize);
+    let source = settings.required(&key(name))?;
+    // A file has no splits, and a name may say its own; a set that is held out is not the one trained on.
+    let split = settings.text(&key("split"));
+    let held_out = table != "data" && !Path::new(&source).exists() && !source.contains('/');
+    let split = if held_out { split.or_else(|| Some("test".to_owned())) } else { split };
+    let format = match settings.text(&key("format")).filter(|format| format != "auto") {
+        Some(format) => Some(format.parse().map_err(|what: String| settings.wrong(&key("format"), what))?),
+        None => None,
+    };
+    Ok(DataSource {
+        source,
+        split,
+        format,
+        skip_bad: settings.flag("data.skip_bad"),
+        truncate: if settings.text("data.truncate").as_deref() == Some("end") {
+            Truncate::End
+        } else {
+            Truncate::Never
+        },
+        max_length: size("data.max_length"),
+        skip: size(&key("skip")).unwrap_or(0),
+        limit: size(&key("limit")),
+    })
+}
+
+fn evaluations(settings: &Settings) -> Result<Vec<(String, DataSource)>> {
+    let names = settings.names_of_evals().into_iter();
+    names.map(|name| Ok((name.clone(), data(settings, &format!("eval.{name}"), "data")?))).collect()
+}
+
+fn objective(settings: &Settings) -> Result<Objective> {
+    let table = settings.value("objective").and_then(Value::as_table).cloned().unwrap_or_default();
+    Objective::from_toml(&table.to_string()).map_err(|error| settings.wrong("objective", error))
+}
+
+fn reference(settings: &Settings) -> Result<Option<Reference>> {
+    let given = [
+        settings.text("reference.adapter").map(|path| Reference::Adapter(path.into())),
+        settings.text("reference.model").map(Reference::Model),
+        settings.text("reference.topk").map(|path| Reference::TopK(path.into())),
+    ];
+    let mut given: Vec<_> = given.into_iter().flatten().collect();
+    if given.len() > 1 {
+        return Err(settings.wrong("reference", "give one of adapter, model and topk"));
+    }
+    Ok(given.pop())
+}
+
+/// The table `[lora]` with PEFT's names; none where all weights are trained.
+fn lora(settings: &mut Settings) -> Result<Option<Table>> {
+    let names: Vec<_> = KEYS.iter().filter_map(|key| key.name.strip_prefix("lora.")).collect();
+    if settings.flag("train.full") {
+        if settings.mentions("lora") {
+            return Err(
+                settings.wrong("lora", "means nothing with `train.full = true`; take out one of the two")
+            );
+        }
+        if settings.mentions("train.grow_rank") {
+            return Err(settings.wrong("train.grow_rank", "there is no rank with `train.full = true`"));
+        }
+        for name in &names {
+            settings.remove(&format!("lora.{name}"));
+        }
+        settings.remove("train.grow_rank");
+        return Ok(None);
+    }
+    let value = |name: &&str| Some(((*name).to_owned(), settings.value(&format!("lora.{name}"))?.clone()));
+    Ok(Some(names.iter().filter_map(value).collect()))
+}
+
+/// Checks that the adapter's ranks rise, and within the run where its length is known.
+fn growth(settings: &Settings, train: &Train) -> Result<()> {
+    let rank = settings.whole("lora.r").unwrap_or(0);
+    if let Some((_, first)) = train.grow_rank.first()
+        && first.unsigned_abs() <= rank
+    {
+        let what = format!(
+            "an adapter of rank {rank} (lora.r) cannot grow to {first}; the ranks must rise above it"
+        );
+        return Err(settings.wrong("train.grow_rank", what));
+    }
+    match train.length {
+        Length::Steps(steps) => growth_ends(settings, train, steps),
+        Length::Epochs(_) => Ok(()),
+    }
+}
+
+fn growth_ends(settings: &Settings, train: &Train, steps: u64) -> Result<()> {
+    match train.grow_rank.last() {
+        Some((step, rank)) if *step >= steps => {
+            let what = format!(
+                "the rank grows to {rank} after step {step}, but the run has {steps} steps: no step would have that rank"
+            );
+            Err(settings.wrong("train.grow_rank", what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that somebody supplies what the objective reads.
+fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Reference>) -> Result<()> {
+    let (reads, full) = (Reads::of(objective), settings.flag("train.full"));
+    let own = match reference {
+        None => objective.against() == Some(Against::Base),
+        Some(reference) => matches!(reference, Reference::Adapter(_)),
+    };
+    if reads.needs_reference() {
+        if reference.is_none() && !own {
+            return Err(settings.wrong("objective", NO_REFERENCE));
+        }
+        if own && full {
+            let key = if reference.is_some() { "reference.adapter" } else { "objective" };
+            return Err(settings.wrong(key, NO_BASE));
+        }
+    }
+    let base_is_gone = reads.base_loss && full;
+    if settings.text("data.uncertainty").is_none() && (objective.reads(Variable::Bald) || base_is_gone) {
+        let read = if base_is_gone { "base_loss" } else { "bald" };
+        let mut what = format!(
+            "is missing: the objective reads `{read}` in a file of `tokensieve uncertainty` about these rows"
+        );
+        if base_is_gone {
+            what += "; with `train.full = true` the base is not there to be asked";
+        }
+        return Err(settings.wrong("data.uncertainty", what));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

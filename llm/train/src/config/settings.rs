@@ -1,0 +1,390 @@
+//! A configuration as written: a TOML file with overrides laid upon it, every key known and of its kind.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use super::keys::{self, KEYS, Key, Kind};
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+
+/// Values by full name, defaults included.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// Where a complaint points to.
+    origin: Origin,
+    values: BTreeMap<String, Value>,
+}
+
+/// Where the values come from.
+#[derive(Debug)]
+struct Origin {
+    file: PathBuf,
+    text: String,
+    /// Names given by `--set`.
+    overridden: Vec<String>,
+}
+
+impl Settings {
+    /// Reads a file's text and lays `key=value` overrides upon it.
+    pub(super) fn read(file: &Path, text: &str, overrides: &[String]) -> Result<Self> {
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            Error::line(file, line, error.message())
+        })?;
+        normalise(&mut table);
+        let mut origin = Origin { file: file.to_owned(), text: text.to_owned(), overridden: Vec::new() };
+        for text in overrides {
+            let name = lay(&mut table, text)?;
+            origin.overridden.push(name);
+        }
+        let mut given = BTreeMap::new();
+        flatten("", table, &origin, &mut given)?;
+        let mut settings = Self { origin, values: given };
+        settings.fill();
+        Ok(settings)
+    }
+
+    /// Adds the defaults; those of `eval.NAME` for every name.
+    fn fill(&mut self) {
+        let names = self.names_of_evals();
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            let wanted = match key.name.strip_prefix("eval.NAME.") {
+                Some(rest) => names.iter().map(|name| format!("eval.{name}.{rest}")).collect(),
+                None => vec![key.name.to_owned()],
+            };
+            for name in wanted {
+                let value =
+                    format!("x = {}", key.default).parse::<Table>().ok().and_then(|mut t| t.remove("x"));
+                if let Some(value) = value {
+                    self.values.entry(name).or_insert(value);
+                }
+            }
+        }
+    }
+
+    /// The names NAME of `[eval.NAME]`.
+    pub(super) fn names_of_evals(&self) -> Vec<String> {
+        let name = |key: &String| Some(key.strip_prefix("eval.")?.rsplit_once('.')?.0.to_owned());
+        let mut names: Vec<String> = self.values.keys().filter_map(name).collect();
+        names.dedup();
+        names
+    }
+
+    /// The file, and what it holds.
+    pub(super) fn origin(&self) -> (&Path, &str) {
+        (&self.origin.file, &self.origin.text)
+    }
+
+    /// All values by full name.
+    pub(super) fn values(&self) -> &BTreeMap<String, Value> {
+        &self.values
+    }
+
+    /// Removes a value, so that the derived configuration does not show it.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
+    /// Sets a value that follows from what was given.
+    pub(super) fn set(&mut self, name: &str, value: Value) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Whether the user gave a key of this table.
+    pub(super) fn mentions(&self, prefix: &str) -> bool {
+        self.origin.overridden.iter().any(|name| name.starts_with(prefix))
+            || self.origin.place(prefix.trim_end_matches('.')).is_some()
+    }
+
+    /// Whether `--set` gave a key.
+    pub(super) fn overridden(&self, name: &str) -> bool {
+        self.origin.overridden.iter().any(|set| set == name)
+    }
+
+    /// A complaint about a key's value, with its place.
+    pub(super) fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
+        self.origin.wrong(name, what)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.values.get(name)?.as_str().map(str::to_owned)
+    }
+
+    pub(super) fn required(&self, name: &str) -> Result<String> {
+        self.text(name).ok_or_else(|| {
+            let about = known(name).map_or("", |key| key.about);
+            Error::file(&self.origin.file, format!("`{name}` is missing: {about}"))
+        })
+    }
+
+    pub(super) fn whole(&self, name: &str) -> Option<u64> {
+        self.values.get(name)?.as_integer().map(i64::unsigned_abs)
+    }
+
+    pub(super) fn number(&self, name: &str) -> f64 {
+        self.values.get(name).and_then(number).unwrap_or(0.0)
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.values.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    pub(super) fn value(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+}
+
+/// An integer or a float as a number.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    value.as_float().or_else(|| value.as_integer().map(|n| n as f64))
+}
+
+impl Origin {
+    fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
+        let within =
+            |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+        let mut sets = self.overridden.iter();
+        if let Some(set) = sets.find(|set| *set == name || within(name, set) || within(set, name)) {
+            // The longer of both: as typed, or the key inside of what was typed.
+            let name = if within(set, name) { set } else { name };
+            return Error::setting(format!("--set {name}"), what);
+        }
+        let what = format!("`{name}`: {what}");
+        match self.place(name) {
+            Some(line) => Error::line(&self.file, line, what),
+            None => Error::file(&self.file, what),
+        }
+    }
+
+    /// The line of a key or table, if the file has it.
+    fn place(&self, name: &str) -> Option<usize> {
+        let table = DeTable::parse(&self.text).ok()?;
+        place(table.get_ref(), name).map(|at| line_of(&self.text, at))
+    }
+}
+
+/// Where the key of this path begins. Keys in quotes may have dots, too.
+fn place(table: &DeTable, name: &str) -> Option<usize> {
+    table.iter().find_map(|(key, value)| {
+        match (name.strip_prefix(key.get_ref().as_ref())?, value.get_ref()) {
+            ("", _) => Some(key.span().start),
+            (rest, DeValue::Table(inner)) => place(inner, rest.strip_prefix('.')?),
+            _ => None,
+        }
+    })
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at.min(text.len())].matches('\n').count() + 1
+}
+
+/// `objective = "mle"` is short for `[objective] preset = "mle"`, so that an override may lay a key upon it.
+fn normalise(table: &mut Table) {
+    if let Some(Value::String(preset)) = table.get_mut("objective") {
+        let preset = Value::String(std::mem::take(preset));
+        table.insert("objective".to_owned(), Value::Table(Table::from_iter([("preset".to_owned(), preset)])));
+    }
+}
+
+/// Lays `key=value` upon a table and returns the key. A value that is not TOML is text, and so is any that is not in
+/// quotes where the key is of text.
+fn lay(table: &mut Table, text: &str) -> Result<String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(Error::setting(format!("--set {text}"), "wants key=value, for example train.lr=2e-4"));
+    };
+    let (path, value) = (path(name.trim()), value.trim());
+    let name = path.join(".");
+    let parsed = format!("x = {value}").parse::<Table>().ok().filter(|table| table.len() == 1);
+    let parsed = parsed.and_then(|mut t| t.remove("x"));
+    let is_text = known(&name).is_some_and(|key| key.kind == Kind::Text);
+    let parsed = parsed.filter(|parsed| !is_text || parsed.is_str());
+    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+    let mut here = &mut *table;
+    let (last, outer) = path.split_last().expect("a name has at least one part");
+    for part in outer {
+        let inner = here.entry(part.as_str()).or_insert_with(|| Value::Table(Table::new()));
+        let kind = inner.type_str();
+        here = inner.as_table_mut().ok_or_else(|| {
+            Error::setting(format!("--set {name}"), format!("`{part}` is no table but {kind}"))
+        })?;
+    }
+    here.insert(last.clone(), value);
+    normalise(table);
+    Ok(name)
+}
+
+/// The parts of a key, those in quotes whole. What is no key in TOML is cut at its dots.
+fn path(name: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut value =
+        format!("{name} = 0").parse::<Table>().ok().filter(|_| !name.contains('\n')).map(Value::Table);
+    while let Some(Value::Table(table)) = value {
+        let Some((part, inner)) = table.into_iter().next() else { break };
+        parts.push(part);
+        value = Some(inner);
+    }
+    if parts.is_empty() { name.split('.').map(str::to_owned).collect() } else { parts }
+}
+
+/// The key of this full name.
+pub(super) fn known(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| match key.name.strip_prefix("eval.NAME.") {
+        None => key.name == name,
+        Some(rest) => name
+            .strip_prefix("eval.")
+            .and_then(|name| name.rsplit_once('.'))
+            .is_some_and(|(given, key)| key == rest && !given.contains('.')),
+    })
+}
+
+/// Whether `eval.NAME` may be: the name becomes part of files' names.
+fn is_name(of_eval: &str) -> bool {
+    of_eval.strip_prefix("eval.").is_some_and(|name| !name.is_empty() && !name.contains(['.', '/', '\0']))
+}
+
+/// Whether keys lie below this name.
+fn is_table(name: &str) -> bool {
+    let eval = name == "eval" || name.strip_prefix("eval.").is_some_and(|name| !name.contains('.'));
+    let below = |key: &Key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    eval || KEYS.iter().any(below)
+}
+
+fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<String, Value>) -> Result<()> {
+    for (key, value) in table {
+        let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        match (known(&name), value) {
+            (Some(key), value) => {
+                if !key.kind.accepts(&value) {
+                    let found = shorten(&value.to_string());
+                    return Err(origin.wrong(&name, format!("expected {}, found {found}", key.kind.right())));
+                }
+                let value = match key.kind {
+                    // The order of patterns counts.
+                    Kind::Ranks | Kind::Pattern => value,
+                    Kind::Day => Value::String(keys::day(&value)),
+                    _ => sorted(value),
+                };
+                into.insert(name, value);
+            }
+            (None, _) if prefix == "eval" && !is_name(&name) => {
+                let what = "is no name for a held-out set, whose files have it in theirs; take one without `.` and `/`";
+                return Err(origin.wrong(&name, what));
+            }
+            (None, Value::Table(inner)) if is_table(&name) => flatten(&name, inner, origin, into)?,
+            (None, value) if is_table(&name) => {
+                let found = shorten(&value.to_string());
+                return Err(origin.wrong(&name, format!("is a table, found {found}")));
+            }
+            (None, value) => {
+                // Of a table that nobody knows, a key inside says more than its own name.
+                let inner = value.as_table().and_then(|table| table.keys().next());
+                let near = nearest(&inner.map_or(name.clone(), |inner| format!("{name}.{inner}")));
+                let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let all = "`tokensieve train --keys` lists all";
+                return Err(origin.wrong(&name, format!("there is no such key{hint} ({all})")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A value with the keys of its tables in alphabetical order: their order in the file means nothing.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Table(table) => {
+            let sorted: BTreeMap<_, _> = table.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Table(sorted.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() > 60 {
+        text.chars().take(57).chain("…".chars()).collect()
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The key most like a wrong one: the whole name by edit distance, or the same last part elsewhere.
+fn nearest(wrong: &str) -> Option<&'static str> {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    if let Some(elsewhere) = KEYS.iter().find(|key| last(key.name) == last(wrong)) {
+        return Some(elsewhere.name);
+    }
+    let scored = KEYS.iter().map(|key| {
+        let whole = distance(wrong, key.name);
+        let part = distance(&last(wrong), &last(key.name)) + 1;
+        (whole.min(part), key.name)
+    });
+    let (score, name) = scored.min_by_key(|(score, _)| *score)?;
+    (score <= last(name).len().max(2) / 2).then_some(name)
+}
+
+/// Edit distance: insertions, deletions, substitutions.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut diagonal = std::mem::replace(&mut row[0], i);
+        for j in 1..=b.len() {
+            let substituted = diagonal + usize::from(a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = substituted.min(row[j] + 1).min(row[j - 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Values as a TOML file in the order of the manual, each under its table.
+pub(super) fn write(values: &BTreeMap<String, Value>) -> String {
+    let mut text = String::new();
+    let mut section = String::new();
+    for (name, value) in in_order(values) {
+        if known(name).is_some_and(|key| key.kind == Kind::Objective) {
+            if let Value::Table(table) = value {
+                text += "\n[objective]\n";
+                table
+                    .iter()
+                    .filter(|(_, v)| !v.is_table())
+                    .for_each(|(k, v)| text += &format!("{k} = {v}\n"));
+                for (inner, keys) in table.iter().filter_map(|(k, v)| Some((k, v.as_table()?))) {
+                    text += &format!("\n[objective.{inner}]\n");
+                    keys.iter().for_each(|(k, v)| text += &format!("{k} = {v}\n"));
+                }
+            }
+            continue;
+        }
+        let (table, key) = name.rsplit_once('.').unwrap_or(("", name));
+        if table != section {
+            text += &format!("\n[{}]\n", table.split('.').map(quoted).collect::<Vec<_>>().join("."));
+            table.clone_into(&mut section);
+        }
+        text += &format!("{key} = {value}\n");
+    }
+    text.trim_start().to_owned()
+}
+
+/// A name as TOML wants it.
+fn quoted(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare { name.to_owned() } else { Value::String(name.to_owned()).to_string() }
+}
+
+/// Values in the order of the manual, tables of one level together; eval sets in alphabetical order.
+fn in_order(values: &BTreeMap<String, Value>) -> Vec<(&String, &Value)> {
+    let place = |name: &str| KEYS.iter().position(|key| known(name).is_some_and(|k| k.name == key.name));
+    let table = |name: &str| name.rsplit_once('.').map_or("", |(table, _)| table).to_owned();
+    let first = |name: &str| {
+        let own = known(name).map(|key| table(key.name)).unwrap_or_default();
+        KEYS.iter().position(|key| table(key.name) == own)
+    };
+    let mut ordered: Vec<_> = values.iter().collect();
+    ordered.sort_by_cached_key(|(name, _)| (first(name), table(name), place(name)));
+    ordered
+}

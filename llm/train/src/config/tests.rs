@@ -1,0 +1,364 @@
+use super::*;
+use tokensieve_model::LoraConfig;
+
+fn parse(text: &str, overrides: &[&str]) -> Result<Config> {
+    let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+    Config::parse(Path::new("my.toml"), text, &overrides)
+}
+
+const PLAIN: &str = "[data]\ntrain = \"gsm8k\"\n";
+
+#[test]
+fn the_smallest_configuration_is_a_data_set() {
+    let config = parse(PLAIN, &[]).unwrap();
+    assert_eq!(config.model.source, "smollm2-135m");
+    assert_eq!(config.objective.name(), "mle");
+    assert_eq!(config.train.out, Path::new("runs/my"));
+    assert_eq!(config.train.length, Length::Epochs(1.0));
+    assert_eq!(config.lora.unwrap()["lora_alpha"].as_integer(), Some(64));
+    let missing = parse("", &[]).unwrap_err().to_string();
+    assert!(missing.contains("my.toml: `data.train` is missing: what to train on"), "{missing}");
+}
+
+#[test]
+fn overrides_win_and_need_no_quotes() {
+    let config = parse(
+        &format!("objective = \"dft\"\n{PLAIN}[train]\nlr = 1e-3"),
+        &["train.lr=2e-4", "data.train=rows.jsonl", "objective=masked-mle", "objective.select.keep=top 10%"],
+    );
+    let config = config.unwrap();
+    assert_eq!(config.train.lr, 2e-4);
+    assert_eq!(config.data.source, "rows.jsonl");
+    assert_eq!(config.objective.describe().selection, "top 10% of tokens by loss, within the batch");
+}
+
+#[test]
+fn overrides_are_text_where_the_key_is_and_keys_may_be_in_quotes() {
+    let config = parse(
+        PLAIN,
+        &[
+            "train.out=2024",
+            "data.train=2024-01-01",
+            "model.source=\"true\"",
+            "lora.rank_pattern.\"layers.0.self_attn.q_proj\"=8",
+            "eval.'held'.data=1.5",
+        ],
+    );
+    let config = config.unwrap();
+    assert_eq!((config.train.out.as_path(), config.data.source.as_str()), (Path::new("2024"), "2024-01-01"));
+    assert_eq!((config.model.source.as_str(), config.evaluations[0].1.source.as_str()), ("true", "1.5"));
+    let pattern = &config.lora.unwrap()["rank_pattern"];
+    assert_eq!(pattern["layers.0.self_attn.q_proj"].as_integer(), Some(8));
+}
+
+#[test]
+fn what_is_named_and_not_there_is_told_with_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cfg.toml");
+    let read = |text: &str, overrides: &[&str]| {
+        std::fs::write(&file, format!("{PLAIN}{text}")).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        Config::read(&file, &overrides)
+    };
+    for (text, overrides, wanted) in [
+        (
+            "[model]\nsource = \"nowhere\"",
+            &[][..],
+            "cfg.toml:4: `model.source`: there is no file or folder `nowhere`",
+        ),
+        (
+            "[model]\nsource = \"gsm8k\"",
+            &[],
+            "cfg.toml:4: `model.source`: `gsm8k` is a data set, not a model",
+        ),
+        (
+            "[reference]\nmodel = \"nowhere\"",
+            &[],
+            "cfg.toml:4: `reference.model`: there is no file or folder",
+        ),
+        ("", &["model.source=nowhere"], "--set model.source: there is no file or folder `nowhere`"),
+        (
+            "[eval.b]\ndata = \"gsm8k/dev\"",
+            &[],
+            "cfg.toml:4: `eval.b.data`: the data set `gsm8k` has no split `dev`",
+        ),
+        (
+            "[eval.b]\ndata = \"alpaca\"",
+            &[],
+            "cfg.toml:4: `eval.b.data`: the data set `alpaca` has no split `test`",
+        ),
+        (
+            "[eval.b]\ndata = \"gsm8k\"\nsplit = \"dev\"",
+            &[],
+            "cfg.toml:5: `eval.b.split`: the data set `gsm8k` has no split `dev`",
+        ),
+        (
+            "[eval.b]\ndata = \"gsm8k/test\"\nsplit = \"train\"",
+            &[],
+            "cfg.toml:5: `eval.b.split`: `gsm8k/test` names its split, so that `train` cannot be another",
+        ),
+    ] {
+        let error = read(text, overrides).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{text}\n{error}\n{wanted}");
+    }
+    let config = read("[reference]\ntopk = \"nowhere\"", &[]).unwrap();
+    let error = config.check_topk().unwrap_err().to_string();
+    assert!(
+        error.contains("cfg.toml:4: `reference.topk`: there is no file `nowhere`; `tokensieve topk`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_override_of_the_length_takes_back_the_other() {
+    let epochs = format!("{PLAIN}[train]\nepochs = 2");
+    assert_eq!(parse(&epochs, &["train.steps=7"]).unwrap().train.length, Length::Steps(7));
+    let steps = format!("{PLAIN}[train]\nsteps = 2");
+    assert_eq!(parse(&steps, &["train.epochs=0.5"]).unwrap().train.length, Length::Epochs(0.5));
+    assert!(parse(PLAIN, &["train.epochs=0.5", "train.steps=7"]).is_err());
+}
+
+#[test]
+fn mistakes_are_named_with_their_place_and_what_would_be_right() {
+    for (text, wanted) in [
+        ("[train]\nlearning_rate = 1", "my.toml:4: `train.learning_rate`: there is no such key"),
+        ("[train]\nbatchsize = 1", "did you mean `train.batch_size`?"),
+        ("[data2]\nlimit = 1", "my.toml:3: `data2`: there is no such key"),
+        ("[train]\nmax_length = 1", "did you mean `data.max_length`?"),
+        ("[train]\n\nlr = \"fast\"", "my.toml:5: `train.lr`: expected a number, at least 0, found \"fast\""),
+        (
+            "[train]\nschedule = \"cosin\"",
+            "expected one of \"cosine\", \"linear\", \"constant\", found \"cosin\"",
+        ),
+        ("[train]\ngrow_rank = [{ step = 9, rank = 8 }, { step = 3, rank = 16 }]", "both rising"),
+        ("[eval]\ntest = 3", "my.toml:4: `eval.test`: is a table, found 3"),
+        (
+            "[objective]\nselectd = \"-p\"",
+            "my.toml:3: `objective`: unknown key `selectd`; did you mean `selected`?",
+        ),
+        ("[objective]\nselected = \"p\"", "it increases"),
+        ("[train]\nsteps = 3\nepochs = 2", "my.toml:5: `train.epochs`: give train.steps or train.epochs"),
+        ("[train]\nmomentum = 0.9", "means nothing to train.optimizer = \"adamw\""),
+        ("[train]\nfull = true\n[lora]\nr = 8", "my.toml:5: `lora`: means nothing with"),
+        (
+            "[train]\nearly_stop.on = \"tset\"\n[eval.test]\ndata = \"gsm8k\"",
+            "no eval set is called `tset` (there are test)",
+        ),
+        ("[eval.test]\nsplit = \"test\"", "`eval.test.data` is missing"),
+        ("[model]\ndevice = \"gpu\"", "`gpu` is not auto, cpu, cuda or cuda:N"),
+        ("[reference]\nadapter = \"a\"\nmodel = \"b\"", "give one of adapter, model and topk"),
+        (
+            "[train]\ngrow_rank = [{ step = 2, rank = 4 }]",
+            "my.toml:4: `train.grow_rank`: an adapter of rank 32 (lora.r)",
+        ),
+        (
+            "[lora]\nr = 8\n[train]\nsteps = 5\ngrow_rank = [{ step = 2, rank = 16 }, { step = 5, rank = 32 }]",
+            "my.toml:7: `train.grow_rank`: the rank grows to 32 after step 5, but the run has 5 steps",
+        ),
+        (
+            "[lora]\nrank_pattern = { q_proj = 8.5 }",
+            "my.toml:4: `lora.rank_pattern`: expected a table of names and whole numbers above 0, found {",
+        ),
+        ("[train]\nranking = \"int8\"", "`train.ranking`: `int8` wants an objective that chooses documents"),
+        (
+            "[train]\nranking = \"int8\"\n[objective]\npreset = \"masked-mle\"",
+            "`train.ranking`: `int8` wants an objective that chooses documents",
+        ),
+        (
+            "date = \"2024-02-30\"",
+            "my.toml:3: `data.date`: expected a day from 1970 on, like \"2024-07-26\", found \"2024-02-30\"",
+        ),
+        ("lr = [", "my.toml:3: "),
+        ("[train]\nout = \"\"", "my.toml:4: `train.out`: expected text in quotes, not empty, found \"\""),
+        ("[eval.\"a/b\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.a/b`: is no name for a held-out set"),
+        ("[eval.\"a.b\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.a.b`: is no name for a held-out set"),
+        ("[eval.\"\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.`: is no name for a held-out set"),
+    ] {
+        let error = parse(&format!("{PLAIN}{text}"), &[]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{text}\n{error}\n{wanted}");
+    }
+    for (set, wanted) in [
+        ("train.lr", "--set train.lr: wants key=value"),
+        ("train.lr=fast", "--set train.lr: expected a number, at least 0, found \"fast\""),
+        ("train.lr.x=1", "--set train.lr.x: expected a number"),
+        ("train.out=", "--set train.out: expected text in quotes, not empty"),
+        ("eval.a/b.data=gsm8k", "--set eval.a/b.data: is no name for a held-out set"),
+        ("tran.lr=1", "--set tran.lr: there is no such key; did you mean `train.lr`?"),
+    ] {
+        let error = parse(PLAIN, &[set]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{set}\n{error}");
+    }
+}
+
+#[test]
+fn what_an_objective_reads_must_be_supplied() {
+    let full = "train.full=true";
+    let model = "reference.model=smollm2-135m";
+    for preset in ["distill", "rho", "psft", "iw-sft", "oracle", "truncated-kd", "token-cleaning"] {
+        let objective = format!("objective={preset}");
+        let error = parse(PLAIN, &[&objective]).unwrap_err().to_string();
+        let wanted = "--set objective: compares with a reference: name one as reference.adapter";
+        assert!(error.contains(wanted), "{preset}: {error}");
+        parse(PLAIN, &[&objective, "reference.adapter=a"]).unwrap();
+        let error = parse(PLAIN, &[&objective, "reference.adapter=a", full]).unwrap_err().to_string();
+        assert!(error.contains("--set reference.adapter: compares with the base"), "{preset}: {error}");
+    }
+    parse(PLAIN, &["objective=asft"]).unwrap();
+    let error = parse(PLAIN, &["objective=asft", full]).unwrap_err().to_string();
+    assert!(
+        error.contains("--set objective: compares with the base, and all weights are trained"),
+        "{error}"
+    );
+    parse(PLAIN, &["objective=asft", full, model]).unwrap();
+    let by_base = "objective.select.by=base_loss";
+    parse(PLAIN, &["objective=masked-mle", by_base]).unwrap();
+    let error = parse(PLAIN, &["objective=masked-mle", by_base, full]).unwrap_err().to_string();
+    assert!(error.contains("`data.uncertainty`: is missing: the objective reads `base_loss`"), "{error}");
+    parse(PLAIN, &["objective=masked-mle", by_base, full, "data.uncertainty=u.jsonl"]).unwrap();
+    let error = parse(PLAIN, &["objective=bald"]).unwrap_err().to_string();
+    assert!(error.contains("`data.uncertainty`: is missing: the objective reads `bald`"), "{error}");
+    parse(PLAIN, &["objective=label-smoothing", full]).unwrap();
+}
+
+#[test]
+fn growth_past_the_last_step_is_refused_once_the_steps_are_known() {
+    let config = parse(PLAIN, &["train.grow_rank=[{step=9,rank=64}]"]).unwrap();
+    config.check_steps(10).unwrap();
+    let error = config.check_steps(9).unwrap_err().to_string();
+    assert!(error.contains("--set train.grow_rank: the rank grows to 64 after step 9"), "{error}");
+}
+
+#[test]
+fn what_is_named_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my.toml");
+    std::fs::write(&file, "[data]\ntrain = \"gsm8k\"\n[eval.test]\ndata = \"gsm8k\"\n").unwrap();
+    let read =
+        |set: &[&str]| Config::read(&file, &set.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>());
+    read(&[]).unwrap();
+    // A file of probable tokens may be made for the run.
+    read(&["objective=distill", "reference.topk=nowhere"]).unwrap();
+    for (set, wanted) in [
+        ("data.train=nowhere", "--set data.train: there is no file `nowhere`, and no data set of that name"),
+        ("data.train=src", "--set data.train: `src` is a folder; name a file in it"),
+        ("data.split=dev", "--set data.split: the data set `gsm8k` has no split `dev`, only test, train"),
+        ("eval.test.data=nowhere", "--set eval.test.data: there is no file `nowhere`"),
+        ("data.uncertainty=nowhere", "--set data.uncertainty: there is no file `nowhere`"),
+        ("reference.adapter=nowhere", "--set reference.adapter: there is no folder `nowhere`"),
+    ] {
+        let error = read(&[set]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{set}\n{error}");
+    }
+    std::fs::write(&file, "[data]\ntrain = \"gsm8k\"\n[eval.test]\ndata = \"nowhere\"\n").unwrap();
+    let error = read(&[]).unwrap_err().to_string();
+    assert!(error.contains("my.toml:4: `eval.test.data`: there is no file `nowhere`"), "{error}");
+}
+
+#[test]
+fn the_derived_configuration_says_everything_and_can_be_run_again() {
+    let text = format!(
+        "{PLAIN}[eval.test]\ndata = \"gsm8k\"\n[objective]\npreset = \"masked-mle\"\nselect.keep = \"top 10%\"\n\
+         [train]\ngrow_rank = [{{ step = 5, rank = 64 }}]\nearly_stop.on = \"test\"\neval_every = 5\n\
+         [lora.rank_pattern]\n\"layers.0.self_attn.q_proj\" = 8"
+    );
+    let config = parse(&text, &["train.steps=7"]).unwrap();
+    let derived = config.derived();
+    assert!(derived.contains("micro_tokens = "), "{derived}");
+    let again = Config::parse(Path::new("other.toml"), &derived, &[]).unwrap();
+    assert_eq!(again.derived(), derived);
+    assert_eq!(again.hash(), config.hash());
+    assert_eq!(
+        (&again.train, &again.lora, &again.objective),
+        (&config.train, &config.lora, &config.objective)
+    );
+}
+
+#[test]
+fn the_day_is_the_same_on_any_unless_another_is_given() {
+    let config = parse(PLAIN, &[]).unwrap();
+    assert_eq!(config.date, Moment::default());
+    assert!(config.derived().contains("\ndate = \"2024-07-26\"\n"), "{}", config.derived());
+    let day = "2025-01-31";
+    let other = parse(PLAIN, &[&format!("data.date={day}")]).unwrap();
+    assert_eq!(other.date.to_string(), day);
+    for quoted in [format!("\"{day}\""), day.to_owned()] {
+        assert_eq!(parse(&format!("{PLAIN}date = {quoted}"), &[]).unwrap().derived(), other.derived());
+    }
+    let differences = config.differences(&other.derived()).unwrap();
+    assert_eq!(differences, ["data.date: \"2025-01-31\" there, \"2024-07-26\" here"]);
+    for wrong in ["3", "07:32:00", "2025-01-31T07:32:00"] {
+        assert!(
+            parse(&format!("{PLAIN}date = {wrong}"), &[]).unwrap_err().to_string().contains("a day from")
+        );
+    }
+}
+
+#[test]
+fn patterns_keep_the_order_of_the_file_and_nothing_else_does() {
+    let patterns = |one: &str, other: &str| {
+        let lora = format!("[lora.rank_pattern]\n\"{one}\" = 4\n\"{other}\" = 8\n");
+        parse(&format!("{PLAIN}{lora}"), &[]).unwrap()
+    };
+    let (all, first) = ("self_attn.q_proj", "layers.0.self_attn.q_proj");
+    let names = |config: &Config| {
+        let lora = Value::Table(config.lora.clone().unwrap()).try_into::<LoraConfig>().unwrap();
+        lora.rank_pattern.0.into_iter().map(|(pattern, _)| pattern).collect::<Vec<_>>()
+    };
+    for [one, other] in [[all, first], [first, all]] {
+        let config = patterns(one, other);
+        assert_eq!(names(&config), [one, other]);
+        assert_eq!(names(&Config::parse(Path::new("x"), &config.derived(), &[]).unwrap()), [one, other]);
+        let set = format!("lora.rank_pattern={{\"{one}\"=4,\"{other}\"=8}}");
+        assert_eq!(names(&parse(PLAIN, &[&set]).unwrap()), [one, other]);
+    }
+    let set = |set: &str| parse(PLAIN, &[set]).unwrap();
+    let [one, other] = [[all, first], [first, all]]
+        .map(|[one, other]| set(&format!("lora.rank_pattern={{\"{one}\"=4,\"{other}\"=4}}")));
+    assert_ne!(one.hash(), other.hash());
+    assert_eq!(one.differences(&other.derived()).unwrap().len(), 1);
+    let [one, other] =
+        ["{step=5,rank=64}", "{rank=64,step=5}"].map(|one| set(&format!("train.grow_rank=[{one}]")));
+    assert_eq!((one.hash(), one.derived()), (other.hash(), other.derived()));
+}
+
+#[test]
+fn documents_may_be_ranked_in_bytes() {
+    let text = format!("{PLAIN}[objective]\npreset = \"masked-mle\"\nselect.of = \"documents\"");
+    assert_eq!(parse(&text, &[]).unwrap().train.ranking, Ranking::Exact);
+    assert_eq!(parse(&text, &["train.ranking=int8"]).unwrap().train.ranking, Ranking::Int8);
+}
+
+#[test]
+fn only_keys_that_move_numbers_make_another_run() {
+    let config = parse(PLAIN, &[]).unwrap();
+    let free = ["train.out=elsewhere", "train.save_every=7", "train.keep_last=5"];
+    let same =
+        parse(PLAIN, &[&free[..], &["log.tensorboard=false", "log.selection=false"]].concat()).unwrap();
+    assert_eq!(same.hash(), config.hash());
+    assert!(same.differences(&config.derived()).unwrap().is_empty());
+    let other = parse(PLAIN, &["train.lr=1e-5", "train.steps=3"]).unwrap();
+    assert_ne!(other.hash(), config.hash());
+    assert_eq!(
+        other.differences(&config.derived()).unwrap(),
+        [
+            "train.epochs: 1.0 there, not set here",
+            "train.lr: 0.0002 there, 0.00001 here",
+            "train.steps: not set there, 3 here"
+        ]
+    );
+}
+
+#[test]
+fn the_examples_are_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    assert!(files.len() >= 3);
+    for file in files {
+        // The twin that one of them compares with is trained first.
+        let text = std::fs::read_to_string(&file).unwrap();
+        let config = Config::parse(&file, &text, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let needs_reference = config.objective.against().is_some();
+        assert_eq!(config.reference.is_some(), needs_reference, "{}", file.display());
+    }
+}

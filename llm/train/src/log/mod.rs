@@ -1,0 +1,333 @@
+//! What a run leaves behind beside the model.
+//!
+//! | file | one line per |
+//! |---|---|
+//! | `metrics.jsonl` | step or evaluation: numbers that depend on nothing but the configuration |
+//! | `timing.jsonl` | step: seconds, speed, memory |
+//! | `selection.jsonl` | step: tokens per class, among all and among the selected |
+//! | `tensorboard/` | the same numbers as event files |
+
+mod progress;
+mod tensorboard;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use progress::{Progress, Shown};
+use tensorboard::Events;
+use tokensieve_documents::{Class, Classes, Lines};
+
+use super::config;
+use crate::step::Evaluation;
+use tokensieve_kernels::memory;
+use tokensieve_model::Result;
+
+/// Files of lines, by name.
+pub(super) const METRICS: &str = "metrics.jsonl";
+const TIMING: &str = "timing.jsonl";
+const SELECTION: &str = "selection.jsonl";
+
+/// Folder of the event files.
+const EVENTS: &str = "tensorboard";
+
+/// The files that runs have written into a folder.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = [METRICS, TIMING, SELECTION].map(|name| folder.join(name)).into();
+    files.extend(Events::all(&folder.join(EVENTS))?);
+    Ok(files)
+}
+
+/// Whether a run has written into a folder what it did.
+pub(super) fn has_curve(folder: &Path) -> bool {
+    folder.join(METRICS).metadata().is_ok_and(|file| file.len() > 0)
+}
+
+/// The logs of a run.
+#[derive(Debug)]
+pub struct Log {
+    metrics: Lines,
+    timing: Lines,
+    selection: Option<Lines>,
+    events: Option<Events>,
+    progress: Progress,
+    classes: Classes,
+    totals: Totals,
+    /// How far the files were valid that the run began with: those that it does not write stay so.
+    former: BTreeMap<String, u64>,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// The objective's loss.
+    pub loss: f64,
+    /// Mean −log p of the labels.
+    pub nll: f64,
+    /// Predicted tokens.
+    pub tokens: usize,
+    /// Of these, the selected ones.
+    pub selected: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// The gradient's length before clipping.
+    pub gradient_norm: f64,
+    /// Tokens read, prompts included.
+    pub read: usize,
+    /// Time it took.
+    pub seconds: f64,
+    /// The most memory so far on the device, if that is not the CPU, in bytes.
+    pub peak_device_bytes: Option<u64>,
+    /// Its parts, by name.
+    pub phases: &'a [(&'static str, f64)],
+}
+
+/// Sums over the steps of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Steps.
+    pub steps: u64,
+    /// Tokens read, prompts included.
+    pub read: usize,
+    /// Seconds in steps.
+    pub seconds: f64,
+    /// First and last loss.
+    pub losses: Option<[f64; 2]>,
+    /// First and last NLL.
+    pub nlls: Option<[f64; 2]>,
+}
+
+impl Log {
+    /// Opens the logs of a run that has done `step` of `steps`; `marks` says how far each file is valid.
+    pub fn open(
+        folder: &Path,
+        wanted: config::Log,
+        marks: &BTreeMap<String, u64>,
+        step: u64,
+        steps: u64,
+    ) -> Result<Self> {
+        let mark = |name: &str| marks.get(name).copied().unwrap_or(0);
+        let open = |name: &str| Lines::open(&folder.join(name), mark(name));
+        // How long steps took is no part of what the run finds.
+        let timing = folder.join(TIMING);
+        let timing = if mark(TIMING) > 0 && !timing.exists() {
+            tokensieve_model::say!(
+                "warning: {} is missing; it begins anew after step {step}",
+                timing.display()
+            );
+            Lines::open(&timing, 0)
+        } else {
+            open(TIMING)
+        };
+        // What a checkpoint's step wrote is part of it.
+        let void_from = if marks.is_empty() { 0 } else { step + 1 };
+        let events = || Events::create(&folder.join(EVENTS), void_from);
+        Ok(Self {
+            metrics: open(METRICS)?,
+            timing: timing?,
+            selection: wanted.selection.then(|| open(SELECTION)).transpose()?,
+            events: wanted.tensorboard.then(events).transpose()?,
+            progress: Progress::new(step, steps),
+            classes: Classes::default(),
+            totals: Totals::default(),
+            former: marks.clone(),
+        })
+    }
+
+    /// One step.
+    pub fn step(&mut self, step: &Step) -> Result<()> {
+        let share = step.selected as f64 / step.tokens.max(1) as f64;
+        self.metrics.push(&json!({
+            "step": step.step,
+            "loss": step.loss,
+            "nll": step.nll,
+            "tokens": step.tokens,
+            "selected": step.selected,
+            "lr": step.lr,
+            "gradient_norm": step.gradient_norm,
+        }))?;
+        let speed = step.read as f64 / step.seconds.max(1e-9);
+        let phases: Map<String, Value> =
+            step.phases.iter().map(|(name, s)| ((*name).to_owned(), json!(s))).collect();
+        let peak = memory::peak_bytes();
+        let mut timing = json!({
+            "step": step.step,
+            "seconds": step.seconds,
+            "tokens_per_second": speed,
+            "peak_bytes": peak,
+            "phases": phases,
+        });
+        let mut values = vec![
+            ("train/loss", step.loss),
+            ("train/nll", step.nll),
+            ("train/selected", share),
+            ("train/lr", step.lr),
+            ("train/gradient_norm", step.gradient_norm),
+            ("time/tokens_per_second", speed),
+            ("time/peak_gib", memory::gib(peak.unwrap_or(0))),
+        ];
+        if let Some(bytes) = step.peak_device_bytes {
+            timing["peak_device_bytes"] = bytes.into();
+            values.push(("time/peak_device_gib", memory::gib(bytes)));
+        }
+        self.timing.push(&timing)?;
+        if let Some(events) = &mut self.events {
+            events.scalars(step.step, &values)?;
+            events.flush()?;
+        }
+        self.totals.add(step);
+        self.progress.show(Shown {
+            step: step.step,
+            loss: step.loss,
+            nll: step.nll,
+            selected: share,
+            tokens: step.read,
+            seconds: step.seconds,
+        });
+        Ok(())
+    }
+
+    /// What was selected in a step: every predicted token, and whether it was. `text` knows a token's text; special
+    /// tokens have none.
+    pub fn selection(
+        &mut self,
+        step: u64,
+        tokens: impl Iterator<Item = (u32, bool)>,
+        text: impl Fn(u32) -> Option<String>,
+    ) -> Result<()> {
+        let Some(lines) = &mut self.selection else { return Ok(()) };
+        let mut counts = [[0_u64; Class::ALL.len()]; 2];
+        for (token, selected) in tokens {
+            let class = self.classes.of(token, &text) as usize;
+            counts[0][class] += 1;
+            counts[1][class] += u64::from(selected);
+        }
+        let named = |counts: &[u64]| -> Map<String, Value> {
+            Class::ALL
+                .iter()
+                .zip(counts)
+                .map(|(class, count)| (class.name().to_owned(), json!(count)))
+                .collect()
+        };
+        lines.push(&json!({ "step": step, "all": named(&counts[0]), "selected": named(&counts[1]) }))
+    }
+
+    /// One evaluation of a held-out set.
+    pub fn evaluation(&mut self, step: u64, name: &str, found: &Evaluation) -> Result<()> {
+        let means = [
+            ("nll", Some(found.nll)),
+            ("loss", found.objective_loss),
+            ("mean_p", Some(found.mean_p)),
+            ("accuracy", Some(found.accuracy)),
+        ];
+        let means: Vec<(&str, f64)> =
+            means.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let mut line = Map::from_iter([("step".to_owned(), json!(step)), ("eval".to_owned(), json!(name))]);
+        line.extend(means.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+        line.insert("tokens".to_owned(), json!(found.tokens));
+        self.metrics.push(&Value::Object(line))?;
+        if let Some(events) = &mut self.events {
+            let tags: Vec<String> = means.iter().map(|(key, _)| format!("eval/{name}/{key}")).collect();
+            let values: Vec<_> =
+                tags.iter().zip(&means).map(|(tag, (_, value))| (tag.as_str(), *value)).collect();
+            events.scalars(step, &values)?;
+            events.flush()?;
+        }
+        let text: Vec<String> = means.iter().map(|(key, value)| format!("{key} {value:.4}")).collect();
+        self.say(&format!("after {step} steps, {name}: {}", text.join("  ")));
+        Ok(())
+    }
+
+    /// A line for the person watching.
+    pub fn say(&self, line: &str) {
+        self.progress.say(line);
+    }
+
+    /// How many bytes of each file belong to the steps done, all of them on the disk.
+    pub fn marks(&mut self) -> Result<BTreeMap<String, u64>> {
+        let mut marks = self.former.clone();
+        marks.insert(METRICS.to_owned(), self.metrics.durable()?);
+        marks.insert(TIMING.to_owned(), self.timing.durable()?);
+        if let Some(lines) = &mut self.selection {
+            marks.insert(SELECTION.to_owned(), lines.durable()?);
+        }
+        Ok(marks)
+    }
+
+    /// Sums over the steps of this process.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+}
+
+impl Totals {
+    fn add(&mut self, step: &Step) {
+        self.steps += 1;
+        self.read += step.read;
+        self.seconds += step.seconds;
+        self.losses = Some([self.losses.map_or(step.loss, |[first, _]| first), step.loss]);
+        self.nlls = Some([self.nlls.map_or(step.nll, |[first, _]| first), step.nll]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_written_for_a_while_keeps_its_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut marks = BTreeMap::new();
+        for (step, selection) in [(1, true), (2, false), (3, true)] {
+            let wanted = config::Log { tensorboard: false, selection };
+            let mut log = Log::open(folder.path(), wanted, &marks, step - 1, 3).unwrap();
+            log.selection(step, [(5, true)].into_iter(), |_| None).unwrap();
+            marks = log.marks().unwrap();
+        }
+        let text = std::fs::read_to_string(folder.path().join(SELECTION)).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        assert_eq!(lines.map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn without_its_times_a_run_goes_on_and_without_its_metrics_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = config::Log { tensorboard: false, selection: false };
+        let open = |marks: &BTreeMap<String, u64>| Log::open(folder.path(), wanted, marks, 1, 3);
+        let line = json!({ "step": 1 });
+        let mut log = open(&BTreeMap::new()).unwrap();
+        log.metrics.push(&line).unwrap();
+        log.timing.push(&line).unwrap();
+        let marks = log.marks().unwrap();
+        std::fs::remove_file(folder.path().join(TIMING)).unwrap();
+        let anew = open(&marks).unwrap().marks().unwrap();
+        assert_eq!((anew[METRICS], anew[TIMING]), (marks[METRICS], 0));
+        std::fs::remove_file(folder.path().join(METRICS)).unwrap();
+        let error = open(&anew).unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl: is missing"), "{error}");
+    }
+
+    #[test]
+    fn going_on_voids_the_events_of_steps_after_the_checkpoint_alone() {
+        let wanted = config::Log { tensorboard: true, selection: false };
+        for (step, void_from) in [(None, 0), (Some(0), 1), (Some(300), 301)] {
+            let folder = tempfile::tempdir().unwrap();
+            let open = |marks: &BTreeMap<String, u64>| {
+                Log::open(folder.path(), wanted, marks, step.unwrap_or(0), 500).unwrap()
+            };
+            if step.is_some() {
+                let marks = open(&BTreeMap::new()).marks().unwrap();
+                let first = Events::all(&folder.path().join(EVENTS)).unwrap();
+                std::fs::remove_file(&first[0]).unwrap();
+                open(&marks);
+            } else {
+                open(&BTreeMap::new());
+            }
+            let files = Events::all(&folder.path().join(EVENTS)).unwrap();
+            assert_eq!(tensorboard::void_from(&std::fs::read(&files[0]).unwrap()), void_from);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The reference that a configuration names.
+
+use super::config::{self, Config};
+use tokensieve_documents::estimates::Named;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::head::{Reference, TopFile};
+use tokensieve_model::text::{Moment, Tokenizer};
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Adapter, Model};
+
+/// Opens it, and says its hash; `data` is the hash of the data set that is trained on, `tokenizer` the trained model's. Where none is named, an objective
+/// that wants the base has it: the model without its adapter.
+pub(super) fn open(
+    config: &Config,
+    model: &Model,
+    data: &str,
+    tokenizer: &Tokenizer,
+) -> Result<(Reference, Option<String>)> {
+    let against = config.objective.against();
+    match &config.reference {
+        None if against == Some(tokensieve_objective::Against::Base) => Ok((Reference::Base, None)),
+        None => Ok((Reference::None, None)),
+        Some(config::Reference::Adapter(folder)) => {
+            let adapter = Adapter::load(model.config(), folder, model.device())?;
+            Ok((Reference::Adapter(Box::new(adapter)), Some(Named::adapter(folder)?.sha256)))
+        }
+        Some(config::Reference::Model(source)) => {
+            let opened = Checkpoint::open(source);
+            let checkpoint = opened.map_err(|error| config.of_model("reference.model", error))?;
+            let mut other = Model::load(&checkpoint, model.kind(), model.device())?;
+            share_vocabulary(
+                "reference.model",
+                &checkpoint,
+                &mut other,
+                model.config().vocab_size,
+                tokenizer,
+            )?;
+            Ok((Reference::Model(Box::new(other)), Some(checkpoint.hash())))
+        }
+        Some(config::Reference::TopK(path)) => {
+            let file = TopFile::open(path, model.config().vocab_size, data)?;
+            let hash = file.hash();
+            Ok((Reference::TopK(Box::new(file)), Some(hash)))
+        }
+    }
+}
+
+/// Sees that another model's tokens are those of the model that is trained, and leaves it the same number of them. Where a
+/// folder has no tokenizer, the number alone is judged.
+pub(super) fn share_vocabulary(
+    key: &str,
+    checkpoint: &Checkpoint,
+    other: &mut Model,
+    rows: i64,
+    tokenizer: &Tokenizer,
+) -> Result<()> {
+    if let Ok(theirs) = Tokenizer::open_on(checkpoint, Moment::default()) {
+        let ours = tokenizer.inner().get_vocab(true);
+        let differs = |(token, id): &(&String, &u32)| {
+            theirs.inner().token_to_id(token).is_some_and(|other| other != **id)
+        };
+        // The first of them, so that the message is the same each time.
+        if let Some((token, id)) = ours.iter().filter(differs).min_by_key(|(_, id)| **id) {
+            let there = theirs.inner().token_to_id(token).unwrap_or_default();
+            let what = format!(
+                "has another tokenizer than the model that is trained: `{token}` is token {there} there and {id} here"
+            );
+            return Err(Error::setting(key, what));
+        }
+    }
+    let found = other.config().vocab_size;
+    if found < rows {
+        let what = format!("has a vocabulary of {found}, the model that is trained one of {rows}");
+        return Err(Error::setting(key, what));
+    }
+    other.keep_vocabulary(rows);
+    Ok(())
+}

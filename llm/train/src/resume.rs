@@ -1,0 +1,143 @@
+//! From which checkpoint a run goes on: the newest that can be read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tch::Tensor;
+
+use super::checkpoint::{self, State};
+use super::config::Config;
+use super::{Begin, CHECKPOINTS, CONFIG, OPTIMIZER, Optimizer, Trained, former};
+use tokensieve_model::Error;
+use tokensieve_model::Model;
+use tokensieve_model::Result;
+
+/// The checkpoints in a run's folder.
+pub(super) struct Checkpoints {
+    /// Those of this configuration, the newest last.
+    folders: Vec<PathBuf>,
+    /// Newer ones that cannot be read, the newest first, and why.
+    damaged: Vec<(PathBuf, Error)>,
+}
+
+/// What a checkpoint holds, or a run begins with.
+pub(super) struct Found {
+    pub(super) state: State,
+    pub(super) trained: Trained,
+    pub(super) optimizer: Optimizer,
+}
+
+impl Checkpoints {
+    /// Those that the run may go on from; another configuration's newest one is an error, and so is what is left of a run
+    /// without any.
+    pub(super) fn find(config: &Config, begin: Begin) -> Result<Self> {
+        let parent = config.train.out.join(CHECKPOINTS);
+        let mut found = Self { folders: Vec::new(), damaged: Vec::new() };
+        if begin == Begin::Fresh {
+            return Ok(found);
+        }
+        let all = checkpoint::list(&parent)?;
+        if all.is_empty() && begin == Begin::Resume {
+            return Err(Error::file(&parent, "there is no checkpoint to continue from; leave out --resume"));
+        }
+        if all.is_empty() {
+            former::refuse(config)?;
+        }
+        found.folders = all.into_iter().map(|(_, folder)| folder).collect();
+        while let Some(newest) = found.folders.last() {
+            match differences(config, newest) {
+                Err(error) => found.pass_over(error),
+                Ok(differences) if differences.is_empty() => break,
+                Ok(differences) => {
+                    let what = format!(
+                        "holds a run of another configuration:\n  {}\n--fresh removes it and starts over, --out DIR leaves \
+                         it",
+                        differences.join("\n  ")
+                    );
+                    return Err(Error::file(&config.train.out, what));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the newest that is sound; `new` is the state of a run that begins. Where there was none, that is nothing;
+    /// where none can be read any more, an error.
+    pub(super) fn open(mut self, config: &Config, model: &Model, new: &State) -> Result<Option<Found>> {
+        while let Some(newest) = self.folders.last() {
+            let state = State::load(newest);
+            if let Ok(state) = &state {
+                unchanged(state, new, newest)?;
+            }
+            match state.and_then(|state| read(config, model, state, newest)) {
+                Err(error) => self.pass_over(error),
+                Ok(found) => {
+                    for (folder, error) in &self.damaged {
+                        let aside = checkpoint::set_aside(folder)?;
+                        tokensieve_model::say!(
+                            "warning: {error}; going on from an older checkpoint, this one is now {}",
+                            aside.display()
+                        );
+                    }
+                    return Ok(Some(found));
+                }
+            }
+        }
+        let Some((_, error)) = self.damaged.into_iter().next() else { return Ok(None) };
+        let what = format!(
+            "no checkpoint can be read ({error}); --fresh removes the run and starts over, --out DIR leaves it"
+        );
+        Err(Error::file(config.train.out.join(CHECKPOINTS), what))
+    }
+
+    fn pass_over(&mut self, error: Error) {
+        self.damaged.extend(self.folders.pop().map(|folder| (folder, error)));
+    }
+}
+
+/// In what the checkpoint's configuration is another one.
+fn differences(config: &Config, folder: &Path) -> Result<Vec<String>> {
+    let path = folder.join(CONFIG);
+    let derived = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    config.differences(&derived).map_err(|error| Error::file(&path, error))
+}
+
+/// What a checkpoint of this state holds besides.
+fn read(config: &Config, model: &Model, state: State, folder: &Path) -> Result<Found> {
+    let trained = Trained::load(model, config.lora.is_some(), folder)?;
+    let mut optimizer = Optimizer::new(&config.train, trained.parameters());
+    let path = folder.join(OPTIMIZER);
+    let saved = Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?;
+    // It began anew when the adapter last grew.
+    let grown = config.train.grow_rank.iter().map(|(step, _)| *step);
+    let begun = grown.filter(|step| *step < state.step).max().unwrap_or(0);
+    optimizer.resume(&saved, state.step - begun).map_err(|error| Error::file(&path, error))?;
+    Ok(Found { state, trained, optimizer })
+}
+
+/// Refuses a checkpoint if model, data or reference are not what it was made from.
+fn unchanged(saved: &State, new: &State, folder: &Path) -> Result<()> {
+    let changed = |what: &str| {
+        let what =
+            format!("was made with another {what}, though under the same name; start over with --fresh");
+        Err(Error::file(folder, what))
+    };
+    if saved.model != new.model {
+        return changed("model");
+    }
+    if let Some(name) = new.data.keys().find(|name| saved.data.get(*name) != new.data.get(*name)) {
+        return changed(&format!("data set `{name}`"));
+    }
+    if saved.reference.is_none() && new.reference.is_some() {
+        let what = "does not say what its reference was, as checkpoints of older versions do not; start over with \
+                    --fresh";
+        return Err(Error::file(folder, what));
+    }
+    if saved.reference != new.reference {
+        return changed("reference");
+    }
+    if saved.steps != new.steps {
+        return changed("number of steps");
+    }
+    Ok(())
+}

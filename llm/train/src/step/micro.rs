@@ -1,0 +1,102 @@
+//! A micro-batch: documents that go through the model together, and what a reference says of them.
+
+use tch::Tensor;
+use tokensieve_objective::{Pull, TokenStats};
+
+use tokensieve_model::Document;
+use tokensieve_model::Pack;
+use tokensieve_model::Target;
+use tokensieve_model::head::{Place, RowStats, Rows, Top, Unembedding};
+use tokensieve_model::{Model, chain};
+
+/// Documents packed, with their places in the batch.
+pub(super) struct Micro {
+    /// Indices in the batch, in order.
+    pub(super) documents: Vec<usize>,
+    pub(super) pack: Pack,
+    pub(super) labels: Vec<u32>,
+}
+
+/// What other models say of a micro-batch's rows.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The reference's hidden states, `[R, D]`.
+    pub(super) hidden_rd: Option<Tensor>,
+    pub(super) top: Option<Top>,
+    pub(super) reference_losses: Option<Vec<f64>>,
+    pub(super) base_losses: Option<Vec<f64>>,
+}
+
+impl Micro {
+    pub(super) fn new(batch: &[&Document], documents: Vec<usize>, model: &Model) -> Self {
+        let members: Vec<&Document> = documents.iter().map(|index| batch[*index]).collect();
+        let pack = model.pack(&members);
+        let labels = pack.targets.iter().map(|target| target.label).collect();
+        Self { documents, pack, labels }
+    }
+
+    /// How many tokens it predicts.
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Keys of its rows' masks of dropout in a step: a document's do not depend on what it is packed with.
+    pub(super) fn keys(&self, batch: &[&Document], seed: u64) -> Vec<u64> {
+        let of_documents = self.documents.iter().map(|index| chain(seed, &batch[*index].tokens));
+        self.pack.layout.rows(of_documents)
+    }
+
+    /// Hidden states of the rows that count, as the head takes them.
+    pub(super) fn rows<'a>(&'a self, hidden_rd: &'a Tensor, unembedding: Unembedding<'a>) -> Rows<'a> {
+        Rows { hidden_rd, labels: &self.labels, unembedding }
+    }
+
+    /// Where the predicted tokens lie in the data set.
+    pub(super) fn places(&self, batch: &[&Document]) -> Vec<Place> {
+        let place = |target: &Target| {
+            let Document { row, part, .. } = *batch[self.documents[target.document as usize]];
+            Place { row, part, position: target.position as usize, label: target.label }
+        };
+        self.pack.targets.iter().map(place).collect()
+    }
+
+    /// Which documents have a pull; `None`: all.
+    pub(super) fn pulled(&self, pulls: &[Pull]) -> Option<Vec<bool>> {
+        let mut pulled = vec![false; self.documents.len()];
+        for (target, pull) in self.pack.targets.iter().zip(pulls) {
+            pulled[target.document as usize] |= !pull.is_zero();
+        }
+        pulled.contains(&false).then_some(pulled)
+    }
+
+    /// The statistics of some of its rows as the objective reads them.
+    pub(super) fn tokens(
+        &self,
+        rows: std::ops::Range<usize>,
+        stats: &[RowStats],
+        seen: &Seen,
+        batch: &[&Document],
+        vocabulary: i64,
+    ) -> Vec<TokenStats> {
+        let one = |(i, stats): (usize, &RowStats)| {
+            let target = &self.pack.targets[i];
+            let document = self.documents[target.document as usize];
+            let given = &batch[document].given;
+            let at = |values: &Option<Vec<f64>>| values.as_ref()?.get(target.position as usize).copied();
+            let seen_at = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[i]);
+            TokenStats {
+                top_entropy: (!stats.top_entropy.is_nan()).then_some(stats.top_entropy),
+                reference_loss: seen_at(&seen.reference_losses),
+                base_loss: at(&given.base_loss).or_else(|| seen_at(&seen.base_losses)),
+                bald: at(&given.bald),
+                advantage: given.advantage,
+                weight: f64::from(target.weight),
+                vocabulary: vocabulary as u32,
+                document: document as u32,
+                position: target.position,
+                ..TokenStats::new(stats.loss, stats.entropy)
+            }
+        };
+        rows.zip(stats).map(one).collect()
+    }
+}

@@ -1,0 +1,26 @@
+//! A look at all data before the first step, for objectives that select within the corpus.
+
+use tokensieve_objective::Within;
+
+use super::Run;
+use crate::step::{self, Rule as _};
+use tokensieve_model::Document;
+use tokensieve_model::Result;
+
+impl Run<'_> {
+    /// Surveys the corpus if the objective selects within it.
+    pub(super) fn survey(&mut self) -> Result<()> {
+        if self.training.objective().selection().map(|selection| selection.within) != Some(Within::Corpus) {
+            return Ok(());
+        }
+        self.log.say("surveying the corpus");
+        let (options, reads) = (self.options(0), self.training.reads());
+        for batch in self.documents.chunks(self.config.train.batch_size) {
+            let batch: Vec<&Document> = batch.iter().collect();
+            let (head, model, trained) = (&mut self.head, &mut self.model, &self.trained);
+            let tokens = step::statistics(head, model, trained, &self.reference, reads, &batch, &options)?;
+            self.training.survey(&tokens)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! A reference's most probable tokens, computed once for the data of a configuration.
+
+use std::path::Path;
+
+use super::config::Config;
+use super::references::share_vocabulary;
+use super::start::{list_skipped, read};
+use tokensieve_kernels::memory;
+use tokensieve_model::Document;
+use tokensieve_model::Result;
+use tokensieve_model::head::write_top;
+use tokensieve_model::text::Tokenizer;
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Adapter, Model};
+
+/// Writes, for `reference.topk`, the k most probable tokens of everything that `config` trains on: those of `model` (the
+/// configuration's own if none is given), with `adapter` if there is one. Returns the number of documents and how many
+/// tokens there are of each prediction: the vocabulary has no more.
+pub fn write_topk(
+    config: &Config,
+    model: Option<&str>,
+    adapter: Option<&Path>,
+    k: usize,
+    path: &Path,
+) -> Result<(usize, usize)> {
+    memory::keep();
+    let other = model.map(Checkpoint::open).transpose().map_err(|error| error.model_named_by("--model"))?;
+    let base = config.base()?;
+    let tokenizer = Tokenizer::open_on(&base, config.date)?;
+    let set = read("train", &config.data, &base, &tokenizer)?;
+    list_skipped(config, "train", &set)?;
+    let checkpoint = other.as_ref().unwrap_or(&base);
+    let mut model = Model::load(checkpoint, config.model.kind, config.model.device)?;
+    share_vocabulary("--model", checkpoint, &mut model, base.config().vocab_size, &tokenizer)?;
+    if let Some(folder) = adapter {
+        let adapter = Adapter::load(model.config(), folder, model.device())?;
+        model.attach(Some(&adapter))?;
+    }
+    let documents: Vec<&Document> = set.documents.iter().collect();
+    let hashes = [checkpoint.hash(), set.hash];
+    let k = write_top(path, &model, &documents, k, config.train.micro_tokens, [&hashes[0], &hashes[1]])?;
+    Ok((documents.len(), k))
+}

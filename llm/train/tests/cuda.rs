@@ -1,0 +1,161 @@
+//! The GPU beside the CPU: operators, attention and whole steps of every architecture. On a machine without CUDA, and with a
+//! libtorch that has no CUDA half, it says so and checks nothing. A program of its own, since CUDA is opened before the
+//! first tensor is made or not at all. Needs libtorch; run where torch 2.11 with CUDA is installed for Python:
+//! `LD_LIBRARY_PATH=$(python3 -c 'import torch; print(torch.__path__[0])')/lib cargo test -p tokensieve-train --test cuda`.
+
+mod fixture;
+
+use fixture::{Fixture, NAMES};
+use tch::{Device, Kind, Tensor, no_grad};
+use tokensieve_model::head::{Head, Reference};
+use tokensieve_model::{Adapter, LoraConfig, Model};
+use tokensieve_kernels::{self as kernels, Activation, Attention, Heads, Product, plain};
+use tokensieve_train::step::{Ranking, StepOptions, step};
+use tokensieve_train::Trained;
+use tokensieve_model::Document;
+use tokensieve_kernels::Layout;
+use tokensieve_kernels::machine;
+use tokensieve_objective::{Objective, Plan};
+
+/// The GPU, opened before anything else happens.
+fn gpu() -> Option<Device> {
+    let device = machine::device();
+    if !device.is_cuda() {
+        eprintln!("skipped: no CUDA device ({:?})", machine::open_cuda());
+    }
+    Some(device).filter(|device| device.is_cuda())
+}
+
+fn random(size: &[i64], name: &str) -> Tensor {
+    fixture::numbers(name, size)
+}
+
+/// ‖a − b‖ / ‖b‖.
+fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.size(), b.size());
+    let [a, b] = [a, b].map(|x| x.to_device(Device::Cpu).to_kind(Kind::Double));
+    (&a - &b).norm().double_value(&[]) / b.norm().double_value(&[]).max(1e-30)
+}
+
+#[track_caller]
+fn close(what: &str, a: &Tensor, b: &Tensor, tolerance: f64) {
+    let away = distance(a, b);
+    assert!(away <= tolerance, "{what}: relative distance {away:e}, above {tolerance:e}");
+}
+
+#[test]
+fn operators_agree_with_plain_ones_in_f64() {
+    let Some(gpu) = gpu() else { return };
+    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 1e-2)] {
+        let there = |x: &Tensor| x.to_device(gpu).to_kind(kind);
+        // What the GPU is given, exactly.
+        let exact = |x: &Tensor| x.to_kind(kind).to_kind(Kind::Double);
+        let numbers = |columns: i64, name: &str| random(&[67, columns], name);
+
+        let (x, weight) = (numbers(96, "x"), random(&[96, 64], "weight"));
+        let expected = exact(&x).mm(&exact(&weight));
+        close("product", &Product::of(&there(&x), &there(&weight)).result(), &expected, tolerance);
+        let wide = Tensor::zeros([67, 64], (Kind::Float, gpu));
+        Product::of(&there(&x), &there(&weight)).write(&wide);
+        close("product into f32", &wide, &expected, 1e-5);
+
+        let (dy, norm) = (numbers(96, "dy"), random(&[96], "norm") + 1.0);
+        let (norm64, norm32) = (norm.to_kind(Kind::Double), norm.to_device(gpu));
+        let (out, twin) = (there(&x), exact(&x));
+        let inv_rms = kernels::rms_norm(&there(&x), &norm32, 1e-5, &out);
+        let twin_rms = plain::rms_norm(&exact(&x), &norm64, 1e-5, &twin);
+        close("norm", &out, &twin, tolerance);
+        close(
+            "norm, backward",
+            &kernels::rms_norm_backward(&there(&dy), &there(&x), &norm32, &inv_rms, Some(&there(&x)), None),
+            &plain::rms_norm_backward(&exact(&dy), &exact(&x), &norm64, &twin_rms, Some(&exact(&x)), None),
+            tolerance,
+        );
+
+        for activation in [Activation::Silu, Activation::GeluTanh] {
+            let (gate_up, d_act) = (numbers(192, "gate") * 3.0, numbers(96, "act"));
+            let (out, twin) = (there(&d_act), exact(&d_act));
+            kernels::gated(&there(&gate_up), activation, &out);
+            plain::gated(&exact(&gate_up), activation, &twin);
+            close("gate", &out, &twin, tolerance);
+            close(
+                "gate, backward",
+                &kernels::gated_backward(&there(&d_act), &there(&gate_up), activation, None),
+                &plain::gated_backward(&exact(&d_act), &exact(&gate_up), activation, None),
+                tolerance,
+            );
+        }
+
+        let heads = Heads { queries: 4, keys: 2, dim: 16 };
+        let (angles, before) = (random(&[67, 8], "angles"), numbers(heads.width() as i64, "qkv"));
+        let (turned, twin) = (there(&before), exact(&before));
+        kernels::rope(&turned, &angles.cos().to_device(gpu), &angles.sin().to_device(gpu), &heads, false);
+        let angles = angles.to_kind(Kind::Double);
+        plain::rope(&twin, &angles.cos(), &angles.sin(), &heads, false);
+        close("rope", &turned, &twin, tolerance);
+    }
+}
+
+#[test]
+fn flash_attention_agrees_with_plain_attention() {
+    let Some(gpu) = gpu() else { return };
+    let heads = Heads { queries: 6, keys: 2, dim: 64 };
+    let layout = Layout { prefix: 0, lengths: vec![70, 1, 130] };
+    for window in [None, Some(50)] {
+        let how = Attention { heads, scale: 0.125, soft_cap: None, window };
+        let input = |columns, name| random(&[201, columns], name).to_device(gpu).to_kind(Kind::BFloat16);
+        let (qkv, d_out) = (input(10 * 64, "qkv") * 2.0, input(6 * 64, "d_out"));
+        let (out, twin) = (d_out.zeros_like(), d_out.zeros_like());
+        let lse = kernels::attention(&qkv, &layout, &how, &out);
+        let twin_lse = plain::attention(&qkv, &layout, &how, None, &twin);
+        close("log-sum-exp", &lse, &twin_lse, 1e-4);
+        close("attention", &out, &twin, 1e-2);
+        close(
+            "attention, backward",
+            &kernels::attention_backward(&d_out, &qkv, &out, &lse, &layout, &how),
+            &plain::attention_backward(&d_out, &qkv, &twin, &twin_lse, &layout, &how),
+            2e-2,
+        );
+    }
+}
+
+/// Loss and gradient of a step on a device.
+fn stepped(fixture: &Fixture, toml: &str, kind: Kind, device: Device) -> (f64, Tensor) {
+    let mut model = Model::load(&fixture.checkpoint(), kind, device).unwrap();
+    let adapter = Adapter::load(model.config(), fixture.adapter_folder().path(), device).unwrap();
+    model.attach(Some(&adapter)).unwrap();
+    let lora = LoraConfig { r: 2, ..LoraConfig::default() };
+    let other = Adapter::new(model.config(), &lora, 5, Device::Cpu).unwrap();
+    let values = other.parameters.values();
+    let moved = values + random(&values.size(), "reference") / 4.0;
+    let reference = Adapter::new(model.config(), &lora, 5, device).unwrap();
+    no_grad(|| reference.parameters.values().shallow_clone().copy_(&moved));
+    let (trained, reference) = (Trained::Adapter(adapter), Reference::Adapter(Box::new(reference)));
+    let documents: Vec<&Document> = fixture.documents.iter().collect();
+    let options = StepOptions { micro_tokens: 40, checkpointing: false, dropout: 0, ranking: Ranking::Exact };
+    let mut objective = Objective::from_toml(toml).unwrap().begin(Plan { steps: 10, seed: 4 });
+    let mut head = Head::on(device);
+    let report =
+        step(&mut head, &mut model, &trained, &reference, &mut objective, &documents, &options).unwrap();
+    (report.loss, trained.parameters().gradients().to_device(Device::Cpu).copy())
+}
+
+#[test]
+fn a_step_has_the_cpu_s_gradient() {
+    let Some(gpu) = gpu() else { return };
+    for name in NAMES {
+        let fixture = Fixture::new(name);
+        for toml in ["preset = 'mle'", "preset = 'masked-mle+distill'", "preset = 'truncated-kd'\ntop_k = 5"]
+        {
+            let (loss, gradient) = stepped(&fixture, toml, Kind::Float, Device::Cpu);
+            let (found, there) = stepped(&fixture, toml, Kind::Float, gpu);
+            assert!((found - loss).abs() < 1e-4 * loss.abs(), "{name}, {toml}: {found}, on the CPU {loss}");
+            close(&format!("{name}, {toml}"), &there, &gradient, 1e-3);
+        }
+        // In bf16 which tokens are chosen may differ; where all are, the gradient is nearly the same.
+        let (loss, gradient) = stepped(&fixture, "preset = 'mle'", Kind::Float, Device::Cpu);
+        let (found, there) = stepped(&fixture, "preset = 'mle'", Kind::BFloat16, gpu);
+        assert!((found - loss).abs() < 0.05 * loss.abs(), "{name} in bf16: {found}, on the CPU {loss}");
+        close(&format!("{name} in bf16"), &there, &gradient, 0.2);
+    }
+}

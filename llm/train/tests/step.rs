@@ -1,0 +1,356 @@
+//! One optimizer step on a tiny random model: the gradient is that of the reported loss, whatever the micro-batches, the
+//! objective and the reference. Needs libtorch; run: `cargo test -p tokensieve-train --test step`.
+
+mod fixture;
+
+use fixture::Fixture;
+use tch::{Kind, Tensor};
+use tokensieve_model::head::{Head, Reference, TopFile, write_top};
+use tokensieve_model::{Adapter, LoraConfig, Model};
+use tokensieve_train::step::{Ranking, Reads, Rule, StepOptions, StepReport, evaluate, statistics, step};
+use tokensieve_train::Trained;
+use tokensieve_model::Document;
+use tokensieve_model::Given;
+use tokensieve_model::Result;
+use tokensieve_objective::{Objective, Plan, Pull, Pulls, TokenStats, Training};
+
+const PLAN: Plan = Plan { steps: 10, seed: 4 };
+
+fn options(micro_tokens: usize) -> StepOptions {
+    StepOptions { micro_tokens, checkpointing: false, dropout: 0, ranking: Ranking::Exact }
+}
+
+fn in_bytes() -> StepOptions {
+    StepOptions { ranking: Ranking::Int8, ..options(40) }
+}
+
+/// Nine documents that begin alike; one is masked altogether, one counts half.
+fn documents(vocabulary: u32) -> Vec<Document> {
+    let document = |row: usize| {
+        let length = 7 + row * 5 % 11;
+        let token =
+            |i: usize| if i < 3 { i as u32 } else { ((row * 31 + i * 17 + i * i) as u32) % vocabulary };
+        let weight = |i: usize| match row {
+            _ if i < 4 => 0.0,
+            3 => 0.0,
+            5 => 0.5,
+            _ => 1.0,
+        };
+        Document {
+            row,
+            part: 0,
+            tokens: (0..length).map(token).collect(),
+            weights: (0..length).map(weight).collect(),
+            given: Given::default(),
+        }
+    };
+    (0..9).map(document).collect()
+}
+
+struct Bench {
+    fixture: Fixture,
+    model: Model,
+    trained: Trained,
+    documents: Vec<Document>,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        Self::dropping(name, 0.0)
+    }
+
+    fn dropping(name: &str, rate: f64) -> Self {
+        let fixture = Fixture::new(name);
+        let mut model = fixture.model(Kind::Float);
+        let mut adapter = fixture.adapter(&model);
+        adapter.config.dropout = rate;
+        model.attach(Some(&adapter)).unwrap();
+        let documents = documents(model.config().vocab_size as u32);
+        Self { fixture, model, trained: Trained::Adapter(adapter), documents }
+    }
+
+    /// Another adapter, somewhat away from zero.
+    fn reference(&self) -> Reference {
+        let lora = LoraConfig { r: 2, ..LoraConfig::default() };
+        let adapter = Adapter::new(self.model.config(), &lora, 5, self.model.device()).unwrap();
+        tch::manual_seed(6);
+        let mut values = adapter.parameters.values().shallow_clone();
+        values += values.randn_like() * 0.2;
+        Reference::Adapter(Box::new(adapter))
+    }
+
+    fn step(
+        &mut self,
+        rule: &mut dyn Rule,
+        reference: &Reference,
+        micro_tokens: usize,
+    ) -> (StepReport, Tensor) {
+        self.try_step(rule, reference, &options(micro_tokens)).unwrap()
+    }
+
+    fn try_step(
+        &mut self,
+        rule: &mut dyn Rule,
+        reference: &Reference,
+        options: &StepOptions,
+    ) -> Result<(StepReport, Tensor)> {
+        let batch: Vec<&Document> = self.documents.iter().collect();
+        let mut head = Head::new(16 * 4 * self.model.config().vocab_size as usize, 1 << 20);
+        let (model, trained) = (&mut self.model, &self.trained);
+        let report = step(&mut head, model, trained, reference, rule, &batch, options)?;
+        Ok((report, trained.parameters().gradients().copy()))
+    }
+
+    fn preset(&mut self, toml: &str, reference: &Reference, micro_tokens: usize) -> (StepReport, Tensor) {
+        self.step(&mut Objective::from_toml(toml).unwrap().begin(PLAN), reference, micro_tokens)
+    }
+}
+
+fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).norm().double_value(&[]) / b.norm().double_value(&[]).max(1e-30)
+}
+
+const OBJECTIVES: [&str; 9] = [
+    "preset = 'mle'",
+    "preset = 'masked-mle'",
+    "preset = 'masked-mle+distill'",
+    "preset = 'rho'",
+    "preset = 'asft'",
+    "preset = 'threshold-above'\nparameters.tau = 0.01",
+    "preset = 'truncated-kd'\ntop_k = 5",
+    "preset = 'masked-mle'\nselect.of = 'documents'\nnormalise = 'all'",
+    "preset = 'label-smoothing'\nmatch = 'grad-norm'",
+];
+
+#[test]
+fn the_size_of_micro_batches_changes_nothing() {
+    for (name, dropout, objectives) in [
+        ("llama3", 0.0, &OBJECTIVES[..]),
+        ("llama3", 0.3, &OBJECTIVES[..]),
+        ("gemma2", 0.0, &OBJECTIVES[2..3]),
+    ] {
+        let mut bench = Bench::dropping(name, dropout);
+        let reference = bench.reference();
+        for toml in objectives {
+            let (whole, expected) = bench.preset(toml, &reference, 10_000);
+            assert!(expected.norm().double_value(&[]) > 0.0, "{toml}");
+            for micro_tokens in [15, 40] {
+                let (report, gradient) = bench.preset(toml, &reference, micro_tokens);
+                let away = distance(&gradient, &expected);
+                assert!(away < 1e-5, "{name}, {toml}, {micro_tokens}: {away}");
+                assert!((report.loss - whole.loss).abs() < 1e-5 * whole.loss.abs().max(1.0), "{toml}");
+                assert_eq!((report.tokens, report.selected), (whole.tokens, whole.selected), "{toml}");
+                let chosen =
+                    |report: &StepReport| report.records.iter().map(|r| r.selected).collect::<Vec<_>>();
+                assert_eq!(chosen(&report), chosen(&whole), "{toml}");
+            }
+        }
+    }
+}
+
+/// (loss(θ + εd) − loss(θ − εd)) / 2ε against g·d, with what counts as constant left alone.
+fn check_slope(bench: &mut Bench, toml: &str, reference: &Reference) {
+    let (_, gradient) = bench.preset(toml, reference, 40);
+    let direction = &gradient / gradient.norm();
+    let values = bench.trained.parameters().values().shallow_clone();
+    let before = values.copy();
+    let mut at = |by: f64| {
+        values.shallow_clone().copy_(&(&before + &direction * by));
+        bench.trained.refresh(&mut bench.model).unwrap();
+        bench.preset(toml, reference, 10_000).0.loss
+    };
+    let (step, slope) = (2e-3, gradient.norm().double_value(&[]));
+    let found = (at(step) - at(-step)) / (2.0 * step);
+    at(0.0);
+    assert!((found / slope - 1.0).abs() < 0.02, "{toml}: {found} {slope}");
+}
+
+#[test]
+fn the_gradient_is_the_losses() {
+    let mut bench = Bench::new("llama3");
+    let reference = bench.reference();
+    for toml in
+        ["preset = 'mle'", "preset = '-p'", "preset = 'distill'", "preset = 'label-smoothing'", OBJECTIVES[6]]
+    {
+        check_slope(&mut bench, toml, &reference);
+    }
+    // The same of all weights, tied and untied.
+    for name in ["llama3", "qwen3"] {
+        let mut bench = Bench::new(name);
+        bench.model.attach(None).unwrap();
+        bench.trained = Trained::Weights(bench.model.parameters());
+        check_slope(&mut bench, "preset = 'mle'", &Reference::None);
+    }
+}
+
+#[test]
+fn a_file_of_the_most_probable_stands_for_their_model() {
+    let mut bench = Bench::new("llama3");
+    // The last two documents are of one row.
+    (bench.documents[8].row, bench.documents[8].part) = (7, 1);
+    let other = bench.fixture.model(Kind::Float);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("top.safetensors");
+    let vocabulary = bench.model.config().vocab_size;
+    let documents: Vec<&Document> = bench.documents.iter().collect();
+    // There are no more tokens than the vocabulary has.
+    let written = write_top(&path, &other, &documents, 100_000, 50, ["m", "d"]).unwrap();
+    assert_eq!(written, vocabulary as usize);
+    let open = |vocabulary, data| TopFile::open(&path, vocabulary, data);
+    let file = Reference::TopK(Box::new(open(vocabulary, "d").unwrap()));
+    let model = Reference::Model(Box::new(other));
+    for toml in ["preset = 'distill'", "preset = 'rho'", "preset = 'masked-mle+distill'", OBJECTIVES[6]] {
+        let (a, b) = (bench.preset(toml, &file, 60).1, bench.preset(toml, &model, 60).1);
+        assert!(distance(&a, &b) < 1e-5, "{toml}: {}", distance(&a, &b));
+        // The base is the same model too.
+        let base = bench.preset(toml, &Reference::Base, 60).1;
+        assert!(distance(&base, &b) < 1e-5, "{toml}: {}", distance(&base, &b));
+    }
+    assert!(open(vocabulary, "e").unwrap_err().to_string().contains("was made for other data (d, not e)"));
+    assert!(open(vocabulary + 1, "d").unwrap_err().to_string().contains("vocabulary"));
+    bench.documents[2].tokens[6] ^= 1;
+    let batch: Vec<&Document> = bench.documents.iter().collect();
+    let mut rule = Objective::preset("distill").unwrap().begin(PLAN);
+    let (model, trained) = (&mut bench.model, &bench.trained);
+    let error =
+        step(&mut Head::default(), model, trained, &file, &mut rule, &batch, &options(99)).unwrap_err();
+    assert!(error.to_string().contains("row 2 was tokenised otherwise"), "{error}");
+    // A model that says nothing is not written down.
+    let mut values = trained.parameters().values().shallow_clone();
+    values *= f64::NAN;
+    trained.refresh(model).unwrap();
+    let other = folder.path().join("nan.safetensors");
+    let error = write_top(&other, model, &batch, 5, 50, ["m", "d"]).unwrap_err().to_string();
+    assert!(error.contains("row ") && error.contains("the model's output is not finite"), "{error}");
+    assert!(!other.exists());
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let mut bench = Bench::new("llama3");
+    let batch: Vec<Document> = bench.documents.clone();
+    let batch: Vec<&Document> = batch.iter().collect();
+    let mut rule = Objective::preset("distill").unwrap().begin(PLAN);
+    let mut run = |trained: &Trained, reference: Reference| {
+        step(&mut Head::default(), &mut bench.model, trained, &reference, &mut rule, &batch, &options(99))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(run(&bench.trained, Reference::None).contains("reference.adapter"));
+    let weights = Trained::Weights(bench.fixture.model(Kind::Float).parameters());
+    assert!(run(&weights, Reference::Base).contains("it is not there any more"));
+}
+
+#[test]
+fn evaluation_agrees_with_the_step() {
+    let mut bench = Bench::new("gemma2");
+    let (report, _) = bench.preset("preset = 'mle'", &Reference::None, 10_000);
+    let documents: Vec<&Document> = bench.documents.iter().collect();
+    let minus_p = Objective::preset("-p").unwrap();
+    let evaluation = evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&minus_p));
+    assert_eq!(evaluation.tokens, report.tokens);
+    assert!((evaluation.nll - report.nll).abs() < 1e-5);
+    // −p, of which one document counts half.
+    let loss = |record: &tokensieve_train::step::Record| {
+        (-record.loss).exp() * if record.row == 5 { -0.5 } else { -1.0 }
+    };
+    let expected = report.records.iter().map(loss).sum::<f64>() / report.tokens as f64;
+    assert!((evaluation.objective_loss.unwrap() - expected).abs() < 1e-5);
+    assert!(evaluation.mean_p > 0.0 && evaluation.accuracy <= 1.0);
+    let distill = Objective::preset("distill").unwrap();
+    assert_eq!(
+        evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&distill)).objective_loss,
+        None
+    );
+}
+
+#[test]
+fn a_survey_sees_what_a_step_selects_by() {
+    let mut bench = Bench::new("llama3");
+    let reference = bench.reference();
+    let mut rule = Objective::preset("rho").unwrap().begin(PLAN);
+    let (report, _) = bench.step(&mut rule, &reference, 40);
+    let batch: Vec<&Document> = bench.documents.iter().collect();
+    let (model, trained, reads) = (&mut bench.model, &bench.trained, rule.reads());
+    let seen =
+        statistics(&mut Head::default(), model, trained, &reference, reads, &batch, &options(15)).unwrap();
+    assert_eq!(seen.len(), report.tokens);
+    for (token, record) in seen.iter().zip(&report.records) {
+        assert_eq!((token.document, token.position), (record.document, record.position));
+        assert!((token.loss - record.loss).abs() < 1e-5 && (token.entropy - record.entropy).abs() < 1e-5);
+        assert!(token.reference_loss.is_some());
+    }
+}
+
+/// What an objective pulls if these documents are the ones it chooses.
+struct Chosen {
+    training: Training,
+    documents: Vec<u32>,
+}
+
+impl Rule for Chosen {
+    fn pulls(&mut self, tokens: &[TokenStats], _: &[usize]) -> Result<Pulls> {
+        let pull = |token: &TokenStats| {
+            let chosen = self.documents.contains(&token.document);
+            if chosen { self.training.selected_pull(token) } else { Pull::default() }
+        };
+        Ok(Pulls::of(tokens.iter().map(pull).collect()))
+    }
+
+    fn reads(&self) -> Reads {
+        self.training.reads()
+    }
+
+    fn loss(&self, token: &TokenStats, pull: Pull, selected: bool, cross_entropy: f64) -> f64 {
+        self.training.loss(token, pull, selected, cross_entropy)
+    }
+}
+
+#[test]
+fn documents_ranked_in_bytes_are_trained_on_exactly() {
+    for (name, toml) in [
+        ("llama3", "preset = 'masked-mle'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),
+        ("llama3", "preset = 'rho'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),
+        (
+            "gemma2",
+            "selected = '-p^2'\notherwise = 'none'\n[select]\nby = 'entropy'\nkeep = 'top 50%'\nof = 'documents'",
+        ),
+    ] {
+        let mut bench = Bench::new(name);
+        let reference = bench.reference();
+        let training = || Objective::from_toml(toml).unwrap().begin(PLAN);
+        let ranked = bench.try_step(&mut training(), &reference, &in_bytes());
+        let (report, gradient) = match ranked {
+            Ok(ranked) => ranked,
+            Err(error) => {
+                assert!(error.to_string().contains("processor that multiplies bytes"), "{error}");
+                return;
+            }
+        };
+        let mut documents: Vec<u32> =
+            report.records.iter().filter(|record| record.selected).map(|record| record.document).collect();
+        documents.dedup();
+        assert_eq!(documents.len(), 4, "{toml}: half of eight that are not masked");
+        let mut chosen = Chosen { training: training(), documents };
+        let (exact, expected) = bench.step(&mut chosen, &reference, 10_000);
+        let away = distance(&gradient, &expected);
+        assert!(away < 1e-5, "{toml}: {away}");
+        assert!((report.loss - exact.loss).abs() < 1e-5 * exact.loss.abs(), "{toml}");
+        // The others' losses are roughly right, and of no document's order is much else known.
+        for (rough, exact) in report.records.iter().zip(&exact.records) {
+            let allowed = if rough.selected { 1e-5 } else { 0.2 };
+            assert!((rough.loss - exact.loss).abs() < allowed, "{toml}: {rough:?} {exact:?}");
+        }
+    }
+}
+
+#[test]
+fn only_documents_are_ranked_in_bytes() {
+    let mut bench = Bench::new("llama3");
+    for toml in ["preset = 'mle'", "preset = 'masked-mle'"] {
+        let mut training = Objective::from_toml(toml).unwrap().begin(PLAN);
+        let result = bench.try_step(&mut training, &Reference::None, &in_bytes());
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("does not choose documents"), "{error}");
+    }
+}
