@@ -87,7 +87,7 @@
           });
           tokensieve = craneLib.buildPackage (whole // {
             cargoArtifacts = wholeDependencies;
-            cargoExtraArgs = "--locked -p tokensieve-llm";
+            cargoExtraArgs = "--locked -p tokensieve-cli";
             doCheck = false;
             meta.mainProgram = "tokensieve";
           });

@@ -4,7 +4,7 @@ set shell := ["sh", "-eu", "-c"]
 set positional-arguments
 
 paper := "cargo run --quiet --release --bin paper --"
-tokensieve := "cargo run --quiet --release -p tokensieve-llm --bin tokensieve --"
+tokensieve := "cargo run --quiet --release -p tokensieve-cli --bin tokensieve --"
 tools := env("TOKENSIEVE_CACHE", env("XDG_CACHE_HOME", env("HOME", "/tmp") / ".cache") / "tokensieve") / "tools"
 # How long a thread that waits for another looks before it sleeps. With libgomp's own 300000, programs that share the cores
 # slow each other down tenfold (measured).
@@ -121,7 +121,7 @@ bench *arguments: (setup "toy")
 # What figures are made with: `paper` runs the `tokensieve` program that lies beside it.
 [private]
 _programs: (setup "toy" "libtorch" "model")
-    @cargo build --quiet --release -p tokensieve-llm --bin tokensieve
+    @cargo build --quiet --release -p tokensieve-cli --bin tokensieve
 
 # The dev profile, so that what set-up compiles serves the tests.
 [private]

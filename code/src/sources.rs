@@ -5,26 +5,14 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// What every verb that runs a model depends on.
-const MODEL: &[&str] = &[
-    "objective/src",
-    "llm/shim",
-    "llm/src/data",
-    "llm/src/head",
-    "llm/src/model",
-    "llm/src/ops",
-    "llm/src/text",
-    "llm/src/weights",
-    "llm/src/pack.rs",
-    "llm/src/parameters.rs",
-    "llm/src/shim.rs",
-];
+const MODEL: &[&str] =
+    &["objective/src", "llm/documents/src", "llm/kernels/shim", "llm/kernels/src", "llm/model/src"];
 
 /// Each verb, and the sources that decide its numbers: work of hours is done again only when these change.
 pub(crate) const VERBS: [(&str, &[&[&str]]); 4] = [
-    ("TRAIN", &[MODEL, &["llm/src/step", "llm/src/step.rs", "llm/src/train"]]),
-    ("EVALUATE", &[MODEL, &["llm/src/evaluate", "llm/src/generate", "tasks/src"]]),
-    // Its output names the class of every token.
-    ("UNCERTAINTY", &[MODEL, &["llm/src/uncertainty", "llm/src/train/log/classes.rs"]]),
+    ("TRAIN", &[MODEL, &["llm/train/src"]]),
+    ("EVALUATE", &[MODEL, &["llm/infer/src/evaluate", "llm/infer/src/generate", "tasks/src"]]),
+    ("UNCERTAINTY", &[MODEL, &["llm/infer/src/uncertainty"]]),
     ("MAKE", &[&["tasks/src"]]),
 ];
 

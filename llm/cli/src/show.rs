@@ -166,7 +166,6 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use tokensieve_infer::uncertainty::{Header, Writer};
 
     #[derive(Parser)]
     struct Line {
@@ -178,7 +177,11 @@ mod tests {
     fn a_file_without_documents_is_called_that() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("u.jsonl");
-        Writer::open(&path, &Header::of_nobody(5)).unwrap();
+        let header = serde_json::json!({
+            "model": "m", "model_sha256": "0", "adapter": null, "precision": "bf16", "data": "d", "split": null,
+            "data_sha256": "1", "documents": 3, "top": 5, "posterior": { "kind": "none" },
+        });
+        std::fs::write(&path, format!("{}\n", serde_json::json!({ "header": header }))).unwrap();
         let line = Line::parse_from(["", "--uncertainty", path.to_str().unwrap()]);
         let error = line.arguments.run().unwrap_err().to_string();
         assert!(error.contains("u.jsonl: holds no document yet"), "{error}");

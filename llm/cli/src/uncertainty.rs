@@ -282,7 +282,7 @@ impl Settings {
         let mut places: Vec<Place> = self.places.iter().map(|word| word.0).collect();
         places.sort_unstable();
         if let Some(pair) = places.windows(2).find(|pair| pair[0] == pair[1]) {
-            let word = pair[0].to_possible_value().map_or(String::new(), |word| word.get_name().to_owned());
+            let word = pair[0].word().0;
             return Err(Error::setting("--places", format!("names {word} twice; name each place once")));
         }
         if self.passes == 0 {

@@ -2,10 +2,10 @@
 //! endpoint, which here is a stub that fails once. Needs libtorch, the model, the data sets `alpaca-eval`,
 //! `alpaca-eval-outputs` and `alpaca-eval-preferences` (`./just setup libtorch model`), and the loopback.
 
-#[path = "../../tasks/tests/data/mod.rs"]
+#[path = "../../../tasks/tests/data/mod.rs"]
 mod others;
 #[allow(dead_code, reason = "this judge neither stalls nor hangs up")]
-#[path = "../../tasks/tests/stub/mod.rs"]
+#[path = "../../../tasks/tests/stub/mod.rs"]
 mod stub;
 
 use std::collections::HashMap;

@@ -2,6 +2,7 @@
 //! what it would have been. Needs libtorch and the model (`./just setup libtorch model`).
 #![allow(unsafe_code)]
 
+#[path = "../../tests/bench/mod.rs"]
 mod bench;
 
 use std::fs;

@@ -1,6 +1,6 @@
 """Checks that TensorBoard reads a run's event files: same steps and numbers as metrics.jsonl, nothing torn.
 
-    python llm/tests/tensorboard_check.py runs/NAME
+    python llm/cli/tests/tensorboard_check.py runs/NAME
 
 Needs the `tensorboard` package (2.20 was tried).
 """

@@ -2,6 +2,7 @@
 //!
 //! Needs libtorch; makes its own model and data in a temporary folder. `cargo test -p tokensieve-cli --test train`.
 
+#[path = "../../tests/bench/mod.rs"]
 mod bench;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 //! `cargo test -p tokensieve-cli --test watched`.
 #![allow(unsafe_code)]
 
+#[path = "../../tests/bench/mod.rs"]
 mod bench;
 
 use std::fs::{self, File};

@@ -132,7 +132,9 @@ pub enum Place {
 /// What is wrong with how rows are named.
 #[derive(Debug)]
 pub enum Misnamed {
+    /// Neither a file nor a data set by name.
     Source(String),
+    /// A split that the data set does not have.
     Split(String),
 }
 

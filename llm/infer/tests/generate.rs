@@ -1,6 +1,7 @@
 //! Replies: the text that transformers' greedy decoding gives, the same whatever the batch, from every family's tiny
 //! model with a cache as without one. Needs libtorch (`./just setup libtorch`).
 
+#[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
 use std::ops::ControlFlow;
@@ -8,12 +9,12 @@ use std::ops::ControlFlow;
 use fixture::{Fixture, NAMES};
 use tch::{Device, Kind};
 use tokensieve_infer::generate::{Event, Generator, Options, Reply, Request, Sampling, Stop};
-use tokensieve_model::Model;
-use tokensieve_model::text::{Extras, Tokenizer};
-use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::Document;
 use tokensieve_model::Given;
+use tokensieve_model::Model;
 use tokensieve_model::Pack;
+use tokensieve_model::text::{Extras, Tokenizer};
+use tokensieve_model::weights::Checkpoint;
 
 #[derive(serde::Deserialize)]
 struct SmolLm2 {
@@ -35,7 +36,7 @@ fn all(generator: &Generator, requests: &[Request]) -> Vec<Reply> {
 
 #[test]
 fn the_default_model_says_what_transformers_says() {
-    let expected: SmolLm2 = serde_json::from_str(include_str!("fixtures/smollm2.json")).unwrap();
+    let expected: SmolLm2 = serde_json::from_str(include_str!("../../tests/fixtures/smollm2.json")).unwrap();
     tch::set_num_threads(1);
     let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
     let tokenizer = Tokenizer::open(&checkpoint).unwrap();

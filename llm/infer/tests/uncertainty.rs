@@ -1,20 +1,21 @@
 //! Measures of uncertainty against formulas written out, on a tiny ensemble and on tiny random models. Needs libtorch; run:
 //! `cargo test -p tokensieve-infer --test uncertainty`.
 
+#[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
 use fixture::Fixture;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use tch::{Device, Kind, Tensor, no_grad};
-use tokensieve_model::head::Unembedding;
-use tokensieve_model::{Adapter, Dropout, Model, Place};
+use tokensieve_documents::estimates::{DocumentRecord, Drawn, Header, Masks, Prompt, TokenRecord, Writer};
 use tokensieve_infer::uncertainty::{
-    Budget, Chances, DocumentRecord, Drawn, Estimate, Header, Masks, Measures, Posterior, Prompt, Spread,
-    Sums, TokenRecord, Writer, estimate, write_table,
+    Budget, Chances, Estimate, Measures, Posterior, Spread, Sums, estimate, write_table,
 };
 use tokensieve_model::Document;
 use tokensieve_model::Given;
 use tokensieve_model::Pack;
+use tokensieve_model::head::Unembedding;
+use tokensieve_model::{Adapter, Dropout, Model, Place};
 
 /// Everything that a document's estimates are computed from is small, so that all paths are taken.
 const SMALL: Budget =

@@ -1,14 +1,16 @@
 //! Estimating uncertainty takes no more memory with more passes. A program of its own, for the peak is the process's. Needs
 //! libtorch; run: `cargo test -p tokensieve-infer --test uncertainty_memory`.
 
+#[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
 use fixture::Fixture;
 use tch::Kind;
-use tokensieve_model::Place;
-use tokensieve_infer::uncertainty::{Budget, Chances, Masks, Posterior, Prompt, estimate};
-use tokensieve_model::Document;
+use tokensieve_documents::estimates::{Masks, Prompt};
+use tokensieve_infer::uncertainty::{Budget, Chances, Posterior, estimate};
 use tokensieve_kernels::memory;
+use tokensieve_model::Document;
+use tokensieve_model::Place;
 
 /// What the peak may grow by.
 const LIMIT: usize = 6 << 20;

@@ -2,15 +2,16 @@
 //! document by document, packed, with a shared prefix and with a cache; gradients of adapters and of all weights, against
 //! autograd's. Expected numbers: `llm/tests/fixtures/models.py`. Needs libtorch (`./just setup libtorch`).
 
+#[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
 use fixture::{Fixture, NAMES, assert_close};
 use tch::{Device, Kind, Tensor};
-use tokensieve_model::{Adapter, Cache, Keep, LoraConfig, Model};
-use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::Document;
 use tokensieve_model::Pack;
 use tokensieve_model::Parameters;
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Adapter, Cache, Keep, LoraConfig, Model};
 
 const CPU: Device = Device::Cpu;
 
@@ -410,7 +411,7 @@ fn decode(model: &Model, prompt: &[u32], tokens: usize) -> (Vec<u32>, Tensor) {
 
 #[test]
 fn the_default_models_logits_and_greedy_text() {
-    let expected: SmolLm2 = serde_json::from_str(include_str!("fixtures/smollm2.json")).unwrap();
+    let expected: SmolLm2 = serde_json::from_str(include_str!("../../tests/fixtures/smollm2.json")).unwrap();
     // Other tests run beside this one: two threads that wait for each other at every small product take ten times as long.
     tch::set_num_threads(1);
     let checkpoint = Checkpoint::open("smollm2-135m").unwrap();

@@ -4,6 +4,7 @@
 //! The way back, ours into peft and transformers, needs Python: `TOKENSIEVE_KEEP=folder cargo test --test peft`, then
 //! `llm/tests/fixtures/peft_check.py folder`.
 
+#[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
 use std::fs;
@@ -11,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use fixture::{Fixture, NAMES, assert_close};
 use tch::{Device, Kind, Tensor};
-use tokensieve_model::{Adapter, LoraConfig, Model, Pattern, TargetModules, merge};
-use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::Document;
 use tokensieve_model::Pack;
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Adapter, LoraConfig, Model, Pattern, TargetModules, merge};
 
 const CPU: Device = Device::Cpu;
 

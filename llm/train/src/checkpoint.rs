@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use tokensieve_model::Error;
 use tokensieve_model::Result;
+use tokensieve_model::weights::unless_claimed;
 use tokensieve_model::weights::write_durably;
-use tokensieve_model::weights::{unless_claimed, write_atomically};
 
 /// What a run remembers between steps besides tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,19 +3,20 @@
 //! first tensor is made or not at all. Needs libtorch; run where torch 2.11 with CUDA is installed for Python:
 //! `LD_LIBRARY_PATH=$(python3 -c 'import torch; print(torch.__path__[0])')/lib cargo test -p tokensieve-train --test cuda`.
 
+#[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
 use fixture::{Fixture, NAMES};
 use tch::{Device, Kind, Tensor, no_grad};
-use tokensieve_model::head::{Head, Reference};
-use tokensieve_model::{Adapter, LoraConfig, Model};
-use tokensieve_kernels::{self as kernels, Activation, Attention, Heads, Product, plain};
-use tokensieve_train::step::{Ranking, StepOptions, step};
-use tokensieve_train::Trained;
-use tokensieve_model::Document;
 use tokensieve_kernels::Layout;
 use tokensieve_kernels::machine;
+use tokensieve_kernels::{self as kernels, Activation, Attention, Heads, Product, plain};
+use tokensieve_model::Document;
+use tokensieve_model::head::{Head, Reference};
+use tokensieve_model::{Adapter, LoraConfig, Model};
 use tokensieve_objective::{Objective, Plan};
+use tokensieve_train::Trained;
+use tokensieve_train::step::{Ranking, StepOptions, step};
 
 /// The GPU, opened before anything else happens.
 fn gpu() -> Option<Device> {

@@ -1,18 +1,19 @@
 //! One optimizer step on a tiny random model: the gradient is that of the reported loss, whatever the micro-batches, the
 //! objective and the reference. Needs libtorch; run: `cargo test -p tokensieve-train --test step`.
 
+#[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
 use fixture::Fixture;
 use tch::{Kind, Tensor};
-use tokensieve_model::head::{Head, Reference, TopFile, write_top};
-use tokensieve_model::{Adapter, LoraConfig, Model};
-use tokensieve_train::step::{Ranking, Reads, Rule, StepOptions, StepReport, evaluate, statistics, step};
-use tokensieve_train::Trained;
 use tokensieve_model::Document;
 use tokensieve_model::Given;
 use tokensieve_model::Result;
+use tokensieve_model::head::{Head, Reference, TopFile, write_top};
+use tokensieve_model::{Adapter, LoraConfig, Model};
 use tokensieve_objective::{Objective, Plan, Pull, Pulls, TokenStats, Training};
+use tokensieve_train::Trained;
+use tokensieve_train::step::{Ranking, Reads, Rule, StepOptions, StepReport, evaluate, statistics, step};
 
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
 

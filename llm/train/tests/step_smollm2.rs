@@ -2,7 +2,7 @@
 //! loss. Needs libtorch and the model (`./just setup libtorch`); run:
 //! `cargo test -p tokensieve-train --test step_smollm2 -- --nocapture`.
 
-#[path = "../../tasks/tests/data/mod.rs"]
+#[path = "../../../tasks/tests/data/mod.rs"]
 mod others;
 
 use std::collections::BTreeMap;
@@ -11,15 +11,15 @@ use others::at_hand;
 use tch::{Device, Kind, Tensor, no_grad};
 use tokensieve_data::Catalogue;
 use tokensieve_documents::{DataSet, DataSource};
-use tokensieve_model::head::{Head, Reference, Rows, Unembedding};
-use tokensieve_model::{Adapter, LoraConfig, Model};
-use tokensieve_train::step::{Ranking, StepOptions, StepReport, evaluate, step};
-use tokensieve_model::text::Tokenizer;
-use tokensieve_train::Trained;
-use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::Document;
 use tokensieve_model::Pack;
+use tokensieve_model::head::{Head, Reference, Rows, Unembedding};
+use tokensieve_model::text::Tokenizer;
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Adapter, LoraConfig, Model};
 use tokensieve_objective::{Objective, Plan};
+use tokensieve_train::Trained;
+use tokensieve_train::step::{Ranking, StepOptions, StepReport, evaluate, step};
 
 /// The default model and the first rows of GSM8K, if they are here.
 fn first_rows(limit: usize) -> Option<(Checkpoint, Tokenizer, DataSet)> {

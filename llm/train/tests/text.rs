@@ -4,18 +4,18 @@
 // Weights are exactly 0 or 1.
 #![allow(clippy::float_cmp)]
 
-#[path = "../../tasks/tests/data/mod.rs"]
+#[path = "../../../tasks/tests/data/mod.rs"]
 mod others;
 
 use std::path::Path;
 
 use others::at_hand;
 use tokensieve_data::Catalogue;
+use tokensieve_documents::DataSource;
 use tokensieve_model::Document;
-use tokensieve_documents::{DataSource};
 use tokensieve_model::text::Tokenizer;
-use tokensieve_train::config::Config;
 use tokensieve_model::weights::Checkpoint;
+use tokensieve_train::config::Config;
 
 #[test]
 fn gsm8k_is_as_long_as_measured_with_transformers() {
@@ -74,7 +74,8 @@ fn the_examples_can_be_read_as_they_are_configured() {
         let evaluations = config.evaluations.iter().map(|(_, source)| source);
         for source in std::iter::once(&config.data).chain(evaluations) {
             if at_hand(catalogue.fetch(&source.source)).is_some() {
-                let set = tokensieve_documents::load(source, &tokenizer).unwrap_or_else(|error| panic!("{error}"));
+                let set =
+                    tokensieve_documents::load(source, &tokenizer).unwrap_or_else(|error| panic!("{error}"));
                 assert!(
                     set.rows > set.skipped.len() * 100,
                     "{}: {} bad rows",

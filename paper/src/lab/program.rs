@@ -15,7 +15,7 @@ pub(crate) const LOG: &str = "log.txt";
 const LAST_LINES: usize = 12;
 
 /// What builds the program beside this one.
-const BUILD: &str = "cargo build --release -p tokensieve-llm --bin tokensieve";
+const BUILD: &str = "cargo build --release -p tokensieve-cli --bin tokensieve";
 
 /// Where the program is: `TOKENSIEVE_BIN`, else beside this program. Results are filed under the hash of its sources, so
 /// it must be built from the very sources that this program was.

@@ -266,7 +266,7 @@ fn a_program_built_from_other_sources_is_refused() -> Result<()> {
     for version in ["tokensieve 0.1.0", "tokensieve 0.1.0\ncode 0123"] {
         let error = telling(version).unwrap_err().to_string();
         assert!(error.contains("program.sh was built from other sources"), "{error}");
-        assert!(error.contains("cargo build --release -p tokensieve-llm --bin tokensieve"), "{error}");
+        assert!(error.contains("cargo build --release -p tokensieve-cli --bin tokensieve"), "{error}");
     }
     fs::write(sandbox.program(), "#!/bin/sh\necho no libtorch >&2\nexit 127\n")?;
     let error = super::program::check(&sandbox.program()).unwrap_err().to_string();

@@ -8,7 +8,6 @@ pub use file::Place;
 pub use file::{TopFile, write_top};
 
 use super::Unembedding;
-use crate::Error;
 use crate::Pack;
 use crate::Result;
 use crate::{Adapter, Model};

@@ -70,7 +70,7 @@ impl Tokenizer {
 
     /// The same for a model with so many tokens.
     #[must_use]
-    pub(crate) fn within(self, vocabulary: u32) -> Self {
+    pub fn within(self, vocabulary: u32) -> Self {
         Self { vocabulary: Some(vocabulary), ..self }
     }
 
