@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::places::Places;
+use crate::sha256::is_sha256;
 use crate::source::{RawSource, Source};
 
 /// The `data.toml` of this version, so that an installed binary needs no clone.
@@ -171,10 +172,6 @@ fn check(name: &str, raw: RawSet) -> Result<Set, Error> {
         return wrong(": needs at least one file".into());
     }
     Ok(Set { title: raw.title, licence: raw.licence, fallback: raw.fallback, files })
-}
-
-pub(crate) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::catalogue::{Catalogue, File, Set};
 use crate::error::{Attempt, Error, Unobtainable, megabytes};
 use crate::progress::Progress;
-use crate::store::{Store, hex};
+use crate::sha256::hex;
+use crate::store::Store;
 
 /// The fetched files of a set: whole, checked, uncompressed.
 #[derive(Clone, Debug)]
@@ -171,10 +172,10 @@ impl Catalogue {
             let place = source.place(&self.places);
             let scratch = store.scratch(file, &place);
             let zipped = is_gz(source.stored_name()) && !is_gz(&file.name);
-            let outcome = source.bring(&self.places, &scratch, &bar).and_then(|brought| {
+            let outcome = source.provide(&self.places, &scratch, &bar).and_then(|provided| {
                 let stored = source.stored.as_deref();
-                let accepted = store.accept(file, &brought.path, zipped, stored, &bar);
-                brought.discard();
+                let accepted = store.accept(file, &provided.path, zipped, stored, &bar);
+                provided.clean_up();
                 accepted
             });
             match outcome {

@@ -24,6 +24,7 @@ mod error;
 mod fetch;
 mod places;
 mod progress;
+mod sha256;
 mod source;
 mod store;
 

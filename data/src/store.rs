@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::catalogue::File;
 use crate::error::Error;
 use crate::progress::Progress;
+use crate::sha256::{hex, sha256_of};
 
 /// Where the files of one set lie.
 pub(crate) struct Store {
@@ -177,15 +178,4 @@ impl<R: Read> Read for Hashing<R> {
         self.hash.update(&buffer[..n]);
         Ok(n)
     }
-}
-
-/// SHA-256 of a file, in lower-case hex.
-pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    io::copy(&mut fs::File::open(path)?, &mut hash)?;
-    Ok(hex(hash))
-}
-
-pub(crate) fn hex(hash: Sha256) -> String {
-    format!("{:x}", hash.finalize())
 }

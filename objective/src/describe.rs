@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::{
-    Criterion, Granularity, Objective, Schedule, Selection, Variable, Within, objective::Branch, select::Band,
+    Band, Criterion, Granularity, Objective, Schedule, Selection, Variable, Within, objective::Branch,
 };
 
 /// What an objective does, as text.

@@ -85,6 +85,7 @@
 //! Objectives whose gradient is not of the form above: reverse distillation, and GEM, which replaces p by a
 //! sharpened softmax.
 
+mod band;
 mod check;
 mod describe;
 mod error;
@@ -103,6 +104,7 @@ mod stats;
 mod training;
 mod truncate;
 
+pub use band::Band;
 pub use describe::Description;
 pub use error::Error;
 pub use expression::{Expression, Variable};
@@ -110,7 +112,7 @@ pub use objective::{Against, Normalise, Objective};
 pub use pull::{Pull, cross_entropy, gradient, gradient_in_place};
 pub use pulls::Pulls;
 pub use schedule::{Plan, Schedule};
-pub use select::{Band, Criterion, Granularity, Selection, Within};
+pub use select::{Criterion, Granularity, Selection, Within};
 pub use settings::{KEYS, Key};
 pub use stats::TokenStats;
 pub use training::{State, Training};

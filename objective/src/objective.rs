@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use toml::{Table, Value};
 
 use crate::{
-    Criterion, Error, Expression, Granularity, Plan, Selection, TokenStats, Training, Variable, check,
+    Criterion, Error, Expression, Granularity, Selection, TokenStats, Variable, check,
     error::hint,
     expression::Point,
     presets,
@@ -133,11 +133,6 @@ impl Objective {
         Ok(objective)
     }
 
-    /// The state of a training run with this objective.
-    pub fn begin(&self, plan: Plan) -> Training {
-        Training::new(self.clone(), plan)
-    }
-
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -164,7 +159,7 @@ impl Objective {
     }
 
     /// Whether a token's pull follows from its own statistics alone, so that it is known before the batch's other tokens
-    /// are: [`Training::selected_pull`]. Only the normaliser then waits for the whole batch.
+    /// are: [`selected_pull`](crate::Training::selected_pull). Only the normaliser then waits for the whole batch.
     pub fn is_local(&self) -> bool {
         self.selection.is_none()
     }

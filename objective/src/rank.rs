@@ -1,6 +1,6 @@
 //! The band of a list of numbers, with exact size under ties and without sorting.
 
-use crate::select::Band;
+use crate::Band;
 
 /// A number as an integer of the same order; −0 and 0 are one number.
 fn ordered(value: f64) -> u64 {

@@ -5,10 +5,10 @@
 use toml::{Table, Value};
 
 use crate::{
-    Error,
+    Band, Error,
     error::hint,
     schedule::Schedule,
-    select::{Band, Criterion, Granularity, Selection, Within},
+    select::{Criterion, Granularity, Selection, Within},
 };
 
 /// A key of the objective's table.

@@ -5,14 +5,13 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Against, Criterion, Error, Granularity, Normalise, Objective, Plan, Pull, Pulls, Schedule, Selection,
-    TokenStats, Variable, Within,
+    Against, Band, Criterion, Error, Granularity, Normalise, Objective, Plan, Pull, Pulls, Schedule,
+    Selection, TokenStats, Variable, Within,
     formula::Formula,
     pulls::one_minus_p,
     quantile::{Sketch, Window},
     rank::Ranker,
     schedule::Clock,
-    select::Band,
 };
 
 /// The state that an objective keeps over a training run: the schedule's clock, what its quantiles remember, buffers.
@@ -55,8 +54,15 @@ pub struct State {
     memory: Memory,
 }
 
+impl Objective {
+    /// The state of a training run with this objective.
+    pub fn begin(&self, plan: Plan) -> Training {
+        Training::new(self.clone(), plan)
+    }
+}
+
 impl Training {
-    pub(crate) fn new(objective: Objective, plan: Plan) -> Self {
+    fn new(objective: Objective, plan: Plan) -> Self {
         let formulas = [&objective.selected, &objective.otherwise]
             .map(|branch| [Formula::new(&branch.label), Formula::new(&branch.reference)]);
         let criterion = objective.selection.as_ref().and_then(|selection| match &selection.by {

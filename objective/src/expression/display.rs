@@ -2,13 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Expression, Node, Operator};
-
-impl Display for Expression {
-    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
-        self.root.fmt(formatter)
-    }
-}
+use super::{Node, Operator};
 
 impl Operator {
     fn sign(self) -> &'static str {
@@ -38,17 +32,7 @@ impl Operator {
     }
 }
 
-impl Node {
-    fn strength(&self) -> u8 {
-        match self {
-            // A negative number prints with a sign and is read back as the negation of a number.
-            Self::Number(value) if value.is_sign_negative() => 3,
-            Self::Number(_) | Self::Variable(_) | Self::Call(..) => 5,
-            Self::Negate(_) => 3,
-            Self::Binary(operator, ..) => operator.strength(),
-        }
-    }
-
+impl Display for Node {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
         match self {
             Self::Number(value) => formatter.write_str(format!("{value:?}").trim_end_matches(".0")),
@@ -76,6 +60,18 @@ impl Node {
                 }
                 formatter.write_str(")")
             }
+        }
+    }
+}
+
+impl Node {
+    fn strength(&self) -> u8 {
+        match self {
+            // A negative number prints with a sign and is read back as the negation of a number.
+            Self::Number(value) if value.is_sign_negative() => 3,
+            Self::Number(_) | Self::Variable(_) | Self::Call(..) => 5,
+            Self::Negate(_) => 3,
+            Self::Binary(operator, ..) => operator.strength(),
         }
     }
 

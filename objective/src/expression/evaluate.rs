@@ -1,6 +1,6 @@
 //! The value of an expression at a token.
 
-use super::{Expression, Function, Node, Operator, Variable};
+use super::{Function, Node, Operator, Variable};
 use crate::TokenStats;
 
 /// Where an expression is evaluated: the token's statistics, which count as constants, and p itself, which may be
@@ -29,18 +29,8 @@ impl<'a> Point<'a> {
     }
 }
 
-impl Expression {
-    /// The expression's value for a token; NaN where it reads a statistic that is missing.
-    pub fn value(&self, stats: &TokenStats) -> f64 {
-        self.at(Point::at(stats))
-    }
-
-    pub(crate) fn at(&self, point: Point) -> f64 {
-        value(&self.root, point)
-    }
-}
-
-fn value(node: &Node, point: Point) -> f64 {
+/// The value of a tree at a point.
+pub(super) fn value(node: &Node, point: Point) -> f64 {
     match node {
         Node::Number(number) => *number,
         Node::Variable(Variable::P) => point.p,

@@ -13,85 +13,25 @@
 mod derive;
 mod display;
 mod evaluate;
+mod node;
 mod parse;
 #[cfg(test)]
 mod tests;
 mod variable;
 
 pub(crate) use evaluate::Point;
+pub(crate) use node::{Function, Node, Operator};
+pub use node::{MAX_DEPTH, MAX_LENGTH};
 pub use variable::Variable;
 
-use crate::Error;
+use std::fmt::{self, Display, Formatter};
 
-/// Longest expression accepted, in characters.
-pub const MAX_LENGTH: usize = 1_000;
-/// Deepest tree accepted, so that no text can exhaust the stack.
-pub const MAX_DEPTH: usize = 64;
+use crate::{Error, TokenStats};
 
 /// An expression, parsed and simplified no further than its author wrote it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
     pub(crate) root: Node,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Node {
-    Number(f64),
-    Variable(Variable),
-    Negate(Box<Node>),
-    Binary(Operator, Box<Node>, Box<Node>),
-    Call(Function, Vec<Node>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operator {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Power,
-    Less,
-    LessEqual,
-    Greater,
-    GreaterEqual,
-    Equal,
-    NotEqual,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Function {
-    Log,
-    Exp,
-    Sqrt,
-    StopGradient,
-    Min,
-    Max,
-    Clamp,
-    If,
-    FAlpha,
-}
-
-impl Function {
-    /// Name and number of arguments: the parser, the printer and the documentation read this one table.
-    pub(crate) const ALL: [(Self, &'static str, usize); 9] = [
-        (Self::Log, "log", 1),
-        (Self::Exp, "exp", 1),
-        (Self::Sqrt, "sqrt", 1),
-        (Self::StopGradient, "sg", 1),
-        (Self::Min, "min", 2),
-        (Self::Max, "max", 2),
-        (Self::Clamp, "clamp", 3),
-        (Self::If, "if", 3),
-        (Self::FAlpha, "f_alpha", 1),
-    ];
-
-    pub(crate) fn named(name: &str) -> Option<(Self, usize)> {
-        Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(function, _, arity)| (*function, *arity))
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(function, ..)| *function == self).map_or("", |(_, name, _)| name)
-    }
 }
 
 impl Expression {
@@ -142,19 +82,19 @@ impl Expression {
     pub fn simplified(&self) -> Self {
         Self { root: derive::simplify(&self.root) }
     }
+
+    /// The expression's value for a token; NaN where it reads a statistic that is missing.
+    pub fn value(&self, stats: &TokenStats) -> f64 {
+        self.at(Point::at(stats))
+    }
+
+    pub(crate) fn at(&self, point: Point) -> f64 {
+        evaluate::value(&self.root, point)
+    }
 }
 
-impl Node {
-    fn reads(&self, variable: Variable) -> bool {
-        match self {
-            Self::Number(_) => false,
-            Self::Variable(own) => *own == variable,
-            Self::Negate(x) => x.reads(variable),
-            Self::Binary(_, x, y) => x.reads(variable) || y.reads(variable),
-            Self::Call(Function::FAlpha, arguments) => {
-                variable == Variable::P || arguments.iter().any(|x| x.reads(variable))
-            }
-            Self::Call(_, arguments) => arguments.iter().any(|x| x.reads(variable)),
-        }
+impl Display for Expression {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        self.root.fmt(formatter)
     }
 }

@@ -1,8 +1,7 @@
 //! The published model of a preference: logit = length·tanh(Δ/sd Δ) + difficulty·d + bias, where Δ is how many characters
 //! the baseline's output is longer and d is the instruction's difficulty.
 
-use super::Regulariser;
-use super::logistic::{self, Row, logistic};
+use super::logistic::{Row, logistic};
 
 /// What a judge said of one instruction, and what the model explains it by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,13 +47,6 @@ impl Weights {
     }
 }
 
-/// The weights that explain the contests best, under an L1 penalty and, where given, the regularising set.
-pub fn fit(contests: &[Contest], regulariser: Option<&Regulariser>, penalty: f64) -> Weights {
-    let mut rows = rows(contests);
-    rows.extend(regulariser.into_iter().flat_map(Regulariser::rows).cloned());
-    Weights::of(logistic::fit(&rows, penalty, [0.0; 3]))
-}
-
 pub(super) fn rows(contests: &[Contest]) -> Vec<Row<3>> {
     let differences: Vec<f64> =
         contests.iter().map(|c| c.baseline_length as f64 - c.model_length as f64).collect();
@@ -75,41 +67,4 @@ pub(super) fn squashed(differences: &[f64]) -> Vec<f64> {
     let mean = differences.iter().sum::<f64>() / n;
     let spread = (differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
     differences.iter().map(|d| if spread > 0.0 { (d / spread).tanh() } else { 0.0 }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn length_is_told_from_quality() {
-        // The longer output wins; the model is the longer one in three contests of four.
-        let contests: Vec<Contest> = (0..400)
-            .map(|i| {
-                let longer = i % 4 != 0;
-                Contest {
-                    preference: if longer { 0.8 } else { 0.2 },
-                    model_length: if longer { 300 } else { 100 },
-                    baseline_length: 200,
-                    difficulty: 0.0,
-                }
-            })
-            .collect();
-        let weights = fit(&contests, None, 1e-6);
-        assert!(weights.length < -1.0 && weights.difficulty == 0.0);
-        assert!((weights.win_rate(&[0.0]) - 0.5).abs() < 1e-4, "{weights:?}");
-    }
-
-    #[test]
-    fn one_length_everywhere_leaves_the_win_rate_alone() {
-        let contests: Vec<Contest> = (0..10)
-            .map(|i| Contest {
-                preference: f64::from(i) / 20.0,
-                model_length: 7,
-                baseline_length: 7,
-                difficulty: 0.0,
-            })
-            .collect();
-        assert!((fit(&contests, None, 0.0).win_rate(&[0.0]) - 0.225).abs() < 1e-9);
-    }
 }

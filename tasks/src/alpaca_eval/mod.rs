@@ -6,6 +6,7 @@
 //! without the instructions' difficulty, for any other list of instructions. [`Published`] is the public leaderboard.
 
 mod contest;
+mod fit;
 mod length_control;
 mod logistic;
 mod outputs;
@@ -13,7 +14,8 @@ mod prompts;
 mod published;
 mod regulariser;
 
-pub use contest::{Contest, Weights, fit};
+pub use contest::{Contest, Weights};
+pub use fit::fit;
 pub use length_control::{LengthControl, PENALTY, WinRates, raw_win_rate, standard_error};
 pub use outputs::{outputs, read_outputs};
 pub use prompts::instructions;

@@ -117,7 +117,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::contest::fit;
+    use super::super::fit::fit;
     use super::*;
     use crate::Stream;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::write::Topic;
+use super::topic::Topic;
 use crate::Stream;
 
 /// One constraint with its numbers and words.

@@ -5,6 +5,7 @@
 //! Whether a response meets a constraint is said by the checks of `ifeval`; a made response is kept only if it meets all.
 
 mod constraint;
+mod topic;
 mod write;
 
 use constraint::{Constraint, KINDS};
@@ -46,7 +47,7 @@ pub fn instruction(seed: u64, split: Split, index: u64) -> Result<Instruction> {
         if is_kept(&kinds) != is_test {
             continue;
         }
-        let topic = stream.choose(write::topics(is_test));
+        let topic = stream.choose(topic::topics(is_test));
         let constraints: Vec<Constraint> =
             kinds.iter().map(|kind| Constraint::of_kind(*kind, topic, &mut stream)).collect();
         let response = write::write(&mut stream, topic, &constraints);

@@ -14,22 +14,11 @@ mod verdict;
 
 pub use endpoint::{Cost, Endpoint, Prices, Settings};
 pub use pairwise::{Nonsense, Order, Pairwise, both_orders, pairwise};
-pub use prompt::{LABELS, question};
+pub use prompt::{LABELS, Pair, question};
 pub use service::Patience;
 pub use verdict::Verdict;
 
 use crate::Result;
-
-/// Two outputs for one instruction, in the order in which the judge sees them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair<'a> {
-    /// What was asked for.
-    pub instruction: &'a str,
-    /// The output shown first.
-    pub first: &'a str,
-    /// The output shown second.
-    pub second: &'a str,
-}
 
 /// Whoever compares outputs.
 pub trait Judge {

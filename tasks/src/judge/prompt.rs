@@ -1,8 +1,18 @@
 //! How a judge is asked: two anonymous outputs under two labels of one letter, and the label of the better one wanted as
 //! the whole reply, so that the first token's log-probabilities are the verdict.
 
-use super::Pair;
 use crate::Message;
+
+/// Two outputs for one instruction, in the order in which the judge sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair<'a> {
+    /// What was asked for.
+    pub instruction: &'a str,
+    /// The output shown first.
+    pub first: &'a str,
+    /// The output shown second.
+    pub second: &'a str,
+}
 
 /// The labels of the first and of the second output, as in AlpacaEval 2: one token each in common vocabularies.
 pub const LABELS: [&str; 2] = ["m", "M"];

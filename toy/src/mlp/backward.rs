@@ -8,15 +8,24 @@ use fearless_simd::{Simd, f32x16, prelude::*};
 use super::{
     Batch, CLASSES, H1, H2, LANES, Row1, Row2, Row3, Upper,
     batch::{BLOCK, SHADE},
-    fleet::{Kept, Rows1},
+    layout::Rows1,
 };
+
+/// An image that is trained on, and its pull on the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct ImagePull {
+    /// Its index in the batch.
+    pub image: usize,
+    /// −(learning rate)·∂loss/∂logits, the normaliser included; zero from [`CLASSES`] on.
+    pub pull: Row3,
+}
 
 /// Pulls on the hidden layers, carried down from the logits: `u1`, `u2`, one row per kept image.
 #[inline(always)]
 pub(super) fn carry<S: Simd, const G: usize>(
     simd: S,
     g: usize,
-    kept: &[Kept],
+    kept: &[ImagePull],
     layers: &Upper,
     (h1, h2): (&[Rows1<G>], &[Row2]),
     u1: &mut Vec<Row1>,
@@ -27,7 +36,7 @@ pub(super) fn carry<S: Simd, const G: usize>(
     let w2 = transposed(&layers.w2);
     u1.clear();
     u2.clear();
-    for Kept { image, pull } in kept {
+    for ImagePull { image, pull } in kept {
         let mut sum = zero;
         for class in 0..CLASSES {
             let w = f32x16::from_slice(simd, &w3[class]);
@@ -62,12 +71,12 @@ fn transposed<const IN: usize, const OUT: usize>(w: &[[f32; OUT]; IN]) -> [[f32;
 pub(super) fn move_upper<S: Simd, const G: usize>(
     simd: S,
     g: usize,
-    kept: &[Kept],
+    kept: &[ImagePull],
     (u1, u2): (&[Row1], &[Row2]),
     (h1, h2): (&[Rows1<G>], &[Row2]),
     layers: &mut Upper,
 ) {
-    for ((Kept { image, pull }, u1), u2) in kept.iter().zip(u1).zip(u2) {
+    for ((ImagePull { image, pull }, u1), u2) in kept.iter().zip(u1).zip(u2) {
         outer(simd, &h2[*image], pull, &mut layers.w3);
         outer(simd, &h1[*image].0[g], u2, &mut layers.w2);
         add(pull, &mut layers.b3);
@@ -99,12 +108,12 @@ pub(super) fn move_first<S: Simd, const G: usize>(
     simd: S,
     g: usize,
     batch: &Batch,
-    kept: &[Kept],
+    kept: &[ImagePull],
     u1: &[Row1],
     w1: &mut [Rows1<G>],
 ) {
     for (block, rows) in w1.chunks_exact_mut(BLOCK).enumerate() {
-        for (Kept { image, .. }, u1) in kept.iter().zip(u1) {
+        for (ImagePull { image, .. }, u1) in kept.iter().zip(u1) {
             let u: [f32x16<S>; H1 / LANES] =
                 std::array::from_fn(|half| f32x16::from_slice(simd, &u1[half * LANES..][..LANES]));
             for &[place, grey] in batch.pixels(block, *image) {

@@ -2,28 +2,9 @@
 
 use fearless_simd::{Level, dispatch};
 
-use super::{
-    Batch, CLASSES, H1, H2, IN, LANES, Row1, Row2, Row3, Upper, Weights, backward, forward, softmax,
-};
-
-/// A row of the first layer for each of G models.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub(super) struct Rows1<const G: usize>(pub(super) [Row1; G]);
-
-/// Numbers per class for [`LANES`] images.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub(super) struct Tile(pub(super) [Row3; CLASSES]);
-
-/// An image that is trained on.
-#[derive(Clone, Copy, Debug)]
-pub struct Kept {
-    /// Its index in the batch.
-    pub image: usize,
-    /// −(learning rate)·∂loss/∂logits, the normaliser included; zero from [`CLASSES`] on.
-    pub pull: Row3,
-}
+use super::backward::{self, ImagePull};
+use super::layout::{Rows1, Tile};
+use super::{Batch, CLASSES, H1, H2, IN, LANES, Row1, Row2, Upper, Weights, forward, softmax};
 
 /// What one model predicts for the batch it saw last.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +90,7 @@ impl<const G: usize> Fleet<G> {
     }
 
     /// One step of model `g` from the images kept of the batch of the last forward pass.
-    pub fn step(&mut self, g: usize, batch: &Batch, kept: &[Kept]) {
+    pub fn step(&mut self, g: usize, batch: &Batch, kept: &[ImagePull]) {
         let Self { level, w1, upper, h1, outlooks, u1, u2 } = self;
         let h2 = &outlooks[g].h2;
         dispatch!(*level, simd => {

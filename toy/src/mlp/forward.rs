@@ -5,7 +5,7 @@ use fearless_simd::{Simd, f32x16, prelude::*};
 use super::{
     Batch, CLASSES, H1, H2, LANES, Row2, Row3, Upper,
     batch::{BLOCK, BLOCKS, SHADE},
-    fleet::{Rows1, Tile},
+    layout::{Rows1, Tile},
 };
 
 /// Images that go through the upper layers together: enough chains to hide the latency of a multiply-add.

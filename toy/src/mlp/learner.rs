@@ -2,7 +2,7 @@
 
 use tokensieve_objective::{self as objective, Pulls, TokenStats, Training};
 
-use super::{Batch, CLASSES, Fleet, LANES, Outlook, fleet::Kept};
+use super::{Batch, CLASSES, Fleet, ImagePull, LANES, Outlook};
 
 /// What a model is trained with; its buffers are kept between steps.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ pub struct Learner {
     training: Training,
     learning_rate: f64,
     stats: Vec<TokenStats>,
-    kept: Vec<Kept>,
+    kept: Vec<ImagePull>,
 }
 
 impl Learner {
@@ -32,7 +32,11 @@ impl Learner {
     }
 
     /// Asks the objective which images to train on, and how.
-    pub(super) fn choose(&mut self, outlook: &Outlook, batch: &Batch) -> Result<&[Kept], objective::Error> {
+    pub(super) fn choose(
+        &mut self,
+        outlook: &Outlook,
+        batch: &Batch,
+    ) -> Result<&[ImagePull], objective::Error> {
         let Self { training, learning_rate, stats, kept } = self;
         statistics(outlook, stats);
         keep(*learning_rate, batch, outlook, training.pulls(stats)?, kept);
@@ -52,7 +56,7 @@ fn statistics(outlook: &Outlook, stats: &mut Vec<TokenStats>) {
 }
 
 /// The images with a pull, and the step that each asks of its logits.
-fn keep(learning_rate: f64, batch: &Batch, outlook: &Outlook, pulls: &Pulls, kept: &mut Vec<Kept>) {
+fn keep(learning_rate: f64, batch: &Batch, outlook: &Outlook, pulls: &Pulls, kept: &mut Vec<ImagePull>) {
     kept.clear();
     let mut gradient = [0.0; CLASSES];
     for (image, &pull) in pulls.pulls.iter().enumerate().filter(|(_, pull)| !pull.is_zero()) {
@@ -62,7 +66,7 @@ fn keep(learning_rate: f64, batch: &Batch, outlook: &Outlook, pulls: &Pulls, kep
         for (step, slope) in step.iter_mut().zip(gradient) {
             *step = (-learning_rate / pulls.normaliser * slope) as f32;
         }
-        kept.push(Kept { image, pull: step });
+        kept.push(ImagePull { image, pull: step });
     }
 }
 
@@ -92,7 +96,7 @@ mod tests {
         assert_eq!(kept.len(), 26);
         let larger = |i: usize| outlook.loss.iter().filter(|loss| **loss > outlook.loss[i]).count();
         assert!(kept.iter().all(|kept| larger(kept.image) < 26));
-        let Kept { image, pull } = kept[3];
+        let ImagePull { image, pull } = kept[3];
         let label = usize::from(batch.labels[image]);
         let wanted = 0.5 / 26.0 * (1.0 - outlook.probabilities(image)[label]);
         assert!((pull[label] - wanted).abs() < 1e-7);

@@ -24,11 +24,13 @@ pub mod fleet;
 mod backward;
 mod forward;
 mod influence;
+mod layout;
 mod learner;
 mod softmax;
 #[cfg(test)]
 mod tests;
 
+pub use backward::ImagePull;
 pub use batch::{Batch, SparseImages};
 pub use fleet::{Dropout, Fleet, Outlook};
 pub use influence::Network;

@@ -4,7 +4,7 @@
 
 use fearless_simd::{Simd, f32x16, prelude::*};
 
-use super::{CLASSES, LANES, fleet::Tile};
+use super::{CLASSES, LANES, layout::Tile};
 
 /// ln 2 as a sum whose first term times any exponent of a float is exact.
 const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];

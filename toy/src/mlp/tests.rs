@@ -5,11 +5,7 @@
 
 use fearless_simd::{Level, dispatch, f32x16, prelude::*};
 
-use super::{
-    CLASSES, Fleet, H1, H2, IN, LANES, SparseImages, Weights,
-    fleet::{Dropout, Kept},
-    softmax,
-};
+use super::{CLASSES, Dropout, Fleet, H1, H2, IN, ImagePull, LANES, SparseImages, Weights, softmax};
 use crate::{
     images::{DataSet, Images},
     rng::Stream,
@@ -163,8 +159,8 @@ fn training_equals_the_twin_bit_for_bit() {
         for _ in 0..3 {
             fleet.forward(&batch);
             for (g, twin) in twins.iter_mut().enumerate() {
-                let kept: Vec<Kept> =
-                    (g..39).step_by(3).map(|image| Kept { image, pull: pull(image, g) }).collect();
+                let kept: Vec<ImagePull> =
+                    (g..39).step_by(3).map(|image| ImagePull { image, pull: pull(image, g) }).collect();
                 fleet.step(g, &batch, &kept);
                 let pixels: Vec<&[u8]> = kept.iter().map(|kept| images.image(indices[kept.image])).collect();
                 let pulls: Vec<_> = kept.iter().map(|kept| kept.pull[..CLASSES].to_vec()).collect();
@@ -228,13 +224,13 @@ fn step_is_the_gradient() {
     let batch = SparseImages::new(&images).batch(&(0..8).collect::<Vec<_>>());
     let mut fleet = Fleet::new(std::array::from_ref(&weights));
     fleet.forward(&batch);
-    let kept: Vec<Kept> = (0..8)
+    let kept: Vec<ImagePull> = (0..8)
         .map(|image| {
             let mut pull = [0.0; LANES];
             for (class, p) in fleet.outlook(0).probabilities(image).into_iter().enumerate() {
                 pull[class] = if class == usize::from(images.labels[image]) { 1.0 - p } else { -p };
             }
-            Kept { image, pull }
+            ImagePull { image, pull }
         })
         .collect();
     fleet.step(0, &batch, &kept);
@@ -301,7 +297,7 @@ fn dropout_multiplies_the_hidden_units() {
     fleet.forward_dropout(&batch, &none);
     let first = fleet.outlook(0).probabilities(0);
     assert!((1..20).all(|image| fleet.outlook(0).probabilities(image) == first));
-    let kept: Vec<Kept> = (0..20).map(|image| Kept { image, pull: pull(image, 0) }).collect();
+    let kept: Vec<ImagePull> = (0..20).map(|image| ImagePull { image, pull: pull(image, 0) }).collect();
     fleet.step(0, &batch, &kept);
     assert_eq!(fleet.weights(0).w1, weights.w1);
     assert_ne!(fleet.weights(0).upper.w3, weights.upper.w3);

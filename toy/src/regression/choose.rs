@@ -3,7 +3,8 @@
 use ndarray::Array1;
 use tokensieve_objective::{Criterion, Objective, Plan, Selection, TokenStats, Training};
 
-use super::{Config, Method, NAME, Problem, Selects};
+use super::Problem;
+use super::config::{Config, Method, NAME, Selects};
 use crate::linalg::matvec_transposed;
 use crate::rng::Stream;
 use crate::{Error, subset};

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2};
 
-use super::{Config, Features};
+use super::config::{Config, Features};
 use crate::Error;
 use crate::linalg::{dot, gram, largest_gram_eigenvalue, matmul, matvec, whitening};
 use crate::rng::Stream;

@@ -1,6 +1,8 @@
 //! From the seeds' losses to the table: the curves' medians, and paired comparisons.
 
-use super::{Config, Features, Method, NAME, Quantity, Row, Selects};
+use serde::{Deserialize, Serialize};
+
+use super::config::{Config, Features, Method, NAME, Selects};
 use crate::Error;
 use crate::statistics::{self, Estimate};
 
@@ -9,6 +11,53 @@ const DENSE: usize = 24;
 
 /// A hold-out loss this far below its initial value is solved: what is left of it is rounding.
 const SOLVED: f64 = 1e-24;
+
+/// What a row states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// Mean over the held-out rows of ½(z·w − d)².
+    HoldoutLoss,
+    /// log10 of the hold-out loss over full gradient descent's after as many steps.
+    OverFullAtEqualSteps,
+    /// The same against full gradient descent once it has used as many data (updated as many coordinates).
+    OverFullAtEqualCost,
+    /// The same against the greedy optimum of the same kind and step size, at the same step.
+    OverOptimal,
+    /// The same against the random subset of the same kind and step size, at the same step.
+    OverRandom,
+}
+
+/// One point of a curve, or one comparison, over all seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// How the features lie.
+    pub features: Features,
+    /// How the mask is chosen.
+    pub method: Method,
+    /// Step size times λ_max(ZᵀZ).
+    pub step_size: f64,
+    /// What `median`, `low` and `high` are of.
+    pub quantity: Quantity,
+    /// Steps taken.
+    pub step: usize,
+    /// Rows used in all updates so far.
+    pub data_used: usize,
+    /// Coordinates changed in all updates so far.
+    pub coordinates_updated: usize,
+    /// Median over the seeds.
+    pub median: f64,
+    /// Lower end of the median's exact 95 % interval (two order statistics).
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+    /// Seeds in which this method's loss is lower than what it is compared with (a loss: than its initial value).
+    pub seeds_lower: usize,
+    /// Seeds in which it is higher; the rest are ties.
+    pub seeds_higher: usize,
+    /// Seeds.
+    pub seeds: usize,
+}
 
 /// The rows of one kind of features; `by_seed` holds every seed's runs in the order of [`Config::runs`].
 pub(super) fn rows(

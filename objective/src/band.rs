@@ -1,0 +1,44 @@
+//! Bands of quantiles.
+
+use crate::Error;
+
+/// A band [low, high) of quantiles in ascending order: of n units it holds the ranks round(low·n)..round(high·n).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Band {
+    /// Where it begins, in [0, 1).
+    pub low: f64,
+    /// Where it ends, in (0, 1].
+    pub high: f64,
+}
+
+impl Band {
+    /// Everything.
+    pub const ALL: Self = Self { low: 0.0, high: 1.0 };
+
+    /// The band [low, high).
+    pub fn new(low: f64, high: f64) -> Result<Self, Error> {
+        if (0.0..=1.0).contains(&low) && (0.0..=1.0).contains(&high) && low < high {
+            return Ok(Self { low, high });
+        }
+        Err(Error::value(
+            "select.keep",
+            format!("the band {low}..{high} is none: it wants 0 <= low < high <= 1"),
+        ))
+    }
+
+    /// The `share` with the largest values.
+    pub fn top(share: f64) -> Result<Self, Error> {
+        Self::new(1.0 - share, 1.0)
+    }
+
+    /// The `share` with the smallest values.
+    pub fn bottom(share: f64) -> Result<Self, Error> {
+        Self::new(0.0, share)
+    }
+
+    /// The ranks it holds of n.
+    pub fn ranks(self, n: usize) -> std::ops::Range<usize> {
+        let rank = |quantile: f64| ((quantile * n as f64).round() as usize).min(n);
+        rank(self.low)..rank(self.high)
+    }
+}
