@@ -31,4 +31,4 @@ pub use engine::Made;
 pub use figure::{About, Column, Entry, Figure};
 pub use run::{Profile, Run};
 pub use table::Table;
-pub use tokensieve_toy::statistics::Estimate;
+pub use tokensieve_base::statistics::Estimate;
