@@ -10,6 +10,7 @@
 
 pub mod cache;
 pub mod claim;
+mod code;
 pub mod engine;
 pub mod figure;
 pub mod figures;

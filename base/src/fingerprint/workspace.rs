@@ -78,7 +78,9 @@ impl Workspace {
                 self.lock.reach(&user, &name, &mut registry);
                 continue;
             };
-            let manifest = Manifest::read(&folder.join("Cargo.toml"))?;
+            let path = folder.join("Cargo.toml");
+            let manifest = Manifest::read(&path)?;
+            self.read.insert(path);
             let mut dependencies = manifest.dependencies(&folder, &self.root, &self.folder);
             dependencies.retain(|dependency| !is_left_out(&dependency.package));
             let hash = self.own_hash(&name, &folder)?;
@@ -86,7 +88,13 @@ impl Workspace {
             parts.extend(
                 dependencies.iter().map(|dependency| format!("{} {}", dependency.package, dependency.rest)),
             );
-            queue.extend(dependencies.into_iter().map(|dependency| (name.clone(), dependency.package)));
+            for dependency in dependencies {
+                // A crate of the workspace need not be listed among its members.
+                if let Some(folder) = dependency.path.filter(|folder| folder.exists()) {
+                    self.members.entry(dependency.package.clone()).or_insert(folder);
+                }
+                queue.push((name.clone(), dependency.package));
+            }
             reached.insert(name, parts);
         }
         let mut hash = Sha256::new();
