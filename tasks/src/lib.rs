@@ -32,4 +32,3 @@ pub use make::{MAKES, make};
 pub use registry::{Options, names, open};
 pub use task::{Measure, Task, Unit};
 pub use tokensieve_base::statistics::Estimate;
-pub use tokensieve_base::streams::HashedStream as Stream;
