@@ -8,10 +8,9 @@ use tokensieve_base::fingerprint::{Workspace, tokens};
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?);
     let mut workspace = Workspace::around(&here)?;
-    workspace.emit_verbs()?;
     let toys = workspace.of(&["tokensieve-toy"])?;
-    workspace.rerun_if_changed();
     fingerprint_figures(&here.join("src/figures"), &toys)?;
+    workspace.emit_verbs()?;
     embed_recorded(&here.join("recorded"))
 }
 

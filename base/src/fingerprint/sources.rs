@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::tokens;
 
 /// Folders of a package beside what is compiled into its library.
-const ASIDE: [&str; 5] = ["benches", "examples", "fuzz", "target", "tests"];
+const ASIDE: [&str; 6] = ["benches", "examples", "fuzz", "proptest-regressions", "target", "tests"];
 
 /// A crate's files, by their paths below its folder, with what counts of each.
 pub(super) struct Sources {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
 /// Attributes that change no code.
 const SILENT: [&str; 9] =
@@ -160,38 +160,47 @@ fn is_for_tests(attribute: &Group) -> bool {
     text == "test" || text == "cfg(test)" || text.starts_with("cfg(all(test,")
 }
 
+/// Where an item ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Behind its body, or a semicolon.
+    Body,
+    /// Behind a semicolon, whatever braces come before.
+    Semicolon,
+    /// What is no item (a field, say): as a body, or behind a comma.
+    Comma,
+}
+
 /// The place behind the item (or field, or statement) that begins at a token, its further attributes included.
 fn item_end(tokens: &[TokenTree], mut at: usize) -> usize {
     while let Some((_, next)) = attribute(tokens, at) {
         at = next;
     }
-    let (mut is_item, mut until_semicolon) = (false, false);
+    let mut end = End::Comma;
     for (place, token) in tokens.iter().enumerate().skip(at) {
         match token {
-            TokenTree::Ident(word) => match word.to_string().as_str() {
-                "use" | "static" | "type" | "let" if !is_item => (is_item, until_semicolon) = (true, true),
-                "const" if !is_item => until_semicolon = true,
-                "fn" | "struct" | "enum" | "impl" | "mod" | "trait" | "union" | "macro_rules"
-                    if !is_item || until_semicolon =>
-                {
-                    // `const fn` ends like a function.
-                    if !is_item {
-                        (is_item, until_semicolon) = (true, false);
-                    }
-                }
-                _ => {}
-            },
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace && !until_semicolon => {
+            TokenTree::Ident(word) if end == End::Comma => end = end_by(word, tokens.get(place + 1)),
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace && end != End::Semicolon => {
                 return place + 1;
             }
-            TokenTree::Punct(end) if end.as_char() == ';' => return place + 1,
-            TokenTree::Punct(end) if end.as_char() == ',' && !is_item && !until_semicolon => {
-                return place + 1;
-            }
+            TokenTree::Punct(mark) if mark.as_char() == ';' => return place + 1,
+            TokenTree::Punct(mark) if mark.as_char() == ',' && end == End::Comma => return place + 1,
             _ => {}
         }
     }
     tokens.len()
+}
+
+/// What a word says of the end of the item that it stands in.
+fn end_by(word: &Ident, next: Option<&TokenTree>) -> End {
+    match word.to_string().as_str() {
+        "const" if matches!(next, Some(TokenTree::Ident(word)) if ["fn", "unsafe"].iter().any(|of| word == of)) => {
+            End::Body
+        }
+        "const" | "let" | "static" | "type" | "use" => End::Semicolon,
+        "enum" | "fn" | "impl" | "macro_rules" | "mod" | "struct" | "trait" | "union" => End::Body,
+        _ => End::Comma,
+    }
 }
 
 /// The module that an item declares without its content.

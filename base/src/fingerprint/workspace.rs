@@ -15,7 +15,7 @@ use super::sources::Sources;
 /// own crate, which reads commands and prints, is none of them.
 pub const VERBS: [(&str, &[&str]); 4] = [
     ("TRAIN", &["tokensieve-train"]),
-    ("EVALUATE", &["tokensieve-infer", "tokensieve-tasks"]),
+    ("EVALUATE", &["tokensieve-infer"]),
     ("UNCERTAINTY", &["tokensieve-infer"]),
     ("MAKE", &["tokensieve-tasks"]),
 ];
