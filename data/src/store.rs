@@ -11,6 +11,7 @@ use std::time::UNIX_EPOCH;
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
+use tokensieve_base::files;
 
 use crate::catalogue::File;
 use crate::error::Error;
@@ -65,10 +66,9 @@ impl Store {
     /// Held while one file is fetched: a second process waits, and then finds the file.
     pub(crate) fn lock(&self, file: &File) -> Result<fs::File, Error> {
         let path = self.folder.join(format!(".{}.lock", file.name));
-        fs::create_dir_all(&self.folder)
-            .and_then(|()| fs::File::create(&path))
-            .and_then(|lock| lock.lock().map(|()| lock))
-            .map_err(|error| Error::Cache { path, error })
+        let made = fs::create_dir_all(&self.folder).map_err(files::Error::at(&self.folder));
+        let held = made.and_then(|()| files::wait_for(&path));
+        held.map_err(|files::Error { path, error }| Error::Cache { path, error })
     }
 
     /// Unpacks and checks `brought`, and gives it its place.

@@ -1,8 +1,6 @@
 //! Fetching from a mirror folder and from a stub server on loopback: what is accepted, what is refused, what is said.
 //! Needs nothing but this machine.
 
-mod stub;
-
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,8 +8,8 @@ use std::sync::Arc;
 
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
-use stub::{Answer, Server};
 use tempfile::TempDir;
+use tokensieve_base::testing::{Answer, Request, Server};
 use tokensieve_data::{Catalogue, Error, Places};
 
 fn sha256(content: &[u8]) -> String {
@@ -148,7 +146,7 @@ fn wrong_truncated_and_overlong_files_are_refused_with_the_reason() {
 #[test]
 fn where_nothing_is_reachable_the_error_lists_what_was_tried_and_what_helps() {
     let machine = Machine::new();
-    let server = Server::start(|_| Answer::status("404 Not Found"));
+    let server = Server::start(|_, _| Answer::status("404 Not Found"));
     let closed = "http://127.0.0.1:1/f.bin";
     let sources =
         format!("{{ mirror = 'sub/f.bin' }}, {{ url = '{}' }}, {{ url = '{closed}' }}", server.url("/f.bin"));
@@ -174,14 +172,14 @@ fn a_download_goes_on_where_it_broke_off() {
     let (machine, content) = (Machine::new(), content());
     let body = content.clone();
     // The first answer breaks off half-way, the second continues.
-    let server = Server::start(move |request| match request.range_start {
+    let server = Server::start(move |_, request| match request.range_start() {
         None => Answer::ok(&body).cut_after(body.len() / 2),
         Some(start) => Answer::partial(&body, start),
     });
     let catalogue =
         machine.catalogue(&one_file(&content, &format!("{{ url = '{}' }}", server.url("/f.bin"))));
     assert_eq!(fs::read(catalogue.fetch("s").unwrap().path("f")).unwrap(), content);
-    let starts = server.range_starts();
+    let starts: Vec<_> = server.requests().iter().map(Request::range_start).collect();
     assert_eq!((starts.len(), starts[0]), (2, None));
     assert!(starts[1].is_some_and(|start| start > 0));
     assert!(machine.leftovers("s").is_empty());
@@ -193,8 +191,8 @@ fn an_interrupted_fetch_is_continued_by_the_next_one() {
     let body = content.clone();
     let broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let state = broken.clone();
-    let server = Server::start(move |request| {
-        let answer = match request.range_start {
+    let server = Server::start(move |_, request| {
+        let answer = match request.range_start() {
             None => Answer::ok(&body),
             Some(start) => Answer::partial(&body, start),
         };
@@ -206,7 +204,7 @@ fn an_interrupted_fetch_is_continued_by_the_next_one() {
     assert!(error.contains("goes on from there"), "{error}");
     broken.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(fs::read(catalogue.fetch("s").unwrap().path("f")).unwrap(), content);
-    assert!(server.range_starts().last().unwrap().is_some_and(|start| start > 50_000));
+    assert!(server.requests().last().unwrap().range_start().is_some_and(|start| start > 50_000));
 }
 
 #[test]
@@ -214,7 +212,7 @@ fn a_server_without_ranges_is_read_from_the_start() {
     let (machine, content) = (Machine::new(), content());
     let body = content.clone();
     let first = std::sync::atomic::AtomicBool::new(true);
-    let server = Server::start(move |_| {
+    let server = Server::start(move |_, _| {
         let answer = Answer::ok(&body);
         if first.swap(false, std::sync::atomic::Ordering::SeqCst) { answer.cut_after(1000) } else { answer }
     });
@@ -228,7 +226,7 @@ fn a_compressed_download_with_wrong_content_leaves_nothing_and_the_next_source_i
     let (machine, content) = (Machine::new(), content());
     let (good, bad) = (gzip(&content), gzip(b"another file"));
     let server =
-        Server::start(move |request| Answer::ok(if request.path == "/good.gz" { &good } else { &bad }));
+        Server::start(move |_, request| Answer::ok(if request.path == "/good.gz" { &good } else { &bad }));
     let sources =
         format!("{{ url = '{}' }}, {{ url = '{}' }}", server.url("/bad.gz"), server.url("/good.gz"));
     let catalogue = machine.catalogue(&one_file(&content, &sources));
@@ -272,7 +270,7 @@ fn an_unreachable_set_is_replaced_by_its_fallback_and_that_is_said() {
 fn many_at_once_download_once() {
     let (machine, content) = (Machine::new(), content());
     let body = content.clone();
-    let server = Server::start(move |_| {
+    let server = Server::start(move |_, _| {
         std::thread::sleep(std::time::Duration::from_millis(100));
         Answer::ok(&body)
     });
@@ -284,5 +282,5 @@ fn many_at_once_download_once() {
             assert_eq!(fs::read(fetch.join().unwrap().path("f")).unwrap(), content);
         }
     });
-    assert_eq!(server.range_starts().len(), 1);
+    assert_eq!(server.requests().len(), 1);
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use tokensieve_base::files;
 
 /// The folder of entries.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ impl Cache {
             .with_context(|| format!("making the cache folder {}", folder.display()))?;
         let old = SystemTime::now() - Duration::from_secs(3600);
         for entry in fs::read_dir(folder)?.flatten() {
-            let abandoned = entry.path().extension().is_some_and(|extension| extension == "tmp")
+            let abandoned = entry.path().extension().is_some_and(|extension| extension == "new")
                 && entry.metadata().and_then(|about| about.modified()).is_ok_and(|time| time < old);
             if abandoned {
                 // Somebody else may have removed it first, which is as good.
@@ -81,14 +82,10 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Writes a file so that no reader ever sees a part of it; makes the folder if needed.
 pub fn write_atomically(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
-    let context = || format!("writing {}", path.display());
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(context)?;
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    fs::write(&temporary, bytes).with_context(context)?;
-    fs::rename(&temporary, path).with_context(context)
+    files::write_atomically(path, bytes).context("writing a file")
 }
 
 #[cfg(test)]

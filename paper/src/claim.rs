@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use tokensieve_toy::statistics::Estimate;
+use tokensieve_base::statistics::Estimate;
 
 /// A number without sampling error: a formula's value, an exhaustive count.
 pub fn exact(value: f64) -> Estimate {

@@ -1,6 +1,6 @@
 //! Takes a figure from its inputs to its claims, and writes what it finds.
 
-use crate::cache::{Cache, key, sha256, write_atomically};
+use crate::cache::{Cache, sha256, write_atomically};
 use crate::plot::{Drawing, Theme};
 use crate::provenance::{self, Host, Provenance};
 use crate::recorded::Recorded;
@@ -8,9 +8,6 @@ use crate::tokens::Conversation;
 use crate::{About, Claim, Entry, Profile, Run, Table, Verdict};
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
-
-/// Hash of the sources of `objective` and `toy`, and of the versions of numeric crates (see `build.rs`).
-const CODE: &str = env!("TOKENSIEVE_CODE_HASH");
 
 /// A figure, made.
 #[derive(Clone, Debug)]
@@ -61,8 +58,7 @@ pub fn make_synthetic(entry: &Entry) -> Result<Made> {
 }
 
 fn new_run(entry: &Entry, profile: Profile, cache: Option<&Cache>) -> Run {
-    let code = key(&[CODE, entry.computing_source()]);
-    Run::new(profile, entry.figure.about().id, &code, cache.cloned())
+    Run::new(profile, entry.figure.about().id, entry.code, cache.cloned())
 }
 
 fn finish(entry: &Entry, run: Run) -> Result<Made> {
@@ -77,7 +73,7 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
         profile,
         version: env!("CARGO_PKG_VERSION").into(),
         commit: provenance::commit(),
-        code_sha256: sha256(format!("{CODE}{}", entry.computing_source()).as_bytes()),
+        code_sha256: entry.code.into(),
         config_sha256: sha256(configs.join("\n").as_bytes()),
         // An empty sum is −0.
         seconds: 0.0 + log.units.iter().map(|unit| unit.seconds).sum::<f64>(),

@@ -7,8 +7,8 @@ use anyhow::Result;
 
 /// One figure: inputs → table → drawing → claims, all in one file of `figures/`.
 ///
-/// Keep the methods in this order: the text from `fn table(` to `fn draw(` is part of the cache key of the
-/// figure's units, so editing a drawing or a caption recomputes nothing.
+/// The cache key of the figure's units has the fingerprint of `toy` and of what `fn table` names in the figure's file (see
+/// `build.rs`), so editing a drawing or a caption recomputes nothing.
 pub trait Figure: Sync {
     /// What it is, for the report.
     fn about(&self) -> About;
@@ -71,20 +71,11 @@ impl Column {
     }
 }
 
-/// A registered figure and the text of its file.
+/// A registered figure.
 #[derive(Clone, Copy)]
 pub struct Entry {
     /// The figure.
     pub figure: &'static dyn Figure,
-    /// Its source file.
-    pub source: &'static str,
-}
-
-impl Entry {
-    /// The part of the source that computes: from `fn table(` to `fn draw(`, or all of it.
-    pub(crate) fn computing_source(&self) -> &'static str {
-        let from = self.source.find("fn table(").unwrap_or(0);
-        let to = self.source[from..].find("fn draw(").map_or(self.source.len(), |length| from + length);
-        &self.source[from..to]
-    }
+    /// Fingerprint of what computes its table: part of the cache key of its units.
+    pub code: &'static str,
 }

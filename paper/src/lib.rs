@@ -10,6 +10,7 @@
 
 pub mod cache;
 pub mod claim;
+mod code;
 pub mod engine;
 pub mod figure;
 pub mod figures;
@@ -31,4 +32,4 @@ pub use engine::Made;
 pub use figure::{About, Column, Entry, Figure};
 pub use run::{Profile, Run};
 pub use table::Table;
-pub use tokensieve_toy::statistics::Estimate;
+pub use tokensieve_base::statistics::Estimate;

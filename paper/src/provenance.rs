@@ -7,6 +7,7 @@ use crate::lab::scale::Scale;
 use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 use std::process::Command;
+use tokensieve_base::clock::Moment;
 
 /// Everything that one needs to make a table again, and what it was made on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -121,5 +122,5 @@ pub fn commit() -> String {
 
 /// Now, to the second, UTC.
 pub fn now() -> String {
-    format!("{:.0}", jiff::Timestamp::now())
+    Moment::now().strftime("%FT%TZ")
 }

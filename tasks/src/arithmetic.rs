@@ -6,7 +6,8 @@
 //! Problem i of a seed is the same on every machine, and no story of the test split occurs in the training split.
 
 use crate::marked::{Marked, one};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Stream, Task, gsm8k};
+use crate::{Answer, Ask, Measure, Message, Question, Result, Task, gsm8k};
+use tokensieve_base::streams::HashedStream;
 
 /// Which half of the problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ const THINGS: [&str; 12] = [
 /// Problem number `index` of a seed and split; levels take turns.
 pub fn problem(seed: u64, split: Split, index: u64) -> Problem {
     let level = 1 + (index % u64::from(LEVELS)) as u32;
-    let mut stream = Stream::new(seed, &format!("arithmetic/{split:?}/{index}"));
+    let mut stream = HashedStream::new(seed, &format!("arithmetic/{split:?}/{index}"));
     loop {
         let problem = tell(&mut stream, level);
         if split_of(&problem.question) == split {
@@ -103,7 +104,7 @@ fn split_of(question: &str) -> Split {
 }
 
 struct Story<'a> {
-    stream: &'a mut Stream,
+    stream: &'a mut HashedStream,
     text: String,
     work: String,
     owner: &'static str,
@@ -113,7 +114,7 @@ struct Story<'a> {
     sold: bool,
 }
 
-fn tell(stream: &mut Stream, level: u32) -> Problem {
+fn tell(stream: &mut HashedStream, level: u32) -> Problem {
     let owner = *stream.choose(&NAMES);
     let things = *stream.choose(&THINGS);
     let amount = stream.between(3, 10 * u64::from(level) + 10);

@@ -1,24 +1,12 @@
 //! Bootstrap intervals of measures, resampling questions.
 
-use serde::{Deserialize, Serialize};
+use tokensieve_base::statistics::{Estimate, bootstrap_counts};
+use tokensieve_base::streams::HashedStream;
 
-use crate::{Measure, Stream};
+use crate::Measure;
 
 /// Resamplings behind every interval: the 2.5 % quantile then rests on 50 of them.
 const RESAMPLINGS: usize = 2000;
-
-/// A number with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// The number itself.
-    pub value: f64,
-    /// The interval's lower end.
-    pub low: f64,
-    /// Its upper end.
-    pub high: f64,
-    /// Questions that it rests on.
-    pub n: usize,
-}
 
 /// A measure of the questions' tallies.
 pub fn estimate(measure: &Measure, tallies: &[&[f64]], seed: u64) -> Estimate {
@@ -51,27 +39,8 @@ pub(crate) fn bootstrap(groups: &[&[&[f64]]], of: impl Fn(&[&[f64]]) -> f64, see
 }
 
 /// A quantity of `n` questions, given how often each counts. A resampling in which it is not finite is left out.
-pub(crate) fn resample(n: usize, seed: u64, mut value_of: impl FnMut(&[u32]) -> f64) -> Estimate {
-    if n == 0 {
-        return Estimate { value: f64::NAN, low: f64::NAN, high: f64::NAN, n };
-    }
-    let value = value_of(&vec![1; n]);
-    let mut stream = Stream::new(seed, "bootstrap");
-    let mut counts = vec![0; n];
-    let mut values: Vec<f64> = (0..RESAMPLINGS)
-        .map(|_| {
-            counts.fill(0);
-            for _ in 0..n {
-                counts[stream.below(n as u64) as usize] += 1;
-            }
-            value_of(&counts)
-        })
-        .filter(|value| value.is_finite())
-        .collect();
-    values.sort_unstable_by(f64::total_cmp);
-    let quantile =
-        |q: f64| values.get(((values.len() as f64 - 1.0) * q).round() as usize).copied().unwrap_or(f64::NAN);
-    Estimate { value, low: quantile(0.025), high: quantile(0.975), n }
+pub(crate) fn resample(n: usize, seed: u64, value_of: impl FnMut(&[u32]) -> f64) -> Estimate {
+    bootstrap_counts(n, RESAMPLINGS, &mut HashedStream::new(seed, "bootstrap"), value_of)
 }
 
 fn sum(group: &[&[f64]], counts: &[u32], width: usize) -> Vec<f64> {

@@ -23,13 +23,12 @@ pub mod number;
 pub mod overlap;
 mod registry;
 mod rows;
-mod stream;
 mod task;
 
 pub use answer::{Answer, Ask, Message, Question};
 pub use error::{Error, Result};
-pub use interval::{Estimate, compare, estimate};
+pub use interval::{compare, estimate};
 pub use make::{MAKES, make};
 pub use registry::{Options, names, open};
-pub use stream::Stream;
 pub use task::{Measure, Task, Unit};
+pub use tokensieve_base::statistics::Estimate;

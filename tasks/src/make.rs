@@ -6,7 +6,8 @@ use crate::arithmetic::{self, Split};
 use crate::figfont::{self, Library, Puzzle};
 use crate::instructions;
 use crate::overlap::{self, Instruction};
-use crate::{Error, Message, Result, Stream};
+use crate::{Error, Message, Result};
+use tokensieve_base::streams::HashedStream;
 
 /// What [`make`] can make.
 pub const MAKES: [&str; 4] = ["arithmetic", "instructions", "figfont", "alpaca"];
@@ -49,7 +50,7 @@ pub fn make(task: &str, split: &str, n: usize, seed: u64) -> Result<Box<dyn Iter
             let held_out = one_of(split, [("train", false), ("test", true)])?;
             let mut rows = overlap::alpaca()?;
             rows.retain(|row| row.is_held_out() == held_out);
-            Stream::new(seed, "alpaca").shuffle(&mut rows);
+            HashedStream::new(seed, "alpaca").shuffle(&mut rows);
             let row =
                 move |(index, data): (u64, Instruction)| row(index, data.prompt(), data.output().to_owned());
             Box::new(indices.zip(rows).map(row))

@@ -2,9 +2,10 @@
 
 use crate::choice::{self, By};
 use crate::{
-    Answer, Error, Measure, Question, Result, Stream, Task, alpaca_eval, arithmetic, figfont, gsm8k, ifeval,
+    Answer, Error, Measure, Question, Result, Task, alpaca_eval, arithmetic, figfont, gsm8k, ifeval,
     instructions, maths, overlap,
 };
+use tokensieve_base::streams::HashedStream;
 
 /// How a task is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +84,7 @@ struct First {
 impl First {
     fn of(task: Box<dyn Task>, limit: usize, seed: u64) -> Self {
         let mut chosen: Vec<usize> = (0..task.questions().len()).collect();
-        Stream::new(seed, "limit").shuffle(&mut chosen);
+        HashedStream::new(seed, "limit").shuffle(&mut chosen);
         chosen.truncate(limit);
         let questions = chosen.iter().map(|index| task.questions()[*index].clone()).collect();
         Self { task, chosen, questions }

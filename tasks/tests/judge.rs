@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stub::judge::{by_length, shown};
-use stub::{Act, Stub};
+use stub::{by_length, shown};
+use tokensieve_base::testing::{Answer, Server};
 use tokensieve_tasks::judge::{
     Endpoint, Judge, Pair, Patience, Prices, Settings, Verdict, both_orders, pairwise,
 };
@@ -38,17 +38,22 @@ fn cache(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("answers.jsonl")
 }
 
-fn endpoint(stub: &Stub, folder: &tempfile::TempDir) -> Endpoint {
-    Endpoint::new(settings(&stub.base, &cache(folder))).unwrap()
+/// The base address that a judge is given.
+fn base(stub: &Server) -> String {
+    stub.url("/v1")
 }
 
-fn words(text: &str) -> Act {
+fn endpoint(stub: &Server, folder: &tempfile::TempDir) -> Endpoint {
+    Endpoint::new(settings(&base(stub), &cache(folder))).unwrap()
+}
+
+fn words(text: &str) -> Answer {
     let body = serde_json::json!({"choices": [{"message": {"role": "assistant", "content": text}}]});
-    Act::Answer("200 OK", "", body.to_string())
+    Answer::new("200 OK", "", body.to_string())
 }
 
-fn error(status: &'static str, headers: &'static str, message: &str, code: &str) -> Act {
-    Act::Answer(status, headers, serde_json::json!({"error": {"message": message, "code": code}}).to_string())
+fn error(status: &'static str, headers: &'static str, message: &str, code: &str) -> Answer {
+    Answer::new(status, headers, serde_json::json!({"error": {"message": message, "code": code}}).to_string())
 }
 
 const ONE: Pair<'static> = Pair { instruction: "Say something.", first: "short", second: "rather longer" };
@@ -59,7 +64,7 @@ fn texts(n: usize, text: impl Fn(usize) -> String) -> Vec<String> {
 
 #[test]
 fn a_model_is_compared_with_a_baseline_in_both_orders() {
-    let stub = Stub::new(|_, asked| by_length(asked));
+    let stub = Server::start(|_, asked| by_length(asked));
     let folder = folder();
     let judge = endpoint(&stub, &folder);
     let instructions = texts(10, |i| format!("Instruction {i}"));
@@ -85,7 +90,7 @@ fn a_model_is_compared_with_a_baseline_in_both_orders() {
         assert!((preference.unwrap() - expected).abs() < 1e-9, "{i}: {preference:?}");
     }
     assert!((result.position_bias - 0.1).abs() < 1e-9 && result.nonsense.is_empty());
-    assert_eq!(stub.asked().len(), 18);
+    assert_eq!(stub.requests().len(), 18);
 
     // Everything is kept: neither a second evaluation nor a second process asks again.
     assert_eq!(pairwise(&judge, &instructions, &model, &baseline).unwrap(), result);
@@ -93,23 +98,23 @@ fn a_model_is_compared_with_a_baseline_in_both_orders() {
     let again = endpoint(&stub, &folder);
     assert_eq!((again.cost(&pairs).requests, again.cost(&pairs).kept), (0, 18));
     assert_eq!(pairwise(&again, &instructions, &model, &baseline).unwrap(), result);
-    assert_eq!(stub.asked().len(), 18);
+    assert_eq!(stub.requests().len(), 18);
 }
 
 #[test]
 fn requests_are_as_the_interface_has_them() {
-    let stub = Stub::new(|_, asked| by_length(asked));
+    let stub = Server::start(|_, asked| by_length(asked));
     let folder = folder();
     // Cargo sets this one for tests, so that no environment needs to be changed.
     let variable = "CARGO_PKG_NAME";
     let settings = Settings {
-        base: format!("{}/", stub.base),
+        base: format!("{}/", base(&stub)),
         key_variable: Some(variable.into()),
-        ..settings(&stub.base, &cache(&folder))
+        ..settings(&base(&stub), &cache(&folder))
     };
     let judge = Endpoint::new(settings).unwrap();
     judge.prefer(&[ONE, ONE]).unwrap();
-    let asked = stub.asked();
+    let asked = stub.requests();
     assert_eq!(asked.len(), 1, "the same question is asked once");
     assert!(asked[0].head.starts_with("post /v1/chat/completions "), "{}", asked[0].head);
     assert!(asked[0].head.contains("authorization: bearer tokensieve-tasks\r\n"));
@@ -138,53 +143,53 @@ fn a_missing_key_is_named() {
 
 #[test]
 fn what_passes_is_waited_out() {
-    let stub = Stub::new(|before, asked| match before {
+    let stub = Server::start(|before, asked| match before {
         0 => error("500 Internal Server Error", "", "oops", ""),
-        1 => Act::Stall(Duration::from_secs(30)),
-        2 => Act::Cut,
+        1 => Answer::Stall(Duration::from_secs(30)),
+        2 => Answer::ok(b"{\"choices\":[]}").cut_after(12),
         _ => by_length(asked),
     });
     let folder = folder();
-    let usual = settings(&stub.base, &cache(&folder));
+    let usual = settings(&base(&stub), &cache(&folder));
     let patience = Patience { timeout: Duration::from_secs(1), tries: 8, ..usual.patience };
     let judge = Endpoint::new(Settings { patience, ..usual }).unwrap();
     let start = Instant::now();
     let verdicts = judge.prefer(&[ONE]).unwrap();
     assert!(matches!(verdicts[..], [Verdict::Second(p)] if (p - 0.95).abs() < 1e-9), "{verdicts:?}");
-    assert!(start.elapsed() >= Duration::from_secs(1) && stub.asked().len() >= 4);
+    assert!(start.elapsed() >= Duration::from_secs(1) && stub.requests().len() >= 4);
 }
 
 #[test]
 fn connections_that_break_and_pages_that_are_no_answer_are_asked_again() {
-    let stub = Stub::new(|before, asked| match before {
-        0 => Act::HangUp,
-        1 => Act::Answer("200 OK", "", "<html>welcome to the hotel</html>".into()),
-        2 => Act::Answer("503 Service Unavailable", "retry-after: 0\r\n", "busy".into()),
+    let stub = Server::start(|before, asked| match before {
+        0 => Answer::HangUp,
+        1 => Answer::new("200 OK", "", "<html>welcome to the hotel</html>"),
+        2 => Answer::new("503 Service Unavailable", "retry-after: 0\r\n", "busy"),
         _ => by_length(asked),
     });
     let folder = folder();
     assert!(endpoint(&stub, &folder).prefer(&[ONE]).is_ok());
-    assert_eq!(stub.asked().len(), 4);
+    assert_eq!(stub.requests().len(), 4);
 }
 
 #[test]
 fn a_service_that_names_its_pause_is_obeyed_by_all() {
-    let stub = Stub::new(|before, asked| match before {
+    let stub = Server::start(|before, asked| match before {
         0 => error("429 Too Many Requests", "retry-after: 0.7\r\n", "slow down", "rate_limit_exceeded"),
         _ => by_length(asked),
     });
     let folder = folder();
-    let settings = Settings { concurrency: 1, ..settings(&stub.base, &cache(&folder)) };
+    let settings = Settings { concurrency: 1, ..settings(&base(&stub), &cache(&folder)) };
     let judge = Endpoint::new(settings).unwrap();
     let start = Instant::now();
     judge.prefer(&[ONE]).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(700));
-    assert_eq!(stub.asked().len(), 2);
+    assert_eq!(stub.requests().len(), 2);
 }
 
 #[test]
 fn a_pause_beyond_all_patience_is_an_error() {
-    let stub = Stub::new(|_, _| error("429 Too Many Requests", "retry-after: 3600\r\n", "tomorrow", ""));
+    let stub = Server::start(|_, _| error("429 Too Many Requests", "retry-after: 3600\r\n", "tomorrow", ""));
     let folder = folder();
     let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
     assert!(said.contains("asks to come back in 3600 s") && said.contains("tomorrow"), "{said}");
@@ -203,11 +208,11 @@ fn what_lasts_is_said_at_once() {
         ("400 Bad Request", "logprobs are not supported", "unsupported", "the request was refused (400"),
         ("429 Too Many Requests", "check your plan", "insufficient_quota", "quota is used up"),
     ] {
-        let stub = Stub::new(move |_, _| error(status, "", message, code));
+        let stub = Server::start(move |_, _| error(status, "", message, code));
         let folder = folder();
         let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
-        assert!(said.contains(expected) && said.contains(message) && said.contains(&stub.base), "{said}");
-        assert_eq!(stub.asked().len(), 1, "{said}");
+        assert!(said.contains(expected) && said.contains(message) && said.contains(&base(&stub)), "{said}");
+        assert_eq!(stub.requests().len(), 1, "{said}");
     }
 }
 
@@ -216,10 +221,10 @@ fn what_does_not_pass_is_given_up() {
     let folder = folder();
     for (body, complaint) in [("not json", "not a chat completion"), ("{\"choices\":[]}", "without choices")]
     {
-        let stub = Stub::new(move |_, _| Act::Answer("200 OK", "", body.into()));
+        let stub = Server::start(move |_, _| Answer::new("200 OK", "", body));
         let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
         assert!(said.contains(complaint) && said.contains("given up after 4 tries"), "{said}");
-        assert_eq!(stub.asked().len(), 4);
+        assert_eq!(stub.requests().len(), 4);
     }
     let nobody = Endpoint::new(settings("http://127.0.0.1:9/v1", &cache(&folder))).unwrap();
     let said = nobody.prefer(&[ONE]).unwrap_err().to_string();
@@ -228,7 +233,7 @@ fn what_does_not_pass_is_given_up() {
 
 #[test]
 fn nonsense_is_listed_and_never_a_half() {
-    let stub = Stub::new(|_, asked| match asked.body.as_str() {
+    let stub = Server::start(|_, asked| match asked.body.as_str() {
         body if body.contains("Instruction 0") => words("I cannot choose."),
         body if body.contains("Instruction 1") => words(" M."),
         body if body.contains("Instruction 2") => error("400 Bad Request", "", "filtered", "content_filter"),
@@ -250,7 +255,7 @@ fn nonsense_is_listed_and_never_a_half() {
 /// A run that ends in an error, and another after it.
 #[test]
 fn after_an_error_only_what_is_missing_is_asked() {
-    let stub = Stub::new(|before, asked| {
+    let stub = Server::start(|before, asked| {
         if (7..12).contains(&before) {
             return error("401 Unauthorized", "", "expired", "");
         }
@@ -262,7 +267,7 @@ fn after_an_error_only_what_is_missing_is_asked() {
     let pairs = both_orders(&instructions, &model, &baseline).unwrap();
     let first = endpoint(&stub, &folder);
     assert!(first.prefer(&pairs).is_err());
-    let refused = stub.asked().len() - 7;
+    let refused = stub.requests().len() - 7;
     assert!((1..=4).contains(&refused), "the others take nothing new: {refused}");
     drop(first);
     // The rest of the refusals, one try each.
@@ -272,7 +277,7 @@ fn after_an_error_only_what_is_missing_is_asked() {
     let second = endpoint(&stub, &folder);
     assert_eq!(second.cost(&pairs).kept, 7);
     assert_eq!(second.prefer(&pairs).unwrap().len(), 20);
-    assert_eq!(stub.asked().len(), 12 + 13);
+    assert_eq!(stub.requests().len(), 12 + 13);
 }
 
 #[test]
@@ -292,22 +297,22 @@ fn many(text: &str) -> Vec<String> {
 #[test]
 fn a_killed_run_goes_on_where_it_was() {
     // The ninth answer never comes; by then eight are kept, and the process is killed.
-    let stub = Stub::new(|before, asked| {
+    let stub = Server::start(|before, asked| {
         if before == 8 {
-            return Act::Stall(Duration::from_secs(60));
+            return Answer::Stall(Duration::from_secs(60));
         }
         by_length(asked)
     });
     let folder = folder();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "asks_until_killed", "--ignored"])
-        .env("JUDGE_TEST_BASE", &stub.base)
+        .env("JUDGE_TEST_BASE", &base(&stub))
         .env("JUDGE_TEST_CACHE", cache(&folder))
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let start = Instant::now();
-    while stub.asked().len() < 9 {
+    while stub.requests().len() < 9 {
         assert!(start.elapsed() < Duration::from_secs(60), "the process asks");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -318,12 +323,12 @@ fn a_killed_run_goes_on_where_it_was() {
     kept.extend_from_slice(b"{\"key\":\"12");
     std::fs::write(cache(&folder), kept).unwrap();
 
-    let asked_before = stub.asked().len();
+    let asked_before = stub.requests().len();
     let judge = endpoint(&stub, &folder);
     let (instructions, model, baseline) = (many("Instruction"), many("some words"), many("x"));
     let result = pairwise(&judge, &instructions, &model, &baseline).unwrap();
     assert!(result.preferences.iter().all(|preference| (preference.unwrap() - 0.85).abs() < 1e-9));
-    assert_eq!(stub.asked().len() - asked_before, 12);
+    assert_eq!(stub.requests().len() - asked_before, 12);
 }
 
 #[test]
@@ -332,7 +337,7 @@ fn no_more_requests_at_a_time_than_allowed() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (now_in, most_in) = (Arc::clone(&now), Arc::clone(&most));
-    let stub = Stub::new(move |_, asked| {
+    let stub = Server::start(move |_, asked| {
         most_in.fetch_max(now_in.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(20));
         now_in.fetch_sub(1, Ordering::SeqCst);
@@ -342,7 +347,7 @@ fn no_more_requests_at_a_time_than_allowed() {
     let (instructions, model, baseline) = (many("Instruction"), many("some words"), many("x"));
     let heard = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&heard);
-    let judge = Endpoint::new(Settings { concurrency: 3, ..settings(&stub.base, &cache(&folder)) })
+    let judge = Endpoint::new(Settings { concurrency: 3, ..settings(&base(&stub), &cache(&folder)) })
         .unwrap()
         .with_progress(move |_, of| {
             assert_eq!(of, 20);

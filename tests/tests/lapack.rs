@@ -8,8 +8,8 @@
 
 use ndarray::{Array1, Array2};
 use ndarray_linalg::{Eigh as _, LeastSquaresSvd as _, UPLO};
+use tokensieve_base::streams::Stream;
 use tokensieve_toy::linalg;
-use tokensieve_toy::rng::Stream;
 
 const TOLERANCE: f64 = 1e-10;
 

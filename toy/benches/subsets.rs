@@ -7,7 +7,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{Array1, Array2};
 use std::hint::black_box;
-use tokensieve_toy::rng::Stream;
+use tokensieve_base::streams::Stream;
 use tokensieve_toy::subset::{Search, count};
 
 const N: usize = 16;

@@ -13,8 +13,8 @@ use crate::{
     Error,
     images::DataSet,
     mlp::{Batch, Fleet, Learner, SparseImages, Weights},
-    rng::Stream,
 };
+use tokensieve_base::streams::Stream;
 
 /// Everything that determines the result, but for the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,9 +10,9 @@ use crate::{
     domain::{Domain, DomainConfig, Model, Score},
     finetune::{Finetune, Step, TrainConfig},
     objectives::{Named, alpha, named},
-    rng::Stream,
-    statistics::{Estimate, mean_interval},
 };
+use tokensieve_base::statistics::{Estimate, mean_interval};
+use tokensieve_base::streams::Stream;
 
 /// Everything that determines the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective, Plan, Pull, TokenStats, gradient};
 
-use crate::{
-    Error, identity::Context, objectives::named, rng::Stream, softmax::entropy, statistics::mean_interval,
-};
+use crate::{Error, identity::Context, objectives::named, softmax::entropy};
+use tokensieve_base::statistics::mean_interval;
+use tokensieve_base::streams::Stream;
 
 /// The map's grid and the simulation behind it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,8 @@
 use serde::{Deserialize, Serialize};
 use tokensieve_objective::TokenStats;
 
-use crate::{Error, rng::Stream, softmax::token_stats};
+use crate::{Error, softmax::token_stats};
+use tokensieve_base::streams::Stream;
 
 /// Sizes of a domain and of the pre-training that sets the model's capability.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use tokensieve_objective::{Training, gradient};
 use crate::{
     Error,
     domain::{Model, Tokens, add_outer},
-    rng::Stream,
 };
+use tokensieve_base::streams::Stream;
 
 /// How fine-tuning steps, the same for every objective compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

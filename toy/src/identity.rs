@@ -14,9 +14,9 @@ use tokensieve_objective::{Objective, TokenStats, gradient};
 use crate::{
     Error,
     objectives::{Named, named, pull},
-    rng::Stream,
     softmax::softmax,
 };
+use tokensieve_base::streams::Stream;
 
 /// Random tables and the pairs of objectives compared on them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

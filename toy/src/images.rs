@@ -11,7 +11,7 @@ use std::{
 
 use mnist::MnistBuilder;
 
-use crate::rng::Stream;
+use tokensieve_base::streams::Stream;
 
 /// Pixels of one image.
 pub const PIXELS: usize = 28 * 28;

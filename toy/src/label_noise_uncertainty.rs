@@ -16,9 +16,9 @@ use crate::{
     Error,
     images::{CLASSES, DataSet, Images},
     mlp::{Batch, Dropout, Fleet, H1, H2, Learner, Network, SparseImages, Weights},
-    rng::Stream,
-    statistics,
 };
+use tokensieve_base::statistics;
+use tokensieve_base::streams::Stream;
 
 /// This module's name in errors.
 const NAME: &str = "label_noise_uncertainty";

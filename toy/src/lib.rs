@@ -10,7 +10,7 @@
 //! - sums run in one fixed order; parallel work is split by index and joined in index order;
 //! - a product-sum that wants speed uses `mul_add`, which rounds once on every machine;
 //! - transcendental functions come from the pure-Rust `libm` crate;
-//! - random numbers come from [`rng::Stream`], addressed by name.
+//! - random numbers come from [`Stream`](tokensieve_base::streams::Stream), addressed by name.
 //!
 //! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
 
@@ -29,10 +29,8 @@ pub mod objectives;
 pub mod ordering;
 pub mod polynomial;
 pub mod regression;
-pub mod rng;
 pub mod seam;
 pub mod softmax;
-pub mod statistics;
 pub mod subset;
 
 mod error;

@@ -237,7 +237,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rng::Stream;
+    use tokensieve_base::streams::Stream;
 
     fn random(n: usize, d: usize, seed: u64) -> Array2<f64> {
         let mut stream = Stream::new(seed, "matrix");

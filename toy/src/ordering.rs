@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective as Preset, Plan, TokenStats, Training, gradient};
 
 use crate::Error;
-use crate::rng::Stream;
 use crate::softmax::softmax;
-use crate::statistics::{self, Estimate};
+use tokensieve_base::statistics::{self, Estimate};
+use tokensieve_base::streams::Stream;
 
 const NAME: &str = "ordering";
 

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::rng::Stream;
-use crate::statistics::{self, Estimate, spearman};
+use tokensieve_base::statistics::{self, Estimate, spearman};
+use tokensieve_base::streams::Stream;
 
 const NAME: &str = "polynomial";
 

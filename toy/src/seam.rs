@@ -14,9 +14,9 @@ use crate::{
     Error,
     domain::{Domain, DomainConfig, Model, Tokens},
     finetune::{Finetune, Step, TrainConfig, Travel},
-    rng::Stream,
-    statistics::{Estimate, mean_interval},
 };
+use tokensieve_base::statistics::{Estimate, mean_interval};
+use tokensieve_base::streams::Stream;
 
 /// Everything that determines the map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

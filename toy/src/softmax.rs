@@ -62,7 +62,7 @@ pub fn top_entropy(p: &[f64], k: usize) -> f64 {
 mod tests {
     #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use super::*;
-    use crate::rng::Stream;
+    use tokensieve_base::streams::Stream;
 
     #[test]
     fn agrees_with_the_definition() {

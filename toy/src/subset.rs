@@ -103,7 +103,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rng::Stream;
+    use tokensieve_base::streams::Stream;
 
     /// The slow twin: every bit mask, the whole double sum each time.
     fn brute_force(linear: &Array1<f64>, quadratic: &Array2<f64>, size: usize) -> Vec<(f64, Vec<usize>)> {

@@ -5,9 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use ureq::http::{StatusCode, header};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, http::Response};
+use tokensieve_base::http::{self, Agent, Body, Response, StatusCode, header};
 
 use crate::progress::Progress;
 
@@ -40,13 +38,10 @@ pub(super) fn answers(url: &str) -> bool {
 }
 
 fn agent() -> Agent {
-    Agent::config_builder()
+    http::agent()
         .timeout_connect(Some(CONNECT))
         .timeout_recv_response(Some(ANSWER))
         .timeout_recv_body(Some(BODY))
-        .http_status_as_error(false)
-        .user_agent(concat!("tokensieve-data/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
         .build()
         .into()
 }

@@ -10,7 +10,7 @@ use rand_chacha::rand_core::RngCore as _;
 
 use super::choice::{AnswererChoice, SamplingChoice};
 use super::interruption;
-use tokensieve_documents::stream;
+use tokensieve_base::streams::keyed;
 use tokensieve_infer::generate::{Event, Generator, Options, Request, Stop};
 use tokensieve_model::text::{Message, Moment};
 
@@ -81,7 +81,7 @@ impl Arguments {
                 limit: self.limit,
                 stop: Vec::new(),
                 sampling: sampling.clone(),
-                seed: stream("chat", self.seed, turn).next_u64(),
+                seed: keyed("chat", self.seed, turn).next_u64(),
             };
             turn += 1;
             let mut said = String::new();

@@ -12,8 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::choice::{AnswererChoice, Chosen, SamplingChoice};
 use super::interruption::{INTERRUPTED, interruption};
+use tokensieve_base::streams::keyed;
+use tokensieve_documents::Prompt;
 use tokensieve_documents::estimates::Named;
-use tokensieve_documents::{Prompt, stream};
 use tokensieve_infer::generate::{Event, Generator, Options, ReplyFile, ReplyLine, Request, Stop};
 use tokensieve_model::Error;
 use tokensieve_model::text::{Message, Moment};
@@ -88,7 +89,7 @@ impl Arguments {
             limit: self.limit,
             stop: self.stop.clone(),
             sampling: self.sampling.sampling()?,
-            seed: stream("generate row", self.seed, row).next_u64(),
+            seed: keyed("generate row", self.seed, row).next_u64(),
         })
     }
 

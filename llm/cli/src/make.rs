@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tokensieve_tasks::make;
 
+use tokensieve_base::files::write_atomically_with;
 use tokensieve_model::Error;
-use tokensieve_model::weights::write_atomically;
 
 /// What, how much, and whereto.
 #[derive(clap::Args, Debug)]
@@ -34,12 +34,12 @@ impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let rows = make(&self.task, &self.split, self.n, self.seed)?;
         let mut written = 0;
-        write_atomically(&self.out, |out| {
+        write_atomically_with(&self.out, |out| {
             for row in rows {
                 writeln!(out, "{row}").map_err(Error::io(&self.out))?;
                 written += 1;
             }
-            Ok(())
+            Ok::<_, Error>(())
         })?;
         tokensieve_model::put!(
             "{written} rows of {} ({}) in {}\n",

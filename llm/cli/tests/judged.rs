@@ -4,7 +4,6 @@
 
 #[path = "../../../tasks/tests/data/mod.rs"]
 mod others;
-#[allow(dead_code, reason = "this judge neither stalls nor hangs up")]
 #[path = "../../../tasks/tests/stub/mod.rs"]
 mod stub;
 
@@ -14,8 +13,8 @@ use std::process::{Command, Output, Stdio};
 
 use others::at_hand;
 use serde_json::Value;
-use stub::judge::{by_length, second_is_better, shown};
-use stub::{Act, Asked, Stub};
+use stub::{by_length, second_is_better, shown};
+use tokensieve_base::testing::{Answer, Request, Server};
 use tokensieve_data::Catalogue;
 use tokensieve_infer::evaluate::Results;
 
@@ -23,16 +22,16 @@ use tokensieve_infer::evaluate::Results;
 const ASKED: usize = 2;
 
 /// The first answer is a failure.
-fn judge(before: usize, asked: &Asked) -> Act {
+fn judge(before: usize, asked: &Request) -> Answer {
     if before == 0 {
-        return Act::Answer("503 Service Unavailable", "", "{\"error\": {\"message\": \"later\"}}".into());
+        return Answer::new("503 Service Unavailable", "", "{\"error\": {\"message\": \"later\"}}");
     }
     by_length(asked)
 }
 
 struct Bench {
     folder: tempfile::TempDir,
-    stub: Stub,
+    stub: Server,
 }
 
 impl Bench {
@@ -43,7 +42,11 @@ impl Bench {
     fn evaluate(&self, out: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
         command.args(["evaluate", "--suite", "alpaca-eval", "--limit", &ASKED.to_string()]);
-        command.arg("--judge").arg(format!("{}#stub-1", self.stub.base)).arg("--out").arg(self.path(out));
+        command
+            .arg("--judge")
+            .arg(format!("{}#stub-1", self.stub.url("/v1")))
+            .arg("--out")
+            .arg(self.path(out));
         command.args(arguments).env_remove("OPENAI_API_KEY").stdin(Stdio::null()).output().unwrap()
     }
 
@@ -102,23 +105,23 @@ fn replies_are_judged_against_a_public_model_and_against_themselves() {
     if sets.any(|set| at_hand(catalogue.fetch(set)).is_none()) {
         return;
     }
-    let bench = Bench { folder: tempfile::tempdir().unwrap(), stub: Stub::new(judge) };
+    let bench = Bench { folder: tempfile::tempdir().unwrap(), stub: Server::new(judge) };
 
     // Nobody is there to agree to the costs.
     let output = bench.evaluate("first.json", &["--prices", "10,30"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let text = said(&output);
     assert!(text.contains(&format!("{} requests", 2 * ASKED)) && text.contains("dollars in all"), "{text}");
-    assert!(text.contains("--yes goes ahead") && bench.stub.asked().is_empty(), "{text}");
+    assert!(text.contains("--yes goes ahead") && bench.stub.requests().is_empty(), "{text}");
     let replies = replies(&bench.path("first.answers.jsonl"));
     assert_eq!(replies.len(), ASKED);
 
     let output = bench.evaluate("first.json", &["--yes"]);
     assert!(output.status.success() && said(&output).contains("lc_win_rate"), "{}", said(&output));
-    let asked = bench.stub.asked();
+    let asked = bench.stub.requests();
     assert_eq!(asked.len(), 2 * ASKED + 1, "each pair in both orders, and one that had failed again");
     // What the judge said of ours, wherever it stood; the first answer was a failure.
-    let ours = |asked: &Asked| {
+    let ours = |asked: &Request| {
         let [first, second] = shown(asked).map(|text| replies.values().any(|reply| *reply == text));
         assert!(first != second, "one of the two is ours");
         if second { second_is_better(asked) } else { 1.0 - second_is_better(asked) }
@@ -129,7 +132,7 @@ fn replies_are_judged_against_a_public_model_and_against_themselves() {
     // Everything is known: nobody is asked again, nor for leave.
     let output = bench.evaluate("first.json", &[]);
     assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(bench.stub.asked().len(), asked.len());
+    assert_eq!(bench.stub.requests().len(), asked.len());
     near(bench.win_rate("first.json"), expected);
 
     // Against another evaluation's answers, here its own: whatever the judge likes, both orders even out.

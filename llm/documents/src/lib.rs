@@ -20,6 +20,6 @@ mod tests;
 pub use classes::{Class, Classes};
 pub use format::Format;
 pub use lines::Lines;
-pub use order::{Order, stream};
+pub use order::Order;
 pub use prompts::{Prompt, prompts};
 pub use set::{DataSet, DataSource, Misnamed, Place, Skipped, Truncate, load};

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-use sha2::{Digest, Sha256};
+use rand_chacha::rand_core::RngCore;
+use tokensieve_base::streams::keyed;
 
 /// Documents epoch after epoch, each epoch in its own order. Batch follows batch without a gap: one may hold the end of
 /// an epoch and the beginning of the next. The last is as short as what is left.
@@ -60,7 +60,7 @@ impl Order {
     pub fn permutation(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.documents).collect();
         if let Some(seed) = self.seed {
-            let mut random = stream("data order", seed, epoch);
+            let mut random = keyed("data order", seed, epoch);
             // Fisher and Yates.
             for last in (1..order.len()).rev() {
                 order.swap(last, below(&mut random, last as u64 + 1) as usize);
@@ -68,14 +68,6 @@ impl Order {
         }
         order
     }
-}
-
-/// The random numbers of one purpose: by its name, the run's seed and a counter (the epoch, the step), never by the order
-/// of calls.
-pub fn stream(name: &str, seed: u64, counter: u64) -> ChaCha8Rng {
-    let hash = Sha256::new().chain_update(name).chain_update([0]);
-    let hash = hash.chain_update(seed.to_le_bytes()).chain_update(counter.to_le_bytes());
-    ChaCha8Rng::from_seed(hash.finalize().into())
 }
 
 /// A number from 0 to n−1, each as likely as any other: Lemire's multiplication (arXiv 1805.10941).

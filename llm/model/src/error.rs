@@ -55,6 +55,12 @@ pub enum Error {
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl From<tokensieve_base::files::Error> for Error {
+    fn from(tokensieve_base::files::Error { path, error }: tokensieve_base::files::Error) -> Self {
+        Self::Io { path, reason: error }
+    }
+}
+
 impl Error {
     /// Something is wrong in a file as a whole.
     pub fn file(path: impl AsRef<Path>, what: impl fmt::Display) -> Self {

@@ -11,7 +11,9 @@ use super::config::Config;
 use super::lora::{Adapter, LoraConfig};
 use crate::Error;
 use crate::Result;
-use crate::weights::{save_safetensors, write_atomically};
+use tokensieve_base::files::write_atomically;
+
+use crate::weights::save_safetensors;
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -77,7 +79,7 @@ impl Adapter {
         save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])?;
         let path = folder.join(CONFIG);
         let text = serde_json::to_string_pretty(&all).map_err(|error| Error::file(&path, error))?;
-        write_atomically(&path, |out| writeln!(out, "{text}").map_err(Error::io(&path)))
+        Ok(write_atomically(&path, text + "\n")?)
     }
 
     /// Reads an adapter for a model of this shape.

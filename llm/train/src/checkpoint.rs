@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use tokensieve_base::files::{self, write_atomically};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
-use tokensieve_model::weights::unless_claimed;
-use tokensieve_model::weights::write_durably;
 
 /// What a run remembers between steps besides tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +46,7 @@ impl State {
     /// Writes it into a checkpoint's folder.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let text = toml::to_string(self).map_err(|error| Error::file(folder.join(STATE), error))?;
-        write_durably(&folder.join(STATE), text.as_bytes())
+        Ok(write_atomically(&folder.join(STATE), text)?)
     }
 
     /// Reads it from a checkpoint's folder.
@@ -71,20 +70,16 @@ pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) 
     }
     remove(&folder)?;
     fs::rename(&unfinished, &folder).map_err(Error::io(&folder))?;
-    sync(parent)?;
+    files::sync(parent)?;
     Ok(folder)
 }
 
 /// Flushes every file of a folder and the folder itself.
 fn flush(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        sync(&entry.map_err(Error::io(folder))?.path())?;
+        files::sync(&entry.map_err(Error::io(folder))?.path())?;
     }
-    sync(folder)
-}
-
-fn sync(path: &Path) -> Result<()> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
+    Ok(files::sync(folder)?)
 }
 
 fn remove(folder: &Path) -> Result<()> {
@@ -148,7 +143,7 @@ impl Lock {
     /// Claims a folder.
     pub fn claim(folder: &Path) -> Result<Self> {
         let busy = "another run is writing into this folder; wait for it, or give another --out";
-        unless_claimed(&folder.join(".lock"))?.map(Self).ok_or_else(|| Error::file(folder, busy))
+        files::claim(&folder.join(".lock"))?.map(Self).ok_or_else(|| Error::file(folder, busy))
     }
 }
 
@@ -191,10 +186,10 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let parent = parent.path();
         for step in [5, 10, 15] {
-            write(parent, &name(step), |folder| write_durably(&folder.join("x"), b"x")).unwrap();
+            write(parent, &name(step), |folder| Ok(write_atomically(&folder.join("x"), b"x")?)).unwrap();
         }
         let failed = write(parent, &name(20), |folder| {
-            write_durably(&folder.join("x"), b"x")?;
+            write_atomically(&folder.join("x"), b"x")?;
             Err(Error::Run("the disk is full".to_owned()))
         });
         assert!(failed.is_err());

@@ -233,7 +233,7 @@ impl Run<'_> {
                 &self.optimizer.state(),
                 &[],
             )?;
-            tokensieve_model::weights::write_durably(&folder.join(CONFIG), self.config.derived().as_bytes())?;
+            tokensieve_base::files::write_atomically(&folder.join(CONFIG), self.config.derived().as_bytes())?;
             self.state.save(folder)
         })?;
         self.saved = Some(step);

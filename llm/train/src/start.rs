@@ -14,7 +14,9 @@ use super::config::{Config, Length};
 use super::former::Former;
 use super::resume::{Checkpoints, Found};
 use super::{CONFIG, Log, Optimizer, Run, Schedule, Trained, given, references};
-use tokensieve_documents::{DataSet, DataSource, Order, stream};
+use tokensieve_base::files::write_atomically;
+use tokensieve_base::streams::keyed;
+use tokensieve_documents::{DataSet, DataSource, Order};
 use tokensieve_kernels::memory;
 use tokensieve_model::Error;
 use tokensieve_model::Model;
@@ -98,7 +100,7 @@ impl<'a> Run<'a> {
         // Everything is open: from here on the folder is the new run's.
         former.map_or(Ok(()), Former::remove)?;
         // First, so that whatever else lies there, it says of which run.
-        tokensieve_model::weights::write_durably(&out.join(CONFIG), config.derived().as_bytes())?;
+        write_atomically(&out.join(CONFIG), config.derived().as_bytes())?;
         list_skipped(&config, "train", &documents)?;
         evaluations.iter().try_for_each(|(name, set)| list_skipped(&config, &format!("eval-{name}"), set))?;
         let log = Log::open(&out, config.log, &state.logs, state.step, steps)?;
@@ -146,10 +148,7 @@ impl<'a> Run<'a> {
             "threads": tch::get_num_threads(),
             "command": command(std::env::args_os()),
         });
-        tokensieve_model::weights::write_durably(
-            &config.train.out.join("run.json"),
-            format!("{provenance:#}\n").as_bytes(),
-        )?;
+        write_atomically(&config.train.out.join("run.json"), format!("{provenance:#}\n").as_bytes())?;
         let trained = self.trained.parameters().values().numel();
         self.log.say(&format!(
             "{}: {} documents, {} steps of {}, {trained} trained parameters, objective {}",
@@ -170,7 +169,7 @@ impl<'a> Run<'a> {
         crate::step::StepOptions {
             micro_tokens: self.config.train.micro_tokens,
             checkpointing: self.config.train.checkpointing,
-            dropout: stream("dropout", self.config.train.seed, step).next_u64(),
+            dropout: keyed("dropout", self.config.train.seed, step).next_u64(),
             ranking: self.config.train.ranking,
         }
     }
@@ -212,7 +211,7 @@ pub(super) fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result
         format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }))
     };
     let lines: String = set.skipped.iter().map(line).collect();
-    tokensieve_model::weights::write_durably(&path, lines.as_bytes())?;
+    write_atomically(&path, lines.as_bytes())?;
     tokensieve_model::say!(
         "{name}: {} of {} rows left out; {} says why",
         set.skipped.len(),

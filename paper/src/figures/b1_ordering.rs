@@ -5,7 +5,7 @@ use crate::plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use tokensieve_toy::ordering::{self, Advantage, Answering, Config, Objective, Row};
-use tokensieve_toy::statistics::Estimate;
+use tokensieve_base::statistics::Estimate;
 
 /// The figure.
 pub(super) struct Figure;

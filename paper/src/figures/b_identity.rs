@@ -5,7 +5,7 @@ use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use tokensieve_toy::identity::{self, Config, Row};
-use tokensieve_toy::statistics;
+use tokensieve_base::statistics;
 
 /// The figure.
 pub(super) struct Figure;

@@ -11,7 +11,7 @@ use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use tokensieve_toy::statistics::Estimate;
+use tokensieve_base::statistics::Estimate;
 
 /// The figure.
 pub(super) struct Figure;

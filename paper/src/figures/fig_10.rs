@@ -7,7 +7,7 @@ use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tokensieve_toy::statistics::quantile;
+use tokensieve_base::statistics::quantile;
 
 /// The figure.
 pub(super) struct Figure;

@@ -4,7 +4,7 @@ use crate::plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::Result;
 use tokensieve_toy::regression::{self, Config, Features, Method, Quantity, Row};
-use tokensieve_toy::statistics::{self, Estimate};
+use tokensieve_base::statistics::{self, Estimate};
 
 /// The figure.
 pub(super) struct Figure;

@@ -6,7 +6,7 @@ use crate::{About, Claim, Column, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_toy::bands::{Config, Row, run as train};
 use tokensieve_toy::images::DataSet;
-use tokensieve_toy::statistics::{Estimate, mean_interval, spearman};
+use tokensieve_base::statistics::{Estimate, mean_interval, spearman};
 
 /// The figure.
 pub(super) struct Figure;

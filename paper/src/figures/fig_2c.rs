@@ -4,7 +4,7 @@ use crate::plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::Result;
 use tokensieve_toy::polynomial::{self, Config, Row, Uncertainty};
-use tokensieve_toy::statistics::Estimate;
+use tokensieve_base::statistics::Estimate;
 
 /// The figure.
 pub(super) struct Figure;

@@ -12,7 +12,7 @@ use crate::tokens::selection::{KINDS, Share, shares};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tokensieve_toy::statistics::Estimate;
+use tokensieve_base::statistics::Estimate;
 
 /// The figure.
 pub(super) struct Figure;

@@ -5,7 +5,7 @@ use crate::tokens::scoring::{Corpus, Scoring, models};
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};
-use tokensieve_toy::statistics::mean;
+use tokensieve_base::statistics::mean;
 
 /// The figure.
 pub(super) struct Figure;

@@ -6,7 +6,7 @@ use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use tokensieve_toy::statistics::mean;
+use tokensieve_base::statistics::mean;
 
 /// The figure.
 pub(super) struct Figure;

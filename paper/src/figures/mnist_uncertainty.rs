@@ -6,7 +6,7 @@ use crate::{About, Claim, Column, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_toy::images::DataSet;
 use tokensieve_toy::label_noise_uncertainty::{Config, Noise, Row, run as measure};
-use tokensieve_toy::statistics::{Estimate, mean_interval};
+use tokensieve_base::statistics::{Estimate, mean_interval};
 
 /// The figure.
 pub(super) struct Figure;

@@ -4,7 +4,7 @@ use crate::plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Estimate, Run, Table, exact};
 use anyhow::{Context as _, Result};
 use tokensieve_toy::seam::{self, Config, Row};
-use tokensieve_toy::statistics;
+use tokensieve_base::statistics;
 
 /// The figure.
 pub(super) struct Figure;

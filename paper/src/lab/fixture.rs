@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tokensieve_toy::rng::Stream;
+use tokensieve_base::streams::Stream;
 
 /// Classes of tokens in a training run's record of selection.
 const CLASSES: [&str; 8] =

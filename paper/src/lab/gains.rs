@@ -8,7 +8,7 @@ use super::study::{JUDGED, Outcome, Study, short};
 use crate::{Column, Run, Table};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use tokensieve_toy::statistics::Estimate;
+use tokensieve_base::statistics::Estimate;
 
 use claims::at_floor;
 

@@ -1,6 +1,7 @@
 //! A job: a verb of the `tokensieve` program with everything that determines what comes out.
 
 use crate::cache::{key, sha256};
+use crate::code;
 use anyhow::{Context as _, Result};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -48,13 +49,13 @@ impl Verb {
         }
     }
 
-    /// Hash of the sources that decide the verb's numbers (see the crate `code`).
+    /// Hash of the sources that decide the verb's numbers (see `tokensieve_base::fingerprint`).
     fn code(self) -> &'static str {
         match self {
-            Self::Train => tokensieve_code::TRAIN,
-            Self::Evaluate | Self::Generate => tokensieve_code::EVALUATE,
-            Self::Uncertainty => tokensieve_code::UNCERTAINTY,
-            Self::Make => tokensieve_code::MAKE,
+            Self::Train => code::TRAIN,
+            Self::Evaluate | Self::Generate => code::EVALUATE,
+            Self::Uncertainty => code::UNCERTAINTY,
+            Self::Make => code::MAKE,
         }
     }
 }

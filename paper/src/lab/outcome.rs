@@ -12,8 +12,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use tokensieve_toy::rng::Stream;
-use tokensieve_toy::statistics::{Estimate, jackknife_half_width, mean_interval, median_band};
+use tokensieve_base::statistics::{Estimate, jackknife_half_width, mean_interval, median_band};
+use tokensieve_base::streams::Stream;
 
 /// Resamplings behind an interval.
 pub(super) const RESAMPLINGS: usize = 1000;

@@ -1,5 +1,6 @@
 //! The `tokensieve` program: found, run as a subprocess, and its failures told in its own last words.
 
+use crate::code;
 use anyhow::{Context as _, Result, bail};
 use std::env;
 use std::fs::File;
@@ -59,16 +60,16 @@ pub(super) fn check(program: &Path) -> Result<()> {
         bail!("`{} --version` failed ({}): {}", program.display(), told.status, words.trim());
     }
     let said = String::from_utf8_lossy(&told.stdout);
-    let code = said.lines().find_map(|line| line.strip_prefix("code "));
-    if code == Some(tokensieve_code::ALL) {
+    let theirs = said.lines().find_map(|line| line.strip_prefix("code "));
+    if theirs == Some(code::ALL) {
         return Ok(());
     }
     bail!(
         "{} was built from other sources than this program, whose results are filed under the sources' hash ({}, here \
          {}). Build both anew:\n    cargo build --release --bin paper\n    {BUILD}",
         program.display(),
-        code.unwrap_or("it names none"),
-        tokensieve_code::ALL,
+        theirs.unwrap_or("it names none"),
+        code::ALL,
     )
 }
 

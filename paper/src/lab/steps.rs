@@ -5,8 +5,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tokensieve_toy::rng::Stream;
-use tokensieve_toy::statistics::{Estimate, bootstrap, quantile};
+use tokensieve_base::statistics::{Estimate, bootstrap, quantile};
+use tokensieve_base::streams::Stream;
 
 #[derive(Deserialize)]
 struct Line {

@@ -10,10 +10,11 @@ use crate::cache::{sha256, write_atomically};
 use crate::provenance::{self, Host};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
+use tokensieve_base::files;
 
 /// The provenance of a result, in its folder.
 const PROVENANCE: &str = "job.json";
@@ -108,25 +109,23 @@ impl Lab {
         for needed in job.needs() {
             self.make(needed, said)?;
         }
-        let lock = self.lock_file(job)?;
-        lock.lock().with_context(|| format!("waiting for whoever is at {}", job.name))?;
+        let lock = files::wait_for(&self.lock(job)?);
+        let _held = lock.with_context(|| format!("waiting for whoever is at {}", job.name))?;
         self.make_locked(job, said)
     }
 
     /// Does a job whose needs are done, unless somebody else is at it.
     pub fn try_make(&self, job: &Job, said: &dyn Fn(&str)) -> Result<Result<bool, Busy>> {
-        let lock = self.lock_file(job)?;
-        match lock.try_lock() {
-            Ok(()) => self.make_locked(job, said).map(|(_, made)| Ok(made)),
-            Err(TryLockError::WouldBlock) => Ok(Err(Busy)),
-            Err(TryLockError::Error(error)) => Err(error).context("locking a job"),
+        match files::claim(&self.lock(job)?).context("locking a job")? {
+            Some(_held) => self.make_locked(job, said).map(|(_, made)| Ok(made)),
+            None => Ok(Err(Busy)),
         }
     }
 
-    fn lock_file(&self, job: &Job) -> Result<File> {
+    /// The file that is claimed by whoever is at the job.
+    fn lock(&self, job: &Job) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).with_context(|| format!("making {}", self.folder.display()))?;
-        let path = self.place(job).with_extension("lock");
-        File::create(&path).with_context(|| format!("writing {}", path.display()))
+        Ok(self.place(job).with_extension("lock"))
     }
 
     fn make_locked(&self, job: &Job, said: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {

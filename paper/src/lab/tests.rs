@@ -262,7 +262,7 @@ fn a_program_built_from_other_sources_is_refused() -> Result<()> {
         fs::write(sandbox.program(), format!("#!/bin/sh\ncat <<END\n{version}\nEND\n"))?;
         super::program::check(&sandbox.program())
     };
-    telling(&format!("tokensieve {}", tokensieve_code::VERSION))?;
+    telling(&format!("tokensieve {}\ncode {}", env!("CARGO_PKG_VERSION"), crate::code::ALL))?;
     for version in ["tokensieve 0.1.0", "tokensieve 0.1.0\ncode 0123"] {
         let error = telling(version).unwrap_err().to_string();
         assert!(error.contains("program.sh was built from other sources"), "{error}");

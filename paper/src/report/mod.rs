@@ -19,7 +19,9 @@ use crate::provenance::Provenance;
 use crate::recorded::{Agreement, Recorded, same_verdict};
 use crate::{Claim, Made, Profile, Verdict};
 use anyhow::{Context as _, Result, ensure};
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
@@ -185,7 +187,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     let templates = templates()?;
     let render = |template: &str, at: usize| -> Result<String> {
         let template = templates.get_template(template)?;
-        Ok(template.render(minijinja::context! { site => &site, at => at })?)
+        Ok(template.render(context! { site => Serde(&site), at => at })?)
     };
     write_atomically(&folder.join("index.html"), render("index.html", 0)?)?;
     write_atomically(&folder.join("report.css"), include_str!("site/report.css"))?;
@@ -196,7 +198,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     }
     if let Some(viewer) = &viewer {
         let page = templates.get_template("viewer.html")?;
-        let page = page.render(minijinja::context! { site => &site, viewer => viewer })?;
+        let page = page.render(context! { site => Serde(&site), viewer => Serde(viewer) })?;
         write_atomically(&folder.join("viewer.html"), page)?;
         write_atomically(&folder.join("viewer.css"), include_str!("site/viewer.css"))?;
         write_atomically(&folder.join("viewer.js"), include_str!("site/viewer.js"))?;
@@ -222,8 +224,8 @@ fn each(made: &[Made], what: impl Fn(&Provenance) -> String) -> String {
 fn templates() -> Result<Environment<'static>> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    templates.set_trim_blocks(true);
-    templates.set_lstrip_blocks(true);
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
+    templates.set_syntax(syntax);
     templates.add_filter("marked", |text: &str| Value::from_safe_string(html(text)));
     templates.add_filter("unmarked", |text: &str| unmarked(text));
     templates.add_template("layout.html", include_str!("site/layout.html"))?;

@@ -2,8 +2,8 @@
 
 use super::{Document, Quantity};
 use serde::{Deserialize, Serialize};
-use tokensieve_toy::rng::Stream;
-use tokensieve_toy::statistics::{Estimate, bootstrap, jackknife_half_width, pearson, spearman};
+use tokensieve_base::statistics::{Estimate, bootstrap, jackknife_half_width, pearson, spearman};
+use tokensieve_base::streams::Stream;
 
 /// How two quantities are correlated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ fn pooled(documents: &[&Document], quantity: Quantity) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::tokens::Token;
-    use tokensieve_toy::statistics::mean;
+    use tokensieve_base::statistics::mean;
 
     /// Epistemic uncertainty is the loss itself, aleatoric the entropy itself; the two are unrelated.
     fn documents() -> Vec<Document> {

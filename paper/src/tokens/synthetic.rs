@@ -2,7 +2,7 @@
 //! documents wherever no language model is at hand, and are the same bits on every machine.
 
 use super::{Document, Token};
-use tokensieve_toy::rng::Stream;
+use tokensieve_base::streams::Stream;
 
 /// Tokens that can come next.
 const WORDS: [&str; 12] = [" the", " of", ".", " sum", " is", " 4", " +", "2", " =", "\n", "ing", " apples"];

@@ -127,12 +127,12 @@ fn weighted_mean(counts: &[u32], value: impl Fn(usize) -> f64) -> f64 {
 mod tests {
     use super::super::logistic::logistic;
     use super::*;
-    use crate::Stream;
+    use tokensieve_base::streams::HashedStream;
 
     /// A model that is slightly worse but wordier, before a judge who likes words.
     #[test]
     fn what_length_won_is_taken_back() {
-        let mut stream = Stream::new(4, "wordy");
+        let mut stream = HashedStream::new(4, "wordy");
         let contests: Vec<Contest> = (0..400)
             .map(|_| {
                 let difference = 250.0 * stream.uniform() - 50.0;

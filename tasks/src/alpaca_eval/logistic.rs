@@ -97,10 +97,10 @@ fn newton_step<const K: usize>(rows: &[Row<K>], penalty: f64, b: &[f64; K]) -> [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Stream;
+    use tokensieve_base::streams::HashedStream;
 
     fn rows(n: usize, seed: u64) -> Vec<Row<3>> {
-        let mut stream = Stream::new(seed, "logistic");
+        let mut stream = HashedStream::new(seed, "logistic");
         (0..n)
             .map(|_| {
                 let features = [2.0 * stream.uniform() - 1.0, 3.0 * stream.uniform() - 1.0, 1.0];

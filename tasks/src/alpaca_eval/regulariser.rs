@@ -119,12 +119,12 @@ fn median(mut values: Vec<f64>) -> f64 {
 mod tests {
     use super::super::fit::fit;
     use super::*;
-    use crate::Stream;
+    use tokensieve_base::streams::HashedStream;
 
     /// A regularising set with known preferences is found again from the weights that it led to.
     #[test]
     fn sums_are_recovered_from_fits() {
-        let mut stream = Stream::new(1, "regulariser");
+        let mut stream = HashedStream::new(1, "regulariser");
         let difficulties: Vec<f64> = (0..200).map(|_| 2.0 * stream.uniform() - 0.5).collect();
         let differences: Vec<Vec<f64>> =
             (0..2).map(|_| (0..200).map(|_| 400.0 * stream.uniform() - 300.0).collect()).collect();

@@ -12,7 +12,8 @@ pub use library::{Library, is_readable};
 use sha2::{Digest, Sha256};
 
 use crate::marked::{Marked, one, value};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Stream, Task};
+use crate::{Answer, Ask, Measure, Message, Question, Result, Task};
+use tokensieve_base::streams::HashedStream;
 
 /// Which puzzles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ const MEASURES: &[Measure] = &[
 impl Puzzle {
     /// Number `index` of a seed and split.
     pub fn new(library: &Library, seed: u64, split: Split, index: u64) -> Self {
-        let mut stream = Stream::new(seed, &format!("figfont/{split:?}/{index}"));
+        let mut stream = HashedStream::new(seed, &format!("figfont/{split:?}/{index}"));
         loop {
             let (name, font) = stream.choose(library.fonts());
             let words = &library.words()[stream.below(4) as usize];

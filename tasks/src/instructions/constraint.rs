@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::topic::Topic;
-use crate::Stream;
+use tokensieve_base::streams::HashedStream;
 
 /// One constraint with its numbers and words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ const ENDS: [&str; 5] = [
 
 impl Constraint {
     /// One of a kind, from 0 to [`KINDS`] − 1.
-    pub(super) fn of_kind(kind: usize, topic: &Topic, stream: &mut Stream) -> Self {
+    pub(super) fn of_kind(kind: usize, topic: &Topic, stream: &mut HashedStream) -> Self {
         let mut number = |low, high| stream.between(low, high) as usize;
         match kind {
             0 => Self::AtLeast(10 * number(2, 6)),
@@ -86,7 +86,7 @@ impl Constraint {
     }
 
     /// As the user says it.
-    pub(super) fn told(&self, stream: &mut Stream) -> String {
+    pub(super) fn told(&self, stream: &mut HashedStream) -> String {
         let words =
             |words: &[&str]| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" and ");
         let (one, other) = match self {
@@ -193,7 +193,7 @@ impl Constraint {
 }
 
 /// One or two of them.
-fn some(among: &[&'static str], stream: &mut Stream) -> Vec<&'static str> {
+fn some(among: &[&'static str], stream: &mut HashedStream) -> Vec<&'static str> {
     let mut words = among.to_vec();
     stream.shuffle(&mut words);
     words.truncate(stream.between(1, 2) as usize);

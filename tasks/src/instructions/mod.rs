@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::arithmetic::Split;
 use crate::marked::{Marked, one};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Stream, Task, ifeval};
+use crate::{Answer, Ask, Measure, Message, Question, Result, Task, ifeval};
+use tokensieve_base::streams::HashedStream;
 
 /// An instruction with a response that meets it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +39,7 @@ const MEASURES: &[Measure] = &[
 
 /// Instruction number `index` of a seed and split.
 pub fn instruction(seed: u64, split: Split, index: u64) -> Result<Instruction> {
-    let mut stream = Stream::new(seed, &format!("instructions/{split:?}/{index}"));
+    let mut stream = HashedStream::new(seed, &format!("instructions/{split:?}/{index}"));
     let is_test = split == Split::Test;
     loop {
         let mut kinds: Vec<usize> = (0..KINDS).collect();

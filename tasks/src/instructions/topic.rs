@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::Stream;
+use tokensieve_base::streams::HashedStream;
 
 /// A thing to write about; of each line in the list: the thing, three parts, two uses, where it is, how it is.
 pub(super) struct Topic {
@@ -69,7 +69,7 @@ impl Topic {
         .fold(template.to_owned(), |text, (slot, filling)| text.replace(slot, filling))
     }
 
-    pub(super) fn request(&self, stream: &mut Stream) -> String {
+    pub(super) fn request(&self, stream: &mut HashedStream) -> String {
         self.fill(stream.choose::<&str>(&REQUESTS))
     }
 }

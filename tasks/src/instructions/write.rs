@@ -2,7 +2,7 @@
 
 use super::constraint::Constraint;
 use super::topic::Topic;
-use crate::Stream;
+use tokensieve_base::streams::HashedStream;
 
 const SENTENCES: [&str; 26] = [
     "{T} are {q}.",
@@ -34,7 +34,7 @@ const SENTENCES: [&str; 26] = [
 ];
 
 /// A text that should meet all constraints; whether it does is for their checks to say.
-pub(super) fn write(stream: &mut Stream, topic: &Topic, constraints: &[Constraint]) -> String {
+pub(super) fn write(stream: &mut HashedStream, topic: &Topic, constraints: &[Constraint]) -> String {
     use Constraint as C;
     let has = |wanted: &C| constraints.contains(wanted);
     let mut templates: Vec<&str> = SENTENCES.to_vec();
@@ -113,7 +113,7 @@ fn has_word(sentence: &str, word: &str) -> bool {
     sentence.split(|c: char| !c.is_alphanumeric()).any(|other| other.eq_ignore_ascii_case(word))
 }
 
-fn mention(stream: &mut Stream, word: &str) -> String {
+fn mention(stream: &mut HashedStream, word: &str) -> String {
     let frame: &str = stream.choose::<&str>(&[
         "It also makes me think of the word {w}.",
         "Somebody will surely mention {w} here.",

@@ -5,12 +5,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::{Response, StatusCode, header};
-use ureq::tls::{RootCerts, TlsConfig};
+use tokensieve_base::http::{self, Agent, Body, Response, StatusCode, header};
 
 use super::reply::{Reply, beginning};
-use crate::Stream;
+use tokensieve_base::streams::HashedStream;
 
 /// How long a service is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,19 +54,13 @@ enum Failure {
 
 impl Service {
     pub(super) fn new(address: String, key: Option<String>, patience: Patience) -> Self {
-        let agent = Agent::config_builder()
-            .timeout_global(Some(patience.timeout))
-            .http_status_as_error(false)
-            .user_agent(concat!("tokensieve/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-            .build()
-            .into();
+        let agent = http::agent().timeout_global(Some(patience.timeout)).build().into();
         Self { agent, address, key, patience, not_before: Mutex::new(Instant::now()) }
     }
 
     /// The reply to a request body; `name` is what the jitter is drawn by.
     pub(super) fn ask(&self, body: &str, name: &str) -> Result<Reply, String> {
-        let mut jitter = Stream::new(0, name);
+        let mut jitter = HashedStream::new(0, name);
         let mut pause = self.patience.first_pause;
         let mut tries = 0;
         loop {
@@ -115,7 +107,7 @@ impl Service {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
         }
         let response = request.send(body).map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::HostNotFound | ureq::Error::Http(_) => {
+            http::Error::BadUri(_) | http::Error::HostNotFound | http::Error::Http(_) => {
                 Failure::Lasting(format!("cannot be asked: {error}"))
             }
             error => Failure::Passing(error.to_string(), None),
@@ -162,7 +154,7 @@ impl Service {
     }
 }
 
-fn named_pause(response: &Response<ureq::Body>) -> Option<Duration> {
+fn named_pause(response: &Response<Body>) -> Option<Duration> {
     let seconds: f64 = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }

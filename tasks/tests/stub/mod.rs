@@ -1,94 +1,39 @@
-//! A service on the loopback that answers as it is told: a word of HTTP, and no more.
+//! A judge who goes by length, behind an OpenAI-compatible endpoint.
 
-pub(crate) mod judge;
+use serde_json::{Value, json};
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
+use tokensieve_base::testing::{Answer, Request};
 
-/// What the stub does with a request.
-pub(crate) enum Act {
-    /// Status line, further headers, body.
-    Answer(&'static str, &'static str, String),
-    /// Says nothing for that long.
-    Stall(Duration),
-    /// Promises more than it sends, and hangs up.
-    Cut,
-    /// Hangs up without a word.
-    HangUp,
+/// The two outputs that a request shows, in order.
+pub(crate) fn shown(asked: &Request) -> [String; 2] {
+    let body: Value = serde_json::from_str(&asked.body).unwrap();
+    let text = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
+    let mut outputs =
+        text.split("</output>").take(2).map(|part| part.split("\">\n").last().unwrap().trim().to_owned());
+    [outputs.next().unwrap(), outputs.next().unwrap()]
 }
 
-/// A request as it came.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    /// Everything before the body, in lower case.
-    pub(crate) head: String,
-    /// The body.
-    pub(crate) body: String,
+fn labels(first: f64, second: f64) -> Answer {
+    let (first_log, second_log) = (first.ln(), second.ln());
+    let token = if second > first { "M" } else { "m" };
+    let body = json!({
+        "id": "x", "object": "chat.completion", "usage": {"prompt_tokens": 100, "completion_tokens": 1},
+        "choices": [{"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": token},
+            "logprobs": {"content": [{"token": token, "logprob": first_log.max(second_log), "top_logprobs": [
+                {"token": "m", "logprob": first_log}, {"token": "M", "logprob": second_log},
+                {"token": "The", "logprob": -9.0}]}]}}]
+    });
+    Answer::new("200 OK", "content-type: application/json\r\n", body.to_string())
 }
 
-pub(crate) struct Stub {
-    /// `http://127.0.0.1:port/v1`
-    pub(crate) base: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+/// The probability of the second output: he likes the longer one, and the second place.
+pub(crate) fn second_is_better(asked: &Request) -> f64 {
+    let [first, second] = shown(asked);
+    if second.len() > first.len() { 0.95 } else { 0.25 }
 }
 
-impl Stub {
-    /// `act` is given how many requests came before, and the request.
-    pub(crate) fn new(act: impl Fn(usize, &Asked) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}/v1", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (act, log) = (Arc::new(act), Arc::clone(&asked));
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (act, log) = (Arc::clone(&act), Arc::clone(&log));
-                thread::spawn(move || serve(stream, &log, &*act));
-            }
-        });
-        Self { base, asked }
-    }
-
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-fn serve(stream: TcpStream, log: &Mutex<Vec<Asked>>, act: &dyn Fn(usize, &Asked) -> Act) {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).unwrap_or(0) == 0 {
-            return;
-        }
-    }
-    let head = head.to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-    let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
-    if reader.read_exact(&mut body).is_err() {
-        return;
-    }
-    let asked = Asked { head, body: String::from_utf8(body).unwrap() };
-    let before = {
-        let mut log = log.lock().unwrap();
-        log.push(asked.clone());
-        log.len() - 1
-    };
-    let mut stream = reader.into_inner();
-    // The other side may be gone by now; that is its affair.
-    let _ = match act(before, &asked) {
-        Act::Answer(status, headers, body) => write!(
-            stream,
-            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
-            body.len()
-        ),
-        Act::Stall(time) => {
-            thread::sleep(time);
-            Ok(())
-        }
-        Act::Cut => write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{{\"choices\":["),
-        Act::HangUp => Ok(()),
-    };
+/// Says so.
+pub(crate) fn by_length(asked: &Request) -> Answer {
+    let second = second_is_better(asked);
+    labels(1.0 - second, second)
 }

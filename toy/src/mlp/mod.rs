@@ -36,7 +36,8 @@ pub use fleet::{Dropout, Fleet, Outlook};
 pub use influence::Network;
 pub use learner::Learner;
 
-use crate::{images, rng::Stream};
+use crate::images;
+use tokensieve_base::streams::Stream;
 
 /// Inputs.
 pub const IN: usize = images::PIXELS;

@@ -6,10 +6,8 @@
 use fearless_simd::{Level, dispatch, f32x16, prelude::*};
 
 use super::{CLASSES, Dropout, Fleet, H1, H2, IN, ImagePull, LANES, SparseImages, Weights, softmax};
-use crate::{
-    images::{DataSet, Images},
-    rng::Stream,
-};
+use crate::images::{DataSet, Images};
+use tokensieve_base::streams::Stream;
 
 /// A float that the twin computes in: f32 for equal bits, f64 for derivatives.
 trait Float: Copy + PartialOrd + std::ops::Neg<Output = Self> {

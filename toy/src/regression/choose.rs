@@ -6,8 +6,8 @@ use tokensieve_objective::{Criterion, Objective, Plan, Selection, TokenStats, Tr
 use super::Problem;
 use super::config::{Config, Method, NAME, Selects};
 use crate::linalg::matvec_transposed;
-use crate::rng::Stream;
 use crate::{Error, subset};
+use tokensieve_base::streams::Stream;
 
 /// What chooses the mask of one run, with the buffers and streams that it keeps.
 #[allow(clippy::large_enum_variant, reason = "there is one per run")]

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2};
 use super::config::{Config, Features};
 use crate::Error;
 use crate::linalg::{dot, gram, largest_gram_eigenvalue, matmul, matvec, whitening};
-use crate::rng::Stream;
+use tokensieve_base::streams::Stream;
 
 /// One seed's problem: Zw = d in the given features, its hold-out, and what every step needs of it.
 #[derive(Clone, Debug)]

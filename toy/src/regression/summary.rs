@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Config, Features, Method, NAME, Selects};
 use crate::Error;
-use crate::statistics::{self, Estimate};
+use tokensieve_base::statistics::{self, Estimate};
 
 /// Curves are drawn from every step up to here and from every fourth beyond.
 const DENSE: usize = 24;

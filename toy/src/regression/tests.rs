@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::choose::Chooser;
 use super::*;
 use crate::linalg::{matmul, matvec, whitening};
-use crate::rng::Stream;
+use tokensieve_base::streams::Stream;
 
 fn small(data: usize, coordinates: usize, kept: usize) -> Config {
     Config { data, coordinates, data_kept: kept, coordinates_kept: 1, steps: 20, ..Config::smoke() }

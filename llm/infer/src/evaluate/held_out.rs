@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokensieve_base::streams::HashedStream;
 use tokensieve_data::Catalogue;
-use tokensieve_tasks::{Measure, Options, Stream, Unit};
+use tokensieve_tasks::{Measure, Options, Unit};
 
 use super::exam::Exam;
 use super::model::Examinee;
@@ -105,7 +106,7 @@ impl HeldOut {
         let mut rows: Vec<_> =
             rows.map(|documents| (documents[0].row.to_string(), documents.to_vec())).collect();
         if let Some(limit) = options.limit.filter(|limit| *limit < rows.len()) {
-            Stream::new(options.seed, "limit").shuffle(&mut rows);
+            HashedStream::new(options.seed, "limit").shuffle(&mut rows);
             rows.truncate(limit);
         }
         Ok(Self { name: name.to_owned(), rows })

@@ -7,9 +7,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use tokensieve_tasks::{Estimate, Measure, Unit, estimate};
 
+use tokensieve_base::files::write_atomically;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
-use tokensieve_model::weights::write_durably;
 
 /// All tasks of a suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +135,6 @@ impl Results {
     /// Writes the file, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|error| Error::file(path, error))?;
-        write_durably(path, format!("{text}\n").as_bytes())
+        Ok(write_atomically(path, text + "\n")?)
     }
 }

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Reply;
+use tokensieve_base::files::write_atomically_with;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
-use tokensieve_model::weights::{claim, write_atomically};
+use tokensieve_model::weights::claim;
 
 /// Said to a second run.
 const BUSY: &str = "another run is writing its replies into it; wait for it, or give another --out";
@@ -125,7 +126,7 @@ impl ReplyFile {
 
     /// Puts the replies in the order of their rows.
     pub fn sort(self) -> Result<()> {
-        write_atomically(&self.path, |out| {
+        write_atomically_with(&self.path, |out| {
             let lines = std::iter::once(&self.header).chain(self.lines.values());
             lines.into_iter().try_for_each(|line| writeln!(out, "{line}")).map_err(Error::io(&self.path))
         })

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use super::engine::Slot;
 use super::text::Printer;
 use super::{Reply, Request, Stop};
-use tokensieve_documents::stream;
+use tokensieve_base::streams::keyed;
 use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 
@@ -34,7 +34,7 @@ impl<'a> Sequence<'a> {
             index,
             request,
             context,
-            random: stream("generate", request.seed, 0),
+            random: keyed("generate", request.seed, 0),
             tokens: request.prompt.clone(),
             log_probability: 0.0,
             stop: None,

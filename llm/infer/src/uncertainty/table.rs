@@ -11,10 +11,10 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
+use tokensieve_base::files::write_atomically_with;
 use tokensieve_documents::estimates::{DocumentRecord, Errors, Lines, TokenRecord};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
-use tokensieve_model::weights::write_atomically;
 
 /// Tokens of a row group (choice).
 const GROUP: usize = 1 << 16;
@@ -71,7 +71,7 @@ pub fn write_table(estimates: &Path, table: &Path) -> Result<()> {
     let wrong = |error: ParquetError| Error::file(table, error);
     let mut lines = Lines::open(estimates)?;
     let header = serde_json::to_string(lines.header()).map_err(|error| Error::file(estimates, error))?;
-    write_atomically(table, |out| {
+    write_atomically_with(table, |out| {
         let schema = Arc::new(parse_message_type(&schema()).map_err(wrong)?);
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-use super::moment::Moment;
+use super::Moment;
 use super::template::Template;
 use crate::Error;
 use crate::Result;

@@ -5,7 +5,6 @@ mod conversation;
 mod folder;
 pub mod from_gguf;
 mod mask;
-mod moment;
 mod python;
 mod template;
 #[cfg(test)]
@@ -16,6 +15,6 @@ pub use chosen::ChatTemplate;
 pub(crate) use chosen::FILE as TEMPLATE_FILE;
 pub use conversation::trained;
 pub use conversation::{Conversation, FIELDS, Message, Span, Weights};
-pub use moment::Moment;
 pub use template::Template;
 pub use tokenizer::{Extras, Tokenizer};
+pub use tokensieve_base::clock::Moment;

@@ -6,8 +6,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
+use super::Moment;
 use super::conversation::{Message, SAID};
-use super::moment::Moment;
 use super::python;
 
 /// A compiled chat template.

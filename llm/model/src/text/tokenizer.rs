@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::Moment;
 use super::chosen::ChatTemplate;
 use super::conversation::Message;
 use super::folder;
 use super::from_gguf::{GgufTokenizer, TokenizerSource};
 use super::mask::Ending;
-use super::moment::Moment;
 use super::template::Template;
 use crate::Error;
 use crate::Result;

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use tch::{Kind, Tensor};
 
 use super::safetensors::{INDEX, WHOLE};
-use super::save::{Planned, save_lazily, write_atomically};
+use tokensieve_base::files::write_atomically;
+
+use super::save::{Planned, save_lazily};
 use super::{Checkpoint, Store, new_folder};
 use crate::Error;
 use crate::Result;
@@ -161,7 +163,7 @@ fn ids(text: &GgufTokenizer) -> Map<String, Value> {
 fn write_tokenizer(text: &GgufTokenizer, folder: &Path, max_length: i64) -> Result<()> {
     let path = folder.join("tokenizer.json");
     let json = text.tokenizer.to_string(false).map_err(|error| Error::file(&path, error))?;
-    write_atomically(&path, |out| out.write_all(json.as_bytes()).map_err(Error::io(&path)))?;
+    write_atomically(&path, json)?;
     let mut config = Map::new();
     let tokens = [
         ("bos_token", &text.bos),
@@ -183,7 +185,7 @@ fn write_tokenizer(text: &GgufTokenizer, folder: &Path, max_length: i64) -> Resu
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
-    write_atomically(path, |out| out.write_all(format!("{value:#}\n").as_bytes()).map_err(Error::io(path)))
+    Ok(write_atomically(path, format!("{value:#}\n"))?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Files and folders that one process writes alone.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+
+use tokensieve_base::files;
 
 use crate::Error;
 use crate::Result;
@@ -15,17 +17,7 @@ const LOCK: &str = ".lock";
 /// Opens a file to append to, and makes it if it is not there. Until it is closed nobody else gets it: they are told
 /// `busy`.
 pub fn claim(path: &Path, busy: &str) -> Result<File> {
-    unless_claimed(path)?.ok_or_else(|| Error::file(path, busy))
-}
-
-/// The same; `None`: somebody else has it. The system takes a claim back when its process ends, however it ends.
-pub fn unless_claimed(path: &Path) -> Result<Option<File>> {
-    let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(Error::io(path)(error)),
-    }
+    files::claim(path)?.ok_or_else(|| Error::file(path, busy))
 }
 
 /// Makes a folder that is there with all that belongs into it or not at all. `fill` gets a folder of another name beside

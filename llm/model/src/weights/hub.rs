@@ -19,9 +19,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use ureq::http::{HeaderMap, Response, header};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use tokensieve_base::http::{self, Agent, Body, HeaderMap, RequestBuilder, Response, header};
 
 use super::safetensors::{INDEX, WHOLE};
 use crate::Error;
@@ -237,7 +235,7 @@ impl Hub {
         }
     }
 
-    fn authorised<T>(&self, request: ureq::RequestBuilder<T>) -> ureq::RequestBuilder<T> {
+    fn authorised<T>(&self, request: RequestBuilder<T>) -> RequestBuilder<T> {
         match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
@@ -246,14 +244,11 @@ impl Hub {
 
     /// The token goes to the server itself only: redirections to another host are followed without it.
     fn agent(redirects: u32) -> Agent {
-        Agent::config_builder()
+        http::agent()
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
-            .http_status_as_error(false)
             .max_redirects(redirects)
             .max_redirects_will_error(false)
-            .user_agent(concat!("tokensieve/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             .build()
             .into()
     }

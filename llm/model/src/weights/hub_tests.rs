@@ -1,86 +1,42 @@
 //! The hub's client against a server of our own.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+
+use tokensieve_base::testing::{Answer, Request, Server};
 
 use super::*;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A server with these files; every request's first line and headers are kept.
-struct Stub {
-    endpoint: String,
-    requests: Arc<Mutex<Vec<String>>>,
+/// A server with these files.
+fn server(files: HashMap<&'static str, Vec<u8>>, needs_token: bool) -> Server {
+    Server::start(move |_, request| answer(request, &files, needs_token))
 }
 
-impl Stub {
-    fn start(files: HashMap<&'static str, Vec<u8>>, needs_token: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let kept = requests.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut request = String::new();
-                for line in BufReader::new(&stream).lines() {
-                    let line = line.unwrap();
-                    if line.is_empty() {
-                        break;
-                    }
-                    request += &(line + "\n");
-                }
-                let answer = answer(&request, &files, needs_token);
-                kept.lock().unwrap().push(request);
-                let _ = stream.write_all(&answer);
-            }
-        });
-        Self { endpoint, requests }
-    }
-
-    fn hub(&self, cache: &Path, token: Option<&str>) -> Hub {
-        Hub {
-            endpoint: self.endpoint.clone(),
-            cache: cache.to_owned(),
-            token: token.map(str::to_owned),
-            offline: false,
-        }
+fn hub(server: &Server, cache: &Path, token: Option<&str>) -> Hub {
+    Hub {
+        endpoint: server.address.clone(),
+        cache: cache.to_owned(),
+        token: token.map(str::to_owned),
+        offline: false,
     }
 }
 
-fn answer(request: &str, files: &HashMap<&'static str, Vec<u8>>, needs_token: bool) -> Vec<u8> {
-    let respond = |status: &str, headers: &str, body: &[u8]| {
-        let head = format!(
-            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
-            body.len()
-        );
-        [head.as_bytes(), if request.starts_with("HEAD") { &[] } else { body }].concat()
-    };
-    if needs_token && !request.to_lowercase().contains("authorization: bearer secret") {
-        return respond("401 Unauthorized", "", b"");
+fn answer(request: &Request, files: &HashMap<&'static str, Vec<u8>>, needs_token: bool) -> Answer {
+    if needs_token && request.header("authorization") != Some("bearer secret") {
+        return Answer::status("401 Unauthorized");
     }
-    let path = request.split(' ').nth(1).unwrap();
-    if path == "/api/models/org/tiny/revision/main" {
+    if request.path == "/api/models/org/tiny/revision/main" {
         let siblings: Vec<_> = files.keys().map(|name| serde_json::json!({"rfilename": name})).collect();
-        return respond(
-            "200 OK",
-            "",
-            serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string().as_bytes(),
-        );
+        return Answer::ok(serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string().as_bytes());
     }
-    let file = path.strip_prefix(&format!("/org/tiny/resolve/{COMMIT}/")).and_then(|name| files.get(name));
-    let Some(content) = file else { return respond("404 Not Found", "", b"") };
-    let hash = format!("{:x}", Sha256::digest(content));
-    let etag = format!("x-linked-etag: \"{hash}\"\r\n");
-    let from = request.to_lowercase().lines().find_map(|line| {
-        Some(line.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().unwrap())
-    });
-    match from {
-        Some(from) => respond("206 Partial Content", &etag, &content[from..]),
-        None => respond("200 OK", &etag, content),
-    }
+    let file = request.path.strip_prefix(&format!("/org/tiny/resolve/{COMMIT}/"));
+    let Some(content) = file.and_then(|name| files.get(name)) else { return Answer::status("404 Not Found") };
+    let answer = match request.range_start() {
+        Some(start) => Answer::partial(content, start),
+        None => Answer::ok(content),
+    };
+    answer.with_header(&format!("x-linked-etag: \"{:x}\"", Sha256::digest(content)))
 }
 
 fn files() -> HashMap<&'static str, Vec<u8>> {
@@ -97,9 +53,9 @@ fn files() -> HashMap<&'static str, Vec<u8>> {
 
 #[test]
 fn a_model_is_fetched_once_and_found_again_without_the_server() {
-    let stub = Stub::start(files(), false);
+    let server = server(files(), false);
     let cache = tempfile::tempdir().unwrap();
-    let hub = stub.hub(cache.path(), None);
+    let hub = hub(&server, cache.path(), None);
     // As an interrupted download leaves it.
     let weights = &files()["model.safetensors"];
     let hash = format!("{:x}", Sha256::digest(weights));
@@ -115,22 +71,16 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
         Path::new("../../blobs").join(&hash)
     );
     assert_eq!(fs::read_to_string(cache.path().join("models--org--tiny/refs/main")).unwrap(), COMMIT);
-    assert!(stub.requests.lock().unwrap().iter().any(|request| request.contains("bytes=1000-")));
+    assert!(server.requests().iter().any(|request| request.range_start() == Some(1000)));
     assert!(snapshot.join("chat_template.json").is_file());
-    assert!(
-        !stub
-            .requests
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|request| request.contains("pytorch_model") || request.contains("original"))
-    );
+    let is_wanted = |path: &str| !path.contains("pytorch_model") && !path.contains("original");
+    assert!(server.requests().iter().all(|request| is_wanted(&request.path)));
     crate::weights::Checkpoint::open(snapshot.to_str().unwrap()).unwrap();
 
     // Again: only the question which commit is the newest.
-    stub.requests.lock().unwrap().clear();
+    let before = server.requests().len();
     assert_eq!(hub.fetch("org/tiny").unwrap(), snapshot);
-    assert_eq!(stub.requests.lock().unwrap().len(), 1);
+    assert_eq!(server.requests().len(), before + 1);
 
     let offline = Hub { offline: true, ..hub.clone() };
     assert_eq!(offline.fetch("org/tiny").unwrap(), snapshot);
@@ -150,18 +100,18 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
 
 #[test]
 fn the_token_opens_a_gated_model() {
-    let stub = Stub::start(files(), true);
+    let server = server(files(), true);
     let cache = tempfile::tempdir().unwrap();
-    let error = stub.hub(cache.path(), None).fetch("org/tiny").unwrap_err().to_string();
+    let error = hub(&server, cache.path(), None).fetch("org/tiny").unwrap_err().to_string();
     assert!(error.contains("HF_TOKEN"), "{error}");
-    stub.hub(cache.path(), Some("secret")).fetch("org/tiny").unwrap();
+    hub(&server, cache.path(), Some("secret")).fetch("org/tiny").unwrap();
 }
 
 #[test]
 fn a_model_without_safetensors_is_refused() {
-    let stub = Stub::start(HashMap::from([("config.json", b"{}".to_vec())]), false);
+    let server = server(HashMap::from([("config.json", b"{}".to_vec())]), false);
     let cache = tempfile::tempdir().unwrap();
-    let error = stub.hub(cache.path(), None).fetch("org/tiny").unwrap_err().to_string();
+    let error = hub(&server, cache.path(), None).fetch("org/tiny").unwrap_err().to_string();
     assert!(error.contains("model.safetensors"), "{error}");
 }
 

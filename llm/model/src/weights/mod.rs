@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
+use tokensieve_base::files::write_atomically;
 use tokensieve_data::{Catalogue, Files};
 
 use crate::Error;
@@ -22,9 +23,8 @@ use crate::error::MODEL;
 use crate::text::from_gguf::{self, TokenizerSource};
 use crate::text::{ChatTemplate, TEMPLATE_FILE};
 pub use export::export;
-pub use fill::{claim, new_folder, unless_claimed};
+pub use fill::{claim, new_folder};
 pub use save::save_safetensors;
-pub use save::{write_atomically, write_durably};
 
 use gguf::Gguf;
 use safetensors::Shards;
@@ -162,7 +162,7 @@ impl Checkpoint {
     pub fn write_template(&self, folder: &Path) -> Result<()> {
         let Some(template) = &self.template else { return Ok(()) };
         let path = folder.join(TEMPLATE_FILE);
-        write_atomically(&path, |out| out.write_all(template.source().as_bytes()).map_err(Error::io(&path)))
+        Ok(write_atomically(&path, template.source())?)
     }
 
     /// What was asked for.

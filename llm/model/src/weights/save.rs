@@ -1,12 +1,11 @@
 //! Writing safetensors: a file is there whole or not at all, whatever happens meanwhile.
 #![allow(unsafe_code)] // Tensors seen as bytes.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tch::{Device, Kind, Tensor};
+use tokensieve_base::files::write_atomically_with;
 
 use crate::Error;
 use crate::Result;
@@ -62,7 +61,7 @@ pub(crate) fn save_lazily(
     let mut header = Value::Object(header).to_string().into_bytes();
     // The data begin at a multiple of 8, as readers like it.
     header.resize(header.len().next_multiple_of(8), b' ');
-    write_atomically(path, |out| {
+    write_atomically_with(path, |out| {
         let io = Error::io(path);
         let start = out.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| out.write_all(&header));
         start.map_err(io)?;
@@ -85,31 +84,6 @@ pub(crate) fn save_lazily(
     })
 }
 
-/// Writes a file beside `path`, brings it to the disk and gives it its name; on failure nothing is left.
-pub fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
-) -> Result<()> {
-    let Some(name) = path.file_name() else { return Err(Error::file(path, "not the path of a file")) };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The process's own, so that two writers cannot mix their bytes.
-    let new = folder.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
-    let outcome = File::create(&new).map_err(Error::io(&new)).and_then(|file| {
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        write(&mut out)?;
-        let synced =
-            out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-        synced
-            .and_then(|()| fs::rename(&new, path))
-            .and_then(|()| File::open(folder)?.sync_all())
-            .map_err(Error::io(path))
-    });
-    if outcome.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    outcome
-}
-
 fn dtype(kind: Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::Float => "F32",
@@ -126,13 +100,10 @@ fn dtype(kind: Kind) -> Option<&'static str> {
     })
 }
 
-/// Writes a file that is there as a whole or not at all.
-pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
-    write_atomically(path, |out| out.write_all(content).map_err(Error::io(path)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use crate::lab::corpus::Corpus;
 use crate::lab::study::JUDGED;
 use crate::{About, Claim, Table, Verdict};
 use anyhow::Result;
-use tokensieve_toy::statistics::Estimate;
+use tokensieve_base::statistics::Estimate;
 
 /// Fewer seeds say nothing of another training run: claims about objectives are then not tested.
 pub const ENOUGH_SEEDS: u64 = 3;

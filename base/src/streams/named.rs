@@ -1,8 +1,7 @@
-//! Random numbers that are the same on every machine: `ChaCha8` streams addressed by name.
+//! The stream whose number is its name's FNV-1a: for the toy experiments and the intervals of figures.
 //!
-//! A stream is a function of `(seed, name)` alone, never of call order or thread, so an experiment may
-//! run its parts in any order and in parallel. Normal variates come from Box–Muller on the pure-Rust
-//! `libm`: a ziggurat's tail calls the platform's logarithm, whose last bit differs between CPUs.
+//! Normal variates come from Box–Muller on the pure-Rust `libm`: a ziggurat's tail calls the platform's logarithm, whose
+//! last bit differs between CPUs.
 
 use rand::{Rng as _, RngCore as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;

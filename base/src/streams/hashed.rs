@@ -1,4 +1,4 @@
-//! Random numbers by name: the same on every machine, and never by the order of calls.
+//! The stream whose key is the SHA-256 of seed and name: for tasks.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 
 /// The random numbers of one purpose.
 #[derive(Clone, Debug)]
-pub struct Stream(ChaCha8Rng);
+pub struct HashedStream(ChaCha8Rng);
 
-impl Stream {
+impl HashedStream {
     /// The stream called `name` under `seed`.
     pub fn new(seed: u64, name: &str) -> Self {
         let hash = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name).finalize();
@@ -65,18 +65,18 @@ mod tests {
     /// Everything generated hangs on these.
     #[test]
     fn first_numbers_stay() {
-        let mut stream = Stream::new(1, "a");
+        let mut stream = HashedStream::new(1, "a");
         let first: Vec<u64> = (0..4).map(|_| stream.below(1000)).collect();
         assert_eq!(first, FIRST);
-        assert_ne!(Stream::new(2, "a").bits(), Stream::new(1, "a").bits());
-        assert_ne!(Stream::new(1, "b").bits(), Stream::new(1, "a").bits());
+        assert_ne!(HashedStream::new(2, "a").bits(), HashedStream::new(1, "a").bits());
+        assert_ne!(HashedStream::new(1, "b").bits(), HashedStream::new(1, "a").bits());
     }
     const FIRST: [u64; 4] = [559, 861, 751, 923];
 
     #[test]
     fn a_shuffle_is_a_permutation() {
         let mut items: Vec<u32> = (0..100).collect();
-        Stream::new(3, "s").shuffle(&mut items);
+        HashedStream::new(3, "s").shuffle(&mut items);
         assert_ne!(items, (0..100).collect::<Vec<_>>());
         items.sort_unstable();
         assert_eq!(items, (0..100).collect::<Vec<_>>());

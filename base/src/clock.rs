@@ -1,4 +1,4 @@
-//! What chat templates take for now.
+//! Moments in universal time: what chat templates take for now, and when a result was made.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -55,8 +55,8 @@ impl Moment {
         Self(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()))
     }
 
-    /// `datetime.strftime`.
-    pub(super) fn strftime(self, format: &str) -> String {
+    /// As `datetime.strftime` of Python writes it, in English.
+    pub fn strftime(self, format: &str) -> String {
         const DAYS: [&str; 7] =
             ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
         const MONTHS: [&str; 12] = [

@@ -1,0 +1,68 @@
+//! Statistics that tables, claims and evaluations share: ranks, correlations, intervals, exact tests.
+//!
+//! Every function but [`bootstrap_counts`] returns `None` where its answer is undefined (too few values, a NaN, a constant
+//! sample) instead of a NaN that a figure would draw as a gap and a claim would read as "false".
+
+mod bootstrap;
+mod order;
+mod ranks;
+mod sign;
+mod student;
+
+use serde::{Deserialize, Serialize};
+
+pub use bootstrap::{bootstrap, bootstrap_counts};
+pub use order::{median_band, median_interval, quantile};
+pub use ranks::{mid_ranks, pearson, spearman};
+pub use sign::{sign_counts, sign_test, sign_test_greater};
+pub use student::{jackknife_half_width, mean_interval, student_cdf, student_quantile, student_test};
+
+/// A number with the interval that it comes with, and how many values it was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The point estimate.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// Number of values behind it.
+    pub n: usize,
+}
+
+impl Estimate {
+    /// Whether the whole interval lies above `bound`.
+    pub fn above(&self, bound: f64) -> bool {
+        self.low > bound
+    }
+
+    /// Whether the whole interval lies below `bound`.
+    pub fn below(&self, bound: f64) -> bool {
+        self.high < bound
+    }
+
+    /// With an interval that reaches at least so far from the value on both sides.
+    #[must_use]
+    pub fn reaching(self, half_width: f64) -> Self {
+        let (low, high) = (self.value - half_width, self.value + half_width);
+        Self { low: self.low.min(low), high: self.high.max(high), ..self }
+    }
+}
+
+/// Arithmetic mean, summed in order; `None` if empty or not finite.
+pub fn mean(values: &[f64]) -> Option<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    mean.is_finite().then_some(mean)
+}
+
+/// Standard error of the mean, from the sample variance (n − 1); `None` for fewer than two values.
+pub fn standard_error(values: &[f64]) -> Option<f64> {
+    let (mean, n) = (mean(values)?, values.len() as f64);
+    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+    (values.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt())
+}
+
+#[cfg(test)]
+fn close(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance
+}

@@ -1,0 +1,93 @@
+//! Ranks, and correlations of values and of ranks.
+
+#![allow(clippy::float_cmp, reason = "ties are exact equality by definition")]
+
+use super::mean;
+
+/// Ranks 1..=n; tied values share the mean of the ranks that they occupy.
+pub fn mid_ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut start = 0;
+    while start < order.len() {
+        // `==`, not bits: 0.0 and −0.0 are a tie.
+        let end = (start + 1..order.len())
+            .find(|&i| values[order[i]] != values[order[start]])
+            .unwrap_or(order.len());
+        let shared = (start + end + 1) as f64 / 2.0;
+        for &i in &order[start..end] {
+            ranks[i] = shared;
+        }
+        start = end;
+    }
+    ranks
+}
+
+/// Pearson's correlation; `None` for fewer than two pairs, unequal lengths, a constant or a non-finite sample.
+pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
+    if x.len() != y.len() || x.len() < 2 {
+        return None;
+    }
+    let (mean_x, mean_y) = (mean(x)?, mean(y)?);
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    for (a, b) in x.iter().zip(y) {
+        let (a, b) = (a - mean_x, b - mean_y);
+        xx += a * a;
+        yy += b * b;
+        xy += a * b;
+    }
+    let scale = xx.sqrt() * yy.sqrt();
+    (scale > 0.0 && scale.is_finite()).then(|| (xy / scale).clamp(-1.0, 1.0))
+}
+
+/// Spearman's rank correlation with mid-ranks for ties; `None` as for [`pearson`].
+pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
+    if !x.iter().chain(y).all(|v| v.is_finite()) {
+        return None;
+    }
+    pearson(&mid_ranks(x), &mid_ranks(y))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::statistics::close;
+    use crate::streams::Stream;
+
+    #[test]
+    fn ties_share_their_mean_rank() {
+        assert_eq!(mid_ranks(&[3.0, 1.0, 3.0, 0.0, -0.0, 3.0]), [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
+        assert!(mid_ranks(&[]).is_empty());
+    }
+
+    #[test]
+    fn correlations_of_known_samples() {
+        // 1 − 6·Σd²/(n(n²−1)) with d = (0, 1, −1, 0, 0).
+        let rho = spearman(&[1.0, 2.0, 3.0, 4.0, 5.0], &[1.0, 9.0, 4.0, 16.0, 25.0]).unwrap();
+        assert!(close(rho, 0.9, 1e-15));
+        assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0]), None);
+        assert_eq!(spearman(&[1.0, f64::NAN], &[1.0, 2.0]), None);
+        assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 2.0]), None);
+        assert!(close(pearson(&[0.0, 1.0, 2.0], &[5.0, 3.0, 1.0]).unwrap(), -1.0, 1e-15));
+    }
+
+    proptest! {
+        #[test]
+        fn ranks_sum_to_those_of_a_permutation(values in prop::collection::vec(-3..3_i32, 0..40)) {
+            let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+            let n = values.len() as f64;
+            prop_assert_eq!(mid_ranks(&values).iter().sum::<f64>(), n * (n + 1.0) / 2.0);
+        }
+
+        #[test]
+        fn spearman_ignores_increasing_maps(x in prop::collection::vec(-5.0..5.0_f64, 3..30), seed: u64) {
+            let mut stream = Stream::new(seed, "y");
+            let y: Vec<f64> = x.iter().map(|_| stream.normal()).collect();
+            let mapped: Vec<f64> = x.iter().map(|v| v * v * v).collect();
+            prop_assert_eq!(spearman(&x, &y), spearman(&mapped, &y));
+        }
+    }
+}
