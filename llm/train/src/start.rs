@@ -9,7 +9,7 @@ use rand_chacha::rand_core::RngCore as _;
 use serde_json::json;
 use tokensieve_objective::Plan;
 
-use super::checkpoint::{self, Lock, State};
+use super::checkpoint::{Lock, State};
 use super::config::{Config, Length};
 use super::former::Former;
 use super::resume::{Checkpoints, Found};
