@@ -1,11 +1,11 @@
-//! `data.toml` read into checked types; what it may say is described at its head.
+//! `data.toml` read into checked types; the file's head documents its keys.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::places::Places;
+use crate::folders::Folders;
 use crate::sha256::is_sha256;
 use crate::source::{RawSource, Source};
 
@@ -16,7 +16,7 @@ const EMBEDDED: &str = include_str!("../../data.toml");
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     sets: BTreeMap<String, Set>,
-    pub(crate) places: Places,
+    pub(crate) folders: Folders,
     pub(crate) quiet: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct Set {
     pub title: String,
     /// Its licence, in one line.
     pub licence: String,
-    /// The set used in its place where none of its sources is reachable.
+    /// The set used instead where no source is reachable.
     pub fallback: Option<String>,
     /// Its files by key.
     pub files: BTreeMap<String, File>,
@@ -46,7 +46,7 @@ pub struct File {
     pub rows: Option<u64>,
     /// Where the original of a derived file comes from.
     pub origin: Option<String>,
-    /// Where it is to be had, best first.
+    /// Its sources, in the order in which they are tried.
     pub sources: Vec<Source>,
 }
 
@@ -79,11 +79,11 @@ struct RawFile {
 impl Catalogue {
     /// The catalogue of this version, with the folders that the environment names.
     pub fn load() -> Result<Self, Error> {
-        Self::parse(EMBEDDED, Places::from_env())
+        Self::parse(EMBEDDED, Folders::from_env())
     }
 
-    /// Another catalogue, or other folders.
-    pub fn parse(text: &str, places: Places) -> Result<Self, Error> {
+    /// A catalogue from the text of a `data.toml`, with these folders.
+    pub fn parse(text: &str, folders: Folders) -> Result<Self, Error> {
         let raw: RawCatalogue = toml::from_str(text).map_err(|error| Error::Catalogue(error.to_string()))?;
         let mut sets = BTreeMap::new();
         for (name, set) in raw.set {
@@ -101,10 +101,10 @@ impl Catalogue {
                 )));
             }
         }
-        Ok(Self { sets, places, quiet: false })
+        Ok(Self { sets, folders, quiet: false })
     }
 
-    /// Without bars and notices.
+    /// Fetches without progress bars and messages.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.quiet = true;
@@ -117,11 +117,11 @@ impl Catalogue {
     }
 
     /// The folders that a fetch works with.
-    pub fn places(&self) -> &Places {
-        &self.places
+    pub fn folders(&self) -> &Folders {
+        &self.folders
     }
 
-    /// The set of that name.
+    /// The set of this name.
     pub fn set(&self, name: &str) -> Result<&Set, Error> {
         self.sets.get(name).ok_or_else(|| Error::UnknownSet {
             name: name.to_owned(),
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Catalogue, Error> {
-        Catalogue::parse(text, Places { cache: "cache".into(), mirror: None })
+        Catalogue::parse(text, Folders { cache: "cache".into(), mirror: None })
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What can go wrong, told so that the reader knows which file, where it was sought, and what to do.
+//! Errors: each names the file, the sources that were tried, and the remedy.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,22 +6,22 @@ use std::path::PathBuf;
 /// An error of the catalogue or of a fetch.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `data.toml` is not what it should be.
+    /// `data.toml` is invalid.
     #[error("data.toml: {0}")]
     Catalogue(String),
     /// A name that the catalogue does not know.
-    #[error("no data set `{name}` in data.toml; there are: {known}")]
+    #[error("data.toml has no data set `{name}`; it has: {known}")]
     UnknownSet {
         /// The name asked for.
         name: String,
-        /// All names, with commas.
+        /// All names, separated by commas.
         known: String,
     },
     /// No source had the file.
     #[error(transparent)]
     Unobtainable(Box<Unobtainable>),
     /// The fallback failed too.
-    #[error("{asked}\n\nThe set used in its place, `{fallback}`, cannot be had either:\n\n{error}")]
+    #[error("{asked}\n\nIts fallback, `{fallback}`, is not available either:\n\n{error}")]
     FallbackToo {
         /// Why the set itself failed.
         asked: Box<Error>,
@@ -35,20 +35,20 @@ pub enum Error {
     Cache {
         /// The file or folder concerned.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
 }
 
 impl Error {
-    /// One line, for a place with room for one line.
+    /// The error in one line.
     pub fn brief(&self) -> String {
         match self {
             Self::Unobtainable(missing) => {
                 let tried: Vec<&str> =
-                    missing.attempts.iter().map(|attempt| attempt.place.as_str()).collect();
+                    missing.attempts.iter().map(|attempt| attempt.source.as_str()).collect();
                 format!(
-                    "`{}` of `{}` is not to be had here (tried {})",
+                    "`{}` of `{}` is not available here (tried {})",
                     missing.file,
                     missing.set,
                     tried.join(", ")
@@ -59,22 +59,22 @@ impl Error {
     }
 }
 
-/// One source tried in vain.
+/// A source that did not provide the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The source, as a person would name it.
-    pub place: String,
-    /// Why it did not serve.
+    /// The source, as messages name it.
+    pub source: String,
+    /// Why it failed.
     pub reason: String,
 }
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
+        write!(f, "{}: {}", self.source, self.reason)
     }
 }
 
-/// A file that no source had.
+/// A file that no source provided.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Unobtainable {
     /// Name of the set.
@@ -85,11 +85,11 @@ pub struct Unobtainable {
     pub file: String,
     /// Uncompressed size.
     pub bytes: u64,
-    /// What was tried, in order.
+    /// The sources that were tried, in order.
     pub attempts: Vec<Attempt>,
-    /// Where a copy may be laid by hand.
+    /// Where the cache expects the file.
     pub cached: PathBuf,
-    /// Where the file lies in a mirror folder, if it may.
+    /// Path of the file below a mirror folder, if the catalogue has one.
     pub mirrored: Option<String>,
     /// Where the original of a derived file comes from.
     pub origin: Option<String>,
@@ -107,22 +107,22 @@ impl fmt::Display for Unobtainable {
         for attempt in &self.attempts {
             write!(f, "\n  - {attempt}")?;
         }
-        write!(f, "\nWhat helps, any one of:")?;
-        if self.attempts.iter().any(|attempt| attempt.place.starts_with("http")) {
-            write!(f, "\n  - a network connection to an address above, and the same command again")?;
+        write!(f, "\nTo provide it, do one of the following:")?;
+        if self.attempts.iter().any(|attempt| attempt.source.starts_with("http")) {
+            write!(f, "\n  - connect to a network that reaches an address above, and repeat the command")?;
         }
         if let Some(path) = &self.mirrored {
-            write!(f, "\n  - a folder that holds {path}, named in TOKENSIEVE_MIRROR")?;
+            write!(f, "\n  - set TOKENSIEVE_MIRROR to a folder that holds {path}")?;
         }
-        write!(f, "\n  - the uncompressed file laid at {}", self.cached.display())?;
+        write!(f, "\n  - put the uncompressed file at {}", self.cached.display())?;
         if let Some(origin) = &self.origin {
-            write!(f, "\nIt is derived from {origin}, whose own bytes differ.")?;
+            write!(f, "\nIt is derived from {origin}; the original file does not match the SHA-256.")?;
         }
         Ok(())
     }
 }
 
-/// A size for people: `47.0 MB`.
+/// A size as text: `47.0 MB`.
 pub(crate) fn megabytes(bytes: u64) -> String {
     let size = bytes as f64 / 1e6;
     if size < 0.1 { format!("{:.1} kB", bytes as f64 / 1e3) } else { format!("{size:.1} MB") }

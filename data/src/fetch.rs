@@ -1,4 +1,4 @@
-//! A fetch: for each file of a set the cache, then its sources from the first to the last.
+//! Fetching: for each file of a set, the cache is tried first, then the file's sources in order.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,26 +21,26 @@ pub struct Files {
     substitution: Option<Substitution>,
 }
 
-/// Another set than the one asked for was handed out.
+/// Why a fallback was returned instead of the requested set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Substitution {
-    /// Name of the set asked for.
+    /// Name of the requested set.
     pub asked: String,
     /// Its title.
     pub title: String,
-    /// Why it could not be had, in one line.
+    /// Why it is not available, in one line.
     pub reason: String,
 }
 
-/// Where a set is to be had.
+/// Whether a set can be had, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whereabouts {
+pub enum Availability {
     /// In the cache, whole and checked.
     Cached,
-    /// A source of each file answers; these are the places.
-    AtHand(Vec<String>),
+    /// Every file has a source that answers; these are the sources.
+    Reachable(Vec<String>),
     /// At least one file has no source that answers.
-    Nowhere,
+    Unreachable,
 }
 
 impl Files {
@@ -70,19 +70,19 @@ impl Files {
         &self.paths
     }
 
-    /// SHA-256 over the content of all files: what results computed from them depend on.
+    /// SHA-256 over the content of all files, for the cache keys of what is computed from them.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// Set when these are the files of a fallback.
+    /// Why these are the files of a fallback; `None` if they are not.
     pub fn substitution(&self) -> Option<&Substitution> {
         self.substitution.as_ref()
     }
 }
 
 impl Catalogue {
-    /// The files of a set, or of its fallback where it cannot be had; [`Files::substitution`] tells.
+    /// The files of a set, or of its fallback where the set is not available; see [`Files::substitution`].
     pub fn fetch(&self, name: &str) -> Result<Files, Error> {
         let set = self.set(name)?;
         let (error, fallback) = match (self.fetch_exactly(name), &set.fallback) {
@@ -99,10 +99,10 @@ impl Catalogue {
         Ok(files)
     }
 
-    /// The files of this very set.
+    /// The files of a set, never of its fallback.
     pub fn fetch_exactly(&self, name: &str) -> Result<Files, Error> {
         let set = self.set(name)?;
-        let store = Store::of(&self.places.cache, name);
+        let store = Store::of(&self.folders.cache, name);
         let mut paths = BTreeMap::new();
         let mut introduced = self.quiet;
         for (key, file) in &set.files {
@@ -126,29 +126,29 @@ impl Catalogue {
 
     /// Whether all files of a set are in the cache, without fetching any.
     pub fn is_cached(&self, name: &str) -> Result<bool, Error> {
-        let store = Store::of(&self.places.cache, name);
+        let store = Store::of(&self.folders.cache, name);
         Ok(self.set(name)?.files.values().all(|file| store.has(file)))
     }
 
     /// Where the files of a set would come from now, without fetching any.
-    pub fn whereabouts(&self, name: &str) -> Result<Whereabouts, Error> {
+    pub fn availability(&self, name: &str) -> Result<Availability, Error> {
         if self.is_cached(name)? {
-            return Ok(Whereabouts::Cached);
+            return Ok(Availability::Cached);
         }
-        let mut places = Vec::new();
+        let mut sources = Vec::new();
         for file in self.set(name)?.files.values() {
-            match file.sources.iter().find(|source| source.answers(&self.places)) {
-                Some(source) => places.push(source.place(&self.places)),
-                None => return Ok(Whereabouts::Nowhere),
+            match file.sources.iter().find(|source| source.answers(&self.folders)) {
+                Some(source) => sources.push(source.describe(&self.folders)),
+                None => return Ok(Availability::Unreachable),
             }
         }
-        places.dedup();
-        Ok(Whereabouts::AtHand(places))
+        sources.dedup();
+        Ok(Availability::Reachable(sources))
     }
 
     /// Reads the cached files of a set again: each file's key, and whether it is there with the right content.
     pub fn verify(&self, name: &str) -> Result<Vec<(String, bool)>, Error> {
-        let store = Store::of(&self.places.cache, name);
+        let store = Store::of(&self.folders.cache, name);
         let check = |(key, file): (&String, &File)| match store.verify(file) {
             Ok(right) => Ok((key.clone(), right)),
             Err(error) => Err(Error::Cache { path: store.path(file), error }),
@@ -165,14 +165,14 @@ impl Catalogue {
         let bar = Progress::new(&format!("{name}/{}", file.name), self.quiet);
         let mut attempts = Vec::new();
         if store.path(file).exists() {
-            let reason = "its content does not have the right sha256".to_owned();
-            attempts.push(Attempt { place: format!("cache {}", store.path(file).display()), reason });
+            let reason = "its SHA-256 is wrong".to_owned();
+            attempts.push(Attempt { source: format!("cache {}", store.path(file).display()), reason });
         }
         for source in &file.sources {
-            let place = source.place(&self.places);
-            let scratch = store.scratch(file, &place);
+            let described = source.describe(&self.folders);
+            let scratch = store.scratch(file, &described);
             let zipped = is_gz(source.stored_name()) && !is_gz(&file.name);
-            let outcome = source.provide(&self.places, &scratch, &bar).and_then(|provided| {
+            let outcome = source.provide(&self.folders, &scratch, &bar).and_then(|provided| {
                 let stored = source.stored.as_deref();
                 let accepted = store.accept(file, &provided.path, zipped, stored, &bar);
                 provided.clean_up();
@@ -181,13 +181,13 @@ impl Catalogue {
             match outcome {
                 Ok(()) => {
                     let size = megabytes(file.bytes);
-                    bar.say(&format!(
-                        "{name}: {} ({size}) from {place}; licence: {}",
+                    bar.print(&format!(
+                        "{name}: {} ({size}) from {described}; licence: {}",
                         file.name, set.licence
                     ));
                     return Ok(());
                 }
-                Err(reason) => attempts.push(Attempt { place, reason }),
+                Err(reason) => attempts.push(Attempt { source: described, reason }),
             }
         }
         Err(Error::Unobtainable(Box::new(Unobtainable {

@@ -2,12 +2,12 @@
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tokensieve_data::{Catalogue, Set, Whereabouts};
+use tokensieve_data::{Availability, Catalogue, Set};
 
 /// Fetches the data sets, models and libraries of tokensieve, each checked against its SHA-256.
 ///
-/// They are kept in `$TOKENSIEVE_CACHE` (default ~/.cache/tokensieve). `$TOKENSIEVE_MIRROR` names a folder with copies,
-/// tried first (default ../shared/data; `none` for none).
+/// They are kept in `$TOKENSIEVE_CACHE` (default ~/.cache/tokensieve). `$TOKENSIEVE_MIRROR` names a folder with copies
+/// that is tried before any download (default ../shared/data; `none` switches it off).
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -22,20 +22,20 @@ enum Verb {
         /// Names as `tokensieve-data list` shows them
         #[arg(required = true)]
         names: Vec<String>,
-        /// Fail where a fallback would be used
+        /// Fail instead of using a fallback
         #[arg(long)]
         exactly: bool,
         /// Print the paths of the fetched files
         #[arg(long)]
         paths: bool,
     },
-    /// List all sets: size, licence, whether they are in the cache
+    /// List all sets with size and licence, and whether they are in the cache
     List,
-    /// Ask the sources of every set whether they would serve, without fetching
+    /// Check for every set whether its sources are reachable, without fetching
     Reach,
     /// Read cached files again and compare their SHA-256
     Verify {
-        /// Names; without any, all sets that are in the cache
+        /// Names (default: all sets that are in the cache)
         names: Vec<String>,
     },
 }
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
 fn fetch(catalogue: &Catalogue, name: &str, exactly: bool, paths: bool) -> Result<()> {
     let files = if exactly { catalogue.fetch_exactly(name)? } else { catalogue.fetch(name)? };
     if let Some(instead) = files.substitution() {
-        eprintln!("{name}: {}; {} is used in its place", instead.reason, files.title());
+        eprintln!("{name}: {}; using {} instead", instead.reason, files.title());
     }
     if paths {
         for path in files.paths().values() {
@@ -80,21 +80,21 @@ fn list(catalogue: &Catalogue) -> Result<()> {
             set.licence
         );
     }
-    println!("\ncache:  {}", catalogue.places().cache.display());
+    println!("\ncache:  {}", catalogue.folders().cache.display());
     let mirror =
-        catalogue.places().mirror.as_ref().map_or("none".into(), |folder| folder.display().to_string());
+        catalogue.folders().mirror.as_ref().map_or("none".into(), |folder| folder.display().to_string());
     println!("mirror: {mirror}");
     Ok(())
 }
 
 fn reach(catalogue: &Catalogue) -> Result<()> {
     for (name, set) in catalogue.sets() {
-        let state = match (catalogue.whereabouts(name)?, &set.fallback) {
-            (Whereabouts::Cached, _) => "in the cache".to_owned(),
-            (Whereabouts::AtHand(places), _) if places.len() == 1 => places[0].clone(),
-            (Whereabouts::AtHand(places), _) => format!("{} and {} more", places[0], places.len() - 1),
-            (Whereabouts::Nowhere, Some(fallback)) => format!("not reachable; {fallback} in its place"),
-            (Whereabouts::Nowhere, None) => "not reachable".to_owned(),
+        let state = match (catalogue.availability(name)?, &set.fallback) {
+            (Availability::Cached, _) => "in the cache".to_owned(),
+            (Availability::Reachable(sources), _) if sources.len() == 1 => sources[0].clone(),
+            (Availability::Reachable(sources), _) => format!("{} and {} more", sources[0], sources.len() - 1),
+            (Availability::Unreachable, Some(fallback)) => format!("not reachable; fallback: {fallback}"),
+            (Availability::Unreachable, None) => "not reachable".to_owned(),
         };
         println!("{name:22} {state}");
     }
@@ -116,12 +116,12 @@ fn verify(catalogue: &Catalogue, mut names: Vec<String>) -> Result<()> {
     let mut wrong = 0;
     for name in &names {
         for (key, right) in catalogue.verify(name)? {
-            println!("{name}/{key}: {}", if right { "right" } else { "missing or wrong" });
+            println!("{name}/{key}: {}", if right { "correct" } else { "missing or wrong" });
             wrong += usize::from(!right);
         }
     }
     if wrong > 0 {
-        bail!("{wrong} files are missing or wrong; `tokensieve-data fetch NAME` mends them");
+        bail!("{wrong} files are missing or wrong; run `tokensieve-data fetch NAME` to replace them");
     }
     Ok(())
 }

@@ -1,5 +1,4 @@
-//! What a person sees while a file comes: one bar in a terminal, single lines for what is worth a line, nothing when
-//! quiet.
+//! Progress of a fetch: one bar in a terminal, and single lines for notable events; nothing when quiet.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,7 +10,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(name: &str, quiet: bool) -> Self {
-        // Hidden by itself where stderr is not a terminal.
+        // The bar hides itself where stderr is not a terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target).with_message(name.to_owned());
         let style =
@@ -20,7 +19,7 @@ impl Progress {
         Self { bar, quiet }
     }
 
-    /// A body of `total` bytes begins, of which `done` are here already.
+    /// Starts a transfer of `total` bytes, of which `done` have arrived already.
     pub(crate) fn begin(&self, total: Option<u64>, done: u64) {
         if let Some(total) = total {
             self.bar.set_length(total);
@@ -33,8 +32,8 @@ impl Progress {
         self.bar.inc(bytes);
     }
 
-    /// A line above the bar.
-    pub(crate) fn say(&self, line: &str) {
+    /// Prints a line above the bar.
+    pub(crate) fn print(&self, line: &str) {
         if !self.quiet {
             self.bar.suspend(|| eprintln!("{line}"));
         }

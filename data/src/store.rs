@@ -1,4 +1,4 @@
-//! The cache folder: a file is there whole and checked, or not at all.
+//! The cache folder, which holds only complete and checked files.
 //!
 //! Content is unpacked and hashed into a temporary file and renamed into place, so an interrupted run leaves nothing
 //! half-done under a final name. A stamp beside it remembers size and time of the checked file, so that it is hashed
@@ -32,14 +32,14 @@ impl Store {
         self.folder.join(&file.name)
     }
 
-    /// A path for whatever the source at `place` leaves while it brings the file: another source, another path, so
-    /// that nobody continues another's download.
-    pub(crate) fn scratch(&self, file: &File, place: &str) -> PathBuf {
-        let tag = &hex(Sha256::new().chain_update(place))[..8];
+    /// A path for the unfinished download of a file from `source`. Each source has its own, so that no download is
+    /// continued from another source.
+    pub(crate) fn scratch(&self, file: &File, source: &str) -> PathBuf {
+        let tag = &hex(Sha256::new().chain_update(source))[..8];
         self.folder.join(format!(".{}.{tag}.part", file.name))
     }
 
-    /// Whether the file is there, checked now or before.
+    /// Whether the file is in the cache and its content right, checked now or earlier.
     pub(crate) fn has(&self, file: &File) -> bool {
         let path = self.path(file);
         let Some(now) = Stamp::of(&path, &file.sha256) else { return false };
@@ -54,7 +54,7 @@ impl Store {
         whole
     }
 
-    /// Whether the file is there and its content, read again, is right.
+    /// Whether the file is in the cache and its content, read again, is right.
     pub(crate) fn verify(&self, file: &File) -> Result<bool, io::Error> {
         match sha256_of(&self.path(file)) {
             Ok(found) => Ok(found == file.sha256),
@@ -63,7 +63,7 @@ impl Store {
         }
     }
 
-    /// Held while one file is fetched: a second process waits, and then finds the file.
+    /// A lock held while one file is fetched: a second process waits, and then finds the file.
     pub(crate) fn lock(&self, file: &File) -> Result<fs::File, Error> {
         let path = self.folder.join(format!(".{}.lock", file.name));
         let made = fs::create_dir_all(&self.folder).map_err(files::Error::at(&self.folder));
@@ -71,17 +71,17 @@ impl Store {
         held.map_err(|files::Error { path, error }| Error::Cache { path, error })
     }
 
-    /// Unpacks and checks `brought`, and gives it its place.
+    /// Unpacks and checks `provided`, and moves it into the cache.
     pub(crate) fn accept(
         &self,
         file: &File,
-        brought: &Path,
+        provided: &Path,
         zipped: bool,
         stored: Option<&str>,
         bar: &Progress,
     ) -> Result<(), String> {
         let temporary = self.folder.join(format!(".{}.new", file.name));
-        let outcome = unpack(file, brought, &temporary, zipped, stored, bar)
+        let outcome = unpack(file, provided, &temporary, zipped, stored, bar)
             .and_then(|()| fs::rename(&temporary, self.path(file)).map_err(|error| error.to_string()));
         if outcome.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -96,7 +96,7 @@ impl Store {
     }
 }
 
-/// What was checked: hash, size, time of last change.
+/// Identifies a checked file: hash, size, time of last change.
 struct Stamp(String);
 
 impl Stamp {
@@ -109,13 +109,13 @@ impl Stamp {
 
 fn unpack(
     file: &File,
-    brought: &Path,
+    provided: &Path,
     to: &Path,
     zipped: bool,
     stored: Option<&str>,
     bar: &Progress,
 ) -> Result<(), String> {
-    let input = fs::File::open(brought).map_err(|error| error.to_string())?;
+    let input = fs::File::open(provided).map_err(|error| error.to_string())?;
     let mut input = Hashing { inner: io::BufReader::with_capacity(1 << 16, input), hash: Sha256::new() };
     let mut output = fs::File::create(to).map_err(|error| format!("{}: {error}", to.display()))?;
     bar.begin(Some(file.bytes), 0);
@@ -133,7 +133,7 @@ fn unpack(
     if found != file.sha256 {
         return Err(format!("its content has sha256 {found}, not {}", file.sha256));
     }
-    // On the disk before it gets its name: a power cut must not leave a stamped, empty file.
+    // Written to disk before the rename: a power cut must not leave a stamped, empty file.
     output.sync_all().map_err(|error| error.to_string())
 }
 

@@ -1,4 +1,4 @@
-//! Fetching from a mirror folder and from a stub server on loopback: what is accepted, what is refused, what is said.
+//! Fetching from a mirror folder and from a stub server on loopback: what is accepted, what is rejected, and the messages.
 //! Needs nothing but this machine.
 
 use std::fs;
@@ -10,7 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokensieve_base::testing::{Answer, Request, Server};
-use tokensieve_data::{Catalogue, Error, Places};
+use tokensieve_data::{Catalogue, Error, Folders};
 
 fn sha256(content: &[u8]) -> String {
     format!("{:x}", Sha256::digest(content))
@@ -54,11 +54,11 @@ impl Machine {
     }
 
     fn catalogue(&self, text: &str) -> Catalogue {
-        let places = Places {
+        let folders = Folders {
             cache: self.folder.path().join("cache"),
             mirror: Some(self.folder.path().join("mirror")),
         };
-        Catalogue::parse(text, places).unwrap().quiet()
+        Catalogue::parse(text, folders).unwrap().quiet()
     }
 
     /// Names of what lies in the set's folder besides the files, stamps and locks that belong there.
@@ -235,7 +235,7 @@ fn a_compressed_download_with_wrong_content_leaves_nothing_and_the_next_source_i
 }
 
 #[test]
-fn an_unreachable_set_is_replaced_by_its_fallback_and_that_is_said() {
+fn an_unreachable_set_is_replaced_by_its_fallback_and_reported() {
     let machine = Machine::new();
     fs::write(machine.mirror("b"), b"bb").unwrap();
     let text = format!(
@@ -260,7 +260,7 @@ fn an_unreachable_set_is_replaced_by_its_fallback_and_that_is_said() {
     assert_eq!((files.name(), files.substitution()), ("a", None));
     assert_ne!(files.hash(), other);
 
-    // Neither is there: both stories are told.
+    // Neither is available: the error explains both.
     let bare = Machine::new();
     let error = bare.catalogue(&text).fetch("a").unwrap_err().to_string();
     assert!(error.contains("data set `a`") && error.contains("data set `b`"), "{error}");

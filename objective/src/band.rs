@@ -5,14 +5,14 @@ use crate::Error;
 /// A band [low, high) of quantiles in ascending order: of n units it holds the ranks round(low·n)..round(high·n).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Band {
-    /// Where it begins, in [0, 1).
+    /// Lower quantile, in [0, 1).
     pub low: f64,
-    /// Where it ends, in (0, 1].
+    /// Upper quantile, in (0, 1].
     pub high: f64,
 }
 
 impl Band {
-    /// Everything.
+    /// The band of all ranks.
     pub const ALL: Self = Self { low: 0.0, high: 1.0 };
 
     /// The band [low, high).
@@ -22,7 +22,7 @@ impl Band {
         }
         Err(Error::value(
             "select.keep",
-            format!("the band {low}..{high} is none: it wants 0 <= low < high <= 1"),
+            format!("the band {low}..{high} is empty or out of range: 0 <= low < high <= 1 is required"),
         ))
     }
 
@@ -36,7 +36,7 @@ impl Band {
         Self::new(0.0, share)
     }
 
-    /// The ranks it holds of n.
+    /// The ranks, of n, that the band holds.
     pub fn ranks(self, n: usize) -> std::ops::Range<usize> {
         let rank = |quantile: f64| ((quantile * n as f64).round() as usize).min(n);
         rank(self.low)..rank(self.high)

@@ -5,7 +5,7 @@ use crate::{
     expression::{Function, Node, Operator},
 };
 
-/// log(1 − p) has no bottom at p = 1. Its ε, as published: the pull becomes p / (1 − p + ε).
+/// log(1 − p) is unbounded below at p = 1. The published ε bounds it: the pull becomes p / (1 − p + ε).
 const GUARD: f64 = 1e-3;
 
 /// Reads log(1 − p) as log(1 − p + ε).
@@ -28,7 +28,7 @@ fn guard(node: Node) -> Node {
     }
 }
 
-/// Where a loss is looked at: 30 decades of p on a logarithmic grid, then (0, 1] on a linear one.
+/// The p at which a loss is checked: 30 decades of p on a logarithmic grid, then (0, 1] on a linear one.
 fn probabilities() -> impl Iterator<Item = f64> {
     let decades = (0..600).map(|i| libm::pow(10.0, f64::from(i - 600) / 20.0));
     decades.chain((1..=400).map(|i| f64::from(i) / 400.0))
@@ -47,7 +47,7 @@ fn tokens(p: f64) -> impl Iterator<Item = TokenStats> {
     })
 }
 
-/// Refuses a loss that is not finite on (0, 1], that increases, or that pulls nowhere.
+/// Rejects a loss that is not finite on (0, 1], that increases, or whose pull is zero everywhere.
 pub(crate) fn loss(text: &str, loss: &Expression, pull: &Expression) -> Result<(), Error> {
     let refused = |problem: String, p: f64| Error::Refused { text: text.to_owned(), problem, p };
     let mut largest: f64 = 0.0;
@@ -60,7 +60,7 @@ pub(crate) fn loss(text: &str, loss: &Expression, pull: &Expression) -> Result<(
             if !pull.is_finite() {
                 return Err(refused(format!("its pull -p·f′(p) is {pull}, not finite,"), p));
             }
-            // Rounding in a difference of large terms is no slope.
+            // Rounding in a difference of large terms does not count as a slope.
             if pull < -1e-9 * (1.0 + value.abs()) {
                 return Err(refused("it increases, so it would push the label away,".to_owned(), p));
             }
@@ -73,7 +73,7 @@ pub(crate) fn loss(text: &str, loss: &Expression, pull: &Expression) -> Result<(
     Ok(())
 }
 
-/// Refuses a weight that is not finite on (0, 1]. Its sign is free: an advantage has both.
+/// Rejects a weight that is not finite on (0, 1]. Its sign is free: an advantage can have either.
 pub(crate) fn weight(text: &str, weight: &Expression) -> Result<(), Error> {
     for p in probabilities() {
         for token in tokens(p) {

@@ -7,7 +7,7 @@ pub enum Error {
     /// The text is not TOML at all.
     #[error("the objective is not valid TOML: {0} (one key per line, or an inline table {{ a = 1, b = 2 }})")]
     Toml(String),
-    /// A key that nobody reads.
+    /// A key that does not exist.
     #[error("unknown key `{key}`{hint}")]
     UnknownKey {
         /// The key as written, with its table.
@@ -15,7 +15,7 @@ pub enum Error {
         /// `; did you mean …?` and the list of keys.
         hint: String,
     },
-    /// A key whose value makes no sense.
+    /// A key whose value is invalid.
     #[error("`{key}`: {problem}")]
     Value {
         /// The key, with its table.
@@ -33,14 +33,14 @@ pub enum Error {
         /// What was found and what would be right.
         problem: String,
     },
-    /// A loss f(p) that no objective may use.
-    #[error("the loss `{text}` is refused: {problem} at p = {p}")]
+    /// A loss f(p) that cannot be trained with.
+    #[error("the loss `{text}` is rejected: {problem} at p = {p}")]
     Refused {
         /// The loss as written.
         text: String,
         /// Why.
         problem: String,
-        /// Where in (0, 1] it happens first.
+        /// The smallest p in (0, 1] at which it happens.
         p: f64,
     },
     /// No preset of that name.
@@ -51,7 +51,7 @@ pub enum Error {
         /// `; did you mean …?` and the list of presets.
         hint: String,
     },
-    /// A statistic that is not a number one can train on.
+    /// A statistic that is NaN, infinite or out of range.
     #[error("token {token} (document {document}, position {position}): {name} is {value}, {right}")]
     Statistic {
         /// Index in the batch.
@@ -67,7 +67,7 @@ pub enum Error {
         /// What it should be.
         right: &'static str,
     },
-    /// A statistic that the objective reads and nobody supplied.
+    /// A statistic that the objective reads and the caller did not supply.
     #[error(
         "token {token} (document {document}, position {position}): the objective `{objective}` reads {name}, \
          which is missing; it comes from {provider}"
@@ -83,10 +83,10 @@ pub enum Error {
         position: u32,
         /// Which statistic.
         name: &'static str,
-        /// What has to run to have it.
+        /// What has to run to provide it.
         provider: &'static str,
     },
-    /// The calls of a training run came in an order that has no meaning.
+    /// The methods of a training run were called in an invalid order.
     #[error("{0}")]
     Order(String),
 }
@@ -97,7 +97,7 @@ impl Error {
     }
 }
 
-/// `; did you mean X?` where a candidate is near enough to be a slip, and the whole list in any case.
+/// `; did you mean X?` where a candidate is close enough to be a typing error; always followed by the whole list.
 pub(crate) fn hint<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> String {
     let candidates: Vec<&str> = right.into_iter().collect();
     let near = candidates

@@ -1,4 +1,4 @@
-//! An expression made ready for the hot path: most are constants or the loss itself, and few read p.
+//! An expression compiled for the hot path: most are constants or the loss itself, and few read p.
 
 use crate::{Expression, TokenStats, Variable, expression::Point};
 
@@ -6,7 +6,7 @@ use crate::{Expression, TokenStats, Variable, expression::Point};
 pub(crate) enum Formula {
     Constant(f64),
     Loss,
-    /// Spared the exponential of the loss.
+    /// An expression that does not read p, so that exp(−loss) is not computed.
     WithoutP(Expression),
     General(Expression),
 }

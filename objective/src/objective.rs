@@ -17,15 +17,15 @@ use crate::{
 pub enum Against {
     /// The model before training.
     Base,
-    /// The same base, fine-tuned by maximum likelihood on the same data.
+    /// The base model fine-tuned by maximum likelihood on the run's own data.
     Mle,
-    /// The same probability for every token of the vocabulary.
+    /// The uniform distribution over the vocabulary.
     Uniform,
-    /// The model itself, some steps ago.
+    /// An earlier state of the model being trained.
     Snapshot,
     /// The distribution that the labels were drawn from, where it is known.
     Oracle,
-    /// Another model, named by the run's configuration.
+    /// Another model, which the run's configuration names.
     Reference,
 }
 
@@ -65,9 +65,9 @@ pub enum Normalise {
 pub(crate) struct Branch {
     /// f(p) as written, for reports and for the written-out loss; `None` where only a weight was given.
     pub(crate) loss: Option<Expression>,
-    /// a.
+    /// The pull a onto the label.
     pub(crate) label: Expression,
-    /// b.
+    /// The pull b onto the reference.
     pub(crate) reference: Expression,
 }
 
@@ -115,7 +115,7 @@ impl Objective {
         Self::from_table(table)
     }
 
-    /// The same objective with another value of one of its parameters.
+    /// This objective with one of its parameters set to another value.
     pub fn with(&self, parameter: &str, value: f64) -> Result<Self, Error> {
         let mut table = self.table.clone();
         let parameters = table.entry("parameters").or_insert_with(|| Value::Table(Table::new()));
@@ -125,7 +125,7 @@ impl Objective {
         Ok(Self { selection: self.selection.clone(), ..Self::from_table(table)? })
     }
 
-    /// The same objective with another selection.
+    /// This objective with another selection.
     pub fn select(&self, selection: Selection) -> Result<Self, Error> {
         Selection::check(&selection)?;
         let objective = Self { selection: Some(selection), ..self.clone() };
@@ -143,7 +143,7 @@ impl Objective {
         self.against
     }
 
-    /// Of the reference only so many tokens count; see [`truncate`](crate::truncate).
+    /// How many tokens of the reference are kept, if it is truncated; see [`truncate`](crate::truncate).
     pub fn top_k(&self) -> Option<usize> {
         self.top_k
     }
@@ -164,8 +164,8 @@ impl Objective {
         self.selection.is_none()
     }
 
-    /// Whether it selects whole documents and nothing pulls on the others, so that once they are chosen the others need
-    /// not be looked at again.
+    /// Whether the objective selects whole documents and puts no pull on the others, so that a step can skip the others
+    /// once the selection is known.
     pub fn chooses_documents(&self) -> bool {
         let documents =
             self.selection.as_ref().is_some_and(|selection| selection.of == Granularity::Document);
@@ -249,7 +249,10 @@ impl Objective {
         };
         objective.check_reference()?;
         if objective.top_k.is_some() && !objective.distills() {
-            return Err(Error::value("top_k", "shortens the reference, but no token is pulled onto one"));
+            return Err(Error::value(
+                "top_k",
+                "truncates the reference, but no token is pulled onto a reference",
+            ));
         }
         if objective.selection.is_none() && table.contains_key("otherwise") {
             let problem = "no token is left over: without a table `select` every token is selected";
@@ -258,7 +261,7 @@ impl Objective {
         Ok(objective)
     }
 
-    /// Whoever reads a reference says which.
+    /// An objective that reads a reference must name it.
     fn check_reference(&self) -> Result<(), Error> {
         let reads = self.reads(Variable::ReferenceLoss) || self.reads(Variable::PReference);
         if self.against.is_none() && (self.distills() || reads) {
@@ -349,7 +352,7 @@ impl Builder {
             if self.against.is_some_and(|known| known != named) {
                 return Err(Error::value(
                     key,
-                    "an objective has one reference; `against` and distill(…) differ",
+                    "an objective has one reference, but `against` and distill(…) name different ones",
                 ));
             }
             self.against = Some(named);

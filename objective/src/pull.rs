@@ -13,13 +13,13 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Whether the token moves anything at all.
+    /// Whether both pulls are zero, so that the token moves nothing.
     pub fn is_zero(self) -> bool {
         self.label == 0.0 && self.reference == 0.0
     }
 }
 
-/// Writes (a + b)·p − a·eᵧ − b·q into `out`. Without `q` the reference is nothing: its pull must be zero.
+/// Writes (a + b)·p − a·eᵧ − b·q into `out`. Without `q` there is no reference, and its pull must be zero.
 ///
 /// # Panics
 /// If the slices differ in length, the label lies outside them, or a pull onto a reference comes without one:
@@ -30,7 +30,7 @@ pub fn gradient(p: &[f64], label: usize, q: Option<&[f64]>, pull: Pull, out: &mu
     gradient_in_place(out, label, q, pull);
 }
 
-/// The same where the probabilities stand: they go in, the gradient comes out.
+/// [`gradient`] in place: `p` holds the probabilities before the call and the gradient after it.
 ///
 /// # Panics
 /// As [`gradient`].

@@ -1,8 +1,8 @@
-//! What a batch's tokens are to do, and by what their gradients' sum is divided.
+//! The pulls of a batch's tokens, and the normaliser of the sum of their gradients.
 
 use crate::{Pull, TokenStats};
 
-/// The answer to a batch: a pull per token, the normaliser, and counts for reports.
+/// The result for a batch: a pull per token, the normaliser, and counts for reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pulls {
     /// The pulls, one per token of the batch, in its order.
@@ -20,7 +20,7 @@ pub struct Pulls {
 }
 
 impl Pulls {
-    /// One's own pulls, every token that has one selected, divided by how many they are.
+    /// Pulls computed by the caller: tokens whose pull is not zero count as selected, and their number is the normaliser.
     pub fn of(pulls: Vec<Pull>) -> Self {
         let selected: Vec<bool> = pulls.iter().map(|pull| !pull.is_zero()).collect();
         let pulled = selected.iter().filter(|selected| **selected).count();
@@ -28,7 +28,7 @@ impl Pulls {
         Self { tokens: pulls.len(), kept: pulled, pulled, normaliser, selected, pulls }
     }
 
-    /// Whether nothing pulls: an empty batch, or one that is masked altogether. Its gradient is zero.
+    /// Whether all pulls are zero, as for an empty or fully masked batch. The gradient is then zero.
     pub fn is_still(&self) -> bool {
         self.pulled == 0
     }

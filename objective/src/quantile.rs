@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Numbers per level. 2048·8 bytes·20 levels = 328 kB for 10⁹ numbers.
 const WIDTH: usize = 2048;
 
-/// A stream of numbers, remembered well enough to ask for its quantiles.
+/// A summary of a stream of numbers from which its quantiles can be read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sketch {
     levels: Vec<Level>,
@@ -26,18 +26,18 @@ struct Level {
 }
 
 impl Sketch {
-    /// How many numbers have come.
+    /// How many numbers have been inserted.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// One more number. It must not be NaN: there is no place for it in an order.
+    /// Inserts a number, which must not be NaN: NaN has no rank.
     pub fn insert(&mut self, value: f64) {
         self.count += 1;
         self.push(0, value);
     }
 
-    /// All of another sketch's numbers.
+    /// Inserts all numbers of another sketch.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         for (height, level) in other.levels.iter().enumerate() {
@@ -75,12 +75,12 @@ impl Sketch {
         value
     }
 
-    /// Several quantiles at the price of one.
+    /// Several quantiles in one pass.
     pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> [f64; N] {
         pick(self.weighted(), qs)
     }
 
-    /// The numbers still known, each with how many it stands for.
+    /// The stored numbers, each with the count that it stands for.
     fn weighted(&self) -> Vec<(f64, u64)> {
         let levels = self.levels.iter().enumerate();
         levels
@@ -106,7 +106,7 @@ fn pick<const N: usize>(mut weighted: Vec<(f64, u64)>, qs: [f64; N]) -> [f64; N]
     })
 }
 
-/// The numbers that came lately: between `span` and 2·`span` of them, forgotten in blocks of `span`.
+/// The most recent numbers: between `span` and 2·`span` of them, forgotten in blocks of `span`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     span: u64,
@@ -120,7 +120,7 @@ impl Window {
         Self { span: span.max(1), previous: Sketch::default(), current: Sketch::default() }
     }
 
-    /// One more number.
+    /// Inserts a number.
     pub fn insert(&mut self, value: f64) {
         if self.current.count() >= self.span {
             self.previous = std::mem::take(&mut self.current);
@@ -128,7 +128,7 @@ impl Window {
         self.current.insert(value);
     }
 
-    /// Quantiles of what the window remembers.
+    /// Quantiles of the numbers in the window.
     pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> [f64; N] {
         let mut weighted = self.previous.weighted();
         weighted.extend(self.current.weighted());

@@ -8,7 +8,7 @@ fn ordered(value: f64) -> u64 {
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
-/// The place between two neighbours of the ascending order: below it lie all numbers smaller than `value`, and the
+/// A position between two neighbours of the ascending order: below it are all numbers smaller than `value`, and the
 /// first `tied` of those equal to it.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
@@ -25,9 +25,10 @@ pub(crate) struct Ranker {
 }
 
 impl Ranker {
-    /// Tells `keep` for each value whether it lies in the band; where it is told twice, the last word counts.
+    /// Calls `keep` for each value with whether it lies in the band. Where `keep` is called twice for a value, the second
+    /// call counts.
     ///
-    /// Of equal values the order is that of their names, and of equal names that of the list.
+    /// Equal values are ordered by their names, and equal names by their position in the list.
     pub(crate) fn band(
         &mut self,
         band: Band,
@@ -47,7 +48,7 @@ impl Ranker {
         let high = self.cut(ranks.end, ranks.start);
         #[expect(
             clippy::needless_bitwise_bool,
-            reason = "which values are kept is no pattern a CPU could predict"
+            reason = "which values are kept is unpredictable, so a branch would be mispredicted"
         )]
         for (i, key) in self.keys.iter().enumerate() {
             keep(i, (*key >= low.value) & (*key < high.value));

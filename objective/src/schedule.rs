@@ -13,21 +13,21 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// How the band moves from where it starts to the one asked for.
+/// How the band moves from its initial position to the requested one.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum Schedule {
-    /// The same band at every step.
+    /// The requested band at every step.
     #[default]
     Constant,
-    /// Both ends move in a straight line from `from`, arriving after the share `over` of the steps.
+    /// Both ends move linearly from `from` and arrive after the share `over` of the steps.
     Ramp {
         /// The band of the first step.
         from: Band,
         /// Share of the run's steps until it has arrived, in (0, 1].
         over: f64,
     },
-    /// Both ends have moved from `from` by the share that the mean loss has fallen: 1 − (mean of the last steps) / (mean of
-    /// the first), between 0 and 1; each a tenth of the run, at most ten steps.
+    /// Both ends move from `from` in proportion to the fall of the mean loss: the progress is 1 − (mean of the last steps) /
+    /// (mean of the first steps), clamped to [0, 1]. First and last are a tenth of the run each, at most ten steps.
     Adaptive {
         /// The band of the first steps.
         from: Band,
@@ -42,13 +42,13 @@ impl Plan {
     }
 }
 
-/// Where a run stands in its schedule.
+/// The position of a run in its schedule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Clock {
     pub(crate) step: u64,
     /// Sum of the first steps' mean losses and how many they are.
     first: (f64, usize),
-    /// The last steps' mean losses, a ring.
+    /// The last steps' mean losses, a ring buffer.
     recent: Vec<f64>,
 }
 
@@ -79,7 +79,7 @@ impl Clock {
         (1.0 - recent / (sum / count as f64)).clamp(0.0, 1.0)
     }
 
-    /// A step is over; its mean loss is remembered where a schedule asks for it.
+    /// Ends a step and records its mean loss, which adaptive schedules need.
     pub(crate) fn tick(&mut self, mean_loss: Option<f64>, plan: Plan) {
         if let Some(loss) = mean_loss {
             let window = plan.window();

@@ -12,7 +12,7 @@ pub enum Criterion {
 }
 
 impl Criterion {
-    /// The named criteria: name, expression, meaning. `random` stands beside them.
+    /// The named criteria besides `random`: name, expression, meaning.
     pub const NAMED: [(&'static str, &'static str, &'static str); 6] = [
         ("loss", "loss", "−log p of the label"),
         ("entropy", "entropy", "entropy of the prediction"),
@@ -21,7 +21,7 @@ impl Criterion {
         (
             "base-excess-loss",
             "base_loss - reference_loss",
-            "the same of the untrained base: fixed for the whole run",
+            "loss of the untrained base above the reference's: fixed for the whole run",
         ),
         ("bald", "bald", "epistemic uncertainty"),
     ];
@@ -54,7 +54,7 @@ impl Criterion {
     }
 }
 
-/// What is kept or left as a whole.
+/// The unit of selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Granularity {
     /// Every token on its own.
@@ -64,7 +64,7 @@ pub enum Granularity {
     Document,
 }
 
-/// Among what a token is ranked.
+/// The set of tokens or documents among which one is ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Within {
     /// The whole optimizer batch.
@@ -72,7 +72,7 @@ pub enum Within {
     Batch,
     /// Each micro-batch on its own.
     MicroBatch,
-    /// What came lately: the last `window` to 2·`window` units, this batch included.
+    /// The most recent `window` to 2·`window` units, this batch included.
     Running {
         /// How many units are forgotten at a time.
         window: u64,
@@ -84,13 +84,13 @@ pub enum Within {
 /// A selection: rank by a criterion, keep a band.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
-    /// By what tokens are ranked.
+    /// The criterion that ranks.
     pub by: Criterion,
     /// Which band of the ranks is kept.
     pub keep: Band,
     /// Tokens or documents.
     pub of: Granularity,
-    /// Among what.
+    /// The set to rank in.
     pub within: Within,
     /// How the band moves over training.
     pub schedule: Schedule,
@@ -103,7 +103,7 @@ impl Selection {
         Ok(Self { by, keep, of: Granularity::Token, within: Within::Batch, schedule: Schedule::Constant })
     }
 
-    /// What the fields' types leave open: that every band is one.
+    /// Checks what the fields' types cannot: that every band is valid.
     pub(crate) fn check(&self) -> Result<(), Error> {
         Band::new(self.keep.low, self.keep.high)?;
         match self.schedule {
@@ -111,7 +111,7 @@ impl Selection {
             Schedule::Adaptive { from } => Band::new(from.low, from.high).map(|_| ()),
             Schedule::Ramp { over, .. } if !(over > 0.0 && over <= 1.0) => Err(Error::value(
                 "select.over",
-                format!("{over} is no share of a run: it wants 0 < over <= 1"),
+                format!("{over} is not a share of a run: 0 < over <= 1 is required"),
             )),
             Schedule::Ramp { from, .. } => Band::new(from.low, from.high).map(|_| ()),
         }

@@ -16,7 +16,7 @@ use crate::{
 pub struct Key {
     /// Its name; keys of `[select]` are written `select.name`.
     pub name: &'static str,
-    /// What holds where it is not given.
+    /// Its default.
     pub default: &'static str,
     /// What it does.
     pub about: &'static str,
@@ -45,7 +45,7 @@ pub const KEYS: &[Key] = &[
         "pull of selected tokens on the reference distribution, an expression held constant",
     ),
     key("against", "that of distill(…)", "the reference: base, mle, uniform, snapshot, oracle or reference"),
-    key("top_k", "all", "of the reference only the k most probable tokens, the rest as one bucket"),
+    key("top_k", "all", "truncate the reference to its k most probable tokens and one bucket for the rest"),
     key("normalise", "\"pulled\"", "what a step's gradient is divided by: pulled, all, weights or documents"),
     key(
         "match",
@@ -63,9 +63,9 @@ pub const KEYS: &[Key] = &[
     key(
         "select.within",
         "\"batch\"",
-        "ranked among: batch, micro-batch, running (what came lately), corpus (surveyed before training)",
+        "set to rank in: batch, micro-batch, running (recent batches), corpus (surveyed before training)",
     ),
-    key("select.window", "262144", "for running: how many tokens or documents are forgotten at a time"),
+    key("select.window", "262144", "for running: tokens or documents dropped at a time"),
     key(
         "select.schedule",
         "\"constant\"",
@@ -134,7 +134,10 @@ impl<'a> Section<'a> {
         found.ok_or_else(|| {
             self.error(
                 key,
-                format!("`{text}` is none of its words{}", hint(&text, words.iter().map(|(word, _)| *word))),
+                format!(
+                    "`{text}` is not one of its values{}",
+                    hint(&text, words.iter().map(|(word, _)| *word))
+                ),
             )
         })
     }
@@ -144,7 +147,7 @@ impl<'a> Section<'a> {
         let band = parse_band(&text).and_then(|(low, high)| Band::new(low, high).ok());
         band.ok_or_else(|| {
             let right = "expected \"top 25%\", \"bottom 10%\", \"20%..30%\" or \"all\", from 0% to 100% and not empty";
-            self.error(key, format!("`{text}` is no band of quantiles; {right}"))
+            self.error(key, format!("`{text}` is not a band of quantiles; {right}"))
         })
     }
 }
@@ -158,9 +161,9 @@ pub(crate) fn table(text: &str) -> Result<Table, Error> {
     }
 }
 
-/// `over` laid upon `under`: its keys win, tables are merged key by key.
+/// Merges `over` into `under`, key by key; where both have a key, that of `over` wins.
 pub(crate) fn overlay(under: &mut Table, over: Table) {
-    // The two keys are two ways to say one thing: whoever says one takes back the other.
+    // `selected` and `weight` exclude each other, so setting one removes the other.
     for (one, other) in [("selected", "weight"), ("weight", "selected")] {
         if over.contains_key(one) && !over.contains_key(other) {
             under.remove(other);
@@ -190,7 +193,7 @@ pub(crate) fn selection(table: &Table) -> Result<Selection, Error> {
     ];
     let within = section.word("within", &scopes, Within::Batch)?;
     if within != running && table.contains_key("window") {
-        return Err(section.error("window", "means something only with `within = \"running\"`"));
+        return Err(section.error("window", "applies only to `within = \"running\"`"));
     }
     let from = section.band("from")?;
     let over = section.text("over")?.map_or(Ok(1.0), |text| {
@@ -209,7 +212,7 @@ pub(crate) fn selection(table: &Table) -> Result<Selection, Error> {
         [("from", schedule != Schedule::Constant), ("over", matches!(schedule, Schedule::Ramp { .. }))]
     {
         if table.contains_key(key) && !used {
-            return Err(section.error(key, "means something only with a `schedule` that moves the band"));
+            return Err(section.error(key, "applies only to a `schedule` that moves the band"));
         }
     }
     Ok(Selection { by, keep: section.band("keep")?, of, within, schedule })

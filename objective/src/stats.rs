@@ -20,7 +20,7 @@ pub struct TokenStats {
     pub bald: Option<f64>,
     /// Advantage of the response, for policy gradients.
     pub advantage: Option<f64>,
-    /// The user's own weight of the token; 0 masks it: no pull, no part in any selection or count.
+    /// The user's weight of the token. 0 masks it: the token has no pull and takes no part in selections or counts.
     pub weight: f64,
     /// Number of tokens in the vocabulary.
     pub vocabulary: u32,

@@ -14,7 +14,7 @@ use crate::{
     schedule::Clock,
 };
 
-/// The state that an objective keeps over a training run: the schedule's clock, what its quantiles remember, buffers.
+/// The state of an objective over a training run: the schedule's clock, the history of its criterion, buffers.
 #[derive(Clone, Debug)]
 pub struct Training {
     objective: Objective,
@@ -23,35 +23,35 @@ pub struct Training {
     /// Of the selected tokens and of the others, the pulls a and b.
     formulas: [[Formula; 2]; 2],
     criterion: Option<Formula>,
-    /// Statistics that must be there and finite, besides the loss.
+    /// Statistics that must be present and finite, besides the loss.
     required: Vec<Variable>,
-    memory: Memory,
-    /// The corpus' thresholds of a band once asked for.
+    memory: CriterionHistory,
+    /// The thresholds of the last band computed from the corpus.
     thresholds: Option<(Band, [f64; 2])>,
     ranker: Ranker,
     /// Indices of the tokens that are not masked, sorted by name where documents are gathered.
     active: Vec<usize>,
     /// The criterion of each unit: of each active token, or of each document.
     values: Vec<f64>,
-    /// Where in `active` each document's tokens lie; not in use where tokens are ranked.
+    /// The range of each document's tokens in `active`; empty where tokens are ranked.
     documents: Vec<Range<usize>>,
     sorted: Vec<f64>,
     output: Pulls,
 }
 
-/// What is known of the criterion beyond the batch.
+/// Values of the criterion seen before the present batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Memory {
+enum CriterionHistory {
     Nothing,
     Window(Window),
     Survey(Sketch),
 }
 
-/// All that a run remembers between steps, to be saved with a checkpoint.
+/// What a run carries from step to step, to be saved with a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     clock: Clock,
-    memory: Memory,
+    memory: CriterionHistory,
 }
 
 impl Objective {
@@ -81,9 +81,9 @@ impl Training {
         let read = |pair: &(Variable, Variable)| objective.reads(pair.0) || objective.reads(pair.1);
         let required = of_interest.iter().filter(|pair| read(pair)).map(|pair| pair.0).collect();
         let memory = match objective.selection.as_ref().map(|selection| selection.within) {
-            Some(Within::Running { window }) => Memory::Window(Window::new(window)),
-            Some(Within::Corpus) => Memory::Survey(Sketch::default()),
-            _ => Memory::Nothing,
+            Some(Within::Running { window }) => CriterionHistory::Window(Window::new(window)),
+            Some(Within::Corpus) => CriterionHistory::Survey(Sketch::default()),
+            _ => CriterionHistory::Nothing,
         };
         Self {
             objective,
@@ -113,7 +113,7 @@ impl Training {
         self.clock.step
     }
 
-    /// What the run remembers, for a checkpoint.
+    /// What the run carries from step to step, for a checkpoint.
     pub fn state(&self) -> State {
         State { clock: self.clock.clone(), memory: self.memory.clone() }
     }
@@ -121,7 +121,7 @@ impl Training {
     /// Continues from a checkpoint of the same objective and plan.
     pub fn resume(&mut self, state: State) -> Result<(), Error> {
         if std::mem::discriminant(&state.memory) != std::mem::discriminant(&self.memory) {
-            let problem = "the checkpoint was made by an objective that selects within something else";
+            let problem = "the checkpoint belongs to an objective with another `select.within`";
             return Err(Error::Order(problem.to_owned()));
         }
         (self.clock, self.memory, self.thresholds) = (state.clock, state.memory, None);
@@ -133,9 +133,9 @@ impl Training {
         self.pulls_in(stats, &[stats.len()])
     }
 
-    /// The same for a batch that comes in micro-batches of these lengths, one after the other in `stats`.
+    /// [`pulls`](Self::pulls) for a batch that consists of micro-batches of these lengths, one after the other in `stats`.
     ///
-    /// They matter only to a selection within the micro-batch; the normaliser is the whole batch's in any case.
+    /// Only selection within the micro-batch depends on them; the normaliser is always that of the whole batch.
     pub fn pulls_in(&mut self, stats: &[TokenStats], micro_batches: &[usize]) -> Result<&Pulls, Error> {
         if micro_batches.iter().sum::<usize>() != stats.len() {
             let sum: usize = micro_batches.iter().sum();
@@ -166,10 +166,10 @@ impl Training {
         Ok(&self.output)
     }
 
-    /// One token's pull, not normalised, given that it is selected: what [`Training::pulls`] says of it too.
+    /// One token's pull, not normalised, given that it is selected; equal to the pull that [`Training::pulls`] returns.
     ///
-    /// Where the objective [is local](Objective::is_local), every token is selected. Statistics that are not sound pull
-    /// nothing here: the error comes from [`Training::pulls`].
+    /// Where the objective [is local](Objective::is_local), every token is selected. Invalid statistics give a pull of zero
+    /// here; [`Training::pulls`] reports the error.
     pub fn selected_pull(&self, token: &TokenStats) -> Pull {
         if token.weight == 0.0 || self.check(0, token).is_err() {
             return Pull::default();
@@ -180,13 +180,13 @@ impl Training {
         if (pull.label + pull.reference).is_finite() { pull } else { Pull::default() }
     }
 
-    /// Before training, for a selection within the corpus: the statistics of some more of the data.
+    /// Adds statistics of part of the corpus, before training, for a selection within the corpus.
     pub fn survey(&mut self, stats: &[TokenStats]) -> Result<(), Error> {
         let selection =
             self.objective.selection.clone().filter(|selection| selection.within == Within::Corpus);
         let Some(selection) = selection else {
             return Err(Error::Order(
-                "only an objective that selects within the corpus surveys it".to_owned(),
+                "the objective does not select within the corpus, so it has no survey".to_owned(),
             ));
         };
         if self.clock.step > 0 {
@@ -195,7 +195,7 @@ impl Training {
         self.activate(stats, 0..stats.len())?;
         self.gather(&selection, stats);
         self.sort_values();
-        if let Memory::Survey(sketch) = &mut self.memory {
+        if let CriterionHistory::Survey(sketch) = &mut self.memory {
             self.sorted.iter().for_each(|value| sketch.insert(*value));
         }
         Ok(())
@@ -205,7 +205,7 @@ impl Training {
     fn activate(&mut self, stats: &[TokenStats], range: Range<usize>) -> Result<(), Error> {
         self.active.clear();
         let part = &stats[range.clone()];
-        // The usual batch, told apart in one pass: nothing masked, nothing unsound, nothing else to look at.
+        // The usual batch, recognised in one pass: nothing masked, everything valid, no other statistic read.
         let sound = |token: &TokenStats| {
             (LOSS..f64::INFINITY).contains(&token.loss) && token.weight > 0.0 && token.weight < f64::INFINITY
         };
@@ -248,7 +248,7 @@ impl Training {
         Ok(())
     }
 
-    /// Makes the units that are ranked out of the active tokens.
+    /// Collects the units to rank from the active tokens.
     fn gather(&mut self, selection: &Selection, stats: &[TokenStats]) {
         let (seed, step) = (self.plan.seed, self.clock.step);
         let value = |token: &TokenStats| match &self.criterion {
@@ -299,20 +299,20 @@ impl Training {
         self.gather(selection, stats);
         self.finite(stats)?;
         let [low, high] = match &self.memory {
-            Memory::Nothing => {
+            CriterionHistory::Nothing => {
                 self.rank(band, stats);
                 return Ok(());
             }
-            Memory::Survey(sketch) if sketch.count() == 0 => {
+            CriterionHistory::Survey(sketch) if sketch.count() == 0 => {
                 let problem =
                     "a selection within the corpus needs the corpus: call survey before the first step";
                 return Err(Error::Order(problem.to_owned()));
             }
-            Memory::Survey(sketch) => match self.thresholds {
+            CriterionHistory::Survey(sketch) => match self.thresholds {
                 Some((known, thresholds)) if known == band => thresholds,
                 _ => sketch.quantiles([band.low, band.high]),
             },
-            Memory::Window(_) => self.remember([band.low, band.high]),
+            CriterionHistory::Window(_) => self.remember([band.low, band.high]),
         };
         self.thresholds = Some((band, [low, high]));
         for (unit, value) in self.values.iter().enumerate() {
@@ -325,7 +325,9 @@ impl Training {
     /// Adds the units to the window, in an order that does not depend on the batch's, and asks it for quantiles.
     fn remember(&mut self, quantiles: [f64; 2]) -> [f64; 2] {
         self.sort_values();
-        let Memory::Window(window) = &mut self.memory else { return [f64::NEG_INFINITY, f64::INFINITY] };
+        let CriterionHistory::Window(window) = &mut self.memory else {
+            return [f64::NEG_INFINITY, f64::INFINITY];
+        };
         self.sorted.iter().for_each(|value| window.insert(*value));
         window.quantiles(quantiles)
     }
@@ -339,7 +341,7 @@ impl Training {
             .band(band, &self.values, name, |unit, keep| mark(active, documents, selected, unit, keep));
     }
 
-    /// A criterion written by the user may leave the numbers.
+    /// Rejects NaN and infinite values, which a criterion written by the user can produce.
     fn finite(&self, stats: &[TokenStats]) -> Result<(), Error> {
         let Some(unit) = self.values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
         let token = self.active[self.documents.get(unit).map_or(unit, |tokens| tokens.start)];
@@ -359,7 +361,7 @@ impl Training {
             }
             let pull =
                 Pull { label: token.weight * label.at(token), reference: token.weight * reference.at(token) };
-            // Not finite times zero is not a number, finite times zero is zero.
+            // NaN and infinity times zero are NaN; a finite number times zero is zero.
             if (pull.label + pull.reference) * 0.0 != 0.0 {
                 return Err(wrong(i, token, "its pull", pull.label + pull.reference, "it must be finite"));
             }
@@ -388,7 +390,8 @@ impl Training {
         Ok(())
     }
 
-    /// Divides such that the labels' logits feel, summed over the batch, what −log p on all tokens would give them.
+    /// Chooses the normaliser such that the gradients on the labels' logits, summed in size over the batch, equal those of
+    /// −log p on all tokens.
     fn match_gradient(&mut self, stats: &[TokenStats]) {
         let uniform = self.objective.against == Some(Against::Uniform);
         let (mut own, mut plain) = (0.0, 0.0);

@@ -1,4 +1,4 @@
-//! What may be written as an objective, and what is said about the rest. Run: `cargo test -p tokensieve-objective`.
+//! Which definitions of an objective are accepted, and the errors for the others. Run: `cargo test -p tokensieve-objective`.
 
 #![allow(clippy::float_cmp, reason = "small whole numbers are exact")]
 

@@ -1,4 +1,4 @@
-//! What is asked of a model, and what it gives back.
+//! Questions to a model, and its answers.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,28 +26,28 @@ impl Message {
 /// One question of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
-    /// Its name within the task; stays the same whatever subset is asked.
+    /// Its name within the task, which does not depend on the subset that is asked.
     pub id: String,
-    /// The conversation so far, to be written out by the model's chat template; it ends with the user's turn.
+    /// The conversation so far, for the model's chat template; it ends with the user's turn.
     pub messages: Vec<Message>,
-    /// What is wanted of the model.
+    /// The kind of answer that is asked for.
     pub ask: Ask,
 }
 
-/// What is wanted of the model.
+/// The kind of answer that a question asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Ask {
-    /// Its reply in words.
+    /// A text reply.
     Reply {
-        /// At most this many new tokens.
+        /// Maximum number of new tokens.
         limit: usize,
-        /// Texts at which it stops, which are cut off.
+        /// Texts at which generation stops; they are not part of the reply.
         stop: Vec<String>,
     },
-    /// How likely it finds each of these replies.
+    /// The likelihood of each of these replies.
     Likelihood {
-        /// The replies, each as the assistant's whole turn.
+        /// The replies, each a whole turn of the assistant.
         replies: Vec<String>,
     },
 }
@@ -56,18 +56,18 @@ pub enum Ask {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Answer {
-    /// A reply in words.
+    /// A text reply.
     Reply {
         /// The text, without special tokens.
         text: String,
-        /// Tokens of it, the end-of-turn token included.
+        /// Number of its tokens, the end-of-turn token included.
         tokens: usize,
-        /// Whether it ended by itself, and not at the limit.
+        /// Whether the model ended it, rather than the limit.
         ended: bool,
     },
-    /// For each reply that was given.
+    /// The likelihoods of the replies asked about.
     Likelihood {
-        /// Its label tokens' probabilities, in order; the end-of-turn token is not among them.
+        /// For each reply the probabilities of its tokens, in order, without the end-of-turn token.
         probabilities: Vec<Vec<f32>>,
     },
 }

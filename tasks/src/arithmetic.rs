@@ -1,27 +1,28 @@
-//! Arithmetic word problems with worked answers, made rather than fetched: a training set that every machine has, on
-//! which a small model can get better and every answer can be marked.
+//! Generated arithmetic word problems with worked answers: a training set that needs no download, on which a small model
+//! can improve and every answer can be graded.
 //!
 //! A problem is a short story of `level` steps; a step buys, gives away, multiplies, shares out, sells or spends. Numbers
 //! stay whole and positive, and the answer is written as GSM8K writes it: one line per step, then `#### result`.
 //! Problem i of a seed is the same on every machine, and no story of the test split occurs in the training split.
 
-use crate::marked::{Marked, one};
+use crate::keyed::{KeyedTask, one};
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task, gsm8k};
 use tokensieve_base::streams::HashedStream;
 
-/// Which half of the problems.
+/// The split of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// Seven stories in eight.
+    /// Seven eighths of the stories.
     Train,
-    /// The others.
+    /// The remaining eighth.
     Test,
 }
 
-/// Problems of the task: as many of each level.
+/// Number of problems in the task, the same number of each level.
 const TEST: u64 = 1000;
 
-/// What is asked behind every story: an answer that can be marked, from a model that was never shown one too.
+/// Appended to every story, so that even a model that was not trained on these problems answers in a format that can be
+/// graded.
 const FORMAT: &str = "Work step by step and end with \"#### \" and the number.";
 
 const MEASURES: &[Measure] = &[
@@ -34,7 +35,7 @@ const MEASURES: &[Measure] = &[
     Measure::share("level 4", "strict, of the problems of four steps"),
 ];
 
-/// The test split's first problems of seed 0.
+/// The task: the first problems of the test split of seed 0.
 pub(crate) fn open() -> Box<dyn Task> {
     let items = (0..TEST).map(|index| {
         let problem = problem(0, Split::Test, index);
@@ -42,12 +43,12 @@ pub(crate) fn open() -> Box<dyn Task> {
         let ask = Ask::Reply { limit: 128, stop: Vec::new() };
         (Question { id: index.to_string(), messages, ask }, problem)
     });
-    Marked::task("arithmetic", items, MEASURES, mark)
+    KeyedTask::task("arithmetic", items, MEASURES, mark)
 }
 
 fn mark(problem: &Problem, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     let verdicts = gsm8k::verdicts(answer.text()?, &problem.answer);
-    // A question of another level adds nothing to a level's sums.
+    // A question adds nothing to the sums of other levels.
     let levels =
         (1..=LEVELS).map(|level| if level == problem.level { one(verdicts[0]) } else { vec![0.0, 0.0] });
     Ok(verdicts.into_iter().map(one).chain(levels).collect())
@@ -97,7 +98,7 @@ pub fn problem(seed: u64, split: Split, index: u64) -> Problem {
     }
 }
 
-/// A story's split follows from its text alone, so that no seed leaks one into the other.
+/// A story's split depends on its text alone, so that no story is in both splits, whatever the seeds.
 fn split_of(question: &str) -> Split {
     use sha2::Digest;
     if sha2::Sha256::digest(question)[0] < 32 { Split::Test } else { Split::Train }
@@ -134,7 +135,7 @@ fn tell(stream: &mut HashedStream, level: u32) -> Problem {
 }
 
 impl Story<'_> {
-    /// The next event. Those that the amount does not allow are drawn again.
+    /// Adds the next event. Events that the amount does not allow are drawn again.
     fn step(&mut self) {
         let Self { owner, things, amount, sold, .. } = *self;
         let unit = if sold { "dollars" } else { things };

@@ -1,4 +1,4 @@
-//! Multiple choice: the model chooses what it finds likeliest, and never has to follow a format.
+//! Multiple choice by likelihood: the model's choice is its most likely option, so it need not follow a format.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokensieve_data::Catalogue;
 
-use crate::marked::{Marked, one, value};
+use crate::keyed::{KeyedTask, one, value};
 use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, rows};
 
-/// What the model's choice is read from.
+/// The text whose likelihood decides the model's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     /// The likelihood of each option's text; the question is asked without options.
@@ -20,7 +20,7 @@ pub(crate) enum By {
 
 /// A question's options, by letter in the order of the alphabet.
 #[derive(Deserialize)]
-struct Row {
+struct ChoiceRow {
     realidx: Value,
     question: String,
     options: BTreeMap<String, String>,
@@ -46,21 +46,25 @@ const BY_LETTER: &[Measure] = &[ACC, PROBABILITY];
 pub(crate) fn open(set: &str, by: By) -> Result<Box<dyn Task>> {
     let files = Catalogue::load()?.fetch(set)?;
     let path = files.path("test");
-    let rows: Vec<Row> = rows::json_lines(path)?;
+    let rows: Vec<ChoiceRow> = rows::json_lines(path)?;
     let items = rows.into_iter().enumerate().map(|(index, row)| {
         let Some(right) = row.options.keys().position(|letter| *letter == row.answer_idx) else {
-            return Err(Error::line(path, index + 1, format!("`{}` is none of the options", row.answer_idx)));
+            return Err(Error::line(
+                path,
+                index + 1,
+                format!("`{}` is not one of the options", row.answer_idx),
+            ));
         };
         Ok(item(&row, right, by))
     });
     let items = items.collect::<Result<Vec<_>>>()?;
     Ok(match by {
-        By::Text => Marked::task(set, items, BY_TEXT, by_text),
-        By::Letter => Marked::task(format!("{set}-letter"), items, BY_LETTER, by_letter),
+        By::Text => KeyedTask::task(set, items, BY_TEXT, by_text),
+        By::Letter => KeyedTask::task(format!("{set}-letter"), items, BY_LETTER, by_letter),
     })
 }
 
-fn item(row: &Row, right: usize, by: By) -> (Question, Key) {
+fn item(row: &ChoiceRow, right: usize, by: By) -> (Question, Key) {
     let mut question = row.question.clone();
     let replies: Vec<String> = match by {
         By::Text => row.options.values().cloned().collect(),
@@ -100,18 +104,18 @@ fn by_letter(key: &Key, answer: &Answer) -> Result<Vec<Vec<f64>>> {
 /// The options' log-likelihoods.
 fn sums(key: &Key, answer: &Answer) -> Result<Vec<f64>> {
     let replies = answer.likelihoods(key.bytes.len())?;
-    // A probability that was rounded to 0 is as small as the type can say, not impossible.
+    // A probability that was rounded to 0 counts as the smallest positive number, not as impossible.
     let log = |p: &f32| f64::from(p.max(f32::MIN_POSITIVE)).ln();
     Ok(replies.iter().map(|tokens| tokens.iter().map(log).sum()).collect())
 }
 
-/// Whether the number there is the largest; of equal ones the first counts as chosen.
+/// Whether this number is the largest; of equal ones the first counts as chosen.
 fn is_largest(numbers: &[f64], at: usize) -> bool {
     numbers[..at].iter().all(|other| *other < numbers[at])
         && numbers[at..].iter().all(|other| *other <= numbers[at])
 }
 
-/// Its share in the sum of the exponentials.
+/// Softmax: this number's share in the sum of the exponentials.
 fn share(logs: &[f64], at: usize) -> f64 {
     1.0 / logs.iter().map(|other| (other - logs[at]).exp()).sum::<f64>()
 }
@@ -122,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    fn row() -> Row {
+    fn row() -> ChoiceRow {
         let json = r#"{"realidx": 7, "question": "Which?", "options": {"A": "a long one", "B": "it"}, "answer_idx": "B"}"#;
         serde_json::from_str(json).unwrap()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, said so that it can be mended.
+//! Errors: each names what is wrong, where, and what would be right.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -6,31 +6,31 @@ use std::path::{Path, PathBuf};
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file could not be read, or does not hold what it should.
+    /// A file that cannot be read or has invalid content.
     #[error("{}{}: {what}", .path.display(), .line.map(|line| format!(":{line}")).unwrap_or_default())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Where in it, counted from 1.
+        /// The line, counted from 1.
         line: Option<usize>,
         /// What is wrong, and what would be right.
         what: String,
     },
-    /// A setting that does not make sense.
+    /// An invalid setting.
     #[error("{0}")]
     Setting(String),
-    /// A service that was asked over the network.
+    /// A network service that failed.
     #[error("{address}: {what}")]
     Service {
-        /// Who was asked.
+        /// The service.
         address: String,
-        /// What came of it, and what to do.
+        /// What happened, and what to do.
         what: String,
     },
-    /// A data set that could not be had.
+    /// A data set that is not available.
     #[error(transparent)]
     Data(#[from] tokensieve_data::Error),
 }

@@ -5,19 +5,19 @@ use std::path::Path;
 use serde::Deserialize;
 use tokensieve_data::Catalogue;
 
-use crate::marked::{Marked, one};
+use crate::keyed::{KeyedTask, one};
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task, number, rows};
 
 /// Worked examples before the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shots {
-    /// None: the question alone, as in training.
+    /// Zero-shot: the question alone, as in training.
     None,
     /// The first eight problems of the training set, each as a user's turn and the assistant's.
     Eight,
 }
 
-/// New tokens at most: the limit of lm-evaluation-harness.
+/// Maximum number of new tokens, as in lm-evaluation-harness.
 const LIMIT: usize = 256;
 
 /// The measures of every task whose replies end in a number.
@@ -34,7 +34,7 @@ pub(crate) const MEASURES: &[Measure] = &[
 ];
 
 #[derive(Deserialize)]
-struct Row {
+struct Problem {
     question: String,
     answer: String,
 }
@@ -45,29 +45,29 @@ pub(crate) fn open(shots: Shots) -> Result<Box<dyn Task>> {
         Shots::None => ("gsm8k", Vec::new()),
         Shots::Eight => ("gsm8k-8shot", examples(files.path("train"))?),
     };
-    let test: Vec<Row> = rows::json_lines(files.path("test"))?;
+    let test: Vec<Problem> = rows::json_lines(files.path("test"))?;
     let items = test.into_iter().enumerate().map(|(index, row)| {
         let mut messages = examples.clone();
         messages.push(Message::user(row.question));
         let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
         (Question { id: index.to_string(), messages, ask }, row.answer)
     });
-    Ok(Marked::task(name, items, MEASURES, mark))
+    Ok(KeyedTask::task(name, items, MEASURES, mark))
 }
 
 fn examples(train: &Path) -> Result<Vec<Message>> {
-    let train: Vec<Row> = rows::json_lines(train)?;
-    let turns = |row: Row| [Message::user(row.question), Message::assistant(row.answer)];
+    let train: Vec<Problem> = rows::json_lines(train)?;
+    let turns = |row: Problem| [Message::user(row.question), Message::assistant(row.answer)];
     Ok(train.into_iter().take(8).flat_map(turns).collect())
 }
 
 /// The key is a worked answer that ends in `#### number`.
-#[expect(clippy::ptr_arg, reason = "the shape of every mark: a reference to the key")]
+#[expect(clippy::ptr_arg, reason = "every grading function takes a reference to the key")]
 pub(crate) fn mark(key: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     Ok(verdicts(answer.text()?, key).map(one).to_vec())
 }
 
-/// Strict, flexible, by value.
+/// The tallies of the strict rule, the flexible rule, and equality by value.
 pub fn verdicts(reply: &str, key: &str) -> [bool; 3] {
     let is_key = |found: Option<&str>| found.is_some_and(|found| number::same_text(found, key));
     let close = |(a, b): (f64, f64)| (a - b).abs() <= 1e-9 * b.abs().max(1.0);

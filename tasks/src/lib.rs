@@ -1,8 +1,8 @@
-//! What language models are judged on: questions, graders that agree with the public ones, and intervals. No tensor
-//! library: a grader sees text, or log-likelihoods.
+//! Evaluation tasks for language models: questions, graders that agree with the public ones, and intervals. No tensor
+//! library: a grader sees text or log-likelihoods.
 //!
-//! A task asks [`Question`]s, tallies each [`Answer`], and says what its [`Measure`]s are of the tallies' sums. Whoever has
-//! a model (the crate `llm`) answers; [`estimate`] puts a bootstrap interval around every measure and [`compare`] around
+//! A task asks [`Question`]s, tallies each [`Answer`], and computes its [`Measure`]s from the sums of the tallies. The
+//! program with a model (the crate `llm`) answers; [`estimate`] puts a bootstrap interval around every measure and [`compare`] around
 //! the difference of two models on the same questions.
 
 pub mod alpaca_eval;
@@ -16,8 +16,8 @@ pub mod ifeval;
 pub mod instructions;
 mod interval;
 pub mod judge;
+mod keyed;
 mod make;
-mod marked;
 pub mod maths;
 pub mod number;
 pub mod overlap;

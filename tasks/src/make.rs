@@ -1,4 +1,4 @@
-//! Data to train and to test on, made by seed.
+//! Generated data for training and testing, determined by a seed.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,14 @@ use crate::overlap::{self, Instruction};
 use crate::{Error, Message, Result};
 use tokensieve_base::streams::HashedStream;
 
-/// What [`make`] can make.
+/// The generators that [`make`] knows.
 pub const MAKES: [&str; 4] = ["arithmetic", "instructions", "figfont", "alpaca"];
 
 /// Rows for `tokensieve train`: each an `id` and `messages`, the user's turn as the task of that name asks it and the
-/// assistant's as it should be. Row i of a seed and split is the same whatever `n` is.
+/// right answer as the assistant's. Row i of a seed and split does not depend on `n`.
 ///
-/// `alpaca` is not generated: it is the set without what `alpaca-overlap` asks (or, as split `test`, only that), in an
-/// order by seed, as far as it goes.
+/// `alpaca` is not generated: split `train` is the set without the instructions that `alpaca-overlap` asks, `test` is
+/// those instructions. The seed determines the order; there are at most as many rows as the set has.
 pub fn make(task: &str, split: &str, n: usize, seed: u64) -> Result<Box<dyn Iterator<Item = Value>>> {
     let name = format!("{task}/{split}/{seed}");
     let row = move |index: u64, prompt: String, reply: String| json!({ "id": format!("{name}/{index}"), "messages": [Message::user(prompt), Message::assistant(reply)] });
@@ -56,7 +56,7 @@ pub fn make(task: &str, split: &str, n: usize, seed: u64) -> Result<Box<dyn Iter
             Box::new(indices.zip(rows).map(row))
         }
         _ => {
-            let what = format!("there is nothing to make for `{task}`, only for {}", MAKES.join(", "));
+            let what = format!("no generator is called `{task}`; there are {}", MAKES.join(", "));
             return Err(Error::Setting(what));
         }
     })
@@ -66,7 +66,7 @@ fn one_of<T: Copy, const N: usize>(name: &str, splits: [(&str, T); N]) -> Result
     let found = splits.iter().find(|(known, _)| *known == name).map(|(_, split)| *split);
     found.ok_or_else(|| {
         let known = splits.map(|(known, _)| known).join(", ");
-        Error::Setting(format!("there is no split `{name}`, only {known}"))
+        Error::Setting(format!("no split is called `{name}`; there are {known}"))
     })
 }
 
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_not_is_said() {
+    fn unknown_generators_and_splits_are_errors_that_list_the_known_ones() {
         let error = |task, split| make(task, split, 1, 0).err().unwrap().to_string();
         assert!(error("poems", "train").contains("arithmetic, "));
         assert!(error("arithmetic", "dev").contains("train, test"));

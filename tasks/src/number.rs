@@ -1,4 +1,4 @@
-//! The number that an answer gives, found in text.
+//! Finding the number that an answer gives in its text.
 
 use std::sync::LazyLock;
 
@@ -10,13 +10,13 @@ pub fn strict(text: &str) -> Option<&str> {
     RULE.captures(text).and_then(|found| found.get(1)).map(|found| found.as_str())
 }
 
-/// The last thing that looks like a number, under that task's flexible rule.
+/// The last match of the number pattern of that task's flexible rule.
 pub fn flexible(text: &str) -> Option<&str> {
     static RULE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"-?[$0-9.,]{2,}|-?[0-9]+").expect("a regex"));
     RULE.find_iter(text).last().map(|found| found.as_str())
 }
 
-/// Whether that task takes one for the other: as texts, without commas, dollar signs and a full stop at the end.
+/// Whether two numbers are equal for that task: as texts, without commas, dollar signs and a final full stop.
 pub fn same_text(found: &str, key: &str) -> bool {
     let plain = |text: &str| {
         let text = text.rsplit_once("#### ").map_or(text, |(_, last)| last).replace([',', '$'], "");
@@ -25,9 +25,9 @@ pub fn same_text(found: &str, key: &str) -> bool {
     plain(found) == plain(key)
 }
 
-/// The number that a reply ends on: the last of what follows its last `####`, else of all of it. Thousands may be set off
-/// by commas; currency, units, percent signs and dots around it are not part of it. A minus counts where it stands at the
-/// number's front, currency between them or not.
+/// The last number after a reply's last `####`, or of the whole reply if it has none. Commas may separate thousands;
+/// currency, units, percent signs and dots around the number are ignored. A minus counts if it precedes the number,
+/// with or without a currency sign between them.
 pub fn last(text: &str) -> Option<f64> {
     static RULE: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"([-−])?[$€£¥]?\s?(-)?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)")
@@ -37,7 +37,7 @@ pub fn last(text: &str) -> Option<f64> {
     let of = |text: &str| {
         let found = RULE.captures_iter(text).last()?;
         let size: f64 = found[3].replace(',', "").parse().ok()?;
-        // A minus right behind a digit or a letter subtracts: in `12-5` the last number is 5.
+        // A minus directly after a digit or a letter is a subtraction: in `12-5` the last number is 5.
         let before = text[..found.get(0)?.start()].chars().next_back();
         let subtracts = before.is_some_and(|before| before.is_alphanumeric() || before == ')');
         let negative = found.get(2).is_some() || (found.get(1).is_some() && !subtracts);

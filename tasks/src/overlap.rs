@@ -1,4 +1,4 @@
-//! How far a free text overlaps with a reference: chrF and chrF++.
+//! Overlap of a free text with a reference: chrF and chrF++.
 //!
 //! Popović 2015 and 2017, as sacrebleu computes them by default: n-grams of up to six characters without white space
 //! (chrF++: and of up to two words), β = 2, precision and recall averaged over the orders that occur. Over several texts
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokensieve_data::Catalogue;
 
-use crate::marked::Marked;
+use crate::keyed::KeyedTask;
 use crate::task::Unit;
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task, rows};
 
@@ -36,7 +36,7 @@ const MEASURES: &[Measure] = &[
     },
 ];
 
-/// For each order the n-grams of reply and reference, and those that they share: characters, then words.
+/// For each order the number of n-grams in the reply, in the reference, and in both: characters first, then words.
 pub fn counts(reply: &str, reference: &str) -> Vec<f64> {
     let characters = |text: &str| text.chars().filter(|c| !is_space(*c)).collect::<Vec<_>>();
     let mut counts = Vec::with_capacity(3 * (CHARACTERS + WORDS));
@@ -66,7 +66,7 @@ fn count<T: Eq + Hash>(reply: &[T], reference: &[T], orders: usize, counts: &mut
     }
 }
 
-/// Words, with a punctuation mark at their end (or else at their beginning) by itself.
+/// Words; a punctuation mark at a word's end (or else at its beginning) is a word of its own.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for word in text.split(is_space).filter(|word| !word.is_empty()) {
@@ -84,7 +84,7 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
-/// White space as Python's `str.split` knows it: Unicode's, and four separators of ASCII.
+/// White space as in Python's `str.split`: Unicode's, and four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
@@ -123,7 +123,7 @@ impl Instruction {
         &self.output
     }
 
-    /// Whether training must do without it: one prompt in 64, by its hash, however often and with whatever answer it occurs.
+    /// Whether the prompt is held out from training: one prompt in 64, by its hash, in all rows where it occurs.
     pub(crate) fn is_held_out(&self) -> bool {
         Sha256::digest(self.prompt())[0] < 4
     }
@@ -140,10 +140,10 @@ pub(crate) fn open() -> Result<Box<dyn Task>> {
         let ask = Ask::Reply { limit: 256, stop: Vec::new() };
         (Question { id: index.to_string(), messages: vec![Message::user(row.prompt())], ask }, row.output)
     });
-    Ok(Marked::task("alpaca-overlap", items, MEASURES, mark))
+    Ok(KeyedTask::task("alpaca-overlap", items, MEASURES, mark))
 }
 
-#[expect(clippy::ptr_arg, reason = "the shape of every mark: a reference to the key")]
+#[expect(clippy::ptr_arg, reason = "every grading function takes a reference to the key")]
 fn mark(reference: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     let counts = counts(answer.text()?, reference);
     Ok(vec![counts[..3 * CHARACTERS].to_vec(), counts])

@@ -7,12 +7,12 @@ use crate::{
 };
 use tokensieve_base::streams::HashedStream;
 
-/// How a task is opened.
+/// Which questions of a task are asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Only so many questions: the first of a seeded order, so that a smaller limit asks some of a larger one's.
+    /// Maximum number of questions: the first of a random order, so that a smaller limit asks a subset of a larger one's.
     pub limit: Option<usize>,
-    /// Of that order.
+    /// Seed of that order.
     pub seed: u64,
 }
 
@@ -51,7 +51,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TASKS.iter().map(|(name, _)| *name)
 }
 
-/// The task of that name; its data are fetched if need be.
+/// Opens the task of this name; its data are fetched if necessary.
 pub fn open(name: &str, options: &Options) -> Result<Box<dyn Task>> {
     let Some((_, open)) = TASKS.iter().find(|(known, _)| *known == name) else {
         return Err(Error::Setting(unknown(name)));
@@ -73,10 +73,10 @@ fn unknown(name: &str) -> String {
     )
 }
 
-/// Some questions of a task.
+/// A subset of a task's questions.
 struct First {
     task: Box<dyn Task>,
-    /// Their places in it.
+    /// Their indices in the task.
     chosen: Vec<usize>,
     questions: Vec<Question>,
 }

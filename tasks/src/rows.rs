@@ -1,4 +1,4 @@
-//! Rows of JSON files.
+//! Reading JSON files.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
-/// A row per line.
+/// Reads a file with one JSON value per line.
 pub(crate) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let lines = text(path)?;
     let row = |(index, line): (usize, &str)| {
@@ -16,7 +16,7 @@ pub(crate) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(row).collect()
 }
 
-/// The file as one value.
+/// Reads a file that holds one JSON value.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text(path)?).map_err(|error| Error::line(path, error.line(), error))
 }

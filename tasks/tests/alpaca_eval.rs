@@ -83,7 +83,7 @@ fn stored_weights_give_the_published_length_controlled_win_rates() {
         };
         let off =
             |rows: usize| points(weights.win_rate(&published.difficulties[..rows]), listed.length_controlled);
-        // Where the judge said nothing of an instruction, a model's recorded preferences either lack the row, and the rest
+        // Where the judge gave no preference on an instruction, a model's recorded preferences either lack the row, and the rest
         // moves up, or keep it empty. Which, is known of the models whose preferences are at hand; of others either may be.
         let candidates = match published.contests.get(model) {
             Some(contests) => vec![contests.len()],

@@ -191,8 +191,8 @@ fn a_service_that_names_its_pause_is_obeyed_by_all() {
 fn a_pause_beyond_all_patience_is_an_error() {
     let stub = Server::start(|_, _| error("429 Too Many Requests", "retry-after: 3600\r\n", "tomorrow", ""));
     let folder = folder();
-    let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
-    assert!(said.contains("asks to come back in 3600 s") && said.contains("tomorrow"), "{said}");
+    let error = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
+    assert!(error.contains("asks to come back in 3600 s") && error.contains("tomorrow"), "{error}");
 }
 
 #[test]
@@ -210,9 +210,12 @@ fn what_lasts_is_said_at_once() {
     ] {
         let stub = Server::start(move |_, _| error(status, "", message, code));
         let folder = folder();
-        let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
-        assert!(said.contains(expected) && said.contains(message) && said.contains(&base(&stub)), "{said}");
-        assert_eq!(stub.requests().len(), 1, "{said}");
+        let error = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
+        assert!(
+            error.contains(expected) && error.contains(message) && error.contains(&base(&stub)),
+            "{error}"
+        );
+        assert_eq!(stub.requests().len(), 1, "{error}");
     }
 }
 
@@ -222,13 +225,13 @@ fn what_does_not_pass_is_given_up() {
     for (body, complaint) in [("not json", "not a chat completion"), ("{\"choices\":[]}", "without choices")]
     {
         let stub = Server::start(move |_, _| Answer::new("200 OK", "", body));
-        let said = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
-        assert!(said.contains(complaint) && said.contains("given up after 4 tries"), "{said}");
+        let error = endpoint(&stub, &folder).prefer(&[ONE]).unwrap_err().to_string();
+        assert!(error.contains(complaint) && error.contains("given up after 4 tries"), "{error}");
         assert_eq!(stub.requests().len(), 4);
     }
     let nobody = Endpoint::new(settings("http://127.0.0.1:9/v1", &cache(&folder))).unwrap();
-    let said = nobody.prefer(&[ONE]).unwrap_err().to_string();
-    assert!(said.contains("127.0.0.1:9") && said.contains("given up after 4 tries"), "{said}");
+    let error = nobody.prefer(&[ONE]).unwrap_err().to_string();
+    assert!(error.contains("127.0.0.1:9") && error.contains("given up after 4 tries"), "{error}");
 }
 
 #[test]
@@ -247,8 +250,8 @@ fn nonsense_is_listed_and_never_a_half() {
     // Always the second, whichever it is: a draw over both orders, and all of it bias.
     assert_eq!(result.preferences[1], Some(0.5));
     assert_eq!(result.preferences[2], None);
-    let said: Vec<(usize, &str)> = result.nonsense.iter().map(|n| (n.index, n.said.as_str())).collect();
-    assert_eq!(said, [(0, "I cannot choose."), (0, "I cannot choose."), (2, "filtered"), (2, "filtered")]);
+    let answers: Vec<(usize, &str)> = result.nonsense.iter().map(|n| (n.index, n.answer.as_str())).collect();
+    assert_eq!(answers, [(0, "I cannot choose."), (0, "I cannot choose."), (2, "filtered"), (2, "filtered")]);
     assert!((result.consistent - 0.5).abs() < 1e-12);
 }
 

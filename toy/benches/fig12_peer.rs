@@ -6,7 +6,7 @@ use std::{collections::HashMap, env, path::Path, process::Command, time::Instant
 
 use tokensieve_data::Catalogue;
 use tokensieve_toy::{
-    bands::{self, Config},
+    bands::{self, BandsConfig},
     images::DataSet,
 };
 
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = DataSet::load(files.name(), folder)?;
 
     // Two seeds, so that both threads have work as in the whole figure.
-    let config = Config { seeds: 2, epochs: 4, ..Config::default() };
+    let config = BandsConfig { seeds: 2, epochs: 4, ..BandsConfig::default() };
     let network_epochs = 12.0 * config.seeds as f64 * f64::from(config.epochs);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build()?;
     let start = Instant::now();

@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fearless_simd::{Level, Simd, dispatch, f32x16, prelude::*};
 use tokensieve_objective::{Criterion as By, Objective, Plan, Selection};
 use tokensieve_toy::{
-    bands::{self, Config},
+    bands::{self, BandsConfig},
     images::DataSet,
     mlp::{Fleet, Learner, SparseImages, Weights},
 };
@@ -71,7 +71,13 @@ fn batch(bench: &mut Criterion) {
 /// One seed of the experiment for one epoch of 6,000 images: twelve networks, testing included.
 fn epoch(bench: &mut Criterion) {
     let data = DataSet::synthetic(2, 6_000, 1_000);
-    let config = Config { seeds: 1, epochs: 1, train_images: 6_000, test_images: 1_000, ..Config::default() };
+    let config = BandsConfig {
+        seeds: 1,
+        epochs: 1,
+        train_images: 6_000,
+        test_images: 1_000,
+        ..BandsConfig::default()
+    };
     let prepared = bands::Prepared::new(&config, &data);
     let mut group = bench.benchmark_group("epoch");
     group.sample_size(10);

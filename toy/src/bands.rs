@@ -18,8 +18,8 @@ use tokensieve_base::streams::Stream;
 
 /// Everything that determines the result, but for the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
-    /// Seeds 0, 1, … of initial weights and order of the data. (The paper shows one run.)
+pub struct BandsConfig {
+    /// Number of seeds: 0, 1, … They determine initial weights and order of the data. (The paper shows one run.)
     pub seeds: u64,
     /// Passes over the training images (paper).
     pub epochs: u32,
@@ -27,15 +27,15 @@ pub struct Config {
     pub batch: usize,
     /// Step size (paper); the gradient is the mean over the images trained on.
     pub learning_rate: f64,
-    /// Into how many bands of equal width the losses are cut (paper: 10).
+    /// Number of bands of equal width that the losses are divided into (paper: 10).
     pub bands: u32,
-    /// Training images: the first so many.
+    /// Number of training images: the first of the set.
     pub train_images: usize,
-    /// Test images: the first so many.
+    /// Number of test images: the first of the set.
     pub test_images: usize,
 }
 
-impl Default for Config {
+impl Default for BandsConfig {
     fn default() -> Self {
         Self {
             seeds: 5,
@@ -49,8 +49,8 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// The whole path in about a second.
+impl BandsConfig {
+    /// All steps of the experiment in about a second.
     pub fn smoke() -> Self {
         Self { seeds: 2, epochs: 2, train_images: 5_000, test_images: 1_000, ..Self::default() }
     }
@@ -96,7 +96,7 @@ impl Config {
 
 /// One point of the figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct BandsRow {
     /// Name of the set of images.
     pub dataset: String,
     /// Seed of initial weights and order.
@@ -111,7 +111,7 @@ pub struct Row {
     pub train_loss_nats: f64,
 }
 
-impl Row {
+impl BandsRow {
     /// The middle of its band as a quantile in [0, 1]; `None` for the controls.
     pub fn quantile(&self) -> Option<f64> {
         let (low, high) = self.trained_on.split_once('-')?;
@@ -133,8 +133,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// As many images as the configuration asks for (or as there are).
-    pub fn new(config: &Config, data: &DataSet) -> Self {
+    /// The number of images that the configuration asks for, or all if there are fewer.
+    pub fn new(config: &BandsConfig, data: &DataSet) -> Self {
         let part = |images: &crate::images::Images, n| SparseImages::new(&images.first(n));
         Self {
             name: data.name.clone(),
@@ -145,21 +145,21 @@ impl Prepared {
 }
 
 /// The whole experiment on one set of images: rows by seed, network, epoch.
-pub fn run(config: &Config, data: &DataSet) -> Result<Vec<Row>, Error> {
+pub fn run(config: &BandsConfig, data: &DataSet) -> Result<Vec<BandsRow>, Error> {
     config.check()?;
     let prepared = Prepared::new(config, data);
-    let seeds: Vec<Vec<Row>> = (0..config.seeds)
+    let seeds: Vec<Vec<BandsRow>> = (0..config.seeds)
         .into_par_iter()
         .map(|seed| run_seed(config, &prepared, seed))
         .collect::<Result<_, _>>()?;
     Ok(seeds.concat())
 }
 
-/// One seed of it: all networks that start from the same weights and see the same batches.
-pub fn run_seed(config: &Config, data: &Prepared, seed: u64) -> Result<Vec<Row>, Error> {
+/// One seed of the experiment: all networks that start from the same weights and see the same batches.
+pub fn run_seed(config: &BandsConfig, data: &Prepared, seed: u64) -> Result<Vec<BandsRow>, Error> {
     config.check()?;
     let networks = config.trained_on()?;
-    let groups: Vec<Vec<Row>> = networks
+    let groups: Vec<Vec<BandsRow>> = networks
         .par_chunks(4)
         .map(|group| match group {
             [a, b, c, d] => train(config, data, seed, [a, b, c, d]),
@@ -175,18 +175,18 @@ pub fn run_seed(config: &Config, data: &Prepared, seed: u64) -> Result<Vec<Row>,
 
 /// The training loop.
 fn train<const G: usize>(
-    config: &Config,
+    config: &BandsConfig,
     data: &Prepared,
     seed: u64,
     networks: [&TrainedOn; G],
-) -> Result<Vec<Row>, Error> {
+) -> Result<Vec<BandsRow>, Error> {
     let images = data.train.len();
     let steps = u64::from(config.epochs) * images.div_ceil(config.batch) as u64;
     let mut learners = networks
         .map(|network| Learner::new(network.objective.begin(Plan { steps, seed }), config.learning_rate));
     let weights = Weights::random(seed);
     let mut fleet = Fleet::<G>::new(&std::array::from_fn(|_| weights.clone()));
-    let mut rows: [Vec<Row>; G] = std::array::from_fn(|_| Vec::new());
+    let mut rows: [Vec<BandsRow>; G] = std::array::from_fn(|_| Vec::new());
     let mut batch = Batch::default();
     for epoch in 1..=config.epochs {
         let order = Stream::new(seed, &format!("bands/order/{epoch}")).permutation(images);
@@ -199,7 +199,7 @@ fn train<const G: usize>(
             }
         }
         for (g, test_accuracy) in fleet.accuracy(&data.test).into_iter().enumerate() {
-            rows[g].push(Row {
+            rows[g].push(BandsRow {
                 dataset: data.name.clone(),
                 seed,
                 trained_on: networks[g].name.clone(),
@@ -216,8 +216,14 @@ fn train<const G: usize>(
 mod tests {
     use super::*;
 
-    fn rows(threads: usize) -> Vec<Row> {
-        let config = Config { seeds: 2, epochs: 2, train_images: 700, test_images: 100, ..Config::default() };
+    fn rows(threads: usize) -> Vec<BandsRow> {
+        let config = BandsConfig {
+            seeds: 2,
+            epochs: 2,
+            train_images: 700,
+            test_images: 100,
+            ..BandsConfig::default()
+        };
         let data = DataSet::synthetic(1, 700, 100);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| run(&config, &data)).unwrap()
@@ -232,16 +238,16 @@ mod tests {
         assert_eq!(names[11], "90-100");
         assert_eq!(one[47].quantile(), Some(0.95));
         assert_eq!(one, rows(3));
-        // Before the first step every network of a seed is the same; only then they part.
+        // Before the first step all networks of a seed are equal.
         assert!(one.iter().all(|row| row.train_loss_nats.is_finite() && row.test_accuracy <= 1.0));
     }
 
     #[test]
     fn senseless_configurations_are_refused() {
         let data = DataSet::synthetic(1, 10, 10);
-        let error = run(&Config { batch: 0, ..Config::smoke() }, &data).unwrap_err();
+        let error = run(&BandsConfig { batch: 0, ..BandsConfig::smoke() }, &data).unwrap_err();
         assert!(error.to_string().contains("batch is 0"), "{error}");
-        let rate = Config { learning_rate: f64::NAN, ..Config::smoke() };
+        let rate = BandsConfig { learning_rate: f64::NAN, ..BandsConfig::smoke() };
         assert!(run(&rate, &data).unwrap_err().to_string().contains("learning_rate"));
     }
 }

@@ -1,5 +1,5 @@
-//! Fine-tuning under label noise all along the model-capability continuum: a model that knew nothing or
-//! nearly everything before, a small training set with wrong labels in it, many objectives, one learning rate.
+//! Fine-tuning under label noise along the model-capability continuum: models from untrained to nearly perfect, a small
+//! training set with wrong labels, many objectives, one learning rate.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,16 +16,16 @@ use tokensieve_base::streams::Stream;
 
 /// Everything that determines the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct ContinuumConfig {
     /// Labels, features, documents, pre-training.
     pub domain: DomainConfig,
-    /// Fine-tuning, the same for all objectives.
+    /// Fine-tuning, equal for all objectives.
     pub train: TrainConfig,
     /// Mean probability of held-out truth before fine-tuning, ascending.
     pub capabilities: Vec<f64>,
     /// Shares of wrong labels in the training set.
     pub noise_rates: Vec<f64>,
-    /// Objectives; gains are counted over the first.
+    /// Objectives; the first is the baseline of the gains.
     pub objectives: Vec<Named>,
     /// Lengths of step.
     pub steps: Vec<Step>,
@@ -33,7 +33,7 @@ pub struct Config {
     pub seeds: u64,
 }
 
-impl Default for Config {
+impl Default for ContinuumConfig {
     fn default() -> Self {
         let objectives = ["-log p", "-p", "-p^10", "-log p, p >= 0.2", "log(1-p)"]
             .map(named)
@@ -53,8 +53,8 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Both ends, clean and noisy, few objectives and seeds.
+impl ContinuumConfig {
+    /// A small version: both ends of the continuum, clean and noisy labels, few objectives and seeds.
     pub fn smoke() -> Self {
         Self {
             domain: DomainConfig { test_documents: 16, ..DomainConfig::default() },
@@ -89,9 +89,9 @@ pub struct Outcome {
     pub nll_before_nats: f64,
     /// Clean held-out −log p after.
     pub nll_nats: f64,
-    /// Mean probability of the training labels, wrong ones among them, before.
+    /// Mean probability of the training labels, including wrong ones, before.
     pub training_likelihood_before: f64,
-    /// The same after.
+    /// Mean probability of the training labels, including wrong ones, after.
     pub training_likelihood: f64,
     /// Mean length of a step.
     pub step_length: f64,
@@ -99,7 +99,7 @@ pub struct Outcome {
 
 /// One cell over all seeds, with 95 % intervals (Student). Gains are paired by seed, against the first objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct ContinuumRow {
     /// Name of the objective.
     pub objective: String,
     /// α, where the objective is one of `f_α`.
@@ -155,7 +155,7 @@ pub struct Row {
 }
 
 /// All cells of one seed: capability, noise rate, step, objective, in this order.
-pub fn seed(config: &Config, seed: u64) -> Result<Vec<Outcome>, Error> {
+pub fn seed(config: &ContinuumConfig, seed: u64) -> Result<Vec<Outcome>, Error> {
     let domain = Domain::new(&config.domain, seed)?;
     let test = domain.tokens(config.domain.test_documents, "continuum/test");
     let train = domain.tokens(config.domain.train_documents, "continuum/train");
@@ -215,7 +215,7 @@ pub fn seed(config: &Config, seed: u64) -> Result<Vec<Outcome>, Error> {
         .collect()
 }
 
-/// What all objectives start from: a base model, labels, and how well it does before training.
+/// The common start of all objectives: a base model, labels, and its results before training.
 struct Scene<'a> {
     base: &'a Model,
     capability: f64,
@@ -226,7 +226,7 @@ struct Scene<'a> {
 }
 
 /// The table from all seeds' outcomes, cell by cell.
-pub fn summarise(config: &Config, seeds: &[Vec<Outcome>]) -> Result<Vec<Row>, Error> {
+pub fn summarise(config: &ContinuumConfig, seeds: &[Vec<Outcome>]) -> Result<Vec<ContinuumRow>, Error> {
     let cells = seeds.first().map_or(0, Vec::len);
     if seeds.len() < 2 {
         return Err(Error::config("continuum", "seeds", seeds.len(), "at least 2: one seed has no interval"));
@@ -252,7 +252,7 @@ pub fn summarise(config: &Config, seeds: &[Vec<Outcome>]) -> Result<Vec<Row>, Er
             let nll = over(&|o| o[cell].nll_nats)?;
             let nll_gain = over(&|o| o[baseline].nll_nats - o[cell].nll_nats)?;
             let mean = |value: &dyn Fn(&[Outcome]) -> f64| over(value).map(|e: Estimate| e.value);
-            Ok(Row {
+            Ok(ContinuumRow {
                 objective: config.objectives[here.objective].name.clone(),
                 alpha: config.objectives[here.objective].alpha,
                 step: here.step.name().into(),
@@ -285,7 +285,7 @@ pub fn summarise(config: &Config, seeds: &[Vec<Outcome>]) -> Result<Vec<Row>, Er
 }
 
 /// All seeds, summarised.
-pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
+pub fn run(config: &ContinuumConfig) -> Result<Vec<ContinuumRow>, Error> {
     let seeds = (0..config.seeds)
         .into_par_iter()
         .map(|number| seed(config, number))
@@ -298,7 +298,12 @@ mod tests {
     #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use super::*;
 
-    fn cell<'a>(rows: &'a [Row], objective: &str, capability: f64, noise_rate: f64) -> &'a Row {
+    fn cell<'a>(
+        rows: &'a [ContinuumRow],
+        objective: &str,
+        capability: f64,
+        noise_rate: f64,
+    ) -> &'a ContinuumRow {
         rows.iter()
             .find(|row| {
                 row.objective == objective
@@ -311,12 +316,12 @@ mod tests {
 
     #[test]
     fn both_ends_behave_as_the_continuum_says() {
-        let rows = run(&Config {
+        let rows = run(&ContinuumConfig {
             seeds: 8,
             noise_rates: vec![0.3, 0.5],
-            train: Config::default().train,
+            train: ContinuumConfig::default().train,
             domain: DomainConfig::default(),
-            ..Config::smoke()
+            ..ContinuumConfig::smoke()
         })
         .unwrap();
         let weak = cell(&rows, "-p", 0.03125, 0.3);
@@ -330,9 +335,9 @@ mod tests {
     #[test]
     fn matched_steps_are_as_long_as_those_of_log_likelihood() {
         // One step, from the same weights: after that the two paths differ.
-        let config = Config {
-            train: TrainConfig { epochs: 1, batch_documents: 1000, ..Config::default().train },
-            ..Config::smoke()
+        let config = ContinuumConfig {
+            train: TrainConfig { epochs: 1, batch_documents: 1000, ..ContinuumConfig::default().train },
+            ..ContinuumConfig::smoke()
         };
         let outcomes = seed(&config, 0).unwrap();
         let length = |step, objective| {
@@ -347,7 +352,7 @@ mod tests {
 
     #[test]
     fn any_number_of_threads_gives_the_same_bits() {
-        let config = Config::smoke();
+        let config = ContinuumConfig::smoke();
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| run(&config).unwrap())
@@ -357,7 +362,7 @@ mod tests {
 
     #[test]
     fn one_seed_has_no_interval() {
-        let message = run(&Config { seeds: 1, ..Config::smoke() }).unwrap_err().to_string();
+        let message = run(&ContinuumConfig { seeds: 1, ..ContinuumConfig::smoke() }).unwrap_err().to_string();
         assert!(message.contains("seeds is 1"), "{message}");
     }
 }

@@ -14,10 +14,10 @@ use tokensieve_base::streams::Stream;
 
 /// The map's grid and the simulation behind it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct CrossoverConfig {
     /// V of the maps by formula.
     pub vocabularies: Vec<usize>,
-    /// V of the maps that are simulated too: all of these must be among `vocabularies`.
+    /// V of the maps that are also simulated, a subset of `vocabularies`.
     pub simulated: Vec<usize>,
     /// Masses on the truth k/masses, k = 1 … masses − 1, as far as they exceed 1/V; and 1/V, the uniform prediction.
     pub masses: usize,
@@ -31,7 +31,7 @@ pub struct Config {
     pub step: f64,
 }
 
-impl Default for Config {
+impl Default for CrossoverConfig {
     fn default() -> Self {
         Self {
             vocabularies: vec![8, 64, 50_257],
@@ -45,8 +45,8 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// A coarse map.
+impl CrossoverConfig {
+    /// A small version: a coarse map.
     pub fn smoke() -> Self {
         Self { masses: 5, noise_rates: 5, seeds: 4, labels: 256, ..Self::default() }
     }
@@ -54,7 +54,7 @@ impl Config {
 
 /// One cell of the map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct CrossoverRow {
     /// V.
     pub vocabulary: usize,
     /// a: probability of the truth.
@@ -75,7 +75,7 @@ pub struct Row {
     pub simulated_low: Option<f64>,
     /// Upper end of its 95 % interval.
     pub simulated_high: Option<f64>,
-    /// Seeds behind it.
+    /// Number of seeds of the simulation.
     pub seeds: Option<u64>,
 }
 
@@ -85,7 +85,7 @@ fn square(a: f64, vocabulary: usize) -> f64 {
     a * a + (1.0 - a) * (1.0 - a) / others
 }
 
-/// What −log p gains over −p, per unit of probability that a seen label is right, and loses, per unit that it is wrong.
+/// The gain of −log p over −p per unit of probability that the label seen is right, and its loss per unit that it is wrong.
 fn gain_and_loss(a: f64, vocabulary: usize) -> (f64, f64) {
     let tail = (1.0 - a) / (vocabulary - 1) as f64;
     let square = square(a, vocabulary);
@@ -127,7 +127,7 @@ pub fn context(a: f64, noise_rate: f64, vocabulary: usize) -> Context {
 
 /// One seed of one cell: (R after a step on f2 − R after a step on f1)/step, both on the same sampled labels.
 pub fn simulate(
-    config: &Config,
+    config: &CrossoverConfig,
     objectives: [&Objective; 2],
     (a, noise_rate, vocabulary): (f64, f64, usize),
     seed: u64,
@@ -169,7 +169,7 @@ pub fn simulate(
 }
 
 /// The map: vocabularies, masses and noise rates ascending, in this order.
-pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
+pub fn run(config: &CrossoverConfig) -> Result<Vec<CrossoverRow>, Error> {
     if let Some(found) = config.vocabularies.iter().find(|v| **v < 3) {
         return Err(Error::config("crossover", "vocabularies", found, "at least 3 labels each"));
     }
@@ -210,7 +210,7 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
             } else {
                 None
             };
-            Ok(Row {
+            Ok(CrossoverRow {
                 vocabulary,
                 truth_probability: a,
                 noise_rate,
@@ -289,8 +289,8 @@ mod tests {
 
     #[test]
     fn simulation_covers_the_formula() {
-        let rows = run(&Config { step: 1e-4, ..Config::smoke() }).unwrap();
-        let simulated: Vec<&Row> = rows.iter().filter(|row| row.simulated.is_some()).collect();
+        let rows = run(&CrossoverConfig { step: 1e-4, ..CrossoverConfig::smoke() }).unwrap();
+        let simulated: Vec<&CrossoverRow> = rows.iter().filter(|row| row.simulated.is_some()).collect();
         let covered = simulated.iter().filter(|row| {
             // Noise 0 or 1 leaves nothing to sample: there the interval is a point, off by the step's own error.
             row.simulated_low.unwrap() - 1e-4 <= row.difference

@@ -1,5 +1,5 @@
-//! A domain small enough to know everything about: tokens with features, one true label each, labels that
-//! are wrong at a known rate, and a linear softmax model whose capability is set by how long it was pre-trained.
+//! A synthetic domain in which everything is known: tokens with features, one true label each, labels that are wrong at a
+//! known rate, and a linear softmax model whose capability is set by the length of its pre-training.
 //!
 //! Letters: d features, V labels, n tokens. The truth of a token is the label with the largest score under a
 //! random matrix, so clean labels carry no uncertainty of their own and every wrong label is known to be wrong.
@@ -82,10 +82,10 @@ impl Tokens {
         &self.features_nd[t * d..(t + 1) * d]
     }
 
-    /// Labels as an annotator would give them: with probability `noise_rate` one of the V − 1 wrong ones.
+    /// Noisy labels: with probability `noise_rate` one of the V − 1 wrong ones.
     ///
-    /// The same stream gives nested errors: a token that is wrong at one rate is wrong, with the same wrong
-    /// label, at every higher rate, so rates are compared on the same draws.
+    /// Errors drawn from equal streams are nested: a token that is wrong at one rate is wrong, with the same wrong label,
+    /// at every higher rate, so that rates are compared on the same draws.
     pub fn noisy_labels(&self, noise_rate: f64, vocabulary: usize, stream: &mut Stream) -> Vec<usize> {
         self.truth
             .iter()
@@ -98,7 +98,7 @@ impl Tokens {
     }
 }
 
-/// A domain: the matrix that says which label is true.
+/// A domain: the matrix that determines the true labels.
 #[derive(Clone, Debug)]
 pub struct Domain {
     config: DomainConfig,
@@ -170,8 +170,8 @@ impl Domain {
     /// Models at the wanted capabilities (mean probability of the true label on `test`, ascending), all from
     /// one run of plain maximum likelihood on clean fresh tokens, started at the uniform prediction.
     ///
-    /// The run is looked at every few steps. Between the look before a target and the look that passed it
-    /// the weights are interpolated, by bisection, so every capability is met to within 1e-6. A target at or
+    /// The run is evaluated every few steps. Between the last evaluation below a target and the first above it the weights
+    /// are interpolated, by bisection, so that every capability is met to within 1e-6. A target at or
     /// below 1/V is the untrained, uniform model.
     pub fn pretrained(&self, capabilities: &[f64], test: &Tokens) -> Result<Vec<Model>, Error> {
         let likelihood = |model: &Model| model.score(test, &test.truth).likelihood;
@@ -195,7 +195,7 @@ impl Domain {
                     return Err(Error::Capability { target, reached, steps });
                 }
                 before = after.clone();
-                // Early steps move most: the first looks come after 1, 2, 3, … steps.
+                // Early steps move most: the first evaluations come after 1, 2, 3, … steps.
                 let more = (steps / 8).clamp(1, LOOK);
                 for _ in 0..more {
                     self.pretrain_step(&mut after, &mut stream);
@@ -204,7 +204,7 @@ impl Domain {
                 reached = likelihood(&after);
             }
             let (mut low, mut high) = (0.0, 1.0);
-            // The likelihood moves by less than 1 between looks: 2⁻²⁴ of it is within 1e-6.
+            // The likelihood moves by less than 1 between evaluations: 2⁻²⁴ of it is within 1e-6.
             for _ in 0..24 {
                 let middle = 0.5 * (low + high);
                 if likelihood(&before.towards(&after, middle)) < target {
@@ -233,7 +233,7 @@ impl Domain {
     }
 }
 
-/// Most steps between two looks at a pre-training run: a look costs as much as several steps.
+/// Maximum number of steps between two evaluations of a pre-training run; one costs as much as several steps.
 const LOOK: usize = 16;
 
 /// A linear softmax model: logits = features · weights.
@@ -243,24 +243,24 @@ pub struct Model {
     pub(crate) vocabulary: usize,
 }
 
-/// What a model does on tokens with known truth.
+/// A model's results on tokens with known truth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// Share of tokens whose most probable label is the wanted one.
+    /// Share of tokens whose most probable label is the right one.
     pub accuracy: f64,
-    /// Mean −log p of the wanted label.
+    /// Mean −log p of the right label.
     pub nll_nats: f64,
-    /// Mean p of the wanted label.
+    /// Mean p of the right label.
     pub likelihood: f64,
 }
 
 impl Model {
-    /// The model that knows nothing: every label equally probable.
+    /// The untrained model: every label equally probable.
     pub fn uniform(features: usize, vocabulary: usize) -> Self {
         Self { weights_dv: vec![0.0; features * vocabulary], vocabulary }
     }
 
-    /// The model this share of the way to another.
+    /// The model whose weights lie this share of the way to another's.
     fn towards(&self, other: &Self, share: f64) -> Self {
         let weights = self.weights_dv.iter().zip(&other.weights_dv);
         let weights_dv = weights.map(|(from, to)| from + share * (to - from)).collect();

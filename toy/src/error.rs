@@ -1,26 +1,26 @@
-//! What can go wrong in a toy experiment.
+//! Errors of the toy experiments.
 
 /// Why an experiment did not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A value of a `Config` that the experiment cannot run with.
+    /// A configuration value that the experiment cannot run with.
     #[error("{experiment}: {key} {problem}")]
     Config {
         /// The experiment's module.
         experiment: &'static str,
-        /// The field of its `Config`.
+        /// The field of its configuration.
         key: &'static str,
-        /// What is wrong and what would be right.
+        /// The value found and what is required.
         problem: String,
     },
-    /// A matrix that a decomposition cannot take.
+    /// A matrix that a decomposition rejects.
     #[error("{0}")]
     Linalg(#[from] crate::linalg::Error),
-    /// The objective refused its definition or a batch's statistics.
+    /// The objective rejected its definition or a batch's statistics.
     #[error(transparent)]
     Objective(#[from] tokensieve_objective::Error),
-    /// Too few finite results for the statistic that a column needs.
+    /// Too few finite results for the statistic of a column.
     #[error("{experiment}: {quantity} is undefined: too few finite values")]
     Undefined {
         /// The experiment's module.

@@ -1,5 +1,5 @@
-//! Fine-tuning a [`Model`] on labels that are wrong at times: one loop for every objective, in which only the
-//! pulls and the length of the step differ.
+//! Fine-tuning a [`Model`] on labels that are sometimes wrong: one loop for every objective, in which only the pulls and the
+//! length of the step differ.
 
 use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Training, gradient};
@@ -10,7 +10,7 @@ use crate::{
 };
 use tokensieve_base::streams::Stream;
 
-/// How fine-tuning steps, the same for every objective compared.
+/// Settings of fine-tuning, equal for every objective compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// Passes over the training documents.
@@ -27,12 +27,12 @@ pub struct TrainConfig {
 pub enum Step {
     /// Learning rate times the objective's own gradient.
     Own,
-    /// The same direction, as long as the step of −log p on all tokens of the same batch at the same weights.
+    /// The objective's own direction, with the length of the step of −log p on all tokens of the batch at these weights.
     GradNorm,
 }
 
 impl Step {
-    /// As written in tables.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Own => "own",
@@ -41,7 +41,7 @@ impl Step {
     }
 }
 
-/// What a fine-tuning run did on its way.
+/// Statistics of a fine-tuning run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Travel {
     /// Mean length of a step in the space of the weights.
@@ -55,7 +55,7 @@ pub struct Travel {
 pub struct Finetune<'a> {
     /// Training tokens.
     pub tokens: &'a Tokens,
-    /// Their labels, wrong ones among them.
+    /// Their labels, including wrong ones.
     pub labels: &'a [usize],
     /// n × V probabilities of the reference model, for objectives that pull towards one.
     pub reference_nv: Option<&'a [f64]>,
@@ -129,7 +129,7 @@ impl Finetune<'_> {
                         Step::Own => own,
                         Step::GradNorm => norm(&plain_dv) / stats.len() as f64,
                     };
-                // Nothing pulled: no direction, no step.
+                // All pulls are zero: no direction, no step.
                 if own > 0.0 {
                     let by = length / (own * pulls.normaliser);
                     model.weights_dv.iter_mut().zip(&gradient_dv).for_each(|(w, g)| *w -= by * g);

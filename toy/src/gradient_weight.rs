@@ -1,5 +1,5 @@
 //! How hard an objective f(p) pulls on a label of probability p: `W_f(p) = −f′(p)·p·(1−p)`, the size of the
-//! gradient on the label's own logit, read off the very gradient that training uses.
+//! gradient on the label's own logit, computed by the code that training uses.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::{
 
 /// Which curves, on which grid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct GradientWeightConfig {
     /// Objectives to draw.
     pub objectives: Vec<Named>,
     /// Grid points k/points, k = 1 … points − 1.
@@ -23,7 +23,7 @@ pub struct Config {
     pub vocabulary: usize,
 }
 
-impl Default for Config {
+impl Default for GradientWeightConfig {
     fn default() -> Self {
         let objectives = [-0.5, 0.0, 0.1, 0.5, 1.0, 2.0, 10.0]
             .map(alpha)
@@ -40,8 +40,8 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// The same curves on a coarse grid.
+impl GradientWeightConfig {
+    /// A small version: the default objectives on a coarse grid.
     pub fn smoke() -> Self {
         Self { points: 50, vocabulary: 50, ..Self::default() }
     }
@@ -49,7 +49,7 @@ impl Config {
 
 /// One point of one curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct GradientWeightRow {
     /// Name of the objective.
     pub objective: String,
     /// α, where the objective is `f_α(p) = (1 − p^α)/α`.
@@ -78,14 +78,14 @@ pub fn label_gradient(objective: &Objective, p: f64, vocabulary: usize) -> Resul
 }
 
 /// All curves, objective by objective, p ascending.
-pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
+pub fn run(config: &GradientWeightConfig) -> Result<Vec<GradientWeightRow>, Error> {
     if config.points < 2 {
         return Err(Error::config("gradient_weight", "points", config.points, "at least 2"));
     }
     if config.vocabulary < 2 {
         return Err(Error::config("gradient_weight", "vocabulary", config.vocabulary, "at least 2"));
     }
-    let curves: Vec<Vec<Row>> = config
+    let curves: Vec<Vec<GradientWeightRow>> = config
         .objectives
         .par_iter()
         .map(|named| {
@@ -95,7 +95,7 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
                     let p = k as f64 / config.points as f64;
                     let (pull, weight) = label_gradient(&objective, p, config.vocabulary)?;
                     let closed_form = named.alpha.map(|alpha| libm::pow(p, alpha) * (1.0 - p));
-                    Ok(Row {
+                    Ok(GradientWeightRow {
                         objective: named.name.clone(),
                         alpha: named.alpha,
                         p,
@@ -111,11 +111,11 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
 }
 
 /// The p at which a curve's rows are largest.
-pub fn peak(rows: &[Row]) -> Option<f64> {
+pub fn peak(rows: &[GradientWeightRow]) -> Option<f64> {
     rows.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)).map(|row| row.p)
 }
 
-/// How f bends over the whole of (0, 1), read from −f′(p) = pull/p.
+/// The curvature of f over (0, 1), from −f′(p) = pull/p.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// −f′ falls: small probabilities are pulled hardest (prior-averse).
@@ -129,7 +129,7 @@ pub enum Shape {
 }
 
 /// Shape of f from the rows of its curve, p ascending.
-pub fn shape(rows: &[Row]) -> Shape {
+pub fn shape(rows: &[GradientWeightRow]) -> Shape {
     let slopes: Vec<f64> = rows.iter().map(|row| row.pull / row.p).collect();
     let (mut rises, mut falls) = (false, false);
     for pair in slopes.windows(2) {
@@ -159,7 +159,7 @@ pub struct Constants {
 }
 
 /// The theorem's constants of two curves on the same grid.
-pub fn constants(first: &[Row], second: &[Row]) -> Constants {
+pub fn constants(first: &[GradientWeightRow], second: &[GradientWeightRow]) -> Constants {
     let mut constants = Constants { c: f64::NEG_INFINITY, d: f64::INFINITY };
     for (one, two) in first.iter().zip(second) {
         // p·(f2′ − f1′) = pull of f1 − pull of f2
@@ -179,14 +179,14 @@ mod tests {
     #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use super::*;
 
-    fn curves(config: &Config) -> Vec<Vec<Row>> {
+    fn curves(config: &GradientWeightConfig) -> Vec<Vec<GradientWeightRow>> {
         let rows = run(config).unwrap();
-        rows.chunk_by(|a, b| a.objective == b.objective).map(<[Row]>::to_vec).collect()
+        rows.chunk_by(|a, b| a.objective == b.objective).map(<[GradientWeightRow]>::to_vec).collect()
     }
 
     #[test]
     fn f_alpha_is_the_closed_form_with_its_peak() {
-        let config = Config::default();
+        let config = GradientWeightConfig::default();
         for curve in curves(&config) {
             let Some(alpha) = curve[0].alpha else { continue };
             for row in &curve {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn concave_peaks_high_and_convex_peaks_low() {
-        for curve in curves(&Config::default()) {
+        for curve in curves(&GradientWeightConfig::default()) {
             let peak = peak(&curve).unwrap();
             match shape(&curve) {
                 Shape::Concave => assert!(peak >= 0.5, "{}: {peak}", curve[0].objective),
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn thresholds_cut_where_they_say() {
-        let rows = run(&Config::default()).unwrap();
+        let rows = run(&GradientWeightConfig::default()).unwrap();
         for row in rows.iter().filter(|row| row.objective == "-log p, p >= 0.2") {
             let expected = if row.p >= 0.2 { 1.0 - row.p } else { 0.0 };
             // At p = 0.2 itself, −log and back decide.
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn headline_pair_misses_the_theorems_constants() {
-        let rows = run(&Config::default()).unwrap();
+        let rows = run(&GradientWeightConfig::default()).unwrap();
         let curve = |name: &str| rows.iter().filter(|r| r.objective == name).cloned().collect::<Vec<_>>();
         let Constants { c, d } = constants(&curve("-log p"), &curve("-p"));
         assert!((c - 0.995).abs() < 1e-12 && (d - 0.05).abs() < 1e-12, "{c} {d}");
@@ -232,7 +232,9 @@ mod tests {
 
     #[test]
     fn a_wrong_grid_is_refused() {
-        let message = run(&Config { points: 1, ..Config::smoke() }).unwrap_err().to_string();
+        let message = run(&GradientWeightConfig { points: 1, ..GradientWeightConfig::smoke() })
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("points is 1"), "{message}");
     }
 }

@@ -20,7 +20,7 @@ use tokensieve_base::streams::Stream;
 
 /// Random tables and the pairs of objectives compared on them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct IdentityConfig {
     /// Pairs (f1, f2).
     pub pairs: Vec<(Named, Named)>,
     /// Numbers of labels.
@@ -35,7 +35,7 @@ pub struct Config {
     pub seed: u64,
 }
 
-impl Default for Config {
+impl Default for IdentityConfig {
     fn default() -> Self {
         Self {
             pairs: [("-log p", "-p"), ("-p", "-p^10"), ("-log p", "log(1-p)"), ("-log p, p >= 0.2", "-p")]
@@ -50,8 +50,8 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// A handful of tables.
+impl IdentityConfig {
+    /// A small version: a few tables.
     pub fn smoke() -> Self {
         Self { tables: 8, ..Self::default() }
     }
@@ -59,7 +59,7 @@ impl Config {
 
 /// One table, one pair, one length of step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct IdentityRow {
     /// f1.
     pub first: String,
     /// f2.
@@ -103,7 +103,7 @@ impl Context {
         Self { logits, q, truth, seen }
     }
 
-    /// A random one: logits of random spread, a random truth, a random distribution of wrong labels at `noise_rate`.
+    /// A random context: logits of random spread, a random truth, a random distribution of wrong labels at `noise_rate`.
     pub fn random(vocabulary: usize, noise_rate: f64, stream: &mut Stream) -> Self {
         let spread = stream.uniform_in(0.0, 3.0);
         let mut logits: Vec<f64> = (0..vocabulary).map(|_| spread * stream.normal()).collect();
@@ -176,11 +176,11 @@ impl Context {
 
 /// The rows of one random table: one per length of step.
 pub fn table(
-    config: &Config,
+    config: &IdentityConfig,
     pair: &(Named, Named),
     vocabulary: usize,
     number: usize,
-) -> Result<Vec<Row>, Error> {
+) -> Result<Vec<IdentityRow>, Error> {
     let (first, second) = (pair.0.build()?, pair.1.build()?);
     // The name leaves the pair out: every pair sees the same tables.
     let mut stream = Stream::new(config.seed, &format!("identity/{vocabulary}/{number}"));
@@ -201,7 +201,7 @@ pub fn table(
         .map(|&step| {
             let finite =
                 over(&|c| Ok((c.stepped(&second, step)?.risk() - c.stepped(&first, step)?.risk()) / step))?;
-            Ok(Row {
+            Ok(IdentityRow {
                 first: pair.0.name.clone(),
                 second: pair.1.name.clone(),
                 vocabulary,
@@ -218,7 +218,7 @@ pub fn table(
 }
 
 /// All pairs, vocabularies, tables and steps, in this order.
-pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
+pub fn run(config: &IdentityConfig) -> Result<Vec<IdentityRow>, Error> {
     if config.contexts == 0 {
         return Err(Error::config("identity", "contexts", 0, "at least 1"));
     }
@@ -234,7 +234,7 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
         .flat_map(|pair| config.vocabularies.iter().map(move |v| (pair, *v)))
         .flat_map(|(pair, v)| (0..config.tables).map(move |number| (pair, v, number)))
         .collect();
-    let tables: Vec<Vec<Row>> = units
+    let tables: Vec<Vec<IdentityRow>> = units
         .par_iter()
         .map(|(pair, vocabulary, number)| table(config, pair, *vocabulary, *number))
         .collect::<Result<_, _>>()?;
@@ -300,7 +300,7 @@ mod tests {
         for case in 0..200 {
             let mut stream = Stream::new(case, "differences");
             let context = Context::random(2 + case as usize % 20, stream.uniform(), &mut stream);
-            // A difference across the threshold's jump is no derivative.
+            // A difference across the threshold's jump is not a derivative.
             if context.q.iter().any(|q| (q - 0.2).abs() < 1e-3) {
                 continue;
             }
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn finite_steps_approach_the_identity_in_first_order() {
-        let rows = run(&Config::smoke()).unwrap();
+        let rows = run(&IdentityConfig::smoke()).unwrap();
         let error = |step: f64| {
             let errors = rows.iter().filter(|r| r.step == step).map(|r| (r.finite - r.identity).abs());
             errors.fold(0.0, f64::max)
@@ -326,9 +326,14 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_refused() {
-        let message = |config: Config| run(&config).unwrap_err().to_string();
-        assert!(message(Config { contexts: 0, ..Config::smoke() }).contains("contexts is 0"));
-        assert!(message(Config { steps: vec![0.0], ..Config::smoke() }).contains("steps is 0"));
-        assert!(message(Config { vocabularies: vec![1], ..Config::smoke() }).contains("vocabularies is 1"));
+        let message = |config: IdentityConfig| run(&config).unwrap_err().to_string();
+        assert!(message(IdentityConfig { contexts: 0, ..IdentityConfig::smoke() }).contains("contexts is 0"));
+        assert!(
+            message(IdentityConfig { steps: vec![0.0], ..IdentityConfig::smoke() }).contains("steps is 0")
+        );
+        assert!(
+            message(IdentityConfig { vocabularies: vec![1], ..IdentityConfig::smoke() })
+                .contains("vocabularies is 1")
+        );
     }
 }

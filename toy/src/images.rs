@@ -23,15 +23,15 @@ pub const SIZES: [usize; 2] = [60_000, 10_000];
 /// Why a set of images could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file is not there, or not readable.
+    /// A file is missing or not readable.
     #[error("cannot read {path}: {source}; the folder must hold the four unpacked idx files")]
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's word.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file does not begin like an idx file of the right shape.
+    /// A file does not begin with the header of an idx file of the right shape.
     #[error("{path} begins with {found:02x?}; {wanted:02x?} was expected (an idx file, not gzipped)")]
     Header {
         /// The file.
@@ -41,7 +41,7 @@ pub enum Error {
         /// What they should be.
         wanted: Vec<u8>,
     },
-    /// A file is truncated, or has something after its end.
+    /// A file has the wrong size.
     #[error("{path} has {found} bytes; its header announces {wanted}: fetch it again")]
     Size {
         /// The file.
@@ -51,7 +51,7 @@ pub enum Error {
         /// What the header says.
         wanted: u64,
     },
-    /// A label that is no class.
+    /// A label that is not a class.
     #[error("{path}: label {index} is {found}; labels are 0..=9")]
     Label {
         /// The file.
@@ -61,7 +61,7 @@ pub enum Error {
         /// Its value.
         found: u8,
     },
-    /// A folder whose name the parser cannot take.
+    /// A folder whose name the parser does not accept.
     #[error("the folder {path} has a name that is not UTF-8; rename it")]
     Folder {
         /// The folder.
@@ -139,7 +139,7 @@ impl DataSet {
         Ok(Self { name: name.into(), train, test })
     }
 
-    /// Images drawn by a seed, for tests and benchmarks: per class a fixed pattern of strokes, shifted by up to
+    /// Random images, determined by a seed, for tests and benchmarks: per class a fixed pattern of strokes, shifted by up to
     /// two pixels and speckled; about a fifth of the pixels are not zero, as in MNIST.
     pub fn synthetic(seed: u64, train: usize, test: usize) -> Self {
         let mut stream = Stream::new(seed, "images/strokes");
@@ -176,7 +176,7 @@ fn strokes(stream: &mut Stream) -> [u8; PIXELS] {
     pattern
 }
 
-/// That a file is an idx file of `n` items of this shape, and all there.
+/// Checks that a file is a complete idx file of `n` items of this shape.
 fn check(path: &Path, item: &[u32], n: usize) -> Result<(), Error> {
     let read = |source| Error::Read { path: path.into(), source };
     let mut wanted = vec![0, 0, 8, item.len() as u8 + 1];

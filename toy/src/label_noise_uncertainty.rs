@@ -1,4 +1,4 @@
-//! Section 3's remark on MNIST: which examples help, by kind of uncertainty, as training goes on.
+//! The remark on MNIST in section 3: which examples help, by kind of uncertainty, over the course of training.
 //!
 //! A classifier with dropout is trained on images whose labels are flipped at known rates. At checkpoints each
 //! example of a probe set (never trained on) is given three numbers: the *aleatoric* uncertainty, known from its
@@ -25,14 +25,14 @@ const NAME: &str = "label_noise_uncertainty";
 
 /// Everything that determines the result, but for the images. The paper gives no protocol: all are choices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
-    /// Seeds 0, 1, … of weights, noise, order and dropout.
+pub struct LabelNoiseConfig {
+    /// Number of seeds: 0, 1, … They determine weights, noise, order and dropout.
     pub seeds: u64,
-    /// Training images: the first so many.
+    /// Number of training images: the first of the set.
     pub train_images: usize,
-    /// Probe images: the training set's so many next ones.
+    /// Number of probe images: those after the training images.
     pub probe_images: usize,
-    /// Clean images on which the benefit is measured: the test set's first so many.
+    /// Number of clean images on which the benefit is measured: the first of the test set.
     pub held_out_images: usize,
     /// Largest flip rate; 0.9 would leave no information.
     pub highest_flip_rate: f64,
@@ -48,7 +48,7 @@ pub struct Config {
     pub checkpoints: Vec<u64>,
 }
 
-impl Default for Config {
+impl Default for LabelNoiseConfig {
     fn default() -> Self {
         Self {
             seeds: 10,
@@ -65,8 +65,8 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// The whole path in about a second.
+impl LabelNoiseConfig {
+    /// All steps of the experiment in about a second.
     pub fn smoke() -> Self {
         Self {
             seeds: 2,
@@ -114,22 +114,22 @@ impl Config {
     }
 }
 
-/// To what a flip rate belongs.
+/// The unit that has a flip rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Noise {
-    /// To the class: evenly spaced rates, dealt to the classes by the seed.
+    /// The class: evenly spaced rates, dealt to the classes by the seed.
     Class,
-    /// To the example: uniform, independent of the image.
+    /// The example: uniform, independent of the image.
     Example,
 }
 
 /// The probe at one checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct LabelNoiseRow {
     /// Name of the set of images.
     pub dataset: String,
-    /// To what the flip rate belongs.
+    /// The unit that has a flip rate.
     pub noise: Noise,
     /// Seed.
     pub seed: u64,
@@ -151,26 +151,31 @@ pub struct Row {
     pub epistemic_spread: f64,
     /// Mean BALD in nats among the third of the probe with the lowest flip rates.
     pub epistemic_low_noise_nats: f64,
-    /// The same for the third with the highest.
+    /// Mean BALD in nats among the third of the probe with the highest flip rates.
     pub epistemic_high_noise_nats: f64,
 }
 
 /// The whole experiment on one set of images: rows by kind of noise, seed, step.
-pub fn run(config: &Config, data: &DataSet) -> Result<Vec<Row>, Error> {
+pub fn run(config: &LabelNoiseConfig, data: &DataSet) -> Result<Vec<LabelNoiseRow>, Error> {
     config.check(data)?;
     let units: Vec<(Noise, u64)> = [Noise::Class, Noise::Example]
         .iter()
         .flat_map(|noise| (0..config.seeds).map(|seed| (*noise, seed)))
         .collect();
-    let rows: Vec<Vec<Row>> = units
+    let rows: Vec<Vec<LabelNoiseRow>> = units
         .into_par_iter()
         .map(|(noise, seed)| run_seed(config, data, noise, seed))
         .collect::<Result<_, _>>()?;
     Ok(rows.concat())
 }
 
-/// One training run of it.
-pub fn run_seed(config: &Config, data: &DataSet, noise: Noise, seed: u64) -> Result<Vec<Row>, Error> {
+/// One training run of the experiment.
+pub fn run_seed(
+    config: &LabelNoiseConfig,
+    data: &DataSet,
+    noise: Noise,
+    seed: u64,
+) -> Result<Vec<LabelNoiseRow>, Error> {
     config.check(data)?;
     let total = config.train_images + config.probe_images;
     let labelled = Noisy::new(&data.train.first(total), config, noise, seed);
@@ -216,7 +221,7 @@ struct Noisy {
 }
 
 impl Noisy {
-    fn new(clean: &Images, config: &Config, noise: Noise, seed: u64) -> Self {
+    fn new(clean: &Images, config: &LabelNoiseConfig, noise: Noise, seed: u64) -> Self {
         let mut stream = Stream::new(seed, "label-noise/flips");
         let rank = stream.permutation(CLASSES);
         let by_class =
@@ -276,7 +281,7 @@ fn benefits(network: &Network, noisy: &Images, probe: &[usize], held_out: &Image
 
 /// Epistemic (BALD) and aleatoric uncertainty that the model reports, in nats, per probe image.
 fn uncertainties(
-    config: &Config,
+    config: &LabelNoiseConfig,
     fleet: &mut Fleet<1>,
     sparse: &SparseImages,
     probe: &[usize],
@@ -289,9 +294,9 @@ fn uncertainties(
     let share = 1.0 / config.passes as f64;
     for _ in 0..config.passes {
         fleet.forward_dropout(&batch, masks.draw(probe.len()));
-        let outlook = fleet.outlook(0);
+        let predictions = fleet.predictions(0);
         for (image, (mean, aleatoric)) in mean.iter_mut().zip(&mut aleatoric).enumerate() {
-            let p = outlook.probabilities(image).map(f64::from);
+            let p = predictions.probabilities(image).map(f64::from);
             mean.iter_mut().zip(p).for_each(|(mean, p)| *mean += share * p);
             *aleatoric += share * entropy(&p);
         }
@@ -316,7 +321,7 @@ impl Measured<'_> {
         &self,
         (dataset, noise, seed, step): (String, Noise, u64, u64),
         test_accuracy: f64,
-    ) -> Result<Row, Error> {
+    ) -> Result<LabelNoiseRow, Error> {
         let [epistemic, aleatoric] = &self.uncertainty;
         let missing = |quantity| Error::Undefined { experiment: NAME, quantity };
         let rho = |x: &[f64], y: &[f64], quantity| statistics::spearman(x, y).ok_or(missing(quantity));
@@ -329,7 +334,7 @@ impl Measured<'_> {
         let mean = |values: &[f64]| statistics::mean(values).ok_or(missing("mean BALD"));
         let average = mean(epistemic)?;
         let variance = mean(&epistemic.iter().map(|e| (e - average) * (e - average)).collect::<Vec<_>>())?;
-        Ok(Row {
+        Ok(LabelNoiseRow {
             dataset,
             noise,
             seed,
@@ -355,8 +360,14 @@ impl Measured<'_> {
 mod tests {
     use super::*;
 
-    fn config() -> Config {
-        Config { train_images: 600, probe_images: 100, held_out_images: 50, passes: 5, ..Config::smoke() }
+    fn config() -> LabelNoiseConfig {
+        LabelNoiseConfig {
+            train_images: 600,
+            probe_images: 100,
+            held_out_images: 50,
+            passes: 5,
+            ..LabelNoiseConfig::smoke()
+        }
     }
 
     #[test]
@@ -381,7 +392,7 @@ mod tests {
     fn labels_flip_at_their_rates() {
         let data = DataSet::synthetic(2, 20_000, 1);
         for noise in [Noise::Class, Noise::Example] {
-            let labelled = Noisy::new(&data.train, &Config::default(), noise, 3);
+            let labelled = Noisy::new(&data.train, &LabelNoiseConfig::default(), noise, 3);
             let mut by_rate = [(0.0, 0.0, 0.0); 4];
             for ((clean, label), rate) in
                 data.train.labels.iter().zip(&labelled.images.labels).zip(&labelled.flip_rate)
@@ -399,9 +410,9 @@ mod tests {
     #[test]
     fn senseless_configurations_are_refused() {
         let data = DataSet::synthetic(1, 700, 50);
-        let refused = |config: Config| run(&config, &data).unwrap_err().to_string();
-        assert!(refused(Config { probe_images: 101, ..config() }).contains("probe_images is 101"));
-        assert!(refused(Config { checkpoints: vec![3, 3], ..config() }).contains("checkpoints"));
-        assert!(refused(Config { dropout: 0.0, ..config() }).contains("dropout"));
+        let refused = |config: LabelNoiseConfig| run(&config, &data).unwrap_err().to_string();
+        assert!(refused(LabelNoiseConfig { probe_images: 101, ..config() }).contains("probe_images is 101"));
+        assert!(refused(LabelNoiseConfig { checkpoints: vec![3, 3], ..config() }).contains("checkpoints"));
+        assert!(refused(LabelNoiseConfig { dropout: 0.0, ..config() }).contains("dropout"));
     }
 }

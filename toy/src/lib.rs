@@ -1,10 +1,11 @@
 //! The toy experiments of both papers, in plain Rust on `ndarray` containers, **bit-identical** on every
 //! x86-64 and aarch64 machine and for any number of threads.
 //!
-//! Every experiment is one module with the same three public items:
-//! - `Config`: everything that determines the result (sizes, seeds, rates); `Default` is the full protocol;
-//! - `Row`: one line of the figure's table, its fields named with units;
-//! - `run(&Config, …) -> Result<Vec<Row>, …>`.
+//! Every experiment is one module with three public items, named after it, as in [`ordering`]:
+//! - [`OrderingConfig`](ordering::OrderingConfig): everything that determines the result (sizes, seeds, rates); `Default`
+//!   is the full protocol, `smoke()` a version of seconds;
+//! - [`OrderingRow`](ordering::OrderingRow): one row of the figure's table;
+//! - [`run`](ordering::run): from the one to the others.
 //!
 //! What keeps the bits identical:
 //! - sums run in one fixed order; parallel work is split by index and joined in index order;

@@ -5,7 +5,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-/// Why a matrix was refused.
+/// Why a matrix was rejected.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,14 +19,14 @@ pub enum Error {
         /// Its column.
         column: usize,
     },
-    /// Two shapes that do not go together.
+    /// Two incompatible shapes.
     #[error("{operation}: shapes {left:?} and {right:?} do not fit")]
     Shape {
         /// The routine.
         operation: &'static str,
         /// Shape of the first argument.
         left: Vec<usize>,
-        /// Shape that was met instead of the one that it needs.
+        /// Shape of the second argument.
         right: Vec<usize>,
     },
     /// The columns are linearly dependent to working precision.
@@ -107,7 +107,7 @@ pub fn symmetric_eigen(a: ArrayView2<f64>) -> Result<Eigen, Error> {
     let mut a = Array2::from_shape_fn((n, n), |(i, j)| a[(i.min(j), i.max(j))]);
     let mut vectors = Array2::eye(n);
     let total: f64 = a.iter().map(|x| x * x).sum();
-    // Convergence is quadratic: fewer than ten sweeps for the sizes here, so 60 are out of reach.
+    // Convergence is quadratic: the sizes here need fewer than ten sweeps.
     for _ in 0..60 {
         let off: f64 = a.indexed_iter().filter(|((i, j), _)| i < j).map(|(_, x)| x * x).sum();
         if off <= total * f64::EPSILON * f64::EPSILON * 1e-4 {

@@ -1,4 +1,4 @@
-//! The objectives that the toys compare, by name, all built by `tokensieve-objective`: no toy knows a pull of its own.
+//! The objectives that the toys compare, by name, all built by `tokensieve-objective`: no toy computes pulls itself.
 
 use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective, Plan, Pull, TokenStats};
@@ -8,7 +8,7 @@ use crate::Error;
 /// An objective with the name that tables and figures give it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Named {
-    /// As figures write it.
+    /// The name in figures.
     pub name: String,
     /// The loss f(p) in the language of `tokensieve-objective`.
     pub loss: String,
@@ -23,7 +23,7 @@ impl Named {
     }
 }
 
-/// An objective whose name says what it is: `<loss>`, `<loss>, <condition on p>`, `focal` or `eaft`.
+/// An objective by a name of the form `<loss>`, `<loss>, <condition on p>`, `focal` or `eaft`.
 pub fn named(name: &str) -> Named {
     let loss = match (name, name.split_once(", ")) {
         // The usual γ = 2.

@@ -30,7 +30,7 @@ const NAME: &str = "ordering";
 
 /// Everything that determines the figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct OrderingConfig {
     /// V, answers to choose from.
     pub answers: usize,
     /// D, features of a context; the first is the constant 1, the others are N(0, 1).
@@ -53,7 +53,7 @@ pub struct Config {
     pub seed: u64,
 }
 
-impl Default for Config {
+impl Default for OrderingConfig {
     /// Ours: appendix B.1 argues without an experiment.
     fn default() -> Self {
         Self {
@@ -71,8 +71,8 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// A version of a second that walks the whole path.
+impl OrderingConfig {
+    /// A small version of about a second that runs every step.
     pub fn smoke() -> Self {
         Self { contexts: vec![8, 32], test_contexts: 100, steps: 60, seeds: 4, ..Self::default() }
     }
@@ -151,7 +151,7 @@ pub enum Answering {
 
 /// The true reward of one objective at one amount of data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct OrderingRow {
     /// What the advantage, and the true reward, are made of.
     pub advantage: Advantage,
     /// How the student answers.
@@ -199,7 +199,7 @@ pub struct Contexts {
 
 impl Contexts {
     /// `n` contexts of the teacher of `seed`; the stream's name keeps training and test apart.
-    pub fn draw(config: &Config, seed: u64, name: &str, n: usize) -> Self {
+    pub fn draw(config: &OrderingConfig, seed: u64, name: &str, n: usize) -> Self {
         let (v, d) = (config.answers, config.features);
         let mut stream = Stream::new(seed, "ordering/teacher");
         // Features have squared length D on average, so the logits' standard deviation is the sharpness.
@@ -285,7 +285,7 @@ pub struct Learner {
 impl Learner {
     /// A learner of this objective.
     pub fn new(
-        config: &Config,
+        config: &OrderingConfig,
         objective: Objective,
         advantage: Advantage,
         seed: u64,
@@ -361,7 +361,7 @@ impl Learner {
 
 /// Trains a student from zero weights; returns them, V × D.
 pub fn train(
-    config: &Config,
+    config: &OrderingConfig,
     contexts: &Contexts,
     objective: Objective,
     advantage: Advantage,
@@ -410,7 +410,7 @@ fn rewards(weights_vd: &[f64], test: &Contexts, advantage: Advantage) -> [f64; 2
 pub type Rewards = Vec<[[[f64; 2]; 3]; 3]>;
 
 /// One seed: a teacher, nested training sets, all students.
-pub fn run_seed(config: &Config, seed: u64) -> Result<Rewards, Error> {
+pub fn run_seed(config: &OrderingConfig, seed: u64) -> Result<Rewards, Error> {
     let most = config.contexts.iter().copied().max().unwrap_or(0);
     let all = Contexts::draw(config, seed, "train", most);
     let test = Contexts::draw(config, seed, "test", config.test_contexts);
@@ -431,7 +431,7 @@ pub fn run_seed(config: &Config, seed: u64) -> Result<Rewards, Error> {
 }
 
 /// The whole figure.
-pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
+pub fn run(config: &OrderingConfig) -> Result<Vec<OrderingRow>, Error> {
     config.check()?;
     let by_seed: Vec<Rewards> = (config.seed..config.seed + config.seeds)
         .into_par_iter()
@@ -452,7 +452,7 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
                     };
                     let (reward, over_mle, over_distillation) =
                         (minus(None)?, minus(Some(0))?, minus(Some(1))?);
-                    rows.push(Row {
+                    rows.push(OrderingRow {
                         advantage,
                         answering,
                         objective,

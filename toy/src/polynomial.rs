@@ -20,7 +20,7 @@ const NAME: &str = "polynomial";
 
 /// Everything that determines the figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct PolynomialConfig {
     /// Degree of the polynomial.
     pub degree: usize,
     /// Training data per repetition.
@@ -47,7 +47,7 @@ pub struct Config {
     pub seed: u64,
 }
 
-impl Default for Config {
+impl Default for PolynomialConfig {
     /// C.1.1: degree 5, 20 data, 100 validation points, 1,000 jitters of 0.002, step 0.01, s from 1e-3 to 1.
     fn default() -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Default for Config {
     }
 }
 
-impl Config {
+impl PolynomialConfig {
     /// A version of a second that walks the whole path.
     pub fn smoke() -> Self {
         Self { jitters: 50, distances: 5, repetitions: 40, ..Self::default() }
@@ -127,7 +127,7 @@ pub enum Uncertainty {
 
 /// One point of one line of the figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct PolynomialRow {
     /// Which uncertainty.
     pub uncertainty: Uncertainty,
     /// Standard deviation s of the offset from the true coefficients.
@@ -150,12 +150,12 @@ pub struct Row {
     pub repetitions: usize,
 }
 
-/// What one repetition finds at one distance.
+/// The result of one repetition at one distance.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub struct Repetition {
     /// Spearman's correlation of epistemic uncertainty and decrement over the data.
     pub epistemic: f64,
-    /// The same for aleatoric uncertainty.
+    /// Spearman's correlation of aleatoric uncertainty and decrement over the data.
     pub aleatoric: f64,
     /// Share of the data with a positive decrement.
     pub helpful: f64,
@@ -181,7 +181,7 @@ struct Data {
 }
 
 impl Data {
-    fn draw(config: &Config, seed: u64) -> Self {
+    fn draw(config: &PolynomialConfig, seed: u64) -> Self {
         let mut place = Stream::new(seed, "polynomial/x");
         let features: Vec<Vec<f64>> =
             (0..config.data).map(|_| powers(place.uniform_in(-1.0, 1.0), config.degree)).collect();
@@ -198,7 +198,7 @@ impl Data {
 ///
 /// The prediction is linear in the coefficients, so their own value adds the same constant to every sample and is
 /// left out; that also makes the uncertainty the same at every distance.
-fn epistemic(config: &Config, features: &[Vec<f64>], stream: &mut Stream) -> Vec<f64> {
+fn epistemic(config: &PolynomialConfig, features: &[Vec<f64>], stream: &mut Stream) -> Vec<f64> {
     let mut sums = vec![(0.0, 0.0); features.len()];
     let mut jitter = vec![0.0; config.degree + 1];
     for _ in 0..config.jitters {
@@ -213,7 +213,7 @@ fn epistemic(config: &Config, features: &[Vec<f64>], stream: &mut Stream) -> Vec
 }
 
 /// Mean over the validation points of the products of powers: the validation MSE is eᵀMe, e the coefficients' error.
-fn validation_form(config: &Config) -> Vec<Vec<f64>> {
+fn validation_form(config: &PolynomialConfig) -> Vec<Vec<f64>> {
     let last = (config.validation - 1) as f64;
     let points: Vec<Vec<f64>> =
         (0..config.validation).map(|i| powers(-1.0 + 2.0 * i as f64 / last, config.degree)).collect();
@@ -234,7 +234,7 @@ fn decrement(form: &[Vec<f64>], error: &[f64], features: &[f64], delta: f64) -> 
 /// One repetition: a truth, its data, and every distance of the grid.
 ///
 /// Only the coefficients' error enters, so the truth itself drops out of every prediction's difference.
-pub fn repetition(config: &Config, seed: u64) -> Result<Vec<Point>, Error> {
+pub fn repetition(config: &PolynomialConfig, seed: u64) -> Result<Vec<Repetition>, Error> {
     let form = validation_form(config);
     let data = Data::draw(config, seed);
     let mut offset = Stream::new(seed, "polynomial/offset");
@@ -254,7 +254,7 @@ pub fn repetition(config: &Config, seed: u64) -> Result<Vec<Point>, Error> {
             spearman(uncertainty, &decrements)
                 .ok_or(Error::Undefined { experiment: NAME, quantity: "rank correlation" })
         };
-        Ok(Point {
+        Ok(Repetition {
             epistemic: correlation(&data.epistemic)?,
             aleatoric: correlation(&data.aleatoric)?,
             helpful,
@@ -264,15 +264,15 @@ pub fn repetition(config: &Config, seed: u64) -> Result<Vec<Point>, Error> {
 }
 
 /// The whole figure.
-pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
+pub fn run(config: &PolynomialConfig) -> Result<Vec<PolynomialRow>, Error> {
     config.check()?;
-    let repetitions: Vec<Vec<Point>> = (0..config.repetitions)
+    let repetitions: Vec<Vec<Repetition>> = (0..config.repetitions)
         .into_par_iter()
         .map(|index| repetition(config, config.seed.wrapping_add(index)))
         .collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
     for uncertainty in [Uncertainty::Epistemic, Uncertainty::Aleatoric] {
-        let correlation = |point: &Point| match uncertainty {
+        let correlation = |point: &Repetition| match uncertainty {
             Uncertainty::Epistemic => point.epistemic,
             Uncertainty::Aleatoric => point.aleatoric,
         };
@@ -282,7 +282,7 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
                 repetitions.iter().map(|points| correlation(&points[i]) - correlation(&points[0])).collect();
             let helpful: f64 = repetitions.iter().map(|points| points[i].helpful).sum();
             let (level, rise) = (interval(&here)?, interval(&rises)?);
-            rows.push(Row {
+            rows.push(PolynomialRow {
                 uncertainty,
                 distance,
                 correlation: level.value,
@@ -313,7 +313,7 @@ mod tests {
     /// With 1,000 jitters the sample variance has a relative standard error of √(2/999) = 4.5 %.
     #[test]
     fn epistemic_uncertainty_is_its_closed_form() {
-        let config = Config { data: 200, jitters: 20_000, ..Config::default() };
+        let config = PolynomialConfig { data: 200, jitters: 20_000, ..PolynomialConfig::default() };
         let data = Data::draw(&config, 1);
         for (features, simulated) in data.features.iter().zip(&data.epistemic) {
             let exact = config.jitter_sd * config.jitter_sd * features.iter().map(|p| p * p).sum::<f64>();
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn grid_ends_where_it_should() {
-        let grid = Config::default().grid();
+        let grid = PolynomialConfig::default().grid();
         assert_eq!(grid.len(), 31);
         assert!((grid[0] / 1e-3 - 1.0).abs() < 1e-14 && (grid[30] - 1.0).abs() < 1e-14);
     }
@@ -332,7 +332,7 @@ mod tests {
     /// Full protocol with fewer repetitions: −0.12 → +0.34 and −0.33 → 0, as an independent implementation found.
     #[test]
     fn correlations_are_those_of_an_independent_implementation() {
-        let config = Config { repetitions: 600, distances: 2, ..Config::default() };
+        let config = PolynomialConfig { repetitions: 600, distances: 2, ..PolynomialConfig::default() };
         let rows = run(&config).unwrap();
         let expected = [-0.12, 0.34, -0.33, 0.0];
         for (row, expected) in rows.iter().zip(expected) {
@@ -342,25 +342,30 @@ mod tests {
 
     #[test]
     fn rows_repeat_and_thread_count_does_not_matter() {
-        let config = Config::smoke();
+        let config = PolynomialConfig::smoke();
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         assert_eq!(run(&config).unwrap(), one.install(|| run(&config)).unwrap());
     }
 
     #[test]
     fn bad_configurations_are_named() {
-        let message = |config: Config| run(&config).unwrap_err().to_string();
-        assert!(message(Config { data: 1, ..Config::smoke() }).contains("data is 1"));
-        assert!(message(Config { farthest: 1e-4, ..Config::smoke() }).contains("farthest"));
-        assert!(message(Config { learning_rate: f64::NAN, ..Config::smoke() }).contains("learning_rate"));
-        assert!(message(Config { degree: 0, ..Config::smoke() }).contains("degree"));
+        let message = |config: PolynomialConfig| run(&config).unwrap_err().to_string();
+        assert!(message(PolynomialConfig { data: 1, ..PolynomialConfig::smoke() }).contains("data is 1"));
+        assert!(
+            message(PolynomialConfig { farthest: 1e-4, ..PolynomialConfig::smoke() }).contains("farthest")
+        );
+        assert!(
+            message(PolynomialConfig { learning_rate: f64::NAN, ..PolynomialConfig::smoke() })
+                .contains("learning_rate")
+        );
+        assert!(message(PolynomialConfig { degree: 0, ..PolynomialConfig::smoke() }).contains("degree"));
     }
 
     proptest! {
         /// Against both errors written out point by point.
         #[test]
         fn decrement_is_the_difference_of_the_errors(x in -1.0..1.0_f64, delta in -0.5..0.5_f64, seed: u64) {
-            let config = Config::default();
+            let config = PolynomialConfig::default();
             let mut stream = Stream::new(seed, "error");
             let error: Vec<f64> = (0..=config.degree).map(|_| stream.normal()).collect();
             let features = powers(x, config.degree);

@@ -19,9 +19,9 @@ mod tests;
 use ndarray::Array1;
 use rayon::prelude::*;
 
-pub use config::{Config, Features, Method, Selects};
+pub use config::{Features, Method, RegressionConfig, Selects};
 pub use problem::Problem;
-pub use summary::{Quantity, Row};
+pub use summary::{Quantity, RegressionRow};
 
 use crate::Error;
 use crate::linalg::dot;
@@ -31,7 +31,7 @@ const DIVERGED: f64 = 1e30;
 
 /// Hold-out losses at the steps 0..=steps of one run: `method` from w = 0 with step size `step_size`/λ_max.
 pub fn train(
-    config: &Config,
+    config: &RegressionConfig,
     problem: &Problem,
     method: Method,
     step_size: f64,
@@ -53,14 +53,14 @@ pub fn train(
     Ok(losses)
 }
 
-/// The hold-out losses of all runs of one seed, in the order of [`Config::runs`].
-pub fn run_seed(config: &Config, features: Features, seed: u64) -> Result<Vec<Vec<f64>>, Error> {
+/// The hold-out losses of all runs of one seed, in the order of [`RegressionConfig::runs`].
+pub fn run_seed(config: &RegressionConfig, features: Features, seed: u64) -> Result<Vec<Vec<f64>>, Error> {
     let problem = Problem::new(config, features, seed)?;
     config.runs().into_iter().map(|(method, size)| train(config, &problem, method, size, seed)).collect()
 }
 
 /// The whole figure: every curve's median over the seeds, and the comparisons of the methods seed by seed.
-pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
+pub fn run(config: &RegressionConfig) -> Result<Vec<RegressionRow>, Error> {
     config.check()?;
     let mut rows = Vec::new();
     for features in [Features::Correlated, Features::Whitened] {

@@ -20,7 +20,7 @@ use tokensieve_base::streams::Stream;
 
 /// Everything that determines the map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct SeamConfig {
     /// Labels, features, documents, pre-training.
     pub domain: DomainConfig,
     /// Fine-tuning, the same for all arms.
@@ -37,7 +37,7 @@ pub struct Config {
     pub seeds: u64,
 }
 
-impl Default for Config {
+impl Default for SeamConfig {
     fn default() -> Self {
         Self {
             domain: DomainConfig::default(),
@@ -52,7 +52,7 @@ impl Default for Config {
     }
 }
 
-impl Config {
+impl SeamConfig {
     /// Both ends, clean and noisy, few seeds.
     pub fn smoke() -> Self {
         Self {
@@ -129,7 +129,7 @@ pub struct Outcome {
 
 /// One cell over all seeds, with 95 % intervals (Student) of the gains, paired by seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct SeamRow {
     /// Lower quantile of the band trained on; empty where no token is.
     pub band_low: Option<f64>,
     /// Upper quantile of the band.
@@ -172,7 +172,7 @@ pub struct Row {
 
 /// What all cells of one seed share.
 struct Ground<'a> {
-    config: &'a Config,
+    config: &'a SeamConfig,
     seed: u64,
     train: Tokens,
     test: Tokens,
@@ -227,7 +227,7 @@ impl Ground<'_> {
 }
 
 /// The whole map of one seed: capability, noise rate, step, arm, in this order.
-pub fn seed(config: &Config, seed: u64) -> Result<Vec<Outcome>, Error> {
+pub fn seed(config: &SeamConfig, seed: u64) -> Result<Vec<Outcome>, Error> {
     if config.bands < 2 {
         return Err(Error::config("seam", "bands", config.bands, "at least 2"));
     }
@@ -257,7 +257,7 @@ pub fn seed(config: &Config, seed: u64) -> Result<Vec<Outcome>, Error> {
 }
 
 /// The table from all seeds' maps, cell by cell.
-pub fn summarise(config: &Config, seeds: &[Vec<Outcome>]) -> Result<Vec<Row>, Error> {
+pub fn summarise(config: &SeamConfig, seeds: &[Vec<Outcome>]) -> Result<Vec<SeamRow>, Error> {
     if seeds.len() < 2 {
         return Err(Error::config("seam", "seeds", seeds.len(), "at least 2: one seed has no interval"));
     }
@@ -280,7 +280,7 @@ pub fn summarise(config: &Config, seeds: &[Vec<Outcome>]) -> Result<Vec<Row>, Er
             let mean = |value: &dyn Fn(&Outcome) -> f64| Ok::<_, Error>(over(value)?.value);
             let accuracy_gain = over(&|o| o.accuracy - o.accuracy_mle)?;
             let nll_gain = over(&|o| o.nll_mle_nats - o.nll_nats)?;
-            Ok(Row {
+            Ok(SeamRow {
                 band_low: arm.band.map(|band| band.0),
                 band_high: arm.band.map(|band| band.1),
                 rest: if arm.distil { "distil" } else { "none" }.into(),
@@ -306,7 +306,7 @@ pub fn summarise(config: &Config, seeds: &[Vec<Outcome>]) -> Result<Vec<Row>, Er
 }
 
 /// All seeds, summarised.
-pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
+pub fn run(config: &SeamConfig) -> Result<Vec<SeamRow>, Error> {
     let seeds = (0..config.seeds)
         .into_par_iter()
         .map(|number| seed(config, number))
@@ -318,9 +318,9 @@ pub fn run(config: &Config) -> Result<Vec<Row>, Error> {
 ///
 /// The rows are those of one arm, noise ascending; between them the three curves are straight. A curve that is
 /// never above zero crosses at the first noise rate, one that never falls below it at the last.
-pub fn crossover(rows: &[Row]) -> Option<Estimate> {
+pub fn crossover(rows: &[SeamRow]) -> Option<Estimate> {
     let (first, last) = (rows.first()?, rows.last()?);
-    let crossing = |gain: &dyn Fn(&Row) -> f64| {
+    let crossing = |gain: &dyn Fn(&SeamRow) -> f64| {
         if gain(first) <= 0.0 {
             return first.noise_rate;
         }
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn bands_hold_the_wrong_labels_where_a_strong_model_puts_them() {
-        let rows = run(&Config::smoke()).unwrap();
+        let rows = run(&SeamConfig::smoke()).unwrap();
         let wrong = |capability: f64, band: Option<f64>| {
             let row = rows
                 .iter()
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn the_whole_band_is_plain_maximum_likelihood() {
-        let config = Config { seeds: 2, steps: vec![Step::Own], ..Config::smoke() };
+        let config = SeamConfig { seeds: 2, steps: vec![Step::Own], ..SeamConfig::smoke() };
         let whole = Arm { band: Some((0.0, 1.0)), distil: true };
         let domain = Domain::new(&config.domain, 0).unwrap();
         let test = domain.tokens(4, "test");
@@ -388,15 +388,15 @@ mod tests {
     #[test]
     fn crossovers_interpolate_and_saturate() {
         let template =
-            run(&Config { seeds: 2, steps: vec![Step::Own], ..Config::smoke() }).unwrap().remove(0);
-        let row = |noise_rate, gain: f64, half: f64| Row {
+            run(&SeamConfig { seeds: 2, steps: vec![Step::Own], ..SeamConfig::smoke() }).unwrap().remove(0);
+        let row = |noise_rate, gain: f64, half: f64| SeamRow {
             noise_rate,
             accuracy_gain: gain,
             accuracy_gain_low: gain - half,
             accuracy_gain_high: gain + half,
             ..template.clone()
         };
-        let close = |rows: &[Row], expected: [f64; 3]| {
+        let close = |rows: &[SeamRow], expected: [f64; 3]| {
             let found = crossover(rows).unwrap();
             for (found, expected) in [found.value, found.low, found.high].into_iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-12, "{found} {expected}");
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn any_number_of_threads_gives_the_same_bits() {
-        let config = Config { seeds: 2, ..Config::smoke() };
+        let config = SeamConfig { seeds: 2, ..SeamConfig::smoke() };
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| run(&config).unwrap())
@@ -420,9 +420,9 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_refused() {
-        let message = run(&Config { bands: 1, ..Config::smoke() }).unwrap_err().to_string();
+        let message = run(&SeamConfig { bands: 1, ..SeamConfig::smoke() }).unwrap_err().to_string();
         assert!(message.contains("bands is 1"), "{message}");
-        let message = run(&Config { seeds: 1, ..Config::smoke() }).unwrap_err().to_string();
+        let message = run(&SeamConfig { seeds: 1, ..SeamConfig::smoke() }).unwrap_err().to_string();
         assert!(message.contains("seeds is 1"), "{message}");
     }
 }

@@ -11,16 +11,16 @@ use std::path::{Component, Path};
 use provided::Provided;
 use serde::Deserialize;
 
-use crate::places::Places;
+use crate::folders::Folders;
 use crate::progress::Progress;
 use crate::sha256::is_sha256;
 
-/// Where a file is to be had.
+/// A source of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The kind, with its address.
     pub(crate) kind: Kind,
-    /// SHA-256 of the file as it lies there, where that differs from its content's.
+    /// SHA-256 of the file as it is stored there, where that differs from its content's.
     pub(crate) stored: Option<String>,
 }
 
@@ -95,10 +95,10 @@ fn stays_below(path: &str) -> bool {
 }
 
 impl Source {
-    /// The source as a person would name it.
-    pub fn place(&self, places: &Places) -> String {
+    /// The source, as messages name it.
+    pub fn describe(&self, folders: &Folders) -> String {
         match &self.kind {
-            Kind::Mirror(path) => match &places.mirror {
+            Kind::Mirror(path) => match &folders.mirror {
                 Some(folder) => format!("mirror {}", folder.join(path).display()),
                 None => format!("mirror folder (for {path})"),
             },
@@ -113,7 +113,7 @@ impl Source {
         if let Kind::Mirror(path) = &self.kind { Some(path) } else { None }
     }
 
-    /// Name of the file as it lies there: `.gz` at its end means compressed.
+    /// Name of the file as it is stored there; a name that ends in `.gz` means compressed.
     pub(crate) fn stored_name(&self) -> &str {
         match &self.kind {
             Kind::Mirror(path) | Kind::Debian { path, .. } => path,
@@ -122,27 +122,27 @@ impl Source {
         }
     }
 
-    /// Whether the source would probably serve: the file is there, its package's client is, its server answers.
-    pub(crate) fn answers(&self, places: &Places) -> bool {
+    /// Whether the source would probably succeed: the file exists, the package's client is installed, the server answers.
+    pub(crate) fn answers(&self, folders: &Folders) -> bool {
         match &self.kind {
-            Kind::Mirror(path) => places.mirror.as_ref().is_some_and(|folder| folder.join(path).is_file()),
+            Kind::Mirror(path) => folders.mirror.as_ref().is_some_and(|folder| folder.join(path).is_file()),
             Kind::Debian { path, .. } => Path::new(path).is_file() || package::has_apt(),
             Kind::Pypi { .. } => package::has_pip(),
             Kind::Url(url) => http::answers(url),
         }
     }
 
-    /// Makes the file available on this machine. `scratch` is a path in the cache that belongs to this file and source; what
-    /// an interrupted download left there is continued.
+    /// Makes the file available on this machine. `scratch` is a path in the cache for this file and source; an
+    /// interrupted download there is continued.
     pub(crate) fn provide(
         &self,
-        places: &Places,
+        folders: &Folders,
         scratch: &Path,
         bar: &Progress,
     ) -> Result<Provided, String> {
         match &self.kind {
             Kind::Mirror(path) => {
-                let Some(folder) = &places.mirror else { return Err("there is none".into()) };
+                let Some(folder) = &folders.mirror else { return Err("no mirror folder is set".into()) };
                 let path = folder.join(path);
                 match fs::metadata(&path) {
                     Ok(about) if about.is_file() => Ok(Provided::in_place(path)),
@@ -150,7 +150,7 @@ impl Source {
                     Err(error) => Err(error.to_string()),
                 }
             }
-            Kind::Debian { package, path } => package::debian(package, path, places, scratch, bar),
+            Kind::Debian { package, path } => package::debian(package, path, folders, scratch, bar),
             Kind::Pypi { requirement, platform, member } => {
                 let wheel = package::Wheel {
                     requirement,

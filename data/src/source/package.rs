@@ -1,5 +1,5 @@
-//! Files that come inside a package: Debian's, by apt, and Python's, by pip. Both are asked through their own client,
-//! so that the machine's own settings (mirrors, proxies, certificates) hold, and neither needs to be root.
+//! Files inside a package: Debian's, through apt, and Python's, through pip. Their own clients download them, so that
+//! the machine's settings (mirrors, proxies, certificates) apply. Neither needs root.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::provided::Provided;
-use crate::places::Places;
+use crate::folders::Folders;
 use crate::progress::Progress;
 use crate::sha256::sha256_of;
 
-/// Python that takes one member out of a wheel: python3 is there, for pip is.
+/// Python code that extracts one member of a wheel; where pip runs, python3 is installed.
 const UNPACK: &str = "import shutil, sys, zipfile
 with zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]) as member, open(sys.argv[3], 'wb') as out:
     shutil.copyfileobj(member, out, 1 << 20)";
@@ -21,19 +21,19 @@ with zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]) as member, open(sys.argv[3],
 pub(super) fn debian(
     package: &str,
     path: &str,
-    places: &Places,
+    folders: &Folders,
     scratch: &Path,
     bar: &Progress,
 ) -> Result<Provided, String> {
     if Path::new(path).is_file() {
         return Ok(Provided::in_place(PathBuf::from(path)));
     }
-    let unpacked = places.cache.join("debian").join(package);
+    let unpacked = folders.cache.join("debian").join(package);
     let file = unpacked.join(&path[1..]);
     if !file.is_file() {
-        bar.say(&format!("downloading Debian package {package}"));
+        bar.print(&format!("downloading Debian package {package}"));
         empty(scratch)?;
-        download_debian(package, places, scratch)?;
+        download_debian(package, folders, scratch)?;
         let deb = only_file(scratch, "deb")?;
         let tree = scratch.join("tree");
         run(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&tree))?;
@@ -45,8 +45,8 @@ pub(super) fn debian(
     if file.is_file() { Ok(Provided::in_place(file)) } else { Err(format!("the package has no file {path}")) }
 }
 
-/// With the system's package lists; where they are empty or old, with lists of our own, which needs no root.
-fn download_debian(package: &str, places: &Places, folder: &Path) -> Result<(), String> {
+/// Uses the system's package lists, or private ones where those are empty or outdated; that needs no root.
+fn download_debian(package: &str, folders: &Folders, folder: &Path) -> Result<(), String> {
     let sandbox = ["-o", "APT::Sandbox::User=root"];
     let get = |private: &[String]| {
         run(Command::new("apt-get")
@@ -59,7 +59,7 @@ fn download_debian(package: &str, places: &Places, folder: &Path) -> Result<(), 
     if first.starts_with("apt-get is not") {
         return Err(first);
     }
-    let apt = places.cache.join("apt");
+    let apt = folders.cache.join("apt");
     fs::create_dir_all(apt.join("lists/partial")).map_err(|error| error.to_string())?;
     let private: Vec<String> = [
         format!("Dir::State::lists={}", apt.join("lists").display()),
@@ -71,7 +71,7 @@ fn download_debian(package: &str, places: &Places, folder: &Path) -> Result<(), 
     .collect();
     run(Command::new("apt-get").args(sandbox).args(&private).args(["--quiet", "update"]))?;
     let outcome = get(&private);
-    // Tens of megabytes that are old tomorrow.
+    // Tens of megabytes that are outdated tomorrow.
     let _ = fs::remove_dir_all(&apt);
     outcome
 }
@@ -80,7 +80,7 @@ fn download_debian(package: &str, places: &Places, folder: &Path) -> Result<(), 
 pub(super) struct Wheel<'a> {
     pub(super) requirement: &'a str,
     pub(super) platform: Option<&'a str>,
-    /// The file wanted, if not the wheel itself.
+    /// The file to extract; `None` for the wheel itself.
     pub(super) member: Option<&'a str>,
     /// The wheel's own hash, checked before it is unpacked.
     pub(super) sha256: Option<&'a str>,
@@ -89,7 +89,7 @@ pub(super) struct Wheel<'a> {
 impl Wheel<'_> {
     /// Downloads it below `scratch`.
     pub(super) fn provide(&self, scratch: &Path, bar: &Progress) -> Result<Provided, String> {
-        bar.say(&format!("downloading Python package {}", self.requirement));
+        bar.print(&format!("downloading Python package {}", self.requirement));
         empty(scratch)?;
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]);
@@ -117,12 +117,12 @@ impl Wheel<'_> {
     }
 }
 
-/// Whether Debian packages can be asked for.
+/// Whether apt is installed.
 pub(super) fn has_apt() -> bool {
     run(Command::new("apt-get").arg("--version")).is_ok()
 }
 
-/// Whether Python packages can be asked for.
+/// Whether pip is installed.
 pub(super) fn has_pip() -> bool {
     run(Command::new("python3").args(["-m", "pip", "--version"])).is_ok()
 }
@@ -141,19 +141,19 @@ fn only_file(folder: &Path, extension: &str) -> Result<PathBuf, String> {
         .map_err(|error| error.to_string())?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension() == Some(OsStr::new(extension)))
-        .ok_or_else(|| format!("the client left no .{extension} file"))
+        .ok_or_else(|| format!("the client downloaded no .{extension} file"))
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.env("LC_ALL", "C.UTF-8").output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => format!("{name} is not on this machine"),
+        io::ErrorKind::NotFound => format!("{name} is not installed"),
         _ => format!("{name}: {error}"),
     })?;
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no error message");
     Err(format!("{name} failed: {last}"))
 }

@@ -80,7 +80,7 @@ fn call(function: Function, arguments: Vec<Node>) -> Node {
     }
 }
 
-/// The same tree with its constants folded.
+/// A tree of equal value with its constants folded.
 pub(super) fn simplify(node: &Node) -> Node {
     match node {
         Node::Number(_) | Node::Variable(_) => node.clone(),

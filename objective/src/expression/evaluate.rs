@@ -3,8 +3,8 @@
 use super::{Function, Node, Operator, Variable};
 use crate::TokenStats;
 
-/// Where an expression is evaluated: the token's statistics, which count as constants, and p itself, which may be
-/// moved away from them to see how the loss responds.
+/// The point at which an expression is evaluated: the token's statistics, which count as constants, and p itself,
+/// which can be moved independently of them to see how the loss responds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point<'a> {
     stats: &'a TokenStats,
@@ -71,8 +71,8 @@ pub(super) fn constant(function: Function, arguments: &[Node]) -> Option<f64> {
     if function == Function::FAlpha {
         return None;
     }
-    let nobody = TokenStats::new(0.0, 0.0);
-    Some(call(function, arguments, Point::at(&nobody)))
+    let unused = TokenStats::new(0.0, 0.0);
+    Some(call(function, arguments, Point::at(&unused)))
 }
 
 fn call(function: Function, arguments: &[Node], point: Point) -> f64 {

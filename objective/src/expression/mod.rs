@@ -28,7 +28,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::{Error, TokenStats};
 
-/// An expression, parsed and simplified no further than its author wrote it.
+/// A parsed expression, not simplified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
     pub(crate) root: Node,
@@ -77,7 +77,7 @@ impl Expression {
         Self { root: derive::negate(derive::euler(&self.root)) }
     }
 
-    /// The same expression with its constants folded.
+    /// An expression of equal value with its constants folded.
     #[must_use]
     pub fn simplified(&self) -> Self {
         Self { root: derive::simplify(&self.root) }

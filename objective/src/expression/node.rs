@@ -4,7 +4,7 @@ use super::Variable;
 
 /// Longest expression accepted, in characters.
 pub const MAX_LENGTH: usize = 1_000;
-/// Deepest tree accepted, so that no text can exhaust the stack.
+/// Deepest tree accepted, so that no expression can exhaust the stack.
 pub const MAX_DEPTH: usize = 64;
 
 #[derive(Clone, Debug, PartialEq)]

@@ -43,7 +43,7 @@ impl Parser<'_> {
         Error::Syntax { text: self.text.to_owned(), column: index + 1, problem: problem.into() }
     }
 
-    /// The next character that is no blank.
+    /// The next character that is not white space.
     fn peek(&mut self) -> Option<char> {
         while self.characters.get(self.next).is_some_and(|c| c.is_whitespace()) {
             self.next += 1;
@@ -68,7 +68,7 @@ impl Parser<'_> {
         Err(self.error(format!("expected `{wanted}`, found {found}")))
     }
 
-    /// The first of these operators that stands here.
+    /// The first of these operators that matches at this position.
     fn operator(&mut self, known: &[(&str, Operator)]) -> Option<Operator> {
         known.iter().find(|(sign, _)| self.take(sign)).map(|(_, operator)| *operator)
     }

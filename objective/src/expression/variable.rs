@@ -12,11 +12,11 @@ pub enum Variable {
     Loss,
     /// The label's probability under the reference.
     PReference,
-    /// −log of it.
+    /// −log of the label's probability under the reference.
     ReferenceLoss,
     /// The label's probability before training.
     PBase,
-    /// −log of it.
+    /// −log of the label's probability before training.
     BaseLoss,
     /// Entropy of the prediction.
     Entropy,
@@ -31,7 +31,7 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// Every variable: name, what it is, what has to run to have it.
+    /// Every variable: name, meaning, and what has to run to provide it.
     pub const ALL: [(Self, &'static str, &'static str, &'static str); 11] = [
         (Self::P, "p", "the label's probability", "the model's forward pass"),
         (Self::Loss, "loss", "−log p", "the model's forward pass"),
@@ -66,7 +66,7 @@ impl Variable {
         (Self::Vocabulary, "vocabulary", "number of tokens in the vocabulary", "the model"),
     ];
 
-    /// The variable called so.
+    /// The variable of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known, ..)| *known == name).map(|(variable, ..)| *variable)
     }
@@ -76,12 +76,12 @@ impl Variable {
         Self::ALL.iter().find(|(variable, ..)| *variable == self).map_or("", |(_, name, ..)| name)
     }
 
-    /// What has to run to have it.
+    /// What has to run to provide it.
     pub fn provider(self) -> &'static str {
         Self::ALL.iter().find(|(variable, ..)| *variable == self).map_or("", |(.., provider)| provider)
     }
 
-    /// Its value for a token, `None` where nobody supplied it.
+    /// Its value for a token; `None` where the caller did not supply it.
     pub fn of(self, stats: &TokenStats) -> Option<f64> {
         match self {
             Self::P => Some(stats.p()),

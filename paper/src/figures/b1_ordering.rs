@@ -4,8 +4,8 @@ use crate::claim::least;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
-use tokensieve_toy::ordering::{self, Advantage, Answering, Config, Objective, Row};
 use tokensieve_base::statistics::Estimate;
+use tokensieve_toy::ordering::{self, Advantage, Answering, Objective, OrderingConfig, OrderingRow};
 
 /// The figure.
 pub(super) struct Figure;
@@ -63,12 +63,12 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
+        let config = run.profile.pick(OrderingConfig::smoke(), OrderingConfig::default());
         Table::from_rows(&run.cached("rewards", &config, || ordering::run(&config))?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<OrderingRow> = table.rows()?;
         let mut contexts: Vec<usize> = rows.iter().map(|row| row.contexts).collect();
         contexts.sort_unstable();
         contexts.dedup();
@@ -116,7 +116,7 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<OrderingRow> = table.rows()?;
         let find = |advantage, answering, objective| {
             rows.iter().filter(move |row| {
                 (row.advantage, row.answering, row.objective) == (advantage, answering, objective)
@@ -202,11 +202,11 @@ const OBJECTIVES: [(Objective, &str); 3] = [
 ];
 const INKS: [usize; 3] = [2, 0, 1];
 
-fn over_mle(row: &Row) -> Estimate {
+fn over_mle(row: &OrderingRow) -> Estimate {
     Estimate { value: row.over_mle, low: row.over_mle_low, high: row.over_mle_high, n: row.seeds }
 }
 
-fn over_distillation(row: &Row) -> Estimate {
+fn over_distillation(row: &OrderingRow) -> Estimate {
     Estimate {
         value: row.over_distillation,
         low: row.over_distillation_low,

@@ -5,7 +5,7 @@ use crate::claim::least;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Estimate, Run, Table, exact};
 use anyhow::{Context as _, Result};
-use tokensieve_toy::continuum::{self, Config, Row};
+use tokensieve_toy::continuum::{self, ContinuumConfig, ContinuumRow};
 
 /// The figure.
 pub(super) struct Figure;
@@ -84,8 +84,8 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
-        let units: Vec<(String, (Config, u64))> =
+        let config = run.profile.pick(ContinuumConfig::smoke(), ContinuumConfig::default());
+        let units: Vec<(String, (ContinuumConfig, u64))> =
             (0..config.seeds).map(|seed| (format!("seed {seed}"), (config.clone(), seed))).collect();
         let outcomes = run.units(&units, |(config, seed)| continuum::seed(config, *seed))?;
         let seeds: Vec<_> = outcomes.chunk_by(|a, b| a.seed == b.seed).map(<[_]>::to_vec).collect();
@@ -93,7 +93,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<ContinuumRow> = table.rows()?;
         let noises = ascending(rows.iter().map(|row| row.noise_rate));
         let mut panels = Vec::new();
         for (step, title) in [("own", "same rate"), ("grad-norm", "same step length")] {
@@ -106,7 +106,7 @@ impl crate::Figure for Figure {
                 let title = format!("{:.0} % wrong, {title}", 100.0 * noise);
                 let mut panel = Panel::new(&title, x, y).with(Series::horizontal(0.0));
                 for (index, objective) in DRAWN.iter().enumerate() {
-                    let line: Vec<&Row> = rows
+                    let line: Vec<&ContinuumRow> = rows
                         .iter()
                         .filter(|r| r.objective == *objective && r.step == step && same(r.noise_rate, *noise))
                         .collect();
@@ -133,7 +133,7 @@ impl crate::Figure for Figure {
 
 /// The table with its two ends named.
 struct Cells {
-    rows: Vec<Row>,
+    rows: Vec<ContinuumRow>,
     weak: f64,
     middle: f64,
     strong: f64,
@@ -145,7 +145,7 @@ const PAIRED_NLL: &str = "clean held-out −log *p* (nats) of the model trained 
                           seed; mean, Student's 95 % interval";
 
 impl Cells {
-    fn new(rows: Vec<Row>) -> Result<Self> {
+    fn new(rows: Vec<ContinuumRow>) -> Result<Self> {
         let capabilities = ascending(rows.iter().map(|row| row.capability));
         let (weak, strong) = capabilities.first().zip(capabilities.last()).context("an empty table")?;
         // The base next to the strong one: the paper's medical domain, 0.50 to 0.59.
@@ -153,7 +153,7 @@ impl Cells {
         Ok(Self { weak: *weak, middle, strong: *strong, rows })
     }
 
-    fn cell(&self, objective: &str, step: &str, capability: f64, noise: f64) -> Option<&Row> {
+    fn cell(&self, objective: &str, step: &str, capability: f64, noise: f64) -> Option<&ContinuumRow> {
         self.rows.iter().find(|r| {
             r.objective == objective
                 && r.step == step
@@ -288,10 +288,10 @@ fn within(estimate: Estimate, bound: f64) -> Option<Estimate> {
 }
 
 /// What a panel along α shows of a cell: value, lower and upper end.
-type Shown = fn(&Row) -> (f64, f64, f64);
+type Shown = fn(&ContinuumRow) -> (f64, f64, f64);
 
 /// The lower row: accuracy, −log p and training likelihood along α, for a weak, a middling and a strong base.
-fn family(rows: &[Row]) -> Vec<Panel> {
+fn family(rows: &[ContinuumRow]) -> Vec<Panel> {
     let capabilities = ascending(rows.iter().map(|row| row.capability));
     let Some((weak, strong)) = capabilities.first().zip(capabilities.last()) else { return Vec::new() };
     let middle = capabilities[capabilities.len() / 2];
@@ -313,7 +313,7 @@ fn family(rows: &[Row]) -> Vec<Panel> {
             let y = if label == "accuracy" { y.range(0.0, 1.0) } else { y };
             let mut panel = Panel::new(title, Axis::log("α, 30 % wrong labels").ticks(ticks), y);
             for (index, base) in bases.iter().enumerate() {
-                let mut line: Vec<&Row> = rows
+                let mut line: Vec<&ContinuumRow> = rows
                     .iter()
                     .filter(|r| {
                         r.step == step
@@ -346,7 +346,7 @@ fn curve(points: impl Iterator<Item = (f64, f64, f64, f64)>, index: usize, name:
     ]
 }
 
-fn accuracy_gain(row: &Row) -> Estimate {
+fn accuracy_gain(row: &ContinuumRow) -> Estimate {
     Estimate {
         value: row.accuracy_gain,
         low: row.accuracy_gain_low,
@@ -355,7 +355,7 @@ fn accuracy_gain(row: &Row) -> Estimate {
     }
 }
 
-fn accuracy_change(row: &Row) -> Estimate {
+fn accuracy_change(row: &ContinuumRow) -> Estimate {
     Estimate {
         value: row.accuracy_change,
         low: row.accuracy_change_low,
@@ -364,7 +364,7 @@ fn accuracy_change(row: &Row) -> Estimate {
     }
 }
 
-fn nll_gain(row: &Row) -> Estimate {
+fn nll_gain(row: &ContinuumRow) -> Estimate {
     Estimate {
         value: row.nll_gain_nats,
         low: row.nll_gain_low_nats,

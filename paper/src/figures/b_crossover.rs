@@ -3,7 +3,7 @@
 use crate::plot::{Anchor, Axis, Cell, Colours, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
-use tokensieve_toy::crossover::{self, Config, Row};
+use tokensieve_toy::crossover::{self, CrossoverConfig, CrossoverRow};
 
 /// The figure.
 pub(super) struct Figure;
@@ -51,13 +51,13 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
+        let config = run.profile.pick(CrossoverConfig::smoke(), CrossoverConfig::default());
         let rows = run.cached("map", &config, || crossover::run(&config))?;
         Table::from_rows(&rows)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<CrossoverRow> = table.rows()?;
         let reach = rows.iter().map(|row| row.difference.abs()).fold(0.0, f64::max);
         let noise = || {
             let ticks = [0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0];
@@ -68,7 +68,7 @@ impl crate::Figure for Figure {
         let mut panels: Vec<Panel> = rows
             .chunk_by(|a, b| a.vocabulary == b.vocabulary)
             .map(|map| {
-                let columns: Vec<&[Row]> = map
+                let columns: Vec<&[CrossoverRow]> = map
                     .chunk_by(|a, b| a.truth_probability.to_bits() == b.truth_probability.to_bits())
                     .collect();
                 let masses: Vec<f64> = columns.iter().map(|column| column[0].truth_probability).collect();
@@ -106,29 +106,29 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<CrossoverRow> = table.rows()?;
         // What B says of the weak end is B's; the boundary, the strong end without noise and the steps are derived here.
         let claim = |id: &str, statement: &str| {
             let source = if id == "clean-weak" { "B, theory" } else { "ours, on B, theory" };
             Claim::new(&format!("b-crossover/{id}"), source, statement)
         };
-        let share = |rows: &[&Row], holds: &dyn Fn(&Row) -> bool| {
+        let share = |rows: &[&CrossoverRow], holds: &dyn Fn(&CrossoverRow) -> bool| {
             let kept = rows.iter().filter(|row| holds(row)).count();
             exact(kept as f64 / rows.len() as f64)
         };
         let largest = rows.iter().map(|row| row.vocabulary).max().unwrap_or(0);
         // The published map is about a truth more probable than the tail: not the uniform prediction.
-        let many: Vec<&Row> = rows
+        let many: Vec<&CrossoverRow> = rows
             .iter()
             .filter(|row| row.vocabulary == largest && row.truth_probability * largest as f64 > 1.5)
             .collect();
-        let told: Vec<&Row> = rows
+        let told: Vec<&CrossoverRow> = rows
             .iter()
             .filter(|row| {
                 row.simulated_low.zip(row.simulated_high).is_some_and(|(low, high)| low > 0.0 || high < 0.0)
             })
             .collect();
-        let sampled: Vec<&Row> = rows
+        let sampled: Vec<&CrossoverRow> = rows
             .iter()
             .filter(|row| row.simulated.is_some() && row.noise_rate > 0.0 && row.noise_rate < 1.0)
             .collect();
@@ -176,7 +176,7 @@ impl crate::Figure for Figure {
 }
 
 /// Formula and simulation along the noise axis, where the map of the larger simulated vocabulary is cut.
-fn cut(rows: &[Row]) -> Panel {
+fn cut(rows: &[CrossoverRow]) -> Panel {
     let vocabulary =
         rows.iter().filter(|row| row.simulated.is_some()).map(|row| row.vocabulary).max().unwrap_or(0);
     let mut panel = Panel::new(
@@ -186,7 +186,7 @@ fn cut(rows: &[Row]) -> Panel {
     )
     .with(Series::horizontal(0.0));
     for (index, a) in SLICES.into_iter().enumerate() {
-        let slice: Vec<&Row> = rows
+        let slice: Vec<&CrossoverRow> = rows
             .iter()
             .filter(|row| row.vocabulary == vocabulary && (row.truth_probability - a).abs() < 1e-9)
             .collect();

@@ -3,7 +3,7 @@
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::{Context as _, Result};
-use tokensieve_toy::gradient_weight::{self, Config, Row};
+use tokensieve_toy::gradient_weight::{self, GradientWeightConfig, GradientWeightRow};
 
 /// The figure.
 pub(super) struct Figure;
@@ -38,17 +38,17 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
+        let config = run.profile.pick(GradientWeightConfig::smoke(), GradientWeightConfig::default());
         let rows = run.cached("curves", &config, || gradient_weight::run(&config))?;
         Table::from_rows(&rows)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<GradientWeightRow> = table.rows()?;
         let (mut family, mut others) = (curves(&rows), curves(&rows));
         family.retain(|curve| curve[0].alpha.is_some());
         others.retain(|curve| curve[0].alpha.is_none());
-        let line = |curve: &[Row]| Series::line(curve.iter().map(|row| (row.p, row.weight)));
+        let line = |curve: &[GradientWeightRow]| Series::line(curve.iter().map(|row| (row.p, row.weight)));
         let p_axis = || Axis::linear("probability of the label, *p*").range(0.0, 1.0);
         let last = family.len().saturating_sub(1).max(1) as f64;
         let ordered = family.iter().enumerate().map(|(index, curve)| {
@@ -90,7 +90,7 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<GradientWeightRow> = table.rows()?;
         let curves = curves(&rows);
         let step = rows.get(1).zip(rows.first()).map_or(f64::NAN, |(b, a)| b.p - a.p);
         let largest = |values: &mut dyn Iterator<Item = f64>| exact(values.fold(f64::NEG_INFINITY, f64::max));
@@ -154,7 +154,7 @@ impl crate::Figure for Figure {
     }
 }
 
-fn curves(rows: &[Row]) -> Vec<&[Row]> {
+fn curves(rows: &[GradientWeightRow]) -> Vec<&[GradientWeightRow]> {
     rows.chunk_by(|a, b| a.objective == b.objective).collect()
 }
 

@@ -4,8 +4,8 @@ use super::b_gradient_weight::pretty;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
-use tokensieve_toy::identity::{self, Config, Row};
 use tokensieve_base::statistics;
+use tokensieve_toy::identity::{self, IdentityConfig, IdentityRow};
 
 /// The figure.
 pub(super) struct Figure;
@@ -42,13 +42,13 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
+        let config = run.profile.pick(IdentityConfig::smoke(), IdentityConfig::default());
         let rows = run.cached("tables", &config, || identity::run(&config))?;
         Table::from_rows(&rows)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<IdentityRow> = table.rows()?;
         let mut pairs: Vec<(&str, &str)> =
             rows.iter().map(|row| (row.first.as_str(), row.second.as_str())).collect();
         pairs.dedup();
@@ -62,7 +62,7 @@ impl crate::Figure for Figure {
             Axis::log("distance from the identity"),
         );
         for (index, (first, second)) in pairs.iter().enumerate() {
-            let of_pair: Vec<&Row> =
+            let of_pair: Vec<&IdentityRow> =
                 rows.iter().filter(|row| row.first == *first && row.second == *second).collect();
             let name = format!("{} over {}", pretty(first), pretty(second));
             let once =
@@ -93,7 +93,7 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<IdentityRow> = table.rows()?;
         let steps = steps(&rows);
         // The identity is B's; how steps of finite length come near it, and what it says of clean labels, is derived here.
         let claim = |id: &str, statement| {
@@ -102,9 +102,9 @@ impl crate::Figure for Figure {
         };
         let apart = rows.iter().map(|row| (row.identity - row.direct).abs()).fold(0.0, f64::max);
         // One order of convergence per table and pair; where the two steps are equally long it is undefined.
-        let order = |pair: &[Row]| {
+        let order = |pair: &[IdentityRow]| {
             let (long, short) = (pair.first()?, pair.last()?);
-            let error = |row: &Row| (row.finite - row.identity).abs();
+            let error = |row: &IdentityRow| (row.finite - row.identity).abs();
             (error(short) > 0.0)
                 .then(|| libm::log(error(long) / error(short)) / libm::log(long.step / short.step))
         };
@@ -137,7 +137,7 @@ impl crate::Figure for Figure {
 }
 
 /// The lengths of step, in the order of the table.
-fn steps(rows: &[Row]) -> Vec<f64> {
+fn steps(rows: &[IdentityRow]) -> Vec<f64> {
     let mut steps: Vec<f64> = Vec::new();
     for row in rows {
         if !steps.iter().any(|step| same(*step, row.step)) {
@@ -151,6 +151,6 @@ fn same(a: f64, b: f64) -> bool {
     a.to_bits() == b.to_bits()
 }
 
-fn clean_rows(rows: &[Row]) -> impl Iterator<Item = &Row> {
+fn clean_rows(rows: &[IdentityRow]) -> impl Iterator<Item = &IdentityRow> {
     rows.iter().filter(|row| row.noise_rate == 0.0 && row.first == "-log p" && row.second == "-p")
 }

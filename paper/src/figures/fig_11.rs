@@ -3,8 +3,8 @@
 use crate::plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::Result;
-use tokensieve_toy::regression::{self, Config, Features, Method, Quantity, Row};
 use tokensieve_base::statistics::{self, Estimate};
+use tokensieve_toy::regression::{self, Features, Method, Quantity, RegressionConfig, RegressionRow};
 
 /// The figure.
 pub(super) struct Figure;
@@ -71,24 +71,25 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
+        let config = run.profile.pick(RegressionConfig::smoke(), RegressionConfig::default());
         Table::from_rows(&run.cached("curves", &config, || regression::run(&config))?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
-        let rows: Vec<Row> = rows.into_iter().filter(|row| row.quantity == Quantity::HoldoutLoss).collect();
+        let rows: Vec<RegressionRow> = table.rows()?;
+        let rows: Vec<RegressionRow> =
+            rows.into_iter().filter(|row| row.quantity == Quantity::HoldoutLoss).collect();
         let mut panels = Vec::new();
         for (features, name) in [(Features::Correlated, "correlated"), (Features::Whitened, "whitened")] {
             let columns = [
-                ("by steps", "steps", &DATA, (|row: &Row| row.step) as fn(&Row) -> usize),
+                ("by steps", "steps", &DATA, (|row: &RegressionRow| row.step) as fn(&RegressionRow) -> usize),
                 ("by data used", "data used", &DATA, |row| row.data_used),
                 ("by coordinates updated", "coordinates updated", &COORDINATES, |row| {
                     row.coordinates_updated
                 }),
             ];
             for (title, label, methods, cost) in columns {
-                let of_panel: Vec<&Row> =
+                let of_panel: Vec<&RegressionRow> =
                     rows.iter().filter(|row| row.features == features && has(methods, row.method)).collect();
                 let x = Axis::linear(label).range(0.0, shown(&of_panel, cost));
                 let mut y = Axis::log("hold-out loss").range(FLOOR, 1e2);
@@ -106,7 +107,7 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<RegressionRow> = table.rows()?;
         let test = |claim: Claim, above: Option<f64>, below: f64, key: (Features, Method, f64, Quantity)| {
             let (features, method, step_size, quantity) = key;
             let row = rows.iter().find(|row| {
@@ -224,7 +225,7 @@ const FLOOR: f64 = 1e-9;
 
 /// How far to the right a panel goes: to where the last curve at step size 1 leaves it, or ends. Full gradient
 /// descent pays more per step than the others, so its curve may be cut.
-fn shown(rows: &[&Row], cost: fn(&Row) -> usize) -> f64 {
+fn shown(rows: &[&RegressionRow], cost: fn(&RegressionRow) -> usize) -> f64 {
     let subsets = || {
         rows.iter().filter(|row| row.method != Method::FullGradient && row.step_size.total_cmp(&1.0).is_eq())
     };
@@ -239,8 +240,13 @@ fn has(methods: &[Method], method: Method) -> bool {
 }
 
 /// The band and line at step size 1, and the dashed line of the largest step size.
-fn curves(rows: &[&Row], method: Method, index: usize, cost: fn(&Row) -> usize) -> Vec<Series> {
-    let rows: Vec<&&Row> = rows.iter().filter(|row| row.method == method).collect();
+fn curves(
+    rows: &[&RegressionRow],
+    method: Method,
+    index: usize,
+    cost: fn(&RegressionRow) -> usize,
+) -> Vec<Series> {
+    let rows: Vec<&&RegressionRow> = rows.iter().filter(|row| row.method == method).collect();
     let largest = rows.iter().map(|row| row.step_size).fold(1.0, f64::max);
     let line = |size: f64| {
         let of_size = rows.iter().filter(move |row| row.step_size.total_cmp(&size).is_eq());

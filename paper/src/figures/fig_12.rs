@@ -4,9 +4,9 @@ use crate::claim::OURS;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::{Context as _, Result};
-use tokensieve_toy::bands::{Config, Row, run as train};
-use tokensieve_toy::images::DataSet;
 use tokensieve_base::statistics::{Estimate, mean_interval, spearman};
+use tokensieve_toy::bands::{BandsConfig, BandsRow, run as train};
+use tokensieve_toy::images::DataSet;
 
 /// The figure.
 pub(super) struct Figure;
@@ -59,12 +59,12 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
+        let config = run.profile.pick(BandsConfig::smoke(), BandsConfig::default());
         if run.synthetic_data() {
             let data = DataSet::synthetic(12, config.train_images, config.test_images);
             return Table::from_rows(&run.cached("synthetic", &config, || train(&config, &data))?);
         }
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows: Vec<BandsRow> = Vec::new();
         for (name, _) in &SETS[..2] {
             let files = run.data(name)?;
             // Where MNIST cannot be had, Fashion-MNIST stands in for it, and is drawn once.
@@ -80,7 +80,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<BandsRow> = table.rows()?;
         let mut panels = Vec::new();
         let epochs = rows.iter().map(|row| row.epoch).max().unwrap_or(1);
         let mut last = Panel::new(
@@ -97,7 +97,7 @@ impl crate::Figure for Figure {
         for (index, (name, title)) in
             SETS.iter().filter(|(name, _)| rows.iter().any(|row| row.dataset == *name)).enumerate()
         {
-            let rows: Vec<&Row> = rows.iter().filter(|row| row.dataset == *name).collect();
+            let rows: Vec<&BandsRow> = rows.iter().filter(|row| row.dataset == *name).collect();
             panels.push(curves(&rows, title));
             let ink = Ink::Category(index);
             let last_of = |trained_on: &str| mean_interval(&accuracies(&rows, trained_on, epochs));
@@ -126,11 +126,11 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<BandsRow> = table.rows()?;
         let source = "A, figure 12 and appendix C.2";
         let mut claims = Vec::new();
         for (name, title) in &SETS[..2] {
-            let rows: Vec<&Row> = rows.iter().filter(|row| row.dataset == *name).collect();
+            let rows: Vec<&BandsRow> = rows.iter().filter(|row| row.dataset == *name).collect();
             let id = |claim: &str| format!("a-12/{claim}-{name}");
             let rank = "Spearman of the band's quantile with test accuracy after the last epoch, per seed; mean over \
                         seeds with Student's 95 % interval, against 0.9";
@@ -168,8 +168,8 @@ impl crate::Figure for Figure {
 }
 
 /// One row of each network, in the table's order.
-fn names<'a>(rows: &[&'a Row]) -> Vec<&'a Row> {
-    let mut first: Vec<&Row> = Vec::new();
+fn names<'a>(rows: &[&'a BandsRow]) -> Vec<&'a BandsRow> {
+    let mut first: Vec<&BandsRow> = Vec::new();
     for row in rows {
         if first.iter().all(|known| known.trained_on != row.trained_on) {
             first.push(row);
@@ -179,17 +179,17 @@ fn names<'a>(rows: &[&'a Row]) -> Vec<&'a Row> {
 }
 
 /// Test accuracies of a network at an epoch, seed after seed.
-fn accuracies(rows: &[&Row], trained_on: &str, epoch: u32) -> Vec<f64> {
+fn accuracies(rows: &[&BandsRow], trained_on: &str, epoch: u32) -> Vec<f64> {
     let here = rows.iter().filter(|row| row.trained_on == trained_on && row.epoch == epoch);
     here.map(|row| row.test_accuracy).collect()
 }
 
-fn last_epoch(rows: &[&Row]) -> u32 {
+fn last_epoch(rows: &[&BandsRow]) -> u32 {
     rows.iter().map(|row| row.epoch).max().unwrap_or(0)
 }
 
 /// Accuracy against epoch, one curve per network: mean, and range over seeds.
-fn curves(rows: &[&Row], title: &str) -> Panel {
+fn curves(rows: &[&BandsRow], title: &str) -> Panel {
     let epochs = last_epoch(rows);
     let mut panel = Panel::new(
         title,
@@ -219,9 +219,10 @@ fn curves(rows: &[&Row], title: &str) -> Panel {
 }
 
 /// Per seed the rank correlation of quantile and final accuracy over the bands; over seeds mean and interval.
-fn rises(rows: &[&Row]) -> Option<Estimate> {
+fn rises(rows: &[&BandsRow]) -> Option<Estimate> {
     let epoch = last_epoch(rows);
-    let last: Vec<&&Row> = rows.iter().filter(|row| row.epoch == epoch && row.quantile().is_some()).collect();
+    let last: Vec<&&BandsRow> =
+        rows.iter().filter(|row| row.epoch == epoch && row.quantile().is_some()).collect();
     let per_seed = last.chunk_by(|a, b| a.seed == b.seed).map(|seed| {
         let quantiles: Vec<f64> = seed.iter().filter_map(|row| row.quantile()).collect();
         let accuracies: Vec<f64> = seed.iter().map(|row| row.test_accuracy).collect();
@@ -235,7 +236,7 @@ fn possible(correlation: Estimate) -> Estimate {
     Estimate { low: correlation.low.max(-1.0), high: correlation.high.min(1.0), ..correlation }
 }
 
-fn difference(rows: &[&Row], better: &str, worse: &str) -> Option<Estimate> {
+fn difference(rows: &[&BandsRow], better: &str, worse: &str) -> Option<Estimate> {
     let epoch = last_epoch(rows);
     let pairs = accuracies(rows, better, epoch).into_iter().zip(accuracies(rows, worse, epoch));
     mean_interval(&pairs.map(|(better, worse)| better - worse).collect::<Vec<f64>>())

@@ -3,8 +3,8 @@
 use crate::plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::Result;
-use tokensieve_toy::polynomial::{self, Config, Row, Uncertainty};
 use tokensieve_base::statistics::Estimate;
+use tokensieve_toy::polynomial::{self, PolynomialConfig, PolynomialRow, Uncertainty};
 
 /// The figure.
 pub(super) struct Figure;
@@ -67,12 +67,12 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
+        let config = run.profile.pick(PolynomialConfig::smoke(), PolynomialConfig::default());
         Table::from_rows(&run.cached("correlations", &config, || polynomial::run(&config))?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<PolynomialRow> = table.rows()?;
         let x = Axis::log("distance from the solution, *s*").tight();
         let y = Axis::linear("Spearman's *ρ* with the error's decrement").range(-0.4, 0.4);
         let mut panel = Panel::new("", x, y).with(Series::horizontal(0.0));
@@ -81,7 +81,8 @@ impl crate::Figure for Figure {
             (Uncertainty::Aleatoric, "aleatoric uncertainty"),
         ];
         for (index, (uncertainty, name)) in lines.into_iter().enumerate() {
-            let line: Vec<&Row> = rows.iter().filter(|row| row.uncertainty == uncertainty).collect();
+            let line: Vec<&PolynomialRow> =
+                rows.iter().filter(|row| row.uncertainty == uncertainty).collect();
             let ink = Ink::Category(index);
             let band = line.iter().map(|row| (row.distance, row.correlation_low, row.correlation_high));
             let mean = line.iter().map(|row| (row.distance, row.correlation));
@@ -91,7 +92,7 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<PolynomialRow> = table.rows()?;
         let of = |uncertainty| rows.iter().filter(move |row| row.uncertainty == uncertainty);
         let nearest =
             |uncertainty| of(uncertainty).min_by(|a, b| a.distance.total_cmp(&b.distance)).map(level);
@@ -133,7 +134,7 @@ impl crate::Figure for Figure {
     }
 }
 
-fn level(row: &Row) -> Estimate {
+fn level(row: &PolynomialRow) -> Estimate {
     Estimate {
         value: row.correlation,
         low: row.correlation_low,
@@ -142,6 +143,6 @@ fn level(row: &Row) -> Estimate {
     }
 }
 
-fn rise(row: &Row) -> Estimate {
+fn rise(row: &PolynomialRow) -> Estimate {
     Estimate { value: row.rise, low: row.rise_low, high: row.rise_high, n: row.repetitions }
 }

@@ -4,15 +4,15 @@ use crate::claim::OURS;
 use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::{Context as _, Result};
-use tokensieve_toy::images::DataSet;
-use tokensieve_toy::label_noise_uncertainty::{Config, Noise, Row, run as measure};
 use tokensieve_base::statistics::{Estimate, mean_interval};
+use tokensieve_toy::images::DataSet;
+use tokensieve_toy::label_noise_uncertainty::{LabelNoiseConfig, LabelNoiseRow, Noise, run as measure};
 
 /// The figure.
 pub(super) struct Figure;
 
 /// One of the table's columns.
-type Quantity = fn(&Row) -> f64;
+type Quantity = fn(&LabelNoiseRow) -> f64;
 
 impl crate::Figure for Figure {
     fn about(&self) -> About {
@@ -83,7 +83,7 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
+        let config = run.profile.pick(LabelNoiseConfig::smoke(), LabelNoiseConfig::default());
         if run.synthetic_data() {
             let images = config.train_images + config.probe_images;
             let data = DataSet::synthetic(3, images, config.held_out_images);
@@ -98,10 +98,10 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
-        let by_class = |row: &&Row| row.noise == Noise::Class;
-        let class: Vec<&Row> = rows.iter().filter(by_class).collect();
-        let example: Vec<&Row> = rows.iter().filter(|row| row.noise == Noise::Example).collect();
+        let rows: Vec<LabelNoiseRow> = table.rows()?;
+        let by_class = |row: &&LabelNoiseRow| row.noise == Noise::Class;
+        let class: Vec<&LabelNoiseRow> = rows.iter().filter(by_class).collect();
+        let example: Vec<&LabelNoiseRow> = rows.iter().filter(|row| row.noise == Noise::Example).collect();
         // The first decade and the start of training share the axis.
         let steps = || {
             let ticks = [
@@ -115,7 +115,7 @@ impl crate::Figure for Figure {
             ];
             Axis::symlog("training steps", 30.0).ticks(ticks)
         };
-        let correlations = |rows: &[&Row], title: &str| {
+        let correlations = |rows: &[&LabelNoiseRow], title: &str| {
             let mut panel =
                 Panel::new(title, steps(), Axis::linear("rank correlation with benefit").range(-0.5, 0.5))
                     .with(Series::horizontal(0.0).ink(Ink::Muted));
@@ -151,16 +151,17 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<LabelNoiseRow> = table.rows()?;
         let source = "A, section 3";
         let mut claims = Vec::new();
         for (noise, name) in [(Noise::Class, "by-class"), (Noise::Example, "by-example")] {
-            let runs: Vec<&[Row]> = rows
+            let runs: Vec<&[LabelNoiseRow]> = rows
                 .chunk_by(|a, b| (a.noise, a.seed) == (b.noise, b.seed))
                 .filter(|run| run[0].noise == noise && run.len() > 1)
                 .collect();
-            let over =
-                |of: fn(&[Row]) -> f64| mean_interval(&runs.iter().map(|run| of(run)).collect::<Vec<f64>>());
+            let over = |of: fn(&[LabelNoiseRow]) -> f64| {
+                mean_interval(&runs.iter().map(|run| of(run)).collect::<Vec<f64>>())
+            };
             let claim = |id: &str, statement: &str| {
                 let statement = format!("{statement} (noise {})", name.replace('-', " "));
                 // Noise by example is a control: the paper's is not said to be so.
@@ -224,24 +225,24 @@ impl crate::Figure for Figure {
     }
 }
 
-fn last(run: &[Row]) -> &Row {
+fn last(run: &[LabelNoiseRow]) -> &LabelNoiseRow {
     &run[run.len() - 1]
 }
 
 /// Mean correlation of benefit and flip rate over the checkpoints of the first hundred steps.
-fn early(run: &[Row]) -> f64 {
+fn early(run: &[LabelNoiseRow]) -> f64 {
     let early: Vec<f64> =
         run.iter().filter(|row| (1..=100).contains(&row.step)).map(|row| row.benefit_aleatoric_rho).collect();
     early.iter().sum::<f64>() / early.len() as f64
 }
 
 /// How much more epistemic uncertainty there is where labels are clean than where they are noisy.
-fn contrast(row: &Row) -> f64 {
+fn contrast(row: &LabelNoiseRow) -> f64 {
     libm::log(row.epistemic_low_noise_nats / row.epistemic_high_noise_nats)
 }
 
 /// Mean and interval over seeds at each step.
-fn along(rows: &[&Row], of: Quantity) -> Vec<(f64, Estimate)> {
+fn along(rows: &[&LabelNoiseRow], of: Quantity) -> Vec<(f64, Estimate)> {
     let mut steps: Vec<u64> = rows.iter().map(|row| row.step).collect();
     steps.sort_unstable();
     steps.dedup();

@@ -3,8 +3,8 @@
 use crate::plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Estimate, Run, Table, exact};
 use anyhow::{Context as _, Result};
-use tokensieve_toy::seam::{self, Config, Row};
 use tokensieve_base::statistics;
+use tokensieve_toy::seam::{self, SeamConfig, SeamRow};
 
 /// The figure.
 pub(super) struct Figure;
@@ -68,8 +68,8 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let config = run.profile.pick(Config::smoke(), Config::default());
-        let units: Vec<(String, (Config, u64))> =
+        let config = run.profile.pick(SeamConfig::smoke(), SeamConfig::default());
+        let units: Vec<(String, (SeamConfig, u64))> =
             (0..config.seeds).map(|seed| (format!("seed {seed}"), (config.clone(), seed))).collect();
         let outcomes = run.units(&units, |(config, seed)| seam::seed(config, *seed))?;
         let seeds: Vec<_> = outcomes.chunk_by(|a, b| a.seed == b.seed).map(<[_]>::to_vec).collect();
@@ -191,14 +191,14 @@ const ON_B: &str = "ours, on B, figure 5";
 
 /// The table by its dimensions.
 struct Map {
-    rows: Vec<Row>,
+    rows: Vec<SeamRow>,
     capabilities: Vec<f64>,
     noises: Vec<f64>,
 }
 
 impl Map {
     fn new(table: &Table) -> Result<Self> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeamRow> = table.rows()?;
         let (mut capabilities, mut noises) = (Vec::new(), Vec::new());
         for row in &rows {
             for (values, value) in [(&mut capabilities, row.capability), (&mut noises, row.noise_rate)] {
@@ -211,7 +211,7 @@ impl Map {
     }
 
     /// All noise rates of one arm, ascending.
-    fn arm(&self, band: usize, rest: &str, step: &str, capability: f64) -> Vec<Row> {
+    fn arm(&self, band: usize, rest: &str, step: &str, capability: f64) -> Vec<SeamRow> {
         let low = band as f64 / QUARTERS.len() as f64;
         let here = self.rows.iter().filter(|row| {
             row.band_low.is_some_and(|from| same(from, low))
@@ -222,7 +222,7 @@ impl Map {
         here.cloned().collect()
     }
 
-    fn cell(&self, band: usize, rest: &str, step: &str, capability: f64, noise: f64) -> Option<Row> {
+    fn cell(&self, band: usize, rest: &str, step: &str, capability: f64, noise: f64) -> Option<SeamRow> {
         self.arm(band, rest, step, capability).into_iter().find(|row| same(row.noise_rate, noise))
     }
 
@@ -254,7 +254,7 @@ impl Map {
             .collect()
     }
 
-    fn best_band(&self, rest: &str, step: &str, capability: f64, noise: f64) -> Option<Row> {
+    fn best_band(&self, rest: &str, step: &str, capability: f64, noise: f64) -> Option<SeamRow> {
         let bands = (0..QUARTERS.len()).filter_map(|band| self.cell(band, rest, step, capability, noise));
         bands.max_by(|a, b| a.accuracy_gain.total_cmp(&b.accuracy_gain))
     }
@@ -372,7 +372,7 @@ impl Map {
 }
 
 /// Middle quantile of a row's band.
-fn middle(row: &Row) -> Option<f64> {
+fn middle(row: &SeamRow) -> Option<f64> {
     Some(f64::midpoint(row.band_low?, row.band_high?))
 }
 
@@ -380,7 +380,7 @@ fn short(band: usize) -> &'static str {
     ["lowest", "second", "third", "highest"][band]
 }
 
-fn estimate(row: &Row) -> Estimate {
+fn estimate(row: &SeamRow) -> Estimate {
     Estimate {
         value: row.accuracy_gain,
         low: row.accuracy_gain_low,

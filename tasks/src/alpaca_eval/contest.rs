@@ -1,9 +1,9 @@
 //! The published model of a preference: logit = length·tanh(Δ/sd Δ) + difficulty·d + bias, where Δ is how many characters
 //! the baseline's output is longer and d is the instruction's difficulty.
 
-use super::logistic::{Row, logistic};
+use super::logistic::{Observation, logistic};
 
-/// What a judge said of one instruction, and what the model explains it by.
+/// A judged instruction: the preference, and the features that explain it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contest {
     /// The probability that the model's output is better than the baseline's.
@@ -47,13 +47,13 @@ impl Weights {
     }
 }
 
-pub(super) fn rows(contests: &[Contest]) -> Vec<Row<3>> {
+pub(super) fn rows(contests: &[Contest]) -> Vec<Observation<3>> {
     let differences: Vec<f64> =
         contests.iter().map(|c| c.baseline_length as f64 - c.model_length as f64).collect();
     squashed(&differences)
         .into_iter()
         .zip(contests)
-        .map(|(length, contest)| Row {
+        .map(|(length, contest)| Observation {
             features: [length, contest.difficulty, 1.0],
             response: contest.preference,
             weight: 1.0,
@@ -61,7 +61,7 @@ pub(super) fn rows(contests: &[Contest]) -> Vec<Row<3>> {
         .collect()
 }
 
-/// tanh of each length difference over their standard deviation. Outputs that are all of the baseline's length have none.
+/// tanh of each length difference divided by the standard deviation of all; zero where all differences are equal.
 pub(super) fn squashed(differences: &[f64]) -> Vec<f64> {
     let n = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / n;

@@ -3,7 +3,7 @@
 use super::contest::{Contest, Weights, rows};
 use super::{Regulariser, logistic};
 
-/// The weights that explain the contests best, under an L1 penalty and, where given, the regularising set.
+/// The weights that minimise the contests' logistic loss under an L1 penalty, with the regularising set if there is one.
 pub fn fit(contests: &[Contest], regulariser: Option<&Regulariser>, penalty: f64) -> Weights {
     let mut rows = rows(contests);
     rows.extend(regulariser.into_iter().flat_map(Regulariser::rows).cloned());

@@ -1,4 +1,4 @@
-//! Win rates of one's own: raw and length-controlled, with bootstrap intervals over the instructions.
+//! Raw and length-controlled win rates, with bootstrap intervals over the instructions.
 
 use tokensieve_data::Catalogue;
 
@@ -13,14 +13,14 @@ use crate::{Error, Estimate, Result};
 /// this one every annotated model comes within 0.11 percentage points of its published rate (`tests/alpaca_eval.rs`).
 pub const PENALTY: f64 = PENALTIES[6];
 
-/// Which logistic model takes the length out.
+/// The logistic model that removes the effect of length.
 #[derive(Clone, Debug)]
 pub struct LengthControl {
     difficulties: Vec<f64>,
     regulariser: Option<Regulariser>,
 }
 
-/// How a model does against a baseline; rates are shares.
+/// A model's win rates against a baseline, as shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WinRates {
     /// The mean preference.
@@ -88,7 +88,7 @@ impl LengthControl {
         let mut rows = rows(contests);
         rows.extend(self.regulariser.iter().flat_map(Regulariser::rows).cloned());
         let weights = logistic::fit(&rows, PENALTY, [0.0; 3]);
-        // The length's spread stays that of all instructions; everything else is fitted anew.
+        // The length's standard deviation stays that of all instructions; everything else is fitted again.
         let controlled = |counts: &[u32]| {
             for (row, count) in rows.iter_mut().zip(counts) {
                 row.weight = f64::from(*count);

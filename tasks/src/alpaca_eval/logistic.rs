@@ -3,20 +3,20 @@
 
 /// One observation.
 #[derive(Clone, Debug)]
-pub(super) struct Row<const K: usize> {
+pub(super) struct Observation<const K: usize> {
     pub(super) features: [f64; K],
-    /// What the probability should be. The fit hangs on the sums of response × feature alone, so that a row may stand for
-    /// its share of a known sum and need not lie in 0..1.
+    /// The observed probability. The fit depends on the sums of response × feature alone, so the responses of several
+    /// observations can also represent a known sum and need not lie in 0..1.
     pub(super) response: f64,
     pub(super) weight: f64,
 }
 
 /// The coefficients b that minimise Σ weight·(log(1 + exp(b·x)) − response·b·x) + penalty·Σ|b|, from `start` on. Where a
 /// hyperplane separates the responses, they are finite only for a positive penalty.
-pub(super) fn fit<const K: usize>(rows: &[Row<K>], penalty: f64, start: [f64; K]) -> [f64; K] {
+pub(super) fn fit<const K: usize>(rows: &[Observation<K>], penalty: f64, start: [f64; K]) -> [f64; K] {
     let mut b = start;
     let mut loss = objective(rows, penalty, &b);
-    // Newton needs fewer than 20 here; the bound is for what has no minimum.
+    // Newton needs fewer than 20 here; the bound is for losses without a minimum.
     for _ in 0..100 {
         let target = newton_step(rows, penalty, &b);
         let mut pace = 1.0;
@@ -48,7 +48,7 @@ pub(super) fn dot<const K: usize>(a: &[f64; K], b: &[f64; K]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn objective<const K: usize>(rows: &[Row<K>], penalty: f64, b: &[f64; K]) -> f64 {
+fn objective<const K: usize>(rows: &[Observation<K>], penalty: f64, b: &[f64; K]) -> f64 {
     let loss: f64 = rows
         .iter()
         .map(|row| {
@@ -61,7 +61,7 @@ fn objective<const K: usize>(rows: &[Row<K>], penalty: f64, b: &[f64; K]) -> f64
 }
 
 /// Where the quadratic model around `b` and the penalty have their minimum.
-fn newton_step<const K: usize>(rows: &[Row<K>], penalty: f64, b: &[f64; K]) -> [f64; K] {
+fn newton_step<const K: usize>(rows: &[Observation<K>], penalty: f64, b: &[f64; K]) -> [f64; K] {
     let mut slope = [0.0; K];
     let mut curvature = [[0.0; K]; K];
     for row in rows {
@@ -77,7 +77,7 @@ fn newton_step<const K: usize>(rows: &[Row<K>], penalty: f64, b: &[f64; K]) -> [
     for _ in 0..1000 {
         let mut moved = 0.0f64;
         for j in 0..K {
-            // A feature that is zero everywhere says nothing of its coefficient.
+            // A feature that is zero everywhere does not determine its coefficient.
             if curvature[j][j] <= 0.0 {
                 continue;
             }
@@ -99,20 +99,20 @@ mod tests {
     use super::*;
     use tokensieve_base::streams::HashedStream;
 
-    fn rows(n: usize, seed: u64) -> Vec<Row<3>> {
+    fn rows(n: usize, seed: u64) -> Vec<Observation<3>> {
         let mut stream = HashedStream::new(seed, "logistic");
         (0..n)
             .map(|_| {
                 let features = [2.0 * stream.uniform() - 1.0, 3.0 * stream.uniform() - 1.0, 1.0];
                 let p = logistic(dot(&features, &[-1.5, 0.8, -0.4]));
                 let response = (p + 0.3 * (stream.uniform() - 0.5)).clamp(0.0, 1.0);
-                Row { features, response, weight: 0.5 + stream.uniform() }
+                Observation { features, response, weight: 0.5 + stream.uniform() }
             })
             .collect()
     }
 
     /// The obvious way: small steps downhill, each followed by the penalty's shrinking.
-    fn slowly(rows: &[Row<3>], penalty: f64) -> [f64; 3] {
+    fn slowly(rows: &[Observation<3>], penalty: f64) -> [f64; 3] {
         let pace = 1.0 / rows.iter().map(|row| row.weight * dot(&row.features, &row.features)).sum::<f64>();
         let mut b = [0.0; 3];
         for _ in 0..20_000 {
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn separated_responses_have_a_finite_fit_under_a_penalty() {
-        let rows: Vec<Row<1>> =
-            (0..50).map(|_| Row { features: [1.0], response: 1.0, weight: 1.0 }).collect();
+        let rows: Vec<Observation<1>> =
+            (0..50).map(|_| Observation { features: [1.0], response: 1.0, weight: 1.0 }).collect();
         let b = fit(&rows, 0.05, [0.0])[0];
         // Σ(1 − p) = penalty
         assert!((50.0 * (1.0 - logistic(b)) - 0.05).abs() < 1e-9, "{b}");
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn a_feature_of_zeros_gets_no_weight() {
-        let rows: Vec<Row<2>> = (0..10)
-            .map(|i| Row { features: [0.0, 1.0], response: f64::from(i) / 10.0, weight: 1.0 })
+        let rows: Vec<Observation<2>> = (0..10)
+            .map(|i| Observation { features: [0.0, 1.0], response: f64::from(i) / 10.0, weight: 1.0 })
             .collect();
         let b = fit(&rows, 0.0, [0.0; 2]);
         assert!(b[0] == 0.0 && (logistic(b[1]) - 0.45).abs() < 1e-9, "{b:?}");

@@ -20,5 +20,5 @@ pub use length_control::{LengthControl, PENALTY, WinRates, raw_win_rate, standar
 pub use outputs::{outputs, read_outputs};
 pub use prompts::instructions;
 pub(crate) use prompts::open;
-pub use published::{Listed, Published};
+pub use published::{LeaderboardEntry, Published};
 pub use regulariser::{PENALTIES, Regulariser, nearest_penalty};

@@ -1,4 +1,4 @@
-//! Outputs of a model for the 805 instructions: public ones, or a file of one's own.
+//! Outputs of a model for the 805 instructions: public ones, or those in a file.
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +50,7 @@ pub fn read_outputs(path: &Path, instructions: &[String]) -> Result<Vec<String>>
         .collect()
 }
 
-/// As the length-controlled model counts: Unicode code points.
+/// Lengths in Unicode code points, as the length-controlled model counts them.
 pub(super) fn lengths(outputs: &[String]) -> Vec<usize> {
     outputs.iter().map(|output| output.chars().count()).collect()
 }

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use tokensieve_data::Catalogue;
 
-use crate::marked::{Marked, one, value};
+use crate::keyed::{KeyedTask, one, value};
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task, Unit, rows};
 
-/// New tokens at most. Published outputs average about 500 and may take 2048; the smallest models have no more than 2048
+/// Maximum number of new tokens. Published outputs average about 500 and may take 2048; the smallest models have no more than 2048
 /// for prompt and reply together (choice).
 const LIMIT: usize = 1024;
 
@@ -39,10 +39,10 @@ pub(crate) fn open() -> Result<Box<dyn Task>> {
         let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
         (Question { id: index.to_string(), messages: vec![Message::user(instruction)], ask }, ())
     });
-    Ok(Marked::task("alpaca-eval", items, MEASURES, mark))
+    Ok(KeyedTask::task("alpaca-eval", items, MEASURES, mark))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape of every mark: a reference to the key")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "every grading function takes a reference to the key")]
 fn mark((): &(), answer: &Answer) -> Result<Vec<Vec<f64>>> {
     let ended = matches!(answer, Answer::Reply { ended: true, .. });
     Ok(vec![value(answer.text()?.chars().count() as f64), one(ended)])

@@ -1,5 +1,5 @@
 //! The public leaderboard of AlpacaEval 2 (judge GPT-4 Turbo, baseline GPT-4 1106 preview), the weights of its
-//! length-controlled model, and the judge's preferences that are at hand.
+//! length-controlled model, and the published preferences of the judge.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,11 +12,11 @@ use super::outputs::{lengths, outputs};
 use super::{Contest, Regulariser, Weights};
 use crate::{Error, Result};
 
-/// All of it.
+/// The published leaderboard, weights and preferences.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// The leaderboard by model.
-    pub leaderboard: BTreeMap<String, Listed>,
+    pub leaderboard: BTreeMap<String, LeaderboardEntry>,
     /// The length-controlled model's weights by language model.
     pub weights: BTreeMap<String, Weights>,
     /// The difficulty of each instruction.
@@ -27,7 +27,7 @@ pub struct Published {
 
 /// A line of the leaderboard; rates are shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Listed {
+pub struct LeaderboardEntry {
     /// How many instructions were judged.
     pub judged: usize,
     /// The mean preference.
@@ -46,7 +46,10 @@ impl Published {
             .iter()
             .map(|row| row.instruction_difficulty)
             .collect();
-        let leaderboard = read::<Line>(files.path("leaderboard"))?.into_iter().map(Line::listed).collect();
+        let leaderboard = read::<LeaderboardLine>(files.path("leaderboard"))?
+            .into_iter()
+            .map(LeaderboardLine::entry)
+            .collect();
         let weights = read::<WeightsLine>(files.path("length-weights"))?
             .into_iter()
             .map(|line| {
@@ -100,7 +103,7 @@ impl Published {
 
 /// The baseline of AlpacaEval 2, as the set `alpaca-eval-outputs` calls it.
 const BASELINE: &str = "gpt4-1106-preview";
-/// The same model told to be brief and told to be wordy.
+/// The baseline model prompted to be concise and to be verbose.
 const GAMED: [&str; 2] = ["gpt4-1106-preview-concise", "gpt4-1106-preview-verbose"];
 
 #[derive(Deserialize)]
@@ -109,7 +112,7 @@ struct Difficulty {
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct LeaderboardLine {
     #[serde(rename = "")]
     model: String,
     win_rate: f64,
@@ -118,15 +121,15 @@ struct Line {
     length_controlled_winrate: f64,
 }
 
-impl Line {
-    fn listed(self) -> (String, Listed) {
-        let listed = Listed {
+impl LeaderboardLine {
+    fn entry(self) -> (String, LeaderboardEntry) {
+        let entry = LeaderboardEntry {
             judged: self.n_total,
             win_rate: self.win_rate / 100.0,
             standard_error: self.standard_error / 100.0,
             length_controlled: self.length_controlled_winrate / 100.0,
         };
-        (self.model, listed)
+        (self.model, entry)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The regularising set of the published fit. Every model is fitted together with the judged outputs of two versions of
-//! the baseline that were told to be concise and to be verbose, so that no model's length weight strays from what gaming
-//! the length brings. Their preferences are not at hand; but a logistic fit sees responses only through their sums with
-//! the features, and those two sums follow from any published weights: at the optimum of the published fit the slope is
-//! zero. They are recovered so from every annotated model, which agree, and their median is taken.
+//! the baseline that were prompted to be concise and to be verbose, which keeps every model's length weight near the effect
+//! of gaming the length. Their preferences are not published. But a logistic fit depends on the responses only through
+//! their sums with the features, and these two sums follow from any published weights: at the optimum of the published
+//! fit the slope is zero. They are recovered from every annotated model, whose results agree, and their median is taken.
 
 use super::contest::{Contest, Weights, rows, squashed};
-use super::logistic::{Row, dot, logistic};
+use super::logistic::{Observation, dot, logistic};
 
 /// A row of the regularising set counts 0.2 / 2: the published strength, shared by the two gamed baselines.
 const WEIGHT: f64 = 0.1;
@@ -24,10 +24,10 @@ pub const PENALTIES: [f64; 10] = [
     0.000_1,
 ];
 
-/// The rows that join every fit.
+/// The observations that are part of every fit.
 #[derive(Clone, Debug)]
 pub struct Regulariser {
-    rows: Vec<Row<3>>,
+    rows: Vec<Observation<3>>,
 }
 
 impl Regulariser {
@@ -53,12 +53,12 @@ impl Regulariser {
         let rows = features
             .into_iter()
             .zip(responses)
-            .map(|(features, response)| Row { features, response, weight: WEIGHT })
+            .map(|(features, response)| Observation { features, response, weight: WEIGHT })
             .collect();
         Self { rows }
     }
 
-    pub(super) fn rows(&self) -> &[Row<3>] {
+    pub(super) fn rows(&self) -> &[Observation<3>] {
         &self.rows
     }
 
@@ -136,7 +136,7 @@ mod tests {
         let truth = Regulariser {
             rows: features
                 .iter()
-                .map(|x| Row { features: *x, response: stream.uniform(), weight: WEIGHT })
+                .map(|x| Observation { features: *x, response: stream.uniform(), weight: WEIGHT })
                 .collect(),
         };
         let fits: Vec<(Weights, Vec<Contest>)> = [PENALTIES[5], PENALTIES[6], PENALTIES[5]]

@@ -1,15 +1,15 @@
-//! FIGlet fonts: letters drawn with characters, pushed together as each font's layout says.
+//! FIGlet fonts: letters drawn with characters, and pushed together according to each font's layout.
 //!
-//! Rules from the FIGfont standard, version 2. What the puzzles have no use for is left out: right-to-left fonts, vertical
+//! Rules from the FIGfont standard, version 2. Features that the puzzles do not need are left out: right-to-left fonts, vertical
 //! layout, control files, characters beyond ASCII.
 
-/// A font that was read.
+/// A font.
 #[derive(Clone, Debug)]
 pub struct Font {
     hardblank: char,
     height: usize,
     layout: u32,
-    /// Those of the characters 32 to 126; each has `height` rows of the same width.
+    /// The glyphs of the characters 32 to 126; each has `height` rows of the same width.
     glyphs: Vec<Glyph>,
 }
 
@@ -62,13 +62,13 @@ impl Font {
         Ok(Self { hardblank, height, layout, glyphs })
     }
 
-    /// The same font with another layout.
+    /// This font with another layout.
     #[must_use]
     pub fn with_layout(&self, layout: u32) -> Self {
         Self { layout, ..self.clone() }
     }
 
-    /// The rows of a text on one line; characters that the font has not are left out.
+    /// The rows of a text on one line; characters that the font lacks are left out.
     pub fn draw(&self, text: &str) -> Vec<String> {
         let mut rows = vec![Vec::new(); self.height];
         let mut last_width = 0;
@@ -184,8 +184,8 @@ impl Joint<'_> {
     }
 }
 
-/// What an underscore gives way to.
+/// Characters that replace an underscore in the same position.
 const STRONGER: &str = "|/\\[]{}()<>";
 
-/// Of two classes the later one is seen.
+/// Of two characters in the same position, the one of the later class stays visible.
 const CLASSES: [&str; 6] = ["|", "/\\", "[]", "{}", "()", "<>"];

@@ -1,4 +1,4 @@
-//! Words drawn in FIGlet fonts, to be read: a domain that no pre-training covers.
+//! Reading words drawn in FIGlet fonts, a domain that pre-training hardly covers.
 //!
 //! A puzzle is a word of 2 to 5 letters in capitals, its letters set apart by blanks, in one of the readable fonts. Words
 //! and fonts are drawn by seed. One word in eight is kept for the split with unseen words; of the others, one drawing in
@@ -11,18 +11,18 @@ pub use font::{Font, KERN, SMUSH};
 pub use library::{Library, is_readable};
 use sha2::{Digest, Sha256};
 
-use crate::marked::{Marked, one, value};
+use crate::keyed::{KeyedTask, one, value};
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task};
 use tokensieve_base::streams::HashedStream;
 
-/// Which puzzles.
+/// The split of a puzzle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// To train on.
+    /// Training.
     Train,
-    /// Words and fonts of training, in other pairs.
+    /// Words and fonts that occur in training, in pairs that do not.
     Test,
-    /// Words that training has not.
+    /// Words that do not occur in training.
     Unseen,
 }
 
@@ -37,10 +37,10 @@ pub struct Puzzle {
     pub drawing: String,
 }
 
-/// Puzzles of each task.
+/// Number of puzzles in each task.
 const TEST: u64 = 1000;
 
-/// New tokens, as in the published protocol.
+/// Maximum number of new tokens, as in the published protocol.
 const LIMIT: usize = 5;
 
 const MEASURES: &[Measure] = &[
@@ -69,7 +69,8 @@ impl Puzzle {
     }
 }
 
-/// It follows from word and drawing alone, so that no seed leaks one into the other; some fonts draw a word alike.
+/// The split depends on word and drawing alone, so that no drawing is in both splits, whatever the seeds; some fonts draw
+/// a word identically.
 fn split_of(word: &str, drawing: &str) -> Split {
     let kept = |text: &str| Sha256::digest(text)[0] < 32;
     match (kept(word), kept(drawing)) {
@@ -93,7 +94,7 @@ pub(crate) fn open(name: &str, split: Split) -> Result<Box<dyn Task>> {
         let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
         (Question { id: index.to_string(), messages: vec![Message::user(puzzle.prompt())], ask }, puzzle.word)
     });
-    Ok(Marked::task(name, items, MEASURES, mark))
+    Ok(KeyedTask::task(name, items, MEASURES, mark))
 }
 
 fn mark(word: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {

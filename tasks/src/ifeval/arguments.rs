@@ -1,10 +1,10 @@
-//! What an instruction was given: how many, which words, which relation.
+//! The arguments of an instruction: numbers, words, relations.
 
 use serde_json::Value;
 
 use crate::{Error, Result};
 
-/// An instruction's arguments, and whose they are.
+/// The arguments of an instruction, with its name for errors.
 pub(super) struct Arguments<'a> {
     pub(super) instruction: &'a str,
     pub(super) values: &'a Value,
@@ -13,7 +13,7 @@ pub(super) struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
-    /// A number of things.
+    /// A count.
     pub(super) fn count(&self, key: &str) -> Result<usize> {
         let count = |value: &Value| value.as_u64().or_else(|| whole(value.as_f64()?));
         let value = self.value(key).ok_or_else(|| self.wants(key, "a number"))?;
@@ -40,7 +40,7 @@ impl Arguments<'_> {
         texts.ok_or_else(|| self.wants(key, "a list of texts"))
     }
 
-    /// Whether `found` stands to the number called `threshold` as the relation called `relation` says.
+    /// Whether `found` satisfies the relation in the argument `relation` to the number in the argument `threshold`.
     pub(super) fn holds(&self, relation: &str, threshold: &str, found: usize) -> Result<bool> {
         let threshold = self.count(threshold)?;
         match self.text(relation)? {
@@ -50,13 +50,13 @@ impl Arguments<'_> {
         }
     }
 
-    /// What is wrong with an argument.
+    /// An error about an argument.
     pub(super) fn wants(&self, key: &str, what: &str) -> Error {
         let found = self.value(key).map_or("nothing".to_owned(), Value::to_string);
         Error::Setting(format!("instruction `{}`: `{key}` is {found}, not {what}", self.instruction))
     }
 
-    /// An argument that is `null` was not given: some copies of the data write all keys for all instructions.
+    /// A `null` argument counts as missing: some copies of the data have all keys for all instructions.
     fn value(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.is_null())
     }

@@ -1,11 +1,11 @@
-//! `change_case:…` capitals: none, all, or so many words of them.
+//! `change_case:…`: no capital letters, only capitals, or a number of words in capitals.
 
 use super::arguments::Arguments;
 use super::punkt::Punkt;
 use super::{language, python, treebank};
 use crate::Result;
 
-/// So many words are in capitals.
+/// The number of words in capitals satisfies the relation.
 pub(super) fn capital_word_frequency(arguments: &Arguments, response: &str) -> Result<bool> {
     let sentences = Punkt::english()?.sentences(response);
     let capitals =
@@ -13,12 +13,12 @@ pub(super) fn capital_word_frequency(arguments: &Arguments, response: &str) -> R
     arguments.holds("capital_relation", "capital_frequency", sentences.into_iter().map(capitals).sum())
 }
 
-/// English, in capitals.
+/// The response is English, in capitals only.
 pub(super) fn english_capital(_: &Arguments, response: &str) -> Result<bool> {
     Ok(python::is_upper(response) && language::is(response, "en"))
 }
 
-/// English, without a capital.
+/// The response is English, without capitals.
 pub(super) fn english_lowercase(_: &Arguments, response: &str) -> Result<bool> {
     Ok(python::is_lower(response) && language::is(response, "en"))
 }

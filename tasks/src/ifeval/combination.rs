@@ -1,10 +1,10 @@
-//! `combination:…` the prompt repeated, and two responses.
+//! `combination:…`: repeating the prompt, and giving two responses.
 
 use super::arguments::Arguments;
 use super::python;
 use crate::Result;
 
-/// The response begins with the request: the one given, or the whole prompt.
+/// The response begins with the request in the arguments, or with the whole prompt where there is none.
 pub(super) fn repeat_prompt(arguments: &Arguments, response: &str) -> Result<bool> {
     let request = arguments.text_if_any("prompt_to_repeat")?.unwrap_or(arguments.prompt);
     Ok(python::strip(response).to_lowercase().starts_with(&python::strip(request).to_lowercase()))
@@ -13,7 +13,7 @@ pub(super) fn repeat_prompt(arguments: &Arguments, response: &str) -> Result<boo
 /// Two different responses with six asterisks between them.
 pub(super) fn two_responses(_: &Arguments, response: &str) -> Result<bool> {
     let parts: Vec<&str> = response.split("******").map(python::strip).collect();
-    // Asterisks before the first and after the last are let pass.
+    // Asterisks before the first response and after the last are accepted.
     let from = usize::from(parts[0].is_empty());
     let to = parts.len() - usize::from(parts[parts.len() - 1].is_empty());
     Ok(

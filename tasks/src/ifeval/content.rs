@@ -1,4 +1,4 @@
-//! `detectable_content:…` placeholders and postscripts.
+//! `detectable_content:…`: placeholders and postscripts.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use super::arguments::Arguments;
 use super::python::{self, Pattern};
 use crate::Result;
 
-/// At least so many placeholders: `[…]` on one line.
+/// There are at least the given number of placeholders, `[…]` on one line.
 pub(super) fn number_placeholders(arguments: &Arguments, response: &str) -> Result<bool> {
     static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| python::regex(r"\[.*?\]"));
     Ok(PLACEHOLDER.find_iter(response).count() >= arguments.count("num_placeholders")?)

@@ -1,4 +1,4 @@
-//! `detectable_format:…` lists, sections, highlights, titles, JSON, and answers from a list.
+//! `detectable_format:…`: lists, sections, highlights, titles, JSON, and answers from a list.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use super::arguments::Arguments;
 use super::python::{self, Pattern};
 use crate::Result;
 
-/// Exactly so many bullets of Markdown, `*` or `-`.
+/// There are exactly the given number of Markdown bullets, `*` or `-`.
 pub(super) fn number_bullet_lists(arguments: &Arguments, response: &str) -> Result<bool> {
     static STAR: LazyLock<Regex> = LazyLock::new(|| python::regex(r"(?m)^\s*\*[^\*].*$"));
     static DASH: LazyLock<Regex> = LazyLock::new(|| python::regex(r"(?m)^\s*-.*$"));
@@ -17,13 +17,13 @@ pub(super) fn number_bullet_lists(arguments: &Arguments, response: &str) -> Resu
     Ok(found == arguments.count("num_bullets")?)
 }
 
-/// One of the three answers that the prompts offer occurs.
+/// The response contains one of the three answers that the prompts offer.
 pub(super) fn constrained_response(_: &Arguments, response: &str) -> Result<bool> {
     const OFFERED: [&str; 3] = ["My answer is yes.", "My answer is no.", "My answer is maybe."];
     Ok(OFFERED.iter().any(|answer| response.contains(answer)))
 }
 
-/// At least so many highlights of Markdown; bold ones count, and those of the text between two bold ones too.
+/// There are at least the given number of Markdown highlights. Bold text counts, and so does text between two bold parts.
 pub(super) fn number_highlighted_sections(arguments: &Arguments, response: &str) -> Result<bool> {
     static SINGLE: LazyLock<Regex> = LazyLock::new(|| python::regex(r"\*([^\n\*]*)\*"));
     static DOUBLE: LazyLock<Regex> = LazyLock::new(|| python::regex(r"\*\*([^\n\*]*)\*\*"));
@@ -33,14 +33,14 @@ pub(super) fn number_highlighted_sections(arguments: &Arguments, response: &str)
     Ok(filled(&SINGLE) + filled(&DOUBLE) >= arguments.count("num_highlights")?)
 }
 
-/// At least so many sections, each marked by the word and a number.
+/// There are at least the given number of sections, each marked by the given word and a number.
 pub(super) fn multiple_sections(arguments: &Arguments, response: &str) -> Result<bool> {
     let word = python::strip(arguments.text("section_spliter")?);
     let mark = Pattern::new(arguments, &format!(r"\s?{word}\s?\d+\s?"))?;
     Ok(mark.count(response)? >= arguments.count("num_sections")?)
 }
 
-/// The response is JSON, be it in a fence of Markdown.
+/// The response is JSON, possibly in a Markdown code fence.
 pub(super) fn json_format(_: &Arguments, response: &str) -> Result<bool> {
     let mut text = python::strip(response);
     for fence in ["```json", "```Json", "```JSON", "```"] {
@@ -49,7 +49,7 @@ pub(super) fn json_format(_: &Arguments, response: &str) -> Result<bool> {
     Ok(is_json(python::strip(text.strip_suffix("```").unwrap_or(text))))
 }
 
-/// Python's reader also knows three numbers that JSON lacks.
+/// Python's parser also accepts three numbers that JSON lacks.
 fn is_json(text: &str) -> bool {
     static TOKEN: LazyLock<Regex> = LazyLock::new(|| python::regex(r#""(?:[^"\\]|\\.)*"|NaN|-?Infinity"#));
     let standard = TOKEN.replace_all(text, |token: &Captures| {

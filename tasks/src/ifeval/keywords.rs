@@ -1,10 +1,10 @@
-//! `keywords:…` which words and letters occur, and how often.
+//! `keywords:…`: which words and letters occur, and how often.
 
 use super::arguments::Arguments;
 use super::python::{self, Pattern};
 use crate::Result;
 
-/// All of the keywords occur, be it within other words.
+/// All keywords occur, possibly within other words.
 pub(super) fn existence(arguments: &Arguments, response: &str) -> Result<bool> {
     for keyword in arguments.texts("keywords")? {
         if !Pattern::ignoring_case(arguments, keyword)?.occurs(response)? {
@@ -14,7 +14,7 @@ pub(super) fn existence(arguments: &Arguments, response: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// The keyword occurs so often, be it within other words.
+/// The keyword occurs the given number of times, possibly within other words.
 pub(super) fn frequency(arguments: &Arguments, response: &str) -> Result<bool> {
     let keyword = Pattern::ignoring_case(arguments, python::strip(arguments.text("keyword")?))?;
     arguments.holds("relation", "frequency", keyword.count(response)?)
@@ -24,7 +24,7 @@ pub(super) fn frequency(arguments: &Arguments, response: &str) -> Result<bool> {
 pub(super) fn forbidden_words(arguments: &Arguments, response: &str) -> Result<bool> {
     for word in arguments.texts("forbidden_words")? {
         let occurs = |pattern: &str| Pattern::ignoring_case(arguments, pattern)?.occurs(response);
-        // Most do not occur at all, which takes a hundredth of the time to find out.
+        // Most words do not occur at all, and a plain search finds that out in a hundredth of the time.
         if occurs(word)? && occurs(&format!(r"\b{word}\b"))? {
             return Ok(false);
         }
@@ -32,7 +32,7 @@ pub(super) fn forbidden_words(arguments: &Arguments, response: &str) -> Result<b
     Ok(true)
 }
 
-/// The letter occurs so often, in either case.
+/// The letter occurs the given number of times, in either case.
 pub(super) fn letter_frequency(arguments: &Arguments, response: &str) -> Result<bool> {
     let letter = arguments.text("letter")?;
     if letter.chars().count() != 1 {

@@ -1,8 +1,7 @@
 //! `language:response_language` and the language of the `change_case:` types.
 //!
-//! The original asks langdetect, which draws n-grams of the text at random, otherwise on every run. Here they are drawn
-//! with seed 0, by a port that draws as langdetect does: a verdict is the same for ever, and the same as in Python with
-//! that seed.
+//! The original uses langdetect, which samples n-grams of the text with a new seed on every run. Here a port of langdetect
+//! with the same sampling uses seed 0, so that a verdict never changes and equals Python's with that seed.
 
 use std::sync::OnceLock;
 
@@ -11,12 +10,12 @@ use langdetect::{DetectorFactory, Seed};
 use super::arguments::Arguments;
 use crate::Result;
 
-/// The whole response is in that language.
+/// The whole response is in the given language.
 pub(super) fn response_language(arguments: &Arguments, response: &str) -> Result<bool> {
     Ok(is(response, arguments.text("language")?))
 }
 
-/// Whether the text is in that language; a text without letters is in every language.
+/// Whether the text is in the language; a text without letters counts as being in every language.
 pub(super) fn is(text: &str, code: &str) -> bool {
     detect(text).is_none_or(|language| language == code)
 }

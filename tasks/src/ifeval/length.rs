@@ -1,4 +1,4 @@
-//! `length_constraints:…` how many sentences, words and paragraphs.
+//! `length_constraints:…`: numbers of sentences, words and paragraphs.
 
 use std::sync::LazyLock;
 
@@ -9,18 +9,19 @@ use super::punkt::Punkt;
 use super::python;
 use crate::Result;
 
-/// So many sentences.
+/// The number of sentences satisfies the relation.
 pub(super) fn number_sentences(arguments: &Arguments, response: &str) -> Result<bool> {
     let found = Punkt::english()?.sentences(response).len();
     arguments.holds("relation", "num_sentences", found)
 }
 
-/// So many words.
+/// The number of words satisfies the relation.
 pub(super) fn number_words(arguments: &Arguments, response: &str) -> Result<bool> {
     arguments.holds("relation", "num_words", python::words(response).count())
 }
 
-/// Exactly so many paragraphs between lines of `***`, none of them empty but one before the first or after the last.
+/// There are exactly the given number of paragraphs separated by lines of `***`. Empty paragraphs are accepted only before
+/// the first and after the last.
 pub(super) fn number_paragraphs(arguments: &Arguments, response: &str) -> Result<bool> {
     static DIVIDER: LazyLock<Regex> = LazyLock::new(|| python::regex(r"\s?\*\*\*\s?"));
     let blank: Vec<bool> =
@@ -31,7 +32,7 @@ pub(super) fn number_paragraphs(arguments: &Arguments, response: &str) -> Result
     Ok(inner.is_empty() && blank.len() - outer.len() == arguments.count("num_paragraphs")?)
 }
 
-/// Exactly so many paragraphs between empty lines, and the n-th begins with that word.
+/// There are exactly the given number of paragraphs separated by empty lines, and the n-th begins with the given word.
 pub(super) fn nth_paragraph_first_word(arguments: &Arguments, response: &str) -> Result<bool> {
     let wanted = arguments.count("num_paragraphs")?;
     let nth = arguments.count("nth_paragraph")?;
@@ -41,7 +42,7 @@ pub(super) fn nth_paragraph_first_word(arguments: &Arguments, response: &str) ->
     }
     let paragraphs: Vec<&str> = response.split("\n\n").map(python::strip).collect();
     let filled = paragraphs.iter().filter(|paragraph| !paragraph.is_empty()).count();
-    // Blank paragraphs do not count, but take a place: the n-th may be one of them.
+    // Blank paragraphs do not count towards the number, but towards n: the n-th can be one of them.
     Ok(filled == wanted && first_word(paragraphs[nth - 1]).is_some_and(|first| first == word))
 }
 

@@ -1,7 +1,7 @@
 //! IFEval: prompts with instructions whose following a program can check (Zhou et al., arXiv 2311.07911).
 //!
-//! 541 prompts hold 834 instructions of 25 types; one file per family of types. A verdict is strict, on the response as
-//! it stands, or loose, on the best of its relaxed versions.
+//! 541 prompts hold 834 instructions of 25 types; one file per family of types. The strict verdict is about
+//! the response as it is, the loose one about the best of its relaxed versions.
 #![expect(clippy::unnecessary_wraps, reason = "the checks that cannot fail have the shape of those that can")]
 
 mod arguments;
@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokensieve_data::Catalogue;
 
 use self::arguments::Arguments;
-use crate::marked::{Marked, one};
+use crate::keyed::{KeyedTask, one};
 use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, Unit, rows};
 
 type Check = fn(&Arguments, &str) -> Result<bool>;
@@ -57,7 +57,7 @@ const CHECKS: [(&str, Check); 25] = [
     ("startend:quotation", startend::quotation),
 ];
 
-/// New tokens at most: the limit of lm-evaluation-harness and of lighteval.
+/// Maximum number of new tokens, as in lm-evaluation-harness and lighteval.
 const LIMIT: usize = 1280;
 
 const MEASURES: &[Measure] = &[
@@ -76,7 +76,7 @@ const MEASURES: &[Measure] = &[
 
 /// A prompt with its instructions, as the data have it.
 #[derive(Deserialize)]
-struct Row {
+struct PromptRow {
     key: u64,
     prompt: String,
     #[serde(rename = "instruction_id_list")]
@@ -87,16 +87,16 @@ struct Row {
 
 pub(crate) fn open() -> Result<Box<dyn Task>> {
     let files = Catalogue::load()?.fetch("ifeval")?;
-    let rows: Vec<Row> = rows::json_lines(files.path("prompts"))?;
+    let rows: Vec<PromptRow> = rows::json_lines(files.path("prompts"))?;
     let items = rows.into_iter().map(|row| {
         let messages = vec![Message::user(row.prompt.clone())];
         let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
         (Question { id: row.key.to_string(), messages, ask }, row)
     });
-    Ok(Marked::task("ifeval", items, MEASURES, mark))
+    Ok(KeyedTask::task("ifeval", items, MEASURES, mark))
 }
 
-fn mark(row: &Row, answer: &Answer) -> Result<Vec<Vec<f64>>> {
+fn mark(row: &PromptRow, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     let response = answer.text()?;
     let relaxed = relaxed::versions(response);
     let (mut strict, mut loose) = (Vec::new(), Vec::new());
@@ -112,7 +112,7 @@ fn mark(row: &Row, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     Ok(vec![average, all(&strict), share(&strict), all(&loose), share(&loose)])
 }
 
-/// Whether the response follows an instruction of the prompt, strictly. An empty one follows none.
+/// Whether the response follows an instruction of the prompt, strictly. An empty response follows none.
 pub fn check(instruction: &str, arguments: &Value, prompt: &str, response: &str) -> Result<bool> {
     let Some((_, follows)) = CHECKS.iter().find(|(name, _)| *name == instruction) else {
         let names = CHECKS.map(|(name, _)| name).join(", ");
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_prompt_is_followed_if_all_of_it_is() {
-        let row = Row {
+        let row = PromptRow {
             key: 1,
             prompt: String::new(),
             instructions: vec!["punctuation:no_comma".into(), "startend:quotation".into()],

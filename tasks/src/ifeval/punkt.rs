@@ -1,7 +1,7 @@
 //! Sentences as NLTK's Punkt finds them (Kiss and Strunk, Computational Linguistics 2006).
 //!
 //! A full stop ends a sentence unless its word is a known abbreviation, an initial or a number that the next word's
-//! spelling speaks for. What is known of words was learnt from newspapers; it comes with the data catalogue.
+//! spelling confirms. The parameters were learnt from newspapers and come with the data catalogue.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -15,15 +15,15 @@ use tokensieve_data::Catalogue;
 use super::python;
 use crate::{Error, Result};
 
-/// What is known of a language.
+/// Punkt's parameters for a language.
 pub(super) struct Punkt {
     abbreviations: HashSet<String>,
     /// `word TAB word`: pairs between which a full stop ends no sentence.
     collocations: HashSet<String>,
     /// Words that often begin a sentence after an abbreviation.
     starters: HashSet<String>,
-    /// Where and how a word was seen, as a sum of the numbers below.
-    seen: HashMap<String, u8>,
+    /// The contexts in which a word occurred, as a sum of the flags below.
+    contexts: HashMap<String, u8>,
 }
 
 /// Seen with a capital within a sentence.
@@ -39,7 +39,7 @@ const SMALL: u8 = SMALL_FIRST + 32 + 64;
 const NUMBER: &str = "##number##";
 
 impl Punkt {
-    /// What is known of English.
+    /// The parameters for English.
     pub(super) fn english() -> Result<&'static Self> {
         static ENGLISH: OnceLock<Punkt> = OnceLock::new();
         if let Some(english) = ENGLISH.get() {
@@ -50,7 +50,7 @@ impl Punkt {
             abbreviations: lines(files.path("abbreviations"))?,
             collocations: lines(files.path("collocations"))?,
             starters: lines(files.path("sentence-starters"))?,
-            seen: seen(files.path("orthography"))?,
+            contexts: orthographic_contexts(files.path("orthography"))?,
         };
         Ok(ENGLISH.get_or_init(|| english))
     }
@@ -84,8 +84,8 @@ impl Punkt {
         if self.collocations.contains(&format!("{word}\t{follower}")) {
             return false;
         }
-        let seen = self.seen.get(follower).copied().unwrap_or(0);
-        let begins = begins_sentence(next, seen);
+        let contexts = self.contexts.get(follower).copied().unwrap_or(0);
+        let begins = begins_sentence(next, contexts);
         let initial = token.is_initial();
         if (token.abbreviation || token.ellipsis) && !initial {
             let starter = next.has_capital() && self.starters.contains(follower);
@@ -93,8 +93,8 @@ impl Punkt {
                 return true;
             }
         }
-        // J. Bach: a name goes on where its second part is never seen in lower case.
-        let name = initial && begins.is_none() && next.has_capital() && seen & SMALL == 0;
+        // J. Bach: a name continues where its second part never occurs in lower case.
+        let name = initial && begins.is_none() && next.has_capital() && contexts & SMALL == 0;
         if (initial || word == NUMBER) && (begins == Some(false) || name) {
             return false;
         }
@@ -102,19 +102,19 @@ impl Punkt {
     }
 }
 
-/// Whether the token's spelling says that it begins a sentence, if it says anything.
-fn begins_sentence(token: &Token, seen: u8) -> Option<bool> {
+/// Whether the token begins a sentence, judging by its spelling; `None` where the spelling does not decide.
+fn begins_sentence(token: &Token, contexts: u8) -> Option<bool> {
     if [";", ":", ",", ".", "!", "?"].contains(&token.text) {
         return Some(false);
     }
-    if token.has_capital() && seen & SMALL != 0 && seen & CAPITAL_WITHIN == 0 {
+    if token.has_capital() && contexts & SMALL != 0 && contexts & CAPITAL_WITHIN == 0 {
         return Some(true);
     }
     let small = token.text.starts_with(char::is_lowercase);
-    (small && (seen & CAPITAL != 0 || seen & SMALL_FIRST == 0)).then_some(false)
+    (small && (contexts & CAPITAL != 0 || contexts & SMALL_FIRST == 0)).then_some(false)
 }
 
-/// A token, and what is known of it before its neighbours are looked at.
+/// A token, with the properties that do not depend on its neighbours.
 struct Token<'a> {
     text: &'a str,
     /// In lower case, numbers all alike.
@@ -213,7 +213,7 @@ fn candidates(text: &str) -> Vec<Candidate> {
         let end = mark + 1;
         let Some((next, close)) = follower(text, end) else { continue };
         let space = text[word.end..mark].rfind([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
-        // White space right after the previous mark is not seen: what the recorded verdicts rest on does not see it.
+        // White space directly after the previous mark is skipped, as in the checker behind the recorded verdicts.
         let start = space.filter(|at| *at > 0).map_or(word.start, |at| word.end + at + 1);
         if word.end > start {
             found.pop();
@@ -268,7 +268,7 @@ fn lines(path: &Path) -> Result<HashSet<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn seen(path: &Path) -> Result<HashMap<String, u8>> {
+fn orthographic_contexts(path: &Path) -> Result<HashMap<String, u8>> {
     let entry = |(line, (word, sum)): (usize, (String, &str))| {
         let sum = sum.parse().map_err(|error| Error::line(path, line + 1, error))?;
         Ok((word, sum))

@@ -1,5 +1,5 @@
-//! Text as Python sees it. The recorded verdicts come from a checker in Python, whose ideas of white space, of word
-//! characters and of upper case differ from Rust's in a few characters.
+//! Python's text functions. The recorded verdicts come from a checker in Python, whose white space, word characters and
+//! upper case differ from Rust's in a few characters.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ pub(super) const WORD: &str = r"[\p{L}\p{N}_]";
 /// `\s` and `str.isspace`. Rust's lacks the four separators of ASCII.
 pub(super) const SPACE: &str = r"[\s\x1c-\x1f]";
 
-/// `\b`, which hangs on `\w`; only for a [`Pattern`].
+/// `\b`, which depends on `\w`; only for a [`Pattern`].
 const EDGE: &str = r"(?:(?<=[\p{L}\p{N}_])(?![\p{L}\p{N}_])|(?<![\p{L}\p{N}_])(?=[\p{L}\p{N}_]))";
 
 /// `str.isspace` of one character.
@@ -53,13 +53,13 @@ fn is_title(character: char) -> bool {
     !character.is_uppercase() && !character.is_lowercase() && !character.to_lowercase().eq([character])
 }
 
-/// A pattern of ours, with Python's `\w` and `\s`.
+/// A pattern written here, with Python's `\w` and `\s`.
 pub(super) fn regex(pattern: &str) -> Regex {
     let pattern = pattern.replace(r"\w", WORD).replace(r"\s", SPACE);
     Regex::new(&pattern).expect("patterns in the source are well-formed")
 }
 
-/// A pattern that came as an argument: the words that an instruction names are patterns to the checker.
+/// A pattern from an argument: the checker treats the words that an instruction names as patterns.
 pub(super) struct Pattern<'a> {
     of: &'a Arguments<'a>,
     regex: fancy_regex::Regex,

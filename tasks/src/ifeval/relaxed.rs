@@ -1,5 +1,5 @@
-//! The responses that a loose decision looks at: what a chat model says before and after its answer, and the asterisks
-//! of Markdown, are forgiven.
+//! The versions of a response that the loose verdict accepts: without a chat model's first or last line, and without the
+//! asterisks of Markdown.
 
 use super::python;
 

@@ -1,5 +1,5 @@
 //! Words as NLTK's word tokenizer finds them in a sentence: those of the Penn Treebank, with a few more rules. Each rule
-//! sets something apart by spaces; then the sentence is split at white space.
+//! puts spaces around some pattern; then the sentence is split at white space.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::python;
 
-/// What is set apart by which spaces, in this order. The treebank's signs for quotation marks are left as they are.
+/// The patterns and their replacements, in the order in which they apply. The treebank's signs for quotation marks are left as they are.
 const RULES: &[(&str, &str)] = &[
     ("[«“‘„]|`+", " $0 "),
     ("^\"", "``"),

@@ -1,4 +1,4 @@
-//! What a text can be told to be like; `ifeval`'s checks say whether it is.
+//! Constraints on a text; `ifeval`'s checks decide whether a text satisfies them.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(super) enum Constraint {
     Json,
 }
 
-/// How many kinds there are.
+/// Number of kinds.
 pub(super) const KINDS: usize = 18;
 
 const WORDS: [&str; 16] = [
@@ -60,7 +60,7 @@ const ENDS: [&str; 5] = [
 ];
 
 impl Constraint {
-    /// One of a kind, from 0 to [`KINDS`] − 1.
+    /// A random constraint of a kind from 0 to [`KINDS`] − 1.
     pub(super) fn of_kind(kind: usize, topic: &Topic, stream: &mut HashedStream) -> Self {
         let mut number = |low, high| stream.between(low, high) as usize;
         match kind {
@@ -69,8 +69,8 @@ impl Constraint {
             2 => Self::Sentences(number(3, 6)),
             3 => Self::Bullets(number(2, 5)),
             4 => Self::Paragraphs(number(2, 4)),
-            5 => Self::Words(some(&WORDS, stream)),
-            6 => Self::Forbidden(some(&COMMON, stream)),
+            5 => Self::Words(one_or_two(&WORDS, stream)),
+            6 => Self::Forbidden(one_or_two(&COMMON, stream)),
             7 => Self::Often(topic.name, number(2, 4)),
             8 => Self::Highlights(number(2, 3)),
             9 => Self::Placeholders(number(2, 4)),
@@ -85,8 +85,8 @@ impl Constraint {
         }
     }
 
-    /// As the user says it.
-    pub(super) fn told(&self, stream: &mut HashedStream) -> String {
+    /// The constraint as a sentence of the prompt, in one of two wordings.
+    pub(super) fn phrase(&self, stream: &mut HashedStream) -> String {
         let words =
             |words: &[&str]| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" and ");
         let (one, other) = match self {
@@ -192,8 +192,8 @@ impl Constraint {
     }
 }
 
-/// One or two of them.
-fn some(among: &[&'static str], stream: &mut HashedStream) -> Vec<&'static str> {
+/// One or two of the words, at random.
+fn one_or_two(among: &[&'static str], stream: &mut HashedStream) -> Vec<&'static str> {
     let mut words = among.to_vec();
     stream.shuffle(&mut words);
     words.truncate(stream.between(1, 2) as usize);

@@ -1,8 +1,8 @@
-//! Instructions with constraints that a program can check, made rather than fetched, each with a response that meets them.
+//! Generated instructions with constraints that a program can check, each with a response that satisfies them.
 //!
 //! An instruction asks for a short text on a topic under one to three constraints of eighteen kinds. The test split has
-//! topics that training has not, and two or three constraints in a combination of kinds that training has not either.
-//! Whether a response meets a constraint is said by the checks of `ifeval`; a made response is kept only if it meets all.
+//! topics that do not occur in training, and two or three constraints in a combination of kinds that does not occur there.
+//! The checks of `ifeval` decide whether a response satisfies a constraint; a generated response must satisfy all.
 
 mod constraint;
 mod topic;
@@ -13,22 +13,22 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::arithmetic::Split;
-use crate::marked::{Marked, one};
+use crate::keyed::{KeyedTask, one};
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task, ifeval};
 use tokensieve_base::streams::HashedStream;
 
-/// An instruction with a response that meets it.
+/// An instruction with a response that satisfies it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instruction {
     /// The user's turn.
     pub prompt: String,
     /// Checks of `ifeval` with their arguments.
     pub checks: Vec<(&'static str, Value)>,
-    /// What an assistant may say.
+    /// The assistant's turn.
     pub response: String,
 }
 
-/// Instructions of the task.
+/// Number of instructions in the task.
 const TEST: u64 = 500;
 
 const MEASURES: &[Measure] = &[
@@ -52,11 +52,12 @@ pub fn instruction(seed: u64, split: Split, index: u64) -> Result<Instruction> {
         let constraints: Vec<Constraint> =
             kinds.iter().map(|kind| Constraint::of_kind(*kind, topic, &mut stream)).collect();
         let response = write::write(&mut stream, topic, &constraints);
-        let told: Vec<String> = constraints.iter().map(|constraint| constraint.told(&mut stream)).collect();
-        let prompt = format!("{} {}", topic.request(&mut stream), told.join(" "));
+        let phrases: Vec<String> =
+            constraints.iter().map(|constraint| constraint.phrase(&mut stream)).collect();
+        let prompt = format!("{} {}", topic.request(&mut stream), phrases.join(" "));
         let checks: Vec<_> = constraints.iter().map(Constraint::check).collect();
-        // Constraints that contradict each other, or that the text does not meet, are drawn again.
-        if met(&checks, &prompt, &response, ifeval::check)?.iter().all(|met| *met) {
+        // Constraints that contradict each other, or that the text does not satisfy, are drawn again.
+        if satisfied(&checks, &prompt, &response, ifeval::check)?.iter().all(|satisfied| *satisfied) {
             return Ok(Instruction { prompt, checks, response });
         }
     }
@@ -71,7 +72,12 @@ fn is_kept(kinds: &[usize]) -> bool {
 
 type Check = fn(&str, &Value, &str, &str) -> Result<bool>;
 
-fn met(checks: &[(&'static str, Value)], prompt: &str, response: &str, check: Check) -> Result<Vec<bool>> {
+fn satisfied(
+    checks: &[(&'static str, Value)],
+    prompt: &str,
+    response: &str,
+    check: Check,
+) -> Result<Vec<bool>> {
     checks.iter().map(|(name, arguments)| check(name, arguments, prompt, response)).collect()
 }
 
@@ -82,15 +88,15 @@ pub(crate) fn open() -> Result<Box<dyn Task>> {
         let ask = Ask::Reply { limit: 256, stop: Vec::new() };
         Ok((Question { id: index.to_string(), messages, ask }, instruction))
     });
-    Ok(Marked::task("instructions", items.collect::<Result<Vec<_>>>()?, MEASURES, mark))
+    Ok(KeyedTask::task("instructions", items.collect::<Result<Vec<_>>>()?, MEASURES, mark))
 }
 
 fn mark(instruction: &Instruction, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     let Instruction { prompt, checks, .. } = instruction;
     let response = answer.text()?;
-    let strict = met(checks, prompt, response, ifeval::check)?;
-    let loose = met(checks, prompt, response, ifeval::check_loosely)?;
-    let all = |met: &[bool]| one(met.iter().all(|met| *met));
+    let strict = satisfied(checks, prompt, response, ifeval::check)?;
+    let loose = satisfied(checks, prompt, response, ifeval::check_loosely)?;
+    let all = |met: &[bool]| one(met.iter().all(|satisfied| *satisfied));
     let each = vec![strict.iter().filter(|met| **met).count() as f64, strict.len() as f64];
     Ok(vec![all(&strict), each, all(&loose)])
 }

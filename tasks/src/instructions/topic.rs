@@ -1,10 +1,10 @@
-//! What the texts are about.
+//! The topics of the texts.
 
 use std::sync::LazyLock;
 
 use tokensieve_base::streams::HashedStream;
 
-/// A thing to write about; of each line in the list: the thing, three parts, two uses, where it is, how it is.
+/// A topic. The fields of a line in `topics.txt` are: name, three parts, two uses, place, quality.
 pub(super) struct Topic {
     pub(super) name: &'static str,
     parts: [&'static str; 3],
@@ -28,10 +28,10 @@ static TOPICS: LazyLock<Vec<Topic>> = LazyLock::new(|| {
     include_str!("topics.txt").lines().map(topic).collect()
 });
 
-/// Topics of the test split: the last ones of the list.
+/// Number of topics in the test split: the last ones of the list.
 const TEST: usize = 12;
 
-/// The topics to train on, or those to test on.
+/// The topics of the test split, or those of the training split.
 pub(super) fn topics(test: bool) -> &'static [Topic] {
     let (train, unseen) = TOPICS.split_at(TOPICS.len() - TEST);
     if test { unseen } else { train }

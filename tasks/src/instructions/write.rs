@@ -1,4 +1,4 @@
-//! Short texts about a topic that do what they are told.
+//! Short texts about a topic that satisfy given constraints.
 
 use super::constraint::Constraint;
 use super::topic::Topic;
@@ -33,7 +33,7 @@ const SENTENCES: [&str; 26] = [
     "Nothing is better than {u} on a free day.",
 ];
 
-/// A text that should meet all constraints; whether it does is for their checks to say.
+/// A text written to satisfy all constraints; their checks decide whether it does.
 pub(super) fn write(stream: &mut HashedStream, topic: &Topic, constraints: &[Constraint]) -> String {
     use Constraint as C;
     let has = |wanted: &C| constraints.contains(wanted);
@@ -63,8 +63,8 @@ pub(super) fn write(stream: &mut HashedStream, topic: &Topic, constraints: &[Con
             }
             C::Bullets(n) => (length, bullets) = (*n, true),
             C::Paragraphs(n) => (length, paragraphs) = (length.max(*n), *n),
-            C::AtLeast(words) => length = length.max(enough(&sentences, *words)),
-            C::LessThan(words) => length = enough(&sentences, words / 2).max(1),
+            C::AtLeast(words) => length = length.max(sentences_for(&sentences, *words)),
+            C::LessThan(words) => length = sentences_for(&sentences, words / 2).max(1),
             C::Sentences(n) => length = *n - 1,
             C::Highlights(n) => {
                 length = length.max(*n);
@@ -123,8 +123,8 @@ fn mention(stream: &mut HashedStream, word: &str) -> String {
     frame.replace("{w}", word)
 }
 
-/// How many of the sentences make so many words.
-fn enough(sentences: &[String], words: usize) -> usize {
+/// Number of leading sentences that together have at least `words` words.
+fn sentences_for(sentences: &[String], words: usize) -> usize {
     let mut so_far = 0;
     let count = |sentence: &String| {
         so_far += sentence.split_whitespace().count();
@@ -133,7 +133,7 @@ fn enough(sentences: &[String], words: usize) -> usize {
     sentences.iter().position(count).map_or(sentences.len(), |last| last + 1)
 }
 
-/// Its last words between asterisks.
+/// The sentence with its last two words between asterisks.
 fn highlight(sentence: &str) -> String {
     let words: Vec<&str> = sentence.trim_end_matches('.').split(' ').collect();
     let (before, end) = words.split_at(words.len().saturating_sub(2));

@@ -1,8 +1,7 @@
 //! Judges: of two outputs for one instruction, which is better?
 //!
-//! A [`Judge`] is a local model (the crate `llm`) or an OpenAI-compatible [`Endpoint`]. Either way the question is put by
-//! [`question`], and the answer is the probability of the label of the second output against that of the first
-//! ([`Verdict`]). [`pairwise`] asks about a model's outputs and a baseline's in both orders.
+//! A [`Judge`] is a local model (the crate `llm`) or an OpenAI-compatible [`Endpoint`]. Both are asked with
+//! [`question`], and their answer is the probability of the second output's label relative to the first's ([`Verdict`]). [`pairwise`] asks about a model's outputs and a baseline's in both orders.
 
 mod cache;
 mod endpoint;
@@ -20,12 +19,12 @@ pub use verdict::Verdict;
 
 use crate::Result;
 
-/// Whoever compares outputs.
+/// A judge that compares outputs.
 pub trait Judge {
-    /// Which judge it is: model and, where it matters, service.
+    /// Its name: the model and, where it matters, the service.
     fn name(&self) -> String;
 
-    /// A verdict for each pair, in their order. An answer that cannot be read is a verdict too, [`Verdict::Nonsense`]; an
-    /// error is what keeps the judge from answering at all.
+    /// A verdict for each pair, in their order. An answer that names neither output is [`Verdict::Nonsense`]; an error means
+    /// that the judge could not answer at all.
     fn prefer(&self, pairs: &[Pair<'_>]) -> Result<Vec<Verdict>>;
 }

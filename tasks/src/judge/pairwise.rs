@@ -1,4 +1,4 @@
-//! A model's outputs against a baseline's, each pair judged in both orders.
+//! Comparison of a model's outputs with a baseline's, each pair judged in both orders.
 
 use super::{Judge, Pair, Verdict};
 use crate::{Error, Result};
@@ -19,25 +19,25 @@ pub struct Nonsense {
     pub index: usize,
     /// In which order the outputs were shown.
     pub order: Order,
-    /// What the judge said.
-    pub said: String,
+    /// The judge's answer.
+    pub answer: String,
 }
 
-/// How a model does against a baseline.
+/// A model's result against a baseline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pairwise {
-    /// For each instruction how probably the model's output is the better one, averaged over both orders; none where the
-    /// judge talked nonsense in either order. Two equal outputs are a draw, without asking.
+    /// For each instruction the probability that the model's output is better, averaged over both orders; `None` where the
+    /// answer in either order names neither output. Equal outputs count as a draw (0.5) and are not judged.
     pub preferences: Vec<Option<f64>>,
-    /// How much more probable than one half the output shown second is to win, whichever it is; 0 for a fair judge.
+    /// Mean probability that the output shown second wins, minus one half; 0 for a judge without position bias.
     pub position_bias: f64,
-    /// The share of the judged instructions whose winner is the same in both orders.
+    /// Share of the judged instructions with the same winner in both orders.
     pub consistent: f64,
-    /// What could not be read.
+    /// The answers that name neither output.
     pub nonsense: Vec<Nonsense>,
 }
 
-/// Asks about every instruction in both orders.
+/// Judges every instruction in both orders.
 pub fn pairwise(
     judge: &dyn Judge,
     instructions: &[String],
@@ -47,8 +47,11 @@ pub fn pairwise(
     let pairs = both_orders(instructions, outputs, baseline)?;
     let verdicts = judge.prefer(&pairs)?;
     if verdicts.len() != pairs.len() {
-        let (given, wanted) = (verdicts.len(), pairs.len());
-        return Err(Error::Setting(format!("{}: {given} verdicts on {wanted} pairs", judge.name())));
+        let (found, expected) = (verdicts.len(), pairs.len());
+        return Err(Error::Setting(format!(
+            "{}: the judge returned {found} verdicts for {expected} pairs",
+            judge.name()
+        )));
     }
 
     let n = instructions.len();
@@ -59,8 +62,8 @@ pub fn pairwise(
     for (index, both) in asked.zip(verdicts.chunks_exact(2)) {
         preferences[index] = None;
         for (order, verdict) in [Order::ModelSecond, Order::BaselineSecond].into_iter().zip(both) {
-            if let Verdict::Nonsense(said) = verdict {
-                nonsense.push(Nonsense { index, order, said: said.clone() });
+            if let Verdict::Nonsense(answer) = verdict {
+                nonsense.push(Nonsense { index, order, answer: answer.clone() });
             }
         }
         if let [Verdict::Second(model), Verdict::Second(other)] = both {
@@ -88,7 +91,7 @@ pub fn both_orders<'a>(
     let n = instructions.len();
     if outputs.len() != n || baseline.len() != n {
         return Err(Error::Setting(format!(
-            "{n} instructions, {} outputs of the model and {} of the baseline: there must be as many of each",
+            "{n} instructions, {} outputs of the model and {} of the baseline: the numbers must be equal",
             outputs.len(),
             baseline.len()
         )));
@@ -109,7 +112,7 @@ pub fn both_orders<'a>(
 mod tests {
     use super::*;
 
-    /// Prefers the longer output, and the second one by 0.1; does not understand instructions with a question mark.
+    /// Prefers the longer output, and the second one by 0.1; answers nonsense to instructions with a question mark.
     struct Longest;
 
     impl Judge for Longest {
@@ -147,7 +150,7 @@ mod tests {
         assert!((result.consistent - 1.0).abs() < 1e-12);
         let orders: Vec<Order> = result.nonsense.iter().map(|nonsense| nonsense.order).collect();
         assert_eq!(orders, [Order::ModelSecond, Order::BaselineSecond]);
-        assert!(result.nonsense.iter().all(|nonsense| nonsense.index == 2 && nonsense.said == "what?"));
+        assert!(result.nonsense.iter().all(|nonsense| nonsense.index == 2 && nonsense.answer == "what?"));
     }
 
     #[test]

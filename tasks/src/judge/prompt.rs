@@ -1,12 +1,12 @@
-//! How a judge is asked: two anonymous outputs under two labels of one letter, and the label of the better one wanted as
-//! the whole reply, so that the first token's log-probabilities are the verdict.
+//! The judge's prompt: it shows two anonymous outputs labelled with one letter each and asks for the better one's label as
+//! the whole reply, so that the log-probabilities of the first token are the verdict.
 
 use crate::Message;
 
 /// Two outputs for one instruction, in the order in which the judge sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
-    /// What was asked for.
+    /// The instruction.
     pub instruction: &'a str,
     /// The output shown first.
     pub first: &'a str,
@@ -17,7 +17,7 @@ pub struct Pair<'a> {
 /// The labels of the first and of the second output, as in AlpacaEval 2: one token each in common vocabularies.
 pub const LABELS: [&str; 2] = ["m", "M"];
 
-/// The conversation that ends where the judge's label is due.
+/// The conversation to which the judge replies with a label.
 pub fn question(pair: &Pair<'_>) -> Vec<Message> {
     let [first, second] = LABELS;
     let system = Message {

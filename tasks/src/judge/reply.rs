@@ -1,21 +1,21 @@
-//! What an OpenAI-compatible service answers to a chat completion, as far as a verdict needs it.
+//! The parts of an OpenAI-compatible chat completion that a verdict needs.
 
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
 use super::verdict::unwrapped;
 
-/// Stored as it came, so that a verdict can be read again.
+/// A service's reply, stored so that the verdict can be computed again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reply {
-    /// The words.
+    /// Its text.
     pub(super) text: String,
-    /// The most likely tokens, with log-probabilities, where the first word stands; none where the service gives none.
+    /// The most likely tokens at the first word, with log-probabilities; empty where the service returns none.
     pub(super) tokens: Vec<(String, f64)>,
 }
 
 impl Reply {
-    /// Of the body of an answer.
+    /// Reads the body of an HTTP response.
     pub(super) fn read(body: &str) -> Result<Self, String> {
         let body: Completion = serde_json::from_str(body)
             .map_err(|error| format!("not a chat completion: {error}: {}", beginning(body)))?;
@@ -53,12 +53,12 @@ struct Completion {
 
 #[derive(Deserialize)]
 struct Choice {
-    message: Said,
+    message: CompletionMessage,
     logprobs: Option<Logprobs>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct CompletionMessage {
     content: Option<String>,
 }
 

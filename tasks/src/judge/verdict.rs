@@ -1,22 +1,22 @@
-//! What a judge said of one pair, read from log-probabilities or from words.
+//! A judge's verdict on one pair, read from log-probabilities or from text.
 
 use super::LABELS;
 
 /// The least probability that the two labels must have together. Below it the judge is not choosing between them, and
-/// their ratio would be read off noise (choice).
+/// their ratio would be noise (choice).
 const LEAST_MASS: f64 = 0.01;
 
-/// What a judge said of one pair.
+/// A judge's verdict on one pair.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// The probability that the second output is better.
     Second(f64),
-    /// Nothing that names one of the outputs: what it said instead.
+    /// An answer that names neither output.
     Nonsense(String),
 }
 
 impl Verdict {
-    /// From the log-probabilities of the two [`LABELS`], whatever else the judge might have said.
+    /// From the log-probabilities of the two [`LABELS`], normalised over these two.
     pub fn of_labels([first, second]: [f64; 2]) -> Self {
         let verdict = 1.0 / (1.0 + (first - second).exp());
         if verdict.is_finite() && first.exp() + second.exp() >= LEAST_MASS {
@@ -26,26 +26,26 @@ impl Verdict {
         Self::Nonsense(format!("log p({one}) = {first}, log p({other}) = {second}"))
     }
 
-    /// From the most likely first tokens with their log-probabilities. White space around a token does not count: tokens
-    /// that differ in nothing else have their probabilities added. A label that is not among them counts as impossible.
+    /// From the most likely first tokens with their log-probabilities. White space around a token is ignored: the
+    /// probabilities of tokens that differ only in it are added. A label that is not among the tokens has probability 0.
     pub fn of_tokens<'a>(tokens: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
         let mut labels = [f64::NEG_INFINITY; 2];
-        let mut said = Vec::new();
+        let mut candidates = Vec::new();
         for (token, log_probability) in tokens {
             for (label, sum) in LABELS.iter().zip(&mut labels) {
                 if token.trim() == *label {
                     *sum = log_of_sum(*sum, log_probability);
                 }
             }
-            said.push(format!("{token:?} {:.3}", log_probability.exp()));
+            candidates.push(format!("{token:?} {:.3}", log_probability.exp()));
         }
         match Self::of_labels(labels) {
-            Self::Nonsense(_) => Self::Nonsense(said.join(", ")),
+            Self::Nonsense(_) => Self::Nonsense(candidates.join(", ")),
             verdict @ Self::Second(_) => verdict,
         }
     }
 
-    /// From a reply in words: the one label that it is, give or take quotes, brackets and a full stop.
+    /// From a text reply: the label that it consists of, ignoring quotes, brackets and a full stop.
     pub fn of_text(text: &str) -> Self {
         let word = unwrapped(text);
         match LABELS.iter().position(|label| *label == word) {
@@ -56,7 +56,7 @@ impl Verdict {
     }
 }
 
-/// Without white space, quotes and the like around it.
+/// The text without surrounding white space, quotes and similar marks.
 pub(super) fn unwrapped(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || "\"'`()[]*.:".contains(c))
 }
@@ -73,7 +73,7 @@ mod tests {
     fn second(verdict: Verdict) -> f64 {
         match verdict {
             Verdict::Second(p) => p,
-            Verdict::Nonsense(said) => panic!("{said}"),
+            Verdict::Nonsense(answer) => panic!("{answer}"),
         }
     }
 

@@ -1,7 +1,7 @@
-//! What an expression in LaTeX, or in plain text, is worth: the means to tell equal ones from different ones.
+//! Evaluation of expressions in LaTeX or plain text, by which equal expressions are told from different ones.
 //!
-//! Variables are given values by their names and a point's number; two expressions that agree at several points are taken
-//! for equal. `i` is the imaginary unit, `e` Euler's number.
+//! A variable's value depends on its name and on the number of the point. Two expressions that agree at several points
+//! count as equal. `i` is the imaginary unit, `e` Euler's number.
 
 use super::functions::{self, factorial, raise, root};
 use num_complex::Complex64 as Number;
@@ -44,7 +44,7 @@ fn without_blanks(text: &str) -> Vec<char> {
     out
 }
 
-/// Nested deeper than any answer; a reply is no reason to run out of stack.
+/// Maximum nesting, deeper than any real answer, so that no reply can exhaust the stack.
 const DEPTH: u32 = 60;
 
 pub(super) struct Reader {
@@ -72,7 +72,7 @@ impl Reader {
         there && whole
     }
 
-    /// Behind a command.
+    /// The position after a command.
     fn skip_blank(&mut self) {
         self.at += usize::from(self.peek() == Some(' '));
     }
@@ -107,7 +107,7 @@ impl Reader {
             } else if self.take("/") || self.take("\\div") {
                 total /= self.signed()?;
             } else if self.begins_factor() {
-                // Two numbers side by side are no product.
+                // Two adjacent numbers are not a product.
                 if self.peek()?.is_ascii_digit() && self.text[self.at - 1].is_ascii_digit() {
                     return None;
                 }
@@ -120,7 +120,7 @@ impl Reader {
 
     fn signed(&mut self) -> Option<Number> {
         if self.take("-") {
-            // Deep rows of signs are no answer either.
+            // Long runs of signs count as nesting too.
             self.depth += 1;
             let number = (self.depth <= DEPTH).then(|| self.signed()).flatten().map(|number| -number);
             self.depth -= 1;
@@ -130,7 +130,7 @@ impl Reader {
         self.power()
     }
 
-    /// Whether what comes can be multiplied to what was, without a sign.
+    /// Whether a factor follows that is multiplied without a sign.
     fn begins_factor(&self) -> bool {
         match self.peek() {
             Some('\\') => !["\\cdot", "\\times", "\\div", "\\rceil", "\\rfloor"]
@@ -216,7 +216,7 @@ impl Reader {
         text.parse::<f64>().ok().map(Number::from)
     }
 
-    /// A number; one with a fraction of digits behind it is a mixed one, one with a subscript is written in another base.
+    /// A number. Followed by a fraction of digits it is a mixed number; with a subscript it is written in another base.
     fn number(&mut self) -> Option<Number> {
         let start = self.at;
         let number = self.digits()?;
@@ -244,7 +244,7 @@ impl Reader {
         is_plain.then_some([above, below])
     }
 
-    /// What a command is applied to: a group in braces, a command, one character.
+    /// The argument of a command: a group in braces, a command, or one character.
     fn argument(&mut self) -> Option<Number> {
         match self.peek()? {
             '{' => self.bracketed(),
@@ -307,7 +307,7 @@ impl Reader {
         self.take(close).then(|| round(number.re).into())
     }
 
-    /// A function of what comes, perhaps to a power that stands before it; to −1, the inverse.
+    /// A function applied to what follows. A power may precede the argument; the power −1 means the inverse function.
     pub(super) fn apply(&mut self, name: &str) -> Option<Number> {
         let function = functions::named(name)?;
         if !self.take("^") {
@@ -320,7 +320,7 @@ impl Reader {
         Some(raise(self.operand().map(function)?, exponent))
     }
 
-    /// What a function is applied to: a group, or what is multiplied without a sign, up to the next function.
+    /// The argument of a function: a group, or the factors multiplied without a sign up to the next function.
     fn operand(&mut self) -> Option<Number> {
         if matches!(self.peek()?, '(' | '{' | '[' | '|') {
             return self.factor();

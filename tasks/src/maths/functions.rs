@@ -1,4 +1,4 @@
-//! Functions that answers are written with.
+//! The functions that occur in answers.
 
 use num_complex::Complex64 as Number;
 
@@ -29,17 +29,17 @@ const FUNCTIONS: [(&str, Function); 22] = [
     ("floor", |x| x.re.floor().into()),
 ];
 
-/// All names; a longer one before those that it begins or ends with.
+/// All names; a longer name precedes the names that it begins or ends with.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.iter().map(|(name, _)| *name)
 }
 
-/// The function of that name.
+/// The function of this name.
 pub(super) fn named(name: &str) -> Option<Function> {
     FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
 }
 
-/// A power; of whole exponents by multiplication, which rounds least.
+/// A power; by repeated multiplication where the exponent is an integer, which rounds least.
 pub(super) fn raise(base: Number, exponent: Number) -> Number {
     if exponent.im == 0.0 && exponent.re.fract() == 0.0 && exponent.re.abs() < 1e6 {
         return base.powi(exponent.re as i32);
@@ -61,7 +61,7 @@ pub(super) fn root(x: Number, index: f64) -> Number {
     if is_square { x.sqrt() } else { raise(x, (1.0 / index).into()) }
 }
 
-/// Of whole numbers exactly; between them a function that continues it, so that variables may stand under it.
+/// The factorial: exact for integers, and the gamma function between them, so that it applies to variables too.
 pub(super) fn factorial(n: Number) -> Option<Number> {
     let x = n.re;
     if n.im != 0.0 || !(-0.5..=170.0).contains(&x) {

@@ -1,23 +1,23 @@
-//! Competition and university mathematics: the last `\boxed` answer, equal to the key however it is written.
+//! Competition and university mathematics: the last `\boxed` answer must equal the key, however it is written.
 
+mod equality;
 mod evaluate;
 mod functions;
 mod plain;
-mod same;
 mod symbols;
 
 use std::path::Path;
 use std::sync::LazyLock;
 
+pub use equality::equal;
 use regex::Regex;
-pub use same::same;
 use serde_json::Value;
 use tokensieve_data::Catalogue;
 
-use crate::marked::{Marked, one};
+use crate::keyed::{KeyedTask, one};
 use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, rows};
 
-/// New tokens at most; the published protocol allows more, to models that use them.
+/// Maximum number of new tokens; the published protocol allows more to models that use them.
 const LIMIT: usize = 512;
 
 const MEASURES: &[Measure] = &[
@@ -34,10 +34,10 @@ pub(crate) fn open(set: &str) -> Result<Box<dyn Task>> {
     let rows: Vec<Value> = rows::json_lines(path)?;
     let item = |(index, row): (usize, &Value)| item(path, index, row);
     let items = rows.iter().enumerate().map(item).collect::<Result<Vec<_>>>()?;
-    Ok(Marked::task(set, items, MEASURES, mark))
+    Ok(KeyedTask::task(set, items, MEASURES, mark))
 }
 
-/// The sets name their columns differently; the key is given, or boxed in the solution.
+/// A row of a set. The sets name their columns differently; the key is a column, or boxed in the solution.
 fn item(path: &Path, index: usize, row: &Value) -> Result<(Question, String)> {
     let text = |name: &str| row[name].as_str();
     let problem = text("problem").or(text("question"));
@@ -64,11 +64,11 @@ fn item(path: &Path, index: usize, row: &Value) -> Result<(Question, String)> {
 #[expect(clippy::ptr_arg, reason = "the shape of every mark: a reference to the key")]
 fn mark(key: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     let reply = answer.text()?;
-    let is_key = |found: Option<&str>| found.is_some_and(|found| same(found, key));
+    let is_key = |found: Option<&str>| found.is_some_and(|found| equal(found, key));
     Ok(vec![one(is_key(found(reply))), one(is_key(boxed(reply)))])
 }
 
-/// The answer that a reply gives.
+/// The final answer of a reply.
 pub fn found(reply: &str) -> Option<&str> {
     static SAID: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"(?i)(?:answer\s*(?:is|:)|####)[\s:*$]*([^\n]*?)(?:[.*$]*\s*\n|\.\s|[.*$]*\s*$)")
@@ -76,17 +76,17 @@ pub fn found(reply: &str) -> Option<&str> {
     });
     static NUMBER: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+").expect("a regex"));
-    let said = || {
+    let stated = || {
         SAID.captures_iter(reply)
             .last()?
             .get(1)
             .map(|found| found.as_str())
             .filter(|found| !found.trim().is_empty())
     };
-    boxed(reply).or_else(said).or_else(|| NUMBER.find_iter(reply).last().map(|found| found.as_str()))
+    boxed(reply).or_else(stated).or_else(|| NUMBER.find_iter(reply).last().map(|found| found.as_str()))
 }
 
-/// What the last `\boxed` (or `\fbox`) holds, braces within it closed.
+/// The content of the last `\boxed` (or `\fbox`) whose braces are balanced.
 pub fn boxed(text: &str) -> Option<&str> {
     static BOX: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\\(?:boxed|fbox|framebox)\s*(\{?)").expect("a regex"));
@@ -132,7 +132,7 @@ mod tests {
         fn no_reply_is_too_odd(reply in "(\\\\boxed|\\{|\\}|answer is|####|\\$|[0-9.,é \n])*", any in any::<String>()) {
             for reply in [reply, any] {
                 if let Some(found) = found(&reply) {
-                    same(found, "1");
+                    equal(found, "1");
                 }
             }
         }

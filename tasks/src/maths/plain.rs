@@ -1,10 +1,10 @@
-//! One spelling for what is written in many: LaTeX without what only sets it, text and units taken out.
+//! Normalisation of spelling: LaTeX without typesetting commands, text and units.
 
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// An answer in plain spelling.
+/// An answer in normalised spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plain {
     /// The mathematics; empty if there is none.
@@ -13,7 +13,7 @@ pub(super) struct Plain {
     pub(super) words: String,
 }
 
-/// Spelling, and what it stands for. Longer ones first where one begins another.
+/// Spellings and their replacements. A longer spelling precedes those that it begins with.
 const SPELLINGS: [(&str, &str); 48] = [
     ("\\displaystyle", ""),
     ("\\left", ""),
@@ -93,7 +93,7 @@ const CHARACTERS: [(&str, &str); 25] = [
     ("°", ""),
 ];
 
-/// A row of a matrix ends here: `\\`, which begins no command.
+/// Replaces `\\`, which ends a row of a matrix and begins no command.
 pub(super) const ROW: &str = "\u{1}";
 
 macro_rules! pattern {
@@ -103,7 +103,7 @@ macro_rules! pattern {
 }
 
 pattern!(COMMAND, r"\\[a-zA-Z]+");
-// One letter in another face is a variable; upright it is a unit, unless it is a constant.
+// A single letter in another typeface is a variable; an upright one is a unit, unless it is a constant.
 pattern!(FACE, r"\\(?:(?:mathbf|mathit|mathsf|bf|it)\s*\{\s*([a-zA-Z])\s*\}|mathrm\s*\{\s*([eid])\s*\})");
 pattern!(NAMED, r"\\operatorname\s*\{([a-z]+)\}");
 // With the power of a unit behind it.
@@ -120,7 +120,7 @@ pattern!(
     r"^(-?[\d.,/ ]*\d)\s+(?:[a-zA-Z]{3,}|cm|mm|km|kg|mg|mL|ml|Hz|eV|ft|in|nm|pm|am|hr|mi|lb|oz)\b[a-zA-Z/ ]*(?:\^\d)?$"
 );
 
-/// Reads off a spelling what counts.
+/// Normalises an answer.
 pub(super) fn plain(text: &str) -> Plain {
     // Thousands set off with `,\!`, which a list never has.
     let text = text.trim().replace("\\\\", ROW).replace("{,}", ",").replace(",\\! ", "").replace(",\\!", "");
@@ -131,12 +131,12 @@ pub(super) fn plain(text: &str) -> Plain {
     let text = CHARACTERS.iter().fold(text.into_owned(), |text, (from, to)| text.replace(from, to));
     let text = FACE.replace_all(&text, "$1$2");
     let text = NAMED.replace_all(&text, "\\$1 ");
-    let mut said = String::new();
+    let mut spoken = String::new();
     let maths = WORDS.replace_all(&text, |found: &Captures| {
         if AND.is_match(&found[1]) {
             return ", ";
         }
-        said += &found[1];
+        spoken += &found[1];
         " "
     });
     let maths = maths.replace(" or ", ", ").replace(" and ", ", ");
@@ -150,12 +150,12 @@ pub(super) fn plain(text: &str) -> Plain {
         let words = if is_wordy(&maths) { letters(&maths) } else { String::new() };
         Plain { maths, words }
     } else {
-        let only_said = maths.chars().all(|c| c.is_whitespace() || "()".contains(c));
-        Plain { maths: String::new(), words: if only_said { letters(&said) } else { String::new() } }
+        let only_words = maths.chars().all(|c| c.is_whitespace() || "()".contains(c));
+        Plain { maths: String::new(), words: if only_words { letters(&spoken) } else { String::new() } }
     }
 }
 
-/// Whether it may be words without a command around them.
+/// Whether the text can be words without a command around them.
 fn is_wordy(text: &str) -> bool {
     text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || "()-'".contains(c))
 }

@@ -1,4 +1,4 @@
-//! Letters, constants and variables, and how they are told apart.
+//! Constants, variables and the rules that distinguish them.
 
 use num_complex::Complex64 as Number;
 use sha2::{Digest, Sha256};
@@ -7,7 +7,7 @@ use super::evaluate::Reader;
 use super::functions;
 
 impl Reader {
-    /// A function or constant written out, else one letter.
+    /// A function or constant by its full name, else a single letter.
     pub(super) fn word(&mut self) -> Option<Number> {
         let rest = self.text[self.at..].iter().take(8).collect::<String>();
         if rest.starts_with("pi") {
@@ -38,7 +38,7 @@ impl Reader {
         }
     }
 
-    /// `(0)` behind a name: what a function is there, and no product.
+    /// `(0)` after a name: a function's value, not a product.
     fn at_a_number(&mut self) -> String {
         let rest = &self.text[self.at..];
         let digits = rest.iter().skip(1).take_while(|c| c.is_ascii_digit()).count();
@@ -79,7 +79,7 @@ impl Reader {
         }
     }
 
-    /// As text: what is in braces, or one command or character.
+    /// The argument as text: a group in braces, a command, or a character.
     pub(super) fn name_of_subscript(&mut self) -> Option<String> {
         let rest = &self.text[self.at..];
         let length = match rest.first()? {
@@ -98,7 +98,7 @@ impl Reader {
         Some(without_braces(&self.text[self.at - length..self.at]))
     }
 
-    /// A positive number by the name and the point.
+    /// A positive number that depends on the name and the point.
     pub(super) fn variable(&mut self, name: &str) -> Number {
         self.is_constant = false;
         let hash = Sha256::new().chain_update([self.point]).chain_update(name).finalize();

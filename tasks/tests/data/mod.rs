@@ -1,6 +1,6 @@
 //! For tests that need data of others.
 
-use tokensieve_data::{Error as DataError, Places};
+use tokensieve_data::{Error as DataError, Folders};
 use tokensieve_tasks::Error;
 
 /// What was asked for; `None`, and a line that says so, where its data cannot be had from here. Where there is a mirror
@@ -8,7 +8,7 @@ use tokensieve_tasks::Error;
 #[track_caller]
 pub(crate) fn at_hand<T>(asked: Result<T, impl Into<Error>>) -> Option<T> {
     match asked.map_err(Into::into) {
-        Err(Error::Data(error @ DataError::Unobtainable(_))) if Places::from_env().mirror.is_none() => {
+        Err(Error::Data(error @ DataError::Unobtainable(_))) if Folders::from_env().mirror.is_none() => {
             eprintln!("skipped: {}", error.brief());
             None
         }

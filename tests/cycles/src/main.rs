@@ -19,7 +19,14 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 /// Crates whose cycles are reported without failing the check, until they have none.
-const PENDING: [&str; 2] = ["tokensieve-llm", "tokensieve-paper"];
+const PENDING: [&str; 6] = [
+    "tokensieve-documents",
+    "tokensieve-infer",
+    "tokensieve-kernels",
+    "tokensieve-model",
+    "tokensieve-paper",
+    "tokensieve-train",
+];
 
 /// The part of `cargo metadata` that is read here.
 #[derive(Deserialize)]

@@ -69,7 +69,7 @@ impl SparseImages {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     pixels: Vec<Pixel>,
-    /// As above.
+    /// Where block b of image i begins, as in [`SparseImages`].
     starts: Vec<u32>,
     /// The images' classes.
     pub labels: Vec<u8>,

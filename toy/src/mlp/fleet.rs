@@ -6,9 +6,9 @@ use super::backward::{self, ImagePull};
 use super::layout::{Rows1, Tile};
 use super::{Batch, CLASSES, H1, H2, IN, LANES, Row1, Row2, Upper, Weights, forward, softmax};
 
-/// What one model predicts for the batch it saw last.
+/// The predictions of one model for its last batch.
 #[derive(Clone, Debug, Default)]
-pub struct Outlook {
+pub struct Predictions {
     h2: Vec<Row2>,
     tiles: Vec<Tile>,
     /// −log p of the label, per image, in nats.
@@ -17,7 +17,7 @@ pub struct Outlook {
     pub entropy: Vec<f32>,
 }
 
-impl Outlook {
+impl Predictions {
     /// The predicted distribution for an image.
     pub fn probabilities(&self, image: usize) -> [f32; CLASSES] {
         let tile = &self.tiles[image / LANES];
@@ -32,7 +32,7 @@ pub struct Fleet<const G: usize> {
     w1: Vec<Rows1<G>>,
     upper: [Upper; G],
     h1: Vec<Rows1<G>>,
-    outlooks: [Outlook; G],
+    predictions: [Predictions; G],
     u1: Vec<Row1>,
     u2: Vec<Row2>,
 }
@@ -43,14 +43,14 @@ impl<const G: usize> Fleet<G> {
         Self::with_level(weights, Level::new())
     }
 
-    /// The same on instructions of choice: slower, and not a bit different.
+    /// Models that use the given instruction set: slower, with results equal to the last bit.
     pub fn with_level(weights: &[Weights; G], level: Level) -> Self {
         Self {
             level,
             w1: (0..IN).map(|k| Rows1(std::array::from_fn(|g| weights[g].w1[k]))).collect(),
             upper: std::array::from_fn(|g| weights[g].upper.clone()),
             h1: Vec::new(),
-            outlooks: std::array::from_fn(|_| Outlook::default()),
+            predictions: std::array::from_fn(|_| Predictions::default()),
             u1: Vec::new(),
             u2: Vec::new(),
         }
@@ -61,9 +61,9 @@ impl<const G: usize> Fleet<G> {
         Weights { w1: self.w1.iter().map(|rows| rows.0[g]).collect(), upper: self.upper[g].clone() }
     }
 
-    /// What model `g` predicts for the batch of the last [`forward`](Self::forward).
-    pub fn outlook(&self, g: usize) -> &Outlook {
-        &self.outlooks[g]
+    /// The predictions of model `g` for the batch of the last [`forward`](Self::forward).
+    pub fn predictions(&self, g: usize) -> &Predictions {
+        &self.predictions[g]
     }
 
     /// Predicts the batch with every model.
@@ -75,7 +75,7 @@ impl<const G: usize> Fleet<G> {
         }
     }
 
-    /// The same with the hidden units multiplied by what dropout leaves of them; `masks` hold a row per image.
+    /// Predicts the batch with every model under dropout: hidden units are multiplied by `masks`, which hold a row per image.
     pub fn forward_dropout(&mut self, batch: &Batch, masks: &Dropout) {
         self.first(batch);
         for (hidden, mask) in self.h1.iter_mut().zip(&masks.h1) {
@@ -91,8 +91,8 @@ impl<const G: usize> Fleet<G> {
 
     /// One step of model `g` from the images kept of the batch of the last forward pass.
     pub fn step(&mut self, g: usize, batch: &Batch, kept: &[ImagePull]) {
-        let Self { level, w1, upper, h1, outlooks, u1, u2 } = self;
-        let h2 = &outlooks[g].h2;
+        let Self { level, w1, upper, h1, predictions, u1, u2 } = self;
+        let h2 = &predictions[g].h2;
         dispatch!(*level, simd => {
             backward::carry(simd, g, kept, &upper[g], (h1, h2), u1, u2);
             backward::move_upper(simd, g, kept, (u1, u2), (h1, h2), &mut upper[g]);
@@ -100,7 +100,7 @@ impl<const G: usize> Fleet<G> {
         });
     }
 
-    /// The share of images that each model puts in the right class.
+    /// The share of images that each model classifies correctly.
     pub fn accuracy(&mut self, batches: &[Batch]) -> [f64; G] {
         let mut right = [0_u32; G];
         for batch in batches {
@@ -108,7 +108,7 @@ impl<const G: usize> Fleet<G> {
             for (g, right) in right.iter_mut().enumerate() {
                 self.upper(g, None);
                 let level = self.level;
-                for (tile, labels) in self.outlooks[g].tiles.iter().zip(batch.labels.chunks(LANES)) {
+                for (tile, labels) in self.predictions[g].tiles.iter().zip(batch.labels.chunks(LANES)) {
                     let classes = dispatch!(level, simd => forward::classes(simd, tile));
                     let hits = labels.iter().zip(classes).filter(|(label, class)| **label == *class as u8);
                     *right += hits.count() as u32;
@@ -126,8 +126,8 @@ impl<const G: usize> Fleet<G> {
     }
 
     fn upper(&mut self, g: usize, mask: Option<&[Row2]>) {
-        let Self { level, upper, h1, outlooks, .. } = self;
-        let Outlook { h2, tiles, .. } = &mut outlooks[g];
+        let Self { level, upper, h1, predictions, .. } = self;
+        let Predictions { h2, tiles, .. } = &mut predictions[g];
         h2.resize(h1.len(), [0.0; H2]);
         tiles.resize(h1.len().div_ceil(LANES), Tile([[0.0; LANES]; CLASSES]));
         if !h1.is_empty() {
@@ -137,7 +137,7 @@ impl<const G: usize> Fleet<G> {
 
     fn softmax(&mut self, g: usize, batch: &Batch) {
         let level = self.level;
-        let Outlook { tiles, loss, entropy, .. } = &mut self.outlooks[g];
+        let Predictions { tiles, loss, entropy, .. } = &mut self.predictions[g];
         loss.resize(batch.len(), 0.0);
         entropy.resize(batch.len(), 0.0);
         let parts = batch.labels.chunks(LANES).zip(loss.chunks_mut(LANES)).zip(entropy.chunks_mut(LANES));
@@ -153,7 +153,7 @@ impl<const G: usize> Fleet<G> {
     }
 }
 
-/// What dropout multiplies the hidden units of each image with: 0, or 1/(1 − rate).
+/// Dropout masks, which multiply the hidden units of each image: 0, or 1/(1 − rate).
 #[derive(Clone, Debug, Default)]
 pub struct Dropout {
     /// First hidden layer.

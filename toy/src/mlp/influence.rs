@@ -28,7 +28,7 @@ pub struct Slopes {
 }
 
 impl Network {
-    /// The same weights in f64.
+    /// These weights in f64.
     pub fn new(weights: &Weights) -> Self {
         let upper = &weights.upper;
         let cut = |row: &[f32; super::LANES]| std::array::from_fn(|class| f64::from(row[class]));
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    /// The same slopes as the fast network's step.
+    /// The slopes equal those of the fast network's step.
     #[test]
     fn slopes_are_those_of_the_fast_network() {
         let data = DataSet::synthetic(4, 5, 1);
@@ -154,8 +154,8 @@ mod tests {
         let network = Network::new(&weights);
         for i in 0..5 {
             let (loss, slopes) = network.slopes(data.train.image(i), data.train.labels[i]);
-            assert!((loss - f64::from(fleet.outlook(0).loss[i])).abs() < 1e-6);
-            for (class, p) in fleet.outlook(0).probabilities(i).into_iter().enumerate() {
+            assert!((loss - f64::from(fleet.predictions(0).loss[i])).abs() < 1e-6);
+            for (class, p) in fleet.predictions(0).probabilities(i).into_iter().enumerate() {
                 let own = f64::from(u8::from(class == usize::from(data.train.labels[i])));
                 assert!((f64::from(p) - own - slopes.d3[class]).abs() < 1e-6);
             }

@@ -2,9 +2,9 @@
 
 use tokensieve_objective::{self as objective, Pulls, TokenStats, Training};
 
-use super::{Batch, CLASSES, Fleet, ImagePull, LANES, Outlook};
+use super::{Batch, CLASSES, Fleet, ImagePull, LANES, Predictions};
 
-/// What a model is trained with; its buffers are kept between steps.
+/// An objective with the buffers of its training step.
 #[derive(Clone, Debug)]
 pub struct Learner {
     training: Training,
@@ -26,7 +26,7 @@ impl Learner {
         g: usize,
         batch: &Batch,
     ) -> Result<f64, objective::Error> {
-        self.choose(fleet.outlook(g), batch)?;
+        self.choose(fleet.predictions(g), batch)?;
         fleet.step(g, batch, &self.kept);
         Ok(self.stats.iter().map(|token| token.loss).sum())
     }
@@ -34,20 +34,20 @@ impl Learner {
     /// Asks the objective which images to train on, and how.
     pub(super) fn choose(
         &mut self,
-        outlook: &Outlook,
+        predictions: &Predictions,
         batch: &Batch,
     ) -> Result<&[ImagePull], objective::Error> {
         let Self { training, learning_rate, stats, kept } = self;
-        statistics(outlook, stats);
-        keep(*learning_rate, batch, outlook, training.pulls(stats)?, kept);
+        statistics(predictions, stats);
+        keep(*learning_rate, batch, predictions, training.pulls(stats)?, kept);
         Ok(kept)
     }
 }
 
 /// What the objective may look at: each image is a document of one token.
-fn statistics(outlook: &Outlook, stats: &mut Vec<TokenStats>) {
+fn statistics(predictions: &Predictions, stats: &mut Vec<TokenStats>) {
     stats.clear();
-    let each = outlook.loss.iter().zip(&outlook.entropy).enumerate();
+    let each = predictions.loss.iter().zip(&predictions.entropy).enumerate();
     stats.extend(each.map(|(image, (&loss, &entropy))| TokenStats {
         vocabulary: CLASSES as u32,
         document: image as u32,
@@ -56,11 +56,17 @@ fn statistics(outlook: &Outlook, stats: &mut Vec<TokenStats>) {
 }
 
 /// The images with a pull, and the step that each asks of its logits.
-fn keep(learning_rate: f64, batch: &Batch, outlook: &Outlook, pulls: &Pulls, kept: &mut Vec<ImagePull>) {
+fn keep(
+    learning_rate: f64,
+    batch: &Batch,
+    predictions: &Predictions,
+    pulls: &Pulls,
+    kept: &mut Vec<ImagePull>,
+) {
     kept.clear();
     let mut gradient = [0.0; CLASSES];
     for (image, &pull) in pulls.pulls.iter().enumerate().filter(|(_, pull)| !pull.is_zero()) {
-        let p = outlook.probabilities(image).map(f64::from);
+        let p = predictions.probabilities(image).map(f64::from);
         objective::gradient(&p, batch.labels[image].into(), None, pull, &mut gradient);
         let mut step = [0.0; LANES];
         for (step, slope) in step.iter_mut().zip(gradient) {
@@ -90,15 +96,15 @@ mod tests {
         let top = Selection::band(Criterion::loss(), 0.9, 1.0).unwrap();
         let objective = Objective::preset("masked-mle").unwrap().select(top).unwrap();
         let mut learner = Learner::new(objective.begin(Plan { steps: 1, seed: 0 }), 0.5);
-        let outlook = fleet.outlook(0);
-        let kept = learner.choose(outlook, &batch).unwrap();
+        let predictions = fleet.predictions(0);
+        let kept = learner.choose(predictions, &batch).unwrap();
         // Ranks round(0.9·256)..256.
         assert_eq!(kept.len(), 26);
-        let larger = |i: usize| outlook.loss.iter().filter(|loss| **loss > outlook.loss[i]).count();
+        let larger = |i: usize| predictions.loss.iter().filter(|loss| **loss > predictions.loss[i]).count();
         assert!(kept.iter().all(|kept| larger(kept.image) < 26));
         let ImagePull { image, pull } = kept[3];
         let label = usize::from(batch.labels[image]);
-        let wanted = 0.5 / 26.0 * (1.0 - outlook.probabilities(image)[label]);
+        let wanted = 0.5 / 26.0 * (1.0 - predictions.probabilities(image)[label]);
         assert!((pull[label] - wanted).abs() < 1e-7);
         assert_eq!(pull[CLASSES..], [0.0; LANES - CLASSES]);
     }

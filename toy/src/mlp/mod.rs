@@ -32,7 +32,7 @@ mod tests;
 
 pub use backward::ImagePull;
 pub use batch::{Batch, SparseImages};
-pub use fleet::{Dropout, Fleet, Outlook};
+pub use fleet::{Dropout, Fleet, Predictions};
 pub use influence::Network;
 pub use learner::Learner;
 

@@ -186,7 +186,7 @@ fn predictions_equal_a_softmax_in_f64() {
     for level in levels() {
         let mut fleet = Fleet::with_level(std::array::from_ref(&weights), level);
         fleet.forward(&batch);
-        let outlook = fleet.outlook(0);
+        let predictions = fleet.predictions(0);
         for image in 0..50 {
             let [.., logits] = twin.forward(images.image(image));
             let top = logits.iter().copied().fold(f64::MIN, f64::max);
@@ -194,13 +194,18 @@ fn predictions_equal_a_softmax_in_f64() {
             let p: Vec<f64> = logits.iter().map(|z| libm::exp(z - top) / sum).collect();
             let loss = libm::log(sum) + top - logits[usize::from(images.labels[image])];
             let entropy = -p.iter().filter(|p| **p > 0.0).map(|p| p * libm::log(*p)).sum::<f64>();
-            assert!((f64::from(outlook.loss[image]) - loss).abs() < 1e-5, "{loss} {}", outlook.loss[image]);
-            assert!((f64::from(outlook.entropy[image]) - entropy).abs() < 1e-5);
-            for (fast, slow) in outlook.probabilities(image).iter().zip(&p) {
+            assert!(
+                (f64::from(predictions.loss[image]) - loss).abs() < 1e-5,
+                "{loss} {}",
+                predictions.loss[image]
+            );
+            assert!((f64::from(predictions.entropy[image]) - entropy).abs() < 1e-5);
+            for (fast, slow) in predictions.probabilities(image).iter().zip(&p) {
                 assert!((f64::from(*fast) - slow).abs() < 1e-5, "{fast} {slow}");
             }
         }
-        let now: Vec<u32> = outlook.loss.iter().chain(&outlook.entropy).map(|x| x.to_bits()).collect();
+        let now: Vec<u32> =
+            predictions.loss.iter().chain(&predictions.entropy).map(|x| x.to_bits()).collect();
         assert_eq!(*bits.get_or_insert_with(|| now.clone()), now, "{level:?}");
     }
 }
@@ -225,7 +230,7 @@ fn step_is_the_gradient() {
     let kept: Vec<ImagePull> = (0..8)
         .map(|image| {
             let mut pull = [0.0; LANES];
-            for (class, p) in fleet.outlook(0).probabilities(image).into_iter().enumerate() {
+            for (class, p) in fleet.predictions(0).probabilities(image).into_iter().enumerate() {
                 pull[class] = if class == usize::from(images.labels[image]) { 1.0 - p } else { -p };
             }
             ImagePull { image, pull }
@@ -288,13 +293,13 @@ fn dropout_multiplies_the_hidden_units() {
     let mut fleet = Fleet::new(std::array::from_ref(&weights));
     let ones = Dropout { h1: vec![[1.0; H1]; 20], h2: vec![[1.0; H2]; 20] };
     fleet.forward(&batch);
-    let plain = fleet.outlook(0).loss.clone();
+    let plain = fleet.predictions(0).loss.clone();
     fleet.forward_dropout(&batch, &ones);
-    assert_eq!(plain, fleet.outlook(0).loss);
+    assert_eq!(plain, fleet.predictions(0).loss);
     let none = Dropout { h1: vec![[0.0; H1]; 20], h2: vec![[2.0; H2]; 20] };
     fleet.forward_dropout(&batch, &none);
-    let first = fleet.outlook(0).probabilities(0);
-    assert!((1..20).all(|image| fleet.outlook(0).probabilities(image) == first));
+    let first = fleet.predictions(0).probabilities(0);
+    assert!((1..20).all(|image| fleet.predictions(0).probabilities(image) == first));
     let kept: Vec<ImagePull> = (0..20).map(|image| ImagePull { image, pull: pull(image, 0) }).collect();
     fleet.step(0, &batch, &kept);
     assert_eq!(fleet.weights(0).w1, weights.w1);

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn student(config: &Config, contexts: &Contexts, seed: u64) -> Vec<f64> {
+fn student(config: &OrderingConfig, contexts: &Contexts, seed: u64) -> Vec<f64> {
     let mut stream = Stream::new(seed, "student");
     (0..contexts.labels.len() * config.answers).map(|_| stream.normal()).collect()
 }
@@ -13,7 +13,7 @@ fn logit_gradient(
     contexts: &Contexts,
     logits: &[f64],
 ) -> Vec<f64> {
-    let mut learner = Learner::new(&Config::smoke(), objective, advantage, 0).unwrap();
+    let mut learner = Learner::new(&OrderingConfig::smoke(), objective, advantage, 0).unwrap();
     let mut gradient = logits.to_vec();
     learner.logit_gradient(contexts, &mut gradient).unwrap();
     gradient
@@ -29,7 +29,7 @@ proptest! {
     fn teacher_likelihood_as_advantage_is_distillation(
         answers in 2..9_usize, n in 1..20_usize, sharpness in 0.1..4.0_f64, seed: u64,
     ) {
-        let config = Config { answers, sharpness, ..Config::smoke() };
+        let config = OrderingConfig { answers, sharpness, ..OrderingConfig::smoke() };
         let contexts = Contexts::draw(&config, seed, "train", n);
         let p = student(&config, &contexts, seed);
         let policy = logit_gradient(Objective::PolicyGradient, Advantage::Likelihood, &contexts, &p);
@@ -40,7 +40,7 @@ proptest! {
     /// The oracle policy gradient is the gradient of minus the expected reward, by finite differences.
     #[test]
     fn oracle_policy_gradient_is_that_of_the_expected_reward(answers in 2..7_usize, seed: u64) {
-        let config = Config { answers, ..Config::smoke() };
+        let config = OrderingConfig { answers, ..OrderingConfig::smoke() };
         let contexts = Contexts::draw(&config, seed, "train", 1);
         let mut stream = Stream::new(seed, "logits");
         let logits: Vec<f64> = (0..answers).map(|_| stream.normal()).collect();
@@ -61,7 +61,7 @@ proptest! {
 /// Maximum likelihood's gradient is distillation's with a sampled label for the teacher: equal in expectation.
 #[test]
 fn sampled_labels_average_to_distillation() {
-    let config = Config { answers: 4, ..Config::smoke() };
+    let config = OrderingConfig { answers: 4, ..OrderingConfig::smoke() };
     let mut contexts = Contexts::draw(&config, 1, "train", 1);
     let p = student(&config, &contexts, 1);
     let distilled = logit_gradient(Objective::Distillation, Advantage::Likelihood, &contexts, &p);
@@ -76,7 +76,7 @@ fn sampled_labels_average_to_distillation() {
 
 #[test]
 fn labels_follow_the_teacher() {
-    let config = Config::default();
+    let config = OrderingConfig::default();
     let contexts = Contexts::draw(&config, 2, "train", 20_000);
     let expected: f64 = (0..20_000).map(|i| contexts.teacher_nv[i * config.answers + contexts.best[i]]).sum();
     let hits =
@@ -89,7 +89,7 @@ fn labels_follow_the_teacher() {
 
 #[test]
 fn rows_repeat_and_thread_count_does_not_matter() {
-    let config = Config::smoke();
+    let config = OrderingConfig::smoke();
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let rows = run(&config).unwrap();
     assert_eq!(rows, one.install(|| run(&config)).unwrap());
@@ -98,8 +98,10 @@ fn rows_repeat_and_thread_count_does_not_matter() {
 
 #[test]
 fn bad_configurations_are_named() {
-    let message = |config: Config| run(&config).unwrap_err().to_string();
-    assert!(message(Config { answers: 1, ..Config::smoke() }).contains("answers is 1"));
-    assert!(message(Config { contexts: vec![0], ..Config::smoke() }).contains("contexts"));
-    assert!(message(Config { sharpness: f64::INFINITY, ..Config::smoke() }).contains("sharpness"));
+    let message = |config: OrderingConfig| run(&config).unwrap_err().to_string();
+    assert!(message(OrderingConfig { answers: 1, ..OrderingConfig::smoke() }).contains("answers is 1"));
+    assert!(message(OrderingConfig { contexts: vec![0], ..OrderingConfig::smoke() }).contains("contexts"));
+    assert!(
+        message(OrderingConfig { sharpness: f64::INFINITY, ..OrderingConfig::smoke() }).contains("sharpness")
+    );
 }

@@ -4,7 +4,7 @@ use ndarray::Array1;
 use tokensieve_objective::{Criterion, Objective, Plan, Selection, TokenStats, Training};
 
 use super::Problem;
-use super::config::{Config, Method, NAME, Selects};
+use super::config::{Method, NAME, RegressionConfig, Selects};
 use crate::linalg::matvec_transposed;
 use crate::{Error, subset};
 use tokensieve_base::streams::Stream;
@@ -27,7 +27,7 @@ pub(super) enum Chooser {
 }
 
 impl Chooser {
-    pub(super) fn new(config: &Config, method: Method, seed: u64) -> Result<Self, Error> {
+    pub(super) fn new(config: &RegressionConfig, method: Method, seed: u64) -> Result<Self, Error> {
         let (data, coordinates) = config.cost(method);
         let search = |n, kept| {
             subset::Search::new(n, kept)
@@ -48,7 +48,7 @@ impl Chooser {
         })
     }
 
-    fn residual(config: &Config, seed: u64) -> Result<Self, Error> {
+    fn residual(config: &RegressionConfig, seed: u64) -> Result<Self, Error> {
         let share = config.data_kept as f64 / config.data as f64;
         let selection = Selection::band(Criterion::loss(), 1.0 - share, 1.0)?;
         let objective = Objective::preset("masked-mle")?.select(selection)?;

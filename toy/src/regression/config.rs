@@ -1,4 +1,4 @@
-//! What determines the figure: sizes, methods, step sizes.
+//! The configuration of the regression: sizes, methods, step sizes.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ pub(super) const NAME: &str = "regression";
 
 /// Everything that determines the figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct RegressionConfig {
     /// N, rows of Z.
     pub data: usize,
     /// D, columns of Z.
@@ -37,7 +37,7 @@ pub struct Config {
     pub compared_at: Vec<usize>,
 }
 
-impl Default for Config {
+impl Default for RegressionConfig {
     /// PAPERS C.1: N = 16, D = 8, k = 4, 200 steps, 32 seeds; step sizes 1, 3 and N/k (D/k for coordinates).
     fn default() -> Self {
         Self {
@@ -58,8 +58,8 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// A version of seconds that walks the whole path.
+impl RegressionConfig {
+    /// A small version of seconds that runs every step.
     pub fn smoke() -> Self {
         Self {
             data: 8,
@@ -164,13 +164,13 @@ impl Config {
     }
 }
 
-/// How the features of Z lie.
+/// The coordinates of the features of Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Features {
     /// As drawn: neighbours are correlated.
     Correlated,
-    /// The same problem in the coordinates in which ZᵀZ = I.
+    /// Whitened: the problem in the coordinates in which ZᵀZ = I.
     Whitened,
 }
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2};
 
-use super::config::{Config, Features};
+use super::config::{Features, RegressionConfig};
 use crate::Error;
 use crate::linalg::{dot, gram, largest_gram_eigenvalue, matmul, matvec, whitening};
 use tokensieve_base::streams::Stream;
@@ -29,7 +29,7 @@ pub struct Problem {
 
 impl Problem {
     /// The problem of `seed`; whitening changes its coordinates, not its data or its best predictions.
-    pub fn new(config: &Config, features: Features, seed: u64) -> Result<Self, Error> {
+    pub fn new(config: &RegressionConfig, features: Features, seed: u64) -> Result<Self, Error> {
         let draw = |name: &str, rows: usize| {
             let mut stream = Stream::new(seed, name);
             correlated_rows(rows, config.coordinates, config.feature_correlation, &mut stream)
@@ -89,7 +89,7 @@ impl Problem {
         (linear, quadratic)
     }
 
-    /// The same for a step on the coordinates J, g = Zᵀε: −λ Σ gⱼ² + ½λ² Σ gᵢgⱼ(ZᵀZ)ᵢⱼ.
+    /// The change of ½‖ε‖² by a step on the coordinates J, with g = Zᵀε: −λ Σ gⱼ² + ½λ² Σ gᵢgⱼ(ZᵀZ)ᵢⱼ.
     pub(super) fn coordinate_terms(&self, rate: f64, gradient: &Array1<f64>) -> (Array1<f64>, Array2<f64>) {
         let linear = gradient.mapv(|g| -rate * g * g);
         let quadratic = Array2::from_shape_fn(self.columns_gram_dd.dim(), |(i, j)| {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Config, Features, Method, NAME, Selects};
+use super::config::{Features, Method, NAME, RegressionConfig, Selects};
 use crate::Error;
 use tokensieve_base::statistics::{self, Estimate};
 
@@ -12,26 +12,26 @@ const DENSE: usize = 24;
 /// A hold-out loss this far below its initial value is solved: what is left of it is rounding.
 const SOLVED: f64 = 1e-24;
 
-/// What a row states.
+/// The quantity in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
     /// Mean over the held-out rows of ½(z·w − d)².
     HoldoutLoss,
-    /// log10 of the hold-out loss over full gradient descent's after as many steps.
+    /// log10 of the ratio of the hold-out loss to that of full gradient descent after as many steps.
     OverFullAtEqualSteps,
-    /// The same against full gradient descent once it has used as many data (updated as many coordinates).
+    /// log10 of the ratio to full gradient descent once that has used as many data (updated as many coordinates).
     OverFullAtEqualCost,
-    /// The same against the greedy optimum of the same kind and step size, at the same step.
+    /// log10 of the ratio to the greedy optimum of equal kind and step size, at the same step.
     OverOptimal,
-    /// The same against the random subset of the same kind and step size, at the same step.
+    /// log10 of the ratio to the random subset of equal kind and step size, at the same step.
     OverRandom,
 }
 
 /// One point of a curve, or one comparison, over all seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// How the features lie.
+pub struct RegressionRow {
+    /// The coordinates of the features.
     pub features: Features,
     /// How the mask is chosen.
     pub method: Method,
@@ -59,12 +59,12 @@ pub struct Row {
     pub seeds: usize,
 }
 
-/// The rows of one kind of features; `by_seed` holds every seed's runs in the order of [`Config::runs`].
+/// The rows of one kind of features; `by_seed` holds every seed's runs in the order of [`RegressionConfig::runs`].
 pub(super) fn rows(
-    config: &Config,
+    config: &RegressionConfig,
     features: Features,
     by_seed: &[Vec<Vec<f64>>],
-) -> Result<Vec<Row>, Error> {
+) -> Result<Vec<RegressionRow>, Error> {
     let summary = Summary { config, features, by_seed, runs: config.runs() };
     let mut rows = Vec::new();
     for run in 0..summary.runs.len() {
@@ -79,14 +79,14 @@ pub(super) fn rows(
 }
 
 struct Summary<'a> {
-    config: &'a Config,
+    config: &'a RegressionConfig,
     features: Features,
     by_seed: &'a [Vec<Vec<f64>>],
     runs: Vec<(Method, f64)>,
 }
 
 impl Summary<'_> {
-    fn loss(&self, run: usize, step: usize) -> Result<Row, Error> {
+    fn loss(&self, run: usize, step: usize) -> Result<RegressionRow, Error> {
         let losses: Vec<f64> = self.by_seed.iter().map(|runs| runs[run][step]).collect();
         let initial: Vec<f64> = self.by_seed.iter().map(|runs| runs[run][0]).collect();
         let interval = statistics::median_interval(&losses);
@@ -94,7 +94,7 @@ impl Summary<'_> {
     }
 
     /// Every comparison that makes sense for this run at this step.
-    fn comparisons(&self, run: usize, step: usize) -> Result<Vec<Row>, Error> {
+    fn comparisons(&self, run: usize, step: usize) -> Result<Vec<RegressionRow>, Error> {
         let (method, size) = self.runs[run];
         let find = |wanted| {
             let same = |&(method, other): &(Method, f64)| method == wanted && other.total_cmp(&size).is_eq();
@@ -131,7 +131,7 @@ impl Summary<'_> {
         quantity: Quantity,
         ours: (usize, usize),
         theirs: (usize, usize),
-    ) -> Result<Row, Error> {
+    ) -> Result<RegressionRow, Error> {
         let logs = |(run, step): (usize, usize)| -> Vec<f64> {
             self.by_seed.iter().map(|runs| libm::log10(runs[run][step].max(SOLVED * runs[run][0]))).collect()
         };
@@ -147,14 +147,14 @@ impl Summary<'_> {
         quantity: Quantity,
         estimate: Option<Estimate>,
         (seeds_higher, seeds_lower, _): (usize, usize, usize),
-    ) -> Result<Row, Error> {
+    ) -> Result<RegressionRow, Error> {
         let (method, step_size) = self.runs[run];
         let (data, coordinates) = self.config.cost(method);
         let finite = |e: &Estimate| [e.value, e.low, e.high].iter().all(|x| x.is_finite());
         let Estimate { value: median, low, high, n: seeds } = estimate
             .filter(finite)
             .ok_or(Error::Undefined { experiment: NAME, quantity: "hold-out loss" })?;
-        Ok(Row {
+        Ok(RegressionRow {
             features: self.features,
             method,
             step_size,

@@ -6,8 +6,15 @@ use super::*;
 use crate::linalg::{matmul, matvec, whitening};
 use tokensieve_base::streams::Stream;
 
-fn small(data: usize, coordinates: usize, kept: usize) -> Config {
-    Config { data, coordinates, data_kept: kept, coordinates_kept: 1, steps: 20, ..Config::smoke() }
+fn small(data: usize, coordinates: usize, kept: usize) -> RegressionConfig {
+    RegressionConfig {
+        data,
+        coordinates,
+        data_kept: kept,
+        coordinates_kept: 1,
+        steps: 20,
+        ..RegressionConfig::smoke()
+    }
 }
 
 fn normals(n: usize, stream: &mut Stream) -> Array1<f64> {
@@ -35,7 +42,13 @@ fn loss_after(problem: &Problem, rate: f64, residual: &Array1<f64>, members: &[u
     0.5 * dot(after.view(), after.view())
 }
 
-fn chosen(config: &Config, problem: &Problem, method: Method, rate: f64, source: &Array1<f64>) -> Vec<usize> {
+fn chosen(
+    config: &RegressionConfig,
+    problem: &Problem,
+    method: Method,
+    rate: f64,
+    source: &Array1<f64>,
+) -> Vec<usize> {
     let mut chooser = Chooser::new(config, method, 0).unwrap();
     let mut members = chooser.choose(problem, method.selects() == Selects::Data, rate, source).unwrap();
     members.sort_unstable();
@@ -51,7 +64,7 @@ proptest! {
         rows in 1..9_usize, extra in 0..5_usize, portion in 0.0..1.0_f64, rate in 0.05..1.95_f64, seed: u64,
     ) {
         let kept = 1 + (portion * rows as f64) as usize;
-        let config = Config { data: rows, coordinates: rows + extra, data_kept: kept, ..Config::smoke() };
+        let config = RegressionConfig { data: rows, coordinates: rows + extra, data_kept: kept, ..RegressionConfig::smoke() };
         let problem = orthonormal_rows(rows, extra, seed);
         let residual = normals(rows, &mut Stream::new(seed, "residual"));
         let best = chosen(&config, &problem, Method::OptimalData, rate, &residual);
@@ -98,7 +111,8 @@ proptest! {
 /// The price of a coordinate subset is the loss that the masked step leaves.
 #[test]
 fn optimal_coordinates_are_those_of_brute_force() {
-    let config = Config { data: 9, coordinates: 6, coordinates_kept: 3, ..Config::smoke() };
+    let config =
+        RegressionConfig { data: 9, coordinates: 6, coordinates_kept: 3, ..RegressionConfig::smoke() };
     for seed in 0..40 {
         let problem = Problem::new(&config, Features::Correlated, seed).unwrap();
         let rate = 1.5 / problem.largest_eigenvalue;
@@ -124,7 +138,7 @@ fn optimal_coordinates_are_those_of_brute_force() {
 /// With all data kept every method is full gradient descent.
 #[test]
 fn keeping_everything_is_full_gradient_descent() {
-    let config = Config { data_kept: 8, coordinates_kept: 4, ..Config::smoke() };
+    let config = RegressionConfig { data_kept: 8, coordinates_kept: 4, ..RegressionConfig::smoke() };
     let problem = Problem::new(&config, Features::Correlated, 3).unwrap();
     let full = train(&config, &problem, Method::FullGradient, 1.0, 3).unwrap();
     assert!(full.windows(2).all(|pair| pair[1] < pair[0]) || full[24] < 1e-3 * full[0]);
@@ -136,7 +150,7 @@ fn keeping_everything_is_full_gradient_descent() {
 /// ZᵀZ = I makes one full step of 1/λ_max Newton's: it solves the problem.
 #[test]
 fn one_full_step_solves_whitened_problems() {
-    let config = Config::default();
+    let config = RegressionConfig::default();
     for seed in 0..8 {
         let problem = Problem::new(&config, Features::Whitened, seed).unwrap();
         let losses = train(&config, &problem, Method::FullGradient, 1.0, seed).unwrap();
@@ -147,7 +161,7 @@ fn one_full_step_solves_whitened_problems() {
 /// Both kinds of features are the same problem: w = 0 predicts the same, and so does the solution.
 #[test]
 fn whitening_keeps_the_problem() {
-    let config = Config::default();
+    let config = RegressionConfig::default();
     let [plain, white] =
         [Features::Correlated, Features::Whitened].map(|f| Problem::new(&config, f, 5).unwrap());
     let zero = Array1::zeros(8);
@@ -161,7 +175,7 @@ fn whitening_keeps_the_problem() {
 /// At 3/λ_max the largest residuals blow up where the optimal subset still converges.
 #[test]
 fn top_residual_diverges_where_the_optimum_does_not() {
-    let config = Config::default();
+    let config = RegressionConfig::default();
     for seed in 0..config.seeds {
         let problem = Problem::new(&config, Features::Whitened, seed).unwrap();
         let end = |method| train(&config, &problem, method, 3.0, seed).unwrap();
@@ -173,26 +187,35 @@ fn top_residual_diverges_where_the_optimum_does_not() {
 
 #[test]
 fn rows_repeat_and_thread_count_does_not_matter() {
-    let config = Config::smoke();
+    let config = RegressionConfig::smoke();
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let rows = run(&config).unwrap();
     assert_eq!(rows, one.install(|| run(&config)).unwrap());
     assert!(rows.iter().all(|row| row.low <= row.median && row.median <= row.high));
-    let holdout = |row: &&Row| row.quantity == Quantity::HoldoutLoss && row.step == 0;
+    let holdout = |row: &&RegressionRow| row.quantity == Quantity::HoldoutLoss && row.step == 0;
     assert_eq!(rows.iter().filter(holdout).count(), 2 * config.runs().len());
 }
 
 #[test]
 fn bad_configurations_are_named() {
-    let message = |config: Config| run(&config).unwrap_err().to_string();
-    assert!(message(Config { data_kept: 0, ..Config::smoke() }).contains("data_kept is 0"));
-    assert!(message(Config { data: 3, ..Config::smoke() }).contains("data is 3"));
-    assert!(message(Config { seeds: 1, ..Config::smoke() }).contains("seeds"));
+    let message = |config: RegressionConfig| run(&config).unwrap_err().to_string();
     assert!(
-        message(Config { feature_correlation: f64::NAN, ..Config::smoke() }).contains("feature_correlation")
+        message(RegressionConfig { data_kept: 0, ..RegressionConfig::smoke() }).contains("data_kept is 0")
     );
-    assert!(message(Config { compared_at: vec![25], ..Config::smoke() }).contains("compared_at"));
-    let huge = Config { data: 60, data_kept: 30, ..Config::smoke() };
+    assert!(message(RegressionConfig { data: 3, ..RegressionConfig::smoke() }).contains("data is 3"));
+    assert!(message(RegressionConfig { seeds: 1, ..RegressionConfig::smoke() }).contains("seeds"));
+    assert!(
+        message(RegressionConfig { feature_correlation: f64::NAN, ..RegressionConfig::smoke() })
+            .contains("feature_correlation")
+    );
+    assert!(
+        message(RegressionConfig { compared_at: vec![25], ..RegressionConfig::smoke() })
+            .contains("compared_at")
+    );
+    let huge = RegressionConfig { data: 60, data_kept: 30, ..RegressionConfig::smoke() };
     assert!(message(huge).contains("a million subsets"));
-    assert!(message(Config { data_steps: vec![-1.0], ..Config::smoke() }).contains("data_steps"));
+    assert!(
+        message(RegressionConfig { data_steps: vec![-1.0], ..RegressionConfig::smoke() })
+            .contains("data_steps")
+    );
 }

@@ -145,7 +145,7 @@ pub(super) fn add_win_rates(
         tokensieve_model::say!(
             "{}: {count} verdicts name neither reply, the first: {}",
             judging.judge,
-            first.said
+            first.answer
         );
     }
     let mut preferences = vec![None; replies.len()];

@@ -1,32 +1,32 @@
-//! A task whose every question has a key that its answer is held against.
+//! Tasks whose every question has a key, against which its answer is graded.
 
 use crate::{Answer, Error, Measure, Question, Result, Task};
 
-/// Marks an answer against a question's key: for each measure the numbers that it adds.
-pub(crate) type Mark<K> = fn(&K, &Answer) -> Result<Vec<Vec<f64>>>;
+/// Grades an answer against a question's key: for each measure the numbers that it adds.
+pub(crate) type Grade<K> = fn(&K, &Answer) -> Result<Vec<Vec<f64>>>;
 
-/// Questions with their keys, and how answers are marked.
-pub(crate) struct Marked<K> {
+/// Questions with their keys, and the function that grades answers.
+pub(crate) struct KeyedTask<K> {
     name: String,
     questions: Vec<Question>,
     keys: Vec<K>,
     measures: &'static [Measure],
-    mark: Mark<K>,
+    grade: Grade<K>,
 }
 
-impl<K: Send + Sync + 'static> Marked<K> {
+impl<K: Send + Sync + 'static> KeyedTask<K> {
     pub(crate) fn task(
         name: impl Into<String>,
         items: impl IntoIterator<Item = (Question, K)>,
         measures: &'static [Measure],
-        mark: Mark<K>,
+        grade: Grade<K>,
     ) -> Box<dyn Task> {
         let (questions, keys) = items.into_iter().unzip();
-        Box::new(Self { name: name.into(), questions, keys, measures, mark })
+        Box::new(Self { name: name.into(), questions, keys, measures, grade })
     }
 }
 
-impl<K: Send + Sync> Task for Marked<K> {
+impl<K: Send + Sync> Task for KeyedTask<K> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -40,16 +40,16 @@ impl<K: Send + Sync> Task for Marked<K> {
     }
 
     fn tally(&self, question: usize, answer: &Answer) -> Result<Vec<Vec<f64>>> {
-        (self.mark)(&self.keys[question], answer)
+        (self.grade)(&self.keys[question], answer)
     }
 }
 
-/// The tally of a share: one question, right or not.
+/// The tally of a share for one question, answered rightly or not.
 pub(crate) fn one(right: bool) -> Vec<f64> {
     vec![f64::from(u8::from(right)), 1.0]
 }
 
-/// The tally of a mean over the questions.
+/// The tally of a mean for one question.
 pub(crate) fn value(value: f64) -> Vec<f64> {
     vec![value, 1.0]
 }
@@ -59,9 +59,9 @@ impl Answer {
     pub(crate) fn text(&self) -> Result<&str> {
         match self {
             Self::Reply { text, .. } => Ok(text),
-            Self::Likelihood { .. } => {
-                Err(Error::Setting("likelihoods, where a reply in words was asked for".into()))
-            }
+            Self::Likelihood { .. } => Err(Error::Setting(
+                "the question asks for a text reply, but the answer holds likelihoods".into(),
+            )),
         }
     }
 
@@ -73,9 +73,9 @@ impl Answer {
                 "likelihoods of {} replies, where those of {replies} were asked for",
                 probabilities.len()
             ))),
-            Self::Reply { .. } => {
-                Err(Error::Setting("a reply in words, where likelihoods were asked for".into()))
-            }
+            Self::Reply { .. } => Err(Error::Setting(
+                "the question asks for likelihoods, but the answer is a text reply".into(),
+            )),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether two answers are the same, however they are written.
+//! Mathematical equality of two answers, however they are written.
 
 use super::evaluate::{Value, evaluate};
 use super::plain::{Plain, ROW, plain};
@@ -9,11 +9,11 @@ const POINTS: u8 = 4;
 /// Relative difference up to which numbers are taken for equal; whole numbers must be exactly.
 const NEAR: f64 = 1e-6;
 
-/// Texts longer than this are no answer to compare but by their letters.
+/// Longer texts are compared by their letters only.
 const LONGEST: usize = 1000;
 
-/// Whether the answer found says the same as the key.
-pub fn same(found: &str, key: &str) -> bool {
+/// Whether the answer found equals the key.
+pub fn equal(found: &str, key: &str) -> bool {
     if found.trim() == key.trim() {
         return true;
     }
@@ -34,18 +34,18 @@ fn squeezed(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-/// What an answer is made of.
+/// The parsed form of an answer.
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
     /// A number, a formula, or something that is neither and is compared by its letters.
     Formula(String),
-    /// In brackets, with commas: a point, an interval, a set.
+    /// A list with commas in brackets: a point, an interval, a set.
     Group { open: char, close: char, items: Vec<Shape> },
-    /// With commas and no brackets; their order does not count.
+    /// A list with commas and no brackets; the order does not count.
     List(Vec<Shape>),
-    /// Intervals joined.
+    /// A union of intervals.
     Union(Vec<Shape>),
-    /// Rows of entries.
+    /// A matrix, row by row.
     Matrix(Vec<Vec<Shape>>),
     /// An equation or inequality.
     Relation { sign: &'static str, left: String, right: Box<Shape> },
@@ -74,7 +74,7 @@ fn read(text: &str, depth: u32) -> Shape {
     for sign in SIGNS {
         let parts = split(text, sign);
         if parts.len() > 1 {
-            // Of a chain the last link counts: `x = 1 + 1 = 2`.
+            // In a chain such as `x = 1 + 1 = 2` the last link counts.
             let right = Box::new(read(parts[parts.len() - 1], depth + 1));
             return Shape::Relation {
                 sign: sign.trim_end(),
@@ -142,7 +142,7 @@ fn matrix(text: &str, depth: u32) -> Option<Shape> {
     let body = text.strip_prefix("\\begin{")?;
     let (kind, body) = body.split_once('}')?;
     let body = body.strip_suffix(&format!("\\end{{{kind}}}"))?;
-    // `array` says how its columns are set.
+    // `array` has an argument that aligns its columns.
     let body = if body.starts_with('{') { body.split_once('}')?.1 } else { body };
     let rows = body.split(ROW).map(str::trim).filter(|row| !row.is_empty());
     Some(Shape::Matrix(
@@ -165,7 +165,7 @@ impl Shape {
                 Self::Relation { sign, left, right },
                 Self::Relation { sign: other_sign, left: other_left, right: other_right },
             ) => relations_match((sign, left, right), (other_sign, other_left, other_right)),
-            // `x = 5` answers as `5` does.
+            // `x = 5` is the same answer as `5`.
             (Self::Relation { sign: "=" | "\\in", left, right }, other)
             | (other, Self::Relation { sign: "=" | "\\in", left, right }) => {
                 is_name(left) && right.matches(other)
@@ -203,12 +203,12 @@ impl Shape {
     }
 }
 
-/// Whether the left side only names what the right side says.
+/// Whether the left side is only a name for the right side.
 fn is_name(left: &str) -> bool {
     !left.chars().any(|c| "+-*".contains(c))
 }
 
-/// As many, each with a partner of its own.
+/// Whether two lists have the same length and their elements can be paired.
 fn unordered(items: &[Shape], others: &[Shape]) -> bool {
     let mut left: Vec<&Shape> = others.iter().collect();
     items.len() == others.len()
@@ -303,12 +303,12 @@ mod tests {
             ("(-\\infty, 2) \\cup (3, \\infty)", "(-\\infty,2)\\cup(3,\\infty)"),
         ] {
             assert!(
-                same(one, other),
+                equal(one, other),
                 "{one} and {other}: {:?} {:?}",
                 read(&plain(one).maths, 0),
                 read(&plain(other).maths, 0)
             );
-            assert!(same(other, one), "{other} and {one}");
+            assert!(equal(other, one), "{other} and {one}");
         }
     }
 
@@ -333,8 +333,8 @@ mod tests {
             ("", "0"),
             ("\\text{ cm}", "5"),
         ] {
-            assert!(!same(one, other), "{one} and {other}");
-            assert!(!same(other, one), "{other} and {one}");
+            assert!(!equal(one, other), "{one} and {other}");
+            assert!(!equal(other, one), "{other} and {one}");
         }
     }
 
@@ -346,9 +346,9 @@ mod tests {
             tex in "(\\\\(frac|sqrt|left|right|text|pm|cup|in|begin|end|log|sin|binom|le)|[{}()0-9x,^_ &])*",
         ) {
             for one in [&text, &odd, &tex] {
-                prop_assert!(same(one, one));
+                prop_assert!(equal(one, one));
                 for other in [&text, &odd, &tex] {
-                    prop_assert_eq!(same(one, other), same(other, one), "{:?} {:?}", one, other);
+                    prop_assert_eq!(equal(one, other), equal(other, one), "{:?} {:?}", one, other);
                 }
             }
         }

@@ -1,19 +1,19 @@
-//! Where fetched files are kept, and where copies may be found: two folders, from two environment variables.
+//! The folders that a fetch works with, from two environment variables.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 /// The folders that a fetch works with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
-    /// Everything fetched lies below it.
+pub struct Folders {
+    /// Holds everything that is fetched.
     pub cache: PathBuf,
     /// A folder with copies of the files, laid out as the `mirror` paths of `data.toml`.
     pub mirror: Option<PathBuf>,
 }
 
-impl Places {
-    /// As the environment says: `TOKENSIEVE_CACHE` and `TOKENSIEVE_MIRROR`, or their defaults.
+impl Folders {
+    /// The folders named by the environment variables `TOKENSIEVE_CACHE` and `TOKENSIEVE_MIRROR`, or their defaults.
     pub fn from_env() -> Self {
         Self { cache: cache(), mirror: mirror() }
     }
@@ -38,7 +38,7 @@ fn mirror() -> Option<PathBuf> {
     }
 }
 
-/// The clone is the nearest folder upwards with a `data.toml`; its neighbour `shared/data` is the default mirror.
+/// The clone is the nearest ancestor with a `data.toml`; `../shared/data` beside it is the default mirror.
 fn beside_the_clone(start: &Path) -> Option<PathBuf> {
     let clone = start.ancestors().find(|folder| folder.join("data.toml").is_file())?;
     Some(clone.parent()?.join("shared/data")).filter(|folder| folder.is_dir())
