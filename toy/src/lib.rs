@@ -45,8 +45,8 @@
 //! - Transcendental functions come from the pure-Rust `libm` crate.
 //! - Random numbers come from streams addressed by seed and name, never by call order or thread.
 //!
-//! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …), with what to use instead.
-//! `./just bits` compares the bits between processors, under emulation.
+//! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …) and says what to use
+//! instead. `./just bits` compares the bits between processors, under emulation.
 
 pub mod bands;
 pub mod continuum;
