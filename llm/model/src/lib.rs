@@ -1,7 +1,7 @@
 //! Language models on libtorch, forward and backward by hand: configuration, weights, text, layers, adapters, and the head.
 //!
 //! # The idea
-//! One transformer, described by a [`config::Config`], computes Llama, SmolLM2, Gemma, Phi-3 and Qwen models: no file per
+//! One transformer, described by a [`config::Config`], computes Llama, `SmolLM2`, Gemma, Phi-3 and Qwen models: no file per
 //! family. There is no autograd. A forward pass keeps a [`Trace`] of what the backward pass needs, and
 //! [`Model::backward`] writes gradients of exactly the [`Parameters`] that are trained. So memory is known, dropout masks
 //! and packed documents are cheap, and the logits of a batch never exist all at once.
@@ -38,7 +38,7 @@
 //! | [`Document`], [`Pack`], [`packs`](packs()) | tokenised conversations, laid side by side without padding |
 //! | [`Model`], [`Trace`] | the transformer, forward and backward |
 //! | [`Cache`] | keys and values of what was read before |
-//! | [`Adapter`], [`LoraConfig`], [`merge`](merge()) | LoRA, in PEFT's format |
+//! | [`Adapter`], [`LoraConfig`], [`merge`](merge()) | low-rank adapters, in PEFT's format |
 //! | [`Parameters`] | what is trained: values and gradients, each one flat tensor |
 //! | [`Dropout`] | masks that follow from a seed and the tokens, not from the batch |
 //! | [`head`] | from hidden states to statistics, and from pulls to the gradient on the hidden states |

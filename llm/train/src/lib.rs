@@ -30,7 +30,7 @@
 //! | [`Optimizer`], [`Schedule`] | AdamW and SGD; the learning rate |
 //! | [`Trained`] | an adapter, or all weights |
 //! | [`checkpoint`] | what a run continues from |
-//! | [`log`] | `metrics.jsonl`, `timing.jsonl`, `selection.jsonl`, TensorBoard |
+//! | [`log`] | `metrics.jsonl`, `timing.jsonl`, `selection.jsonl`, `TensorBoard` |
 //! | [`Summary`] | what is printed at the end |
 //! | [`write_topk`] | a reference's most probable tokens, computed once |
 //!
