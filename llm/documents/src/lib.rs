@@ -22,7 +22,7 @@
 //! | [`Format`] | the six ways in which rows are written, recognised by their keys |
 //! | [`Skipped`] | a bad row: its line, and what is wrong with it |
 //! | [`Prompt`], [`prompts`](prompts()) | rows to be answered instead of trained on |
-//! | [`Order`], [`stream`] | a permutation per epoch, and random streams by name |
+//! | [`Order`] | a permutation per epoch, each computable on its own |
 //! | [`Class`] | kinds of tokens, by their text |
 //! | [`estimates`] | files of `tokensieve uncertainty` |
 //! | [`Lines`] | JSON lines that a stopped run continues |
