@@ -31,8 +31,6 @@
 //! | [`Catalogue`], [`Set`], [`File`] | `data.toml`, checked when it is read |
 //! | [`Source`] | the kinds of source |
 //! | [`Files`], [`Substitution`] | what a fetch returns |
-//! | [`Whereabouts`] | where a set can be obtained, without fetching it |
-//! | [`Places`] | the two folders |
 //! | [`Error`], [`Unobtainable`], [`Attempt`] | what was tried, where, and what to do |
 //!
 //! A new data set is a table in `data.toml`; the head of that file explains its keys. The program `tokensieve-data` shows the

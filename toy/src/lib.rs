@@ -2,18 +2,18 @@
 //! and for any number of threads.
 //!
 //! # One experiment
-//! Every experiment is one module with the same three public items:
+//! Every experiment is one module with three public items:
 //!
-//! - `Config`: everything that determines the result (sizes, seeds, rates). `Default` is the full protocol; `smoke()` is
-//!   the same on tiny inputs;
-//! - `Row`: one line of the figure's table, its fields named with units;
-//! - `run(&Config, …) -> Result<Vec<Row>, …>`.
+//! - its configuration: everything that determines the result (sizes, seeds, rates). `Default` is the full protocol,
+//!   `smoke()` the same on tiny inputs;
+//! - its row: one line of the figure's table, with fields named with units;
+//! - `run`, from the one to a list of the other.
 //!
 //! ```
-//! use tokensieve_toy::gradient_weight::{self, Config};
+//! use tokensieve_toy::gradient_weight;
 //!
 //! // How hard objectives of the family (1 − p^α)/α pull on a label of probability p.
-//! for row in gradient_weight::run(&Config::smoke())? {
+//! for row in gradient_weight::run(&Default::default())? {
 //!     if let Some(expected) = row.closed_form {
 //!         assert!((row.weight - expected).abs() < 1e-12); // p^α·(1 − p)
 //!     }
