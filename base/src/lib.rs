@@ -1,15 +1,15 @@
-//! What several rooms of tokensieve share. It knows no model, no objective and no figure, and depends on none of the
-//! other crates.
+//! What several crates of tokensieve share. It knows no model, no objective and no figure, and depends on no other crate
+//! of the workspace.
 //!
 //! | module | holds | feature |
 //! |---|---|---|
 //! | [`statistics`] | estimates with intervals, bootstraps, ranks and correlations, exact tests | |
-//! | [`streams`] | named random streams, in the three derivations that published numbers hang on | |
-//! | [`files`] | files that are there whole or not at all, and claims on files | |
-//! | [`clock`] | moments in universal time, written as Python's `strftime` writes them | |
+//! | [`streams`] | named random streams, in the three derivations on which recorded numbers depend | |
+//! | [`files`] | files that exist completely or not at all, and exclusive claims on files | |
+//! | [`clock`] | points in time (UTC), formatted as by Python's `strftime` | |
 //! | `http` | the one HTTP client | `http` |
-//! | `fingerprint` | a hash of the sources and dependencies that decide numbers, for build scripts | `fingerprint` |
-//! | `testing` | a web server on loopback that answers as a test wants | `testing` |
+//! | `fingerprint` | a hash of the sources and dependencies that decide a crate's numbers, for build scripts | `fingerprint` |
+//! | `testing` | a web server on loopback with scripted answers | `testing` |
 //!
 //! # Numbers with intervals
 //! ```

