@@ -53,7 +53,7 @@ impl Arguments {
             fs::write(&run, RUN)?;
             Ok::<_, anyhow::Error>(fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?)
         })?;
-        tokensieve_model::put!("{}: ./run.sh train train.toml\n", self.folder.display())?;
+        tokensieve_model::output!("{}: ./run.sh train train.toml\n", self.folder.display())?;
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ pub struct Prompt {
 pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Result<(PathBuf, Vec<Prompt>)> {
     let (path, substitution) = find(&DataSource::new(source))?;
     if let Some(why) = substitution {
-        tokensieve_model::say!("note: {why}");
+        tokensieve_model::status!("note: {why}");
     }
     let mut prompts = Vec::new();
     let full = |prompts: &[Prompt]| limit.is_some_and(|limit| prompts.len() >= limit);
