@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use tokensieve_data::{Catalogue, Files};
 
-use tokensieve_documents::{DataSource, Misnamed, Place};
+use tokensieve_documents::{DataSource, Location, SourceError};
 use tokensieve_model::Error;
 use tokensieve_model::text::ChatTemplate;
 use tokensieve_model::weights::{self, Found, new_folder};
@@ -53,7 +53,7 @@ impl Arguments {
             fs::write(&run, RUN)?;
             Ok::<_, anyhow::Error>(fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?)
         })?;
-        tokensieve_model::put!("{}: ./run.sh train train.toml\n", self.folder.display())?;
+        tokensieve_model::output!("{}: ./run.sh train train.toml\n", self.folder.display())?;
         Ok(())
     }
 }
@@ -118,10 +118,10 @@ impl Packer<'_> {
 
     /// The same for rows.
     fn rows(&mut self, key: &[&str], source: &DataSource) -> Result<()> {
-        match source.place(&self.catalogue) {
-            Ok(Place::File(path)) => self.path(key, &path),
-            Ok(Place::Set { name, .. }) => self.set(&self.catalogue.fetch(&name)?),
-            Err(Misnamed::Source(what) | Misnamed::Split(what)) => {
+        match source.location(&self.catalogue) {
+            Ok(Location::File(path)) => self.path(key, &path),
+            Ok(Location::Set { name, .. }) => self.set(&self.catalogue.fetch(&name)?),
+            Err(SourceError::Source(what) | SourceError::Split(what)) => {
                 Err(self.config.wrong(&key.join("."), what).into())
             }
         }

@@ -50,7 +50,7 @@ impl Arguments {
         let answering = Arc::new(Answering::default());
         let handler = Arc::clone(&answering);
         if let Err(error) = ctrlc::set_handler(move || handler.interrupt()) {
-            tokensieve_model::say!("warning: Ctrl-C will end the program, not the answer ({error})");
+            tokensieve_model::status!("warning: Ctrl-C will end the program, not the answer ({error})");
         }
         let opening = || self.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
         let (mut messages, mut memory, mut turn) = (opening(), generator.memory(), 0);
@@ -58,11 +58,11 @@ impl Arguments {
         let shows_prompt = io::stdin().is_terminal();
         loop {
             if shows_prompt {
-                tokensieve_model::put!("> ")?;
+                tokensieve_model::output!("> ")?;
             }
             let Some(line) = next_line(&mut input)? else { return Ok(()) };
             let Ok(line) = line else {
-                tokensieve_model::say!(
+                tokensieve_model::status!(
                     "that line is not UTF-8 and was left out; the conversation goes on without it"
                 );
                 continue;
@@ -90,7 +90,7 @@ impl Arguments {
             let reply = generator.reply(&mut memory, &request, &mut |event| {
                 if let Event::Text(text) = event {
                     said += text;
-                    printed = tokensieve_model::put!("{text}");
+                    printed = tokensieve_model::output!("{text}");
                 }
                 if printed.is_err() || answering.is_over() {
                     ControlFlow::Break(())
@@ -100,9 +100,9 @@ impl Arguments {
             })?;
             answering.end();
             printed?;
-            tokensieve_model::put!("\n")?;
+            tokensieve_model::output!("\n")?;
             if reply.is_some_and(|reply| reply.stop == Stop::Context) {
-                tokensieve_model::say!("the model's context is full; /reset begins anew");
+                tokensieve_model::status!("the model's context is full; /reset begins anew");
             }
             messages.push(Message::new("assistant", said));
         }

@@ -45,7 +45,7 @@ impl Arguments {
         let kind = self.dtype.kind();
         let checkpoint = Checkpoint::open(&self.source)?;
         export(&checkpoint, &self.folder, kind, |name| checkpoint.tensor(name, kind))?;
-        tokensieve_model::put!(
+        tokensieve_model::output!(
             "{} tensors of {} in {}\n",
             checkpoint.names().len(),
             self.source,

@@ -73,11 +73,11 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.tasks {
-            return Ok(tokensieve_tasks::names().try_for_each(|name| tokensieve_model::put!("{name}\n"))?);
+            return Ok(tokensieve_tasks::names().try_for_each(|name| tokensieve_model::output!("{name}\n"))?);
         }
         if let Some([first, second]) = self.compare.as_deref() {
             let differences = evaluate::differences(&Results::read(first)?, &Results::read(second)?)?;
-            tokensieve_model::put!("{}", evaluate::differences_table(&differences))?;
+            tokensieve_model::output!("{}", evaluate::differences_table(&differences))?;
             return Ok(());
         }
         let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
@@ -106,7 +106,7 @@ impl Arguments {
         };
         let stop = interruption("Stopping; the same command goes on.", "unfinished replies");
         let Some(results) = evaluate::evaluate(&settings, stop)? else { exit(INTERRUPTED) };
-        tokensieve_model::put!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
+        tokensieve_model::output!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
         Ok(())
     }
 }
@@ -134,17 +134,17 @@ fn prices(text: &str) -> Result<Prices, String> {
 
 /// Says what it will take.
 fn told(what: &str) -> bool {
-    tokensieve_model::say!("{what}");
+    tokensieve_model::status!("{what}");
     true
 }
 
 /// Says what it would take, and waits for a yes; without a terminal there is nobody to give it.
 fn agreed(what: &str) -> bool {
-    tokensieve_model::say!("{what}");
+    tokensieve_model::status!("{what}");
     if !io::stdin().is_terminal() {
         return false;
     }
-    tokensieve_model::say!("Go on? [y/N]");
+    tokensieve_model::status!("Go on? [y/N]");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
 }

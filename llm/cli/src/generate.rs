@@ -107,8 +107,8 @@ impl Arguments {
         let mut printed = Ok(());
         let mut print = |_: usize, event: Event<'_>| {
             printed = match event {
-                Event::Text(text) => tokensieve_model::put!("{text}"),
-                Event::Done(_) => tokensieve_model::put!("\n"),
+                Event::Text(text) => tokensieve_model::output!("{text}"),
+                Event::Done(_) => tokensieve_model::output!("\n"),
             };
             if printed.is_err() || interrupted.load(Ordering::Relaxed) {
                 ControlFlow::Break(())
@@ -119,7 +119,7 @@ impl Arguments {
         let replies = self.generator(chosen).run(&[self.request(prompt, 0)?], &mut print)?;
         printed?;
         if replies.iter().flatten().any(|reply| reply.stop == Stop::Context) {
-            tokensieve_model::say!("the reply ends here: the model's context of {context} tokens is full");
+            tokensieve_model::status!("the reply ends here: the model's context of {context} tokens is full");
         }
         if interrupted.load(Ordering::Relaxed) {
             exit(INTERRUPTED);
@@ -135,7 +135,7 @@ impl Arguments {
         let done = file.rows();
         let left: Vec<Prompt> = prompts.into_iter().filter(|prompt| !done.contains(&prompt.row)).collect();
         if !done.is_empty() {
-            tokensieve_model::say!("{} replies are there, {} to go", done.len(), left.len());
+            tokensieve_model::status!("{} replies are there, {} to go", done.len(), left.len());
         }
         let requests: Vec<Request> = left
             .iter()
@@ -163,7 +163,7 @@ impl Arguments {
         if finished == requests.len() {
             file.sort()?;
         }
-        tokensieve_model::put!(
+        tokensieve_model::output!(
             "{finished} replies of {tokens} tokens in {seconds:.1} s: {:.0} tokens/s\n",
             tokens as f64 / seconds.max(1e-9)
         )?;

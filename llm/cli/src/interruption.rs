@@ -17,10 +17,10 @@ pub(super) fn interruption(follows: &'static str, loss: &str) -> &'static Atomic
             if ASKED.swap(true, Ordering::Relaxed) {
                 end();
             }
-            tokensieve_model::say!("\n{follows}");
+            tokensieve_model::status!("\n{follows}");
         });
         if let Err(error) = handler {
-            tokensieve_model::say!("warning: Ctrl-C will lose {loss} ({error})");
+            tokensieve_model::status!("warning: Ctrl-C will lose {loss} ({error})");
         }
     });
     &ASKED

@@ -73,7 +73,7 @@ impl Verb {
             Self::Chat(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
             Self::Doctor => {
-                Ok(tokensieve_model::put!("{}\n", tokensieve_kernels::machine::Machine::measure())?)
+                Ok(tokensieve_model::output!("{}\n", tokensieve_kernels::machine::Machine::measure())?)
             }
             Self::Generate(arguments) => arguments.run(),
             Self::Evaluate(arguments) => arguments.run(),

@@ -41,7 +41,7 @@ impl Arguments {
             }
             Ok::<_, Error>(())
         })?;
-        tokensieve_model::put!(
+        tokensieve_model::output!(
             "{written} rows of {} ({}) in {}\n",
             self.task,
             self.split,

@@ -34,7 +34,7 @@ impl Arguments {
         let checkpoint = Checkpoint::open_with(&self.model, template)?;
         let adapter = Adapter::load(checkpoint.config(), &self.adapter, Device::Cpu)?;
         merge(&checkpoint, &adapter, &self.folder, self.dtype.kind())?;
-        tokensieve_model::put!(
+        tokensieve_model::output!(
             "{} with {} in {}\n",
             self.model,
             self.adapter.display(),

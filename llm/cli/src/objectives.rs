@@ -12,7 +12,7 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let text = self.name.map_or_else(list, |name| one(&name))?;
-        Ok(tokensieve_model::put!("{text}")?)
+        Ok(tokensieve_model::output!("{text}")?)
     }
 }
 

@@ -42,7 +42,10 @@ impl Arguments {
         let config = Config::read(&self.config, &overrides)?;
         let (n, k) =
             write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k.get(), &self.file)?;
-        tokensieve_model::put!("the {k} most probable tokens of {n} documents in {}\n", self.file.display())?;
+        tokensieve_model::output!(
+            "the {k} most probable tokens of {n} documents in {}\n",
+            self.file.display()
+        )?;
         Ok(())
     }
 }

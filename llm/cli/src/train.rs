@@ -47,7 +47,7 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.keys {
-            return Ok(tokensieve_model::put!("{}", config::listing())?);
+            return Ok(tokensieve_model::output!("{}", config::listing())?);
         }
         let file = self.config.context("a configuration is needed")?;
         let mut overrides = self.set;
@@ -66,7 +66,7 @@ impl Arguments {
             "the steps since the last checkpoint",
         );
         let summary = Run::start(config, begin, interrupted)?.go()?;
-        tokensieve_model::put!("{summary}\n")?;
+        tokensieve_model::output!("{summary}\n")?;
         if summary.ending == Ending::Interrupted {
             exit(INTERRUPTED);
         }

@@ -159,7 +159,11 @@ impl Arguments {
         let mut writer = Writer::open(&self.out, &header)?;
         let documents: Vec<&Document> = set.documents.iter().skip(writer.done()).collect();
         if writer.done() > 0 {
-            tokensieve_model::say!("{}: {} documents are there already", self.out.display(), writer.done());
+            tokensieve_model::status!(
+                "{}: {} documents are there already",
+                self.out.display(),
+                writer.done()
+            );
         }
         let bar = bar(documents.len());
         let began = Instant::now();
@@ -171,7 +175,7 @@ impl Arguments {
         if let Some(table) = &self.parquet {
             write_table(&self.out, table)?;
         }
-        tokensieve_model::put!("{}\n", told(documents.len(), &loaded.posterior, &work, began.elapsed()))?;
+        tokensieve_model::output!("{}\n", told(documents.len(), &loaded.posterior, &work, began.elapsed()))?;
         Ok(())
     }
 }
@@ -209,13 +213,13 @@ impl Reading {
         };
         let set = tokensieve_documents::load(&source, &loaded.tokenizer)?;
         if let Some(why) = &set.substitution {
-            tokensieve_model::say!("note: {why}");
+            tokensieve_model::status!("note: {why}");
         }
         for (count, what) in
             [(set.skipped.len(), "rows left out"), (set.truncated, "documents cut at the end")]
         {
             if count > 0 {
-                tokensieve_model::say!("note: {count} {what}");
+                tokensieve_model::status!("note: {count} {what}");
             }
         }
         Ok(set)

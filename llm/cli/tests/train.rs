@@ -64,7 +64,7 @@ fn bad_rows_are_left_out_by_flag_too() {
     let short = ["--set", "train.steps=1", "--set", NO_GROWTH];
     let output = bench.run("out", &short);
     assert!(
-        said(&output).contains("(--skip-bad or data.skip_bad leaves such rows out)"),
+        said(&output).contains("(--skip-bad or data.skip_bad skips such rows)"),
         "{}",
         said(&output)
     );

@@ -1,30 +1,30 @@
-//! Kinds of tokens, by their text: what the record of selection counts.
+//! Classes of tokens by their text, as the log of selected tokens counts them.
 
 use std::collections::HashMap;
 
-/// A kind of token.
+/// A class of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Digits, perhaps with a sign, a currency, commas or a point: `42`, ` $3`.
+    /// Digits, optionally with a sign, currency symbol, commas or decimal point: `42`, ` $3`.
     Number,
-    /// Signs of calculation: `+`, ` =`, `>>`.
+    /// Arithmetic and comparison signs: `+`, ` =`, `>>`.
     Operator,
-    /// Other signs: `.`, `,`, `(`.
+    /// Other punctuation marks: `.`, `,`, `(`.
     Punctuation,
-    /// The beginning of a word: ` the`, or letters after anything but letters.
+    /// Letters after a space: ` the`.
     Word,
-    /// The rest of a word: `ing`.
+    /// Letters without a space before them: `ing`.
     Continuation,
-    /// Blanks and line ends.
+    /// Only whitespace.
     Space,
-    /// A token that is not text: the end of a turn.
+    /// A special token, which has no text: the end of a turn, for example.
     Special,
-    /// What is none of these: parts of characters, mixtures.
+    /// Everything else: parts of characters, mixtures.
     Other,
 }
 
 impl Class {
-    /// All of them.
+    /// Every class.
     pub const ALL: [Self; 8] = [
         Self::Number,
         Self::Operator,
@@ -36,7 +36,7 @@ impl Class {
         Self::Other,
     ];
 
-    /// Its name in records.
+    /// The name of the class in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Number => "number",
@@ -50,7 +50,7 @@ impl Class {
         }
     }
 
-    /// The class of a token's text; a special token has none.
+    /// The class of a token with this text. `None`: a special token.
     pub fn of(text: Option<&str>) -> Self {
         let Some(text) = text else { return Self::Special };
         let core = text.trim();
@@ -75,12 +75,12 @@ impl Class {
     }
 }
 
-/// Classes by token, each looked up once.
+/// A cache of the classes of tokens.
 #[derive(Debug, Default)]
 pub struct Classes(HashMap<u32, Class>);
 
 impl Classes {
-    /// The class of a token whose text `text` knows.
+    /// The class of a token; `text` returns the token's text.
     pub fn of(&mut self, token: u32, text: impl FnOnce(u32) -> Option<String>) -> Class {
         *self.0.entry(token).or_insert_with(|| Class::of(text(token).as_deref()))
     }

@@ -1,4 +1,4 @@
-//! The shapes in which people keep conversations.
+//! The formats in which data sets store conversations.
 
 use std::str::FromStr;
 
@@ -7,28 +7,33 @@ use serde_json::{Map, Value};
 
 use tokensieve_model::text::{Conversation, FIELDS, Message, Span, Weights, trained};
 
-/// How a row says who said what.
+/// The format of a row: under which keys it stores a conversation.
 ///
-/// | format | keys | becomes |
+/// | format | keys | conversation |
 /// |---|---|---|
 /// | `messages` | `messages`: a list of `role`, `content` | the chat |
 /// | `sharegpt` | `conversations`: a list of `from`, `value` | the chat; human is user, gpt is assistant |
-/// | `alpaca` | `instruction`, `input` (optional), `output` | a user's turn, instruction and input with a blank line between, and its answer |
-/// | `gsm8k` | `question`, `answer` | a user's turn and its answer |
-/// | `prompt-completion` | `prompt`, `completion` | texts: prompt, completion and the end-of-text token, without a template; lists of messages: the chat |
-/// | `text` | `text` | the text and the end-of-text token, all of it trained on, without a template |
+/// | `alpaca` | `instruction`, `input` (optional), `output` | a user message (instruction and input, separated by a blank line) and its answer |
+/// | `gsm8k` | `question`, `answer` | a user message and its answer |
+/// | `prompt-completion` | `prompt`, `completion` | strings: prompt, completion and the end-of-text token, without a chat template; lists of messages: the chat |
+/// | `text` | `text` | the text and the end-of-text token, without a chat template; every token is trained on |
 ///
-/// Aliases, for sets that people use: `context` and `response` for Alpaca's `input` and `output` (Dolly).
+/// Aliases: `context` and `response` for Alpaca's `input` and `output`, as in Dolly.
 ///
-/// A response may carry `weight` (one number), `weights` (one per token) or `spans` (`start`, `end` in characters of the
-/// response, `weight`): beside the text of an assistant's message, or in the row where it has one response. A `weight` of
-/// the row may be for several responses; it multiplies none of these, but stands where they are not given. A row may carry
-/// `advantage`, a number of either sign, for objectives that read it.
+/// Weights of a response:
+/// - `weight`: one number for all its tokens;
+/// - `weights`: one number per token;
+/// - `spans`: a list of `start`, `end` (in characters of the response) and `weight`.
 ///
-/// Of a chat, `system` in the row is the text of its first turn (`messages` to `gsm8k`, and lists of messages).
+/// A message of a chat has its own weights beside its text. Weights in the row itself apply to its only response; a
+/// `weight` of a row may also apply to several responses, as the default for those that have no weights of their own.
 ///
-/// Of a chat, the chat template is also told the row's `tools` (a list of JSON schemas, or its JSON as text) and the turns'
-/// [`FIELDS`]; a turn that calls tools needs no text.
+/// Other keys of a row:
+/// - `advantage`: a number of either sign, for objectives that read it;
+/// - `system`: text of a system message before the others, in formats that use the chat template;
+/// - `tools`: a list of JSON schemas, or that list as JSON text, passed to the chat template.
+///
+/// The [`FIELDS`] of a message are passed to the chat template as well; a message with `tool_calls` needs no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
@@ -46,19 +51,19 @@ pub enum Format {
     Text,
 }
 
-/// All formats, by the names users give, with the keys that a row of theirs has.
+/// Every format with its name and the keys by which it is recognised.
 const FORMATS: [(Format, &str, &[&str]); 6] = [
     (Format::Messages, "messages", &["messages"]),
     (Format::Sharegpt, "sharegpt", &["conversations"]),
     (Format::Alpaca, "alpaca", &["instruction"]),
     (Format::PromptCompletion, "prompt-completion", &["prompt", "completion"]),
     (Format::Gsm8k, "gsm8k", &["question", "answer"]),
-    // The last: tables often have the whole text beside its parts.
+    // Last, because tables often have the whole text beside its parts.
     (Format::Text, "text", &["text"]),
 ];
 
-/// Whether some format reads this key of a row.
-pub(super) fn reads_of_row(key: &str) -> bool {
+/// Whether any format reads this key of a row.
+pub(super) fn reads_row_key(key: &str) -> bool {
     const OTHERS: [&str; 10] = [
         "input",
         "context",
@@ -74,18 +79,18 @@ pub(super) fn reads_of_row(key: &str) -> bool {
     OTHERS.contains(&key) || FORMATS.iter().any(|(_, _, keys)| keys.contains(&key))
 }
 
-/// The one call of a turn, as `OpenAI` had it before `tool_calls`.
+/// The predecessor of `tool_calls` in `OpenAI`'s format: a single call.
 const OLD_CALL: &str = "function_call";
 
-/// Whether some format reads this key of what lies in a row: a message, its parts, a span.
-pub(super) fn reads_within(key: &str) -> bool {
+/// Whether any format reads this key of an object within a row: a message, a part of its content, a span.
+pub(super) fn reads_nested_key(key: &str) -> bool {
     const KEYS: [&str; 11] =
         ["role", "from", "content", "value", "type", "text", "weight", "weights", "spans", "start", "end"];
     KEYS.contains(&key) || FIELDS.contains(&key) || key == OLD_CALL
 }
 
-/// Whether what lies under this key is handed to the chat template as it is.
-pub(super) fn hands_on(key: &str) -> bool {
+/// Whether the value of this key is passed to the chat template unchanged.
+pub(super) fn is_passed_to_template(key: &str) -> bool {
     key == "tools" || FIELDS.contains(&key)
 }
 
@@ -95,22 +100,22 @@ impl FromStr for Format {
     fn from_str(name: &str) -> Result<Self, String> {
         let found = FORMATS.iter().find(|(_, known, _)| *known == name).map(|(format, ..)| *format);
         let names = || FORMATS.map(|(_, name, _)| name).join(", ");
-        found.ok_or_else(|| format!("there is no format `{name}`, only {}", names()))
+        found.ok_or_else(|| format!("unknown format `{name}`; the formats are {}", names()))
     }
 }
 
 impl Format {
-    /// The format whose keys a row has.
+    /// The format that is recognised by the keys of a row.
     pub(super) fn of(row: &Map<String, Value>) -> Result<Self, String> {
         let has = |(_, _, keys): &&(Self, &str, &[&str])| keys.iter().all(|key| row.contains_key(*key));
         FORMATS.iter().find(has).map(|(format, ..)| *format).ok_or_else(|| {
             let keys: Vec<&str> = row.keys().map(String::as_str).collect();
             let known = FORMATS.map(|(_, name, keys)| format!("{name} ({})", keys.join(", ")));
-            format!("no format has the keys {}; there are {}", keys.join(", "), known.join("; "))
+            format!("no format has the keys {}; the formats are {}", keys.join(", "), known.join("; "))
         })
     }
 
-    /// What a row says.
+    /// The conversation of a row.
     pub(super) fn conversation(self, row: &Map<String, Value>) -> Result<Conversation, String> {
         match self {
             Self::Messages => chat(row, turns(row, "messages")?),
@@ -130,7 +135,7 @@ impl Format {
                     (row.get("prompt"), row.get("completion"))
                 {
                     let mut all = turns(row, "prompt")?;
-                    // What is given is not trained on, whoever said it.
+                    // The prompt is not trained on, not even its assistant messages.
                     for turn in &mut all {
                         turn.weights = Some(Weights::All(0.0));
                     }
@@ -144,13 +149,13 @@ impl Format {
     }
 }
 
-/// A user's turn and its answer.
+/// A user message and its answer.
 fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conversation, String> {
     let messages = vec![Message::new("user", prompt), response(row, answer)?];
     Ok(Conversation::chat(with_system(row, messages)?))
 }
 
-/// Turns behind the row's system text, if it has one.
+/// The messages after the row's `system` text, if it has one.
 fn with_system(row: &Map<String, Value>, mut messages: Vec<Message>) -> Result<Vec<Message>, String> {
     let Some(system) = optional(row, "system")?.filter(|text| !text.trim().is_empty()) else {
         return Ok(messages);
@@ -158,34 +163,35 @@ fn with_system(row: &Map<String, Value>, mut messages: Vec<Message>) -> Result<V
     match messages.first() {
         Some(first) if first.role == "system" && first.content == system => {}
         Some(first) if first.role == "system" => {
-            return Err("only one of the row's `system` and a system's turn may be given".to_owned());
+            return Err("`system` of the row differs from its system message; give only one of them".to_owned());
         }
         _ => messages.insert(0, Message::new("system", system)),
     }
     Ok(messages)
 }
 
-/// A text and what follows it, without a template.
+/// A prompt and its completion, without a chat template.
 fn plain(row: &Map<String, Value>, prompt: &str, completion: &str) -> Result<Conversation, String> {
     Ok(Conversation::Plain { prompt: prompt.to_owned(), completion: response(row, completion)? })
 }
 
-/// What a row trains on, with the row's weights.
+/// The response of a row, with the row's weights.
 fn response(row: &Map<String, Value>, key: &str) -> Result<Message, String> {
     let weights = weights(row)?.unwrap_or_default();
     Ok(Message { weights, ..Message::new("assistant", text(row, key)?) })
 }
 
-/// A turn as written.
+/// A message as the row has it.
 struct Turn {
     role: String,
     content: String,
     fields: Map<String, Value>,
-    /// Its own, if it has any.
+    /// `None`: the message has no weights of its own.
     weights: Option<Weights>,
 }
 
-/// Turns with the weights that stand beside them, else the row's. Those of single tokens or stretches are of one response.
+/// The chat of a row. A message without weights of its own has the row's; the row's weights per token or span apply to its
+/// only response.
 fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, String> {
     let of_row = weights(row)?;
     let whole = of_row.clone().filter(|weights| matches!(weights, Weights::All(_))).unwrap_or_default();
@@ -201,14 +207,14 @@ fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, Stri
             [index] if own[index] => {
                 let number = index + 1;
                 return Err(format!(
-                    "only one of the row's `{key}` and those of message {number} may be given"
+                    "the row and its message {number} both have `{key}`; give only one of them"
                 ));
             }
             [index] => messages[index].weights = detailed,
             ref several => {
                 let count = several.len();
                 return Err(format!(
-                    "`{key}` of a row are of its one response, and it has {count}; write them into the message"
+                    "`{key}` of a row belong to its only response, but this row has {count} responses; write `{key}` into the messages"
                 ));
             }
         }
@@ -216,7 +222,7 @@ fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, Stri
     Ok(Conversation::Chat { messages: with_system(row, messages)?, tools: tools(row)? })
 }
 
-/// The functions that may be called; columns of tables often hold them as JSON text.
+/// The functions that may be called. Tables often store them as JSON text.
 fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
     let list = |value: Option<&Value>| match value {
         None | Some(Value::Null) => Some(Vec::new()),
@@ -228,13 +234,13 @@ fn tools(row: &Map<String, Value>) -> Result<Vec<Value>, String> {
         Some(Value::String(text)) => serde_json::from_str(text).ok().and_then(|value| list(Some(&value))),
         value => list(value),
     };
-    found.ok_or_else(|| "`tools` must be a list of functions, or one written as JSON".to_owned())
+    found.ok_or_else(|| "`tools` must be a list of functions, or such a list as JSON text".to_owned())
 }
 
-/// What a turn says besides its text. Nothing, as tables have it in every row, is as if not given.
+/// The [`FIELDS`] of a message. Null and empty values, which tables have in every row, count as missing.
 fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
     if turn.get(OLD_CALL).is_some_and(|call| !call.is_null()) {
-        return Err(format!("`{OLD_CALL}` is not read; write its call as `tool_calls`"));
+        return Err(format!("`{OLD_CALL}` is not supported; write the call as `tool_calls`"));
     }
     let mut fields = Map::new();
     for key in FIELDS {
@@ -248,13 +254,13 @@ fn fields(turn: &Map<String, Value>) -> Result<Map<String, Value>, String> {
             (_, Some(Value::String(text))) => {
                 fields.insert(key.to_owned(), Value::String(text.clone()));
             }
-            _ => return Err(format!("`{key}` must be a text")),
+            _ => return Err(format!("`{key}` must be a string")),
         }
     }
     Ok(fields)
 }
 
-/// A list of turns, each with role and text under the names of any format.
+/// A list of messages, with the keys and roles of any format.
 fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
     let Some(Value::Array(turns)) = row.get(key) else {
         return Err(format!("`{key}` must be a list of messages"));
@@ -285,11 +291,11 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
         .collect()
 }
 
-/// `OpenAI`'s list of parts, if all are text.
+/// The text of `OpenAI`'s list of parts, all of which must be text.
 fn joined(parts: &[Value]) -> Result<String, String> {
     let part = |part: &Value| match (part.get("type").and_then(Value::as_str), part.get("text")) {
         (Some("text") | None, Some(Value::String(text))) => Ok(text.clone()),
-        _ => Err("a part of its content is not text".to_owned()),
+        _ => Err("`content` has a part that is not text".to_owned()),
     };
     parts.iter().map(part).collect()
 }
@@ -302,21 +308,21 @@ fn optional<'a>(row: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str
     match row.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{key}` must be a text")),
+        Some(_) => Err(format!("`{key}` must be a string")),
     }
 }
 
-/// How much better than expected a row's response is.
+/// The advantage of a row: how much better its response is than expected.
 pub(super) fn advantage(row: &Map<String, Value>) -> Result<Option<f64>, String> {
     match row.get("advantage") {
         None | Some(Value::Null) => Ok(None),
-        // JSON has no other numbers than finite ones.
+        // Numbers in JSON are finite.
         Some(Value::Number(number)) => Ok(number.as_f64()),
         Some(other) => Err(format!("`advantage` must be a number, not {other}")),
     }
 }
 
-/// The weights that stand beside a response.
+/// The weights given in a row or message.
 fn weights(row: &Map<String, Value>) -> Result<Option<Weights>, String> {
     let given: Vec<&str> = ["weight", "weights", "spans"]
         .into_iter()
@@ -343,13 +349,13 @@ fn span(value: &Value) -> Result<Span, String> {
         let place = value.get(key).and_then(Value::as_u64);
         place
             .map(|place| place as usize)
-            .ok_or_else(|| format!("a span's `{key}` must be a whole number, 0 or more"))
+            .ok_or_else(|| format!("`{key}` of a span must be an integer of at least 0"))
     };
     let weight = number(value.get("weight").unwrap_or(&Value::Null), "weight")?;
     Ok(Span { start: place("start")?, end: place("end")?, weight })
 }
 
-/// A weight: finite and not negative, as every objective wants it.
+/// A weight: finite and not negative, as every objective requires.
 fn number(value: &Value, key: &str) -> Result<f32, String> {
     let number = match value {
         Value::Bool(yes) => Some(f32::from(u8::from(*yes))),
@@ -357,5 +363,5 @@ fn number(value: &Value, key: &str) -> Result<f32, String> {
     };
     number
         .filter(|number| *number >= 0.0 && number.is_finite())
-        .ok_or_else(|| format!("`{key}` must be made of finite numbers, 0 or more, not {value}"))
+        .ok_or_else(|| format!("`{key}` takes finite numbers of at least 0, not {value}"))
 }

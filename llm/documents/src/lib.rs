@@ -1,53 +1,63 @@
-//! Documents: rows of data as people keep them, tokenised; the order they are trained on in; and what is known of their
-//! tokens beforehand.
+//! Documents: rows of data sets, as people keep them, turned into tokens and weights.
+//!
+//! # From a row to a document
+//! A *row* is one JSON object: a line of a JSONL file, an element of a JSON array, or a row of a Parquet table. A
+//! [`Format`] reads a conversation out of it, the tokenizer writes that conversation with the model's chat template, and
+//! the result is a [`Document`](tokensieve_model::Document): its tokens, and a weight for each of them, which is 0 where
+//! the token is part of the prompt. A row that cannot be read or written in this way is a *bad row*: an error that names
+//! the file, the line and the reason, or, with [`DataSource::skip_bad`], an entry in [`DataSet::skipped`].
 //!
 //! ```no_run
-//! use tokensieve_documents::{DataSource, Order, load};
-//! use tokensieve_model::{Error, text::Tokenizer, weights::Checkpoint};
+//! use tokensieve_documents::{DataSource, load};
+//! use tokensieve_model::text::Tokenizer;
+//! use tokensieve_model::weights::Checkpoint;
 //!
 //! let tokenizer = Tokenizer::open(&Checkpoint::open("smollm2-135m")?)?;
-//! // A file (JSON lines, JSON, Parquet), or a data set of data.toml by name and split.
-//! let set = load(&DataSource::new("gsm8k/train"), &tokenizer)?;
-//! println!("{} documents, SHA-256 {}", set.documents.len(), set.hash);
-//!
-//! // Which documents step 10 trains on follows from the seed and the step alone.
-//! let batch = Order::new(set.documents.len(), 0).batch(10, 32);
-//! assert_eq!(batch.len(), 32);
-//! # Ok::<(), Error>(())
+//! let source = DataSource { limit: Some(100), skip_bad: true, ..DataSource::new("gsm8k/test") };
+//! let set = load(&source, &tokenizer)?;
+//! for document in &set.documents {
+//!     println!("row {}: {} response tokens", document.row, document.response_tokens());
+//! }
+//! for bad in &set.skipped {
+//!     println!("{}:{}: {}", set.path.display(), bad.line, bad.reason);
+//! }
+//! # Ok::<(), tokensieve_model::Error>(())
 //! ```
 //!
-//! | module or type | what |
+//! # Map
+//! | module | what it does |
 //! |---|---|
-//! | [`DataSource`], [`load`], [`DataSet`] | a file or a named set, read and tokenised in portions, on all cores |
-//! | [`Format`] | the six ways in which rows are written, recognised by their keys |
-//! | [`Skipped`] | a bad row: its line, and what is wrong with it |
-//! | [`Prompt`], [`prompts`](prompts()) | rows to be answered instead of trained on |
-//! | [`Order`] | a permutation per epoch, each computable on its own |
-//! | [`Class`] | kinds of tokens, by their text |
-//! | [`estimates`] | files of `tokensieve uncertainty` |
-//! | [`Lines`] | JSON lines that a stopped run continues |
-//!
-//! `docs/training.md` describes the formats, weights of tokens, and what makes a row bad.
+//! | `source` | finds the file behind a path or the name of a data set ([`DataSource`]) |
+//! | `read`, `parquet` | hand out the rows of a file, one after the other |
+//! | `format` | reads the conversation, the weights and the advantage of a row ([`Format`]) |
+//! | `data_set` | tokenises the rows on all cores ([`load`], [`DataSet`]) |
+//! | `prompts` | reads rows as prompts, for generation ([`prompts()`]) |
+//! | `order` | shuffles documents, one permutation per epoch ([`Order`]) |
+//! | `classes` | sorts tokens into numbers, words, punctuation, … ([`Class`]) |
+//! | [`estimates`] | files with the loss, entropy and uncertainty of every token of a data set |
+//! | `lines` | an append-only JSONL file that can be cut back to a checkpoint ([`Lines`]) |
 
-// Tests say exactly which number they expect.
+// Tests compare with the exact number that they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 mod classes;
+mod data_set;
 pub mod estimates;
-
 mod format;
 mod lines;
 mod order;
 mod parquet;
 mod prompts;
 mod read;
-mod set;
+mod row;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub use classes::{Class, Classes};
+pub use data_set::{DataSet, Skipped, load};
 pub use format::Format;
 pub use lines::Lines;
 pub use order::Order;
 pub use prompts::{Prompt, prompts};
-pub use set::{DataSet, DataSource, Misnamed, Place, Skipped, Truncate, load};
+pub use source::{DataSource, Location, SourceError, Truncate};

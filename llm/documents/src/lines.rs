@@ -1,4 +1,4 @@
-//! A file of JSON lines that a killed run continues where its checkpoint says.
+//! A JSONL file that a killed run continues from the length recorded in its checkpoint.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// The file, and how much of it is written.
+/// A JSONL file open for appending.
 #[derive(Debug)]
 pub struct Lines {
     path: PathBuf,
@@ -18,8 +18,8 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Opens a file and drops everything after its first `bytes` bytes: lines of steps that will be made again, and what
-    /// is left of a line that was being written.
+    /// Opens a file and drops everything after its first `bytes` bytes: the lines of steps that will be repeated, and a
+    /// partially written line.
     pub fn open(path: &Path, bytes: u64) -> Result<Self> {
         let open = || {
             let mut file = OpenOptions::new().create(true).truncate(bytes == 0).write(true).open(path)?;
@@ -29,11 +29,11 @@ impl Lines {
             }
             Ok(file)
         };
-        let there = path.metadata().map(|metadata| metadata.len());
-        if bytes > there.as_ref().map_or(0, |there| *there) {
-            let has = there.map_or("is missing".to_owned(), |there| format!("has {there} bytes"));
+        let size = path.metadata().map(|metadata| metadata.len());
+        if bytes > size.as_ref().map_or(0, |size| *size) {
+            let has = size.map_or("is missing".to_owned(), |size| format!("has {size} bytes"));
             let what = format!(
-                "{has}, the checkpoint knows {bytes} bytes of it; put the file back, or start over with --fresh"
+                "{has}, but the checkpoint recorded {bytes} bytes; restore the file, or start over with --fresh"
             );
             return Err(Error::file(path, what));
         }
@@ -41,7 +41,7 @@ impl Lines {
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file), bytes })
     }
 
-    /// One more line. Numbers are printed with as many digits as reading them back to the last bit needs.
+    /// Appends a line. Numbers have as many digits as their exact value needs.
     pub fn push(&mut self, line: &Value) -> Result<()> {
         let text = format!("{line}\n");
         self.bytes += text.len() as u64;
@@ -49,10 +49,10 @@ impl Lines {
         written.map_err(Error::io(&self.path))
     }
 
-    /// Bytes written so far, all of them on the disk.
+    /// Syncs the file to disk; returns its length in bytes.
     pub fn durable(&mut self) -> Result<u64> {
         let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
-        // A device that cannot be synced, /dev/null say, has nothing to lose.
+        // A device that cannot be synced, such as /dev/null, loses nothing.
         match synced {
             Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => {
                 Err(Error::io(&self.path)(error))
@@ -83,12 +83,12 @@ mod tests {
         assert_eq!(text, "{\"step\":1,\"loss\":0.30000000000000004}\n{\"step\":2,\"again\":true}\n");
         let short = Lines::open(&path, 1000).unwrap_err().to_string();
         assert!(
-            short.contains("has 62 bytes, the checkpoint knows 1000") && short.contains("--fresh"),
+            short.contains("has 62 bytes, but the checkpoint recorded 1000") && short.contains("--fresh"),
             "{short}"
         );
         std::fs::remove_file(&path).unwrap();
         let gone = Lines::open(&path, 1000).unwrap_err().to_string();
-        assert!(gone.contains("x.jsonl: is missing, the checkpoint knows 1000"), "{gone}");
+        assert!(gone.contains("x.jsonl: is missing, but the checkpoint recorded 1000"), "{gone}");
         assert!(!path.exists());
     }
 

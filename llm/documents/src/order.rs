@@ -1,4 +1,4 @@
-//! In which order documents are trained on: a permutation per epoch, each computable on its own.
+//! The order in which documents are trained on: one permutation per epoch, each computed independently of the others.
 
 use std::sync::Mutex;
 
@@ -6,37 +6,37 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 use tokensieve_base::streams::keyed;
 
-/// Documents epoch after epoch, each epoch in its own order. Batch follows batch without a gap: one may hold the end of
-/// an epoch and the beginning of the next. The last is as short as what is left.
+/// Documents epoch after epoch, each epoch in its own order. Batches follow each other without gaps: a batch may hold the
+/// end of one epoch and the beginning of the next, and the last batch may be shorter.
 #[derive(Debug)]
 pub struct Order {
     documents: usize,
-    /// How many there are in all epochs together.
+    /// Number of documents in all epochs together.
     total: u64,
-    /// `None`: as they are in the file.
+    /// `None`: the order of the file.
     seed: Option<u64>,
-    /// The epoch asked for last, and its permutation: a resumed run computes it, a running one keeps it.
+    /// The most recent epoch and its permutation, kept so that only a new epoch computes it.
     latest: Mutex<Option<(u64, Vec<usize>)>>,
 }
 
 impl Order {
-    /// Shuffled anew in each epoch.
+    /// A new permutation for each epoch.
     pub fn new(documents: usize, seed: u64) -> Self {
         Self { documents, total: u64::MAX, seed: Some(seed), latest: Mutex::default() }
     }
 
-    /// As they are in the file, in every epoch.
+    /// The order of the file in every epoch.
     pub fn sequential(documents: usize) -> Self {
         Self { documents, total: u64::MAX, seed: None, latest: Mutex::default() }
     }
 
-    /// The same, ending after so many documents.
+    /// This order, ending after `total` documents.
     #[must_use]
     pub fn until(self, total: u64) -> Self {
         Self { total, ..self }
     }
 
-    /// The documents of a step (counted from 0), computed without those before it.
+    /// The documents of a step (counted from 0), independent of earlier calls.
     pub fn batch(&self, step: u64, batch_size: usize) -> Vec<usize> {
         let (n, size) = (self.documents as u64, batch_size as u64);
         if n == 0 {
@@ -61,7 +61,7 @@ impl Order {
         let mut order: Vec<usize> = (0..self.documents).collect();
         if let Some(seed) = self.seed {
             let mut random = keyed("data order", seed, epoch);
-            // Fisher and Yates.
+            // Fisher–Yates shuffle.
             for last in (1..order.len()).rev() {
                 order.swap(last, below(&mut random, last as u64 + 1) as usize);
             }
@@ -70,11 +70,11 @@ impl Order {
     }
 }
 
-/// A number from 0 to n−1, each as likely as any other: Lemire's multiplication (arXiv 1805.10941).
+/// A uniformly distributed integer from 0 to n−1, by Lemire's multiplication (arXiv 1805.10941).
 fn below(random: &mut ChaCha8Rng, n: u64) -> u64 {
     loop {
         let product = u128::from(random.next_u64()) * u128::from(n);
-        // Of 2⁶⁴ draws, 2⁶⁴ mod n too many.
+        // Rejects 2⁶⁴ mod n of the 2⁶⁴ values, so that the rest divides evenly.
         if product as u64 >= n.wrapping_neg() % n {
             return (product >> 64) as u64;
         }

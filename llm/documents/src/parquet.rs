@@ -1,4 +1,4 @@
-//! Rows of Parquet files, as the JSON they would be.
+//! Reads the rows of Parquet files as JSON.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,22 +9,22 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
 
-use super::format;
-use super::read::{self, Take};
+use crate::format;
+use crate::row::{OnRow, Row as JsonRow};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// How pages may be compressed.
-const COMPRESSIONS: &str = "snappy, gzip, zstd, and no compression";
+/// Supported compressions of pages.
+const COMPRESSIONS: &str = "snappy, gzip, zstd, uncompressed";
 
-/// Hands out a file's rows.
-pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
+/// Passes the rows of a file to `take`.
+pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     let wrong = |error: parquet::errors::ParquetError| {
         let what = error.to_string();
-        // What the reader says of a compression that it was built without.
+        // The reader's message for a compression that was disabled at compile time.
         match what.split_once("feature at compile time: ") {
             Some((_, name)) => {
-                Error::file(path, format!("is compressed with {name}, which is not read; {COMPRESSIONS} are"))
+                Error::file(path, format!("is compressed with {name}, which is not supported; supported are {COMPRESSIONS}"))
             }
             None => Error::file(path, what),
         }
@@ -50,26 +50,26 @@ pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
     let Some(mut rows) = rows else { return Ok(()) };
     for number in 1.. {
         let Some(row) = guarded(&mut || rows.next().transpose())? else { break };
-        if take(number, object(&row, format::reads_of_row, format::reads_within))?.is_break() {
+        if take(number, object(&row, format::reads_row_key, format::reads_nested_key))?.is_break() {
             break;
         }
     }
     Ok(())
 }
 
-/// Says of a key whether somebody reads it.
+/// Whether any format reads a key.
 type Reads = fn(&str) -> bool;
 
-/// A row, or a struct in one, whose keys `reads` judges, and `within` those of what lies in it.
-fn object(row: &Row, reads: Reads, within: Reads) -> read::Row {
+/// A row, or a struct within a row. `reads` applies to its keys, and `within` to the keys of nested structs.
+fn object(row: &Row, reads: Reads, within: Reads) -> JsonRow {
     row.get_column_iter()
         .map(|(name, field)| Ok((name.clone(), value(name, field, reads, within)?)))
         .collect()
 }
 
-/// What JSON cannot say is an error under a key that some format reads, else null.
+/// A value that JSON cannot represent is an error under a key that some format reads, and null under other keys.
 fn value(name: &str, field: &Field, reads: Reads, within: Reads) -> Result<Value, String> {
-    let within: Reads = if format::hands_on(name) { |_: &str| true } else { within };
+    let within: Reads = if format::is_passed_to_template(name) { |_: &str| true } else { within };
     match json(field, within) {
         Err(what) if reads(name) => Err(format!("`{name}`: {what}")),
         value => Ok(value.unwrap_or(Value::Null)),
@@ -104,11 +104,11 @@ fn json(field: &Field, within: Reads) -> Result<Value, String> {
         Field::Float(x) => float(f64::from(*x))?,
         Field::Double(x) => float(*x)?,
         Field::Decimal(decimal) => {
-            float(nearest(decimal).ok_or("decimals of more than 128 bits are not read")?)?
+            float(nearest(decimal).ok_or("decimals of more than 128 bits are not supported")?)?
         }
         Field::Str(text) => Value::from(text.as_str()),
-        // Texts written without their type.
-        Field::Bytes(bytes) => Value::from(bytes.as_utf8().map_err(|_| "these bytes are no text in UTF-8")?),
+        // Strings written without their logical type.
+        Field::Bytes(bytes) => Value::from(bytes.as_utf8().map_err(|_| "the bytes are not valid UTF-8")?),
         Field::Group(row) => Value::Object(object(row, within, within)?),
         Field::ListInternal(list) => {
             list.elements().iter().map(|field| json(field, within)).collect::<Result<_, _>>()?
@@ -116,7 +116,7 @@ fn json(field: &Field, within: Reads) -> Result<Value, String> {
         Field::MapInternal(map) => {
             let mut entries = Map::new();
             for (key, field) in map.entries() {
-                // JSON has no other keys than texts.
+                // JSON keys are strings.
                 let Ok(Value::String(key)) = json(key, within) else { continue };
                 entries.insert(key.clone(), value(&key, field, within, within)?);
             }
@@ -126,6 +126,6 @@ fn json(field: &Field, within: Reads) -> Result<Value, String> {
         | Field::TimeMillis(_)
         | Field::TimeMicros(_)
         | Field::TimestampMillis(_)
-        | Field::TimestampMicros(_) => return Err("dates and times mean nothing to any format".to_owned()),
+        | Field::TimestampMicros(_) => return Err("dates and times are not supported".to_owned()),
     })
 }

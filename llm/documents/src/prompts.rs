@@ -1,38 +1,40 @@
-//! Rows as prompts: what stands before the answer, or all there is.
+//! Reads rows as prompts: the part before the answer, or the whole row if it has no answer.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::format::Format;
-use super::read;
-use super::set::{DataSource, find};
+use crate::format::Format;
+use crate::read;
+use crate::row::Row;
+use crate::source::{DataSource, fetch};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::{Conversation, Message, Tokenizer};
 
-/// One row's prompt.
+/// The prompt of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
-    /// Its number in the file, from 0.
+    /// Number of the row in the file, from 0.
     pub row: usize,
-    /// Its tokens.
+    /// The tokens of the prompt.
     pub tokens: Vec<u32>,
 }
 
-/// The prompts of a file, or of a data set by name, with its split after a slash if it has several (`gsm8k/test`).
+/// Reads the prompts of a file, or of a named data set, with its split after a slash if it has several (`gsm8k/test`).
+/// Returns the file that was read, too.
 ///
-/// A row with a text under `prompt` is that text, without a template. One with `messages`, or in any format that training
-/// reads, is the conversation up to its last answer, as the chat template writes it.
+/// A row with a string under `prompt` and no `completion` is that text, without a chat template. Any other row is in one of
+/// the formats that training reads: its prompt is the conversation before the last answer, written by the chat template.
 pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Result<(PathBuf, Vec<Prompt>)> {
-    let (path, substitution) = find(&DataSource::new(source))?;
-    if let Some(why) = substitution {
-        tokensieve_model::say!("note: {why}");
+    let (path, substitution) = fetch(&DataSource::new(source))?;
+    if let Some(substitution) = substitution {
+        tokensieve_model::status!("note: {substitution}");
     }
     let mut prompts = Vec::new();
     let full = |prompts: &[Prompt]| limit.is_some_and(|limit| prompts.len() >= limit);
-    let mut take = |line: usize, row: read::Row| {
+    let mut take = |line: usize, row: Row| {
         if full(&prompts) {
             return Ok(ControlFlow::Break(()));
         }
@@ -62,7 +64,7 @@ fn tokens(row: &Map<String, Value>, tokenizer: &Tokenizer) -> Result<Vec<u32>, S
     }
 }
 
-/// The messages without the answers at their end.
+/// The messages without the trailing answers.
 fn before_the_answer(messages: &[Message]) -> &[Message] {
     let answers = messages.iter().rev().take_while(|message| message.role == "assistant").count();
     &messages[..messages.len() - answers]

@@ -1,4 +1,4 @@
-//! Rows out of files, one after the other: JSON lines, one JSON array, Parquet.
+//! Reads the rows of a file, one after the other: JSON lines, one JSON array, or Parquet.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,25 +8,20 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::parquet;
+use crate::parquet;
+use crate::row::{OnRow, Row};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// A row, or why it is none.
-pub(super) type Row = Result<Map<String, Value>, String>;
-
-/// Takes a row with its line (for Parquet: its number, from 1) and says whether to go on.
-pub(super) type Take<'a> = dyn FnMut(usize, Row) -> Result<ControlFlow<()>> + 'a;
-
-/// Hands out the rows of a file. A damaged line is one bad row; a file that is damaged as a whole, an error.
-pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
+/// Passes the rows of a file to `take`. An invalid line is one bad row; an invalid file is an error.
+pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     let mut input = BufReader::with_capacity(1 << 16, File::open(path).map_err(Error::io(path))?);
     let head = input.fill_buf().map_err(Error::io(path))?;
     match head {
         [b'P', b'A', b'R', b'1', ..] => return parquet::rows(path, take),
-        [0x1f, 0x8b, ..] => return Err(Error::file(path, "is compressed: gunzip it first")),
+        [0x1f, 0x8b, ..] => return Err(Error::file(path, "is compressed with gzip; decompress it first")),
         [0xef, 0xbb, 0xbf, ..] => input.consume(3),
         _ => {}
     }
@@ -37,7 +32,7 @@ pub(super) fn rows(path: &Path, take: &mut Take) -> Result<()> {
     }
 }
 
-fn lines(path: &Path, mut input: impl BufRead, take: &mut Take) -> Result<()> {
+fn lines(path: &Path, mut input: impl BufRead, take: &mut OnRow) -> Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -62,17 +57,17 @@ fn object(value: Value) -> Row {
     }
 }
 
-/// The parser's complaint; the line is told by the caller.
+/// The parser's error without its line number, which the caller reports.
 fn json_error(error: &serde_json::Error) -> String {
     let what = error.to_string();
     let what = what.split(" at line ").next().unwrap_or(&what);
     format!("is not JSON: {what} (column {})", error.column())
 }
 
-fn array(path: &Path, input: impl BufRead, take: &mut Take) -> Result<()> {
+fn array(path: &Path, input: impl BufRead, take: &mut OnRow) -> Result<()> {
     let line = Cell::new(1);
     let mut outcome = Ok(ControlFlow::Continue(()));
-    let mut parser = serde_json::Deserializer::from_reader(Lines { input, line: &line });
+    let mut parser = serde_json::Deserializer::from_reader(LineCounter { input, line: &line });
     let elements = Elements { line: &line, take, outcome: &mut outcome };
     let parsed = parser.deserialize_seq(elements).and_then(|()| parser.end());
     match (outcome?, parsed) {
@@ -81,13 +76,13 @@ fn array(path: &Path, input: impl BufRead, take: &mut Take) -> Result<()> {
     }
 }
 
-/// Counts the lines that the parser has gone through.
-struct Lines<'a, R> {
+/// Counts the line breaks that the parser has read.
+struct LineCounter<'a, R> {
     input: R,
     line: &'a Cell<usize>,
 }
 
-impl<R: Read> Read for Lines<'_, R> {
+impl<R: Read> Read for LineCounter<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.input.read(buffer)?;
         let breaks = buffer[..n].split(|byte| *byte == b'\n').count() - 1;
@@ -96,10 +91,10 @@ impl<R: Read> Read for Lines<'_, R> {
     }
 }
 
-/// Hands out an array's elements while it is parsed.
+/// Passes on the elements of an array while the array is parsed.
 struct Elements<'a, 't> {
     line: &'a Cell<usize>,
-    take: &'a mut Take<'t>,
+    take: &'a mut OnRow<'t>,
     outcome: &'a mut Result<ControlFlow<()>>,
 }
 
@@ -121,14 +116,14 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     }
 }
 
-/// An element, and the line on which it begins.
+/// Parses an element and notes the line on which it begins.
 struct Element<'a>(&'a Cell<usize>);
 
 impl<'de> DeserializeSeed<'de> for Element<'_> {
     type Value = (usize, Value);
 
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
-        // The parser has looked at the element's first byte and no further.
+        // So far, the parser has only peeked at the first byte of the element.
         let line = self.0.get();
         serde::Deserialize::deserialize(input).map(|value| (line, value))
     }

@@ -56,17 +56,17 @@ fn the_default_model_says_what_transformers_says() {
     assert_eq!(reply.text, streamed);
     assert_eq!(reply.stop, Stop::Limit);
 
-    // The same with a stop text that no token ends with, and with a memory of the conversation.
+    // The same with a stop text that no token ends with, and with a cache of the conversation.
     let stop = reply.text.chars().skip(10).take(7).collect::<String>();
     let stopping = Request { stop: vec![stop.clone()], ..request.clone() };
     let stopped = all(&generator, &[stopping]).remove(0);
     assert_eq!(stopped.text, reply.text[..reply.text.find(&stop).unwrap()]);
     assert_eq!(stopped.stop, Stop::Text(stop));
-    let mut memory = generator.memory();
+    let mut cache = generator.conversation_cache();
     let mut quiet = |_: Event| ControlFlow::Continue(());
-    assert_eq!(generator.reply(&mut memory, &request, &mut quiet).unwrap().unwrap(), reply);
+    assert_eq!(generator.reply(&mut cache, &request, &mut quiet).unwrap().unwrap(), reply);
     let longer = Request { prompt: [expected.prompt, expected.greedy].concat(), ..request };
-    let continued = generator.reply(&mut memory, &longer, &mut quiet).unwrap().unwrap();
+    let continued = generator.reply(&mut cache, &longer, &mut quiet).unwrap().unwrap();
     assert_eq!(continued.tokens, all(&generator, &[longer])[0].tokens);
 }
 

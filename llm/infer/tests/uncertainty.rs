@@ -7,9 +7,9 @@ mod fixture;
 use fixture::Fixture;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use tch::{Device, Kind, Tensor, no_grad};
-use tokensieve_documents::estimates::{DocumentRecord, Drawn, Header, Masks, Prompt, TokenRecord, Writer};
+use tokensieve_documents::estimates::{DocumentRecord, Header, MaskScope, PosteriorSettings, PromptDropout, TokenRecord, Writer};
 use tokensieve_infer::uncertainty::{
-    Budget, Chances, Estimate, Measures, Posterior, Spread, Sums, estimate, write_table,
+    Budget, DropoutSettings, Estimate, Measures, Posterior, Spread, Sums, estimate, write_table,
 };
 use tokensieve_model::Document;
 use tokensieve_model::Given;
@@ -98,8 +98,8 @@ fn a_tiny_ensemble_has_the_measures_of_the_formulas() {
     assert!(spread(&ensemble[..1], Kind::Float).error.is_none());
 }
 
-fn chances(passes: usize, masks: Masks, prompt: Prompt, places: &[Place]) -> Chances {
-    Chances { passes, rate: 0.2, places: places.to_vec(), masks, prompt, seed: 3 }
+fn dropout(passes: usize, masks: MaskScope, prompt: PromptDropout, places: &[Place]) -> DropoutSettings {
+    DropoutSettings { passes, rate: 0.2, places: places.to_vec(), masks, prompt, seed: 3 }
 }
 
 struct Bench {
@@ -148,17 +148,17 @@ impl Bench {
     }
 
     /// Everything in memory, one document and one pass at a time.
-    fn naive(&mut self, document: &Document, chances: &Chances) -> Vec<Measures> {
+    fn naive(&mut self, document: &Document, dropout: &DropoutSettings) -> Vec<Measures> {
         self.model.attach(Some(&self.adapter)).unwrap();
         let places: Vec<usize> =
             (1..document.tokens.len()).filter(|place| document.weights[*place] != 0.0).collect();
         let Some(start) = places.first().map(|place| place - 1) else { return Vec::new() };
         let pack = Pack::new(&[document], false, Device::Cpu);
-        let passes: Vec<Tensor> = (0..chances.passes)
+        let passes: Vec<Tensor> = (0..dropout.passes)
             .map(|pass| {
-                let first = if chances.prompt == Prompt::Deterministic { start } else { 0 };
-                let keys = chances.keys(&document.tokens, pass);
-                let dropout = Dropout::new(&chances.places, chances.rate, first, keys);
+                let first = if dropout.prompt == PromptDropout::Deterministic { start } else { 0 };
+                let keys = dropout.keys(&document.tokens, pass);
+                let dropout = Dropout::new(&dropout.places, dropout.rate, first, keys);
                 let hidden = no_grad(|| self.model.forward_dropped(&pack, Some(dropout)));
                 let rows: Vec<i64> = places.iter().map(|place| *place as i64 - 1).collect();
                 let hidden = hidden.index_select(0, &Tensor::from_slice(&rows));
@@ -176,21 +176,21 @@ impl Bench {
 #[test]
 fn streaming_gives_what_everything_in_memory_gives() {
     for (name, masks, prompt, places) in [
-        ("llama3", Masks::Token, Prompt::Stochastic, &[Place::Attention, Place::Residual][..]),
-        ("llama3", Masks::Token, Prompt::Deterministic, &Place::ALL),
-        ("gemma2", Masks::Document, Prompt::Stochastic, &Place::ALL),
-        ("gemma2", Masks::Document, Prompt::Deterministic, &[Place::Attention]),
-        ("phi3", Masks::Token, Prompt::Stochastic, &[Place::Lora]),
-        ("qwen3", Masks::Token, Prompt::Stochastic, &[Place::Embedding]),
+        ("llama3", MaskScope::Token, PromptDropout::Stochastic, &[Place::Attention, Place::Residual][..]),
+        ("llama3", MaskScope::Token, PromptDropout::Deterministic, &Place::ALL),
+        ("gemma2", MaskScope::Document, PromptDropout::Stochastic, &Place::ALL),
+        ("gemma2", MaskScope::Document, PromptDropout::Deterministic, &[Place::Attention]),
+        ("phi3", MaskScope::Token, PromptDropout::Stochastic, &[Place::Lora]),
+        ("qwen3", MaskScope::Token, PromptDropout::Stochastic, &[Place::Embedding]),
     ] {
         let mut bench = Bench::new(name);
-        let chances = chances(13, masks, prompt, places);
+        let dropout = dropout(13, masks, prompt, places);
         let owned = bench.documents.clone();
         let documents: Vec<&Document> = owned.iter().collect();
         for budget in [SMALL, Budget::default()] {
-            let found = bench.estimates(&documents, &Posterior::Dropout(chances.clone()), &budget);
+            let found = bench.estimates(&documents, &Posterior::Dropout(dropout.clone()), &budget);
             for (document, found) in documents.iter().zip(&found) {
-                let expected = bench.naive(document, &chances);
+                let expected = bench.naive(document, &dropout);
                 assert_eq!(found.len(), expected.len());
                 for (found, expected) in found.iter().zip(&expected) {
                     let Some(Spread { value, error: Some(_) }) = &found.spread else { panic!("{found:?}") };
@@ -207,8 +207,8 @@ fn a_document_does_not_depend_on_its_neighbours() {
     let mut bench = Bench::new("llama3");
     let owned = bench.documents.clone();
     let documents: Vec<&Document> = owned.iter().collect();
-    for masks in [Masks::Token, Masks::Document] {
-        let posterior = || Posterior::Dropout(chances(11, masks, Prompt::Stochastic, &Place::ALL));
+    for masks in [MaskScope::Token, MaskScope::Document] {
+        let posterior = || Posterior::Dropout(dropout(11, masks, PromptDropout::Stochastic, &Place::ALL));
         let together = bench.estimates(&documents, &posterior(), &Budget::default());
         let reversed: Vec<&Document> = documents.iter().rev().copied().collect();
         let mut back = bench.estimates(&reversed, &posterior(), &SMALL);
@@ -230,7 +230,7 @@ fn without_dropout_nothing_is_epistemic() {
     let mut bench = Bench::new("llama3");
     let owned = bench.documents.clone();
     let documents: Vec<&Document> = owned.iter().collect();
-    let still = Chances { rate: 0.0, ..chances(5, Masks::Token, Prompt::Stochastic, &Place::ALL) };
+    let still = DropoutSettings { rate: 0.0, ..dropout(5, MaskScope::Token, PromptDropout::Stochastic, &Place::ALL) };
     for found in bench.estimates(&documents, &Posterior::Dropout(still), &SMALL).iter().flatten() {
         let Spread { value, error } = found.spread.unwrap();
         assert_eq!([value.epistemic, value.pairwise_kl, value.reverse_mi].map(f64::to_bits), [0; 3]);
@@ -258,7 +258,7 @@ fn what_is_not_finite_is_no_estimate() {
     values *= f64::NAN;
     let documents: Vec<&Document> = bench.documents[1..].iter().collect();
     for posterior in
-        [Posterior::None, Posterior::Dropout(chances(2, Masks::Token, Prompt::Stochastic, &Place::ALL))]
+        [Posterior::None, Posterior::Dropout(dropout(2, MaskScope::Token, PromptDropout::Stochastic, &Place::ALL))]
     {
         let adapter = Some(&bench.adapter);
         let mut each = |_, _| panic!("nothing is handed out");
@@ -285,7 +285,7 @@ fn an_ensemble_is_its_adapters() {
     let same = Fixture::new("llama3").adapter(&bench.model);
     let found = bench.estimates(&[&document], &Posterior::Adapters(vec![same, other]), &SMALL);
     for found in &found[0] {
-        let row = found.place as i64 - 1;
+        let row = found.position as i64 - 1;
         let of = |p: &Tensor| Vec::<f64>::try_from(p.get(row)).unwrap();
         close(&found.spread.unwrap().value, &measures(&predictions.iter().map(of).collect::<Vec<_>>()), 1e-4);
     }
@@ -297,9 +297,9 @@ fn standard_errors_are_right_and_shrink_with_the_root_of_the_passes() {
     let owned = bench.documents.clone();
     let documents: Vec<&Document> = owned.iter().take(2).collect();
     let mut run = |passes: usize, seed: u64| -> Vec<Spread> {
-        let of = chances(passes, Masks::Token, Prompt::Stochastic, &[Place::Attention, Place::Residual]);
+        let of = dropout(passes, MaskScope::Token, PromptDropout::Stochastic, &[Place::Attention, Place::Residual]);
         let found =
-            bench.estimates(&documents, &Posterior::Dropout(Chances { seed, ..of }), &Budget::default());
+            bench.estimates(&documents, &Posterior::Dropout(DropoutSettings { seed, ..of }), &Budget::default());
         found.into_iter().flatten().filter_map(|estimate| estimate.spread).collect()
     };
     let mean_error = |spreads: &[Spread], which: usize| {
@@ -341,7 +341,7 @@ fn a_table_has_a_row_for_each_predicted_token() {
         data_sha256: "1".into(),
         documents: 2,
         top: 1,
-        posterior: Drawn::None,
+        posterior: PosteriorSettings::None,
     };
     let token = |loss: Option<f32>| TokenRecord {
         id: 7,

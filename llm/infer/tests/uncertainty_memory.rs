@@ -6,8 +6,8 @@ mod fixture;
 
 use fixture::Fixture;
 use tch::Kind;
-use tokensieve_documents::estimates::{Masks, Prompt};
-use tokensieve_infer::uncertainty::{Budget, Chances, Posterior, estimate};
+use tokensieve_documents::estimates::{MaskScope, PromptDropout};
+use tokensieve_infer::uncertainty::{Budget, DropoutSettings, Posterior, estimate};
 use tokensieve_kernels::memory;
 use tokensieve_model::Document;
 use tokensieve_model::Place;
@@ -23,12 +23,12 @@ fn memory_does_not_grow_with_the_passes() {
     // Few tokens at once, so that the model itself needs the same in both runs.
     let budget = Budget { tokens: 256, hidden_bytes: 1 << 19, sums_bytes: 1 << 19, logits_bytes: 1 << 19 };
     let mut run = |passes: usize| {
-        let chances = Chances {
+        let chances = DropoutSettings {
             passes,
             rate: 0.1,
             places: vec![Place::Attention],
-            masks: Masks::Token,
-            prompt: Prompt::Deterministic,
+            masks: MaskScope::Token,
+            prompt: PromptDropout::Deterministic,
             seed: 0,
         };
         let posterior = Posterior::Dropout(chances);

@@ -1,4 +1,4 @@
-//! What is said to whoever watches, and what is printed for whoever asked.
+//! Printing: status lines for whoever watches, and the output that a command was asked for.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write as _};
@@ -6,25 +6,25 @@ use std::io::{self, ErrorKind, Write as _};
 use crate::Error;
 use crate::Result;
 
-/// Says a line on standard error. Nobody need watch: where that is closed or full, the work goes on.
+/// Prints a status line to standard error. A closed or full standard error is ignored: the work goes on.
 #[macro_export]
-macro_rules! say {
-    ($($what:tt)*) => { $crate::terminal::said(format_args!($($what)*)) };
+macro_rules! status {
+    ($($what:tt)*) => { $crate::terminal::print_status(format_args!($($what)*)) };
 }
 
-/// Prints on standard output. A reader that has gone has seen enough; where there is no room, that is an error.
+/// Prints to standard output. A closed pipe is ignored, since its reader has seen enough; any other failure is an error.
 #[macro_export]
-macro_rules! put {
-    ($($what:tt)*) => { $crate::terminal::put(format_args!($($what)*)) };
+macro_rules! output {
+    ($($what:tt)*) => { $crate::terminal::print_output(format_args!($($what)*)) };
 }
 
-/// Prints a line on standard error; see [`say!`](crate::say).
-pub fn said(what: Arguments<'_>) {
+/// Prints a line to standard error; see [`status!`](crate::status).
+pub fn print_status(what: Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{what}");
 }
 
-/// Prints on standard output; see [`put!`](crate::put).
-pub fn put(what: Arguments<'_>) -> Result<()> {
+/// Prints to standard output; see [`output!`](crate::output).
+pub fn print_output(what: Arguments<'_>) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_fmt(what).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output")(error)),

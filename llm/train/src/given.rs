@@ -9,7 +9,7 @@ use tokensieve_objective::Variable;
 use super::config::Config;
 use crate::step::Reads;
 use tokensieve_documents::DataSet;
-use tokensieve_documents::estimates::{DocumentRecord, Lines};
+use tokensieve_documents::estimates::{DocumentRecord, Reader};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
 use tokensieve_model::Given;
@@ -54,7 +54,7 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
 
 /// Puts a file's estimates to the documents they are of: `model` is the hash of the one that is trained.
 fn attach(path: &Path, documents: &mut [Document], model: &str) -> Result<String> {
-    let mut lines = Lines::open(path)?;
+    let mut lines = Reader::open(path)?;
     let of_base = lines.header().model_sha256 == model && lines.header().adapter.is_none();
     // A conversation may be several documents of one row.
     let mut by_row = HashMap::<usize, Vec<DocumentRecord>>::new();

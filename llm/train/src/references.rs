@@ -1,7 +1,7 @@
 //! The reference that a configuration names.
 
 use super::config::{self, Config};
-use tokensieve_documents::estimates::Named;
+use tokensieve_documents::estimates::HashedPath;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::head::{Reference, TopFile};
@@ -23,7 +23,7 @@ pub(super) fn open(
         None => Ok((Reference::None, None)),
         Some(config::Reference::Adapter(folder)) => {
             let adapter = Adapter::load(model.config(), folder, model.device())?;
-            Ok((Reference::Adapter(Box::new(adapter)), Some(Named::adapter(folder)?.sha256)))
+            Ok((Reference::Adapter(Box::new(adapter)), Some(HashedPath::adapter(folder)?.sha256)))
         }
         Some(config::Reference::Model(source)) => {
             let opened = Checkpoint::open(source);

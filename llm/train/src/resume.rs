@@ -74,7 +74,7 @@ impl Checkpoints {
                 Ok(found) => {
                     for (folder, error) in &self.damaged {
                         let aside = checkpoint::set_aside(folder)?;
-                        tokensieve_model::say!(
+                        tokensieve_model::status!(
                             "warning: {error}; going on from an older checkpoint, this one is now {}",
                             aside.display()
                         );

@@ -192,10 +192,10 @@ pub(super) fn read(
     source.max_length = Some(source.max_length.unwrap_or(longest).min(longest));
     let set = tokensieve_documents::load(&source, tokenizer)?;
     if let Some(why) = &set.substitution {
-        tokensieve_model::say!("{name}: {why}");
+        tokensieve_model::status!("{name}: {why}");
     }
     if set.truncated > 0 {
-        tokensieve_model::say!("{name}: {} documents cut at the end", set.truncated);
+        tokensieve_model::status!("{name}: {} documents cut at the end", set.truncated);
     }
     Ok(set)
 }
@@ -212,7 +212,7 @@ pub(super) fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result
     };
     let lines: String = set.skipped.iter().map(line).collect();
     write_atomically(&path, lines.as_bytes())?;
-    tokensieve_model::say!(
+    tokensieve_model::status!(
         "{name}: {} of {} rows left out; {} says why",
         set.skipped.len(),
         set.rows,

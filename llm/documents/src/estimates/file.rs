@@ -1,5 +1,5 @@
-//! A file of estimates: a line for what it was made from, then one for each document, in their order. A run that was
-//! stopped goes on after the last whole line.
+//! A file of estimates in JSON lines: a header with everything that the numbers depend on, then one line per document, in
+//! order. An interrupted run continues after the last complete line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -13,15 +13,15 @@ use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::weights::claim;
 
-/// Said to a second run.
+/// Error of a second run that opens the file.
 const BUSY: &str = "another run is writing its estimates into it; wait for it, or give another --out";
 
 #[derive(Serialize, Deserialize)]
-struct First {
+struct HeaderLine {
     header: Header,
 }
 
-/// Appends documents.
+/// Appends documents to a file of estimates.
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
@@ -30,39 +30,39 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens the file, or begins it. One of another header is left as it is, and refused; so is one that somebody else
-    /// is writing.
+    /// Opens or creates the file. A file with another header is an error and stays unchanged, as does a file that another
+    /// process is writing.
     pub fn open(path: &Path, header: &Header) -> Result<Self> {
         let file = claim(path, BUSY)?;
         if !is_empty(path)? {
-            let mut lines = Lines::open(path)?;
-            if let Some(difference) = difference(lines.header(), header)? {
+            let mut reader = Reader::open(path)?;
+            if let Some(difference) = difference(reader.header(), header)? {
                 let what = format!(
-                    "holds other estimates: {difference}; name another file with --out, or delete this one"
+                    "holds estimates with other settings: {difference}; choose another file with --out, or delete this one"
                 );
                 return Err(Error::file(path, what));
             }
             let mut done = 0;
-            while lines.next_document()?.is_some() {
+            while reader.next_document()?.is_some() {
                 done += 1;
             }
-            // What a stopped run has left of a line.
-            file.set_len(lines.end).map_err(Error::io(path))?;
+            // Drops the incomplete line of an interrupted run.
+            file.set_len(reader.end).map_err(Error::io(path))?;
             return Ok(Self { path: path.to_owned(), file, done });
         }
-        // An empty file may be one whose first line was torn.
+        // The file may hold an incomplete first line.
         file.set_len(0).map_err(Error::io(path))?;
         let mut writer = Self { path: path.to_owned(), file, done: 0 };
-        writer.line(&First { header: header.clone() })?;
+        writer.line(&HeaderLine { header: header.clone() })?;
         Ok(writer)
     }
 
-    /// How many documents it held when it was opened.
+    /// Number of documents in the file when it was opened.
     pub fn done(&self) -> usize {
         self.done
     }
 
-    /// Appends a document, and brings it to the disk.
+    /// Appends a document and syncs the file to disk.
     pub fn write(&mut self, document: &DocumentRecord) -> Result<()> {
         self.line(document)
     }
@@ -75,7 +75,7 @@ impl Writer {
     }
 }
 
-/// Whether nothing whole is in it: no first line's end.
+/// Whether the file has no complete line: it is empty, or holds an incomplete header.
 fn is_empty(path: &Path) -> Result<bool> {
     let mut first = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
@@ -85,7 +85,7 @@ fn is_empty(path: &Path) -> Result<bool> {
     Ok(first.is_empty() || torn)
 }
 
-/// The first setting in which two headers differ.
+/// Describes the first setting in which two headers differ.
 fn difference(found: &Header, wanted: &Header) -> Result<Option<String>> {
     let table = |header: &Header| match serde_json::to_value(header) {
         Ok(serde_json::Value::Object(table)) => Ok(table),
@@ -95,40 +95,40 @@ fn difference(found: &Header, wanted: &Header) -> Result<Option<String>> {
     let (found, wanted) = (table(found)?, table(wanted)?);
     let differing = wanted.iter().find(|(key, value)| found.get(*key) != Some(value));
     Ok(differing.map(|(key, value)| {
-        format!("{key} is {} there and {value} here", found.get(key).unwrap_or(&serde_json::Value::Null))
+        format!("{key} is {} in the file but {value} now", found.get(key).unwrap_or(&serde_json::Value::Null))
     }))
 }
 
-/// Reads documents one by one. A torn last line, as a run leaves that is stopped while it writes, is no line.
+/// Reads documents one by one, without an incomplete last line, which an interrupted run may leave.
 #[derive(Debug)]
-pub struct Lines {
+pub struct Reader {
     path: PathBuf,
     reader: BufReader<File>,
     header: Header,
     number: usize,
-    /// Bytes of whole lines so far.
+    /// Length in bytes of the complete lines read so far.
     end: u64,
 }
 
-impl Lines {
+impl Reader {
     /// Opens a file and reads its first line.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let mut reader = BufReader::with_capacity(1 << 20, file);
         let mut text = Vec::new();
         reader.read_until(b'\n', &mut text).map_err(Error::io(path))?;
-        let First { header } = serde_json::from_slice(&text).map_err(|error| {
-            Error::line(path, 1, format!("no header of `tokensieve uncertainty`: {error}"))
+        let HeaderLine { header } = serde_json::from_slice(&text).map_err(|error| {
+            Error::line(path, 1, format!("is not the header of a file of `tokensieve uncertainty`: {error}"))
         })?;
         Ok(Self { path: path.to_owned(), reader, header, number: 1, end: text.len() as u64 })
     }
 
-    /// What the file was made from.
+    /// Everything that the numbers of the file depend on.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The next document.
+    /// The next document; `None` at the end of the file.
     pub fn next_document(&mut self) -> Result<Option<DocumentRecord>> {
         let mut text = Vec::new();
         self.reader.read_until(b'\n', &mut text).map_err(Error::io(&self.path))?;
@@ -156,10 +156,10 @@ mod tests {
     fn a_torn_line_is_written_again_and_nothing_is_lost() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("u.jsonl");
-        let mut writer = Writer::open(&path, &Header::of_nobody(5)).unwrap();
+        let mut writer = Writer::open(&path, &Header::example(5)).unwrap();
         assert_eq!(writer.done(), 0);
         (0..2).for_each(|row| writer.write(&record(row)).unwrap());
-        let busy = Writer::open(&path, &Header::of_nobody(5)).unwrap_err().to_string();
+        let busy = Writer::open(&path, &Header::example(5)).unwrap_err().to_string();
         assert!(busy.contains("u.jsonl: another run is writing"), "{busy}");
         drop(writer);
         let whole = std::fs::read(&path).unwrap();
@@ -167,30 +167,30 @@ mod tests {
         // Torn anywhere: in the header, in the first document, in the second.
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let mut writer = Writer::open(&path, &Header::of_nobody(5)).unwrap();
+            let mut writer = Writer::open(&path, &Header::example(5)).unwrap();
             assert_eq!(writer.done(), usize::from(length >= second), "{length}");
             (writer.done()..2).for_each(|row| writer.write(&record(row)).unwrap());
             drop(writer);
             assert_eq!(std::fs::read(&path).unwrap(), whole, "{length}");
         }
-        let mut lines = Lines::open(&path).unwrap();
-        assert_eq!(lines.header(), &Header::of_nobody(5));
-        assert_eq!(lines.next_document().unwrap(), Some(record(0)));
-        assert_eq!(lines.next_document().unwrap(), Some(record(1)));
-        assert_eq!(lines.next_document().unwrap(), None);
+        let mut reader = Reader::open(&path).unwrap();
+        assert_eq!(reader.header(), &Header::example(5));
+        assert_eq!(reader.next_document().unwrap(), Some(record(0)));
+        assert_eq!(reader.next_document().unwrap(), Some(record(1)));
+        assert_eq!(reader.next_document().unwrap(), None);
     }
 
     #[test]
     fn other_estimates_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("u.jsonl");
-        Writer::open(&path, &Header::of_nobody(5)).unwrap().write(&record(0)).unwrap();
+        Writer::open(&path, &Header::example(5)).unwrap().write(&record(0)).unwrap();
         let before = std::fs::read(&path).unwrap();
-        let error = Writer::open(&path, &Header::of_nobody(4)).unwrap_err().to_string();
-        assert!(error.contains("u.jsonl: holds other estimates: top is 5 there and 4 here"), "{error}");
+        let error = Writer::open(&path, &Header::example(4)).unwrap_err().to_string();
+        assert!(error.contains("u.jsonl: holds estimates with other settings: top is 5 in the file but 4 now"), "{error}");
         std::fs::write(&path, "something else\n").unwrap();
-        let error = Writer::open(&path, &Header::of_nobody(4)).unwrap_err().to_string();
-        assert!(error.contains("u.jsonl:1: no header of `tokensieve uncertainty`"), "{error}");
+        let error = Writer::open(&path, &Header::example(4)).unwrap_err().to_string();
+        assert!(error.contains("u.jsonl:1: is not the header of a file of `tokensieve uncertainty`"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"something else\n");
         assert!(!before.is_empty());
     }

@@ -1,4 +1,4 @@
-//! The first line of a file of estimates: all that its numbers follow from.
+//! The header of a file of estimates: everything that its numbers depend on.
 
 use std::fs::File;
 use std::io;
@@ -11,92 +11,93 @@ use tokensieve_model::Error;
 use tokensieve_model::Place;
 use tokensieve_model::Result;
 
-/// Settings, and hashes of what was read. Two runs with the same header give the same numbers, but for rounding.
+/// Settings, and hashes of the inputs. Two runs with the same header produce the same numbers up to rounding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// The model as it was named.
+    /// The model as the user named it.
     pub model: String,
-    /// SHA-256 of its weights.
+    /// SHA-256 of the model's weights.
     pub model_sha256: String,
-    /// The adapter on it.
-    pub adapter: Option<Named>,
+    /// The adapter on the model.
+    pub adapter: Option<HashedPath>,
     /// bf16 or f32.
     pub precision: String,
-    /// The data as they were named.
+    /// The data as the user named them.
     pub data: String,
-    /// Which file of a named data set.
+    /// The split of a named data set.
     pub split: Option<String>,
     /// SHA-256 of the documents.
     pub data_sha256: String,
-    /// How many documents the file will have.
+    /// Number of documents in the complete file.
     pub documents: usize,
-    /// How many alternatives of each token.
+    /// Number of alternatives listed for each token.
     pub top: usize,
-    /// What predictions are drawn from.
-    pub posterior: Drawn,
+    /// The models from which predictions are sampled.
+    pub posterior: PosteriorSettings,
 }
 
-/// A folder or file, and its content's SHA-256.
+/// A file or folder, and the SHA-256 of its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named {
-    /// Its path.
+pub struct HashedPath {
+    /// The path.
     pub path: String,
-    /// Of its weights.
+    /// SHA-256, in hex.
     pub sha256: String,
 }
 
-/// Which tokens of a document lose the same numbers in a pass.
+/// Which tokens of a document share a dropout mask in one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Masks {
-    /// None: each has its own mask, as training with dropout has it. It follows from the tokens up to its own, so that
-    /// documents which begin alike have the same there.
+pub enum MaskScope {
+    /// None: every token has its own mask, as in training with dropout. A mask depends on the tokens up to its own, so that
+    /// documents with a common beginning have the same masks there.
     Token,
-    /// All: one model is drawn for the whole document, as dropout's reading as variational inference wants it. Attention
-    /// loses the same keys for every token.
+    /// All of them: one model is sampled for the whole document, as the variational interpretation of dropout requires.
+    /// Attention drops the same keys for every token.
     Document,
 }
 
-/// Whether tokens before the response lose numbers.
+/// Whether dropout also acts on the tokens before the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Prompt {
-    /// As all others.
+pub enum PromptDropout {
+    /// Dropout acts on the prompt as on the response.
     Stochastic,
-    /// Those before the one that predicts the response's first lose nothing, and are computed once for many passes.
+    /// Dropout does not act on the tokens before the one that predicts the first token of the response. They are computed
+    /// once for many passes.
     Deterministic,
 }
 
-/// What predictions are drawn from, in words.
+/// The models from which predictions are sampled, as a header records them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Drawn {
-    /// Nothing.
+pub enum PosteriorSettings {
+    /// No samples.
     None,
     /// Passes with dropout.
     Dropout {
-        /// How many predictions.
+        /// Number of passes.
         passes: usize,
-        /// Share of numbers dropped.
+        /// Dropout rate.
         rate: f64,
-        /// Where.
+        /// Where dropout acts.
         places: Vec<Place>,
-        /// Which tokens lose the same.
-        masks: Masks,
-        /// Whether the prompt takes part.
-        prompt: Prompt,
-        /// What masks follow from.
+        /// Which tokens share a mask.
+        masks: MaskScope,
+        /// Whether dropout also acts on the prompt.
+        prompt: PromptDropout,
+        /// Seed of the masks.
         seed: u64,
     },
-    /// These adapters.
+    /// An ensemble of adapters.
     Adapters {
-        /// In their order.
-        adapters: Vec<Named>,
+        /// The adapters, in order.
+        adapters: Vec<HashedPath>,
     },
 }
 
-impl Named {
-    /// An adapter's folder.
+impl HashedPath {
+    /// The folder of an adapter.
     pub fn adapter(folder: &Path) -> Result<Self> {
         let mut hash = Sha256::new();
         for name in ["adapter_config.json", "adapter_model.safetensors"] {
@@ -110,8 +111,8 @@ impl Named {
 
 #[cfg(test)]
 impl Header {
-    /// For files that tests write.
-    pub(crate) fn of_nobody(top: usize) -> Self {
+    /// A header for tests.
+    pub(crate) fn example(top: usize) -> Self {
         Self {
             model: "m".into(),
             model_sha256: "0".into(),
@@ -122,7 +123,7 @@ impl Header {
             data_sha256: "1".into(),
             documents: 3,
             top,
-            posterior: Drawn::None,
+            posterior: PosteriorSettings::None,
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Files of estimates: what a model's predictions, and their spread, say of every token of a data set.
+//! Files of estimates: the loss, the entropy and the uncertainty of every token of a data set.
 
 mod file;
 mod header;
 mod record;
 
-pub use file::{Lines, Writer};
-pub use header::{Drawn, Header, Masks, Named, Prompt};
-pub use record::{DocumentRecord, Errors, TokenRecord};
+pub use file::{Reader, Writer};
+pub use header::{HashedPath, Header, MaskScope, PosteriorSettings, PromptDropout};
+pub use record::{DocumentRecord, StandardErrors, TokenRecord};

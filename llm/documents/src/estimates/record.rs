@@ -1,65 +1,65 @@
-//! A document with what is known of its tokens, as it is written.
+//! One line of a file of estimates: a document and the estimates of its tokens.
 
 use serde::{Deserialize, Serialize};
 
-/// A document and what is known of its tokens.
+/// A document and the estimates of its tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DocumentRecord {
-    /// Its row in the data set, counted from 0.
+    /// The document's row in the data set, counted from 0.
     pub row: usize,
-    /// All its tokens.
+    /// The tokens of the document.
     pub tokens: Vec<TokenRecord>,
 }
 
-/// A token. Those that are not predicted (the prompt's) have only `id`, `text` and `response`. Numbers are in nats.
+/// A token and its estimates, in nats. Tokens of the prompt have only `id`, `text` and `response`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenRecord {
-    /// The token.
+    /// The token's number in the vocabulary.
     pub id: u32,
-    /// Its part of the text: all tokens' parts together are the document. Where several tokens make up a character, the
-    /// last of them has it.
+    /// The token's part of the text; the parts of all tokens concatenate to the document. Where several tokens encode one
+    /// character, the last of them has it.
     pub text: String,
-    /// Whether it is predicted.
+    /// Whether the token belongs to the response and is predicted.
     pub response: bool,
-    /// Kind of token: number, operator, punctuation, word, continuation, space, special, other.
+    /// Class of the token: number, operator, punctuation, word, continuation, space, special, other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// −log p.
+    /// Loss: −log p.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f32>,
     /// Entropy of the prediction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entropy: Option<f32>,
-    /// p.
+    /// Probability p of the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probability: Option<f32>,
-    /// Entropy of the mean prediction.
+    /// Entropy of the mean of the sampled predictions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<f32>,
-    /// Mean entropy of the predictions.
+    /// Mean entropy of the sampled predictions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aleatoric: Option<f32>,
     /// total − aleatoric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epistemic: Option<f32>,
-    /// Mean KL divergence between predictions.
+    /// Mean KL divergence between the sampled predictions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairwise_kl: Option<f32>,
-    /// Mean KL divergence from the mean prediction to each.
+    /// Mean KL divergence from the mean prediction to each sampled prediction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverse_mi: Option<f32>,
-    /// Standard errors of the last five.
+    /// Monte-Carlo standard errors of the five measures before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub se: Option<Errors>,
-    /// The most probable tokens' texts with their probabilities.
+    pub se: Option<StandardErrors>,
+    /// The most probable tokens: text and probability.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub top: Vec<(String, f32)>,
 }
 
 /// Monte-Carlo standard errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as what they are errors of")]
-pub struct Errors {
+#[expect(missing_docs, reason = "each field has the name of its measure")]
+pub struct StandardErrors {
     pub total: f32,
     pub aleatoric: f32,
     pub epistemic: f32,

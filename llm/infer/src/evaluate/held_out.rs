@@ -91,13 +91,13 @@ impl HeldOut {
             other => other,
         })?;
         if let Some(why) = &set.substitution {
-            tokensieve_model::say!("{name}: {why}");
+            tokensieve_model::status!("{name}: {why}");
         }
         if !set.skipped.is_empty() {
-            tokensieve_model::say!("{name}: {} bad rows left out", set.skipped.len());
+            tokensieve_model::status!("{name}: {} bad rows left out", set.skipped.len());
         }
         if set.truncated > 0 {
-            tokensieve_model::say!(
+            tokensieve_model::status!(
                 "{name}: {} documents cut at {longest} tokens, the model's context",
                 set.truncated
             );

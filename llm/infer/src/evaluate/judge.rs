@@ -142,7 +142,7 @@ pub(super) fn add_win_rates(
     let judged = judged?;
     if let Some(first) = judged.nonsense.first() {
         let count = judged.nonsense.len();
-        tokensieve_model::say!(
+        tokensieve_model::status!(
             "{}: {count} verdicts name neither reply, the first: {}",
             judging.judge,
             first.answer
@@ -182,7 +182,7 @@ fn length_control(
     }
     match LengthControl::published(catalogue) {
         Err(tokensieve_tasks::Error::Data(error)) => {
-            tokensieve_model::say!("{} is left out: {}", CONTROLLED.name, error.brief());
+            tokensieve_model::status!("{} is left out: {}", CONTROLLED.name, error.brief());
             Ok(None)
         }
         control => Ok(Some(control.map_err(Error::other)?)),

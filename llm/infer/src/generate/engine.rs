@@ -1,4 +1,4 @@
-//! What computes: tokens in, logits out, keys and values kept in slots.
+//! The forward pass of generation: tokens in, logits out, with keys and values cached in slots.
 
 #[cfg(target_arch = "x86_64")]
 use half::bf16;
@@ -10,18 +10,20 @@ use tokensieve_kernels::decode::{KeysValues, Number};
 use tokensieve_model::Decoder;
 use tokensieve_model::{Cache, Model};
 
-/// The model, in the form that suits the machine.
+/// The model, in the form that is fastest on this machine.
 #[derive(Debug)]
 pub(super) enum Engine<'a> {
-    /// The forward pass with a cache, a sequence at a time: right everywhere.
+    /// The forward pass with a cache, one sequence at a time, on any machine.
     Plain(&'a Model),
+    /// The batched decoder in f32.
     #[cfg(target_arch = "x86_64")]
-    Float(Decoder<'a, f32>),
+    F32(Decoder<'a, f32>),
+    /// The batched decoder in bf16.
     #[cfg(target_arch = "x86_64")]
-    Rounded(Decoder<'a, bf16>),
+    Bf16(Decoder<'a, bf16>),
 }
 
-/// A sequence's keys and values.
+/// The cached keys and values of one sequence.
 #[derive(Debug)]
 pub(super) enum Slot {
     Plain(Cache),
@@ -29,7 +31,7 @@ pub(super) enum Slot {
     Decoder(KeysValues),
 }
 
-/// A slot and the tokens that it takes up, at least one.
+/// A slot and its next tokens, at least one.
 pub(super) type Piece<'p> = (&'p mut Slot, &'p [u32]);
 
 impl<'a> Engine<'a> {
@@ -37,8 +39,8 @@ impl<'a> Engine<'a> {
         #[cfg(target_arch = "x86_64")]
         if model.decodes() {
             return no_grad(|| match model.kind() {
-                Kind::Float => Self::Float(Decoder::new(model, merge)),
-                _ => Self::Rounded(Decoder::new(model, merge)),
+                Kind::Float => Self::F32(Decoder::new(model, merge)),
+                _ => Self::Bf16(Decoder::new(model, merge)),
             });
         }
         Self::plain(model)
@@ -53,20 +55,20 @@ impl<'a> Engine<'a> {
         match self {
             Self::Plain(model) => Slot::Plain(Cache::new(model, 64)),
             #[cfg(target_arch = "x86_64")]
-            Self::Float(decoder) => Slot::Decoder(decoder.keys_values()),
+            Self::F32(decoder) => Slot::Decoder(decoder.keys_values()),
             #[cfg(target_arch = "x86_64")]
-            Self::Rounded(decoder) => Slot::Decoder(decoder.keys_values()),
+            Self::Bf16(decoder) => Slot::Decoder(decoder.keys_values()),
         }
     }
 
-    /// Each slot takes up its tokens; the logits after the last ones, `[pieces, V]`.
+    /// Runs the tokens of each slot through the model; writes the logits after its last token, `[pieces, V]`.
     pub(super) fn feed(&self, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
         no_grad(|| match self {
             Self::Plain(model) => feed_plain(model, pieces, logits),
             #[cfg(target_arch = "x86_64")]
-            Self::Float(decoder) => feed(decoder, pieces, logits),
+            Self::F32(decoder) => feed(decoder, pieces, logits),
             #[cfg(target_arch = "x86_64")]
-            Self::Rounded(decoder) => feed(decoder, pieces, logits),
+            Self::Bf16(decoder) => feed(decoder, pieces, logits),
         });
     }
 }
@@ -75,7 +77,7 @@ fn feed_plain(model: &Model, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
     logits.clear();
     for (slot, tokens) in pieces {
         #[cfg_attr(not(target_arch = "x86_64"), expect(irrefutable_let_patterns))]
-        let Slot::Plain(cache) = slot else { unreachable!("slots are the engine's own") };
+        let Slot::Plain(cache) = slot else { unreachable!("an engine only gets its own slots") };
         let hidden = model.forward_cached(tokens, cache).narrow(0, -1, 1);
         let row = model.unembedding().logits(&hidden).to_device(Device::Cpu).to_kind(Kind::Float);
         logits.extend(Vec::<f32>::try_from(row.flatten(0, -1)).expect("f32"));
@@ -87,14 +89,14 @@ fn feed<N: Number>(decoder: &Decoder<'_, N>, pieces: Vec<Piece>, logits: &mut Ve
     fn own((slot, tokens): Piece<'_>) -> (&mut KeysValues, &[u32]) {
         match slot {
             Slot::Decoder(held) => (held, tokens),
-            Slot::Plain(_) => unreachable!("slots are the engine's own"),
+            Slot::Plain(_) => unreachable!("an engine only gets its own slots"),
         }
     }
     decoder.feed(pieces.into_iter().map(own).collect(), logits);
 }
 
 impl Slot {
-    /// Forgets all but the first tokens.
+    /// Drops all but the first `tokens` tokens.
     pub(super) fn truncate(&mut self, tokens: usize) {
         match self {
             Self::Plain(cache) => cache.truncate(tokens),
@@ -103,7 +105,7 @@ impl Slot {
         }
     }
 
-    /// Holds what another holds; returns how many tokens.
+    /// Copies the content of another slot; returns its number of tokens.
     pub(super) fn copy_from(&mut self, other: &Self) -> usize {
         match (self, other) {
             (Self::Plain(cache), Self::Plain(other)) => {
@@ -116,7 +118,7 @@ impl Slot {
                 held.tokens()
             }
             #[cfg(target_arch = "x86_64")]
-            _ => unreachable!("slots are one engine's"),
+            _ => unreachable!("both slots belong to one engine"),
         }
     }
 }

@@ -1,29 +1,25 @@
-//! From logits to a token.
+//! Sampling: from logits to a token.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
-use rand_chacha::rand_core::RngCore;
-
-use super::sequence::Sequence;
 use tokensieve_kernels::logits;
-use tokensieve_kernels::shim::parallel;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// How the next token is drawn. The steps come in this order, each on what the one before has left, as in transformers:
-/// repetition penalty, temperature, top-k, top-p, min-p.
+/// How the next token is sampled. As in transformers, the steps apply one after the other, each to the tokens that the
+/// previous one kept: repetition penalty, temperature, top-k, top-p, min-p.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
-    /// Logits are divided by it; 0: the most probable token, always.
+    /// Divisor of the logits; 0: always the most probable token (greedy).
     pub temperature: f64,
-    /// Only the k most probable tokens.
+    /// Samples from the k most probable tokens. `None`: from all.
     pub top_k: Option<usize>,
-    /// Only the fewest most probable tokens that have this probability together; 1: all.
+    /// Samples from the smallest set of most probable tokens whose total probability is at least this; 1: from all.
     pub top_p: f64,
-    /// Only tokens of at least this share of the most probable one's probability; 0: all.
+    /// Samples from tokens with at least this fraction of the highest probability; 0: from all.
     pub min_p: f64,
-    /// Logits of tokens that occur already, in the prompt too, are divided by it if positive, else multiplied; 1: nothing.
+    /// Divisor of the positive logits, and factor of the negative ones, of tokens that already occur in prompt or reply; 1:
+    /// no penalty.
     pub repetition_penalty: f64,
 }
 
@@ -35,7 +31,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Says which setting cannot be used.
+    /// Checks the range of every setting.
     pub fn check(&self) -> Result<()> {
         let wrong = |key: &str, value: f64, right: &str| {
             Err(Error::setting(key, format!("must be {right}, not {value}")))
@@ -58,14 +54,14 @@ impl Sampling {
         Ok(())
     }
 
-    /// Whether the most probable token is the next one and nothing else counts.
-    fn is_plain(&self) -> bool {
+    /// Whether the next token is simply the most probable one.
+    fn is_greedy(&self) -> bool {
         self.temperature == 0.0 && (self.repetition_penalty - 1.0).abs() < f64::EPSILON
     }
 
-    /// Chooses a token, given the logits, the tokens so far and a number drawn uniformly from [0, 1).
+    /// Chooses a token, given the logits, the tokens so far and a uniform random number from [0, 1).
     pub(super) fn choose(&self, logits: &[f32], before: &[u32], uniform: f64) -> usize {
-        if self.is_plain() {
+        if self.is_greedy() {
             return logits::largest(logits).0;
         }
         let mut weights = logits.to_vec();
@@ -103,7 +99,7 @@ impl Sampling {
     }
 }
 
-/// The one at `uniform` of the weights' sum.
+/// The index at which the cumulative weight passes `uniform` times the total.
 fn pick(weights: impl Iterator<Item = (usize, f32)> + Clone, uniform: f64) -> usize {
     let at = uniform * weights.clone().map(|(_, weight)| f64::from(weight)).sum::<f64>();
     let mut sum = 0.0;
@@ -116,36 +112,4 @@ fn pick(weights: impl Iterator<Item = (usize, f32)> + Clone, uniform: f64) -> us
         }
     }
     last
-}
-
-/// Every sequence's next token, from its row of the logits.
-pub(super) fn draw(sequences: &mut [&mut Sequence], logits: &[f32], vocabulary: usize) -> Result<()> {
-    let rows: Vec<_> = sequences.iter_mut().zip(logits.chunks_exact(vocabulary)).map(Mutex::new).collect();
-    parallel(rows.len(), 1, |part| {
-        for row in &rows[part] {
-            let (sequence, logits) = &mut *row.lock().expect("each row is one thread's");
-            draw_one(sequence, logits);
-        }
-    });
-    drop(rows);
-    match sequences.iter().find(|sequence| sequence.log_probability.is_nan()) {
-        Some(sequence) => Err(Error::Run(format!(
-            "request {}: the model's output is not finite after {} tokens",
-            sequence.index,
-            sequence.tokens.len() - 1
-        ))),
-        None => Ok(()),
-    }
-}
-
-fn draw_one(sequence: &mut Sequence, logits: &[f32]) {
-    let sampling = &sequence.request.sampling;
-    let log_sum = logits::log_sum_exp(logits);
-    let uniform = match sampling.temperature {
-        0.0 => 0.0,
-        _ => (sequence.random.next_u64() >> 11) as f64 * 0.5_f64.powi(53),
-    };
-    let token = sampling.choose(logits, &sequence.tokens, uniform);
-    sequence.log_probability += f64::from(logits[token]) - log_sum;
-    sequence.tokens.push(token as u32);
 }

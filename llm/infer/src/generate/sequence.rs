@@ -1,35 +1,35 @@
-//! A reply that grows.
+//! A request in progress.
 
 use rand_chacha::ChaCha8Rng;
 
 use super::engine::Slot;
-use super::text::Printer;
-use super::{Reply, Request, Stop};
+use super::request::{Reply, Request, Stop};
+use super::text_stream::TextStream;
 use tokensieve_base::streams::keyed;
 use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 
-/// A request on its way.
+/// A request and its reply so far.
 #[derive(Debug)]
 pub(super) struct Sequence<'a> {
     pub(super) index: usize,
     pub(super) request: &'a Request,
     context: usize,
     pub(super) random: ChaCha8Rng,
-    /// Prompt and reply.
+    /// Tokens of prompt and reply.
     pub(super) tokens: Vec<u32>,
     /// The log-probability of the reply so far.
     pub(super) log_probability: f64,
     pub(super) stop: Option<Stop>,
     slot: Slot,
-    /// How many tokens the slot holds.
-    read: usize,
-    printer: Printer,
+    /// Number of tokens in the slot.
+    computed: usize,
+    text: TextStream,
 }
 
 impl<'a> Sequence<'a> {
-    /// A sequence whose slot holds the first `known` tokens of the prompt, in a model of so many tokens' context.
-    pub(super) fn new(index: usize, request: &'a Request, slot: Slot, known: usize, context: usize) -> Self {
+    /// A sequence whose slot holds the first `cached` tokens of the prompt. `context`: maximum number of tokens of the model.
+    pub(super) fn new(index: usize, request: &'a Request, slot: Slot, cached: usize, context: usize) -> Self {
         let mut new = Self {
             index,
             request,
@@ -39,56 +39,56 @@ impl<'a> Sequence<'a> {
             log_probability: 0.0,
             stop: None,
             slot,
-            read: known,
-            printer: Printer::new(request),
+            computed: cached,
+            text: TextStream::new(request.stop.clone()),
         };
-        new.stop = new.full();
+        new.stop = new.length_stop();
         new
     }
 
-    /// Why no token may follow.
-    fn full(&self) -> Option<Stop> {
+    /// The reason why no token may follow, if the maximum length is reached.
+    fn length_stop(&self) -> Option<Stop> {
         if self.tokens.len() - self.request.prompt.len() >= self.request.limit {
             return Some(Stop::Limit);
         }
         (self.tokens.len() >= self.context).then_some(Stop::Context)
     }
 
-    /// The slot, and the tokens that it has yet to read.
+    /// The slot, and the tokens that are not computed yet.
     pub(super) fn piece(&mut self) -> (&mut Slot, &[u32]) {
-        let unread = &self.tokens[self.read..];
-        self.read = self.tokens.len();
-        (&mut self.slot, unread)
+        let uncomputed = &self.tokens[self.computed..];
+        self.computed = self.tokens.len();
+        (&mut self.slot, uncomputed)
     }
 
-    /// Looks at the token just drawn: the text that it settles, and whether it is the last.
-    pub(super) fn take_up(&mut self, tokenizer: &Tokenizer) -> Result<String> {
+    /// Processes the token that was just sampled: decides whether the reply ends, and returns the text that is now final.
+    pub(super) fn accept_token(&mut self, tokenizer: &Tokenizer) -> Result<String> {
         let token = self.tokens[self.tokens.len() - 1];
         if tokenizer.eos().contains(&token) {
             self.stop = Some(Stop::EndOfTurn);
-            return Ok(self.printer.rest());
+            return Ok(self.text.rest());
         }
-        let mut news = self.printer.push(tokenizer, token)?;
-        if let Some(found) = self.printer.stopped() {
+        let mut text = self.text.push(tokenizer, token)?;
+        if let Some(found) = self.text.stopped() {
             self.stop = Some(Stop::Text(found.to_owned()));
-        } else if let Some(full) = self.full() {
-            self.stop = Some(full);
-            news += &self.printer.rest();
+        } else if let Some(stop) = self.length_stop() {
+            self.stop = Some(stop);
+            text += &self.text.rest();
         }
-        Ok(news)
+        Ok(text)
     }
 
-    /// The tokens that the slot holds.
-    pub(super) fn read(&self) -> Vec<u32> {
-        self.tokens[..self.read].to_vec()
+    /// The tokens in the slot.
+    pub(super) fn computed_tokens(&self) -> Vec<u32> {
+        self.tokens[..self.computed].to_vec()
     }
 
-    /// The request's index, the slot for another, and the reply.
+    /// The index of the request, the slot for reuse, and the reply.
     pub(super) fn finish(self) -> (usize, Slot, Reply) {
         let prompt_tokens = self.request.prompt.len();
         let reply = Reply {
             tokens: self.tokens[prompt_tokens..].to_vec(),
-            text: self.printer.into_text(),
+            text: self.text.into_text(),
             log_probability: self.log_probability,
             prompt_tokens,
             stop: self.stop.unwrap_or(Stop::Limit),

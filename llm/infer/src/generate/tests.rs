@@ -1,4 +1,4 @@
-use super::text::Printer;
+use super::text_stream::TextStream;
 use super::*;
 use tokensieve_model::weights::Checkpoint;
 
@@ -62,17 +62,17 @@ fn characters_are_printed_whole() {
     let tokenizer = smollm2();
     let text = "Grüße, 世界 🦀🏳️‍🌈 — fin\n\n";
     let tokens = tokenizer.encode(text).unwrap();
-    let mut printer = Printer::new(&Request::default());
-    let pieces: Vec<String> = tokens.iter().map(|token| printer.push(&tokenizer, *token).unwrap()).collect();
+    let mut stream = TextStream::new(Vec::new());
+    let pieces: Vec<String> = tokens.iter().map(|token| stream.push(&tokenizer, *token).unwrap()).collect();
     assert!(pieces.iter().any(String::is_empty), "some character has several tokens");
     assert_eq!(pieces.concat(), text);
     // One that never gets whole comes at the end, as the tokenizer writes it.
     let crab = tokenizer.encode("🦀").unwrap();
     assert!(crab.len() > 1);
-    let mut printer = Printer::new(&Request::default());
-    assert_eq!(printer.push(&tokenizer, crab[0]).unwrap(), "");
-    assert!(printer.rest().contains('\u{fffd}'));
-    assert!(printer.into_text().contains('\u{fffd}'));
+    let mut stream = TextStream::new(Vec::new());
+    assert_eq!(stream.push(&tokenizer, crab[0]).unwrap(), "");
+    assert!(stream.rest().contains('\u{fffd}'));
+    assert!(stream.into_text().contains('\u{fffd}'));
 }
 
 #[test]
@@ -80,18 +80,18 @@ fn stop_texts_are_found_across_tokens_and_never_printed() {
     let tokenizer = smollm2();
     let says = |text: &str, stops: &[&str]| {
         let stop = stops.iter().map(|stop| (*stop).to_owned()).collect();
-        let mut printer = Printer::new(&Request { stop, ..Request::default() });
+        let mut stream = TextStream::new(stop);
         let mut printed = String::new();
         for token in tokenizer.encode(text).unwrap() {
-            printed += &printer.push(&tokenizer, token).unwrap();
-            if let Some(stopped) = printer.stopped() {
+            printed += &stream.push(&tokenizer, token).unwrap();
+            if let Some(stopped) = stream.stopped() {
                 let stopped = stopped.to_owned();
-                assert_eq!(printer.into_text(), printed);
+                assert_eq!(stream.into_text(), printed);
                 return (printed, Some(stopped));
             }
         }
-        printed += &printer.rest();
-        assert_eq!(printer.into_text(), printed);
+        printed += &stream.rest();
+        assert_eq!(stream.into_text(), printed);
         (printed, None)
     };
     let text = "The answer is 42.\n\nQuestion: what else?";
@@ -156,7 +156,7 @@ fn replies_of_something_else_are_refused_and_left_alone() {
         error
     };
     let error = refused(2, "a");
-    assert!(error.contains("seed: 1 there, 2 now") && error.contains("--fresh"), "{error}");
+    assert!(error.contains("seed: 1 in the file, 2 now") && error.contains("--fresh"), "{error}");
     assert!(refused(1, "b").contains("another prompt"));
     let started = ReplyFile::open(&path, &settings(2), &prompts, true).unwrap();
     assert!(started.rows().is_empty());

@@ -1,13 +1,14 @@
-//! Documents in, estimates out: group after group.
+//! Estimates the tokens of documents, one group of documents after the other.
 
 use std::time::{Duration, Instant};
 
 use tch::{Tensor, no_grad};
 
+use super::budget::Budget;
 use super::passes::Group;
 use super::pieces::groups;
+use super::posterior::Posterior;
 use super::spread::{Spread, Sums};
-use super::{Budget, Posterior};
 use tokensieve_kernels::Product;
 use tokensieve_model::Document;
 use tokensieve_model::Error;
@@ -15,42 +16,45 @@ use tokensieve_model::Result;
 use tokensieve_model::head::{Head, Rows};
 use tokensieve_model::{Adapter, Model};
 
-/// What is found of a predicted token.
+/// Default number of most probable tokens in an estimate (choice).
+pub const ALTERNATIVES: usize = 5;
+
+/// The estimates of one predicted token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate {
-    /// Its place in the document.
-    pub place: usize,
-    /// −log p, nats, without dropout, as are the next three.
+    /// Position of the token in the document.
+    pub position: usize,
+    /// Loss −log p without dropout, in nats.
     pub loss: f64,
-    /// Entropy of the prediction, nats.
+    /// Entropy of the prediction without dropout, in nats.
     pub entropy: f64,
-    /// The most probable tokens with their probabilities.
+    /// The most probable tokens without dropout, with their probabilities.
     pub top: Vec<(u32, f32)>,
-    /// The measures; `None` where nothing is drawn.
+    /// The measures of uncertainty; `None` without a posterior.
     pub spread: Option<Spread>,
 }
 
-/// What was done, for whoever asks how fast it was.
+/// How much was computed, and how long it took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work {
-    /// Tokens of the documents.
+    /// Number of tokens of the documents.
     pub tokens: usize,
-    /// Tokens predicted.
+    /// Number of predicted tokens.
     pub predicted: usize,
-    /// Time in the model.
+    /// Time spent on hidden states.
     pub model: Duration,
-    /// Time from hidden states on.
+    /// Time spent on logits and measures.
     pub head: Duration,
 }
 
-/// Estimates every token of the documents' responses. `adapter` is on the model in the pass without dropout, and with
-/// dropout; with adapters as the posterior and none given, the first of them is.
+/// Estimates every token of the documents' responses. `adapter` is attached to the model in all passes with and without
+/// dropout. If the posterior is a list of adapters, its first one is the default for the pass without dropout.
 ///
-/// `each` gets a document's index and its estimates when they are complete, in the order of the documents; those without
-/// a response have none.
+/// `each` receives the index of a document and its estimates, in the order of the documents. A document without a response
+/// has no estimates.
 ///
 /// # Panics
-/// If a document's rows and their statistics were not equally many.
+/// If the number of rows of a document and of their statistics differ, which would be a bug.
 pub fn estimate(
     model: &mut Model,
     adapter: Option<&Adapter>,
@@ -75,14 +79,15 @@ pub fn estimate(
         let began = Instant::now();
         model.attach(adapter)?;
         let group = Group { model, pieces: &pieces, tokens: budget.tokens };
-        let (once_rd, all_prd) = (group.room(1).get(0), group.room(passes));
-        group.once(&once_rd);
+        let (plain_rd, all_prd) = (group.buffer(1).get(0), group.buffer(passes));
+        group.without_dropout(&plain_rd);
         match posterior {
-            Posterior::Dropout(chances) if passes > 0 => group.dropped(chances, &all_prd),
+            Posterior::Dropout(dropout) if passes > 0 => group.with_dropout(dropout, &all_prd),
             Posterior::Adapters(adapters) => {
                 for (pass, adapter) in (0..).zip(adapters) {
                     model.attach(Some(adapter))?;
-                    Group { model, pieces: &pieces, tokens: budget.tokens }.once(&all_prd.get(pass));
+                    Group { model, pieces: &pieces, tokens: budget.tokens }
+                        .without_dropout(&all_prd.get(pass));
                 }
             }
             _ => {}
@@ -91,11 +96,11 @@ pub fn estimate(
         let began = Instant::now();
         let labels: Vec<u32> = pieces
             .iter()
-            .flat_map(|piece| piece.places.iter().map(|place| piece.document.tokens[*place]))
+            .flat_map(|piece| piece.positions.iter().map(|position| piece.document.tokens[*position]))
             .collect();
-        let rows = Rows { hidden_rd: &once_rd, labels: &labels, unembedding: model.unembedding() };
+        let rows = Rows { hidden_rd: &plain_rd, labels: &labels, unembedding: model.unembedding() };
         let stats = head.statistics(&rows, false);
-        let most = if top > 0 { Some(head.top(&rows, top)) } else { None };
+        let largest = if top > 0 { Some(head.top(&rows, top)) } else { None };
         let spreads: Vec<Option<Spread>> = match posterior {
             Posterior::None => vec![None; labels.len()],
             _ if passes == 0 => stats.iter().map(|row| Some(Spread::none(row.entropy))).collect(),
@@ -108,16 +113,16 @@ pub fn estimate(
                 each(index, Vec::new())?;
             }
             next = piece.index;
-            for place in &piece.places {
-                let top = most.as_ref().map_or_else(Vec::new, |top| {
+            for position in &piece.positions {
+                let top = largest.as_ref().map_or_else(Vec::new, |top| {
                     top.ids(row).iter().copied().zip(top.probabilities(row).iter().copied()).collect()
                 });
                 let (loss, entropy) = (stats[row].loss, stats[row].entropy);
                 let spread = spreads.next().expect("one per row");
                 if !stats[row].is_finite() || !spread.is_none_or(|spread| spread.is_finite()) {
-                    return Err(Error::not_finite(format!("row {}, token {place}", piece.document.row)));
+                    return Err(Error::not_finite(format!("row {}, token {position}", piece.document.row)));
                 }
-                unfinished.push(Estimate { place: *place, loss, entropy, top, spread });
+                unfinished.push(Estimate { position: *position, loss, entropy, top, spread });
                 row += 1;
             }
             if piece.last {
@@ -135,7 +140,7 @@ pub fn estimate(
     Ok(work)
 }
 
-/// The measures of every row, from its hidden states in all passes `[P, R, D]`.
+/// The measures of every row, computed from its hidden states in all passes, `[P, R, D]`.
 fn spreads(rows: &Rows, hidden_prd: &Tensor, budget: &Budget) -> Vec<Spread> {
     let unembedding = rows.unembedding;
     let [passes, count, width] = hidden_prd.size()[..] else { unreachable!("three dimensions") };

@@ -1,60 +1,60 @@
-//! Which documents' hidden states are kept together, and which rows go through the model at once.
+//! Divides documents into groups that fit into memory, and groups into batches for the model.
 
 use tokensieve_model::Document;
 use tokensieve_model::in_order;
 
-/// A document, or a stretch of a long one: tokens of its response whose predictions are wanted.
+/// A document, or a part of a long one, with the tokens that are to be predicted.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Piece<'d> {
     pub(super) document: &'d Document,
     /// Index of the document.
     pub(super) index: usize,
-    /// Places of the wanted tokens in the document, at least one.
-    pub(super) places: Vec<usize>,
-    /// The row that predicts the response's first token: before it all is prompt.
+    /// Positions of the predicted tokens in the document, at least one.
+    pub(super) positions: Vec<usize>,
+    /// Position of the row that predicts the first token of the response.
     pub(super) start: usize,
-    /// Whether the document's response ends here.
+    /// Whether this is the last piece of the document.
     pub(super) last: bool,
-    /// Whether hidden states depend on the document's length, so that it must be computed whole and by itself (longrope).
+    /// Whether hidden states depend on the length of the document (longrope), so that it has to be computed as a whole.
     pub(super) whole: bool,
 }
 
 impl<'d> Piece<'d> {
-    /// The tokens that the predictions depend on.
+    /// The tokens on which the predictions depend.
     pub(super) fn tokens(&self) -> &'d [u32] {
         if self.whole {
             return &self.document.tokens;
         }
-        &self.document.tokens[..self.places.last().map_or(0, |place| *place)]
+        &self.document.tokens[..self.positions.last().map_or(0, |position| *position)]
     }
 }
 
-/// Documents in their order, in groups of at most `rows` predicted tokens; a longer one is cut. One without a response is
-/// left out.
+/// Documents in order, in groups of at most `rows` predicted tokens. Longer documents are split into pieces; documents
+/// without a response are skipped.
 pub(super) fn groups<'d>(documents: &[&'d Document], rows: usize, whole: bool) -> Vec<Vec<Piece<'d>>> {
     let rows = rows.max(1);
     let mut pieces = Vec::new();
     for (index, document) in documents.iter().copied().enumerate() {
-        let places: Vec<usize> =
-            (1..document.tokens.len()).filter(|place| document.weights[*place] != 0.0).collect();
-        let count = places.len().div_ceil(rows);
-        for (part, of_part) in (1..).zip(places.chunks(rows)) {
-            let (start, last) = (places[0] - 1, part == count);
-            pieces.push(Piece { document, index, places: of_part.to_vec(), start, last, whole });
+        let positions: Vec<usize> =
+            (1..document.tokens.len()).filter(|position| document.weights[*position] != 0.0).collect();
+        let count = positions.len().div_ceil(rows);
+        for (part, of_part) in (1..).zip(positions.chunks(rows)) {
+            let (start, last) = (positions[0] - 1, part == count);
+            pieces.push(Piece { document, index, positions: of_part.to_vec(), start, last, whole });
         }
     }
-    in_order(pieces, |piece| piece.places.len(), rows)
+    in_order(pieces, |piece| piece.positions.len(), rows)
 }
 
-/// A pass of a piece of the group.
+/// One pass of one piece of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) pass: usize,
     pub(super) piece: usize,
 }
 
-/// All passes of all pieces, in batches of at most `tokens`: the pieces of a pass together, and where they are few those
-/// of several passes.
+/// All passes of all pieces, in batches of at most `tokens` tokens. The pieces of a pass are adjacent; small groups have
+/// several passes in a batch.
 pub(super) fn by_pass(pieces: &[Piece], passes: usize, tokens: usize) -> Vec<Vec<Item>> {
     let all: usize = pieces.iter().map(|piece| piece.tokens().len()).sum();
     let together = (tokens / all.max(1)).max(1);
@@ -64,7 +64,8 @@ pub(super) fn by_pass(pieces: &[Piece], passes: usize, tokens: usize) -> Vec<Vec
     batches.flat_map(|items: Vec<Item>| cut(pieces, items, 0, tokens)).collect()
 }
 
-/// The same, the passes of a piece together: for prompts that are computed once for all of them.
+/// All passes of all pieces, in batches of at most `tokens` tokens, with the passes of a piece adjacent, so that its prompt
+/// is computed once for all of them.
 pub(super) fn by_piece(pieces: &[Piece], passes: usize, tokens: usize) -> Vec<Vec<Item>> {
     let batches = (0..pieces.len()).flat_map(|piece| {
         let items = (0..passes).map(|pass| Item { pass, piece }).collect();
@@ -73,7 +74,7 @@ pub(super) fn by_piece(pieces: &[Piece], passes: usize, tokens: usize) -> Vec<Ve
     batches.collect()
 }
 
-/// Items in order, as many as fit into a batch; `shared` leading tokens of each cost nothing.
+/// Items in order, as many as fit into each batch. The `shared` leading tokens of each item are not counted.
 fn cut(pieces: &[Piece], items: Vec<Item>, shared: usize, tokens: usize) -> Vec<Vec<Item>> {
     in_order(items, |item| pieces[item.piece].tokens().len() - shared, tokens)
 }
@@ -98,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_token_is_wanted_once_and_every_pass_is_taken(
+        fn every_token_is_predicted_once_in_every_pass(
             lengths in proptest::collection::vec((1_usize..9, 0_usize..12), 1..9),
             rows in 1_usize..20,
             passes in 1_usize..6,
@@ -110,14 +111,14 @@ mod tests {
             let wanted: Vec<(usize, usize)> = groups
                 .iter()
                 .flatten()
-                .flat_map(|piece| piece.places.iter().map(|place| (piece.index, *place)))
+                .flat_map(|piece| piece.positions.iter().map(|place| (piece.index, *place)))
                 .collect();
             let all = lengths.iter().enumerate().flat_map(|(i, (prompt, response))| {
                 (*prompt..prompt + response).map(move |place| (i, place))
             });
             prop_assert!(wanted.into_iter().eq(all));
             for group in &groups {
-                prop_assert!(group.iter().map(|piece| piece.places.len()).sum::<usize>() <= rows);
+                prop_assert!(group.iter().map(|piece| piece.positions.len()).sum::<usize>() <= rows);
                 for batches in [by_pass(group, passes, tokens), by_piece(group, passes, tokens)] {
                     let mut items: Vec<_> = batches.iter().flatten().map(|item| (item.pass, item.piece)).collect();
                     items.sort_unstable();

@@ -1,35 +1,35 @@
-//! Estimates as they are written: a document with its tokens.
+//! Turns estimates into the records of a file.
 
 use super::estimate::Estimate;
 use super::spread::{Measures, Spread};
 use tokensieve_documents::Class;
-use tokensieve_documents::estimates::{DocumentRecord, Errors, TokenRecord};
+use tokensieve_documents::estimates::{DocumentRecord, StandardErrors, TokenRecord};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 
-/// Makes records with a tokenizer's texts.
+/// Makes records with the tokens' texts.
 #[derive(Debug)]
 pub struct Recorder<'a> {
     tokenizer: &'a Tokenizer,
 }
 
 impl<'a> Recorder<'a> {
-    /// With the texts of this tokenizer.
+    /// A recorder for tokens of this tokenizer.
     pub fn new(tokenizer: &'a Tokenizer) -> Self {
         Self { tokenizer }
     }
 
-    /// A document with the estimates of its predicted tokens.
+    /// The record of a document, with the estimates of its predicted tokens.
     pub fn document(&self, document: &Document, estimates: &[Estimate]) -> Result<DocumentRecord> {
         let texts = self.tokenizer.pieces(&document.tokens)?;
         let mut tokens: Vec<TokenRecord> = (document.tokens.iter().zip(texts))
             .map(|(id, text)| TokenRecord { id: *id, text, ..TokenRecord::default() })
             .collect();
         for estimate in estimates {
-            let Some(token) = tokens.get_mut(estimate.place) else {
-                return Err(Error::Run(format!("row {} has no token {}", document.row, estimate.place)));
+            let Some(token) = tokens.get_mut(estimate.position) else {
+                return Err(Error::Run(format!("row {} has no token {}", document.row, estimate.position)));
             };
             self.fill(token, estimate)?;
         }
@@ -53,14 +53,14 @@ impl<'a> Recorder<'a> {
             token.epistemic = Some(value.epistemic as f32);
             token.pairwise_kl = Some(value.pairwise_kl as f32);
             token.reverse_mi = Some(value.reverse_mi as f32);
-            token.se = error.map(errors);
+            token.se = error.map(standard_errors);
         }
         Ok(())
     }
 }
 
-fn errors(of: Measures) -> Errors {
-    Errors {
+fn standard_errors(of: Measures) -> StandardErrors {
+    StandardErrors {
         total: of.total as f32,
         aleatoric: of.aleatoric as f32,
         epistemic: of.epistemic as f32,

@@ -1,4 +1,4 @@
-//! Estimates as a Parquet table: a row for each predicted token.
+//! Writes estimates as a Parquet table with one row per predicted token.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,16 +12,17 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use tokensieve_base::files::write_atomically_with;
-use tokensieve_documents::estimates::{DocumentRecord, Errors, Lines, TokenRecord};
+use tokensieve_documents::estimates::{DocumentRecord, Reader, StandardErrors, TokenRecord};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// Tokens of a row group (choice).
+/// Number of tokens in a row group (choice).
 const GROUP: usize = 1 << 16;
 
+/// A float column's value of a token.
 type Number = fn(&TokenRecord) -> Option<f32>;
 
-/// The columns of numbers.
+/// The columns of floats.
 const NUMBERS: [(&str, Number); 13] = [
     ("loss", |token| token.loss),
     ("entropy", |token| token.entropy),
@@ -38,20 +39,25 @@ const NUMBERS: [(&str, Number); 13] = [
     ("se_reverse_mi", |token| error(token, |se| se.reverse_mi)),
 ];
 
-fn error(token: &TokenRecord, of: fn(&Errors) -> f32) -> Option<f32> {
+fn error(token: &TokenRecord, of: fn(&StandardErrors) -> f32) -> Option<f32> {
     token.se.as_ref().map(of)
 }
 
-/// Whole numbers: a name, and the value by document, row of the data set, place in the document, and token.
-type Whole = fn(&Cell) -> i64;
-const WHOLES: [(&str, Whole); 4] = [
+/// An integer column's value of a token.
+type Integer = fn(&Cell) -> i64;
+
+/// The columns of integers.
+const INTEGERS: [(&str, Integer); 4] = [
     ("document", |cell| cell.document as i64),
     ("row", |cell| cell.row as i64),
     ("position", |cell| cell.position as i64),
     ("id", |cell| i64::from(cell.token.id)),
 ];
 
+/// A string column's value of a token.
 type Text = fn(&TokenRecord) -> String;
+
+/// The columns of strings.
 const TEXTS: [(&str, Text); 3] = [
     ("text", |token| token.text.clone()),
     ("class", |token| token.class.clone().unwrap_or_default()),
@@ -59,6 +65,7 @@ const TEXTS: [(&str, Text); 3] = [
     ("top", |token| serde_json::json!(token.top).to_string()),
 ];
 
+/// A predicted token: its document, the document's row in the data set, and its position in the document.
 struct Cell {
     document: usize,
     row: usize,
@@ -66,11 +73,11 @@ struct Cell {
     token: TokenRecord,
 }
 
-/// Writes the predicted tokens of a file of estimates as a table, whole or not at all. Its metadata hold the header.
+/// Writes the predicted tokens of a file of estimates as a table, atomically. The header becomes metadata of the table.
 pub fn write_table(estimates: &Path, table: &Path) -> Result<()> {
     let wrong = |error: ParquetError| Error::file(table, error);
-    let mut lines = Lines::open(estimates)?;
-    let header = serde_json::to_string(lines.header()).map_err(|error| Error::file(estimates, error))?;
+    let mut reader = Reader::open(estimates)?;
+    let header = serde_json::to_string(reader.header()).map_err(|error| Error::file(estimates, error))?;
     write_atomically_with(table, |out| {
         let schema = Arc::new(parse_message_type(&schema()).map_err(wrong)?);
         let properties = WriterProperties::builder()
@@ -80,7 +87,7 @@ pub fn write_table(estimates: &Path, table: &Path) -> Result<()> {
         let mut writer = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(wrong)?;
         let (mut cells, mut number) = (Vec::new(), 0);
         loop {
-            let document = lines.next_document()?;
+            let document = reader.next_document()?;
             let last = document.is_none();
             cells.extend(document.into_iter().flat_map(|document| cells_of(number, document)));
             number += 1;
@@ -105,18 +112,18 @@ fn cells_of(document: usize, record: DocumentRecord) -> impl Iterator<Item = Cel
 }
 
 fn schema() -> String {
-    let wholes = WHOLES.iter().map(|(name, _)| format!("required int64 {name};"));
+    let integers = INTEGERS.iter().map(|(name, _)| format!("required int64 {name};"));
     let texts = TEXTS.iter().map(|(name, _)| format!("required binary {name} (UTF8);"));
     let numbers = NUMBERS.iter().map(|(name, _)| format!("optional float {name};"));
-    format!("message tokens {{ {} }}", wholes.chain(texts).chain(numbers).collect::<Vec<_>>().join(" "))
+    format!("message tokens {{ {} }}", integers.chain(texts).chain(numbers).collect::<Vec<_>>().join(" "))
 }
 
 fn write_group<W: std::io::Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     cells: &[Cell],
 ) -> parquet::errors::Result<()> {
-    let missing = || ParquetError::General("a column too few".to_owned());
-    for (_, of) in WHOLES {
+    let missing = || ParquetError::General("the schema has too few columns".to_owned());
+    for (_, of) in INTEGERS {
         let mut column = group.next_column()?.ok_or_else(missing)?;
         let values: Vec<i64> = cells.iter().map(of).collect();
         column.typed::<Int64Type>().write_batch(&values, None, None)?;

@@ -21,7 +21,7 @@ pub use train::{EarlyStop, Length, Optimizer, Shape, Span, Train};
 
 use crate::step::{NO_BASE, NO_REFERENCE};
 use crate::step::{Ranking, Reads};
-use tokensieve_documents::{DataSource, Misnamed, Truncate};
+use tokensieve_documents::{DataSource, SourceError, Truncate};
 use tokensieve_kernels::machine;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -147,10 +147,10 @@ impl Config {
         let evaluations = self.evaluations.iter();
         let evaluations = evaluations.map(|(name, source)| (format!("eval.{name}"), "data", source));
         for (table, key, source) in iter::once(("data".to_owned(), "train", &self.data)).chain(evaluations) {
-            source.place(&catalogue).map_err(|wrong| match wrong {
-                Misnamed::Source(what) => self.wrong(&format!("{table}.{key}"), what),
+            source.location(&catalogue).map_err(|wrong| match wrong {
+                SourceError::Source(what) => self.wrong(&format!("{table}.{key}"), what),
                 // A split may be part of the name, or nobody's choice.
-                Misnamed::Split(what) => {
+                SourceError::Split(what) => {
                     let split = format!("{table}.split");
                     let given = self.settings.value(&split).is_some();
                     self.wrong(&if given { split } else { format!("{table}.{key}") }, what)

@@ -95,7 +95,7 @@ fn what_is_named_and_not_there_is_told_with_its_key() {
         (
             "[eval.b]\ndata = \"gsm8k/test\"\nsplit = \"train\"",
             &[],
-            "cfg.toml:5: `eval.b.split`: `gsm8k/test` names its split, so that `train` cannot be another",
+            "cfg.toml:5: `eval.b.split`: `gsm8k/test` already names a split, which is not `train`",
         ),
     ] {
         let error = read(text, overrides).unwrap_err().to_string();

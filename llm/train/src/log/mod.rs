@@ -114,7 +114,7 @@ impl Log {
         // How long steps took is no part of what the run finds.
         let timing = folder.join(TIMING);
         let timing = if mark(TIMING) > 0 && !timing.exists() {
-            tokensieve_model::say!(
+            tokensieve_model::status!(
                 "warning: {} is missing; it begins anew after step {step}",
                 timing.display()
             );

@@ -63,7 +63,7 @@ impl Progress {
             let left = (self.steps - shown.step.min(self.steps)) as f64 * shown.seconds;
             // More seconds than a duration holds are no news either.
             let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
-            tokensieve_model::say!(
+            tokensieve_model::status!(
                 "step {}/{}  {text}  {} left",
                 shown.step,
                 self.steps,
@@ -74,7 +74,7 @@ impl Progress {
 
     /// A line above the bar.
     pub(super) fn say(&self, line: &str) {
-        self.bar.suspend(|| tokensieve_model::say!("{line}"));
+        self.bar.suspend(|| tokensieve_model::status!("{line}"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What tokenizer and chat template make of a row, and what they cannot.
+//! Tokenizer and chat template: what they write of a row, and the rows that they reject.
 
 use super::{Sandbox, shown, tokenizer};
 use crate::{DataSource, load};
@@ -94,7 +94,7 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
         assert!(error.contains(&wanted), "{error}");
     }
     let old = r#""content": "A", "function_call": {"name": "f", "arguments": "{}"}"#;
-    let wanted = "rows:1: message 2: `function_call` is not read; write its call as `tool_calls`";
+    let wanted = "rows:1: message 2: `function_call` is not supported; write the call as `tool_calls`";
     assert!(ignored(&telling, "", old).contains(wanted));
     let none = row("", r#""content": "A", "function_call": null"#);
     assert_eq!(load(&sandbox.source(none), &telling).unwrap().documents.len(), 1);
@@ -107,5 +107,5 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
             .contains("rows:1: the chat template ignores `tools`")
     );
     let error = ignored(&telling, r#", "tools": 3"#, r#""content": "A""#);
-    assert!(error.contains("`tools` must be a list of functions, or one written as JSON"), "{error}");
+    assert!(error.contains("`tools` must be a list of functions, or such a list as JSON text"), "{error}");
 }

@@ -1,5 +1,5 @@
-//! Replies as JSON lines: settings first, then a line per reply as it is done. A run that was stopped goes on where the
-//! file ends.
+//! A file of replies in JSON lines: the settings, then one line per reply as soon as it is complete. An interrupted run
+//! continues where the file ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::Reply;
+use super::request::Reply;
 use tokensieve_base::files::write_atomically_with;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::weights::claim;
 
-/// Said to a second run.
+/// Error of a second run that opens the file.
 const BUSY: &str = "another run is writing its replies into it; wait for it, or give another --out";
 
-/// How the settings begin.
+/// Beginning of the line of settings.
 const START: &str = "{\"header\":";
 
-/// A file of replies that grows.
+/// A file of replies open for appending.
 #[derive(Debug)]
 pub struct ReplyFile {
     path: PathBuf,
@@ -33,24 +33,24 @@ pub struct ReplyFile {
 /// A reply as a line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplyLine {
-    /// The prompt's row.
+    /// Row of the prompt.
     pub row: usize,
-    /// Of the prompt's tokens, so that another prompt's reply is not taken for this one's.
+    /// SHA-256 of the prompt's tokens, by which a reply to another prompt is recognised.
     pub prompt_sha256: String,
-    /// What the model said.
+    /// Text of the reply.
     pub text: String,
-    /// How many tokens that were, the one that ended the turn included.
+    /// Number of tokens of the reply, including the one that ended the turn.
     pub tokens: usize,
-    /// Tokens before them.
+    /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Of all its tokens together.
+    /// Log-probability of all tokens of the reply.
     pub log_probability: f64,
-    /// Why it ended: `end-of-turn`, `text`, `limit`, `context`.
+    /// Why the reply ended: `end-of-turn`, `text`, `limit`, `context`.
     pub stop: String,
 }
 
 impl ReplyLine {
-    /// A reply's line.
+    /// The line of a reply.
     pub fn new(row: usize, prompt_sha256: String, reply: &Reply) -> Self {
         Self {
             row,
@@ -65,44 +65,46 @@ impl ReplyLine {
 }
 
 impl ReplyFile {
-    /// Opens a file for replies made with these settings; `prompts` has each prompt's hash, by row. What is in the file
-    /// already stays, if it was made with the same settings from the same prompts; if `fresh`, replies of any settings go.
-    /// What is no file of replies is left as it is, and refused; so is one that somebody else is writing.
+    /// Opens or creates a file for replies with these settings; `prompts` has the hash of each row's prompt.
+    ///
+    /// Replies in the file are kept if they were made with these settings from these prompts; other replies are an error,
+    /// or are removed with `fresh`. A file of anything else is an error and stays unchanged, as does a file that another
+    /// process is writing.
     pub fn open(path: &Path, settings: &Map<String, Value>, prompts: &[String], fresh: bool) -> Result<Self> {
         let header = json!({ "header": settings }).to_string();
         let mut file = claim(path, BUSY)?;
         let bytes = fs::read(path).map_err(Error::io(path))?;
         let mut text = String::from_utf8_lossy(&bytes).into_owned();
         if fresh {
-            replaceable(path, &text)?;
+            check_replaceable(path, &text)?;
             text.clear();
         }
-        // A line without its end was being written when the run was stopped.
+        // A last line without a line break was interrupted.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole == 0 && !text.is_empty() && !header.starts_with(&text) {
-            return Err(Error::file(path, "is no file of replies; name another"));
+            return Err(Error::file(path, "is not a file of replies; choose another file"));
         }
         let mut lines = BTreeMap::new();
         for (number, line) in (1..).zip(text[..whole].lines()) {
             if number == 1 {
-                same_settings(path, line, settings)?;
+                check_settings(path, line, settings)?;
                 continue;
             }
             let reply: ReplyLine = serde_json::from_str(line)
                 .map_err(|error| Error::line(path, number, format!("is not a reply: {error}")))?;
             match prompts.get(reply.row) {
                 Some(hash) if *hash == reply.prompt_sha256 => {}
-                // More than is asked for now.
+                // A row beyond the current limit.
                 None => {}
                 Some(_) => {
                     let what =
-                        format!("answers another prompt than row {} has now; --fresh starts over", reply.row);
+                        format!("is a reply to another prompt than row {} has now; --fresh starts over", reply.row);
                     return Err(Error::line(path, number, what));
                 }
             }
             lines.insert(reply.row, line.to_owned());
         }
-        // Only here, where all is well, is the file changed.
+        // The file is only changed after all checks have passed.
         let begun = file.set_len(whole as u64).and_then(|()| {
             if whole == 0 { file.write_all(format!("{header}\n").as_bytes()) } else { Ok(()) }
         });
@@ -111,12 +113,12 @@ impl ReplyFile {
         Ok(Self { path: path.to_owned(), file, header, lines })
     }
 
-    /// The rows that are answered.
+    /// The rows that have a reply.
     pub fn rows(&self) -> BTreeSet<usize> {
         self.lines.keys().copied().collect()
     }
 
-    /// One more reply.
+    /// Appends a reply.
     pub fn push(&mut self, reply: &ReplyLine) -> Result<()> {
         let line = serde_json::to_string(reply).map_err(|error| Error::file(&self.path, error))?;
         self.file.write_all(format!("{line}\n").as_bytes()).map_err(Error::io(&self.path))?;
@@ -124,7 +126,7 @@ impl ReplyFile {
         Ok(())
     }
 
-    /// Puts the replies in the order of their rows.
+    /// Sorts the replies by row.
     pub fn sort(self) -> Result<()> {
         write_atomically_with(&self.path, |out| {
             let lines = std::iter::once(&self.header).chain(self.lines.values());
@@ -133,14 +135,14 @@ impl ReplyFile {
     }
 }
 
-/// Refuses to start over in a file that is none of replies: prompts, say.
-fn replaceable(path: &Path, text: &str) -> Result<()> {
+/// Checks that `--fresh` does not overwrite a file of anything but replies: of prompts, for example.
+fn check_replaceable(path: &Path, text: &str) -> Result<()> {
     let replies = match text.split_once('\n') {
-        // The first line was being written.
+        // An interrupted first line.
         None => text.starts_with(START) || START.starts_with(text),
         Some((line, _)) => {
             let header: Option<Value> = serde_json::from_str(line).ok();
-            // Answers of `evaluate` and estimates of `uncertainty` have a header, too, but no seed there.
+            // Files of `evaluate` and `uncertainty` have a header too, but without a seed.
             header.is_some_and(|header| header["header"].get("seed").is_some())
         }
     };
@@ -148,29 +150,30 @@ fn replaceable(path: &Path, text: &str) -> Result<()> {
         return Ok(());
     }
     let what =
-        "does not begin with the settings of replies, and --fresh replaces replies only; name another file";
+        "does not begin with the settings of replies, and --fresh only replaces replies; choose another file";
     Err(Error::line(path, 1, what))
 }
 
-fn same_settings(path: &Path, line: &str, settings: &Map<String, Value>) -> Result<()> {
+/// Checks that the replies were made with the same settings.
+fn check_settings(path: &Path, line: &str, settings: &Map<String, Value>) -> Result<()> {
     let header: Option<Value> = serde_json::from_str(line).ok();
     let Some(before) = header.as_ref().and_then(|header| header.get("header")?.as_object()) else {
-        let what = "does not begin with the settings of replies; name another file";
+        let what = "does not begin with the settings of replies; choose another file";
         return Err(Error::line(path, 1, what));
     };
     let keys: BTreeSet<&String> = before.keys().chain(settings.keys()).collect();
     let differs = |key: &&String| before.get(*key) != settings.get(*key);
-    let said = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
     let differences: Vec<String> = keys
         .into_iter()
         .filter(differs)
-        .map(|key| format!("{key}: {} there, {} now", said(before.get(key)), said(settings.get(key))))
+        .map(|key| format!("{key}: {} in the file, {} now", shown(before.get(key)), shown(settings.get(key))))
         .collect();
     if differences.is_empty() {
         return Ok(());
     }
     let what = format!(
-        "was made with other settings:\n  {}\n--fresh starts over, --out another file leaves it",
+        "was made with other settings:\n  {}\n--fresh starts over; another --out keeps this file",
         differences.join("\n  ")
     );
     Err(Error::file(path, what))
