@@ -1,13 +1,13 @@
 //! Takes a figure from its inputs to its claims, and writes what it finds.
 
 use crate::cache::{Cache, sha256, write_atomically};
-use crate::plot::{Drawing, Theme};
 use crate::provenance::{self, Host, Provenance};
 use crate::recorded::Recorded;
 use crate::tokens::Conversation;
 use crate::{About, Claim, Entry, Profile, Run, Table, Verdict};
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
+use tokensieve_plot::{Drawing, Theme};
 
 /// A figure, made.
 #[derive(Clone, Debug)]

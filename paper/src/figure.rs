@@ -1,9 +1,9 @@
 //! What a figure is.
 
-use crate::plot::Drawing;
 use crate::tokens::Conversation;
 use crate::{Claim, Run, Table};
 use anyhow::Result;
+use tokensieve_plot::Drawing;
 
 /// One figure: inputs → table → drawing → claims, all in one file of `figures/`.
 ///

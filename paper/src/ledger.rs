@@ -1,13 +1,13 @@
 //! The claims ledger: every claim with its test, effect, interval and verdict, beside the recorded verdict.
 
 use crate::claim::{Measured, distinct, tally};
-use crate::plot::{number, unmarked};
 use crate::recorded::{Recorded, same_verdict};
 use crate::table::to_csv;
 use crate::{Claim, Made, Profile, Verdict};
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
+use tokensieve_plot::{number, unmarked};
 
 /// The ledger of some figures.
 #[derive(Debug)]

@@ -17,8 +17,6 @@ pub mod figures;
 pub mod lab;
 pub mod ledger;
 pub mod manuscript;
-pub mod plot;
-pub mod png;
 pub mod provenance;
 pub mod readme;
 pub mod recorded;

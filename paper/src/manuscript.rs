@@ -9,7 +9,6 @@ use crate::lab::gains::ALL_CORPORA;
 use crate::lab::picture::distinct;
 use crate::lab::scale::Scale;
 use crate::ledger::{Ledger, effect, interval, threshold};
-use crate::plot::{Theme, number, unmarked};
 use crate::recorded::Recorded;
 use crate::{Claim, Estimate, Made, Profile, Verdict, engine, figures};
 use anyhow::{Context as _, Result, bail};
@@ -17,6 +16,7 @@ use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use tokensieve_plot::{Theme, number, unmarked};
 
 const PROSE: &str = "manuscript.typ";
 const STYLE: &str = "style.typ";

@@ -4,7 +4,7 @@ use crate::lab::ablation::{self, Contrast};
 use crate::lab::corpus::OF_CHAT;
 use crate::lab::gains;
 use crate::lab::study::Study;
-use crate::plot::Drawing;
+use tokensieve_plot::Drawing;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
 

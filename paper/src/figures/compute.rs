@@ -7,7 +7,7 @@ use crate::lab::models::each_model;
 use crate::lab::picture::distinct;
 use crate::lab::steps;
 use crate::lab::study::{Study, short};
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use crate::lab::gains;
 use crate::lab::models::each_model;
 use crate::lab::outcome::{Better, Draws, Tallies, gain, level};
 use crate::lab::study::{Study, short};
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::tokens::held_out::{self, HeldOut};
 use crate::tokens::{Document, Quantity, scoring};
 use crate::{About, Claim, Column, Estimate, Run, Table};

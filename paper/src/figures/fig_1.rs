@@ -1,6 +1,6 @@
 //! Paper A, figure 1: the procedure, drawn, with what it does to one reply.
 
-use crate::plot::{Anchor, Diagram, Drawing, Ink};
+use tokensieve_plot::{Anchor, Diagram, Drawing, Ink};
 use crate::tokens::scoring::{Corpus, Scoring, models};
 use crate::tokens::{Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};

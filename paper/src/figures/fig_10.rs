@@ -1,7 +1,7 @@
 //! Paper A, figure 10: epistemic uncertainty grows with the dropout rate.
 
 use crate::claim::least;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::tokens::scoring::{Corpus, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Column, Estimate, Run, Table};

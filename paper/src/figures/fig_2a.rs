@@ -1,6 +1,6 @@
 //! Paper A, figure 2A: a reply's tokens, coloured by uncertainties, loss and entropy.
 
-use crate::plot::Drawing;
+use tokensieve_plot::Drawing;
 use crate::tokens::scoring::Corpus;
 use crate::tokens::{Conversation, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};

@@ -1,7 +1,7 @@
 //! Paper A, figure 2B: with what the two uncertainties are correlated.
 
 use crate::lab::models::each_model;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::tokens::scoring::{Corpus, Scoring, models, places};
 use crate::tokens::{Method, Quantity, correlations};
 use crate::{About, Claim, Column, Estimate, Run, Table};

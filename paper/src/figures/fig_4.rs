@@ -5,7 +5,7 @@ use crate::lab::gains;
 use crate::lab::models::each_model;
 use crate::lab::outcome::{Better, Tallies, gain, level};
 use crate::lab::study::short;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::tokens::held_out::{self, HeldOut};
 use crate::tokens::scoring;
 use crate::tokens::selection::{KINDS, Share, shares};

@@ -1,7 +1,7 @@
 //! Paper A, figure 4, as a picture: which tokens of one conversation would be selected after more and more training.
 
 use crate::lab::gains;
-use crate::plot::Drawing;
+use tokensieve_plot::Drawing;
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, held_out, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};

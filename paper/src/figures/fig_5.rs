@@ -6,7 +6,7 @@ use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains::{self, ABROAD_MINUS_HOME, INTERVAL, PREFERENCE, Row, better, worse};
 use crate::lab::models::each_model;
 use crate::lab::picture;
-use crate::plot::{Drawing, Panel};
+use tokensieve_plot::{Drawing, Panel};
 use crate::{About, Claim, Run, Table, Verdict};
 use anyhow::Result;
 

@@ -6,7 +6,7 @@ use crate::lab::corpus::{Corpus, OF_CHAT};
 use crate::lab::gains::{self, PREFERENCE, Row, judge, measure};
 use crate::lab::models::each_model;
 use crate::lab::picture::{called, distinct};
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
 

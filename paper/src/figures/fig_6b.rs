@@ -6,7 +6,7 @@ use crate::lab::corpus::OF_CHAT;
 use crate::lab::gains::{self, ALL_CORPORA, ENOUGH_SEEDS, Row, TOO_FEW_SEEDS};
 use crate::lab::models::each_model;
 use crate::lab::picture;
-use crate::plot::{Drawing, Panel, Series};
+use tokensieve_plot::{Drawing, Panel, Series};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
 

@@ -1,6 +1,6 @@
 //! Paper A, figure 8: the losses of the tokens of two answers, beside the losses of the answers.
 
-use crate::plot::{Drawing, number};
+use tokensieve_plot::{Drawing, number};
 use crate::tokens::scoring::{Corpus, Scoring, models};
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};

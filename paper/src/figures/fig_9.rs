@@ -1,6 +1,6 @@
 //! Paper A, figure 9: how token losses and datum losses are spread.
 
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::tokens::scoring::{Corpus, Scoring, models};
 use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Column, Estimate, Run, Table};

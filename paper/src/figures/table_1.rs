@@ -1,6 +1,6 @@
 //! Paper A, table 1: the data sets and their sizes.
 
-use crate::plot::{Anchor, Diagram, Drawing};
+use tokensieve_plot::{Anchor, Diagram, Drawing};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};

@@ -7,9 +7,9 @@ use super::models::each_model;
 use super::picture;
 use super::study::Study;
 use crate::claim::OURS;
-use crate::plot::Drawing;
 use crate::{Claim, Run, Table};
 use anyhow::Result;
+use tokensieve_plot::Drawing;
 
 /// A statement that masked training does better than an arm: the arm's name, the claim's, and the statement.
 pub type Contrast = (&'static str, &'static str, &'static str);

@@ -2,7 +2,7 @@
 
 use super::gains::Row;
 use super::models::each_model;
-use crate::plot::{Axis, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Ink, Panel, Series, Shape};
 
 /// Gains with their intervals, one place on the horizontal axis per `category`, one mark per series. `names` are the series
 /// of the whole drawing, so that one that a panel lacks does not hand its colour on.

@@ -289,7 +289,7 @@ fn training_figures_are_made_from_made_up_results_and_nothing_is_concluded() -> 
         assert_eq!(crate::engine::make_synthetic(entry)?.table, made.table, "{id}");
         let untested = |claim: &crate::Claim| matches!(claim.verdict, crate::Verdict::NotTested(_));
         assert!(made.claims.iter().all(untested), "{id}");
-        assert!(made.svg(&crate::plot::Theme::LIGHT).contains("</svg>"), "{id}");
+        assert!(made.svg(&tokensieve_plot::Theme::LIGHT).contains("</svg>"), "{id}");
         assert!(made.about.deviations.contains(&OF_CHAT), "{id}");
     }
     Ok(())

@@ -14,7 +14,6 @@ pub use serve::serve;
 use crate::cache::write_atomically;
 use crate::claim::tally;
 use crate::ledger;
-use crate::plot::{Theme, html, unmarked};
 use crate::provenance::Provenance;
 use crate::recorded::{Agreement, Recorded, same_verdict};
 use crate::{Claim, Made, Profile, Verdict};
@@ -26,6 +25,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tokensieve_plot::{Theme, html, unmarked};
 use viewer::Viewer;
 
 /// Rows of a table that a page holds; the CSV beside it holds all.

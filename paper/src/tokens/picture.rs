@@ -2,10 +2,10 @@
 
 use super::scoring::{Corpus, PLACES, Scoring, models};
 use super::{Conversation, Document, Quantity, TokenRow, top_quarter};
-use crate::plot::{Colours, Drawing, Word, Words};
 use crate::{Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::quantile;
+use tokensieve_plot::{Colours, Drawing, Word, Words};
 
 /// Response tokens of a document that makes a picture: more than a phrase, less than a page.
 const LENGTHS: std::ops::RangeInclusive<usize> = 12..=110;

@@ -3,9 +3,9 @@
 use super::claims::STAND_IN;
 use super::*;
 use crate::lab::study::OUTCOMES;
-use crate::plot::Theme;
 use crate::recorded::Recorded;
 use crate::{Claim, Figure, Profile, Verdict, figures};
+use tokensieve_plot::Theme;
 
 fn figure(id: &str) -> Result<&'static dyn Figure> {
     let found = figures::registry().iter().map(|entry| entry.figure).find(|figure| figure.about().id == id);

@@ -3,17 +3,17 @@
 /// One axis of a panel: label, scale, range and ticks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
-    pub(super) label: String,
-    pub(super) scale: Scale,
-    pub(super) range: Option<(f64, f64)>,
-    pub(super) ticks: Option<Vec<(f64, String)>>,
-    pub(super) quiet: bool,
-    pub(super) percent: bool,
-    pub(super) tight: bool,
+    pub(crate) label: String,
+    pub(crate) scale: Scale,
+    pub(crate) range: Option<(f64, f64)>,
+    pub(crate) ticks: Option<Vec<(f64, String)>>,
+    pub(crate) quiet: bool,
+    pub(crate) percent: bool,
+    pub(crate) tight: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Scale {
+pub(crate) enum Scale {
     Linear,
     Log,
     SymLog { within: f64 },
@@ -98,7 +98,7 @@ impl Axis {
     }
 
     /// Fits the axis to `values` (every x or every y of a panel's marks).
-    pub(super) fn fit(&self, values: impl Iterator<Item = f64>) -> Fitted<'_> {
+    pub(crate) fn fit(&self, values: impl Iterator<Item = f64>) -> Fitted<'_> {
         let asked = self.range.and_then(|(low, high)| Some((self.bend(low)?, self.bend(high)?)));
         let (low, high) = asked.unwrap_or_else(|| self.span(values));
         let (low, high) = if low < high { (low, high) } else { (low - 0.5, high + 0.5) };
@@ -121,7 +121,7 @@ impl Axis {
 
 /// An axis whose range is known.
 #[derive(Debug)]
-pub(super) struct Fitted<'a> {
+pub(crate) struct Fitted<'a> {
     pub axis: &'a Axis,
     low: f64,
     high: f64,
@@ -129,12 +129,12 @@ pub(super) struct Fitted<'a> {
 
 impl Fitted<'_> {
     /// Where `value` lies between the ends, 0 to 1 (outside when it lies outside).
-    pub(super) fn at(&self, value: f64) -> Option<f64> {
+    pub(crate) fn at(&self, value: f64) -> Option<f64> {
         Some((self.axis.bend(value)? - self.low) / (self.high - self.low))
     }
 
     /// Major ticks with their labels, at most about `wanted` of them.
-    pub(super) fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
+    pub(crate) fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         let inside = |at: &f64| (-1e-9..=1.0 + 1e-9).contains(at);
         let place = |(value, label): (f64, String)| Some((self.at(value).filter(inside)?, label));
         if let Some(ticks) = &self.axis.ticks {

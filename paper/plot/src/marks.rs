@@ -1,14 +1,14 @@
 //! Marks to SVG, inside one panel's plotting area.
 
-use super::scale::Fitted;
-use super::series::{Cell, Mark};
-use super::svg::{Anchor, Canvas, Type, px};
-use super::{Colours, Series, Shape, Theme, number};
+use crate::scale::Fitted;
+use crate::series::{Cell, Mark};
+use crate::svg::{Anchor, Canvas, Type, px};
+use crate::{Colours, Series, Shape, Theme, number};
 use std::fmt::Write as _;
 
 /// A panel's plotting area: pixels of its box and its two fitted axes.
 #[derive(Debug)]
-pub(super) struct Area<'a> {
+pub(crate) struct Area<'a> {
     pub left: f64,
     pub top: f64,
     pub width: f64,
@@ -21,29 +21,29 @@ pub(super) struct Area<'a> {
 
 impl Area<'_> {
     /// Pixel of a data point, kept within one box of the area so that far outliers stay cheap to clip.
-    pub(super) fn place(&self, x: f64, y: f64) -> Option<(f64, f64)> {
+    pub(crate) fn place(&self, x: f64, y: f64) -> Option<(f64, f64)> {
         Some((self.place_x(x)?, self.place_y(y)?))
     }
 
-    pub(super) fn place_x(&self, x: f64) -> Option<f64> {
+    pub(crate) fn place_x(&self, x: f64) -> Option<f64> {
         Some(self.left + self.x.at(x)?.clamp(-1.0, 2.0) * self.width)
     }
 
-    pub(super) fn place_y(&self, y: f64) -> Option<f64> {
+    pub(crate) fn place_y(&self, y: f64) -> Option<f64> {
         Some(self.top + (1.0 - self.y.at(y)?.clamp(-1.0, 2.0)) * self.height)
     }
 
-    pub(super) fn right(&self) -> f64 {
+    pub(crate) fn right(&self) -> f64 {
         self.left + self.width
     }
 
-    pub(super) fn bottom(&self) -> f64 {
+    pub(crate) fn bottom(&self) -> f64 {
         self.top + self.height
     }
 }
 
 /// Draws one series.
-pub(super) fn draw(
+pub(crate) fn draw(
     canvas: &mut Canvas,
     area: &Area<'_>,
     series: &Series,
@@ -150,7 +150,7 @@ fn draw_cell(
 }
 
 /// One marker, with a hairline of background around it so that neighbours stay apart.
-pub(super) fn marker(canvas: &mut Canvas, at: (f64, f64), shape: Shape, size: f64, ink: &str, theme: &Theme) {
+pub(crate) fn marker(canvas: &mut Canvas, at: (f64, f64), shape: Shape, size: f64, ink: &str, theme: &Theme) {
     let (x, y, r) = (at.0, at.1, size);
     let solid = format!(r#"fill="{ink}" stroke="{}" stroke-width="0.75""#, theme.background);
     let corners = |corners: &[(f64, f64)]| {

@@ -1,7 +1,7 @@
 //! Boxes, arrows and lines of text at given places, for what is drawn and not measured.
 
-use super::svg::{Anchor, Canvas, Type, px};
-use super::{Ink, Theme};
+use crate::svg::{Anchor, Canvas, Type, px};
+use crate::{Ink, Theme};
 
 const SIZE: f64 = 11.5;
 const LINE: f64 = 15.0;
@@ -63,7 +63,7 @@ impl Diagram {
     }
 
     /// Draws it from `top` down and returns where it ends.
-    pub(super) fn svg(&self, canvas: &mut Canvas, top: f64, theme: &Theme) -> f64 {
+    pub(crate) fn svg(&self, canvas: &mut Canvas, top: f64, theme: &Theme) -> f64 {
         for item in &self.items {
             match item {
                 Item::Node { place: [x, y, width, height], text, ink } => {

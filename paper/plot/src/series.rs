@@ -1,160 +1,6 @@
-//! What a figure states: a drawing is panels, a panel is two axes and series, a series is one mark of many data.
+//! Series: one mark of many data, with its ink, its name and its stroke.
 
-use super::{Anchor, Axis, Diagram, Ink, Palette, Words};
-
-/// A whole figure: a diagram, blocks of coloured text, and panels in rows of `columns` with one legend for all.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Drawing {
-    pub(super) diagram: Option<Diagram>,
-    pub(super) words: Vec<Words>,
-    pub(super) panels: Vec<Panel>,
-    pub(super) columns: usize,
-    pub(super) panel_height: f64,
-    pub(crate) width: f64,
-    pub(super) colours: Option<Colours>,
-    pub(super) notice: Option<String>,
-}
-
-impl Drawing {
-    /// A drawing of `panels`, three to a row at most.
-    pub fn new(panels: impl IntoIterator<Item = Panel>) -> Self {
-        let panels: Vec<Panel> = panels.into_iter().collect();
-        let columns = panels.len().clamp(1, 3);
-        Self {
-            diagram: None,
-            words: Vec::new(),
-            panels,
-            columns,
-            panel_height: 230.0,
-            width: 760.0,
-            colours: None,
-            notice: None,
-        }
-    }
-
-    /// Adds a diagram, above everything else.
-    #[must_use]
-    pub fn diagram(self, diagram: Diagram) -> Self {
-        Self { diagram: Some(diagram), ..self }
-    }
-
-    /// Adds blocks of coloured text, above the panels, as many to a row as there are columns.
-    #[must_use]
-    pub fn words(self, words: impl IntoIterator<Item = Words>) -> Self {
-        Self { words: words.into_iter().collect(), ..self }
-    }
-
-    /// Panels per row.
-    #[must_use]
-    pub fn columns(self, columns: usize) -> Self {
-        Self { columns: columns.max(1), ..self }
-    }
-
-    /// Height of a panel's plotting area, in pixels (the drawing is 760 wide unless told).
-    #[must_use]
-    pub fn panel_height(self, panel_height: f64) -> Self {
-        Self { panel_height, ..self }
-    }
-
-    /// Width of the whole drawing, in pixels.
-    #[must_use]
-    pub fn width(self, width: f64) -> Self {
-        Self { width, ..self }
-    }
-
-    /// One colour scale, and one colour bar, for the cells of every panel.
-    #[must_use]
-    pub fn colours(self, colours: Colours) -> Self {
-        Self { colours: Some(colours), ..self }
-    }
-
-    /// A line above everything, for what a reader must not miss (a data set that was replaced).
-    #[must_use]
-    pub fn notice(self, notice: impl Into<String>) -> Self {
-        Self { notice: Some(notice.into()), ..self }
-    }
-}
-
-/// Two axes and what is drawn between them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Panel {
-    pub(super) title: String,
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    pub(super) series: Vec<Series>,
-    pub(super) colours: Option<Colours>,
-    pub(super) direct: bool,
-}
-
-impl Panel {
-    /// An empty panel. Panels of a drawing with several are lettered A, B, … by themselves.
-    pub fn new(title: &str, x: Axis, y: Axis) -> Self {
-        Self { title: title.into(), x, y, series: Vec::new(), colours: None, direct: false }
-    }
-
-    /// Says in front of the title whose panel it is.
-    #[must_use]
-    pub fn of(self, whose: &str) -> Self {
-        Self { title: format!("{whose}, {}", self.title), ..self }
-    }
-
-    /// Adds one series; later ones lie on top.
-    #[must_use]
-    pub fn with(mut self, series: Series) -> Self {
-        self.series.push(series);
-        self
-    }
-
-    /// Adds many series.
-    #[must_use]
-    pub fn with_all(mut self, series: impl IntoIterator<Item = Series>) -> Self {
-        self.series.extend(series);
-        self
-    }
-
-    /// A colour scale, and a colour bar, of this panel's own.
-    #[must_use]
-    pub fn colours(self, colours: Colours) -> Self {
-        Self { colours: Some(colours), ..self }
-    }
-
-    /// Writes the names of lines at their right ends instead of in the legend.
-    #[must_use]
-    pub fn direct_labels(self) -> Self {
-        Self { direct: true, ..self }
-    }
-}
-
-/// From cell values to colours, with the colour bar's label.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Colours {
-    pub(super) label: String,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) palette: Palette,
-}
-
-impl Colours {
-    /// Dark to bright from `low` to `high`.
-    pub fn sequential(label: &str, low: f64, high: f64) -> Self {
-        Self { label: label.into(), low, high, palette: Palette::Sequential }
-    }
-
-    /// From no colour at `low` to the strongest at `high`: behind text.
-    pub fn highlight(label: &str, low: f64, high: f64) -> Self {
-        Self { label: label.into(), low, high, palette: Palette::Highlight }
-    }
-
-    /// Blue below zero, orange above, out to ±`reach`.
-    pub fn diverging(label: &str, reach: f64) -> Self {
-        Self { label: label.into(), low: -reach, high: reach, palette: Palette::Diverging }
-    }
-
-    /// Where `value` lies in the scale, 0 to 1.
-    pub(super) fn at(&self, value: f64) -> f64 {
-        (value - self.low) / (self.high - self.low)
-    }
-}
+use crate::{Anchor, Ink};
 
 /// A rectangle of a heat map, in data coordinates, coloured by its value (not a number: left empty).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -190,7 +36,7 @@ impl Shape {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Line(Vec<(f64, f64)>),
     Band(Vec<(f64, f64, f64)>),
     Points(Vec<(f64, f64)>),
@@ -205,13 +51,13 @@ pub(super) enum Mark {
 /// One mark with its ink, name and stroke.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    pub(super) mark: Mark,
-    pub(super) ink: Ink,
-    pub(super) label: Option<String>,
-    pub(super) dash: &'static str,
-    pub(super) stroke: f64,
-    pub(super) shape: Shape,
-    pub(super) size: f64,
+    pub(crate) mark: Mark,
+    pub(crate) ink: Ink,
+    pub(crate) label: Option<String>,
+    pub(crate) dash: &'static str,
+    pub(crate) stroke: f64,
+    pub(crate) shape: Shape,
+    pub(crate) size: f64,
 }
 
 impl Series {
@@ -317,7 +163,7 @@ impl Series {
     }
 
     /// Every x and every y that the series needs in view.
-    pub(super) fn extent(&self) -> (Vec<f64>, Vec<f64>) {
+    pub(crate) fn extent(&self) -> (Vec<f64>, Vec<f64>) {
         match &self.mark {
             Mark::Line(points) | Mark::Points(points) => points.iter().copied().unzip(),
             Mark::Band(points) | Mark::ErrorBars(points) => (

@@ -1,7 +1,7 @@
 //! Text whose tokens are coloured by a quantity: blocks of wrapped monospaced words, each with its colour bar.
 
-use super::svg::{Anchor, Canvas, Type, escape, px, width};
-use super::{Axis, Colours, Theme};
+use crate::svg::{Anchor, Canvas, Type, escape, px, width};
+use crate::{Axis, Colours, Theme};
 
 const SIZE: f64 = 11.0;
 /// Every monospaced font named below is 0.6 of its size wide.
@@ -15,7 +15,7 @@ const FONTS: &str = "'Liberation Mono', Menlo, 'DejaVu Sans Mono', Consolas, mon
 #[derive(Clone, Debug, PartialEq)]
 pub struct Words {
     title: String,
-    pub(super) colours: Colours,
+    pub(crate) colours: Colours,
     tokens: Vec<Word>,
 }
 
@@ -37,12 +37,12 @@ impl Words {
     }
 
     /// Height when wrapped to `width`.
-    pub(super) fn height(&self, width: f64) -> f64 {
+    pub(crate) fn height(&self, width: f64) -> f64 {
         let lines = wrapped(&self.tokens, columns(width)).last().map_or(0, |piece| piece.line + 1);
         HEAD + lines as f64 * LINE + 12.0
     }
 
-    pub(super) fn svg(&self, canvas: &mut Canvas, place: (f64, f64), room: f64, letter: &str, theme: &Theme) {
+    pub(crate) fn svg(&self, canvas: &mut Canvas, place: (f64, f64), room: f64, letter: &str, theme: &Theme) {
         let (left, top) = (place.0 + 10.0, place.1);
         canvas.text(left, top + 13.0, letter, Type::new(12.0, theme.text).bold());
         let indent = if letter.is_empty() { 0.0 } else { 15.0 };

@@ -1,10 +1,10 @@
 //! Layout: notice, legend, then rows of panels, each with room for exactly its own tick labels.
 
-use super::marks::{self, Area};
-use super::scale::{Fitted, Scale};
-use super::series::Mark;
-use super::svg::{Anchor, Canvas, Type, escape, px, unmarked, width};
-use super::{Colours, Drawing, Panel, Series, Theme};
+use crate::marks::{self, Area};
+use crate::scale::{Fitted, Scale};
+use crate::series::Mark;
+use crate::svg::{Anchor, Canvas, Type, escape, px, unmarked, width};
+use crate::{Axis, Colours, Drawing, Panel, Series, Theme};
 
 /// Sizes of text, in pixels: panel titles, axis labels, tick labels and legend.
 const TITLE: f64 = 12.0;
@@ -133,10 +133,9 @@ impl Drawing {
     }
 }
 
-#[cfg(test)]
 impl Drawing {
     /// Names whose marks look different from panel to panel, which the legend would hide.
-    pub(crate) fn ambiguous(&self) -> Vec<&str> {
+    pub fn ambiguous(&self) -> Vec<&str> {
         let series = || self.panels.iter().flat_map(|panel| &panel.series);
         let differs = |one: &Series| {
             let same_name = |other: &&Series| other.label == one.label && same_kind(one, other);
@@ -146,7 +145,7 @@ impl Drawing {
     }
 
     /// The strong ends of the colour scales of all blocks of text.
-    pub(crate) fn strong_ends(&self) -> Vec<f64> {
+    pub fn strong_ends(&self) -> Vec<f64> {
         self.words.iter().map(|block| block.colours.high).collect()
     }
 }
@@ -397,7 +396,7 @@ fn bar_width(colours: &Colours, height: f64) -> f64 {
 }
 
 fn bar_ticks(colours: &Colours, height: f64) -> Vec<(f64, String)> {
-    let axis = super::Axis::linear("").range(colours.low, colours.high);
+    let axis = Axis::linear("").range(colours.low, colours.high);
     axis.fit(std::iter::empty()).ticks((height / 42.0) as usize)
 }
 
@@ -407,7 +406,6 @@ fn widest<'a>(texts: impl Iterator<Item = &'a str>, size: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Axis;
     use super::*;
 
     /// Attribute `key` of the element that `text` begins with.

@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 
 /// An SVG document under construction.
 #[derive(Debug, Default)]
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     body: String,
 }
 
 /// How a piece of text is set.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Type<'a> {
+pub(crate) struct Type<'a> {
     pub size: f64,
     pub colour: &'a str,
     pub anchor: Anchor,
@@ -33,31 +33,31 @@ pub enum Anchor {
 }
 
 impl<'a> Type<'a> {
-    pub(super) fn new(size: f64, colour: &'a str) -> Self {
+    pub(crate) fn new(size: f64, colour: &'a str) -> Self {
         Self { size, colour, anchor: Anchor::Start, bold: false, turn: 0.0 }
     }
 
-    pub(super) fn anchor(self, anchor: Anchor) -> Self {
+    pub(crate) fn anchor(self, anchor: Anchor) -> Self {
         Self { anchor, ..self }
     }
 
-    pub(super) fn bold(self) -> Self {
+    pub(crate) fn bold(self) -> Self {
         Self { bold: true, ..self }
     }
 
-    pub(super) fn turned(self, turn: f64) -> Self {
+    pub(crate) fn turned(self, turn: f64) -> Self {
         Self { turn, ..self }
     }
 }
 
 impl Canvas {
     /// Adds markup as it is.
-    pub(super) fn raw(&mut self, markup: &str) {
+    pub(crate) fn raw(&mut self, markup: &str) {
         self.body.push_str(markup);
         self.body.push('\n');
     }
 
-    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, dash: &str) {
+    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, dash: &str) {
         let dash = if dash.is_empty() { String::new() } else { format!(r#" stroke-dasharray="{dash}""#) };
         self.raw(&format!(
             r#"<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="{colour}" stroke-width="{}"{dash}/>"#,
@@ -69,16 +69,16 @@ impl Canvas {
         ));
     }
 
-    pub(super) fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, attributes: &str) {
+    pub(crate) fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, attributes: &str) {
         let (x, y, width, height) = (px(x), px(y), px(width), px(height));
         self.raw(&format!(r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" {attributes}/>"#));
     }
 
-    pub(super) fn path(&mut self, data: &str, attributes: &str) {
+    pub(crate) fn path(&mut self, data: &str, attributes: &str) {
         self.raw(&format!(r#"<path d="{data}" {attributes}/>"#));
     }
 
-    pub(super) fn text(&mut self, x: f64, y: f64, text: &str, set: Type<'_>) {
+    pub(crate) fn text(&mut self, x: f64, y: f64, text: &str, set: Type<'_>) {
         let mut attributes = format!(r#"font-size="{}" fill="{}""#, px(set.size), set.colour);
         match set.anchor {
             Anchor::Start => {}
@@ -94,13 +94,13 @@ impl Canvas {
         self.raw(&format!(r#"<text x="{}" y="{}" {attributes}>{}</text>"#, px(x), px(y), marked_up(text)));
     }
 
-    pub(super) fn into_body(self) -> String {
+    pub(crate) fn into_body(self) -> String {
         self.body
     }
 }
 
 /// A coordinate with at most two decimals: finer than any screen, and short.
-pub(super) fn px(value: f64) -> String {
+pub(crate) fn px(value: f64) -> String {
     let mut text = format!("{value:.2}");
     while text.contains('.') && (text.ends_with('0') || text.ends_with('.')) {
         text.pop();
@@ -225,7 +225,7 @@ fn typographic(text: &str) -> String {
 }
 
 /// Width in pixels of `text` set in Helvetica or `DejaVu Sans`, whichever is wider: no less than what a reader sees.
-pub(super) fn width(text: &str, size: f64) -> f64 {
+pub(crate) fn width(text: &str, size: f64) -> f64 {
     spans(text)
         .iter()
         .map(|span| {
