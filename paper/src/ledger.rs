@@ -2,6 +2,7 @@
 
 use crate::claim::{Measured, distinct, tally};
 use crate::recorded::{Recorded, same_verdict};
+use crate::study::models;
 use crate::table::to_csv;
 use crate::{Claim, Made, Profile, Verdict};
 use anyhow::Result;
@@ -106,7 +107,7 @@ impl<'a> Ledger<'a> {
         let mut models: Vec<String> = Vec::new();
         let mut of_paper = [false; 2];
         for made in self.made {
-            let Some(of_profile) = made.provenance.models() else { continue };
+            let Some(of_profile) = models::behind(&made.provenance) else { continue };
             for model in of_profile {
                 if !models.contains(&model) {
                     models.push(model);

@@ -14,6 +14,7 @@ pub struct Drawing {
     pub width: f64,
     pub(crate) colours: Option<Colours>,
     pub(crate) notice: Option<String>,
+    pub(crate) subtitle: Option<String>,
 }
 
 impl Drawing {
@@ -30,6 +31,7 @@ impl Drawing {
             width: 760.0,
             colours: None,
             notice: None,
+            subtitle: None,
         }
     }
 
@@ -69,7 +71,13 @@ impl Drawing {
         Self { colours: Some(colours), ..self }
     }
 
-    /// A line above everything, for what a reader must not miss (a data set that was replaced).
+    /// A line of plain text above the drawing, for what a reader should know to read it.
+    #[must_use]
+    pub fn subtitle(self, subtitle: impl Into<String>) -> Self {
+        Self { subtitle: Some(subtitle.into()), ..self }
+    }
+
+    /// A bold line above everything, for what a reader must not miss (a data set that was replaced).
     #[must_use]
     pub fn notice(self, notice: impl Into<String>) -> Self {
         Self { notice: Some(notice.into()), ..self }

@@ -30,6 +30,10 @@ impl Drawing {
             canvas.text(10.0, y + 12.0, notice, Type::new(LABEL, theme.text).bold());
             y += LINE + 6.0;
         }
+        if let Some(subtitle) = &self.subtitle {
+            canvas.text(10.0, y + 12.0, subtitle, Type::new(LABEL, theme.muted));
+            y += LINE + 6.0;
+        }
         if let Some(diagram) = &self.diagram {
             y = diagram.svg(&mut canvas, y, theme);
         }

@@ -1,11 +1,12 @@
 //! Documents of the kind that a model is trained on, held out from training: scored before, during and after it.
 
-use super::scoring::{self, PLACES, RATE};
-use super::{Document, read};
-use crate::lab::arm::Arm;
-use crate::lab::corpus::{Corpus, at_hand};
-use crate::lab::study::{Study, short};
+use super::arm::Arm;
+use super::corpus::{Corpus, at_hand};
+use super::grid::Study;
+use super::models::short;
+use super::scoring::{self, PLACES};
 use crate::lab::{Job, Lab, Value};
+use crate::tokens::{Document, RATE, read};
 use crate::{Profile, Run};
 use anyhow::{Context as _, Result};
 use std::fs;
@@ -47,9 +48,9 @@ impl<'a> HeldOut<'a> {
     }
 
     /// The scoring after training.
-    pub fn after(&self, arm: &Arm, seed: u64) -> Result<Job> {
+    pub fn after(&self, arm: Arm, seed: u64) -> Result<Job> {
         let trained = self.study.trained(self.model, self.corpus, arm, seed)?;
-        let job = self.scoring(&format!("after {} seed {seed}", arm.name))?;
+        let job = self.scoring(&format!("after {arm} seed {seed}"))?;
         Ok(job.set("adapter", Value::Result(trained, "adapter".into())))
     }
 
@@ -69,7 +70,7 @@ impl<'a> HeldOut<'a> {
     }
 
     fn masked(&self, seed: u64) -> Result<Arc<Job>> {
-        self.study.trained(self.model, self.corpus, &Arm::masked(), seed)
+        self.study.trained(self.model, self.corpus, Arm::Masked, seed)
     }
 
     /// Those scorings of several seeds that can be named: which checkpoints a run kept is known when it is done.
@@ -91,8 +92,7 @@ impl<'a> HeldOut<'a> {
         for entry in fs::read_dir(&parent).with_context(|| format!("reading {}", parent.display()))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
-                let job =
-                    self.scoring(&format!("after {step} steps of {} seed {seed}", Arm::masked().name))?;
+                let job = self.scoring(&format!("after {step} steps of {} seed {seed}", Arm::Masked))?;
                 let adapter = Value::Result(masked.clone(), format!("checkpoints/{name}").into());
                 found.push((step, job.set("adapter", adapter)));
             }
@@ -136,9 +136,9 @@ pub fn jobs(profile: Profile, study: &Study, lab: &Lab) -> Result<Vec<Arc<Job>>>
             all.extend(selected.known(lab, study.scale.seeds)?);
             let uncertain = HeldOut::new(study, model, corpus, scoring::uncertain(profile));
             all.push(uncertain.before()?);
-            for arm in Study::uncertain_arms() {
+            for arm in Study::UNCERTAIN {
                 for seed in 0..study.scale.seeds {
-                    all.push(uncertain.after(&arm, seed)?);
+                    all.push(uncertain.after(arm, seed)?);
                 }
             }
         }
@@ -158,7 +158,7 @@ mod tests {
         let before = jobs(Profile::Study, &study, &lab)?.len();
         let (corpora, seeds) = (5, 3);
         assert_eq!(before, 1 + corpora * (1 + 1 + 3 * seeds));
-        let run = study.trained("smollm2-135m", Corpus::Chat, &Arm::masked(), 1)?;
+        let run = study.trained("smollm2-135m", Corpus::Chat, Arm::Masked, 1)?;
         lab.make(&run, &|_| ())?;
         let found = jobs(Profile::Study, &study, &lab)?;
         let names: BTreeSet<&str> = found.iter().map(|job| job.name.as_str()).collect();

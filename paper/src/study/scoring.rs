@@ -1,43 +1,32 @@
 //! Which documents are scored, how, and how many in each profile: in one place, so that figures share results.
 
-use super::{Document, read, synthetic};
-use crate::lab::corpus::{documents, source};
+use super::corpus::{documents, source};
 use crate::lab::{Job, Lab, Value, Verb};
-use crate::{Profile, Run};
+use crate::named::named;
+use crate::tokens::{Document, RATE, picture, read, synthetic};
+use crate::{Profile, Run, Table};
 use anyhow::Result;
 use std::sync::Arc;
 
 /// Where dropout acts, as the `tokensieve` program takes it, the default first.
 pub const PLACES: [&str; 3] = ["attention,residual", "attention", "embedding"];
-/// The dropout rate of all figures but figure 10.
-pub const RATE: f64 = 0.1;
 /// The rates of figure 10.
 pub const RATES: [f64; 6] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
 
 /// Seconds that a pass over a document is thought to take, until scorings are done that tell.
 const PASS: f64 = 0.12;
 
-/// What is scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Corpus {
-    /// Instructions with answers.
-    Alpaca,
-    /// Word problems with worked answers.
-    Gsm8k,
+named! {
+    /// A data set whose documents are scored.
+    pub enum Dataset {
+        /// Instructions with answers.
+        Alpaca = "alpaca",
+        /// Word problems with worked answers.
+        Gsm8k = "gsm8k",
+    }
 }
 
-impl Corpus {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Alpaca, Self::Gsm8k];
-
-    /// Its name in the catalogue and in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Alpaca => "alpaca",
-            Self::Gsm8k => "gsm8k",
-        }
-    }
-
+impl Dataset {
     /// Its name in drawings.
     pub fn title(self) -> &'static str {
         match self {
@@ -53,7 +42,7 @@ pub struct Scoring {
     /// The model, by its name in the catalogue or on the hub.
     pub model: &'static str,
     /// Which documents.
-    pub corpus: Corpus,
+    pub dataset: Dataset,
     /// How many, from the first.
     pub documents: usize,
     /// Stochastic passes; 0 scores loss and entropy only.
@@ -66,20 +55,25 @@ pub struct Scoring {
 
 impl Scoring {
     /// Uncertainties as most figures want them.
-    pub fn uncertainty(profile: Profile, model: &'static str, corpus: Corpus, places: &'static str) -> Self {
+    pub fn uncertainty(
+        profile: Profile,
+        model: &'static str,
+        dataset: Dataset,
+        places: &'static str,
+    ) -> Self {
         let (documents, passes) = uncertain(profile);
-        Self { model, corpus, documents, passes, rate: RATE, places }
+        Self { model, dataset, documents, passes, rate: RATE, places }
     }
 
     /// Losses only, of many documents.
-    pub fn losses(profile: Profile, model: &'static str, corpus: Corpus) -> Self {
+    pub fn losses(profile: Profile, model: &'static str, dataset: Dataset) -> Self {
         let documents = match profile {
             Profile::Smoke => 6,
             Profile::Laptop | Profile::Evening => 64,
             Profile::Study => 512,
             Profile::Paper => 2048,
         };
-        Self { model, corpus, documents, passes: 0, rate: 0.0, places: PLACES[0] }
+        Self { model, dataset, documents, passes: 0, rate: 0.0, places: PLACES[0] }
     }
 
     /// Uncertainties at one of several rates: of fewer documents, and of a hundred passes wherever numbers count, for at
@@ -98,17 +92,17 @@ impl Scoring {
     pub fn documents(&self, run: &Run) -> Result<Vec<Document>> {
         if run.synthetic_data() {
             let (rate, documents) = if self.passes == 0 { (0.0, 24) } else { (self.rate, 8) };
-            return Ok(synthetic::documents(self.corpus.name(), documents, rate));
+            return Ok(synthetic::documents(self.dataset.name(), documents, rate));
         }
-        let job = self.job(documents(run, self.corpus.name())?)?;
+        let job = self.job(documents(run, self.dataset.name())?)?;
         read(&run.job(&job)?.join(job.verb.output()))
     }
 
     /// The work for the `tokensieve` program.
     fn job(&self, source: Value) -> Result<Job> {
-        let Self { model, corpus, documents, passes, rate, places } = self;
-        let name = format!("uncertainty {} {model} {documents} × {passes}, {places} {rate}", corpus.name());
-        let job = work(name, source, model, *documents, *passes)?.reading(corpus.name())?;
+        let Self { model, dataset, documents, passes, rate, places } = self;
+        let name = format!("uncertainty {} {model} {documents} × {passes}, {places} {rate}", dataset.name());
+        let job = work(name, source, model, *documents, *passes)?.reading(dataset.name())?;
         if *passes == 0 {
             return Ok(job);
         }
@@ -134,18 +128,18 @@ pub fn work(name: String, source: Value, model: &str, documents: usize, passes: 
 pub fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     let mut all = Vec::new();
     for model in models(profile) {
-        for corpus in Corpus::ALL {
-            all.push(Scoring::losses(profile, model, corpus));
+        for dataset in Dataset::ALL.iter().copied() {
+            all.push(Scoring::losses(profile, model, dataset));
             all.extend(
-                places(profile).iter().map(|places| Scoring::uncertainty(profile, model, corpus, places)),
+                places(profile).iter().map(|places| Scoring::uncertainty(profile, model, dataset, places)),
             );
         }
         for places in rated_places(profile) {
-            let scoring = Scoring::uncertainty(profile, model, Corpus::Gsm8k, places);
+            let scoring = Scoring::uncertainty(profile, model, Dataset::Gsm8k, places);
             all.extend(RATES.map(|rate| scoring.clone().at_rate(profile, rate)));
         }
     }
-    all.iter().map(|scoring| Ok(scoring.job(source(lab, scoring.corpus.name())?)?.shared())).collect()
+    all.iter().map(|scoring| Ok(scoring.job(source(lab, scoring.dataset.name())?)?.shared())).collect()
 }
 
 /// Documents of which uncertainties are measured, and stochastic passes.
@@ -194,6 +188,16 @@ pub fn rated_places(profile: Profile) -> &'static [&'static str] {
         Profile::Smoke | Profile::Laptop | Profile::Evening => &PLACES[..1],
         Profile::Study | Profile::Paper => &PLACES,
     }
+}
+
+/// Conversations that a picture's table holds, for the token viewer.
+const SHOWN: usize = 3;
+
+/// The table of the first few documents of a data set whose length suits a picture, scored together with all others.
+pub fn conversations(run: &Run, dataset: Dataset) -> Result<Table> {
+    let model = models(run.profile)[0];
+    let documents = Scoring::uncertainty(run.profile, model, dataset, PLACES[0]).documents(run)?;
+    Table::from_rows(&picture::rows(dataset.title(), 0, &documents, SHOWN)?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Which of two models' replies is preferred: in the eyes of a judge, or by a stand-in for one, for which the reply wins that
 //! overlaps more with the reference, whichever comes first. Win rates are length-controlled as AlpacaEval's are.
 
-use super::outcome::{Draws, Tallies};
+use super::draws::Draws;
+use crate::lab::evaluation::Tallies;
 use tokensieve_tasks::alpaca_eval::{Contest, PENALTY, fit};
 
 /// How much more often than half the time the arm's reply is preferred to the baseline's, each with one entry per seed,

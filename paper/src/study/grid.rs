@@ -1,11 +1,13 @@
 //! The study's grid: which models are trained how on what, and by what they are measured.
 
-use super::arm::{Arm, CRITERIA, Reference, UNITS};
+use super::arm::{Arm, Criterion, Granularity, Reference};
 use super::corpus::{Corpus, at_hand};
-use super::outcome::Better;
+use super::models::short;
+use super::outcome::{Better, Outcome};
 use super::scale::Scale;
-use super::{Job, Lab, Value, Verb};
 use crate::Profile;
+use crate::lab::evaluation::JUDGED;
+use crate::lab::{Job, Lab, Value, Verb};
 use anyhow::{Context as _, Result};
 use std::sync::Arc;
 
@@ -14,52 +16,6 @@ const TOKENS: f64 = 180.0;
 /// Tokens per second of training and of evaluation: for estimates of time.
 const SPEEDS: [f64; 2] = [600.0, 1500.0];
 
-/// What a model is measured by.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
-    /// Its name in tables.
-    pub name: &'static str,
-    /// The corpus whose kind of text it is.
-    pub of: Option<Corpus>,
-    /// The set that it needs.
-    pub set: Option<&'static str>,
-    /// What is better; `Less` counts in nats, `More` in shares.
-    pub better: Better,
-}
-
-impl Outcome {
-    /// Whether a model trained on the corpus is measured in its own distribution: text of the same kind from another set is not.
-    pub fn is_in_distribution(&self, corpus: Corpus) -> bool {
-        self.of == Some(corpus) && corpus.unseen_set() == corpus.set()
-    }
-}
-
-const fn outcome(
-    name: &'static str,
-    of: Option<Corpus>,
-    set: Option<&'static str>,
-    better: Better,
-) -> Outcome {
-    Outcome { name, of, set, better }
-}
-
-/// All outcomes; [`Scale::outcomes`] says which a profile uses.
-pub const OUTCOMES: [Outcome; 11] = [
-    outcome("nll arithmetic", Some(Corpus::Arithmetic), None, Better::Less),
-    outcome("arithmetic", Some(Corpus::Arithmetic), None, Better::More),
-    outcome("nll gsm8k", Some(Corpus::Gsm8k), Some("gsm8k"), Better::Less),
-    outcome("gsm8k", Some(Corpus::Gsm8k), Some("gsm8k"), Better::More),
-    outcome("nll alpaca", Some(Corpus::Alpaca), Some("alpaca"), Better::Less),
-    outcome("alpaca-overlap", Some(Corpus::Alpaca), Some("alpaca"), Better::More),
-    outcome("nll chat", Some(Corpus::Chat), Some("oasst1-validation"), Better::Less),
-    outcome("nll instructions", Some(Corpus::Instructions), None, Better::Less),
-    outcome("instructions", Some(Corpus::Instructions), None, Better::More),
-    outcome("ifeval", None, Some("ifeval"), Better::More),
-    outcome("medmcqa", None, Some("medmcqa"), Better::More),
-];
-
-/// The task whose replies a judge compares, and the set that it needs.
-pub const JUDGED: &str = "alpaca-eval";
 /// Where an evaluation's result has the replies.
 const ANSWERS: &str = "evaluation.answers.jsonl";
 
@@ -82,11 +38,13 @@ impl Study {
     /// A profile's grid. What needs a set that is not at hand is left out, and generated problems are trained on where
     /// nothing else is left.
     pub fn new(profile: Profile, lab: &Lab) -> Self {
-        let scale = Scale::of(profile);
-        let wanted: Vec<Outcome> =
-            OUTCOMES.into_iter().filter(|outcome| scale.outcomes.contains(&outcome.name)).collect();
-        let sets =
-            scale.corpora.iter().filter_map(|corpus| corpus.set()).chain(wanted.iter().filter_map(|o| o.set));
+        Self::of(Scale::of(profile), lab)
+    }
+
+    /// The grid of these sizes.
+    pub(super) fn of(scale: Scale, lab: &Lab) -> Self {
+        let corpora = scale.corpora.iter().filter_map(|corpus| corpus.set());
+        let sets = corpora.chain(scale.outcomes.iter().filter_map(|outcome| outcome.set()));
         let sets = sets.chain(scale.judge.map(|_| JUDGED));
         let mut missing: Vec<&'static str> = sets.filter(|set| !at_hand(lab, set)).collect();
         missing.sort_unstable();
@@ -96,45 +54,45 @@ impl Study {
         if corpora.is_empty() {
             corpora.push(Corpus::Arithmetic);
         }
-        let outcomes =
-            wanted.into_iter().filter(|outcome| outcome.set.is_none_or(|set| !missing.contains(&set)));
+        let is_there = |outcome: &Outcome| outcome.set().is_none_or(|set| !missing.contains(&set));
+        let outcomes = scale.outcomes.iter().copied().filter(is_there).collect();
         let judge = scale.judge.filter(|_| !missing.contains(&JUDGED));
-        Self { scale, corpora, outcomes: outcomes.collect(), judge, missing }
+        Self { scale, corpora, outcomes, judge, missing }
     }
 
     /// Seeds of an arm.
-    pub fn seeds(&self, arm: &Arm) -> u64 {
+    pub fn seeds(&self, arm: Arm) -> u64 {
         if self.of_the_paper(arm) { self.scale.seeds } else { self.scale.other_seeds }
     }
 
     /// Whether the arm is trained on the corpus.
-    pub fn trains(&self, corpus: Corpus, arm: &Arm) -> bool {
+    pub fn trains(&self, corpus: Corpus, arm: Arm) -> bool {
         self.of_the_paper(arm) || !self.scale.only_objectives_on.contains(&corpus)
     }
 
-    fn of_the_paper(&self, arm: &Arm) -> bool {
-        *arm == Arm::mle() || self.objectives().contains(arm)
+    fn of_the_paper(&self, arm: Arm) -> bool {
+        arm == Arm::Mle || self.objectives().contains(&arm)
     }
 
     /// The training run of an arm.
-    pub fn trained(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64) -> Result<Arc<Job>> {
+    pub fn trained(&self, model: &str, corpus: Corpus, arm: Arm, seed: u64) -> Result<Arc<Job>> {
         self.run(model, corpus, arm, seed, false)
     }
 
     /// The reference that RHO compares with: plain maximum likelihood on the rows held out from training.
     fn clean(&self, model: &str, corpus: Corpus, seed: u64) -> Result<Arc<Job>> {
-        self.run(model, corpus, &Arm::mle().named("mle on clean rows"), seed, true)
+        self.run(model, corpus, Arm::Mle, seed, true)
     }
 
-    fn run(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64, clean: bool) -> Result<Arc<Job>> {
+    fn run(&self, model: &str, corpus: Corpus, arm: Arm, seed: u64, clean: bool) -> Result<Arc<Job>> {
         let scale = &self.scale;
         let documents = scale.documents(corpus)?;
         let (skip, rows) = match (clean, scale.rows) {
             (true, _) => (0, Some(scale.clean_rows)),
             (false, wanted) => (scale.clean_rows, wanted.map(|_| documents)),
         };
-        let name =
-            format!("train {} {corpus} {} seed {seed}", short(model), arm.name, corpus = corpus.name());
+        let rows_of = if clean { " on clean rows" } else { "" };
+        let name = format!("train {} {corpus} {arm}{rows_of} seed {seed}", short(model));
         // The same file for all: the clean rows come first.
         let read = scale.rows.map(|rows| rows + scale.clean_rows);
         let mut job = Job::new(Verb::Train, name)
@@ -159,25 +117,25 @@ impl Study {
         if let Some(set) = corpus.set() {
             job = job.reading(set)?;
         }
-        for (key, value) in &arm.settings {
-            job = job.set(key, value.clone());
+        for (key, value) in arm.settings().0 {
+            job = job.set(&key, value);
         }
-        job = match arm.reference {
+        job = match arm.reference() {
             Reference::None => job,
             Reference::Twin => {
-                let twin = self.trained(model, corpus, &Arm::mle(), seed)?;
+                let twin = self.trained(model, corpus, Arm::Mle, seed)?;
                 job.set("reference.adapter", Value::Result(twin, "adapter".into()))
             }
             Reference::Clean => job
                 .set("reference.adapter", Value::Result(self.clean(model, corpus, seed)?, "adapter".into())),
         };
-        if *arm == Arm::masked() && !clean {
+        if arm == Arm::Masked && !clean {
             // Figure 4 looks into these.
             job = job.keeping_checkpoints(scale.checkpoint_every);
         }
-        if let [first, later @ ..] = arm.ranks {
+        if let [first, later @ ..] = arm.ranks() {
             let steps = scale.steps(documents);
-            let parts = arm.ranks.len();
+            let parts = arm.ranks().len();
             let steps_and_ranks = later.iter().enumerate().map(|(at, rank)| {
                 let step = ((at + 1) * steps / parts).max(at + 1);
                 (step, *rank)
@@ -196,9 +154,10 @@ impl Study {
     }
 
     /// The evaluation of a training run by every outcome.
-    pub fn evaluated(&self, model: &str, corpus: Corpus, arm: &Arm, seed: u64) -> Result<Arc<Job>> {
+    pub fn evaluated(&self, model: &str, corpus: Corpus, arm: Arm, seed: u64) -> Result<Arc<Job>> {
         let trained = self.trained(model, corpus, arm, seed)?;
-        let mut suite = self.outcomes.iter().map(|outcome| self.task(outcome)).collect::<Result<Vec<_>>>()?;
+        let mut suite =
+            self.outcomes.iter().map(|outcome| self.task(*outcome)).collect::<Result<Vec<_>>>()?;
         suite.extend(self.judge.map(|_| JUDGED.into()));
         let tokens = (suite.len() * self.scale.questions) as f64 * TOKENS;
         let mut job = Job::new(Verb::Evaluate, trained.name.replace("train ", "evaluate "))
@@ -209,13 +168,13 @@ impl Study {
             .set("seed", 0)
             .reading(model)?
             .taking(tokens / SPEEDS[1]);
-        for set in self.outcomes.iter().filter_map(|outcome| outcome.set) {
+        for set in self.outcomes.iter().filter_map(|outcome| outcome.set()) {
             job = job.reading(set)?;
         }
         if let Some(judge) = self.judge {
             job = job.reading(JUDGED)?;
-            if *arm != Arm::mle() {
-                let plain = self.evaluated(model, corpus, &Arm::mle(), seed)?;
+            if arm != Arm::Mle {
+                let plain = self.evaluated(model, corpus, Arm::Mle, seed)?;
                 job = job
                     .set("judge", judge)
                     .set("yes", true)
@@ -225,15 +184,15 @@ impl Study {
         Ok(job.shared())
     }
 
-    fn task(&self, outcome: &Outcome) -> Result<Value> {
-        if outcome.better == Better::More {
-            return Ok(outcome.name.into());
+    fn task(&self, outcome: Outcome) -> Result<Value> {
+        if outcome.better() == Better::More {
+            return Ok(outcome.name().into());
         }
-        outcome.of.context("held-out text is of some corpus")?.held_out(self.scale.questions)
+        outcome.of().context("held-out text is of some corpus")?.held_out(self.scale.questions)
     }
 
     /// The name of an outcome in an evaluation's file.
-    pub fn key(&self, outcome: &Outcome, lab: &Lab) -> Result<String> {
+    pub fn key(&self, outcome: Outcome, lab: &Lab) -> Result<String> {
         Ok(match self.task(outcome)? {
             Value::HeldOut(job) => format!("nll:{}", lab.place(&job).join(job.verb.output()).display()),
             Value::Plain(toml::Value::String(name)) => name,
@@ -243,55 +202,55 @@ impl Study {
 
     /// Arms of figure 3.
     pub fn selections(&self) -> Vec<Arm> {
-        let criteria: &[&str] = if self.scale.thin { &["loss", "rho"] } else { &CRITERIA };
-        criteria.iter().flat_map(|by| UNITS.map(|unit| Arm::selected(by, unit))).collect()
+        let criteria = if self.scale.thin { &[Criterion::Loss, Criterion::Rho] } else { Criterion::ALL };
+        let of =
+            |by: &Criterion| Granularity::ALL.iter().map(|of| Arm::selected(*by, *of)).collect::<Vec<_>>();
+        criteria.iter().flat_map(of).collect()
     }
 
     /// Arms of figures 5 and 6.
     pub fn objectives(&self) -> Vec<Arm> {
-        vec![Arm::masked(), Arm::distill(), Arm::both()]
+        vec![Arm::Masked, Arm::Distill, Arm::MaskedDistill]
     }
 
     /// Arms of the threshold's ablation.
     pub fn thresholds(&self) -> Vec<Arm> {
-        let shares: &[u32] = if self.scale.thin { &[10, 25] } else { &[10, 25, 50, 75] };
-        shares.iter().map(|share| Arm::threshold(*share)).chain([Arm::adaptive()]).collect()
+        if self.scale.thin {
+            return vec![Arm::Top10, Arm::Masked, Arm::Adaptive];
+        }
+        vec![Arm::Top10, Arm::Masked, Arm::Top50, Arm::Top75, Arm::Adaptive]
     }
 
     /// Arms of the joint curriculum of data and capacity.
     pub fn capacities(&self) -> Vec<Arm> {
         if self.scale.thin {
-            return vec![Arm::masked(), Arm::growing_and_widening()];
+            return vec![Arm::Masked, Arm::GrowingBoth];
         }
-        vec![Arm::masked(), Arm::small(), Arm::growing(), Arm::widening(), Arm::growing_and_widening()]
+        vec![Arm::Masked, Arm::Rank4, Arm::GrowingRank, Arm::GrowingShare, Arm::GrowingBoth]
     }
 
     /// Arms of the comparison of curricula.
     pub fn curricula(&self) -> Vec<Arm> {
-        let mut arms = vec![Arm::masked(), Arm::explicit(), Arm::reversed()];
-        arms.truncate(if self.scale.thin { 2 } else { 3 });
-        arms
+        if self.scale.thin {
+            return vec![Arm::Masked, Arm::Explicit];
+        }
+        vec![Arm::Masked, Arm::Explicit, Arm::Reversed]
     }
 
     /// Arms whose models' uncertainty is measured beside the base's.
-    pub fn uncertain_arms() -> [Arm; 3] {
-        [Arm::mle(), Arm::masked(), Arm::both()]
-    }
+    pub const UNCERTAIN: [Arm; 3] = [Arm::Mle, Arm::Masked, Arm::MaskedDistill];
 
     /// Arms whose steps are timed against each other.
-    pub fn timed_arms() -> [Arm; 4] {
-        [Arm::mle(), Arm::masked(), Arm::selected("loss", "document"), Arm::both()]
-    }
+    pub const TIMED: [Arm; 4] = [Arm::Mle, Arm::Masked, Arm::LossDocuments, Arm::MaskedDistill];
 
     /// The run of such an arm.
-    pub fn timed_run(&self, model: &str, arm: &Arm) -> Result<Arc<Job>> {
+    pub fn timed_run(&self, model: &str, arm: Arm) -> Result<Arc<Job>> {
         self.trained(model, self.corpora[0], arm, 0)
     }
 
     /// All of these runs, which want the machine to themselves.
     pub fn timed(&self) -> Result<Vec<Arc<Job>>> {
-        let arms = Self::timed_arms();
-        let runs = self.scale.models.iter().flat_map(|model| arms.iter().map(move |arm| (model, arm)));
+        let runs = self.scale.models.iter().flat_map(|model| Self::TIMED.map(|arm| (model, arm)));
         runs.map(|(model, arm)| self.timed_run(model, arm)).collect()
     }
 
@@ -299,7 +258,7 @@ impl Study {
     pub fn arms(&self) -> Vec<Arm> {
         let groups =
             [self.selections(), self.objectives(), self.thresholds(), self.capacities(), self.curricula()];
-        let mut all = vec![Arm::mle()];
+        let mut all = vec![Arm::Mle];
         for arm in groups.into_iter().flatten() {
             if !all.contains(&arm) {
                 all.push(arm);
@@ -313,20 +272,15 @@ impl Study {
         let mut jobs = Vec::new();
         for model in self.scale.models {
             for corpus in &self.corpora {
-                for arm in self.arms().into_iter().filter(|arm| self.trains(*corpus, arm)) {
-                    for seed in 0..self.seeds(&arm) {
-                        jobs.push(self.evaluated(model, *corpus, &arm, seed)?);
+                for arm in self.arms().into_iter().filter(|arm| self.trains(*corpus, *arm)) {
+                    for seed in 0..self.seeds(arm) {
+                        jobs.push(self.evaluated(model, *corpus, arm, seed)?);
                     }
                 }
             }
         }
         Ok(jobs)
     }
-}
-
-/// A model's name without its organisation.
-pub fn short(model: &str) -> &str {
-    model.rsplit('/').next().unwrap_or(model)
 }
 
 #[cfg(test)]
@@ -347,7 +301,7 @@ mod tests {
                 assert!(corpus.rows()? > study.scale.clean_rows, "{} {}", profile.name(), corpus.name());
             }
             assert_eq!(study.outcomes.len(), study.scale.outcomes.len(), "{}", profile.name());
-            let arms: BTreeSet<String> = study.arms().into_iter().map(|arm| arm.name).collect();
+            let arms: BTreeSet<Arm> = study.arms().into_iter().collect();
             assert_eq!(arms.len(), study.arms().len());
         }
         Ok(())
@@ -355,53 +309,50 @@ mod tests {
 
     #[test]
     fn only_held_out_text_of_the_corpus_itself_is_in_its_distribution() {
-        for corpus in [Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat, Corpus::Instructions]
-        {
-            let at_home = OUTCOMES.iter().filter(|outcome| outcome.is_in_distribution(corpus)).count();
+        for corpus in Corpus::ALL {
+            let losses_and_shares = Outcome::ALL.iter().filter(|outcome| **outcome != Outcome::AlpacaEval);
+            let at_home = losses_and_shares.filter(|outcome| outcome.is_in_distribution(*corpus)).count();
             // ShareGPT's sample holds nothing out: OpenAssistant's threads are another's conversations.
-            assert_eq!(at_home, if corpus == Corpus::Chat { 0 } else { 2 }, "{}", corpus.name());
+            assert_eq!(at_home, if *corpus == Corpus::Chat { 0 } else { 2 }, "{}", corpus.name());
         }
     }
 
     #[test]
     fn references_are_trained_first_and_on_the_right_rows() -> Result<()> {
         let study = Study::new(Profile::Laptop, &Lab::fixture());
-        let job = |arm: &Arm| study.trained("smollm2-135m", Corpus::Arithmetic, arm, 0);
-        let needs = |arm: &Arm| -> Result<Vec<String>> {
+        let job = |arm: Arm| study.trained("smollm2-135m", Corpus::Arithmetic, arm, 0);
+        let needs = |arm: Arm| -> Result<Vec<String>> {
             Ok(job(arm)?
                 .needs()
                 .map(|needed| needed.name.clone())
                 .filter(|name| !name.starts_with("make"))
                 .collect())
         };
-        assert_eq!(needs(&Arm::mle())?, Vec::<String>::new());
-        assert_eq!(needs(&Arm::both())?, ["train smollm2-135m arithmetic mle seed 0"]);
-        assert_eq!(
-            needs(&Arm::selected("rho", "token"))?,
-            ["train smollm2-135m arithmetic mle on clean rows seed 0"]
-        );
+        assert_eq!(needs(Arm::Mle)?, Vec::<String>::new());
+        assert_eq!(needs(Arm::MaskedDistill)?, ["train smollm2-135m arithmetic mle seed 0"]);
+        assert_eq!(needs(Arm::RhoTokens)?, ["train smollm2-135m arithmetic mle on clean rows seed 0"]);
         let judged = Study::new(Profile::Paper, &Lab::fixture());
-        let command = |arm: &Arm| -> Result<String> {
+        let command = |arm: Arm| -> Result<String> {
             let job = judged.evaluated("google/gemma-2b", Corpus::Alpaca, arm, 0)?;
             Ok(job.command("x".as_ref(), &|needed| needed.name.clone().into()).join(" "))
         };
-        assert!(!command(&Arm::mle())?.contains("--judge"));
-        let both = command(&Arm::both())?;
+        assert!(!command(Arm::Mle)?.contains("--judge"));
+        let both = command(Arm::MaskedDistill)?;
         let against = "--judge local:Qwen/Qwen2.5-7B-Instruct --yes --baseline-outputs evaluate gemma-2b alpaca mle seed 0/\
                        evaluation.answers.jsonl";
         assert!(both.contains(against), "{both}");
-        let growing = judged.trained("google/gemma-2b", Corpus::Gsm8k, &Arm::growing(), 0)?;
+        let growing = judged.trained("google/gemma-2b", Corpus::Gsm8k, Arm::GrowingRank, 0)?;
         let text = growing.configuration(&|_| "x".into());
         // 7073 rows are 222 steps: the ranks rise after each quarter of them.
         assert!(["step = 55", "step = 111", "step = 166"].iter().all(|step| text.contains(step)), "{text}");
-        let chat = judged.trained("google/gemma-2b", Corpus::Chat, &Arm::mle(), 0)?;
+        let chat = judged.trained("google/gemma-2b", Corpus::Chat, Arm::Mle, 0)?;
         let text = chat.configuration(&|_| "x".into());
         assert!(text.contains("data.max_length = 2048\n"), "{text}");
         assert!(text.contains("model.chat_template = \"plain\"\n"), "base models have none: {text}");
         let short = Study::new(Profile::Study, &Lab::fixture());
-        let chat = short.trained("smollm2-135m", Corpus::Chat, &Arm::mle(), 0)?;
+        let chat = short.trained("smollm2-135m", Corpus::Chat, Arm::Mle, 0)?;
         assert!(chat.configuration(&|_| "x".into()).contains("data.limit = 578\n"));
-        let text = job(&Arm::mle())?.configuration(&|_| "x".into());
+        let text = job(Arm::Mle)?.configuration(&|_| "x".into());
         assert!(text.contains("data.skip = 32\n") && text.contains("data.limit = 64\n"), "{text}");
         Ok(())
     }

@@ -1,26 +1,60 @@
 //! What models are trained on, and what stands in where a data set cannot be had.
 
-use super::{Job, Lab, Value, Verb};
 use crate::Run;
+use crate::lab::{Job, Lab, Value, Verb};
+use crate::named::{named, print_and_parse};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokensieve_data::Catalogue;
 
-/// A set of documents to train on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Corpus {
-    /// Generated word problems: no machine lacks them.
-    Arithmetic,
-    /// Grade-school mathematics.
-    Gsm8k,
-    /// Instructions.
-    Alpaca,
-    /// Conversations of several turns: a sample of `ShareGPT`.
-    Chat,
-    /// Generated instructions with constraints that a program can check.
-    Instructions,
+named! {
+    /// A set of documents to train on.
+    pub enum Corpus {
+        /// Generated word problems: no machine lacks them.
+        Arithmetic = "arithmetic",
+        /// Grade-school mathematics.
+        Gsm8k = "gsm8k",
+        /// Instructions.
+        Alpaca = "alpaca",
+        /// Conversations of several turns: a sample of `ShareGPT`.
+        Chat = "chat",
+        /// Generated instructions with constraints that a program can check.
+        Instructions = "instructions",
+    }
 }
+
+/// What a row of a table was trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corpora {
+    /// One corpus.
+    One(Corpus),
+    /// Each by itself, and the mean over all of them is meant.
+    All,
+}
+
+impl Corpora {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::One(corpus) => corpus.name(),
+            Self::All => "all",
+        }
+    }
+
+    /// The one corpus, if it is one.
+    pub fn one(self) -> Option<Corpus> {
+        match self {
+            Self::One(corpus) => Some(corpus),
+            Self::All => None,
+        }
+    }
+}
+
+print_and_parse!(Corpora, |name: &str| {
+    let one = Corpus::ALL.iter().map(|corpus| Corpora::One(*corpus));
+    one.chain([Corpora::All]).find(|corpora| corpora.name() == name)
+});
 
 /// What figures that train on [`Corpus::Chat`] say of it among their departures from the papers.
 pub const OF_CHAT: &str = "Profiles study and paper: a sample of 978 conversations in the place of ShareGPT; threads of OpenAssistant in the \
@@ -33,17 +67,6 @@ const MADE: usize = 100;
 const GENERATED: usize = 20_000;
 
 impl Corpus {
-    /// Its name in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Arithmetic => "arithmetic",
-            Self::Gsm8k => "gsm8k",
-            Self::Alpaca => "alpaca",
-            Self::Chat => "chat",
-            Self::Instructions => "instructions",
-        }
-    }
-
     /// The set of the catalogue that it comes from.
     pub fn set(self) -> Option<&'static str> {
         match self {

@@ -1,6 +1,6 @@
 //! How long a training run's steps took, from its `timing.jsonl`.
 
-use super::outcome::RESAMPLINGS;
+use super::draws::RESAMPLINGS;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 //! Times for `laptop` and `study` on two cores with the 135M model: training 600 tokens/s, writing 1,000, scoring 2,000.
 
 use super::corpus::Corpus;
+use super::outcome::Outcome;
 use crate::Profile;
 use anyhow::Result;
 
@@ -33,8 +34,8 @@ pub struct Scale {
     pub max_length_of_chat: usize,
     /// What conversations are written by, where the models have no chat template; as `model.chat_template`.
     pub template: Option<&'static str>,
-    /// What every model is measured by; names of [`Outcome`](super::study::Outcome)s.
-    pub outcomes: &'static [&'static str],
+    /// What every model is measured by.
+    pub outcomes: &'static [Outcome],
     /// Who compares replies to AlpacaEval's instructions with plain training's, as `tokensieve evaluate --judge` takes it:
     /// `local:MODEL`, or `https://endpoint/v1#model`. Without one, overlap with references stands in its place.
     pub judge: Option<&'static str>,
@@ -123,7 +124,7 @@ const SMOKE: Scale = Scale {
     lr: 1e-3,
     max_length: 256,
     max_length_of_chat: 256,
-    outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k"],
+    outcomes: &[Outcome::NllArithmetic, Outcome::Arithmetic, Outcome::NllGsm8k],
     template: None,
     judge: None,
     questions: 2,
@@ -145,7 +146,13 @@ const LAPTOP: Scale = Scale {
     lr: 5e-4,
     max_length: 512,
     max_length_of_chat: 512,
-    outcomes: &["nll arithmetic", "arithmetic", "nll gsm8k", "nll alpaca", "alpaca-overlap"],
+    outcomes: &[
+        Outcome::NllArithmetic,
+        Outcome::Arithmetic,
+        Outcome::NllGsm8k,
+        Outcome::NllAlpaca,
+        Outcome::AlpacaOverlap,
+    ],
     template: None,
     judge: None,
     questions: 24,
@@ -175,17 +182,17 @@ const STUDY: Scale = Scale {
     max_length: 1024,
     max_length_of_chat: 1024,
     outcomes: &[
-        "nll arithmetic",
-        "arithmetic",
-        "nll gsm8k",
-        "gsm8k",
-        "nll alpaca",
-        "alpaca-overlap",
-        "nll chat",
-        "nll instructions",
-        "instructions",
-        "ifeval",
-        "medmcqa",
+        Outcome::NllArithmetic,
+        Outcome::Arithmetic,
+        Outcome::NllGsm8k,
+        Outcome::Gsm8k,
+        Outcome::NllAlpaca,
+        Outcome::AlpacaOverlap,
+        Outcome::NllChat,
+        Outcome::NllInstructions,
+        Outcome::Instructions,
+        Outcome::Ifeval,
+        Outcome::Medmcqa,
     ],
     template: None,
     judge: None,
