@@ -81,6 +81,39 @@ pub fn tally<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> [usize; 4] {
     Verdict::NAMES.map(|name| found.iter().filter(|one| **one == name).count())
 }
 
+/// Where a claim puts an effect.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Expected {
+    /// Above a threshold.
+    Above(f64),
+    /// Below a threshold.
+    Below(f64),
+}
+
+/// A claim of a figure, declared: who claims what, and how a `T`, made from the figure's table, decides it.
+pub struct Declared<T: ?Sized> {
+    /// Its name in ids: `accuracy-rises`.
+    pub id: &'static str,
+    /// Paper and place, or [`OURS`].
+    pub source: &'static str,
+    /// The claim, in our words.
+    pub says: &'static str,
+    /// What is computed and compared.
+    pub test: &'static str,
+    /// Where the claim puts the effect.
+    pub expected: Expected,
+    /// The effect, `None` where it is undefined.
+    pub effect: fn(&T) -> Option<Estimate>,
+}
+
+impl<T: ?Sized> Declared<T> {
+    /// The claim as this figure makes it, tested.
+    pub fn tested(&self, figure: &str, on: &T) -> Claim {
+        let claim = Claim::new(&format!("{figure}/{}", self.id), self.source, self.says);
+        claim.expecting(self.expected, (self.effect)(on), self.test)
+    }
+}
+
 /// One claim, tested.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
@@ -131,16 +164,23 @@ impl Claim {
     /// `test` says what was computed. A statistic that is undefined on the table (`None`) leaves the claim untested.
     #[must_use]
     pub fn above(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
-        self.tested(threshold, true, estimate.into(), test)
+        self.expecting(Expected::Above(threshold), estimate, test)
     }
 
     /// Holds if the whole interval lies below `threshold`; the rest is like [`above`](Self::above).
     #[must_use]
     pub fn below(self, threshold: f64, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
-        self.tested(threshold, false, estimate.into(), test)
+        self.expecting(Expected::Below(threshold), estimate, test)
     }
 
-    fn tested(self, threshold: f64, above: bool, estimate: Option<Estimate>, test: &str) -> Self {
+    /// [`above`](Self::above) or [`below`](Self::below), as `expected` says.
+    #[must_use]
+    pub fn expecting(self, expected: Expected, estimate: impl Into<Option<Estimate>>, test: &str) -> Self {
+        let (above, threshold) = match expected {
+            Expected::Above(threshold) => (true, threshold),
+            Expected::Below(threshold) => (false, threshold),
+        };
+        let estimate = estimate.into();
         let verdict = match estimate {
             None => Verdict::NotTested("the statistic is undefined on this table".into()),
             Some(e) if (above && e.above(threshold)) || (!above && e.below(threshold)) => Verdict::Holds,
@@ -163,6 +203,19 @@ impl Claim {
     #[must_use]
     pub fn not_tested(self, reason: &str) -> Self {
         Self { verdict: Verdict::NotTested(reason.into()), ..self }
+    }
+
+    /// Says which of several cases of one claim this is: `-whitened` in its id, ` (whitened features)` in its statement.
+    #[must_use]
+    pub fn of_case(self, id: &str, statement: &str) -> Self {
+        let statement = format!("{} ({statement}).", self.statement.trim_end_matches('.'));
+        Self { id: format!("{}-{id}", self.id), statement, ..self }
+    }
+
+    /// Adds to what was computed and compared.
+    #[must_use]
+    pub fn remarking(self, remark: &str) -> Self {
+        Self { test: format!("{}; {remark}", self.test), ..self }
     }
 
     /// Says which of several models the claim is about, in its id too.

@@ -1,19 +1,21 @@
 //! Takes a figure from its inputs to its claims, and writes what it finds.
 
 use crate::cache::{Cache, sha256, write_atomically};
-use crate::plot::{Drawing, Theme};
 use crate::provenance::{self, Host, Provenance};
 use crate::recorded::Recorded;
 use crate::tokens::Conversation;
 use crate::{About, Claim, Entry, Profile, Run, Table, Verdict};
 use anyhow::{Context as _, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use tokensieve_plot::{Drawing, Theme};
 
 /// A figure, made.
 #[derive(Clone, Debug)]
 pub struct Made {
     /// Its documentation.
     pub about: About,
+    /// What a reader must know of this table, shown above the drawing.
+    pub subtitle: Option<&'static str>,
     /// Its data.
     pub table: Table,
     /// Where the data come from.
@@ -99,8 +101,12 @@ pub fn recorded(entries: &[Entry], recorded: &Recorded) -> Result<Vec<Made>> {
 
 /// Everything that follows from a table.
 fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> Result<Made> {
-    let about = About { title: entry.figure.title(&table)?, ..entry.figure.about() };
+    let about = entry.figure.about();
+    let subtitle = entry.figure.subtitle(&table).with_context(|| format!("the subtitle of {}", about.id))?;
     let mut drawing = entry.figure.draw(&table).with_context(|| format!("drawing {}", about.id))?;
+    if let Some(subtitle) = subtitle {
+        drawing = drawing.subtitle(subtitle);
+    }
     if let Some(replacement) = replacement(&provenance) {
         drawing = drawing.notice(replacement);
     }
@@ -109,7 +115,17 @@ fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> Result<Made>
     let claims = claims.into_iter().map(|claim| on_its_data(claim, &provenance)).collect();
     let conversations =
         entry.figure.conversations(&table).with_context(|| format!("reading the tokens of {}", about.id))?;
-    Ok(Made { about, table, provenance, drawing, claims, conversations, computed: 0, is_recorded: false })
+    Ok(Made {
+        about,
+        subtitle,
+        table,
+        provenance,
+        drawing,
+        claims,
+        conversations,
+        computed: 0,
+        is_recorded: false,
+    })
 }
 
 fn replacement(provenance: &Provenance) -> Option<String> {
@@ -132,16 +148,6 @@ fn on_its_data(claim: Claim, provenance: &Provenance) -> Claim {
         }
         None => claim,
     }
-}
-
-/// Where results go: `TOKENSIEVE_OUT`, else `out/` in the checkout, else `out/` here.
-pub fn out_folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os("TOKENSIEVE_OUT") {
-        return folder.into();
-    }
-    let checkout =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().filter(|folder| folder.join("Cargo.toml").exists());
-    checkout.unwrap_or(Path::new(".")).join("out")
 }
 
 /// Writes table, provenance and drawings of a figure into a folder.

@@ -1,9 +1,9 @@
 //! What a figure is.
 
-use crate::plot::Drawing;
 use crate::tokens::Conversation;
 use crate::{Claim, Run, Table};
 use anyhow::Result;
+use tokensieve_plot::Drawing;
 
 /// One figure: inputs → table → drawing → claims, all in one file of `figures/`.
 ///
@@ -25,9 +25,9 @@ pub trait Figure: Sync {
         Ok(Vec::new())
     }
 
-    /// The title that a table gets; its own where nothing in the table bears on it.
-    fn title(&self, _: &Table) -> Result<&'static str> {
-        Ok(self.about().title)
+    /// What a reader must know to read the drawing of this table: shown above it.
+    fn subtitle(&self, _: &Table) -> Result<Option<&'static str>> {
+        Ok(None)
     }
 
     /// Tests the paper's claims; a pure function of the table.

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::{self, News, Shard};
-use tokensieve_paper::lab::study::Study;
 use tokensieve_paper::lab::{Job, Lab, program};
-use tokensieve_paper::tokens::{held_out, scoring};
+use tokensieve_paper::study::{Study, held_out, scoring};
 
 /// Time between lines about what is going on.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);

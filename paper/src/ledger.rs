@@ -1,13 +1,14 @@
 //! The claims ledger: every claim with its test, effect, interval and verdict, beside the recorded verdict.
 
 use crate::claim::{Measured, distinct, tally};
-use crate::plot::{number, unmarked};
 use crate::recorded::{Recorded, same_verdict};
+use crate::study::models;
 use crate::table::to_csv;
 use crate::{Claim, Made, Profile, Verdict};
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
+use tokensieve_plot::{number, unmarked};
 
 /// The ledger of some figures.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl<'a> Ledger<'a> {
         let mut models: Vec<String> = Vec::new();
         let mut of_paper = [false; 2];
         for made in self.made {
-            let Some(of_profile) = made.provenance.models() else { continue };
+            let Some(of_profile) = models::behind(&made.provenance) else { continue };
             for model in of_profile {
                 if !models.contains(&model) {
                     models.push(model);

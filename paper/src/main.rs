@@ -12,9 +12,10 @@ use std::process::ExitCode;
 use tokensieve_paper::cache::{Cache, write_atomically};
 use tokensieve_paper::lab::queue::Shard;
 use tokensieve_paper::ledger::Ledger;
-use tokensieve_paper::plot::Theme;
+
 use tokensieve_paper::recorded::{Agreement, Recorded, record};
-use tokensieve_paper::{Entry, Made, Profile, engine, figures, manuscript, png, readme, report};
+use tokensieve_paper::{Entry, Made, Profile, engine, figures, manuscript, provenance, readme, report};
+use tokensieve_plot::{Theme, png};
 
 /// A verdict differs from the recorded one.
 const DISAGREES: u8 = 3;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<ExitCode> {
-    let out = engine::out_folder();
+    let out = provenance::out_folder();
     match command {
         Command::Reproduce { size, jobs } => reproduce(size.profile, jobs.number(size.profile), &out),
         Command::Figure { ids, source, png } => {

@@ -5,18 +5,17 @@
 
 use crate::cache::write_atomically;
 use crate::claim::{distinct as distinct_claims, tally};
-use crate::lab::gains::ALL_CORPORA;
-use crate::lab::picture::distinct;
-use crate::lab::scale::Scale;
 use crate::ledger::{Ledger, effect, interval, threshold};
-use crate::plot::{Theme, number, unmarked};
 use crate::recorded::Recorded;
+use crate::study::{Corpora, Scale};
+use crate::table::distinct;
 use crate::{Claim, Estimate, Made, Profile, Verdict, engine, figures};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use tokensieve_plot::{Theme, number, unmarked};
 
 const PROSE: &str = "manuscript.typ";
 const STYLE: &str = "style.typ";
@@ -101,10 +100,10 @@ fn data(made: &[Made]) -> Value {
 }
 
 /// The corpora of a table's training runs, in its order.
-fn trained_on(made: &Made) -> Vec<String> {
+fn trained_on(made: &Made) -> Vec<&str> {
     let column = made.table.header().iter().position(|name| name == "trained_on");
     let of_rows = made.table.records().iter().filter_map(|record| Some(record[column?].as_str()));
-    distinct(of_rows.filter(|corpus| *corpus != ALL_CORPORA))
+    distinct(of_rows.filter(|corpus| *corpus != Corpora::All.name()))
 }
 
 fn counts(claims: &[&Claim]) -> Value {

@@ -1,11 +1,7 @@
 //! Where a table comes from: the file that lies beside it.
 
-use crate::Profile;
-use crate::lab::Verb;
-use crate::lab::models::published;
-use crate::lab::scale::Scale;
-use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tokensieve_base::clock::Moment;
 
@@ -36,25 +32,6 @@ pub struct Provenance {
     pub seconds: f64,
     /// The machine.
     pub host: Host,
-}
-
-impl Provenance {
-    /// How large the training runs behind the table were; `None` if nothing was trained.
-    pub fn sizes(&self) -> Option<String> {
-        let of_training = |unit: &Unit| {
-            let verb = unit.config.get("verb").and_then(|verb| verb.as_str());
-            [Verb::Train, Verb::Evaluate].map(Verb::name).into_iter().any(|name| verb == Some(name))
-        };
-        let profile = Profile::from_str(&self.profile, false).ok()?;
-        self.units.iter().any(of_training).then(|| Scale::of(profile).describe())
-    }
-
-    /// The language models behind the table, by their publishers' names; `None` if there is none.
-    pub fn models(&self) -> Option<Vec<String>> {
-        let profile = Profile::from_str(&self.profile, false).ok()?;
-        let of_model = self.units.iter().any(|unit| unit.config.get("verb").is_some());
-        of_model.then(|| Scale::of(profile).models.iter().map(|model| published(model).into()).collect())
-    }
 }
 
 /// One cached unit of work.
@@ -123,4 +100,14 @@ pub fn commit() -> String {
 /// Now, to the second, UTC.
 pub fn now() -> String {
     Moment::now().strftime("%FT%TZ")
+}
+
+/// Where results go: `TOKENSIEVE_OUT`, else `out/` in the checkout, else `out/` here.
+pub fn out_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("TOKENSIEVE_OUT") {
+        return folder.into();
+    }
+    let checkout =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().filter(|folder| folder.join("Cargo.toml").exists());
+    checkout.unwrap_or(Path::new(".")).join("out")
 }

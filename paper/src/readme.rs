@@ -4,6 +4,7 @@ use crate::cache::write_atomically;
 use crate::claim::tally;
 use crate::ledger::Ledger;
 use crate::recorded::Recorded;
+use crate::study::models;
 use crate::{Made, engine, figures};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
@@ -62,7 +63,7 @@ fn block(made: &[Made]) -> String {
     }
     let sizes: BTreeSet<(&str, String)> = made
         .iter()
-        .filter_map(|made| Some((made.provenance.profile.as_str(), made.provenance.sizes()?)))
+        .filter_map(|made| Some((made.provenance.profile.as_str(), models::sizes(&made.provenance)?)))
         .collect();
     for (profile, sizes) in sizes {
         let _ = writeln!(text, "\nLanguage models, profile {profile}: {sizes}");

@@ -1,12 +1,11 @@
 //! One run of one figure: the profile, the cache, progress, and a record of what went in.
 
+use crate::Profile;
 use crate::cache::{self, Cache, Origin};
-use crate::engine;
 use crate::lab::{Job, Lab};
-use crate::provenance::{DataSet, Unit};
+use crate::provenance::{DataSet, Unit, out_folder};
 use crate::table::{from_csv, to_csv};
 use anyhow::{Context as _, Error, Result};
-use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Serialize, de::DeserializeOwned};
 use std::cell::{OnceCell, RefCell};
@@ -15,40 +14,6 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokensieve_data::{Catalogue, Files};
-
-/// How much of the protocol is run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Profile {
-    /// Every figure's whole path on tiny inputs; verdicts are not compared
-    Smoke,
-    /// Toys in full, the language model's runs small: what a reader runs
-    #[default]
-    Laptop,
-    /// The laptop's sizes with seeds enough to test what is said of every way of training
-    Evening,
-    /// The whole protocol of both papers with a small language model
-    Study,
-    /// The papers' own models, data sets and settings
-    Paper,
-}
-
-impl Profile {
-    /// Name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Smoke => "smoke",
-            Self::Laptop => "laptop",
-            Self::Evening => "evening",
-            Self::Study => "study",
-            Self::Paper => "paper",
-        }
-    }
-
-    /// `smoke` for the smoke profile, else `full`: what most figures choose between.
-    pub fn pick<T>(self, smoke: T, full: T) -> T {
-        if self == Self::Smoke { smoke } else { full }
-    }
-}
 
 /// What a figure computes through.
 #[derive(Debug)]
@@ -177,9 +142,7 @@ impl Run {
 
     /// The results that figures share. With synthetic data they are made up, whatever a job says.
     pub fn lab(&self) -> &Lab {
-        self.lab.get_or_init(|| {
-            if self.synthetic_data { Lab::fixture() } else { Lab::open(&engine::out_folder()) }
-        })
+        self.lab.get_or_init(|| if self.synthetic_data { Lab::fixture() } else { Lab::open(&out_folder()) })
     }
 
     /// The folder of a job's result; the job, and those that it needs, are done first if they have to be. What the

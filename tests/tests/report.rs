@@ -299,7 +299,7 @@ fn themes_switch(browser: &Browser, page: &str) {
 }
 
 fn photograph(browser: &Browser, name: &str) {
-    browser.screenshot(&engine::out_folder().join("screenshots").join(format!("{name}.png")));
+    browser.screenshot(&provenance::out_folder().join("screenshots").join(format!("{name}.png")));
 }
 
 fn assert_leads_somewhere(address: &str) {

@@ -1,7 +1,7 @@
 //! Paper A, appendix B.1: policy gradient, distillation and maximum likelihood where everything is known.
 
 use crate::claim::least;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;

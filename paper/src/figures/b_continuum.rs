@@ -2,7 +2,7 @@
 
 use super::b_gradient_weight::pretty;
 use crate::claim::least;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Estimate, Run, Table, exact};
 use anyhow::{Context as _, Result};
 use tokensieve_toy::continuum::{self, ContinuumConfig, ContinuumRow};
@@ -100,7 +100,7 @@ impl crate::Figure for Figure {
             for (column, noise) in noises.iter().enumerate() {
                 let y = Axis::symlog("accuracy over −log *p*", 0.05)
                     .range(-0.7, 0.3)
-                    .ticks([-0.5, -0.2, -0.05, 0.0, 0.05, 0.2].map(|v: f64| (v, crate::plot::number(v, 1))));
+                    .ticks([-0.5, -0.2, -0.05, 0.0, 0.05, 0.2].map(|v: f64| (v, tokensieve_plot::number(v, 1))));
                 let y = if column == 0 { y } else { y.quiet() };
                 let x = Axis::linear("capability of the base").range(0.0, 0.84);
                 let title = format!("{:.0} % wrong, {title}", 100.0 * noise);

@@ -1,7 +1,7 @@
 //! Paper B, theory: the exact first-order identity, against dense gradients and against finite steps.
 
 use super::b_gradient_weight::pretty;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use tokensieve_base::statistics;

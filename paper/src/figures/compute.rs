@@ -1,13 +1,11 @@
 //! Paper A's open question on compute: what selection saves or costs, measured here and projected to 70B.
 
 use crate::claim::OURS;
-use crate::lab::arm::Arm;
-use crate::lab::gains;
-use crate::lab::models::each_model;
-use crate::lab::picture::distinct;
-use crate::lab::steps;
-use crate::lab::study::{Study, short};
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use crate::named::named;
+use crate::study::models::{each_model, short};
+use crate::study::{Arm, Study, compare, steps};
+use crate::table::distinct;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -16,10 +14,20 @@ use tokensieve_base::statistics::Estimate;
 /// The figure.
 pub(super) struct Figure;
 
-/// One way of training on one model.
+named! {
+    /// Where a cost comes from.
+    enum Kind {
+        /// Steps of real runs, timed.
+        Measured = "measured",
+        /// Floating-point operations, counted.
+        Counted = "counted",
+    }
+}
+
+/// What one way of training costs on one model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
-    kind: String,
+struct Cost {
+    kind: Kind,
     model: String,
     objective: String,
     seconds_per_1000_tokens: Option<f64>,
@@ -46,7 +54,7 @@ const PLAIN: Passes = Passes { forward: 1.0, backward: 1.0, head_backward: 1.0 }
 
 /// What is counted: a name, a training arm, its passes.
 fn objectives() -> [(&'static str, Arm, Passes); 4] {
-    let [plain, tokens, documents, both] = Study::timed_arms();
+    let [plain, tokens, documents, both] = Study::TIMED;
     [
         ("mle", plain, PLAIN),
         ("masked, tokens", tokens, Passes { head_backward: 0.25, ..PLAIN }),
@@ -62,7 +70,7 @@ const MODELS: [(&str, f64, f64); 2] = [("SmolLM2-135M", 106.2e6, 28.3e6), ("Llam
 const RESPONSE: f64 = 0.27;
 
 /// One of a row's times.
-type Part = fn(&Row) -> Option<f64>;
+type Part = fn(&Cost) -> Option<f64>;
 
 /// Floating-point operations per token with an adapter: 2 per parameter forward and 2 backward to the activations; the
 /// weights themselves have no gradient, and the adapter is too small to count.
@@ -111,18 +119,18 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let study = gains::study(run);
+        let study = compare::study(run);
         let mut rows = Vec::new();
         for model in study.scale.models {
             let mut plain = None;
             for (objective, arm, ..) in objectives() {
-                let folder = run.job(study.timed_run(model, &arm)?.as_ref())?;
+                let folder = run.job(study.timed_run(model, arm)?.as_ref())?;
                 let phases = steps::per_thousand_tokens(&folder.join("timing.jsonl"))?;
                 let of = |phase: &str| phases.get(phase).map(|found| found.value);
                 let step = phases["step"];
                 let base = *plain.get_or_insert(step.value);
-                rows.push(Row {
-                    kind: "measured".into(),
+                rows.push(Cost {
+                    kind: Kind::Measured,
                     model: short(model).into(),
                     objective: objective.into(),
                     seconds_per_1000_tokens: Some(step.value),
@@ -138,8 +146,8 @@ impl crate::Figure for Figure {
         for (model, body, head) in MODELS {
             for (objective, _, passes) in objectives() {
                 let counted = flops(body, head, passes);
-                rows.push(Row {
-                    kind: "counted".into(),
+                rows.push(Cost {
+                    kind: Kind::Counted,
                     model: model.into(),
                     objective: objective.into(),
                     seconds_per_1000_tokens: None,
@@ -156,9 +164,9 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Cost> = table.rows()?;
         let names = objectives().map(|(name, ..)| name);
-        let place = |row: &Row| names.iter().position(|name| *name == row.objective).unwrap_or(0) as f64;
+        let place = |row: &Cost| names.iter().position(|name| *name == row.objective).unwrap_or(0) as f64;
         let parts: [(&str, Part); 3] = [
             ("whole step", |row| row.seconds_per_1000_tokens),
             ("backward", |row| row.backward_seconds),
@@ -167,7 +175,7 @@ impl crate::Figure for Figure {
         let marks = |points: Vec<(f64, f64)>, index| {
             Series::points(points).ink(Ink::Category(index)).shape(Shape::of(index))
         };
-        let times = |measured: &[Row]| {
+        let times = |measured: &[Cost]| {
             let y = Axis::linear("seconds per 1,000 tokens");
             let points = parts.iter().enumerate().map(|(index, (label, of))| {
                 let points = measured.iter().filter_map(|row| Some((place(row), of(row)?)));
@@ -181,7 +189,7 @@ impl crate::Figure for Figure {
         let mut ratios = Panel::new("Relative to plain", Axis::categories("", names), Axis::linear("ratio"))
             .with(Series::horizontal(1.0));
         let series = rows.iter().map(|row| format!("{}, {}", row.model, row.kind)).collect::<Vec<_>>();
-        for (index, label) in distinct(series.iter().map(String::as_str)).iter().enumerate() {
+        for (index, label) in distinct(&series).into_iter().enumerate() {
             let shift = 0.12 * (index as f64 - 1.0);
             let points = rows
                 .iter()
@@ -196,9 +204,9 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Cost> = table.rows()?;
         let mut claims = each_model(&measured(&rows), |row| &row.model, claims, Claim::of_model);
-        let of_70b = |row: &&Row| row.model == MODELS[1].0 && row.objective == objectives()[1].0;
+        let of_70b = |row: &&Cost| row.model == MODELS[1].0 && row.objective == objectives()[1].0;
         claims.push(
             claim(
                 "tokens-save-nothing-when-large",
@@ -221,12 +229,12 @@ fn claim(id: &str, source: &str, text: &str) -> Claim {
     Claim::new(&format!("a-compute/{id}"), source, text)
 }
 
-fn measured(rows: &[Row]) -> Vec<Row> {
-    rows.iter().filter(|row| row.kind == "measured").cloned().collect()
+fn measured(rows: &[Cost]) -> Vec<Cost> {
+    rows.iter().filter(|row| row.kind == Kind::Measured).cloned().collect()
 }
 
 /// What is claimed of one model, measured.
-fn claims(measured: &[Row]) -> Vec<Claim> {
+fn claims(measured: &[Cost]) -> Vec<Claim> {
     let time = |objective: &str| {
         let row = measured.iter().find(|row| row.objective == objective)?;
         // Of the steps of one run, not of runs.
@@ -278,8 +286,8 @@ mod tests {
 
     #[test]
     fn a_ratio_knows_that_plain_training_is_measured_too() -> Result<()> {
-        let row = |objective: &str, [seconds, low, high]: [f64; 3]| Row {
-            kind: "measured".into(),
+        let row = |objective: &str, [seconds, low, high]: [f64; 3]| Cost {
+            kind: Kind::Measured,
             model: String::new(),
             objective: objective.into(),
             seconds_per_1000_tokens: Some(seconds),

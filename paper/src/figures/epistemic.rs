@@ -1,15 +1,14 @@
 //! Paper A's abstract: masked training reduces epistemic uncertainty; and what distillation does to the aleatoric one.
 
 use crate::claim::OURS;
-use crate::lab::arm::Arm;
-use crate::lab::corpus::{Corpus, OF_CHAT};
-use crate::lab::gains;
-use crate::lab::models::each_model;
-use crate::lab::outcome::{Better, Draws, Tallies, gain, level};
-use crate::lab::study::{Study, short};
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
-use crate::tokens::held_out::{self, HeldOut};
-use crate::tokens::{Document, Quantity, scoring};
+use crate::lab::evaluation::Tallies;
+use crate::named::{named, print_and_parse};
+use crate::study::corpus::OF_CHAT;
+use crate::study::held_out::{self, HeldOut};
+use crate::study::models::{each_model, short};
+use crate::study::{Arm, Better, Corpus, Draws, Study, claims, compare, gain, level, scoring};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
+use crate::tokens::{Document, Quantity};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -17,33 +16,53 @@ use serde::{Deserialize, Serialize};
 /// The figure.
 pub(super) struct Figure;
 
-/// What the model before training is called.
-const BASE: &str = "base";
+/// The model before training, or after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Model {
+    Base,
+    After(Arm),
+}
+
+impl Model {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::After(arm) => arm.name(),
+        }
+    }
+
+    fn find(name: &str) -> Option<Self> {
+        let after = Arm::ALL.iter().map(|arm| Self::After(*arm));
+        [Self::Base].into_iter().chain(after).find(|model| model.name() == name)
+    }
+}
+
+print_and_parse!(Model, Model::find);
 
 /// What is measured: epistemic uncertainty twice, and the aleatoric one.
 const QUANTITIES: [Quantity; 3] = [Quantity::Epistemic, Quantity::Pairwise, Quantity::Aleatoric];
 
-/// What a row says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Measure {
-    /// The mean after one way of training.
-    Mean,
-    /// That minus another's.
-    Difference,
-    /// How much further it is from plain training's than another's is.
-    Distance,
+named! {
+    /// What a row says.
+    enum Measure {
+        /// The mean after one way of training.
+        Mean = "mean",
+        /// That minus another's.
+        Difference = "difference",
+        /// How much further it is from plain training's than another's is.
+        Distance = "distance",
+    }
 }
 
 /// One uncertainty after one way of training, by itself or beside another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
+struct Uncertainty {
     model: String,
-    trained_on: String,
+    trained_on: Corpus,
     uncertainty: Quantity,
     measure: Measure,
-    arm: String,
-    versus: Option<String>,
+    arm: Model,
+    versus: Option<Model>,
     seeds: usize,
     documents: usize,
     nats: f64,
@@ -106,7 +125,7 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let study = gains::study(run);
+        let study = compare::study(run);
         let seeds = study.scale.seeds;
         let mut rows = Vec::new();
         for model in study.scale.models {
@@ -115,17 +134,16 @@ impl crate::Figure for Figure {
                 let held_out = HeldOut::new(&study, model, corpus, (documents, passes));
                 let scored = |job| Ok(unbiased(held_out::documents(run, &job)?, passes));
                 let base = scored(held_out.before()?)?;
-                let mut all = vec![(BASE.to_owned(), vec![base; seeds as usize])];
-                for arm in Study::uncertain_arms() {
+                let mut all = vec![(Model::Base, vec![base; seeds as usize])];
+                for arm in Study::UNCERTAIN {
                     let of_seeds =
-                        (0..seeds).map(|seed| scored(held_out.after(&arm, seed)?)).collect::<Result<_>>()?;
-                    all.push((arm.name, of_seeds));
+                        (0..seeds).map(|seed| scored(held_out.after(arm, seed)?)).collect::<Result<_>>()?;
+                    all.push((Model::After(arm), of_seeds));
                 }
                 for uncertainty in QUANTITIES {
-                    let found = rows_of(&all, uncertainty)
-                        .with_context(|| format!("trained on {}", corpus.name()))?;
-                    let named =
-                        |row| Row { model: short(model).into(), trained_on: corpus.name().into(), ..row };
+                    let found = rows_of(&all, corpus, uncertainty)
+                        .with_context(|| format!("trained on {corpus}"))?;
+                    let named = |row| Uncertainty { model: short(model).into(), ..row };
                     rows.extend(found.into_iter().map(named));
                 }
             }
@@ -134,19 +152,18 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
+        let mut rows: Vec<Uncertainty> = table.rows()?;
         rows.retain(|row| row.measure == Measure::Mean);
-        let masked = Arm::masked().name;
-        let panel = |rows: &[Row]| {
-            let Row { trained_on, uncertainty, .. } = &rows[0];
+        let panel = |rows: &[Uncertainty]| {
+            let Uncertainty { trained_on, uncertainty, .. } = &rows[0];
             let what = match uncertainty {
                 Quantity::Epistemic => "BALD",
                 Quantity::Pairwise => "two passes apart",
                 other => other.name(),
             };
             let title = format!("trained on {trained_on}: {what}");
-            let arms = rows.iter().map(|row| if row.arm == masked { "masked" } else { row.arm.as_str() });
-            let at = |of: fn(&Row) -> f64| rows.iter().enumerate().map(move |(at, row)| (at as f64, of(row)));
+            let arms = rows.iter().map(|row| if row.arm == MASKED { "masked" } else { row.arm.name() });
+            let at = |of: fn(&Uncertainty) -> f64| rows.iter().enumerate().map(move |(at, row)| (at as f64, of(row)));
             let ends = rows.iter().enumerate().map(|(at, row)| (at as f64, row.nats_low, row.nats_high));
             let ink = Ink::Category(usize::from(*uncertainty == Quantity::Aleatoric));
             let y = Axis::linear("nats per response token");
@@ -154,7 +171,7 @@ impl crate::Figure for Figure {
                 .with(Series::error_bars(ends).ink(ink))
                 .with(Series::points(at(|row| row.nats)).ink(ink))
         };
-        let panels = |rows: &[Row]| {
+        let panels = |rows: &[Uncertainty]| {
             let groups =
                 rows.chunk_by(|a, b| (&a.trained_on, a.uncertainty) == (&b.trained_on, b.uncertainty));
             groups.map(panel).collect()
@@ -164,74 +181,108 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        Ok(each_model(&table.rows()?, |row: &Row| &row.model, claims, Claim::of_model))
+        Ok(each_model(&table.rows()?, |row: &Uncertainty| &row.model, of_model, Claim::of_model))
     }
 }
 
+/// A claim that an uncertainty is smaller after one way of training than after another, or before any.
+struct Reduced {
+    id: &'static str,
+    source: &'static str,
+    says: &'static str,
+    uncertainty: &'static [Quantity],
+    measure: Measure,
+    model: Model,
+    versus: Model,
+}
+
+const MLE: Model = Model::After(Arm::Mle);
+const MASKED: Model = Model::After(Arm::Masked);
+const MASKED_DISTILL: Model = Model::After(Arm::MaskedDistill);
+/// Epistemic uncertainty without bias, and as the paper measures it.
+const BOTH_WAYS: &[Quantity] = &[Quantity::Pairwise, Quantity::Epistemic];
+
+const CLAIMS: [Reduced; 4] = [
+    Reduced {
+        id: "masked-reduces",
+        source: "A, abstract",
+        says: "masked training reduces epistemic uncertainty",
+        uncertainty: BOTH_WAYS,
+        measure: Measure::Difference,
+        model: MASKED,
+        versus: Model::Base,
+    },
+    Reduced {
+        id: "plain-reduces",
+        source: "A, section 1",
+        says: "plain training reduces epistemic uncertainty",
+        uncertainty: BOTH_WAYS,
+        measure: Measure::Difference,
+        model: MLE,
+        versus: Model::Base,
+    },
+    Reduced {
+        id: "masked-reduces-more",
+        source: OURS,
+        says: "masked training reduces epistemic uncertainty more than plain training does",
+        uncertainty: BOTH_WAYS,
+        measure: Measure::Difference,
+        model: MASKED,
+        versus: MLE,
+    },
+    Reduced {
+        id: "distillation-keeps-aleatoric",
+        source: "A, section 4.3",
+        says: "with distillation, masked training stays closer to plain training's aleatoric uncertainty",
+        uncertainty: &[Quantity::Aleatoric],
+        measure: Measure::Distance,
+        model: MASKED_DISTILL,
+        versus: MASKED,
+    },
+];
+
 /// What is claimed of one model.
-fn claims(rows: &[Row]) -> Vec<Claim> {
-    let arms = Study::uncertain_arms().map(|arm| arm.name);
-    let [plain, masked, both] = arms.each_ref().map(String::as_str);
+fn of_model(rows: &[Uncertainty]) -> Vec<Claim> {
     let mut claims = Vec::new();
     for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-        let below = |id: &str,
-                     source,
-                     text: &str,
-                     quantity: Quantity,
-                     measure: Measure,
-                     [arm, versus]: [&str; 2]| {
-            let name = corpus.name();
-            let asks = format!("a-epistemic/{id}");
-            let (suffix, said, what) = match (measure, quantity) {
-                (Measure::Distance, _) => ("", "", "distance from plain training's mean"),
-                (_, Quantity::Epistemic) => ("-bald", ", measured as BALD", "BALD"),
-                _ => (
-                    "",
-                    ", measured as the divergence of two passes' predictions",
-                    "mean divergence of two passes' predictions",
-                ),
-            };
-            let (id, text) = (format!("{asks}{suffix}-{name}"), format!("{name}: {text}{said}."));
-            let claim = Claim::new(&id, gains::source(source, corpus), &text)
-                .asking(&asks)
-                .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
-            let uncertainty = quantity;
-            let row = rows.iter().find(|row| {
-                (row.trained_on.as_str(), row.uncertainty, row.measure) == (name, uncertainty, measure)
-                    && (row.arm.as_str(), row.versus.as_deref()) == (arm, Some(versus))
-            });
-            if let Some(reason) = gains::untested(corpus, row.map(|row| row.seeds as u64)) {
-                return claim.not_tested(&reason);
-            }
-            let test = format!(
-                "{what}, nats per response token, {arm} minus {versus}, paired; 95 % interval: bootstrap over \
-                 documents and seeds, never narrower than Student's over either"
-            );
-            claim.below(0.0, row.map(Row::estimate), &test)
-        };
-        for of in [Quantity::Pairwise, Quantity::Epistemic] {
-            let reduced = |id: &str, source, text: &str, arms: [&str; 2]| {
-                below(id, source, text, of, Measure::Difference, arms)
-            };
-            let text = "masked training reduces epistemic uncertainty";
-            claims.push(reduced("masked-reduces", "A, abstract", text, [masked, BASE]));
-            let text = "plain training reduces epistemic uncertainty";
-            claims.push(reduced("plain-reduces", "A, section 1", text, [plain, BASE]));
-            let text = "masked training reduces epistemic uncertainty more than plain training does";
-            claims.push(reduced("masked-reduces-more", OURS, text, [masked, plain]));
+        for uncertainty in [Quantity::Pairwise, Quantity::Epistemic, Quantity::Aleatoric] {
+            let here = CLAIMS.iter().filter(|claim| claim.uncertainty.contains(&uncertainty));
+            claims.extend(here.map(|claim| claim.tested(rows, corpus, uncertainty)));
         }
-        let text =
-            "with distillation, masked training stays closer to plain training's aleatoric uncertainty";
-        claims.push(below(
-            "distillation-keeps-aleatoric",
-            "A, section 4.3",
-            text,
-            Quantity::Aleatoric,
-            Measure::Distance,
-            [both, masked],
-        ));
     }
     claims
+}
+
+impl Reduced {
+    fn tested(&self, rows: &[Uncertainty], corpus: Corpus, uncertainty: Quantity) -> Claim {
+        let asks = format!("a-epistemic/{}", self.id);
+        let (suffix, how, what) = match (self.measure, uncertainty) {
+            (Measure::Distance, _) => ("", "", "distance from plain training's mean"),
+            (_, Quantity::Epistemic) => ("-bald", ", measured as BALD", "BALD"),
+            _ => (
+                "",
+                ", measured as the divergence of two passes' predictions",
+                "mean divergence of two passes' predictions",
+            ),
+        };
+        let (id, statement) = (format!("{asks}{suffix}-{corpus}"), format!("{corpus}: {}{how}.", self.says));
+        let claim = Claim::new(&id, claims::source(self.source, corpus), &statement)
+            .asking(&asks)
+            .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
+        let row = rows.iter().find(|row| {
+            (row.trained_on, row.uncertainty, row.measure) == (corpus, uncertainty, self.measure)
+                && (row.arm, row.versus) == (self.model, Some(self.versus))
+        });
+        if let Some(reason) = claims::untested(corpus, row.map(|row| row.seeds as u64)) {
+            return claim.not_tested(&reason);
+        }
+        let test = format!(
+            "{what}, nats per response token, {} minus {}, paired; 95 % interval: bootstrap over documents and seeds, never \
+             narrower than Student's over either",
+            self.model, self.versus
+        );
+        claim.below(0.0, row.map(Uncertainty::estimate), &test)
+    }
 }
 
 /// Pairs of a pass with itself do not count: they are no divergence of two.
@@ -243,16 +294,16 @@ fn unbiased(mut documents: Vec<Document>, passes: usize) -> Vec<Document> {
     documents
 }
 
-impl Row {
+impl Uncertainty {
     /// With its interval; `n` are seeds.
     fn estimate(&self) -> Estimate {
         Estimate { value: self.nats, low: self.nats_low, high: self.nats_high, n: self.seeds }
     }
 }
 
-/// An uncertainty of the base, of plain, masked, and masked and distilling training, each with one entry per seed; model and
-/// corpus are left to be named.
-fn rows_of(scored: &[(String, Vec<Vec<Document>>)], uncertainty: Quantity) -> Result<Vec<Row>> {
+/// An uncertainty of the base, of plain, masked, and masked and distilling training, each with one entry per seed; the model is
+/// left to be named.
+fn rows_of(scored: &[(Model, Vec<Vec<Document>>)], corpus: Corpus, uncertainty: Quantity) -> Result<Vec<Uncertainty>> {
     let tallies: Vec<Vec<Tallies>> = scored
         .iter()
         .map(|(_, seeds)| seeds.iter().map(|documents| sums(documents, uncertainty)).collect())
@@ -260,15 +311,15 @@ fn rows_of(scored: &[(String, Vec<Vec<Document>>)], uncertainty: Quantity) -> Re
     let side = |arm: usize| tallies[arm].iter().collect::<Vec<&Tallies>>();
     // One name for all: the same resamples.
     let difference = |arm: usize, versus: usize| gain(&side(arm), &side(versus), Better::More, "uncertainty");
-    let row = |measure: Measure, arm: usize, versus: Option<usize>, draws: &Draws| -> Result<Row> {
+    let row = |measure: Measure, arm: usize, versus: Option<usize>, draws: &Draws| -> Result<Uncertainty> {
         let found = draws.estimate().context("no token has an uncertainty")?;
-        Ok(Row {
+        Ok(Uncertainty {
             model: String::new(),
-            trained_on: String::new(),
+            trained_on: corpus,
             uncertainty,
             measure,
-            arm: scored[arm].0.clone(),
-            versus: versus.map(|versus| scored[versus].0.clone()),
+            arm: scored[arm].0,
+            versus: versus.map(|versus| scored[versus].0),
             seeds: scored[arm].1.len(),
             documents: found.n,
             nats: found.value,
@@ -313,39 +364,43 @@ mod tests {
 
     #[test]
     fn differences_are_paired_and_distances_know_no_sign() -> Result<()> {
-        let arms =
-            [(BASE, [0.0; 3]), ("plain", [-0.2; 3]), ("masked", [-0.6, -0.5, -0.7]), ("both", [-0.1; 3])];
-        let arms = arms.map(|(name, more)| (name.to_owned(), more.map(scored).to_vec()));
-        let rows = rows_of(&arms, Quantity::Epistemic)?;
-        let find = |measure: Measure, arm: &str, versus: Option<&str>| {
-            let is =
-                |row: &&Row| (row.measure, row.arm.as_str(), row.versus.as_deref()) == (measure, arm, versus);
+        let base = Model::Base;
+        let arms = [
+            (base, [0.0; 3]),
+            (MLE, [-0.2; 3]),
+            (MASKED, [-0.6, -0.5, -0.7]),
+            (MASKED_DISTILL, [-0.1; 3]),
+        ];
+        let arms = arms.map(|(model, more)| (model, more.map(scored).to_vec()));
+        let rows = rows_of(&arms, Corpus::Alpaca, Quantity::Epistemic)?;
+        let find = |measure: Measure, arm: Model, versus: Option<Model>| {
+            let is = |row: &&Uncertainty| (row.measure, row.arm, row.versus) == (measure, arm, versus);
             rows.iter().find(is).context("no such row")
         };
         let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
-        let base = find(Measure::Mean, BASE, None)?;
+        let before = find(Measure::Mean, base, None)?;
         let expected = sums(&scored(0.0), Quantity::Epistemic).value().context("defined")?;
-        assert!(near(base.nats, expected) && base.nats_low < base.nats && base.nats < base.nats_high);
+        assert!(near(before.nats, expected) && before.nats_low < before.nats && before.nats < before.nats_high);
         // The same on every token and from every seed: pairing leaves no spread.
-        let plain = find(Measure::Difference, "plain", Some(BASE))?;
+        let plain = find(Measure::Difference, MLE, Some(base))?;
         assert!(
             [plain.nats, plain.nats_low, plain.nats_high].iter().all(|nats| near(*nats, -0.2)),
             "{plain:?}"
         );
-        let masked = find(Measure::Difference, "masked", Some("plain"))?;
+        let masked = find(Measure::Difference, MASKED, Some(MLE))?;
         assert!(near(masked.nats, -0.4) && masked.nats_low < -0.5 && masked.nats_high > -0.3, "{masked:?}");
         // 0.1 above plain training is nearer than 0.4 below.
-        let nearer = find(Measure::Distance, "both", Some("masked"))?;
+        let nearer = find(Measure::Distance, MASKED_DISTILL, Some(MASKED))?;
         assert!(near(nearer.nats, 0.1 - 0.4) && nearer.nats_high < 0.0, "{nearer:?}");
         // Of two passes a divergence of 1 each way, and none of each with itself.
         let token = Token { response: true, pairwise_kl: Some(0.5), ..Token::default() };
         let apart = unbiased(vec![Document { row: 0, tokens: vec![token] }], 2);
         assert_eq!(apart[0].values(Quantity::Pairwise), [1.0]);
         assert_eq!((nearer.seeds, nearer.documents), (3, 12));
-        let arm = |name: &str, documents: &[Document]| (name.to_owned(), vec![documents.to_vec()]);
+        let after = |model: Model, documents: &[Document]| (model, vec![documents.to_vec()]);
         let all = scored(0.0);
-        let torn = [arm(BASE, &all), arm("plain", &all[1..]), arm("masked", &all), arm("both", &all)];
-        assert!(rows_of(&torn, Quantity::Epistemic).is_err());
+        let torn = [after(base, &all), after(MLE, &all[1..]), after(MASKED, &all), after(MASKED_DISTILL, &all)];
+        assert!(rows_of(&torn, Corpus::Alpaca, Quantity::Epistemic).is_err());
         Ok(())
     }
 }

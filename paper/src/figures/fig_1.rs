@@ -1,7 +1,7 @@
 //! Paper A, figure 1: the procedure, drawn, with what it does to one reply.
 
-use crate::plot::{Anchor, Diagram, Drawing, Ink};
-use crate::tokens::scoring::{Corpus, Scoring, models};
+use tokensieve_plot::{Anchor, Diagram, Drawing, Ink};
+use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};
@@ -31,8 +31,8 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let model = models(run.profile)[0];
-        let documents = Scoring::losses(run.profile, model, Corpus::Alpaca).documents(run)?;
-        Table::from_rows(&picture::rows(Corpus::Alpaca.title(), 0, &documents, 1)?)
+        let documents = Scoring::losses(run.profile, model, Dataset::Alpaca).documents(run)?;
+        Table::from_rows(&picture::rows(Dataset::Alpaca.title(), 0, &documents, 1)?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {

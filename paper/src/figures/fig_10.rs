@@ -1,8 +1,8 @@
 //! Paper A, figure 10: epistemic uncertainty grows with the dropout rate.
 
 use crate::claim::least;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
-use crate::tokens::scoring::{Corpus, RATES, Scoring, models, rated_places};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use crate::study::scoring::{Dataset, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result, ensure};
@@ -14,7 +14,7 @@ pub(super) struct Figure;
 
 /// The distribution of BALD at one rate, and its median's rise from the rate before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
+struct Rated {
     model: String,
     places: String,
     rate: f64,
@@ -89,11 +89,11 @@ impl crate::Figure for Figure {
             for places in rated_places(run.profile) {
                 let mut before: Option<Vec<Document>> = None;
                 for rate in RATES {
-                    let scoring = Scoring::uncertainty(run.profile, model, Corpus::Gsm8k, places);
+                    let scoring = Scoring::uncertainty(run.profile, model, Dataset::Gsm8k, places);
                     let scoring = scoring.at_rate(run.profile, rate);
                     let documents = scoring.documents(run)?;
                     let (found, rise) = at_rate(&documents, before.as_deref(), resamples)?;
-                    rows.push(Row {
+                    rows.push(Rated {
                         model: (*model).into(),
                         places: (*places).into(),
                         rate,
@@ -111,11 +111,11 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
-        let panel = |rows: &[Row]| {
+        let rows: Vec<Rated> = table.rows()?;
+        let panel = |rows: &[Rated]| {
             let title = format!("{}, dropout on {}", rows[0].model, rows[0].places.replace(',', " and "));
             let ink = Ink::Category(0);
-            let band = |low: fn(&Row) -> f64, high: fn(&Row) -> f64| {
+            let band = |low: fn(&Rated) -> f64, high: fn(&Rated) -> f64| {
                 Series::band(rows.iter().map(move |row| (row.rate, low(row), high(row)))).ink(ink)
             };
             let x =
@@ -148,9 +148,9 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Rated> = table.rows()?;
         let groups = rows.chunk_by(|a, b| (&a.model, &a.places) == (&b.model, &b.places));
-        let claim = |rows: &[Row]| {
+        let claim = |rows: &[Rated]| {
             let rises = rows.iter().filter_map(|row| {
                 let ((value, low), high) = row.rise_nats.zip(row.rise_low_nats).zip(row.rise_high_nats)?;
                 Some(Estimate { value, low, high, n: row.documents })
@@ -164,7 +164,7 @@ impl crate::Figure for Figure {
             );
             Claim::new(&format!("a-10/monotone-{model}-{places}"), "A, appendix A and figure 10", &statement)
                 .asking("a-10/monotone")
-                .on_data(&[Corpus::Gsm8k.name()])
+                .on_data(&[Dataset::Gsm8k.name()])
                 .above(
                     0.0,
                     least(rises),
@@ -181,7 +181,7 @@ fn at_rate(
     documents: &[Document],
     before: Option<&[Document]>,
     resamples: usize,
-) -> Result<(Row, Option<Estimate>)> {
+) -> Result<(Rated, Option<Estimate>)> {
     let all: Vec<f64> = documents.iter().flat_map(|document| document.values(Quantity::Epistemic)).collect();
     let at = |q: f64| quantile(&all, q).context("no token has an epistemic uncertainty");
     let median = over_documents(documents, resamples, "median", |sample| median_of(sample.iter().copied()));
@@ -198,7 +198,7 @@ fn at_rate(
             })
         }
     };
-    let row = Row {
+    let row = Rated {
         model: String::new(),
         places: String::new(),
         rate: 0.0,

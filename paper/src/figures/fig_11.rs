@@ -1,6 +1,6 @@
 //! Paper A, figure 11: linear regression trained on a subset of the data or coordinates at every step.
 
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::Result;
 use tokensieve_base::statistics::{self, Estimate};

@@ -1,7 +1,7 @@
 //! Paper A, figure 12: which tenth of each batch, ranked by loss, a classifier should be trained on.
 
 use crate::claim::OURS;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::{Estimate, mean_interval, spearman};

@@ -1,7 +1,7 @@
 //! Paper A, figure 2A: a reply's tokens, coloured by uncertainties, loss and entropy.
 
-use crate::plot::Drawing;
-use crate::tokens::scoring::Corpus;
+use tokensieve_plot::Drawing;
+use crate::study::scoring::{self, Dataset};
 use crate::tokens::{Conversation, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
@@ -34,7 +34,7 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        picture::table(run, Corpus::Alpaca)
+        scoring::conversations(run, Dataset::Alpaca)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {

@@ -1,8 +1,8 @@
 //! Paper A, figure 2B: with what the two uncertainties are correlated.
 
-use crate::lab::models::each_model;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series, Shape};
-use crate::tokens::scoring::{Corpus, Scoring, models, places};
+use crate::study::models::each_model;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use crate::study::scoring::{Dataset, Scoring, models, places};
 use crate::tokens::{Method, Quantity, correlations};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::Result;
@@ -13,9 +13,9 @@ pub(super) struct Figure;
 
 /// One uncertainty, by one method, of one model on one data set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
+struct Correlated {
     model: String,
-    dataset: String,
+    dataset: Dataset,
     places: String,
     uncertainty: Quantity,
     method: Method,
@@ -86,13 +86,13 @@ impl crate::Figure for Figure {
         let resamples = run.profile.pick(200, 1000);
         let mut rows = Vec::new();
         for model in models(run.profile) {
-            for corpus in Corpus::ALL {
+            for dataset in Dataset::ALL.iter().copied() {
                 for places in places(run.profile) {
                     let documents =
-                        Scoring::uncertainty(run.profile, model, corpus, places).documents(run)?;
-                    rows.extend(correlations(&documents, resamples).into_iter().map(|found| Row {
+                        Scoring::uncertainty(run.profile, model, dataset, places).documents(run)?;
+                    rows.extend(correlations(&documents, resamples).into_iter().map(|found| Correlated {
                         model: (*model).into(),
-                        dataset: corpus.name().into(),
+                        dataset,
                         places: (*places).into(),
                         uncertainty: found.uncertainty,
                         method: found.method,
@@ -115,8 +115,8 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
-        let panels = |rows: &[Row]| {
+        let rows: Vec<Correlated> = table.rows()?;
+        let panels = |rows: &[Correlated]| {
             let groups = rows.chunk_by(|a, b| (&a.dataset, &a.places) == (&b.dataset, &b.places));
             groups.map(panel).collect()
         };
@@ -126,19 +126,19 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let setting = |row: &Row| {
-            [&row.model, &row.dataset, &row.places]
+        let rows: Vec<Correlated> = table.rows()?;
+        let setting = |row: &Correlated| {
+            [row.model.as_str(), row.dataset.name(), row.places.as_str()]
                 .map(|part| part.replace([',', '/'], "-").to_lowercase())
                 .join("-")
         };
-        let of = |row: &Row| {
+        let of = |row: &Correlated| {
             let places = row.places.replace(',', " and ");
             format!(" ({}, {}, dropout on {places})", row.model, row.dataset)
         };
         let test = "Spearman with the loss minus Spearman with the entropy, over response tokens; 95 % interval: bootstrap \
                     over documents, never narrower than Student's";
-        let claim = |row: &Row| {
+        let claim = |row: &Correlated| {
             let (name, statement) = match row.uncertainty {
                 Quantity::Epistemic => (
                     "epistemic-follows-loss",
@@ -159,7 +159,7 @@ impl crate::Figure for Figure {
             };
             let claim = Claim::new(&id, "A, section 3 and figure 2B", &statement)
                 .asking(&format!("a-2b/{name}"))
-                .on_data(&[&row.dataset]);
+                .on_data(&[row.dataset.name()]);
             match row.uncertainty {
                 Quantity::Epistemic => claim.above(0.0, difference, test),
                 _ => claim.below(0.0, difference, test),
@@ -187,7 +187,7 @@ impl crate::Figure for Figure {
                 let id = format!("a-2b/{name}-{}", setting(row));
                 let claim = Claim::new(&id, source, &format!("{statement}{}", of(row)))
                     .asking(&format!("a-2b/{name}"))
-                    .on_data(&[&row.dataset]);
+                    .on_data(&[row.dataset.name()]);
                 let test = "Spearman of the loss and epistemic uncertainty over response tokens; 95 % interval: bootstrap \
                             over documents, never narrower than Student's";
                 claims.push(claim.above(threshold, correlation, test));
@@ -201,10 +201,10 @@ impl crate::Figure for Figure {
 const PROXY: f64 = 0.5;
 
 /// A correlation with its interval.
-type Of = fn(&Row) -> (f64, f64, f64);
+type Of = fn(&Correlated) -> (f64, f64, f64);
 
 /// One model on one data set: both uncertainties, each with loss and with entropy.
-fn panel(rows: &[Row]) -> Panel {
+fn panel(rows: &[Correlated]) -> Panel {
     let title = format!("{}, {}", rows[0].dataset, rows[0].places.replace(',', " + "));
     let x = Axis::categories("", ["epistemic", "aleatoric"]).range(-0.5, 1.5);
     let mut panel =
@@ -216,7 +216,7 @@ fn panel(rows: &[Row]) -> Panel {
     for (index, (name, of)) in metrics.into_iter().enumerate() {
         for method in Method::ALL {
             let shift = -0.24 + 0.32 * index as f64 + if method == Method::Spearman { 0.0 } else { 0.12 };
-            let at = |row: &Row| f64::from(u8::from(row.uncertainty != Quantity::Epistemic)) + shift;
+            let at = |row: &Correlated| f64::from(u8::from(row.uncertainty != Quantity::Epistemic)) + shift;
             let of_method = || rows.iter().filter(|row| row.method == method);
             let bars = Series::error_bars(of_method().map(|row| (at(row), of(row).1, of(row).2)));
             let points = Series::points(of_method().map(|row| (at(row), of(row).0)));

@@ -1,6 +1,6 @@
 //! Paper A, figure 2C: which uncertainty tells whether a datum helps, near the solution and far from it.
 
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;

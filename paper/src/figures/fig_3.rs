@@ -1,14 +1,15 @@
 //! Paper A, figure 3: what selection by different criteria, of tokens or of documents, gains over plain training.
 
 use crate::claim::OURS;
-use crate::lab::arm::{Arm, CRITERIA, UNITS};
-use crate::lab::corpus::{Corpus, OF_CHAT};
-use crate::lab::gains::{self, PREFERENCE, Row, best, better, worse};
-use crate::lab::models::each_model;
-use crate::lab::picture;
-use crate::plot::{Drawing, Panel};
+use crate::study::claims::{self, measure, units};
+use crate::study::corpus::OF_CHAT;
+use crate::study::models::each_model;
+use crate::study::picture::{self, by_corpus};
+use crate::study::{Arm, Contrast, Corpus, Criterion, Distribution, Gain, Granularity, Measure, Unit, compare};
+use crate::table::distinct;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
+use tokensieve_plot::{Drawing, Panel};
 
 /// The figure.
 pub(super) struct Figure;
@@ -17,7 +18,7 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-3",
-            title: "Training on the top quarter: by which criterion, of tokens or of documents (in a judge's place: overlap with references)",
+            title: "Training on the top quarter: by which criterion, of tokens or of documents",
             source: "A, figure 3",
             caption: "Gain over plain maximum likelihood of training on the quarter of the tokens, or of the documents, with the \
                       largest value of a criterion, by what the model answers (each panel names the measure), by the loss on held-out \
@@ -32,118 +33,127 @@ impl crate::Figure for Figure {
                 "No judge in all profiles but paper: in place of AlpacaEval's win rate stand overlap with the reference, how \
                  often a reply overlaps more than the other model's (length-controlled, ties one half), and held-out loss.",
                 "Generated word problems beside GSM8K, where a small model scores about 1 %: there no objective can differ.",
-                gains::MEASURED_ELSEWHERE,
+                compare::MEASURED_ELSEWHERE,
                 "SmolLM2-135M-Instruct in all profiles but paper.",
                 OF_CHAT,
             ],
-            columns: gains::columns(),
+            columns: Gain::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&gains::rows_and_preferences(run, |study| {
+        Table::from_rows(&compare::rows_and_preferences(run, |study| {
             let arms = study.selections();
-            let plain = arms.iter().map(|arm| (arm.clone(), Arm::mle()));
-            let units = arms.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone()));
-            let others = arms.iter().filter(|arm| arm.name.ends_with("token") && **arm != Arm::masked());
-            let others = others.map(|arm| (Arm::masked(), arm.clone()));
-            plain.chain(units).chain(others).collect()
+            let plain = arms.iter().map(|arm| (*arm, Arm::Mle));
+            let units = arms.chunks(2).map(|pair| (pair[0], pair[1]));
+            let rivals = rivals().into_iter().filter(|arm| arms.contains(arm)).map(|arm| (Arm::Masked, arm));
+            plain.chain(units).chain(rivals).collect()
         })?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
-        rows.retain(|row| row.versus == "mle" && row.distribution == "in");
-        rows.retain(|row| row.outcome == "mean" || row.unit == PREFERENCE);
-        let names = picture::distinct(rows.iter().map(|row| part(row, 1)));
+        let mut rows: Vec<Gain> = table.rows()?;
+        rows.retain(|row| row.versus == Arm::Mle && row.distribution == Distribution::In);
+        rows.retain(|row| row.measure == Measure::Mean || row.unit == Unit::Preference);
+        let names = distinct(rows.iter().map(granularity));
         let panels = each_model(&rows, |row| &row.model, |rows| panels(rows, &names), Panel::of);
         Ok(Drawing::new(panels).columns(2))
     }
 
-    fn title(&self, table: &Table) -> Result<&'static str> {
-        gains::title(&self.about(), table)
+    fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
+        claims::subtitle(table)
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        Ok(each_model(&table.rows()?, |row: &Row| &row.model, claims, Claim::of_model))
+        let declared = declared();
+        let of_model = |rows: &[Gain]| {
+            let mut claims = Vec::new();
+            for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
+                for unit in units(corpus) {
+                    claims.extend(declared.iter().map(|claim| claim.tested("a-3", rows, corpus, *unit)));
+                }
+            }
+            claims
+        };
+        Ok(each_model(&table.rows()?, |row: &Gain| &row.model, of_model, Claim::of_model))
     }
 }
 
+/// What is claimed of every corpus, in every unit.
+fn declared() -> Vec<Contrast> {
+    let figure_3 = |corpus| claims::source("A, figure 3", corpus);
+    let ours = |_| OURS;
+    let mut all = Vec::new();
+    for by in Criterion::ALL {
+        let [tokens, documents] = [Granularity::Token, Granularity::Document].map(|of| Arm::selected(*by, of));
+        let says = match by {
+            Criterion::Random => "random tokens do better than random documents".to_owned(),
+            by => format!("selecting tokens by {by} does better than selecting documents by it"),
+        };
+        all.push(Contrast::better(format!("token-over-document-{by}"), figure_3, says, tokens, &[documents]));
+    }
+    all.push(Contrast::better(
+        "loss-gains",
+        figure_3,
+        "training on the quarter of the tokens with the largest loss beats plain training",
+        Arm::Masked,
+        &[Arm::Mle],
+    ));
+    for by in Criterion::ALL.iter().filter(|by| **by != Criterion::Loss) {
+        let chosen = if *by == Criterion::Random { "at random".to_owned() } else { format!("by {by}") };
+        let says = format!("training on a quarter of the tokens chosen {chosen} does worse than plain training");
+        let arm = Arm::selected(*by, Granularity::Token);
+        // The paper says that loss alone gains significantly: that the others lose is more.
+        all.push(Contrast::better(format!("{by}-does-not"), ours, says, arm, &[Arm::Mle]).worse());
+    }
+    all.push(Contrast::better(
+        "loss-best",
+        // The paper says it of AlpacaEval.
+        |corpus| if corpus == Corpus::Alpaca { "A, section 4.2" } else { OURS },
+        "of all criteria for a quarter of the tokens the loss does best, random choice included",
+        Arm::Masked,
+        &rivals(),
+    ));
+    all.push(Contrast::better(
+        "loss-over-random",
+        ours,
+        "the quarter of the tokens with the largest loss teaches more than a random quarter",
+        Arm::Masked,
+        &[Arm::RandomTokens],
+    ));
+    all
+}
+
+/// Selection of tokens by every other criterion than the loss.
+fn rivals() -> Vec<Arm> {
+    let others = Criterion::ALL.iter().filter(|by| **by != Criterion::Loss);
+    others.map(|by| Arm::selected(*by, Granularity::Token)).collect()
+}
+
 /// What is gained by one model, corpus by corpus; `names` are those of the whole drawing.
-fn panels(rows: &[Row], names: &[String]) -> Vec<Panel> {
+fn panels(rows: &[Gain], names: &[&str]) -> Vec<Panel> {
     let mut panels = Vec::new();
-    for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
-        for unit in ["share", "nats", PREFERENCE] {
-            let here: Vec<&Row> =
-                rows.iter().filter(|row| row.trained_on == corpus && row.unit == unit).collect();
-            if let Some(first) = here.first() {
-                let measure = gains::measure(&corpus, "in", unit);
-                let title = match unit {
-                    PREFERENCE => format!("{corpus}: {measure} {}", gains::judge(first)),
-                    _ => format!("{corpus}: {measure}"),
-                };
-                panels.push(picture::gains(
-                    &title,
-                    &here,
-                    unit,
-                    |row| part(row, 0),
-                    |row| part(row, 1),
-                    names,
-                ));
-            }
+    for (corpus, rows) in by_corpus(rows) {
+        for unit in [Unit::Share, Unit::Nats, Unit::Preference] {
+            let here: Vec<&Gain> = rows.iter().copied().filter(|row| row.unit == unit).collect();
+            let Some(first) = here.first() else { continue };
+            let measure = measure(corpus, Distribution::In, unit);
+            let title = match unit {
+                Unit::Preference => format!("{corpus}: {measure} {}", first.judge()),
+                _ => format!("{corpus}: {measure}"),
+            };
+            panels.push(picture::gains(&title, &here, unit, criterion, granularity, names));
         }
     }
     panels
 }
 
-/// What is claimed of one model.
-fn claims(rows: &[Row]) -> Vec<Claim> {
-    let mut claims = Vec::new();
-    for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-        let source = gains::source("A, figure 3", corpus);
-        for unit in gains::units(corpus) {
-            let claim = |id: &str, source: &str, text: &str| {
-                gains::claim(&format!("a-3/{id}"), source, corpus, text, ("in", unit))
-            };
-            for by in &CRITERIA {
-                let [token, document] = UNITS.map(|one| format!("{by} {one}"));
-                let id = format!("token-over-document-{by}");
-                let text = match *by {
-                    "random" => "random tokens do better than random documents".to_owned(),
-                    by => format!("selecting tokens by {by} does better than selecting documents by it"),
-                };
-                let one = claim(&id, source, &text);
-                claims.push(better(rows, one, corpus, (&token, &document), ("in", unit)));
-            }
-            let text = "training on the quarter of the tokens with the largest loss beats plain training";
-            let one = claim("loss-gains", source, text);
-            claims.push(better(rows, one, corpus, ("loss token", "mle"), ("in", unit)));
-            for by in CRITERIA.into_iter().filter(|by| *by != "loss") {
-                let text = format!(
-                    "training on a quarter of the tokens chosen by {by} does worse than plain training"
-                );
-                let text = text.replace("chosen by random", "chosen at random");
-                // The paper says that loss alone gains significantly: that the others lose is more.
-                let one = claim(&format!("{by}-does-not"), OURS, &text);
-                claims.push(worse(rows, one, corpus, (&format!("{by} token"), "mle"), ("in", unit)));
-            }
-            let text =
-                "of all criteria for a quarter of the tokens the loss does best, random choice included";
-            let others: Vec<String> =
-                CRITERIA.iter().filter(|by| **by != "loss").map(|by| format!("{by} token")).collect();
-            // The paper says it of AlpacaEval.
-            let one =
-                claim("loss-best", if corpus == Corpus::Alpaca { "A, section 4.2" } else { OURS }, text);
-            claims.push(best(rows, one, corpus, ("loss token", &others), ("in", unit)));
-            let text = "the quarter of the tokens with the largest loss teaches more than a random quarter";
-            let one = claim("loss-over-random", OURS, text);
-            claims.push(better(rows, one, corpus, ("loss token", "random token"), ("in", unit)));
-        }
-    }
-    claims
+/// The criterion that a row's arm selects by.
+fn criterion(row: &Gain) -> &'static str {
+    row.arm.selection().map_or(row.arm.name(), |(by, _)| by.name())
 }
 
-/// Criterion (0) or granularity (1) in an arm's name.
-fn part(row: &Row, at: usize) -> &str {
-    row.arm.split(' ').nth(at).unwrap_or(&row.arm)
+/// What it selects.
+fn granularity(row: &Gain) -> &'static str {
+    row.arm.selection().map_or(row.arm.name(), |(_, of)| of.name())
 }

@@ -1,15 +1,13 @@
 //! Paper A, figure 4, as numbers: what kinds of tokens masked training would select as it goes on.
 
-use crate::lab::corpus::{Corpus, OF_CHAT};
-use crate::lab::gains;
-use crate::lab::models::each_model;
-use crate::lab::outcome::{Better, Tallies, gain, level};
-use crate::lab::study::short;
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
-use crate::tokens::held_out::{self, HeldOut};
-use crate::tokens::scoring;
-use crate::tokens::selection::{KINDS, Share, shares};
-use crate::{About, Claim, Column, Run, Table};
+use crate::lab::evaluation::Tallies;
+use crate::study::corpus::OF_CHAT;
+use crate::study::held_out::{self, HeldOut};
+use crate::study::models::{each_model, short};
+use crate::study::selection::{Kind, Share, shares};
+use crate::study::{Better, Corpus, claims, compare, gain, level, scoring};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
+use crate::{About, Claim, Column, Expected, Run, Table};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::Estimate;
@@ -19,14 +17,14 @@ pub(super) struct Figure;
 
 /// One kind of token after so many steps, in one training run or, without a seed, in all together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
+struct Selected {
     model: String,
-    trained_on: String,
+    trained_on: Corpus,
     seed: Option<u64>,
     seeds: usize,
     step: u64,
     documents: usize,
-    kind: String,
+    kind: Kind,
     selected_share: f64,
     selected_share_low: f64,
     selected_share_high: f64,
@@ -37,7 +35,7 @@ struct Row {
 }
 
 /// What a training run would select: before it, and at every checkpoint, by steps.
-type Selections = Vec<(u64, [Share; KINDS.len()])>;
+type Selections = Vec<(u64, Vec<Share>)>;
 
 impl crate::Figure for Figure {
     fn about(&self) -> About {
@@ -85,7 +83,7 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let study = gains::study(run);
+        let study = compare::study(run);
         let mut rows = Vec::new();
         for model in study.scale.models {
             for corpus in held_out::corpora(&study, run.lab()) {
@@ -93,8 +91,8 @@ impl crate::Figure for Figure {
                 let runs: Vec<Selections> = (0..study.scale.seeds)
                     .map(|seed| documents.during(run, seed, shares))
                     .collect::<Result<_>>()?;
-                let found = rows_of(&runs).with_context(|| format!("trained on {}", corpus.name()))?;
-                let named = |row| Row { model: short(model).into(), trained_on: corpus.name().into(), ..row };
+                let found = rows_of(&runs, corpus).with_context(|| format!("trained on {corpus}"))?;
+                let named = |row| Selected { model: short(model).into(), ..row };
                 rows.extend(found.into_iter().map(named));
             }
         }
@@ -102,18 +100,18 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
+        let mut rows: Vec<Selected> = table.rows()?;
         rows.retain(|row| row.seed.is_none());
-        let panel = |rows: &[Row]| {
+        let panel = |rows: &[Selected]| {
             let title = format!("trained on {}", rows[0].trained_on);
             let y = Axis::linear("share of the selected").percent();
             let mut panel = Panel::new(&title, Axis::linear("optimizer steps"), y);
-            for (index, kind) in KINDS.iter().enumerate() {
-                let here: Vec<&Row> = rows.iter().filter(|row| row.kind == *kind).collect();
+            for (index, kind) in Kind::ALL.iter().enumerate() {
+                let here: Vec<&Selected> = rows.iter().filter(|row| row.kind == *kind).collect();
                 // Student knows nothing of shares: no more than none and all of the tokens are possible.
                 let [low, high] = [
-                    |row: &Row| row.selected_share_low.max(0.0),
-                    |row: &Row| row.selected_share_high.min(1.0),
+                    |row: &Selected| row.selected_share_low.max(0.0),
+                    |row: &Selected| row.selected_share_high.min(1.0),
                 ];
                 let band = here.iter().map(|row| (row.step as f64, low(row), high(row)));
                 let line = here.iter().map(|row| (row.step as f64, row.selected_share));
@@ -122,66 +120,84 @@ impl crate::Figure for Figure {
                 panel = panel
                     .with(Series::band(band).ink(ink))
                     .with(Series::line(of_all).ink(ink).dotted())
-                    .with(Series::line(line).ink(ink).label(kind));
+                    .with(Series::line(line).ink(ink).label(kind.name()));
             }
             panel
         };
-        let panels = |rows: &[Row]| rows.chunk_by(|a, b| a.trained_on == b.trained_on).map(panel).collect();
+        let panels = |rows: &[Selected]| rows.chunk_by(|a, b| a.trained_on == b.trained_on).map(panel).collect();
         Ok(Drawing::new(each_model(&rows, |row| &row.model, panels, Panel::of)).columns(2))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        Ok(each_model(&table.rows()?, |row: &Row| &row.model, claims, Claim::of_model))
+        Ok(each_model(&table.rows()?, |row: &Selected| &row.model, of_model, Claim::of_model))
     }
 }
 
+/// A claim about how a kind of token's share of the selected changes.
+struct Changes {
+    id: &'static str,
+    says: &'static str,
+    kind: Kind,
+    expected: Expected,
+}
+
+const CLAIMS: [Changes; 2] = [
+    Changes {
+        id: "structure-falls",
+        says: "structural tokens become rarer among the selected.",
+        kind: Kind::Structural,
+        expected: Expected::Below(0.0),
+    },
+    Changes {
+        id: "arithmetic-rises",
+        says: "numbers and signs of calculation become more common among the selected.",
+        kind: Kind::Arithmetic,
+        expected: Expected::Above(0.0),
+    },
+];
+
+const TEST: &str = "share at the last checkpoint minus share before training, of the same held-out documents, paired; 95 % \
+                    interval: bootstrap over documents and seeds, never narrower than Student's over either";
+
 /// What is claimed of one model.
-fn claims(rows: &[Row]) -> Vec<Claim> {
+fn of_model(rows: &[Selected]) -> Vec<Claim> {
     let mut claims = Vec::new();
     for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-        let name = corpus.name();
-        let claim = |id: &str, text: &str| {
-            let source = gains::source("A, figure 4", corpus);
-            let asks = format!("a-4/{id}");
-            let claim =
-                Claim::new(&format!("{asks}-{name}"), source, &format!("{name}: {text}")).asking(&asks);
-            claim.on_data(&corpus.set().into_iter().collect::<Vec<_>>())
-        };
-        let structural = claim("structure-falls", "structural tokens become rarer among the selected.");
-        let arithmetic = claim(
-            "arithmetic-rises",
-            "numbers and signs of calculation become more common among the selected.",
-        );
-        let last = |kind: &str| {
-            let here = rows.iter().filter(|row| row.trained_on == name && row.seed.is_none());
-            here.filter(|row| row.kind == kind).max_by_key(|row| row.step)
-        };
-        if let Some(reason) = gains::untested(corpus, last(KINDS[0]).map(|row| row.seeds as u64)) {
-            claims.extend([structural.not_tested(&reason), arithmetic.not_tested(&reason)]);
-            continue;
-        }
-        let test = "share at the last checkpoint minus that before training, of the same held-out documents, paired; 95 % interval: \
-                    bootstrap over documents and seeds, never narrower than Student's over either";
-        claims.push(structural.below(0.0, last(KINDS[0]).and_then(change), test));
-        claims.push(arithmetic.above(0.0, last(KINDS[1]).and_then(change), test));
+        claims.extend(CLAIMS.iter().map(|claim| claim.tested(rows, corpus)));
     }
     claims
 }
 
-fn change(row: &Row) -> Option<Estimate> {
+impl Changes {
+    fn tested(&self, rows: &[Selected], corpus: Corpus) -> Claim {
+        let asks = format!("a-4/{}", self.id);
+        let source = claims::source("A, figure 4", corpus);
+        let claim = Claim::new(&format!("{asks}-{corpus}"), source, &format!("{corpus}: {}", self.says))
+            .asking(&asks)
+            .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
+        let of_all = rows.iter().filter(|row| row.trained_on == corpus && row.seed.is_none());
+        let last = of_all.filter(|row| row.kind == self.kind).max_by_key(|row| row.step);
+        match claims::untested(corpus, last.map(|row| row.seeds as u64)) {
+            Some(reason) => claim.not_tested(&reason),
+            None => claim.expecting(self.expected, last.and_then(change), TEST),
+        }
+    }
+}
+
+fn change(row: &Selected) -> Option<Estimate> {
     let ((value, low), high) = row.change.zip(row.change_low).zip(row.change_high)?;
     Some(Estimate { value, low, high, n: row.seeds })
 }
 
-/// The rows of every run, then those of all together; model and corpus are left to be named.
-fn rows_of(runs: &[Selections]) -> Result<Vec<Row>> {
+/// The rows of every run, then those of all together; the model is left to be named.
+fn rows_of(runs: &[Selections], corpus: Corpus) -> Result<Vec<Selected>> {
     let steps = |run: &Selections| run.iter().map(|(step, _)| *step).collect::<Vec<_>>();
     ensure!(runs.iter().all(|run| steps(run) == steps(&runs[0])), "the seeds have other checkpoints");
     let each = runs.chunks(1).zip(0..).map(|(run, seed)| (Some(seed), run));
     let mut rows = Vec::new();
     for (seed, runs) in each.chain([(None, runs)]) {
         for at in 0..runs[0].len() {
-            for (index, kind) in KINDS.iter().enumerate() {
+            for (index, kind) in Kind::ALL.iter().enumerate() {
                 let shares = |at: usize| runs.iter().map(move |run| &run[at].1[index]);
                 let selected = |at: usize| shares(at).map(|share| &share.selected).collect::<Vec<&Tallies>>();
                 let of_all: Vec<&Tallies> = shares(at).map(|share| &share.of_all).collect();
@@ -191,14 +207,14 @@ fn rows_of(runs: &[Selections]) -> Result<Vec<Row>> {
                 } else {
                     gain(&selected(at), &selected(0), Better::More, "selected")?.estimate()
                 };
-                rows.push(Row {
+                rows.push(Selected {
                     model: String::new(),
-                    trained_on: String::new(),
+                    trained_on: corpus,
                     seed,
                     seeds: runs.len(),
                     step: runs[0][at].0,
                     documents: share.n,
-                    kind: (*kind).into(),
+                    kind: *kind,
                     selected_share: share.value,
                     selected_share_low: share.low,
                     selected_share_high: share.high,
@@ -218,12 +234,12 @@ mod tests {
     use super::*;
 
     /// Of twelve documents with four selected tokens each, so many are structural and the rest arithmetic.
-    fn share(structural: [f64; 12]) -> [Share; KINDS.len()] {
+    fn share(structural: [f64; 12]) -> Vec<Share> {
         let tallies = |of: &dyn Fn(f64) -> f64| {
             Tallies::of(structural.iter().enumerate().map(|(row, count)| (row, [of(*count), 4.0])))
         };
         let both = |selected: Tallies| Share { of_all: tallies(&|_| 1.0), selected };
-        [tallies(&|n| n), tallies(&|n| 4.0 - n), tallies(&|_| 0.0), tallies(&|_| 0.0)].map(both)
+        [tallies(&|n| n), tallies(&|n| 4.0 - n), tallies(&|_| 0.0), tallies(&|_| 0.0)].map(both).to_vec()
     }
 
     #[test]
@@ -232,10 +248,10 @@ mod tests {
         let run = |fall: f64| -> Selections {
             vec![(0, share(before)), (8, share(before.map(|count| count - fall)))]
         };
-        let rows = rows_of(&[run(0.5), run(1.0), run(0.75)])?;
-        assert_eq!(rows.len(), (3 + 1) * 2 * KINDS.len());
+        let rows = rows_of(&[run(0.5), run(1.0), run(0.75)], Corpus::Alpaca)?;
+        assert_eq!(rows.len(), (3 + 1) * 2 * Kind::ALL.len());
         let find = |seed: Option<u64>, step: u64, kind: &str| {
-            let row = rows.iter().find(|row| (row.seed, row.step, row.kind.as_str()) == (seed, step, kind));
+            let row = rows.iter().find(|row| (row.seed, row.step, row.kind.name()) == (seed, step, kind));
             row.context("no such row")
         };
         // One token of four less on every document: pairing leaves no spread.
@@ -253,7 +269,7 @@ mod tests {
         let rise = change(find(None, 8, "arithmetic")?).context("changed")?;
         assert!((rise.value + value).abs() < 1e-12);
         assert!(change(find(None, 0, "structural")?).is_none());
-        assert!(rows_of(&[run(0.5), vec![(0, share(before))]]).is_err());
+        assert!(rows_of(&[run(0.5), vec![(0, share(before))]], Corpus::Alpaca).is_err());
         Ok(())
     }
 }

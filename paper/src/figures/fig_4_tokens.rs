@@ -1,8 +1,8 @@
 //! Paper A, figure 4, as a picture: which tokens of one conversation would be selected after more and more training.
 
-use crate::lab::gains;
-use crate::plot::Drawing;
-use crate::tokens::{Conversation, Quantity, TokenRow, conversations, held_out, picture};
+use crate::study::{compare, held_out};
+use tokensieve_plot::Drawing;
+use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};
 
@@ -35,7 +35,7 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let study = gains::study(run);
+        let study = compare::study(run);
         let name = format!("{}, held out", study.corpora[0].name());
         let scored =
             held_out::conversation(run.profile, &study).during(run, 0, |documents| Ok(documents.to_vec()))?;

@@ -1,14 +1,15 @@
 //! Paper A, figure 5: masked maximum likelihood, distillation, and both, on every measure.
 
 use crate::claim::{Measured, least};
-use crate::lab::arm::Arm;
-use crate::lab::corpus::{Corpus, OF_CHAT};
-use crate::lab::gains::{self, ABROAD_MINUS_HOME, INTERVAL, PREFERENCE, Row, better, worse};
-use crate::lab::models::each_model;
-use crate::lab::picture;
-use crate::plot::{Drawing, Panel};
+use crate::study::claims::{self, INTERVAL, units};
+use crate::study::corpus::OF_CHAT;
+use crate::study::models::each_model;
+use crate::study::picture::{self, by_corpus};
+use crate::study::{Arm, Contrast, Corpus, Distribution, Gain, Measure, Unit, compare};
+use crate::table::distinct;
 use crate::{About, Claim, Run, Table, Verdict};
 use anyhow::Result;
+use tokensieve_plot::{Drawing, Panel};
 
 /// The figure.
 pub(super) struct Figure;
@@ -17,7 +18,7 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-5",
-            title: "Masking and distillation, at home and abroad (in a judge's place: overlap with references)",
+            title: "Masking and distillation, at home and abroad",
             source: "A, figure 5",
             caption: "Gain over plain maximum likelihood on every measure, one mark per objective; 95 % intervals. \
                       First what the models answer, then the loss on held-out text, and where free text is answered how often \
@@ -30,62 +31,59 @@ impl crate::Figure for Figure {
                 "No judge in all profiles but paper: in place of AlpacaEval's win rate stand overlap with the reference, how \
                  often a reply overlaps more than the plain model's (length-controlled, ties one half), and held-out loss.",
                 "Trained on generated word problems, GSM8K and conversations beside Alpaca.",
-                gains::MEASURED_ELSEWHERE,
+                compare::MEASURED_ELSEWHERE,
                 "SmolLM2-135M-Instruct in all profiles but paper.",
                 OF_CHAT,
             ],
-            columns: gains::columns(),
+            columns: Gain::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&gains::rows_and_preferences(run, |study| {
-            let plain = study.objectives().into_iter().map(|arm| (arm, Arm::mle()));
-            plain.chain([(Arm::both(), Arm::masked())]).collect()
+        Table::from_rows(&compare::rows_and_preferences(run, |study| {
+            let plain = study.objectives().into_iter().map(|arm| (arm, Arm::Mle));
+            plain.chain([(Arm::MaskedDistill, Arm::Masked)]).collect()
         })?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
-        rows.retain(|row| row.versus == "mle");
-        for row in &mut rows {
-            row.arm = picture::called(&row.arm).into();
-        }
-        let names = picture::distinct(rows.iter().map(|row| row.arm.as_str()));
+        let mut rows: Vec<Gain> = table.rows()?;
+        rows.retain(|row| row.versus == Arm::Mle);
+        let names = distinct(rows.iter().map(|row| row.arm.label()));
         let panels = each_model(&rows, |row| &row.model, |rows| panels(rows, &names), Panel::of);
         Ok(Drawing::new(panels).columns(3).width(1060.0))
     }
 
-    fn title(&self, table: &Table) -> Result<&'static str> {
-        gains::title(&self.about(), table)
+    fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
+        claims::subtitle(table)
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let claims = |rows: &[Row]| at_home_and_abroad(rows, "a-5", Corpus::Alpaca, |_| "A, figure 5");
-        let rows: Vec<Row> = table.rows()?;
-        let mut all = each_model(&rows, |row: &Row| &row.model, claims, Claim::of_model);
+        let declared = at_home_and_abroad(|_| "A, figure 5", |_| "A, figure 5");
+        let rows: Vec<Gain> = table.rows()?;
+        let of_model = |rows: &[Gain]| tested(&declared, "a-5", rows, Corpus::Alpaca);
+        let mut all = each_model(&rows, |row: &Gain| &row.model, of_model, Claim::of_model);
         all.push(on_every_model(&rows));
         Ok(all)
     }
 }
 
 /// What is gained by one model, corpus by corpus; `names` are those of the whole drawing.
-fn panels(rows: &[Row], names: &[String]) -> Vec<Panel> {
+fn panels(rows: &[Gain], names: &[&str]) -> Vec<Panel> {
     let mut panels = Vec::new();
-    for corpus in picture::distinct(rows.iter().map(|row| row.trained_on.as_str())) {
+    for (corpus, rows) in by_corpus(rows) {
         for (unit, words) in [
-            ("share", "right answers and overlap"),
-            ("nats", "loss on held-out text"),
-            (PREFERENCE, "replies preferred"),
+            (Unit::Share, "right answers and overlap"),
+            (Unit::Nats, "loss on held-out text"),
+            (Unit::Preference, "replies preferred"),
         ] {
-            let here: Vec<&Row> = rows
-                .iter()
-                .filter(|row| row.trained_on == corpus && row.unit == unit && row.outcome != "mean")
-                .collect();
+            let is = |row: &&&Gain| row.unit == unit && row.measure != Measure::Mean;
+            let here: Vec<&Gain> = rows.iter().filter(is).copied().collect();
             if let Some(first) = here.first() {
-                let by = if unit == PREFERENCE { gains::judge(first) } else { "" };
+                let by = if unit == Unit::Preference { first.judge() } else { "" };
                 let title = format!("trained on {corpus}: {words} {by}");
-                panels.push(picture::gains(&title, &here, unit, |row| &row.outcome, |row| &row.arm, names));
+                let outcome = |row: &Gain| row.measure.name();
+                panels.push(picture::gains(&title, &here, unit, outcome, |row| row.arm.label(), names));
             }
         }
     }
@@ -93,20 +91,20 @@ fn panels(rows: &[Row], names: &[String]) -> Vec<Panel> {
 }
 
 /// The abstract's claim about architectures, which one model cannot test.
-fn on_every_model(rows: &[Row]) -> Claim {
+fn on_every_model(rows: &[Gain]) -> Claim {
     let claim = Claim::new(
         "a-5/several-architectures",
         "A, abstract",
         "Masked training with distillation gains in distribution on every one of several architectures.",
     );
-    let models = picture::distinct(rows.iter().map(|row| row.model.as_str()));
+    let models = distinct(rows.iter().map(|row| &row.model));
     if models.len() < 2 {
         return claim.not_tested("not tested at this scale: one model is trained");
     }
-    let of_model = |model: &String| {
-        let own: Vec<Row> = rows.iter().filter(|row| row.model == *model).cloned().collect();
-        let both = Claim::new("", "", "");
-        better(&own, both, Corpus::Alpaca, ("masked + distill", "mle"), ("in", PREFERENCE))
+    let of_model = |model: &&String| {
+        let own: Vec<Gain> = rows.iter().filter(|row| row.model == **model).cloned().collect();
+        let both = Contrast::better("", |_| "", "", Arm::MaskedDistill, &[Arm::Mle]);
+        both.tested("", &own, Corpus::Alpaca, Unit::Preference)
     };
     let all: Vec<Claim> = models.iter().map(of_model).collect();
     if let Some(untested) = all.iter().find(|one| matches!(one.verdict, Verdict::NotTested(_))) {
@@ -116,48 +114,79 @@ fn on_every_model(rows: &[Row]) -> Claim {
         0.0,
         least(all.iter().filter_map(|one| one.estimate)),
         &format!(
-            "replies preferred, Alpaca; of all models the least in value and interval's ends; {INTERVAL}"
+            "replies preferred, Alpaca; of all models the least, in value and in both ends of the interval; {INTERVAL}"
         ),
     )
 }
 
-/// What the paper says of masked training and of its own objective on a corpus, but for masked training's gain in
-/// distribution: that is figure 3's.
+/// What the paper says of masked training and of its own objective on a corpus, except for masked training's gain in
+/// distribution, which is figure 3's. `gain` is the source of the last, `others` that of all others.
 pub(super) fn at_home_and_abroad(
-    rows: &[Row],
-    figure: &str,
-    corpus: Corpus,
-    source: impl Fn(&str) -> &'static str,
-) -> Vec<Claim> {
-    let mut claims = Vec::new();
-    for unit in ["share", "nats"] {
-        let claim = |id: &str, text: &str, place: &str| {
-            gains::claim(&format!("{figure}/{id}"), source(id), corpus, text, (place, unit))
-        };
-        let (masked, both) = (("loss token", "mle"), ("masked + distill", "mle"));
-        let one = claim("masked-out", "masked training costs out of distribution", "out");
-        claims.push(worse(rows, one, corpus, masked, ("out", unit)));
-        let one = claim("both-out", "masked training with distillation gains out of distribution", "out");
-        claims.push(better(rows, one, corpus, both, ("out", unit)));
-        let one = claim(
+    others: fn(Corpus) -> &'static str,
+    gain: fn(Corpus) -> &'static str,
+) -> [Contrast; 6] {
+    let (masked, both) = (Arm::Masked, Arm::MaskedDistill);
+    [
+        Contrast::better(
+            "masked-out",
+            others,
+            "masked training costs out of distribution",
+            masked,
+            &[Arm::Mle],
+        )
+        .worse()
+        .measured(Distribution::Out),
+        Contrast::better(
+            "both-out",
+            others,
+            "masked training with distillation gains out of distribution",
+            both,
+            &[Arm::Mle],
+        )
+        .measured(Distribution::Out),
+        Contrast::better(
             "distillation-helps-out",
+            others,
             "distillation beside it improves masked training out of distribution",
-            "out",
-        );
-        let helped = ("masked + distill", "loss token");
-        claims.push(better(rows, one, corpus, helped, ("out", unit)));
+            both,
+            &[masked],
+        )
+        .measured(Distribution::Out),
         // That something costs abroad or helps there is no trade of home for abroad: at home it may do the same.
-        let text = "masked training loses more out of distribution than in it";
-        let one = claim("masked-out-beyond-in", text, ABROAD_MINUS_HOME);
-        claims.push(worse(rows, one, corpus, masked, (ABROAD_MINUS_HOME, unit)));
-        let text = "distillation beside it improves masked training more out of distribution than in it";
-        let one = claim("distillation-helps-out-beyond-in", text, ABROAD_MINUS_HOME);
-        claims.push(better(rows, one, corpus, helped, (ABROAD_MINUS_HOME, unit)));
-    }
-    for unit in gains::units(corpus) {
-        let text = "masked training with distillation gains in distribution";
-        let one = gains::claim(&format!("{figure}/both-in"), source("both-in"), corpus, text, ("in", unit));
-        claims.push(better(rows, one, corpus, ("masked + distill", "mle"), ("in", unit)));
-    }
-    claims
+        Contrast::better(
+            "masked-out-beyond-in",
+            others,
+            "masked training loses more out of distribution than in it",
+            masked,
+            &[Arm::Mle],
+        )
+        .worse()
+        .measured(Distribution::OutMinusIn),
+        Contrast::better(
+            "distillation-helps-out-beyond-in",
+            others,
+            "distillation beside it improves masked training more out of distribution than in it",
+            both,
+            &[masked],
+        )
+        .measured(Distribution::OutMinusIn),
+        Contrast::better(
+            "both-in",
+            gain,
+            "masked training with distillation gains in distribution",
+            both,
+            &[Arm::Mle],
+        ),
+    ]
+}
+
+/// These claims tested on one corpus: abroad by answers and losses, at home by all that there is.
+pub(super) fn tested(declared: &[Contrast], figure: &str, rows: &[Gain], corpus: Corpus) -> Vec<Claim> {
+    let (home, abroad): (Vec<&Contrast>, Vec<&Contrast>) =
+        declared.iter().partition(|claim| claim.place == Distribution::In);
+    let in_units = |claims: &[&Contrast], units: &[Unit]| -> Vec<Claim> {
+        let in_unit = |unit: &Unit| claims.iter().map(|claim| claim.tested(figure, rows, corpus, *unit)).collect();
+        units.iter().flat_map(|unit| -> Vec<Claim> { in_unit(unit) }).collect()
+    };
+    [in_units(&abroad, &[Unit::Share, Unit::Nats]), in_units(&home, units(corpus))].concat()
 }

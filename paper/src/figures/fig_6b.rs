@@ -1,14 +1,14 @@
 //! Paper A, figure 6B: on what share of all measures an objective beats plain training.
 
 use crate::claim::least;
-use crate::lab::arm::Arm;
-use crate::lab::corpus::OF_CHAT;
-use crate::lab::gains::{self, ALL_CORPORA, ENOUGH_SEEDS, Row, TOO_FEW_SEEDS};
-use crate::lab::models::each_model;
-use crate::lab::picture;
-use crate::plot::{Drawing, Panel, Series};
+use crate::study::claims::{self, ENOUGH_SEEDS, TOO_FEW_SEEDS};
+use crate::study::corpus::OF_CHAT;
+use crate::study::models::each_model;
+use crate::study::{Arm, Corpora, Gain, Unit, compare, picture};
+use crate::table::distinct;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
+use tokensieve_plot::{Drawing, Panel, Series};
 
 /// The figure.
 pub(super) struct Figure;
@@ -17,7 +17,7 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-6b",
-            title: "How often an objective beats plain training (in a judge's place: overlap with references)",
+            title: "How often an objective beats plain training",
             source: "A, figure 6B",
             caption: "Share of all measures, in and out of distribution, on which an objective does better than plain maximum \
                       likelihood (a tie counts one half), per corpus trained on; 95 % intervals by the bootstrap over questions and \
@@ -26,33 +26,32 @@ impl crate::Figure for Figure {
             deviations: &[
                 "No judge in all profiles but paper: no preference is counted there; held-out loss and overlap with references are \
                  among the measures instead.",
-                gains::MEASURED_ELSEWHERE,
+                compare::MEASURED_ELSEWHERE,
                 "SmolLM2-135M-Instruct in all profiles but paper.",
                 OF_CHAT,
             ],
-            columns: gains::columns(),
+            columns: Gain::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&gains::wins(run, |study| {
-            let own = study.objectives().into_iter().filter(|arm| *arm != Arm::both());
-            let selections = study.selections().into_iter().filter(|arm| *arm != Arm::masked());
-            [Arm::both()].into_iter().chain(own).chain(selections).collect()
+        Table::from_rows(&compare::wins(run, |study| {
+            let others = study.objectives().into_iter().chain(study.selections());
+            distinct([Arm::MaskedDistill].into_iter().chain(others))
         })?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows = gains::won_rows(table)?;
-        rows.retain(|row| row.versus == "mle" && row.trained_on != ALL_CORPORA);
-        let corpora = picture::distinct(rows.iter().map(|row| row.trained_on.as_str()));
-        let panel = |rows: &[Row]| {
+        let mut rows = Gain::won(table)?;
+        rows.retain(|row| row.versus == Arm::Mle && row.trained_on != Corpora::All);
+        let corpora = distinct(rows.iter().map(|row| row.trained_on.name()));
+        let panel = |rows: &[Gain]| {
             let panel = picture::gains(
                 "measures won against plain training",
                 &rows.iter().collect::<Vec<_>>(),
-                "tasks",
-                |row| picture::called(&row.arm),
-                |row| &row.trained_on,
+                Unit::Tasks,
+                |row| row.arm.label(),
+                |row| row.trained_on.name(),
                 &corpora,
             );
             vec![panel.with(Series::horizontal(0.5))]
@@ -61,12 +60,12 @@ impl crate::Figure for Figure {
         Ok(Drawing::new(panels).columns(1).width(860.0))
     }
 
-    fn title(&self, table: &Table) -> Result<&'static str> {
-        gains::title(&self.about(), table)
+    fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
+        claims::subtitle(table)
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        Ok(each_model(&gains::won_rows(table)?, |row| &row.model, claims, Claim::of_model))
+        Ok(each_model(&Gain::won(table)?, |row| &row.model, of_model, Claim::of_model))
     }
 }
 
@@ -75,10 +74,9 @@ const INTERVAL: &str =
     "95 % interval: bootstrap over questions and seeds, never narrower than Student's over seeds";
 
 /// What is claimed of one model.
-fn claims(rows: &[Row]) -> Vec<Claim> {
-    let own = Arm::both().name;
-    let of_all: Vec<&Row> =
-        rows.iter().filter(|row| row.trained_on == ALL_CORPORA && row.arm == own).collect();
+fn of_model(rows: &[Gain]) -> Vec<Claim> {
+    let of_all: Vec<&Gain> =
+        rows.iter().filter(|row| row.trained_on == Corpora::All && row.arm == Arm::MaskedDistill).collect();
     let seeds = of_all.iter().map(|row| row.seeds).min();
     let claim = |id: &str, text: &str| Claim::new(&format!("a-6b/{id}"), "A, figure 6B", text);
     let most =
@@ -94,7 +92,7 @@ fn claims(rows: &[Row]) -> Vec<Claim> {
     if let Some(reason) = untested {
         return vec![most.not_tested(reason), highest.not_tested(reason)];
     }
-    let (plain, others): (Vec<&Row>, Vec<&Row>) = of_all.into_iter().partition(|row| row.versus == "mle");
+    let (plain, others): (Vec<&Gain>, Vec<&Gain>) = of_all.into_iter().partition(|row| row.versus == Arm::Mle);
     vec![
         most.above(
             0.5,
@@ -103,7 +101,7 @@ fn claims(rows: &[Row]) -> Vec<Claim> {
         ),
         highest.above(
             0.0,
-            least(others.into_iter().map(Row::estimate)),
+            least(others.into_iter().map(Gain::estimate)),
             &format!(
                 "difference of the shares of measures won to every other objective, the same questions and seeds for both; of \
                  value and interval's ends the least of all; {INTERVAL}"

@@ -1,7 +1,7 @@
 //! Paper A, figure 8: the losses of the tokens of two answers, beside the losses of the answers.
 
-use crate::plot::{Drawing, number};
-use crate::tokens::scoring::{Corpus, Scoring, models};
+use tokensieve_plot::{Drawing, number};
+use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};
@@ -32,8 +32,8 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let model = models(run.profile)[0];
-        let documents = Scoring::losses(run.profile, model, Corpus::Gsm8k).documents(run)?;
-        Table::from_rows(&picture::rows(Corpus::Gsm8k.title(), 0, &documents, 2)?)
+        let documents = Scoring::losses(run.profile, model, Dataset::Gsm8k).documents(run)?;
+        Table::from_rows(&picture::rows(Dataset::Gsm8k.title(), 0, &documents, 2)?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {

@@ -1,7 +1,8 @@
 //! Paper A, figure 9: how token losses and datum losses are spread.
 
-use crate::plot::{Axis, Drawing, Ink, Panel, Series};
-use crate::tokens::scoring::{Corpus, Scoring, models};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
+use crate::named::named;
+use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result};
@@ -16,12 +17,22 @@ const MUCH: f64 = 2.0;
 const BIN: f64 = 0.25;
 const BINS: usize = 40;
 
+named! {
+    /// What losses are of.
+    enum Level {
+        /// Single tokens.
+        Token = "token",
+        /// Documents, by the mean over their tokens.
+        Datum = "datum",
+    }
+}
+
 /// One bin of a distribution, with the statistics of its data set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
+struct Bin {
     model: String,
-    dataset: String,
-    level: String,
+    dataset: Dataset,
+    level: Level,
     low_nats: f64,
     high_nats: f64,
     share: f64,
@@ -82,25 +93,25 @@ impl crate::Figure for Figure {
         let resamples = run.profile.pick(200, 1000);
         let mut rows = Vec::new();
         for model in models(run.profile) {
-            for corpus in Corpus::ALL {
-                let documents = Scoring::losses(run.profile, model, corpus).documents(run)?;
+            for dataset in Dataset::ALL.iter().copied() {
+                let documents = Scoring::losses(run.profile, model, dataset).documents(run)?;
                 let ratio = over_documents(&documents, resamples, "spread", |sample| {
                     let (tokens, data) = (token_losses(sample), datum_losses(sample));
                     Some(deviation(&tokens)? / deviation(&data)?).filter(|ratio| ratio.is_finite())
                 });
-                let ratio = ratio.with_context(|| format!("too few documents of {}", corpus.name()))?;
+                let ratio = ratio.with_context(|| format!("too few documents of {}", dataset))?;
                 let all: Vec<&Document> = documents.iter().collect();
-                for (level, losses) in [("token", token_losses(&all)), ("datum", datum_losses(&all))] {
+                for (level, losses) in [(Level::Token, token_losses(&all)), (Level::Datum, datum_losses(&all))] {
                     let (mean_nats, spread_nats) =
                         mean(&losses).zip(deviation(&losses)).context("too few losses")?;
                     for bin in 0..BINS {
                         let (low, high) = (bin as f64 * BIN, (bin + 1) as f64 * BIN);
                         let inside =
                             losses.iter().filter(|loss| **loss >= low && (**loss < high || bin + 1 == BINS));
-                        rows.push(Row {
+                        rows.push(Bin {
                             model: (*model).into(),
-                            dataset: corpus.name().into(),
-                            level: level.into(),
+                            dataset,
+                            level,
                             low_nats: low,
                             high_nats: high,
                             share: inside.count() as f64 / losses.len() as f64,
@@ -120,7 +131,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Bin> = table.rows()?;
         let panels = rows.chunk_by(|a, b| (&a.model, &a.dataset) == (&b.model, &b.dataset)).map(|rows| {
             let title = format!("{}, {}", rows[0].dataset, rows[0].model);
             let mut panel = Panel::new(
@@ -128,11 +139,11 @@ impl crate::Figure for Figure {
                 Axis::linear("loss (nats)"),
                 Axis::linear("share of the losses").percent(),
             );
-            for (index, level) in ["datum", "token"].into_iter().enumerate() {
+            for (index, level) in [Level::Datum, Level::Token].into_iter().enumerate() {
                 let ink = Ink::Category(1 - index);
-                let bins: Vec<&Row> = rows.iter().filter(|row| row.level == level).collect();
+                let bins: Vec<&Bin> = rows.iter().filter(|row| row.level == level).collect();
                 let bars = bins.iter().map(|row| (row.low_nats, row.high_nats, row.share));
-                panel = panel.with(Series::bars(bars).ink(ink).label(level));
+                panel = panel.with(Series::bars(bars).ink(ink).label(level.name()));
             }
             panel
         });
@@ -140,9 +151,9 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Bin> = table.rows()?;
         let groups = rows.chunk_by(|a, b| (&a.model, &a.dataset) == (&b.model, &b.dataset));
-        let claim = |rows: &[Row]| {
+        let claim = |rows: &[Bin]| {
             let row = &rows[0];
             let ratio =
                 Estimate { value: row.ratio, low: row.ratio_low, high: row.ratio_high, n: row.documents };
@@ -153,7 +164,7 @@ impl crate::Figure for Figure {
             );
             Claim::new(&format!("a-9/token-spread-{model}-{}", row.dataset), "A, appendix A and figure 9", &statement)
                 .asking("a-9/token-spread")
-                .on_data(&[&row.dataset])
+                .on_data(&[row.dataset.name()])
                 .above(
                     MUCH,
                     ratio,

@@ -2,15 +2,22 @@
 
 use crate::Entry;
 
-/// Declares the figures' files and lists them, in the report's order.
+/// Declares the figures' files and lists them, in the report's order. A file with several figures names them: `[A, B]`.
 macro_rules! figures {
-    ($($file:ident),* $(,)?) => {
+    ($($file:ident $([$($name:ident),+])?),* $(,)?) => {
         $(mod $file;)*
 
         /// All figures, in the report's order.
         pub fn registry() -> Vec<Entry> {
-            vec![$(Entry { figure: &$file::Figure, code: code(stringify!($file)) }),*]
+            let mut all = Vec::new();
+            $(figures!(@of all, $file $($($name),+)?);)*
+            all
         }
+    };
+    (@of $all:ident, $file:ident) => { figures!(@of $all, $file Figure) };
+    (@of $all:ident, $file:ident $($name:ident),+) => {
+        let code = code(stringify!($file));
+        $all.extend([$(Entry { figure: &$file::$name, code }),+]);
     };
 }
 
@@ -34,9 +41,7 @@ figures![
     fig_12,
     mnist_uncertainty,
     table_1,
-    ablation_threshold,
-    ablation_rank,
-    ablation_curriculum,
+    ablations[THRESHOLD, RANK, CURRICULUM],
     compute,
     b1_ordering,
     b_gradient_weight,

@@ -1,6 +1,6 @@
 //! The seam of both papers: which band of token probability to train on, by capability and label noise.
 
-use crate::plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Estimate, Run, Table, exact};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics;

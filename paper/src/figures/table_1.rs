@@ -1,6 +1,6 @@
 //! Paper A, table 1: the data sets and their sizes.
 
-use crate::plot::{Anchor, Diagram, Drawing};
+use tokensieve_plot::{Anchor, Diagram, Drawing};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ pub(super) struct Figure;
 
 /// One use of one data set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
+struct Size {
     task: String,
     dataset: String,
     split: String,
@@ -70,7 +70,7 @@ impl crate::Figure for Figure {
                         Some(catalogue.set(set)?.files.get(key).with_context(missing)?)
                     }
                 };
-                Ok(Row {
+                Ok(Size {
                     task: str::to_owned(task),
                     dataset: str::to_owned(dataset),
                     split: str::to_owned(split),
@@ -84,7 +84,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Size> = table.rows()?;
         let columns = [10.0, 190.0, 340.0, 470.0, 590.0];
         let anchors = [Anchor::Start, Anchor::Start, Anchor::Start, Anchor::End, Anchor::End];
         let mut diagram = Diagram::new(44.0 + 24.0 * rows.len() as f64).rule((10.0, 26.0), (590.0, 26.0));
@@ -107,8 +107,8 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let claim = |row: &Row| {
+        let rows: Vec<Size> = table.rows()?;
+        let claim = |row: &Size| {
             let name = row.dataset.to_lowercase().replace([' ', '.'], "-");
             let id = format!("a-table-1/size-{name}-{}", row.split);
             let stated = if row.rounded_to == 1 { "has" } else { "has about" };

@@ -1,11 +1,10 @@
 //! Made-up results in the formats of the real ones, for tests of what reads them: no model is run, and the numbers mean
 //! nothing. Everything drawn follows from the job's name, so that tables can be locked.
 
-use super::study::JUDGED;
-use super::{Job, Verb};
+use super::evaluation::{self, JUDGED};
+use super::job::{Job, Verb};
 use crate::cache::write_atomically;
-use crate::tokens::scoring::RATE;
-use crate::tokens::synthetic;
+use crate::tokens::{RATE, synthetic};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -105,7 +104,7 @@ fn evaluation(suite: &[String], stream: &mut Stream) -> Value {
         let ids: Vec<String> = (0..QUESTIONS).map(|i| i.to_string()).collect();
         let mut tallies = Map::from_iter([("ids".to_owned(), json!(ids))]);
         let mut measures = Map::new();
-        for (measure, is_share) in super::outcome::measures(task) {
+        for (measure, is_share) in evaluation::measures(task) {
             let mut tally = || {
                 let value = if is_share {
                     stream.below(2) as f64

@@ -11,34 +11,15 @@
 //! | [`program`] | the `tokensieve` program, found and run |
 //! | [`store`] | results on disk: whole or not at all |
 //! | [`queue`] | all jobs of a profile, in order, by shards |
-//! | [`scale`] | how large each profile is |
-//! | [`arm`] | ways to train |
-//! | [`study`] | which jobs the study consists of |
-//! | [`corpus`] | what is trained on, and what stands in where a set cannot be had |
-//! | [`outcome`] | what an evaluation says, and gains over a baseline |
-//! | [`steps`] | how long a training run's steps took |
-//! | `preference` | whose reply is preferred, by a stand-in for a judge |
-//! | [`gains`] | the rows that the training figures share |
-//! | [`picture`] | panels that they share |
-//! | [`models`] | what is said and drawn of each model by itself |
-//! | [`ablation`] | tables, drawings and claims of the ablations of masked training |
+//! | [`evaluation`] | what an evaluation wrote |
+//! | `fixture` | made-up results in the same formats, for tests |
 
-pub mod ablation;
-pub mod arm;
-pub mod corpus;
+pub mod evaluation;
 mod fixture;
-pub mod gains;
 pub mod job;
-pub mod models;
-pub mod outcome;
-pub mod picture;
-mod preference;
 pub mod program;
 pub mod queue;
-pub mod scale;
-pub mod steps;
 pub mod store;
-pub mod study;
 #[cfg(test)]
 mod tests;
 

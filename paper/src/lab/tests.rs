@@ -1,6 +1,5 @@
 //! The lab with a stand-in for the program: a shell script that notes how often it was started.
 
-use super::corpus::{Corpus, OF_CHAT};
 use super::queue::{self, Shard};
 use super::{Job, Lab, Value, Verb};
 use anyhow::{Context as _, Result};
@@ -271,26 +270,5 @@ fn a_program_built_from_other_sources_is_refused() -> Result<()> {
     fs::write(sandbox.program(), "#!/bin/sh\necho no libtorch >&2\nexit 127\n")?;
     let error = super::program::check(&sandbox.program()).unwrap_err().to_string();
     assert!(error.contains("--version` failed") && error.contains("no libtorch"), "{error}");
-    Ok(())
-}
-
-/// The figures that read training runs, on made-up results: whole tables, the same twice, and no verdict from one seed; each
-/// says what stands in `ShareGPT`'s place.
-#[test]
-fn training_figures_are_made_from_made_up_results_and_nothing_is_concluded() -> Result<()> {
-    let ids = ["a-3", "a-4", "a-5", "a-6a", "a-6b", "a-epistemic", "a-threshold", "a-rank", "a-curriculum"];
-    assert!(OF_CHAT.contains(&Corpus::Chat.rows()?.to_string()));
-    for entry in crate::figures::registry().iter().filter(|entry| ids.contains(&entry.figure.about().id)) {
-        let made = crate::engine::make_synthetic(entry)?;
-        let id = made.about.id;
-        let columns: Vec<&str> = made.about.columns.iter().map(|column| column.name).collect();
-        assert_eq!(made.table.header(), columns, "{id}");
-        assert!(!made.table.is_empty() && !made.claims.is_empty(), "{id}");
-        assert_eq!(crate::engine::make_synthetic(entry)?.table, made.table, "{id}");
-        let untested = |claim: &crate::Claim| matches!(claim.verdict, crate::Verdict::NotTested(_));
-        assert!(made.claims.iter().all(untested), "{id}");
-        assert!(made.svg(&crate::plot::Theme::LIGHT).contains("</svg>"), "{id}");
-        assert!(made.about.deviations.contains(&OF_CHAT), "{id}");
-    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A claim's effect as a small inline drawing: the interval, the point, and the threshold it must clear.
 
 use crate::Claim;
-use crate::plot::{escape, number};
+use tokensieve_plot::{escape, number};
 
 const WIDTH: f64 = 150.0;
 const MIDDLE: f64 = 11.0;

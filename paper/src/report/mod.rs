@@ -14,9 +14,9 @@ pub use serve::serve;
 use crate::cache::write_atomically;
 use crate::claim::tally;
 use crate::ledger;
-use crate::plot::{Theme, html, unmarked};
 use crate::provenance::Provenance;
 use crate::recorded::{Agreement, Recorded, same_verdict};
+use crate::study::models;
 use crate::{Claim, Made, Profile, Verdict};
 use anyhow::{Context as _, Result, ensure};
 use minijinja::syntax::SyntaxConfig;
@@ -26,6 +26,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tokensieve_plot::{Theme, html, unmarked};
 use viewer::Viewer;
 
 /// Rows of a table that a page holds; the CSV beside it holds all.
@@ -176,7 +177,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         notes: ledger.notes(),
         sizes: made
             .iter()
-            .filter_map(|made| Some((made.provenance.profile.as_str(), made.provenance.sizes()?)))
+            .filter_map(|made| Some((made.provenance.profile.as_str(), models::sizes(&made.provenance)?)))
             .collect(),
         disagreements: ledger.disagreements(),
         pages,
@@ -251,7 +252,7 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
         caption: about.caption,
         width: made.drawing.width,
         protocol: about.protocol.split("\n\n").collect(),
-        sizes: made.provenance.sizes(),
+        sizes: models::sizes(&made.provenance),
         deviations: about.deviations,
         header: header.collect(),
         columns,

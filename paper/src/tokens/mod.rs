@@ -5,13 +5,10 @@
 
 mod correlation;
 mod document;
-pub mod held_out;
 pub mod picture;
 mod row;
-pub mod scoring;
-pub mod selection;
 pub mod synthetic;
 
 pub use correlation::{Correlation, Method, correlations, over_documents};
-pub use document::{Document, Quantity, Token, read};
+pub use document::{Document, Quantity, RATE, Token, read};
 pub use row::{Conversation, TokenRow, conversations, top_quarter};

@@ -1,23 +1,12 @@
 //! Conversations as coloured text, and the tables behind them.
 
-use super::scoring::{Corpus, PLACES, Scoring, models};
 use super::{Conversation, Document, Quantity, TokenRow, top_quarter};
-use crate::plot::{Colours, Drawing, Word, Words};
-use crate::{Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::quantile;
+use tokensieve_plot::{Colours, Drawing, Word, Words};
 
 /// Response tokens of a document that makes a picture: more than a phrase, less than a page.
 const LENGTHS: std::ops::RangeInclusive<usize> = 12..=110;
-/// Conversations that a picture's table holds, for the token viewer.
-const SHOWN: usize = 3;
-
-/// The table of the first few documents of a corpus whose length suits a picture, scored together with all others.
-pub fn table(run: &Run, corpus: Corpus) -> Result<Table> {
-    let model = models(run.profile)[0];
-    let documents = Scoring::uncertainty(run.profile, model, corpus, PLACES[0]).documents(run)?;
-    Table::from_rows(&rows(corpus.title(), 0, &documents, SHOWN)?)
-}
 
 /// The rows of the first `count` documents of a source that suit a picture (of the first ones, if none does), scored after
 /// so many steps of training.

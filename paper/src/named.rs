@@ -1,0 +1,112 @@
+//! Enums that tables, drawings and claims write as words: one list of variants and names prints and parses them.
+
+/// Declares an enum with the name of each variant, as in `"nats" => Nats`; it prints as that name, and serde reads and
+/// writes it so.
+macro_rules! named {
+    ($(#[$about:meta])* $vis:vis enum $Type:ident { $($(#[$doc:meta])* $Variant:ident = $name:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        $vis enum $Type {
+            $($(#[$doc])* $Variant),+
+        }
+
+        impl $Type {
+            /// All of them.
+            $vis const ALL: &'static [Self] = &[$(Self::$Variant),+];
+
+            /// Its name in tables.
+            $vis const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Variant => $name),+
+                }
+            }
+        }
+
+        $crate::named::print_and_parse!($Type, |name: &str| $Type::ALL.iter().copied().find(|one| one.name() == name));
+    };
+}
+
+/// Display and serde for a type with a `name`, given how it is found by that name.
+macro_rules! print_and_parse {
+    ($Type:ident, $find:expr) => {
+        impl std::fmt::Display for $Type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl serde::Serialize for $Type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $Type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = String::deserialize(deserializer)?;
+                $find(&name).ok_or_else(|| {
+                    let what = stringify!($Type).to_lowercase();
+                    serde::de::Error::custom(format!("{name:?} is not the name of any {what}"))
+                })
+            }
+        }
+    };
+}
+
+pub(crate) use {named, print_and_parse};
+
+#[cfg(test)]
+mod tests {
+    use crate::Table;
+    use crate::study::{Arm, Corpora, Corpus, Distribution, Measure, Outcome, Unit};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Words {
+        arm: Arm,
+        corpora: Corpora,
+        measure: Measure,
+        distribution: Distribution,
+        unit: Unit,
+    }
+
+    #[test]
+    fn every_name_is_read_back_as_what_it_names() {
+        let mut rows = Vec::new();
+        for arm in Arm::ALL {
+            rows.push((*arm, Corpora::All, Measure::Mean));
+        }
+        for corpus in Corpus::ALL {
+            rows.push((Arm::Mle, Corpora::One(*corpus), Measure::Won));
+        }
+        for outcome in Outcome::ALL {
+            rows.push((Arm::Mle, Corpora::All, Measure::Of(*outcome)));
+        }
+        let pairs = Distribution::ALL.iter().zip(Unit::ALL).cycle();
+        let rows: Vec<Words> = rows
+            .into_iter()
+            .zip(pairs)
+            .map(|((arm, corpora, measure), (distribution, unit))| Words {
+                arm,
+                corpora,
+                measure,
+                distribution: *distribution,
+                unit: *unit,
+            })
+            .collect();
+        let table = Table::from_rows(&rows).unwrap();
+        assert_eq!(table.rows::<Words>().unwrap(), rows);
+        let mut names: Vec<&str> = Arm::ALL.iter().map(|arm| arm.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Arm::ALL.len());
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_says_what_is_wanted() {
+        let table =
+            Table::from_csv("arm,corpora,measure,distribution,unit\nmle,all,mean,in,furlongs\n").unwrap();
+        let error = format!("{:#}", table.rows::<Words>().unwrap_err());
+        assert!(error.contains(r#""furlongs" is not the name of any unit"#), "{error}");
+    }
+}

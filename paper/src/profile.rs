@@ -1,0 +1,37 @@
+//! How much of the protocol is run.
+
+use clap::ValueEnum;
+
+/// How much of the protocol is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Every figure's whole path on tiny inputs; verdicts are not compared
+    Smoke,
+    /// Toys in full, the language model's runs small: what a reader runs
+    #[default]
+    Laptop,
+    /// The laptop's sizes with seeds enough to test what is said of every way of training
+    Evening,
+    /// The whole protocol of both papers with a small language model
+    Study,
+    /// The papers' own models, data sets and settings
+    Paper,
+}
+
+impl Profile {
+    /// Name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Laptop => "laptop",
+            Self::Evening => "evening",
+            Self::Study => "study",
+            Self::Paper => "paper",
+        }
+    }
+
+    /// `smoke` for the smoke profile, else `full`: what most figures choose between.
+    pub fn pick<T>(self, smoke: T, full: T) -> T {
+        if self == Self::Smoke { smoke } else { full }
+    }
+}

@@ -1,0 +1,45 @@
+//! How long a training run's steps took, from its `timing.jsonl`.
+
+use super::draws::RESAMPLINGS;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tokensieve_base::statistics::{Estimate, bootstrap, quantile};
+use tokensieve_base::streams::Stream;
+
+#[derive(Deserialize)]
+struct Line {
+    seconds: f64,
+    tokens_per_second: f64,
+    #[serde(default)]
+    phases: BTreeMap<String, f64>,
+}
+
+/// Seconds per thousand tokens read: the whole step and its phases, median over steps with its 95 % bootstrap interval.
+pub fn per_thousand_tokens(path: &Path) -> Result<BTreeMap<String, Estimate>> {
+    let lines: Vec<Line> = read_lines(path)?;
+    let mut phases: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for line in &lines {
+        let thousands = line.seconds * line.tokens_per_second / 1000.0;
+        phases.entry("step".into()).or_default().push(line.seconds / thousands);
+        for (phase, seconds) in &line.phases {
+            phases.entry(phase.clone()).or_default().push(seconds / thousands);
+        }
+    }
+    let median = |(name, values): (String, Vec<f64>)| {
+        let mut stream = Stream::new(0, &name);
+        let found = bootstrap(&values, RESAMPLINGS, &mut stream, |values| quantile(values, 0.5));
+        Ok((name, found.with_context(|| format!("{}: no steps", path.display()))?))
+    };
+    phases.into_iter().map(median).collect()
+}
+
+/// The lines of a JSONL file.
+fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let line = |(at, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), at + 1))
+    };
+    text.lines().enumerate().map(line).collect()
+}
