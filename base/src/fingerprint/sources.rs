@@ -29,7 +29,7 @@ impl Sources {
                 continue;
             }
             let bytes = fs::read(&path)?;
-            let is_rust = name.ends_with(".rs");
+            let is_rust = has_ending(&path, "rs");
             let counts = if is_rust {
                 let wrong = |error: String| io::Error::other(format!("{}: {error}", path.display()));
                 let file = tokens::read(&String::from_utf8_lossy(&bytes)).map_err(wrong)?;
@@ -63,11 +63,16 @@ fn list(folder: &Path, is_root: bool, into: &mut Vec<PathBuf>) -> io::Result<()>
             if !aside && !name.starts_with('.') && !path.join("Cargo.toml").exists() {
                 list(&path, false, into)?;
             }
-        } else if !(name.starts_with('.') || name.ends_with(".md") || is_root && name.ends_with(".toml")) {
+        } else if !(name.starts_with('.') || has_ending(&path, "md") || is_root && has_ending(&path, "toml"))
+        {
             into.push(path);
         }
     }
     Ok(())
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|of| of == ending)
 }
 
 fn relative(folder: &Path, path: &Path) -> String {

@@ -270,7 +270,7 @@ fn lists_name_what_is_there() {
     let Ok(lock) = fs::read_to_string(root.join("Cargo.lock")) else { return };
     let has = |name: &str| lock.contains(&format!("name = \"{name}\"\n"));
     for (name, _) in LEFT_OUT {
-        match name.split_once("/") {
+        match name.split_once('/') {
             None => assert!(has(name), "{name}"),
             Some((_, module)) => {
                 let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(module);

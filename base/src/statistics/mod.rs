@@ -3,6 +3,8 @@
 //! Every function but [`bootstrap_counts`] returns `None` where its answer is undefined (too few values, a NaN, a constant
 //! sample) instead of a NaN that a figure would draw as a gap and a claim would read as "false".
 
+#![allow(clippy::float_cmp, reason = "ties are exact equality by definition")]
+
 mod bootstrap;
 mod order;
 mod ranks;

@@ -1,7 +1,5 @@
 //! Ranks, and correlations of values and of ranks.
 
-#![allow(clippy::float_cmp, reason = "ties are exact equality by definition")]
-
 use super::mean;
 
 /// Ranks 1..=n; tied values share the mean of the ranks that they occupy.

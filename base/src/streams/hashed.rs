@@ -42,7 +42,7 @@ impl HashedStream {
 
     /// Uniform on [0, 1), 53 bits.
     pub fn uniform(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 * (0.5f64).powi(53)
+        (self.bits() >> 11) as f64 * (f64::EPSILON / 2.0)
     }
 
     /// One of them.
