@@ -63,11 +63,7 @@ fn bad_rows_are_left_out_by_flag_too() {
     fs::write(bench.path("rows.jsonl"), format!("{{}}\n{rows}")).unwrap();
     let short = ["--set", "train.steps=1", "--set", NO_GROWTH];
     let output = bench.run("out", &short);
-    assert!(
-        said(&output).contains("(--skip-bad or data.skip_bad skips such rows)"),
-        "{}",
-        said(&output)
-    );
+    assert!(said(&output).contains("(--skip-bad or data.skip_bad skips such rows)"), "{}", said(&output));
     bench.undisturbed("out", &[&short[..], &["--skip-bad"]].concat());
     let topk = |flag: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));

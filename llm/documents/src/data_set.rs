@@ -69,7 +69,8 @@ pub fn load(source: &DataSource, tokenizer: &Tokenizer) -> Result<DataSet> {
     if set.documents.is_empty() {
         let first =
             set.skipped.first().map_or(String::new(), |bad| format!("; line {}: {}", bad.line, bad.reason));
-        let after = if source.skip == 0 { String::new() } else { format!(" after the first {}", source.skip) };
+        let after =
+            if source.skip == 0 { String::new() } else { format!(" after the first {}", source.skip) };
         return Err(Error::file(&path, format!("none of its {} rows{after} can be used{first}", set.rows)));
     }
     set.hash = hash(&set.documents);

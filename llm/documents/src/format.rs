@@ -163,7 +163,9 @@ fn with_system(row: &Map<String, Value>, mut messages: Vec<Message>) -> Result<V
     match messages.first() {
         Some(first) if first.role == "system" && first.content == system => {}
         Some(first) if first.role == "system" => {
-            return Err("`system` of the row differs from its system message; give only one of them".to_owned());
+            return Err(
+                "`system` of the row differs from its system message; give only one of them".to_owned()
+            );
         }
         _ => messages.insert(0, Message::new("system", system)),
     }

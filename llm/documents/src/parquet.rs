@@ -23,9 +23,10 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
         let what = error.to_string();
         // The reader's message for a compression that was disabled at compile time.
         match what.split_once("feature at compile time: ") {
-            Some((_, name)) => {
-                Error::file(path, format!("is compressed with {name}, which is not supported; supported are {COMPRESSIONS}"))
-            }
+            Some((_, name)) => Error::file(
+                path,
+                format!("is compressed with {name}, which is not supported; supported are {COMPRESSIONS}"),
+            ),
             None => Error::file(path, what),
         }
     };

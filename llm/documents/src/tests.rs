@@ -173,7 +173,10 @@ fn weights_of_a_row_are_of_its_one_response_in_every_format() {
     }
     let two = r#"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}], "spans": []}"#;
     let error = sandbox.error(two);
-    assert!(error.contains("rows:1: `spans` of a row belong to its only response, but this row has 2"), "{error}");
+    assert!(
+        error.contains("rows:1: `spans` of a row belong to its only response, but this row has 2"),
+        "{error}"
+    );
     let twice = r#"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": 1}], "weights": [1]}"#;
     let error = sandbox.error(twice);
     assert!(error.contains("the row and its message 2 both have `weights`"), "{error}");
@@ -287,7 +290,10 @@ fn files_of_other_kinds_are_read_or_refused() {
     assert!(error("no-such.jsonl", None).contains("no file `no-such.jsonl`"));
     assert!(error("gsm8k", Some("dev")).contains("no split `dev`, only test, train"));
     assert!(error("gsm8k/dev", None).contains("`gsm8k` has no split `dev`, only test, train"));
-    assert!(error("gsm8k/test", Some("train")).contains("`gsm8k/test` already names a split, which is not `train`"));
+    assert!(
+        error("gsm8k/test", Some("train"))
+            .contains("`gsm8k/test` already names a split, which is not `train`")
+    );
     assert!(error("no/such.jsonl", Some("train")).contains("no file `no/such.jsonl`"));
     assert!(error("no/such.jsonl", None).contains("no file `no/such.jsonl`"));
     assert_eq!("alpaca".parse(), Ok(Format::Alpaca));
@@ -339,7 +345,10 @@ fn parquet_rows_are_read_as_the_json_they_would_be() {
         assert_eq!(shown(&set), [EXCHANGE; 2]);
     }
     let error = sandbox.error(bytes("questions-lz4"));
-    assert!(error.contains("compressed with lz4, which is not supported; supported are snappy, gzip, zstd"), "{error}");
+    assert!(
+        error.contains("compressed with lz4, which is not supported; supported are snappy, gzip, zstd"),
+        "{error}"
+    );
     // Cut or changed anywhere, it is refused or read; nothing panics.
     let whole = bytes("messages");
     for at in (0..whole.len()).step_by(7) {

@@ -1,38 +1,53 @@
-//! What a model says: replies, how uncertain it is about each token, and how well it does on tasks.
-//!
-//! | module | what | manual |
-//! |---|---|---|
-//! | [`generate`] | replies with continuous batching; the same to the last bit whatever the batch | `docs/generating.md` |
-//! | [`uncertainty`] | total, aleatoric and epistemic uncertainty of each token, by dropout or an ensemble | `docs/uncertainty.md` |
-//! | [`evaluate`] | suites of tasks and held-out text, with intervals; comparisons; a local judge | `docs/evaluating.md` |
+//! Inference with a trained model: generation, uncertainty, evaluation.
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
+//!
 //! use tch::{Device, Kind};
 //! use tokensieve_infer::generate::{Generator, Options, Request};
+//! use tokensieve_model::Model;
 //! use tokensieve_model::text::{Message, Tokenizer};
 //! use tokensieve_model::weights::Checkpoint;
-//! use tokensieve_model::{Error, Model};
 //!
 //! let checkpoint = Checkpoint::open("smollm2-135m")?;
 //! let tokenizer = Tokenizer::open(&checkpoint)?;
 //! let model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu)?;
 //! let generator = Generator::new(&model, &tokenizer, Options::default());
-//!
-//! let prompt = tokenizer.chat_prompt(&[Message::new("user", "Why is the sky blue?")], &[])?;
+//! let prompt = tokenizer.chat_prompt(&[Message::new("user", "What is 3 + 4?")], &[])?;
 //! let request = Request { prompt, limit: 64, ..Request::default() };
-//! let replies = generator.run(&[request], &mut |_, _| ControlFlow::Continue(()))?;
-//! for reply in replies.iter().flatten() {
-//!     println!("{} ({} tokens, {})", reply.text, reply.tokens.len(), reply.stop.name());
+//! for reply in generator.run(&[request], &mut |_, _| ControlFlow::Continue(()))?.into_iter().flatten() {
+//!     println!("{} ({})", reply.text, reply.stop.name());
 //! }
-//! # Ok::<(), Error>(())
+//! # Ok::<(), tokensieve_model::Error>(())
 //! ```
 //!
-//! All three write files that the same command continues after it was stopped.
+//! # Map
+//! | module | what it does |
+//! |---|---|
+//! | [`generate`] | replies to prompts: continuous batching, sampling, files of replies |
+//! | [`uncertainty`] | total, aleatoric and epistemic uncertainty of every token of a response |
+//! | [`evaluate`] | a model on a suite of tasks: answers, measures with intervals, comparisons, judges |
+//! | `precision` | the data type of the computation, by its name |
+//!
+//! Nothing here knows how a model was trained, and training imports nothing from here.
+//!
+//! # Letters of shapes
+//! Names of tensors end in their shape: `hidden_prd` is `[P, R, D]`.
+//!
+//! | letter | dimension |
+//! |---|---|
+//! | p, m | passes: all, or those computed at a time |
+//! | r, n | rows, one per predicted token: all of a group, or those computed at a time |
+//! | d | hidden size |
+//! | v | vocabulary |
+//! | g | groups of passes, for the jackknife |
 
-// Tests say exactly which number they expect.
+// Tests compare with the exact number that they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 pub mod evaluate;
 pub mod generate;
+mod precision;
 pub mod uncertainty;
+
+pub use precision::{DEFAULT_PRECISION, precision_name};

@@ -7,7 +7,9 @@ mod fixture;
 use fixture::Fixture;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use tch::{Device, Kind, Tensor, no_grad};
-use tokensieve_documents::estimates::{DocumentRecord, Header, MaskScope, PosteriorSettings, PromptDropout, TokenRecord, Writer};
+use tokensieve_documents::estimates::{
+    DocumentRecord, Header, MaskScope, PosteriorSettings, PromptDropout, TokenRecord, Writer,
+};
 use tokensieve_infer::uncertainty::{
     Budget, DropoutSettings, Estimate, Measures, Posterior, Spread, Sums, estimate, write_table,
 };
@@ -230,7 +232,8 @@ fn without_dropout_nothing_is_epistemic() {
     let mut bench = Bench::new("llama3");
     let owned = bench.documents.clone();
     let documents: Vec<&Document> = owned.iter().collect();
-    let still = DropoutSettings { rate: 0.0, ..dropout(5, MaskScope::Token, PromptDropout::Stochastic, &Place::ALL) };
+    let still =
+        DropoutSettings { rate: 0.0, ..dropout(5, MaskScope::Token, PromptDropout::Stochastic, &Place::ALL) };
     for found in bench.estimates(&documents, &Posterior::Dropout(still), &SMALL).iter().flatten() {
         let Spread { value, error } = found.spread.unwrap();
         assert_eq!([value.epistemic, value.pairwise_kl, value.reverse_mi].map(f64::to_bits), [0; 3]);
@@ -257,9 +260,10 @@ fn what_is_not_finite_is_no_estimate() {
     let mut values = bench.adapter.parameters.values().shallow_clone();
     values *= f64::NAN;
     let documents: Vec<&Document> = bench.documents[1..].iter().collect();
-    for posterior in
-        [Posterior::None, Posterior::Dropout(dropout(2, MaskScope::Token, PromptDropout::Stochastic, &Place::ALL))]
-    {
+    for posterior in [
+        Posterior::None,
+        Posterior::Dropout(dropout(2, MaskScope::Token, PromptDropout::Stochastic, &Place::ALL)),
+    ] {
         let adapter = Some(&bench.adapter);
         let mut each = |_, _| panic!("nothing is handed out");
         let error = estimate(&mut bench.model, adapter, &documents, &posterior, 3, &SMALL, &mut each);
@@ -297,9 +301,17 @@ fn standard_errors_are_right_and_shrink_with_the_root_of_the_passes() {
     let owned = bench.documents.clone();
     let documents: Vec<&Document> = owned.iter().take(2).collect();
     let mut run = |passes: usize, seed: u64| -> Vec<Spread> {
-        let of = dropout(passes, MaskScope::Token, PromptDropout::Stochastic, &[Place::Attention, Place::Residual]);
-        let found =
-            bench.estimates(&documents, &Posterior::Dropout(DropoutSettings { seed, ..of }), &Budget::default());
+        let of = dropout(
+            passes,
+            MaskScope::Token,
+            PromptDropout::Stochastic,
+            &[Place::Attention, Place::Residual],
+        );
+        let found = bench.estimates(
+            &documents,
+            &Posterior::Dropout(DropoutSettings { seed, ..of }),
+            &Budget::default(),
+        );
         found.into_iter().flatten().filter_map(|estimate| estimate.spread).collect()
     };
     let mean_error = |spreads: &[Spread], which: usize| {

@@ -187,10 +187,16 @@ mod tests {
         Writer::open(&path, &Header::example(5)).unwrap().write(&record(0)).unwrap();
         let before = std::fs::read(&path).unwrap();
         let error = Writer::open(&path, &Header::example(4)).unwrap_err().to_string();
-        assert!(error.contains("u.jsonl: holds estimates with other settings: top is 5 in the file but 4 now"), "{error}");
+        assert!(
+            error.contains("u.jsonl: holds estimates with other settings: top is 5 in the file but 4 now"),
+            "{error}"
+        );
         std::fs::write(&path, "something else\n").unwrap();
         let error = Writer::open(&path, &Header::example(4)).unwrap_err().to_string();
-        assert!(error.contains("u.jsonl:1: is not the header of a file of `tokensieve uncertainty`"), "{error}");
+        assert!(
+            error.contains("u.jsonl:1: is not the header of a file of `tokensieve uncertainty`"),
+            "{error}"
+        );
         assert_eq!(std::fs::read(&path).unwrap(), b"something else\n");
         assert!(!before.is_empty());
     }

@@ -1,11 +1,11 @@
-//! Answers on the disk, so that an evaluation that was stopped goes on where it was.
+//! The file of answers, from which an interrupted evaluation continues.
 //!
-//! JSON lines: first what the answers depend on, then one answer per line as it comes. A line that was being written when
-//! the machine stopped is dropped; an answer to a question that has changed since is asked for again.
+//! JSON lines: first the settings on which the answers depend, then one line per answer as soon as it is given. An
+//! incomplete last line is dropped, and a question that has changed since is asked again.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -17,39 +17,57 @@ use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::weights::claim;
 
-/// The file of answers.
+/// Ending of the name of a file of answers.
+pub(super) const ANSWERS: &str = "answers.jsonl";
+
+/// The file of answers that belongs to a file of results: `x.answers.jsonl` beside `x.json`.
+pub fn answers_path(out: &Path) -> PathBuf {
+    beside(out, ANSWERS)
+}
+
+/// A file beside the results, with another ending in place of `.json`; any other ending of the results is kept.
+pub(super) fn beside(out: &Path, ending: &str) -> PathBuf {
+    let json = out.extension().is_some_and(|extension| extension == "json");
+    let name = if json { out.file_stem() } else { out.file_name() };
+    let mut name = name.unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    out.with_file_name(name)
+}
+
+/// A file of answers.
 #[derive(Debug)]
 pub struct Answers {
     lines: Lines,
     known: HashMap<[String; 3], Line>,
-    #[expect(dead_code, reason = "held, never read: nobody else writes into the file meanwhile")]
+    #[expect(dead_code, reason = "only held, so that no other process writes into the file")]
     claim: File,
 }
 
-/// One answer.
+/// One line of the file: a stored answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     task: String,
     id: String,
-    /// Of the question.
+    /// SHA-256 of the question.
     sha256: String,
-    /// Time it took: since the answer before it.
+    /// Seconds since the previous answer.
     pub seconds: f64,
-    /// What was answered.
+    /// The answer.
     pub answer: Value,
 }
 
 impl Answers {
-    /// Opens the file for answers that depend on `settings`; those in it are kept, unless `fresh`.
+    /// Opens or creates the file for answers that depend on `settings`. Stored answers are kept, unless `fresh`.
     pub fn open(path: &Path, settings: &Map<String, Value>, fresh: bool) -> Result<Self> {
         let claim = claim(path, "another evaluation is writing into it; wait, or give another --out")?;
         let text = if fresh { Vec::new() } else { fs::read(path).map_err(Error::io(path))? };
-        // What follows the last line break was being written.
+        // Text after the last line break is an incomplete line.
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let mut known = HashMap::new();
         for (number, line) in (1..).zip(text[..whole].split_inclusive(|byte| *byte == b'\n')) {
             if number == 1 {
-                same_settings(path, line, settings)?;
+                check_settings(path, line, settings)?;
                 continue;
             }
             let line: Line = serde_json::from_slice(line).map_err(|error| {
@@ -65,12 +83,12 @@ impl Answers {
         Ok(Self { lines, known, claim })
     }
 
-    /// The answer to a question, if it has been given to this very `content`.
+    /// The stored answer to a question with this `content`.
     pub fn get(&self, task: &str, id: &str, content: &str) -> Option<&Line> {
         self.known.get(&[task.to_owned(), id.to_owned(), hash(content)])
     }
 
-    /// Writes down an answer.
+    /// Stores an answer.
     pub fn add(&mut self, task: &str, id: &str, content: &str, seconds: f64, answer: Value) -> Result<()> {
         let line = Line { task: task.to_owned(), id: id.to_owned(), sha256: hash(content), seconds, answer };
         self.lines.push(&json!(line))?;
@@ -79,7 +97,7 @@ impl Answers {
     }
 }
 
-/// The replies to a task's questions in another evaluation's file, by the questions' names.
+/// The replies to the questions of a task in the file of another evaluation, by the ids of the questions.
 pub(super) fn replies(path: &Path, task: &str) -> Result<HashMap<String, String>> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     let mut replies = HashMap::new();
@@ -95,15 +113,16 @@ pub(super) fn replies(path: &Path, task: &str) -> Result<HashMap<String, String>
     Ok(replies)
 }
 
-/// As many digits as tell questions apart.
+/// The first 16 digits of the SHA-256, enough to distinguish questions.
 fn hash(content: &str) -> String {
     format!("{:x}", Sha256::digest(content))[..16].to_owned()
 }
 
-fn same_settings(path: &Path, header: &[u8], now: &Map<String, Value>) -> Result<()> {
+/// Checks that the stored answers depend on the same settings.
+fn check_settings(path: &Path, header: &[u8], now: &Map<String, Value>) -> Result<()> {
     let header: Option<Value> = serde_json::from_slice(header).ok();
     let Some(Value::Object(then)) = header.as_ref().and_then(|header| header.get("header")) else {
-        let what = "is not the header of a file of answers; give another --out, or overwrite it with --fresh";
+        let what = "is not the header of a file of answers; choose another --out, or overwrite the file with --fresh";
         return Err(Error::line(path, 1, what));
     };
     let mut keys: Vec<&String> =
@@ -113,10 +132,12 @@ fn same_settings(path: &Path, header: &[u8], now: &Map<String, Value>) -> Result
         return Ok(());
     }
     let value = |of: &Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
-    let differences: Vec<String> =
-        keys.iter().map(|key| format!("{key}: was {}, is {}", value(then, key), value(now, key))).collect();
+    let differences: Vec<String> = keys
+        .iter()
+        .map(|key| format!("{key}: {} in the file, {} now", value(then, key), value(now, key)))
+        .collect();
     let what = format!(
-        "holds answers of other settings:\n  {}\n--fresh removes them and starts over, another --out leaves them",
+        "holds answers with other settings:\n  {}\n--fresh removes them and starts over; another --out keeps them",
         differences.join("\n  ")
     );
     Err(Error::file(path, what))
@@ -176,7 +197,10 @@ mod tests {
         answers.add("t", "1", "q", 0.5, json!("one")).unwrap();
         drop(answers);
         let error = Answers::open(&path, &settings("bf16"), false).unwrap_err().to_string();
-        assert!(error.contains("precision: was \"f32\", is \"bf16\"") && !error.contains("model"), "{error}");
+        assert!(
+            error.contains("precision: \"f32\" in the file, \"bf16\" now") && !error.contains("model"),
+            "{error}"
+        );
         let fresh = Answers::open(&path, &settings("bf16"), true).unwrap();
         assert!(fresh.get("t", "1", "q").is_none());
         drop(fresh);
@@ -192,6 +216,18 @@ mod tests {
             let error = Answers::open(&path, &Map::new(), false).unwrap_err().to_string();
             assert!(error.contains(where_) && error.contains("--fresh"), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn results_of_other_names_have_other_answers() {
+        for (out, answers) in [
+            ("a/r.json", "a/r.answers.jsonl"),
+            ("r.v1", "r.v1.answers.jsonl"),
+            ("r.v2.json", "r.v2.answers.jsonl"),
+            ("r", "r.answers.jsonl"),
+        ] {
+            assert_eq!(answers_path(Path::new(out)), Path::new(answers));
         }
     }
 }

@@ -1,40 +1,40 @@
-//! Two evaluations of the same questions: how much better is one, and could that be chance?
+//! Compares two evaluations on the same questions, with intervals of the differences.
 
 use tokensieve_tasks::{Measure, compare};
 
-use super::exam;
+use super::registry;
 use super::results::{Measured, Results, TaskResults};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// Questions that an error names, at most.
+/// Maximum number of questions that an error lists.
 const NAMED: usize = 10;
 
-/// One measure of both, and the difference with its interval.
+/// The values of one measure in both evaluations, and their difference with its interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// The task's name.
+    /// Name of the task.
     pub task: String,
-    /// The measure's.
+    /// Name of the measure.
     pub measure: String,
-    /// Of the first and of the second.
+    /// Values of the first and of the second evaluation.
     pub values: [Option<f64>; 2],
     /// The second minus the first.
     pub difference: Measured,
 }
 
-/// Compares `new` with `old`, task by task, in the order of `new`: questions are resampled in pairs.
+/// Compares `new` with `old` task by task, in the order of `new`. The bootstrap resamples questions in pairs.
 pub fn differences(old: &Results, new: &Results) -> Result<Vec<Difference>> {
     let mut all = Vec::new();
     for (name, new_task) in &new.tasks {
         if let Some(old_task) = old.tasks.get(name) {
-            let measures = exam::measures(name)?;
+            let measures = registry::measures(name)?;
             all.extend(of_task(name, &measures, old_task, new_task, new.seed)?);
         }
     }
     if all.is_empty() {
         let names = |results: &Results| results.tasks.keys().cloned().collect::<Vec<_>>().join(", ");
-        let what = format!("no task is in both: {} and {}", names(old), names(new));
+        let what = format!("the two files have no task in common: {} and {}", names(old), names(new));
         return Err(Error::setting("--compare", what));
     }
     Ok(all)
@@ -47,7 +47,7 @@ fn of_task(
     new: &TaskResults,
     seed: u64,
 ) -> Result<Vec<Difference>> {
-    // Where each of the new one's questions stands in the old one.
+    // Place of each question in the old results.
     let places: std::collections::HashMap<&String, usize> =
         old.tallies.ids.iter().enumerate().map(|(place, id)| (id, place)).collect();
     let missing = |of: &TaskResults, other: &TaskResults| -> Vec<String> {
@@ -57,7 +57,7 @@ fn of_task(
     let (gone, added) = (missing(old, new), missing(new, old));
     if !gone.is_empty() || !added.is_empty() {
         let what = format!(
-            "{name}: the questions are not the same; only in the first: {}; only in the second: {}",
+            "{name}: the questions differ; only in the first: {}; only in the second: {}",
             list(&gone),
             list(&added)
         );
@@ -116,7 +116,7 @@ mod tests {
         let new = task(&reversed, |i| i as f64 - 0.5);
         let found = of_task("nll:x", MEASURES, &old, &new, 0).unwrap();
         let nll = &found[0].difference;
-        // Every pair differs by the same amount, so that chance has no part in it.
+        // Every pair differs by the same amount, so that the interval has no width.
         for end in [nll.value, nll.low, nll.high] {
             assert!((end.unwrap() + 0.25).abs() < 1e-12, "{nll:?}");
         }

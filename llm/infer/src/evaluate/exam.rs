@@ -1,33 +1,30 @@
-//! What a model can be measured by: a task of the registry, or held-out text.
+//! An exam: questions for a model, and the measures of its answers.
 
 use serde_json::Value;
-use tokensieve_tasks::{self as tasks, Answer, Measure, Options, Question, Task};
+use tokensieve_tasks::{Answer, Measure, Question, Task};
 
-use super::held_out::{self, HeldOut};
-use super::judge;
 use super::model::Examinee;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
-use tokensieve_model::text::Tokenizer;
 
-/// Questions for a model, and what its answers count.
+/// Questions for a model, and the measures of its answers.
 pub trait Exam {
-    /// As in the suite.
+    /// Name of the exam in a suite.
     fn name(&self) -> &str;
 
-    /// What the answers are measured by.
+    /// The measures of the answers.
     fn measures(&self) -> &[Measure];
 
-    /// How many questions it has.
+    /// Number of questions.
     fn count(&self) -> usize;
 
-    /// A question's name.
+    /// Id of a question.
     fn id(&self, question: usize) -> &str;
 
-    /// All that an answer depends on, of the question: an answer to anything else is none.
+    /// The content of a question, on which its answer depends. An answer to other content is not reused.
     fn content(&self, question: usize) -> String;
 
-    /// Asks some of the questions. `take` gets each answer, in the form in which it is kept, with the question's number.
+    /// Asks some of the questions. `take` receives the number of a question and its answer, in the form in which it is stored.
     fn ask(
         &self,
         examinee: &mut Examinee<'_>,
@@ -35,41 +32,8 @@ pub trait Exam {
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()>;
 
-    /// For each measure what this answer adds to it.
+    /// What an answer adds to the sums of each measure.
     fn tally(&self, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>>;
-}
-
-/// The exam of that name.
-pub(super) fn open(
-    name: &str,
-    options: &Options,
-    tokenizer: &Tokenizer,
-    longest: usize,
-    skip_bad: bool,
-) -> Result<Box<dyn Exam>> {
-    if name.starts_with(held_out::PREFIX) {
-        return Ok(Box::new(HeldOut::open(name, options, tokenizer, longest, skip_bad)?));
-    }
-    let task = tasks::open(name, options).map_err(|error| match error {
-        tasks::Error::Setting(what) => Error::setting(
-            "--suite",
-            format!("{what}; nll:SET, nll:SET/SPLIT and nll:FILE measure a data set's responses"),
-        ),
-        other => Error::other(other),
-    })?;
-    Ok(Box::new(task))
-}
-
-/// The measures of an exam, whose tallies lie in a file.
-pub(super) fn measures(name: &str) -> Result<Vec<Measure>> {
-    if name.starts_with(held_out::PREFIX) {
-        return Ok(held_out::MEASURES.to_vec());
-    }
-    let mut measures = tasks::open(name, &Options::default()).map_err(Error::other)?.measures().to_vec();
-    if name == judge::TASK {
-        measures.insert(0, judge::WIN_RATE);
-    }
-    Ok(measures)
 }
 
 impl Exam for Box<dyn Task> {
@@ -90,7 +54,7 @@ impl Exam for Box<dyn Task> {
     }
 
     fn content(&self, question: usize) -> String {
-        serde_json::to_string(&self.questions()[question]).expect("a question is plain data")
+        serde_json::to_string(&self.questions()[question]).expect("a question serialises")
     }
 
     fn ask(
@@ -101,7 +65,7 @@ impl Exam for Box<dyn Task> {
     ) -> Result<()> {
         let asked: Vec<&Question> = questions.iter().map(|question| &self.questions()[*question]).collect();
         examinee.answer(&asked, &mut |place, answer| {
-            take(questions[place], serde_json::to_value(answer).expect("an answer is plain data"))
+            take(questions[place], serde_json::to_value(answer).expect("an answer serialises"))
         })
     }
 

@@ -1,16 +1,14 @@
-//! How well a model predicts responses that it was not trained on, and how well it knows that: `nll:SET/SPLIT`.
-
-use std::path::Path;
+//! Held-out text, `nll:SET/SPLIT`: how well a model predicts responses that it was not trained on, and how well calibrated
+//! its predictions are.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokensieve_base::streams::HashedStream;
-use tokensieve_data::Catalogue;
 use tokensieve_tasks::{Measure, Options, Unit};
 
 use super::exam::Exam;
 use super::model::Examinee;
-use super::score::portions;
+use super::score::batches;
 use tokensieve_documents::{DataSource, Truncate};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
@@ -18,13 +16,13 @@ use tokensieve_model::Result;
 use tokensieve_model::head::RowStats;
 use tokensieve_model::text::Tokenizer;
 
-/// How such a name begins.
+/// Prefix of the names of held-out text.
 pub(super) const PREFIX: &str = "nll:";
 
-/// Bins of equal width by which calibration is measured.
+/// Number of bins of equal width in the expected calibration error.
 const BINS: usize = 15;
 
-/// What is measured; the sums of [`tally`].
+/// The measures, in the order of the sums of [`tally`].
 pub(super) const MEASURES: &[Measure] = &[
     Measure {
         name: "nll",
@@ -41,7 +39,7 @@ pub(super) const MEASURES: &[Measure] = &[
         of: |sums| mean(sums).exp(),
     },
     Measure::share("probability", "mean probability of a response's token"),
-    Measure::share("accuracy", "share of tokens than which none is more probable"),
+    Measure::share("accuracy", "share of tokens that are the most probable one"),
     Measure {
         name: "ece",
         meaning: "expected calibration error of the most probable token, 15 bins of equal width",
@@ -60,17 +58,17 @@ fn calibration_error(sums: &[f64]) -> f64 {
     sums[..BINS].iter().map(|gap| gap.abs()).sum::<f64>() / sums[BINS]
 }
 
-/// Rows of a data set that are predicted.
+/// The rows of a data set, whose responses are predicted.
 #[derive(Debug)]
 pub struct HeldOut {
     name: String,
-    /// Per row its name, and its documents: several where the chat template writes earlier turns anew.
+    /// For each row its id and its documents; a row has several if the chat template rewrites earlier turns.
     rows: Vec<(String, Vec<Document>)>,
 }
 
 impl HeldOut {
-    /// Reads `SET`, `SET/SPLIT` or a file; of a set its `test`, where it has one. Documents longer than `longest` are cut at
-    /// their end; bad rows are an error, or with `skip_bad` left out.
+    /// Reads `SET`, `SET/SPLIT` or a file. Without a split, `SET` means its `test` split where it has one. Documents longer
+    /// than `longest` tokens are cut at the end; bad rows are an error, or are skipped with `skip_bad`.
     pub fn open(
         name: &str,
         options: &Options,
@@ -85,16 +83,18 @@ impl HeldOut {
             max_length: Some(longest),
             ..DataSource::new(which)
         };
-        let source = DataSource { split: held_out(&source)?, ..source };
-        let set = tokensieve_documents::load(&source, tokenizer).map_err(|error| match error {
-            Error::Setting { what, .. } => Error::setting(format!("--suite {name}"), what),
-            other => other,
-        })?;
+        let set =
+            tokensieve_documents::load(&source.preferring_test()?, tokenizer).map_err(
+                |error| match error {
+                    Error::Setting { what, .. } => Error::setting(format!("--suite {name}"), what),
+                    other => other,
+                },
+            )?;
         if let Some(why) = &set.substitution {
             tokensieve_model::status!("{name}: {why}");
         }
         if !set.skipped.is_empty() {
-            tokensieve_model::status!("{name}: {} bad rows left out", set.skipped.len());
+            tokensieve_model::status!("{name}: {} bad rows skipped", set.skipped.len());
         }
         if set.truncated > 0 {
             tokensieve_model::status!(
@@ -111,17 +111,6 @@ impl HeldOut {
         }
         Ok(Self { name: name.to_owned(), rows })
     }
-}
-
-/// The split of a set that is held out, where the name says none.
-fn held_out(source: &DataSource) -> Result<Option<String>> {
-    const TEST: &str = "test";
-    if Path::new(&source.source).exists() {
-        return Ok(None);
-    }
-    let catalogue = Catalogue::load()?;
-    let set = catalogue.set(&source.source).ok();
-    Ok(set.filter(|set| set.files.contains_key(TEST)).map(|_| TEST.to_owned()))
 }
 
 impl Exam for HeldOut {
@@ -158,14 +147,14 @@ impl Exam for HeldOut {
     ) -> Result<()> {
         let documents = |question: usize| self.rows[questions[question]].1.iter();
         let tokens = (0..questions.len()).map(|i| documents(i).map(|document| document.tokens.len()).sum());
-        for portion in portions(tokens) {
+        for batch in batches(tokens) {
             if examinee.stopped() {
                 break;
             }
-            let together: Vec<&Document> = portion.clone().flat_map(documents).collect();
+            let together: Vec<&Document> = batch.clone().flat_map(documents).collect();
             let packs = [examinee.scorer.pack(&together)];
             let mut scored = examinee.scorer.score(&packs).into_iter().flatten();
-            for question in portion {
+            for question in batch {
                 let stats: Vec<RowStats> =
                     scored.by_ref().take(documents(question).len()).flatten().collect();
                 if !stats.iter().all(RowStats::is_finite) {
@@ -184,7 +173,7 @@ impl Exam for HeldOut {
     }
 }
 
-/// A row's sums, per measure.
+/// The sums of a row, for each measure.
 fn tally(stats: &[RowStats]) -> Vec<Vec<f64>> {
     let tokens = stats.len() as f64;
     let over = |of: fn(&RowStats) -> f64| vec![stats.iter().map(of).sum::<f64>(), tokens];
@@ -221,7 +210,7 @@ mod tests {
             row(0.5, 0.5, true),
             row(1.0, 1.0, true),
         ];
-        // As two rows of unequal length: sums do not mind.
+        // Divided into two rows of unequal length, which must not change the sums.
         let tallies = [tally(&stats[..3]), tally(&stats[3..])];
         let of = |i: usize| (MEASURES[i].of)(&sums(&tallies, i));
         let nll = stats.iter().map(|row| row.loss).sum::<f64>() / 5.0;
@@ -235,16 +224,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_out_is_the_test_split_where_there_is_one() {
-        let split = |name: &str| held_out(&DataSource::new(name)).unwrap();
-        assert_eq!(split("gsm8k").as_deref(), Some("test"));
-        // It has but a train split; a name may say its own; a folder src lies here.
-        assert_eq!(["alpaca", "gsm8k/train", "src", "nowhere"].map(split), [const { None }; 4]);
-    }
-
-    #[test]
     fn a_bin_cancels_within_itself() {
-        // Two tokens of probability ½, one of them right: perfectly calibrated.
+        // Two tokens with a highest probability of ½, one of which is right: perfectly calibrated.
         let tallies = [tally(&[row(0.5, 0.5, true), row(0.2, 0.5, false)])];
         assert!(calibration_error(&sums(&tallies, 4)).abs() < 1e-12);
     }

@@ -1,4 +1,4 @@
-//! `AlpacaEval`: a model's replies against a baseline's outputs, in the eyes of a judge.
+//! `AlpacaEval`: win rates of a model's replies against a baseline's outputs, according to a judge.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokensieve_data::Catalogue;
 use tokensieve_tasks::alpaca_eval::{LengthControl, instructions, outputs, read_outputs};
-use tokensieve_tasks::judge::{self, Endpoint, Judge, Pairwise, Prices, both_orders, pairwise};
+use tokensieve_tasks::judge::{self, Endpoint, Judge, Pairwise, both_orders, pairwise};
 use tokensieve_tasks::{Answer, Estimate, Measure};
 
-use super::answers::{self, Answers};
+use super::answers::{self, ANSWERS, Answers, beside};
+use super::ask::stored_answer;
 use super::exam::Exam;
+use super::judging::{BASELINE, JUDGE, JudgeAddress, Judging};
 use super::local_judge::LocalJudge;
 use super::model::Examinee;
 use super::results::{Measured, TaskResults};
-use super::{ANSWERS, Settings, beside, kept};
+use super::settings::Settings;
 use tokensieve_model::Error;
 use tokensieve_model::Model;
 use tokensieve_model::Result;
@@ -24,88 +26,43 @@ use tokensieve_model::weights::Checkpoint;
 /// The task whose replies are judged.
 pub(super) const TASK: &str = "alpaca-eval";
 
-/// How a judge's name begins that is a model on this machine.
-pub(super) const LOCAL: &str = "local:";
-
-/// A share of the tallies.
+/// Computed from the tallies.
 pub(super) const WIN_RATE: Measure =
     Measure::share("win_rate", "mean preference for the model's reply, both orders averaged");
 
-/// Not a function of sums, but of a model fitted to all preferences.
+/// Computed by a model fitted to all preferences, not from sums.
 const CONTROLLED: Measure = Measure::share(
     "lc_win_rate",
-    "the same as if all replies were as long as the baseline's, by AlpacaEval's logistic model",
+    "win rate if all replies were as long as the baseline's, by AlpacaEval's logistic model",
 );
 
-/// Beside the win rate's tallies: characters of the reply and of the baseline's output.
+/// Name of further tallies: characters of the reply and of the baseline's output.
 const LENGTHS: &str = "lengths";
 
-/// The baseline for which the published length control was made.
-pub const BASELINE: &str = "gpt4-1106-preview";
-
-/// The flag that names the judge.
-const JUDGE: &str = "--judge";
-
-/// The key of an endpoint, if it wants one.
+/// Environment variable with the key of an endpoint, if it needs one.
 const KEY: &str = "OPENAI_API_KEY";
 
-/// Who judges, and against what.
-#[derive(Clone, Debug)]
-pub struct Judging {
-    /// `local:MODEL`, or `https://endpoint#model`.
-    pub judge: String,
-    /// A file of outputs, the answers of another evaluation, or the name of a public model.
-    pub baseline: String,
-    /// What an endpoint takes.
-    pub prices: Option<Prices>,
-    /// Told what asking an endpoint would take, says whether to go on.
-    pub agree: fn(&str) -> bool,
-}
-
-/// What judges.
-enum Who<'a> {
-    /// A model on this machine.
-    Local(&'a str),
-    /// A model behind an address.
-    Endpoint { base: &'a str, model: &'a str },
-}
-
-impl Judging {
-    fn who(&self) -> Result<Who<'_>> {
-        let endpoint = self.judge.rsplit_once('#');
-        let endpoint = endpoint.filter(|(base, model)| base.starts_with("http") && !model.is_empty());
-        match (self.judge.strip_prefix(LOCAL), endpoint) {
-            (Some(model), _) if !model.is_empty() => Ok(Who::Local(model)),
-            (None, Some((base, model))) => Ok(Who::Endpoint { base, model }),
-            _ => {
-                let what = format!("`{}` is neither local:MODEL nor https://endpoint#model", self.judge);
-                Err(Error::setting(JUDGE, what))
-            }
-        }
-    }
-}
-
-/// Sees, before anything is asked, that the judge can be had and that the baseline has an output for all that is asked.
+/// Checks, before any question is asked, that the judge is available and that the baseline has an output for every question.
 pub(super) fn check(exam: &dyn Exam, judging: &Judging, settings: &Settings) -> Result<()> {
-    let who = judging.who()?;
+    let address = judging.address()?;
     let catalogue = Catalogue::load()?;
     let instructions = instructions(&catalogue).map_err(Error::other)?;
     let asked = (0..exam.count()).map(|question| place(exam, question, instructions.len()));
     baseline(&judging.baseline, &catalogue, &instructions, &asked.collect::<Result<Vec<_>>>()?)?;
-    match who {
-        Who::Local(source) => Tokenizer::open_on(&local(source)?, settings.date).map(drop),
-        Who::Endpoint { base, model } => endpoint(base, model, &settings.out).map(drop),
+    match address {
+        JudgeAddress::Local(source) => Tokenizer::open_on(&local(source)?, settings.date).map(drop),
+        JudgeAddress::Endpoint { base, model } => endpoint(base, model, &settings.out).map(drop),
     }
 }
 
-/// Which of the instructions a question is.
+/// The index of a question's instruction.
 fn place(exam: &dyn Exam, question: usize, instructions: usize) -> Result<usize> {
     let id = exam.id(question);
     let place = id.parse().ok().filter(|place| *place < instructions);
-    place.ok_or_else(|| Error::Run(format!("{TASK}: no instruction `{id}`")))
+    place.ok_or_else(|| Error::Run(format!("{TASK} has no instruction `{id}`")))
 }
 
-/// Adds win rates to the results of [`TASK`], whose replies are in `answers`.
+/// Adds win rates to the results of [`TASK`], whose replies are stored in `answers`.
 pub(super) fn add_win_rates(
     exam: &dyn Exam,
     results: &mut TaskResults,
@@ -115,12 +72,12 @@ pub(super) fn add_win_rates(
 ) -> Result<ControlFlow<()>> {
     let catalogue = Catalogue::load()?;
     let instructions = instructions(&catalogue).map_err(Error::other)?;
-    // Of instructions that were not asked there is no preference, and their replies do not count.
+    // Instructions that were not asked have no preference, so that their empty replies do not count.
     let mut replies = vec![String::new(); instructions.len()];
     let mut asked = Vec::new();
     for question in 0..exam.count() {
         let place = place(exam, question, replies.len())?;
-        let answer = serde_json::from_value(kept(exam, answers, question)?.answer.clone());
+        let answer = serde_json::from_value(stored_answer(exam, answers, question)?.answer.clone());
         if let Ok(Answer::Reply { text, .. }) = answer {
             replies[place] = text;
         }
@@ -130,9 +87,9 @@ pub(super) fn add_win_rates(
     let control = length_control(&judging.baseline, &catalogue, replies.len())?;
     let of = |texts: &[String]| asked.iter().map(|place| texts[*place].clone()).collect::<Vec<_>>();
     let texts = [of(&instructions), of(&replies), of(&baseline)];
-    let judged = match judging.who()? {
-        Who::Local(model) => by_local(model, &texts, answers, settings, interrupted),
-        Who::Endpoint { base, model } => {
+    let judged = match judging.address()? {
+        JudgeAddress::Local(model) => by_local(model, &texts, answers, settings, interrupted),
+        JudgeAddress::Endpoint { base, model } => {
             endpoint(base, model, &settings.out).and_then(|endpoint| by_endpoint(judging, &endpoint, &texts))
         }
     };
@@ -143,7 +100,7 @@ pub(super) fn add_win_rates(
     if let Some(first) = judged.nonsense.first() {
         let count = judged.nonsense.len();
         tokensieve_model::status!(
-            "{}: {count} verdicts name neither reply, the first: {}",
+            "{}: {count} verdicts name neither reply; the first is: {}",
             judging.judge,
             first.answer
         );
@@ -170,8 +127,8 @@ pub(super) fn add_win_rates(
     Ok(ControlFlow::Continue(()))
 }
 
-/// The model that takes the length out of a win rate over this baseline. The published one knows how difficult the
-/// instructions are to win against the leaderboard's; where its data cannot be had, there is none.
+/// The model that removes the effect of length from a win rate over this baseline. The published model includes the
+/// difficulty of each instruction against the leaderboard's baseline; `None` if its data are not available.
 fn length_control(
     baseline: &str,
     catalogue: &Catalogue,
@@ -182,14 +139,14 @@ fn length_control(
     }
     match LengthControl::published(catalogue) {
         Err(tokensieve_tasks::Error::Data(error)) => {
-            tokensieve_model::status!("{} is left out: {}", CONTROLLED.name, error.brief());
+            tokensieve_model::status!("{} is not computed: {}", CONTROLLED.name, error.brief());
             Ok(None)
         }
         control => Ok(Some(control.map_err(Error::other)?)),
     }
 }
 
-/// Whose outputs the replies are compared with: one per instruction, of which those asked count.
+/// The outputs with which the replies are compared, one per instruction.
 fn baseline(
     which: &str,
     catalogue: &Catalogue,
@@ -208,16 +165,16 @@ fn baseline(
     if !which.ends_with(ANSWERS) {
         return Ok(read_outputs(file, instructions).map_err(Error::other)?);
     }
-    let mut theirs = answers::replies(file, TASK)?;
+    let mut replies = answers::replies(file, TASK)?;
     let mut all = vec![String::new(); instructions.len()];
     for place in asked {
         let missing = || Error::file(file, format!("has no reply to {TASK}'s instruction {place}"));
-        all[*place] = theirs.remove(&place.to_string()).ok_or_else(missing)?;
+        all[*place] = replies.remove(&place.to_string()).ok_or_else(missing)?;
     }
     Ok(all)
 }
 
-/// Instructions, replies, the baseline's outputs.
+/// Instructions, replies, and outputs of the baseline.
 type Texts = [Vec<String>; 3];
 
 fn judged(judge: &dyn Judge, [instructions, replies, baseline]: &Texts) -> Result<Pairwise> {
@@ -258,7 +215,7 @@ fn by_endpoint(judging: &Judging, endpoint: &Endpoint, texts: &Texts) -> Result<
     if cost.requests > 0 {
         let dollars = judging.prices.map(|prices| format!(", {:.2} dollars in all", cost.dollars(prices)));
         let what = format!(
-            "{}: {} requests with about {} tokens, at most {} tokens of answers{}; {} answers are kept from before",
+            "{}: {} requests with about {} tokens, and at most {} tokens of answers{}; {} answers are already stored",
             judging.judge,
             cost.requests,
             cost.prompt_tokens,
@@ -267,7 +224,7 @@ fn by_endpoint(judging: &Judging, endpoint: &Endpoint, texts: &Texts) -> Result<
             cost.kept
         );
         if !(judging.agree)(&what) {
-            return Err(Error::Run("the judge was not asked; --yes goes ahead".to_owned()));
+            return Err(Error::Run("the judge was not asked; --yes skips the confirmation".to_owned()));
         }
     }
     judged(endpoint, texts)

@@ -1,4 +1,4 @@
-//! A model on this machine as a judge.
+//! A local model as a judge.
 
 use std::cell::RefCell;
 
@@ -6,23 +6,23 @@ use tokensieve_tasks::judge::{Judge, LABELS, Pair, Verdict, question};
 use tokensieve_tasks::{self as tasks, Answer, Ask, Measure, Question, Task};
 
 use super::answers::Answers;
+use super::ask::{ask, stored_answer};
 use super::model::Examinee;
-use super::{ask, kept};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// A model on this machine that judges: the probabilities of the two labels as its whole reply's first token.
+/// A local model that judges by the probabilities of the two labels as the first token of its reply.
 #[derive(Debug)]
 pub struct LocalJudge<'a> {
-    /// With the hash of its weights: verdicts of another model are none.
+    /// Includes the hash of the weights, so that verdicts of another model are not reused.
     name: String,
-    within: RefCell<(Examinee<'a>, &'a mut Answers)>,
+    state: RefCell<(Examinee<'a>, &'a mut Answers)>,
 }
 
 impl<'a> LocalJudge<'a> {
-    /// A judge whose verdicts are kept among the answers, under this name.
+    /// A judge whose verdicts are stored among the answers under this name.
     pub fn new(name: String, examinee: Examinee<'a>, answers: &'a mut Answers) -> Self {
-        Self { name, within: RefCell::new((examinee, answers)) }
+        Self { name, state: RefCell::new((examinee, answers)) }
     }
 }
 
@@ -41,12 +41,12 @@ impl Judge for LocalJudge<'_> {
         });
         let task: Box<dyn Task> =
             Box::new(Verdicts { judge: self.name.clone(), questions: questions.collect() });
-        let (examinee, answers) = &mut *self.within.borrow_mut();
+        let (examinee, answers) = &mut *self.state.borrow_mut();
         if ask(&task, examinee, answers).map_err(failed)?.is_break() {
             return Err(failed(Error::Run("interrupted".to_owned())));
         }
         let verdict = |number: usize| -> Result<Verdict> {
-            let answer = kept(&task, answers, number)?.answer.clone();
+            let answer = stored_answer(&task, answers, number)?.answer.clone();
             let first = |label: usize| {
                 let p = answer["probabilities"][label][0].as_f64();
                 p.map(f64::ln).ok_or_else(|| Error::Run(format!("verdict {number} is not a likelihood")))
@@ -57,7 +57,7 @@ impl Judge for LocalJudge<'_> {
     }
 }
 
-/// A judge's questions, asked and kept like any others.
+/// The questions to a judge as a task, asked and stored like any other.
 struct Verdicts {
     judge: String,
     questions: Vec<Question>,

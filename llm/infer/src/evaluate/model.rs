@@ -1,4 +1,4 @@
-//! The model that is asked: replies by generating, likelihoods by reading.
+//! The model under evaluation: replies by generation, likelihoods by a forward pass.
 
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokensieve_tasks::{Answer, Ask, Question};
 
-use super::score::{Scorer, portions};
+use super::score::{Scorer, batches};
 use crate::generate::{Event, Generator, Options, Request, Sampling, Stop};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
@@ -16,24 +16,24 @@ use tokensieve_model::Result;
 use tokensieve_model::head::RowStats;
 use tokensieve_model::text::{Conversation, Message, Tokenizer, Weights};
 
-/// Takes an answer with its question's place.
-pub(super) type Take<'a> = dyn FnMut(usize, Answer) -> Result<()> + 'a;
+/// Receives the place of a question and its answer.
+pub(super) type OnAnswer<'a> = dyn FnMut(usize, Answer) -> Result<()> + 'a;
 
-/// A model with its tokenizer, ready to answer.
+/// A model with its tokenizer, which answers questions.
 #[derive(Debug)]
 pub struct Examinee<'a> {
     model: &'a Model,
     tokenizer: &'a Tokenizer,
     options: Options,
-    /// Made when first a reply is asked for: it has weights of its own.
+    /// Created for the first reply, because it holds a second form of the weights.
     generator: OnceCell<Generator<'a>>,
-    /// Reads documents, token by token.
+    /// Computes the losses of documents.
     pub scorer: Scorer<'a>,
     interrupted: &'a AtomicBool,
 }
 
 impl<'a> Examinee<'a> {
-    /// A model that writes replies as `options` say, and stops when `interrupted` becomes true.
+    /// A model that generates replies with these options, and stops when `interrupted` becomes true.
     pub fn new(
         model: &'a Model,
         tokenizer: &'a Tokenizer,
@@ -44,13 +44,13 @@ impl<'a> Examinee<'a> {
         Self { model, tokenizer, options, generator: OnceCell::new(), scorer, interrupted }
     }
 
-    /// Whether it is to stop.
+    /// Whether the evaluation has been interrupted.
     pub fn stopped(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// Answers the questions, in an order of its own; `take` gets each answer as it comes.
-    pub fn answer(&mut self, questions: &[&Question], take: &mut Take<'_>) -> Result<()> {
+    /// Answers the questions in any order; `take` receives each answer as soon as it is given.
+    pub fn answer(&mut self, questions: &[&Question], take: &mut OnAnswer<'_>) -> Result<()> {
         let places = |wanted: fn(&Ask) -> bool| -> Vec<usize> {
             (0..questions.len()).filter(|place| wanted(&questions[*place].ask)).collect()
         };
@@ -59,8 +59,8 @@ impl<'a> Examinee<'a> {
         self.reply(questions, &places(|ask| matches!(ask, Ask::Reply { .. })), take)
     }
 
-    /// Replies in words, greedily.
-    fn reply(&self, questions: &[&Question], places: &[usize], take: &mut Take<'_>) -> Result<()> {
+    /// Generates greedy replies.
+    fn reply(&self, questions: &[&Question], places: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
         if places.is_empty() || self.stopped() {
             return Ok(());
         }
@@ -84,25 +84,26 @@ impl<'a> Examinee<'a> {
     }
 
     fn request(&self, question: &Question) -> Result<Request> {
-        let Ask::Reply { limit, stop } = &question.ask else { unreachable!("chosen by what is asked") };
+        let Ask::Reply { limit, stop } = &question.ask else { unreachable!("filtered by kind") };
         let prompt = self.tokenizer.chat_prompt(&messages(question), &[])?;
         Ok(Request { prompt, limit: *limit, stop: stop.clone(), sampling: Sampling::default(), seed: 0 })
     }
 
-    /// Probabilities of given replies: those of one question share its tokens, many questions share a pass.
-    fn read(&mut self, questions: &[&Question], places: &[usize], take: &mut Take<'_>) -> Result<()> {
+    /// Computes the probabilities of given replies. The replies to one question share its tokens, and many questions share a
+    /// forward pass.
+    fn read(&mut self, questions: &[&Question], places: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
         let documents =
             places.iter().map(|place| self.documents(questions[*place])).collect::<Result<Vec<_>>>()?;
         let sizes = documents.iter().map(|documents| tokens_together(documents));
-        for portion in portions(sizes) {
+        for batch in batches(sizes) {
             if self.stopped() {
                 break;
             }
-            let packs: Vec<Pack> = documents[portion.clone()]
+            let packs: Vec<Pack> = documents[batch.clone()]
                 .iter()
                 .map(|documents| self.scorer.pack(&documents.iter().collect::<Vec<_>>()))
                 .collect();
-            for (index, scored) in portion.zip(self.scorer.score(&packs)) {
+            for (index, scored) in batch.zip(self.scorer.score(&packs)) {
                 if !scored.iter().flatten().all(RowStats::is_finite) {
                     let id = &questions[places[index]].id;
                     return Err(Error::not_finite(format!("question {id}")));
@@ -118,11 +119,11 @@ impl<'a> Examinee<'a> {
         Ok(())
     }
 
-    /// The question with each of its replies.
+    /// One document for each reply to a question.
     fn documents(&self, question: &Question) -> Result<Vec<Document>> {
-        let Ask::Likelihood { replies } = &question.ask else { unreachable!("chosen by what is asked") };
+        let Ask::Likelihood { replies } = &question.ask else { unreachable!("filtered by kind") };
         let mut messages = messages(question);
-        // Earlier answers are given.
+        // Earlier answers are not predicted.
         for message in &mut messages {
             message.weights = Weights::All(0.0);
         }
@@ -135,7 +136,7 @@ impl<'a> Examinee<'a> {
         replies.iter().map(document).collect::<Result<_>>().map_err(naming)
     }
 
-    /// How many of a document's last tokens end the turn.
+    /// Number of trailing tokens of a document that end the turn.
     fn ending(&self, document: &Document) -> usize {
         document.tokens.iter().rev().take_while(|token| self.tokenizer.eos().contains(token)).count()
     }
@@ -145,7 +146,7 @@ fn messages(question: &Question) -> Vec<Message> {
     question.messages.iter().map(|turn| Message::new(turn.role.as_str(), turn.content.as_str())).collect()
 }
 
-/// About as many tokens as the documents' pack has.
+/// Approximate number of tokens in the pack of these documents.
 fn tokens_together(documents: &[Document]) -> usize {
     let longest = documents.iter().map(|document| document.tokens.len()).max().unwrap_or(0);
     longest + documents.iter().map(Document::response_tokens).sum::<usize>()

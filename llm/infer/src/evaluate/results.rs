@@ -1,4 +1,4 @@
-//! What an evaluation found, as a file: measures with their intervals, and the sums behind them question by question.
+//! The file of results: measures with their intervals, and for each question the sums behind them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,58 +11,58 @@ use tokensieve_base::files::write_atomically;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// All tasks of a suite.
+/// Results of a suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// The model as it was named.
+    /// The model as the user named it.
     pub model: String,
-    /// The adapter's folder.
+    /// Folder of the adapter.
     pub adapter: Option<PathBuf>,
     /// `bf16` or `f32`.
     pub precision: String,
-    /// Of the order of questions, and of the bootstrap.
+    /// Seed of the order of questions and of the bootstrap.
     pub seed: u64,
-    /// Questions per task, at most.
+    /// Maximum number of questions per task.
     pub limit: Option<usize>,
-    /// By name, in the order of the suite.
+    /// Results by name of the task, in the order of the suite.
     pub tasks: IndexMap<String, TaskResults>,
 }
 
-/// One task.
+/// Results of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskResults {
-    /// Questions.
+    /// Number of questions.
     pub n: usize,
-    /// Time that the answers took.
+    /// Seconds spent on the answers.
     pub seconds: f64,
-    /// By name; the first is the headline.
+    /// Measures by name; the first is the main one.
     pub measures: IndexMap<String, Measured>,
-    /// What the measures are functions of.
+    /// The sums from which the measures are computed.
     pub tallies: Tallies,
 }
 
-/// A measure with its 95 % interval. A number that does not exist (0 / 0) is null.
+/// A measure with its 95 % interval. An undefined number (0 / 0) is null.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// The number itself.
+    /// The value.
     pub value: Option<f64>,
-    /// The interval's lower end.
+    /// Lower end of the interval.
     pub low: Option<f64>,
-    /// Its upper end.
+    /// Upper end of the interval.
     pub high: Option<f64>,
-    /// Questions that it rests on.
+    /// Number of questions on which the value rests.
     pub n: usize,
-    /// What it counts in.
+    /// Unit of the value.
     pub unit: Counted,
-    /// Whether more is better.
+    /// Whether a larger value is better.
     pub more_is_better: bool,
 }
 
-/// What a measure counts in.
+/// Unit of a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Counted {
-    /// A share of one.
+    /// A fraction of one.
     Share,
     /// Nats.
     Nats,
@@ -70,18 +70,18 @@ pub enum Counted {
     Number,
 }
 
-/// Per question and measure the numbers whose sums the measure is a function of.
+/// For each question and measure, the numbers whose sums determine the measure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tallies {
-    /// The questions.
+    /// Ids of the questions.
     pub ids: Vec<String>,
-    /// By measure, in the questions' order.
+    /// By measure: the numbers of each question, in the order of `ids`.
     #[serde(flatten)]
     pub of: IndexMap<String, Vec<Vec<f64>>>,
 }
 
 impl Measured {
-    /// A measure's estimate.
+    /// The estimate of a measure.
     pub fn new(measure: &Measure, estimate: &Estimate) -> Self {
         let number = |x: f64| x.is_finite().then_some(x);
         Self {
@@ -100,7 +100,7 @@ impl Measured {
 }
 
 impl TaskResults {
-    /// The measures of all questions' tallies, each `[measure][number]`, with bootstrap intervals.
+    /// Computes the measures and their bootstrap intervals from the tallies of all questions, each `[measure][number]`.
     pub fn new(
         measures: &[Measure],
         ids: Vec<String>,
@@ -124,15 +124,14 @@ impl TaskResults {
 }
 
 impl Results {
-    /// Reads a file.
+    /// Reads a file of results.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(Error::io(path))?;
-        serde_json::from_str(&text).map_err(|error| {
-            Error::line(path, error.line(), format!("not the results of an evaluation: {error}"))
-        })
+        serde_json::from_str(&text)
+            .map_err(|error| Error::line(path, error.line(), format!("is not a file of results: {error}")))
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|error| Error::file(path, error))?;
         Ok(write_atomically(path, text + "\n")?)

@@ -1,4 +1,4 @@
-//! How probable a model finds given texts, token by token: packed, in one forward pass for many.
+//! Losses of the tokens of given texts: many texts in one forward pass.
 
 use tch::no_grad;
 
@@ -8,10 +8,10 @@ use tokensieve_model::Pack;
 use tokensieve_model::head::{Head, RowStats, Rows};
 use tokensieve_model::in_order;
 
-/// Tokens that go through the model together (choice: wide enough for the matrix products, a few hundred MiB).
+/// Maximum number of tokens in one forward pass (choice: enough for efficient matrix products, a few hundred MiB).
 const TOKENS: usize = 4096;
 
-/// A model that reads.
+/// Computes the losses of documents.
 #[derive(Debug)]
 pub struct Scorer<'a> {
     model: &'a Model,
@@ -19,17 +19,17 @@ pub struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// A reader with buffers of its own.
+    /// A scorer for this model.
     pub fn new(model: &'a Model) -> Self {
         Self { model, head: Head::default() }
     }
 
-    /// Documents side by side, as the model takes them.
+    /// Packs documents for one forward pass.
     pub fn pack(&self, documents: &[&Document]) -> Pack {
         self.model.pack(documents)
     }
 
-    /// What is said of each pack's documents' predicted tokens. All packs go through the model in one pass.
+    /// Statistics of the predicted tokens, by pack and document. All packs go through the model in one pass.
     pub fn score(&mut self, packs: &[Pack]) -> Vec<Vec<Vec<RowStats>>> {
         if packs.is_empty() {
             return Vec::new();
@@ -50,10 +50,11 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// Consecutive items that go together: as many as have [`TOKENS`] tokens in all, and at least one.
-pub(super) fn portions(tokens: impl IntoIterator<Item = usize>) -> Vec<std::ops::Range<usize>> {
-    let portions = in_order(tokens.into_iter().enumerate(), |(_, tokens)| *tokens, TOKENS);
-    portions.iter().map(|portion| portion[0].0..portion[portion.len() - 1].0 + 1).collect()
+/// Divides items with these numbers of tokens into consecutive batches of at most [`TOKENS`] tokens, with at least one item
+/// each.
+pub(super) fn batches(tokens: impl IntoIterator<Item = usize>) -> Vec<std::ops::Range<usize>> {
+    let batches = in_order(tokens.into_iter().enumerate(), |(_, tokens)| *tokens, TOKENS);
+    batches.iter().map(|batch| batch[0].0..batch[batch.len() - 1].0 + 1).collect()
 }
 
 #[cfg(test)]
@@ -61,8 +62,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn portions_are_consecutive_and_not_too_large() {
-        assert_eq!(portions([3000, 1000, 97, 9000, 1, 4096]), [0..2, 2..3, 3..4, 4..5, 5..6]);
-        assert!(portions([]).is_empty());
+    fn batches_are_consecutive_and_not_too_large() {
+        assert_eq!(batches([3000, 1000, 97, 9000, 1, 4096]), [0..2, 2..3, 3..4, 4..5, 5..6]);
+        assert!(batches([]).is_empty());
     }
 }

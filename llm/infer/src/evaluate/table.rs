@@ -1,9 +1,9 @@
-//! Results as a table for the terminal.
+//! Prints results and differences as tables.
 
 use super::compare::Difference;
 use super::results::{Counted, Measured, Results};
 
-/// One row per measure; with a baseline, how much of its value was gained.
+/// A table with one row per measure and, with a baseline, the relative gain over it.
 pub fn results_table(results: &Results, baseline: Option<&Results>) -> String {
     let mut rows = Vec::new();
     for (name, task) in &results.tasks {
@@ -27,7 +27,7 @@ pub fn results_table(results: &Results, baseline: Option<&Results>) -> String {
     columns(["task", "measure", "value", "95 % interval", "n", "seconds", gain], rows)
 }
 
-/// One row per measure, with whether the difference could be chance.
+/// A table with one row per measure and whether the difference is significant.
 pub fn differences_table(differences: &[Difference]) -> String {
     let head = ["task", "measure", "first", "second", "difference", "95 % interval", "n", ""];
     let rows = differences.iter().map(|found| {
@@ -49,7 +49,7 @@ pub fn differences_table(differences: &[Difference]) -> String {
     columns(head, rows)
 }
 
-/// Whether the interval leaves zero out, and on which side.
+/// `better` or `worse` if the interval excludes zero.
 pub(super) fn verdict(difference: &Measured) -> &'static str {
     let better = if difference.more_is_better { ["worse", "better"] } else { ["better", "worse"] };
     match (difference.low, difference.high) {
@@ -65,7 +65,7 @@ pub fn gain(found: &Measured, baseline: Option<&Measured>) -> Option<f64> {
     Some((value - base) / base).filter(|gain| gain.is_finite())
 }
 
-/// A number with as many digits as intervals of this kind of number leave sense in.
+/// A number with as many digits as typical intervals of its unit leave significant.
 fn number(x: Option<f64>, unit: Counted) -> String {
     match (x, unit) {
         (None, _) => "–".to_owned(),
@@ -75,7 +75,7 @@ fn number(x: Option<f64>, unit: Counted) -> String {
     }
 }
 
-/// A difference; shares in points.
+/// A difference; for shares in percentage points.
 fn signed(x: Option<f64>, unit: Counted) -> String {
     match (x, unit) {
         (None, _) => "–".to_owned(),
@@ -85,7 +85,7 @@ fn signed(x: Option<f64>, unit: Counted) -> String {
     }
 }
 
-/// Text in columns: the first two flush left, numbers flush right.
+/// Aligns columns: the first two to the left, numbers to the right.
 fn columns<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);

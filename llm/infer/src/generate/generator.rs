@@ -197,7 +197,8 @@ impl<'a> Generator<'a> {
             return Err(Error::setting("prompt", "is empty; it needs at least one token"));
         }
         if let Some(token) = request.prompt.iter().find(|token| **token as usize >= self.vocabulary) {
-            let what = format!("token {token} is not in the model's vocabulary of {} tokens", self.vocabulary);
+            let what =
+                format!("token {token} is not in the model's vocabulary of {} tokens", self.vocabulary);
             return Err(Error::setting("prompt", what));
         }
         if request.stop.iter().any(String::is_empty) {

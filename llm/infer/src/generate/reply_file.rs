@@ -97,8 +97,10 @@ impl ReplyFile {
                 // A row beyond the current limit.
                 None => {}
                 Some(_) => {
-                    let what =
-                        format!("is a reply to another prompt than row {} has now; --fresh starts over", reply.row);
+                    let what = format!(
+                        "is a reply to another prompt than row {} has now; --fresh starts over",
+                        reply.row
+                    );
                     return Err(Error::line(path, number, what));
                 }
             }

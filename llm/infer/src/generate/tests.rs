@@ -1,5 +1,6 @@
 use super::text_stream::TextStream;
 use super::*;
+use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
 
 /// Shares of tokens in many draws.

@@ -1,0 +1,45 @@
+//! Exams by their names: a task of `tokensieve-tasks`, or held-out text.
+
+use tokensieve_tasks::{self as tasks, Measure, Options};
+
+use super::exam::Exam;
+use super::held_out::{self, HeldOut};
+use super::judge;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::text::Tokenizer;
+
+/// Opens the exam with this name. Documents of held-out text are cut to `longest` tokens.
+pub(super) fn open(
+    name: &str,
+    options: &Options,
+    tokenizer: &Tokenizer,
+    longest: usize,
+    skip_bad: bool,
+) -> Result<Box<dyn Exam>> {
+    if name.starts_with(held_out::PREFIX) {
+        return Ok(Box::new(HeldOut::open(name, options, tokenizer, longest, skip_bad)?));
+    }
+    let task = tasks::open(name, options).map_err(|error| match error {
+        tasks::Error::Setting(what) => Error::setting(
+            "--suite",
+            format!(
+                "{what}; nll:SET, nll:SET/SPLIT and nll:FILE measure the loss on the responses of a data set"
+            ),
+        ),
+        other => Error::other(other),
+    })?;
+    Ok(Box::new(task))
+}
+
+/// The measures of an exam whose tallies are stored in a file of results.
+pub(super) fn measures(name: &str) -> Result<Vec<Measure>> {
+    if name.starts_with(held_out::PREFIX) {
+        return Ok(held_out::MEASURES.to_vec());
+    }
+    let mut measures = tasks::open(name, &Options::default()).map_err(Error::other)?.measures().to_vec();
+    if name == judge::TASK {
+        measures.insert(0, judge::WIN_RATE);
+    }
+    Ok(measures)
+}

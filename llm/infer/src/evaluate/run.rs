@@ -1,0 +1,116 @@
+//! Runs a suite: asks every question, computes the measures of each task, and writes the results.
+
+use std::sync::atomic::AtomicBool;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+use tokensieve_tasks as tasks;
+
+use super::answers::{Answers, answers_path};
+use super::ask::{ask, stored_answer};
+use super::exam::Exam;
+use super::judge;
+use super::model::Examinee;
+use super::registry;
+use super::results::{Results, TaskResults};
+use super::settings::Settings;
+use crate::precision::precision_name;
+use tokensieve_documents::estimates::HashedPath;
+use tokensieve_kernels::memory;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Adapter, Model};
+
+/// Evaluates the model on the suite. `None`: interrupted; the answers so far are stored.
+pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<Results>> {
+    memory::keep();
+    if settings.out.is_dir() {
+        let what = format!("`{}` is a folder; name a file in it, ending in .json", settings.out.display());
+        return Err(Error::setting("--out", what));
+    }
+    let template = ChatTemplate::of(settings.chat_template.as_ref(), settings.adapter.as_deref())?;
+    let opened = Checkpoint::open_with(&settings.model, template);
+    let checkpoint = opened.map_err(|error| error.model_named_by("--model"))?;
+    let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
+    let longest = checkpoint.config().max_positions.max(1) as usize;
+    let options = tasks::Options { limit: settings.limit, seed: settings.seed };
+    let open = |name: &String| registry::open(name, &options, &tokenizer, longest, settings.skip_bad);
+    let exams = settings.suite.iter().map(open);
+    let exams = exams.collect::<Result<Vec<_>>>()?;
+    let to_judge = exams.iter().find(|exam| exam.name() == judge::TASK);
+    if let (Some(exam), Some(judging)) = (to_judge, &settings.judging) {
+        judge::check(exam.as_ref(), judging, settings)?;
+    }
+    let mut answers = Answers::open(
+        &answers_path(&settings.out),
+        &answer_settings(settings, &checkpoint)?,
+        settings.fresh,
+    )?;
+    let mut model = Model::load(&checkpoint, settings.kind, settings.device)?;
+    if let Some(folder) = &settings.adapter {
+        let adapter = Adapter::load(model.config(), folder, model.device())?;
+        model.attach(Some(&adapter))?;
+    }
+    let mut examinee = Examinee::new(&model, &tokenizer, settings.generation(), interrupted);
+    let mut results = Results {
+        model: settings.model.clone(),
+        adapter: settings.adapter.clone(),
+        precision: precision_name(settings.kind).to_owned(),
+        seed: settings.seed,
+        limit: settings.limit,
+        tasks: IndexMap::new(),
+    };
+    for exam in &exams {
+        if ask(exam.as_ref(), &mut examinee, &mut answers)?.is_break() {
+            return Ok(None);
+        }
+        let mut found = measure(exam.as_ref(), &answers, settings.seed)?;
+        if let (judge::TASK, Some(judging)) = (exam.name(), &settings.judging) {
+            let judge_settings = (judging, settings);
+            if judge::add_win_rates(exam.as_ref(), &mut found, &mut answers, judge_settings, interrupted)?
+                .is_break()
+            {
+                return Ok(None);
+            }
+        }
+        results.tasks.insert(exam.name().to_owned(), found);
+        results.write(&settings.out)?;
+    }
+    Ok(Some(results))
+}
+
+/// The settings on which every answer depends.
+fn answer_settings(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<String, Value>> {
+    let adapter = settings.adapter.as_deref().map(HashedPath::adapter).transpose()?;
+    let header = json!({
+        "model": checkpoint.hash(),
+        "adapter": adapter.map(|adapter| adapter.sha256),
+        "precision": precision_name(settings.kind),
+        "merge": settings.merge,
+        "device": format!("{:?}", settings.device),
+    });
+    let Value::Object(mut header) = header else { unreachable!("an object literal") };
+    // Files from before this setting existed stay valid.
+    if settings.date != Moment::default() {
+        header.insert("date".to_owned(), json!(settings.date.to_string()));
+    }
+    if let Some(template) = checkpoint.template() {
+        header.insert("chat_template".to_owned(), json!(template.hash()));
+    }
+    Ok(header)
+}
+
+/// Computes the measures of a task from the stored answers.
+fn measure(exam: &dyn Exam, answers: &Answers, seed: u64) -> Result<TaskResults> {
+    let ids: Vec<String> = (0..exam.count()).map(|question| exam.id(question).to_owned()).collect();
+    let mut seconds = 0.0;
+    let mut tallies = Vec::with_capacity(ids.len());
+    for question in 0..ids.len() {
+        let line = stored_answer(exam, answers, question)?;
+        seconds += line.seconds;
+        tallies.push(exam.tally(question, &line.answer)?);
+    }
+    Ok(TaskResults::new(exam.measures(), ids, &tallies, seconds, seed))
+}
