@@ -19,7 +19,7 @@ use tokensieve_data::{Catalogue, Files};
 use tokensieve_documents::{DataSource, Location, SourceError};
 use tokensieve_model::Error;
 use tokensieve_model::text::ChatTemplate;
-use tokensieve_model::weights::{self, Found, new_folder};
+use tokensieve_model::weights::{self, ModelFiles, new_folder};
 use tokensieve_train::config::{Config, Reference};
 
 /// What starts the program.
@@ -109,8 +109,8 @@ impl Packer<'_> {
     /// Packs a model, and makes the key name the copy.
     fn model(&mut self, key: &[&str], source: &str) -> Result<()> {
         match weights::find(source) {
-            Ok(Found::Set(files)) => self.set(&files),
-            Ok(Found::Folder(path) | Found::File(path)) => self.path(key, &path),
+            Ok(ModelFiles::Set(files)) => self.set(&files),
+            Ok(ModelFiles::Folder(path) | ModelFiles::File(path)) => self.path(key, &path),
             Err(Error::Setting { what, .. }) => Err(self.config.wrong(&key.join("."), what).into()),
             Err(other) => Err(other.into()),
         }

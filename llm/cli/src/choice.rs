@@ -99,7 +99,7 @@ impl ModelChoice {
 
     /// The chat template in the place of the model's own: the one chosen, or the one beside its adapter or `another`.
     pub(super) fn template(&self, another: Option<&Path>) -> Result<Option<ChatTemplate>> {
-        ChatTemplate::of(self.chat_template.as_ref(), self.adapter.as_deref().or(another))
+        ChatTemplate::resolve(self.chat_template.as_ref(), self.adapter.as_deref().or(another))
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let template = ChatTemplate::of(None, Some(&self.adapter))?;
+        let template = ChatTemplate::resolve(None, Some(&self.adapter))?;
         let checkpoint = Checkpoint::open_with(&self.model, template)?;
         let adapter = Adapter::load(checkpoint.config(), &self.adapter, Device::Cpu)?;
         merge(&checkpoint, &adapter, &self.folder, self.dtype.kind())?;

@@ -17,7 +17,7 @@ use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Adapter, Model, Place};
+use tokensieve_model::{Adapter, DropoutSite, Model};
 
 /// Of what, drawn from what, and whereto.
 #[derive(clap::Args, Debug)]
@@ -73,7 +73,7 @@ pub(super) struct Settings {
     rate: f64,
     /// Where dropout acts
     #[arg(long, value_enum, value_delimiter = ',', default_value = "attention,residual")]
-    places: Vec<Word<Place>>,
+    places: Vec<Word<DropoutSite>>,
     /// Which tokens of a document lose the same numbers in a pass
     #[arg(long, value_enum, default_value_t = Word(Masks::Token))]
     masks: Word<Masks>,
@@ -134,11 +134,11 @@ macro_rules! words {
 }
 
 words! {
-    Place {
-        Place::Attention => "attention", "attention's probabilities";
-        Place::Residual => "residual", "what each half of a layer adds to the residual stream";
-        Place::Embedding => "embedding", "the embedding";
-        Place::Lora => "lora", "what enters the adapter";
+    DropoutSite {
+        DropoutSite::Attention => "attention", "attention's probabilities";
+        DropoutSite::Residual => "residual", "what each half of a layer adds to the residual stream";
+        DropoutSite::Embedding => "embedding", "the embedding";
+        DropoutSite::Lora => "lora", "what enters the adapter";
     }
     Masks {
         Masks::Token => "token", "none: each its own";
@@ -274,7 +274,7 @@ impl Settings {
         if !(0.0..=0.99).contains(&self.rate) {
             return Err(Error::setting("--rate", format!("is {}; it is a share from 0 to 0.99", self.rate)));
         }
-        if self.places.contains(&Word(Place::Lora))
+        if self.places.contains(&Word(DropoutSite::Lora))
             && self.choice.adapter.is_none()
             && self.adapters.is_empty()
         {
@@ -283,7 +283,7 @@ impl Settings {
                 "names lora, and there is no adapter; give one with --adapter",
             ));
         }
-        let mut places: Vec<Place> = self.places.iter().map(|word| word.0).collect();
+        let mut places: Vec<DropoutSite> = self.places.iter().map(|word| word.0).collect();
         places.sort_unstable();
         if let Some(pair) = places.windows(2).find(|pair| pair[0] == pair[1]) {
             let word = pair[0].word().0;

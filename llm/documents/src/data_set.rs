@@ -138,7 +138,7 @@ impl Reading<'_> {
                 let (conversation, advantage) = pending.content.as_ref().map_err(String::clone)?;
                 let mut documents = tokenizer.try_documents(conversation, pending.row)?;
                 for document in &mut documents {
-                    document.given.advantage = *advantage;
+                    document.precomputed.advantage = *advantage;
                 }
                 Ok(documents)
             };
@@ -191,7 +191,7 @@ fn hash(documents: &[Document]) -> String {
         hash.update((document.tokens.len() as u64).to_le_bytes());
         document.tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
         document.weights.iter().for_each(|weight| hash.update(weight.to_le_bytes()));
-        if let Some(advantage) = document.given.advantage {
+        if let Some(advantage) = document.precomputed.advantage {
             hash.update(advantage.to_le_bytes());
         }
     }

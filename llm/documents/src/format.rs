@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use tokensieve_model::text::{Conversation, FIELDS, Message, Span, Weights, trained};
+use tokensieve_model::text::{Conversation, FIELDS, Message, Span, Weights, trained_turns};
 
 /// The format of a row: under which keys it stores a conversation.
 ///
@@ -205,7 +205,7 @@ fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, Stri
     let mut messages: Vec<Message> = turns.into_iter().map(message).collect();
     if let Some(detailed @ (Weights::Tokens(_) | Weights::Spans(_))) = of_row {
         let key = if matches!(detailed, Weights::Tokens(_)) { "weights" } else { "spans" };
-        match trained(&messages).collect::<Vec<_>>()[..] {
+        match trained_turns(&messages).collect::<Vec<_>>()[..] {
             [index] if own[index] => {
                 let number = index + 1;
                 return Err(format!(

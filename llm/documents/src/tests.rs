@@ -203,8 +203,8 @@ fn advantages_come_along() {
     let load = |advantage: &str| {
         sandbox.load(format!(r#"{{"question": "Q", "answer": "A", "advantage": {advantage}}}"#)).unwrap()
     };
-    assert_eq!(load("-1.5").documents[0].given.advantage, Some(-1.5));
-    assert_eq!(load("null").documents[0].given.advantage, None);
+    assert_eq!(load("-1.5").documents[0].precomputed.advantage, Some(-1.5));
+    assert_eq!(load("null").documents[0].precomputed.advantage, None);
     assert_ne!(load("1").hash, load("2").hash);
 }
 

@@ -10,9 +10,9 @@ use fixture::{Fixture, NAMES};
 use tch::{Device, Kind};
 use tokensieve_infer::generate::{Event, Generator, Options, Reply, Request, Sampling, Stop};
 use tokensieve_model::Document;
-use tokensieve_model::Given;
 use tokensieve_model::Model;
 use tokensieve_model::Pack;
+use tokensieve_model::Precomputed;
 use tokensieve_model::text::{Extras, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
 
@@ -84,10 +84,10 @@ fn slow(model: &Model, prompt: &[u32], limit: usize) -> (Vec<u32>, f64) {
     for _ in 0..limit {
         let document = Document {
             row: 0,
-            part: 0,
+            index_in_row: 0,
             weights: vec![0.0; tokens.len()],
             tokens: tokens.clone(),
-            given: Given::default(),
+            precomputed: Precomputed::default(),
         };
         let hidden = model.forward(&Pack::new(&[&document], false, Device::Cpu));
         let logits =

@@ -14,10 +14,10 @@ use tokensieve_infer::uncertainty::{
     Budget, DropoutSettings, Estimate, Measures, Posterior, Spread, Sums, estimate, write_table,
 };
 use tokensieve_model::Document;
-use tokensieve_model::Given;
 use tokensieve_model::Pack;
+use tokensieve_model::Precomputed;
 use tokensieve_model::head::Unembedding;
-use tokensieve_model::{Adapter, Dropout, Model, Place};
+use tokensieve_model::{Adapter, Dropout, DropoutSite, Model};
 
 /// Everything that a document's estimates are computed from is small, so that all paths are taken.
 const SMALL: Budget =
@@ -100,7 +100,12 @@ fn a_tiny_ensemble_has_the_measures_of_the_formulas() {
     assert!(spread(&ensemble[..1], Kind::Float).error.is_none());
 }
 
-fn dropout(passes: usize, masks: MaskScope, prompt: PromptDropout, places: &[Place]) -> DropoutSettings {
+fn dropout(
+    passes: usize,
+    masks: MaskScope,
+    prompt: PromptDropout,
+    places: &[DropoutSite],
+) -> DropoutSettings {
     DropoutSettings { passes, rate: 0.2, places: places.to_vec(), masks, prompt, seed: 3 }
 }
 
@@ -119,10 +124,10 @@ impl Bench {
         // One without a response, and one with a second turn.
         documents.push(Document {
             row: 90,
-            part: 0,
+            index_in_row: 0,
             tokens: vec![1, 2, 3],
             weights: vec![0.0; 3],
-            given: Given::default(),
+            precomputed: Precomputed::default(),
         });
         let mut turns = documents[0].clone();
         turns.tokens.extend([3, 1, 4, 1, 5, 9]);
@@ -161,7 +166,7 @@ impl Bench {
                 let first = if dropout.prompt == PromptDropout::Deterministic { start } else { 0 };
                 let keys = dropout.keys(&document.tokens, pass);
                 let dropout = Dropout::new(&dropout.places, dropout.rate, first, keys);
-                let hidden = no_grad(|| self.model.forward_dropped(&pack, Some(dropout)));
+                let hidden = no_grad(|| self.model.forward_with_dropout(&pack, Some(dropout)));
                 let rows: Vec<i64> = places.iter().map(|place| *place as i64 - 1).collect();
                 let hidden = hidden.index_select(0, &Tensor::from_slice(&rows));
                 no_grad(|| self.model.unembedding().logits(&hidden).softmax(-1, Kind::Double))
@@ -178,12 +183,17 @@ impl Bench {
 #[test]
 fn streaming_gives_what_everything_in_memory_gives() {
     for (name, masks, prompt, places) in [
-        ("llama3", MaskScope::Token, PromptDropout::Stochastic, &[Place::Attention, Place::Residual][..]),
-        ("llama3", MaskScope::Token, PromptDropout::Deterministic, &Place::ALL),
-        ("gemma2", MaskScope::Document, PromptDropout::Stochastic, &Place::ALL),
-        ("gemma2", MaskScope::Document, PromptDropout::Deterministic, &[Place::Attention]),
-        ("phi3", MaskScope::Token, PromptDropout::Stochastic, &[Place::Lora]),
-        ("qwen3", MaskScope::Token, PromptDropout::Stochastic, &[Place::Embedding]),
+        (
+            "llama3",
+            MaskScope::Token,
+            PromptDropout::Stochastic,
+            &[DropoutSite::Attention, DropoutSite::Residual][..],
+        ),
+        ("llama3", MaskScope::Token, PromptDropout::Deterministic, &DropoutSite::ALL),
+        ("gemma2", MaskScope::Document, PromptDropout::Stochastic, &DropoutSite::ALL),
+        ("gemma2", MaskScope::Document, PromptDropout::Deterministic, &[DropoutSite::Attention]),
+        ("phi3", MaskScope::Token, PromptDropout::Stochastic, &[DropoutSite::Lora]),
+        ("qwen3", MaskScope::Token, PromptDropout::Stochastic, &[DropoutSite::Embedding]),
     ] {
         let mut bench = Bench::new(name);
         let dropout = dropout(13, masks, prompt, places);
@@ -210,7 +220,8 @@ fn a_document_does_not_depend_on_its_neighbours() {
     let owned = bench.documents.clone();
     let documents: Vec<&Document> = owned.iter().collect();
     for masks in [MaskScope::Token, MaskScope::Document] {
-        let posterior = || Posterior::Dropout(dropout(11, masks, PromptDropout::Stochastic, &Place::ALL));
+        let posterior =
+            || Posterior::Dropout(dropout(11, masks, PromptDropout::Stochastic, &DropoutSite::ALL));
         let together = bench.estimates(&documents, &posterior(), &Budget::default());
         let reversed: Vec<&Document> = documents.iter().rev().copied().collect();
         let mut back = bench.estimates(&reversed, &posterior(), &SMALL);
@@ -232,8 +243,10 @@ fn without_dropout_nothing_is_epistemic() {
     let mut bench = Bench::new("llama3");
     let owned = bench.documents.clone();
     let documents: Vec<&Document> = owned.iter().collect();
-    let still =
-        DropoutSettings { rate: 0.0, ..dropout(5, MaskScope::Token, PromptDropout::Stochastic, &Place::ALL) };
+    let still = DropoutSettings {
+        rate: 0.0,
+        ..dropout(5, MaskScope::Token, PromptDropout::Stochastic, &DropoutSite::ALL)
+    };
     for found in bench.estimates(&documents, &Posterior::Dropout(still), &SMALL).iter().flatten() {
         let Spread { value, error } = found.spread.unwrap();
         assert_eq!([value.epistemic, value.pairwise_kl, value.reverse_mi].map(f64::to_bits), [0; 3]);
@@ -262,7 +275,7 @@ fn what_is_not_finite_is_no_estimate() {
     let documents: Vec<&Document> = bench.documents[1..].iter().collect();
     for posterior in [
         Posterior::None,
-        Posterior::Dropout(dropout(2, MaskScope::Token, PromptDropout::Stochastic, &Place::ALL)),
+        Posterior::Dropout(dropout(2, MaskScope::Token, PromptDropout::Stochastic, &DropoutSite::ALL)),
     ] {
         let adapter = Some(&bench.adapter);
         let mut each = |_, _| panic!("nothing is handed out");
@@ -305,7 +318,7 @@ fn standard_errors_are_right_and_shrink_with_the_root_of_the_passes() {
             passes,
             MaskScope::Token,
             PromptDropout::Stochastic,
-            &[Place::Attention, Place::Residual],
+            &[DropoutSite::Attention, DropoutSite::Residual],
         );
         let found = bench.estimates(
             &documents,

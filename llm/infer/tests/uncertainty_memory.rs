@@ -10,7 +10,7 @@ use tokensieve_documents::estimates::{MaskScope, PromptDropout};
 use tokensieve_infer::uncertainty::{Budget, DropoutSettings, Posterior, estimate};
 use tokensieve_kernels::memory;
 use tokensieve_model::Document;
-use tokensieve_model::Place;
+use tokensieve_model::DropoutSite;
 
 /// What the peak may grow by.
 const LIMIT: usize = 6 << 20;
@@ -26,7 +26,7 @@ fn memory_does_not_grow_with_the_passes() {
         let chances = DropoutSettings {
             passes,
             rate: 0.1,
-            places: vec![Place::Attention],
+            places: vec![DropoutSite::Attention],
             masks: MaskScope::Token,
             prompt: PromptDropout::Deterministic,
             seed: 0,

@@ -50,40 +50,24 @@
 // Tests say exactly which number they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
-mod cache;
+mod adapter;
 pub mod config;
-#[cfg(target_arch = "x86_64")]
-mod decoder;
-mod dropout;
 mod error;
-mod full;
-mod groups;
 pub mod head;
-mod layer;
-mod linear;
-mod lora;
-mod merge;
+mod layers;
 mod model;
 mod modules;
-mod norm;
 mod pack;
-mod packs;
 mod parameters;
-mod pass;
-mod peft;
-mod rope;
 pub mod terminal;
 pub mod text;
 pub mod weights;
 
-pub use cache::Cache;
-#[cfg(target_arch = "x86_64")]
-pub use decoder::Decoder;
-pub use dropout::{Dropout, Place, chain, mixed};
+pub use adapter::{Adapter, LoraConfig, Pattern, TargetModules, merge};
 pub use error::{Error, Result};
-pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
-pub use merge::merge;
-pub use model::{Keep, Model, Trace, Unembedding};
-pub use pack::{Document, Given, Pack, Target};
-pub use packs::{in_order, packs};
+pub use layers::{Dropout, DropoutSite, dropout_keys, mix64};
+#[cfg(target_arch = "x86_64")]
+pub use model::Decoder;
+pub use model::{Cache, Keep, Model, Trace, Unembedding};
+pub use pack::{Document, Pack, Precomputed, Target, chunks_by_length, packs};
 pub use parameters::Parameters;

@@ -2,35 +2,35 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::config::Config;
 use crate::Error;
 use crate::Result;
+use crate::config::Config;
 use crate::weights::Checkpoint;
 
-pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
-pub(super) const HEAD: &str = "lm_head.weight";
-pub(super) const NORM: &str = "model.norm.weight";
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(crate) const HEAD: &str = "lm_head.weight";
+pub(crate) const NORM: &str = "model.norm.weight";
 
 /// A projection as checkpoints and PEFT name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Module {
+pub(crate) struct Module {
     /// Without ".weight".
-    pub(super) name: String,
-    pub(super) outputs: i64,
-    pub(super) inputs: i64,
-    pub(super) bias: bool,
+    pub(crate) name: String,
+    pub(crate) outputs: i64,
+    pub(crate) inputs: i64,
+    pub(crate) bias: bool,
 }
 
 /// The projections of a layer; those of the same input stand together and are computed as one.
-pub(super) struct Projections {
-    pub(super) qkv: Vec<Module>,
-    pub(super) output: Vec<Module>,
-    pub(super) gate_up: Vec<Module>,
-    pub(super) down: Vec<Module>,
+pub(crate) struct Projections {
+    pub(crate) qkv: Vec<Module>,
+    pub(crate) output: Vec<Module>,
+    pub(crate) gate_up: Vec<Module>,
+    pub(crate) down: Vec<Module>,
 }
 
 impl Projections {
-    pub(super) fn of(config: &Config, layer: usize) -> Self {
+    pub(crate) fn of(config: &Config, layer: usize) -> Self {
         let module = |name: &str, outputs, inputs, bias| Module {
             name: format!("model.layers.{layer}.{name}"),
             outputs,
@@ -67,7 +67,7 @@ impl Projections {
 }
 
 /// All projections of a model: what an adapter can be put on.
-pub(super) fn all(config: &Config) -> Vec<Module> {
+pub(crate) fn all(config: &Config) -> Vec<Module> {
     (0..config.layers)
         .map(|layer| Projections::of(config, layer))
         .flat_map(|p| [p.qkv, p.output, p.gate_up, p.down])
@@ -76,7 +76,7 @@ pub(super) fn all(config: &Config) -> Vec<Module> {
 }
 
 /// Reads a tensor and checks its shape.
-pub(super) fn read(
+pub(crate) fn read(
     checkpoint: &Checkpoint,
     name: &str,
     shape: &[i64],

@@ -268,7 +268,7 @@ fn rows_that_nobody_asks_for_change_nothing() {
             (Keep::LayerInputs, Some(5), Some(kept.as_slice())),
         ] {
             let pack = || Pack::new(&documents, true, CPU);
-            let asked = pack().of_targets().asked.unwrap();
+            let asked = pack().targets_only().output_rows.unwrap();
             assert!(asked.len() < pack().layout.tokens());
             let rows = Tensor::from_slice(&asked);
             let d_asked = fixture::numbers("d_hidden", &[asked.len() as i64, 32]);
@@ -282,7 +282,7 @@ fn rows_that_nobody_asks_for_change_nothing() {
                 (hidden, adapter.parameters.gradients().copy())
             };
             let (all, expected) = both(pack(), &d_all);
-            let (found, gradient) = both(pack().of_targets(), &d_asked);
+            let (found, gradient) = both(pack().targets_only(), &d_asked);
             assert_close(name, &found, &all.index_select(0, &rows), 1e-5);
             assert_close(name, &gradient, &expected, 1e-5);
         }
@@ -294,9 +294,9 @@ fn rows_that_nobody_asks_for_change_nothing() {
             .collect();
         let apart: Vec<Tensor> =
             packs.iter().zip(&rows).map(|(pack, rows)| model.forward(pack).index_select(0, rows)).collect();
-        let together = model.forward_together(&packs.map(Pack::of_targets));
+        let together = model.forward_together(&packs.map(Pack::targets_only));
         assert_close(name, &together, &Tensor::cat(&apart, 0), 1e-5);
-        let nothing = Pack { asked: Some(Vec::new()), ..Pack::new(&documents, true, CPU) };
+        let nothing = Pack { output_rows: Some(Vec::new()), ..Pack::new(&documents, true, CPU) };
         assert_eq!(model.forward(&nothing).size(), [0, 32]);
     }
 }

@@ -74,6 +74,6 @@ pub(super) fn share_vocabulary(
         let what = format!("has a vocabulary of {found}, the model that is trained one of {rows}");
         return Err(Error::setting(key, what));
     }
-    other.keep_vocabulary(rows);
+    other.truncate_vocabulary(rows);
     Ok(())
 }

@@ -7,7 +7,7 @@ mod fixture;
 use fixture::Fixture;
 use tch::{Kind, Tensor};
 use tokensieve_model::Document;
-use tokensieve_model::Given;
+use tokensieve_model::Precomputed;
 use tokensieve_model::Result;
 use tokensieve_model::head::{Head, Reference, TopFile, write_top};
 use tokensieve_model::{Adapter, LoraConfig, Model};
@@ -39,10 +39,10 @@ fn documents(vocabulary: u32) -> Vec<Document> {
         };
         Document {
             row,
-            part: 0,
+            index_in_row: 0,
             tokens: (0..length).map(token).collect(),
             weights: (0..length).map(weight).collect(),
-            given: Given::default(),
+            precomputed: Precomputed::default(),
         }
     };
     (0..9).map(document).collect()
@@ -188,7 +188,7 @@ fn the_gradient_is_the_losses() {
 fn a_file_of_the_most_probable_stands_for_their_model() {
     let mut bench = Bench::new("llama3");
     // The last two documents are of one row.
-    (bench.documents[8].row, bench.documents[8].part) = (7, 1);
+    (bench.documents[8].row, bench.documents[8].index_in_row) = (7, 1);
     let other = bench.fixture.model(Kind::Float);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("top.safetensors");

@@ -50,7 +50,7 @@ fn the_first_rows_of_gsm8k_cost_what_they_should() {
     }
 
     // The same hidden states, with logits in bf16 and in f32.
-    let pack = Pack::new(&documents, true, Device::Cpu).of_targets();
+    let pack = Pack::new(&documents, true, Device::Cpu).targets_only();
     let labels: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
     let hidden = no_grad(|| model.forward(&pack));
     let bf16 = head

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use tokensieve_model::DropoutSite;
 use tokensieve_model::Error;
-use tokensieve_model::Place;
 use tokensieve_model::Result;
 
 /// Settings, and hashes of the inputs. Two runs with the same header produce the same numbers up to rounding.
@@ -81,7 +81,7 @@ pub enum PosteriorSettings {
         /// Dropout rate.
         rate: f64,
         /// Where dropout acts.
-        places: Vec<Place>,
+        places: Vec<DropoutSite>,
         /// Which tokens share a mask.
         masks: MaskScope,
         /// Whether dropout also acts on the prompt.

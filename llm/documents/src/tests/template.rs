@@ -22,7 +22,7 @@ fn a_token_that_the_model_does_not_have_is_a_bad_row() {
     let tokenizer = Tokenizer::new(inner, extras, "fixture").unwrap();
     let source = DataSource { skip_bad: true, ..sandbox.source(format!("{good}\n{bad}\n")) };
     assert_eq!(load(&source, &tokenizer).unwrap().documents.len(), 2);
-    let tokenizer = tokenizer.within(had);
+    let tokenizer = tokenizer.with_vocab_size(had);
     let set = load(&source, &tokenizer).unwrap();
     assert_eq!((set.documents.len(), set.skipped[0].line), (1, 2));
     let error = load(&DataSource { skip_bad: false, ..source }, &tokenizer).unwrap_err().to_string();

@@ -30,7 +30,7 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
         let what = format!("`{}` is a folder; name a file in it, ending in .json", settings.out.display());
         return Err(Error::setting("--out", what));
     }
-    let template = ChatTemplate::of(settings.chat_template.as_ref(), settings.adapter.as_deref())?;
+    let template = ChatTemplate::resolve(settings.chat_template.as_ref(), settings.adapter.as_deref())?;
     let opened = Checkpoint::open_with(&settings.model, template);
     let checkpoint = opened.map_err(|error| error.model_named_by("--model"))?;
     let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;

@@ -5,8 +5,8 @@ use tch::no_grad;
 use tokensieve_model::Document;
 use tokensieve_model::Model;
 use tokensieve_model::Pack;
+use tokensieve_model::chunks_by_length;
 use tokensieve_model::head::{Head, RowStats, Rows};
-use tokensieve_model::in_order;
 
 /// Maximum number of tokens in one forward pass (choice: enough for efficient matrix products, a few hundred MiB).
 const TOKENS: usize = 4096;
@@ -53,7 +53,7 @@ impl<'a> Scorer<'a> {
 /// Divides items with these numbers of tokens into consecutive batches of at most [`TOKENS`] tokens, with at least one item
 /// each.
 pub(super) fn batches(tokens: impl IntoIterator<Item = usize>) -> Vec<std::ops::Range<usize>> {
-    let batches = in_order(tokens.into_iter().enumerate(), |(_, tokens)| *tokens, TOKENS);
+    let batches = chunks_by_length(tokens.into_iter().enumerate(), |(_, tokens)| *tokens, TOKENS);
     batches.iter().map(|batch| batch[0].0..batch[batch.len() - 1].0 + 1).collect()
 }
 

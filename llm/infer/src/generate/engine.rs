@@ -37,7 +37,7 @@ pub(super) type Piece<'p> = (&'p mut Slot, &'p [u32]);
 impl<'a> Engine<'a> {
     pub(super) fn new(model: &'a Model, merge: bool) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if model.decodes() {
+        if model.supports_decoder() {
             return no_grad(|| match model.kind() {
                 Kind::Float => Self::F32(Decoder::new(model, merge)),
                 _ => Self::Bf16(Decoder::new(model, merge)),

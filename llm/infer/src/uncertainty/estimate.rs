@@ -74,7 +74,7 @@ pub fn estimate(
     let mut work = Work::default();
     let mut next = 0;
     let mut unfinished = Vec::new();
-    let whole = model.config().rope.by_length();
+    let whole = model.config().rope.depends_on_length();
     for pieces in groups(documents, budget.hidden_bytes / row_bytes, whole) {
         let began = Instant::now();
         model.attach(adapter)?;

@@ -70,10 +70,10 @@ impl Group<'_, '_> {
         let rows = items.iter().zip(layout.ranges()).flat_map(|(item, range)| {
             of(item).positions.iter().map(move |position| (range.start + position - 1 - prefix) as i64)
         });
-        let asked = Some(rows.collect());
-        let pack = Pack { tokens, positions, layout, targets: Vec::new(), asked };
+        let output_rows = Some(rows.collect());
+        let pack = Pack { tokens, positions, layout, targets: Vec::new(), output_rows };
         no_grad(|| {
-            let hidden_rd = self.model.forward_dropped(&pack, dropout);
+            let hidden_rd = self.model.forward_with_dropout(&pack, dropout);
             let mut done = 0;
             for item in items {
                 let asked = of(item).positions.len() as i64;
@@ -94,7 +94,7 @@ impl Group<'_, '_> {
             // All items are passes of one piece.
             Some(DropoutSettings { prompt: PromptDropout::Deterministic, .. }) => return first.start,
             Some(DropoutSettings { masks: MaskScope::Document, .. }) => return 0,
-            _ if first.whole || !same_pass || !self.model.shares() => return 0,
+            _ if first.whole || !same_pass || !self.model.shares_prefixes() => return 0,
             _ => {}
         }
         // A single item shares nothing; a prefix would only split it.

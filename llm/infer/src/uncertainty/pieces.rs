@@ -1,7 +1,7 @@
 //! Divides documents into groups that fit into memory, and groups into batches for the model.
 
 use tokensieve_model::Document;
-use tokensieve_model::in_order;
+use tokensieve_model::chunks_by_length;
 
 /// A document, or a part of a long one, with the tokens that are to be predicted.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +43,7 @@ pub(super) fn groups<'d>(documents: &[&'d Document], rows: usize, whole: bool) -
             pieces.push(Piece { document, index, positions: of_part.to_vec(), start, last, whole });
         }
     }
-    in_order(pieces, |piece| piece.positions.len(), rows)
+    chunks_by_length(pieces, |piece| piece.positions.len(), rows)
 }
 
 /// One pass of one piece of a group.
@@ -76,7 +76,7 @@ pub(super) fn by_piece(pieces: &[Piece], passes: usize, tokens: usize) -> Vec<Ve
 
 /// Items in order, as many as fit into each batch. The `shared` leading tokens of each item are not counted.
 fn cut(pieces: &[Piece], items: Vec<Item>, shared: usize, tokens: usize) -> Vec<Vec<Item>> {
-    in_order(items, |item| pieces[item.piece].tokens().len() - shared, tokens)
+    chunks_by_length(items, |item| pieces[item.piece].tokens().len() - shared, tokens)
 }
 
 #[cfg(test)]
@@ -84,15 +84,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use tokensieve_model::Given;
+    use tokensieve_model::Precomputed;
 
     fn documents(lengths: &[(usize, usize)]) -> Vec<Document> {
         let document = |(row, (prompt, response)): (usize, &(usize, usize))| Document {
             row,
-            part: 0,
+            index_in_row: 0,
             tokens: (0..prompt + response).map(|token| token as u32).collect(),
             weights: (0..prompt + response).map(|i| if i < *prompt { 0.0 } else { 1.0 }).collect(),
-            given: Given::default(),
+            precomputed: Precomputed::default(),
         };
         lengths.iter().enumerate().map(document).collect()
     }

@@ -1,7 +1,7 @@
 //! The distribution over models from which predictions are sampled.
 
 use tokensieve_documents::estimates::{HashedPath, MaskScope, PosteriorSettings, PromptDropout};
-use tokensieve_model::{Adapter, Place, chain, mixed};
+use tokensieve_model::{Adapter, DropoutSite, dropout_keys, mix64};
 
 /// The models from which predictions are sampled.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct DropoutSettings {
     /// Dropout rate.
     pub rate: f64,
     /// Where in the model dropout acts.
-    pub places: Vec<Place>,
+    pub places: Vec<DropoutSite>,
     /// Which tokens of a document share a mask.
     pub masks: MaskScope,
     /// Whether dropout also acts on the prompt.
@@ -37,7 +37,7 @@ impl Default for DropoutSettings {
         Self {
             passes: 100,
             rate: 0.1,
-            places: vec![Place::Attention, Place::Residual],
+            places: vec![DropoutSite::Attention, DropoutSite::Residual],
             masks: MaskScope::Token,
             prompt: PromptDropout::Stochastic,
             seed: 0,
@@ -84,10 +84,10 @@ impl DropoutSettings {
     /// A key for each row of a document, which determines the row's masks in one pass. Keys depend on the seed, the pass and
     /// the tokens of the document, and not on the documents beside it in the pack.
     pub fn keys(&self, tokens: &[u32], pass: usize) -> Vec<u64> {
-        let chain = chain(mixed(self.seed).wrapping_add(pass as u64), tokens);
+        let keys = dropout_keys(mix64(self.seed).wrapping_add(pass as u64), tokens);
         match self.masks {
-            MaskScope::Token => chain,
-            MaskScope::Document => vec![chain.last().copied().unwrap_or_default(); tokens.len()],
+            MaskScope::Token => keys,
+            MaskScope::Document => vec![keys.last().copied().unwrap_or_default(); tokens.len()],
         }
     }
 }

@@ -21,7 +21,7 @@ pub const FIELDS: [&str; 4] = ["tool_calls", "tool_call_id", "name", "reasoning_
 
 /// Those of [`FIELDS`] that a model has to read: a chat template that writes none of one makes a bad row of it. The others
 /// only say who or which.
-pub(super) const SAID: [&str; 2] = ["tool_calls", "reasoning_content"];
+pub(super) const READ_BY_MODEL: [&str; 2] = ["tool_calls", "reasoning_content"];
 
 /// What the tokens of a response count for.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,17 +84,17 @@ impl Message {
 }
 
 /// The indices of the turns that are trained on. An assistant's turn before anybody has asked is context.
-pub fn trained(messages: &[Message]) -> impl Iterator<Item = usize> {
-    (asked(messages)..messages.len()).filter(|index| messages[*index].is_trained())
+pub fn trained_turns(messages: &[Message]) -> impl Iterator<Item = usize> {
+    (first_question(messages)..messages.len()).filter(|index| messages[*index].is_trained())
 }
 
 /// Whether an assistant answers, whatever that counts for.
 pub(super) fn has_answer(messages: &[Message]) -> bool {
-    messages[asked(messages)..].iter().any(|message| message.role == "assistant")
+    messages[first_question(messages)..].iter().any(|message| message.role == "assistant")
 }
 
 /// The index of the first turn that asks.
-fn asked(messages: &[Message]) -> usize {
+fn first_question(messages: &[Message]) -> usize {
     let asked = messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
     asked.unwrap_or(messages.len())
 }

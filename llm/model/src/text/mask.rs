@@ -19,41 +19,13 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::conversation::{Conversation, Message, Span, Weights, has_answer, trained};
+use super::conversation::{Conversation, Message, Span, Weights, has_answer, trained_turns};
 use super::template::{self, Template};
 use super::tokenizer::{NO_TEMPLATE, Tokenizer};
 use crate::Document;
 use crate::Error;
-use crate::Given;
+use crate::Precomputed;
 use crate::Result;
-
-/// How a template goes on after an assistant's last word.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ending {
-    /// Up to and including the end-of-turn token: trained on.
-    pub(super) turn: String,
-    /// The rest: not trained on.
-    pub(super) after: String,
-}
-
-impl Ending {
-    /// Found by having the template write a made-up turn. `special` lists the texts that end a turn, by rank.
-    pub(super) fn of(template: &Template, special: &[Vec<String>]) -> Self {
-        // A word that no template has, and of which none would cut off an end.
-        const WORD: &str = "tokensieve-response";
-        let messages = [Message::new("user", "tokensieve-prompt"), Message::new("assistant", WORD)];
-        let Ok(text) = template.render(&messages, &[], false) else { return Self::default() };
-        let Some(at) = text.rfind(WORD) else { return Self::default() };
-        let rest = &text[at + WORD.len()..];
-        let first = |texts: &Vec<String>| {
-            let found = texts.iter().filter_map(|text| Some((rest.find(text.as_str())?, text.len())));
-            // Of two at one place, the longer.
-            found.min_by_key(|(at, length)| (*at, usize::MAX - length))
-        };
-        let end = special.iter().find_map(first).map_or(rest.len(), |(at, length)| at + length);
-        Self { turn: rest[..end].to_owned(), after: rest[end..].to_owned() }
-    }
-}
 
 /// Said of a row with answers that do not count.
 const NO_WEIGHT: &str = "all of its weights are 0";
@@ -104,8 +76,8 @@ impl Tokenizer {
             }
         }
         documents.retain(|document| document.response_tokens() > 0);
-        for (part, document) in documents.iter_mut().enumerate() {
-            document.part = part;
+        for (index, document) in documents.iter_mut().enumerate() {
+            document.index_in_row = index;
         }
         if documents.is_empty() { Err(NO_WEIGHT.to_owned()) } else { Ok(documents) }
     }
@@ -128,7 +100,13 @@ impl Tokenizer {
                 weigh(turn.message, &turn.text, &response, &content, &places, &mut weights)
                     .map_err(|what| format!("message {}: {what}", turn.number))?;
             }
-            documents.push(Document { row: 0, part: 0, tokens, weights, given: Given::default() });
+            documents.push(Document {
+                row: 0,
+                index_in_row: 0,
+                tokens,
+                weights,
+                precomputed: Precomputed::default(),
+            });
         }
         documents.reverse();
         Ok(documents)
@@ -146,7 +124,7 @@ impl Tokenizer {
             text.map_err(|what| format!("the chat template refuses it: {what}"))
         };
         let mut turns = Vec::new();
-        for index in trained(messages) {
+        for index in trained_turns(messages) {
             let (message, number) = (&messages[index], index + 1);
             if message.is_empty() {
                 return Err(format!("message {number}: the response is empty"));
@@ -189,7 +167,7 @@ impl Tokenizer {
         let leading = self.leading().len();
         tokens.splice(0..0, self.leading().iter().copied());
         weights.splice(0..0, std::iter::repeat_n(0.0, leading));
-        Ok(Document { row: 0, part: 0, tokens, weights, given: Given::default() })
+        Ok(Document { row: 0, index_in_row: 0, tokens, weights, precomputed: Precomputed::default() })
     }
 }
 

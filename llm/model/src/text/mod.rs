@@ -1,8 +1,9 @@
-//! Tokens, chat templates, and what is trained on.
+//! Tokens, chat templates, and what is trained_turns on.
 
-mod chosen;
+mod chat_template;
 mod conversation;
-mod folder;
+mod ending;
+mod extras;
 pub mod from_gguf;
 mod mask;
 mod python;
@@ -11,10 +12,11 @@ mod template;
 mod tests;
 mod tokenizer;
 
-pub use chosen::ChatTemplate;
-pub(crate) use chosen::FILE as TEMPLATE_FILE;
-pub use conversation::trained;
+pub use chat_template::ChatTemplate;
+pub(crate) use chat_template::FILE as TEMPLATE_FILE;
+pub use conversation::trained_turns;
 pub use conversation::{Conversation, FIELDS, Message, Span, Weights};
+pub use extras::Extras;
 pub use template::Template;
-pub use tokenizer::{Extras, Tokenizer};
+pub use tokenizer::Tokenizer;
 pub use tokensieve_base::clock::Moment;

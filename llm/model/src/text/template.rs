@@ -7,7 +7,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
 use super::Moment;
-use super::conversation::{Message, SAID};
+use super::conversation::{Message, READ_BY_MODEL};
 use super::python;
 
 /// A compiled chat template.
@@ -43,7 +43,7 @@ impl Template {
         environment.add_function("strftime_now", move |format: &str| moment.strftime(format));
         environment
             .add_template_owned(NAME, without_generation_tags(source))
-            .map_err(|error| format!("the chat template cannot be read: {}", told(&error)))?;
+            .map_err(|error| format!("the chat template cannot be read: {}", describe(&error)))?;
         Ok(Self { environment, tokens: tokens.into_iter().collect::<BTreeMap<String, String>>().into() })
     }
 
@@ -76,7 +76,7 @@ impl Template {
         self.environment
             .get_template(NAME)
             .and_then(|template| template.render(variables))
-            .map_err(|error| told(&error))
+            .map_err(|error| describe(&error))
     }
 
     /// Sees that what a model has to read besides the texts makes a difference: a turn's calls and reasoning when it is the
@@ -92,7 +92,7 @@ impl Template {
             );
         }
         for (index, message) in messages.iter().enumerate() {
-            for key in SAID.into_iter().filter(|key| message.fields.contains_key(*key)) {
+            for key in READ_BY_MODEL.into_iter().filter(|key| message.fields.contains_key(*key)) {
                 let mut without = message.clone();
                 without.fields.shift_remove(key);
                 let mut others = whole.clone();
@@ -128,7 +128,7 @@ fn refuse(reason: &str) -> Result<Value, Error> {
 }
 
 /// An error in words for people: the template's own, or minijinja's with the line.
-fn told(error: &Error) -> String {
+fn describe(error: &Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match (error.kind(), error.line()) {
         (ErrorKind::InvalidOperation, _) | (_, None) => what,

@@ -178,7 +178,7 @@ fn what_is_trained_on_is_each_assistants_turn_to_its_end() {
         assert_eq!(found, expected, "{family}");
         assert_eq!(documents.len(), if family == "qwen3" { 2 } else { 1 }, "{family}");
         for (part, document) in documents.iter().enumerate() {
-            assert_eq!((document.row, document.part), (7, part));
+            assert_eq!((document.row, document.index_in_row), (7, part));
             // Nothing follows the last response: a token that neither counts nor is seen by one that does.
             assert!(*document.weights.last().unwrap() == 1.0, "{family}");
         }
@@ -371,7 +371,7 @@ fn a_chosen_template_takes_the_place_of_the_models_own() {
 fn a_chosen_template_counts_more_than_an_adapters_and_a_wrong_one_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let plain = ChatTemplate::read("plain").unwrap();
-    let of = |chosen| ChatTemplate::of(chosen, Some(folder.path()));
+    let of = |chosen| ChatTemplate::resolve(chosen, Some(folder.path()));
     assert_eq!(of(None).unwrap(), None);
     let path = folder.path().join("chat_template.jinja");
     std::fs::write(&path, "of the adapter").unwrap();

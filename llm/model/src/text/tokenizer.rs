@@ -1,17 +1,16 @@
 //! A model's tokenizer with its chat template and special tokens.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::Moment;
-use super::chosen::ChatTemplate;
+use super::chat_template::ChatTemplate;
 use super::conversation::Message;
-use super::folder;
+use super::ending::Ending;
+use super::extras::Extras;
 use super::from_gguf::{GgufTokenizer, TokenizerSource};
-use super::mask::Ending;
 use super::template::Template;
 use crate::Error;
 use crate::Result;
@@ -33,21 +32,6 @@ pub struct Tokenizer {
     path: PathBuf,
 }
 
-/// What a model says about its text beside the tokens themselves.
-#[derive(Clone, Debug, Default)]
-pub struct Extras {
-    /// Special tokens by their names: `bos_token`, `eos_token`, …
-    pub tokens: BTreeMap<String, String>,
-    /// The source of the chat template.
-    pub template: Option<String>,
-    /// Tokens that end a generation, besides `eos_token`.
-    pub eos: Vec<u32>,
-    /// Whether plain text begins with `bos_token` where the tokenizer itself does not say so.
-    pub add_bos: bool,
-    /// What a template's `strftime_now` takes for now.
-    pub moment: Moment,
-}
-
 impl Tokenizer {
     /// The tokenizer of a checkpoint. A token that its model does not have is an error wherever it occurs. Templates that
     /// ask for the day are told the default one, so that the text is the same on any.
@@ -65,12 +49,12 @@ impl Tokenizer {
                 Self::from_gguf(*gguf, moment, checkpoint.source())?
             }
         };
-        Ok(tokenizer.within(checkpoint.config().vocab_size as u32))
+        Ok(tokenizer.with_vocab_size(checkpoint.config().vocab_size as u32))
     }
 
     /// The same for a model with so many tokens.
     #[must_use]
-    pub fn within(self, vocabulary: u32) -> Self {
+    pub fn with_vocab_size(self, vocabulary: u32) -> Self {
         Self { vocabulary: Some(vocabulary), ..self }
     }
 
@@ -102,7 +86,7 @@ impl Tokenizer {
             ));
         }
         let inner = tokenizers::Tokenizer::from_file(&path).map_err(|error| Error::file(&path, error))?;
-        let mut extras = Extras { moment, ..folder::extras(folder.as_ref())? };
+        let mut extras = Extras { moment, ..Extras::of_folder(folder.as_ref())? };
         extras.template = template.map(|template| template.source().to_owned()).or(extras.template);
         Self::new(inner, extras, &path)
     }

@@ -1,9 +1,9 @@
 //! Reading and writing weights: GGUF files, Hugging Face folders, the hub.
 
 mod export;
-mod fill;
 pub mod gguf;
 mod hub;
+mod new_folder;
 mod safetensors;
 mod save;
 
@@ -23,7 +23,7 @@ use crate::error::MODEL;
 use crate::text::from_gguf::{self, TokenizerSource};
 use crate::text::{ChatTemplate, TEMPLATE_FILE};
 pub use export::export;
-pub use fill::{claim, new_folder};
+pub use new_folder::{claim, new_folder};
 pub use save::save_safetensors;
 
 use gguf::Gguf;
@@ -52,7 +52,7 @@ enum Store {
 
 /// The files of a model.
 #[derive(Debug)]
-pub enum Found {
+pub enum ModelFiles {
     /// A set of the catalogue.
     Set(Files),
     /// A Hugging Face folder.
@@ -63,7 +63,7 @@ pub enum Found {
 
 /// Where a model is to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// In a set of the catalogue.
     Set,
     /// In a Hugging Face folder.
@@ -75,18 +75,18 @@ pub enum Place {
 }
 
 /// Where a model is to be had; nothing is fetched. The error is what is wrong with its name.
-pub fn place(source: &str, catalogue: &Catalogue) -> Result<Place, String> {
+pub fn locate(source: &str, catalogue: &Catalogue) -> Result<Location, String> {
     if let Ok(set) = catalogue.set(source) {
         let is_model = set.files.contains_key("model");
-        return is_model.then_some(Place::Set).ok_or(format!("`{source}` is a data set, not a model"));
+        return is_model.then_some(Location::Set).ok_or(format!("`{source}` is a data set, not a model"));
     }
     let path = Path::new(source);
     if path.is_dir() {
-        Ok(Place::Folder)
+        Ok(Location::Folder)
     } else if path.exists() {
-        Ok(Place::File)
+        Ok(Location::File)
     } else if hub::Name::parse(source).is_some() {
-        Ok(Place::Hub)
+        Ok(Location::Hub)
     } else {
         let models: Vec<&str> = catalogue
             .sets()
@@ -103,13 +103,13 @@ pub fn place(source: &str, catalogue: &Catalogue) -> Result<Place, String> {
 
 /// Finds a model, and fetches it where need be: by its name in `data.toml`, the path of a GGUF file or a Hugging Face
 /// folder, or as `organisation/name` on the hub.
-pub fn find(source: &str) -> Result<Found> {
+pub fn find(source: &str) -> Result<ModelFiles> {
     let catalogue = Catalogue::load()?;
-    match place(source, &catalogue).map_err(|what| Error::setting(MODEL, what))? {
-        Place::Set => Ok(Found::Set(catalogue.fetch(source)?)),
-        Place::Folder => Ok(Found::Folder(source.into())),
-        Place::File => Ok(Found::File(source.into())),
-        Place::Hub => Ok(Found::Folder(hub::Hub::from_env().fetch(source)?)),
+    match locate(source, &catalogue).map_err(|what| Error::setting(MODEL, what))? {
+        Location::Set => Ok(ModelFiles::Set(catalogue.fetch(source)?)),
+        Location::Folder => Ok(ModelFiles::Folder(source.into())),
+        Location::File => Ok(ModelFiles::File(source.into())),
+        Location::Hub => Ok(ModelFiles::Folder(hub::Hub::from_env().fetch(source)?)),
     }
 }
 
@@ -118,21 +118,21 @@ impl Checkpoint {
     /// `organisation/name` on the hub.
     pub fn open(source: &str) -> Result<Self> {
         match find(source)? {
-            Found::Set(files) => {
+            ModelFiles::Set(files) => {
                 let checkpoint = Self::from_gguf(source, files.path("model"))?;
                 // The catalogue has checked the content already.
                 let _ = checkpoint.hash.set(files.hash().to_owned());
                 Ok(checkpoint)
             }
-            Found::Folder(folder) => Self::from_folder(source, &folder),
-            Found::File(path) => Self::from_gguf(source, &path),
+            ModelFiles::Folder(folder) => Self::from_folder(source, &folder),
+            ModelFiles::File(path) => Self::from_gguf(source, &path),
         }
     }
 
     fn from_gguf(source: &str, path: &Path) -> Result<Self> {
         let gguf = Gguf::open(path)?;
         let config = Config::from_gguf(&gguf)?;
-        let names = gguf::names::names(&gguf, &config.family)?.into_iter().collect();
+        let names = gguf::mapping::names(&gguf, &config.family)?.into_iter().collect();
         Ok(Self::new(source, config, Store::Gguf(gguf, names)))
     }
 
@@ -223,7 +223,7 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str, kind: Kind) -> Result<Tensor> {
         match &self.store {
             Store::Gguf(gguf, names) => match names.get(name) {
-                Some(stored) => gguf::names::tensor(gguf, &self.config, name, stored, kind),
+                Some(stored) => gguf::mapping::tensor(gguf, &self.config, name, stored, kind),
                 None => Err(Error::file(gguf.path(), format!("has no tensor for {name}"))),
             },
             Store::Folder(_, shards) => shards.tensor(name, kind),

@@ -162,7 +162,7 @@ impl Config {
             _ => None,
         };
         for (key, source) in iter::once(("model.source", &self.model.source)).chain(reference) {
-            weights::place(source, &catalogue).map_err(|what| self.wrong(key, what))?;
+            weights::locate(source, &catalogue).map_err(|what| self.wrong(key, what))?;
         }
         if let Some(choice) = &self.model.template {
             ChatTemplate::read(choice).map_err(|error| self.wrong("model.chat_template", error))?;

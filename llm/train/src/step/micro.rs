@@ -7,7 +7,7 @@ use tokensieve_model::Document;
 use tokensieve_model::Pack;
 use tokensieve_model::Target;
 use tokensieve_model::head::{Place, RowStats, Rows, Top, Unembedding};
-use tokensieve_model::{Model, chain};
+use tokensieve_model::{Model, dropout_keys};
 
 /// Documents packed, with their places in the batch.
 pub(super) struct Micro {
@@ -42,7 +42,7 @@ impl Micro {
 
     /// Keys of its rows' masks of dropout in a step: a document's do not depend on what it is packed with.
     pub(super) fn keys(&self, batch: &[&Document], seed: u64) -> Vec<u64> {
-        let of_documents = self.documents.iter().map(|index| chain(seed, &batch[*index].tokens));
+        let of_documents = self.documents.iter().map(|index| dropout_keys(seed, &batch[*index].tokens));
         self.pack.layout.rows(of_documents)
     }
 
@@ -54,7 +54,7 @@ impl Micro {
     /// Where the predicted tokens lie in the data set.
     pub(super) fn places(&self, batch: &[&Document]) -> Vec<Place> {
         let place = |target: &Target| {
-            let Document { row, part, .. } = *batch[self.documents[target.document as usize]];
+            let Document { row, index_in_row: part, .. } = *batch[self.documents[target.document as usize]];
             Place { row, part, position: target.position as usize, label: target.label }
         };
         self.pack.targets.iter().map(place).collect()
@@ -81,7 +81,7 @@ impl Micro {
         let one = |(i, stats): (usize, &RowStats)| {
             let target = &self.pack.targets[i];
             let document = self.documents[target.document as usize];
-            let given = &batch[document].given;
+            let given = &batch[document].precomputed;
             let at = |values: &Option<Vec<f64>>| values.as_ref()?.get(target.position as usize).copied();
             let seen_at = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[i]);
             TokenStats {

@@ -402,7 +402,7 @@ impl Step<'_> {
                 seen.hidden_rd = Some(hidden_rd);
             }
         }
-        let known = |document: &usize| self.batch[*document].given.base_loss.is_some();
+        let known = |document: &usize| self.batch[*document].precomputed.base_loss.is_some();
         if wish.losses && self.reads.base_loss && !micro.documents.iter().all(known) {
             seen.base_losses = match (self.reference, &seen.reference_losses) {
                 (Reference::Base, Some(losses)) => Some(losses.clone()),

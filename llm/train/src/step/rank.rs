@@ -57,7 +57,7 @@ impl Step<'_> {
             })
             .collect::<Result<_>>()?;
         let (head, clock, top_entropy) = (&mut *self.head, &mut self.clock, self.reads.top_entropy);
-        let stats = self.model.roughly(|model, unembedding| -> Vec<Vec<RowStats>> {
+        let stats = self.model.with_int8_weights(|model, unembedding| -> Vec<Vec<RowStats>> {
             let of = |(micro, _): &(Micro, Seen)| {
                 let hidden_rd = clock.time(Phase::Forward, || model.forward(&micro.pack));
                 let rows = micro.rows(&hidden_rd, model.unembedding());

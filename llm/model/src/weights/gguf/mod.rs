@@ -5,7 +5,7 @@
 #![allow(unsafe_code)] // Memory-mapping.
 
 mod blocks;
-pub(crate) mod names;
+pub(crate) mod mapping;
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;

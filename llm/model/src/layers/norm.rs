@@ -2,25 +2,25 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::config::Config;
-use super::modules;
 use crate::Parameters;
 use crate::Result;
+use crate::config::Config;
+use crate::modules;
 use crate::weights::Checkpoint;
 use tokensieve_kernels as kernels;
 
 #[derive(Debug)]
-pub(super) struct Norm {
-    pub(super) name: String,
+pub(crate) struct Norm {
+    pub(crate) name: String,
     /// f32; with Gemma's 1 added.
-    pub(super) weight: Tensor,
+    pub(crate) weight: Tensor,
     /// What was added to the checkpoint's numbers.
-    pub(super) added: f64,
+    pub(crate) added: f64,
     eps: f64,
 }
 
 impl Norm {
-    pub(super) fn load(checkpoint: &Checkpoint, name: &str, width: i64, device: Device) -> Result<Self> {
+    pub(crate) fn load(checkpoint: &Checkpoint, name: &str, width: i64, device: Device) -> Result<Self> {
         let Config { norm_plus_one, norm_eps, .. } = *checkpoint.config();
         let added = f64::from(u8::from(norm_plus_one));
         let weight = modules::read(checkpoint, name, &[width], Kind::Float, device)? + added;
@@ -28,24 +28,24 @@ impl Norm {
     }
 
     /// What is added to the mean square.
-    pub(super) fn eps(&self) -> f64 {
+    pub(crate) fn eps(&self) -> f64 {
         self.eps
     }
 
     /// The normalised rows and 1/rms.
-    pub(super) fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
+    pub(crate) fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
         let out = x.empty_like();
         let inv_rms = self.forward_into(x, &out);
         (out, inv_rms)
     }
 
     /// Writes the normalised rows into `out` (which may be `x`); returns 1/rms.
-    pub(super) fn forward_into(&self, x: &Tensor, out: &Tensor) -> Tensor {
+    pub(crate) fn forward_into(&self, x: &Tensor, out: &Tensor) -> Tensor {
         kernels::rms_norm(x, &self.weight, self.eps, out)
     }
 
     /// The gradient at x, plus `around` (what went around the norm).
-    pub(super) fn backward(
+    pub(crate) fn backward(
         &self,
         dy: &Tensor,
         x: &Tensor,

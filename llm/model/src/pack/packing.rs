@@ -4,11 +4,11 @@ use crate::Document;
 
 /// Micro-batches: as many documents as fit into `max_tokens`, in their order. A longer document goes alone.
 pub fn packs(documents: &[&Document], max_tokens: usize) -> Vec<Vec<usize>> {
-    in_order(0..documents.len(), |index| documents[*index].tokens.len(), max_tokens)
+    chunks_by_length(0..documents.len(), |index| documents[*index].tokens.len(), max_tokens)
 }
 
 /// Items in their order, as many together as have at most `room`; a longer one goes alone.
-pub fn in_order<T>(
+pub fn chunks_by_length<T>(
     items: impl IntoIterator<Item = T>,
     length: impl Fn(&T) -> usize,
     room: usize,
@@ -33,7 +33,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Given;
+    use crate::Precomputed;
 
     proptest! {
         #[test]
@@ -43,10 +43,10 @@ mod tests {
         ) {
             let document = |length: &usize| Document {
                 row: 0,
-                part: 0,
+                index_in_row: 0,
                 tokens: vec![0; *length],
                 weights: vec![0.0; *length],
-                given: Given::default(),
+                precomputed: Precomputed::default(),
             };
             let documents: Vec<Document> = lengths.iter().map(document).collect();
             let documents: Vec<&Document> = documents.iter().collect();

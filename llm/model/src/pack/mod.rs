@@ -3,43 +3,15 @@
 //! Leading tokens that all documents of a pack share (a chat template's system turn) stand there once, in front: every
 //! document sees them, and what they compute would be the same in each.
 
+mod document;
+mod packing;
+
 use tch::{Device, Tensor};
 
 use tokensieve_kernels::{Layout, upload};
 
-/// One tokenised conversation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document {
-    /// Its row in the data set, counted from 0.
-    pub row: usize,
-    /// Which of its row's documents it is, counted from 0: a conversation may be several.
-    pub part: usize,
-    /// All tokens, prompt and response.
-    pub tokens: Vec<u32>,
-    /// Per token, the weight of predicting it from those before: 0 for the prompt's (and always for the first token), 1
-    /// for the response's unless the user gave others.
-    pub weights: Vec<f32>,
-    /// What else the objective may read.
-    pub given: Given,
-}
-
-/// What an objective may read of a document that no model says while it is trained.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Given {
-    /// The response's advantage.
-    pub advantage: Option<f64>,
-    /// Per predicted token, its epistemic uncertainty.
-    pub bald: Option<Vec<f64>>,
-    /// Per predicted token, its loss before training, where that was computed beforehand.
-    pub base_loss: Option<Vec<f64>>,
-}
-
-impl Document {
-    /// Tokens that are predicted: those of weight other than 0.
-    pub fn response_tokens(&self) -> usize {
-        self.weights.iter().filter(|weight| **weight != 0.0).count()
-    }
-}
+pub use document::{Document, Precomputed};
+pub use packing::{chunks_by_length, packs};
 
 /// A predicted token: which row of the pack predicts it, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,7 +40,7 @@ pub struct Pack {
     /// The predicted tokens, document by document.
     pub targets: Vec<Target>,
     /// The rows whose hidden states are asked for, in ascending order; `None`: all.
-    pub asked: Option<Vec<i64>>,
+    pub output_rows: Option<Vec<i64>>,
 }
 
 impl Pack {
@@ -102,16 +74,16 @@ impl Pack {
             positions: upload(&positions, device),
             layout,
             targets,
-            asked: None,
+            output_rows: None,
         }
     }
 
     /// Asks for the hidden states of the rows that predict a token alone, one per target: the last layer then computes
     /// no others.
     #[must_use]
-    pub fn of_targets(self) -> Self {
-        let asked = self.targets.iter().map(|target| i64::from(target.row)).collect();
-        Self { asked: Some(asked), ..self }
+    pub fn targets_only(self) -> Self {
+        let rows = self.targets.iter().map(|target| i64::from(target.row)).collect();
+        Self { output_rows: Some(rows), ..self }
     }
 }
 
@@ -138,7 +110,13 @@ mod tests {
 
     fn document(tokens: &[u32], response: usize) -> Document {
         let weights = (0..tokens.len()).map(|i| if i >= response { 1.0 } else { 0.0 }).collect();
-        Document { row: 0, part: 0, tokens: tokens.to_vec(), weights, given: Given::default() }
+        Document {
+            row: 0,
+            index_in_row: 0,
+            tokens: tokens.to_vec(),
+            weights,
+            precomputed: Precomputed::default(),
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub struct Rope {
 impl Rope {
     /// Whether a token's angles depend on its document's length (longrope): the same beginning of two documents then
     /// differs, and so does a document that is cut.
-    pub fn by_length(&self) -> bool {
+    pub fn depends_on_length(&self) -> bool {
         matches!(self.scaling, RopeScaling::Long { .. })
     }
 }

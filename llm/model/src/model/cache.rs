@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::Model;
-use super::pass::Pass;
+use crate::layers::Pass;
 use tokensieve_kernels::Layout;
 use tokensieve_kernels::upload;
 use tokensieve_kernels::{Attention, Heads};
@@ -65,7 +65,7 @@ impl Model {
         let positions = Tensor::arange_start(before, end, (Kind::Int64, self.device));
         let layout = Layout { prefix: 0, lengths: vec![tokens.len()] };
         let (cos, sin) = self.rotary.angles(&positions, &layout, cache.tokens);
-        let pass = Pass { layout, cos, sin, dropout: None, asked: None };
+        let pass = Pass { layout, cos, sin, dropout: None, output_rows: None };
 
         let mut hidden = self.embed(&upload(&ids, self.device));
         for (layer, held) in self.layers.iter().zip(&cache.layers) {

@@ -7,10 +7,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tch::{Device, Tensor};
 
-use super::config::Config;
 use super::lora::{Adapter, LoraConfig};
 use crate::Error;
 use crate::Result;
+use crate::config::Config;
 use tokensieve_base::files::write_atomically;
 
 use crate::weights::save_safetensors;

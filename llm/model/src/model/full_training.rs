@@ -2,10 +2,11 @@
 
 use tch::Tensor;
 
-use super::layer::Layer;
-use super::linear::Linear;
-use super::{Model, modules};
+use super::Model;
 use crate::Parameters;
+use crate::layers::Layer;
+use crate::layers::Linear;
+use crate::modules;
 
 impl Model {
     /// All weights as f32 masters, by the names of Hugging Face's checkpoints, with room for their gradients.

@@ -2,19 +2,19 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::config::{Activation, Config};
-use super::dropout::Place;
+use super::dropout::DropoutSite;
 use super::linear::Linear;
-use super::modules::Projections;
 use super::norm::Norm;
 use super::pass::{DOWN, GATE_UP, OUTPUT, Pass, QKV};
 use crate::Parameters;
 use crate::Result;
+use crate::config::{Activation, Config};
+use crate::modules::Projections;
 use crate::weights::Checkpoint;
 use tokensieve_kernels::{self as kernels, Attention, Heads, Mask};
 
 #[derive(Debug)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     index: u32,
     attention: Attention,
     activation: Activation,
@@ -33,17 +33,17 @@ pub(super) struct Layer {
 }
 
 /// A layer's norms: before attention, of heads, after it, before the feed-forward layer, after it.
-pub(super) struct PlacedNorms<'a> {
-    pub(super) attention: &'a Norm,
-    pub(super) heads: Option<&'a [Norm; 2]>,
-    pub(super) output: Option<&'a Norm>,
-    pub(super) mlp: &'a Norm,
-    pub(super) down: Option<&'a Norm>,
+pub(crate) struct PlacedNorms<'a> {
+    pub(crate) attention: &'a Norm,
+    pub(crate) heads: Option<&'a [Norm; 2]>,
+    pub(crate) output: Option<&'a Norm>,
+    pub(crate) mlp: &'a Norm,
+    pub(crate) down: Option<&'a Norm>,
 }
 
 /// What the backward pass cannot cheaply compute again.
 #[derive(Debug)]
-pub(super) struct Saved {
+pub(crate) struct Saved {
     input: Tensor,
     input_inv_rms: Tensor,
     qkv_u: Tensor,
@@ -72,7 +72,7 @@ struct SavedHeads {
 
 impl Saved {
     /// The same for some of the rows; of those behind attention, for some of what is there.
-    pub(super) fn select(&self, rows: &Tensor, behind: &Tensor) -> Self {
+    pub(crate) fn select(&self, rows: &Tensor, behind: &Tensor) -> Self {
         let of = |tensor: &Tensor| tensor.index_select(0, rows);
         let then = |tensor: &Tensor| tensor.index_select(0, behind);
         let both =
@@ -100,7 +100,7 @@ impl Saved {
 }
 
 impl Layer {
-    pub(super) fn load(
+    pub(crate) fn load(
         checkpoint: &Checkpoint,
         config: &Config,
         index: usize,
@@ -152,15 +152,15 @@ impl Layer {
         })
     }
 
-    pub(super) fn linears(&self) -> [&Linear; 4] {
+    pub(crate) fn linears(&self) -> [&Linear; 4] {
         [&self.qkv, &self.output, &self.gate_up, &self.down]
     }
 
-    pub(super) fn linears_mut(&mut self) -> [&mut Linear; 4] {
+    pub(crate) fn linears_mut(&mut self) -> [&mut Linear; 4] {
         [&mut self.qkv, &mut self.output, &mut self.gate_up, &mut self.down]
     }
 
-    pub(super) fn norms(&self) -> impl Iterator<Item = &Norm> {
+    pub(crate) fn norms(&self) -> impl Iterator<Item = &Norm> {
         let heads = self.head_norms.iter().flatten();
         [&self.attention_norm, &self.mlp_norm]
             .into_iter()
@@ -170,8 +170,8 @@ impl Layer {
     }
 
     /// What leaves the layer, and what its backward pass needs if `keep`.
-    pub(super) fn forward(&self, input: &Tensor, pass: &Pass, keep: bool) -> (Tensor, Option<Saved>) {
-        let attend = |qkv: &Tensor, out: &Tensor| match pass.mask_at(Place::Attention, self.index, 0) {
+    pub(crate) fn forward(&self, input: &Tensor, pass: &Pass, keep: bool) -> (Tensor, Option<Saved>) {
+        let attend = |qkv: &Tensor, out: &Tensor| match pass.mask(DropoutSite::Attention, self.index, 0) {
             None => kernels::attention(qkv, &pass.layout, &self.attention, out),
             Some(mask) => kernels::attention_dropped(qkv, &pass.layout, &self.attention, &mask, out),
         };
@@ -179,7 +179,7 @@ impl Layer {
     }
 
     /// The same, with attention left to the caller: from qkv into the buffer given, returning the log-sum-exp.
-    pub(super) fn forward_attending(
+    pub(crate) fn forward_attending(
         &self,
         input: &Tensor,
         pass: &Pass,
@@ -191,7 +191,7 @@ impl Layer {
 
         let x = self.qkv.buffer(tokens);
         let input_inv_rms = self.attention_norm.forward_into(input, &self.qkv.x(&x));
-        let qkv = self.qkv.forward(&x, pass.mask(self.index, QKV).as_ref(), None);
+        let qkv = self.qkv.forward(&x, pass.adapter_mask(self.index, QKV).as_ref(), None);
         let qkv_u = u(&self.qkv, &x);
         drop(x);
         let heads = self.normalise_heads(&qkv, keep);
@@ -200,19 +200,19 @@ impl Layer {
         let attended = self.output.buffer(tokens);
         let lse = attend(&qkv, &self.output.x(&attended));
         let qkv = keep.then_some(qkv);
-        let (attended, going_on) = match pass.asked(self.index) {
-            Some(asked) => (asked.of(&attended), asked.of(input)),
+        let (attended, residual) = match pass.rows_after_attention(self.index) {
+            Some(outputs) => (outputs.select(&attended), outputs.select(input)),
             None => (attended, input.shallow_clone()),
         };
-        let tokens = going_on.size()[0];
+        let tokens = residual.size()[0];
         let masks = Masks::of(pass, self.index, OUTPUT);
-        let (mid, output) = add(&self.output, &attended, &masks, self.output_norm.as_ref(), &going_on);
-        drop(going_on);
+        let (mid, output) = add(&self.output, &attended, &masks, self.output_norm.as_ref(), &residual);
+        drop(residual);
         let attended = keep.then_some(attended);
 
         let x = self.gate_up.buffer(tokens);
         let mid_inv_rms = self.mlp_norm.forward_into(&mid, &self.gate_up.x(&x));
-        let gate_up = self.gate_up.forward(&x, pass.mask(self.index, GATE_UP).as_ref(), None);
+        let gate_up = self.gate_up.forward(&x, pass.adapter_mask(self.index, GATE_UP).as_ref(), None);
         let gate_up_u = u(&self.gate_up, &x);
         drop(x);
 
@@ -245,13 +245,13 @@ impl Layer {
     }
 
     /// What the backward pass needs, computed again from the layer's input.
-    pub(super) fn saved(&self, input: &Tensor, pass: &Pass) -> Saved {
+    pub(crate) fn saved(&self, input: &Tensor, pass: &Pass) -> Saved {
         self.forward(input, pass, true).1.expect("asked to keep")
     }
 
     /// Adds the gradients of the layer's parameters that `into` names; returns the gradient at the layer's input if it
     /// `goes_on`.
-    pub(super) fn backward(
+    pub(crate) fn backward(
         &self,
         d_out: Tensor,
         saved: Saved,
@@ -262,7 +262,7 @@ impl Layer {
         let tokens = d_out.size()[0];
 
         // Feed-forward: out = mid + norm(down(gated(gate_up(norm(mid))))).
-        let mask = pass.mask(self.index, DOWN);
+        let mask = pass.adapter_mask(self.index, DOWN);
         let d_down = behind(self.down_norm.as_ref(), &d_out, saved.down.as_ref(), into);
         let d_down = d_down.as_ref().unwrap_or(&d_out);
         let gradient = self.down.input_gradient(d_down, mask.as_ref(), true);
@@ -280,7 +280,7 @@ impl Layer {
         }
         drop((gradient, saved.down, saved.down_u));
 
-        let mask = pass.mask(self.index, GATE_UP);
+        let mask = pass.adapter_mask(self.index, GATE_UP);
         let gradient = self.gate_up.input_gradient(&d_gate_up, mask.as_ref(), true);
         if self.gate_up.needs_input(into) {
             let (x, _) = self.mlp_norm.forward(&saved.mid);
@@ -292,15 +292,15 @@ impl Layer {
         drop((dx, d_out, saved.mid, saved.mid_inv_rms));
 
         // Attention: mid = input + norm(output(attend(rope(norm(qkv(norm(input))))))).
-        let mask = pass.mask(self.index, OUTPUT);
+        let mask = pass.adapter_mask(self.index, OUTPUT);
         let d_output = behind(self.output_norm.as_ref(), &d_mid, saved.output.as_ref(), into);
         let d_output = d_output.as_ref().unwrap_or(&d_mid);
         let gradient = self.output.input_gradient(d_output, mask.as_ref(), true);
         let (x, u) = (self.output.x(&saved.attended), self.output.u(&saved.attended));
         self.output.weight_gradients(d_output, &x, &u, &gradient, mask.as_ref(), into);
         let mut here = [gradient.dx.expect("it goes on"), x, d_mid];
-        if let Some(asked) = pass.asked(self.index) {
-            here = here.map(|of_asked| asked.spread(&of_asked, saved.qkv.size()[0]));
+        if let Some(outputs) = pass.rows_after_attention(self.index) {
+            here = here.map(|of_outputs| outputs.scatter(&of_outputs, saved.qkv.size()[0]));
         }
         let [d_x, x, d_mid] = here;
         let d_qkv =
@@ -309,7 +309,7 @@ impl Layer {
         kernels::rope(&d_qkv, &pass.cos, &pass.sin, &self.attention.heads, true);
         self.normalise_heads_backward(&d_qkv, saved.heads.as_ref(), into);
 
-        let mask = pass.mask(self.index, QKV);
+        let mask = pass.adapter_mask(self.index, QKV);
         let norm_trained = into.range(&self.attention_norm.name).is_some();
         let gradient = self.qkv.input_gradient(&d_qkv, mask.as_ref(), goes_on || norm_trained);
         if self.qkv.needs_input(into) {
@@ -351,16 +351,16 @@ impl Layer {
         [of(0, queries), of(queries, keys)]
     }
 
-    pub(super) fn attention(&self) -> &Attention {
+    pub(crate) fn attention(&self) -> &Attention {
         &self.attention
     }
 
-    pub(super) fn activation(&self) -> Activation {
+    pub(crate) fn activation(&self) -> Activation {
         self.activation
     }
 
     /// The norms by their places.
-    pub(super) fn placed_norms(&self) -> PlacedNorms<'_> {
+    pub(crate) fn placed_norms(&self) -> PlacedNorms<'_> {
         PlacedNorms {
             attention: &self.attention_norm,
             heads: self.head_norms.as_ref(),
@@ -381,7 +381,10 @@ struct Masks {
 
 impl Masks {
     fn of(pass: &Pass, layer: u32, slot: u32) -> Self {
-        Self { adapter: pass.mask(layer, slot), result: pass.mask_at(Place::Residual, layer, slot) }
+        Self {
+            adapter: pass.adapter_mask(layer, slot),
+            result: pass.mask(DropoutSite::Residual, layer, slot),
+        }
     }
 }
 

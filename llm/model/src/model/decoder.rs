@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 use super::Model;
-use super::config::Activation;
-use super::layer::Layer;
-use super::linear::Linear;
-use super::norm::Norm;
+use crate::config::Activation;
+use crate::layers::Layer;
+use crate::layers::Linear;
+use crate::layers::Norm;
 use tokensieve_kernels::Attention;
 use tokensieve_kernels::Layout;
 use tokensieve_kernels::decode::{self, Angles, Buffer, Into, KeysValues, Matrix, Number, Place};
@@ -84,7 +84,7 @@ struct Row {
 
 impl Model {
     /// Whether this machine, and the model's type and place, suit a [`Decoder`].
-    pub fn decodes(&self) -> bool {
+    pub fn supports_decoder(&self) -> bool {
         decode::available() && self.device == Device::Cpu && matches!(self.kind, Kind::Float | Kind::BFloat16)
     }
 }
@@ -281,7 +281,7 @@ impl Projection {
     }
 }
 
-impl crate::rope::Rotary {
+impl crate::layers::Rotary {
     /// Makes a table of angles reach so many positions.
     fn extend(&self, angles: &mut Angles, positions: usize, long: bool) {
         let half = angles.half.max(1);

@@ -4,13 +4,13 @@ use std::f64::consts::PI;
 
 use tch::{Device, Kind, Tensor};
 
-use super::config::{Rope, RopeScaling};
+use crate::config::{Rope, RopeScaling};
 use tokensieve_kernels::Layout;
 use tokensieve_kernels::upload;
 
 /// The frequencies of a model's rotary embedding.
 #[derive(Debug)]
-pub(super) struct Rotary {
+pub(crate) struct Rotary {
     /// f32 `[r/2]`.
     frequencies: Tensor,
     /// Those of documents longer than the first training's, and that length (longrope).
@@ -20,7 +20,7 @@ pub(super) struct Rotary {
 }
 
 impl Rotary {
-    pub(super) fn new(rope: &Rope, device: Device) -> Self {
+    pub(crate) fn new(rope: &Rope, device: Device) -> Self {
         let exponents = Tensor::arange_start_step(0, rope.dimensions, 2, (Kind::Float, Device::Cpu))
             / rope.dimensions as f64;
         let powers = Tensor::pow_scalar(rope.theta, &exponents);
@@ -45,7 +45,7 @@ impl Rotary {
     }
 
     /// The length beyond which documents have other frequencies.
-    pub(super) fn long_from(&self) -> Option<usize> {
+    pub(crate) fn long_from(&self) -> Option<usize> {
         self.long.as_ref().map(|(_, original)| *original)
     }
 
@@ -54,7 +54,7 @@ impl Rotary {
     ///
     /// Where long documents have other frequencies, each document has its own, so that its result does not depend on its
     /// neighbours; with a shared prefix, which can have but one, the longest decides for all.
-    pub(super) fn angles(&self, positions: &Tensor, layout: &Layout, before: usize) -> (Tensor, Tensor) {
+    pub(crate) fn angles(&self, positions: &Tensor, layout: &Layout, before: usize) -> (Tensor, Tensor) {
         let positions = positions.to_kind(Kind::Float).unsqueeze(1);
         let angles = match self.long_rows(layout, before) {
             LongRows::None => positions * &self.frequencies,

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
-use super::config::Config;
-use super::modules::{self, Module};
 use crate::Error;
 use crate::Parameters;
 use crate::Result;
+use crate::config::Config;
+use crate::modules::{self, Module};
 
 /// An adapter's settings, under PEFT's names and with PEFT's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -255,7 +255,7 @@ impl Adapter {
         Ok(adapter)
     }
 
-    pub(super) fn zeros(config: &Config, lora: &LoraConfig, device: Device) -> Result<Self> {
+    pub(crate) fn zeros(config: &Config, lora: &LoraConfig, device: Device) -> Result<Self> {
         let slots = lora.slots(config)?;
         let shapes = slots.iter().flat_map(|Slot { module, rank, .. }| {
             let [a, b] = Self::names(&module.name);
@@ -266,23 +266,23 @@ impl Adapter {
     }
 
     /// PEFT's names of a projection's two matrices.
-    pub(super) fn names(module: &str) -> [String; 2] {
+    pub(crate) fn names(module: &str) -> [String; 2] {
         ["A", "B"].map(|which| format!("base_model.model.{module}.lora_{which}.weight"))
     }
 
     /// One of its matrices.
-    pub(super) fn value(&self, name: &str) -> Tensor {
+    pub(crate) fn value(&self, name: &str) -> Tensor {
         self.parameters.value(name).expect("named by its own slots")
     }
 
     /// Rank and scale of a projection's adapter, if it has one.
-    pub(super) fn on(&self, module: &str) -> Option<(i64, f64)> {
+    pub(crate) fn on(&self, module: &str) -> Option<(i64, f64)> {
         let slot = self.slots.iter().find(|slot| slot.module.name == module)?;
         Some((slot.rank, slot.scale))
     }
 
     /// Checks that it belongs to a model of this shape.
-    pub(super) fn fits(&self, config: &Config) -> Result<()> {
+    pub(crate) fn fits(&self, config: &Config) -> Result<()> {
         let all = modules::all(config);
         let mut rest = all.iter();
         // Ours are some of the model's, in the same order.

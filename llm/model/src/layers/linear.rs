@@ -8,15 +8,15 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use super::lora::Adapter;
-use super::modules::{self, Module};
 use crate::Parameters;
 use crate::Result;
+use crate::adapter::Adapter;
+use crate::modules::{self, Module};
 use crate::weights::Checkpoint;
 use tokensieve_kernels::{Block, Bytes, Mask, Product};
 
 #[derive(Debug)]
-pub(super) struct Linear {
+pub(crate) struct Linear {
     parts: Vec<Part>,
     inputs: i64,
     /// `[O, I + R]` or wider.
@@ -24,8 +24,8 @@ pub(super) struct Linear {
     /// `[O]`.
     bias: Option<Tensor>,
     lora: Option<Lora>,
-    /// W + s·B·A in bytes, while the model is [rough](super::Model::roughly).
-    rough: Option<Bytes>,
+    /// W + s·B·A in bytes, while the model is [int8](crate::Model::with_int8_weights).
+    int8: Option<Bytes>,
 }
 
 /// One of the projections computed together.
@@ -59,9 +59,9 @@ struct Slot {
 }
 
 /// What [`Linear::input_gradient`] finds.
-pub(super) struct InputGradient {
+pub(crate) struct InputGradient {
     /// At x, `[T, I]`; rows may lie apart.
-    pub(super) dx: Option<Tensor>,
+    pub(crate) dx: Option<Tensor>,
     /// At x·Aᵀ, `[T, R]`.
     du: Option<Tensor>,
 }
@@ -71,7 +71,7 @@ fn part(tensor: &Tensor, dim: i64, range: &Range<i64>) -> Tensor {
 }
 
 impl Linear {
-    pub(super) fn load(
+    pub(crate) fn load(
         checkpoint: &Checkpoint,
         modules: &[Module],
         kind: Kind,
@@ -95,11 +95,11 @@ impl Linear {
             }
             parts.push(Part { name: name.clone(), rows });
         }
-        Ok(Self { parts, inputs, weight, bias, lora: None, rough: None })
+        Ok(Self { parts, inputs, weight, bias, lora: None, int8: None })
     }
 
     /// The weights and biases as views, with their names.
-    pub(super) fn named(&self) -> impl Iterator<Item = (String, Tensor)> + '_ {
+    pub(crate) fn named(&self) -> impl Iterator<Item = (String, Tensor)> + '_ {
         let base = self.weight.narrow(1, 0, self.inputs);
         self.parts.iter().flat_map(move |Part { name, rows }| {
             let weight = (format!("{name}.weight"), part(&base, 0, rows));
@@ -109,7 +109,7 @@ impl Linear {
     }
 
     /// Takes over the adapter's values; the columns for them are made when there are too few.
-    pub(super) fn attach(&mut self, adapter: Option<&Adapter>) {
+    pub(crate) fn attach(&mut self, adapter: Option<&Adapter>) {
         let mut slots = Vec::new();
         let mut end = 0;
         for Part { name, rows } in &self.parts {
@@ -169,7 +169,7 @@ impl Linear {
     }
 
     /// [W, s·B], the bias and A; or, to `merge`, W + s·B·A and the bias.
-    pub(super) fn for_decoding(&self, merge: bool) -> (Tensor, Option<&Tensor>, Option<&Tensor>) {
+    pub(crate) fn for_decoding(&self, merge: bool) -> (Tensor, Option<&Tensor>, Option<&Tensor>) {
         if merge && self.lora.is_some() {
             return (self.merged().to_kind(self.weight.kind()), self.bias.as_ref(), None);
         }
@@ -186,39 +186,39 @@ impl Linear {
         merged
     }
 
-    /// Lets the forward pass compute in bytes until [`Linear::refine`]; `None` where the processor cannot.
-    pub(super) fn roughen(&mut self) -> Option<()> {
-        self.rough = Some(Bytes::of(&self.merged())?);
+    /// Lets the forward pass compute in bytes until [`Linear::dequantise`]; `None` where the processor cannot.
+    pub(crate) fn quantise(&mut self) -> Option<()> {
+        self.int8 = Some(Bytes::of(&self.merged())?);
         Some(())
     }
 
-    pub(super) fn refine(&mut self) {
-        self.rough = None;
+    pub(crate) fn dequantise(&mut self) {
+        self.int8 = None;
     }
 
     /// Room for the input and its part for the adapter, `[T, I + R]`.
-    pub(super) fn buffer(&self, tokens: i64) -> Tensor {
+    pub(crate) fn buffer(&self, tokens: i64) -> Tensor {
         Tensor::empty([tokens, self.inputs + self.rank()], (self.weight.kind(), self.weight.device()))
     }
 
     /// Where the input belongs in a buffer.
-    pub(super) fn x(&self, buffer: &Tensor) -> Tensor {
+    pub(crate) fn x(&self, buffer: &Tensor) -> Tensor {
         buffer.narrow(1, 0, self.inputs)
     }
 
     /// The adapter's part of a buffer, x·Aᵀ.
-    pub(super) fn u(&self, buffer: &Tensor) -> Tensor {
+    pub(crate) fn u(&self, buffer: &Tensor) -> Tensor {
         buffer.narrow(1, self.inputs, self.rank())
     }
 
     /// y `[T, O]` (plus `residual`), given a buffer whose left part holds x. Fills the right part.
-    pub(super) fn forward(&self, buffer: &Tensor, mask: Option<&Mask>, residual: Option<&Tensor>) -> Tensor {
+    pub(crate) fn forward(&self, buffer: &Tensor, mask: Option<&Mask>, residual: Option<&Tensor>) -> Tensor {
         let both = self.bias.as_ref().zip(residual).map(|(bias, residual)| residual + bias);
         let added = both.as_ref().or(residual).or(self.bias.as_ref());
-        if let Some(rough) = &self.rough {
+        if let Some(int8) = &self.int8 {
             let size = [buffer.size()[0], self.weight.size()[0]];
             let y = Tensor::empty(size, (buffer.kind(), buffer.device()));
-            rough.product(&self.x(buffer), added, &y);
+            int8.product(&self.x(buffer), added, &y);
             return y;
         }
         let mut blocks = [].as_slice();
@@ -237,7 +237,7 @@ impl Linear {
     }
 
     /// The gradient at x (unless it ends here) and at the adapter's part of it.
-    pub(super) fn input_gradient(&self, dy: &Tensor, mask: Option<&Mask>, goes_on: bool) -> InputGradient {
+    pub(crate) fn input_gradient(&self, dy: &Tensor, mask: Option<&Mask>, goes_on: bool) -> InputGradient {
         let base = self.weight.narrow(1, 0, self.inputs);
         let Some(Lora { a, backward, .. }) = &self.lora else {
             return InputGradient { dx: goes_on.then(|| Product::of(dy, &base).result()), du: None };
@@ -255,7 +255,7 @@ impl Linear {
     }
 
     /// Whether [`Linear::weight_gradients`] reads x.
-    pub(super) fn needs_input(&self, into: &Parameters) -> bool {
+    pub(crate) fn needs_input(&self, into: &Parameters) -> bool {
         self.lora.is_some() || self.trained(into)
     }
 
@@ -265,7 +265,7 @@ impl Linear {
 
     /// Adds the gradients of what `into` names: the adapter's matrices, the weights, the biases. `x` and `u` as in the
     /// forward pass.
-    pub(super) fn weight_gradients(
+    pub(crate) fn weight_gradients(
         &self,
         dy: &Tensor,
         x: &Tensor,

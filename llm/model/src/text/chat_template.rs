@@ -28,7 +28,7 @@ impl ChatTemplate {
     }
 
     /// The one that was chosen; else the one that the adapter was trained with, where it was another than its model's.
-    pub fn of(chosen: Option<&Self>, adapter: Option<&Path>) -> Result<Option<Self>> {
+    pub fn resolve(chosen: Option<&Self>, adapter: Option<&Path>) -> Result<Option<Self>> {
         let beside = adapter.map(|folder| folder.join(FILE)).filter(|path| path.is_file());
         match (chosen, beside) {
             (None, Some(path)) => Self::from_file(&path).map(Some),

@@ -21,10 +21,10 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokensieve_base::http::{self, Agent, Body, HeaderMap, RequestBuilder, Response, header};
 
-use super::safetensors::{INDEX, WHOLE};
 use crate::Error;
 use crate::Result;
 use crate::error::MODEL;
+use crate::weights::safetensors::{INDEX, WHOLE};
 
 /// Files besides the weights that are fetched where a model has them.
 const FILES: [&str; 10] = [
@@ -327,5 +327,4 @@ fn sha256(path: &Path) -> io::Result<String> {
 }
 
 #[cfg(test)]
-#[path = "hub_tests.rs"]
 mod tests;

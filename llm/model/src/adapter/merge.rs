@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tch::{Device, Kind};
 
-use super::Adapter;
+use super::lora::Adapter;
 use crate::Result;
 use crate::weights::{Checkpoint, export};
 

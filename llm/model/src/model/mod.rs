@@ -4,22 +4,28 @@
 //! dimensions of a head, F width of the feed-forward layer, V rows of the vocabulary, O and I a projection's outputs and
 //! inputs, R the sum of its adapters' ranks.
 
+mod cache;
+#[cfg(target_arch = "x86_64")]
+mod decoder;
+mod forward_together;
+mod full_training;
+
 use tch::{Device, Kind, Tensor};
 
+use crate::Adapter;
 use crate::Document;
 use crate::Pack;
 use crate::Parameters;
 use crate::Result;
 use crate::config::{Config, Rope};
-use crate::layer::{Layer, Saved};
-use crate::linear::Linear;
+use crate::layers::{Dropout, DropoutSite, KeptRows, Layer, Linear, Norm, OutputRows, Pass, Rotary, Saved};
 use crate::modules;
-use crate::norm::Norm;
-use crate::pass::{Asked, Left, Pass};
-use crate::rope::Rotary;
 use crate::weights::Checkpoint;
-use crate::{Adapter, Dropout, Place};
 use tokensieve_kernels::{self as kernels, Attention, Bytes};
+
+pub use cache::Cache;
+#[cfg(target_arch = "x86_64")]
+pub use decoder::Decoder;
 
 /// A model's weights in the type it computes in, with room for an adapter.
 #[derive(Debug)]
@@ -51,14 +57,14 @@ pub enum Keep {
 pub struct Trace {
     pass: Pass,
     tokens: Tensor,
-    layers: Vec<Kept>,
+    layers: Vec<LayerTrace>,
     /// What enters the last norm.
     last: Tensor,
     inv_rms: Tensor,
 }
 
 #[derive(Debug)]
-enum Kept {
+enum LayerTrace {
     Everything(Box<Saved>),
     Input(Tensor),
 }
@@ -87,8 +93,8 @@ impl Unembedding<'_> {
 
 /// Whether what all documents of a pack begin with is computed once: not where a token's angles depend on its document's
 /// length, and not where flash attention computes, which saves more and knows no shared beginning.
-fn shares(rope: &Rope, how: &Attention, kind: Kind, device: Device) -> bool {
-    !rope.by_length() && !kernels::is_flash(device, kind, how)
+fn shares_prefixes(rope: &Rope, how: &Attention, kind: Kind, device: Device) -> bool {
+    !rope.depends_on_length() && !kernels::is_flash(device, kind, how)
 }
 
 impl Model {
@@ -126,7 +132,7 @@ impl Model {
 
     /// Leaves out the vocabulary's last rows, which some families pad differently from size to size. Of an embedding too:
     /// the model is asked about other tokens no more.
-    pub fn keep_vocabulary(&mut self, rows: i64) {
+    pub fn truncate_vocabulary(&mut self, rows: i64) {
         self.embedding = self.embedding.narrow(0, 0, rows);
         self.head = self.head.as_ref().map(|head| head.narrow(0, 0, rows));
         self.config.vocab_size = rows;
@@ -160,23 +166,23 @@ impl Model {
     }
 
     /// Whether what all documents of a pack begin with is computed once, where it can be told from the rest.
-    pub fn shares(&self) -> bool {
-        shares(&self.config.rope, self.layers[0].attention(), self.kind, self.device)
+    pub fn shares_prefixes(&self) -> bool {
+        shares_prefixes(&self.config.rope, self.layers[0].attention(), self.kind, self.device)
     }
 
     /// Documents side by side, asked for what they are trained on. What all of them begin with is computed once, where
     /// that is possible and pays: a template's system turn, or the question of several replies.
     pub fn pack(&self, documents: &[&Document]) -> Pack {
-        Pack::new(documents, self.shares(), self.device).of_targets()
+        Pack::new(documents, self.shares_prefixes(), self.device).targets_only()
     }
 
     /// The hidden states after the last norm of the rows that the pack asks for, `[R, D]`. Nothing is kept.
     pub fn forward(&self, pack: &Pack) -> Tensor {
-        self.forward_dropped(pack, None)
+        self.forward_with_dropout(pack, None)
     }
 
     /// The same with dropout.
-    pub fn forward_dropped(&self, pack: &Pack, dropout: Option<Dropout>) -> Tensor {
+    pub fn forward_with_dropout(&self, pack: &Pack, dropout: Option<Dropout>) -> Tensor {
         let mut hidden = self.embed(&pack.tokens);
         if let Some(dropout) = &dropout {
             hidden = dropout.embedding(hidden);
@@ -191,11 +197,11 @@ impl Model {
     /// What `work` makes of the model while its forward pass computes in bytes, adapter and base as one weight, and of
     /// its output matrix in bytes: twice as fast, and good enough to put documents in order. `None` where the processor
     /// does not multiply bytes.
-    pub fn roughly<T>(&mut self, work: impl FnOnce(&Self, &Bytes) -> T) -> Option<T> {
+    pub fn with_int8_weights<T>(&mut self, work: impl FnOnce(&Self, &Bytes) -> T) -> Option<T> {
         let head = Bytes::of(self.unembedding().weight)?;
-        let ready = self.layers.iter_mut().flat_map(Layer::linears_mut).try_for_each(Linear::roughen);
+        let ready = self.layers.iter_mut().flat_map(Layer::linears_mut).try_for_each(Linear::quantise);
         let result = ready.map(|()| work(self, &head));
-        self.layers.iter_mut().flat_map(Layer::linears_mut).for_each(Linear::refine);
+        self.layers.iter_mut().flat_map(Layer::linears_mut).for_each(Linear::dequantise);
         result
     }
 
@@ -203,13 +209,15 @@ impl Model {
     /// dropped at its configured rate.
     pub fn forward_traced(&self, pack: &Pack, keep: Keep, keys: Option<Vec<u64>>) -> (Tensor, Trace) {
         let dropping = keys.filter(|_| self.dropout > 0.0);
-        let dropout = dropping.map(|keys| Dropout::new(&[Place::Lora], self.dropout, 0, keys));
+        let dropout = dropping.map(|keys| Dropout::new(&[DropoutSite::Lora], self.dropout, 0, keys));
         let pass = self.pass(pack, dropout);
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut hidden = self.embed(&pack.tokens);
         for layer in &self.layers {
             let (next, saved) = layer.forward(&hidden, &pass, keep == Keep::Everything);
-            layers.push(saved.map_or(Kept::Input(hidden), |saved| Kept::Everything(Box::new(saved))));
+            layers.push(
+                saved.map_or(LayerTrace::Input(hidden), |saved| LayerTrace::Everything(Box::new(saved))),
+            );
             hidden = next;
         }
         let (out, inv_rms) = self.norm.forward(&hidden);
@@ -229,14 +237,14 @@ impl Model {
         kept_documents: Option<&[bool]>,
     ) {
         let mut d_hidden = d_hidden.to_kind(self.kind);
-        let left = kept_documents.and_then(|kept| trace.pass.keep(kept, self.device));
-        if let Some(Left { rows, asked }) = &left {
-            if asked.numel() == 0 {
+        let kept_rows = kept_documents.and_then(|kept| trace.pass.keep_documents(kept, self.device));
+        if let Some(KeptRows { rows, outputs }) = &kept_rows {
+            if outputs.numel() == 0 {
                 return;
             }
-            d_hidden = d_hidden.index_select(0, asked);
-            trace.last = trace.last.index_select(0, asked);
-            trace.inv_rms = trace.inv_rms.index_select(0, asked);
+            d_hidden = d_hidden.index_select(0, outputs);
+            trace.last = trace.last.index_select(0, outputs);
+            trace.inv_rms = trace.inv_rms.index_select(0, outputs);
             trace.tokens = trace.tokens.index_select(0, rows);
         }
         let d_embedding = into.gradient(modules::EMBEDDING);
@@ -244,15 +252,17 @@ impl Model {
         let mut d_hidden = Some(self.norm.backward(&d_hidden, &last, &inv_rms, None, into));
         drop((last, inv_rms));
         for (index, layer) in self.layers.iter().enumerate().rev() {
-            let (Some(kept), Some(d_out)) = (layers.pop(), d_hidden) else { return };
+            let (Some(layer_trace), Some(d_out)) = (layers.pop(), d_hidden) else { return };
             let last = index + 1 == self.layers.len();
-            let saved = match (kept, &left) {
-                (Kept::Everything(saved), None) => *saved,
-                (Kept::Everything(saved), Some(Left { rows, asked })) => {
-                    saved.select(rows, if last { asked } else { rows })
+            let saved = match (layer_trace, &kept_rows) {
+                (LayerTrace::Everything(saved), None) => *saved,
+                (LayerTrace::Everything(saved), Some(KeptRows { rows, outputs })) => {
+                    saved.select(rows, if last { outputs } else { rows })
                 }
-                (Kept::Input(input), None) => layer.saved(&input, &pass),
-                (Kept::Input(input), Some(left)) => layer.saved(&input.index_select(0, &left.rows), &pass),
+                (LayerTrace::Input(input), None) => layer.saved(&input, &pass),
+                (LayerTrace::Input(input), Some(kept)) => {
+                    layer.saved(&input.index_select(0, &kept.rows), &pass)
+                }
             };
             // Below the first layer there is only the embedding.
             let goes_on = index > 0 || d_embedding.is_some();
@@ -282,9 +292,10 @@ impl Model {
 
     fn pass(&self, pack: &Pack, dropout: Option<Dropout>) -> Pass {
         let (cos, sin) = self.rotary.angles(&pack.positions, &pack.layout, 0);
-        let asked =
-            |rows: &Vec<i64>| Asked::new(self.layers.len(), rows.clone(), dropout.as_ref(), self.device);
-        Pass { layout: pack.layout.clone(), cos, sin, asked: pack.asked.as_ref().map(asked), dropout }
+        let output_rows =
+            |rows: &Vec<i64>| OutputRows::new(self.layers.len(), rows.clone(), dropout.as_ref(), self.device);
+        let output_rows = pack.output_rows.as_ref().map(output_rows);
+        Pass { layout: pack.layout.clone(), cos, sin, output_rows, dropout }
     }
 }
 
@@ -300,14 +311,14 @@ mod tests {
         let how = Attention { heads, scale: 0.1, soft_cap: None, window: None };
         let rope = Rope { theta: 1e4, dimensions: 64, scaling: RopeScaling::None };
         for kind in [Kind::Float, Kind::BFloat16] {
-            assert!(shares(&rope, &how, kind, Device::Cpu));
+            assert!(shares_prefixes(&rope, &how, kind, Device::Cpu));
         }
-        assert!(shares(&rope, &how, Kind::Float, Device::Cuda(0)));
-        assert!(!shares(&rope, &how, Kind::BFloat16, Device::Cuda(0)));
+        assert!(shares_prefixes(&rope, &how, Kind::Float, Device::Cuda(0)));
+        assert!(!shares_prefixes(&rope, &how, Kind::BFloat16, Device::Cuda(0)));
         // Gemma 2's, which flash attention does not know.
         let capped = Attention { soft_cap: Some(50.0), ..how };
-        assert!(shares(&rope, &capped, Kind::BFloat16, Device::Cuda(0)));
+        assert!(shares_prefixes(&rope, &capped, Kind::BFloat16, Device::Cuda(0)));
         let scaling = RopeScaling::Long { short: vec![], long: vec![], original: 8.0, attention_factor: 1.0 };
-        assert!(!shares(&Rope { scaling, ..rope }, &how, Kind::Float, Device::Cpu));
+        assert!(!shares_prefixes(&Rope { scaling, ..rope }, &how, Kind::Float, Device::Cpu));
     }
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use tch::Tensor;
 
 use super::Model;
-use super::pass::{Asked, Pass};
 use crate::Pack;
+use crate::layers::{OutputRows, Pass};
 use tokensieve_kernels as kernels;
 use tokensieve_kernels::Layout;
 
@@ -23,12 +23,13 @@ impl Model {
         let lengths = packs.iter().map(|pack| pack.layout.tokens()).collect();
         let layout = Layout { prefix: 0, lengths };
         let of_pack = |(pack, range): (&Pack, Range<usize>)| {
-            Some(pack.asked.as_ref()?.iter().map(|row| range.start as i64 + row).collect::<Vec<_>>())
+            Some(pack.output_rows.as_ref()?.iter().map(|row| range.start as i64 + row).collect::<Vec<_>>())
         };
-        let asked: Option<Vec<Vec<i64>>> = packs.iter().zip(layout.ranges()).map(of_pack).collect();
-        let asked = asked.map(|rows| Asked::new(self.layers.len(), rows.concat(), None, self.device));
-        let pass =
-            Pass { layout, cos: Tensor::cat(&cos, 0), sin: Tensor::cat(&sin, 0), dropout: None, asked };
+        let rows: Option<Vec<Vec<i64>>> = packs.iter().zip(layout.ranges()).map(of_pack).collect();
+        let output_rows =
+            rows.map(|rows| OutputRows::new(self.layers.len(), rows.concat(), None, self.device));
+        let (cos, sin) = (Tensor::cat(&cos, 0), Tensor::cat(&sin, 0));
+        let pass = Pass { layout, cos, sin, dropout: None, output_rows };
 
         // Where no pack has a prefix, they are one pack to attention too.
         let lengths = || packs.iter().flat_map(|pack| pack.layout.lengths.iter().copied()).collect();

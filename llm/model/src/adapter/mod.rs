@@ -1,0 +1,8 @@
+//! Low-rank adapters: their settings and matrices, PEFT's files, and merging them into a model's weights.
+
+mod lora;
+mod merge;
+mod peft;
+
+pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
+pub use merge::merge;

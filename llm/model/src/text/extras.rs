@@ -1,0 +1,88 @@
+//! What a Hugging Face folder says about text, beside tokenizer.json.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::Moment;
+use super::chat_template::FILE as TEMPLATE_FILE;
+use crate::Error;
+use crate::Result;
+
+/// What a model says about its text beside the tokens themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Special tokens by their names: `bos_token`, `eos_token`, …
+    pub tokens: BTreeMap<String, String>,
+    /// The source of the chat template.
+    pub template: Option<String>,
+    /// Tokens that end a generation, besides `eos_token`.
+    pub eos: Vec<u32>,
+    /// Whether plain text begins with `bos_token` where the tokenizer itself does not say so.
+    pub add_bos: bool,
+    /// What a template's `strftime_now` takes for now.
+    pub moment: Moment,
+}
+
+impl Extras {
+    /// Reads what is there; nothing of it has to be.
+    pub(super) fn of_folder(folder: &Path) -> Result<Self> {
+        let mut extras = Self::default();
+        // The latter's word counts.
+        for name in ["special_tokens_map.json", "tokenizer_config.json"] {
+            let Some(config) = json(&folder.join(name))? else { continue };
+            for (key, value) in config.as_object().into_iter().flatten() {
+                let Some(token) = key.ends_with("_token").then(|| text(value)).flatten() else { continue };
+                extras.tokens.insert(key.clone(), token.to_owned());
+            }
+            extras.template = template(&config["chat_template"]).or(extras.template);
+        }
+        if let Some(config) = json(&folder.join("chat_template.json"))? {
+            extras.template = template(&config["chat_template"]).or(extras.template);
+        }
+        let path = folder.join(TEMPLATE_FILE);
+        if path.is_file() {
+            extras.template = Some(std::fs::read_to_string(&path).map_err(Error::io(&path))?);
+        }
+        // config.json names them where there is no generation_config.json.
+        for name in ["generation_config.json", "config.json"] {
+            let Some(config) = json(&folder.join(name))? else { continue };
+            extras.eos = match &config["eos_token_id"] {
+                Value::Array(ids) => ids.iter().filter_map(id).collect(),
+                one => id(one).into_iter().collect(),
+            };
+            if !extras.eos.is_empty() {
+                break;
+            }
+        }
+        Ok(extras)
+    }
+}
+
+fn json(path: &Path) -> Result<Option<Value>> {
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let wrong = |error: serde_json::Error| Error::line(path, error.line(), error);
+            serde_json::from_slice(&bytes).map(Some).map_err(wrong)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path)(error)),
+    }
+}
+
+fn id(value: &Value) -> Option<u32> {
+    value.as_u64()?.try_into().ok()
+}
+
+/// A token's text: a string, or an object with it.
+fn text(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value["content"].as_str())
+}
+
+/// One template, or the one called `default` of several.
+fn template(value: &Value) -> Option<String> {
+    let named =
+        |name: &str| value.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str();
+    value.as_str().or_else(|| named("default")).map(str::to_owned)
+}
