@@ -152,14 +152,14 @@ fn a_table_starts_from_a_preset_and_overrides_it() {
 }
 
 #[test]
-fn what_nobody_reads_is_refused_with_the_nearest_right_word() {
+fn unknown_names_are_rejected_with_the_nearest_known_one() {
     for (text, part) in [
         ("selectd = '-p'", "unknown key `selectd`; did you mean `selected`?"),
         ("[select]\nkep = 'all'", "unknown key `select.kep`; did you mean `keep`?"),
         ("preset = 'masked-mel'", "no preset is called `masked-mel`; did you mean `masked-mle`?"),
-        ("selected = 'distill(mel)'", "`mel` is no reference; did you mean `mle`?"),
+        ("selected = 'distill(mel)'", "`mel` is not a reference; did you mean `mle`?"),
         ("selected = '-log q'", "column 6 of `-log q`: unknown name `q`"),
-        ("[select]\nwithin = 'bach'", "`select.within`: `bach` is none of its words; did you mean `batch`?"),
+        ("[select]\nwithin = 'bach'", "`select.within`: `bach` is not one of its values; did you mean `batch`?"),
         ("[select]\nby = 'los'", "did you mean `loss`?"),
         ("normalise = 'pull'", "did you mean `pulled`?"),
         (
@@ -174,7 +174,7 @@ fn what_nobody_reads_is_refused_with_the_nearest_right_word() {
 }
 
 #[test]
-fn what_has_no_meaning_is_refused_with_the_reason() {
+fn invalid_definitions_are_rejected_with_the_reason() {
     for (text, part) in [
         ("selected = '-log p'\nweight = 'p'", "stands instead of `selected`"),
         ("otherwise = 'distill(mle)'", "without a table `select` every token is selected"),
@@ -184,15 +184,15 @@ fn what_has_no_meaning_is_refused_with_the_reason() {
         ("selected = 'distill(mle)'\nagainst = 'base'", "an objective has one reference"),
         ("selected = 'distill(mle)'\nreference = 1", "distills already"),
         ("selected = 'distill mle'", "is not a loss f(p)"),
-        ("top_k = 5", "no token is pulled onto one"),
+        ("top_k = 5", "no token is pulled onto a reference"),
         ("selected = 'distill(mle)'\ntop_k = 0", "a whole number above 0"),
         ("selected = ['-p']", "expected text, found array"),
         ("select = 'loss'", "expected a table, found string"),
-        ("[select]\nkeep = 'top 0%'", "is no band of quantiles"),
-        ("[select]\nkeep = '30%..20%'", "is no band of quantiles"),
-        ("[select]\nkeep = 'top 120%'", "is no band of quantiles"),
-        ("[select]\nover = '50%'", "only with a `schedule`"),
-        ("[select]\nwindow = 5", "only with `within = \"running\"`"),
+        ("[select]\nkeep = 'top 0%'", "is not a band of quantiles"),
+        ("[select]\nkeep = '30%..20%'", "is not a band of quantiles"),
+        ("[select]\nkeep = 'top 120%'", "is not a band of quantiles"),
+        ("[select]\nover = '50%'", "only to a `schedule`"),
+        ("[select]\nwindow = 5", "only to `within = \"running\"`"),
         ("[select]\nschedule = 'ramp'\nover = '0%'", "a share of the run"),
         ("[parameters]\nentropy = 1", "is the name of a statistic"),
         ("[parameters]\nx = nan", "expected a finite number"),
