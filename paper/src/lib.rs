@@ -23,10 +23,11 @@
 //! | module | what |
 //! |---|---|
 //! | [`figure`], [`figures`] | what a figure is; one file for each |
-//! | [`run`], [`cache`] | units of work, computed once |
+//! | [`run`], [`cache`], [`profile`] | units of work, computed once; their size |
 //! | [`table`], [`claim`] | rows as CSV; statements, tests, verdicts |
 //! | [`engine`] | takes a figure from its inputs to its claims |
 //! | [`lab`] | runs of the `tokensieve` program, done once and shared by all figures |
+//! | [`study`] | ways of training, corpora, sizes and outcomes; gains and claims about them |
 //! | [`tokens`] | tables of tokens, and conversations for the viewer |
 //! | [`recorded`], [`provenance`] | tables and verdicts kept in the repository, and where each came from |
 //! | [`ledger`] | all claims together |

@@ -2,7 +2,7 @@
 //! and for any number of threads.
 //!
 //! # One experiment
-//! Every experiment is one module with three public items:
+//! Every experiment is one module with three public items, the types named after it ([`ordering::OrderingConfig`]):
 //!
 //! - its configuration: everything that determines the result (sizes, seeds, rates). `Default` is the full protocol,
 //!   `smoke()` the same on tiny inputs;
