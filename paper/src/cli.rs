@@ -5,13 +5,13 @@ use std::num::NonZero;
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::Shard;
 
-/// Recomputes the figures of two papers on token selection, tests their claims, writes the report.
+/// Recomputes the figures of two papers on token selection, tests their claims, and writes the report.
 #[derive(Debug, Parser)]
 #[command(name = "paper", version, max_term_width = 100)]
 #[command(
-    after_help = "Results go to out/ (TOKENSIEVE_OUT names another folder). What was computed before is \
-    taken from out/cache/, so a run may be stopped at any time and continued.\n\nExit code: 0 fine; 1 an error; \
-    2 wrong arguments; 3 a verdict contradicts the recorded one (claims); 130 stopped by Ctrl-C."
+    after_help = "Results are written to out/, or to the folder in TOKENSIEVE_OUT. Finished work is kept in out/cache/, so a run may be \
+    stopped at any time and continued later.\n\nExit codes: 0 success; 1 error; 2 wrong arguments; 3 a verdict \
+    contradicts the recorded one (claims); 130 stopped by Ctrl-C."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -27,7 +27,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         jobs: Jobs,
     },
-    /// Make some figures: table, provenance, drawing
+    /// Make the given figures: table, provenance, drawing
     Figure {
         /// Ids of figures, as `paper list` shows them
         #[arg(required = true)]
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     },
     /// List the figures
     List,
-    /// Print the claims ledger; exit 0 only if none contradicts the recorded one
+    /// Print the claims ledger; exit code 3 if a verdict contradicts the recorded one
     Claims(Source),
     /// Write the report
     Report {
@@ -56,11 +56,11 @@ pub(crate) enum Command {
         ids: Vec<String>,
         #[command(flatten)]
         size: Size,
-        /// Only test the recorded tables anew, after a change to a claim: nothing is computed
+        /// Only test the recorded tables again, after a change to a claim; no experiment is run
         #[arg(long, conflicts_with = "profile")]
         verdicts: bool,
     },
-    /// Write what the manuscript is made of, from the recorded tables: numbers, drawings, text
+    /// Write the manuscript's text, numbers and drawings, from the recorded tables
     Manuscript,
     /// Write the README's part on results, from the recorded verdicts
     Readme,
@@ -76,7 +76,7 @@ pub(crate) enum Command {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum Lab {
-    /// Do every run of a profile that is missing; the same command goes on where it was stopped
+    /// Do every missing run of a profile; run the command again to continue after an interruption
     Run {
         #[command(flatten)]
         size: Size,
@@ -86,7 +86,7 @@ pub(crate) enum Lab {
         #[arg(long, default_value = "1/1", value_name = "I/N", value_parser = Shard::parse)]
         shard: Shard,
     },
-    /// List the runs of a profile: what is done, what is missing, and about how long that takes
+    /// List the runs of a profile: which are done, which are missing, and about how long those take
     List(Size),
 }
 
@@ -100,8 +100,8 @@ pub(crate) struct Size {
 /// How many runs go on side by side.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Jobs {
-    /// Runs at the same time, which share the machine's cores; by default one a core, at most four, but one in all with
-    /// the profile paper, whose models are large
+    /// Number of concurrent runs, which share the machine's cores; default: one per core, at most four, and a single one
+    /// for profile paper, whose models are large
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
 }
@@ -123,7 +123,7 @@ impl Jobs {
 pub(crate) struct Source {
     #[command(flatten)]
     pub(crate) size: Size,
-    /// Show what the repository records, and compute nothing
+    /// Use the tables recorded in the repository; no experiment is run
     #[arg(long, conflicts_with = "profile")]
     pub(crate) recorded: bool,
 }

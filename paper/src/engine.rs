@@ -2,7 +2,6 @@
 
 use crate::cache::{Cache, sha256, write_atomically};
 use crate::provenance::{self, Host, Provenance};
-use crate::recorded::Recorded;
 use crate::tokens::Conversation;
 use crate::{About, Claim, Entry, Profile, Run, Table, Verdict};
 use anyhow::{Context as _, Result};
@@ -88,19 +87,8 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
     Ok(Made { computed: log.computed, ..assemble(entry, table, provenance)? })
 }
 
-/// Those of the figures that are recorded, drawn and tested anew from their recorded tables.
-pub fn recorded(entries: &[Entry], recorded: &Recorded) -> Result<Vec<Made>> {
-    let mut made = Vec::new();
-    for entry in entries {
-        if let Some((table, provenance)) = recorded.table(entry.figure.about().id)? {
-            made.push(Made { is_recorded: true, ..assemble(entry, table, provenance)? });
-        }
-    }
-    Ok(made)
-}
-
 /// Everything that follows from a table.
-fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> Result<Made> {
+pub(crate) fn assemble(entry: &Entry, table: Table, provenance: Provenance) -> Result<Made> {
     let about = entry.figure.about();
     let subtitle = entry.figure.subtitle(&table).with_context(|| format!("the subtitle of {}", about.id))?;
     let mut drawing = entry.figure.draw(&table).with_context(|| format!("drawing {}", about.id))?;

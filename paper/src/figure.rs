@@ -1,7 +1,7 @@
 //! What a figure is.
 
 use crate::tokens::Conversation;
-use crate::{Claim, Run, Table};
+use crate::{Claim, Column, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::Drawing;
 
@@ -51,24 +51,6 @@ pub struct About {
     pub deviations: &'static [&'static str],
     /// Every column of the table.
     pub columns: Vec<Column>,
-}
-
-/// A column's documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Name in the header.
-    pub name: &'static str,
-    /// Unit, empty for a name or a plain number.
-    pub unit: &'static str,
-    /// What it is, with its formula.
-    pub meaning: &'static str,
-}
-
-impl Column {
-    /// A column's documentation.
-    pub const fn new(name: &'static str, unit: &'static str, meaning: &'static str) -> Self {
-        Self { name, unit, meaning }
-    }
 }
 
 /// A registered figure.

@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn recorded_tables_say_which_models_they_are_of() -> Result<()> {
         let recorded = Recorded::load()?;
-        let made = engine::recorded(&figures::registry(), &recorded)?;
+        let made = recorded.figures(&figures::registry())?;
         let said = Ledger::new(&made, &recorded).models();
         let expected = "Tested: paper A on SmolLM2-135M-Instruct and on toys, paper B on toys only.";
         assert_eq!(said.as_deref(), Some(expected));

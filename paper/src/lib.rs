@@ -58,8 +58,8 @@ pub mod tokens;
 
 pub use claim::{Claim, Declared, Expected, Verdict, exact};
 pub use engine::Made;
-pub use figure::{About, Column, Entry, Figure};
+pub use figure::{About, Entry, Figure};
 pub use profile::Profile;
 pub use run::Run;
-pub use table::Table;
+pub use table::{Column, Table};
 pub use tokensieve_base::statistics::Estimate;

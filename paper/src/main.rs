@@ -89,7 +89,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Record { ids, size, verdicts } => {
             let entries = select(ids)?;
             let made = if *verdicts {
-                engine::recorded(&entries, &Recorded::load()?)?
+                Recorded::load()?.figures(&entries)?
             } else {
                 make_each(&entries, size.profile, &out)?
             };
@@ -160,7 +160,7 @@ fn claims(source: Source, out: &Path) -> Result<ExitCode> {
 /// Figures, recorded or made.
 fn made(entries: &[Entry], source: Source, out: &Path) -> Result<Vec<Made>> {
     if source.recorded {
-        engine::recorded(entries, &Recorded::load()?)
+        Recorded::load()?.figures(entries)
     } else {
         make_each(entries, source.size.profile, out)
     }

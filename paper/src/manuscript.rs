@@ -1,7 +1,8 @@
 //! What the manuscript is made of: every number, table and drawing in it comes from the recorded tables.
 //!
-//! `paper/manuscript/` has the prose (`manuscript.typ`), which must hold neither a number nor a finding of its own, and
-//! its look (`style.typ`). [`write`] puts them beside `data.json` and the drawings, for Typst to compile.
+//! `paper/manuscript/` has the prose (`manuscript.typ`) and its look (`style.typ`). The prose may not hold a number of its
+//! own, which is checked; that it takes the direction of every finding from the data too is up to whoever writes it.
+//! [`write`] puts both files beside `data.json` and the drawings, for Typst to compile.
 
 use crate::cache::write_atomically;
 use crate::claim::{distinct as distinct_claims, tally};
@@ -9,7 +10,7 @@ use crate::ledger::{Ledger, effect, interval, threshold};
 use crate::recorded::Recorded;
 use crate::study::{Corpora, Scale};
 use crate::table::distinct;
-use crate::{Claim, Estimate, Made, Profile, Verdict, engine, figures};
+use crate::{Claim, Estimate, Made, Profile, Verdict, figures};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
@@ -20,29 +21,6 @@ use tokensieve_plot::{Theme, number, unmarked};
 const PROSE: &str = "manuscript.typ";
 const STYLE: &str = "style.typ";
 
-/// The chapter whose sentences may not say by themselves what came out.
-const FINDINGS: &str = "= What we found";
-/// Words that say which way a result goes.
-const DIRECTIONS: [&str; 15] = [
-    "ahead",
-    "better",
-    "everywhere",
-    "fall",
-    "falls",
-    "gains",
-    "harms",
-    "hold",
-    "holds",
-    "loses",
-    "protects",
-    "rise",
-    "rises",
-    "undecided",
-    "worse",
-];
-/// What makes such a word safe in a sentence: a function that takes the direction from the data, or whose claim it is.
-const GROUNDS: [&str; 6] = ["#says", "#verdicts", "#change", "#compared", "aper A", "aper B"];
-
 /// Writes everything into `folder`; returns the file to compile.
 pub fn write(folder: &Path) -> Result<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("manuscript");
@@ -51,11 +29,9 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
         fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
     };
     let prose = read(PROSE)?;
-    check_numbers(&prose)
-        .and_then(|()| check_findings(&prose))
-        .with_context(|| format!("paper/manuscript/{PROSE}"))?;
+    check_numbers(&prose).with_context(|| format!("paper/manuscript/{PROSE}"))?;
     let recorded = Recorded::load()?;
-    let made = engine::recorded(&figures::registry(), &recorded)?;
+    let made = recorded.figures(&figures::registry())?;
     for made in &made {
         write_atomically(&folder.join(format!("{}.svg", made.about.id)), made.svg(&Theme::LIGHT))?;
     }
@@ -65,7 +41,7 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join(PROSE))
 }
 
-/// Numbers and texts by the names that the prose calls them by.
+/// Numbers and texts, under the names by which the prose refers to them.
 fn data(made: &[Made]) -> Value {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
@@ -149,12 +125,12 @@ fn claim_data(claim: &Claim) -> Value {
     })
 }
 
-/// The same effect, told of the opposite quantity.
+/// The effect and its interval with the opposite sign.
 fn reversed(estimate: Estimate) -> Estimate {
     Estimate { value: -estimate.value, low: -estimate.high, high: -estimate.low, ..estimate }
 }
 
-/// On which side of zero the whole interval lies, if on one.
+/// The side of zero on which the whole interval lies, if it lies on one.
 fn side(estimate: Estimate) -> &'static str {
     if estimate.above(0.0) {
         "above"
@@ -168,38 +144,6 @@ fn side(estimate: Estimate) -> &'static str {
 /// A line of prose without its comment.
 fn uncommented(line: &str) -> &str {
     line.split_once("//").filter(|(before, _)| !before.ends_with(':')).map_or(line, |(code, _)| code)
-}
-
-/// Refuses a sentence of [`FINDINGS`] that says which way a result goes without taking it from the data: the next
-/// recording may turn it around. This catches slips and no more, for a sentence with one ground may have two words.
-fn check_findings(prose: &str) -> Result<()> {
-    let lines: Vec<&str> = prose.lines().map(uncommented).collect();
-    let text = lines.join("\n");
-    let Some((_, findings)) = text.split_once(FINDINGS) else {
-        bail!("there is no chapter `{FINDINGS}`, whose sentences are checked");
-    };
-    let findings = findings.split("\n= ").next().unwrap_or_default();
-    for paragraph in findings.split("\n\n") {
-        for sentence in paragraph.replace('\n', " ").split_inclusive(". ") {
-            if let Some(word) = ungrounded(sentence) {
-                bail!(
-                    "a sentence says {word:?} by hand: {:?}. Take it from the recorded tables, as \
-                     `#says(\"figure/claim\")` does, or say which paper has it so",
-                    sentence.trim()
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The first of [`DIRECTIONS`] in a sentence that has none of [`GROUNDS`]; names of claims, in quotes, may have them.
-fn ungrounded(sentence: &str) -> Option<String> {
-    let own: Vec<&str> = sentence.split('"').step_by(2).collect();
-    let own = own.join(" ");
-    let mut words = own.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    let found = words.find(|word| DIRECTIONS.contains(&word.as_str()));
-    found.filter(|_| !GROUNDS.iter().any(|ground| own.contains(ground)))
 }
 
 /// Refuses prose with a number typed by hand. Digits may stand in names: of a claim, a figure, a label, an address,
@@ -220,7 +164,7 @@ fn check_numbers(prose: &str) -> Result<()> {
             if wrong {
                 bail!(
                     "line {at} has a number typed by hand: {:?}. Take it from the recorded tables, as \
-                     `#effect(\"figure/claim\")` does; a name goes into a string, as #\"GSM8K\"",
+                     `#effect(\"figure/claim\")` does, or put it into a string if it is part of a name, as #\"GSM8K\"",
                     part.trim()
                 );
             }
@@ -264,28 +208,6 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_typed_by_hand_is_refused() {
-        let chapter =
-            |text: &str| format!("One is better.\n{FINDINGS}\n\n{text}\n\n= Limits\n\nSome are worse.");
-        for fine in [
-            "The first is #effect(\"a-11/x-is-better\").",
-            "That one is better #says(\"a-11/x\").",
-            "It has, in paper A, risen. By paper B it falls.",
-            "A fallow field. // it falls",
-        ] {
-            check_findings(&chapter(fine)).unwrap();
-        }
-        for wrong in
-            ["It falls by #effect(\"a-11/x\").", "Paper A's #says(\"x\").\nWorse, it is.", "no better"]
-        {
-            let error = check_findings(&chapter(wrong)).unwrap_err().to_string();
-            assert!(error.contains("by hand"), "{error}");
-        }
-        let error = check_findings("= Elsewhere").unwrap_err().to_string();
-        assert!(error.contains(FINDINGS), "{error}");
-    }
-
-    #[test]
     fn a_claim_says_on_which_side_of_zero_it_lies_and_reads_both_ways() {
         let data = |low, high| {
             let estimate = Estimate { value: f64::midpoint(low, high), low, high, n: 3 };
@@ -303,7 +225,7 @@ mod tests {
     /// The sizes that the text gives are those of the runs behind the tables.
     #[test]
     fn the_scale_is_that_of_the_recorded_runs() -> Result<()> {
-        let recorded = engine::recorded(&figures::registry(), &Recorded::load()?)?;
+        let recorded = Recorded::load()?.figures(&figures::registry())?;
         let scales = data(&recorded)["scales"].take();
         let mut runs = 0;
         for made in &recorded {

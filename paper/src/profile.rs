@@ -5,12 +5,12 @@ use clap::ValueEnum;
 /// How much of the protocol is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// Every figure's whole path on tiny inputs; verdicts are not compared
+    /// Every figure on tiny inputs, to test that everything runs; verdicts are not compared
     Smoke,
-    /// Toys in full, the language model's runs small: what a reader runs
+    /// Toy experiments in full, small runs of the language model: what a reader runs
     #[default]
     Laptop,
-    /// The laptop's sizes with seeds enough to test what is said of every way of training
+    /// The laptop's sizes with enough seeds to test the claims about every way of training
     Evening,
     /// The whole protocol of both papers with a small language model
     Study,

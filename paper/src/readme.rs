@@ -5,7 +5,8 @@ use crate::claim::tally;
 use crate::ledger::Ledger;
 use crate::recorded::Recorded;
 use crate::study::models;
-use crate::{Made, engine, figures};
+use crate::table::distinct;
+use crate::{Made, figures};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -33,7 +34,7 @@ fn path() -> PathBuf {
 
 /// Every recorded figure.
 fn all(recorded: &Recorded) -> Result<Vec<Made>> {
-    engine::recorded(&figures::registry(), recorded)
+    recorded.figures(&figures::registry())
 }
 
 /// `text` with `block` between its two marks.
@@ -60,6 +61,10 @@ fn block(made: &[Made]) -> String {
         let counts = tally(&made.claims).map(cell);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| `{}` | {} | {} |", made.about.id, made.about.title, counts.join(" | "));
+    }
+    for subtitle in distinct(made.iter().filter_map(|made| made.subtitle)) {
+        let figures = made.iter().filter(|made| made.subtitle == Some(subtitle)).map(|made| made.about.id);
+        let _ = writeln!(text, "\n{subtitle} ({}).", figures.collect::<Vec<_>>().join(", "));
     }
     let sizes: BTreeSet<(&str, String)> = made
         .iter()

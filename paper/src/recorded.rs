@@ -3,7 +3,7 @@
 use crate::cache::write_atomically;
 use crate::provenance::Provenance;
 use crate::table::{from_csv, to_csv};
-use crate::{Claim, Made, Profile, Table, Verdict};
+use crate::{Claim, Entry, Made, Profile, Table, Verdict, engine};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,6 +80,17 @@ impl Recorded {
         let provenance =
             serde_json::from_str(json).with_context(|| format!("reading paper/recorded/{id}.json"))?;
         Ok(Some((Table::from_csv(csv)?, provenance)))
+    }
+
+    /// Those of the figures that are recorded, drawn and tested anew from their recorded tables.
+    pub fn figures(&self, entries: &[Entry]) -> Result<Vec<Made>> {
+        let mut all = Vec::new();
+        for entry in entries {
+            if let Some((table, provenance)) = self.table(entry.figure.about().id)? {
+                all.push(Made { is_recorded: true, ..engine::assemble(entry, table, provenance)? });
+            }
+        }
+        Ok(all)
     }
 
     /// The recorded verdict on a claim.
@@ -185,7 +196,7 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Estimate, engine, exact, figures};
+    use crate::{Estimate, exact, figures};
 
     #[test]
     fn tables_agree_by_bytes_else_by_numbers_and_only_where_they_may_be_compared() -> Result<()> {

@@ -92,6 +92,24 @@ impl Table {
     }
 }
 
+/// A column's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Name in the header.
+    pub name: &'static str,
+    /// Unit, empty for a name or a plain number.
+    pub unit: &'static str,
+    /// What it is, with its formula.
+    pub meaning: &'static str,
+}
+
+impl Column {
+    /// A column's documentation.
+    pub const fn new(name: &'static str, unit: &'static str, meaning: &'static str) -> Self {
+        Self { name, unit, meaning }
+    }
+}
+
 /// Rows as CSV text with a header.
 pub(crate) fn to_csv<R: Serialize>(rows: &[R]) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());

@@ -138,7 +138,9 @@ impl crate::Figure for Ablation {
             for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
                 for (rival, id, says) in self.rivals {
                     let better = Contrast::better(*id, |_| OURS, *says, Arm::Masked, &[*rival]);
-                    claims.extend([Unit::Share, Unit::Nats].map(|unit| better.tested(self.id, rows, corpus, unit)));
+                    claims.extend(
+                        [Unit::Share, Unit::Nats].map(|unit| better.tested(self.id, rows, corpus, unit)),
+                    );
                 }
             }
             claims

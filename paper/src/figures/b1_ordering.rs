@@ -1,10 +1,10 @@
 //! Paper A, appendix B.1: policy gradient, distillation and maximum likelihood where everything is known.
 
 use crate::claim::least;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
-use crate::{About, Claim, Column, Run, Table, exact};
+use crate::{About, Claim, Column, Declared, Expected, Run, Table, exact};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use tokensieve_toy::ordering::{self, Advantage, Answering, Objective, OrderingConfig, OrderingRow};
 
 /// The figure.
@@ -117,79 +117,101 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<OrderingRow> = table.rows()?;
-        let find = |advantage, answering, objective| {
-            rows.iter().filter(move |row| {
-                (row.advantage, row.answering, row.objective) == (advantage, answering, objective)
-            })
-        };
-        let scarce = |advantage, answering, objective| {
-            find(advantage, answering, objective).find(|row| row.contexts == SCARCE)
-        };
-        let policy = |advantage, answering| {
-            scarce(advantage, answering, Objective::PolicyGradient).map(over_distillation)
-        };
-        let claim =
-            |name: &str, statement: &str| Claim::new(&format!("a-b1/{name}"), "A, appendix B.1", statement);
-        let paired = format!(
-            "difference of true reward at {SCARCE} training contexts, paired by seed; mean, Student's \
-             95 % interval"
-        );
-
-        let apart = find(Advantage::Likelihood, Answering::Sampled, Objective::PolicyGradient)
-            .map(|row| row.over_distillation_low.abs().max(row.over_distillation_high.abs()))
-            .fold(0.0, f64::max);
-        let always =
-            find(Advantage::Oracle, Answering::Sampled, Objective::PolicyGradient).map(over_distillation);
-        let distilled =
-            |answering| scarce(Advantage::Oracle, answering, Objective::Distillation).map(over_mle);
-        Ok(vec![
-            claim("equivalence", "With A = p_teacher, policy gradient and distillation are equivalent.")
-                .below(
-                    1e-9,
-                    exact(apart),
-                    "largest distance from zero of the interval of their rewards' difference, at any \
-                     number of contexts",
-                ),
-            claim(
-                "distillation-over-mle-sampled",
-                "Distillation is better than maximum likelihood (sampled answers).",
-            )
-            .above(0.0, distilled(Answering::Sampled), &paired),
-            claim(
-                "distillation-over-mle-greedy",
-                "Distillation is better than maximum likelihood (greedy answers).",
-            )
-            .above(0.0, distilled(Answering::Greedy), &paired),
-            claim(
-                "policy-over-distillation-sampled",
-                "With an oracle reward, policy gradient is better than distillation (sampled answers).",
-            )
-            .above(0.0, policy(Advantage::Oracle, Answering::Sampled), &paired),
-            claim(
-                "policy-over-distillation-always",
-                "With an oracle reward, policy gradient is better than distillation at every amount of \
-                 data (sampled answers).",
-            )
-            .above(
-                0.0,
-                least(always),
-                "difference of true reward at each number of contexts, paired by seed, of mean and \
-                 Student's 95 % interval's ends the least of all",
-            ),
-            claim(
-                "policy-over-distillation-greedy",
-                "With an oracle reward, policy gradient is better than distillation (greedy answers).",
-            )
-            .above(0.0, policy(Advantage::Oracle, Answering::Greedy), &paired),
-            Claim::new(
-                "a-b1/fooled-reward-breaks-the-order",
-                "ours, on A, appendix B.1",
-                "With a reward model that is fooled, policy gradient falls below distillation (sampled \
-                 answers).",
-            )
-            .below(0.0, policy(Advantage::Fooled, Answering::Sampled), &paired),
-        ])
+        Ok(CLAIMS.iter().map(|claim| claim.tested("a-b1", rows.as_slice())).collect())
     }
+}
+
+const PAPER: &str = "A, appendix B.1";
+const PAIRED: &str =
+    "difference of true reward at 32 training contexts, paired by seed; mean, Student's 95 % interval";
+
+const CLAIMS: [Declared<[OrderingRow]>; 7] = [
+    Declared {
+        id: "equivalence",
+        source: PAPER,
+        says: "With A = p_teacher, policy gradient and distillation are equivalent.",
+        test: "largest distance from zero of the interval of their rewards' difference, at any number of contexts",
+        expected: Expected::Below(1e-9),
+        effect: |rows| {
+            let apart = find(rows, Advantage::Likelihood, Answering::Sampled, Objective::PolicyGradient)
+                .map(|row| row.over_distillation_low.abs().max(row.over_distillation_high.abs()));
+            Some(exact(apart.fold(0.0, f64::max)))
+        },
+    },
+    Declared {
+        id: "distillation-over-mle-sampled",
+        source: PAPER,
+        says: "Distillation is better than maximum likelihood (sampled answers).",
+        test: PAIRED,
+        expected: Expected::Above(0.0),
+        effect: |rows| distilled(rows, Answering::Sampled),
+    },
+    Declared {
+        id: "distillation-over-mle-greedy",
+        source: PAPER,
+        says: "Distillation is better than maximum likelihood (greedy answers).",
+        test: PAIRED,
+        expected: Expected::Above(0.0),
+        effect: |rows| distilled(rows, Answering::Greedy),
+    },
+    Declared {
+        id: "policy-over-distillation-sampled",
+        source: PAPER,
+        says: "With an oracle reward, policy gradient is better than distillation (sampled answers).",
+        test: PAIRED,
+        expected: Expected::Above(0.0),
+        effect: |rows| policy(rows, Advantage::Oracle, Answering::Sampled),
+    },
+    Declared {
+        id: "policy-over-distillation-always",
+        source: PAPER,
+        says: "With an oracle reward, policy gradient is better than distillation at every amount of data (sampled answers).",
+        test: "difference of true reward at each number of contexts, paired by seed, of mean and Student's 95 % interval's \
+               ends the least of all",
+        expected: Expected::Above(0.0),
+        effect: |rows| {
+            let all = find(rows, Advantage::Oracle, Answering::Sampled, Objective::PolicyGradient);
+            least(all.map(over_distillation))
+        },
+    },
+    Declared {
+        id: "policy-over-distillation-greedy",
+        source: PAPER,
+        says: "With an oracle reward, policy gradient is better than distillation (greedy answers).",
+        test: PAIRED,
+        expected: Expected::Above(0.0),
+        effect: |rows| policy(rows, Advantage::Oracle, Answering::Greedy),
+    },
+    Declared {
+        id: "fooled-reward-breaks-the-order",
+        source: "ours, on A, appendix B.1",
+        says: "With a reward model that is fooled, policy gradient falls below distillation (sampled answers).",
+        test: PAIRED,
+        expected: Expected::Below(0.0),
+        effect: |rows| policy(rows, Advantage::Fooled, Answering::Sampled),
+    },
+];
+
+fn find(
+    rows: &[OrderingRow],
+    advantage: Advantage,
+    answering: Answering,
+    objective: Objective,
+) -> impl Iterator<Item = &OrderingRow> {
+    rows.iter()
+        .filter(move |row| (row.advantage, row.answering, row.objective) == (advantage, answering, objective))
+}
+
+/// Distillation over maximum likelihood where data are scarce.
+fn distilled(rows: &[OrderingRow], answering: Answering) -> Option<Estimate> {
+    let mut all = find(rows, Advantage::Oracle, answering, Objective::Distillation);
+    all.find(|row| row.contexts == SCARCE).map(over_mle)
+}
+
+/// Policy gradient over distillation where data are scarce.
+fn policy(rows: &[OrderingRow], advantage: Advantage, answering: Answering) -> Option<Estimate> {
+    let mut all = find(rows, advantage, answering, Objective::PolicyGradient);
+    all.find(|row| row.contexts == SCARCE).map(over_distillation)
 }
 
 /// Contexts at which objectives are compared: half as many as the student has weights, so data are scarce.

@@ -2,9 +2,9 @@
 
 use super::b_gradient_weight::pretty;
 use crate::claim::least;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Estimate, Run, Table, exact};
 use anyhow::{Context as _, Result};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::continuum::{self, ContinuumConfig, ContinuumRow};
 
 /// The figure.
@@ -98,9 +98,9 @@ impl crate::Figure for Figure {
         let mut panels = Vec::new();
         for (step, title) in [("own", "same rate"), ("grad-norm", "same step length")] {
             for (column, noise) in noises.iter().enumerate() {
-                let y = Axis::symlog("accuracy over −log *p*", 0.05)
-                    .range(-0.7, 0.3)
-                    .ticks([-0.5, -0.2, -0.05, 0.0, 0.05, 0.2].map(|v: f64| (v, tokensieve_plot::number(v, 1))));
+                let y = Axis::symlog("accuracy over −log *p*", 0.05).range(-0.7, 0.3).ticks(
+                    [-0.5, -0.2, -0.05, 0.0, 0.05, 0.2].map(|v: f64| (v, tokensieve_plot::number(v, 1))),
+                );
                 let y = if column == 0 { y } else { y.quiet() };
                 let x = Axis::linear("capability of the base").range(0.0, 0.84);
                 let title = format!("{:.0} % wrong, {title}", 100.0 * noise);

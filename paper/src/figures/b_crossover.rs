@@ -1,8 +1,8 @@
 //! Paper B, theory: where −p starts to beat −log p, by formula and by simulation.
 
-use tokensieve_plot::{Anchor, Axis, Cell, Colours, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
+use tokensieve_plot::{Anchor, Axis, Cell, Colours, Drawing, Ink, Panel, Series};
 use tokensieve_toy::crossover::{self, CrossoverConfig, CrossoverRow};
 
 /// The figure.

@@ -1,8 +1,8 @@
 //! Paper B, section 2: the gradient that each objective puts on the label's logit, and the theorem's constants.
 
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::{Context as _, Result};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::gradient_weight::{self, GradientWeightConfig, GradientWeightRow};
 
 /// The figure.

@@ -1,10 +1,10 @@
 //! Paper B, theory: the exact first-order identity, against dense gradients and against finite steps.
 
 use super::b_gradient_weight::pretty;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
-use crate::{About, Claim, Column, Run, Table, exact};
+use crate::{About, Claim, Column, Declared, Estimate, Expected, Run, Table, exact};
 use anyhow::Result;
 use tokensieve_base::statistics;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::identity::{self, IdentityConfig, IdentityRow};
 
 /// The figure.
@@ -94,46 +94,60 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<IdentityRow> = table.rows()?;
-        let steps = steps(&rows);
-        // The identity is B's; how steps of finite length come near it, and what it says of clean labels, is derived here.
-        let claim = |id: &str, statement| {
-            let source = if id == "identity" { "B, theory" } else { "ours, on B, theory" };
-            Claim::new(&format!("b-identity/{id}"), source, statement)
-        };
-        let apart = rows.iter().map(|row| (row.identity - row.direct).abs()).fold(0.0, f64::max);
-        // One order of convergence per table and pair; where the two steps are equally long it is undefined.
-        let order = |pair: &[IdentityRow]| {
-            let (long, short) = (pair.first()?, pair.last()?);
-            let error = |row: &IdentityRow| (row.finite - row.identity).abs();
-            (error(short) > 0.0)
-                .then(|| libm::log(error(long) / error(short)) / libm::log(long.step / short.step))
-        };
-        let orders: Vec<f64> = rows.chunks(steps.len().max(1)).filter_map(order).collect();
-        let order = statistics::median_band(&orders, 0.5);
-        let smallest = clean_rows(&rows).map(|row| row.identity).fold(f64::INFINITY, f64::min);
-        Ok(vec![
-            claim("identity", "The identity gives the difference of two objectives' first-order risk reductions.").below(
-                1e-12,
-                exact(apart),
-                "largest difference from dense gradients over all random tables and pairs",
-            ),
-            claim("first-order", "What a finite step adds vanishes in proportion to the step: at least order 0.9.").above(
-                0.9,
-                order,
-                "order of convergence between the longest and the shortest step; median over tables, middle half",
-            ),
-            claim("first-order-only", "… and no faster: at most order 1.1.").below(
-                1.1,
-                order,
-                "the same order of convergence",
-            ),
-            claim("clean", "With clean labels −log *p* has the larger first-order reduction, whatever the prediction.").above(
-                0.0,
-                exact(smallest),
-                "smallest Ṙ(−log *p*) − Ṙ(−*p*) over all tables with clean labels",
-            ),
-        ])
+        Ok(CLAIMS.iter().map(|claim| claim.tested("b-identity", rows.as_slice())).collect())
     }
+}
+
+/// The identity is B's; how steps of finite length come near it, and what it says of clean labels, is derived here.
+const OURS_ON_B: &str = "ours, on B, theory";
+
+const CLAIMS: [Declared<[IdentityRow]>; 4] = [
+    Declared {
+        id: "identity",
+        source: "B, theory",
+        says: "The identity gives the difference of two objectives' first-order risk reductions.",
+        test: "largest difference from dense gradients over all random tables and pairs",
+        expected: Expected::Below(1e-12),
+        effect: |rows| {
+            Some(exact(rows.iter().map(|row| (row.identity - row.direct).abs()).fold(0.0, f64::max)))
+        },
+    },
+    Declared {
+        id: "first-order",
+        source: OURS_ON_B,
+        says: "What a finite step adds vanishes in proportion to the step: at least order 0.9.",
+        test: "order of convergence between the longest and the shortest step; median over tables, middle half",
+        expected: Expected::Above(0.9),
+        effect: order,
+    },
+    Declared {
+        id: "first-order-only",
+        source: OURS_ON_B,
+        says: "… and no faster: at most order 1.1.",
+        test: "the same order of convergence",
+        expected: Expected::Below(1.1),
+        effect: order,
+    },
+    Declared {
+        id: "clean",
+        source: OURS_ON_B,
+        says: "With clean labels −log *p* has the larger first-order reduction, whatever the prediction.",
+        test: "smallest Ṙ(−log *p*) − Ṙ(−*p*) over all tables with clean labels",
+        expected: Expected::Above(0.0),
+        effect: |rows| Some(exact(clean_rows(rows).map(|row| row.identity).fold(f64::INFINITY, f64::min))),
+    },
+];
+
+/// One order of convergence per table and pair; where the two steps are equally long it is undefined.
+fn order(rows: &[IdentityRow]) -> Option<Estimate> {
+    let of_pair = |pair: &[IdentityRow]| {
+        let (long, short) = (pair.first()?, pair.last()?);
+        let error = |row: &IdentityRow| (row.finite - row.identity).abs();
+        (error(short) > 0.0)
+            .then(|| libm::log(error(long) / error(short)) / libm::log(long.step / short.step))
+    };
+    let orders: Vec<f64> = rows.chunks(steps(rows).len().max(1)).filter_map(of_pair).collect();
+    statistics::median_band(&orders, 0.5)
 }
 
 /// The lengths of step, in the order of the table.

@@ -5,11 +5,11 @@ use crate::named::named;
 use crate::study::models::{each_model, short};
 use crate::study::{Arm, Study, compare, steps};
 use crate::table::distinct;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::Estimate;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
 /// The figure.
 pub(super) struct Figure;

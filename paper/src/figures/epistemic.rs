@@ -7,11 +7,11 @@ use crate::study::corpus::OF_CHAT;
 use crate::study::held_out::{self, HeldOut};
 use crate::study::models::{each_model, short};
 use crate::study::{Arm, Better, Corpus, Draws, Study, claims, compare, gain, level, scoring};
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::tokens::{Document, Quantity};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 
 /// The figure.
 pub(super) struct Figure;
@@ -141,8 +141,8 @@ impl crate::Figure for Figure {
                     all.push((Model::After(arm), of_seeds));
                 }
                 for uncertainty in QUANTITIES {
-                    let found = rows_of(&all, corpus, uncertainty)
-                        .with_context(|| format!("trained on {corpus}"))?;
+                    let found =
+                        rows_of(&all, corpus, uncertainty).with_context(|| format!("trained on {corpus}"))?;
                     let named = |row| Uncertainty { model: short(model).into(), ..row };
                     rows.extend(found.into_iter().map(named));
                 }
@@ -163,7 +163,9 @@ impl crate::Figure for Figure {
             };
             let title = format!("trained on {trained_on}: {what}");
             let arms = rows.iter().map(|row| if row.arm == MASKED { "masked" } else { row.arm.name() });
-            let at = |of: fn(&Uncertainty) -> f64| rows.iter().enumerate().map(move |(at, row)| (at as f64, of(row)));
+            let at = |of: fn(&Uncertainty) -> f64| {
+                rows.iter().enumerate().map(move |(at, row)| (at as f64, of(row)))
+            };
             let ends = rows.iter().enumerate().map(|(at, row)| (at as f64, row.nats_low, row.nats_high));
             let ink = Ink::Category(usize::from(*uncertainty == Quantity::Aleatoric));
             let y = Axis::linear("nats per response token");
@@ -303,7 +305,11 @@ impl Uncertainty {
 
 /// An uncertainty of the base, of plain, masked, and masked and distilling training, each with one entry per seed; the model is
 /// left to be named.
-fn rows_of(scored: &[(Model, Vec<Vec<Document>>)], corpus: Corpus, uncertainty: Quantity) -> Result<Vec<Uncertainty>> {
+fn rows_of(
+    scored: &[(Model, Vec<Vec<Document>>)],
+    corpus: Corpus,
+    uncertainty: Quantity,
+) -> Result<Vec<Uncertainty>> {
     let tallies: Vec<Vec<Tallies>> = scored
         .iter()
         .map(|(_, seeds)| seeds.iter().map(|documents| sums(documents, uncertainty)).collect())
@@ -365,12 +371,8 @@ mod tests {
     #[test]
     fn differences_are_paired_and_distances_know_no_sign() -> Result<()> {
         let base = Model::Base;
-        let arms = [
-            (base, [0.0; 3]),
-            (MLE, [-0.2; 3]),
-            (MASKED, [-0.6, -0.5, -0.7]),
-            (MASKED_DISTILL, [-0.1; 3]),
-        ];
+        let arms =
+            [(base, [0.0; 3]), (MLE, [-0.2; 3]), (MASKED, [-0.6, -0.5, -0.7]), (MASKED_DISTILL, [-0.1; 3])];
         let arms = arms.map(|(model, more)| (model, more.map(scored).to_vec()));
         let rows = rows_of(&arms, Corpus::Alpaca, Quantity::Epistemic)?;
         let find = |measure: Measure, arm: Model, versus: Option<Model>| {
@@ -380,7 +382,9 @@ mod tests {
         let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
         let before = find(Measure::Mean, base, None)?;
         let expected = sums(&scored(0.0), Quantity::Epistemic).value().context("defined")?;
-        assert!(near(before.nats, expected) && before.nats_low < before.nats && before.nats < before.nats_high);
+        assert!(
+            near(before.nats, expected) && before.nats_low < before.nats && before.nats < before.nats_high
+        );
         // The same on every token and from every seed: pairing leaves no spread.
         let plain = find(Measure::Difference, MLE, Some(base))?;
         assert!(
@@ -399,7 +403,8 @@ mod tests {
         assert_eq!((nearer.seeds, nearer.documents), (3, 12));
         let after = |model: Model, documents: &[Document]| (model, vec![documents.to_vec()]);
         let all = scored(0.0);
-        let torn = [after(base, &all), after(MLE, &all[1..]), after(MASKED, &all), after(MASKED_DISTILL, &all)];
+        let torn =
+            [after(base, &all), after(MLE, &all[1..]), after(MASKED, &all), after(MASKED_DISTILL, &all)];
         assert!(rows_of(&torn, Corpus::Alpaca, Quantity::Epistemic).is_err());
         Ok(())
     }

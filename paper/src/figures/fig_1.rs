@@ -1,10 +1,10 @@
 //! Paper A, figure 1: the procedure, drawn, with what it does to one reply.
 
-use tokensieve_plot::{Anchor, Diagram, Drawing, Ink};
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};
+use tokensieve_plot::{Anchor, Diagram, Drawing, Ink};
 
 /// The figure.
 pub(super) struct Figure;

@@ -1,13 +1,13 @@
 //! Paper A, figure 10: epistemic uncertainty grows with the dropout rate.
 
 use crate::claim::least;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::study::scoring::{Dataset, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::quantile;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
 /// The figure.
 pub(super) struct Figure;

@@ -1,10 +1,10 @@
 //! Paper A, figure 12: which tenth of each batch, ranked by loss, a classifier should be trained on.
 
 use crate::claim::OURS;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::{About, Claim, Column, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::{Estimate, mean_interval, spearman};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::bands::{BandsConfig, BandsRow, run as train};
 use tokensieve_toy::images::DataSet;
 

@@ -1,10 +1,10 @@
 //! Paper A, figure 2A: a reply's tokens, coloured by uncertainties, loss and entropy.
 
-use tokensieve_plot::Drawing;
 use crate::study::scoring::{self, Dataset};
 use crate::tokens::{Conversation, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
+use tokensieve_plot::Drawing;
 
 /// The figure.
 pub(super) struct Figure;

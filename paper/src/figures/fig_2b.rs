@@ -1,12 +1,12 @@
 //! Paper A, figure 2B: with what the two uncertainties are correlated.
 
 use crate::study::models::each_model;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use crate::study::scoring::{Dataset, Scoring, models, places};
 use crate::tokens::{Method, Quantity, correlations};
 use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
 /// The figure.
 pub(super) struct Figure;

@@ -1,9 +1,9 @@
 //! Paper A, figure 2C: which uncertainty tells whether a datum helps, near the solution and far from it.
 
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
-use crate::{About, Claim, Column, Run, Table};
+use crate::{About, Claim, Column, Declared, Expected, Run, Table};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use tokensieve_toy::polynomial::{self, PolynomialConfig, PolynomialRow, Uncertainty};
 
 /// The figure.
@@ -93,45 +93,64 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<PolynomialRow> = table.rows()?;
-        let of = |uncertainty| rows.iter().filter(move |row| row.uncertainty == uncertainty);
-        let nearest =
-            |uncertainty| of(uncertainty).min_by(|a, b| a.distance.total_cmp(&b.distance)).map(level);
-        let farthest = |uncertainty| of(uncertainty).max_by(|a, b| a.distance.total_cmp(&b.distance));
-        let claim = |name: &str, statement: &str| {
-            Claim::new(&format!("a-2c/{name}"), "A, section 3 and appendix C.1.1", statement)
-        };
-        let (epistemic, aleatoric) = (Uncertainty::Epistemic, Uncertainty::Aleatoric);
-        let mean = "mean Spearman correlation over the repetitions, Student's 95 % interval";
-        let paired = "correlation at the farthest minus at the nearest s, paired by repetition; mean, \
-                      Student's 95 % interval";
-        Ok(vec![
-            claim(
-                "far-epistemic-helps",
-                "Far from the solution, data of high epistemic uncertainty help most.",
-            )
-            .above(0.0, farthest(epistemic).map(level), mean),
-            claim(
-                "near-epistemic-hurts",
-                "Near the solution, training on data of high epistemic uncertainty is worse.",
-            )
-            .below(0.0, nearest(epistemic), mean),
-            claim(
-                "epistemic-rises",
-                "Epistemic uncertainty becomes a better sign of a helpful datum with the distance.",
-            )
-            .above(0.0, farthest(epistemic).map(rise), paired),
-            claim(
-                "near-aleatoric-hurts",
-                "Near the solution, data of high aleatoric uncertainty are to be avoided.",
-            )
-            .below(0.0, nearest(aleatoric), mean),
-            claim(
-                "aleatoric-fades",
-                "Far from the solution, aleatoric uncertainty matters less than near it.",
-            )
-            .above(0.0, farthest(aleatoric).map(rise), paired),
-        ])
+        Ok(CLAIMS.iter().map(|claim| claim.tested("a-2c", rows.as_slice())).collect())
     }
+}
+
+const SOURCE: &str = "A, section 3 and appendix C.1.1";
+const MEAN: &str = "mean Spearman correlation over the repetitions, Student's 95 % interval";
+const PAIRED: &str =
+    "correlation at the farthest minus at the nearest s, paired by repetition; mean, Student's 95 % interval";
+
+const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
+    Declared {
+        id: "far-epistemic-helps",
+        source: SOURCE,
+        says: "Far from the solution, data of high epistemic uncertainty help most.",
+        test: MEAN,
+        expected: Expected::Above(0.0),
+        effect: |rows| farthest(rows, Uncertainty::Epistemic).map(level),
+    },
+    Declared {
+        id: "near-epistemic-hurts",
+        source: SOURCE,
+        says: "Near the solution, training on data of high epistemic uncertainty is worse.",
+        test: MEAN,
+        expected: Expected::Below(0.0),
+        effect: |rows| nearest(rows, Uncertainty::Epistemic).map(level),
+    },
+    Declared {
+        id: "epistemic-rises",
+        source: SOURCE,
+        says: "Epistemic uncertainty becomes a better sign of a helpful datum with the distance.",
+        test: PAIRED,
+        expected: Expected::Above(0.0),
+        effect: |rows| farthest(rows, Uncertainty::Epistemic).map(rise),
+    },
+    Declared {
+        id: "near-aleatoric-hurts",
+        source: SOURCE,
+        says: "Near the solution, data of high aleatoric uncertainty are to be avoided.",
+        test: MEAN,
+        expected: Expected::Below(0.0),
+        effect: |rows| nearest(rows, Uncertainty::Aleatoric).map(level),
+    },
+    Declared {
+        id: "aleatoric-fades",
+        source: SOURCE,
+        says: "Far from the solution, aleatoric uncertainty matters less than near it.",
+        test: PAIRED,
+        expected: Expected::Above(0.0),
+        effect: |rows| farthest(rows, Uncertainty::Aleatoric).map(rise),
+    },
+];
+
+fn nearest(rows: &[PolynomialRow], of: Uncertainty) -> Option<&PolynomialRow> {
+    rows.iter().filter(|row| row.uncertainty == of).min_by(|a, b| a.distance.total_cmp(&b.distance))
+}
+
+fn farthest(rows: &[PolynomialRow], of: Uncertainty) -> Option<&PolynomialRow> {
+    rows.iter().filter(|row| row.uncertainty == of).max_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
 fn level(row: &PolynomialRow) -> Estimate {

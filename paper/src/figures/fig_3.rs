@@ -5,7 +5,9 @@ use crate::study::claims::{self, measure, units};
 use crate::study::corpus::OF_CHAT;
 use crate::study::models::each_model;
 use crate::study::picture::{self, by_corpus};
-use crate::study::{Arm, Contrast, Corpus, Criterion, Distribution, Gain, Granularity, Measure, Unit, compare};
+use crate::study::{
+    Arm, Contrast, Corpus, Criterion, Distribution, Gain, Granularity, Measure, Unit, compare,
+};
 use crate::table::distinct;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
@@ -20,9 +22,9 @@ impl crate::Figure for Figure {
             id: "a-3",
             title: "Training on the top quarter: by which criterion, of tokens or of documents",
             source: "A, figure 3",
-            caption: "Gain over plain maximum likelihood of training on the quarter of the tokens, or of the documents, with the \
-                      largest value of a criterion, by what the model answers (each panel names the measure), by the loss on held-out \
-                      text of the corpus trained on, and where free text is answered by how often the reply is preferred; 95 % intervals.",
+            caption: "Gain over plain maximum likelihood from training on the quarter of the tokens, or of the documents, with the \
+                      largest value of a criterion. Each panel names the measure: answers, loss on held-out text of the corpus \
+                      trained on, and, for free-text replies, how often the reply is preferred. 95 % intervals.",
             protocol: "LoRA of rank 32 on all linear modules, one epoch, cosine schedule; each step trains on the quarter of \
                        its batch that ranks highest. Entropy and loss are the model's own; RHO is its loss above that of a \
                        model trained on clean rows held out from training; random is the control.\n\nMeasured: exact answers \
@@ -30,9 +32,11 @@ impl crate::Figure for Figure {
                        response token of held-out text; answers to GSM8K in profiles study and paper. The mean is over the measures of the trained corpus' kind. Gains \
                        are paired over questions and seeds.",
             deviations: &[
-                "No judge in all profiles but paper: in place of AlpacaEval's win rate stand overlap with the reference, how \
-                 often a reply overlaps more than the other model's (length-controlled, ties one half), and held-out loss.",
-                "Generated word problems beside GSM8K, where a small model scores about 1 %: there no objective can differ.",
+                "There is a judge in profile paper only. \
+                 Elsewhere AlpacaEval's win rate is replaced by overlap with the reference, by how \
+                 often a reply overlaps more than the other model's (length-controlled, ties count one half), and by held-out loss.",
+                "Generated word problems are used beside GSM8K, where a small model scores about 1 %, so that no objective \
+                 can differ from another.",
                 compare::MEASURED_ELSEWHERE,
                 "SmolLM2-135M-Instruct in all profiles but paper.",
                 OF_CHAT,
@@ -85,7 +89,8 @@ fn declared() -> Vec<Contrast> {
     let ours = |_| OURS;
     let mut all = Vec::new();
     for by in Criterion::ALL {
-        let [tokens, documents] = [Granularity::Token, Granularity::Document].map(|of| Arm::selected(*by, of));
+        let [tokens, documents] =
+            [Granularity::Token, Granularity::Document].map(|of| Arm::selected(*by, of));
         let says = match by {
             Criterion::Random => "random tokens do better than random documents".to_owned(),
             by => format!("selecting tokens by {by} does better than selecting documents by it"),
@@ -101,7 +106,8 @@ fn declared() -> Vec<Contrast> {
     ));
     for by in Criterion::ALL.iter().filter(|by| **by != Criterion::Loss) {
         let chosen = if *by == Criterion::Random { "at random".to_owned() } else { format!("by {by}") };
-        let says = format!("training on a quarter of the tokens chosen {chosen} does worse than plain training");
+        let says =
+            format!("training on a quarter of the tokens chosen {chosen} does worse than plain training");
         let arm = Arm::selected(*by, Granularity::Token);
         // The paper says that loss alone gains significantly: that the others lose is more.
         all.push(Contrast::better(format!("{by}-does-not"), ours, says, arm, &[Arm::Mle]).worse());

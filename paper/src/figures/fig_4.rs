@@ -6,11 +6,11 @@ use crate::study::held_out::{self, HeldOut};
 use crate::study::models::{each_model, short};
 use crate::study::selection::{Kind, Share, shares};
 use crate::study::{Better, Corpus, claims, compare, gain, level, scoring};
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::{About, Claim, Column, Expected, Run, Table};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::Estimate;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 
 /// The figure.
 pub(super) struct Figure;
@@ -124,7 +124,8 @@ impl crate::Figure for Figure {
             }
             panel
         };
-        let panels = |rows: &[Selected]| rows.chunk_by(|a, b| a.trained_on == b.trained_on).map(panel).collect();
+        let panels =
+            |rows: &[Selected]| rows.chunk_by(|a, b| a.trained_on == b.trained_on).map(panel).collect();
         Ok(Drawing::new(each_model(&rows, |row| &row.model, panels, Panel::of)).columns(2))
     }
 

@@ -1,10 +1,10 @@
 //! Paper A, figure 4, as a picture: which tokens of one conversation would be selected after more and more training.
 
 use crate::study::{compare, held_out};
-use tokensieve_plot::Drawing;
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};
+use tokensieve_plot::Drawing;
 
 /// The figure.
 pub(super) struct Figure;

@@ -18,18 +18,19 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-5",
-            title: "Masking and distillation, at home and abroad",
+            title: "Masking and distillation, in and out of distribution",
             source: "A, figure 5",
             caption: "Gain over plain maximum likelihood on every measure, one mark per objective; 95 % intervals. \
-                      First what the models answer, then the loss on held-out text, and where free text is answered how often \
-                      the reply is preferred.",
+                      From left to right: answers, loss on held-out text, and, for free-text replies, how often the reply is \
+                      preferred.",
             protocol: "Four models per corpus and seed, alike in everything but the objective: plain maximum likelihood; \
                        masked (the quarter of each batch's tokens with the largest loss); distilled from the plain one; and \
                        the paper's: masked, the other tokens distilled from the plain one. The plain model is an adapter on \
-                       the same base.\n\nMeasures of the corpus trained on are in, all others out of distribution.",
+                       the same base.\n\nMeasures of the corpus trained on count as in distribution, all others as out of distribution.",
             deviations: &[
-                "No judge in all profiles but paper: in place of AlpacaEval's win rate stand overlap with the reference, how \
-                 often a reply overlaps more than the plain model's (length-controlled, ties one half), and held-out loss.",
+                "There is a judge in profile paper only. \
+                 Elsewhere AlpacaEval's win rate is replaced by overlap with the reference, by how \
+                 often a reply overlaps more than the plain model's (length-controlled, ties count one half), and by held-out loss.",
                 "Trained on generated word problems, GSM8K and conversations beside Alpaca.",
                 compare::MEASURED_ELSEWHERE,
                 "SmolLM2-135M-Instruct in all profiles but paper.",
@@ -185,7 +186,8 @@ pub(super) fn tested(declared: &[Contrast], figure: &str, rows: &[Gain], corpus:
     let (home, abroad): (Vec<&Contrast>, Vec<&Contrast>) =
         declared.iter().partition(|claim| claim.place == Distribution::In);
     let in_units = |claims: &[&Contrast], units: &[Unit]| -> Vec<Claim> {
-        let in_unit = |unit: &Unit| claims.iter().map(|claim| claim.tested(figure, rows, corpus, *unit)).collect();
+        let in_unit =
+            |unit: &Unit| claims.iter().map(|claim| claim.tested(figure, rows, corpus, *unit)).collect();
         units.iter().flat_map(|unit| -> Vec<Claim> { in_unit(unit) }).collect()
     };
     [in_units(&abroad, &[Unit::Share, Unit::Nats]), in_units(&home, units(corpus))].concat()

@@ -18,7 +18,7 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-6a",
-            title: "At home and abroad: gains of every objective",
+            title: "Gains of every objective, in and out of distribution",
             source: "A, figure 6A",
             caption: "Mean gain over plain maximum likelihood in (across) and out of (up) the distribution trained on, one mark \
                       per objective, by what the models answer, by held-out loss, and where free text is answered by how often a \
@@ -28,10 +28,10 @@ impl crate::Figure for Figure {
             protocol: "As figures 3 and 5. The mean is over measures of one unit; a corpus without a measure of that unit in \
                        its own distribution has no panel.",
             deviations: &[
-                "No judge in all profiles but paper: held-out loss, overlap, and how often a reply overlaps more than the plain \
-                 model's (length-controlled, ties one half) stand in place of win rates.",
-                "The paper's figure is about single-turn questions at home and following instructions abroad. What is trained on GSM8K or on \
-                 generated word problems is ours, but for the abstract's gain on GSM8K.",
+                "There is a judge in profile paper only. Elsewhere win rates are replaced by held-out loss, by overlap, and by how often \
+                 a reply overlaps more than the plain model's (length-controlled, ties count one half).",
+                "The paper's figure is about single-turn questions in distribution and following instructions out of it. Training on \
+                 GSM8K and on generated word problems is our addition, except for the abstract's gain on GSM8K.",
                 compare::MEASURED_ELSEWHERE,
                 "SmolLM2-135M-Instruct in all profiles but paper.",
                 OF_CHAT,

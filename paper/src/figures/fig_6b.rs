@@ -24,8 +24,8 @@ impl crate::Figure for Figure {
                       seeds, never narrower than Student's over seeds. One half is a draw.",
             protocol: "As figures 3 and 5; a judge's win rate is one of the measures where there is a judge. Each resampling of questions and seeds counts its own wins.",
             deviations: &[
-                "No judge in all profiles but paper: no preference is counted there; held-out loss and overlap with references are \
-                 among the measures instead.",
+                "There is a judge in profile paper only. Elsewhere no preference is counted; held-out loss and overlap with references \
+                 are among the measures instead.",
                 compare::MEASURED_ELSEWHERE,
                 "SmolLM2-135M-Instruct in all profiles but paper.",
                 OF_CHAT,
@@ -92,7 +92,8 @@ fn of_model(rows: &[Gain]) -> Vec<Claim> {
     if let Some(reason) = untested {
         return vec![most.not_tested(reason), highest.not_tested(reason)];
     }
-    let (plain, others): (Vec<&Gain>, Vec<&Gain>) = of_all.into_iter().partition(|row| row.versus == Arm::Mle);
+    let (plain, others): (Vec<&Gain>, Vec<&Gain>) =
+        of_all.into_iter().partition(|row| row.versus == Arm::Mle);
     vec![
         most.above(
             0.5,

@@ -1,11 +1,11 @@
 //! Paper A, figure 8: the losses of the tokens of two answers, beside the losses of the answers.
 
-use tokensieve_plot::{Drawing, number};
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::mean;
+use tokensieve_plot::{Drawing, number};
 
 /// The figure.
 pub(super) struct Figure;

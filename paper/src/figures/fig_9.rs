@@ -1,6 +1,5 @@
 //! Paper A, figure 9: how token losses and datum losses are spread.
 
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 use crate::named::named;
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Document, Quantity, over_documents};
@@ -8,6 +7,7 @@ use crate::{About, Claim, Column, Estimate, Run, Table};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::mean;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 
 /// The figure.
 pub(super) struct Figure;
@@ -101,7 +101,9 @@ impl crate::Figure for Figure {
                 });
                 let ratio = ratio.with_context(|| format!("too few documents of {}", dataset))?;
                 let all: Vec<&Document> = documents.iter().collect();
-                for (level, losses) in [(Level::Token, token_losses(&all)), (Level::Datum, datum_losses(&all))] {
+                for (level, losses) in
+                    [(Level::Token, token_losses(&all)), (Level::Datum, datum_losses(&all))]
+                {
                     let (mean_nats, spread_nats) =
                         mean(&losses).zip(deviation(&losses)).context("too few losses")?;
                     for bin in 0..BINS {

@@ -1,10 +1,10 @@
 //! Paper A, section 3: which examples help as training goes on, by kind of uncertainty.
 
 use crate::claim::OURS;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
-use crate::{About, Claim, Column, Run, Table};
+use crate::{About, Claim, Column, Declared, Expected, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::{Estimate, mean_interval};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::images::DataSet;
 use tokensieve_toy::label_noise_uncertainty::{LabelNoiseConfig, LabelNoiseRow, Noise, run as measure};
 
@@ -152,78 +152,93 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<LabelNoiseRow> = table.rows()?;
-        let source = "A, section 3";
         let mut claims = Vec::new();
-        for (noise, name) in [(Noise::Class, "by-class"), (Noise::Example, "by-example")] {
-            let runs: Vec<&[LabelNoiseRow]> = rows
-                .chunk_by(|a, b| (a.noise, a.seed) == (b.noise, b.seed))
-                .filter(|run| run[0].noise == noise && run.len() > 1)
-                .collect();
-            let over = |of: fn(&[LabelNoiseRow]) -> f64| {
-                mean_interval(&runs.iter().map(|run| of(run)).collect::<Vec<f64>>())
-            };
-            let claim = |id: &str, statement: &str| {
-                let statement = format!("{statement} (noise {})", name.replace('-', " "));
-                // Noise by example is a control: the paper's is not said to be so.
-                let source = if noise == Noise::Class { source } else { OURS };
-                let asks = format!("a-mnist-uncertainty/{id}");
-                Claim::new(&format!("{asks}-{name}"), source, &statement).asking(&asks)
-            };
-            claims.push(claim("low-noise-first", "Before the first step, examples with little label noise help most.").below(
-                0.0,
-                over(|run| run[0].benefit_aleatoric_rho),
-                "Spearman of benefit and flip rate before the first step; mean over seeds, Student's 95 % interval",
-            ));
-            claims.push(claim("low-noise-early", "In the first hundred steps they still do.").below(
-                0.0,
-                over(early),
-                "the same at the checkpoints from step 1 to step 100, their mean",
-            ));
-            claims.push(
-                claim(
-                    "early-uniform",
-                    "Epistemic uncertainty is more uniform over examples at the start than at the end.",
-                )
-                .below(
-                    0.0,
-                    over(|run| libm::log(run[0].epistemic_spread / last(run).epistemic_spread)),
-                    "log ratio of BALD's relative spread, first to last checkpoint, paired by seed",
-                ),
-            );
-            claims.push(
-                claim(
-                    "late-epistemic",
-                    "At the end, more than at the start, examples with high epistemic uncertainty help most.",
-                )
-                .above(
-                    0.0,
-                    over(|run| last(run).benefit_epistemic_rho - run[0].benefit_epistemic_rho),
-                    "Spearman of benefit and BALD, last checkpoint minus first, paired by seed",
-                ),
-            );
+        for noise in [Noise::Class, Noise::Example] {
+            let runs = rows.chunk_by(|a, b| (a.noise, a.seed) == (b.noise, b.seed));
+            let of_noise = runs.filter(|run| run[0].noise == noise && run.len() > 1);
+            let runs = Runs(of_noise.map(<[LabelNoiseRow]>::to_vec).collect());
+            let tested = |claim: &Declared<Runs>| claim.tested("a-mnist-uncertainty", &runs);
             if noise == Noise::Class {
-                claims.push(claim("falls-faster-late", "Late, epistemic uncertainty decreases faster where there is little label noise.").below(
-                    0.0,
-                    over(|run| contrast(last(run)) - contrast(&run[run.len() - 2])),
-                    "change of log(mean BALD of the low-noise third / of the high-noise third) between the last two \
-                     checkpoints, paired by seed",
-                ));
-                claims.push(
-                    claim(
-                        "falls-faster-overall",
-                        "Over all of training it decreases more (or rises less) there.",
-                    )
-                    .below(
-                        0.0,
-                        over(|run| contrast(last(run)) - contrast(&run[0])),
-                        "the same change between the first and the last checkpoint",
-                    ),
+                let all = OF_ALL_NOISE.iter().chain(&OF_CLASSES);
+                claims.extend(all.map(|claim| tested(claim).of_case("by-class", "noise by class")));
+            } else {
+                // A control: the paper's noise is not said to be so.
+                let ours = |claim| Claim { source: OURS.into(), ..tested(claim) };
+                claims.extend(
+                    OF_ALL_NOISE.iter().map(|claim| ours(claim).of_case("by-example", "noise by example")),
                 );
             }
         }
         Ok(claims)
     }
 }
+
+/// The runs under one kind of noise, each with its checkpoints.
+struct Runs(Vec<Vec<LabelNoiseRow>>);
+
+impl Runs {
+    /// A quantity of each run: mean and interval over seeds.
+    fn over(&self, of: fn(&[LabelNoiseRow]) -> f64) -> Option<Estimate> {
+        mean_interval(&self.0.iter().map(|run| of(run)).collect::<Vec<f64>>())
+    }
+}
+
+const SOURCE: &str = "A, section 3";
+
+const OF_ALL_NOISE: [Declared<Runs>; 4] = [
+    Declared {
+        id: "low-noise-first",
+        source: SOURCE,
+        says: "Before the first step, examples with little label noise help most.",
+        test: "Spearman of benefit and flip rate before the first step; mean over seeds, Student's 95 % interval",
+        expected: Expected::Below(0.0),
+        effect: |runs| runs.over(|run| run[0].benefit_aleatoric_rho),
+    },
+    Declared {
+        id: "low-noise-early",
+        source: SOURCE,
+        says: "In the first hundred steps they still do.",
+        test: "the same at the checkpoints from step 1 to step 100, their mean",
+        expected: Expected::Below(0.0),
+        effect: |runs| runs.over(early),
+    },
+    Declared {
+        id: "early-uniform",
+        source: SOURCE,
+        says: "Epistemic uncertainty is more uniform over examples at the start than at the end.",
+        test: "log ratio of BALD's relative spread, first to last checkpoint, paired by seed",
+        expected: Expected::Below(0.0),
+        effect: |runs| runs.over(|run| libm::log(run[0].epistemic_spread / last(run).epistemic_spread)),
+    },
+    Declared {
+        id: "late-epistemic",
+        source: SOURCE,
+        says: "At the end, more than at the start, examples with high epistemic uncertainty help most.",
+        test: "Spearman of benefit and BALD, last checkpoint minus first, paired by seed",
+        expected: Expected::Above(0.0),
+        effect: |runs| runs.over(|run| last(run).benefit_epistemic_rho - run[0].benefit_epistemic_rho),
+    },
+];
+
+const OF_CLASSES: [Declared<Runs>; 2] = [
+    Declared {
+        id: "falls-faster-late",
+        source: SOURCE,
+        says: "Late, epistemic uncertainty decreases faster where there is little label noise.",
+        test: "change of log(mean BALD of the low-noise third / of the high-noise third) between the last two checkpoints, \
+               paired by seed",
+        expected: Expected::Below(0.0),
+        effect: |runs| runs.over(|run| contrast(last(run)) - contrast(&run[run.len() - 2])),
+    },
+    Declared {
+        id: "falls-faster-overall",
+        source: SOURCE,
+        says: "Over all of training it decreases more (or rises less) there.",
+        test: "the same change between the first and the last checkpoint",
+        expected: Expected::Below(0.0),
+        effect: |runs| runs.over(|run| contrast(last(run)) - contrast(&run[0])),
+    },
+];
 
 fn last(run: &[LabelNoiseRow]) -> &LabelNoiseRow {
     &run[run.len() - 1]

@@ -1,9 +1,10 @@
 //! The seam of both papers: which band of token probability to train on, by capability and label noise.
 
-use tokensieve_plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
-use crate::{About, Claim, Column, Estimate, Run, Table, exact};
+use crate::claim::OURS;
+use crate::{About, Claim, Column, Declared, Estimate, Expected, Run, Table, exact};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics;
+use tokensieve_plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::seam::{self, SeamConfig, SeamRow};
 
 /// The figure.
@@ -94,95 +95,123 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let map = Map::new(table)?;
-        let (weak, strong) =
-            map.capabilities.first().zip(map.capabilities.last()).context("an empty table")?;
-        let (weak, strong) = (*weak, *strong);
-        let claim =
-            |id: &str, source: &str, statement: &str| Claim::new(&format!("seam/{id}"), source, statement);
-        let paired = "clean held-out accuracy minus plain maximum likelihood's, paired by seed; mean, Student's 95 % interval";
-        let gain = |band, rest: &str, step: &str, capability, noise| {
-            map.cell(band, rest, step, capability, noise).map(|row| estimate(&row))
-        };
         let mut claims = Vec::new();
-        let rests = [("none", "nothing else"), ("distil", "the rest distilled")];
-        for (rest, words) in rests {
-            for &capability in &map.capabilities {
-                let percent = 100.0 * capability;
-                let statement = format!(
-                    "Paper A's choice gains somewhere: base of capability {capability:.2}, lowest quarter trained, {words}: the \
-                     noise rate up to which it beats plain maximum likelihood is above 0."
-                );
-                let id = format!("crossover-{rest}-{percent:.0}");
-                let test = "noise rate at which the mean gain in accuracy falls to 0, linear between noise rates; \
-                            interval: where the two ends of the gain's 95 % interval do";
-                claims.push(claim(&id, "ours, on A, figure 3 and B, figure 5", &statement).above(
-                    0.0,
-                    seam::crossover(&map.arm(0, rest, "own", capability)),
-                    test,
-                ));
-            }
-            for (name, capability) in [("weak", weak), ("strong", strong)] {
-                let statement =
-                    format!("With 30 % wrong labels the lowest quarter harms a {name} model ({words}).");
-                claims.push(claim(&format!("harm-{rest}-{name}"), ON_B, &statement).below(
-                    0.0,
-                    gain(0, rest, "own", capability, 0.3),
-                    paired,
-                ));
-                let statement = format!("… and at the same step length too ({name} model, {words}).");
-                claims.push(claim(&format!("harm-{rest}-{name}-grad-norm"), ON_B, &statement).below(
-                    0.0,
-                    gain(0, rest, "grad-norm", capability, 0.3),
-                    paired,
-                ));
-            }
+        for (rest, words) in [("none", "nothing else"), ("distil", "the rest distilled")] {
+            claims.extend(map.gains_somewhere(rest, words));
+            claims.extend(map.harms(rest, words));
         }
-        let apart = "difference of the two gains, their 95 % intervals' ends put together";
-        let statement =
-            "Strong model, 30 % wrong labels: the highest quarter alone beats the lowest quarter alone.";
-        claims.push(claim("top-over-bottom", ON_B, statement).above(
-            0.0,
-            map.difference((3, "none"), (0, "none"), strong, 0.3),
-            apart,
-        ));
-        let statement = "Weak model, clean labels: the lowest quarter alone beats the highest quarter alone.";
-        claims.push(claim("bottom-over-top", "ours, on A, figure 3", statement).above(
-            0.0,
-            map.difference((0, "none"), (3, "none"), weak, 0.0),
-            apart,
-        ));
-        for (name, capability) in [("weak", weak), ("strong", strong)] {
-            let statement = format!(
-                "Distilling the rest lessens the harm of the lowest quarter at 30 % wrong labels ({name} model)."
-            );
-            claims.push(claim(&format!("distil-protects-{name}"), "ours, on A, figure 5", &statement).above(
-                0.0,
-                map.difference((0, "distil"), (0, "none"), capability, 0.3),
-                apart,
-            ));
-        }
-        let (noise, middle): (Vec<f64>, Vec<f64>) = map.best_bands("none", "own").into_iter().unzip();
-        let follow = statistics::spearman(&noise, &middle).map(exact);
-        claims.push(
-            claim("best-band-follows-noise", "ours", "The quarter that does best moves up with the share of wrong labels.")
-                .above(
-                    0.0,
-                    follow,
-                    "Spearman's correlation of the noise rate with the best quarter's middle quantile over bases and noise rates",
-                )
-                // Cells of a design are no sample: they have no interval to decide by.
-                .not_tested("a description, and no test: the cells of the map were chosen and not drawn"),
-        );
-        let share = map.cell(0, "none", "own", strong, 0.3).map(|row| exact(row.wrong_share));
-        claims.push(
-            claim(
-                "lowest-is-noise",
-                "ours",
-                "A strong model's lowest quarter at 30 % wrong labels is nearly all wrong labels.",
-            )
-            .above(0.9, share, "share of wrong labels among those trained on, mean over seeds"),
-        );
+        claims.extend(COMPARED.iter().map(|claim| claim.tested("seam", &map)));
+        // Cells of a design are no sample: they have no interval to decide by.
+        let described = FOLLOWS_NOISE.tested("seam", &map);
+        let reason = "a description and not a test: the cells of the map were chosen and not drawn at random";
+        claims.extend([described.not_tested(reason), LOWEST_IS_NOISE.tested("seam", &map)]);
         Ok(claims)
+    }
+}
+
+const ON_A_3: &str = "ours, on A, figure 3";
+const ON_A_5: &str = "ours, on A, figure 5";
+const PAIRED: &str =
+    "clean held-out accuracy minus plain maximum likelihood's, paired by seed; mean, Student's 95 % interval";
+const APART: &str = "difference of the two gains, their 95 % intervals' ends put together";
+/// The share of wrong labels at which harm is asked for.
+const NOISE: f64 = 0.3;
+
+const COMPARED: [Declared<Map>; 4] = [
+    Declared {
+        id: "top-over-bottom",
+        source: ON_B,
+        says: "Strong model, 30 % wrong labels: the highest quarter alone beats the lowest quarter alone.",
+        test: APART,
+        expected: Expected::Above(0.0),
+        effect: |map| map.difference((3, "none"), (0, "none"), map.strong, NOISE),
+    },
+    Declared {
+        id: "bottom-over-top",
+        source: ON_A_3,
+        says: "Weak model, clean labels: the lowest quarter alone beats the highest quarter alone.",
+        test: APART,
+        expected: Expected::Above(0.0),
+        effect: |map| map.difference((0, "none"), (3, "none"), map.weak, 0.0),
+    },
+    Declared {
+        id: "distil-protects-weak",
+        source: ON_A_5,
+        says: "Distilling the rest lessens the harm of the lowest quarter at 30 % wrong labels (weak model).",
+        test: APART,
+        expected: Expected::Above(0.0),
+        effect: |map| map.difference((0, "distil"), (0, "none"), map.weak, NOISE),
+    },
+    Declared {
+        id: "distil-protects-strong",
+        source: ON_A_5,
+        says: "Distilling the rest lessens the harm of the lowest quarter at 30 % wrong labels (strong model).",
+        test: APART,
+        expected: Expected::Above(0.0),
+        effect: |map| map.difference((0, "distil"), (0, "none"), map.strong, NOISE),
+    },
+];
+
+const FOLLOWS_NOISE: Declared<Map> = Declared {
+    id: "best-band-follows-noise",
+    source: OURS,
+    says: "The quarter that does best moves up with the share of wrong labels.",
+    test: "Spearman's correlation of the noise rate with the best quarter's middle quantile over bases and noise rates",
+    expected: Expected::Above(0.0),
+    effect: |map| {
+        let (noise, middle): (Vec<f64>, Vec<f64>) = map.best_bands("none", "own").into_iter().unzip();
+        statistics::spearman(&noise, &middle).map(exact)
+    },
+};
+
+const LOWEST_IS_NOISE: Declared<Map> = Declared {
+    id: "lowest-is-noise",
+    source: OURS,
+    says: "A strong model's lowest quarter at 30 % wrong labels is nearly all wrong labels.",
+    test: "share of wrong labels among those trained on, mean over seeds",
+    expected: Expected::Above(0.9),
+    effect: |map| map.cell(0, "none", "own", map.strong, NOISE).map(|row| exact(row.wrong_share)),
+};
+
+impl Map {
+    /// That paper A's choice gains up to some noise rate, for every base.
+    fn gains_somewhere(&self, rest: &str, words: &str) -> Vec<Claim> {
+        let test = "noise rate at which the mean gain in accuracy falls to 0, linear between noise rates; interval: where the \
+                    two ends of the gain's 95 % interval do";
+        let claim = |capability: &f64| {
+            let statement = format!(
+                "Paper A's choice gains somewhere: base of capability {capability:.2}, lowest quarter trained, {words}: the \
+                 noise rate up to which it beats plain maximum likelihood is above 0."
+            );
+            let id = format!("seam/crossover-{rest}-{:.0}", 100.0 * capability);
+            let crossover = seam::crossover(&self.arm(0, rest, "own", *capability));
+            Claim::new(&id, "ours, on A, figure 3 and B, figure 5", &statement).above(0.0, crossover, test)
+        };
+        self.capabilities.iter().map(claim).collect()
+    }
+
+    /// That it harms under noise, at the same rate and at the same length of step.
+    fn harms(&self, rest: &str, words: &str) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for (name, capability) in [("weak", self.weak), ("strong", self.strong)] {
+            for (step, suffix, statement) in [
+                (
+                    "own",
+                    "",
+                    format!("With 30 % wrong labels the lowest quarter harms a {name} model ({words})."),
+                ),
+                (
+                    "grad-norm",
+                    "-grad-norm",
+                    format!("… and at the same step length too ({name} model, {words})."),
+                ),
+            ] {
+                let id = format!("seam/harm-{rest}-{name}{suffix}");
+                let gain = self.cell(0, rest, step, capability, NOISE).map(|row| estimate(&row));
+                claims.push(Claim::new(&id, ON_B, &statement).below(0.0, gain, PAIRED));
+            }
+        }
+        claims
     }
 }
 
@@ -194,6 +223,9 @@ struct Map {
     rows: Vec<SeamRow>,
     capabilities: Vec<f64>,
     noises: Vec<f64>,
+    /// The least and the most capable base.
+    weak: f64,
+    strong: f64,
 }
 
 impl Map {
@@ -207,7 +239,8 @@ impl Map {
                 }
             }
         }
-        Ok(Self { rows, capabilities, noises })
+        let (weak, strong) = capabilities.first().zip(capabilities.last()).context("an empty table")?;
+        Ok(Self { weak: *weak, strong: *strong, rows, capabilities, noises })
     }
 
     /// All noise rates of one arm, ascending.

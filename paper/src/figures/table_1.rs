@@ -1,10 +1,10 @@
 //! Paper A, table 1: the data sets and their sizes.
 
-use tokensieve_plot::{Anchor, Diagram, Drawing};
 use crate::{About, Claim, Column, Run, Table, exact};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokensieve_data::Catalogue;
+use tokensieve_plot::{Anchor, Diagram, Drawing};
 
 /// The figure.
 pub(super) struct Figure;

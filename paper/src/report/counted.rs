@@ -26,7 +26,7 @@ pub(super) fn what(claim: &Claim, table: &Table) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::recorded::Recorded;
-    use crate::{Estimate, engine, figures};
+    use crate::{Estimate, figures};
     use anyhow::Result;
 
     fn of(n: usize, table: &str) -> Option<&'static str> {
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn recorded_claims_say_what_they_count() -> Result<()> {
         let [mut known, mut all] = [0, 0];
-        for made in engine::recorded(&figures::registry(), &Recorded::load()?)? {
+        for made in Recorded::load()?.figures(&figures::registry())? {
             for claim in made.claims.iter().filter(|claim| claim.estimate.is_some_and(|e| e.n > 1)) {
                 known += usize::from(what(claim, &made.table).is_some());
                 all += 1;

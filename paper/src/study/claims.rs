@@ -14,7 +14,8 @@ pub const ENOUGH_SEEDS: u64 = 3;
 /// Where neither model answers a larger share of the questions, an objective can neither gain nor lose by answers.
 const FLOOR: f64 = 0.02;
 /// Why a claim is not tested when there are too few seeds.
-pub const TOO_FEW_SEEDS: &str = "not tested at this scale: with fewer than three seeds nothing can be concluded about another training run";
+pub const TOO_FEW_SEEDS: &str = "not tested at this scale: with fewer than three seeds nothing can be concluded about \
+                                 another training run";
 
 /// How intervals of gains come about.
 pub const INTERVAL: &str =
