@@ -137,7 +137,7 @@ fn beginning_afresh_removes_the_former_run_once_everything_is_open() {
         ("reference.adapter=nowhere", "there is no folder `nowhere`"),
         ("objective.preset=rho", "reference.adapter"),
         ("lora.target_modules=[\"q_porj\"]", "q_porj"),
-        (own.as_str(), "lies in what --fresh removes"),
+        (own.as_str(), "which --fresh removes"),
     ] {
         let output = bench.run("out", &[&first[..], &["--fresh", "--set", set]].concat());
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));

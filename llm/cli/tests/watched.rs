@@ -77,7 +77,7 @@ fn nothing_that_is_no_number_is_saved() {
     let output = bench.run("run", &["--set", "train.eps=0", "--set", "train.steps=1", "--set", NO_GROWTH]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(
-        said(&output).contains("the length of what is trained, after the step, is NaN"),
+        said(&output).contains("the length of the trained parameters after the step is NaN"),
         "{}",
         said(&output)
     );

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tokensieve_model::head::{Distribution, Head, RowStats, Rows, Unembedding, Wanted};
+use tokensieve_model::head::{Distribution, Head, Rows, Unembedding, Wanted};
 use tokensieve_objective::Pull;
 
 const VOCABULARY: i64 = 49_152;
@@ -88,14 +88,17 @@ fn measure(n: i64, kind: Kind) -> Vec<(&'static str, f64)> {
     say("backward product by libtorch", time(m, || _ = logits.mm(&weight)));
     say("statistics", time(n, || _ = head.statistics(&rows, false)));
     say("statistics with top-20 entropy", time(n, || _ = head.statistics(&rows, true)));
-    let mut sweep = |pulls: &[Pull], reference| {
+    let mut fused = |pulls: &[Pull], reference| {
         time(n, || {
-            let of = |range: std::ops::Range<usize>, _: &[RowStats]| Ok(pulls[range].to_vec());
-            head.sweep(&rows, false, &wanted(&[], reference), of).expect("nothing refuses");
+            let mut chunks = head.chunks(&rows, false);
+            while let Some(chunk) = chunks.next() {
+                let range = chunk.range();
+                chunk.gradient(&wanted(&pulls[range], reference));
+            }
         })
     };
-    say("one sweep, label", sweep(&ours, Distribution::None));
-    say("one sweep, reference", sweep(&theirs, model));
+    say("fused, label", fused(&ours, Distribution::None));
+    say("fused, reference", fused(&theirs, model));
     let mut two = |pulls: &[Pull], reference| {
         time(n, || {
             let (stats, kept) = head.statistics_keeping(&rows, false);

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use tch::{Device, Tensor};
 
-use super::config::{Optimizer as Rule, Train};
-use super::flat;
+use crate::config::{self, Train};
+use crate::elementwise;
 use tokensieve_model::Error;
 use tokensieve_model::Parameters;
 use tokensieve_model::Result;
@@ -16,39 +16,39 @@ use tokensieve_model::Result;
 /// The optimizer's state and settings.
 #[derive(Debug)]
 pub struct Optimizer {
-    rule: Rule,
+    rule: config::Optimizer,
     weight_decay: f64,
     clip: Option<f64>,
     /// Running means, each as long as the parameters: `AdamW`'s of the gradient and its square, SGD's of the gradient.
     moments: Vec<Tensor>,
-    /// Stretches of matrices, which decay, and of the rest.
+    /// Stretches of matrices, which weight decay is for, and of the rest.
     runs: Vec<(Range<i64>, bool)>,
-    /// Steps that the means are of, per which `AdamW` corrects them.
+    /// Steps that the means are of, for `AdamW`'s bias correction.
     steps: u64,
 }
 
 impl Optimizer {
-    /// An optimizer that has not moved yet.
+    /// An optimizer before its first step.
     pub fn new(train: &Train, parameters: &Parameters) -> Self {
         let count = match train.optimizer {
-            Rule::AdamW { .. } => 2,
-            Rule::Sgd { .. } => 1,
+            config::Optimizer::AdamW { .. } => 2,
+            config::Optimizer::Sgd { .. } => 1,
         };
         Self {
             rule: train.optimizer,
             weight_decay: train.weight_decay,
             clip: train.clip,
             moments: (0..count).map(|_| parameters.values().zeros_like()).collect(),
-            runs: flat::runs(parameters),
+            runs: elementwise::runs(parameters),
             steps: 0,
         }
     }
 
     /// Moves the parameters by their gradients at this learning rate; returns the gradient's length before clipping.
     ///
-    /// A gradient that is not finite moves nothing.
+    /// A NaN or infinite gradient changes no parameter.
     pub fn step(&mut self, parameters: &Parameters, lr: f64) -> f64 {
-        let norm = flat::norm(parameters.gradients());
+        let norm = elementwise::norm(parameters.gradients());
         if !norm.is_finite() {
             return norm;
         }
@@ -74,7 +74,7 @@ impl Optimizer {
 
     fn pass(&self, lr: f64, scale: f64, decay: f64) -> Pass {
         match self.rule {
-            Rule::AdamW { betas: [beta1, beta2], eps } => {
+            config::Optimizer::AdamW { betas: [beta1, beta2], eps } => {
                 let steps = self.steps.min(i32::MAX as u64) as i32;
                 Pass::AdamW(AdamW {
                     keep: (1.0 - decay) as f32,
@@ -86,7 +86,7 @@ impl Optimizer {
                     eps: eps as f32,
                 })
             }
-            Rule::Sgd { momentum } => Pass::Sgd(Sgd {
+            config::Optimizer::Sgd { momentum } => Pass::Sgd(Sgd {
                 keep: (1.0 - decay) as f32,
                 scale: scale as f32,
                 momentum: momentum as f32,
@@ -95,11 +95,11 @@ impl Optimizer {
         }
     }
 
-    /// Begins anew with parameters of another layout. Means carried over would be corrected as if those of new elements
-    /// were as old: without a past, these moved several times as far as the learning rate says.
-    pub fn begin_anew(&mut self, parameters: &Parameters) {
+    /// Restarts with parameters of another layout. If the moments were carried over, the bias correction would treat new
+    /// elements as if they were as old as the rest, and these would move several times as far as the learning rate says.
+    pub fn restart(&mut self, parameters: &Parameters) {
         self.moments.iter_mut().for_each(|moment| *moment = parameters.values().zeros_like());
-        self.runs = flat::runs(parameters);
+        self.runs = elementwise::runs(parameters);
         self.steps = 0;
     }
 
@@ -120,7 +120,7 @@ impl Optimizer {
             let Some(saved) = fits else {
                 let found = saved.map_or("none".to_owned(), |saved| format!("{:?}", saved.size()));
                 let what = format!(
-                    "the checkpoint's optimizer state `{name}` is {found}, wanted {:?}",
+                    "the checkpoint's optimizer state `{name}` is {found}, expected {:?}",
                     moment.size()
                 );
                 return Err(Error::Run(what));
@@ -157,7 +157,7 @@ impl AdamW {
         if values.device() != Device::Cpu {
             return self.by_operators(values, gradients, mean, square);
         }
-        flat::zip([values, gradients, mean, square], |[values, gradients, means, squares]| {
+        elementwise::zip([values, gradients, mean, square], |[values, gradients, means, squares]| {
             for (((v, g), m), s) in values.iter_mut().zip(gradients).zip(means).zip(squares) {
                 let g = *g * self.scale;
                 *m += (1.0 - self.beta1) * (g - *m);
@@ -191,7 +191,7 @@ impl Sgd {
         if values.device() != Device::Cpu {
             return self.by_operators(values, gradients, mean);
         }
-        flat::zip([values, gradients, mean], |[values, gradients, means]| {
+        elementwise::zip([values, gradients, mean], |[values, gradients, means]| {
             for ((v, g), m) in values.iter_mut().zip(gradients).zip(means) {
                 *m = self.momentum * *m + *g * self.scale;
                 *v = *v * self.keep - self.size * *m;
@@ -235,20 +235,20 @@ mod tests {
         flat.shallow_clone().copy_(&Tensor::from_slice(&numbers));
     }
 
-    fn optimizer(rule: Rule, clip: Option<f64>, parameters: &Parameters) -> Optimizer {
-        let count = if matches!(rule, Rule::AdamW { .. }) { 2 } else { 1 };
+    fn optimizer(rule: config::Optimizer, clip: Option<f64>, parameters: &Parameters) -> Optimizer {
+        let count = if matches!(rule, config::Optimizer::AdamW { .. }) { 2 } else { 1 };
         Optimizer {
             rule,
             weight_decay: 0.1,
             clip,
             moments: (0..count).map(|_| parameters.values().zeros_like()).collect(),
-            runs: flat::runs(parameters),
+            runs: elementwise::runs(parameters),
             steps: 0,
         }
     }
 
     /// The rules as their papers write them, in f64.
-    fn twin(rule: Rule, clip: f64, steps: i64) -> (Tensor, Parameters) {
+    fn twin(rule: config::Optimizer, clip: f64, steps: i64) -> (Tensor, Parameters) {
         let parameters = parameters();
         let decay = Tensor::cat(
             &[
@@ -267,14 +267,14 @@ mod tests {
             let lr = 0.01 / step as f64;
             v *= 1.0 - &decay * lr;
             match rule {
-                Rule::AdamW { betas: [b1, b2], eps } => {
+                config::Optimizer::AdamW { betas: [b1, b2], eps } => {
                     m = &m * b1 + &g * (1.0 - b1);
                     s = &s * b2 + g.square() * (1.0 - b2);
                     let m_hat = &m / (1.0 - b1.powi(step as i32));
                     let s_hat = &s / (1.0 - b2.powi(step as i32));
                     v -= m_hat / (s_hat.sqrt() + eps) * lr;
                 }
-                Rule::Sgd { momentum } => {
+                config::Optimizer::Sgd { momentum } => {
                     m = &m * momentum + &g;
                     v -= &m * lr;
                 }
@@ -285,7 +285,10 @@ mod tests {
 
     #[test]
     fn rules_are_those_of_their_papers() {
-        for rule in [Rule::AdamW { betas: [0.9, 0.95], eps: 1e-8 }, Rule::Sgd { momentum: 0.9 }] {
+        for rule in [
+            config::Optimizer::AdamW { betas: [0.9, 0.95], eps: 1e-8 },
+            config::Optimizer::Sgd { momentum: 0.9 },
+        ] {
             for clip in [1.0, 1e6] {
                 let (wanted, parameters) = twin(rule, clip, 4);
                 let mut optimizer = optimizer(rule, Some(clip), &parameters);
@@ -325,15 +328,16 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_anew_moves_as_far_as_at_first() {
+    fn a_restarted_optimizer_moves_as_far_as_a_new_one() {
         let parameters = parameters();
-        let mut optimizer = optimizer(Rule::AdamW { betas: [0.9, 0.999], eps: 1e-8 }, None, &parameters);
+        let mut optimizer =
+            optimizer(config::Optimizer::AdamW { betas: [0.9, 0.999], eps: 1e-8 }, None, &parameters);
         for step in 1..=40 {
             draw(&parameters, step);
             optimizer.step(&parameters, 0.01);
         }
         let grown = Parameters::zeros([("matrix".to_owned(), vec![400, 111])], Device::Cpu);
-        optimizer.begin_anew(&grown);
+        optimizer.restart(&grown);
         draw(&grown, 1);
         optimizer.step(&grown, 0.01);
         let moved = grown.values().abs();
@@ -342,9 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_is_no_number_moves_nothing() {
+    fn a_nan_gradient_changes_no_parameter() {
         let parameters = parameters();
-        let mut optimizer = optimizer(Rule::Sgd { momentum: 0.9 }, None, &parameters);
+        let mut optimizer = optimizer(config::Optimizer::Sgd { momentum: 0.9 }, None, &parameters);
         draw(&parameters, 1);
         let before = parameters.values().copy();
         let _ = parameters.gradients().narrow(0, 5, 1).fill_(f64::NAN);
@@ -355,9 +359,9 @@ mod tests {
     #[test]
     fn a_state_of_another_shape_is_refused() {
         let parameters = parameters();
-        let mut optimizer = optimizer(Rule::Sgd { momentum: 0.9 }, None, &parameters);
+        let mut optimizer = optimizer(config::Optimizer::Sgd { momentum: 0.9 }, None, &parameters);
         let wrong = [("mean".to_owned(), Tensor::zeros([3], (Kind::Float, Device::Cpu)))];
         let error = optimizer.resume(&wrong, 3).unwrap_err().to_string();
-        assert!(error.contains("`mean` is [3], wanted [33307]"), "{error}");
+        assert!(error.contains("`mean` is [3], expected [33307]"), "{error}");
     }
 }

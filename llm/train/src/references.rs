@@ -1,6 +1,6 @@
 //! The reference that a configuration names.
 
-use super::config::{self, Config};
+use crate::config::{self, Config};
 use tokensieve_documents::estimates::HashedPath;
 use tokensieve_model::Error;
 use tokensieve_model::Result;

@@ -1,16 +1,30 @@
-//! From which checkpoint a run goes on: the newest that can be read.
+//! The checkpoint that a run continues from: the newest that can be read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tch::Tensor;
 
-use super::checkpoint::{self, State};
-use super::config::Config;
-use super::{Begin, CHECKPOINTS, CONFIG, OPTIMIZER, Optimizer, Trained, former};
+use crate::checkpoint::{self, State};
+use crate::config::Config;
+use crate::existing_run;
+use crate::layout::{CHECKPOINTS, CONFIG, OPTIMIZER};
+use crate::optimizer::Optimizer;
+use crate::trained::Trained;
 use tokensieve_model::Error;
 use tokensieve_model::Model;
 use tokensieve_model::Result;
+
+/// What to do about a run that is in the folder already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Continue it if its configuration is the same, else begin.
+    Either,
+    /// Continue it; it must be there.
+    Resume,
+    /// Remove it, and begin.
+    Fresh,
+}
 
 /// The checkpoints in a run's folder.
 pub(super) struct Checkpoints {
@@ -28,8 +42,8 @@ pub(super) struct Found {
 }
 
 impl Checkpoints {
-    /// Those that the run may go on from; another configuration's newest one is an error, and so is what is left of a run
-    /// without any.
+    /// The checkpoints that the run may continue from. It is an error if the newest is of another configuration, or if the
+    /// folder holds a run without any.
     pub(super) fn find(config: &Config, begin: Begin) -> Result<Self> {
         let parent = config.train.out.join(CHECKPOINTS);
         let mut found = Self { folders: Vec::new(), damaged: Vec::new() };
@@ -41,12 +55,12 @@ impl Checkpoints {
             return Err(Error::file(&parent, "there is no checkpoint to continue from; leave out --resume"));
         }
         if all.is_empty() {
-            former::refuse(config)?;
+            existing_run::refuse(config)?;
         }
         found.folders = all.into_iter().map(|(_, folder)| folder).collect();
         while let Some(newest) = found.folders.last() {
             match differences(config, newest) {
-                Err(error) => found.pass_over(error),
+                Err(error) => found.skip_damaged(error),
                 Ok(differences) if differences.is_empty() => break,
                 Ok(differences) => {
                     let what = format!(
@@ -61,8 +75,8 @@ impl Checkpoints {
         Ok(found)
     }
 
-    /// Reads the newest that is sound; `new` is the state of a run that begins. Where there was none, that is nothing;
-    /// where none can be read any more, an error.
+    /// Reads the newest that is intact; `new` is the state of a run that begins. `None` if there are no checkpoints; it is
+    /// an error if there are some and none can be read.
     pub(super) fn open(mut self, config: &Config, model: &Model, new: &State) -> Result<Option<Found>> {
         while let Some(newest) = self.folders.last() {
             let state = State::load(newest);
@@ -70,12 +84,12 @@ impl Checkpoints {
                 unchanged(state, new, newest)?;
             }
             match state.and_then(|state| read(config, model, state, newest)) {
-                Err(error) => self.pass_over(error),
+                Err(error) => self.skip_damaged(error),
                 Ok(found) => {
                     for (folder, error) in &self.damaged {
                         let aside = checkpoint::set_aside(folder)?;
                         tokensieve_model::status!(
-                            "warning: {error}; going on from an older checkpoint, this one is now {}",
+                            "warning: {error}; continuing from an older checkpoint; this one is now {}",
                             aside.display()
                         );
                     }
@@ -90,25 +104,25 @@ impl Checkpoints {
         Err(Error::file(config.train.out.join(CHECKPOINTS), what))
     }
 
-    fn pass_over(&mut self, error: Error) {
+    fn skip_damaged(&mut self, error: Error) {
         self.damaged.extend(self.folders.pop().map(|folder| (folder, error)));
     }
 }
 
-/// In what the checkpoint's configuration is another one.
+/// How the checkpoint's configuration differs from the run's.
 fn differences(config: &Config, folder: &Path) -> Result<Vec<String>> {
     let path = folder.join(CONFIG);
     let derived = fs::read_to_string(&path).map_err(Error::io(&path))?;
     config.differences(&derived).map_err(|error| Error::file(&path, error))
 }
 
-/// What a checkpoint of this state holds besides.
+/// What a checkpoint holds besides its state.
 fn read(config: &Config, model: &Model, state: State, folder: &Path) -> Result<Found> {
     let trained = Trained::load(model, config.lora.is_some(), folder)?;
     let mut optimizer = Optimizer::new(&config.train, trained.parameters());
     let path = folder.join(OPTIMIZER);
     let saved = Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?;
-    // It began anew when the adapter last grew.
+    // The optimizer restarted when the adapter last grew.
     let grown = config.train.grow_rank.iter().map(|(step, _)| *step);
     let begun = grown.filter(|step| *step < state.step).max().unwrap_or(0);
     optimizer.resume(&saved, state.step - begun).map_err(|error| Error::file(&path, error))?;

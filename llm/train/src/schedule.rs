@@ -1,6 +1,6 @@
 //! The learning rate over a run: it rises in a straight line, then falls in the shape asked for.
 
-use super::config::{Shape, Span, Train};
+use crate::config::{Shape, Span, Train};
 
 /// A learning rate per step.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,79 +1,55 @@
-//! The beginning of a run: what the configuration names is loaded, and a checkpoint where there is one.
+//! The start of a run: what the configuration names is loaded, and the newest checkpoint, if there is one.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::sync::atomic::AtomicBool;
 
-use rand_chacha::rand_core::RngCore as _;
 use serde_json::json;
+use tokensieve_base::files::write_atomically;
+use tokensieve_documents::Order;
+use tokensieve_kernels::{machine, memory};
+use tokensieve_model::head::Head;
+use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Error, Model, Result};
 use tokensieve_objective::Plan;
 
-use super::checkpoint::{Lock, State};
-use super::config::{Config, Length};
-use super::former::Former;
-use super::resume::{Checkpoints, Found};
-use super::{CONFIG, Log, Optimizer, Run, Schedule, Trained, given, references};
-use tokensieve_base::files::write_atomically;
-use tokensieve_base::streams::keyed;
-use tokensieve_documents::{DataSet, DataSource, Order};
-use tokensieve_kernels::memory;
-use tokensieve_model::Error;
-use tokensieve_model::Model;
-use tokensieve_model::Result;
-use tokensieve_model::text::Tokenizer;
-use tokensieve_model::weights::Checkpoint;
-
-/// What to do about a run that is in the folder already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begin {
-    /// Continue it if it is the same, else begin.
-    Either,
-    /// Continue it; it must be there.
-    Resume,
-    /// Begin, and remove it.
-    Fresh,
-}
+use crate::checkpoint::{Lock, State};
+use crate::config::{Config, Length};
+use crate::existing_run::ExistingRun;
+use crate::layout::{CONFIG, PROVENANCE};
+use crate::load::{self, Data};
+use crate::log::Log;
+use crate::optimizer::Optimizer;
+use crate::resume::{Begin, Checkpoints, Found};
+use crate::run::Run;
+use crate::schedule::Schedule;
+use crate::trained::Trained;
+use crate::{precomputed, references, step};
 
 impl<'a> Run<'a> {
     /// Loads everything, from the newest checkpoint if there is one. The run stops when `interrupted` becomes true.
+    ///
+    /// The stages come in this order: what can fail quickly, before what is slow; everything that can fail, before the
+    /// folder of the results is changed.
     pub fn start(config: Config, begin: Begin, interrupted: &'a AtomicBool) -> Result<Self> {
         memory::keep();
         config.check_topk()?;
-        config.train.ranking.check(config.model.device)?;
-        let out = config.train.out.clone();
-        fs::create_dir_all(&out).map_err(Error::io(&out))?;
-        let lock = Lock::claim(&out)?;
-        if config.is_by_hand(&out.join(CONFIG)) {
-            let what = "is where the run writes the configuration that it derives; give yours another name, or another --out";
-            return Err(Error::file(out.join(CONFIG), what));
-        }
+        step::check_ranking(config.train.ranking, config.model.device)?;
+        let lock = claim_folder(&config)?;
         let checkpoints = Checkpoints::find(&config, begin)?;
-        let former = (begin == Begin::Fresh).then(|| Former::find(&config)).transpose()?;
+        let existing = (begin == Begin::Fresh).then(|| ExistingRun::find(&config)).transpose()?;
+
         let base = config.base()?;
         let tokenizer = Tokenizer::open_on(&base, config.date)?;
-        let mut documents = read("train", &config.data, &base, &tokenizer)?;
-        let estimates = given::complete(&config, &mut documents, &base.hash())?;
-        let evaluations = config.evaluations.iter();
-        let evaluations: Vec<(String, DataSet)> = evaluations
-            .map(|(name, data)| Ok((name.clone(), read(name, data, &base, &tokenizer)?)))
-            .collect::<Result<_>>()?;
-        let batch = config.train.batch_size as u64;
-        let total = match config.train.length {
-            Length::Steps(steps) => steps.saturating_mul(batch),
-            // At most what a checkpoint's TOML can say.
-            Length::Epochs(epochs) => {
-                ((epochs * documents.documents.len() as f64).ceil().max(1.0) as i64).unsigned_abs()
-            }
-        };
-        let steps = total.div_ceil(batch);
-        config.check_steps(steps)?;
-        let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
-        let mut data = BTreeMap::from([("train".to_owned(), documents.hash.clone())]);
-        data.extend(estimates.map(|hash| ("train.uncertainty".to_owned(), hash)));
-        data.extend(evaluations.iter().map(|(name, set)| (format!("eval.{name}"), set.hash.clone())));
+        let mut train = load::read("train", &config.data, &base, &tokenizer)?;
+        let estimates = precomputed::complete(&config, &mut train, &base.hash())?;
+        let data = Data::with_evaluations(train, &config, &base, &tokenizer)?;
+        let (steps, documents_in_all) = run_length(&config, data.train.documents.len())?;
+
         let mut model = Model::load(&base, config.model.kind, config.model.device)?;
-        let (reference, reference_hash) = references::open(&config, &model, &documents.hash, &tokenizer)?;
+        let (reference, reference_hash) = references::open(&config, &model, &data.train.hash, &tokenizer)?;
+        let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
         let new = State {
             step: 0,
             steps,
@@ -81,36 +57,30 @@ impl<'a> Run<'a> {
             progress: None,
             config: config.hash(),
             model: base.hash(),
-            data,
+            data: hashes(&data, estimates),
             reference: reference_hash,
             logs: BTreeMap::new(),
             objective: training.state(),
         };
         let found = checkpoints.open(&config, &model, &new)?;
         let saved = found.as_ref().map(|found| found.state.step);
-        let Found { state, trained, optimizer } = if let Some(found) = found {
-            found
-        } else {
-            let trained = Trained::new(&model, config.lora.as_ref(), config.train.seed)?;
-            let optimizer = Optimizer::new(&config.train, trained.parameters());
-            Found { state: new, trained, optimizer }
-        };
+        let Found { state, trained, optimizer } =
+            found.map_or_else(|| begin_anew(&config, &model, new), Ok)?;
         training.resume(state.objective.clone())?;
         trained.refresh(&mut model)?;
-        // Everything is open: from here on the folder is the new run's.
-        former.map_or(Ok(()), Former::remove)?;
-        // First, so that whatever else lies there, it says of which run.
-        write_atomically(&out.join(CONFIG), config.derived().as_bytes())?;
-        list_skipped(&config, "train", &documents)?;
-        evaluations.iter().try_for_each(|(name, set)| list_skipped(&config, &format!("eval-{name}"), set))?;
-        let log = Log::open(&out, config.log, &state.logs, state.step, steps)?;
+
+        existing.map_or(Ok(()), ExistingRun::remove)?;
+        // Written first: whatever else lies in the folder, this file says which run it belongs to.
+        write_atomically(&config.train.out.join(CONFIG), config.derived().as_bytes())?;
+        data.list_skipped(&config)?;
+        let log = Log::open(&config.train.out, config.log, &state.logs, state.step, steps)?;
         let mut run = Self {
             schedule: Schedule::new(&config.train, steps),
-            order: Order::new(documents.documents.len(), config.train.seed).until(total),
+            order: Order::new(data.train.documents.len(), config.train.seed).until(documents_in_all),
             saved,
-            documents: documents.documents,
-            evaluations: evaluations.into_iter().map(|(name, set)| (name, set.documents)).collect(),
-            head: tokensieve_model::head::Head::on(config.model.device),
+            documents: data.train.documents,
+            evaluations: data.evaluations.into_iter().map(|(name, set)| (name, set.documents)).collect(),
+            head: Head::on(config.model.device),
             config,
             base,
             model,
@@ -124,19 +94,20 @@ impl<'a> Run<'a> {
             interrupted,
             lock,
         };
-        run.introduce()?;
+        run.write_provenance()?;
+        run.introduce();
         if run.saved.is_none() {
             run.survey()?;
         }
         Ok(run)
     }
 
-    /// Writes beside the results what they are made from, and tells the person watching.
-    fn introduce(&self) -> Result<()> {
+    /// Writes beside the results what they are made from.
+    fn write_provenance(&self) -> Result<()> {
         let (config, state) = (&self.config, &self.state);
         let provenance = json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "torch": tokensieve_kernels::machine::TORCH_VERSION,
+            "torch": machine::TORCH_VERSION,
             "config_sha256": state.config,
             "model": { "source": config.model.source, "sha256": state.model },
             "data_sha256": state.data,
@@ -148,7 +119,13 @@ impl<'a> Run<'a> {
             "threads": tch::get_num_threads(),
             "command": command(std::env::args_os()),
         });
-        write_atomically(&config.train.out.join("run.json"), format!("{provenance:#}\n").as_bytes())?;
+        write_atomically(&config.train.out.join(PROVENANCE), format!("{provenance:#}\n"))?;
+        Ok(())
+    }
+
+    /// Prints what is trained on what.
+    fn introduce(&self) {
+        let (config, state) = (&self.config, &self.state);
         let trained = self.trained.parameters().values().numel();
         self.log.say(&format!(
             "{}: {} documents, {} steps of {}, {trained} trained parameters, objective {}",
@@ -161,64 +138,52 @@ impl<'a> Run<'a> {
         if state.step > 0 {
             self.log.say(&format!("continuing after step {}", state.step));
         }
-        Ok(())
-    }
-
-    /// What a step is told besides the batch.
-    pub(super) fn options(&self, step: u64) -> crate::step::StepOptions {
-        crate::step::StepOptions {
-            micro_tokens: self.config.train.micro_tokens,
-            checkpointing: self.config.train.checkpointing,
-            dropout: keyed("dropout", self.config.train.seed, step).next_u64(),
-            ranking: self.config.train.ranking,
-        }
     }
 }
 
-/// The words of a command line, as far as they are text.
+/// Creates and claims the folder of the results.
+fn claim_folder(config: &Config) -> Result<Lock> {
+    let out = &config.train.out;
+    fs::create_dir_all(out).map_err(Error::io(out))?;
+    let lock = Lock::claim(out)?;
+    if config.is_by_hand(&out.join(CONFIG)) {
+        let what = "is where the run writes the configuration that it derives; give yours another name, or another --out";
+        return Err(Error::file(out.join(CONFIG), what));
+    }
+    Ok(lock)
+}
+
+/// How many steps the run has, and how many documents they read in all, given how many there are.
+fn run_length(config: &Config, documents: usize) -> Result<(u64, u64)> {
+    let batch = config.train.batch_size as u64;
+    let in_all = match config.train.length {
+        Length::Steps(steps) => steps.saturating_mul(batch),
+        // At most the largest integer of a checkpoint's TOML.
+        Length::Epochs(epochs) => ((epochs * documents as f64).ceil().max(1.0) as i64).unsigned_abs(),
+    };
+    let steps = in_all.div_ceil(batch);
+    config.check_steps(steps)?;
+    Ok((steps, in_all))
+}
+
+/// Hashes of all data that the run reads, by name.
+fn hashes(data: &Data, estimates: Option<String>) -> BTreeMap<String, String> {
+    let mut hashes = BTreeMap::from([("train".to_owned(), data.train.hash.clone())]);
+    hashes.extend(estimates.map(|hash| ("train.uncertainty".to_owned(), hash)));
+    hashes.extend(data.evaluations.iter().map(|(name, set)| (format!("eval.{name}"), set.hash.clone())));
+    hashes
+}
+
+/// What a run without a checkpoint begins with.
+fn begin_anew(config: &Config, model: &Model, state: State) -> Result<Found> {
+    let trained = Trained::new(model, config.lora.as_ref(), config.train.seed)?;
+    let optimizer = Optimizer::new(&config.train, trained.parameters());
+    Ok(Found { state, trained, optimizer })
+}
+
+/// The words of a command line; what is not UTF-8 is replaced.
 fn command(words: impl Iterator<Item = OsString>) -> Vec<String> {
     words.map(|word| word.to_string_lossy().into_owned()).collect()
-}
-
-/// Reads a data set, and says what was left out or cut.
-pub(super) fn read(
-    name: &str,
-    data: &DataSource,
-    base: &Checkpoint,
-    tokenizer: &Tokenizer,
-) -> Result<DataSet> {
-    let mut source = data.clone();
-    let longest = base.config().max_positions.max(1) as usize;
-    source.max_length = Some(source.max_length.unwrap_or(longest).min(longest));
-    let set = tokensieve_documents::load(&source, tokenizer)?;
-    if let Some(why) = &set.substitution {
-        tokensieve_model::status!("{name}: {why}");
-    }
-    if set.truncated > 0 {
-        tokensieve_model::status!("{name}: {} documents cut at the end", set.truncated);
-    }
-    Ok(set)
-}
-
-/// Writes which rows were left out, if any were.
-pub(super) fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result<()> {
-    if set.skipped.is_empty() {
-        return Ok(());
-    }
-    fs::create_dir_all(&config.train.out).map_err(Error::io(&config.train.out))?;
-    let path = config.train.out.join(format!("skipped-{name}.jsonl"));
-    let line = |bad: &tokensieve_documents::Skipped| {
-        format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }))
-    };
-    let lines: String = set.skipped.iter().map(line).collect();
-    write_atomically(&path, lines.as_bytes())?;
-    tokensieve_model::status!(
-        "{name}: {} of {} rows left out; {} says why",
-        set.skipped.len(),
-        set.rows,
-        path.display()
-    );
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,13 +1,23 @@
-//! What is said at the end of a run.
+//! The last lines of a run.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Ending;
-use super::checkpoint::State;
-use super::config::Config;
-use super::log::Totals;
+use crate::checkpoint::State;
+use crate::config::Config;
+use crate::log::Totals;
 use tokensieve_kernels::memory;
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done.
+    Complete,
+    /// The held-out set that early stopping watches no longer improved.
+    Converged,
+    /// It was asked to stop; it can be continued.
+    Interrupted,
+}
 
 /// The end of a run, in numbers.
 #[derive(Clone, Debug, PartialEq)]

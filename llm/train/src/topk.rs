@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::config::Config;
-use super::references::share_vocabulary;
-use super::start::{list_skipped, read};
+use crate::config::Config;
+use crate::load::{list_skipped, read};
+use crate::references::share_vocabulary;
 use tokensieve_kernels::memory;
 use tokensieve_model::Document;
 use tokensieve_model::Result;

@@ -13,7 +13,9 @@ use tokensieve_model::head::{Head, Reference, TopFile, write_top};
 use tokensieve_model::{Adapter, LoraConfig, Model};
 use tokensieve_objective::{Objective, Plan, Pull, Pulls, TokenStats, Training};
 use tokensieve_train::Trained;
-use tokensieve_train::step::{Ranking, Reads, Rule, StepOptions, StepReport, evaluate, statistics, step};
+use tokensieve_train::step::{
+    Ranking, Reads, Rule, Scope, StepOptions, StepReport, evaluate, statistics, step,
+};
 
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
 
@@ -21,7 +23,7 @@ fn options(micro_tokens: usize) -> StepOptions {
     StepOptions { micro_tokens, checkpointing: false, dropout: 0, ranking: Ranking::Exact }
 }
 
-fn in_bytes() -> StepOptions {
+fn in_int8() -> StepOptions {
     StepOptions { ranking: Ranking::Int8, ..options(40) }
 }
 
@@ -227,7 +229,7 @@ fn a_file_of_the_most_probable_stands_for_their_model() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn a_reference_that_is_missing_or_overwritten_is_refused() {
     let mut bench = Bench::new("llama3");
     let batch: Vec<Document> = bench.documents.clone();
     let batch: Vec<&Document> = batch.iter().collect();
@@ -239,7 +241,7 @@ fn what_cannot_be_is_refused() {
     };
     assert!(run(&bench.trained, Reference::None).contains("reference.adapter"));
     let weights = Trained::Weights(bench.fixture.model(Kind::Float).parameters());
-    assert!(run(&weights, Reference::Base).contains("it is not there any more"));
+    assert!(run(&weights, Reference::Base).contains("which full fine-tuning overwrites"));
 }
 
 #[test]
@@ -283,7 +285,7 @@ fn a_survey_sees_what_a_step_selects_by() {
     }
 }
 
-/// What an objective pulls if these documents are the ones it chooses.
+/// An objective that chooses these documents, with its own pulls on them.
 struct Chosen {
     training: Training,
     documents: Vec<u32>,
@@ -308,7 +310,7 @@ impl Rule for Chosen {
 }
 
 #[test]
-fn documents_ranked_in_bytes_are_trained_on_exactly() {
+fn documents_ranked_in_int8_are_trained_on_exactly() {
     for (name, toml) in [
         ("llama3", "preset = 'masked-mle'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),
         ("llama3", "preset = 'rho'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),
@@ -320,11 +322,11 @@ fn documents_ranked_in_bytes_are_trained_on_exactly() {
         let mut bench = Bench::new(name);
         let reference = bench.reference();
         let training = || Objective::from_toml(toml).unwrap().begin(PLAN);
-        let ranked = bench.try_step(&mut training(), &reference, &in_bytes());
+        let ranked = bench.try_step(&mut training(), &reference, &in_int8());
         let (report, gradient) = match ranked {
             Ok(ranked) => ranked,
             Err(error) => {
-                assert!(error.to_string().contains("processor that multiplies bytes"), "{error}");
+                assert!(error.to_string().contains("processor with int8 products"), "{error}");
                 return;
             }
         };
@@ -337,7 +339,7 @@ fn documents_ranked_in_bytes_are_trained_on_exactly() {
         let away = distance(&gradient, &expected);
         assert!(away < 1e-5, "{toml}: {away}");
         assert!((report.loss - exact.loss).abs() < 1e-5 * exact.loss.abs(), "{toml}");
-        // The others' losses are roughly right, and of no document's order is much else known.
+        // The losses of documents that were not chosen are approximate.
         for (rough, exact) in report.records.iter().zip(&exact.records) {
             let allowed = if rough.selected { 1e-5 } else { 0.2 };
             assert!((rough.loss - exact.loss).abs() < allowed, "{toml}: {rough:?} {exact:?}");
@@ -346,12 +348,50 @@ fn documents_ranked_in_bytes_are_trained_on_exactly() {
 }
 
 #[test]
-fn only_documents_are_ranked_in_bytes() {
+fn only_documents_are_ranked_in_int8() {
     let mut bench = Bench::new("llama3");
     for toml in ["preset = 'mle'", "preset = 'masked-mle'"] {
         let mut training = Objective::from_toml(toml).unwrap().begin(PLAN);
-        let result = bench.try_step(&mut training, &Reference::None, &in_bytes());
+        let result = bench.try_step(&mut training, &Reference::None, &in_int8());
         let error = result.unwrap_err().to_string();
         assert!(error.contains("does not choose documents"), "{error}");
     }
+}
+
+/// Pulls that depend on the batch's other tokens, from a rule that says they do not.
+struct Mistaken;
+
+impl Rule for Mistaken {
+    fn pulls(&mut self, tokens: &[TokenStats], _: &[usize]) -> Result<Pulls> {
+        let mean = tokens.iter().map(|token| token.loss).sum::<f64>() / tokens.len() as f64;
+        Ok(Pulls::of(tokens.iter().map(|_| Pull { label: mean, reference: 0.0 }).collect()))
+    }
+
+    fn scope(&self) -> Result<Scope> {
+        Ok(Scope::Token(Box::new(Mistaken)))
+    }
+}
+
+#[test]
+fn pulls_of_the_parts_of_a_batch_must_be_those_of_the_batch() {
+    let mut bench = Bench::new("llama3");
+    let error = bench.try_step(&mut Mistaken, &Reference::None, &options(40)).unwrap_err().to_string();
+    assert!(error.contains("pulls of the parts of a batch are not those of the batch"), "{error}");
+}
+
+#[test]
+fn an_unsound_statistic_is_named_by_its_place_in_the_batch() {
+    let mut bench = Bench::new("llama3");
+    // The document's tokens come after 26 others, in a chunk and a micro-batch of their own.
+    let before = 26;
+    let unsound = Given { advantage: Some(f64::NAN), ..Given::default() };
+    for (i, document) in bench.documents.iter_mut().enumerate() {
+        document.given = Given { advantage: Some(1.0), ..Given::default() };
+        if i == 6 {
+            document.given = unsound.clone();
+        }
+    }
+    let mut rule = Objective::from_toml("selected = '-advantage * log p'").unwrap().begin(PLAN);
+    let error = bench.try_step(&mut rule, &Reference::None, &options(15)).unwrap_err().to_string();
+    assert!(error.contains(&format!("token {before} (document 6, position 0): advantage is NaN")), "{error}");
 }

@@ -107,7 +107,7 @@ fn bytes_put_documents_in_nearly_the_same_order() {
     };
     let exact = ranked(Ranking::Exact).unwrap();
     let rough = match ranked(Ranking::Int8) {
-        Err(error) if error.to_string().contains("processor that multiplies bytes") => {
+        Err(error) if error.to_string().contains("processor with int8 products") => {
             return eprintln!("skipped: {error}");
         }
         rough => rough.unwrap(),

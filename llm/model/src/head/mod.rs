@@ -8,6 +8,7 @@
 //! Letters: R rows (one per predicted token), n rows of a chunk, V vocabulary, D width of the hidden state.
 
 mod buffers;
+mod chunks;
 #[cfg(target_arch = "x86_64")]
 mod cpu;
 #[cfg(not(target_arch = "x86_64"))]
@@ -21,6 +22,7 @@ mod rows;
 mod tasks;
 
 pub use buffers::Kept;
+pub use chunks::{Chunk, Chunks};
 pub use gradient::{Distribution, Gradient, Top, Wanted};
 pub use reference::Place;
 pub use reference::{Reference, TopFile, write_top};
@@ -30,12 +32,8 @@ pub use crate::Unembedding;
 #[cfg(target_arch = "x86_64")]
 pub use cpu::kernels;
 
-use std::ops::Range;
-
 use tch::{Device, no_grad};
-use tokensieve_objective::Pull;
 
-use crate::Result;
 use buffers::Buffers;
 use tokensieve_kernels::Bytes;
 
@@ -43,15 +41,15 @@ use tokensieve_kernels::Bytes;
 /// enough to be little beside a model (choice).
 const CHUNK_BYTES: usize = 48 << 20;
 
-/// The same on an accelerator, which needs more rows to be busy (choice: 1,046 at a vocabulary of 128,256 in bf16).
+/// Bytes of one chunk's logits on an accelerator, which needs more rows to be busy (choice: 1,046 at a vocabulary of 128,256 in bf16).
 const CHUNK_BYTES_ON_DEVICE: usize = 256 << 20;
 
 /// Bytes of logits that may stay between statistics and gradient (choice: most of a batch of 32 conversations at a
 /// vocabulary of 49,152 in bf16).
 const KEPT_BYTES: usize = 384 << 20;
 
-/// The same on an accelerator, which has more memory beside what it computes with, and should not compute the largest
-/// product of all twice (choice: 12,500 predicted tokens, of 16,384 packed ones, at a vocabulary of 128,256 in bf16).
+/// Bytes of kept logits on an accelerator, which has more memory beside what it computes with, and should not compute the
+/// largest product of all twice (choice: 12,500 predicted tokens, of 16,384 packed ones, at a vocabulary of 128,256 in bf16).
 const KEPT_BYTES_ON_DEVICE: usize = 3 << 30;
 
 /// How many of the most probable tokens `entropy_top20` is the entropy of.
@@ -96,8 +94,8 @@ impl Head {
         })
     }
 
-    /// The same with logits from the output matrix in bytes; the label's own is exact.
-    pub fn rough_statistics(&mut self, rows: &Rows, unembedding: &Bytes, top_entropy: bool) -> Vec<RowStats> {
+    /// Every row's statistics, from logits of the output matrix in int8; the label's logit is exact.
+    pub fn int8_statistics(&mut self, rows: &Rows, unembedding: &Bytes, top_entropy: bool) -> Vec<RowStats> {
         no_grad(|| {
             let labels_r = rows.labels_r();
             let parts = self.buffers.chunks(rows).map(|chunk| {
@@ -110,7 +108,7 @@ impl Head {
         })
     }
 
-    /// The same, and the logits of as many rows as the budget allows, for [`Head::gradient`].
+    /// Every row's statistics, and the logits of as many rows as the budget allows, for [`Head::gradient`].
     pub fn statistics_keeping(&mut self, rows: &Rows, top_entropy: bool) -> (Vec<RowStats>, Kept) {
         no_grad(|| {
             let labels_r = rows.labels_r();
@@ -124,7 +122,8 @@ impl Head {
         })
     }
 
-    /// The gradient on the hidden states, each row's divided by the normaliser. Rows without a pull get zeros and cost nothing.
+    /// The gradient on the hidden states, each row's divided by the normaliser. Rows without a pull get zeros and cost
+    /// nothing.
     pub fn gradient(
         &mut self,
         rows: &Rows,
@@ -154,46 +153,11 @@ impl Head {
         })
     }
 
-    /// Statistics and gradient in one sweep, for pulls that depend on no other token: no logits are computed twice.
+    /// Statistics and gradient chunk by chunk, for pulls that depend on no other chunk: no logits are computed twice.
     ///
-    /// `pulls` is called chunk by chunk with the rows' statistics. On an accelerator, where each call would wait for the
-    /// device, it is called once.
-    pub fn sweep<'p>(
-        &mut self,
-        rows: &Rows,
-        top_entropy: bool,
-        wanted: &Wanted<'_>,
-        mut pulls: impl FnMut(Range<usize>, &[RowStats]) -> Result<Vec<Pull>> + 'p,
-    ) -> Result<(Vec<RowStats>, Gradient)> {
-        if rows.hidden_rd.device() != Device::Cpu {
-            let (stats, kept) = self.statistics_keeping(rows, top_entropy);
-            let pulls = pulls(0..rows.len(), &stats)?;
-            let gradient = self.gradient(rows, &stats, &Wanted { pulls: &pulls, ..*wanted }, Some(kept));
-            return Ok((stats, gradient));
-        }
-        no_grad(|| {
-            let labels_r = rows.labels_r();
-            let mut gradient = Gradient::zeros(rows);
-            let mut stats = Vec::with_capacity(rows.len());
-            for chunk in self.buffers.chunks(rows) {
-                let logits = self.buffers.logits(rows, chunk.clone());
-                let part = rows.part(&labels_r, chunk.clone());
-                let of_chunk = rows::fetch(vec![part.statistics(&logits, top_entropy)]);
-                let pulls = pulls(chunk.clone(), &of_chunk)?;
-                let wanted = Wanted { pulls: &pulls, ..*wanted };
-                gradient::of_chunk(
-                    &mut self.buffers,
-                    rows,
-                    chunk,
-                    &of_chunk,
-                    &wanted,
-                    &logits,
-                    &mut gradient,
-                );
-                stats.extend(of_chunk);
-            }
-            Ok((stats, gradient))
-        })
+    /// The caller reads each chunk's statistics and gives the chunk its pulls before it asks for the next.
+    pub fn chunks<'a>(&'a mut self, rows: &'a Rows<'a>, top_entropy: bool) -> Chunks<'a> {
+        Chunks::new(self, rows, top_entropy)
     }
 }
 

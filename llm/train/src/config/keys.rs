@@ -3,6 +3,7 @@
 
 use toml::Value;
 
+use super::choices::{self, words};
 use tokensieve_model::text::Moment;
 
 /// One key.
@@ -12,7 +13,7 @@ pub struct Key {
     pub name: &'static str,
     /// What values it takes.
     pub kind: Kind,
-    /// Its value where it is not given, in TOML; empty where there is none.
+    /// Its default in TOML; empty if there is none.
     pub default: &'static str,
     /// What it does.
     pub about: &'static str,
@@ -21,9 +22,9 @@ pub struct Key {
 /// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Any text but none.
+    /// Text that is not empty.
     Text,
-    /// A day.
+    /// A date.
     Day,
     /// One of these words.
     Word(&'static [&'static str]),
@@ -33,7 +34,7 @@ pub enum Kind {
     Within(i64, i64),
     /// A number between these, both included.
     Number(f64, f64),
-    /// So many numbers, each in [0, 1).
+    /// This many numbers, each in [0, 1).
     Shares(usize),
     /// true or false.
     Flag,
@@ -56,7 +57,7 @@ impl Kind {
     pub fn right(self) -> String {
         match self {
             Self::Text => "text in quotes, not empty".to_owned(),
-            Self::Day => "a day from 1970 on, like \"2024-07-26\"".to_owned(),
+            Self::Day => "a date from 1970 on, like \"2024-07-26\"".to_owned(),
             Self::Word(words) => format!("one of \"{}\"", words.join("\", \"")),
             Self::Whole(least) => format!("a whole number, at least {least}"),
             Self::Within(low, high) => format!("a whole number from {low} to {high}"),
@@ -73,7 +74,7 @@ impl Kind {
         }
     }
 
-    /// Whether a value is one of these.
+    /// Whether a value is of this kind.
     pub(super) fn accepts(self, value: &Value) -> bool {
         let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
         match self {
@@ -112,7 +113,7 @@ impl Kind {
     }
 }
 
-/// The text of a day; TOML has a kind of value for it, too.
+/// The text of a date, which TOML may write with or without quotes.
 pub(super) fn day(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -132,10 +133,16 @@ use Kind::{
     Day, Flag, Growth, Number, Objective, Pattern, Ranks, Shares, Span, Text, Texts, Whole, Within, Word,
 };
 
+const DTYPE: [&str; 2] = words(&choices::DTYPE);
+const TRUNCATE: [&str; 2] = words(&choices::TRUNCATE);
+const OPTIMIZER: [&str; 2] = words(&choices::OPTIMIZER);
+const SCHEDULE: [&str; 3] = words(&choices::SCHEDULE);
+const RANKING: [&str; 2] = words(&choices::RANKING);
+
 /// No upper end.
 const ANY: f64 = f64::INFINITY;
 
-/// Documents of an optimizer step: far more than anybody takes, and a list of them is no burden (choice).
+/// Most documents of an optimizer step: far more than anybody uses, and few enough for a list in memory (choice).
 const LARGEST_BATCH: i64 = 1_000_000;
 
 /// Every key, in the order of the manual.
@@ -148,57 +155,52 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "model.dtype",
-        Word(&["bf16", "f32"]),
+        Word(&DTYPE),
         r#""bf16""#,
-        "type of the base's weights and activations; what is trained is f32 always",
+        "type of the base model's weights and activations; trained parameters are always f32",
     ),
     key(
         "model.chat_template",
         Text,
         "",
-        "in the place of the model's own: a file of Jinja, or `plain` for a model that has none; written beside the result",
+        "chat template to use instead of the model's own: a Jinja file, or `plain` for a model without one; copied to the result",
     ),
     key("model.device", Text, r#""auto""#, "auto (CUDA if there is one), cpu, cuda, or cuda:N"),
-    key("data.train", Text, "", "what to train on: a file (JSON, JSONL, Parquet) or a set of the catalogue"),
-    key("data.split", Text, "", "which file of a catalogue set; train where not given"),
+    key("data.train", Text, "", "training data: a file (JSON, JSONL, Parquet) or a set of the catalogue"),
+    key("data.split", Text, "", "split of a catalogue set; default train"),
     key(
         "data.format",
         Text,
         r#""auto""#,
         "auto, or one of alpaca, sharegpt, gsm8k, messages, prompt-completion, text",
     ),
-    key("data.skip", Whole(0), "0", "leave out so many rows at the beginning"),
-    key("data.limit", Whole(1), "", "use only so many rows, from the first one used on"),
-    key("data.max_length", Whole(2), "", "most tokens of a document; the model's longest where not given"),
+    key("data.skip", Whole(0), "0", "number of rows to skip at the beginning"),
+    key("data.limit", Whole(1), "", "number of rows to use, from the first one not skipped"),
+    key(
+        "data.max_length",
+        Whole(2),
+        "",
+        "largest number of tokens of a document; default: the model's context length",
+    ),
     key(
         "data.truncate",
-        Word(&["no", "end"]),
+        Word(&TRUNCATE),
         r#""no""#,
-        "what to do with a longer document: refuse it, or cut its end off",
+        "what to do with a longer document: stop with an error (\"no\"), or cut off its end (\"end\")",
     ),
-    key(
-        "data.skip_bad",
-        Flag,
-        "false",
-        "leave out rows that cannot be read, and list them, instead of stopping",
-    ),
-    key(
-        "data.date",
-        Day,
-        "\"2024-07-26\"",
-        "the day that chat templates are told which ask for it, whenever the run is",
-    ),
+    key("data.skip_bad", Flag, "false", "skip rows that cannot be read, and list them, instead of stopping"),
+    key("data.date", Day, "\"2024-07-26\"", "date passed to chat templates that print today's date"),
     key(
         "data.uncertainty",
         Text,
         "",
-        "a file of `tokensieve uncertainty` about these rows: the objective reads `bald` there, and `base_loss` if it is of the same model",
+        "file that `tokensieve uncertainty` wrote for these rows: the objective reads `bald` from it, and `base_loss` if it is of the same model",
     ),
-    key("eval.NAME.data", Text, "", "a held-out set called NAME: a file or a set of the catalogue"),
-    key("eval.NAME.split", Text, "", "which file of a catalogue set; test where not given"),
+    key("eval.NAME.data", Text, "", "held-out set called NAME: a file or a set of the catalogue"),
+    key("eval.NAME.split", Text, "", "split of a catalogue set; default test"),
     key("eval.NAME.format", Text, r#""auto""#, "as data.format"),
-    key("eval.NAME.skip", Whole(0), "0", "leave out so many rows at the beginning"),
-    key("eval.NAME.limit", Whole(1), "", "use only so many rows"),
+    key("eval.NAME.skip", Whole(0), "0", "number of rows to skip at the beginning"),
+    key("eval.NAME.limit", Whole(1), "", "number of rows to use"),
     key(
         "objective",
         Objective,
@@ -209,103 +211,128 @@ pub const KEYS: &[Key] = &[
         "reference.adapter",
         Text,
         "",
-        "the reference distribution comes from this adapter (a PEFT folder) on the same base",
+        "the reference model: this adapter (a PEFT folder) on the same base model",
     ),
-    key("reference.model", Text, "", "… or from this model, written as model.source"),
+    key("reference.model", Text, "", "the reference model: this model, written like model.source"),
     key(
         "reference.topk",
         Text,
         "",
-        "… or from this file of its most probable tokens, made by `tokensieve topk`",
+        "the reference model: this file of its most probable tokens, written by `tokensieve topk`",
     ),
     key("lora.r", Whole(1), "32", "rank of the adapter"),
     key("lora.lora_alpha", Number(0.0, ANY), "64", "the adapter is scaled by lora_alpha / r"),
-    key("lora.lora_dropout", Number(0.0, 0.99), "0.0", "share of the adapter's inputs dropped in training"),
+    key("lora.lora_dropout", Number(0.0, 0.99), "0.0", "dropout rate of the adapter's inputs in training"),
     key(
         "lora.target_modules",
         Texts,
         r#""all-linear""#,
-        "which linear modules: \"all-linear\", a list of names like [\"q_proj\", \"v_proj\"], or a pattern of whole names like \".*_proj\"",
+        "linear modules that get an adapter: \"all-linear\", a list of names like [\"q_proj\", \"v_proj\"], or a regular expression that matches whole names, like \".*_proj\"",
     ),
     key("lora.use_rslora", Flag, "false", "scale by lora_alpha / √r instead"),
     key(
         "lora.rank_pattern",
         Ranks,
         "{}",
-        "another rank for some modules: { \"layers.0.self_attn.q_proj\" = 8 }; the first pattern that matches counts",
+        "rank of some modules: { \"layers.0.self_attn.q_proj\" = 8 }; the first pattern that matches counts",
     ),
-    key("lora.alpha_pattern", Pattern, "{}", "another lora_alpha for some modules"),
-    key("train.full", Flag, "false", "train all weights instead of an adapter"),
-    key("train.steps", Whole(1), "", "how many optimizer steps; instead of train.epochs"),
+    key("lora.alpha_pattern", Pattern, "{}", "lora_alpha of some modules"),
+    key("train.full", Flag, "false", "full fine-tuning: train all weights instead of an adapter"),
+    key("train.steps", Whole(1), "", "number of optimizer steps; instead of train.epochs"),
     key(
         "train.epochs",
         Number(0.001, ANY),
         "1.0",
-        "how often to go through the data; the last step has what is left",
+        "number of passes over the data; the last step takes the documents that are left",
     ),
     key("train.batch_size", Within(1, LARGEST_BATCH), "32", "documents per optimizer step"),
     key(
         "train.micro_tokens",
         Whole(16),
         "4096",
-        "most tokens computed at once: less needs less memory and changes no result",
+        "tokens of a micro-batch: fewer need less memory and change no result",
     ),
-    key("train.optimizer", Word(&["adamw", "sgd"]), r#""adamw""#, "how a gradient becomes a step"),
-    key("train.lr", Number(0.0, ANY), "2e-4", "learning rate at its peak"),
-    key("train.betas", Shares(2), "[0.9, 0.999]", "AdamW's decay of the mean gradient and of its square"),
-    key("train.eps", Number(0.0, 1.0), "1e-8", "added to the root in AdamW"),
-    key("train.momentum", Number(0.0, 0.999_999), "0.9", "SGD's decay of the mean gradient"),
+    key("train.optimizer", Word(&OPTIMIZER), r#""adamw""#, "AdamW, or SGD with momentum"),
+    key("train.lr", Number(0.0, ANY), "2e-4", "peak learning rate"),
+    key(
+        "train.betas",
+        Shares(2),
+        "[0.9, 0.999]",
+        "AdamW's decay rates of the mean gradient and of the mean squared gradient",
+    ),
+    key("train.eps", Number(0.0, 1.0), "1e-8", "AdamW's term for numerical stability, added to the root"),
+    key("train.momentum", Number(0.0, 0.999_999), "0.9", "SGD's momentum"),
     key(
         "train.weight_decay",
         Number(0.0, ANY),
         "0.0",
-        "per step, matrices shrink by this times the learning rate; norms and biases do not",
+        "decoupled weight decay of matrices, times the learning rate; norms and biases do not decay",
     ),
+    key("train.schedule", Word(&SCHEDULE), r#""cosine""#, "how the learning rate falls after the warm-up"),
     key(
-        "train.schedule",
-        Word(&["cosine", "linear", "constant"]),
-        r#""cosine""#,
-        "how the learning rate falls after the warm-up",
+        "train.warmup",
+        Span,
+        "0.03",
+        "length of the learning rate's linear warm-up: steps, or a share of the run",
     ),
-    key("train.warmup", Span, "0.03", "rising learning rate at the start: steps, or a share of the run"),
     key(
         "train.lr_end",
         Number(0.0, 1.0),
         "0.0",
-        "learning rate where one step more would be, as a share of the peak",
+        "learning rate one step after the last, as a share of the peak",
     ),
-    key("train.clip", Number(0.0, ANY), "1.0", "longest gradient; longer ones are scaled down to it; 0: any"),
+    key(
+        "train.clip",
+        Number(0.0, ANY),
+        "1.0",
+        "gradient norm above which gradients are scaled down; 0: never",
+    ),
     key(
         "train.checkpointing",
         Flag,
         "false",
-        "keep only each layer's input for the backward pass: a third more work, far less memory",
+        "gradient checkpointing: keep only each layer's input for the backward pass; a third more work, far less memory",
     ),
     key(
         "train.ranking",
-        Word(&["exact", "int8"]),
+        Word(&RANKING),
         r#""exact""#,
-        "how documents are put in order where the objective chooses some: \"int8\" is twice as fast and nearly right",
+        "how documents are ranked if the objective chooses documents: \"int8\" is twice as fast and approximate",
     ),
-    key("train.seed", Whole(0), "0", "everything random follows from it"),
+    key("train.seed", Whole(0), "0", "seed of everything random"),
     key(
         "train.eval_every",
         Whole(1),
         "",
-        "evaluate after every so many steps, besides at the start and the end",
+        "steps between evaluations; the start and the end are always evaluated",
     ),
-    key("train.save_every", Whole(1), "100", "write a checkpoint after every so many steps, and at the end"),
-    key("train.keep_last", Whole(1), "2", "how many checkpoints to keep"),
-    key("train.grow_rank", Growth, "[]", "let the adapter grow: [{ step = 100, rank = 64 }, …]"),
-    key("train.out", Text, "", "folder of the results; runs/NAME where the configuration is NAME.toml"),
+    key("train.save_every", Whole(1), "100", "steps between checkpoints; the end always has one"),
+    key("train.keep_last", Whole(1), "2", "number of checkpoints to keep"),
+    key(
+        "train.grow_rank",
+        Growth,
+        "[]",
+        "steps after which the adapter's rank grows: [{ step = 100, rank = 64 }, …]",
+    ),
+    key("train.out", Text, "", "folder of the results; default runs/NAME for a configuration NAME.toml"),
     key("train.early_stop.on", Text, "", "stop when the NLL on this eval set no longer falls"),
-    key("train.early_stop.patience", Whole(1), "3", "after so many evaluations without progress"),
-    key("train.early_stop.min_delta", Number(0.0, ANY), "0.0", "less than this is no progress (nats)"),
+    key(
+        "train.early_stop.patience",
+        Whole(1),
+        "3",
+        "number of evaluations without progress after which to stop",
+    ),
+    key(
+        "train.early_stop.min_delta",
+        Number(0.0, ANY),
+        "0.0",
+        "smallest decrease of the NLL that counts as progress (nats)",
+    ),
     key("log.tensorboard", Flag, "true", "write event files for TensorBoard"),
-    key("log.selection", Flag, "true", "write per step how many tokens of each class were selected"),
+    key("log.selection", Flag, "true", "write how many tokens of each class every step selected"),
 ];
 
-/// Keys that change no number of a run: a run may be continued with others.
+/// Keys that change no number of a run: a run may be continued with other values of these.
 pub(super) const FREE: [&str; 5] =
     ["train.out", "train.save_every", "train.keep_last", "log.tensorboard", "log.selection"];
 
@@ -344,7 +371,7 @@ mod tests {
         assert!(FREE.iter().all(|free| names.contains(free)));
     }
 
-    /// Users' files depend on these: adding one is fine, changing one is a breaking change.
+    /// Users' files depend on names and defaults: adding a key is fine, changing one is a breaking change.
     #[test]
     fn keys_are_frozen() {
         assert_eq!(listing(), include_str!("keys.txt"), "llm/train/src/config/keys.txt");

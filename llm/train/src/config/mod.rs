@@ -1,7 +1,8 @@
-//! What a training run is told: a TOML file and `--set key=value` upon it, checked into types that can be run.
+//! The configuration of a training run: a TOML file and overrides `--set key=value`, checked and typed.
 //!
 //! Precedence: `--set`, then the file, then the defaults of [`KEYS`].
 
+mod choices;
 mod keys;
 mod settings;
 mod train;
@@ -15,13 +16,13 @@ use tokensieve_data::Catalogue;
 use tokensieve_objective::{Against, Objective, Variable};
 use toml::{Table, Value};
 
+pub use choices::{Ranking, Shape};
 pub use keys::{KEYS, Key, Kind, listing};
 use settings::Settings;
-pub use train::{EarlyStop, Length, Optimizer, Shape, Span, Train};
+pub use train::{EarlyStop, Length, Optimizer, Span, Train};
 
-use crate::step::{NO_BASE, NO_REFERENCE};
-use crate::step::{Ranking, Reads};
-use tokensieve_documents::{DataSource, SourceError, Truncate};
+use crate::reads::{NO_BASE, NO_REFERENCE, Reads};
+use tokensieve_documents::{DataSource, SourceError};
 use tokensieve_kernels::machine;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -35,19 +36,19 @@ pub struct Config {
     pub model: Model,
     /// What is trained on.
     pub data: DataSource,
-    /// The day that chat templates are told.
+    /// Date passed to chat templates that print today's date.
     pub date: Moment,
     /// Estimates of the training documents' uncertainty.
     pub uncertainty: Option<PathBuf>,
     /// Held-out sets by name.
     pub evaluations: Vec<(String, DataSource)>,
-    /// What is learnt from it.
+    /// The objective.
     pub objective: Objective,
     /// Where the reference distribution comes from, if not from the base itself.
     pub reference: Option<Reference>,
     /// The adapter as a table with PEFT's names; `None` trains all weights.
     pub lora: Option<Table>,
-    /// How.
+    /// How it is trained.
     pub train: Train,
     /// What is written besides the metrics.
     pub log: Log,
@@ -57,9 +58,9 @@ pub struct Config {
 /// The base model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// Catalogue set, folder, GGUF file or hub name.
+    /// Set of the catalogue, folder, GGUF file or hub name.
     pub source: String,
-    /// A chat template in the place of its own, as [`ChatTemplate::read`] takes it.
+    /// A chat template to use instead of the model's own, as [`ChatTemplate::read`] takes it.
     pub template: Option<String>,
     /// Type of weights and activations.
     pub kind: tch::Kind,
@@ -96,7 +97,7 @@ pub struct Log {
 }
 
 impl Config {
-    /// Reads a file, with overrides `key=value` laid upon it, and sees that there is what it names.
+    /// Reads a file and overrides `key=value`, and checks that the files and sets exist that it names.
     pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
         let config = Self::parse(file, &text, overrides)?;
@@ -104,7 +105,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks a text; `file` names it in complaints and names the results' folder. Nothing else is looked at.
+    /// Checks a text; `file` names it in errors and names the folder of the results. Nothing else is read.
     pub fn parse(file: &Path, text: &str, overrides: &[String]) -> Result<Self> {
         let mut settings = Settings::read(file, text, overrides)?;
         let train = train::train(&mut settings, file)?;
@@ -115,7 +116,7 @@ impl Config {
         growth(&settings, &train)?;
         supplied(&settings, &objective, reference.as_ref())?;
         if train.ranking == Ranking::Int8 && !objective.chooses_documents() {
-            let what = "`int8` wants an objective that chooses documents and leaves the others alone: select.of = \
+            let what = "`int8` needs an objective that chooses documents and leaves the others alone: select.of = \
                         \"documents\", otherwise = \"none\"";
             return Err(settings.wrong("train.ranking", what));
         }
@@ -133,15 +134,15 @@ impl Config {
             lora,
             train,
             log: Log {
-                tensorboard: settings.flag("log.tensorboard"),
-                selection: settings.flag("log.selection"),
+                tensorboard: settings.flag("log.tensorboard")?,
+                selection: settings.flag("log.selection")?,
             },
             settings,
         })
     }
 
-    /// Sees that the files, folders and data sets are there that it names. Models may still have to be fetched, and
-    /// `reference.topk` be made.
+    /// Checks that the files, folders and data sets exist that it names. A model may still have to be downloaded, and
+    /// `reference.topk` be written.
     fn check_names(&self) -> Result<()> {
         let catalogue = Catalogue::load()?;
         let evaluations = self.evaluations.iter();
@@ -149,7 +150,7 @@ impl Config {
         for (table, key, source) in iter::once(("data".to_owned(), "train", &self.data)).chain(evaluations) {
             source.location(&catalogue).map_err(|wrong| match wrong {
                 SourceError::Source(what) => self.wrong(&format!("{table}.{key}"), what),
-                // A split may be part of the name, or nobody's choice.
+                // The split may be part of the name, or a default.
                 SourceError::Split(what) => {
                     let split = format!("{table}.split");
                     let given = self.settings.value(&split).is_some();
@@ -178,11 +179,11 @@ impl Config {
         }
     }
 
-    /// Sees that a file of probable tokens is there, if the run reads one.
+    /// Checks that the file of probable tokens exists, if the run reads one.
     pub(super) fn check_topk(&self) -> Result<()> {
         match &self.reference {
             Some(Reference::TopK(path)) if !path.is_file() => {
-                let what = format!("there is no file `{}`; `tokensieve topk` makes it", path.display());
+                let what = format!("there is no file `{}`; `tokensieve topk` writes it", path.display());
                 Err(self.wrong("reference.topk", what))
             }
             _ => Ok(()),
@@ -194,7 +195,7 @@ impl Config {
         self.model.open().map_err(|error| self.of_model("model.source", error))
     }
 
-    /// A complaint about a model as one about the key that names it, with its place in the file.
+    /// An error about a model as one about the key that names it, with its place in the file.
     pub(super) fn of_model(&self, key: &str, error: Error) -> Error {
         match error.model_named_by(key) {
             Error::Setting { key: by, what } if by == key => self.wrong(key, what),
@@ -202,7 +203,7 @@ impl Config {
         }
     }
 
-    /// Sees that the adapter's growth falls within a run of so many steps.
+    /// Checks that the adapter's growth falls within a run of so many steps.
     pub fn check_steps(&self, steps: u64) -> Result<()> {
         growth_ends(&self.settings, &self.train, steps)
     }
@@ -212,14 +213,14 @@ impl Config {
         settings::write(self.settings.values())
     }
 
-    /// Whether it was read from this file, and somebody wrote that: a derived configuration derives itself.
+    /// Whether it was read from this file and a person wrote the file: a derived configuration derives itself.
     pub(super) fn is_by_hand(&self, file: &Path) -> bool {
         let (given, text) = self.settings.origin();
         let same = given.canonicalize().ok().zip(file.canonicalize().ok()).is_some_and(|(a, b)| a == b);
         same && !Self::parse(given, text, &[]).is_ok_and(|config| config.derived() == text)
     }
 
-    /// What the run reads, with the keys that say so: files, folders, names.
+    /// What the run reads (files, folders, names), with the keys that name it.
     pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, &str)> {
         let is_input = |key: &str| match key {
             "model.source" | "model.chat_template" | "data.train" | "data.uncertainty" => true,
@@ -245,7 +246,7 @@ impl Config {
         let (ours, theirs) = (self.settings.values(), other.settings.values());
         let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
-        // As text, for patterns in another order are others.
+        // Compared as text, because the order of patterns counts.
         let differ = |name: &&&String| {
             !keys::FREE.contains(&name.as_str()) && show(ours.get(**name)) != show(theirs.get(**name))
         };
@@ -255,14 +256,14 @@ impl Config {
         Ok(names.iter().filter(differ).map(|name| line(name)).collect())
     }
 
-    /// A complaint about a key's value, with its place in the file.
+    /// An error about a key's value, with its place in the file.
     pub fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
         self.settings.wrong(name, what)
     }
 }
 
 fn model(settings: &Settings) -> Result<Model> {
-    let name = settings.text("model.device").unwrap_or_default();
+    let name = settings.required("model.device")?;
     let device = match name.as_str() {
         "auto" => machine::device(),
         "cpu" => Device::Cpu,
@@ -284,18 +285,17 @@ fn model(settings: &Settings) -> Result<Model> {
             Device::Cuda(index)
         }
     };
-    let f32 = settings.text("model.dtype").as_deref() == Some("f32");
-    let kind = if f32 { tch::Kind::Float } else { tch::Kind::BFloat16 };
+    let kind = settings.choice("model.dtype", &choices::DTYPE)?;
     let template = settings.text("model.chat_template");
     Ok(Model { source: settings.required("model.source")?, template, kind, device })
 }
 
-/// The data set of a table; how long and how bad a document may be is said once, for all.
+/// The data set of a table; `data` says for all sets how long a document may be and what happens to bad rows.
 fn data(settings: &Settings, table: &str, name: &str) -> Result<DataSource> {
     let key = |name: &str| format!("{table}.{name}");
     let size = |name: &str| settings.whole(name).map(|n| n as usize);
     let source = settings.required(&key(name))?;
-    // A file has no splits, and a name may say its own; a set that is held out is not the one trained on.
+    // A file has no splits, and a name may include one; the default of a held-out set is `test`.
     let split = settings.text(&key("split"));
     let held_out = table != "data" && !Path::new(&source).exists() && !source.contains('/');
     let split = if held_out { split.or_else(|| Some("test".to_owned())) } else { split };
@@ -307,14 +307,10 @@ fn data(settings: &Settings, table: &str, name: &str) -> Result<DataSource> {
         source,
         split,
         format,
-        skip_bad: settings.flag("data.skip_bad"),
-        truncate: if settings.text("data.truncate").as_deref() == Some("end") {
-            Truncate::End
-        } else {
-            Truncate::Never
-        },
+        skip_bad: settings.flag("data.skip_bad")?,
+        truncate: settings.choice("data.truncate", &choices::TRUNCATE)?,
         max_length: size("data.max_length"),
-        skip: size(&key("skip")).unwrap_or(0),
+        skip: settings.required_whole(&key("skip"))? as usize,
         limit: size(&key("limit")),
     })
 }
@@ -345,10 +341,10 @@ fn reference(settings: &Settings) -> Result<Option<Reference>> {
 /// The table `[lora]` with PEFT's names; none where all weights are trained.
 fn lora(settings: &mut Settings) -> Result<Option<Table>> {
     let names: Vec<_> = KEYS.iter().filter_map(|key| key.name.strip_prefix("lora.")).collect();
-    if settings.flag("train.full") {
+    if settings.flag("train.full")? {
         if settings.mentions("lora") {
             return Err(
-                settings.wrong("lora", "means nothing with `train.full = true`; take out one of the two")
+                settings.wrong("lora", "has no effect with `train.full = true`; remove one of the two")
             );
         }
         if settings.mentions("train.grow_rank") {
@@ -366,7 +362,7 @@ fn lora(settings: &mut Settings) -> Result<Option<Table>> {
 
 /// Checks that the adapter's ranks rise, and within the run where its length is known.
 fn growth(settings: &Settings, train: &Train) -> Result<()> {
-    let rank = settings.whole("lora.r").unwrap_or(0);
+    let Some(rank) = settings.whole("lora.r") else { return Ok(()) };
     if let Some((_, first)) = train.grow_rank.first()
         && first.unsigned_abs() <= rank
     {
@@ -393,9 +389,9 @@ fn growth_ends(settings: &Settings, train: &Train, steps: u64) -> Result<()> {
     }
 }
 
-/// Checks that somebody supplies what the objective reads.
+/// Checks that there is a source for everything that the objective reads.
 fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Reference>) -> Result<()> {
-    let (reads, full) = (Reads::of(objective), settings.flag("train.full"));
+    let (reads, full) = (Reads::of(objective), settings.flag("train.full")?);
     let own = match reference {
         None => objective.against() == Some(Against::Base),
         Some(reference) => matches!(reference, Reference::Adapter(_)),
@@ -413,10 +409,10 @@ fn supplied(settings: &Settings, objective: &Objective, reference: Option<&Refer
     if settings.text("data.uncertainty").is_none() && (objective.reads(Variable::Bald) || base_is_gone) {
         let read = if base_is_gone { "base_loss" } else { "bald" };
         let mut what = format!(
-            "is missing: the objective reads `{read}` in a file of `tokensieve uncertainty` about these rows"
+            "is missing: the objective reads `{read}` from a file that `tokensieve uncertainty` writes for these rows"
         );
         if base_is_gone {
-            what += "; with `train.full = true` the base is not there to be asked";
+            what += "; with `train.full = true` the base model is overwritten and cannot compute it";
         }
         return Err(settings.wrong("data.uncertainty", what));
     }

@@ -1,4 +1,4 @@
-//! A configuration as written: a TOML file with overrides laid upon it, every key known and of its kind.
+//! A configuration as written: a TOML file and the overrides of `--set`, every key known and of its kind.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tokensieve_model::Result;
 /// Values by full name, defaults included.
 #[derive(Debug)]
 pub(super) struct Settings {
-    /// Where a complaint points to.
+    /// What errors point to.
     origin: Origin,
     values: BTreeMap<String, Value>,
 }
@@ -28,7 +28,7 @@ struct Origin {
 }
 
 impl Settings {
-    /// Reads a file's text and lays `key=value` overrides upon it.
+    /// Reads a file's text, then the overrides `key=value`.
     pub(super) fn read(file: &Path, text: &str, overrides: &[String]) -> Result<Self> {
         let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
@@ -37,7 +37,7 @@ impl Settings {
         normalise(&mut table);
         let mut origin = Origin { file: file.to_owned(), text: text.to_owned(), overridden: Vec::new() };
         for text in overrides {
-            let name = lay(&mut table, text)?;
+            let name = set(&mut table, text)?;
             origin.overridden.push(name);
         }
         let mut given = BTreeMap::new();
@@ -88,7 +88,7 @@ impl Settings {
         self.values.remove(name);
     }
 
-    /// Sets a value that follows from what was given.
+    /// Sets a value that follows from other keys.
     pub(super) fn set(&mut self, name: &str, value: Value) {
         self.values.insert(name.to_owned(), value);
     }
@@ -104,7 +104,7 @@ impl Settings {
         self.origin.overridden.iter().any(|set| set == name)
     }
 
-    /// A complaint about a key's value, with its place.
+    /// An error about a key's value, with its place.
     pub(super) fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
         self.origin.wrong(name, what)
     }
@@ -114,9 +114,21 @@ impl Settings {
     }
 
     pub(super) fn required(&self, name: &str) -> Result<String> {
-        self.text(name).ok_or_else(|| {
-            let about = known(name).map_or("", |key| key.about);
-            Error::file(&self.origin.file, format!("`{name}` is missing: {about}"))
+        self.text(name).ok_or_else(|| self.missing(name))
+    }
+
+    /// The error of a key that has no value, or none of its kind.
+    pub(super) fn missing(&self, name: &str) -> Error {
+        let about = known(name).map_or("", |key| key.about);
+        Error::file(&self.origin.file, format!("`{name}` is missing: {about}"))
+    }
+
+    /// What the word of a key stands for.
+    pub(super) fn choice<T: Copy>(&self, name: &str, table: &[(&str, T)]) -> Result<T> {
+        let word = self.required(name)?;
+        table.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let words: Vec<&str> = table.iter().map(|(word, _)| *word).collect();
+            self.wrong(name, format!("`{word}` is not one of {}", words.join(", ")))
         })
     }
 
@@ -124,12 +136,22 @@ impl Settings {
         self.values.get(name)?.as_integer().map(i64::unsigned_abs)
     }
 
-    pub(super) fn number(&self, name: &str) -> f64 {
-        self.values.get(name).and_then(number).unwrap_or(0.0)
+    pub(super) fn required_whole(&self, name: &str) -> Result<u64> {
+        self.whole(name).ok_or_else(|| self.missing(name))
     }
 
-    pub(super) fn flag(&self, name: &str) -> bool {
-        self.values.get(name).and_then(Value::as_bool).unwrap_or(false)
+    pub(super) fn number(&self, name: &str) -> Result<f64> {
+        self.values.get(name).and_then(number).ok_or_else(|| self.missing(name))
+    }
+
+    pub(super) fn numbers<const N: usize>(&self, name: &str) -> Result<[f64; N]> {
+        let list = self.values.get(name).and_then(Value::as_array);
+        let numbers: Option<Vec<f64>> = list.and_then(|list| list.iter().map(number).collect());
+        numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| self.missing(name))
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Result<bool> {
+        self.values.get(name).and_then(Value::as_bool).ok_or_else(|| self.missing(name))
     }
 
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
@@ -181,7 +203,7 @@ fn line_of(text: &str, at: usize) -> usize {
     text[..at.min(text.len())].matches('\n').count() + 1
 }
 
-/// `objective = "mle"` is short for `[objective] preset = "mle"`, so that an override may lay a key upon it.
+/// `objective = "mle"` is short for `[objective] preset = "mle"`, so that an override can add a key to it.
 fn normalise(table: &mut Table) {
     if let Some(Value::String(preset)) = table.get_mut("objective") {
         let preset = Value::String(std::mem::take(preset));
@@ -189,11 +211,11 @@ fn normalise(table: &mut Table) {
     }
 }
 
-/// Lays `key=value` upon a table and returns the key. A value that is not TOML is text, and so is any that is not in
-/// quotes where the key is of text.
-fn lay(table: &mut Table, text: &str) -> Result<String> {
+/// Sets `key=value` in a table and returns the key. A value that is not TOML is read as text, and so is any value without
+/// quotes if the key takes text.
+fn set(table: &mut Table, text: &str) -> Result<String> {
     let Some((name, value)) = text.split_once('=') else {
-        return Err(Error::setting(format!("--set {text}"), "wants key=value, for example train.lr=2e-4"));
+        return Err(Error::setting(format!("--set {text}"), "expected key=value, for example train.lr=2e-4"));
     };
     let (path, value) = (path(name.trim()), value.trim());
     let name = path.join(".");
@@ -208,7 +230,7 @@ fn lay(table: &mut Table, text: &str) -> Result<String> {
         let inner = here.entry(part.as_str()).or_insert_with(|| Value::Table(Table::new()));
         let kind = inner.type_str();
         here = inner.as_table_mut().ok_or_else(|| {
-            Error::setting(format!("--set {name}"), format!("`{part}` is no table but {kind}"))
+            Error::setting(format!("--set {name}"), format!("`{part}` is not a table but {kind}"))
         })?;
     }
     here.insert(last.clone(), value);
@@ -216,7 +238,7 @@ fn lay(table: &mut Table, text: &str) -> Result<String> {
     Ok(name)
 }
 
-/// The parts of a key, those in quotes whole. What is no key in TOML is cut at its dots.
+/// The parts of a key; a part in quotes may have dots. Text that is not a TOML key is split at its dots.
 fn path(name: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut value =
@@ -270,13 +292,13 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
                 into.insert(name, value);
             }
             (None, _) if prefix == "eval" && !is_name(&name) => {
-                let what = "is no name for a held-out set, whose files have it in theirs; take one without `.` and `/`";
+                let what = "is not a valid name for a held-out set: file names contain it, so it must not be empty or contain `.` or `/`";
                 return Err(origin.wrong(&name, what));
             }
             (None, Value::Table(inner)) if is_table(&name) => flatten(&name, inner, origin, into)?,
             (None, value) if is_table(&name) => {
                 let found = shorten(&value.to_string());
-                return Err(origin.wrong(&name, format!("is a table, found {found}")));
+                return Err(origin.wrong(&name, format!("expected a table, found {found}")));
             }
             (None, value) => {
                 // Of a table that nobody knows, a key inside says more than its own name.

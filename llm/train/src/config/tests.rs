@@ -17,7 +17,7 @@ fn the_smallest_configuration_is_a_data_set() {
     assert_eq!(config.train.length, Length::Epochs(1.0));
     assert_eq!(config.lora.unwrap()["lora_alpha"].as_integer(), Some(64));
     let missing = parse("", &[]).unwrap_err().to_string();
-    assert!(missing.contains("my.toml: `data.train` is missing: what to train on"), "{missing}");
+    assert!(missing.contains("my.toml: `data.train` is missing: training data"), "{missing}");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn overrides_are_text_where_the_key_is_and_keys_may_be_in_quotes() {
 }
 
 #[test]
-fn what_is_named_and_not_there_is_told_with_its_key() {
+fn a_missing_file_or_set_is_reported_with_its_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cfg.toml");
     let read = |text: &str, overrides: &[&str]| {
@@ -131,15 +131,15 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
             "expected one of \"cosine\", \"linear\", \"constant\", found \"cosin\"",
         ),
         ("[train]\ngrow_rank = [{ step = 9, rank = 8 }, { step = 3, rank = 16 }]", "both rising"),
-        ("[eval]\ntest = 3", "my.toml:4: `eval.test`: is a table, found 3"),
+        ("[eval]\ntest = 3", "my.toml:4: `eval.test`: expected a table, found 3"),
         (
             "[objective]\nselectd = \"-p\"",
             "my.toml:3: `objective`: unknown key `selectd`; did you mean `selected`?",
         ),
         ("[objective]\nselected = \"p\"", "it increases"),
         ("[train]\nsteps = 3\nepochs = 2", "my.toml:5: `train.epochs`: give train.steps or train.epochs"),
-        ("[train]\nmomentum = 0.9", "means nothing to train.optimizer = \"adamw\""),
-        ("[train]\nfull = true\n[lora]\nr = 8", "my.toml:5: `lora`: means nothing with"),
+        ("[train]\nmomentum = 0.9", "has no effect with train.optimizer = \"adamw\""),
+        ("[train]\nfull = true\n[lora]\nr = 8", "my.toml:5: `lora`: has no effect with"),
         (
             "[train]\nearly_stop.on = \"tset\"\n[eval.test]\ndata = \"gsm8k\"",
             "no eval set is called `tset` (there are test)",
@@ -159,30 +159,30 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
             "[lora]\nrank_pattern = { q_proj = 8.5 }",
             "my.toml:4: `lora.rank_pattern`: expected a table of names and whole numbers above 0, found {",
         ),
-        ("[train]\nranking = \"int8\"", "`train.ranking`: `int8` wants an objective that chooses documents"),
+        ("[train]\nranking = \"int8\"", "`train.ranking`: `int8` needs an objective that chooses documents"),
         (
             "[train]\nranking = \"int8\"\n[objective]\npreset = \"masked-mle\"",
-            "`train.ranking`: `int8` wants an objective that chooses documents",
+            "`train.ranking`: `int8` needs an objective that chooses documents",
         ),
         (
             "date = \"2024-02-30\"",
-            "my.toml:3: `data.date`: expected a day from 1970 on, like \"2024-07-26\", found \"2024-02-30\"",
+            "my.toml:3: `data.date`: expected a date from 1970 on, like \"2024-07-26\", found \"2024-02-30\"",
         ),
         ("lr = [", "my.toml:3: "),
         ("[train]\nout = \"\"", "my.toml:4: `train.out`: expected text in quotes, not empty, found \"\""),
-        ("[eval.\"a/b\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.a/b`: is no name for a held-out set"),
-        ("[eval.\"a.b\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.a.b`: is no name for a held-out set"),
-        ("[eval.\"\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.`: is no name for a held-out set"),
+        ("[eval.\"a/b\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.a/b`: is not a valid name for a held-out set"),
+        ("[eval.\"a.b\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.a.b`: is not a valid name for a held-out set"),
+        ("[eval.\"\"]\ndata = \"gsm8k\"", "my.toml:3: `eval.`: is not a valid name for a held-out set"),
     ] {
         let error = parse(&format!("{PLAIN}{text}"), &[]).unwrap_err().to_string();
         assert!(error.contains(wanted), "{text}\n{error}\n{wanted}");
     }
     for (set, wanted) in [
-        ("train.lr", "--set train.lr: wants key=value"),
+        ("train.lr", "--set train.lr: expected key=value"),
         ("train.lr=fast", "--set train.lr: expected a number, at least 0, found \"fast\""),
         ("train.lr.x=1", "--set train.lr.x: expected a number"),
         ("train.out=", "--set train.out: expected text in quotes, not empty"),
-        ("eval.a/b.data=gsm8k", "--set eval.a/b.data: is no name for a held-out set"),
+        ("eval.a/b.data=gsm8k", "--set eval.a/b.data: is not a valid name for a held-out set"),
         ("tran.lr=1", "--set tran.lr: there is no such key; did you mean `train.lr`?"),
     ] {
         let error = parse(PLAIN, &[set]).unwrap_err().to_string();
@@ -288,7 +288,7 @@ fn the_day_is_the_same_on_any_unless_another_is_given() {
     assert_eq!(differences, ["data.date: \"2025-01-31\" there, \"2024-07-26\" here"]);
     for wrong in ["3", "07:32:00", "2025-01-31T07:32:00"] {
         assert!(
-            parse(&format!("{PLAIN}date = {wrong}"), &[]).unwrap_err().to_string().contains("a day from")
+            parse(&format!("{PLAIN}date = {wrong}"), &[]).unwrap_err().to_string().contains("a date from")
         );
     }
 }
@@ -322,10 +322,32 @@ fn patterns_keep_the_order_of_the_file_and_nothing_else_does() {
 }
 
 #[test]
-fn documents_may_be_ranked_in_bytes() {
+fn documents_may_be_ranked_in_int8() {
     let text = format!("{PLAIN}[objective]\npreset = \"masked-mle\"\nselect.of = \"documents\"");
     assert_eq!(parse(&text, &[]).unwrap().train.ranking, Ranking::Exact);
     assert_eq!(parse(&text, &["train.ranking=int8"]).unwrap().train.ranking, Ranking::Int8);
+}
+
+#[test]
+fn every_word_of_every_key_has_a_meaning_of_its_own() {
+    let text = format!("{PLAIN}[objective]\npreset = \"masked-mle\"\nselect.of = \"documents\"");
+    for key in KEYS {
+        let Kind::Word(words) = key.kind else { continue };
+        let meaning = |word: &&str| {
+            let config = parse(&text, &[&format!("{}={word}", key.name)]).unwrap();
+            format!("{:?} {:?} {:?}", config.model, config.data, config.train)
+        };
+        let meanings: std::collections::BTreeSet<String> = words.iter().map(meaning).collect();
+        assert_eq!(meanings.len(), words.len(), "{}", key.name);
+    }
+}
+
+#[test]
+fn a_word_without_a_meaning_is_an_error() {
+    let settings = Settings::read(Path::new("my.toml"), PLAIN, &[]).unwrap();
+    let error = settings.choice("train.schedule", &[("linear", Shape::Linear)]).unwrap_err().to_string();
+    assert_eq!(error, "my.toml: `train.schedule`: `cosine` is not one of linear");
+    assert!(settings.required_whole("data.limit").is_err() && settings.number("train.out").is_err());
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
+use super::choices::{self, OptimizerName, Ranking, Shape};
 use super::keys;
-use super::settings::{self, Settings};
-use crate::step::Ranking;
+use super::settings::Settings;
 use tokensieve_model::Result;
 
-/// How a gradient becomes a step.
+/// The optimizer and its settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimizer {
     /// Adam with decoupled weight decay.
@@ -44,17 +44,6 @@ pub enum Span {
     Share(f64),
 }
 
-/// How the learning rate falls after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// Half a cosine.
-    Cosine,
-    /// A straight line.
-    Linear,
-    /// Not at all.
-    Constant,
-}
-
 /// When to stop before the end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlyStop {
@@ -75,25 +64,25 @@ pub struct Train {
     pub batch_size: usize,
     /// Most tokens computed at once.
     pub micro_tokens: usize,
-    /// How a gradient becomes a step.
+    /// The optimizer and its settings.
     pub optimizer: Optimizer,
     /// Learning rate at its peak.
     pub lr: f64,
-    /// Share by which matrices shrink per step and learning rate.
+    /// Decoupled weight decay of matrices, per step and learning rate.
     pub weight_decay: f64,
     /// How the learning rate falls.
     pub schedule: Shape,
     /// How long it rises first.
     pub warmup: Span,
-    /// Its end as a share of its peak.
+    /// Learning rate after the last step as a share of the peak.
     pub lr_end: f64,
-    /// Longest gradient.
+    /// The norm that gradients are clipped to.
     pub clip: Option<f64>,
     /// Whether only layers' inputs are kept for the backward pass.
     pub checkpointing: bool,
-    /// In what numbers documents are put in order.
+    /// How documents are ranked, for objectives that choose documents.
     pub ranking: Ranking,
-    /// Everything random follows from it.
+    /// Seed of everything random.
     pub seed: u64,
     /// Steps between evaluations.
     pub eval_every: Option<u64>,
@@ -111,7 +100,7 @@ pub struct Train {
 
 /// The table `train`, of a run whose configuration is this file.
 pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
-    // Two ways to say one thing: an override takes back the file's.
+    // Both keys set the length: an override of one replaces the file's value of the other.
     for (one, other) in [("train.steps", "train.epochs"), ("train.epochs", "train.steps")] {
         if settings.overridden(one) && !settings.overridden(other) {
             settings.remove(other);
@@ -126,35 +115,30 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
             settings.remove("train.epochs");
             Length::Steps(steps)
         }
-        None => Length::Epochs(settings.number("train.epochs")),
+        None => Length::Epochs(settings.number("train.epochs")?),
     };
-    let sgd = settings.text("train.optimizer").as_deref() == Some("sgd");
-    let (optimizer, foreign) = if sgd {
-        (
-            Optimizer::Sgd { momentum: settings.number("train.momentum") },
-            ["train.betas", "train.eps"].as_slice(),
-        )
-    } else {
-        let betas = settings.value("train.betas").and_then(Value::as_array).map(Vec::as_slice);
-        let betas = betas.unwrap_or_default().iter().filter_map(settings::number).collect::<Vec<_>>();
-        let betas = [0, 1].map(|i| betas.get(i).copied().unwrap_or(0.0));
-        (Optimizer::AdamW { betas, eps: settings.number("train.eps") }, ["train.momentum"].as_slice())
+    let name = settings.choice("train.optimizer", &choices::OPTIMIZER)?;
+    let (optimizer, foreign) = match name {
+        OptimizerName::AdamW => {
+            let (betas, eps) = (settings.numbers("train.betas")?, settings.number("train.eps")?);
+            (Optimizer::AdamW { betas, eps }, ["train.momentum"].as_slice())
+        }
+        OptimizerName::Sgd => {
+            let momentum = settings.number("train.momentum")?;
+            (Optimizer::Sgd { momentum }, ["train.betas", "train.eps"].as_slice())
+        }
     };
     for name in foreign {
         if settings.mentions(name) {
-            let optimizer = if sgd { "sgd" } else { "adamw" };
-            return Err(settings.wrong(name, format!("means nothing to train.optimizer = \"{optimizer}\"")));
+            let optimizer = settings.required("train.optimizer")?;
+            return Err(settings.wrong(name, format!("has no effect with train.optimizer = \"{optimizer}\"")));
         }
         settings.remove(name);
     }
-    let schedule = match settings.text("train.schedule").as_deref() {
-        Some("linear") => Shape::Linear,
-        Some("constant") => Shape::Constant,
-        _ => Shape::Cosine,
-    };
     let warmup = match settings.value("train.warmup") {
         Some(Value::Integer(steps)) => Span::Steps(steps.unsigned_abs()),
-        other => Span::Share(other.and_then(Value::as_float).unwrap_or(0.0)),
+        Some(Value::Float(share)) => Span::Share(*share),
+        _ => return Err(settings.missing("train.warmup")),
     };
     let early_stop = early_stop(settings)?;
     if settings.text("train.out").is_none() {
@@ -164,25 +148,22 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
     let growth = settings.value("train.grow_rank").and_then(Value::as_array).map(Vec::as_slice);
     Ok(Train {
         length,
-        batch_size: settings.whole("train.batch_size").unwrap_or(1) as usize,
-        micro_tokens: settings.whole("train.micro_tokens").unwrap_or(1) as usize,
+        batch_size: settings.required_whole("train.batch_size")? as usize,
+        micro_tokens: settings.required_whole("train.micro_tokens")? as usize,
         optimizer,
-        lr: settings.number("train.lr"),
-        weight_decay: settings.number("train.weight_decay"),
-        schedule,
+        lr: settings.number("train.lr")?,
+        weight_decay: settings.number("train.weight_decay")?,
+        schedule: settings.choice("train.schedule", &choices::SCHEDULE)?,
         warmup,
-        lr_end: settings.number("train.lr_end"),
-        clip: Some(settings.number("train.clip")).filter(|clip| *clip > 0.0),
-        checkpointing: settings.flag("train.checkpointing"),
-        ranking: match settings.text("train.ranking").as_deref() {
-            Some("int8") => Ranking::Int8,
-            _ => Ranking::Exact,
-        },
-        seed: settings.whole("train.seed").unwrap_or(0),
+        lr_end: settings.number("train.lr_end")?,
+        clip: Some(settings.number("train.clip")?).filter(|clip| *clip > 0.0),
+        checkpointing: settings.flag("train.checkpointing")?,
+        ranking: settings.choice("train.ranking", &choices::RANKING)?,
+        seed: settings.required_whole("train.seed")?,
         eval_every: settings.whole("train.eval_every"),
         early_stop,
-        save_every: settings.whole("train.save_every").unwrap_or(1),
-        keep_last: settings.whole("train.keep_last").unwrap_or(1) as usize,
+        save_every: settings.required_whole("train.save_every")?,
+        keep_last: settings.required_whole("train.keep_last")? as usize,
         grow_rank: growth.unwrap_or_default().iter().filter_map(keys::growth).collect(),
         out: settings.required("train.out")?.into(),
     })
@@ -207,6 +188,6 @@ fn early_stop(settings: &mut Settings) -> Result<Option<EarlyStop>> {
     if settings.whole("train.eval_every").is_none() {
         return Err(settings.wrong("train.early_stop", "needs train.eval_every"));
     }
-    let patience = settings.whole("train.early_stop.patience").unwrap_or(1);
-    Ok(Some(EarlyStop { on, patience, min_delta: settings.number("train.early_stop.min_delta") }))
+    let patience = settings.required_whole("train.early_stop.patience")?;
+    Ok(Some(EarlyStop { on, patience, min_delta: settings.number("train.early_stop.min_delta")? }))
 }

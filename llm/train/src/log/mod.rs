@@ -19,7 +19,7 @@ use progress::{Progress, Shown};
 use tensorboard::Events;
 use tokensieve_documents::{Class, Classes, Lines};
 
-use super::config;
+use crate::config;
 use crate::step::Evaluation;
 use tokensieve_kernels::memory;
 use tokensieve_model::Result;

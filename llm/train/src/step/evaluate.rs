@@ -1,10 +1,9 @@
-//! How well a model predicts documents that it is not trained on.
+//! How well a model predicts documents that it is not trained on: held-out sets.
 
 use tch::no_grad;
 use tokensieve_objective::{Objective, TokenStats};
 
-use super::micro::{Micro, Seen};
-use super::predicted;
+use super::micro::{Micro, ReferenceStats, predicting};
 use tokensieve_model::Document;
 use tokensieve_model::Model;
 use tokensieve_model::head::Head;
@@ -14,11 +13,11 @@ use tokensieve_model::head::Head;
 pub struct Evaluation {
     /// −log p, nats.
     pub nll: f64,
-    /// The objective's loss of a selected token, where it was asked for and needs no reference.
+    /// The objective's loss of selected tokens, if it was asked for and needs no reference.
     pub objective_loss: Option<f64>,
-    /// p.
+    /// Probability of the label.
     pub mean_p: f64,
-    /// Share of tokens than which none is more probable.
+    /// Share of labels that are the most probable token.
     pub accuracy: f64,
     /// Predicted tokens.
     pub tokens: usize,
@@ -35,13 +34,18 @@ pub fn evaluate(
     let objective =
         objective.filter(|objective| objective.against().is_none() && objective.describe().needs.is_empty());
     let mut sums = Evaluation { objective_loss: objective.map(|_| 0.0), ..Evaluation::default() };
-    let (places, predicting) = predicted(documents);
+    let (places, predicting) = predicting(documents);
     for members in tokensieve_model::packs(&predicting, micro_tokens) {
         let micro = Micro::new(documents, members.into_iter().map(|i| places[i]).collect(), model);
         let hidden_rd = no_grad(|| model.forward(&micro.pack));
         let stats = head.statistics(&micro.rows(&hidden_rd, model.unembedding()), false);
-        let tokens =
-            micro.tokens(0..stats.len(), &stats, &Seen::default(), documents, model.config().vocab_size);
+        let tokens = micro.tokens(
+            0..stats.len(),
+            &stats,
+            &ReferenceStats::default(),
+            documents,
+            model.config().vocab_size,
+        );
         sums.tokens += stats.len();
         sums.nll += tokens.iter().map(|token| token.loss).sum::<f64>();
         sums.mean_p += tokens.iter().map(TokenStats::p).sum::<f64>();

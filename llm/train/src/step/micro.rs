@@ -1,4 +1,4 @@
-//! A micro-batch: documents that go through the model together, and what a reference says of them.
+//! A micro-batch: documents that go through the model together, and what the objective reads of their reference.
 
 use tch::Tensor;
 use tokensieve_objective::{Pull, TokenStats};
@@ -17,14 +17,23 @@ pub(super) struct Micro {
     pub(super) labels: Vec<u32>,
 }
 
-/// What other models say of a micro-batch's rows.
+/// What other models predict for a micro-batch's rows.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct ReferenceStats {
     /// The reference's hidden states, `[R, D]`.
     pub(super) hidden_rd: Option<Tensor>,
+    /// The reference's most probable tokens.
     pub(super) top: Option<Top>,
+    /// The labels' losses under the reference.
     pub(super) reference_losses: Option<Vec<f64>>,
+    /// The labels' losses under the model as it was before training.
     pub(super) base_losses: Option<Vec<f64>>,
+}
+
+/// The documents that have a token to predict, and their indices.
+pub(super) fn predicting<'d>(batch: &[&'d Document]) -> (Vec<usize>, Vec<&'d Document>) {
+    let predicts = |document: &Document| document.weights.iter().skip(1).any(|weight| *weight != 0.0);
+    batch.iter().copied().enumerate().filter(|(_, document)| predicts(document)).unzip()
 }
 
 impl Micro {
@@ -40,7 +49,7 @@ impl Micro {
         self.labels.len()
     }
 
-    /// Keys of its rows' masks of dropout in a step: a document's do not depend on what it is packed with.
+    /// The keys of its rows' dropout masks in a step: a document's keys do not depend on what it is packed with.
     pub(super) fn keys(&self, batch: &[&Document], seed: u64) -> Vec<u64> {
         let of_documents = self.documents.iter().map(|index| dropout_keys(seed, &batch[*index].tokens));
         self.pack.layout.rows(of_documents)
@@ -60,7 +69,7 @@ impl Micro {
         self.pack.targets.iter().map(place).collect()
     }
 
-    /// Which documents have a pull; `None`: all.
+    /// Which documents have a pull; `None` if all have.
     pub(super) fn pulled(&self, pulls: &[Pull]) -> Option<Vec<bool>> {
         let mut pulled = vec![false; self.documents.len()];
         for (target, pull) in self.pack.targets.iter().zip(pulls) {
@@ -74,7 +83,7 @@ impl Micro {
         &self,
         rows: std::ops::Range<usize>,
         stats: &[RowStats],
-        seen: &Seen,
+        reference: &ReferenceStats,
         batch: &[&Document],
         vocabulary: i64,
     ) -> Vec<TokenStats> {
@@ -83,11 +92,11 @@ impl Micro {
             let document = self.documents[target.document as usize];
             let given = &batch[document].precomputed;
             let at = |values: &Option<Vec<f64>>| values.as_ref()?.get(target.position as usize).copied();
-            let seen_at = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[i]);
+            let of_row = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[i]);
             TokenStats {
                 top_entropy: (!stats.top_entropy.is_nan()).then_some(stats.top_entropy),
-                reference_loss: seen_at(&seen.reference_losses),
-                base_loss: at(&given.base_loss).or_else(|| seen_at(&seen.base_losses)),
+                reference_loss: of_row(&reference.reference_losses),
+                base_loss: at(&given.base_loss).or_else(|| of_row(&reference.base_losses)),
                 bald: at(&given.bald),
                 advantage: given.advantage,
                 weight: f64::from(target.weight),

@@ -1,6 +1,12 @@
-//! What a step did.
+//! What a step did, for logs.
 
 use std::time::Instant;
+
+use tokensieve_model::Document;
+use tokensieve_objective::{Pull, Pulls, TokenStats};
+
+use super::rule::Rule;
+use super::tokens::Tokens;
 
 /// One predicted token of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,7 +15,7 @@ pub struct Record {
     pub document: u32,
     /// The document's row in the data set.
     pub row: usize,
-    /// Its place among the document's predicted tokens.
+    /// Its index among the document's predicted tokens.
     pub position: u32,
     /// The token.
     pub label: u32,
@@ -34,11 +40,11 @@ pub struct StepReport {
     pub selected: usize,
     /// Those with a pull that is not zero.
     pub pulled: usize,
-    /// By what the gradient was divided.
+    /// What the gradient was divided by.
     pub normaliser: f64,
     /// One per predicted token, document by document.
     pub records: Vec<Record>,
-    /// Where the time went.
+    /// Seconds by phase.
     pub phases: Vec<(&'static str, f64)>,
 }
 
@@ -65,5 +71,38 @@ impl Clock {
 
     pub(super) fn phases(&self) -> Vec<(&'static str, f64)> {
         ["reference", "forward", "head", "backward"].into_iter().zip(self.0).collect()
+    }
+}
+
+/// The report of a step with these tokens and pulls.
+pub(super) fn report(
+    rule: &dyn Rule,
+    batch: &[&Document],
+    tokens: &Tokens,
+    pulls: &Pulls,
+    phases: Vec<(&'static str, f64)>,
+) -> StepReport {
+    let each = tokens.stats.iter().zip(&pulls.pulls).zip(&pulls.selected).zip(&tokens.cross_entropy);
+    let loss = |(((token, pull), selected), distance): (((&TokenStats, &Pull), &bool), &f64)| {
+        rule.loss(token, *pull, *selected, *distance)
+    };
+    let record = |((token, label), selected): ((&TokenStats, &u32), &bool)| Record {
+        document: token.document,
+        row: batch[token.document as usize].row,
+        position: token.position,
+        label: *label,
+        loss: token.loss,
+        entropy: token.entropy,
+        selected: *selected,
+    };
+    StepReport {
+        loss: each.map(loss).sum::<f64>() / pulls.normaliser,
+        nll: tokens.stats.iter().map(|token| token.loss).sum::<f64>() / tokens.stats.len().max(1) as f64,
+        tokens: tokens.stats.len(),
+        selected: pulls.kept,
+        pulled: pulls.pulled,
+        normaliser: pulls.normaliser,
+        records: tokens.stats.iter().zip(&tokens.labels).zip(&pulls.selected).map(record).collect(),
+        phases,
     }
 }

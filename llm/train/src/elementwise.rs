@@ -1,4 +1,4 @@
-//! Flat f32 buffers of the CPU seen as slices, and what the optimizer asks of them.
+//! Loops over flat f32 buffers of the CPU, as the optimizer needs them: element by element on all threads, norms, ranges.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -14,7 +14,7 @@ const PART: usize = 16_384;
 /// Calls `body` with the same part of several contiguous f32 tensors of one length, on all threads.
 ///
 /// # Panics
-/// If the tensors are not such.
+/// If the tensors are not contiguous f32 tensors of one length on the CPU.
 pub(super) fn zip<const N: usize>(tensors: [&Tensor; N], body: impl Fn([&mut [f32]; N]) + Sync) {
     let length = tensors[0].numel();
     for tensor in tensors {
@@ -23,10 +23,10 @@ pub(super) fn zip<const N: usize>(tensors: [&Tensor; N], body: impl Fn([&mut [f3
     }
     let starts = tensors.map(|tensor| tensor.data_ptr() as usize);
     shim::parallel(length, PART, |part| {
-        // Sound: the tensors outlive the call and are contiguous f32 of this length, and no two parts overlap. The
-        // tensors themselves are different buffers, as the callers' parameters, gradients and moments are.
-        body(starts.map(|start| unsafe {
-            std::slice::from_raw_parts_mut((start as *mut f32).add(part.start), part.len())
+        body(starts.map(|start| {
+            // SAFETY: the tensors outlive the call and are contiguous f32 of this length, and no two parts overlap. The
+            // tensors themselves are different buffers, as the callers' parameters, gradients and moments are.
+            unsafe { std::slice::from_raw_parts_mut((start as *mut f32).add(part.start), part.len()) }
         }));
     });
 }
@@ -43,7 +43,7 @@ pub(super) fn norm(tensor: &Tensor) -> f64 {
     shim::parallel(sums.len(), 1, |parts| {
         for part in parts {
             let range = part * PART..((part + 1) * PART).min(length);
-            // Sound: as in `zip`; each part has its own sum.
+            // SAFETY: the tensor outlives the call and is contiguous f32 of this length; each part has its own sum.
             unsafe {
                 let values = std::slice::from_raw_parts((from as *const f32).add(range.start), range.len());
                 *(to as *mut f64).add(part) = sum_of_squares(values);
@@ -53,7 +53,7 @@ pub(super) fn norm(tensor: &Tensor) -> f64 {
     sums.iter().sum::<f64>().sqrt()
 }
 
-/// In eight lanes, which the compiler keeps in one register.
+/// Summed in eight lanes, which the compiler keeps in one register.
 fn sum_of_squares(values: &[f32]) -> f64 {
     let mut lanes = [0.0_f64; 8];
     let (chunks, rest) = values.as_chunks::<8>();

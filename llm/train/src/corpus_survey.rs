@@ -1,15 +1,15 @@
-//! A look at all data before the first step, for objectives that select within the corpus.
+//! Statistics of all data before the first step, for objectives that select within the corpus.
 
 use tokensieve_objective::Within;
 
-use super::Run;
+use crate::run::Run;
 use crate::step::{self, Rule as _};
 use tokensieve_model::Document;
 use tokensieve_model::Result;
 
 impl Run<'_> {
     /// Surveys the corpus if the objective selects within it.
-    pub(super) fn survey(&mut self) -> Result<()> {
+    pub(crate) fn survey(&mut self) -> Result<()> {
         if self.training.objective().selection().map(|selection| selection.within) != Some(Within::Corpus) {
             return Ok(());
         }

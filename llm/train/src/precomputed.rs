@@ -1,4 +1,4 @@
-//! What is known of the documents before training, for objectives that read it.
+//! Per-token values computed before training (`base_loss`, `bald`, `advantage`), for objectives that read them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,24 +6,24 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use tokensieve_objective::Variable;
 
-use super::config::Config;
-use crate::step::Reads;
+use crate::config::Config;
+use crate::reads::Reads;
 use tokensieve_documents::DataSet;
 use tokensieve_documents::estimates::{DocumentRecord, Reader};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
-use tokensieve_model::Precomputed;
+use tokensieve_model::Given;
 use tokensieve_model::Result;
 
-/// Puts the configuration's estimates to the documents, and sees that each has what the objective reads. Returns the
-/// SHA-256 of the estimates' numbers.
+/// Attaches the configuration's estimates to the documents, and checks that each document has what the objective reads.
+/// Returns the SHA-256 of the estimates' numbers.
 pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Result<Option<String>> {
     let estimates = config.uncertainty.as_ref();
     let hash = estimates.map(|path| attach(path, &mut set.documents, model)).transpose()?;
     if let Some(path) = estimates {
-        // Full fine-tuning has no base to ask.
+        // Full fine-tuning has no base model to compute it with.
         let of_base = config.lora.is_none() && Reads::of(&config.objective).base_loss;
-        let lacks = |given: &Precomputed| {
+        let lacks = |given: &Given| {
             if config.objective.reads(Variable::Bald) && given.bald.is_none() {
                 Some(
                     "no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more",
@@ -37,12 +37,12 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
             }
         };
         if let Some((row, what)) =
-            set.documents.iter().find_map(|document| Some((document.row, lacks(&document.precomputed)?)))
+            set.documents.iter().find_map(|document| Some((document.row, lacks(&document.given)?)))
         {
             return Err(Error::file(path, format!("row {row} has {what}")));
         }
     }
-    let lacks = |document: &&Document| document.precomputed.advantage.is_none();
+    let lacks = |document: &&Document| document.given.advantage.is_none();
     if config.objective.reads(Variable::Advantage)
         && let Some(document) = set.documents.iter().find(lacks)
     {
@@ -52,7 +52,7 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
     Ok(hash)
 }
 
-/// Puts a file's estimates to the documents they are of: `model` is the hash of the one that is trained.
+/// Attaches a file's estimates to their documents; `model` is the hash of the model that is trained.
 fn attach(path: &Path, documents: &mut [Document], model: &str) -> Result<String> {
     let mut lines = Reader::open(path)?;
     let of_base = lines.header().model_sha256 == model && lines.header().adapter.is_none();
@@ -64,22 +64,28 @@ fn attach(path: &Path, documents: &mut [Document], model: &str) -> Result<String
     let mut hash = Sha256::new();
     for document in documents {
         let row = document.row;
-        let complain = |what: &str| Error::file(path, format!("{what} row {row} of what is trained on"));
-        let records = by_row.get(&row).ok_or_else(|| complain("holds no estimates of"))?;
+        let records = by_row.get(&row).ok_or_else(|| {
+            Error::file(path, format!("holds no estimates of row {row} of the training data"))
+        })?;
         let found = records.iter().find_map(|record| estimates(record, document));
         let found =
-            found.ok_or_else(|| complain("is of other data, or of another template: other tokens in"))?;
+            found.ok_or_else(|| {
+                let what = format!(
+                    "its tokens of row {row} are not those of the training data: it was made from other data or with another chat template"
+                );
+                Error::file(path, what)
+            })?;
         let base_loss = found.base_loss.filter(|_| of_base);
         for number in [&found.bald, &base_loss].into_iter().flatten().flatten() {
             hash.update(number.to_le_bytes());
         }
-        document.precomputed = Precomputed { bald: found.bald, base_loss, ..document.precomputed };
+        document.given = Given { bald: found.bald, base_loss, ..document.given };
     }
     Ok(format!("{:x}", hash.finalize()))
 }
 
-/// A record's numbers, if it is of this document, which may have been cut at the end.
-fn estimates(record: &DocumentRecord, document: &Document) -> Option<Precomputed> {
+/// A record's values, if the record is of this document, which may have been cut at the end.
+fn estimates(record: &DocumentRecord, document: &Document) -> Option<Given> {
     let tokens = record.tokens.get(..document.tokens.len())?;
     let ids = tokens.iter().map(|token| token.id);
     let counts = document.weights.iter().map(|weight| *weight != 0.0);
@@ -87,7 +93,7 @@ fn estimates(record: &DocumentRecord, document: &Document) -> Option<Precomputed
         return None;
     }
     let predicted = || tokens.iter().filter(|token| token.response);
-    Some(Precomputed {
+    Some(Given {
         bald: predicted().map(|token| token.epistemic.map(f64::from)).collect(),
         base_loss: predicted().map(|token| token.loss.map(f64::from)).collect(),
         advantage: None,
@@ -113,14 +119,14 @@ mod tests {
 
     fn document(tokens: &[u32], weights: &[f32]) -> Document {
         let (tokens, weights) = (tokens.to_vec(), weights.to_vec());
-        Document { row: 0, index_in_row: 0, tokens, weights, precomputed: Precomputed::default() }
+        Document { row: 0, part: 0, tokens, weights, given: Given::default() }
     }
 
     #[test]
-    fn estimates_are_those_of_the_same_tokens() {
+    fn estimates_belong_to_documents_with_the_same_tokens() {
         let given = |bald: &[f64], losses: &[f64]| {
             let (bald, base_loss) = (Some(bald.to_vec()), Some(losses.to_vec()));
-            Some(Precomputed { bald, base_loss, advantage: None })
+            Some(Given { bald, base_loss, advantage: None })
         };
         let of = |tokens, weights| estimates(&record(), &document(tokens, weights));
         assert_eq!(of(&[5, 6, 7, 8], &[0.0, 0.0, 1.0, 0.5]), given(&[0.25, 0.5], &[1.0, 2.0]));

@@ -1,0 +1,73 @@
+//! The data sets that a configuration names.
+
+use std::fs;
+
+use serde_json::json;
+use tokensieve_base::files::write_atomically;
+use tokensieve_documents::{DataSet, DataSource, Skipped};
+use tokensieve_model::text::Tokenizer;
+use tokensieve_model::weights::Checkpoint;
+use tokensieve_model::{Error, Result, status};
+
+use crate::config::Config;
+
+/// The sets that a run trains on and evaluates.
+pub(crate) struct Data {
+    pub(crate) train: DataSet,
+    /// Held-out sets by name.
+    pub(crate) evaluations: Vec<(String, DataSet)>,
+}
+
+impl Data {
+    /// Reads the held-out sets beside the one that is trained on.
+    pub(crate) fn with_evaluations(
+        train: DataSet,
+        config: &Config,
+        base: &Checkpoint,
+        tokenizer: &Tokenizer,
+    ) -> Result<Self> {
+        let each = config.evaluations.iter();
+        let each = each.map(|(name, data)| Ok((name.clone(), read(name, data, base, tokenizer)?)));
+        Ok(Self { train, evaluations: each.collect::<Result<_>>()? })
+    }
+
+    /// Lists beside the results which rows were left out.
+    pub(crate) fn list_skipped(&self, config: &Config) -> Result<()> {
+        list_skipped(config, "train", &self.train)?;
+        self.evaluations.iter().try_for_each(|(name, set)| list_skipped(config, &format!("eval-{name}"), set))
+    }
+}
+
+/// Reads a data set, and reports what was cut or replaced.
+pub(crate) fn read(
+    name: &str,
+    data: &DataSource,
+    base: &Checkpoint,
+    tokenizer: &Tokenizer,
+) -> Result<DataSet> {
+    let mut source = data.clone();
+    let longest = base.config().max_positions.max(1) as usize;
+    source.max_length = Some(source.max_length.unwrap_or(longest).min(longest));
+    let set = tokensieve_documents::load(&source, tokenizer)?;
+    if let Some(why) = &set.substitution {
+        status!("{name}: {why}");
+    }
+    if set.truncated > 0 {
+        status!("{name}: {} documents cut at the end", set.truncated);
+    }
+    Ok(set)
+}
+
+/// Writes which rows were left out, if any were.
+pub(crate) fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result<()> {
+    if set.skipped.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(&config.train.out).map_err(Error::io(&config.train.out))?;
+    let path = config.train.out.join(format!("skipped-{name}.jsonl"));
+    let line = |bad: &Skipped| format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }));
+    let lines: String = set.skipped.iter().map(line).collect();
+    write_atomically(&path, lines.as_bytes())?;
+    status!("{name}: {} of {} rows left out; {} lists why", set.skipped.len(), set.rows, path.display());
+    Ok(())
+}

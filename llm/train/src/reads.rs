@@ -1,0 +1,76 @@
+//! What an objective reads beyond loss and entropy, and whether a reference can supply it.
+
+use tokensieve_model::head::Reference;
+use tokensieve_model::{Error, Result};
+use tokensieve_objective::{Against, Objective, Variable};
+
+use crate::trained::Trained;
+
+/// The error where an objective has no reference to compare with.
+pub(crate) const NO_REFERENCE: &str =
+    "compares with a reference: name one as reference.adapter, reference.model or reference.topk";
+
+/// The error where the reference is the base model and training changes the base model.
+pub(crate) const NO_BASE: &str =
+    "compares with the base model, which full fine-tuning overwrites: name the original as reference.model";
+
+/// What an objective reads beyond loss and entropy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Entropy of the 20 most probable tokens.
+    pub top_entropy: bool,
+    /// The label's loss under the reference.
+    pub reference_loss: bool,
+    /// The label's loss under the model as it was before training.
+    pub base_loss: bool,
+    /// The distribution that pulls onto a reference point to.
+    pub onto: Onto,
+}
+
+/// The distribution that pulls onto a reference point to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Onto {
+    /// No token has a pull onto a reference.
+    #[default]
+    Nothing,
+    /// The same probability for every token.
+    Uniform,
+    /// The reference's prediction.
+    All,
+    /// The reference's k most probable tokens, the rest as one bucket.
+    Top(usize),
+}
+
+impl Reads {
+    /// What an objective of a configuration reads.
+    pub fn of(objective: &Objective) -> Self {
+        let either = |one, other| objective.reads(one) || objective.reads(other);
+        Self {
+            top_entropy: objective.reads(Variable::TopEntropy),
+            reference_loss: either(Variable::ReferenceLoss, Variable::PReference),
+            base_loss: either(Variable::BaseLoss, Variable::PBase),
+            onto: match (objective.distills(), objective.against(), objective.top_k()) {
+                (false, ..) => Onto::Nothing,
+                (true, Some(Against::Uniform), _) => Onto::Uniform,
+                (true, _, Some(k)) => Onto::Top(k),
+                (true, _, None) => Onto::All,
+            },
+        }
+    }
+
+    /// Checks that a reference can supply it, given what is trained.
+    pub fn check(&self, reference: &Reference, trained: &Trained) -> Result<()> {
+        let needed = self.needs_reference();
+        let problem = match reference {
+            Reference::None if needed => NO_REFERENCE,
+            Reference::Base | Reference::Adapter(_) if needed && trained.adapter().is_none() => NO_BASE,
+            _ => return Ok(()),
+        };
+        Err(Error::setting("objective", problem))
+    }
+
+    /// Whether the objective needs a reference model.
+    pub fn needs_reference(&self) -> bool {
+        self.reference_loss || matches!(self.onto, Onto::All | Onto::Top(_))
+    }
+}

@@ -1,0 +1,243 @@
+//! The training loop: evaluate, save, step, until the run ends.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use rand_chacha::rand_core::RngCore as _;
+use tokensieve_base::files::write_atomically;
+use tokensieve_base::streams::keyed;
+use tokensieve_documents::Order;
+use tokensieve_kernels::memory;
+use tokensieve_model::head::{Head, Reference};
+use tokensieve_model::text::Tokenizer;
+use tokensieve_model::weights::{Checkpoint, save_safetensors};
+use tokensieve_model::{Document, Error, Model, Result};
+
+use crate::checkpoint::{self, State};
+use crate::config::Config;
+use crate::layout::{self, BEST, CHECKPOINTS, CONFIG, OPTIMIZER};
+use crate::log::{self, Log};
+use crate::optimizer::Optimizer;
+use crate::schedule::Schedule;
+use crate::step::{self, StepOptions};
+use crate::summary::{Ending, Summary};
+use crate::trained::Trained;
+
+/// A run: everything it computes with, and how far it is.
+#[derive(Debug)]
+pub struct Run<'a> {
+    pub(crate) config: Config,
+    pub(crate) base: Checkpoint,
+    pub(crate) model: Model,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) trained: Trained,
+    pub(crate) reference: Reference,
+    pub(crate) head: Head,
+    pub(crate) training: tokensieve_objective::Training,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) schedule: Schedule,
+    pub(crate) documents: Vec<Document>,
+    pub(crate) order: Order,
+    pub(crate) evaluations: Vec<(String, Vec<Document>)>,
+    pub(crate) state: State,
+    /// The step of the newest checkpoint.
+    pub(crate) saved: Option<u64>,
+    pub(crate) log: Log,
+    pub(crate) interrupted: &'a AtomicBool,
+    #[expect(dead_code, reason = "held until the run ends")]
+    pub(crate) lock: checkpoint::Lock,
+}
+
+impl Run<'_> {
+    /// The training loop. ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+    pub fn go(mut self) -> Result<Summary> {
+        let ending = loop {
+            if self.evaluation_is_due() {
+                self.evaluate()?;
+            }
+            let ending = self.ending();
+            if self.save_is_due(ending) {
+                self.save()?;
+            }
+            if let Some(ending) = ending {
+                break ending;
+            }
+            self.grow()?;
+            self.step()?;
+        };
+        self.finish(ending)
+    }
+
+    /// One optimizer step: batch → gradient → update → log.
+    fn step(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let step = self.state.step;
+        let rows = self.order.batch(step, self.config.train.batch_size);
+        let batch: Vec<&Document> = rows.iter().map(|index| &self.documents[*index]).collect();
+        let lr = self.schedule.at(step);
+        let options = self.options(step);
+        let (head, model, trained) = (&mut self.head, &mut self.model, &self.trained);
+        let (report, norm) =
+            step::step(head, model, trained, &self.reference, &mut self.training, &batch, &options)
+                .and_then(|report| {
+                    step::finite("loss", report.loss)?;
+                    let norm = step::update(&mut self.optimizer, trained, model, lr)?;
+                    Ok((report, norm))
+                })
+                .map_err(|error| failed(step, &batch, self.saved, &error))?;
+        self.state.step += 1;
+        self.log.step(&log::Step {
+            step: self.state.step,
+            loss: report.loss,
+            nll: report.nll,
+            tokens: report.tokens,
+            selected: report.selected,
+            lr,
+            gradient_norm: norm,
+            read: batch.iter().map(|document| document.tokens.len()).sum(),
+            seconds: start.elapsed().as_secs_f64(),
+            peak_device_bytes: memory::peak_device_bytes(self.model.device()),
+            phases: &report.phases,
+        })?;
+        let tokens = report.records.iter().map(|record| (record.label, record.selected));
+        self.log.selection(self.state.step, tokens, |token| self.tokenizer.text_of(token))
+    }
+
+    /// How step number `step` is done, besides what its objective decides.
+    pub(crate) fn options(&self, step: u64) -> StepOptions {
+        StepOptions {
+            micro_tokens: self.config.train.micro_tokens,
+            checkpointing: self.config.train.checkpointing,
+            dropout: keyed("dropout", self.config.train.seed, step).next_u64(),
+            ranking: self.config.train.ranking,
+        }
+    }
+
+    fn evaluation_is_due(&self) -> bool {
+        let State { step, steps, evaluated, .. } = self.state;
+        evaluated != Some(step) && evaluates(step, steps, self.config.train.eval_every, self.stopped())
+    }
+
+    /// Evaluates every held-out set: its NLL, and the objective's loss where that needs no reference.
+    fn evaluate(&mut self) -> Result<()> {
+        let (micro_tokens, objective) = (self.config.train.micro_tokens, Some(&self.config.objective));
+        for (name, documents) in &self.evaluations {
+            let documents: Vec<&Document> = documents.iter().collect();
+            let result = step::evaluate(&mut self.head, &self.model, &documents, micro_tokens, objective);
+            if !result.nll.is_finite() {
+                let what = format!(
+                    "held-out set `{name}`: the loss is {}; the model's output is not finite",
+                    result.nll
+                );
+                return Err(Error::Run(what));
+            }
+            self.log.evaluation(self.state.step, name, &result)?;
+            let Some(early) = self.config.train.early_stop.as_ref().filter(|early| early.on == *name) else {
+                continue;
+            };
+            let (best, waited) = self.state.progress.unwrap_or((f64::INFINITY, 0));
+            let better = result.nll < best - early.min_delta;
+            self.state.progress = Some(if better { (result.nll, 0) } else { (best, waited + 1) });
+            if better {
+                checkpoint::write(&self.config.train.out, BEST, |folder| {
+                    self.trained.export(&self.base, folder, self.model.kind())
+                })?;
+            }
+        }
+        self.state.evaluated = Some(self.state.step);
+        Ok(())
+    }
+
+    fn stopped(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        let patience = self.config.train.early_stop.as_ref().map(|early| early.patience);
+        let waited = self.state.progress.map_or(0, |(_, waited)| waited);
+        if self.state.step >= self.state.steps {
+            Some(Ending::Complete)
+        } else if patience.is_some_and(|patience| waited >= patience) {
+            Some(Ending::Converged)
+        } else {
+            self.stopped().then_some(Ending::Interrupted)
+        }
+    }
+
+    fn save_is_due(&self, ending: Option<Ending>) -> bool {
+        let step = self.state.step;
+        let every = step > 0 && step.is_multiple_of(self.config.train.save_every);
+        self.saved != Some(step) && (every || ending.is_some())
+    }
+
+    /// Writes a checkpoint, then removes the oldest.
+    fn save(&mut self) -> Result<()> {
+        let parent = self.config.train.out.join(CHECKPOINTS);
+        self.state.logs = self.log.marks()?;
+        self.state.objective = self.training.state();
+        let step = self.state.step;
+        checkpoint::write(&parent, &checkpoint::name(step), |folder| {
+            self.trained.save(folder, &self.base)?;
+            save_safetensors(&folder.join(OPTIMIZER), &self.optimizer.state(), &[])?;
+            write_atomically(&folder.join(CONFIG), self.config.derived().as_bytes())?;
+            self.state.save(folder)
+        })?;
+        self.saved = Some(step);
+        checkpoint::prune(&parent, self.config.train.keep_last)
+    }
+
+    /// Enlarges the adapter at the steps that `train.grow_rank` names.
+    fn grow(&mut self) -> Result<()> {
+        let now = |(step, rank): &(u64, i64)| (*step == self.state.step).then_some(*rank);
+        let Some(rank) = self.config.train.grow_rank.iter().find_map(now) else { return Ok(()) };
+        let Trained::Adapter(adapter) = &self.trained else { return Ok(()) };
+        let grown = adapter.grow(self.model.config(), rank, self.config.train.seed)?;
+        self.optimizer.restart(&grown.parameters);
+        self.trained = Trained::Adapter(grown);
+        self.log.say(&format!("after {} steps the adapter's rank grows to {rank}", self.state.step));
+        self.trained.refresh(&mut self.model)
+    }
+
+    /// Writes the result, unless the run was interrupted.
+    fn finish(self, ending: Ending) -> Result<Summary> {
+        let out = &self.config.train.out;
+        if ending != Ending::Interrupted {
+            let name = layout::result(self.trained.adapter().is_none());
+            checkpoint::write(out, name, |folder| {
+                self.trained.export(&self.base, folder, self.model.kind())
+            })?;
+        }
+        Ok(Summary::new(ending, &self.config, &self.state, self.log.totals()))
+    }
+}
+
+/// Whether held-out sets are evaluated after `step` of the steps: at the start, every so often, and at the end. A run that
+/// is interrupted leaves it to the run that continues it, unless no step is left.
+fn evaluates(step: u64, steps: u64, every: Option<u64>, stopped: bool) -> bool {
+    let due = step == 0 || every.is_some_and(|every| step.is_multiple_of(every));
+    step == steps || (due && !stopped)
+}
+
+/// An error of a step, with the step, its documents and the checkpoint to return to.
+fn failed(step: u64, batch: &[&Document], saved: Option<u64>, error: &Error) -> Error {
+    let rows: Vec<String> = batch.iter().map(|document| document.row.to_string()).collect();
+    let back = saved.map_or("there is no checkpoint yet".to_owned(), |saved| {
+        format!("the checkpoint after step {saved} is intact")
+    });
+    let what = format!("step {}: {error}; its rows, counted from 0: {}; {back}", step + 1, rows.join(", "));
+    Error::Run(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_evaluated_even_if_the_last_step_is_interrupted() {
+        let steps =
+            |every, stopped| (0..=5).filter(|step| evaluates(*step, 5, every, stopped)).collect::<Vec<_>>();
+        assert_eq!(steps(None, false), [0, 5]);
+        assert_eq!(steps(Some(2), false), [0, 2, 4, 5]);
+        assert_eq!(steps(Some(2), true), [5]);
+    }
+}

@@ -1,0 +1,332 @@
+//! Single passes over a micro-batch: forward through the model, its reference and the head, and backward.
+
+use tch::Tensor;
+use tokensieve_model::head::{Distribution, Gradient, Head, Kept, Reference, RowStats, Rows, Wanted};
+use tokensieve_model::{Document, Error, Keep, Model, Result, Trace};
+use tokensieve_objective::{Error as ObjectiveError, Pull, TokenStats};
+
+use super::micro::{Micro, ReferenceStats, predicting};
+use super::plan::{StepOptions, no_int8_products};
+use super::report::{Clock, Phase};
+use super::rule::Rule;
+use crate::reads::{Onto, Reads};
+use crate::trained::Trained;
+
+/// What a step computes with.
+pub(super) struct Passes<'a> {
+    pub(super) head: &'a mut Head,
+    pub(super) model: &'a mut Model,
+    pub(super) trained: &'a Trained,
+    pub(super) reference: &'a Reference,
+    pub(super) reads: Reads,
+    pub(super) batch: &'a [&'a Document],
+    pub(super) options: &'a StepOptions,
+    pub(super) clock: Clock,
+}
+
+/// What to compute of a reference.
+#[derive(Clone, Copy)]
+pub(super) struct ReferenceRequest {
+    /// The labels' losses, as far as the objective reads them.
+    pub(super) losses: bool,
+    /// The distribution that pulls point to, if there are such pulls.
+    pub(super) distribution: bool,
+}
+
+/// A micro-batch between statistics and gradient: its forward pass, and its logits as far as the budget allows.
+pub(super) struct Pending {
+    pub(super) micro: Micro,
+    trace: Trace,
+    hidden_rd: Tensor,
+    stats: Vec<RowStats>,
+    logits: Kept,
+    reference: ReferenceStats,
+}
+
+/// Where the pulls of a micro-batch come from while its logits exist.
+pub(super) enum PullSource<'a> {
+    /// The batch's pulls, known already.
+    Batch(&'a [Pull]),
+    /// A rule for parts of a batch.
+    Rule(&'a mut dyn Rule),
+}
+
+/// What became known of a micro-batch's tokens, in their order.
+#[derive(Default)]
+pub(super) struct Computed {
+    pub(super) stats: Vec<TokenStats>,
+    pub(super) pulls: Vec<Pull>,
+    pub(super) cross_entropy: Vec<f64>,
+}
+
+impl Passes<'_> {
+    /// Micro-batches of the documents that have a token to predict: indices in the batch.
+    pub(super) fn micro_batches(&self) -> Vec<Vec<usize>> {
+        let (indices, documents) = predicting(self.batch);
+        let packs = tokensieve_model::packs(&documents, self.options.micro_tokens).into_iter();
+        packs.map(|pack| pack.into_iter().map(|i| indices[i]).collect()).collect()
+    }
+
+    /// Micro-batches of some of the batch's documents.
+    pub(super) fn packs_of(&self, documents: &[usize]) -> Vec<Vec<usize>> {
+        let members: Vec<&Document> = documents.iter().map(|index| self.batch[*index]).collect();
+        let packs = tokensieve_model::packs(&members, self.options.micro_tokens).into_iter();
+        packs.map(|pack| pack.into_iter().map(|i| documents[i]).collect()).collect()
+    }
+
+    pub(super) fn pack(&self, documents: &[usize]) -> Micro {
+        Micro::new(self.batch, documents.to_vec(), self.model)
+    }
+
+    /// Statistics of a micro-batch's tokens; nothing stays for a backward pass.
+    pub(super) fn statistics(&mut self, micro: &Micro) -> Result<Vec<TokenStats>> {
+        let reference =
+            self.reference_stats(micro, ReferenceRequest { losses: true, distribution: false })?;
+        let hidden_rd = self.forward(micro);
+        Ok(self.read(micro, &hidden_rd, &reference))
+    }
+
+    /// Statistics of a micro-batch's tokens as the model predicts them without dropout.
+    pub(super) fn statistics_without_dropout(&mut self, micro: &Micro) -> Result<Vec<TokenStats>> {
+        let reference =
+            self.reference_stats(micro, ReferenceRequest { losses: true, distribution: false })?;
+        let hidden_rd = self.model.forward(&micro.pack);
+        Ok(self.read(micro, &hidden_rd, &reference))
+    }
+
+    fn read(&mut self, micro: &Micro, hidden_rd: &Tensor, reference: &ReferenceStats) -> Vec<TokenStats> {
+        let (rows, top_entropy) = (micro.rows(hidden_rd, self.model.unembedding()), self.reads.top_entropy);
+        let stats = self.clock.time(Phase::Head, || self.head.statistics(&rows, top_entropy));
+        self.tokens(micro, &stats, reference)
+    }
+
+    /// Statistics of a micro-batch's tokens; what their gradient needs stays.
+    pub(super) fn statistics_pending(&mut self, micro: Micro) -> Result<(Vec<TokenStats>, Pending)> {
+        let reference =
+            self.reference_stats(&micro, ReferenceRequest { losses: true, distribution: true })?;
+        let (hidden_rd, trace) = self.forward_traced(&micro);
+        let (rows, top_entropy) = (micro.rows(&hidden_rd, self.model.unembedding()), self.reads.top_entropy);
+        let (stats, logits) =
+            self.clock.time(Phase::Head, || self.head.statistics_keeping(&rows, top_entropy));
+        let tokens = self.tokens(&micro, &stats, &reference);
+        Ok((tokens, Pending { micro, trace, hidden_rd, stats, logits, reference }))
+    }
+
+    /// Adds the gradient of a micro-batch whose statistics are known. Returns its tokens' −Σ q log p.
+    pub(super) fn gradient_of_pending(
+        &mut self,
+        pending: Pending,
+        pulls: &[Pull],
+        normaliser: f64,
+    ) -> Vec<f64> {
+        let Pending { micro, trace, hidden_rd, stats, logits, reference } = pending;
+        let weight_gradient = self.weight_gradient();
+        let wanted = Wanted {
+            pulls,
+            normaliser,
+            reference: distribution(self.reads.onto, self.reference, self.model, &reference),
+            weight_gradient: weight_gradient.as_ref(),
+        };
+        let rows = micro.rows(&hidden_rd, self.model.unembedding());
+        let gradient =
+            self.clock.time(Phase::Head, || self.head.gradient(&rows, &stats, &wanted, Some(logits)));
+        drop(hidden_rd);
+        self.backward(&micro, trace, &gradient, pulls);
+        gradient.cross_entropy
+    }
+
+    /// Forward pass, then statistics, pulls and gradient of one chunk of rows after the other while the chunk's logits
+    /// exist, then backward pass. `places` are the tokens' indices in the batch.
+    pub(super) fn fused(
+        &mut self,
+        micro: &Micro,
+        places: &[usize],
+        reference: &ReferenceStats,
+        normaliser: f64,
+        mut source: PullSource,
+    ) -> Result<Computed> {
+        let (hidden_rd, trace) = self.forward_traced(micro);
+        let (batch, vocabulary) = (self.batch, self.vocabulary());
+        let weight_gradient = self.weight_gradient();
+        let wanted = Wanted {
+            pulls: &[],
+            normaliser,
+            reference: distribution(self.reads.onto, self.reference, self.model, reference),
+            weight_gradient: weight_gradient.as_ref(),
+        };
+        let rows = micro.rows(&hidden_rd, self.model.unembedding());
+        let mut computed = Computed::default();
+        let mut chunks = self.head.chunks(&rows, self.reads.top_entropy);
+        while let Some(chunk) = self.clock.time(Phase::Head, || chunks.next()) {
+            let stats = micro.tokens(chunk.range(), chunk.statistics(), reference, batch, vocabulary);
+            let pulls = source.pulls(&stats, &places[chunk.range()])?;
+            self.clock.time(Phase::Head, || chunk.gradient(&Wanted { pulls: &pulls, ..wanted }));
+            computed.stats.extend(stats);
+            computed.pulls.extend(pulls);
+        }
+        let gradient = chunks.finish();
+        drop(hidden_rd);
+        self.backward(micro, trace, &gradient, &computed.pulls);
+        computed.cross_entropy = gradient.cross_entropy;
+        Ok(computed)
+    }
+
+    /// Statistics of micro-batches' tokens by int8 forward passes.
+    pub(super) fn int8_statistics(&mut self, micros: &[Micro]) -> Result<Vec<Vec<TokenStats>>> {
+        let request = ReferenceRequest { losses: true, distribution: false };
+        let references =
+            micros.iter().map(|micro| self.reference_stats(micro, request)).collect::<Result<Vec<_>>>()?;
+        let (head, clock, top_entropy) = (&mut *self.head, &mut self.clock, self.reads.top_entropy);
+        let stats = self.model.roughly(|model, unembedding| -> Vec<Vec<RowStats>> {
+            let of = |micro: &Micro| {
+                let hidden_rd = clock.time(Phase::Forward, || model.forward(&micro.pack));
+                let rows = micro.rows(&hidden_rd, model.unembedding());
+                clock.time(Phase::Head, || head.int8_statistics(&rows, unembedding, top_entropy))
+            };
+            micros.iter().map(of).collect()
+        });
+        let stats = stats.ok_or_else(no_int8_products)?;
+        let each = micros.iter().zip(&stats).zip(&references);
+        Ok(each.map(|((micro, stats), reference)| self.tokens(micro, stats, reference)).collect())
+    }
+
+    /// What the objective reads of the reference, and of the model as it was before training.
+    pub(super) fn reference_stats(
+        &mut self,
+        micro: &Micro,
+        request: ReferenceRequest,
+    ) -> Result<ReferenceStats> {
+        let mut found = ReferenceStats::default();
+        let losses = request.losses && self.reads.reference_loss;
+        let onto = if request.distribution { self.reads.onto } else { Onto::Nothing };
+        let predicts = matches!(onto, Onto::All | Onto::Top(_));
+        if let Reference::TopK(file) = self.reference {
+            let places = micro.places(self.batch);
+            if predicts {
+                let k = if let Onto::Top(k) = onto { k } else { usize::MAX };
+                found.top = Some(file.top(&places, k)?);
+            }
+            if losses {
+                found.reference_losses = Some(file.losses(&places)?);
+            }
+        } else if predicts || losses {
+            let hidden_rd = self.reference_hidden(self.reference, micro)?;
+            let rows = micro.rows(&hidden_rd, self.reference.unembedding(self.model));
+            if losses {
+                found.reference_losses = Some(losses_of(&mut self.clock, self.head, &rows));
+            }
+            if let Onto::Top(k) = onto {
+                found.top = Some(self.clock.time(Phase::Reference, || self.head.top(&rows, k)));
+            } else if predicts {
+                found.hidden_rd = Some(hidden_rd);
+            }
+        }
+        let known = |document: &usize| self.batch[*document].given.base_loss.is_some();
+        if request.losses && self.reads.base_loss && !micro.documents.iter().all(known) {
+            found.base_losses = match (self.reference, &found.reference_losses) {
+                (Reference::Base, Some(losses)) => Some(losses.clone()),
+                _ if self.trained.adapter().is_none() => None,
+                _ => {
+                    let hidden_rd = self.reference_hidden(&Reference::Base, micro)?;
+                    let rows = micro.rows(&hidden_rd, self.model.unembedding());
+                    Some(losses_of(&mut self.clock, self.head, &rows))
+                }
+            };
+        }
+        Ok(found)
+    }
+
+    fn reference_hidden(&mut self, reference: &Reference, micro: &Micro) -> Result<Tensor> {
+        let (model, trained) = (&mut *self.model, self.trained);
+        self.clock.time(Phase::Reference, || reference.forward(model, &micro.pack, trained.adapter()))
+    }
+
+    /// The forward pass with what the backward pass needs.
+    fn forward_traced(&mut self, micro: &Micro) -> (Tensor, Trace) {
+        let keep = if self.options.checkpointing { Keep::LayerInputs } else { Keep::Everything };
+        let keys = self.drops().then(|| micro.keys(self.batch, self.options.dropout));
+        self.clock.time(Phase::Forward, || self.model.forward_traced(&micro.pack, keep, keys))
+    }
+
+    /// The forward pass alone, with the same dropout as [`Passes::forward_traced`].
+    fn forward(&mut self, micro: &Micro) -> Tensor {
+        if self.drops() {
+            return self.forward_traced(micro).0;
+        }
+        self.clock.time(Phase::Forward, || self.model.forward(&micro.pack))
+    }
+
+    /// Adds the gradients of what is trained; documents without a pull are skipped.
+    fn backward(&mut self, micro: &Micro, trace: Trace, gradient: &Gradient, pulls: &[Pull]) {
+        if pulls.iter().all(|pull| pull.is_zero()) {
+            return;
+        }
+        let into = self.trained.parameters();
+        let kept = micro.pulled(pulls);
+        self.clock.time(Phase::Backward, || {
+            self.model.backward(trace, &gradient.hidden_rd, into, kept.as_deref());
+        });
+    }
+
+    fn drops(&self) -> bool {
+        self.trained.adapter().is_some_and(|adapter| adapter.config.dropout > 0.0)
+    }
+
+    fn vocabulary(&self) -> i64 {
+        self.model.config().vocab_size
+    }
+
+    /// Where the output matrix' gradient is added up, if that matrix is trained.
+    fn weight_gradient(&self) -> Option<Tensor> {
+        self.trained.parameters().gradient(self.model.unembedding().name)
+    }
+
+    fn tokens(&self, micro: &Micro, stats: &[RowStats], reference: &ReferenceStats) -> Vec<TokenStats> {
+        micro.tokens(0..stats.len(), stats, reference, self.batch, self.vocabulary())
+    }
+}
+
+impl PullSource<'_> {
+    /// One pull for each of these tokens, whose indices in the batch are `places`.
+    fn pulls(&mut self, stats: &[TokenStats], places: &[usize]) -> Result<Vec<Pull>> {
+        match self {
+            Self::Batch(pulls) => Ok(places.iter().map(|place| pulls[*place]).collect()),
+            Self::Rule(rule) => match rule.pulls(stats, &[stats.len()]) {
+                Ok(pulls) => Ok(pulls.pulls),
+                Err(error) => Err(with_index_in_batch(error, places)),
+            },
+        }
+    }
+}
+
+/// An error about a token of a chunk, as one about the same token of the batch.
+fn with_index_in_batch(mut error: Error, places: &[usize]) -> Error {
+    if let Error::Objective(ObjectiveError::Statistic { token, .. } | ObjectiveError::Missing { token, .. }) =
+        &mut error
+    {
+        *token = places.get(*token).copied().unwrap_or(*token);
+    }
+    error
+}
+
+/// The distribution that pulls onto the reference point to.
+fn distribution<'s>(
+    onto: Onto,
+    reference: &'s Reference,
+    model: &'s Model,
+    found: &'s ReferenceStats,
+) -> Distribution<'s> {
+    match (&found.hidden_rd, &found.top) {
+        _ if onto == Onto::Uniform => Distribution::Uniform,
+        (_, Some(top)) => Distribution::Top(top),
+        (Some(hidden_rd), None) => {
+            Distribution::Model { hidden_rd, unembedding: reference.unembedding(model) }
+        }
+        (None, None) => Distribution::None,
+    }
+}
+
+fn losses_of(clock: &mut Clock, head: &mut Head, rows: &Rows) -> Vec<f64> {
+    let stats = clock.time(Phase::Reference, || head.statistics(rows, false));
+    stats.iter().map(|row| row.loss).collect()
+}
