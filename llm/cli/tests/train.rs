@@ -213,7 +213,7 @@ fn a_reference_has_the_same_tokens_however_it_pads_them() {
     bench.same("same", "padded-run", &["metrics.jsonl"]);
     good(topk(&padded, "top.safetensors"));
     good(run("of_file", &format!("topk={}", bench.path("top.safetensors").display())));
-    let complaint = "another tokenizer than the model that is trained: `et` is token 301 there and 300 here";
+    let complaint = "another tokenizer than the trained model: `et` is token 301 there and 300 here";
     for output in [run("other-run", &format!("model={}", other.display())), topk(&other, "none.safetensors")]
     {
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));

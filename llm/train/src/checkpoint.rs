@@ -1,7 +1,7 @@
-//! Checkpoints on disk: whole or not there.
+//! Checkpoints on disk: complete or absent.
 //!
-//! A checkpoint is a folder. It is filled under another name, every file and the folder itself are flushed to the disk,
-//! and only then does it get its name: whenever the machine stops, what bears the name of a checkpoint is one.
+//! A checkpoint is a folder. It is written under a temporary name, every file and the folder itself are flushed to the disk,
+//! and only then is it renamed: whenever the machine stops, a folder with the name of a checkpoint is complete.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub struct State {
     pub reference: Option<String>,
     /// Bytes of each log file that belong to the steps done.
     pub logs: std::collections::BTreeMap<String, u64>,
-    /// The objective's own memory.
+    /// The objective's state.
     pub objective: tokensieve_objective::State,
 }
 
@@ -57,14 +57,14 @@ impl State {
     }
 }
 
-/// Fills the folder `name` below `parent` at once: whatever was there before stays until the new one is complete.
+/// Writes the folder `name` below `parent` atomically: what was there before stays until the new one is complete.
 pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let (unfinished, folder) = (parent.join(format!("{UNFINISHED}{name}")), parent.join(name));
     remove(&unfinished)?;
     fs::create_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
     let filled = fill(&unfinished).and_then(|()| flush(&unfinished));
     if let Err(error) = filled {
-        // What is incomplete is of no use, and the disk may be full.
+        // An incomplete folder is useless, and the disk may be full.
         let _ = fs::remove_dir_all(&unfinished);
         return Err(error);
     }
@@ -112,7 +112,7 @@ pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// Gives a checkpoint that cannot be read a name under which it is none, and returns that.
+/// Renames a checkpoint that cannot be read, so that it no longer counts as one; returns the new path.
 pub fn set_aside(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let aside = folder.with_file_name(format!("damaged-{name}"));
@@ -121,7 +121,7 @@ pub fn set_aside(folder: &Path) -> Result<PathBuf> {
     Ok(aside)
 }
 
-/// Removes all but the latest `keep` checkpoints, and what was left unfinished.
+/// Removes all but the latest `keep` checkpoints, and unfinished ones.
 pub fn prune(parent: &Path, keep: usize) -> Result<()> {
     let all = list(parent)?;
     let old = all.len().saturating_sub(keep);

@@ -9,8 +9,8 @@ use tokensieve_model::text::{Moment, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, Model};
 
-/// Opens it, and says its hash; `data` is the hash of the data set that is trained on, `tokenizer` the trained model's. Where none is named, an objective
-/// that wants the base has it: the model without its adapter.
+/// Opens the reference and returns it with its hash; `data` is the hash of the training data, `tokenizer` the trained
+/// model's. Without a named reference, an objective that compares with the base uses the model without its adapter.
 pub(super) fn open(
     config: &Config,
     model: &Model,
@@ -46,8 +46,8 @@ pub(super) fn open(
     }
 }
 
-/// Sees that another model's tokens are those of the model that is trained, and leaves it the same number of them. Where a
-/// folder has no tokenizer, the number alone is judged.
+/// Checks that another model has the tokens of the trained model, and cuts its vocabulary to the same size. If the folder
+/// has no tokenizer, only the sizes are compared.
 pub(super) fn share_vocabulary(
     key: &str,
     checkpoint: &Checkpoint,
@@ -60,18 +60,18 @@ pub(super) fn share_vocabulary(
         let differs = |(token, id): &(&String, &u32)| {
             theirs.inner().token_to_id(token).is_some_and(|other| other != **id)
         };
-        // The first of them, so that the message is the same each time.
+        // The smallest id, so that the message is the same each time.
         if let Some((token, id)) = ours.iter().filter(differs).min_by_key(|(_, id)| **id) {
             let there = theirs.inner().token_to_id(token).unwrap_or_default();
             let what = format!(
-                "has another tokenizer than the model that is trained: `{token}` is token {there} there and {id} here"
+                "has another tokenizer than the trained model: `{token}` is token {there} there and {id} here"
             );
             return Err(Error::setting(key, what));
         }
     }
     let found = other.config().vocab_size;
     if found < rows {
-        let what = format!("has a vocabulary of {found}, the model that is trained one of {rows}");
+        let what = format!("has a vocabulary of {found}, the trained model one of {rows}");
         return Err(Error::setting(key, what));
     }
     other.truncate_vocabulary(rows);

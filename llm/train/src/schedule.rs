@@ -1,4 +1,4 @@
-//! The learning rate over a run: it rises in a straight line, then falls in the shape asked for.
+//! The learning rate over a run: a linear warm-up, then a fall in the configured shape.
 
 use crate::config::{Shape, Span, Train};
 
@@ -25,7 +25,7 @@ impl Schedule {
     }
 
     /// The learning rate of step 0, 1, …: of the warm-up's w steps the first has peak / w and the last the peak. The end
-    /// is where one step more would be: a last step at a rate of 0 would be computed for nothing.
+    /// is where one more step would be, because a last step with a rate of 0 would be wasted.
     pub fn at(&self, step: u64) -> f64 {
         if step < self.warmup {
             return self.peak * (step + 1) as f64 / self.warmup as f64;

@@ -28,9 +28,9 @@ pub struct Summary {
     pub steps: [u64; 2],
     /// Sums over this process' steps.
     pub totals: Totals,
-    /// Most memory used.
+    /// Peak memory.
     pub peak_bytes: Option<u64>,
-    /// Most memory used on the device, if that is not the CPU.
+    /// Peak memory on the device; `None` on the CPU.
     pub peak_device_bytes: Option<u64>,
     /// Folder of the results.
     pub out: PathBuf,
@@ -64,7 +64,7 @@ impl fmt::Display for Summary {
         let out = self.out.display();
         match self.ending {
             Ending::Complete => writeln!(f, "all {all} steps done")?,
-            Ending::Converged => writeln!(f, "stopped after step {done} of {all}: no progress any more")?,
+            Ending::Converged => writeln!(f, "stopped after step {done} of {all}: early stopping found no progress")?,
             Ending::Interrupted => writeln!(f, "interrupted after step {done} of {all}")?,
         }
         let Totals { steps, read, seconds, losses, nlls } = self.totals;
@@ -83,7 +83,7 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "curve       {out}/metrics.jsonl")?;
         match (self.ending, self.adapter) {
-            (Ending::Interrupted, _) => write!(f, "continue    the same command goes on from here"),
+            (Ending::Interrupted, _) => write!(f, "continue    run the same command again"),
             (_, true) => {
                 writeln!(f, "adapter     {out}/adapter")?;
                 write!(f, "next        tokensieve merge {} {out}/adapter {out}/merged", self.model)

@@ -1,4 +1,4 @@
-//! A reference's most probable tokens, computed once for the data of a configuration.
+//! A reference's most probable tokens, computed once for the training data of a configuration.
 
 use std::path::Path;
 

@@ -24,7 +24,7 @@ pub enum Trained {
 const WEIGHTS: &str = "model.safetensors";
 
 impl Trained {
-    /// What a run begins with: a new adapter with the settings of `[lora]`, or the model's own weights.
+    /// What a new run trains: a new adapter with the settings of `[lora]`, or the model's own weights.
     pub fn new(model: &Model, lora: Option<&Table>, seed: u64) -> Result<Self> {
         let Some(table) = lora else { return Ok(Self::Weights(model.parameters())) };
         let settings: LoraConfig = Value::Table(table.clone())
@@ -33,7 +33,7 @@ impl Trained {
         Ok(Self::Adapter(Adapter::new(model.config(), &settings, seed, model.device())?))
     }
 
-    /// What a checkpoint holds.
+    /// Reads it from a checkpoint's folder.
     pub fn load(model: &Model, adapter: bool, folder: &Path) -> Result<Self> {
         if adapter {
             return Ok(Self::Adapter(Adapter::load(model.config(), folder, model.device())?));
@@ -54,7 +54,7 @@ impl Trained {
         Ok(Self::Weights(parameters))
     }
 
-    /// Writes it into a folder.
+    /// Writes it into a checkpoint's folder.
     pub fn save(&self, folder: &Path, base: &Checkpoint) -> Result<()> {
         let parameters = match self {
             Self::Adapter(adapter) => {
@@ -69,8 +69,8 @@ impl Trained {
         save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])
     }
 
-    /// Writes it as others read it: an adapter as PEFT has it, weights as a Hugging Face folder in the base's type. What the
-    /// base has and the model does not (another head, tables of numbers) goes there as it is.
+    /// Writes it in a standard format: an adapter as a PEFT folder, weights as a Hugging Face folder in the base's type.
+    /// Tensors of the base that the model does not use (another head, tables) are copied.
     pub fn export(&self, base: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
         let parameters = match self {
             Self::Adapter(_) => return self.save(folder, base),
@@ -98,7 +98,7 @@ impl Trained {
         }
     }
 
-    /// Lets the model compute with the present values.
+    /// Makes the model compute with the present values.
     pub fn refresh(&self, model: &mut Model) -> Result<()> {
         match self {
             Self::Adapter(adapter) => model.attach(Some(adapter)),

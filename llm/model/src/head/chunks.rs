@@ -4,21 +4,20 @@ use std::ops::Range;
 
 use tch::{Device, Tensor, no_grad};
 
-use super::buffers::Kept;
+use super::buffers::{Buffers, Kept};
 use super::gradient::{self, Gradient, Wanted};
 use super::rows::{self, RowStats, Rows};
-use super::Head;
 
 /// The chunks of some rows, one at a time; see [`Head::chunks`].
 #[derive(Debug)]
 pub struct Chunks<'a> {
-    head: &'a mut Head,
+    buffers: &'a mut Buffers,
     rows: &'a Rows<'a>,
     labels_r: Tensor,
     top_entropy: bool,
     /// The first row of the next chunk.
     next: usize,
-    gradient: Gradient,
+    gradient: Option<Gradient>,
 }
 
 /// Rows whose logits exist, and their statistics.
@@ -39,9 +38,8 @@ enum Logits {
 }
 
 impl<'a> Chunks<'a> {
-    pub(super) fn new(head: &'a mut Head, rows: &'a Rows<'a>, top_entropy: bool) -> Self {
-        let (labels_r, gradient) = no_grad(|| (rows.labels_r(), Gradient::zeros(rows)));
-        Self { head, rows, labels_r, top_entropy, next: 0, gradient }
+    pub(super) fn new(buffers: &'a mut Buffers, rows: &'a Rows<'a>, top_entropy: bool) -> Self {
+        Self { buffers, rows, labels_r: rows.labels_r(), top_entropy, next: 0, gradient: None }
     }
 
     /// Computes the logits and statistics of the next rows; `None` after the last.
@@ -54,14 +52,18 @@ impl<'a> Chunks<'a> {
         }
         if rows.hidden_rd.device() != Device::Cpu {
             self.next = rows.len();
-            let (statistics, kept) = self.head.statistics_keeping(rows, self.top_entropy);
-            return Some(Chunk { chunks: self, range: start..rows.len(), statistics, logits: Logits::Kept(kept) });
+            let (statistics, kept) = statistics_keeping(self.buffers, rows, self.top_entropy);
+            return Some(Chunk {
+                chunks: self,
+                range: start..rows.len(),
+                statistics,
+                logits: Logits::Kept(kept),
+            });
         }
         no_grad(|| {
-            let buffers = &mut self.head.buffers;
-            let range = start..(start + buffers.rows_per_chunk(rows)).min(rows.len());
+            let range = start..(start + self.buffers.rows_per_chunk(rows)).min(rows.len());
             self.next = range.end;
-            let logits_nv = buffers.logits(rows, range.clone());
+            let logits_nv = self.buffers.logits(rows, range.clone());
             let part = rows.part(&self.labels_r, range.clone());
             let statistics = rows::fetch(vec![part.statistics(&logits_nv, self.top_entropy)]);
             Some(Chunk { chunks: self, range, statistics, logits: Logits::InBuffer(logits_nv) })
@@ -70,7 +72,7 @@ impl<'a> Chunks<'a> {
 
     /// The gradient of all chunks so far; zeros for rows that were not given a pull.
     pub fn finish(self) -> Gradient {
-        self.gradient
+        self.gradient.unwrap_or_else(|| no_grad(|| Gradient::zeros(self.rows)))
     }
 }
 
@@ -88,12 +90,46 @@ impl Chunk<'_, '_> {
     /// Computes the gradient of these rows, which have one pull each in `wanted`, from the logits that exist.
     pub fn gradient(self, wanted: &Wanted) {
         let Self { chunks, range, statistics, logits } = self;
-        let (head, rows, out) = (&mut *chunks.head, chunks.rows, &mut chunks.gradient);
+        let (buffers, rows, out) = (&mut *chunks.buffers, chunks.rows, &mut chunks.gradient);
         match logits {
             Logits::InBuffer(logits_nv) => no_grad(|| {
-                gradient::of_chunk(&mut head.buffers, rows, range, &statistics, wanted, &logits_nv, out);
+                let out = out.get_or_insert_with(|| Gradient::zeros(rows));
+                gradient::of_chunk(buffers, rows, range, &statistics, wanted, &logits_nv, out);
             }),
-            Logits::Kept(kept) => *out = head.gradient(rows, &statistics, wanted, Some(kept)),
+            Logits::Kept(kept) => *out = Some(gradient_of_all(buffers, rows, &statistics, wanted, kept)),
         }
     }
+}
+
+/// Every row's statistics, and the logits of as many rows as the budget allows.
+pub(super) fn statistics_keeping(
+    buffers: &mut Buffers,
+    rows: &Rows,
+    top_entropy: bool,
+) -> (Vec<RowStats>, Kept) {
+    no_grad(|| {
+        let labels_r = rows.labels_r();
+        let mut kept = Kept::default();
+        let mut parts = Vec::new();
+        for chunk in buffers.chunks(rows) {
+            let logits = buffers.keep(rows, chunk.clone(), &mut kept);
+            parts.push(rows.part(&labels_r, chunk).statistics(&logits, top_entropy));
+        }
+        (rows::fetch(parts), kept)
+    })
+}
+
+/// The gradient of all rows; logits that were not kept are computed again where a row has a pull.
+pub(super) fn gradient_of_all(
+    buffers: &mut Buffers,
+    rows: &Rows,
+    stats: &[RowStats],
+    wanted: &Wanted,
+    kept: Kept,
+) -> Gradient {
+    no_grad(|| {
+        let gradient = gradient::all(buffers, rows, stats, wanted, &kept);
+        buffers.give_back(kept);
+        gradient
+    })
 }

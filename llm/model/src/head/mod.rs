@@ -110,16 +110,7 @@ impl Head {
 
     /// Every row's statistics, and the logits of as many rows as the budget allows, for [`Head::gradient`].
     pub fn statistics_keeping(&mut self, rows: &Rows, top_entropy: bool) -> (Vec<RowStats>, Kept) {
-        no_grad(|| {
-            let labels_r = rows.labels_r();
-            let mut kept = Kept::default();
-            let mut parts = Vec::new();
-            for chunk in self.buffers.chunks(rows) {
-                let logits = self.buffers.keep(rows, chunk.clone(), &mut kept);
-                parts.push(rows.part(&labels_r, chunk).statistics(&logits, top_entropy));
-            }
-            (rows::fetch(parts), kept)
-        })
+        chunks::statistics_keeping(&mut self.buffers, rows, top_entropy)
     }
 
     /// The gradient on the hidden states, each row's divided by the normaliser. Rows without a pull get zeros and cost
@@ -131,12 +122,7 @@ impl Head {
         wanted: &Wanted,
         kept: Option<Kept>,
     ) -> Gradient {
-        no_grad(|| {
-            let kept = kept.unwrap_or_default();
-            let gradient = gradient::all(&mut self.buffers, rows, stats, wanted, &kept);
-            self.buffers.give_back(kept);
-            gradient
-        })
+        chunks::gradient_of_all(&mut self.buffers, rows, stats, wanted, kept.unwrap_or_default())
     }
 
     /// The k most probable tokens of every row.
@@ -157,7 +143,7 @@ impl Head {
     ///
     /// The caller reads each chunk's statistics and gives the chunk its pulls before it asks for the next.
     pub fn chunks<'a>(&'a mut self, rows: &'a Rows<'a>, top_entropy: bool) -> Chunks<'a> {
-        Chunks::new(self, rows, top_entropy)
+        Chunks::new(&mut self.buffers, rows, top_entropy)
     }
 }
 

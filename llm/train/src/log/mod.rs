@@ -1,4 +1,4 @@
-//! What a run leaves behind beside the model.
+//! The files that a run writes beside the model.
 //!
 //! | file | one line per |
 //! |---|---|
@@ -32,14 +32,14 @@ const SELECTION: &str = "selection.jsonl";
 /// Folder of the event files.
 const EVENTS: &str = "tensorboard";
 
-/// The files that runs have written into a folder.
+/// The log files that runs have written into a folder.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = [METRICS, TIMING, SELECTION].map(|name| folder.join(name)).into();
     files.extend(Events::all(&folder.join(EVENTS))?);
     Ok(files)
 }
 
-/// Whether a run has written into a folder what it did.
+/// Whether a run has logged a step or an evaluation in a folder.
 pub(super) fn has_curve(folder: &Path) -> bool {
     folder.join(METRICS).metadata().is_ok_and(|file| file.len() > 0)
 }
@@ -54,8 +54,8 @@ pub struct Log {
     progress: Progress,
     classes: Classes,
     totals: Totals,
-    /// How far the files were valid that the run began with: those that it does not write stay so.
-    former: BTreeMap<String, u64>,
+    /// How far each file was valid when the run was opened; files that this process does not write stay so.
+    marks: BTreeMap<String, u64>,
 }
 
 /// What a step did.
@@ -69,19 +69,19 @@ pub struct Step<'a> {
     pub nll: f64,
     /// Predicted tokens.
     pub tokens: usize,
-    /// Of these, the selected ones.
+    /// How many of them the objective selected.
     pub selected: usize,
     /// Learning rate.
     pub lr: f64,
-    /// The gradient's length before clipping.
+    /// The gradient's norm before clipping.
     pub gradient_norm: f64,
     /// Tokens read, prompts included.
     pub read: usize,
-    /// Time it took.
+    /// Seconds that the step took.
     pub seconds: f64,
-    /// The most memory so far on the device, if that is not the CPU, in bytes.
+    /// Peak memory on the device so far, in bytes; `None` on the CPU.
     pub peak_device_bytes: Option<u64>,
-    /// Its parts, by name.
+    /// Seconds by phase.
     pub phases: &'a [(&'static str, f64)],
 }
 
@@ -111,18 +111,18 @@ impl Log {
     ) -> Result<Self> {
         let mark = |name: &str| marks.get(name).copied().unwrap_or(0);
         let open = |name: &str| Lines::open(&folder.join(name), mark(name));
-        // How long steps took is no part of what the run finds.
+        // Timings are not part of a run's results, so a missing file is only a warning.
         let timing = folder.join(TIMING);
         let timing = if mark(TIMING) > 0 && !timing.exists() {
             tokensieve_model::status!(
-                "warning: {} is missing; it begins anew after step {step}",
+                "warning: {} is missing; it continues after step {step} in a new file",
                 timing.display()
             );
             Lines::open(&timing, 0)
         } else {
             open(TIMING)
         };
-        // What a checkpoint's step wrote is part of it.
+        // Events of the checkpoint's own step belong to it; later events are void.
         let void_from = if marks.is_empty() { 0 } else { step + 1 };
         let events = || Events::create(&folder.join(EVENTS), void_from);
         Ok(Self {
@@ -133,11 +133,11 @@ impl Log {
             progress: Progress::new(step, steps),
             classes: Classes::default(),
             totals: Totals::default(),
-            former: marks.clone(),
+            marks: marks.clone(),
         })
     }
 
-    /// One step.
+    /// Logs a step.
     pub fn step(&mut self, step: &Step) -> Result<()> {
         let share = step.selected as f64 / step.tokens.max(1) as f64;
         self.metrics.push(&json!({
@@ -190,8 +190,8 @@ impl Log {
         Ok(())
     }
 
-    /// What was selected in a step: every predicted token, and whether it was. `text` knows a token's text; special
-    /// tokens have none.
+    /// Logs how many tokens of each class a step selected, from every predicted token and whether it was selected.
+    /// `text` returns a token's text; special tokens have none.
     pub fn selection(
         &mut self,
         step: u64,
@@ -215,7 +215,7 @@ impl Log {
         lines.push(&json!({ "step": step, "all": named(&counts[0]), "selected": named(&counts[1]) }))
     }
 
-    /// One evaluation of a held-out set.
+    /// Logs an evaluation of a held-out set.
     pub fn evaluation(&mut self, step: u64, name: &str, found: &Evaluation) -> Result<()> {
         let means = [
             ("nll", Some(found.nll)),
@@ -241,14 +241,14 @@ impl Log {
         Ok(())
     }
 
-    /// A line for the person watching.
+    /// Prints a line on standard error.
     pub fn say(&self, line: &str) {
         self.progress.say(line);
     }
 
-    /// How many bytes of each file belong to the steps done, all of them on the disk.
+    /// How many bytes of each file belong to the steps done; all of them are flushed to the disk.
     pub fn marks(&mut self) -> Result<BTreeMap<String, u64>> {
-        let mut marks = self.former.clone();
+        let mut marks = self.marks.clone();
         marks.insert(METRICS.to_owned(), self.metrics.durable()?);
         marks.insert(TIMING.to_owned(), self.timing.durable()?);
         if let Some(lines) = &mut self.selection {

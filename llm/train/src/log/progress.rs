@@ -1,16 +1,16 @@
-//! What a person sees while a run goes: a bar in a terminal, now and then a line elsewhere.
+//! Progress on standard error: a bar in a terminal, a line every so often elsewhere.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Without a terminal a line is printed at most so often (choice), besides the first step's and the last's.
+/// Least time between lines where there is no terminal (choice); the first and the last step always print one.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// Weight of the newest step in the speed shown (choice).
 const NEWEST: f64 = 0.2;
 
-/// The bar, or what stands for it.
+/// The bar, or the lines that replace it.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -61,7 +61,7 @@ impl Progress {
         if due || shown.step == self.steps {
             self.printed = Some(Instant::now());
             let left = (self.steps - shown.step.min(self.steps)) as f64 * shown.seconds;
-            // More seconds than a duration holds are no news either.
+            // A duration cannot hold every f64.
             let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
             tokensieve_model::status!(
                 "step {}/{}  {text}  {} left",
