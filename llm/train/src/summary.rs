@@ -64,7 +64,9 @@ impl fmt::Display for Summary {
         let out = self.out.display();
         match self.ending {
             Ending::Complete => writeln!(f, "all {all} steps done")?,
-            Ending::Converged => writeln!(f, "stopped after step {done} of {all}: early stopping found no progress")?,
+            Ending::Converged => {
+                writeln!(f, "stopped after step {done} of {all}: early stopping found no progress")?
+            }
             Ending::Interrupted => writeln!(f, "interrupted after step {done} of {all}")?,
         }
         let Totals { steps, read, seconds, losses, nlls } = self.totals;

@@ -382,8 +382,8 @@ fn pulls_of_the_parts_of_a_batch_must_be_those_of_the_batch() {
 #[test]
 fn an_unsound_statistic_is_named_by_its_place_in_the_batch() {
     let mut bench = Bench::new("llama3");
-    // The document's tokens come after 26 others, in a chunk and a micro-batch of their own.
-    let before = 26;
+    // 42 predicted tokens come before the document, in other micro-batches.
+    let before = 42;
     let unsound = Given { advantage: Some(f64::NAN), ..Given::default() };
     for (i, document) in bench.documents.iter_mut().enumerate() {
         document.given = Given { advantage: Some(1.0), ..Given::default() };
@@ -391,7 +391,7 @@ fn an_unsound_statistic_is_named_by_its_place_in_the_batch() {
             document.given = unsound.clone();
         }
     }
-    let mut rule = Objective::from_toml("selected = '-advantage * log p'").unwrap().begin(PLAN);
+    let mut rule = Objective::preset("policy-gradient").unwrap().begin(PLAN);
     let error = bench.try_step(&mut rule, &Reference::None, &options(15)).unwrap_err().to_string();
     assert!(error.contains(&format!("token {before} (document 6, position 0): advantage is NaN")), "{error}");
 }
