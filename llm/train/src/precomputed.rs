@@ -12,7 +12,7 @@ use tokensieve_documents::DataSet;
 use tokensieve_documents::estimates::{DocumentRecord, Reader};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
-use tokensieve_model::Given;
+use tokensieve_model::Precomputed;
 use tokensieve_model::Result;
 
 /// Attaches the configuration's estimates to the documents, and checks that each document has what the objective reads.
@@ -23,7 +23,7 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
     if let Some(path) = estimates {
         // Full fine-tuning has no base model to compute it with.
         let of_base = config.lora.is_none() && Reads::of(&config.objective).base_loss;
-        let lacks = |given: &Given| {
+        let lacks = |given: &Precomputed| {
             if config.objective.reads(Variable::Bald) && given.bald.is_none() {
                 Some(
                     "no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more",
@@ -37,12 +37,12 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
             }
         };
         if let Some((row, what)) =
-            set.documents.iter().find_map(|document| Some((document.row, lacks(&document.given)?)))
+            set.documents.iter().find_map(|document| Some((document.row, lacks(&document.precomputed)?)))
         {
             return Err(Error::file(path, format!("row {row} has {what}")));
         }
     }
-    let lacks = |document: &&Document| document.given.advantage.is_none();
+    let lacks = |document: &&Document| document.precomputed.advantage.is_none();
     if config.objective.reads(Variable::Advantage)
         && let Some(document) = set.documents.iter().find(lacks)
     {
@@ -79,13 +79,13 @@ fn attach(path: &Path, documents: &mut [Document], model: &str) -> Result<String
         for number in [&found.bald, &base_loss].into_iter().flatten().flatten() {
             hash.update(number.to_le_bytes());
         }
-        document.given = Given { bald: found.bald, base_loss, ..document.given };
+        document.precomputed = Precomputed { bald: found.bald, base_loss, ..document.precomputed };
     }
     Ok(format!("{:x}", hash.finalize()))
 }
 
 /// A record's values, if the record is of this document, which may have been cut at the end.
-fn estimates(record: &DocumentRecord, document: &Document) -> Option<Given> {
+fn estimates(record: &DocumentRecord, document: &Document) -> Option<Precomputed> {
     let tokens = record.tokens.get(..document.tokens.len())?;
     let ids = tokens.iter().map(|token| token.id);
     let counts = document.weights.iter().map(|weight| *weight != 0.0);
@@ -93,7 +93,7 @@ fn estimates(record: &DocumentRecord, document: &Document) -> Option<Given> {
         return None;
     }
     let predicted = || tokens.iter().filter(|token| token.response);
-    Some(Given {
+    Some(Precomputed {
         bald: predicted().map(|token| token.epistemic.map(f64::from)).collect(),
         base_loss: predicted().map(|token| token.loss.map(f64::from)).collect(),
         advantage: None,
@@ -119,14 +119,14 @@ mod tests {
 
     fn document(tokens: &[u32], weights: &[f32]) -> Document {
         let (tokens, weights) = (tokens.to_vec(), weights.to_vec());
-        Document { row: 0, part: 0, tokens, weights, given: Given::default() }
+        Document { row: 0, index_in_row: 0, tokens, weights, given: Precomputed::default() }
     }
 
     #[test]
     fn estimates_belong_to_documents_with_the_same_tokens() {
         let given = |bald: &[f64], losses: &[f64]| {
             let (bald, base_loss) = (Some(bald.to_vec()), Some(losses.to_vec()));
-            Some(Given { bald, base_loss, advantage: None })
+            Some(Precomputed { bald, base_loss, advantage: None })
         };
         let of = |tokens, weights| estimates(&record(), &document(tokens, weights));
         assert_eq!(of(&[5, 6, 7, 8], &[0.0, 0.0, 1.0, 0.5]), given(&[0.25, 0.5], &[1.0, 2.0]));

@@ -384,11 +384,11 @@ fn an_unsound_statistic_is_named_by_its_place_in_the_batch() {
     let mut bench = Bench::new("llama3");
     // 42 predicted tokens come before the document, in other micro-batches.
     let before = 42;
-    let unsound = Given { advantage: Some(f64::NAN), ..Given::default() };
+    let unsound = Precomputed { advantage: Some(f64::NAN), ..Precomputed::default() };
     for (i, document) in bench.documents.iter_mut().enumerate() {
-        document.given = Given { advantage: Some(1.0), ..Given::default() };
+        document.precomputed = Precomputed { advantage: Some(1.0), ..Precomputed::default() };
         if i == 6 {
-            document.given = unsound.clone();
+            document.precomputed = unsound.clone();
         }
     }
     let mut rule = Objective::preset("policy-gradient").unwrap().begin(PLAN);

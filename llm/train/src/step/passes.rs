@@ -177,7 +177,7 @@ impl Passes<'_> {
         let references =
             micros.iter().map(|micro| self.reference_stats(micro, request)).collect::<Result<Vec<_>>>()?;
         let (head, clock, top_entropy) = (&mut *self.head, &mut self.clock, self.reads.top_entropy);
-        let stats = self.model.roughly(|model, unembedding| -> Vec<Vec<RowStats>> {
+        let stats = self.model.with_int8_weights(|model, unembedding| -> Vec<Vec<RowStats>> {
             let of = |micro: &Micro| {
                 let hidden_rd = clock.time(Phase::Forward, || model.forward(&micro.pack));
                 let rows = micro.rows(&hidden_rd, model.unembedding());
@@ -221,7 +221,7 @@ impl Passes<'_> {
                 found.hidden_rd = Some(hidden_rd);
             }
         }
-        let known = |document: &usize| self.batch[*document].given.base_loss.is_some();
+        let known = |document: &usize| self.batch[*document].precomputed.base_loss.is_some();
         if request.losses && self.reads.base_loss && !micro.documents.iter().all(known) {
             found.base_losses = match (self.reference, &found.reference_losses) {
                 (Reference::Base, Some(losses)) => Some(losses.clone()),
