@@ -1,10 +1,12 @@
-//! Language models on libtorch, forward and backward by hand: configuration, weights, text, layers, adapters, and the head.
+//! Language models on libtorch, with forward and backward passes written by hand: configuration, weights, text, layers,
+//! adapters, and the head.
 //!
 //! # The idea
-//! One transformer, described by a [`config::Config`], computes Llama, `SmolLM2`, Gemma, Phi-3 and Qwen models: no file per
-//! family. There is no autograd. A forward pass keeps a [`Trace`] of what the backward pass needs, and
-//! [`Model::backward`] writes gradients of exactly the [`Parameters`] that are trained. So memory is known, dropout masks
-//! and packed documents are cheap, and the logits of a batch never exist all at once.
+//! One implementation, described by a [`config::Config`], computes Llama, `SmolLM2`, Gemma, Phi-3 and Qwen models:
+//! there is no file per family. There is no autograd either. A forward pass returns a [`Trace`] of what the backward
+//! pass needs, and [`Model::backward`] adds gradients to exactly the [`Parameters`] that are trained. So memory is
+//! known in advance, packed documents and dropout masks cost little, and the logits of a batch never exist all at
+//! once.
 //!
 //! # From a sentence to logits
 //! ```no_run
@@ -13,7 +15,7 @@
 //! use tokensieve_model::weights::Checkpoint;
 //! use tokensieve_model::{Error, Model};
 //!
-//! // A set of the catalogue, a Hugging Face folder, a GGUF file, or a name on the hub.
+//! // A name in data.toml, a Hugging Face folder, a GGUF file, or a name on the hub.
 //! let checkpoint = Checkpoint::open("smollm2-135m")?;
 //! let tokenizer = Tokenizer::open(&checkpoint)?;
 //! let conversation = Conversation::exchange("What is a sieve?", "A tool that lets some things pass.");
@@ -29,23 +31,55 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # A gradient
+//! ```no_run
+//! # use tch::{Device, Kind, Tensor};
+//! # use tokensieve_model::{Adapter, Error, Keep, LoraConfig, Model, Pack};
+//! # fn gradient(model: &mut Model, pack: &Pack, d_hidden_rd: impl Fn(&Tensor) -> Tensor) -> Result<(), Error> {
+//! let adapter = Adapter::new(model.config(), &LoraConfig::default(), 0, Device::Cpu)?;
+//! model.attach(Some(&adapter))?;
+//! let (hidden_rd, trace) = model.forward_traced(pack, Keep::Everything, None);
+//! // The loss's gradient on the hidden states; `head` computes it from pulls without storing all logits.
+//! let d_hidden_rd = d_hidden_rd(&hidden_rd);
+//! // Adds the gradients of A and B to adapter.parameters.gradients().
+//! model.backward(trace, &d_hidden_rd, &adapter.parameters, None);
+//! # Ok(())
+//! # }
+//! ```
+//! To train all weights, give [`Model::parameters`] instead of an adapter's, and copy them back with [`Model::refresh`]
+//! after each update.
+//!
 //! # Where things are
-//! | module or type | what |
+//! | module or type | content |
 //! |---|---|
-//! | [`config`] | a model's shape and its quirks, from `config.json` or GGUF |
-//! | [`weights`] | reading safetensors, GGUF and the hub; writing Hugging Face folders |
+//! | [`config`] | a model's sizes and what its family does differently, from `config.json` or GGUF |
+//! | [`weights`] | reads safetensors, GGUF and the hub; writes safetensors and Hugging Face folders |
 //! | [`text`] | tokenizer, chat template, which tokens are trained on |
-//! | [`Document`], [`Pack`], [`packs`](packs()) | tokenised conversations, laid side by side without padding |
-//! | [`Model`], [`Trace`] | the transformer, forward and backward |
-//! | [`Cache`] | keys and values of what was read before |
+//! | [`Document`], [`Pack`], [`packs`](packs()) | tokenised conversations; several in one sequence without padding |
+//! | [`Model`], [`Trace`] | the transformer, forward and backward; its layers are in `layers/` |
+//! | [`Cache`], `Decoder` | keys and values of a growing sequence: on any device, and for many sequences on the CPU |
 //! | [`Adapter`], [`LoraConfig`], [`merge`](merge()) | low-rank adapters, in PEFT's format |
 //! | [`Parameters`] | what is trained: values and gradients, each one flat tensor |
-//! | [`Dropout`] | masks that follow from a seed and the tokens, not from the batch |
+//! | [`Dropout`] | masks that depend on a seed and the tokens, not on the batch |
 //! | [`head`] | from hidden states to statistics, and from pulls to the gradient on the hidden states |
-//! | [`terminal`] | what is printed |
+//! | [`terminal`] | messages for the user |
 //!
-//! Logits and gradients equal those of transformers and peft (`tests/parity.rs`). What is computed fast, and with which
-//! instructions, is the business of `tokensieve-kernels`.
+//! Logits and gradients equal those of transformers and PEFT (`tests/parity.rs`, `tests/peft.rs`). Which instructions
+//! compute them is the business of `tokensieve-kernels`.
+//!
+//! # Letters of shapes
+//! A shape is written `[T, D]`; a name can end in the letters of its shape, as `hidden_rd` does.
+//!
+//! | letter | meaning |
+//! |---|---|
+//! | T | tokens of a pack |
+//! | R | output rows of a pack, whose hidden states the forward pass returns; in `head` N of them at a time |
+//! | D | width of the residual stream |
+//! | H, G, K | query heads, key-value heads, dimensions of a head |
+//! | F | width of the feed-forward layer |
+//! | V | size of the vocabulary |
+//! | O, I | outputs and inputs of a projection |
+//! | L | sum of the ranks of the adapters on a projection |
 
 // Tests say exactly which number they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]

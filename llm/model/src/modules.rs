@@ -1,4 +1,4 @@
-//! Which tensors a model has: their names in checkpoints (and in PEFT's files) and their shapes.
+//! The tensors of a model: their names in checkpoints and PEFT files, and their shapes.
 
 use tch::{Device, Kind, Tensor};
 
@@ -11,7 +11,7 @@ pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 pub(crate) const HEAD: &str = "lm_head.weight";
 pub(crate) const NORM: &str = "model.norm.weight";
 
-/// A projection as checkpoints and PEFT name it.
+/// A projection, under its name in checkpoints and PEFT files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Module {
     /// Without ".weight".
@@ -21,7 +21,7 @@ pub(crate) struct Module {
     pub(crate) bias: bool,
 }
 
-/// The projections of a layer; those of the same input stand together and are computed as one.
+/// The projections of a layer. Those with the same input are grouped and computed as one matrix product.
 pub(crate) struct Projections {
     pub(crate) qkv: Vec<Module>,
     pub(crate) output: Vec<Module>,
@@ -66,7 +66,7 @@ impl Projections {
     }
 }
 
-/// All projections of a model: what an adapter can be put on.
+/// All projections of a model, the possible targets of an adapter.
 pub(crate) fn all(config: &Config) -> Vec<Module> {
     (0..config.layers)
         .map(|layer| Projections::of(config, layer))
@@ -75,7 +75,7 @@ pub(crate) fn all(config: &Config) -> Vec<Module> {
         .collect()
 }
 
-/// Reads a tensor and checks its shape.
+/// Loads a tensor and checks its shape.
 pub(crate) fn read(
     checkpoint: &Checkpoint,
     name: &str,
@@ -87,7 +87,7 @@ pub(crate) fn read(
     if tensor.size() != shape {
         let found = tensor.size();
         return Err(Error::Run(format!(
-            "{name} has the shape {found:?}; by the model's configuration it must be {shape:?}"
+            "{name} has the shape {found:?}; the model's configuration requires {shape:?}"
         )));
     }
     Ok(tensor.to_device(device))

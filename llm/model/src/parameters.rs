@@ -1,23 +1,24 @@
-//! What is trained: all of it in one flat f32 buffer, so that the optimizer, clipping and checkpoints are one call each.
+//! The trained parameters in one flat f32 buffer, so that optimizer, clipping and checkpoints each handle one tensor.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-/// Named tensors as views of one flat f32 buffer, with their gradients in another of the same shape.
+/// Named tensors, stored as views of one flat f32 buffer, and their gradients in a second one.
 #[derive(Debug)]
 pub struct Parameters {
     values: Tensor,
     gradients: Tensor,
-    places: BTreeMap<String, (Range<i64>, Vec<i64>)>,
+    /// Range in the buffers, and shape, by name.
+    layout: BTreeMap<String, (Range<i64>, Vec<i64>)>,
 }
 
 impl Parameters {
-    /// Zeros of the given names and shapes, laid out in the order given.
+    /// Zeros with the given names and shapes, in the given order.
     pub fn zeros(shapes: impl IntoIterator<Item = (String, Vec<i64>)>, device: Device) -> Self {
         let mut end = 0;
-        let places = shapes
+        let layout = shapes
             .into_iter()
             .map(|(name, shape)| {
                 let start = end;
@@ -26,7 +27,7 @@ impl Parameters {
             })
             .collect();
         let zeros = || Tensor::zeros([end], (Kind::Float, device));
-        Self { values: zeros(), gradients: zeros(), places }
+        Self { values: zeros(), gradients: zeros(), layout }
     }
 
     /// All values, f32 `[n]`.
@@ -41,12 +42,12 @@ impl Parameters {
 
     /// The names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.places.keys().map(String::as_str)
+        self.layout.keys().map(String::as_str)
     }
 
-    /// Where a parameter lies in the flat buffer.
+    /// A parameter's range in the flat buffer; `None` if it is not trained.
     pub fn range(&self, name: &str) -> Option<Range<i64>> {
-        Some(self.places.get(name)?.0.clone())
+        Some(self.layout.get(name)?.0.clone())
     }
 
     /// A view of one parameter; writing into it changes the flat buffer.
@@ -54,13 +55,13 @@ impl Parameters {
         self.view(&self.values, name)
     }
 
-    /// A view of one parameter's gradient; adding to it is how a backward pass accumulates.
+    /// A view of one parameter's gradient, to which a backward pass adds.
     pub fn gradient(&self, name: &str) -> Option<Tensor> {
         self.view(&self.gradients, name)
     }
 
     fn view(&self, flat: &Tensor, name: &str) -> Option<Tensor> {
-        let (range, shape) = self.places.get(name)?;
+        let (range, shape) = self.layout.get(name)?;
         Some(flat.narrow(0, range.start, range.end - range.start).view(shape.as_slice()))
     }
 }

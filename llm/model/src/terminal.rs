@@ -12,7 +12,8 @@ macro_rules! status {
     ($($what:tt)*) => { $crate::terminal::print_status(format_args!($($what)*)) };
 }
 
-/// Prints to standard output. A closed pipe is ignored, since its reader has seen enough; any other failure is an error.
+/// Prints to standard output. A closed pipe is ignored, since its reader has seen enough; any other failure is an
+/// error.
 #[macro_export]
 macro_rules! output {
     ($($what:tt)*) => { $crate::terminal::print_output(format_args!($($what)*)) };

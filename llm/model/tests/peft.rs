@@ -121,23 +121,23 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     );
     refused(
         Box::new(edit("\"q_proj\"", "\"query\"")),
-        "self_attn.q_proj.lora_A.weight belongs to no module that the model and adapter_config.json have",
+        "self_attn.q_proj.lora_A.weight belongs to none of the modules that adapter_config.json selects",
     );
     refused(Box::new(edit("\"r\": 3", "\"r\": \"four\"")), "invalid type");
     refused(Box::new(edit("\"r\": 3", "\"r\": 3,,")), "adapter_config.json:");
     refused(
         Box::new(edit("\"r\": 3", "\"r\": 5")),
-        "has the shape [3, 48]; by the model and adapter_config.json it must be [5, 48]",
+        "has the shape [3, 48]; the model and adapter_config.json require [5, 48]",
     );
     refused(
         Box::new(tensors(|all| drop(all.pop()))),
-        "1 tensors that adapter_config.json promises are missing",
+        "1 tensors required by adapter_config.json are missing",
     );
     refused(
         Box::new(tensors(|all| {
             all.push(("lm_head.lora_A.weight".to_owned(), Tensor::zeros([4, 32], (Kind::Float, CPU))));
         })),
-        "lm_head.lora_A.weight belongs to no module",
+        "lm_head.lora_A.weight belongs to none of the modules",
     );
     refused(Box::new(|folder| fs::remove_file(folder.join("adapter_config.json")).unwrap()), "No such file");
     refused(
@@ -176,12 +176,15 @@ fn of_the_modules_that_a_file_names_one_has_to_be_there() {
         Adapter::new(&config, &lora, 0, CPU).unwrap_err().to_string()
     };
     // A new one is the user's, who may have mistyped.
-    assert!(error(names(&["q_proj", "c_attn"])).contains("there is no module `c_attn`; there are down_proj"));
+    assert!(
+        error(names(&["q_proj", "c_attn"]))
+            .contains("there is no module `c_attn`; the modules are down_proj")
+    );
     for name in ["c_attn", "down_proj", "q_proj", "up_proj", "v_proj"] {
         edit(&format!("\"{name}\""), "\"query\"")(folder.path());
     }
     let none = Adapter::load(&config, folder.path(), CPU).unwrap_err().to_string();
-    assert!(none.contains("there is no module `query`; there are down_proj, gate_proj"), "{none}");
+    assert!(none.contains("there is no module `query`; the modules are down_proj, gate_proj"), "{none}");
 }
 
 /// An adapter's logits, where B is not zero.

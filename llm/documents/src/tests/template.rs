@@ -26,11 +26,12 @@ fn a_token_that_the_model_does_not_have_is_a_bad_row() {
     let set = load(&source, &tokenizer).unwrap();
     assert_eq!((set.documents.len(), set.skipped[0].line), (1, 2));
     let error = load(&DataSource { skip_bad: false, ..source }, &tokenizer).unwrap_err().to_string();
-    let wanted =
-        format!("rows:2: the tokenizer makes `<image>` token {had}, but the model's {had} end before it");
+    let wanted = format!(
+        "rows:2: the tokenizer maps `<image>` to token {had}, but the model's vocabulary has only {had} tokens"
+    );
     assert!(error.contains(&wanted), "{error}");
     assert!(
-        tokenizer.plain_prompt("<image>").unwrap_err().to_string().contains("fixture: the tokenizer makes")
+        tokenizer.plain_prompt("<image>").unwrap_err().to_string().contains("fixture: the tokenizer maps")
     );
 }
 
@@ -89,7 +90,7 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
         (r#""content": "A", "reasoning_content": "hm""#, "reasoning_content"),
         (&format!(r#""content": "A", {calls}"#)[..], "tool_calls"),
     ] {
-        let wanted = format!("rows:1: message 2: the chat template ignores `{key}`; take it out");
+        let wanted = format!("rows:1: message 2: the chat template ignores `{key}`; remove it");
         let error = ignored(tokenizer(), "", answer);
         assert!(error.contains(&wanted), "{error}");
     }

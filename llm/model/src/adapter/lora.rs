@@ -1,4 +1,4 @@
-//! Low-rank adapters: which projections have one, and their matrices.
+//! Low-rank adapters: the settings, the choice of projections, and the matrices.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -13,25 +13,25 @@ use crate::Result;
 use crate::config::Config;
 use crate::modules::{self, Module};
 
-/// An adapter's settings, under PEFT's names and with PEFT's defaults.
+/// An adapter's settings, with PEFT's names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoraConfig {
     /// Rank.
     pub r: i64,
-    /// The adapter's part is multiplied by alpha / r.
+    /// The adapter's output is scaled by alpha / r.
     #[serde(rename = "lora_alpha")]
     pub alpha: f64,
-    /// Share of an adapter's inputs that training drops. Projections of the same input drop the same.
+    /// Rate of dropout at the adapter's inputs in training. Projections with the same input share a mask.
     #[serde(rename = "lora_dropout")]
     pub dropout: f64,
-    /// The projections that have one.
+    /// The projections that get an adapter.
     pub target_modules: TargetModules,
-    /// alpha / √r instead of alpha / r.
+    /// Scale by alpha / √r instead of alpha / r.
     pub use_rslora: bool,
-    /// Other ranks: by the end of a module's name, or a regular expression for it; the first that matches counts.
+    /// Ranks other than `r`, by the end of a module's name or a regular expression for it. The first match counts.
     pub rank_pattern: Pattern<i64>,
-    /// Other alphas, likewise.
+    /// Alphas other than `alpha`, likewise.
     pub alpha_pattern: Pattern<f64>,
 }
 
@@ -49,13 +49,13 @@ impl Default for LoraConfig {
     }
 }
 
-/// Which projections have an adapter.
+/// Which projections get an adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TargetModules {
-    /// "all-linear", or a regular expression for the whole name.
+    /// `all-linear`, or a regular expression that matches a whole name.
     Expression(String),
-    /// Names, or their last parts.
+    /// Names, or ends of names.
     Names(Vec<String>),
 }
 
@@ -65,10 +65,10 @@ impl Default for TargetModules {
     }
 }
 
-/// PEFT's word for all projections (the output matrix is none).
+/// PEFT's keyword for all projections (the output matrix is not one).
 const ALL: &str = "all-linear";
 
-/// Values by pattern, in the order written: the first that matches counts.
+/// Values by pattern, in the order written. The first pattern that matches counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern<T>(pub Vec<(String, T)>);
 
@@ -117,7 +117,7 @@ impl<T: Copy> Pattern<T> {
 }
 
 impl<T> Pattern<T> {
-    /// Checks that each pattern is of some module that has an adapter.
+    /// Checks that each pattern matches a module that has an adapter.
     fn check(&self, key: &str, slots: &[Slot]) -> Result<()> {
         for (pattern, _) in &self.0 {
             let expression = at_end(pattern, key)?;
@@ -132,12 +132,12 @@ impl<T> Pattern<T> {
     }
 }
 
-/// A pattern that matches a name or, after a dot, its end (PEFT's rule).
+/// An expression for a whole name or for its end after a dot (PEFT's rule).
 fn at_end(pattern: &str, key: &str) -> Result<Regex> {
     expression(&format!(r"^(.*\.)?({pattern})$"), key)
 }
 
-/// The last parts of modules' names, for people.
+/// The distinct last parts of modules' names, for error messages.
 fn endings<'a>(modules: impl Iterator<Item = &'a Module>) -> String {
     let mut last: Vec<&str> = modules.filter_map(|module| module.name.rsplit('.').next()).collect();
     last.sort_unstable();
@@ -146,21 +146,26 @@ fn endings<'a>(modules: impl Iterator<Item = &'a Module>) -> String {
 }
 
 fn expression(pattern: &str, key: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|error| Error::setting(key, format!("is not a regular expression: {error}")))
+    Regex::new(pattern)
+        .map_err(|error| Error::setting(key, format!("not a valid regular expression: {error}")))
 }
 
 const TARGETS: &str = "lora.target_modules";
 
 fn no_module(name: &str, modules: &[Module]) -> Error {
-    Error::setting(TARGETS, format!("there is no module `{name}`; there are {}", endings(modules.iter())))
+    Error::setting(
+        TARGETS,
+        format!("there is no module `{name}`; the modules are {}", endings(modules.iter())),
+    )
 }
 
-/// Whether a name is a module's, or its last parts.
+/// Whether `name` is a module's name or the end of it.
 fn is_called(module: &Module, name: &str) -> bool {
     module.name.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 impl TargetModules {
+    /// The modules that are named or match.
     fn choose(&self, modules: Vec<Module>) -> Result<Vec<Module>> {
         let key = TARGETS;
         let known = || endings(modules.iter());
@@ -170,8 +175,8 @@ impl TargetModules {
                 let expression = expression(&format!("^(?:{text})$"), key)?;
                 if !modules.iter().any(|module| expression.is_match(&module.name)) {
                     let what = format!(
-                        "`{text}` matches no module: a text is a pattern of the whole name, as `.*{text}` would be; names are \
-                         written as a list, [\"{text}\"]; the modules' end in {}",
+                        "`{text}` matches no module: a string is a regular expression for the whole name, such as \
+                         `.*{text}`; write names as a list, [\"{text}\"]; the modules' names end in {}",
                         known()
                     );
                     return Err(Error::setting(key, what));
@@ -180,7 +185,7 @@ impl TargetModules {
             }
             Self::Names(names) => {
                 let Some(first) = names.first() else {
-                    return Err(Error::setting(key, format!("names no module; there are {}", known())));
+                    return Err(Error::setting(key, format!("names no module; the modules are {}", known())));
                 };
                 let one_of_them = |module: &Module| names.iter().any(|name| is_called(module, name));
                 if !modules.iter().any(one_of_them) {
@@ -191,7 +196,8 @@ impl TargetModules {
         }
     }
 
-    /// Checks that each name is of some module. PEFT wants that of one name alone, so that a file may have others.
+    /// Checks that each name is a module's. PEFT requires that of one name only, so adapters that are read are not
+    /// checked.
     fn check(&self, modules: &[Module]) -> Result<()> {
         let Self::Names(names) = self else { return Ok(()) };
         let unknown = |name: &&String| !modules.iter().any(|module| is_called(module, name));
@@ -199,17 +205,18 @@ impl TargetModules {
     }
 }
 
-/// The matrices of an adapter, f32, under PEFT's names.
+/// An adapter: its f32 matrices, under PEFT's names.
 #[derive(Debug)]
 pub struct Adapter {
     /// Its settings.
     pub config: LoraConfig,
     /// A `[r, I]` and B `[O, r]` of each projection, with their gradients.
     pub parameters: Parameters,
-    /// Which projections, with rank and scale.
+    /// The adapted projections, with rank and scale.
     slots: Vec<Slot>,
 }
 
+/// An adapted projection.
 #[derive(Clone, Debug, PartialEq)]
 struct Slot {
     module: Module,
@@ -220,7 +227,7 @@ struct Slot {
 impl LoraConfig {
     fn slots(&self, config: &Config) -> Result<Vec<Slot>> {
         if !(0.0..1.0).contains(&self.dropout) {
-            let what = format!("is {}; it is a share of the inputs, from 0 to below 1", self.dropout);
+            let what = format!("is {}; it must be at least 0 and below 1", self.dropout);
             return Err(Error::setting("lora.lora_dropout", what));
         }
         let slot = |module: Module| {
@@ -229,7 +236,7 @@ impl LoraConfig {
             if rank < 1 {
                 return Err(Error::setting(
                     "lora.r",
-                    format!("is {rank} for {}; it must be 1 or more", module.name),
+                    format!("is {rank} for {}; it must be at least 1", module.name),
                 ));
             }
             let scale = alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
@@ -240,8 +247,8 @@ impl LoraConfig {
 }
 
 impl Adapter {
-    /// A fresh adapter: A random, B zero, so that the model is as without it. Every matrix has its own stream of random
-    /// numbers, from the seed and its name. Settings of no module are a mistake.
+    /// A new adapter, with A random and B zero, so that the model's function does not change. Each matrix has its own
+    /// random stream, derived from the seed and its name. Settings that match no module are errors.
     pub fn new(config: &Config, lora: &LoraConfig, seed: u64, device: Device) -> Result<Self> {
         let adapter = Self::zeros(config, lora, device)?;
         lora.target_modules.check(&modules::all(config))?;
@@ -265,38 +272,38 @@ impl Adapter {
         Ok(Self { config: lora.clone(), parameters, slots })
     }
 
-    /// PEFT's names of a projection's two matrices.
+    /// PEFT's names of a projection's matrices A and B.
     pub(crate) fn names(module: &str) -> [String; 2] {
         ["A", "B"].map(|which| format!("base_model.model.{module}.lora_{which}.weight"))
     }
 
-    /// One of its matrices.
+    /// One of the adapter's matrices, by name.
     pub(crate) fn value(&self, name: &str) -> Tensor {
         self.parameters.value(name).expect("named by its own slots")
     }
 
-    /// Rank and scale of a projection's adapter, if it has one.
-    pub(crate) fn on(&self, module: &str) -> Option<(i64, f64)> {
+    /// Rank and scale of the adapter on a projection, if it has one.
+    pub(crate) fn rank_and_scale(&self, module: &str) -> Option<(i64, f64)> {
         let slot = self.slots.iter().find(|slot| slot.module.name == module)?;
         Some((slot.rank, slot.scale))
     }
 
-    /// Checks that it belongs to a model of this shape.
+    /// Checks that the adapter fits a model of this configuration.
     pub(crate) fn fits(&self, config: &Config) -> Result<()> {
         let all = modules::all(config);
         let mut rest = all.iter();
-        // Ours are some of the model's, in the same order.
+        // The adapter's modules are a subsequence of the model's.
         let Some(strange) = self.slots.iter().find(|slot| !rest.any(|module| *module == slot.module)) else {
             return Ok(());
         };
         let Module { name, outputs, inputs, .. } = &strange.module;
         Err(Error::Run(format!(
-            "the adapter has a module {name} of {outputs} × {inputs}, the model has none such"
+            "the adapter's module {name} of {outputs} × {inputs} is not one of the model's"
         )))
     }
 
-    /// The same function with a larger rank: new rows of A random, new columns of B zero. Alpha grows with the rank, so
-    /// that the scale stays; modules with a rank of their own (`rank_pattern`) keep it.
+    /// An adapter of a larger rank that computes the same function: new rows of A are random, new columns of B zero.
+    /// Alpha grows with the rank, so that the scale stays. Modules with a rank of their own (`rank_pattern`) keep it.
     pub fn grow(&self, config: &Config, rank: i64, seed: u64) -> Result<Self> {
         if rank < self.config.r {
             let what = format!("an adapter of rank {} cannot grow to {rank}", self.config.r);
@@ -306,7 +313,7 @@ impl Adapter {
         let mut lora = self.config.clone();
         lora.r = rank;
         lora.alpha *= divisor(rank) / divisor(self.config.r);
-        // Where a pattern says otherwise, the module's own alpha goes before the patterns.
+        // Where a pattern would change a module's scale, an alpha of its own goes before the patterns.
         let moved = lora
             .slots(config)?
             .into_iter()
@@ -315,7 +322,7 @@ impl Adapter {
         let own: Vec<_> = moved
             .map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank)))
             .collect();
-        // What an earlier growth put there is void: a file has one value per pattern.
+        // Replaces the values of an earlier growth: a file has one value per pattern.
         lora.alpha_pattern.0.retain(|(pattern, _)| own.iter().all(|(name, _)| name != pattern));
         lora.alpha_pattern.0.splice(0..0, own);
         let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
@@ -323,7 +330,7 @@ impl Adapter {
         Ok(grown)
     }
 
-    /// Copies our matrices into the corners of a grown adapter's.
+    /// Copies the matrices into the top left corners of a larger adapter's.
     fn copy_into(&self, grown: &Self) {
         for name in self.parameters.names() {
             let source = self.value(name);
@@ -333,14 +340,14 @@ impl Adapter {
     }
 }
 
-/// Uniform in ±1/√I, as PEFT draws it (Kaiming's with a = √5).
+/// Uniform in ±1/√I, PEFT's initialisation (Kaiming with a = √5).
 fn random_a(name: &str, seed: u64, shape: &[i64]) -> Tensor {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
     hash.update(name);
     let mut random = ChaCha8Rng::from_seed(hash.finalize().into());
     let bound = 1.0 / (shape[1] as f32).sqrt();
-    // 24 bits: each a float.
+    // 24 bits, which f32 represents exactly.
     let numbers: Vec<f32> = (0..shape.iter().product::<i64>())
         .map(|_| ((random.next_u32() >> 8) as f32 / 8_388_608.0 - 1.0) * bound)
         .collect();

@@ -1,4 +1,4 @@
-//! An adapter folded into its base's weights.
+//! Merging an adapter into the weights of its base.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use super::lora::Adapter;
 use crate::Result;
 use crate::weights::{Checkpoint, export};
 
-/// Writes W + s·B·A as a Hugging Face folder with weights of the given kind; sums are made in f32.
+/// Writes a Hugging Face folder with the weights W + s·B·A, summed in f32 and stored as `kind`.
 pub fn merge(checkpoint: &Checkpoint, adapter: &Adapter, folder: &Path, kind: Kind) -> Result<()> {
     adapter.fits(checkpoint.config())?;
     export(checkpoint, folder, kind, |name| {
         let module = name.strip_suffix(".weight").unwrap_or(name);
-        let Some((_, scale)) = adapter.on(module) else { return checkpoint.tensor(name, kind) };
+        let Some((_, scale)) = adapter.rank_and_scale(module) else { return checkpoint.tensor(name, kind) };
         let [a, b] = Adapter::names(module).map(|name| adapter.value(&name).to_device(Device::Cpu));
         Ok(checkpoint.tensor(name, Kind::Float)? + b.mm(&a) * scale)
     })

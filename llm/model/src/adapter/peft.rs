@@ -18,7 +18,7 @@ use crate::weights::save_safetensors;
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 
-/// Settings of PEFT that change what an adapter computes and that we do not have, with the value that means "without".
+/// PEFT's settings that change what an adapter computes and are not implemented, with the value that disables each.
 fn unsupported() -> [(&'static str, Value); 15] {
     [
         ("bias", json!("none")),
@@ -39,13 +39,13 @@ fn unsupported() -> [(&'static str, Value); 15] {
     ]
 }
 
-/// Values of `init_lora_weights` with which PEFT leaves the model's own weights alone. With the others (`pissa`, `olora`,
-/// `corda`, `loftq`, …) the adapter is one of other weights, which PEFT 0.21 makes of the model's whenever it loads it.
-const BEGINNINGS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
+/// Values of `init_lora_weights` with which PEFT does not change the model's own weights. The others (`pissa`, `olora`,
+/// `corda`, `loftq`, …) make an adapter of changed weights, which PEFT 0.21 recomputes whenever it loads the adapter.
+const INITIALISATIONS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
 
 impl Adapter {
-    /// Writes the adapter into a folder, made if need be. `base` is what PEFT should load it on: a folder or a name on the
-    /// hub.
+    /// Writes the adapter into a folder, which is created if necessary. `base` is the model that PEFT loads it on: a
+    /// folder or a name on the hub.
     pub fn save(&self, folder: &Path, base: &str) -> Result<()> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let Value::Object(own) = serde_json::to_value(&self.config).map_err(|e| Error::file(folder, e))?
@@ -62,7 +62,7 @@ impl Adapter {
         ] {
             all.insert(key.to_owned(), value);
         }
-        // PEFT writes alpha as a whole number where it is one.
+        // PEFT writes an alpha without a fraction as an integer.
         all.extend(own.into_iter().map(|(key, value)| match value.as_f64() {
             Some(x) if key == "lora_alpha" && x.fract() == 0.0 => (key, json!(x as i64)),
             _ => (key, value),
@@ -82,12 +82,12 @@ impl Adapter {
         Ok(write_atomically(&path, text + "\n")?)
     }
 
-    /// Reads an adapter for a model of this shape.
+    /// Reads an adapter for a model of this configuration.
     pub fn load(config: &Config, folder: &Path, device: Device) -> Result<Self> {
         let lora = read_config(&folder.join(CONFIG))?;
         let adapter = Self::zeros(config, &lora, device)?;
         let path = folder.join(WEIGHTS);
-        // For the system's own reason, where there is no such file.
+        // Where the file is missing, this gives the operating system's reason.
         fs::metadata(&path).map_err(Error::io(&path))?;
         let tensors: BTreeMap<String, Tensor> =
             Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?.into_iter().collect();
@@ -96,24 +96,24 @@ impl Adapter {
             expected.iter().filter(|name| !tensors.contains_key(**name)).copied().collect();
         if let Some(first) = missing.first() {
             let count = missing.len();
-            let what = format!("{count} tensors that {CONFIG} promises are missing, {first} first");
+            let what = format!("{count} tensors required by {CONFIG} are missing; the first is {first}");
             return Err(Error::file(&path, what));
         }
         for (name, tensor) in &tensors {
             if !expected.contains(name.as_str()) {
-                let what = format!("{name} belongs to no module that the model and {CONFIG} have");
+                let what =
+                    format!("{name} belongs to none of the modules that {CONFIG} selects from the model");
                 return Err(Error::file(&path, what));
             }
             let mut value = adapter.value(name);
             let (wanted, found) = (value.size(), tensor.size());
             if wanted != found {
-                let what = format!(
-                    "{name} has the shape {found:?}; by the model and {CONFIG} it must be {wanted:?}"
-                );
+                let what =
+                    format!("{name} has the shape {found:?}; the model and {CONFIG} require {wanted:?}");
                 return Err(Error::file(&path, what));
             }
             if tensor.isfinite().all().int64_value(&[]) == 0 {
-                return Err(Error::file(&path, format!("{name} holds numbers that are none, or infinite")));
+                return Err(Error::file(&path, format!("{name} contains NaN or infinite values")));
             }
             value.copy_(tensor);
         }
@@ -137,16 +137,20 @@ fn read_config(path: &Path) -> Result<LoraConfig> {
             return Err(Error::file(path, format!("{key} = {value} is not supported; only {without} is")));
         }
     }
-    let begun = all.get("init_lora_weights").unwrap_or(&Value::Null);
-    if begun.as_str().map_or(!begun.is_null() && !begun.is_boolean(), |name| !BEGINNINGS.contains(&name)) {
+    let method = all.get("init_lora_weights").unwrap_or(&Value::Null);
+    if method
+        .as_str()
+        .map_or(!method.is_null() && !method.is_boolean(), |name| !INITIALISATIONS.contains(&name))
+    {
         let what = format!(
-            "init_lora_weights = {begun} is not supported, for it changes the model's own weights; only true, false, \
-             \"{}\" are. PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…) makes a plain adapter of it",
-            BEGINNINGS.join("\", \"")
+            "init_lora_weights = {method} is not supported because it changes the model's own weights; supported are \
+             true, false, \"{}\". PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…) converts it to a \
+             plain adapter",
+            INITIALISATIONS.join("\", \"")
         );
         return Err(Error::file(path, what));
     }
-    // Where PEFT writes null, the default is meant.
+    // PEFT writes null for the default.
     let given = all.into_iter().filter(|(_, value)| !value.is_null()).collect();
     serde_json::from_value(Value::Object(given)).map_err(|error| Error::file(path, error))
 }

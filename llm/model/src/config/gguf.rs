@@ -1,4 +1,4 @@
-//! A GGUF file's metadata, by llama.cpp's conventions.
+//! Reads the configuration from a GGUF file's metadata, which follows llama.cpp's conventions.
 
 use tch::Kind;
 
@@ -7,7 +7,7 @@ use crate::Error;
 use crate::Result;
 use crate::weights::gguf::{Gguf, Value};
 
-/// Metadata of the file's architecture.
+/// The metadata keys of the file's architecture.
 struct Keys<'a> {
     gguf: &'a Gguf,
     family: String,
@@ -27,7 +27,7 @@ impl Keys<'_> {
         match (self.gguf.metadata().get(&key), self.gguf.integer(&key)) {
             (_, Some(number)) => Ok(Some(number)),
             (None, None) => Ok(None),
-            // One number per layer, all the same.
+            // One number per layer, all equal.
             (Some(Value::Numbers(all)), _)
                 if all.windows(2).all(|two| two[0].to_bits() == two[1].to_bits()) =>
             {
@@ -36,7 +36,7 @@ impl Keys<'_> {
             (Some(Value::Numbers(_)), _) => {
                 self.wrong(format!("{key} differs from layer to layer, which is not implemented"))
             }
-            (Some(_), None) => self.wrong(format!("{key} must be a whole number")),
+            (Some(_), None) => self.wrong(format!("{key} must be an integer")),
         }
     }
 
@@ -55,11 +55,11 @@ impl Keys<'_> {
         self.gguf.tensors().contains_key(tensor)
     }
 
-    /// The numbers of a tensor, if it is there.
+    /// The values of a one-dimensional tensor, if the file has it.
     fn numbers(&self, tensor: &str) -> Result<Option<Vec<f64>>> {
         let Some(entry) = self.gguf.tensors().get(tensor) else { return Ok(None) };
         if entry.shape.len() != 1 {
-            return self.wrong(format!("tensor {tensor} must be one row of numbers"));
+            return self.wrong(format!("tensor {tensor} must have one dimension"));
         }
         Ok(Some(Vec::try_from(self.gguf.tensor(tensor, Kind::Float)?.to_kind(Kind::Double))?))
     }
@@ -75,8 +75,7 @@ impl Config {
             return Err(Self::unknown(gguf.path(), family));
         }
         if gguf.integer("split.count").is_some_and(|parts| parts > 1) {
-            let what =
-                "one part of a split GGUF; join the parts first: llama-gguf-split --merge FIRST-PART OUTPUT";
+            let what = "is one part of a split GGUF; join the parts first: llama-gguf-split --merge FIRST-PART OUTPUT";
             return Err(Error::file(gguf.path(), what));
         }
         let keys = Keys { gguf, family: family.to_owned() };
@@ -84,18 +83,18 @@ impl Config {
         let hidden_size = keys.required("embedding_length")?;
         let heads = keys.required("attention.head_count")?;
         if heads < 1 {
-            return keys.wrong(format!("{family}.attention.head_count is {heads}"));
+            return keys.wrong(format!("{family}.attention.head_count is {heads}; it must be at least 1"));
         }
         let head_dim = keys.integer("attention.key_length")?.unwrap_or(hidden_size / heads);
         if keys.integer("attention.value_length")?.is_some_and(|values| values != head_dim) {
-            return keys.wrong("keys and values of different length are not implemented");
+            return keys.wrong("keys and values of different sizes are not implemented");
         }
         let Some(embedding) = gguf.tensors().get("token_embd.weight").filter(|entry| entry.shape.len() == 2)
         else {
-            return keys.wrong("tensor token_embd.weight is missing or no matrix");
+            return keys.wrong("tensor token_embd.weight is missing or not a matrix");
         };
         let layers = Self::layers(gguf.path(), keys.required("block_count")?)?;
-        // llama.cpp knows Gemma 2's 27B by its 46 layers, and only it scales by the width over the heads.
+        // Only Gemma 2 27B, which llama.cpp recognises by its 46 layers, scales by width / heads.
         let scalar = if family == "gemma2" && layers == 46 { hidden_size / heads } else { head_dim };
         let Some(norm_eps) = keys.number("attention.layer_norm_rms_epsilon") else {
             return keys.wrong(format!("metadata {family}.attention.layer_norm_rms_epsilon is missing"));

@@ -1,4 +1,4 @@
-//! `config.json` of a Hugging Face checkpoint. What is missing there has the value that `transformers` gives it.
+//! Reads the `config.json` of a Hugging Face checkpoint. Missing keys get the defaults of `transformers`.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{Activation, Config, Rope, RopeScaling, usual_attention_factor};
 use crate::Error;
 use crate::Result;
 
-/// What `transformers` takes for keys that are missing (`configuration_FAMILY.py`).
+/// The defaults of `transformers` (`configuration_FAMILY.py`).
 struct Defaults {
     vocab_size: i64,
     hidden_size: i64,
@@ -38,7 +38,7 @@ impl Defaults {
     }
 }
 
-/// An object of the file.
+/// A JSON object of the file, with the path for error messages.
 #[derive(Clone, Copy)]
 struct Keys<'a> {
     path: &'a Path,
@@ -65,7 +65,7 @@ impl<'a> Keys<'a> {
         Ok(self.get(key)?.unwrap_or(default))
     }
 
-    /// A value whose `null` means none, while one that is missing has a default.
+    /// A value with a default where the key is missing; `null` means none.
     fn nullable<T: DeserializeOwned>(self, key: &str, default: T) -> Result<Option<T>> {
         if self.map.contains_key(key) { self.get(key) } else { Ok(Some(default)) }
     }
@@ -80,7 +80,7 @@ impl<'a> Keys<'a> {
     fn object(self, key: &str) -> Result<Option<Keys<'a>>> {
         match self.map.get(key) {
             None | Some(Value::Null) => Ok(None),
-            // An empty one is as good as none in Python.
+            // As in Python, an empty object is false.
             Some(Value::Object(map)) => Ok(Some(Keys { map, ..self }).filter(|_| !map.is_empty())),
             Some(_) => self.wrong(format!("{key} must be an object")),
         }
@@ -88,7 +88,7 @@ impl<'a> Keys<'a> {
 }
 
 impl Config {
-    /// Reads the text of a `config.json`; `path` is for messages.
+    /// Parses the text of a `config.json`; errors name `path`.
     pub fn from_json(path: &Path, text: &str) -> Result<Self> {
         let map: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| Error::line(path, error.line(), error))?;
@@ -116,7 +116,7 @@ impl Config {
             intermediate_size: keys.or("intermediate_size", default.intermediate_size)?,
             layers,
             heads,
-            // Where the default is a number, null still means as many as query heads (Llama, Phi-3, Qwen).
+            // Even where the default is a number, null means as many as query heads (Llama, Phi-3, Qwen).
             kv_heads: match default.kv_heads.filter(|_| !map.contains_key("num_key_value_heads")) {
                 Some(kv_heads) => kv_heads,
                 None => keys.or("num_key_value_heads", heads)?,
@@ -144,7 +144,7 @@ impl Config {
     }
 }
 
-/// Settings that change the computation in ways that are not implemented.
+/// Rejects settings that change the computation in ways that are not implemented.
 fn refuse(keys: Keys) -> Result<()> {
     if let Some(how) = keys.object("quantization_config")? {
         let method: String = how.or("quant_method", "unknown".to_owned())?;
@@ -168,7 +168,7 @@ fn activation(keys: Keys, family: &str) -> Result<Activation> {
     match name.as_str() {
         "silu" | "swish" => Ok(Activation::Silu),
         "gelu_pytorch_tanh" | "gelu_new" => Ok(Activation::GeluTanh),
-        // What Gemma's first files say, and never meant.
+        // Gemma's first config files say `gelu`; the models were trained with the tanh approximation.
         "gelu" if family == "gemma" => Ok(Activation::GeluTanh),
         other => keys.wrong(format!("{key}: `{other}`; silu and gelu_pytorch_tanh are implemented")),
     }
@@ -208,7 +208,7 @@ fn windows(keys: Keys, family: &str, layers: usize) -> Result<Vec<Option<i64>>> 
     Ok((0..layers).map(|layer| window.filter(|_| slides(layer))).collect())
 }
 
-/// New files have `rope_parameters` with everything in it, old ones `rope_theta` and `rope_scaling`.
+/// Newer files have everything in `rope_parameters`, older ones in `rope_theta` and `rope_scaling`.
 fn rope(keys: Keys, family: &str, head_dim: i64, max_positions: i64) -> Result<Rope> {
     let empty = Map::new();
     let inner = match keys.object("rope_scaling")? {
@@ -218,13 +218,14 @@ fn rope(keys: Keys, family: &str, head_dim: i64, max_positions: i64) -> Result<R
     if let Some(kind) =
         ["full_attention", "sliding_attention"].iter().find(|kind| inner.map.contains_key(**kind))
     {
-        return keys.wrong(format!("rope_parameters: a set of its own for {kind} layers is not implemented"));
+        return keys
+            .wrong(format!("rope_parameters: separate parameters for {kind} layers are not implemented"));
     }
     let either =
         |key: &str, default: f64| Ok::<_, Error>(inner.get(key)?.or(keys.get(key)?).unwrap_or(default));
     let theta = either("rope_theta", 10_000.0)?;
     let dimensions = (head_dim as f64 * either("partial_rotary_factor", 1.0)?) as i64;
-    // Phi-3 keeps it outside, and there it has priority.
+    // Phi-3 has the key at the top level, which takes precedence.
     let original = || {
         let outside = keys.get("original_max_position_embeddings")?;
         let outside = outside.or((family == "phi3").then_some(4096.0));
@@ -238,7 +239,7 @@ fn rope(keys: Keys, family: &str, head_dim: i64, max_positions: i64) -> Result<R
     let scaling = match kind.as_str() {
         "default" => RopeScaling::None,
         "longrope" => long(inner, original()?, max_positions)?,
-        // Phi-3's first files call it so.
+        // Longrope's names in Phi-3's first files.
         "su" | "yarn" if family == "phi3" => long(inner, original()?, max_positions)?,
         "linear" if family != "phi3" => RopeScaling::Linear { factor: inner.required("factor")? },
         "llama3" if family != "phi3" => RopeScaling::Llama3 {

@@ -1,4 +1,6 @@
-//! One transformer, described by its numbers: what `config.json` or a GGUF file's metadata say, family by family.
+//! The configuration of a decoder-only transformer, read from a Hugging Face `config.json` or a GGUF file's metadata.
+//!
+//! All families share one implementation; [`Config`] holds what they differ in.
 
 mod gguf;
 mod json;
@@ -13,45 +15,46 @@ pub use tokensieve_kernels::Activation;
 use crate::Error;
 use crate::Result;
 
-/// The families that can be read.
+/// The supported families, as `model_type` of config.json.
 pub const FAMILIES: [&str; 6] = ["llama", "gemma", "gemma2", "phi3", "qwen2", "qwen3"];
 
-/// More layers than any model has: a larger number is a mistake.
+/// Upper limit on the number of layers, well above any model's: a larger number is a mistake in the file.
 const MAX_LAYERS: usize = 4096;
 
-/// How rotary angles are stretched beyond the length a model was first trained on.
+/// How rotary frequencies are scaled for sequences longer than those of pre-training.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
-    /// Not at all.
+    /// No scaling.
     None,
     /// All positions divided by `factor`.
     Linear {
         /// The divisor.
         factor: f64,
     },
-    /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, a ramp between.
+    /// Llama 3.1: frequencies of long wavelengths are divided by `factor`, those of short ones kept, with a linear ramp
+    /// in between.
     Llama3 {
-        /// The divisor of long wavelengths.
+        /// The divisor for long wavelengths.
         factor: f64,
-        /// Wavelengths above original / this are divided.
+        /// Wavelengths above `original / low_freq_factor` are long.
         low_freq_factor: f64,
-        /// Wavelengths below original / this are kept.
+        /// Wavelengths below `original / high_freq_factor` are short.
         high_freq_factor: f64,
-        /// Length of the first training.
+        /// Sequence length of pre-training.
         original: f64,
     },
-    /// Phi-3's longrope: a divisor per frequency, one set for sequences up to `original`, one for longer ones.
+    /// Phi-3's longrope: one divisor per frequency, in two sets: for sequences up to `original`, and for longer ones.
     Long {
         /// Divisors up to `original` positions.
         short: Vec<f64>,
-        /// Divisors beyond.
+        /// Divisors beyond `original` positions.
         long: Vec<f64>,
-        /// Length of the first training.
+        /// Sequence length of pre-training.
         original: f64,
-        /// What cosine and sine are multiplied by.
+        /// Factor on cosine and sine.
         attention_factor: f64,
     },
-    /// A divisor per frequency, as GGUF files give them (Llama 3.1's, computed by who wrote the file).
+    /// One divisor per frequency, as GGUF files store them (computed from Llama 3.1's settings by the converter).
     Divisors(Vec<f64>),
 }
 
@@ -60,15 +63,15 @@ pub enum RopeScaling {
 pub struct Rope {
     /// Base of the frequencies.
     pub theta: f64,
-    /// How many of a head's dimensions turn (from the first on).
+    /// How many of a head's dimensions are rotated, counted from the first.
     pub dimensions: i64,
-    /// Stretching.
+    /// Scaling for long sequences.
     pub scaling: RopeScaling,
 }
 
 impl Rope {
-    /// Whether a token's angles depend on its document's length (longrope): the same beginning of two documents then
-    /// differs, and so does a document that is cut.
+    /// Whether a token's angles depend on its document's length (longrope). Equal beginnings of two documents then have
+    /// different hidden states, and truncating a document changes those of the tokens that remain.
     pub fn depends_on_length(&self) -> bool {
         matches!(self.scaling, RopeScaling::Long { .. })
     }
@@ -76,7 +79,7 @@ impl Rope {
 
 /// A decoder-only transformer. Names follow `config.json` where it has one.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "what families differ in")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a property in which families differ")]
 pub struct Config {
     /// `model_type` of config.json: llama, gemma, gemma2, phi3, qwen2, qwen3.
     pub family: String,
@@ -94,17 +97,17 @@ pub struct Config {
     pub kv_heads: i64,
     /// Dimensions of a head.
     pub head_dim: i64,
-    /// Added to the mean square under the root.
+    /// Epsilon of the norms, added to the mean square.
     pub norm_eps: f64,
-    /// Whether norms multiply by 1 + weight (Gemma).
+    /// Whether norms scale by 1 + weight (Gemma).
     pub norm_plus_one: bool,
-    /// Whether attention's and the feed-forward layer's results are normalised too (Gemma 2).
+    /// Whether the outputs of attention and of the feed-forward layer are normalised as well (Gemma 2).
     pub post_norms: bool,
     /// Whether queries and keys are normalised per head (Qwen3).
     pub qk_norm: bool,
     /// Whether the projections to query, key and value have biases (Qwen2).
     pub qkv_bias: bool,
-    /// Whether attention's output projection has one (Llama's `attention_bias`).
+    /// Whether attention's output projection has a bias (Llama's `attention_bias`).
     pub o_bias: bool,
     /// Whether the feed-forward layer's projections have biases (`mlp_bias`).
     pub mlp_bias: bool,
@@ -112,25 +115,25 @@ pub struct Config {
     pub activation: Activation,
     /// Rotary embedding.
     pub rope: Rope,
-    /// What query·key is multiplied by.
+    /// Factor on query·key.
     pub attention_scale: f64,
-    /// c·tanh(score / c) before the softmax (Gemma 2).
+    /// c of the soft cap on attention scores, c·tanh(score / c) (Gemma 2).
     pub attention_soft_cap: Option<f64>,
-    /// The same for the logits (Gemma 2).
+    /// c of the soft cap on logits, c·tanh(logit / c) (Gemma 2).
     pub final_soft_cap: Option<f64>,
-    /// Per layer: how many latest tokens a token sees, itself included; `None`: all.
+    /// Sliding window of each layer: how many of the latest tokens a token attends to, itself included. `None`: all.
     pub windows: Vec<Option<i64>>,
-    /// What embeddings are multiplied by (Gemma: the root of the width, which `transformers` rounds to the
-    /// type of the embedding first).
+    /// Factor on embeddings (Gemma: the square root of the width, rounded to the embedding's type as in
+    /// `transformers`).
     pub embedding_scale: Option<f64>,
-    /// Whether the output matrix is the embedding.
+    /// Whether the output matrix is the embedding (tied weights).
     pub tied: bool,
-    /// Longest sequence.
+    /// Maximum sequence length.
     pub max_positions: i64,
 }
 
 impl Config {
-    /// What can be wrong in any family, said of the file at `path`.
+    /// Checks what holds for every family. Errors name the file at `path`.
     fn check(self, path: &Path) -> Result<Self> {
         let wrong = |what: String| Err(Error::file(path, what));
         let sizes = [
@@ -142,22 +145,25 @@ impl Config {
             ("head size", self.head_dim),
             ("longest sequence", self.max_positions),
         ];
-        // Twice the largest that any model has would still pass: products of two stay far below 2⁶³.
+        // Far above any model's sizes, and low enough that products of two sizes stay far below 2⁶³.
         if let Some((name, size)) = sizes.into_iter().find(|(_, size)| !(1..1 << 28).contains(size)) {
-            return wrong(format!("a {name} of {size}"));
+            return wrong(format!("the {name} is {size}; it must be between 1 and 2^28"));
         }
         if self.layers == 0 {
-            return wrong("0 layers".into());
+            return wrong("the number of layers is 0; it must be at least 1".into());
         }
         if self.heads % self.kv_heads != 0 {
             return wrong(format!(
-                "{} heads cannot share {} key-value heads evenly",
+                "{} query heads are not a multiple of {} key-value heads",
                 self.heads, self.kv_heads
             ));
         }
         let turning = self.rope.dimensions;
         if turning < 2 || turning % 2 != 0 || turning > self.head_dim {
-            return wrong(format!("{turning} rotary dimensions of a head's {}", self.head_dim));
+            return wrong(format!(
+                "{turning} rotary dimensions; it must be an even number from 2 to the head size, {}",
+                self.head_dim
+            ));
         }
         let divisors = match &self.rope.scaling {
             RopeScaling::Long { short, long, .. } => vec![short, long],
@@ -180,26 +186,29 @@ impl Config {
             RopeScaling::Long { original, attention_factor, .. } => vec![*original, *attention_factor],
         });
         if positive.iter().any(|number| !number.is_finite() || *number <= 0.0) {
-            let what = "norm epsilon, rotary base and scaling, attention scale and soft-caps must be positive numbers";
+            let what = "norm epsilon, rotary base and scaling, attention scale and soft caps must be positive numbers";
             return wrong(what.into());
         }
         Ok(self)
     }
 
-    /// The number of layers, if it is one that a model can have.
+    /// The number of layers, checked against [`MAX_LAYERS`].
     fn layers(path: &Path, layers: i64) -> Result<usize> {
         usize::try_from(layers)
             .ok()
             .filter(|layers| *layers <= MAX_LAYERS)
-            .ok_or_else(|| Error::file(path, format!("{layers} layers; no model has more than {MAX_LAYERS}")))
+            .ok_or_else(|| Error::file(path, format!("{layers} layers; at most {MAX_LAYERS} are supported")))
     }
 
     fn unknown(path: &Path, family: &str) -> Error {
-        Error::file(path, format!("a model of type `{family}`; those read are {}", FAMILIES.join(", ")))
+        Error::file(
+            path,
+            format!("model type `{family}` is not supported; supported are {}", FAMILIES.join(", ")),
+        )
     }
 }
 
-/// What longrope multiplies cosine and sine by where nothing else is said: √(1 + ln stretch / ln original).
+/// Longrope's default factor on cosine and sine: √(1 + ln stretch / ln original).
 fn usual_attention_factor(stretch: f64, original: f64) -> f64 {
     if stretch <= 1.0 { 1.0 } else { (1.0 + stretch.ln() / original.ln()).sqrt() }
 }

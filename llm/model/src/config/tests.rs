@@ -93,12 +93,12 @@ fn check_rope(found: &Config, expected: &Value, raw: &Value) {
 fn what_is_not_implemented_is_named() {
     let cases = [
         (r#"{"hidden_size": 8}"#, "model_type is missing"),
-        (r#"{"model_type": "mamba"}"#, "`mamba`; those read are llama, gemma"),
+        (r#"{"model_type": "mamba"}"#, "`mamba` is not supported; supported are llama, gemma"),
         (r#"{"model_type": "llama", "hidden_size": "8"}"#, "hidden_size: invalid type"),
-        (r#"{"model_type": "llama", "hidden_size": 0}"#, "a hidden size of 0"),
+        (r#"{"model_type": "llama", "hidden_size": 0}"#, "the hidden size is 0"),
         (r#"{"model_type": "llama", "num_attention_heads": 0}"#, "num_attention_heads is 0"),
-        (r#"{"model_type": "llama", "num_hidden_layers": 1000000000000}"#, "no model has more"),
-        (r#"{"model_type": "llama", "num_key_value_heads": 5}"#, "evenly"),
+        (r#"{"model_type": "llama", "num_hidden_layers": 1000000000000}"#, "at most 4096 are supported"),
+        (r#"{"model_type": "llama", "num_key_value_heads": 5}"#, "not a multiple of 5"),
         (r#"{"model_type": "llama", "head_dim": 7}"#, "rotary dimensions"),
         (r#"{"model_type": "llama", "hidden_act": "relu"}"#, "hidden_act: `relu`; silu"),
         (

@@ -1,4 +1,4 @@
-//! `config.json` for a model that came without one.
+//! Writes a `config.json` for a model read from GGUF.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::Error;
 use crate::Result;
 
 impl Config {
-    /// The keys of a `config.json` that `transformers` reads; `path` is for messages.
+    /// The configuration as the keys of a `config.json` for `transformers`; errors name `path`.
     pub fn to_json(&self, path: &Path) -> Result<Map<String, Value>> {
         let class = match self.family.as_str() {
             "llama" => "LlamaForCausalLM",
@@ -84,7 +84,7 @@ impl Config {
             }
             RopeScaling::Long { short, long, original, attention_factor } => {
                 let mut scaling = json!({"type": "longrope", "short_factor": short, "long_factor": long});
-                // Said only where it is not what everybody computes: older versions want these three keys alone.
+                // Written only where it differs from the default: older versions of transformers reject a fourth key.
                 let usual = super::usual_attention_factor(self.max_positions as f64 / original, original);
                 if (attention_factor - usual).abs() > 1e-6 {
                     scaling["attention_factor"] = json!(attention_factor);
@@ -98,11 +98,11 @@ impl Config {
 }
 
 impl super::Rope {
-    /// The scaling in words: divisors as the settings of Llama 3.1 or 3.2 they were computed from.
+    /// The scaling as config.json expresses it: divisors become the Llama 3 settings they were computed from.
     fn scaling(&self, path: &Path) -> Result<RopeScaling> {
         let RopeScaling::Divisors(divisors) = &self.scaling else { return Ok(self.scaling.clone()) };
         let factor = divisors.iter().copied().fold(1.0, f64::max);
-        // The same in every release of Llama 3.1, 3.2 and 3.3.
+        // Equal in every release of Llama 3.1, 3.2 and 3.3.
         let (low, high, original) = (1.0, 4.0, 8192.0);
         let divisor = |i: usize| {
             let wavelength = std::f64::consts::TAU * self.theta.powf(2.0 * i as f64 / self.dimensions as f64);
@@ -114,6 +114,6 @@ impl super::Rope {
             let (low_freq_factor, high_freq_factor) = (low, high);
             return Ok(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original });
         }
-        Err(Error::file(path, "rotary divisors other than Llama 3.1's cannot be said in a config.json"))
+        Err(Error::file(path, "rotary divisors other than Llama 3.1's cannot be expressed in a config.json"))
     }
 }

@@ -1,4 +1,4 @@
-//! One layer, forward and backward.
+//! One transformer layer, forward and backward: attention, then the feed-forward layer, each with norms and a residual.
 
 use tch::{Device, Kind, Tensor};
 
@@ -20,20 +20,21 @@ pub(crate) struct Layer {
     activation: Activation,
     attention_norm: Norm,
     qkv: Linear,
-    /// Of each query's and each key's head.
+    /// Norms of each head of the queries and of the keys.
     head_norms: Option<[Norm; 2]>,
     output: Linear,
-    /// Of attention's result.
+    /// Norm of attention's output.
     output_norm: Option<Norm>,
     mlp_norm: Norm,
     gate_up: Linear,
     down: Linear,
-    /// Of the feed-forward layer's result.
+    /// Norm of the feed-forward layer's output.
     down_norm: Option<Norm>,
 }
 
-/// A layer's norms: before attention, of heads, after it, before the feed-forward layer, after it.
-pub(crate) struct PlacedNorms<'a> {
+/// A layer's norms by position: before attention, of the heads, after attention, before and after the feed-forward
+/// layer.
+pub(crate) struct LayerNorms<'a> {
     pub(crate) attention: &'a Norm,
     pub(crate) heads: Option<&'a [Norm; 2]>,
     pub(crate) output: Option<&'a Norm>,
@@ -41,26 +42,26 @@ pub(crate) struct PlacedNorms<'a> {
     pub(crate) down: Option<&'a Norm>,
 }
 
-/// What the backward pass cannot cheaply compute again.
+/// The activations that the backward pass needs and cannot recompute cheaply.
 #[derive(Debug)]
 pub(crate) struct Saved {
     input: Tensor,
     input_inv_rms: Tensor,
     qkv_u: Tensor,
-    /// Before the norms of heads: the queries and keys, and 1/rms of each head.
+    /// Queries and keys before the norms of heads, and 1/rms of each head.
     heads: Option<SavedHeads>,
     qkv: Tensor,
-    /// Attention's result in the buffer of the output projection.
+    /// The buffer of the output projection, which holds attention's output.
     attended: Tensor,
     lse: Tensor,
-    /// Before the norm of attention's result, with its 1/rms.
+    /// Input of the norm of attention's output, and 1/rms.
     output: Option<(Tensor, Tensor)>,
     mid: Tensor,
     mid_inv_rms: Tensor,
     gate_up_u: Tensor,
     gate_up: Tensor,
     down_u: Tensor,
-    /// Before the norm of the feed-forward layer's result, with its 1/rms.
+    /// Input of the norm of the feed-forward layer's output, and 1/rms.
     down: Option<(Tensor, Tensor)>,
 }
 
@@ -71,10 +72,10 @@ struct SavedHeads {
 }
 
 impl Saved {
-    /// The same for some of the rows; of those behind attention, for some of what is there.
-    pub(crate) fn select(&self, rows: &Tensor, behind: &Tensor) -> Self {
+    /// The activations of some rows: `rows` up to attention, `after` after it.
+    pub(crate) fn select(&self, rows: &Tensor, after: &Tensor) -> Self {
         let of = |tensor: &Tensor| tensor.index_select(0, rows);
-        let then = |tensor: &Tensor| tensor.index_select(0, behind);
+        let then = |tensor: &Tensor| tensor.index_select(0, after);
         let both =
             |pair: &Option<(Tensor, Tensor)>| pair.as_ref().map(|(x, inv_rms)| (then(x), then(inv_rms)));
         Self {
@@ -113,7 +114,8 @@ impl Layer {
             Norm::load(checkpoint, &format!("model.layers.{index}.{name}.weight"), width, device)
         };
         let width = config.hidden_size;
-        // With norms after both halves, the one that others call "post_attention" stands after attention indeed.
+        // Only with norms after both halves is "post_attention_layernorm" a norm of attention's output; otherwise it
+        // is the norm before the feed-forward layer.
         let (mlp_norm, output_norm, down_norm) = if config.post_norms {
             let after = norm("post_attention_layernorm", width)?;
             let down = norm("post_feedforward_layernorm", width)?;
@@ -169,7 +171,7 @@ impl Layer {
             .chain(heads)
     }
 
-    /// What leaves the layer, and what its backward pass needs if `keep`.
+    /// The layer's output and, if `keep`, what its backward pass needs.
     pub(crate) fn forward(&self, input: &Tensor, pass: &Pass, keep: bool) -> (Tensor, Option<Saved>) {
         let attend = |qkv: &Tensor, out: &Tensor| match pass.mask(DropoutSite::Attention, self.index, 0) {
             None => kernels::attention(qkv, &pass.layout, &self.attention, out),
@@ -178,7 +180,8 @@ impl Layer {
         self.forward_attending(input, pass, keep, attend)
     }
 
-    /// The same, with attention left to the caller: from qkv into the buffer given, returning the log-sum-exp.
+    /// [`Layer::forward`] with attention computed by the caller: `attend` reads qkv, writes attention's output into the
+    /// given buffer, and returns the log-sum-exp.
     pub(crate) fn forward_attending(
         &self,
         input: &Tensor,
@@ -244,13 +247,13 @@ impl Layer {
         (next, saved())
     }
 
-    /// What the backward pass needs, computed again from the layer's input.
+    /// Recomputes what the backward pass needs from the layer's input.
     pub(crate) fn saved(&self, input: &Tensor, pass: &Pass) -> Saved {
-        self.forward(input, pass, true).1.expect("asked to keep")
+        self.forward(input, pass, true).1.expect("kept")
     }
 
-    /// Adds the gradients of the layer's parameters that `into` names; returns the gradient at the layer's input if it
-    /// `goes_on`.
+    /// Adds the gradients of the layer's parameters in `into`; if `goes_on`, returns the gradient with respect to the
+    /// layer's input.
     pub(crate) fn backward(
         &self,
         d_out: Tensor,
@@ -263,7 +266,7 @@ impl Layer {
 
         // Feed-forward: out = mid + norm(down(gated(gate_up(norm(mid))))).
         let mask = pass.adapter_mask(self.index, DOWN);
-        let d_down = behind(self.down_norm.as_ref(), &d_out, saved.down.as_ref(), into);
+        let d_down = through_norm(self.down_norm.as_ref(), &d_out, saved.down.as_ref(), into);
         let d_down = d_down.as_ref().unwrap_or(&d_out);
         let gradient = self.down.input_gradient(d_down, mask.as_ref(), true);
         let activated = self.down.needs_input(into).then(|| {
@@ -272,7 +275,7 @@ impl Layer {
                 (saved.gate_up.kind(), saved.gate_up.device()),
             )
         });
-        let d_act = gradient.dx.as_ref().expect("it goes on");
+        let d_act = gradient.dx.as_ref().expect("requested");
         let d_gate_up = kernels::gated_backward(d_act, &saved.gate_up, self.activation, activated.as_ref());
         drop(saved.gate_up);
         if let Some(x) = activated {
@@ -287,18 +290,18 @@ impl Layer {
             self.gate_up.weight_gradients(&d_gate_up, &x, &saved.gate_up_u, &gradient, mask.as_ref(), into);
         }
         drop((d_gate_up, saved.gate_up_u));
-        let dx = gradient.dx.expect("it goes on");
+        let dx = gradient.dx.expect("requested");
         let d_mid = self.mlp_norm.backward(&dx, &saved.mid, &saved.mid_inv_rms, Some(&d_out), into);
         drop((dx, d_out, saved.mid, saved.mid_inv_rms));
 
         // Attention: mid = input + norm(output(attend(rope(norm(qkv(norm(input))))))).
         let mask = pass.adapter_mask(self.index, OUTPUT);
-        let d_output = behind(self.output_norm.as_ref(), &d_mid, saved.output.as_ref(), into);
+        let d_output = through_norm(self.output_norm.as_ref(), &d_mid, saved.output.as_ref(), into);
         let d_output = d_output.as_ref().unwrap_or(&d_mid);
         let gradient = self.output.input_gradient(d_output, mask.as_ref(), true);
         let (x, u) = (self.output.x(&saved.attended), self.output.u(&saved.attended));
         self.output.weight_gradients(d_output, &x, &u, &gradient, mask.as_ref(), into);
-        let mut here = [gradient.dx.expect("it goes on"), x, d_mid];
+        let mut here = [gradient.dx.expect("requested"), x, d_mid];
         if let Some(outputs) = pass.rows_after_attention(self.index) {
             here = here.map(|of_outputs| outputs.scatter(&of_outputs, saved.qkv.size()[0]));
         }
@@ -320,7 +323,7 @@ impl Layer {
         Some(self.attention_norm.backward(&dx, &saved.input, &saved.input_inv_rms, Some(&d_mid), into))
     }
 
-    /// Normalises each query and each key in place; keeps what they were.
+    /// Normalises the heads of queries and keys in place; if `keep`, returns what the backward pass needs.
     fn normalise_heads(&self, qkv: &Tensor, keep: bool) -> Option<SavedHeads> {
         let norms = self.head_norms.as_ref()?;
         let [queries, keys] = self.queries_and_keys(qkv);
@@ -359,9 +362,9 @@ impl Layer {
         self.activation
     }
 
-    /// The norms by their places.
-    pub(crate) fn placed_norms(&self) -> PlacedNorms<'_> {
-        PlacedNorms {
+    /// The norms by their positions in the layer.
+    pub(crate) fn norms_by_position(&self) -> LayerNorms<'_> {
+        LayerNorms {
             attention: &self.attention_norm,
             heads: self.head_norms.as_ref(),
             output: self.output_norm.as_ref(),
@@ -371,11 +374,11 @@ impl Layer {
     }
 }
 
-/// The masks of a projection into the residual stream.
+/// The dropout masks of a projection into the residual stream.
 struct Masks {
-    /// Of what enters its adapters.
+    /// Of the adapters' input.
     adapter: Option<Mask>,
-    /// Of what it gives.
+    /// Of the projection's output.
     result: Option<Mask>,
 }
 
@@ -388,7 +391,7 @@ impl Masks {
     }
 }
 
-/// residual + norm(linear(x)); with a norm, also what entered it and its 1/rms.
+/// residual + norm(linear(x)), and with a norm its input and 1/rms.
 fn add(
     linear: &Linear,
     buffer: &Tensor,
@@ -410,8 +413,8 @@ fn add(
     (sum, normalised.map(|(_, inv_rms)| (y, inv_rms)))
 }
 
-/// The gradient before a norm, if there is one.
-fn behind(
+/// The gradient with respect to a norm's input; `None` without a norm.
+fn through_norm(
     norm: Option<&Norm>,
     dy: &Tensor,
     saved: Option<&(Tensor, Tensor)>,

@@ -1,8 +1,8 @@
-//! Projections of the same input as one matrix product, adapters included.
+//! Projections with the same input, computed as one matrix product together with their adapters.
 //!
-//! With an adapter, y = x·Wᵀ + s·(x·Aᵀ)·Bᵀ is one product of concatenations, [x, x·Aᵀ]·[W, s·B]ᵀ: the sum of both is
-//! rounded once, so that bf16 does not swallow the adapter's small part, and it costs no pass over y. So the weight's
-//! buffer has R more columns, and x lives in the left part of a buffer that has them too.
+//! With an adapter, y = x·Wᵀ + s·(x·Aᵀ)·Bᵀ is one product of concatenations, [x, x·Aᵀ]·[W, s·B]ᵀ. The sum is rounded
+//! once, so that bf16 does not lose the adapter's small part, and needs no second pass over y. For this the weight's
+//! buffer has L further columns for s·B, and the input's buffer L further columns for u = x·Aᵀ.
 
 use std::ops::Range;
 
@@ -19,30 +19,30 @@ use tokensieve_kernels::{Block, Bytes, Mask, Product};
 pub(crate) struct Linear {
     parts: Vec<Part>,
     inputs: i64,
-    /// `[O, I + R]` or wider.
+    /// [W, s·B], `[O, I + L]` or wider.
     weight: Tensor,
     /// `[O]`.
     bias: Option<Tensor>,
     lora: Option<Lora>,
-    /// W + s·B·A in bytes, while the model is [int8](crate::Model::with_int8_weights).
+    /// W + s·B·A in int8, inside [`Model::with_int8_weights`](crate::Model::with_int8_weights).
     int8: Option<Bytes>,
 }
 
-/// One of the projections computed together.
+/// One of the projections that are computed together.
 #[derive(Debug)]
 struct Part {
     name: String,
-    /// Its outputs among all.
+    /// Its outputs among the outputs of all.
     rows: Range<i64>,
 }
 
-/// What is attached: the stacked A, and where each B lies.
+/// The attached adapter: the stacked A of all projections, and where each B lies.
 #[derive(Debug)]
 struct Lora {
-    /// `[R, I]`.
+    /// `[L, I]`.
     a: Tensor,
     slots: Vec<Slot>,
-    /// Where [W, s·B]ᵀ is not zero, and where s·B.
+    /// The blocks of [W, s·B]ᵀ, and of s·B, that are not zero.
     forward: Vec<Block>,
     backward: Vec<Block>,
 }
@@ -51,18 +51,18 @@ struct Lora {
 struct Slot {
     a: String,
     b: String,
-    /// The part's outputs.
+    /// The projection's outputs.
     rows: Range<i64>,
-    /// Its place among the R columns.
+    /// Its columns among the L.
     columns: Range<i64>,
     scale: f64,
 }
 
-/// What [`Linear::input_gradient`] finds.
+/// The result of [`Linear::input_gradient`].
 pub(crate) struct InputGradient {
-    /// At x, `[T, I]`; rows may lie apart.
+    /// With respect to x, `[T, I]`; rows need not be contiguous.
     pub(crate) dx: Option<Tensor>,
-    /// At x·Aᵀ, `[T, R]`.
+    /// With respect to u = x·Aᵀ, `[T, L]`.
     du: Option<Tensor>,
 }
 
@@ -98,7 +98,7 @@ impl Linear {
         Ok(Self { parts, inputs, weight, bias, lora: None, int8: None })
     }
 
-    /// The weights and biases as views, with their names.
+    /// Names and views of the weights and biases.
     pub(crate) fn named(&self) -> impl Iterator<Item = (String, Tensor)> + '_ {
         let base = self.weight.narrow(1, 0, self.inputs);
         self.parts.iter().flat_map(move |Part { name, rows }| {
@@ -108,12 +108,14 @@ impl Linear {
         })
     }
 
-    /// Takes over the adapter's values; the columns for them are made when there are too few.
+    /// Copies the adapter's values; widens the weight's buffer if it has too few columns. `None` detaches.
     pub(crate) fn attach(&mut self, adapter: Option<&Adapter>) {
         let mut slots = Vec::new();
         let mut end = 0;
         for Part { name, rows } in &self.parts {
-            let Some((rank, scale)) = adapter.and_then(|adapter| adapter.on(name)) else { continue };
+            let Some((rank, scale)) = adapter.and_then(|adapter| adapter.rank_and_scale(name)) else {
+                continue;
+            };
             let [a, b] = Adapter::names(name);
             slots.push(Slot { a, b, rows: rows.clone(), columns: end..end + rank, scale });
             end += rank;
@@ -130,7 +132,7 @@ impl Linear {
             self.weight = wider;
         }
         let sb = self.weight.narrow(1, self.inputs, end);
-        // Where a part's rows meet another part's columns there is nothing.
+        // Blocks of one projection's outputs and another's columns are zero.
         let _ = sb.shallow_clone().zero_();
         let a = match self.lora.take() {
             Some(Lora { a, .. }) if a.size()[0] == end => a,
@@ -144,7 +146,7 @@ impl Linear {
         self.lora = Some(Lora { a, slots, forward, backward });
     }
 
-    /// A part reads the input and the columns of its own adapter, which has the part's outputs alone.
+    /// The blocks that are not zero: a projection reads x and the columns of its own adapter only.
     fn blocks(&self, slots: &[Slot]) -> (Vec<Block>, Vec<Block>) {
         let of = |range: &Range<i64>| range.start as usize..range.end as usize;
         let inputs = self.inputs as usize;
@@ -158,17 +160,17 @@ impl Linear {
         (forward.collect(), slots.iter().map(own).collect())
     }
 
-    /// R, the sum of the attached ranks.
+    /// L, the sum of the attached ranks.
     fn rank(&self) -> i64 {
         self.lora.as_ref().map_or(0, |lora| lora.a.size()[0])
     }
 
-    /// [W, s·B], `[O, I + R]`.
+    /// [W, s·B], `[O, I + L]`.
     fn weight(&self) -> Tensor {
         self.weight.narrow(1, 0, self.inputs + self.rank())
     }
 
-    /// [W, s·B], the bias and A; or, to `merge`, W + s·B·A and the bias.
+    /// [W, s·B], the bias and A; with `merge`, W + s·B·A and the bias.
     pub(crate) fn for_decoding(&self, merge: bool) -> (Tensor, Option<&Tensor>, Option<&Tensor>) {
         if merge && self.lora.is_some() {
             return (self.merged().to_kind(self.weight.kind()), self.bias.as_ref(), None);
@@ -186,32 +188,34 @@ impl Linear {
         merged
     }
 
-    /// Lets the forward pass compute in bytes until [`Linear::dequantise`]; `None` where the processor cannot.
+    /// Makes the forward pass use int8 weights until [`Linear::dequantise`]; `None` if the processor has no int8
+    /// products.
     pub(crate) fn quantise(&mut self) -> Option<()> {
         self.int8 = Some(Bytes::of(&self.merged())?);
         Some(())
     }
 
+    /// Makes the forward pass use the exact weights again.
     pub(crate) fn dequantise(&mut self) {
         self.int8 = None;
     }
 
-    /// Room for the input and its part for the adapter, `[T, I + R]`.
+    /// An uninitialised buffer `[T, I + L]` for [x, u].
     pub(crate) fn buffer(&self, tokens: i64) -> Tensor {
         Tensor::empty([tokens, self.inputs + self.rank()], (self.weight.kind(), self.weight.device()))
     }
 
-    /// Where the input belongs in a buffer.
+    /// The part of a buffer that holds the input x.
     pub(crate) fn x(&self, buffer: &Tensor) -> Tensor {
         buffer.narrow(1, 0, self.inputs)
     }
 
-    /// The adapter's part of a buffer, x·Aᵀ.
+    /// The part of a buffer that holds u = x·Aᵀ.
     pub(crate) fn u(&self, buffer: &Tensor) -> Tensor {
         buffer.narrow(1, self.inputs, self.rank())
     }
 
-    /// y `[T, O]` (plus `residual`), given a buffer whose left part holds x. Fills the right part.
+    /// y `[T, O]` (plus `residual`) from a buffer that holds x; writes u into the buffer.
     pub(crate) fn forward(&self, buffer: &Tensor, mask: Option<&Mask>, residual: Option<&Tensor>) -> Tensor {
         let both = self.bias.as_ref().zip(residual).map(|(bias, residual)| residual + bias);
         let added = both.as_ref().or(residual).or(self.bias.as_ref());
@@ -236,7 +240,7 @@ impl Linear {
         Product::of(buffer, &self.weight().tr()).within(blocks).plus(added).result()
     }
 
-    /// The gradient at x (unless it ends here) and at the adapter's part of it.
+    /// The gradients with respect to x, if `goes_on`, and to u.
     pub(crate) fn input_gradient(&self, dy: &Tensor, mask: Option<&Mask>, goes_on: bool) -> InputGradient {
         let base = self.weight.narrow(1, 0, self.inputs);
         let Some(Lora { a, backward, .. }) = &self.lora else {
@@ -263,8 +267,8 @@ impl Linear {
         self.parts.iter().any(|part| into.range(&format!("{}.weight", part.name)).is_some())
     }
 
-    /// Adds the gradients of what `into` names: the adapter's matrices, the weights, the biases. `x` and `u` as in the
-    /// forward pass.
+    /// Adds the gradients of the parameters in `into`: the adapter's matrices, the weights, the biases. `x` and `u` are
+    /// those of the forward pass.
     pub(crate) fn weight_gradients(
         &self,
         dy: &Tensor,
@@ -284,7 +288,7 @@ impl Linear {
                     gradient += part(&d_a, 0, columns);
                 }
                 if let Some(gradient) = into.gradient(b) {
-                    // Transposed: the few columns of u as rows.
+                    // Computed transposed, so that the product has few rows instead of few columns.
                     let d_sb = float(columns.end - columns.start, rows.end - rows.start);
                     Product::of(&part(u, 1, columns).tr(), &part(dy, 1, rows)).write(&d_sb);
                     let _ = gradient.shallow_clone().g_add_(&(d_sb.tr() * *scale));

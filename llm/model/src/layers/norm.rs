@@ -1,4 +1,4 @@
-//! A norm's weight with its name.
+//! RMS norm, forward and backward.
 
 use tch::{Device, Kind, Tensor};
 
@@ -12,9 +12,9 @@ use tokensieve_kernels as kernels;
 #[derive(Debug)]
 pub(crate) struct Norm {
     pub(crate) name: String,
-    /// f32; with Gemma's 1 added.
+    /// f32; Gemma's 1 is added already.
     pub(crate) weight: Tensor,
-    /// What was added to the checkpoint's numbers.
+    /// What was added to the checkpoint's values: 1 for Gemma, else 0.
     pub(crate) added: f64,
     eps: f64,
 }
@@ -27,12 +27,12 @@ impl Norm {
         Ok(Self { name: name.to_owned(), weight, added, eps: norm_eps })
     }
 
-    /// What is added to the mean square.
+    /// Epsilon, added to the mean square.
     pub(crate) fn eps(&self) -> f64 {
         self.eps
     }
 
-    /// The normalised rows and 1/rms.
+    /// The normalised rows, and 1/rms of each.
     pub(crate) fn forward(&self, x: &Tensor) -> (Tensor, Tensor) {
         let out = x.empty_like();
         let inv_rms = self.forward_into(x, &out);
@@ -44,7 +44,8 @@ impl Norm {
         kernels::rms_norm(x, &self.weight, self.eps, out)
     }
 
-    /// The gradient at x, plus `around` (what went around the norm).
+    /// The gradient with respect to x, plus `around`, the gradient of the residual connection around the norm. Adds the
+    /// weight's gradient to `into` if it is trained.
     pub(crate) fn backward(
         &self,
         dy: &Tensor,

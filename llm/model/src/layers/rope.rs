@@ -1,4 +1,4 @@
-//! Rotary angles: cosines and sines per token, computed as transformers does, in f32.
+//! Rotary position embedding: cosines and sines for each token, computed in f32 as in `transformers`.
 
 use std::f64::consts::PI;
 
@@ -13,9 +13,9 @@ use tokensieve_kernels::upload;
 pub(crate) struct Rotary {
     /// f32 `[r/2]`.
     frequencies: Tensor,
-    /// Those of documents longer than the first training's, and that length (longrope).
+    /// Longrope: the frequencies of documents longer than pre-training's sequences, and that length.
     long: Option<(Tensor, usize)>,
-    /// What cosine and sine are multiplied by.
+    /// Factor on cosine and sine.
     factor: f64,
 }
 
@@ -44,16 +44,17 @@ impl Rotary {
         Self { frequencies: frequencies.to_device(device), long, factor }
     }
 
-    /// The length beyond which documents have other frequencies.
+    /// Longrope: the length beyond which documents have other frequencies.
     pub(crate) fn long_from(&self) -> Option<usize> {
         self.long.as_ref().map(|(_, original)| *original)
     }
 
-    /// Cosines and sines, f32 `[T, r/2]`, of tokens at `positions`, laid out as `layout` says after `before` earlier ones
-    /// (in a cache).
+    /// Cosines and sines, f32 `[T, r/2]`, of tokens at `positions`, arranged as in `layout`, after `before` tokens in a
+    /// cache.
     ///
-    /// Where long documents have other frequencies, each document has its own, so that its result does not depend on its
-    /// neighbours; with a shared prefix, which can have but one, the longest decides for all.
+    /// Where long documents have other frequencies, the length of each document decides for its rows, so that its
+    /// result does not depend on its neighbours. With a shared prefix, whose rows can have only one set of
+    /// frequencies, the longest document decides for all.
     pub(crate) fn angles(&self, positions: &Tensor, layout: &Layout, before: usize) -> (Tensor, Tensor) {
         let positions = positions.to_kind(Kind::Float).unsqueeze(1);
         let angles = match self.long_rows(layout, before) {
@@ -82,14 +83,14 @@ impl Rotary {
     }
 }
 
-/// Which rows turn with the frequencies of long documents.
+/// Which rows use the frequencies of long documents.
 enum LongRows<'a> {
     None,
     All(&'a Tensor),
     Some(&'a Tensor, Vec<bool>),
 }
 
-/// Llama 3.1's stretching: long wavelengths divided by `factor`, short ones kept, a ramp between.
+/// Llama 3.1's scaling, see [`RopeScaling::Llama3`].
 fn llama3(frequencies: &Tensor, factor: f64, low: f64, high: f64, original: f64) -> Tensor {
     let wavelengths = frequencies.reciprocal() * (2.0 * PI);
     let is_long = wavelengths.gt(original / low);

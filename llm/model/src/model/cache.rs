@@ -1,4 +1,5 @@
-//! Keys and values kept from earlier tokens, for a sequence that grows.
+//! The key-value cache of a growing sequence, for any device; [`Decoder`](super::Decoder) is faster on CPUs that have
+//! it.
 
 use tch::{Kind, Tensor};
 
@@ -8,45 +9,45 @@ use tokensieve_kernels::Layout;
 use tokensieve_kernels::upload;
 use tokensieve_kernels::{Attention, Heads};
 
-/// The keys and values of one sequence's tokens so far, in every layer.
+/// The keys and values of one sequence's tokens so far, for every layer.
 #[derive(Debug)]
 pub struct Cache {
-    /// Per layer `[room, 2·G·K]`: a token's keys, then its values.
+    /// For each layer `[capacity, 2·G·K]`: a token's keys, then its values.
     layers: Vec<Tensor>,
     tokens: usize,
 }
 
 impl Cache {
-    /// An empty one with room for `tokens` (more is made when needed).
+    /// An empty cache with capacity for `tokens`; it grows when needed.
     pub fn new(model: &Model, tokens: usize) -> Self {
         let width = 2 * model.config.kv_heads * model.config.head_dim;
         let room = || Tensor::empty([tokens as i64, width], (model.kind, model.device));
         Self { layers: model.layers.iter().map(|_| room()).collect(), tokens: 0 }
     }
 
-    /// How many tokens it holds.
+    /// The number of tokens in the cache.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Forgets all but the first `tokens`.
+    /// Drops all but the first `tokens`.
     pub fn truncate(&mut self, tokens: usize) {
         self.tokens = self.tokens.min(tokens);
     }
 
-    /// Holds what another of the same model holds.
+    /// Copies the contents of another cache of the same model.
     pub fn copy_from(&mut self, other: &Self) {
         self.layers = other.layers.iter().map(Tensor::copy).collect();
         self.tokens = other.tokens;
     }
 
-    /// Makes room for `more` tokens.
+    /// Makes room for `more` further tokens.
     fn reserve(&mut self, more: usize) {
         let needed = (self.tokens + more) as i64;
         for layer in &mut self.layers {
             let [room, width] = layer.size()[..] else { unreachable!("a matrix") };
             if room < needed {
-                // Twice as much each time: the copies stay a constant share of the work.
+                // Doubled each time, so that copying stays a constant share of the work.
                 let larger = Tensor::empty([needed.max(2 * room), width], (layer.kind(), layer.device()));
                 let held = self.tokens as i64;
                 larger.narrow(0, 0, held).copy_(&layer.narrow(0, 0, held));
@@ -57,7 +58,8 @@ impl Cache {
 }
 
 impl Model {
-    /// The hidden states `[T, D]` (after the last norm) of tokens that follow those in the cache, which takes them up.
+    /// The hidden states `[T, D]` after the last norm of tokens that continue the cached sequence. Adds their keys and
+    /// values to the cache.
     pub fn forward_cached(&self, tokens: &[u32], cache: &mut Cache) -> Tensor {
         cache.reserve(tokens.len());
         let (before, end) = (cache.tokens as i64, (cache.tokens + tokens.len()) as i64);
@@ -84,7 +86,7 @@ impl Model {
     }
 }
 
-/// Attention of the last tokens' queries `[t, H·K]` over all `[S, 2·G·K]`.
+/// Attention of the last t tokens' queries `[t, H·K]` over all S tokens' keys and values `[S, 2·G·K]`.
 fn attend(queries: &Tensor, held: &Tensor, how: &Attention, out: &Tensor) {
     let Heads { queries: h, keys: g, dim } = how.heads;
     let (h, g, dim) = (h as i64, g as i64, dim as i64);

@@ -1,4 +1,5 @@
-//! The model laid out for decoding: passes of few tokens from many sequences, each row computed by itself.
+//! The model arranged for decoding on the CPU: passes of few tokens from many sequences, each row computed
+//! independently.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,19 +14,19 @@ use tokensieve_kernels::Attention;
 use tokensieve_kernels::Layout;
 use tokensieve_kernels::decode::{self, Angles, Buffer, Into, KeysValues, Matrix, Number, Place};
 
-/// Rows of a pass, at most (choice: their numbers fit the second-level cache, and the weights' way from memory costs
-/// little beside the products).
+/// Most rows of a pass (choice: their activations fit the L2 cache, and reading the weights costs little beside the
+/// products).
 const ROWS: usize = 256;
 
-/// Weights in tiles, and the memory of a pass.
+/// A model's weights in tiles, and the buffers of a pass.
 #[derive(Debug)]
 pub struct Decoder<'a, N> {
     model: &'a Model,
     layers: Vec<DecoderLayer>,
     norm: Weight,
     head: Matrix,
-    /// Whose memory all sequences' keys and values share.
-    nothing: KeysValues,
+    /// An empty cache, with whose memory pool all sequences' caches are made.
+    empty: KeysValues,
     work: Mutex<Work<N>>,
 }
 
@@ -48,26 +49,26 @@ struct DecoderLayer {
 #[derive(Debug)]
 struct Weight(Vec<f32>, f64);
 
-/// [W, s·B], and A.
+/// A projection with its adapter: [W, s·B], and A.
 #[derive(Debug)]
 struct Projection {
     weight: Matrix,
     a: Option<Matrix>,
 }
 
-/// What a pass writes into, kept for the next.
+/// The buffers of a pass, kept for the next one.
 #[derive(Debug)]
 struct Work<N> {
     hidden: Buffer<N>,
-    /// What enters a projection, with the adapter's part.
+    /// Input of a projection, [x, u] as in [`Linear`].
     x: Buffer<N>,
     qkv: Buffer<N>,
     gate_up: Buffer<N>,
-    /// Before and after a norm of what leaves a half of the layer.
-    left: [Buffer<N>; 2],
+    /// Output of attention or of the feed-forward layer before and after its norm.
+    output: [Buffer<N>; 2],
     last: [Buffer<N>; 2],
     angles: Angles,
-    /// Those of sequences longer than the first training's.
+    /// Longrope: the angles of sequences longer than those of pre-training.
     long_angles: Angles,
 }
 
@@ -76,26 +77,26 @@ struct Work<N> {
 struct Row {
     token: u32,
     place: Place,
-    /// Whether its sequence turns with the angles of long ones.
+    /// Longrope: whether its sequence uses the angles of long ones.
     long: bool,
-    /// Whether its logits are wanted.
+    /// Whether its logits are computed.
     wanted: bool,
 }
 
 impl Model {
-    /// Whether this machine, and the model's type and place, suit a [`Decoder`].
+    /// Whether a [`Decoder`] can run the model: the processor's instructions, the model's type, and its device.
     pub fn supports_decoder(&self) -> bool {
         decode::available() && self.device == Device::Cpu && matches!(self.kind, Kind::Float | Kind::BFloat16)
     }
 }
 
 impl<'a, N: Number> Decoder<'a, N> {
-    /// Lays out a model's present weights. `merge`: with the adapter added to them.
+    /// Copies a model's present weights into tiles, with `merge` with the adapter added to them.
     pub fn new(model: &'a Model, merge: bool) -> Self {
         let new = Buffer::new;
         Self {
             layers: model.layers.iter().map(|layer| DecoderLayer::new::<N>(layer, merge)).collect(),
-            nothing: KeysValues::new::<N>(model.layers.len(), &model.layers[0].attention().heads),
+            empty: KeysValues::new::<N>(model.layers.len(), &model.layers[0].attention().heads),
             norm: Weight::new(&model.norm),
             head: Matrix::new::<N>(model.unembedding().weight, None),
             work: Mutex::new(Work {
@@ -103,7 +104,7 @@ impl<'a, N: Number> Decoder<'a, N> {
                 x: new(),
                 qkv: new(),
                 gate_up: new(),
-                left: [new(), new()],
+                output: [new(), new()],
                 last: [new(), new()],
                 angles: Angles::default(),
                 long_angles: Angles::default(),
@@ -112,12 +113,12 @@ impl<'a, N: Number> Decoder<'a, N> {
         }
     }
 
-    /// Keys and values of nothing.
+    /// An empty key-value cache for a new sequence.
     pub fn keys_values(&self) -> KeysValues {
-        self.nothing.another()
+        self.empty.another()
     }
 
-    /// Each sequence takes up its tokens (at least one); the logits after the last ones, `[pieces, V]`.
+    /// Appends tokens (at least one) to each sequence, and writes the logits after the last of each, `[sequences, V]`.
     pub fn feed(&self, pieces: Vec<(&mut KeysValues, &[u32])>, logits: &mut Vec<f32>) {
         let long_from = self.model.rotary.long_from();
         let mut rows = Vec::new();
@@ -134,7 +135,7 @@ impl<'a, N: Number> Decoder<'a, N> {
             held.grow(tokens.len());
             sequences.push(held);
         }
-        // After a panic in another thread the buffers are as good as before.
+        // A panic in another thread leaves nothing in the buffers that the next pass reads.
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let vocabulary = self.head.outputs();
         logits.resize(sequences.len() * vocabulary, 0.0);
@@ -182,7 +183,7 @@ impl<'a, N: Number> Decoder<'a, N> {
 impl DecoderLayer {
     fn new<N: Number>(layer: &Layer, merge: bool) -> Self {
         let [qkv, output, gate_up, down] = layer.linears().map(|linear| Projection::new::<N>(linear, merge));
-        let norms = layer.placed_norms();
+        let norms = layer.norms_by_position();
         Self {
             attention: *layer.attention(),
             activation: layer.activation(),
@@ -208,7 +209,7 @@ impl DecoderLayer {
         sequences: &[&mut KeysValues],
     ) {
         let heads = &self.attention.heads;
-        let Work { hidden, x, qkv, left, angles, long_angles, .. } = work;
+        let Work { hidden, x, qkv, output, angles, long_angles, .. } = work;
         self.attention_norm.apply(hidden, x.shaped(rows.len(), self.qkv.width()));
         self.qkv.apply(x, qkv.shaped(rows.len(), heads.width()), Into::Place);
         if let Some([queries, keys]) = &self.head_norms {
@@ -223,17 +224,17 @@ impl DecoderLayer {
         decode::put(qkv, sequences, index, places, heads);
         x.shaped(rows.len(), self.output.width());
         decode::attend(qkv, sequences, index, places, &self.attention, x);
-        self.output.add(x, self.output_norm.as_ref(), left, hidden);
+        self.output.add(x, self.output_norm.as_ref(), output, hidden);
     }
 
     /// `hidden += norm(down(gated(gate_up(norm(hidden)))))`
     fn feed_forward<N: Number>(&self, work: &mut Work<N>) {
-        let Work { hidden, x, gate_up, left, .. } = work;
+        let Work { hidden, x, gate_up, output, .. } = work;
         let rows = hidden.rows();
         self.mlp_norm.apply(hidden, x.shaped(rows, self.gate_up.width()));
         self.gate_up.apply(x, gate_up.shaped(rows, self.gate_up.weight.outputs()), Into::Place);
         decode::gated(gate_up, self.activation, x.shaped(rows, self.down.width()));
-        self.down.add(x, self.down_norm.as_ref(), left, hidden);
+        self.down.add(x, self.down_norm.as_ref(), output, hidden);
     }
 }
 
@@ -253,7 +254,7 @@ impl Projection {
         Self { weight: Matrix::new::<N>(&weight, bias), a: a.map(|a| Matrix::new::<N>(a, None)) }
     }
 
-    /// Columns of what enters it, the adapter's part included.
+    /// Columns of the input [x, u].
     fn width(&self) -> usize {
         self.weight.inputs()
     }
@@ -265,7 +266,7 @@ impl Projection {
         self.weight.product(x, out, how);
     }
 
-    /// hidden += norm(projection(x))
+    /// `hidden += norm(projection(x))`
     fn add<N: Number>(
         &self,
         x: &mut Buffer<N>,
@@ -282,15 +283,15 @@ impl Projection {
 }
 
 impl crate::layers::Rotary {
-    /// Makes a table of angles reach so many positions.
+    /// Extends a table of angles to at least `positions`.
     fn extend(&self, angles: &mut Angles, positions: usize, long: bool) {
         let half = angles.half.max(1);
         if angles.cos.len() >= positions * half {
             return;
         }
-        // Twice as many each time.
+        // Doubled, so that the table is seldom extended.
         let all = Tensor::arange((2 * positions) as i64, (Kind::Int64, Device::Cpu));
-        // One document after so many others is long; no document is not.
+        // A document after so many earlier tokens is long; without documents none is.
         let (lengths, before) = if long { (vec![1], usize::MAX / 2) } else { (vec![], 0) };
         let (cos, sin) = self.angles(&all, &Layout { prefix: 0, lengths }, before);
         angles.half = cos.size()[1] as usize;

@@ -1,4 +1,4 @@
-//! Several packs in one pass: wide matrix products for what is too small to go alone.
+//! The forward pass of several small packs together, for larger and therefore faster matrix products.
 
 use std::ops::Range;
 
@@ -11,8 +11,8 @@ use tokensieve_kernels as kernels;
 use tokensieve_kernels::Layout;
 
 impl Model {
-    /// The hidden states of packs side by side, each as [`Model::forward`] gives them: only attention, which looks at
-    /// other tokens, is computed pack by pack where one has a prefix.
+    /// The hidden states of several packs, concatenated, with the values that [`Model::forward`] computes for each.
+    /// Where a pack has a prefix, attention, the only part that reads other tokens, is computed pack by pack.
     pub fn forward_together(&self, packs: &[Pack]) -> Tensor {
         if let [pack] = packs {
             return self.forward(pack);
@@ -31,7 +31,7 @@ impl Model {
         let (cos, sin) = (Tensor::cat(&cos, 0), Tensor::cat(&sin, 0));
         let pass = Pass { layout, cos, sin, dropout: None, output_rows };
 
-        // Where no pack has a prefix, they are one pack to attention too.
+        // Without prefixes, attention can treat all packs as one.
         let lengths = || packs.iter().flat_map(|pack| pack.layout.lengths.iter().copied()).collect();
         let documents = packs
             .iter()

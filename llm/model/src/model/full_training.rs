@@ -1,4 +1,4 @@
-//! Training the weights themselves: f32 masters, of which the model computes with a copy in its own type.
+//! Training all weights: f32 master weights, of which the model computes with a copy in its own type.
 
 use tch::Tensor;
 
@@ -9,10 +9,10 @@ use crate::layers::Linear;
 use crate::modules;
 
 impl Model {
-    /// All weights as f32 masters, by the names of Hugging Face's checkpoints, with room for their gradients.
+    /// All weights as f32 master weights, under their names in Hugging Face checkpoints, with their gradients.
     ///
-    /// They start from what the model computes with: load it in f32 where the checkpoint has more than bf16's digits
-    /// and they should count.
+    /// Their values are those that the model computes with. Load the model in f32 first if the checkpoint is more
+    /// precise than bf16.
     pub fn parameters(&self) -> Parameters {
         let weights = self.weights();
         let shapes = weights.iter().map(|weight| (weight.name.clone(), weight.tensor.size()));
@@ -26,10 +26,10 @@ impl Model {
         parameters
     }
 
-    /// Takes over the masters' present values.
+    /// Copies the present values of the master weights into the model.
     ///
     /// # Panics
-    /// If they are not [`Model::parameters`] of a model of the same shape.
+    /// If `masters` do not come from [`Model::parameters`] of a model of the same shape.
     pub fn refresh(&mut self, masters: &Parameters) {
         for Weight { name, mut tensor, added } in self.weights() {
             tensor.copy_(&masters.value(&name).expect("masters of this model"));
@@ -37,7 +37,7 @@ impl Model {
         }
     }
 
-    /// Views of all weights.
+    /// Views of all weights, with their names.
     fn weights(&self) -> Vec<Weight> {
         let plain = |(name, tensor): (String, Tensor)| Weight { name, tensor, added: 0.0 };
         let mut all = vec![plain((modules::EMBEDDING.to_owned(), self.embedding.shallow_clone()))];
@@ -53,10 +53,10 @@ impl Model {
     }
 }
 
-/// A weight as a view of what the model computes with.
+/// A view of a weight that the model computes with.
 struct Weight {
     name: String,
     tensor: Tensor,
-    /// What the model's has more than the checkpoint's.
+    /// The model's value minus the checkpoint's: 1 for Gemma's norms, else 0.
     added: f64,
 }

@@ -1,8 +1,6 @@
-//! The transformer: forward and backward by hand, driven by [`Config`].
+//! The transformer: forward and backward passes written by hand, for every family that a [`Config`] describes.
 //!
-//! Letters of shapes: T tokens of a pack, D width of the residual stream, H query heads, G key and value heads, K
-//! dimensions of a head, F width of the feed-forward layer, V rows of the vocabulary, O and I a projection's outputs and
-//! inputs, R the sum of its adapters' ranks.
+//! The letters of shapes are explained in the documentation of the crate.
 
 mod cache;
 #[cfg(target_arch = "x86_64")]
@@ -27,7 +25,7 @@ pub use cache::Cache;
 #[cfg(target_arch = "x86_64")]
 pub use decoder::Decoder;
 
-/// A model's weights in the type it computes in, with room for an adapter.
+/// A model's weights, in the type that it computes in, with an adapter attached or not.
 #[derive(Debug)]
 pub struct Model {
     pub(crate) config: Config,
@@ -35,34 +33,36 @@ pub struct Model {
     pub(crate) device: Device,
     /// `[V, D]`.
     pub(crate) embedding: Tensor,
-    /// `[V, D]`; `None`: the embedding is it.
+    /// Output matrix, `[V, D]`. `None`: the embedding (tied weights).
     pub(crate) head: Option<Tensor>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Norm,
     pub(crate) rotary: Rotary,
+    /// Rate of dropout at the inputs of the attached adapter.
     dropout: f64,
 }
 
-/// What a forward pass keeps for the backward pass.
+/// Which activations a forward pass keeps for the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// All that the backward pass needs.
     Everything,
-    /// Only what enters each layer; the backward pass computes the layer again (activation checkpointing).
+    /// Each layer's input only; the backward pass recomputes the layer (activation checkpointing).
     LayerInputs,
 }
 
-/// What [`Model::forward_traced`] kept.
+/// The activations that [`Model::forward_traced`] has kept for [`Model::backward`].
 #[derive(Debug)]
 pub struct Trace {
     pass: Pass,
     tokens: Tensor,
     layers: Vec<LayerTrace>,
-    /// What enters the last norm.
+    /// Input of the last norm.
     last: Tensor,
     inv_rms: Tensor,
 }
 
+/// The activations kept of one layer.
 #[derive(Debug)]
 enum LayerTrace {
     Everything(Box<Saved>),
@@ -72,16 +72,16 @@ enum LayerTrace {
 /// The output matrix: logits are hidden·weightᵀ, soft-capped.
 #[derive(Clone, Copy, Debug)]
 pub struct Unembedding<'a> {
-    /// `[V, D]`, of the model's type.
+    /// `[V, D]`, in the model's type.
     pub weight: &'a Tensor,
     /// c: logits become c·tanh(logit / c) (Gemma 2).
     pub soft_cap: Option<f64>,
-    /// Its name among all parameters, if everything is trained: gradients go to `Parameters::gradient(name)`.
+    /// The parameter's name. If all weights are trained, its gradient belongs in `Parameters::gradient(name)`.
     pub name: &'static str,
 }
 
 impl Unembedding<'_> {
-    /// The logits, f32 `[T, V]`: for few rows, since nothing here is done in chunks.
+    /// The logits, f32 `[T, V]`, all at once: for few rows only.
     pub fn logits(&self, hidden_td: &Tensor) -> Tensor {
         let logits = hidden_td.mm(&self.weight.tr()).to_kind(Kind::Float);
         match self.soft_cap {
@@ -91,14 +91,14 @@ impl Unembedding<'_> {
     }
 }
 
-/// Whether what all documents of a pack begin with is computed once: not where a token's angles depend on its document's
-/// length, and not where flash attention computes, which saves more and knows no shared beginning.
+/// Whether a pack's shared prefix is computed once. Not where a token's angles depend on its document's length, nor
+/// with flash attention, which has no shared prefixes and saves more.
 fn shares_prefixes(rope: &Rope, how: &Attention, kind: Kind, device: Device) -> bool {
     !rope.depends_on_length() && !kernels::is_flash(device, kind, how)
 }
 
 impl Model {
-    /// Reads the weights, converted to `kind` (norms stay f32).
+    /// Loads the weights, converted to `kind` (norms stay f32).
     pub fn load(checkpoint: &Checkpoint, kind: Kind, device: Device) -> Result<Self> {
         let config = checkpoint.config().clone();
         let width = [config.vocab_size, config.hidden_size];
@@ -120,31 +120,31 @@ impl Model {
         Ok(model)
     }
 
-    /// The model's numbers.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The type it computes in.
+    /// The type that the model computes in.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Leaves out the vocabulary's last rows, which some families pad differently from size to size. Of an embedding too:
-    /// the model is asked about other tokens no more.
+    /// Truncates the embedding and the output matrix to the vocabulary's first `rows`. Some families pad the vocabulary
+    /// differently from model size to model size.
     pub fn truncate_vocabulary(&mut self, rows: i64) {
         self.embedding = self.embedding.narrow(0, 0, rows);
         self.head = self.head.as_ref().map(|head| head.narrow(0, 0, rows));
         self.config.vocab_size = rows;
     }
 
-    /// Where it is.
+    /// The device that holds the weights.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// Takes over an adapter's present values; `None`: the base alone. A copy of the adapter, so cheap enough after every
-    /// step and to swap in a reference.
+    /// Attaches an adapter by copying its present values; `None` leaves the base alone. The copy is cheap enough to be
+    /// made after every step, and to switch to a reference adapter and back.
     pub fn attach(&mut self, adapter: Option<&Adapter>) -> Result<()> {
         if let Some(adapter) = adapter {
             adapter.fits(&self.config)?;
@@ -156,7 +156,7 @@ impl Model {
         Ok(())
     }
 
-    /// The output matrix.
+    /// The output matrix, from hidden states to logits.
     pub fn unembedding(&self) -> Unembedding<'_> {
         let (weight, name) = match &self.head {
             Some(head) => (head, modules::HEAD),
@@ -165,23 +165,23 @@ impl Model {
         Unembedding { weight, soft_cap: self.config.final_soft_cap, name }
     }
 
-    /// Whether what all documents of a pack begin with is computed once, where it can be told from the rest.
+    /// Whether [`Model::pack`] computes the prefix that all documents share once.
     pub fn shares_prefixes(&self) -> bool {
         shares_prefixes(&self.config.rope, self.layers[0].attention(), self.kind, self.device)
     }
 
-    /// Documents side by side, asked for what they are trained on. What all of them begin with is computed once, where
-    /// that is possible and pays: a template's system turn, or the question of several replies.
+    /// Packs documents for training: the forward pass returns the rows that predict a target. A prefix that all
+    /// documents share (a template's system turn, the prompt of several replies) is computed once where possible.
     pub fn pack(&self, documents: &[&Document]) -> Pack {
         Pack::new(documents, self.shares_prefixes(), self.device).targets_only()
     }
 
-    /// The hidden states after the last norm of the rows that the pack asks for, `[R, D]`. Nothing is kept.
+    /// The hidden states after the last norm, `[R, D]`, of the pack's output rows. Keeps nothing for a backward pass.
     pub fn forward(&self, pack: &Pack) -> Tensor {
         self.forward_with_dropout(pack, None)
     }
 
-    /// The same with dropout.
+    /// [`Model::forward`] with dropout.
     pub fn forward_with_dropout(&self, pack: &Pack, dropout: Option<Dropout>) -> Tensor {
         let mut hidden = self.embed(&pack.tokens);
         if let Some(dropout) = &dropout {
@@ -194,9 +194,8 @@ impl Model {
         self.norm.forward(&hidden).0
     }
 
-    /// What `work` makes of the model while its forward pass computes in bytes, adapter and base as one weight, and of
-    /// its output matrix in bytes: twice as fast, and good enough to put documents in order. `None` where the processor
-    /// does not multiply bytes.
+    /// Calls `work` with the model computing in int8 (adapter merged into the base) and with the output matrix in int8:
+    /// twice as fast, and exact enough to rank documents by loss. `None` if the processor has no int8 products.
     pub fn with_int8_weights<T>(&mut self, work: impl FnOnce(&Self, &Bytes) -> T) -> Option<T> {
         let head = Bytes::of(self.unembedding().weight)?;
         let ready = self.layers.iter_mut().flat_map(Layer::linears_mut).try_for_each(Linear::quantise);
@@ -205,8 +204,8 @@ impl Model {
         result
     }
 
-    /// The forward pass, with what [`Model::backward`] needs. `keys`: one for each row, if the adapter's inputs are to be
-    /// dropped at its configured rate.
+    /// The forward pass, and the trace that [`Model::backward`] needs. With `keys`, one for each row, the adapter's
+    /// inputs are dropped out at its configured rate.
     pub fn forward_traced(&self, pack: &Pack, keep: Keep, keys: Option<Vec<u64>>) -> (Tensor, Trace) {
         let dropping = keys.filter(|_| self.dropout > 0.0);
         let dropout = dropping.map(|keys| Dropout::new(&[DropoutSite::Lora], self.dropout, 0, keys));
@@ -225,10 +224,11 @@ impl Model {
         (out, Trace { pass, tokens, layers, last: hidden, inv_rms })
     }
 
-    /// Adds the gradients of everything named in `into` (the matrices of the attached adapter, or the weights
-    /// themselves), given the loss's gradient `d_hidden` `[R, D]` at what the forward pass returned.
+    /// Adds the gradients of all parameters in `into` (the matrices of the attached adapter, or the weights
+    /// themselves), given the gradient `d_hidden` `[R, D]` of the loss with respect to the forward pass's hidden
+    /// states.
     ///
-    /// With `kept_documents`, only those documents take part: the rows of the others are neither read nor computed.
+    /// With `kept_documents`, only those documents contribute: rows of the others are neither read nor computed.
     pub fn backward(
         &self,
         mut trace: Trace,
@@ -264,7 +264,7 @@ impl Model {
                     layer.saved(&input.index_select(0, &kept.rows), &pass)
                 }
             };
-            // Below the first layer there is only the embedding.
+            // Below the first layer there is only the embedding, which needs a gradient only if it is trained.
             let goes_on = index > 0 || d_embedding.is_some();
             d_hidden = layer.backward(d_out, saved, &pass, into, goes_on);
         }
@@ -276,7 +276,7 @@ impl Model {
         }
     }
 
-    /// The number of tokens beyond which a sequence turns with other angles, if there is one.
+    /// Longrope: the number of tokens beyond which a sequence has other rotary frequencies.
     pub fn long_from(&self) -> Option<usize> {
         self.rotary.long_from()
     }
@@ -284,7 +284,7 @@ impl Model {
     pub(crate) fn embed(&self, tokens: &Tensor) -> Tensor {
         let embedded = self.embedding.index_select(0, tokens);
         match self.config.embedding_scale {
-            // Rounded to the model's type, as transformers has it.
+            // Rounded to the model's type, as in transformers.
             Some(scale) => embedded * Tensor::from(scale).to_kind(self.kind).double_value(&[]),
             None => embedded,
         }
@@ -306,7 +306,7 @@ mod tests {
     use tokensieve_kernels::Heads;
 
     #[test]
-    fn beginnings_are_shared_where_that_is_possible_and_pays() {
+    fn prefixes_are_shared_where_that_is_possible_and_pays() {
         let heads = Heads { queries: 4, keys: 2, dim: 64 };
         let how = Attention { heads, scale: 0.1, soft_cap: None, window: None };
         let rope = Rope { theta: 1e4, dimensions: 64, scaling: RopeScaling::None };
@@ -315,7 +315,7 @@ mod tests {
         }
         assert!(shares_prefixes(&rope, &how, Kind::Float, Device::Cuda(0)));
         assert!(!shares_prefixes(&rope, &how, Kind::BFloat16, Device::Cuda(0)));
-        // Gemma 2's, which flash attention does not know.
+        // Gemma 2's soft cap, which flash attention does not have.
         let capped = Attention { soft_cap: Some(50.0), ..how };
         assert!(shares_prefixes(&rope, &capped, Kind::BFloat16, Device::Cuda(0)));
         let scaling = RopeScaling::Long { short: vec![], long: vec![], original: 8.0, attention_factor: 1.0 };

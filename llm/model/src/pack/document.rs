@@ -3,32 +3,32 @@
 /// One tokenised conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// Its row in the data set, counted from 0.
+    /// Index of its row in the data set, counted from 0.
     pub row: usize,
-    /// Which of its row's documents it is, counted from 0: a conversation may be several.
+    /// Its index among the documents of its row, counted from 0: a conversation can give several.
     pub index_in_row: usize,
     /// All tokens, prompt and response.
     pub tokens: Vec<u32>,
-    /// Per token, the weight of predicting it from those before: 0 for the prompt's (and always for the first token), 1
-    /// for the response's unless the user gave others.
+    /// For each token, the weight of its prediction: 0 in the prompt (and always for the first token, which nothing
+    /// predicts), 1 in the response unless the data say otherwise.
     pub weights: Vec<f32>,
-    /// What else the objective may read.
+    /// Values that the objective can read besides the model's statistics.
     pub precomputed: Precomputed,
 }
 
-/// What an objective may read of a document that no model says while it is trained.
+/// Values that an objective can read and that are known before training.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Precomputed {
-    /// The response's advantage.
+    /// The advantage of the response.
     pub advantage: Option<f64>,
-    /// Per predicted token, its epistemic uncertainty.
+    /// The epistemic uncertainty of each predicted token.
     pub bald: Option<Vec<f64>>,
-    /// Per predicted token, its loss before training, where that was computed beforehand.
+    /// The base model's loss of each predicted token.
     pub base_loss: Option<Vec<f64>>,
 }
 
 impl Document {
-    /// Tokens that are predicted: those of weight other than 0.
+    /// The number of predicted tokens, whose weights are not 0.
     pub fn response_tokens(&self) -> usize {
         self.weights.iter().filter(|weight| **weight != 0.0).count()
     }

@@ -1,7 +1,8 @@
-//! Documents side by side in one row of tokens: no padding, attention within each document only, positions restarted.
+//! Packs: several documents in one sequence without padding. Tokens attend within their own document only, and
+//! positions restart at each document.
 //!
-//! Leading tokens that all documents of a pack share (a chat template's system turn) stand there once, in front: every
-//! document sees them, and what they compute would be the same in each.
+//! Leading tokens that all documents share (a chat template's system turn) are stored once, in front, and computed
+//! once: they have the same hidden states in every document, and every document attends to them.
 
 mod document;
 mod packing;
@@ -13,42 +14,42 @@ use tokensieve_kernels::{Layout, upload};
 pub use document::{Document, Precomputed};
 pub use packing::{chunks_by_length, packs};
 
-/// A predicted token: which row of the pack predicts it, and what it is.
+/// A token that is to be predicted: the row of the pack that predicts it, and the label.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     /// Row of the pack whose hidden state predicts the token.
     pub row: u32,
-    /// The token.
+    /// The token to predict.
     pub label: u32,
     /// Index of its document in the pack.
     pub document: u32,
-    /// Its place among the document's predicted tokens, counted from 0.
+    /// Its index among the document's predicted tokens, counted from 0.
     pub position: u32,
-    /// The user's weight; never 0.
+    /// The token's weight in the data; never 0.
     pub weight: f32,
 }
 
-/// Documents packed, on a device.
+/// Packed documents, on a device.
 #[derive(Debug)]
 pub struct Pack {
     /// Token ids, i64 `[T]`.
     pub tokens: Tensor,
     /// Positions within the documents, i64 `[T]`.
     pub positions: Tensor,
-    /// Where the documents lie.
+    /// The lengths of the shared prefix and of each document's remaining tokens.
     pub layout: Layout,
-    /// The predicted tokens, document by document.
+    /// The tokens to predict, document by document.
     pub targets: Vec<Target>,
-    /// The rows whose hidden states are asked for, in ascending order; `None`: all.
+    /// The rows whose hidden states the forward pass returns, in ascending order; `None`: all.
     pub output_rows: Option<Vec<i64>>,
 }
 
 impl Pack {
-    /// Packs documents in their order. With `share`, leading tokens common to all stand once.
+    /// Packs documents in the given order. With `share`, leading tokens that all have in common are stored once.
     ///
     /// # Panics
-    /// If there is no document, one is empty, or a document's weights are not one per token: mistakes of the calling
-    /// code, for data are checked when they are read.
+    /// If there is no document, a document is empty, or it does not have one weight per token: mistakes of the caller,
+    /// since data are checked when they are read.
     pub fn new(documents: &[&Document], share: bool, device: Device) -> Self {
         assert!(documents.iter().all(|d| !d.tokens.is_empty() && d.tokens.len() == d.weights.len()));
         let prefix = if share { shared_prefix(documents) } else { 0 };
@@ -78,8 +79,8 @@ impl Pack {
         }
     }
 
-    /// Asks for the hidden states of the rows that predict a token alone, one per target: the last layer then computes
-    /// no others.
+    /// Restricts the output rows to those that predict a target, one per target. The last layer then computes no
+    /// others.
     #[must_use]
     pub fn targets_only(self) -> Self {
         let rows = self.targets.iter().map(|target| i64::from(target.row)).collect();
@@ -87,11 +88,11 @@ impl Pack {
     }
 }
 
-/// How many leading tokens all documents share, such that each keeps one of its own and none of the shared ones predicts
-/// a token that counts.
+/// The number of leading tokens that all documents share, limited so that each document keeps at least one token of its
+/// own and no shared token predicts a target.
 fn shared_prefix(documents: &[&Document]) -> usize {
     let [first, rest @ ..] = documents else { return 0 };
-    // One document shares with nobody; a prefix would only split it.
+    // A single document shares nothing; a prefix would only split it.
     if rest.is_empty() {
         return 0;
     }
@@ -120,10 +121,10 @@ mod tests {
     }
 
     #[test]
-    fn shared_leading_tokens_stand_once() {
+    fn shared_leading_tokens_are_stored_once() {
         let (a, b) = (document(&[7, 8, 9, 1, 2], 3), document(&[7, 8, 9, 3], 3));
         let pack = Pack::new(&[&a, &b], true, Device::Cpu);
-        // The third token is shared too, but predicts each document's first response token.
+        // The third token is common too, but predicts each document's first response token.
         assert_eq!(pack.layout, Layout { prefix: 2, lengths: vec![3, 2] });
         assert_eq!(Vec::<i64>::try_from(&pack.tokens).unwrap(), [7, 8, 9, 1, 2, 9, 3]);
         assert_eq!(Vec::<i64>::try_from(&pack.positions).unwrap(), [0, 1, 2, 3, 4, 2, 3]);

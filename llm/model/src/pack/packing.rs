@@ -1,13 +1,14 @@
-//! Which documents of a batch go through the model together.
+//! Which documents are packed together.
 
 use crate::Document;
 
-/// Micro-batches: as many documents as fit into `max_tokens`, in their order. A longer document goes alone.
+/// Splits documents, in order, into packs of at most `max_tokens` tokens; a longer document is a pack of its own.
+/// Returns the indices of each pack's documents.
 pub fn packs(documents: &[&Document], max_tokens: usize) -> Vec<Vec<usize>> {
     chunks_by_length(0..documents.len(), |index| documents[*index].tokens.len(), max_tokens)
 }
 
-/// Items in their order, as many together as have at most `room`; a longer one goes alone.
+/// Splits items, in order, into chunks with a total length of at most `room`; a longer item is a chunk of its own.
 pub fn chunks_by_length<T>(
     items: impl IntoIterator<Item = T>,
     length: impl Fn(&T) -> usize,

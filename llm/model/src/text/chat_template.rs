@@ -1,4 +1,4 @@
-//! A chat template in the place of a model's own.
+//! A chat template chosen by the user instead of the model's own.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,24 +10,25 @@ use super::template::Template;
 use crate::Error;
 use crate::Result;
 
-/// The file that it lies in, in a model's folder and beside an adapter, as `transformers` and `peft` have it.
+/// Name of the template's file in a model's folder and beside an adapter, as in `transformers` and `peft`.
 pub(crate) const FILE: &str = "chat_template.jinja";
 
-/// One for models that have none: headings for who speaks, and the end-of-text token after each reply.
+/// A template for models that have none: a heading for each role, and the end-of-text token after each reply.
 const PLAIN: (&str, &str) = ("plain", include_str!("plain.jinja"));
 
-/// A template that somebody chose, and knows to be one.
+/// The source of a chosen template, checked to compile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatTemplate(String);
 
 impl ChatTemplate {
-    /// `plain`, or a file.
+    /// Reads a choice: `plain`, or the path of a file.
     pub fn read(choice: &str) -> Result<Self> {
         let (name, plain) = PLAIN;
         if choice == name { Ok(Self(plain.to_owned())) } else { Self::from_file(Path::new(choice)) }
     }
 
-    /// The one that was chosen; else the one that the adapter was trained with, where it was another than its model's.
+    /// The chosen template; without a choice the one that lies beside the adapter, because the adapter was trained
+    /// with a template other than its model's own.
     pub fn resolve(chosen: Option<&Self>, adapter: Option<&Path>) -> Result<Option<Self>> {
         let beside = adapter.map(|folder| folder.join(FILE)).filter(|path| path.is_file());
         match (chosen, beside) {
@@ -42,17 +43,17 @@ impl ChatTemplate {
         Ok(Self(source))
     }
 
-    /// The file that a choice names, if it names one.
+    /// The path that a choice names; `None` for `plain`.
     pub fn file(choice: &str) -> Option<PathBuf> {
         (choice != PLAIN.0).then(|| choice.into())
     }
 
-    /// As it is written.
+    /// The Jinja source.
     pub fn source(&self) -> &str {
         &self.0
     }
 
-    /// SHA-256 of it.
+    /// SHA-256 of the source.
     pub fn hash(&self) -> String {
         format!("{:x}", Sha256::digest(&self.0))
     }

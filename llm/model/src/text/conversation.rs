@@ -1,102 +1,102 @@
-//! What one row of a data set says, whatever format it came in.
+//! One row of a data set, independent of the format that it was read from.
 
 use serde_json::{Map, Value};
 
-/// One turn.
+/// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// `system`, `user`, `assistant`, or another that the chat template knows.
+    /// `system`, `user`, `assistant`, or another role of the chat template.
     pub role: String,
     /// The text.
     pub content: String,
-    /// What else the chat template is told of it, by the names of [`FIELDS`]; a `content` among them stands in the
-    /// text's place, for turns that have none.
+    /// Further fields passed to the chat template, see [`FIELDS`]. A `content` among them replaces the text, for turns
+    /// that have none.
     pub fields: Map<String, Value>,
-    /// What its tokens count for, if it is an assistant's.
+    /// Training weights of its tokens, if it is an assistant's turn.
     pub weights: Weights,
 }
 
-/// What a turn may say besides its text.
+/// The fields that a turn can have besides role and text.
 pub const FIELDS: [&str; 4] = ["tool_calls", "tool_call_id", "name", "reasoning_content"];
 
-/// Those of [`FIELDS`] that a model has to read: a chat template that writes none of one makes a bad row of it. The others
-/// only say who or which.
+/// Those of [`FIELDS`] that the model has to read: if the chat template ignores one, the row is bad. The others only
+/// name a speaker or refer to a call.
 pub(super) const READ_BY_MODEL: [&str; 2] = ["tool_calls", "reasoning_content"];
 
-/// What the tokens of a response count for.
+/// Training weights of a response's tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Weights {
-    /// All the same; the rule is 1, and 0 leaves the turn out of training.
+    /// One weight for all tokens. The default is 1; 0 excludes the turn from training.
     All(f32),
-    /// One per token of the response. The end-of-turn token may be left out of the list and then counts 1.
+    /// One weight per token of the response. If the list has none for the end-of-turn token, that is 1.
     Tokens(Vec<f32>),
-    /// By stretches of the text; tokens in none of them, the end-of-turn token too, count 1.
+    /// Weights of spans of the text. Tokens outside all spans, and the end-of-turn token, have weight 1.
     Spans(Vec<Span>),
 }
 
-/// A stretch of a response, in characters (Unicode code points) counted from 0. A token belongs to the stretch in which
-/// its first character lies; a space before it is not counted, for tokens take it along.
+/// A span of a response, in characters (Unicode code points) counted from 0. A token belongs to the span that contains
+/// its first character, leading spaces not counted because tokens include the space before a word.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
     /// The first character.
     pub start: usize,
-    /// The one after the last.
+    /// The character after the last.
     pub end: usize,
-    /// What its tokens count for.
+    /// Weight of its tokens.
     pub weight: f32,
 }
 
 /// One row of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Conversation {
-    /// To be written out by the model's chat template.
+    /// Turns, which the chat template turns into text.
     Chat {
         /// The turns.
         messages: Vec<Message>,
-        /// The functions that may be called, as JSON schemas.
+        /// The functions that the model can call, as JSON schemas.
         tools: Vec<Value>,
     },
-    /// Text continued by text, without a template.
+    /// A text and its continuation, without a template.
     Plain {
-        /// What is given.
+        /// The given text.
         prompt: String,
-        /// What is to follow; its role has no meaning.
+        /// The continuation; its role has no meaning.
         completion: Message,
     },
 }
 
 impl Message {
-    /// A turn of which every token counts 1.
+    /// A turn whose tokens all have weight 1.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
         let (role, content) = (role.into(), content.into());
         Self { role, content, fields: Map::new(), weights: Weights::default() }
     }
 
-    /// Whether it says nothing.
+    /// Whether it has neither text nor calls.
     pub(super) fn is_empty(&self) -> bool {
         self.content.trim().is_empty() && !self.fields.contains_key("tool_calls")
     }
 
-    /// Whether any of it can be trained on.
+    /// Whether any of its tokens can be trained on.
     fn is_trained(&self) -> bool {
         self.role == "assistant" && self.weights != Weights::All(0.0)
     }
 }
 
-/// The indices of the turns that are trained on. An assistant's turn before anybody has asked is context.
+/// The indices of the turns that are trained on. An assistant's turn before the first question is context.
 pub fn trained_turns(messages: &[Message]) -> impl Iterator<Item = usize> {
     (first_question(messages)..messages.len()).filter(|index| messages[*index].is_trained())
 }
 
-/// Whether an assistant answers, whatever that counts for.
+/// Whether an assistant answers a question, whatever the weights.
 pub(super) fn has_answer(messages: &[Message]) -> bool {
     messages[first_question(messages)..].iter().any(|message| message.role == "assistant")
 }
 
-/// The index of the first turn that asks.
+/// The index of the first turn that is neither the system's nor an assistant's.
 fn first_question(messages: &[Message]) -> usize {
-    let asked = messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
-    asked.unwrap_or(messages.len())
+    let first = messages.iter().position(|message| !["system", "assistant"].contains(&message.role.as_str()));
+    first.unwrap_or(messages.len())
 }
 
 impl Default for Weights {

@@ -3,19 +3,20 @@
 use super::conversation::Message;
 use super::template::Template;
 
-/// How a template goes on after an assistant's last word.
+/// The text that a template writes after an assistant's message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ending {
-    /// Up to and including the end-of-turn token: trained on.
+    /// Up to and including the end-of-turn token; trained on.
     pub(super) turn: String,
-    /// The rest: not trained on.
+    /// The rest; not trained on.
     pub(super) after: String,
 }
 
 impl Ending {
-    /// Found by having the template write a made-up turn. `special` lists the texts that end a turn, by rank.
+    /// Determined by rendering a made-up turn. `special` lists the texts that can end a turn; a later list is used
+    /// only if no text of the earlier ones occurs.
     pub(super) fn of(template: &Template, special: &[Vec<String>]) -> Self {
-        // A word that no template has, and of which none would cut off an end.
+        // A word that occurs in no template, without white space that a template would trim.
         const WORD: &str = "tokensieve-response";
         let messages = [Message::new("user", "tokensieve-prompt"), Message::new("assistant", WORD)];
         let Ok(text) = template.render(&messages, &[], false) else { return Self::default() };
@@ -23,7 +24,7 @@ impl Ending {
         let rest = &text[at + WORD.len()..];
         let first = |texts: &Vec<String>| {
             let found = texts.iter().filter_map(|text| Some((rest.find(text.as_str())?, text.len())));
-            // Of two at one place, the longer.
+            // Of two at the same position, the longer.
             found.min_by_key(|(at, length)| (*at, usize::MAX - length))
         };
         let end = special.iter().find_map(first).map_or(rest.len(), |(at, length)| at + length);

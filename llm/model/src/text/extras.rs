@@ -1,4 +1,4 @@
-//! What a Hugging Face folder says about text, beside tokenizer.json.
+//! What a model's files specify about text besides the tokenizer: special tokens, chat template, end-of-text tokens.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,26 +10,26 @@ use super::chat_template::FILE as TEMPLATE_FILE;
 use crate::Error;
 use crate::Result;
 
-/// What a model says about its text beside the tokens themselves.
+/// Special tokens, chat template, and end-of-text tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
-    /// Special tokens by their names: `bos_token`, `eos_token`, …
+    /// Special tokens by role: `bos_token`, `eos_token`, …
     pub tokens: BTreeMap<String, String>,
     /// The source of the chat template.
     pub template: Option<String>,
-    /// Tokens that end a generation, besides `eos_token`.
+    /// Tokens, besides `eos_token`, at which generation stops.
     pub eos: Vec<u32>,
-    /// Whether plain text begins with `bos_token` where the tokenizer itself does not say so.
+    /// Whether plain text begins with `bos_token` if the tokenizer itself adds no tokens.
     pub add_bos: bool,
-    /// What a template's `strftime_now` takes for now.
+    /// The date and time that a template's `strftime_now` prints.
     pub moment: Moment,
 }
 
 impl Extras {
-    /// Reads what is there; nothing of it has to be.
+    /// Reads a Hugging Face folder's files; each is optional.
     pub(super) fn of_folder(folder: &Path) -> Result<Self> {
         let mut extras = Self::default();
-        // The latter's word counts.
+        // Values of the second file override those of the first.
         for name in ["special_tokens_map.json", "tokenizer_config.json"] {
             let Some(config) = json(&folder.join(name))? else { continue };
             for (key, value) in config.as_object().into_iter().flatten() {
@@ -45,7 +45,7 @@ impl Extras {
         if path.is_file() {
             extras.template = Some(std::fs::read_to_string(&path).map_err(Error::io(&path))?);
         }
-        // config.json names them where there is no generation_config.json.
+        // config.json has them where there is no generation_config.json.
         for name in ["generation_config.json", "config.json"] {
             let Some(config) = json(&folder.join(name))? else { continue };
             extras.eos = match &config["eos_token_id"] {
@@ -75,12 +75,12 @@ fn id(value: &Value) -> Option<u32> {
     value.as_u64()?.try_into().ok()
 }
 
-/// A token's text: a string, or an object with it.
+/// A token's text: a string, or an object with a `content`.
 fn text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value["content"].as_str())
 }
 
-/// One template, or the one called `default` of several.
+/// A single template, or of several the one named `default`.
 fn template(value: &Value) -> Option<String> {
     let named =
         |name: &str| value.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str();

@@ -1,11 +1,11 @@
-//! The tokenizer that a GGUF file carries in its metadata.
+//! Builds a tokenizer from a GGUF file's metadata.
 //!
-//! | `tokenizer.ggml.model` | what it is |
+//! | `tokenizer.ggml.model` | tokenizer |
 //! |---|---|
-//! | `gpt2` | BPE over bytes; `tokenizer.ggml.pre` names how text is cut into words first |
-//! | `llama` | `SentencePiece`'s BPE with bytes for what has no token; its merges follow from the tokens' scores |
+//! | `gpt2` | byte-level BPE; `tokenizer.ggml.pre` names the pre-tokenizer |
+//! | `llama` | `SentencePiece` BPE with byte fallback; merges are derived from the tokens' scores |
 //!
-//! Parts are written as in a `tokenizer.json`.
+//! The parts of the tokenizer are written as in a `tokenizer.json`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::Error;
 use crate::Result;
 use crate::weights::gguf::Gguf;
 
-/// Where a checkpoint has its tokenizer.
+/// Where a checkpoint's tokenizer comes from.
 #[derive(Debug)]
 pub enum TokenizerSource {
     /// A Hugging Face folder: `tokenizer.json`, `tokenizer_config.json`, …
@@ -32,35 +32,35 @@ pub enum TokenizerSource {
     Gguf(Box<GgufTokenizer>),
 }
 
-/// What a GGUF file says about text.
+/// The tokenizer, special tokens and chat template of a GGUF file.
 #[derive(Debug)]
 pub struct GgufTokenizer {
-    /// Text ↔ tokens; special tokens registered as such.
+    /// The tokenizer, with special tokens registered.
     pub tokenizer: Tokenizer,
-    /// The Jinja source.
+    /// The Jinja source of the chat template.
     pub chat_template: Option<String>,
-    /// Beginning of a text.
+    /// Beginning-of-text token.
     pub bos: Option<String>,
-    /// End of a text or turn.
+    /// Token that ends a text or turn.
     pub eos: Option<String>,
-    /// Stands for what has no token.
+    /// Unknown token.
     pub unk: Option<String>,
-    /// Padding.
+    /// Padding token.
     pub pad: Option<String>,
-    /// Whether plain text gets `bos` in front (templates write their own).
+    /// Whether `bos` is put before plain text (templates write their own).
     pub add_bos: bool,
-    /// Whether plain text gets `eos` at its end.
+    /// Whether `eos` is put after plain text.
     pub add_eos: bool,
 }
 
-/// `tokenizer.ggml.token_type` of tokens that are never made by merging.
+/// Values of `tokenizer.ggml.token_type` of tokens that merges never produce.
 const UNKNOWN: f64 = 2.0;
 const CONTROL: f64 = 3.0;
 const USER_DEFINED: f64 = 4.0;
 
-/// Words as Llama 3 cuts them (its tokenizer.json).
+/// Llama 3's pre-tokenizer (from its tokenizer.json).
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Words as Qwen 2 cuts them (its tokenizer.json): digits one by one.
+/// Qwen 2's pre-tokenizer (from its tokenizer.json), which splits digits.
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Builds the tokenizer of a GGUF file.
@@ -72,17 +72,17 @@ struct Reader<'a> {
     gguf: &'a Gguf,
 }
 
-/// How text becomes pieces that the merges work on, and back.
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
+/// The steps before the merges, and the decoder.
+#[expect(clippy::struct_excessive_bools, reason = "four independent properties")]
 struct Plan {
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
     decoder: Value,
-    /// A word that is a token is not cut, whatever the merges say.
+    /// A word that is a token is kept whole, whatever the merges.
     ignore_merges: bool,
-    /// Bytes stand for what has no token.
+    /// Characters without a token are encoded as bytes.
     byte_fallback: bool,
-    /// Whether special tokens swallow the white space behind them (Phi-3).
+    /// Whether special tokens include the white space after them (Phi-3).
     strip: bool,
     add_bos: bool,
 }
@@ -103,27 +103,28 @@ impl<'a> Reader<'a> {
             "llama" if gemma => gemma_plan(),
             "llama" => self.sentence_piece(),
             other => {
-                return self.wrong(format!("tokenizer.ggml.model is `{other}`; gpt2 and llama are read"));
+                return self
+                    .wrong(format!("tokenizer.ggml.model is `{other}`; gpt2 and llama are supported"));
             }
         };
-        // Gemma's spaces in a row lie in the file as spaces, and are looked up as ▁.
+        // Gemma's tokens of several spaces are stored as spaces, and looked up as ▁.
         let respelled =
             |token: &String| if gemma && blank(token) { "▁".repeat(token.len()) } else { token.clone() };
         let spelled: Vec<String> = tokens.iter().map(respelled).collect();
         let vocabulary: HashMap<&str, u32> = spelled.iter().map(String::as_str).zip(0..).collect();
         if vocabulary.len() != tokens.len() {
-            return self.wrong("tokenizer.ggml.tokens has the same token twice");
+            return self.wrong("tokenizer.ggml.tokens contains a token twice");
         }
         let merges = match self.gguf.texts("tokenizer.ggml.merges") {
             Some(merges) => self.merges(merges, &vocabulary)?,
             None if model == "gpt2" => return self.wrong("metadata tokenizer.ggml.merges is missing"),
-            // Gemma's scores do not say in which order its tokens merge; their order in the file does.
+            // Gemma's merges follow the tokens' order in the file, not their scores.
             None if gemma => derived_merges(&spelled, &vocabulary, |token| -f64::from(token)),
             None => {
                 let scores =
                     self.gguf.numbers("tokenizer.ggml.scores").filter(|scores| scores.len() == tokens.len());
                 let Some(scores) = scores else {
-                    return self.wrong("tokenizer.ggml.scores must be one number per token");
+                    return self.wrong("tokenizer.ggml.scores must have one number per token");
                 };
                 derived_merges(&spelled, &vocabulary, |token| scores[token as usize])
             }
@@ -146,7 +147,7 @@ impl<'a> Reader<'a> {
             add_eos,
         };
         self.add_tokens(&mut read, tokens, &spelled, plan.strip)?;
-        self.frame(&mut read)?;
+        self.add_post_processor(&mut read)?;
         Ok(read)
     }
 
@@ -164,12 +165,12 @@ impl<'a> Reader<'a> {
             }
             Some("llama-bpe" | "llama3" | "llama-v3" | "falcon3") => (None, sequence(words(LLAMA3), false)),
             Some("qwen2" | "deepseek-r1-qwen") => qwen(),
-            // Files older than the key.
+            // Files from before the key existed.
             None if family == "qwen2" => qwen(),
             other => {
                 let known = "gpt-2, phi-2, smollm, starcoder, refact, command-r, llama-bpe, llama3, llama-v3, falcon3, qwen2, deepseek-r1-qwen";
                 return self.wrong(format!(
-                    "tokenizer.ggml.pre is {}; those read are {known}",
+                    "tokenizer.ggml.pre is {}; supported are {known}",
                     other.map_or("missing".into(), |other| format!("`{other}`"))
                 ));
             }
@@ -186,7 +187,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// As in the tokenizer.json of Llama 2 and Phi-3: a space in front of each stretch of plain text.
+    /// As in the tokenizer.json of Llama 2 and Phi-3: a space before each piece of plain text.
     fn sentence_piece(&self) -> Plan {
         let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
         let mut decoders = vec![
@@ -211,7 +212,7 @@ impl<'a> Reader<'a> {
 
     fn merges(&self, merges: &[String], vocabulary: &HashMap<&str, u32>) -> Result<Vec<(String, String)>> {
         let split = |merge: &String| {
-            // A piece may begin with a space, never end with one.
+            // A piece can begin with a space but never end with one.
             let (at, _) = merge.char_indices().skip(1).find(|(_, c)| *c == ' ')?;
             let (left, right) = (&merge[..at], &merge[at + 1..]);
             let known = |token: &str| vocabulary.contains_key(token);
@@ -237,7 +238,7 @@ impl<'a> Reader<'a> {
         let id = self.gguf.integer(&key).and_then(|id| usize::try_from(id).ok());
         match id.and_then(|id| tokens.get(id)) {
             Some(token) => Ok(Some(token.clone())),
-            None => self.wrong(format!("{key} is none of the {} tokens", tokens.len())),
+            None => self.wrong(format!("{key} is not the index of one of the {} tokens", tokens.len())),
         }
     }
 
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
         Ok(tokenizer)
     }
 
-    /// Tokens that are found in the text before anything else is done with it.
+    /// Registers the tokens that are recognised in the text before normalisation.
     fn add_tokens(
         &self,
         read: &mut GgufTokenizer,
@@ -282,11 +283,11 @@ impl<'a> Reader<'a> {
         for (i, token) in tokens.iter().enumerate() {
             let kind = types.get(i).copied().unwrap_or_default();
             let special = kind == CONTROL || kind == UNKNOWN || named.contains(&token);
-            // What is spelled otherwise is made by merging.
+            // Tokens that were respelled are produced by merges.
             if token.is_empty() || !special && (kind != USER_DEFINED || *token != spelled[i]) {
                 continue;
             }
-            // Phi-3's own list, as llama.cpp has it.
+            // Phi-3's list in llama.cpp.
             let strips = strip && !["<unk>", "<s>", "<|endoftext|>"].contains(&token.as_str());
             added.push(AddedToken::from(token, special).normalized(false).rstrip(strips));
         }
@@ -294,8 +295,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What stands around a plain text.
-    fn frame(&self, read: &mut GgufTokenizer) -> Result<()> {
+    /// Sets the post-processor, which puts `bos` and `eos` around plain text.
+    fn add_post_processor(&self, read: &mut GgufTokenizer) -> Result<()> {
         let bos = read.bos.as_ref().filter(|_| read.add_bos);
         let eos = read.eos.as_ref().filter(|_| read.add_eos);
         if bos.is_none() && eos.is_none() {
@@ -345,7 +346,7 @@ fn blank(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte == b' ')
 }
 
-/// Every way to make a token of two others, best token first; as `transformers` derives them.
+/// Every pair of tokens that joins to a third, by descending score of the result, in the order of `transformers`.
 fn derived_merges(
     tokens: &[String],
     vocabulary: &HashMap<&str, u32>,
@@ -373,7 +374,7 @@ fn derived_merges(
     merges.into_iter().map(|merge| (merge.left.to_owned(), merge.right.to_owned())).collect()
 }
 
-/// A part of a tokenizer, written above as in a tokenizer.json.
+/// A part of a tokenizer from its JSON in this file.
 fn part<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("written in this file")
 }

@@ -1,4 +1,4 @@
-//! Tokens, chat templates, and what is trained_turns on.
+//! Text: tokenizers, chat templates, and which tokens of a conversation are trained on.
 
 mod chat_template;
 mod conversation;

@@ -1,4 +1,4 @@
-//! Where chat templates count on Python's own ways: white space, JSON, how values print.
+//! Python's behaviour that chat templates rely on: white space, JSON, and how values print.
 
 use std::fmt::Write;
 
@@ -6,13 +6,13 @@ use minijinja::value::Kwargs;
 use minijinja::{Error, ErrorKind, Output, State, Value};
 use serde::Deserialize;
 
-/// What `str.strip` takes away: Unicode's white space and the four separators of ASCII.
+/// What `str.strip` removes: Unicode white space and the four ASCII separators.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
-/// Methods of Python's types that templates call: those that differ from minijinja-contrib's by their white space, then
-/// the latter's.
+/// Methods of Python's types that templates call: `strip` and its variants with Python's white space, the others from
+/// minijinja-contrib.
 pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     if let (Some(text), [] | [_], "strip" | "lstrip" | "rstrip") = (value.as_str(), args, name) {
         let chosen: Option<Vec<char>> = args.first().and_then(Value::as_str).map(|set| set.chars().collect());
@@ -34,7 +34,7 @@ pub(super) fn trim(text: &str, chosen: Option<&str>) -> String {
     }
 }
 
-/// How `{{ value }}` prints: `None`, `True` and `False` by Python's names.
+/// Prints `{{ value }}` as Python does: `None`, `True`, `False`.
 pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     let name = match value.kind() {
         minijinja::value::ValueKind::None => "None",
@@ -45,8 +45,8 @@ pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Resul
     Ok(out.write_str(name)?)
 }
 
-/// The `tojson` filter as transformers has it: `json.dumps` with `ensure_ascii=False`.
-#[allow(clippy::needless_pass_by_value, reason = "minijinja hands filters their options so")]
+/// The `tojson` filter of transformers: `json.dumps` with `ensure_ascii=False`.
+#[allow(clippy::needless_pass_by_value, reason = "the signature that minijinja requires of filters")]
 pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     let ascii: Option<bool> = options.get("ensure_ascii")?;
@@ -55,7 +55,7 @@ pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     options.assert_all_used()?;
     let (item, key) = match separators.as_deref() {
         Some([item, key]) => (item.as_str(), key.as_str()),
-        // A line break follows the comma where there is an indent.
+        // With an indent, a line break follows the comma.
         _ => (if indent.is_some() { "," } else { ", " }, ": "),
     };
     let wrong = |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
@@ -68,6 +68,7 @@ pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     Ok(Value::from(out))
 }
 
+/// `json.dumps` with its options.
 struct Dump<'a> {
     item: &'a str,
     key: &'a str,
@@ -94,7 +95,7 @@ impl Dump<'_> {
                 });
             }
             serde_json::Value::String(text) => self.string(text, out),
-            // Numbers, constants and what is empty are written alike.
+            // Numbers, constants and empty containers are written as in serde_json.
             other => out.push_str(&other.to_string()),
         }
     }

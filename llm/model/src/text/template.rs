@@ -1,4 +1,5 @@
-//! Chat templates: Jinja as `transformers` runs it, so that a conversation becomes the very text a model was trained on.
+//! Chat templates: Jinja with the behaviour of `transformers`, so that a conversation becomes exactly the text that the
+//! model was trained on.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use super::python;
 #[derive(Clone, Debug)]
 pub struct Template {
     environment: Environment<'static>,
-    /// Special tokens by role (`bos_token`, …), which templates may name.
+    /// Special tokens by role (`bos_token`, …), as variables of the template.
     tokens: Value,
 }
 
@@ -22,8 +23,8 @@ pub struct Template {
 const NAME: &str = "chat";
 
 impl Template {
-    /// Compiles a template. `tokens`: special tokens by their names in the tokenizer's configuration, `bos_token` say.
-    /// `moment` is what the template's `strftime_now` takes for now.
+    /// Compiles a template. `tokens` are special tokens by their keys in the tokenizer's configuration, such as
+    /// `bos_token`; `moment` is the date and time that the template's `strftime_now` prints.
     pub fn new(
         source: &str,
         tokens: impl IntoIterator<Item = (String, String)>,
@@ -33,7 +34,7 @@ impl Template {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| error.to_string())?);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        // As jinja2's own Undefined: prints as nothing, has no attributes.
+        // As in jinja2, undefined values print as nothing and have no attributes.
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_unknown_method_callback(python::method);
         environment.set_formatter(python::print);
@@ -47,8 +48,8 @@ impl Template {
         Ok(Self { environment, tokens: tokens.into_iter().collect::<BTreeMap<String, String>>().into() })
     }
 
-    /// The text of the messages, ending where an assistant's turn begins if `add_generation_prompt`. `tools` are the
-    /// functions that the model may call.
+    /// The text of the messages, followed by the beginning of an assistant's turn if `add_generation_prompt`. `tools`
+    /// are the functions that the model can call.
     pub fn render(
         &self,
         messages: &[Message],
@@ -58,7 +59,7 @@ impl Template {
         self.render_values(values(messages), tools, add_generation_prompt)
     }
 
-    /// The same of messages made ready once by [`values`].
+    /// [`Template::render`] for messages already converted by [`values`].
     pub(super) fn render_values(
         &self,
         messages: Vec<Value>,
@@ -79,8 +80,9 @@ impl Template {
             .map_err(|error| describe(&error))
     }
 
-    /// Sees that what a model has to read besides the texts makes a difference: a turn's calls and reasoning when it is the
-    /// last one, or in the whole conversation (templates leave out earlier thinking), and the tools.
+    /// Checks that the template does not ignore what the model has to read besides the texts: the tools, and the calls
+    /// and reasoning of each turn. A turn's fields must change the text when it is the last turn, or in the whole
+    /// conversation (templates leave out earlier thinking).
     pub(super) fn check(&self, messages: &[Message], tools: &[serde_json::Value]) -> Result<(), String> {
         let whole = values(messages);
         let text = |messages: &[Value], tools: &[serde_json::Value]| {
@@ -88,7 +90,8 @@ impl Template {
         };
         if !tools.is_empty() && text(&whole, tools) == text(&whole, &[]) {
             return Err(
-                "the chat template ignores `tools`; take them out, or train a model that knows them".into()
+                "the chat template ignores `tools`; remove them, or use a model whose template has them"
+                    .into(),
             );
         }
         for (index, message) in messages.iter().enumerate() {
@@ -101,7 +104,7 @@ impl Template {
                 if ignored(index + 1) && ignored(whole.len()) {
                     let number = index + 1;
                     return Err(format!(
-                        "message {number}: the chat template ignores `{key}`; take it out, or write it into the content"
+                        "message {number}: the chat template ignores `{key}`; remove it, or write it into the content"
                     ));
                 }
             }
@@ -110,7 +113,7 @@ impl Template {
     }
 }
 
-/// Messages as a template sees them.
+/// Messages as values for a template.
 pub(super) fn values(messages: &[Message]) -> Vec<Value> {
     messages.iter().map(value).collect()
 }
@@ -122,12 +125,12 @@ fn value(message: &Message) -> Value {
     Value::from(Serde(all))
 }
 
-/// What a template calls when it does not want a conversation.
+/// `raise_exception`, which a template calls to reject a conversation.
 fn refuse(reason: &str) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, reason.to_owned()))
 }
 
-/// An error in words for people: the template's own, or minijinja's with the line.
+/// The message of an error: the template's own, or minijinja's with the line.
 fn describe(error: &Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match (error.kind(), error.line()) {
@@ -136,8 +139,8 @@ fn describe(error: &Error) -> String {
     }
 }
 
-/// `{% generation %}` marks what transformers calls the assistant's tokens and prints nothing itself. A condition that
-/// always holds does the same here, white space around it included.
+/// Replaces `{% generation %}`, with which templates mark the assistant's tokens and which prints nothing, by a
+/// condition that is always true. White space around it behaves alike.
 fn without_generation_tags(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;

@@ -1,4 +1,4 @@
-//! A model's tokenizer with its chat template and special tokens.
+//! A model's tokenizer, with its chat template and special tokens.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,30 +16,30 @@ use crate::Error;
 use crate::Result;
 use crate::weights::Checkpoint;
 
-/// Text to tokens and back, and conversations to text.
+/// Converts text to tokens and back, and conversations to text.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    /// Without a post-processor: a chat template writes its special tokens itself.
+    /// Without a post-processor, because a chat template writes special tokens itself.
     inner: tokenizers::Tokenizer,
-    /// What the post-processor would put before a text: the beginning-of-text token, as a rule.
+    /// The tokens that the post-processor would put before a text, usually the beginning-of-text token.
     leading: Vec<u32>,
     template: Option<Template>,
     ending: Ending,
     eos: Vec<u32>,
-    /// So many tokens has the model, where it is known.
+    /// The model's vocabulary size, if known.
     vocabulary: Option<u32>,
     /// The file that errors name.
     path: PathBuf,
 }
 
 impl Tokenizer {
-    /// The tokenizer of a checkpoint. A token that its model does not have is an error wherever it occurs. Templates that
-    /// ask for the day are told the default one, so that the text is the same on any.
+    /// The tokenizer of a checkpoint. Text with a token outside the model's vocabulary is an error. Templates that
+    /// print today's date print a fixed one, so that the text does not depend on the day.
     pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
         Self::open_on(checkpoint, Moment::default())
     }
 
-    /// The same with another day.
+    /// [`Tokenizer::open`] with another date and time for templates.
     pub fn open_on(checkpoint: &Checkpoint, moment: Moment) -> Result<Self> {
         let tokenizer = match checkpoint.tokenizer_source()? {
             TokenizerSource::Folder(folder) => Self::from_folder(folder, checkpoint.template(), moment)?,
@@ -52,7 +52,7 @@ impl Tokenizer {
         Ok(tokenizer.with_vocab_size(checkpoint.config().vocab_size as u32))
     }
 
-    /// The same for a model with so many tokens.
+    /// This tokenizer with the vocabulary size of its model: text with a token beyond it is an error.
     #[must_use]
     pub fn with_vocab_size(self, vocabulary: u32) -> Self {
         Self { vocabulary: Some(vocabulary), ..self }
@@ -70,8 +70,8 @@ impl Tokenizer {
         Self::new(gguf.tokenizer, Extras { tokens, template, add_bos, moment, ..Extras::default() }, path)
     }
 
-    /// Reads tokenizer.json and what lies beside it: `tokenizer_config.json`, `special_tokens_map.json`,
-    /// `chat_template.jinja`, `generation_config.json`, as far as they are there. `template` takes the place of its own.
+    /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json`, `special_tokens_map.json`,
+    /// `chat_template.jinja`, and `generation_config.json`. `template` replaces the model's own.
     pub fn from_folder(
         folder: impl AsRef<Path>,
         template: Option<&ChatTemplate>,
@@ -81,7 +81,7 @@ impl Tokenizer {
         if !path.is_file() {
             return Err(Error::file(
                 &path,
-                "is missing; from a tokenizer.model, transformers makes one: \
+                "is missing; transformers converts a tokenizer.model to it: \
                  AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
             ));
         }
@@ -91,7 +91,7 @@ impl Tokenizer {
         Self::new(inner, extras, &path)
     }
 
-    /// Puts a tokenizer together. `path` is what errors name.
+    /// Builds a tokenizer from its parts. Errors name `path`.
     pub fn new(mut inner: tokenizers::Tokenizer, extras: Extras, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let wrong = |error: tokenizers::Error| Error::file(path, error);
@@ -101,7 +101,7 @@ impl Tokenizer {
             leading.extend(named("bos_token"));
         }
         let mut eos: Vec<u32> = named("eos_token").into_iter().chain(extras.eos).collect();
-        // Its other work, cutting spaces out of the tokens' places, would hide where a response begins.
+        // The post-processor also trims spaces from the tokens' offsets, which would hide where a response begins.
         inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         inner.with_padding(None).with_truncation(None).map_err(wrong)?;
         let (tokens, moment) = (extras.tokens, extras.moment);
@@ -111,7 +111,7 @@ impl Tokenizer {
             .as_ref()
             .map(|template| Ending::of(template, &endings(&inner, &eos)))
             .unwrap_or_default();
-        // A model that ends its turns with another token than its texts stops there too.
+        // Generation also stops at the end-of-turn token, where that differs from the end-of-text token.
         let turn = inner.encode(ending.turn.as_str(), false).map_err(wrong)?;
         let turn = turn
             .get_ids()
@@ -123,50 +123,50 @@ impl Tokenizer {
         Ok(Self { inner, leading, template, ending, eos, vocabulary: None, path: path.to_owned() })
     }
 
-    /// The tokens of a text. Special tokens written in it count as such; none are added.
+    /// The tokens of a text. Special tokens are recognised in it; none are added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false).map_err(|error| Error::file(&self.path, error))?;
         self.check(encoding.get_ids()).map_err(|what| Error::file(&self.path, what))?;
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Sees that the model has these tokens.
+    /// Checks that the tokens are in the model's vocabulary.
     pub(super) fn check(&self, tokens: &[u32]) -> Result<(), String> {
         let vocabulary = self.vocabulary.unwrap_or(u32::MAX);
         tokens.iter().find(|id| **id >= vocabulary).map_or(Ok(()), |id| {
             let text = token(&self.inner, *id);
             Err(format!(
-                "the tokenizer makes `{text}` token {id}, but the model's {vocabulary} end before it"
+                "the tokenizer maps `{text}` to token {id}, but the model's vocabulary has only {vocabulary} tokens"
             ))
         })
     }
 
-    /// Tokens, and the bytes of the text that each stands for.
+    /// The tokens of a text, and the byte range of each.
     pub(super) fn encode_with_places(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), String> {
         let encoding = self.inner.encode(text, false).map_err(|error| error.to_string())?;
         let places = encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
         Ok((encoding.get_ids().to_vec(), places))
     }
 
-    /// The text of tokens, special ones written out.
+    /// The text of tokens, special tokens included.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         self.inner.decode(tokens, false).map_err(|error| Error::file(&self.path, error))
     }
 
-    /// A token's text with the blank before it, if it has one; a special token is no text.
+    /// A token's text, with the space before it if it has one; `None` for special tokens.
     pub fn text_of(&self, token: u32) -> Option<String> {
         let piece = self.inner.id_to_token(token)?;
         if self.inner.get_added_vocabulary().is_special_token(&piece) {
             return None;
         }
         let text = self.decode(&[token]).ok()?;
-        // Tokenizers after SentencePiece drop the blank of a text's first word.
+        // SentencePiece decoders drop the space before a text's first word.
         let dropped = piece.starts_with('▁') && !text.starts_with(' ');
         Some(if dropped { format!(" {text}") } else { text })
     }
 
-    /// Each token's part of the text, special ones written out: together they are what [`Tokenizer::decode`] gives. Of
-    /// tokens that make up a character together, the last has it.
+    /// The part of the text that each token contributes, special tokens included; concatenated, the parts equal
+    /// [`Tokenizer::decode`]. Where several tokens form one character, it belongs to the last.
     pub fn pieces(&self, tokens: &[u32]) -> Result<Vec<String>> {
         let wrong = |error| Error::file(&self.path, error);
         let mut stream = self.inner.decode_stream(false);
@@ -178,7 +178,7 @@ impl Tokenizer {
                     pieces.push(piece);
                     start = at + 1;
                 }
-                // Bytes that make up no character yet; at the very end they never will.
+                // The bytes do not form a character yet, and at the end never will.
                 None if at + 1 == tokens.len() => pieces.push(self.decode(&tokens[start..])?),
                 None => pieces.push(String::new()),
             }
@@ -186,8 +186,8 @@ impl Tokenizer {
         Ok(pieces)
     }
 
-    /// The text of messages as the chat template writes it, ending where an assistant's turn begins if
-    /// `add_generation_prompt`. `tools` are the functions that the model may call.
+    /// The text of messages by the chat template, followed by the beginning of an assistant's turn if
+    /// `add_generation_prompt`. `tools` are the functions that the model can call.
     pub fn render(
         &self,
         messages: &[Message],
@@ -202,24 +202,24 @@ impl Tokenizer {
         })
     }
 
-    /// The tokens before a model's answer in a conversation. What the chat template would leave out is an error.
+    /// The prompt for the model's answer to a conversation. Fields that the chat template would ignore are errors.
     pub fn chat_prompt(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<u32>> {
-        let heard = self.template.as_ref().map_or(Ok(()), |template| template.check(messages, tools));
-        heard.map_err(|what| Error::file(&self.path, what))?;
+        let checked = self.template.as_ref().map_or(Ok(()), |template| template.check(messages, tools));
+        checked.map_err(|what| Error::file(&self.path, what))?;
         self.encode(&self.render(messages, tools, true)?)
     }
 
-    /// The tokens of a text to continue.
+    /// The prompt for the continuation of a text.
     pub fn plain_prompt(&self, text: &str) -> Result<Vec<u32>> {
         Ok([self.leading(), &self.encode(text)?].concat())
     }
 
-    /// Tokens that end a generation; the first ends a text.
+    /// The tokens at which generation stops; the first is the end-of-text token.
     pub fn eos(&self) -> &[u32] {
         &self.eos
     }
 
-    /// What stands before every plain text: the beginning-of-text token, or nothing.
+    /// The tokens before every plain text: the beginning-of-text token, or none.
     pub fn leading(&self) -> &[u32] {
         &self.leading
     }
@@ -229,12 +229,12 @@ impl Tokenizer {
         self.template.as_ref()
     }
 
-    /// Number of tokens, added ones included.
+    /// The number of tokens, including added ones.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 
-    /// The crate's own tokenizer, for what is not offered here.
+    /// The underlying tokenizer of the `tokenizers` crate.
     pub fn inner(&self) -> &tokenizers::Tokenizer {
         &self.inner
     }
@@ -249,11 +249,11 @@ impl Tokenizer {
     }
 }
 
-/// What is wrong with a model that conversations are written for.
+/// The error of a conversation for a model without a chat template.
 pub(super) const NO_TEMPLATE: &str =
     "the model has no chat template: choose one (`model.chat_template`, --chat-template), `plain` or a file";
 
-/// What the post-processor puts before a text.
+/// The tokens that the post-processor puts before a text.
 fn leading(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
     let [with, without] = [true, false].map(|special| inner.encode("a", special));
     let (with, without) = (with?, without?);
@@ -261,7 +261,8 @@ fn leading(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
     Ok(with.get_ids()[..at.unwrap_or(0)].to_vec())
 }
 
-/// Texts that may end a turn: special tokens first, other added ones where no special one is found.
+/// The texts that can end a turn: those of special tokens, and those of other added tokens, used if no special token
+/// occurs.
 fn endings(inner: &tokenizers::Tokenizer, eos: &[u32]) -> [Vec<String>; 2] {
     let added = inner.get_added_tokens_decoder();
     let (special, other): (Vec<_>, Vec<_>) =

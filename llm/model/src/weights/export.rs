@@ -1,4 +1,4 @@
-//! A checkpoint as a Hugging Face folder that `transformers` loads.
+//! Writes a checkpoint as a Hugging Face folder that `transformers` loads.
 
 use std::fs;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::Result;
 use crate::text::TEMPLATE_FILE;
 use crate::text::from_gguf::{GgufTokenizer, TokenizerSource};
 
-/// Largest file of weights, as `transformers` splits them.
+/// Maximum size of a file of weights, as in `transformers`.
 const SHARD: usize = 5_000_000_000;
 
-/// What is taken over as it is from one folder to the next, if it is there.
+/// Files that are copied unchanged from one folder to another, if they exist.
 const TEXT_FILES: [&str; 10] = [
     "tokenizer.json",
     "tokenizer_config.json",
@@ -33,9 +33,8 @@ const TEXT_FILES: [&str; 10] = [
     "generation_config.json",
 ];
 
-/// Writes the checkpoint with weights of the given kind; `tensor` gives the values by name (the checkpoint's own, or
-/// ones of the same shape in their place), one at a time. What is stored as whole numbers or flags is no weight, and stays
-/// what it is.
+/// Writes the checkpoint with weights of type `kind`. `tensor` returns the values by name, one tensor at a time: the
+/// checkpoint's own, or others of the same shape. Tensors that are not floating-point are not weights and are copied.
 pub fn export(
     checkpoint: &Checkpoint,
     folder: &Path,
@@ -68,7 +67,7 @@ fn fill(
     let plan: Vec<Planned> = names
         .map(|name| {
             let shape = checkpoint.shape(name).expect("its own name");
-            Planned { name, shape, kind: checkpoint.kind_beside(name, kind) }
+            Planned { name, shape, kind: checkpoint.kind_when_written(name, kind) }
         })
         .collect();
     let shards = shards(plan, limit);
@@ -107,13 +106,13 @@ fn shards(plan: Vec<Planned>, limit: usize) -> Vec<Vec<Planned>> {
     shards
 }
 
-/// Everything but the weights.
+/// Writes everything but the weights.
 fn describe(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
-    describe_as_it_is(checkpoint, folder, kind)?;
+    copy_or_write_config(checkpoint, folder, kind)?;
     checkpoint.write_template(folder)
 }
 
-fn describe_as_it_is(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
+fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
     let path = folder.join("config.json");
     let dtype = match kind {
         Kind::BFloat16 => "bfloat16",
@@ -125,7 +124,7 @@ fn describe_as_it_is(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Resu
             let text = fs::read_to_string(source.join("config.json")).map_err(Error::io(source))?;
             let mut config: Map<String, Value> = serde_json::from_str(&text)
                 .map_err(|error| Error::file(source.join("config.json"), error))?;
-            // Newer files have the one, older ones the other.
+            // Newer versions of transformers write `dtype`, older ones `torch_dtype`.
             let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
             config.insert(key.to_owned(), json!(dtype));
             write_json(&path, &Value::Object(config))?;
@@ -150,7 +149,7 @@ fn describe_as_it_is(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Resu
     }
 }
 
-/// `bos_token_id` and its like.
+/// `bos_token_id` and the like.
 fn ids(text: &GgufTokenizer) -> Map<String, Value> {
     let tokens = [("bos_token_id", &text.bos), ("eos_token_id", &text.eos), ("pad_token_id", &text.pad)];
     let id = |token: &String| text.tokenizer.token_to_id(token);
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folders_templates_are_taken_over() {
+    fn a_folders_templates_are_copied() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf/gemma2");
         let [source, folder] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         for name in ["config.json", WHOLE] {

@@ -1,4 +1,4 @@
-//! Reading and writing weights: GGUF files, Hugging Face folders, the hub.
+//! Reading and writing checkpoints: GGUF files, Hugging Face folders, and the hub.
 
 mod export;
 pub mod gguf;
@@ -29,28 +29,28 @@ pub use save::save_safetensors;
 use gguf::Gguf;
 use safetensors::Shards;
 
-/// The model that is used where none is named; `data.toml` says where it comes from.
+/// The default model, an entry of `data.toml`.
 pub const DEFAULT: &str = "smollm2-135m";
 
-/// A model's weights, configuration and tokenizer, read one tensor at a time from memory-mapped files.
+/// A model's weights, configuration and tokenizer. Tensors are read one at a time from memory-mapped files.
 #[derive(Debug)]
 pub struct Checkpoint {
     source: String,
     config: Config,
     store: Store,
     hash: OnceLock<String>,
-    /// In the place of its own.
+    /// A chat template that replaces the model's own.
     template: Option<ChatTemplate>,
 }
 
 #[derive(Debug)]
 enum Store {
-    /// With GGUF's names by Hugging Face's.
+    /// The file, and its tensor names by Hugging Face's names.
     Gguf(Gguf, BTreeMap<String, String>),
     Folder(PathBuf, Shards),
 }
 
-/// The files of a model.
+/// The files of a model, on this machine.
 #[derive(Debug)]
 pub enum ModelFiles {
     /// A set of the catalogue.
@@ -61,20 +61,20 @@ pub enum ModelFiles {
     File(PathBuf),
 }
 
-/// Where a model is to be had.
+/// Where a model is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// In a set of the catalogue.
+    /// In a set of the catalogue, `data.toml`.
     Set,
     /// In a Hugging Face folder.
     Folder,
-    /// In a file.
+    /// In a GGUF file.
     File,
     /// On the hub.
     Hub,
 }
 
-/// Where a model is to be had; nothing is fetched. The error is what is wrong with its name.
+/// Finds out where a model is, without downloading anything. The error says what is wrong with its name.
 pub fn locate(source: &str, catalogue: &Catalogue) -> Result<Location, String> {
     if let Ok(set) = catalogue.set(source) {
         let is_model = set.files.contains_key("model");
@@ -101,8 +101,8 @@ pub fn locate(source: &str, catalogue: &Catalogue) -> Result<Location, String> {
     }
 }
 
-/// Finds a model, and fetches it where need be: by its name in `data.toml`, the path of a GGUF file or a Hugging Face
-/// folder, or as `organisation/name` on the hub.
+/// Finds a model's files, and downloads them if necessary. `source` is a name in `data.toml`, the path of a GGUF file
+/// or of a Hugging Face folder, or `organisation/name` on the hub.
 pub fn find(source: &str) -> Result<ModelFiles> {
     let catalogue = Catalogue::load()?;
     match locate(source, &catalogue).map_err(|what| Error::setting(MODEL, what))? {
@@ -114,13 +114,12 @@ pub fn find(source: &str) -> Result<ModelFiles> {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint: the name of a model of `data.toml`, the path of a GGUF file or a Hugging Face folder, or
-    /// `organisation/name` on the hub.
+    /// Opens a checkpoint, and downloads it if necessary; see [`find`] for what `source` can be.
     pub fn open(source: &str) -> Result<Self> {
         match find(source)? {
             ModelFiles::Set(files) => {
                 let checkpoint = Self::from_gguf(source, files.path("model"))?;
-                // The catalogue has checked the content already.
+                // The catalogue has checked the hash of the content.
                 let _ = checkpoint.hash.set(files.hash().to_owned());
                 Ok(checkpoint)
             }
@@ -148,35 +147,35 @@ impl Checkpoint {
         Self { source: source.to_owned(), config, store, hash: OnceLock::new(), template: None }
     }
 
-    /// The same with another chat template than its own.
+    /// [`Checkpoint::open`] with a chat template that replaces the model's own.
     pub fn open_with(source: &str, template: Option<ChatTemplate>) -> Result<Self> {
         Ok(Self { template, ..Self::open(source)? })
     }
 
-    /// The chat template in the place of its own.
+    /// The chat template that replaces the model's own, if any.
     pub fn template(&self) -> Option<&ChatTemplate> {
         self.template.as_ref()
     }
 
-    /// Writes it into a folder of what was trained with it.
+    /// Writes the replacing chat template, if any, into a folder.
     pub fn write_template(&self, folder: &Path) -> Result<()> {
         let Some(template) = &self.template else { return Ok(()) };
         let path = folder.join(TEMPLATE_FILE);
         Ok(write_atomically(&path, template.source())?)
     }
 
-    /// What was asked for.
+    /// The name or path that the checkpoint was opened by.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The model's numbers.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// All tensors, in alphabetical order, by the names that Hugging Face gives them:
-    /// `model.layers.0.self_attn.q_proj.weight`. Fused ones (Phi-3) stay fused.
+    /// The Hugging Face names of all tensors, such as `model.layers.0.self_attn.q_proj.weight`, in alphabetical order.
+    /// Fused tensors (Phi-3) are one tensor.
     pub fn names(&self) -> Vec<String> {
         match &self.store {
             Store::Gguf(_, names) => names.keys().cloned().collect(),
@@ -184,7 +183,7 @@ impl Checkpoint {
         }
     }
 
-    /// Gives back the memory of what was read from the files so far.
+    /// Releases the pages of the files that were read so far.
     pub(crate) fn release(&self) {
         match &self.store {
             Store::Gguf(gguf, _) => gguf.release(),
@@ -200,7 +199,7 @@ impl Checkpoint {
         }
     }
 
-    /// The shape of a tensor.
+    /// The shape of a tensor, if the checkpoint has it.
     pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
         match &self.store {
             Store::Gguf(gguf, names) => Some(gguf.tensors().get(names.get(name)?)?.shape.clone()),
@@ -208,9 +207,9 @@ impl Checkpoint {
         }
     }
 
-    /// The type that a tensor has when it is written beside weights of this kind: floating-point numbers have it too,
-    /// anything else its own.
-    fn kind_beside(&self, name: &str, kind: Kind) -> Kind {
+    /// The type in which a tensor is written if weights are written as `kind`: tensors that are not floating-point keep
+    /// their own.
+    fn kind_when_written(&self, name: &str, kind: Kind) -> Kind {
         match &self.store {
             Store::Gguf(..) => kind,
             Store::Folder(_, shards) => {
@@ -219,7 +218,7 @@ impl Checkpoint {
         }
     }
 
-    /// A tensor as f32, bf16 or f16, on the CPU, as the Hugging Face checkpoint of the model has it.
+    /// A tensor as f32, bf16 or f16, on the CPU, with the name and layout of the Hugging Face checkpoint.
     pub fn tensor(&self, name: &str, kind: Kind) -> Result<Tensor> {
         match &self.store {
             Store::Gguf(gguf, names) => match names.get(name) {
@@ -230,7 +229,7 @@ impl Checkpoint {
         }
     }
 
-    /// SHA-256 of the weights' files and the configuration: what results computed from them depend on. Read once.
+    /// SHA-256 of the weights' files and the configuration, on which results depend. Computed once.
     pub fn hash(&self) -> String {
         let compute = || {
             let mut hash = Sha256::new();
@@ -246,7 +245,7 @@ impl Checkpoint {
         self.hash.get_or_init(compute).clone()
     }
 
-    /// Where the tokenizer is to be had.
+    /// Where the tokenizer comes from.
     pub fn tokenizer_source(&self) -> Result<TokenizerSource> {
         match &self.store {
             Store::Gguf(gguf, _) => Ok(TokenizerSource::Gguf(Box::new(from_gguf::read(gguf)?))),

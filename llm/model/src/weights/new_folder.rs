@@ -1,4 +1,4 @@
-//! Files and folders that one process writes alone.
+//! Files and folders that only one process writes at a time.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use tokensieve_base::files;
 use crate::Error;
 use crate::Result;
 
-/// What the name of a folder being filled ends with.
+/// Suffix of the temporary folder's name.
 const UNFINISHED: &str = ".unfinished";
 
-/// Held by whoever fills it.
+/// File in the temporary folder that is locked by the process that fills it.
 const LOCK: &str = ".lock";
 
-/// Opens a file to append to, and makes it if it is not there. Until it is closed nobody else gets it: they are told
-/// `busy`.
+/// Opens a file for appending, created if necessary, with an exclusive lock until it is closed. If another process
+/// holds the lock, the error is `busy`.
 pub fn claim(path: &Path, busy: &str) -> Result<File> {
     files::claim(path)?.ok_or_else(|| Error::file(path, busy))
 }
 
-/// Makes a folder that is there with all that belongs into it or not at all. `fill` gets a folder of another name beside
-/// it; on failure nothing of that is left, and what an earlier process left that was killed is removed. A folder that is
-/// there already must be empty; it is filled from a folder within it.
+/// Creates a folder with its contents atomically: it is complete or does not exist. `fill` writes into a temporary
+/// folder beside it, which is removed on failure; remains of a killed process are removed first. A folder that exists
+/// already must be empty; its temporary folder lies inside it.
 pub fn new_folder<E: From<Error>>(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let there = fs::symlink_metadata(folder).is_ok();
     if there {
@@ -36,7 +36,7 @@ pub fn new_folder<E: From<Error>>(folder: &Path, fill: impl FnOnce(&Path) -> Res
     let unfinished = match folder.file_name() {
         _ if there => folder.join(UNFINISHED),
         Some(name) => folder.with_file_name(format!(".{}{UNFINISHED}", name.to_string_lossy())),
-        None => return Err(Error::file(folder, "not the path of a folder").into()),
+        None => return Err(Error::file(folder, "is not the path of a folder").into()),
     };
     fs::create_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
     let lock = unfinished.join(LOCK);
@@ -45,14 +45,14 @@ pub fn new_folder<E: From<Error>>(folder: &Path, fill: impl FnOnce(&Path) -> Res
     let filled = empty(&unfinished, &lock).map_err(E::from).and_then(|()| fill(&unfinished));
     let outcome = filled.and_then(|()| Ok(finish(&unfinished, &lock, folder, there)?));
     if outcome.is_err() {
-        // What is incomplete is of no use, and the disk may be full.
+        // Incomplete contents are of no use, and the disk may be full.
         let _ = fs::remove_dir_all(&unfinished);
     }
     drop(claimed);
     outcome
 }
 
-/// Removes all but the lock.
+/// Removes everything but the lock.
 fn empty(folder: &Path, lock: &Path) -> Result<()> {
     for path in entries(folder)? {
         if path == lock {
@@ -67,7 +67,7 @@ fn empty(folder: &Path, lock: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives what is complete its name.
+/// Moves the complete contents to their final place.
 fn finish(unfinished: &Path, lock: &Path, folder: &Path, there: bool) -> Result<()> {
     fs::remove_file(lock).map_err(Error::io(lock))?;
     if !there {

@@ -1,5 +1,5 @@
-//! Safetensors: a checkpoint in one file or several, memory-mapped; and writing one.
-#![allow(unsafe_code)] // Memory-mapping, and tensors seen as bytes.
+//! Reads checkpoints in safetensors format, in one file or several, memory-mapped.
+#![allow(unsafe_code)] // Memory-mapping.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -15,18 +15,18 @@ use crate::Error;
 use crate::Result;
 use tokensieve_kernels::memory;
 
-/// The file of a checkpoint in one piece.
+/// File name of a checkpoint in one file.
 pub(crate) const WHOLE: &str = "model.safetensors";
-/// The list of a checkpoint in several pieces.
+/// File name of the index of a checkpoint in several files.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
-/// Safetensors files that make up one checkpoint.
+/// The safetensors files of one checkpoint.
 #[derive(Debug)]
 pub(crate) struct Shards {
     folder: PathBuf,
     files: Vec<Shard>,
-    /// Which shard holds a tensor.
-    places: BTreeMap<String, usize>,
+    /// Index of the file that holds each tensor.
+    file_of: BTreeMap<String, usize>,
 }
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ struct Shard {
     path: PathBuf,
     map: Mmap,
     header: Metadata,
-    /// Where the tensors' bytes begin.
+    /// Offset of the tensors' bytes.
     data: usize,
 }
 
@@ -44,7 +44,7 @@ struct Index {
 }
 
 impl Shards {
-    /// The checkpoint of a folder: model.safetensors, or the files that its index lists.
+    /// Opens a folder's model.safetensors, or the files that its index lists.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let index = folder.join(INDEX);
         if !index.is_file() {
@@ -53,14 +53,14 @@ impl Shards {
                 return Err(Error::file(folder, format!("has neither {WHOLE} nor {INDEX}")));
             }
             let shard = Shard::open(&path)?;
-            let places = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
-            return Ok(Self { folder: folder.to_owned(), files: vec![shard], places });
+            let file_of = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
+            return Ok(Self { folder: folder.to_owned(), files: vec![shard], file_of });
         }
         let text = std::fs::read_to_string(&index).map_err(Error::io(&index))?;
         let list: Index = serde_json::from_str(&text).map_err(|error| Error::file(&index, error))?;
         let mut shards: Vec<Shard> = Vec::new();
         let mut files: HashMap<&str, usize> = HashMap::new();
-        let mut places = BTreeMap::new();
+        let mut file_of = BTreeMap::new();
         for (name, file) in &list.weight_map {
             let shard = if let Some(shard) = files.get(file.as_str()) {
                 *shard
@@ -75,38 +75,38 @@ impl Shards {
             if shards[shard].header.info(name).is_none() {
                 return Err(Error::file(&index, format!("{name} is not in {file}")));
             }
-            places.insert(name.clone(), shard);
+            file_of.insert(name.clone(), shard);
         }
-        Ok(Self { folder: folder.to_owned(), files: shards, places })
+        Ok(Self { folder: folder.to_owned(), files: shards, file_of })
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.places.keys()
+        self.file_of.keys()
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.places.contains_key(name)
+        self.file_of.contains_key(name)
     }
 
     pub(crate) fn shape(&self, name: &str) -> Option<Vec<i64>> {
-        let info = self.files[*self.places.get(name)?].header.info(name)?;
+        let info = self.files[*self.file_of.get(name)?].header.info(name)?;
         Some(info.shape.iter().map(|side| *side as i64).collect())
     }
 
-    /// The type of a tensor, if libtorch has it.
+    /// A tensor's type, if libtorch has it.
     pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
-        kind(self.files[*self.places.get(name)?].header.info(name)?.dtype)
+        kind(self.files[*self.file_of.get(name)?].header.info(name)?.dtype)
     }
 
-    /// A tensor of floating-point numbers in any such type, another in its own.
+    /// A tensor converted to `to`. Tensors that are not floating-point are read in their own type only.
     pub(crate) fn tensor(&self, name: &str, to: Kind) -> Result<Tensor> {
-        let Some(shard) = self.places.get(name) else {
+        let Some(shard) = self.file_of.get(name) else {
             return Err(Error::file(&self.folder, format!("has no tensor {name}")));
         };
         let shard = &self.files[*shard];
         let info = shard.header.info(name).expect("listed");
         let Some(stored) = kind(info.dtype).filter(|stored| is_float(*stored) || *stored == to) else {
-            let what = format!("{name} is stored as {:?}; F32, BF16, F16 and F64 are read", info.dtype);
+            let what = format!("{name} is stored as {:?}; supported are F32, BF16, F16 and F64", info.dtype);
             return Err(Error::file(&shard.path, what));
         };
         let bytes = &shard.map[shard.data + info.data_offsets.0..shard.data + info.data_offsets.1];
@@ -114,12 +114,12 @@ impl Shards {
         Ok(Tensor::f_from_data_size(bytes, &shape, stored)?.to_kind(to))
     }
 
-    /// Gives back the pages that were read.
+    /// Releases the pages that were read.
     pub(crate) fn release(&self) {
         self.files.iter().for_each(|shard| memory::release(&shard.map));
     }
 
-    /// The mapped files, in the order of their names.
+    /// The files' bytes, in the order of the files' names.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
         let mut shards: Vec<&Shard> = self.files.iter().collect();
         shards.sort_by_key(|shard| &shard.path);
@@ -132,7 +132,7 @@ impl Shard {
         let file = File::open(path).map_err(Error::io(path))?;
         // Sound as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-        // Checks every offset and size against the file.
+        // This checks every offset and size against the file.
         let (size, header) = SafeTensors::read_metadata(&map)
             .map_err(|error| Error::file(path, format!("not a safetensors file: {error}")))?;
         Ok(Self { path: path.to_owned(), map, header, data: size + 8 })
@@ -155,7 +155,7 @@ fn kind(dtype: Dtype) -> Option<Kind> {
     }
 }
 
-/// Whether weights may be of this type.
+/// Whether this is a floating-point type that weights can have.
 pub(super) fn is_float(kind: Kind) -> bool {
     matches!(kind, Kind::Float | Kind::BFloat16 | Kind::Half | Kind::Double)
 }

@@ -1,5 +1,5 @@
-//! Writing safetensors: a file is there whole or not at all, whatever happens meanwhile.
-#![allow(unsafe_code)] // Tensors seen as bytes.
+//! Writes safetensors files atomically: a file is complete or does not exist.
+#![allow(unsafe_code)] // Views tensors as bytes.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use tokensieve_base::files::write_atomically_with;
 use crate::Error;
 use crate::Result;
 
-/// Writes tensors, in the order given, with `metadata` in the header (`("format", "pt")` for `transformers`). Atomic:
-/// a file beside it is written, brought to the disk and renamed.
+/// Writes tensors in the given order, with `metadata` in the header (`("format", "pt")` for `transformers`). Atomic:
+/// a temporary file beside `path` is written, flushed to the disk, and renamed.
 pub fn save_safetensors(path: &Path, tensors: &[(String, Tensor)], metadata: &[(&str, &str)]) -> Result<()> {
     let plan: Vec<Planned> = tensors
         .iter()
@@ -20,7 +20,7 @@ pub fn save_safetensors(path: &Path, tensors: &[(String, Tensor)], metadata: &[(
     save_lazily(path, &plan, metadata, |i| Ok(tensors[i].1.shallow_clone()))
 }
 
-/// A tensor that is made when its turn comes.
+/// A tensor that is to be written; its values are computed when its turn comes.
 pub(crate) struct Planned<'a> {
     pub(crate) name: &'a str,
     pub(crate) shape: Vec<i64>,
@@ -33,7 +33,7 @@ impl Planned<'_> {
     }
 }
 
-/// The same with one tensor in memory at a time: `make` is called with each index in order.
+/// [`save_safetensors`] with one tensor in memory at a time: `make` is called with each index, in order.
 pub(crate) fn save_lazily(
     path: &Path,
     plan: &[Planned],
@@ -51,7 +51,7 @@ pub(crate) fn save_lazily(
         let start = end;
         end += tensor.bytes();
         let Some(dtype) = dtype(tensor.kind) else {
-            return Err(Error::Run(format!("{}: {:?} has no name in safetensors", tensor.name, tensor.kind)));
+            return Err(Error::Run(format!("{}: safetensors has no type {:?}", tensor.name, tensor.kind)));
         };
         header.insert(
             tensor.name.to_owned(),
@@ -59,7 +59,7 @@ pub(crate) fn save_lazily(
         );
     }
     let mut header = Value::Object(header).to_string().into_bytes();
-    // The data begin at a multiple of 8, as readers like it.
+    // Aligns the data to a multiple of 8, as the format recommends.
     header.resize(header.len().next_multiple_of(8), b' ');
     write_atomically_with(path, |out| {
         let io = Error::io(path);
@@ -72,7 +72,7 @@ pub(crate) fn save_lazily(
                 "{} as planned",
                 planned.name
             );
-            // An empty tensor has no address.
+            // An empty tensor has a null pointer.
             if planned.bytes() > 0 {
                 // Sound: a contiguous tensor of that many bytes, alive until the end of this block.
                 let bytes =

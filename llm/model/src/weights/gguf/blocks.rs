@@ -1,9 +1,9 @@
-//! How ggml stores numbers: blocks of 32 or 256 with a shared scale. Same results as the `gguf` Python package, to the
-//! last bit: the same operations in the same order.
+//! ggml's storage formats: blocks of 32 or 256 elements with a shared scale. The operations and their order are those
+//! of the `gguf` Python package, so that results are equal to the last bit.
 
 use half::{bf16, f16};
 
-/// The storage of a tensor's elements.
+/// The storage format of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, non_camel_case_types, reason = "ggml's names")]
 pub enum Format {
@@ -22,7 +22,7 @@ pub enum Format {
 
 use Format::{BF16, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
 
-/// Each format with its number in files, elements of a block, and bytes of a block.
+/// Each format with its number in files, elements per block, and bytes per block.
 const FORMATS: [(Format, u32, usize, usize); 11] = [
     (F32, 0, 1, 4),
     (F16, 1, 1, 2),
@@ -38,11 +38,11 @@ const FORMATS: [(Format, u32, usize, usize); 11] = [
 ];
 
 impl Format {
-    /// The format of that number.
+    /// The format with a number.
     pub(super) fn from_id(id: u32) -> Result<Self, String> {
         FORMATS.iter().find(|row| row.1 == id).map(|row| row.0).ok_or_else(|| {
             let known: Vec<String> = FORMATS.iter().map(|row| format!("{:?}", row.0)).collect();
-            format!("stored in ggml's format {id}; those read are {}", known.join(", "))
+            format!("stored in ggml's format {id}; supported are {}", known.join(", "))
         })
     }
 
@@ -50,12 +50,12 @@ impl Format {
         *FORMATS.iter().find(|row| row.0 == self).expect("every format is listed")
     }
 
-    /// Elements of a block.
+    /// Elements per block.
     pub fn block(self) -> usize {
         self.row().2
     }
 
-    /// Bytes of that many elements (whole blocks).
+    /// Bytes of a number of elements (whole blocks).
     pub fn bytes(self, elements: usize) -> usize {
         let (_, _, block, bytes) = self.row();
         elements / block * bytes
@@ -97,7 +97,7 @@ fn bf16_(from: &[u8], out: &mut [f32]) {
     out[0] = bf16::from_le_bytes([from[0], from[1]]).to_f32();
 }
 
-/// The lower halves of the bytes are the block's first elements, the upper ones its last.
+/// The four-bit elements of a block: first the lower halves of all bytes, then the upper halves.
 fn nibbles(packed: &[u8]) -> impl Iterator<Item = u8> + '_ {
     packed.iter().map(|byte| byte & 15).chain(packed.iter().map(|byte| byte >> 4))
 }
@@ -112,7 +112,7 @@ fn q4_1(from: &[u8], out: &mut [f32]) {
     out.iter_mut().zip(nibbles(&from[4..])).for_each(|(out, q)| *out = d * f32::from(q) + m);
 }
 
-/// A fifth bit for each element.
+/// The five-bit elements of a block: `high` has the fifth bits.
 fn fives<'a>(high: &[u8], packed: &'a [u8]) -> impl Iterator<Item = f32> + 'a {
     let high = u32::from_le_bytes([high[0], high[1], high[2], high[3]]);
     nibbles(packed).zip(0..).map(move |(q, i)| f32::from(q | ((high >> i & 1) as u8) << 4))
@@ -133,7 +133,7 @@ fn q8_0(from: &[u8], out: &mut [f32]) {
     out.iter_mut().zip(&from[2..]).for_each(|(out, q)| *out = d * f32::from(q.cast_signed()));
 }
 
-/// Six-bit scale and minimum of one of the eight groups of 32, out of 12 bytes.
+/// The six-bit scale and minimum of one of the eight groups of 32 elements, packed into 12 bytes.
 fn scale_and_minimum(group: usize, packed: &[u8]) -> (f32, f32) {
     let (scale, minimum) = if group < 4 {
         (packed[group] & 63, packed[group + 4] & 63)
@@ -144,8 +144,8 @@ fn scale_and_minimum(group: usize, packed: &[u8]) -> (f32, f32) {
     (f32::from(scale), f32::from(minimum))
 }
 
-/// Two groups share 32 bytes: the even one has the lower halves, the odd one the upper ones. `fifth` gives each element
-/// (group, index) its fifth bit.
+/// Two groups share 32 bytes: the even one has the lower halves, the odd one the upper halves. `fifth` returns the
+/// fifth bit of an element (group, index).
 fn groups(scales: &[u8], packed: &[u8], head: &[u8], fifth: impl Fn(usize, usize) -> u8, out: &mut [f32]) {
     let (d, least) = (half(head), half(&head[2..]));
     for (group, out) in out.chunks_exact_mut(32).enumerate() {
@@ -170,7 +170,7 @@ fn q5_k(from: &[u8], out: &mut [f32]) {
 
 fn q6_k(from: &[u8], out: &mut [f32]) {
     let (low, high, scales, d) = (&from[..128], &from[128..192], &from[192..208], half(&from[208..]));
-    // Halves of 128 elements; in each, four groups of 32 share 64 low bytes and 32 high ones.
+    // Two halves of 128 elements; in each, four groups of 32 share 64 bytes of low bits and 32 bytes of high bits.
     for (index, out) in out.iter_mut().enumerate() {
         let (part, rest) = (index / 128, index % 128);
         let (group, i) = (rest / 32, rest % 32);

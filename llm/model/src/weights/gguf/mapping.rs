@@ -1,4 +1,4 @@
-//! GGUF's tensor names and conventions ↔ those of Hugging Face.
+//! Maps GGUF's tensor names and layouts to those of Hugging Face.
 
 use tch::{Kind, Tensor};
 
@@ -7,7 +7,7 @@ use crate::Error;
 use crate::Result;
 use crate::config::Config;
 
-/// GGUF's names of a layer's tensors, and Hugging Face's.
+/// GGUF's and Hugging Face's names of a layer's tensors.
 const LAYER: [(&str, &str); 12] = [
     ("attn_norm", "input_layernorm"),
     ("attn_q", "self_attn.q_proj"),
@@ -23,7 +23,7 @@ const LAYER: [(&str, &str); 12] = [
     ("ffn_down", "mlp.down_proj"),
 ];
 
-/// Where a family differs.
+/// Names that differ in a family: family, GGUF's name, Hugging Face's name.
 const EXCEPTIONS: [(&str, &str, &str); 4] = [
     ("phi3", "ffn_up", "mlp.gate_up_proj"),
     ("gemma2", "ffn_norm", "pre_feedforward_layernorm"),
@@ -31,20 +31,17 @@ const EXCEPTIONS: [(&str, &str, &str); 4] = [
     ("gemma2", "post_ffw_norm", "post_feedforward_layernorm"),
 ];
 
-/// Tensors that are no weights: what they say is in [`Config`].
+/// Tensors that are not weights but settings, read into [`Config`].
 const ROPE: [&str; 3] = ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
 
-/// Hugging Face's name of each tensor, with GGUF's.
+/// Hugging Face's and GGUF's name of each tensor.
 pub(crate) fn names(gguf: &Gguf, family: &str) -> Result<Vec<(String, String)>> {
     let mut names = Vec::new();
     for name in gguf.tensors().keys().filter(|name| !ROPE.contains(&name.as_str())) {
         match canonical(name, family) {
             Some(canonical) => names.push((canonical, name.clone())),
             None => {
-                return Err(Error::file(
-                    gguf.path(),
-                    format!("tensor {name} is not one of a {family} model"),
-                ));
+                return Err(Error::file(gguf.path(), format!("a {family} model has no tensor {name}")));
             }
         }
     }
@@ -68,7 +65,7 @@ fn canonical(name: &str, family: &str) -> Option<String> {
     Some(format!("{stem}.{part}"))
 }
 
-/// The tensor with the values that a Hugging Face checkpoint of the model has.
+/// A tensor with the layout and values of the Hugging Face checkpoint.
 pub(crate) fn tensor(
     gguf: &Gguf,
     config: &Config,
@@ -88,11 +85,12 @@ pub(crate) fn tensor(
         }
     };
     let tensor = gguf.tensor(name, kind)?;
-    // llama.cpp rotates neighbours, Hugging Face halves: it has moved row i of a head's second half behind row i of
-    // the first.
+    // llama.cpp rotates pairs of neighbouring rows, Hugging Face row i of a head's first half with row i of its second.
+    // The converter has interleaved the halves; this undoes it.
     let shape = tensor.size();
     if heads == 0 || shape[0] % (2 * heads) != 0 {
-        let what = format!("tensor {name} has {} rows, which {heads} heads do not divide", shape[0]);
+        let what =
+            format!("tensor {name} has {} rows, which is not a multiple of 2 · {heads} heads", shape[0]);
         return Err(Error::file(gguf.path(), what));
     }
     let half = shape[0] / heads / 2;

@@ -1,7 +1,7 @@
 //! GGUF, the file format of llama.cpp: metadata and quantised tensors, memory-mapped.
 //!
-//! Everything in the file is taken for what a stranger wrote: each count and offset is checked against the file's size
-//! before anything is allocated or read.
+//! Files are not trusted: each count and offset is checked against the file's size before anything is allocated or
+//! read.
 #![allow(unsafe_code)] // Memory-mapping.
 
 mod blocks;
@@ -29,10 +29,10 @@ const MAGIC: &[u8] = b"GGUF";
 /// ggml's own limit.
 const MAX_DIMENSIONS: u32 = 4;
 
-/// Elements that one thread dequantises at a time: 64 KiB of f32, which fits any L2 cache (choice).
+/// Elements that a thread dequantises at a time: 64 KiB of f32, which fit any L2 cache (choice).
 const PART: usize = 1 << 14;
 
-/// A value of the metadata. Integers of up to 53 bits are exact.
+/// A metadata value. Integers of up to 53 bits are exact.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Any integer or floating-point number.
@@ -41,16 +41,16 @@ pub enum Value {
     Bool(bool),
     /// Text.
     Text(String),
-    /// A list of numbers or truth values (0 and 1).
+    /// A list of numbers, or of booleans as 0 and 1.
     Numbers(Vec<f64>),
     /// A list of texts.
     Texts(Vec<String>),
 }
 
-/// Where a tensor lies and what it is.
+/// A tensor's shape, format, and position in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Rows first, as in torch (the file has them the other way round).
+    /// In torch's order, rows first (the file has the reverse order).
     pub shape: Vec<i64>,
     /// How its elements are stored.
     pub format: Format,
@@ -68,7 +68,7 @@ pub struct Gguf {
 }
 
 impl Gguf {
-    /// Maps the file and reads its metadata.
+    /// Maps a file and reads its metadata.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = File::open(path).map_err(Error::io(path))?;
@@ -81,59 +81,59 @@ impl Gguf {
         Ok(Self { path: path.to_owned(), map, metadata, tensors })
     }
 
-    /// The file.
+    /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// All its bytes.
+    /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.map
     }
 
-    /// Gives back the pages that were read.
+    /// Releases the pages that were read.
     pub(crate) fn release(&self) {
         memory::release(&self.map);
     }
 
-    /// The metadata by key.
+    /// All metadata, by key.
     pub fn metadata(&self) -> &BTreeMap<String, Value> {
         &self.metadata
     }
 
-    /// The tensors by their name in the file.
+    /// All tensors, by their name in the file.
     pub fn tensors(&self) -> &BTreeMap<String, Entry> {
         &self.tensors
     }
 
-    /// A text of the metadata.
+    /// A string from the metadata.
     pub fn text(&self, key: &str) -> Option<&str> {
         if let Some(Value::Text(text)) = self.metadata.get(key) { Some(text) } else { None }
     }
 
-    /// A number of the metadata.
+    /// A number from the metadata.
     pub fn number(&self, key: &str) -> Option<f64> {
         if let Some(Value::Number(number)) = self.metadata.get(key) { Some(*number) } else { None }
     }
 
-    /// A whole number of the metadata.
+    /// An integer from the metadata.
     pub fn integer(&self, key: &str) -> Option<i64> {
         self.number(key)
             .filter(|number| number.fract() == 0.0 && number.abs() < 2_f64.powi(53))
             .map(|n| n as i64)
     }
 
-    /// A truth value of the metadata.
+    /// A boolean from the metadata.
     pub fn truth(&self, key: &str) -> Option<bool> {
         if let Some(Value::Bool(truth)) = self.metadata.get(key) { Some(*truth) } else { None }
     }
 
-    /// A list of texts of the metadata.
+    /// A list of strings from the metadata.
     pub fn texts(&self, key: &str) -> Option<&[String]> {
         if let Some(Value::Texts(texts)) = self.metadata.get(key) { Some(texts) } else { None }
     }
 
-    /// A list of numbers of the metadata.
+    /// A list of numbers from the metadata.
     pub fn numbers(&self, key: &str) -> Option<&[f64]> {
         if let Some(Value::Numbers(numbers)) = self.metadata.get(key) { Some(numbers) } else { None }
     }
@@ -166,7 +166,7 @@ impl Gguf {
     }
 }
 
-/// Memory of a tensor, written by several threads.
+/// A tensor's memory, written by several threads.
 struct Elements {
     start: *mut c_void,
     kind: Kind,
@@ -208,9 +208,9 @@ fn parse(bytes: &[u8]) -> Result<Contents, String> {
     match reader.u32()? {
         2 | 3 => {}
         version if version.swap_bytes() <= 3 => {
-            return Err("a big-endian GGUF file; only little-endian ones are read".into());
+            return Err("a big-endian GGUF file; only little-endian ones are supported".into());
         }
-        version => return Err(format!("GGUF version {version}; versions 2 and 3 are read")),
+        version => return Err(format!("GGUF version {version}; versions 2 and 3 are supported")),
     }
     let tensor_count = reader.count("tensors", 24)?;
     let metadata_count = reader.count("metadata", 13)?;
@@ -225,7 +225,7 @@ fn parse(bytes: &[u8]) -> Result<Contents, String> {
         let name = reader.text()?;
         let entry = reader.entry().map_err(|what| format!("tensor {name}: {what}"))?;
         if tensors.insert(name.clone(), entry).is_some() {
-            return Err(format!("tensor {name} is there twice"));
+            return Err(format!("tensor {name} occurs twice"));
         }
     }
     let alignment = match metadata.get("general.alignment") {
@@ -263,7 +263,11 @@ impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
         let end = self.position.checked_add(n).filter(|end| *end <= self.bytes.len());
         let Some(end) = end else {
-            return Err(format!("truncated: {n} bytes wanted at {} of {}", self.position, self.bytes.len()));
+            return Err(format!(
+                "truncated: {n} bytes expected at offset {} of {}",
+                self.position,
+                self.bytes.len()
+            ));
         };
         let taken = &self.bytes[self.position..end];
         self.position = end;
@@ -282,14 +286,14 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// How many things follow, of `least` bytes or more each.
+    /// A count of items that follow, each of at least `least` bytes.
     fn count(&mut self, what: &str, least: usize) -> Result<usize, String> {
         let n = self.u64()?;
         let room = (self.bytes.len() - self.position) / least;
         if n <= room as u64 {
             Ok(n as usize)
         } else {
-            Err(format!("{what}: a count of {n}, with room for {room} in the file"))
+            Err(format!("{what}: a count of {n}, but the rest of the file has room for {room}"))
         }
     }
 
@@ -307,13 +311,13 @@ impl<'a> Reader<'a> {
                     let n = self.count("texts", 8)?;
                     Value::Texts((0..n).map(|_| self.text()).collect::<Result<_, _>>()?)
                 }
-                9 => return Err("a list of lists, which is not read".into()),
+                9 => return Err("a list of lists, which is not supported".into()),
                 kind => {
                     let n = self.count("numbers", 1)?;
                     Value::Numbers((0..n).map(|_| self.number(kind)).collect::<Result<_, _>>()?)
                 }
             },
-            // 0.00001 was written; its nearest f32 is 0.00000999999974737875.
+            // The shortest decimal: 0.00001 was meant, whose nearest f32 is 0.00000999999974737875.
             6 => Value::Number(f32::from_le_bytes(self.array()?).to_string().parse().expect("a number")),
             kind => Value::Number(self.number(kind)?),
         })
@@ -331,32 +335,32 @@ impl<'a> Reader<'a> {
             10 => self.u64()? as f64,
             11 => i64::from_le_bytes(self.array()?) as f64,
             12 => f64::from_le_bytes(self.array()?),
-            other => return Err(format!("a value of the unknown type {other}")),
+            other => return Err(format!("a value of unknown type {other}")),
         })
     }
 
     fn entry(&mut self) -> Result<Entry, String> {
         let dimensions = self.u32()?;
         if dimensions == 0 || dimensions > MAX_DIMENSIONS {
-            return Err(format!("{dimensions} dimensions; 1 to {MAX_DIMENSIONS} are possible"));
+            return Err(format!("{dimensions} dimensions; it must be 1 to {MAX_DIMENSIONS}"));
         }
         let mut shape = (0..dimensions).map(|_| self.u64()).collect::<Result<Vec<_>, _>>()?;
         let format = Format::from_id(self.u32()?)?;
-        let start = usize::try_from(self.u64()?).map_err(|_| "an offset beyond any memory")?;
+        let start = usize::try_from(self.u64()?).map_err(|_| "an offset that is too large")?;
         if shape.contains(&0) {
             return Err(format!("the shape {shape:?} is empty"));
         }
         let columns = shape[0];
         if columns % format.block() as u64 != 0 {
             return Err(format!(
-                "rows of {columns}, which {format:?} cannot store (blocks of {})",
+                "rows of {columns} elements are not a multiple of {format:?}'s blocks of {}",
                 format.block()
             ));
         }
-        // Elements before blocks: no format needs more than 4 bytes for one, so neither product overflows later.
+        // No format needs more than 4 bytes per element, so below 2⁶⁰ elements the number of bytes does not overflow.
         let elements = shape.iter().try_fold(1_u64, |n, side| n.checked_mul(*side)).filter(|n| *n < 1 << 60);
         let Some(elements) = elements else {
-            return Err(format!("the shape {shape:?} is beyond any memory"));
+            return Err(format!("the shape {shape:?} is too large"));
         };
         shape.reverse();
         let shape = shape.into_iter().map(u64::cast_signed).collect();

@@ -1,13 +1,13 @@
-//! Models by name from the Hugging Face hub, in the cache folder that Python's `huggingface_hub` keeps: what it has
-//! downloaded is found, and what is downloaded here it finds.
+//! Downloads models from the Hugging Face hub into the cache folder that Python's `huggingface_hub` uses, so that each
+//! finds what the other has downloaded.
 //!
 //! | environment variable | meaning | default |
 //! |---|---|---|
-//! | `HF_HOME` | folder of cache and token | `$XDG_CACHE_HOME/huggingface`, else `~/.cache/huggingface` |
+//! | `HF_HOME` | folder of the cache and the token | `$XDG_CACHE_HOME/huggingface`, else `~/.cache/huggingface` |
 //! | `HF_HUB_CACHE` | folder of models | `$HF_HOME/hub` |
-//! | `HF_ENDPOINT` | another server | `https://huggingface.co` |
+//! | `HF_ENDPOINT` | address of the server | `https://huggingface.co` |
 //! | `HF_TOKEN` | access to private and gated models | the content of `$HF_HOME/token` |
-//! | `HF_HUB_OFFLINE` | 1: nothing but the cache | 0 |
+//! | `HF_HUB_OFFLINE` | 1: use the cache only | 0 |
 
 use std::env;
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ use crate::Result;
 use crate::error::MODEL;
 use crate::weights::safetensors::{INDEX, WHOLE};
 
-/// Files besides the weights that are fetched where a model has them.
+/// Files besides the weights that are downloaded if a model has them.
 const FILES: [&str; 10] = [
     "config.json",
     "generation_config.json",
@@ -40,10 +40,10 @@ const FILES: [&str; 10] = [
     "merges.txt",
 ];
 
-/// How long to wait for a connection, and for an answer (choice).
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout for a connection, and for the beginning of a response (choice).
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// `organisation/name`, with `@revision` if not the newest.
+/// `organisation/name`, with `@revision` for other than the newest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Name<'a> {
     repository: &'a str,
@@ -54,7 +54,7 @@ impl<'a> Name<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (repository, revision) = text.split_once('@').unwrap_or((text, "main"));
         let (organisation, name) = repository.split_once('/')?;
-        // They become parts of paths and addresses.
+        // The parts become parts of paths and addresses.
         let plain = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')
@@ -69,7 +69,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// A server, and the folder where its models are kept.
+/// A server, and the cache folder of its models.
 #[derive(Clone, Debug)]
 pub(super) struct Hub {
     endpoint: String,
@@ -78,7 +78,7 @@ pub(super) struct Hub {
     offline: bool,
 }
 
-/// What the server says about a revision.
+/// The server's description of a revision.
 #[derive(Deserialize)]
 struct Revision {
     sha: String,
@@ -111,7 +111,7 @@ impl Hub {
         }
     }
 
-    /// The folder of the model's files, fetched where they are not there yet.
+    /// The folder of the model's files, downloaded as far as they are not cached.
     pub(super) fn fetch(&self, source: &str) -> Result<PathBuf> {
         let wrong = |what: String| Error::setting(MODEL, format!("`{source}`: {what}"));
         let Some(name) = Name::parse(source) else { return Err(wrong("not organisation/name".into())) };
@@ -126,10 +126,10 @@ impl Hub {
             Ok(body) => serde_json::from_reader::<_, Revision>(body.into_body().into_reader().take(1 << 24))
                 .map_err(|error| wrong(format!("{address}: {error}")))?,
             Err(Failure::Unreachable(why)) => {
-                let help = "a network connection, the model's folder in place of its name, or its files in the cache";
+                let remedy = "connect to the network, or give the model's folder instead of its name";
                 return kept.ok_or_else(|| {
                     wrong(format!(
-                        "{address}: {why}; and it is not in {}. What helps: {help}",
+                        "{address}: {why}; and the model is not in {}. To continue, {remedy}",
                         self.cache.display()
                     ))
                 });
@@ -137,7 +137,7 @@ impl Hub {
             Err(Failure::Refused(why)) => return Err(wrong(format!("{address}: {why}"))),
         };
         if !is_hash(&revision.sha) {
-            return Err(wrong(format!("{address}: `{}` is no commit", revision.sha)));
+            return Err(wrong(format!("{address}: `{}` is not a commit hash", revision.sha)));
         }
         let files = wanted(&revision).map_err(wrong)?;
         let snapshot = folder.join("snapshots").join(&revision.sha);
@@ -153,7 +153,7 @@ impl Hub {
         Ok(snapshot)
     }
 
-    /// The snapshot in the cache, if it is a whole model.
+    /// The snapshot in the cache, if it is a complete model.
     fn kept(folder: &Path, revision: &str) -> Option<PathBuf> {
         let commit = fs::read_to_string(folder.join("refs").join(revision));
         let commit = commit.map_or_else(|_| revision.to_owned(), |commit| commit.trim().to_owned());
@@ -162,7 +162,7 @@ impl Hub {
         (snapshot.join("config.json").exists() && weights).then_some(snapshot)
     }
 
-    /// Brings one file into the cache: its content among the blobs, by its hash, and a link to it in the snapshot.
+    /// Downloads one file into the cache: its content as a blob named by its hash, and a link to that in the snapshot.
     fn download(&self, name: &Name, commit: &str, file: &str) -> Result<(), String> {
         let address = format!("{}/{}/resolve/{commit}/{file}", self.endpoint, name.repository);
         let folder = name.folder(&self.cache);
@@ -176,13 +176,13 @@ impl Hub {
             self.download_blob(&address, &blob, &etag, file)?;
         }
         let link = snapshot.join(file);
-        // A link that points nowhere is in the way.
+        // A dangling link would be in the way.
         let _ = fs::remove_file(&link);
         symlink(Path::new("../../blobs").join(&etag), &link)
             .map_err(|error| format!("{}: {error}", link.display()))
     }
 
-    /// The name of the file's content: its sha256 where it is large, git's hash where not.
+    /// The hash of the file's content: SHA-256 for large files, git's hash for others.
     fn etag(&self, address: &str) -> Result<String, String> {
         let request = Self::agent(0).head(address);
         let response = self.authorised(request).call().map_err(|error| error.to_string())?;
@@ -192,7 +192,7 @@ impl Hub {
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let etag = text("x-linked-etag").or(text("etag")).ok_or("the server gives no etag")?;
         let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
-        if is_hash(&etag) { Ok(etag) } else { Err(format!("the etag `{etag}` is no hash")) }
+        if is_hash(&etag) { Ok(etag) } else { Err(format!("the etag `{etag}` is not a hash")) }
     }
 
     fn download_blob(&self, address: &str, blob: &Path, etag: &str, file: &str) -> Result<(), String> {
@@ -209,14 +209,16 @@ impl Hub {
         let got = start + copy(response, &mut out, &bar).map_err(|error| error.to_string())?;
         bar.finish_and_clear();
         if total.is_some_and(|total| got != total) {
-            return Err(format!("broke off after {got} bytes; the same command goes on from there"));
+            return Err(format!(
+                "the connection broke off after {got} bytes; run the command again to continue from there"
+            ));
         }
         out.sync_all().map_err(|error| error.to_string())?;
         if etag.len() == 64 {
             let found = sha256(&part).map_err(|error| error.to_string())?;
             if found != etag {
                 let _ = fs::remove_file(&part);
-                return Err(format!("its content has sha256 {found}, not {etag}"));
+                return Err(format!("the content has SHA-256 {found}, expected {etag}"));
             }
         }
         fs::rename(&part, blob).map_err(|error| format!("{}: {error}", blob.display()))
@@ -242,11 +244,11 @@ impl Hub {
         }
     }
 
-    /// The token goes to the server itself only: redirections to another host are followed without it.
+    /// The token is sent to the server itself only: redirections to another host are followed without it.
     fn agent(redirects: u32) -> Agent {
         http::agent()
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
+            .timeout_connect(Some(TIMEOUT))
+            .timeout_recv_response(Some(TIMEOUT))
             .max_redirects(redirects)
             .max_redirects_will_error(false)
             .build()
@@ -254,7 +256,7 @@ impl Hub {
     }
 }
 
-/// Why there is no answer to use.
+/// Why a request failed.
 enum Failure {
     Unreachable(String),
     Refused(String),
@@ -269,7 +271,7 @@ impl Failure {
 
 fn refusal(status: u16) -> String {
     match status {
-        401 | 403 => "the server refuses access: the name is wrong, or the model is private or gated; accept its terms on its \
+        401 | 403 => "the server denies access: the name is wrong, or the model is private or gated; accept its terms on its \
             page and set HF_TOKEN"
             .into(),
         404 => "there is no such model or revision".into(),
@@ -288,11 +290,9 @@ fn wanted(revision: &Revision) -> Result<Vec<&str>, String> {
         names().filter(|name| *name == WHOLE).collect()
     };
     if weights.is_empty() {
-        return Err(format!(
-            "has neither {WHOLE} nor {INDEX}; other formats of weights are not read from the hub"
-        ));
+        return Err(format!("has neither {WHOLE} nor {INDEX}; other formats of weights are not supported"));
     }
-    // The weights last: what is wrong with the rest shows soon.
+    // The weights come last, so that errors in the small files show early.
     Ok(names().filter(|name| FILES.contains(name)).chain(weights).collect())
 }
 

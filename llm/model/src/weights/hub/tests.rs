@@ -89,7 +89,7 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
     assert_eq!(unreachable.fetch("org/tiny").unwrap(), snapshot);
     let error = unreachable.fetch("org/other").unwrap_err().to_string();
     assert!(
-        error.contains("org/other") && error.contains("not in") && error.contains("What helps"),
+        error.contains("org/other") && error.contains("not in") && error.contains("connect to the network"),
         "{error}"
     );
     let error = offline.fetch("org/other").unwrap_err().to_string();
