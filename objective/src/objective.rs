@@ -381,7 +381,10 @@ fn against(key: &str, name: &str) -> Result<Against, Error> {
     found.ok_or_else(|| {
         Error::value(
             key,
-            format!("`{name}` is not a reference{}", hint(name, Against::WORDS.iter().map(|(word, _)| *word))),
+            format!(
+                "`{name}` is not a reference{}",
+                hint(name, Against::WORDS.iter().map(|(word, _)| *word))
+            ),
         )
     })
 }

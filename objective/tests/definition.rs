@@ -159,7 +159,10 @@ fn unknown_names_are_rejected_with_the_nearest_known_one() {
         ("preset = 'masked-mel'", "no preset is called `masked-mel`; did you mean `masked-mle`?"),
         ("selected = 'distill(mel)'", "`mel` is not a reference; did you mean `mle`?"),
         ("selected = '-log q'", "column 6 of `-log q`: unknown name `q`"),
-        ("[select]\nwithin = 'bach'", "`select.within`: `bach` is not one of its values; did you mean `batch`?"),
+        (
+            "[select]\nwithin = 'bach'",
+            "`select.within`: `bach` is not one of its values; did you mean `batch`?",
+        ),
         ("[select]\nby = 'los'", "did you mean `loss`?"),
         ("normalise = 'pull'", "did you mean `pulled`?"),
         (

@@ -138,7 +138,9 @@ fn a_loss_that_is_no_number_stops_with_the_last_good_checkpoint() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let text = said(&output);
     assert!(
-        text.contains("error: step ") && text.contains("its rows, counted from 0: ") && text.contains("is intact"),
+        text.contains("error: step ")
+            && text.contains("its rows, counted from 0: ")
+            && text.contains("is intact"),
         "{text}"
     );
     assert!(bench.path("out/checkpoints").read_dir().unwrap().count() >= 1);
