@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use tch::Kind;
 
 use tokensieve_infer::generate::Sampling;
-use tokensieve_kernels::machine;
-use tokensieve_kernels::memory;
+use tokensieve_kernels::{Backend, machine, memory};
 use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::{self, Checkpoint};
@@ -21,8 +20,8 @@ pub(super) struct ModelChoice {
     /// An adapter on it, in PEFT's format
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
-    /// The type that it computes in
-    #[arg(long, default_value = "bf16")]
+    /// The type that it computes in; auto: what is fast here, bf16, or f32 where the back end is plain
+    #[arg(long, default_value = "auto")]
     pub(super) precision: Precision,
     /// A chat template in the place of the model's own: a file of Jinja, or `plain`; if not given, the one beside the
     /// adapter, where it was trained with another than the model's
@@ -46,6 +45,7 @@ pub(super) struct AnswererChoice {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Precision {
+    Auto,
     F32,
     Bf16,
 }
@@ -53,16 +53,14 @@ pub(super) enum Precision {
 impl Precision {
     pub(super) fn kind(self) -> Kind {
         match self {
+            Self::Auto => Backend::of(machine::device()).fastest_kind(),
             Self::F32 => Kind::Float,
             Self::Bf16 => Kind::BFloat16,
         }
     }
 
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
+        if self.kind() == Kind::Float { "f32" } else { "bf16" }
     }
 }
 

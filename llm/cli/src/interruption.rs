@@ -29,6 +29,6 @@ pub(super) fn interruption(follows: &'static str, loss: &str) -> &'static Atomic
 /// Ends the program from the thread that hears Ctrl-C, without tidying up: other threads compute with what that would take
 /// from them. What is written is written whole, or under another name.
 pub(super) fn end() -> ! {
-    // Sound: it only ends the program.
+    // SAFETY: it only ends the program.
     unsafe { libc::_exit(INTERRUPTED) }
 }

@@ -27,6 +27,7 @@ mod train;
 mod uncertainty;
 
 use clap::Subcommand;
+use tokensieve_kernels::Backend;
 
 /// What `tokensieve` can do.
 #[derive(Debug, Subcommand)]
@@ -66,6 +67,7 @@ impl Verb {
     }
 
     fn done(self) -> anyhow::Result<()> {
+        Backend::of_cpu().map_err(anyhow::Error::msg)?;
         // Before the first tensor is made.
         tokensieve_kernels::machine::open_cuda();
         match self {

@@ -64,7 +64,7 @@ fn replies_go_on_where_they_were_stopped() {
 
     let mut child = generate(&stopped).spawn().unwrap();
     midway(&mut child, &stopped);
-    // Sound: a signal to a child that was not waited for.
+    // SAFETY: a signal to a child that was not waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let kept = lines(&stopped);

@@ -61,7 +61,7 @@ fn a_second_ctrl_c_ends_at_once() {
             sleep(Duration::from_millis(1));
         }
         for _ in 0..2 {
-            // Sound: a signal to a child of ours that has not been waited for.
+            // SAFETY: a signal to a child of ours that has not been waited for.
             unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
             sleep(Duration::from_millis(3 + attempt));
         }

@@ -3,10 +3,11 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Attention, plain};
-use crate::Layout;
+use crate::layout::Layout;
+use crate::plain;
+use crate::shape::Attention;
 use crate::shim::FlashAttention;
-use crate::upload;
+use crate::upload::upload;
 
 /// Whether flash attention is there for such numbers: not on another device or for another kind of number, with a soft
 /// cap, or for heads that its kernels do not know.

@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::Activation;
+use crate::shape::Activation;
 
 fn applies(gate_up: &Tensor) -> bool {
     gate_up.device().is_cuda() && gate_up.kind() == Kind::BFloat16

@@ -11,131 +11,66 @@
 // Tests say exactly which number they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
-#[cfg(not(target_arch = "x86_64"))]
-mod bytes;
-#[cfg(target_arch = "x86_64")]
+/// Ends a test of the kernels where this process computes with another back end.
+#[cfg(test)]
+macro_rules! needs_kernels {
+    () => {
+        if !crate::backend::runs_test_of(crate::Backend::Avx512Bf16) {
+            return;
+        }
+    };
+}
+#[cfg(test)]
+use needs_kernels;
+
+pub mod backend;
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+mod cpu;
+#[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
+#[path = "no_kernels.rs"]
 mod cpu;
 mod flash;
 mod fused;
+pub mod head_rows;
 mod layout;
 pub mod logits;
 pub mod machine;
 mod mask;
 pub mod memory;
 pub mod plain;
+mod product;
+mod shape;
 pub mod shim;
+pub mod spread;
 #[cfg(test)]
 mod tests;
 mod upload;
 
-use std::ops::Range;
-
-#[cfg(not(target_arch = "x86_64"))]
-pub use bytes::Bytes;
-#[cfg(target_arch = "x86_64")]
-pub use cpu::{Bytes, decode};
 use tch::Tensor;
 
+pub use backend::Backend;
+pub use cpu::Bytes;
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+pub use cpu::decode;
 pub use flash::applies as is_flash;
 pub use layout::Layout;
 pub use mask::Mask;
+pub use product::{Block, Product};
+pub use shape::{Activation, Attention, Heads};
 pub use upload::upload;
 
-/// Attention's heads. Query head h reads key and value head h / (queries / keys).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heads {
-    /// Query heads, H: a multiple of `keys`.
-    pub queries: usize,
-    /// Key and value heads, G.
-    pub keys: usize,
-    /// Dimensions of a head, K.
-    pub dim: usize,
-}
-
-impl Heads {
-    /// Columns of the fused `[H·K queries | G·K keys | G·K values]`.
-    pub fn width(&self) -> usize {
-        (self.queries + 2 * self.keys) * self.dim
-    }
-}
-
-/// The non-linearity of the gated feed-forward layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// x·σ(x): Llama, Phi-3, Qwen.
-    Silu,
-    /// Gaussian error linear unit in its tanh form: Gemma.
-    GeluTanh,
-}
-
-/// How tokens attend to those before them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Attention {
-    /// The heads.
-    pub heads: Heads,
-    /// What query·key is multiplied by.
-    pub scale: f64,
-    /// c: scores become c·tanh(score / c) (Gemma 2).
-    pub soft_cap: Option<f64>,
-    /// How many latest tokens a token sees, itself included; `None`: all.
-    pub window: Option<usize>,
-}
-
-/// A part of a matrix `[K, N]` outside which it is zero: these outputs read these inputs alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Columns.
-    pub outputs: Range<usize>,
-    /// Rows, in order; a range may be empty.
-    pub inputs: [Range<usize>; 2],
-}
-
-/// A matrix product x·weight of `[T, K]` and `[K, N]`, either of which may be a transposed view, and what is added to it
-/// before it is rounded.
-#[derive(Clone, Copy, Debug)]
-pub struct Product<'a> {
-    x: &'a Tensor,
-    weight: &'a Tensor,
-    blocks: &'a [Block],
-    also: Option<(&'a Tensor, &'a Tensor)>,
-    added: Option<&'a Tensor>,
-}
-
-impl<'a> Product<'a> {
-    /// x·weight.
-    pub fn of(x: &'a Tensor, weight: &'a Tensor) -> Self {
-        Self { x, weight, blocks: &[], also: None, added: None }
-    }
-
-    /// Says where the weight is not zero: every output stands in one of the blocks, or there is none and all counts.
-    #[must_use]
-    pub fn within(self, blocks: &'a [Block]) -> Self {
-        Self { blocks, ..self }
-    }
-
-    /// Adds another product, of which no blocks are known.
-    ///
-    /// # Panics
-    /// If blocks are known of the first.
-    #[must_use]
-    pub fn and(self, x: &'a Tensor, weight: &'a Tensor) -> Self {
-        assert!(self.blocks.is_empty(), "blocks are of one product");
-        Self { also: Some((x, weight)), ..self }
-    }
-
-    /// Adds `[T, N]`, which may be what is written to, or `[N]` to every row.
-    #[must_use]
-    pub fn plus(self, added: Option<&'a Tensor>) -> Self {
-        Self { added, ..self }
-    }
-
+impl Product<'_> {
     /// Computes it into a tensor of the factors' kind or of f32.
     pub fn write(self, out: &Tensor) {
-        #[cfg(target_arch = "x86_64")]
         if cpu::product(&self, out).is_some() {
             return;
         }
-        plain::product(&self, out);
+        // Kernels leave few rows, and all where the processor multiplies tiles of bf16 (AMX), to libtorch.
+        if Backend::of_cpu() == Ok(Backend::Avx512Bf16) {
+            plain::native_product(&self, out);
+        } else {
+            plain::product(&self, out);
+        }
     }
 
     /// Computes it into a new tensor of the factors' kind.
@@ -147,12 +82,29 @@ impl<'a> Product<'a> {
     }
 }
 
+impl Mask {
+    /// x `[T, I]` with the dropped numbers at 0, not scaled: that costs less on the small result of the product that
+    /// follows, see [`Mask::rescale`].
+    pub fn apply(&self, x: &Tensor) -> Tensor {
+        dropout(x, None, self, 1.0)
+    }
+
+    /// x `[T, D]` with the dropped numbers at 0 and the kept ones scaled, plus `base`.
+    pub fn add(&self, x: &Tensor, base: Option<&Tensor>) -> Tensor {
+        dropout(x, base, self, self.scale())
+    }
+}
+
+fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Tensor {
+    assert_eq!(x.size()[0], mask.rows() as i64, "a key per row");
+    cpu::dropout(x, base, mask, scale).unwrap_or_else(|| plain::dropout(x, base, mask, scale))
+}
+
 /// Root-mean-square norm: out = x / rms(x) · weight per row, with rms = √(mean x² + eps). `weight_d` is f32, with what
 /// a family adds to it added. Returns 1/rms, f32, one per row.
 ///
 /// x and out are `[T, D]`, or `[T, H, D]` for a norm per head; out may be x.
 pub fn rms_norm(x_td: &Tensor, weight_d: &Tensor, eps: f64, out_td: &Tensor) -> Tensor {
-    #[cfg(target_arch = "x86_64")]
     if let Some(result) = cpu::rms_norm(x_td, weight_d, eps, out_td) {
         return result;
     }
@@ -169,7 +121,6 @@ pub fn rms_norm_backward(
     residual_td: Option<&Tensor>,
     d_weight: Option<&Tensor>,
 ) -> Tensor {
-    #[cfg(target_arch = "x86_64")]
     if let Some(result) = cpu::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight) {
         return result;
     }
@@ -180,7 +131,6 @@ pub fn rms_norm_backward(
 /// with i + r/2, those from r on stay. `cos_tr` and `sin_tr` are f32 `[T, r/2]`. `backward` turns the other way: the
 /// gradient's way back.
 pub fn rope(qkv: &Tensor, cos_tr: &Tensor, sin_tr: &Tensor, heads: &Heads, backward: bool) {
-    #[cfg(target_arch = "x86_64")]
     if cpu::rope(qkv, cos_tr, sin_tr, heads, backward).is_some() {
         return;
     }
@@ -189,7 +139,6 @@ pub fn rope(qkv: &Tensor, cos_tr: &Tensor, sin_tr: &Tensor, heads: &Heads, backw
 
 /// out = activation(gate) · up, of `[T, 2F]` with the gate's columns first.
 pub fn gated(gate_up: &Tensor, activation: Activation, out_tf: &Tensor) {
-    #[cfg(target_arch = "x86_64")]
     if cpu::gated(gate_up, activation, out_tf).is_some() {
         return;
     }
@@ -204,7 +153,6 @@ pub fn gated_backward(
     activation: Activation,
     act_out: Option<&Tensor>,
 ) -> Tensor {
-    #[cfg(target_arch = "x86_64")]
     if let Some(result) = cpu::gated_backward(d_act, gate_up, activation, act_out) {
         return result;
     }
@@ -216,7 +164,6 @@ pub fn gated_backward(
 /// their own document up to themselves, the prefix's see the prefix. Returns the log-sum-exp of each row's scores, f32
 /// `[H, T]`, for the backward pass.
 pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
-    #[cfg(target_arch = "x86_64")]
     if let Some(result) = cpu::attention(qkv, layout, how, None, out) {
         return result;
     }
@@ -232,7 +179,6 @@ pub fn attention_dropped(
     dropout: &Mask,
     out: &Tensor,
 ) -> Tensor {
-    #[cfg(target_arch = "x86_64")]
     if let Some(result) = cpu::attention(qkv, layout, how, Some(dropout), out) {
         return result;
     }
@@ -249,7 +195,6 @@ pub fn attention_backward(
     layout: &Layout,
     how: &Attention,
 ) -> Tensor {
-    #[cfg(target_arch = "x86_64")]
     if let Some(result) = cpu::attention_backward(d_out, qkv, out, lse, layout, how) {
         return result;
     }

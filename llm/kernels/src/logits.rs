@@ -1,14 +1,10 @@
 //! What sampling asks of a row of logits, on the host.
 
-#[cfg(target_arch = "x86_64")]
-use super::cpu;
+use crate::cpu;
 
 /// The largest and where it first stands; 0 and −∞ of none.
 pub fn largest(logits: &[f32]) -> (usize, f32) {
-    #[cfg(target_arch = "x86_64")]
     let found = cpu::logits::largest(logits);
-    #[cfg(not(target_arch = "x86_64"))]
-    let found = None;
     let largest = found.unwrap_or_else(|| plain::largest(logits));
     (logits.iter().position(|logit| *logit >= largest).unwrap_or(0), largest)
 }
@@ -16,16 +12,12 @@ pub fn largest(logits: &[f32]) -> (usize, f32) {
 /// ln Σ exp(logit).
 pub fn log_sum_exp(logits: &[f32]) -> f64 {
     let (_, largest) = largest(logits);
-    #[cfg(target_arch = "x86_64")]
     let found = cpu::logits::sum_exp(logits, largest);
-    #[cfg(not(target_arch = "x86_64"))]
-    let found = None;
     f64::from(largest) + found.unwrap_or_else(|| plain::sum_exp(logits, largest)).ln()
 }
 
 /// Every logit becomes exp((logit − largest) · scale).
 pub fn exponentials(logits: &mut [f32], largest: f32, scale: f32) {
-    #[cfg(target_arch = "x86_64")]
     if cpu::logits::exponentials(logits, largest, scale).is_some() {
         return;
     }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
+use crate::backend::Backend;
+
 /// The version of torch that tch 0.24 is made for; `build.rs` refuses another.
 pub const TORCH_VERSION: &str = "2.11.0";
 
@@ -35,6 +37,8 @@ const PATIENCE: Duration = Duration::from_millis(600);
 pub struct Machine {
     /// The device that training would use.
     pub device: Device,
+    /// What computes on it.
+    pub backend: Backend,
     /// Version of the libtorch that is loaded, where its folder says.
     pub torch: Option<String>,
     /// Folder of that libtorch.
@@ -76,6 +80,7 @@ impl Machine {
         let library = library();
         Self {
             device,
+            backend: Backend::of(device),
             torch: library.as_deref().and_then(version),
             library,
             cuda: open_cuda().clone(),
@@ -103,6 +108,8 @@ impl fmt::Display for Machine {
         };
         writeln!(f, "{:22} {cuda}", "CUDA library")?;
         writeln!(f, "{:22} {:?} ({} CUDA devices)", "device", self.device, self.cuda_devices)?;
+        let kind = if self.backend.fastest_kind() == Kind::Float { "f32" } else { "bf16" };
+        writeln!(f, "{:22} {} (auto computes in {kind})", "back end", self.backend)?;
         for gpu in &self.gpus {
             writeln!(f, "{:22} {gpu}", "GPU")?;
         }
@@ -129,15 +136,16 @@ pub fn open_cuda() -> &'static CudaLibrary {
         let Some(path) = path.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()) else {
             return CudaLibrary::Missing;
         };
-        // Sound as opening any library is: its initialisers run, and are made for this.
+        // SAFETY: as opening any library is: its initialisers run, and are made for this.
         if !unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null() {
             return CudaLibrary::Opened;
         }
-        // Sound: after a failure dlerror gives a text that lives until the next call.
+        // SAFETY: after a failure dlerror gives a text that lives until the next call.
         let why = unsafe { libc::dlerror() };
         let why = if why.is_null() {
             "no reason given".into()
         } else {
+            // SAFETY: not null; nothing was called since.
             unsafe { CStr::from_ptr(why) }.to_string_lossy()
         };
         CudaLibrary::Refused(why.into_owned())

@@ -5,10 +5,7 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-#[cfg(target_arch = "x86_64")]
-use super::cpu;
-use super::plain;
-use crate::upload;
+use crate::upload::upload;
 
 /// Which numbers of some rows are dropped. Rows are of numbers (a projection's input, a layer's result) or of attention
 /// probabilities, whose places [`Mask::place`] gives.
@@ -60,17 +57,6 @@ impl Mask {
         head as u32 * HEAD + key as u32
     }
 
-    /// x `[T, I]` with the dropped numbers at 0, not scaled: that costs less on the small result of the product that
-    /// follows, see [`Mask::rescale`].
-    pub fn apply(&self, x: &Tensor) -> Tensor {
-        self.run(x, None, 1.0)
-    }
-
-    /// x `[T, D]` with the dropped numbers at 0 and the kept ones scaled, plus `base`.
-    pub fn add(&self, x: &Tensor, base: Option<&Tensor>) -> Tensor {
-        self.run(x, base, self.scale())
-    }
-
     /// Multiplies the rows that lost something, for the mean to stay.
     pub fn rescale(&self, x: &Tensor) {
         let rows = x.size()[0];
@@ -78,24 +64,9 @@ impl Mask {
         let _ = x.narrow(0, first, rows - first).g_mul_scalar_(self.scale());
     }
 
-    fn run(&self, x: &Tensor, base: Option<&Tensor>, scale: f64) -> Tensor {
-        assert_eq!(x.size()[0], self.keys.len() as i64, "a key per row");
-        #[cfg(target_arch = "x86_64")]
-        if let Some(result) = cpu::dropout(x, base, self, scale) {
-            return result;
-        }
-        self.by_operators(x, base, scale)
-    }
-
-    fn by_operators(&self, x: &Tensor, base: Option<&Tensor>, scale: f64) -> Tensor {
-        let [rows, columns] = x.size()[..] else { panic!("dropout is of a matrix") };
-        let (wide, places): (_, Vec<u32>) = (plain::wide(x), (0..columns as u32).collect());
-        let kept = self.kept(0..rows as usize, &places, x.device()).to_kind(wide);
-        let dropped = x.to_kind(wide) * kept * self.factors(0..rows as usize, scale, wide, x.device());
-        match base {
-            Some(base) => (dropped + base.to_kind(wide)).to_kind(x.kind()),
-            None => dropped.to_kind(x.kind()),
-        }
+    /// How many rows it is for.
+    pub(crate) fn rows(&self) -> usize {
+        self.keys.len()
     }
 
     /// `scale` for the rows that lose something and 1 for the others, `[rows, 1]`.
@@ -123,51 +94,5 @@ impl Mask {
         let fixed = self.first.saturating_sub(rows.start).min(rows.len());
         let _ = kept.narrow(0, 0, fixed as i64).fill_(1);
         kept
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mask(rate: f64, first: usize, rows: u32) -> Mask {
-        let keys = (0..rows).map(|row| [row.wrapping_mul(0x1234_5677) ^ 9, row.wrapping_mul(0x0bad_cafd)]);
-        Mask::new(rate, first, keys.collect())
-    }
-
-    #[test]
-    fn the_kernel_drops_what_the_operators_drop() {
-        tch::manual_seed(3);
-        let mask = mask(0.3, 5, 37);
-        for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.0)] {
-            let random =
-                || Tensor::randn([37, 90], (Kind::Float, Device::Cpu)).to_kind(kind).narrow(1, 0, 71);
-            let (x, base) = (random(), random());
-            for (scale, base) in [(1.0, None), (mask.scale(), None), (mask.scale(), Some(&base))] {
-                let (own, twin) = (mask.run(&x, base, scale), mask.by_operators(&x, base, scale));
-                let worst = (own.to_kind(Kind::Float) - twin.to_kind(Kind::Float)).abs().max();
-                assert!(worst.double_value(&[]) <= tolerance, "{kind:?} {worst}");
-            }
-            assert_eq!(mask.apply(&x).narrow(0, 0, 5), x.narrow(0, 0, 5));
-        }
-    }
-
-    #[test]
-    fn the_rate_is_as_asked_and_masks_differ() {
-        let x = Tensor::ones([500, 400], (Kind::Float, Device::Cpu));
-        let one = mask(0.1, 0, 500);
-        let other = Mask::new(0.1, 0, one.keys.iter().map(|[a, b]| [*b, *a]).collect());
-        let (one, other) = (one.apply(&x), other.apply(&x));
-        // 200,000 draws: five standard deviations of the share are 0.0034.
-        let mean = |x: &Tensor| x.mean(Kind::Float).double_value(&[]);
-        assert!((mean(&one) - 0.9).abs() < 0.0034);
-        assert!((mean(&(&one * &other)) - 0.81).abs() < 0.0044);
-        // Neighbours, which share a hash, are independent.
-        let neighbours = one.slice(1, 0, 400, 2) * one.slice(1, 1, 400, 2);
-        assert!((mean(&neighbours) - 0.81).abs() < 0.0062);
-        for dim in [0, 1] {
-            let shares = one.mean_dim(dim, false, Kind::Float);
-            assert!(shares.min().double_value(&[]) > 0.8, "a row or column is dropped too often");
-        }
     }
 }

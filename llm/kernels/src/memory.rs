@@ -17,7 +17,7 @@ pub fn keep() {
 
 /// Lets the system take a mapped file's pages back; they are read again when somebody asks.
 pub fn release(map: &Mmap) {
-    // Sound: the map is of a file and read-only, so its pages come back as they were. Where it fails they stay.
+    // SAFETY: the map is of a file and read-only, so its pages come back as they were. Where it fails they stay.
     let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
 }
 

@@ -50,7 +50,7 @@ impl FlashAttention {
     /// As tch's operators do, where libtorch refuses: a mistake of the calling code, or no memory.
     pub fn forward(&self, qkv: &[Tensor; 3]) -> [Tensor; 2] {
         let mut results = [null_mut(); 2];
-        // Sound: the tensors live through the call, which fills `results` unless it gives a message. So below.
+        // SAFETY: the tensors live through the call, which fills `results` unless it gives a message.
         let message = unsafe {
             let (qkv, results) = (qkv.each_ref().map(pointer), results.as_mut_ptr());
             ts_flash_attention(
@@ -71,6 +71,7 @@ impl FlashAttention {
     /// As above.
     pub fn backward(&self, outcome: &[Tensor; 3], qkv: &[Tensor; 3]) -> [Tensor; 3] {
         let mut results = [null_mut(); 3];
+        // SAFETY: as in `forward`.
         let message = unsafe {
             ts_flash_attention_backward(
                 outcome.each_ref().map(pointer).as_ptr(),
@@ -99,8 +100,9 @@ fn complaint(message: *mut c_char) -> Option<String> {
     if message.is_null() {
         return None;
     }
-    // Sound: a string from `strdup`, freed once.
+    // SAFETY: a string from `strdup`, freed once.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    // SAFETY: it is freed once, and not used again.
     unsafe { libc::free(message.cast()) };
     Some(text)
 }
@@ -108,7 +110,7 @@ fn complaint(message: *mut c_char) -> Option<String> {
 /// The most bytes that tensors on a CUDA device have taken at a time; `None` where there is none.
 pub fn peak_device_bytes(device: usize) -> Option<u64> {
     let mut bytes = 0;
-    // Sound: fills in a number.
+    // SAFETY: fills in a number.
     let message = unsafe { ts_peak_device_bytes(i8::try_from(device).ok()?, &raw mut bytes) };
     complaint(message).map_or_else(|| u64::try_from(bytes).ok(), |_| None)
 }
@@ -118,14 +120,14 @@ fn taken<const N: usize>(message: *mut c_char, results: [*mut c_void; N]) -> [Te
     if let Some(text) = complaint(message) {
         panic!("libtorch: {text}");
     }
-    // Sound: each was made with `new`, for its taker to delete.
+    // SAFETY: each was made with `new`, for its taker to delete.
     results.map(|result| unsafe { Tensor::from_ptr(result.cast()) })
 }
 
 /// From now on large CPU tensors live in a stretch of so many addresses; `shim/arena.cc` says why. False, and all as it
 /// was, where the system does not give them.
 pub fn use_arena(bytes: usize) -> bool {
-    // Sound: takes a number; libtorch's allocators may be exchanged at any time, blocks know their own.
+    // SAFETY: takes a number; libtorch's allocators may be exchanged at any time, blocks know their own.
     unsafe { ts_use_arena(bytes) }
 }
 
@@ -133,14 +135,14 @@ pub fn use_arena(bytes: usize) -> bool {
 /// it for the cores.
 pub fn parallel<F: Fn(Range<usize>) + Sync>(n: usize, grain: usize, body: F) {
     extern "C" fn part<F: Fn(Range<usize>) + Sync>(context: *const c_void, begin: i64, end: i64) {
-        // Sound: the closure outlives `ts_parallel`, which calls from several threads; F is Sync.
+        // SAFETY: the closure outlives `ts_parallel`, which calls from several threads; F is Sync.
         let body = unsafe { &*context.cast::<F>() };
         // An abort, not an unwinding into C++.
         if catch_unwind(AssertUnwindSafe(|| body(begin as usize..end as usize))).is_err() {
             std::process::abort();
         }
     }
-    // Sound: see above.
+    // SAFETY: see above.
     unsafe { ts_parallel(n as i64, grain as i64, part::<F>, (&raw const body).cast()) };
 }
 

@@ -119,7 +119,7 @@ impl Bench {
         while self.steps(out) < lines {
             std::thread::sleep(Duration::from_millis(1));
         }
-        // Sound: a signal to a child of ours that has not been waited for.
+        // SAFETY: a signal to a child of ours that has not been waited for.
         unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", said(&output));

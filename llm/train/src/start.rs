@@ -8,14 +8,14 @@ use std::sync::atomic::AtomicBool;
 use serde_json::json;
 use tokensieve_base::files::write_atomically;
 use tokensieve_documents::Order;
-use tokensieve_kernels::{machine, memory};
+use tokensieve_kernels::{Backend, machine, memory};
 use tokensieve_model::head::Head;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Error, Model, Result};
 use tokensieve_objective::Plan;
 
 use crate::checkpoint::{Lock, State};
-use crate::config::{Config, Length};
+use crate::config::{Config, Length, dtype_name};
 use crate::existing_run::ExistingRun;
 use crate::layout::{CONFIG, PROVENANCE};
 use crate::load::{self, Data};
@@ -116,6 +116,8 @@ impl<'a> Run<'a> {
             "steps": state.steps,
             "seed": config.train.seed,
             "device": format!("{:?}", config.model.device),
+            "backend": Backend::of(config.model.device).name(),
+            "dtype": dtype_name(config.model.kind),
             "threads": tch::get_num_threads(),
             "command": command(std::env::args_os()),
         });
@@ -128,12 +130,14 @@ impl<'a> Run<'a> {
         let (config, state) = (&self.config, &self.state);
         let trained = self.trained.parameters().values().numel();
         self.log.say(&format!(
-            "{}: {} documents, {} steps of {}, {trained} trained parameters, objective {}",
+            "{}: {} documents, {} steps of {}, {trained} trained parameters, objective {}, in {} on {}",
             config.model.source,
             self.documents.len(),
             state.steps,
             config.train.batch_size,
             config.objective.name(),
+            dtype_name(config.model.kind),
+            Backend::of(config.model.device),
         ));
         if state.step > 0 {
             self.log.say(&format!("continuing after step {}", state.step));

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use half::bf16;
-use tch::{Device, Kind, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 #[cfg(target_arch = "x86_64")]
 use tokensieve_kernels::decode::{KeysValues, Number};
@@ -13,7 +13,7 @@ use tokensieve_model::{Cache, Model};
 /// The model, in the form that is fastest on this machine.
 #[derive(Debug)]
 pub(super) enum Engine<'a> {
-    /// The forward pass with a cache, one sequence at a time, on any machine.
+    /// The forward pass with caches in libtorch's operators, on any machine.
     Plain(&'a Model),
     /// The batched decoder in f32.
     #[cfg(target_arch = "x86_64")]
@@ -74,14 +74,20 @@ impl<'a> Engine<'a> {
 }
 
 fn feed_plain(model: &Model, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
-    logits.clear();
-    for (slot, tokens) in pieces {
+    let ends = pieces.iter().scan(0, |end, (_, tokens)| {
+        *end += tokens.len() as i64;
+        Some(*end - 1)
+    });
+    let last = Tensor::from_slice(&ends.collect::<Vec<_>>()).to_device(model.device());
+    fn own((slot, tokens): Piece<'_>) -> (&mut Cache, &[u32]) {
         #[cfg_attr(not(target_arch = "x86_64"), expect(irrefutable_let_patterns))]
         let Slot::Plain(cache) = slot else { unreachable!("an engine only gets its own slots") };
-        let hidden = model.forward_cached(tokens, cache).narrow(0, -1, 1);
-        let row = model.unembedding().logits(&hidden).to_device(Device::Cpu).to_kind(Kind::Float);
-        logits.extend(Vec::<f32>::try_from(row.flatten(0, -1)).expect("f32"));
+        (cache, tokens)
     }
+    let mut pieces: Vec<(&mut Cache, &[u32])> = pieces.into_iter().map(own).collect();
+    let hidden = model.forward_cached_together(&mut pieces).index_select(0, &last);
+    let rows = model.unembedding().logits(&hidden).to_device(Device::Cpu).to_kind(Kind::Float);
+    *logits = Vec::try_from(rows.flatten(0, -1)).expect("f32");
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -3,7 +3,7 @@
 use tch::{Device, Tensor};
 
 use super::lanes::{Avx512, LANES, Number, Words};
-use super::{GRAIN, Rows, by_kind};
+use super::rows::{GRAIN, Rows, by_kind};
 use crate::mask::{FACTORS, Mask, SPREAD};
 use crate::shim::parallel;
 
@@ -28,7 +28,7 @@ fn run<N: Number>(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) ->
                 Some(key) => (key, mask.threshold(), scale as f32),
                 None => ([0; 2], 0, 1.0),
             };
-            // Sound: each row is one thread's; the instructions exist.
+            // SAFETY: each row is one thread's; the instructions exist.
             unsafe { row(simd, rows.row(i), base, into.row(i), n, Bits::new(simd, key), threshold, scale) };
         }
     });
@@ -51,7 +51,7 @@ impl Bits {
     /// A key for each.
     #[inline(always)]
     pub(super) fn of_keys(simd: Avx512, keys: &[[u32; LANES]; 2]) -> Self {
-        // Sound: there are sixteen words.
+        // SAFETY: there are sixteen words.
         Self { keys: keys.each_ref().map(|words| unsafe { simd.words(words.as_ptr()) }) }
     }
 
@@ -63,6 +63,8 @@ impl Bits {
     }
 }
 
+/// # Safety
+/// All rows have `n` numbers, and no other thread writes `out`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 #[expect(clippy::too_many_arguments, reason = "a row of each")]
 unsafe fn row<N: Number>(
@@ -80,7 +82,7 @@ unsafe fn row<N: Number>(
         let kept = bits.of(simd, simd.count().plus((at / 2) as i32)).halves_from(threshold);
         for (half, at) in [at, at + LANES].into_iter().enumerate().filter(|(_, at)| *at < n) {
             let kept = (kept >> (half * LANES)) as u16;
-            // Sound: the rows have `n` numbers.
+            // SAFETY: the rows have `n` numbers.
             unsafe {
                 let mut sum = (simd.load(x.add(at), n - at) * scale).or(kept, zero);
                 if let Some(base) = base {

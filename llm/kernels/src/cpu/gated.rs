@@ -5,8 +5,8 @@ use std::f32::consts::PI;
 use tch::{Device, Tensor};
 
 use super::lanes::{Avx512, LANES, Lanes, Number};
-use super::{GRAIN, Rows, by_kind};
-use crate::Activation;
+use super::rows::{GRAIN, Rows, by_kind};
+use crate::shape::Activation;
 use crate::shim::parallel;
 
 pub(crate) fn gated(gate_up: &Tensor, activation: Activation, out: &Tensor) -> Option<()> {
@@ -20,13 +20,15 @@ fn forward<N: Number>(gate_up: &Tensor, activation: Activation, out: &Tensor) ->
     assert_eq!((rows.count, rows.columns), (into.count, 2 * n));
     parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
         for i in part {
-            // Sound: each row is one thread's; the instructions exist.
+            // SAFETY: each row is one thread's; the instructions exist.
             unsafe { forward_row(simd, rows.row(i), activation, into.row(i), n) };
         }
     });
     Some(())
 }
 
+/// # Safety
+/// `gate_up` has 2·n numbers, `out` has n, and no other thread writes it.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 pub(super) unsafe fn forward_row<N: Number>(
     simd: Avx512,
@@ -37,7 +39,7 @@ pub(super) unsafe fn forward_row<N: Number>(
 ) {
     for at in (0..n).step_by(LANES) {
         let left = n - at;
-        // Sound: `gate_up` has 2·n numbers, `out` has n.
+        // SAFETY: `gate_up` has 2·n numbers, `out` has n.
         unsafe {
             let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
             (gate * sigmoid(simd, gate, activation).0 * up).store(out.add(at), left);
@@ -72,7 +74,7 @@ fn backward<N: Number>(
     assert!(act.is_none_or(|act| (act.count, act.columns) == (rows.count, n)));
     parallel(rows.count, GRAIN / n.max(1) + 1, |part| {
         for i in part {
-            // Sound: as in `forward`.
+            // SAFETY: as in `forward`.
             unsafe {
                 let act = act.map(|act| act.row(i));
                 backward_row(simd, d_rows.row(i), rows.row(i), activation, act, into.row(i), n);
@@ -82,6 +84,8 @@ fn backward<N: Number>(
     Some(d_gate_up)
 }
 
+/// # Safety
+/// `gate_up` and `d_gate_up` have 2·n numbers, the others n, and no other thread writes the results.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn backward_row<N: Number>(
     simd: Avx512,
@@ -94,7 +98,7 @@ unsafe fn backward_row<N: Number>(
 ) {
     for at in (0..n).step_by(LANES) {
         let left = n - at;
-        // Sound: as in `forward_row`.
+        // SAFETY: as in `forward_row`.
         unsafe {
             let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
             let d_act = simd.load(d_act.add(at), left);

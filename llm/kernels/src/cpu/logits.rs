@@ -6,7 +6,7 @@ use super::lanes::{Avx512, LANES};
 
 pub(crate) fn largest(logits: &[f32]) -> Option<f32> {
     let simd = Avx512::detect()?;
-    // Sound: the instructions exist. So below.
+    // SAFETY: the instructions exist.
     Some(unsafe { largest_of(simd, logits) })
 }
 
@@ -17,18 +17,19 @@ fn largest_of(simd: Avx512, logits: &[f32]) -> f32 {
     let rest = whole.remainder();
     for chunk in whole {
         for (lane, most) in most.iter_mut().enumerate() {
-            // Sound: within the chunk.
+            // SAFETY: within the chunk.
             *most = unsafe { simd.load(chunk.as_ptr().add(lane * LANES), LANES) }.max(*most);
         }
     }
     let mut each = [0.0; LANES];
-    // Sound: sixteen numbers.
+    // SAFETY: sixteen numbers.
     unsafe { most[0].max(most[1]).max(most[2].max(most[3])).store(each.as_mut_ptr(), LANES) };
     each.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 pub(crate) fn sum_exp(logits: &[f32], largest: f32) -> Option<f64> {
     let simd = Avx512::detect()?;
+    // SAFETY: the instructions exist.
     Some(unsafe { sum_exp_of(simd, logits, largest) })
 }
 
@@ -43,7 +44,7 @@ fn sum_exp_of(simd: Avx512, logits: &[f32], largest: f32) -> f64 {
         let rest = whole.remainder();
         for chunk in whole {
             for (lane, sum) in sums.iter_mut().enumerate() {
-                // Sound: within the chunk.
+                // SAFETY: within the chunk.
                 let x = unsafe { simd.load(chunk.as_ptr().add(lane * LANES), LANES) };
                 *sum = *sum + ((x + zero) * factor).exp2();
             }
@@ -56,6 +57,7 @@ fn sum_exp_of(simd: Avx512, logits: &[f32], largest: f32) -> f64 {
 
 pub(crate) fn exponentials(logits: &mut [f32], largest: f32, scale: f32) -> Option<()> {
     let simd = Avx512::detect()?;
+    // SAFETY: the instructions exist.
     unsafe { exponentials_of(simd, logits, largest, scale) };
     Some(())
 }
@@ -65,7 +67,7 @@ fn exponentials_of(simd: Avx512, logits: &mut [f32], largest: f32, scale: f32) {
     let (factor, zero) = (simd.splat(LOG2_E * scale), simd.splat(-largest));
     for chunk in logits.chunks_mut(LANES) {
         let n = chunk.len();
-        // Sound: within the chunk.
+        // SAFETY: within the chunk.
         unsafe { ((simd.load(chunk.as_ptr(), n) + zero) * factor).exp2().store(chunk.as_mut_ptr(), n) };
     }
 }

@@ -4,7 +4,7 @@ use half::bf16;
 use tch::{Device, Kind, Tensor};
 
 use super::lanes::{Avx512, LANES, Number};
-use super::{GRAIN, Rows, floats};
+use super::rows::{GRAIN, Rows, floats};
 use crate::shim::parallel;
 
 /// Rows over which the weight's gradient is summed first: a fixed number, so that the sum does not depend on the
@@ -29,7 +29,7 @@ fn forward<X: Number, Y: Number>(x: &Tensor, weight: &Tensor, eps: f64, out: &Te
     let statistics = inv_rms.data_ptr() as usize;
     parallel(rows.count, GRAIN / rows.columns.max(1) + 1, |part| {
         for i in part {
-            // Sound: each row, and its statistic, is one thread's; the instructions exist.
+            // SAFETY: each row, and its statistic, is one thread's; the instructions exist.
             unsafe {
                 let inv_rms = forward_row(simd, rows.row(i), into.row(i), weight, eps as f32);
                 (statistics as *mut f32).add(i).write(inv_rms);
@@ -39,6 +39,8 @@ fn forward<X: Number, Y: Number>(x: &Tensor, weight: &Tensor, eps: f64, out: &Te
     Some(inv_rms)
 }
 
+/// # Safety
+/// `x` and `out` have as many numbers as the weight, and no other thread writes `out`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 pub(super) unsafe fn forward_row<X: Number, Y: Number>(
     simd: Avx512,
@@ -50,13 +52,14 @@ pub(super) unsafe fn forward_row<X: Number, Y: Number>(
     let n = weight.len();
     let mut squares = [simd.splat(0.0); 2];
     for (turn, at) in (0..n).step_by(LANES).enumerate() {
-        // Sound: `x` and `out` have `n` numbers, and so below.
+        // SAFETY: `x` and `out` have `n` numbers.
         let x = unsafe { simd.load(x.add(at), n - at) };
         squares[turn % 2] = x.mul_add(x, squares[turn % 2]);
     }
     let inv_rms = ((squares[0] + squares[1]).sum() / n as f32 + eps).sqrt().recip();
     let factor = simd.splat(inv_rms);
     for at in (0..n).step_by(LANES) {
+        // SAFETY: likewise.
         unsafe {
             let x_hat = simd.load(x.add(at), n - at) * factor;
             (x_hat * simd.load(weight.as_ptr().add(at), n - at)).store(out.add(at), n - at);
@@ -106,7 +109,7 @@ fn backward<Y: Number, X: Number>(
     assert!(around.is_none_or(|around| (around.count, around.columns) == (count, columns)));
     parallel(count, GRAIN / columns.max(1) + 1, |part| {
         for i in part {
-            // Sound: as in `forward`.
+            // SAFETY: as in `forward`.
             unsafe {
                 let around = around.map(|around| around.row(i).cast_const());
                 backward_row(simd, d_rows.row(i), rows.row(i), weight, inv_rms[i], around, into.row(i));
@@ -119,7 +122,7 @@ fn backward<Y: Number, X: Number>(
         let sum_rows = Rows::<f32>::of(&sums)?;
         parallel(parts, GRAIN / (WEIGHT_ROWS * columns).max(1) + 1, |part| {
             for i in part.flat_map(|part| part * WEIGHT_ROWS..count.min((part + 1) * WEIGHT_ROWS)) {
-                // Sound: each row of sums is one thread's.
+                // SAFETY: each row of sums is one thread's.
                 unsafe {
                     weight_row(
                         simd,
@@ -138,6 +141,9 @@ fn backward<Y: Number, X: Number>(
 }
 
 /// dx = (dy·w − x̂·mean(dy·w·x̂)) / rms, with x̂ = x / rms.
+///
+/// # Safety
+/// All rows have as many numbers as the weight, and no other thread writes `into`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn backward_row<Y: Number, X: Number>(
     simd: Avx512,
@@ -151,7 +157,7 @@ unsafe fn backward_row<Y: Number, X: Number>(
     let n = weight.len();
     let mut sums = [simd.splat(0.0); 2];
     for (turn, at) in (0..n).step_by(LANES).enumerate() {
-        // Sound: all rows have `n` numbers, and so below.
+        // SAFETY: all rows have `n` numbers.
         unsafe {
             let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
             sums[turn % 2] = d_x_hat.mul_add(simd.load(x.add(at), n - at), sums[turn % 2]);
@@ -160,6 +166,7 @@ unsafe fn backward_row<Y: Number, X: Number>(
     let along = (sums[0] + sums[1]).sum() * inv_rms * inv_rms * inv_rms / n as f32;
     let (factor, along) = (simd.splat(inv_rms), simd.splat(-along));
     for at in (0..n).step_by(LANES) {
+        // SAFETY: likewise.
         unsafe {
             let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
             let mut dx = simd.load(x.add(at), n - at).mul_add(along, d_x_hat * factor);
@@ -171,6 +178,8 @@ unsafe fn backward_row<Y: Number, X: Number>(
     }
 }
 
+/// # Safety
+/// All rows have `n` numbers, and no other thread writes `sum`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn weight_row<Y: Number, X: Number>(
     simd: Avx512,
@@ -182,7 +191,7 @@ unsafe fn weight_row<Y: Number, X: Number>(
 ) {
     let factor = simd.splat(inv_rms);
     for at in (0..n).step_by(LANES) {
-        // Sound: all rows have `n` numbers.
+        // SAFETY: all rows have `n` numbers.
         unsafe {
             let x_hat = simd.load(x.add(at), n - at) * factor;
             let before = simd.load(sum.cast_const().add(at), n - at);

@@ -12,12 +12,12 @@ use std::sync::LazyLock;
 use half::bf16;
 use tch::{Kind, Tensor};
 
-use super::decode::{EMPTY, Line};
 use super::lanes::{Avx512, LANES, Lanes, Number, Words};
-use super::turn::turned;
-use super::{Rows, by_rows, floats};
+use super::line::{EMPTY, Line};
+use super::rows::{Rows, by_rows, floats};
+use super::transpose::transposed;
+use crate::product::{Block, Product};
 use crate::shim::parallel;
-use crate::{Block, Product};
 
 /// Outputs of a tile.
 pub(super) const TILE: usize = 2 * LANES;
@@ -43,7 +43,7 @@ const EVEN: f64 = 1.03;
 
 pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
     match (product.x.kind(), out.kind()) {
-        (Kind::BFloat16, _) if *MULTIPLIES_TILES => None,
+        (Kind::BFloat16, _) if multiplies_tiles() => None,
         (Kind::Float, Kind::Float) => of::<f32, f32>(product, out),
         (Kind::BFloat16, Kind::BFloat16) => of::<bf16, bf16>(product, out),
         (Kind::BFloat16, Kind::Float) => of::<bf16, f32>(product, out),
@@ -52,12 +52,15 @@ pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
 }
 
 /// Whether the processor has matrix instructions (AMX): libtorch's products in bf16 use them, and with them are several
-/// times as fast as any without. Asked once: under a hypervisor the instruction is a slow one.
-static MULTIPLIES_TILES: LazyLock<bool> = LazyLock::new(|| {
+/// times as fast as any without.
+pub(crate) fn multiplies_tiles() -> bool {
     /// Of leaf 7 in edx.
     const AMX_BF16: u32 = 1 << 22;
-    std::arch::x86_64::__cpuid_count(7, 0).edx & AMX_BF16 != 0
-});
+    /// Asked once: under a hypervisor the instruction is a slow one.
+    static FOUND: LazyLock<bool> =
+        LazyLock::new(|| std::arch::x86_64::__cpuid_count(7, 0).edx & AMX_BF16 != 0);
+    *FOUND
+}
 
 fn of<N: Number, O: Number>(product: &Product, out: &Tensor) -> Option<()> {
     let simd = Avx512::detect()?;
@@ -96,7 +99,7 @@ fn of<N: Number, O: Number>(product: &Product, out: &Tensor) -> Option<()> {
     parallel(by_rows * by_tiles, 1, |parts| {
         for part in parts {
             let (rows, own) = (share(into.count, part / by_tiles, by_rows), part % by_tiles);
-            // Sound: `of` has seen to it that the operands have these rows, inputs and outputs, and gives each part
+            // SAFETY: `of` has seen to it that the operands have these rows, inputs and outputs, and gives each part
             // outputs of its own.
             unsafe { task.part(rows, &tiles[cuts[own]..cuts[own + 1]]) };
         }
@@ -190,7 +193,7 @@ impl<N: Number> Term<N> {
         } else if x.stride()[1] == 1 {
             x.shallow_clone()
         } else {
-            turned::<N>(simd, x).unwrap_or_else(|| x.contiguous())
+            transposed::<N>(simd, x).unwrap_or_else(|| x.contiguous())
         };
         let term = Self { x: Rows::of(&x)?, weight: weight_rows };
         Some((x, term))
@@ -226,6 +229,9 @@ impl<N: Number> Weight<N> {
 
     /// Lays out up to [`TILE`] outputs: word by word of the inputs, that word of each. What is missing is zero. Returns
     /// the number of words.
+    ///
+    /// # Safety
+    /// The weight has these outputs, at most 32, and these inputs; `into` has room for their words.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     pub(super) unsafe fn lay_out(
         &self,
@@ -236,7 +242,7 @@ impl<N: Number> Weight<N> {
     ) -> usize {
         let words = inputs.len().div_ceil(N::PER_WORD);
         let full = if outputs.len() == TILE { inputs.len() / N::PER_WORD } else { 0 };
-        // Sound: the weight has these inputs and outputs, and `into` room for the words.
+        // SAFETY: the weight has these inputs and outputs, and `into` room for the words.
         let done = unsafe {
             match self {
                 Self::Inputs(rows) => {
@@ -265,7 +271,7 @@ impl<N: Number> Weight<N> {
             }
         };
         for word in done..words {
-            // Sound: as above; all zeros is a number of either kind.
+            // SAFETY: `into` has room for the words, the weight these inputs; all zeros is a number of either kind.
             unsafe {
                 let line = into.add(word * TILE);
                 line.write_bytes(0, TILE);
@@ -295,7 +301,7 @@ pub(super) enum Added<O> {
     Rows(Rows<O>),
 }
 
-// Sound: plain memory that is only read.
+// SAFETY: plain memory that is only read.
 unsafe impl<O: Number> Sync for Added<O> {}
 
 impl<O: Number> Added<O> {
@@ -309,6 +315,9 @@ impl<O: Number> Added<O> {
     }
 
     /// The sum with what is added at a row's outputs, of which the first `left` are there.
+    ///
+    /// # Safety
+    /// There is such a row, and `left` outputs from `output` on.
     #[inline(always)]
     pub(super) unsafe fn to(
         &self,
@@ -318,14 +327,15 @@ impl<O: Number> Added<O> {
         output: usize,
         left: usize,
     ) -> Lanes {
-        // Sound: the caller's promise.
         match self {
             Self::Nothing => sum,
             Self::Row(added) => {
                 let added = floats(added).expect("made so").as_ptr();
+                // SAFETY: the caller's promise, and there is a number for each output.
                 sum + unsafe { simd.load(added.wrapping_add(output), left) }
             }
             Self::Rows(added) => {
+                // SAFETY: the caller's promise.
                 sum + unsafe { simd.load(added.row(row).wrapping_add(output).cast_const(), left) }
             }
         }
@@ -369,6 +379,9 @@ thread_local! {
 
 impl<N: Number, O: Number> Task<N, O> {
     /// Some rows' product with some tiles.
+    ///
+    /// # Safety
+    /// The operands have these rows and the tiles' inputs and outputs, and no other thread writes their results.
     unsafe fn part(&self, rows: Range<usize>, tiles: &[Tile]) {
         ROOM.with_borrow_mut(|[laid_out, sums]| {
             laid_out.resize(DEPTH * TILE / LANES, EMPTY);
@@ -381,7 +394,7 @@ impl<N: Number, O: Number> Task<N, O> {
                     }
                     let sums: *mut f32 = sums.as_mut_ptr().cast();
                     for (index, group) in tile.groups.iter().enumerate() {
-                        // Sound: a group fits; so below.
+                        // SAFETY: a group of inputs fits the room.
                         unsafe {
                             let [first, second] = group;
                             let words = self.first.weight.lay_out(self.simd, &tile.outputs, first, laid_out);
@@ -393,6 +406,7 @@ impl<N: Number, O: Number> Task<N, O> {
                             before: if first { (ZEROS.as_ptr(), 0) } else { (sums.cast_const(), TILE) },
                             after: (!last).then_some(sums),
                         };
+                        // SAFETY: the caller's promise; the group is laid out.
                         unsafe { self.panel(&panel, &tile.outputs, group, laid_out, sums) };
                     }
                 }
@@ -401,6 +415,9 @@ impl<N: Number, O: Number> Task<N, O> {
     }
 
     /// A panel's product with a tile that is laid out.
+    ///
+    /// # Safety
+    /// As in [`Task::part`]; `weights` holds the group's words, and `sums` the panel's rows.
     unsafe fn panel(
         &self,
         panel: &Range<usize>,
@@ -412,7 +429,7 @@ impl<N: Number, O: Number> Task<N, O> {
         let blocks = panel.len().div_ceil(BLOCK);
         for block in 0..blocks {
             let rows = share(panel.len(), block, blocks);
-            // Sound: the caller's promise.
+            // SAFETY: the caller's promise.
             unsafe {
                 let sums = sums.of_rows_from(rows.start);
                 by_rows!(rows.len(), self.block(panel.start + rows.start, outputs, group, weights, sums));
@@ -421,6 +438,8 @@ impl<N: Number, O: Number> Task<N, O> {
     }
 
     // Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
+    /// # Safety
+    /// As in [`Task::panel`], for M rows from `row` on.
     #[allow(clippy::needless_range_loop)]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     unsafe fn block<const M: usize>(
@@ -433,12 +452,12 @@ impl<N: Number, O: Number> Task<N, O> {
     ) {
         let simd = self.simd;
         let (before, row_before) = between.before;
-        // Sound: there is a tile's line per row of the block. So below.
+        // SAFETY: there is a tile's line per row of the block.
         let start =
             |m: usize| unsafe { [0, LANES].map(|half| simd.load(before.add(m * row_before + half), LANES)) };
         let mut sums: [[Lanes; 2]; M] = std::array::from_fn(start);
         let [first, second] = group;
-        // Sound: the rows have these inputs, the tile their words.
+        // SAFETY: the rows have these inputs, the tile their words.
         unsafe {
             let (x, words) = (&self.first.x, first.len().div_ceil(N::PER_WORD));
             let at = x.row(row).wrapping_add(first.start).cast_const();
@@ -451,6 +470,7 @@ impl<N: Number, O: Number> Task<N, O> {
         if let Some(after) = between.after {
             for m in 0..M {
                 for half in 0..2 {
+                    // SAFETY: likewise.
                     unsafe { sums[m][half].store(after.add(m * TILE + half * LANES), LANES) };
                 }
             }
@@ -460,7 +480,7 @@ impl<N: Number, O: Number> Task<N, O> {
             for half in 0..2 {
                 let output = outputs.start + half * LANES;
                 let left = outputs.end.saturating_sub(output).min(LANES);
-                // Sound: `out` and what is added have the row; no more than `left` numbers of it are touched.
+                // SAFETY: `out` and what is added have the row; no more than `left` numbers of it are touched.
                 unsafe {
                     let sum = self.added.to(simd, sums[m][half], row + m, output, left);
                     sum.store(self.out.row(row + m).wrapping_add(output), left);
@@ -472,6 +492,9 @@ impl<N: Number, O: Number> Task<N, O> {
 
 /// Adds a tile's product with M rows, which lie `x_row` numbers apart, to their sums. What lies `AHEAD` words further in
 /// the tile is asked for, unless that is 0.
+///
+/// # Safety
+/// `x` has M rows of `words` words, `x_row` numbers apart, and `weights` 32 outputs of as many words.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
 pub(super) unsafe fn accumulate<N: Number, const M: usize, const AHEAD: usize>(
@@ -484,7 +507,7 @@ pub(super) unsafe fn accumulate<N: Number, const M: usize, const AHEAD: usize>(
 ) -> [[Lanes; 2]; M] {
     let (mut weights, mut x) = (weights, x);
     for _ in 0..words {
-        // Sound: the caller's promise.
+        // SAFETY: the caller's promise.
         unsafe {
             let (low, high) = (simd.words(weights), simd.words(weights.add(LANES)));
             if AHEAD > 0 {

@@ -3,8 +3,8 @@
 use tch::Tensor;
 
 use super::lanes::{Avx512, LANES, Number};
-use super::{GRAIN, Rows, by_kind};
-use crate::Heads;
+use super::rows::{GRAIN, Rows, by_kind};
+use crate::shape::Heads;
 use crate::shim::parallel;
 
 pub(crate) fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: bool) -> Option<()> {
@@ -20,7 +20,7 @@ fn turn<N: Number>(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, back
     parallel(rows.count, GRAIN / rows.columns.max(1) + 1, |part| {
         for i in part {
             for head in 0..heads.queries + heads.keys {
-                // Sound: each row is one thread's; the head's 2·half first numbers lie in it.
+                // SAFETY: each row is one thread's; the head's 2·half first numbers lie in it.
                 unsafe {
                     turn_head(
                         simd,
@@ -37,6 +37,8 @@ fn turn<N: Number>(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, back
     Some(())
 }
 
+/// # Safety
+/// The head has 2·`half` numbers, `cos` and `sin` have `half`, and no other thread writes the head.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 pub(super) unsafe fn turn_head<N: Number>(
     simd: Avx512,
@@ -49,7 +51,7 @@ pub(super) unsafe fn turn_head<N: Number>(
     let direction = simd.splat(if back { -1.0 } else { 1.0 });
     for at in (0..half).step_by(LANES) {
         let left = half - at;
-        // Sound: the caller's promise.
+        // SAFETY: the caller's promise.
         unsafe {
             let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
             let (first, second) = (head.add(at), head.add(half + at));

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
+use tokensieve_kernels::Product;
+use tokensieve_kernels::head_rows::Task;
 
 use super::rows::{Rows, first};
-use super::tasks::{Task, Tasks};
-use tokensieve_kernels::Product;
+use super::tasks::Tasks;
 
 /// Rows of a chunk are a multiple of this where there are enough: whole tiles for the matrix product (choice).
 const TILE: usize = 16;

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use tch::{Device, Tensor, no_grad};
+use tokensieve_kernels::head_rows::{self, RowStats};
 
 use super::buffers::{Buffers, Kept};
 use super::gradient::{self, Gradient, Wanted};
-use super::rows::{self, RowStats, Rows};
+use super::rows::Rows;
 
 /// The chunks of some rows, one at a time; see [`Head::chunks`].
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl<'a> Chunks<'a> {
             self.next = range.end;
             let logits_nv = self.buffers.logits(rows, range.clone());
             let part = rows.part(&self.labels_r, range.clone());
-            let statistics = rows::fetch(vec![part.statistics(&logits_nv, self.top_entropy)]);
+            let statistics = head_rows::fetch(vec![head_rows::statistics(&part, &logits_nv, self.top_entropy)]);
             Some(Chunk { chunks: self, range, statistics, logits: Logits::InBuffer(logits_nv) })
         })
     }
@@ -113,9 +114,9 @@ pub(super) fn statistics_keeping(
         let mut parts = Vec::new();
         for chunk in buffers.chunks(rows) {
             let logits = buffers.keep(rows, chunk.clone(), &mut kept);
-            parts.push(rows.part(&labels_r, chunk).statistics(&logits, top_entropy));
+            parts.push(head_rows::statistics(&rows.part(&labels_r, chunk), &logits, top_entropy));
         }
-        (rows::fetch(parts), kept)
+        (head_rows::fetch(parts), kept)
     })
 }
 

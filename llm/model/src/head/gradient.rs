@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use tch::Tensor;
+use tokensieve_kernels::head_rows::{self, Logits, RowStats, Tail, Task, Top};
 use tokensieve_objective::Pull;
 
 use super::buffers::{self, Buffers, Kept};
-use super::cpu::{self, Logits};
-use super::rows::{RowStats, Rows, first};
-use super::tasks::{self, Task, Tasks};
-use super::{Unembedding, plain, product};
+use super::rows::{Rows, first};
+use super::tasks::{self, Tasks};
+use super::{Unembedding, product};
 
 /// The distribution that the second pull points to, for each of the rows.
 #[derive(Clone, Copy, Debug)]
@@ -29,32 +29,6 @@ pub enum Distribution<'a> {
     Top(&'a Top),
 }
 
-/// The k most probable tokens of R predictions.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Top {
-    /// How many tokens of each row.
-    pub k: usize,
-    /// Their ids, row after row; within a row each once.
-    pub ids: Vec<u32>,
-    /// Their probabilities under the whole distribution: what is missing to 1 is the bucket.
-    pub probabilities: Vec<f32>,
-}
-
-impl Top {
-    pub(super) fn extend(&mut self, rows: &Self) {
-        self.ids.extend_from_slice(&rows.ids);
-        self.probabilities.extend_from_slice(&rows.probabilities);
-    }
-
-    pub fn ids(&self, row: usize) -> &[u32] {
-        &self.ids[row * self.k..(row + 1) * self.k]
-    }
-
-    pub fn probabilities(&self, row: usize) -> &[f32] {
-        &self.probabilities[row * self.k..(row + 1) * self.k]
-    }
-}
-
 /// What to make the gradient of, and where else it goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
@@ -66,13 +40,6 @@ pub struct Wanted<'a> {
     pub reference: Distribution<'a>,
     /// For full fine-tuning: f32 `[V, D]`, to which the output matrix' gradient is added.
     pub weight_gradient: Option<&'a Tensor>,
-}
-
-/// What is subtracted besides another model's prediction.
-pub(super) enum Tail<'a> {
-    None,
-    Uniform,
-    Top(&'a Top),
 }
 
 /// Where the rows' logits are.
@@ -147,7 +114,8 @@ pub(super) fn all(
         for start in all.clone().step_by(size) {
             let part = tasks.part(start..(start + size).min(all.end));
             later.extend(
-                some(buffers, rows, &part, wanted, &source, &mut out).map(|found| (part.list, found)),
+                gradient_for_rows(buffers, rows, &part, wanted, &source, &mut out)
+                    .map(|found| (part.list, found)),
             );
         }
     }
@@ -177,14 +145,14 @@ pub(super) fn of_chunk(
     if !list.is_empty() {
         let tasks = Tasks::new(&list, rows, &wanted.reference);
         let source = Source::Chunk(logits_nv, chunk.start);
-        if let Some(found) = some(buffers, rows, &tasks, wanted, &source, out) {
+        if let Some(found) = gradient_for_rows(buffers, rows, &tasks, wanted, &source, out) {
             out.set(&list, &numbers(&found));
         }
     }
 }
 
 /// The gradient of at most a chunk of tasks. Returns their −Σ q log p where those are still being computed.
-fn some(
+fn gradient_for_rows(
     buffers: &mut Buffers,
     rows: &Rows,
     tasks: &Tasks,
@@ -206,7 +174,7 @@ fn some(
     if matches!(source, Source::Nowhere) {
         buffers::product(&hidden_nd, rows.unembedding.weight, &gradient_nv);
     }
-    let onto_reference = list.iter().take_while(|task| task.reference_pull != 0.0).count();
+    let onto_reference = list.iter().take_while(|task| task.reference_weight != 0.0).count();
     let mut reference = None;
     let mut tail = Tail::None;
     match wanted.reference {
@@ -224,15 +192,15 @@ fn some(
     let reference = reference.as_ref().map(|(logits, cap)| (logits, *cap));
     let soft_cap = rows.unembedding.soft_cap;
     let mut later = None;
-    if cpu::can(&gradient_nv) {
-        let logits = if in_place { Logits::InPlace } else { source.places(list) };
-        let distances = cpu::gradient(&gradient_nv, &logits, list, soft_cap, reference, &tail);
+    let logits = if in_place { Logits::InPlace } else { source.places(list) };
+    if let Some(distances) = head_rows::gradient(&gradient_nv, &logits, list, soft_cap, reference, &tail) {
         out.set(list, &distances);
     } else {
         if !in_place {
             source.gather(tasks, &mut gradient_nv);
         }
-        let distances = plain::gradient(&mut gradient_nv, tasks, soft_cap, reference, &tail);
+        let distances =
+            head_rows::plain::gradient(&mut gradient_nv, &tasks.device(), soft_cap, reference, &tail);
         later = (onto_reference > 0).then_some(distances);
     }
     let onto_hidden = product::onto_hidden(&gradient_nv, rows.unembedding.weight);

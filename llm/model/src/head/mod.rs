@@ -9,13 +9,7 @@
 
 mod buffers;
 mod chunks;
-#[cfg(target_arch = "x86_64")]
-mod cpu;
-#[cfg(not(target_arch = "x86_64"))]
-#[path = "cpu/none.rs"]
-mod cpu;
 mod gradient;
-mod plain;
 mod product;
 mod reference;
 mod rows;
@@ -23,19 +17,18 @@ mod tasks;
 
 pub use buffers::Kept;
 pub use chunks::{Chunk, Chunks};
-pub use gradient::{Distribution, Gradient, Top, Wanted};
+pub use gradient::{Distribution, Gradient, Wanted};
 pub use reference::Place;
 pub use reference::{Reference, TopFile, write_top};
-pub use rows::{RowStats, Rows};
+pub use rows::Rows;
+pub use tokensieve_kernels::head_rows::{RowStats, Top};
 
 pub use crate::Unembedding;
-#[cfg(target_arch = "x86_64")]
-pub use cpu::kernels;
 
 use tch::{Device, no_grad};
 
 use buffers::Buffers;
-use tokensieve_kernels::Bytes;
+use tokensieve_kernels::{Bytes, head_rows};
 
 /// Bytes of one chunk's logits. Large enough that reading the output matrix is little beside multiplying with it, small
 /// enough to be little beside a model (choice).
@@ -51,9 +44,6 @@ const KEPT_BYTES: usize = 384 << 20;
 /// Bytes of kept logits on an accelerator, which has more memory beside what it computes with, and should not compute the
 /// largest product of all twice (choice: 12,500 predicted tokens, of 16,384 packed ones, at a vocabulary of 128,256 in bf16).
 const KEPT_BYTES_ON_DEVICE: usize = 3 << 30;
-
-/// How many of the most probable tokens `entropy_top20` is the entropy of.
-const TOP_ENTROPY: usize = 20;
 
 /// The head's buffers, kept from step to step: fresh pages cost more than what is written into them.
 #[derive(Debug)]
@@ -88,9 +78,9 @@ impl Head {
             let labels_r = rows.labels_r();
             let parts = self.buffers.chunks(rows).map(|chunk| {
                 let logits = self.buffers.logits(rows, chunk.clone());
-                rows.part(&labels_r, chunk).statistics(&logits, top_entropy)
+                head_rows::statistics(&rows.part(&labels_r, chunk), &logits, top_entropy)
             });
-            rows::fetch(parts.collect())
+            head_rows::fetch(parts.collect())
         })
     }
 
@@ -102,9 +92,9 @@ impl Head {
                 let part = rows.part(&labels_r, chunk);
                 let logits = rows::first(&self.buffers.work(rows), part.labels.len());
                 unembedding.product(&part.hidden_nd, None, &logits);
-                part.statistics(&logits, top_entropy)
+                head_rows::statistics(&part, &logits, top_entropy)
             });
-            rows::fetch(parts.collect())
+            head_rows::fetch(parts.collect())
         })
     }
 
@@ -132,8 +122,7 @@ impl Head {
             let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
             for chunk in self.buffers.chunks(rows) {
                 let logits = self.buffers.logits(rows, chunk);
-                let of = if cpu::can(&logits) { cpu::top } else { plain::top };
-                top.extend(&of(&logits, rows.unembedding.soft_cap, k));
+                top.extend(&head_rows::top(&logits, rows.unembedding.soft_cap, k));
             }
             top
         })

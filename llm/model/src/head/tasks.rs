@@ -3,37 +3,13 @@
 use std::ops::Range;
 
 use tch::Tensor;
+use tokensieve_kernels::head_rows::plain::DeviceTasks;
+use tokensieve_kernels::head_rows::{RowStats, Task};
+use tokensieve_kernels::upload;
 use tokensieve_objective::Pull;
 
 use super::gradient::{Distribution, Wanted};
-use super::rows::{RowStats, Rows, indices};
-use tokensieve_kernels::upload;
-
-/// One row to be done.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Task {
-    /// Of all rows.
-    pub(super) row: usize,
-    pub(super) label: u32,
-    pub(super) loss: f64,
-    pub(super) log_sum_exp: f64,
-    /// a and b, divided by the normaliser.
-    pub(super) label_pull: f64,
-    pub(super) reference_pull: f64,
-}
-
-impl Task {
-    fn new(row: usize, label: u32, stats: &RowStats, pull: Pull, normaliser: f64) -> Self {
-        Self {
-            row,
-            label,
-            loss: stats.loss,
-            log_sum_exp: stats.log_sum_exp,
-            label_pull: pull.label / normaliser,
-            reference_pull: pull.reference / normaliser,
-        }
-    }
-}
+use super::rows::{Rows, indices};
 
 /// The tasks among rows that begin with `first`, those with a pull onto the reference in front.
 pub(super) fn list(first: usize, labels: &[u32], stats: &[RowStats], wanted: &Wanted) -> Vec<Task> {
@@ -41,10 +17,21 @@ pub(super) fn list(first: usize, labels: &[u32], stats: &[RowStats], wanted: &Wa
     let each = labels.iter().zip(stats).zip(wanted.pulls).enumerate();
     let mut tasks: Vec<Task> = each
         .filter(|(_, (_, pull))| !pull.is_zero())
-        .map(|(i, ((label, stats), pull))| Task::new(first + i, *label, stats, *pull, wanted.normaliser))
+        .map(|(i, ((label, stats), pull))| task(first + i, *label, stats, *pull, wanted.normaliser))
         .collect();
-    tasks.sort_by_key(|task| task.reference_pull == 0.0);
+    tasks.sort_by_key(|task| task.reference_weight == 0.0);
     tasks
+}
+
+fn task(row: usize, label: u32, stats: &RowStats, pull: Pull, normaliser: f64) -> Task {
+    Task {
+        row,
+        label,
+        loss: stats.loss,
+        log_sum_exp: stats.log_sum_exp,
+        label_weight: pull.label / normaliser,
+        reference_weight: pull.reference / normaliser,
+    }
 }
 
 /// Tasks, and the same on the device: uploaded for all chunks together.
@@ -52,26 +39,10 @@ pub(super) struct Tasks<'a> {
     pub(super) list: &'a [Task],
     /// Rows and labels, i64 `[2, n]`.
     places: Tensor,
-    /// f32, see [`Columns`].
+    /// f32, see [`DeviceTasks`].
     numbers: Tensor,
     /// Ids, i64, and probabilities of the reference's most probable tokens, each `[n, k]`.
     top_nk: Option<[Tensor; 2]>,
-}
-
-/// Numbers of tasks, each f32 `[n, 1]`.
-pub(super) struct Columns {
-    pub(super) log_sum_exp: Tensor,
-    pub(super) loss: Tensor,
-    /// a.
-    pub(super) label_pull: Tensor,
-    /// b.
-    pub(super) reference_pull: Tensor,
-    /// a + b.
-    pub(super) pull: Tensor,
-    /// b/V.
-    pub(super) flat: Tensor,
-    /// 1 where b is not 0.
-    pub(super) has_reference: Tensor,
 }
 
 impl<'a> Tasks<'a> {
@@ -79,15 +50,15 @@ impl<'a> Tasks<'a> {
         let (n, device) = (list.len() as i64, rows.hidden_rd.device());
         let places = list.iter().map(|task| task.row as u32).chain(list.iter().map(|task| task.label));
         let share = 1.0 / rows.vocabulary() as f64;
-        // In the order of `Columns`, each rounded once.
+        // In the order of `DeviceTasks`, each rounded once.
         let columns: [&dyn Fn(&Task) -> f64; 7] = [
             &|task| task.log_sum_exp,
             &|task| task.loss,
-            &|task| task.label_pull,
-            &|task| task.reference_pull,
-            &|task| task.label_pull + task.reference_pull,
-            &|task| task.reference_pull * share,
-            &|task| f64::from(u8::from(task.reference_pull != 0.0)),
+            &|task| task.label_weight,
+            &|task| task.reference_weight,
+            &|task| task.label_weight + task.reference_weight,
+            &|task| task.reference_weight * share,
+            &|task| f64::from(u8::from(task.reference_weight != 0.0)),
         ];
         let numbers = columns.iter().flat_map(|column| list.iter().map(|task| column(task) as f32));
         let numbers = upload(&numbers.collect::<Vec<_>>(), device);
@@ -124,25 +95,19 @@ impl<'a> Tasks<'a> {
         self.places.get(0)
     }
 
-    /// Their labels, i64.
-    pub(super) fn labels_n(&self) -> Tensor {
-        self.places.get(1)
-    }
-
-    pub(super) fn columns(&self) -> Columns {
+    /// What libtorch's operators read of them.
+    pub(super) fn device(&self) -> DeviceTasks {
         let column = |i| self.numbers.get(i);
-        Columns {
+        DeviceTasks {
+            labels_n: self.places.get(1),
             log_sum_exp: column(0),
             loss: column(1),
-            label_pull: column(2),
-            reference_pull: column(3),
-            pull: column(4),
+            label_weight: column(2),
+            reference_weight: column(3),
+            weight: column(4),
             flat: column(5),
             has_reference: column(6),
+            top_nk: self.top_nk.as_ref().map(|top_nk| top_nk.each_ref().map(Tensor::shallow_clone)),
         }
-    }
-
-    pub(super) fn top_nk(&self) -> Option<&[Tensor; 2]> {
-        self.top_nk.as_ref()
     }
 }

@@ -2,6 +2,7 @@
 //! bf16, with and without a soft-cap. Needs nothing; run: `cargo test -p tokensieve-model --lib head::`.
 
 use tch::{Device, Kind, Tensor};
+use tokensieve_kernels::head_rows::TOP_ENTROPY;
 use tokensieve_objective::{Against, Objective, Plan, Pull, Pulls, TokenStats, presets};
 
 use super::*;

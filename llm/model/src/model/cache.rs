@@ -1,7 +1,7 @@
 //! The key-value cache of a growing sequence, for any device; [`Decoder`](super::Decoder) is faster on CPUs that have
 //! it.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::Model;
 use crate::layers::Pass;
@@ -57,37 +57,80 @@ impl Cache {
     }
 }
 
+/// A sequence's cache and the tokens that follow those in it.
+pub(crate) type Piece<'p> = (&'p mut Cache, &'p [u32]);
+
 impl Model {
     /// The hidden states `[T, D]` after the last norm of tokens that continue the cached sequence. Adds their keys and
     /// values to the cache.
     pub fn forward_cached(&self, tokens: &[u32], cache: &mut Cache) -> Tensor {
-        cache.reserve(tokens.len());
-        let (before, end) = (cache.tokens as i64, (cache.tokens + tokens.len()) as i64);
-        let ids: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
-        let positions = Tensor::arange_start(before, end, (Kind::Int64, self.device));
-        let layout = Layout { prefix: 0, lengths: vec![tokens.len()] };
-        let (cos, sin) = self.rotary.angles(&positions, &layout, cache.tokens);
+        self.forward_cached_together(&mut [(cache, tokens)])
+    }
+
+    /// The same for several sequences, one after the other: their tokens share every product with a weight, and only
+    /// attention is each sequence's own.
+    pub fn forward_cached_together(&self, pieces: &mut [Piece]) -> Tensor {
+        let mut spans = Vec::with_capacity(pieces.len());
+        let mut row = 0;
+        for (cache, tokens) in &mut *pieces {
+            cache.reserve(tokens.len());
+            spans.push(Span { row, before: cache.tokens as i64, new: tokens.len() as i64 });
+            row += tokens.len() as i64;
+        }
+        let ids: Vec<i64> =
+            pieces.iter().flat_map(|(_, tokens)| *tokens).map(|token| i64::from(*token)).collect();
+        let (cos, sin): (Vec<Tensor>, Vec<Tensor>) = spans.iter().map(|span| self.angles_of(span)).unzip();
+        let layout = Layout { prefix: 0, lengths: spans.iter().map(|span| span.new as usize).collect() };
+        let [cos, sin] = [cos, sin].map(|parts| Tensor::cat(&parts, 0));
         let pass = Pass { layout, cos, sin, dropout: None, output_rows: None };
 
         let mut hidden = self.embed(&upload(&ids, self.device));
-        for (layer, held) in self.layers.iter().zip(&cache.layers) {
-            let how = layer.attention();
+        for (index, layer) in self.layers.iter().enumerate() {
             let attend = |qkv: &Tensor, out: &Tensor| {
-                let Heads { queries, keys, dim } = how.heads;
-                let new = qkv.narrow(1, (queries * dim) as i64, (2 * keys * dim) as i64);
-                held.narrow(0, before, end - before).copy_(&new);
-                attend(&qkv.narrow(1, 0, (queries * dim) as i64), &held.narrow(0, 0, end), how, out);
+                for (span, (cache, _)) in spans.iter().zip(&*pieces) {
+                    span.attend(qkv, &cache.layers[index], layer.attention(), out);
+                }
                 Tensor::new()
             };
             hidden = layer.forward_attending(&hidden, &pass, false, attend).0;
         }
-        cache.tokens += tokens.len();
+        for (cache, tokens) in pieces {
+            cache.tokens += tokens.len();
+        }
         self.norm.forward(&hidden).0
+    }
+
+    fn angles_of(&self, span: &Span) -> (Tensor, Tensor) {
+        let positions = Tensor::arange_start(span.before, span.before + span.new, (Kind::Int64, self.device));
+        let layout = Layout { prefix: 0, lengths: vec![span.new as usize] };
+        self.rotary.angles(&positions, &layout, span.before as usize)
     }
 }
 
-/// Attention of the last t tokens' queries `[t, H·K]` over all S tokens' keys and values `[S, 2·G·K]`.
+/// Where a sequence's tokens stand: rows of the pass from `row` on, `before` of them in its cache.
+struct Span {
+    row: i64,
+    before: i64,
+    new: i64,
+}
+
+impl Span {
+    /// Takes up the rows' keys and values and writes their attention.
+    fn attend(&self, qkv: &Tensor, held: &Tensor, how: &Attention, out: &Tensor) {
+        let Heads { queries, keys, dim } = how.heads;
+        let (queries, both) = ((queries * dim) as i64, (2 * keys * dim) as i64);
+        let own = qkv.narrow(0, self.row, self.new);
+        held.narrow(0, self.before, self.new).copy_(&own.narrow(1, queries, both));
+        let held = held.narrow(0, 0, self.before + self.new);
+        attend(&own.narrow(1, 0, queries), &held, how, &out.narrow(0, self.row, self.new));
+    }
+}
+
+/// Attention of the last tokens' queries `[t, H·K]` over all `[S, 2·G·K]`, on a CPU in f32: libtorch's products of bf16
+/// are slow there, and would round scores to 8 bits.
 fn attend(queries: &Tensor, held: &Tensor, how: &Attention, out: &Tensor) {
+    let kind = if held.device() == Device::Cpu { Kind::Float } else { held.kind() };
+    let (queries, held) = (queries.to_kind(kind), held.to_kind(kind));
     let Heads { queries: h, keys: g, dim } = how.heads;
     let (h, g, dim) = (h as i64, g as i64, dim as i64);
     let (new, all) = (queries.size()[0], held.size()[0]);
@@ -98,14 +141,17 @@ fn attend(queries: &Tensor, held: &Tensor, how: &Attention, out: &Tensor) {
     if let Some(cap) = how.soft_cap {
         scores = (scores / cap).tanh() * cap;
     }
-    let positions = Tensor::arange(all, (Kind::Int64, held.device()));
-    let behind = positions.narrow(0, all - new, new).unsqueeze(1) - positions.unsqueeze(0);
-    let mut hidden = behind.lt(0);
-    if let Some(window) = how.window {
-        hidden = hidden.logical_or(&behind.ge(window as i64));
+    // The last token sees all that there are, but for a window.
+    if new > 1 || how.window.is_some_and(|window| all > window as i64) {
+        let positions = Tensor::arange(all, (Kind::Int64, held.device()));
+        let behind = positions.narrow(0, all - new, new).unsqueeze(1) - positions.unsqueeze(0);
+        let mut hidden = behind.lt(0);
+        if let Some(window) = how.window {
+            hidden = hidden.logical_or(&behind.ge(window as i64));
+        }
+        scores = scores.view([g, h / g, new, all]).masked_fill(&hidden, f64::NEG_INFINITY);
     }
-    let scores = scores.view([g, h / g, new, all]).masked_fill(&hidden, f64::NEG_INFINITY);
-    let probabilities = scores.softmax(-1, Kind::Float).to_kind(held.kind());
+    let probabilities = scores.softmax(-1, Kind::Float).to_kind(kind);
     let result = probabilities.view([g, h / g * new, all]).matmul(&values);
     let result = result.view([g, h / g, new, dim]).permute([2, 0, 1, 3]).reshape([new, h * dim]);
     out.shallow_clone().copy_(&result);

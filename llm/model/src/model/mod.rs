@@ -19,7 +19,7 @@ use crate::config::{Config, Rope};
 use crate::layers::{Dropout, DropoutSite, KeptRows, Layer, Linear, Norm, OutputRows, Pass, Rotary, Saved};
 use crate::modules;
 use crate::weights::Checkpoint;
-use tokensieve_kernels::{self as kernels, Attention, Bytes};
+use tokensieve_kernels::{self as kernels, Attention, Bytes, Product};
 
 pub use cache::Cache;
 #[cfg(target_arch = "x86_64")]
@@ -83,7 +83,7 @@ pub struct Unembedding<'a> {
 impl Unembedding<'_> {
     /// The logits, f32 `[T, V]`, all at once: for few rows only.
     pub fn logits(&self, hidden_td: &Tensor) -> Tensor {
-        let logits = hidden_td.mm(&self.weight.tr()).to_kind(Kind::Float);
+        let logits = Product::of(hidden_td, &self.weight.tr()).result().to_kind(Kind::Float);
         match self.soft_cap {
             Some(cap) => (logits / cap).tanh() * cap,
             None => logits,

@@ -74,7 +74,7 @@ pub(crate) fn save_lazily(
             );
             // An empty tensor has a null pointer.
             if planned.bytes() > 0 {
-                // Sound: a contiguous tensor of that many bytes, alive until the end of this block.
+                // SAFETY: a contiguous tensor of that many bytes, alive until the end of this block.
                 let bytes =
                     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), planned.bytes()) };
                 out.write_all(bytes).map_err(Error::io(path))?;

@@ -156,8 +156,8 @@ pub const KEYS: &[Key] = &[
     key(
         "model.dtype",
         Word(&DTYPE),
-        r#""bf16""#,
-        "type of the base model's weights and activations; trained parameters are always f32",
+        r#""auto""#,
+        "type of the base model's weights and activations; auto: bf16, or f32 where the back end is plain; trained parameters are always f32",
     ),
     key(
         "model.chat_template",

@@ -23,7 +23,7 @@ pub use train::{EarlyStop, Length, Optimizer, Span, Train};
 
 use crate::reads::{NO_BASE, NO_REFERENCE, Reads};
 use tokensieve_documents::{DataSource, SourceError};
-use tokensieve_kernels::machine;
+use tokensieve_kernels::{Backend, machine};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment};
@@ -120,8 +120,9 @@ impl Config {
                         \"documents\", otherwise = \"none\"";
             return Err(settings.wrong("train.ranking", what));
         }
+        let model = model(&mut settings)?;
         Ok(Self {
-            model: model(&settings)?,
+            model,
             data: data(&settings, "data", "train")?,
             date: settings
                 .required("data.date")?
@@ -262,7 +263,12 @@ impl Config {
     }
 }
 
-fn model(settings: &Settings) -> Result<Model> {
+/// The word of a type of weights and activations.
+pub(crate) fn dtype_name(kind: tch::Kind) -> &'static str {
+    if kind == tch::Kind::Float { "f32" } else { "bf16" }
+}
+
+fn model(settings: &mut Settings) -> Result<Model> {
     let name = settings.required("model.device")?;
     let device = match name.as_str() {
         "auto" => machine::device(),
@@ -286,6 +292,9 @@ fn model(settings: &Settings) -> Result<Model> {
         }
     };
     let kind = settings.choice("model.dtype", &choices::DTYPE)?;
+    let kind = kind.unwrap_or_else(|| Backend::of(device).fastest_kind());
+    // What `auto` is here, for another machine that continues the run.
+    settings.set("model.dtype", Value::from(dtype_name(kind)));
     let template = settings.text("model.chat_template");
     Ok(Model { source: settings.required("model.source")?, template, kind, device })
 }

@@ -9,8 +9,8 @@ use super::gather::{gather_keys, gather_queries, prefetch, transpose, zip};
 use super::products::{Weights, add_weighted, rows_times_lanes};
 use super::tile::{Scale, Sixteen, Tile, tiles};
 use super::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
-use crate::cpu::Rows;
 use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
+use crate::cpu::rows::Rows;
 use crate::shim::parallel;
 
 pub(super) fn run<N: Number>(
@@ -36,14 +36,14 @@ pub(super) fn run<N: Number>(
     share(&tasks, |next| {
         let mut memory = Memory::new(key_rows, heads.dim, problem.words());
         while let Some(task) = next() {
-            // Sound: the instructions exist; each task writes rows and heads of its own.
+            // SAFETY: the instructions exist; each task writes rows and heads of its own.
             unsafe { backward(problem, task, &given, &mut memory, &into, &part_rows) };
         }
     });
     parallel(prefix, 1, |rows| {
         for row in rows {
             let parts = (0..problem.blocks()).map(|block| part_rows.row(block * prefix + row).cast_const());
-            // Sound: as above.
+            // SAFETY: the tasks are done; a row of the prefix is one thread's, and the instructions exist.
             unsafe { add_parts(problem.simd, &parts, into.row(row).add(heads.queries * heads.dim), width) };
         }
     });
@@ -107,6 +107,8 @@ impl Memory {
     }
 }
 
+/// # Safety
+/// The memory was made for the largest task; no other thread writes the task's rows and heads of `into` and `parts`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn backward<N: Number>(
     problem: &Problem<'_, N>,
@@ -119,7 +121,7 @@ unsafe fn backward<N: Number>(
     let (simd, heads, dim) = (problem.simd, problem.heads, problem.heads.dim);
     let (key_head, value_head) = (heads.queries + task.head, heads.queries + heads.keys + task.head);
     let (d_keys, d_values) = (memory.d_keys.floats(), memory.d_values.floats());
-    // Sound: the memory has room for the task's keys.
+    // SAFETY: the memory has room for the task's keys.
     unsafe {
         gather_keys(problem, task, key_head, memory.keys.words().cast());
         gather_keys(problem, task, value_head, memory.values.words().cast());
@@ -136,6 +138,7 @@ unsafe fn backward<N: Number>(
                 prefetch(simd, rows, dim, next);
             }
         }
+        // SAFETY: the caller's promise, and the tile is the task's.
         unsafe {
             match sixteens[..] {
                 [a] => tile(problem, [a], given, memory, into),
@@ -149,7 +152,7 @@ unsafe fn backward<N: Number>(
     for key in 0..task.keys() {
         for (from, head) in [(d_keys, key_head), (d_values, value_head)] {
             for at in (0..dim).step_by(LANES) {
-                // Sound: the key's row has that head, and so has the part's, without the queries.
+                // SAFETY: the key's row has that head, and so has the part's, without the queries.
                 unsafe {
                     let sum = simd.load(from.add(key * dim + at).cast_const(), LANES);
                     if key < prefix {
@@ -165,6 +168,8 @@ unsafe fn backward<N: Number>(
     }
 }
 
+/// # Safety
+/// The memory holds the task's keys and values and has room for a tile; the tile's rows of `into` are this thread's.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn tile<N: Number, const C: usize>(
     problem: &Problem<'_, N>,
@@ -186,7 +191,7 @@ unsafe fn tile<N: Number, const C: usize>(
     let along = width / N::PER_WORD;
     let mut lse = [simd.splat(0.0); C];
     let mut mean = [simd.splat(0.0); C];
-    // Sound, from here to the end: the memory has room for the tile and for a span of keys.
+    // SAFETY: the memory has room for the tile; its rows are rows of the pack.
     unsafe {
         let (queries, d_out) = (memory.queries.words(), memory.d_out.words());
         gather_queries(&problem.qkv, dim, &tile, queries.cast::<N>());
@@ -211,6 +216,7 @@ unsafe fn tile<N: Number, const C: usize>(
     for first in tile.keys.clone().step_by(SPAN) {
         let last = tile.keys.end.min(first + SPAN);
         for key in (first..last).step_by(KEYS) {
+            // SAFETY: the key is one of the task's, the next seven have room, and a span's weights too.
             unsafe {
                 let (mut scores, mut d_p) = ([[simd.splat(0.0); C]; KEYS], [[simd.splat(0.0); C]; KEYS]);
                 rows_times_lanes::<N, C>(simd, keys.add(key * words), query_lanes, words, &mut scores);
@@ -241,6 +247,7 @@ unsafe fn tile<N: Number, const C: usize>(
             }
         }
         let (span, steps) = (last - first, width / N::PER_WORD);
+        // SAFETY: all hold a span of keys from `first` on, and a tile's queries.
         unsafe {
             let pairs = key_pairs.add(first / N::PER_WORD * dim);
             let down = Weights { first: d_scores_down, row: 1, step: width };
@@ -257,6 +264,7 @@ unsafe fn tile<N: Number, const C: usize>(
         for lane in 0..sixteen.count {
             let row = into.row(sixteen.row + lane);
             for at in (0..dim).step_by(LANES) {
+                // SAFETY: the row has that head, and the memory that query.
                 unsafe {
                     let sum = simd.load(d_queries.add((c * LANES + lane) * dim + at).cast_const(), LANES);
                     sum.store(row.add(sixteen.head * dim + at), LANES);
@@ -267,17 +275,23 @@ unsafe fn tile<N: Number, const C: usize>(
 }
 
 /// Σ a·b over `n` numbers, a multiple of sixteen.
+///
+/// # Safety
+/// `a` and `b` have `n` numbers.
 #[inline(always)]
 unsafe fn product<N: Number>(simd: Avx512, a: *const N, b: *const N, n: usize) -> f32 {
     let mut sum = simd.splat(0.0);
     for at in (0..n).step_by(LANES) {
-        // Sound: the caller's promise.
+        // SAFETY: the caller's promise.
         sum = unsafe { simd.load(a.add(at), LANES).mul_add(simd.load(b.add(at), LANES), sum) };
     }
     sum.sum()
 }
 
 /// into = Σ parts, in their order; `width` numbers, a multiple of sixteen.
+///
+/// # Safety
+/// Every part, and `into`, has `width` numbers, and no other thread writes `into`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn add_parts<N: Number>(
     simd: Avx512,
@@ -288,9 +302,10 @@ unsafe fn add_parts<N: Number>(
     for at in (0..width).step_by(LANES) {
         let mut sum: Lanes = simd.splat(0.0);
         for part in parts.clone() {
-            // Sound: the caller's promise.
+            // SAFETY: the caller's promise.
             sum = sum + unsafe { simd.load(part.add(at), LANES) };
         }
+        // SAFETY: the caller's promise.
         unsafe { sum.store(into.add(at), LANES) };
     }
 }

@@ -8,9 +8,9 @@ use super::gather::{gather_keys, gather_queries, prefetch, transpose, zip};
 use super::products::{Weights, add_weighted, rows_times_lanes};
 use super::tile::{Scale, Sixteen, Tile, tiles};
 use super::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
-use crate::cpu::Rows;
 use crate::cpu::dropout::Bits;
 use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
+use crate::cpu::rows::Rows;
 use crate::mask::Mask;
 
 /// Where a maximum starts: below every score, above [`UNSEEN`].
@@ -30,7 +30,7 @@ pub(super) fn run<N: Number>(problem: &Problem<'_, N>, out: &Tensor) -> Option<T
     share(&tasks, |next| {
         let mut memory = Memory::new(key_rows, heads.dim, problem.words());
         while let Some(task) = next() {
-            // Sound: the instructions exist; each task writes rows and heads of its own.
+            // SAFETY: the instructions exist; each task writes rows and heads of its own.
             unsafe { forward(problem, task, &mut memory, &into, &lse_rows) };
         }
     });
@@ -110,6 +110,8 @@ impl Memory {
     }
 }
 
+/// # Safety
+/// The memory was made for the largest task; no other thread writes the task's rows and heads of `out` and `lse`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn forward<N: Number>(
     problem: &Problem<'_, N>,
@@ -119,7 +121,7 @@ unsafe fn forward<N: Number>(
     lse: &Rows<f32>,
 ) {
     let (simd, heads, dim) = (problem.simd, problem.heads, problem.heads.dim);
-    // Sound: the memory has room for the task's keys.
+    // SAFETY: the memory has room for the task's keys.
     unsafe {
         gather_keys(problem, task, heads.queries + task.head, memory.keys.words().cast());
         gather_keys(problem, task, heads.queries + heads.keys + task.head, memory.values.words().cast());
@@ -132,6 +134,7 @@ unsafe fn forward<N: Number>(
         if let Some(next) = tiles.get(i + 1) {
             prefetch(simd, &problem.qkv, dim, next);
         }
+        // SAFETY: the caller's promise, and the tile is the task's.
         unsafe {
             match sixteens[..] {
                 [a] => tile(problem, [a], memory, out, lse),
@@ -143,6 +146,8 @@ unsafe fn forward<N: Number>(
     }
 }
 
+/// # Safety
+/// The memory holds the task's keys and values and has room for a tile; the tile's rows of `out` and `lse` are this thread's.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn tile<N: Number, const C: usize>(
     problem: &Problem<'_, N>,
@@ -161,7 +166,7 @@ unsafe fn tile<N: Number, const C: usize>(
         problem.dropout.map(|mask| tile.sixteens.each_ref().map(|sixteen| Chance::new(simd, mask, sixteen)));
     let mut max = [simd.splat(LOWEST); C];
     let mut total = [simd.splat(0.0); C];
-    // Sound, from here to the end: the memory has room for the tile and for a span of keys.
+    // SAFETY: the memory has room for the tile; its rows are rows of the pack.
     unsafe {
         gather_queries(&problem.qkv, dim, &tile, memory.queries.words().cast::<N>());
         transpose::<C>(simd, memory.queries.words(), words, query_lanes);
@@ -172,6 +177,7 @@ unsafe fn tile<N: Number, const C: usize>(
         let mut new_max = max;
         for key in (first..last).step_by(KEYS) {
             let mut block = [[simd.splat(0.0); C]; KEYS];
+            // SAFETY: the key is one of the task's, and the next seven have room.
             unsafe { rows_times_lanes::<N, C>(simd, keys.add(key * words), query_lanes, words, &mut block) };
             scale.apply(&mut block);
             if tile.is_edge(key) {
@@ -184,6 +190,7 @@ unsafe fn tile<N: Number, const C: usize>(
             for (r, block) in block.iter().enumerate() {
                 for (c, score) in block.iter().enumerate() {
                     new_max[c] = score.max(new_max[c]);
+                    // SAFETY: there is room for a span's scores.
                     unsafe { score.store(scores.add((key - first + r) * width + c * LANES), LANES) };
                 }
             }
@@ -196,6 +203,7 @@ unsafe fn tile<N: Number, const C: usize>(
         max = new_max;
         for key in (0..last - first).step_by(2) {
             for c in 0..C {
+                // SAFETY: the key's scores and the next one's are there, and room for their weights.
                 unsafe {
                     let score =
                         |key: usize| simd.load(scores.add(key * width + c * LANES).cast_const(), LANES);
@@ -208,6 +216,7 @@ unsafe fn tile<N: Number, const C: usize>(
                 }
             }
         }
+        // SAFETY: there is a sum for every query and column, and a span of weights and values.
         unsafe {
             if first > tile.keys.start {
                 let mut factors = [[0.0; LANES]; C];
@@ -228,6 +237,7 @@ unsafe fn tile<N: Number, const C: usize>(
     }
     for (c, sixteen) in tile.sixteens.iter().enumerate() {
         let (mut totals, mut maxima) = ([0.0; LANES], [0.0; LANES]);
+        // SAFETY: sixteen numbers each.
         unsafe {
             total[c].store(totals.as_mut_ptr(), LANES);
             max[c].store(maxima.as_mut_ptr(), LANES);
@@ -236,6 +246,7 @@ unsafe fn tile<N: Number, const C: usize>(
             let scale = chances.as_ref().map_or(1.0, |chances| chances[c].scales[lane]);
             let factor = simd.splat(scale / totals[lane]);
             let row = out.row(sixteen.row + lane);
+            // SAFETY: the row has that head, `lse` that query, and the memory its sums.
             unsafe {
                 lse.row(sixteen.head).add(sixteen.row + lane).write(maxima[lane] * LN_2 + totals[lane].ln());
                 for at in (0..dim).step_by(LANES) {

@@ -4,11 +4,14 @@ use std::ptr::copy_nonoverlapping;
 
 use super::tile::{Sixteen, Tile};
 use super::{Problem, Task};
-use crate::cpu::Rows;
 use crate::cpu::lanes::{Avx512, LANES, Number, Words};
+use crate::cpu::rows::Rows;
 
 /// Copies head `head` (counted over queries, keys and values) of all keys a task sees: `[keys, K]`, and zeros up to
 /// whole blocks.
+///
+/// # Safety
+/// `into` has room for `task.key_rows()` rows of a head.
 #[inline(always)]
 pub(super) unsafe fn gather_keys<N: Number>(
     problem: &Problem<'_, N>,
@@ -19,17 +22,21 @@ pub(super) unsafe fn gather_keys<N: Number>(
     let dim = problem.heads.dim;
     for key in 0..task.keys() {
         let row = if key < task.shared { key } else { task.own.start + key - task.shared };
-        // Sound: the row has that head; `into` has room for all keys.
+        // SAFETY: the row has that head; `into` has room for all keys.
         unsafe {
             copy_nonoverlapping(problem.qkv.row(row).add(head * dim).cast_const(), into.add(key * dim), dim);
         }
     }
     let (keys, rows) = (task.keys(), task.key_rows());
+    // SAFETY: `into` has room for whole blocks.
     unsafe { into.add(keys * dim).write_bytes(0, (rows - keys) * dim) };
 }
 
 /// Copies the tile's queries from `rows`, whose first columns are the query heads: `[C·16, K]`, zeros for lanes that
 /// have no query.
+///
+/// # Safety
+/// The tile's rows are rows of `rows`, and `into` has room for C·16 heads.
 #[inline(always)]
 pub(super) unsafe fn gather_queries<N: Number, const C: usize>(
     rows: &Rows<N>,
@@ -41,9 +48,10 @@ pub(super) unsafe fn gather_queries<N: Number, const C: usize>(
         let to = into.wrapping_add(c * LANES * dim);
         for lane in 0..sixteen.count {
             let from = rows.row(sixteen.row + lane).wrapping_add(sixteen.head * dim);
-            // Sound: the tile's rows have those heads; `into` has room for the tile.
+            // SAFETY: the tile's rows have those heads; `into` has room for the tile.
             unsafe { copy_nonoverlapping(from.cast_const(), to.add(lane * dim), dim) };
         }
+        // SAFETY: `into` has room for sixteen lanes.
         unsafe { to.add(sixteen.count * dim).write_bytes(0, (LANES - sixteen.count) * dim) };
     }
 }
@@ -62,12 +70,15 @@ pub(super) fn prefetch<N: Number>(simd: Avx512, rows: &Rows<N>, dim: usize, sixt
 }
 
 /// `[C·16, words]` → `[words, C·16]`.
+///
+/// # Safety
+/// `from` and `into` have C·16·`words` words.
 #[inline(always)]
 pub(super) unsafe fn transpose<const C: usize>(simd: Avx512, from: *const u32, words: usize, into: *mut u32) {
     for c in 0..C {
         for first in (0..words).step_by(LANES) {
             let count = (words - first).min(LANES);
-            // Sound: both have C·16·words words.
+            // SAFETY: both have C·16·words words.
             unsafe {
                 let mut rows = [simd.first_words(from, 0); LANES];
                 for (lane, row) in rows.iter_mut().enumerate() {
@@ -82,11 +93,14 @@ pub(super) unsafe fn transpose<const C: usize>(simd: Avx512, from: *const u32, w
 }
 
 /// `[rows, K]` → `[rows / PER_WORD, K]` words, each of one number from every row.
+///
+/// # Safety
+/// `from` has `rows` rows of `dim` numbers, `into` room for as many.
 #[inline(always)]
 pub(super) unsafe fn zip<N: Number>(simd: Avx512, from: *const N, rows: usize, dim: usize, into: *mut u32) {
     for step in 0..rows / N::PER_WORD {
         for at in (0..dim).step_by(LANES) {
-            // Sound: `from` has the rows, `into` the room.
+            // SAFETY: `from` has the rows, `into` the room.
             unsafe {
                 N::zip(simd, from.add(step * N::PER_WORD * dim + at), dim).store(into.add(step * dim + at));
             }

@@ -20,10 +20,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::Tensor;
 
 use super::lanes::{Avx512, LANES, Number};
-use super::{Rows, by_kind};
-use crate::Layout;
+use super::rows::{Rows, by_kind};
+use crate::layout::Layout;
+use crate::mask::Mask;
+use crate::shape::{Attention, Heads};
 use crate::shim::parallel;
-use crate::{Attention, Heads, Mask};
 
 /// Keys whose scores are formed at a time, in registers.
 const KEYS: usize = 8;

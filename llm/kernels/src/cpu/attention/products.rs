@@ -9,6 +9,9 @@ use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
 const ROWS: usize = 8;
 
 /// Eight rows times columns in lanes: result[r][c] = Σ rows[r][w] · columns[w][c] over `words` words.
+///
+/// # Safety
+/// `rows` has eight rows of `words` words, `columns` C·16 for each of `words`.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 pub(super) unsafe fn rows_times_lanes<N: Number, const C: usize>(
@@ -20,7 +23,7 @@ pub(super) unsafe fn rows_times_lanes<N: Number, const C: usize>(
 ) {
     let mut sums = [[simd.splat(0.0); C]; KEYS];
     for w in 0..words {
-        // Sound: the caller's rows have `words` words each, its columns C·16 per word.
+        // SAFETY: the caller's rows have `words` words each, its columns C·16 per word.
         unsafe {
             let columns = columns.add(w * C * LANES);
             let mut column = [simd.words(columns); C];
@@ -48,6 +51,9 @@ pub(super) struct Weights {
 
 /// into[r] += Σ weights[r][s] · terms[s] over `steps` steps; `terms` and `into` have `dim` columns. `rows` is a multiple
 /// of eight, `dim` of sixteen.
+///
+/// # Safety
+/// There are weights for all `rows` and `steps`, `steps` rows of `dim` terms, and `rows` rows of `dim` sums.
 #[inline(always)]
 pub(super) unsafe fn add_weighted<N: Number>(
     simd: Avx512,
@@ -62,7 +68,7 @@ pub(super) unsafe fn add_weighted<N: Number>(
     while at < dim {
         let wide = at + 2 * LANES <= dim;
         for r in (0..rows).step_by(ROWS) {
-            // Sound: the caller's promise.
+            // SAFETY: the caller's promise.
             unsafe {
                 let weights = Weights { first: weights.first.add(r * weights.row), ..weights };
                 let into = into.add(r * dim + at);
@@ -77,6 +83,8 @@ pub(super) unsafe fn add_weighted<N: Number>(
     }
 }
 
+/// # Safety
+/// As in [`add_weighted`], for eight rows and V·16 columns.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn add_columns<N: Number, const V: usize>(
@@ -89,7 +97,7 @@ unsafe fn add_columns<N: Number, const V: usize>(
 ) {
     let mut sums = [[simd.splat(0.0); V]; ROWS];
     for step in 0..steps {
-        // Sound: the caller's promise.
+        // SAFETY: the caller's promise.
         unsafe {
             let terms = terms.add(step * dim);
             let mut term = [simd.words(terms); V];
@@ -107,6 +115,7 @@ unsafe fn add_columns<N: Number, const V: usize>(
     }
     for r in 0..ROWS {
         for v in 0..V {
+            // SAFETY: the caller's promise.
             unsafe {
                 let into = into.add(r * dim + v * LANES);
                 (simd.load(into.cast_const(), LANES) + sums[r][v]).store(into, LANES);

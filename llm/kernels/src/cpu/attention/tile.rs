@@ -4,8 +4,8 @@ use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
 use super::{KEYS, Problem, Task};
-use crate::Attention;
 use crate::cpu::lanes::{Avx512, LANES, Lanes, Mask, Number, Words};
+use crate::shape::Attention;
 
 /// Up to sixteen consecutive tokens in one query head.
 #[derive(Clone, Copy)]

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::{LANES, Line};
+use crate::cpu::lanes::LANES;
+use crate::cpu::line::Line;
 
 /// Bytes that are allocated at a time, at least (choice: several huge pages, and little beside a small model).
 const SLAB: usize = 8 << 20;
@@ -71,7 +72,7 @@ impl Block {
     /// Another with the same content.
     pub(super) fn copy(&self) -> Self {
         let copy = self.pool.block();
-        // Sound: two blocks of one pool.
+        // SAFETY: two blocks of one pool.
         unsafe { copy.lines().copy_from_nonoverlapping(self.lines(), self.pool.lines) };
         copy
     }
@@ -102,9 +103,10 @@ mod tests {
         places.sort_unstable();
         assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= pool.lines * size_of::<Line>()));
         assert!(places.iter().all(|place| place % align_of::<Line>() == 0));
-        // Sound: a block of one's own.
+        // SAFETY: a block of one's own.
         unsafe { held[0].lines().write(Line([7; LANES])) };
         let copy = held[0].copy();
+        // SAFETY: likewise.
         assert_eq!(unsafe { copy.lines().read().0 }, [7; LANES]);
         drop(copy);
         held.pop();

@@ -2,8 +2,9 @@
 
 use std::marker::PhantomData;
 
-use super::{EMPTY, LANES, Line, words};
-use crate::cpu::lanes::Number;
+use super::support::words;
+use crate::cpu::lanes::{LANES, Number};
+use crate::cpu::line::{EMPTY, Line};
 
 /// Rows that each begin with a line of the cache.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl<N: Number> Buffer<N> {
     /// A row's numbers.
     pub fn row(&self, index: usize) -> &[N] {
         assert!(index < self.rows);
-        // Sound: so many numbers lie there; every pattern of bits is one.
+        // SAFETY: so many numbers lie there; every pattern of bits is one.
         unsafe {
             std::slice::from_raw_parts(self.first().cast::<N>().add(index * self.row_numbers()), self.columns)
         }
@@ -60,7 +61,7 @@ impl<N: Number> Buffer<N> {
     pub fn row_mut(&mut self, index: usize) -> &mut [N] {
         assert!(index < self.rows);
         let start = index * self.row_numbers();
-        // Sound: as above, and nobody else has the buffer.
+        // SAFETY: so many numbers lie there, every pattern of bits is one, and nobody else has the buffer.
         unsafe {
             std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast::<N>().add(start), self.columns)
         }
@@ -87,8 +88,9 @@ pub(super) struct Shared<N> {
     row: usize,
 }
 
-// Sound: plain memory; that no two threads write the same place is for each kernel to see to.
+// SAFETY: plain memory; that no two threads write the same place is for each kernel to see to.
 unsafe impl<N: Number> Send for Shared<N> {}
+// SAFETY: likewise.
 unsafe impl<N: Number> Sync for Shared<N> {}
 
 impl<N: Number> Shared<N> {

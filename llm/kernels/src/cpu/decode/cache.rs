@@ -8,10 +8,12 @@ use std::f32::consts::LOG2_E;
 use std::sync::Arc;
 
 use super::blocks::{Block, Pool};
-use super::{Buffer, EMPTY, LANES, Line, simd, words};
-use crate::cpu::lanes::{Avx512, Lanes, Number};
+use super::buffer::Buffer;
+use super::support::{simd, words};
+use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
+use crate::cpu::line::{EMPTY, Line};
+use crate::shape::{Attention, Heads};
 use crate::shim::parallel;
-use crate::{Attention, Heads};
 
 /// Query heads that one pass over the keys serves, at most.
 const GROUP: usize = 4;
@@ -118,7 +120,7 @@ impl Shape {
         for head in 0..heads {
             let (key, rest) =
                 (&keys_values[head * dim..][..dim], &keys_values[(heads + head) * dim..][..dim]);
-            // Sound: all within the head's lines.
+            // SAFETY: all within the head's lines.
             unsafe {
                 let lines = lines.add(head * self.head()).cast::<N>();
                 for (d, number) in key.iter().enumerate() {
@@ -152,7 +154,7 @@ pub fn put<N: Number>(
             let held = &*sequences[sequence];
             assert!(position < held.tokens);
             let lines = held.layer(position / LANES, layer);
-            // Sound: `grow` made room for the position in a block of this sequence alone, and each is one row's.
+            // SAFETY: `grow` made room for the position in a block of this sequence alone, and each is one row's.
             unsafe { held.shape.put(lines, position % LANES, &qkv.row(row)[heads.queries * heads.dim..]) };
         }
     });
@@ -195,7 +197,7 @@ pub fn attend<N: Number>(
             while query < (head + 1) * group {
                 let n = GROUP.min((head + 1) * group - query);
                 let (q, result) = (qkv.row(row)[query * dim..].as_ptr(), into.at(row, query * dim));
-                // Sound: a task's results are one thread's; the keys and values lie where `put` wrote them.
+                // SAFETY: a task's results are one thread's; the keys and values lie where `put` wrote them.
                 unsafe {
                     match n {
                         1 => span.attend::<N, 1>(simd, how, q, &mut scratch, result),
@@ -232,6 +234,8 @@ impl Span<'_> {
         self.held.blocks[block].lines().wrapping_add(self.line)
     }
 
+    /// # Safety
+    /// `queries` has G heads, `out` room for as many, and both are this thread's; the sequence holds the span.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     unsafe fn attend<N: Number, const G: usize>(
         &self,
@@ -248,7 +252,7 @@ impl Span<'_> {
         let scores = scratch.scores.as_mut_ptr().cast::<f32>();
         let weights = scratch.weights.as_mut_ptr().cast::<N>();
         let row = blocks * LANES;
-        // Sound: the scratch has G rows of so many blocks; the rest is the caller's promise.
+        // SAFETY: the scratch has G rows of so many blocks; the rest is the caller's promise.
         unsafe {
             let mut block = 0;
             while block < blocks {
@@ -285,6 +289,9 @@ impl Span<'_> {
     }
 
     /// Scores of G queries with the keys of B blocks.
+    ///
+    /// # Safety
+    /// `queries` has G heads; `into` has G rows, `row` apart, with room for B blocks; the sequence holds the blocks.
     #[inline(always)]
     unsafe fn scores<N: Number, const G: usize, const B: usize>(
         &self,
@@ -298,7 +305,7 @@ impl Span<'_> {
         let blocks: [_; B] = std::array::from_fn(|b| self.block(first + b));
         let mut sums = [[simd.splat(0.0); B]; G];
         for word in 0..self.held.shape.keys {
-            // Sound: the caller's promise.
+            // SAFETY: the caller's promise.
             unsafe {
                 let keys: [_; B] = blocks.map(|block| simd.words(block.add(word).cast()));
                 for g in 0..G {
@@ -311,12 +318,16 @@ impl Span<'_> {
         }
         for g in 0..G {
             for b in 0..B {
+                // SAFETY: the caller's promise.
                 unsafe { sums[g][b].store(into.add(g * row + b * LANES), LANES) };
             }
         }
     }
 
     /// Sums of the values, weighted, of L lines of each.
+    ///
+    /// # Safety
+    /// `weights` has G rows of sixteen for each block, `out` room for L lines of G heads; the sequence holds the blocks.
     #[inline(always)]
     unsafe fn weigh<N: Number, const G: usize, const L: usize>(
         &self,
@@ -333,7 +344,7 @@ impl Span<'_> {
         for (index, block) in blocks.enumerate() {
             let values = self.block(block).wrapping_add(shape.keys + lane);
             for word in 0..shape.values {
-                // Sound: the caller's promise.
+                // SAFETY: the caller's promise.
                 unsafe {
                     let values: [_; L] =
                         std::array::from_fn(|l| simd.words(values.add(word * shape.value + l).cast()));
@@ -353,6 +364,7 @@ impl Span<'_> {
                 // A constant where it can be: the store is then one instruction.
                 let left = if left >= L * LANES { LANES } else { left.saturating_sub(l * LANES) };
                 let mean = sums[g][l] * simd.splat(factors[g]);
+                // SAFETY: `out` has room for the head, of which no more than `left` are written.
                 unsafe { mean.store(out.add(g * shape.dim + l * LANES), left) };
             }
         }
@@ -360,6 +372,9 @@ impl Span<'_> {
 }
 
 /// Writes the weights exp(score − largest); returns 1 / their sum.
+///
+/// # Safety
+/// There are `count` scores and room for as many weights; `count` is a multiple of sixteen.
 #[inline(always)]
 unsafe fn softmax<N: Number>(
     simd: Avx512,
@@ -371,7 +386,7 @@ unsafe fn softmax<N: Number>(
     let scale = simd.splat(how.scale as f32);
     let mut most = simd.splat(f32::NEG_INFINITY);
     for at in (0..count).step_by(LANES) {
-        // Sound: `count` scores and weights, a multiple of sixteen.
+        // SAFETY: `count` scores and weights, a multiple of sixteen.
         unsafe {
             let mut score = simd.load(scores.add(at).cast_const(), LANES) * scale;
             if let Some(cap) = how.soft_cap {
@@ -386,6 +401,7 @@ unsafe fn softmax<N: Number>(
     let most = simd.splat(most.largest());
     let mut sum: Lanes = simd.splat(0.0);
     for at in (0..count).step_by(LANES) {
+        // SAFETY: the caller's promise.
         unsafe {
             let weight = ((simd.load(scores.add(at).cast_const(), LANES) - most) * simd.splat(LOG2_E)).exp2();
             weight.store(weights.add(at), LANES);

@@ -6,10 +6,11 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Buffer, LANES, simd, words};
-use crate::cpu::Rows;
-use crate::cpu::lanes::{Avx512, Lanes, Number};
+use super::buffer::Buffer;
+use super::support::{simd, words};
+use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
 use crate::cpu::product::{BLOCK, TILE, Weight, accumulate};
+use crate::cpu::rows::Rows;
 use crate::shim::parallel;
 
 /// Words ahead of those in use that are asked for: what comes from memory takes that long (measured).
@@ -48,7 +49,7 @@ impl Matrix {
             for tile in part {
                 let own = tile * TILE..outputs.min((tile + 1) * TILE);
                 let into = (first as *mut u32).wrapping_add(tile * depth * TILE);
-                // Sound: each tile is one thread's and has room for its words; the weight has the outputs and inputs.
+                // SAFETY: each tile is one thread's and has room for its words; the weight has the outputs and inputs.
                 unsafe { from.lay_out(simd, &own, &(0..inputs), into) };
             }
         });
@@ -110,7 +111,7 @@ impl Matrix {
                     let (row, end) = (block * rows / blocks, (block + 1) * rows / blocks);
                     let x = (x as *const u32).wrapping_add(row * x_row);
                     let task = Task { outputs, depth, bias, weights, output, x, x_row, row, how };
-                    // Sound: the operands have these rows, outputs and inputs; a tile's outputs are one thread's.
+                    // SAFETY: the operands have these rows, outputs and inputs; a tile's outputs are one thread's.
                     unsafe {
                         match end - row {
                             1 => task.run::<N, O, 1>(simd, out),
@@ -151,6 +152,8 @@ struct Task<'a> {
 // Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
 #[allow(clippy::needless_range_loop)]
 impl Task<'_> {
+    /// # Safety
+    /// The task's operands have its rows, inputs and outputs, and no other thread writes what `out` points to.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     unsafe fn run<N: Number, O: Number, const M: usize>(
         &self,
@@ -159,14 +162,14 @@ impl Task<'_> {
     ) {
         let count = self.outputs - self.output;
         let start = |half: usize| match self.bias {
-            // Sound: the bias has an entry per output.
+            // SAFETY: the bias has an entry per output.
             Some(bias) if half * LANES < count => unsafe {
                 simd.load(bias.as_ptr().add(self.output + half * LANES), count - half * LANES)
             },
             _ => simd.splat(0.0),
         };
         let mut sums: [[Lanes; 2]; M] = [[start(0), start(1)]; M];
-        // Sound: the caller's promise.
+        // SAFETY: the caller's promise.
         unsafe {
             let row = self.x_row * N::PER_WORD;
             sums = accumulate::<N, M, AHEAD>(simd, sums, self.x.cast(), row, self.weights, self.depth);
@@ -178,7 +181,7 @@ impl Task<'_> {
                 let (sum, into) = (sums[m][half], into.wrapping_add(half * LANES));
                 // A constant where it can be: the store is then one instruction.
                 let left = if whole { LANES } else { count.saturating_sub(half * LANES) };
-                // Sound: as above; of nothing nothing is read or written.
+                // SAFETY: the caller's promise; where `left` is 0 nothing is read or written.
                 unsafe {
                     let sum = match self.how {
                         Into::Place => sum,

@@ -2,11 +2,13 @@
 
 use tch::Tensor;
 
-use super::{Buffer, LANES, simd};
-use crate::cpu::lanes::Number;
-use crate::cpu::{GRAIN, Rows, gated as gate, norm as rms, rope as turn};
+use super::buffer::Buffer;
+use super::support::simd;
+use crate::cpu::lanes::{LANES, Number};
+use crate::cpu::rows::{GRAIN, Rows};
+use crate::cpu::{gated as gate, norm as rms, rope as turn};
+use crate::shape::{Activation, Heads};
 use crate::shim::parallel;
-use crate::{Activation, Heads};
 
 /// Rows that are worth a thread of their own.
 fn grain(columns: usize) -> usize {
@@ -31,7 +33,7 @@ pub fn embed<N: Number>(table: &Tensor, tokens: &[u32], scale: f32, out: &mut Bu
         assert!((*token as usize) < table.count);
         let (from, into) = (table.row(*token as usize).cast_const(), out.row_mut(row).as_mut_ptr());
         for at in (0..n).step_by(LANES) {
-            // Sound: `n` numbers in each.
+            // SAFETY: `n` numbers in each.
             unsafe { (simd.load(from.add(at), n - at) * simd.splat(scale)).store(into.add(at), n - at) };
         }
     }
@@ -44,7 +46,7 @@ pub fn soft_cap(logits: &mut [f32], cap: f64) {
     parallel(all.div_ceil(LANES), GRAIN / LANES, |part| {
         for at in part.map(|chunk| chunk * LANES) {
             let place = (first as *mut f32).wrapping_add(at);
-            // Sound: each chunk is one thread's.
+            // SAFETY: each chunk is one thread's.
             unsafe {
                 let logit = simd.load(place.cast_const(), all - at);
                 ((logit * simd.splat(1.0 / cap)).tanh() * simd.splat(cap)).store(place, all - at);
@@ -59,7 +61,7 @@ pub fn norm<N: Number>(x: &Buffer<N>, weight: &[f32], eps: f64, out: &mut Buffer
     let (simd, into) = (simd(), out.shared());
     parallel(x.rows(), grain(weight.len()), |part| {
         for row in part {
-            // Sound: each row is one thread's; the instructions exist. So below.
+            // SAFETY: each row is one thread's; the instructions exist.
             unsafe { rms::forward_row(simd, x.row(row).as_ptr(), into.at(row, 0), weight, eps as f32) };
         }
     });
@@ -73,6 +75,7 @@ pub fn norm_heads<N: Number>(x: &mut Buffer<N>, first: usize, count: usize, weig
         for row in part {
             for head in 0..count {
                 let at = into.at(row, first + head * weight.len());
+                // SAFETY: the columns are checked, each row is one thread's, and the instructions exist.
                 unsafe { rms::forward_row(simd, at.cast_const(), at, weight, eps as f32) };
             }
         }
@@ -89,6 +92,7 @@ pub fn rope<N: Number>(qkv: &mut Buffer<N>, heads: &Heads, angles: &[(&Angles, u
             let of = |table: &'_ [f32]| table[position * half..(position + 1) * half].as_ptr();
             let (cos, sin) = (of(cos), of(sin));
             for head in 0..heads.queries + heads.keys {
+                // SAFETY: the buffer has these heads, each row is one thread's, and the instructions exist.
                 unsafe { turn::turn_head(simd, into.at(row, head * heads.dim), cos, sin, *half, false) };
             }
         }
@@ -102,6 +106,7 @@ pub fn gated<N: Number>(gate_up: &Buffer<N>, activation: Activation, out: &mut B
     let (simd, into) = (simd(), out.shared());
     parallel(gate_up.rows(), grain(n), |part| {
         for row in part {
+            // SAFETY: the columns are checked, each row is one thread's, and the instructions exist.
             unsafe { gate::forward_row(simd, gate_up.row(row).as_ptr(), activation, into.at(row, 0), n) };
         }
     });
@@ -114,6 +119,7 @@ pub fn add<N: Number>(x: &Buffer<N>, into: &mut Buffer<N>) {
     for row in 0..rows {
         let (from, to) = (x.row(row).as_ptr(), into.row_mut(row).as_mut_ptr());
         for at in (0..n).step_by(LANES) {
+            // SAFETY: `n` numbers in each.
             unsafe {
                 let sum = simd.load(from.add(at), n - at) + simd.load(to.add(at), n - at);
                 sum.store(to.add(at), n - at);

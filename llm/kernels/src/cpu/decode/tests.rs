@@ -4,7 +4,7 @@ use half::bf16;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
-use crate::{Attention, Heads};
+use crate::shape::{Attention, Heads};
 
 fn random(shape: &[i64], kind: Kind) -> Tensor {
     Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind)
@@ -15,7 +15,7 @@ fn filled<N: Number>(x: &Tensor, columns: usize) -> Buffer<N> {
     let mut buffer = Buffer::new();
     buffer.shaped(rows as usize, columns);
     for row in 0..rows as usize {
-        // Sound: so many numbers of this kind lie there.
+        // SAFETY: so many numbers of this kind lie there.
         let from = unsafe {
             std::slice::from_raw_parts(x.data_ptr().cast::<N>().add(row * own as usize), own as usize)
         };
@@ -28,7 +28,7 @@ fn numbers<N: Number>(buffer: &Buffer<N>) -> Tensor {
     let rows: Vec<Tensor> = (0..buffer.rows())
         .map(|row| {
             let row = buffer.row(row);
-            // Sound: bytes of plain numbers.
+            // SAFETY: bytes of plain numbers.
             let bytes = unsafe { std::slice::from_raw_parts(row.as_ptr().cast(), size_of_val(row)) };
             Tensor::from_data_size(bytes, &[row.len() as i64], N::KIND)
         })
@@ -76,17 +76,14 @@ fn products<N: Number>(tolerance: f64) {
 
 #[test]
 fn products_are_those_of_libtorch() {
-    if available() {
-        products::<f32>(1e-5);
-        products::<bf16>(1e-2);
-    }
+    crate::needs_kernels!();
+    products::<f32>(1e-5);
+    products::<bf16>(1e-2);
 }
 
 #[test]
 fn a_rows_product_does_not_depend_on_its_neighbours() {
-    if !available() {
-        return;
-    }
+    crate::needs_kernels!();
     let (weight, x) = (random(&[70, 50], Kind::BFloat16), random(&[40, 50], Kind::BFloat16));
     let matrix = Matrix::new::<bf16>(&weight, None);
     let product = |first: i64, rows: i64| {
@@ -141,17 +138,14 @@ fn attention<N: Number>(tolerance: f64) {
 
 #[test]
 fn attention_is_that_of_libtorch() {
-    if available() {
-        attention::<f32>(2e-5);
-        attention::<bf16>(2e-2);
-    }
+    crate::needs_kernels!();
+    attention::<f32>(2e-5);
+    attention::<bf16>(2e-2);
 }
 
 #[test]
 fn a_cache_forgets_and_is_copied() {
-    if !available() {
-        return;
-    }
+    crate::needs_kernels!();
     let heads = Heads { queries: 1, keys: 1, dim: 4 };
     let mut held = KeysValues::new::<f32>(1, &heads);
     held.grow(20);

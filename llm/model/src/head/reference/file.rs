@@ -68,7 +68,7 @@ impl TopFile {
     /// Opens a file for a model of this vocabulary and a data set of this hash.
     pub fn open(path: &Path, vocabulary: i64, data: &str) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        // Sound as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
+        // SAFETY: as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         let wrong = |what: String| Error::file(path, format!("{what}; `tokensieve topk` makes such files"));
         let (_, header) = SafeTensors::read_metadata(&map)

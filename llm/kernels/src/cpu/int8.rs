@@ -10,10 +10,10 @@ use std::ops::Range;
 use half::bf16;
 use tch::{Device, Kind, Tensor};
 
-use super::decode::{EMPTY, Line};
 use super::lanes::{Avx512, LANES, Number, Vnni, Words};
+use super::line::{EMPTY, Line};
 use super::product::{Added, BLOCK, TILE, share};
-use super::{GRAIN, Rows, by_kind, by_rows};
+use super::rows::{GRAIN, Rows, by_kind, by_rows};
 use crate::shim::parallel;
 
 /// Bytes in a word.
@@ -80,7 +80,7 @@ impl Bytes {
         };
         let parts = (out.count / ROWS_PER_THREAD).clamp(1, tch::get_num_threads().max(1) as usize);
         parallel(parts, 1, |range| {
-            // Sound: the assertion above, and each part has rows of its own.
+            // SAFETY: the assertion above, and each part has rows of its own.
             range.for_each(|part| unsafe { task.part(share(out.count, part, parts)) });
         });
         Some(())
@@ -102,7 +102,7 @@ fn quantised<N: Number>(weight: &Tensor) -> Option<Bytes> {
     let (into, steps_at) = (tiles.data_ptr() as usize, steps.data_ptr() as usize);
     parallel(count, 1, |part| {
         for tile in part {
-            // Sound: each tile, and its steps, is one thread's; both have room for 32 outputs.
+            // SAFETY: each tile, and its steps, is one thread's; both have room for 32 outputs.
             unsafe {
                 let tile_at = (into as *mut u32).add(tile * TILE * stride / PER_WORD);
                 lay_out(vnni.simd(), &rows, tile * TILE, stride, tile_at, steps_at as *mut f32);
@@ -118,6 +118,9 @@ thread_local! {
 }
 
 /// Lays out a tile and notes its steps.
+///
+/// # Safety
+/// `tile` has room for 32 outputs of `stride` numbers, `steps` for the rows' steps, and no other thread writes them.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn lay_out<N: Number>(
     simd: Avx512,
@@ -133,7 +136,7 @@ unsafe fn lay_out<N: Number>(
             room.resize(LANES * stride / LINE, EMPTY);
             let bytes: *mut i8 = room.as_mut_ptr().cast();
             for output in first + half..rows.count.min(first + half + LANES) {
-                // Sound: there is room for sixteen, a step for each output.
+                // SAFETY: there is room for sixteen, a step for each output.
                 unsafe {
                     let into = bytes.add((output - first - half) * stride);
                     steps.add(output).write(quantise(simd, rows.row(output), rows.columns, into, stride));
@@ -141,9 +144,11 @@ unsafe fn lay_out<N: Number>(
             }
             let shift = simd.word(SHIFT);
             for square in 0..stride / LINE {
+                // SAFETY: each of the sixteen has `stride` numbers.
                 let line =
                     |lane: usize| unsafe { simd.words(bytes.add(lane * stride + square * LINE).cast()) };
                 for (word, line) in Words::transpose(std::array::from_fn(line)).into_iter().enumerate() {
+                    // SAFETY: the tile has room for every word of its outputs.
                     unsafe { line.xor(shift).store(tile.add((square * LANES + word) * TILE + half)) };
                 }
             }
@@ -152,16 +157,20 @@ unsafe fn lay_out<N: Number>(
 }
 
 /// Writes a row's numbers, and zeros behind them, as multiples of a step; returns the step.
+///
+/// # Safety
+/// `row` has `n` numbers, `into` room for `stride`, which is a multiple of sixteen and at least `n`.
 #[inline(always)]
 unsafe fn quantise<N: Number>(simd: Avx512, row: *const N, n: usize, into: *mut i8, stride: usize) -> f32 {
     let mut largest = simd.splat(0.0);
     for at in (0..n).step_by(LANES) {
-        // Sound: the row has `n` numbers, `into` has `stride`. So below.
+        // SAFETY: the row has `n` numbers, `into` has `stride`.
         largest = unsafe { simd.load(row.add(at), n - at) }.abs().max(largest);
     }
     let largest = largest.largest();
     let per_step = simd.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
     for at in (0..stride).step_by(LANES) {
+        // SAFETY: likewise.
         unsafe {
             let x = simd.load(row.wrapping_add(at), n.saturating_sub(at));
             (x * per_step).store_bytes(into.add(at));
@@ -189,7 +198,7 @@ impl QuantisedRows {
             [&bytes, &steps, &excess].map(|tensor| tensor.data_ptr() as usize);
         parallel(x.count, GRAIN / stride + 1, |part| {
             for i in part {
-                // Sound: each row is one thread's.
+                // SAFETY: each row is one thread's.
                 unsafe {
                     let into = (bytes_at as *mut i8).add(i * stride);
                     let (step, sum) = row_of(vnni, x.row(i), x.columns, into, stride);
@@ -203,13 +212,17 @@ impl QuantisedRows {
 }
 
 /// Writes a row in bytes; returns its step and the sum of its bytes.
+///
+/// # Safety
+/// `row` has `n` numbers, `into` room for `stride`, a multiple of sixty-four and at least `n`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni")]
 unsafe fn row_of<N: Number>(vnni: Vnni, row: *const N, n: usize, into: *mut i8, stride: usize) -> (f32, i32) {
     let simd = vnni.simd();
-    // Sound: the caller's promise.
+    // SAFETY: the caller's promise.
     let step = unsafe { quantise(simd, row, n, into, stride) };
     let (ones, mut sums) = (simd.word(0x0101_0101), simd.word(0));
     for at in (0..stride).step_by(LINE) {
+        // SAFETY: `into` has `stride` numbers, a multiple of a line.
         sums = vnni.dot(sums, ones, unsafe { simd.words(into.add(at).cast()) });
     }
     (step, sums.sum())
@@ -227,11 +240,14 @@ struct Task<'a, N> {
     out: Rows<N>,
 }
 
-// Sound: memory that outlives the task and is only read, but for `out`, of which threads have rows of their own.
+// SAFETY: memory that outlives the task and is only read, but for `out`, of which threads have rows of their own.
 unsafe impl<N: Number> Sync for Task<'_, N> {}
 
 impl<N: Number> Task<'_, N> {
     /// Some rows' product.
+    ///
+    /// # Safety
+    /// The rows are among the task's, and no other thread is given them.
     unsafe fn part(&self, rows: Range<usize>) {
         let panel = (PANEL / self.weight.stride()).max(BLOCK) / BLOCK * BLOCK;
         for start in rows.clone().step_by(panel) {
@@ -240,7 +256,7 @@ impl<N: Number> Task<'_, N> {
             for tile in 0..self.weight.outputs.div_ceil(TILE) {
                 for block in 0..blocks {
                     let rows = share(panel.len(), block, blocks);
-                    // Sound: the caller's promise.
+                    // SAFETY: the caller's promise.
                     unsafe { by_rows!(rows.len(), self.block(panel.start + rows.start, tile)) };
                 }
             }
@@ -248,12 +264,14 @@ impl<N: Number> Task<'_, N> {
     }
 
     // Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
+    /// # Safety
+    /// The M rows from `row` on and the tile are among the task's, and no other thread writes their results.
     #[allow(clippy::needless_range_loop)]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni")]
     unsafe fn block<const M: usize>(&self, row: usize, tile: usize) {
         let (vnni, simd, stride) = (self.vnni, self.vnni.simd(), self.weight.stride());
         let mut sums = [[simd.word(0); 2]; M];
-        // Sound: the tile has a line of each half for every word of the rows.
+        // SAFETY: the tile has a line of each half for every word of the rows.
         unsafe {
             let mut weights = self.tiles.add(tile * TILE * stride / PER_WORD);
             let mut x = self.rows.add(row * stride);
@@ -269,7 +287,7 @@ impl<N: Number> Task<'_, N> {
             }
         }
         for m in 0..M {
-            // Sound: the row is among the rows, the outputs are among the tile's; no more than `left` are written.
+            // SAFETY: the row is among the rows, the outputs are among the tile's; no more than `left` are written.
             unsafe {
                 let (step, excess) = (*self.row_steps.add(row + m), *self.excess.add(row + m));
                 for half in 0..2 {
@@ -297,6 +315,7 @@ mod tests {
 
     #[test]
     fn a_product_is_that_of_the_rounded_factors() {
+        crate::needs_kernels!();
         // Rests of rows, of words, of lines and of tiles; one row of zeros.
         for (kind, [rows, inputs, outputs]) in [
             (Kind::Float, [1, 5, 3]),
@@ -311,7 +330,7 @@ mod tests {
             // Rows that lie apart.
             let x = x.narrow(1, 0, inputs);
             let _ = x.get(0).zero_();
-            let Some(bytes) = Bytes::of(&weight) else { return };
+            let bytes = Bytes::of(&weight).expect("the processor multiplies int8");
             let float = |x: &Tensor| x.to_kind(Kind::Float);
             let bias = Tensor::randn([outputs], (Kind::Float, Device::Cpu));
             for added in [None, Some(&residual), Some(&bias)] {
@@ -332,10 +351,11 @@ mod tests {
 
     #[test]
     fn rounding_costs_about_a_hundredth() {
+        crate::needs_kernels!();
         tch::manual_seed(2);
         let random = |size: [i64; 2]| Tensor::randn(size, (Kind::Float, Device::Cpu));
         let (x, weight) = (random([64, 576]), random([128, 576]));
-        let Some(bytes) = Bytes::of(&weight) else { return };
+        let bytes = Bytes::of(&weight).expect("the processor multiplies int8");
         let out = Tensor::empty([64, 128], (Kind::Float, Device::Cpu));
         bytes.product(&x, None, &out);
         let exact = x.mm(&weight.tr());
@@ -346,10 +366,11 @@ mod tests {
 
     #[test]
     fn a_row_does_not_depend_on_those_beside_it() {
+        crate::needs_kernels!();
         tch::manual_seed(3);
         let random = |size: [i64; 2]| Tensor::randn(size, (Kind::Float, Device::Cpu));
         let (x, weight) = (random([200, 96]), random([64, 96]));
-        let Some(bytes) = Bytes::of(&weight) else { return };
+        let bytes = Bytes::of(&weight).expect("the processor multiplies int8");
         let [all, one] = [200, 1].map(|rows| Tensor::empty([rows, 64], (Kind::Float, Device::Cpu)));
         bytes.product(&x, None, &all);
         bytes.product(&x.narrow(0, 131, 1), None, &one);

@@ -1,31 +1,34 @@
-//! A matrix turned: numbers that lie side by side down its columns come to lie side by side along its rows.
+//! A transposed matrix: numbers that lie side by side down its columns come to lie side by side along its rows.
 
 use tch::{Device, Tensor};
 
-use super::Rows;
 use super::lanes::{Avx512, LANES, Number, Words};
+use super::rows::Rows;
 use crate::shim::parallel;
 
 /// A copy of the transposed view of a matrix on the CPU, with each row's numbers side by side.
-pub(super) fn turned<N: Number>(simd: Avx512, view: &Tensor) -> Option<Tensor> {
+pub(super) fn transposed<N: Number>(simd: Avx512, view: &Tensor) -> Option<Tensor> {
     let from = Rows::<N>::of(&view.tr()).filter(|from| from.inner == 1)?;
     let result = Tensor::empty(view.size(), (N::KIND, Device::Cpu));
     let into = Rows::<N>::of(&result)?;
     let square = LANES * N::PER_WORD;
     parallel(from.count.div_ceil(square), 1, |squares| {
         for start in squares.map(|number| number * square) {
-            // Sound: the one has these rows, the other these columns, and no other thread is given them.
-            unsafe { turn(simd, &from, &into, start..from.count.min(start + square)) };
+            // SAFETY: the one has these rows, the other these columns, and no other thread is given them.
+            unsafe { transpose(simd, &from, &into, start..from.count.min(start + square)) };
         }
     });
     Some(result)
 }
 
 /// Some rows, at most a square's, as columns.
+///
+/// # Safety
+/// `from` has these rows, `into` these columns, and no other thread is given them.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn turn<N: Number>(simd: Avx512, from: &Rows<N>, into: &Rows<N>, rows: std::ops::Range<usize>) {
+unsafe fn transpose<N: Number>(simd: Avx512, from: &Rows<N>, into: &Rows<N>, rows: std::ops::Range<usize>) {
     let whole = if rows.len() == LANES * N::PER_WORD { from.columns / LANES * LANES } else { 0 };
-    // Sound: the caller's promise.
+    // SAFETY: the caller's promise.
     unsafe {
         for column in (0..whole).step_by(LANES) {
             let mut lines = [simd.word(0); LANES];
@@ -52,16 +55,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turned_matrices_are_the_transposed_ones() {
-        let Some(simd) = Avx512::detect() else { return };
+    fn transposed_matrices_are_those_of_libtorch() {
+        crate::needs_kernels!();
+        let simd = Avx512::detect().expect("asked for");
         for [rows, columns] in [[1, 1], [16, 16], [31, 40], [64, 32], [100, 17]] {
             // A view whose rows lie apart, too.
             let x = Tensor::randn([rows, columns + 3], (Kind::Float, Device::Cpu)).narrow(1, 2, columns);
             let view = x.tr();
-            let found = turned::<f32>(simd, &view).expect("on the CPU");
+            let found = transposed::<f32>(simd, &view).expect("on the CPU");
             assert!(found.is_contiguous() && found == view);
             let view = x.to_kind(Kind::BFloat16).tr();
-            let found = turned::<half::bf16>(simd, &view).expect("on the CPU");
+            let found = transposed::<half::bf16>(simd, &view).expect("on the CPU");
             assert!(found.is_contiguous() && found == view);
         }
     }

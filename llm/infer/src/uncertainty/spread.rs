@@ -5,19 +5,15 @@
 //!
 //! Letters: n rows, m passes, G groups of passes, V vocabulary.
 
-#[cfg(target_arch = "x86_64")]
-mod cpu;
-mod plain;
-
 use std::ops::Range;
 
 use tch::{Kind, Tensor};
-
+use tokensieve_kernels::spread::{self, MOST_GROUPS, Mean, Run};
 use tokensieve_model::head::Unembedding;
 
 /// Groups of passes, of which one at a time is left out (choice: a standard error then has itself one of about a
 /// quarter).
-const GROUPS: usize = 10;
+const GROUPS: usize = MOST_GROUPS;
 
 /// The measures, in nats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -60,40 +56,19 @@ impl Spread {
     }
 }
 
-/// What a row's sums over some passes say: Σ H\[pᵢ\], and of the means p̄ over these passes −Σ p̄ log p̄ and
-/// Σ p̄ · mean log pᵢ.
-#[derive(Clone, Copy, Debug, Default)]
-struct Row {
-    entropy: f64,
-    cross: f64,
-}
-
 /// Sums over passes of some rows.
 #[derive(Debug)]
 pub struct Sums {
     passes: usize,
     groups: usize,
-    /// Σ p, f32 `[n, G, V]`.
-    probabilities: Tensor,
-    /// Σ log p, f32 `[n, G, V]`.
-    logarithms: Tensor,
-    /// Σ H, by row and group.
-    entropies: Vec<f64>,
+    sums: spread::Sums,
 }
 
 impl Sums {
     /// Room for `rows` rows of `passes` passes.
     pub fn new(rows: usize, passes: usize, unembedding: &Unembedding) -> Self {
-        let groups = passes.min(GROUPS);
-        let size = [rows as i64, groups as i64, unembedding.weight.size()[0]];
-        let zeros = || Tensor::zeros(size, (Kind::Float, unembedding.weight.device()));
-        Self {
-            passes,
-            groups,
-            probabilities: zeros(),
-            logarithms: zeros(),
-            entropies: vec![0.0; rows * groups],
-        }
+        let (groups, weight) = (passes.min(GROUPS), unembedding.weight);
+        Self { passes, groups, sums: spread::Sums::zeros(rows, groups, weight.size()[0], weight.device()) }
     }
 
     /// Bytes that a row needs.
@@ -103,13 +78,7 @@ impl Sums {
 
     /// Forgets all passes.
     pub fn clear(&mut self) {
-        let _ = self.probabilities.zero_();
-        let _ = self.logarithms.zero_();
-        self.entropies.fill(0.0);
-    }
-
-    fn rows(&self) -> usize {
-        self.probabilities.size()[0] as usize
+        self.sums.clear();
     }
 
     /// Adds some of the passes: logits `[n, m, V]`, a row's passes side by side; fewer rows than there is room for are
@@ -118,12 +87,9 @@ impl Sums {
     /// # Panics
     /// If the logits are not those of these passes, or of more rows than there is room for.
     pub fn add(&mut self, passes: Range<usize>, logits_nmv: &Tensor, soft_cap: Option<f64>) {
-        assert!(logits_nmv.size()[1] == passes.len() as i64 && logits_nmv.size()[0] <= self.rows() as i64);
-        #[cfg(target_arch = "x86_64")]
-        if cpu::can(logits_nmv) {
-            return cpu::add(self, passes, logits_nmv, soft_cap);
-        }
-        plain::add(self, passes, logits_nmv, soft_cap);
+        assert_eq!(logits_nmv.size()[1], passes.len() as i64);
+        let runs = self.runs(passes);
+        spread::add(&mut self.sums, &runs, logits_nmv, soft_cap);
     }
 
     /// The group of a pass.
@@ -132,11 +98,15 @@ impl Sums {
     }
 
     /// Some passes by their groups: places among these passes.
-    fn runs(&self, passes: Range<usize>) -> Vec<(usize, Range<usize>)> {
+    fn runs(&self, passes: Range<usize>) -> Vec<Run> {
         let all: Vec<usize> = passes.clone().collect();
         let runs = all.chunk_by(|a, b| self.group(*a) == self.group(*b));
         let place = |pass: usize| pass - passes.start;
-        runs.map(|run| (self.group(run[0]), place(run[0])..place(run[run.len() - 1]) + 1)).collect()
+        runs.map(|run| Run {
+            group: self.group(run[0]),
+            passes: place(run[0])..place(run[run.len() - 1]) + 1,
+        })
+        .collect()
     }
 
     /// How many passes a group has.
@@ -147,26 +117,17 @@ impl Sums {
     /// What all passes say of the first `rows` rows.
     pub fn spreads(&self, rows: usize) -> Vec<Spread> {
         let sizes: Vec<usize> = (0..self.groups).map(|group| self.size(group)).collect();
-        let found = self.found(rows, &sizes);
-        found
+        spread::means(&self.sums, rows, &sizes)
             .into_iter()
-            .zip(self.entropies.chunks(self.groups))
+            .zip(self.sums.entropies().chunks(self.groups))
             .map(|(found, h)| self.spread(&found, h, &sizes))
             .collect()
     }
 
-    fn found(&self, rows: usize, sizes: &[usize]) -> Vec<Vec<Row>> {
-        #[cfg(target_arch = "x86_64")]
-        if cpu::can(&self.probabilities) {
-            return cpu::rows(self, rows, sizes);
-        }
-        plain::rows(self, rows, sizes)
-    }
-
     /// `found`: of all groups, then without each.
-    fn spread(&self, found: &[Row], entropies: &[f64], sizes: &[usize]) -> Spread {
+    fn spread(&self, found: &[Mean], entropies: &[f64], sizes: &[usize]) -> Spread {
         let all: f64 = entropies.iter().sum();
-        let measures = |row: &Row, aleatoric: f64| Measures {
+        let measures = |row: &Mean, aleatoric: f64| Measures {
             total: row.entropy,
             aleatoric,
             epistemic: row.entropy - aleatoric,

@@ -1,15 +1,35 @@
-//! The head in libtorch's own operators, in f32: what runs on CUDA and on processors without AVX-512, and what the fast
-//! kernels are compared with.
+//! The head's passes in libtorch's own operators, in f32: what runs on CUDA and on processors without kernels, and what
+//! the kernels are compared with.
 
 use tch::{Kind, Tensor};
 
-use super::TOP_ENTROPY;
-use super::gradient::{Tail, Top};
-use super::rows::Part;
-use super::tasks::{Columns, Tasks};
+use super::task::{Chunk, ReferenceLogits, TOP_ENTROPY, Tail, Top};
+
+/// Tasks as the device reads them.
+#[derive(Debug)]
+pub struct DeviceTasks {
+    /// i64 `[n]`.
+    pub labels_n: Tensor,
+    /// log Σ exp of the logits: f32 `[n, 1]`, as all that follow.
+    pub log_sum_exp: Tensor,
+    /// −log p of the label.
+    pub loss: Tensor,
+    /// a.
+    pub label_weight: Tensor,
+    /// b.
+    pub reference_weight: Tensor,
+    /// a + b.
+    pub weight: Tensor,
+    /// b/V.
+    pub flat: Tensor,
+    /// 1 where b is not 0.
+    pub has_reference: Tensor,
+    /// Ids, i64, and probabilities, f32, of the reference's most probable tokens, each `[n, k]`.
+    pub top_nk: Option<[Tensor; 2]>,
+}
 
 /// c·tanh(z / c) in f32.
-pub(super) fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
+fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
     let z = logits.to_kind(Kind::Float);
     match soft_cap {
         Some(cap) => (z / cap).tanh() * cap,
@@ -18,8 +38,8 @@ pub(super) fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
 }
 
 /// f64 `[n, 6]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is.
-pub(super) fn statistics(part: &Part, logits_nv: &Tensor, top_entropy: bool) -> Tensor {
-    let soft_cap = part.unembedding.soft_cap;
+pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, top_entropy: bool) -> Tensor {
+    let soft_cap = part.soft_cap;
     let labels = part.labels_n.unsqueeze(1);
     let mut z = capped(logits_nv, soft_cap);
     let max = z.amax([1], true);
@@ -51,43 +71,45 @@ fn entropy(log_p: &Tensor) -> Tensor {
     -(log_p.exp() * log_p).sum_dim_intlist(1, true, Kind::Float)
 }
 
-/// Overwrites logits `[n, V]` by the gradient on them, and returns −Σ q log p, f64 `[n]`, 0 without a q. The first rows have a pull onto the reference, whose logits and
-/// soft-cap `reference` holds.
-pub(super) fn gradient(
+/// Overwrites logits `[n, V]` by the gradient on them, and returns −Σ q log p, f64 `[n]`, 0 without a q. The first rows
+/// have the reference's logits.
+///
+/// # Panics
+/// If the tail is of tokens that the tasks do not name.
+pub fn gradient(
     logits_nv: &mut Tensor,
-    tasks: &Tasks,
+    tasks: &DeviceTasks,
     soft_cap: Option<f64>,
-    reference: Option<(&Tensor, Option<f64>)>,
+    reference: Option<ReferenceLogits>,
     tail: &Tail,
 ) -> Tensor {
-    let columns = tasks.columns();
-    let labels = tasks.labels_n().unsqueeze(1);
+    let labels = tasks.labels_n.unsqueeze(1);
     let z = capped(logits_nv, soft_cap);
-    let mut log_p = &z - &columns.log_sum_exp;
-    let _ = log_p.scatter_(1, &labels, &-&columns.loss);
+    let mut log_p = &z - &tasks.log_sum_exp;
+    let _ = log_p.scatter_(1, &labels, &-&tasks.loss);
     let p = log_p.exp();
-    let mut cross_entropy = columns.has_reference.zeros_like();
+    let mut cross_entropy = tasks.has_reference.zeros_like();
     let mut out = match tail {
         Tail::Uniform => {
-            cross_entropy = -log_p.mean_dim(1, true, Kind::Float) * &columns.has_reference;
-            &p * &columns.pull - &columns.flat
+            cross_entropy = -log_p.mean_dim(1, true, Kind::Float) * &tasks.has_reference;
+            &p * &tasks.weight - &tasks.flat
         }
         Tail::Top(_) => {
-            let (out, distance) = towards_top(&p, &log_p, tasks, &columns);
-            cross_entropy = distance * &columns.has_reference;
+            let (out, distance) = towards_top(&p, &log_p, tasks);
+            cross_entropy = distance * &tasks.has_reference;
             out
         }
-        Tail::None => &p * &columns.pull,
+        Tail::None => &p * &tasks.weight,
     };
     if let Some((reference, cap)) = reference {
         let n = reference.size()[0];
         let q = capped(reference, cap).softmax(1, Kind::Float);
-        let pull = columns.reference_pull.narrow(0, 0, n);
+        let pull = tasks.reference_weight.narrow(0, 0, n);
         let distance = -(&q * log_p.narrow(0, 0, n)).sum_dim_intlist(1, true, Kind::Float);
         cross_entropy.narrow(0, 0, n).copy_(&distance);
         let _ = out.narrow(0, 0, n).g_sub_(&(q * pull));
     }
-    let _ = out.scatter_add_(1, &labels, &-&columns.label_pull);
+    let _ = out.scatter_add_(1, &labels, &-&tasks.label_weight);
     if let Some(cap) = soft_cap {
         out *= 1.0 - (&z / cap).square();
     }
@@ -96,7 +118,7 @@ pub(super) fn gradient(
 }
 
 /// The most probable tokens of each row: ids and probabilities.
-pub(super) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
+pub(crate) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
     let log_p = capped(logits_nv, soft_cap).log_softmax(1, Kind::Float);
     let (log_p, ids) = log_p.topk(k as i64, 1, true, true);
     let ids = Vec::<i64>::try_from(ids.reshape(-1)).expect("indices are i64");
@@ -106,9 +128,9 @@ pub(super) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
 
 /// (a + b)·p − b·q, where q is known for k tokens and has the prediction's shape on the others; and −Σ q log p with the
 /// others as one.
-fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &Tasks, columns: &Columns) -> (Tensor, Tensor) {
-    let [ids, q] = tasks.top_nk().expect("the tail is of tokens that the tasks know");
-    let (a, b) = (&columns.label_pull, &columns.reference_pull);
+fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &DeviceTasks) -> (Tensor, Tensor) {
+    let [ids, q] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
+    let (a, b) = (&tasks.label_weight, &tasks.reference_weight);
     let mut outside = p.copy();
     let _ = outside.scatter_(1, ids, &q.zeros_like());
     let p_tail = outside.sum_dim_intlist(1, true, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));

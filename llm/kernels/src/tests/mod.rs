@@ -7,6 +7,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::*;
 
+mod mask;
+
 /// Numbers of roughly normal distribution (a sum of four uniform ones), the same in every run.
 pub(super) fn random(size: &[i64], seed: u64) -> Tensor {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -238,9 +240,15 @@ fn long_documents_span_blocks() {
     }
 }
 
-/// What the formulas' tests above check in f64 only, where the kernels do the rest.
+/// What a kernel did, which the test is about.
+fn applied<T>(outcome: Option<T>) -> T {
+    outcome.expect("the kernel applies")
+}
+
+/// The kernels themselves, not what would take their place.
 #[test]
 fn kernels_agree_with_plain_operators() {
+    needs_kernels!();
     for kind in [Kind::Float, Kind::BFloat16] {
         let agree = |a: &Tensor, b: &Tensor| {
             assert_eq!(a.kind(), b.kind());
@@ -249,12 +257,12 @@ fn kernels_agree_with_plain_operators() {
         let input = |columns, seed| strided(&random(&[53, columns], seed).to_kind(kind));
         let (x, dy, weight) = (input(96, 1), input(96, 2), random(&[96], 3).to_kind(Kind::Float));
         let (a, b) = (x.zeros_like(), x.zeros_like());
-        let inv_rms = rms_norm(&x, &weight, 1e-5, &a);
+        let inv_rms = applied(cpu::rms_norm(&x, &weight, 1e-5, &a));
         agree(&inv_rms, &plain::rms_norm(&x, &weight, 1e-5, &b));
         agree(&a, &b);
         let [d_weight, twin] = [0, 1].map(|_| weight.zeros_like());
         agree(
-            &rms_norm_backward(&dy, &x, &weight, &inv_rms, Some(&x), Some(&d_weight)),
+            &applied(cpu::rms_norm_backward(&dy, &x, &weight, &inv_rms, Some(&x), Some(&d_weight))),
             &plain::rms_norm_backward(&dy, &x, &weight, &inv_rms, Some(&x), Some(&twin)),
         );
         // It is f32 whatever the rest is.
@@ -262,9 +270,12 @@ fn kernels_agree_with_plain_operators() {
         for activation in [Activation::Silu, Activation::GeluTanh] {
             let (gate_up, d_act) = (input(2 * 96, 4), input(96, 5));
             agree(
-                &gated_backward(&d_act, &gate_up, activation, Some(&a)),
+                &applied(cpu::gated_backward(&d_act, &gate_up, activation, Some(&a))),
                 &plain::gated_backward(&d_act, &gate_up, activation, Some(&b)),
             );
+            agree(&a, &b);
+            applied(cpu::gated(&gate_up, activation, &a));
+            plain::gated(&gate_up, activation, &b);
             agree(&a, &b);
         }
         let how = Attention {
@@ -275,17 +286,26 @@ fn kernels_agree_with_plain_operators() {
         let (layout, angles) = (Layout { prefix: 8, lengths: vec![30, 1, 14] }, random(&[53, 16], 6));
         let (cos, sin) = (angles.cos().to_kind(Kind::Float), angles.sin().to_kind(Kind::Float));
         let (qkv, twin) = (input(256, 7), input(256, 7));
-        rope(&qkv, &cos, &sin, &how.heads, false);
+        applied(cpu::rope(&qkv, &cos, &sin, &how.heads, false));
         plain::rope(&twin, &cos, &sin, &how.heads, false);
         agree(&qkv, &twin);
         let (d_out, a, b) = (input(128, 8), input(128, 9), input(128, 9));
-        let lse = attention(&qkv, &layout, &how, &a);
+        let lse = applied(cpu::attention(&qkv, &layout, &how, None, &a));
         agree(&lse, &plain::attention(&qkv, &layout, &how, None, &b));
         agree(&a, &b);
         agree(
-            &attention_backward(&d_out, &qkv, &a, &lse, &layout, &how),
+            &applied(cpu::attention_backward(&d_out, &qkv, &a, &lse, &layout, &how)),
             &plain::attention_backward(&d_out, &qkv, &a, &lse, &layout, &how),
         );
+        let (x, weight, added) = (x.narrow(1, 0, 40), input(70, 10).narrow(0, 0, 40), input(70, 11));
+        let product = Product::of(&x, &weight).plus(Some(&added));
+        // With the processor's own tiles of bf16 (AMX) libtorch multiplies.
+        if kind == Kind::Float || !cpu::multiplies_tiles() {
+            let (a, b) = (input(70, 12), input(70, 12));
+            applied(cpu::product(&product, &a));
+            plain::product(&product, &b);
+            agree(&a, &b);
+        }
     }
 }
 
@@ -411,18 +431,34 @@ fn products_leave_out_what_is_zero() {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_row_of_a_product_does_not_depend_on_the_others() {
+    needs_kernels!();
     for kind in [Kind::Float, Kind::BFloat16] {
         let (x, weight) = (random(&[700, 90], 1).to_kind(kind), random(&[90, 100], 2).to_kind(kind));
         let own = |x: &Tensor| {
             let out = Tensor::empty([x.size()[0], 100], (kind, Device::Cpu));
-            super::cpu::product(&Product::of(x, &weight), &out).map(|()| out)
+            applied(cpu::product(&Product::of(x, &weight), &out));
+            out
         };
-        // There is no kernel on an older processor.
-        if let Some((all, some)) = own(&x).zip(own(&x.narrow(0, 301, 64))) {
-            assert!(some.equal(&all.narrow(0, 301, 64)));
+        if kind == Kind::Float || !cpu::multiplies_tiles() {
+            assert!(own(&x.narrow(0, 301, 64)).equal(&own(&x).narrow(0, 301, 64)));
         }
     }
+}
+
+/// Every test of this crate once more with libtorch's operators, which the kernels hide on this machine.
+#[test]
+fn the_same_tests_pass_without_kernels() {
+    if Backend::of_cpu() == Ok(Backend::Plain) {
+        return;
+    }
+    let tests = std::env::current_exe().expect("the path of this program");
+    let output = std::process::Command::new(tests)
+        .env(backend::VARIABLE, Backend::Plain.name())
+        .env_remove(backend::REQUIRED)
+        .output()
+        .expect("this program runs again");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -23,8 +23,7 @@ impl Vnni {
     /// sum + Σ of the four products of bytes in each word: those of a from 0 to 255, those of b from −128 to 127.
     #[inline(always)]
     pub(in super::super) fn dot(self, sum: Words, a: Words, b: Words) -> Words {
-        // Sound: the instructions exist, for `self` does. So in every function of this file.
-        Words(unsafe { _mm512_dpbusd_epi32(sum.0, a.0, b.0) })
+        Words(intrinsic!(_mm512_dpbusd_epi32(sum.0, a.0, b.0)))
     }
 }
 
@@ -32,25 +31,29 @@ impl Words {
     /// Whole numbers as f32.
     #[inline(always)]
     pub(in super::super) fn lanes(self) -> Lanes {
-        Lanes(unsafe { _mm512_cvtepi32_ps(self.0) })
+        Lanes(intrinsic!(_mm512_cvtepi32_ps(self.0)))
     }
 
     /// The sum of sixteen whole numbers.
     #[inline(always)]
     pub(in super::super) fn sum(self) -> i32 {
-        unsafe { _mm512_reduce_add_epi32(self.0) }
+        intrinsic!(_mm512_reduce_add_epi32(self.0))
     }
 }
 
 impl Lanes {
     #[inline(always)]
     pub(in super::super) fn abs(self) -> Lanes {
-        Self(unsafe { _mm512_abs_ps(self.0) })
+        Self(intrinsic!(_mm512_abs_ps(self.0)))
     }
 
     /// Stores the sixteen as bytes, each rounded to the nearest of −128 to 127.
+    ///
+    /// # Safety
+    /// There is room for sixteen at `into`.
     #[inline(always)]
     pub(in super::super) unsafe fn store_bytes(self, into: *mut i8) {
+        // SAFETY: the caller's promise.
         unsafe { _mm_storeu_si128(into.cast(), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(self.0))) }
     }
 }

@@ -1,0 +1,243 @@
+//! The head's rows shared among libtorch's threads, each read by [`row`].
+
+mod row;
+#[cfg(test)]
+mod tests;
+
+pub(super) use row::{Sums, capped, logits, sums};
+
+use tch::Tensor;
+
+use self::row::{Mix, Reference, dot, largest, mean};
+use super::lanes::{Avx512, Number};
+use super::rows::{Rows, by_kind, each_row};
+use crate::head_rows::{Chunk, Logits, ReferenceLogits, RowStats, TOP_ENTROPY, Tail, Task, Top};
+
+/// A soft-cap as the kernels read it: infinite where there is none.
+pub(super) fn cap_of(soft_cap: Option<f64>) -> f32 {
+    soft_cap.map_or(f32::INFINITY, |cap| cap as f32)
+}
+
+pub(crate) fn statistics(chunk: &Chunk, logits_nv: &Tensor, top_entropy: bool) -> Option<Vec<RowStats>> {
+    by_kind!(logits_nv, statistics_of(chunk, logits_nv, top_entropy))
+}
+
+fn statistics_of<N: Number>(chunk: &Chunk, logits_nv: &Tensor, top_entropy: bool) -> Option<Vec<RowStats>> {
+    let simd = Avx512::detect()?;
+    let cap = cap_of(chunk.soft_cap);
+    let logits = Rows::<N>::of(logits_nv)?;
+    let (hidden, weight) = (Rows::<N>::of(&chunk.hidden_nd)?, Rows::<N>::of(chunk.weight_vd)?);
+    assert_eq!((weight.columns, weight.count), (hidden.columns, logits.columns));
+    Some(each_row(chunk.labels.len(), |i| {
+        let label = chunk.labels[i] as usize;
+        assert!(label < logits.columns, "label {label} lies outside the vocabulary");
+        // SAFETY: the tensors outlive the call, which only reads them; `simd` proves the instructions.
+        unsafe {
+            let row = logits.slice(i);
+            let rounded = row[label].widen();
+            let exact =
+                if N::PER_WORD == 1 { rounded } else { dot(simd, hidden.slice(i), weight.slice(label)) };
+            let (rounded, exact) = (capped(rounded, cap), capped(exact, cap));
+            let mut stats = with_exact_label(sums(simd, row, cap), rounded, exact);
+            stats.top_entropy = f64::NAN;
+            if top_entropy {
+                let mut top = Vec::new();
+                largest(simd, row, TOP_ENTROPY.min(logits.columns), &mut top);
+                let value = |(z, id): (f32, u32)| if id as usize == label { exact } else { capped(z, cap) };
+                stats.top_entropy = entropy(top.into_iter().map(|found| f64::from(value(found))));
+            }
+            stats
+        }
+    }))
+}
+
+/// The label's logit was rounded with the others; its f32 product takes its place in the sums.
+fn with_exact_label(sums: Sums, rounded: f32, exact: f32) -> RowStats {
+    let max = f64::from(sums.max);
+    let [before, after] = [rounded, exact].map(|z| f64::from(z) - max);
+    let (mut sum, mut weighted) = (sums.sum, sums.weighted);
+    if rounded.to_bits() != exact.to_bits() {
+        sum = (sum - before.exp()).max(0.0) + after.exp();
+        weighted += after.exp() * after - before.exp() * before;
+    }
+    let greedy = rounded >= sums.max;
+    RowStats {
+        loss: sum.ln() - after,
+        entropy: sum.ln() - weighted / sum,
+        top_entropy: f64::NAN,
+        log_sum_exp: max + sum.ln(),
+        greedy,
+        // The most probable token's logit is the maximum, whose distance from itself is 0.
+        best: if greedy { after - sum.ln() } else { -sum.ln() },
+    }
+}
+
+/// Entropy of the softmax of a few logits, the largest first.
+fn entropy(logits: impl Iterator<Item = f64> + Clone) -> f64 {
+    let max = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+    let sums = logits.map(|z| z - max).fold((0.0, 0.0), |(s, w), z: f64| (s + z.exp(), w + z.exp() * z));
+    sums.0.ln() - sums.1 / sums.0
+}
+
+pub(crate) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Option<Top> {
+    let rows = by_kind!(logits_nv, top_of(logits_nv, soft_cap, k))?;
+    let (ids, probabilities) = rows.into_iter().flatten().unzip();
+    Some(Top { k, ids, probabilities })
+}
+
+fn top_of<N: Number>(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Option<Vec<Vec<(u32, f32)>>> {
+    let simd = Avx512::detect()?;
+    let (logits, cap) = (Rows::<N>::of(logits_nv)?, cap_of(soft_cap));
+    Some(each_row(logits.count, |i| {
+        let mut found = Vec::with_capacity(k + 1);
+        // SAFETY: as in `statistics_of`.
+        let sums = unsafe {
+            largest(simd, logits.slice(i), k, &mut found);
+            sums(simd, logits.slice(i), cap)
+        };
+        let probability = |z: f32| (f64::from(capped(z, cap)) - sums.log_sum_exp()).exp() as f32;
+        found.into_iter().map(|(z, id)| (id, probability(z))).collect()
+    }))
+}
+
+pub(crate) fn gradient(
+    out: &Tensor,
+    logits: &Logits,
+    tasks: &[Task],
+    soft_cap: Option<f64>,
+    reference: Option<ReferenceLogits>,
+    tail: &Tail,
+) -> Option<Vec<f64>> {
+    by_kind!(out, gradient_of(out, logits, tasks, soft_cap, reference, tail))
+}
+
+fn gradient_of<N: Number>(
+    out: &Tensor,
+    logits: &Logits,
+    tasks: &[Task],
+    soft_cap: Option<f64>,
+    reference: Option<ReferenceLogits>,
+    tail: &Tail,
+) -> Option<Vec<f64>> {
+    let simd = Avx512::detect()?;
+    let to = Rows::<N>::of(out)?;
+    let from: Option<Vec<(Rows<N>, usize)>> = match logits {
+        Logits::InPlace => None,
+        Logits::Elsewhere(places) => {
+            Some(places.iter().map(|(tensor, row)| Some((Rows::of(tensor)?, *row))).collect::<Option<_>>()?)
+        }
+    };
+    let other = match reference {
+        Some((logits, cap)) => Some((Rows::<N>::of(logits)?, cap_of(cap))),
+        None => None,
+    };
+    assert!(tasks.len() <= to.count && from.as_ref().is_none_or(|from| from.len() == tasks.len()));
+    Some(each_row(tasks.len(), |i| {
+        // SAFETY: the tensors outlive the call; row i of `out` is this task's alone and no other tensor's memory, and
+        // nothing else is written. `simd` proves the instructions.
+        unsafe {
+            let other = other.as_ref().filter(|(rows, _)| i < rows.count);
+            let row = Row {
+                simd,
+                from: from.as_ref().map(|from| from[i].0.slice(from[i].1)),
+                other: other.map(|(rows, cap)| Reference::new(simd, rows.slice(i), *cap)),
+                cap: cap_of(soft_cap),
+            };
+            row.write(&tasks[i], tail, to.slice_mut(i))
+        }
+    }))
+}
+
+/// What one task's gradient is computed from.
+struct Row<'a, N> {
+    simd: Avx512,
+    /// The logits; `None` where they stand in the row that is written.
+    from: Option<&'a [N]>,
+    other: Option<Reference<'a, N>>,
+    cap: f32,
+}
+
+impl<N: Number> Row<'_, N> {
+    /// Writes the gradient and returns −Σ q log p, 0 without a q.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    fn write(&self, task: &Task, tail: &Tail, out: &mut [N]) -> f64 {
+        match tail {
+            Tail::Top(top) if task.reference_weight != 0.0 => self.towards_top(task, top, out),
+            tail => self.towards_all(task, matches!(tail, Tail::Uniform), out),
+        }
+    }
+
+    /// The derivative of the soft-cap where the capped logit is `z`.
+    fn slope(&self, z: f64) -> f64 {
+        1.0 - (z / f64::from(self.cap)).powi(2)
+    }
+
+    fn mix(&self, task: &Task, scale: f64) -> Mix {
+        Mix {
+            log_sum_exp: task.log_sum_exp as f32,
+            scale: scale as f32,
+            reference_weight: task.reference_weight as f32,
+            flat: 0.0,
+            cap: self.cap,
+        }
+    }
+
+    /// q is the reference's whole prediction, or uniform, or there is none.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    fn towards_all(&self, task: &Task, uniform: bool, out: &mut [N]) -> f64 {
+        let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+        let mut mix = self.mix(task, a + b);
+        let (mut q_label, mut flat) = (self.other.map_or(0.0, |other| other.probability(label)), 0.0);
+        if uniform && b != 0.0 {
+            q_label = 1.0 / out.len() as f64;
+            mix.flat = (b * q_label) as f32;
+            flat = task.log_sum_exp - mean(self.from.unwrap_or(out), self.cap);
+        }
+        let at_label = self.slope(task.log_sum_exp - task.loss);
+        let exact = ((a + b) * (-task.loss).exp() - a - b * q_label) * at_label;
+        let cross_entropy = row::gradient(self.simd, self.from, self.other, out, &mix);
+        out[label] = N::nearest(exact as f32);
+        cross_entropy + flat
+    }
+
+    /// q is known for k tokens and has the prediction's shape on the others.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    fn towards_top(&self, task: &Task, top: &Top, out: &mut [N]) -> f64 {
+        let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+        let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
+        if let Some(from) = self.from {
+            out.copy_from_slice(from);
+        }
+        let logits: Vec<f64> =
+            ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
+        let outside = self.outside(task, ids, out);
+        let q_outside = (1.0 - q.iter().map(|q| f64::from(*q)).sum::<f64>()).max(0.0);
+        let scale = a + b - b * q_outside / outside.max(f64::from(f32::MIN_POSITIVE));
+        row::gradient(self.simd, None, None, out, &self.mix(task, scale));
+        let p_label = (-task.loss).exp();
+        let at_label = self.slope(task.log_sum_exp - task.loss);
+        out[label] = N::nearest(((scale * p_label - a) * at_label) as f32);
+        let log = |p: f64| p.max(f64::MIN_POSITIVE).ln();
+        let mut cross_entropy = if q_outside > 0.0 { -q_outside * log(outside) } else { 0.0 };
+        for ((id, z), q) in ids.iter().zip(logits).zip(q) {
+            cross_entropy += f64::from(*q) * (task.log_sum_exp - z);
+            let (p, own) = if *id == task.label { (p_label, a) } else { ((z - task.log_sum_exp).exp(), 0.0) };
+            let x = ((a + b) * p - own - b * f64::from(*q)) * self.slope(z);
+            out[*id as usize] = N::nearest(x as f32);
+        }
+        cross_entropy
+    }
+
+    /// The probability of all tokens but these, summed without them, for 1 − Σ would lose its digits. These tokens'
+    /// logits become the smallest number.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    fn outside(&self, task: &Task, ids: &[u32], logits: &mut [N]) -> f64 {
+        for id in ids {
+            logits[*id as usize] = N::nearest(f32::MIN);
+        }
+        let sums = sums(self.simd, logits, self.cap);
+        // Where logits are capped, the least possible one is −cap.
+        let left_out = ids.len() as f64 * f64::from(-self.cap - sums.max).exp();
+        (sums.sum - left_out) * (f64::from(sums.max) - task.log_sum_exp).exp()
+    }
+}

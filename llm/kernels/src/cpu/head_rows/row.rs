@@ -1,0 +1,245 @@
+//! One row of logits at a time: read once for its statistics and once for its gradient. Everything is computed in f32;
+//! sums end in f64.
+
+use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
+
+/// Numbers whose maximum is taken before their exponentials are summed: 16 KiB in f32, so that the second reading comes
+/// from the first-level cache (choice).
+const BLOCK: usize = 4096;
+
+/// Σ exp(z − max) and Σ exp(z − max)·(z − max) of a row.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cpu) struct Sums {
+    pub(in crate::cpu) max: f32,
+    pub(in crate::cpu) sum: f64,
+    pub(in crate::cpu) weighted: f64,
+}
+
+impl Sums {
+    const NOTHING: Self = Self { max: f32::NEG_INFINITY, sum: 0.0, weighted: 0.0 };
+
+    /// Makes the sums those about a larger maximum.
+    fn rescale(&mut self, max: f32) {
+        if max > self.max {
+            if self.sum > 0.0 {
+                let down = f64::from(self.max) - f64::from(max);
+                self.weighted = down.exp() * (self.weighted + down * self.sum);
+                self.sum *= down.exp();
+            }
+            self.max = max;
+        }
+    }
+
+    pub(in crate::cpu) fn log_sum_exp(&self) -> f64 {
+        f64::from(self.max) + self.sum.ln()
+    }
+}
+
+/// c·tanh(z / c), where c is finite.
+pub(in crate::cpu) fn capped(z: f32, cap: f32) -> f32 {
+    if cap.is_finite() { cap * (z / cap).tanh() } else { z }
+}
+
+/// Sixteen logits, capped where `CAP`.
+#[inline(always)]
+pub(in crate::cpu) fn logits<N: Number, const CAP: bool>(simd: Avx512, z: &[N; LANES], cap: f32) -> Lanes {
+    let z = simd.read(z);
+    if CAP { (z / simd.splat(cap)).tanh() * simd.splat(cap) } else { z }
+}
+
+/// The sums of a row of logits, capped at `cap` where it is finite.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(in crate::cpu) fn sums<N: Number>(simd: Avx512, row: &[N], cap: f32) -> Sums {
+    if cap.is_finite() { sums_of::<N, true>(simd, row, cap) } else { sums_of::<N, false>(simd, row, cap) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn sums_of<N: Number, const CAP: bool>(simd: Avx512, row: &[N], cap: f32) -> Sums {
+    let mut all = Sums::NOTHING;
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for block in whole.chunks(BLOCK / LANES) {
+        // The maximum of the uncapped: capping keeps the order.
+        let mut max = simd.splat(f32::NEG_INFINITY);
+        for z in block {
+            max = simd.read(z).max(max);
+        }
+        all.rescale(capped(max.largest(), cap));
+        let max = simd.splat(all.max);
+        let (mut sum, mut weighted) = ([simd.splat(0.0); 4], [simd.splat(0.0); 4]);
+        let (fours, rest) = block.as_chunks::<4>();
+        for four in fours {
+            for (lane, z) in four.iter().enumerate() {
+                let below = logits::<N, CAP>(simd, z, cap) - max;
+                add(&mut sum[lane], &mut weighted[lane], below);
+            }
+        }
+        for z in rest {
+            add(&mut sum[0], &mut weighted[0], logits::<N, CAP>(simd, z, cap) - max);
+        }
+        all.sum += total(sum);
+        all.weighted += total(weighted);
+    }
+    for z in rest {
+        let z = capped(z.widen(), cap);
+        all.rescale(z);
+        let below = f64::from(z - all.max);
+        all.sum += below.exp();
+        all.weighted += below.exp() * below;
+    }
+    all
+}
+
+#[inline(always)]
+fn add(sum: &mut Lanes, weighted: &mut Lanes, below: Lanes) {
+    let e = below.exp();
+    *sum = *sum + e;
+    *weighted = e.mul_add(below, *weighted);
+}
+
+#[inline(always)]
+fn total([a, b, c, d]: [Lanes; 4]) -> f64 {
+    f64::from(((a + b) + (c + d)).sum())
+}
+
+/// What a row's gradient is made of: `scale`·p − `reference_weight`·q − `flat`.
+pub(super) struct Mix {
+    pub(super) log_sum_exp: f32,
+    pub(super) scale: f32,
+    pub(super) reference_weight: f32,
+    pub(super) flat: f32,
+    /// Infinite where the logits are not capped.
+    pub(super) cap: f32,
+}
+
+/// A row of another model's logits, whose softmax is q.
+#[derive(Clone, Copy)]
+pub(super) struct Reference<'a, N> {
+    row: &'a [N],
+    log_sum_exp: f64,
+    cap: f32,
+}
+
+impl<'a, N: Number> Reference<'a, N> {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    pub(super) fn new(simd: Avx512, row: &'a [N], cap: f32) -> Self {
+        Self { row, log_sum_exp: sums(simd, row, cap).log_sum_exp(), cap }
+    }
+
+    /// q of a token.
+    pub(super) fn probability(&self, token: usize) -> f64 {
+        (f64::from(capped(self.row[token].widen(), self.cap)) - self.log_sum_exp).exp()
+    }
+}
+
+/// Writes the gradient on a row's logits, which stand in `from` or, without it, in `out`. Returns −Σ q log p, 0 without a
+/// reference.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn gradient<N: Number>(
+    simd: Avx512,
+    from: Option<&[N]>,
+    reference: Option<Reference<N>>,
+    out: &mut [N],
+    mix: &Mix,
+) -> f64 {
+    let reference_cap = reference.is_some_and(|reference| reference.cap.is_finite());
+    match (mix.cap.is_finite(), reference_cap) {
+        (false, false) => mixed::<N, false, false>(simd, from, reference, out, mix),
+        (false, true) => mixed::<N, false, true>(simd, from, reference, out, mix),
+        (true, false) => mixed::<N, true, false>(simd, from, reference, out, mix),
+        (true, true) => mixed::<N, true, true>(simd, from, reference, out, mix),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn mixed<N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
+    simd: Avx512,
+    from: Option<&[N]>,
+    reference: Option<Reference<N>>,
+    out: &mut [N],
+    mix: &Mix,
+) -> f64 {
+    let n = out.len();
+    let from = from.map(|from| from[..n].as_chunks::<LANES>());
+    let other = reference.map(|reference| (reference.row[..n].as_chunks::<LANES>(), reference));
+    let (out, out_rest) = out.as_chunks_mut::<LANES>();
+    let (log_sum_exp, scale, flat) =
+        (simd.splat(mix.log_sum_exp), simd.splat(mix.scale), simd.splat(mix.flat));
+    let weight = simd.splat(mix.reference_weight);
+    let mut cross_entropy = simd.splat(0.0);
+    for (i, out) in out.iter_mut().enumerate() {
+        let z = logits::<N, CAP>(simd, from.map_or(&*out, |(from, _)| &from[i]), mix.cap);
+        let log_p = z - log_sum_exp;
+        let mut x = scale.mul_sub(log_p.exp(), flat);
+        if let Some(((row, _), reference)) = &other {
+            let other = logits::<N, REFERENCE_CAP>(simd, &row[i], reference.cap);
+            let q = (other - simd.splat(reference.log_sum_exp as f32)).exp();
+            x = weight.subtracted(q, x);
+            cross_entropy = q.subtracted(log_p, cross_entropy);
+        }
+        if CAP {
+            let share = z / simd.splat(mix.cap);
+            x = x * share.subtracted(share, simd.splat(1.0));
+        }
+        x.write(out);
+    }
+    let mut sum = f64::from(cross_entropy.sum());
+    for (i, out) in out_rest.iter_mut().enumerate() {
+        let z = capped(from.map_or(*out, |(_, rest)| rest[i]).widen(), mix.cap);
+        let log_p = z - mix.log_sum_exp;
+        let mut x = mix.scale * log_p.exp() - mix.flat;
+        if let Some(((_, rest), reference)) = &other {
+            let q = (capped(rest[i].widen(), reference.cap) - reference.log_sum_exp as f32).exp();
+            x -= mix.reference_weight * q;
+            sum -= f64::from(q * log_p);
+        }
+        *out = N::nearest(x * (1.0 - (z / mix.cap).powi(2)));
+    }
+    sum
+}
+
+/// The mean of a row's logits, capped.
+pub(super) fn mean<N: Number>(row: &[N], cap: f32) -> f64 {
+    row.iter().map(|z| f64::from(capped(z.widen(), cap))).sum::<f64>() / row.len() as f64
+}
+
+/// Σ x·y of two rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn dot<N: Number>(simd: Avx512, x: &[N], y: &[N]) -> f32 {
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut sum = simd.splat(0.0);
+    for (x, y) in x.iter().zip(y) {
+        sum = simd.read(x).mul_add(simd.read(y), sum);
+    }
+    let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x.widen() * y.widen()).sum();
+    sum.sum() + rest
+}
+
+/// The k largest of a row, largest first, of equals the first: values as they stand, and places.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn largest<N: Number>(simd: Avx512, row: &[N], k: usize, found: &mut Vec<(f32, u32)>) {
+    found.clear();
+    let offer = |i: usize, found: &mut Vec<(f32, u32)>| {
+        let x = row[i].widen();
+        if found.len() == k {
+            if x <= found[k - 1].0 {
+                return;
+            }
+            found.pop();
+        }
+        let place = found.partition_point(|(known, _)| *known >= x);
+        found.insert(place, (x, i as u32));
+    };
+    let (whole, rest) = row.as_chunks::<LANES>();
+    let first = whole.len().min(k.div_ceil(LANES));
+    (0..first * LANES).for_each(|i| offer(i, found));
+    for (at, x) in whole.iter().enumerate().skip(first) {
+        // Before k are found the threshold is below everything.
+        let threshold = if found.len() == k { found[k - 1].0 } else { f32::NEG_INFINITY };
+        let mut above = simd.read(x).above(threshold);
+        while above != 0 {
+            offer(at * LANES + above.trailing_zeros() as usize, found);
+            above &= above - 1;
+        }
+    }
+    (row.len() - rest.len()..row.len()).for_each(|i| offer(i, found));
+}

@@ -1,0 +1,143 @@
+//! The head's kernels against libtorch's operators.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::head_rows::plain::DeviceTasks;
+use crate::head_rows::{Chunk, ChunkStats, Logits, RowStats, Tail, Task, Top, fetch, plain};
+
+const ROWS: i64 = 11;
+
+/// Hidden states, an output matrix and labels: several blocks of logits and a rest, logits far apart.
+struct Case {
+    hidden: Tensor,
+    weight: Tensor,
+    logits: Tensor,
+    labels: Vec<u32>,
+    cap: Option<f64>,
+}
+
+impl Case {
+    fn all() -> impl Iterator<Item = Self> {
+        [
+            (Kind::Float, None, 9003),
+            (Kind::BFloat16, None, 9003),
+            (Kind::Float, Some(30.0), 4100),
+            (Kind::BFloat16, Some(30.0), 70),
+        ]
+        .into_iter()
+        .map(|(kind, cap, columns)| {
+            tch::manual_seed(5);
+            let random = |shape: [i64; 2]| Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind);
+            let (hidden, weight) = (random([ROWS, 40]), random([columns, 40]));
+            let logits = hidden.mm(&weight.tr());
+            Self { hidden, weight, logits, labels: (0..ROWS as u32).map(|i| i * 6).collect(), cap }
+        })
+    }
+
+    fn chunk(&self) -> Chunk<'_> {
+        let ids: Vec<i64> = self.labels.iter().map(|id| i64::from(*id)).collect();
+        Chunk {
+            hidden_nd: self.hidden.shallow_clone(),
+            labels: &self.labels,
+            labels_n: Tensor::from_slice(&ids),
+            weight_vd: &self.weight,
+            soft_cap: self.cap,
+        }
+    }
+
+    fn plain_statistics(&self) -> Vec<RowStats> {
+        fetch(vec![ChunkStats::Device(plain::statistics(&self.chunk(), &self.logits, true))])
+    }
+}
+
+#[test]
+fn statistics_are_those_of_the_operators() {
+    crate::needs_kernels!();
+    for case in Case::all() {
+        let own = super::statistics(&case.chunk(), &case.logits, true).expect("the kernels apply");
+        for (own, plain) in own.iter().zip(&case.plain_statistics()) {
+            let near = |a: f64, b: f64| assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{own:?} {plain:?}");
+            near(own.loss, plain.loss);
+            near(own.entropy, plain.entropy);
+            near(own.log_sum_exp, plain.log_sum_exp);
+            assert!((own.top_entropy - plain.top_entropy).abs() < 1e-2);
+            near(own.best, plain.best);
+            assert_eq!(own.greedy, plain.greedy);
+        }
+    }
+}
+
+#[test]
+fn most_probable_tokens_are_those_of_the_operators() {
+    crate::needs_kernels!();
+    for case in Case::all() {
+        let own = super::top(&case.logits, case.cap, 7).expect("the kernels apply");
+        let plain = plain::top(&case.logits, case.cap, 7);
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5 * b + 1e-7;
+        assert!(own.probabilities.iter().zip(&plain.probabilities).all(near));
+    }
+}
+
+/// The gradient towards nothing, every token alike, another model's most probable tokens, and its whole prediction.
+#[test]
+fn gradients_are_those_of_the_operators() {
+    crate::needs_kernels!();
+    for case in Case::all() {
+        let stats = case.plain_statistics();
+        let reference = case.logits.flip([1]);
+        let top = plain::top(&reference, None, 5);
+        for (tail, b) in [(Tail::None, 0.0), (Tail::Uniform, 0.3), (Tail::Top(&top), 0.3), (Tail::None, 0.3)]
+        {
+            let other = (matches!(tail, Tail::None) && b != 0.0).then_some((&reference, Some(20.0)));
+            let tasks: Vec<Task> = (0..ROWS as usize)
+                .map(|row| Task {
+                    row,
+                    label: case.labels[row],
+                    loss: stats[row].loss,
+                    log_sum_exp: stats[row].log_sum_exp,
+                    label_weight: 0.7,
+                    reference_weight: b,
+                })
+                .collect();
+            let mut expected = case.logits.copy();
+            let distances =
+                plain::gradient(&mut expected, &on_device(&case, &tasks, &tail), case.cap, other, &tail);
+            let distances = Vec::<f64>::try_from(distances).unwrap();
+            let (apart, in_place) = (case.logits.zeros_like(), case.logits.copy());
+            let elsewhere = Logits::Elsewhere((0..ROWS as usize).map(|row| (&case.logits, row)).collect());
+            for (out, logits) in [(&apart, &elsewhere), (&in_place, &Logits::InPlace)] {
+                let own =
+                    super::gradient(out, logits, &tasks, case.cap, other, &tail).expect("kernels apply");
+                let rounding = if case.logits.kind() == Kind::Float { 1e-5 } else { 8e-3 };
+                crate::tests::close(out, &expected, rounding);
+                for (own, plain) in own.iter().zip(&distances) {
+                    assert!((own - plain).abs() < 1e-4 * (1.0 + plain.abs()), "{tail:?} {own} {plain}");
+                }
+            }
+        }
+    }
+}
+
+fn on_device(case: &Case, tasks: &[Task], tail: &Tail) -> DeviceTasks {
+    let column = |of: &dyn Fn(&Task) -> f64| {
+        let numbers: Vec<f32> = tasks.iter().map(|task| of(task) as f32).collect();
+        Tensor::from_slice(&numbers).unsqueeze(1)
+    };
+    let top_nk = |top: &Top| {
+        let ids: Vec<i64> = top.ids.iter().map(|id| i64::from(*id)).collect();
+        let shape = [ROWS, top.k as i64];
+        [Tensor::from_slice(&ids).view(shape), Tensor::from_slice(&top.probabilities).view(shape)]
+    };
+    let share = 1.0 / case.weight.size()[0] as f64;
+    DeviceTasks {
+        labels_n: case.chunk().labels_n,
+        log_sum_exp: column(&|task| task.log_sum_exp),
+        loss: column(&|task| task.loss),
+        label_weight: column(&|task| task.label_weight),
+        reference_weight: column(&|task| task.reference_weight),
+        weight: column(&|task| task.label_weight + task.reference_weight),
+        flat: column(&|task| task.reference_weight * share),
+        has_reference: column(&|task| f64::from(u8::from(task.reference_weight != 0.0))),
+        top_nk: if let Tail::Top(top) = tail { Some(top_nk(top)) } else { None },
+    }
+}

@@ -1,0 +1,146 @@
+//! Tensors as rows of numbers in memory, and what threads share of them.
+
+use tch::{Device, Kind, Tensor};
+
+use super::lanes::Number;
+use crate::shim::parallel;
+
+/// Numbers that a thread should have before a second one helps: some microseconds' worth (choice).
+pub(super) const GRAIN: usize = 1 << 14;
+
+/// A tensor's rows: numbers side by side, the rows anywhere.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<N> {
+    first: *mut N,
+    pub(super) count: usize,
+    pub(super) columns: usize,
+    /// Every `inner` rows lie `stride` apart, such groups `outer` apart.
+    pub(super) inner: usize,
+    stride: usize,
+    pub(super) outer: usize,
+}
+
+// SAFETY: plain memory. Threads write rows of their own, which is for each kernel to see to.
+unsafe impl<N: Number> Send for Rows<N> {}
+// SAFETY: likewise.
+unsafe impl<N: Number> Sync for Rows<N> {}
+
+impl<N: Number> Rows<N> {
+    /// The rows of a matrix, or of a stack of matrices, on the CPU.
+    pub(super) fn of(x: &Tensor) -> Option<Self> {
+        if x.device() != Device::Cpu || x.kind() != N::KIND {
+            return None;
+        }
+        let (size, stride) = (x.size(), x.stride());
+        let (inner, columns, row, outer) = match (&size[..], &stride[..]) {
+            (&[_, columns], &[row, 1]) => (1, columns, 0, row),
+            (&[_, inner, columns], &[outer, row, 1]) => (inner, columns, row, outer),
+            _ => return None,
+        };
+        let count = size.iter().rev().skip(1).product::<i64>() as usize;
+        let (inner, stride, outer) = (inner as usize, row as usize, outer as usize);
+        Some(Self { first: x.data_ptr().cast(), count, columns: columns as usize, inner, stride, outer })
+    }
+
+    /// Where row `i` starts.
+    #[inline(always)]
+    pub(super) fn row(&self, i: usize) -> *mut N {
+        debug_assert!(i < self.count);
+        let offset = if self.inner == 1 {
+            i * self.outer
+        } else {
+            i / self.inner * self.outer + i % self.inner * self.stride
+        };
+        // SAFETY: the tensor has that row.
+        unsafe { self.first.add(offset) }
+    }
+
+    /// Row `i`'s numbers.
+    ///
+    /// # Safety
+    /// The tensor lives, and nobody writes to the row, as long as the slice is used.
+    pub(super) unsafe fn slice<'a>(&self, i: usize) -> &'a [N] {
+        assert!(i < self.count);
+        // SAFETY: the row is one of the tensor's and has so many numbers; the rest is the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.row(i), self.columns) }
+    }
+
+    /// Row `i`'s numbers, to write.
+    ///
+    /// # Safety
+    /// The tensor lives, and nobody else reads or writes the row, as long as the slice is used.
+    pub(super) unsafe fn slice_mut<'a>(&self, i: usize) -> &'a mut [N] {
+        assert!(i < self.count);
+        // SAFETY: as in `slice`.
+        unsafe { std::slice::from_raw_parts_mut(self.row(i), self.columns) }
+    }
+}
+
+/// The numbers of a contiguous f32 tensor on the CPU.
+pub(super) fn floats(x: &Tensor) -> Option<&[f32]> {
+    if x.device() != Device::Cpu || x.kind() != Kind::Float || !x.is_contiguous() {
+        return None;
+    }
+    // SAFETY: that many numbers lie there as long as the tensor lives; nobody writes to the operations' inputs.
+    Some(unsafe { std::slice::from_raw_parts(x.data_ptr().cast(), x.numel()) })
+}
+
+/// Results that threads write, each at places of its own.
+struct Slots<T>(*mut T);
+
+// SAFETY: `put` is called once per place.
+unsafe impl<T: Send> Sync for Slots<T> {}
+
+impl<T> Slots<T> {
+    /// # Safety
+    /// `i` is one of the places and nobody else's.
+    unsafe fn put(&self, i: usize, value: T) {
+        // SAFETY: the caller's promise.
+        unsafe { *self.0.add(i) = value };
+    }
+}
+
+/// One result per row, rows shared among libtorch's threads.
+pub(super) fn each_row<T: Clone + Default + Send>(n: usize, of: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let mut results = vec![T::default(); n];
+    let slots = Slots(results.as_mut_ptr());
+    parallel(n, 1, |part| {
+        // SAFETY: parts do not overlap and lie within 0..n.
+        part.for_each(|i| unsafe { slots.put(i, of(i)) });
+    });
+    results
+}
+
+/// Calls the function for the kind of `$tensor`'s numbers, the type its first parameter.
+macro_rules! by_kind {
+    ($tensor:expr, $function:ident ( $($argument:expr),* $(,)? )) => {
+        match $tensor.kind() {
+            tch::Kind::Float => $function::<f32>($($argument),*),
+            tch::Kind::BFloat16 => $function::<half::bf16>($($argument),*),
+            _ => None,
+        }
+    };
+}
+pub(super) use by_kind;
+
+/// Calls the method for the number of rows in a block, its parameter.
+macro_rules! by_rows {
+    ($count:expr, $self:ident.$method:ident $arguments:tt) => {
+        match $count {
+            1 => $self.$method::<1> $arguments,
+            2 => $self.$method::<2> $arguments,
+            3 => $self.$method::<3> $arguments,
+            4 => $self.$method::<4> $arguments,
+            5 => $self.$method::<5> $arguments,
+            6 => $self.$method::<6> $arguments,
+            7 => $self.$method::<7> $arguments,
+            8 => $self.$method::<8> $arguments,
+            9 => $self.$method::<9> $arguments,
+            10 => $self.$method::<10> $arguments,
+            11 => $self.$method::<11> $arguments,
+            12 => $self.$method::<12> $arguments,
+            _ => unreachable!("a block has at most twelve rows"),
+        }
+    };
+}
+pub(super) use by_rows;

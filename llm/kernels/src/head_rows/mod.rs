@@ -1,0 +1,70 @@
+//! The head's passes over rows of logits: statistics of each, the most probable tokens, and the gradient.
+//!
+//! Letters: n rows of a chunk, V vocabulary, D width of the hidden state. p is the softmax of a row's logits; the gradient
+//! on them is (a + b)·p − a·eᵧ − b·q for a label y, another distribution q, and numbers a and b.
+
+pub mod plain;
+mod task;
+
+pub use task::{Chunk, ChunkStats, Logits, ReferenceLogits, RowStats, TOP_ENTROPY, Tail, Task, Top};
+
+use tch::{Device, Tensor};
+
+use crate::cpu;
+
+/// Statistics of every row of logits `[n, V]`. `top_entropy` asks for the entropy of the most probable tokens too.
+///
+/// # Panics
+/// If a label lies outside the vocabulary.
+pub fn statistics(chunk: &Chunk, logits_nv: &Tensor, top_entropy: bool) -> ChunkStats {
+    cpu::head_rows::statistics(chunk, logits_nv, top_entropy).map_or_else(
+        || ChunkStats::Device(plain::statistics(chunk, logits_nv, top_entropy)),
+        ChunkStats::Host,
+    )
+}
+
+/// The statistics of all chunks, on the host: the program waits for the device once.
+///
+/// # Panics
+/// If libtorch cannot copy them: a mistake of the calling code.
+pub fn fetch(parts: Vec<ChunkStats>) -> Vec<RowStats> {
+    let (mut host, mut device) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            ChunkStats::Host(stats) => host.extend(stats),
+            ChunkStats::Device(tensor) => device.push(tensor),
+        }
+    }
+    if !device.is_empty() {
+        let table = Tensor::cat(&device, 0).to_device(Device::Cpu).contiguous();
+        let numbers = Vec::<f64>::try_from(table.reshape(-1)).expect("statistics are f64");
+        host.extend(numbers.chunks_exact(6).map(|n| RowStats {
+            loss: n[0],
+            entropy: n[1],
+            top_entropy: n[2],
+            log_sum_exp: n[3],
+            greedy: n[4] != 0.0,
+            best: n[5],
+        }));
+    }
+    host
+}
+
+/// The k most probable tokens of every row.
+pub fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
+    cpu::head_rows::top(logits_nv, soft_cap, k).unwrap_or_else(|| plain::top(logits_nv, soft_cap, k))
+}
+
+/// Writes the tasks' gradients into the rows of `out_nv` by kernels and returns each one's −Σ q log p, 0 without a q;
+/// `None`, and nothing done, where there is no kernel: [`plain::gradient`] then computes it. The first tasks have the
+/// reference's logits.
+pub fn gradient(
+    out_nv: &Tensor,
+    logits: &Logits,
+    tasks: &[Task],
+    soft_cap: Option<f64>,
+    reference: Option<ReferenceLogits>,
+    tail: &Tail,
+) -> Option<Vec<f64>> {
+    cpu::head_rows::gradient(out_nv, logits, tasks, soft_cap, reference, tail)
+}

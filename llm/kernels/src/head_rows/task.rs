@@ -1,0 +1,131 @@
+//! What the head's row kernels read and give back.
+
+use tch::{Kind, Tensor};
+
+/// How many of the most probable tokens [`RowStats::top_entropy`] is the entropy of.
+pub const TOP_ENTROPY: usize = 20;
+
+/// What one row's logits say.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RowStats {
+    /// −log p of the label, nats.
+    pub loss: f64,
+    /// Entropy of the prediction, nats.
+    pub entropy: f64,
+    /// Entropy of the 20 most probable tokens' distribution; NaN where it was not asked for.
+    pub top_entropy: f64,
+    /// log Σ exp of the logits (capped, where they are).
+    pub log_sum_exp: f64,
+    /// Whether no token is more probable than the label.
+    pub greedy: bool,
+    /// log p of the most probable token, nats.
+    pub best: f64,
+}
+
+impl RowStats {
+    /// Whether the logits were finite: statistics of others are not.
+    pub fn is_finite(&self) -> bool {
+        [self.loss, self.entropy, self.best].into_iter().all(f64::is_finite)
+    }
+}
+
+/// n rows of hidden states, the token that each should predict, and the output matrix.
+#[derive(Debug)]
+pub struct Chunk<'a> {
+    /// Hidden states `[n, D]`.
+    pub hidden_nd: Tensor,
+    /// The labels.
+    pub labels: &'a [u32],
+    /// The labels, i64, on the hidden states' device.
+    pub labels_n: Tensor,
+    /// The output matrix `[V, D]`.
+    pub weight_vd: &'a Tensor,
+    /// c: logits become c·tanh(logit / c).
+    pub soft_cap: Option<f64>,
+}
+
+impl Chunk<'_> {
+    /// The labels' logits as f32 products. Logits in bf16 are rounded to 8 bits, up to 0.06 where they are near 20.
+    pub(crate) fn label_logits(&self) -> Tensor {
+        let weight_nd = self.weight_vd.index_select(0, &self.labels_n).to_kind(Kind::Float);
+        (self.hidden_nd.to_kind(Kind::Float) * weight_nd).sum_dim_intlist(1, false, Kind::Float)
+    }
+}
+
+/// Statistics of one chunk, where they were computed.
+#[derive(Debug)]
+pub enum ChunkStats {
+    /// By kernels, on the host.
+    Host(Vec<RowStats>),
+    /// By libtorch's operators: f64 `[n, 6]`, in the order of [`RowStats`]' fields, on the hidden states' device.
+    Device(Tensor),
+}
+
+/// The k most probable tokens of R predictions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Top {
+    /// How many tokens of each row.
+    pub k: usize,
+    /// Their ids, row after row; within a row each once.
+    pub ids: Vec<u32>,
+    /// Their probabilities under the whole distribution: what is missing to 1 is the bucket.
+    pub probabilities: Vec<f32>,
+}
+
+impl Top {
+    /// Appends other rows.
+    pub fn extend(&mut self, rows: &Self) {
+        self.ids.extend_from_slice(&rows.ids);
+        self.probabilities.extend_from_slice(&rows.probabilities);
+    }
+
+    /// A row's tokens.
+    pub fn ids(&self, row: usize) -> &[u32] {
+        &self.ids[row * self.k..(row + 1) * self.k]
+    }
+
+    /// Their probabilities.
+    pub fn probabilities(&self, row: usize) -> &[f32] {
+        &self.probabilities[row * self.k..(row + 1) * self.k]
+    }
+}
+
+/// One row whose gradient is to be computed: (a + b)·p − a·eᵧ − b·q on its logits.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// Which of all rows it is.
+    pub row: usize,
+    /// y.
+    pub label: u32,
+    /// −log p of the label.
+    pub loss: f64,
+    /// log Σ exp of the logits.
+    pub log_sum_exp: f64,
+    /// a.
+    pub label_weight: f64,
+    /// b.
+    pub reference_weight: f64,
+}
+
+/// q where it is not another model's whole prediction.
+#[derive(Clone, Copy, Debug)]
+pub enum Tail<'a> {
+    /// There is none.
+    None,
+    /// The same probability for every token.
+    Uniform,
+    /// The most probable tokens of another model's prediction, the rest as one bucket of the prediction's own shape.
+    Top(&'a Top),
+}
+
+/// Where the tasks' logits stand.
+#[derive(Debug)]
+pub enum Logits<'a> {
+    /// In the rows that the gradient is written to.
+    InPlace,
+    /// Tensor and row of each task.
+    Elsewhere(Vec<(&'a Tensor, usize)>),
+}
+
+/// Another model's logits for the first tasks, and their soft-cap.
+pub type ReferenceLogits<'a> = (&'a Tensor, Option<f64>);
