@@ -1,12 +1,48 @@
 //! The transformer's operations, forward and backward, by hand: faster and leaner than autograd's, and the backward pass
-//! can be left out where nothing needs it.
+//! can be left out where nothing needs it. The crate knows tensors and numbers, and neither a model nor an objective.
 //!
-//! Three implementations, chosen by device, processor and the tensors' kinds: `cpu`, kernels in AVX-512; `flash` and
-//! `fused`, libtorch's flash attention and fused gates on CUDA; and [`plain`], libtorch's own operators, right everywhere.
+//! # Back ends
 //!
-//! Shapes: T tokens of a pack, D width of the residual stream, F width of the feed-forward layer, H query heads, G key and
-//! value heads, K dimensions of a head. Every tensor may be a view whose rows lie apart, as long as a row's numbers lie
-//! side by side. Inputs are f32 or bf16; statistics are f32, and every result is rounded once.
+//! A [`Backend`] is what computes; `tokensieve doctor` and a run's `run.json` name it. On a CPU it is detected once, or
+//! pinned by the environment variable `TOKENSIEVE_BACKEND`:
+//!
+//! - `avx512-bf16`: kernels in AVX-512 with its bf16 instructions, on libtorch's threads (feature `simd`, on by default).
+//!   What no kernel applies to (another kind of number, a product of fewer than 24 rows, products of bf16 where the
+//!   processor has AMX) is left to libtorch.
+//! - `plain`: libtorch's own operators, right on every processor and for f64 too. bf16 is a form of storage there: every
+//!   operation computes in f32 and rounds its result once, as the kernels do.
+//! - `cuda`: libtorch's operators on a GPU, with its flash attention and fused gates.
+//!
+//! Every entry of the crate asks the kernels first, then libtorch's GPU functions, then [`plain`].
+//!
+//! | operation | avx512-bf16 | plain | cuda | tested |
+//! |---|---|---|---|---|
+//! | [`Product`] | `cpu/product.rs` | `plain.rs` | libtorch | f64, all shapes and layouts; kernel against plain |
+//! | [`rms_norm`], [`gated`], [`attention`] | `cpu/norm.rs`, `gated.rs`, `attention/` | `plain.rs` | libtorch, fused, flash | f64 autograd of the formula; kernel against plain; any number of threads |
+//! | [`rope`] | `cpu/rope.rs` | `plain.rs` | libtorch | f64 formula and back; kernel against plain |
+//! | dropout ([`Mask`]) | `cpu/dropout.rs` | `plain.rs` | libtorch | the same numbers dropped; the rate |
+//! | [`head_rows`] | `cpu/head_rows/` | `head_rows/plain.rs` | libtorch | kernel against plain; f64 autograd in `tokensieve-model` |
+//! | [`spread`] | `cpu/spread.rs` | `spread/plain.rs` | libtorch | kernel against plain |
+//! | [`logits`] (sampling) | `cpu/logits.rs` | loops | on the host | kernel against loops |
+//! | [`Bytes`] (int8) | `cpu/int8.rs` (VNNI) | none | none | product of the rounded factors |
+//! | `decode` | `cpu/decode/` | the forward pass with a cache | libtorch | libtorch; a row by itself |
+//!
+//! Tests of a kernel call it directly and fail where it does not apply. Where the processor lacks the instructions, they
+//! print `skipped: needs avx512-bf16`, and fail if `TOKENSIEVE_REQUIRE_BACKEND` names the back end. One test runs all others
+//! again with `plain` pinned. No test runs on a GPU by itself (`tokensieve-train`'s `tests/cuda.rs` does where there is
+//! one).
+//!
+//! # Shapes
+//!
+//! T tokens of a pack, D width of the residual stream, F width of the feed-forward layer, H query heads, G key and value
+//! heads, K dimensions of a head. Every tensor may be a view whose rows lie apart, as long as a row's numbers lie side by
+//! side. Inputs are f32 or bf16; statistics are f32, and every result is rounded once.
+//!
+//! # Map
+//!
+//! `shape` and `product` say what is computed, `cpu/lanes.rs` is the one layer of SIMD (sixteen numbers at a time, with
+//! exponentials, logarithm and tanh), `cpu/rows.rs` reads tensors as rows, `shim` is what tch has no call for, and
+//! [`memory`] and [`machine`] say where tensors live and what libtorch offers.
 
 // Tests say exactly which number they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
