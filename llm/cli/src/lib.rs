@@ -23,9 +23,8 @@
 //!     verb: Verb,
 //! }
 //!
-//! fn main() -> anyhow::Result<()> {
-//!     Arguments::parse().verb.run()
-//! }
+//! Arguments::parse().verb.run()?;
+//! # Ok::<(), anyhow::Error>(())
 //! ```
 
 mod bundle;
