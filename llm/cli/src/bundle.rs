@@ -1,12 +1,12 @@
-//! `tokensieve bundle`: a folder that trains on a machine with torch's Python package and nothing else of ours.
+//! `tokensieve bundle`: a folder that trains on a machine with torch's Python package and no other part of this project.
 //!
-//! | in the folder | what |
+//! | in the folder | what it is |
 //! |---|---|
 //! | tokensieve | this program |
-//! | run.sh | finds torch, and starts the program: `./run.sh train train.toml` |
+//! | run.sh | finds torch and starts the program: `./run.sh train train.toml` |
 //! | train.toml | the configuration, its paths pointing into the folder |
-//! | data/ | the data sets and models that it names, as in the cache |
-//! | files/ | the files and folders that it names |
+//! | data/ | the data sets and models that the configuration names, as in the cache |
+//! | files/ | the files and folders that the configuration names |
 //! | lib/ | C++'s run-time libraries, used where the machine's own are too old |
 
 use std::fs;
@@ -22,20 +22,20 @@ use tokensieve_model::text::ChatTemplate;
 use tokensieve_model::weights::{self, ModelFiles, new_folder};
 use tokensieve_train::config::{Config, Reference};
 
-/// What starts the program.
+/// The script that starts the program.
 const RUN: &str = include_str!("run.sh");
 
-/// Libraries of the C++ compiler, which torch's package does not carry.
+/// Libraries of the C++ compiler, which torch's package does not contain.
 const LIBRARIES: [&str; 2] = ["libstdc++.so.6", "libgcc_s.so.1"];
 
-/// Where to, and what for.
+/// Destination and configuration.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "On the other machine (Linux, the same processor family, python3 with torch 2.11): \
     ./run.sh doctor, then ./run.sh train train.toml.")]
 pub struct Arguments {
-    /// A new folder
+    /// Folder to create
     folder: PathBuf,
-    /// The run that it is for
+    /// Configuration of the run
     #[arg(long, value_name = "TOML")]
     config: PathBuf,
 }
@@ -58,12 +58,12 @@ impl Arguments {
     }
 }
 
-/// Packs what a configuration names, and the configuration with the names of the copies.
+/// Packs the configuration and everything that it names; the packed configuration names the copies.
 fn pack(file: &Path, folder: &Path) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    // What is no TOML is refused with its line below.
+    // `Config::read` below reports invalid TOML with its line.
     let mut table: toml::Table = text.parse().unwrap_or_default();
-    // The other machine's devices are not this one's.
+    // The other machine has other devices, so that this machine need not have the configured one.
     let device = table.get("model").and_then(|model| model.get("device")?.as_str());
     let cuda = device.is_some_and(|device| device.starts_with("cuda"));
     let overrides: Vec<String> = cuda.then(|| "model.device=auto".to_owned()).into_iter().collect();
@@ -89,7 +89,7 @@ fn pack(file: &Path, folder: &Path) -> Result<()> {
         None => {}
     }
     if let (true, Some(name)) = (config.train.out.is_absolute(), config.train.out.file_name()) {
-        packer.put(&["train", "out"], name.to_string_lossy().into_owned());
+        packer.set_key(&["train", "out"], name.to_string_lossy().into_owned());
     }
     let out = folder.join("train.toml");
     fs::write(&out, toml::to_string(&table)?).with_context(|| out.display().to_string())
@@ -98,15 +98,15 @@ fn pack(file: &Path, folder: &Path) -> Result<()> {
 struct Packer<'a> {
     folder: &'a Path,
     config: &'a Config,
-    /// The configuration as written.
+    /// The configuration as the user wrote it.
     table: &'a mut toml::Table,
     catalogue: Catalogue,
-    /// What lies in files/ already: where from.
+    /// Origins of the entries of files/ so far.
     files: Vec<PathBuf>,
 }
 
 impl Packer<'_> {
-    /// Packs a model, and makes the key name the copy.
+    /// Packs a model and sets the key to its copy.
     fn model(&mut self, key: &[&str], source: &str) -> Result<()> {
         match weights::find(source) {
             Ok(ModelFiles::Set(files)) => self.set(&files),
@@ -116,7 +116,7 @@ impl Packer<'_> {
         }
     }
 
-    /// The same for rows.
+    /// Packs the rows of a data source and sets the key to the copy.
     fn rows(&mut self, key: &[&str], source: &DataSource) -> Result<()> {
         match source.location(&self.catalogue) {
             Ok(Location::File(path)) => self.path(key, &path),
@@ -127,7 +127,7 @@ impl Packer<'_> {
         }
     }
 
-    /// The same for a file or folder.
+    /// Packs a file or folder and sets the key to the copy.
     fn path(&mut self, key: &[&str], from: &Path) -> Result<()> {
         let missing = |error| self.config.wrong(&key.join("."), format!("`{}`: {error}", from.display()));
         let from = from.canonicalize().map_err(missing)?;
@@ -139,11 +139,11 @@ impl Packer<'_> {
             copy(&from, &self.folder.join(&name))?;
             self.files.push(from);
         }
-        self.put(key, name);
+        self.set_key(key, name);
         Ok(())
     }
 
-    /// A set or model of the catalogue: its files as they lie in the cache, under the name that it has.
+    /// Packs a data set or model of the catalogue: its files as in the cache, under the same name, so that no key changes.
     fn set(&self, files: &Files) -> Result<()> {
         for path in files.paths().values() {
             let to = self.folder.join("data").join(files.name()).join(path.file_name().unwrap_or_default());
@@ -153,7 +153,7 @@ impl Packer<'_> {
     }
 
     /// Sets a key of the configuration.
-    fn put(&mut self, key: &[&str], value: String) {
+    fn set_key(&mut self, key: &[&str], value: String) {
         let Some((last, tables)) = key.split_last() else { return };
         let table = tables.iter().try_fold(&mut *self.table, |table, key| {
             let inner = table.entry(*key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
@@ -165,7 +165,7 @@ impl Packer<'_> {
     }
 }
 
-/// Copies a file, or a folder with all that is in it.
+/// Copies a file, or a folder with all its content.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let naming = || format!("{} → {}", from.display(), to.display());
     if from.is_dir() {
@@ -182,11 +182,11 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where this process has loaded the compiler's libraries from, by the names that programs ask for.
+/// The compiler's libraries: the names under which programs load them, and the paths from which this process did.
 fn libraries() -> Result<Vec<(&'static str, PathBuf)>> {
     let maps = fs::read_to_string("/proc/self/maps").context("/proc/self/maps")?;
     let paths: Vec<&str> = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])).collect();
-    // The file's own name has more digits: libstdc++.so.6.0.30.
+    // The name of the file has more digits: libstdc++.so.6.0.30.
     let loaded = |name: &'static str| {
         let named = |path: &&&str| path.rsplit('/').next().is_some_and(|file| file.starts_with(name));
         paths.iter().find(named).map(|path| (name, PathBuf::from(*path)))

@@ -8,52 +8,52 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand_chacha::rand_core::RngCore as _;
 
-use super::choice::{AnswererChoice, SamplingChoice};
 use super::interruption;
+use super::model_arguments::{GenerationArguments, SamplingArguments};
 use tokensieve_base::streams::keyed;
-use tokensieve_infer::generate::{Event, Generator, Options, Request, Stop};
+use tokensieve_infer::generate::{CHAT_LIMIT, Event, Generator, Options, Request, Stop};
 use tokensieve_model::text::{Message, Moment};
 
-/// Whom to talk with, and how.
+/// The model, and how answers are sampled.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A line is a message. /reset forgets the conversation, /quit (or the end of the input) ends it; Ctrl-C ends an \
-    answer. Standard input may be a file or a pipe: then only the answers are printed."
+    after_help = "Every line is a message. /reset starts a new conversation; /quit or the end of the input ends the program; \
+    Ctrl-C ends an answer. If standard input is a file or a pipe, only the answers are printed."
 )]
 pub struct Arguments {
     #[command(flatten)]
-    answerer: AnswererChoice,
+    model: GenerationArguments,
     #[command(flatten)]
-    sampling: SamplingChoice,
-    /// The system's message, before all others
+    sampling: SamplingArguments,
+    /// System message at the beginning of the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// The most tokens of an answer
-    #[arg(long, default_value_t = 1024)]
+    /// Maximum number of tokens of an answer
+    #[arg(long, default_value_t = CHAT_LIMIT)]
     limit: usize,
-    /// Of all random numbers
-    #[arg(long, default_value_t = 0)]
+    /// Seed of all random numbers
+    #[arg(long, default_value_t = Request::default().seed, allow_negative_numbers = true)]
     seed: u64,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let sampling = self.sampling.sampling()?;
-        let chosen = self.answerer.of.open(Moment::now())?;
+        let chosen = self.model.of.open(Moment::now())?;
         anyhow::ensure!(
             chosen.tokenizer.template().is_some(),
-            "{} has no chat template: choose one with --chat-template, or let `tokensieve generate --prompt` continue a text",
-            self.answerer.of.model
+            "{} has no chat template: choose one with --chat-template, or continue a text with `tokensieve generate --prompt`",
+            self.model.of.model
         );
-        let options = Options { batch: 1, merge: self.answerer.merge };
+        let options = Options { batch: 1, merge: self.model.merge };
         let generator = Generator::new(&chosen.model, &chosen.tokenizer, options);
         let answering = Arc::new(Answering::default());
         let handler = Arc::clone(&answering);
         if let Err(error) = ctrlc::set_handler(move || handler.interrupt()) {
-            tokensieve_model::status!("warning: Ctrl-C will end the program, not the answer ({error})");
+            tokensieve_model::status!("warning: Ctrl-C will end the program instead of the answer ({error})");
         }
         let opening = || self.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
-        let (mut messages, mut memory, mut turn) = (opening(), generator.memory(), 0);
+        let (mut messages, mut cache, mut turn) = (opening(), generator.conversation_cache(), 0);
         let mut input = io::stdin().lock();
         let shows_prompt = io::stdin().is_terminal();
         loop {
@@ -63,7 +63,7 @@ impl Arguments {
             let Some(line) = next_line(&mut input)? else { return Ok(()) };
             let Ok(line) = line else {
                 tokensieve_model::status!(
-                    "that line is not UTF-8 and was left out; the conversation goes on without it"
+                    "this line is not valid UTF-8 and is ignored; the conversation continues without it"
                 );
                 continue;
             };
@@ -84,15 +84,15 @@ impl Arguments {
                 seed: keyed("chat", self.seed, turn).next_u64(),
             };
             turn += 1;
-            let mut said = String::new();
+            let mut answer = String::new();
             answering.begin();
             let mut printed = Ok(());
-            let reply = generator.reply(&mut memory, &request, &mut |event| {
+            let reply = generator.reply(&mut cache, &request, &mut |event| {
                 if let Event::Text(text) = event {
-                    said += text;
+                    answer += text;
                     printed = tokensieve_model::output!("{text}");
                 }
-                if printed.is_err() || answering.is_over() {
+                if printed.is_err() || answering.should_end() {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -102,43 +102,43 @@ impl Arguments {
             printed?;
             tokensieve_model::output!("\n")?;
             if reply.is_some_and(|reply| reply.stop == Stop::Context) {
-                tokensieve_model::status!("the model's context is full; /reset begins anew");
+                tokensieve_model::status!("the model's context is full; /reset starts a new conversation");
             }
-            messages.push(Message::new("assistant", said));
+            messages.push(Message::new("assistant", answer));
         }
     }
 }
 
-/// The next line of the input; one that is no text is the inner error, and is behind us all the same.
+/// Reads the next line of the input. The inner error: the line is not valid UTF-8, and has been consumed.
 fn next_line(input: &mut impl BufRead) -> io::Result<Option<Result<String, FromUtf8Error>>> {
     let mut line = Vec::new();
     Ok((input.read_until(b'\n', &mut line)? > 0).then(|| String::from_utf8(line)))
 }
 
-/// Whether an answer is under way, and whether it is to end.
+/// Whether an answer is being generated, and whether it should end.
 #[derive(Default)]
 struct Answering {
-    under_way: AtomicBool,
-    over: AtomicBool,
+    active: AtomicBool,
+    ending: AtomicBool,
 }
 
 impl Answering {
     fn begin(&self) {
-        self.over.store(false, Ordering::Relaxed);
-        self.under_way.store(true, Ordering::Relaxed);
+        self.ending.store(false, Ordering::Relaxed);
+        self.active.store(true, Ordering::Relaxed);
     }
 
     fn end(&self) {
-        self.under_way.store(false, Ordering::Relaxed);
+        self.active.store(false, Ordering::Relaxed);
     }
 
-    fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+    fn should_end(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
-    /// Ends the answer; between answers, the program.
+    /// Ends the answer; between answers, ends the program.
     fn interrupt(&self) {
-        if !self.under_way.load(Ordering::Relaxed) || self.over.swap(true, Ordering::Relaxed) {
+        if !self.active.load(Ordering::Relaxed) || self.ending.swap(true, Ordering::Relaxed) {
             interruption::end();
         }
     }

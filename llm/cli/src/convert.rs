@@ -6,23 +6,24 @@ use tch::Kind;
 
 use tokensieve_model::weights::{Checkpoint, export};
 
-/// What becomes what.
+/// Source, destination and data type.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "SOURCE is the name of a model (smollm2-135m), a GGUF file, a Hugging Face folder, or \
-    organisation/name on the hub. The folder gets config.json, weights as safetensors (in parts of 5 GB), tokenizer and \
-    chat template: transformers, vLLM and llama.cpp's converter read it."
+    organisation/name on the hub. The new folder has config.json, the weights as safetensors (in parts of 5 GB), the \
+    tokenizer and the chat template; transformers, vLLM and llama.cpp's converter read it."
 )]
 pub struct Arguments {
-    /// The model
+    /// Model to convert
     source: String,
-    /// A new folder
+    /// Folder to create
     folder: PathBuf,
-    /// Type of the weights
+    /// Data type of the weights
     #[arg(long, default_value = "bf16")]
     dtype: Dtype,
 }
 
+/// Data type of the weights.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Dtype {
     Bf16,

@@ -10,57 +10,61 @@ use rand_chacha::rand_core::RngCore as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::choice::{AnswererChoice, Chosen, SamplingChoice};
 use super::interruption::{INTERRUPTED, interruption};
+use super::model_arguments::{GenerationArguments, LoadedModel, SamplingArguments};
 use tokensieve_base::streams::keyed;
 use tokensieve_documents::Prompt;
-use tokensieve_documents::estimates::Named;
-use tokensieve_infer::generate::{Event, Generator, Options, ReplyFile, ReplyLine, Request, Stop};
+use tokensieve_documents::estimates::HashedPath;
+use tokensieve_infer::generate::{
+    Event, Generator, Options, REPLY_LIMIT, ReplyFile, ReplyLine, Request, Stop,
+};
 use tokensieve_model::Error;
 use tokensieve_model::text::{Message, Moment};
 
-/// Prompts, model, and how to draw.
+/// Prompts, model, and how replies are sampled.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "PROMPTS has a row per prompt: a text under `prompt`, which is continued as it stands; a conversation under \
-    `messages`; or a row of any format that training reads, up to its answer. A name is a data set: gsm8k/test.\n\nThe file \
-    of replies begins with the settings. A run that was stopped goes on when the same command is given again; replies do not \
-    depend on the batch or on where it was stopped.\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by \
-    Ctrl-C (once: what is done is in the file)."
+    override_usage = "tokensieve generate <PROMPTS> --out <FILE> [OPTIONS]\n       \
+                      tokensieve generate --prompt <TEXT> [OPTIONS]",
+    after_help = "A row of PROMPTS is one prompt: a text under `prompt`, which is continued without a chat template; or a row in \
+    any format that training reads, whose conversation is continued after its last message before the answer. PROMPTS may \
+    also name a data set: gsm8k/test.\n\nThe file of replies begins with the settings. An interrupted run continues when the same \
+    command is given again; the replies depend neither on the batch nor on interruptions.\n\nExit code: 0 done; 1 an error; 2 \
+    wrong arguments; 130 stopped by Ctrl-C (complete replies are in the file)."
 )]
 pub struct Arguments {
-    /// A file (JSON lines, a JSON array, Parquet), or a data set by name
+    /// File of prompts (JSON lines, a JSON array, Parquet), or name of a data set
     #[arg(required_unless_present = "prompt", requires = "out")]
     prompts: Option<String>,
-    /// The file of replies, in JSON lines
+    /// File of replies to write, in JSON lines
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Answer this one text on the terminal: a user's message if the model has a chat template
+    /// Print the reply to this text, which is a user message if the model has a chat template
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["prompts", "out"])]
     prompt: Option<String>,
-    /// Continue the text of --prompt as it stands
+    /// Continue the text of --prompt without the chat template
     #[arg(long, requires = "prompt", conflicts_with = "prompts")]
     plain: bool,
     #[command(flatten)]
-    answerer: AnswererChoice,
+    model: GenerationArguments,
     #[command(flatten)]
-    sampling: SamplingChoice,
-    /// The most new tokens of a reply
-    #[arg(long, default_value_t = 512)]
+    sampling: SamplingArguments,
+    /// Maximum number of tokens of a reply
+    #[arg(long, default_value_t = REPLY_LIMIT)]
     limit: usize,
-    /// A text before which a reply ends; may be given several times
+    /// Stop text: the reply ends before it; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Of all random numbers
-    #[arg(long, default_value_t = 0)]
+    /// Seed of all random numbers
+    #[arg(long, default_value_t = Request::default().seed, allow_negative_numbers = true)]
     seed: u64,
-    /// Only so many prompts, from the first
+    /// Number of prompts to read. Default: all
     #[arg(short, value_name = "N")]
     n: Option<usize>,
-    /// Replies that grow at the same time
+    /// Number of replies that are generated at the same time
     #[arg(long, default_value_t = Options::default().batch)]
     batch: usize,
-    /// Start over where the file has replies already
+    /// Discard the replies that the file already has
     #[arg(long)]
     fresh: bool,
 }
@@ -68,19 +72,19 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         self.sampling.sampling()?;
-        // What is written into a file is the same on any day, and can be gone on with on another.
-        let day = if self.prompt.is_some() { Moment::now() } else { Moment::default() };
-        let chosen = self.answerer.of.open(day)?;
+        // A file of replies must not depend on the day, so that another day can continue it.
+        let date = if self.prompt.is_some() { Moment::now() } else { Moment::default() };
+        let loaded = self.model.of.open(date)?;
         match (&self.prompt, &self.prompts, &self.out) {
-            (Some(text), ..) => self.answer(text, &chosen),
-            (None, Some(prompts), Some(out)) => self.answer_all(prompts, out, &chosen),
-            _ => anyhow::bail!("prompts and --out, or --prompt, are needed"),
+            (Some(text), ..) => self.answer(text, &loaded),
+            (None, Some(prompts), Some(out)) => self.answer_all(prompts, out, &loaded),
+            _ => anyhow::bail!("either PROMPTS with --out, or --prompt, is required"),
         }
     }
 
-    fn generator<'a>(&self, chosen: &'a Chosen) -> Generator<'a> {
-        let options = Options { batch: self.batch, merge: self.answerer.merge };
-        Generator::new(&chosen.model, &chosen.tokenizer, options)
+    fn generator<'a>(&self, loaded: &'a LoadedModel) -> Generator<'a> {
+        let options = Options { batch: self.batch, merge: self.model.merge };
+        Generator::new(&loaded.model, &loaded.tokenizer, options)
     }
 
     fn request(&self, prompt: Vec<u32>, row: u64) -> tokensieve_model::Result<Request> {
@@ -93,16 +97,16 @@ impl Arguments {
         })
     }
 
-    /// One text, to the terminal as it comes.
-    fn answer(&self, text: &str, chosen: &Chosen) -> anyhow::Result<()> {
-        let tokenizer = &chosen.tokenizer;
+    /// Prints the reply to one text while it is generated.
+    fn answer(&self, text: &str, loaded: &LoadedModel) -> anyhow::Result<()> {
+        let tokenizer = &loaded.tokenizer;
         let prompt = if self.plain || tokenizer.template().is_none() {
             tokenizer.plain_prompt(text)?
         } else {
             tokenizer.chat_prompt(&[Message::new("user", text)], &[])?
         };
-        let context = chosen.model.config().max_positions as usize;
-        fits(prompt.len(), context)?;
+        let context = loaded.model.config().max_positions as usize;
+        check_length(prompt.len(), context)?;
         let interrupted = interruption("Stopped.", "nothing");
         let mut printed = Ok(());
         let mut print = |_: usize, event: Event<'_>| {
@@ -116,10 +120,12 @@ impl Arguments {
                 ControlFlow::Continue(())
             }
         };
-        let replies = self.generator(chosen).run(&[self.request(prompt, 0)?], &mut print)?;
+        let replies = self.generator(loaded).run(&[self.request(prompt, 0)?], &mut print)?;
         printed?;
         if replies.iter().flatten().any(|reply| reply.stop == Stop::Context) {
-            tokensieve_model::status!("the reply ends here: the model's context of {context} tokens is full");
+            tokensieve_model::status!(
+                "the reply ends because the model's context of {context} tokens is full"
+            );
         }
         if interrupted.load(Ordering::Relaxed) {
             exit(INTERRUPTED);
@@ -127,23 +133,27 @@ impl Arguments {
         Ok(())
     }
 
-    /// All prompts of a file, into a file.
-    fn answer_all(&self, prompts: &str, out: &Path, chosen: &Chosen) -> anyhow::Result<()> {
-        let (_, prompts) = tokensieve_documents::prompts(prompts, self.n, &chosen.tokenizer)?;
+    /// Writes the replies to a file of prompts.
+    fn answer_all(&self, prompts: &str, out: &Path, loaded: &LoadedModel) -> anyhow::Result<()> {
+        let (_, prompts) = tokensieve_documents::prompts(prompts, self.n, &loaded.tokenizer)?;
         let hashes: Vec<String> = prompts.iter().map(hash).collect();
-        let mut file = ReplyFile::open(out, &self.settings(chosen)?, &hashes, self.fresh)?;
+        let mut file = ReplyFile::open(out, &self.settings(loaded)?, &hashes, self.fresh)?;
         let done = file.rows();
         let left: Vec<Prompt> = prompts.into_iter().filter(|prompt| !done.contains(&prompt.row)).collect();
         if !done.is_empty() {
-            tokensieve_model::status!("{} replies are there, {} to go", done.len(), left.len());
+            tokensieve_model::status!(
+                "{} replies are in the file already, {} are left",
+                done.len(),
+                left.len()
+            );
         }
         let requests: Vec<Request> = left
             .iter()
             .map(|prompt| self.request(prompt.tokens.clone(), prompt.row as u64))
             .collect::<Result<_, _>>()?;
-        let interrupted = interruption("Stopping; the same command goes on.", "unfinished replies");
+        let interrupted = interruption("Stopping; the same command continues.", "unfinished replies");
         let (mut tokens, mut outcome) = (0, Ok(()));
-        let generator = self.generator(chosen);
+        let generator = self.generator(loaded);
         let start = Instant::now();
         let mut each = |index: usize, event: Event<'_>| {
             if let Event::Done(reply) = event {
@@ -173,17 +183,17 @@ impl Arguments {
         Ok(())
     }
 
-    /// What the replies depend on.
-    fn settings(&self, chosen: &Chosen) -> anyhow::Result<Map<String, Value>> {
+    /// The settings on which the replies depend.
+    fn settings(&self, loaded: &LoadedModel) -> anyhow::Result<Map<String, Value>> {
         let sampling = self.sampling.sampling()?;
-        let adapter = self.answerer.of.adapter.as_deref().map(Named::adapter).transpose()?;
+        let adapter = self.model.of.adapter.as_deref().map(HashedPath::adapter).transpose()?;
         let settings = json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "model": self.answerer.of.model,
-            "model_sha256": chosen.checkpoint.hash(),
+            "model": self.model.of.model,
+            "model_sha256": loaded.checkpoint.hash(),
             "adapter": adapter,
-            "precision": self.answerer.of.precision.name(),
-            "merge": self.answerer.merge,
+            "precision": self.model.of.precision.name(),
+            "merge": self.model.merge,
             "limit": self.limit,
             "stop": self.stop,
             "temperature": sampling.temperature,
@@ -193,23 +203,23 @@ impl Arguments {
             "repetition_penalty": sampling.repetition_penalty,
             "seed": self.seed,
         });
-        let Value::Object(settings) = settings else { unreachable!("written as one") };
+        let Value::Object(settings) = settings else { unreachable!("an object literal") };
         Ok(settings)
     }
 }
 
-/// Refuses a prompt after which nothing can be said.
-fn fits(tokens: usize, context: usize) -> tokensieve_model::Result<()> {
+/// Checks that a prompt leaves room for a reply.
+fn check_length(tokens: usize, context: usize) -> tokensieve_model::Result<()> {
     if tokens < context {
         return Ok(());
     }
     let what = format!(
-        "is {tokens} tokens long, and the model's context holds {context}: give a text that leaves room for a reply"
+        "has {tokens} tokens, but the model's context holds {context}; shorten it to leave room for a reply"
     );
     Err(Error::setting("--prompt", what))
 }
 
-/// Of a prompt's tokens, in hex.
+/// SHA-256 of the tokens of a prompt, in hex.
 fn hash(prompt: &Prompt) -> String {
     let bytes: Vec<u8> = prompt.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
     format!("{:x}", Sha256::digest(bytes))
@@ -229,10 +239,10 @@ mod tests {
 
     #[test]
     fn a_prompt_leaves_room_for_a_reply() {
-        assert!(fits(2047, 2048).is_ok());
-        let error = fits(2048, 2048).unwrap_err().to_string();
+        assert!(check_length(2047, 2048).is_ok());
+        let error = check_length(2048, 2048).unwrap_err().to_string();
         assert!(
-            error.starts_with("--prompt: is 2048 tokens long, and the model's context holds 2048"),
+            error.starts_with("--prompt: has 2048 tokens, but the model's context holds 2048"),
             "{error}"
         );
     }

@@ -1,15 +1,15 @@
-//! Ctrl-C.
+//! Ctrl-C: the first one stops in an orderly way, the second one at once.
 #![allow(unsafe_code)] // Ending at once.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a shell expects of a program stopped by Ctrl-C.
+/// The exit code of a program that was stopped by Ctrl-C.
 pub(super) const INTERRUPTED: i32 = 130;
 
-/// Becomes true at the first Ctrl-C, which says what follows; the second ends the program. `loss`: what is lost where the
-/// system does not let Ctrl-C be caught.
-pub(super) fn interruption(follows: &'static str, loss: &str) -> &'static AtomicBool {
+/// A flag that the first Ctrl-C sets, printing `notice`; the second Ctrl-C ends the program. `loss`: what is lost if the
+/// system does not allow a handler.
+pub(super) fn interruption(notice: &'static str, loss: &str) -> &'static AtomicBool {
     static ASKED: AtomicBool = AtomicBool::new(false);
     static HANDLED: OnceLock<()> = OnceLock::new();
     HANDLED.get_or_init(|| {
@@ -17,7 +17,7 @@ pub(super) fn interruption(follows: &'static str, loss: &str) -> &'static Atomic
             if ASKED.swap(true, Ordering::Relaxed) {
                 end();
             }
-            tokensieve_model::status!("\n{follows}");
+            tokensieve_model::status!("\n{notice}");
         });
         if let Err(error) = handler {
             tokensieve_model::status!("warning: Ctrl-C will lose {loss} ({error})");
@@ -26,8 +26,8 @@ pub(super) fn interruption(follows: &'static str, loss: &str) -> &'static Atomic
     &ASKED
 }
 
-/// Ends the program from the thread that hears Ctrl-C, without tidying up: other threads compute with what that would take
-/// from them. What is written is written whole, or under another name.
+/// Ends the program from the signal handler's thread without destructors, because other threads still use what these would
+/// free. Files are safe: they are appended to line by line, or replaced atomically.
 pub(super) fn end() -> ! {
     // SAFETY: it only ends the program.
     unsafe { libc::_exit(INTERRUPTED) }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokensieve_cli::Verb;
 
-/// What `--version` says behind the program's name: `paper` files results under the fingerprint.
+/// What `--version` prints after the program's name. `paper` files results under this fingerprint.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncode ", env!("TOKENSIEVE_CODE"));
 
 /// Post-trains language models on the tokens that matter.
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match Arguments::parse().verb.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where nobody listens, the exit code says it.
+            // Standard error may be closed; the exit code remains.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
@@ -33,9 +33,9 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_program_tells_the_sources_it_was_built_from() {
-        let said = super::Arguments::command().render_long_version();
+    fn the_version_includes_the_fingerprint_of_the_sources() {
+        let printed = super::Arguments::command().render_long_version();
         let wanted = format!("tokensieve {}\ncode {}\n", env!("CARGO_PKG_VERSION"), env!("TOKENSIEVE_CODE"));
-        assert!(said.ends_with(&wanted), "{said}");
+        assert!(printed.ends_with(&wanted), "{printed}");
     }
 }

@@ -7,25 +7,26 @@ use tokensieve_tasks::make;
 use tokensieve_base::files::write_atomically_with;
 use tokensieve_model::Error;
 
-/// What, how much, and whereto.
+/// Task, split, number of rows and destination.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Row i of a task, split and seed is the same on every machine and for every N. `tokensieve train` reads the \
-    file as data.train; `tokensieve evaluate` asks the task of the same name, whose questions are none of the rows."
+    after_help = "Row i depends only on task, split and seed: it is the same on every machine and for every N. `tokensieve \
+    train` reads the file as data.train. `tokensieve evaluate` has a task of the same name, whose questions do not occur among \
+    the rows."
 )]
 pub struct Arguments {
-    /// The task: arithmetic, instructions, figfont, alpaca
+    /// Task: arithmetic, instructions, figfont, alpaca
     task: String,
-    /// Which of its rows
+    /// Split of the task
     #[arg(long, default_value = "train")]
     split: String,
-    /// How many
+    /// Number of rows
     #[arg(short, long, value_name = "N")]
     n: usize,
-    /// Of the random numbers
-    #[arg(long, default_value_t = 0)]
+    /// Seed of the random numbers
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// The file, as JSON lines
+    /// File to write, in JSON lines
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
 }

@@ -9,21 +9,20 @@ use tokensieve_model::text::ChatTemplate;
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, merge};
 
-/// What becomes what.
+/// Model, adapter, destination and data type.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The adapter is a folder in PEFT's format, as `tokensieve train` and peft write it. The result is \
-    one for any tool that reads Hugging Face folders."
+    after_help = "The adapter is a folder in PEFT's format, as `tokensieve train` and peft write it. Any tool that reads \
+    Hugging Face folders can read the result."
 )]
 pub struct Arguments {
-    /// The model that the adapter was trained on: a name (smollm2-135m), a GGUF file, a Hugging Face folder, or
-    /// organisation/name on the hub
+    /// Base model of the adapter: name (smollm2-135m), GGUF file, Hugging Face folder, or organisation/name on the hub
     model: String,
-    /// The adapter's folder
+    /// Folder of the adapter
     adapter: PathBuf,
-    /// A new folder
+    /// Folder to create
     folder: PathBuf,
-    /// Type of the weights
+    /// Data type of the weights
     #[arg(long, default_value = "bf16")]
     dtype: Dtype,
 }

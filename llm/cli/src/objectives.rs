@@ -2,10 +2,11 @@
 
 use tokensieve_objective::{Objective, presets};
 
-/// Which to show.
+/// The preset to show.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// Print this one in full, with the table that defines it
+    /// Preset to show in full, with the table that defines it; without it, all presets are listed
+    #[arg(allow_hyphen_values = true)]
     name: Option<String>,
 }
 
@@ -16,14 +17,14 @@ impl Arguments {
     }
 }
 
-/// Description and table.
+/// Description and table of a preset.
 fn one(name: &str) -> anyhow::Result<String> {
     let description = Objective::preset(name)?.describe();
     let text = presets::text(name)?;
     Ok(format!("{description}\n[objective]\n{}", text.replace("\n[", "\n[objective.")))
 }
 
-/// All, one paragraph each.
+/// Descriptions of all presets.
 fn list() -> anyhow::Result<String> {
     let mut all = Vec::new();
     for name in presets::names() {
@@ -34,7 +35,22 @@ fn list() -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_name_may_begin_with_a_hyphen() {
+        assert_eq!(Line::parse_from(["", "-p"]).arguments.name.as_deref(), Some("-p"));
+        let help = Line::try_parse_from(["", "--help"]).err().unwrap();
+        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp);
+    }
 
     #[test]
     fn what_is_printed_can_be_read_again() {

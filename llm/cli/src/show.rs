@@ -1,7 +1,7 @@
-//! `tokensieve show`: documents as the model gets them, token by token.
+//! `tokensieve show`: documents as the model sees them, token by token.
 
 mod paint;
-mod uncertain;
+mod view;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -10,50 +10,50 @@ use anyhow::Context as _;
 
 use super::uncertainty::Settings;
 use paint::Paint;
-use tokensieve_documents::estimates::{DocumentRecord, Lines};
+use tokensieve_documents::estimates::{DocumentRecord, Reader};
 use tokensieve_documents::{DataSet, DataSource, Format};
 use tokensieve_model::Document;
 use tokensieve_model::text::Tokenizer;
-use uncertain::{By, View};
+use view::{By, View};
 
-/// Bad rows that are listed (choice).
+/// Maximum number of bad rows that are listed (choice).
 const LISTED: usize = 20;
 
-/// Said where there is nothing to colour.
-const NO_MEASURE: &str = "no token of the documents shown has such a measure: with --passes 0 there are --by loss, entropy \
-    and selected alone, and without a response there is none";
+/// Error where no token has the measure.
+const NO_MEASURE: &str = "no token of these documents has this measure: --passes 0 only gives --by loss, entropy and \
+    selected, and documents without a response have no measures";
 
-/// What to show, and how.
+/// What to show, and how to colour it.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// A file (JSON lines, a JSON array, Parquet), or a data set by name: gsm8k, gsm8k/test
+    /// File (JSON lines, a JSON array, Parquet), or name of a data set: gsm8k, gsm8k/test
     #[arg(required_unless_present = "uncertainty")]
     data: Option<String>,
-    /// How many documents
+    /// Number of documents
     #[arg(short, default_value_t = 3)]
     n: usize,
-    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion, text; found by their keys if not given
+    /// Format of the rows: messages, sharegpt, alpaca, gsm8k, prompt-completion, text. Default: found by the keys of a row
     #[arg(long)]
     format: Option<Format>,
-    /// Which file of a named data set; train if not given
+    /// Split of a named data set. Default: train
     #[arg(long)]
     split: Option<String>,
-    /// Reads the whole set, leaves out bad rows and lists them
+    /// Read the whole data set, skip bad rows and list them
     #[arg(long)]
     skip_bad: bool,
-    /// No colours: [prompt] and {response} in brackets, from which the exact text can be had back
+    /// No colours: [prompt] and {response} in brackets, escaped so that the exact text can be recovered
     #[arg(long)]
     plain: bool,
-    /// Colours the response by how uncertain the model is: of a file of `tokensieve uncertainty`, or computed now.
-    /// Without colours, a table of the numbers
+    /// Colour the response by the model's uncertainty: from a file of `tokensieve uncertainty`, or computed now.
+    /// Without colours, print a table of the numbers
     #[arg(long, value_name = "FILE.jsonl", num_args = 0..=1)]
-    #[expect(clippy::option_option, reason = "clap's way to say: a flag with or without a value")]
+    #[expect(clippy::option_option, reason = "a flag with an optional value")]
     uncertainty: Option<Option<PathBuf>>,
-    /// What the colours stand for
+    /// Measure shown by the colours
     #[arg(long, value_enum, default_value_t = By::Epistemic)]
     by: By,
-    /// With --by selected: so many per cent of the tokens shown, those of the largest loss
-    #[arg(long, default_value_t = 25.0, value_parser = per_cent)]
+    /// With --by selected: percentage of the tokens shown that are selected, those with the largest loss
+    #[arg(long, default_value_t = 25.0, allow_negative_numbers = true, value_parser = percentage)]
     keep: f64,
     #[command(flatten)]
     settings: Settings,
@@ -66,15 +66,15 @@ impl Arguments {
             None => self.documents(paint)?,
             Some(file) => {
                 let records = match file {
-                    Some(file) => self.recorded(file)?,
-                    None => self.computed()?,
+                    Some(file) => self.from_file(file)?,
+                    None => self.compute()?,
                 };
                 let view = View::new(&records, self.by, self.keep);
-                view.context(NO_MEASURE)?.told(paint)
+                view.context(NO_MEASURE)?.render(paint)
             }
         };
         match io::stdout().write_all(text.as_bytes()) {
-            // Whoever reads has seen enough.
+            // The reader has closed the pipe.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             outcome => Ok(outcome?),
         }
@@ -83,25 +83,26 @@ impl Arguments {
     fn documents(&self, paint: Paint) -> anyhow::Result<String> {
         let tokenizer = self.settings.tokenizer()?;
         let set = tokensieve_documents::load(&self.source(), &tokenizer)?;
-        Ok(told(&set, &tokenizer, self.n, paint)?)
+        Ok(render(&set, &tokenizer, self.n, paint)?)
     }
 
-    /// The first documents of a file of estimates.
-    fn recorded(&self, file: &Path) -> anyhow::Result<Vec<DocumentRecord>> {
-        let mut lines = Lines::open(file)?;
+    /// Reads the first documents of a file of estimates.
+    fn from_file(&self, file: &Path) -> anyhow::Result<Vec<DocumentRecord>> {
+        let mut reader = Reader::open(file)?;
         let mut records = Vec::new();
         while records.len() < self.n {
-            let Some(record) = lines.next_document()? else { break };
+            let Some(record) = reader.next_document()? else { break };
             records.push(record);
         }
         if records.is_empty() && self.n > 0 {
-            let what = "holds no document yet: the command that was stopped goes on when it is given again";
+            let what = "has no document yet; give the interrupted command again to continue it";
             return Err(tokensieve_model::Error::file(file, what).into());
         }
         Ok(records)
     }
 
-    fn computed(&self) -> anyhow::Result<Vec<DocumentRecord>> {
+    /// Estimates the first documents now.
+    fn compute(&self) -> anyhow::Result<Vec<DocumentRecord>> {
         self.data.as_ref().context("name a data set, or a file of estimates after --uncertainty")?;
         let mut loaded = self.settings.load()?;
         let set = tokensieve_documents::load(&self.source(), &loaded.tokenizer)?;
@@ -119,21 +120,21 @@ impl Arguments {
             split: self.split.clone(),
             format: self.format,
             skip_bad: self.skip_bad,
-            // Bad rows further on do not matter where nobody asked for them.
+            // Later rows are not shown, so that bad rows among them do not matter.
             limit: (!self.skip_bad).then_some(self.n),
             ..DataSource::new(self.data.as_deref().unwrap_or_default())
         }
     }
 }
 
-/// A share of a whole.
-fn per_cent(text: &str) -> Result<f64, String> {
+/// Parses a percentage.
+fn percentage(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| (0.0..=100.0).contains(number));
-    number.ok_or_else(|| "a number from 0 to 100 is wanted".to_owned())
+    number.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
-/// All that is printed.
-fn told(set: &DataSet, tokenizer: &Tokenizer, n: usize, paint: Paint) -> tokensieve_model::Result<String> {
+/// The documents and a summary of the data set.
+fn render(set: &DataSet, tokenizer: &Tokenizer, n: usize, paint: Paint) -> tokensieve_model::Result<String> {
     let mut lines = Vec::new();
     if let Some(substitution) = &set.substitution {
         lines.push(format!("note: {substitution}"));
@@ -152,7 +153,7 @@ fn told(set: &DataSet, tokenizer: &Tokenizer, n: usize, paint: Paint) -> tokensi
         tokens - response,
     ));
     if !set.skipped.is_empty() {
-        lines.push(format!("{} rows left out:", set.skipped.len()));
+        lines.push(format!("{} rows skipped:", set.skipped.len()));
         let bad = set.skipped.iter().take(LISTED);
         lines.extend(bad.map(|bad| format!("  {}:{}: {}", set.path.display(), bad.line, bad.reason)));
         let more = set.skipped.len().saturating_sub(LISTED);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_documents_is_called_that() {
+    fn a_file_without_documents_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("u.jsonl");
         let header = serde_json::json!({
@@ -184,6 +185,6 @@ mod tests {
         std::fs::write(&path, format!("{}\n", serde_json::json!({ "header": header }))).unwrap();
         let line = Line::parse_from(["", "--uncertainty", path.to_str().unwrap()]);
         let error = line.arguments.run().unwrap_err().to_string();
-        assert!(error.contains("u.jsonl: holds no document yet"), "{error}");
+        assert!(error.contains("u.jsonl: has no document yet"), "{error}");
     }
 }

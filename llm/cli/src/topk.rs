@@ -7,30 +7,30 @@ use super::train::SKIP_BAD;
 use tokensieve_train::config::Config;
 use tokensieve_train::write_topk;
 
-/// Of what, and whereto.
+/// Configuration, reference and destination.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A run with `reference.topk` = the file distils from it, without the reference model at hand. The file \
-    belongs to the data of the configuration: other rows or another tokenizer are refused."
+    after_help = "A run whose `reference.topk` is this file distils from it without loading the reference model. The file \
+    belongs to the data of the configuration: a run with other rows or another tokenizer rejects it."
 )]
 pub struct Arguments {
-    /// The run that will read it, as a TOML file
+    /// Configuration of the run that will read the file (TOML)
     config: PathBuf,
-    /// The file, in safetensors' format
+    /// File to write, as safetensors
     file: PathBuf,
-    /// The reference model, if it is not the configuration's own
+    /// Reference model. Default: the model of the configuration
     #[arg(long)]
     model: Option<String>,
-    /// An adapter on it, in PEFT's format
+    /// Folder of an adapter on the reference model, in PEFT's format
     #[arg(long)]
     adapter: Option<PathBuf>,
-    /// How many tokens of each prediction
+    /// Number of tokens to store for each prediction
     #[arg(short, default_value = "20")]
     k: NonZero<usize>,
-    /// Lay a key upon the configuration, as for train
+    /// Override a key of the configuration, as for train
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Leave out bad rows of the data, which are an error else
+    /// Skip bad rows of the data instead of stopping with an error
     #[arg(long)]
     skip_bad: bool,
 }

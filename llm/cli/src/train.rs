@@ -9,37 +9,37 @@ use super::interruption::{INTERRUPTED, interruption};
 use tokensieve_train::config::{self, Config};
 use tokensieve_train::{Begin, Ending, Run};
 
-/// What `--skip-bad` lays upon a configuration.
+/// The override that `--skip-bad` stands for.
 pub(super) const SKIP_BAD: &str = "data.skip_bad=true";
 
-/// A configuration and what is laid upon it.
+/// A configuration, overrides, and what to do with an existing run.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A run that was stopped or killed continues from its newest checkpoint when the same command is given again, \
-    with the same numbers as if nothing had happened.\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by \
-    Ctrl-C (once: after the step and a checkpoint; twice: at once)."
+    after_help = "A run that was stopped or killed continues from its latest checkpoint when the same command is given again; \
+    its numbers are the same as without the interruption.\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by \
+    Ctrl-C (once: after this step, with a checkpoint; twice: at once)."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {
-    /// The run, as a TOML file (see --keys and llm/examples/)
+    /// Configuration of the run (TOML; see --keys and llm/examples/)
     #[arg(required_unless_present = "keys")]
     config: Option<PathBuf>,
-    /// Lay a key upon the file: --set train.lr=2e-4
+    /// Override a key of the configuration: --set train.lr=2e-4
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Leave out bad rows of the data, which are an error else
+    /// Skip bad rows of the data instead of stopping with an error
     #[arg(long)]
     skip_bad: bool,
-    /// Continue the run in the folder; an error if there is none
+    /// Continue the run in the folder; without one, stop with an error
     #[arg(long)]
     resume: bool,
-    /// Remove the run in the folder and begin anew
+    /// Delete the run in the folder and start over
     #[arg(long, conflicts_with = "resume")]
     fresh: bool,
-    /// Folder of the results: train.out
+    /// Folder of the results; overrides train.out
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// List every key of a configuration with its default and meaning
+    /// List all keys of a configuration with their defaults and meanings
     #[arg(long)]
     keys: bool,
 }
@@ -62,7 +62,7 @@ impl Arguments {
         };
         let config = Config::read(&file, &overrides)?;
         let interrupted = interruption(
-            "Stopping after this step and a checkpoint; once more stops at once.",
+            "Stopping after this step, with a checkpoint; Ctrl-C again stops at once.",
             "the steps since the last checkpoint",
         );
         let summary = Run::start(config, begin, interrupted)?.go()?;

@@ -7,10 +7,12 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::choice::{Chosen, ModelChoice};
-use tokensieve_documents::estimates::{DocumentRecord, Header, Masks, Named, Prompt, Writer};
+use super::model_arguments::{LoadedModel, ModelArguments};
+use tokensieve_documents::estimates::{DocumentRecord, HashedPath, Header, MaskScope, PromptDropout, Writer};
 use tokensieve_documents::{DataSet, DataSource, Format, Truncate};
-use tokensieve_infer::uncertainty::{Budget, Chances, Posterior, Recorder, Work, estimate, write_table};
+use tokensieve_infer::uncertainty::{
+    ALTERNATIVES, Budget, DropoutSettings, Posterior, Recorder, Work, estimate, write_table,
+};
 use tokensieve_kernels::memory;
 use tokensieve_model::Document;
 use tokensieve_model::Error;
@@ -19,22 +21,22 @@ use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, DropoutSite, Model};
 
-/// Of what, drawn from what, and whereto.
+/// Data, posterior and destination.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The file has one JSON line for the settings, then one for each document. A run that was stopped goes on \
-    where it was when the same command is given again. docs/uncertainty.md has the formulas."
+    after_help = "The file has one JSON line for the settings, then one for each document. An interrupted run continues \
+    when the same command is given again. docs/uncertainty.md has the formulas."
 )]
 pub struct Arguments {
-    /// A file (JSON lines, a JSON array, Parquet), or a data set by name: alpaca, gsm8k/test
+    /// File (JSON lines, a JSON array, Parquet), or name of a data set: alpaca, gsm8k/test
     data: String,
-    /// How many rows; all if not given
+    /// Number of rows to read. Default: all
     #[arg(short)]
     n: Option<usize>,
-    /// The estimates, as JSON lines
+    /// File of estimates to write, in JSON lines
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
-    /// The same as a Parquet table, a row per predicted token
+    /// Also write the estimates as a Parquet table, with one row per predicted token
     #[arg(long, value_name = "FILE.parquet")]
     parquet: Option<PathBuf>,
     #[command(flatten)]
@@ -43,47 +45,52 @@ pub struct Arguments {
     reading: Reading,
 }
 
-/// How data are read.
+/// How the data are read.
 #[derive(clap::Args, Debug)]
 pub(super) struct Reading {
-    /// How rows are written: messages, sharegpt, alpaca, gsm8k, prompt-completion, text; found by their keys if not given
+    /// Format of the rows: messages, sharegpt, alpaca, gsm8k, prompt-completion, text. Default: found by the keys of a row
     #[arg(long)]
     format: Option<Format>,
-    /// Which file of a named data set; train if not given
+    /// Split of a named data set. Default: train
     #[arg(long)]
     split: Option<String>,
-    /// Leaves out bad rows
+    /// Skip bad rows
     #[arg(long)]
     skip_bad: bool,
-    /// Cuts documents to so many tokens; longer ones are bad rows if not given
+    /// Cut documents to this number of tokens. Default: documents longer than the model's context are bad rows
     #[arg(long, value_name = "TOKENS")]
     max_length: Option<usize>,
 }
 
-/// The model, and what predictions are drawn from.
+/// The model and the posterior from which predictions are sampled.
 #[derive(clap::Args, Debug)]
 pub(super) struct Settings {
     #[command(flatten)]
-    choice: ModelChoice,
-    /// Predictions of each token; 0: only loss, entropy, probability and alternatives
-    #[arg(long, default_value_t = 100)]
+    model: ModelArguments,
+    /// Number of passes with dropout; 0: only loss, entropy, probability and alternatives
+    #[arg(long, default_value_t = DropoutSettings::default().passes, allow_negative_numbers = true)]
     passes: usize,
-    /// Share of numbers that dropout drops
-    #[arg(long, default_value_t = 0.1)]
+    /// Dropout rate
+    #[arg(long, default_value_t = DropoutSettings::default().rate, allow_negative_numbers = true)]
     rate: f64,
     /// Where dropout acts
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "attention,residual")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = DropoutSettings::default().places.into_iter().map(Word)
+    )]
     places: Vec<Word<DropoutSite>>,
-    /// Which tokens of a document lose the same numbers in a pass
-    #[arg(long, value_enum, default_value_t = Word(Masks::Token))]
-    masks: Word<Masks>,
-    /// Whether the tokens before a response lose numbers too
-    #[arg(long, value_enum, default_value_t = Word(Prompt::Stochastic))]
-    prompt: Word<Prompt>,
-    /// What all masks follow from
-    #[arg(long, default_value_t = 0)]
+    /// Which tokens of a document share a dropout mask in a pass
+    #[arg(long, value_enum, default_value_t = Word(DropoutSettings::default().masks))]
+    masks: Word<MaskScope>,
+    /// Whether dropout also acts on the prompt
+    #[arg(long, value_enum, default_value_t = Word(DropoutSettings::default().prompt))]
+    prompt: Word<PromptDropout>,
+    /// Seed of the dropout masks
+    #[arg(long, default_value_t = DropoutSettings::default().seed, allow_negative_numbers = true)]
     seed: u64,
-    /// An ensemble of adapters in dropout's place: DIR,DIR,DIR
+    /// Sample predictions from an ensemble of adapters instead of dropout: DIR,DIR,DIR
     #[arg(
         long,
         value_delimiter = ',',
@@ -91,20 +98,20 @@ pub(super) struct Settings {
         conflicts_with_all = ["passes", "rate", "places", "masks", "prompt", "seed"]
     )]
     adapters: Vec<PathBuf>,
-    /// Alternatives of each token
-    #[arg(long, default_value_t = 5)]
+    /// Number of most probable tokens to record at each position
+    #[arg(long, default_value_t = ALTERNATIVES)]
     top: usize,
 }
 
-/// A setting of another crate, with its words on the command line: those that the file of estimates has.
+/// A setting of another crate, with the names of its values on the command line, which are those in files of estimates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word<T>(T);
 
-/// A setting that [`Word`] takes from the command line.
+/// A setting that [`Word`] reads from the command line.
 trait Words: Sized + 'static {
     const ALL: &'static [Word<Self>];
 
-    /// The word, and what `--help` says of it.
+    /// The name of the value, and its text in `--help`.
     fn word(&self) -> (&'static str, &'static str);
 }
 
@@ -135,18 +142,18 @@ macro_rules! words {
 
 words! {
     DropoutSite {
-        DropoutSite::Attention => "attention", "attention's probabilities";
-        DropoutSite::Residual => "residual", "what each half of a layer adds to the residual stream";
-        DropoutSite::Embedding => "embedding", "the embedding";
-        DropoutSite::Lora => "lora", "what enters the adapter";
+        DropoutSite::Attention => "attention", "attention probabilities";
+        DropoutSite::Residual => "residual", "outputs of attention and feed-forward block, before the residual stream";
+        DropoutSite::Embedding => "embedding", "token embeddings";
+        DropoutSite::Lora => "lora", "input of the adapter";
     }
-    Masks {
-        Masks::Token => "token", "none: each its own";
-        Masks::Document => "document", "all";
+    MaskScope {
+        MaskScope::Token => "token", "independent masks for every token";
+        MaskScope::Document => "document", "one mask for all tokens of a document";
     }
-    Prompt {
-        Prompt::Stochastic => "stochastic", "as all others";
-        Prompt::Deterministic => "deterministic", "they lose nothing, and are computed once for many passes";
+    PromptDropout {
+        PromptDropout::Stochastic => "stochastic", "dropout acts on the prompt, too";
+        PromptDropout::Deterministic => "deterministic", "no dropout on the prompt, which is computed once for many passes";
     }
 }
 
@@ -160,7 +167,7 @@ impl Arguments {
         let documents: Vec<&Document> = set.documents.iter().skip(writer.done()).collect();
         if writer.done() > 0 {
             tokensieve_model::status!(
-                "{}: {} documents are there already",
+                "{}: {} documents are in the file already",
                 self.out.display(),
                 writer.done()
             );
@@ -175,7 +182,10 @@ impl Arguments {
         if let Some(table) = &self.parquet {
             write_table(&self.out, table)?;
         }
-        tokensieve_model::output!("{}\n", told(documents.len(), &loaded.posterior, &work, began.elapsed()))?;
+        tokensieve_model::output!(
+            "{}\n",
+            summary(documents.len(), &loaded.posterior, &work, began.elapsed())
+        )?;
         Ok(())
     }
 }
@@ -185,7 +195,8 @@ fn bar(documents: usize) -> ProgressBar {
     ProgressBar::new(documents as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn told(documents: usize, posterior: &Posterior, work: &Work, took: Duration) -> String {
+/// One line on how much was computed, and how fast.
+fn summary(documents: usize, posterior: &Posterior, work: &Work, took: Duration) -> String {
     let passes = posterior.passes().max(1);
     let speed = (work.tokens * passes) as f64 / took.as_secs_f64();
     format!(
@@ -212,11 +223,11 @@ impl Reading {
             ..DataSource::new(data)
         };
         let set = tokensieve_documents::load(&source, &loaded.tokenizer)?;
-        if let Some(why) = &set.substitution {
-            tokensieve_model::status!("note: {why}");
+        if let Some(substitution) = &set.substitution {
+            tokensieve_model::status!("note: {substitution}");
         }
         for (count, what) in
-            [(set.skipped.len(), "rows left out"), (set.truncated, "documents cut at the end")]
+            [(set.skipped.len(), "bad rows skipped"), (set.truncated, "documents cut at the end")]
         {
             if count > 0 {
                 tokensieve_model::status!("note: {count} {what}");
@@ -226,26 +237,27 @@ impl Reading {
     }
 }
 
-/// What was asked for, in memory.
+/// Model and posterior in memory.
 pub(super) struct Loaded {
     checkpoint: Checkpoint,
     pub(super) tokenizer: Tokenizer,
     pub(super) model: Model,
     pub(super) adapter: Option<Adapter>,
     pub(super) posterior: Posterior,
-    named: Option<Named>,
-    ensemble: Vec<Named>,
+    named: Option<HashedPath>,
+    ensemble: Vec<HashedPath>,
 }
 
 impl Settings {
     pub(super) fn load(&self) -> Result<Loaded> {
         let posterior = self.dropout()?;
-        let Chosen { checkpoint, tokenizer, model } =
-            self.choice.without_adapter(self.template()?, Moment::default())?;
+        let LoadedModel { checkpoint, tokenizer, model } =
+            self.model.without_adapter(self.template()?, Moment::default())?;
         let load = |folder: &Path| Adapter::load(model.config(), folder, model.device());
-        let adapter = self.choice.adapter.as_deref().map(load).transpose()?;
-        let named = self.choice.adapter.as_deref().map(Named::adapter).transpose()?;
-        let ensemble = self.adapters.iter().map(|folder| Named::adapter(folder)).collect::<Result<_>>()?;
+        let adapter = self.model.adapter.as_deref().map(load).transpose()?;
+        let named = self.model.adapter.as_deref().map(HashedPath::adapter).transpose()?;
+        let ensemble =
+            self.adapters.iter().map(|folder| HashedPath::adapter(folder)).collect::<Result<_>>()?;
         let posterior = if self.adapters.is_empty() {
             posterior
         } else {
@@ -255,13 +267,13 @@ impl Settings {
     }
 
     fn template(&self) -> Result<Option<ChatTemplate>> {
-        self.choice.template(self.adapters.first().map(PathBuf::as_path))
+        self.model.template(self.adapters.first().map(PathBuf::as_path))
     }
 
-    /// The tokenizer alone: a folder's can be had without its weights.
+    /// Loads the tokenizer alone; that of a folder does not need the weights.
     pub(super) fn tokenizer(&self) -> Result<Tokenizer> {
-        let (model, template) = (&self.choice.model, self.template()?);
-        let date = self.choice.date.unwrap_or_default();
+        let (model, template) = (&self.model.model, self.template()?);
+        let date = self.model.date.unwrap_or_default();
         if Path::new(model).join("tokenizer.json").is_file() {
             Tokenizer::from_folder(model, template.as_ref(), date)
         } else {
@@ -270,17 +282,18 @@ impl Settings {
         }
     }
 
+    /// The posterior by dropout, after checking its settings.
     fn dropout(&self) -> Result<Posterior> {
         if !(0.0..=0.99).contains(&self.rate) {
-            return Err(Error::setting("--rate", format!("is {}; it is a share from 0 to 0.99", self.rate)));
+            return Err(Error::setting("--rate", format!("must be from 0 to 0.99, not {}", self.rate)));
         }
         if self.places.contains(&Word(DropoutSite::Lora))
-            && self.choice.adapter.is_none()
+            && self.model.adapter.is_none()
             && self.adapters.is_empty()
         {
             return Err(Error::setting(
                 "--places",
-                "names lora, and there is no adapter; give one with --adapter",
+                "names lora, but there is no adapter; give one with --adapter",
             ));
         }
         let mut places: Vec<DropoutSite> = self.places.iter().map(|word| word.0).collect();
@@ -292,7 +305,7 @@ impl Settings {
         if self.passes == 0 {
             return Ok(Posterior::None);
         }
-        Ok(Posterior::Dropout(Chances {
+        Ok(Posterior::Dropout(DropoutSettings {
             passes: self.passes,
             rate: self.rate,
             places,
@@ -304,7 +317,7 @@ impl Settings {
 }
 
 impl Loaded {
-    /// Estimates documents, and hands out what is to be written.
+    /// Estimates documents; `each` receives their records, in order.
     pub(super) fn records(
         &mut self,
         documents: &[&Document],
@@ -327,16 +340,16 @@ impl Loaded {
 
     fn header(&self, settings: &Settings, data: &str, split: Option<String>, set: &DataSet) -> Header {
         Header {
-            model: settings.choice.model.clone(),
+            model: settings.model.model.clone(),
             model_sha256: self.checkpoint.hash(),
             adapter: self.named.clone(),
-            precision: settings.choice.precision.name().to_owned(),
+            precision: settings.model.precision.name().to_owned(),
             data: data.to_owned(),
             split,
             data_sha256: set.hash.clone(),
             documents: set.documents.len(),
             top: settings.top,
-            posterior: self.posterior.drawn(&self.ensemble),
+            posterior: self.posterior.settings(&self.ensemble),
         }
     }
 }
@@ -359,5 +372,19 @@ mod tests {
         assert!(dropout("residual,attention").is_ok());
         let error = dropout("attention,residual,attention").unwrap_err().to_string();
         assert_eq!(error, "--places: names attention twice; name each place once");
+    }
+
+    #[test]
+    fn a_negative_rate_is_rejected_with_the_range() {
+        let error = Line::parse_from(["", "--rate", "-0.1"]).settings.dropout().unwrap_err().to_string();
+        assert_eq!(error, "--rate: must be from 0 to 0.99, not -0.1");
+    }
+
+    #[test]
+    fn without_flags_dropout_has_its_defaults() {
+        let Posterior::Dropout(dropout) = Line::parse_from([""]).settings.dropout().unwrap() else {
+            panic!("no dropout");
+        };
+        assert_eq!(dropout, DropoutSettings::default());
     }
 }

@@ -50,4 +50,4 @@ pub mod generate;
 mod precision;
 pub mod uncertainty;
 
-pub use precision::{DEFAULT_PRECISION, precision_name};
+pub use precision::precision_name;

@@ -63,9 +63,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_figure_has_a_fingerprint_of_its_own() {
+    fn every_file_of_figures_has_a_fingerprint_of_its_own() {
         let codes: BTreeSet<&str> = registry().iter().map(|entry| entry.code).collect();
-        assert_eq!(codes.len(), registry().len());
+        // The three ablations are one file.
+        assert_eq!(codes.len(), registry().len() - 2);
         assert!(codes.iter().all(|code| code.len() == 64));
     }
 

@@ -1,6 +1,6 @@
-//! Tokens in colours, or in brackets.
+//! Renders the tokens of a document in colours, or in brackets.
 
-// Weights are compared with the numbers that were given.
+// Weights are compared with the exact numbers in the data.
 #![allow(clippy::float_cmp)]
 
 use std::env;
@@ -10,30 +10,30 @@ use tokensieve_model::Document;
 use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 
-/// How tokens are told apart.
+/// How tokens are distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Paint {
-    /// `[prompt]` and `{response}`; `{response}*0.5` where the weight is not 1. Brackets, backslashes and what does not
-    /// print are escaped as in Rust. A line breaks after a token with a line break; what is outside of brackets is no
+    /// `[prompt]` and `{response}`; `{response}*0.5` where the weight is not 1. Brackets, backslashes and unprintable
+    /// characters are escaped as in Rust. A token with a line break ends the line; characters outside of brackets are not
     /// part of the text.
     Plain,
-    /// The prompt in two greys, the response in two greens by turns, the more yellow the less its weight. Special tokens
-    /// are underlined, and ↵ stands before a line break.
+    /// The prompt alternates between two greys, the response between two greens, which turn yellow as the weight decreases.
+    /// Special tokens are underlined, and ↵ precedes a line break.
     Colours(Depth),
 }
 
 /// How many colours a terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// By red, green and blue.
+    /// 24-bit colours.
     True,
-    /// The table of 256.
+    /// The table of 256 colours.
     Table,
-    /// The first 16.
+    /// The 16 basic colours.
     Few,
 }
 
-/// A piece of text: one token, or several that make up a character.
+/// A piece of text: one token, or several that encode one character.
 struct Cell {
     text: String,
     tokens: usize,
@@ -42,7 +42,7 @@ struct Cell {
 }
 
 impl Paint {
-    /// What standard output can show: nothing in colour where it is no terminal, or where `NO_COLOR` is set.
+    /// The colours that standard output supports: none if it is not a terminal, or if `NO_COLOR` is set.
     pub(super) fn of_terminal(is_terminal: bool) -> Self {
         let is = |variable: &str, parts: &[&str]| {
             let value = env::var(variable).unwrap_or_default();
@@ -60,7 +60,7 @@ impl Paint {
         }
     }
 
-    /// What a document counts.
+    /// A line with the numbers of tokens of a document.
     pub(super) fn heading(self, document: &Document) -> String {
         let response = document.response_tokens();
         let mut counts: Vec<(f32, usize)> = Vec::new();
@@ -83,7 +83,7 @@ impl Paint {
         }
     }
 
-    /// Its text.
+    /// The text of a document.
     pub(super) fn document(self, document: &Document, tokenizer: &Tokenizer) -> Result<String> {
         let mut out = String::new();
         for (index, cell) in cells(document, tokenizer)?.iter().enumerate() {
@@ -105,7 +105,7 @@ fn cells(document: &Document, tokenizer: &Tokenizer) -> Result<Vec<Cell>> {
         let last = at + 1 == document.tokens.len();
         let piece = match stream.step(*token).map_err(wrong)? {
             Some(piece) => piece,
-            // Bytes that make up no character yet; at the very end they never will.
+            // An incomplete character; at the end of the document it stays incomplete.
             None if last => tokenizer.decode(&document.tokens[start..])?,
             None => continue,
         };
@@ -144,9 +144,9 @@ fn coloured(cell: &Cell, shade: usize, depth: Depth, out: &mut String) {
     }
 }
 
-/// Text in a style, the escape sequence's part.
+/// Appends text in a style, the parameters of an escape sequence.
 pub(super) fn styled(text: &str, style: &str, out: &mut String) {
-    // A colour does not go across line breaks: pagers forget it.
+    // Pagers reset colours at line breaks.
     for (number, line) in text.split('\n').enumerate() {
         if number > 0 {
             let _ = writeln!(out, "\x1b[{style}m↵\x1b[0m");
@@ -156,17 +156,17 @@ pub(super) fn styled(text: &str, style: &str, out: &mut String) {
         }
         let _ = write!(out, "\x1b[{style}m");
         for c in line.chars() {
-            // Data must not steer the terminal.
+            // Escapes control characters, which could control the terminal.
             if c.is_control() && c != '\t' { out.extend(c.escape_debug()) } else { out.push(c) }
         }
         out.push_str("\x1b[0m");
     }
 }
 
-/// The colour's part of the escape sequence.
+/// The style of an escape sequence for a weight.
 fn colour(weight: f32, shade: usize, depth: Depth) -> String {
     let prompt = weight == 0.0;
-    // From full weight, green, to none, yellow; more than 1 is as 1.
+    // From green (weight 1 or more) to yellow (0).
     let lack = 1.0 - weight.clamp(0.0, 1.0);
     match depth {
         Depth::True if prompt => ["38;2;140;140;140", "38;2;105;105;105"][shade].to_owned(),
@@ -232,7 +232,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn the_exact_text_can_be_had_back(question: String, answer in "[^ ].{0,30}", weight in 0.1_f32..2.0) {
+        fn the_exact_text_can_be_recovered(question: String, answer in "[^ ].{0,30}", weight in 0.1_f32..2.0) {
             prop_assume!(!answer.trim().is_empty());
             let tokenizer = tokenizer();
             let mut document = tokenizer.document(&Conversation::exchange(question, answer), 0).unwrap();
@@ -242,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn data_do_not_steer_the_terminal(answer in "[a\\x1b\\x07\\x9b]{1,9}") {
+        fn control_characters_are_escaped(answer in "[a\\x1b\\x07\\x9b]{1,9}") {
             let tokenizer = tokenizer();
             let document = tokenizer.document(&Conversation::exchange("\x1b[2J", answer), 0).unwrap();
             for depth in [Depth::True, Depth::Table, Depth::Few] {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn prompt_and_response_are_told_apart() {
+    fn prompt_and_response_are_distinguished() {
         let tokenizer = tokenizer();
         let mut document = tokenizer.document(&Conversation::exchange("Hi\n[x]", "24 clips"), 5).unwrap();
         assert_eq!(Paint::Plain.heading(&document), "row 5: 14 prompt and 4 response tokens");

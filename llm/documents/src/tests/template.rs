@@ -110,3 +110,13 @@ fn the_template_is_told_of_tools_and_what_it_ignores_is_a_bad_row() {
     let error = ignored(&telling, r#", "tools": 3"#, r#""content": "A""#);
     assert!(error.contains("`tools` must be a list of functions, or such a list as JSON text"), "{error}");
 }
+
+#[test]
+fn a_template_that_does_not_write_the_response_is_named_as_the_reason() {
+    let sandbox = Sandbox::new();
+    let extras = Extras { template: Some("{{ messages[0].content }}".into()), ..Default::default() };
+    let tokenizer = Tokenizer::new(tokenizer().inner().clone(), extras, "fixture").unwrap();
+    let source = sandbox.source(r#"{"question": "Q", "answer": "A"}"#);
+    let error = load(&source, &tokenizer).unwrap_err().to_string();
+    assert!(error.contains("rows:1: the chat template does not write the response"), "{error}");
+}

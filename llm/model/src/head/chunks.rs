@@ -66,7 +66,8 @@ impl<'a> Chunks<'a> {
             self.next = range.end;
             let logits_nv = self.buffers.logits(rows, range.clone());
             let part = rows.part(&self.labels_r, range.clone());
-            let statistics = head_rows::fetch(vec![head_rows::statistics(&part, &logits_nv, self.top_entropy)]);
+            let statistics =
+                head_rows::fetch(vec![head_rows::statistics(&part, &logits_nv, self.top_entropy)]);
             Some(Chunk { chunks: self, range, statistics, logits: Logits::InBuffer(logits_nv) })
         })
     }

@@ -84,6 +84,9 @@ impl Tokenizer {
 
     fn chat(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<Document>, String> {
         let mut turns = self.turns(messages, tools)?;
+        if turns.iter().all(|turn| turn.text.len() == turn.start) {
+            return Err("the chat template does not write the response".to_owned());
+        }
         let mut documents = Vec::new();
         while let Some(last) = turns.pop() {
             let (mut within, others): (Vec<_>, Vec<_>) =

@@ -133,7 +133,7 @@ use Kind::{
     Day, Flag, Growth, Number, Objective, Pattern, Ranks, Shares, Span, Text, Texts, Whole, Within, Word,
 };
 
-const DTYPE: [&str; 2] = words(&choices::DTYPE);
+const DTYPE: [&str; 3] = words(&choices::DTYPE);
 const TRUNCATE: [&str; 2] = words(&choices::TRUNCATE);
 const OPTIMIZER: [&str; 2] = words(&choices::OPTIMIZER);
 const SCHEDULE: [&str; 3] = words(&choices::SCHEDULE);

@@ -1,4 +1,4 @@
-//! Documents with their tokens coloured by a measure of uncertainty, or its numbers as a table.
+//! Documents with tokens coloured by a measure of uncertainty, or a table of all measures.
 
 use std::fmt::Write as _;
 
@@ -7,12 +7,12 @@ use clap::ValueEnum;
 use super::paint::{Depth, Paint, styled};
 use tokensieve_documents::estimates::{DocumentRecord, TokenRecord};
 
-/// What tokens are coloured by.
+/// The measure by which tokens are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum By {
-    /// What the model does not know: total − aleatoric
+    /// Uncertainty of the model: total − aleatoric
     Epistemic,
-    /// What it knows to be open: mean entropy of the predictions
+    /// Uncertainty of the text: mean entropy of the predictions
     Aleatoric,
     /// Entropy of the mean prediction
     Total,
@@ -20,29 +20,29 @@ pub(super) enum By {
     Loss,
     /// Entropy of the prediction
     Entropy,
-    /// Whether the loss is among the largest, see --keep
+    /// Whether the loss is among the largest (see --keep)
     Selected,
 }
 
-/// The share of tokens below the value that has the darkest colour: a few outliers would leave no colour to the others.
+/// Quantile of the values that has the darkest colour, so that a few outliers do not make all other tokens pale.
 const DARKEST: f64 = 0.95;
 
-/// Colours from nothing to much: lighter to darker, so that they can be told apart without their hues.
+/// Colours from small to large values: from light to dark, so that they are distinguishable without hues.
 const RAMP: [[u8; 3]; 6] =
     [[255, 255, 204], [254, 217, 118], [254, 178, 76], [253, 141, 60], [227, 26, 28], [128, 0, 38]];
 
-/// What is shown of some documents.
+/// Documents and the scale of their colours.
 pub(super) struct View<'a> {
     documents: &'a [DocumentRecord],
     by: By,
-    /// The least loss that is selected.
+    /// Smallest loss that is selected.
     threshold: f32,
-    /// The value of the darkest colour.
+    /// Value of the darkest colour.
     darkest: f32,
 }
 
 impl<'a> View<'a> {
-    /// `keep` per cent of the documents' tokens are selected. `None` if no token has the measure.
+    /// `keep`: percentage of the tokens that are selected. `None` if no token has the measure.
     pub(super) fn new(documents: &'a [DocumentRecord], by: By, keep: f64) -> Option<Self> {
         let sorted = |by: By| {
             let mut values: Vec<f32> = tokens(documents).filter_map(|token| value(token, by)).collect();
@@ -64,8 +64,8 @@ impl<'a> View<'a> {
         Some(Self { documents, by, threshold, darkest })
     }
 
-    /// All of it.
-    pub(super) fn told(&self, paint: Paint) -> String {
+    /// The whole view as text.
+    pub(super) fn render(&self, paint: Paint) -> String {
         match paint {
             Paint::Plain => self.table(),
             Paint::Colours(depth) => self.coloured(depth),
@@ -99,19 +99,19 @@ impl<'a> View<'a> {
     fn legend(&self, depth: Depth) -> String {
         let name = self.by.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
         let mut out = match self.by {
-            By::Selected => format!("selected: loss of {:.3} nats and more ", self.threshold),
+            By::Selected => format!("selected: loss of at least {:.3} nats ", self.threshold),
             _ => format!("{name}: 0 "),
         };
         for step in 0..=10_u8 {
             styled(" ", &colour(f32::from(step) / 10.0, depth), &mut out);
         }
         if self.by != By::Selected {
-            let _ = write!(out, " {:.3} nats and more", self.darkest);
+            let _ = write!(out, " at least {:.3} nats", self.darkest);
         }
         out + "; the prompt is dim\n"
     }
 
-    /// Tabs between columns, a line for each predicted token.
+    /// A tab-separated table with one line per predicted token.
     fn table(&self) -> String {
         let columns = [By::Epistemic, By::Aleatoric, By::Total, By::Loss, By::Entropy];
         let mut out =
@@ -147,7 +147,7 @@ fn value(token: &TokenRecord, by: By) -> Option<f32> {
     }
 }
 
-/// The escape sequence's part for a share of the darkest colour.
+/// The style of an escape sequence for a fraction of the darkest value.
 fn colour(share: f32, depth: Depth) -> String {
     let place = share * (RAMP.len() - 1) as f32;
     let (low, part) =
@@ -156,7 +156,7 @@ fn colour(share: f32, depth: Depth) -> String {
         let [a, b] = [RAMP[low][i], RAMP[low + 1][i]].map(f32::from);
         a + (b - a) * part
     });
-    // Dark text until the colour is dark itself.
+    // Light text on dark colours.
     let text = |light: &str, dark: &str| if share > 0.7 { light.to_owned() } else { dark.to_owned() };
     match depth {
         Depth::True => {
@@ -164,7 +164,7 @@ fn colour(share: f32, depth: Depth) -> String {
             format!("{};48;2;{r};{g};{b}", text("38;2;255;255;255", "38;2;0;0;0"))
         }
         Depth::Table => {
-            // The table's cube of 6 × 6 × 6.
+            // The 6 × 6 × 6 colour cube.
             let [r, g, b] = mixed.map(|x| (x / 51.0).round() as u8);
             format!("{};48;5;{}", text("38;5;231", "38;5;16"), 16 + 36 * r + 6 * g + b)
         }
@@ -195,8 +195,8 @@ mod tests {
         for by in [By::Epistemic, By::Loss, By::Selected] {
             let view = View::new(&documents, by, 25.0).unwrap();
             for depth in [Depth::True, Depth::Table, Depth::Few] {
-                let shown = view.told(Paint::Colours(depth));
-                assert!(shown.contains("row 7: 8 response tokens") && shown.contains("nats and more"));
+                let shown = view.render(Paint::Colours(depth));
+                assert!(shown.contains("row 7: 8 response tokens") && shown.contains("at least "));
                 assert!(!shown.contains("\x1b[2J"), "{shown:?}");
                 assert!(shown.split('\x1b').skip(1).all(|part| part.starts_with('[') && part.contains('m')));
             }
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn without_colours_there_are_numbers() {
         let documents = documents();
-        let table = View::new(&documents, By::Epistemic, 25.0).unwrap().told(Paint::Plain);
+        let table = View::new(&documents, By::Epistemic, 25.0).unwrap().render(Paint::Plain);
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 9);
         assert_eq!(lines[1], "7\t1\t\" t1\"\t0.1000\t\t\t1.0000\t\t0");
