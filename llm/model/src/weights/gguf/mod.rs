@@ -75,7 +75,7 @@ impl Gguf {
         if !file.metadata().map_err(Error::io(path))?.is_file() {
             return Err(Error::file(path, "not a file"));
         }
-        // Sound as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
+        // SAFETY: holds as long as no other process truncates the file, which no reader of a mapped file can prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         let (metadata, tensors) = parse(&map).map_err(|what| Error::file(path, what))?;
         Ok(Self { path: path.to_owned(), map, metadata, tensors })
@@ -158,7 +158,7 @@ impl Gguf {
                 let place = part * PART..elements.min((part + 1) * PART);
                 let buffer = &mut buffer[..place.len()];
                 entry.format.dequantise(&bytes[entry.format.bytes(place.start)..], buffer);
-                // Sound: the tensor has `elements` elements, and no two parts overlap.
+                // SAFETY: the tensor has `elements` elements, and no two parts overlap.
                 unsafe { to.write(place.start, buffer) };
             }
         });
@@ -172,12 +172,16 @@ struct Elements {
     kind: Kind,
 }
 
-// Sound: each thread writes elements of its own.
+// SAFETY: each thread writes elements of its own.
 unsafe impl Sync for Elements {}
 
 impl Elements {
-    /// Rounds the values to nearest and stores them from element `index` on; all must lie inside the tensor.
+    /// Rounds the values to nearest and stores them from element `index` on.
+    ///
+    /// # Safety
+    /// All these elements lie inside the tensor, and no other thread accesses them.
     unsafe fn write(&self, index: usize, values: &[f32]) {
+        // SAFETY: the caller guarantees that the elements lie inside the tensor, whose type is `kind`.
         unsafe {
             match self.kind {
                 Kind::BFloat16 => {
