@@ -130,7 +130,7 @@ impl Shards {
 impl Shard {
     fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        // SAFETY: as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
+        // SAFETY: holds as long as no other process truncates the file, which no reader of a mapped file can prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         // This checks every offset and size against the file.
         let (size, header) = SafeTensors::read_metadata(&map)

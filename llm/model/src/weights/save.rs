@@ -74,9 +74,9 @@ pub(crate) fn save_lazily(
             );
             // An empty tensor has a null pointer.
             if planned.bytes() > 0 {
-                // SAFETY: a contiguous tensor of that many bytes, alive until the end of this block.
-                let bytes =
-                    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), planned.bytes()) };
+                let (start, length) = (tensor.data_ptr().cast::<u8>(), planned.bytes());
+                // SAFETY: the tensor is contiguous, has this many bytes, and lives until the end of the block.
+                let bytes = unsafe { std::slice::from_raw_parts(start, length) };
                 out.write_all(bytes).map_err(Error::io(path))?;
             }
         }

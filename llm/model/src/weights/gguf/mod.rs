@@ -75,7 +75,7 @@ impl Gguf {
         if !file.metadata().map_err(Error::io(path))?.is_file() {
             return Err(Error::file(path, "not a file"));
         }
-        // SAFETY: as long as nobody truncates the file meanwhile, which no reader of a mapped file can prevent.
+        // SAFETY: holds as long as no other process truncates the file, which no reader of a mapped file can prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         let (metadata, tensors) = parse(&map).map_err(|what| Error::file(path, what))?;
         Ok(Self { path: path.to_owned(), map, metadata, tensors })
@@ -179,9 +179,9 @@ impl Elements {
     /// Rounds the values to nearest and stores them from element `index` on.
     ///
     /// # Safety
-    /// All lie inside the tensor, and no other thread writes them.
+    /// All these elements lie inside the tensor, and no other thread accesses them.
     unsafe fn write(&self, index: usize, values: &[f32]) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees that the elements lie inside the tensor, whose type is `kind`.
         unsafe {
             match self.kind {
                 Kind::BFloat16 => {
