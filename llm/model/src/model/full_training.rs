@@ -38,7 +38,7 @@ impl Model {
     }
 
     /// Views of all weights, with their names.
-    fn weights(&self) -> Vec<Weight> {
+    pub(super) fn weights(&self) -> Vec<Weight> {
         let plain = |(name, tensor): (String, Tensor)| Weight { name, tensor, added: 0.0 };
         let mut all = vec![plain((modules::EMBEDDING.to_owned(), self.embedding.shallow_clone()))];
         let norms = self.layers.iter().flat_map(Layer::norms).chain([&self.norm]);
@@ -54,8 +54,8 @@ impl Model {
 }
 
 /// A view of a weight that the model computes with.
-struct Weight {
-    name: String,
+pub(super) struct Weight {
+    pub(super) name: String,
     tensor: Tensor,
     /// The model's value minus the checkpoint's: 1 for Gemma's norms, else 0.
     added: f64,

@@ -7,6 +7,7 @@ mod cache;
 mod decoder;
 mod forward_together;
 mod full_training;
+mod unused;
 
 use tch::{Device, Kind, Tensor};
 
@@ -116,6 +117,7 @@ impl Model {
             dropout: 0.0,
             config,
         };
+        model.check_all_used(checkpoint)?;
         checkpoint.release();
         Ok(model)
     }
