@@ -1,6 +1,6 @@
-//! The transformer computes what transformers and peft compute: every family's tiny model with its quirks switched on,
-//! document by document, packed, with a shared prefix and with a cache; gradients of adapters and of all weights, against
-//! autograd's. Expected numbers: `llm/tests/fixtures/models.py`. Needs libtorch (`./just setup libtorch`).
+//! Logits and gradients equal those of transformers and PEFT: tiny models of every family with all of its settings in
+//! use, document by document, packed, with a shared prefix, and with a cache; gradients of adapters and of all weights
+//! against autograd. Expected numbers: `llm/tests/fixtures/models.py`. Needs libtorch (`./just setup libtorch`).
 
 #[path = "../../tests/fixture/mod.rs"]
 mod fixture;
@@ -253,7 +253,7 @@ fn keys(pack: &Pack, seed: u64) -> Vec<u64> {
     (0..pack.layout.tokens() as u64).map(|row| (row + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect()
 }
 
-/// Where only targets' rows are asked for, the last layer computes no others: the same hidden states, the same gradient.
+/// With output rows, the last layer computes no other rows, and hidden states and gradients do not change.
 #[test]
 fn rows_that_nobody_asks_for_change_nothing() {
     for name in NAMES {

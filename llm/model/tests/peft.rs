@@ -1,7 +1,7 @@
-//! Adapters in PEFT's format: what peft wrote is read, what does not fit is refused with the reason, and folded-in weights
-//! compute the same. Needs libtorch (`./just setup libtorch`).
+//! Adapters in PEFT's format: those that PEFT wrote are read, unsuitable ones are rejected with the reason, and merged
+//! weights compute what base and adapter compute. Needs libtorch (`./just setup libtorch`).
 //!
-//! The way back, ours into peft and transformers, needs Python: `TOKENSIEVE_KEEP=folder cargo test --test peft`, then
+//! The other direction, our files in PEFT and transformers, needs Python: `TOKENSIEVE_KEEP=folder cargo test --test peft`, then
 //! `llm/tests/fixtures/peft_check.py folder`.
 
 #[path = "../../tests/fixture/mod.rs"]
