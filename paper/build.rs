@@ -22,7 +22,7 @@ fn fingerprint_figures(folder: &Path, toys: &str) -> io::Result<()> {
         let wrong = |error: String| io::Error::other(format!("{}: {error}", path.display()));
         let computing = tokens::reached(&fs::read_to_string(&path)?, "table").map_err(wrong)?;
         let hash = Sha256::new().chain_update(toys).chain_update(computing).finalize();
-        entries.push(format!("({:?}, \"{hash:x}\")", path.file_stem().unwrap_or_default()));
+        entries.push(format!("(\"{}\", \"{hash:x}\")", path.file_stem().unwrap_or_default().display()));
     }
     list("figures.rs", &entries)
 }

@@ -9,7 +9,7 @@ use browser::Browser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokensieve_paper::recorded::Recorded;
-use tokensieve_paper::{Made, engine, figures, report};
+use tokensieve_paper::{Made, engine, figures, provenance, report};
 
 const RIGHT: &str = "\u{e014}";
 const LEFT: &str = "\u{e012}";

@@ -56,7 +56,7 @@ named! {
 
 /// One uncertainty after one way of training, by itself or beside another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Uncertainty {
+struct Measured {
     model: String,
     trained_on: Corpus,
     uncertainty: Quantity,
@@ -143,7 +143,7 @@ impl crate::Figure for Figure {
                 for uncertainty in QUANTITIES {
                     let found =
                         rows_of(&all, corpus, uncertainty).with_context(|| format!("trained on {corpus}"))?;
-                    let named = |row| Uncertainty { model: short(model).into(), ..row };
+                    let named = |row| Measured { model: short(model).into(), ..row };
                     rows.extend(found.into_iter().map(named));
                 }
             }
@@ -152,10 +152,10 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Uncertainty> = table.rows()?;
+        let mut rows: Vec<Measured> = table.rows()?;
         rows.retain(|row| row.measure == Measure::Mean);
-        let panel = |rows: &[Uncertainty]| {
-            let Uncertainty { trained_on, uncertainty, .. } = &rows[0];
+        let panel = |rows: &[Measured]| {
+            let Measured { trained_on, uncertainty, .. } = &rows[0];
             let what = match uncertainty {
                 Quantity::Epistemic => "BALD",
                 Quantity::Pairwise => "two passes apart",
@@ -163,9 +163,8 @@ impl crate::Figure for Figure {
             };
             let title = format!("trained on {trained_on}: {what}");
             let arms = rows.iter().map(|row| if row.arm == MASKED { "masked" } else { row.arm.name() });
-            let at = |of: fn(&Uncertainty) -> f64| {
-                rows.iter().enumerate().map(move |(at, row)| (at as f64, of(row)))
-            };
+            let at =
+                |of: fn(&Measured) -> f64| rows.iter().enumerate().map(move |(at, row)| (at as f64, of(row)));
             let ends = rows.iter().enumerate().map(|(at, row)| (at as f64, row.nats_low, row.nats_high));
             let ink = Ink::Category(usize::from(*uncertainty == Quantity::Aleatoric));
             let y = Axis::linear("nats per response token");
@@ -173,7 +172,7 @@ impl crate::Figure for Figure {
                 .with(Series::error_bars(ends).ink(ink))
                 .with(Series::points(at(|row| row.nats)).ink(ink))
         };
-        let panels = |rows: &[Uncertainty]| {
+        let panels = |rows: &[Measured]| {
             let groups =
                 rows.chunk_by(|a, b| (&a.trained_on, a.uncertainty) == (&b.trained_on, b.uncertainty));
             groups.map(panel).collect()
@@ -183,7 +182,7 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        Ok(each_model(&table.rows()?, |row: &Uncertainty| &row.model, of_model, Claim::of_model))
+        Ok(each_model(&table.rows()?, |row: &Measured| &row.model, of_model, Claim::of_model))
     }
 }
 
@@ -244,7 +243,7 @@ const CLAIMS: [Reduced; 4] = [
 ];
 
 /// What is claimed of one model.
-fn of_model(rows: &[Uncertainty]) -> Vec<Claim> {
+fn of_model(rows: &[Measured]) -> Vec<Claim> {
     let mut claims = Vec::new();
     for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
         for uncertainty in [Quantity::Pairwise, Quantity::Epistemic, Quantity::Aleatoric] {
@@ -256,7 +255,7 @@ fn of_model(rows: &[Uncertainty]) -> Vec<Claim> {
 }
 
 impl Reduced {
-    fn tested(&self, rows: &[Uncertainty], corpus: Corpus, uncertainty: Quantity) -> Claim {
+    fn tested(&self, rows: &[Measured], corpus: Corpus, uncertainty: Quantity) -> Claim {
         let asks = format!("a-epistemic/{}", self.id);
         let (suffix, how, what) = match (self.measure, uncertainty) {
             (Measure::Distance, _) => ("", "", "distance from plain training's mean"),
@@ -283,7 +282,7 @@ impl Reduced {
              narrower than Student's over either",
             self.model, self.versus
         );
-        claim.below(0.0, row.map(Uncertainty::estimate), &test)
+        claim.below(0.0, row.map(Measured::estimate), &test)
     }
 }
 
@@ -296,7 +295,7 @@ fn unbiased(mut documents: Vec<Document>, passes: usize) -> Vec<Document> {
     documents
 }
 
-impl Uncertainty {
+impl Measured {
     /// With its interval; `n` are seeds.
     fn estimate(&self) -> Estimate {
         Estimate { value: self.nats, low: self.nats_low, high: self.nats_high, n: self.seeds }
@@ -309,7 +308,7 @@ fn rows_of(
     scored: &[(Model, Vec<Vec<Document>>)],
     corpus: Corpus,
     uncertainty: Quantity,
-) -> Result<Vec<Uncertainty>> {
+) -> Result<Vec<Measured>> {
     let tallies: Vec<Vec<Tallies>> = scored
         .iter()
         .map(|(_, seeds)| seeds.iter().map(|documents| sums(documents, uncertainty)).collect())
@@ -317,9 +316,9 @@ fn rows_of(
     let side = |arm: usize| tallies[arm].iter().collect::<Vec<&Tallies>>();
     // One name for all: the same resamples.
     let difference = |arm: usize, versus: usize| gain(&side(arm), &side(versus), Better::More, "uncertainty");
-    let row = |measure: Measure, arm: usize, versus: Option<usize>, draws: &Draws| -> Result<Uncertainty> {
+    let row = |measure: Measure, arm: usize, versus: Option<usize>, draws: &Draws| -> Result<Measured> {
         let found = draws.estimate().context("no token has an uncertainty")?;
-        Ok(Uncertainty {
+        Ok(Measured {
             model: String::new(),
             trained_on: corpus,
             uncertainty,
@@ -376,7 +375,7 @@ mod tests {
         let arms = arms.map(|(model, more)| (model, more.map(scored).to_vec()));
         let rows = rows_of(&arms, Corpus::Alpaca, Quantity::Epistemic)?;
         let find = |measure: Measure, arm: Model, versus: Option<Model>| {
-            let is = |row: &&Uncertainty| (row.measure, row.arm, row.versus) == (measure, arm, versus);
+            let is = |row: &&Measured| (row.measure, row.arm, row.versus) == (measure, arm, versus);
             rows.iter().find(is).context("no such row")
         };
         let near = |a: f64, b: f64| (a - b).abs() < 1e-12;

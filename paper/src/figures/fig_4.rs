@@ -17,7 +17,7 @@ pub(super) struct Figure;
 
 /// One kind of token after so many steps, in one training run or, without a seed, in all together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Selected {
+struct KindAtStep {
     model: String,
     trained_on: Corpus,
     seed: Option<u64>,
@@ -92,7 +92,7 @@ impl crate::Figure for Figure {
                     .map(|seed| documents.during(run, seed, shares))
                     .collect::<Result<_>>()?;
                 let found = rows_of(&runs, corpus).with_context(|| format!("trained on {corpus}"))?;
-                let named = |row| Selected { model: short(model).into(), ..row };
+                let named = |row| KindAtStep { model: short(model).into(), ..row };
                 rows.extend(found.into_iter().map(named));
             }
         }
@@ -100,18 +100,18 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Selected> = table.rows()?;
+        let mut rows: Vec<KindAtStep> = table.rows()?;
         rows.retain(|row| row.seed.is_none());
-        let panel = |rows: &[Selected]| {
+        let panel = |rows: &[KindAtStep]| {
             let title = format!("trained on {}", rows[0].trained_on);
             let y = Axis::linear("share of the selected").percent();
             let mut panel = Panel::new(&title, Axis::linear("optimizer steps"), y);
             for (index, kind) in Kind::ALL.iter().enumerate() {
-                let here: Vec<&Selected> = rows.iter().filter(|row| row.kind == *kind).collect();
+                let here: Vec<&KindAtStep> = rows.iter().filter(|row| row.kind == *kind).collect();
                 // Student knows nothing of shares: no more than none and all of the tokens are possible.
                 let [low, high] = [
-                    |row: &Selected| row.selected_share_low.max(0.0),
-                    |row: &Selected| row.selected_share_high.min(1.0),
+                    |row: &KindAtStep| row.selected_share_low.max(0.0),
+                    |row: &KindAtStep| row.selected_share_high.min(1.0),
                 ];
                 let band = here.iter().map(|row| (row.step as f64, low(row), high(row)));
                 let line = here.iter().map(|row| (row.step as f64, row.selected_share));
@@ -125,12 +125,12 @@ impl crate::Figure for Figure {
             panel
         };
         let panels =
-            |rows: &[Selected]| rows.chunk_by(|a, b| a.trained_on == b.trained_on).map(panel).collect();
+            |rows: &[KindAtStep]| rows.chunk_by(|a, b| a.trained_on == b.trained_on).map(panel).collect();
         Ok(Drawing::new(each_model(&rows, |row| &row.model, panels, Panel::of)).columns(2))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        Ok(each_model(&table.rows()?, |row: &Selected| &row.model, of_model, Claim::of_model))
+        Ok(each_model(&table.rows()?, |row: &KindAtStep| &row.model, of_model, Claim::of_model))
     }
 }
 
@@ -161,7 +161,7 @@ const TEST: &str = "share at the last checkpoint minus share before training, of
                     interval: bootstrap over documents and seeds, never narrower than Student's over either";
 
 /// What is claimed of one model.
-fn of_model(rows: &[Selected]) -> Vec<Claim> {
+fn of_model(rows: &[KindAtStep]) -> Vec<Claim> {
     let mut claims = Vec::new();
     for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
         claims.extend(CLAIMS.iter().map(|claim| claim.tested(rows, corpus)));
@@ -170,7 +170,7 @@ fn of_model(rows: &[Selected]) -> Vec<Claim> {
 }
 
 impl Changes {
-    fn tested(&self, rows: &[Selected], corpus: Corpus) -> Claim {
+    fn tested(&self, rows: &[KindAtStep], corpus: Corpus) -> Claim {
         let asks = format!("a-4/{}", self.id);
         let source = claims::source("A, figure 4", corpus);
         let claim = Claim::new(&format!("{asks}-{corpus}"), source, &format!("{corpus}: {}", self.says))
@@ -185,13 +185,13 @@ impl Changes {
     }
 }
 
-fn change(row: &Selected) -> Option<Estimate> {
+fn change(row: &KindAtStep) -> Option<Estimate> {
     let ((value, low), high) = row.change.zip(row.change_low).zip(row.change_high)?;
     Some(Estimate { value, low, high, n: row.seeds })
 }
 
 /// The rows of every run, then those of all together; the model is left to be named.
-fn rows_of(runs: &[Selections], corpus: Corpus) -> Result<Vec<Selected>> {
+fn rows_of(runs: &[Selections], corpus: Corpus) -> Result<Vec<KindAtStep>> {
     let steps = |run: &Selections| run.iter().map(|(step, _)| *step).collect::<Vec<_>>();
     ensure!(runs.iter().all(|run| steps(run) == steps(&runs[0])), "the seeds have other checkpoints");
     let each = runs.chunks(1).zip(0..).map(|(run, seed)| (Some(seed), run));
@@ -208,7 +208,7 @@ fn rows_of(runs: &[Selections], corpus: Corpus) -> Result<Vec<Selected>> {
                 } else {
                     gain(&selected(at), &selected(0), Better::More, "selected")?.estimate()
                 };
-                rows.push(Selected {
+                rows.push(KindAtStep {
                     model: String::new(),
                     trained_on: corpus,
                     seed,

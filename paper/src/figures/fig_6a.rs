@@ -98,16 +98,16 @@ fn panels(rows: &[Gain], arms: &[Arm], families: &[&str]) -> Vec<Panel> {
             if places.is_empty() {
                 continue;
             }
-            let at_home = match home {
-                Unit::Nats => Axis::linear("in distribution, nats per token"),
-                _ => {
-                    let measure = measure(corpus, Distribution::In, home);
-                    Axis::linear(&format!("in distribution: {measure}")).percent()
-                }
+            let at_home = if home == Unit::Nats {
+                Axis::linear("in distribution, nats per token")
+            } else {
+                let measure = measure(corpus, Distribution::In, home);
+                Axis::linear(&format!("in distribution: {measure}")).percent()
             };
-            let out_of_it = match abroad {
-                Unit::Nats => Axis::linear("out of it, nats per token"),
-                _ => Axis::linear(&format!("out of it: {}", mean_of(&rows, abroad))).percent(),
+            let out_of_it = if abroad == Unit::Nats {
+                Axis::linear("out of it, nats per token")
+            } else {
+                Axis::linear(&format!("out of it: {}", mean_of(&rows, abroad))).percent()
             };
             let gained = match home {
                 Unit::Nats => "loss on held-out text".to_owned(),

@@ -99,7 +99,7 @@ impl crate::Figure for Figure {
                     let (tokens, data) = (token_losses(sample), datum_losses(sample));
                     Some(deviation(&tokens)? / deviation(&data)?).filter(|ratio| ratio.is_finite())
                 });
-                let ratio = ratio.with_context(|| format!("too few documents of {}", dataset))?;
+                let ratio = ratio.with_context(|| format!("too few documents of {dataset}"))?;
                 let all: Vec<&Document> = documents.iter().collect();
                 for (level, losses) in
                     [(Level::Token, token_losses(&all)), (Level::Datum, datum_losses(&all))]
