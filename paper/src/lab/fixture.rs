@@ -1,5 +1,7 @@
 //! Made-up results in the formats of the real ones, for tests of what reads them: no model is run, and the numbers mean
-//! nothing. Everything drawn follows from the job's name, so that tables can be locked.
+//! nothing. Everything drawn follows from the job's name, so that tables can be locked. What a job changes is drawn from its
+//! name without the seed, so that seeds agree as far as real ones do: some ways of training are clearly better than others,
+//! some clearly worse, and some cannot be told apart, and claims about them reach every verdict.
 
 use super::evaluation::{self, JUDGED};
 use super::job::{Job, Verb};
@@ -29,9 +31,10 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
             train(folder, &mut stream)?;
             if job.keeps_checkpoints() { checkpoints(folder) } else { Ok(()) }
         }
-        Verb::Evaluate => {
-            write_json(&folder.join(job.verb.output()), &evaluation(&job.list("suite", place), &mut stream))
-        }
+        Verb::Evaluate => write_json(
+            &folder.join(job.verb.output()),
+            &evaluation(job, &job.list("suite", place), &mut stream),
+        ),
         Verb::Make => write_lines(
             &folder.join(job.verb.output()),
             &[json!({ "prompt": "question", "completion": "answer" })],
@@ -39,6 +42,13 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
         Verb::Uncertainty => uncertainty(job, &folder.join(job.verb.output()), &mut stream),
         Verb::Generate => bail!("{}: no results are made up for this verb", job.verb.name()),
     }
+}
+
+/// What a job changes in one respect: as likely nothing as one way or the other.
+fn effect(job: &Job, respect: &str) -> f64 {
+    let without_seed = job.name.rsplit_once(" seed ").map_or(job.name.as_str(), |(name, _)| name);
+    let mut stream = Stream::new(0, &format!("fixture/{without_seed}/{respect}"));
+    [-1.0, 0.0, 0.0, 1.0][stream.below(4)]
 }
 
 fn train(folder: &Path, stream: &mut Stream) -> Result<()> {
@@ -73,14 +83,15 @@ fn checkpoints(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The same documents for all models, each of which has factors of its own on the tokens' numbers.
+/// The same documents for all models, each of which has factors of its own on the numbers of each class of tokens.
 fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
     let number = |key| job.whole(key).with_context(|| format!("{}: no {key}", job.name));
     let rate = if number("passes")? == 0 { 0.0 } else { RATE };
     let mut lines = vec![json!({ "header": {} })];
     for mut document in synthetic::documents("made up", number("n")? as usize, rate) {
         for token in &mut document.tokens {
-            let factor = 0.5 + stream.uniform();
+            let class = token.class.as_deref().unwrap_or("prompt");
+            let factor = libm::exp(0.7 * effect(job, class)) * (0.95 + 0.1 * stream.uniform());
             let all = [
                 &mut token.loss,
                 &mut token.entropy,
@@ -97,21 +108,26 @@ fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
     write_lines(path, &lines)
 }
 
-/// Every task of a suite: shares for tasks, sums of losses for `nll:` sets.
-fn evaluation(suite: &[String], stream: &mut Stream) -> Value {
+/// Every task of a suite: shares for tasks, sums of losses for `nll:` sets. All jobs answer the same questions, some of
+/// which are harder than others; only few of them solve GSM8K's.
+fn evaluation(job: &Job, suite: &[String], stream: &mut Stream) -> Value {
     let mut tasks = Map::new();
-    for task in suite {
+    for (task, at) in suite.iter().zip(0..) {
         let ids: Vec<String> = (0..QUESTIONS).map(|i| i.to_string()).collect();
         let mut tallies = Map::from_iter([("ids".to_owned(), json!(ids))]);
         let mut measures = Map::new();
+        let effect = effect(job, &format!("task {at}"));
+        let mut questions = Stream::new(0, &format!("fixture/questions of task {at}"));
+        let solved = if task == "gsm8k" { 0.6 * effect } else { 0.5 + 0.4 * effect };
         for (measure, is_share) in evaluation::measures(task) {
             let mut tally = || {
-                let value = if is_share {
-                    stream.below(2) as f64
-                } else {
-                    TOKENS as f64 * (1.0 + 0.2 * stream.normal()).abs()
-                };
-                [value, if is_share { 1.0 } else { TOKENS as f64 }]
+                let hardness = questions.uniform();
+                if is_share {
+                    let solves = hardness < solved + 0.02 * stream.normal();
+                    return [f64::from(u8::from(solves)), 1.0];
+                }
+                let loss = 1.0 + hardness - 0.15 * effect + 0.05 * stream.normal();
+                [TOKENS as f64 * loss, TOKENS as f64]
             };
             let rows: Vec<[f64; 2]> = (0..QUESTIONS).map(|_| tally()).collect();
             let sum = |at: usize| rows.iter().map(|row| row[at]).sum::<f64>();

@@ -9,6 +9,7 @@ use super::grid::Study;
 use super::models::short;
 use super::outcome::{Distribution, Measure, Outcome, Unit};
 use super::preference::{judged, preference};
+use super::scale::Scale;
 use crate::Run;
 use crate::lab::evaluation::{Evaluation, JUDGED, Tallies};
 use anyhow::{Context as _, Result};
@@ -101,7 +102,8 @@ fn comparisons<'a>(run: &'a Run, study: &'a Study, contrasts: &[(Arm, Arm)]) -> 
 
 /// The grid of a run; what could not be had is named in the figure's title.
 pub fn study(run: &Run) -> Study {
-    let study = Study::new(run.profile, run.lab());
+    let scale = if run.synthetic_data() { Scale::made_up() } else { Scale::of(run.profile) };
+    let study = Study::of(scale, run.lab());
     for set in &study.missing {
         run.replaced(set, REPLACEMENT);
     }

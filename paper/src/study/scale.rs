@@ -59,6 +59,11 @@ impl Scale {
         }
     }
 
+    /// That of made-up results.
+    pub(super) fn made_up() -> Self {
+        MADE_UP
+    }
+
     /// Longest document of a corpus, in tokens.
     pub fn longest(&self, corpus: Corpus) -> usize {
         if corpus == Corpus::Chat { self.max_length_of_chat } else { self.max_length }
@@ -130,6 +135,26 @@ const SMOKE: Scale = Scale {
     questions: 2,
     thin: true,
     checkpoint_every: 1,
+};
+
+/// Made-up results cost nothing: every arm, three seeds, all kinds of corpora, so that tests of what reads them reach every
+/// row and every verdict.
+const MADE_UP: Scale = Scale {
+    corpora: &[Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat],
+    only_objectives_on: &[Corpus::Chat],
+    seeds: 3,
+    other_seeds: 3,
+    outcomes: &[
+        Outcome::NllArithmetic,
+        Outcome::Arithmetic,
+        Outcome::NllGsm8k,
+        Outcome::Gsm8k,
+        Outcome::NllAlpaca,
+        Outcome::AlpacaOverlap,
+        Outcome::NllChat,
+    ],
+    thin: false,
+    ..SMOKE
 };
 
 /// Every arm on generated problems, the paper's objectives on Alpaca too, with seeds enough to test what is said of them;
