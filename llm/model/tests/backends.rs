@@ -10,7 +10,7 @@ use tokensieve_kernels::{Backend, backend};
 use tokensieve_model::head::{Head, Rows};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::{self, Checkpoint};
-use tokensieve_model::{Document, Given, Model, Pack};
+use tokensieve_model::{Document, Model, Pack, Precomputed};
 
 /// Selects what [`one_back_end`] computes in; without it that test does nothing.
 const KIND: &str = "TOKENSIEVE_TEST_KIND";
@@ -37,7 +37,8 @@ fn computed(kind: Kind) -> Found {
     let tokens = Tokenizer::open(&checkpoint).unwrap().encode(TEXT).unwrap();
     let model = Model::load(&checkpoint, kind, Device::Cpu).unwrap();
     let (weights, targets) = (vec![1.0; tokens.len()], tokens.len() - 1);
-    let document = Document { row: 0, part: 0, weights, tokens: tokens.clone(), given: Given::default() };
+    let document =
+        Document { row: 0, index_in_row: 0, weights, tokens: tokens.clone(), precomputed: Precomputed::default() };
     let hidden = model.forward(&Pack::new(&[&document], false, Device::Cpu)).narrow(0, 0, targets as i64);
     let unembedding = model.unembedding();
     let rows = Rows { hidden_rd: &hidden, labels: &tokens[1..], unembedding };

@@ -39,15 +39,15 @@ const EXP2: [f32; 7] =
 
 /// Proof that the processor has AVX-512 with its bf16 instructions.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub struct Avx512(());
 
 /// Sixteen f32.
 #[derive(Clone, Copy)]
-pub(crate) struct Lanes(__m512);
+pub struct Lanes(__m512);
 
 /// Sixteen words of 32 bits: as many f32, or pairs of bf16.
 #[derive(Clone, Copy)]
-pub(crate) struct Words(__m512i);
+pub struct Words(__m512i);
 
 /// Which of sixteen.
 pub(super) type Mask = __mmask16;
