@@ -37,8 +37,13 @@ fn computed(kind: Kind) -> Found {
     let tokens = Tokenizer::open(&checkpoint).unwrap().encode(TEXT).unwrap();
     let model = Model::load(&checkpoint, kind, Device::Cpu).unwrap();
     let (weights, targets) = (vec![1.0; tokens.len()], tokens.len() - 1);
-    let document =
-        Document { row: 0, index_in_row: 0, weights, tokens: tokens.clone(), precomputed: Precomputed::default() };
+    let document = Document {
+        row: 0,
+        index_in_row: 0,
+        weights,
+        tokens: tokens.clone(),
+        precomputed: Precomputed::default(),
+    };
     let hidden = model.forward(&Pack::new(&[&document], false, Device::Cpu)).narrow(0, 0, targets as i64);
     let unembedding = model.unembedding();
     let rows = Rows { hidden_rd: &hidden, labels: &tokens[1..], unembedding };

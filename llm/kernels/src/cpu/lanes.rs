@@ -435,7 +435,9 @@ impl Lanes {
 
 /// A kind of number in memory. A word of 32 bits holds [`Number::PER_WORD`] of them.
 pub trait Number: Copy + Send + Sync + 'static {
+    /// libtorch's name of it.
     const KIND: Kind;
+    /// How many make a word of 32 bits.
     const PER_WORD: usize;
 
     /// It as f32.
