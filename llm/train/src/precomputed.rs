@@ -119,7 +119,7 @@ mod tests {
 
     fn document(tokens: &[u32], weights: &[f32]) -> Document {
         let (tokens, weights) = (tokens.to_vec(), weights.to_vec());
-        Document { row: 0, index_in_row: 0, tokens, weights, given: Precomputed::default() }
+        Document { row: 0, index_in_row: 0, tokens, weights, precomputed: Precomputed::default() }
     }
 
     #[test]

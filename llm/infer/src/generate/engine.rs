@@ -74,16 +74,16 @@ impl<'a> Engine<'a> {
 }
 
 fn feed_plain(model: &Model, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
-    let ends = pieces.iter().scan(0, |end, (_, tokens)| {
-        *end += tokens.len() as i64;
-        Some(*end - 1)
-    });
-    let last = Tensor::from_slice(&ends.collect::<Vec<_>>()).to_device(model.device());
     fn own((slot, tokens): Piece<'_>) -> (&mut Cache, &[u32]) {
         #[cfg_attr(not(target_arch = "x86_64"), expect(irrefutable_let_patterns))]
         let Slot::Plain(cache) = slot else { unreachable!("an engine only gets its own slots") };
         (cache, tokens)
     }
+    let ends = pieces.iter().scan(0, |end, (_, tokens)| {
+        *end += tokens.len() as i64;
+        Some(*end - 1)
+    });
+    let last = Tensor::from_slice(&ends.collect::<Vec<_>>()).to_device(model.device());
     let mut pieces: Vec<(&mut Cache, &[u32])> = pieces.into_iter().map(own).collect();
     let hidden = model.forward_cached_together(&mut pieces).index_select(0, &last);
     let rows = model.unembedding().logits(&hidden).to_device(Device::Cpu).to_kind(Kind::Float);

@@ -39,15 +39,15 @@ const EXP2: [f32; 7] =
 
 /// Proof that the processor has AVX-512 with its bf16 instructions.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub struct Avx512(());
 
 /// Sixteen f32.
 #[derive(Clone, Copy)]
-pub(crate) struct Lanes(__m512);
+pub struct Lanes(__m512);
 
 /// Sixteen words of 32 bits: as many f32, or pairs of bf16.
 #[derive(Clone, Copy)]
-pub(crate) struct Words(__m512i);
+pub struct Words(__m512i);
 
 /// Which of sixteen.
 pub(super) type Mask = __mmask16;
@@ -435,7 +435,9 @@ impl Lanes {
 
 /// A kind of number in memory. A word of 32 bits holds [`Number::PER_WORD`] of them.
 pub trait Number: Copy + Send + Sync + 'static {
+    /// libtorch's name of it.
     const KIND: Kind;
+    /// How many make a word of 32 bits.
     const PER_WORD: usize;
 
     /// It as f32.

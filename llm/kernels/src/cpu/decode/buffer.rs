@@ -31,10 +31,12 @@ impl<N: Number> Buffer<N> {
         self
     }
 
+    /// Its rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Its columns.
     pub fn columns(&self) -> usize {
         self.columns
     }

@@ -75,10 +75,12 @@ impl KeysValues {
         Self { blocks: Vec::new(), tokens: 0, pool: self.pool.clone(), shape: self.shape }
     }
 
+    /// How many tokens it holds.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
+    /// Forgets all but the first `tokens`.
     pub fn truncate(&mut self, tokens: usize) {
         self.tokens = self.tokens.min(tokens);
         self.blocks.truncate(self.tokens.div_ceil(LANES));
@@ -163,7 +165,9 @@ pub fn put<N: Number>(
 /// Which sequence a row belongs to, and where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// Which of the sequences of the pass.
     pub sequence: usize,
+    /// The position in it, from 0.
     pub position: usize,
 }
 

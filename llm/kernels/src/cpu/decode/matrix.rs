@@ -57,10 +57,12 @@ impl Matrix {
         Self { tiles, outputs, inputs, depth, bias }
     }
 
+    /// O.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
+    /// I.
     pub fn inputs(&self) -> usize {
         self.inputs
     }

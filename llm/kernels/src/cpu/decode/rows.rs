@@ -18,7 +18,9 @@ fn grain(columns: usize) -> usize {
 /// Cosines and sines by position, `r/2` each.
 #[derive(Debug, Default)]
 pub struct Angles {
+    /// Cosines.
     pub cos: Vec<f32>,
+    /// Sines.
     pub sin: Vec<f32>,
     /// r/2.
     pub half: usize,
