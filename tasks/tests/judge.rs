@@ -309,7 +309,7 @@ fn a_killed_run_goes_on_where_it_was() {
     let folder = folder();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "asks_until_killed", "--ignored"])
-        .env("JUDGE_TEST_BASE", &base(&stub))
+        .env("JUDGE_TEST_BASE", base(&stub))
         .env("JUDGE_TEST_CACHE", cache(&folder))
         .stdout(Stdio::null())
         .spawn()

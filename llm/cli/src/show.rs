@@ -66,7 +66,7 @@ impl Arguments {
             None => self.documents(paint)?,
             Some(file) => {
                 let records = match file {
-                    Some(file) => self.from_file(file)?,
+                    Some(file) => self.read_file(file)?,
                     None => self.compute()?,
                 };
                 let view = View::new(&records, self.by, self.keep);
@@ -87,7 +87,7 @@ impl Arguments {
     }
 
     /// Reads the first documents of a file of estimates.
-    fn from_file(&self, file: &Path) -> anyhow::Result<Vec<DocumentRecord>> {
+    fn read_file(&self, file: &Path) -> anyhow::Result<Vec<DocumentRecord>> {
         let mut reader = Reader::open(file)?;
         let mut records = Vec::new();
         while records.len() < self.n {

@@ -105,7 +105,7 @@ fn replies_are_judged_against_a_public_model_and_against_themselves() {
     if sets.any(|set| at_hand(catalogue.fetch(set)).is_none()) {
         return;
     }
-    let bench = Bench { folder: tempfile::tempdir().unwrap(), stub: Server::new(judge) };
+    let bench = Bench { folder: tempfile::tempdir().unwrap(), stub: Server::start(judge) };
 
     // Nobody is there to agree to the costs.
     let output = bench.evaluate("first.json", &["--prices", "10,30"]);

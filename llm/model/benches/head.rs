@@ -91,7 +91,7 @@ fn measure(n: i64, kind: Kind) -> Vec<(&'static str, f64)> {
     let mut fused = |pulls: &[Pull], reference| {
         time(n, || {
             let mut chunks = head.chunks(&rows, false);
-            while let Some(chunk) = chunks.next() {
+            while let Some(chunk) = chunks.next_chunk() {
                 let range = chunk.range();
                 chunk.gradient(&wanted(&pulls[range], reference));
             }

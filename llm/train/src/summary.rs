@@ -65,7 +65,7 @@ impl fmt::Display for Summary {
         match self.ending {
             Ending::Complete => writeln!(f, "all {all} steps done")?,
             Ending::Converged => {
-                writeln!(f, "stopped after step {done} of {all}: early stopping found no progress")?
+                writeln!(f, "stopped after step {done} of {all}: early stopping found no progress")?;
             }
             Ending::Interrupted => writeln!(f, "interrupted after step {done} of {all}")?,
         }

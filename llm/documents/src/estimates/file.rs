@@ -103,7 +103,7 @@ fn difference(found: &Header, wanted: &Header) -> Result<Option<String>> {
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
-    reader: BufReader<File>,
+    lines: BufReader<File>,
     header: Header,
     number: usize,
     /// Length in bytes of the complete lines read so far.
@@ -114,13 +114,13 @@ impl Reader {
     /// Opens a file and reads its first line.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let mut lines = BufReader::with_capacity(1 << 20, file);
         let mut text = Vec::new();
-        reader.read_until(b'\n', &mut text).map_err(Error::io(path))?;
+        lines.read_until(b'\n', &mut text).map_err(Error::io(path))?;
         let HeaderLine { header } = serde_json::from_slice(&text).map_err(|error| {
             Error::line(path, 1, format!("is not the header of a file of `tokensieve uncertainty`: {error}"))
         })?;
-        Ok(Self { path: path.to_owned(), reader, header, number: 1, end: text.len() as u64 })
+        Ok(Self { path: path.to_owned(), lines, header, number: 1, end: text.len() as u64 })
     }
 
     /// Everything that the numbers of the file depend on.
@@ -131,7 +131,7 @@ impl Reader {
     /// The next document; `None` at the end of the file.
     pub fn next_document(&mut self) -> Result<Option<DocumentRecord>> {
         let mut text = Vec::new();
-        self.reader.read_until(b'\n', &mut text).map_err(Error::io(&self.path))?;
+        self.lines.read_until(b'\n', &mut text).map_err(Error::io(&self.path))?;
         if text.last() != Some(&b'\n') {
             return Ok(None);
         }

@@ -163,7 +163,7 @@ fn baseline(
         });
     }
     if !which.ends_with(ANSWERS) {
-        return Ok(read_outputs(file, instructions).map_err(Error::other)?);
+        return read_outputs(file, instructions).map_err(Error::other);
     }
     let mut replies = answers::replies(file, TASK)?;
     let mut all = vec![String::new(); instructions.len()];
@@ -178,7 +178,7 @@ fn baseline(
 type Texts = [Vec<String>; 3];
 
 fn judged(judge: &dyn Judge, [instructions, replies, baseline]: &Texts) -> Result<Pairwise> {
-    Ok(pairwise(judge, instructions, replies, baseline).map_err(Error::other)?)
+    pairwise(judge, instructions, replies, baseline).map_err(Error::other)
 }
 
 fn local(source: &str) -> Result<Checkpoint> {
@@ -206,7 +206,7 @@ fn endpoint(base: &str, model: &str, out: &Path) -> Result<Endpoint> {
         key_variable: std::env::var_os(KEY).map(|_| KEY.to_owned()),
         ..judge::Settings::new(model, beside(out, "judge.jsonl"))
     };
-    Ok(Endpoint::new(settings).map_err(Error::other)?)
+    Endpoint::new(settings).map_err(Error::other)
 }
 
 fn by_endpoint(judging: &Judging, endpoint: &Endpoint, texts: &Texts) -> Result<Pairwise> {

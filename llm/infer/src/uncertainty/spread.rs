@@ -61,14 +61,14 @@ impl Spread {
 pub struct Sums {
     passes: usize,
     groups: usize,
-    sums: spread::Sums,
+    of_rows: spread::Sums,
 }
 
 impl Sums {
     /// Room for `rows` rows of `passes` passes.
     pub fn new(rows: usize, passes: usize, unembedding: &Unembedding) -> Self {
         let (groups, weight) = (passes.min(GROUPS), unembedding.weight);
-        Self { passes, groups, sums: spread::Sums::zeros(rows, groups, weight.size()[0], weight.device()) }
+        Self { passes, groups, of_rows: spread::Sums::zeros(rows, groups, weight.size()[0], weight.device()) }
     }
 
     /// Bytes that a row needs.
@@ -78,7 +78,7 @@ impl Sums {
 
     /// Forgets all passes.
     pub fn clear(&mut self) {
-        self.sums.clear();
+        self.of_rows.clear();
     }
 
     /// Adds some of the passes: logits `[n, m, V]`, a row's passes side by side; fewer rows than there is room for are
@@ -89,7 +89,7 @@ impl Sums {
     pub fn add(&mut self, passes: Range<usize>, logits_nmv: &Tensor, soft_cap: Option<f64>) {
         assert_eq!(logits_nmv.size()[1], passes.len() as i64);
         let runs = self.runs(passes);
-        spread::add(&mut self.sums, &runs, logits_nmv, soft_cap);
+        spread::add(&mut self.of_rows, &runs, logits_nmv, soft_cap);
     }
 
     /// The group of a pass.
@@ -117,9 +117,9 @@ impl Sums {
     /// What all passes say of the first `rows` rows.
     pub fn spreads(&self, rows: usize) -> Vec<Spread> {
         let sizes: Vec<usize> = (0..self.groups).map(|group| self.size(group)).collect();
-        spread::means(&self.sums, rows, &sizes)
+        spread::means(&self.of_rows, rows, &sizes)
             .into_iter()
-            .zip(self.sums.entropies().chunks(self.groups))
+            .zip(self.of_rows.entropies().chunks(self.groups))
             .map(|(found, h)| self.spread(&found, h, &sizes))
             .collect()
     }

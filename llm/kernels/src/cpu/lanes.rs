@@ -35,7 +35,7 @@ const LOG2_E_REST: f32 = (std::f64::consts::LOG2_E - std::f32::consts::LOG2_E as
 
 /// 2ˣ on [−½, ½], from the sixth power down: interpolated at Chebyshev's points, relative error below 1e-8, exact at 0.
 const EXP2: [f32; 7] =
-    [1.545_316_3e-4, 1.339_086_3e-3, 9.618_083e-3, 5.550_357e-2, 0.240_226_5, 0.693_147_2, 1.0];
+    [1.545_316_3e-4, 1.339_086_3e-3, 9.618_083e-3, 5.550_357e-2, 0.240_226_5, std::f32::consts::LN_2, 1.0];
 
 /// Proof that the processor has AVX-512 with its bf16 instructions.
 #[derive(Clone, Copy)]

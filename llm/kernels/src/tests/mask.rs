@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Mask, cpu, needs_kernels, plain};
+use crate::{Mask, cpu, plain};
 
 fn mask(rate: f64, first: usize, rows: u32) -> Mask {
     let keys = (0..rows).map(|row| [row.wrapping_mul(0x1234_5677) ^ 9, row.wrapping_mul(0x0bad_cafd)]);

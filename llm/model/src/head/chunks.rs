@@ -46,7 +46,7 @@ impl<'a> Chunks<'a> {
     /// Computes the logits and statistics of the next rows; `None` after the last.
     ///
     /// On an accelerator, where each chunk would wait for the device, the first chunk is all rows.
-    pub fn next(&mut self) -> Option<Chunk<'_, 'a>> {
+    pub fn next_chunk(&mut self) -> Option<Chunk<'_, 'a>> {
         let (rows, start) = (self.rows, self.next);
         if start == rows.len() {
             return None;

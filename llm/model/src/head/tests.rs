@@ -162,7 +162,7 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
         assert!(distance(&computed_again.hidden_rd, &gradient) < rounding, "{name}");
         let rows = case.rows();
         let mut chunks = head.chunks(&rows, true);
-        while let Some(chunk) = chunks.next() {
+        while let Some(chunk) = chunks.next_chunk() {
             let range = chunk.range();
             assert_eq!(chunk.statistics(), &stats[range.clone()], "{name}");
             chunk.gradient(&Wanted { pulls: &pulls.pulls[range], ..wanted });

@@ -93,7 +93,7 @@ impl Model {
 impl<'a, N: Number> Decoder<'a, N> {
     /// Copies a model's present weights into tiles, with `merge` with the adapter added to them.
     pub fn new(model: &'a Model, merge: bool) -> Self {
-        let new = Buffer::new;
+        let new = Buffer::default;
         Self {
             layers: model.layers.iter().map(|layer| DecoderLayer::new::<N>(layer, merge)).collect(),
             empty: KeysValues::new::<N>(model.layers.len(), &model.layers[0].attention().heads),

@@ -30,12 +30,15 @@ impl Model {
 
     /// The key of config.json by which a model has the tensor.
     fn key_of(&self, name: &str) -> Option<&'static str> {
+        let of = |part: &str| {
+            name.rsplit_once('.').is_some_and(|(parent, last)| last == "bias" && parent.contains(part))
+        };
         let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse().ok());
         if layer.is_some_and(|layer: usize| layer >= self.layers.len()) {
             Some("num_hidden_layers")
-        } else if name.ends_with(".bias") && name.contains(".self_attn.") {
+        } else if of(".self_attn.") {
             Some("attention_bias")
-        } else if name.ends_with(".bias") && name.contains(".mlp.") {
+        } else if of(".mlp.") {
             Some("mlp_bias")
         } else if name.ends_with("_norm.weight") || name.ends_with("_layernorm.weight") {
             Some("model_type")

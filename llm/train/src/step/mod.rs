@@ -77,11 +77,11 @@ pub fn step(
     })
 }
 
+/// A micro-batch whose forward pass stays, and where its tokens stand in the batch.
+type PendingTokens = (Range<usize>, Pending);
+
 /// **Statistics** of all tokens of the batch; where the plan is fused, their gradient too, not yet normalised.
-fn statistics_of_batch(
-    passes: &mut Passes,
-    plan: &mut Plan,
-) -> Result<(Tokens, Vec<(Range<usize>, Pending)>)> {
+fn statistics_of_batch(passes: &mut Passes, plan: &mut Plan) -> Result<(Tokens, Vec<PendingTokens>)> {
     let micro_batches = passes.micro_batches();
     let mut tokens = Tokens::default();
     let mut pending = Vec::new();
@@ -142,7 +142,7 @@ fn gradient(
     plan: &mut Plan,
     tokens: &mut Tokens,
     pulls: &mut Pulls,
-    pending: Vec<(Range<usize>, Pending)>,
+    pending: Vec<PendingTokens>,
 ) -> Result<()> {
     let first = pending.first().map_or(tokens.stats.len(), |(place, _)| place.start);
     let documents = tokens.documents(first);

@@ -157,7 +157,7 @@ impl Passes<'_> {
         let rows = micro.rows(&hidden_rd, self.model.unembedding());
         let mut computed = Computed::default();
         let mut chunks = self.head.chunks(&rows, self.reads.top_entropy);
-        while let Some(chunk) = self.clock.time(Phase::Head, || chunks.next()) {
+        while let Some(chunk) = self.clock.time(Phase::Head, || chunks.next_chunk()) {
             let stats = micro.tokens(chunk.range(), chunk.statistics(), reference, batch, vocabulary);
             let pulls = source.pulls(&stats, &places[chunk.range()])?;
             self.clock.time(Phase::Head, || chunk.gradient(&Wanted { pulls: &pulls, ..wanted }));

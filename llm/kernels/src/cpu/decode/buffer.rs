@@ -15,12 +15,14 @@ pub struct Buffer<N> {
     kind: PhantomData<N>,
 }
 
-impl<N: Number> Buffer<N> {
-    /// One without rows.
-    pub fn new() -> Self {
+impl<N> Default for Buffer<N> {
+    /// A buffer without rows.
+    fn default() -> Self {
         Self { lines: Vec::new(), rows: 0, columns: 0, kind: PhantomData }
     }
+}
 
+impl<N: Number> Buffer<N> {
     /// The same memory with so many rows and columns; what they hold is not said.
     pub fn shaped(&mut self, rows: usize, columns: usize) -> &mut Self {
         (self.rows, self.columns) = (rows, columns);

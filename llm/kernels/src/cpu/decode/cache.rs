@@ -70,7 +70,8 @@ impl KeysValues {
         Self { blocks: Vec::new(), tokens: 0, pool: Pool::new(layers * shape.layer()), shape }
     }
 
-    /// Those of nothing, in the same memory.
+    /// A sequence without tokens, in the same memory.
+    #[must_use]
     pub fn another(&self) -> Self {
         Self { blocks: Vec::new(), tokens: 0, pool: self.pool.clone(), shape: self.shape }
     }

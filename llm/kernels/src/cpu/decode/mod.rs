@@ -1,6 +1,9 @@
 //! Decoding: passes of few rows, each computed by itself, so that a row's result is the same whatever rows stand beside
 //! it. Nothing here goes through libtorch: at one token per sequence its operators' overhead and layouts cost more than
 //! the arithmetic.
+//!
+//! Buffers and matrices whose shapes do not fit are a mistake of the calling code: every function here panics on them.
+#![allow(clippy::missing_panics_doc)]
 
 mod blocks;
 mod buffer;

@@ -12,7 +12,7 @@ fn random(shape: &[i64], kind: Kind) -> Tensor {
 
 fn filled<N: Number>(x: &Tensor, columns: usize) -> Buffer<N> {
     let [rows, own] = x.size()[..] else { unreachable!("a matrix") };
-    let mut buffer = Buffer::new();
+    let mut buffer = Buffer::default();
     buffer.shaped(rows as usize, columns);
     for row in 0..rows as usize {
         // SAFETY: so many numbers of this kind lie there.
@@ -117,7 +117,7 @@ fn attention<N: Number>(tolerance: f64) {
                 .flat_map(|(sequence, length)| (0..*length).map(move |position| Place { sequence, position }))
                 .collect();
             let all = Tensor::cat(&[&qkv, &qkv.narrow(0, 0, lengths[1] as i64)], 0);
-            let mut out = Buffer::new();
+            let mut out = Buffer::default();
             out.shaped(places.len(), queries * dim + 5);
             let rows = filled::<N>(&all, heads.width());
             let mut held = held.each_mut();
@@ -162,7 +162,7 @@ fn a_cache_forgets_and_is_copied() {
     assert_eq!((other.tokens(), held.tokens()), (7, 20));
     let how = Attention { heads, scale: 1.0, soft_cap: None, window: Some(1) };
     let query = filled::<f32>(&Tensor::ones([1, 12], (Kind::Float, Device::Cpu)), 12);
-    let mut out = Buffer::<f32>::new();
+    let mut out = Buffer::<f32>::default();
     out.shaped(1, 4);
     let mut seen = |held: &mut KeysValues, position: usize| {
         attend(&query, &[held], 0, &[Place { sequence: 0, position }], &how, &mut out);
