@@ -6,8 +6,9 @@ use tch::{Device, Tensor, no_grad};
 use tokensieve_kernels::head_rows::{self, RowStats};
 
 use super::buffers::{Buffers, Kept};
-use super::gradient::{self, Gradient, Wanted};
+use super::gradient::{self, Gradient};
 use super::rows::Rows;
+use super::wanted::Wanted;
 
 /// The chunks of some rows, one at a time; see [`Head::chunks`].
 #[derive(Debug)]

@@ -14,14 +14,16 @@ mod product;
 mod reference;
 mod rows;
 mod tasks;
+mod wanted;
 
 pub use buffers::Kept;
 pub use chunks::{Chunk, Chunks};
-pub use gradient::{Distribution, Gradient, Wanted};
+pub use gradient::Gradient;
 pub use reference::Place;
 pub use reference::{Reference, TopFile, write_top};
 pub use rows::Rows;
 pub use tokensieve_kernels::head_rows::{RowStats, Top};
+pub use wanted::{Distribution, Wanted};
 
 pub use crate::Unembedding;
 

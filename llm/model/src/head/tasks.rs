@@ -8,8 +8,8 @@ use tokensieve_kernels::head_rows::{RowStats, Task};
 use tokensieve_kernels::upload;
 use tokensieve_objective::Pull;
 
-use super::gradient::{Distribution, Wanted};
 use super::rows::{Rows, indices};
+use super::wanted::{Distribution, Wanted};
 
 /// The tasks among rows that begin with `first`, those with a pull onto the reference in front.
 pub(super) fn list(first: usize, labels: &[u32], stats: &[RowStats], wanted: &Wanted) -> Vec<Task> {

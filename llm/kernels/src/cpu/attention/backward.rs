@@ -6,9 +6,9 @@ use std::f32::consts::LOG2_E;
 use tch::{Device, Kind, Tensor};
 
 use super::gather::{gather_keys, gather_queries, prefetch, transpose, zip};
+use super::problem::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
 use super::products::{Weights, add_weighted, rows_times_lanes};
 use super::tile::{Scale, Sixteen, Tile, tiles};
-use super::{KEYS, Problem, SPAN, Scratch, TILE, Task, share};
 use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
 use crate::cpu::rows::Rows;
 use crate::shim::parallel;

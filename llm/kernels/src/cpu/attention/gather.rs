@@ -2,8 +2,8 @@
 
 use std::ptr::copy_nonoverlapping;
 
+use super::problem::{Problem, Task};
 use super::tile::{Sixteen, Tile};
-use super::{Problem, Task};
 use crate::cpu::lanes::{Avx512, LANES, Number, Words};
 use crate::cpu::rows::Rows;
 

@@ -2,7 +2,7 @@
 //! with loops by index: so the compiler keeps all sums in registers.
 #![allow(clippy::needless_range_loop)]
 
-use super::KEYS;
+use super::problem::KEYS;
 use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
 
 /// Rows of a result that are formed at a time, in registers.

@@ -3,7 +3,7 @@
 use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
-use super::{KEYS, Problem, Task};
+use super::problem::{KEYS, Problem, Task};
 use crate::cpu::lanes::{Avx512, LANES, Lanes, Mask, Number, Words};
 use crate::shape::Attention;
 
