@@ -14,6 +14,7 @@ macro_rules! intrinsic {
 }
 
 mod int8;
+mod words;
 
 pub(super) use int8::Vnni;
 
@@ -142,93 +143,6 @@ impl Avx512 {
 
 fn first(count: usize) -> Mask {
     (1_u32 << count).wrapping_sub(1) as Mask
-}
-
-impl Words {
-    /// word + i.
-    #[inline(always)]
-    pub(super) fn plus(self, i: i32) -> Self {
-        Self(intrinsic!(_mm512_add_epi32(self.0, _mm512_set1_epi32(i))))
-    }
-
-    /// Where word > i.
-    #[inline(always)]
-    pub(super) fn above(self, i: i32) -> Mask {
-        intrinsic!(_mm512_cmpgt_epi32_mask(self.0, _mm512_set1_epi32(i)))
-    }
-
-    /// Products of 32 bits.
-    #[inline(always)]
-    pub(super) fn times(self, other: Self) -> Self {
-        Self(intrinsic!(_mm512_mullo_epi32(self.0, other.0)))
-    }
-
-    #[inline(always)]
-    pub(super) fn xor(self, other: Self) -> Self {
-        Self(intrinsic!(_mm512_xor_si512(self.0, other.0)))
-    }
-
-    /// word ^ (word >> BY).
-    #[inline(always)]
-    pub(super) fn folded<const BY: u32>(self) -> Self {
-        Self(intrinsic!(_mm512_xor_si512(self.0, _mm512_srli_epi32::<BY>(self.0))))
-    }
-
-    /// Which of the thirty-two halves are at least `least`, each word's lower half first.
-    #[inline(always)]
-    pub(super) fn halves_from(self, least: u16) -> u32 {
-        intrinsic!(_mm512_cmpge_epu16_mask(self.0, _mm512_set1_epi16(least.cast_signed())))
-    }
-
-    /// In which words the lower half is at least `least`, and in which the upper.
-    #[inline(always)]
-    pub(super) fn each_half_from(self, least: u16) -> [Mask; 2] {
-        let least = intrinsic!(_mm512_set1_epi32(i32::from(least)));
-        intrinsic!({
-            let lower = _mm512_and_si512(self.0, _mm512_set1_epi32(0xffff));
-            [lower, _mm512_srli_epi32::<16>(self.0)].map(|half| _mm512_cmpge_epu32_mask(half, least))
-        })
-    }
-
-    /// # Safety
-    /// There is room for sixteen words at `into`.
-    #[inline(always)]
-    pub(super) unsafe fn store(self, into: *mut u32) {
-        // SAFETY: the caller's promise.
-        unsafe { _mm512_storeu_si512(into.cast(), self.0) }
-    }
-
-    /// Rows become columns.
-    #[inline(always)]
-    pub(super) fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
-        let (mut a, mut b) = (rows, rows);
-        intrinsic!({
-            for i in (0..16).step_by(2) {
-                b[i].0 = _mm512_unpacklo_epi32(a[i].0, a[i + 1].0);
-                b[i + 1].0 = _mm512_unpackhi_epi32(a[i].0, a[i + 1].0);
-            }
-            for i in (0..16).step_by(4) {
-                a[i].0 = _mm512_unpacklo_epi64(b[i].0, b[i + 2].0);
-                a[i + 1].0 = _mm512_unpackhi_epi64(b[i].0, b[i + 2].0);
-                a[i + 2].0 = _mm512_unpacklo_epi64(b[i + 1].0, b[i + 3].0);
-                a[i + 3].0 = _mm512_unpackhi_epi64(b[i + 1].0, b[i + 3].0);
-            }
-            // Now a[4g + i] has, in its quarter q, column 4q + i of rows 4g to 4g + 3.
-            for i in 0..4 {
-                b[i].0 = _mm512_shuffle_i32x4::<0x88>(a[i].0, a[4 + i].0);
-                b[4 + i].0 = _mm512_shuffle_i32x4::<0xdd>(a[i].0, a[4 + i].0);
-                b[8 + i].0 = _mm512_shuffle_i32x4::<0x88>(a[8 + i].0, a[12 + i].0);
-                b[12 + i].0 = _mm512_shuffle_i32x4::<0xdd>(a[8 + i].0, a[12 + i].0);
-            }
-            for i in 0..4 {
-                a[i].0 = _mm512_shuffle_i32x4::<0x88>(b[i].0, b[8 + i].0);
-                a[8 + i].0 = _mm512_shuffle_i32x4::<0xdd>(b[i].0, b[8 + i].0);
-                a[4 + i].0 = _mm512_shuffle_i32x4::<0x88>(b[4 + i].0, b[12 + i].0);
-                a[12 + i].0 = _mm512_shuffle_i32x4::<0xdd>(b[4 + i].0, b[12 + i].0);
-            }
-        });
-        a
-    }
 }
 
 impl Add for Lanes {
@@ -632,90 +546,4 @@ fn widen(x: __m256i) -> __m512 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A function of lanes at sixteen numbers.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    fn at(simd: Avx512, x: [f32; LANES], f: fn(Lanes) -> Lanes) -> [f32; LANES] {
-        let mut result = [0.0; LANES];
-        // SAFETY: sixteen numbers each.
-        unsafe { f(simd.load(x.as_ptr(), LANES)).store(result.as_mut_ptr(), LANES) };
-        result
-    }
-
-    /// Largest relative error over `from`..`to`.
-    fn error(from: f64, to: f64, f: fn(Lanes) -> Lanes, exact: fn(f64) -> f64) -> f64 {
-        let simd = Avx512::detect().expect("asked for");
-        let mut largest = 0.0_f64;
-        for i in 0..20_000 {
-            let x: [f32; LANES] = std::array::from_fn(|lane| {
-                (from + (to - from) * f64::from(16 * i + lane as u32) / 320_000.0) as f32
-            });
-            // SAFETY: detected.
-            for (x, y) in x.iter().zip(unsafe { at(simd, x, f) }) {
-                let exact = exact(f64::from(*x));
-                largest = largest.max((f64::from(y) - exact).abs() / exact.abs().max(1e-35));
-            }
-        }
-        largest
-    }
-
-    #[test]
-    fn functions_are_accurate() {
-        crate::needs_kernels!();
-        assert!(error(-80.0, 80.0, Lanes::exp, f64::exp) < 3e-7);
-        assert!(error(-0.1, 0.1, Lanes::exp, f64::exp) < 2e-7);
-        assert!(error(0.01, 0.7, Lanes::ln, f64::ln) < 3e-7);
-        assert!(error(1.5, 1e9, Lanes::ln, f64::ln) < 3e-7);
-        assert!(error(-126.0, 127.0, Lanes::exp2, f64::exp2) < 3e-7);
-        assert!(error(-0.6, 0.6, Lanes::exp2, f64::exp2) < 2e-7);
-        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-        assert!(error(-79.0, 90.0, Lanes::sigmoid, sigmoid) < 5e-7);
-        assert!(error(-12.0, 12.0, Lanes::tanh, f64::tanh) < 5e-7);
-        assert!(error(-0.01, 0.01, Lanes::tanh, f64::tanh) < 5e-7);
-    }
-
-    #[test]
-    fn functions_keep_their_limits() {
-        crate::needs_kernels!();
-        let simd = Avx512::detect().expect("asked for");
-        let mut x = [f32::NAN; LANES];
-        x[1..4].copy_from_slice(&[f32::MIN, f32::NEG_INFINITY, f32::MAX]);
-        // SAFETY: detected.
-        let of = |f| unsafe { at(simd, x, f) };
-        let [nan, least, below, most, ..] = of(Lanes::exp2);
-        assert!(
-            nan.is_nan()
-                && [least, below, most].map(f32::to_bits) == [0.0, 0.0, f32::INFINITY].map(f32::to_bits)
-        );
-        let [nan, least, below, most, ..] = of(Lanes::sigmoid);
-        assert!(nan.is_nan() && [least, below].iter().all(|x| (0.0..1e-30).contains(x)) && most > 0.999_999);
-        let [nan, least, below, most, ..] = of(Lanes::tanh);
-        assert!(nan.is_nan() && least < -0.999_999 && below < -0.999_999 && most > 0.999_999);
-    }
-
-    #[test]
-    fn transposed_rows_are_columns() {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-        fn transposed(simd: Avx512, x: &[[u32; LANES]; LANES]) -> [[u32; LANES]; LANES] {
-            let (mut rows, mut result) = ([simd.count(); LANES], *x);
-            // SAFETY: sixteen words each.
-            unsafe {
-                for (row, x) in rows.iter_mut().zip(x) {
-                    *row = simd.words(x.as_ptr());
-                }
-                for (into, row) in result.iter_mut().zip(Words::transpose(rows)) {
-                    row.store(into.as_mut_ptr());
-                }
-            }
-            result
-        }
-        crate::needs_kernels!();
-        let simd = Avx512::detect().expect("asked for");
-        let numbers = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as u32));
-        // SAFETY: detected.
-        let result = unsafe { transposed(simd, &numbers) };
-        assert!((0..16).all(|i| (0..16).all(|j| result[j][i] == numbers[i][j])));
-    }
-}
+mod tests;

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use tch::Tensor;
-use tokensieve_kernels::head_rows::{self, Logits, RowStats, Tail, Task, Top};
+use tokensieve_kernels::head_rows::{self, Logits, RowStats, Tail, Task};
 
 use super::buffers::{self, Buffers, Kept};
 use super::product;
 use super::rows::{Rows, first};
 use super::tasks::{self, Tasks};
-use super::wanted::Wanted;
+use super::wanted::{Distribution, Wanted};
 
 /// Where the rows' logits are.
 enum Source<'a> {
