@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Mask, Words};
+use super::{LANES, Mask, Words};
 
 impl Words {
     /// word + i.
