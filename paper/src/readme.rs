@@ -16,8 +16,6 @@ use std::path::{Path, PathBuf};
 /// The lines between which the part stands.
 const BEGIN: &str = "<!-- results: written by `just readme` -->";
 const END: &str = "<!-- end of results -->";
-/// The picture of the report, made by `scripts/screenshot`.
-const PICTURE: &str = "docs/report.png";
 
 /// Replaces the part in the checkout's README; returns its path.
 pub fn write() -> Result<PathBuf> {
@@ -51,8 +49,7 @@ fn block(made: &[Made]) -> String {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
     let mut text = format!(
-        "\n[![The report's first page: the claims ledger]({PICTURE})](docs/report.md)\n\n**{}.** {}\n\nRecorded in \
-         [`paper/recorded/`](paper/recorded), tests by figure:\n\n| figure | | holds | does not | undecided | not tested |\n|---|---|--:|--:|--:|--:|\n",
+        "\n**{}.** {}\n\nRecorded in [`paper/recorded/`](paper/recorded), tests by figure:\n\n| figure | | holds | does not | undecided | not tested |\n|---|---|--:|--:|--:|--:|\n",
         ledger.summary(),
         ledger.notes()
     );
