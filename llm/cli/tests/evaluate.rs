@@ -266,7 +266,10 @@ fn a_suite_that_was_stopped_goes_on() {
 
     let other = Settings { kind: Kind::BFloat16, ..settings.clone() };
     let error = evaluate(&other, &NOBODY).unwrap_err().to_string();
-    assert!(error.contains("precision: was \"f32\", is \"bf16\"") && error.contains("--fresh"), "{error}");
+    assert!(
+        error.contains("precision: \"f32\" in the file, \"bf16\" now") && error.contains("--fresh"),
+        "{error}"
+    );
 
     // Against itself nothing differs; against other questions nothing is compared.
     let same = differences(&whole, &again).unwrap();
@@ -343,7 +346,7 @@ fn what_cannot_be_done_is_said() {
     fs::write(folder.path().join("a.json"), "{\"model\": 1}").unwrap();
     let a = folder.path().join("a.json");
     let text = say(&["evaluate", "--compare", a.to_str().unwrap(), a.to_str().unwrap()]);
-    assert!(text.contains("a.json:1") && text.contains("not the results of an evaluation"), "{text}");
+    assert!(text.contains("a.json:1") && text.contains("is not a file of results"), "{text}");
     let text = say(&["make", "poems", "--n", "3", "--out", out]);
     assert!(text.contains("poems") && text.contains("arithmetic"), "{text}");
     assert!(!Path::new(out).exists());

@@ -112,7 +112,7 @@ fn replies_are_judged_against_a_public_model_and_against_themselves() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let text = said(&output);
     assert!(text.contains(&format!("{} requests", 2 * ASKED)) && text.contains("dollars in all"), "{text}");
-    assert!(text.contains("--yes goes ahead") && bench.stub.requests().is_empty(), "{text}");
+    assert!(text.contains("--yes skips the confirmation") && bench.stub.requests().is_empty(), "{text}");
     let replies = replies(&bench.path("first.answers.jsonl"));
     assert_eq!(replies.len(), ASKED);
 

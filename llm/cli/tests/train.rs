@@ -300,7 +300,10 @@ fn estimates_serve_an_objective_that_reads_them() {
 
     for (arguments, complaint) in [
         (&["--set", "objective.select.by=bald"][..], "data.uncertainty"),
-        (&["--set", &setting(&bench.path("rows.jsonl"))], "no header of `tokensieve uncertainty`"),
+        (
+            &["--set", &setting(&bench.path("rows.jsonl"))],
+            "is not the header of a file of `tokensieve uncertainty`",
+        ),
         (&["--set", "objective=policy-gradient"], "row 0 has no `advantage`"),
     ] {
         let output = bench.run("refused", arguments);

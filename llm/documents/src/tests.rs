@@ -219,7 +219,7 @@ fn bad_rows_are_named_by_file_line_and_reason() {
         (r#"{"question": "Q"}"#, "`answer` is missing"),
         (r#"{"question": "Q", "answer": 3}"#, "`answer` must be a string"),
         (r#"{"question": "Q", "answer": " "}"#, "the response is empty"),
-        (r#"{"question": "Q", "answer": "A", "weight": -1}"#, "0 or more, not -1"),
+        (r#"{"question": "Q", "answer": "A", "weight": -1}"#, "at least 0, not -1"),
         (r#"{"question": "Q", "answer": "A", "weight": 1e300}"#, "finite"),
         (r#"{"question": "Q", "answer": "A", "weight": 1, "weights": [1]}"#, "only one of weight, weights"),
         (
@@ -407,7 +407,7 @@ fn numbers_of_parquet_files_count_or_are_refused() {
         ),
         (
             with_number::<ByteArrayType>(of_bytes, decimal(&[255, 255])),
-            "finite numbers, 0 or more, not -0.001",
+            "finite numbers of at least 0, not -0.001",
         ),
         (
             with_number::<ByteArrayType>(of_bytes, decimal(&[1; 17])),
