@@ -258,6 +258,6 @@ fn targets_are_chosen_as_peft_chooses() {
     let error = |result: tokensieve_model::Result<Vec<String>>| result.unwrap_err().to_string();
     assert!(error(names(&["proj"])).contains("there is no module `proj`"));
     assert!(error(names(&[])).contains("names no module"));
-    assert!(error(expression("mlp")).contains("as `.*mlp` would be; names are written as a list, [\"mlp\"]"));
-    assert!(error(expression("(")).contains("not a regular expression"));
+    assert!(error(expression("mlp")).contains("such as `.*mlp`; write names as a list, [\"mlp\"]"));
+    assert!(error(expression("(")).contains("not a valid regular expression"));
 }
