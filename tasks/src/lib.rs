@@ -57,6 +57,7 @@ mod keyed;
 mod make;
 pub mod maths;
 pub mod number;
+pub mod oracle;
 pub mod overlap;
 mod registry;
 mod rows;

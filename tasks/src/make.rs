@@ -5,15 +5,18 @@ use serde_json::{Value, json};
 use crate::arithmetic::{self, Split};
 use crate::figfont::{self, Library, Puzzle};
 use crate::instructions;
+use crate::oracle::{self, Language};
 use crate::overlap::{self, Instruction};
 use crate::{Error, Message, Result};
 use tokensieve_base::streams::HashedStream;
 
 /// The generators that [`make`] knows.
-pub const MAKES: [&str; 4] = ["arithmetic", "instructions", "figfont", "alpaca"];
+pub const MAKES: [&str; 5] = ["arithmetic", "instructions", "figfont", "alpaca", "oracle"];
 
 /// Rows for `tokensieve train`: each an `id` and `messages`, the user's turn as the task of that name asks it and the
 /// right answer as the assistant's. Row i of a seed and split does not depend on `n`.
+///
+/// Rows of `oracle` hold `text` instead of `messages`, and what is known of each of its tokens ([`oracle::row`]).
 ///
 /// `alpaca` is not generated: split `train` is the set without the instructions that `alpaca-overlap` asks, `test` is
 /// those instructions. The seed determines the order; there are at most as many rows as the set has.
@@ -54,6 +57,11 @@ pub fn make(task: &str, split: &str, n: usize, seed: u64) -> Result<Box<dyn Iter
             let row =
                 move |(index, data): (u64, Instruction)| row(index, data.prompt(), data.output().to_owned());
             Box::new(indices.zip(rows).map(row))
+        }
+        "oracle" => {
+            let language = Language::new(seed, oracle::settings(split)?);
+            let split = split.to_owned();
+            Box::new(indices.map(move |index| oracle::row(&language, seed, &split, index)))
         }
         _ => {
             let what = format!("no generator is called `{task}`; there are {}", MAKES.join(", "));

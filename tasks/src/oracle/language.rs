@@ -1,0 +1,316 @@
+//! The language: for every prefix the exact distribution of the next token.
+
+use tokensieve_base::streams::HashedStream;
+
+use super::state::{Position, State};
+use super::vocabulary::{self, AGAIN, ASSIGN, BEGIN, CHAIN, COPY, END, FACT, KEYS, OPERATORS, STOP, Token};
+use super::world::{Entry, Sizes, World};
+
+/// The probability that a document goes on after a record, while another one fits.
+const ANOTHER_RECORD: f64 = 0.9;
+/// The probabilities of records about keys, chains and copied lists.
+const KINDS: [(Token, f64); 3] = [(FACT, 0.5), (CHAIN, 0.3), (COPY, 0.2)];
+/// The probability that a chain goes on after a result, while it may.
+const ANOTHER_STEP: f64 = 0.6;
+/// The probability that a list goes on after an item, while it may.
+const ANOTHER_ITEM: f64 = 0.7;
+/// The probability of the second style: in pretraining, in post-training.
+const SECOND_STYLE: [f64; 2] = [0.1, 1.0];
+/// The probability of each spelling of a value where paraphrases are on.
+const SPELLINGS: [f64; 3] = [0.5, 0.3, 0.2];
+
+/// What a wrong value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noise {
+    /// Any value but the right one, each with the same probability.
+    Uniform,
+    /// The value of another fact, each fact with another value with the same probability. Wrong results of chains are
+    /// uniform.
+    Confusable,
+}
+
+/// Which documents of a language are written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// The style, the facts and the operators of post-training, rather than those of pretraining.
+    pub post_training: bool,
+    /// The probability that a fact's value or a chain's result is wrong.
+    pub noise_rate: f64,
+    /// What a wrong value is.
+    pub noise: Noise,
+    /// Whether the values of facts are written in any of three spellings.
+    pub paraphrases: bool,
+    /// Least and largest number of steps of a chain.
+    pub steps: (u8, u8),
+}
+
+impl Default for Settings {
+    /// Pretraining: everything right, chains of one to four steps.
+    fn default() -> Self {
+        Self {
+            post_training: false,
+            noise_rate: 0.0,
+            noise: Noise::Uniform,
+            paraphrases: false,
+            steps: (1, 4),
+        }
+    }
+}
+
+/// The kind of a token, by what one must know to predict it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Delimiters and keywords.
+    Structure,
+    /// Keys, operands, operators and items of lists, which are drawn afresh.
+    Free,
+    /// A value of a key with several values.
+    Choice,
+    /// The value of a fact whose key is frequent.
+    FrequentFact,
+    /// The value of a fact whose key is rare.
+    RareFact,
+    /// A result by a rule of pretraining.
+    Rule,
+    /// A result by the rule that is new in post-training.
+    NewRule,
+    /// A copied item.
+    Copy,
+}
+
+impl Class {
+    /// Its name in rows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Structure => "structure",
+            Self::Free => "free",
+            Self::Choice => "choice",
+            Self::FrequentFact => "frequent-fact",
+            Self::RareFact => "rare-fact",
+            Self::Rule => "rule",
+            Self::NewRule => "new-rule",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// The exact distribution of the next token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Next {
+    /// The kind of the token.
+    pub class: Class,
+    /// The tokens that can follow, each once, with their probabilities.
+    pub tokens: Vec<(Token, f64)>,
+    /// How many of them, from the first, are right.
+    pub right: usize,
+}
+
+impl Next {
+    fn of(class: Class, tokens: Vec<(Token, f64)>) -> Self {
+        Self { class, right: tokens.len(), tokens }
+    }
+
+    fn only(class: Class, token: Token) -> Self {
+        Self::of(class, vec![(token, 1.0)])
+    }
+
+    fn uniform(class: Class, tokens: impl Iterator<Item = Token>) -> Self {
+        let tokens: Vec<Token> = tokens.collect();
+        let p = 1.0 / tokens.len() as f64;
+        Self::of(class, tokens.into_iter().map(|token| (token, p)).collect())
+    }
+
+    /// The probability of a token.
+    pub fn p(&self, token: Token) -> f64 {
+        self.tokens.iter().find(|(known, _)| *known == token).map_or(0.0, |(_, p)| *p)
+    }
+
+    /// The entropy in nats.
+    pub fn entropy(&self) -> f64 {
+        -self.tokens.iter().map(|(_, p)| p * p.ln()).sum::<f64>()
+    }
+
+    /// Whether a token that can follow is a wrong value.
+    pub fn is_wrong(&self, token: Token) -> bool {
+        !self.tokens[..self.right].iter().any(|(right, _)| *right == token)
+    }
+
+    fn draw(&self, stream: &mut HashedStream) -> Token {
+        let mut rest = stream.uniform();
+        for (token, p) in &self.tokens {
+            rest -= p;
+            if rest < 0.0 {
+                return *token;
+            }
+        }
+        self.tokens[self.tokens.len() - 1].0
+    }
+}
+
+/// A grammar and a world: the distribution of documents.
+#[derive(Clone, Debug)]
+pub struct Language {
+    world: World,
+    sizes: Sizes,
+    settings: Settings,
+}
+
+impl Language {
+    /// The language of a seed at full size. Languages of one seed share their world.
+    pub fn new(seed: u64, settings: Settings) -> Self {
+        Self::with_sizes(seed, settings, Sizes::default())
+    }
+
+    /// A language of another size.
+    pub fn with_sizes(seed: u64, settings: Settings, sizes: Sizes) -> Self {
+        Self { world: World::new(seed, sizes), sizes, settings }
+    }
+
+    /// The world.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The distribution of the token after `prefix`; `None` where no document begins with `prefix`, or where the
+    /// document has ended.
+    pub fn next(&self, prefix: &[Token]) -> Option<Next> {
+        let mut state = State::default();
+        for token in prefix {
+            if self.after(&state)?.p(*token) == 0.0 {
+                return None;
+            }
+            state.push(*token);
+        }
+        self.after(&state)
+    }
+
+    /// A document, with the distribution that each of its tokens was drawn from.
+    pub fn document(&self, stream: &mut HashedStream) -> Vec<(Token, Next)> {
+        let mut state = State::default();
+        let mut document = Vec::new();
+        while let Some(next) = self.after(&state) {
+            let token = next.draw(stream);
+            state.push(token);
+            document.push((token, next));
+        }
+        document
+    }
+
+    /// The distribution of the next token in a state.
+    fn after(&self, state: &State) -> Option<Next> {
+        use Class::{Copy, Free, Structure};
+        let style = usize::from(state.style);
+        Some(match &state.position {
+            Position::Begin => self.begin(),
+            Position::Record => self.record(state.length),
+            Position::KeyFirst => {
+                let halves = self.world.first_halves().iter().enumerate();
+                Next::of(Free, halves.map(|(half, p)| (vocabulary::key(0, half as u8), *p)).collect())
+            }
+            Position::KeySecond { .. } => {
+                Next::uniform(Free, (0..self.sizes.keys.min(KEYS)).map(|half| vocabulary::key(1, half)))
+            }
+            Position::Assign { .. } | Position::Equals { .. } => Next::only(Structure, ASSIGN[style]),
+            Position::Value { key } => self.value(*key),
+            Position::Operand { .. } => self.numbers(),
+            Position::Operator { steps, .. } => self.operator(*steps, STOP[style]),
+            Position::Result { left, operator, right, .. } => self.result(*left, *operator, *right),
+            Position::Item { items } => self.item(items.len()),
+            Position::Again { items, at } => Next::only(Copy, vocabulary::value(items[*at], 0)),
+            Position::Stop => Next::only(Structure, STOP[style]),
+            Position::End => return None,
+        })
+    }
+
+    fn begin(&self) -> Next {
+        let second = SECOND_STYLE[usize::from(self.settings.post_training)];
+        let tokens = [(BEGIN[0], 1.0 - second), (BEGIN[1], second)];
+        Next::of(Class::Structure, tokens.into_iter().filter(|(_, p)| *p > 0.0).collect())
+    }
+
+    /// The next record, or the end of the document where the longest record would not fit.
+    fn record(&self, length: usize) -> Next {
+        let chain = 3 + 4 * usize::from(self.settings.steps.1);
+        let copy = 3 + 2 * usize::from(self.sizes.list);
+        if length + chain.max(copy).max(6) + 1 > self.sizes.document {
+            return Next::only(Class::Structure, END);
+        }
+        // A document has at least one record.
+        let another = if length > 1 { ANOTHER_RECORD } else { 1.0 };
+        let mut tokens: Vec<_> = KINDS.iter().map(|(kind, p)| (*kind, another * p)).collect();
+        tokens.extend((another < 1.0).then_some((END, 1.0 - another)));
+        Next::of(Class::Structure, tokens)
+    }
+
+    fn numbers(&self) -> Next {
+        Next::uniform(Class::Free, (0..self.sizes.modulus).map(|number| vocabulary::value(number, 0)))
+    }
+
+    fn value(&self, key: (u8, u8)) -> Next {
+        let changed = self.settings.post_training;
+        let right = match self.world.entry(key, changed) {
+            Entry::Choice(values) => {
+                return Next::uniform(Class::Choice, values.iter().map(|value| vocabulary::value(*value, 0)));
+            }
+            Entry::Fact(right) => *right,
+        };
+        let class = if self.world.is_frequent(key) { Class::FrequentFact } else { Class::RareFact };
+        let counts = match self.settings.noise {
+            Noise::Uniform => vec![1; usize::from(self.sizes.values)],
+            Noise::Confusable => self.world.counts(changed, self.sizes.values),
+        };
+        self.noisy(class, right, self.settings.paraphrases, &counts)
+    }
+
+    fn result(&self, left: u8, operator: Token, right: u8) -> Next {
+        let modulus = self.sizes.modulus;
+        let (class, result) = match OPERATORS.iter().position(|known| *known == operator) {
+            Some(0) => (Class::Rule, left + right),
+            Some(1) => (Class::Rule, left + modulus - right),
+            _ => (Class::NewRule, 2 * left + right),
+        };
+        self.noisy(class, result % modulus, false, &vec![1; usize::from(modulus)])
+    }
+
+    /// The right value, and at the rate of noise another one, in proportion to its count.
+    fn noisy(&self, class: Class, right: u8, paraphrases: bool, counts: &[usize]) -> Next {
+        let others = || (0..).zip(counts).filter(|(value, count)| *value != right && **count > 0);
+        let total: usize = others().map(|(_, count)| *count).sum();
+        let rate = if total == 0 { 0.0 } else { self.settings.noise_rate };
+        let spellings: &[f64] = if paraphrases { &SPELLINGS } else { &[1.0] };
+        let spelled = |value: u8, p: f64| {
+            (0..).zip(spellings).map(move |(spelling, share)| (vocabulary::value(value, spelling), p * share))
+        };
+        let mut tokens: Vec<_> = spelled(right, 1.0 - rate).collect();
+        if rate > 0.0 {
+            tokens.extend(
+                others().flat_map(|(value, count)| spelled(value, rate * *count as f64 / total as f64)),
+            );
+        }
+        Next { class, tokens, right: spellings.len() }
+    }
+
+    fn operator(&self, steps: u8, stop: Token) -> Next {
+        let (least, most) = self.settings.steps;
+        if steps >= most {
+            return Next::only(Class::Structure, stop);
+        }
+        let another = if steps < least { 1.0 } else { ANOTHER_STEP };
+        let known = if self.settings.post_training { &OPERATORS[..] } else { &OPERATORS[..2] };
+        let mut tokens: Vec<_> = known.iter().map(|token| (*token, another / known.len() as f64)).collect();
+        tokens.extend((another < 1.0).then_some((stop, 1.0 - another)));
+        Next::of(Class::Free, tokens)
+    }
+
+    fn item(&self, items: usize) -> Next {
+        if items == usize::from(self.sizes.list) {
+            return Next::only(Class::Structure, AGAIN);
+        }
+        let another = if items == 0 { 1.0 } else { ANOTHER_ITEM };
+        let values = 0..self.sizes.values;
+        let p = another / f64::from(self.sizes.values);
+        let mut tokens: Vec<_> = values.map(|value| (vocabulary::value(value, 0), p)).collect();
+        tokens.extend((another < 1.0).then_some((AGAIN, 1.0 - another)));
+        Next::of(Class::Free, tokens)
+    }
+}
