@@ -11,11 +11,11 @@ use tokensieve_model::Error;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Row i depends only on task, split and seed: it is the same on every machine and for every N. `tokensieve \
-    train` reads the file as data.train. `tokensieve evaluate` has a task of the same name, whose questions do not occur among \
-    the rows."
+    train` reads the file as data.train. `tokensieve evaluate` has a task for each but oracle, whose questions do not occur \
+    among the rows. docs/tasks.md describes the rows."
 )]
 pub struct Arguments {
-    /// Task: arithmetic, instructions, figfont, alpaca
+    /// Task: arithmetic, instructions, figfont, alpaca, oracle
     task: String,
     /// Split of the task
     #[arg(long, default_value = "train")]

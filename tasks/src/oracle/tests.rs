@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::*;
 
-const SMALL: Sizes = Sizes { values: 3, modulus: 2, keys: 2, list: 2, document: 10 };
+/// Small enough to enumerate: documents of one or two records.
+const SMALL: Sizes = Sizes { values: 3, modulus: 2, keys: 2, list: 2, document: 17 };
 
 fn every_setting() -> Vec<Settings> {
     let mut all: Vec<Settings> = ["pretrain", "train", "uniform-20", "confusable-30", "paraphrase", "deep"]
@@ -48,7 +49,7 @@ fn the_documents_of_a_small_grammar_have_probability_one() {
 /// The generative story with its hidden coin, written out: is the value wrong, and if so, which one is it?
 #[test]
 fn noise_is_a_mixture_over_a_hidden_coin() {
-    let noisy = Settings { paraphrases: true, ..settings("confusable-30").unwrap() };
+    let noisy = Settings { paraphrases: true, steps: (1, 1), ..settings("confusable-30").unwrap() };
     let language = Language::with_sizes(2, noisy, SMALL);
     let counts = language.world().counts(true, SMALL.values);
     for (first, second) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
