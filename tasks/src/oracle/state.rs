@@ -88,7 +88,8 @@ impl State {
                 Position::Assign { key: (first, vocabulary::key_of(1, token).unwrap_or(0)) }
             }
             Position::Assign { key } => Position::Value { key },
-            Position::Value { .. } => Position::Stop,
+            // A chain goes on from the result that is written, right or wrong.
+            Position::Result { steps, .. } => Position::Operator { number: number(token), steps: steps + 1 },
             Position::Operand { left: None, steps } => Position::Operator { number: number(token), steps },
             Position::Operand { left: Some((left, operator)), steps } => {
                 Position::Equals { left, operator, right: number(token), steps }
@@ -96,20 +97,17 @@ impl State {
             Position::Operator { number, steps } if OPERATORS.contains(&token) => {
                 Position::Operand { left: Some((number, token)), steps }
             }
-            Position::Operator { .. } => Position::Record,
             Position::Equals { left, operator, right, steps } => {
                 Position::Result { left, operator, right, steps }
             }
-            // A chain goes on from the result that is written, right or wrong.
-            Position::Result { steps, .. } => Position::Operator { number: number(token), steps: steps + 1 },
             Position::Item { items } if token == AGAIN => Position::Again { items, at: 0 },
             Position::Item { mut items } => {
                 items.push(number(token));
                 Position::Item { items }
             }
             Position::Again { items, at } if at + 1 < items.len() => Position::Again { items, at: at + 1 },
-            Position::Again { .. } => Position::Stop,
-            Position::Stop => Position::Record,
+            Position::Value { .. } | Position::Again { .. } => Position::Stop,
+            Position::Operator { .. } | Position::Stop => Position::Record,
             Position::End => Position::End,
         };
     }

@@ -120,7 +120,7 @@ fn a_million_samples_have_the_stated_frequencies() {
         let mut stream = HashedStream::new(number as u64, "oracle test");
         // By class and token: how often it came, how often it should have, and the variance of that.
         let mut counts: HashMap<(Class, Token), [f64; 3]> = HashMap::new();
-        let (mut drawn, mut wrong, mut subject) = (0, 0, 0);
+        let (mut drawn, mut wrong, mut subject) = (0_usize, 0_usize, 0_usize);
         while drawn < 1_000_000 / all.len() {
             let document = language.document(&mut stream);
             assert!(document.len() <= 127 && document.last().is_some_and(|(token, _)| *token == Token(0)));
