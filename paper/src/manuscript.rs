@@ -2,7 +2,7 @@
 //!
 //! `paper/manuscript/` has the prose (`manuscript.typ`) and its look (`style.typ`). The prose may not hold a number of its
 //! own, which is checked; that it takes the direction of every finding from the data too is up to whoever writes it.
-//! [`write`] puts both files beside `data.json` and the drawings, for Typst to compile.
+//! [`write()`] puts both files beside `data.json` and the drawings, for Typst to compile.
 
 use crate::cache::write_atomically;
 use crate::claim::{distinct as distinct_claims, tally};

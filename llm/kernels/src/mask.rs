@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::upload::upload;
 
 /// Which numbers of some rows are dropped. Rows are of numbers (a projection's input, a layer's result) or of attention
-/// probabilities, whose places [`Mask::place`] gives.
+/// probabilities, whose places `Mask::place` gives.
 ///
 /// 16 random bits decide on a number: half of the finaliser of `MurmurHash3` of two neighbouring places, keyed twice.
 #[derive(Debug)]

@@ -90,7 +90,7 @@ impl Series {
         Self::new(Mark::Bars(bars.into_iter().collect()), Ink::Category(0), 0.0)
     }
 
-    /// Cells of a heat map; the panel or the drawing must have [`Colours`].
+    /// Cells of a heat map; the panel or the drawing must have `Colours`.
     pub fn cells(cells: impl IntoIterator<Item = Cell>) -> Self {
         let mark = Mark::Cells { cells: cells.into_iter().collect(), numbers: None };
         Self::new(mark, Ink::Muted, 0.0)

@@ -66,7 +66,7 @@ impl Lab {
         Self { folder: absolute(&out.join("lab")), maker: Maker::Program(OnceLock::new()), threads: None }
     }
 
-    /// A lab whose results are made up (see [`fixture`]): tables and drawings are tested with it, nothing is recorded.
+    /// A lab whose results are made up (see `fixture.rs`): tables and drawings are tested with it, nothing is recorded.
     pub fn fixture() -> Self {
         let folder = std::env::temp_dir().join(format!("tokensieve-fixture-{}", std::process::id()));
         Self { folder, maker: Maker::Fixture, threads: None }

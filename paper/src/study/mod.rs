@@ -9,7 +9,7 @@
 //! | [`grid`] | the jobs of the study |
 //! | [`draws`] | how much more one evaluation says than another, with its interval |
 //! | `preference` | whose reply is preferred |
-//! | [`gain`] | a row of the training figures' tables |
+//! | [`gain`](mod@gain) | a row of the training figures' tables |
 //! | [`compare`] | those rows, from the results of the jobs |
 //! | [`claims`] | claims about ways of training, and their tests |
 //! | [`picture`], [`models`] | panels of gains; models' names, and what is drawn and claimed of each |

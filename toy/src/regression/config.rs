@@ -23,7 +23,7 @@ pub struct RegressionConfig {
     pub seeds: u64,
     /// First seed.
     pub seed: u64,
-    /// Correlation of neighbouring features: E[zᵢzⱼ] = this^|i−j|.
+    /// Correlation of neighbouring features: E\[zᵢzⱼ\] = this^|i−j|.
     pub feature_correlation: f64,
     /// Standard deviation of the noise on d in training; held-out d are noiseless.
     pub noise_sd: f64,

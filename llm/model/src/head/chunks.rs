@@ -10,7 +10,7 @@ use super::gradient::{self, Gradient};
 use super::rows::Rows;
 use super::wanted::Wanted;
 
-/// The chunks of some rows, one at a time; see [`Head::chunks`].
+/// The chunks of some rows, one at a time; see [`Head::chunks`](super::Head::chunks).
 #[derive(Debug)]
 pub struct Chunks<'a> {
     buffers: &'a mut Buffers,
