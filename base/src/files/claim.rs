@@ -1,16 +1,26 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::Error;
+
+/// How long somebody may have a file before it counts as theirs. A program that starts another holds all its files twice
+/// until the other one runs, those that it has closed included (choice: far longer than that takes, on a busy machine too).
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Opens a file to append to, made if it is not there, that nobody else gets until it is closed; `None`: somebody else has
 /// it.
 pub fn claim(path: &Path) -> Result<Option<File>, Error> {
     let file = open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(Error::at(path)(error)),
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => sleep(PATIENCE / 50),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(Error::at(path)(error)),
+        }
     }
 }
 

@@ -224,7 +224,7 @@ fn bad_rows_are_named_by_file_line_and_reason() {
         (r#"{"question": "Q", "answer": "A", "weight": 1, "weights": [1]}"#, "only one of weight, weights"),
         (
             r#"{"question": "Q", "answer": "A", "spans": [{"start": -1, "end": 2, "weight": 1}]}"#,
-            "`start` must be",
+            "`start` of a span must be",
         ),
         (r#"{"question": "Q", "answer": "A", "advantage": "high"}"#, "`advantage` must be a number, not"),
         (r#"{"question": "Q", "answer": "A", "weight": 0}"#, "all of its weights are 0"),

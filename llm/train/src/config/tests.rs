@@ -206,7 +206,7 @@ fn what_an_objective_reads_must_be_supplied() {
     parse(PLAIN, &["objective=asft"]).unwrap();
     let error = parse(PLAIN, &["objective=asft", full]).unwrap_err().to_string();
     assert!(
-        error.contains("--set objective: compares with the base, and all weights are trained"),
+        error.contains("--set objective: compares with the base model, which full fine-tuning overwrites"),
         "{error}"
     );
     parse(PLAIN, &["objective=asft", full, model]).unwrap();
@@ -337,6 +337,8 @@ fn every_word_of_every_key_has_a_meaning_of_its_own() {
             let config = parse(&text, &[&format!("{}={word}", key.name)]).unwrap();
             format!("{:?} {:?} {:?}", config.model, config.data, config.train)
         };
+        // `auto` means one of the others, whichever is fast here.
+        let words: Vec<&str> = words.iter().copied().filter(|word| *word != "auto").collect();
         let meanings: std::collections::BTreeSet<String> = words.iter().map(meaning).collect();
         assert_eq!(meanings.len(), words.len(), "{}", key.name);
     }
