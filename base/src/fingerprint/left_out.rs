@@ -1,4 +1,4 @@
-/// What decides no number, by name and with the reason: crates, and modules of crates as `crate/module`. Neither they nor
+/// What cannot change a result, by name and with the reason: crates, and modules of crates as `crate/module`. Neither they nor
 /// what is reached through them alone counts.
 pub const LEFT_OUT: [(&str, &str); 13] = [
     ("anyhow", "carries errors"),

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use tch::Kind;
 
 use tokensieve_infer::generate::Sampling;
-use tokensieve_infer::precision_name;
-use tokensieve_kernels::{Backend, machine, memory};
+use tokensieve_kernels::{Backend, kind_name, machine, memory};
 use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::{self, Checkpoint};
@@ -60,7 +59,7 @@ impl Precision {
     }
 
     pub(super) fn name(self) -> &'static str {
-        precision_name(self.kind())
+        kind_name(self.kind())
     }
 }
 

@@ -47,7 +47,4 @@
 
 pub mod evaluate;
 pub mod generate;
-mod precision;
 pub mod uncertainty;
-
-pub use precision::precision_name;

@@ -77,6 +77,11 @@ impl Backend {
     }
 }
 
+/// The word for a type of weights and activations, as settings and files have it.
+pub fn kind_name(kind: Kind) -> &'static str {
+    if kind == Kind::Float { "f32" } else { "bf16" }
+}
+
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

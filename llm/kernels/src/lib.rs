@@ -84,7 +84,7 @@ mod upload;
 
 use tch::Tensor;
 
-pub use backend::Backend;
+pub use backend::{Backend, kind_name};
 pub use cpu::Bytes;
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 pub use cpu::decode;
@@ -141,10 +141,7 @@ fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Tensor
 ///
 /// x and out are `[T, D]`, or `[T, H, D]` for a norm per head; out may be x.
 pub fn rms_norm(x_td: &Tensor, weight_d: &Tensor, eps: f64, out_td: &Tensor) -> Tensor {
-    if let Some(result) = cpu::rms_norm(x_td, weight_d, eps, out_td) {
-        return result;
-    }
-    plain::rms_norm(x_td, weight_d, eps, out_td)
+    cpu::rms_norm(x_td, weight_d, eps, out_td).unwrap_or_else(|| plain::rms_norm(x_td, weight_d, eps, out_td))
 }
 
 /// Backward of [`rms_norm`]: the gradient at x, of x's kind, plus `residual_td` (the gradient that went around the norm)
@@ -157,28 +154,23 @@ pub fn rms_norm_backward(
     residual_td: Option<&Tensor>,
     d_weight: Option<&Tensor>,
 ) -> Tensor {
-    if let Some(result) = cpu::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight) {
-        return result;
-    }
-    plain::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight)
+    cpu::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight)
+        .unwrap_or_else(|| plain::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight))
 }
 
 /// Turns the queries and keys of `[T, (H+2G)·K]` in place by each token's angles: dimension i < r/2 of a head is paired
 /// with i + r/2, those from r on stay. `cos_tr` and `sin_tr` are f32 `[T, r/2]`. `backward` turns the other way: the
 /// gradient's way back.
 pub fn rope(qkv: &Tensor, cos_tr: &Tensor, sin_tr: &Tensor, heads: &Heads, backward: bool) {
-    if cpu::rope(qkv, cos_tr, sin_tr, heads, backward).is_some() {
-        return;
-    }
-    plain::rope(qkv, cos_tr, sin_tr, heads, backward);
+    cpu::rope(qkv, cos_tr, sin_tr, heads, backward)
+        .unwrap_or_else(|| plain::rope(qkv, cos_tr, sin_tr, heads, backward));
 }
 
 /// out = activation(gate) · up, of `[T, 2F]` with the gate's columns first.
 pub fn gated(gate_up: &Tensor, activation: Activation, out_tf: &Tensor) {
-    if cpu::gated(gate_up, activation, out_tf).is_some() {
-        return;
-    }
-    fused::gated(gate_up, activation, out_tf).unwrap_or_else(|| plain::gated(gate_up, activation, out_tf));
+    cpu::gated(gate_up, activation, out_tf)
+        .or_else(|| fused::gated(gate_up, activation, out_tf))
+        .unwrap_or_else(|| plain::gated(gate_up, activation, out_tf));
 }
 
 /// Backward of [`gated`]: the gradient `[T, 2F]`, of `gate_up`'s kind. Writes what the forward pass gave into `act_out`, if given, so that
@@ -189,10 +181,8 @@ pub fn gated_backward(
     activation: Activation,
     act_out: Option<&Tensor>,
 ) -> Tensor {
-    if let Some(result) = cpu::gated_backward(d_act, gate_up, activation, act_out) {
-        return result;
-    }
-    fused::gated_backward(d_act, gate_up, activation, act_out)
+    cpu::gated_backward(d_act, gate_up, activation, act_out)
+        .or_else(|| fused::gated_backward(d_act, gate_up, activation, act_out))
         .unwrap_or_else(|| plain::gated_backward(d_act, gate_up, activation, act_out))
 }
 
@@ -200,13 +190,12 @@ pub fn gated_backward(
 /// their own document up to themselves, the prefix's see the prefix. Returns the log-sum-exp of each row's scores, f32
 /// `[H, T]`, for the backward pass.
 pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
-    if let Some(result) = cpu::attention(qkv, layout, how, None, out) {
-        return result;
-    }
-    flash::attention(qkv, layout, how, out).unwrap_or_else(|| plain::attention(qkv, layout, how, None, out))
+    cpu::attention(qkv, layout, how, None, out)
+        .or_else(|| flash::attention(qkv, layout, how, out))
+        .unwrap_or_else(|| plain::attention(qkv, layout, how, None, out))
 }
 
-/// The same with probabilities dropped and the kept ones scaled, as `dropout` has it for each token. There is no way
+/// [`attention`] with probabilities dropped and the kept ones scaled, as `dropout` has it for each token. There is no way
 /// back.
 pub fn attention_dropped(
     qkv: &Tensor,
@@ -215,11 +204,9 @@ pub fn attention_dropped(
     dropout: &Mask,
     out: &Tensor,
 ) -> Tensor {
-    if let Some(result) = cpu::attention(qkv, layout, how, Some(dropout), out) {
-        return result;
-    }
-    // Flash attention has random numbers of its own, which depend on what else is computed.
-    plain::attention(qkv, layout, how, Some(dropout), out)
+    // Not by flash attention, whose random numbers are its own and depend on what else is computed.
+    cpu::attention(qkv, layout, how, Some(dropout), out)
+        .unwrap_or_else(|| plain::attention(qkv, layout, how, Some(dropout), out))
 }
 
 /// Backward of [`attention`]: the gradient at `qkv`, contiguous and of its kind.
@@ -231,9 +218,7 @@ pub fn attention_backward(
     layout: &Layout,
     how: &Attention,
 ) -> Tensor {
-    if let Some(result) = cpu::attention_backward(d_out, qkv, out, lse, layout, how) {
-        return result;
-    }
-    flash::attention_backward(d_out, qkv, out, lse, layout, how)
+    cpu::attention_backward(d_out, qkv, out, lse, layout, how)
+        .or_else(|| flash::attention_backward(d_out, qkv, out, lse, layout, how))
         .unwrap_or_else(|| plain::attention_backward(d_out, qkv, out, lse, layout, how))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, kind_name};
 
 /// The version of torch that tch 0.24 is made for; `build.rs` refuses another.
 pub const TORCH_VERSION: &str = "2.11.0";
@@ -108,7 +108,7 @@ impl fmt::Display for Machine {
         };
         writeln!(f, "{:22} {cuda}", "CUDA library")?;
         writeln!(f, "{:22} {:?} ({} CUDA devices)", "device", self.device, self.cuda_devices)?;
-        let kind = if self.backend.fastest_kind() == Kind::Float { "f32" } else { "bf16" };
+        let kind = kind_name(self.backend.fastest_kind());
         writeln!(f, "{:22} {} (auto computes in {kind})", "back end", self.backend)?;
         for gpu in &self.gpus {
             writeln!(f, "{:22} {gpu}", "GPU")?;

@@ -101,7 +101,7 @@ pub(crate) mod logits {
 pub(crate) mod head_rows {
     use tch::Tensor;
 
-    use crate::head_rows::{Chunk, Logits, ReferenceLogits, RowStats, Tail, Task, Top};
+    use crate::head_rows::task::{Chunk, Logits, ReferenceLogits, RowStats, Tail, Task, Top};
 
     pub(crate) fn statistics(_: &Chunk, _: &Tensor, _: bool) -> Option<Vec<RowStats>> {
         None
@@ -126,7 +126,7 @@ pub(crate) mod head_rows {
 pub(crate) mod spread {
     use tch::Tensor;
 
-    use crate::spread::{Mean, Run, Sums};
+    use crate::spread::sums::{Mean, Run, Sums};
 
     pub(crate) fn add(_: &mut Sums, _: &[Run], _: &Tensor, _: Option<f64>) -> Option<()> {
         None

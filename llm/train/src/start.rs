@@ -15,7 +15,7 @@ use tokensieve_model::{Error, Model, Result};
 use tokensieve_objective::Plan;
 
 use crate::checkpoint::{Lock, State};
-use crate::config::{Config, Length, dtype_name};
+use crate::config::{Config, Length};
 use crate::existing_run::ExistingRun;
 use crate::layout::{CONFIG, PROVENANCE};
 use crate::load::{self, Data};
@@ -26,6 +26,7 @@ use crate::run::Run;
 use crate::schedule::Schedule;
 use crate::trained::Trained;
 use crate::{precomputed, references, step};
+use tokensieve_kernels::kind_name;
 
 impl<'a> Run<'a> {
     /// Loads everything, from the newest checkpoint if there is one. The run stops when `interrupted` becomes true.
@@ -117,7 +118,7 @@ impl<'a> Run<'a> {
             "seed": config.train.seed,
             "device": format!("{:?}", config.model.device),
             "backend": Backend::of(config.model.device).name(),
-            "dtype": dtype_name(config.model.kind),
+            "dtype": kind_name(config.model.kind),
             "threads": tch::get_num_threads(),
             "command": command(std::env::args_os()),
         });
@@ -136,7 +137,7 @@ impl<'a> Run<'a> {
             state.steps,
             config.train.batch_size,
             config.objective.name(),
-            dtype_name(config.model.kind),
+            kind_name(config.model.kind),
             Backend::of(config.model.device),
         ));
         if state.step > 0 {

@@ -14,8 +14,8 @@ use super::model::Examinee;
 use super::registry;
 use super::results::{Results, TaskResults};
 use super::settings::Settings;
-use crate::precision::precision_name;
 use tokensieve_documents::estimates::HashedPath;
+use tokensieve_kernels::kind_name;
 use tokensieve_kernels::memory;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -57,7 +57,7 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
     let mut results = Results {
         model: settings.model.clone(),
         adapter: settings.adapter.clone(),
-        precision: precision_name(settings.kind).to_owned(),
+        precision: kind_name(settings.kind).to_owned(),
         seed: settings.seed,
         limit: settings.limit,
         tasks: IndexMap::new(),
@@ -87,7 +87,7 @@ fn answer_settings(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<S
     let header = json!({
         "model": checkpoint.hash(),
         "adapter": adapter.map(|adapter| adapter.sha256),
-        "precision": precision_name(settings.kind),
+        "precision": kind_name(settings.kind),
         "merge": settings.merge,
         "device": format!("{:?}", settings.device),
     });

@@ -8,7 +8,7 @@ use tch::Tensor;
 use super::head_rows::{cap_of, capped, logits, sums};
 use super::lanes::{Avx512, LANES, Lanes, Number};
 use super::rows::{Rows, by_kind, each_row};
-use crate::spread::{MOST_GROUPS, Mean, Run, Sums};
+use crate::spread::sums::{MOST_GROUPS, Mean, Run, Sums};
 
 /// Numbers whose terms are added in f32 before the sum goes on in f64 (choice).
 const BLOCK: usize = 2048;

@@ -4,7 +4,7 @@
 //! on them is (a + b)·p − a·eᵧ − b·q for a label y, another distribution q, and numbers a and b.
 
 pub mod plain;
-mod task;
+pub(crate) mod task;
 
 pub use task::{Chunk, ChunkStats, Logits, ReferenceLogits, RowStats, TOP_ENTROPY, Tail, Task, Top};
 

@@ -4,7 +4,7 @@
 //! Letters: n rows, m passes (predictions of a row), G groups of passes, V vocabulary.
 
 pub(crate) mod plain;
-mod sums;
+pub(crate) mod sums;
 
 pub use sums::{MOST_GROUPS, Mean, Run, Sums};
 

@@ -332,7 +332,7 @@ pub const KEYS: &[Key] = &[
     key("log.selection", Flag, "true", "write how many tokens of each class every step selected"),
 ];
 
-/// Keys that change no number of a run: a run may be continued with other values of these.
+/// Keys that do not affect the results of a run: a run may be continued with other values of these.
 pub(super) const FREE: [&str; 5] =
     ["train.out", "train.save_every", "train.keep_last", "log.tensorboard", "log.selection"];
 

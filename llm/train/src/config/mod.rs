@@ -263,11 +263,6 @@ impl Config {
     }
 }
 
-/// The word of a type of weights and activations.
-pub(crate) fn dtype_name(kind: tch::Kind) -> &'static str {
-    if kind == tch::Kind::Float { "f32" } else { "bf16" }
-}
-
 fn model(settings: &mut Settings) -> Result<Model> {
     let name = settings.required("model.device")?;
     let device = match name.as_str() {
@@ -294,7 +289,7 @@ fn model(settings: &mut Settings) -> Result<Model> {
     let kind = settings.choice("model.dtype", &choices::DTYPE)?;
     let kind = kind.unwrap_or_else(|| Backend::of(device).fastest_kind());
     // What `auto` is here, for another machine that continues the run.
-    settings.set("model.dtype", Value::from(dtype_name(kind)));
+    settings.set("model.dtype", Value::from(tokensieve_kernels::kind_name(kind)));
     let template = settings.text("model.chat_template");
     Ok(Model { source: settings.required("model.source")?, template, kind, device })
 }

@@ -11,7 +11,7 @@ use tch::Tensor;
 use self::row::{Mix, Reference, dot, largest, mean};
 use super::lanes::{Avx512, Number};
 use super::rows::{Rows, by_kind, each_row};
-use crate::head_rows::{Chunk, Logits, ReferenceLogits, RowStats, TOP_ENTROPY, Tail, Task, Top};
+use crate::head_rows::task::{Chunk, Logits, ReferenceLogits, RowStats, TOP_ENTROPY, Tail, Task, Top};
 
 /// A soft-cap as the kernels read it: infinite where there is none.
 pub(super) fn cap_of(soft_cap: Option<f64>) -> f32 {
