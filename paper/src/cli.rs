@@ -2,8 +2,10 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZero;
+use std::path::PathBuf;
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::Shard;
+use tokensieve_paper::oracle::Stage;
 
 /// Recomputes the figures of two papers on token selection, tests their claims, and writes the report.
 #[derive(Debug, Parser)]
@@ -74,12 +76,12 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Lab {
     /// Do every missing run of a profile; run the command again to continue after an interruption
     Run {
         #[command(flatten)]
-        size: Size,
+        which: Runs,
         #[command(flatten)]
         jobs: Jobs,
         /// Only this share of the work: 2/4 is the second of four machines on one folder
@@ -87,7 +89,28 @@ pub(crate) enum Lab {
         shard: Shard,
     },
     /// List the runs of a profile: which are done, which are missing, and about how long those take
-    List(Size),
+    List(Runs),
+    /// Keep what came of the oracle language's finished runs in a file, where no run has to be repeated
+    Collect {
+        #[command(flatten)]
+        size: Size,
+        /// The file: new runs are added
+        #[arg(long, value_name = "FILE.jsonl.gz", default_value = "paper/recorded/oracle.jsonl.gz")]
+        out: PathBuf,
+    },
+}
+
+/// Which runs.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Runs {
+    #[command(flatten)]
+    pub(crate) size: Size,
+    /// Only the runs of the oracle language's plan (paper/plans/oracle.toml)
+    #[arg(long)]
+    pub(crate) oracle: bool,
+    /// What the plan's runs are for
+    #[arg(long, value_enum, default_value_t, requires = "oracle")]
+    pub(crate) stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -155,7 +178,7 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 12] = [
+    const COMMANDS: [&str; 13] = [
         "reproduce --profile --jobs",
         "figure ids --profile --recorded --png",
         "list",
@@ -166,7 +189,8 @@ mod tests {
         "readme",
         "lab",
         "bits ids",
-        "run --profile --jobs --shard",
-        "list --profile",
+        "run --profile --oracle --stage --jobs --shard",
+        "list --profile --oracle --stage",
+        "collect --profile --out",
     ];
 }

@@ -9,21 +9,64 @@ use std::time::{Duration, Instant};
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::{self, News, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
+use tokensieve_paper::oracle::{Outcomes, Stage, Work};
 use tokensieve_paper::study::{Study, held_out, scoring};
 
 /// Time between lines about what is going on.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 /// Does it.
-pub(crate) fn run(command: Command, out: &Path) -> Result<ExitCode> {
-    match command {
-        Command::Run { size, jobs, shard } => {
-            let done = work(size.profile, jobs.number(size.profile), shard, out)?;
-            println!("{done} runs of the profile {} are done", size.profile.name());
+pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
+    match *command {
+        Command::Run { which, jobs, shard } => {
+            let profile = which.size.profile;
+            let workers = jobs.number(profile);
+            let done = if which.oracle {
+                of_oracle(profile, which.stage, workers, shard, out)?
+            } else {
+                work(profile, workers, shard, out)?
+            };
+            println!("{done} runs of the profile {} are done", profile.name());
             Ok(ExitCode::SUCCESS)
         }
-        Command::List(size) => list(size.profile, out),
+        Command::List(which) => {
+            let lab = Lab::open(out);
+            let profile = which.size.profile;
+            let jobs = if which.oracle {
+                queue::with_needs(&Work::of(profile)?.jobs(which.stage)?)
+            } else {
+                jobs(profile, &study(profile, &lab), &lab)?
+            };
+            list(&lab, &jobs)
+        }
+        Command::Collect { size, out: ref file } => collect(size.profile, out, file),
     }
+}
+
+/// Does a share of the oracle language's runs; returns how many of them are done then.
+fn of_oracle(profile: Profile, stage: Stage, workers: usize, shard: Shard, out: &Path) -> Result<usize> {
+    program::find()?;
+    let jobs = Work::of(profile)?.jobs(stage)?;
+    let lab = Lab::open(out).with_threads(threads(workers));
+    queue::run(&lab, &jobs, shard, workers, &telling(&lab, &jobs, workers))?;
+    Ok(jobs.iter().filter(|job| lab.done(job).is_some()).count())
+}
+
+/// Adds what came of the oracle language's finished runs to a file.
+fn collect(profile: Profile, out: &Path, file: &Path) -> Result<ExitCode> {
+    let (work, lab) = (Work::of(profile)?, Lab::open(out));
+    let mut outcomes = if file.exists() { Outcomes::read(file)? } else { Outcomes::default() };
+    let cells = work.cells(Stage::Main);
+    let added = outcomes.collect(&work, &cells, &lab)?;
+    outcomes.write(file)?;
+    println!("{added} runs added: {} of {} in {}", outcomes.len(), cells.len(), file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Threads of each of some workers.
+fn threads(workers: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / workers.max(1)).max(1)
 }
 
 fn study(profile: Profile, lab: &Lab) -> Study {
@@ -46,8 +89,7 @@ fn jobs(profile: Profile, study: &Study, lab: &Lab) -> Result<Vec<Arc<Job>>> {
 pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -> Result<usize> {
     // Before hours of waiting for others.
     program::find()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let lab = Lab::open(out).with_threads((cores / workers.max(1)).max(1));
+    let lab = Lab::open(out).with_threads(threads(workers));
     let study = study(profile, &lab);
     let runs = jobs(profile, &study, &lab)?;
     let news = telling(&lab, &runs, workers);
@@ -86,11 +128,9 @@ fn telling<'a>(lab: &'a Lab, jobs: &'a [Arc<Job>], workers: usize) -> impl Fn(Ne
     }
 }
 
-fn list(profile: Profile, out: &Path) -> Result<ExitCode> {
-    let lab = Lab::open(out);
-    let jobs = jobs(profile, &study(profile, &lab), &lab)?;
+fn list(lab: &Lab, jobs: &[Arc<Job>]) -> Result<ExitCode> {
     let mut done = 0;
-    for job in &jobs {
+    for job in jobs {
         let state = match lab.done(job) {
             Some(provenance) => {
                 done += 1;
@@ -100,7 +140,7 @@ fn list(profile: Profile, out: &Path) -> Result<ExitCode> {
         };
         println!("{}  {state:<16} {}", &job.id()[..8], job.name);
     }
-    println!("{done} of {} done; about {} to go", jobs.len(), time(queue::estimate(&lab, &jobs)));
+    println!("{done} of {} done; about {} to go", jobs.len(), time(queue::estimate(lab, jobs)));
     Ok(ExitCode::SUCCESS)
 }
 

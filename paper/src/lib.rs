@@ -27,6 +27,7 @@
 //! | [`table`], [`claim`] | rows as CSV; statements, tests, verdicts |
 //! | [`engine`] | takes a figure from its inputs to its claims |
 //! | [`lab`] | runs of the `tokensieve` program, done once and shared by all figures |
+//! | [`oracle`] | the study in the oracle language: its plan and its runs |
 //! | [`study`] | ways of training, corpora, sizes and outcomes; gains and claims about them |
 //! | [`tokens`] | tables of tokens, and conversations for the viewer |
 //! | [`recorded`], [`provenance`] | tables and verdicts kept in the repository, and where each came from |
@@ -46,6 +47,7 @@ pub mod lab;
 pub mod ledger;
 pub mod manuscript;
 mod named;
+pub mod oracle;
 pub mod profile;
 pub mod provenance;
 pub mod readme;

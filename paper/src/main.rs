@@ -105,7 +105,7 @@ fn run(command: &Command) -> Result<ExitCode> {
             println!("{}", readme::write()?.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Lab(command) => lab_command::run(*command, &out),
+        Command::Lab(command) => lab_command::run(command, &out),
         Command::Bits { ids } => {
             for entry in select(ids)? {
                 let made = engine::make_synthetic(&entry)?;

@@ -69,8 +69,10 @@ pub enum Value {
     Result(Arc<Job>, Cow<'static, str>),
     /// A file on this machine: its content counts, not its place.
     File(PathBuf, String),
-    /// The name under which a job's data are evaluated as held-out text: `nll:FILE`.
-    HeldOut(Arc<Job>),
+    /// The name under which a job's data are a task of an evaluation, by the kind of task: `nll:FILE`.
+    Task(&'static str, Arc<Job>),
+    /// A file of the very result that is being made (an empty name: its folder), for a job that follows a training run.
+    Own(Cow<'static, str>),
     /// Several, with commas between them.
     List(Vec<Value>),
 }
@@ -106,6 +108,8 @@ pub struct Job {
     reads: Vec<(String, String)>,
     /// Whether a training run's checkpoints belong to its result.
     checkpoints: bool,
+    /// What is done with the trained model, in the same folder.
+    then: Option<Box<Job>>,
 }
 
 impl Job {
@@ -119,6 +123,7 @@ impl Job {
             settings: Vec::new(),
             reads: Vec::new(),
             checkpoints: false,
+            then: None,
         }
     }
 
@@ -174,6 +179,19 @@ impl Job {
         self.checkpoints
     }
 
+    /// Evaluates the model that a training run leaves ([`Value::Own`]) and keeps only what comes of it: a study of
+    /// thousands of runs needs none of their models again.
+    #[must_use]
+    pub fn then(self, evaluation: Self) -> Self {
+        let seconds = self.seconds + evaluation.seconds;
+        Self { then: Some(Box::new(evaluation)), seconds, ..self }
+    }
+
+    /// What is done with the trained model.
+    pub(crate) fn following(&self) -> Option<&Self> {
+        self.then.as_deref()
+    }
+
     /// Shares the job with others that need it.
     pub fn shared(self) -> Arc<Self> {
         Arc::new(self)
@@ -195,29 +213,33 @@ impl Job {
             &parts[1],
             &parts[2],
             &self.checkpoints.to_string(),
+            &self.then.as_ref().map_or_else(String::new, |job| job.id()),
         ])
+    }
+
+    fn values(&self) -> impl Iterator<Item = &Value> {
+        self.arguments.iter().chain(self.settings.iter().map(|(_, value)| value))
     }
 
     /// The jobs whose results it reads.
     pub fn needs(&self) -> impl Iterator<Item = &Arc<Self>> {
-        let values = self.arguments.iter().chain(self.settings.iter().map(|(_, value)| value));
-        values
+        std::iter::once(self).chain(self.following()).flat_map(Self::values)
             .flat_map(|value| match value {
                 Value::List(list) => list.as_slice(),
                 one => std::slice::from_ref(one),
             })
             .filter_map(|value| match value {
-                Value::Result(job, _) | Value::HeldOut(job) => Some(job),
+                Value::Result(job, _) | Value::Task(_, job) => Some(job),
                 _ => None,
             })
     }
 
     /// The configuration file of a training run; `place` says where a job's result lies.
-    pub(crate) fn configuration(&self, place: &dyn Fn(&Self) -> PathBuf) -> String {
+    pub(crate) fn configuration(&self, folder: &Path, place: &dyn Fn(&Self) -> PathBuf) -> String {
         let line = |(key, value): &(String, Value)| {
             let value = match value {
                 Value::Plain(value) => value.to_string(),
-                other => toml::Value::String(text_of(other, place)).to_string(),
+                other => toml::Value::String(text_of(other, folder, place)).to_string(),
             };
             format!("{key} = {value}\n")
         };
@@ -233,11 +255,11 @@ impl Job {
             words.extend(["--out".into(), folder.display().to_string()]);
             return words;
         }
-        words.extend(self.arguments.iter().map(|value| text_of(value, place)));
+        words.extend(self.arguments.iter().map(|value| text_of(value, folder, place)));
         for (key, value) in &self.settings {
             words.push(if key.len() == 1 { format!("-{key}") } else { format!("--{key}") });
             if !matches!(value, Value::Plain(toml::Value::Boolean(true))) {
-                words.push(text_of(value, place));
+                words.push(text_of(value, folder, place));
             }
         }
         words.extend(["--out".into(), output]);
@@ -247,7 +269,7 @@ impl Job {
     /// The entries of a setting that is a list, as the command line has them.
     pub(crate) fn list(&self, key: &str, place: &dyn Fn(&Self) -> PathBuf) -> Vec<String> {
         match self.settings.iter().find_map(|(known, value)| (known == key).then_some(value)) {
-            Some(Value::List(list)) => list.iter().map(|value| text_of(value, place)).collect(),
+            Some(Value::List(list)) => list.iter().map(|value| text_of(value, Path::new(""), place)).collect(),
             _ => Vec::new(),
         }
     }
@@ -264,27 +286,34 @@ impl Job {
     pub fn describe(&self) -> serde_json::Value {
         let settings: serde_json::Map<String, serde_json::Value> =
             self.settings.iter().map(|(key, value)| (key.clone(), described(value))).collect();
-        serde_json::json!({
+        let mut described = serde_json::json!({
             "verb": self.verb.name(),
             "arguments": self.arguments.iter().map(described).collect::<Vec<_>>(),
             "settings": settings,
             "reads": self.reads.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-        })
+        });
+        if let Some(following) = self.following() {
+            described["then"] = following.describe();
+        }
+        described
     }
 }
 
+/// Folder of the model in the result of a run that trains all weights.
+pub const MODEL: &str = "model";
 /// Name of a training run's configuration in its folder.
 pub(crate) const CONFIGURATION: &str = "job.toml";
 
-/// A value as the command line has it.
-fn text_of(value: &Value, place: &dyn Fn(&Job) -> PathBuf) -> String {
+/// A value as the command line has it; `own` is the folder of the result that is being made.
+fn text_of(value: &Value, own: &Path, place: &dyn Fn(&Job) -> PathBuf) -> String {
     match value {
         Value::Plain(toml::Value::String(text)) => text.clone(),
         Value::Plain(value) => value.to_string(),
         Value::Result(job, file) => place(job).join(file.as_ref()).display().to_string(),
         Value::File(path, _) => path.display().to_string(),
-        Value::HeldOut(job) => format!("nll:{}", place(job).join(job.verb.output()).display()),
-        Value::List(list) => list.iter().map(|value| text_of(value, place)).collect::<Vec<_>>().join(","),
+        Value::Task(kind, job) => format!("{kind}:{}", place(job).join(job.verb.output()).display()),
+        Value::Own(file) => own.join(file.as_ref()).display().to_string(),
+        Value::List(list) => list.iter().map(|value| text_of(value, own, place)).collect::<Vec<_>>().join(","),
     }
 }
 
@@ -294,7 +323,8 @@ fn identity(value: &Value) -> String {
         Value::Plain(value) => format!("= {value}"),
         Value::Result(job, file) => format!("job {}/{file}", job.id()),
         Value::File(_, hash) => format!("file {hash}"),
-        Value::HeldOut(job) => format!("held out {}", job.id()),
+        Value::Task(kind, job) => format!("{kind} of job {}", job.id()),
+        Value::Own(file) => format!("own {file}"),
         Value::List(list) => list.iter().map(identity).collect::<Vec<_>>().join(", "),
     }
 }
@@ -307,7 +337,8 @@ fn described(value: &Value) -> serde_json::Value {
         Value::File(path, _) => {
             path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()).into()
         }
-        Value::HeldOut(job) => format!("nll of {}", job.name).into(),
+        Value::Task(kind, job) => format!("{kind} of {}", job.name).into(),
+        Value::Own(file) => file.as_ref().into(),
         Value::List(list) => list.iter().map(described).collect(),
     }
 }
@@ -373,7 +404,7 @@ mod tests {
              /lab/x/tokens.jsonl"
         );
         let student = train().set("reference.adapter", Value::Result(twin, "adapter".into()));
-        let text = student.configuration(&place);
+        let text = student.configuration(Path::new("/lab/x"), &place);
         assert!(text.parse::<toml::Table>().is_ok(), "{text}");
         assert!(text.contains("reference.adapter = \"/lab/twin/adapter\"\n"), "{text}");
         assert_eq!(

@@ -4,7 +4,7 @@
 //! or what a killed process left: training and evaluation continue in it. `HASH.lock` is held by the process that
 //! makes it and is free again when that process ends, however it ends.
 
-use super::job::CONFIGURATION;
+use super::job::{self, CONFIGURATION};
 use super::{Job, Verb, fixture, program};
 use crate::cache::{sha256, write_atomically};
 use crate::provenance::{self, Host};
@@ -189,15 +189,19 @@ impl Lab {
         };
         let place = |job: &Job| self.place(job);
         if job.verb == Verb::Train {
-            write_atomically(&partial.join(CONFIGURATION), job.configuration(&place))?;
+            write_atomically(&partial.join(CONFIGURATION), job.configuration(partial, &place))?;
         }
-        let arguments = job.command(partial, &place);
-        program::run(program, &arguments, partial, self.threads, said)?;
-        let output = partial.join(job.verb.output());
-        if !output.exists() {
-            bail!("`{}` ended well but left no {}", program::typed(program, &arguments), output.display());
+        let mut typed = Vec::new();
+        for job in std::iter::once(job).chain(job.following()) {
+            let arguments = job.command(partial, &place);
+            program::run(program, &arguments, partial, self.threads, said)?;
+            typed.push(program::typed(program, &arguments));
+            let output = partial.join(job.verb.output());
+            if !output.exists() {
+                bail!("`{}` ended well but left no {}", typed[typed.len() - 1], output.display());
+            }
         }
-        Ok((program::typed(program, &arguments), hash.clone()))
+        Ok((typed.join(" && "), hash.clone()))
     }
 }
 
@@ -220,6 +224,9 @@ fn tidy(job: &Job, partial: &Path) -> Result<()> {
         }
     } else {
         remove(&checkpoints)?;
+    }
+    if job.following().is_some() {
+        remove(&partial.join(job::MODEL))?;
     }
     let spent = partial.join(SPENT);
     if spent.exists() { fs::remove_file(&spent).context("removing the note of time spent") } else { Ok(()) }

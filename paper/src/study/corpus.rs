@@ -121,7 +121,7 @@ impl Corpus {
     pub fn held_out(self, documents: usize) -> Result<Value> {
         match self {
             Self::Arithmetic | Self::Instructions | Self::Alpaca => {
-                Ok(Value::HeldOut(made(self.name(), "test", documents)?.0))
+                Ok(Value::Task("nll", made(self.name(), "test", documents)?.0))
             }
             Self::Gsm8k => Ok("nll:gsm8k/test".into()),
             Self::Chat => Ok("nll:oasst1-validation/threads".into()),

@@ -194,7 +194,7 @@ impl Study {
     /// The name of an outcome in an evaluation's file.
     pub fn key(&self, outcome: Outcome, lab: &Lab) -> Result<String> {
         Ok(match self.task(outcome)? {
-            Value::HeldOut(job) => format!("nll:{}", lab.place(&job).join(job.verb.output()).display()),
+            Value::Task(kind, job) => format!("{kind}:{}", lab.place(&job).join(job.verb.output()).display()),
             Value::Plain(toml::Value::String(name)) => name,
             other => anyhow::bail!("{other:?} names no task"),
         })
@@ -286,6 +286,7 @@ impl Study {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use crate::lab::queue;
     use std::collections::BTreeSet;
 
@@ -342,17 +343,17 @@ mod tests {
                        evaluation.answers.jsonl";
         assert!(both.contains(against), "{both}");
         let growing = judged.trained("google/gemma-2b", Corpus::Gsm8k, Arm::GrowingRank, 0)?;
-        let text = growing.configuration(&|_| "x".into());
+        let text = growing.configuration(Path::new(""), &|_| "x".into());
         // 7073 rows are 222 steps: the ranks rise after each quarter of them.
         assert!(["step = 55", "step = 111", "step = 166"].iter().all(|step| text.contains(step)), "{text}");
         let chat = judged.trained("google/gemma-2b", Corpus::Chat, Arm::Mle, 0)?;
-        let text = chat.configuration(&|_| "x".into());
+        let text = chat.configuration(Path::new(""), &|_| "x".into());
         assert!(text.contains("data.max_length = 2048\n"), "{text}");
         assert!(text.contains("model.chat_template = \"plain\"\n"), "base models have none: {text}");
         let short = Study::new(Profile::Study, &Lab::fixture());
         let chat = short.trained("smollm2-135m", Corpus::Chat, Arm::Mle, 0)?;
-        assert!(chat.configuration(&|_| "x".into()).contains("data.limit = 578\n"));
-        let text = job(Arm::Mle)?.configuration(&|_| "x".into());
+        assert!(chat.configuration(Path::new(""), &|_| "x".into()).contains("data.limit = 578\n"));
+        let text = job(Arm::Mle)?.configuration(Path::new(""), &|_| "x".into());
         assert!(text.contains("data.skip = 32\n") && text.contains("data.limit = 64\n"), "{text}");
         Ok(())
     }

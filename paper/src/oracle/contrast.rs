@@ -1,0 +1,84 @@
+//! Differences between runs, over seeds.
+
+use super::outcome::{Outcomes, Quantity};
+use super::work::{Cell, Rate};
+use crate::Estimate;
+use serde::{Deserialize, Serialize};
+use tokensieve_base::statistics::{mean, mean_interval, standard_error};
+
+/// What is measured of which runs: a term of a sum.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Term {
+    /// The arm.
+    pub arm: String,
+    /// The capability that it starts from, from 1.
+    pub from: usize,
+    /// The name of its data.
+    pub data: String,
+    /// How large its steps are.
+    #[serde(default)]
+    pub rate: Rate,
+    /// The step after which the model is measured; the last by default.
+    pub look: Option<u64>,
+    /// The set of documents.
+    pub set: String,
+    /// The same measure of this set is subtracted.
+    pub minus: Option<String>,
+    /// The group of tokens.
+    pub group: String,
+    /// The measure.
+    pub of: Quantity,
+}
+
+impl Term {
+    /// Its value in the run of a seed.
+    pub fn value(&self, outcomes: &Outcomes, seed: u64) -> Option<f64> {
+        let Self { arm, from, data, rate, look, .. } = self.clone();
+        let outcome = outcomes.of(&Cell { seed, from, data, arm, rate, look })?;
+        let value = |set: &str| outcome.value(set, &self.group, self.of);
+        Some(value(&self.set)? - self.minus.as_deref().map_or(Some(0.0), value)?)
+    }
+}
+
+/// A difference of means over seeds, paired.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Seeds that have both.
+    pub seeds: usize,
+    /// Mean of the first.
+    pub value: f64,
+    /// Mean of the second.
+    pub versus: f64,
+    /// Mean difference.
+    pub difference: f64,
+    /// Standard error of the difference.
+    pub error: f64,
+    /// Lower end of Student's 95 % interval.
+    pub low: f64,
+    /// Upper end of it.
+    pub high: f64,
+}
+
+impl Difference {
+    /// Of pairs; `None` for fewer than two.
+    pub fn of(pairs: &[[f64; 2]]) -> Option<Self> {
+        let differences: Vec<f64> = pairs.iter().map(|[a, b]| a - b).collect();
+        let Estimate { value, low, high, n } = mean_interval(&differences)?;
+        let column = |at: usize| mean(&pairs.iter().map(|pair| pair[at]).collect::<Vec<_>>());
+        Some(Self {
+            seeds: n,
+            value: column(0)?,
+            versus: column(1)?,
+            difference: value,
+            error: standard_error(&differences)?,
+            low,
+            high,
+        })
+    }
+
+    /// With its interval.
+    pub fn estimate(&self) -> Estimate {
+        Estimate { value: self.difference, low: self.low, high: self.high, n: self.seeds }
+    }
+}

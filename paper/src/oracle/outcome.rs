@@ -1,0 +1,204 @@
+//! What came of each run, kept in the repository: `paper/recorded/oracle.jsonl.gz`, one line per run.
+//!
+//! A line has, for each set of documents and each group of tokens, the sums from which every measure follows, so other
+//! claims can be tested on the same runs and nothing is computed twice.
+
+use super::work::{Cell, Work};
+use crate::lab::{Lab, Provenance, Verb};
+use anyhow::{Context as _, Result, ensure};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+/// A measure of a group of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// KL(truth ‖ model) in nats, mean over tokens.
+    Kl,
+    /// −log p of the written token, in nats.
+    Loss,
+    /// Entropy of the model's prediction, in nats.
+    Entropy,
+    /// Distance of that entropy from the true one, in nats.
+    EntropyGap,
+    /// Share of tokens where the model's most probable token is the most probable in truth.
+    Right,
+    /// Share of the group's tokens that are among the quarter of the set's tokens with the largest loss.
+    Selected,
+    /// Spearman's correlation of the loss with KL(truth ‖ model).
+    LossRank,
+    /// Spearman's correlation of the model's entropy with KL(truth ‖ model).
+    EntropyRank,
+    /// How well the loss finds the quarter of the group's tokens with the largest KL(truth ‖ model): area under the curve.
+    LossArea,
+    /// How well the model's entropy finds them.
+    EntropyArea,
+}
+
+/// What a line holds of a group: its number of tokens; the sums of [`Quantity::Kl`] to [`Quantity::Selected`]; the
+/// correlations and areas, null where they are undefined.
+type Sums = [Option<f64>; 11];
+
+/// Groups by set of documents.
+type Sets = BTreeMap<String, BTreeMap<String, Sums>>;
+
+/// One run's measures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// [`Cell`]'s name: seed, capability, data, arm, rate.
+    pub run: String,
+    /// Seconds of its training and evaluation.
+    pub seconds: f64,
+    /// Commit of the program.
+    pub commit: String,
+    /// When it was finished (UTC).
+    pub date: String,
+    /// The sums.
+    pub sets: Sets,
+}
+
+#[derive(Deserialize)]
+struct Evaluation {
+    tasks: BTreeMap<String, Task>,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    groups: BTreeMap<String, Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    tokens: f64,
+    kl: f64,
+    loss: f64,
+    model_entropy: f64,
+    entropy_gap: f64,
+    right: f64,
+    selected: f64,
+    spearman: Proxies,
+    auroc: Proxies,
+}
+
+#[derive(Deserialize)]
+struct Proxies {
+    loss: Option<f64>,
+    entropy: Option<f64>,
+}
+
+impl Outcome {
+    /// A measure of a group of a set.
+    pub fn value(&self, set: &str, group: &str, quantity: Quantity) -> Option<f64> {
+        let sums = self.sets.get(set)?.get(group)?;
+        let value = sums[1 + quantity as usize]?;
+        let is_sum = (quantity as usize) <= Quantity::Selected as usize;
+        let value = if is_sum { value / sums[0]? } else { value };
+        value.is_finite().then_some(value)
+    }
+
+    /// What the lab found in a run that is done.
+    fn read(work: &Work, cell: &Cell, lab: &Lab) -> Result<Option<Self>> {
+        let job = work.measured(cell)?;
+        let Some(provenance) = lab.done(&job) else { return Ok(None) };
+        let path = lab.place(&job).join(Verb::Evaluate.output());
+        let context = || format!("reading {}", path.display());
+        let text = std::fs::read_to_string(&path).with_context(context)?;
+        let mut found: Evaluation = serde_json::from_str(&text).with_context(context)?;
+        let mut sets = Sets::new();
+        for (set, documents) in work.sets(cell)? {
+            let task = format!("oracle:{}", lab.place(&documents).join(Verb::Make.output()).display());
+            let task =
+                found.tasks.remove(&task).with_context(|| format!("{} lacks {task}", path.display()))?;
+            let groups = task.groups.into_iter().map(|(name, group)| (name, group.sums()));
+            sets.insert(set.to_owned(), groups.collect());
+        }
+        let Provenance { seconds, commit, date, .. } = provenance;
+        Ok(Some(Self { run: cell.to_string(), seconds: rounded(seconds), commit, date, sets }))
+    }
+}
+
+impl Group {
+    fn sums(self) -> Sums {
+        let Self { tokens, kl, loss, model_entropy, entropy_gap, right, selected, spearman, auroc } = self;
+        let [tokens, kl, loss, model_entropy, entropy_gap, right, selected] =
+            [tokens, kl, loss, model_entropy, entropy_gap, right, selected].map(Some);
+        let ranks = [spearman.loss, spearman.entropy, auroc.loss, auroc.entropy];
+        let [a, b, c, d] = ranks;
+        [tokens, kl, loss, model_entropy, entropy_gap, right, selected, a, b, c, d]
+            .map(|value| value.map(rounded))
+    }
+}
+
+/// To five digits, of which no measure needs more.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
+
+/// The runs of a study that are done, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcomes(BTreeMap<String, Outcome>);
+
+impl Outcomes {
+    /// Those kept in the repository.
+    pub fn recorded() -> Result<Self> {
+        Self::parse(include_bytes!("../../recorded/oracle.jsonl.gz"))
+            .context("paper/recorded/oracle.jsonl.gz")
+    }
+
+    /// Those of a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let context = || format!("reading {}", path.display());
+        Self::parse(&std::fs::read(path).with_context(context)?).with_context(context)
+    }
+
+    fn parse(compressed: &[u8]) -> Result<Self> {
+        let mut text = String::new();
+        GzDecoder::new(compressed).read_to_string(&mut text).context("decompressing")?;
+        let mut all = BTreeMap::new();
+        for (line, number) in text.lines().zip(1..) {
+            let outcome: Outcome = serde_json::from_str(line).with_context(|| format!("line {number}"))?;
+            let run = outcome.run.clone();
+            ensure!(all.insert(run.clone(), outcome).is_none(), "line {number}: {run} a second time");
+        }
+        Ok(Self(all))
+    }
+
+    /// Adds what the lab has of these runs.
+    pub fn collect(&mut self, work: &Work, cells: &[Cell], lab: &Lab) -> Result<usize> {
+        let mut added = 0;
+        for cell in cells.iter().filter(|cell| !self.0.contains_key(&cell.to_string())).collect::<Vec<_>>() {
+            if let Some(outcome) = Outcome::read(work, cell, lab)? {
+                self.0.insert(outcome.run.clone(), outcome);
+                added += 1;
+            }
+        }
+        Ok(added)
+    }
+
+    /// Writes them.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::best());
+        for outcome in self.0.values() {
+            writeln!(compressed, "{}", serde_json::to_string(outcome)?)?;
+        }
+        crate::cache::write_atomically(path, compressed.finish()?)
+    }
+
+    /// What came of a run.
+    pub fn of(&self, cell: &Cell) -> Option<&Outcome> {
+        self.0.get(&cell.to_string())
+    }
+
+    /// Number of runs.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,257 @@
+//! The committed plan: what is run.
+
+use super::contrast::Term;
+use crate::Profile;
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// `paper/plans/oracle.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The configuration's table `model.init`, without its seed.
+    pub model: toml::Table,
+    /// How models are pretrained.
+    pub pretraining: Pretraining,
+    /// How they are trained further.
+    pub post_training: PostTraining,
+    /// Seeds of each stage.
+    pub seeds: Seeds,
+    /// How much of it is run, by name.
+    pub sizes: BTreeMap<String, Size>,
+    /// What is run.
+    pub groups: Vec<Group>,
+    /// Learning rates to choose from.
+    pub tuning: Tuning,
+    /// Post-training data by name.
+    pub data: BTreeMap<String, Data>,
+    /// Ways to train by name.
+    pub arms: BTreeMap<String, Arm>,
+    /// The primary claims: one family, corrected by Holm.
+    pub claims: Vec<Declared>,
+}
+
+/// A claim, before the runs that decide it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declared {
+    /// Its name: `masked-lowers-kl`.
+    pub id: String,
+    /// Who claims it: `A, section 3`, or `ours`.
+    pub source: String,
+    /// The claim.
+    pub says: String,
+    /// What is measured: a [`Term`].
+    pub of: toml::Table,
+    /// What it is compared with: keys that differ from `of`'s.
+    pub versus: toml::Table,
+    /// Whether the difference is claimed to be above or below zero.
+    pub expected: Side,
+    /// The smallest difference that matters: closer to zero, both are practically equal.
+    pub matters: f64,
+}
+
+impl Declared {
+    /// What is measured, and what it is compared with.
+    pub fn terms(&self) -> Result<[Term; 2]> {
+        let mut versus = self.of.clone();
+        versus.extend(self.versus.clone());
+        let term = |table: toml::Table| {
+            table.try_into::<Term>().with_context(|| format!("claim {}", self.id))
+        };
+        Ok([term(self.of.clone())?, term(versus)?])
+    }
+}
+
+/// A side of zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// Above.
+    Above,
+    /// Below.
+    Below,
+}
+
+/// How models are pretrained.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pretraining {
+    /// Documents per step.
+    pub batch: u64,
+    /// Learning rate.
+    pub rate: f64,
+}
+
+/// How they are trained further.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostTraining {
+    /// Documents per step.
+    pub batch: u64,
+}
+
+/// First and last seed of each stage.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seeds {
+    /// For sizes and powers.
+    pub pilot: [u64; 2],
+    /// For learning rates.
+    pub tuning: [u64; 2],
+    /// For the results.
+    pub main: [u64; 2],
+}
+
+/// How much of it is run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Documents of pretraining.
+    pub pretraining_rows: u64,
+    /// The steps of pretraining after which there is a model, the least capable first.
+    pub checkpoints: Vec<u64>,
+    /// Documents of post-training.
+    pub rows: u64,
+    /// The steps of post-training after which models are measured besides the last.
+    pub looks: Vec<u64>,
+    /// Documents of each set that models are measured on.
+    pub evaluation_rows: u64,
+    /// Stochastic passes for estimates of uncertainty.
+    pub passes: u64,
+}
+
+/// Arms that are crossed with capabilities and data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// What it is for.
+    pub name: String,
+    /// Names of arms.
+    pub arms: Vec<String>,
+    /// Capabilities, from 1.
+    pub from: Vec<usize>,
+    /// Names of data.
+    pub data: Vec<String>,
+    /// Whether each arm is also run at plain training's rate and step length.
+    #[serde(default)]
+    pub matched: bool,
+    /// Whether models are also measured on the way.
+    #[serde(default)]
+    pub looks: bool,
+    /// Number of seeds by size.
+    pub seeds: BTreeMap<String, u64>,
+}
+
+/// Learning rates to choose from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    /// The candidates of every arm.
+    pub rates: Vec<f64>,
+}
+
+/// Post-training data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The split of the oracle language.
+    pub split: String,
+    /// Different rows, gone over until the steps are done; all by default.
+    pub rows: Option<u64>,
+}
+
+/// A way to train.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// The configuration's table `objective`.
+    pub objective: toml::Table,
+    /// The model or distribution that the objective compares with.
+    #[serde(default)]
+    pub reference: Reference,
+    /// Whether the objective reads estimates of uncertainty.
+    #[serde(default)]
+    pub estimates: bool,
+    /// How many times as many steps as the others.
+    #[serde(default = "once")]
+    pub steps: f64,
+    /// The learning rate, chosen on the tuning seeds.
+    pub rate: f64,
+}
+
+fn once() -> f64 {
+    1.0
+}
+
+/// What an objective compares with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reference {
+    /// Nothing.
+    #[default]
+    None,
+    /// The model as it was before post-training.
+    Start,
+    /// Plain training on the same data.
+    Twin,
+    /// Plain training on other data without wrong values.
+    Clean,
+    /// The exact distribution.
+    Truth,
+}
+
+impl Plan {
+    /// The plan as committed.
+    pub fn load() -> Result<Self> {
+        Self::parse(include_str!("../../plans/oracle.toml")).context("paper/plans/oracle.toml")
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let plan: Self = toml::from_str(text)?;
+        for group in &plan.groups {
+            let Group { name, arms, data, from, seeds, .. } = group;
+            for arm in arms {
+                ensure!(plan.arms.contains_key(arm), "group {name}: there is no arm `{arm}`");
+            }
+            for set in data {
+                ensure!(plan.data.contains_key(set), "group {name}: there is no data `{set}`");
+            }
+            let [first, last] = plan.seeds.main;
+            for (size, count) in seeds {
+                let of = plan.sizes.get(size);
+                let size = of.with_context(|| format!("group {name}: there is no size `{size}`"))?;
+                let known = |at: &usize| (1..=size.checkpoints.len()).contains(at);
+                ensure!(from.iter().all(known), "group {name}: there is no such capability");
+                ensure!(*count <= last + 1 - first, "group {name}: there are not so many main seeds");
+            }
+        }
+        for claim in &plan.claims {
+            for Term { arm, data, .. } in claim.terms()? {
+                let known = plan.arms.contains_key(&arm) && plan.data.contains_key(&data);
+                ensure!(known, "claim {}: there is no arm `{arm}` or no data `{data}`", claim.id);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The size that a profile runs.
+    pub fn size(&self, profile: Profile) -> Result<(&str, &Size)> {
+        let name = match profile {
+            Profile::Smoke => "smoke",
+            Profile::Laptop | Profile::Evening => "laptop",
+            Profile::Study | Profile::Paper => "study",
+        };
+        let found = self.sizes.get_key_value(name);
+        found.map(|(name, size)| (name.as_str(), size)).with_context(|| format!("no size is called `{name}`"))
+    }
+}
+
+impl Seeds {
+    /// From first to last.
+    pub fn all([first, last]: [u64; 2]) -> RangeInclusive<u64> {
+        first..=last
+    }
+}
