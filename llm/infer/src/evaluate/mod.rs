@@ -6,8 +6,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | `run` | evaluates a suite from its [`Settings`] ([`evaluate`]) |
-//! | `registry` | finds an [`Exam`] by its name: a task of `tokensieve-tasks`, or held-out text |
-//! | `exam`, `held_out` | questions and the measures of their answers |
+//! | `registry` | finds a [`Benchmark`] by its name: a task of `tokensieve-tasks`, or held-out text |
+//! | `benchmark`, `held_out` | questions and the measures of their answers |
 //! | `ask`, `answers` | asks the questions that have no stored answer yet |
 //! | `model`, `score` | answers questions: replies by generation, likelihoods by a forward pass |
 //! | `judging`, `judge`, `local_judge` | win rates of replies, by a local model or an endpoint |
@@ -15,8 +15,8 @@
 
 mod answers;
 mod ask;
+mod benchmark;
 mod compare;
-mod exam;
 mod held_out;
 mod judge;
 mod judging;
@@ -30,12 +30,12 @@ mod settings;
 mod table;
 
 pub use answers::{Answers, answers_path};
+pub use benchmark::Benchmark;
 pub use compare::{Difference, differences};
-pub use exam::Exam;
 pub use held_out::HeldOut;
 pub use judging::{BASELINE, Judging};
 pub use local_judge::LocalJudge;
-pub use model::Examinee;
+pub use model::EvaluatedModel;
 pub use results::{Counted, Measured, Results, Tallies, TaskResults};
 pub use run::evaluate;
 pub use score::Scorer;

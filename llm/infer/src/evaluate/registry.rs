@@ -1,22 +1,22 @@
-//! Exams by their names: a task of `tokensieve-tasks`, or held-out text.
+//! Benchmarks by their names: a task of `tokensieve-tasks`, or held-out text.
 
 use tokensieve_tasks::{self as tasks, Measure, Options};
 
-use super::exam::Exam;
+use super::benchmark::Benchmark;
 use super::held_out::{self, HeldOut};
 use super::judge;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 
-/// Opens the exam with this name. Documents of held-out text are cut to `longest` tokens.
+/// Opens the benchmark with this name. Documents of held-out text are cut to `longest` tokens.
 pub(super) fn open(
     name: &str,
     options: &Options,
     tokenizer: &Tokenizer,
     longest: usize,
     skip_bad: bool,
-) -> Result<Box<dyn Exam>> {
+) -> Result<Box<dyn Benchmark>> {
     if name.starts_with(held_out::PREFIX) {
         return Ok(Box::new(HeldOut::open(name, options, tokenizer, longest, skip_bad)?));
     }
@@ -32,7 +32,7 @@ pub(super) fn open(
     Ok(Box::new(task))
 }
 
-/// The measures of an exam whose tallies are stored in a file of results.
+/// The measures of a benchmark whose tallies are stored in a file of results.
 pub(super) fn measures(name: &str) -> Result<Vec<Measure>> {
     if name.starts_with(held_out::PREFIX) {
         return Ok(held_out::MEASURES.to_vec());

@@ -8,9 +8,9 @@ use tokensieve_tasks as tasks;
 
 use super::answers::{Answers, answers_path};
 use super::ask::{ask, stored_answer};
-use super::exam::Exam;
+use super::benchmark::Benchmark;
 use super::judge;
-use super::model::Examinee;
+use super::model::EvaluatedModel;
 use super::registry;
 use super::results::{Results, TaskResults};
 use super::settings::Settings;
@@ -37,11 +37,11 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
     let longest = checkpoint.config().max_positions.max(1) as usize;
     let options = tasks::Options { limit: settings.limit, seed: settings.seed };
     let open = |name: &String| registry::open(name, &options, &tokenizer, longest, settings.skip_bad);
-    let exams = settings.suite.iter().map(open);
-    let exams = exams.collect::<Result<Vec<_>>>()?;
-    let to_judge = exams.iter().find(|exam| exam.name() == judge::TASK);
-    if let (Some(exam), Some(judging)) = (to_judge, &settings.judging) {
-        judge::check(exam.as_ref(), judging, settings)?;
+    let benchmarks = settings.suite.iter().map(open);
+    let benchmarks = benchmarks.collect::<Result<Vec<_>>>()?;
+    let to_judge = benchmarks.iter().find(|benchmark| benchmark.name() == judge::TASK);
+    if let (Some(benchmark), Some(judging)) = (to_judge, &settings.judging) {
+        judge::check(benchmark.as_ref(), judging, settings)?;
     }
     let mut answers = Answers::open(
         &answers_path(&settings.out),
@@ -53,7 +53,7 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
         let adapter = Adapter::load(model.config(), folder, model.device())?;
         model.attach(Some(&adapter))?;
     }
-    let mut examinee = Examinee::new(&model, &tokenizer, settings.generation(), interrupted);
+    let mut evaluated = EvaluatedModel::new(&model, &tokenizer, settings.generation(), interrupted);
     let mut results = Results {
         model: settings.model.clone(),
         adapter: settings.adapter.clone(),
@@ -62,20 +62,26 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
         limit: settings.limit,
         tasks: IndexMap::new(),
     };
-    for exam in &exams {
-        if ask(exam.as_ref(), &mut examinee, &mut answers)?.is_break() {
+    for benchmark in &benchmarks {
+        if ask(benchmark.as_ref(), &mut evaluated, &mut answers)?.is_break() {
             return Ok(None);
         }
-        let mut found = measure(exam.as_ref(), &answers, settings.seed)?;
-        if let (judge::TASK, Some(judging)) = (exam.name(), &settings.judging) {
+        let mut found = measure(benchmark.as_ref(), &answers, settings.seed)?;
+        if let (judge::TASK, Some(judging)) = (benchmark.name(), &settings.judging) {
             let judge_settings = (judging, settings);
-            if judge::add_win_rates(exam.as_ref(), &mut found, &mut answers, judge_settings, interrupted)?
-                .is_break()
+            if judge::add_win_rates(
+                benchmark.as_ref(),
+                &mut found,
+                &mut answers,
+                judge_settings,
+                interrupted,
+            )?
+            .is_break()
             {
                 return Ok(None);
             }
         }
-        results.tasks.insert(exam.name().to_owned(), found);
+        results.tasks.insert(benchmark.name().to_owned(), found);
         results.write(&settings.out)?;
     }
     Ok(Some(results))
@@ -103,14 +109,14 @@ fn answer_settings(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<S
 }
 
 /// Computes the measures of a task from the stored answers.
-fn measure(exam: &dyn Exam, answers: &Answers, seed: u64) -> Result<TaskResults> {
-    let ids: Vec<String> = (0..exam.count()).map(|question| exam.id(question).to_owned()).collect();
+fn measure(benchmark: &dyn Benchmark, answers: &Answers, seed: u64) -> Result<TaskResults> {
+    let ids: Vec<String> = (0..benchmark.count()).map(|question| benchmark.id(question).to_owned()).collect();
     let mut seconds = 0.0;
     let mut tallies = Vec::with_capacity(ids.len());
     for question in 0..ids.len() {
-        let line = stored_answer(exam, answers, question)?;
+        let line = stored_answer(benchmark, answers, question)?;
         seconds += line.seconds;
-        tallies.push(exam.tally(question, &line.answer)?);
+        tallies.push(benchmark.tally(question, &line.answer)?);
     }
-    Ok(TaskResults::new(exam.measures(), ids, &tallies, seconds, seed))
+    Ok(TaskResults::new(benchmark.measures(), ids, &tallies, seconds, seed))
 }
