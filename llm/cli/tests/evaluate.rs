@@ -148,6 +148,7 @@ fn settings(folder: &Path, suite: &[&str]) -> Settings {
         batch: 8,
         judging: None,
         out: folder.join("results.json"),
+        tokens: None,
         fresh: false,
     }
 }
