@@ -38,7 +38,7 @@
 //! | [`maths`] | five sets of mathematics problems | equality of LaTeX answers |
 //! | [`figfont`] | words drawn in FIGlet fonts, generated | exact match, Jaro-Winkler |
 //! | `choice` | five medical multiple-choice sets | likelihood of each option, by text or by letter |
-//! | [`oracle`] | documents whose every next token's distribution is known, generated | nobody yet: rows only |
+//! | [`oracle`] | documents whose every next token's distribution is known, generated | the exact distributions; `tokensieve-infer` compares a model with them |
 //!
 //! [`make`] writes training data for the generated ones. Row i of a seed and split is the same on every machine and for any
 //! number of rows.

@@ -1,5 +1,7 @@
 //! Generated data for training and testing, determined by a seed.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 use crate::arithmetic::{self, Split};
@@ -14,16 +16,21 @@ use tokensieve_base::streams::HashedStream;
 pub const MAKES: [&str; 5] = ["arithmetic", "instructions", "figfont", "alpaca", "oracle"];
 
 /// Rows for `tokensieve train`: each an `id` and `messages`, the user's turn as the task of that name asks it and the
-/// right answer as the assistant's. Row i of a seed and split does not depend on `n`.
+/// right answer as the assistant's. Row i of a seed and split does not depend on which `indices` are asked for, so that
+/// rows beyond those of a training set are held out.
 ///
 /// Rows of `oracle` hold `text` instead of `messages`, and what is known of each of its tokens ([`oracle::row`]).
 ///
 /// `alpaca` is not generated: split `train` is the set without the instructions that `alpaca-overlap` asks, `test` is
 /// those instructions. The seed determines the order; there are at most as many rows as the set has.
-pub fn make(task: &str, split: &str, n: usize, seed: u64) -> Result<Box<dyn Iterator<Item = Value>>> {
+pub fn make(
+    task: &str,
+    split: &str,
+    indices: Range<u64>,
+    seed: u64,
+) -> Result<Box<dyn Iterator<Item = Value>>> {
     let name = format!("{task}/{split}/{seed}");
     let row = move |index: u64, prompt: String, reply: String| json!({ "id": format!("{name}/{index}"), "messages": [Message::user(prompt), Message::assistant(reply)] });
-    let indices = 0..n as u64;
     Ok(match task {
         "arithmetic" => {
             let split = one_of(split, [("train", Split::Train), ("test", Split::Test)])?;
@@ -56,6 +63,7 @@ pub fn make(task: &str, split: &str, n: usize, seed: u64) -> Result<Box<dyn Iter
             HashedStream::new(seed, "alpaca").shuffle(&mut rows);
             let row =
                 move |(index, data): (u64, Instruction)| row(index, data.prompt(), data.output().to_owned());
+            let rows = rows.into_iter().skip(indices.start as usize);
             Box::new(indices.zip(rows).map(row))
         }
         "oracle" => {
@@ -84,16 +92,18 @@ mod tests {
 
     #[test]
     fn rows_are_chats_and_do_not_depend_on_their_number() {
-        let few: Vec<Value> = make("arithmetic", "train", 3, 5).unwrap().collect();
-        let many: Vec<Value> = make("arithmetic", "train", 30, 5).unwrap().collect();
+        let few: Vec<Value> = make("arithmetic", "train", 0..3, 5).unwrap().collect();
+        let many: Vec<Value> = make("arithmetic", "train", 0..30, 5).unwrap().collect();
         assert_eq!(few[..], many[..3]);
+        let late: Vec<Value> = make("arithmetic", "train", 28..30, 5).unwrap().collect();
+        assert_eq!(late[..], many[28..]);
         assert_eq!(few[0]["messages"][0]["role"], "user");
         assert!(few[0]["messages"][1]["content"].as_str().unwrap().contains("#### "));
     }
 
     #[test]
     fn unknown_generators_and_splits_are_errors_that_list_the_known_ones() {
-        let error = |task, split| make(task, split, 1, 0).err().unwrap().to_string();
+        let error = |task, split| make(task, split, 0..1, 0).err().unwrap().to_string();
         assert!(error("poems", "train").contains("arithmetic, "));
         assert!(error("arithmetic", "dev").contains("train, test"));
     }

@@ -51,7 +51,7 @@ fn the_right_answers_are_marked_right() {
         ("figfont", "unseen", "figfont-unseen"),
     ] {
         let task = open(task, &Options::default()).unwrap();
-        for (index, row) in make(name, split, 50, 0).unwrap().enumerate() {
+        for (index, row) in make(name, split, 0..50, 0).unwrap().enumerate() {
             let turn = |n: usize| row["messages"][n]["content"].as_str().unwrap().to_owned();
             assert_eq!(task.questions()[index].messages.last().unwrap().content, turn(0));
             let tally = task.tally(index, &Answer::Reply { text: turn(1), tokens: 9, ended: true }).unwrap();
@@ -73,7 +73,7 @@ fn training_never_sees_what_is_asked() {
             "instructions" => 500,
             _ => 5000,
         };
-        let Some(made) = at_hand(make(name, "train", rows, 1)) else { continue };
+        let Some(made) = at_hand(make(name, "train", 0..rows, 1)) else { continue };
         let trained: HashSet<String> =
             made.map(|row| row["messages"][0]["content"].as_str().unwrap().to_owned()).collect();
         for task in tasks {

@@ -47,6 +47,20 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
     pearson(&mid_ranks(x), &mid_ranks(y))
 }
 
+/// The area under the receiver operating characteristic: the probability that `values` has a larger number for one of
+/// the `positive` than for one of the others, ties counted half. `None` for unequal lengths, a value that is not finite,
+/// or where all or none are positive.
+pub fn auroc(values: &[f64], positive: &[bool]) -> Option<f64> {
+    let ones = positive.iter().filter(|is| **is).count() as f64;
+    let zeros = positive.len() as f64 - ones;
+    if values.len() != positive.len() || ones * zeros == 0.0 || !values.iter().all(|v| v.is_finite()) {
+        return None;
+    }
+    let ranks = mid_ranks(values);
+    let sum: f64 = ranks.iter().zip(positive).filter(|(_, is)| **is).map(|(rank, _)| rank).sum();
+    Some((sum - ones * (ones + 1.0) / 2.0) / (ones * zeros))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -70,6 +84,16 @@ mod tests {
         assert_eq!(spearman(&[1.0, f64::NAN], &[1.0, 2.0]), None);
         assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 2.0]), None);
         assert!(close(pearson(&[0.0, 1.0, 2.0], &[5.0, 3.0, 1.0]).unwrap(), -1.0, 1e-15));
+    }
+
+    #[test]
+    fn auroc_counts_the_pairs_in_the_right_order() {
+        // Pairs (positive, other): 3 > 1, 3 > 2, 2 > 1, 2 = 2.
+        let area = auroc(&[3.0, 1.0, 2.0, 2.0], &[true, false, true, false]).unwrap();
+        assert!(close(area, 3.5 / 4.0, 1e-15));
+        assert_eq!(auroc(&[1.0, 2.0], &[true, true]), None);
+        assert_eq!(auroc(&[1.0, 2.0], &[true]), None);
+        assert_eq!(auroc(&[f64::NAN, 2.0], &[true, false]), None);
     }
 
     proptest! {

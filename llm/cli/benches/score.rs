@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tch::{Device, Kind};
 use tokensieve_documents::DataSource;
-use tokensieve_infer::evaluate::{Examinee, Scorer};
+use tokensieve_infer::evaluate::{EvaluatedModel, Scorer};
 use tokensieve_infer::generate::Options;
 use tokensieve_model::Document;
 use tokensieve_model::Model;
@@ -66,10 +66,10 @@ fn main() {
         })
         .collect();
     let nobody = AtomicBool::new(false);
-    let examinee = || Examinee::new(&model, &tokenizer, Options::default(), &nobody);
-    let (mut a, mut b, mut c) = (examinee(), examinee(), examinee());
-    let ask = |examinee: &mut Examinee, questions: &[&Question]| {
-        examinee.answer(questions, &mut |_, _| Ok(())).expect("answers");
+    let evaluated = || EvaluatedModel::new(&model, &tokenizer, Options::default(), &nobody);
+    let (mut a, mut b, mut c) = (evaluated(), evaluated(), evaluated());
+    let ask = |evaluated: &mut EvaluatedModel, questions: &[&Question]| {
+        evaluated.answer(questions, &mut |_, _| Ok(())).expect("answers");
     };
     let mut together = || ask(&mut a, &questions);
     let mut apart = || questions.iter().for_each(|question| ask(&mut b, &[question]));

@@ -21,7 +21,8 @@ use tokensieve_kernels::machine;
                       tokensieve evaluate --tasks",
     after_help = "Answers are stored in FILE.answers.jsonl beside FILE.json: the same command continues an interrupted \
     evaluation, and a longer suite or a larger --limit only asks new questions. Held-out text: nll:SET/SPLIT, nll:SET (the \
-    test split where there is one), nll:FILE.\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by Ctrl-C."
+    test split where there is one), nll:FILE. Documents of `tokensieve make oracle`, against their exact distributions: \
+    oracle:FILE (docs/tasks.md).\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by Ctrl-C."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// File of results to write
     #[arg(long, value_name = "FILE.json", required_unless_present_any = ["compare", "tasks"])]
     out: Option<PathBuf>,
+    /// File to write, in JSON lines: every token of oracle:FILE with its exact KL and entropy, its loss and probability
+    #[arg(long, value_name = "FILE.jsonl")]
+    tokens: Option<PathBuf>,
     /// Discard the stored answers
     #[arg(long)]
     fresh: bool,
@@ -104,11 +108,16 @@ impl Arguments {
             batch: self.batch,
             judging,
             out: self.out.context("--out FILE.json is required")?,
+            tokens: self.tokens,
             fresh: self.fresh,
         };
         let stop = interruption("Stopping; the same command continues.", "unfinished replies");
         let Some(results) = evaluate::evaluate(&settings, stop)? else { exit(INTERRUPTED) };
         tokensieve_model::output!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
+        let groups = evaluate::groups_table(&results);
+        if !groups.is_empty() {
+            tokensieve_model::output!("\n{groups}")?;
+        }
         Ok(())
     }
 }

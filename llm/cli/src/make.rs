@@ -11,8 +11,8 @@ use tokensieve_model::Error;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Row i depends only on task, split and seed: it is the same on every machine and for every N. `tokensieve \
-    train` reads the file as data.train. `tokensieve evaluate` has a task for each but oracle, whose questions do not occur \
-    among the rows. docs/tasks.md describes the rows."
+    train` reads the file as data.train. `tokensieve evaluate` has a task for each, whose questions do not occur among the rows; \
+    for oracle it is oracle:FILE, with another split or other rows. docs/tasks.md describes the rows."
 )]
 pub struct Arguments {
     /// Task: arithmetic, instructions, figfont, alpaca, oracle
@@ -23,6 +23,9 @@ pub struct Arguments {
     /// Number of rows
     #[arg(short, long, value_name = "N")]
     n: usize,
+    /// Index of the first row: rows from N on are held out from the N rows without this flag
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    first: u64,
     /// Seed of the random numbers
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
@@ -33,7 +36,8 @@ pub struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let rows = make(&self.task, &self.split, self.n, self.seed)?;
+        let rows =
+            make(&self.task, &self.split, self.first..self.first.saturating_add(self.n as u64), self.seed)?;
         let mut written = 0;
         write_atomically_with(&self.out, |out| {
             for row in rows {

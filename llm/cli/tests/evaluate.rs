@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 
 use tch::{Device, IndexOp as _, Kind, Tensor, no_grad};
 use tokensieve_infer::evaluate::{
-    Answers, Examinee, LocalJudge, Results, Settings, answers_path, differences, evaluate, results_table,
+    Answers, EvaluatedModel, LocalJudge, Results, Settings, answers_path, differences, evaluate,
+    results_table,
 };
 use tokensieve_infer::generate::Options;
 use tokensieve_model::Document;
@@ -73,10 +74,10 @@ fn likelihoods_are_those_of_one_reply_at_a_time() {
         ),
         likelihood("one", &["Say yes."], &["yes"]),
     ];
-    let mut examinee = Examinee::new(&model, &tokenizer, Options::default(), &NOBODY);
+    let mut evaluated = EvaluatedModel::new(&model, &tokenizer, Options::default(), &NOBODY);
     let mut answers = vec![None; questions.len()];
     let asked: Vec<&Question> = questions.iter().collect();
-    examinee
+    evaluated
         .answer(&asked, &mut |place, answer| {
             answers[place] = Some(answer);
             Ok(())
@@ -147,6 +148,7 @@ fn settings(folder: &Path, suite: &[&str]) -> Settings {
         batch: 8,
         judging: None,
         out: folder.join("results.json"),
+        tokens: None,
         fresh: false,
     }
 }
@@ -179,10 +181,10 @@ fn what_is_not_finite_is_no_answer() {
     let _ = adapter.parameters.values().shallow_clone().fill_(1e30);
     model.attach(Some(&adapter)).unwrap();
     let asked = likelihood("yes or no", &["Say yes."], &["yes", "no"]);
-    let mut examinee = Examinee::new(&model, &tokenizer, Options::default(), &NOBODY);
-    let error = examinee.answer(&[&asked], &mut |_, _| Ok(())).unwrap_err().to_string();
+    let mut evaluated = EvaluatedModel::new(&model, &tokenizer, Options::default(), &NOBODY);
+    let error = evaluated.answer(&[&asked], &mut |_, _| Ok(())).unwrap_err().to_string();
     assert_eq!(error, "question yes or no: the model's output is not finite");
-    drop(examinee);
+    drop(evaluated);
     adapter.save(&folder.path().join("adapter"), "smollm2-135m").unwrap();
     let name = format!("nll:{}", rows(folder.path()).display());
     let broken =
@@ -295,8 +297,8 @@ fn a_local_judge_weighs_the_labels() {
     let swapped = Pair { first: pair.second, second: pair.first, ..pair };
     let ask = || {
         let mut answers = Answers::open(&path, &serde_json::Map::new(), false).unwrap();
-        let examinee = Examinee::new(&model, &tokenizer, Options::default(), &NOBODY);
-        LocalJudge::new("judge".into(), examinee, &mut answers).prefer(&[pair, swapped]).unwrap()
+        let evaluated = EvaluatedModel::new(&model, &tokenizer, Options::default(), &NOBODY);
+        LocalJudge::new("judge".into(), evaluated, &mut answers).prefer(&[pair, swapped]).unwrap()
     };
     let verdicts = ask();
     for (pair, verdict) in [pair, swapped].iter().zip(&verdicts) {

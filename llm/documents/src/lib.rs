@@ -35,7 +35,7 @@
 //! | `order` | shuffles documents, one permutation per epoch ([`Order`]) |
 //! | `classes` | sorts tokens into numbers, words, punctuation, … ([`Class`]) |
 //! | [`estimates`] | files with the loss, entropy and uncertainty of every token of a data set |
-//! | `lines` | an append-only JSONL file that can be cut back to a checkpoint ([`Lines`]) |
+//! | `jsonl_file` | an append-only JSONL file that can be cut back to a checkpoint ([`JsonlFile`]) |
 
 // Tests compare with the exact number that they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -44,7 +44,7 @@ mod classes;
 mod data_set;
 pub mod estimates;
 mod format;
-mod lines;
+mod jsonl_file;
 mod order;
 mod parquet;
 mod prompts;
@@ -57,7 +57,7 @@ mod tests;
 pub use classes::{Class, Classes};
 pub use data_set::{DataSet, Skipped, load};
 pub use format::Format;
-pub use lines::Lines;
+pub use jsonl_file::JsonlFile;
 pub use order::Order;
 pub use prompts::{Prompt, prompts};
 pub use source::{DataSource, Location, SourceError, Truncate};

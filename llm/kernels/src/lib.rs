@@ -24,7 +24,7 @@
 //! | [`head_rows`] | `cpu/head_rows/` | `head_rows/plain.rs` | libtorch | kernel against plain; f64 autograd in `tokensieve-model` |
 //! | [`spread`] | `cpu/spread.rs` | `spread/plain.rs` | libtorch | kernel against plain |
 //! | [`logits`] (sampling) | `cpu/logits.rs` | loops | on the host | kernel against loops |
-//! | [`Bytes`] (int8) | `cpu/int8.rs` (VNNI) | none | none | product of the rounded factors |
+//! | [`Int8Weight`] (int8) | `cpu/int8.rs` (VNNI) | none | none | product of the rounded factors |
 //! | `decode` | `cpu/decode/` | the forward pass with a cache | libtorch | libtorch; a row by itself |
 //!
 //! Tests of a kernel call it directly and fail where it does not apply. Where the processor lacks the instructions, they
@@ -85,7 +85,7 @@ mod upload;
 use tch::Tensor;
 
 pub use backend::{Backend, kind_name};
-pub use cpu::Bytes;
+pub use cpu::Int8Weight;
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 pub use cpu::decode;
 pub use flash::applies as is_flash;

@@ -70,9 +70,9 @@ pub(crate) fn dropout(_: &Tensor, _: Option<&Tensor>, _: &Mask, _: f64) -> Optio
 
 /// A weight in int8: there is none.
 #[derive(Debug)]
-pub enum Bytes {}
+pub enum Int8Weight {}
 
-impl Bytes {
+impl Int8Weight {
     /// None.
     pub fn of(_: &Tensor) -> Option<Self> {
         None

@@ -66,30 +66,50 @@ pub enum Class {
     Free,
     /// A value of a key with several values.
     Choice,
-    /// The value of a fact whose key is frequent.
-    FrequentFact,
-    /// The value of a fact whose key is rare.
-    RareFact,
-    /// A result by a rule of pretraining.
-    Rule,
-    /// A result by the rule that is new in post-training.
-    NewRule,
+    /// The value of a fact.
+    Fact {
+        /// Whether its key is more frequent than the average key.
+        frequent: bool,
+        /// Whether post-training has another value than pretraining.
+        changed: bool,
+    },
+    /// A result in a chain.
+    Result {
+        /// Whether the rule is the one that is new in post-training.
+        new_rule: bool,
+        /// Which result of its chain it is, from 1.
+        step: u8,
+    },
     /// A copied item.
     Copy,
 }
 
 impl Class {
+    /// The names of all classes in rows.
+    pub const NAMES: [&str; 8] =
+        ["structure", "free", "choice", "frequent-fact", "rare-fact", "rule", "new-rule", "copy"];
+
     /// Its name in rows.
     pub fn name(self) -> &'static str {
+        Self::NAMES[match self {
+            Self::Structure => 0,
+            Self::Free => 1,
+            Self::Choice => 2,
+            Self::Fact { frequent: true, .. } => 3,
+            Self::Fact { frequent: false, .. } => 4,
+            Self::Result { new_rule: false, .. } => 5,
+            Self::Result { new_rule: true, .. } => 6,
+            Self::Copy => 7,
+        }]
+    }
+
+    /// Its name with what distinguishes tokens within it: `rare-fact/changed`, `rule/3` (the third result of a chain).
+    pub fn full_name(self) -> String {
+        let name = self.name();
         match self {
-            Self::Structure => "structure",
-            Self::Free => "free",
-            Self::Choice => "choice",
-            Self::FrequentFact => "frequent-fact",
-            Self::RareFact => "rare-fact",
-            Self::Rule => "rule",
-            Self::NewRule => "new-rule",
-            Self::Copy => "copy",
+            Self::Fact { changed, .. } => format!("{name}/{}", if changed { "changed" } else { "unchanged" }),
+            Self::Result { step, .. } => format!("{name}/{step}"),
+            _ => name.to_owned(),
         }
     }
 }
@@ -127,7 +147,7 @@ impl Next {
 
     /// The entropy in nats.
     pub fn entropy(&self) -> f64 {
-        -self.tokens.iter().map(|(_, p)| p * p.ln()).sum::<f64>()
+        -self.tokens.iter().filter(|(_, p)| *p > 0.0).map(|(_, p)| p * p.ln()).sum::<f64>()
     }
 
     /// Whether a token that can follow is a wrong value.
@@ -145,6 +165,15 @@ impl Next {
         }
         self.tokens[self.tokens.len() - 1].0
     }
+}
+
+/// What the language says of one token of a document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The distribution that the token was drawn from, noise included.
+    pub data: Next,
+    /// The distribution without noise, after the same prefix. Where a chain has a wrong result, it goes on from that.
+    pub truth: Next,
 }
 
 /// A grammar and a world: the distribution of documents.
@@ -184,6 +213,21 @@ impl Language {
         self.after(&state)
     }
 
+    /// What the language says of each token of a document, in time proportional to its length. The error is the place of
+    /// the first token that cannot stand there; past the last one where the document has no end.
+    pub fn predictions(&self, document: &[Token]) -> Result<Vec<Prediction>, usize> {
+        let truthful = Self { settings: Settings { noise_rate: 0.0, ..self.settings }, ..self.clone() };
+        let mut state = State::default();
+        let mut predictions = Vec::with_capacity(document.len());
+        for (place, token) in document.iter().enumerate() {
+            let data = self.after(&state).filter(|next| next.p(*token) > 0.0).ok_or(place)?;
+            let truth = truthful.after(&state).ok_or(place)?;
+            predictions.push(Prediction { data, truth });
+            state.push(*token);
+        }
+        if self.after(&state).is_none() { Ok(predictions) } else { Err(document.len()) }
+    }
+
     /// A document, with the distribution that each of its tokens was drawn from.
     pub fn document(&self, stream: &mut HashedStream) -> Vec<(Token, Next)> {
         let mut state = State::default();
@@ -214,7 +258,9 @@ impl Language {
             Position::Value { key } => self.value(*key),
             Position::Operand { .. } => self.numbers(),
             Position::Operator { steps, .. } => self.operator(*steps, STOP[style]),
-            Position::Result { left, operator, right, .. } => self.result(*left, *operator, *right),
+            Position::Result { left, operator, right, steps } => {
+                self.result(*left, *operator, *right, steps + 1)
+            }
             Position::Item { items } => self.item(items.len()),
             Position::Again { items, at } => Next::only(Copy, vocabulary::value(items[*at], 0)),
             Position::Stop => Next::only(Structure, STOP[style]),
@@ -254,7 +300,7 @@ impl Language {
             }
             Entry::Fact(right) => *right,
         };
-        let class = if self.world.is_frequent(key) { Class::FrequentFact } else { Class::RareFact };
+        let class = Class::Fact { frequent: self.world.is_frequent(key), changed: self.world.changes(key) };
         let counts = match self.settings.noise {
             Noise::Uniform => vec![1; usize::from(self.sizes.values)],
             Noise::Confusable => self.world.counts(changed, self.sizes.values),
@@ -262,13 +308,14 @@ impl Language {
         self.noisy(class, right, self.settings.paraphrases, &counts)
     }
 
-    fn result(&self, left: u8, operator: Token, right: u8) -> Next {
+    fn result(&self, left: u8, operator: Token, right: u8, step: u8) -> Next {
         let modulus = self.sizes.modulus;
-        let (class, result) = match OPERATORS.iter().position(|known| *known == operator) {
-            Some(0) => (Class::Rule, left + right),
-            Some(1) => (Class::Rule, left + modulus - right),
-            _ => (Class::NewRule, 2 * left + right),
+        let (new_rule, result) = match OPERATORS.iter().position(|known| *known == operator) {
+            Some(0) => (false, left + right),
+            Some(1) => (false, left + modulus - right),
+            _ => (true, 2 * left + right),
         };
+        let class = Class::Result { new_rule, step };
         self.noisy(class, result % modulus, false, &vec![1; usize::from(modulus)])
     }
 

@@ -18,11 +18,13 @@
 //! A text has one character per token ([`symbols`]), and at most 127 of them.
 
 mod language;
+mod rows;
 mod state;
 mod vocabulary;
 mod world;
 
-pub use language::{Class, Language, Next, Noise, Settings};
+pub use language::{Class, Language, Next, Noise, Prediction, Settings};
+pub use rows::{Row, read};
 pub use vocabulary::{Token, symbols, text, tokens};
 pub use world::{Entry, Sizes, World};
 

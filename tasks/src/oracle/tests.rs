@@ -119,7 +119,7 @@ fn a_million_samples_have_the_stated_frequencies() {
         let language = Language::new(7, *base);
         let mut stream = HashedStream::new(number as u64, "oracle test");
         // By class and token: how often it came, how often it should have, and the variance of that.
-        let mut counts: HashMap<(Class, Token), [f64; 3]> = HashMap::new();
+        let mut counts: HashMap<(&str, Token), [f64; 3]> = HashMap::new();
         let (mut drawn, mut wrong, mut subject) = (0_usize, 0_usize, 0_usize);
         while drawn < 1_000_000 / all.len() {
             let document = language.document(&mut stream);
@@ -131,7 +131,7 @@ fn a_million_samples_have_the_stated_frequencies() {
                     wrong += usize::from(next.is_wrong(token));
                 }
                 for (other, p) in &next.tokens {
-                    let count = counts.entry((next.class, *other)).or_default();
+                    let count = counts.entry((next.class.name(), *other)).or_default();
                     count[0] += f64::from(u8::from(*other == token));
                     count[1] += p;
                     count[2] += p * (1.0 - p);
@@ -165,4 +165,59 @@ fn rows_hold_a_number_per_character() {
         assert!((next.p(prefix[at]) - p.as_f64().unwrap()).abs() < 1e-12);
     }
     assert!(settings("uniform-101").unwrap_err().to_string().contains("confusable-N"));
+}
+
+#[test]
+fn predictions_are_those_of_every_prefix_with_and_without_noise() {
+    for split in ["pretrain", "confusable-30", "uniform-100", "deep", "paraphrase"] {
+        let language = Language::new(3, settings(split).unwrap());
+        let truthful = Language::new(3, Settings { noise_rate: 0.0, ..settings(split).unwrap() });
+        let drawn = language.document(&mut HashedStream::new(1, "predictions"));
+        let document: Vec<Token> = drawn.iter().map(|(token, _)| *token).collect();
+        let predictions = language.predictions(&document).unwrap();
+        assert_eq!(predictions.len(), document.len());
+        for (place, prediction) in predictions.iter().enumerate() {
+            assert_eq!(Some(&prediction.data), language.next(&document[..place]).as_ref());
+            assert!(prediction.data.entropy().is_finite());
+            assert_eq!(prediction.data.class, prediction.truth.class);
+            let right = &prediction.data.tokens[..prediction.data.right];
+            let same = |pair: (&(Token, f64), &(Token, f64))| pair.0.0 == pair.1.0;
+            assert!(
+                right.len() == prediction.truth.tokens.len()
+                    && right.iter().zip(&prediction.truth.tokens).all(same)
+            );
+        }
+        if split == "pretrain" {
+            assert!(predictions.iter().zip(&drawn).all(|(prediction, (_, next))| prediction.truth == *next));
+            assert_eq!(truthful.predictions(&document).unwrap(), predictions);
+        }
+        assert_eq!(language.predictions(&document[..document.len() - 1]), Err(document.len() - 1));
+        assert_eq!(language.predictions(&[&document[..], &[Token(1)]].concat()), Err(document.len()));
+        assert_eq!(language.predictions(&[document[0], Token(85)]), Err(1));
+    }
+}
+
+#[test]
+fn classes_tell_changed_facts_and_the_steps_of_chains_apart() {
+    let language = Language::new(5, settings("deep").unwrap());
+    let document = tokens("{R1+1:2#1:5-1:4+0:4+0:4.$").unwrap();
+    let classes = language.predictions(&document).unwrap();
+    let results: Vec<String> =
+        classes.iter().map(|p| p.data.class.full_name()).filter(|name| name.contains('/')).collect();
+    assert_eq!(results, ["rule/1", "new-rule/2", "rule/3", "rule/4", "rule/5"]);
+    let halves = (0..12_u8).flat_map(|a| (0..12_u8).map(move |b| (a, b)));
+    let mut names: Vec<String> = halves
+        .map(|(a, b)| format!("{{F{}{}:", symbols()[usize::from(62 + a)], symbols()[usize::from(74 + b)]))
+        .map(|prefix| language.next(&tokens(&prefix).unwrap()).unwrap().class.full_name())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let expected = [
+        "choice",
+        "frequent-fact/changed",
+        "frequent-fact/unchanged",
+        "rare-fact/changed",
+        "rare-fact/unchanged",
+    ];
+    assert_eq!(names, expected);
 }

@@ -85,6 +85,11 @@ impl World {
         &entries[usize::from(key.0) * usize::from(self.keys) + usize::from(key.1)]
     }
 
+    /// Whether a key's entry changes in post-training.
+    pub fn changes(&self, key: (u8, u8)) -> bool {
+        self.entry(key, false) != self.entry(key, true)
+    }
+
     /// Whether a key is more frequent than the average key.
     pub fn is_frequent(&self, key: (u8, u8)) -> bool {
         self.first[usize::from(key.0)] * f64::from(self.keys) > 1.0
@@ -106,8 +111,7 @@ mod tests {
     fn a_fifth_of_the_facts_changes_and_nothing_else() {
         let world = World::new(3, Sizes::default());
         let keys = (0..12).flat_map(|a| (0..12).map(move |b| (a, b)));
-        let changed: Vec<_> =
-            keys.filter(|key| world.entry(*key, false) != world.entry(*key, true)).collect();
+        let changed: Vec<_> = keys.filter(|key| world.changes(*key)).collect();
         assert_eq!(changed.len(), 108 / 5);
         assert!(changed.iter().all(|key| matches!(world.entry(*key, true), Entry::Fact(_))));
         assert!((world.first_halves().iter().sum::<f64>() - 1.0).abs() < 1e-12);

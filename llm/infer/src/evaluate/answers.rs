@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokensieve_tasks::Answer;
 
-use tokensieve_documents::Lines;
+use tokensieve_documents::JsonlFile;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::weights::claim;
@@ -38,7 +38,7 @@ pub(super) fn beside(out: &Path, ending: &str) -> PathBuf {
 /// A file of answers.
 #[derive(Debug)]
 pub struct Answers {
-    lines: Lines,
+    lines: JsonlFile,
     known: HashMap<[String; 3], Line>,
     #[expect(dead_code, reason = "only held, so that no other process writes into the file")]
     claim: File,
@@ -76,7 +76,7 @@ impl Answers {
             })?;
             known.insert([line.task.clone(), line.id.clone(), line.sha256.clone()], line);
         }
-        let mut lines = Lines::open(path, whole as u64)?;
+        let mut lines = JsonlFile::open(path, whole as u64)?;
         if whole == 0 {
             lines.push(&json!({ "header": settings }))?;
         }

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 use tokensieve_base::streams::HashedStream;
 use tokensieve_tasks::{Measure, Options, Unit};
 
-use super::exam::Exam;
-use super::model::Examinee;
+use super::benchmark::Benchmark;
+use super::model::EvaluatedModel;
 use super::score::batches;
 use tokensieve_documents::{DataSource, Truncate};
 use tokensieve_model::Document;
@@ -113,7 +113,7 @@ impl HeldOut {
     }
 }
 
-impl Exam for HeldOut {
+impl Benchmark for HeldOut {
     fn name(&self) -> &str {
         &self.name
     }
@@ -141,19 +141,19 @@ impl Exam for HeldOut {
 
     fn ask(
         &self,
-        examinee: &mut Examinee<'_>,
+        evaluated: &mut EvaluatedModel<'_>,
         questions: &[usize],
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()> {
         let documents = |question: usize| self.rows[questions[question]].1.iter();
         let tokens = (0..questions.len()).map(|i| documents(i).map(|document| document.tokens.len()).sum());
         for batch in batches(tokens) {
-            if examinee.stopped() {
+            if evaluated.stopped() {
                 break;
             }
             let together: Vec<&Document> = batch.clone().flat_map(documents).collect();
-            let packs = [examinee.scorer.pack(&together)];
-            let mut scored = examinee.scorer.score(&packs).into_iter().flatten();
+            let packs = [evaluated.scorer.pack(&together)];
+            let mut scored = evaluated.scorer.score(&packs).into_iter().flatten();
             for question in batch {
                 let stats: Vec<RowStats> =
                     scored.by_ref().take(documents(question).len()).flatten().collect();

@@ -11,10 +11,10 @@ use tokensieve_tasks::{Answer, Estimate, Measure};
 
 use super::answers::{self, ANSWERS, Answers, beside};
 use super::ask::stored_answer;
-use super::exam::Exam;
+use super::benchmark::Benchmark;
 use super::judging::{BASELINE, JUDGE, JudgeAddress, Judging};
 use super::local_judge::LocalJudge;
-use super::model::Examinee;
+use super::model::EvaluatedModel;
 use super::results::{Measured, TaskResults};
 use super::settings::Settings;
 use tokensieve_model::Error;
@@ -43,11 +43,11 @@ const LENGTHS: &str = "lengths";
 const KEY: &str = "OPENAI_API_KEY";
 
 /// Checks, before any question is asked, that the judge is available and that the baseline has an output for every question.
-pub(super) fn check(exam: &dyn Exam, judging: &Judging, settings: &Settings) -> Result<()> {
+pub(super) fn check(benchmark: &dyn Benchmark, judging: &Judging, settings: &Settings) -> Result<()> {
     let address = judging.address()?;
     let catalogue = Catalogue::load()?;
     let instructions = instructions(&catalogue).map_err(Error::other)?;
-    let asked = (0..exam.count()).map(|question| place(exam, question, instructions.len()));
+    let asked = (0..benchmark.count()).map(|question| place(benchmark, question, instructions.len()));
     baseline(&judging.baseline, &catalogue, &instructions, &asked.collect::<Result<Vec<_>>>()?)?;
     match address {
         JudgeAddress::Local(source) => Tokenizer::open_on(&local(source)?, settings.date).map(drop),
@@ -56,15 +56,15 @@ pub(super) fn check(exam: &dyn Exam, judging: &Judging, settings: &Settings) -> 
 }
 
 /// The index of a question's instruction.
-fn place(exam: &dyn Exam, question: usize, instructions: usize) -> Result<usize> {
-    let id = exam.id(question);
+fn place(benchmark: &dyn Benchmark, question: usize, instructions: usize) -> Result<usize> {
+    let id = benchmark.id(question);
     let place = id.parse().ok().filter(|place| *place < instructions);
     place.ok_or_else(|| Error::Run(format!("{TASK} has no instruction `{id}`")))
 }
 
 /// Adds win rates to the results of [`TASK`], whose replies are stored in `answers`.
 pub(super) fn add_win_rates(
-    exam: &dyn Exam,
+    benchmark: &dyn Benchmark,
     results: &mut TaskResults,
     answers: &mut Answers,
     (judging, settings): (&Judging, &Settings),
@@ -75,9 +75,9 @@ pub(super) fn add_win_rates(
     // Instructions that were not asked have no preference, so that their empty replies do not count.
     let mut replies = vec![String::new(); instructions.len()];
     let mut asked = Vec::new();
-    for question in 0..exam.count() {
-        let place = place(exam, question, replies.len())?;
-        let answer = serde_json::from_value(stored_answer(exam, answers, question)?.answer.clone());
+    for question in 0..benchmark.count() {
+        let place = place(benchmark, question, replies.len())?;
+        let answer = serde_json::from_value(stored_answer(benchmark, answers, question)?.answer.clone());
         if let Ok(Answer::Reply { text, .. }) = answer {
             replies[place] = text;
         }
@@ -195,9 +195,9 @@ fn by_local(
     let checkpoint = local(source)?;
     let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
     let model = Model::load(&checkpoint, settings.kind, settings.device)?;
-    let examinee = Examinee::new(&model, &tokenizer, settings.generation(), interrupted);
+    let evaluated = EvaluatedModel::new(&model, &tokenizer, settings.generation(), interrupted);
     let name = format!("judge {source} {}", &checkpoint.hash()[..16]);
-    judged(&LocalJudge::new(name, examinee, answers), texts)
+    judged(&LocalJudge::new(name, evaluated, answers), texts)
 }
 
 fn endpoint(base: &str, model: &str, out: &Path) -> Result<Endpoint> {

@@ -7,7 +7,7 @@ use tokensieve_tasks::{self as tasks, Answer, Ask, Measure, Question, Task};
 
 use super::answers::Answers;
 use super::ask::{ask, stored_answer};
-use super::model::Examinee;
+use super::model::EvaluatedModel;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
@@ -16,13 +16,13 @@ use tokensieve_model::Result;
 pub struct LocalJudge<'a> {
     /// Includes the hash of the weights, so that verdicts of another model are not reused.
     name: String,
-    state: RefCell<(Examinee<'a>, &'a mut Answers)>,
+    state: RefCell<(EvaluatedModel<'a>, &'a mut Answers)>,
 }
 
 impl<'a> LocalJudge<'a> {
     /// A judge whose verdicts are stored among the answers under this name.
-    pub fn new(name: String, examinee: Examinee<'a>, answers: &'a mut Answers) -> Self {
-        Self { name, state: RefCell::new((examinee, answers)) }
+    pub fn new(name: String, evaluated: EvaluatedModel<'a>, answers: &'a mut Answers) -> Self {
+        Self { name, state: RefCell::new((evaluated, answers)) }
     }
 }
 
@@ -41,8 +41,8 @@ impl Judge for LocalJudge<'_> {
         });
         let task: Box<dyn Task> =
             Box::new(Verdicts { judge: self.name.clone(), questions: questions.collect() });
-        let (examinee, answers) = &mut *self.state.borrow_mut();
-        if ask(&task, examinee, answers).map_err(failed)?.is_break() {
+        let (evaluated, answers) = &mut *self.state.borrow_mut();
+        if ask(&task, evaluated, answers).map_err(failed)?.is_break() {
             return Err(failed(Error::Run("interrupted".to_owned())));
         }
         let verdict = |number: usize| -> Result<Verdict> {

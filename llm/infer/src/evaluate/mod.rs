@@ -6,8 +6,9 @@
 //! | module | what it does |
 //! |---|---|
 //! | `run` | evaluates a suite from its [`Settings`] ([`evaluate`]) |
-//! | `registry` | finds an [`Exam`] by its name: a task of `tokensieve-tasks`, or held-out text |
-//! | `exam`, `held_out` | questions and the measures of their answers |
+//! | `registry` | finds an entry of a suite by its name: a [`Benchmark`] (a task of `tokensieve-tasks`, held-out text) or a file of the oracle language |
+//! | `benchmark`, `held_out` | questions and the measures of their answers |
+//! | `oracle`, `token_score`, `groups` | files of the oracle language: predictions against exact distributions |
 //! | `ask`, `answers` | asks the questions that have no stored answer yet |
 //! | `model`, `score` | answers questions: replies by generation, likelihoods by a forward pass |
 //! | `judging`, `judge`, `local_judge` | win rates of replies, by a local model or an endpoint |
@@ -15,29 +16,34 @@
 
 mod answers;
 mod ask;
+mod benchmark;
 mod compare;
-mod exam;
+mod groups;
 mod held_out;
 mod judge;
 mod judging;
 mod local_judge;
 mod model;
+mod oracle;
 mod registry;
 mod results;
 mod run;
 mod score;
 mod settings;
 mod table;
+mod token_score;
 
 pub use answers::{Answers, answers_path};
+pub use benchmark::Benchmark;
 pub use compare::{Difference, differences};
-pub use exam::Exam;
+pub use groups::{Group, Proxies};
 pub use held_out::HeldOut;
 pub use judging::{BASELINE, Judging};
 pub use local_judge::LocalJudge;
-pub use model::Examinee;
+pub use model::EvaluatedModel;
 pub use results::{Counted, Measured, Results, Tallies, TaskResults};
 pub use run::evaluate;
 pub use score::Scorer;
 pub use settings::Settings;
-pub use table::{differences_table, gain, results_table};
+pub use table::{differences_table, gain, groups_table, results_table};
+pub use token_score::TokenScore;

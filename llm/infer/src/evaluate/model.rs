@@ -21,7 +21,7 @@ pub(super) type OnAnswer<'a> = dyn FnMut(usize, Answer) -> Result<()> + 'a;
 
 /// A model with its tokenizer, which answers questions.
 #[derive(Debug)]
-pub struct Examinee<'a> {
+pub struct EvaluatedModel<'a> {
     model: &'a Model,
     tokenizer: &'a Tokenizer,
     options: Options,
@@ -32,7 +32,7 @@ pub struct Examinee<'a> {
     interrupted: &'a AtomicBool,
 }
 
-impl<'a> Examinee<'a> {
+impl<'a> EvaluatedModel<'a> {
     /// A model that generates replies with these options, and stops when `interrupted` becomes true.
     pub fn new(
         model: &'a Model,

@@ -1,41 +1,58 @@
-//! Exams by their names: a task of `tokensieve-tasks`, or held-out text.
+//! Entries of a suite by their names: a task of `tokensieve-tasks`, held-out text, or a file of the oracle language.
 
 use tokensieve_tasks::{self as tasks, Measure, Options};
 
-use super::exam::Exam;
+use super::benchmark::Benchmark;
 use super::held_out::{self, HeldOut};
 use super::judge;
+use super::oracle::{self, Oracle};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 
-/// Opens the exam with this name. Documents of held-out text are cut to `longest` tokens.
+/// An entry of a suite.
+pub(super) enum Entry {
+    /// Questions whose answers are stored.
+    Benchmark(Box<dyn Benchmark>),
+    /// A file of the oracle language.
+    Oracle(Oracle),
+}
+
+/// Opens the entry with this name. Documents of held-out text are cut to `longest` tokens.
 pub(super) fn open(
     name: &str,
     options: &Options,
     tokenizer: &Tokenizer,
     longest: usize,
     skip_bad: bool,
-) -> Result<Box<dyn Exam>> {
+) -> Result<Entry> {
+    if name.starts_with(oracle::PREFIX) {
+        return Ok(Entry::Oracle(Oracle::open(name, options, tokenizer, longest)?));
+    }
     if name.starts_with(held_out::PREFIX) {
-        return Ok(Box::new(HeldOut::open(name, options, tokenizer, longest, skip_bad)?));
+        let held_out = HeldOut::open(name, options, tokenizer, longest, skip_bad)?;
+        return Ok(Entry::Benchmark(Box::new(held_out)));
     }
     let task = tasks::open(name, options).map_err(|error| match error {
         tasks::Error::Setting(what) => Error::setting(
             "--suite",
             format!(
-                "{what}; nll:SET, nll:SET/SPLIT and nll:FILE measure the loss on the responses of a data set"
+                "{what}; nll:SET, nll:SET/SPLIT and nll:FILE measure the loss on the responses of a data set, oracle:FILE \
+                 predictions of the oracle language"
             ),
         ),
         other => Error::other(other),
     })?;
-    Ok(Box::new(task))
+    Ok(Entry::Benchmark(Box::new(task)))
 }
 
-/// The measures of an exam whose tallies are stored in a file of results.
+/// The measures of a benchmark whose tallies are stored in a file of results.
 pub(super) fn measures(name: &str) -> Result<Vec<Measure>> {
     if name.starts_with(held_out::PREFIX) {
         return Ok(held_out::MEASURES.to_vec());
+    }
+    if name.starts_with(oracle::PREFIX) {
+        return Ok(oracle::MEASURES.to_vec());
     }
     let mut measures = tasks::open(name, &Options::default()).map_err(Error::other)?.measures().to_vec();
     if name == judge::TASK {

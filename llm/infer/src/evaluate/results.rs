@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use tokensieve_tasks::{Estimate, Measure, Unit, estimate};
 
+use super::groups::Group;
 use tokensieve_base::files::write_atomically;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -39,6 +40,9 @@ pub struct TaskResults {
     pub measures: IndexMap<String, Measured>,
     /// The sums from which the measures are computed.
     pub tallies: Tallies,
+    /// Of `oracle:FILE`: groups of tokens by name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub groups: IndexMap<String, Group>,
 }
 
 /// A measure with its 95 % interval. An undefined number (0 / 0) is null.
@@ -119,6 +123,7 @@ impl TaskResults {
             seconds,
             measures: places().map(|i| (named(i), estimated(i))).collect(),
             tallies: Tallies { ids, of: places().map(|i| (named(i), rows(i))).collect() },
+            groups: IndexMap::new(),
         }
     }
 }

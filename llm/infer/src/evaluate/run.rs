@@ -8,10 +8,11 @@ use tokensieve_tasks as tasks;
 
 use super::answers::{Answers, answers_path};
 use super::ask::{ask, stored_answer};
-use super::exam::Exam;
+use super::benchmark::Benchmark;
 use super::judge;
-use super::model::Examinee;
-use super::registry;
+use super::model::EvaluatedModel;
+use super::oracle;
+use super::registry::{self, Entry};
 use super::results::{Results, TaskResults};
 use super::settings::Settings;
 use tokensieve_documents::estimates::HashedPath;
@@ -37,23 +38,15 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
     let longest = checkpoint.config().max_positions.max(1) as usize;
     let options = tasks::Options { limit: settings.limit, seed: settings.seed };
     let open = |name: &String| registry::open(name, &options, &tokenizer, longest, settings.skip_bad);
-    let exams = settings.suite.iter().map(open);
-    let exams = exams.collect::<Result<Vec<_>>>()?;
-    let to_judge = exams.iter().find(|exam| exam.name() == judge::TASK);
-    if let (Some(exam), Some(judging)) = (to_judge, &settings.judging) {
-        judge::check(exam.as_ref(), judging, settings)?;
-    }
-    let mut answers = Answers::open(
-        &answers_path(&settings.out),
-        &answer_settings(settings, &checkpoint)?,
-        settings.fresh,
-    )?;
+    let suite = settings.suite.iter().map(open).collect::<Result<Vec<_>>>()?;
+    check(&suite, settings)?;
+    let mut answers = open_answers(&suite, settings, &checkpoint)?;
     let mut model = Model::load(&checkpoint, settings.kind, settings.device)?;
     if let Some(folder) = &settings.adapter {
         let adapter = Adapter::load(model.config(), folder, model.device())?;
         model.attach(Some(&adapter))?;
     }
-    let mut examinee = Examinee::new(&model, &tokenizer, settings.generation(), interrupted);
+    let mut evaluated = EvaluatedModel::new(&model, &tokenizer, settings.generation(), interrupted);
     let mut results = Results {
         model: settings.model.clone(),
         adapter: settings.adapter.clone(),
@@ -62,23 +55,80 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
         limit: settings.limit,
         tasks: IndexMap::new(),
     };
-    for exam in &exams {
-        if ask(exam.as_ref(), &mut examinee, &mut answers)?.is_break() {
-            return Ok(None);
-        }
-        let mut found = measure(exam.as_ref(), &answers, settings.seed)?;
-        if let (judge::TASK, Some(judging)) = (exam.name(), &settings.judging) {
-            let judge_settings = (judging, settings);
-            if judge::add_win_rates(exam.as_ref(), &mut found, &mut answers, judge_settings, interrupted)?
-                .is_break()
-            {
-                return Ok(None);
+    let mut scores = Vec::new();
+    for entry in &suite {
+        let (name, found) = match entry {
+            Entry::Benchmark(benchmark) => {
+                let answers = answers.as_mut().expect("opened for benchmarks");
+                let found = answered(benchmark.as_ref(), &mut evaluated, answers, settings, interrupted)?;
+                (benchmark.name(), found)
             }
-        }
-        results.tasks.insert(exam.name().to_owned(), found);
+            Entry::Oracle(oracle) => {
+                let found = oracle.measure(&mut evaluated, settings.seed)?;
+                let found = found.map(|(found, of_tokens)| {
+                    scores.push(of_tokens);
+                    found
+                });
+                (oracle.name(), found)
+            }
+        };
+        let Some(found) = found else { return Ok(None) };
+        results.tasks.insert(name.to_owned(), found);
         results.write(&settings.out)?;
     }
+    if let Some(path) = &settings.tokens {
+        oracle::write_tokens(path, &scores)?;
+    }
     Ok(Some(results))
+}
+
+/// Checks, before any question is asked, what depends on the entries of the suite.
+fn check(suite: &[Entry], settings: &Settings) -> Result<()> {
+    for entry in suite {
+        if let (Entry::Benchmark(benchmark), Some(judging)) = (entry, &settings.judging)
+            && benchmark.name() == judge::TASK
+        {
+            judge::check(benchmark.as_ref(), judging, settings)?;
+        }
+    }
+    let has_tokens = suite.iter().any(|entry| matches!(entry, Entry::Oracle(_)));
+    if settings.tokens.is_some() && !has_tokens {
+        return Err(Error::setting(
+            "--tokens",
+            "needs oracle:FILE in --suite; other tasks have no exact tokens",
+        ));
+    }
+    Ok(())
+}
+
+/// Opens the stored answers, if the suite has questions.
+fn open_answers(suite: &[Entry], settings: &Settings, checkpoint: &Checkpoint) -> Result<Option<Answers>> {
+    if !suite.iter().any(|entry| matches!(entry, Entry::Benchmark(_))) {
+        return Ok(None);
+    }
+    let header = answer_settings(settings, checkpoint)?;
+    Answers::open(&answers_path(&settings.out), &header, settings.fresh).map(Some)
+}
+
+/// Asks a benchmark's questions that have no answer yet, and measures all answers. `None`: interrupted.
+fn answered(
+    benchmark: &dyn Benchmark,
+    evaluated: &mut EvaluatedModel<'_>,
+    answers: &mut Answers,
+    settings: &Settings,
+    interrupted: &AtomicBool,
+) -> Result<Option<TaskResults>> {
+    if ask(benchmark, evaluated, answers)?.is_break() {
+        return Ok(None);
+    }
+    let mut found = measure(benchmark, answers, settings.seed)?;
+    if let (judge::TASK, Some(judging)) = (benchmark.name(), &settings.judging) {
+        let judge_settings = (judging, settings);
+        if judge::add_win_rates(benchmark, &mut found, answers, judge_settings, interrupted)?.is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
 }
 
 /// The settings on which every answer depends.
@@ -103,14 +153,14 @@ fn answer_settings(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<S
 }
 
 /// Computes the measures of a task from the stored answers.
-fn measure(exam: &dyn Exam, answers: &Answers, seed: u64) -> Result<TaskResults> {
-    let ids: Vec<String> = (0..exam.count()).map(|question| exam.id(question).to_owned()).collect();
+fn measure(benchmark: &dyn Benchmark, answers: &Answers, seed: u64) -> Result<TaskResults> {
+    let ids: Vec<String> = (0..benchmark.count()).map(|question| benchmark.id(question).to_owned()).collect();
     let mut seconds = 0.0;
     let mut tallies = Vec::with_capacity(ids.len());
     for question in 0..ids.len() {
-        let line = stored_answer(exam, answers, question)?;
+        let line = stored_answer(benchmark, answers, question)?;
         seconds += line.seconds;
-        tallies.push(exam.tally(question, &line.answer)?);
+        tallies.push(benchmark.tally(question, &line.answer)?);
     }
-    Ok(TaskResults::new(exam.measures(), ids, &tallies, seconds, seed))
+    Ok(TaskResults::new(benchmark.measures(), ids, &tallies, seconds, seed))
 }

@@ -1,15 +1,23 @@
 //! Losses of the tokens of given texts: many texts in one forward pass.
 
-use tch::no_grad;
+use tch::{Kind, Tensor, no_grad};
 
 use tokensieve_model::Document;
 use tokensieve_model::Model;
 use tokensieve_model::Pack;
+use tokensieve_model::Result;
+use tokensieve_model::Target;
 use tokensieve_model::chunks_by_length;
-use tokensieve_model::head::{Head, RowStats, Rows};
+use tokensieve_model::head::{Head, RowStats, Rows, Unembedding};
 
 /// Maximum number of tokens in one forward pass (choice: enough for efficient matrix products, a few hundred MiB).
 const TOKENS: usize = 4096;
+
+/// Bytes of logits that are in memory at a time (choice: all of a pass where the vocabulary has a few hundred tokens).
+const LOGITS_BYTES: usize = 48 << 20;
+
+/// Receives a predicted token and all logits of its place.
+pub(super) type OnLogits<'a> = dyn FnMut(&Target, &[f32]) -> Result<()> + 'a;
 
 /// Computes the losses of documents.
 #[derive(Debug)]
@@ -47,6 +55,25 @@ impl<'a> Scorer<'a> {
             documents
         };
         packs.iter().map(&mut of_pack).collect()
+    }
+
+    /// Passes on the logits of every predicted token, multiplied in f32 also where the model computes in bf16.
+    pub(super) fn logits(&self, pack: &Pack, each: &mut OnLogits<'_>) -> Result<()> {
+        let (hidden_rd, weight_vd) = no_grad(|| {
+            let float = |tensor: &Tensor| tensor.to_kind(Kind::Float);
+            (float(&self.model.forward(pack)), float(self.model.unembedding().weight))
+        });
+        let unembedding = Unembedding { weight: &weight_vd, ..self.model.unembedding() };
+        let vocabulary = weight_vd.size()[0] as usize;
+        let at_once = (LOGITS_BYTES / (size_of::<f32>() * vocabulary)).max(1);
+        let mut buffer = Vec::new();
+        for (start, targets) in (0..).step_by(at_once).zip(pack.targets.chunks(at_once)) {
+            let logits_nv = no_grad(|| unembedding.logits(&hidden_rd.narrow(0, start, targets.len() as i64)));
+            buffer.resize(targets.len() * vocabulary, 0.0);
+            logits_nv.copy_data(&mut buffer, targets.len() * vocabulary);
+            targets.iter().zip(buffer.chunks(vocabulary)).try_for_each(|(target, row)| each(target, row))?;
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use tokensieve_model::text::{ChatTemplate, Moment};
 /// What is evaluated, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names of tasks, and `nll:SET/SPLIT`.
+    /// Names of tasks, `nll:SET/SPLIT`, and `oracle:FILE`.
     pub suite: Vec<String>,
     /// The model, as [`Checkpoint::open`](tokensieve_model::weights::Checkpoint::open) takes it.
     pub model: String,
@@ -39,6 +39,8 @@ pub struct Settings {
     pub judging: Option<Judging>,
     /// The file of results.
     pub out: PathBuf,
+    /// The file of the tokens of `oracle:FILE`.
+    pub tokens: Option<PathBuf>,
     /// Whether to discard the stored answers.
     pub fresh: bool,
 }

@@ -1,6 +1,7 @@
 //! Prints results and differences as tables.
 
 use super::compare::Difference;
+use super::groups::{Group, Proxies};
 use super::results::{Counted, Measured, Results};
 
 /// A table with one row per measure and, with a baseline, the relative gain over it.
@@ -25,6 +26,54 @@ pub fn results_table(results: &Results, baseline: Option<&Results>) -> String {
     }
     let gain = if baseline.is_some() { "gain" } else { "" };
     columns(["task", "measure", "value", "95 % interval", "n", "seconds", gain], rows)
+}
+
+/// A table with one row per group of tokens; empty where no task has groups.
+pub fn groups_table(results: &Results) -> String {
+    let head = [
+        "task",
+        "tokens of",
+        "n",
+        "KL",
+        "KL data",
+        "H",
+        "H model",
+        "loss",
+        "right",
+        "accuracy",
+        "outside",
+        "ρ loss",
+        "ρ entropy",
+        "AUROC loss",
+        "AUROC entropy",
+    ];
+    let row = |task: &str, name: &str, group: &Group| {
+        let nats = |sum: f64| number(Some(group.mean(sum)), Counted::Nats);
+        let share = |sum: f64| number(Some(group.mean(sum)), Counted::Share);
+        let Proxies { loss, entropy } = group.spearman;
+        let of_rank = |rank: Option<f64>| number(rank, Counted::Number);
+        [
+            task.to_owned(),
+            name.to_owned(),
+            group.tokens.to_string(),
+            nats(group.kl),
+            nats(group.kl_data),
+            nats(group.entropy),
+            nats(group.model_entropy),
+            nats(group.loss),
+            share(group.right as f64),
+            share(group.accurate as f64),
+            share(group.outside),
+            of_rank(loss),
+            of_rank(entropy),
+            of_rank(group.auroc.loss),
+            of_rank(group.auroc.entropy),
+        ]
+    };
+    let groups =
+        results.tasks.iter().flat_map(|(task, found)| found.groups.iter().map(move |pair| (task, pair)));
+    let rows: Vec<_> = groups.map(|(task, (name, group))| row(task, name, group)).collect();
+    if rows.is_empty() { String::new() } else { columns(head, rows) }
 }
 
 /// A table with one row per measure and whether the difference is significant.

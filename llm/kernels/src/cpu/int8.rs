@@ -33,7 +33,7 @@ const ROWS_PER_THREAD: usize = 64;
 
 /// A weight `[O, I]` in bytes.
 #[derive(Debug)]
-pub struct Bytes {
+pub struct Int8Weight {
     inputs: usize,
     outputs: usize,
     /// Tile by tile of outputs, word by word of the inputs, that word of each output.
@@ -42,7 +42,7 @@ pub struct Bytes {
     steps: Tensor,
 }
 
-impl Bytes {
+impl Int8Weight {
     /// A weight of bf16 or f32 whose rows' numbers lie side by side on the CPU; `None` where that is not so, or the
     /// processor does not multiply bytes.
     pub fn of(weight_oi: &Tensor) -> Option<Self> {
@@ -92,7 +92,7 @@ impl Bytes {
     }
 }
 
-fn quantised<N: Number>(weight: &Tensor) -> Option<Bytes> {
+fn quantised<N: Number>(weight: &Tensor) -> Option<Int8Weight> {
     let vnni = Vnni::detect()?;
     let rows = Rows::<N>::of(weight)?;
     let (outputs, inputs) = (rows.count, rows.columns);
@@ -109,7 +109,7 @@ fn quantised<N: Number>(weight: &Tensor) -> Option<Bytes> {
             }
         }
     });
-    Some(Bytes { inputs, outputs, tiles, steps })
+    Some(Int8Weight { inputs, outputs, tiles, steps })
 }
 
 thread_local! {
@@ -230,7 +230,7 @@ unsafe fn row_of<N: Number>(vnni: Vnni, row: *const N, n: usize, into: *mut i8, 
 
 struct Task<'a, N> {
     vnni: Vnni,
-    weight: &'a Bytes,
+    weight: &'a Int8Weight,
     tiles: *const u32,
     output_steps: *const f32,
     rows: *const i8,
@@ -330,12 +330,12 @@ mod tests {
             // Rows that lie apart.
             let x = x.narrow(1, 0, inputs);
             let _ = x.get(0).zero_();
-            let bytes = Bytes::of(&weight).expect("the processor multiplies int8");
+            let int8 = Int8Weight::of(&weight).expect("the processor multiplies int8");
             let float = |x: &Tensor| x.to_kind(Kind::Float);
             let bias = Tensor::randn([outputs], (Kind::Float, Device::Cpu));
             for added in [None, Some(&residual), Some(&bias)] {
                 let out = Tensor::empty([rows, outputs], (kind, Device::Cpu));
-                bytes.product(&x, added, &out);
+                int8.product(&x, added, &out);
                 let mut expected = rounded(&float(&x)).mm(&rounded(&float(&weight)).tr());
                 if let Some(added) = added {
                     expected += float(added);
@@ -355,9 +355,9 @@ mod tests {
         tch::manual_seed(2);
         let random = |size: [i64; 2]| Tensor::randn(size, (Kind::Float, Device::Cpu));
         let (x, weight) = (random([64, 576]), random([128, 576]));
-        let bytes = Bytes::of(&weight).expect("the processor multiplies int8");
+        let int8 = Int8Weight::of(&weight).expect("the processor multiplies int8");
         let out = Tensor::empty([64, 128], (Kind::Float, Device::Cpu));
-        bytes.product(&x, None, &out);
+        int8.product(&x, None, &out);
         let exact = x.mm(&weight.tr());
         let off = f64::try_from((out - &exact).square().mean(Kind::Double).sqrt()).unwrap();
         let size = f64::try_from(exact.square().mean(Kind::Double).sqrt()).unwrap();
@@ -370,10 +370,10 @@ mod tests {
         tch::manual_seed(3);
         let random = |size: [i64; 2]| Tensor::randn(size, (Kind::Float, Device::Cpu));
         let (x, weight) = (random([200, 96]), random([64, 96]));
-        let bytes = Bytes::of(&weight).expect("the processor multiplies int8");
+        let int8 = Int8Weight::of(&weight).expect("the processor multiplies int8");
         let [all, one] = [200, 1].map(|rows| Tensor::empty([rows, 64], (Kind::Float, Device::Cpu)));
-        bytes.product(&x, None, &all);
-        bytes.product(&x.narrow(0, 131, 1), None, &one);
+        int8.product(&x, None, &all);
+        int8.product(&x.narrow(0, 131, 1), None, &one);
         assert_eq!(all.narrow(0, 131, 1), one);
     }
 }

@@ -23,7 +23,7 @@ mod transpose;
 pub(super) use attention::{attention, attention_backward};
 pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
-pub use int8::Bytes;
+pub use int8::Int8Weight;
 pub(super) use norm::{rms_norm, rms_norm_backward};
 #[cfg(test)]
 pub(super) use product::multiplies_tiles;

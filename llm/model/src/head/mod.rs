@@ -30,7 +30,7 @@ pub use crate::Unembedding;
 use tch::{Device, no_grad};
 
 use buffers::Buffers;
-use tokensieve_kernels::{Bytes, head_rows};
+use tokensieve_kernels::{Int8Weight, head_rows};
 
 /// Bytes of one chunk's logits. Large enough that reading the output matrix is little beside multiplying with it, small
 /// enough to be little beside a model (choice).
@@ -87,7 +87,12 @@ impl Head {
     }
 
     /// Every row's statistics, from logits of the output matrix in int8; the label's logit is exact.
-    pub fn int8_statistics(&mut self, rows: &Rows, unembedding: &Bytes, top_entropy: bool) -> Vec<RowStats> {
+    pub fn int8_statistics(
+        &mut self,
+        rows: &Rows,
+        unembedding: &Int8Weight,
+        top_entropy: bool,
+    ) -> Vec<RowStats> {
         no_grad(|| {
             let labels_r = rows.labels_r();
             let parts = self.buffers.chunks(rows).map(|chunk| {

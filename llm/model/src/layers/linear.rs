@@ -13,7 +13,7 @@ use crate::Result;
 use crate::adapter::Adapter;
 use crate::modules::{self, Module};
 use crate::weights::Checkpoint;
-use tokensieve_kernels::{Block, Bytes, Mask, Product};
+use tokensieve_kernels::{Block, Int8Weight, Mask, Product};
 
 #[derive(Debug)]
 pub(crate) struct Linear {
@@ -25,7 +25,7 @@ pub(crate) struct Linear {
     bias: Option<Tensor>,
     lora: Option<Lora>,
     /// W + s·B·A in int8, inside [`Model::with_int8_weights`](crate::Model::with_int8_weights).
-    int8: Option<Bytes>,
+    int8: Option<Int8Weight>,
 }
 
 /// One of the projections that are computed together.
@@ -191,7 +191,7 @@ impl Linear {
     /// Makes the forward pass use int8 weights until [`Linear::dequantise`]; `None` if the processor has no int8
     /// products.
     pub(crate) fn quantise(&mut self) -> Option<()> {
-        self.int8 = Some(Bytes::of(&self.merged())?);
+        self.int8 = Some(Int8Weight::of(&self.merged())?);
         Some(())
     }
 

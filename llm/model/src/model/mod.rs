@@ -20,7 +20,7 @@ use crate::config::{Config, Rope};
 use crate::layers::{Dropout, DropoutSite, KeptRows, Layer, Linear, Norm, OutputRows, Pass, Rotary, Saved};
 use crate::modules;
 use crate::weights::Checkpoint;
-use tokensieve_kernels::{self as kernels, Attention, Bytes, Product};
+use tokensieve_kernels::{self as kernels, Attention, Int8Weight, Product};
 
 pub use cache::Cache;
 #[cfg(target_arch = "x86_64")]
@@ -198,8 +198,8 @@ impl Model {
 
     /// Calls `work` with the model computing in int8 (adapter merged into the base) and with the output matrix in int8:
     /// twice as fast, and exact enough to rank documents by loss. `None` if the processor has no int8 products.
-    pub fn with_int8_weights<T>(&mut self, work: impl FnOnce(&Self, &Bytes) -> T) -> Option<T> {
-        let head = Bytes::of(self.unembedding().weight)?;
+    pub fn with_int8_weights<T>(&mut self, work: impl FnOnce(&Self, &Int8Weight) -> T) -> Option<T> {
+        let head = Int8Weight::of(self.unembedding().weight)?;
         let ready = self.layers.iter_mut().flat_map(Layer::linears_mut).try_for_each(Linear::quantise);
         let result = ready.map(|()| work(self, &head));
         self.layers.iter_mut().flat_map(Layer::linears_mut).for_each(Linear::dequantise);

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use progress::{Progress, Shown};
 use tensorboard::Events;
-use tokensieve_documents::{Class, Classes, Lines};
+use tokensieve_documents::{Class, Classes, JsonlFile};
 
 use crate::config;
 use crate::step::Evaluation;
@@ -47,9 +47,9 @@ pub(super) fn has_curve(folder: &Path) -> bool {
 /// The logs of a run.
 #[derive(Debug)]
 pub struct Log {
-    metrics: Lines,
-    timing: Lines,
-    selection: Option<Lines>,
+    metrics: JsonlFile,
+    timing: JsonlFile,
+    selection: Option<JsonlFile>,
     events: Option<Events>,
     progress: Progress,
     classes: Classes,
@@ -110,7 +110,7 @@ impl Log {
         steps: u64,
     ) -> Result<Self> {
         let mark = |name: &str| marks.get(name).copied().unwrap_or(0);
-        let open = |name: &str| Lines::open(&folder.join(name), mark(name));
+        let open = |name: &str| JsonlFile::open(&folder.join(name), mark(name));
         // Timings are not part of a run's results, so a missing file is only a warning.
         let timing = folder.join(TIMING);
         let timing = if mark(TIMING) > 0 && !timing.exists() {
@@ -118,7 +118,7 @@ impl Log {
                 "warning: {} is missing; it continues after step {step} in a new file",
                 timing.display()
             );
-            Lines::open(&timing, 0)
+            JsonlFile::open(&timing, 0)
         } else {
             open(TIMING)
         };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use tch::{Device, Kind, Tensor};
-use tokensieve_kernels::Bytes;
+use tokensieve_kernels::Int8Weight;
 use tokensieve_model::{Error, Result};
 
 use super::rule::{Rule, Scope};
@@ -64,7 +64,11 @@ impl fmt::Debug for Plan {
 /// Checks that a model on this device can rank documents so.
 pub(crate) fn check_ranking(ranking: Ranking, device: Device) -> Result<()> {
     let weight = Tensor::zeros([1, 1], (Kind::Float, device));
-    if ranking == Ranking::Int8 && Bytes::of(&weight).is_none() { Err(no_int8_products()) } else { Ok(()) }
+    if ranking == Ranking::Int8 && Int8Weight::of(&weight).is_none() {
+        Err(no_int8_products())
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn no_int8_products() -> Error {

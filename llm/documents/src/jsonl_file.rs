@@ -11,13 +11,13 @@ use tokensieve_model::Result;
 
 /// A JSONL file open for appending.
 #[derive(Debug)]
-pub struct Lines {
+pub struct JsonlFile {
     path: PathBuf,
     file: BufWriter<File>,
     bytes: u64,
 }
 
-impl Lines {
+impl JsonlFile {
     /// Opens a file and drops everything after its first `bytes` bytes: the lines of steps that will be repeated, and a
     /// partially written line.
     pub fn open(path: &Path, bytes: u64) -> Result<Self> {
@@ -70,31 +70,31 @@ mod tests {
     fn a_torn_line_and_later_ones_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.jsonl");
-        let mut lines = Lines::open(&path, 0).unwrap();
+        let mut lines = JsonlFile::open(&path, 0).unwrap();
         lines.push(&serde_json::json!({ "step": 1, "loss": 0.1 + 0.2 })).unwrap();
         let bytes = lines.durable().unwrap();
         lines.push(&serde_json::json!({ "step": 2 })).unwrap();
         drop(lines);
         let torn = format!("{}{{\"st", std::fs::read_to_string(&path).unwrap());
         std::fs::write(&path, torn).unwrap();
-        let mut lines = Lines::open(&path, bytes).unwrap();
+        let mut lines = JsonlFile::open(&path, bytes).unwrap();
         lines.push(&serde_json::json!({ "step": 2, "again": true })).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "{\"step\":1,\"loss\":0.30000000000000004}\n{\"step\":2,\"again\":true}\n");
-        let short = Lines::open(&path, 1000).unwrap_err().to_string();
+        let short = JsonlFile::open(&path, 1000).unwrap_err().to_string();
         assert!(
             short.contains("has 62 bytes, but the checkpoint recorded 1000") && short.contains("--fresh"),
             "{short}"
         );
         std::fs::remove_file(&path).unwrap();
-        let gone = Lines::open(&path, 1000).unwrap_err().to_string();
+        let gone = JsonlFile::open(&path, 1000).unwrap_err().to_string();
         assert!(gone.contains("x.jsonl: is missing, but the checkpoint recorded 1000"), "{gone}");
         assert!(!path.exists());
     }
 
     #[test]
     fn a_full_disk_is_an_error_with_the_files_name() {
-        let mut lines = Lines::open(Path::new("/dev/full"), 0).unwrap();
+        let mut lines = JsonlFile::open(Path::new("/dev/full"), 0).unwrap();
         let error = lines.push(&serde_json::json!({ "step": 1 })).unwrap_err().to_string();
         assert!(error.contains("/dev/full") && error.contains("No space left"), "{error}");
     }

@@ -1,15 +1,15 @@
-//! An exam: questions for a model, and the measures of its answers.
+//! A benchmark: questions for a model, and the measures of its answers.
 
 use serde_json::Value;
 use tokensieve_tasks::{Answer, Measure, Question, Task};
 
-use super::model::Examinee;
+use super::model::EvaluatedModel;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
 /// Questions for a model, and the measures of its answers.
-pub trait Exam {
-    /// Name of the exam in a suite.
+pub trait Benchmark {
+    /// Name of the benchmark in a suite.
     fn name(&self) -> &str;
 
     /// The measures of the answers.
@@ -27,7 +27,7 @@ pub trait Exam {
     /// Asks some of the questions. `take` receives the number of a question and its answer, in the form in which it is stored.
     fn ask(
         &self,
-        examinee: &mut Examinee<'_>,
+        evaluated: &mut EvaluatedModel<'_>,
         questions: &[usize],
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()>;
@@ -36,7 +36,7 @@ pub trait Exam {
     fn tally(&self, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>>;
 }
 
-impl Exam for Box<dyn Task> {
+impl Benchmark for Box<dyn Task> {
     fn name(&self) -> &str {
         self.as_ref().name()
     }
@@ -59,12 +59,12 @@ impl Exam for Box<dyn Task> {
 
     fn ask(
         &self,
-        examinee: &mut Examinee<'_>,
+        evaluated: &mut EvaluatedModel<'_>,
         questions: &[usize],
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()> {
         let asked: Vec<&Question> = questions.iter().map(|question| &self.questions()[*question]).collect();
-        examinee.answer(&asked, &mut |place, answer| {
+        evaluated.answer(&asked, &mut |place, answer| {
             take(questions[place], serde_json::to_value(answer).expect("an answer serialises"))
         })
     }
@@ -73,7 +73,7 @@ impl Exam for Box<dyn Task> {
         let answer: Answer = serde_json::from_value(answer.clone()).map_err(|error| {
             Error::Run(format!(
                 "{}, question {}: not an answer: {error}",
-                Exam::name(self),
+                Benchmark::name(self),
                 self.id(question)
             ))
         })?;
