@@ -40,7 +40,7 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
             &[json!({ "prompt": "question", "completion": "answer" })],
         ),
         Verb::Uncertainty => uncertainty(job, &folder.join(job.verb.output()), &mut stream),
-        Verb::Generate => bail!("{}: no results are made up for this verb", job.verb.name()),
+        Verb::Generate | Verb::Truth => bail!("{}: no results are made up for this verb", job.verb.name()),
     }
 }
 

@@ -21,11 +21,14 @@ pub enum Verb {
     Make,
     /// Writes replies.
     Generate,
+    /// Writes the exact distribution of every token of the oracle language's rows, for objectives that compare with it.
+    Truth,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Train, Self::Evaluate, Self::Uncertainty, Self::Make, Self::Generate];
+    pub const ALL: [Self; 6] =
+        [Self::Train, Self::Evaluate, Self::Uncertainty, Self::Make, Self::Generate, Self::Truth];
 
     /// As it is typed.
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Verb {
             Self::Uncertainty => "uncertainty",
             Self::Make => "make",
             Self::Generate => "generate",
+            Self::Truth => "topk",
         }
     }
 
@@ -46,6 +50,7 @@ impl Verb {
             Self::Uncertainty => "tokens.jsonl",
             Self::Make => "data.jsonl",
             Self::Generate => "replies.jsonl",
+            Self::Truth => "truth.safetensors",
         }
     }
 
@@ -56,6 +61,7 @@ impl Verb {
             Self::Evaluate | Self::Generate => code::EVALUATE,
             Self::Uncertainty => code::UNCERTAINTY,
             Self::Make => code::MAKE,
+            Self::Truth => code::TRUTH,
         }
     }
 }
@@ -102,7 +108,7 @@ pub struct Job {
     pub seconds: f64,
     /// Positional arguments, in order.
     arguments: Vec<Value>,
-    /// `train`: keys of the configuration; else options without their dashes.
+    /// `train` and `topk`: keys of the configuration; else options without their dashes.
     settings: Vec<(String, Value)>,
     /// Data sets and models that are read by name, with the hash of their content.
     reads: Vec<(String, String)>,
@@ -223,7 +229,9 @@ impl Job {
 
     /// The jobs whose results it reads.
     pub fn needs(&self) -> impl Iterator<Item = &Arc<Self>> {
-        std::iter::once(self).chain(self.following()).flat_map(Self::values)
+        std::iter::once(self)
+            .chain(self.following())
+            .flat_map(Self::values)
             .flat_map(|value| match value {
                 Value::List(list) => list.as_slice(),
                 one => std::slice::from_ref(one),
@@ -234,7 +242,12 @@ impl Job {
             })
     }
 
-    /// The configuration file of a training run; `place` says where a job's result lies.
+    /// Whether the settings are a configuration file.
+    pub(crate) fn is_configured(&self) -> bool {
+        matches!(self.verb, Verb::Train | Verb::Truth)
+    }
+
+    /// The configuration file; `place` says where a job's result lies.
     pub(crate) fn configuration(&self, folder: &Path, place: &dyn Fn(&Self) -> PathBuf) -> String {
         let line = |(key, value): &(String, Value)| {
             let value = match value {
@@ -250,9 +263,14 @@ impl Job {
     pub(crate) fn command(&self, folder: &Path, place: &dyn Fn(&Self) -> PathBuf) -> Vec<String> {
         let mut words = vec![self.verb.name().to_owned()];
         let output = folder.join(self.verb.output()).display().to_string();
+        let configuration = || folder.join(CONFIGURATION).display().to_string();
         if self.verb == Verb::Train {
-            words.push(folder.join(CONFIGURATION).display().to_string());
-            words.extend(["--out".into(), folder.display().to_string()]);
+            words.extend([configuration(), "--out".into(), folder.display().to_string()]);
+            return words;
+        }
+        if self.verb == Verb::Truth {
+            words.extend([configuration(), output]);
+            words.extend(self.arguments.iter().map(|value| text_of(value, folder, place)));
             return words;
         }
         words.extend(self.arguments.iter().map(|value| text_of(value, folder, place)));
@@ -269,7 +287,9 @@ impl Job {
     /// The entries of a setting that is a list, as the command line has them.
     pub(crate) fn list(&self, key: &str, place: &dyn Fn(&Self) -> PathBuf) -> Vec<String> {
         match self.settings.iter().find_map(|(known, value)| (known == key).then_some(value)) {
-            Some(Value::List(list)) => list.iter().map(|value| text_of(value, Path::new(""), place)).collect(),
+            Some(Value::List(list)) => {
+                list.iter().map(|value| text_of(value, Path::new(""), place)).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -313,7 +333,9 @@ fn text_of(value: &Value, own: &Path, place: &dyn Fn(&Job) -> PathBuf) -> String
         Value::File(path, _) => path.display().to_string(),
         Value::Task(kind, job) => format!("{kind}:{}", place(job).join(job.verb.output()).display()),
         Value::Own(file) => own.join(file.as_ref()).display().to_string(),
-        Value::List(list) => list.iter().map(|value| text_of(value, own, place)).collect::<Vec<_>>().join(","),
+        Value::List(list) => {
+            list.iter().map(|value| text_of(value, own, place)).collect::<Vec<_>>().join(",")
+        }
     }
 }
 

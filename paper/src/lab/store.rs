@@ -188,7 +188,7 @@ impl Lab {
             found.get_or_init(|| (program, hash))
         };
         let place = |job: &Job| self.place(job);
-        if job.verb == Verb::Train {
+        if job.is_configured() {
             write_atomically(&partial.join(CONFIGURATION), job.configuration(partial, &place))?;
         }
         let mut typed = Vec::new();

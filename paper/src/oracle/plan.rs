@@ -58,9 +58,8 @@ impl Declared {
     pub fn terms(&self) -> Result<[Term; 2]> {
         let mut versus = self.of.clone();
         versus.extend(self.versus.clone());
-        let term = |table: toml::Table| {
-            table.try_into::<Term>().with_context(|| format!("claim {}", self.id))
-        };
+        let term =
+            |table: toml::Table| table.try_into::<Term>().with_context(|| format!("claim {}", self.id));
         Ok([term(self.of.clone())?, term(versus)?])
     }
 }

@@ -3,6 +3,7 @@
 use super::plan::{Arm, Group, Plan, Reference, Seeds, Size};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
+use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -227,6 +228,10 @@ impl Work {
         if cell.rate == Rate::Matched {
             job = job.set("objective.match", "grad-norm");
         }
+        if arm.estimates {
+            let estimates = self.estimates(cell)?.shared();
+            job = job.set("data.uncertainty", Value::Result(estimates, Verb::Uncertainty.output().into()));
+        }
         self.with_reference(job, cell, arm)
     }
 
@@ -247,8 +252,43 @@ impl Work {
                 model.name.push_str(" on clean rows");
                 job.set("reference.model", Value::Result(model.shared(), MODEL.into()))
             }
-            Reference::Truth => todo!("reference.topk"),
+            Reference::Truth => {
+                let (split, rows) = self.data(&cell.data)?;
+                let data = Self::documents(split, cell.seed, 0, rows);
+                let truth = Job::new(
+                    Verb::Truth,
+                    format!("truth {split} {rows} from {} seed {}", cell.from, cell.seed),
+                )
+                .argument("--oracle")
+                .argument(split)
+                .argument("--seed")
+                .argument(cell.seed.to_string())
+                .set("model.source", self.start(cell.seed, cell.from)?)
+                .set("data.train", Value::Result(data, Verb::Make.output().into()))
+                .set("data.format", "text")
+                .taking(1.0);
+                job.set("reference.topk", Value::Result(truth.shared(), Verb::Truth.output().into()))
+            }
         })
+    }
+
+    /// Uncertainty of the rows of a set, by a model before post-training.
+    fn estimates(&self, cell: &Cell) -> Result<Job> {
+        let (split, rows) = self.data(&cell.data)?;
+        let data = Self::documents(split, cell.seed, 0, rows);
+        let passes = self.size.passes;
+        let Cell { from, seed, .. } = cell;
+        Ok(Job::new(
+            Verb::Uncertainty,
+            format!("uncertainty {split} {rows} × {passes} from {from} seed {seed}"),
+        )
+        .argument(Value::Result(data, Verb::Make.output().into()))
+        .set("model", self.start(*seed, *from)?)
+        .set("format", "text")
+        .set("passes", passes as i64)
+        .set("rate", RATE)
+        .set("places", "attention")
+        .taking((rows * (passes + 1)) as f64 * TOKENS / (3.0 * SPEED)))
     }
 
     /// Whether a figure follows the run's way.

@@ -286,9 +286,9 @@ impl Study {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
     use crate::lab::queue;
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     #[test]
     fn every_profile_has_a_grid_whose_jobs_have_names_of_their_own() -> Result<()> {

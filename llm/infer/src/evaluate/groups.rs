@@ -52,6 +52,9 @@ pub struct Group {
     pub outside: f64,
     /// Σ pθ of tokens that the data exclude.
     pub outside_data: f64,
+    /// Number of tokens that are among the quarter of all tokens with the largest loss: those that training on the top
+    /// quarter would select.
+    pub selected: usize,
     /// How often the most probable token is among the most probable in truth.
     pub right: usize,
     /// How often the most probable token is the written one.
@@ -76,28 +79,35 @@ pub struct Proxies {
 
 /// The group of all tokens, of each class, of what is distinguished within a class, and of the wrong values.
 pub(super) fn groups<'a>(tokens: impl Iterator<Item = (Class, &'a TokenScore)>) -> IndexMap<String, Group> {
-    let mut members: BTreeMap<(usize, String), Vec<&TokenScore>> = BTreeMap::new();
+    let tokens: Vec<(Class, &TokenScore)> = tokens.collect();
+    let selected = largest(&tokens.iter().map(|(_, score)| score.loss).collect::<Vec<f64>>());
+    let mut members: BTreeMap<(usize, String), Vec<(&TokenScore, bool)>> = BTreeMap::new();
     let mut add = |place: usize, name: String, score| members.entry((place, name)).or_default().push(score);
-    for (class, score) in tokens {
+    for ((class, score), selected) in tokens.into_iter().zip(selected) {
         let place = Class::NAMES.iter().position(|name| *name == class.name()).unwrap_or(0);
         let full_name = class.full_name();
-        add(0, ALL.to_owned(), score);
+        let member = (score, selected);
+        add(0, ALL.to_owned(), member);
         if full_name != class.name() {
-            add(place + 1, full_name, score);
+            add(place + 1, full_name, member);
         }
-        add(place + 1, class.name().to_owned(), score);
+        add(place + 1, class.name().to_owned(), member);
         if score.wrong {
-            add(Class::NAMES.len() + 1, WRONG.to_owned(), score);
+            add(Class::NAMES.len() + 1, WRONG.to_owned(), member);
         }
     }
     members.into_iter().map(|((_, name), scores)| (name, Group::of(&scores))).collect()
 }
 
 impl Group {
-    fn of(scores: &[&TokenScore]) -> Self {
+    fn of(members: &[(&TokenScore, bool)]) -> Self {
         let mut group = Self { reliability: vec![[0.0; 4]; BINS], ..Self::default() };
-        scores.iter().for_each(|score| group.add(score));
-        let column = |of: fn(&TokenScore) -> f64| scores.iter().map(|score| of(score)).collect::<Vec<f64>>();
+        for (score, selected) in members {
+            group.add(score);
+            group.selected += usize::from(*selected);
+        }
+        let column =
+            |of: fn(&TokenScore) -> f64| members.iter().map(|(score, _)| of(score)).collect::<Vec<f64>>();
         let (kl, loss, entropy) =
             (column(|score| score.kl), column(|score| score.loss), column(|score| score.model_entropy));
         let largest = largest(&kl);
@@ -186,6 +196,8 @@ mod tests {
         assert_eq!(counts, [4, 1, 3, 1, 2, 1]);
         let all = &groups["all"];
         assert_eq!((all.kl, all.loss, all.wrong, all.accurate), (3.5, 4.6, 1, 2));
+        let selected: Vec<usize> = groups.values().map(|group| group.selected).collect();
+        assert_eq!(selected, [1, 0, 1, 1, 0, 1]);
         assert!((all.cross_entropy - all.entropy - all.kl).abs() < 1e-12);
         assert!((all.entropy_gap - (0.5 + 1.5 + 0.5)).abs() < 1e-12);
         assert_eq!(all.reliability[9], [2.0, 1.95, 2.0, 0.0]);
