@@ -45,6 +45,13 @@ impl HashedStream {
         (self.bits() >> 11) as f64 * (f64::EPSILON / 2.0)
     }
 
+    /// Two independent standard normals (Box and Muller, on the pure-Rust `libm`: the same on every machine).
+    pub fn normals(&mut self) -> [f64; 2] {
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform()));
+        let (sin, cos) = libm::sincos(std::f64::consts::TAU * self.uniform());
+        [radius * cos, radius * sin]
+    }
+
     /// One of them.
     pub fn choose<'a, T>(&mut self, among: &'a [T]) -> &'a T {
         &among[self.below(among.len() as u64) as usize]
@@ -72,6 +79,26 @@ mod tests {
         assert_ne!(HashedStream::new(1, "b").bits(), HashedStream::new(1, "a").bits());
     }
     const FIRST: [u64; 4] = [559, 861, 751, 923];
+
+    #[test]
+    fn normals_have_the_moments_of_a_normal() {
+        let pairs = 100_000;
+        let mut stream = HashedStream::new(3, "moments");
+        let draws: Vec<[f64; 2]> = (0..pairs).map(|_| stream.normals()).collect();
+        let mean =
+            |of: fn([f64; 2]) -> f64| draws.iter().map(|pair| of(*pair)).sum::<f64>() / f64::from(pairs);
+        // Each within four standard errors at n = 100,000.
+        for coordinate in [|[x, _]: [f64; 2]| x, |[_, y]: [f64; 2]| y] {
+            let moment = |power: i32| {
+                draws.iter().map(|pair| libm::pow(coordinate(*pair), f64::from(power))).sum::<f64>()
+                    / f64::from(pairs)
+            };
+            assert!(moment(1).abs() < 0.013, "{}", moment(1));
+            assert!((moment(2) - 1.0).abs() < 0.018, "{}", moment(2));
+            assert!((moment(4) - 3.0).abs() < 0.13, "{}", moment(4));
+        }
+        assert!(mean(|[x, y]| x * y).abs() < 0.013);
+    }
 
     #[test]
     fn a_shuffle_is_a_permutation() {

@@ -71,7 +71,9 @@ fn pack(file: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let catalogue = Catalogue::load()?;
     let mut packer = Packer { folder, config: &config, table: &mut table, catalogue, files: Vec::new() };
-    packer.model(&["model", "source"], &config.model.source)?;
+    if config.model.init.is_none() {
+        packer.model(&["model", "source"], &config.model.source)?;
+    }
     if let Some(path) = config.model.template.as_deref().and_then(ChatTemplate::file) {
         packer.path(&["model", "chat_template"], &path)?;
     }

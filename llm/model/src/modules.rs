@@ -75,6 +75,31 @@ pub(crate) fn all(config: &Config) -> Vec<Module> {
         .collect()
 }
 
+/// All tensors of a model by name, with their shapes.
+pub(crate) fn shapes(config: &Config) -> Vec<(String, Vec<i64>)> {
+    let width = config.hidden_size;
+    let mut shapes =
+        vec![(EMBEDDING.to_owned(), vec![config.vocab_size, width]), (NORM.to_owned(), vec![width])];
+    shapes.extend((!config.tied).then(|| (HEAD.to_owned(), vec![config.vocab_size, width])));
+    for module in all(config) {
+        let Module { name, outputs, inputs, bias } = module;
+        shapes.push((format!("{name}.weight"), vec![outputs, inputs]));
+        shapes.extend(bias.then(|| (format!("{name}.bias"), vec![outputs])));
+    }
+    let mut norms = vec![("input_layernorm", width), ("post_attention_layernorm", width)];
+    if config.post_norms {
+        norms.extend([("pre_feedforward_layernorm", width), ("post_feedforward_layernorm", width)]);
+    }
+    if config.qk_norm {
+        norms.extend([("self_attn.q_norm", config.head_dim), ("self_attn.k_norm", config.head_dim)]);
+    }
+    for layer in 0..config.layers {
+        let named = |(name, size): &(&str, i64)| (format!("model.layers.{layer}.{name}.weight"), vec![*size]);
+        shapes.extend(norms.iter().map(named));
+    }
+    shapes
+}
+
 /// Loads a tensor and checks its shape.
 pub(crate) fn read(
     checkpoint: &Checkpoint,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 use tokensieve_model::config::{Config, RopeScaling};
-use tokensieve_model::text::from_gguf::{self, TokenizerSource};
+use tokensieve_model::text::{BuiltTokenizer, TokenizerSource, from_gguf};
 use tokensieve_model::weights::gguf::{Gguf, Value};
 use tokensieve_model::weights::{Checkpoint, DEFAULT, export};
 
@@ -129,7 +129,7 @@ fn rows(name: &str) -> Vec<Row> {
     serde_json::from_str(&text).unwrap()
 }
 
-fn check_encodings(name: &str, text: &from_gguf::GgufTokenizer) {
+fn check_encodings(name: &str, text: &BuiltTokenizer) {
     for row in rows(name) {
         let found = text.tokenizer.encode(row.text.as_str(), false).unwrap();
         assert_eq!(found.get_ids(), row.ids, "{name}: {:?}: {:?}", row.text, found.get_tokens());
@@ -164,7 +164,7 @@ fn a_plain_text_gets_the_tokens_around_it() {
 #[test]
 fn the_default_model() {
     let checkpoint = Checkpoint::open(DEFAULT).unwrap();
-    let TokenizerSource::Gguf(text) = checkpoint.tokenizer_source().unwrap() else { panic!("no GGUF") };
+    let TokenizerSource::Built(text) = checkpoint.tokenizer_source().unwrap() else { panic!("no GGUF") };
     check_encodings("smollm2", &text);
     assert_eq!(text.eos.as_deref(), Some("<|im_end|>"));
     assert!(text.chat_template.as_ref().unwrap().contains("<|im_start|>"));

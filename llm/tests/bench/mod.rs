@@ -76,6 +76,24 @@ impl Bench {
         bench
     }
 
+    /// A model that is initialised at random instead, on the oracle language.
+    pub(crate) fn random() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |split: &str, n: &str, file: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+            command
+                .args(["make", "oracle", "--split", split, "-n", n, "--out"])
+                .arg(folder.path().join(file));
+            assert!(command.output().unwrap().status.success());
+        };
+        make("pretrain", "400", "rows.jsonl");
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/oracle.toml");
+        let rows = folder.path().join("rows.jsonl");
+        let text = fs::read_to_string(example).unwrap().replace("oracle.jsonl", rows.to_str().unwrap());
+        fs::write(folder.path().join("run.toml"), text).unwrap();
+        Self { folder }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

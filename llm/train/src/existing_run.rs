@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use toml::Table;
 
+use crate::checkpoint;
 use crate::config::Config;
 use crate::layout::{BEST, CHECKPOINTS, CONFIG, result};
 use crate::log;
@@ -42,6 +43,8 @@ impl ExistingRun {
         // Removed first, so that a run of which half is left is never continued.
         let mut found = vec![out.join(CHECKPOINTS)];
         found.extend(log::files(out)?);
+        // What `train.save_at` named.
+        found.extend(checkpoint::list(out)?.into_iter().map(|(_, folder)| folder));
         for entry in fs::read_dir(out).map_err(Error::io(out))? {
             let entry = entry.map_err(Error::io(out))?;
             let name = entry.file_name().to_string_lossy().into_owned();

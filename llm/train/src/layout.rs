@@ -15,6 +15,11 @@ pub(crate) const CONFIG: &str = "config.toml";
 /// What a run was made from: versions, hashes, the command.
 pub(crate) const PROVENANCE: &str = "run.json";
 
+/// Folder of what was trained until a step that `train.save_at` names.
+pub(crate) fn after(step: u64) -> String {
+    format!("step-{step}")
+}
+
 /// Folder of what was trained: all weights (`full`), or an adapter.
 pub(crate) fn result(full: bool) -> &'static str {
     if full { "model" } else { "adapter" }

@@ -59,6 +59,9 @@ impl Run<'_> {
             if self.save_is_due(ending) {
                 self.save()?;
             }
+            if self.config.train.save_at.contains(&self.state.step) {
+                self.export(&layout::after(self.state.step))?;
+            }
             if let Some(ending) = ending {
                 break ending;
             }
@@ -139,9 +142,7 @@ impl Run<'_> {
             let better = result.nll < best - early.min_delta;
             self.state.progress = Some(if better { (result.nll, 0) } else { (best, waited + 1) });
             if better {
-                checkpoint::write(&self.config.train.out, BEST, |folder| {
-                    self.trained.export(&self.base, folder, self.model.kind())
-                })?;
+                self.export(BEST)?;
             }
         }
         self.state.evaluated = Some(self.state.step);
@@ -186,6 +187,14 @@ impl Run<'_> {
         checkpoint::prune(&parent, self.config.train.keep_last)
     }
 
+    /// Writes what is trained in a standard format into this folder of the results.
+    fn export(&self, name: &str) -> Result<()> {
+        checkpoint::write(&self.config.train.out, name, |folder| {
+            self.trained.export(&self.base, folder, self.model.kind())
+        })
+        .map(drop)
+    }
+
     /// Enlarges the adapter at the steps that `train.grow_rank` names.
     fn grow(&mut self) -> Result<()> {
         let now = |(step, rank): &(u64, i64)| (*step == self.state.step).then_some(*rank);
@@ -200,12 +209,8 @@ impl Run<'_> {
 
     /// Writes the result, unless the run was interrupted.
     fn finish(self, ending: Ending) -> Result<Summary> {
-        let out = &self.config.train.out;
         if ending != Ending::Interrupted {
-            let name = layout::result(self.trained.adapter().is_none());
-            checkpoint::write(out, name, |folder| {
-                self.trained.export(&self.base, folder, self.model.kind())
-            })?;
+            self.export(layout::result(self.trained.adapter().is_none()))?;
         }
         Ok(Summary::new(ending, &self.config, &self.state, self.log.totals()))
     }

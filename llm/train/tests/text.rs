@@ -70,6 +70,9 @@ fn the_examples_can_be_read_as_they_are_configured() {
         // The twin that one of them compares with is trained first: the text is checked, not what it names.
         let text = std::fs::read_to_string(&file).unwrap();
         let config = Config::parse(&file, &text, &[]).unwrap();
+        if config.model.init.is_some() {
+            continue; // Its rows are made first.
+        }
         assert_eq!(config.model.source, "smollm2-135m");
         let evaluations = config.evaluations.iter().map(|(_, source)| source);
         for source in std::iter::once(&config.data).chain(evaluations) {

@@ -8,7 +8,6 @@
 //! The parts of the tokenizer are written as in a `tokenizer.json`.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,39 +18,10 @@ use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::source::BuiltTokenizer;
 use crate::Error;
 use crate::Result;
 use crate::weights::gguf::Gguf;
-
-/// Where a checkpoint's tokenizer comes from.
-#[derive(Debug)]
-pub enum TokenizerSource {
-    /// A Hugging Face folder: `tokenizer.json`, `tokenizer_config.json`, …
-    Folder(PathBuf),
-    /// Built from a GGUF file's metadata.
-    Gguf(Box<GgufTokenizer>),
-}
-
-/// The tokenizer, special tokens and chat template of a GGUF file.
-#[derive(Debug)]
-pub struct GgufTokenizer {
-    /// The tokenizer, with special tokens registered.
-    pub tokenizer: Tokenizer,
-    /// The Jinja source of the chat template.
-    pub chat_template: Option<String>,
-    /// Beginning-of-text token.
-    pub bos: Option<String>,
-    /// Token that ends a text or turn.
-    pub eos: Option<String>,
-    /// Unknown token.
-    pub unk: Option<String>,
-    /// Padding token.
-    pub pad: Option<String>,
-    /// Whether `bos` is put before plain text (templates write their own).
-    pub add_bos: bool,
-    /// Whether `eos` is put after plain text.
-    pub add_eos: bool,
-}
 
 /// Values of `tokenizer.ggml.token_type` of tokens that merges never produce.
 const UNKNOWN: f64 = 2.0;
@@ -64,7 +34,7 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Builds the tokenizer of a GGUF file.
-pub fn read(gguf: &Gguf) -> Result<GgufTokenizer> {
+pub fn read(gguf: &Gguf) -> Result<BuiltTokenizer> {
     Reader { gguf }.read()
 }
 
@@ -92,7 +62,7 @@ impl<'a> Reader<'a> {
         Err(Error::file(self.gguf.path(), what))
     }
 
-    fn read(&self) -> Result<GgufTokenizer> {
+    fn read(&self) -> Result<BuiltTokenizer> {
         let Some(tokens) = self.gguf.texts("tokenizer.ggml.tokens") else {
             return self.wrong("metadata tokenizer.ggml.tokens is missing: the file has no tokenizer");
         };
@@ -136,7 +106,7 @@ impl<'a> Reader<'a> {
         let add_bos =
             self.gguf.truth("tokenizer.ggml.add_bos_token").unwrap_or(plan.add_bos) && bos.is_some();
         let add_eos = self.gguf.truth("tokenizer.ggml.add_eos_token").unwrap_or(false) && eos.is_some();
-        let mut read = GgufTokenizer {
+        let mut read = BuiltTokenizer {
             tokenizer: built,
             chat_template: self.gguf.text("tokenizer.chat_template").map(str::to_owned),
             bos,
@@ -271,7 +241,7 @@ impl<'a> Reader<'a> {
     /// Registers the tokens that are recognised in the text before normalisation.
     fn add_tokens(
         &self,
-        read: &mut GgufTokenizer,
+        read: &mut BuiltTokenizer,
         tokens: &[String],
         spelled: &[String],
         strip: bool,
@@ -296,7 +266,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Sets the post-processor, which puts `bos` and `eos` around plain text.
-    fn add_post_processor(&self, read: &mut GgufTokenizer) -> Result<()> {
+    fn add_post_processor(&self, read: &mut BuiltTokenizer) -> Result<()> {
         let bos = read.bos.as_ref().filter(|_| read.add_bos);
         let eos = read.eos.as_ref().filter(|_| read.add_eos);
         if bos.is_none() && eos.is_none() {

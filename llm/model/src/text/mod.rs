@@ -1,5 +1,6 @@
 //! Text: tokenizers, chat templates, and which tokens of a conversation are trained on.
 
+pub(crate) mod characters;
 mod chat_template;
 mod conversation;
 mod ending;
@@ -7,6 +8,7 @@ mod extras;
 pub mod from_gguf;
 mod mask;
 mod python;
+mod source;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ pub(crate) use chat_template::FILE as TEMPLATE_FILE;
 pub use conversation::trained_turns;
 pub use conversation::{Conversation, FIELDS, Message, Span, Weights};
 pub use extras::Extras;
+pub use source::{BuiltTokenizer, TokenizerSource};
 pub use template::Template;
 pub use tokenizer::Tokenizer;
 pub use tokensieve_base::clock::Moment;

@@ -10,7 +10,7 @@ use super::chat_template::ChatTemplate;
 use super::conversation::Message;
 use super::ending::Ending;
 use super::extras::Extras;
-use super::from_gguf::{GgufTokenizer, TokenizerSource};
+use super::source::{BuiltTokenizer, TokenizerSource};
 use super::template::Template;
 use crate::Error;
 use crate::Result;
@@ -43,10 +43,10 @@ impl Tokenizer {
     pub fn open_on(checkpoint: &Checkpoint, moment: Moment) -> Result<Self> {
         let tokenizer = match checkpoint.tokenizer_source()? {
             TokenizerSource::Folder(folder) => Self::from_folder(folder, checkpoint.template(), moment)?,
-            TokenizerSource::Gguf(mut gguf) => {
+            TokenizerSource::Built(mut built) => {
                 let chosen = checkpoint.template().map(|template| template.source().to_owned());
-                gguf.chat_template = chosen.or(gguf.chat_template);
-                Self::from_gguf(*gguf, moment, checkpoint.source())?
+                built.chat_template = chosen.or(built.chat_template);
+                Self::from_built(*built, moment, checkpoint.source())?
             }
         };
         Ok(tokenizer.with_vocab_size(checkpoint.config().vocab_size as u32))
@@ -58,16 +58,16 @@ impl Tokenizer {
         Self { vocabulary: Some(vocabulary), ..self }
     }
 
-    fn from_gguf(gguf: GgufTokenizer, moment: Moment, path: &str) -> Result<Self> {
+    fn from_built(built: BuiltTokenizer, moment: Moment, path: &str) -> Result<Self> {
         let named = [
-            ("bos_token", gguf.bos),
-            ("eos_token", gguf.eos),
-            ("unk_token", gguf.unk),
-            ("pad_token", gguf.pad),
+            ("bos_token", built.bos),
+            ("eos_token", built.eos),
+            ("unk_token", built.unk),
+            ("pad_token", built.pad),
         ];
         let tokens = named.into_iter().filter_map(|(name, token)| Some((name.to_owned(), token?))).collect();
-        let (template, add_bos) = (gguf.chat_template, gguf.add_bos);
-        Self::new(gguf.tokenizer, Extras { tokens, template, add_bos, moment, ..Extras::default() }, path)
+        let (template, add_bos) = (built.chat_template, built.add_bos);
+        Self::new(built.tokenizer, Extras { tokens, template, add_bos, moment, ..Extras::default() }, path)
     }
 
     /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json`, `special_tokens_map.json`,
@@ -125,9 +125,17 @@ impl Tokenizer {
 
     /// The tokens of a text. Special tokens are recognised in it; none are added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, false).map_err(|error| Error::file(&self.path, error))?;
+        let encoding = self.inner.encode_fast(text, false);
+        let encoding = encoding.map_err(|error| Error::file(&self.path, self.explain(text, &error)))?;
         self.check(encoding.get_ids()).map_err(|what| Error::file(&self.path, what))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Why a text has no tokens: its first character that has none, or the tokenizer's own reason.
+    fn explain(&self, text: &str, error: &tokenizers::Error) -> String {
+        let unknown = |c: &char| self.inner.encode_fast(c.to_string(), false).is_err();
+        let unknown = text.chars().find(unknown);
+        unknown.map_or_else(|| error.to_string(), |c| format!("the tokenizer has no token for `{c}`"))
     }
 
     /// Checks that the tokens are in the model's vocabulary.
@@ -143,7 +151,7 @@ impl Tokenizer {
 
     /// The tokens of a text, and the byte range of each.
     pub(super) fn encode_with_places(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), String> {
-        let encoding = self.inner.encode(text, false).map_err(|error| error.to_string())?;
+        let encoding = self.inner.encode(text, false).map_err(|error| self.explain(text, &error))?;
         let places = encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
         Ok((encoding.get_ids().to_vec(), places))
     }
@@ -255,7 +263,10 @@ pub(super) const NO_TEMPLATE: &str =
 
 /// The tokens that the post-processor puts before a text.
 fn leading(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
-    let [with, without] = [true, false].map(|special| inner.encode("a", special));
+    // A tokenizer of characters may lack any one of them.
+    let known = || inner.get_vocab(false).into_iter().min_by_key(|(_, id)| *id).map(|(token, _)| token);
+    let text = if inner.encode("a", false).is_ok() { Some("a".to_owned()) } else { known() };
+    let [with, without] = [true, false].map(|special| inner.encode(text.as_deref().unwrap_or("a"), special));
     let (with, without) = (with?, without?);
     let at = with.get_ids().windows(without.len().max(1)).position(|part| part == without.get_ids());
     Ok(with.get_ids()[..at.unwrap_or(0)].to_vec())

@@ -10,11 +10,10 @@ use super::safetensors::{INDEX, WHOLE};
 use tokensieve_base::files::write_atomically;
 
 use super::save::{Planned, save_lazily};
-use super::{Checkpoint, Store, new_folder};
+use super::{Checkpoint, new_folder};
 use crate::Error;
 use crate::Result;
-use crate::text::TEMPLATE_FILE;
-use crate::text::from_gguf::{GgufTokenizer, TokenizerSource};
+use crate::text::{BuiltTokenizer, TEMPLATE_FILE, TokenizerSource};
 
 /// Maximum size of a file of weights, as in `transformers`.
 const SHARD: usize = 5_000_000_000;
@@ -119,9 +118,9 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
         Kind::Half => "float16",
         _ => "float32",
     };
-    match (&checkpoint.store, checkpoint.tokenizer_source()?) {
-        (Store::Folder(source, _), _) => {
-            let text = fs::read_to_string(source.join("config.json")).map_err(Error::io(source))?;
+    match checkpoint.tokenizer_source()? {
+        TokenizerSource::Folder(source) => {
+            let text = fs::read_to_string(source.join("config.json")).map_err(Error::io(&source))?;
             let mut config: Map<String, Value> = serde_json::from_str(&text)
                 .map_err(|error| Error::file(source.join("config.json"), error))?;
             // Newer versions of transformers write `dtype`, older ones `torch_dtype`.
@@ -134,7 +133,7 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
             }
             Ok(())
         }
-        (Store::Gguf(..), TokenizerSource::Gguf(text)) => {
+        TokenizerSource::Built(text) => {
             let mut config = checkpoint.config().to_json(&path)?;
             config.insert("torch_dtype".to_owned(), json!(dtype));
             let ids = ids(&text);
@@ -143,14 +142,11 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
             write_json(&folder.join("generation_config.json"), &Value::Object(ids))?;
             write_tokenizer(&text, folder, checkpoint.config().max_positions)
         }
-        (Store::Gguf(gguf, _), TokenizerSource::Folder(_)) => {
-            Err(Error::file(gguf.path(), "has no tokenizer"))
-        }
     }
 }
 
 /// `bos_token_id` and the like.
-fn ids(text: &GgufTokenizer) -> Map<String, Value> {
+fn ids(text: &BuiltTokenizer) -> Map<String, Value> {
     let tokens = [("bos_token_id", &text.bos), ("eos_token_id", &text.eos), ("pad_token_id", &text.pad)];
     let id = |token: &String| text.tokenizer.token_to_id(token);
     tokens
@@ -159,7 +155,7 @@ fn ids(text: &GgufTokenizer) -> Map<String, Value> {
         .collect()
 }
 
-fn write_tokenizer(text: &GgufTokenizer, folder: &Path, max_length: i64) -> Result<()> {
+fn write_tokenizer(text: &BuiltTokenizer, folder: &Path, max_length: i64) -> Result<()> {
     let path = folder.join("tokenizer.json");
     let json = text.tokenizer.to_string(false).map_err(|error| Error::file(&path, error))?;
     write_atomically(&path, json)?;

@@ -1,9 +1,10 @@
-//! Reading and writing checkpoints: GGUF files, Hugging Face folders, and the hub.
+//! Reading and writing checkpoints: GGUF files, Hugging Face folders, and the hub. Random initialisation.
 
 mod export;
 pub mod gguf;
 mod hub;
 mod new_folder;
+mod random;
 mod safetensors;
 mod save;
 
@@ -20,13 +21,14 @@ use crate::Error;
 use crate::Result;
 use crate::config::Config;
 use crate::error::MODEL;
-use crate::text::from_gguf::{self, TokenizerSource};
-use crate::text::{ChatTemplate, TEMPLATE_FILE};
+use crate::text::{ChatTemplate, TEMPLATE_FILE, TokenizerSource, from_gguf};
 pub use export::export;
 pub use new_folder::{claim, new_folder};
+pub use random::RandomModel;
 pub use save::save_safetensors;
 
 use gguf::Gguf;
+use random::Random;
 use safetensors::Shards;
 
 /// The default model, an entry of `data.toml`.
@@ -48,6 +50,7 @@ enum Store {
     /// The file, and its tensor names by Hugging Face's names.
     Gguf(Gguf, BTreeMap<String, String>),
     Folder(PathBuf, Shards),
+    Random(Random),
 }
 
 /// The files of a model, on this machine.
@@ -143,13 +146,26 @@ impl Checkpoint {
         Ok(Self::new(source, config, store))
     }
 
+    /// A model that is initialised at random.
+    pub fn random(model: &RandomModel) -> Result<Self> {
+        let config = model.config()?;
+        let random = Random::new(model, &config);
+        Ok(Self::new(random.source(), config, Store::Random(random)))
+    }
+
     fn new(source: &str, config: Config, store: Store) -> Self {
         Self { source: source.to_owned(), config, store, hash: OnceLock::new(), template: None }
     }
 
     /// [`Checkpoint::open`] with a chat template that replaces the model's own.
     pub fn open_with(source: &str, template: Option<ChatTemplate>) -> Result<Self> {
-        Ok(Self { template, ..Self::open(source)? })
+        Ok(Self::open(source)?.with_template(template))
+    }
+
+    /// The checkpoint with a chat template that replaces the model's own, if there is one.
+    #[must_use]
+    pub fn with_template(self, template: Option<ChatTemplate>) -> Self {
+        Self { template, ..self }
     }
 
     /// The chat template that replaces the model's own, if any.
@@ -180,6 +196,7 @@ impl Checkpoint {
         match &self.store {
             Store::Gguf(_, names) => names.keys().cloned().collect(),
             Store::Folder(_, shards) => shards.names().cloned().collect(),
+            Store::Random(random) => random.names().cloned().collect(),
         }
     }
 
@@ -188,6 +205,7 @@ impl Checkpoint {
         match &self.store {
             Store::Gguf(gguf, _) => gguf.release(),
             Store::Folder(_, shards) => shards.release(),
+            Store::Random(_) => {}
         }
     }
 
@@ -196,6 +214,7 @@ impl Checkpoint {
         match &self.store {
             Store::Gguf(_, names) => names.contains_key(name),
             Store::Folder(_, shards) => shards.has(name),
+            Store::Random(random) => random.shape(name).is_some(),
         }
     }
 
@@ -204,6 +223,7 @@ impl Checkpoint {
         match &self.store {
             Store::Gguf(gguf, names) => Some(gguf.tensors().get(names.get(name)?)?.shape.clone()),
             Store::Folder(_, shards) => shards.shape(name),
+            Store::Random(random) => random.shape(name).cloned(),
         }
     }
 
@@ -211,7 +231,7 @@ impl Checkpoint {
     /// their own.
     fn kind_when_written(&self, name: &str, kind: Kind) -> Kind {
         match &self.store {
-            Store::Gguf(..) => kind,
+            Store::Gguf(..) | Store::Random(_) => kind,
             Store::Folder(_, shards) => {
                 shards.kind(name).filter(|own| !safetensors::is_float(*own)).unwrap_or(kind)
             }
@@ -226,6 +246,7 @@ impl Checkpoint {
                 None => Err(Error::file(gguf.path(), format!("has no tensor for {name}"))),
             },
             Store::Folder(_, shards) => shards.tensor(name, kind),
+            Store::Random(random) => random.tensor(name, kind),
         }
     }
 
@@ -239,6 +260,7 @@ impl Checkpoint {
                     hash.update(format!("{:?}", self.config));
                     shards.bytes().for_each(|bytes| hash.update(bytes));
                 }
+                Store::Random(random) => hash.update(random.identity()),
             }
             format!("{:x}", hash.finalize())
         };
@@ -248,8 +270,9 @@ impl Checkpoint {
     /// Where the tokenizer comes from.
     pub fn tokenizer_source(&self) -> Result<TokenizerSource> {
         match &self.store {
-            Store::Gguf(gguf, _) => Ok(TokenizerSource::Gguf(Box::new(from_gguf::read(gguf)?))),
+            Store::Gguf(gguf, _) => Ok(TokenizerSource::Built(Box::new(from_gguf::read(gguf)?))),
             Store::Folder(folder, _) => Ok(TokenizerSource::Folder(folder.clone())),
+            Store::Random(random) => Ok(TokenizerSource::Built(Box::new(random.tokenizer()?))),
         }
     }
 }

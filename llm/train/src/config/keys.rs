@@ -46,6 +46,8 @@ pub enum Kind {
     Pattern,
     /// A whole number of steps, or a share of the run.
     Span,
+    /// A list of steps.
+    Steps,
     /// A list of `{ step = …, rank = … }`.
     Growth,
     /// The objective's own table, or a preset's name.
@@ -69,6 +71,7 @@ impl Kind {
             Self::Ranks => "a table of names and whole numbers above 0".to_owned(),
             Self::Pattern => "a table of names and numbers above 0".to_owned(),
             Self::Span => "a whole number of steps, or a share of the run like 0.03 (below 1)".to_owned(),
+            Self::Steps => "a list of whole numbers above 0, rising".to_owned(),
             Self::Growth => "a list like [{ step = 100, rank = 16 }], both rising".to_owned(),
             Self::Objective => "a preset's name or a table".to_owned(),
         }
@@ -104,6 +107,10 @@ impl Kind {
                 Value::Float(share) => (0.0..1.0).contains(share),
                 _ => false,
             },
+            Self::Steps => value.as_array().is_some_and(|list| {
+                let steps: Option<Vec<_>> = list.iter().map(step).collect();
+                steps.is_some_and(|steps| steps.is_sorted_by(|a, b| a < b))
+            }),
             Self::Growth => value.as_array().is_some_and(|list| {
                 let both: Option<Vec<_>> = list.iter().map(growth).collect();
                 both.is_some_and(|both| both.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1))
@@ -118,6 +125,11 @@ pub(super) fn day(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// A step, counted from 1.
+pub(super) fn step(value: &Value) -> Option<u64> {
+    value.as_integer().filter(|step| *step > 0).map(i64::unsigned_abs)
+}
+
 /// `{ step, rank }` as two numbers.
 pub(super) fn growth(value: &Value) -> Option<(u64, i64)> {
     let table = value.as_table().filter(|table| table.len() == 2)?;
@@ -130,9 +142,11 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'sta
 }
 
 use Kind::{
-    Day, Flag, Growth, Number, Objective, Pattern, Ranks, Shares, Span, Text, Texts, Whole, Within, Word,
+    Day, Flag, Growth, Number, Objective, Pattern, Ranks, Shares, Span, Steps, Text, Texts, Whole, Within,
+    Word,
 };
 
+const FAMILIES: [&str; 6] = tokensieve_model::config::FAMILIES;
 const DTYPE: [&str; 3] = words(&choices::DTYPE);
 const TRUNCATE: [&str; 2] = words(&choices::TRUNCATE);
 const OPTIMIZER: [&str; 2] = words(&choices::OPTIMIZER);
@@ -166,6 +180,53 @@ pub const KEYS: &[Key] = &[
         "chat template to use instead of the model's own: a Jinja file, or `plain` for a model without one; copied to the result",
     ),
     key("model.device", Text, r#""auto""#, "auto (CUDA if there is one), cpu, cuda, or cuda:N"),
+    key(
+        "model.init.architecture",
+        Word(&FAMILIES),
+        r#""llama""#,
+        "the table model.init, instead of model.source: a model that is initialised at random, of this family; needs train.full",
+    ),
+    key("model.init.hidden_size", Whole(1), "", "width of the residual stream"),
+    key("model.init.layers", Whole(1), "", "number of layers"),
+    key("model.init.heads", Whole(1), "", "number of query heads"),
+    key(
+        "model.init.kv_heads",
+        Whole(1),
+        "",
+        "number of key and value heads; default: as many as query heads",
+    ),
+    key("model.init.intermediate_size", Whole(1), "", "width of the feed-forward layer"),
+    key(
+        "model.init.context",
+        Whole(2),
+        "",
+        "maximum number of tokens of a document, with the token that begins it",
+    ),
+    key(
+        "model.init.tie_embeddings",
+        Flag,
+        "true",
+        "use the embedding as output matrix, instead of one of its own",
+    ),
+    key(
+        "model.init.characters",
+        Text,
+        "",
+        "alphabet of the tokenizer: each of these characters is a token, by its index",
+    ),
+    key(
+        "model.init.end",
+        Text,
+        "",
+        "the one of these characters that ends a text; default: a special token is added to each text",
+    ),
+    key(
+        "model.init.std",
+        Number(0.0, ANY),
+        "0.02",
+        "standard deviation of the weights; of the projections onto the residual stream divided by √(2·layers)",
+    ),
+    key("model.init.seed", Whole(0), "0", "seed of the weights"),
     key("data.train", Text, "", "training data: a file (JSON, JSONL, Parquet) or a set of the catalogue"),
     key("data.split", Text, "", "split of a catalogue set; default train"),
     key(
@@ -309,6 +370,12 @@ pub const KEYS: &[Key] = &[
     key("train.save_every", Whole(1), "100", "steps between checkpoints; the end always has one"),
     key("train.keep_last", Whole(1), "2", "number of checkpoints to keep"),
     key(
+        "train.save_at",
+        Steps,
+        "[]",
+        "steps after which the model is also written to step-N, as at the end of a run: [100, 400, 1600]",
+    ),
+    key(
         "train.grow_rank",
         Growth,
         "[]",
@@ -333,8 +400,8 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys that do not affect the results of a run: a run may be continued with other values of these.
-pub(super) const FREE: [&str; 5] =
-    ["train.out", "train.save_every", "train.keep_last", "log.tensorboard", "log.selection"];
+pub(super) const FREE: [&str; 6] =
+    ["train.out", "train.save_every", "train.keep_last", "train.save_at", "log.tensorboard", "log.selection"];
 
 /// The listing of `tokensieve train --keys`.
 pub fn listing() -> String {

@@ -3,6 +3,7 @@
 //! Precedence: `--set`, then the file, then the defaults of [`KEYS`].
 
 mod choices;
+mod init;
 mod keys;
 mod settings;
 mod train;
@@ -27,7 +28,7 @@ use tokensieve_kernels::{Backend, machine};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment};
-use tokensieve_model::weights::{self, Checkpoint};
+use tokensieve_model::weights::{self, Checkpoint, RandomModel};
 
 /// A training run, checked.
 #[derive(Debug)]
@@ -58,8 +59,10 @@ pub struct Config {
 /// The base model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// Set of the catalogue, folder, GGUF file or hub name.
+    /// Set of the catalogue, folder, GGUF file or hub name; of a model that is initialised at random, its table's name.
     pub source: String,
+    /// What is initialised at random instead.
+    pub init: Option<RandomModel>,
     /// A chat template to use instead of the model's own, as [`ChatTemplate::read`] takes it.
     pub template: Option<String>,
     /// Type of weights and activations.
@@ -72,7 +75,10 @@ impl Model {
     /// Opens it, with the chat template that was chosen.
     pub fn open(&self) -> Result<Checkpoint> {
         let template = self.template.as_deref().map(ChatTemplate::read).transpose()?;
-        Checkpoint::open_with(&self.source, template)
+        match &self.init {
+            Some(random) => Ok(Checkpoint::random(random)?.with_template(template)),
+            None => Checkpoint::open_with(&self.source, template),
+        }
     }
 }
 
@@ -114,6 +120,9 @@ impl Config {
         let reference = reference(&settings)?;
         let lora = lora(&mut settings)?;
         growth(&settings, &train)?;
+        if let Length::Steps(steps) = train.length {
+            within_the_run(&settings, &train, steps)?;
+        }
         supplied(&settings, &objective, reference.as_ref())?;
         if train.ranking == Ranking::Int8 && !objective.chooses_documents() {
             let what = "`int8` needs an objective that chooses documents and leaves the others alone: select.of = \
@@ -163,7 +172,8 @@ impl Config {
             Some(Reference::Model(source)) => Some(("reference.model", source)),
             _ => None,
         };
-        for (key, source) in iter::once(("model.source", &self.model.source)).chain(reference) {
+        let source = self.model.init.is_none().then_some(("model.source", &self.model.source));
+        for (key, source) in source.into_iter().chain(reference) {
             weights::locate(source, &catalogue).map_err(|what| self.wrong(key, what))?;
         }
         if let Some(choice) = &self.model.template {
@@ -204,9 +214,9 @@ impl Config {
         }
     }
 
-    /// Checks that the adapter's growth falls within a run of so many steps.
+    /// Checks that what is due after given steps falls within a run of so many steps.
     pub fn check_steps(&self, steps: u64) -> Result<()> {
-        growth_ends(&self.settings, &self.train, steps)
+        within_the_run(&self.settings, &self.train, steps)
     }
 
     /// The whole configuration with every default written out, as a file that can be run again.
@@ -291,7 +301,9 @@ fn model(settings: &mut Settings) -> Result<Model> {
     // What `auto` is here, for another machine that continues the run.
     settings.set("model.dtype", Value::from(tokensieve_kernels::kind_name(kind)));
     let template = settings.text("model.chat_template");
-    Ok(Model { source: settings.required("model.source")?, template, kind, device })
+    let init = init::init(settings)?;
+    let source = if init.is_some() { "model.init".to_owned() } else { settings.required("model.source")? };
+    Ok(Model { source, init, template, kind, device })
 }
 
 /// The data set of a table; `data` says for all sets how long a document may be and what happens to bad rows.
@@ -364,7 +376,7 @@ fn lora(settings: &mut Settings) -> Result<Option<Table>> {
     Ok(Some(names.iter().filter_map(value).collect()))
 }
 
-/// Checks that the adapter's ranks rise, and within the run where its length is known.
+/// Checks that the adapter's ranks rise.
 fn growth(settings: &Settings, train: &Train) -> Result<()> {
     let Some(rank) = settings.whole("lora.r") else { return Ok(()) };
     if let Some((_, first)) = train.grow_rank.first()
@@ -375,22 +387,22 @@ fn growth(settings: &Settings, train: &Train) -> Result<()> {
         );
         return Err(settings.wrong("train.grow_rank", what));
     }
-    match train.length {
-        Length::Steps(steps) => growth_ends(settings, train, steps),
-        Length::Epochs(_) => Ok(()),
-    }
+    Ok(())
 }
 
-fn growth_ends(settings: &Settings, train: &Train, steps: u64) -> Result<()> {
-    match train.grow_rank.last() {
-        Some((step, rank)) if *step >= steps => {
-            let what = format!(
-                "the rank grows to {rank} after step {step}, but the run has {steps} steps: no step would have that rank"
-            );
-            Err(settings.wrong("train.grow_rank", what))
-        }
-        _ => Ok(()),
+/// Checks that a run of so many steps gets to the steps after which the rank grows or the model is saved.
+fn within_the_run(settings: &Settings, train: &Train, steps: u64) -> Result<()> {
+    if let Some((step, rank)) = train.grow_rank.last().filter(|(step, _)| *step >= steps) {
+        let what = format!(
+            "the rank grows to {rank} after step {step}, but the run has {steps} steps: no step would have that rank"
+        );
+        return Err(settings.wrong("train.grow_rank", what));
     }
+    if let Some(step) = train.save_at.last().filter(|step| **step > steps) {
+        let what = format!("the run has {steps} steps and does not get to step {step}");
+        return Err(settings.wrong("train.save_at", what));
+    }
+    Ok(())
 }
 
 /// Checks that there is a source for everything that the objective reads.

@@ -333,8 +333,9 @@ fn every_word_of_every_key_has_a_meaning_of_its_own() {
     let text = format!("{PLAIN}[objective]\npreset = \"masked-mle\"\nselect.of = \"documents\"");
     for key in KEYS {
         let Kind::Word(words) = key.kind else { continue };
+        let text = if key.name.starts_with("model.init") { RANDOM } else { &text };
         let meaning = |word: &&str| {
-            let config = parse(&text, &[&format!("{}={word}", key.name)]).unwrap();
+            let config = parse(text, &[&format!("{}={word}", key.name)]).unwrap();
             format!("{:?} {:?} {:?}", config.model, config.data, config.train)
         };
         // `auto` means one of the others, whichever is fast here.
@@ -355,7 +356,7 @@ fn a_word_without_a_meaning_is_an_error() {
 #[test]
 fn only_keys_that_move_numbers_make_another_run() {
     let config = parse(PLAIN, &[]).unwrap();
-    let free = ["train.out=elsewhere", "train.save_every=7", "train.keep_last=5"];
+    let free = ["train.out=elsewhere", "train.save_every=7", "train.keep_last=5", "train.save_at=[3]"];
     let same =
         parse(PLAIN, &[&free[..], &["log.tensorboard=false", "log.selection=false"]].concat()).unwrap();
     assert_eq!(same.hash(), config.hash());
@@ -384,5 +385,50 @@ fn the_examples_are_right() {
         let config = Config::parse(&file, &text, &[]).unwrap_or_else(|error| panic!("{error}"));
         let needs_reference = config.objective.against().is_some();
         assert_eq!(config.reference.is_some(), needs_reference, "{}", file.display());
+    }
+}
+
+const RANDOM: &str = "[data]\ntrain = \"rows.jsonl\"\n[train]\nfull = true\n[model.init]\nhidden_size = 16\n\
+                      layers = 2\nheads = 2\nintermediate_size = 8\ncontext = 32\ncharacters = \"abc$\"\nend = \"$\"\n";
+
+#[test]
+fn a_model_may_be_initialised_at_random() {
+    let config = parse(RANDOM, &["model.init.seed=7"]).unwrap();
+    let model = config.model.init.clone().unwrap();
+    assert_eq!((model.kv_heads, model.seed, model.end.as_deref()), (2, 7, Some("$")));
+    assert_eq!(model.config().unwrap().vocab_size, 5);
+    let derived = config.derived();
+    assert!(derived.contains("[model.init]\n") && !derived.contains("source"), "{derived}");
+    let again = Config::parse(Path::new("again.toml"), &derived, &[]).unwrap();
+    assert_eq!((again.hash(), &again.model), (config.hash(), &config.model));
+    assert_eq!(parse(PLAIN, &[]).unwrap().model.init, None);
+
+    let other = parse(RANDOM, &["model.init.seed=8"]).unwrap();
+    assert_eq!(other.differences(&derived).unwrap(), ["model.init.seed: 7 there, 8 here"]);
+    for (set, wanted) in [
+        ("model.source=smollm2-135m", "`model.init`: give model.source or model.init, not both"),
+        ("train.full=false", "needs `train.full = true`"),
+        ("model.init.heads=3", "hidden_size 16 is not a multiple of 3 heads"),
+        ("model.init.kv_heads=3", "2 query heads are not a multiple of 3 key-value heads"),
+        ("model.init.characters=aba$", "`characters` has `a` twice"),
+        ("model.init.end=!", "`end` is `!`; it must be one of `characters`"),
+        ("model.init.architecture=mamba", "one of \"llama\""),
+    ] {
+        let error = parse(RANDOM, &[set]).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+    let error = parse(&RANDOM.replace("heads = 2\n", ""), &[]).unwrap_err().to_string();
+    assert!(error.contains("`model.init.heads` is missing: number of query heads"), "{error}");
+}
+
+#[test]
+fn what_is_saved_on_the_way_lies_within_the_run() {
+    let config = parse(PLAIN, &["train.steps=9", "train.save_at=[3, 9]"]).unwrap();
+    assert_eq!(config.train.save_at, [3, 9]);
+    let error = parse(PLAIN, &["train.steps=8", "train.save_at=[3, 9]"]).unwrap_err().to_string();
+    assert!(error.contains("the run has 8 steps and does not get to step 9"), "{error}");
+    assert!(parse(PLAIN, &["train.save_at=[3, 9]"]).unwrap().check_steps(8).is_err());
+    for wrong in ["[0]", "[3, 3]", "[3, 2]", "3"] {
+        assert!(parse(PLAIN, &[&format!("train.save_at={wrong}")]).is_err(), "{wrong}");
     }
 }

@@ -92,6 +92,8 @@ pub struct Train {
     pub save_every: u64,
     /// Checkpoints kept.
     pub keep_last: usize,
+    /// Steps after which what is trained is also written as at the end.
+    pub save_at: Vec<u64>,
     /// The adapter's ranks from given steps on.
     pub grow_rank: Vec<(u64, i64)>,
     /// Folder of the results.
@@ -145,7 +147,7 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         let name = file.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
         settings.set("train.out", Value::String(format!("runs/{name}")));
     }
-    let growth = settings.value("train.grow_rank").and_then(Value::as_array).map(Vec::as_slice);
+    let list = |name: &str| settings.value(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     Ok(Train {
         length,
         batch_size: settings.required_whole("train.batch_size")? as usize,
@@ -164,7 +166,8 @@ pub(super) fn train(settings: &mut Settings, file: &Path) -> Result<Train> {
         early_stop,
         save_every: settings.required_whole("train.save_every")?,
         keep_last: settings.required_whole("train.keep_last")? as usize,
-        grow_rank: growth.unwrap_or_default().iter().filter_map(keys::growth).collect(),
+        save_at: list("train.save_at").iter().filter_map(keys::step).collect(),
+        grow_rank: list("train.grow_rank").iter().filter_map(keys::growth).collect(),
         out: settings.required("train.out")?.into(),
     })
 }

@@ -1,0 +1,54 @@
+//! The table `model.init`: a model that is initialised at random, instead of `model.source`.
+
+use toml::Value;
+
+use super::keys::KEYS;
+use super::settings::Settings;
+use tokensieve_model::Error;
+use tokensieve_model::Result;
+use tokensieve_model::weights::RandomModel;
+
+const TABLE: &str = "model.init";
+
+/// The table's model. Without the table there is none, and the table's defaults are removed.
+pub(super) fn init(settings: &mut Settings) -> Result<Option<RandomModel>> {
+    if !settings.mentions(TABLE) {
+        let keys = KEYS.iter().filter(|key| key.name.starts_with(TABLE));
+        keys.for_each(|key| settings.remove(key.name));
+        return Ok(None);
+    }
+    if settings.mentions("model.source") {
+        return Err(settings.wrong(TABLE, "give model.source or model.init, not both"));
+    }
+    if !settings.flag("train.full")? {
+        let what =
+            "a model that is initialised at random needs `train.full = true`: all its weights are trained";
+        return Err(settings.wrong(TABLE, what));
+    }
+    settings.remove("model.source");
+    let key = |name: &str| format!("{TABLE}.{name}");
+    if settings.whole(&key("kv_heads")).is_none() {
+        let heads = settings.required_whole(&key("heads"))?;
+        settings.set(&key("kv_heads"), Value::Integer(heads as i64));
+    }
+    let size = |name: &str| settings.required_whole(&key(name));
+    let model = RandomModel {
+        family: settings.required(&key("architecture"))?,
+        hidden_size: size("hidden_size")?,
+        layers: size("layers")?,
+        heads: size("heads")?,
+        kv_heads: size("kv_heads")?,
+        intermediate_size: size("intermediate_size")?,
+        context: size("context")?,
+        tied: settings.flag(&key("tie_embeddings"))?,
+        characters: settings.required(&key("characters"))?,
+        end: settings.text(&key("end")),
+        std: settings.number(&key("std"))?,
+        seed: size("seed")?,
+    };
+    match model.config() {
+        Ok(_) => Ok(Some(model)),
+        Err(Error::Setting { what, .. }) => Err(settings.wrong(TABLE, what)),
+        Err(other) => Err(other),
+    }
+}
