@@ -39,6 +39,7 @@ fn tokens(p: f64) -> impl Iterator<Item = TokenStats> {
     [0.05, 0.7, 5.0].into_iter().map(move |other| TokenStats {
         top_entropy: Some(1.0),
         reference_loss: Some(other),
+        divergence: Some(other),
         base_loss: Some(other),
         bald: Some(0.1),
         advantage: Some(1.0),

@@ -68,7 +68,8 @@
 //! `log(1 - p)` alone has no bottom at p = 1 and is read as `log(1 - p + 0.001)`, as published.
 //!
 //! # Selection
-//! A **criterion** ranks (loss, entropy, probability, excess loss over a reference, BALD, random, or any expression);
+//! A **criterion** ranks (loss, entropy, probability, excess loss over a reference, divergence from it, BALD, random, or
+//! any expression);
 //! a **band** of quantiles [low, high) of the ascending order is kept: of n the ranks round(low·n)..round(high·n),
 //! ties broken by (document, position), so that sizes are exact and the order of a batch does not matter. Ranked are
 //! **tokens** or whole **documents** by their mean, **within** the batch, each micro-batch

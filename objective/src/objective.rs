@@ -159,7 +159,7 @@ impl Objective {
     }
 
     /// Whether a token's pull follows from its own statistics alone, so that it is known before the batch's other tokens
-    /// are: [`selected_pull`](crate::Training::selected_pull). Only the normaliser then waits for the whole batch.
+    /// are. Only the normaliser then waits for the whole batch.
     pub fn is_local(&self) -> bool {
         self.selection.is_none()
     }
@@ -263,7 +263,8 @@ impl Objective {
 
     /// An objective that reads a reference must name it.
     fn check_reference(&self) -> Result<(), Error> {
-        let reads = self.reads(Variable::ReferenceLoss) || self.reads(Variable::PReference);
+        let read = [Variable::ReferenceLoss, Variable::PReference, Variable::Divergence];
+        let reads = read.into_iter().any(|variable| self.reads(variable));
         if self.against.is_none() && (self.distills() || reads) {
             let words: Vec<&str> = Against::WORDS.iter().map(|(word, _)| *word).collect();
             let problem =

@@ -13,7 +13,7 @@ pub enum Criterion {
 
 impl Criterion {
     /// The named criteria besides `random`: name, expression, meaning.
-    pub const NAMED: [(&'static str, &'static str, &'static str); 6] = [
+    pub const NAMED: [(&'static str, &'static str, &'static str); 7] = [
         ("loss", "loss", "−log p of the label"),
         ("entropy", "entropy", "entropy of the prediction"),
         ("probability", "p", "the label's probability"),
@@ -22,6 +22,11 @@ impl Criterion {
             "base-excess-loss",
             "base_loss - reference_loss",
             "loss of the untrained base above the reference's: fixed for the whole run",
+        ),
+        (
+            "divergence",
+            "divergence",
+            "KL(reference ‖ model): how much the prediction differs from the reference's",
         ),
         ("bald", "bald", "epistemic uncertainty"),
     ];

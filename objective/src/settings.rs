@@ -56,7 +56,7 @@ pub const KEYS: &[Key] = &[
     key(
         "select.by",
         "\"loss\"",
-        "criterion: loss, entropy, probability, excess-loss, base-excess-loss, bald, random, or an expression",
+        "criterion: loss, entropy, probability, excess-loss, base-excess-loss, divergence, bald, random, or an expression",
     ),
     key("select.keep", "\"all\"", "band of quantiles: \"top 25%\", \"bottom 10%\", \"20%..30%\", \"all\""),
     key("select.of", "\"tokens\"", "tokens, or whole documents by their mean"),

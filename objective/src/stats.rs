@@ -14,6 +14,8 @@ pub struct TokenStats {
     pub top_entropy: Option<f64>,
     /// −log of the label's probability under the reference.
     pub reference_loss: Option<f64>,
+    /// KL(q ‖ p) of the reference's distribution q from the prediction p, in nats.
+    pub divergence: Option<f64>,
     /// −log of the label's probability under the model as it was before training.
     pub base_loss: Option<f64>,
     /// Epistemic uncertainty: mutual information between prediction and parameters.
@@ -38,6 +40,7 @@ impl TokenStats {
             entropy,
             top_entropy: None,
             reference_loss: None,
+            divergence: None,
             base_loss: None,
             bald: None,
             advantage: None,

@@ -72,6 +72,7 @@ impl Training {
         // p and its logarithm are one statistic: checking the logarithm suffices.
         let of_interest = [
             (Variable::ReferenceLoss, Variable::PReference),
+            (Variable::Divergence, Variable::Divergence),
             (Variable::BaseLoss, Variable::PBase),
             (Variable::Entropy, Variable::Entropy),
             (Variable::TopEntropy, Variable::TopEntropy),
@@ -164,20 +165,6 @@ impl Training {
         });
         self.clock.tick(mean_loss, self.plan);
         Ok(&self.output)
-    }
-
-    /// One token's pull, not normalised, given that it is selected; equal to the pull that [`Training::pulls`] returns.
-    ///
-    /// Where the objective [is local](Objective::is_local), every token is selected. Invalid statistics give a pull of zero
-    /// here; [`Training::pulls`] reports the error.
-    pub fn selected_pull(&self, token: &TokenStats) -> Pull {
-        if token.weight == 0.0 || self.check(0, token).is_err() {
-            return Pull::default();
-        }
-        let [label, reference] = &self.formulas[0];
-        let pull =
-            Pull { label: token.weight * label.at(token), reference: token.weight * reference.at(token) };
-        if (pull.label + pull.reference).is_finite() { pull } else { Pull::default() }
     }
 
     /// Adds statistics of part of the corpus, before training, for a selection within the corpus.

@@ -120,6 +120,10 @@ fn a_description_says_what_it_does_and_needs() {
     assert_eq!(rho.selection, "top 60% of tokens by excess-loss, within the batch");
     assert_eq!(rho.otherwise.as_deref(), Some("none"));
     assert_eq!(rho.needs, [("reference_loss", "a forward pass of the model named by `against`")]);
+    let divergent = "against = 'reference'\nselect.by = 'divergence'\nselect.keep = 'top 25%'";
+    let divergent = Objective::from_toml(divergent).unwrap().describe();
+    assert_eq!(divergent.selection, "top 25% of tokens by divergence, within the batch");
+    assert_eq!(divergent.needs, [("divergence", "a forward pass of the model named by `against`")]);
     let ramp =
         "preset = 'masked-mle'\nselect.schedule = 'ramp'\nselect.over = '50%'\nselect.of = 'documents'";
     assert_eq!(
@@ -184,6 +188,8 @@ fn invalid_definitions_are_rejected_with_the_reason() {
         ("reference = 0.1", "say which: base, mle, uniform"),
         ("selected = '-p / p_ref'", "reads a reference; say which"),
         ("[select]\nby = 'excess-loss'", "reads a reference; say which"),
+        ("[select]\nby = 'divergence'", "reads a reference; say which"),
+        ("weight = 'divergence'", "reads a reference; say which"),
         ("selected = 'distill(mle)'\nagainst = 'base'", "an objective has one reference"),
         ("selected = 'distill(mle)'\nreference = 1", "distills already"),
         ("selected = 'distill mle'", "is not a loss f(p)"),
@@ -273,11 +279,13 @@ fn an_objective_knows_what_the_trainer_must_supply() {
 /// A selected token's pull is known without the batch's other tokens, and is the one that the batch gives it.
 #[test]
 fn selected_pulls_are_the_batches() {
+    let everything = || Selection::band(Criterion::Random, 0.0, 1.0).unwrap();
     for name in presets::names() {
         let objective = Objective::preset(name).unwrap();
         let token = |i: u32| TokenStats {
             top_entropy: Some(0.4),
             reference_loss: Some(0.7),
+            divergence: Some(0.2),
             base_loss: Some(0.9),
             bald: Some(0.1),
             advantage: Some(-0.3),
@@ -286,9 +294,10 @@ fn selected_pulls_are_the_batches() {
             ..TokenStats::new(0.2 * f64::from(i), 0.5)
         };
         let stats: Vec<TokenStats> = (0..12).map(token).collect();
-        let mut training = objective.begin(PLAN);
-        let alone: Vec<Pull> = stats.iter().map(|token| training.selected_pull(token)).collect();
+        let mut single = objective.select(everything()).unwrap().begin(PLAN);
+        let alone: Vec<Pull> = stats.iter().map(|token| single.pulls(&[*token]).unwrap().pulls[0]).collect();
         assert_eq!(objective.is_local(), objective.selection().is_none());
+        let mut training = objective.begin(PLAN);
         if objective.selection().is_some_and(|selection| selection.within == Within::Corpus) {
             training.survey(&stats).unwrap();
         }
@@ -298,8 +307,6 @@ fn selected_pulls_are_the_batches() {
             assert!(!selected || pull == alone, "{name}: {pull:?} {alone:?}");
         }
     }
-    let unsound = TokenStats::new(f64::NAN, 0.5);
-    assert_eq!(Objective::preset("mle").unwrap().begin(PLAN).selected_pull(&unsound), Pull::default());
     let own = Pulls::of(vec![Pull { label: 2.0, reference: 0.0 }, Pull::default()]);
     assert_eq!((own.normaliser, own.pulled, own.kept, own.tokens), (1.0, 1, 1, 2));
     assert!(Pulls::of(Vec::new()).is_still());

@@ -32,6 +32,7 @@ fn token(z: &Logits, reference: &Logits, label: usize, position: u32) -> TokenSt
     TokenStats {
         top_entropy: Some(entropy),
         reference_loss: Some(loss(&q, label)),
+        divergence: Some(cross_entropy(&q, &p) - cross_entropy(&q, &q)),
         base_loss: Some(loss(&q, label) + 0.3),
         bald: Some(0.1 * f64::from(position)),
         advantage: Some(0.7 - f64::from(position % 3)),

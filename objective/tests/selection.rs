@@ -263,6 +263,25 @@ fn statistics_that_are_missing_are_named_with_their_provider() {
 }
 
 #[test]
+fn tokens_that_differ_most_from_the_reference_are_selected() {
+    let toml =
+        "against = 'oracle'\nselected = '-divergence * log p'\n[select]\nby = 'divergence'\nkeep = 'top 50%'";
+    let objective = Objective::from_toml(toml).unwrap();
+    let mut training = objective.begin(PLAN);
+    let mut stats: Vec<TokenStats> = [0.2, 0.0, 1.5, 0.7]
+        .into_iter()
+        .zip(0..)
+        .map(|(divergence, i)| TokenStats { divergence: Some(divergence), ..token(1.0, 0, i) })
+        .collect();
+    let pulls = training.pulls(&stats).unwrap();
+    assert_eq!(pulls.selected, [false, false, true, true]);
+    assert_eq!(pulls.pulls.iter().map(|pull| pull.label).collect::<Vec<_>>(), [0.0, 0.0, 1.5, 0.7]);
+    stats[1].divergence = None;
+    let text = training.pulls(&stats).unwrap_err().to_string();
+    assert!(text.contains("reads divergence") && text.contains("`against`"), "{text}");
+}
+
+#[test]
 fn nothing_to_train_on_is_stillness_not_nan() {
     let masked = vec![TokenStats { weight: 0.0, loss: f64::NAN, ..token(0.0, 0, 0) }; 5];
     for name in tokensieve_objective::presets::names() {

@@ -101,9 +101,9 @@ pub(crate) mod logits {
 pub(crate) mod head_rows {
     use tch::Tensor;
 
-    use crate::head_rows::task::{Chunk, Logits, ReferenceLogits, RowStats, Tail, Task, Top};
+    use crate::head_rows::task::{Chunk, Logits, ReferenceLogits, Request, RowStats, Tail, Task, Top};
 
-    pub(crate) fn statistics(_: &Chunk, _: &Tensor, _: bool) -> Option<Vec<RowStats>> {
+    pub(crate) fn statistics(_: &Chunk, _: &Tensor, _: &Request) -> Option<Vec<RowStats>> {
         None
     }
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tokensieve_model::head::{Distribution, Head, Rows, Unembedding, Wanted};
+use tokensieve_model::head::{Distribution, Head, Request, Rows, Unembedding, Wanted};
 use tokensieve_objective::Pull;
 
 const VOCABULARY: i64 = 49_152;
@@ -86,11 +86,14 @@ fn measure(n: i64, kind: Kind) -> Vec<(&'static str, f64)> {
     let logits = Tensor::empty([m, VOCABULARY], (kind, Device::Cpu));
     say("logits alone", time(m, || _ = slice.mm_out(&logits, &weight.tr())));
     say("backward product by libtorch", time(m, || _ = logits.mm(&weight)));
-    say("statistics", time(n, || _ = head.statistics(&rows, false)));
-    say("statistics with top-20 entropy", time(n, || _ = head.statistics(&rows, true)));
+    say("statistics", time(n, || _ = head.statistics(&rows, &Request::default())));
+    say(
+        "statistics with top-20 entropy",
+        time(n, || _ = head.statistics(&rows, &Request { top_entropy: true, ..Request::default() })),
+    );
     let mut fused = |pulls: &[Pull], reference| {
         time(n, || {
-            let mut chunks = head.chunks(&rows, false);
+            let mut chunks = head.chunks(&rows, Request::default());
             while let Some(chunk) = chunks.next_chunk() {
                 let range = chunk.range();
                 chunk.gradient(&wanted(&pulls[range], reference));
@@ -101,7 +104,7 @@ fn measure(n: i64, kind: Kind) -> Vec<(&'static str, f64)> {
     say("fused, reference", fused(&theirs, model));
     let mut two = |pulls: &[Pull], reference| {
         time(n, || {
-            let (stats, kept) = head.statistics_keeping(&rows, false);
+            let (stats, kept) = head.statistics_keeping(&rows, &Request::default());
             let _ = head.gradient(&rows, &stats, &wanted(pulls, reference), Some(kept));
         })
     };

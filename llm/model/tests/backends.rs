@@ -7,7 +7,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 use tokensieve_kernels::{Backend, backend};
-use tokensieve_model::head::{Head, Rows};
+use tokensieve_model::head::{Head, Request, Rows};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::{self, Checkpoint};
 use tokensieve_model::{Document, Model, Pack, Precomputed};
@@ -47,7 +47,8 @@ fn computed(kind: Kind) -> Found {
     let hidden = model.forward(&Pack::new(&[&document], false, Device::Cpu)).narrow(0, 0, targets as i64);
     let unembedding = model.unembedding();
     let rows = Rows { hidden_rd: &hidden, labels: &tokens[1..], unembedding };
-    let losses: f64 = Head::default().statistics(&rows, false).iter().map(|stats| stats.loss).sum();
+    let losses: f64 =
+        Head::default().statistics(&rows, &Request::default()).iter().map(|stats| stats.loss).sum();
     let (top, ids) = unembedding.logits(&hidden).topk(2, 1, true, true);
     let column = |x: &Tensor, i| x.select(1, i).to_kind(Kind::Double);
     Found {

@@ -21,16 +21,18 @@ pub struct Reads {
     pub top_entropy: bool,
     /// The label's loss under the reference.
     pub reference_loss: bool,
+    /// The divergence of the prediction from [`onto`](Self::onto).
+    pub divergence: bool,
     /// The label's loss under the model as it was before training.
     pub base_loss: bool,
-    /// The distribution that pulls onto a reference point to.
+    /// The reference's distribution, which pulls onto a reference point to.
     pub onto: Onto,
 }
 
-/// The distribution that pulls onto a reference point to.
+/// The distribution that pulls onto a reference point to, and that the divergence is from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Onto {
-    /// No token has a pull onto a reference.
+    /// None: no token has a pull onto a reference, and no divergence is read.
     #[default]
     Nothing,
     /// The same probability for every token.
@@ -45,11 +47,13 @@ impl Reads {
     /// What an objective of a configuration reads.
     pub fn of(objective: &Objective) -> Self {
         let either = |one, other| objective.reads(one) || objective.reads(other);
+        let divergence = objective.reads(Variable::Divergence);
         Self {
             top_entropy: objective.reads(Variable::TopEntropy),
             reference_loss: either(Variable::ReferenceLoss, Variable::PReference),
+            divergence,
             base_loss: either(Variable::BaseLoss, Variable::PBase),
-            onto: match (objective.distills(), objective.against(), objective.top_k()) {
+            onto: match (objective.distills() || divergence, objective.against(), objective.top_k()) {
                 (false, ..) => Onto::Nothing,
                 (true, Some(Against::Uniform), _) => Onto::Uniform,
                 (true, _, Some(k)) => Onto::Top(k),

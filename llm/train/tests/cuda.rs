@@ -146,8 +146,13 @@ fn a_step_has_the_cpu_s_gradient() {
     let Some(gpu) = gpu() else { return };
     for name in NAMES {
         let fixture = Fixture::new(name);
-        for toml in ["preset = 'mle'", "preset = 'masked-mle+distill'", "preset = 'truncated-kd'\ntop_k = 5"]
-        {
+        for toml in [
+            "preset = 'mle'",
+            "preset = 'masked-mle+distill'",
+            "preset = 'truncated-kd'\ntop_k = 5",
+            "against = 'reference'\nweight = 'divergence'",
+            "against = 'reference'\ntop_k = 5\nreference = 'divergence'",
+        ] {
             let (loss, gradient) = stepped(&fixture, toml, Kind::Float, Device::Cpu);
             let (found, there) = stepped(&fixture, toml, Kind::Float, gpu);
             assert!((found - loss).abs() < 1e-4 * loss.abs(), "{name}, {toml}: {found}, on the CPU {loss}");

@@ -9,9 +9,9 @@ use tch::{Kind, Tensor};
 use tokensieve_model::Document;
 use tokensieve_model::Precomputed;
 use tokensieve_model::Result;
-use tokensieve_model::head::{Head, Reference, TopFile, write_top};
+use tokensieve_model::head::{Head, Reference, Rows, TopFile, TopTable, write_top};
 use tokensieve_model::{Adapter, LoraConfig, Model};
-use tokensieve_objective::{Objective, Plan, Pull, Pulls, TokenStats, Training};
+use tokensieve_objective::{Criterion, Objective, Plan, Pull, Pulls, Selection, TokenStats, Training};
 use tokensieve_train::Trained;
 use tokensieve_train::step::{
     Ranking, Reads, Rule, Scope, StepOptions, StepReport, evaluate, statistics, step,
@@ -113,7 +113,11 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).norm().double_value(&[]) / b.norm().double_value(&[]).max(1e-30)
 }
 
-const OBJECTIVES: [&str; 9] = [
+/// Trains on the half of the tokens where the model differs most from the reference.
+const BY_DIVERGENCE: &str =
+    "against = 'reference'\notherwise = 'none'\nselect.by = 'divergence'\nselect.keep = 'top 50%'";
+
+const OBJECTIVES: [&str; 12] = [
     "preset = 'mle'",
     "preset = 'masked-mle'",
     "preset = 'masked-mle+distill'",
@@ -123,6 +127,9 @@ const OBJECTIVES: [&str; 9] = [
     "preset = 'truncated-kd'\ntop_k = 5",
     "preset = 'masked-mle'\nselect.of = 'documents'\nnormalise = 'all'",
     "preset = 'label-smoothing'\nmatch = 'grad-norm'",
+    BY_DIVERGENCE,
+    "against = 'reference'\nweight = 'divergence'",
+    "preset = 'masked-mle+distill'\nselect.by = 'divergence'\ntop_k = 5",
 ];
 
 #[test]
@@ -285,19 +292,127 @@ fn a_survey_sees_what_a_step_selects_by() {
     }
 }
 
+/// The probabilities that a model gives to the whole vocabulary at each predicted token, in f64.
+fn probabilities(model: &Model, documents: &[Document]) -> Vec<Vec<f64>> {
+    let of_document = |document: &Document| {
+        let pack = model.pack(&[document]);
+        let hidden_rd = tch::no_grad(|| model.forward(&pack)).to_kind(Kind::Double);
+        let logits = hidden_rd.mm(&model.unembedding().weight.to_kind(Kind::Double).tr());
+        let p = logits.softmax(1, Kind::Double);
+        (0..p.size()[0]).map(|row| Vec::try_from(p.get(row)).unwrap()).collect::<Vec<Vec<f64>>>()
+    };
+    documents.iter().filter(|document| document.response_tokens() > 0).flat_map(of_document).collect()
+}
+
+/// Σ q log(q/p), where the tokens that are not among q's `k` most probable are one.
+fn divergence(q: &[f64], p: &[f64], k: usize) -> f64 {
+    let term = |q: f64, p: f64| if q > 0.0 { q * (q / p).ln() } else { 0.0 };
+    let mut order: Vec<usize> = (0..q.len()).collect();
+    order.sort_by(|a, b| q[*b].total_cmp(&q[*a]));
+    let (top, rest) = order.split_at(k.min(q.len()));
+    let of_rest = |values: &[f64]| rest.iter().map(|id| values[*id]).sum::<f64>();
+    top.iter().map(|id| term(q[*id], p[*id])).sum::<f64>() + term(of_rest(q), of_rest(p))
+}
+
+#[test]
+fn divergences_are_those_of_the_two_models() {
+    for name in ["llama3", "qwen3"] {
+        let mut bench = Bench::new(name);
+        let p = probabilities(&bench.model, &bench.documents);
+        let folder = tempfile::tempdir().unwrap();
+        let vocabulary = bench.model.config().vocab_size;
+        let other = bench.fixture.model(Kind::Float);
+        let batch: Vec<Document> = bench.documents.clone();
+        let batch: Vec<&Document> = batch.iter().collect();
+        let file = |k: usize, model: &Model| {
+            let path = folder.path().join(format!("{k}.safetensors"));
+            write_top(&path, model, &batch, k, 50, ["m", "d"]).unwrap();
+            Reference::TopK(Box::new(TopFile::open(&path, vocabulary, "d").unwrap()))
+        };
+        let (all, few, itself) =
+            (file(100_000, &other), file(5, &other), file(vocabulary as usize, &bench.model));
+        let base = probabilities(&other, &bench.documents);
+        let adapter = bench.reference();
+        let Reference::Adapter(own) = &adapter else { unreachable!() };
+        bench.model.attach(Some(own)).unwrap();
+        let of_adapter = probabilities(&bench.model, &bench.documents);
+        bench.model.attach(bench.trained.adapter()).unwrap();
+        let reads = Objective::from_toml(BY_DIVERGENCE).unwrap().begin(PLAN).reads();
+        let whole = vocabulary as usize;
+        for (what, reference, q, k) in [
+            ("adapter", &adapter, &of_adapter, whole),
+            ("base", &Reference::Base, &base, whole),
+            ("model", &Reference::Model(Box::new(bench.fixture.model(Kind::Float))), &base, whole),
+            ("whole file", &all, &base, whole),
+            ("file", &few, &base, 5),
+            ("itself", &itself, &p, whole),
+        ] {
+            let (model, trained) = (&mut bench.model, &bench.trained);
+            let head = &mut Head::new(16 * 4 * whole, 0);
+            let found = statistics(head, model, trained, reference, reads, &batch, &options(40)).unwrap();
+            assert_eq!(found.len(), p.len());
+            let mut largest: f64 = 0.0;
+            for ((token, q), p) in found.iter().zip(q).zip(&p) {
+                let (own, expected) = (token.divergence.unwrap(), divergence(q, p, k));
+                assert!((own - expected).abs() < 2e-5 * (1.0 + expected), "{name}, {what}: {own} {expected}");
+                largest = largest.max(own);
+            }
+            assert_eq!(largest > 1e-3, what != "itself", "{name}, {what}: {largest}");
+        }
+        // Nobody else computes it.
+        let (model, trained) = (&mut bench.model, &bench.trained);
+        let reads = Objective::preset("rho").unwrap().begin(PLAN).reads();
+        let head = &mut Head::default();
+        let found = statistics(head, model, trained, &adapter, reads, &batch, &options(40)).unwrap();
+        assert!(found.iter().all(|token| token.divergence.is_none()));
+    }
+}
+
+/// Where the reference is what the model predicts, there is nothing to learn: these tokens come last.
+#[test]
+fn tokens_that_the_model_knows_are_selected_last() {
+    let mut bench = Bench::new("llama3");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("top.safetensors");
+    let vocabulary = bench.model.config().vocab_size;
+    let other = bench.fixture.model(Kind::Float);
+    let known = 4;
+    let mut table = TopTable::new(vocabulary as usize);
+    for document in &bench.documents {
+        let model = if document.row == known { &bench.model } else { &other };
+        let pack = model.pack(&[document]);
+        let hidden_rd = tch::no_grad(|| model.forward(&pack));
+        let labels: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
+        let rows = Rows { hidden_rd: &hidden_rd, labels: &labels, unembedding: model.unembedding() };
+        let top = Head::default().top(&rows, table.k());
+        table.push([(document.row, labels.len())], &labels, labels.iter().map(|_| 1.0), &top);
+    }
+    table.write(&path, vocabulary, "both", "d").unwrap();
+    let file = Reference::TopK(Box::new(TopFile::open(&path, vocabulary, "d").unwrap()));
+    let tokens = bench.documents.iter().map(Document::response_tokens).sum::<usize>();
+    let share = 100.0 * bench.documents[known].response_tokens() as f64 / tokens as f64;
+    let toml = BY_DIVERGENCE.replace("top 50%", &format!("bottom {share}%"));
+    let (report, _) = bench.preset(&toml, &file, 40);
+    assert!(report.selected > 0 && report.tokens == tokens);
+    for record in &report.records {
+        assert_eq!(record.selected, record.row == known, "{record:?}");
+    }
+}
+
 /// An objective that chooses these documents, with its own pulls on them.
 struct Chosen {
+    /// The objective with every token selected.
     training: Training,
     documents: Vec<u32>,
 }
 
 impl Rule for Chosen {
     fn pulls(&mut self, tokens: &[TokenStats], _: &[usize]) -> Result<Pulls> {
-        let pull = |token: &TokenStats| {
-            let chosen = self.documents.contains(&token.document);
-            if chosen { self.training.selected_pull(token) } else { Pull::default() }
+        let of_all = self.training.pulls(tokens)?.pulls.clone();
+        let pull = |(token, pull): (&TokenStats, Pull)| {
+            if self.documents.contains(&token.document) { pull } else { Pull::default() }
         };
-        Ok(Pulls::of(tokens.iter().map(pull).collect()))
+        Ok(Pulls::of(tokens.iter().zip(of_all).map(pull).collect()))
     }
 
     fn reads(&self) -> Reads {
@@ -315,14 +430,18 @@ fn documents_ranked_in_int8_are_trained_on_exactly() {
         ("llama3", "preset = 'masked-mle'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),
         ("llama3", "preset = 'rho'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),
         (
+            "llama3",
+            "preset = 'rho'\nselect.by = 'divergence'\nselect.of = 'documents'\nselect.keep = 'top 50%'",
+        ),
+        (
             "gemma2",
             "selected = '-p^2'\notherwise = 'none'\n[select]\nby = 'entropy'\nkeep = 'top 50%'\nof = 'documents'",
         ),
     ] {
         let mut bench = Bench::new(name);
         let reference = bench.reference();
-        let training = || Objective::from_toml(toml).unwrap().begin(PLAN);
-        let ranked = bench.try_step(&mut training(), &reference, &in_int8());
+        let objective = Objective::from_toml(toml).unwrap();
+        let ranked = bench.try_step(&mut objective.begin(PLAN), &reference, &in_int8());
         let (report, gradient) = match ranked {
             Ok(ranked) => ranked,
             Err(error) => {
@@ -334,7 +453,9 @@ fn documents_ranked_in_int8_are_trained_on_exactly() {
             report.records.iter().filter(|record| record.selected).map(|record| record.document).collect();
         documents.dedup();
         assert_eq!(documents.len(), 4, "{toml}: half of eight that are not masked");
-        let mut chosen = Chosen { training: training(), documents };
+        let everything = Selection::band(Criterion::Random, 0.0, 1.0).unwrap();
+        let training = objective.select(everything).unwrap().begin(PLAN);
+        let mut chosen = Chosen { training, documents };
         let (exact, expected) = bench.step(&mut chosen, &reference, 10_000);
         let away = distance(&gradient, &expected);
         assert!(away < 1e-5, "{toml}: {away}");

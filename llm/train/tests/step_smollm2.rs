@@ -13,7 +13,7 @@ use tokensieve_data::Catalogue;
 use tokensieve_documents::{DataSet, DataSource};
 use tokensieve_model::Document;
 use tokensieve_model::Pack;
-use tokensieve_model::head::{Head, Reference, Rows, Unembedding};
+use tokensieve_model::head::{Head, Reference, Request, Rows, Unembedding};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, LoraConfig, Model};
@@ -53,11 +53,14 @@ fn the_first_rows_of_gsm8k_cost_what_they_should() {
     let pack = Pack::new(&documents, true, Device::Cpu).targets_only();
     let labels: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
     let hidden = no_grad(|| model.forward(&pack));
-    let bf16 = head
-        .statistics(&Rows { hidden_rd: &hidden, labels: &labels, unembedding: model.unembedding() }, false);
+    let bf16 = head.statistics(
+        &Rows { hidden_rd: &hidden, labels: &labels, unembedding: model.unembedding() },
+        &Request::default(),
+    );
     let (hidden, weight) = (hidden.to_kind(Kind::Float), model.unembedding().weight.to_kind(Kind::Float));
     let unembedding = Unembedding { weight: &weight, ..model.unembedding() };
-    let f32 = head.statistics(&Rows { hidden_rd: &hidden, labels: &labels, unembedding }, false);
+    let f32 =
+        head.statistics(&Rows { hidden_rd: &hidden, labels: &labels, unembedding }, &Request::default());
     let errors: Vec<f64> = bf16.iter().zip(&f32).map(|(a, b)| a.loss - b.loss).collect();
     let n = errors.len() as f64;
     let mean = errors.iter().sum::<f64>() / n;

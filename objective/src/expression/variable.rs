@@ -14,6 +14,8 @@ pub enum Variable {
     PReference,
     /// −log of the label's probability under the reference.
     ReferenceLoss,
+    /// Divergence of the reference from the prediction.
+    Divergence,
     /// The label's probability before training.
     PBase,
     /// −log of the label's probability before training.
@@ -32,7 +34,7 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable: name, meaning, and what has to run to provide it.
-    pub const ALL: [(Self, &'static str, &'static str, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str, &'static str, &'static str); 12] = [
         (Self::P, "p", "the label's probability", "the model's forward pass"),
         (Self::Loss, "loss", "−log p", "the model's forward pass"),
         (
@@ -45,6 +47,12 @@ impl Variable {
             Self::ReferenceLoss,
             "reference_loss",
             "−log p_ref",
+            "a forward pass of the model named by `against`",
+        ),
+        (
+            Self::Divergence,
+            "divergence",
+            "KL(reference ‖ model) of the predictions, nats",
             "a forward pass of the model named by `against`",
         ),
         (
@@ -88,6 +96,7 @@ impl Variable {
             Self::Loss => Some(stats.loss),
             Self::PReference => stats.reference_loss.map(|loss| libm::exp(-loss)),
             Self::ReferenceLoss => stats.reference_loss,
+            Self::Divergence => stats.divergence,
             Self::PBase => stats.base_loss.map(|loss| libm::exp(-loss)),
             Self::BaseLoss => stats.base_loss,
             Self::Entropy => Some(stats.entropy),

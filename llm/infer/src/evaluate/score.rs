@@ -8,7 +8,7 @@ use tokensieve_model::Pack;
 use tokensieve_model::Result;
 use tokensieve_model::Target;
 use tokensieve_model::chunks_by_length;
-use tokensieve_model::head::{Head, RowStats, Rows, Unembedding};
+use tokensieve_model::head::{Head, Request, RowStats, Rows, Unembedding};
 
 /// Maximum number of tokens in one forward pass (choice: enough for efficient matrix products, a few hundred MiB).
 const TOKENS: usize = 4096;
@@ -46,7 +46,7 @@ impl<'a> Scorer<'a> {
             packs.iter().flat_map(|pack| &pack.targets).map(|target| target.label).collect();
         let hidden_rd = no_grad(|| self.model.forward_together(packs));
         let rows = Rows { hidden_rd: &hidden_rd, labels: &labels, unembedding: self.model.unembedding() };
-        let mut stats = self.head.statistics(&rows, false).into_iter();
+        let mut stats = self.head.statistics(&rows, &Request::default()).into_iter();
         let mut of_pack = |pack: &Pack| {
             let mut documents = vec![Vec::new(); pack.layout.lengths.len()];
             for (target, stats) in pack.targets.iter().zip(&mut stats) {

@@ -13,7 +13,7 @@ use tokensieve_kernels::Product;
 use tokensieve_model::Document;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
-use tokensieve_model::head::{Head, Rows};
+use tokensieve_model::head::{Head, Request, Rows};
 use tokensieve_model::{Adapter, Model};
 
 /// Default number of most probable tokens in an estimate (choice).
@@ -99,7 +99,7 @@ pub fn estimate(
             .flat_map(|piece| piece.positions.iter().map(|position| piece.document.tokens[*position]))
             .collect();
         let rows = Rows { hidden_rd: &plain_rd, labels: &labels, unembedding: model.unembedding() };
-        let stats = head.statistics(&rows, false);
+        let stats = head.statistics(&rows, &Request::default());
         let largest = if top > 0 { Some(head.top(&rows, top)) } else { None };
         let spreads: Vec<Option<Spread>> = match posterior {
             Posterior::None => vec![None; labels.len()],

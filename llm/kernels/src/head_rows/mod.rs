@@ -6,21 +6,21 @@
 pub mod plain;
 pub(crate) mod task;
 
-pub use task::{Chunk, ChunkStats, Logits, ReferenceLogits, RowStats, TOP_ENTROPY, Tail, Task, Top};
+pub use task::{
+    Chunk, ChunkStats, Logits, Reference, ReferenceLogits, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
+};
 
 use tch::{Device, Tensor};
 
 use crate::cpu;
 
-/// Statistics of every row of logits `[n, V]`. `top_entropy` asks for the entropy of the most probable tokens too.
+/// Statistics of every row of logits `[n, V]`.
 ///
 /// # Panics
 /// If a label lies outside the vocabulary.
-pub fn statistics(chunk: &Chunk, logits_nv: &Tensor, top_entropy: bool) -> ChunkStats {
-    cpu::head_rows::statistics(chunk, logits_nv, top_entropy).map_or_else(
-        || ChunkStats::Device(plain::statistics(chunk, logits_nv, top_entropy)),
-        ChunkStats::Host,
-    )
+pub fn statistics(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -> ChunkStats {
+    cpu::head_rows::statistics(chunk, logits_nv, request)
+        .map_or_else(|| ChunkStats::Device(plain::statistics(chunk, logits_nv, request)), ChunkStats::Host)
 }
 
 /// The statistics of all chunks, on the host: the program waits for the device once.
@@ -38,13 +38,14 @@ pub fn fetch(parts: Vec<ChunkStats>) -> Vec<RowStats> {
     if !device.is_empty() {
         let table = Tensor::cat(&device, 0).to_device(Device::Cpu).contiguous();
         let numbers = Vec::<f64>::try_from(table.reshape(-1)).expect("statistics are f64");
-        host.extend(numbers.chunks_exact(6).map(|n| RowStats {
+        host.extend(numbers.chunks_exact(7).map(|n| RowStats {
             loss: n[0],
             entropy: n[1],
             top_entropy: n[2],
             log_sum_exp: n[3],
             greedy: n[4] != 0.0,
             best: n[5],
+            divergence: (!n[6].is_nan()).then_some(n[6]),
         }));
     }
     host

@@ -3,7 +3,8 @@
 
 use tch::{Kind, Tensor};
 
-use super::task::{Chunk, ReferenceLogits, TOP_ENTROPY, Tail, Top};
+use super::task::{Chunk, Reference, ReferenceLogits, Request, TOP_ENTROPY, Tail, Top};
+use crate::upload;
 
 /// Tasks as the device reads them.
 #[derive(Debug)]
@@ -37,13 +38,17 @@ fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
     }
 }
 
-/// f64 `[n, 6]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is.
-pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, top_entropy: bool) -> Tensor {
+/// f64 `[n, 7]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is, and the
+/// divergence.
+pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor {
     let soft_cap = part.soft_cap;
     let labels = part.labels_n.unsqueeze(1);
     let mut z = capped(logits_nv, soft_cap);
     let max = z.amax([1], true);
     let greedy = z.gather(1, &labels, false).ge_tensor(&max);
+    // Before the label's logit changes: the reference's logits are rounded as all others are.
+    let divergence =
+        request.reference.map(|reference| divergence(&z.log_softmax(1, Kind::Float), &reference));
     let label_logit = if logits_nv.kind() == Kind::Float {
         z.gather(1, &labels, false)
     } else {
@@ -54,7 +59,7 @@ pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, top_entropy: bool) ->
     let log_sum_exp = z.logsumexp([1], true);
     let log_p = &z - &log_sum_exp;
     let entropy = entropy(&log_p);
-    let top = if top_entropy {
+    let top = if request.top_entropy {
         let k = (TOP_ENTROPY as i64).min(z.size()[1]);
         let (top, _) = z.topk(k, 1, true, false);
         self::entropy(&top.log_softmax(1, Kind::Float))
@@ -63,12 +68,37 @@ pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, top_entropy: bool) ->
     };
     let best = label_logit.where_self(&greedy, &max) - &log_sum_exp;
     let loss = &log_sum_exp - label_logit;
-    Tensor::cat(&[loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best], 1)
+    let divergence = divergence.unwrap_or_else(|| entropy.full_like(f64::NAN));
+    Tensor::cat(&[loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best, divergence], 1)
         .to_kind(Kind::Double)
 }
 
 fn entropy(log_p: &Tensor) -> Tensor {
     -(log_p.exp() * log_p).sum_dim_intlist(1, true, Kind::Float)
+}
+
+/// KL(q ‖ p) of every row, `[n, 1]`; never negative, which rounding can make it where q is p.
+fn divergence(log_p: &Tensor, reference: &Reference) -> Tensor {
+    let sum = |terms: Tensor| terms.sum_dim_intlist(1, true, Kind::Float);
+    let divergence = match reference {
+        Reference::Uniform => -log_p.mean_dim(1, true, Kind::Float) - (log_p.size()[1] as f64).ln(),
+        Reference::Logits((logits, cap)) => {
+            let log_q = capped(logits, *cap).log_softmax(1, Kind::Float);
+            sum(log_q.exp() * (log_q - log_p))
+        }
+        Reference::Top(top, first) => {
+            let (n, k) = (log_p.size()[0], top.k as i64);
+            let rows = first * top.k..(first + n as usize) * top.k;
+            let ids: Vec<i64> = top.ids[rows.clone()].iter().map(|id| i64::from(*id)).collect();
+            let ids = upload(&ids, log_p.device()).view([n, k]);
+            let q = upload(&top.probabilities[rows], log_p.device()).view([n, k]);
+            let [p_tail, q_tail] = tails(&log_p.exp(), &ids, &q);
+            // 0·log 0 is 0.
+            let term = |q: &Tensor, log_p: &Tensor| q.xlogy(q) - q * log_p;
+            sum(term(&q, &log_p.gather(1, &ids, false))) + term(&q_tail, &p_tail.log())
+        }
+    };
+    divergence.clamp_min(0.0)
 }
 
 /// Overwrites logits `[n, V]` by the gradient on them, and returns −Σ q log p, f64 `[n]`, 0 without a q. The first rows
@@ -131,14 +161,20 @@ pub(crate) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
 fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &DeviceTasks) -> (Tensor, Tensor) {
     let [ids, q] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
     let (a, b) = (&tasks.label_weight, &tasks.reference_weight);
-    let mut outside = p.copy();
-    let _ = outside.scatter_(1, ids, &q.zeros_like());
-    let p_tail = outside.sum_dim_intlist(1, true, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
-    let q_tail = (-q.sum_dim_intlist(1, true, Kind::Float) + 1.0).clamp_min(0.0);
+    let [p_tail, q_tail] = tails(p, ids, q);
     let inside = p.gather(1, ids, false) * (a + b) - b * q;
     let cross_entropy =
         -(q * log_p.gather(1, ids, false)).sum_dim_intlist(1, true, Kind::Float) - &q_tail * p_tail.log();
     let mut out = p * (a + b - b * q_tail / p_tail);
     let _ = out.scatter_(1, ids, &inside);
     (out, cross_entropy)
+}
+
+/// The probability of all tokens but these under p, summed without these, and under the reference.
+fn tails(p: &Tensor, ids: &Tensor, q: &Tensor) -> [Tensor; 2] {
+    let mut outside = p.copy();
+    let _ = outside.scatter_(1, ids, &q.zeros_like());
+    let p_tail = outside.sum_dim_intlist(1, true, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
+    let q_tail = (-q.sum_dim_intlist(1, true, Kind::Float) + 1.0).clamp_min(0.0);
+    [p_tail, q_tail]
 }

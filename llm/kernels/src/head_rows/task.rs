@@ -20,6 +20,8 @@ pub struct RowStats {
     pub greedy: bool,
     /// log p of the most probable token, nats.
     pub best: f64,
+    /// KL(q ‖ p) from a reference q, nats, where it was asked for.
+    pub divergence: Option<f64>,
 }
 
 impl RowStats {
@@ -52,12 +54,33 @@ impl Chunk<'_> {
     }
 }
 
+/// What statistics of a chunk hold besides loss and entropy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// [`RowStats::top_entropy`].
+    pub top_entropy: bool,
+    /// The q of [`RowStats::divergence`].
+    pub reference: Option<Reference<'a>>,
+}
+
+/// A distribution q for each row of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub enum Reference<'a> {
+    /// The same probability for every token.
+    Uniform,
+    /// Another model's prediction.
+    Logits(ReferenceLogits<'a>),
+    /// The most probable tokens of another model's prediction, the rest as one bucket. The chunk's first row is this
+    /// one.
+    Top(&'a Top, usize),
+}
+
 /// Statistics of one chunk, where they were computed.
 #[derive(Debug)]
 pub enum ChunkStats {
     /// By kernels, on the host.
     Host(Vec<RowStats>),
-    /// By libtorch's operators: f64 `[n, 6]`, in the order of [`RowStats`]' fields, on the hidden states' device.
+    /// By libtorch's operators: f64 `[n, 7]`, in the order of [`RowStats`]' fields, on the hidden states' device.
     Device(Tensor),
 }
 
@@ -127,5 +150,5 @@ pub enum Logits<'a> {
     Elsewhere(Vec<(&'a Tensor, usize)>),
 }
 
-/// Another model's logits for the first tasks, and their soft-cap.
+/// Another model's logits for the first rows or tasks, and their soft-cap.
 pub type ReferenceLogits<'a> = (&'a Tensor, Option<f64>);

@@ -8,6 +8,7 @@ use tokensieve_kernels::head_rows::{self, RowStats};
 use super::buffers::{Buffers, Kept};
 use super::gradient::{self, Gradient};
 use super::rows::Rows;
+use super::statistics::{self, Request};
 use super::wanted::Wanted;
 
 /// The chunks of some rows, one at a time; see [`Head::chunks`](super::Head::chunks).
@@ -16,7 +17,7 @@ pub struct Chunks<'a> {
     buffers: &'a mut Buffers,
     rows: &'a Rows<'a>,
     labels_r: Tensor,
-    top_entropy: bool,
+    request: Request<'a>,
     /// The first row of the next chunk.
     next: usize,
     gradient: Option<Gradient>,
@@ -40,8 +41,8 @@ enum Logits {
 }
 
 impl<'a> Chunks<'a> {
-    pub(super) fn new(buffers: &'a mut Buffers, rows: &'a Rows<'a>, top_entropy: bool) -> Self {
-        Self { buffers, rows, labels_r: rows.labels_r(), top_entropy, next: 0, gradient: None }
+    pub(super) fn new(buffers: &'a mut Buffers, rows: &'a Rows<'a>, request: Request<'a>) -> Self {
+        Self { buffers, rows, labels_r: rows.labels_r(), request, next: 0, gradient: None }
     }
 
     /// Computes the logits and statistics of the next rows; `None` after the last.
@@ -54,7 +55,7 @@ impl<'a> Chunks<'a> {
         }
         if rows.hidden_rd.device() != Device::Cpu {
             self.next = rows.len();
-            let (statistics, kept) = statistics_keeping(self.buffers, rows, self.top_entropy);
+            let (statistics, kept) = statistics_keeping(self.buffers, rows, &self.request);
             return Some(Chunk {
                 chunks: self,
                 range: start..rows.len(),
@@ -66,9 +67,10 @@ impl<'a> Chunks<'a> {
             let range = start..(start + self.buffers.rows_per_chunk(rows)).min(rows.len());
             self.next = range.end;
             let logits_nv = self.buffers.logits(rows, range.clone());
-            let part = rows.part(&self.labels_r, range.clone());
+            let (labels_r, request) = (&self.labels_r, &self.request);
             let statistics =
-                head_rows::fetch(vec![head_rows::statistics(&part, &logits_nv, self.top_entropy)]);
+                statistics::of_chunk(self.buffers, rows, labels_r, range.clone(), &logits_nv, request);
+            let statistics = head_rows::fetch(vec![statistics]);
             Some(Chunk { chunks: self, range, statistics, logits: Logits::InBuffer(logits_nv) })
         })
     }
@@ -108,7 +110,7 @@ impl Chunk<'_, '_> {
 pub(super) fn statistics_keeping(
     buffers: &mut Buffers,
     rows: &Rows,
-    top_entropy: bool,
+    request: &Request,
 ) -> (Vec<RowStats>, Kept) {
     no_grad(|| {
         let labels_r = rows.labels_r();
@@ -116,7 +118,7 @@ pub(super) fn statistics_keeping(
         let mut parts = Vec::new();
         for chunk in buffers.chunks(rows) {
             let logits = buffers.keep(rows, chunk.clone(), &mut kept);
-            parts.push(head_rows::statistics(&rows.part(&labels_r, chunk), &logits, top_entropy));
+            parts.push(statistics::of_chunk(buffers, rows, &labels_r, chunk, &logits, request));
         }
         (head_rows::fetch(parts), kept)
     })

@@ -13,15 +13,16 @@ mod gradient;
 mod product;
 mod reference;
 mod rows;
+mod statistics;
 mod tasks;
 mod wanted;
 
 pub use buffers::Kept;
 pub use chunks::{Chunk, Chunks};
 pub use gradient::Gradient;
-pub use reference::Place;
-pub use reference::{Reference, TopFile, write_top};
+pub use reference::{Place, Reference, TopFile, TopTable, write_top};
 pub use rows::Rows;
+pub use statistics::Request;
 pub use tokensieve_kernels::head_rows::{RowStats, Top};
 pub use wanted::{Distribution, Wanted};
 
@@ -74,13 +75,13 @@ impl Head {
         Self { buffers: Buffers::new(chunk_bytes, kept_bytes) }
     }
 
-    /// Every row's statistics. `top_entropy` asks for the entropy of the 20 most probable tokens too.
-    pub fn statistics(&mut self, rows: &Rows, top_entropy: bool) -> Vec<RowStats> {
+    /// Every row's statistics.
+    pub fn statistics(&mut self, rows: &Rows, request: &Request) -> Vec<RowStats> {
         no_grad(|| {
             let labels_r = rows.labels_r();
             let parts = self.buffers.chunks(rows).map(|chunk| {
                 let logits = self.buffers.logits(rows, chunk.clone());
-                head_rows::statistics(&rows.part(&labels_r, chunk), &logits, top_entropy)
+                statistics::of_chunk(&mut self.buffers, rows, &labels_r, chunk, &logits, request)
             });
             head_rows::fetch(parts.collect())
         })
@@ -91,23 +92,22 @@ impl Head {
         &mut self,
         rows: &Rows,
         unembedding: &Int8Weight,
-        top_entropy: bool,
+        request: &Request,
     ) -> Vec<RowStats> {
         no_grad(|| {
             let labels_r = rows.labels_r();
             let parts = self.buffers.chunks(rows).map(|chunk| {
-                let part = rows.part(&labels_r, chunk);
-                let logits = rows::first(&self.buffers.work(rows), part.labels.len());
-                unembedding.product(&part.hidden_nd, None, &logits);
-                head_rows::statistics(&part, &logits, top_entropy)
+                let logits = rows::first(&self.buffers.work(rows), chunk.len());
+                unembedding.product(&rows.hidden_nd(&chunk), None, &logits);
+                statistics::of_chunk(&mut self.buffers, rows, &labels_r, chunk, &logits, request)
             });
             head_rows::fetch(parts.collect())
         })
     }
 
     /// Every row's statistics, and the logits of as many rows as the budget allows, for [`Head::gradient`].
-    pub fn statistics_keeping(&mut self, rows: &Rows, top_entropy: bool) -> (Vec<RowStats>, Kept) {
-        chunks::statistics_keeping(&mut self.buffers, rows, top_entropy)
+    pub fn statistics_keeping(&mut self, rows: &Rows, request: &Request) -> (Vec<RowStats>, Kept) {
+        chunks::statistics_keeping(&mut self.buffers, rows, request)
     }
 
     /// The gradient on the hidden states, each row's divided by the normaliser. Rows without a pull get zeros and cost
@@ -138,8 +138,8 @@ impl Head {
     /// Statistics and gradient chunk by chunk, for pulls that depend on no other chunk: no logits are computed twice.
     ///
     /// The caller reads each chunk's statistics and gives the chunk its pulls before it asks for the next.
-    pub fn chunks<'a>(&'a mut self, rows: &'a Rows<'a>, top_entropy: bool) -> Chunks<'a> {
-        Chunks::new(&mut self.buffers, rows, top_entropy)
+    pub fn chunks<'a>(&'a mut self, rows: &'a Rows<'a>, request: Request<'a>) -> Chunks<'a> {
+        Chunks::new(&mut self.buffers, rows, request)
     }
 }
 

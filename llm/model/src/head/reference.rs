@@ -1,11 +1,12 @@
 //! Where a reference distribution comes from.
 
 mod file;
+mod write;
 
 use tch::{Tensor, no_grad};
 
-pub use file::Place;
-pub use file::{TopFile, write_top};
+pub use file::{Place, TopFile};
+pub use write::{TopTable, write_top};
 
 use super::Unembedding;
 use crate::Pack;

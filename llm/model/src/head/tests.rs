@@ -128,10 +128,11 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
     // Chunks of 16 rows, one of them kept.
     let chunk = 16 * VOCABULARY as usize * kind.elt_size_in_bytes();
     let mut head = Head::new(chunk, chunk);
-    let reference_stats = head.statistics(&case.reference_rows(), false);
+    let reference_stats = head.statistics(&case.reference_rows(), &Request::default());
     for name in presets::names() {
         let objective = Objective::preset(name).unwrap();
-        let (stats, kept) = head.statistics_keeping(&case.rows(), true);
+        let request = Request { top_entropy: true, ..Request::default() };
+        let (stats, kept) = head.statistics_keeping(&case.rows(), &request);
         let tokens = Case::tokens(&stats, &reference_stats);
         let pulls = pulls(&objective, &tokens);
         let reference_rows = case.reference_rows();
@@ -161,7 +162,7 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
         let computed_again = head.gradient(&case.rows(), &stats, &wanted, None);
         assert!(distance(&computed_again.hidden_rd, &gradient) < rounding, "{name}");
         let rows = case.rows();
-        let mut chunks = head.chunks(&rows, true);
+        let mut chunks = head.chunks(&rows, request);
         while let Some(chunk) = chunks.next_chunk() {
             let range = chunk.range();
             assert_eq!(chunk.statistics(), &stats[range.clone()], "{name}");
@@ -197,7 +198,8 @@ fn statistics_are_those_of_the_softmax() {
         [(Kind::Float, None, 1e-5), (Kind::Float, Some(4.0), 1e-5), (Kind::BFloat16, None, 0.03)]
     {
         let case = Case::new(kind, soft_cap);
-        let stats = Head::default().statistics(&case.rows(), true);
+        let stats =
+            Head::default().statistics(&case.rows(), &Request { top_entropy: true, ..Request::default() });
         let log_p = case.log_p(&case.hidden.to_kind(Kind::Double));
         let labels = rows::indices(&case.labels, Device::Cpu).unsqueeze(1);
         let entropy = |log_p: &Tensor| f64s(&-(log_p.exp() * log_p).sum_dim_intlist(1, false, Kind::Double));
@@ -217,11 +219,78 @@ fn statistics_are_those_of_the_softmax() {
     }
 }
 
+/// Σ q (log q − log p) of rows of probabilities, written down; the tokens outside `top` are one.
+fn divergence(q: &[f64], p: &[f64], top: Option<&[u32]>) -> f64 {
+    let term = |q: f64, p: f64| if q > 0.0 { q * (q.ln() - p.ln()) } else { 0.0 };
+    let inside = |id: &usize| top.is_none_or(|top| top.contains(&(*id as u32)));
+    let rest = |values: &[f64]| (0..values.len()).filter(|id| !inside(id)).map(|id| values[id]).sum::<f64>();
+    let each = (0..q.len()).filter(inside).map(|id| term(q[id], p[id])).sum::<f64>();
+    each + term(rest(q), rest(p))
+}
+
+#[test]
+fn divergences_are_those_of_the_distributions() {
+    for (kind, soft_cap, tolerance) in [
+        (Kind::Float, None, 2e-5),
+        (Kind::Float, Some(4.0), 2e-5),
+        (Kind::BFloat16, None, 0.03),
+        // libtorch's operators, as on CUDA.
+        (Kind::Double, None, 2e-5),
+        (Kind::Double, Some(4.0), 2e-5),
+    ] {
+        let case = Case::new(kind, soft_cap);
+        // Chunks of 16 rows, one of them kept.
+        let chunk = 16 * VOCABULARY as usize * kind.elt_size_in_bytes();
+        let mut head = Head::new(chunk, chunk);
+        let p = f64s(&case.log_p(&case.hidden.to_kind(Kind::Double)).exp());
+        let other = case.reference_rows();
+        let [hidden, weight] = [&case.reference, &case.weights[1]].map(|x| x.to_kind(Kind::Double));
+        let q = f64s(&hidden.mm(&weight.tr()).softmax(1, Kind::Double));
+        let uniform = vec![1.0 / VOCABULARY as f64; q.len()];
+        let few = head.top(&other, 5);
+        let all = head.top(&other, VOCABULARY as usize);
+        let model = Distribution::Model { hidden_rd: other.hidden_rd, unembedding: other.unembedding };
+        for (divergence_from, q) in [
+            (Distribution::Uniform, &uniform),
+            (model, &q),
+            (Distribution::Top(&few), &q),
+            (Distribution::Top(&all), &q),
+        ] {
+            let request = Request { divergence_from, ..Request::default() };
+            let stats = head.statistics(&case.rows(), &request);
+            let row = VOCABULARY as usize;
+            for (i, (q, p)) in q.chunks_exact(row).zip(p.chunks_exact(row)).enumerate() {
+                let top = if let Distribution::Top(top) = divergence_from { Some(top.ids(i)) } else { None };
+                let (own, expected) = (stats[i].divergence.unwrap(), divergence(q, p, top));
+                assert!((own - expected).abs() < tolerance * (1.0 + expected), "{kind:?} {own} {expected}");
+            }
+            // Wherever the logits are, the numbers are the same.
+            let (keeping, kept) = head.statistics_keeping(&case.rows(), &request);
+            let pulls = vec![Pull::default(); stats.len()];
+            let reference = Distribution::None;
+            let wanted = Wanted { pulls: &pulls, normaliser: 1.0, reference, weight_gradient: None };
+            let _ = head.gradient(&case.rows(), &keeping, &wanted, Some(kept));
+            let (rows, mut by_chunk) = (case.rows(), Vec::new());
+            let mut chunks = head.chunks(&rows, request);
+            while let Some(chunk) = chunks.next_chunk() {
+                by_chunk.extend(chunk.statistics().iter().map(|stats| stats.divergence));
+            }
+            for (i, row) in stats.iter().enumerate() {
+                assert_eq!([keeping[i].divergence, by_chunk[i]], [row.divergence; 2]);
+            }
+        }
+        let own = case.rows();
+        let itself = Distribution::Model { hidden_rd: own.hidden_rd, unembedding: own.unembedding };
+        let request = Request { divergence_from: itself, ..Request::default() };
+        assert!(head.statistics(&own, &request).iter().all(|row| row.divergence.unwrap() < 1e-6));
+    }
+}
+
 #[test]
 fn the_output_matrix_gets_its_gradient() {
     let case = Case::new(Kind::Float, Some(4.0));
     let mut head = Head::new(10_000, 0);
-    let stats = head.statistics(&case.rows(), false);
+    let stats = head.statistics(&case.rows(), &Request::default());
     let pulls = vec![Pull { label: 1.0, reference: 0.0 }; stats.len()];
     let sum = Tensor::ones([VOCABULARY, WIDTH], (Kind::Float, Device::Cpu));
     let wanted =
@@ -245,7 +314,7 @@ fn chunks_change_nothing_but_rounding() {
     let wanted = Wanted { pulls: &pulls, normaliser: 3.0, reference, weight_gradient: None };
     let of = |chunk_bytes: usize| {
         let mut head = Head::new(chunk_bytes, 0);
-        let stats = head.statistics(&case.rows(), false);
+        let stats = head.statistics(&case.rows(), &Request::default());
         head.gradient(&case.rows(), &stats, &wanted, None).hidden_rd
     };
     for chunk_bytes in [1, 5_000, 20_000] {

@@ -6,10 +6,11 @@ use tokensieve_objective::Pull;
 
 use super::Unembedding;
 
-/// The distribution that the second pull points to, for each of the rows.
-#[derive(Clone, Copy, Debug)]
+/// The distribution that the second pull points to, and that a divergence is from, for each of the rows.
+#[derive(Clone, Copy, Debug, Default)]
 pub enum Distribution<'a> {
     /// None: every pull onto it must be zero.
+    #[default]
     None,
     /// The same probability for every token.
     Uniform,

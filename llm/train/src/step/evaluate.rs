@@ -6,7 +6,7 @@ use tokensieve_objective::{Objective, TokenStats};
 use super::micro::{Micro, ReferenceStats, predicting};
 use tokensieve_model::Document;
 use tokensieve_model::Model;
-use tokensieve_model::head::Head;
+use tokensieve_model::head::{Head, Request};
 
 /// Means over predicted tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,7 +38,7 @@ pub fn evaluate(
     for members in tokensieve_model::packs(&predicting, micro_tokens) {
         let micro = Micro::new(documents, members.into_iter().map(|i| places[i]).collect(), model);
         let hidden_rd = no_grad(|| model.forward(&micro.pack));
-        let stats = head.statistics(&micro.rows(&hidden_rd, model.unembedding()), false);
+        let stats = head.statistics(&micro.rows(&hidden_rd, model.unembedding()), &Request::default());
         let tokens = micro.tokens(
             0..stats.len(),
             &stats,

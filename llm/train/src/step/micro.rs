@@ -96,6 +96,7 @@ impl Micro {
             TokenStats {
                 top_entropy: (!stats.top_entropy.is_nan()).then_some(stats.top_entropy),
                 reference_loss: of_row(&reference.reference_losses),
+                divergence: stats.divergence,
                 base_loss: at(&given.base_loss).or_else(|| of_row(&reference.base_losses)),
                 bald: at(&given.bald),
                 advantage: given.advantage,

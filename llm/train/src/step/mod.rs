@@ -89,7 +89,7 @@ fn statistics_of_batch(passes: &mut Passes, plan: &mut Plan) -> Result<(Tokens, 
         Plan::Fused(part) => {
             for documents in &micro_batches {
                 let micro = passes.pack(documents);
-                let request = ReferenceRequest { losses: true, distribution: true };
+                let request = ReferenceRequest { statistics: true, pulls: true };
                 let reference = passes.reference_stats(&micro, request)?;
                 let start = tokens.stats.len();
                 let places: Vec<usize> = (start..start + micro.len()).collect();
@@ -191,7 +191,7 @@ fn second_pass(
         let places: Vec<usize> = pack.iter().flat_map(|document| places[document].clone()).collect();
         let onto_reference = places.iter().any(|place| pulls.pulls[*place].reference != 0.0);
         let request =
-            ReferenceRequest { losses: exact.is_some(), distribution: exact.is_some() || onto_reference };
+            ReferenceRequest { statistics: exact.is_some(), pulls: exact.is_some() || onto_reference };
         let reference = passes.reference_stats(&micro, request)?;
         let source = match &mut exact {
             Some(rule) => PullSource::Rule(&mut **rule),

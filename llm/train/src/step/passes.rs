@@ -1,7 +1,9 @@
 //! Single passes over a micro-batch: forward through the model, its reference and the head, and backward.
 
 use tch::Tensor;
-use tokensieve_model::head::{Distribution, Gradient, Head, Kept, Reference, RowStats, Rows, Wanted};
+use tokensieve_model::head::{
+    Distribution, Gradient, Head, Kept, Reference, Request, RowStats, Rows, Wanted,
+};
 use tokensieve_model::{Document, Error, Keep, Model, Result, Trace};
 use tokensieve_objective::{Error as ObjectiveError, Pull, TokenStats};
 
@@ -27,10 +29,11 @@ pub(super) struct Passes<'a> {
 /// What to compute of a reference.
 #[derive(Clone, Copy)]
 pub(super) struct ReferenceRequest {
-    /// The labels' losses, as far as the objective reads them.
-    pub(super) losses: bool,
+    /// What the objective's statistics are computed from: the labels' losses and the distribution, as far as it reads
+    /// them.
+    pub(super) statistics: bool,
     /// The distribution that pulls point to, if there are such pulls.
-    pub(super) distribution: bool,
+    pub(super) pulls: bool,
 }
 
 /// A micro-batch between statistics and gradient: its forward pass, and its logits as far as the budget allows.
@@ -80,34 +83,32 @@ impl Passes<'_> {
 
     /// Statistics of a micro-batch's tokens; nothing stays for a backward pass.
     pub(super) fn statistics(&mut self, micro: &Micro) -> Result<Vec<TokenStats>> {
-        let reference =
-            self.reference_stats(micro, ReferenceRequest { losses: true, distribution: false })?;
+        let reference = self.reference_stats(micro, ReferenceRequest { statistics: true, pulls: false })?;
         let hidden_rd = self.forward(micro);
         Ok(self.read(micro, &hidden_rd, &reference))
     }
 
     /// Statistics of a micro-batch's tokens as the model predicts them without dropout.
     pub(super) fn statistics_without_dropout(&mut self, micro: &Micro) -> Result<Vec<TokenStats>> {
-        let reference =
-            self.reference_stats(micro, ReferenceRequest { losses: true, distribution: false })?;
+        let reference = self.reference_stats(micro, ReferenceRequest { statistics: true, pulls: false })?;
         let hidden_rd = self.model.forward(&micro.pack);
         Ok(self.read(micro, &hidden_rd, &reference))
     }
 
     fn read(&mut self, micro: &Micro, hidden_rd: &Tensor, reference: &ReferenceStats) -> Vec<TokenStats> {
-        let (rows, top_entropy) = (micro.rows(hidden_rd, self.model.unembedding()), self.reads.top_entropy);
-        let stats = self.clock.time(Phase::Head, || self.head.statistics(&rows, top_entropy));
+        let rows = micro.rows(hidden_rd, self.model.unembedding());
+        let request = row_request(self.reads, self.reference, self.model, reference);
+        let stats = self.clock.time(Phase::Head, || self.head.statistics(&rows, &request));
         self.tokens(micro, &stats, reference)
     }
 
     /// Statistics of a micro-batch's tokens; what their gradient needs stays.
     pub(super) fn statistics_pending(&mut self, micro: Micro) -> Result<(Vec<TokenStats>, Pending)> {
-        let reference =
-            self.reference_stats(&micro, ReferenceRequest { losses: true, distribution: true })?;
+        let reference = self.reference_stats(&micro, ReferenceRequest { statistics: true, pulls: true })?;
         let (hidden_rd, trace) = self.forward_traced(&micro);
-        let (rows, top_entropy) = (micro.rows(&hidden_rd, self.model.unembedding()), self.reads.top_entropy);
-        let (stats, logits) =
-            self.clock.time(Phase::Head, || self.head.statistics_keeping(&rows, top_entropy));
+        let rows = micro.rows(&hidden_rd, self.model.unembedding());
+        let request = row_request(self.reads, self.reference, self.model, &reference);
+        let (stats, logits) = self.clock.time(Phase::Head, || self.head.statistics_keeping(&rows, &request));
         let tokens = self.tokens(&micro, &stats, &reference);
         Ok((tokens, Pending { micro, trace, hidden_rd, stats, logits, reference }))
     }
@@ -156,7 +157,8 @@ impl Passes<'_> {
         };
         let rows = micro.rows(&hidden_rd, self.model.unembedding());
         let mut computed = Computed::default();
-        let mut chunks = self.head.chunks(&rows, self.reads.top_entropy);
+        let request = row_request(self.reads, self.reference, self.model, reference);
+        let mut chunks = self.head.chunks(&rows, request);
         while let Some(chunk) = self.clock.time(Phase::Head, || chunks.next_chunk()) {
             let stats = micro.tokens(chunk.range(), chunk.statistics(), reference, batch, vocabulary);
             let pulls = source.pulls(&stats, &places[chunk.range()])?;
@@ -173,17 +175,18 @@ impl Passes<'_> {
 
     /// Statistics of micro-batches' tokens by int8 forward passes.
     pub(super) fn int8_statistics(&mut self, micros: &[Micro]) -> Result<Vec<Vec<TokenStats>>> {
-        let request = ReferenceRequest { losses: true, distribution: false };
+        let request = ReferenceRequest { statistics: true, pulls: false };
         let references =
             micros.iter().map(|micro| self.reference_stats(micro, request)).collect::<Result<Vec<_>>>()?;
-        let (head, clock, top_entropy) = (&mut *self.head, &mut self.clock, self.reads.top_entropy);
+        let (head, clock, reads, other) = (&mut *self.head, &mut self.clock, self.reads, self.reference);
         let stats = self.model.with_int8_weights(|model, unembedding| -> Vec<Vec<RowStats>> {
-            let of = |micro: &Micro| {
+            let of = |(micro, reference): (&Micro, &ReferenceStats)| {
                 let hidden_rd = clock.time(Phase::Forward, || model.forward(&micro.pack));
                 let rows = micro.rows(&hidden_rd, model.unembedding());
-                clock.time(Phase::Head, || head.int8_statistics(&rows, unembedding, top_entropy))
+                let request = row_request(reads, other, model, reference);
+                clock.time(Phase::Head, || head.int8_statistics(&rows, unembedding, &request))
             };
-            micros.iter().map(of).collect()
+            micros.iter().zip(&references).map(of).collect()
         });
         let stats = stats.ok_or_else(no_int8_products)?;
         let each = micros.iter().zip(&stats).zip(&references);
@@ -197,8 +200,9 @@ impl Passes<'_> {
         request: ReferenceRequest,
     ) -> Result<ReferenceStats> {
         let mut found = ReferenceStats::default();
-        let losses = request.losses && self.reads.reference_loss;
-        let onto = if request.distribution { self.reads.onto } else { Onto::Nothing };
+        let losses = request.statistics && self.reads.reference_loss;
+        let distribution = request.pulls || (request.statistics && self.reads.divergence);
+        let onto = if distribution { self.reads.onto } else { Onto::Nothing };
         let predicts = matches!(onto, Onto::All | Onto::Top(_));
         if let Reference::TopK(file) = self.reference {
             let places = micro.places(self.batch);
@@ -222,7 +226,7 @@ impl Passes<'_> {
             }
         }
         let known = |document: &usize| self.batch[*document].precomputed.base_loss.is_some();
-        if request.losses && self.reads.base_loss && !micro.documents.iter().all(known) {
+        if request.statistics && self.reads.base_loss && !micro.documents.iter().all(known) {
             found.base_losses = match (self.reference, &found.reference_losses) {
                 (Reference::Base, Some(losses)) => Some(losses.clone()),
                 _ if self.trained.adapter().is_none() => None,
@@ -309,7 +313,18 @@ fn with_index_in_batch(mut error: Error, places: &[usize]) -> Error {
     error
 }
 
-/// The distribution that pulls onto the reference point to.
+/// What the objective reads of a micro-batch's rows.
+fn row_request<'s>(
+    reads: Reads,
+    reference: &'s Reference,
+    model: &'s Model,
+    found: &'s ReferenceStats,
+) -> Request<'s> {
+    let from = if reads.divergence { reads.onto } else { Onto::Nothing };
+    Request { top_entropy: reads.top_entropy, divergence_from: distribution(from, reference, model, found) }
+}
+
+/// The distribution of the reference.
 fn distribution<'s>(
     onto: Onto,
     reference: &'s Reference,
@@ -317,6 +332,7 @@ fn distribution<'s>(
     found: &'s ReferenceStats,
 ) -> Distribution<'s> {
     match (&found.hidden_rd, &found.top) {
+        _ if onto == Onto::Nothing => Distribution::None,
         _ if onto == Onto::Uniform => Distribution::Uniform,
         (_, Some(top)) => Distribution::Top(top),
         (Some(hidden_rd), None) => {
@@ -327,6 +343,6 @@ fn distribution<'s>(
 }
 
 fn losses_of(clock: &mut Clock, head: &mut Head, rows: &Rows) -> Vec<f64> {
-    let stats = clock.time(Phase::Reference, || head.statistics(rows, false));
+    let stats = clock.time(Phase::Reference, || head.statistics(rows, &Request::default()));
     stats.iter().map(|row| row.loss).collect()
 }

@@ -1,33 +1,37 @@
 //! The head's rows shared among libtorch's threads, each read by [`row`].
 
+mod divergence;
 mod row;
 #[cfg(test)]
 mod tests;
 
-pub(super) use row::{Sums, capped, logits, sums};
+pub(super) use row::{Sums, cap_of, capped, logits, sums};
 
 use tch::Tensor;
 
-use self::row::{Mix, Reference, dot, largest, mean};
+use self::divergence::Distribution;
+use self::row::{Mix, Reference, dot, largest, mean, outside};
 use super::lanes::{Avx512, Number};
 use super::rows::{Rows, by_kind, each_row};
-use crate::head_rows::task::{Chunk, Logits, ReferenceLogits, RowStats, TOP_ENTROPY, Tail, Task, Top};
+use crate::head_rows::task::{
+    Chunk, Logits, ReferenceLogits, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
+};
 
-/// A soft-cap as the kernels read it: infinite where there is none.
-pub(super) fn cap_of(soft_cap: Option<f64>) -> f32 {
-    soft_cap.map_or(f32::INFINITY, |cap| cap as f32)
+pub(crate) fn statistics(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -> Option<Vec<RowStats>> {
+    by_kind!(logits_nv, statistics_of(chunk, logits_nv, request))
 }
 
-pub(crate) fn statistics(chunk: &Chunk, logits_nv: &Tensor, top_entropy: bool) -> Option<Vec<RowStats>> {
-    by_kind!(logits_nv, statistics_of(chunk, logits_nv, top_entropy))
-}
-
-fn statistics_of<N: Number>(chunk: &Chunk, logits_nv: &Tensor, top_entropy: bool) -> Option<Vec<RowStats>> {
+fn statistics_of<N: Number>(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -> Option<Vec<RowStats>> {
     let simd = Avx512::detect()?;
     let cap = cap_of(chunk.soft_cap);
     let logits = Rows::<N>::of(logits_nv)?;
     let (hidden, weight) = (Rows::<N>::of(&chunk.hidden_nd)?, Rows::<N>::of(chunk.weight_vd)?);
     assert_eq!((weight.columns, weight.count), (hidden.columns, logits.columns));
+    let distribution = match &request.reference {
+        Some(reference) => Some(Distribution::<N>::of(reference)?),
+        None => None,
+    };
+    let top_entropy = request.top_entropy;
     Some(each_row(chunk.labels.len(), |i| {
         let label = chunk.labels[i] as usize;
         assert!(label < logits.columns, "label {label} lies outside the vocabulary");
@@ -39,12 +43,14 @@ fn statistics_of<N: Number>(chunk: &Chunk, logits_nv: &Tensor, top_entropy: bool
                 if N::PER_WORD == 1 { rounded } else { dot(simd, hidden.slice(i), weight.slice(label)) };
             let (rounded, exact) = (capped(rounded, cap), capped(exact, cap));
             let mut stats = with_exact_label(sums(simd, row, cap), rounded, exact);
-            stats.top_entropy = f64::NAN;
             if top_entropy {
                 let mut top = Vec::new();
                 largest(simd, row, TOP_ENTROPY.min(logits.columns), &mut top);
                 let value = |(z, id): (f32, u32)| if id as usize == label { exact } else { capped(z, cap) };
                 stats.top_entropy = entropy(top.into_iter().map(|found| f64::from(value(found))));
+            }
+            if let Some(distribution) = &distribution {
+                stats.divergence = Some(distribution.divergence(simd, i, row, cap));
             }
             stats
         }
@@ -69,6 +75,7 @@ fn with_exact_label(sums: Sums, rounded: f32, exact: f32) -> RowStats {
         greedy,
         // The most probable token's logit is the maximum, whose distance from itself is 0.
         best: if greedy { after - sum.ln() } else { -sum.ln() },
+        divergence: None,
     }
 }
 
@@ -210,7 +217,7 @@ impl<N: Number> Row<'_, N> {
         }
         let logits: Vec<f64> =
             ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
-        let outside = self.outside(task, ids, out);
+        let outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
         let q_outside = (1.0 - q.iter().map(|q| f64::from(*q)).sum::<f64>()).max(0.0);
         let scale = a + b - b * q_outside / outside.max(f64::from(f32::MIN_POSITIVE));
         row::gradient(self.simd, None, None, out, &self.mix(task, scale));
@@ -226,18 +233,5 @@ impl<N: Number> Row<'_, N> {
             out[*id as usize] = N::nearest(x as f32);
         }
         cross_entropy
-    }
-
-    /// The probability of all tokens but these, summed without them, for 1 − Σ would lose its digits. These tokens'
-    /// logits become the smallest number.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    fn outside(&self, task: &Task, ids: &[u32], logits: &mut [N]) -> f64 {
-        for id in ids {
-            logits[*id as usize] = N::nearest(f32::MIN);
-        }
-        let sums = sums(self.simd, logits, self.cap);
-        // Where logits are capped, the least possible one is −cap.
-        let left_out = ids.len() as f64 * f64::from(-self.cap - sums.max).exp();
-        (sums.sum - left_out) * (f64::from(sums.max) - task.log_sum_exp).exp()
     }
 }

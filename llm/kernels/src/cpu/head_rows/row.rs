@@ -35,6 +35,11 @@ impl Sums {
     }
 }
 
+/// A soft-cap as the kernels read it: infinite where there is none.
+pub(in crate::cpu) fn cap_of(soft_cap: Option<f64>) -> f32 {
+    soft_cap.map_or(f32::INFINITY, |cap| cap as f32)
+}
+
 /// c·tanh(z / c), where c is finite.
 pub(in crate::cpu) fn capped(z: f32, cap: f32) -> f32 {
     if cap.is_finite() { cap * (z / cap).tanh() } else { z }
@@ -197,6 +202,49 @@ fn mixed<N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
     sum
 }
 
+/// KL(q ‖ p), p the softmax of a row of logits.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn divergence<N: Number>(
+    simd: Avx512,
+    row: &[N],
+    log_sum_exp: f64,
+    cap: f32,
+    reference: Reference<N>,
+) -> f64 {
+    match (cap.is_finite(), reference.cap.is_finite()) {
+        (false, false) => divergence_of::<N, false, false>(simd, row, log_sum_exp, cap, reference),
+        (false, true) => divergence_of::<N, false, true>(simd, row, log_sum_exp, cap, reference),
+        (true, false) => divergence_of::<N, true, false>(simd, row, log_sum_exp, cap, reference),
+        (true, true) => divergence_of::<N, true, true>(simd, row, log_sum_exp, cap, reference),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+fn divergence_of<N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
+    simd: Avx512,
+    row: &[N],
+    log_sum_exp: f64,
+    cap: f32,
+    reference: Reference<N>,
+) -> f64 {
+    let ((whole, rest), (other, other_rest)) =
+        (row.as_chunks::<LANES>(), reference.row[..row.len()].as_chunks::<LANES>());
+    let [log_sum_p, log_sum_q] = [log_sum_exp as f32, reference.log_sum_exp as f32];
+    let mut sum = simd.splat(0.0);
+    for (z, other) in whole.iter().zip(other) {
+        let log_p = logits::<N, CAP>(simd, z, cap) - simd.splat(log_sum_p);
+        let log_q = logits::<N, REFERENCE_CAP>(simd, other, reference.cap) - simd.splat(log_sum_q);
+        sum = log_q.exp().mul_add(log_q - log_p, sum);
+    }
+    let mut sum = f64::from(sum.sum());
+    for (z, other) in rest.iter().zip(other_rest) {
+        let log_p = capped(z.widen(), cap) - log_sum_p;
+        let log_q = capped(other.widen(), reference.cap) - log_sum_q;
+        sum += f64::from(log_q.exp() * (log_q - log_p));
+    }
+    sum
+}
+
 /// The mean of a row's logits, capped.
 pub(super) fn mean<N: Number>(row: &[N], cap: f32) -> f64 {
     row.iter().map(|z| f64::from(capped(z.widen(), cap))).sum::<f64>() / row.len() as f64
@@ -242,4 +290,23 @@ pub(super) fn largest<N: Number>(simd: Avx512, row: &[N], k: usize, found: &mut 
         }
     }
     (row.len() - rest.len()..row.len()).for_each(|i| offer(i, found));
+}
+
+/// The probability of all tokens but these, summed without them, for 1 − Σ would lose its digits. These tokens' logits
+/// become the smallest number.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn outside<N: Number>(
+    simd: Avx512,
+    cap: f32,
+    ids: &[u32],
+    logits: &mut [N],
+    log_sum_exp: f64,
+) -> f64 {
+    for id in ids {
+        logits[*id as usize] = N::nearest(f32::MIN);
+    }
+    let sums = sums(simd, logits, cap);
+    // Where logits are capped, the least possible one is −cap.
+    let left_out = ids.len() as f64 * f64::from(-cap - sums.max).exp();
+    (sums.sum - left_out) * (f64::from(sums.max) - log_sum_exp).exp()
 }

@@ -3,7 +3,9 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::head_rows::plain::DeviceTasks;
-use crate::head_rows::{Chunk, ChunkStats, Logits, RowStats, Tail, Task, Top, fetch, plain};
+use crate::head_rows::{
+    Chunk, ChunkStats, Logits, Reference, Request, RowStats, Tail, Task, Top, fetch, plain,
+};
 
 const ROWS: i64 = 11;
 
@@ -45,8 +47,8 @@ impl Case {
         }
     }
 
-    fn plain_statistics(&self) -> Vec<RowStats> {
-        fetch(vec![ChunkStats::Device(plain::statistics(&self.chunk(), &self.logits, true))])
+    fn plain_statistics(&self, request: &Request) -> Vec<RowStats> {
+        fetch(vec![ChunkStats::Device(plain::statistics(&self.chunk(), &self.logits, request))])
     }
 }
 
@@ -54,8 +56,9 @@ impl Case {
 fn statistics_are_those_of_the_operators() {
     crate::needs_kernels!();
     for case in Case::all() {
-        let own = super::statistics(&case.chunk(), &case.logits, true).expect("the kernels apply");
-        for (own, plain) in own.iter().zip(&case.plain_statistics()) {
+        let request = Request { top_entropy: true, reference: None };
+        let own = super::statistics(&case.chunk(), &case.logits, &request).expect("the kernels apply");
+        for (own, plain) in own.iter().zip(&case.plain_statistics(&request)) {
             let near = |a: f64, b: f64| assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{own:?} {plain:?}");
             near(own.loss, plain.loss);
             near(own.entropy, plain.entropy);
@@ -63,6 +66,36 @@ fn statistics_are_those_of_the_operators() {
             assert!((own.top_entropy - plain.top_entropy).abs() < 1e-2);
             near(own.best, plain.best);
             assert_eq!(own.greedy, plain.greedy);
+        }
+    }
+}
+
+#[test]
+fn divergences_are_those_of_the_operators() {
+    crate::needs_kernels!();
+    for case in Case::all() {
+        let other = case.logits.flip([1]);
+        // Rows of a larger batch: the chunk's are the last ones.
+        let all = Tensor::cat(&[&other.narrow(0, 0, 2), &other], 0);
+        let [few, one] = [5, 1].map(|k| plain::top(&all, None, k));
+        let certain = Top { probabilities: vec![1.0; one.ids.len()], ..one };
+        for reference in [
+            Reference::Uniform,
+            Reference::Logits((&other, None)),
+            Reference::Logits((&other, Some(20.0))),
+            Reference::Logits((&case.logits, case.cap)),
+            Reference::Top(&few, 2),
+            Reference::Top(&certain, 2),
+        ] {
+            let request = Request { top_entropy: false, reference: Some(reference) };
+            let own = super::statistics(&case.chunk(), &case.logits, &request).expect("the kernels apply");
+            for (own, plain) in own.iter().zip(&case.plain_statistics(&request)) {
+                let [own, plain] = [own, plain].map(|stats| stats.divergence.expect("asked for"));
+                assert!((own - plain).abs() < 2e-5 * (1.0 + plain), "{reference:?} {own} {plain}");
+                let same =
+                    matches!(reference, Reference::Logits((q, _)) if std::ptr::eq(q, &raw const case.logits));
+                assert_eq!(plain < 1e-5, same, "{reference:?} {plain}");
+            }
         }
     }
 }
@@ -83,7 +116,7 @@ fn most_probable_tokens_are_those_of_the_operators() {
 fn gradients_are_those_of_the_operators() {
     crate::needs_kernels!();
     for case in Case::all() {
-        let stats = case.plain_statistics();
+        let stats = case.plain_statistics(&Request::default());
         let reference = case.logits.flip([1]);
         let top = plain::top(&reference, None, 5);
         for (tail, b) in [(Tail::None, 0.0), (Tail::Uniform, 0.3), (Tail::Top(&top), 0.3), (Tail::None, 0.3)]

@@ -9,7 +9,7 @@
 //! | `ids` | i32 `[N, k]` | the k most probable tokens, most probable first |
 //! | `log_probs` | f32 `[N, k]` | their log-probabilities under the whole distribution |
 //!
-//! The metadata say what made it: `format`, `model` and `data` (hashes), `vocabulary`.
+//! The metadata say what made it: `format`, `model` (a hash, or the name of a language), `data` (a hash), `vocabulary`.
 #![allow(unsafe_code)] // Memory-mapping.
 
 use std::collections::HashMap;
@@ -20,17 +20,13 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest as _, Sha256};
-use tch::{Kind, Tensor, no_grad};
 
-use crate::Document;
 use crate::Error;
-use crate::Model;
 use crate::Result;
-use crate::head::{Head, Rows, Top};
-use crate::weights::save_safetensors;
+use crate::head::Top;
 
 /// What `format` says.
-const FORMAT: &str = "tokensieve-topk-1";
+pub(super) const FORMAT: &str = "tokensieve-topk-1";
 
 /// A predicted token.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +48,7 @@ pub struct TopFile {
     map: Mmap,
     k: usize,
     vocabulary: i64,
-    /// Hash of the checkpoint that it was made with.
+    /// Hash of the checkpoint that it was made with, or the name of the language whose distribution it is.
     pub model: String,
     /// Hash of the data set that it was made for.
     pub data: String,
@@ -185,60 +181,4 @@ impl TopFile {
         let loss = |i: usize| -f64::from(f32::from_le_bytes(self.word(&self.label_log_probs, i)));
         tokens.iter().map(|token| self.token(*token).map(loss)).collect()
     }
-}
-
-/// Computes the k most probable tokens of everything that the documents predict, and writes them. Returns k, or the
-/// vocabulary's size if that is less.
-///
-/// `model_hash` and `data_hash` say what it was made from.
-pub fn write_top(
-    path: &Path,
-    model: &Model,
-    documents: &[&Document],
-    k: usize,
-    micro_tokens: usize,
-    [model_hash, data_hash]: [&str; 2],
-) -> Result<usize> {
-    let mut head = Head::default();
-    let k = k.min(model.config().vocab_size as usize);
-    let mut all = Top { k, ids: Vec::new(), probabilities: Vec::new() };
-    let (mut labels, mut log_probs, mut rows, mut starts) = (Vec::new(), Vec::new(), Vec::new(), vec![0_i64]);
-    for members in crate::packs(documents, micro_tokens) {
-        let members: Vec<&Document> = members.into_iter().map(|i| documents[i]).collect();
-        let pack = model.pack(&members);
-        let of_pack: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
-        let hidden_rd = no_grad(|| model.forward(&pack));
-        let asked = Rows { hidden_rd: &hidden_rd, labels: &of_pack, unembedding: model.unembedding() };
-        let (top, stats) = (head.top(&asked, k), head.statistics(&asked, false));
-        for (target, row) in pack.targets.iter().zip(&stats) {
-            if !row.is_finite() {
-                return Err(Error::not_finite(format!("row {}", members[target.document as usize].row)));
-            }
-        }
-        all.extend(&top);
-        log_probs.extend(stats.iter().map(|row| -row.loss as f32));
-        labels.extend(of_pack.iter().map(|label| *label as i32));
-        for (place, document) in (0..).zip(&members) {
-            let n = pack.targets.iter().filter(|target| target.document == place).count() as i64;
-            rows.push(document.row as i64);
-            starts.push(starts.last().copied().unwrap_or(0) + n);
-        }
-    }
-    let ids: Vec<i32> = all.ids.iter().map(|id| *id as i32).collect();
-    let shape = [labels.len() as i64, k as i64];
-    let tensors = [
-        ("rows", Tensor::from_slice(&rows)),
-        ("starts", Tensor::from_slice(&starts)),
-        ("labels", Tensor::from_slice(&labels)),
-        ("label_log_probs", Tensor::from_slice(&log_probs)),
-        ("ids", Tensor::from_slice(&ids).view(shape)),
-        ("log_probs", Tensor::from_slice(&all.probabilities).log().to_kind(Kind::Float).view(shape)),
-    ];
-    let vocabulary = model.config().vocab_size.to_string();
-    let metadata =
-        [("format", FORMAT), ("model", model_hash), ("data", data_hash), ("vocabulary", vocabulary.as_str())];
-    let tensors: Vec<(String, Tensor)> =
-        tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
-    save_safetensors(path, &tensors, &metadata)?;
-    Ok(k)
 }
