@@ -32,7 +32,7 @@ pub struct Made {
 }
 
 impl Made {
-    /// What stood in the place of data sets that could not be had, as a sentence for titles.
+    /// What replaced data sets that could not be obtained, as a sentence for titles.
     pub fn replacement(&self) -> Option<String> {
         replacement(&self.provenance)
     }
@@ -120,7 +120,7 @@ fn replacement(provenance: &Provenance) -> Option<String> {
     let replaced: Vec<String> = provenance
         .data
         .iter()
-        .filter_map(|data| Some(format!("{} in the place of {}", data.replaced_by.as_ref()?, data.name)))
+        .filter_map(|data| Some(format!("{} instead of {}", data.replaced_by.as_ref()?, data.name)))
         .collect();
     (!replaced.is_empty()).then(|| format!("Drawn on {}", replaced.join(", ")))
 }
@@ -168,6 +168,6 @@ mod tests {
         assert!(matches!(verdict(claim()), Verdict::NotTested(_)));
         assert!(matches!(verdict(claim().on_data(&["mnist"])), Verdict::NotTested(_)));
         assert_eq!(verdict(claim().on_data(&["fashion-mnist"])), Verdict::Holds);
-        assert_eq!(replacement(&provenance).as_deref(), Some("Drawn on Fashion-MNIST in the place of mnist"));
+        assert_eq!(replacement(&provenance).as_deref(), Some("Drawn on Fashion-MNIST instead of mnist"));
     }
 }

@@ -103,12 +103,14 @@ pub struct Column {
     pub meaning: &'static str,
 }
 
-impl Column {
-    /// A column's documentation.
-    pub const fn new(name: &'static str, unit: &'static str, meaning: &'static str) -> Self {
-        Self { name, unit, meaning }
-    }
+/// The columns of a table: name, unit if there is one, meaning, as in `"loss_nats" in "nats": "−log *p* of the label"`.
+macro_rules! columns {
+    ($($name:literal $(in $unit:literal)?: $meaning:literal),+ $(,)?) => {
+        vec![$($crate::Column { name: $name, unit: concat!("" $(, $unit)?), meaning: $meaning }),+]
+    };
 }
+
+pub(crate) use columns;
 
 /// Rows as CSV text with a header.
 pub(crate) fn to_csv<R: Serialize>(rows: &[R]) -> Result<String> {

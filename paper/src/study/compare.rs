@@ -14,10 +14,10 @@ use crate::Run;
 use crate::lab::evaluation::{Evaluation, JUDGED, Tallies};
 use anyhow::{Context as _, Result};
 
-/// What the training figures say, among their deviations, about what is measured in which profile.
-pub const MEASURED_ELSEWHERE: &str = "IFEval, the paper's measure out of distribution, and answers to GSM8K are measured in profiles study and paper only. \
-     In the other profiles, and so in the recorded tables: held-out loss, answers to generated word problems, and overlap \
-     with Alpaca's answers.";
+/// A departure from the papers of all training figures: what is measured in which profile.
+pub const MEASURED_ELSEWHERE: &str = "IFEval, the paper's measure out of distribution, and answers to GSM8K are measured in the \
+                                      profiles study and paper only. The other profiles, and so the recorded tables, measure \
+                                      held-out loss, answers to generated word problems, and overlap with Alpaca's answers.";
 
 /// The rows of these comparisons on every model and corpus of the run's profile: every outcome, then the means of in- and
 /// out-of-distribution gains.

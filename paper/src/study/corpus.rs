@@ -56,9 +56,9 @@ print_and_parse!(Corpora, |name: &str| {
     one.chain([Corpora::All]).find(|corpora| corpora.name() == name)
 });
 
-/// What figures that train on [`Corpus::Chat`] say of it among their departures from the papers.
-pub const OF_CHAT: &str = "Profiles study and paper: a sample of 978 conversations in the place of ShareGPT; threads of OpenAssistant in the \
-                           place of held-out ones, out of distribution.";
+/// A departure from the papers of all figures that train on [`Corpus::Chat`].
+pub const OF_CHAT: &str = "In the profiles study and paper, a sample of 978 conversations replaces ShareGPT, and threads of OpenAssistant \
+                           replace held-out conversations, as a measure out of distribution.";
 
 /// Documents that a generated corpus and the split of Alpaca are made with at least.
 const MADE: usize = 100;
@@ -78,8 +78,8 @@ impl Corpus {
     }
 
     /// Whether it can be had on this machine.
-    pub fn is_at_hand(self, lab: &Lab) -> bool {
-        self.set().is_none_or(|set| at_hand(lab, set))
+    pub fn is_available(self, lab: &Lab) -> bool {
+        self.set().is_none_or(|set| is_available(lab, set))
     }
 
     /// What `data.train` is, for a training run that reads `rows` documents.
@@ -152,7 +152,7 @@ fn made(task: &'static str, split: &str, rows: usize) -> Result<Made> {
 /// Documents that are only read, not trained on: the set of that name, or generated word problems where it cannot be had,
 /// which the figure's title then says.
 pub fn documents(run: &Run, set: &str) -> Result<Value> {
-    if at_hand(run.lab(), set) {
+    if is_available(run.lab(), set) {
         run.data(set)?;
     } else {
         run.replaced(set, REPLACEMENT);
@@ -160,16 +160,20 @@ pub fn documents(run: &Run, set: &str) -> Result<Value> {
     source(run.lab(), set)
 }
 
-/// The same for whoever draws no figure.
+/// The same outside of a figure.
 pub fn source(lab: &Lab, set: &str) -> Result<Value> {
-    if at_hand(lab, set) { Ok(set.into()) } else { Ok(made("arithmetic", "test", MADE)?.into_training()) }
+    if is_available(lab, set) {
+        Ok(set.into())
+    } else {
+        Ok(made("arithmetic", "test", MADE)?.into_training())
+    }
 }
 
-/// What stands in the place of sets that cannot be had.
+/// What replaces sets that cannot be obtained.
 pub const REPLACEMENT: &str = "generated word problems";
 
 /// Whether a set of the catalogue can be had, fetched if need be; asked once per process. Made-up results need none.
-pub fn at_hand(lab: &Lab, set: &str) -> bool {
+pub fn is_available(lab: &Lab, set: &str) -> bool {
     static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
     if lab.is_fixture() {
         return true;

@@ -24,7 +24,7 @@ pub struct Draws {
     resampled: Vec<f64>,
     /// Its value for each seed alone.
     of_seeds: Vec<f64>,
-    /// Its value without each question in turn, by what is asked.
+    /// Its value without each question in turn, by set of questions.
     left_out: BTreeMap<String, Vec<f64>>,
     n: usize,
 }
@@ -157,7 +157,7 @@ impl Draws {
         }
     }
 
-    /// Its value without each question in turn of what is asked; if it rests on none of these, its value again and again.
+    /// Its value without each question of the set in turn; its value itself, repeated, if it does not depend on the set.
     fn without(&self, asked: &str) -> impl Iterator<Item = f64> {
         let known = self.left_out.get(asked);
         (0..).map_while(move |at| known.map_or(Some(self.value), |values| values.get(at).copied()))

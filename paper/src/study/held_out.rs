@@ -1,7 +1,7 @@
 //! Documents of the kind that a model is trained on, held out from training: scored before, during and after it.
 
 use super::arm::Arm;
-use super::corpus::{Corpus, at_hand};
+use super::corpus::{Corpus, is_available};
 use super::grid::Study;
 use super::models::short;
 use super::scoring::{self, PLACES};
@@ -22,9 +22,9 @@ pub struct HeldOut<'a> {
     passes: usize,
 }
 
-/// Corpora of the study with held-out documents at hand.
+/// Corpora of the study with held-out documents that are available.
 pub fn corpora(study: &Study, lab: &Lab) -> Vec<Corpus> {
-    let scored = |corpus: &Corpus| corpus.unseen_set().is_none_or(|set| at_hand(lab, set));
+    let scored = |corpus: &Corpus| corpus.unseen_set().is_none_or(|set| is_available(lab, set));
     study.corpora.iter().copied().filter(scored).collect()
 }
 
