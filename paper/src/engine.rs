@@ -13,7 +13,7 @@ use tokensieve_plot::{Drawing, Theme};
 pub struct Made {
     /// Its documentation.
     pub about: About,
-    /// What a reader must know of this table, shown above the drawing.
+    /// What a reader must know about this table, shown above the drawing.
     pub subtitle: Option<&'static str>,
     /// Its data.
     pub table: Table,
@@ -23,7 +23,7 @@ pub struct Made {
     pub drawing: Drawing,
     /// What was tested.
     pub claims: Vec<Claim>,
-    /// What the token viewer shows of it.
+    /// The conversations for the token viewer.
     pub conversations: Vec<Conversation>,
     /// Units that had to be computed (the others were cached).
     pub computed: usize,
@@ -125,7 +125,7 @@ fn replacement(provenance: &Provenance) -> Option<String> {
     (!replaced.is_empty()).then(|| format!("Drawn on {}", replaced.join(", ")))
 }
 
-/// A claim about a data set that was replaced has not been tested, whatever its numbers say.
+/// A claim about a data set that was replaced has not been tested, whatever its numbers.
 fn on_its_data(claim: Claim, provenance: &Provenance) -> Claim {
     let concerns = |name: &String| claim.data.as_ref().is_none_or(|names| names.contains(name));
     let missing = provenance.data.iter().find(|data| data.replaced_by.is_some() && concerns(&data.name));

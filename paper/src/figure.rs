@@ -25,7 +25,7 @@ pub trait Figure: Sync {
         Ok(Vec::new())
     }
 
-    /// What a reader must know to read the drawing of this table: shown above it.
+    /// What a reader must know about this table, shown above the drawing.
     fn subtitle(&self, _: &Table) -> Result<Option<&'static str>> {
         Ok(None)
     }

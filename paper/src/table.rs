@@ -135,7 +135,7 @@ pub(crate) fn from_csv<R: DeserializeOwned>(text: &str) -> Result<Vec<R>> {
     csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| Ok(row?)).collect()
 }
 
-/// The different ones, in the order in which they come.
+/// The distinct items, in order of first appearance.
 pub fn distinct<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut found = Vec::new();
     for one in all {

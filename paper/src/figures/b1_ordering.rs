@@ -38,9 +38,9 @@ impl crate::Figure for Figure {
                 "The flawed reward model is ours too: the paper warns of reward hacking without defining it.",
             ],
             columns: columns! {
-                "advantage": "what the policy gradient's advantage is made of",
+                "advantage": "the advantage that the policy gradient uses",
                 "answering": "sampled: Σ p(x) R(x); greedy: R of the most probable answer",
-                "objective": "what the student was trained with",
+                "objective": "objective of the student",
                 "contexts": "training contexts",
                 "reward": "mean true reward over the seeds",
                 "reward_low": "lower end of its 95 % interval (Student)",

@@ -32,7 +32,7 @@ impl crate::Figure for Figure {
             deviations: &["The published map is for many labels; the formula here is exact for every V."],
             columns: columns! {
                 "vocabulary": "V, number of labels",
-                "truth_probability": "a, probability of the truth; the first of each V is 1/V",
+                "truth_probability": "a, probability of the true label; the first of each V is 1/V",
                 "noise_rate": "E, share of wrong labels",
                 "difference": "Ṙ(−log *p*) − Ṙ(−*p*), exact to first order",
                 "difference_limit": "its limit for many labels, a(1−a)[(1−E)(1−a)² − E a]",
@@ -41,7 +41,7 @@ impl crate::Figure for Figure {
                 "simulated": "difference after real steps on sampled labels, mean over seeds",
                 "simulated_low": "lower end of its 95 % interval",
                 "simulated_high": "upper end of its 95 % interval",
-                "seeds": "seeds behind it",
+                "seeds": "seeds of the simulation",
             },
         }
     }

@@ -33,7 +33,7 @@ impl crate::Figure for Figure {
                 "second": "f2",
                 "vocabulary": "V, number of labels",
                 "table": "number of the random table",
-                "truth_probability": "mean probability of the truth",
+                "truth_probability": "mean probability of the true label",
                 "noise_rate": "share of wrong labels",
                 "step": "length of the finite step",
                 "identity": "Ṙ1 − Ṙ2 by the identity",
@@ -84,7 +84,7 @@ impl crate::Figure for Figure {
         }
         let mut clean = Panel::new(
             "Clean labels",
-            Axis::linear("mean probability of the truth").range(0.0, 1.04),
+            Axis::linear("mean probability of the true label").range(0.0, 1.04),
             Axis::log("gain of −log *p* over −*p*"),
         );
         let points = clean_rows(&rows)

@@ -100,11 +100,11 @@ impl crate::Figure for Figure {
             ],
             columns: columns! {
                 "model": "base model",
-                "trained_on": "corpus trained on, from which the held-out documents are too",
+                "trained_on": "corpus of the training documents and of the held-out ones",
                 "uncertainty": "`epistemic`: BALD; `pairwise`: divergence of two passes' predictions; `aleatoric`",
                 "measure": "`mean` of an arm; `difference`: that minus the mean of `versus`; `distance`: how much \
                             further the arm's mean is from plain training's than that of `versus` is",
-                "arm": "way of training; `base`: none",
+                "arm": "way of training; `base`: before training",
                 "versus": "what it is compared with; empty for means",
                 "seeds": "training runs of each arm",
                 "documents": "held-out documents",

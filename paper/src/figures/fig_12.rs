@@ -46,7 +46,7 @@ impl crate::Figure for Figure {
                 "seed": "seed of initial weights and order of the images",
                 "trained_on": "`all`, `random` (a tenth), or the band of loss quantiles in percent",
                 "epoch": "passes over the training images so far",
-                "test_accuracy": "share of the test images put in the right class",
+                "test_accuracy": "share of the test images classified correctly",
                 "train_loss_nats" in "nats": "mean of −log p(label) over all images of the epoch, each before the \
                                               step that its batch led to",
             },

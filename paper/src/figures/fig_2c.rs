@@ -38,13 +38,13 @@ impl crate::Figure for Figure {
             columns: columns! {
                 "uncertainty": "epistemic or aleatoric",
                 "distance": "s, standard deviation of the coefficients' offset from the truth",
-                "correlation": "mean over repetitions of Spearman's ρ(uncertainty, decrement)",
+                "correlation": "mean over repetitions of Spearman's ρ(uncertainty, benefit)",
                 "correlation_low": "lower end of its 95 % interval (Student)",
                 "correlation_high": "upper end",
                 "rise": "mean of ρ at this s minus ρ at the nearest s, repetition by repetition",
                 "rise_low": "lower end of its 95 % interval (Student)",
                 "rise_high": "upper end",
-                "helpful_share": "share of data whose step made the validation error smaller",
+                "helpful_share": "share of examples whose step lowered the validation error",
                 "repetitions": "number of repetitions",
             },
         }

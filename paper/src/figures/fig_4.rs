@@ -63,13 +63,13 @@ impl crate::Figure for Figure {
             ],
             columns: columns! {
                 "model": "base model",
-                "trained_on": "corpus trained on, from which the held-out documents are too",
+                "trained_on": "corpus of the training documents and of the held-out ones",
                 "seed": "seed of the training run; empty: all runs together",
-                "seeds": "training runs in it",
+                "seeds": "number of training runs",
                 "step": "optimizer steps before the scoring; 0 is the base model",
                 "documents": "held-out documents",
                 "kind": "structural, arithmetic, words or other",
-                "selected_share": "its share of the selected tokens",
+                "selected_share": "share of the kind among the selected tokens",
                 "selected_share_low": "lower end of the 95 % interval: bootstrap over documents (and seeds, where \
                                        there are several), never narrower than Student's over either",
                 "selected_share_high": "its upper end",

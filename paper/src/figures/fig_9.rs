@@ -67,14 +67,14 @@ impl crate::Figure for Figure {
             columns: columns! {
                 "model": "name of the model",
                 "dataset": "what is scored",
-                "level": "token or datum",
+                "level": "`token`, or `datum`: the mean over a document",
                 "low_nats" in "nats": "lower edge of the bin",
                 "high_nats" in "nats": "upper edge; the last bin holds everything above its lower edge",
                 "share": "share of the level's losses in the bin",
                 "count": "number of losses of the level, over all bins",
                 "mean_nats" in "nats": "mean loss of the level",
                 "spread_nats" in "nats": "standard deviation of the level's losses",
-                "ratio": "token spread divided by datum spread",
+                "ratio": "spread of tokens divided by spread of documents",
                 "ratio_low": "lower end of its 95 % interval (bootstrap over documents, never narrower than \
                               Student's)",
                 "ratio_high": "upper end",

@@ -46,10 +46,10 @@ impl crate::Figure for Figure {
             ],
             columns: columns! {
                 "dataset": "set of images",
-                "noise": "to what a flip rate belongs: `class` or `example`",
+                "noise": "what a flip rate belongs to: `class` or `example`",
                 "seed": "seed of weights, noise, order and dropout",
                 "step": "training steps so far",
-                "test_accuracy": "share of the clean test images put in the right class",
+                "test_accuracy": "share of the clean test images classified correctly",
                 "benefit_aleatoric_rho": "Spearman of benefit and flip rate",
                 "benefit_epistemic_rho": "Spearman of benefit and BALD",
                 "benefit_epistemic_low_noise_rho": "the same among the third of the examples with the lowest flip \

@@ -1,8 +1,8 @@
 //! Many jobs, in an order in which each comes after those that it needs, by several workers and on several machines.
 //!
 //! Machines that see the same folder share the work: a job belongs to the shard that its hash falls into, and each shard
-//! does its own first. A job of another shard that one's own need is left to its owner while that one is at it, and
-//! done here if nobody is: so shards may run at once, one after the other, or on folders of their own.
+//! runs its own jobs first. If they need a job of another shard, that job is left to its owner while the owner runs it, and
+//! run here otherwise. So shards may run at the same time, one after the other, or on folders of their own.
 
 use super::store::Busy;
 use super::{Job, Lab, Verb};
@@ -85,10 +85,10 @@ struct Entry {
     state: State,
 }
 
-/// How long to wait when others are at everything that could be done.
+/// How long to wait while others run everything that could be run.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Does all jobs of a shard, `workers` at a time. A failed job stops only those that need it.
+/// Runs all jobs of a shard, `workers` at a time. A failed job stops only those that need it.
 pub fn run(
     lab: &Lab,
     jobs: &[Arc<Job>],
@@ -132,13 +132,13 @@ fn entries(lab: &Lab, jobs: &[Arc<Job>], shard: Shard) -> Vec<Entry> {
     all.iter().cloned().map(entry).collect()
 }
 
-/// What a worker should turn to.
+/// What a worker should do next.
 enum Next {
-    /// These, the first that nobody is at.
+    /// Run the first of these that no other process runs.
     Try(Vec<usize>),
-    /// Another worker's job has to end first.
+    /// Wait until another worker's job ends.
     Wait,
-    /// Nothing is left that can be done.
+    /// Stop: nothing is left that can be run.
     Nothing,
 }
 

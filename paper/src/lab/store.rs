@@ -56,7 +56,7 @@ enum Maker {
     Fixture,
 }
 
-/// Somebody else is at a job.
+/// Another process runs the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 

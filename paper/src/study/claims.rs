@@ -26,7 +26,7 @@ pub const INTERVAL: &str =
 pub struct Contrast {
     /// Its name in the claim's id: `loss-gains`.
     pub id: Cow<'static, str>,
-    /// Who claims it of which corpus.
+    /// Who makes the claim, by corpus.
     pub source: fn(Corpus) -> &'static str,
     /// The claim, in our words, without corpus and measure.
     pub statement: Cow<'static, str>,
@@ -41,7 +41,7 @@ pub struct Contrast {
 }
 
 impl Contrast {
-    /// That an arm does better in distribution.
+    /// The claim that an arm does better in distribution.
     pub fn better(
         id: impl Into<Cow<'static, str>>,
         source: fn(Corpus) -> &'static str,
@@ -61,13 +61,13 @@ impl Contrast {
         }
     }
 
-    /// That it does worse.
+    /// The claim that it does worse.
     #[must_use]
     pub fn worse(self) -> Self {
         Self { expected: Expected::Below(0.0), ..self }
     }
 
-    /// That it does so elsewhere than in distribution.
+    /// The same claim elsewhere than in distribution.
     #[must_use]
     pub fn measured(self, place: Distribution) -> Self {
         Self { place, ..self }
@@ -186,12 +186,12 @@ pub fn source(paper: &'static str, corpus: Corpus) -> &'static str {
     if corpus == Corpus::Arithmetic { OURS } else { paper }
 }
 
-/// Whether neither of two models answers more of the questions than nothing.
+/// Whether both of two models are at the floor.
 pub(super) fn at_floor(answered: [Option<f64>; 2]) -> bool {
     answered.into_iter().all(|value| value.is_some_and(|value| value <= FLOOR))
 }
 
-/// What a mean of a unit is of, for a model trained on a corpus, in its distribution or out of it.
+/// What a mean in a unit measures, for a model trained on a corpus, in its distribution or out of it.
 pub fn measure(trained_on: Corpus, place: Distribution, unit: Unit) -> &'static str {
     match (unit, place, trained_on) {
         (Unit::Nats, ..) => "loss on held-out text",

@@ -1,4 +1,4 @@
-//! What models are trained on, and what stands in where a data set cannot be had.
+//! What models are trained on, and what replaces a data set that cannot be obtained.
 
 use crate::Run;
 use crate::lab::{Job, Lab, Value, Verb};
@@ -29,7 +29,7 @@ named! {
 pub enum Corpora {
     /// One corpus.
     One(Corpus),
-    /// Each by itself, and the mean over all of them is meant.
+    /// All corpora: the mean over models each trained on one of them.
     All,
 }
 
@@ -77,7 +77,7 @@ impl Corpus {
         }
     }
 
-    /// Whether it can be had on this machine.
+    /// Whether it is available on this machine.
     pub fn is_available(self, lab: &Lab) -> bool {
         self.set().is_none_or(|set| is_available(lab, set))
     }
@@ -101,12 +101,12 @@ impl Corpus {
         Ok(file.and_then(|file| file.rows).map_or(GENERATED, |rows| rows as usize))
     }
 
-    /// The set of the catalogue that documents of the same kind come from on which nothing is trained.
+    /// The set of the catalogue with held-out documents of the same kind.
     pub fn unseen_set(self) -> Option<&'static str> {
         if self == Self::Chat { Some("oasst1-validation") } else { self.set() }
     }
 
-    /// Those documents, at least so many.
+    /// Held-out documents of the same kind, at least so many.
     pub fn unseen(self, documents: usize) -> Result<Value> {
         match self {
             Self::Arithmetic | Self::Instructions | Self::Alpaca => {
@@ -149,8 +149,8 @@ fn made(task: &'static str, split: &str, rows: usize) -> Result<Made> {
     Ok(Made(if task == "alpaca" { job.reading("alpaca")? } else { job }.shared()))
 }
 
-/// Documents that are only read, not trained on: the set of that name, or generated word problems where it cannot be had,
-/// which the figure's title then says.
+/// Documents that are scored and not trained on: the set of that name, or generated word problems where it cannot be
+/// obtained, which the figure's title then notes.
 pub fn documents(run: &Run, set: &str) -> Result<Value> {
     if is_available(run.lab(), set) {
         run.data(set)?;
@@ -172,7 +172,7 @@ pub fn source(lab: &Lab, set: &str) -> Result<Value> {
 /// What replaces sets that cannot be obtained.
 pub const REPLACEMENT: &str = "generated word problems";
 
-/// Whether a set of the catalogue can be had, fetched if need be; asked once per process. Made-up results need none.
+/// Whether a set of the catalogue is available, fetched if need be; checked once per process. Made-up results need none.
 pub fn is_available(lab: &Lab, set: &str) -> bool {
     static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
     if lab.is_fixture() {

@@ -29,12 +29,12 @@ pub struct Gain {
     pub seeds: u64,
     /// Questions or documents.
     pub questions: usize,
-    /// What a mean is the mean of, or wins are counted among; empty for single outcomes.
+    /// The outcomes of a mean, or those among which wins are counted; empty for single outcomes.
     #[serde(default)]
     pub of: String,
     /// The outcome itself, or its mean.
     pub value: Option<f64>,
-    /// The same of what it is compared with.
+    /// The same for the way of training that it is compared with.
     pub versus_value: Option<f64>,
     /// The difference, positive when better.
     pub gain: f64,
@@ -58,7 +58,7 @@ impl Gain {
         Estimate { value: self.gain, low: self.gain_low, high: self.gain_high, n: self.seeds as usize }
     }
 
-    /// Whether a judge had a say in it.
+    /// Whether a judge's verdicts are in it.
     pub fn is_judged(&self) -> bool {
         let judged = Outcome::AlpacaEval;
         self.measure == Measure::Of(judged) || self.of.split(AND).any(|outcome| outcome == judged.name())

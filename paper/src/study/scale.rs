@@ -185,7 +185,7 @@ const LAPTOP: Scale = Scale {
     checkpoint_every: 2,
 };
 
-/// Every arm with seeds enough on three corpora, at the laptop's sizes, so that the two share runs.
+/// Every arm with three seeds on three corpora, at the laptop's sizes, so that the two profiles share runs.
 const EVENING: Scale = Scale {
     corpora: &[Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca],
     only_objectives_on: &[],

@@ -43,7 +43,7 @@ impl TokenRow {
     pub fn columns() -> Vec<crate::Column> {
         crate::columns! {
             "conversation": "name of the conversation",
-            "step": "training steps before the scoring; 0 is the model as it came",
+            "step": "training steps before the scoring; 0 is the base model",
             "position": "the token's place in the conversation, from 0",
             "text": "the token's text",
             "response": "whether the token belongs to the response, which alone is scored",
