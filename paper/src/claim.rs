@@ -10,8 +10,19 @@ pub fn exact(value: f64) -> Estimate {
     Estimate { value, low: value, high: value, n: 1 }
 }
 
-/// The estimate of a statement that all of several make only together: it is as far above a threshold as the least of them,
-/// and below if one of them is (a test of intersection and union). So of value, interval's ends and n it has the least.
+/// An estimate as tables hold it: value, lower and upper end of its interval, and n.
+pub fn estimate([value, low, high]: [f64; 3], n: usize) -> Estimate {
+    Estimate { value, low, high, n }
+}
+
+/// The difference of two estimates that a table does not pair: the widest that their intervals allow.
+pub fn apart(one: Estimate, other: Estimate) -> Estimate {
+    let [value, low, high] = [one.value - other.value, one.low - other.high, one.high - other.low];
+    estimate([value, low, high], one.n.min(other.n))
+}
+
+/// The estimate behind a claim that several estimates must support together (an intersection-union test): value, both ends of
+/// the interval and n are each the least of theirs.
 pub fn least(of: impl IntoIterator<Item = Estimate>) -> Option<Estimate> {
     of.into_iter().reduce(|a, b| Estimate {
         value: a.value.min(b.value),
@@ -24,15 +35,15 @@ pub fn least(of: impl IntoIterator<Item = Estimate>) -> Option<Estimate> {
 /// The source of claims that no paper makes: questions of our own, asked of the same runs.
 pub const OURS: &str = "ours";
 
-/// What came of a claim.
+/// The verdict on a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The interval lies on the claimed side of the threshold.
     Holds,
-    /// It lies on the other side, or nothing was left to chance and the claimed side is not reached.
+    /// It lies on the other side, or the effect is exact and not on the claimed side.
     DoesNotHold,
-    /// The threshold lies inside the interval or at its end: these runs cannot tell.
+    /// The threshold lies inside the interval or at its end.
     Undecided,
     /// No test was made here, and why.
     NotTested(String),
@@ -72,7 +83,7 @@ pub enum Measured {
 
 /// How many claims are tested, whatever the corpora, models and measures that each is tested on.
 pub fn distinct<'a>(tests: impl IntoIterator<Item = &'a Claim>) -> usize {
-    tests.into_iter().map(|claim| claim.asks.as_str()).collect::<BTreeSet<_>>().len()
+    tests.into_iter().map(|claim| claim.question.as_str()).collect::<BTreeSet<_>>().len()
 }
 
 /// How many tests have each of [`Verdict::NAMES`].
@@ -90,14 +101,25 @@ pub enum Expected {
     Below(f64),
 }
 
-/// A claim of a figure, declared: who claims what, and how a `T`, made from the figure's table, decides it.
+impl Expected {
+    /// The same with a threshold that is easier to meet by so much.
+    #[must_use]
+    pub fn loosened(self, by: f64) -> Self {
+        match self {
+            Self::Above(threshold) => Self::Above(threshold - by),
+            Self::Below(threshold) => Self::Below(threshold + by),
+        }
+    }
+}
+
+/// A claim of a figure as data: who claims what, and how a `T`, made from the figure's table, decides it.
 pub struct Declared<T: ?Sized> {
     /// Its name in ids: `accuracy-rises`.
     pub id: &'static str,
     /// Paper and place, or [`OURS`].
     pub source: &'static str,
     /// The claim, in our words.
-    pub says: &'static str,
+    pub statement: &'static str,
     /// What is computed and compared.
     pub test: &'static str,
     /// Where the claim puts the effect.
@@ -107,10 +129,14 @@ pub struct Declared<T: ?Sized> {
 }
 
 impl<T: ?Sized> Declared<T> {
+    /// The claim as this figure makes it, not yet tested.
+    pub fn of(&self, figure: &str) -> Claim {
+        Claim::new(&format!("{figure}/{}", self.id), self.source, self.statement)
+    }
+
     /// The claim as this figure makes it, tested.
     pub fn tested(&self, figure: &str, on: &T) -> Claim {
-        let claim = Claim::new(&format!("{figure}/{}", self.id), self.source, self.says);
-        claim.expecting(self.expected, (self.effect)(on), self.test)
+        self.of(figure).expecting(self.expected, (self.effect)(on), self.test)
     }
 }
 
@@ -120,7 +146,7 @@ pub struct Claim {
     /// `a-12/accuracy-rises`: the figure, a slash, a name.
     pub id: String,
     /// What is asked, whatever corpus, model and measure it is tested on: the same for all tests of one claim.
-    pub asks: String,
+    pub question: String,
     /// What decides it, if it is about trained language models.
     pub measured: Option<Measured>,
     /// The statement, in our words.
@@ -135,7 +161,7 @@ pub struct Claim {
     pub threshold: f64,
     /// Whether the claim puts the effect above the threshold (or below it).
     pub above: bool,
-    /// What came of it.
+    /// The verdict.
     pub verdict: Verdict,
     /// Data sets whose replacement makes the claim untested; `None` stands for all that the figure uses.
     pub data: Option<Vec<String>>,
@@ -147,7 +173,7 @@ impl Claim {
     pub fn new(id: &str, source: &str, statement: &str) -> Self {
         Self {
             id: id.into(),
-            asks: id.into(),
+            question: id.into(),
             measured: None,
             statement: statement.into(),
             source: source.into(),
@@ -194,7 +220,7 @@ impl Claim {
         Self { test: test.into(), estimate, threshold, above, verdict, ..self }
     }
 
-    /// Whether it is no paper's.
+    /// Whether the claim is ours and no paper's.
     pub fn is_ours(&self) -> bool {
         self.source.starts_with(OURS)
     }
@@ -205,11 +231,12 @@ impl Claim {
         Self { verdict: Verdict::NotTested(reason.into()), ..self }
     }
 
-    /// Says which of several cases of one claim this is: `-whitened` in its id, ` (whitened features)` in its statement.
+    /// One of several cases of a claim: `-whitened` in its id, ` (whitened features)` in its statement. Commas, slashes and
+    /// blanks of `id` become hyphens.
     #[must_use]
     pub fn of_case(self, id: &str, statement: &str) -> Self {
         let statement = format!("{} ({statement}).", self.statement.trim_end_matches('.'));
-        Self { id: format!("{}-{id}", self.id), statement, ..self }
+        Self { id: format!("{}-{}", self.id, slug(id)), statement, ..self }
     }
 
     /// Adds to what was computed and compared.
@@ -221,14 +248,14 @@ impl Claim {
     /// Says which of several models the claim is about, in its id too.
     #[must_use]
     pub fn of_model(self, model: &str) -> Self {
-        let id = format!("{}-{}", self.id, model.replace('/', "-").to_lowercase());
+        let id = format!("{}-{}", self.id, slug(model));
         Self { id, statement: format!("{model}: {}", self.statement), ..self }
     }
 
-    /// Says what is asked, where one claim has several tests.
+    /// Names the claim that this is one of several tests of.
     #[must_use]
-    pub fn asking(self, asks: &str) -> Self {
-        Self { asks: asks.into(), ..self }
+    pub fn of_question(self, question: &str) -> Self {
+        Self { question: question.into(), ..self }
     }
 
     /// Says what decides a claim about trained language models.
@@ -249,12 +276,17 @@ impl Claim {
     }
 }
 
+/// A name as part of an id.
+fn slug(name: &str) -> String {
+    name.replace([',', '/', ' '], "-").to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_of_all_is_decided_by_all() {
+    fn a_claim_about_several_is_decided_by_the_least() {
         let of_all = |intervals: &[[f64; 2]]| {
             let one = |[low, high]: &[f64; 2]| Estimate {
                 value: f64::midpoint(*low, *high),
@@ -294,7 +326,7 @@ mod tests {
 
     #[test]
     fn tests_of_one_claim_are_one_claim() {
-        let test = |id: &str| Claim::new(id, "A", "s").asking("x/y").of_model("m");
+        let test = |id: &str| Claim::new(id, "A", "s").of_question("x/y").of_model("m");
         let all = [test("x/y-gsm8k"), test("x/y-alpaca"), Claim::new("x/z", "A", "s").of_model("m")];
         assert_eq!((distinct(&all), distinct(&all[..2]), distinct([])), (2, 1, 0));
         // Of several models it is the same claim too, for each of those that have no name of their own.

@@ -13,7 +13,7 @@ use tokensieve_plot::{Drawing, Theme};
 pub struct Made {
     /// Its documentation.
     pub about: About,
-    /// What a reader must know of this table, shown above the drawing.
+    /// What a reader must know about this table, shown above the drawing.
     pub subtitle: Option<&'static str>,
     /// Its data.
     pub table: Table,
@@ -23,7 +23,7 @@ pub struct Made {
     pub drawing: Drawing,
     /// What was tested.
     pub claims: Vec<Claim>,
-    /// What the token viewer shows of it.
+    /// The conversations for the token viewer.
     pub conversations: Vec<Conversation>,
     /// Units that had to be computed (the others were cached).
     pub computed: usize,
@@ -32,7 +32,7 @@ pub struct Made {
 }
 
 impl Made {
-    /// What stood in the place of data sets that could not be had, as a sentence for titles.
+    /// What replaced data sets that could not be obtained, as a sentence for titles.
     pub fn replacement(&self) -> Option<String> {
         replacement(&self.provenance)
     }
@@ -120,12 +120,12 @@ fn replacement(provenance: &Provenance) -> Option<String> {
     let replaced: Vec<String> = provenance
         .data
         .iter()
-        .filter_map(|data| Some(format!("{} in the place of {}", data.replaced_by.as_ref()?, data.name)))
+        .filter_map(|data| Some(format!("{} instead of {}", data.replaced_by.as_ref()?, data.name)))
         .collect();
     (!replaced.is_empty()).then(|| format!("Drawn on {}", replaced.join(", ")))
 }
 
-/// A claim about a data set that was replaced has not been tested, whatever its numbers say.
+/// A claim about a data set that was replaced has not been tested, whatever its numbers.
 fn on_its_data(claim: Claim, provenance: &Provenance) -> Claim {
     let concerns = |name: &String| claim.data.as_ref().is_none_or(|names| names.contains(name));
     let missing = provenance.data.iter().find(|data| data.replaced_by.is_some() && concerns(&data.name));
@@ -168,6 +168,6 @@ mod tests {
         assert!(matches!(verdict(claim()), Verdict::NotTested(_)));
         assert!(matches!(verdict(claim().on_data(&["mnist"])), Verdict::NotTested(_)));
         assert_eq!(verdict(claim().on_data(&["fashion-mnist"])), Verdict::Holds);
-        assert_eq!(replacement(&provenance).as_deref(), Some("Drawn on Fashion-MNIST in the place of mnist"));
+        assert_eq!(replacement(&provenance).as_deref(), Some("Drawn on Fashion-MNIST instead of mnist"));
     }
 }

@@ -25,13 +25,15 @@ pub trait Figure: Sync {
         Ok(Vec::new())
     }
 
-    /// What a reader must know to read the drawing of this table: shown above it.
+    /// What a reader must know about this table, shown above the drawing.
     fn subtitle(&self, _: &Table) -> Result<Option<&'static str>> {
         Ok(None)
     }
 
     /// Tests the paper's claims; a pure function of the table.
-    fn claims(&self, table: &Table) -> Result<Vec<Claim>>;
+    fn claims(&self, _: &Table) -> Result<Vec<Claim>> {
+        Ok(Vec::new())
+    }
 }
 
 /// A figure's documentation.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokensieve_paper::Profile;
-use tokensieve_paper::lab::queue::{self, News, Shard};
+use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
 use tokensieve_paper::oracle::{Outcomes, Stage, Work};
 use tokensieve_paper::study::{Study, held_out, scoring};
@@ -72,7 +72,7 @@ fn threads(workers: usize) -> usize {
 fn study(profile: Profile, lab: &Lab) -> Study {
     let study = Study::new(profile, lab);
     for set in &study.missing {
-        eprintln!("{set} cannot be had here: what needs it is left out");
+        eprintln!("{set} cannot be obtained: what needs it is left out");
     }
     study
 }
@@ -92,19 +92,19 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
     let lab = Lab::open(out).with_threads(threads(workers));
     let study = study(profile, &lab);
     let runs = jobs(profile, &study, &lab)?;
-    let news = telling(&lab, &runs, workers);
+    let event = printing(&lab, &runs, workers);
     if workers > 1 {
-        queue::run(&Lab::open(out), &study.timed()?, shard, 1, &news)?;
+        queue::run(&Lab::open(out), &study.timed()?, shard, 1, &event)?;
     }
-    queue::run(&lab, &runs, shard, workers, &news)?;
+    queue::run(&lab, &runs, shard, workers, &event)?;
     // Now it is known which checkpoints there are to score.
     let all = jobs(profile, &study, &lab)?;
-    queue::run(&lab, &all, shard, workers, &telling(&lab, &all, workers))?;
+    queue::run(&lab, &all, shard, workers, &printing(&lab, &all, workers))?;
     Ok(all.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
 /// Tells people what goes on, and how long the rest of the jobs will take.
-fn telling<'a>(lab: &'a Lab, jobs: &'a [Arc<Job>], workers: usize) -> impl Fn(News<'_>) + Sync + 'a {
+fn printing<'a>(lab: &'a Lab, jobs: &'a [Arc<Job>], workers: usize) -> impl Fn(Event<'_>) + Sync + 'a {
     let spoken = Mutex::new(Instant::now());
     let quiet_for = move |time: Duration| {
         spoken.lock().is_ok_and(|mut last| {
@@ -115,16 +115,16 @@ fn telling<'a>(lab: &'a Lab, jobs: &'a [Arc<Job>], workers: usize) -> impl Fn(Ne
             due
         })
     };
-    move |news: News<'_>| match news {
-        News::Begun(job, done, total) => {
+    move |event: Event<'_>| match event {
+        Event::Begun(job, done, total) => {
             let left = queue::estimate(lab, jobs) / workers.max(1) as f64;
             eprintln!("[{done}/{total}] {}, {} to go", job.name, time(left));
         }
-        News::Said(job, line) if quiet_for(BETWEEN_LINES) => eprintln!("    {}: {line}", job.name),
-        News::Done(job, seconds) => eprintln!("    {}: {}", job.name, time(seconds)),
-        News::Failed(job, error) => eprintln!("    {} FAILED: {error:#}", job.name),
-        News::Waiting if quiet_for(BETWEEN_LINES) => eprintln!("    waiting for other processes"),
-        News::Said(..) | News::Waiting => {}
+        Event::Output(job, line) if quiet_for(BETWEEN_LINES) => eprintln!("    {}: {line}", job.name),
+        Event::Done(job, seconds) => eprintln!("    {}: {}", job.name, time(seconds)),
+        Event::Failed(job, error) => eprintln!("    {} FAILED: {error:#}", job.name),
+        Event::Waiting if quiet_for(BETWEEN_LINES) => eprintln!("    waiting for other processes"),
+        Event::Output(..) | Event::Waiting => {}
     }
 }
 

@@ -29,7 +29,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Claims whose verdict contradicts the recorded one, each with a sentence that says so. The smoke profile's
-    /// verdicts mean nothing and are not compared; nor is a figure of which nothing is recorded yet.
+    /// verdicts are meaningless and are not compared; nor is a figure of which nothing is recorded yet.
     pub fn disagreements(&self) -> Vec<String> {
         let compared = |made: &&Made| {
             made.provenance.profile != Profile::Smoke.name() && self.recorded.has(made.about.id)
@@ -96,10 +96,10 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// What is said under the tally: which models were tested, and what decides claims about trained ones.
+    /// The sentences under the tally: which models were tested, and what decides claims about trained ones.
     pub fn notes(&self) -> String {
-        let said = [self.models().unwrap_or_default(), self.measured().sentence()];
-        said.into_iter().filter(|sentence| !sentence.is_empty()).collect::<Vec<_>>().join(" ")
+        let sentences = [self.models().unwrap_or_default(), self.measured().sentence()];
+        sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
     /// Which models the papers are tested on, in a sentence; `None` where no language model is.
@@ -120,9 +120,9 @@ impl<'a> Ledger<'a> {
         let on = |of_models: bool| {
             if of_models { format!("{} and on toys", models.join(", ")) } else { "toys only".into() }
         };
-        let said =
+        let tested =
             PAPERS.iter().zip(of_paper).map(|(paper, known)| format!("paper {paper} on {}", on(known)));
-        (!models.is_empty()).then(|| format!("Tested: {}.", said.collect::<Vec<_>>().join(", ")))
+        (!models.is_empty()).then(|| format!("Tested: {}.", tested.collect::<Vec<_>>().join(", ")))
     }
 
     /// The ledger as CSV, one line per claim, numbers in full.
@@ -206,9 +206,9 @@ impl MeasuredTests {
         }
         let no = |count: usize| if count == 0 { "none".to_owned() } else { count.to_string() };
         format!(
-            "Of the {tests} tests of paper A's claims about trained models ({}), {} are decided by held-out loss, which the paper \
-             does not measure and plain training minimises, and {} by answers or preference, as in the paper; {} are undecided \
-             or not tested.",
+            "Of the {tests} tests of paper A's claims about trained models ({}), {} are decided by the loss on held-out text, which plain \
+             training minimises and the paper does not measure; {} are decided by answers or preferences, as in the paper; {} \
+             are undecided or not tested.",
             figures.join(", "),
             no(*loss),
             no(*answers),
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn the_tally_says_what_decides_claims_about_trained_models() -> Result<()> {
         let mut made = engine::make_synthetic(&figures::registry()[0])?;
-        let test = |id: &str, asks: &str, source: &str| Claim::new(id, source, "s").asking(asks);
+        let test = |id: &str, question: &str, source: &str| Claim::new(id, source, "s").of_question(question);
         made.claims = vec![
             test("a-5/x-nats", "a-5/x", "A").measured(Measured::Loss).above(0.0, exact(1.0), "t"),
             test("a-5/x-share", "a-5/x", "A").measured(Measured::Answers).above(0.0, exact(1.0), "t"),
@@ -297,7 +297,11 @@ mod tests {
         let found = ledger.measured();
         assert_eq!((found.tests, found.loss, found.answers), (3, 1, 1));
         assert_eq!(found.figures, ["a-3", "a-5"]);
-        assert!(found.sentence().contains("1 are decided by held-out loss"), "{}", found.sentence());
+        assert!(
+            found.sentence().contains("1 are decided by the loss on held-out text"),
+            "{}",
+            found.sentence()
+        );
         assert_eq!(ledger.counted(false, "claims"), "4 tests of 3 claims");
         assert!(ledger.summary().starts_with("4 tests of 3 claims of the papers: 3 hold, 0 do not hold"));
         Ok(())
@@ -307,9 +311,9 @@ mod tests {
     fn recorded_tables_say_which_models_they_are_of() -> Result<()> {
         let recorded = Recorded::load()?;
         let made = recorded.figures(&figures::registry())?;
-        let said = Ledger::new(&made, &recorded).models();
+        let sentence = Ledger::new(&made, &recorded).models();
         let expected = "Tested: paper A on SmolLM2-135M-Instruct and on toys, paper B on toys only.";
-        assert_eq!(said.as_deref(), Some(expected));
+        assert_eq!(sentence.as_deref(), Some(expected));
         Ok(())
     }
 }

@@ -148,7 +148,9 @@ fn claims(source: Source, out: &Path) -> Result<ExitCode> {
     let width = Term::stdout().size_checked().map_or(WIDE, |size| size.1);
     println!("{}\n{}", ledger.to_text(width), ledger.summary());
     if source.size.profile == Profile::Smoke {
-        println!("Verdicts of the smoke profile mean nothing and were not compared with the recorded ones.");
+        println!(
+            "Verdicts of the smoke profile are meaningless and were not compared with the recorded ones."
+        );
     }
     let disagreements = ledger.disagreements();
     for disagreement in &disagreements {

@@ -1,7 +1,7 @@
 //! What the manuscript is made of: every number, table and drawing in it comes from the recorded tables.
 //!
 //! `paper/manuscript/` has the prose (`manuscript.typ`) and its look (`style.typ`). The prose may not hold a number of its
-//! own, which is checked; that it takes the direction of every finding from the data too is up to whoever writes it.
+//! own, which is checked; that it takes the direction of every finding from the data too is up to its author.
 //! [`write()`] puts both files beside `data.json` and the drawings, for Typst to compile.
 
 use crate::cache::write_atomically;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tokensieve_base::clock::Moment;
 
-/// Everything that one needs to make a table again, and what it was made on.
+/// Everything needed to make a table again, and the machine that made it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The figure's id.
@@ -54,7 +54,7 @@ pub struct DataSet {
     pub sha256: String,
     /// Licence.
     pub licence: String,
-    /// What stood in its place, if it could not be had.
+    /// What replaced it, if it could not be obtained.
     pub replaced_by: Option<String>,
 }
 

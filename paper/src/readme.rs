@@ -39,7 +39,7 @@ fn all(recorded: &Recorded) -> Result<Vec<Made>> {
 fn replaced(text: &str, block: &str) -> Result<String> {
     let marks = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
     let (before, after) = marks.with_context(|| {
-        format!("README.md has no place for results. It wants these two lines:\n{BEGIN}\n{END}")
+        format!("README.md has no place for results. It must contain these two lines:\n{BEGIN}\n{END}")
     })?;
     Ok(format!("{before}{BEGIN}\n{block}{END}{after}"))
 }

@@ -146,7 +146,7 @@ pub fn same_verdict(claim: &Claim, recorded: Option<&RecordedVerdict>) -> Option
 /// keep theirs.
 pub fn record(made: &[Made]) -> Result<PathBuf> {
     let folder = folder()
-        .context("`paper record` writes paper/recorded/ and so wants a checkout of the repository")?;
+        .context("`paper record` writes paper/recorded/ and so needs a checkout of the repository")?;
     let mut verdicts = Recorded::from_files(read_folder(&folder)?)?.verdicts;
     for made in made.iter().filter(|made| !made.quotes_data()) {
         let id = made.about.id;

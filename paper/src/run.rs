@@ -58,7 +58,7 @@ impl Run {
     }
 
     /// Whether the figure must generate small data instead of calling [`data`](Self::data): comparisons of
-    /// bits between processors run where no data set is at hand.
+    /// bits between processors run without any data set.
     pub fn synthetic_data(&self) -> bool {
         self.synthetic_data
     }
@@ -140,7 +140,7 @@ impl Run {
         Ok(files)
     }
 
-    /// The results that figures share. With synthetic data they are made up, whatever a job says.
+    /// The results that figures share; with synthetic data, made-up ones.
     pub fn lab(&self) -> &Lab {
         self.lab.get_or_init(|| if self.synthetic_data { Lab::fixture() } else { Lab::open(&out_folder()) })
     }
@@ -171,8 +171,8 @@ impl Run {
         jobs.iter().map(done).collect()
     }
 
-    /// Says in the figure's title that `replacement` stands in the place of the set `name`; claims about that set
-    /// are then not tested.
+    /// Notes in the figure's title that `replacement` is used instead of the set `name`; claims about that set are then not
+    /// tested.
     pub fn replaced(&self, name: &str, replacement: &str) {
         let data = DataSet {
             name: name.into(),

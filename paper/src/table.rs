@@ -103,12 +103,14 @@ pub struct Column {
     pub meaning: &'static str,
 }
 
-impl Column {
-    /// A column's documentation.
-    pub const fn new(name: &'static str, unit: &'static str, meaning: &'static str) -> Self {
-        Self { name, unit, meaning }
-    }
+/// The columns of a table: name, unit if there is one, meaning, as in `"loss_nats" in "nats": "−log *p* of the label"`.
+macro_rules! columns {
+    ($($name:literal $(in $unit:literal)?: $meaning:literal),+ $(,)?) => {
+        vec![$($crate::Column { name: $name, unit: concat!("" $(, $unit)?), meaning: $meaning }),+]
+    };
 }
+
+pub(crate) use columns;
 
 /// Rows as CSV text with a header.
 pub(crate) fn to_csv<R: Serialize>(rows: &[R]) -> Result<String> {
@@ -133,7 +135,7 @@ pub(crate) fn from_csv<R: DeserializeOwned>(text: &str) -> Result<Vec<R>> {
     csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| Ok(row?)).collect()
 }
 
-/// The different ones, in the order in which they come.
+/// The distinct items, in order of first appearance.
 pub fn distinct<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut found = Vec::new();
     for one in all {

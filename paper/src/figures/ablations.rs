@@ -3,7 +3,7 @@
 use crate::claim::OURS;
 use crate::study::compare;
 use crate::study::corpus::OF_CHAT;
-use crate::study::models::each_model;
+use crate::study::models::{SMALL_MODEL, each_model};
 use crate::study::{Arm, Contrast, Corpus, Gain, Study, Unit, picture};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
@@ -29,14 +29,14 @@ pub(super) static THRESHOLD: Ablation = Ablation {
     id: "a-threshold",
     title: "How many tokens to train on: a tenth, a quarter, a half, three quarters, or a falling share",
     source: "A, open question on the threshold",
-    caption: "Gain over plain maximum likelihood from training on the share of the tokens with the largest loss. Adaptive: the \
-              share falls from all tokens towards a quarter as the training loss falls; in the recorded runs of eight steps \
-              it falls only a little (docs/LOG.md). 95 % intervals.",
-    protocol: "As in figure 3: tokens are selected by loss within the batch. Adaptive: the share has moved from 100 % towards \
-               25 % by the fraction by which the mean loss of the last steps lies below that of the first steps, where first \
-               and last steps are a tenth of the run each (one step in the runs of eight steps of profiles laptop and \
-               evening). It would reach a quarter if the loss fell to zero; in the last step of the recorded runs it was 46 \
-               to 100 % of the tokens.",
+    caption: "Gain over plain maximum likelihood from training on the share of the tokens with the largest loss. \
+              Adaptive: the share falls from all tokens towards a quarter as the training loss falls; in the \
+              recorded runs of eight steps it falls only a little (docs/LOG.md). 95 % intervals.",
+    protocol: "As in figure 3, with tokens selected by loss within the batch. Adaptive: the share moves from 100 % \
+               towards 25 % by the fraction by which the mean loss of the last steps lies below that of the first \
+               steps, where first and last steps are a tenth of the run each (one step in the runs of eight steps of \
+               the profiles laptop and evening). It would reach a quarter if the loss fell to zero. In the last step \
+               of the recorded runs it was 46 to 100 % of the tokens.",
     deviations: &["The paper uses 25 % throughout and leaves the choice open.", SMALL_MODEL, OF_CHAT],
     arms: Study::thresholds,
     masked: "top 25 %",
@@ -52,12 +52,12 @@ pub(super) static RANK: Ablation = Ablation {
     id: "a-rank",
     title: "A joint curriculum of data and capacity",
     source: "A, limitations: data curriculum and model curriculum",
-    caption: "Gain over plain maximum likelihood (rank 32) from masked training with an adapter of rank 32, of rank 4, with one \
-              that grows from 4 to 32, with a share of tokens that grows from 10 to 75 %, and with both growing together. \
-              95 % intervals.",
-    protocol: "As in figure 3: tokens are selected by loss. The adapter's rank doubles after each quarter of the run: new \
-               directions begin with no effect, and the optimizer keeps its moments of the old ones. The share grows linearly \
-               over the run.",
+    caption: "Gain over plain maximum likelihood (rank 32) from masked training with an adapter of rank 32, with an \
+              adapter of rank 4, with one that grows from rank 4 to 32, with a share of tokens that grows from 10 to \
+              75 %, and with rank and share growing together. 95 % intervals.",
+    protocol: "As in figure 3, with tokens selected by loss. The rank of the adapter doubles after each quarter of \
+               the run: new directions begin with no effect, and the optimizer keeps its moments of the old ones. \
+               The share grows linearly over the run.",
     deviations: &[
         "The paper leaves the joint curriculum for future work; this is one point of its frontier.",
         SMALL_MODEL,
@@ -77,16 +77,16 @@ pub(super) static CURRICULUM: Ablation = Ablation {
     id: "a-curriculum",
     title: "An automatic curriculum against explicit ones",
     source: "A, section 3 and figure 4: automatic curriculum learning",
-    caption: "Gain over plain maximum likelihood from masked training (automatic: the tokens with the largest loss at each \
-              step), from an explicit curriculum that goes from tokens that a trained twin has learnt to tokens that it has \
-              not, and from the same curriculum reversed. 95 % intervals.",
-    protocol: "The explicit curriculum ranks each batch's tokens once by the loss of the twin, the model that plain maximum \
-               likelihood trained on the same data, and trains on a quarter of them: at first the third quarter from the top, \
-               at the end the top quarter, moving linearly over the run. What the twin has learnt best is structure; what it \
-               has not learnt is content.",
+    caption: "Gain over plain maximum likelihood from masked training (automatic: the tokens with the largest loss \
+              at each step), from an explicit curriculum that goes from tokens that a trained twin has learnt to \
+              tokens that it has not, and from the same curriculum reversed. 95 % intervals.",
+    protocol: "The explicit curriculum ranks the tokens of each batch by the loss of the twin, the model trained \
+               with plain maximum likelihood on the same data, and trains on a quarter of them: at first the third \
+               quarter from the top, at the end the top quarter, moving linearly over the run. What the twin has \
+               learnt best is structure; what it has not learnt is content.",
     deviations: &[
         "The paper does not compare its automatic curriculum with any other.",
-        "Structure and content are told apart by the twin's loss and not by hand.",
+        "The twin's loss, not a person, distinguishes structure from content.",
         SMALL_MODEL,
         OF_CHAT,
     ],
@@ -105,8 +105,6 @@ pub(super) static CURRICULUM: Ablation = Ablation {
         ),
     ],
 };
-
-const SMALL_MODEL: &str = "SmolLM2-135M-Instruct in all profiles but paper.";
 
 impl crate::Figure for Ablation {
     fn about(&self) -> About {

@@ -1,7 +1,7 @@
 //! Paper A, appendix B.1: policy gradient, distillation and maximum likelihood where everything is known.
 
-use crate::claim::least;
-use crate::{About, Claim, Column, Declared, Expected, Run, Table, exact};
+use crate::claim::{estimate, least};
+use crate::{About, Claim, Declared, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
@@ -16,49 +16,43 @@ impl crate::Figure for Figure {
             id: "a-b1",
             title: "Policy gradient, distillation, maximum likelihood",
             source: "A, appendix B.1",
-            caption: "True reward of a student on fresh contexts against the number of contexts it was \
-                      trained on, mean of 32 teachers with its 95 % interval. Left, the advantage is \
-                      the teacher's likelihood: policy gradient and distillation are the same \
-                      objective. Middle, the oracle advantage of choosing the teacher's first choice. \
-                      Right, a reward model that prefers the second choice in half of feature space, \
-                      measured by the true reward. Above, answers are sampled; below, the most probable \
-                      one is given.",
-            protocol: "Teacher and student are linear softmax classifiers of 8 answers on 8 features (a \
-                       constant and seven N(0, 1)); the teacher's logits have standard deviation 2. The \
-                       student starts at zero and takes 200 full-batch gradient steps of rate 1 on Σ \
-                       w(x) log p(x), the mean over its contexts.\n\nMaximum likelihood: w = 1 on one \
-                       label per context, sampled from the teacher. Distillation: w = p_teacher. Policy \
-                       gradient: w = A(x) over the whole vocabulary. In the first case A = p_teacher. \
-                       In the other two A(x) = p(x)·(R(x) − E_p R) with R = 1 for the rewarded answer: \
-                       the exact expectation of sampling answers from the student and weighting them by \
-                       their advantage. All three run through the presets `mle`, `distill` and \
-                       `policy-gradient`.\n\nThe true reward is the teacher's likelihood of the answer \
-                       in the first case and 1 for the teacher's most probable answer in the others; it \
-                       is measured on 1,000 fresh contexts. 32 seeds; training sets are nested.",
+            caption: "True reward of a student on fresh contexts against the number of contexts that it was trained \
+                      on; mean of 32 teachers with its 95 % interval. Left: the advantage is the teacher's \
+                      likelihood, so that policy gradient and distillation are the same objective. Middle: an oracle \
+                      advantage that rewards the teacher's first choice. Right: a reward model that prefers the \
+                      second choice in half of feature space, evaluated by the true reward. Above: answers are \
+                      sampled. Below: the most probable answer is given.",
+            protocol: "Teacher and student are linear softmax classifiers of 8 answers on 8 features (a constant and \
+                       seven N(0, 1)); the teacher's logits have standard deviation 2. The student starts at zero \
+                       and takes 200 full-batch gradient steps of rate 1 on Σ w(x) log p(x), averaged over its \
+                       contexts.\n\nMaximum likelihood: w = 1 on one label per context, sampled from the teacher. \
+                       Distillation: w = p_teacher. Policy gradient: w = A(x) over the whole vocabulary. In the \
+                       first case A = p_teacher. In the other two A(x) = p(x)·(R(x) − E_p R) with R = 1 for the \
+                       rewarded answer: the exact expectation of sampling answers from the student and weighting \
+                       them by their advantage. All three objectives are the presets `mle`, `distill` and \
+                       `policy-gradient`.\n\nThe true reward is the teacher's likelihood of the answer in the first \
+                       case and 1 for the teacher's most probable answer in the others. It is measured on 1,000 \
+                       fresh contexts. 32 seeds; training sets are nested.",
             deviations: &[
                 "Appendix B.1 argues without an experiment: model, sizes, rewards and rates are ours.",
-                "The fooled reward model is ours too: the paper warns of reward hacking without defining it.",
+                "The flawed reward model is ours too: the paper warns of reward hacking without defining it.",
             ],
-            columns: vec![
-                Column::new("advantage", "", "what the policy gradient's advantage is made of"),
-                Column::new("answering", "", "sampled: Σ p(x) R(x); greedy: R of the most probable answer"),
-                Column::new("objective", "", "what the student was trained with"),
-                Column::new("contexts", "", "training contexts"),
-                Column::new("reward", "", "mean true reward over the seeds"),
-                Column::new("reward_low", "", "lower end of its 95 % interval (Student)"),
-                Column::new("reward_high", "", "upper end"),
-                Column::new("over_mle", "", "mean over the seeds of the reward minus maximum likelihood's"),
-                Column::new("over_mle_low", "", "lower end of its 95 % interval (Student)"),
-                Column::new("over_mle_high", "", "upper end"),
-                Column::new(
-                    "over_distillation",
-                    "",
-                    "mean over the seeds of the reward minus distillation's",
-                ),
-                Column::new("over_distillation_low", "", "lower end of its 95 % interval (Student)"),
-                Column::new("over_distillation_high", "", "upper end"),
-                Column::new("seeds", "", "number of seeds"),
-            ],
+            columns: columns! {
+                "advantage": "the advantage that the policy gradient uses",
+                "answering": "sampled: Σ p(x) R(x); greedy: R of the most probable answer",
+                "objective": "objective of the student",
+                "contexts": "training contexts",
+                "reward": "mean true reward over the seeds",
+                "reward_low": "lower end of its 95 % interval (Student)",
+                "reward_high": "upper end",
+                "over_mle": "mean over the seeds of the reward minus maximum likelihood's",
+                "over_mle_low": "lower end of its 95 % interval (Student)",
+                "over_mle_high": "upper end",
+                "over_distillation": "mean over the seeds of the reward minus distillation's",
+                "over_distillation_low": "lower end of its 95 % interval (Student)",
+                "over_distillation_high": "upper end",
+                "seeds": "number of seeds",
+            },
         }
     }
 
@@ -129,7 +123,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "equivalence",
         source: PAPER,
-        says: "With A = p_teacher, policy gradient and distillation are equivalent.",
+        statement: "With A = p_teacher, policy gradient and distillation are equivalent.",
         test: "largest distance from zero of the interval of their rewards' difference, at any number of contexts",
         expected: Expected::Below(1e-9),
         effect: |rows| {
@@ -141,7 +135,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "distillation-over-mle-sampled",
         source: PAPER,
-        says: "Distillation is better than maximum likelihood (sampled answers).",
+        statement: "Distillation is better than maximum likelihood (sampled answers).",
         test: PAIRED,
         expected: Expected::Above(0.0),
         effect: |rows| distilled(rows, Answering::Sampled),
@@ -149,7 +143,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "distillation-over-mle-greedy",
         source: PAPER,
-        says: "Distillation is better than maximum likelihood (greedy answers).",
+        statement: "Distillation is better than maximum likelihood (greedy answers).",
         test: PAIRED,
         expected: Expected::Above(0.0),
         effect: |rows| distilled(rows, Answering::Greedy),
@@ -157,7 +151,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "policy-over-distillation-sampled",
         source: PAPER,
-        says: "With an oracle reward, policy gradient is better than distillation (sampled answers).",
+        statement: "With an oracle reward, policy gradient is better than distillation (sampled answers).",
         test: PAIRED,
         expected: Expected::Above(0.0),
         effect: |rows| policy(rows, Advantage::Oracle, Answering::Sampled),
@@ -165,9 +159,8 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "policy-over-distillation-always",
         source: PAPER,
-        says: "With an oracle reward, policy gradient is better than distillation at every amount of data (sampled answers).",
-        test: "difference of true reward at each number of contexts, paired by seed, of mean and Student's 95 % interval's \
-               ends the least of all",
+        statement: "With an oracle reward, policy gradient is better than distillation at every amount of data (sampled answers).",
+        test: "difference of true reward at each number of contexts, paired by seed, the least over all numbers of contexts, in mean and in both ends of Student's 95 % interval",
         expected: Expected::Above(0.0),
         effect: |rows| {
             let all = find(rows, Advantage::Oracle, Answering::Sampled, Objective::PolicyGradient);
@@ -177,7 +170,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "policy-over-distillation-greedy",
         source: PAPER,
-        says: "With an oracle reward, policy gradient is better than distillation (greedy answers).",
+        statement: "With an oracle reward, policy gradient is better than distillation (greedy answers).",
         test: PAIRED,
         expected: Expected::Above(0.0),
         effect: |rows| policy(rows, Advantage::Oracle, Answering::Greedy),
@@ -185,7 +178,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "fooled-reward-breaks-the-order",
         source: "ours, on A, appendix B.1",
-        says: "With a reward model that is fooled, policy gradient falls below distillation (sampled answers).",
+        statement: "With a flawed reward model, policy gradient falls below distillation (sampled answers).",
         test: PAIRED,
         expected: Expected::Below(0.0),
         effect: |rows| policy(rows, Advantage::Fooled, Answering::Sampled),
@@ -225,14 +218,9 @@ const OBJECTIVES: [(Objective, &str); 3] = [
 const INKS: [usize; 3] = [2, 0, 1];
 
 fn over_mle(row: &OrderingRow) -> Estimate {
-    Estimate { value: row.over_mle, low: row.over_mle_low, high: row.over_mle_high, n: row.seeds }
+    estimate([row.over_mle, row.over_mle_low, row.over_mle_high], row.seeds)
 }
 
 fn over_distillation(row: &OrderingRow) -> Estimate {
-    Estimate {
-        value: row.over_distillation,
-        low: row.over_distillation_low,
-        high: row.over_distillation_high,
-        n: row.seeds,
-    }
+    estimate([row.over_distillation, row.over_distillation_low, row.over_distillation_high], row.seeds)
 }

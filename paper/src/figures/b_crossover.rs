@@ -1,6 +1,7 @@
 //! Paper B, theory: where −p starts to beat −log p, by formula and by simulation.
 
-use crate::{About, Claim, Column, Run, Table, exact};
+use crate::claim::least;
+use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use tokensieve_plot::{Anchor, Axis, Cell, Colours, Drawing, Ink, Panel, Series};
 use tokensieve_toy::crossover::{self, CrossoverConfig, CrossoverRow};
@@ -15,38 +16,33 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "b-crossover",
-            title: "How much label noise it takes for −p to beat −log p",
+            title: "The label noise beyond which −p beats −log p",
             source: "B, theory (both regimes)",
-            caption: "First-order difference of the risk reductions, Ṙ(−log *p*) − Ṙ(−*p*): orange, −log *p* reduces the risk \
-                      faster; blue, −*p* does. A–C: by formula, for three vocabularies, with the exact boundary (solid) and the \
-                      boundary of many labels (1 − a)²/(a + (1 − a)²) (dashed). D: cuts through the map of V = 64, formula \
-                      (lines) and real steps on sampled labels (95 % intervals). The noise axis is a square root.",
-            protocol: "The prediction puts a on the truth and spreads the rest evenly over V − 1 labels; a label is wrong \
-                       with probability E, and then any of the V − 1. By formula: the exact first-order difference at this V. By \
-                       simulation (V = 8, 64): 16 seeds, each 1,024 sampled labels, both objectives' pulls from the objective crate, a real step of \
-                       length 0.01 on the same labels, difference of the risks after it; Student's 95 % interval over seeds.",
+            caption: "First-order difference of the risk reductions, Ṙ(−log *p*) − Ṙ(−*p*). Orange: −log *p* reduces \
+                      the risk faster; blue: −*p* does. A–C: by formula, for three vocabularies, with the exact \
+                      boundary (solid) and the boundary for many labels (1 − a)²/(a + (1 − a)²) (dashed). D: cuts \
+                      through the map of V = 64, formula (lines) and real steps on sampled labels (95 % intervals). \
+                      The noise axis is a square root.",
+            protocol: "The prediction puts probability a on the true label and spreads the rest evenly over V − 1 \
+                       labels. A label is wrong with probability E, and then any of the V − 1 with equal \
+                       probability. By formula: the exact first-order difference at this V. By simulation (V = 8, \
+                       64): 16 seeds with 1,024 sampled labels each, the pulls of both objectives from the objective \
+                       crate, a real step of length 0.01 on the same labels, and the difference of the risks after \
+                       it; Student's 95 % interval over seeds.",
             deviations: &["The published map is for many labels; the formula here is exact for every V."],
-            columns: vec![
-                Column::new("vocabulary", "", "V, number of labels"),
-                Column::new(
-                    "truth_probability",
-                    "",
-                    "a, probability of the truth; the first of each V is 1/V",
-                ),
-                Column::new("noise_rate", "", "E, share of wrong labels"),
-                Column::new("difference", "", "Ṙ(−log *p*) − Ṙ(−*p*), exact to first order"),
-                Column::new("difference_limit", "", "its limit for many labels, a(1−a)[(1−E)(1−a)² − E a]"),
-                Column::new("boundary_noise_rate", "", "E at which the difference is 0"),
-                Column::new("boundary_limit", "", "(1−a)²/(a + (1−a)²)"),
-                Column::new(
-                    "simulated",
-                    "",
-                    "difference after real steps on sampled labels, mean over seeds",
-                ),
-                Column::new("simulated_low", "", "lower end of its 95 % interval"),
-                Column::new("simulated_high", "", "upper end of its 95 % interval"),
-                Column::new("seeds", "", "seeds behind it"),
-            ],
+            columns: columns! {
+                "vocabulary": "V, number of labels",
+                "truth_probability": "a, probability of the true label; the first of each V is 1/V",
+                "noise_rate": "E, share of wrong labels",
+                "difference": "Ṙ(−log *p*) − Ṙ(−*p*), exact to first order",
+                "difference_limit": "its limit for many labels, a(1−a)[(1−E)(1−a)² − E a]",
+                "boundary_noise_rate": "E at which the difference is 0",
+                "boundary_limit": "(1−a)²/(a + (1−a)²)",
+                "simulated": "difference after real steps on sampled labels, mean over seeds",
+                "simulated_low": "lower end of its 95 % interval",
+                "simulated_high": "upper end of its 95 % interval",
+                "seeds": "seeds of the simulation",
+            },
         }
     }
 
@@ -107,72 +103,102 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<CrossoverRow> = table.rows()?;
-        // What B says of the weak end is B's; the boundary, the strong end without noise and the steps are derived here.
-        let claim = |id: &str, statement: &str| {
-            let source = if id == "clean-weak" { "B, theory" } else { "ours, on B, theory" };
-            Claim::new(&format!("b-crossover/{id}"), source, statement)
-        };
-        let share = |rows: &[&CrossoverRow], holds: &dyn Fn(&CrossoverRow) -> bool| {
-            let kept = rows.iter().filter(|row| holds(row)).count();
-            exact(kept as f64 / rows.len() as f64)
-        };
         let largest = rows.iter().map(|row| row.vocabulary).max().unwrap_or(0);
-        // The published map is about a truth more probable than the tail: not the uniform prediction.
-        let many: Vec<&CrossoverRow> = rows
-            .iter()
-            .filter(|row| row.vocabulary == largest && row.truth_probability * largest as f64 > 1.5)
-            .collect();
-        let told: Vec<&CrossoverRow> = rows
-            .iter()
-            .filter(|row| {
-                row.simulated_low.zip(row.simulated_high).is_some_and(|(low, high)| low > 0.0 || high < 0.0)
-            })
-            .collect();
-        let sampled: Vec<&CrossoverRow> = rows
-            .iter()
-            .filter(|row| row.simulated.is_some() && row.noise_rate > 0.0 && row.noise_rate < 1.0)
-            .collect();
-        let clean = |from: f64, to: f64| {
-            let here = rows
-                .iter()
-                .filter(|row| row.noise_rate == 0.0 && (from..=to).contains(&row.truth_probability));
-            exact(here.map(|row| row.simulated_low.unwrap_or(row.difference)).fold(f64::INFINITY, f64::min))
+        let tested = |(claim, is): &(Declared<[CrossoverRow]>, IsCell)| {
+            let cells: Vec<CrossoverRow> = rows.iter().filter(|row| is(row, largest)).cloned().collect();
+            claim.tested("b-crossover", &cells).remarking(&format!("{} cells", cells.len()))
         };
-        Ok(vec![
-            claim("boundary", "−*p* reduces the risk faster exactly where E > (1−a)²/(a + (1−a)²), given many labels.").above(
-                0.999,
-                share(&many, &|row| (row.difference < 0.0) == (row.noise_rate > row.boundary_limit)),
-                "share of cells of the largest vocabulary whose sign is on the boundary's right side",
-            ),
-            claim("simulated-sign", "Real steps on sampled labels give the formula's sign.").above(
-                0.99,
-                share(&told, &|row| row.simulated.is_some_and(|mean| (mean > 0.0) == (row.difference > 0.0))),
-                &format!("share among the {} simulated cells whose 95 % interval excludes 0", told.len()),
-            ),
-            claim("simulated-size", "Real steps on sampled labels give the formula's size.").above(
-                0.85,
-                share(&sampled, &|row| {
-                    let interval = row.simulated_low.zip(row.simulated_high);
-                    interval.is_some_and(|(low, high)| (low..=high).contains(&row.difference))
-                }),
-                &format!(
-                    "share of the {} cells with 0 < E < 1 whose 95 % interval covers the formula; the step's own second \
-                     order and small samples of rare noise leave it short of 95 %",
-                    sampled.len()
-                ),
-            ),
-            claim("clean-weak", "With clean labels −log *p* reduces the risk faster at the weak end (a ≤ 0.3).").above(
-                0.0,
-                clean(0.0, 0.3),
-                "smallest difference over V and a: lower end of the simulation's interval, formula where not simulated",
-            ),
-            claim("clean-strong", "With clean labels −log *p* reduces the risk faster at the strong end too (a ≥ 0.75).").above(
-                0.0,
-                clean(0.75, 1.0),
-                "smallest difference over V and a: lower end of the simulation's interval, formula where not simulated",
-            ),
-        ])
+        Ok(CLAIMS.iter().map(tested).collect())
     }
+}
+
+/// Whether a claim is about a cell of the map, given the largest vocabulary.
+type IsCell = fn(&CrossoverRow, usize) -> bool;
+
+/// What paper B says about the weak end is its own; the boundary, the strong end without noise and the steps are derived here.
+const DERIVED: &str = "ours, on B, theory";
+
+const CLAIMS: [(Declared<[CrossoverRow]>, IsCell); 5] = [
+    (
+        Declared {
+            id: "boundary",
+            source: DERIVED,
+            statement: "With many labels −*p* reduces the risk faster exactly where E > (1−a)²/(a + (1−a)²).",
+            test: "share of cells of the largest vocabulary whose sign is on the boundary's right side",
+            expected: Expected::Above(0.999),
+            effect: |cells| {
+                share(cells, |row| (row.difference < 0.0) == (row.noise_rate > row.boundary_limit))
+            },
+        },
+        // The published map is about a truth more probable than the tail: not the uniform prediction.
+        |row, largest| row.vocabulary == largest && row.truth_probability * largest as f64 > 1.5,
+    ),
+    (
+        Declared {
+            id: "simulated-sign",
+            source: DERIVED,
+            statement: "Real steps on sampled labels have the formula's sign.",
+            test: "share among the simulated cells whose 95 % interval excludes 0",
+            expected: Expected::Above(0.99),
+            effect: |cells| {
+                share(cells, |row| row.simulated.is_some_and(|mean| (mean > 0.0) == (row.difference > 0.0)))
+            },
+        },
+        |row, _| simulated(row).is_some_and(|(low, high)| low > 0.0 || high < 0.0),
+    ),
+    (
+        Declared {
+            id: "simulated-size",
+            source: DERIVED,
+            statement: "Real steps on sampled labels have the formula's size.",
+            test: "share of the cells with 0 < E < 1 whose 95 % interval covers the formula; the second order of a step and \
+                   small samples of rare noise leave it short of 95 %",
+            expected: Expected::Above(0.85),
+            effect: |cells| {
+                let covers = |row: &CrossoverRow, (low, high)| (low..=high).contains(&row.difference);
+                share(cells, |row| simulated(row).is_some_and(|interval| covers(row, interval)))
+            },
+        },
+        |row, _| row.simulated.is_some() && row.noise_rate > 0.0 && row.noise_rate < 1.0,
+    ),
+    (
+        Declared {
+            id: "clean-weak",
+            source: "B, theory",
+            statement: "With clean labels −log *p* reduces the risk faster at the weak end (a ≤ 0.3).",
+            test: SMALLEST,
+            expected: Expected::Above(0.0),
+            effect: smallest,
+        },
+        |row, _| row.noise_rate == 0.0 && row.truth_probability <= 0.3,
+    ),
+    (
+        Declared {
+            id: "clean-strong",
+            source: DERIVED,
+            statement: "With clean labels −log *p* reduces the risk faster at the strong end too (a ≥ 0.75).",
+            test: SMALLEST,
+            expected: Expected::Above(0.0),
+            effect: smallest,
+        },
+        |row, _| row.noise_rate == 0.0 && row.truth_probability >= 0.75,
+    ),
+];
+
+const SMALLEST: &str = "smallest difference over V and a: lower end of the simulation's interval, or the formula where nothing was simulated";
+
+fn share(cells: &[CrossoverRow], holds: impl Fn(&CrossoverRow) -> bool) -> Option<Estimate> {
+    let kept = cells.iter().filter(|row| holds(row)).count();
+    (!cells.is_empty()).then(|| exact(kept as f64 / cells.len() as f64))
+}
+
+/// The 95 % interval of the simulation.
+fn simulated(row: &CrossoverRow) -> Option<(f64, f64)> {
+    row.simulated_low.zip(row.simulated_high)
+}
+
+fn smallest(cells: &[CrossoverRow]) -> Option<Estimate> {
+    least(cells.iter().map(|row| exact(row.simulated_low.unwrap_or(row.difference))))
 }
 
 /// Formula and simulation along the noise axis, where the map of the larger simulated vocabulary is cut.

@@ -1,9 +1,10 @@
 //! Paper B, section 2: the gradient that each objective puts on the label's logit, and the theorem's constants.
 
-use crate::{About, Claim, Column, Run, Table, exact};
-use anyhow::{Context as _, Result};
+use crate::claim::least;
+use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns, exact};
+use anyhow::Result;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
-use tokensieve_toy::gradient_weight::{self, GradientWeightConfig, GradientWeightRow};
+use tokensieve_toy::gradient_weight::{self, Constants, GradientWeightConfig, GradientWeightRow};
 
 /// The figure.
 pub(super) struct Figure;
@@ -15,25 +16,26 @@ impl crate::Figure for Figure {
             title: "Which tokens an objective pulls on",
             source: "B, section 2",
             caption: "Size of the gradient on the label's logit against the label's probability. A: the family \
-                      *f*_{α}(*p*) = (1 − *p*^{α})/α, from −log *p* (α = 0) over −*p* (α = 1) to −*p*^{10}-like. B: other \
-                      objectives. C: where each curve of the family peaks, read off the grid, on the line α/(1 + α). \
-                      Convex objectives pull on improbable tokens, concave ones on probable tokens.",
-            protocol: "A distribution over 1,000 labels puts p on the label and spreads the rest evenly. The objective \
-                       crate gives the pull, its gradient function the gradient over all logits; drawn is the size of the \
-                       label's entry, W(p) = −f′(p)·p·(1 − p). p runs over k/200, k = 1 … 199.",
+                      *f*_{α}(*p*) = (1 − *p*^{α})/α, from −log *p* (α = 0) over −*p* (α = 1) to −*p*^{10}-like. B: \
+                      other objectives. C: where each curve of the family peaks, read off the grid, on the line α/(1 \
+                      + α). Convex objectives pull on improbable tokens, concave ones on probable tokens.",
+            protocol: "A distribution over 1,000 labels puts p on the label and spreads the rest evenly. The \
+                       objective crate computes the pull and, from it, the gradient on all logits. The figure draws \
+                       the size of the label's entry, W(p) = −f′(p)·p·(1 − p), for p = k/200, k = 1 … 199.",
             deviations: &[
-                "log(1 − *p*): ε = 10^{-3} is added inside the logarithm, which gives the published weight p(1 − p)/(1 − p + ε).",
-                "focal: γ = 2. eaft: the entropy of the renormalised top 20, over log 20; it depends on the \
+                "log(1 − *p*): ε = 10^{-3} is added inside the logarithm, which gives the published weight p(1 − \
+                 p)/(1 − p + ε).",
+                "focal: γ = 2. eaft: the entropy of the renormalised top 20, divided by log 20; it depends on the \
                  vocabulary through the even spread of the rest.",
             ],
-            columns: vec![
-                Column::new("objective", "", "name of the objective"),
-                Column::new("alpha", "", "α, where the objective is *f*_{α}"),
-                Column::new("p", "", "probability of the label"),
-                Column::new("pull", "", "a = −f′(p)·p, the pull onto the label"),
-                Column::new("weight", "", "size of the gradient on the label's logit, a·(1 − p)"),
-                Column::new("closed_form", "", "*p*^{α} (1 − *p*), where α is given"),
-            ],
+            columns: columns! {
+                "objective": "name of the objective",
+                "alpha": "α, where the objective is *f*_{α}",
+                "p": "probability of the label",
+                "pull": "a = −f′(p)·p, the pull onto the label",
+                "weight": "size of the gradient on the label's logit, a·(1 − p)",
+                "closed_form": "*p*^{α} (1 − *p*), where α is given",
+            },
         }
     }
 
@@ -91,67 +93,97 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<GradientWeightRow> = table.rows()?;
-        let curves = curves(&rows);
         let step = rows.get(1).zip(rows.first()).map_or(f64::NAN, |(b, a)| b.p - a.p);
-        let largest = |values: &mut dyn Iterator<Item = f64>| exact(values.fold(f64::NEG_INFINITY, f64::max));
-        let off_form =
-            &mut rows.iter().filter_map(|row| Some((row.weight - row.closed_form?).abs() / row.closed_form?));
-        let off_peak = &mut curves.iter().filter_map(|curve| {
-            let alpha = curve[0].alpha.filter(|alpha| *alpha > 0.0)?;
-            Some((gradient_weight::peak(curve)? - alpha / (1.0 + alpha)).abs())
-        });
-        let peaks = |shape: gradient_weight::Shape| -> Vec<f64> {
-            let these = curves.iter().filter(|curve| gradient_weight::shape(curve) == shape);
-            these.filter_map(|curve| gradient_weight::peak(curve)).collect()
+        // What is read off the grid is known to one grid step.
+        let on_grid = |claim: &Declared<[GradientWeightRow]>| {
+            Declared { expected: claim.expected.loosened(step), ..*claim }.tested(ID, &rows)
         };
-        let concave = peaks(gradient_weight::Shape::Concave).into_iter().fold(f64::INFINITY, f64::min);
-        let convex = peaks(gradient_weight::Shape::Convex).into_iter().fold(f64::NEG_INFINITY, f64::max);
-        let curve = |name: &str| {
-            curves
-                .iter()
-                .find(|curve| curve[0].objective == name)
-                .with_context(|| format!("no curve called {name}"))
+        let theorem = THEOREM.tested(ID, &rows);
+        let theorem = match constants(&rows) {
+            Some(Constants { c, d }) => {
+                theorem.remarking(&format!("c = {c:.3} (1 in the limit p → 0), d = {d:.3}"))
+            }
+            None => theorem,
         };
-        let constants = gradient_weight::constants(curve("-log p")?, curve("-p")?);
-        let claim =
-            |id: &str, source, statement| Claim::new(&format!("b-gradient-weight/{id}"), source, statement);
-        Ok(vec![
-            claim("closed-form", "B, section 2", "The pull of *f*_{α} on the label's logit is *p*^{α} (1 − *p*).").below(
-                1e-9,
-                largest(off_form),
-                "largest relative difference between the objective crate's gradient and the closed form",
-            ),
-            claim("peak", "B, section 2", "The pull of *f*_{α} peaks at p = α/(1 + α).").below(
-                step * 1.001,
-                largest(off_peak),
-                "largest distance of the grid's peak from α/(1 + α), against one grid step",
-            ),
-            claim("concave", "B, section 2", "Concave objectives pull hardest on tokens of p in [½, 1].").above(
-                0.5 - step,
-                exact(concave),
-                "smallest peak of all curves whose −f′ rises over the whole grid",
-            ),
-            claim("convex", "B, section 2", "Convex objectives pull hardest on tokens of p in [0, ½].").below(
-                0.5 + step,
-                exact(convex),
-                "largest peak of all curves whose −f′ falls over the whole grid",
-            ),
-            claim(
-                "theorem-constants",
-                "B, theorem on the two regimes",
-                "The headline pair −log *p* and −*p* meets the theorem's condition c < 10 d.",
-            )
-            .below(
-                0.0,
-                exact(constants.c - 10.0 * constants.d),
-                &format!(
-                    "c − 10 d, c the largest p(f2′ − f1′) on [0, 0.55] and d the smallest on [0.55, 0.95], from the \
-                     pulls on the grid: c = {:.3} (1 in the limit p → 0), d = {:.3}",
-                    constants.c, constants.d
-                ),
-            ),
-        ])
+        Ok([CLOSED_FORM.tested(ID, &rows)]
+            .into_iter()
+            .chain(PEAKS.iter().map(on_grid))
+            .chain([theorem])
+            .collect())
     }
+}
+
+const ID: &str = "b-gradient-weight";
+
+const CLOSED_FORM: Declared<[GradientWeightRow]> = Declared {
+    id: "closed-form",
+    source: "B, section 2",
+    statement: "The pull of *f*_{α} on the label's logit is *p*^{α} (1 − *p*).",
+    test: "largest relative difference between the objective crate's gradient and the closed form",
+    expected: Expected::Below(1e-9),
+    effect: |rows| {
+        largest(rows.iter().filter_map(|row| Some((row.weight - row.closed_form?).abs() / row.closed_form?)))
+    },
+};
+
+/// Where the pull is largest; thresholds are those of an infinitely fine grid.
+const PEAKS: [Declared<[GradientWeightRow]>; 3] = [
+    Declared {
+        id: "peak",
+        source: "B, section 2",
+        statement: "The pull of *f*_{α} peaks at p = α/(1 + α).",
+        test: "largest distance of the grid's peak from α/(1 + α), against one grid step",
+        expected: Expected::Below(0.0),
+        effect: |rows| {
+            largest(curves(rows).iter().filter_map(|curve| {
+                let alpha = curve[0].alpha.filter(|alpha| *alpha > 0.0)?;
+                Some((gradient_weight::peak(curve)? - alpha / (1.0 + alpha)).abs())
+            }))
+        },
+    },
+    Declared {
+        id: "concave",
+        source: "B, section 2",
+        statement: "Concave objectives pull hardest on tokens of p in [½, 1].",
+        test: "smallest peak of all curves whose −f′ rises over the whole grid",
+        expected: Expected::Above(0.5),
+        effect: |rows| least(peaks(rows, gradient_weight::Shape::Concave).map(exact)),
+    },
+    Declared {
+        id: "convex",
+        source: "B, section 2",
+        statement: "Convex objectives pull hardest on tokens of p in [0, ½].",
+        test: "largest peak of all curves whose −f′ falls over the whole grid",
+        expected: Expected::Below(0.5),
+        effect: |rows| largest(peaks(rows, gradient_weight::Shape::Convex)),
+    },
+];
+
+const THEOREM: Declared<[GradientWeightRow]> = Declared {
+    id: "theorem-constants",
+    source: "B, theorem on the two regimes",
+    statement: "The headline pair −log *p* and −*p* meets the theorem's condition c < 10 d.",
+    test: "c − 10 d, where c is the largest p(f2′ − f1′) on [0, 0.55] and d the smallest on [0.55, 0.95], from the pulls on \
+           the grid",
+    expected: Expected::Below(0.0),
+    effect: |rows| constants(rows).map(|Constants { c, d }| exact(c - 10.0 * d)),
+};
+
+fn largest(values: impl Iterator<Item = f64>) -> Option<Estimate> {
+    values.reduce(f64::max).map(exact)
+}
+
+/// The peaks of all curves of a shape.
+fn peaks(rows: &[GradientWeightRow], shape: gradient_weight::Shape) -> impl Iterator<Item = f64> {
+    let these = curves(rows).into_iter().filter(move |curve| gradient_weight::shape(curve) == shape);
+    these.filter_map(gradient_weight::peak)
+}
+
+/// The theorem's constants for −log p and −p.
+fn constants(rows: &[GradientWeightRow]) -> Option<Constants> {
+    let curves = curves(rows);
+    let curve = |name: &str| curves.iter().find(|curve| curve[0].objective == name);
+    Some(gradient_weight::constants(curve("-log p")?, curve("-p")?))
 }
 
 fn curves(rows: &[GradientWeightRow]) -> Vec<&[GradientWeightRow]> {

@@ -1,7 +1,7 @@
 //! Paper B, theory: the exact first-order identity, against dense gradients and against finite steps.
 
 use super::b_gradient_weight::pretty;
-use crate::{About, Claim, Column, Declared, Estimate, Expected, Run, Table, exact};
+use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use tokensieve_base::statistics;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
@@ -14,30 +14,32 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "b-identity",
-            title: "What one step of one objective gains over another, exactly",
+            title: "First-order difference in risk reduction between two objectives",
             source: "B, theory (first-order identity)",
-            caption: "Random tables of logits with random truths and random label noise. A: the difference of two \
-                      objectives' first-order risk reductions by the identity and from dense gradients. B: what a finite \
-                      step adds to it, largest (points) and middle (line) over all tables: a tenth of the step, a tenth of \
-                      the difference. C: clean labels only, −log *p* against −*p*: the difference is never below zero.",
-            protocol: "A table has 4 contexts; each has logits of random spread, the truth lifted by 0 to 6 nats, and its own \
-                       random distribution of wrong labels at the table's noise rate (one table in eight is clean). \
-                       The risk is R = E[−q(truth)], training minimises E[f(q(label seen))]. 48 tables for each of V = 2, 8, 64 \
-                       and each pair; the pulls come from the objective crate.\n\nThe identity, t the truth and \
-                       s the label seen: Ṙ1 − Ṙ2 = E[*q*_{s} *q*_{t} (f2′ − f1′)(*q*_{s}) ⟨e_{t} − *q*, e_{s} − *q*⟩].",
+            caption: "Random tables of logits with random true labels and random label noise. A: the difference of \
+                      two objectives' first-order risk reductions, by the identity and from dense gradients. B: the \
+                      error of the first-order value for a finite step, largest (points) and median (line) over all \
+                      tables: with a tenth of the step, a tenth of the error. C: clean labels only, −log *p* against \
+                      −*p*: the difference is never below zero.",
+            protocol: "A table has 4 contexts. Each has logits of random spread, with the true label's raised by 0 \
+                       to 6 nats, and its own random distribution of wrong labels at the table's noise rate (one \
+                       table in eight is clean). The risk is R = E[−q(true label)]; training minimises \
+                       E[f(q(observed label))]. 48 tables for each of V = 2, 8, 64 and each pair of objectives; the \
+                       pulls come from the objective crate.\n\nThe identity, with t the true label and s the \
+                       observed one: Ṙ1 − Ṙ2 = E[*q*_{s} *q*_{t} (f2′ − f1′)(*q*_{s}) ⟨e_{t} − *q*, e_{s} − *q*⟩].",
             deviations: &[],
-            columns: vec![
-                Column::new("first", "", "f1"),
-                Column::new("second", "", "f2"),
-                Column::new("vocabulary", "", "V, number of labels"),
-                Column::new("table", "", "number of the random table"),
-                Column::new("truth_probability", "", "mean probability of the truth"),
-                Column::new("noise_rate", "", "share of wrong labels"),
-                Column::new("step", "", "length of the finite step"),
-                Column::new("identity", "", "Ṙ1 − Ṙ2 by the identity"),
-                Column::new("direct", "", "Ṙ1 − Ṙ2 from dense gradients of both objectives and of the risk"),
-                Column::new("finite", "", "(R after a step on f2 − R after a step on f1)/step"),
-            ],
+            columns: columns! {
+                "first": "f1",
+                "second": "f2",
+                "vocabulary": "V, number of labels",
+                "table": "number of the random table",
+                "truth_probability": "mean probability of the true label",
+                "noise_rate": "share of wrong labels",
+                "step": "length of the finite step",
+                "identity": "Ṙ1 − Ṙ2 by the identity",
+                "direct": "Ṙ1 − Ṙ2 from dense gradients of both objectives and of the risk",
+                "finite": "(R after a step on f2 − R after a step on f1)/step",
+            },
         }
     }
 
@@ -82,7 +84,7 @@ impl crate::Figure for Figure {
         }
         let mut clean = Panel::new(
             "Clean labels",
-            Axis::linear("mean probability of the truth").range(0.0, 1.04),
+            Axis::linear("mean probability of the true label").range(0.0, 1.04),
             Axis::log("gain of −log *p* over −*p*"),
         );
         let points = clean_rows(&rows)
@@ -98,14 +100,14 @@ impl crate::Figure for Figure {
     }
 }
 
-/// The identity is B's; how steps of finite length come near it, and what it says of clean labels, is derived here.
+/// The identity is B's; how steps of finite length come near it, and what follows from it for clean labels, is derived here.
 const OURS_ON_B: &str = "ours, on B, theory";
 
 const CLAIMS: [Declared<[IdentityRow]>; 4] = [
     Declared {
         id: "identity",
         source: "B, theory",
-        says: "The identity gives the difference of two objectives' first-order risk reductions.",
+        statement: "The identity gives the difference of two objectives' first-order risk reductions.",
         test: "largest difference from dense gradients over all random tables and pairs",
         expected: Expected::Below(1e-12),
         effect: |rows| {
@@ -115,7 +117,7 @@ const CLAIMS: [Declared<[IdentityRow]>; 4] = [
     Declared {
         id: "first-order",
         source: OURS_ON_B,
-        says: "What a finite step adds vanishes in proportion to the step: at least order 0.9.",
+        statement: "For a finite step, the error of the first-order value vanishes in proportion to the step: at least order 0.9.",
         test: "order of convergence between the longest and the shortest step; median over tables, middle half",
         expected: Expected::Above(0.9),
         effect: order,
@@ -123,7 +125,7 @@ const CLAIMS: [Declared<[IdentityRow]>; 4] = [
     Declared {
         id: "first-order-only",
         source: OURS_ON_B,
-        says: "… and no faster: at most order 1.1.",
+        statement: "The error of the first-order value vanishes no faster than in proportion to the step: at most order 1.1.",
         test: "the same order of convergence",
         expected: Expected::Below(1.1),
         effect: order,
@@ -131,7 +133,7 @@ const CLAIMS: [Declared<[IdentityRow]>; 4] = [
     Declared {
         id: "clean",
         source: OURS_ON_B,
-        says: "With clean labels −log *p* has the larger first-order reduction, whatever the prediction.",
+        statement: "With clean labels −log *p* has the larger first-order reduction, whatever the prediction.",
         test: "smallest Ṙ(−log *p*) − Ṙ(−*p*) over all tables with clean labels",
         expected: Expected::Above(0.0),
         effect: |rows| Some(exact(clean_rows(rows).map(|row| row.identity).fold(f64::INFINITY, f64::min))),

@@ -5,10 +5,10 @@ use crate::lab::evaluation::Tallies;
 use crate::named::{named, print_and_parse};
 use crate::study::corpus::OF_CHAT;
 use crate::study::held_out::{self, HeldOut};
-use crate::study::models::{each_model, short};
+use crate::study::models::{SMALL_MODEL, each_model, short};
 use crate::study::{Arm, Better, Corpus, Draws, Study, claims, compare, gain, level, scoring};
 use crate::tokens::{Document, Quantity};
-use crate::{About, Claim, Column, Estimate, Run, Table};
+use crate::{About, Claim, Estimate, Run, Table, columns};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
@@ -74,53 +74,45 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-epistemic",
-            title: "Does training reduce epistemic uncertainty, and does distillation keep the aleatoric one?",
+            title: "Does training reduce epistemic uncertainty, and does distillation preserve aleatoric \
+                    uncertainty?",
             source: "A, abstract and sections 1 and 4.3",
-            caption: "Mean epistemic uncertainty and aleatoric uncertainty per response token of held-out documents of the \
-                      corpus trained on: of the base model, and after plain training, masked training, and masked training with \
-                      distillation of the other tokens from the plain model; 95 % intervals over documents and seeds. \
-                      Epistemic uncertainty as BALD, which is the paper's measure, and as the divergence of two predictions. \
-                      Differences, paired, are in the table.",
-            protocol: "The same held-out documents are scored by the base model and by every trained one, teacher-forced, over passes \
-                       with dropout at rate 0.1 on attention and residual connections (10 documents and 20 passes, in the profile \
-                       study 64 and 100), with the same masks for all models. Means are over all response tokens.\n\nOf P passes BALD cannot \
-                       exceed the logarithm of P and is too small, the more so the larger it is. Another measure, the mean divergence of the \
-                       predictions of two different passes, is unbiased: over all pairs, times P/(P − 1). Claims \
-                       about epistemic uncertainty are tested by each, and say by which.\n\nA difference is \
-                       of the same documents and seeds; both are resampled together (1,000 times).",
+            caption: "Mean epistemic and aleatoric uncertainty per response token of held-out documents of the \
+                      training corpus: of the base model, and after plain training, masked training, and masked \
+                      training with distillation of the other tokens from the plain model. 95 % intervals over \
+                      documents and seeds. Epistemic uncertainty is measured as BALD, as in the paper, and as the \
+                      divergence of two predictions. Paired differences are in the table.",
+            protocol: "The base model and every trained model score the same held-out documents, teacher-forced, \
+                       over passes with dropout at rate 0.1 on attention and residual connections (10 documents and \
+                       20 passes, in the profile study 64 and 100), with the same masks for all models. Means are \
+                       over all response tokens.\n\nOver P passes BALD cannot exceed the logarithm of P, and it is \
+                       biased low, the more so the larger it is. The mean divergence between the predictions of two \
+                       different passes is unbiased: the mean over all pairs, times P/(P − 1). Claims about \
+                       epistemic uncertainty are tested with each of the two measures and name the measure.\n\nA \
+                       difference is between the same documents and seeds; both are resampled together (1,000 \
+                       times).",
             deviations: &[
                 "The paper gives no numbers for these statements: what is measured, and on what, is our choice.",
-                "Dropout disturbs a model that was trained without it: entropies under dropout are a multiple of the model's own.",
-                "SmolLM2-135M-Instruct in all profiles but paper.",
+                "Dropout disturbs a model that was trained without it: entropies under dropout are several times as \
+                 large as the model's own.",
+                SMALL_MODEL,
                 OF_CHAT,
             ],
-            columns: vec![
-                Column::new("model", "", "base model"),
-                Column::new("trained_on", "", "corpus trained on, from which the held-out documents are too"),
-                Column::new(
-                    "uncertainty",
-                    "",
-                    "`epistemic`: BALD; `pairwise`: divergence of two passes' predictions; `aleatoric`",
-                ),
-                Column::new(
-                    "measure",
-                    "",
-                    "`mean` of an arm; `difference`: that minus the mean of `versus`; `distance`: how much further the arm's mean is \
-                     from plain training's than that of `versus` is",
-                ),
-                Column::new("arm", "", "way of training; `base`: none"),
-                Column::new("versus", "", "what it is compared with; empty for means"),
-                Column::new("seeds", "", "training runs of each arm"),
-                Column::new("documents", "", "held-out documents"),
-                Column::new("nats", "nats", "the measure, per response token"),
-                Column::new(
-                    "nats_low",
-                    "nats",
-                    "lower end of its 95 % interval: bootstrap over documents and seeds, paired, never narrower than Student's over \
-                     either",
-                ),
-                Column::new("nats_high", "nats", "its upper end"),
-            ],
+            columns: columns! {
+                "model": "base model",
+                "trained_on": "corpus of the training documents and of the held-out ones",
+                "uncertainty": "`epistemic`: BALD; `pairwise`: divergence of two passes' predictions; `aleatoric`",
+                "measure": "`mean` of an arm; `difference`: that minus the mean of `versus`; `distance`: how much \
+                            further the arm's mean is from plain training's than that of `versus` is",
+                "arm": "way of training; `base`: before training",
+                "versus": "what it is compared with; empty for means",
+                "seeds": "training runs of each arm",
+                "documents": "held-out documents",
+                "nats" in "nats": "the measure, per response token",
+                "nats_low" in "nats": "lower end of its 95 % interval: bootstrap over documents and seeds, paired, \
+                                       never narrower than Student's over either",
+                "nats_high" in "nats": "its upper end",
+            },
         }
     }
 
@@ -190,7 +182,7 @@ impl crate::Figure for Figure {
 struct Reduced {
     id: &'static str,
     source: &'static str,
-    says: &'static str,
+    statement: &'static str,
     uncertainty: &'static [Quantity],
     measure: Measure,
     model: Model,
@@ -207,7 +199,7 @@ const CLAIMS: [Reduced; 4] = [
     Reduced {
         id: "masked-reduces",
         source: "A, abstract",
-        says: "masked training reduces epistemic uncertainty",
+        statement: "masked training reduces epistemic uncertainty",
         uncertainty: BOTH_WAYS,
         measure: Measure::Difference,
         model: MASKED,
@@ -216,7 +208,7 @@ const CLAIMS: [Reduced; 4] = [
     Reduced {
         id: "plain-reduces",
         source: "A, section 1",
-        says: "plain training reduces epistemic uncertainty",
+        statement: "plain training reduces epistemic uncertainty",
         uncertainty: BOTH_WAYS,
         measure: Measure::Difference,
         model: MLE,
@@ -225,7 +217,7 @@ const CLAIMS: [Reduced; 4] = [
     Reduced {
         id: "masked-reduces-more",
         source: OURS,
-        says: "masked training reduces epistemic uncertainty more than plain training does",
+        statement: "masked training reduces epistemic uncertainty more than plain training does",
         uncertainty: BOTH_WAYS,
         measure: Measure::Difference,
         model: MASKED,
@@ -234,7 +226,7 @@ const CLAIMS: [Reduced; 4] = [
     Reduced {
         id: "distillation-keeps-aleatoric",
         source: "A, section 4.3",
-        says: "with distillation, masked training stays closer to plain training's aleatoric uncertainty",
+        statement: "with distillation, masked training stays closer to plain training's aleatoric uncertainty",
         uncertainty: &[Quantity::Aleatoric],
         measure: Measure::Distance,
         model: MASKED_DISTILL,
@@ -256,7 +248,7 @@ fn of_model(rows: &[Measured]) -> Vec<Claim> {
 
 impl Reduced {
     fn tested(&self, rows: &[Measured], corpus: Corpus, uncertainty: Quantity) -> Claim {
-        let asks = format!("a-epistemic/{}", self.id);
+        let question = format!("a-epistemic/{}", self.id);
         let (suffix, how, what) = match (self.measure, uncertainty) {
             (Measure::Distance, _) => ("", "", "distance from plain training's mean"),
             (_, Quantity::Epistemic) => ("-bald", ", measured as BALD", "BALD"),
@@ -266,9 +258,10 @@ impl Reduced {
                 "mean divergence of two passes' predictions",
             ),
         };
-        let (id, statement) = (format!("{asks}{suffix}-{corpus}"), format!("{corpus}: {}{how}.", self.says));
+        let (id, statement) =
+            (format!("{question}{suffix}-{corpus}"), format!("{corpus}: {}{how}.", self.statement));
         let claim = Claim::new(&id, claims::source(self.source, corpus), &statement)
-            .asking(&asks)
+            .of_question(&question)
             .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
         let row = rows.iter().find(|row| {
             (row.trained_on, row.uncertainty, row.measure) == (corpus, uncertainty, self.measure)

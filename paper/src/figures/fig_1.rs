@@ -2,7 +2,7 @@
 
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Quantity, TokenRow, conversations, picture};
-use crate::{About, Claim, Run, Table};
+use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_plot::{Anchor, Diagram, Drawing, Ink};
 
@@ -15,13 +15,13 @@ impl crate::Figure for Figure {
             id: "a-1",
             title: "The procedure: learn what is surprising, keep the rest",
             source: "A, figure 1",
-            caption: "One training step of paper A's objective. Each response token's loss is compared within the \
-                      whole batch; the quarter with the largest losses pulls towards its labels, the rest \
-                      towards the predictions of a twin that was fine-tuned with plain MLE. Below, one reply as the \
-                      untrained model sees it: coloured by loss, framed what would be learned.",
-            protocol: "Drawn after paper A, section 4. The reply is that of figure 2A; which of its tokens are framed is \
-                       decided by the objective `masked-mle` itself, with all documents scored for that figure as \
-                       the batch.",
+            caption: "One training step of paper A's objective. The loss of each response token is compared with the \
+                      losses of the whole batch: the quarter with the largest losses is trained towards its labels, \
+                      the rest towards the predictions of a twin, the same model fine-tuned with plain MLE. Below, \
+                      one reply as the untrained model predicts it: colours are the loss, frames mark the tokens \
+                      that would be selected.",
+            protocol: "Drawn after paper A, section 4. The reply is that of figure 2A. The objective `masked-mle` \
+                       itself decides which tokens are framed; its batch is all documents scored for figure 2A.",
             deviations: &[
                 "The paper's figure sketches distributions; this one shows the step as it is computed here.",
             ],
@@ -71,9 +71,5 @@ impl crate::Figure for Figure {
             .text((633.0, 132.0), "one sum, one step of *θ*", Anchor::Middle);
         let block = picture::block("One reply before training", rows, Quantity::Loss, high, true);
         Ok(Drawing::new([]).diagram(diagram).words([block]).columns(1))
-    }
-
-    fn claims(&self, _: &Table) -> Result<Vec<Claim>> {
-        Ok(Vec::new())
     }
 }

@@ -1,6 +1,6 @@
 //! Paper A, figure 11: linear regression trained on a subset of the data or coordinates at every step.
 
-use crate::{About, Claim, Column, Expected, Run, Table};
+use crate::{About, Claim, Expected, Run, Table, columns};
 use anyhow::Result;
 use tokensieve_base::statistics::{self, Estimate};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
@@ -13,60 +13,49 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-11",
-            title: "Linear regression on a chosen subset",
+            title: "Linear regression on a selected subset",
             source: "A, figure 11 and appendix C.1",
-            caption: "Hold-out loss of gradient descent on all data, on the best 4 of 16 data, on the 4 \
-                      with the largest residuals, and on 4 at random; on the right the same for 4 of 8 \
-                      coordinates, with the largest gradients as the heuristic. Median of 32 problems \
-                      with its 95 % interval; solid at step size 1/λ_{max}, dashed at N/k (coordinates: \
-                      D/k) times that. Above, correlated features; below, the same problems with ZᵀZ = \
-                      I, where one full step solves the problem at once.",
-            protocol: "min ½‖Zw − d‖² with N = 16 rows and D = 8 columns from w = 0: w ← w − λ Zᵀ(Zw − \
-                       d), masked to k = 4 rows, or to 4 entries of the gradient. The optimal mask is \
-                       the one of all 1,820 (70) that leaves the smallest training loss after this \
-                       step, found through the closed quadratic form of that loss and checked against \
-                       brute force. The largest residuals are selected by the objective crate \
-                       (criterion loss ½ε², top k/N of the batch).\n\nRows of Z are Gaussian with \
-                       E[zᵢzⱼ] = 0.5^|i−j|; the true w is N(0, I); d = Zw without noise. Hold-out: 256 \
-                       fresh rows of the same distribution, mean of ½(z·w − d)². Whitened: the same \
-                       problem in the coordinates where ZᵀZ = I (hold-out rows transformed alike). 200 \
-                       steps, 32 seeds.\n\nComparisons are made seed by seed on log10 of the ratio of \
-                       hold-out losses, a loss under 1e-24 of its start counting as solved. Every \
-                       interval is the exact one of a median, between two order statistics.",
+            caption: "Held-out loss of gradient descent on all rows, on the best 4 of 16 rows, on the 4 with the \
+                      largest residuals, and on 4 at random. On the right the same for 4 of 8 coordinates, with the \
+                      largest gradients as the heuristic. Median of 32 problems with its 95 % interval; solid at \
+                      step size 1/λ_{max}, dashed at N/k times that (coordinates: D/k). Above: correlated features. \
+                      Below: the same problems with ZᵀZ = I, where one full step solves the problem.",
+            protocol: "min ½‖Zw − d‖² with N = 16 rows and D = 8 columns from w = 0: w ← w − λ Zᵀ(Zw − d), masked to \
+                       k = 4 rows or to 4 entries of the gradient. The optimal mask is the one of all 1,820 (70) \
+                       that leaves the smallest training loss after this step; it is found through the closed \
+                       quadratic form of that loss and checked against brute force. The objective crate selects the \
+                       largest residuals (criterion loss ½ε², top k/N of the batch).\n\nRows of Z are Gaussian with \
+                       E[zᵢzⱼ] = 0.5^|i−j|; the true w is N(0, I); d = Zw without noise. The held-out loss is the \
+                       mean of ½(z·w − d)² over 256 fresh rows of the same distribution. Whitened: the same problem \
+                       in the coordinates where ZᵀZ = I, with held-out rows transformed alike. 200 steps, 32 \
+                       seeds.\n\nMethods are compared seed by seed on log10 of the ratio of held-out losses; a loss \
+                       below 1e-24 of its initial value counts as solved. Every interval is the exact one of a \
+                       median, between two order statistics.",
             deviations: &[
-                "The paper states no sizes: N, D, k, steps, seeds, step sizes, features and hold-out \
-                 are ours.",
-                "With N > D, ZZᵀ cannot be the identity that the paper's equivalence needs; whitening \
-                 makes ZᵀZ = I. The equivalence itself (ZZᵀ = I, N ≤ D) is a property test of the toy.",
-                "Data used counts the rows in the updates. Scoring all rows to choose among them is not \
-                 counted; the paper does not count it either.",
-                "A run whose residual has grown by 10¹⁵ stays where it is: it has diverged.",
+                "The paper states no sizes: N, D, k, steps, seeds, step sizes, features and held-out rows are ours.",
+                "With N > D, ZZᵀ cannot be the identity, which the paper's equivalence requires; whitening makes ZᵀZ \
+                 = I. The equivalence itself (ZZᵀ = I, N ≤ D) is a property test of the toy.",
+                "The data used are the rows in the updates. Scoring all rows in order to select some is not counted; \
+                 the paper does not count it either.",
+                "A run whose residual has grown by a factor of 10¹⁵ has diverged and is not continued.",
             ],
-            columns: vec![
-                Column::new("features", "", "correlated, or whitened (ZᵀZ = I)"),
-                Column::new("method", "", "how the mask of a step is chosen"),
-                Column::new("step_size", "", "λ·λ_{max}(ZᵀZ)"),
-                Column::new(
-                    "quantity",
-                    "",
-                    "holdout-loss: ½(z·w − d)², mean over the hold-out; over-…: log10 of its ratio to \
-                     full gradient descent's after as many steps, or at equal cost, to the optimum's, \
-                     to the random subset's",
-                ),
-                Column::new("step", "", "steps taken"),
-                Column::new("data_used", "", "rows used in all updates so far"),
-                Column::new("coordinates_updated", "", "coordinates changed in all updates so far"),
-                Column::new("median", "", "median over the seeds"),
-                Column::new("low", "", "lower end of the median's exact 95 % interval"),
-                Column::new("high", "", "upper end"),
-                Column::new(
-                    "seeds_lower",
-                    "",
-                    "seeds below what the quantity compares with (holdout-loss: with step 0)",
-                ),
-                Column::new("seeds_higher", "", "seeds above it"),
-                Column::new("seeds", "", "number of seeds"),
-            ],
+            columns: columns! {
+                "features": "correlated, or whitened (ZᵀZ = I)",
+                "method": "how the mask of a step is chosen",
+                "step_size": "λ·λ_{max}(ZᵀZ)",
+                "quantity": "holdout-loss: ½(z·w − d)², mean over the held-out rows; over-…: log10 of its ratio to full \
+                             gradient descent's after as many steps, or at equal cost, to the optimum's, to the \
+                             random subset's",
+                "step": "steps taken",
+                "data_used": "rows used in all updates so far",
+                "coordinates_updated": "coordinates changed in all updates so far",
+                "median": "median over the seeds",
+                "low": "lower end of the median's exact 95 % interval",
+                "high": "upper end",
+                "seeds_lower": "seeds below what the quantity compares with (holdout-loss: with step 0)",
+                "seeds_higher": "seeds above it",
+                "seeds": "number of seeds",
+            },
         }
     }
 
@@ -92,7 +81,7 @@ impl crate::Figure for Figure {
                 let of_panel: Vec<&RegressionRow> =
                     rows.iter().filter(|row| row.features == features && has(methods, row.method)).collect();
                 let x = Axis::linear(label).range(0.0, shown(&of_panel, cost));
-                let mut y = Axis::log("hold-out loss").range(FLOOR, 1e2);
+                let mut y = Axis::log("held-out loss").range(FLOOR, 1e2);
                 if title != "by steps" {
                     y = y.quiet();
                 }
@@ -116,11 +105,11 @@ impl crate::Figure for Figure {
     }
 }
 
-/// A claim about a method's hold-out loss beside what a quantity compares it with, for each kind of features.
+/// A claim about a method's held-out loss beside what a quantity compares it with, for each kind of features.
 struct Ahead {
     id: &'static str,
     source: &'static str,
-    says: &'static str,
+    statement: &'static str,
     method: Method,
     step_size: f64,
     quantity: Quantity,
@@ -136,7 +125,7 @@ const CLAIMS: [Ahead; 7] = [
     Ahead {
         id: "optimal-beats-full",
         source: PAPER,
-        says: "The optimal subset beats full gradient descent at equal data used",
+        statement: "The optimal subset beats full gradient descent at equal data used",
         method: Method::OptimalData,
         step_size: 1.0,
         quantity: Quantity::OverFullAtEqualCost,
@@ -145,7 +134,7 @@ const CLAIMS: [Ahead; 7] = [
     Ahead {
         id: "optimal-coordinates-beat-full",
         source: PAPER,
-        says: "Optimal coordinates beat full gradient descent at equal updates",
+        statement: "Optimal coordinates beat full gradient descent at equal updates",
         method: Method::OptimalCoordinates,
         step_size: 1.0,
         quantity: Quantity::OverFullAtEqualCost,
@@ -154,7 +143,7 @@ const CLAIMS: [Ahead; 7] = [
     Ahead {
         id: "residual-beats-random",
         source: PAPER,
-        says: "The largest residuals beat a random subset",
+        statement: "The largest residuals beat a random subset",
         method: Method::TopResidual,
         step_size: 1.0,
         quantity: Quantity::OverRandom,
@@ -163,7 +152,7 @@ const CLAIMS: [Ahead; 7] = [
     Ahead {
         id: "gradient-beats-random",
         source: PAPER,
-        says: "The largest gradients beat random coordinates",
+        statement: "The largest gradients beat random coordinates",
         method: Method::TopGradient,
         step_size: 1.0,
         quantity: Quantity::OverRandom,
@@ -172,7 +161,7 @@ const CLAIMS: [Ahead; 7] = [
     Ahead {
         id: "gradient-near-optimal",
         source: PAPER,
-        says: "The largest gradients stay within twice the optimum's loss",
+        statement: "The largest gradients stay within twice the optimum's loss",
         method: Method::TopGradient,
         step_size: 1.0,
         quantity: Quantity::OverOptimal,
@@ -181,7 +170,7 @@ const CLAIMS: [Ahead; 7] = [
     Ahead {
         id: "residual-near-optimal",
         source: PAPER,
-        says: "The largest residuals stay within twice the optimum's loss",
+        statement: "The largest residuals stay within twice the optimum's loss",
         method: Method::TopResidual,
         step_size: 1.0,
         quantity: Quantity::OverOptimal,
@@ -190,7 +179,7 @@ const CLAIMS: [Ahead; 7] = [
     Ahead {
         id: "residual-diverges",
         source: "ours, on A, appendix C.1",
-        says: "At 3/λ_{max} the largest residuals end at over ten times the optimum's loss",
+        statement: "At 3/λ_{max} the largest residuals end at over ten times the optimum's loss",
         method: Method::TopResidual,
         step_size: 3.0,
         quantity: Quantity::OverOptimal,
@@ -200,7 +189,7 @@ const CLAIMS: [Ahead; 7] = [
 
 impl Ahead {
     fn tested(&self, rows: &[RegressionRow], features: Features, name: &str) -> Claim {
-        let claim = Claim::new(&format!("a-11/{}", self.id), self.source, self.says)
+        let claim = Claim::new(&format!("a-11/{}", self.id), self.source, self.statement)
             .of_case(name, &format!("{name} features"));
         let row = rows.iter().find(|row| {
             (row.features, row.method, row.quantity, row.step)
@@ -214,7 +203,7 @@ impl Ahead {
         }
         let p = statistics::sign_test(row.seeds_lower, row.seeds_higher);
         let test = format!(
-            "log10 of the ratio of hold-out losses after {COMPARED_AT} steps ({} data used, {} coordinates updated); median \
+            "log10 of the ratio of held-out losses after {COMPARED_AT} steps ({} data used, {} coordinates updated); median \
              over the seeds with its exact 95 % interval; lower in {}, higher in {} of {} seeds (sign test: p = {p:.1e})",
             row.data_used, row.coordinates_updated, row.seeds_lower, row.seeds_higher, row.seeds
         );

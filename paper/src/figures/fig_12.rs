@@ -1,7 +1,7 @@
 //! Paper A, figure 12: which tenth of each batch, ranked by loss, a classifier should be trained on.
 
 use crate::claim::OURS;
-use crate::{About, Claim, Column, Run, Table};
+use crate::{About, Claim, Declared, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::{Estimate, mean_interval, spearman};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
@@ -27,34 +27,29 @@ impl crate::Figure for Figure {
                       lines: all images (solid) and a random tenth (dashed).",
             protocol: "Network 784-32-16-10 with ReLU; plain gradient descent, learning rate 0.01, batch 256, 20 \
                        epochs on all 60,000 training images (pixels divided by 255); accuracy on all 10,000 test \
-                       images after each epoch.\n\nIn each batch the losses are ranked, and the mean gradient over \
-                       the ranks round(0.1·k·n) to round(0.1·(k + 1)·n) is followed; the last batch of an epoch \
-                       has 96 images. All networks of a seed share initial weights and batches.",
+                       images after each epoch.\n\nIn each batch the losses are ranked, and the step follows the \
+                       mean gradient over the ranks round(0.1·k·n) to round(0.1·(k + 1)·n). The last batch of an \
+                       epoch has 96 images. All networks of a seed share initial weights and batches.",
             deviations: &[
                 "Five seeds; the paper shows one run.",
-                "Initial weights and biases are uniform on ±1/√(inputs): the paper does not say.",
-                "The step follows the mean over the images trained on, so a band's steps are as long as all data's.",
-                "Two controls beside the bands: all images, and a random tenth of each batch.",
-                "Fashion-MNIST beside MNIST: what is said of it is ours, and so is what is said of a random tenth.",
-                "Almost monotone is read as a rank correlation above 0.9; this bound, and the claim about the band \
-                 from 80 to 90 %, were set after a first look at MNIST and before one at Fashion-MNIST.",
+                "Initial weights and biases are uniform on ±1/√(inputs); the paper does not state them.",
+                "The step follows the mean over the selected images, so training on a band does not take shorter \
+                 steps than training on all images.",
+                "Two controls: all images, and a random tenth of each batch.",
+                "Fashion-MNIST is added to MNIST. The claims about Fashion-MNIST and about a random tenth are ours.",
+                "We take \"almost monotone\" to mean a rank correlation above 0.9. This bound, and the claim about \
+                 the band from 80 to 90 %, were set after a first look at MNIST and before any look at \
+                 Fashion-MNIST.",
             ],
-            columns: vec![
-                Column::new("dataset", "", "set of images"),
-                Column::new("seed", "", "seed of initial weights and order of the images"),
-                Column::new(
-                    "trained_on",
-                    "",
-                    "`all`, `random` (a tenth), or the band of loss quantiles in percent",
-                ),
-                Column::new("epoch", "", "passes over the training images so far"),
-                Column::new("test_accuracy", "", "share of the test images put in the right class"),
-                Column::new(
-                    "train_loss_nats",
-                    "nats",
-                    "mean of −log p(label) over all images of the epoch, each before the step that its batch led to",
-                ),
-            ],
+            columns: columns! {
+                "dataset": "set of images",
+                "seed": "seed of initial weights and order of the images",
+                "trained_on": "`all`, `random` (a tenth), or the band of loss quantiles in percent",
+                "epoch": "passes over the training images so far",
+                "test_accuracy": "share of the test images classified correctly",
+                "train_loss_nats" in "nats": "mean of −log p(label) over all images of the epoch, each before the \
+                                              step that its batch led to",
+            },
         }
     }
 
@@ -97,7 +92,7 @@ impl crate::Figure for Figure {
         for (index, (name, title)) in
             SETS.iter().filter(|(name, _)| rows.iter().any(|row| row.dataset == *name)).enumerate()
         {
-            let rows: Vec<&BandsRow> = rows.iter().filter(|row| row.dataset == *name).collect();
+            let rows: Vec<BandsRow> = rows.iter().filter(|row| row.dataset == *name).cloned().collect();
             panels.push(curves(&rows, title));
             let ink = Ink::Category(index);
             let last_of = |trained_on: &str| mean_interval(&accuracies(&rows, trained_on, epochs));
@@ -127,48 +122,53 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<BandsRow> = table.rows()?;
-        let source = "A, figure 12 and appendix C.2";
         let mut claims = Vec::new();
         for (name, title) in &SETS[..2] {
-            let rows: Vec<&BandsRow> = rows.iter().filter(|row| row.dataset == *name).collect();
-            let id = |claim: &str| format!("a-12/{claim}-{name}");
-            let rank = "Spearman of the band's quantile with test accuracy after the last epoch, per seed; mean over \
-                        seeds with Student's 95 % interval, against 0.9";
-            let statement = format!(
-                "{title}: test accuracy rises almost monotonically with the quantile of the loss trained on."
-            );
-            let source = if *name == SETS[0].0 { source } else { OURS };
-            claims.push(
-                Claim::new(&id("accuracy-rises"), source, &statement)
-                    .asking("a-12/accuracy-rises")
-                    .above(0.9, rises(&rows), rank)
-                    .on_data(&[name]),
-            );
-            let paired = "difference of test accuracy after the last epoch, paired by seed; mean with Student's 95 % \
-                          interval, against 0";
-            let statement =
-                format!("{title}: the tenth with the largest losses teaches more than a random tenth.");
-            claims.push(
-                Claim::new(&id("top-beats-random"), OURS, &statement)
-                    .asking("a-12/top-beats-random")
-                    .above(0.0, difference(&rows, "90-100", "random"), paired)
-                    .on_data(&[name]),
-            );
-            let statement =
-                format!("{title}: the tenth below it (80-90 %) teaches more than a random tenth.");
-            claims.push(
-                Claim::new(&id("second-beats-random"), OURS, &statement)
-                    .asking("a-12/second-beats-random")
-                    .above(0.0, difference(&rows, "80-90", "random"), paired)
-                    .on_data(&[name]),
-            );
+            let rows: Vec<BandsRow> = rows.iter().filter(|row| row.dataset == *name).cloned().collect();
+            let tested = |claim: &Declared<[BandsRow]>| {
+                let claim = claim.tested("a-12", &rows).of_case(name, title).on_data(&[name]);
+                // The paper's images are MNIST's.
+                if *name == SETS[0].0 { claim } else { Claim { source: OURS.into(), ..claim } }
+            };
+            claims.extend(CLAIMS.iter().map(tested));
         }
         Ok(claims)
     }
 }
 
+const CLAIMS: [Declared<[BandsRow]>; 3] = [
+    Declared {
+        id: "accuracy-rises",
+        source: "A, figure 12 and appendix C.2",
+        statement: "Test accuracy rises almost monotonically with the quantile of the loss trained on.",
+        test: "Spearman of the band's quantile with test accuracy after the last epoch, per seed; mean over seeds with \
+               Student's 95 % interval, against 0.9",
+        expected: Expected::Above(0.9),
+        effect: rises,
+    },
+    Declared {
+        id: "top-beats-random",
+        source: OURS,
+        statement: "The tenth with the largest losses teaches more than a random tenth.",
+        test: PAIRED,
+        expected: Expected::Above(0.0),
+        effect: |rows| difference(rows, "90-100", "random"),
+    },
+    Declared {
+        id: "second-beats-random",
+        source: OURS,
+        statement: "The tenth below the largest losses (80-90 %) teaches more than a random tenth.",
+        test: PAIRED,
+        expected: Expected::Above(0.0),
+        effect: |rows| difference(rows, "80-90", "random"),
+    },
+];
+
+const PAIRED: &str = "difference of test accuracy after the last epoch, paired by seed; mean with Student's 95 % interval, \
+                      against 0";
+
 /// One row of each network, in the table's order.
-fn names<'a>(rows: &[&'a BandsRow]) -> Vec<&'a BandsRow> {
+fn names(rows: &[BandsRow]) -> Vec<&BandsRow> {
     let mut first: Vec<&BandsRow> = Vec::new();
     for row in rows {
         if first.iter().all(|known| known.trained_on != row.trained_on) {
@@ -179,17 +179,17 @@ fn names<'a>(rows: &[&'a BandsRow]) -> Vec<&'a BandsRow> {
 }
 
 /// Test accuracies of a network at an epoch, seed after seed.
-fn accuracies(rows: &[&BandsRow], trained_on: &str, epoch: u32) -> Vec<f64> {
+fn accuracies(rows: &[BandsRow], trained_on: &str, epoch: u32) -> Vec<f64> {
     let here = rows.iter().filter(|row| row.trained_on == trained_on && row.epoch == epoch);
     here.map(|row| row.test_accuracy).collect()
 }
 
-fn last_epoch(rows: &[&BandsRow]) -> u32 {
+fn last_epoch(rows: &[BandsRow]) -> u32 {
     rows.iter().map(|row| row.epoch).max().unwrap_or(0)
 }
 
 /// Accuracy against epoch, one curve per network: mean, and range over seeds.
-fn curves(rows: &[&BandsRow], title: &str) -> Panel {
+fn curves(rows: &[BandsRow], title: &str) -> Panel {
     let epochs = last_epoch(rows);
     let mut panel = Panel::new(
         title,
@@ -219,9 +219,9 @@ fn curves(rows: &[&BandsRow], title: &str) -> Panel {
 }
 
 /// Per seed the rank correlation of quantile and final accuracy over the bands; over seeds mean and interval.
-fn rises(rows: &[&BandsRow]) -> Option<Estimate> {
+fn rises(rows: &[BandsRow]) -> Option<Estimate> {
     let epoch = last_epoch(rows);
-    let last: Vec<&&BandsRow> =
+    let last: Vec<&BandsRow> =
         rows.iter().filter(|row| row.epoch == epoch && row.quantile().is_some()).collect();
     let per_seed = last.chunk_by(|a, b| a.seed == b.seed).map(|seed| {
         let quantiles: Vec<f64> = seed.iter().filter_map(|row| row.quantile()).collect();
@@ -236,7 +236,7 @@ fn possible(correlation: Estimate) -> Estimate {
     Estimate { low: correlation.low.max(-1.0), high: correlation.high.min(1.0), ..correlation }
 }
 
-fn difference(rows: &[&BandsRow], better: &str, worse: &str) -> Option<Estimate> {
+fn difference(rows: &[BandsRow], better: &str, worse: &str) -> Option<Estimate> {
     let epoch = last_epoch(rows);
     let pairs = accuracies(rows, better, epoch).into_iter().zip(accuracies(rows, worse, epoch));
     mean_interval(&pairs.map(|(better, worse)| better - worse).collect::<Vec<f64>>())

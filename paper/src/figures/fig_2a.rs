@@ -2,7 +2,7 @@
 
 use crate::study::scoring::{self, Dataset};
 use crate::tokens::{Conversation, TokenRow, conversations, picture};
-use crate::{About, Claim, Run, Table};
+use crate::{About, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::Drawing;
 
@@ -15,19 +15,19 @@ impl crate::Figure for Figure {
             id: "a-2a",
             title: "A reply's tokens by uncertainty, loss and entropy",
             source: "A, figure 2A",
-            caption: "One conversation of Alpaca, the prompt in grey, the reply's tokens coloured by epistemic and \
-                      aleatoric uncertainty, predictive loss and entropy. Each scale runs from zero to the value \
-                      that 95 % of the table's reply tokens stay below. The token viewer shows the same \
-                      conversation with every number.",
-            protocol: "The first documents of Alpaca are scored by the first of the profile's models \
-                       (SmolLM2-135M-Instruct in all profiles but paper), teacher-forced. Loss and \
-                       entropy come from a pass without dropout; the uncertainties from stochastic passes with \
-                       dropout of rate 0.1 on attention and residual connections: total = entropy of the mean \
-                       prediction, aleatoric = mean entropy, epistemic = their difference (BALD).\n\nShown is the \
-                       first document whose reply has 12 to 110 tokens. The table holds the first three of them.",
+            caption: "One conversation of Alpaca, with the prompt in grey and the tokens of the reply coloured by \
+                      epistemic uncertainty, aleatoric uncertainty, loss and entropy. Each colour scale runs from \
+                      zero to the 95 % quantile of the reply tokens in the table. The token viewer shows the same \
+                      conversation with all numbers.",
+            protocol: "The profile's first model (SmolLM2-135M-Instruct in every profile except paper) scores the \
+                       first documents of Alpaca, teacher-forced. Loss and entropy come from a pass without dropout. \
+                       The uncertainties come from stochastic passes with dropout at rate 0.1 on attention and \
+                       residual connections: total is the entropy of the mean prediction, aleatoric the mean \
+                       entropy, epistemic their difference (BALD).\n\nThe figure shows the first document whose \
+                       reply has 12 to 110 tokens. The table holds the first three of them.",
             deviations: &[
-                "The paper shows Gemma-2B-it; here it is the model at hand.",
-                "The paper's caption does not say which conversation it shows, and it leaves open where dropout acts.",
+                "The paper shows Gemma-2B-it; this figure shows the profile's first model.",
+                "The paper does not say which conversation it shows or where dropout acts.",
             ],
             columns: TokenRow::columns(),
         }
@@ -43,9 +43,5 @@ impl crate::Figure for Figure {
 
     fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
         Ok(conversations(table.rows::<TokenRow>()?))
-    }
-
-    fn claims(&self, _: &Table) -> Result<Vec<Claim>> {
-        Ok(Vec::new())
     }
 }

@@ -3,7 +3,7 @@
 use crate::study::models::each_model;
 use crate::study::scoring::{Dataset, Scoring, models, places};
 use crate::tokens::{Method, Quantity, correlations};
-use crate::{About, Claim, Column, Estimate, Run, Table};
+use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
@@ -36,49 +36,44 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-2b",
-            title: "What the uncertainties are correlated with",
+            title: "Correlation of the uncertainties with loss and entropy",
             source: "A, figure 2B",
-            caption: "Correlation, over the tokens of replies, of epistemic and aleatoric uncertainty with the \
-                      predictive loss and with the entropy, by data set and by where dropout acts. Solid: Spearman; \
-                      rings: Pearson. 95 % intervals over documents.",
-            protocol: "The first documents of each data set under the model's chat template, teacher-forced; uncertainties over stochastic passes of the model \
-                       (10 documents and 20 passes; in the profile study, of which the recorded table is, 64 and 100), with dropout at rate 0.1 on attention and residual \
-                       connections, on attention alone, and on the embeddings: each counts as one model. All tokens of \
-                       all replies are pooled; 1,000 resamples of whole documents give the intervals, never \
-                       narrower than Student's by the jackknife. The difference \
-                       of two correlations is resampled as such.",
+            caption: "Correlation of epistemic and of aleatoric uncertainty with the loss and with the entropy, over \
+                      the tokens of replies, by data set and by where dropout acts. Solid marks: Spearman; rings: \
+                      Pearson. 95 % intervals over documents.",
+            protocol: "The model scores the first documents of each data set under its chat template, \
+                       teacher-forced. Uncertainties come from stochastic passes (10 documents and 20 passes; in the \
+                       profile study, which made the recorded table, 64 and 100) with dropout at rate 0.1 on \
+                       attention and residual connections, on attention alone, and on the embeddings; each place \
+                       counts as one model. The tokens of all replies are pooled. Intervals come from 1,000 \
+                       resamples of whole documents and are never narrower than Student's by the jackknife. The \
+                       difference of two correlations is resampled as a difference.",
             deviations: &[
-                "The paper compares five models; here one model with dropout at different places stands for them until \
-                 others are at hand (profile paper).",
-                "The paper names neither the correlation nor its uncertainty: Spearman decides the claims, Pearson \
-                 stands beside it. \"A good proxy\" is read as a correlation above one half.",
+                "The paper compares five models. Here one model with dropout at different places stands in for them, \
+                 except in the profile paper.",
+                "The paper names neither the kind of correlation nor its uncertainty. Spearman's decides the claims; \
+                 Pearson's is shown beside it. We take \"a good proxy\" to mean a correlation above one half.",
             ],
-            columns: vec![
-                Column::new("model", "", "name of the model"),
-                Column::new("dataset", "", "what is scored"),
-                Column::new("places", "", "where dropout acts"),
-                Column::new("uncertainty", "", "epistemic or aleatoric"),
-                Column::new("method", "", "spearman or pearson"),
-                Column::new("documents", "", "number of documents"),
-                Column::new("tokens", "", "number of response tokens"),
-                Column::new("loss", "", "correlation with the loss"),
-                Column::new(
-                    "loss_low",
-                    "",
-                    "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
-                ),
-                Column::new("loss_high", "", "upper end"),
-                Column::new("entropy", "", "correlation with the entropy"),
-                Column::new(
-                    "entropy_low",
-                    "",
-                    "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
-                ),
-                Column::new("entropy_high", "", "upper end"),
-                Column::new("difference", "", "correlation with the loss minus correlation with the entropy"),
-                Column::new("difference_low", "", "lower end of its 95 % interval, both resampled together"),
-                Column::new("difference_high", "", "upper end"),
-            ],
+            columns: columns! {
+                "model": "name of the model",
+                "dataset": "what is scored",
+                "places": "where dropout acts",
+                "uncertainty": "epistemic or aleatoric",
+                "method": "spearman or pearson",
+                "documents": "number of documents",
+                "tokens": "number of response tokens",
+                "loss": "correlation with the loss",
+                "loss_low": "lower end of its 95 % interval (bootstrap over documents, never narrower than \
+                             Student's)",
+                "loss_high": "upper end",
+                "entropy": "correlation with the entropy",
+                "entropy_low": "lower end of its 95 % interval (bootstrap over documents, never narrower than \
+                                Student's)",
+                "entropy_high": "upper end",
+                "difference": "correlation with the loss minus correlation with the entropy",
+                "difference_low": "lower end of its 95 % interval, both resampled together",
+                "difference_high": "upper end",
+            },
         }
     }
 
@@ -117,7 +112,7 @@ impl crate::Figure for Figure {
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Correlated> = table.rows()?;
         let panels = |rows: &[Correlated]| {
-            let groups = rows.chunk_by(|a, b| (&a.dataset, &a.places) == (&b.dataset, &b.places));
+            let groups = rows.chunk_by(|a, b| a.setting() == b.setting());
             groups.map(panel).collect()
         };
         let panels = each_model(&rows, |row| &row.model, panels, Panel::of);
@@ -127,74 +122,85 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Correlated> = table.rows()?;
-        let setting = |row: &Correlated| {
-            [row.model.as_str(), row.dataset.name(), row.places.as_str()]
-                .map(|part| part.replace([',', '/'], "-").to_lowercase())
-                .join("-")
-        };
-        let of = |row: &Correlated| {
-            let places = row.places.replace(',', " and ");
-            format!(" ({}, {}, dropout on {places})", row.model, row.dataset)
-        };
-        let test = "Spearman with the loss minus Spearman with the entropy, over response tokens; 95 % interval: bootstrap \
-                    over documents, never narrower than Student's";
-        let claim = |row: &Correlated| {
-            let (name, statement) = match row.uncertainty {
-                Quantity::Epistemic => (
-                    "epistemic-follows-loss",
-                    "Epistemic uncertainty is more correlated with the loss than with the entropy",
-                ),
-                _ => (
-                    "aleatoric-follows-entropy",
-                    "Aleatoric uncertainty is more correlated with the entropy than with the loss",
-                ),
-            };
-            let id = format!("a-2b/{name}-{}", setting(row));
-            let statement = format!("{statement}{}", of(row));
-            let difference = Estimate {
-                value: row.difference,
-                low: row.difference_low,
-                high: row.difference_high,
-                n: row.documents,
-            };
-            let claim = Claim::new(&id, "A, section 3 and figure 2B", &statement)
-                .asking(&format!("a-2b/{name}"))
-                .on_data(&[row.dataset.name()]);
-            match row.uncertainty {
-                Quantity::Epistemic => claim.above(0.0, difference, test),
-                _ => claim.below(0.0, difference, test),
-            }
-        };
-        let spearman = || rows.iter().filter(|row| row.method == Method::Spearman);
-        let mut claims: Vec<Claim> = spearman().map(claim).collect();
-        for row in spearman().filter(|row| row.uncertainty == Quantity::Epistemic) {
-            let correlation =
-                Estimate { value: row.loss, low: row.loss_low, high: row.loss_high, n: row.documents };
-            for (name, source, statement, threshold) in [
-                (
-                    "epistemic-correlates",
-                    "A, section 3",
-                    "Epistemic uncertainty is correlated with the loss",
-                    0.0,
-                ),
-                (
-                    "loss-is-a-proxy",
-                    "A, section 1",
-                    "The loss is a good proxy for epistemic uncertainty",
-                    PROXY,
-                ),
-            ] {
-                let id = format!("a-2b/{name}-{}", setting(row));
-                let claim = Claim::new(&id, source, &format!("{statement}{}", of(row)))
-                    .asking(&format!("a-2b/{name}"))
-                    .on_data(&[row.dataset.name()]);
-                let test = "Spearman of the loss and epistemic uncertainty over response tokens; 95 % interval: bootstrap \
-                            over documents, never narrower than Student's";
-                claims.push(claim.above(threshold, correlation, test));
+        let spearman: Vec<Correlated> =
+            rows.into_iter().filter(|row| row.method == Method::Spearman).collect();
+        let mut all = Vec::new();
+        for claims in [FOLLOWS, CORRELATES] {
+            for rows in spearman.chunk_by(|a, b| a.setting() == b.setting()) {
+                let Correlated { model, dataset, places, .. } = &rows[0];
+                let id = format!("{model}-{dataset}-{places}");
+                let case = format!("{model}, {dataset}, dropout on {}", places.replace(',', " and "));
+                let tested = |claim: &Declared<[Correlated]>| claim.tested("a-2b", rows).of_case(&id, &case);
+                all.extend(claims.iter().map(|claim| tested(claim).on_data(&[dataset.name()])));
             }
         }
-        Ok(claims)
+        Ok(all)
     }
+}
+
+impl Correlated {
+    /// What was scored, and how.
+    fn setting(&self) -> (&str, Dataset, &str) {
+        (&self.model, self.dataset, &self.places)
+    }
+}
+
+/// Which of loss and entropy each uncertainty follows more, tested on one setting's rows.
+const FOLLOWS: [Declared<[Correlated]>; 2] = [
+    Declared {
+        id: "epistemic-follows-loss",
+        source: "A, section 3 and figure 2B",
+        statement: "Epistemic uncertainty is more correlated with the loss than with the entropy.",
+        test: LOSS_OR_ENTROPY,
+        expected: Expected::Above(0.0),
+        effect: |rows| of(rows, Quantity::Epistemic).map(difference),
+    },
+    Declared {
+        id: "aleatoric-follows-entropy",
+        source: "A, section 3 and figure 2B",
+        statement: "Aleatoric uncertainty is more correlated with the entropy than with the loss.",
+        test: LOSS_OR_ENTROPY,
+        expected: Expected::Below(0.0),
+        effect: |rows| of(rows, Quantity::Aleatoric).map(difference),
+    },
+];
+
+const LOSS_OR_ENTROPY: &str = "Spearman with the loss minus Spearman with the entropy, over response tokens; 95 % interval: \
+                               bootstrap over documents, never narrower than Student's";
+
+/// How closely epistemic uncertainty follows the loss.
+const CORRELATES: [Declared<[Correlated]>; 2] = [
+    Declared {
+        id: "epistemic-correlates",
+        source: "A, section 3",
+        statement: "Epistemic uncertainty is correlated with the loss.",
+        test: WITH_LOSS,
+        expected: Expected::Above(0.0),
+        effect: |rows| of(rows, Quantity::Epistemic).map(with_loss),
+    },
+    Declared {
+        id: "loss-is-a-proxy",
+        source: "A, section 1",
+        statement: "The loss is a good proxy for epistemic uncertainty.",
+        test: WITH_LOSS,
+        expected: Expected::Above(PROXY),
+        effect: |rows| of(rows, Quantity::Epistemic).map(with_loss),
+    },
+];
+
+const WITH_LOSS: &str = "Spearman of the loss and epistemic uncertainty over response tokens; 95 % interval: bootstrap over \
+                         documents, never narrower than Student's";
+
+fn of(rows: &[Correlated], uncertainty: Quantity) -> Option<&Correlated> {
+    rows.iter().find(|row| row.uncertainty == uncertainty)
+}
+
+fn difference(row: &Correlated) -> Estimate {
+    Estimate { value: row.difference, low: row.difference_low, high: row.difference_high, n: row.documents }
+}
+
+fn with_loss(row: &Correlated) -> Estimate {
+    Estimate { value: row.loss, low: row.loss_low, high: row.loss_high, n: row.documents }
 }
 
 /// From which correlation on we call the loss a good proxy; the paper gives no number.

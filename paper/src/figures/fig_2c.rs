@@ -1,6 +1,7 @@
-//! Paper A, figure 2C: which uncertainty tells whether a datum helps, near the solution and far from it.
+//! Paper A, figure 2C: which uncertainty predicts whether an example helps, near the solution and far from it.
 
-use crate::{About, Claim, Column, Declared, Expected, Run, Table};
+use crate::claim::estimate;
+use crate::{About, Claim, Declared, Expected, Run, Table, columns};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
@@ -13,56 +14,39 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-2c",
-            title: "Which uncertainty tells whether a datum helps",
+            title: "Which uncertainty predicts whether training on an example helps",
             source: "A, figure 2C and appendix C.1.1",
-            caption: "Spearman's correlation, over the 20 data of a polynomial regression, of each \
-                      datum's uncertainty with the drop of the validation error after one gradient step \
-                      on it, against the distance from the solution. Mean over repetitions with its 95 \
-                      % interval. Below zero: the more uncertain the datum, the less its step helps.",
-            protocol: "A polynomial of degree 5 with N(0, 1) coefficients; 20 training data, x uniform \
-                       on [−1, 1], with noise of standard deviation 0.1·U(0, 1) each, which is the \
-                       aleatoric uncertainty. The epistemic one is the variance of 1,000 predictions \
-                       with N(0, 0.002²) added to the coefficients.\n\nThe coefficients start at the \
-                       truth plus N(0, s²). From there every datum is tried for one gradient step of \
-                       rate 0.01 on its squared error; the decrement is the validation MSE (100 evenly \
-                       spaced noiseless points) before minus after. Both uncertainties are \
-                       rank-correlated with the decrement over the 20 data; 31 values of s, 1,000 \
-                       repetitions.",
+            caption: "Spearman's correlation, over the 20 examples of a polynomial regression, between an example's \
+                      uncertainty and the drop in validation error after one gradient step on it, against the \
+                      distance from the solution. Mean over repetitions with its 95 % interval. Below zero: the more \
+                      uncertain the example, the less its step helps.",
+            protocol: "A polynomial of degree 5 with N(0, 1) coefficients; 20 training examples, x uniform on [−1, \
+                       1]. The noise of each has its own standard deviation, 0.1·U(0, 1), which is its aleatoric \
+                       uncertainty. Its epistemic uncertainty is the variance of 1,000 predictions with N(0, 0.002²) \
+                       added to the coefficients.\n\nThe coefficients start at the truth plus N(0, s²). From there \
+                       one gradient step of rate 0.01 is tried on the squared error of each example. Its benefit is \
+                       the validation MSE (100 evenly spaced points without noise) before the step minus after it. \
+                       Both uncertainties are rank-correlated with the benefit over the 20 examples; 31 values of s, \
+                       1,000 repetitions.",
             deviations: &[
-                "The paper leaves open the distribution of the coefficients and of x, the factor of the \
-                 loss, the grid of s and the repetitions: N(0, 1), uniform, (f(x) − y)² without a half, \
-                 31 values, 1,000.",
-                "A repetition keeps truth, data and noise for all s and draws only the offset anew, so \
-                 that the rise from the nearest s is a paired difference.",
+                "The paper does not state the distribution of the coefficients and of x, the factor of the loss, the \
+                 grid of s or the number of repetitions. We use N(0, 1), uniform, (f(x) − y)² without a half, 31 \
+                 values and 1,000 repetitions.",
+                "A repetition keeps truth, examples and noise for all s and draws only the offset anew, so that the \
+                 increase from the nearest s is a paired difference.",
             ],
-            columns: vec![
-                Column::new("uncertainty", "", "epistemic or aleatoric"),
-                Column::new(
-                    "distance",
-                    "",
-                    "s, standard deviation of the coefficients' offset from the truth",
-                ),
-                Column::new(
-                    "correlation",
-                    "",
-                    "mean over repetitions of Spearman's ρ(uncertainty, decrement)",
-                ),
-                Column::new("correlation_low", "", "lower end of its 95 % interval (Student)"),
-                Column::new("correlation_high", "", "upper end"),
-                Column::new(
-                    "rise",
-                    "",
-                    "mean of ρ at this s minus ρ at the nearest s, repetition by repetition",
-                ),
-                Column::new("rise_low", "", "lower end of its 95 % interval (Student)"),
-                Column::new("rise_high", "", "upper end"),
-                Column::new(
-                    "helpful_share",
-                    "",
-                    "share of data whose step made the validation error smaller",
-                ),
-                Column::new("repetitions", "", "number of repetitions"),
-            ],
+            columns: columns! {
+                "uncertainty": "epistemic or aleatoric",
+                "distance": "s, standard deviation of the coefficients' offset from the truth",
+                "correlation": "mean over repetitions of Spearman's ρ(uncertainty, benefit)",
+                "correlation_low": "lower end of its 95 % interval (Student)",
+                "correlation_high": "upper end",
+                "rise": "mean of ρ at this s minus ρ at the nearest s, repetition by repetition",
+                "rise_low": "lower end of its 95 % interval (Student)",
+                "rise_high": "upper end",
+                "helpful_share": "share of examples whose step lowered the validation error",
+                "repetitions": "number of repetitions",
+            },
         }
     }
 
@@ -106,7 +90,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "far-epistemic-helps",
         source: SOURCE,
-        says: "Far from the solution, data of high epistemic uncertainty help most.",
+        statement: "Far from the solution, examples of high epistemic uncertainty help most.",
         test: MEAN,
         expected: Expected::Above(0.0),
         effect: |rows| farthest(rows, Uncertainty::Epistemic).map(level),
@@ -114,7 +98,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "near-epistemic-hurts",
         source: SOURCE,
-        says: "Near the solution, training on data of high epistemic uncertainty is worse.",
+        statement: "Near the solution, training on examples of high epistemic uncertainty is worse.",
         test: MEAN,
         expected: Expected::Below(0.0),
         effect: |rows| nearest(rows, Uncertainty::Epistemic).map(level),
@@ -122,7 +106,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "epistemic-rises",
         source: SOURCE,
-        says: "Epistemic uncertainty becomes a better sign of a helpful datum with the distance.",
+        statement: "The farther from the solution, the better epistemic uncertainty indicates a helpful example.",
         test: PAIRED,
         expected: Expected::Above(0.0),
         effect: |rows| farthest(rows, Uncertainty::Epistemic).map(rise),
@@ -130,7 +114,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "near-aleatoric-hurts",
         source: SOURCE,
-        says: "Near the solution, data of high aleatoric uncertainty are to be avoided.",
+        statement: "Near the solution, training on examples of high aleatoric uncertainty is worse.",
         test: MEAN,
         expected: Expected::Below(0.0),
         effect: |rows| nearest(rows, Uncertainty::Aleatoric).map(level),
@@ -138,7 +122,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "aleatoric-fades",
         source: SOURCE,
-        says: "Far from the solution, aleatoric uncertainty matters less than near it.",
+        statement: "Far from the solution, aleatoric uncertainty matters less than near it.",
         test: PAIRED,
         expected: Expected::Above(0.0),
         effect: |rows| farthest(rows, Uncertainty::Aleatoric).map(rise),
@@ -154,14 +138,9 @@ fn farthest(rows: &[PolynomialRow], of: Uncertainty) -> Option<&PolynomialRow> {
 }
 
 fn level(row: &PolynomialRow) -> Estimate {
-    Estimate {
-        value: row.correlation,
-        low: row.correlation_low,
-        high: row.correlation_high,
-        n: row.repetitions,
-    }
+    estimate([row.correlation, row.correlation_low, row.correlation_high], row.repetitions)
 }
 
 fn rise(row: &PolynomialRow) -> Estimate {
-    Estimate { value: row.rise, low: row.rise_low, high: row.rise_high, n: row.repetitions }
+    estimate([row.rise, row.rise_low, row.rise_high], row.repetitions)
 }

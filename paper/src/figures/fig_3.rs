@@ -3,7 +3,7 @@
 use crate::claim::OURS;
 use crate::study::claims::{self, measure, units};
 use crate::study::corpus::OF_CHAT;
-use crate::study::models::each_model;
+use crate::study::models::{SMALL_MODEL, each_model};
 use crate::study::picture::{self, by_corpus};
 use crate::study::{
     Arm, Contrast, Corpus, Criterion, Distribution, Gain, Granularity, Measure, Unit, compare,
@@ -22,23 +22,23 @@ impl crate::Figure for Figure {
             id: "a-3",
             title: "Training on the top quarter: by which criterion, of tokens or of documents",
             source: "A, figure 3",
-            caption: "Gain over plain maximum likelihood from training on the quarter of the tokens, or of the documents, with the \
-                      largest value of a criterion. Each panel names the measure: answers, loss on held-out text of the corpus \
-                      trained on, and, for free-text replies, how often the reply is preferred. 95 % intervals.",
-            protocol: "LoRA of rank 32 on all linear modules, one epoch, cosine schedule; each step trains on the quarter of \
-                       its batch that ranks highest. Entropy and loss are the model's own; RHO is its loss above that of a \
-                       model trained on clean rows held out from training; random is the control.\n\nMeasured: exact answers \
-                       to generated word problems, overlap with Alpaca's answers (shared character n-grams, Dice), and the mean loss per \
-                       response token of held-out text; answers to GSM8K in profiles study and paper. The mean is over the measures of the trained corpus' kind. Gains \
-                       are paired over questions and seeds.",
+            caption: "Gain over plain maximum likelihood from training on the quarter of the tokens, or of the \
+                      documents, with the largest value of a criterion. Each panel names the measure: answers, loss \
+                      on held-out text of the corpus trained on, and, for free-text replies, how often the reply is \
+                      preferred. 95 % intervals.",
+            protocol: "LoRA of rank 32 on all linear modules, one epoch, cosine schedule. Each step trains on the \
+                       quarter of its batch that ranks highest. Entropy and loss are the model's own; RHO is its \
+                       loss minus that of a model trained on clean rows held out from training; random is the \
+                       control.\n\nMeasures are exact answers to generated word problems, overlap with Alpaca's \
+                       answers (shared character n-grams, Dice), mean loss per response token of held-out text, and, \
+                       in the profiles study and paper, answers to GSM8K. The mean is over the measures of the same \
+                       kind as the training corpus. Gains are paired over questions and seeds.",
             deviations: &[
-                "There is a judge in profile paper only. \
-                 Elsewhere AlpacaEval's win rate is replaced by overlap with the reference, by how \
-                 often a reply overlaps more than the other model's (length-controlled, ties count one half), and by held-out loss.",
-                "Generated word problems are used beside GSM8K, where a small model scores about 1 %, so that no objective \
-                 can differ from another.",
+                claims::NO_JUDGE,
+                "Generated word problems complement GSM8K, where a small model answers about 1 % correctly, so that \
+                 objectives cannot differ.",
                 compare::MEASURED_ELSEWHERE,
-                "SmolLM2-135M-Instruct in all profiles but paper.",
+                SMALL_MODEL,
                 OF_CHAT,
             ],
             columns: Gain::columns(),
@@ -91,11 +91,17 @@ fn declared() -> Vec<Contrast> {
     for by in Criterion::ALL {
         let [tokens, documents] =
             [Granularity::Token, Granularity::Document].map(|of| Arm::selected(*by, of));
-        let says = match by {
+        let statement = match by {
             Criterion::Random => "random tokens do better than random documents".to_owned(),
-            by => format!("selecting tokens by {by} does better than selecting documents by it"),
+            by => format!("selecting tokens by {by} does better than selecting documents by {by}"),
         };
-        all.push(Contrast::better(format!("token-over-document-{by}"), figure_3, says, tokens, &[documents]));
+        all.push(Contrast::better(
+            format!("token-over-document-{by}"),
+            figure_3,
+            statement,
+            tokens,
+            &[documents],
+        ));
     }
     all.push(Contrast::better(
         "loss-gains",
@@ -106,11 +112,11 @@ fn declared() -> Vec<Contrast> {
     ));
     for by in Criterion::ALL.iter().filter(|by| **by != Criterion::Loss) {
         let chosen = if *by == Criterion::Random { "at random".to_owned() } else { format!("by {by}") };
-        let says =
+        let statement =
             format!("training on a quarter of the tokens chosen {chosen} does worse than plain training");
         let arm = Arm::selected(*by, Granularity::Token);
         // The paper says that loss alone gains significantly: that the others lose is more.
-        all.push(Contrast::better(format!("{by}-does-not"), ours, says, arm, &[Arm::Mle]).worse());
+        all.push(Contrast::better(format!("{by}-does-not"), ours, statement, arm, &[Arm::Mle]).worse());
     }
     all.push(Contrast::better(
         "loss-best",

@@ -3,10 +3,10 @@
 use crate::lab::evaluation::Tallies;
 use crate::study::corpus::OF_CHAT;
 use crate::study::held_out::{self, HeldOut};
-use crate::study::models::{each_model, short};
+use crate::study::models::{SMALL_MODEL, each_model, short};
 use crate::study::selection::{Kind, Share, shares};
 use crate::study::{Better, Corpus, claims, compare, gain, level, scoring};
-use crate::{About, Claim, Column, Expected, Run, Table};
+use crate::{About, Claim, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::Estimate;
@@ -43,42 +43,41 @@ impl crate::Figure for Figure {
             id: "a-4",
             title: "Which tokens are selected as training goes on",
             source: "A, figure 4",
-            caption: "Share of each kind of token among the quarter of the response tokens with the largest loss, in held-out \
-                      documents of the corpus trained on, before masked training and at its checkpoints; all seeds together, with \
-                      95 % intervals over documents and seeds. Dotted: its share of all tokens.",
-            protocol: "The same held-out documents are scored by the base model and at every checkpoint of each masked run \
-                       (selection by loss, of tokens), teacher-forced and without dropout: 32 documents, in the profile study 200. \
-                       The objective itself selects the top quarter among the response tokens of all of them. Every token is of \
-                       one kind by its text. Structural: signs, blanks and line ends, the end of the turn; arithmetic: numbers \
-                       and signs of calculation; words: beginnings and continuations. A kind that is rare among all tokens is \
-                       rare among the selected too.\n\nA change is from before training, over the same documents; documents and \
-                       seeds are resampled together (1,000 times), one seed's intervals over documents alone.",
+            caption: "Share of each kind of token among the quarter of the response tokens with the largest loss, in \
+                      held-out documents of the training corpus, before masked training and at its checkpoints. All \
+                      seeds together, with 95 % intervals over documents and seeds. Dotted: the share of the kind \
+                      among all tokens.",
+            protocol: "The base model and every checkpoint of each masked run (selection of tokens by loss) score \
+                       the same held-out documents, teacher-forced and without dropout: 32 documents, in the profile \
+                       study 200. The objective itself selects the top quarter of all their response tokens. The \
+                       text of a token decides its kind. Structural: punctuation, whitespace and the end of the \
+                       turn; arithmetic: numbers and operators; words: beginnings and continuations. A kind that is \
+                       rare among all tokens is also rare among the selected ones.\n\nA change is measured from \
+                       before training, on the same documents. Documents and seeds are resampled together (1,000 \
+                       times); the interval of a single seed is over documents alone.",
             deviations: &[
-                "Numbers over many documents; the paper shows one conversation.",
+                "Shares over many documents; the paper shows one conversation.",
                 "The top quarter of all scored tokens, not of the tokens of a training step.",
-                "SmolLM2-135M-Instruct in all profiles but paper.",
+                SMALL_MODEL,
                 OF_CHAT,
             ],
-            columns: vec![
-                Column::new("model", "", "base model"),
-                Column::new("trained_on", "", "corpus trained on, from which the held-out documents are too"),
-                Column::new("seed", "", "seed of the training run; empty: all runs together"),
-                Column::new("seeds", "", "training runs in it"),
-                Column::new("step", "", "optimizer steps before the scoring; 0 is the base model"),
-                Column::new("documents", "", "held-out documents"),
-                Column::new("kind", "", "structural, arithmetic, words or other"),
-                Column::new("selected_share", "", "its share of the selected tokens"),
-                Column::new(
-                    "selected_share_low",
-                    "",
-                    "lower end of the 95 % interval: bootstrap over documents (and seeds, where there are several), never narrower than Student's over either",
-                ),
-                Column::new("selected_share_high", "", "its upper end"),
-                Column::new("change", "", "the share minus that before training; empty before it"),
-                Column::new("change_low", "", "lower end of its 95 % interval, paired"),
-                Column::new("change_high", "", "its upper end"),
-                Column::new("share_of_all", "", "the kind's share of all response tokens of the documents"),
-            ],
+            columns: columns! {
+                "model": "base model",
+                "trained_on": "corpus of the training documents and of the held-out ones",
+                "seed": "seed of the training run; empty: all runs together",
+                "seeds": "number of training runs",
+                "step": "optimizer steps before the scoring; 0 is the base model",
+                "documents": "held-out documents",
+                "kind": "structural, arithmetic, words or other",
+                "selected_share": "share of the kind among the selected tokens",
+                "selected_share_low": "lower end of the 95 % interval: bootstrap over documents (and seeds, where \
+                                       there are several), never narrower than Student's over either",
+                "selected_share_high": "its upper end",
+                "change": "the share minus that before training; empty before it",
+                "change_low": "lower end of its 95 % interval, paired",
+                "change_high": "its upper end",
+                "share_of_all": "the kind's share of all response tokens of the documents",
+            },
         }
     }
 
@@ -137,7 +136,7 @@ impl crate::Figure for Figure {
 /// A claim about how a kind of token's share of the selected changes.
 struct Changes {
     id: &'static str,
-    says: &'static str,
+    statement: &'static str,
     kind: Kind,
     expected: Expected,
 }
@@ -145,13 +144,13 @@ struct Changes {
 const CLAIMS: [Changes; 2] = [
     Changes {
         id: "structure-falls",
-        says: "structural tokens become rarer among the selected.",
+        statement: "structural tokens become rarer among the selected.",
         kind: Kind::Structural,
         expected: Expected::Below(0.0),
     },
     Changes {
         id: "arithmetic-rises",
-        says: "numbers and signs of calculation become more common among the selected.",
+        statement: "numbers and operators become more common among the selected.",
         kind: Kind::Arithmetic,
         expected: Expected::Above(0.0),
     },
@@ -171,11 +170,12 @@ fn of_model(rows: &[KindAtStep]) -> Vec<Claim> {
 
 impl Changes {
     fn tested(&self, rows: &[KindAtStep], corpus: Corpus) -> Claim {
-        let asks = format!("a-4/{}", self.id);
+        let question = format!("a-4/{}", self.id);
         let source = claims::source("A, figure 4", corpus);
-        let claim = Claim::new(&format!("{asks}-{corpus}"), source, &format!("{corpus}: {}", self.says))
-            .asking(&asks)
-            .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
+        let claim =
+            Claim::new(&format!("{question}-{corpus}"), source, &format!("{corpus}: {}", self.statement))
+                .of_question(&question)
+                .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
         let of_all = rows.iter().filter(|row| row.trained_on == corpus && row.seed.is_none());
         let last = of_all.filter(|row| row.kind == self.kind).max_by_key(|row| row.step);
         match claims::untested(corpus, last.map(|row| row.seeds as u64)) {
@@ -261,7 +261,7 @@ mod tests {
         assert!([value, low, high].iter().all(|x| (x + 0.25).abs() < 1e-12) && n == 1, "{one:?}");
         assert!(one.selected_share_low < one.selected_share && one.selected_share < one.selected_share_high);
         assert!((one.share_of_all - 0.25).abs() < 1e-12);
-        // Seeds that disagree widen the interval of all, as far as Student says of three.
+        // Seeds that disagree widen the interval of all, as far as Student's interval over three does.
         let all = find(None, 8, "structural")?;
         let Estimate { value, low, high, n } = change(all).context("changed")?;
         assert!((value + 0.1875).abs() < 1e-12 && n == 3 && all.documents == 12, "{all:?}");

@@ -1,8 +1,9 @@
 //! Paper A, figure 4, as a picture: which tokens of one conversation would be selected after more and more training.
 
+use crate::study::models::SMALL_MODEL;
 use crate::study::{compare, held_out};
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
-use crate::{About, Claim, Run, Table};
+use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_plot::Drawing;
 
@@ -18,18 +19,16 @@ impl crate::Figure for Figure {
             id: "a-4-tokens",
             title: "One conversation's selected tokens as training goes on",
             source: "A, figure 4",
-            caption: "A held-out conversation of the corpus trained on, before and during masked training: colours are epistemic \
-                      uncertainty (BALD), on one scale for all steps; framed are tokens among the quarter with the largest \
-                      loss, which training would select. The token viewer steps through every checkpoint, by every quantity.",
-            protocol: "The first seed's masked model of figure 4 is kept every few steps. At each of these steps the same eight \
-                       held-out documents are scored, teacher-forced: losses without dropout, uncertainties over passes with \
-                       dropout at rate 0.1 on attention and residual connections (20 passes, in the profile study 100). The \
-                       objective itself selects among the response tokens of the eight. Shown is the first document whose reply \
-                       has 12 to 110 tokens.",
-            deviations: &[
-                "The paper colours the prompt too; here the response alone is scored.",
-                "SmolLM2-135M-Instruct in all profiles but paper.",
-            ],
+            caption: "A held-out conversation of the training corpus before and during masked training. Colours are \
+                      epistemic uncertainty (BALD), on one scale for all steps; frames mark the quarter of the \
+                      tokens with the largest loss, which training would select. The token viewer shows every \
+                      checkpoint and every quantity.",
+            protocol: "Checkpoints of the first seed's masked model of figure 4 are kept every few steps. Each of \
+                       them scores the same eight held-out documents, teacher-forced: losses without dropout, \
+                       uncertainties over passes with dropout at rate 0.1 on attention and residual connections (20 \
+                       passes, in the profile study 100). The objective itself selects among the response tokens of \
+                       the eight documents. The figure shows the first document whose reply has 12 to 110 tokens.",
+            deviations: &["The paper colours the prompt too; here only the response is scored.", SMALL_MODEL],
             columns: TokenRow::columns(),
         }
     }
@@ -63,9 +62,5 @@ impl crate::Figure for Figure {
 
     fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
         Ok(conversations(table.rows::<TokenRow>()?))
-    }
-
-    fn claims(&self, _: &Table) -> Result<Vec<Claim>> {
-        Ok(Vec::new())
     }
 }

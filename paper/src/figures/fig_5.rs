@@ -3,7 +3,7 @@
 use crate::claim::{Measured, least};
 use crate::study::claims::{self, INTERVAL, units};
 use crate::study::corpus::OF_CHAT;
-use crate::study::models::each_model;
+use crate::study::models::{SMALL_MODEL, each_model};
 use crate::study::picture::{self, by_corpus};
 use crate::study::{Arm, Contrast, Corpus, Distribution, Gain, Measure, Unit, compare};
 use crate::table::distinct;
@@ -21,19 +21,19 @@ impl crate::Figure for Figure {
             title: "Masking and distillation, in and out of distribution",
             source: "A, figure 5",
             caption: "Gain over plain maximum likelihood on every measure, one mark per objective; 95 % intervals. \
-                      From left to right: answers, loss on held-out text, and, for free-text replies, how often the reply is \
-                      preferred.",
-            protocol: "Four models per corpus and seed, alike in everything but the objective: plain maximum likelihood; \
-                       masked (the quarter of each batch's tokens with the largest loss); distilled from the plain one; and \
-                       the paper's: masked, the other tokens distilled from the plain one. The plain model is an adapter on \
-                       the same base.\n\nMeasures of the corpus trained on count as in distribution, all others as out of distribution.",
+                      From left to right: answers, loss on held-out text, and, for free-text replies, how often the \
+                      reply is preferred.",
+            protocol: "For each corpus and seed four models are trained that differ in the objective only: plain \
+                       maximum likelihood; masked (the quarter of each batch's tokens with the largest loss); \
+                       distilled from the plain model; and the paper's combination: masked, with the other tokens \
+                       distilled from the plain model. The plain model is an adapter on the same base.\n\nMeasures \
+                       of the same kind as the training corpus count as in distribution, all others as out of \
+                       distribution.",
             deviations: &[
-                "There is a judge in profile paper only. \
-                 Elsewhere AlpacaEval's win rate is replaced by overlap with the reference, by how \
-                 often a reply overlaps more than the plain model's (length-controlled, ties count one half), and by held-out loss.",
-                "Trained on generated word problems, GSM8K and conversations beside Alpaca.",
+                claims::NO_JUDGE,
+                "Models are also trained on generated word problems, GSM8K and conversations, not only on Alpaca.",
                 compare::MEASURED_ELSEWHERE,
-                "SmolLM2-135M-Instruct in all profiles but paper.",
+                SMALL_MODEL,
                 OF_CHAT,
             ],
             columns: Gain::columns(),
@@ -120,7 +120,7 @@ fn on_every_model(rows: &[Gain]) -> Claim {
     )
 }
 
-/// What the paper says of masked training and of its own objective on a corpus, except for masked training's gain in
+/// The paper's claims about masked training and its own objective on a corpus, except for masked training's gain in
 /// distribution, which is figure 3's. `gain` is the source of the last, `others` that of all others.
 pub(super) fn at_home_and_abroad(
     others: fn(Corpus) -> &'static str,
@@ -148,7 +148,7 @@ pub(super) fn at_home_and_abroad(
         Contrast::better(
             "distillation-helps-out",
             others,
-            "distillation beside it improves masked training out of distribution",
+            "adding distillation improves masked training out of distribution",
             both,
             &[masked],
         )
@@ -157,7 +157,7 @@ pub(super) fn at_home_and_abroad(
         Contrast::better(
             "masked-out-beyond-in",
             others,
-            "masked training loses more out of distribution than in it",
+            "masked training loses more out of distribution than in distribution",
             masked,
             &[Arm::Mle],
         )
@@ -166,7 +166,7 @@ pub(super) fn at_home_and_abroad(
         Contrast::better(
             "distillation-helps-out-beyond-in",
             others,
-            "distillation beside it improves masked training more out of distribution than in it",
+            "adding distillation improves masked training more out of distribution than in distribution",
             both,
             &[masked],
         )

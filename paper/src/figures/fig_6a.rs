@@ -3,7 +3,7 @@
 use super::fig_5::{at_home_and_abroad, tested};
 use crate::study::claims::{self, measure};
 use crate::study::corpus::OF_CHAT;
-use crate::study::models::each_model;
+use crate::study::models::{SMALL_MODEL, each_model};
 use crate::study::picture::by_corpus;
 use crate::study::{Arm, Corpus, Distribution, Gain, Granularity, Measure, Unit, compare};
 use crate::table::distinct;
@@ -20,20 +20,20 @@ impl crate::Figure for Figure {
             id: "a-6a",
             title: "Gains of every objective, in and out of distribution",
             source: "A, figure 6A",
-            caption: "Mean gain over plain maximum likelihood in (across) and out of (up) the distribution trained on, one mark \
-                      per objective, by what the models answer, by held-out loss, and where free text is answered by how often a \
-                      reply is preferred, against what the models answer out of distribution; corpus by corpus. Up and to \
-                      the right is better. Thin crosses: 95 % intervals of the paper's three objectives; those of the others are in the \
-                      table.",
-            protocol: "As figures 3 and 5. The mean is over measures of one unit; a corpus without a measure of that unit in \
-                       its own distribution has no panel.",
+            caption: "Mean gain over plain maximum likelihood in distribution (horizontal) and out of distribution \
+                      (vertical), one mark per objective and one row of panels per training corpus: by the model's \
+                      answers, by held-out loss, and, for free-text replies, by how often a reply is preferred, \
+                      against answers out of distribution. Up and to the right is better. Thin crosses: 95 % \
+                      intervals of the paper's three objectives; those of the others are in the table.",
+            protocol: "As figures 3 and 5. Each mean is over measures of one unit. A corpus without an \
+                       in-distribution measure of a unit has no panel for it.",
             deviations: &[
-                "There is a judge in profile paper only. Elsewhere win rates are replaced by held-out loss, by overlap, and by how often \
-                 a reply overlaps more than the plain model's (length-controlled, ties count one half).",
-                "The paper's figure is about single-turn questions in distribution and following instructions out of it. Training on \
-                 GSM8K and on generated word problems is our addition, except for the abstract's gain on GSM8K.",
+                claims::NO_JUDGE,
+                "The paper's figure has single-turn questions in distribution and instruction following out of \
+                 distribution. Training on GSM8K and on generated word problems is our addition, except that the \
+                 paper's abstract claims a gain on GSM8K.",
                 compare::MEASURED_ELSEWHERE,
-                "SmolLM2-135M-Instruct in all profiles but paper.",
+                SMALL_MODEL,
                 OF_CHAT,
             ],
             columns: Gain::columns(),

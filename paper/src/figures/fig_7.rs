@@ -2,7 +2,7 @@
 
 use crate::study::scoring::{self, Dataset};
 use crate::tokens::{Conversation, TokenRow, conversations, picture};
-use crate::{About, Claim, Run, Table};
+use crate::{About, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::Drawing;
 
@@ -15,12 +15,12 @@ impl crate::Figure for Figure {
             id: "a-7",
             title: "A worked answer's tokens by uncertainty, loss and entropy",
             source: "A, figure 7",
-            caption: "One worked answer of GSM8K, the question in grey, the answer's tokens coloured by epistemic and \
-                      aleatoric uncertainty, predictive loss and entropy; scales as in figure 2A.",
+            caption: "One worked answer of GSM8K, with the question in grey and the tokens of the answer coloured by \
+                      epistemic uncertainty, aleatoric uncertainty, loss and entropy; scales as in figure 2A.",
             protocol: "As figure 2A, on the first documents of GSM8K's training set.",
             deviations: &[
-                "The paper shows Llama-3.1-8B-Instruct (its caption says Llama-3.2-8B-Instruct, which does not exist); \
-                 here it is the model at hand, on a document of the other data set.",
+                "The paper shows Llama-3.1-8B-Instruct (its caption says Llama-3.2-8B-Instruct, which does not \
+                 exist). This figure shows the profile's first model, on a document of the other data set.",
             ],
             columns: TokenRow::columns(),
         }
@@ -36,9 +36,5 @@ impl crate::Figure for Figure {
 
     fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
         Ok(conversations(table.rows::<TokenRow>()?))
-    }
-
-    fn claims(&self, _: &Table) -> Result<Vec<Claim>> {
-        Ok(Vec::new())
     }
 }

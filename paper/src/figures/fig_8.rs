@@ -2,7 +2,7 @@
 
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
-use crate::{About, Claim, Run, Table};
+use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::mean;
 use tokensieve_plot::{Drawing, number};
@@ -14,17 +14,17 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-8",
-            title: "Token and datum losses of two worked answers",
+            title: "Losses of two worked answers, by token and on average",
             source: "A, figure 8",
-            caption: "Two items of GSM8K, the question in grey, the answer's tokens coloured by predictive loss, \
-                      on one scale for both. Above each, the datum's loss: the mean over its answer. Framed: the \
-                      tokens that paper A's objective would learn, the top quarter by loss of all answers scored \
-                      together.",
-            protocol: "The first items of GSM8K's training set are scored by the first of the profile's models \
-                       (SmolLM2-135M-Instruct in all profiles but paper), teacher-forced, \
-                       without dropout. Shown are the first two whose answers have 12 to 110 tokens.",
+            caption: "Two questions of GSM8K in grey, with the tokens of their answers coloured by loss, on one \
+                      scale for both. Above each: the mean loss over the answer. Frames mark the tokens that paper \
+                      A's objective would select, the top quarter by loss of all answers scored together.",
+            protocol: "The profile's first model (SmolLM2-135M-Instruct in every profile except paper) scores the \
+                       first rows of GSM8K's training set, teacher-forced and without dropout. The figure shows the \
+                       first two whose answers have 12 to 110 tokens.",
             deviations: &[
-                "The paper shows Phi-3.5-mini-instruct and does not say which items; here it is the model at hand.",
+                "The paper shows Phi-3.5-mini-instruct and does not say which rows; this figure shows the profile's \
+                 first model.",
             ],
             columns: TokenRow::columns(),
         }
@@ -52,9 +52,5 @@ impl crate::Figure for Figure {
 
     fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
         Ok(conversations(table.rows::<TokenRow>()?))
-    }
-
-    fn claims(&self, _: &Table) -> Result<Vec<Claim>> {
-        Ok(Vec::new())
     }
 }

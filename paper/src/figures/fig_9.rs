@@ -3,7 +3,7 @@
 use crate::named::named;
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Document, Quantity, over_documents};
-use crate::{About, Claim, Column, Estimate, Run, Table};
+use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::mean;
@@ -49,43 +49,37 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-9",
-            title: "Token losses are spread wider than datum losses",
+            title: "Losses vary more between tokens than between documents",
             source: "A, figure 9",
-            caption: "Distribution of the loss over response tokens, and of the mean loss over documents, by data set; \
-                      shares per bin of 0.25 nats, the last bin open.",
-            protocol: "The first documents of each data set, but for rows without a response, are scored by \
-                       the table's models, teacher-forced, without dropout. A datum's loss is the mean over its response tokens. Spread: the standard \
-                       deviation. The ratio of the two spreads has its 95 % interval over documents (1,000 \
-                       resamples, never narrower than Student's by the jackknife).",
+            caption: "Distribution of the loss over response tokens, and of the mean loss over documents, by data \
+                      set. Shares per bin of 0.25 nats; the last bin is open.",
+            protocol: "The table's models score the first documents of each data set, teacher-forced and without \
+                       dropout; rows without a response are left out. The loss of a document (datum) is the mean \
+                       over its response tokens. Spread is the standard deviation. The ratio of the two spreads has \
+                       a 95 % interval over documents (1,000 resamples, never narrower than Student's by the \
+                       jackknife).",
             deviations: &[
-                "The paper shows histograms and no statistic: \"much larger\" is read as a ratio of standard deviations \
-                 of more than two.",
-                "A mean over some hundred tokens is less spread than a token even if documents do not differ: the claim \
-                 is about what selection can act on, not about documents.",
+                "The paper shows histograms and no statistic. We take \"much larger\" to mean a ratio of standard \
+                 deviations above two.",
+                "A mean over some hundred tokens varies less than a single token even if documents do not differ. \
+                 The claim is about what selection can act on, not about documents.",
             ],
-            columns: vec![
-                Column::new("model", "", "name of the model"),
-                Column::new("dataset", "", "what is scored"),
-                Column::new("level", "", "token or datum"),
-                Column::new("low_nats", "nats", "lower edge of the bin"),
-                Column::new(
-                    "high_nats",
-                    "nats",
-                    "upper edge; the last bin holds everything above its lower edge",
-                ),
-                Column::new("share", "", "share of the level's losses in the bin"),
-                Column::new("count", "", "number of losses of the level, over all bins"),
-                Column::new("mean_nats", "nats", "mean loss of the level"),
-                Column::new("spread_nats", "nats", "standard deviation of the level's losses"),
-                Column::new("ratio", "", "token spread divided by datum spread"),
-                Column::new(
-                    "ratio_low",
-                    "",
-                    "lower end of its 95 % interval (bootstrap over documents, never narrower than Student's)",
-                ),
-                Column::new("ratio_high", "", "upper end"),
-                Column::new("documents", "", "number of documents"),
-            ],
+            columns: columns! {
+                "model": "name of the model",
+                "dataset": "what is scored",
+                "level": "`token`, or `datum`: the mean over a document",
+                "low_nats" in "nats": "lower edge of the bin",
+                "high_nats" in "nats": "upper edge; the last bin holds everything above its lower edge",
+                "share": "share of the level's losses in the bin",
+                "count": "number of losses of the level, over all bins",
+                "mean_nats" in "nats": "mean loss of the level",
+                "spread_nats" in "nats": "standard deviation of the level's losses",
+                "ratio": "spread of tokens divided by spread of documents",
+                "ratio_low": "lower end of its 95 % interval (bootstrap over documents, never narrower than \
+                              Student's)",
+                "ratio_high": "upper end",
+                "documents": "number of documents",
+            },
         }
     }
 
@@ -156,27 +150,27 @@ impl crate::Figure for Figure {
         let rows: Vec<Bin> = table.rows()?;
         let groups = rows.chunk_by(|a, b| (&a.model, &a.dataset) == (&b.model, &b.dataset));
         let claim = |rows: &[Bin]| {
-            let row = &rows[0];
-            let ratio =
-                Estimate { value: row.ratio, low: row.ratio_low, high: row.ratio_high, n: row.documents };
-            let model = row.model.replace('/', "-").to_lowercase();
-            let statement = format!(
-                "Losses of tokens are spread much wider than losses of data ({}, {}).",
-                row.model, row.dataset
-            );
-            Claim::new(&format!("a-9/token-spread-{model}-{}", row.dataset), "A, appendix A and figure 9", &statement)
-                .asking("a-9/token-spread")
-                .on_data(&[row.dataset.name()])
-                .above(
-                    MUCH,
-                    ratio,
-                    "standard deviation of token losses divided by that of datum losses; 95 % interval: bootstrap over \
-                     documents, never narrower than Student's",
-                )
+            let Bin { model, dataset, .. } = &rows[0];
+            WIDER
+                .tested("a-9", &rows[0])
+                .of_case(&format!("{model}-{dataset}"), &format!("{model}, {dataset}"))
+                .on_data(&[dataset.name()])
         };
         Ok(groups.map(claim).collect())
     }
 }
+
+const WIDER: Declared<Bin> = Declared {
+    id: "token-spread",
+    source: "A, appendix A and figure 9",
+    statement: "The losses of tokens vary much more than the mean losses of documents.",
+    test: "standard deviation of token losses divided by that of documents' mean losses; 95 % interval: bootstrap over \
+           documents, never narrower than Student's",
+    expected: Expected::Above(MUCH),
+    effect: |row| {
+        Some(Estimate { value: row.ratio, low: row.ratio_low, high: row.ratio_high, n: row.documents })
+    },
+};
 
 fn token_losses(documents: &[&Document]) -> Vec<f64> {
     documents.iter().flat_map(|document| document.values(Quantity::Loss)).collect()

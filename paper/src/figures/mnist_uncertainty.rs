@@ -1,7 +1,7 @@
 //! Paper A, section 3: which examples help as training goes on, by kind of uncertainty.
 
 use crate::claim::OURS;
-use crate::{About, Claim, Column, Declared, Expected, Run, Table};
+use crate::{About, Claim, Declared, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::{Estimate, mean_interval};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
@@ -18,67 +18,49 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: "a-mnist-uncertainty",
-            title: "What helps early and late: noise, uncertainty and the benefit of an example",
+            title: "Which examples help early and late: label noise, uncertainty and benefit",
             source: "A, section 3 and appendix C",
-            caption: "A, B: rank correlation over the probe examples between an example's benefit (by how much a \
-                      small step on it lowers the loss on clean images) and its uncertainty, along training; the \
-                      flip rate of labels belongs to the class (A) or to the single example (B). C: mean epistemic \
-                      uncertainty of the third of the examples with the least and with the most label noise (by \
-                      class). D: its spread over examples (standard deviation divided by mean). Mean and 95 % \
-                      interval over seeds.",
-            protocol: "Network 784-32-16-10 with ReLU and dropout 0.2 on both hidden layers; plain gradient \
-                       descent, learning rate 0.05, batch 64, on 50,000 training images whose labels are flipped to \
-                       one of the other nine with a known probability of 0 to 0.8. The rates are spaced evenly over \
-                       the classes, dealt by the seed; in the control they are drawn per example.\n\n\
-                       At each checkpoint 1,000 probe images, never trained on, get: the flip rate (aleatoric; \
-                       the label's entropy has the same ranks); BALD from 100 dropout passes (epistemic); and the \
-                       benefit, the inner product of the gradient of the loss on 2,000 clean test images with the \
-                       gradient of the example's loss on its noisy label: the decrease by a small step, to first \
-                       order.",
+            caption: "A, B: rank correlation, over the probe examples, between the benefit of an example (how much a \
+                      small step on it lowers the loss on clean images) and its uncertainty, during training. Labels \
+                      are flipped at a rate that belongs to the class (A) or to the single example (B). C: mean \
+                      epistemic uncertainty of the third of the examples with the least and with the most label \
+                      noise (by class). D: spread of epistemic uncertainty over examples (standard deviation divided \
+                      by mean). Mean and 95 % interval over seeds.",
+            protocol: "Network 784-32-16-10 with ReLU and dropout 0.2 on both hidden layers; plain gradient descent, \
+                       learning rate 0.05, batch 64, on 50,000 training images. Each label is flipped to one of the \
+                       other nine with a known probability of 0 to 0.8. The rates are spaced evenly and assigned to \
+                       the classes by the seed; in the control they are drawn per example.\n\nAt each checkpoint \
+                       1,000 probe images, which are never trained on, are scored by three quantities. Aleatoric \
+                       uncertainty is the flip rate (the label's entropy has the same ranks). Epistemic uncertainty \
+                       is BALD over 100 passes with dropout. The benefit is the inner product of the gradient of the \
+                       loss on 2,000 clean test images with the gradient of the example's loss on its noisy label: \
+                       to first order, the decrease of the loss by a small step.",
             deviations: &[
                 "The paper states the observation without a protocol: network, noise, dropout, checkpoints and the \
                  measure of benefit are our choices.",
-                "The paper's \"beginning\" is read in two ways (before the first step; the first hundred steps), its \
-                 \"later\" as the last checkpoint, its decrease in two ways (between the last two checkpoints; over \
-                 all of training). These readings were fixed after a first look at the data, and they disagree: \
-                 read all of them.",
-                "Noise by example is a control: nothing in the image tells it, so no uncertainty can follow it.",
+                "We interpret the paper's \"beginning\" in two ways (before the first step; the first hundred \
+                 steps), its \"later\" as the last checkpoint, and its decrease in two ways (between the last two \
+                 checkpoints; over all of training). These interpretations were fixed after a first look at the \
+                 data. They disagree, so all of them are reported.",
+                "Noise by example is a control: nothing in the image indicates it, so no uncertainty can follow it.",
             ],
-            columns: vec![
-                Column::new("dataset", "", "set of images"),
-                Column::new("noise", "", "to what a flip rate belongs: `class` or `example`"),
-                Column::new("seed", "", "seed of weights, noise, order and dropout"),
-                Column::new("step", "", "training steps so far"),
-                Column::new("test_accuracy", "", "share of the clean test images put in the right class"),
-                Column::new("benefit_aleatoric_rho", "", "Spearman of benefit and flip rate"),
-                Column::new("benefit_epistemic_rho", "", "Spearman of benefit and BALD"),
-                Column::new(
-                    "benefit_epistemic_low_noise_rho",
-                    "",
-                    "the same among the third of the examples with the lowest flip rates",
-                ),
-                Column::new(
-                    "benefit_model_aleatoric_rho",
-                    "",
-                    "Spearman of benefit and the model's own aleatoric uncertainty, mean entropy over passes",
-                ),
-                Column::new("epistemic_aleatoric_rho", "", "Spearman of BALD and flip rate"),
-                Column::new(
-                    "epistemic_spread",
-                    "",
-                    "standard deviation of BALD over examples, divided by its mean",
-                ),
-                Column::new(
-                    "epistemic_low_noise_nats",
-                    "nats",
-                    "mean BALD, third with the lowest flip rates",
-                ),
-                Column::new(
-                    "epistemic_high_noise_nats",
-                    "nats",
-                    "mean BALD, third with the highest flip rates",
-                ),
-            ],
+            columns: columns! {
+                "dataset": "set of images",
+                "noise": "what a flip rate belongs to: `class` or `example`",
+                "seed": "seed of weights, noise, order and dropout",
+                "step": "training steps so far",
+                "test_accuracy": "share of the clean test images classified correctly",
+                "benefit_aleatoric_rho": "Spearman of benefit and flip rate",
+                "benefit_epistemic_rho": "Spearman of benefit and BALD",
+                "benefit_epistemic_low_noise_rho": "the same among the third of the examples with the lowest flip \
+                                                    rates",
+                "benefit_model_aleatoric_rho": "Spearman of benefit and the model's own aleatoric uncertainty, mean \
+                                                entropy over passes",
+                "epistemic_aleatoric_rho": "Spearman of BALD and flip rate",
+                "epistemic_spread": "standard deviation of BALD over examples, divided by its mean",
+                "epistemic_low_noise_nats" in "nats": "mean BALD, third with the lowest flip rates",
+                "epistemic_high_noise_nats" in "nats": "mean BALD, third with the highest flip rates",
+            },
         }
     }
 
@@ -162,7 +144,7 @@ impl crate::Figure for Figure {
                 let all = OF_ALL_NOISE.iter().chain(&OF_CLASSES);
                 claims.extend(all.map(|claim| tested(claim).of_case("by-class", "noise by class")));
             } else {
-                // A control: the paper's noise is not said to be so.
+                // A control, which the paper does not mention.
                 let ours = |claim| Claim { source: OURS.into(), ..tested(claim) };
                 claims.extend(
                     OF_ALL_NOISE.iter().map(|claim| ours(claim).of_case("by-example", "noise by example")),
@@ -189,7 +171,7 @@ const OF_ALL_NOISE: [Declared<Runs>; 4] = [
     Declared {
         id: "low-noise-first",
         source: SOURCE,
-        says: "Before the first step, examples with little label noise help most.",
+        statement: "Before the first step, examples with little label noise help most.",
         test: "Spearman of benefit and flip rate before the first step; mean over seeds, Student's 95 % interval",
         expected: Expected::Below(0.0),
         effect: |runs| runs.over(|run| run[0].benefit_aleatoric_rho),
@@ -197,15 +179,16 @@ const OF_ALL_NOISE: [Declared<Runs>; 4] = [
     Declared {
         id: "low-noise-early",
         source: SOURCE,
-        says: "In the first hundred steps they still do.",
-        test: "the same at the checkpoints from step 1 to step 100, their mean",
+        statement: "In the first hundred steps, examples with little label noise still help most.",
+        test: "Spearman of benefit and flip rate, mean of the checkpoints from step 1 to step 100; mean over seeds, Student's 95 % \
+               interval",
         expected: Expected::Below(0.0),
         effect: |runs| runs.over(early),
     },
     Declared {
         id: "early-uniform",
         source: SOURCE,
-        says: "Epistemic uncertainty is more uniform over examples at the start than at the end.",
+        statement: "Epistemic uncertainty is more uniform over examples at the start than at the end.",
         test: "log ratio of BALD's relative spread, first to last checkpoint, paired by seed",
         expected: Expected::Below(0.0),
         effect: |runs| runs.over(|run| libm::log(run[0].epistemic_spread / last(run).epistemic_spread)),
@@ -213,7 +196,7 @@ const OF_ALL_NOISE: [Declared<Runs>; 4] = [
     Declared {
         id: "late-epistemic",
         source: SOURCE,
-        says: "At the end, more than at the start, examples with high epistemic uncertainty help most.",
+        statement: "At the end, more than at the start, examples with high epistemic uncertainty help most.",
         test: "Spearman of benefit and BALD, last checkpoint minus first, paired by seed",
         expected: Expected::Above(0.0),
         effect: |runs| runs.over(|run| last(run).benefit_epistemic_rho - run[0].benefit_epistemic_rho),
@@ -224,7 +207,7 @@ const OF_CLASSES: [Declared<Runs>; 2] = [
     Declared {
         id: "falls-faster-late",
         source: SOURCE,
-        says: "Late, epistemic uncertainty decreases faster where there is little label noise.",
+        statement: "Late, epistemic uncertainty decreases faster where there is little label noise.",
         test: "change of log(mean BALD of the low-noise third / of the high-noise third) between the last two checkpoints, \
                paired by seed",
         expected: Expected::Below(0.0),
@@ -233,8 +216,9 @@ const OF_CLASSES: [Declared<Runs>; 2] = [
     Declared {
         id: "falls-faster-overall",
         source: SOURCE,
-        says: "Over all of training it decreases more (or rises less) there.",
-        test: "the same change between the first and the last checkpoint",
+        statement: "Over all of training, epistemic uncertainty decreases more, or rises less, where there is little label noise.",
+        test: "change of log(mean BALD of the low-noise third / of the high-noise third) between the first and the last checkpoint, \
+               paired by seed",
         expected: Expected::Below(0.0),
         effect: |runs| runs.over(|run| contrast(last(run)) - contrast(&run[0])),
     },

@@ -1,7 +1,7 @@
 //! The seam of both papers: which band of token probability to train on, by capability and label noise.
 
-use crate::claim::OURS;
-use crate::{About, Claim, Column, Declared, Estimate, Expected, Run, Table, exact};
+use crate::claim::{OURS, apart, estimate};
+use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns, exact};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics;
 use tokensieve_plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
@@ -19,52 +19,48 @@ impl crate::Figure for Figure {
             id: "seam",
             title: "Which tokens to train on, by capability and label noise",
             source: "A (hardest quarter, rest distilled) and B (improbable tokens harm) in one map; ours",
-            caption: "Clean held-out accuracy over plain maximum likelihood when only one quarter of each batch, by the \
-                      label's probability, is trained on. A–D: nothing else trained; E–H: the rest distilled from the model trained \
-                      on everything. Orange gains, blue loses (beyond 0.2 the colours are as at 0.2); rings mark cells whose 95 % interval includes 0. I, J: the lowest \
-                      quarter, the choice of paper A, against noise, for every base. K: the noise rate up to which it gains, by \
-                      base (95 % intervals). L: the quarter that does best, where its interval lies above 0 (curves lifted apart); the grey line \
-                      says: begin where the wrong labels end.",
-            protocol: "The domain, model, bases and fine-tuning of b-continuum. For every base and noise rate plain maximum \
-                       likelihood is trained first: it is both the baseline and, where the rest is distilled, the reference. Then \
-                       every arm starts from the same base on the same batches: −log *p* on the quarter of the batch's 128 tokens \
-                       whose label probability under the current model lies in the given quantiles, nothing or the reference's cross-entropy \
-                       on the rest. Gains are paired by seed, 24 seeds, Student's 95 % intervals. The step is divided by \
-                       the tokens with a pull. grad-norm: as long as the step of −log *p* on all tokens of the same batch at the \
-                       same weights.",
+            caption: "Clean held-out accuracy minus that of plain maximum likelihood when only one quarter of each \
+                      batch, by the label's probability, is trained on. A–D: the rest is not trained on. E–H: the \
+                      rest is distilled from the model trained on everything. Orange is a gain, blue a loss (beyond \
+                      0.2 the colours are as at 0.2); rings mark cells whose 95 % interval includes 0. I, J: the \
+                      lowest quarter, which paper A trains on, against noise, for every base. K: the noise rate up \
+                      to which it gains, by base (95 % intervals). L: the quarter that does best, where its interval \
+                      lies above 0 (curves offset for legibility); the grey line marks a band that begins where the \
+                      wrong labels end.",
+            protocol: "Domain, model, bases and fine-tuning are those of b-continuum. For every base and noise rate, \
+                       plain maximum likelihood is trained first: it is both the baseline and, where the rest is \
+                       distilled, the reference. Every arm then starts from the same base on the same batches. It \
+                       trains with −log *p* on the quarter of the batch's 128 tokens whose label probability under \
+                       the current model lies between the given quantiles, and with nothing or with the \
+                       cross-entropy to the reference on the rest. Gains are paired by seed; 24 seeds, Student's 95 \
+                       % intervals. The gradient is divided by the number of tokens with a non-zero pull. grad-norm: \
+                       the step is as long as the step of −log *p* on all tokens of the same batch at the same \
+                       weights.",
             deviations: &[
-                "No published work has this map; model, sizes and rates are ours, and so are all its claims: neither paper trains a \
-                           softmax regression on wrong labels.",
+                "No published work has this map. Model, sizes and rates are ours, and so are all its claims: neither \
+                 paper trains a softmax regression on wrong labels.",
             ],
-            columns: vec![
-                Column::new(
-                    "band_low",
-                    "",
-                    "lower quantile of the band trained on; empty: pure distillation",
-                ),
-                Column::new("band_high", "", "upper quantile"),
-                Column::new("rest", "", "what becomes of the rest: none or distil"),
-                Column::new("step", "", "own: rate × gradient; grad-norm: as long as plain −log *p*'s step"),
-                Column::new("capability", "", "mean probability of held-out truth before"),
-                Column::new("noise_rate", "", "share of wrong labels in the training set"),
-                Column::new("seeds", "", "seeds behind every number"),
-                Column::new("wrong_share", "", "share of wrong labels among those trained on"),
-                Column::new("accuracy_before", "", "clean held-out accuracy before"),
-                Column::new("accuracy_mle", "", "clean held-out accuracy of plain maximum likelihood"),
-                Column::new("accuracy", "", "clean held-out accuracy of the arm"),
-                Column::new("accuracy_gain", "", "accuracy − accuracy_mle, paired by seed"),
-                Column::new("accuracy_gain_low", "", "lower end of its 95 % interval"),
-                Column::new("accuracy_gain_high", "", "upper end"),
-                Column::new("nll_mle_nats", "nats", "clean held-out −log *p* of plain maximum likelihood"),
-                Column::new("nll_nats", "nats", "clean held-out −log *p* of the arm"),
-                Column::new(
-                    "nll_gain_nats",
-                    "nats",
-                    "nll_mle_nats − nll_nats, paired by seed: above 0 is better",
-                ),
-                Column::new("nll_gain_low_nats", "nats", "lower end of its 95 % interval"),
-                Column::new("nll_gain_high_nats", "nats", "upper end"),
-            ],
+            columns: columns! {
+                "band_low": "lower quantile of the band trained on; empty: pure distillation",
+                "band_high": "upper quantile",
+                "rest": "training on the rest: none or distil",
+                "step": "own: rate × gradient; grad-norm: as long as plain −log *p*'s step",
+                "capability": "mean probability of held-out true labels before fine-tuning",
+                "noise_rate": "share of wrong labels in the training set",
+                "seeds": "number of seeds",
+                "wrong_share": "share of wrong labels among those trained on",
+                "accuracy_before": "clean held-out accuracy before fine-tuning",
+                "accuracy_mle": "clean held-out accuracy of plain maximum likelihood",
+                "accuracy": "clean held-out accuracy of the arm",
+                "accuracy_gain": "accuracy − accuracy_mle, paired by seed",
+                "accuracy_gain_low": "lower end of its 95 % interval",
+                "accuracy_gain_high": "upper end",
+                "nll_mle_nats" in "nats": "clean held-out −log *p* of plain maximum likelihood",
+                "nll_nats" in "nats": "clean held-out −log *p* of the arm",
+                "nll_gain_nats" in "nats": "nll_mle_nats − nll_nats, paired by seed: above 0 is better",
+                "nll_gain_low_nats" in "nats": "lower end of its 95 % interval",
+                "nll_gain_high_nats" in "nats": "upper end",
+            },
         }
     }
 
@@ -96,7 +92,7 @@ impl crate::Figure for Figure {
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let map = Map::new(table)?;
         let mut claims = Vec::new();
-        for (rest, words) in [("none", "nothing else"), ("distil", "the rest distilled")] {
+        for (rest, words) in [("none", "the rest not trained on"), ("distil", "the rest distilled")] {
             claims.extend(map.gains_somewhere(rest, words));
             claims.extend(map.harms(rest, words));
         }
@@ -113,7 +109,7 @@ const ON_A_3: &str = "ours, on A, figure 3";
 const ON_A_5: &str = "ours, on A, figure 5";
 const PAIRED: &str =
     "clean held-out accuracy minus plain maximum likelihood's, paired by seed; mean, Student's 95 % interval";
-const APART: &str = "difference of the two gains, their 95 % intervals' ends put together";
+const APART: &str = "difference of the two gains; their 95 % intervals are combined to the widest difference";
 /// The share of wrong labels at which harm is asked for.
 const NOISE: f64 = 0.3;
 
@@ -121,7 +117,7 @@ const COMPARED: [Declared<Map>; 4] = [
     Declared {
         id: "top-over-bottom",
         source: ON_B,
-        says: "Strong model, 30 % wrong labels: the highest quarter alone beats the lowest quarter alone.",
+        statement: "Strong model, 30 % wrong labels: the highest quarter alone beats the lowest quarter alone.",
         test: APART,
         expected: Expected::Above(0.0),
         effect: |map| map.difference((3, "none"), (0, "none"), map.strong, NOISE),
@@ -129,7 +125,7 @@ const COMPARED: [Declared<Map>; 4] = [
     Declared {
         id: "bottom-over-top",
         source: ON_A_3,
-        says: "Weak model, clean labels: the lowest quarter alone beats the highest quarter alone.",
+        statement: "Weak model, clean labels: the lowest quarter alone beats the highest quarter alone.",
         test: APART,
         expected: Expected::Above(0.0),
         effect: |map| map.difference((0, "none"), (3, "none"), map.weak, 0.0),
@@ -137,7 +133,7 @@ const COMPARED: [Declared<Map>; 4] = [
     Declared {
         id: "distil-protects-weak",
         source: ON_A_5,
-        says: "Distilling the rest lessens the harm of the lowest quarter at 30 % wrong labels (weak model).",
+        statement: "Distilling the rest lessens the harm of the lowest quarter at 30 % wrong labels (weak model).",
         test: APART,
         expected: Expected::Above(0.0),
         effect: |map| map.difference((0, "distil"), (0, "none"), map.weak, NOISE),
@@ -145,7 +141,7 @@ const COMPARED: [Declared<Map>; 4] = [
     Declared {
         id: "distil-protects-strong",
         source: ON_A_5,
-        says: "Distilling the rest lessens the harm of the lowest quarter at 30 % wrong labels (strong model).",
+        statement: "Distilling the rest lessens the harm of the lowest quarter at 30 % wrong labels (strong model).",
         test: APART,
         expected: Expected::Above(0.0),
         effect: |map| map.difference((0, "distil"), (0, "none"), map.strong, NOISE),
@@ -155,7 +151,7 @@ const COMPARED: [Declared<Map>; 4] = [
 const FOLLOWS_NOISE: Declared<Map> = Declared {
     id: "best-band-follows-noise",
     source: OURS,
-    says: "The quarter that does best moves up with the share of wrong labels.",
+    statement: "The quarter that does best moves up with the share of wrong labels.",
     test: "Spearman's correlation of the noise rate with the best quarter's middle quantile over bases and noise rates",
     expected: Expected::Above(0.0),
     effect: |map| {
@@ -167,7 +163,7 @@ const FOLLOWS_NOISE: Declared<Map> = Declared {
 const LOWEST_IS_NOISE: Declared<Map> = Declared {
     id: "lowest-is-noise",
     source: OURS,
-    says: "A strong model's lowest quarter at 30 % wrong labels is nearly all wrong labels.",
+    statement: "A strong model's lowest quarter at 30 % wrong labels is nearly all wrong labels.",
     test: "share of wrong labels among those trained on, mean over seeds",
     expected: Expected::Above(0.9),
     effect: |map| map.cell(0, "none", "own", map.strong, NOISE).map(|row| exact(row.wrong_share)),
@@ -180,8 +176,8 @@ impl Map {
                     two ends of the gain's 95 % interval do";
         let claim = |capability: &f64| {
             let statement = format!(
-                "Paper A's choice gains somewhere: base of capability {capability:.2}, lowest quarter trained, {words}: the \
-                 noise rate up to which it beats plain maximum likelihood is above 0."
+                "Base of capability {capability:.2}: training on the lowest quarter, {words}, beats plain maximum likelihood \
+                 up to a noise rate above 0."
             );
             let id = format!("seam/crossover-{rest}-{:.0}", 100.0 * capability);
             let crossover = seam::crossover(&self.arm(0, rest, "own", *capability));
@@ -203,11 +199,13 @@ impl Map {
                 (
                     "grad-norm",
                     "-grad-norm",
-                    format!("… and at the same step length too ({name} model, {words})."),
+                    format!(
+                        "At the same step length, too, the lowest quarter harms a {name} model with 30 % wrong labels ({words})."
+                    ),
                 ),
             ] {
                 let id = format!("seam/harm-{rest}-{name}{suffix}");
-                let gain = self.cell(0, rest, step, capability, NOISE).map(|row| estimate(&row));
+                let gain = self.cell(0, rest, step, capability, NOISE).map(|row| gain(&row));
                 claims.push(Claim::new(&id, ON_B, &statement).below(0.0, gain, PAIRED));
             }
         }
@@ -215,7 +213,7 @@ impl Map {
     }
 }
 
-/// The source of what paper B says of language models and we ask of a toy.
+/// The source of claims that paper B makes about language models and we test on a toy.
 const ON_B: &str = "ours, on B, figure 5";
 
 /// The table by its dimensions.
@@ -259,7 +257,7 @@ impl Map {
         self.arm(band, rest, step, capability).into_iter().find(|row| same(row.noise_rate, noise))
     }
 
-    /// Gain of one arm over another; not paired in the table, so the intervals' ends are put together.
+    /// Gain of one arm over another.
     fn difference(
         &self,
         one: (usize, &str),
@@ -267,14 +265,8 @@ impl Map {
         capability: f64,
         noise: f64,
     ) -> Option<Estimate> {
-        let gain = |(band, rest)| self.cell(band, rest, "own", capability, noise).map(|row| estimate(&row));
-        let (one, other) = (gain(one)?, gain(other)?);
-        Some(Estimate {
-            value: one.value - other.value,
-            low: one.low - other.high,
-            high: one.high - other.low,
-            n: one.n.min(other.n),
-        })
+        let of = |(band, rest)| self.cell(band, rest, "own", capability, noise).map(|row| gain(&row));
+        Some(apart(of(one)?, of(other)?))
     }
 
     /// (noise rate, middle quantile of the quarter with the largest mean accuracy) of every base and noise rate.
@@ -413,13 +405,8 @@ fn short(band: usize) -> &'static str {
     ["lowest", "second", "third", "highest"][band]
 }
 
-fn estimate(row: &SeamRow) -> Estimate {
-    Estimate {
-        value: row.accuracy_gain,
-        low: row.accuracy_gain_low,
-        high: row.accuracy_gain_high,
-        n: row.seeds,
-    }
+fn gain(row: &SeamRow) -> Estimate {
+    estimate([row.accuracy_gain, row.accuracy_gain_low, row.accuracy_gain_high], row.seeds)
 }
 
 fn same(a: f64, b: f64) -> bool {

@@ -1,6 +1,6 @@
 //! Paper A, table 1: the data sets and their sizes.
 
-use crate::{About, Claim, Column, Run, Table, exact};
+use crate::{About, Claim, Run, Table, columns, exact};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokensieve_data::Catalogue;
@@ -40,22 +40,24 @@ impl crate::Figure for Figure {
             id: "a-table-1",
             title: "Data sets and their sizes",
             source: "A, table 1",
-            caption: "The data sets of paper A with the sizes it states, and the number of records in the files used here.",
-            protocol: "Records of the files that `data.toml` names; a file is used only if its SHA-256 is the recorded \
-                       one, so that the number of its records cannot drift.",
+            caption: "The data sets of paper A with the sizes that it states, and the number of records in the files \
+                      used here.",
+            protocol: "The table counts the records of the files named in `data.toml`. A file is used only if its \
+                       SHA-256 is the recorded one, so these numbers cannot drift.",
             deviations: &[
-                "ShareGPT as a whole has no source here that may be fetched; figures that train on a sample of it say so.",
-                "The papers' set of GSM8K test items has 1,319 records wherever it is published, not 1.5K.",
+                "No source from which the whole of ShareGPT may be fetched is known to us; figures that train on a \
+                 sample of it say so.",
+                "The test set of GSM8K has 1,319 records wherever it is published, not 1.5K.",
             ],
-            columns: vec![
-                Column::new("task", "", "what it measures"),
-                Column::new("dataset", "", "name of the data set"),
-                Column::new("split", "", "train or test"),
-                Column::new("stated", "", "number of records that the paper states"),
-                Column::new("rounded_to", "", "unit that the stated number is rounded to"),
-                Column::new("records", "", "number of records in the file used here"),
-                Column::new("sha256", "", "hash of the file's content"),
-            ],
+            columns: columns! {
+                "task": "what it measures",
+                "dataset": "name of the data set",
+                "split": "train or test",
+                "stated": "number of records that the paper states",
+                "rounded_to": "unit that the stated number is rounded to",
+                "records": "number of records in the file used here",
+                "sha256": "hash of the file's content",
+            },
         }
     }
 
@@ -108,23 +110,24 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Size> = table.rows()?;
-        let claim = |row: &Size| {
-            let name = row.dataset.to_lowercase().replace([' ', '.'], "-");
-            let id = format!("a-table-1/size-{name}-{}", row.split);
-            let stated = if row.rounded_to == 1 { "has" } else { "has about" };
-            let statement =
-                format!("The {} set of {} {stated} {} records.", row.split, row.dataset, grouped(row.stated));
-            let claim = Claim::new(&id, "A, table 1", &statement).on_data(&[]);
-            match row.records {
-                None => claim.not_tested("the data set is not at hand"),
-                Some(records) => claim.below(
-                    row.rounded_to as f64 / 2.0 + 0.01,
-                    exact(records.abs_diff(row.stated) as f64),
-                    "records missing or too many, against half the unit that the statement is rounded to",
-                ),
-            }
-        };
-        Ok(rows.iter().map(claim).collect())
+        Ok(rows.iter().map(Size::claim).collect())
+    }
+}
+
+impl Size {
+    /// That the set is as large as the paper states.
+    fn claim(&self) -> Claim {
+        let Self { dataset, split, stated, rounded_to, .. } = self;
+        let id = format!("a-table-1/size-{}-{split}", dataset.to_lowercase().replace([' ', '.'], "-"));
+        let has = if *rounded_to == 1 { "has" } else { "has about" };
+        let statement = format!("The {split} set of {dataset} {has} {} records.", grouped(*stated));
+        let claim = Claim::new(&id, "A, table 1", &statement).on_data(&[]);
+        let Some(records) = self.records else { return claim.not_tested("the data set is not available") };
+        claim.below(
+            *rounded_to as f64 / 2.0 + 0.01,
+            exact(records.abs_diff(*stated) as f64),
+            "difference in records, against half the unit that the statement is rounded to",
+        )
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `tokensieve evaluate` wrote of a model.
+//! What `tokensieve evaluate` writes about a model.
 //!
 //! Every measure is a ratio of two sums over questions: right answers by questions, nats by tokens.
 

@@ -1,7 +1,7 @@
 //! Made-up results in the formats of the real ones, for tests of what reads them: no model is run, and the numbers mean
 //! nothing. Everything drawn follows from the job's name, so that tables can be locked. What a job changes is drawn from its
 //! name without the seed, so that seeds agree as far as real ones do: some ways of training are clearly better than others,
-//! some clearly worse, and some cannot be told apart, and claims about them reach every verdict.
+//! some clearly worse, and some do not differ, so that claims about them reach every verdict.
 
 use super::evaluation::{self, JUDGED};
 use super::job::{Job, Verb};
@@ -40,7 +40,7 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
             &[json!({ "prompt": "question", "completion": "answer" })],
         ),
         Verb::Uncertainty => uncertainty(job, &folder.join(job.verb.output()), &mut stream),
-        Verb::Generate | Verb::Truth => bail!("{}: no results are made up for this verb", job.verb.name()),
+        Verb::Generate | Verb::Truth => bail!("{}: there are no made-up results for this verb", job.verb.name()),
     }
 }
 

@@ -42,7 +42,7 @@ impl Verb {
         }
     }
 
-    /// The file in the result's folder that the program is told to write; a training run fills the folder itself.
+    /// The file in the result's folder that the program writes; a training run fills the folder itself.
     pub fn output(self) -> &'static str {
         match self {
             Self::Train => "",

@@ -2,7 +2,7 @@
 //!
 //! A [`Job`] is a verb of that program with settings, input files and results of other jobs. What determines its
 //! numbers is hashed, code included, and the hash names the folder of its result: `out/lab/HASH/`. A figure asks
-//! [`Run::job`](crate::Run::job) for a job and gets that folder; whoever asks first has it computed, with the jobs
+//! [`Run::job`](crate::Run::job) for a job and gets that folder; the first caller has it computed, with the jobs
 //! that it needs. [`queue`] works through many jobs, on several machines if need be.
 //!
 //! | module | |

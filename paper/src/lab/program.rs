@@ -1,4 +1,4 @@
-//! The `tokensieve` program: found, run as a subprocess, and its failures told in its own last words.
+//! The `tokensieve` program: found, run as a subprocess, its failures reported with its own last lines.
 
 use crate::code;
 use anyhow::{Context as _, Result, bail};
@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Name of the file in a result's folder with everything that the program said.
+/// Name of the file in a result's folder with everything that the program printed.
 pub(crate) const LOG: &str = "log.txt";
 /// How many of its last lines an error shows.
 const LAST_LINES: usize = 12;
@@ -51,16 +51,16 @@ fn look() -> Result<PathBuf> {
     )
 }
 
-/// Refuses a program that was built from other sources than this one, or does not run.
+/// Rejects a program that was built from other sources than this one, or does not run.
 pub(super) fn check(program: &Path) -> Result<()> {
-    let told = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    let told = told.with_context(|| format!("starting {}", program.display()))?;
-    if !told.status.success() {
-        let words = String::from_utf8_lossy(&told.stderr);
-        bail!("`{} --version` failed ({}): {}", program.display(), told.status, words.trim());
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("starting {}", program.display()))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        bail!("`{} --version` failed ({}): {}", program.display(), output.status, words.trim());
     }
-    let said = String::from_utf8_lossy(&told.stdout);
-    let theirs = said.lines().find_map(|line| line.strip_prefix("code "));
+    let version = String::from_utf8_lossy(&output.stdout);
+    let theirs = version.lines().find_map(|line| line.strip_prefix("code "));
     if theirs == Some(code::ALL) {
         return Ok(());
     }
@@ -73,13 +73,13 @@ pub(super) fn check(program: &Path) -> Result<()> {
     )
 }
 
-/// Runs the program to its end, its words going into the folder's log; `said` hears its newest line now and then.
+/// Runs the program to its end, its output going into the folder's log; `print` gets its newest line now and then.
 pub(crate) fn run(
     program: &Path,
     arguments: &[String],
     folder: &Path,
     threads: Option<usize>,
-    said: &dyn Fn(&str),
+    print: &dyn Fn(&str),
 ) -> Result<()> {
     let log = folder.join(LOG);
     let file = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
@@ -99,7 +99,7 @@ pub(crate) fn run(
         sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(500));
         if let Some(line) = last_lines(&log, 1).pop() {
-            said(&line);
+            print(&line);
         }
     };
     if status.success() {

@@ -1,8 +1,8 @@
 //! Many jobs, in an order in which each comes after those that it needs, by several workers and on several machines.
 //!
 //! Machines that see the same folder share the work: a job belongs to the shard that its hash falls into, and each shard
-//! does its own first. A job of another shard that one's own need is left to its owner while that one is at it, and
-//! done here if nobody is: so shards may run at once, one after the other, or on folders of their own.
+//! runs its own jobs first. If they need a job of another shard, that job is left to its owner while the owner runs it, and
+//! run here otherwise. So shards may run at the same time, one after the other, or on folders of their own.
 
 use super::store::Busy;
 use super::{Job, Lab, Verb};
@@ -39,18 +39,18 @@ impl Shard {
     }
 }
 
-/// What a queue tells.
+/// Progress of a queue.
 #[derive(Debug)]
-pub enum News<'a> {
+pub enum Event<'a> {
     /// A job begins; so many of so many are done.
     Begun(&'a Job, usize, usize),
-    /// The newest line of a job's program.
-    Said(&'a Job, &'a str),
+    /// The newest line that a job's program printed.
+    Output(&'a Job, &'a str),
     /// A job is done, after so many seconds.
     Done(&'a Job, f64),
     /// A job failed.
     Failed(&'a Job, &'a anyhow::Error),
-    /// Others are at everything that could be done now.
+    /// Other processes run everything that could be run now.
     Waiting,
 }
 
@@ -85,22 +85,22 @@ struct Entry {
     state: State,
 }
 
-/// How long to wait when others are at everything that could be done.
+/// How long to wait while others run everything that could be run.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Does all jobs of a shard, `workers` at a time. A failed job stops only those that need it.
+/// Runs all jobs of a shard, `workers` at a time. A failed job stops only those that need it.
 pub fn run(
     lab: &Lab,
     jobs: &[Arc<Job>],
     shard: Shard,
     workers: usize,
-    news: &(dyn Fn(News<'_>) + Sync),
+    event: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<()> {
     let entries = Mutex::new(entries(lab, jobs, shard));
     let errors = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..workers.max(1) {
-            scope.spawn(|| work(lab, &entries, &errors, news));
+            scope.spawn(|| work(lab, &entries, &errors, event));
         }
     });
     let entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -132,13 +132,13 @@ fn entries(lab: &Lab, jobs: &[Arc<Job>], shard: Shard) -> Vec<Entry> {
     all.iter().cloned().map(entry).collect()
 }
 
-/// What a worker should turn to.
+/// What a worker should do next.
 enum Next {
-    /// These, the first that nobody is at.
+    /// Run the first of these that no other process runs.
     Try(Vec<usize>),
-    /// Another worker's job has to end first.
+    /// Wait until another worker's job ends.
     Wait,
-    /// Nothing is left that can be done.
+    /// Stop: nothing is left that can be run.
     Nothing,
 }
 
@@ -172,7 +172,7 @@ fn work(
     lab: &Lab,
     entries: &Mutex<Vec<Entry>>,
     errors: &Mutex<Vec<anyhow::Error>>,
-    news: &(dyn Fn(News<'_>) + Sync),
+    event: &(dyn Fn(Event<'_>) + Sync),
 ) {
     let locked = || entries.lock().unwrap_or_else(PoisonError::into_inner);
     let mut passed = BTreeSet::new();
@@ -187,7 +187,7 @@ fn work(
         let Some(at) = list.iter().copied().find(|at| !passed.contains(at)) else {
             drop(now);
             if !passed.is_empty() {
-                news(News::Waiting);
+                event(Event::Waiting);
             }
             passed.clear();
             sleep(PAUSE);
@@ -200,14 +200,14 @@ fn work(
         drop(now);
         let known = lab.done(&job).is_some();
         if !known {
-            news(News::Begun(&job, done, total));
+            event(Event::Begun(&job, done, total));
         }
         let start = Instant::now();
-        let outcome = lab.try_make(&job, &|line| news(News::Said(&job, line)));
+        let outcome = lab.try_make(&job, &|line| event(Event::Output(&job, line)));
         locked()[at].state = match outcome {
             Ok(Ok(made)) => {
                 if made {
-                    news(News::Done(&job, start.elapsed().as_secs_f64()));
+                    event(Event::Done(&job, start.elapsed().as_secs_f64()));
                 }
                 passed.clear();
                 State::Done
@@ -217,7 +217,7 @@ fn work(
                 State::Open
             }
             Err(error) => {
-                news(News::Failed(&job, &error));
+                event(Event::Failed(&job, &error));
                 errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
                 State::Failed
             }

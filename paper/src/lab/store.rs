@@ -56,7 +56,7 @@ enum Maker {
     Fixture,
 }
 
-/// Somebody else is at a job.
+/// Another process runs the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
@@ -66,7 +66,7 @@ impl Lab {
         Self { folder: absolute(&out.join("lab")), maker: Maker::Program(OnceLock::new()), threads: None }
     }
 
-    /// A lab whose results are made up (see `fixture.rs`): tables and drawings are tested with it, nothing is recorded.
+    /// A lab with made-up results (see `fixture.rs`), to test tables and drawings; nothing is recorded.
     pub fn fixture() -> Self {
         let folder = std::env::temp_dir().join(format!("tokensieve-fixture-{}", std::process::id()));
         Self { folder, maker: Maker::Fixture, threads: None }
@@ -100,35 +100,35 @@ impl Lab {
         serde_json::from_str(&text).ok()
     }
 
-    /// Does a job, and before it the jobs that it needs, unless they are done. Waits for others that are at one.
-    /// `said` hears what goes on. Returns the folder and whether anything had to be done for this very job.
-    pub fn make(&self, job: &Job, said: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
+    /// Runs a job, and before it the jobs that it needs, unless they are done. Waits for a job that another process runs.
+    /// `print` gets lines about the progress. Returns the folder and whether this very job had to be run.
+    pub fn make(&self, job: &Job, print: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
         if self.done(job).is_some() {
             return Ok((self.place(job), false));
         }
         for needed in job.needs() {
-            self.make(needed, said)?;
+            self.make(needed, print)?;
         }
         let lock = files::wait_for(&self.lock(job)?);
-        let _held = lock.with_context(|| format!("waiting for whoever is at {}", job.name))?;
-        self.make_locked(job, said)
+        let _held = lock.with_context(|| format!("waiting for the process that runs {}", job.name))?;
+        self.make_locked(job, print)
     }
 
-    /// Does a job whose needs are done, unless somebody else is at it.
-    pub fn try_make(&self, job: &Job, said: &dyn Fn(&str)) -> Result<Result<bool, Busy>> {
+    /// Runs a job whose needs are done, unless another process does.
+    pub fn try_make(&self, job: &Job, print: &dyn Fn(&str)) -> Result<Result<bool, Busy>> {
         match files::claim(&self.lock(job)?).context("locking a job")? {
-            Some(_held) => self.make_locked(job, said).map(|(_, made)| Ok(made)),
+            Some(_held) => self.make_locked(job, print).map(|(_, made)| Ok(made)),
             None => Ok(Err(Busy)),
         }
     }
 
-    /// The file that is claimed by whoever is at the job.
+    /// The lock of the process that runs the job.
     fn lock(&self, job: &Job) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).with_context(|| format!("making {}", self.folder.display()))?;
         Ok(self.place(job).with_extension("lock"))
     }
 
-    fn make_locked(&self, job: &Job, said: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
+    fn make_locked(&self, job: &Job, print: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
         let folder = self.place(job);
         // Another process may have finished it while this one waited.
         if self.done(job).is_some() {
@@ -147,7 +147,7 @@ impl Lab {
                 ("made up for tests".into(), String::new())
             }
             Maker::Program(found) => {
-                let run = self.run(found, job, &partial, said);
+                let run = self.run(found, job, &partial, print);
                 let seconds = before + start.elapsed().as_secs_f64();
                 if run.is_err() {
                     write_atomically(&partial.join(SPENT), seconds.to_string())?;
@@ -178,7 +178,7 @@ impl Lab {
         found: &OnceLock<(PathBuf, String)>,
         job: &Job,
         partial: &Path,
-        said: &dyn Fn(&str),
+        print: &dyn Fn(&str),
     ) -> Result<(String, String)> {
         let (program, hash) = if let Some(known) = found.get() {
             known
@@ -194,7 +194,7 @@ impl Lab {
         let mut typed = Vec::new();
         for job in std::iter::once(job).chain(job.following()) {
             let arguments = job.command(partial, &place);
-            program::run(program, &arguments, partial, self.threads, said)?;
+            program::run(program, &arguments, partial, self.threads, print)?;
             typed.push(program::typed(program, &arguments));
             let output = partial.join(job.verb.output());
             if !output.exists() {

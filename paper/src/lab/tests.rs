@@ -257,13 +257,13 @@ fn the_programs_absence_is_an_error_that_says_what_to_type() {
 #[test]
 fn a_program_built_from_other_sources_is_refused() -> Result<()> {
     let sandbox = Sandbox::new("sources")?;
-    let telling = |version: &str| -> Result<()> {
+    let check_version = |version: &str| -> Result<()> {
         fs::write(sandbox.program(), format!("#!/bin/sh\ncat <<END\n{version}\nEND\n"))?;
         super::program::check(&sandbox.program())
     };
-    telling(&format!("tokensieve {}\ncode {}", env!("CARGO_PKG_VERSION"), crate::code::ALL))?;
+    check_version(&format!("tokensieve {}\ncode {}", env!("CARGO_PKG_VERSION"), crate::code::ALL))?;
     for version in ["tokensieve 0.1.0", "tokensieve 0.1.0\ncode 0123"] {
-        let error = telling(version).unwrap_err().to_string();
+        let error = check_version(version).unwrap_err().to_string();
         assert!(error.contains("program.sh was built from other sources"), "{error}");
         assert!(error.contains("cargo build --release -p tokensieve-cli --bin tokensieve"), "{error}");
     }

@@ -216,7 +216,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     Ok(folder.join("index.html"))
 }
 
-/// What the figures' provenances say of one thing: once each, in the order of the alphabet.
+/// The distinct values of something in the figures' provenances, in alphabetical order.
 fn each(made: &[Made], what: impl Fn(&Provenance) -> String) -> String {
     let all: BTreeSet<String> = made.iter().map(|made| what(&made.provenance)).collect();
     all.into_iter().collect::<Vec<_>>().join(", ")
@@ -271,7 +271,7 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimTe
     let (class, detail) = match &claim.verdict {
         Verdict::Holds => ("holds", "the whole interval lies on the claimed side"),
         Verdict::DoesNotHold => ("fails", "the whole interval lies on the other side"),
-        Verdict::Undecided => ("undecided", "the threshold lies inside the interval: these runs cannot tell"),
+        Verdict::Undecided => ("undecided", "the threshold lies inside the interval"),
         Verdict::NotTested(reason) => ("untested", reason.as_str()),
     };
     let verdict = Badge::new(class, claim.verdict.name(), detail);
@@ -280,7 +280,7 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimTe
     let recorded = match same_verdict(claim, before) {
         _ if before.is_none() => Badge::new("untested", text, "no verdict is recorded yet"),
         _ if made.provenance.profile == Profile::Smoke.name() => {
-            Badge::new("untested", text, "not compared: the smoke profile's verdicts mean nothing")
+            Badge::new("untested", text, "not compared: the verdicts of the smoke profile are meaningless")
         }
         Some(true) => Badge::new("same", text, "as recorded"),
         Some(false) => Badge::new("differs", text, "differs from the recorded verdict"),

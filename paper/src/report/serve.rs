@@ -10,7 +10,7 @@ use std::thread;
 /// A port that is easy to remember; any free one if it is taken.
 const PORT: u16 = 8317;
 
-/// Serves `folder` on 127.0.0.1 until the process ends; `ready` is told the address first.
+/// Serves `folder` on 127.0.0.1 until the process ends; `ready` gets the address first.
 pub fn serve(folder: &Path, ready: impl FnOnce(&str)) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))

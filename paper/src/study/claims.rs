@@ -26,10 +26,10 @@ pub const INTERVAL: &str =
 pub struct Contrast {
     /// Its name in the claim's id: `loss-gains`.
     pub id: Cow<'static, str>,
-    /// Who claims it of which corpus.
+    /// Who makes the claim, by corpus.
     pub source: fn(Corpus) -> &'static str,
     /// The claim, in our words, without corpus and measure.
-    pub says: Cow<'static, str>,
+    pub statement: Cow<'static, str>,
     /// The way of training.
     pub arm: Arm,
     /// What it is compared with: if several, with each of them, and it must do better than all.
@@ -41,25 +41,33 @@ pub struct Contrast {
 }
 
 impl Contrast {
-    /// That an arm does better in distribution.
+    /// The claim that an arm does better in distribution.
     pub fn better(
         id: impl Into<Cow<'static, str>>,
         source: fn(Corpus) -> &'static str,
-        says: impl Into<Cow<'static, str>>,
+        statement: impl Into<Cow<'static, str>>,
         arm: Arm,
         versus: &[Arm],
     ) -> Self {
         let (place, expected) = (Distribution::In, Expected::Above(0.0));
-        Self { id: id.into(), source, says: says.into(), arm, versus: versus.to_vec(), place, expected }
+        Self {
+            id: id.into(),
+            source,
+            statement: statement.into(),
+            arm,
+            versus: versus.to_vec(),
+            place,
+            expected,
+        }
     }
 
-    /// That it does worse.
+    /// The claim that it does worse.
     #[must_use]
     pub fn worse(self) -> Self {
         Self { expected: Expected::Below(0.0), ..self }
     }
 
-    /// That it does so elsewhere than in distribution.
+    /// The same claim elsewhere than in distribution.
     #[must_use]
     pub fn measured(self, place: Distribution) -> Self {
         Self { place, ..self }
@@ -68,11 +76,11 @@ impl Contrast {
     /// The claim as a figure makes it about models trained on one corpus, tested in one unit on one model's rows. Without
     /// such a row, or with too few seeds, it is not tested.
     pub fn tested(&self, figure: &str, rows: &[Gain], corpus: Corpus, unit: Unit) -> Claim {
-        let asks = format!("{figure}/{}", self.id);
-        let statement = format!("{corpus}: {} ({}).", self.says, measure(corpus, self.place, unit));
+        let question = format!("{figure}/{}", self.id);
+        let statement = format!("{corpus}: {} ({}).", self.statement, measure(corpus, self.place, unit));
         let measured = if unit == Unit::Nats { Measured::Loss } else { Measured::Answers };
-        let claim = Claim::new(&format!("{asks}-{corpus}-{unit}"), (self.source)(corpus), &statement)
-            .asking(&asks)
+        let claim = Claim::new(&format!("{question}-{corpus}-{unit}"), (self.source)(corpus), &statement)
+            .of_question(&question)
             .measured(measured)
             .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
         let each: Vec<Claim> = self
@@ -139,8 +147,8 @@ fn described(row: &Gain, measured: &str) -> String {
     }
 }
 
-/// Why nothing can be said of models trained on a corpus with so many training runs of an arm (`None`: no model is trained
-/// on it), if so.
+/// Why claims about models trained on a corpus are not tested, if so, given the training runs of an arm (`None`: no model is
+/// trained on it).
 pub fn untested(corpus: Corpus, seeds: Option<u64>) -> Option<String> {
     match seeds {
         None => Some(format!("not tested at this scale: no model is trained on {corpus}")),
@@ -148,7 +156,12 @@ pub fn untested(corpus: Corpus, seeds: Option<u64>) -> Option<String> {
     }
 }
 
-/// Subtitle of figures that want a judge, where there was none.
+/// A departure from the papers of all figures that compare replies to instructions.
+pub const NO_JUDGE: &str = "Only the profile paper has a judge. In the other profiles three measures replace AlpacaEval's win rate: \
+                            overlap with the reference, how often a reply has more overlap than the reply of the model it is \
+                            compared with (length-controlled, ties count one half), and held-out loss.";
+
+/// Subtitle of figures that need a judge, where there was none.
 pub const STAND_IN: &str = "Stand-in for the judge: overlap with reference answers";
 
 /// [`STAND_IN`], unless a judge's verdicts are in the table.
@@ -168,17 +181,17 @@ pub fn units(corpus: Corpus) -> &'static [Unit] {
     }
 }
 
-/// Our own corpus is in no paper, so what is claimed of it is ours.
+/// Our own corpus is in no paper, so claims about it are ours.
 pub fn source(paper: &'static str, corpus: Corpus) -> &'static str {
     if corpus == Corpus::Arithmetic { OURS } else { paper }
 }
 
-/// Whether neither of two models answers more of the questions than nothing.
+/// Whether both of two models are at the floor.
 pub(super) fn at_floor(answered: [Option<f64>; 2]) -> bool {
     answered.into_iter().all(|value| value.is_some_and(|value| value <= FLOOR))
 }
 
-/// What a mean of a unit is of, for a model trained on a corpus, in its distribution or out of it.
+/// What a mean in a unit measures, for a model trained on a corpus, in its distribution or out of it.
 pub fn measure(trained_on: Corpus, place: Distribution, unit: Unit) -> &'static str {
     match (unit, place, trained_on) {
         (Unit::Nats, ..) => "loss on held-out text",

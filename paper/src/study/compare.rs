@@ -14,10 +14,10 @@ use crate::Run;
 use crate::lab::evaluation::{Evaluation, JUDGED, Tallies};
 use anyhow::{Context as _, Result};
 
-/// What the training figures say, among their deviations, about what is measured in which profile.
-pub const MEASURED_ELSEWHERE: &str = "IFEval, the paper's measure out of distribution, and answers to GSM8K are measured in profiles study and paper only. \
-     In the other profiles, and so in the recorded tables: held-out loss, answers to generated word problems, and overlap \
-     with Alpaca's answers.";
+/// A departure from the papers of all training figures: what is measured in which profile.
+pub const MEASURED_ELSEWHERE: &str = "IFEval, the paper's measure out of distribution, and answers to GSM8K are measured in the \
+                                      profiles study and paper only. The other profiles, and so the recorded tables, measure \
+                                      held-out loss, answers to generated word problems, and overlap with Alpaca's answers.";
 
 /// The rows of these comparisons on every model and corpus of the run's profile: every outcome, then the means of in- and
 /// out-of-distribution gains.
@@ -85,7 +85,7 @@ fn rows_of<'a>(
     Ok(rows.into_iter().flatten().collect())
 }
 
-/// Those of which both sides are trained.
+/// The comparisons both of whose arms are trained.
 fn comparisons<'a>(run: &'a Run, study: &'a Study, contrasts: &[(Arm, Arm)]) -> Result<Vec<Comparison<'a>>> {
     let mut all = Vec::new();
     for model in study.scale.models {
@@ -100,7 +100,7 @@ fn comparisons<'a>(run: &'a Run, study: &'a Study, contrasts: &[(Arm, Arm)]) -> 
     Ok(all)
 }
 
-/// The grid of a run; what could not be had is named in the figure's title.
+/// The grid of a run; what could not be obtained is named in the figure's title.
 pub fn study(run: &Run) -> Study {
     let scale = if run.synthetic_data() { Scale::made_up() } else { Scale::of(run.profile) };
     let study = Study::of(scale, run.lab());
@@ -191,8 +191,8 @@ impl<'a> Comparison<'a> {
         judged(&of_seeds).with_context(|| format!("{}: no verdicts", self.arms[side]))
     }
 
-    /// Every outcome, then the means by distribution and unit, then what the means out of the distribution have over those
-    /// in it.
+    /// Every outcome, then the means by distribution and unit, then the means out of distribution minus those in
+    /// distribution.
     fn rows(&self) -> Result<Vec<Gain>> {
         let single = self.study.outcomes.iter().map(|outcome| self.single(*outcome));
         let single = single.collect::<Result<Vec<Single>>>()?;
@@ -247,8 +247,8 @@ impl<'a> Comparison<'a> {
         Ok(Some(Mean { row, draws, at_floor }))
     }
 
-    /// By the judge if there is one, else by overlap in its place. The judge compares with plain training's replies; of
-    /// two other arms the one's win rate is above the other's.
+    /// By the judge if there is one, else by overlap. The judge compares replies with those of plain training; two other arms
+    /// are compared by the difference of their win rates.
     fn preferences(&self) -> Result<Vec<Gain>> {
         if self.study.judge.is_some() {
             let alpaca = self.corpus == Corpus::Alpaca;
@@ -294,8 +294,8 @@ struct Mean {
     at_floor: bool,
 }
 
-/// Those of several outcomes that are above the floor, or all if none is: what neither model answers can neither gain nor
-/// lose, and would only make a mean look surer than it is.
+/// Those of several outcomes that are above the floor, or all if none is. An outcome at the floor can neither gain nor lose,
+/// and would only make the interval of a mean too narrow.
 pub(super) fn above_floor<T>(all: Vec<T>, values: impl Fn(&T) -> [Option<f64>; 2]) -> Vec<T> {
     if all.iter().all(|one| at_floor(values(one))) {
         return all;

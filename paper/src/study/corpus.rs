@@ -1,4 +1,4 @@
-//! What models are trained on, and what stands in where a data set cannot be had.
+//! What models are trained on, and what replaces a data set that cannot be obtained.
 
 use crate::Run;
 use crate::lab::{Job, Lab, Value, Verb};
@@ -29,7 +29,7 @@ named! {
 pub enum Corpora {
     /// One corpus.
     One(Corpus),
-    /// Each by itself, and the mean over all of them is meant.
+    /// All corpora: the mean over models each trained on one of them.
     All,
 }
 
@@ -56,9 +56,9 @@ print_and_parse!(Corpora, |name: &str| {
     one.chain([Corpora::All]).find(|corpora| corpora.name() == name)
 });
 
-/// What figures that train on [`Corpus::Chat`] say of it among their departures from the papers.
-pub const OF_CHAT: &str = "Profiles study and paper: a sample of 978 conversations in the place of ShareGPT; threads of OpenAssistant in the \
-                           place of held-out ones, out of distribution.";
+/// A departure from the papers of all figures that train on [`Corpus::Chat`].
+pub const OF_CHAT: &str = "In the profiles study and paper, a sample of 978 conversations replaces ShareGPT, and threads of OpenAssistant \
+                           replace held-out conversations, as a measure out of distribution.";
 
 /// Documents that a generated corpus and the split of Alpaca are made with at least.
 const MADE: usize = 100;
@@ -77,9 +77,9 @@ impl Corpus {
         }
     }
 
-    /// Whether it can be had on this machine.
-    pub fn is_at_hand(self, lab: &Lab) -> bool {
-        self.set().is_none_or(|set| at_hand(lab, set))
+    /// Whether it is available on this machine.
+    pub fn is_available(self, lab: &Lab) -> bool {
+        self.set().is_none_or(|set| is_available(lab, set))
     }
 
     /// What `data.train` is, for a training run that reads `rows` documents.
@@ -101,12 +101,12 @@ impl Corpus {
         Ok(file.and_then(|file| file.rows).map_or(GENERATED, |rows| rows as usize))
     }
 
-    /// The set of the catalogue that documents of the same kind come from on which nothing is trained.
+    /// The set of the catalogue with held-out documents of the same kind.
     pub fn unseen_set(self) -> Option<&'static str> {
         if self == Self::Chat { Some("oasst1-validation") } else { self.set() }
     }
 
-    /// Those documents, at least so many.
+    /// Held-out documents of the same kind, at least so many.
     pub fn unseen(self, documents: usize) -> Result<Value> {
         match self {
             Self::Arithmetic | Self::Instructions | Self::Alpaca => {
@@ -149,10 +149,10 @@ fn made(task: &'static str, split: &str, rows: usize) -> Result<Made> {
     Ok(Made(if task == "alpaca" { job.reading("alpaca")? } else { job }.shared()))
 }
 
-/// Documents that are only read, not trained on: the set of that name, or generated word problems where it cannot be had,
-/// which the figure's title then says.
+/// Documents that are scored and not trained on: the set of that name, or generated word problems where it cannot be
+/// obtained, which the figure's title then notes.
 pub fn documents(run: &Run, set: &str) -> Result<Value> {
-    if at_hand(run.lab(), set) {
+    if is_available(run.lab(), set) {
         run.data(set)?;
     } else {
         run.replaced(set, REPLACEMENT);
@@ -160,16 +160,20 @@ pub fn documents(run: &Run, set: &str) -> Result<Value> {
     source(run.lab(), set)
 }
 
-/// The same for whoever draws no figure.
+/// The same outside of a figure.
 pub fn source(lab: &Lab, set: &str) -> Result<Value> {
-    if at_hand(lab, set) { Ok(set.into()) } else { Ok(made("arithmetic", "test", MADE)?.into_training()) }
+    if is_available(lab, set) {
+        Ok(set.into())
+    } else {
+        Ok(made("arithmetic", "test", MADE)?.into_training())
+    }
 }
 
-/// What stands in the place of sets that cannot be had.
+/// What replaces sets that cannot be obtained.
 pub const REPLACEMENT: &str = "generated word problems";
 
-/// Whether a set of the catalogue can be had, fetched if need be; asked once per process. Made-up results need none.
-pub fn at_hand(lab: &Lab, set: &str) -> bool {
+/// Whether a set of the catalogue is available, fetched if need be; checked once per process. Made-up results need none.
+pub fn is_available(lab: &Lab, set: &str) -> bool {
     static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
     if lab.is_fixture() {
         return true;

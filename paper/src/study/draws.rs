@@ -1,10 +1,12 @@
-//! How much more one evaluation says than another, with its interval.
+//! The difference between two evaluations, with its interval.
 //!
-//! Every outcome is a ratio of two sums over questions: right answers by questions, nats by tokens. So any resampling of
-//! questions and seeds is a ratio of sums too, and a gain of one objective over another has a bootstrap interval in
-//! which both answer the same questions from the same seeds. Of few seeds a bootstrap knows too little: of three, one in
-//! twenty-seven resamples is the least of them thrice. So an interval is never narrower than Student's over the seeds,
-//! and, for questions may be few too, never narrower than Student's over the questions by the jackknife.
+//! Every outcome is a ratio of two sums over questions: right answers by questions, nats by tokens. A resample of questions
+//! and seeds is therefore a ratio of sums too, and the gain of one objective over another has a bootstrap interval in which
+//! both answer the same questions from the same seeds.
+//!
+//! A bootstrap over few seeds is too narrow: with three seeds, one resample in twenty-seven consists of the least of them
+//! alone. An interval is therefore never narrower than Student's over the seeds, nor, since there may be few questions too,
+//! than Student's over the questions by the jackknife.
 
 use super::outcome::Better;
 use crate::lab::evaluation::{Tallies, ratio};
@@ -24,14 +26,14 @@ pub struct Draws {
     resampled: Vec<f64>,
     /// Its value for each seed alone.
     of_seeds: Vec<f64>,
-    /// Its value without each question in turn, by what is asked.
+    /// Its value without each question in turn, by set of questions.
     left_out: BTreeMap<String, Vec<f64>>,
     n: usize,
 }
 
 /// How much better `arm` does than `baseline`, each with one entry per seed: the difference of the measure over all
 /// seeds, positive when better. Questions and seeds are resampled, the same ones for both; with one seed only
-/// questions are, and the interval says nothing of another training run.
+/// questions are, and the interval does not cover another training run.
 pub fn gain(arm: &[&Tallies], baseline: &[&Tallies], better: Better, name: &str) -> Result<Draws> {
     ensure!(arm.len() == baseline.len(), "{name}: the same seeds for both");
     let questions = questions(&[arm, baseline].concat(), name)?;
@@ -56,7 +58,7 @@ fn questions(of: &[&Tallies], name: &str) -> Result<usize> {
     Ok(ids.len())
 }
 
-/// Of chosen seeds and questions.
+/// The sums over chosen seeds and questions.
 fn measure(of: &[&Tallies], seeds: &[usize], questions: &[usize]) -> f64 {
     let pairs = seeds.iter().flat_map(|seed| questions.iter().map(|question| &of[*seed].pairs[*question]));
     ratio(pairs).unwrap_or(f64::NAN)
@@ -124,7 +126,7 @@ impl Draws {
         self.map(f64::abs)
     }
 
-    /// How much it is above another.
+    /// The difference from another.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         self.with(other, |a, b| a - b)
@@ -157,7 +159,7 @@ impl Draws {
         }
     }
 
-    /// Its value without each question in turn of what is asked; if it rests on none of these, its value again and again.
+    /// Its value without each question of the set in turn; its value itself, repeated, if it does not depend on the set.
     fn without(&self, asked: &str) -> impl Iterator<Item = f64> {
         let known = self.left_out.get(asked);
         (0..).map_while(move |at| known.map_or(Some(self.value), |values| values.get(at).copied()))

@@ -3,7 +3,7 @@
 use super::arm::Arm;
 use super::corpus::Corpora;
 use super::outcome::{Distribution, Measure, Outcome, Unit};
-use crate::{Column, Estimate, Table};
+use crate::{Column, Estimate, Table, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +29,12 @@ pub struct Gain {
     pub seeds: u64,
     /// Questions or documents.
     pub questions: usize,
-    /// What a mean is the mean of, or wins are counted among; empty for single outcomes.
+    /// The outcomes of a mean, or those among which wins are counted; empty for single outcomes.
     #[serde(default)]
     pub of: String,
     /// The outcome itself, or its mean.
     pub value: Option<f64>,
-    /// The same of what it is compared with.
+    /// The same for the way of training that it is compared with.
     pub versus_value: Option<f64>,
     /// The difference, positive when better.
     pub gain: f64,
@@ -58,7 +58,7 @@ impl Gain {
         Estimate { value: self.gain, low: self.gain_low, high: self.gain_high, n: self.seeds as usize }
     }
 
-    /// Whether a judge had a say in it.
+    /// Whether a judge's verdicts are in it.
     pub fn is_judged(&self) -> bool {
         let judged = Outcome::AlpacaEval;
         self.measure == Measure::Of(judged) || self.of.split(AND).any(|outcome| outcome == judged.name())
@@ -86,44 +86,30 @@ impl Gain {
 
     /// The columns of a table of gains.
     pub fn columns() -> Vec<Column> {
-        vec![
-            Column::new("model", "", "base model"),
-            Column::new("trained_on", "", "corpus trained on"),
-            Column::new("arm", "", "way of training"),
-            Column::new("versus", "", "way of training that it is compared with"),
-            Column::new(
-                "outcome",
-                "",
-                "what is measured: an outcome; `mean`: the mean of all outcomes of the unit and distribution, where shares at \
-                 the floor (neither model answers more than 2 % correctly) are left out unless all are at the floor; `won`: \
-                 the share of all outcomes on which the gain is positive, a judge's win rate among them if there is a judge",
-            ),
-            Column::new(
-                "distribution",
-                "",
-                "`in` the trained corpus' distribution, `out` of it, or `all`; `out - in`: the mean gain out of the \
-                 distribution minus the mean gain in it",
-            ),
-            Column::new(
-                "unit",
-                "",
-                "`nats`: mean loss per response token; `share`: of correct answers, of constraints met, of characters shared \
-                 with a reference (alpaca-overlap); `preference`: length-controlled win rate minus one half, by a judge \
-                 (alpaca-eval) or by a stand-in for one; `tasks`: share of outcomes",
-            ),
-            Column::new("seeds", "", "training runs of each"),
-            Column::new("questions", "", "questions, or held-out documents"),
-            Column::new("of", "", "the outcomes that a mean is taken over, or among which wins are counted"),
-            Column::new("value", "", "the outcome itself over all seeds, or the mean of the outcomes"),
-            Column::new("versus_value", "", "the same for the way of training that it is compared with"),
-            Column::new("gain", "", "the difference of the two, positive when better"),
-            Column::new(
-                "gain_low",
-                "",
-                "lower end of the 95 % interval: paired bootstrap over questions and seeds, never narrower than Student's \
-                 interval over seeds or, except for `won`, over questions; for a share of outcomes, cut at 0 and 1",
-            ),
-            Column::new("gain_high", "", "upper end of the interval"),
-        ]
+        columns! {
+            "model": "base model",
+            "trained_on": "corpus trained on",
+            "arm": "way of training",
+            "versus": "way of training that it is compared with",
+            "outcome": "what is measured: an outcome; `mean`: the mean of all outcomes of the unit and distribution, \
+                        where shares at the floor (neither model answers more than 2 % correctly) are left out \
+                        unless all are at the floor; `won`: the share of all outcomes on which the gain is positive, \
+                        a judge's win rate among them if there is a judge",
+            "distribution": "`in` the trained corpus' distribution, `out` of it, or `all`; `out - in`: the mean gain \
+                             out of the distribution minus the mean gain in it",
+            "unit": "`nats`: mean loss per response token; `share`: of correct answers, of constraints met, of \
+                     characters shared with a reference (alpaca-overlap); `preference`: length-controlled win rate \
+                     minus one half, by a judge (alpaca-eval) or by a stand-in for one; `tasks`: share of outcomes",
+            "seeds": "training runs of each",
+            "questions": "questions, or held-out documents",
+            "of": "the outcomes that a mean is taken over, or among which wins are counted",
+            "value": "the outcome itself over all seeds, or the mean of the outcomes",
+            "versus_value": "the same for the way of training that it is compared with",
+            "gain": "the difference of the two, positive when better",
+            "gain_low": "lower end of the 95 % interval: paired bootstrap over questions and seeds, never narrower \
+                         than Student's interval over seeds or, except for `won`, over questions; for a share of \
+                         outcomes, cut at 0 and 1",
+            "gain_high": "upper end of the interval",
+        }
     }
 }

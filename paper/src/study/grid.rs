@@ -1,7 +1,7 @@
 //! The study's grid: which models are trained how on what, and by what they are measured.
 
 use super::arm::{Arm, Criterion, Granularity, Reference};
-use super::corpus::{Corpus, at_hand};
+use super::corpus::{Corpus, is_available};
 use super::models::short;
 use super::outcome::{Better, Outcome};
 use super::scale::Scale;
@@ -19,7 +19,7 @@ const SPEEDS: [f64; 2] = [600.0, 1500.0];
 /// Where an evaluation's result has the replies.
 const ANSWERS: &str = "evaluation.answers.jsonl";
 
-/// The grid at one profile's size, on what is at hand.
+/// The grid at one profile's size, on the data sets that are available.
 #[derive(Clone, Debug)]
 pub struct Study {
     /// Sizes.
@@ -35,7 +35,7 @@ pub struct Study {
 }
 
 impl Study {
-    /// A profile's grid. What needs a set that is not at hand is left out, and generated problems are trained on where
+    /// A profile's grid. What needs a set that is not available is left out, and generated problems are trained on where
     /// nothing else is left.
     pub fn new(profile: Profile, lab: &Lab) -> Self {
         Self::of(Scale::of(profile), lab)
@@ -46,11 +46,11 @@ impl Study {
         let corpora = scale.corpora.iter().filter_map(|corpus| corpus.set());
         let sets = corpora.chain(scale.outcomes.iter().filter_map(|outcome| outcome.set()));
         let sets = sets.chain(scale.judge.map(|_| JUDGED));
-        let mut missing: Vec<&'static str> = sets.filter(|set| !at_hand(lab, set)).collect();
+        let mut missing: Vec<&'static str> = sets.filter(|set| !is_available(lab, set)).collect();
         missing.sort_unstable();
         missing.dedup();
         let mut corpora: Vec<Corpus> =
-            scale.corpora.iter().copied().filter(|corpus| corpus.is_at_hand(lab)).collect();
+            scale.corpora.iter().copied().filter(|corpus| corpus.is_available(lab)).collect();
         if corpora.is_empty() {
             corpora.push(Corpus::Arithmetic);
         }

@@ -1,7 +1,7 @@
 //! Documents of the kind that a model is trained on, held out from training: scored before, during and after it.
 
 use super::arm::Arm;
-use super::corpus::{Corpus, at_hand};
+use super::corpus::{Corpus, is_available};
 use super::grid::Study;
 use super::models::short;
 use super::scoring::{self, PLACES};
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use std::fs;
 use std::sync::Arc;
 
-/// The first held-out documents of a corpus, for a model of the study and for what is made of it by training.
+/// The first held-out documents of a corpus, for a model of the study and the models trained from it.
 #[derive(Clone, Copy, Debug)]
 pub struct HeldOut<'a> {
     study: &'a Study,
@@ -22,9 +22,9 @@ pub struct HeldOut<'a> {
     passes: usize,
 }
 
-/// Corpora of the study with held-out documents at hand.
+/// Corpora of the study with held-out documents that are available.
 pub fn corpora(study: &Study, lab: &Lab) -> Vec<Corpus> {
-    let scored = |corpus: &Corpus| corpus.unseen_set().is_none_or(|set| at_hand(lab, set));
+    let scored = |corpus: &Corpus| corpus.unseen_set().is_none_or(|set| is_available(lab, set));
     study.corpora.iter().copied().filter(scored).collect()
 }
 
@@ -39,7 +39,7 @@ impl<'a> HeldOut<'a> {
         Self { study, model, corpus, documents, passes }
     }
 
-    /// The scoring by the model as it came.
+    /// The scoring by the base model.
     pub fn before(&self) -> Result<Job> {
         let job = self.scoring("before training")?;
         // What is trained brings its own along.
@@ -54,7 +54,7 @@ impl<'a> HeldOut<'a> {
         Ok(job.set("adapter", Value::Result(trained, "adapter".into())))
     }
 
-    /// What `of` makes of the documents before masked training and at every checkpoint of it, with the steps until then.
+    /// `of` applied to the documents as scored before masked training and at each of its checkpoints, with the steps so far.
     pub fn during<T>(
         &self,
         run: &Run,
@@ -117,7 +117,7 @@ impl<'a> HeldOut<'a> {
     }
 }
 
-/// What a scoring wrote, done first if it was not before.
+/// The documents that a scoring wrote; it is run first if need be.
 pub fn documents(run: &Run, job: &Job) -> Result<Vec<Document>> {
     read(&run.job(job)?.join(job.verb.output()))
 }

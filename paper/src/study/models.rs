@@ -7,6 +7,9 @@ use crate::provenance::{Provenance, Unit};
 use crate::table::distinct;
 use clap::ValueEnum as _;
 
+/// A departure from the papers of all figures about trained models.
+pub const SMALL_MODEL: &str = "Every profile except paper uses SmolLM2-135M-Instruct.";
+
 /// A model's name without its organisation.
 pub fn short(model: &str) -> &str {
     model.rsplit('/').next().unwrap_or(model)

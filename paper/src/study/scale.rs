@@ -1,4 +1,4 @@
-//! How large each profile is: every number that tells a smoke test from a study.
+//! How large each profile is: every number that distinguishes a smoke test from a study.
 //!
 //! Times for `laptop` and `study` on two cores with the 135M model: training 600 tokens/s, writing 1,000, scoring 2,000.
 
@@ -69,7 +69,7 @@ impl Scale {
         if corpus == Corpus::Chat { self.max_length_of_chat } else { self.max_length }
     }
 
-    /// Training documents of a corpus: as many as are wanted, or all that the clean ones leave.
+    /// Training documents of a corpus: as many as the scale asks for, or all that the clean ones leave.
     pub fn documents(&self, corpus: Corpus) -> Result<usize> {
         let there = corpus.rows()?.saturating_sub(self.clean_rows);
         Ok(self.rows.map_or(there, |rows| rows.min(there)))
@@ -93,7 +93,7 @@ impl Scale {
         documents.div_ceil(self.batch)
     }
 
-    /// The sizes of its training runs as a sentence, for whoever reads what came of them.
+    /// The sizes of its training runs as a sentence for readers of the results.
     pub fn describe(&self) -> String {
         let Self { batch, lr, max_length, questions, seeds, other_seeds, .. } = self;
         let sizes = self.each(|documents| documents).zip(self.each(|documents| self.steps(documents)));
@@ -157,7 +157,7 @@ const MADE_UP: Scale = Scale {
     ..SMOKE
 };
 
-/// Every arm on generated problems, the paper's objectives on Alpaca too, with seeds enough to test what is said of them;
+/// Every arm on generated problems, the paper's objectives on Alpaca too, with enough seeds to test claims about them;
 /// one seed shows the rest.
 const LAPTOP: Scale = Scale {
     models: &["smollm2-135m"],
@@ -185,7 +185,7 @@ const LAPTOP: Scale = Scale {
     checkpoint_every: 2,
 };
 
-/// Every arm with seeds enough on three corpora, at the laptop's sizes, so that the two share runs.
+/// Every arm with three seeds on three corpora, at the laptop's sizes, so that the two profiles share runs.
 const EVENING: Scale = Scale {
     corpora: &[Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca],
     only_objectives_on: &[],
@@ -195,11 +195,7 @@ const EVENING: Scale = Scale {
 
 /// The whole protocol with a small model.
 const STUDY: Scale = Scale {
-    models: &["smollm2-135m"],
     corpora: &[Corpus::Arithmetic, Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat, Corpus::Instructions],
-    only_objectives_on: &[],
-    seeds: 3,
-    other_seeds: 3,
     rows: Some(2000),
     clean_rows: 400,
     batch: 32,
@@ -219,32 +215,23 @@ const STUDY: Scale = Scale {
         Outcome::Ifeval,
         Outcome::Medmcqa,
     ],
-    template: None,
-    judge: None,
     questions: 200,
-    thin: false,
     checkpoint_every: 10,
+    ..EVENING
 };
 
 /// The papers' models on all data.
 const PAPER: Scale = Scale {
     models: &["google/gemma-2b", "google/gemma-2-2b", "meta-llama/Llama-3.2-1B"],
     corpora: &[Corpus::Gsm8k, Corpus::Alpaca, Corpus::Chat],
-    only_objectives_on: &[],
-    seeds: 3,
-    other_seeds: 3,
     rows: None,
-    clean_rows: 400,
-    batch: 32,
     lr: 1e-4,
-    max_length: 1024,
     max_length_of_chat: 2048,
     template: Some("plain"),
-    outcomes: STUDY.outcomes,
     judge: Some("local:Qwen/Qwen2.5-7B-Instruct"),
     questions: 2000,
-    thin: false,
     checkpoint_every: 50,
+    ..STUDY
 };
 
 #[cfg(test)]
@@ -253,9 +240,9 @@ mod tests {
 
     #[test]
     fn a_corpus_with_fewer_documents_than_are_wanted_is_named() {
-        let said = Scale::of(Profile::Study).describe();
+        let sentence = Scale::of(Profile::Study).describe();
         let part = "2000 (chat: 578) documents, 32 a step: 63 (chat: 19) steps";
-        assert!(said.contains(part), "{said}");
+        assert!(sentence.contains(part), "{sentence}");
         for profile in [Profile::Smoke, Profile::Laptop, Profile::Evening] {
             let scale = Scale::of(profile);
             assert_eq!(scale.each(|documents| documents), scale.rows.map(|rows| rows.to_string()));

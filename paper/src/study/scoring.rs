@@ -13,7 +13,7 @@ pub const PLACES: [&str; 3] = ["attention,residual", "attention", "embedding"];
 /// The rates of figure 10.
 pub const RATES: [f64; 6] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
 
-/// Seconds that a pass over a document is thought to take, until scorings are done that tell.
+/// Seconds that a pass over a document is assumed to take, until finished scorings show the real time.
 const PASS: f64 = 0.12;
 
 named! {
@@ -54,7 +54,7 @@ pub struct Scoring {
 }
 
 impl Scoring {
-    /// Uncertainties as most figures want them.
+    /// Uncertainties as most figures show them.
     pub fn uncertainty(
         profile: Profile,
         model: &'static str,
@@ -88,7 +88,7 @@ impl Scoring {
         Self { documents, passes, rate, ..self }
     }
 
-    /// The scored documents, computed if they were not before; made up where no data may be read.
+    /// The scored documents, computed if they were not before; synthetic where no data may be read.
     pub fn documents(&self, run: &Run) -> Result<Vec<Document>> {
         if run.synthetic_data() {
             let (rate, documents) = if self.passes == 0 { (0.0, 24) } else { (self.rate, 8) };
@@ -124,7 +124,7 @@ pub fn work(name: String, source: Value, model: &str, documents: usize, passes: 
         .reading(model)
 }
 
-/// All scorings that a profile's figures show, for whoever would not do them one after the other.
+/// All scorings that a profile's figures show, so that they can run at the same time.
 pub fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     let mut all = Vec::new();
     for model in models(profile) {

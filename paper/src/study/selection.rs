@@ -8,9 +8,9 @@ use anyhow::Result;
 named! {
     /// A kind of token: several of the trainer's classes.
     pub enum Kind {
-        /// Signs, blanks, line ends, the end of the turn.
+        /// Punctuation, whitespace, line breaks, the end of the turn.
         Structural = "structural",
-        /// Numbers and signs of calculation.
+        /// Numbers and operators.
         Arithmetic = "arithmetic",
         /// Beginnings of words and their continuations.
         Words = "words",
@@ -39,7 +39,7 @@ pub struct Share {
     pub of_all: Tallies,
 }
 
-/// Every kind, in the order of [`Kind::ALL`], when the top quarter is selected as if these documents were the batch.
+/// The counts of every kind, in the order of [`Kind::ALL`], if the top quarter of these documents' tokens is selected.
 pub fn shares(documents: &[Document]) -> Result<Vec<Share>> {
     let selected = top_quarter(documents)?;
     let tallies = |kind: Kind, everything: bool| {

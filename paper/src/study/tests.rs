@@ -1,4 +1,4 @@
-//! What the training figures say of hand-made tables, and of recorded ones.
+//! Claims of the training figures on hand-made tables, and on recorded ones.
 
 use super::claims::{STAND_IN, units};
 use super::compare::{above_floor, wins_of};
@@ -128,7 +128,7 @@ fn the_loss_is_best_where_it_is_ahead_of_each_other_criterion() -> Result<()> {
             versus: *versus,
             ..row("m", Arm::Masked, Unit::Nats, *ends)
         });
-        // It gains, whatever is said of the others.
+        // It gains, whatever the claims about the others.
         let rows: Vec<Gain> = [row("m", Arm::Masked, Unit::Nats, UP)].into_iter().chain(others).collect();
         let claims = figure("a-3")?.claims(&Table::from_rows(&rows)?)?;
         verdict(&claims, "a-3/loss-best-gsm8k-nats")

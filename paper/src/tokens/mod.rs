@@ -1,4 +1,4 @@
-//! Scored documents: what `tokensieve uncertainty` says of every response token, and what figures make of it.
+//! Scored documents: what `tokensieve uncertainty` writes about every response token, and what figures make of it.
 //!
 //! The scores come from the `tokensieve` binary; everything here is arithmetic on its files, so that figures can be
 //! tested on [`synthetic`] documents without a model.

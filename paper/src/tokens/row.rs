@@ -41,28 +41,22 @@ pub struct TokenRow {
 impl TokenRow {
     /// The columns, for a figure's documentation.
     pub fn columns() -> Vec<crate::Column> {
-        [
-            ("conversation", "", "name of the conversation"),
-            ("step", "", "training steps before the scoring; 0 is the model as it came"),
-            ("position", "", "the token's place in the conversation, from 0"),
-            ("text", "", "the token's text"),
-            ("response", "", "whether the token belongs to the response, which alone is scored"),
-            ("class", "", "kind of token: number, operator, punctuation, word, …"),
-            ("loss_nats", "nats", "−log *p* of the token, without dropout"),
-            ("entropy_nats", "nats", "entropy of the prediction without dropout"),
-            ("probability", "", "*p* of the token, without dropout"),
-            ("total_nats", "nats", "total uncertainty: entropy of the mean prediction under dropout"),
-            (
-                "aleatoric_nats",
-                "nats",
-                "aleatoric uncertainty: mean entropy of the predictions under dropout",
-            ),
-            ("epistemic_nats", "nats", "epistemic uncertainty (BALD): total minus aleatoric"),
-            ("selected", "", "whether it is in the top quarter by loss of all tokens scored with it"),
-            ("top", "", "most probable tokens with their probabilities, as JSON"),
-        ]
-        .map(|(name, unit, meaning)| crate::Column::new(name, unit, meaning))
-        .into()
+        crate::columns! {
+            "conversation": "name of the conversation",
+            "step": "training steps before the scoring; 0 is the base model",
+            "position": "the token's place in the conversation, from 0",
+            "text": "the token's text",
+            "response": "whether the token belongs to the response, which alone is scored",
+            "class": "kind of token: number, operator, punctuation, word, …",
+            "loss_nats" in "nats": "−log *p* of the token, without dropout",
+            "entropy_nats" in "nats": "entropy of the prediction without dropout",
+            "probability": "*p* of the token, without dropout",
+            "total_nats" in "nats": "total uncertainty: entropy of the mean prediction under dropout",
+            "aleatoric_nats" in "nats": "aleatoric uncertainty: mean entropy of the predictions under dropout",
+            "epistemic_nats" in "nats": "epistemic uncertainty (BALD): total minus aleatoric",
+            "selected": "whether it is in the top quarter by loss of all tokens scored with it",
+            "top": "most probable tokens with their probabilities, as JSON",
+        }
     }
 
     /// The rows of one document.

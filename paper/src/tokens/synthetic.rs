@@ -1,5 +1,5 @@
-//! Documents from a tiny stochastic "model": random logits, and dropout as noise on them. They stand for scored
-//! documents wherever no language model is at hand, and are the same bits on every machine.
+//! Documents from a tiny stochastic "model": random logits, and dropout as noise on them. They replace scored
+//! documents where there is no language model, and are the same bits on every machine.
 
 use super::{Document, Token};
 use tokensieve_base::streams::Stream;

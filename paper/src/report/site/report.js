@@ -1,11 +1,11 @@
-// Sorting, filtering, light and dark, keyboard: all that the pages do beyond lying there.
+// Sorting, filtering, light and dark, keyboard shortcuts: everything interactive on the pages but the token viewer.
 "use strict";
 
 const root = document.documentElement;
 const store = {
   // Some browsers refuse storage to pages opened from disk; the choice then lasts for the page.
   get: () => { try { return localStorage.getItem("tokensieve-theme"); } catch { return null; } },
-  set: (theme) => { try { localStorage.setItem("tokensieve-theme", theme); } catch { /* as said */ } },
+  set: (theme) => { try { localStorage.setItem("tokensieve-theme", theme); } catch { /* see above */ } },
 };
 
 function setTheme(theme) {

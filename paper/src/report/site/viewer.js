@@ -1,4 +1,4 @@
-// The token viewer: colours the text that the page already holds. What is shown is always in the address:
+// The token viewer: colours the text that the page already contains. The address always names what is shown:
 // #conversation/step/quantity/token.
 "use strict";
 
@@ -90,7 +90,7 @@ function explain(element) {
   tip.style.top = `${box.bottom + scrollY + 8}px`;
 }
 
-// What follows from a token having the focus.
+// Updates the state when a token receives the focus.
 function arrive(element) {
   state.token = Number(element.dataset.at);
   tokens().forEach((other) => { other.tabIndex = other === element ? 0 : -1; });
@@ -101,7 +101,7 @@ function arrive(element) {
 function focus(element) {
   if (!element) return;
   element.focus();
-  // A page in the background hears of no focus.
+  // A page in the background receives no focus event.
   arrive(element);
 }
 
@@ -128,12 +128,12 @@ function setStep(step) {
   change({ step: Math.min(Math.max(step, 0), state.conversation.steps.length - 1) });
 }
 
-// The parts of the address; none of one that cannot be read.
+// The parts of the address; an address that cannot be decoded has none.
 function named() {
   try { return decodeURIComponent(location.hash.slice(1)).split("/"); } catch { return []; }
 }
 
-// An address may name less than everything, or something that is not there: then the default stands.
+// Defaults replace what an address leaves out or names wrongly.
 function follow() {
   const [slug, step, quantity, token] = named();
   const conversation = conversations.find((one) => one.slug === slug) || conversations[0];
