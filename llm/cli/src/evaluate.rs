@@ -21,8 +21,8 @@ use tokensieve_kernels::machine;
                       tokensieve evaluate --tasks",
     after_help = "Answers are stored in FILE.answers.jsonl beside FILE.json: the same command continues an interrupted \
     evaluation, and a longer suite or a larger --limit only asks new questions. Held-out text: nll:SET/SPLIT, nll:SET (the \
-    test split where there is one), nll:FILE. Documents of `tokensieve make oracle`, against their exact distributions: \
-    oracle:FILE (docs/tasks.md).\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by Ctrl-C."
+    test split where there is one), nll:FILE. Documents of `tokensieve make oracle`, against their exact \
+    distributions: oracle:FILE (docs/tasks.md).\n\nExit code: 0 done; 1 an error; 2 wrong arguments; 130 stopped by Ctrl-C."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {

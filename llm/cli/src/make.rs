@@ -10,9 +10,10 @@ use tokensieve_model::Error;
 /// Task, split, number of rows and destination.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Row i depends only on task, split and seed: it is the same on every machine and for every N. `tokensieve \
-    train` reads the file as data.train. `tokensieve evaluate` has a task for each, whose questions do not occur among the rows; \
-    for oracle it is oracle:FILE, with another split or other rows. docs/tasks.md describes the rows."
+    after_help = "Row i depends only on task, split and seed: it is the same on every machine and for every N. \
+    `tokensieve train` reads the file as data.train. `tokensieve evaluate` has a task for each, whose questions do not \
+    occur among the rows; for oracle it is oracle:FILE, with another split or other rows. docs/tasks.md describes the \
+    rows."
 )]
 pub struct Arguments {
     /// Task: arithmetic, instructions, figfont, alpaca, oracle

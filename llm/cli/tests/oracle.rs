@@ -1,5 +1,5 @@
-//! `tokensieve evaluate --suite oracle:FILE` on a tiny random model with a token per character, against distributions and
-//! predictions computed one prefix at a time; and what it refuses.
+//! `tokensieve evaluate --suite oracle:FILE` on a tiny random model with a token per character, against distributions
+//! and predictions computed one prefix at a time; and what it refuses.
 //!
 //! Needs libtorch; makes its own model and data in a temporary folder. `cargo test -p tokensieve-cli --test oracle`.
 

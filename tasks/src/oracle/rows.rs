@@ -53,8 +53,8 @@ struct Columns {
     p: Option<Vec<f64>>,
 }
 
-/// Reads all rows of a file in JSON lines. Each must have an `id` and a `text` that is a document of the language of this
-/// id; where the row has probabilities, they must be this language's.
+/// Reads all rows of a file in JSON lines. Each must have an `id` and a `text` that is a document of the language of
+/// this id; where the row has probabilities, they must be this language's.
 pub fn read(path: &Path) -> Result<Vec<Row>> {
     let file = File::open(path).map_err(|error| Error::file(path, error))?;
     let mut languages = HashMap::new();

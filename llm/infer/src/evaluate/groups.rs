@@ -19,8 +19,8 @@ pub(super) const ALL: &str = "all";
 /// The group of the tokens whose written value is wrong.
 const WRONG: &str = "wrong";
 
-/// The share of a group's tokens, those with the largest KL, that AUROC asks a proxy to find (choice: the share that both
-/// papers' selections keep).
+/// The share of a group's tokens, those with the largest KL, that AUROC asks a proxy to find (choice: the share that
+/// both papers' selections keep).
 const LARGEST: f64 = 0.25;
 
 /// Sums over the tokens of a group, in nats; [`TokenScore`] says of what.

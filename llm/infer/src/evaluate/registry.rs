@@ -37,8 +37,8 @@ pub(super) fn open(
         tasks::Error::Setting(what) => Error::setting(
             "--suite",
             format!(
-                "{what}; nll:SET, nll:SET/SPLIT and nll:FILE measure the loss on the responses of a data set, oracle:FILE \
-                 predictions of the oracle language"
+                "{what}; nll:SET, nll:SET/SPLIT and nll:FILE measure the loss on the responses of a data set, \
+                 oracle:FILE predictions of the oracle language"
             ),
         ),
         other => Error::other(other),

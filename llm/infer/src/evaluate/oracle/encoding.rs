@@ -26,8 +26,8 @@ pub(super) fn symbol_tokens(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
 
 fn no_token(tokenizer: &Tokenizer, symbol: char, why: &str) -> Error {
     let what = format!(
-        "the tokenizer has no token for the symbol `{symbol}` of the oracle language ({why}); --suite oracle:FILE takes a \
-         model whose tokenizer has one token for every symbol"
+        "the tokenizer has no token for the symbol `{symbol}` of the oracle language ({why}); --suite oracle:FILE takes \
+         a model whose tokenizer has one token for every symbol"
     );
     Error::file(tokenizer.path(), what)
 }
