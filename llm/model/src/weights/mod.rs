@@ -150,7 +150,7 @@ impl Checkpoint {
     pub fn random(model: &RandomModel) -> Result<Self> {
         let config = model.config()?;
         let random = Random::new(model, &config);
-        Ok(Self::new(random.source(), config, Store::Random(random)))
+        Ok(Self::new(random::NAME, config, Store::Random(random)))
     }
 
     fn new(source: &str, config: Config, store: Store) -> Self {

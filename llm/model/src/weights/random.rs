@@ -14,7 +14,7 @@ use crate::text::BuiltTokenizer;
 use crate::text::characters::characters;
 
 /// What a randomly initialised model is named in messages: the configuration's table.
-const NAME: &str = "model.init";
+pub(super) const NAME: &str = "model.init";
 
 /// A model to be trained from the beginning.
 ///
@@ -97,10 +97,6 @@ impl Random {
     pub(super) fn new(model: &RandomModel, config: &Config) -> Self {
         let norm = if config.norm_plus_one { 0.0 } else { 1.0 };
         Self { model: model.clone(), shapes: modules::shapes(config).into_iter().collect(), norm }
-    }
-
-    pub(super) fn source(&self) -> &'static str {
-        NAME
     }
 
     pub(super) fn tokenizer(&self) -> Result<BuiltTokenizer> {
