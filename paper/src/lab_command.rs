@@ -37,7 +37,8 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
             } else {
                 jobs(profile, &study(profile, &lab), &lab)?
             };
-            list(&lab, &jobs)
+            list(&lab, &jobs);
+            Ok(ExitCode::SUCCESS)
         }
         Command::Collect { size, out: ref file } => collect(size.profile, out, file),
     }
@@ -48,7 +49,7 @@ fn of_oracle(profile: Profile, stage: Stage, workers: usize, shard: Shard, out: 
     program::find()?;
     let jobs = Work::of(profile)?.jobs(stage)?;
     let lab = Lab::open(out).with_threads(threads(workers));
-    queue::run(&lab, &jobs, shard, workers, &telling(&lab, &jobs, workers))?;
+    queue::run(&lab, &jobs, shard, workers, &printing(&lab, &jobs, workers))?;
     Ok(jobs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
@@ -128,7 +129,7 @@ fn printing<'a>(lab: &'a Lab, jobs: &'a [Arc<Job>], workers: usize) -> impl Fn(E
     }
 }
 
-fn list(lab: &Lab, jobs: &[Arc<Job>]) -> Result<ExitCode> {
+fn list(lab: &Lab, jobs: &[Arc<Job>]) {
     let mut done = 0;
     for job in jobs {
         let state = match lab.done(job) {
@@ -141,7 +142,6 @@ fn list(lab: &Lab, jobs: &[Arc<Job>]) -> Result<ExitCode> {
         println!("{}  {state:<16} {}", &job.id()[..8], job.name);
     }
     println!("{done} of {} done; about {} to go", jobs.len(), time(queue::estimate(lab, jobs)));
-    Ok(ExitCode::SUCCESS)
 }
 
 /// A duration as people say it.

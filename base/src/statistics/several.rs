@@ -20,9 +20,12 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
 pub fn equivalence_test(values: &[f64], bound: f64) -> Option<f64> {
     let (value, error) = (mean(values)?, standard_error(values)?);
     let freedom = values.len() - 1;
-    let above = |distance: f64| match error == 0.0 {
-        true => f64::from(u8::from(distance <= 0.0)),
-        false => 1.0 - student_cdf(distance / error, freedom),
+    let above = |distance: f64| {
+        if error == 0.0 {
+            f64::from(u8::from(distance <= 0.0))
+        } else {
+            1.0 - student_cdf(distance / error, freedom)
+        }
     };
     Some(above(value + bound).max(above(bound - value)))
 }

@@ -40,7 +40,9 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
             &[json!({ "prompt": "question", "completion": "answer" })],
         ),
         Verb::Uncertainty => uncertainty(job, &folder.join(job.verb.output()), &mut stream),
-        Verb::Generate | Verb::Truth => bail!("{}: there are no made-up results for this verb", job.verb.name()),
+        Verb::Generate | Verb::Truth => {
+            bail!("{}: there are no made-up results for this verb", job.verb.name())
+        }
     }
 }
 

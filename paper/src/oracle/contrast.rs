@@ -82,3 +82,30 @@ impl Difference {
         Estimate { value: self.difference, low: self.low, high: self.high, n: self.seeds }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::Plan;
+
+    #[test]
+    fn a_difference_is_paired() {
+        let found = Difference::of(&[[1.0, 0.5], [2.0, 1.4], [3.0, 2.6]]).unwrap();
+        assert!((found.value - 2.0).abs() < 1e-12 && (found.versus - 1.5).abs() < 1e-12);
+        assert!((found.difference - 0.5).abs() < 1e-12 && found.low < 0.5 && found.high > 0.5);
+        // The standard deviation of 0.5, 0.6, 0.4 is 0.1.
+        assert!((found.error - 0.1 / 3.0_f64.sqrt()).abs() < 1e-12);
+        assert_eq!((found.estimate().n, Difference::of(&[[1.0, 2.0]])), (3, None));
+    }
+
+    #[test]
+    fn a_claim_says_what_differs() {
+        let plan = Plan::load().unwrap();
+        assert!(plan.claims.len() <= 12);
+        for claim in &plan.claims {
+            let [of, versus] = claim.terms().unwrap();
+            assert_ne!(of, versus, "{}", claim.id);
+            assert!(claim.matters > 0.0);
+        }
+    }
+}

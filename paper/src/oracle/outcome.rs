@@ -202,3 +202,57 @@ impl Outcomes {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::Rate;
+
+    fn outcome(seed: u64) -> (Cell, Outcome) {
+        let (data, arm) = ("clean".to_owned(), "mle".to_owned());
+        let cell = Cell { seed, from: 1, data, arm, rate: Rate::Tuned, look: None };
+        let group = Group {
+            tokens: 8.0,
+            kl: 2.0,
+            loss: 12.0,
+            model_entropy: 6.0,
+            entropy_gap: 1.0,
+            right: 6.0,
+            selected: 2.0,
+            spearman: Proxies { loss: Some(0.25), entropy: None },
+            auroc: Proxies { loss: Some(0.75), entropy: None },
+        };
+        let groups = BTreeMap::from([("all".to_owned(), group.sums())]);
+        let sets = BTreeMap::from([("test".to_owned(), groups)]);
+        let run = cell.to_string();
+        (cell, Outcome { run, seconds: 1.5, commit: "c".into(), date: "d".into(), sets })
+    }
+
+    #[test]
+    fn outcomes_are_read_as_they_are_written() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("tokensieve-outcomes-{}", std::process::id()));
+        let path = folder.join("oracle.jsonl.gz");
+        let all = [outcome(0), outcome(1)];
+        let outcomes = Outcomes(all.iter().map(|(_, one)| (one.run.clone(), one.clone())).collect());
+        outcomes.write(&path)?;
+        let read = Outcomes::read(&path)?;
+        assert_eq!(read, outcomes);
+        let found = read.of(&all[1].0).context("written")?;
+        let value = |quantity| found.value("test", "all", quantity);
+        assert_eq!(value(Quantity::Kl), Some(0.25));
+        assert_eq!(value(Quantity::Right), Some(0.75));
+        assert_eq!(value(Quantity::Selected), Some(0.25));
+        assert_eq!(value(Quantity::LossRank), Some(0.25));
+        assert_eq!((value(Quantity::EntropyRank), found.value("deep", "all", Quantity::Kl)), (None, None));
+        std::fs::write(&path, "no gzip")?;
+        let error = format!("{:#}", Outcomes::read(&path).unwrap_err());
+        assert!(error.contains("oracle.jsonl.gz"), "{error}");
+        std::fs::remove_dir_all(&folder)?;
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_recorded_can_be_read() {
+        assert!(Outcomes::recorded().is_ok());
+    }
+}

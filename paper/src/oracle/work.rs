@@ -163,18 +163,22 @@ impl Work {
         let Size { pretraining_rows: rows, checkpoints, .. } = &self.size;
         let steps = checkpoints.last().copied().unwrap_or(1);
         let data = Self::documents("pretrain", seed, 0, *rows);
-        let mut job = self
-            .training(format!("oracle pretraining seed {seed}"), data, steps, self.plan.pretraining.batch)
-            .set("train.lr", self.plan.pretraining.rate)
-            .set("train.seed", seed as i64)
-            .set("train.save_at", checkpoints.iter().map(|step| *step as i64).collect::<Vec<_>>());
+        let mut job = Self::training(
+            format!("oracle pretraining seed {seed}"),
+            data,
+            steps,
+            self.plan.pretraining.batch,
+        )
+        .set("train.lr", self.plan.pretraining.rate)
+        .set("train.seed", seed as i64)
+        .set("train.save_at", checkpoints.iter().map(|step| *step as i64).collect::<Vec<_>>());
         for (key, value) in &self.plan.model {
             job = job.set(&format!("model.init.{key}"), value.clone());
         }
         job.set("model.init.seed", seed as i64).shared()
     }
 
-    fn training(&self, name: String, data: Arc<Job>, steps: u64, batch: u64) -> Job {
+    fn training(name: String, data: Arc<Job>, steps: u64, batch: u64) -> Job {
         Job::new(Verb::Train, name)
             .set("train.full", true)
             .set("data.train", Value::Result(data, Verb::Make.output().into()))
@@ -213,8 +217,7 @@ impl Work {
             Rate::Matched => plain.rate,
             Rate::Tried(rate) => rate,
         };
-        let mut job = self
-            .training(format!("train {cell}"), data, steps, self.plan.post_training.batch)
+        let mut job = Self::training(format!("train {cell}"), data, steps, self.plan.post_training.batch)
             .set("model.source", self.start(cell.seed, cell.from)?)
             .set("train.lr", rate)
             .set("train.seed", cell.seed as i64);
@@ -335,3 +338,83 @@ impl Work {
 
 /// The arm of plain training.
 const PLAIN: &str = "mle";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{Lab, queue::with_needs};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn each_run_of_the_plan_has_a_name_and_an_identity_of_its_own() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        let cells = work.cells(Stage::Main);
+        let jobs = work.jobs(Stage::Main)?;
+        let names: BTreeSet<String> = cells.iter().map(ToString::to_string).collect();
+
+        assert_eq!((names.len(), jobs.len()), (cells.len(), cells.len()));
+        let all = with_needs(&jobs);
+        let by_name: BTreeMap<&str, String> = all.iter().map(|job| (job.name.as_str(), job.id())).collect();
+        assert_eq!(by_name.len(), all.len());
+        Ok(())
+    }
+
+    #[test]
+    fn stages_have_seeds_of_their_own() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        let seeds = |stage| work.cells(stage).iter().map(|cell| cell.seed).collect::<BTreeSet<u64>>();
+        let all = [Stage::Pilot, Stage::Tuning, Stage::Main].map(seeds);
+        assert!(all[0].is_disjoint(&all[1]) && all[1].is_disjoint(&all[2]) && all[0].is_disjoint(&all[2]));
+        assert_eq!(all[2].len(), 24);
+        Ok(())
+    }
+
+    #[test]
+    fn a_measured_run_keeps_no_model_unless_others_need_it() -> Result<()> {
+        let work = Work::of(Profile::Smoke)?;
+        let cell = |arm: &str| Cell {
+            seed: 0,
+            from: 2,
+            data: "uniform-30".into(),
+            arm: arm.into(),
+            rate: Rate::Tuned,
+            look: None,
+        };
+        let masked = work.measured(&cell("entropy"))?;
+        assert_eq!(masked.verb, Verb::Train);
+        assert!(masked.following().is_some());
+        let plain = work.measured(&cell("mle"))?;
+        assert_eq!(plain.verb, Verb::Evaluate);
+        // The twin that the student distils from is plain training's own run.
+        let student = work.measured(&cell("masked-distill"))?;
+        let needed = |job: &Arc<Job>| with_needs(std::slice::from_ref(job));
+        let trained = |job: &Arc<Job>| {
+            let plain = needed(job)
+                .into_iter()
+                .find(|job| job.name == "train oracle uniform-30 mle tuned from 2 seed 0");
+            plain.map(|job| job.id())
+        };
+        assert!(trained(&student).is_some());
+        assert_eq!(trained(&student), trained(&plain));
+        let lab = Lab::fixture();
+        let place = |job: &Job| lab.place(job);
+        let text = student.configuration(std::path::Path::new("x"), &place);
+        assert!(text.contains("reference.model = ") && text.contains("step-2\""), "{text}");
+        Ok(())
+    }
+
+    #[test]
+    fn every_arm_has_jobs_on_all_data() -> Result<()> {
+        let work = Work::of(Profile::Smoke)?;
+        for arm in work.plan.arms.keys() {
+            for data in work.plan.data.keys() {
+                for rate in [Rate::Tuned, Rate::Matched, Rate::Tried(1e-3)] {
+                    let (data, arm) = (data.clone(), arm.clone());
+                    let cell = Cell { seed: 1, from: 1, data, arm, rate, look: None };
+                    assert!(with_needs(&[work.measured(&cell)?]).len() > 4, "{cell}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
