@@ -1,5 +1,7 @@
 //! `tokensieve topk`.
 
+mod truth;
+
 use std::num::NonZero;
 use std::path::PathBuf;
 
@@ -11,7 +13,9 @@ use tokensieve_train::write_topk;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "A run whose `reference.topk` is this file distils from it without loading the reference model. The file \
-    belongs to the data of the configuration: a run with other rows or another tokenizer rejects it."
+    belongs to the data of the configuration: a run with other rows or another tokenizer rejects it.\n\nWith --oracle \
+    the file holds the exact distribution of every token instead of a model's prediction. The data are rows of `tokensieve \
+    make oracle` with this split and seed, and the model's tokenizer has one token per symbol (docs/tasks.md)."
 )]
 pub struct Arguments {
     /// Configuration of the run that will read the file (TOML)
@@ -27,6 +31,12 @@ pub struct Arguments {
     /// Number of tokens to store for each prediction
     #[arg(short, default_value = "20")]
     k: NonZero<usize>,
+    /// Store the exact distribution of the oracle language instead: split of the rows
+    #[arg(long, value_name = "SPLIT", conflicts_with_all = ["model", "adapter", "k"])]
+    oracle: Option<String>,
+    /// Seed of the oracle language, as for make
+    #[arg(long, requires = "oracle", default_value_t = 0, allow_negative_numbers = true)]
+    seed: u64,
     /// Override a key of the configuration, as for train
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -40,6 +50,14 @@ impl Arguments {
         let mut overrides = self.set;
         overrides.extend(self.skip_bad.then(|| SKIP_BAD.to_owned()));
         let config = Config::read(&self.config, &overrides)?;
+        if let Some(split) = &self.oracle {
+            let (n, k) = truth::write(&config, split, self.seed, &self.file)?;
+            tokensieve_model::output!(
+                "the exact distributions of {n} documents, of at most {k} tokens each, in {}\n",
+                self.file.display()
+            )?;
+            return Ok(());
+        }
         let (n, k) =
             write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k.get(), &self.file)?;
         tokensieve_model::output!(

@@ -78,5 +78,5 @@ pub use resume::Begin;
 pub use run::Run;
 pub use schedule::Schedule;
 pub use summary::{Ending, Summary};
-pub use topk::write_topk;
+pub use topk::{TopkData, write_topk};
 pub use trained::Trained;

@@ -16,6 +16,7 @@ pub(crate) const NO_BASE: &str =
 
 /// What an objective reads beyond loss and entropy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each statistic, independent of each other")]
 pub struct Reads {
     /// Entropy of the 20 most probable tokens.
     pub top_entropy: bool,

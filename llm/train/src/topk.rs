@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::config::Config;
 use crate::load::{list_skipped, read};
 use crate::references::share_vocabulary;
+use tokensieve_documents::DataSet;
 use tokensieve_kernels::memory;
 use tokensieve_model::Document;
 use tokensieve_model::Result;
@@ -12,6 +13,28 @@ use tokensieve_model::head::write_top;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, Model};
+
+/// What a configuration trains on.
+#[derive(Debug)]
+pub struct TopkData {
+    /// The model that is trained.
+    pub base: Checkpoint,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The data set in its tokens.
+    pub set: DataSet,
+}
+
+impl TopkData {
+    /// Reads the training data of a configuration.
+    pub fn read(config: &Config) -> Result<Self> {
+        let base = config.base()?;
+        let tokenizer = Tokenizer::open_on(&base, config.date)?;
+        let set = read("train", &config.data, &base, &tokenizer)?;
+        list_skipped(config, "train", &set)?;
+        Ok(Self { base, tokenizer, set })
+    }
+}
 
 /// Writes, for `reference.topk`, the k most probable tokens of everything that `config` trains on: those of `model` (the
 /// configuration's own if none is given), with `adapter` if there is one. Returns the number of documents and how many
@@ -25,10 +48,7 @@ pub fn write_topk(
 ) -> Result<(usize, usize)> {
     memory::keep();
     let other = model.map(Checkpoint::open).transpose().map_err(|error| error.model_named_by("--model"))?;
-    let base = config.base()?;
-    let tokenizer = Tokenizer::open_on(&base, config.date)?;
-    let set = read("train", &config.data, &base, &tokenizer)?;
-    list_skipped(config, "train", &set)?;
+    let TopkData { base, tokenizer, set } = TopkData::read(config)?;
     let checkpoint = other.as_ref().unwrap_or(&base);
     let mut model = Model::load(checkpoint, config.model.kind, config.model.device)?;
     share_vocabulary("--model", checkpoint, &mut model, base.config().vocab_size, &tokenizer)?;

@@ -1,0 +1,138 @@
+//! The exact distribution of the oracle language as a file for `reference.topk`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tokensieve_model::head::{Top, TopTable};
+use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Document, Error, Result};
+use tokensieve_tasks::oracle::{self, Language, Token};
+use tokensieve_train::TopkData;
+use tokensieve_train::config::Config;
+
+/// Writes the distribution, without noise, of every token that `config` trains on: rows of this split and seed of the
+/// oracle language. Returns the number of documents and that of tokens of the largest support.
+pub(super) fn write(config: &Config, split: &str, seed: u64, path: &Path) -> anyhow::Result<(usize, usize)> {
+    let language = Language::new(seed, oracle::settings(split)?);
+    let TopkData { base, tokenizer, set } = TopkData::read(config)?;
+    let symbols = Symbols::new(&tokenizer)?;
+    let truths = set.documents.iter().map(|document| {
+        symbols.truth(&language, document).map_err(|what| {
+            let what =
+                format!("row {} (from 0) is not of split {split} and seed {seed}: {what}", document.row);
+            Error::file(&set.path, what)
+        })
+    });
+    let truths = truths.collect::<Result<Vec<_>>>()?;
+    let k = truths.iter().flatten().map(|token| token.support.len()).max().unwrap_or(1);
+    let mut table = TopTable::new(k);
+    for (document, truth) in set.documents.iter().zip(&truths) {
+        let labels: Vec<u32> = truth.iter().map(|token| token.label).collect();
+        let losses = truth.iter().map(Truth::loss);
+        let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+        truth.iter().for_each(|token| token.append(&mut top));
+        table.push([(document.row, truth.len())], &labels, losses, &top);
+    }
+    table.write(path, base.config().vocab_size, &format!("oracle/{split}/{seed}"), &set.hash)?;
+    Ok((truths.len(), k))
+}
+
+/// A predicted token and its distribution.
+#[derive(Debug, PartialEq)]
+struct Truth {
+    label: u32,
+    /// The tokens that can stand there, with their probabilities.
+    support: Vec<(u32, f64)>,
+}
+
+/// The probability that stands for 0, whose logarithm is not finite: the least positive one of the file's type.
+const NEVER: f32 = f32::MIN_POSITIVE;
+
+impl Truth {
+    fn certain(label: u32) -> Self {
+        Self { label, support: vec![(label, 1.0)] }
+    }
+
+    /// −log of the label's probability.
+    fn loss(&self) -> f64 {
+        let found = self.support.iter().find(|(id, _)| *id == self.label);
+        -found.map_or(f64::from(NEVER), |(_, p)| *p).ln()
+    }
+
+    /// Appends the support, most probable first, filled up to k with tokens that cannot stand there.
+    fn append(&self, top: &mut Top) {
+        let mut support = self.support.clone();
+        support.sort_by(|(_, p), (_, q)| q.total_cmp(p));
+        let others = (0..).filter(|id| self.support.iter().all(|(own, _)| own != id));
+        let all = support.into_iter().map(|(id, p)| (id, p as f32)).chain(others.map(|id| (id, NEVER)));
+        for (id, p) in all.take(top.k) {
+            top.ids.push(id);
+            top.probabilities.push(p);
+        }
+    }
+}
+
+/// The language's symbols as tokens of a model.
+struct Symbols<'t> {
+    tokenizer: &'t Tokenizer,
+    ids: Vec<u32>,
+    of_id: HashMap<u32, Token>,
+}
+
+impl<'t> Symbols<'t> {
+    /// Each symbol must be one token, and no two the same.
+    fn new(tokenizer: &'t Tokenizer) -> Result<Self> {
+        let mut symbols = Self { tokenizer, ids: Vec::new(), of_id: HashMap::new() };
+        for (number, symbol) in (0..).zip(oracle::symbols()) {
+            let wrong = |what: String| {
+                let right = "the oracle language needs a tokenizer with one token per symbol";
+                Error::file(tokenizer.path(), format!("{what}; {right}"))
+            };
+            let ids = tokenizer.encode(&symbol.to_string())?;
+            let [id] = ids[..] else {
+                return Err(wrong(format!("`{symbol}` is {} tokens", ids.len())));
+            };
+            if symbols.of_id.insert(id, Token(number)).is_some() {
+                return Err(wrong(format!("`{symbol}` and another symbol are the same token {id}")));
+            }
+            symbols.ids.push(id);
+        }
+        Ok(symbols)
+    }
+
+    /// The distributions of the tokens that a document predicts: those of its symbols, and the end-of-text token, which
+    /// is certain.
+    fn truth(&self, language: &Language, document: &Document) -> Result<Vec<Truth>, String> {
+        let leading = self.tokenizer.leading();
+        let body = document.tokens.strip_prefix(leading).unwrap_or(&document.tokens);
+        let is_end = |id: &u32| self.tokenizer.eos().contains(id) && !self.of_id.contains_key(id);
+        let (written, end) = match body.split_last() {
+            Some((last, written)) if is_end(last) => (written, Some(*last)),
+            _ => (body, None),
+        };
+        let symbol = |id: &u32| {
+            let text = || self.tokenizer.inner().id_to_token(*id).unwrap_or_default();
+            self.of_id.get(id).copied().ok_or_else(|| format!("its token `{}` is not a symbol", text()))
+        };
+        let tokens = written.iter().map(symbol).collect::<Result<Vec<_>, _>>()?;
+        let predictions = language.predictions(&tokens).map_err(|place| match tokens.get(place) {
+            Some(token) => {
+                let [before, after] = [&tokens[..place], &[*token]].map(oracle::text);
+                format!("`{after}` cannot follow `{before}`")
+            }
+            None => "its end is missing; the exact distribution needs whole documents".to_owned(),
+        })?;
+        let of_symbols = written.iter().zip(predictions).map(|(id, prediction)| Truth {
+            label: *id,
+            support: prediction
+                .truth
+                .tokens
+                .iter()
+                .map(|(token, p)| (self.ids[usize::from(token.0)], *p))
+                .collect(),
+        });
+        let weights = &document.weights[document.tokens.len() - body.len()..];
+        let all = of_symbols.chain(end.map(Truth::certain)).zip(weights);
+        Ok(all.filter(|(_, weight)| **weight != 0.0).map(|(truth, _)| truth).collect())
+    }
+}
