@@ -1,11 +1,6 @@
 //! The tensors of a model: their names in checkpoints and PEFT files, and their shapes.
 
-use tch::{Device, Kind, Tensor};
-
-use crate::Error;
-use crate::Result;
 use crate::config::Config;
-use crate::weights::Checkpoint;
 
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 pub(crate) const HEAD: &str = "lm_head.weight";
@@ -98,22 +93,4 @@ pub(crate) fn shapes(config: &Config) -> Vec<(String, Vec<i64>)> {
         shapes.extend(norms.iter().map(named));
     }
     shapes
-}
-
-/// Loads a tensor and checks its shape.
-pub(crate) fn read(
-    checkpoint: &Checkpoint,
-    name: &str,
-    shape: &[i64],
-    kind: Kind,
-    device: Device,
-) -> Result<Tensor> {
-    let tensor = checkpoint.tensor(name, kind)?;
-    if tensor.size() != shape {
-        let found = tensor.size();
-        return Err(Error::Run(format!(
-            "{name} has the shape {found:?}; the model's configuration requires {shape:?}"
-        )));
-    }
-    Ok(tensor.to_device(device))
 }

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use crate::Parameters;
 use crate::Result;
 use crate::adapter::Adapter;
-use crate::modules::{self, Module};
+use crate::modules::Module;
 use crate::weights::Checkpoint;
 use tokensieve_kernels::{Block, Int8Weight, Mask, Product};
 
@@ -87,7 +87,7 @@ impl Linear {
             let rows = start..start + outputs;
             start = rows.end;
             let read = |what: &str, shape: &[i64]| {
-                modules::read(checkpoint, &format!("{name}.{what}"), shape, kind, device)
+                checkpoint.tensor_of(&format!("{name}.{what}"), shape, kind, device)
             };
             part(&weight, 0, &rows).copy_(&read("weight", &[*outputs, inputs])?);
             if let Some(bias) = &bias {

@@ -5,7 +5,6 @@ use tch::{Device, Kind, Tensor};
 use crate::Parameters;
 use crate::Result;
 use crate::config::Config;
-use crate::modules;
 use crate::weights::Checkpoint;
 use tokensieve_kernels as kernels;
 
@@ -23,7 +22,7 @@ impl Norm {
     pub(crate) fn load(checkpoint: &Checkpoint, name: &str, width: i64, device: Device) -> Result<Self> {
         let Config { norm_plus_one, norm_eps, .. } = *checkpoint.config();
         let added = f64::from(u8::from(norm_plus_one));
-        let weight = modules::read(checkpoint, name, &[width], Kind::Float, device)? + added;
+        let weight = checkpoint.tensor_of(name, &[width], Kind::Float, device)? + added;
         Ok(Self { name: name.to_owned(), weight, added, eps: norm_eps })
     }
 

@@ -103,7 +103,7 @@ impl Model {
     pub fn load(checkpoint: &Checkpoint, kind: Kind, device: Device) -> Result<Self> {
         let config = checkpoint.config().clone();
         let width = [config.vocab_size, config.hidden_size];
-        let read = |name: &str| modules::read(checkpoint, name, &width, kind, device);
+        let read = |name: &str| checkpoint.tensor_of(name, &width, kind, device);
         let model = Self {
             kind,
             device,

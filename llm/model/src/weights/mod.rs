@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tokensieve_base::files::write_atomically;
 use tokensieve_data::{Catalogue, Files};
 
@@ -248,6 +248,18 @@ impl Checkpoint {
             Store::Folder(_, shards) => shards.tensor(name, kind),
             Store::Random(random) => random.tensor(name, kind),
         }
+    }
+
+    /// A tensor on a device; it is an error if its shape is another than the configuration requires.
+    pub(crate) fn tensor_of(&self, name: &str, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
+        let tensor = self.tensor(name, kind)?;
+        if tensor.size() != shape {
+            let found = tensor.size();
+            return Err(Error::Run(format!(
+                "{name} has the shape {found:?}; the model's configuration requires {shape:?}"
+            )));
+        }
+        Ok(tensor.to_device(device))
     }
 
     /// SHA-256 of the weights' files and the configuration, on which results depend. Computed once.
