@@ -1,44 +1,18 @@
 //! Differences between runs, over seeds.
 
-use super::outcome::{Outcomes, Quantity};
-use super::work::{Cell, Rate};
+use super::outcome::Outcomes;
+use super::plan::Term;
+use super::work::Cell;
 use crate::Estimate;
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::{mean, mean_interval, standard_error};
 
-/// What is measured of which runs: a term of a sum.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Term {
-    /// The arm.
-    pub arm: String,
-    /// The capability that it starts from, from 1.
-    pub from: usize,
-    /// The name of its data.
-    pub data: String,
-    /// How large its steps are.
-    #[serde(default)]
-    pub rate: Rate,
-    /// The step after which the model is measured; the last by default.
-    pub look: Option<u64>,
-    /// The set of documents.
-    pub set: String,
-    /// The same measure of this set is subtracted.
-    pub minus: Option<String>,
-    /// The group of tokens.
-    pub group: String,
-    /// The measure.
-    pub of: Quantity,
-}
-
-impl Term {
-    /// Its value in the run of a seed.
-    pub fn value(&self, outcomes: &Outcomes, seed: u64) -> Option<f64> {
-        let Self { arm, from, data, rate, look, .. } = self.clone();
-        let outcome = outcomes.of(&Cell { seed, from, data, arm, rate, look })?;
-        let value = |set: &str| outcome.value(set, &self.group, self.of);
-        Some(value(&self.set)? - self.minus.as_deref().map_or(Some(0.0), value)?)
-    }
+/// The value of a term in the run of a seed.
+pub fn value(term: &Term, outcomes: &Outcomes, seed: u64) -> Option<f64> {
+    let Term { arm, from, data, rate, look, .. } = term.clone();
+    let outcome = outcomes.of(&Cell { seed, from, data, arm, rate, look })?;
+    let value = |set: &str| outcome.value(set, &term.group, term.of);
+    Some(value(&term.set)? - term.minus.as_deref().map_or(Some(0.0), value)?)
 }
 
 /// A difference of means over seeds, paired.

@@ -12,7 +12,7 @@ pub mod outcome;
 pub mod plan;
 pub mod work;
 
-pub use contrast::{Difference, Term};
-pub use outcome::{Outcome, Outcomes, Quantity};
-pub use plan::Plan;
-pub use work::{Cell, Rate, Stage, Work};
+pub use contrast::Difference;
+pub use outcome::{Outcome, Outcomes};
+pub use plan::{Plan, Quantity, Rate, Term};
+pub use work::{Cell, Stage, Work};

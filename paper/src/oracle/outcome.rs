@@ -3,6 +3,7 @@
 //! A line has, for each set of documents and each group of tokens, the sums from which every measure follows, so other
 //! claims can be tested on the same runs and nothing is computed twice.
 
+use super::plan::Quantity;
 use super::work::{Cell, Work};
 use crate::lab::{Lab, Provenance, Verb};
 use anyhow::{Context as _, Result, ensure};
@@ -11,32 +12,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-
-/// A measure of a group of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Quantity {
-    /// KL(truth ‖ model) in nats, mean over tokens.
-    Kl,
-    /// −log p of the written token, in nats.
-    Loss,
-    /// Entropy of the model's prediction, in nats.
-    Entropy,
-    /// Distance of that entropy from the true one, in nats.
-    EntropyGap,
-    /// Share of tokens where the model's most probable token is the most probable in truth.
-    Right,
-    /// Share of the group's tokens that are among the quarter of the set's tokens with the largest loss.
-    Selected,
-    /// Spearman's correlation of the loss with KL(truth ‖ model).
-    LossRank,
-    /// Spearman's correlation of the model's entropy with KL(truth ‖ model).
-    EntropyRank,
-    /// How well the loss finds the quarter of the group's tokens with the largest KL(truth ‖ model): area under the curve.
-    LossArea,
-    /// How well the model's entropy finds them.
-    EntropyArea,
-}
 
 /// What a line holds of a group: its number of tokens; the sums of [`Quantity::Kl`] to [`Quantity::Selected`]; the
 /// correlations and areas, null where they are undefined.

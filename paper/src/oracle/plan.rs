@@ -1,10 +1,10 @@
 //! The committed plan: what is run.
 
-use super::contrast::Term;
 use crate::Profile;
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// `paper/plans/oracle.toml`.
@@ -200,6 +200,80 @@ pub enum Reference {
     Clean,
     /// The exact distribution.
     Truth,
+}
+
+/// What is measured of which runs: a term of a sum.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Term {
+    /// The arm.
+    pub arm: String,
+    /// The capability that it starts from, from 1.
+    pub from: usize,
+    /// The name of its data.
+    pub data: String,
+    /// How large its steps are.
+    #[serde(default)]
+    pub rate: Rate,
+    /// The step after which the model is measured; the last by default.
+    pub look: Option<u64>,
+    /// The set of documents.
+    pub set: String,
+    /// The same measure of this set is subtracted.
+    pub minus: Option<String>,
+    /// The group of tokens.
+    pub group: String,
+    /// The measure.
+    pub of: Quantity,
+}
+
+/// How large the steps of a run are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rate {
+    /// The arm's own learning rate.
+    #[default]
+    Tuned,
+    /// Plain training's learning rate and step length.
+    Matched,
+    /// A learning rate to be compared with others.
+    Tried(f64),
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tuned => formatter.write_str("tuned"),
+            Self::Matched => formatter.write_str("matched"),
+            Self::Tried(rate) => write!(formatter, "{rate:e}"),
+        }
+    }
+}
+
+/// A measure of a group of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// KL(truth ‖ model) in nats, mean over tokens.
+    Kl,
+    /// −log p of the written token, in nats.
+    Loss,
+    /// Entropy of the model's prediction, in nats.
+    Entropy,
+    /// Distance of that entropy from the true one, in nats.
+    EntropyGap,
+    /// Share of tokens where the model's most probable token is the most probable in truth.
+    Right,
+    /// Share of the group's tokens that are among the quarter of the set's tokens with the largest loss.
+    Selected,
+    /// Spearman's correlation of the loss with KL(truth ‖ model).
+    LossRank,
+    /// Spearman's correlation of the model's entropy with KL(truth ‖ model).
+    EntropyRank,
+    /// How well the loss finds the quarter of the group's tokens with the largest KL(truth ‖ model): area under the curve.
+    LossArea,
+    /// How well the model's entropy finds them.
+    EntropyArea,
 }
 
 impl Plan {

@@ -1,12 +1,11 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{Arm, Group, Plan, Reference, Seeds, Size};
+use super::plan::{Arm, Group, Plan, Rate, Reference, Seeds, Size};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
 use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -25,29 +24,6 @@ pub enum Stage {
     /// The results
     #[default]
     Main,
-}
-
-/// How large the steps of a run are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rate {
-    /// The arm's own learning rate.
-    #[default]
-    Tuned,
-    /// Plain training's learning rate and step length.
-    Matched,
-    /// A learning rate to be compared with others.
-    Tried(f64),
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tuned => formatter.write_str("tuned"),
-            Self::Matched => formatter.write_str("matched"),
-            Self::Tried(rate) => write!(formatter, "{rate:e}"),
-        }
-    }
 }
 
 /// One post-training run.

@@ -30,7 +30,9 @@ pub(super) fn write(config: &Config, split: &str, seed: u64, path: &Path) -> any
         let labels: Vec<u32> = truth.iter().map(|token| token.label).collect();
         let losses = truth.iter().map(Truth::loss);
         let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
-        truth.iter().for_each(|token| token.append(&mut top));
+        for token in &truth {
+            token.append(&mut top);
+        }
         table.push([(document.row, truth.len())], &labels, losses, &top);
     }
     table.write(path, base.config().vocab_size, &format!("oracle/{split}/{seed}"), &set.hash)?;

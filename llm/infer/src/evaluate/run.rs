@@ -25,6 +25,9 @@ use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, Model};
 
 /// Evaluates the model on the suite. `None`: interrupted; the answers so far are stored.
+///
+/// # Panics
+/// Never: answers are opened where the suite has a benchmark.
 pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<Results>> {
     memory::keep();
     if settings.out.is_dir() {

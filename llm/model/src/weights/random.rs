@@ -123,7 +123,7 @@ impl Random {
         let count = shape.iter().product::<i64>() as usize;
         let values = if name.ends_with("norm.weight") {
             vec![self.norm as f32; count]
-        } else if name.ends_with(".bias") {
+        } else if name.rsplit('.').next() == Some("bias") {
             vec![0.0; count]
         } else {
             self.draw(name, count)
