@@ -30,7 +30,7 @@ pub(super) fn write(config: &Config, split: &str, seed: u64, path: &Path) -> any
         let labels: Vec<u32> = truth.iter().map(|token| token.label).collect();
         let losses = truth.iter().map(Truth::loss);
         let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
-        for token in &truth {
+        for token in truth {
             token.append(&mut top);
         }
         table.push([(document.row, truth.len())], &labels, losses, &top);
