@@ -158,7 +158,7 @@ fn wrong_values_have_no_probability_in_the_truth() {
     let (losses, wrong) = (f64s(&-&table["label_log_probs"]), case.column("wrong"));
     assert!(wrong.iter().sum::<f64>() > 10.0);
     for (loss, wrong) in losses.iter().zip(wrong) {
-        assert_eq!(*loss > 80.0, wrong == 1.0, "{loss}");
+        assert_eq!(*loss > 80.0, wrong > 0.5, "{loss}");
         assert!(loss.is_finite());
     }
     // A run may read the loss of a wrong value under the truth, and distil from the truth there.
