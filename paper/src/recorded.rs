@@ -185,7 +185,9 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
-        if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+        // The oracle study's runs lie beside the tables, compressed.
+        let is_text = path.extension().is_some_and(|ending| ending == "csv" || ending == "json");
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| is_text) {
             let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             files.insert(name.to_owned(), text);
         }
