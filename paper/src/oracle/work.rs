@@ -43,6 +43,13 @@ pub struct Cell {
     pub look: Option<u64>,
 }
 
+impl Cell {
+    /// Plain training in its place.
+    fn plain(&self) -> Self {
+        Self { arm: PLAIN.into(), rate: Rate::Tuned, look: None, ..self.clone() }
+    }
+}
+
 impl fmt::Display for Cell {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, from, data, arm, rate, look } = self;
@@ -177,11 +184,15 @@ impl Work {
         Ok((&data.split, data.rows.unwrap_or(self.size.rows).min(self.size.rows)))
     }
 
+    /// The documents that a run trains on.
+    fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
+        let (split, rows) = self.data(&cell.data)?;
+        Ok(Self::documents(split, cell.seed, 0, rows))
+    }
+
     /// A post-training run, without measures.
     fn trained(&self, cell: &Cell) -> Result<Job> {
-        let (split, rows) = self.data(&cell.data)?;
-        let data = Self::documents(split, cell.seed, 0, rows);
-        self.trained_on(data, cell)
+        self.trained_on(self.training_data(cell)?, cell)
     }
 
     fn trained_on(&self, data: Arc<Job>, cell: &Cell) -> Result<Job> {
@@ -219,33 +230,29 @@ impl Work {
             Reference::None => job,
             Reference::Start => job.set("reference.model", self.start(cell.seed, cell.from)?),
             Reference::Twin => {
-                let plain = Cell { arm: PLAIN.into(), rate: Rate::Tuned, look: None, ..cell.clone() };
-                let twin = self.trained(&plain)?.shared();
+                let twin = self.trained(&cell.plain())?.shared();
                 job.set("reference.model", Value::Result(twin, MODEL.into()))
             }
             Reference::Clean => {
-                let plain = Cell { arm: PLAIN.into(), rate: Rate::Tuned, look: None, ..cell.clone() };
                 let rows = self.size.rows;
                 let clean = Self::documents("train", cell.seed, rows, rows);
-                let mut model = self.trained_on(clean, &plain)?;
+                let mut model = self.trained_on(clean, &cell.plain())?;
                 model.name.push_str(" on clean rows");
                 job.set("reference.model", Value::Result(model.shared(), MODEL.into()))
             }
             Reference::Truth => {
-                let (split, rows) = self.data(&cell.data)?;
-                let data = Self::documents(split, cell.seed, 0, rows);
-                let truth = Job::new(
-                    Verb::Truth,
-                    format!("truth {split} {rows} from {} seed {}", cell.from, cell.seed),
-                )
-                .argument("--oracle")
-                .argument(split)
-                .argument("--seed")
-                .argument(cell.seed.to_string())
-                .set("model.source", self.start(cell.seed, cell.from)?)
-                .set("data.train", Value::Result(data, Verb::Make.output().into()))
-                .set("data.format", "text")
-                .taking(1.0);
+                let (split, _) = self.data(&cell.data)?;
+                let data = self.training_data(cell)?;
+                let Cell { seed, from, data: name, .. } = cell;
+                let truth = Job::new(Verb::Truth, format!("truth of {name} from {from} seed {seed}"))
+                    .argument("--oracle")
+                    .argument(split)
+                    .argument("--seed")
+                    .argument(cell.seed.to_string())
+                    .set("model.source", self.start(cell.seed, cell.from)?)
+                    .set("data.train", Value::Result(data, Verb::Make.output().into()))
+                    .set("data.format", "text")
+                    .taking(1.0);
                 job.set("reference.topk", Value::Result(truth.shared(), Verb::Truth.output().into()))
             }
         })
@@ -253,21 +260,18 @@ impl Work {
 
     /// Uncertainty of the rows of a set, by a model before post-training.
     fn estimates(&self, cell: &Cell) -> Result<Job> {
-        let (split, rows) = self.data(&cell.data)?;
-        let data = Self::documents(split, cell.seed, 0, rows);
+        let (_, rows) = self.data(&cell.data)?;
+        let data = self.training_data(cell)?;
         let passes = self.size.passes;
-        let Cell { from, seed, .. } = cell;
-        Ok(Job::new(
-            Verb::Uncertainty,
-            format!("uncertainty {split} {rows} × {passes} from {from} seed {seed}"),
-        )
-        .argument(Value::Result(data, Verb::Make.output().into()))
-        .set("model", self.start(*seed, *from)?)
-        .set("format", "text")
-        .set("passes", passes as i64)
-        .set("rate", RATE)
-        .set("places", "attention")
-        .taking((rows * (passes + 1)) as f64 * TOKENS / (3.0 * SPEED)))
+        let Cell { seed, from, data: name, .. } = cell;
+        Ok(Job::new(Verb::Uncertainty, format!("uncertainty of {name} from {from} seed {seed}"))
+            .argument(Value::Result(data, Verb::Make.output().into()))
+            .set("model", self.start(*seed, *from)?)
+            .set("format", "text")
+            .set("passes", passes as i64)
+            .set("rate", RATE)
+            .set("places", "attention")
+            .taking((rows * (passes + 1)) as f64 * TOKENS / (3.0 * SPEED)))
     }
 
     /// Whether a figure follows the run's way.

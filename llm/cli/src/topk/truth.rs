@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use tokensieve_infer::evaluate::symbol_tokens;
 use tokensieve_model::head::{Top, TopTable};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Document, Error, Result};
@@ -82,24 +83,10 @@ struct Symbols<'t> {
 }
 
 impl<'t> Symbols<'t> {
-    /// Each symbol must be one token, and no two the same.
     fn new(tokenizer: &'t Tokenizer) -> Result<Self> {
-        let mut symbols = Self { tokenizer, ids: Vec::new(), of_id: HashMap::new() };
-        for (number, symbol) in (0..).zip(oracle::symbols()) {
-            let wrong = |what: String| {
-                let right = "the oracle language needs a tokenizer with one token per symbol";
-                Error::file(tokenizer.path(), format!("{what}; {right}"))
-            };
-            let ids = tokenizer.encode(&symbol.to_string())?;
-            let [id] = ids[..] else {
-                return Err(wrong(format!("`{symbol}` is {} tokens", ids.len())));
-            };
-            if symbols.of_id.insert(id, Token(number)).is_some() {
-                return Err(wrong(format!("`{symbol}` and another symbol are the same token {id}")));
-            }
-            symbols.ids.push(id);
-        }
-        Ok(symbols)
+        let ids = symbol_tokens(tokenizer)?;
+        let of_id = ids.iter().copied().zip((0..).map(Token)).collect();
+        Ok(Self { tokenizer, ids, of_id })
     }
 
     /// The distributions of the tokens that a document predicts: those of its symbols, and the end-of-text token, which

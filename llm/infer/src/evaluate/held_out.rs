@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokensieve_base::streams::HashedStream;
 use tokensieve_tasks::{Measure, Options, Unit};
 
 use super::benchmark::Benchmark;
+use super::limit::limit;
 use super::model::EvaluatedModel;
 use super::score::batches;
 use tokensieve_documents::{DataSource, Truncate};
@@ -105,10 +105,7 @@ impl HeldOut {
         let rows = set.documents.chunk_by(|a, b| a.row == b.row);
         let mut rows: Vec<_> =
             rows.map(|documents| (documents[0].row.to_string(), documents.to_vec())).collect();
-        if let Some(limit) = options.limit.filter(|limit| *limit < rows.len()) {
-            HashedStream::new(options.seed, "limit").shuffle(&mut rows);
-            rows.truncate(limit);
-        }
+        limit(&mut rows, options);
         Ok(Self { name: name.to_owned(), rows })
     }
 }

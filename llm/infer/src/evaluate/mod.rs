@@ -11,6 +11,7 @@
 //! | `oracle`, `token_score`, `groups` | files of the oracle language: predictions against exact distributions |
 //! | `ask`, `answers` | asks the questions that have no stored answer yet |
 //! | `model`, `score` | answers questions: replies by generation, likelihoods by a forward pass |
+//! | `limit` | which rows of a file are asked |
 //! | `judging`, `judge`, `local_judge` | win rates of replies, by a local model or an endpoint |
 //! | `results`, `compare`, `table` | results, paired differences, and both as tables |
 
@@ -22,6 +23,7 @@ mod groups;
 mod held_out;
 mod judge;
 mod judging;
+mod limit;
 mod local_judge;
 mod model;
 mod oracle;
@@ -41,6 +43,7 @@ pub use held_out::HeldOut;
 pub use judging::{BASELINE, Judging};
 pub use local_judge::LocalJudge;
 pub use model::EvaluatedModel;
+pub use oracle::symbol_tokens;
 pub use results::{Counted, Measured, Results, Tallies, TaskResults};
 pub use run::evaluate;
 pub use score::Scorer;

@@ -6,8 +6,8 @@ use tokensieve_model::Result;
 use tokensieve_model::text::{Conversation, Message, Tokenizer};
 use tokensieve_tasks::oracle::{Row, symbols};
 
-/// The model's token for each symbol, in the order of the symbols.
-pub(super) fn symbol_tokens(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+/// The model's token for each symbol of the oracle language, in the order of the symbols. Each must be one token.
+pub fn symbol_tokens(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
     let token = |symbol: char| {
         let text = symbol.to_string();
         let tokens =
@@ -26,8 +26,8 @@ pub(super) fn symbol_tokens(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
 
 fn no_token(tokenizer: &Tokenizer, symbol: char, why: &str) -> Error {
     let what = format!(
-        "the tokenizer has no token for the symbol `{symbol}` of the oracle language ({why}); --suite oracle:FILE takes \
-         a model whose tokenizer has one token for every symbol"
+        "the tokenizer has no token for the symbol `{symbol}` ({why}); the oracle language needs a tokenizer with one token per \
+         symbol"
     );
     Error::file(tokenizer.path(), what)
 }

@@ -9,7 +9,6 @@ mod token_file;
 use std::path::Path;
 use std::time::Instant;
 
-use tokensieve_base::streams::HashedStream;
 use tokensieve_model::Document;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -18,11 +17,13 @@ use tokensieve_tasks::Options;
 use tokensieve_tasks::oracle::{self, Class, Row};
 
 use super::groups::groups;
+use super::limit::limit;
 use super::model::EvaluatedModel;
 use super::results::TaskResults;
 use super::score::batches;
 use super::token_score::TokenScore;
 
+pub use encoding::symbol_tokens;
 pub(super) use measures::MEASURES;
 pub(super) use token_file::write as write_tokens;
 
@@ -58,11 +59,8 @@ impl Oracle {
         }
         let symbols = encoding::symbol_tokens(tokenizer)?;
         let mut rows = oracle::read(path).map_err(Error::other)?;
-        if let Some(limit) = options.limit.filter(|limit| *limit < rows.len()) {
-            HashedStream::new(options.seed, "limit").shuffle(&mut rows);
-            rows.truncate(limit);
-            rows.sort_by_key(|row| row.row);
-        }
+        limit(&mut rows, options);
+        rows.sort_by_key(|row| row.row);
         let document = |row: &Row| {
             let document = encoding::document(tokenizer, &symbols, row)?;
             let length = document.tokens.len();
