@@ -43,6 +43,8 @@ pub enum Verdict {
     Holds,
     /// It lies on the other side, or the effect is exact and not on the claimed side.
     DoesNotHold,
+    /// It is too small to matter, in either direction.
+    PracticallyEqual,
     /// The threshold lies inside the interval or at its end.
     Undecided,
     /// No test was made here, and why.
@@ -51,14 +53,16 @@ pub enum Verdict {
 
 impl Verdict {
     /// What verdicts are called, in the order of tables.
-    pub const NAMES: [&'static str; 4] = ["holds", "does not hold", "undecided", "not tested"];
+    pub const NAMES: [&'static str; 5] =
+        ["holds", "does not hold", "practically equal", "undecided", "not tested"];
 
     /// What it is called.
     pub fn name(&self) -> &'static str {
-        let [holds, does_not_hold, undecided, not_tested] = Self::NAMES;
+        let [holds, does_not_hold, equal, undecided, not_tested] = Self::NAMES;
         match self {
             Self::Holds => holds,
             Self::DoesNotHold => does_not_hold,
+            Self::PracticallyEqual => equal,
             Self::Undecided => undecided,
             Self::NotTested(_) => not_tested,
         }
@@ -79,6 +83,8 @@ pub enum Measured {
     Loss,
     /// Answers, or which replies are preferred.
     Answers,
+    /// The exact distribution of every token, which only a made-up language has.
+    Truth,
 }
 
 /// How many claims are tested, whatever the corpora, models and measures that each is tested on.
@@ -87,7 +93,7 @@ pub fn distinct<'a>(tests: impl IntoIterator<Item = &'a Claim>) -> usize {
 }
 
 /// How many tests have each of [`Verdict::NAMES`].
-pub fn tally<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> [usize; 4] {
+pub fn tally<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> [usize; 5] {
     let found: Vec<&str> = claims.into_iter().map(|claim| claim.verdict.name()).collect();
     Verdict::NAMES.map(|name| found.iter().filter(|one| **one == name).count())
 }
@@ -220,6 +226,12 @@ impl Claim {
         Self { test: test.into(), estimate, threshold, above, verdict, ..self }
     }
 
+    /// A verdict that a test other than an interval gave. The claim puts the effect above zero or below it.
+    #[must_use]
+    pub fn decided(self, verdict: Verdict, estimate: Option<Estimate>, above: bool, test: &str) -> Self {
+        Self { test: test.into(), estimate, threshold: 0.0, above, verdict, ..self }
+    }
+
     /// Whether the claim is ours and no paper's.
     pub fn is_ours(&self) -> bool {
         self.source.starts_with(OURS)
@@ -264,9 +276,9 @@ impl Claim {
         Self { measured: Some(measured), ..self }
     }
 
-    /// Whether it holds or does not.
+    /// Whether a test decided it.
     pub fn is_decided(&self) -> bool {
-        matches!(self.verdict, Verdict::Holds | Verdict::DoesNotHold)
+        matches!(self.verdict, Verdict::Holds | Verdict::DoesNotHold | Verdict::PracticallyEqual)
     }
 
     /// Says which data sets the claim is about (default: all that the figure uses).
@@ -320,7 +332,7 @@ mod tests {
         let undefined = new().above(0.0, None, "t");
         assert!(matches!(undefined.verdict, Verdict::NotTested(_)));
         let all = [undefined, new().above(0.0, exact(1.0), "t"), new().below(0.0, exact(1.0), "t")];
-        assert_eq!(tally(&all), [1, 1, 0, 1]);
+        assert_eq!(tally(&all), [1, 1, 0, 0, 1]);
         assert_eq!(all.each_ref().map(Claim::is_decided), [false, true, true]);
     }
 

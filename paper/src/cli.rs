@@ -90,10 +90,10 @@ pub(crate) enum Lab {
     },
     /// List the runs of a profile: which are done, which are missing, and about how long those take
     List(Runs),
-    /// Keep what came of the oracle language's finished runs in a file, where no run has to be repeated
+    /// What tuning found of each arm's learning rates
+    Rates,
+    /// Keep what came of the oracle language's finished runs at full size in a file, so that no run has to be repeated
     Collect {
-        #[command(flatten)]
-        size: Size,
         /// The file: new runs are added
         #[arg(long, value_name = "FILE.jsonl.gz", default_value = "paper/recorded/oracle.jsonl.gz")]
         out: PathBuf,
@@ -178,7 +178,7 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 13] = [
+    const COMMANDS: [&str; 14] = [
         "reproduce --profile --jobs",
         "figure ids --profile --recorded --png",
         "list",
@@ -191,6 +191,7 @@ mod tests {
         "bits ids",
         "run --profile --oracle --stage --jobs --shard",
         "list --profile --oracle --stage",
-        "collect --profile --out",
+        "rates",
+        "collect --out",
     ];
 }

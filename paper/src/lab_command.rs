@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
-use tokensieve_paper::oracle::{Outcomes, Stage, Work};
+use tokensieve_paper::oracle::{Outcomes, Stage, Work, tuning};
 use tokensieve_paper::study::{Study, held_out, scoring};
 
 /// Time between lines about what is going on.
@@ -33,34 +33,55 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
             let lab = Lab::open(out);
             let profile = which.size.profile;
             let jobs = if which.oracle {
-                queue::with_needs(&Work::of(profile)?.jobs(which.stage)?)
+                let work = Work::of(profile)?;
+                queue::with_needs(&known(&work)?.missing(&work, which.stage)?)
             } else {
                 jobs(profile, &study(profile, &lab), &lab)?
             };
             list(&lab, &jobs);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Collect { size, out: ref file } => collect(size.profile, out, file),
+        Command::Rates => rates(),
+        Command::Collect { out: ref file } => collect(out, file),
     }
 }
 
 /// Does a share of the oracle language's runs; returns how many of them are done then.
 fn of_oracle(profile: Profile, stage: Stage, workers: usize, shard: Shard, out: &Path) -> Result<usize> {
     program::find()?;
-    let jobs = Work::of(profile)?.jobs(stage)?;
+    let work = Work::of(profile)?;
+    let jobs = known(&work)?.missing(&work, stage)?;
     let lab = Lab::open(out).with_threads(threads(workers));
     queue::run(&lab, &jobs, shard, workers, &printing(&lab, &jobs, workers))?;
     Ok(jobs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
+/// What the repository keeps of a size.
+fn known(work: &Work) -> Result<Outcomes> {
+    if work.is_kept() { Outcomes::recorded() } else { Ok(Outcomes::default()) }
+}
+
 /// Adds what came of the oracle language's finished runs to a file.
-fn collect(profile: Profile, out: &Path, file: &Path) -> Result<ExitCode> {
-    let (work, lab) = (Work::of(profile)?, Lab::open(out));
+fn collect(out: &Path, file: &Path) -> Result<ExitCode> {
+    let (work, lab) = (Work::of(Profile::Study)?, Lab::open(out));
     let mut outcomes = if file.exists() { Outcomes::read(file)? } else { Outcomes::default() };
-    let cells = work.cells(Stage::Main);
-    let added = outcomes.collect(&work, &cells, &lab)?;
+    for stage in [Stage::Tuning, Stage::Main] {
+        let added = outcomes.collect(&work, stage, &lab)?;
+        println!("{added} runs added, {} of {stage:?} missing", outcomes.missing(&work, stage)?.len());
+    }
     outcomes.write(file)?;
-    println!("{added} runs added: {} of {} in {}", outcomes.len(), cells.len(), file.display());
+    println!("{} runs in {}", outcomes.len(), file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what each arm is tuned by at each rate that was tried, and the best.
+fn rates() -> Result<ExitCode> {
+    for found in tuning::candidates(&Work::of(Profile::Study)?, &Outcomes::recorded()?)? {
+        let tried: Vec<String> =
+            found.tried.iter().map(|(rate, value)| format!("{rate:e} {value:.4}")).collect();
+        let best = found.best().map_or_else(String::new, |rate| format!("{rate:e}"));
+        println!("{:20} {:?}: {:48} {best}", found.arm, found.by, tried.join("  "));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -78,11 +99,14 @@ fn study(profile: Profile, lab: &Lab) -> Study {
     study
 }
 
-/// The grid, then the scorings of documents, each after what it needs. Checkpoints are scored of runs that are done.
+/// The grid, then the scorings of documents and the oracle language's runs, each after what it needs. Checkpoints are scored of runs that are done.
 fn jobs(profile: Profile, study: &Study, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     let mut jobs = study.jobs()?;
     jobs.extend(scoring::jobs(profile, lab)?);
     jobs.extend(held_out::jobs(profile, study, lab)?);
+    let oracle = Work::of(profile)?;
+    jobs.extend(known(&oracle)?.missing(&oracle, Stage::Main)?);
+    jobs.extend(oracle.shown()?.measured.into_iter().map(|(_, job)| job));
     Ok(queue::with_needs(&jobs))
 }
 

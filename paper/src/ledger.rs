@@ -51,8 +51,9 @@ impl<'a> Ledger<'a> {
     /// How many tests have each verdict, of the papers' claims and of ours apart, in one line.
     pub fn summary(&self) -> String {
         let of = |ours: bool| {
-            let [hold, do_not, undecided, untested] = tally(self.of(ours));
-            format!("{hold} hold, {do_not} do not hold, {undecided} undecided, {untested} not tested")
+            let [hold, do_not, equal, undecided, untested] = tally(self.of(ours));
+            let equal = if equal == 0 { String::new() } else { format!("{equal} practically equal, ") };
+            format!("{hold} hold, {do_not} do not hold, {equal}{undecided} undecided, {untested} not tested")
         };
         format!(
             "{} of the papers: {}; {} of our own: {}",
@@ -237,6 +238,7 @@ fn sentence(verdict: &Verdict) -> String {
     match verdict {
         Verdict::NotTested(reason) => format!("was not tested ({reason})"),
         Verdict::Undecided => "is undecided".into(),
+        Verdict::PracticallyEqual => "is practically equal".into(),
         verdict => verdict.to_string(),
     }
 }

@@ -48,6 +48,7 @@ pub mod ledger;
 pub mod manuscript;
 mod named;
 pub mod oracle;
+mod picture;
 pub mod profile;
 pub mod provenance;
 pub mod readme;

@@ -83,9 +83,9 @@ fn trained_on(made: &Made) -> Vec<&str> {
 }
 
 fn counts(claims: &[&Claim]) -> Value {
-    let [holds, fails, undecided, untested] = tally(claims.iter().copied());
+    let [holds, fails, equal, undecided, untested] = tally(claims.iter().copied());
     let asked = distinct_claims(claims.iter().copied());
-    json!({ "tests": claims.len(), "claims": asked, "holds": holds, "fails": fails, "undecided": undecided, "untested": untested })
+    json!({ "tests": claims.len(), "claims": asked, "holds": holds, "fails": fails, "equal": equal, "undecided": undecided, "untested": untested })
 }
 
 /// The sizes of a profile's training runs, under its name.

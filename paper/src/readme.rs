@@ -49,7 +49,7 @@ fn block(made: &[Made]) -> String {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
     let mut text = format!(
-        "\n**{}.** {}\n\nRecorded in [`paper/recorded/`](paper/recorded), tests by figure:\n\n| figure | | holds | does not | undecided | not tested |\n|---|---|--:|--:|--:|--:|\n",
+        "\n**{}.** {}\n\nRecorded in [`paper/recorded/`](paper/recorded), tests by figure:\n\n| figure | | holds | does not | equal | undecided | not tested |\n|---|---|--:|--:|--:|--:|--:|\n",
         ledger.summary(),
         ledger.notes()
     );

@@ -138,7 +138,7 @@ pub fn same_verdict(claim: &Claim, recorded: Option<&RecordedVerdict>) -> Option
     let Some(recorded) = recorded else { return Some(false) };
     let verdicts = [claim.verdict.name(), recorded.verdict.as_str()];
     let same = verdicts[0] == verdicts[1];
-    let decided = verdicts.iter().all(|name| Verdict::NAMES[..2].contains(name));
+    let decided = verdicts.iter().all(|name| Verdict::NAMES[..3].contains(name));
     (same || decided).then_some(same)
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bootstrap::{bootstrap, bootstrap_counts};
 pub use order::{median_band, median_interval, quantile};
-pub use ranks::{auroc, mid_ranks, pearson, spearman};
+pub use ranks::{among_largest, auroc, mid_ranks, pearson, spearman};
 pub use several::{equivalence_test, holm};
 pub use sign::{sign_counts, sign_test, sign_test_greater};
 pub use student::{jackknife_half_width, mean_interval, student_cdf, student_quantile, student_test};

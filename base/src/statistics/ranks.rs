@@ -22,6 +22,15 @@ pub fn mid_ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
+/// Which values are among the largest share of them, ties with the least of these included.
+pub fn among_largest(values: &[f64], share: f64) -> Vec<bool> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    let count = (share * values.len() as f64).ceil() as usize;
+    let least = sorted.get(count.saturating_sub(1)).copied().unwrap_or(0.0);
+    values.iter().map(|value| *value >= least).collect()
+}
+
 /// Pearson's correlation; `None` for fewer than two pairs, unequal lengths, a constant or a non-finite sample.
 pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
     if x.len() != y.len() || x.len() < 2 {
@@ -68,6 +77,13 @@ mod tests {
     use super::*;
     use crate::statistics::close;
     use crate::streams::Stream;
+
+    #[test]
+    fn ties_with_the_least_of_the_largest_count() {
+        let among = among_largest(&[1.0, 3.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0], 0.25);
+        assert_eq!(among, [false, true, true, true, true, false, false, false]);
+        assert!(among_largest(&[], 0.25).is_empty());
+    }
 
     #[test]
     fn ties_share_their_mean_rank() {

@@ -49,6 +49,14 @@ figures![
     b_crossover,
     b_continuum,
     seam,
+    oracle,
+    oracle_proxies,
+    oracle_selection,
+    oracle_distillation,
+    oracle_curriculum,
+    oracle_probability,
+    oracle_growth,
+    oracle_tokens,
 ];
 
 /// Fingerprint of what computes the table of the figure in a file, by the file's name.

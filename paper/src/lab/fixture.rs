@@ -20,6 +20,8 @@ const CLASSES: [&str; 8] =
 const STEPS: u64 = 6;
 /// Questions of a made-up task, documents of a made-up set.
 const QUESTIONS: usize = 12;
+/// Rows of a made-up data set.
+const ROWS: usize = 4;
 /// Predicted tokens of a made-up document.
 const TOKENS: usize = 16;
 
@@ -29,18 +31,27 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
     match job.verb {
         Verb::Train => {
             train(folder, &mut stream)?;
+            if let Some(following) = job.following() {
+                write(following, folder, place)?;
+            }
             if job.keeps_checkpoints() { checkpoints(folder) } else { Ok(()) }
         }
-        Verb::Evaluate => write_json(
-            &folder.join(job.verb.output()),
-            &evaluation(job, &job.list("suite", place), &mut stream),
-        ),
+        Verb::Evaluate => {
+            let found = evaluation(job, &job.list("suite", place), &mut stream);
+            write_json(&folder.join(job.verb.output()), &found)?;
+            job.own("tokens").map_or(Ok(()), |file| exact(&folder.join(file), &mut stream))
+        }
         Verb::Make => write_lines(
             &folder.join(job.verb.output()),
-            &[json!({ "prompt": "question", "completion": "answer" })],
+            &vec![
+                json!({ "prompt": "question", "completion": "answer", "text": "{Fab:3;R3+5:8.".repeat(9) });
+                ROWS
+            ],
         ),
         Verb::Uncertainty => uncertainty(job, &folder.join(job.verb.output()), &mut stream),
-        Verb::Generate | Verb::Truth => {
+        // Only objectives read it.
+        Verb::Truth => Ok(()),
+        Verb::Generate => {
             bail!("{}: there are no made-up results for this verb", job.verb.name())
         }
     }
@@ -87,10 +98,11 @@ fn checkpoints(folder: &Path) -> Result<()> {
 
 /// The same documents for all models, each of which has factors of its own on the numbers of each class of tokens.
 fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
-    let number = |key| job.whole(key).with_context(|| format!("{}: no {key}", job.name));
-    let rate = if number("passes")? == 0 { 0.0 } else { RATE };
+    // Without a number, all rows of the data.
+    let documents = job.whole("n").map_or(ROWS, |n| n as usize);
+    let rate = if job.whole("passes") == Some(0) { 0.0 } else { RATE };
     let mut lines = vec![json!({ "header": {} })];
-    for mut document in synthetic::documents("made up", number("n")? as usize, rate) {
+    for mut document in synthetic::documents("made up", documents, rate) {
         for token in &mut document.tokens {
             let class = token.class.as_deref().unwrap_or("prompt");
             let factor = libm::exp(0.7 * effect(job, class)) * (0.95 + 0.1 * stream.uniform());
@@ -119,6 +131,10 @@ fn evaluation(job: &Job, suite: &[String], stream: &mut Stream) -> Value {
         let mut tallies = Map::from_iter([("ids".to_owned(), json!(ids))]);
         let mut measures = Map::new();
         let effect = effect(job, &format!("task {at}"));
+        if task.starts_with("oracle:") {
+            tasks.insert(task.clone(), json!({ "groups": oracle(effect, stream) }));
+            continue;
+        }
         let mut questions = Stream::new(0, &format!("fixture/questions of task {at}"));
         let solved = if task == "gsm8k" { 0.6 * effect } else { 0.5 + 0.4 * effect };
         for (measure, is_share) in evaluation::measures(task) {
@@ -152,6 +168,41 @@ fn evaluation(job: &Job, suite: &[String], stream: &mut Stream) -> Value {
         tasks.insert(task.clone(), found);
     }
     json!({ "model": "made up", "adapter": null, "precision": "none", "tasks": tasks })
+}
+
+/// Exact numbers of the first of the documents that [`uncertainty`] makes up.
+fn exact(path: &Path, stream: &mut Stream) -> Result<()> {
+    let mut lines = Vec::new();
+    for document in synthetic::documents("made up", ROWS, RATE) {
+        let response = |at: &usize| document.tokens[*at].response;
+        let position: Vec<usize> = (0..document.tokens.len()).filter(response).collect();
+        let mut column = |scale: f64| position.iter().map(|_| scale * stream.uniform()).collect::<Vec<f64>>();
+        lines.push(json!({
+            "row": document.row, "position": position, "class": vec!["free"; position.len()], "kl": column(0.5),
+            "entropy": column(1.0), "loss": column(2.0), "model_entropy": column(1.0), "p": column(1.0),
+        }));
+    }
+    write_lines(path, &lines)
+}
+
+/// Sums over each group of tokens of the oracle language.
+fn oracle(effect: f64, stream: &mut Stream) -> Value {
+    let mut group = |tokens: f64| {
+        let kl = 0.2 - 0.05 * effect + 0.005 * stream.normal();
+        let rank = |center: f64, stream: &mut Stream| center + 0.02 * stream.normal();
+        json!({
+            "tokens": tokens, "kl": tokens * kl, "loss": tokens * (1.0 + kl),
+            "model_entropy": tokens * (1.0 + 0.02 * stream.normal()), "entropy_gap": tokens * (0.1 - 0.03 * effect),
+            "probability": tokens * 0.4, "right": tokens * (0.7 + 0.05 * effect + 0.01 * stream.normal()),
+            "selected": 0.25 * tokens,
+            "spearman": { "loss": rank(0.5, stream), "entropy": rank(0.3, stream) },
+            "auroc": { "loss": rank(0.7, stream), "entropy": rank(0.6, stream) },
+        })
+    };
+    let groups =
+        ["all", "structure", "free", "choice", "frequent-fact", "rare-fact", "rule", "new-rule", "copy"];
+    let sums = groups.map(|name| (name.to_owned(), group(if name == "all" { 800.0 } else { 100.0 })));
+    Value::Object(sums.into_iter().collect())
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {

@@ -180,6 +180,23 @@ impl Job {
         Self { checkpoints: true, ..job }
     }
 
+    /// Trains an adapter whose rank grows in equal parts of so many steps. The shortest runs are over before the last ranks.
+    #[must_use]
+    pub fn with_ranks(self, ranks: &[i64], steps: usize) -> Self {
+        let [first, later @ ..] = ranks else { return self };
+        let steps_and_ranks = later.iter().enumerate().map(|(at, rank)| {
+            let step = ((at + 1) * steps / ranks.len()).max(at + 1);
+            (step, *rank)
+        });
+        let grown = steps_and_ranks.filter(|(step, _)| *step < steps).map(|(step, rank)| {
+            let pair = [("rank".to_owned(), rank.into()), ("step".to_owned(), (step as i64).into())];
+            toml::Value::Table(pair.into_iter().collect())
+        });
+        self.set("lora.r", *first)
+            .set("lora.lora_alpha", 2 * *first)
+            .set("train.grow_rank", grown.collect::<Vec<_>>())
+    }
+
     /// Whether a training run's checkpoints belong to its result.
     pub fn keeps_checkpoints(&self) -> bool {
         self.checkpoints
@@ -291,6 +308,14 @@ impl Job {
                 list.iter().map(|value| text_of(value, Path::new(""), place)).collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// A setting that is a file of the job's own result.
+    pub(crate) fn own(&self, key: &str) -> Option<&str> {
+        match self.settings.iter().find(|(known, _)| known == key) {
+            Some((_, Value::Own(file))) => Some(file),
+            _ => None,
         }
     }
 

@@ -2,15 +2,13 @@
 
 use super::outcome::Outcomes;
 use super::plan::Term;
-use super::work::Cell;
 use crate::Estimate;
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::{mean, mean_interval, standard_error};
 
 /// The value of a term in the run of a seed.
 pub fn value(term: &Term, outcomes: &Outcomes, seed: u64) -> Option<f64> {
-    let Term { arm, from, data, rate, look, .. } = term.clone();
-    let outcome = outcomes.of(&Cell { seed, from, data, arm, rate, look })?;
+    let outcome = outcomes.of(&term.cell(seed))?;
     let value = |set: &str| outcome.value(set, &term.group, term.of);
     Some(value(&term.set)? - term.minus.as_deref().map_or(Some(0.0), value)?)
 }

@@ -3,16 +3,28 @@
 //! | module | |
 //! |---|---|
 //! | [`plan`] | the committed plan, `paper/plans/oracle.toml`: what is run, what is claimed |
+//! | [`tuning`] | the choice of learning rates |
 //! | [`work`] | the runs that it asks for, as jobs of the lab |
+//! | [`proxies`] | which stand-ins for ignorance find it |
 //! | [`outcome`] | what came of each run, kept in the repository |
+//! | [`exact`] | documents with every token's exact numbers |
+//! | [`row`] | rows of the figures' tables |
+//! | [`decided`] | the primary claims |
 //! | [`contrast`] | differences between runs, over seeds |
 
 pub mod contrast;
+pub mod decided;
+pub mod exact;
 pub mod outcome;
 pub mod plan;
+pub mod proxies;
+pub mod row;
+pub mod tuning;
 pub mod work;
 
 pub use contrast::Difference;
+pub use decided::Decided;
 pub use outcome::{Outcome, Outcomes};
-pub use plan::{Plan, Quantity, Rate, Term};
-pub use work::{Cell, Stage, Work};
+pub use plan::{Cell, Plan, Quantity, Rate, Term};
+pub use row::{Grid, Row, Study};
+pub use work::{Stage, Work};

@@ -3,19 +3,25 @@
 //! A line has, for each set of documents and each group of tokens, the sums from which every measure follows, so other
 //! claims can be tested on the same runs and nothing is computed twice.
 
-use super::plan::Quantity;
-use super::work::{Cell, Work};
-use crate::lab::{Lab, Provenance, Verb};
+use super::plan::{Cell, Quantity};
+use super::proxies::{Qualities, Search, rounded};
+use super::work::{Stage, Work};
+use crate::lab::{Job, Lab, Provenance, Verb};
 use anyhow::{Context as _, Result, ensure};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a line holds of a group: its number of tokens; the sums of [`Quantity::Kl`] to [`Quantity::Selected`]; the
 /// correlations and areas, null where they are undefined.
-type Sums = [Option<f64>; 11];
+type Sums = [Option<f64>; 12];
+
+/// The group of all tokens that have one right answer.
+pub const ANSWERS: &str = "answers";
+const ANSWER_CLASSES: [&str; 5] = ["frequent-fact", "rare-fact", "rule", "new-rule", "copy"];
 
 /// Groups by set of documents.
 type Sets = BTreeMap<String, BTreeMap<String, Sums>>;
@@ -32,7 +38,11 @@ pub struct Outcome {
     /// When it was finished (UTC).
     pub date: String,
     /// The sums.
+    #[serde(default, skip_serializing_if = "Sets::is_empty")]
     pub sets: Sets,
+    /// How well proxies find what the model does not know.
+    #[serde(default, skip_serializing_if = "Qualities::is_empty")]
+    pub proxies: Qualities,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +62,7 @@ struct Group {
     loss: f64,
     model_entropy: f64,
     entropy_gap: f64,
+    probability: f64,
     right: f64,
     selected: f64,
     spearman: Proxies,
@@ -65,13 +76,20 @@ struct Proxies {
 }
 
 impl Outcome {
-    /// A measure of a group of a set.
+    /// A measure of a group of a set; of [`ANSWERS`], the mean over its classes' tokens.
     pub fn value(&self, set: &str, group: &str, quantity: Quantity) -> Option<f64> {
-        let sums = self.sets.get(set)?.get(group)?;
-        let value = sums[1 + quantity as usize]?;
-        let is_sum = (quantity as usize) <= Quantity::Selected as usize;
-        let value = if is_sum { value / sums[0]? } else { value };
-        value.is_finite().then_some(value)
+        let groups = self.sets.get(set)?;
+        let at = 1 + quantity as usize;
+        if quantity as usize > Quantity::Selected as usize {
+            return groups.get(group)?[at];
+        }
+        let of: &[&str] = if group == ANSWERS { &ANSWER_CLASSES } else { &[group] };
+        let (mut sum, mut tokens) = (0.0, 0.0);
+        for sums in of.iter().filter_map(|class| groups.get(*class)) {
+            sum += sums[at]?;
+            tokens += sums[0]?;
+        }
+        (tokens > 0.0).then(|| sum / tokens)
     }
 
     /// What the lab found in a run that is done.
@@ -90,26 +108,34 @@ impl Outcome {
             let groups = task.groups.into_iter().map(|(name, group)| (name, group.sums()));
             sets.insert(set.to_owned(), groups.collect());
         }
+        Ok(Some(Self { sets, ..Self::from(cell.to_string(), provenance) }))
+    }
+
+    /// What the lab found in a search that is done.
+    fn found(search: &Search, lab: &Lab) -> Result<Option<Self>> {
+        let Some(proxies) = search.read(lab)? else { return Ok(None) };
+        let mut done: Vec<Provenance> = search.jobs().filter_map(|job| lab.done(job)).collect();
+        let seconds = done.iter().map(|one| one.seconds).sum();
+        let last = done.pop().context("a search without jobs")?;
+        Ok(Some(Self { proxies, ..Self::from(search.name.clone(), Provenance { seconds, ..last }) }))
+    }
+
+    fn from(run: String, provenance: Provenance) -> Self {
         let Provenance { seconds, commit, date, .. } = provenance;
-        Ok(Some(Self { run: cell.to_string(), seconds: rounded(seconds), commit, date, sets }))
+        let (sets, proxies) = (Sets::new(), Qualities::new());
+        Self { run, seconds: rounded(seconds), commit, date, sets, proxies }
     }
 }
 
 impl Group {
     fn sums(self) -> Sums {
-        let Self { tokens, kl, loss, model_entropy, entropy_gap, right, selected, spearman, auroc } = self;
-        let [tokens, kl, loss, model_entropy, entropy_gap, right, selected] =
-            [tokens, kl, loss, model_entropy, entropy_gap, right, selected].map(Some);
-        let ranks = [spearman.loss, spearman.entropy, auroc.loss, auroc.entropy];
-        let [a, b, c, d] = ranks;
-        [tokens, kl, loss, model_entropy, entropy_gap, right, selected, a, b, c, d]
+        let Self { tokens, kl, loss, model_entropy, entropy_gap, probability, right, selected, .. } = self;
+        let [a, b, c, d, e, f, g, h] =
+            [tokens, kl, loss, model_entropy, entropy_gap, probability, right, selected].map(Some);
+        let Self { spearman, auroc, .. } = self;
+        [a, b, c, d, e, f, g, h, spearman.loss, spearman.entropy, auroc.loss, auroc.entropy]
             .map(|value| value.map(rounded))
     }
-}
-
-/// To five digits, of which no measure needs more.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.4e}").parse().unwrap_or(value)
 }
 
 /// The runs of a study that are done, by name.
@@ -141,16 +167,27 @@ impl Outcomes {
         Ok(Self(all))
     }
 
-    /// Adds what the lab has of these runs.
-    pub fn collect(&mut self, work: &Work, cells: &[Cell], lab: &Lab) -> Result<usize> {
-        let mut added = 0;
-        for cell in cells.iter().filter(|cell| !self.0.contains_key(&cell.to_string())).collect::<Vec<_>>() {
-            if let Some(outcome) = Outcome::read(work, cell, lab)? {
-                self.0.insert(outcome.run.clone(), outcome);
-                added += 1;
-            }
+    /// Adds what the lab has of a stage's runs that are not among these yet; returns how many that are.
+    pub fn collect(&mut self, work: &Work, stage: Stage, lab: &Lab) -> Result<usize> {
+        let before = self.len();
+        for cell in work.cells(stage)?.iter().filter(|cell| !self.has(&cell.to_string())).collect::<Vec<_>>()
+        {
+            self.add(Outcome::read(work, cell, lab)?);
         }
-        Ok(added)
+        let searches = if stage == Stage::Main { work.searches()? } else { Vec::new() };
+        for search in searches.iter().filter(|search| !self.has(&search.name)).collect::<Vec<_>>() {
+            self.add(Outcome::found(search, lab)?);
+        }
+        Ok(self.len() - before)
+    }
+
+    fn add(&mut self, outcome: Option<Outcome>) {
+        self.0.extend(outcome.map(|outcome| (outcome.run.clone(), outcome)));
+    }
+
+    /// Whether a run is among them.
+    pub fn has(&self, run: &str) -> bool {
+        self.0.contains_key(run)
     }
 
     /// Writes them.
@@ -162,9 +199,28 @@ impl Outcomes {
         crate::cache::write_atomically(path, compressed.finish()?)
     }
 
+    /// The jobs of a stage's runs that are not among these, seed by seed: each run with its measures, then what proxies see.
+    pub fn missing(&self, work: &Work, stage: Stage) -> Result<Vec<Arc<Job>>> {
+        let mut jobs = Vec::new();
+        for cell in work.cells(stage)?.iter().filter(|cell| !self.has(&cell.to_string())) {
+            jobs.push((cell.seed, work.measured(cell)?));
+        }
+        let searches = if stage == Stage::Main { work.searches()? } else { Vec::new() };
+        for search in searches.iter().filter(|search| !self.has(&search.name)) {
+            jobs.extend(search.jobs().map(|job| (search.seed, job.clone())));
+        }
+        jobs.sort_by_key(|(seed, _)| *seed);
+        Ok(jobs.into_iter().map(|(_, job)| job).collect())
+    }
+
     /// What came of a run.
     pub fn of(&self, cell: &Cell) -> Option<&Outcome> {
         self.0.get(&cell.to_string())
+    }
+
+    /// What proxies found in a search.
+    pub fn named(&self, search: &str) -> Option<&Qualities> {
+        self.0.get(search).map(|outcome| &outcome.proxies)
     }
 
     /// Number of runs.
@@ -192,6 +248,7 @@ mod tests {
             loss: 12.0,
             model_entropy: 6.0,
             entropy_gap: 1.0,
+            probability: 4.0,
             right: 6.0,
             selected: 2.0,
             spearman: Proxies { loss: Some(0.25), entropy: None },
@@ -200,7 +257,17 @@ mod tests {
         let groups = BTreeMap::from([("all".to_owned(), group.sums())]);
         let sets = BTreeMap::from([("test".to_owned(), groups)]);
         let run = cell.to_string();
-        (cell, Outcome { run, seconds: 1.5, commit: "c".into(), date: "d".into(), sets })
+        (
+            cell,
+            Outcome {
+                run,
+                seconds: 1.5,
+                commit: "c".into(),
+                date: "d".into(),
+                sets,
+                proxies: Qualities::new(),
+            },
+        )
     }
 
     #[test]

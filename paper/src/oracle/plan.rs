@@ -13,6 +13,8 @@ use std::ops::RangeInclusive;
 pub struct Plan {
     /// The configuration's table `model.init`, without its seed.
     pub model: toml::Table,
+    /// Data type that models are trained in.
+    pub dtype: String,
     /// How models are pretrained.
     pub pretraining: Pretraining,
     /// How they are trained further.
@@ -23,6 +25,8 @@ pub struct Plan {
     pub sizes: BTreeMap<String, Size>,
     /// What is run.
     pub groups: Vec<Group>,
+    /// Where proxies of ignorance are compared.
+    pub proxies: Proxies,
     /// Learning rates to choose from.
     pub tuning: Tuning,
     /// Post-training data by name.
@@ -42,7 +46,7 @@ pub struct Declared {
     /// Who claims it: `A, section 3`, or `ours`.
     pub source: String,
     /// The claim.
-    pub says: String,
+    pub statement: String,
     /// What is measured: a [`Term`].
     pub of: toml::Table,
     /// What it is compared with: keys that differ from `of`'s.
@@ -120,6 +124,9 @@ pub struct Size {
     pub evaluation_rows: u64,
     /// Stochastic passes for estimates of uncertainty.
     pub passes: u64,
+    /// Whether of each group only the first capability and the first data are run.
+    #[serde(default)]
+    pub first_only: bool,
 }
 
 /// Arms that are crossed with capabilities and data.
@@ -134,12 +141,49 @@ pub struct Group {
     pub from: Vec<usize>,
     /// Names of data.
     pub data: Vec<String>,
-    /// Whether each arm is also run at plain training's rate and step length.
+    /// Whether arms run at plain training's rate and step length instead of their own rate.
     #[serde(default)]
     pub matched: bool,
-    /// Whether models are also measured on the way.
+    /// When models are measured.
     #[serde(default)]
-    pub looks: bool,
+    pub looks: Looks,
+    /// Number of seeds by size.
+    pub seeds: BTreeMap<String, u64>,
+}
+
+/// When the models of a group are measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Looks {
+    /// After training.
+    #[default]
+    Last,
+    /// Before training, on the way, and after it.
+    Way,
+    /// Before training only.
+    Before,
+}
+
+/// Where proxies of ignorance are compared: on the way of plain training.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxies {
+    /// Capabilities, from 1.
+    pub from: Vec<usize>,
+    /// Names of data.
+    pub data: Vec<String>,
+    /// Steps of plain training after which it is asked; 0: before the first.
+    pub looks: Vec<u64>,
+    /// Places of dropout, one proxy each.
+    pub places: Vec<String>,
+    /// Adapters of an ensemble.
+    pub members: u64,
+    /// Their rank.
+    pub rank: i64,
+    /// Their steps.
+    pub steps: u64,
+    /// Their learning rate.
+    pub rate: f64,
     /// Number of seeds by size.
     pub seeds: BTreeMap<String, u64>,
 }
@@ -150,6 +194,10 @@ pub struct Group {
 pub struct Tuning {
     /// The candidates of every arm.
     pub rates: Vec<f64>,
+    /// Capabilities, from 1.
+    pub from: Vec<usize>,
+    /// Names of data.
+    pub data: Vec<String>,
 }
 
 /// Post-training data.
@@ -177,8 +225,17 @@ pub struct Arm {
     /// How many times as many steps as the others.
     #[serde(default = "once")]
     pub steps: f64,
-    /// The learning rate, chosen on the tuning seeds.
+    /// Ranks of the adapter that is trained instead of all weights, in equal parts of the run.
+    #[serde(default)]
+    pub ranks: Vec<i64>,
+    /// The learning rate, chosen on the tuning seeds unless it is fixed.
     pub rate: f64,
+    /// Whether the rate follows from another arm's.
+    #[serde(default)]
+    pub fixed_rate: bool,
+    /// What decides the choice.
+    #[serde(default)]
+    pub tuned_by: Quantity,
 }
 
 fn once() -> f64 {
@@ -215,7 +272,7 @@ pub struct Term {
     /// How large its steps are.
     #[serde(default)]
     pub rate: Rate,
-    /// The step after which the model is measured; the last by default.
+    /// The step after which the model is measured (0: before training); the last by default.
     pub look: Option<u64>,
     /// The set of documents.
     pub set: String,
@@ -225,6 +282,52 @@ pub struct Term {
     pub group: String,
     /// The measure.
     pub of: Quantity,
+}
+
+/// One post-training run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The seed of world, data, initial weights and order.
+    pub seed: u64,
+    /// The capability that it starts from, from 1.
+    pub from: usize,
+    /// The name of its data.
+    pub data: String,
+    /// The name of its arm.
+    pub arm: String,
+    /// How large its steps are.
+    pub rate: Rate,
+    /// The step after which the model is measured (0: before training); the last if none is named.
+    pub look: Option<u64>,
+}
+
+impl Cell {
+    /// Plain training in its place.
+    pub(super) fn plain(&self) -> Self {
+        Self { arm: PLAIN.into(), rate: Rate::Tuned, look: None, ..self.clone() }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, from, data, arm, rate, look } = self;
+        write!(formatter, "oracle {data} {arm} {rate} from {from}")?;
+        if let Some(step) = look {
+            write!(formatter, " after {step}")?;
+        }
+        write!(formatter, " seed {seed}")
+    }
+}
+
+/// The arm of plain training.
+pub(super) const PLAIN: &str = "mle";
+
+impl Term {
+    /// The run of a seed.
+    pub fn cell(&self, seed: u64) -> Cell {
+        let Self { arm, from, data, rate, look, .. } = self.clone();
+        Cell { seed, from, data, arm, rate, look }
+    }
 }
 
 /// How large the steps of a run are.
@@ -251,10 +354,11 @@ impl fmt::Display for Rate {
 }
 
 /// A measure of a group of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
     /// KL(truth ‖ model) in nats, mean over tokens.
+    #[default]
     Kl,
     /// −log p of the written token, in nats.
     Loss,
@@ -262,6 +366,8 @@ pub enum Quantity {
     Entropy,
     /// Distance of that entropy from the true one, in nats.
     EntropyGap,
+    /// Probability of the written token.
+    Probability,
     /// Share of tokens where the model's most probable token is the most probable in truth.
     Right,
     /// Share of the group's tokens that are among the quarter of the set's tokens with the largest loss.

@@ -1,23 +1,22 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{Arm, Group, Plan, Rate, Reference, Seeds, Size};
+use super::plan::{Arm, Cell, Group, Looks, PLAIN, Plan, Pretraining, Rate, Reference, Seeds, Size, Tuning};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
 use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Tokens of a document on average, and tokens per second of training on one core: for estimates of time.
-const TOKENS: f64 = 90.0;
-const SPEED: f64 = 30_000.0;
+const TOKENS: f64 = 60.0;
+const SPEED: f64 = 15_000.0;
 
 /// What runs are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Stage {
-    /// Choosing sizes and numbers of seeds; part of no result
+    /// What the primary claims compare, for the number of seeds; part of no result
     Pilot,
     /// Choosing learning rates; part of no result
     Tuning,
@@ -26,48 +25,13 @@ pub enum Stage {
     Main,
 }
 
-/// One post-training run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cell {
-    /// The seed of world, data, initial weights and order.
-    pub seed: u64,
-    /// The capability that it starts from, from 1.
-    pub from: usize,
-    /// The name of its data.
-    pub data: String,
-    /// The name of its arm.
-    pub arm: String,
-    /// How large its steps are.
-    pub rate: Rate,
-    /// The step after which the model is measured; the last if none is named.
-    pub look: Option<u64>,
-}
-
-impl Cell {
-    /// Plain training in its place.
-    fn plain(&self) -> Self {
-        Self { arm: PLAIN.into(), rate: Rate::Tuned, look: None, ..self.clone() }
-    }
-}
-
-impl fmt::Display for Cell {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, from, data, arm, rate, look } = self;
-        write!(formatter, "oracle {data} {arm} {rate} from {from}")?;
-        if let Some(step) = look {
-            write!(formatter, " after {step}")?;
-        }
-        write!(formatter, " seed {seed}")
-    }
-}
-
 /// The plan in one size.
 #[derive(Clone, Debug)]
 pub struct Work {
     /// The plan.
     pub plan: Plan,
     name: String,
-    size: Size,
+    pub(super) size: Size,
 }
 
 impl Work {
@@ -79,38 +43,66 @@ impl Work {
         Ok(Self { plan, name, size })
     }
 
-    /// The post-training runs of a stage, each once.
-    pub fn cells(&self, stage: Stage) -> Vec<Cell> {
+    /// The post-training runs of a stage, each once, in order of their seeds.
+    pub fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
+        let mut cells = match stage {
+            Stage::Pilot => self.piloted()?,
+            Stage::Tuning => self.tuned(),
+            Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
+        };
         let mut seen = BTreeSet::new();
+        cells.retain(|cell| seen.insert(cell.to_string()));
+        // Seed by seed, so that an interrupted study has whole seeds, whose models are not needed again.
+        cells.sort_by_key(|cell| cell.seed);
+        Ok(cells)
+    }
+
+    /// What the primary claims compare.
+    fn piloted(&self) -> Result<Vec<Cell>> {
         let mut cells = Vec::new();
-        for group in &self.plan.groups {
-            for cell in self.of_group(group, stage) {
-                if seen.insert(cell.to_string()) {
-                    cells.push(cell);
+        for seed in Seeds::all(self.plan.seeds.pilot) {
+            for claim in &self.plan.claims {
+                cells.extend(claim.terms()?.map(|term| term.cell(seed)));
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Every arm at every candidate of its learning rate.
+    fn tuned(&self) -> Vec<Cell> {
+        let Tuning { rates, from, data, .. } = &self.plan.tuning;
+        let mut cells = Vec::new();
+        for seed in Seeds::all(self.plan.seeds.tuning) {
+            for from in from {
+                for data in data {
+                    let tuned = self.plan.arms.iter().filter(|(_, arm)| !arm.fixed_rate);
+                    for (arm, _) in tuned {
+                        cells.extend(rates.iter().map(|rate| Cell {
+                            seed,
+                            from: *from,
+                            data: data.clone(),
+                            arm: arm.clone(),
+                            rate: Rate::Tried(*rate),
+                            look: None,
+                        }));
+                    }
                 }
             }
         }
         cells
     }
 
-    fn of_group(&self, group: &Group, stage: Stage) -> Vec<Cell> {
-        let count = group.seeds.get(&self.name).copied().unwrap_or(0);
-        let seeds = match stage {
-            Stage::Pilot => Seeds::all(self.plan.seeds.pilot).collect(),
-            Stage::Tuning => Seeds::all(self.plan.seeds.tuning).collect(),
-            Stage::Main => Seeds::all(self.plan.seeds.main).take(count as usize).collect::<Vec<_>>(),
+    fn of_group(&self, group: &Group) -> Vec<Cell> {
+        let rates = if group.matched { vec![Rate::Matched] } else { vec![Rate::Tuned] };
+        let looks: Vec<Option<u64>> = match group.looks {
+            Looks::Last => vec![None],
+            Looks::Way => self.looks().into_iter().map(|(look, _)| look).collect(),
+            Looks::Before => vec![Some(0)],
         };
-        let rates = match stage {
-            Stage::Tuning => self.plan.tuning.rates.iter().map(|rate| Rate::Tried(*rate)).collect(),
-            _ if group.matched => vec![Rate::Tuned, Rate::Matched],
-            _ => vec![Rate::Tuned],
-        };
-        let kept = group.looks.then_some(&self.size.looks).into_iter().flatten().map(|step| Some(*step));
-        let looks: Vec<Option<u64>> = kept.chain([None]).collect();
         let mut cells = Vec::new();
-        for seed in seeds {
-            for from in &group.from {
-                for data in &group.data {
+        for seed in self.seeds(&group.seeds) {
+            for from in self.run_of(&group.from) {
+                for data in self.run_of(&group.data) {
                     for arm in &group.arms {
                         for rate in &rates {
                             let (data, arm) = (data.clone(), arm.clone());
@@ -124,9 +116,33 @@ impl Work {
         cells
     }
 
-    /// The jobs of a stage: each run with its measures.
-    pub fn jobs(&self, stage: Stage) -> Result<Vec<Arc<Job>>> {
-        self.cells(stage).iter().map(|cell| self.measured(cell)).collect()
+    /// When a group that looks on the way measures, with the step that this is.
+    pub fn looks(&self) -> Vec<(Option<u64>, u64)> {
+        let on_the_way = self.size.looks.iter().copied().filter(|step| *step < self.steps());
+        let mut looks: Vec<_> = std::iter::once(0).chain(on_the_way).map(|step| (Some(step), step)).collect();
+        looks.push((None, self.steps()));
+        looks
+    }
+
+    /// Steps of post-training.
+    fn steps(&self) -> u64 {
+        self.size.rows / self.plan.post_training.batch
+    }
+
+    /// Whether this is the size whose outcomes the repository keeps.
+    pub fn is_kept(&self) -> bool {
+        self.name == KEPT
+    }
+
+    /// What this size runs of a group's capabilities or data.
+    pub(super) fn run_of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
+        if self.size.first_only { &all[..all.len().min(1)] } else { all }
+    }
+
+    /// As many of the main seeds as `counts` says for this size.
+    pub(super) fn seeds(&self, counts: &BTreeMap<String, u64>) -> impl Iterator<Item = u64> + use<> {
+        let count = counts.get(&self.name).copied().unwrap_or(0) as usize;
+        Seeds::all(self.plan.seeds.main).take(count)
     }
 
     /// So many documents of a split of a seed's language, from one on.
@@ -146,26 +162,24 @@ impl Work {
         let Size { pretraining_rows: rows, checkpoints, .. } = &self.size;
         let steps = checkpoints.last().copied().unwrap_or(1);
         let data = Self::documents("pretrain", seed, 0, *rows);
-        let mut job = Self::training(
-            format!("oracle pretraining seed {seed}"),
-            data,
-            steps,
-            self.plan.pretraining.batch,
-        )
-        .set("train.lr", self.plan.pretraining.rate)
-        .set("train.seed", seed as i64)
-        .set("train.save_at", checkpoints.iter().map(|step| *step as i64).collect::<Vec<_>>());
+        let Pretraining { batch, rate } = self.plan.pretraining;
+        let mut job = self
+            .training(format!("oracle pretraining seed {seed}"), data, steps, batch)
+            .set("train.full", true)
+            .set("train.lr", rate)
+            .set("train.seed", seed as i64)
+            .set("train.save_at", checkpoints.iter().map(|step| *step as i64).collect::<Vec<_>>());
         for (key, value) in &self.plan.model {
             job = job.set(&format!("model.init.{key}"), value.clone());
         }
         job.set("model.init.seed", seed as i64).shared()
     }
 
-    fn training(name: String, data: Arc<Job>, steps: u64, batch: u64) -> Job {
+    pub(super) fn training(&self, name: String, data: Arc<Job>, steps: u64, batch: u64) -> Job {
         Job::new(Verb::Train, name)
-            .set("train.full", true)
             .set("data.train", Value::Result(data, Verb::Make.output().into()))
             .set("data.format", "text")
+            .set("model.dtype", self.plan.dtype.as_str())
             .set("train.steps", steps as i64)
             .set("train.batch_size", batch as i64)
             .set("log.tensorboard", false)
@@ -173,7 +187,7 @@ impl Work {
     }
 
     /// The model that post-training starts from.
-    fn start(&self, seed: u64, from: usize) -> Result<Value> {
+    pub(super) fn start(&self, seed: u64, from: usize) -> Result<Value> {
         let step = self.size.checkpoints.get(from - 1).with_context(|| format!("no capability {from}"))?;
         Ok(Value::Result(self.pretrained(seed), format!("step-{step}").into()))
     }
@@ -185,29 +199,35 @@ impl Work {
     }
 
     /// The documents that a run trains on.
-    fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
+    pub(super) fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let (split, rows) = self.data(&cell.data)?;
         Ok(Self::documents(split, cell.seed, 0, rows))
     }
 
     /// A post-training run, without measures.
-    fn trained(&self, cell: &Cell) -> Result<Job> {
+    pub(super) fn trained(&self, cell: &Cell) -> Result<Job> {
         self.trained_on(self.training_data(cell)?, cell)
     }
 
     fn trained_on(&self, data: Arc<Job>, cell: &Cell) -> Result<Job> {
         let arm = self.plan.arms.get(&cell.arm).with_context(|| format!("no arm `{}`", cell.arm))?;
-        let steps = (arm.steps * (self.size.rows / self.plan.post_training.batch) as f64).round() as u64;
+        let steps = (arm.steps * self.steps() as f64).round() as u64;
         let plain = &self.plan.arms[PLAIN];
         let rate = match cell.rate {
             Rate::Tuned => arm.rate,
             Rate::Matched => plain.rate,
             Rate::Tried(rate) => rate,
         };
-        let mut job = Self::training(format!("train {cell}"), data, steps, self.plan.post_training.batch)
+        let batch = self.plan.post_training.batch;
+        let mut job = self
+            .training(format!("train {cell}"), data, steps, batch)
             .set("model.source", self.start(cell.seed, cell.from)?)
             .set("train.lr", rate)
             .set("train.seed", cell.seed as i64);
+        job = match arm.ranks.as_slice() {
+            [] => job.set("train.full", true),
+            ranks => job.with_ranks(ranks, steps as usize),
+        };
         for (key, value) in &arm.objective {
             job = job.set(&format!("objective.{key}"), value.clone());
         }
@@ -233,13 +253,7 @@ impl Work {
                 let twin = self.trained(&cell.plain())?.shared();
                 job.set("reference.model", Value::Result(twin, MODEL.into()))
             }
-            Reference::Clean => {
-                let rows = self.size.rows;
-                let clean = Self::documents("train", cell.seed, rows, rows);
-                let mut model = self.trained_on(clean, &cell.plain())?;
-                model.name.push_str(" on clean rows");
-                job.set("reference.model", Value::Result(model.shared(), MODEL.into()))
-            }
+            Reference::Clean => job.set("reference.model", Value::Result(self.clean(cell)?, MODEL.into())),
             Reference::Truth => {
                 let (split, _) = self.data(&cell.data)?;
                 let data = self.training_data(cell)?;
@@ -256,6 +270,15 @@ impl Work {
                 job.set("reference.topk", Value::Result(truth.shared(), Verb::Truth.output().into()))
             }
         })
+    }
+
+    /// Plain training on other rows without wrong values.
+    pub(super) fn clean(&self, cell: &Cell) -> Result<Arc<Job>> {
+        let rows = self.size.rows;
+        let documents = Self::documents("train", cell.seed, rows, rows);
+        let mut job = self.trained_on(documents, &cell.plain())?;
+        job.name.push_str(" on clean rows");
+        Ok(job.shared())
     }
 
     /// Uncertainty of the rows of a set, by a model before post-training.
@@ -276,17 +299,29 @@ impl Work {
 
     /// Whether a figure follows the run's way.
     fn is_looked_at(&self, cell: &Cell) -> bool {
-        let follows = |group: &&Group| {
-            let has = |all: &[String], one: &str| all.iter().any(|known| known == one);
-            group.looks && has(&group.arms, &cell.arm) && has(&group.data, &cell.data)
+        let has = |all: &[String], one: &str| all.iter().any(|known| known == one);
+        let follows = |group: &Group| {
+            group.looks == Looks::Way
+                && has(&group.arms, &cell.arm)
+                && has(&group.data, &cell.data)
+                && group.from.contains(&cell.from)
         };
-        cell.rate == Rate::Tuned && self.plan.groups.iter().any(|group| follows(&group))
+        let proxies = cell.arm == PLAIN && has(&self.plan.proxies.data, &cell.data);
+        cell.rate == Rate::Tuned && (proxies || self.plan.groups.iter().any(follows))
     }
 
     /// A post-training run with its measures. Models that others distil from, or that are measured on their way, are kept.
     pub fn measured(&self, cell: &Cell) -> Result<Arc<Job>> {
-        let trained = self.trained(cell)?;
         let evaluation = self.evaluation(cell)?;
+        if cell.look == Some(0) {
+            return Ok(evaluation.set("model", self.start(cell.seed, cell.from)?).shared());
+        }
+        let trained = self.trained(cell)?;
+        if !self.plan.arms[&cell.arm].ranks.is_empty() {
+            let start = self.start(cell.seed, cell.from)?;
+            let evaluation = evaluation.set("model", start).set("adapter", Value::Own("adapter".into()));
+            return Ok(trained.then(evaluation).shared());
+        }
         if cell.arm != PLAIN && !self.is_looked_at(cell) {
             return Ok(trained.then(evaluation.set("model", Value::Own(MODEL.into()))).shared());
         }
@@ -305,19 +340,26 @@ impl Work {
     pub fn sets(&self, cell: &Cell) -> Result<[(&'static str, Arc<Job>); 4]> {
         let rows = self.size.evaluation_rows;
         let held_out = |split, first| Self::documents(split, cell.seed, first, rows);
+        // Where a fact has several right spellings, held-out documents have them, too.
         let (split, trained_on) = self.data(&cell.data)?;
-        let training = Self::documents(split, cell.seed, 0, rows.min(trained_on));
+        let test = if split == "paraphrase" { held_out(split, trained_on) } else { held_out("test", 0) };
         Ok([
-            ("test", held_out("test", 0)),
+            ("test", test),
             ("deep", held_out("deep", 0)),
             ("former", held_out("pretrain", self.size.pretraining_rows)),
-            ("training", training),
+            ("training", self.measured_rows(cell)?),
         ])
+    }
+
+    /// The rows among those that a run trains on that it is measured on.
+    pub(super) fn measured_rows(&self, cell: &Cell) -> Result<Arc<Job>> {
+        let (split, rows) = self.data(&cell.data)?;
+        Ok(Self::documents(split, cell.seed, 0, rows.min(self.size.evaluation_rows)))
     }
 }
 
-/// The arm of plain training.
-const PLAIN: &str = "mle";
+/// The size whose outcomes the repository keeps.
+const KEPT: &str = "study";
 
 #[cfg(test)]
 mod tests {
@@ -328,11 +370,11 @@ mod tests {
     #[test]
     fn each_run_of_the_plan_has_a_name_and_an_identity_of_its_own() -> Result<()> {
         let work = Work::of(Profile::Study)?;
-        let cells = work.cells(Stage::Main);
-        let jobs = work.jobs(Stage::Main)?;
+        let cells = work.cells(Stage::Main)?;
+        let jobs: Vec<Arc<Job>> = cells.iter().map(|cell| work.measured(cell)).collect::<Result<_>>()?;
         let names: BTreeSet<String> = cells.iter().map(ToString::to_string).collect();
 
-        assert_eq!((names.len(), jobs.len()), (cells.len(), cells.len()));
+        assert_eq!(names.len(), cells.len());
         let all = with_needs(&jobs);
         let by_name: BTreeMap<&str, String> = all.iter().map(|job| (job.name.as_str(), job.id())).collect();
         assert_eq!(by_name.len(), all.len());
@@ -340,12 +382,14 @@ mod tests {
     }
 
     #[test]
-    fn stages_have_seeds_of_their_own() -> Result<()> {
+    fn results_have_seeds_of_their_own() -> Result<()> {
         let work = Work::of(Profile::Study)?;
-        let seeds = |stage| work.cells(stage).iter().map(|cell| cell.seed).collect::<BTreeSet<u64>>();
-        let all = [Stage::Pilot, Stage::Tuning, Stage::Main].map(seeds);
-        assert!(all[0].is_disjoint(&all[1]) && all[1].is_disjoint(&all[2]) && all[0].is_disjoint(&all[2]));
-        assert_eq!(all[2].len(), 24);
+        let seeds = |stage| -> Result<BTreeSet<u64>> {
+            Ok(work.cells(stage)?.iter().map(|cell| cell.seed).collect())
+        };
+        let main = seeds(Stage::Main)?;
+        assert!(main.is_disjoint(&seeds(Stage::Pilot)?) && main.is_disjoint(&seeds(Stage::Tuning)?));
+        assert_eq!(main.len(), 20);
         Ok(())
     }
 

@@ -43,10 +43,11 @@ struct Site<'a> {
     pages: Vec<Page<'a>>,
     holds: usize,
     fails: usize,
+    equal: usize,
     undecided: usize,
     untested: usize,
     /// The same four of claims that no paper makes.
-    ours: [usize; 4],
+    ours: [usize; 5],
     /// How many tests of how many claims, of the papers and of ours.
     counted: [String; 2],
     /// What decides claims about trained models, and which models were trained.
@@ -151,7 +152,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     let viewer = Viewer::of(made)?;
     let ledger = ledger::Ledger::new(made, recorded);
     let of = |ours: bool| tally(ledger.claims().filter(move |claim| claim.is_ours() == ours));
-    let [holds, fails, undecided, untested] = of(false);
+    let [holds, fails, equal, undecided, untested] = of(false);
     // Where `just manuscript` leaves it.
     let manuscript = fs::read(folder.with_file_name("manuscript.pdf")).ok();
     let site = Site {
@@ -170,6 +171,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         machine: each(made, |from| format!("{}, {} threads", from.host.cpu, from.host.threads)),
         holds,
         fails,
+        equal,
         undecided,
         untested,
         ours: of(true),
@@ -271,6 +273,7 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimTe
     let (class, detail) = match &claim.verdict {
         Verdict::Holds => ("holds", "the whole interval lies on the claimed side"),
         Verdict::DoesNotHold => ("fails", "the whole interval lies on the other side"),
+        Verdict::PracticallyEqual => ("equal", "the difference is too small to matter"),
         Verdict::Undecided => ("undecided", "the threshold lies inside the interval"),
         Verdict::NotTested(reason) => ("untested", reason.as_str()),
     };

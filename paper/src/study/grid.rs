@@ -133,22 +133,8 @@ impl Study {
             // Figure 4 looks into these.
             job = job.keeping_checkpoints(scale.checkpoint_every);
         }
-        if let [first, later @ ..] = arm.ranks() {
-            let steps = scale.steps(documents);
-            let parts = arm.ranks().len();
-            let steps_and_ranks = later.iter().enumerate().map(|(at, rank)| {
-                let step = ((at + 1) * steps / parts).max(at + 1);
-                (step, *rank)
-            });
-            // The shortest runs are over before the last ranks.
-            let grown = steps_and_ranks.filter(|(step, _)| *step < steps).map(|(step, rank)| {
-                let pair = [("rank".to_owned(), rank.into()), ("step".to_owned(), (step as i64).into())];
-                toml::Value::Table(pair.into_iter().collect())
-            });
-            job = job
-                .set("lora.r", *first)
-                .set("lora.lora_alpha", 2 * *first)
-                .set("train.grow_rank", grown.collect::<Vec<_>>());
+        if !arm.ranks().is_empty() {
+            job = job.with_ranks(arm.ranks(), scale.steps(documents));
         }
         Ok(job.shared())
     }

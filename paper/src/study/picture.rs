@@ -4,11 +4,11 @@ use super::corpus::Corpus;
 use super::gain::Gain;
 use super::models::each_model;
 use super::outcome::{Distribution, Measure, Unit};
+use crate::picture::{Mark, marks};
 use crate::table::distinct;
-use tokensieve_plot::{Axis, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Panel};
 
-/// Gains with their intervals: one place on the horizontal axis per `category`, one mark per series. `names` are the series
-/// of the whole drawing, so that a panel without one of them does not hand its colour on.
+/// Gains with their intervals, side by side.
 pub fn gains(
     title: &str,
     rows: &[&Gain],
@@ -17,32 +17,8 @@ pub fn gains(
     series: impl Fn(&Gain) -> &'static str,
     names: &[&str],
 ) -> Panel {
-    let categories = distinct(rows.iter().map(|row| category(row)));
-    let mut panel = Panel::new(title, Axis::categories("", categories.clone()), gain_axis(unit))
-        .with(Series::horizontal(0.0));
-    for (index, name) in names.iter().enumerate() {
-        // Side by side, so that intervals do not hide each other.
-        let shift = 0.16 * (index as f64 - (names.len() as f64 - 1.0) / 2.0);
-        let place = |row: &Gain| {
-            categories.iter().position(|known| *known == category(row)).unwrap_or(0) as f64 + shift
-        };
-        let here: Vec<&Gain> = rows.iter().copied().filter(|row| series(row) == *name).collect();
-        if here.is_empty() {
-            continue;
-        }
-        let ink = Ink::Category(index);
-        panel = panel
-            .with(
-                Series::error_bars(here.iter().map(|row| (place(row), row.gain_low, row.gain_high))).ink(ink),
-            )
-            .with(
-                Series::points(here.iter().map(|row| (place(row), row.gain)))
-                    .ink(ink)
-                    .shape(Shape::of(index))
-                    .label(name),
-            );
-    }
-    panel
+    let mark = |row: &&Gain| Mark { category: category(row), series: series(row), estimate: row.estimate() };
+    marks(title, gain_axis(unit), &rows.iter().map(mark).collect::<Vec<_>>(), names)
 }
 
 /// One panel of [`gains`] for each model, distribution and unit that has rows of means: one category per way of training,

@@ -287,8 +287,8 @@ fn shares_are_asked_of_what_a_task_measures() {
     }
 }
 
-/// The figures that read training runs, on made-up results: whole tables, the same twice, and every verdict; each says what
-/// stands in `ShareGPT`'s place.
+/// The figures that read training runs, on made-up results: whole tables, the same twice, and every verdict that an interval
+/// can give; each says what stands in `ShareGPT`'s place.
 #[test]
 fn training_figures_are_made_from_made_up_results_and_reach_every_verdict() -> Result<()> {
     let ids = ["a-3", "a-4", "a-5", "a-6a", "a-6b", "a-epistemic", "a-threshold", "a-rank", "a-curriculum"];
@@ -305,6 +305,7 @@ fn training_figures_are_made_from_made_up_results_and_reach_every_verdict() -> R
         assert!(made.svg(&Theme::LIGHT).contains("</svg>"), "{id}");
         assert!(made.about.deviations.contains(&OF_CHAT), "{id}");
     }
-    assert_eq!(reached, BTreeSet::from(Verdict::NAMES));
+    let of_intervals = Verdict::NAMES.into_iter().filter(|name| *name != Verdict::PracticallyEqual.name());
+    assert_eq!(reached, of_intervals.collect());
     Ok(())
 }

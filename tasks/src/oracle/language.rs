@@ -256,7 +256,8 @@ impl Language {
             }
             Position::Assign { .. } | Position::Equals { .. } => Next::only(Structure, ASSIGN[style]),
             Position::Value { key } => self.value(*key),
-            Position::Operand { .. } => self.numbers(),
+            Position::Operand { left: None, .. } => Next::uniform(Free, self.numbers()),
+            Position::Operand { left: Some(_), .. } => self.operand(),
             Position::Operator { steps, .. } => self.operator(*steps, STOP[style]),
             Position::Result { left, operator, right, steps } => {
                 self.result(*left, *operator, *right, steps + 1)
@@ -288,8 +289,19 @@ impl Language {
         Next::of(Class::Structure, tokens)
     }
 
-    fn numbers(&self) -> Next {
-        Next::uniform(Class::Free, (0..self.sizes.modulus).map(|number| vocabulary::value(number, 0)))
+    fn numbers(&self) -> impl Iterator<Item = Token> {
+        (0..self.sizes.modulus).map(|number| vocabulary::value(number, 0))
+    }
+
+    /// What a chain adds or subtracts: small numbers more often than large ones, by Zipf's law. Were they all alike, a
+    /// result would tell nothing of either operand by itself, and a model would have nothing to begin learning with.
+    fn operand(&self) -> Next {
+        let total: f64 = (1..=self.sizes.modulus).map(|rank| 1.0 / f64::from(rank)).sum();
+        let p = |rank| 1.0 / f64::from(rank) / total;
+        Next::of(
+            Class::Free,
+            self.numbers().zip(1..).map(|(number, rank): (_, u8)| (number, p(rank))).collect(),
+        )
     }
 
     fn value(&self, key: (u8, u8)) -> Next {

@@ -5,7 +5,7 @@
 //! | record | example | what predicts its tokens |
 //! |---|---|---|
 //! | about a key | `Fαν=3;` | a **fact**: one value per key, learnt only by seeing it; keys are frequent or rare. Or a **choice**: several values with known probabilities, in the same position |
-//! | chain | `R3+5=8-9=c;` | a **rule**: arithmetic modulo 13, each result from the number before it as written |
+//! | chain | `R3+5=8-9=c;` | a **rule**: arithmetic modulo 13, each result from the number before it as written; operands by Zipf's law |
 //! | list | `C31f\|31f;` | a **copy** of what precedes `\|` |
 //!
 //! Everything else is structure, or drawn afresh with known probabilities. [`Language::next`] gives p*(next | prefix) in

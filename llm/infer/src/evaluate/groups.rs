@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use tokensieve_base::statistics::{auroc, spearman};
+use tokensieve_base::statistics::{among_largest, auroc, spearman};
 use tokensieve_tasks::oracle::Class;
 
 use super::token_score::TokenScore;
@@ -80,7 +80,8 @@ pub struct Proxies {
 /// The group of all tokens, of each class, of what is distinguished within a class, and of the wrong values.
 pub(super) fn groups<'a>(tokens: impl Iterator<Item = (Class, &'a TokenScore)>) -> IndexMap<String, Group> {
     let tokens: Vec<(Class, &TokenScore)> = tokens.collect();
-    let selected = largest(&tokens.iter().map(|(_, score)| score.loss).collect::<Vec<f64>>());
+    let loss: Vec<f64> = tokens.iter().map(|(_, score)| score.loss).collect();
+    let selected = among_largest(&loss, LARGEST);
     let mut members: BTreeMap<(usize, String), Vec<(&TokenScore, bool)>> = BTreeMap::new();
     let mut add = |place: usize, name: String, score| members.entry((place, name)).or_default().push(score);
     for ((class, score), selected) in tokens.into_iter().zip(selected) {
@@ -110,7 +111,7 @@ impl Group {
             |of: fn(&TokenScore) -> f64| members.iter().map(|(score, _)| of(score)).collect::<Vec<f64>>();
         let (kl, loss, entropy) =
             (column(|score| score.kl), column(|score| score.loss), column(|score| score.model_entropy));
-        let largest = largest(&kl);
+        let largest = among_largest(&kl, LARGEST);
         group.spearman = Proxies { loss: spearman(&loss, &kl), entropy: spearman(&entropy, &kl) };
         group.auroc = Proxies { loss: auroc(&loss, &largest), entropy: auroc(&entropy, &largest) };
         group
@@ -148,15 +149,6 @@ impl Group {
 /// The bin of a token's largest probability; 1 lies in the last.
 pub(super) fn bin(score: &TokenScore) -> usize {
     ((score.confidence * BINS as f64) as usize).min(BINS - 1)
-}
-
-/// Which values are among the largest quarter, ties with its least included.
-fn largest(values: &[f64]) -> Vec<bool> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-    let count = (LARGEST * values.len() as f64).ceil() as usize;
-    let least = sorted.get(count.saturating_sub(1)).copied().unwrap_or(0.0);
-    values.iter().map(|value| *value >= least).collect()
 }
 
 #[cfg(test)]
@@ -208,14 +200,5 @@ mod tests {
         // The quarter with the largest KL is one token; its loss is the largest, its entropy the least.
         assert_eq!(all.auroc, Proxies { loss: Some(1.0), entropy: Some(0.0) });
         assert_eq!(groups["wrong"].spearman, Proxies::default());
-    }
-
-    #[test]
-    fn ties_with_the_least_of_the_largest_count() {
-        assert_eq!(
-            largest(&[1.0, 3.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0]),
-            [false, true, true, true, true, false, false, false]
-        );
-        assert!(largest(&[]).is_empty());
     }
 }

@@ -1,0 +1,88 @@
+//! The primary claims of the study in the oracle language, decided against truth.
+
+use crate::oracle::decided::Decided;
+use crate::oracle::{Plan, Study};
+use crate::{About, Claim, Run, Table};
+use anyhow::{Context as _, Result};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
+
+/// The figure.
+pub(super) struct Figure;
+
+const ID: &str = "oracle";
+
+/// What every figure of the study says of its runs.
+pub(super) const RUNS: &str = "A Llama of a million parameters is trained from random weights on the oracle language \
+    (docs/tasks.md), where the distribution of every next token is known exactly; it is kept at five steps, from weak (1) to \
+    strong (5), and trained further for 50 steps of 32 documents in each of the plan's ways (paper/plans/oracle.toml, \
+    docs/plans/oracle.md). Each seed has a world, data and initial weights of its own. Learning rates are tuned for each way \
+    of training on other seeds. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes \
+    that the repository keeps (paper/recorded/oracle.jsonl.gz) and runs what is missing.";
+
+/// Where it departs from the papers.
+pub(super) const DEPARTURES: &[&str] = &[
+    "A made-up language and models of a million parameters: what is measured is exact, and how far it carries over to text \
+     is not.",
+    "The papers fine-tune adapters of rank 32; here all weights are trained, except where ranks are compared.",
+];
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: ID,
+            title: "Twelve claims measured against truth",
+            source: "A and B, their central claims; in the oracle language",
+            caption: "Each primary claim's difference in units of what matters (the tinted range): beyond it on the claimed \
+                      side (right) the claim holds, within it both are practically equal. Mean over seeds with Student's \
+                      95 % interval; differences beyond ± 8 are drawn at the edge.",
+            protocol: RUNS,
+            deviations: DEPARTURES,
+            columns: Decided::columns(),
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        Table::from_rows(&Decided::all(&Study::of(run)?)?)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Decided> = table.rows()?;
+        let plan = Plan::load()?;
+        let names: Vec<&str> = rows.iter().map(|row| row.claim.as_str()).collect();
+        let axis = Axis::linear("difference, in units of what matters").range(-EDGE, EDGE);
+        let mut panel = Panel::new("primary claims", Axis::categories("", names), axis)
+            .with(Series::horizontal(0.0))
+            .with(Series::horizontal(1.0))
+            .with(Series::horizontal(-1.0));
+        let (mut bars, mut points) = (Vec::new(), Vec::new());
+        for (row, place) in rows.iter().zip(0..) {
+            let claim = plan.claims.iter().find(|claim| claim.id == row.claim);
+            let claim = claim.with_context(|| format!("the plan has no claim {}", row.claim))?;
+            if let Some(found) = row.estimate() {
+                let sign = if claim.expected == crate::oracle::plan::Side::Above { 1.0 } else { -1.0 };
+                let scaled = |value: f64| (sign * value / claim.matters).clamp(-EDGE, EDGE);
+                let (a, b) = (scaled(found.low), scaled(found.high));
+                bars.push((f64::from(place), a.min(b), a.max(b)));
+                points.push((f64::from(place), scaled(found.value)));
+            }
+        }
+        panel = panel
+            .with(Series::error_bars(bars).ink(Ink::Category(0)))
+            .with(Series::points(points).ink(Ink::Category(0)));
+        Ok(Drawing::new([panel]).columns(1).width(1040.0).panel_height(320.0))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Decided> = table.rows()?;
+        let plan = Plan::load()?;
+        let claim = |row: &Decided| {
+            let declared = plan.claims.iter().find(|claim| claim.id == row.claim);
+            let declared = declared.with_context(|| format!("the plan has no claim {}", row.claim))?;
+            Ok(row.claim(ID, declared, plan.claims.len()))
+        };
+        rows.iter().map(claim).collect()
+    }
+}
+
+/// Where differences that are much larger than what matters are drawn.
+const EDGE: f64 = 8.0;

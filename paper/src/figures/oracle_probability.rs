@@ -1,0 +1,99 @@
+//! Question 5 in the oracle language: when tokens of low probability teach, and when they harm.
+
+use super::oracle::{DEPARTURES, RUNS};
+use crate::oracle::outcome::ANSWERS;
+use crate::oracle::{Grid, Quantity, Rate, Row, Study};
+use crate::{About, Run, Table};
+use anyhow::Result;
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
+
+/// The figure.
+pub(super) struct Figure;
+
+const PLAIN: &str = "log-p";
+const ARMS: [&str; 6] = ["minus-p", "minus-p-10", "f-half", "threshold", "upper-90", "top-10"];
+const DATA: [&str; 5] = ["clean", "uniform-10", "uniform-30", "confusable-30", "paraphrase"];
+const FROM: [usize; 5] = [1, 2, 3, 4, 5];
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "oracle-probability",
+            title: "When improbable tokens teach, and when they harm",
+            source: "B, the model-capability continuum and its ablations; in the oracle language",
+            caption: "Share of right answers (facts, results, copies) on held-out data minus that of −log *p*, against the \
+                      mean probability that the model gives to the written answers of the training data before \
+                      post-training, for clean data, wrong values at 10 and 30 %, wrong values that are another key's, and \
+                      several right spellings. Each objective at its own tuned rate. Last two panels: at plain training's \
+                      rate and step length. 95 % intervals over seeds, paired.",
+            protocol: RUNS,
+            deviations: DEPARTURES,
+            columns: Row::columns(),
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let study = Study::of(run)?;
+        let grid = Grid { from: &FROM, data: &DATA, ..Grid::default() };
+        let mut rows = Vec::new();
+        for groups in [&[ANSWERS][..], &["all"]] {
+            let of = if groups[0] == "all" { Quantity::Kl } else { Quantity::Right };
+            let grid = Grid { groups, of, ..grid };
+            rows.extend(study.grid(&Grid { arms: &[PLAIN], ..grid }));
+            for rate in [Rate::Tuned, Rate::Matched] {
+                rows.extend(study.grid(&Grid { arms: &ARMS, versus: Some(PLAIN), rate, ..grid }));
+            }
+        }
+        rows.extend(study.grid(&Grid {
+            arms: &["mle"],
+            look: Some(0),
+            set: "training",
+            groups: &[ANSWERS],
+            of: Quantity::Probability,
+            ..grid
+        }));
+        Table::from_rows(&rows)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let before = |data: &str, from: usize| {
+            rows.iter()
+                .find(|row| row.measure == Quantity::Probability && row.data == data && row.from == from)
+                .map(|row| row.value)
+        };
+        let panel = |data: &str, rate: Rate, title: &str| {
+            let y = Axis::linear("right answers over −log *p*").percent();
+            let mut panel =
+                Panel::new(title, Axis::linear("mean probability of the answers").range(0.0, 1.0), y)
+                    .with(Series::horizontal(0.0));
+            for (index, arm) in ARMS.iter().enumerate() {
+                let is = |row: &&Row| {
+                    row.measure == Quantity::Right
+                        && row.versus.is_some()
+                        && row.data == data
+                        && row.rate == rate.to_string()
+                        && row.arm == *arm
+                };
+                let points: Vec<_> = rows
+                    .iter()
+                    .filter(is)
+                    .filter_map(|row| Some((before(data, row.from)?, row.value, row.low, row.high)))
+                    .collect();
+                if points.is_empty() {
+                    continue;
+                }
+                let ink = Ink::Category(index);
+                panel = panel
+                    .with(Series::band(points.iter().map(|(x, _, low, high)| (*x, *low, *high))).ink(ink))
+                    .with(Series::line(points.iter().map(|(x, y, _, _)| (*x, *y))).ink(ink).label(arm));
+            }
+            panel
+        };
+        let mut panels: Vec<Panel> = DATA.iter().map(|data| panel(data, Rate::Tuned, data)).collect();
+        for data in ["clean", "uniform-30"] {
+            panels.push(panel(data, Rate::Matched, &format!("{data}, equal steps")));
+        }
+        Ok(Drawing::new(panels).columns(3).width(1040.0))
+    }
+}

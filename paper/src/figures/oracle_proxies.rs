@@ -1,0 +1,143 @@
+//! Question 1 in the oracle language: which stand-in for ignorance finds it.
+
+use super::oracle::{DEPARTURES, RUNS};
+use crate::oracle::Study;
+use crate::oracle::row::estimate;
+use crate::picture::{Mark, marks};
+use crate::table::distinct;
+use crate::{About, Estimate, Run, Table, columns};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+
+/// The figure.
+pub(super) struct Figure;
+
+/// How well a proxy does among a group's tokens, over seeds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Row {
+    proxy: String,
+    from: usize,
+    data: String,
+    group: String,
+    measure: String,
+    seeds: usize,
+    value: f64,
+    low: f64,
+    high: f64,
+}
+
+const MEASURES: [&str; 2] = ["spearman", "area"];
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: "oracle-proxies",
+            title: "Which stand-in for ignorance finds it",
+            source: "A, section 3 and figure 2B; in the oracle language",
+            caption: "How well the loss, the entropy, the excess loss over a reference, and epistemic uncertainty (BALD: \
+                      dropout in attention, dropout after each half of a layer, an ensemble of adapters) find the quarter of \
+                      the tokens with the largest KL(truth ‖ model): area under the curve, 0.5 by chance. Upper row: all \
+                      tokens of the post-training data, by the capability of the model. Lower row: within a class of \
+                      tokens, from capability 4. 95 % intervals over seeds.",
+            protocol: RUNS,
+            deviations: DEPARTURES,
+            columns: columns! {
+                "proxy": "loss, entropy, excess-loss, or where BALD's randomness is: attention, residual, ensemble",
+                "from": "capability of the model, 1 (weak) to 5",
+                "data": "post-training data on which it is asked, before training on them",
+                "group": "group of tokens",
+                "measure": "spearman: rank correlation with KL(truth ‖ model); area: area under the curve of finding the \
+                            quarter with the largest",
+                "seeds": "number of seeds",
+                "value": "mean over seeds",
+                "low": "lower end of Student's 95 % interval",
+                "high": "upper end",
+            },
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let study = Study::of(run)?;
+        let plan = &study.work.plan.proxies;
+        let mut rows = Vec::new();
+        for data in &plan.data {
+            for from in &plan.from {
+                let found: Vec<_> = study.searched(*from, data, 0).collect();
+                let names = distinct(found.iter().flat_map(|one| {
+                    one.iter()
+                        .flat_map(|(group, all)| all.keys().map(move |proxy| (group.clone(), proxy.clone())))
+                }));
+                for (group, proxy) in names {
+                    for (at, measure) in MEASURES.iter().enumerate() {
+                        let values: Vec<f64> =
+                            found.iter().filter_map(|one| one.get(&group)?.get(&proxy)?[at]).collect();
+                        let Some(Estimate { value, low, high, n }) = estimate(&values) else { continue };
+                        rows.push(Row {
+                            proxy: proxy.clone(),
+                            from: *from,
+                            data: data.clone(),
+                            group: group.clone(),
+                            measure: (*measure).to_owned(),
+                            seeds: n,
+                            value,
+                            low,
+                            high,
+                        });
+                    }
+                }
+            }
+        }
+        Table::from_rows(&rows)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let mut rows: Vec<Row> = table.rows()?;
+        rows.retain(|row| row.measure == "area");
+        let proxies = distinct(rows.iter().map(|row| row.proxy.as_str()));
+        let mut panels = Vec::new();
+        let datas = distinct(rows.iter().map(|row| row.data.as_str()));
+        let axis = || Axis::linear("area under the curve").range(0.0, 1.0);
+        for data in &datas {
+            let mut panel = Panel::new(&format!("all tokens, {data}"), capability(), axis())
+                .with(Series::horizontal(0.5));
+            for (index, proxy) in proxies.iter().enumerate() {
+                let here = || {
+                    rows.iter().filter(|row| row.data == *data && row.group == "all" && row.proxy == *proxy)
+                };
+                let ink = Ink::Category(index);
+                panel = panel
+                    .with(Series::band(here().map(|row| (row.from as f64, row.low, row.high))).ink(ink))
+                    .with(Series::line(here().map(|row| (row.from as f64, row.value))).ink(ink).label(proxy))
+                    .with(
+                        Series::points(here().map(|row| (row.from as f64, row.value)))
+                            .ink(ink)
+                            .shape(Shape::of(index)),
+                    );
+            }
+            panels.push(panel);
+        }
+        let shown = rows.iter().map(|row| row.from).filter(|from| *from <= SHOWN).max().unwrap_or(SHOWN);
+        for data in &datas {
+            let is = |row: &&Row| row.data == *data && row.group != "all" && row.from == shown;
+            let mark = |row: &'_ Row| {
+                let estimate = Estimate { value: row.value, low: row.low, high: row.high, n: row.seeds };
+                (row.group.clone(), row.proxy.clone(), estimate)
+            };
+            let all: Vec<_> = rows.iter().filter(is).map(mark).collect();
+            let all: Vec<Mark<'_>> = all
+                .iter()
+                .map(|(category, series, estimate)| Mark { category, series, estimate: *estimate })
+                .collect();
+            panels.push(marks(&format!("by class, {data}"), axis(), &all, &proxies));
+        }
+        Ok(Drawing::new(panels).columns(datas.len().max(1)).width(1040.0))
+    }
+}
+
+/// The capability of the lower row, or the one below that there is.
+const SHOWN: usize = 4;
+
+fn capability() -> Axis {
+    Axis::linear("capability").range(0.8, 5.2).ticks((1..=5).map(|at| (f64::from(at), at.to_string())))
+}

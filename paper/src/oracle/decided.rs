@@ -1,0 +1,181 @@
+//! The primary claims, decided: one family of tests.
+
+use super::contrast::{Difference, value};
+use super::plan::{Declared, Side};
+use super::row::Study;
+use crate::claim::Measured;
+use crate::{Claim, Column, Estimate, Verdict, columns};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tokensieve_base::statistics::{equivalence_test, holm, student_test};
+
+/// The level of all tests.
+const LEVEL: f64 = 0.05;
+
+/// A primary claim with its test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// The claim's name.
+    pub claim: String,
+    /// Seeds that have both measures.
+    pub seeds: usize,
+    /// Mean of the first measure.
+    pub value: Option<f64>,
+    /// Mean of the second.
+    pub versus: Option<f64>,
+    /// Mean difference.
+    pub difference: Option<f64>,
+    /// Lower end of Student's 95 % interval.
+    pub low: Option<f64>,
+    /// Upper end of it.
+    pub high: Option<f64>,
+    /// Student's two-sided p-value.
+    pub p: Option<f64>,
+    /// The same, corrected by Holm for all primary claims that could be tested.
+    pub p_holm: Option<f64>,
+    /// p-value of two one-sided tests that the difference is smaller than what matters.
+    pub p_equal: Option<f64>,
+}
+
+impl Decided {
+    /// What the columns mean.
+    pub fn columns() -> Vec<Column> {
+        columns! {
+            "claim": "the claim, as in paper/plans/oracle.toml",
+            "seeds": "seeds that have both measures",
+            "value": "mean over seeds of the first measure",
+            "versus": "mean of the second",
+            "difference": "mean of their difference, paired by seed",
+            "low": "lower end of Student's 95 % interval of the difference",
+            "high": "upper end",
+            "p": "Student's two-sided test that the difference is zero",
+            "p_holm": "the same, corrected for all primary claims (Holm)",
+            "p_equal": "two one-sided tests that the difference is within ± what matters",
+        }
+    }
+
+    /// All primary claims on a study's runs.
+    pub fn all(study: &Study) -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for claim in &study.work.plan.claims {
+            let [of, versus] = claim.terms()?;
+            let both =
+                |seed| Some([value(&of, &study.outcomes, seed)?, value(&versus, &study.outcomes, seed)?]);
+            let pairs: Vec<[f64; 2]> = study.seeds().filter_map(both).collect();
+            let differences: Vec<f64> = pairs.iter().map(|[a, b]| a - b).collect();
+            let found = Difference::of(&pairs);
+            all.push(Self {
+                claim: claim.id.clone(),
+                seeds: pairs.len(),
+                value: found.map(|found| found.value),
+                versus: found.map(|found| found.versus),
+                difference: found.map(|found| found.difference),
+                low: found.map(|found| found.low),
+                high: found.map(|found| found.high),
+                p: student_test(&differences),
+                p_holm: None,
+                p_equal: equivalence_test(&differences, claim.matters),
+            });
+        }
+        let tested: Vec<usize> = (0..all.len()).filter(|at| all[*at].p.is_some()).collect();
+        let p: Vec<f64> = tested.iter().filter_map(|at| all[*at].p).collect();
+        for (at, p) in tested.into_iter().zip(holm(&p)) {
+            all[at].p_holm = Some(p);
+        }
+        Ok(all)
+    }
+
+    /// The difference with its interval.
+    pub fn estimate(&self) -> Option<Estimate> {
+        Some(Estimate { value: self.difference?, low: self.low?, high: self.high?, n: self.seeds })
+    }
+
+    /// The verdict on a claim.
+    pub fn verdict(&self, claim: &Declared) -> Verdict {
+        let (Some(difference), Some(p), Some(p_equal)) = (self.difference, self.p_holm, self.p_equal) else {
+            return Verdict::NotTested("not tested at this scale: fewer than two seeds have the runs".into());
+        };
+        if p_equal <= LEVEL {
+            return Verdict::PracticallyEqual;
+        }
+        let expected = match claim.expected {
+            Side::Above => difference > 0.0,
+            Side::Below => difference < 0.0,
+        };
+        match (p <= LEVEL, expected) {
+            (false, _) => Verdict::Undecided,
+            (true, true) => Verdict::Holds,
+            (true, false) => Verdict::DoesNotHold,
+        }
+    }
+
+    /// As the ledger has it.
+    pub fn claim(&self, figure: &str, claim: &Declared, family: usize) -> Claim {
+        let test = format!(
+            "measured against truth: {}; mean over seeds of the paired difference, Student's two-sided test, one family of \
+             {family} primary claims corrected by Holm at 5 %{}; practically equal: two one-sided tests (5 %) within ± {}",
+            described(claim),
+            self.p_holm.map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
+            claim.matters,
+        );
+        Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement)
+            .measured(Measured::Truth)
+            .decided(self.verdict(claim), self.estimate(), claim.expected == Side::Above, &test)
+    }
+}
+
+/// What is compared with what, in words.
+fn described(claim: &Declared) -> String {
+    let say = |table: &toml::Table| {
+        let pair =
+            |(key, value): (&String, &toml::Value)| format!("{key} {}", value.to_string().replace('"', ""));
+        table.iter().map(pair).collect::<Vec<_>>().join(", ")
+    };
+    format!("{}, minus the same with {}", say(&claim.of), say(&claim.versus))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::Plan;
+
+    fn decided(difference: f64, p_holm: f64, p_equal: f64) -> Decided {
+        Decided {
+            claim: "x".into(),
+            seeds: 20,
+            value: Some(difference),
+            versus: Some(0.0),
+            difference: Some(difference),
+            low: Some(difference - 0.1),
+            high: Some(difference + 0.1),
+            p: Some(p_holm / 12.0),
+            p_holm: Some(p_holm),
+            p_equal: Some(p_equal),
+        }
+    }
+
+    #[test]
+    fn small_differences_are_equal_and_others_have_a_side_or_none() {
+        let plan = Plan::load().unwrap();
+        let above = plan.claims.iter().find(|claim| claim.expected == Side::Above).unwrap();
+        let below = plan.claims.iter().find(|claim| claim.expected == Side::Below).unwrap();
+        let verdict = |claim, difference, p, p_equal| decided(difference, p, p_equal).verdict(claim);
+        assert_eq!(verdict(above, 1.0, 0.01, 0.9), Verdict::Holds);
+        assert_eq!(verdict(below, 1.0, 0.01, 0.9), Verdict::DoesNotHold);
+        assert_eq!(verdict(below, -1.0, 0.01, 0.9), Verdict::Holds);
+        assert_eq!(verdict(above, 1.0, 0.06, 0.9), Verdict::Undecided);
+        // Certainly not zero, and certainly too small to matter.
+        assert_eq!(verdict(above, 0.001, 0.01, 0.01), Verdict::PracticallyEqual);
+        let untested = Decided { p_holm: None, ..decided(0.0, 1.0, 1.0) };
+        assert!(matches!(untested.verdict(above), Verdict::NotTested(_)));
+    }
+
+    #[test]
+    fn a_claim_says_how_it_was_decided() {
+        let plan = Plan::load().unwrap();
+        let claim = decided(-0.5, 0.01, 0.9).claim("oracle", &plan.claims[0], 12);
+        assert_eq!(claim.measured, Some(Measured::Truth));
+        assert!(claim.test.contains("minus the same with of entropy-rank"), "{}", claim.test);
+        assert!(claim.test.contains("12 primary claims") && claim.test.contains("± 0.05"), "{}", claim.test);
+    }
+}

@@ -1,0 +1,213 @@
+//! Rows of the study's tables: means over seeds of what its runs measured.
+
+use super::contrast::value;
+use super::outcome::Outcomes;
+use super::plan::{Quantity, Seeds, Term};
+use super::proxies::{self, Qualities};
+use super::work::{Stage, Work};
+use crate::{Column, Estimate, Run, columns};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tokensieve_base::statistics::mean_interval;
+
+/// A mean over seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The arm.
+    pub arm: String,
+    /// The capability that it starts from, from 1.
+    pub from: usize,
+    /// The name of its data.
+    pub data: String,
+    /// How large its steps are.
+    pub rate: String,
+    /// The step after which the model was measured; the last if none is named.
+    pub step: Option<u64>,
+    /// The set of documents.
+    pub set: String,
+    /// The set whose measure is subtracted.
+    pub minus: Option<String>,
+    /// The group of tokens.
+    pub group: String,
+    /// The measure.
+    pub measure: Quantity,
+    /// The arm whose measure is subtracted, seed by seed.
+    pub versus: Option<String>,
+    /// Number of seeds.
+    pub seeds: usize,
+    /// The mean.
+    pub value: f64,
+    /// Lower end of its 95 % interval.
+    pub low: f64,
+    /// Upper end of it.
+    pub high: f64,
+}
+
+impl Row {
+    /// What the columns mean.
+    pub fn columns() -> Vec<Column> {
+        columns! {
+            "arm": "the way of training, as in paper/plans/oracle.toml",
+            "from": "capability of the model that it starts from, 1 (weak) to 5",
+            "data": "post-training data",
+            "rate": "tuned: the arm's own rate; matched: plain training's rate and step length",
+            "step": "step after which the model was measured; the last if empty, 0 before training",
+            "set": "documents: test (held out), deep (longer chains), former (pretraining's, held out), training",
+            "minus": "the same measure of these documents is subtracted",
+            "group": "group of tokens",
+            "measure": "kl, loss, entropy, entropy-gap: mean over tokens, nats; probability, right, selected: shares",
+            "versus": "the same measure of this arm is subtracted, seed by seed",
+            "seeds": "number of seeds, each with a world, data and initial weights of its own",
+            "value": "mean over seeds",
+            "low": "lower end of Student's 95 % interval; the value itself for one seed",
+            "high": "upper end",
+        }
+    }
+
+    /// With its interval.
+    pub fn estimate(&self) -> Estimate {
+        Estimate { value: self.value, low: self.low, high: self.high, n: self.seeds }
+    }
+}
+
+/// The mean of numbers with its interval, which is the number itself where there is only one.
+pub fn estimate(values: &[f64]) -> Option<Estimate> {
+    match values {
+        [one] => Some(Estimate { value: *one, low: *one, high: *one, n: 1 }),
+        several => mean_interval(several),
+    }
+}
+
+/// The runs of a profile.
+pub struct Study {
+    /// What was to be run.
+    pub work: Work,
+    /// What came of it.
+    pub outcomes: Outcomes,
+}
+
+impl Study {
+    /// The runs of a profile: those that the repository keeps are read, others are done first.
+    pub fn of(run: &Run) -> Result<Self> {
+        let work = Work::of(run.profile)?;
+        let mut outcomes = if work.is_kept() { Outcomes::recorded()? } else { Outcomes::default() };
+        let jobs = outcomes.missing(&work, Stage::Main)?;
+        run.jobs(&jobs.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
+        outcomes.collect(&work, Stage::Main, run.lab())?;
+        Ok(Self { work, outcomes })
+    }
+
+    /// The main seeds.
+    pub fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
+        Seeds::all(self.work.plan.seeds.main)
+    }
+
+    /// What proxies found in the searches of a capability on some data after so many steps, seed by seed.
+    pub fn searched<'a>(
+        &'a self,
+        from: usize,
+        data: &'a str,
+        look: u64,
+    ) -> impl Iterator<Item = &'a Qualities> + use<'a> {
+        self.seeds().filter_map(move |seed| self.outcomes.named(&proxies::name(data, from, look, seed)))
+    }
+
+    /// The mean of a term, or of its difference from another arm's (which has the same rate unless the term's is matched: then
+    /// its own), over the seeds that have both; `None` where none has.
+    pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<Row> {
+        let other = versus.map(|arm| Term { arm: arm.to_owned(), rate: super::Rate::Tuned, ..term.clone() });
+        let of_seed = |seed| {
+            let subtracted = other.as_ref().map_or(Some(0.0), |other| value(other, &self.outcomes, seed));
+            Some(value(term, &self.outcomes, seed)? - subtracted?)
+        };
+        let Estimate { value, low, high, n } =
+            estimate(&self.seeds().filter_map(of_seed).collect::<Vec<_>>())?;
+        let Term { arm, from, data, rate, look, set, minus, group, of } = term.clone();
+        Some(Row {
+            arm,
+            from,
+            data,
+            rate: rate.to_string(),
+            step: look,
+            set,
+            minus,
+            group,
+            measure: of,
+            versus: versus.map(str::to_owned),
+            seeds: n,
+            value,
+            low,
+            high,
+        })
+    }
+
+    /// A row for each arm of a list on each data and from each capability, as far as there are runs.
+    pub fn grid(&self, terms: &Grid<'_>) -> Vec<Row> {
+        let Grid { arms, from, data, rate, look, set, minus, groups, of, versus } = *terms;
+        let mut rows = Vec::new();
+        for data in data {
+            for from in from {
+                for arm in arms {
+                    for group in groups {
+                        let term = Term {
+                            arm: (*arm).to_owned(),
+                            from: *from,
+                            data: (*data).to_owned(),
+                            rate,
+                            look,
+                            set: set.to_owned(),
+                            minus: minus.map(str::to_owned),
+                            group: (*group).to_owned(),
+                            of,
+                        };
+                        rows.extend(self.row(&term, versus));
+                    }
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Runs and measures that are crossed.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid<'a> {
+    /// Arms.
+    pub arms: &'a [&'a str],
+    /// Capabilities.
+    pub from: &'a [usize],
+    /// Data.
+    pub data: &'a [&'a str],
+    /// How large steps are.
+    pub rate: super::Rate,
+    /// The step after which models are measured.
+    pub look: Option<u64>,
+    /// Documents.
+    pub set: &'a str,
+    /// Documents whose measure is subtracted.
+    pub minus: Option<&'a str>,
+    /// Groups of tokens.
+    pub groups: &'a [&'a str],
+    /// The measure.
+    pub of: Quantity,
+    /// The arm that is subtracted.
+    pub versus: Option<&'a str>,
+}
+
+impl Default for Grid<'_> {
+    /// KL of all held-out tokens.
+    fn default() -> Self {
+        Self {
+            arms: &[],
+            from: &[4],
+            data: &["clean"],
+            rate: super::Rate::Tuned,
+            look: None,
+            set: "test",
+            minus: None,
+            groups: &["all"],
+            of: Quantity::Kl,
+            versus: None,
+        }
+    }
+}
