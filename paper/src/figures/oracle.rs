@@ -1,9 +1,10 @@
 //! The primary claims of the study in the oracle language, decided against truth.
 
 use crate::oracle::decided::Decided;
+use crate::oracle::plan::Side;
 use crate::oracle::{Plan, Study};
 use crate::{About, Claim, Run, Table};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 
 /// The figure.
@@ -56,10 +57,9 @@ impl crate::Figure for Figure {
             .with(Series::horizontal(-1.0));
         let (mut bars, mut points) = (Vec::new(), Vec::new());
         for (row, place) in rows.iter().zip(0..) {
-            let claim = plan.claims.iter().find(|claim| claim.id == row.claim);
-            let claim = claim.with_context(|| format!("the plan has no claim {}", row.claim))?;
+            let claim = plan.claim(&row.claim)?;
             if let Some(found) = row.estimate() {
-                let sign = if claim.expected == crate::oracle::plan::Side::Above { 1.0 } else { -1.0 };
+                let sign = if claim.expected == Side::Above { 1.0 } else { -1.0 };
                 let scaled = |value: f64| (sign * value / claim.matters).clamp(-EDGE, EDGE);
                 let (a, b) = (scaled(found.low), scaled(found.high));
                 bars.push((f64::from(place), a.min(b), a.max(b)));
@@ -75,11 +75,7 @@ impl crate::Figure for Figure {
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Decided> = table.rows()?;
         let plan = Plan::load()?;
-        let claim = |row: &Decided| {
-            let declared = plan.claims.iter().find(|claim| claim.id == row.claim);
-            let declared = declared.with_context(|| format!("the plan has no claim {}", row.claim))?;
-            Ok(row.claim(ID, declared, plan.claims.len()))
-        };
+        let claim = |row: &Decided| Ok(row.claim(ID, plan.claim(&row.claim)?, plan.claims.len()));
         rows.iter().map(claim).collect()
     }
 }

@@ -22,6 +22,9 @@ pub mod row;
 pub mod tuning;
 pub mod work;
 
+/// How the ids of the study's figures begin.
+pub const FIGURES: &str = "oracle";
+
 pub use contrast::Difference;
 pub use decided::Decided;
 pub use outcome::{Outcome, Outcomes};

@@ -416,6 +416,12 @@ impl Plan {
         Ok(plan)
     }
 
+    /// A primary claim by its name.
+    pub fn claim(&self, id: &str) -> Result<&Declared> {
+        let found = self.claims.iter().find(|claim| claim.id == id);
+        found.with_context(|| format!("the plan has no claim `{id}`"))
+    }
+
     /// The size that a profile runs.
     pub fn size(&self, profile: Profile) -> Result<(&str, &Size)> {
         let name = match profile {

@@ -3,6 +3,7 @@
 use super::scale::Scale;
 use crate::Profile;
 use crate::lab::Verb;
+use crate::oracle;
 use crate::provenance::{Provenance, Unit};
 use crate::table::distinct;
 use clap::ValueEnum as _;
@@ -39,8 +40,11 @@ pub fn each_model<R: Clone, T>(
     models.iter().flat_map(of_model).collect()
 }
 
-/// How large the training runs behind a table were; `None` if nothing was trained.
+/// How large the training runs behind a table were; `None` if nothing was trained, or by a plan of its own.
 pub fn sizes(provenance: &Provenance) -> Option<String> {
+    if provenance.figure.starts_with(oracle::FIGURES) {
+        return None;
+    }
     let of_training = |unit: &Unit| {
         let verb = unit.config.get("verb").and_then(|verb| verb.as_str());
         [Verb::Train, Verb::Evaluate].map(Verb::name).into_iter().any(|name| verb == Some(name))
@@ -49,8 +53,11 @@ pub fn sizes(provenance: &Provenance) -> Option<String> {
     provenance.units.iter().any(of_training).then(|| Scale::of(profile).describe())
 }
 
-/// The language models behind a table, by their publishers' names; `None` if there is none.
+/// The language models behind a table, by their publishers' names; `None` if there is none, or only such as nobody published.
 pub fn behind(provenance: &Provenance) -> Option<Vec<String>> {
+    if provenance.figure.starts_with(oracle::FIGURES) {
+        return None;
+    }
     let profile = Profile::from_str(&provenance.profile, false).ok()?;
     let of_model = provenance.units.iter().any(|unit| unit.config.get("verb").is_some());
     of_model.then(|| Scale::of(profile).models.iter().map(|model| published(model).into()).collect())
