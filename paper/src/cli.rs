@@ -92,6 +92,8 @@ pub(crate) enum Lab {
     List(Runs),
     /// What tuning found of each arm's learning rates
     Rates,
+    /// What the tests of the oracle language's primary claims will find, by the spread of the pilot's runs
+    Power,
     /// Keep what came of the oracle language's finished runs at full size in a file, so that no run has to be repeated
     Collect {
         /// The file: new runs are added

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
-use tokensieve_paper::oracle::{Outcomes, Stage, Work, tuning};
+use tokensieve_paper::oracle::{Outcomes, Power, Stage, Work, tuning};
 use tokensieve_paper::study::{Study, held_out, scoring};
 
 /// Time between lines about what is going on.
@@ -34,7 +34,7 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
             let profile = which.size.profile;
             let jobs = if which.oracle {
                 let work = Work::of(profile)?;
-                queue::with_needs(&known(&work)?.missing(&work, which.stage)?)
+                queue::with_needs(&Outcomes::known(&work)?.missing(&work, which.stage)?)
             } else {
                 jobs(profile, &study(profile, &lab), &lab)?
             };
@@ -42,6 +42,7 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Rates => rates(),
+        Command::Power => power(out),
         Command::Collect { out: ref file } => collect(out, file),
     }
 }
@@ -50,15 +51,10 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
 fn of_oracle(profile: Profile, stage: Stage, workers: usize, shard: Shard, out: &Path) -> Result<usize> {
     program::find()?;
     let work = Work::of(profile)?;
-    let jobs = known(&work)?.missing(&work, stage)?;
+    let jobs = Outcomes::known(&work)?.missing(&work, stage)?;
     let lab = Lab::open(out).with_threads(threads(workers));
     queue::run(&lab, &jobs, shard, workers, &printing(&lab, &jobs, workers))?;
     Ok(jobs.iter().filter(|job| lab.done(job).is_some()).count())
-}
-
-/// What the repository keeps of a size.
-fn known(work: &Work) -> Result<Outcomes> {
-    if work.is_kept() { Outcomes::recorded() } else { Ok(Outcomes::default()) }
 }
 
 /// Adds what came of the oracle language's finished runs to a file.
@@ -85,6 +81,26 @@ fn rates() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints each primary claim's power, as a table of the plan's page.
+fn power(out: &Path) -> Result<ExitCode> {
+    println!(
+        "| claim | pilot's seeds | difference | standard deviation | detectable | matters | found | equal |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    for Power { claim, pilot, deviation, detectable, matters, found, equal } in
+        Power::all(&Work::of(Profile::Study)?, &Lab::open(out))?
+    {
+        println!(
+            "| {claim} | {} | {:.4} | {deviation:.4} | {detectable:.4} | {matters} | {:.0} % | {:.0} % |",
+            pilot.seeds,
+            pilot.difference,
+            100.0 * found,
+            100.0 * equal,
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Threads of each of some workers.
 fn threads(workers: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -105,7 +121,7 @@ fn jobs(profile: Profile, study: &Study, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     jobs.extend(scoring::jobs(profile, lab)?);
     jobs.extend(held_out::jobs(profile, study, lab)?);
     let oracle = Work::of(profile)?;
-    jobs.extend(known(&oracle)?.missing(&oracle, Stage::Main)?);
+    jobs.extend(Outcomes::known(&oracle)?.missing(&oracle, Stage::Main)?);
     jobs.extend(oracle.shown()?.measured.into_iter().map(|(_, job)| job));
     Ok(queue::with_needs(&jobs))
 }

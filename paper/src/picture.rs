@@ -42,3 +42,18 @@ pub(crate) fn marks(title: &str, axis: Axis, marks: &[Mark<'_>], names: &[&str])
     }
     panel
 }
+
+/// A line with markers and its interval's ribbon: (x, value, low, high).
+pub(crate) fn curve(
+    points: impl Iterator<Item = (f64, f64, f64, f64)>,
+    index: usize,
+    name: &str,
+) -> [Series; 3] {
+    let points: Vec<_> = points.collect();
+    let ink = Ink::Category(index);
+    [
+        Series::band(points.iter().filter(|p| p.2.is_finite()).map(|p| (p.0, p.2, p.3))).ink(ink),
+        Series::line(points.iter().map(|p| (p.0, p.1))).ink(ink).label(name),
+        Series::points(points.iter().map(|p| (p.0, p.1))).ink(ink).shape(Shape::of(index)).label(name),
+    ]
+}

@@ -7,6 +7,7 @@
 
 mod bootstrap;
 mod order;
+mod power;
 mod ranks;
 mod several;
 mod sign;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bootstrap::{bootstrap, bootstrap_counts};
 pub use order::{median_band, median_interval, quantile};
+pub use power::{detectable_effect, deviation_limit, equivalence_power, student_power};
 pub use ranks::{among_largest, auroc, mid_ranks, pearson, spearman};
 pub use several::{equivalence_test, holm};
 pub use sign::{sign_counts, sign_test, sign_test_greater};

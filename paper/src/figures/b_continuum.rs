@@ -2,9 +2,10 @@
 
 use super::b_gradient_weight::pretty;
 use crate::claim::{apart, estimate, least};
+use crate::picture::curve;
 use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns, exact};
 use anyhow::{Context as _, Result};
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Panel, Series};
 use tokensieve_toy::continuum::{self, ContinuumConfig, ContinuumRow};
 
 /// The figure.
@@ -400,17 +401,6 @@ fn family(rows: &[ContinuumRow]) -> Vec<Panel> {
             panel
         })
         .collect()
-}
-
-/// A line with markers and its interval's ribbon: (x, value, low, high).
-fn curve(points: impl Iterator<Item = (f64, f64, f64, f64)>, index: usize, name: &str) -> [Series; 3] {
-    let points: Vec<_> = points.collect();
-    let ink = Ink::Category(index);
-    [
-        Series::band(points.iter().filter(|p| p.2.is_finite()).map(|p| (p.0, p.2, p.3))).ink(ink),
-        Series::line(points.iter().map(|p| (p.0, p.1))).ink(ink).label(name),
-        Series::points(points.iter().map(|p| (p.0, p.1))).ink(ink).shape(Shape::of(index)).label(name),
-    ]
 }
 
 fn accuracy_gain(row: &ContinuumRow) -> Estimate {

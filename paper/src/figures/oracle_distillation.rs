@@ -71,5 +71,5 @@ impl crate::Figure for Figure {
 
 /// The tokens that a measure is about.
 fn group(of: Quantity) -> &'static str {
-    if of == Quantity::Right { crate::oracle::outcome::ANSWERS } else { "all" }
+    if of == Quantity::Right { crate::oracle::measures::ANSWERS } else { "all" }
 }

@@ -19,6 +19,8 @@ const PAIRS: [(&str, &str); 6] = [
     ("share-grows", "rank-16"),
     ("both-grow", "rank-16"),
 ];
+/// What each is compared with.
+const SERIES: [&str; 2] = ["against masked", "against rank-16"];
 /// Documents that models are measured on, with what they show.
 const SETS: [(&str, &str); 3] =
     [("test", "held-out documents"), ("former", "what pretraining taught"), ("deep", "longer chains")];
@@ -57,14 +59,13 @@ impl crate::Figure for Figure {
         let rows: Vec<Row> = table.rows()?;
         let panel = |(set, title): (&str, &str)| {
             let is = |row: &&Row| row.set == set && row.versus.is_some();
-            let mark = |row: &'_ Row| {
-                let versus = row.versus.as_deref().unwrap_or_default();
-                (row.arm.clone(), format!("against {versus}"), row.estimate())
-            };
-            let all: Vec<_> = rows.iter().filter(is).map(mark).collect();
-            let all: Vec<Mark<'_>> =
-                all.iter().map(|(arm, series, e)| Mark { category: arm, series, estimate: *e }).collect();
-            marks(title, Axis::linear("KL, nats"), &all, &["against masked", "against rank-16"])
+            let all = rows.iter().filter(is).map(|row| {
+                let Row { arm, versus, .. } = row;
+                let series = if versus.as_deref() == Some("masked") { SERIES[0] } else { SERIES[1] };
+                Mark { category: arm, series, estimate: row.estimate() }
+            });
+            let all: Vec<Mark<'_>> = all.collect();
+            marks(title, Axis::linear("KL, nats"), &all, &SERIES)
         };
         Ok(Drawing::new(SETS.map(panel)).columns(3).width(1040.0))
     }

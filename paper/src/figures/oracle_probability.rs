@@ -1,11 +1,12 @@
 //! Question 5 in the oracle language: when tokens of low probability teach, and when they harm.
 
 use super::oracle::{DEPARTURES, RUNS};
-use crate::oracle::outcome::ANSWERS;
+use crate::oracle::measures::ANSWERS;
 use crate::oracle::{Grid, Quantity, Rate, Row, Study};
+use crate::picture::curve;
 use crate::{About, Run, Table};
 use anyhow::Result;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::{Axis, Drawing, Panel, Series};
 
 /// The figure.
 pub(super) struct Figure;
@@ -83,10 +84,7 @@ impl crate::Figure for Figure {
                 if points.is_empty() {
                     continue;
                 }
-                let ink = Ink::Category(index);
-                panel = panel
-                    .with(Series::band(points.iter().map(|(x, _, low, high)| (*x, *low, *high))).ink(ink))
-                    .with(Series::line(points.iter().map(|(x, y, _, _)| (*x, *y))).ink(ink).label(arm));
+                panel = panel.with_all(curve(points.into_iter(), index, arm));
             }
             panel
         };

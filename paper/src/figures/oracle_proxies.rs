@@ -3,12 +3,12 @@
 use super::oracle::{DEPARTURES, RUNS};
 use crate::oracle::Study;
 use crate::oracle::row::estimate;
-use crate::picture::{Mark, marks};
+use crate::picture::{Mark, curve, marks};
 use crate::table::distinct;
 use crate::{About, Estimate, Run, Table, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Panel, Series};
 
 /// The figure.
 pub(super) struct Figure;
@@ -63,7 +63,7 @@ impl crate::Figure for Figure {
         let mut rows = Vec::new();
         for data in &plan.data {
             for from in &plan.from {
-                let found: Vec<_> = study.searched(*from, data, 0).collect();
+                let found: Vec<_> = study.searched(*from, data).collect();
                 let names = distinct(found.iter().flat_map(|one| {
                     one.iter()
                         .flat_map(|(group, all)| all.keys().map(move |proxy| (group.clone(), proxy.clone())))
@@ -102,33 +102,21 @@ impl crate::Figure for Figure {
             let mut panel = Panel::new(&format!("all tokens, {data}"), capability(), axis())
                 .with(Series::horizontal(0.5));
             for (index, proxy) in proxies.iter().enumerate() {
-                let here = || {
-                    rows.iter().filter(|row| row.data == *data && row.group == "all" && row.proxy == *proxy)
-                };
-                let ink = Ink::Category(index);
-                panel = panel
-                    .with(Series::band(here().map(|row| (row.from as f64, row.low, row.high))).ink(ink))
-                    .with(Series::line(here().map(|row| (row.from as f64, row.value))).ink(ink).label(proxy))
-                    .with(
-                        Series::points(here().map(|row| (row.from as f64, row.value)))
-                            .ink(ink)
-                            .shape(Shape::of(index)),
-                    );
+                let is = |row: &&Row| row.data == *data && row.group == "all" && row.proxy == *proxy;
+                let at = |row: &Row| (row.from as f64, row.value, row.low, row.high);
+                panel = panel.with_all(curve(rows.iter().filter(is).map(at), index, proxy));
             }
             panels.push(panel);
         }
         let shown = rows.iter().map(|row| row.from).filter(|from| *from <= SHOWN).max().unwrap_or(SHOWN);
         for data in &datas {
             let is = |row: &&Row| row.data == *data && row.group != "all" && row.from == shown;
-            let mark = |row: &'_ Row| {
-                let estimate = Estimate { value: row.value, low: row.low, high: row.high, n: row.seeds };
-                (row.group.clone(), row.proxy.clone(), estimate)
-            };
-            let all: Vec<_> = rows.iter().filter(is).map(mark).collect();
-            let all: Vec<Mark<'_>> = all
-                .iter()
-                .map(|(category, series, estimate)| Mark { category, series, estimate: *estimate })
-                .collect();
+            let all = rows.iter().filter(is).map(|row| {
+                let Row { proxy, group, seeds, value, low, high, .. } = row;
+                let estimate = Estimate { value: *value, low: *low, high: *high, n: *seeds };
+                Mark { category: group, series: proxy, estimate }
+            });
+            let all: Vec<Mark<'_>> = all.collect();
             panels.push(marks(&format!("by class, {data}"), axis(), &all, &proxies));
         }
         Ok(Drawing::new(panels).columns(datas.len().max(1)).width(1040.0))

@@ -15,9 +15,7 @@ const DATA: [&str; 2] = ["clean", "uniform-30"];
 /// Groups of tokens, all of them first.
 const GROUPS: [&str; 9] =
     ["all", "structure", "free", "choice", "frequent-fact", "rare-fact", "rule", "new-rule", "copy"];
-/// Those that the lower row draws.
-const DRAWN: [&str; 4] = ["masked", "entropy", "random", "truth"];
-/// Series of the whole drawing: the upper row's, then the lower row's.
+/// Series of the whole drawing: two of the upper row, then the arms of the lower row.
 const SERIES: [&str; 6] = ["from capability 2", "from capability 4", "masked", "entropy", "random", "truth"];
 
 impl crate::Figure for Figure {
@@ -52,13 +50,12 @@ impl crate::Figure for Figure {
         let mut panels: Vec<Panel> = Vec::new();
         for data in DATA {
             let of = |row: &&Row| row.data == data && row.group == "all";
-            let mark = |row: &'_ Row| {
-                let series = if row.from == 2 { SERIES[0] } else { SERIES[1] };
-                (row.arm.clone(), series, row.estimate())
-            };
-            let all: Vec<_> = rows.iter().filter(of).map(mark).collect();
-            let all: Vec<Mark<'_>> =
-                all.iter().map(|(arm, series, e)| Mark { category: arm, series, estimate: *e }).collect();
+            let all = rows.iter().filter(of).map(|row| {
+                let Row { arm, from, .. } = row;
+                let series = if *from == 2 { SERIES[0] } else { SERIES[1] };
+                Mark { category: arm, series, estimate: row.estimate() }
+            });
+            let all: Vec<Mark<'_>> = all.collect();
             if all.is_empty() {
                 continue;
             }
@@ -66,7 +63,10 @@ impl crate::Figure for Figure {
         }
         for data in DATA {
             let of = |row: &&Row| {
-                row.data == data && row.from == 4 && row.group != "all" && DRAWN.contains(&row.arm.as_str())
+                row.data == data
+                    && row.from == 4
+                    && row.group != "all"
+                    && SERIES[2..].contains(&row.arm.as_str())
             };
             let all: Vec<Mark<'_>> = rows
                 .iter()

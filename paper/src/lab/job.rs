@@ -181,6 +181,7 @@ impl Job {
     }
 
     /// Trains an adapter whose rank grows in equal parts of so many steps. The shortest runs are over before the last ranks.
+    /// Without ranks it is unchanged.
     #[must_use]
     pub fn with_ranks(self, ranks: &[i64], steps: usize) -> Self {
         let [first, later @ ..] = ranks else { return self };

@@ -3,8 +3,9 @@
 //! A line has, for each set of documents and each group of tokens, the sums from which every measure follows, so other
 //! claims can be tested on the same runs and nothing is computed twice.
 
+use super::measures::{Group, Measures, rounded};
 use super::plan::{Cell, Quantity};
-use super::proxies::{Qualities, Search, rounded};
+use super::proxies::{Qualities, Search};
 use super::work::{Stage, Work};
 use crate::lab::{Job, Lab, Provenance, Verb};
 use anyhow::{Context as _, Result, ensure};
@@ -15,16 +16,8 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a line holds of a group: its number of tokens; the sums of [`Quantity::Kl`] to [`Quantity::Selected`]; the
-/// correlations and areas, null where they are undefined.
-type Sums = [Option<f64>; 12];
-
-/// The group of all tokens that have one right answer.
-pub const ANSWERS: &str = "answers";
-const ANSWER_CLASSES: [&str; 5] = ["frequent-fact", "rare-fact", "rule", "new-rule", "copy"];
-
-/// Groups by set of documents.
-type Sets = BTreeMap<String, BTreeMap<String, Sums>>;
+/// Sets of documents whose correlations and areas are kept, too.
+const RANKED: [&str; 2] = ["test", "training"];
 
 /// One run's measures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,9 +30,9 @@ pub struct Outcome {
     pub commit: String,
     /// When it was finished (UTC).
     pub date: String,
-    /// The sums.
-    #[serde(default, skip_serializing_if = "Sets::is_empty")]
-    pub sets: Sets,
+    /// Its measures by set of documents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<String, Measures>,
     /// How well proxies find what the model does not know.
     #[serde(default, skip_serializing_if = "Qualities::is_empty")]
     pub proxies: Qualities,
@@ -55,41 +48,10 @@ struct Task {
     groups: BTreeMap<String, Group>,
 }
 
-#[derive(Deserialize)]
-struct Group {
-    tokens: f64,
-    kl: f64,
-    loss: f64,
-    model_entropy: f64,
-    entropy_gap: f64,
-    probability: f64,
-    right: f64,
-    selected: f64,
-    spearman: Proxies,
-    auroc: Proxies,
-}
-
-#[derive(Deserialize)]
-struct Proxies {
-    loss: Option<f64>,
-    entropy: Option<f64>,
-}
-
 impl Outcome {
-    /// A measure of a group of a set; of [`ANSWERS`], the mean over its classes' tokens.
+    /// A measure of a group of a set.
     pub fn value(&self, set: &str, group: &str, quantity: Quantity) -> Option<f64> {
-        let groups = self.sets.get(set)?;
-        let at = 1 + quantity as usize;
-        if quantity as usize > Quantity::Selected as usize {
-            return groups.get(group)?[at];
-        }
-        let of: &[&str] = if group == ANSWERS { &ANSWER_CLASSES } else { &[group] };
-        let (mut sum, mut tokens) = (0.0, 0.0);
-        for sums in of.iter().filter_map(|class| groups.get(*class)) {
-            sum += sums[at]?;
-            tokens += sums[0]?;
-        }
-        (tokens > 0.0).then(|| sum / tokens)
+        self.sets.get(set)?.value(group, quantity)
     }
 
     /// What the lab found in a run that is done.
@@ -100,13 +62,12 @@ impl Outcome {
         let context = || format!("reading {}", path.display());
         let text = std::fs::read_to_string(&path).with_context(context)?;
         let mut found: Evaluation = serde_json::from_str(&text).with_context(context)?;
-        let mut sets = Sets::new();
+        let mut sets = BTreeMap::new();
         for (set, documents) in work.sets(cell)? {
             let task = format!("oracle:{}", lab.place(&documents).join(Verb::Make.output()).display());
             let task =
                 found.tasks.remove(&task).with_context(|| format!("{} lacks {task}", path.display()))?;
-            let groups = task.groups.into_iter().map(|(name, group)| (name, group.sums()));
-            sets.insert(set.to_owned(), groups.collect());
+            sets.insert(set.to_owned(), Measures::of(&task.groups, RANKED.contains(&set)));
         }
         Ok(Some(Self { sets, ..Self::from(cell.to_string(), provenance) }))
     }
@@ -122,19 +83,8 @@ impl Outcome {
 
     fn from(run: String, provenance: Provenance) -> Self {
         let Provenance { seconds, commit, date, .. } = provenance;
-        let (sets, proxies) = (Sets::new(), Qualities::new());
-        Self { run, seconds: rounded(seconds), commit, date, sets, proxies }
-    }
-}
-
-impl Group {
-    fn sums(self) -> Sums {
-        let Self { tokens, kl, loss, model_entropy, entropy_gap, probability, right, selected, .. } = self;
-        let [a, b, c, d, e, f, g, h] =
-            [tokens, kl, loss, model_entropy, entropy_gap, probability, right, selected].map(Some);
-        let Self { spearman, auroc, .. } = self;
-        [a, b, c, d, e, f, g, h, spearman.loss, spearman.entropy, auroc.loss, auroc.entropy]
-            .map(|value| value.map(rounded))
+        let (sets, proxies) = (BTreeMap::new(), Qualities::new());
+        Self { run, seconds: rounded(seconds, 4), commit, date, sets, proxies }
     }
 }
 
@@ -147,6 +97,11 @@ impl Outcomes {
     pub fn recorded() -> Result<Self> {
         Self::parse(include_bytes!("../../recorded/oracle.jsonl.gz"))
             .context("paper/recorded/oracle.jsonl.gz")
+    }
+
+    /// Those that the repository keeps of a size.
+    pub fn known(work: &Work) -> Result<Self> {
+        if work.is_kept() { Self::recorded() } else { Ok(Self::default()) }
     }
 
     /// Those of a file.
@@ -170,13 +125,15 @@ impl Outcomes {
     /// Adds what the lab has of a stage's runs that are not among these yet; returns how many that are.
     pub fn collect(&mut self, work: &Work, stage: Stage, lab: &Lab) -> Result<usize> {
         let before = self.len();
-        for cell in work.cells(stage)?.iter().filter(|cell| !self.has(&cell.to_string())).collect::<Vec<_>>()
-        {
-            self.add(Outcome::read(work, cell, lab)?);
+        for cell in work.cells(stage)? {
+            if !self.has(&cell.to_string()) {
+                self.add(Outcome::read(work, &cell, lab)?);
+            }
         }
-        let searches = if stage == Stage::Main { work.searches()? } else { Vec::new() };
-        for search in searches.iter().filter(|search| !self.has(&search.name)).collect::<Vec<_>>() {
-            self.add(Outcome::found(search, lab)?);
+        for search in work.searches(stage)? {
+            if !self.has(&search.name) {
+                self.add(Outcome::found(&search, lab)?);
+            }
         }
         Ok(self.len() - before)
     }
@@ -193,7 +150,10 @@ impl Outcomes {
     /// Writes them.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut compressed = GzEncoder::new(Vec::new(), Compression::best());
-        for outcome in self.0.values() {
+        // Seed by seed, as the numbers of tokens are a seed's own and compress well side by side.
+        let mut outcomes: Vec<&Outcome> = self.0.values().collect();
+        outcomes.sort_by_key(|outcome| outcome.run.rsplit(' ').next());
+        for outcome in outcomes {
             writeln!(compressed, "{}", serde_json::to_string(outcome)?)?;
         }
         crate::cache::write_atomically(path, compressed.finish()?)
@@ -205,8 +165,7 @@ impl Outcomes {
         for cell in work.cells(stage)?.iter().filter(|cell| !self.has(&cell.to_string())) {
             jobs.push((cell.seed, work.measured(cell)?));
         }
-        let searches = if stage == Stage::Main { work.searches()? } else { Vec::new() };
-        for search in searches.iter().filter(|search| !self.has(&search.name)) {
+        for search in work.searches(stage)?.iter().filter(|search| !self.has(&search.name)) {
             jobs.extend(search.jobs().map(|job| (search.seed, job.clone())));
         }
         jobs.sort_by_key(|(seed, _)| *seed);
@@ -238,24 +197,12 @@ impl Outcomes {
 mod tests {
     use super::*;
     use crate::oracle::Rate;
+    use crate::oracle::measures::tests::groups;
 
     fn outcome(seed: u64) -> (Cell, Outcome) {
         let (data, arm) = ("clean".to_owned(), "mle".to_owned());
         let cell = Cell { seed, from: 1, data, arm, rate: Rate::Tuned, look: None };
-        let group = Group {
-            tokens: 8.0,
-            kl: 2.0,
-            loss: 12.0,
-            model_entropy: 6.0,
-            entropy_gap: 1.0,
-            probability: 4.0,
-            right: 6.0,
-            selected: 2.0,
-            spearman: Proxies { loss: Some(0.25), entropy: None },
-            auroc: Proxies { loss: Some(0.75), entropy: None },
-        };
-        let groups = BTreeMap::from([("all".to_owned(), group.sums())]);
-        let sets = BTreeMap::from([("test".to_owned(), groups)]);
+        let sets = BTreeMap::from([("test".to_owned(), Measures::of(&groups(), true))]);
         let run = cell.to_string();
         (
             cell,
@@ -280,12 +227,8 @@ mod tests {
         let read = Outcomes::read(&path)?;
         assert_eq!(read, outcomes);
         let found = read.of(&all[1].0).context("written")?;
-        let value = |quantity| found.value("test", "all", quantity);
-        assert_eq!(value(Quantity::Kl), Some(0.25));
-        assert_eq!(value(Quantity::Right), Some(0.75));
-        assert_eq!(value(Quantity::Selected), Some(0.25));
-        assert_eq!(value(Quantity::LossRank), Some(0.25));
-        assert_eq!((value(Quantity::EntropyRank), found.value("deep", "all", Quantity::Kl)), (None, None));
+        assert_eq!(found.value("test", "all", Quantity::Kl), Some(0.25));
+        assert_eq!(found.value("deep", "all", Quantity::Kl), None);
         std::fs::write(&path, "no gzip")?;
         let error = format!("{:#}", Outcomes::read(&path).unwrap_err());
         assert!(error.contains("oracle.jsonl.gz"), "{error}");

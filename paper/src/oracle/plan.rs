@@ -164,7 +164,7 @@ pub enum Looks {
     Before,
 }
 
-/// Where proxies of ignorance are compared: on the way of plain training.
+/// Where proxies of ignorance are compared: before post-training.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proxies {
@@ -172,8 +172,6 @@ pub struct Proxies {
     pub from: Vec<usize>,
     /// Names of data.
     pub data: Vec<String>,
-    /// Steps of plain training after which it is asked; 0: before the first.
-    pub looks: Vec<u64>,
     /// Places of dropout, one proxy each.
     pub places: Vec<String>,
     /// Adapters of an ensemble.
@@ -354,7 +352,7 @@ impl fmt::Display for Rate {
 }
 
 /// A measure of a group of tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
     /// KL(truth ‖ model) in nats, mean over tokens.
@@ -380,6 +378,13 @@ pub enum Quantity {
     LossArea,
     /// How well the model's entropy finds them.
     EntropyArea,
+}
+
+impl Quantity {
+    /// Whether it is a correlation or an area, not a mean over tokens.
+    pub fn is_rank(self) -> bool {
+        self > Self::Selected
+    }
 }
 
 impl Plan {

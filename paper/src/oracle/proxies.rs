@@ -2,10 +2,11 @@
 //! know yet, by [`Plan::proxies`](super::plan::Plan). Each is measured on the rows of post-training data.
 
 use super::exact::Exact;
-use super::plan::{Cell, PLAIN, Rate};
-use super::work::Work;
-use crate::lab::{Job, Lab, Value, Verb, job::MODEL};
-use crate::tokens::{self, RATE};
+use super::measures::rounded;
+use super::plan::{Cell, PLAIN, Proxies, Rate};
+use super::work::{Stage, Work};
+use crate::lab::{Job, Lab, Value, job::MODEL};
+use crate::tokens;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,7 +21,8 @@ pub type Qualities = BTreeMap<String, BTreeMap<String, Quality>>;
 
 /// The share of a group's tokens that a proxy is to find.
 const SOUGHT: f64 = 0.25;
-/// One model whose ignorance is sought: a place on the way of plain training, and everything that is measured there.
+
+/// One model whose ignorance is sought, before post-training, and everything that is measured of it.
 pub struct Search {
     /// The name under which its outcome is kept.
     pub name: String,
@@ -57,19 +59,19 @@ impl Search {
 }
 
 impl Work {
-    /// The searches of a size.
-    pub fn searches(&self) -> Result<Vec<Search>> {
-        let proxies = self.plan.proxies.clone();
+    /// The searches of a stage.
+    pub fn searches(&self, stage: Stage) -> Result<Vec<Search>> {
+        let Proxies { from: capabilities, data: names, seeds, .. } = &self.plan.proxies;
         let mut searches = Vec::new();
-        for seed in self.seeds(&proxies.seeds) {
-            for from in self.run_of(&proxies.from) {
-                for data in self.run_of(&proxies.data) {
-                    for look in &proxies.looks {
-                        let (data, arm) = (data.clone(), PLAIN.to_owned());
-                        let cell =
-                            Cell { seed, from: *from, data, arm, rate: Rate::Tuned, look: Some(*look) };
-                        searches.push(self.search(&cell)?);
-                    }
+        if stage != Stage::Main {
+            return Ok(searches);
+        }
+        for seed in self.seeds(seeds) {
+            for from in self.run_of(capabilities) {
+                for data in self.run_of(names) {
+                    let (data, arm) = (data.clone(), PLAIN.to_owned());
+                    let cell = Cell { seed, from: *from, data, arm, rate: Rate::Tuned, look: Some(0) };
+                    searches.push(self.search(&cell)?);
                 }
             }
         }
@@ -77,36 +79,21 @@ impl Work {
     }
 
     fn search(&self, cell: &Cell) -> Result<Search> {
-        let Cell { seed, from, data, look, .. } = cell;
-        let look = look.unwrap_or(0);
-        let name = name(data, *from, look, *seed);
+        let Cell { seed, from, data, .. } = cell;
+        let name = name(data, *from, *seed);
         let rows = self.measured_rows(cell)?;
-        let model = match look {
-            0 => self.start(*seed, *from)?,
-            step => Value::Result(self.trained(cell)?.shared(), format!("step-{step}").into()),
-        };
-        let estimated = |place: &str| {
-            Job::new(Verb::Uncertainty, format!("{place} of {name}"))
-                .argument(Value::Result(rows.clone(), Verb::Make.output().into()))
-                .set("format", "text")
-                .set("n", self.size.evaluation_rows as i64)
-                .taking(10.0)
-        };
-        let mut estimates = Vec::new();
-        for place in &self.plan.proxies.places {
-            let job = estimated(place)
-                .set("model", model.clone())
-                .set("passes", self.size.passes as i64)
-                .set("rate", RATE)
-                .set("places", place.as_str());
-            estimates.push((place.clone(), job.shared()));
-        }
+        let model = self.start(*seed, *from)?;
+        let of_places = self.plan.proxies.places.iter().map(|place| {
+            let what = format!("{place} of {name}");
+            let job = self.dropout(what, &rows, self.size.evaluation_rows, model.clone(), place);
+            (place.clone(), job.shared())
+        });
+        let mut estimates: Vec<_> = of_places.collect();
         let adapters = (0..self.plan.proxies.members).map(|member| {
             let adapter = self.adapter(cell, model.clone(), &name, member)?;
             Ok(Value::Result(adapter, "adapter".into()))
         });
-        let ensemble = estimated("ensemble")
-            .set("model", model.clone())
+        let ensemble = Self::uncertainty(format!("ensemble of {name}"), &rows, model.clone())
             .set("adapters", Value::List(adapters.collect::<Result<_>>()?));
         estimates.push(("ensemble".to_owned(), ensemble.shared()));
         let clean = Value::Result(self.clean(cell)?, MODEL.into());
@@ -137,13 +124,8 @@ impl Work {
 }
 
 /// The name of a search.
-pub(super) fn name(data: &str, from: usize, look: u64, seed: u64) -> String {
-    format!("oracle proxies {data} from {from} after {look} seed {seed}")
-}
-
-/// To five digits, of which no measure needs more.
-pub(super) fn rounded(value: f64) -> f64 {
-    format!("{value:.4e}").parse().unwrap_or(value)
+pub(super) fn name(data: &str, from: usize, seed: u64) -> String {
+    format!("oracle proxies {data} from {from} after 0 seed {seed}")
 }
 
 /// Values of one proxy over all tokens of a group, or `None` where a token has none.
@@ -182,7 +164,7 @@ fn qualities(
         }
     }
     let quality = |kl: &Column, sought: &[bool], values: &Column| {
-        [spearman(values, kl), auroc(values, sought)].map(|value| value.map(rounded))
+        [spearman(values, kl), auroc(values, sought)].map(|value| value.map(|value| rounded(value, 4)))
     };
     Ok(groups
         .into_iter()

@@ -90,7 +90,7 @@ impl Study {
     /// The runs of a profile: those that the repository keeps are read, others are done first.
     pub fn of(run: &Run) -> Result<Self> {
         let work = Work::of(run.profile)?;
-        let mut outcomes = if work.is_kept() { Outcomes::recorded()? } else { Outcomes::default() };
+        let mut outcomes = Outcomes::known(&work)?;
         let jobs = outcomes.missing(&work, Stage::Main)?;
         run.jobs(&jobs.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
         outcomes.collect(&work, Stage::Main, run.lab())?;
@@ -102,14 +102,13 @@ impl Study {
         Seeds::all(self.work.plan.seeds.main)
     }
 
-    /// What proxies found in the searches of a capability on some data after so many steps, seed by seed.
+    /// What proxies found in the searches of a capability on some data, seed by seed.
     pub fn searched<'a>(
         &'a self,
         from: usize,
         data: &'a str,
-        look: u64,
     ) -> impl Iterator<Item = &'a Qualities> + use<'a> {
-        self.seeds().filter_map(move |seed| self.outcomes.named(&proxies::name(data, from, look, seed)))
+        self.seeds().filter_map(move |seed| self.outcomes.named(&proxies::name(data, from, seed)))
     }
 
     /// The mean of a term, or of its difference from another arm's (which has the same rate unless the term's is matched: then

@@ -1,7 +1,8 @@
 //! The choice of learning rates, on seeds of its own: for each arm the candidate that is best by what the arm is tuned by, in
 //! the mean over runs, on held-out data.
 
-use super::outcome::{ANSWERS, Outcomes};
+use super::measures::ANSWERS;
+use super::outcome::Outcomes;
 use super::plan::{Quantity, Rate};
 use super::work::{Stage, Work};
 use anyhow::Result;

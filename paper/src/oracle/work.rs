@@ -188,7 +188,8 @@ impl Work {
 
     /// The model that post-training starts from.
     pub(super) fn start(&self, seed: u64, from: usize) -> Result<Value> {
-        let step = self.size.checkpoints.get(from - 1).with_context(|| format!("no capability {from}"))?;
+        let step = from.checked_sub(1).and_then(|at| self.size.checkpoints.get(at));
+        let step = step.with_context(|| format!("no capability {from}"))?;
         Ok(Value::Result(self.pretrained(seed), format!("step-{step}").into()))
     }
 
@@ -281,20 +282,30 @@ impl Work {
         Ok(job.shared())
     }
 
-    /// Uncertainty of the rows of a set, by a model before post-training.
+    /// Uncertainty of the rows that a run trains on, by the model that it starts from.
     fn estimates(&self, cell: &Cell) -> Result<Job> {
         let (_, rows) = self.data(&cell.data)?;
-        let data = self.training_data(cell)?;
+        let Cell { seed, from, data, .. } = cell;
+        let name = format!("uncertainty of {data} from {from} seed {seed}");
+        Ok(self.dropout(name, &self.training_data(cell)?, rows, self.start(*seed, *from)?, "attention"))
+    }
+
+    /// Uncertainty of some rows by dropout in a place.
+    pub(super) fn dropout(&self, name: String, data: &Arc<Job>, rows: u64, model: Value, place: &str) -> Job {
         let passes = self.size.passes;
-        let Cell { seed, from, data: name, .. } = cell;
-        Ok(Job::new(Verb::Uncertainty, format!("uncertainty of {name} from {from} seed {seed}"))
-            .argument(Value::Result(data, Verb::Make.output().into()))
-            .set("model", self.start(*seed, *from)?)
-            .set("format", "text")
+        Self::uncertainty(name, data, model)
             .set("passes", passes as i64)
             .set("rate", RATE)
-            .set("places", "attention")
-            .taking((rows * (passes + 1)) as f64 * TOKENS / (3.0 * SPEED)))
+            .set("places", place)
+            .taking((rows * (passes + 1)) as f64 * TOKENS / (3.0 * SPEED))
+    }
+
+    /// Uncertainty of some rows, from what the job says further.
+    pub(super) fn uncertainty(name: String, data: &Arc<Job>, model: Value) -> Job {
+        Job::new(Verb::Uncertainty, name)
+            .argument(Value::Result(data.clone(), Verb::Make.output().into()))
+            .set("model", model)
+            .set("format", "text")
     }
 
     /// Whether a figure follows the run's way.
@@ -306,8 +317,7 @@ impl Work {
                 && has(&group.data, &cell.data)
                 && group.from.contains(&cell.from)
         };
-        let proxies = cell.arm == PLAIN && has(&self.plan.proxies.data, &cell.data);
-        cell.rate == Rate::Tuned && (proxies || self.plan.groups.iter().any(follows))
+        cell.rate == Rate::Tuned && self.plan.groups.iter().any(follows)
     }
 
     /// A post-training run with its measures. Models that others distil from, or that are measured on their way, are kept.

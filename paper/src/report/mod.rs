@@ -46,7 +46,7 @@ struct Site<'a> {
     equal: usize,
     undecided: usize,
     untested: usize,
-    /// The same four of claims that no paper makes.
+    /// The same five of claims that no paper makes.
     ours: [usize; 5],
     /// How many tests of how many claims, of the papers and of ours.
     counted: [String; 2],

@@ -133,10 +133,7 @@ impl Study {
             // Figure 4 looks into these.
             job = job.keeping_checkpoints(scale.checkpoint_every);
         }
-        if !arm.ranks().is_empty() {
-            job = job.with_ranks(arm.ranks(), scale.steps(documents));
-        }
-        Ok(job.shared())
+        Ok(job.with_ranks(arm.ranks(), scale.steps(documents)).shared())
     }
 
     /// The evaluation of a training run by every outcome.

@@ -3,7 +3,6 @@
 use super::scale::Scale;
 use crate::Profile;
 use crate::lab::Verb;
-use crate::oracle;
 use crate::provenance::{Provenance, Unit};
 use crate::table::distinct;
 use clap::ValueEnum as _;
@@ -40,25 +39,31 @@ pub fn each_model<R: Clone, T>(
     models.iter().flat_map(of_model).collect()
 }
 
-/// How large the training runs behind a table were; `None` if nothing was trained, or by a plan of its own.
+/// How large the training runs behind a table were; `None` if no published model was trained.
 pub fn sizes(provenance: &Provenance) -> Option<String> {
-    if provenance.figure.starts_with(oracle::FIGURES) {
-        return None;
-    }
+    let scale = scale(provenance)?;
     let of_training = |unit: &Unit| {
         let verb = unit.config.get("verb").and_then(|verb| verb.as_str());
         [Verb::Train, Verb::Evaluate].map(Verb::name).into_iter().any(|name| verb == Some(name))
     };
-    let profile = Profile::from_str(&provenance.profile, false).ok()?;
-    provenance.units.iter().any(of_training).then(|| Scale::of(profile).describe())
+    let trained = |unit: &Unit| of_training(unit) && reads_a_model(unit, &scale);
+    provenance.units.iter().any(trained).then(|| scale.describe())
 }
 
-/// The language models behind a table, by their publishers' names; `None` if there is none, or only such as nobody published.
+/// The published language models behind a table, by their publishers' names; `None` if there is none.
 pub fn behind(provenance: &Provenance) -> Option<Vec<String>> {
-    if provenance.figure.starts_with(oracle::FIGURES) {
-        return None;
-    }
-    let profile = Profile::from_str(&provenance.profile, false).ok()?;
-    let of_model = provenance.units.iter().any(|unit| unit.config.get("verb").is_some());
-    of_model.then(|| Scale::of(profile).models.iter().map(|model| published(model).into()).collect())
+    let scale = scale(provenance)?;
+    let of_model = provenance.units.iter().any(|unit| reads_a_model(unit, &scale));
+    of_model.then(|| scale.models.iter().map(|model| published(model).into()).collect())
+}
+
+/// The sizes of a table's profile.
+fn scale(provenance: &Provenance) -> Option<Scale> {
+    Profile::from_str(&provenance.profile, false).ok().map(Scale::of)
+}
+
+/// Whether a job reads one of the models of a scale; one that is trained from random weights reads none.
+fn reads_a_model(unit: &Unit, scale: &Scale) -> bool {
+    let reads = unit.config.get("reads").and_then(|reads| reads.as_array());
+    reads.into_iter().flatten().filter_map(|name| name.as_str()).any(|name| scale.models.contains(&name))
 }
