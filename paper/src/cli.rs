@@ -194,6 +194,7 @@ mod tests {
         "run --profile --oracle --stage --jobs --shard",
         "list --profile --oracle --stage",
         "rates",
+        "power",
         "collect --out",
     ];
 }
