@@ -180,7 +180,7 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 14] = [
+    const COMMANDS: [&str; 15] = [
         "reproduce --profile --jobs",
         "figure ids --profile --recorded --png",
         "list",
