@@ -187,21 +187,23 @@ fn exact(path: &Path, stream: &mut Stream) -> Result<()> {
 
 /// Sums over each group of tokens of the oracle language.
 fn oracle(effect: f64, stream: &mut Stream) -> Value {
-    let mut group = |tokens: f64| {
+    let mut group = |count: u64| {
+        let tokens = count as f64;
         let kl = 0.2 - 0.05 * effect + 0.005 * stream.normal();
         let rank = |center: f64, stream: &mut Stream| center + 0.02 * stream.normal();
         json!({
-            "tokens": tokens, "kl": tokens * kl, "loss": tokens * (1.0 + kl),
+            "tokens": count, "kl": tokens * kl, "loss": tokens * (1.0 + kl),
             "model_entropy": tokens * (1.0 + 0.02 * stream.normal()), "entropy_gap": tokens * (0.1 - 0.03 * effect),
-            "probability": tokens * 0.4, "right": tokens * (0.7 + 0.05 * effect + 0.01 * stream.normal()),
-            "selected": 0.25 * tokens,
+            "probability": tokens * 0.4,
+            "right": (tokens * (0.7 + 0.05 * effect + 0.01 * stream.normal())).clamp(0.0, tokens) as u64,
+            "selected": count / 4,
             "spearman": { "loss": rank(0.5, stream), "entropy": rank(0.3, stream) },
             "auroc": { "loss": rank(0.7, stream), "entropy": rank(0.6, stream) },
         })
     };
     let groups =
         ["all", "structure", "free", "choice", "frequent-fact", "rare-fact", "rule", "new-rule", "copy"];
-    let sums = groups.map(|name| (name.to_owned(), group(if name == "all" { 800.0 } else { 100.0 })));
+    let sums = groups.map(|name| (name.to_owned(), group(if name == "all" { 8000 } else { 1000 })));
     Value::Object(sums.into_iter().collect())
 }
 
