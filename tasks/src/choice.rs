@@ -161,7 +161,7 @@ mod tests {
         let lengths = vec![Length { characters: 3, bytes: 6 }, Length { characters: 4, bytes: 4 }];
         let answer = likelihood(&[&[0.5], &[0.45]]);
         let marks = by_text(&Key { right: 1, lengths }, &answer).unwrap();
-        assert_eq!([marks[1][0], marks[2][0]], [1.0, 0.0]);
+        assert_eq!(marks[1..3], [[1.0, 1.0], [0.0, 1.0]]);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl LengthControl {
             return Vec::new();
         }
         let mut notes = vec![
-            "the length-controlled win rate is fitted with one penalty for all models and lies up to 0.1 points below the \
+            "the length-controlled win rate is fitted with one penalty for all models and lies up to 0.11 points below the \
              leaderboard's"
                 .to_owned(),
         ];

@@ -10,27 +10,37 @@ pub(super) const BUDGET: u64 = 200_000;
 #[derive(Debug)]
 pub(super) struct Budget {
     left: Cell<u64>,
+    refused: Cell<u64>,
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self { left: Cell::new(BUDGET) }
+        Self { left: Cell::new(BUDGET), refused: Cell::new(0) }
     }
 
-    /// Takes this many units; `None` if fewer are left, and from then on.
+    /// Takes this many units, at least one; `None` if fewer are left, and from then on.
     pub(super) fn spend(&self, units: u64) -> Option<()> {
-        let left = self.left.get().checked_sub(units);
+        let left = self.left.get().checked_sub(units.max(1));
         self.left.set(left.unwrap_or(0));
+        self.refused.set(self.refused.get() + u64::from(left.is_none()));
         left.map(|_| ())
     }
 
     /// Takes this many units if that leaves most of the budget.
     pub(super) fn afford(&self, units: u64) -> bool {
-        let affordable = units <= self.left.get() / 4;
-        affordable && self.spend(units).is_some()
+        units <= self.left.get() / 4 && self.spend(units).is_some()
     }
 
-    pub(super) fn spent(&self) -> u64 {
-        BUDGET - self.left.get()
+    pub(super) fn cost(&self) -> Cost {
+        Cost { units: BUDGET - self.left.get(), refused: self.refused.get() }
     }
+}
+
+/// What a comparison took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cost {
+    /// Of the budget.
+    pub(super) units: u64,
+    /// How often work was asked for beyond it. What gives up asks no more, so these are few.
+    pub(super) refused: u64,
 }

@@ -6,7 +6,7 @@ use num_bigint::BigInt;
 use num_traits::{Pow, Signed};
 use regex::Regex;
 
-use super::budget::Budget;
+use super::budget::{Budget, Cost};
 use super::evaluate::evaluate;
 use super::plain::{Plain, plain};
 use super::points::{ENOUGH, Point};
@@ -21,17 +21,17 @@ pub fn equal(found: &str, key: &str) -> bool {
     compare(found, key).0
 }
 
-/// Whether two answers are equal, and the units of work that the comparison took.
-fn compare(found: &str, key: &str) -> (bool, u64) {
+/// Whether two answers are equal, and what the comparison took.
+fn compare(found: &str, key: &str) -> (bool, Cost) {
     if found.trim() == key.trim() {
-        return (true, 0);
+        return (true, Cost::default());
     }
     if found.len() > LONGEST || key.len() > LONGEST {
-        return (false, 0);
+        return (false, Cost::default());
     }
     let comparison = Comparison { budget: Budget::new() };
     let is_equal = comparison.answers(&plain(found), &plain(key)).unwrap_or(false);
-    (is_equal, comparison.budget.spent())
+    (is_equal, comparison.budget.cost())
 }
 
 fn squeezed(text: &str) -> String {
@@ -112,9 +112,13 @@ impl Comparison {
                 }
                 if *open == '{' { self.unordered(items, others) } else { self.in_order(items, others) }
             }
-            (Shape::Group { open: '{', items, .. }, Shape::List(others))
-            | (Shape::List(others), Shape::Group { open: '{', items, .. })
-            | (Shape::List(items), Shape::List(others))
+            // `x < 1 or x > 2` is a union of intervals.
+            (Shape::List(bounds), Shape::Union(others)) | (Shape::Union(others), Shape::List(bounds)) => {
+                let intervals: Option<Vec<Shape>> = bounds.iter().map(Shape::interval).collect();
+                intervals.map_or(Some(false), |intervals| self.unordered(&intervals, others))
+            }
+            (Shape::Group { open: '{', items, .. } | Shape::List(items), Shape::List(others))
+            | (Shape::List(items), Shape::Group { open: '{', items: others, .. })
             | (Shape::Union(items), Shape::Union(others)) => self.unordered(items, others),
             (Shape::Group { open: '{', items, .. }, one @ Shape::Formula(_))
             | (one @ Shape::Formula(_), Shape::Group { open: '{', items, .. }) => {
@@ -247,8 +251,8 @@ impl Comparison {
             let (Some(value), Some(other_value)) = (value, other_value) else { return Some(false) };
             return Some(
                 value.matches(&other_value)
-                    || self.is_rounded(one, &value, &other_value)?
-                    || self.is_rounded(other, &other_value, &value)?,
+                    || self.is_rounded(one, &value, &other_value)
+                    || self.is_rounded(other, &other_value, &value),
             );
         }
         let mut agreed = 0;
@@ -270,17 +274,17 @@ impl Comparison {
     }
 
     /// Whether the first text is a decimal fraction of ten digits or more, and the other value rounded to its last place.
-    fn is_rounded(&self, text: &str, value: &Value, other: &Value) -> Option<bool> {
+    fn is_rounded(&self, text: &str, value: &Value, other: &Value) -> bool {
         static DECIMAL: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(r"^\s*-?0*(\d*)\.(\d+)\s*$").expect("a regex"));
-        let Some(found) = DECIMAL.captures(text) else { return Some(false) };
+        let Some(found) = DECIMAL.captures(text) else { return false };
         let (whole, places) = (&found[1], &found[2]);
         let digits =
             if whole.is_empty() { places.trim_start_matches('0').len() } else { whole.len() + places.len() };
-        let Some(Value::Exact(difference)) = value.minus(other, &self.budget) else { return Some(false) };
+        let Some(Value::Exact(difference)) = value.minus(other, &self.budget) else { return false };
         // Half a unit of the last place.
         let half = Rational::new(1.into(), BigInt::from(2) * Pow::pow(BigInt::from(10), places.len()));
-        Some(digits >= 10 && difference.abs() <= half)
+        digits >= 10 && difference.abs() <= half
     }
 }
 

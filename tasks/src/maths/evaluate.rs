@@ -420,7 +420,8 @@ impl Reader<'_> {
         self.angles += u32::from(is_of_angle);
         let operand = self.deeper(Self::operand)?;
         self.angles -= u32::from(is_of_angle);
-        self.budget.spend(2)?;
+        // A function takes three values for the error.
+        self.budget.spend(6)?;
         let inverse = format!("arc{name}");
         match exponent {
             None => functions::apply(name, &operand, self.budget),

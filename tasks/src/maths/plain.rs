@@ -135,12 +135,19 @@ pattern!(
     UNIT,
     r"^(-?[\d.,/ ]*\d)\s+(?:[a-zA-Z]{3,}|cm|mm|km|kg|mg|mL|ml|Hz|eV|ft|in|nm|pm|am|hr|mi|lb|oz)\b[a-zA-Z/ ]*(?:\^\d)?$"
 );
-// An expression of numbers, and behind a blank what may be a unit: symbols of units with a stroke, one that is hardly a
-// variable, or words. Small single letters are variables.
-pattern!(
-    SYMBOL,
-    r"^(-?(?:[\d.,/ +()^{}*-]|\\(?:times|cdot|frac|sqrt|pi)\b)*[\d)}])\s+(?:(?:[a-zA-Zμ]{1,3}(?:\^\{?-?\d\}?)?\s?[/*]\s?)+[a-zA-Zμ]{1,3}(?:\^\{?-?\d\}?)?|[NKJWV]|[kMG]?(?:Pa|Hz|N|J|W|eV|\\Omega)|[a-z]{3,}(?: [a-z]{2,})*)\s*$"
-);
+/// An expression of numbers, and behind a blank what may be a unit: symbols with a stroke between them, a symbol that is
+/// hardly a variable, or words. Small single letters are variables.
+static SYMBOL: LazyLock<Regex> = LazyLock::new(|| {
+    let numbers = r"-?(?:[\d.,/ +()^{}*-]|\\(?:times|cdot|frac|sqrt|pi)\b)*[\d)}]";
+    let power = r"(?:\^\{?-?\d\}?)?";
+    let unit = format!(
+        r"(?:[kcmMGnμ]?(?:m|g|s|A|K|mol|N|J|W|V|Pa|Hz|C|T|eV|L)|min|hr|h|day|yr|ft|in|mi|lb|rad|deg){power}"
+    );
+    let compound = format!(r"(?:{unit}\s?[/*]\s?)+{unit}");
+    let symbol = r"[NKJWV]|[kMG]?(?:Pa|Hz|N|J|W|eV|\\Omega)";
+    let words = "[a-z]{3,}(?: [a-z]{2,})*";
+    Regex::new(&format!(r"^({numbers})\s+(?:{compound}|{symbol}|{words})\s*$")).expect("a regex")
+});
 pattern!(TIME, r"^(\d{1,2}:\d{2})\s*(?:[AaPp]\.?\s?[Mm])$");
 pattern!(MIXED, r"^(-?\d+)\s+(\d+/\d+)$");
 pattern!(PERCENT, r"%[\s$.]*$");
@@ -299,7 +306,7 @@ mod tests {
         ] {
             assert_eq!(plain(text).other.as_deref(), Some(other), "{text}");
         }
-        for text in ["2 n", "1,000", "100, 200", "5", "x m/s", "2 x y"] {
+        for text in ["2 n", "1,000", "100, 200", "5", "x m/s", "2 x y", "2 a/b"] {
             assert_eq!(plain(text).other, None, "{text}");
         }
         for (text, words) in

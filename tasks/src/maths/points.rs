@@ -16,7 +16,7 @@ const WHOLE: [i64; 32] = [
     1_000_003, 0, -1, -2, -3, -8,
 ];
 
-/// Real numbers are drawn from between these, the first of every pair included. Four draws from the first.
+/// Real numbers are drawn from between these halves: four from 0.5 to 2.5, larger ones, and negative ones.
 const BETWEEN: [(i64, i64); 10] =
     [(1, 5), (1, 5), (1, 5), (1, 5), (5, 24), (24, 200), (-5, -1), (-5, -1), (-24, -5), (-1, 0)];
 
@@ -84,16 +84,15 @@ impl Point {
             Kind::Whole => return Value::from(WHOLE[self.number]),
             Kind::WholeDrawn => {
                 // Up to 12 at half of the points, so that n is often below k and often above; else up to 4096.
-                return Value::from(if self.number % 2 == 0 { bits % 12 + 1 } else { bits + 1 });
+                return Value::from(if self.number.is_multiple_of(2) { bits % 12 + 1 } else { bits + 1 });
             }
             Kind::Real => {
                 let (low, high) = BETWEEN[self.number];
                 let number = low * 4096 + bits * (high - low);
-                let flips = self.is_mixed && hash[2] % 2 == 0;
+                let flips = self.is_mixed && hash[2].is_multiple_of(2);
                 if flips { -number } else { number }
             }
         };
-        // Of a half: from 0.5 to 2.5 for the first.
         let below = num_bigint::BigInt::one() << 13u32;
         Value::Exact(Rational::new(number.into(), below))
     }

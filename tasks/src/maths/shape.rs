@@ -89,8 +89,9 @@ pub(super) fn read(text: &str, depth: u32, budget: &Budget) -> Option<Shape> {
     if parts.len() > 1 {
         return Some(Shape::List(each(parts)?.into_iter().flat_map(Shape::members).collect()));
     }
-    if let Some(relation) = relation(text, depth, budget) {
-        return relation;
+    let (sides, signs) = sides(text);
+    if let Some(last) = signs.last() {
+        return relation(&sides, &signs, *last, depth, budget);
     }
     if let Some((open, inner, close)) = bracketed(text) {
         // `\left(\begin{array}…\end{array}\right)`
@@ -113,34 +114,26 @@ pub(super) fn read(text: &str, depth: u32, budget: &Budget) -> Option<Shape> {
     formula()
 }
 
-/// An equation or inequality, if there is one of these signs outside all brackets.
-fn relation(text: &str, depth: u32, budget: &Budget) -> Option<Option<Shape>> {
-    let (sides, signs) = sides(text);
+/// An equation or inequality of these sides.
+fn relation(sides: &[&str], signs: &[Sign], sign: Sign, depth: u32, budget: &Budget) -> Option<Shape> {
     let (first, last) = (sides[0].trim(), sides[sides.len() - 1]);
     let shape = |text: &str| read(text, depth + 1, budget).map(Box::new);
-    if let [one, two] = signs[..] {
-        let between = |low: &str, signs, high: &str| {
-            Some(Shape::Between {
-                low: shape(low)?,
-                signs,
-                middle: sides[1].trim().to_owned(),
-                high: shape(high)?,
-            })
-        };
-        match (one, two) {
-            (Sign::Less | Sign::AtMost, Sign::Less | Sign::AtMost) => {
-                return Some(between(first, [one, two], last));
-            }
-            (Sign::Greater | Sign::AtLeast, Sign::Greater | Sign::AtLeast) => {
-                return Some(between(last, [two.mirrored(), one.mirrored()], first));
-            }
-            _ => {}
+    let between = |low: &str, signs, high: &str| {
+        let middle = sides[1].trim().to_owned();
+        Some(Shape::Between { low: shape(low)?, signs, middle, high: shape(high)? })
+    };
+    match *signs {
+        [one @ (Sign::Less | Sign::AtMost), two @ (Sign::Less | Sign::AtMost)] => {
+            return between(first, [one, two], last);
         }
+        [one @ (Sign::Greater | Sign::AtLeast), two @ (Sign::Greater | Sign::AtLeast)] => {
+            return between(last, [two.mirrored(), one.mirrored()], first);
+        }
+        _ => {}
     }
-    let sign = *signs.last()?;
     let all_equal = signs.iter().all(|sign| *sign == Sign::Equal);
     let left = if all_equal { first } else { sides[sides.len() - 2].trim() };
-    Some(shape(last).map(|right| Shape::Relation { sign, left: left.to_owned(), right }))
+    Some(Shape::Relation { sign, left: left.to_owned(), right: shape(last)? })
 }
 
 /// A text at its signs of relations outside all brackets.
@@ -266,7 +259,8 @@ pub(super) fn is_name(side: &str) -> bool {
         let of = r"(?:(?:\^\{?-1\}?)?\([^()+*/-]*\))?";
         let derivative = r"\\frac\s*\{\s*(?:d|\\partial)[^{}]*\}\s*\{\s*(?:d|\\partial)[^{}]*\}";
         let one = format!(r"(?:{symbol}\s*{of}|{derivative})");
-        Regex::new(&format!(r"^(?:{one}|\(\s*{one}(?:\s*,\s*{one})*\s*\))?$")).expect("a regex")
+        let tuple = format!(r"\(\s*{one}(?:\s*,\s*{one})*\s*\)");
+        Regex::new(&format!(r"^(?:{one}(?:\s*:\s*{one})*|\|\s*{one}\s*\||{tuple})?$")).expect("a regex")
     });
     static FUNCTION: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(
