@@ -468,7 +468,11 @@ fn answers() -> impl Strategy<Value = String> {
     });
     let pieces =
         "(\\\\(frac|sqrt|binom|lfloor|rfloor|pm|cup|log|text)|[{}()^_,=<!|°]|[0-9]{1,3}|x|n| ){0,900}";
-    prop_oneof![nested, pieces.prop_map(|text: String| text.chars().take(10_000).collect())]
+    let part = prop_oneof![4 => nested, 1 => pieces.prop_map(|text: String| text)];
+    let sign = prop::sample::select(vec!["+", "\\cdot ", " ", ", ", " = ", "<", "\\cup ", "&", "^"]);
+    let many =
+        prop_oneof![1usize..3, 1usize..60].prop_flat_map(move |n| prop::collection::vec(part.clone(), n));
+    (many, sign).prop_map(|(parts, sign)| parts.join(sign).chars().take(9_900).collect())
 }
 
 proptest! {
@@ -485,6 +489,11 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    // Most of the time goes into drawing them.
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Only work is counted, so that a busy machine fails nothing.
     #[test]
