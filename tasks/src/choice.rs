@@ -30,7 +30,13 @@ struct ChoiceRow {
 struct Key {
     right: usize,
     /// Of each option's text.
-    bytes: Vec<usize>,
+    lengths: Vec<Length>,
+}
+
+#[derive(Clone, Copy)]
+struct Length {
+    characters: usize,
+    bytes: usize,
 }
 
 const ACC: Measure = Measure::share("acc", "the right option's tokens have the largest likelihood");
@@ -38,7 +44,8 @@ const PROBABILITY: Measure =
     Measure::share("probability", "mean share of the right option in the options' likelihoods");
 const BY_TEXT: &[Measure] = &[
     ACC,
-    Measure::share("acc_norm", "the right option has the largest log-likelihood per byte of its text"),
+    Measure::share("acc_norm", "the right option has the largest log-likelihood per character of its text"),
+    Measure::share("acc_bytes", "the right option has the largest log-likelihood per byte of its text"),
     PROBABILITY,
 ];
 const BY_LETTER: &[Measure] = &[ACC, PROBABILITY];
@@ -77,21 +84,26 @@ fn item(row: &ChoiceRow, right: usize, by: By) -> (Question, Key) {
             row.options.keys().cloned().collect()
         }
     };
-    let bytes = replies.iter().map(String::len).collect();
+    let length = |text: &String| Length { characters: text.chars().count(), bytes: text.len() };
+    let lengths = replies.iter().map(length).collect();
     let id = row.realidx.as_str().map_or_else(|| row.realidx.to_string(), str::to_owned);
     (
         Question { id, messages: vec![Message::user(question)], ask: Ask::Likelihood { replies } },
-        Key { right, bytes },
+        Key { right, lengths },
     )
 }
 
 fn by_text(key: &Key, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     let sums = sums(key, answer)?;
-    let per_byte: Vec<f64> =
-        sums.iter().zip(&key.bytes).map(|(sum, bytes)| sum / (*bytes).max(1) as f64).collect();
+    let is_largest_per = |size: fn(&Length) -> usize| {
+        let per: Vec<f64> =
+            sums.iter().zip(&key.lengths).map(|(sum, length)| sum / size(length).max(1) as f64).collect();
+        is_largest(&per, key.right)
+    };
     Ok(vec![
         one(is_largest(&sums, key.right)),
-        one(is_largest(&per_byte, key.right)),
+        one(is_largest_per(|length| length.characters)),
+        one(is_largest_per(|length| length.bytes)),
         value(share(&sums, key.right)),
     ])
 }
@@ -103,7 +115,7 @@ fn by_letter(key: &Key, answer: &Answer) -> Result<Vec<Vec<f64>>> {
 
 /// The options' log-likelihoods.
 fn sums(key: &Key, answer: &Answer) -> Result<Vec<f64>> {
-    let replies = answer.likelihoods(key.bytes.len())?;
+    let replies = answer.likelihoods(key.lengths.len())?;
     // A probability that was rounded to 0 counts as the smallest positive number, not as impossible.
     let log = |p: &f32| f64::from(p.max(f32::MIN_POSITIVE)).ln();
     Ok(replies.iter().map(|tokens| tokens.iter().map(log).sum()).collect())
@@ -136,11 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn a_long_option_is_less_likely_and_likelier_per_byte() {
+    fn a_long_option_is_less_likely_and_likelier_per_character() {
         let (question, key) = item(&row(), 1, By::Text);
         assert_eq!(question.ask, Ask::Likelihood { replies: vec!["a long one".into(), "it".into()] });
         let answer = likelihood(&[&[0.5, 0.5, 0.5], &[0.25]]);
-        assert_eq!(by_text(&key, &answer).unwrap(), [[1.0, 1.0], [0.0, 1.0], [2.0 / 3.0, 1.0]]);
+        assert_eq!(by_text(&key, &answer).unwrap(), [[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [2.0 / 3.0, 1.0]]);
+    }
+
+    #[test]
+    fn a_character_may_be_several_bytes() {
+        // 3 characters of 2 bytes each against 4 of 1 byte.
+        let lengths = vec![Length { characters: 3, bytes: 6 }, Length { characters: 4, bytes: 4 }];
+        let answer = likelihood(&[&[0.5], &[0.45]]);
+        let marks = by_text(&Key { right: 1, lengths }, &answer).unwrap();
+        assert_eq!(marks[1..3], [[1.0, 1.0], [0.0, 1.0]]);
     }
 
     #[test]
@@ -158,11 +179,11 @@ mod tests {
         fn exactly_one_option_is_chosen(options in prop::collection::vec(prop::collection::vec(0f32..=1.0, 0..4), 1..6)) {
             let answer = Answer::Likelihood { probabilities: options.clone() };
             let marks: Vec<_> = (0..options.len())
-                .map(|right| by_text(&Key { right, bytes: vec![3; options.len()] }, &answer).unwrap())
+                .map(|right| by_text(&Key { right, lengths: vec![Length { characters: 3, bytes: 3 }; options.len()] }, &answer).unwrap())
                 .collect();
             let total = |measure: usize| marks.iter().map(|mark| mark[measure][0]).sum::<f64>();
-            prop_assert_eq!((total(0), total(1)), (1.0, 1.0));
-            prop_assert!((total(2) - 1.0).abs() < 1e-9);
+            prop_assert_eq!((total(0), total(1), total(2)), (1.0, 1.0, 1.0));
+            prop_assert!((total(3) - 1.0).abs() < 1e-9);
         }
     }
 }

@@ -70,7 +70,23 @@ pub(crate) fn mark(key: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
 /// The tallies of the strict rule, the flexible rule, and equality by value.
 pub fn verdicts(reply: &str, key: &str) -> [bool; 3] {
     let is_key = |found: Option<&str>| found.is_some_and(|found| number::same_text(found, key));
-    let close = |(a, b): (f64, f64)| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
-    let by_value = number::last(reply).zip(number::last(key)).is_some_and(close);
+    let by_value = number::last(reply).zip(number::last(key)).is_some_and(|(found, key)| found == key);
     [is_key(number::strict(reply)), is_key(number::flexible(reply)), by_value]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_compared_digit_by_digit() {
+        for (reply, key, same) in [
+            ("#### 1,234.50", "#### 1234.5", true),
+            ("#### 1234567891", "#### 1234567890", false),
+            ("#### 1,2345", "#### 5", false),
+            ("none", "#### 5", false),
+        ] {
+            assert_eq!(verdicts(reply, key)[2], same, "{reply} {key}");
+        }
+    }
 }

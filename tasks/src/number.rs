@@ -25,25 +25,39 @@ pub fn same_text(found: &str, key: &str) -> bool {
     plain(found) == plain(key)
 }
 
-/// The last number after a reply's last `####`, or of the whole reply if it has none. Commas may separate thousands;
-/// currency, units, percent signs and dots around the number are ignored. A minus counts if it precedes the number,
-/// with or without a currency sign between them.
-pub fn last(text: &str) -> Option<f64> {
+/// The last number after a reply's last `####`, or of the whole reply if it has none: its decimal digits without leading
+/// zeros and without zeros at the end of a fraction, so that equal numbers are equal texts. Commas may separate thousands;
+/// other commas separate numbers, and `12,3456` ends in 3456. Currency, units, percent signs and dots around the number are
+/// ignored. A minus counts if it precedes the number, with or without a currency sign between them.
+pub fn last(text: &str) -> Option<String> {
     static RULE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"([-−])?[$€£¥]?\s?(-)?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)")
-            .expect("a regex")
+        Regex::new(r"([-−])?[$€£¥]?\s?(-)?([0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)").expect("a regex")
     });
+    static GROUPED: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?$").expect("a regex"));
     let marked = text.rsplit_once("####").map(|(_, answer)| answer);
     let of = |text: &str| {
         let found = RULE.captures_iter(text).last()?;
-        let size: f64 = found[3].replace(',', "").parse().ok()?;
+        let digits = &found[3];
+        if let Some((_, last)) = digits.rsplit_once(',').filter(|_| !GROUPED.is_match(digits)) {
+            return Some(canonical(last, false));
+        }
         // A minus directly after a digit or a letter is a subtraction: in `12-5` the last number is 5.
         let before = text[..found.get(0)?.start()].chars().next_back();
         let subtracts = before.is_some_and(|before| before.is_alphanumeric() || before == ')');
         let negative = found.get(2).is_some() || (found.get(1).is_some() && !subtracts);
-        Some(if negative { -size } else { size })
+        Some(canonical(&digits.replace(',', ""), negative))
     };
     marked.and_then(of).or_else(|| of(text))
+}
+
+fn canonical(digits: &str, negative: bool) -> String {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    let sign = if negative && !(whole.is_empty() && fraction.is_empty()) { "-" } else { "" };
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
 }
 
 #[cfg(test)]
@@ -55,21 +69,26 @@ mod tests {
     #[test]
     fn numbers_as_people_write_them() {
         for (text, number) in [
-            ("#### 18", 18.0),
-            ("so she has $1,234.50.", 1234.5),
-            ("#### $-5", -5.0),
-            ("#### -$5", -5.0),
-            ("12-5", 5.0),
-            ("it is −7 degrees", -7.0),
-            ("25% of them", 25.0),
-            ("12 apples, 3,5", 5.0),
-            ("18.00", 18.0),
-            (".5 cups", 0.5),
-            ("#### 7 and then 8 #### 9 km.", 9.0),
-            ("5 #### none", 5.0),
-            ("1,000,000", 1e6),
+            ("#### 18", "18"),
+            ("so she has $1,234.50.", "1234.5"),
+            ("#### $-5", "-5"),
+            ("#### -$5", "-5"),
+            ("12-5", "5"),
+            ("it is −7 degrees", "-7"),
+            ("25% of them", "25"),
+            ("12 apples, 3,5", "5"),
+            ("18.00", "18"),
+            (".5 cups", "0.5"),
+            ("#### 7 and then 8 #### 9 km.", "9"),
+            ("5 #### none", "5"),
+            ("1,000,000", "1000000"),
+            ("12,3456", "3456"),
+            ("-3,5", "5"),
+            ("007.50", "7.5"),
+            ("-0.00", "0"),
+            ("1234567890123456789", "1234567890123456789"),
         ] {
-            assert_eq!(last(text), Some(number), "{text}");
+            assert_eq!(last(text).as_deref(), Some(number), "{text}");
         }
         assert_eq!(last("no number, $, -."), None);
     }
@@ -102,6 +121,7 @@ mod tests {
             let sign = if number < 0 { "-" } else { "" };
             let value = (number.unsigned_abs() as f64 + f64::from(cents) / 100.0) * if number < 0 { -1.0 } else { 1.0 };
             let found = last(&format!("3 and 4\n#### {sign}${grouped}.{cents:02} in all.")).unwrap();
+            let found: f64 = found.parse().unwrap();
             prop_assert!((found - value).abs() < 1e-6, "{} {}", found, value);
         }
     }

@@ -69,7 +69,7 @@ struct Pair {
 }
 
 /// What the beginnings of the keys are on which the graders disagree, whether ours calls the pair the same, and why.
-const DISAGREEMENTS: [(&str, bool, &str); 15] = [
+const DISAGREEMENTS: [(&str, bool, &str); 16] = [
     (r"\frac{1}{6} \pi", true, "1/6 π: ours divides from left to right, math-verify reads 1/(6π)"),
     (r"\frac{1}{2}(\exp", true, "1/2(…): as before"),
     (r"\left[P_{0}", true, "2/5 g: as before"),
@@ -90,6 +90,7 @@ const DISAGREEMENTS: [(&str, bool, &str); 15] = [
     ),
     (r"np.arcsin", true, "math-verify cannot read it behind `x =`"),
     (r"11,\! 111", true, "behind `x =` math-verify takes a grouped number for a set"),
+    (r"137 \frac{1}{2}", true, "137 1/2 is a mixed number"),
     (r"I \frac{d \omega}", false, "−a + b = c is not a + b = c; math-verify compares the right sides alone"),
     (r"m \frac{d v}", false, "as before"),
     (r"6m", false, "6 is not 6m; math-verify takes the m for a unit"),
@@ -113,6 +114,6 @@ fn mathematics_as_math_verify() {
         unused.retain(|key| key != start);
     }
     assert!(unused.is_empty(), "no disagreement any more on {unused:?}");
-    // 99.1 % agreement.
-    assert_eq!(disagreements, 22);
+    // 99.0 % agreement.
+    assert_eq!(disagreements, 23);
 }

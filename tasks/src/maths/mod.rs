@@ -1,10 +1,14 @@
 //! Competition and university mathematics: the last `\boxed` answer must equal the key, however it is written.
 
+mod budget;
 mod equality;
 mod evaluate;
 mod functions;
 mod plain;
+mod points;
+mod shape;
 mod symbols;
+mod value;
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -9,12 +9,15 @@ use regex::{Captures, Regex};
 pub(super) struct Plain {
     /// The mathematics; empty if there is none.
     pub(super) maths: String,
+    /// What it may also mean: `17.5\%` is 17.5 and 0.175, `5 N` a product and five newtons, `100,200` a number and a list.
+    /// It counts if it equals the other answer's first reading.
+    pub(super) other: Option<String>,
     /// The words, small letters and digits only; empty unless the answer is nothing but words.
     pub(super) words: String,
 }
 
 /// Spellings and their replacements. A longer spelling precedes those that it begins with.
-const SPELLINGS: [(&str, &str); 48] = [
+const SPELLINGS: [(&str, &str); 50] = [
     ("\\displaystyle", ""),
     ("\\left", ""),
     ("\\right", ""),
@@ -46,7 +49,7 @@ const SPELLINGS: [(&str, &str); 48] = [
     ("\\vert", "|"),
     ("\\mid", "|"),
     ("\\cdotp", "\\cdot"),
-    ("\\degree", ""),
+    ("\\degree", "°"),
     ("\\circ", "°"),
     ("\\ast", "*"),
     ("\\varnothing", "\\emptyset"),
@@ -63,9 +66,11 @@ const SPELLINGS: [(&str, &str); 48] = [
     ("\\mathstrut", ""),
     ("\\infin", "\\infty"),
     ("\\textdollar", ""),
+    ("\\pounds", ""),
+    ("\\euro", ""),
 ];
 
-const CHARACTERS: [(&str, &str); 25] = [
+const CHARACTERS: [(&str, &str); 33] = [
     ("\\$", ""),
     ("$", ""),
     ("\\(", ""),
@@ -88,9 +93,17 @@ const CHARACTERS: [(&str, &str); 25] = [
     ("∪", "\\cup "),
     ("π", "\\pi "),
     ("±", "\\pm "),
-    ("^{°}", ""),
-    ("^°", ""),
-    ("°", ""),
+    ("^{°}", "°"),
+    ("^°", "°"),
+    ("€", ""),
+    ("£", ""),
+    ("¥", ""),
+    ("½", "\\frac{1}{2}"),
+    ("¼", "\\frac{1}{4}"),
+    ("¾", "\\frac{3}{4}"),
+    ("⅓", "\\frac{1}{3}"),
+    ("⅔", "\\frac{2}{3}"),
+    ("Ω", "\\Omega "),
 ];
 
 /// Replaces `\\`, which ends a row of a matrix and begins no command.
@@ -109,50 +122,126 @@ pattern!(NAMED, r"\\operatorname\s*\{([a-z]+)\}");
 // With the power of a unit behind it.
 pattern!(
     WORDS,
-    r"\\(?:text|textbf|textrm|textit|textsf|mbox|hbox|mathrm|rm|operatorname|mathbf)\s*\{([^{}]*)\}(?:\^\{?-?\d\}?)?"
+    r"\\(?:text|textbf|textrm|textit|textsf|mbox|hbox|mathrm|rm|operatorname|mathbf)\s*\{((?:[^{}]|\{[^{}]*\})*)\}(?:\^(?:\{-?\d\}|-?\d))?"
 );
-pattern!(AND, r"^\s*(?:and|or)\s*$");
-// Thousands of one number.
-pattern!(GROUPED, r"^-?\d{1,3}(?:,\s?\d{3})+(?:\.\d+)?$");
+// Units in both places.
+pattern!(UNITS_OVER_UNITS, r"\\frac\s*\{[\s/]*\}\s*\{[\s/]*\}");
+// Thousands of one number. A blank behind the comma makes a list, unless what follows is no way to write a number.
+pattern!(GROUPED, r"^-?\d{1,3}(?:,\d{3})+(?:\.\d+)?$");
+pattern!(GROUPED_WIDELY, r"^-?\d{1,3}(?:,\s?\d{3})*,\s?0\d\d(?:,\s?\d{3})*(?:\.\d+)?$");
+pattern!(SET_OFF, r"\d\\,\d{3}(?:\\,\d{3})*");
 // A number and a unit without a command around it.
 pattern!(
     UNIT,
     r"^(-?[\d.,/ ]*\d)\s+(?:[a-zA-Z]{3,}|cm|mm|km|kg|mg|mL|ml|Hz|eV|ft|in|nm|pm|am|hr|mi|lb|oz)\b[a-zA-Z/ ]*(?:\^\d)?$"
 );
+/// An expression of numbers, and behind a blank what may be a unit: symbols with a stroke between them, a symbol that is
+/// hardly a variable, or words. Small single letters are variables.
+static SYMBOL: LazyLock<Regex> = LazyLock::new(|| {
+    let numbers = r"-?(?:[\d.,/ +()^{}*-]|\\(?:times|cdot|frac|sqrt|pi)\b)*[\d)}]";
+    let power = r"(?:\^\{?-?\d\}?)?";
+    let unit = format!(
+        r"(?:[kcmMGnμ]?(?:m|g|s|A|K|mol|N|J|W|V|Pa|Hz|C|T|eV|L)|min|hr|h|day|yr|ft|in|mi|lb|rad|deg){power}"
+    );
+    let compound = format!(r"(?:{unit}\s?[/*]\s?)+{unit}");
+    let symbol = r"[NKJWV]|[kMG]?(?:Pa|Hz|N|J|W|eV|\\Omega)";
+    let words = "[a-z]{3,}(?: [a-z]{2,})*";
+    Regex::new(&format!(r"^({numbers})\s+(?:{compound}|{symbol}|{words})\s*$")).expect("a regex")
+});
+pattern!(TIME, r"^(\d{1,2}:\d{2})\s*(?:[AaPp]\.?\s?[Mm])$");
+pattern!(MIXED, r"^(-?\d+)\s+(\d+/\d+)$");
+pattern!(PERCENT, r"%[\s$.]*$");
+pattern!(NUMBER, r"^-?\d*\.?\d+$");
+pattern!(ROOT, r"√\s*(\d+(?:\.\d+)?|[a-zA-Z])");
+pattern!(RAISED, r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+");
+pattern!(ANGLE, r"\\(?:sin|cos|tan|cot|sec|csc)");
+
+/// What words before a number say of it.
+fn qualifier(words: &str) -> Option<&'static str> {
+    Some(match words.trim().to_lowercase().as_str() {
+        "and" | "or" => ", ",
+        "negative" | "minus" => " -",
+        "at least" => " \\ge ",
+        "at most" => " \\le ",
+        "more than" | "greater than" => " > ",
+        "less than" => " < ",
+        "am" | "a.m." => " AM",
+        "pm" | "p.m." => " PM",
+        _ => return None,
+    })
+}
 
 /// Normalises an answer.
 pub(super) fn plain(text: &str) -> Plain {
-    // Thousands set off with `,\!`, which a list never has.
-    let text = text.trim().replace("\\\\", ROW).replace("{,}", ",").replace(",\\! ", "").replace(",\\!", "");
-    let text = COMMAND.replace_all(&text, |found: &Captures| {
-        let stands_for = SPELLINGS.iter().find(|(spelling, _)| *spelling == &found[0]);
-        stands_for.map_or(found[0].to_owned(), |(_, stands_for)| (*stands_for).to_owned())
-    });
-    let text = CHARACTERS.iter().fold(text.into_owned(), |text, (from, to)| text.replace(from, to));
-    let text = FACE.replace_all(&text, "$1$2");
-    let text = NAMED.replace_all(&text, "\\$1 ");
+    let is_percentage = PERCENT.is_match(text);
+    let text = spelling(text);
     let mut spoken = String::new();
     let maths = WORDS.replace_all(&text, |found: &Captures| {
-        if AND.is_match(&found[1]) {
-            return ", ";
-        }
-        spoken += &found[1];
-        " "
+        qualifier(&found[1]).unwrap_or_else(|| {
+            spoken += &found[1];
+            " "
+        })
     });
     let maths = maths.replace(" or ", ", ").replace(" and ", ", ");
+    let maths = UNITS_OVER_UNITS.replace_all(&maths, " ");
     let mut maths = maths.trim_end_matches(|c: char| c.is_whitespace() || ".,;:/".contains(c)).trim();
     maths = maths.strip_suffix("\\cdot").unwrap_or(maths).trim_end();
     if let Some(number) = UNIT.captures(maths).and_then(|found| found.get(1)) {
         maths = number.as_str();
     }
-    let maths = if GROUPED.is_match(maths) { maths.replace([',', ' '], "") } else { maths.to_owned() };
+    let (maths, other) = readings(maths, is_percentage);
     if maths.chars().any(char::is_alphanumeric) {
         let words = if is_wordy(&maths) { letters(&maths) } else { String::new() };
-        Plain { maths, words }
-    } else {
-        let only_words = maths.chars().all(|c| c.is_whitespace() || "()".contains(c));
-        Plain { maths: String::new(), words: if only_words { letters(&spoken) } else { String::new() } }
+        return Plain { maths, other, words };
     }
+    let only_words = maths.chars().all(|c| c.is_whitespace() || "()".contains(c));
+    Plain {
+        maths: String::new(),
+        other: None,
+        words: if only_words { letters(&spoken) } else { String::new() },
+    }
+}
+
+/// One spelling for what has several.
+fn spelling(text: &str) -> String {
+    // Thousands set off with `,\!`, which a list never has.
+    let text = text.trim().replace("\\\\", ROW).replace("{,}", ",").replace(",\\! ", "").replace(",\\!", "");
+    let text = SET_OFF.replace_all(&text, |found: &Captures| found[0].replace("\\,", ""));
+    let text = COMMAND.replace_all(&text, |found: &Captures| {
+        let stands_for = SPELLINGS.iter().find(|(spelling, _)| *spelling == &found[0]);
+        stands_for.map_or(found[0].to_owned(), |(_, stands_for)| (*stands_for).to_owned())
+    });
+    let text = ROOT.replace_all(&text, "\\sqrt{$1}").replace('√', "sqrt");
+    let text = RAISED.replace_all(&text, |found: &Captures| {
+        let digits = found[0].chars().map(|c| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().position(|raised| raised == c));
+        let digit = |value: Option<usize>| value.map_or("-".to_owned(), |value| value.to_string());
+        format!("^{{{}}}", digits.map(digit).collect::<String>())
+    });
+    let mut text = CHARACTERS.iter().fold(text.into_owned(), |text, (from, to)| text.replace(from, to));
+    // A degree counts under a sine; elsewhere it is a unit.
+    if !ANGLE.is_match(&text) {
+        text = text.replace('°', "");
+    }
+    let text = FACE.replace_all(&text, "$1$2");
+    NAMED.replace_all(&text, "\\$1 ").into_owned()
+}
+
+/// What the text means in the first place, and what else.
+fn readings(text: &str, is_percentage: bool) -> (String, Option<String>) {
+    if GROUPED.is_match(text) || GROUPED_WIDELY.is_match(text) {
+        let may_be_list = !text.contains([' ', '.']) && !text.contains(",0");
+        return (text.replace([',', ' '], ""), may_be_list.then(|| text.to_owned()));
+    }
+    if is_percentage && NUMBER.is_match(text) {
+        return (text.to_owned(), Some(format!("{text}/100")));
+    }
+    if let Some(found) = MIXED.captures(text) {
+        let (above, below) = found[2].split_once('/').unwrap_or_default();
+        return (format!("{}\\frac{{{above}}}{{{below}}}", &found[1]), None);
+    }
+    let without =
+        [&SYMBOL, &TIME].iter().find_map(|unit| unit.captures(text)).map(|found| found[1].to_owned());
+    (text.to_owned(), without)
 }
 
 /// Whether the text can be words without a command around them.
@@ -184,6 +273,18 @@ mod tests {
             ("6.5 \\mathrm{~m} / \\mathrm{s}", "6.5"),
             ("12 cm", "12"),
             ("12 m/s", "12 m/s"),
+            ("9.8 \\mathrm{~m/s^{2}}", "9.8"),
+            ("9.8 \\frac{\\text{m}}{\\text{s}^2}", "9.8"),
+            ("€5", "5"),
+            ("12\\,345\\,678", "12345678"),
+            ("1, 080", "1080"),
+            ("100, 200", "100, 200"),
+            ("2√3x²", "2\\sqrt{3}x^{2}"),
+            ("3½", "3\\frac{1}{2}"),
+            ("-3 1/2", "-3\\frac{1}{2}"),
+            ("\\cos 60^\\circ", "\\cos 60°"),
+            ("\\text{negative } 5", "- 5"),
+            ("10:30\\text{ p.m.}", "10:30 PM"),
             ("\\frac{1}{2} ab", "\\frac{1}{2} ab"),
             ("3 meters per second", "3"),
             ("25\\%", "25"),
@@ -192,6 +293,21 @@ mod tests {
             ("7.", "7"),
         ] {
             assert_eq!(plain(text).maths, maths, "{text}");
+        }
+        for (text, other) in [
+            ("12 m/s", "12"),
+            ("12 kg*m/s^{2}", "12"),
+            ("100 K", "100"),
+            ("50\\,\\Omega", "50"),
+            ("3 \\times 10^8 units", "3 \\times 10^8"),
+            ("100,200", "100,200"),
+            ("17.5\\%", "17.5/100"),
+            ("10:30 AM", "10:30"),
+        ] {
+            assert_eq!(plain(text).other.as_deref(), Some(other), "{text}");
+        }
+        for text in ["2 n", "1,000", "100, 200", "5", "x m/s", "2 x y", "2 a/b"] {
+            assert_eq!(plain(text).other, None, "{text}");
         }
         for (text, words) in
             [("\\text{(C)}", "c"), ("\\text{Evelyn}", "evelyn"), ("(C)", "c"), ("even", "even"), ("2x", "")]

@@ -1,18 +1,16 @@
 //! Constants, variables and the rules that distinguish them.
 
-use num_complex::Complex64 as Number;
-use sha2::{Digest, Sha256};
-
 use super::evaluate::Reader;
 use super::functions;
+use super::value::Value;
 
-impl Reader {
+impl Reader<'_> {
     /// A function or constant by its full name, else a single letter.
-    pub(super) fn word(&mut self) -> Option<Number> {
+    pub(super) fn word(&mut self) -> Option<Value> {
         let rest = self.text[self.at..].iter().take(8).collect::<String>();
         if rest.starts_with("pi") {
             self.at += 2;
-            return Some(std::f64::consts::PI.into());
+            return Some(Value::pi());
         }
         if let Some(name) = functions::names().find(|name| rest.starts_with(name) && rest.len() > name.len())
         {
@@ -24,12 +22,12 @@ impl Reader {
         Some(self.letter(letter))
     }
 
-    pub(super) fn letter(&mut self, letter: char) -> Number {
+    pub(super) fn letter(&mut self, letter: char) -> Value {
         let plain = !matches!(self.peek(), Some('_' | '\''));
         match letter {
-            'i' if plain => Number::i(),
-            'e' if plain => std::f64::consts::E.into(),
-            'π' => std::f64::consts::PI.into(),
+            'i' if plain => Value::i(),
+            'e' if plain => Value::e(),
+            'π' => Value::pi(),
             _ => {
                 let name = self.with_marks(letter.to_string());
                 let name = name + &self.at_a_number();
@@ -50,7 +48,7 @@ impl Reader {
     }
 
     /// A Greek letter, an accent over something, or any other command: a variable.
-    pub(super) fn symbol(&mut self, name: &str) -> Option<Number> {
+    pub(super) fn symbol(&mut self, name: &str) -> Option<Value> {
         let mut name = format!("\\{name}");
         if matches!(
             name.as_str(),
@@ -98,12 +96,13 @@ impl Reader {
         Some(without_braces(&self.text[self.at - length..self.at]))
     }
 
-    /// A positive number that depends on the name and the point.
-    pub(super) fn variable(&mut self, name: &str) -> Number {
-        self.is_constant = false;
-        let hash = Sha256::new().chain_update([self.point]).chain_update(name).finalize();
-        let bits = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
-        (0.5 + 2.0 * f64::from(bits) / f64::from(u32::MAX)).into()
+    /// The value of a variable.
+    pub(super) fn variable(&mut self, name: &str) -> Value {
+        self.uses += 1;
+        if !self.contents.variables.contains(name) {
+            self.contents.variables.insert(name.to_owned());
+        }
+        self.point.value(name)
     }
 }
 

@@ -111,6 +111,9 @@ pub(super) fn add_win_rates(
     }
     let is_controlled = control.is_some();
     let control = control.unwrap_or_else(|| LengthControl::plain(replies.len()));
+    for note in control.notes(&preferences) {
+        tokensieve_model::status!("{TASK}: {note}");
+    }
     let rates = control.win_rates(&preferences, &replies, &baseline, settings.seed).map_err(Error::other)?;
     let tally = |preference: &Option<f64>| preference.map_or(vec![0.0, 0.0], |p| vec![p, 1.0]);
     results.tallies.of.insert(WIN_RATE.name.to_owned(), judged.preferences.iter().map(tally).collect());

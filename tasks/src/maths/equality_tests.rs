@@ -1,0 +1,507 @@
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::maths::budget::BUDGET;
+
+#[track_caller]
+fn assert_all(pairs: &[(&str, &str)], expected: bool) {
+    for (one, other) in pairs {
+        for (one, other) in [(one, other), (other, one)] {
+            let shapes = [one, other].map(|text| read(&plain(text).maths, 0, &Budget::new()));
+            assert_eq!(equal(one, other), expected, "{one} and {other}: {shapes:?}");
+        }
+    }
+}
+
+#[test]
+fn one_answer_in_two_spellings() {
+    assert_all(
+        &[
+            ("\\frac12", "0.5"),
+            ("1/2", "\\dfrac{1}{2}"),
+            ("(3, \\frac{\\pi}{2})", "\\left(3,\\pi/2\\right)"),
+            ("x=5", "5"),
+            ("1,-2", "-2, 1"),
+            ("\\{1\\pm\\sqrt{5},-2\\}", "\\{-2, 1-\\sqrt{5}, 1+\\sqrt{5}\\}"),
+            ("1 \\pm \\sqrt{19}", "1+\\sqrt{19}, 1-\\sqrt{19}"),
+            ("(0,9) \\cup (9,36)", "(9,36)\\cup(0,9)"),
+            ("x \\in [-2,7]", "[-2, 7]"),
+            (
+                "\\begin{pmatrix} -1/3 \\\\ 2/3 \\end{pmatrix}",
+                "\\begin{bmatrix}-\\frac{1}{3}\\\\ \\frac23\\\\\\end{bmatrix}",
+            ),
+            ("y = 2x + 3", "y=3+2x"),
+            ("y = 2x + 3", "2x - y + 3 = 0"),
+            ("(a+5)(b+2)", "(b+2)(a+5)"),
+            ("k \\geqslant 2", "2 \\le k"),
+            ("\\text{(C)}", "C"),
+            ("58,500", "58500"),
+            ("6 - 5i", "-5i+6"),
+            ("27.0", "27"),
+            ("2, 3 \\text{ and } 5", "\\{5,3,2\\}"),
+            ("f(x)=x^2", "x^2"),
+            ("(-\\infty, 2) \\cup (3, \\infty)", "(-\\infty,2)\\cup(3,\\infty)"),
+        ],
+        true,
+    );
+}
+
+#[test]
+fn different_answers() {
+    assert_all(
+        &[
+            ("0.33", "1/3"),
+            ("(1,2)", "(2,1)"),
+            ("(1,2)", "[1,2]"),
+            ("(1,2)", "1,2"),
+            ("52_8", "52"),
+            ("x=5", "x=6"),
+            ("k \\ge 2", "k \\le 2"),
+            ("y = 2x", "y = 3x"),
+            ("1,1,2", "1,2,2"),
+            ("\\text{even}", "\\text{odd}"),
+            ("11111111100", "11111111101"),
+            ("a+b", "a-b"),
+            ("0", "5x - 7y + 4 = 0"),
+            ("I(0)", "0"),
+            ("-\\text{even}", "\\text{even}"),
+            ("", "0"),
+            ("\\text{ cm}", "5"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn small_and_large_numbers_are_exact() {
+    assert_all(
+        &[
+            ("4 \\times 10^{33}", "4e33"),
+            ("4.5 \\times 10^{33}", "4.5e33"),
+            ("6.02\\times 10^{23}", "602000000000000000000000"),
+            ("2.88 \\times 10^{-19}", "2.88e-19"),
+            ("\\frac{1000!}{999!}", "1000"),
+            ("0.\\overline{3}", "1/3"),
+            ("0.1\\overline{6}", "\\frac16"),
+            ("0.333333333333", "1/3"),
+            ("\\frac{9^{400}}{9^{399}}", "9"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("0", "2.88e-19"),
+            ("1e-30", "1.325e-27"),
+            ("1.6e-19", "1.7e-19"),
+            ("6.6\\times10^{-34}", "6.7\\times10^{-34}"),
+            ("2^{100}", "2^{100}+1"),
+            ("100!", "100!+1"),
+            ("9007199254740993", "9007199254740992"),
+            ("123456789012345678901", "123456789012345678902"),
+            ("0.3333333", "1/3"),
+            ("0.333333333334", "1/3"),
+            ("12345678901.5", "12345678901.6"),
+        ],
+        false,
+    );
+    for b in 5..=40 {
+        for a in [100, 123, 450, 999] {
+            let (whole, cents) = (a / 100, a % 100);
+            let (one, other) =
+                (format!("{whole}.{cents:02} \\times 10^{{{b}}}"), format!("{whole}.{cents:02}e{b}"));
+            assert!(equal(&one, &other), "{one} {other}");
+        }
+    }
+}
+
+#[test]
+fn cancelled_terms_are_zero_and_small_numbers_are_not() {
+    assert_all(
+        &[
+            ("\\sin\\pi", "0"),
+            ("\\sqrt2\\sqrt3-\\sqrt6", "0"),
+            ("\\cos\\frac{\\pi}{2}+10^6(\\sqrt{8}-2\\sqrt2)", "0"),
+            ("e^{i\\pi}+1", "0"),
+            ("\\sin^2 x+\\cos^2 x", "1"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("\\sin\\pi", "10^{-17}"),
+            ("\\pi\\cdot 10^{-30}", "0"),
+            ("\\pi \\cdot 10^{20} - \\pi\\cdot 10^{20}+5", "7"),
+            ("\\sin(10^{30}\\pi)", "0"),
+            ("\\frac{1}{\\sin\\pi}", "\\frac{1}{\\cos\\frac{\\pi}{2}}"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn roots_and_logarithms_of_negative_numbers() {
+    assert_all(
+        &[
+            ("\\sqrt{-4}", "2i"),
+            ("\\sqrt{-1}", "i"),
+            ("(-1)^{1/2}", "i"),
+            ("\\sqrt{-2}", "i\\sqrt2"),
+            ("\\ln(-1)", "i\\pi"),
+            ("\\frac{-1+\\sqrt{-3}}{2}", "\\frac{-1+i\\sqrt3}{2}"),
+            ("\\sqrt[3]{-8}", "-2"),
+            ("(1+i)^2", "2i"),
+            ("\\sqrt{e^{-i\\pi}}", "i"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("\\sqrt{-4}", "-2i"),
+            ("\\ln(-1)", "-i\\pi"),
+            ("\\frac{-1+\\sqrt{-3}}{2}", "\\frac{-1-i\\sqrt3}{2}"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn variables_are_tried_where_roundings_and_signs_differ() {
+    assert_all(
+        &[
+            ("\\lfloor\\frac{n+1}{2}\\rfloor+1", "\\lceil n / 2\\rceil+1"),
+            ("\\lfloor\\log_2 n\\rfloor+1", "1+\\left\\lfloor\\log _{2} n\\right\\rfloor"),
+            ("(-1)^n", "\\cos(n\\pi)"),
+            ("\\sqrt{x^2}", "|x|"),
+            ("2\\ln x", "\\ln x+\\ln x"),
+            ("\\sqrt{4\\pi G r^2}", "2r\\sqrt{\\pi G}"),
+            ("\\binom{n}{k}", "\\frac{n!}{k!(n-k)!}"),
+            ("\\lfloor\\frac{m+n}{2}\\rfloor", "\\lceil\\frac{m+n-1}{2}\\rceil"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("\\lfloor\\frac{2 n-1}{5}\\rfloor", "0"),
+            ("\\lfloor n/5\\rfloor", "\\lfloor n/100\\rfloor"),
+            ("\\lfloor n/100\\rfloor", "0"),
+            ("\\lceil n / 2\\rceil+1", "\\lfloor n/2\\rfloor+2"),
+            ("\\lfloor\\frac{2n}{3}\\rfloor+1", "\\lceil 2n/3\\rceil"),
+            ("\\lfloor\\log_2 n\\rfloor+1", "\\lceil\\log_2 n\\rceil"),
+            ("\\lfloor\\sqrt n\\rfloor", "\\lfloor\\sqrt{n-1}\\rfloor"),
+            ("|x|", "x"),
+            ("\\sqrt{x^2}", "x"),
+            ("|x-y|", "x-y"),
+            ("|x-y|", "y-x"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn commas_part_thousands_or_elements() {
+    assert_all(
+        &[
+            ("100, 200", "200, 100"),
+            ("\\{100,200\\}", "100, 200"),
+            ("2, 100, 300", "300, 2, 100"),
+            ("1,000", "1000"),
+            ("12\\,345", "12345.0"),
+            ("1{,}234{,}567", "1234567"),
+            ("100,200", "100200"),
+            ("100,200", "200, 100"),
+        ],
+        true,
+    );
+    assert_all(&[("100, 200", "100200"), ("1,000", "1, 0"), ("100,200", "200,100")], false);
+}
+
+#[test]
+fn blanks_units_and_signs() {
+    assert_all(
+        &[
+            ("\\log_2 8", "3"),
+            ("\\log_3 9", "2"),
+            ("\\frac 3 4", "0.75"),
+            ("9.8 \\mathrm{~m/s^{2}}", "9.8"),
+            ("9.8 \\frac{\\text{m}}{\\text{s}^2}", "9.8"),
+            ("20 m/s", "20"),
+            ("100 K", "100"),
+            ("5 N", "5N"),
+            ("50\\,\\Omega", "50"),
+            ("€5", "5"),
+            ("10:30 AM", "10:30"),
+            ("$3 \\times 10^8$ units", "3e8"),
+            ("\\cos 60^\\circ", "\\frac12"),
+            ("\\sin^2 30^\\circ", "\\frac14"),
+            ("60^\\circ", "60"),
+            ("3 1/2", "3.5"),
+            ("2√2", "\\sqrt8"),
+            ("3½", "3.5"),
+            ("x²+1", "x^2+1"),
+            ("[-1,\\infty)", "[-1,+\\infty)"),
+            ("\\infty", "+\\infty"),
+            ("50\\%", "0.5"),
+            ("50\\%", "50"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("5 N", "5 K"),
+            ("10:30 AM", "10:30 PM"),
+            ("10:30 \\text{ AM}", "10:30 \\text{ PM}"),
+            ("2 n", "2"),
+            ("6m", "6"),
+            ("\\infty", "-\\infty"),
+            ("\\text{negative } 5", "5"),
+            ("\\text{at least } 5", "5"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn only_a_name_may_stand_before_the_answer() {
+    assert_all(
+        &[
+            ("X_{d}=5", "5"),
+            ("f^{-1}(x)=2x", "2x"),
+            ("\\angle ABC=30", "30"),
+            ("AB=5", "5"),
+            ("\\frac{dy}{dx}=2x", "2x"),
+            ("P(A \\cap B)=\\frac13", "1/3"),
+            ("(x,y)=(1,2)", "(1,2)"),
+            ("\\text{Area}=5", "5"),
+            ("x=1+1=2", "2"),
+            ("|AB|=5", "5"),
+            ("a:b=2:3", "2:3"),
+            ("2+3=5", "5"),
+            ("2x=10", "x=5"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("2x=10", "10"),
+            ("x^2=9", "9"),
+            ("\\frac{x}{2}=5", "5"),
+            ("xy=6", "6"),
+            ("\\ln x=2", "2"),
+            ("x(x+1)=6", "6"),
+            ("2+3=6", "6"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn intervals_and_matrices() {
+    assert_all(
+        &[
+            ("-2 < x < 3", "(-2,3)"),
+            ("3 > x \\ge -2", "x \\in [-2,3)"),
+            ("x>5", "(5,\\infty)"),
+            ("5 \\ge x", "x \\le 5"),
+            ("x \\le 5", "(-\\infty,5]"),
+            ("-2<x<3", "3>x>-2"),
+            ("(-\\infty,-1)\\cup[1,\\infty)", "x<-1 \\text{ or } x\\ge1"),
+            ("\\left(\\begin{array}{c}1\\\\2\\end{array}\\right)", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"),
+            (
+                "\\left[\\begin{array}{cc}1&2\\\\3&4\\end{array}\\right]",
+                "\\begin{bmatrix}1&2\\\\3&4\\end{bmatrix}",
+            ),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("-2 < x < 3", "[-2,3)"),
+            ("-2 \\le x < 3", "(-2,3)"),
+            ("-2 < 2x < 3", "(-2,3)"),
+            ("x<5", "(5,\\infty)"),
+            ("\\begin{vmatrix}1&2\\\\3&4\\end{vmatrix}", "\\begin{bmatrix}1&2\\\\3&4\\end{bmatrix}"),
+        ],
+        false,
+    );
+}
+
+/// Answers that cost much, each written out to about 10 KB.
+fn dear() -> Vec<String> {
+    let filled = |part: &str| part.repeat(10_000 / part.len());
+    let nested = |before: &str, inner: &str, after: &str, levels: usize| {
+        format!("{}{inner}{}", before.repeat(levels), after.repeat(levels))
+    };
+    let mut all = Vec::new();
+    for levels in [20, 26, 30, 55, 400] {
+        all.push(nested("1\\frac{", "1", "}{1}", levels));
+        all.push(nested("1\\frac{1}{", "1", "}", levels));
+        all.push(nested("\\sqrt{1+", "x", "}", levels));
+        all.push(nested("\\{1,2,", "3", "\\}", levels));
+        all.push(nested("(1,", "\\pm 2", ")", levels));
+        all.push(nested("9^{", "9", "}", levels));
+    }
+    for part in [
+        "9^{1000}/7^{999}+",
+        "1000!+",
+        "\\frac{1}{7^{900}}+",
+        "x^{99}y-",
+        "\\lfloor\\sqrt{n}\\rfloor+",
+        "\\sin x",
+        "100!/99!*",
+        "x!+",
+        "\\binom{900}{450}+",
+        "1,",
+        "x,",
+        "\\pm x,",
+        "1=",
+        "x<",
+        "(1,2),",
+        "(1,2)\\cup ",
+        "1&",
+        "\\sqrt{2+\\sqrt{3}}-",
+        "\\log_2 ",
+        "x_{a}+y'",
+        "\\text{a}",
+        "0.\\overline{3}+",
+        "(",
+        "-",
+        "5",
+        "|x|+",
+        "\\frac",
+        "1/3+",
+        "1e900+",
+        "1e-900*",
+        "{",
+        "\\begin{array}",
+        "7 m/s ",
+        "é",
+        "°",
+        "½+",
+    ] {
+        all.push(filled(part) + "1");
+    }
+    all
+}
+
+/// What is asked for once the budget is spent: a few calls of what is on the way out, at most one a level.
+const REFUSALS: u64 = 200;
+
+#[test]
+fn dear_answers_stay_within_the_budget() {
+    let all = dear();
+    let (mut most, mut slowest) = ((Cost::default(), ""), (0.0, ""));
+    for one in &all {
+        for other in [one.replacen('1', "2", 1), "1".into(), format!("{one}+0"), all[0].clone()] {
+            let start = Instant::now();
+            let (_, cost) = compare(one, &other);
+            let milliseconds = 1e3 * start.elapsed().as_secs_f64();
+            assert!(cost.units <= BUDGET && cost.refused <= REFUSALS, "{cost:?} for {one:.80}");
+            if cost.units > most.0.units {
+                most = (cost, one);
+            }
+            if milliseconds > slowest.0 {
+                slowest = (milliseconds, one);
+            }
+        }
+    }
+    println!("most work {:?} for {:.40}; slowest {:.1} ms for {:.40}", most.0, most.1, slowest.0, slowest.1);
+}
+
+#[test]
+fn mixed_fractions_within_each_other_take_work_in_proportion() {
+    let nest = |levels: usize| format!("{}1{}", "1\\frac{".repeat(levels), "}{1}".repeat(levels));
+    let units = |levels| compare(&nest(levels), "7").1.units;
+    assert_eq!(nest(26).len(), 287);
+    assert!(units(26) < 3 * units(10), "{} {}", units(10), units(26));
+}
+
+#[test]
+fn the_sets_pairs_are_cheap() {
+    let pairs = include_str!("../../tests/fixtures/maths.jsonl").lines().skip(1);
+    let costs = pairs.map(|line| {
+        let pair: serde_json::Value = serde_json::from_str(line).unwrap();
+        let [found, key] = ["found", "key"].map(|side| pair[side].as_str().unwrap());
+        (compare(found, key).1.units, found.to_owned())
+    });
+    let dearest = costs.max().unwrap();
+    println!("the dearest pair: {dearest:?}");
+    assert!(dearest.0 <= BUDGET / 10, "{dearest:?}");
+}
+
+/// Expressions of every kind within each other, and pieces of them in no order.
+fn answers() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("x".to_owned()),
+        Just("\\pi".to_owned()),
+        Just("i".to_owned()),
+        Just("n".to_owned()),
+        "[0-9]{1,30}",
+        "[0-9]{1,5}\\.[0-9]{1,9}",
+        "[0-9]e-?[0-9]{1,4}"
+    ];
+    let nested = leaf.prop_recursive(40, 600, 4, |inner| {
+        (prop::collection::vec(inner, 2..5), 0usize..18).prop_map(|(parts, kind)| {
+            let (a, b) = (&parts[0], &parts[1]);
+            match kind {
+                0 => format!("\\frac{{{a}}}{{{b}}}"),
+                1 => format!("1\\frac{{{a}}}{{{b}}}"),
+                2 => format!("({a})^{{{b}}}"),
+                3 => format!("\\sqrt[3]{{{a}}}"),
+                4 => format!("\\lfloor {a}\\rfloor"),
+                5 => format!("|{a}|!"),
+                6 => format!("\\binom{{{a}}}{{{b}}}"),
+                7 => format!("\\log_{{{a}}} {b}"),
+                8 => format!("\\sin({a})"),
+                9 => format!("\\{{{}\\}}", parts.join(", ")),
+                10 => format!("({})", parts.join(", ")),
+                11 => format!("{a} \\pm {b}"),
+                12 => format!("{a} = {b}"),
+                13 => format!("{a} < x \\le {b}"),
+                14 => parts.join("+"),
+                15 => parts.join("\\cdot "),
+                16 => format!("{a} \\cup {b}"),
+                _ => parts.join(" - "),
+            }
+        })
+    });
+    let pieces =
+        "(\\\\(frac|sqrt|binom|lfloor|rfloor|pm|cup|log|text)|[{}()^_,=<!|°]|[0-9]{1,3}|x|n| ){0,900}";
+    let part = prop_oneof![4 => nested, 1 => pieces.prop_map(|text: String| text)];
+    let sign = prop::sample::select(vec!["+", "\\cdot ", " ", ", ", " = ", "<", "\\cup ", "&", "^"]);
+    let many =
+        prop_oneof![1usize..3, 1usize..60].prop_flat_map(move |n| prop::collection::vec(part.clone(), n));
+    (many, sign).prop_map(|(parts, sign)| parts.join(sign).chars().take(9_900).collect())
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_itself_and_none_breaks_the_grader(
+        text in any::<String>(),
+        odd in "[-+*/^_{}()\\[\\]|,.=<>0-9a-z !~$%°∞é]{0,40}",
+        tex in "(\\\\(frac|sqrt|left|right|text|pm|cup|in|begin|end|log|sin|binom|le)|[{}()0-9x,^_ &])*",
+    ) {
+        for one in [&text, &odd, &tex] {
+            prop_assert!(equal(one, one));
+            for other in [&text, &odd, &tex] {
+                prop_assert_eq!(equal(one, other), equal(other, one), "{:?} {:?}", one, other);
+            }
+        }
+    }
+}
+
+proptest! {
+    // Most of the time goes into drawing them.
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Only work is counted, so that a busy machine fails nothing.
+    #[test]
+    fn every_answer_stays_within_the_budget(one in answers(), other in answers()) {
+        for (one, other) in [(&one, &other), (&other, &one), (&one, &format!("{one}+0"))] {
+            let (_, cost) = compare(one, other);
+            let is_bounded = cost.units <= BUDGET && cost.refused <= REFUSALS;
+            prop_assert!(is_bounded, "{:?} for {:?} and {:?}", cost, one, other);
+        }
+    }
+}
