@@ -75,21 +75,54 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What decides a claim about trained language models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What kind of evidence a test is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Measured {
-    /// The loss on held-out text, which neither paper measures.
-    Loss,
-    /// Answers, or which replies are preferred.
-    Answers,
+pub enum Evidence {
+    /// What the paper itself measures, or argues about in a setting that it describes.
+    Paper,
+    /// Another measure, which stands in for the paper's.
+    Proxy,
     /// The exact distribution of every token, which only a made-up language has.
     Truth,
+    /// A question that no paper asks.
+    Ours,
+    /// A calculation that comes out right unless the program is wrong: algebra, counts, what a design implies. It is in no tally.
+    Check,
+}
+
+impl Evidence {
+    /// All of them, in the order of tables.
+    pub const ALL: [Self; 5] = [Self::Paper, Self::Proxy, Self::Truth, Self::Ours, Self::Check];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper's measure",
+            Self::Proxy => "proxy",
+            Self::Truth => "truth",
+            Self::Ours => "ours",
+            Self::Check => "check",
+        }
+    }
+
+    /// What it means, in a sentence without a full stop.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Paper => "what the paper itself measures, at the size given",
+            Self::Proxy => {
+                "another measure stands in for the paper's: the loss on held-out text for answers, overlap for a judge"
+            }
+            Self::Truth => "measured against the exact distribution of every token, in the oracle language",
+            Self::Ours => "a question that no paper asks",
+            Self::Check => "algebra, counts, what a design implies: a failure is an error and no finding",
+        }
+    }
 }
 
 /// How many claims are tested, whatever the corpora, models and measures that each is tested on.
 pub fn distinct<'a>(tests: impl IntoIterator<Item = &'a Claim>) -> usize {
-    tests.into_iter().map(|claim| claim.question.as_str()).collect::<BTreeSet<_>>().len()
+    tests.into_iter().map(|claim| claim.asked()).collect::<BTreeSet<_>>().len()
 }
 
 /// How many tests have each of [`Verdict::NAMES`].
@@ -124,6 +157,8 @@ pub struct Declared<T: ?Sized> {
     pub id: &'static str,
     /// Paper and place, or [`OURS`].
     pub source: &'static str,
+    /// What kind of evidence the test is.
+    pub evidence: Evidence,
     /// The claim, in our words.
     pub statement: &'static str,
     /// What is computed and compared.
@@ -137,7 +172,7 @@ pub struct Declared<T: ?Sized> {
 impl<T: ?Sized> Declared<T> {
     /// The claim as this figure makes it, not yet tested.
     pub fn of(&self, figure: &str) -> Claim {
-        Claim::new(&format!("{figure}/{}", self.id), self.source, self.statement)
+        Claim::new(&format!("{figure}/{}", self.id), self.source, self.statement).by(self.evidence)
     }
 
     /// The claim as this figure makes it, tested.
@@ -153,8 +188,10 @@ pub struct Claim {
     pub id: String,
     /// What is asked, whatever corpus, model and measure it is tested on: the same for all tests of one claim.
     pub question: String,
-    /// What decides it, if it is about trained language models.
-    pub measured: Option<Measured>,
+    /// What kind of evidence the test is.
+    pub evidence: Evidence,
+    /// The question of another figure that asks the same, if there is one.
+    pub same: Option<String>,
     /// The statement, in our words.
     pub statement: String,
     /// Paper and place.
@@ -175,12 +212,14 @@ pub struct Claim {
 
 impl Claim {
     /// A claim before its test; [`above`](Self::above), [`below`](Self::below) or
-    /// [`not_tested`](Self::not_tested) give the verdict.
+    /// [`not_tested`](Self::not_tested) give the verdict. The test is by the paper's own measure unless [`by`](Self::by) says
+    /// otherwise.
     pub fn new(id: &str, source: &str, statement: &str) -> Self {
         Self {
             id: id.into(),
             question: id.into(),
-            measured: None,
+            evidence: if source.starts_with(OURS) { Evidence::Ours } else { Evidence::Paper },
+            same: None,
             statement: statement.into(),
             source: source.into(),
             test: String::new(),
@@ -232,11 +271,6 @@ impl Claim {
         Self { test: test.into(), estimate, threshold: 0.0, above, verdict, ..self }
     }
 
-    /// Whether the claim is ours and no paper's.
-    pub fn is_ours(&self) -> bool {
-        self.source.starts_with(OURS)
-    }
-
     /// Cannot be decided by this run.
     #[must_use]
     pub fn not_tested(self, reason: &str) -> Self {
@@ -270,10 +304,21 @@ impl Claim {
         Self { question: question.into(), ..self }
     }
 
-    /// Says what decides a claim about trained language models.
+    /// Says what kind of evidence the test is.
     #[must_use]
-    pub fn measured(self, measured: Measured) -> Self {
-        Self { measured: Some(measured), ..self }
+    pub fn by(self, evidence: Evidence) -> Self {
+        Self { evidence, ..self }
+    }
+
+    /// Names the question of another figure that asks the same.
+    #[must_use]
+    pub fn same_as(self, question: Option<&str>) -> Self {
+        Self { same: question.map(str::to_owned), ..self }
+    }
+
+    /// What is asked, under one name in all figures that ask it.
+    pub fn asked(&self) -> &str {
+        self.same.as_deref().unwrap_or(&self.question)
     }
 
     /// Whether a test decided it.

@@ -1,6 +1,6 @@
 //! The claims ledger: every claim with its test, effect, interval and verdict, beside the recorded verdict.
 
-use crate::claim::{Measured, distinct, tally};
+use crate::claim::{Evidence, distinct, tally};
 use crate::recorded::{Recorded, same_verdict};
 use crate::study::models;
 use crate::table::to_csv;
@@ -8,6 +8,7 @@ use crate::{Claim, Made, Profile, Verdict};
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
+use std::fmt;
 use tokensieve_plot::{number, unmarked};
 
 /// The ledger of some figures.
@@ -48,59 +49,29 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// How many tests have each verdict, of the papers' claims and of ours apart, in one line.
+    /// How many tests have each verdict by each kind of evidence, in one line.
     pub fn summary(&self) -> String {
-        let of = |ours: bool| {
-            let [hold, do_not, equal, undecided, untested] = tally(self.of(ours));
-            let equal = if equal == 0 { String::new() } else { format!("{equal} practically equal, ") };
-            format!("{hold} hold, {do_not} do not hold, {equal}{undecided} undecided, {untested} not tested")
+        self.kinds().iter().map(Kind::to_string).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The tests by each kind of evidence of which there are any, in the order of [`Evidence::ALL`].
+    pub fn kinds(&self) -> Vec<Kind> {
+        let kind =
+            |evidence: Evidence| Kind::of(evidence, self.claims().filter(|claim| claim.evidence == evidence));
+        Evidence::ALL.into_iter().map(kind).filter(|kind| kind.tests > 0).collect()
+    }
+
+    /// The verdicts that other kinds of evidence give on what a claim asks: `by proxy 2 hold, 1 undecided; by truth 1 holds`.
+    /// Empty where there is no other kind.
+    pub fn elsewhere(&self, of: &Claim) -> String {
+        let by = |evidence: Evidence| {
+            let others =
+                self.claims().filter(|claim| claim.evidence == evidence && claim.asked() == of.asked());
+            let kind = Kind::of(evidence, others);
+            (kind.tests > 0).then(|| format!("by {}: {}", kind.name, kind.found()))
         };
-        format!(
-            "{} of the papers: {}; {} of our own: {}",
-            self.counted(false, "claims"),
-            of(false),
-            self.counted(true, "questions"),
-            of(true)
-        )
-    }
-
-    /// The papers' claims, or ours.
-    fn of(&self, ours: bool) -> impl Iterator<Item = &'a Claim> {
-        self.claims().filter(move |claim| claim.is_ours() == ours)
-    }
-
-    /// How many tests of how many claims, the papers' or ours: `7 tests of 3 claims`.
-    pub fn counted(&self, ours: bool, what: &str) -> String {
-        format!("{} tests of {} {what}", self.of(ours).count(), distinct(self.of(ours)))
-    }
-
-    /// What decides the papers' claims about trained language models.
-    pub fn measured(&self) -> MeasuredTests {
-        let of_measure = |measure: &Measured| {
-            self.of(false).filter(|claim| claim.measured == Some(*measure)).collect::<Vec<_>>()
-        };
-        let [loss, answers] = [Measured::Loss, Measured::Answers].each_ref().map(of_measure);
-        let decided = |tests: &[&Claim]| tests.iter().filter(|claim| claim.is_decided()).count();
-        let mut figures: Vec<&'a str> = Vec::new();
-        for claim in loss.iter().chain(&answers) {
-            let figure = claim.id.split('/').next().unwrap_or_default();
-            if !figures.contains(&figure) {
-                figures.push(figure);
-            }
-        }
-        figures.sort_unstable();
-        MeasuredTests {
-            tests: loss.len() + answers.len(),
-            loss: decided(&loss),
-            answers: decided(&answers),
-            figures: figures.into_iter().map(String::from).collect(),
-        }
-    }
-
-    /// The sentences under the tally: which models were tested, and what decides claims about trained ones.
-    pub fn notes(&self) -> String {
-        let sentences = [self.models().unwrap_or_default(), self.measured().sentence()];
-        sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect::<Vec<_>>().join(" ")
+        let others = Evidence::ALL.into_iter().filter(|evidence| *evidence != of.evidence);
+        others.filter_map(by).collect::<Vec<_>>().join("; ")
     }
 
     /// Which models the papers are tested on, in a sentence; `None` where no language model is.
@@ -133,6 +104,7 @@ impl<'a> Ledger<'a> {
             .map(|claim| Line {
                 claim: &claim.id,
                 source: &claim.source,
+                evidence: claim.evidence.name(),
                 statement: &claim.statement,
                 test: &claim.test,
                 effect: claim.estimate.map(|estimate| estimate.value),
@@ -185,36 +157,51 @@ impl<'a> Ledger<'a> {
 /// What papers' sources begin with.
 const PAPERS: [&str; 2] = ["A", "B"];
 
-/// Tests of the papers' claims about trained language models, and how many of them each measure decides.
+/// The tests by one kind of evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MeasuredTests {
-    /// All of them, decided or not.
+pub struct Kind {
+    /// [`Evidence::name`].
+    pub name: &'static str,
+    /// [`Evidence::meaning`].
+    pub meaning: &'static str,
+    /// How many there are.
     pub tests: usize,
-    /// Decided by the loss on held-out text.
-    pub loss: usize,
-    /// Decided by answers or preference.
-    pub answers: usize,
-    /// Whose claims they are.
-    pub figures: Vec<String>,
+    /// Of how many claims.
+    pub claims: usize,
+    /// How many have each of [`Verdict::NAMES`].
+    pub verdicts: [usize; 5],
 }
 
-impl MeasuredTests {
-    /// In a sentence; empty without such tests.
-    pub fn sentence(&self) -> String {
-        let Self { tests, loss, answers, figures } = self;
-        if *tests == 0 {
-            return String::new();
+impl Kind {
+    fn of<'a>(evidence: Evidence, claims: impl Iterator<Item = &'a Claim>) -> Self {
+        let all: Vec<&Claim> = claims.collect();
+        Self {
+            name: evidence.name(),
+            meaning: evidence.meaning(),
+            tests: all.len(),
+            claims: distinct(all.iter().copied()),
+            verdicts: tally(all),
         }
-        let no = |count: usize| if count == 0 { "none".to_owned() } else { count.to_string() };
-        format!(
-            "Of the {tests} tests of paper A's claims about trained models ({}), {} are decided by the loss on held-out text, which plain \
-             training minimises and the paper does not measure; {} are decided by answers or preferences, as in the paper; {} \
-             are undecided or not tested.",
-            figures.join(", "),
-            no(*loss),
-            no(*answers),
-            no(tests - loss - answers)
-        )
+    }
+
+    /// The verdicts that were found, with their numbers: `3 hold, 1 undecided`.
+    fn found(&self) -> String {
+        let named = |(count, name): (usize, &str)| match name {
+            _ if count == 0 => None,
+            "holds" if count > 1 => Some(format!("{count} hold")),
+            "does not hold" if count > 1 => Some(format!("{count} do not hold")),
+            name => Some(format!("{count} {name}")),
+        };
+        self.verdicts.into_iter().zip(Verdict::NAMES).filter_map(named).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted =
+            |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let (tests, claims) = (counted(self.tests, "test"), counted(self.claims, "claim"));
+        write!(f, "{} ({tests} of {claims}): {}", self.name, self.found())
     }
 }
 
@@ -222,6 +209,7 @@ impl MeasuredTests {
 struct Line<'a> {
     claim: &'a str,
     source: &'a str,
+    evidence: &'static str,
     statement: &'a str,
     test: &'a str,
     effect: Option<f64>,
@@ -283,29 +271,33 @@ mod tests {
     use crate::{engine, exact, figures};
 
     #[test]
-    fn the_tally_says_what_decides_claims_about_trained_models() -> Result<()> {
+    fn tests_are_counted_by_kind_of_evidence_and_a_claim_is_followed_from_kind_to_kind() -> Result<()> {
         let mut made = engine::make_synthetic(&figures::registry()[0])?;
-        let test = |id: &str, question: &str, source: &str| Claim::new(id, source, "s").of_question(question);
+        let test = |id: &str, question: &str| Claim::new(id, "A", "s").of_question(question);
+        let [up, down] = [exact(1.0), exact(-1.0)];
         made.claims = vec![
-            test("a-5/x-nats", "a-5/x", "A").measured(Measured::Loss).above(0.0, exact(1.0), "t"),
-            test("a-5/x-share", "a-5/x", "A").measured(Measured::Answers).above(0.0, exact(1.0), "t"),
-            test("a-3/y-nats", "a-3/y", "A").measured(Measured::Loss).not_tested("no runs"),
-            // Neither ours nor what no trained model decides.
-            test("a-3/z-nats", "a-3/z", "ours").measured(Measured::Loss).above(0.0, exact(1.0), "t"),
-            test("a-2b/w", "a-2b/w", "A").above(0.0, exact(1.0), "t"),
+            test("a-5/x-nats", "a-5/x").by(Evidence::Proxy).above(0.0, down, "t"),
+            test("a-6/x-nats", "a-5/x").by(Evidence::Proxy).above(0.0, up, "t"),
+            test("a-5/x-share", "a-5/x").above(0.0, up, "t"),
+            test("a-3/y-share", "a-3/y").not_tested("no runs"),
+            test("oracle/z", "oracle/z").by(Evidence::Truth).same_as(Some("a-5/x")).above(0.0, up, "t"),
+            test("a-1/count", "a-1/count").by(Evidence::Check).above(0.0, up, "t"),
         ];
         let (recorded, made) = (Recorded::default(), [made]);
         let ledger = Ledger::new(&made, &recorded);
-        let found = ledger.measured();
-        assert_eq!((found.tests, found.loss, found.answers), (3, 1, 1));
-        assert_eq!(found.figures, ["a-3", "a-5"]);
-        assert!(
-            found.sentence().contains("1 are decided by the loss on held-out text"),
-            "{}",
-            found.sentence()
+        assert_eq!(
+            ledger.summary(),
+            "paper's measure (2 tests of 2 claims): 1 holds, 1 not tested; proxy (2 tests of 1 claim): 1 holds, 1 does not hold; \
+             truth (1 test of 1 claim): 1 holds; check (1 test of 1 claim): 1 holds"
         );
-        assert_eq!(ledger.counted(false, "claims"), "4 tests of 3 claims");
-        assert!(ledger.summary().starts_with("4 tests of 3 claims of the papers: 3 hold, 0 do not hold"));
+        let claims: Vec<&Claim> = ledger.claims().collect();
+        assert_eq!(ledger.elsewhere(claims[0]), "by paper's measure: 1 holds; by truth: 1 holds");
+        assert_eq!(
+            ledger.elsewhere(claims[4]),
+            "by paper's measure: 1 holds; by proxy: 1 holds, 1 does not hold"
+        );
+        assert_eq!(ledger.elsewhere(claims[3]), "");
+        assert!(ledger.to_csv()?.contains("a-5/x-nats,A,proxy,"));
         Ok(())
     }
 

@@ -59,7 +59,7 @@ pub mod study;
 pub mod table;
 pub mod tokens;
 
-pub use claim::{Claim, Declared, Expected, Verdict, exact};
+pub use claim::{Claim, Declared, Evidence, Expected, Verdict, exact};
 pub use engine::Made;
 pub use figure::{About, Entry, Figure};
 pub use profile::Profile;

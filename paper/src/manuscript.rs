@@ -5,8 +5,7 @@
 //! [`write()`] puts both files beside `data.json` and the drawings, for Typst to compile.
 
 use crate::cache::write_atomically;
-use crate::claim::{distinct as distinct_claims, tally};
-use crate::ledger::{Ledger, effect, interval, threshold};
+use crate::ledger::{Kind, Ledger, effect, interval, threshold};
 use crate::recorded::Recorded;
 use crate::study::{Corpora, Scale};
 use crate::table::distinct;
@@ -45,8 +44,6 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
 fn data(made: &[Made]) -> Value {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
-    let (ours, papers): (Vec<&Claim>, Vec<&Claim>) =
-        ledger.claims().partition(|claim| claim.source.starts_with("ours"));
     let claims: Map<String, Value> =
         ledger.claims().map(|claim| (claim.id.clone(), claim_data(claim))).collect();
     let figure = |made: &Made| {
@@ -68,9 +65,8 @@ fn data(made: &[Made]) -> Value {
         "claims": claims,
         "figures": made.iter().map(figure).collect::<Map<String, Value>>(),
         "order": made.iter().map(|made| made.about.id).collect::<Vec<_>>(),
-        "measured": ledger.measured().sentence(),
         "models": ledger.models().unwrap_or_default(),
-        "counts": { "papers": counts(&papers), "ours": counts(&ours) },
+        "kinds": ledger.kinds().iter().map(kind).collect::<Vec<_>>(),
         "scales": Profile::value_variants().iter().map(|profile| scale(*profile)).collect::<Map<String, Value>>(),
     })
 }
@@ -82,10 +78,12 @@ fn trained_on(made: &Made) -> Vec<&str> {
     distinct(of_rows.filter(|corpus| *corpus != Corpora::All.name()))
 }
 
-fn counts(claims: &[&Claim]) -> Value {
-    let [holds, fails, equal, undecided, untested] = tally(claims.iter().copied());
-    let asked = distinct_claims(claims.iter().copied());
-    json!({ "tests": claims.len(), "claims": asked, "holds": holds, "fails": fails, "equal": equal, "undecided": undecided, "untested": untested })
+/// What the verdict table and the abstract say of one kind of evidence.
+fn kind(kind: &Kind) -> Value {
+    json!({
+        "name": kind.name, "meaning": kind.meaning, "tests": kind.tests, "claims": kind.claims, "verdicts": kind.verdicts,
+        "text": kind.to_string(),
+    })
 }
 
 /// The sizes of a profile's training runs, under its name.

@@ -48,16 +48,28 @@ fn replaced(text: &str, block: &str) -> Result<String> {
 fn block(made: &[Made]) -> String {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
+    let cell = |count: usize| if count == 0 { String::new() } else { count.to_string() };
+    let row = |counts: [usize; 5]| counts.map(cell).join(" | ");
     let mut text = format!(
-        "\n**{}.** {}\n\nRecorded in [`paper/recorded/`](paper/recorded), tests by figure:\n\n| figure | | holds | does not | equal | undecided | not tested |\n|---|---|--:|--:|--:|--:|--:|\n",
-        ledger.summary(),
-        ledger.notes()
+        "\n{}\n\n| evidence | tests | claims | hold | do not | equal | undecided | not tested |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
+        ledger.models().unwrap_or_default()
     );
-    for made in made.iter().filter(|made| !made.claims.is_empty()) {
-        let cell = |count: usize| if count == 0 { String::new() } else { count.to_string() };
-        let counts = tally(&made.claims).map(cell);
+    for kind in ledger.kinds() {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "| `{}` | {} | {} |", made.about.id, made.about.title, counts.join(" | "));
+        let _ = writeln!(
+            text,
+            "| **{}**: {} | {} | {} | {} |",
+            kind.name,
+            kind.meaning,
+            kind.tests,
+            kind.claims,
+            row(kind.verdicts)
+        );
+    }
+    text += "\nRecorded in [`paper/recorded/`](paper/recorded), tests by figure:\n\n| figure | | holds | does not | equal | undecided | not tested |\n|---|---|--:|--:|--:|--:|--:|\n";
+    for made in made.iter().filter(|made| !made.claims.is_empty()) {
+        let _ =
+            writeln!(text, "| `{}` | {} | {} |", made.about.id, made.about.title, row(tally(&made.claims)));
     }
     for subtitle in distinct(made.iter().filter_map(|made| made.subtitle)) {
         let figures = made.iter().filter(|made| made.subtitle == Some(subtitle)).map(|made| made.about.id);

@@ -55,14 +55,17 @@ fn what_is_recorded_is_shown_and_nothing_computed() {
     let index = stdout(&paper(&out, &["report", "--recorded"]));
     let page = fs::read_to_string(index.trim()).unwrap();
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-    let holds =
-        readme.split_once(" of the papers: ").and_then(|(_, rest)| rest.split_once(" hold")).unwrap().0;
-    assert!(page.contains(&format!("<b>{holds}</b>")), "{holds} claims hold, says the README");
+    let row = readme.lines().find(|line| line.starts_with("| **paper's measure**")).unwrap();
+    let [tests, claims, hold] = [2, 3, 4].map(|column| row.split('|').nth(column).unwrap().trim());
+    let cell = |count: &str| format!(r#"<td class="number">{count}</td>"#);
+    let cells = [tests, claims, hold].map(cell).concat();
+    assert!(page.contains(&cells), "the README says {row}");
     assert!(!page.contains("Recorded</th>"), "a column that says of everything that it is as recorded");
     assert!(out.join("report/viewer.html").exists() && out.join("report/a-3.html").exists());
 
     let ledger = stdout(&paper(&out, &["claims", "--recorded"]));
-    assert!(ledger.contains(&format!(" claims of the papers: {holds} hold")), "{ledger}");
+    let counted = format!("paper's measure ({tests} tests of {claims} claims): {hold} hold");
+    assert!(ledger.contains(&counted), "{ledger}");
     let svg = stdout(&paper(&out, &["figure", "a-3", "--recorded"]));
     assert_eq!(Path::new(svg.trim()), out.join("recorded/a-3.svg"));
     assert!(!out.join("cache").exists(), "something was computed");

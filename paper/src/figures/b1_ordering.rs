@@ -1,7 +1,7 @@
 //! Paper A, appendix B.1: policy gradient, distillation and maximum likelihood where everything is known.
 
 use crate::claim::{estimate, least};
-use crate::{About, Claim, Declared, Expected, Run, Table, columns, exact};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
@@ -123,6 +123,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "equivalence",
         source: PAPER,
+        evidence: Evidence::Check,
         statement: "With A = p_teacher, policy gradient and distillation are equivalent.",
         test: "largest distance from zero of the interval of their rewards' difference, at any number of contexts",
         expected: Expected::Below(1e-9),
@@ -135,6 +136,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "distillation-over-mle-sampled",
         source: PAPER,
+        evidence: Evidence::Paper,
         statement: "Distillation is better than maximum likelihood (sampled answers).",
         test: PAIRED,
         expected: Expected::Above(0.0),
@@ -143,6 +145,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "distillation-over-mle-greedy",
         source: PAPER,
+        evidence: Evidence::Paper,
         statement: "Distillation is better than maximum likelihood (greedy answers).",
         test: PAIRED,
         expected: Expected::Above(0.0),
@@ -151,6 +154,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "policy-over-distillation-sampled",
         source: PAPER,
+        evidence: Evidence::Paper,
         statement: "With an oracle reward, policy gradient is better than distillation (sampled answers).",
         test: PAIRED,
         expected: Expected::Above(0.0),
@@ -159,6 +163,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "policy-over-distillation-always",
         source: PAPER,
+        evidence: Evidence::Paper,
         statement: "With an oracle reward, policy gradient is better than distillation at every amount of data (sampled answers).",
         test: "difference of true reward at each number of contexts, paired by seed, the least over all numbers of contexts, in mean and in both ends of Student's 95 % interval",
         expected: Expected::Above(0.0),
@@ -170,6 +175,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "policy-over-distillation-greedy",
         source: PAPER,
+        evidence: Evidence::Paper,
         statement: "With an oracle reward, policy gradient is better than distillation (greedy answers).",
         test: PAIRED,
         expected: Expected::Above(0.0),
@@ -178,6 +184,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
     Declared {
         id: "fooled-reward-breaks-the-order",
         source: "ours, on A, appendix B.1",
+        evidence: Evidence::Ours,
         statement: "With a flawed reward model, policy gradient falls below distillation (sampled answers).",
         test: PAIRED,
         expected: Expected::Below(0.0),

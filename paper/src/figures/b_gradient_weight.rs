@@ -1,7 +1,7 @@
 //! Paper B, section 2: the gradient that each objective puts on the label's logit, and the theorem's constants.
 
 use crate::claim::least;
-use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns, exact};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::gradient_weight::{self, Constants, GradientWeightConfig, GradientWeightRow};
@@ -118,6 +118,7 @@ const ID: &str = "b-gradient-weight";
 const CLOSED_FORM: Declared<[GradientWeightRow]> = Declared {
     id: "closed-form",
     source: "B, section 2",
+    evidence: Evidence::Check,
     statement: "The pull of *f*_{α} on the label's logit is *p*^{α} (1 − *p*).",
     test: "largest relative difference between the objective crate's gradient and the closed form",
     expected: Expected::Below(1e-9),
@@ -131,6 +132,7 @@ const PEAKS: [Declared<[GradientWeightRow]>; 3] = [
     Declared {
         id: "peak",
         source: "B, section 2",
+        evidence: Evidence::Check,
         statement: "The pull of *f*_{α} peaks at p = α/(1 + α).",
         test: "largest distance of the grid's peak from α/(1 + α), against one grid step",
         expected: Expected::Below(0.0),
@@ -144,6 +146,7 @@ const PEAKS: [Declared<[GradientWeightRow]>; 3] = [
     Declared {
         id: "concave",
         source: "B, section 2",
+        evidence: Evidence::Check,
         statement: "Concave objectives pull hardest on tokens of p in [½, 1].",
         test: "smallest peak of all curves whose −f′ rises over the whole grid",
         expected: Expected::Above(0.5),
@@ -152,6 +155,7 @@ const PEAKS: [Declared<[GradientWeightRow]>; 3] = [
     Declared {
         id: "convex",
         source: "B, section 2",
+        evidence: Evidence::Check,
         statement: "Convex objectives pull hardest on tokens of p in [0, ½].",
         test: "largest peak of all curves whose −f′ falls over the whole grid",
         expected: Expected::Below(0.5),
@@ -161,7 +165,9 @@ const PEAKS: [Declared<[GradientWeightRow]>; 3] = [
 
 const THEOREM: Declared<[GradientWeightRow]> = Declared {
     id: "theorem-constants",
-    source: "B, theorem on the two regimes",
+    // The condition is sufficient: what misses it refutes nothing.
+    source: "ours, on B, theorem on the two regimes",
+    evidence: Evidence::Ours,
     statement: "The headline pair −log *p* and −*p* meets the theorem's condition c < 10 d.",
     test: "c − 10 d, where c is the largest p(f2′ − f1′) on [0, 0.55] and d the smallest on [0.55, 0.95], from the pulls on \
            the grid",

@@ -1,7 +1,7 @@
 //! Paper B, theory: the exact first-order identity, against dense gradients and against finite steps.
 
 use super::b_gradient_weight::pretty;
-use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns, exact};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use tokensieve_base::statistics;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
@@ -107,6 +107,7 @@ const CLAIMS: [Declared<[IdentityRow]>; 4] = [
     Declared {
         id: "identity",
         source: "B, theory",
+        evidence: Evidence::Check,
         statement: "The identity gives the difference of two objectives' first-order risk reductions.",
         test: "largest difference from dense gradients over all random tables and pairs",
         expected: Expected::Below(1e-12),
@@ -117,6 +118,7 @@ const CLAIMS: [Declared<[IdentityRow]>; 4] = [
     Declared {
         id: "first-order",
         source: OURS_ON_B,
+        evidence: Evidence::Check,
         statement: "For a finite step, the error of the first-order value vanishes in proportion to the step: at least order 0.9.",
         test: "order of convergence between the longest and the shortest step; median over tables, middle half",
         expected: Expected::Above(0.9),
@@ -125,6 +127,7 @@ const CLAIMS: [Declared<[IdentityRow]>; 4] = [
     Declared {
         id: "first-order-only",
         source: OURS_ON_B,
+        evidence: Evidence::Check,
         statement: "The error of the first-order value vanishes no faster than in proportion to the step: at most order 1.1.",
         test: "the same order of convergence",
         expected: Expected::Below(1.1),
@@ -133,6 +136,7 @@ const CLAIMS: [Declared<[IdentityRow]>; 4] = [
     Declared {
         id: "clean",
         source: OURS_ON_B,
+        evidence: Evidence::Check,
         statement: "With clean labels −log *p* has the larger first-order reduction, whatever the prediction.",
         test: "smallest Ṙ(−log *p*) − Ṙ(−*p*) over all tables with clean labels",
         expected: Expected::Above(0.0),

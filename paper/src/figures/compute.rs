@@ -5,7 +5,7 @@ use crate::named::named;
 use crate::study::models::{each_model, short};
 use crate::study::{Arm, Study, compare, steps};
 use crate::table::distinct;
-use crate::{About, Claim, Declared, Expected, Run, Table, columns, exact};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::Estimate;
@@ -216,6 +216,7 @@ const PAPER: &str = "A, section 5";
 const AT_70B: Declared<[Cost]> = Declared {
     id: "tokens-save-nothing-when-large",
     source: PAPER,
+    evidence: Evidence::Check,
     statement: "Selecting tokens saves next to nothing in a very large model: less than a hundredth at 70B parameters.",
     test: "floating-point operations per token over plain training's, counted",
     expected: Expected::Above(0.99),
@@ -271,6 +272,7 @@ const SELECTING: [Declared<Times>; 3] = [
     Declared {
         id: "tokens-save-little",
         source: PAPER,
+        evidence: Evidence::Paper,
         statement: "Selecting tokens saves less than a tenth of a step's time.",
         test: OVER_PLAIN,
         expected: Expected::Above(0.9),
@@ -279,6 +281,7 @@ const SELECTING: [Declared<Times>; 3] = [
     Declared {
         id: "documents-save",
         source: PAPER,
+        evidence: Evidence::Paper,
         statement: "Selecting documents is faster than plain training.",
         test: OVER_PLAIN,
         expected: Expected::Below(1.0),
@@ -287,6 +290,7 @@ const SELECTING: [Declared<Times>; 3] = [
     Declared {
         id: "documents-over-tokens",
         source: PAPER,
+        evidence: Evidence::Paper,
         statement: "Selecting documents is substantially cheaper than selecting tokens: by more than a fifth.",
         test: "time per token with documents selected over that with tokens selected; 95 % bootstrap intervals over steps, \
                combined to the widest ratio",
@@ -298,6 +302,7 @@ const SELECTING: [Declared<Times>; 3] = [
 const DISTILLING: Declared<Times> = Declared {
     id: "distill-costs",
     source: OURS,
+    evidence: Evidence::Ours,
     statement: "A step of masked training with distillation costs at most 1.55 times a step of plain training (counted: 1.5), \
                 without the training of the model that it distils from.",
     test: OVER_PLAIN,

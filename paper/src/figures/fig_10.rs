@@ -3,7 +3,7 @@
 use crate::claim::least;
 use crate::study::scoring::{Dataset, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
-use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::quantile;
@@ -162,6 +162,7 @@ impl crate::Figure for Figure {
 const MONOTONE: Declared<[Rated]> = Declared {
     id: "monotone",
     source: "A, appendix A and figure 10",
+    evidence: Evidence::Check,
     statement: "The median of BALD increases monotonically with the dropout rate.",
     test: "increase of the median from one rate to the next, in nats: of all increases the least, in value and in both ends of \
            the interval; 95 % interval: bootstrap over documents",

@@ -1,7 +1,7 @@
 //! Paper A, figure 12: which tenth of each batch, ranked by loss, a classifier should be trained on.
 
 use crate::claim::OURS;
-use crate::{About, Claim, Declared, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::{Estimate, mean_interval, spearman};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
@@ -128,7 +128,11 @@ impl crate::Figure for Figure {
             let tested = |claim: &Declared<[BandsRow]>| {
                 let claim = claim.tested("a-12", &rows).of_case(name, title).on_data(&[name]);
                 // The paper's images are MNIST's.
-                if *name == SETS[0].0 { claim } else { Claim { source: OURS.into(), ..claim } }
+                if *name == SETS[0].0 {
+                    claim
+                } else {
+                    Claim { source: OURS.into(), evidence: Evidence::Ours, ..claim }
+                }
             };
             claims.extend(CLAIMS.iter().map(tested));
         }
@@ -140,6 +144,7 @@ const CLAIMS: [Declared<[BandsRow]>; 3] = [
     Declared {
         id: "accuracy-rises",
         source: "A, figure 12 and appendix C.2",
+        evidence: Evidence::Paper,
         statement: "Test accuracy rises almost monotonically with the quantile of the loss trained on.",
         test: "Spearman of the band's quantile with test accuracy after the last epoch, per seed; mean over seeds with \
                Student's 95 % interval, against 0.9",
@@ -149,6 +154,7 @@ const CLAIMS: [Declared<[BandsRow]>; 3] = [
     Declared {
         id: "top-beats-random",
         source: OURS,
+        evidence: Evidence::Ours,
         statement: "The tenth with the largest losses teaches more than a random tenth.",
         test: PAIRED,
         expected: Expected::Above(0.0),
@@ -157,6 +163,7 @@ const CLAIMS: [Declared<[BandsRow]>; 3] = [
     Declared {
         id: "second-beats-random",
         source: OURS,
+        evidence: Evidence::Ours,
         statement: "The tenth below the largest losses (80-90 %) teaches more than a random tenth.",
         test: PAIRED,
         expected: Expected::Above(0.0),

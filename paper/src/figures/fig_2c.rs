@@ -1,7 +1,7 @@
 //! Paper A, figure 2C: which uncertainty predicts whether an example helps, near the solution and far from it.
 
 use crate::claim::estimate;
-use crate::{About, Claim, Declared, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
@@ -90,6 +90,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "far-epistemic-helps",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "Far from the solution, examples of high epistemic uncertainty help most.",
         test: MEAN,
         expected: Expected::Above(0.0),
@@ -98,6 +99,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "near-epistemic-hurts",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "Near the solution, training on examples of high epistemic uncertainty is worse.",
         test: MEAN,
         expected: Expected::Below(0.0),
@@ -106,6 +108,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "epistemic-rises",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "The farther from the solution, the better epistemic uncertainty indicates a helpful example.",
         test: PAIRED,
         expected: Expected::Above(0.0),
@@ -114,6 +117,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "near-aleatoric-hurts",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "Near the solution, training on examples of high aleatoric uncertainty is worse.",
         test: MEAN,
         expected: Expected::Below(0.0),
@@ -122,6 +126,7 @@ const CLAIMS: [Declared<[PolynomialRow]>; 5] = [
     Declared {
         id: "aleatoric-fades",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "Far from the solution, aleatoric uncertainty matters less than near it.",
         test: PAIRED,
         expected: Expected::Above(0.0),

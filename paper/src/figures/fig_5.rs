@@ -1,6 +1,6 @@
 //! Paper A, figure 5: masked maximum likelihood, distillation, and both, on every measure.
 
-use crate::claim::{Measured, least};
+use crate::claim::least;
 use crate::study::claims::{self, INTERVAL, units};
 use crate::study::corpus::OF_CHAT;
 use crate::study::models::{SMALL_MODEL, each_model};
@@ -111,7 +111,7 @@ fn on_every_model(rows: &[Gain]) -> Claim {
     if let Some(untested) = all.iter().find(|one| matches!(one.verdict, Verdict::NotTested(_))) {
         return Claim { verdict: untested.verdict.clone(), ..claim };
     }
-    claim.measured(Measured::Answers).above(
+    claim.by(all[0].evidence).above(
         0.0,
         least(all.iter().filter_map(|one| one.estimate)),
         &format!(

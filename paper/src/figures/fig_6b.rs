@@ -6,7 +6,7 @@ use crate::study::corpus::OF_CHAT;
 use crate::study::models::{SMALL_MODEL, each_model};
 use crate::study::{Arm, Corpora, Gain, Unit, compare, picture};
 use crate::table::distinct;
-use crate::{About, Claim, Declared, Expected, Run, Table};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::{Drawing, Panel, Series};
 
@@ -92,6 +92,7 @@ const CLAIMS: [Declared<[Gain]>; 2] = [
     Declared {
         id: "both-wins-most",
         source: "A, figure 6B",
+        evidence: Evidence::Proxy,
         statement: "Masked training with distillation beats plain training on most measures.",
         test: "share of measures won, mean over corpora, against one half; 95 % interval: bootstrap over questions and seeds, \
                never narrower than Student's over seeds",
@@ -101,6 +102,7 @@ const CLAIMS: [Declared<[Gain]>; 2] = [
     Declared {
         id: "both-highest",
         source: "A, figure 6B",
+        evidence: Evidence::Proxy,
         statement: "Masked training with distillation beats plain training on more measures than any other objective does.",
         test: "its share of measures won minus that of each other objective, on the same questions and seeds; of these \
                differences the least, in value and in both ends of the interval; 95 % interval: bootstrap over questions and \

@@ -3,7 +3,7 @@
 use crate::named::named;
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Document, Quantity, over_documents};
-use crate::{About, Claim, Declared, Estimate, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::mean;
@@ -163,6 +163,7 @@ impl crate::Figure for Figure {
 const WIDER: Declared<Bin> = Declared {
     id: "token-spread",
     source: "A, appendix A and figure 9",
+    evidence: Evidence::Check,
     statement: "The losses of tokens vary much more than the mean losses of documents.",
     test: "standard deviation of token losses divided by that of documents' mean losses; 95 % interval: bootstrap over \
            documents, never narrower than Student's",

@@ -1,7 +1,7 @@
 //! Paper A, section 3: which examples help as training goes on, by kind of uncertainty.
 
 use crate::claim::OURS;
-use crate::{About, Claim, Declared, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::{Estimate, mean_interval};
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
@@ -145,7 +145,7 @@ impl crate::Figure for Figure {
                 claims.extend(all.map(|claim| tested(claim).of_case("by-class", "noise by class")));
             } else {
                 // A control, which the paper does not mention.
-                let ours = |claim| Claim { source: OURS.into(), ..tested(claim) };
+                let ours = |claim| Claim { source: OURS.into(), evidence: Evidence::Ours, ..tested(claim) };
                 claims.extend(
                     OF_ALL_NOISE.iter().map(|claim| ours(claim).of_case("by-example", "noise by example")),
                 );
@@ -171,6 +171,7 @@ const OF_ALL_NOISE: [Declared<Runs>; 4] = [
     Declared {
         id: "low-noise-first",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "Before the first step, examples with little label noise help most.",
         test: "Spearman of benefit and flip rate before the first step; mean over seeds, Student's 95 % interval",
         expected: Expected::Below(0.0),
@@ -179,6 +180,7 @@ const OF_ALL_NOISE: [Declared<Runs>; 4] = [
     Declared {
         id: "low-noise-early",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "In the first hundred steps, examples with little label noise still help most.",
         test: "Spearman of benefit and flip rate, mean of the checkpoints from step 1 to step 100; mean over seeds, Student's 95 % \
                interval",
@@ -188,6 +190,7 @@ const OF_ALL_NOISE: [Declared<Runs>; 4] = [
     Declared {
         id: "early-uniform",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "Epistemic uncertainty is more uniform over examples at the start than at the end.",
         test: "log ratio of BALD's relative spread, first to last checkpoint, paired by seed",
         expected: Expected::Below(0.0),
@@ -196,6 +199,7 @@ const OF_ALL_NOISE: [Declared<Runs>; 4] = [
     Declared {
         id: "late-epistemic",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "At the end, more than at the start, examples with high epistemic uncertainty help most.",
         test: "Spearman of benefit and BALD, last checkpoint minus first, paired by seed",
         expected: Expected::Above(0.0),
@@ -207,6 +211,7 @@ const OF_CLASSES: [Declared<Runs>; 2] = [
     Declared {
         id: "falls-faster-late",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "Late, epistemic uncertainty decreases faster where there is little label noise.",
         test: "change of log(mean BALD of the low-noise third / of the high-noise third) between the last two checkpoints, \
                paired by seed",
@@ -216,6 +221,7 @@ const OF_CLASSES: [Declared<Runs>; 2] = [
     Declared {
         id: "falls-faster-overall",
         source: SOURCE,
+        evidence: Evidence::Paper,
         statement: "Over all of training, epistemic uncertainty decreases more, or rises less, where there is little label noise.",
         test: "change of log(mean BALD of the low-noise third / of the high-noise third) between the first and the last checkpoint, \
                paired by seed",

@@ -12,6 +12,17 @@ pub(super) struct Figure;
 
 const ID: &str = "oracle";
 
+/// Claims that another figure tests with real models or in a toy, and what that figure calls them.
+const SAME: [(&str, &str); 7] = [
+    ("loss-tracks-ignorance", "a-2b/epistemic-follows-loss"),
+    ("masked-lowers-kl", "a-3/loss-gains"),
+    ("distillation-keeps-the-former", "a-5/distillation-helps-out"),
+    ("distillation-keeps-calibration", "a-epistemic/distillation-keeps-aleatoric"),
+    ("curriculum-is-due-to-masking", "a-4/structure-falls"),
+    ("strong-and-noisy-minus-p", "b-continuum/strong-noise-30-own"),
+    ("weak-minus-log-p", "b-continuum/weak-noise-0-own"),
+];
+
 /// What every figure of the study says of its runs.
 pub(super) const RUNS: &str = "A Llama of a million parameters is trained from random weights on the oracle language \
     (docs/tasks.md), where the distribution of every next token is known exactly; it is kept at five steps, from weak (1) to \
@@ -75,10 +86,32 @@ impl crate::Figure for Figure {
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<Decided> = table.rows()?;
         let plan = Plan::load()?;
-        let claim = |row: &Decided| Ok(row.claim(ID, plan.claim(&row.claim)?, plan.claims.len()));
+        let claim = |row: &Decided| {
+            let same = SAME.iter().find(|(id, _)| *id == row.claim).map(|(_, same)| *same);
+            Ok(row.claim(ID, plan.claim(&row.claim)?, plan.claims.len()).same_as(same))
+        };
         rows.iter().map(claim).collect()
     }
 }
 
 /// Where differences that are much larger than what matters are drawn.
 const EDGE: f64 = 8.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures;
+    use crate::recorded::Recorded;
+
+    #[test]
+    fn claims_that_others_test_are_there() -> Result<()> {
+        let made = Recorded::load()?.figures(&figures::registry())?;
+        let asked: Vec<&str> = made.iter().flat_map(|made| &made.claims).map(Claim::asked).collect();
+        let plan = Plan::load()?;
+        for (id, same) in SAME {
+            plan.claim(id)?;
+            assert!(asked.contains(&same), "no recorded figure asks {same}");
+        }
+        Ok(())
+    }
+}

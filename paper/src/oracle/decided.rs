@@ -3,7 +3,7 @@
 use super::contrast::{Difference, value};
 use super::plan::{Declared, Side};
 use super::row::Study;
-use crate::claim::Measured;
+use crate::claim::Evidence;
 use crate::{Claim, Column, Estimate, Verdict, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -119,7 +119,7 @@ impl Decided {
             claim.matters,
         );
         Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement)
-            .measured(Measured::Truth)
+            .by(Evidence::Truth)
             .decided(self.verdict(claim), self.estimate(), claim.expected == Side::Above, &test)
     }
 }
@@ -174,7 +174,7 @@ mod tests {
     fn a_claim_says_how_it_was_decided() {
         let plan = Plan::load().unwrap();
         let claim = decided(-0.5, 0.01, 0.9).claim("oracle", &plan.claims[0], 12);
-        assert_eq!(claim.measured, Some(Measured::Truth));
+        assert_eq!(claim.evidence, Evidence::Truth);
         assert!(claim.test.contains("minus the same with of entropy-rank"), "{}", claim.test);
         assert!(claim.test.contains("12 primary claims") && claim.test.contains("± 0.05"), "{}", claim.test);
     }

@@ -12,8 +12,7 @@ mod viewer;
 pub use serve::serve;
 
 use crate::cache::write_atomically;
-use crate::claim::tally;
-use crate::ledger;
+use crate::ledger::{self, Ledger};
 use crate::provenance::Provenance;
 use crate::recorded::{Agreement, Recorded, same_verdict};
 use crate::study::models;
@@ -41,17 +40,10 @@ struct Site<'a> {
     version: String,
     machine: String,
     pages: Vec<Page<'a>>,
-    holds: usize,
-    fails: usize,
-    equal: usize,
-    undecided: usize,
-    untested: usize,
-    /// The same five of claims that no paper makes.
-    ours: [usize; 5],
-    /// How many tests of how many claims, of the papers and of ours.
-    counted: [String; 2],
-    /// What decides claims about trained models, and which models were trained.
-    notes: String,
+    /// The tests by each kind of evidence.
+    kinds: Vec<ledger::Kind>,
+    /// Which models were trained.
+    models: Option<String>,
     /// How large the language models' training runs were: profile and sentence.
     sizes: BTreeSet<(&'a str, String)>,
     disagreements: Vec<String>,
@@ -120,6 +112,10 @@ struct ClaimText<'a> {
     name: &'a str,
     statement: &'a str,
     source: &'a str,
+    /// The kind of evidence.
+    kind: Badge,
+    /// The verdicts that other kinds of evidence give on the same claim.
+    elsewhere: String,
     test: &'a str,
     effect: String,
     interval: String,
@@ -148,11 +144,9 @@ impl Badge {
 /// Writes the site into `folder`, replacing what an earlier report left there; returns its `index.html`.
 pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBuf> {
     ensure!(!made.is_empty(), "a report needs at least one figure");
-    let pages = made.iter().map(|made| page(made, recorded)).collect::<Result<Vec<_>>>()?;
+    let ledger = Ledger::new(made, recorded);
+    let pages = made.iter().map(|made| page(made, &ledger, recorded)).collect::<Result<Vec<_>>>()?;
     let viewer = Viewer::of(made)?;
-    let ledger = ledger::Ledger::new(made, recorded);
-    let of = |ours: bool| tally(ledger.claims().filter(move |claim| claim.is_ours() == ours));
-    let [holds, fails, equal, undecided, untested] = of(false);
     // Where `just manuscript` leaves it.
     let manuscript = fs::read(folder.with_file_name("manuscript.pdf")).ok();
     let site = Site {
@@ -169,14 +163,8 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         }),
         version: each(made, |from| from.version.clone()),
         machine: each(made, |from| format!("{}, {} threads", from.host.cpu, from.host.threads)),
-        holds,
-        fails,
-        equal,
-        undecided,
-        untested,
-        ours: of(true),
-        counted: [ledger.counted(false, "claims"), ledger.counted(true, "questions")],
-        notes: ledger.notes(),
+        kinds: ledger.kinds(),
+        models: ledger.models(),
         sizes: made
             .iter()
             .filter_map(|made| Some((made.provenance.profile.as_str(), models::sizes(&made.provenance)?)))
@@ -238,7 +226,7 @@ fn templates() -> Result<Environment<'static>> {
     Ok(templates)
 }
 
-fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
+fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Result<Page<'a>> {
     let about = &made.about;
     let columns: Vec<ColumnText<'_>> =
         about.columns.iter().map(|c| ColumnText { name: c.name, unit: c.unit, meaning: c.meaning }).collect();
@@ -260,7 +248,7 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
         columns,
         rows: &rows[..rows.len().min(ROWS_SHOWN)],
         row_count: rows.len(),
-        claims: made.claims.iter().map(|claim| claim_text(claim, made, recorded)).collect(),
+        claims: made.claims.iter().map(|claim| claim_text(claim, made, ledger, recorded)).collect(),
         replacement: made.replacement(),
         agreement: agreement_badge(&recorded.agreement(made)?),
         provenance: &made.provenance,
@@ -269,7 +257,7 @@ fn page<'a>(made: &'a Made, recorded: &'a Recorded) -> Result<Page<'a>> {
     })
 }
 
-fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimText<'a> {
+fn claim_text<'a>(claim: &'a Claim, made: &Made, ledger: &Ledger<'_>, recorded: &Recorded) -> ClaimText<'a> {
     let (class, detail) = match &claim.verdict {
         Verdict::Holds => ("holds", "the whole interval lies on the claimed side"),
         Verdict::DoesNotHold => ("fails", "the whole interval lies on the other side"),
@@ -294,6 +282,8 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, recorded: &Recorded) -> ClaimTe
         name: claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name),
         statement: &claim.statement,
         source: &claim.source,
+        kind: Badge::new("kind", claim.evidence.name(), claim.evidence.meaning()),
+        elsewhere: ledger.elsewhere(claim),
         test: &claim.test,
         effect: ledger::effect(claim),
         interval: ledger::interval(claim),

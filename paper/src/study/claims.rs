@@ -4,7 +4,7 @@ use super::arm::Arm;
 use super::corpus::{Corpora, Corpus};
 use super::gain::Gain;
 use super::outcome::{Distribution, Measure, Unit};
-use crate::claim::{Expected, Measured, OURS, least};
+use crate::claim::{Evidence, Expected, OURS, least};
 use crate::{Claim, Table, Verdict};
 use anyhow::Result;
 use std::borrow::Cow;
@@ -78,10 +78,11 @@ impl Contrast {
     pub fn tested(&self, figure: &str, rows: &[Gain], corpus: Corpus, unit: Unit) -> Claim {
         let question = format!("{figure}/{}", self.id);
         let statement = format!("{corpus}: {} ({}).", self.statement, measure(corpus, self.place, unit));
-        let measured = if unit == Unit::Nats { Measured::Loss } else { Measured::Answers };
-        let claim = Claim::new(&format!("{question}-{corpus}-{unit}"), (self.source)(corpus), &statement)
+        let source = (self.source)(corpus);
+        let is_judged = unit == Unit::Preference && rows.iter().any(Gain::is_judged);
+        let claim = Claim::new(&format!("{question}-{corpus}-{unit}"), source, &statement)
+            .by(evidence(source, corpus, unit, is_judged))
             .of_question(&question)
-            .measured(measured)
             .on_data(&corpus.set().into_iter().collect::<Vec<_>>());
         let each: Vec<Claim> = self
             .versus
@@ -131,6 +132,17 @@ impl Contrast {
         }
         let test = format!("{}; {} against {versus}, paired; {INTERVAL}", described(row, measured), self.arm);
         claim.expecting(self.expected, row.estimate(), &test)
+    }
+}
+
+/// What kind of evidence a gain is for a claim of a source: the paper has right answers and a judge. The loss on held-out text
+/// is what plain training minimises.
+fn evidence(source: &str, corpus: Corpus, unit: Unit, is_judged: bool) -> Evidence {
+    match unit {
+        _ if source.starts_with(OURS) => Evidence::Ours,
+        Unit::Preference if is_judged => Evidence::Paper,
+        Unit::Share if corpus != Corpus::Alpaca => Evidence::Paper,
+        _ => Evidence::Proxy,
     }
 }
 

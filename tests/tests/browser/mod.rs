@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// The height in pixels of the longest picture that Chromium makes.
+const LONGEST: f64 = 16_000.0;
+
 /// One browser with one page; closed and cleaned up on drop.
 pub(crate) struct Browser {
     driver: Child,
@@ -114,9 +117,13 @@ impl Browser {
             .collect()
     }
 
-    /// Saves the whole page, however long, as PNG.
+    /// Saves the whole page as PNG, or as much of it as Chromium can draw at once.
     pub(crate) fn screenshot(&self, path: &Path) {
-        let shot = self.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
+        let page = &self.devtools("Page.getLayoutMetrics", &json!({}))["cssContentSize"];
+        let [width, height] = ["width", "height"].map(|side| page[side].as_f64().expect("a size"));
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height.min(LONGEST), "scale": 1 });
+        let whole = json!({ "captureBeyondViewport": true, "clip": clip });
+        let shot = self.devtools("Page.captureScreenshot", &whole);
         fs::create_dir_all(path.parent().expect("a file in a folder")).unwrap();
         fs::write(path, base64(shot["data"].as_str().expect("a picture"))).unwrap();
     }
