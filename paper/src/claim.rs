@@ -122,7 +122,7 @@ impl Evidence {
 
 /// How many claims are tested, whatever the corpora, models and measures that each is tested on.
 pub fn distinct<'a>(tests: impl IntoIterator<Item = &'a Claim>) -> usize {
-    tests.into_iter().map(|claim| claim.asked()).collect::<BTreeSet<_>>().len()
+    tests.into_iter().map(Claim::asked).collect::<BTreeSet<_>>().len()
 }
 
 /// How many tests have each of [`Verdict::NAMES`].

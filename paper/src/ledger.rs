@@ -61,14 +61,14 @@ impl<'a> Ledger<'a> {
         Evidence::ALL.into_iter().map(kind).filter(|kind| kind.tests > 0).collect()
     }
 
-    /// The verdicts that other kinds of evidence give on what a claim asks: `by proxy 2 hold, 1 undecided; by truth 1 holds`.
+    /// The verdicts that other kinds of evidence give on what a claim asks: `proxy: 2 hold, 1 undecided; truth: 1 holds`.
     /// Empty where there is no other kind.
     pub fn elsewhere(&self, of: &Claim) -> String {
         let by = |evidence: Evidence| {
             let others =
                 self.claims().filter(|claim| claim.evidence == evidence && claim.asked() == of.asked());
             let kind = Kind::of(evidence, others);
-            (kind.tests > 0).then(|| format!("by {}: {}", kind.name, kind.found()))
+            (kind.tests > 0).then(|| format!("{}: {}", kind.name, kind.found()))
         };
         let others = Evidence::ALL.into_iter().filter(|evidence| *evidence != of.evidence);
         others.filter_map(by).collect::<Vec<_>>().join("; ")
@@ -291,11 +291,8 @@ mod tests {
              truth (1 test of 1 claim): 1 holds; check (1 test of 1 claim): 1 holds"
         );
         let claims: Vec<&Claim> = ledger.claims().collect();
-        assert_eq!(ledger.elsewhere(claims[0]), "by paper's measure: 1 holds; by truth: 1 holds");
-        assert_eq!(
-            ledger.elsewhere(claims[4]),
-            "by paper's measure: 1 holds; by proxy: 1 holds, 1 does not hold"
-        );
+        assert_eq!(ledger.elsewhere(claims[0]), "paper's measure: 1 holds; truth: 1 holds");
+        assert_eq!(ledger.elsewhere(claims[4]), "paper's measure: 1 holds; proxy: 1 holds, 1 does not hold");
         assert_eq!(ledger.elsewhere(claims[3]), "");
         assert!(ledger.to_csv()?.contains("a-5/x-nats,A,proxy,"));
         Ok(())

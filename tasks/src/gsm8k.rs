@@ -33,20 +33,26 @@ pub(crate) const MEASURES: &[Measure] = &[
     Measure::share("number", "the number that the reply ends on has the key's value, however it is written"),
 ];
 
+/// A row of the set.
 #[derive(Deserialize)]
-struct Problem {
-    question: String,
-    answer: String,
+pub(crate) struct Problem {
+    /// The question.
+    pub(crate) question: String,
+    /// The worked answer.
+    pub(crate) answer: String,
+}
+
+/// The problems of the test split.
+pub(crate) fn test() -> Result<Vec<Problem>> {
+    rows::json_lines(Catalogue::load()?.fetch("gsm8k")?.path("test"))
 }
 
 pub(crate) fn open(shots: Shots) -> Result<Box<dyn Task>> {
-    let files = Catalogue::load()?.fetch("gsm8k")?;
     let (name, examples) = match shots {
         Shots::None => ("gsm8k", Vec::new()),
-        Shots::Eight => ("gsm8k-8shot", examples(files.path("train"))?),
+        Shots::Eight => ("gsm8k-8shot", examples(Catalogue::load()?.fetch("gsm8k")?.path("train"))?),
     };
-    let test: Vec<Problem> = rows::json_lines(files.path("test"))?;
-    let items = test.into_iter().enumerate().map(|(index, row)| {
+    let items = test()?.into_iter().enumerate().map(|(index, row)| {
         let mut messages = examples.clone();
         messages.push(Message::user(row.question));
         let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };

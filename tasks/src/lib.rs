@@ -30,7 +30,9 @@
 //! | module | tasks | graded by |
 //! |---|---|---|
 //! | [`gsm8k`], [`number`] | GSM8K, zero-shot and 8-shot | lm-evaluation-harness's two rules, and the number's value |
-//! | [`arithmetic`] | word problems, generated | the same |
+//! | [`arithmetic`] | word problems, generated, answered in lines or in sentences | the same |
+//! | `paired` | worked answers to GSM8K and to word problems against the same with another result | likelihood |
+//! | [`cipher`] | words in a cipher, generated | exact match, Jaro-Winkler |
 //! | [`instructions`] | short texts under constraints, generated | the checks of IFEval |
 //! | [`ifeval`] | 541 prompts, 25 types of instruction | the published checker, to the character |
 //! | [`alpaca_eval`], [`judge`] | 805 instructions, head to head | a judge; win rates, raw and length-controlled |
@@ -47,6 +49,7 @@ pub mod alpaca_eval;
 mod answer;
 pub mod arithmetic;
 mod choice;
+pub mod cipher;
 mod error;
 pub mod figfont;
 pub mod gsm8k;
@@ -60,6 +63,7 @@ pub mod maths;
 pub mod number;
 pub mod oracle;
 pub mod overlap;
+mod paired;
 mod registry;
 mod rows;
 mod task;

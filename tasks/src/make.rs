@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use crate::arithmetic::{self, Split};
+use crate::arithmetic::{self, Split, Telling};
+use crate::cipher;
 use crate::figfont::{self, Library, Puzzle};
 use crate::instructions;
 use crate::oracle::{self, Language};
@@ -13,11 +14,13 @@ use crate::{Error, Message, Result};
 use tokensieve_base::streams::HashedStream;
 
 /// The generators that [`make`] knows.
-pub const MAKES: [&str; 5] = ["arithmetic", "instructions", "figfont", "alpaca", "oracle"];
+pub const MAKES: [&str; 6] = ["arithmetic", "instructions", "figfont", "cipher", "alpaca", "oracle"];
 
 /// Rows for `tokensieve train`: each an `id` and `messages`, the user's turn as the task of that name asks it and the
 /// right answer as the assistant's. Row i of a seed and split does not depend on which `indices` are asked for, so that
 /// rows beyond those of a training set are held out.
+///
+/// Rows of `arithmetic` with wrong numbers have their places in the assistant's turn, in bytes, as `wrong`.
 ///
 /// Rows of `oracle` hold `text` instead of `messages`, and what is known of each of its tokens ([`oracle::row`]).
 ///
@@ -33,10 +36,16 @@ pub fn make(
     let row = move |index: u64, prompt: String, reply: String| json!({ "id": format!("{name}/{index}"), "messages": [Message::user(prompt), Message::assistant(reply)] });
     Ok(match task {
         "arithmetic" => {
-            let split = one_of(split, [("train", Split::Train), ("test", Split::Test)])?;
+            let (split, telling) = Telling::of_split(split)?;
             Box::new(indices.map(move |index| {
                 let problem = arithmetic::problem(seed, split, index);
-                row(index, problem.prompt(), problem.answer)
+                let reply = telling.reply(&problem, seed, index);
+                let mut row = row(index, telling.prompt(&problem), reply.text);
+                if telling.is_noisy() {
+                    let places = reply.wrong.iter().map(|place| [place.start, place.end]);
+                    row["wrong"] = places.collect();
+                }
+                row
             }))
         }
         "instructions" => {
@@ -54,6 +63,14 @@ pub fn make(
             Box::new(indices.map(move |index| {
                 let puzzle = Puzzle::new(&library, seed, split, index);
                 row(index, puzzle.prompt(), puzzle.word)
+            }))
+        }
+        "cipher" => {
+            let split = one_of(split, [("train", cipher::Split::Train), ("test", cipher::Split::Test)])?;
+            let library = Library::load()?;
+            Box::new(indices.map(move |index| {
+                let puzzle = cipher::Puzzle::new(&library, seed, split, index);
+                row(index, puzzle.prompt(), puzzle.secret)
             }))
         }
         "alpaca" => {

@@ -2,8 +2,8 @@
 
 use crate::choice::{self, By};
 use crate::{
-    Answer, Error, Measure, Question, Result, Task, alpaca_eval, arithmetic, figfont, gsm8k, ifeval,
-    instructions, maths, overlap,
+    Answer, Error, Measure, Question, Result, Task, alpaca_eval, arithmetic, cipher, figfont, gsm8k, ifeval,
+    instructions, maths, overlap, paired,
 };
 use tokensieve_base::streams::HashedStream;
 
@@ -22,8 +22,12 @@ type Open = fn() -> Result<Box<dyn Task>>;
 const TASKS: &[(&str, Open)] = &[
     ("gsm8k", || gsm8k::open(gsm8k::Shots::None)),
     ("gsm8k-8shot", || gsm8k::open(gsm8k::Shots::Eight)),
-    ("arithmetic", || Ok(arithmetic::open())),
+    ("gsm8k-paired", paired::gsm8k),
+    ("arithmetic", || Ok(arithmetic::lines())),
+    ("arithmetic-words", || Ok(arithmetic::words())),
+    ("arithmetic-paired", || Ok(paired::arithmetic())),
     ("instructions", instructions::open),
+    ("cipher", cipher::open),
     ("figfont", || figfont::open("figfont", figfont::Split::Test)),
     ("figfont-unseen", || figfont::open("figfont-unseen", figfont::Split::Unseen)),
     ("alpaca-eval", alpaca_eval::open),

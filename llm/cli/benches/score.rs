@@ -11,7 +11,7 @@ use tokensieve_infer::evaluate::{EvaluatedModel, Scorer};
 use tokensieve_infer::generate::Options;
 use tokensieve_model::Document;
 use tokensieve_model::Model;
-use tokensieve_model::head::Head;
+use tokensieve_model::head::{Head, Request};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_tasks::{self as tasks, Ask, Question};
@@ -37,7 +37,7 @@ fn main() {
         for members in tokensieve_model::packs(&documents, TOKENS) {
             let members: Vec<&Document> = members.into_iter().map(|i| documents[i]).collect();
             let packs = [scorer.pack(&members)];
-            assert_eq!(scorer.score(&packs)[0].len(), members.len());
+            assert_eq!(scorer.score(&packs, &Request::default())[0].len(), members.len());
         }
     };
     let mut trainer = || {

@@ -16,7 +16,7 @@ use tokensieve_model::Error;
     rows."
 )]
 pub struct Arguments {
-    /// Task: arithmetic, instructions, figfont, alpaca, oracle
+    /// Task: arithmetic, instructions, figfont, cipher, alpaca, oracle
     task: String,
     /// Split of the task
     #[arg(long, default_value = "train")]

@@ -227,6 +227,18 @@ fn held_out_text_is_measured_as_token_by_token() {
         assert!(found.low.unwrap() <= found.high.unwrap(), "{found:?}");
         assert_eq!(found.n, 3);
     }
+    // No temperature is worse than the best, and the answers have every token's loss.
+    let fitted = task.measures["nll-fitted"].value.unwrap();
+    assert!(fitted > 0.0 && fitted <= nll * (1.0 + 1e-6), "{fitted} {nll}");
+    let answers = fs::read_to_string(answers_path(&folder.path().join("results.json"))).unwrap();
+    let answers =
+        answers.lines().skip(1).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let losses: Vec<f64> = answers
+        .flat_map(|line| line["answer"]["losses"].as_array().unwrap().clone())
+        .map(|loss| loss.as_f64().unwrap())
+        .collect();
+    assert_eq!(losses.len(), tokens.len());
+    assert!((losses.iter().sum::<f64>() / n - nll).abs() < 1e-3);
 }
 
 /// The measures, not the seconds.

@@ -102,7 +102,8 @@ mod tests {
         gaps.push(2.0);
         let tally = |i: &usize| {
             let pair = |x: f64| vec![x, 2.0];
-            vec![pair(loss(*i)), pair(loss(*i)), pair(0.5), pair(1.0), gaps.clone()]
+            let tempered = vec![2.0; 7];
+            vec![pair(loss(*i)), pair(loss(*i)), pair(0.5), pair(1.0), gaps.clone(), tempered, pair(1.0)]
         };
         let tallies: Vec<_> = ids.iter().map(tally).collect();
         TaskResults::new(MEASURES, ids.iter().map(ToString::to_string).collect(), &tallies, 1.0, 0)

@@ -13,7 +13,7 @@ use tokensieve_documents::{DataSource, Truncate};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
-use tokensieve_model::head::RowStats;
+use tokensieve_model::head::{INVERSE_TEMPERATURES, Request, RowStats};
 use tokensieve_model::text::Tokenizer;
 
 /// Prefix of the names of held-out text.
@@ -47,6 +47,20 @@ pub(super) const MEASURES: &[Measure] = &[
         more_is_better: false,
         of: calibration_error,
     },
+    Measure {
+        name: "nll-fitted",
+        meaning: "mean −log p at the temperature at which it is least, the same for all tokens",
+        unit: Unit::Nats,
+        more_is_better: false,
+        of: fitted,
+    },
+    Measure {
+        name: "entropy",
+        meaning: "mean entropy of the predictions: the nll that they expect of themselves",
+        unit: Unit::Nats,
+        more_is_better: false,
+        of: mean,
+    },
 ];
 
 fn mean(sums: &[f64]) -> f64 {
@@ -57,6 +71,31 @@ fn mean(sums: &[f64]) -> f64 {
 fn calibration_error(sums: &[f64]) -> f64 {
     sums[..BINS].iter().map(|gap| gap.abs()).sum::<f64>() / sums[BINS]
 }
+
+/// The least mean loss over inverse temperatures: of the parabola through the best of those that were tried and its
+/// neighbours, as the loss is convex in them.
+fn fitted(sums: &[f64]) -> f64 {
+    let (losses, tokens) = sums.split_at(TEMPERED.len());
+    let at: Vec<(f64, f64)> = TEMPERED.iter().zip(losses).map(|(by, loss)| (*by, loss / tokens[0])).collect();
+    let best = (0..at.len()).min_by(|a, b| at[*a].1.total_cmp(&at[*b].1)).unwrap_or(0);
+    if best == 0 || best + 1 == at.len() {
+        return at[best].1;
+    }
+    let [(x, a), (y, b), (z, c)] = [at[best - 1], at[best], at[best + 1]];
+    let (left, right) = ((b - a) / (y - x), (c - b) / (z - y));
+    let curvature = (right - left) / (z - x);
+    if curvature <= 0.0 {
+        return b;
+    }
+    let slope = left + curvature * (y - x);
+    b - slope * slope / (4.0 * curvature)
+}
+
+/// Inverse temperatures at which losses are summed.
+const TEMPERED: [f64; 1 + INVERSE_TEMPERATURES.len()] = {
+    let [half, below, above, more, twice] = INVERSE_TEMPERATURES;
+    [half, below, 1.0, above, more, twice]
+};
 
 /// The rows of a data set, whose responses are predicted.
 #[derive(Debug)]
@@ -129,6 +168,8 @@ impl Benchmark for HeldOut {
 
     fn content(&self, question: usize) -> String {
         let mut hash = Sha256::new();
+        // Answers from before a measure was added do not have it.
+        hash.update(MEASURES.len().to_le_bytes());
         for document in &self.rows[question].1 {
             document.tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
             document.weights.iter().for_each(|weight| hash.update(weight.to_le_bytes()));
@@ -143,6 +184,7 @@ impl Benchmark for HeldOut {
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()> {
         let documents = |question: usize| self.rows[questions[question]].1.iter();
+        let request = Request { tempered: true, ..Request::default() };
         let tokens = (0..questions.len()).map(|i| documents(i).map(|document| document.tokens.len()).sum());
         for batch in batches(tokens) {
             if evaluated.stopped() {
@@ -150,7 +192,7 @@ impl Benchmark for HeldOut {
             }
             let together: Vec<&Document> = batch.clone().flat_map(documents).collect();
             let packs = [evaluated.scorer.pack(&together)];
-            let mut scored = evaluated.scorer.score(&packs).into_iter().flatten();
+            let mut scored = evaluated.scorer.score(&packs, &request).into_iter().flatten();
             for question in batch {
                 let stats: Vec<RowStats> =
                     scored.by_ref().take(documents(question).len()).flatten().collect();
@@ -158,7 +200,9 @@ impl Benchmark for HeldOut {
                     let (name, row) = (&self.name, self.id(questions[question]));
                     return Err(Error::not_finite(format!("{name}, row {row}")));
                 }
-                take(questions[question], json!({ "kind": "prediction", "tallies": tally(&stats) }))?;
+                let losses: Vec<f64> = stats.iter().map(|row| (row.loss * 1e4).round() / 1e4).collect();
+                let answer = json!({ "kind": "prediction", "tallies": tally(&stats), "losses": losses });
+                take(questions[question], answer)?;
             }
         }
         Ok(())
@@ -182,7 +226,16 @@ fn tally(stats: &[RowStats]) -> Vec<Vec<f64>> {
     gaps.push(tokens);
     let loss = over(|row| row.loss);
     let probability = over(|row| (-row.loss).exp());
-    vec![loss.clone(), loss, probability, over(|row| f64::from(u8::from(row.greedy))), gaps]
+    let mut tempered = vec![0.0; TEMPERED.len()];
+    for row in stats {
+        let [half, below, above, more, twice] = row.tempered.unwrap_or([f64::NAN; 5]);
+        for (sum, loss) in tempered.iter_mut().zip([half, below, row.loss, above, more, twice]) {
+            *sum += loss;
+        }
+    }
+    tempered.push(tokens);
+    let greedy = over(|row| f64::from(u8::from(row.greedy)));
+    vec![loss.clone(), loss, probability, greedy, gaps, tempered, over(|row| row.entropy)]
 }
 
 #[cfg(test)]
@@ -218,6 +271,23 @@ mod tests {
         // Bins of 1/15: 0.75 lies in the 12th, 0.8 in the 13th, 0.9 in the 14th, 0.5 in the 8th, 1 in the 15th.
         let ece = (0.75 + 0.2 + 0.1 + 0.5 + 0.0) / 5.0;
         assert!((of(4) - ece).abs() < 1e-12, "{}", of(4));
+    }
+
+    #[test]
+    fn the_fitted_temperature_is_that_of_the_least_loss() {
+        // Logits 3 and 0; the label is the first in 0.8 of the tokens, which ln 4 / 3 = 0.462 of the logits would say.
+        let loss = |by: f64| (1.0 + (-3.0 * by).exp()).ln() + 0.2 * 3.0 * by;
+        let sums = |of: &dyn Fn(f64) -> f64| {
+            let mut sums: Vec<f64> = TEMPERED.iter().map(|by| 10.0 * of(*by)).collect();
+            sums.push(10.0);
+            sums
+        };
+        // The least is at the edge of what is tried.
+        assert!((fitted(&sums(&loss)) - loss(0.5)).abs() < 1e-12);
+        let softer = |by: f64| loss(by * 0.4);
+        let least = loss(4.0_f64.ln() / 3.0);
+        let found = fitted(&sums(&softer));
+        assert!((found - least).abs() < 1e-3 && found < softer(1.25), "{found} {least}");
     }
 
     #[test]

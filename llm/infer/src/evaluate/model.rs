@@ -13,7 +13,7 @@ use tokensieve_model::Error;
 use tokensieve_model::Model;
 use tokensieve_model::Pack;
 use tokensieve_model::Result;
-use tokensieve_model::head::RowStats;
+use tokensieve_model::head::{self, RowStats};
 use tokensieve_model::text::{Conversation, Message, Tokenizer, Weights};
 
 /// Receives the place of a question and its answer.
@@ -103,7 +103,7 @@ impl<'a> EvaluatedModel<'a> {
                 .iter()
                 .map(|documents| self.scorer.pack(&documents.iter().collect::<Vec<_>>()))
                 .collect();
-            for (index, scored) in batch.zip(self.scorer.score(&packs)) {
+            for (index, scored) in batch.zip(self.scorer.score(&packs, &head::Request::default())) {
                 if !scored.iter().flatten().all(RowStats::is_finite) {
                     let id = &questions[places[index]].id;
                     return Err(Error::not_finite(format!("question {id}")));

@@ -38,7 +38,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// Statistics of the predicted tokens, by pack and document. All packs go through the model in one pass.
-    pub fn score(&mut self, packs: &[Pack]) -> Vec<Vec<Vec<RowStats>>> {
+    pub fn score(&mut self, packs: &[Pack], request: &Request<'_>) -> Vec<Vec<Vec<RowStats>>> {
         if packs.is_empty() {
             return Vec::new();
         }
@@ -46,7 +46,7 @@ impl<'a> Scorer<'a> {
             packs.iter().flat_map(|pack| &pack.targets).map(|target| target.label).collect();
         let hidden_rd = no_grad(|| self.model.forward_together(packs));
         let rows = Rows { hidden_rd: &hidden_rd, labels: &labels, unembedding: self.model.unembedding() };
-        let mut stats = self.head.statistics(&rows, &Request::default()).into_iter();
+        let mut stats = self.head.statistics(&rows, request).into_iter();
         let mut of_pack = |pack: &Pack| {
             let mut documents = vec![Vec::new(); pack.layout.lengths.len()];
             for (target, stats) in pack.targets.iter().zip(&mut stats) {

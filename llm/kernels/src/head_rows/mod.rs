@@ -7,7 +7,8 @@ pub mod plain;
 pub(crate) mod task;
 
 pub use task::{
-    Chunk, ChunkStats, Logits, Reference, ReferenceLogits, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
+    Chunk, ChunkStats, INVERSE_TEMPERATURES, Logits, Reference, ReferenceLogits, Request, RowStats,
+    TOP_ENTROPY, Tail, Task, Top,
 };
 
 use tch::{Device, Tensor};
@@ -38,7 +39,7 @@ pub fn fetch(parts: Vec<ChunkStats>) -> Vec<RowStats> {
     if !device.is_empty() {
         let table = Tensor::cat(&device, 0).to_device(Device::Cpu).contiguous();
         let numbers = Vec::<f64>::try_from(table.reshape(-1)).expect("statistics are f64");
-        host.extend(numbers.chunks_exact(7).map(|n| RowStats {
+        host.extend(numbers.as_chunks::<12>().0.iter().map(|n| RowStats {
             loss: n[0],
             entropy: n[1],
             top_entropy: n[2],
@@ -46,6 +47,7 @@ pub fn fetch(parts: Vec<ChunkStats>) -> Vec<RowStats> {
             greedy: n[4] != 0.0,
             best: n[5],
             divergence: (!n[6].is_nan()).then_some(n[6]),
+            tempered: (!n[7].is_nan()).then_some([n[7], n[8], n[9], n[10], n[11]]),
         }));
     }
     host

@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::task::{Chunk, Reference, ReferenceLogits, Request, TOP_ENTROPY, Tail, Top};
+use super::task::{Chunk, INVERSE_TEMPERATURES, Reference, ReferenceLogits, Request, TOP_ENTROPY, Tail, Top};
 use crate::upload;
 
 /// Tasks as the device reads them.
@@ -38,8 +38,8 @@ fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
     }
 }
 
-/// f64 `[n, 7]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is, and the
-/// divergence.
+/// f64 `[n, 12]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is, the
+/// divergence, and the loss at each inverse temperature.
 pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor {
     let soft_cap = part.soft_cap;
     let labels = part.labels_n.unsqueeze(1);
@@ -66,11 +66,19 @@ pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) ->
     } else {
         entropy.full_like(f64::NAN)
     };
+    let tempered = INVERSE_TEMPERATURES.map(|by| {
+        if request.tempered {
+            (&z * by).logsumexp([1], true) - &label_logit * by
+        } else {
+            entropy.full_like(f64::NAN)
+        }
+    });
     let best = label_logit.where_self(&greedy, &max) - &log_sum_exp;
     let loss = &log_sum_exp - label_logit;
     let divergence = divergence.unwrap_or_else(|| entropy.full_like(f64::NAN));
-    Tensor::cat(&[loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best, divergence], 1)
-        .to_kind(Kind::Double)
+    let mut columns = vec![loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best, divergence];
+    columns.extend(tempered);
+    Tensor::cat(&columns, 1).to_kind(Kind::Double)
 }
 
 fn entropy(log_p: &Tensor) -> Tensor {

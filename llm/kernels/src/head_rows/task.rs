@@ -5,6 +5,10 @@ use tch::{Kind, Tensor};
 /// How many of the most probable tokens [`RowStats::top_entropy`] is the entropy of.
 pub const TOP_ENTROPY: usize = 20;
 
+/// Inverse temperatures besides 1 that [`RowStats::tempered`] is the loss at: multiples of a quarter, so that one exponential
+/// a logit is enough.
+pub const INVERSE_TEMPERATURES: [f64; 5] = [0.5, 0.75, 1.25, 1.5, 2.0];
+
 /// What one row's logits say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RowStats {
@@ -22,6 +26,8 @@ pub struct RowStats {
     pub best: f64,
     /// KL(q ‖ p) from a reference q, nats, where it was asked for.
     pub divergence: Option<f64>,
+    /// The label's loss with logits multiplied by each of [`INVERSE_TEMPERATURES`], where it was asked for.
+    pub tempered: Option<[f64; INVERSE_TEMPERATURES.len()]>,
 }
 
 impl RowStats {
@@ -59,6 +65,8 @@ impl Chunk<'_> {
 pub struct Request<'a> {
     /// [`RowStats::top_entropy`].
     pub top_entropy: bool,
+    /// [`RowStats::tempered`].
+    pub tempered: bool,
     /// The q of [`RowStats::divergence`].
     pub reference: Option<Reference<'a>>,
 }
@@ -80,7 +88,7 @@ pub enum Reference<'a> {
 pub enum ChunkStats {
     /// By kernels, on the host.
     Host(Vec<RowStats>),
-    /// By libtorch's operators: f64 `[n, 7]`, in the order of [`RowStats`]' fields, on the hidden states' device.
+    /// By libtorch's operators: f64 `[n, 12]`, in the order of [`RowStats`]' fields, on the hidden states' device.
     Device(Tensor),
 }
 

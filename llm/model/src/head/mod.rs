@@ -23,7 +23,7 @@ pub use gradient::Gradient;
 pub use reference::{Place, Reference, TopFile, TopTable, write_top};
 pub use rows::Rows;
 pub use statistics::Request;
-pub use tokensieve_kernels::head_rows::{RowStats, Top};
+pub use tokensieve_kernels::head_rows::{INVERSE_TEMPERATURES, RowStats, Top};
 pub use wanted::{Distribution, Wanted};
 
 pub use crate::Unembedding;

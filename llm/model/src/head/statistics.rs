@@ -14,6 +14,8 @@ use super::wanted::Distribution;
 pub struct Request<'a> {
     /// The entropy of the 20 most probable tokens.
     pub top_entropy: bool,
+    /// The label's loss at other temperatures.
+    pub tempered: bool,
     /// The divergence of the prediction from these distributions, which have as many rows.
     pub divergence_from: Distribution<'a>,
 }
@@ -39,6 +41,7 @@ pub(super) fn of_chunk(
             Some(Reference::Logits((&reference_nv, unembedding.soft_cap)))
         }
     };
-    let request = head_rows::Request { top_entropy: request.top_entropy, reference };
+    let request =
+        head_rows::Request { top_entropy: request.top_entropy, tempered: request.tempered, reference };
     head_rows::statistics(&rows.part(labels_r, chunk), logits_nv, &request)
 }

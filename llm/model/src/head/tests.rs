@@ -198,15 +198,20 @@ fn statistics_are_those_of_the_softmax() {
         [(Kind::Float, None, 1e-5), (Kind::Float, Some(4.0), 1e-5), (Kind::BFloat16, None, 0.03)]
     {
         let case = Case::new(kind, soft_cap);
-        let stats =
-            Head::default().statistics(&case.rows(), &Request { top_entropy: true, ..Request::default() });
+        let request = Request { top_entropy: true, tempered: true, ..Request::default() };
+        let stats = Head::default().statistics(&case.rows(), &request);
         let log_p = case.log_p(&case.hidden.to_kind(Kind::Double));
         let labels = rows::indices(&case.labels, Device::Cpu).unsqueeze(1);
         let entropy = |log_p: &Tensor| f64s(&-(log_p.exp() * log_p).sum_dim_intlist(1, false, Kind::Double));
         let (top, _) = log_p.topk(TOP_ENTROPY as i64, 1, true, false);
         let (loss, entropies) = (f64s(&-log_p.gather(1, &labels, false)), entropy(&log_p));
+        let tempered = INVERSE_TEMPERATURES
+            .map(|by| f64s(&-(&log_p * by).log_softmax(1, Kind::Double).gather(1, &labels, false)));
         let top_entropies = entropy(&top.log_softmax(1, Kind::Double));
         for (i, own) in stats.iter().enumerate() {
+            for (own, expected) in own.tempered.expect("asked for").iter().zip(&tempered) {
+                assert!((own - expected[i]).abs() < 2.0 * tolerance, "tempered {own} {}", expected[i]);
+            }
             assert!((own.loss - loss[i]).abs() < tolerance, "loss {} {}", own.loss, loss[i]);
             assert!(
                 (own.entropy - entropies[i]).abs() < tolerance,

@@ -321,7 +321,8 @@ fn row_request<'s>(
     found: &'s ReferenceStats,
 ) -> Request<'s> {
     let from = if reads.divergence { reads.onto } else { Onto::Nothing };
-    Request { top_entropy: reads.top_entropy, divergence_from: distribution(from, reference, model, found) }
+    let divergence_from = distribution(from, reference, model, found);
+    Request { top_entropy: reads.top_entropy, tempered: false, divergence_from }
 }
 
 /// The distribution of the reference.

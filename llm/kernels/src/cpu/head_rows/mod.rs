@@ -10,11 +10,11 @@ pub(super) use row::{Sums, cap_of, capped, logits, sums};
 use tch::Tensor;
 
 use self::divergence::Distribution;
-use self::row::{Mix, Reference, dot, largest, mean, outside};
+use self::row::{Mix, Reference, dot, largest, mean, outside, tempered};
 use super::lanes::{Avx512, Number};
 use super::rows::{Rows, by_kind, each_row};
 use crate::head_rows::task::{
-    Chunk, Logits, ReferenceLogits, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
+    Chunk, INVERSE_TEMPERATURES, Logits, ReferenceLogits, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
 };
 
 pub(crate) fn statistics(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -> Option<Vec<RowStats>> {
@@ -31,7 +31,7 @@ fn statistics_of<N: Number>(chunk: &Chunk, logits_nv: &Tensor, request: &Request
         Some(reference) => Some(Distribution::<N>::of(reference)?),
         None => None,
     };
-    let top_entropy = request.top_entropy;
+    let (top_entropy, is_tempered) = (request.top_entropy, request.tempered);
     Some(each_row(chunk.labels.len(), |i| {
         let label = chunk.labels[i] as usize;
         assert!(label < logits.columns, "label {label} lies outside the vocabulary");
@@ -42,7 +42,12 @@ fn statistics_of<N: Number>(chunk: &Chunk, logits_nv: &Tensor, request: &Request
             let exact =
                 if N::PER_WORD == 1 { rounded } else { dot(simd, hidden.slice(i), weight.slice(label)) };
             let (rounded, exact) = (capped(rounded, cap), capped(exact, cap));
-            let mut stats = with_exact_label(sums(simd, row, cap), rounded, exact);
+            let sums = sums(simd, row, cap);
+            let mut stats = with_exact_label(sums, rounded, exact);
+            if is_tempered {
+                let sums_of = tempered(simd, row, cap, sums.max);
+                stats.tempered = Some(losses_at(sums_of, sums.max, rounded, exact));
+            }
             if top_entropy {
                 let mut top = Vec::new();
                 largest(simd, row, TOP_ENTROPY.min(logits.columns), &mut top);
@@ -76,7 +81,28 @@ fn with_exact_label(sums: Sums, rounded: f32, exact: f32) -> RowStats {
         // The most probable token's logit is the maximum, whose distance from itself is 0.
         best: if greedy { after - sum.ln() } else { -sum.ln() },
         divergence: None,
+        tempered: None,
     }
+}
+
+/// The label's loss at each inverse temperature, from Σ exp(β·(z − max)), in which its rounded logit stands.
+fn losses_at(
+    sums: [f64; INVERSE_TEMPERATURES.len()],
+    max: f32,
+    rounded: f32,
+    exact: f32,
+) -> [f64; INVERSE_TEMPERATURES.len()] {
+    let mut losses = sums;
+    for (loss, by) in losses.iter_mut().zip(INVERSE_TEMPERATURES) {
+        let [before, after] = [rounded, exact].map(|z| by * (f64::from(z) - f64::from(max)));
+        let sum = if rounded.to_bits() == exact.to_bits() {
+            *loss
+        } else {
+            (*loss - before.exp()).max(0.0) + after.exp()
+        };
+        *loss = sum.ln() - after;
+    }
+    losses
 }
 
 /// Entropy of the softmax of a few logits, the largest first.

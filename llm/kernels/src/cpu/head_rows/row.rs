@@ -2,6 +2,7 @@
 //! sums end in f64.
 
 use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
+use crate::head_rows::task::INVERSE_TEMPERATURES;
 
 /// Numbers whose maximum is taken before their exponentials are summed: 16 KiB in f32, so that the second reading comes
 /// from the first-level cache (choice).
@@ -99,6 +100,45 @@ fn add(sum: &mut Lanes, weighted: &mut Lanes, below: Lanes) {
     let e = below.exp();
     *sum = *sum + e;
     *weighted = e.mul_add(below, *weighted);
+}
+
+/// Σ exp(β·(z − max)) of a row of logits for each inverse temperature β, where `max` is the largest of them, capped.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn tempered<N: Number>(
+    simd: Avx512,
+    row: &[N],
+    cap: f32,
+    max: f32,
+) -> [f64; INVERSE_TEMPERATURES.len()] {
+    let (whole, rest) = row.as_chunks::<LANES>();
+    let mut all = [0.0; INVERSE_TEMPERATURES.len()];
+    for block in whole.chunks(BLOCK / LANES) {
+        let mut sums = [simd.splat(0.0); INVERSE_TEMPERATURES.len()];
+        for z in block {
+            let z = if cap.is_finite() {
+                logits::<N, true>(simd, z, cap)
+            } else {
+                logits::<N, false>(simd, z, cap)
+            };
+            let quarter = ((z - simd.splat(max)) * simd.splat(0.25)).exp();
+            let half = quarter * quarter;
+            let whole = half * half;
+            let powers = [half, half * quarter, whole * quarter, whole * half, whole * whole];
+            for (sum, power) in sums.iter_mut().zip(powers) {
+                *sum = *sum + power;
+            }
+        }
+        for (total, sum) in all.iter_mut().zip(sums) {
+            *total += f64::from(sum.sum());
+        }
+    }
+    for z in rest {
+        let below = f64::from(capped(z.widen(), cap)) - f64::from(max);
+        for (total, by) in all.iter_mut().zip(INVERSE_TEMPERATURES) {
+            *total += (by * below).exp();
+        }
+    }
+    all
 }
 
 #[inline(always)]

@@ -56,7 +56,7 @@ impl Case {
 fn statistics_are_those_of_the_operators() {
     crate::needs_kernels!();
     for case in Case::all() {
-        let request = Request { top_entropy: true, reference: None };
+        let request = Request { top_entropy: true, tempered: true, reference: None };
         let own = super::statistics(&case.chunk(), &case.logits, &request).expect("the kernels apply");
         for (own, plain) in own.iter().zip(&case.plain_statistics(&request)) {
             let near = |a: f64, b: f64| assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{own:?} {plain:?}");
@@ -66,6 +66,8 @@ fn statistics_are_those_of_the_operators() {
             assert!((own.top_entropy - plain.top_entropy).abs() < 1e-2);
             near(own.best, plain.best);
             assert_eq!(own.greedy, plain.greedy);
+            let both = own.tempered.expect("asked for").into_iter().zip(plain.tempered.expect("asked for"));
+            both.for_each(|(own, plain)| near(own, plain));
         }
     }
 }
@@ -87,7 +89,7 @@ fn divergences_are_those_of_the_operators() {
             Reference::Top(&few, 2),
             Reference::Top(&certain, 2),
         ] {
-            let request = Request { top_entropy: false, reference: Some(reference) };
+            let request = Request { reference: Some(reference), ..Request::default() };
             let own = super::statistics(&case.chunk(), &case.logits, &request).expect("the kernels apply");
             for (own, plain) in own.iter().zip(&case.plain_statistics(&request)) {
                 let [own, plain] = [own, plain].map(|stats| stats.divergence.expect("asked for"));

@@ -4,6 +4,12 @@
 //! A problem is a short story of `level` steps; a step buys, gives away, multiplies, shares out, sells or spends. Numbers
 //! stay whole and positive, and the answer is written as GSM8K writes it: one line per step, then `#### result`.
 //! Problem i of a seed is the same on every machine, and no story of the test split occurs in the training split.
+//!
+//! The same stories can be answered in sentences ([`telling`]): in one way or in several, with right numbers or wrong ones.
+
+pub mod telling;
+
+pub use telling::Telling;
 
 use crate::keyed::{KeyedTask, one};
 use crate::{Answer, Ask, Measure, Message, Question, Result, Task, gsm8k};
@@ -21,37 +27,58 @@ pub enum Split {
 /// Number of problems in the task, the same number of each level.
 const TEST: u64 = 1000;
 
-/// Appended to every story, so that even a model that was not trained on these problems answers in a format that can be
-/// graded.
-const FORMAT: &str = "Work step by step and end with \"#### \" and the number.";
+/// Of answers line by line, which end in `#### ` and the number.
+const LINES: &[Measure] = &measures([0, 1, 2]);
+/// Of answers in sentences, which end in the number.
+const WORDS: &[Measure] = &measures([2, 0, 1]);
 
-const MEASURES: &[Measure] = &[
-    gsm8k::MEASURES[0],
-    gsm8k::MEASURES[1],
-    gsm8k::MEASURES[2],
-    Measure::share("level 1", "strict, of the problems of one step"),
-    Measure::share("level 2", "strict, of the problems of two steps"),
-    Measure::share("level 3", "strict, of the problems of three steps"),
-    Measure::share("level 4", "strict, of the problems of four steps"),
-];
-
-/// The task: the first problems of the test split of seed 0.
-pub(crate) fn open() -> Box<dyn Task> {
-    let items = (0..TEST).map(|index| {
-        let problem = problem(0, Split::Test, index);
-        let messages = vec![Message::user(problem.prompt())];
-        let ask = Ask::Reply { limit: 128, stop: Vec::new() };
-        (Question { id: index.to_string(), messages, ask }, problem)
-    });
-    KeyedTask::task("arithmetic", items, MEASURES, mark)
+/// The measures of GSM8K in another order, and the first of them by level.
+const fn measures(order: [usize; 3]) -> [Measure; 3 + LEVELS as usize] {
+    let [first, second, third] = order;
+    [
+        gsm8k::MEASURES[first],
+        gsm8k::MEASURES[second],
+        gsm8k::MEASURES[third],
+        Measure::share("level 1", "the first measure, of the problems of one step"),
+        Measure::share("level 2", "the first measure, of the problems of two steps"),
+        Measure::share("level 3", "the first measure, of the problems of three steps"),
+        Measure::share("level 4", "the first measure, of the problems of four steps"),
+    ]
 }
 
-fn mark(problem: &Problem, answer: &Answer) -> Result<Vec<Vec<f64>>> {
-    let verdicts = gsm8k::verdicts(answer.text()?, &problem.answer);
-    // A question adds nothing to the sums of other levels.
-    let levels =
-        (1..=LEVELS).map(|level| if level == problem.level { one(verdicts[0]) } else { vec![0.0, 0.0] });
-    Ok(verdicts.into_iter().map(one).chain(levels).collect())
+/// The task `arithmetic`: the first problems of the test split of seed 0.
+pub(crate) fn lines() -> Box<dyn Task> {
+    KeyedTask::task("arithmetic", items(Telling::LINES), LINES, |problem, answer| {
+        let [strict, flexible, number] = verdicts(problem, answer)?;
+        Ok(tallies(problem, [strict, flexible, number]))
+    })
+}
+
+/// The task `arithmetic-words`: the same problems, to be answered in sentences.
+pub(crate) fn words() -> Box<dyn Task> {
+    KeyedTask::task("arithmetic-words", items(Telling::WORDS), WORDS, |problem, answer| {
+        let [strict, flexible, number] = verdicts(problem, answer)?;
+        Ok(tallies(problem, [number, strict, flexible]))
+    })
+}
+
+fn items(telling: Telling) -> impl Iterator<Item = (Question, Problem)> {
+    (0..TEST).map(move |index| {
+        let problem = problem(0, Split::Test, index);
+        let messages = vec![Message::user(telling.prompt(&problem))];
+        let ask = Ask::Reply { limit: 128, stop: Vec::new() };
+        (Question { id: index.to_string(), messages, ask }, problem)
+    })
+}
+
+fn verdicts(problem: &Problem, answer: &Answer) -> Result<[bool; 3]> {
+    Ok(gsm8k::verdicts(answer.text()?, &format!("#### {}", problem.result)))
+}
+
+/// The verdicts, and the first of them once more by level: a question adds nothing to the sums of other levels.
+fn tallies(problem: &Problem, verdicts: [bool; 3]) -> Vec<Vec<f64>> {
+    let of_level = |level| if level == problem.level { one(verdicts[0]) } else { vec![0.0, 0.0] };
+    verdicts.into_iter().map(one).chain((1..=LEVELS).map(of_level)).collect()
 }
 
 /// A problem with its answer.
@@ -59,19 +86,27 @@ fn mark(problem: &Problem, answer: &Answer) -> Result<Vec<Vec<f64>>> {
 pub struct Problem {
     /// The story and its question.
     pub question: String,
-    /// The steps, then `#### result`.
-    pub answer: String,
+    /// The calculation.
+    pub steps: Vec<Step>,
     /// The result.
     pub result: u64,
     /// Number of steps, 1 to [`LEVELS`].
     pub level: u32,
 }
 
-impl Problem {
-    /// The user's turn, in training and in the task.
-    pub fn prompt(&self) -> String {
-        format!("{}\n\n{FORMAT}", self.question)
-    }
+/// A step of the calculation: `42 * 2 = 84 dollars`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The amount before it.
+    pub before: u64,
+    /// `+`, `-`, `*` or `/`.
+    pub sign: char,
+    /// What is added, taken away, multiplied or divided by.
+    pub number: u64,
+    /// The amount after it.
+    pub result: u64,
+    /// What is counted.
+    pub unit: &'static str,
 }
 
 /// The hardest level.
@@ -107,7 +142,7 @@ fn split_of(question: &str) -> Split {
 struct Story<'a> {
     stream: &'a mut HashedStream,
     text: String,
-    work: String,
+    steps: Vec<Step>,
     owner: &'static str,
     things: &'static str,
     amount: u64,
@@ -120,15 +155,15 @@ fn tell(stream: &mut HashedStream, level: u32) -> Problem {
     let things = *stream.choose(&THINGS);
     let amount = stream.between(3, 10 * u64::from(level) + 10);
     let text = format!("{owner} has {amount} {things}.");
-    let mut story = Story { stream, text, work: String::new(), owner, things, amount, sold: false };
+    let mut story = Story { stream, text, steps: Vec::new(), owner, things, amount, sold: false };
     for _ in 0..level {
         story.step();
     }
-    let Story { text, work, owner, things, amount, sold, .. } = story;
+    let Story { text, steps, owner, things, amount, sold, .. } = story;
     let unit = if sold { "dollars" } else { things };
     Problem {
         question: format!("{text} How many {unit} does {owner} have now?"),
-        answer: format!("{work}#### {amount}"),
+        steps,
         result: amount,
         level,
     }
@@ -192,7 +227,7 @@ impl Story<'_> {
     fn happens(&mut self, event: &str, sign: char, number: u64, result: u64) {
         let unit = if self.sold { "dollars" } else { self.things };
         self.text += &format!(" {event}");
-        self.work += &format!("{} {sign} {number} = {result} {unit}\n", self.amount);
+        self.steps.push(Step { before: self.amount, sign, number, result, unit });
         self.amount = result;
     }
 
@@ -213,28 +248,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_work_leads_to_the_result() {
+    fn the_steps_lead_to_the_result() {
         for index in 0..2_000 {
             let problem = problem(7, Split::Train, index);
-            let lines: Vec<&str> = problem.answer.lines().collect();
-            assert_eq!(lines.len() as u32, problem.level + 1);
+            assert_eq!(problem.steps.len() as u32, problem.level);
             let mut amount = None;
-            for line in &lines[..lines.len() - 1] {
-                let words: Vec<&str> = line.split(' ').collect();
-                let number = |i: usize| words[i].parse::<u64>().unwrap();
-                assert!(amount.is_none_or(|amount| amount == number(0)), "{problem:?}");
-                let result = match words[1] {
-                    "+" => number(0) + number(2),
-                    "-" => number(0) - number(2),
-                    "*" => number(0) * number(2),
-                    _ => number(0) / number(2),
+            for Step { before, sign, number, result, .. } in &problem.steps {
+                assert!(amount.is_none_or(|amount| amount == before), "{problem:?}");
+                let expected = match sign {
+                    '+' => before + number,
+                    '-' => before - number,
+                    '*' => before * number,
+                    _ => before / number,
                 };
-                assert_eq!(result, number(4), "{problem:?}");
-                assert!(result > 0);
+                assert_eq!(*result, expected, "{problem:?}");
+                assert!(*result > 0);
                 amount = Some(result);
             }
-            assert_eq!(amount, Some(problem.result));
-            assert_eq!(*lines.last().unwrap(), format!("#### {}", problem.result));
+            assert_eq!(amount, Some(&problem.result));
         }
     }
 
@@ -255,6 +286,6 @@ mod tests {
         );
         let answer =
             "42 * 2 = 84 dollars\n84 / 7 = 12 dollars\n12 - 7 = 5 dollars\n5 + 24 = 29 dollars\n#### 29";
-        assert_eq!(problem.answer, answer);
+        assert_eq!(Telling::LINES.reply(&problem, 0, 3).text, answer);
     }
 }
