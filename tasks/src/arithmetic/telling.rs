@@ -4,7 +4,7 @@
 //! the arithmetic is known. Wrong numbers are label noise: what follows them goes on from the right ones. Several ways are
 //! no noise: each is right, and the next token is uncertain all the same.
 
-use super::{Problem, Split, Step};
+use super::story::{Problem, Split, Step};
 use crate::{Error, Result};
 use std::ops::Range;
 use tokensieve_base::streams::HashedStream;
@@ -198,7 +198,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::problem;
+    use super::super::story::problem;
     use super::*;
 
     fn told(split: &str, seed: u64, index: u64) -> (Problem, Reply) {
@@ -241,10 +241,12 @@ mod tests {
             truths.push(problem.result);
             for place in reply.wrong.iter().rev() {
                 let number: u64 = reply.text[place.clone()].parse().unwrap();
+                // The right text from there on, which begins with a whole number.
                 let known = |truth: &&u64| {
                     let mut tried = mended.clone();
                     tried.replace_range(place.clone(), &truth.to_string());
-                    **truth != number && right.text.ends_with(&tried[place.start..])
+                    let before = right.text.strip_suffix(&tried[place.start..]);
+                    **truth != number && before.is_some_and(|before| before.ends_with(' '))
                 };
                 let truth = truths.iter().find(known).expect("one result was replaced");
                 mended.replace_range(place.clone(), &truth.to_string());

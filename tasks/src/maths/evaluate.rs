@@ -2,37 +2,14 @@
 //!
 //! Variables get their values from a [`Point`]. `i` is the imaginary unit, `e` Euler's number.
 
-use std::collections::BTreeSet;
-
 use num_bigint::BigInt;
 use num_traits::{Pow, ToPrimitive};
 
 use super::budget::Budget;
+use super::contents::Contents;
 use super::functions::{self, binomial, ceiling, factorial, root};
 use super::points::Point;
 use super::value::{LARGEST, Rational, Value};
-
-/// What an expression contains.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Contents {
-    /// Names of variables.
-    pub(super) variables: BTreeSet<String>,
-    /// Whether it rounds to whole numbers, or raises a negative number to a variable power: its variables stand for
-    /// whole numbers.
-    pub(super) is_whole: bool,
-    /// Whether it has an absolute value: its variables may be negative.
-    pub(super) has_absolute: bool,
-}
-
-impl Contents {
-    /// What two expressions contain.
-    pub(super) fn and(mut self, other: Self) -> Self {
-        self.variables.extend(other.variables);
-        self.is_whole |= other.is_whole;
-        self.has_absolute |= other.has_absolute;
-        self
-    }
-}
 
 /// The value of a text in plain spelling (see `plain`) at a point, and what it contains. No value if the text is not an
 /// expression, has none there, or is beyond the budget.

@@ -1,6 +1,7 @@
 //! Competition and university mathematics: the last `\boxed` answer must equal the key, however it is written.
 
 mod budget;
+mod contents;
 mod equality;
 mod evaluate;
 mod functions;

@@ -3,7 +3,7 @@
 use num_traits::One;
 use sha2::{Digest, Sha256};
 
-use super::evaluate::Contents;
+use super::contents::Contents;
 use super::value::{Rational, Value};
 
 /// How many points must have a value of both expressions.
