@@ -11,8 +11,10 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
+use super::LARGEST_JSON;
 use crate::Error;
 use crate::Result;
+use tokensieve_base::files::read_text;
 use tokensieve_kernels::memory;
 
 /// File name of a checkpoint in one file.
@@ -56,7 +58,7 @@ impl Shards {
             let file_of = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
             return Ok(Self { folder: folder.to_owned(), files: vec![shard], file_of });
         }
-        let text = std::fs::read_to_string(&index).map_err(Error::io(&index))?;
+        let text = read_text(&index, LARGEST_JSON)?;
         let list: Index = serde_json::from_str(&text).map_err(|error| Error::file(&index, error))?;
         let mut shards: Vec<Shard> = Vec::new();
         let mut files: HashMap<&str, usize> = HashMap::new();
@@ -137,6 +139,11 @@ impl Shard {
             .map_err(|error| Error::file(path, format!("not a safetensors file: {error}")))?;
         Ok(Self { path: path.to_owned(), map, header, data: size + 8 })
     }
+}
+
+/// The metadata of a file.
+pub(crate) fn metadata(path: &Path) -> Result<HashMap<String, String>> {
+    Ok(Shard::open(path)?.header.metadata().clone().unwrap_or_default())
 }
 
 fn kind(dtype: Dtype) -> Option<Kind> {
