@@ -131,9 +131,11 @@ fn split(suite: &str) -> Vec<&str> {
     let (mut names, mut rest) = (Vec::new(), Some(suite));
     while let Some(text) = rest {
         let ends = text.match_indices(',').map(|(end, _)| end).chain([text.len()]);
-        let is_file =
-            |end: &usize| text[..*end].split_once(':').is_some_and(|(_, path)| Path::new(path).is_file());
-        let end = ends.clone().filter(is_file).last().or(ends.clone().next()).unwrap_or(text.len());
+        let is_file = |end: &usize| {
+            let named = text[..*end].split_once(':').filter(|(kind, _)| !kind.contains(','));
+            named.is_some_and(|(_, path)| Path::new(path).is_file())
+        };
+        let end = ends.clone().rfind(is_file).or(ends.clone().next()).unwrap_or(text.len());
         names.push(&text[..end]);
         rest = text.get(end + 1..);
     }

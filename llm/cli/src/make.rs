@@ -74,11 +74,13 @@ fn holds_only(
     rows: impl Fn(u64) -> tasks::Result<Box<dyn Iterator<Item = Value>>>,
 ) -> Option<bool> {
     let lines = || Some(BufReader::new(File::open(path).ok()?).lines());
-    // Foreign files are large, and mostly differ at once.
-    if rows(1).ok()?.next()?.to_string() != lines()?.next()?.ok()? {
+    let is_line = |row: Option<Value>, line: io::Result<String>| {
+        line.is_ok_and(|line| row.is_some_and(|row| line == format!("{row}")))
+    };
+    // Foreign files may be large, and mostly differ at once.
+    if !is_line(rows(1).ok()?.next(), lines()?.next()?) {
         return Some(false);
     }
     let mut rows = rows(lines()?.count() as u64).ok()?;
-    let mut same = |line: io::Result<String>| Some(rows.next()?.to_string() == line.ok()?);
-    Some(lines()?.all(|line| same(line) == Some(true)))
+    Some(lines()?.all(|line| is_line(rows.next(), line)))
 }

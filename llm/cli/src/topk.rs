@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Folder of an adapter on the reference model, in PEFT's format
     #[arg(long)]
     adapter: Option<PathBuf>,
-    /// Number of tokens to store for each prediction. Default: the objective's top_k, else 20
+    /// Number of tokens to store for each prediction. Default: the `top_k` of the objective, else 20
     #[arg(short, value_parser = count, allow_negative_numbers = true)]
     k: Option<usize>,
     /// Store the exact distribution of the oracle language instead: split of the rows

@@ -21,6 +21,7 @@ use tokensieve_tasks::judge::{self, Judge as _, Pair, Verdict};
 use tokensieve_tasks::{Answer, Ask, Question};
 
 static NOBODY: AtomicBool = AtomicBool::new(false);
+static STOPPED: AtomicBool = AtomicBool::new(true);
 
 fn model() -> (Model, Tokenizer) {
     let checkpoint = Checkpoint::open("smollm2-135m").unwrap();
@@ -246,7 +247,6 @@ fn a_suite_that_was_stopped_goes_on() {
     let answers = answers_path(&settings.out);
 
     // Stopped before the first answer.
-    static STOPPED: AtomicBool = AtomicBool::new(true);
     assert!(evaluate(&settings, &STOPPED).unwrap().is_none());
     assert_eq!(fs::read_to_string(&answers).unwrap().lines().count(), 1, "the header");
 

@@ -163,15 +163,14 @@ fn other_base(checkpoint: &Checkpoint, folder: &Path) -> Option<String> {
     let config: Value = serde_json::from_str(&fs::read_to_string(folder.join(CONFIG)).ok()?).ok()?;
     let named = config["base_model_name_or_path"].as_str().unwrap_or_default();
     let source = checkpoint.source();
-    match metadata(&folder.join(WEIGHTS)).ok()?.get(BASE) {
-        Some(hash) => (*hash != checkpoint.hash())
-            .then(|| format!("was trained on other weights (`{named}`) than those of `{source}`")),
-        None => {
-            let last = |name: &str| name.trim_end_matches('/').rsplit('/').next().map(str::to_lowercase);
-            (!named.is_empty() && last(named) != last(source))
-                .then(|| format!("names `{named}` as its base; it is used on `{source}`"))
-        }
+    if let Some(hash) = metadata(&folder.join(WEIGHTS)).ok()?.get(BASE) {
+        return (*hash != checkpoint.hash()).then(|| {
+            format!("was trained on other weights than those of `{source}`; its base was `{named}`")
+        });
     }
+    let last = |name: &str| name.trim_end_matches('/').rsplit('/').next().map(str::to_lowercase);
+    (!named.is_empty() && last(named) != last(source))
+        .then(|| format!("names `{named}` as its base; it is used on `{source}`"))
 }
 
 fn read_config(path: &Path) -> Result<LoraConfig> {

@@ -141,7 +141,7 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
             "my.toml:4: `objective.selected`: the loss `p` is rejected: it increases",
         ),
         (
-            "objective = \"(1-p^0.5)/0.5\"",
+            "[objective]\npreset = \"(1-p^0.5)/0.5\"",
             "no preset is called `(1-p^0.5)/0.5`; an expression is given as `objective.selected`",
         ),
         ("[lora]\nr = 65537", "my.toml:4: `lora.r`: expected a whole number from 1 to 65536, found 65537"),
