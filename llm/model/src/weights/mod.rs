@@ -30,10 +30,7 @@ pub use save::save_safetensors;
 
 use gguf::Gguf;
 use random::Random;
-use safetensors::Shards;
-
-/// Bytes of the largest configuration or index (choice: those of today have a million).
-const LARGEST_JSON: u64 = 64 << 20;
+use safetensors::{LARGEST_JSON, Shards};
 
 /// The default model, an entry of `data.toml`.
 pub const DEFAULT: &str = "smollm2-135m";

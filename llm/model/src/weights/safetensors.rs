@@ -11,7 +11,6 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::LARGEST_JSON;
 use crate::Error;
 use crate::Result;
 use tokensieve_base::files::read_text;
@@ -21,6 +20,9 @@ use tokensieve_kernels::memory;
 pub(crate) const WHOLE: &str = "model.safetensors";
 /// File name of the index of a checkpoint in several files.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// Bytes of the largest configuration or index (choice: those of today have a million).
+pub(crate) const LARGEST_JSON: u64 = 64 << 20;
 
 /// The safetensors files of one checkpoint.
 #[derive(Debug)]
