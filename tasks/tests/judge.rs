@@ -5,6 +5,8 @@ mod stub;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -25,6 +27,7 @@ fn settings(base: &str, cache: &Path) -> Settings {
             tries: 4,
             first_pause: Duration::from_millis(10),
             longest_pause: Duration::from_millis(200),
+            ..Patience::default()
         },
         ..Settings::new("stub-1", cache)
     }
@@ -229,9 +232,69 @@ fn what_does_not_pass_is_given_up() {
         assert!(error.contains(complaint) && error.contains("given up after 4 tries"), "{error}");
         assert_eq!(stub.requests().len(), 4);
     }
-    let nobody = Endpoint::new(settings("http://127.0.0.1:9/v1", &cache(&folder))).unwrap();
-    let error = nobody.prefer(&[ONE]).unwrap_err().to_string();
-    assert!(error.contains("127.0.0.1:9") && error.contains("given up after 4 tries"), "{error}");
+}
+
+#[test]
+fn nobody_at_the_address_is_said_at_once() {
+    let folder = folder();
+    let usual =
+        Settings { patience: Patience::default(), ..settings("http://127.0.0.1:9/v1", &cache(&folder)) };
+    let start = Instant::now();
+    let error = Endpoint::new(usual).unwrap().prefer(&[ONE]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "http://127.0.0.1:9/v1/chat/completions: nothing answers at this address (connection refused)"
+    );
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn every_further_try_is_announced() {
+    let stub = Server::start(|before, asked| match before {
+        0 => Answer::new("503 Service Unavailable", "", "busy"),
+        1 => error("429 Too Many Requests", "retry-after: 0.1\r\n", "slow down", ""),
+        _ => by_length(asked),
+    });
+    let folder = folder();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&lines);
+    let judge = endpoint(&stub, &folder).with_notice(move |line| heard.lock().unwrap().push(line.to_owned()));
+    judge.prefer(&[ONE]).unwrap();
+    let lines = lines.lock().unwrap();
+    assert_eq!(lines.len(), 2);
+    let address = format!("{}/chat/completions: ", base(&stub));
+    assert!(lines[0].starts_with(&format!("{address}503 Service Unavailable: busy; try 2 of 4 in 0.0 s")));
+    assert_eq!(lines[1], format!("{address}429 Too Many Requests: slow down; try 3 of 4 in 0.1 s"));
+}
+
+/// A service that accepts and never answers.
+#[test]
+fn a_wait_ends_with_the_time_or_the_users_interruption() {
+    let stub = Server::start(|_, _| Answer::Stall(Duration::from_secs(60)));
+    let folder = folder();
+    let usual = settings(&base(&stub), &cache(&folder));
+    let short =
+        Patience { timeout: Duration::from_millis(300), total: Duration::from_secs(1), ..usual.patience };
+    let start = Instant::now();
+    let judge =
+        Endpoint::new(Settings { patience: Patience { tries: 100, ..short }, ..usual.clone() }).unwrap();
+    let error = judge.prefer(&[ONE]).unwrap_err().to_string();
+    assert!(error.contains("no answer within 0.") && error.ends_with("1 s are over"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(10));
+    drop(judge);
+
+    let stopped = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stopped);
+    let judge = Endpoint::new(usual).unwrap().with_stop(move || asked.load(Ordering::Relaxed));
+    let start = Instant::now();
+    let error = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| judge.prefer(&[ONE]).unwrap_err().to_string());
+        std::thread::sleep(Duration::from_millis(200));
+        stopped.store(true, Ordering::Relaxed);
+        waiting.join().unwrap()
+    });
+    assert!(error.ends_with(": interrupted"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
@@ -336,8 +399,7 @@ fn a_killed_run_goes_on_where_it_was() {
 
 #[test]
 fn no_more_requests_at_a_time_than_allowed() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (now_in, most_in) = (Arc::clone(&now), Arc::clone(&most));
     let stub = Server::start(move |_, asked| {

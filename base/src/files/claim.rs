@@ -3,14 +3,14 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::{Destination, Error};
 
 /// How long somebody may have a file before it counts as theirs. A program that starts another holds all its files twice
 /// until the other one runs, those that it has closed included (choice: far longer than that takes, on a busy machine too).
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Opens a file to append to, made if it is not there, that nobody else gets until it is closed; `None`: somebody else has
-/// it.
+/// Opens a regular file to append to, made if it is not there, that nobody else gets until it is closed; `None`: somebody
+/// else has it.
 pub fn claim(path: &Path) -> Result<Option<File>, Error> {
     let file = open(path)?;
     let began = Instant::now();
@@ -32,6 +32,8 @@ pub fn wait_for(path: &Path) -> Result<File, Error> {
 }
 
 fn open(path: &Path) -> Result<File, Error> {
+    // Opening a pipe would wait for its reader.
+    Destination::of(path)?.regular()?;
     OpenOptions::new().create(true).append(true).open(path).map_err(Error::at(path))
 }
 

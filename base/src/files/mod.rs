@@ -3,8 +3,13 @@
 //! What is written goes into a file of another name beside its place, is brought to the disk, and only then gets its name,
 //! whose folder is brought to the disk too: whenever a process or the machine stops, a reader finds the old file or the new
 //! one. A claim is the system's lock on an open file; it ends with the process that holds it, however that ends.
+//!
+//! A [`Destination`] is where a user wants a file: it follows links, writes into pipes and devices, and refuses to replace
+//! what it does not recognise.
 
 mod claim;
+mod destination;
+mod read;
 mod write;
 
 use std::fmt;
@@ -13,6 +18,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use claim::{claim, wait_for};
+pub use destination::Destination;
+pub use read::read_text;
 pub use write::{write_atomically, write_atomically_with};
 
 /// An error of the file system, with the file or folder that it concerns.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rand_chacha::rand_core::RngCore as _;
 
 use super::interruption;
-use super::model_arguments::{GenerationArguments, SamplingArguments};
+use super::model_arguments::{GenerationArguments, SamplingArguments, count, seed};
 use tokensieve_base::streams::keyed;
 use tokensieve_infer::generate::{CHAT_LIMIT, Event, Generator, Options, Request, Stop};
 use tokensieve_model::text::{Message, Moment};
@@ -29,10 +29,10 @@ pub struct Arguments {
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
     /// Maximum number of tokens of an answer
-    #[arg(long, default_value_t = CHAT_LIMIT)]
+    #[arg(long, default_value_t = CHAT_LIMIT, value_parser = count, allow_negative_numbers = true)]
     limit: usize,
     /// Seed of all random numbers
-    #[arg(long, default_value_t = Request::default().seed, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = Request::default().seed, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 }
 

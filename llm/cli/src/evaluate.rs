@@ -1,14 +1,14 @@
 //! `tokensieve evaluate`.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 
 use anyhow::Context as _;
 use tokensieve_tasks::judge::Prices;
 
 use super::interruption::{INTERRUPTED, interruption};
-use super::model_arguments::GenerationArguments;
+use super::model_arguments::{GenerationArguments, count, seed};
 use tokensieve_infer::evaluate::{self, BASELINE, Judging, Results, Settings};
 use tokensieve_infer::generate::Options;
 use tokensieve_kernels::machine;
@@ -27,23 +27,23 @@ use tokensieve_kernels::machine;
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {
     /// Tasks, separated by commas: gsm8k,ifeval,nll:gsm8k/test (see --tasks; `all` means every task listed there)
-    #[arg(long, value_delimiter = ',', value_name = "TASKS", required_unless_present_any = ["compare", "tasks"])]
+    #[arg(long, value_name = "TASKS", required_unless_present_any = ["compare", "tasks"])]
     suite: Vec<String>,
     #[command(flatten)]
     model: GenerationArguments,
     /// Maximum number of questions per task; the questions of a smaller limit are a subset of those of a larger one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     limit: Option<usize>,
     /// Seed of the order of questions and of the intervals
-    #[arg(long, default_value_t = tokensieve_tasks::Options::default().seed, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = tokensieve_tasks::Options::default().seed, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Skip bad rows of held-out text
     #[arg(long)]
     skip_bad: bool,
     /// Number of replies that are generated at the same time
-    #[arg(long, default_value_t = Options::default().batch)]
+    #[arg(long, default_value_t = Options::default().batch, value_parser = count, allow_negative_numbers = true)]
     batch: usize,
-    /// File of results to write
+    /// File of results to write; only results are replaced
     #[arg(long, value_name = "FILE.json", required_unless_present_any = ["compare", "tasks"])]
     out: Option<PathBuf>,
     /// File to write, in JSON lines: every token of oracle:FILE with its exact KL and entropy, its loss and probability
@@ -108,10 +108,14 @@ impl Arguments {
             batch: self.batch,
             judging,
             out: self.out.context("--out FILE.json is required")?,
+            baseline: self.baseline,
             tokens: self.tokens,
             fresh: self.fresh,
         };
-        let stop = interruption("Stopping; the same command continues.", "unfinished replies");
+        let stop = interruption(
+            "Stopping; the same command continues. Ctrl-C again stops at once.",
+            "unfinished replies",
+        );
         let Some(results) = evaluate::evaluate(&settings, stop)? else { exit(INTERRUPTED) };
         tokensieve_model::output!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
         let groups = evaluate::groups_table(&results);
@@ -122,11 +126,27 @@ impl Arguments {
     }
 }
 
+/// The names in a suite. A comma separates them where it does not belong to the path of a file.
+fn split(suite: &str) -> Vec<&str> {
+    let (mut names, mut rest) = (Vec::new(), Some(suite));
+    while let Some(text) = rest {
+        let ends = text.match_indices(',').map(|(end, _)| end).chain([text.len()]);
+        let is_file = |end: &usize| {
+            let named = text[..*end].split_once(':').filter(|(kind, _)| !kind.contains(','));
+            named.is_some_and(|(_, path)| Path::new(path).is_file())
+        };
+        let end = ends.clone().rfind(is_file).or(ends.clone().next()).unwrap_or(text.len());
+        names.push(&text[..end]);
+        rest = text.get(end + 1..);
+    }
+    names
+}
+
 /// The suite with `all` replaced by the names of all tasks, without duplicates.
 fn expanded(suite: &[String]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for name in suite {
-        let members = if name == "all" { tokensieve_tasks::names().collect() } else { vec![name.as_str()] };
+    for name in suite.iter().flat_map(|names| split(names)) {
+        let members = if name == "all" { tokensieve_tasks::names().collect() } else { vec![name] };
         for name in members {
             if !names.iter().any(|known| known == name) {
                 names.push(name.into());
@@ -171,6 +191,19 @@ mod tests {
         assert_eq!(names[0], "gsm8k");
         assert_eq!(names.last().unwrap(), "nll:gsm8k/test");
         assert_eq!(names.len(), tokensieve_tasks::names().count() + 1);
+    }
+
+    #[test]
+    fn a_comma_may_belong_to_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("nll:{}", folder.path().join(name).display());
+        for name in ["a,b.jsonl", "c"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let (both, one) = (path("a,b.jsonl"), path("c"));
+        assert_eq!(split(&format!("gsm8k,{both},{one},x:y,z")), ["gsm8k", &both, &one, "x:y", "z"]);
+        assert_eq!(split("nll:a,nll:b"), ["nll:a", "nll:b"]);
+        assert_eq!(split(""), [""]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::interruption::{INTERRUPTED, interruption};
-use super::model_arguments::{GenerationArguments, LoadedModel, SamplingArguments};
+use super::model_arguments::{GenerationArguments, LoadedModel, SamplingArguments, count, seed};
 use tokensieve_base::streams::keyed;
 use tokensieve_documents::Prompt;
 use tokensieve_documents::estimates::HashedPath;
@@ -50,19 +50,19 @@ pub struct Arguments {
     #[command(flatten)]
     sampling: SamplingArguments,
     /// Maximum number of tokens of a reply
-    #[arg(long, default_value_t = REPLY_LIMIT)]
+    #[arg(long, default_value_t = REPLY_LIMIT, value_parser = count, allow_negative_numbers = true)]
     limit: usize,
     /// Stop text: the reply ends before it; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
     /// Seed of all random numbers
-    #[arg(long, default_value_t = Request::default().seed, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = Request::default().seed, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Number of prompts to read. Default: all
-    #[arg(short, value_name = "N")]
+    #[arg(short, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     n: Option<usize>,
     /// Number of replies that are generated at the same time
-    #[arg(long, default_value_t = Options::default().batch)]
+    #[arg(long, default_value_t = Options::default().batch, value_parser = count, allow_negative_numbers = true)]
     batch: usize,
     /// Discard the replies that the file already has
     #[arg(long)]
@@ -151,7 +151,10 @@ impl Arguments {
             .iter()
             .map(|prompt| self.request(prompt.tokens.clone(), prompt.row as u64))
             .collect::<Result<_, _>>()?;
-        let interrupted = interruption("Stopping; the same command continues.", "unfinished replies");
+        let interrupted = interruption(
+            "Stopping; the same command continues. Ctrl-C again stops at once.",
+            "unfinished replies",
+        );
         let (mut tokens, mut outcome) = (0, Ok(()));
         let generator = self.generator(loaded);
         let start = Instant::now();

@@ -10,6 +10,7 @@
 //! | `model_arguments` | arguments that several verbs share: model, adapter, precision, sampling |
 //! | `libtorch_errors` | turns libtorch's panics into errors, with advice where memory ran out |
 //! | `interruption` | Ctrl-C |
+//! | `template_limits` | memory and time that a chat template may take |
 //!
 //! Exit codes: 0 done, 1 an error, 2 wrong arguments, 130 stopped by Ctrl-C.
 //!
@@ -39,9 +40,11 @@ mod merge;
 mod model_arguments;
 mod objectives;
 mod show;
+mod template_limits;
 mod topk;
 mod train;
 mod uncertainty;
 mod verb;
 
+pub use template_limits::Allocator;
 pub use verb::Verb;

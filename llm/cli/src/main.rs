@@ -4,7 +4,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokensieve_cli::Verb;
+use tokensieve_cli::{Allocator, Verb};
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// What `--version` prints after the program's name. `paper` files results under this fingerprint.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\ncode ", env!("TOKENSIEVE_CODE"));

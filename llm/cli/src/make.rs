@@ -1,17 +1,22 @@
 //! `tokensieve make`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 
-use tokensieve_tasks::make;
-
-use tokensieve_base::files::write_atomically_with;
+use serde_json::Value;
+use tokensieve_base::files::Destination;
 use tokensieve_model::Error;
+use tokensieve_tasks::{self as tasks, make};
+
+use super::model_arguments::{count, seed};
 
 /// Task, split, number of rows and destination.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Row i depends only on task, split and seed: it is the same on every machine and for every N. \
-    `tokensieve train` reads the file as data.train. `tokensieve evaluate` has a task for each, whose questions do not \
+    A file of the same rows, fewer or more, is replaced; any other file is an error. `tokensieve train` reads the file as \
+    data.train. `tokensieve evaluate` has a task for each, whose questions do not \
     occur among the rows; for oracle it is oracle:FILE, with another split or other rows. docs/tasks.md describes the \
     rows."
 )]
@@ -22,15 +27,15 @@ pub struct Arguments {
     #[arg(long, default_value = "train")]
     split: String,
     /// Number of rows
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     n: usize,
     /// Index of the first row: rows from N on are held out from the N rows without this flag
     #[arg(long, value_name = "I", default_value_t = 0)]
     first: u64,
     /// Seed of the random numbers
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
-    /// File to write, in JSON lines
+    /// File to write, in JSON lines; a pipe or /dev/stdout is written into
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
 }
@@ -38,21 +43,44 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let rows =
-            make(&self.task, &self.split, self.first..self.first.saturating_add(self.n as u64), self.seed)?;
+            |n: u64| make(&self.task, &self.split, self.first..self.first.saturating_add(n), self.seed);
+        let new = rows(self.n as u64)?;
+        let what =
+            format!("rows of {} ({}) from {} on, seed {}", self.task, self.split, self.first, self.seed);
+        let destination =
+            Destination::of(&self.out)?.replacing(&what, |path| holds_only(path, rows).unwrap_or(false))?;
         let mut written = 0;
-        write_atomically_with(&self.out, |out| {
-            for row in rows {
+        destination.write_with(|out| {
+            for row in new {
                 writeln!(out, "{row}").map_err(Error::io(&self.out))?;
                 written += 1;
             }
             Ok::<_, Error>(())
         })?;
-        tokensieve_model::output!(
-            "{written} rows of {} ({}) in {}\n",
-            self.task,
-            self.split,
-            self.out.display()
-        )?;
+        let done = format!("{written} rows of {} ({}) in {}", self.task, self.split, self.out.display());
+        // Not among the rows, where they go to standard output.
+        if destination.is_stream() {
+            tokensieve_model::status!("{done}");
+        } else {
+            tokensieve_model::output!("{done}\n")?;
+        }
         Ok(())
     }
+}
+
+/// Whether every line of a file is the row of this place. `rows` makes the first so many.
+fn holds_only(
+    path: &Path,
+    rows: impl Fn(u64) -> tasks::Result<Box<dyn Iterator<Item = Value>>>,
+) -> Option<bool> {
+    let lines = || Some(BufReader::new(File::open(path).ok()?).lines());
+    let is_line = |row: Option<Value>, line: io::Result<String>| {
+        line.is_ok_and(|line| row.is_some_and(|row| line == format!("{row}")))
+    };
+    // Foreign files may be large, and mostly differ at once.
+    if !is_line(rows(1).ok()?.next(), lines()?.next()?) {
+        return Some(false);
+    }
+    let mut rows = rows(lines()?.count() as u64).ok()?;
+    Some(lines()?.all(|line| is_line(rows.next(), line)))
 }

@@ -31,7 +31,7 @@ impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let template = ChatTemplate::resolve(None, Some(&self.adapter))?;
         let checkpoint = Checkpoint::open_with(&self.model, template)?;
-        let adapter = Adapter::load(checkpoint.config(), &self.adapter, Device::Cpu)?;
+        let adapter = Adapter::load_on(&checkpoint, &self.adapter, Device::Cpu)?;
         merge(&checkpoint, &adapter, &self.folder, self.dtype.kind())?;
         tokensieve_model::output!(
             "{} with {} in {}\n",

@@ -76,7 +76,7 @@ impl ModelArguments {
         memory::keep();
         let mut loaded = self.without_adapter(self.template(None)?, default_date)?;
         if let Some(folder) = &self.adapter {
-            let adapter = Adapter::load(loaded.checkpoint.config(), folder, loaded.model.device())?;
+            let adapter = Adapter::load_on(&loaded.checkpoint, folder, loaded.model.device())?;
             loaded.model.attach(Some(&adapter))?;
         }
         Ok(loaded)
@@ -108,7 +108,7 @@ pub(super) struct SamplingArguments {
     #[arg(long, default_value_t = Sampling::default().temperature, allow_negative_numbers = true)]
     temperature: f64,
     /// Sample from the k most probable tokens
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, value_parser = count, allow_negative_numbers = true)]
     top_k: Option<usize>,
     /// Sample from the smallest set of tokens with at least this total probability
     #[arg(long, default_value_t = Sampling::default().top_p, allow_negative_numbers = true)]
@@ -133,6 +133,16 @@ impl SamplingArguments {
         sampling.check()?;
         Ok(sampling)
     }
+}
+
+/// Reads a number of things to do.
+pub(super) fn count(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|n| *n > 0).ok_or("expected a whole number, at least 1")
+}
+
+/// Reads the seed of random numbers.
+pub(super) fn seed(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "expected a whole number from 0 to 18446744073709551615")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::model_arguments::count;
 use super::uncertainty::Settings;
 use paint::Paint;
 use tokensieve_documents::estimates::{DocumentRecord, Reader};
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[arg(required_unless_present = "uncertainty")]
     data: Option<String>,
     /// Number of documents
-    #[arg(short, default_value_t = 3)]
+    #[arg(short, default_value_t = 3, value_parser = count, allow_negative_numbers = true)]
     n: usize,
     /// Format of the rows: messages, sharegpt, alpaca, gsm8k, prompt-completion, text. Default: found by the keys of a row
     #[arg(long)]

@@ -2,12 +2,15 @@
 
 mod truth;
 
-use std::num::NonZero;
 use std::path::PathBuf;
 
-use super::train::SKIP_BAD;
+use tokensieve_base::files::Destination;
+use tokensieve_model::head::TopFile;
 use tokensieve_train::config::Config;
 use tokensieve_train::write_topk;
+
+use super::model_arguments::{count, seed};
+use super::train::SKIP_BAD;
 
 /// Configuration, reference and destination.
 #[derive(clap::Args, Debug)]
@@ -20,7 +23,7 @@ use tokensieve_train::write_topk;
 pub struct Arguments {
     /// Configuration of the run that will read the file (TOML)
     config: PathBuf,
-    /// File to write, as safetensors
+    /// File to write, as safetensors; only a file of `tokensieve topk` is replaced
     file: PathBuf,
     /// Reference model. Default: the model of the configuration
     #[arg(long)]
@@ -28,14 +31,14 @@ pub struct Arguments {
     /// Folder of an adapter on the reference model, in PEFT's format
     #[arg(long)]
     adapter: Option<PathBuf>,
-    /// Number of tokens to store for each prediction
-    #[arg(short, default_value = "20")]
-    k: NonZero<usize>,
+    /// Number of tokens to store for each prediction. Default: the `top_k` of the objective, else 20
+    #[arg(short, value_parser = count, allow_negative_numbers = true)]
+    k: Option<usize>,
     /// Store the exact distribution of the oracle language instead: split of the rows
     #[arg(long, value_name = "SPLIT", conflicts_with_all = ["model", "adapter", "k"])]
     oracle: Option<String>,
     /// Seed of the oracle language, as for make
-    #[arg(long, requires = "oracle", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, requires = "oracle", default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Override a key of the configuration, as for train
     #[arg(long, value_name = "KEY=VALUE")]
@@ -50,6 +53,7 @@ impl Arguments {
         let mut overrides = self.set;
         overrides.extend(self.skip_bad.then(|| SKIP_BAD.to_owned()));
         let config = Config::read(&self.config, &overrides)?;
+        Destination::of(&self.file)?.replacing("a file of `tokensieve topk`", TopFile::is_one)?;
         if let Some(split) = &self.oracle {
             let (n, k) = truth::write(&config, split, self.seed, &self.file)?;
             tokensieve_model::output!(
@@ -58,8 +62,7 @@ impl Arguments {
             )?;
             return Ok(());
         }
-        let (n, k) =
-            write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k.get(), &self.file)?;
+        let (n, k) = write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k, &self.file)?;
         tokensieve_model::output!(
             "the {k} most probable tokens of {n} documents in {}\n",
             self.file.display()

@@ -7,11 +7,13 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::model_arguments::{LoadedModel, ModelArguments};
+use tokensieve_base::files::Destination;
+
+use super::model_arguments::{LoadedModel, ModelArguments, count, seed};
 use tokensieve_documents::estimates::{DocumentRecord, HashedPath, Header, MaskScope, PromptDropout, Writer};
 use tokensieve_documents::{DataSet, DataSource, Format, Truncate};
 use tokensieve_infer::uncertainty::{
-    ALTERNATIVES, Budget, DropoutSettings, Posterior, Recorder, Work, estimate, write_table,
+    ALTERNATIVES, Budget, DropoutSettings, Posterior, Recorder, Work, estimate, is_table, write_table,
 };
 use tokensieve_kernels::memory;
 use tokensieve_model::Document;
@@ -31,12 +33,12 @@ pub struct Arguments {
     /// File (JSON lines, a JSON array, Parquet), or name of a data set: alpaca, gsm8k/test
     data: String,
     /// Number of rows to read. Default: all
-    #[arg(short)]
+    #[arg(short, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     n: Option<usize>,
     /// File of estimates to write, in JSON lines
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
-    /// Also write the estimates as a Parquet table, with one row per predicted token
+    /// Also write the estimates as a Parquet table, with one row per predicted token; only such a table is replaced
     #[arg(long, value_name = "FILE.parquet")]
     parquet: Option<PathBuf>,
     #[command(flatten)]
@@ -58,7 +60,7 @@ pub(super) struct Reading {
     #[arg(long)]
     skip_bad: bool,
     /// Cut documents to this number of tokens. Default: documents longer than the model's context are bad rows
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = count, allow_negative_numbers = true)]
     max_length: Option<usize>,
 }
 
@@ -88,7 +90,7 @@ pub(super) struct Settings {
     #[arg(long, value_enum, default_value_t = Word(DropoutSettings::default().prompt))]
     prompt: Word<PromptDropout>,
     /// Seed of the dropout masks
-    #[arg(long, default_value_t = DropoutSettings::default().seed, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = DropoutSettings::default().seed, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Sample predictions from an ensemble of adapters instead of dropout: DIR,DIR,DIR
     #[arg(
@@ -160,6 +162,11 @@ words! {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         memory::keep();
+        if let Some(table) = &self.parquet {
+            Destination::of(table)?
+                .apart_from([("--out", self.out.as_path()), ("DATA", Path::new(&self.data))])?
+                .replacing("a table of `tokensieve uncertainty`", is_table)?;
+        }
         let mut loaded = self.settings.load()?;
         let set = self.reading.read(&self.data, self.n, &loaded)?;
         let header = loaded.header(&self.settings, &self.data, self.reading.split.clone(), &set);
@@ -253,7 +260,7 @@ impl Settings {
         let posterior = self.dropout()?;
         let LoadedModel { checkpoint, tokenizer, model } =
             self.model.without_adapter(self.template()?, Moment::default())?;
-        let load = |folder: &Path| Adapter::load(model.config(), folder, model.device());
+        let load = |folder: &Path| Adapter::load_on(&checkpoint, folder, model.device());
         let adapter = self.model.adapter.as_deref().map(load).transpose()?;
         let named = self.model.adapter.as_deref().map(HashedPath::adapter).transpose()?;
         let ensemble =

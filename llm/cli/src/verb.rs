@@ -4,8 +4,8 @@ use clap::Subcommand;
 use tokensieve_kernels::Backend;
 
 use crate::{
-    bundle, chat, convert, evaluate, generate, libtorch_errors, make, merge, objectives, show, topk, train,
-    uncertainty,
+    bundle, chat, convert, evaluate, generate, libtorch_errors, make, merge, objectives, show,
+    template_limits, topk, train, uncertainty,
 };
 
 /// A verb with its arguments.
@@ -46,6 +46,7 @@ impl Verb {
     }
 
     fn dispatch(self) -> anyhow::Result<()> {
+        template_limits::watch();
         Backend::of_cpu().map_err(anyhow::Error::msg)?;
         // Before the first tensor is created.
         tokensieve_kernels::machine::open_cuda();

@@ -110,8 +110,11 @@ impl Format {
         let has = |(_, _, keys): &&(Self, &str, &[&str])| keys.iter().all(|key| row.contains_key(*key));
         FORMATS.iter().find(has).map(|(format, ..)| *format).ok_or_else(|| {
             let keys: Vec<&str> = row.keys().map(String::as_str).collect();
-            let known = FORMATS.map(|(_, name, keys)| format!("{name} ({})", keys.join(", ")));
-            format!("no format has the keys {}; the formats are {}", keys.join(", "), known.join("; "))
+            let known = FORMATS.map(|(_, name, keys)| format!("{name} ({})", keys.join(", "))).join("; ");
+            match keys[..] {
+                [] => format!("has no keys; the formats are {known}"),
+                _ => format!("no format has the keys {}; the formats are {known}", keys.join(", ")),
+            }
         })
     }
 
@@ -269,7 +272,11 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
     };
     let turn = |turn: &Value| -> Result<Turn, String> {
         let turn = turn.as_object().ok_or("is not an object")?;
-        let named = |one: &'static str, other: &'static str| if turn.contains_key(one) { one } else { other };
+        // Of two names the one that is there, else the format's own.
+        let named = |one: &'static str, other: &'static str| {
+            let is_there = |name| turn.contains_key(name);
+            if is_there(one) || (key == "messages" && !is_there(other)) { one } else { other }
+        };
         let role = match text(turn, named("role", "from"))? {
             "human" | "prompter" => "user",
             "gpt" | "chatgpt" | "bot" | "model" => "assistant",

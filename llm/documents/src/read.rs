@@ -15,6 +15,9 @@ use crate::row::{OnRow, Row};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
+/// Bytes of the longest line (choice: far longer than any document that a model reads).
+const LONGEST: u64 = 256 << 20;
+
 /// Passes the rows of a file to `take`. An invalid line is one bad row; an invalid file is an error.
 pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     let mut input = BufReader::with_capacity(1 << 16, File::open(path).map_err(Error::io(path))?);
@@ -36,8 +39,13 @@ fn lines(path: &Path, mut input: impl BufRead, take: &mut OnRow) -> Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
+        let mut input = (&mut input).take(LONGEST + 1);
         if input.read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
             break;
+        }
+        if line.len() as u64 > LONGEST {
+            let what = format!("is longer than {} MiB; is this a file of rows?", LONGEST >> 20);
+            return Err(Error::line(path, number, what));
         }
         if line.trim_ascii().is_empty() {
             continue;

@@ -242,7 +242,7 @@ fn bad_rows_are_named_by_file_line_and_reason() {
         sandbox.error(format!(r#"{{"messages": [{{"role": "user", "content": "Q"}}, {turn}]}}"#))
     };
     assert!(turn("3").contains("rows:1: message 2: is not an object"));
-    assert!(turn(r#"{"content": "A"}"#).contains("message 2: `from` is missing"));
+    assert!(turn(r#"{"content": "A"}"#).contains("message 2: `role` is missing"));
     let calls =
         |calls: &str| turn(&format!(r#"{{"role": "assistant", "content": null, "tool_calls": {calls}}}"#));
     assert!(calls("[]").contains("message 2: `content` is missing"));

@@ -97,7 +97,7 @@ pub mod terminal;
 pub mod text;
 pub mod weights;
 
-pub use adapter::{Adapter, LoraConfig, Pattern, TargetModules, merge};
+pub use adapter::{Adapter, LARGEST_RANK, LoraConfig, Pattern, TargetModules, merge};
 pub use error::{Error, Result};
 pub use layers::{Dropout, DropoutSite, dropout_keys, mix64};
 #[cfg(target_arch = "x86_64")]

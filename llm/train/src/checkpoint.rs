@@ -1,12 +1,16 @@
 //! Checkpoints on disk: complete or absent.
 //!
 //! A checkpoint is a folder. It is written under a temporary name, every file and the folder itself are flushed to the disk,
-//! and only then is it renamed: whenever the machine stops, a folder with the name of a checkpoint is complete.
+//! and only then is it renamed: whenever the machine stops, a folder with the name of a checkpoint is complete. Checksums
+//! show whether it has changed since.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use tokensieve_base::files::{self, write_atomically};
 use tokensieve_model::Error;
@@ -28,33 +32,81 @@ pub struct State {
     /// Hash of the base model.
     pub model: String,
     /// Hashes of the data sets by name.
-    pub data: std::collections::BTreeMap<String, String>,
+    pub data: BTreeMap<String, String>,
     /// Hash of the reference that the configuration names.
     pub reference: Option<String>,
     /// Bytes of each log file that belong to the steps done.
-    pub logs: std::collections::BTreeMap<String, u64>,
+    pub logs: BTreeMap<String, u64>,
     /// The objective's state.
     pub objective: tokensieve_objective::State,
+    /// SHA-256 of the checkpoint's other files. Checkpoints of older versions have none.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
 }
 
 /// Name of the state's file. TOML, whose numbers are read back to the last bit, infinities included.
 const STATE: &str = "state.toml";
+/// Beginning of its last line.
+const CHECKSUM: &str = "# SHA-256 of the lines above: ";
 /// What the name of a folder being filled begins with.
 const UNFINISHED: &str = ".writing-";
 
 impl State {
-    /// Writes it into a checkpoint's folder.
+    /// Writes it into a checkpoint's folder, with the checksums of the files that are there.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let text = toml::to_string(self).map_err(|error| Error::file(folder.join(STATE), error))?;
-        Ok(write_atomically(&folder.join(STATE), text)?)
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+            let path = entry.map_err(Error::io(folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.insert(name, checksum(&path)?);
+        }
+        let path = folder.join(STATE);
+        let state = Self { files, ..self.clone() };
+        let text = toml::to_string(&state).map_err(|error| Error::file(&path, error))?;
+        let checksum = format!("{CHECKSUM}{:x}\n", Sha256::digest(&text));
+        Ok(write_atomically(&path, text + &checksum)?)
     }
 
-    /// Reads it from a checkpoint's folder.
+    /// Reads it from a checkpoint's folder. What was not written so is an error.
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(STATE);
+        let wrong = |what: &str| Err(Error::file(&path, what));
         let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        toml::from_str(&text).map_err(|error| Error::file(&path, error.message()))
+        let (above, checksum) = text.rsplit_once(CHECKSUM).unwrap_or((&text, ""));
+        if !checksum.is_empty() && checksum.trim_end() != format!("{:x}", Sha256::digest(above)) {
+            return wrong(CHANGED);
+        }
+        let state: Self = toml::from_str(above).map_err(|error| Error::file(&path, error.message()))?;
+        if checksum.is_empty() && !state.files.is_empty() {
+            return wrong(CHANGED);
+        }
+        if state.step > state.steps {
+            return wrong(&format!("says that {} of {} steps are done", state.step, state.steps));
+        }
+        Ok(state)
     }
+
+    /// Checks that files of the checkpoint are those that were written.
+    pub fn check_files(&self, folder: &Path, is_asked: impl Fn(&str) -> bool) -> Result<()> {
+        for (name, written) in self.files.iter().filter(|(name, _)| is_asked(name)) {
+            let path = folder.join(name);
+            if checksum(&path)? != *written {
+                return Err(Error::file(&path, CHANGED));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file that differs from its checksum.
+const CHANGED: &str = "has changed since it was written: its checksum is another";
+
+/// SHA-256 of a file, in hex.
+fn checksum(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let copied = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hash));
+    copied.map_err(Error::io(path))?;
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 /// Writes the folder `name` below `parent` atomically: what was there before stays until the new one is complete.
@@ -121,8 +173,11 @@ pub fn set_aside(folder: &Path) -> Result<PathBuf> {
     Ok(aside)
 }
 
-/// Removes all but the latest `keep` checkpoints, and unfinished ones.
+/// Removes all but the latest `keep` checkpoints, and unfinished ones. A folder that is not there has none.
 pub fn prune(parent: &Path, keep: usize) -> Result<()> {
+    if !parent.exists() {
+        return Ok(());
+    }
     let all = list(parent)?;
     let old = all.len().saturating_sub(keep);
     all[..old].iter().try_for_each(|(_, folder)| remove(folder))?;
@@ -173,12 +228,56 @@ mod tests {
             reference: Some("r".to_owned()),
             logs: [("metrics.jsonl".to_owned(), 12)].into(),
             objective: training.state(),
+            files: BTreeMap::new(),
         };
         state.save(folder.path()).unwrap();
+        assert_eq!(State::load(folder.path()).unwrap(), state);
+        // A checkpoint of an older version.
+        let path = folder.path().join(STATE);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.split(CHECKSUM).next().unwrap().replace("[files]", "")).unwrap();
         assert_eq!(State::load(folder.path()).unwrap(), state);
         fs::write(folder.path().join(STATE), "step = 1\n").unwrap();
         let error = State::load(folder.path()).unwrap_err().to_string();
         assert!(error.contains("state.toml: missing field"), "{error}");
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let training = Objective::preset("mle").unwrap().begin(Plan { steps: 9, seed: 1 });
+        let state = State {
+            step: 1,
+            steps: 9,
+            evaluated: None,
+            progress: None,
+            config: "c".to_owned(),
+            model: "m".to_owned(),
+            data: BTreeMap::new(),
+            reference: None,
+            logs: BTreeMap::new(),
+            objective: training.state(),
+            files: BTreeMap::new(),
+        };
+        let (weights, saved) = (folder.path().join("weights"), folder.path().join(STATE));
+        fs::write(&weights, "weights").unwrap();
+        state.save(folder.path()).unwrap();
+        let read = || State::load(folder.path()).and_then(|state| state.check_files(folder.path(), |_| true));
+        read().unwrap();
+        for path in [&weights, &saved] {
+            let whole = fs::read(path).unwrap();
+            // The last byte of the state is a line break, which says nothing.
+            for bit in 0..8 * whole.len() - if path == &saved { 8 } else { 0 } {
+                let mut flipped = whole.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                fs::write(path, flipped).unwrap();
+                assert!(read().is_err(), "{} {bit}", path.display());
+            }
+            fs::write(path, whole).unwrap();
+        }
+        State { step: 10, ..state }.save(folder.path()).unwrap();
+        let error = read().unwrap_err().to_string();
+        assert!(error.ends_with("state.toml: says that 10 of 9 steps are done"), "{error}");
     }
 
     #[test]

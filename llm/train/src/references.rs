@@ -13,6 +13,7 @@ use tokensieve_model::{Adapter, Model};
 /// model's. Without a named reference, an objective that compares with the base uses the model without its adapter.
 pub(super) fn open(
     config: &Config,
+    base: &Checkpoint,
     model: &Model,
     data: &str,
     tokenizer: &Tokenizer,
@@ -22,7 +23,7 @@ pub(super) fn open(
         None if against == Some(tokensieve_objective::Against::Base) => Ok((Reference::Base, None)),
         None => Ok((Reference::None, None)),
         Some(config::Reference::Adapter(folder)) => {
-            let adapter = Adapter::load(model.config(), folder, model.device())?;
+            let adapter = Adapter::load_on(base, folder, model.device())?;
             Ok((Reference::Adapter(Box::new(adapter)), Some(HashedPath::adapter(folder)?.sha256)))
         }
         Some(config::Reference::Model(source)) => {
@@ -40,10 +41,25 @@ pub(super) fn open(
         }
         Some(config::Reference::TopK(path)) => {
             let file = TopFile::open(path, model.config().vocab_size, data)?;
+            check_width(config, &file)?;
             let hash = file.hash();
             Ok((Reference::TopK(Box::new(file)), Some(hash)))
         }
     }
+}
+
+/// Checks that a file has as many tokens of each prediction as the objective reads: with fewer, the rest of the
+/// distribution would be another bucket than the configuration says. A file of an artificial language has all that can occur.
+fn check_width(config: &Config, file: &TopFile) -> Result<()> {
+    let vocabulary = file.vocabulary();
+    let wanted = config.objective.top_k().map(|wanted| wanted.min(vocabulary));
+    let Some(wanted) = wanted.filter(|wanted| file.k() < *wanted && !file.is_exact()) else { return Ok(()) };
+    let what = format!(
+        "holds the {k} most probable tokens of each prediction, but the objective reads {wanted} (top_k); make it with \
+         `tokensieve topk -k {wanted}`, or set objective.top_k = {k}",
+        k = file.k()
+    );
+    Err(config.wrong("reference.topk", what))
 }
 
 /// Checks that another model has the tokens of the trained model, and cuts its vocabulary to the same size. If the folder

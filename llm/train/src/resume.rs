@@ -59,7 +59,11 @@ impl Checkpoints {
         }
         found.folders = all.into_iter().map(|(_, folder)| folder).collect();
         while let Some(newest) = found.folders.last() {
-            match differences(config, newest) {
+            let read = State::load(newest).and_then(|state| {
+                state.check_files(newest, |name| name == CONFIG)?;
+                differences(config, newest)
+            });
+            match read {
                 Err(error) => found.skip_damaged(error),
                 Ok(differences) if differences.is_empty() => break,
                 Ok(differences) => {
@@ -79,7 +83,10 @@ impl Checkpoints {
     /// an error if there are some and none can be read.
     pub(super) fn open(mut self, config: &Config, model: &Model, new: &State) -> Result<Option<Found>> {
         while let Some(newest) = self.folders.last() {
-            let state = State::load(newest);
+            let state = State::load(newest).and_then(|state| {
+                state.check_files(newest, |_| true)?;
+                Ok(state)
+            });
             if let Ok(state) = &state {
                 unchanged(state, new, newest)?;
             }
@@ -118,6 +125,10 @@ fn differences(config: &Config, folder: &Path) -> Result<Vec<String>> {
 
 /// What a checkpoint holds besides its state.
 fn read(config: &Config, model: &Model, state: State, folder: &Path) -> Result<Found> {
+    if folder.file_name().is_none_or(|name| name != checkpoint::name(state.step).as_str()) {
+        let what = format!("has the state after step {}; the name must be that step's", state.step);
+        return Err(Error::file(folder, what));
+    }
     let trained = Trained::load(model, config.lora.is_some(), folder)?;
     let mut optimizer = Optimizer::new(&config.train, trained.parameters());
     let path = folder.join(OPTIMIZER);

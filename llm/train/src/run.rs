@@ -177,6 +177,9 @@ impl Run<'_> {
         self.state.logs = self.log.marks()?;
         self.state.objective = self.training.state();
         let step = self.state.step;
+        let keep = self.config.train.keep_last;
+        // First: the disk may be full, and the user may have lowered the number for that reason.
+        checkpoint::prune(&parent, keep)?;
         checkpoint::write(&parent, &checkpoint::name(step), |folder| {
             self.trained.save(folder, &self.base)?;
             save_safetensors(&folder.join(OPTIMIZER), &self.optimizer.state(), &[])?;
@@ -184,7 +187,7 @@ impl Run<'_> {
             self.state.save(folder)
         })?;
         self.saved = Some(step);
-        checkpoint::prune(&parent, self.config.train.keep_last)
+        checkpoint::prune(&parent, keep)
     }
 
     /// Writes what is trained in a standard format into this folder of the results.

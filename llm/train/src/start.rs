@@ -49,7 +49,8 @@ impl<'a> Run<'a> {
         let (steps, documents_in_all) = run_length(&config, data.train.documents.len())?;
 
         let mut model = Model::load(&base, config.model.kind, config.model.device)?;
-        let (reference, reference_hash) = references::open(&config, &model, &data.train.hash, &tokenizer)?;
+        let (reference, reference_hash) =
+            references::open(&config, &base, &model, &data.train.hash, &tokenizer)?;
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
         let new = State {
             step: 0,
@@ -62,6 +63,7 @@ impl<'a> Run<'a> {
             reference: reference_hash,
             logs: BTreeMap::new(),
             objective: training.state(),
+            files: BTreeMap::new(),
         };
         let found = checkpoints.open(&config, &model, &new)?;
         let saved = found.as_ref().map(|found| found.state.step);

@@ -7,12 +7,11 @@ use crate::load::{list_skipped, read};
 use crate::references::share_vocabulary;
 use tokensieve_documents::DataSet;
 use tokensieve_kernels::memory;
-use tokensieve_model::Document;
-use tokensieve_model::Result;
 use tokensieve_model::head::write_top;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, Model};
+use tokensieve_model::{Document, Error, Result};
 
 /// What a configuration trains on.
 #[derive(Debug)]
@@ -36,24 +35,36 @@ impl TopkData {
     }
 }
 
+/// How many tokens of each prediction are stored where neither the user nor the objective says (choice).
+const USUAL: usize = 20;
+
 /// Writes, for `reference.topk`, the k most probable tokens of everything that `config` trains on: those of `model` (the
-/// configuration's own if none is given), with `adapter` if there is one. Returns the number of documents and how many
-/// tokens there are of each prediction: the vocabulary has no more.
+/// configuration's own if none is given), with `adapter` if there is one. Without `k`, as many as the objective reads.
+/// Returns the number of documents and how many tokens there are of each prediction: the vocabulary has no more.
 pub fn write_topk(
     config: &Config,
     model: Option<&str>,
     adapter: Option<&Path>,
-    k: usize,
+    k: Option<usize>,
     path: &Path,
 ) -> Result<(usize, usize)> {
     memory::keep();
+    let wanted = config.objective.top_k();
+    let k = k.or(wanted).unwrap_or(USUAL);
+    if let Some(wanted) = wanted.filter(|wanted| k < *wanted) {
+        let what = format!(
+            "the objective of the configuration reads the {wanted} most probable tokens, and {k} would be stored; give \
+             -k {wanted}, or set objective.top_k = {k}"
+        );
+        return Err(Error::setting("-k", what));
+    }
     let other = model.map(Checkpoint::open).transpose().map_err(|error| error.model_named_by("--model"))?;
     let TopkData { base, tokenizer, set } = TopkData::read(config)?;
     let checkpoint = other.as_ref().unwrap_or(&base);
     let mut model = Model::load(checkpoint, config.model.kind, config.model.device)?;
     share_vocabulary("--model", checkpoint, &mut model, base.config().vocab_size, &tokenizer)?;
     if let Some(folder) = adapter {
-        let adapter = Adapter::load(model.config(), folder, model.device())?;
+        let adapter = Adapter::load_on(checkpoint, folder, model.device())?;
         model.attach(Some(&adapter))?;
     }
     let documents: Vec<&Document> = set.documents.iter().collect();

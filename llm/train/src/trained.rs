@@ -58,7 +58,7 @@ impl Trained {
     pub fn save(&self, folder: &Path, base: &Checkpoint) -> Result<()> {
         let parameters = match self {
             Self::Adapter(adapter) => {
-                adapter.save(folder, base.source())?;
+                adapter.save_on(folder, base)?;
                 return base.write_template(folder);
             }
             Self::Weights(parameters) => parameters,

@@ -1,15 +1,19 @@
 //! The answers of a service, kept on disk: one line each, appended as they come. What is kept is never asked again.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
+use tokensieve_base::files;
 
 use super::reply::Reply;
 use crate::{Error, Result};
+
+/// Beginning of a line.
+const START: &[u8] = b"{\"key\":";
 
 pub(super) struct Cache {
     path: PathBuf,
@@ -36,20 +40,10 @@ impl Cache {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
-        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::file(
-                    path,
-                    "in use by another process; wait for it, or give another file",
-                ));
-            }
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
+        let busy = || Error::file(path, "in use by another process; wait for it, or give another file");
+        let file = files::claim(path).map_err(|error| io(error.error))?.ok_or_else(busy)?;
         let text = fs::read(path).map_err(io)?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64).map_err(io)?;
         let mut replies = HashMap::new();
         for (i, line) in text[..whole].split(|byte| *byte == b'\n').enumerate() {
             if line.is_empty() {
@@ -60,6 +54,11 @@ impl Cache {
             })?;
             replies.insert(key, reply);
         }
+        // Only once all of it has been recognised.
+        if whole == 0 && !text.starts_with(START) && !START.starts_with(&text) {
+            return Err(Error::line(path, 1, "not a kept answer; give another file, or remove it"));
+        }
+        file.set_len(whole as u64).map_err(io)?;
         Ok(Self { path: path.to_owned(), inner: Mutex::new(Inner { file, replies }) })
     }
 
@@ -119,6 +118,19 @@ mod tests {
         drop(cache);
         let cache = Cache::open(&path).unwrap();
         assert!(cache.has("a") && cache.has("b") && !cache.has("c"));
+    }
+
+    #[test]
+    fn another_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answers.jsonl");
+        for foreign in ["one line of something else", "{\"a\":1}\nhalf a li"] {
+            fs::write(&path, foreign).unwrap();
+            assert!(Cache::open(&path).err().unwrap().to_string().contains("not a kept answer"));
+            assert_eq!(fs::read_to_string(&path).unwrap(), foreign);
+        }
+        fs::write(&path, "{\"ke").unwrap();
+        Cache::open(&path).unwrap();
     }
 
     #[test]

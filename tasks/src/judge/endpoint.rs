@@ -112,6 +112,20 @@ impl Endpoint {
         self
     }
 
+    /// Calls `notice` with a line for every request that is sent again, and why.
+    #[must_use]
+    pub fn with_notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.service.notice = Box::new(notice);
+        self
+    }
+
+    /// Ends all waiting when `stopped` returns true; [`Judge::prefer`] is then an error.
+    #[must_use]
+    pub fn with_stop(mut self, stopped: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.service.stopped = Box::new(stopped);
+        self
+    }
+
     /// What it would take to judge these pairs.
     pub fn cost(&self, pairs: &[Pair<'_>]) -> Cost {
         let requests: Vec<Request> = pairs.iter().map(|pair| self.request(pair)).collect();
@@ -137,7 +151,7 @@ impl Endpoint {
             "top_logprobs": 5,
         })
         .to_string();
-        let hash = Sha256::new().chain_update(&self.service.address).chain_update("\n").chain_update(&body);
+        let hash = Sha256::new().chain_update(self.service.address()).chain_update("\n").chain_update(&body);
         Request { key: format!("{:x}", hash.finalize()), body, tokens }
     }
 
@@ -156,7 +170,7 @@ impl Endpoint {
                 let outcome = self
                     .service
                     .ask(&request.body, &request.key)
-                    .map_err(|what| Error::Service { address: self.service.address.clone(), what })
+                    .map_err(|what| Error::Service { address: self.service.address().to_owned(), what })
                     .and_then(|reply| self.cache.put(request.key.clone(), reply));
                 if let Err(error) = outcome {
                     // The others finish what they are at and take nothing new.

@@ -1,7 +1,9 @@
 //! One request to a service that may be busy, slow or out of order, repeated with patience.
 
-use std::sync::{Mutex, PoisonError};
-use std::thread::sleep;
+use std::io::ErrorKind;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -9,6 +11,12 @@ use tokensieve_base::http::{self, Agent, Body, Response, StatusCode, header};
 
 use super::reply::{Reply, beginning};
 use tokensieve_base::streams::HashedStream;
+
+/// How often a wait looks whether it has been interrupted (choice).
+const TICK: Duration = Duration::from_millis(50);
+
+/// Why a request ends whose user has stopped the program.
+const INTERRUPTED: &str = "interrupted";
 
 /// How long a service is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +30,8 @@ pub struct Patience {
     pub first_pause: Duration,
     /// The longest such pause. A service that names its own pause is obeyed up to ten times as long.
     pub longest_pause: Duration,
+    /// For all tries of a request and the pauses between them.
+    pub total: Duration,
 }
 
 impl Default for Patience {
@@ -31,17 +41,27 @@ impl Default for Patience {
             tries: 8,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
+            total: Duration::from_secs(600),
         }
     }
 }
 
 pub(super) struct Service {
-    agent: Agent,
-    pub(super) address: String,
-    key: Option<String>,
+    connection: Arc<Connection>,
     patience: Patience,
     /// Nobody asks before this: a service that is overrun is overrun for all requests.
     not_before: Mutex<Instant>,
+    /// Called with a line for every failure that is followed by another try.
+    pub(super) notice: Box<dyn Fn(&str) + Send + Sync>,
+    /// Whether waiting is to end.
+    pub(super) stopped: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// What a request is sent with.
+struct Connection {
+    agent: Agent,
+    address: String,
+    key: Option<String>,
 }
 
 /// Why a request did not bring a reply.
@@ -54,18 +74,30 @@ enum Failure {
 
 impl Service {
     pub(super) fn new(address: String, key: Option<String>, patience: Patience) -> Self {
-        let agent = http::agent().timeout_global(Some(patience.timeout)).build().into();
-        Self { agent, address, key, patience, not_before: Mutex::new(Instant::now()) }
+        let connection = Connection { agent: http::agent().build().into(), address, key };
+        Self {
+            connection: Arc::new(connection),
+            patience,
+            not_before: Mutex::new(Instant::now()),
+            notice: Box::new(|_| {}),
+            stopped: Box::new(|| false),
+        }
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.connection.address
     }
 
     /// The reply to a request body; `name` is what the jitter is drawn by.
     pub(super) fn ask(&self, body: &str, name: &str) -> Result<Reply, String> {
         let mut jitter = HashedStream::new(0, name);
         let mut pause = self.patience.first_pause;
+        let deadline = Instant::now() + self.patience.total;
+        let left = || deadline.saturating_duration_since(Instant::now());
         let mut tries = 0;
         loop {
-            self.wait();
-            let (reason, named_pause) = match self.attempt(body) {
+            self.wait_for_turn()?;
+            let (reason, named_pause) = match self.attempt(body, left().min(self.patience.timeout)) {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Lasting(reason)) => return Err(reason),
                 Err(Failure::Passing(reason, named_pause)) => (reason, named_pause),
@@ -74,25 +106,51 @@ impl Service {
             if tries == self.patience.tries {
                 return Err(format!("{reason}; given up after {tries} tries"));
             }
-            match named_pause {
-                Some(named) if named > self.patience.longest_pause * 10 => {
-                    return Err(format!("{reason}; it asks to come back in {} s", named.as_secs()));
-                }
-                Some(named) => self.hold_all(named),
-                None => sleep(pause.mul_f64(1.0 - jitter.uniform() / 2.0)),
+            if let Some(named) = named_pause.filter(|named| *named > self.patience.longest_pause * 10) {
+                return Err(format!("{reason}; it asks to come back in {} s", named.as_secs()));
+            }
+            let next = named_pause.unwrap_or_else(|| pause.mul_f64(1.0 - jitter.uniform() / 2.0));
+            if next > left() {
+                let total = self.patience.total.as_secs();
+                return Err(format!("{reason}; given up after {tries} tries, because {total} s are over"));
+            }
+            (self.notice)(&format!(
+                "{}: {reason}; try {} of {} in {:.1} s",
+                self.address(),
+                tries + 1,
+                self.patience.tries,
+                next.as_secs_f64()
+            ));
+            if named_pause.is_some() {
+                self.hold_all(next);
+            } else {
+                self.wait_until(Instant::now() + next)?;
             }
             pause = (pause * 2).min(self.patience.longest_pause);
         }
     }
 
-    fn wait(&self) {
-        // Looked at again after the sleep: another request may have been told to wait longer.
+    fn wait_for_turn(&self) -> Result<(), String> {
+        // Looked at again after the wait: another request may have been told to wait longer.
         loop {
             let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-            match not_before.checked_duration_since(Instant::now()) {
-                Some(left) if !left.is_zero() => sleep(left),
-                _ => return,
+            self.wait_until(not_before)?;
+            if not_before == *self.not_before.lock().unwrap_or_else(PoisonError::into_inner) {
+                return Ok(());
             }
+        }
+    }
+
+    fn wait_until(&self, time: Instant) -> Result<(), String> {
+        loop {
+            if (self.stopped)() {
+                return Err(INTERRUPTED.to_owned());
+            }
+            let left = time.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            sleep(left.min(TICK));
         }
     }
 
@@ -101,14 +159,37 @@ impl Service {
         *not_before = (*not_before).max(Instant::now() + pause);
     }
 
-    fn attempt(&self, body: &str) -> Result<Reply, Failure> {
+    /// Sends a request, in a thread that is given up when the user stops the program.
+    fn attempt(&self, body: &str, timeout: Duration) -> Result<Reply, Failure> {
+        let (answered, answer) = channel();
+        let (connection, body) = (Arc::clone(&self.connection), body.to_owned());
+        thread::spawn(move || answered.send(connection.send(&body, timeout)));
+        loop {
+            match answer.recv_timeout(TICK) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Timeout) if !(self.stopped)() => {}
+                Err(_) => return Err(Failure::Lasting(INTERRUPTED.to_owned())),
+            }
+        }
+    }
+}
+
+impl Connection {
+    fn send(&self, body: &str, timeout: Duration) -> Result<Reply, Failure> {
         let mut request = self.agent.post(&self.address).header(header::CONTENT_TYPE, "application/json");
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
         }
+        let request = request.config().timeout_global(Some(timeout)).build();
         let response = request.send(body).map_err(|error| match error {
             http::Error::BadUri(_) | http::Error::HostNotFound | http::Error::Http(_) => {
                 Failure::Lasting(format!("cannot be asked: {error}"))
+            }
+            http::Error::Io(reason) if reason.kind() == ErrorKind::ConnectionRefused => {
+                Failure::Lasting("nothing answers at this address (connection refused)".to_owned())
+            }
+            http::Error::Timeout(_) => {
+                Failure::Passing(format!("no answer within {:.1} s", timeout.as_secs_f64()), None)
             }
             error => Failure::Passing(error.to_string(), None),
         })?;

@@ -17,6 +17,9 @@ use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::weights::claim;
 
+/// Beginning of the line of settings.
+const START: &[u8] = b"{\"header\":";
+
 /// Ending of the name of a file of answers.
 pub(super) const ANSWERS: &str = "answers.jsonl";
 
@@ -61,7 +64,11 @@ impl Answers {
     /// Opens or creates the file for answers that depend on `settings`. Stored answers are kept, unless `fresh`.
     pub fn open(path: &Path, settings: &Map<String, Value>, fresh: bool) -> Result<Self> {
         let claim = claim(path, "another evaluation is writing into it; wait, or give another --out")?;
-        let text = if fresh { Vec::new() } else { fs::read(path).map_err(Error::io(path))? };
+        let mut text = fs::read(path).map_err(Error::io(path))?;
+        if fresh {
+            check_replaceable(path, &text)?;
+            text.clear();
+        }
         // Text after the last line break is an incomplete line.
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let mut known = HashMap::new();
@@ -118,13 +125,34 @@ fn hash(content: &str) -> String {
     format!("{:x}", Sha256::digest(content))[..16].to_owned()
 }
 
-/// Checks that the stored answers depend on the same settings.
-fn check_settings(path: &Path, header: &[u8], now: &Map<String, Value>) -> Result<()> {
-    let header: Option<Value> = serde_json::from_slice(header).ok();
-    let Some(Value::Object(then)) = header.as_ref().and_then(|header| header.get("header")) else {
-        let what = "is not the header of a file of answers; choose another --out, or overwrite the file with --fresh";
-        return Err(Error::line(path, 1, what));
+/// Checks that `fresh` does not discard a file of anything but answers. A header whose writing was interrupted counts.
+fn check_replaceable(path: &Path, text: &[u8]) -> Result<()> {
+    let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let is_cut = first.len() == text.len() && (first.starts_with(START) || START.starts_with(first));
+    let Some(keys) = header(first) else {
+        return if is_cut { Ok(()) } else { Err(no_answers(path)) };
     };
+    // Files of `generate` and `uncertainty` have a header, too.
+    let is_others = ["seed", "posterior"].iter().any(|key| keys.contains_key(*key));
+    if keys.contains_key("precision") && !is_others { Ok(()) } else { Err(no_answers(path)) }
+}
+
+/// The settings on the first line.
+fn header(line: &[u8]) -> Option<Map<String, Value>> {
+    match serde_json::from_slice::<Value>(line).ok()?.get_mut("header")?.take() {
+        Value::Object(settings) => Some(settings),
+        _ => None,
+    }
+}
+
+fn no_answers(path: &Path) -> Error {
+    let what = "is not the header of a file of answers; choose another --out, or remove the file";
+    Error::line(path, 1, what)
+}
+
+/// Checks that the stored answers depend on the same settings.
+fn check_settings(path: &Path, first: &[u8], now: &Map<String, Value>) -> Result<()> {
+    let Some(then) = header(first) else { return Err(no_answers(path)) };
     let mut keys: Vec<&String> =
         now.keys().chain(then.keys().filter(|key| !now.contains_key(*key))).collect();
     keys.retain(|key| then.get(*key) != now.get(*key));
@@ -134,7 +162,7 @@ fn check_settings(path: &Path, header: &[u8], now: &Map<String, Value>) -> Resul
     let value = |of: &Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
     let differences: Vec<String> = keys
         .iter()
-        .map(|key| format!("{key}: {} in the file, {} now", value(then, key), value(now, key)))
+        .map(|key| format!("{key}: {} in the file, {} now", value(&then, key), value(now, key)))
         .collect();
     let what = format!(
         "holds answers with other settings:\n  {}\n--fresh removes them and starts over; another --out keeps them",
@@ -211,12 +239,25 @@ mod tests {
     fn a_file_of_something_else_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.answers.jsonl");
-        for (text, where_) in [("{\"question\":1}\n", "jsonl:1"), ("{\"header\":{}}\n{}\n", "jsonl:2")] {
+        let fresh = settings("f32");
+        let of_replies = "{\"header\":{\"precision\":\"f32\",\"seed\":0}}\n";
+        for (text, fresh, complaint) in [
+            ("{\"question\":1}\n", None, "jsonl:1: is not the header of a file of answers"),
+            ("{\"question\":1}\n", Some(&fresh), "jsonl:1: is not the header of a file of answers"),
+            ("one line", Some(&fresh), "or remove the file"),
+            (of_replies, Some(&fresh), "or remove the file"),
+            ("{\"header\":{}}\n{}\n", None, "jsonl:2"),
+        ] {
             fs::write(&path, text).unwrap();
-            let error = Answers::open(&path, &Map::new(), false).unwrap_err().to_string();
-            assert!(error.contains(where_) && error.contains("--fresh"), "{error}");
+            let none = Map::new();
+            let opened = Answers::open(&path, fresh.unwrap_or(&none), fresh.is_some());
+            let error = opened.unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
+        // The header of a run that was killed while it wrote.
+        fs::write(&path, "{\"head").unwrap();
+        Answers::open(&path, &fresh, true).unwrap();
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(super) fn add_win_rates(
     results: &mut TaskResults,
     answers: &mut Answers,
     (judging, settings): (&Judging, &Settings),
-    interrupted: &AtomicBool,
+    interrupted: &'static AtomicBool,
 ) -> Result<ControlFlow<()>> {
     let catalogue = Catalogue::load()?;
     let instructions = instructions(&catalogue).map_err(Error::other)?;
@@ -90,7 +90,12 @@ pub(super) fn add_win_rates(
     let judged = match judging.address()? {
         JudgeAddress::Local(model) => by_local(model, &texts, answers, settings, interrupted),
         JudgeAddress::Endpoint { base, model } => {
-            endpoint(base, model, &settings.out).and_then(|endpoint| by_endpoint(judging, &endpoint, &texts))
+            let endpoint = endpoint(base, model, &settings.out).map(|endpoint| {
+                endpoint
+                    .with_notice(|line| tokensieve_model::status!("{line}"))
+                    .with_stop(move || interrupted.load(Ordering::Relaxed))
+            });
+            endpoint.and_then(|endpoint| by_endpoint(judging, &endpoint, &texts))
         }
     };
     if interrupted.load(Ordering::Relaxed) {

@@ -28,12 +28,9 @@ use tokensieve_model::{Adapter, Model};
 ///
 /// # Panics
 /// Never: answers are opened where the suite has a benchmark.
-pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<Results>> {
+pub fn evaluate(settings: &Settings, interrupted: &'static AtomicBool) -> Result<Option<Results>> {
     memory::keep();
-    if settings.out.is_dir() {
-        let what = format!("`{}` is a folder; name a file in it, ending in .json", settings.out.display());
-        return Err(Error::setting("--out", what));
-    }
+    settings.check_files()?;
     let template = ChatTemplate::resolve(settings.chat_template.as_ref(), settings.adapter.as_deref())?;
     let opened = Checkpoint::open_with(&settings.model, template);
     let checkpoint = opened.map_err(|error| error.model_named_by("--model"))?;
@@ -46,7 +43,7 @@ pub fn evaluate(settings: &Settings, interrupted: &AtomicBool) -> Result<Option<
     let mut answers = open_answers(&suite, settings, &checkpoint)?;
     let mut model = Model::load(&checkpoint, settings.kind, settings.device)?;
     if let Some(folder) = &settings.adapter {
-        let adapter = Adapter::load(model.config(), folder, model.device())?;
+        let adapter = Adapter::load_on(&checkpoint, folder, model.device())?;
         model.attach(Some(&adapter))?;
     }
     let mut evaluated = EvaluatedModel::new(&model, &tokenizer, settings.generation(), interrupted);
@@ -119,7 +116,7 @@ fn answered(
     evaluated: &mut EvaluatedModel<'_>,
     answers: &mut Answers,
     settings: &Settings,
-    interrupted: &AtomicBool,
+    interrupted: &'static AtomicBool,
 ) -> Result<Option<TaskResults>> {
     if ask(benchmark, evaluated, answers)?.is_break() {
         return Ok(None);

@@ -1,11 +1,16 @@
 //! The settings of an evaluation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind};
 
+use super::answers::answers_path;
 use super::judging::Judging;
+use super::oracle::is_token_file;
+use super::results::Results;
 use crate::generate;
+use tokensieve_base::files::Destination;
+use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment};
 
 /// What is evaluated, and how.
@@ -39,6 +44,8 @@ pub struct Settings {
     pub judging: Option<Judging>,
     /// The file of results.
     pub out: PathBuf,
+    /// Results of a baseline, which are only read.
+    pub baseline: Option<PathBuf>,
     /// The file of the tokens of `oracle:FILE`.
     pub tokens: Option<PathBuf>,
     /// Whether to discard the stored answers.
@@ -46,6 +53,31 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Checks that the files to write can be written, and that nothing but earlier results is replaced.
+    pub(super) fn check_files(&self) -> Result<()> {
+        let answers = answers_path(&self.out);
+        let own = [("--out", self.out.as_path()), ("the stored answers", answers.as_path())];
+        let mut read: Vec<(&str, &Path)> = self.baseline.iter().map(|path| ("--baseline", &**path)).collect();
+        read.extend(self.judging.iter().map(|judging| ("--baseline-outputs", Path::new(&judging.baseline))));
+        let suite =
+            self.suite.iter().filter_map(|task| Some(("--suite", Path::new(task.split_once(':')?.1))));
+        read.extend(suite);
+        Destination::of(&self.out)?
+            .regular()?
+            .apart_from(read.iter().copied())?
+            .replacing("results of `tokensieve evaluate`", |path| Results::read(path).is_ok())?;
+        // Without --fresh, answers are only added to.
+        if self.fresh {
+            Destination::of(&answers)?.apart_from(read.iter().copied())?;
+        }
+        if let Some(tokens) = &self.tokens {
+            Destination::of(tokens)?
+                .apart_from(own.into_iter().chain(read))?
+                .replacing("tokens of `tokensieve evaluate`", is_token_file)?;
+        }
+        Ok(())
+    }
+
     /// How replies are generated.
     pub(super) fn generation(&self) -> generate::Options {
         generate::Options { batch: self.batch, merge: self.merge }

@@ -42,7 +42,6 @@ pub struct Generator<'a> {
     tokenizer: &'a Tokenizer,
     batch: usize,
     vocabulary: usize,
-    context: usize,
 }
 
 /// The keys and values of a conversation so far, so that its next turn need not compute them again.
@@ -61,7 +60,6 @@ impl<'a> Generator<'a> {
             tokenizer,
             batch: options.batch.max(1),
             vocabulary: model.config().vocab_size as usize,
-            context: model.config().max_positions as usize,
         }
     }
 
@@ -92,7 +90,7 @@ impl<'a> Generator<'a> {
                 slot.truncate(0);
                 let cached = shared.as_ref().map_or(0, |shared| slot.copy_from(shared));
                 joining += request.prompt.len() - cached;
-                live.push(Sequence::new(index, request, slot, cached, self.context));
+                live.push(Sequence::new(index, request, slot, cached, self.model));
             }
             if live.is_empty() {
                 return Ok(replies);
@@ -127,11 +125,14 @@ impl<'a> Generator<'a> {
         self.check(request)?;
         let common = cache.tokens.iter().zip(&request.prompt).take_while(|(a, b)| a == b).count();
         // The last token is always computed, because its logits are needed.
-        let cached = common.min(request.prompt.len() - 1);
+        let common = common.min(request.prompt.len() - 1);
+        // Longrope: the keys of a long conversation are not those of a short one.
+        let was_longer = |length| cache.tokens.len() > length && request.prompt.len() <= length;
+        let cached = if self.model.long_from().is_some_and(was_longer) { 0 } else { common };
         let mut slot = std::mem::replace(&mut cache.slot, self.engine.slot());
         cache.tokens.clear();
         slot.truncate(cached);
-        let mut live = vec![Sequence::new(0, request, slot, cached, self.context)];
+        let mut live = vec![Sequence::new(0, request, slot, cached, self.model)];
         let mut logits = Vec::new();
         let mut each = |_: usize, event: Event<'_>| each(event);
         let mut proceed = true;

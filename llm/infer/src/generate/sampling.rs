@@ -71,10 +71,12 @@ impl Sampling {
             *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
         }
         let (best, largest) = logits::largest(&weights);
-        if self.temperature == 0.0 {
+        let factor = (1.0 / self.temperature) as f32;
+        // So low a temperature leaves the most probable token alone.
+        if factor.is_infinite() {
             return best;
         }
-        logits::exponentials(&mut weights, largest, (1.0 / self.temperature) as f32);
+        logits::exponentials(&mut weights, largest, factor);
         if self.top_k.is_none() && self.top_p >= 1.0 {
             // The largest weight is 1.
             let least = self.min_p as f32;

@@ -6,8 +6,8 @@ use super::engine::Slot;
 use super::request::{Reply, Request, Stop};
 use super::text_stream::TextStream;
 use tokensieve_base::streams::keyed;
-use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Model, Result};
 
 /// A request and its reply so far.
 #[derive(Debug)]
@@ -24,22 +24,25 @@ pub(super) struct Sequence<'a> {
     slot: Slot,
     /// Number of tokens in the slot.
     computed: usize,
+    /// Longrope: number of tokens beyond which all of them have other angles.
+    long_from: Option<usize>,
     text: TextStream,
 }
 
 impl<'a> Sequence<'a> {
-    /// A sequence whose slot holds the first `cached` tokens of the prompt. `context`: maximum number of tokens of the model.
-    pub(super) fn new(index: usize, request: &'a Request, slot: Slot, cached: usize, context: usize) -> Self {
+    /// A sequence whose slot holds the first `cached` tokens of the prompt.
+    pub(super) fn new(index: usize, request: &'a Request, slot: Slot, cached: usize, model: &Model) -> Self {
         let mut new = Self {
             index,
             request,
-            context,
+            context: model.config().max_positions as usize,
             random: keyed("generate", request.seed, 0),
             tokens: request.prompt.clone(),
             log_probability: 0.0,
             stop: None,
             slot,
             computed: cached,
+            long_from: model.long_from(),
             text: TextStream::new(request.stop.clone()),
         };
         new.stop = new.length_stop();
@@ -54,8 +57,12 @@ impl<'a> Sequence<'a> {
         (self.tokens.len() >= self.context).then_some(Stop::Context)
     }
 
-    /// The slot, and the tokens that are not computed yet.
+    /// The slot, and the tokens that are not computed yet: all of them where longrope's angles change, as in transformers.
     pub(super) fn piece(&mut self) -> (&mut Slot, &[u32]) {
+        if self.long_from.is_some_and(|length| self.computed <= length && self.tokens.len() > length) {
+            self.slot.truncate(0);
+            self.computed = 0;
+        }
         let uncomputed = &self.tokens[self.computed..];
         self.computed = self.tokens.len();
         (&mut self.slot, uncomputed)

@@ -44,6 +44,14 @@ fn tokens_are_drawn_as_often_as_they_should() {
 }
 
 #[test]
+fn the_lowest_temperatures_are_greedy() {
+    for temperature in [1e-38, 1e-39, 1e-40, 1e-300, f64::MIN_POSITIVE] {
+        let sampling = Sampling { temperature, ..Sampling::default() };
+        assert_eq!(sampling.choose(&[0.1, 0.3, 0.2], &[], 0.999), 1, "{temperature}");
+    }
+}
+
+#[test]
 fn what_was_said_is_less_likely_to_be_said_again() {
     let sampling = Sampling { temperature: 1.0, repetition_penalty: 2.0, ..Sampling::default() };
     let logits = [1.0_f32, -1.0, 0.5];

@@ -33,4 +33,4 @@ pub use estimate::{ALTERNATIVES, Estimate, Work, estimate};
 pub use posterior::{DropoutSettings, Posterior};
 pub use record::Recorder;
 pub use spread::{Measures, Spread, Sums};
-pub use table::write_table;
+pub use table::{is_table, write_table};

@@ -1,5 +1,6 @@
 //! Writes estimates as a Parquet table with one row per predicted token.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,13 +9,17 @@ use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use tokensieve_base::files::write_atomically_with;
-use tokensieve_documents::estimates::{DocumentRecord, Reader, StandardErrors, TokenRecord};
+use tokensieve_documents::estimates::{DocumentRecord, Header, Reader, StandardErrors, TokenRecord};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
+
+/// Key of the header among the table's metadata.
+const HEADER: &str = "header";
 
 /// Number of tokens in a row group (choice).
 const GROUP: usize = 1 << 16;
@@ -73,6 +78,17 @@ struct Cell {
     token: TokenRecord,
 }
 
+/// Whether a file is a table of estimates: a Parquet file with a header among its metadata.
+pub fn is_table(path: &Path) -> bool {
+    let reader = File::open(path).ok().and_then(|file| SerializedFileReader::new(file).ok());
+    let metadata = reader.and_then(|reader| reader.metadata().file_metadata().key_value_metadata().cloned());
+    let is_header = |pair: &KeyValue| {
+        let value = pair.value.as_deref().unwrap_or_default();
+        pair.key == HEADER && serde_json::from_str::<Header>(value).is_ok()
+    };
+    metadata.is_some_and(|pairs| pairs.iter().any(is_header))
+}
+
 /// Writes the predicted tokens of a file of estimates as a table, atomically. The header becomes metadata of the table.
 pub fn write_table(estimates: &Path, table: &Path) -> Result<()> {
     let wrong = |error: ParquetError| Error::file(table, error);
@@ -82,7 +98,7 @@ pub fn write_table(estimates: &Path, table: &Path) -> Result<()> {
         let schema = Arc::new(parse_message_type(&schema()).map_err(wrong)?);
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_key_value_metadata(Some(vec![KeyValue::new("header".to_owned(), header)]))
+            .set_key_value_metadata(Some(vec![KeyValue::new(HEADER.to_owned(), header)]))
             .build();
         let mut writer = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(wrong)?;
         let (mut cells, mut number) = (Vec::new(), 0);

@@ -13,6 +13,10 @@ use crate::Result;
 use crate::config::Config;
 use crate::modules::{self, Module};
 
+/// The largest rank of an adapter: more than any model's width, where an adapter is no longer smaller than the weights
+/// (choice).
+pub const LARGEST_RANK: i64 = 65_536;
+
 /// An adapter's settings, with PEFT's names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -233,11 +237,9 @@ impl LoraConfig {
         let slot = |module: Module| {
             let rank = self.rank_pattern.of(&module.name, "lora.rank_pattern")?.unwrap_or(self.r);
             let alpha = self.alpha_pattern.of(&module.name, "lora.alpha_pattern")?.unwrap_or(self.alpha);
-            if rank < 1 {
-                return Err(Error::setting(
-                    "lora.r",
-                    format!("is {rank} for {}; it must be at least 1", module.name),
-                ));
+            if !(1..=LARGEST_RANK).contains(&rank) {
+                let what = format!("is {rank} for {}; it must be from 1 to {LARGEST_RANK}", module.name);
+                return Err(Error::setting("lora.r", what));
             }
             let scale = alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
             Ok(Slot { module, rank, scale })

@@ -5,16 +5,27 @@ use std::path::Path;
 use tch::{Device, Kind};
 
 use super::lora::Adapter;
+use crate::Error;
 use crate::Result;
 use crate::weights::{Checkpoint, export};
 
-/// Writes a Hugging Face folder with the weights W + s·B·A, summed in f32 and stored as `kind`.
+/// Writes a Hugging Face folder with the weights W + s·B·A, summed in f32 and stored as `kind`. NaN and infinite weights
+/// are an error.
 pub fn merge(checkpoint: &Checkpoint, adapter: &Adapter, folder: &Path, kind: Kind) -> Result<()> {
     adapter.fits(checkpoint.config())?;
-    export(checkpoint, folder, kind, |name| {
+    let merged = |name: &str| {
         let module = name.strip_suffix(".weight").unwrap_or(name);
         let Some((_, scale)) = adapter.rank_and_scale(module) else { return checkpoint.tensor(name, kind) };
         let [a, b] = Adapter::names(module).map(|name| adapter.value(&name).to_device(Device::Cpu));
         Ok(checkpoint.tensor(name, Kind::Float)? + b.mm(&a) * scale)
+    };
+    export(checkpoint, folder, kind, |name| {
+        let tensor = merged(name)?;
+        // As it will be stored: f16 has no room for large numbers.
+        if tensor.to_kind(kind).isfinite().all().int64_value(&[]) == 0 {
+            let what = format!("{name} contains NaN or infinite values, once merged and stored");
+            return Err(Error::file(checkpoint.source(), what));
+        }
+        Ok(tensor)
     })
 }

@@ -4,5 +4,5 @@ mod lora;
 mod merge;
 mod peft;
 
-pub use lora::{Adapter, LoraConfig, Pattern, TargetModules};
+pub use lora::{Adapter, LARGEST_RANK, LoraConfig, Pattern, TargetModules};
 pub use merge::merge;

@@ -11,12 +11,16 @@ use super::lora::{Adapter, LoraConfig};
 use crate::Error;
 use crate::Result;
 use crate::config::Config;
-use tokensieve_base::files::write_atomically;
+use tokensieve_base::files::{read_text, write_atomically};
 
-use crate::weights::save_safetensors;
+use crate::weights::{Checkpoint, metadata, save_safetensors};
 
 const CONFIG: &str = "adapter_config.json";
+/// Bytes of the largest such file (choice).
+const LARGEST: u64 = 64 << 20;
 const WEIGHTS: &str = "adapter_model.safetensors";
+/// Key of the base's hash in the metadata of the weights, where PEFT does not look.
+const BASE: &str = "base_sha256";
 
 /// PEFT's settings that change what an adapter computes and are not implemented, with the value that disables each.
 fn unsupported() -> [(&'static str, Value); 15] {
@@ -47,6 +51,15 @@ impl Adapter {
     /// Writes the adapter into a folder, which is created if necessary. `base` is the model that PEFT loads it on: a
     /// folder or a name on the hub.
     pub fn save(&self, folder: &Path, base: &str) -> Result<()> {
+        self.save_with(folder, base, &[])
+    }
+
+    /// [`Adapter::save`] that also writes the hash of the base's weights, by which [`Adapter::load_on`] recognises them.
+    pub fn save_on(&self, folder: &Path, base: &Checkpoint) -> Result<()> {
+        self.save_with(folder, base.source(), &[(BASE, &base.hash())])
+    }
+
+    fn save_with(&self, folder: &Path, base: &str, metadata: &[(&str, &str)]) -> Result<()> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let Value::Object(own) = serde_json::to_value(&self.config).map_err(|e| Error::file(folder, e))?
         else {
@@ -76,19 +89,35 @@ impl Adapter {
                 (name, value)
             })
             .collect();
-        save_safetensors(&folder.join(WEIGHTS), &tensors, &[("format", "pt")])?;
+        save_safetensors(&folder.join(WEIGHTS), &tensors, &[&[("format", "pt")], metadata].concat())?;
         let path = folder.join(CONFIG);
         let text = serde_json::to_string_pretty(&all).map_err(|error| Error::file(&path, error))?;
         Ok(write_atomically(&path, text + "\n")?)
     }
 
+    /// Reads an adapter for a model, with a warning if it was trained on another one: shapes alone do not tell.
+    pub fn load_on(checkpoint: &Checkpoint, folder: &Path, device: Device) -> Result<Self> {
+        let adapter = Self::load(checkpoint.config(), folder, device)?;
+        if let Some(warning) = other_base(checkpoint, folder) {
+            crate::status!("warning: {}: {warning}", folder.display());
+        }
+        Ok(adapter)
+    }
+
     /// Reads an adapter for a model of this configuration.
     pub fn load(config: &Config, folder: &Path, device: Device) -> Result<Self> {
-        let lora = read_config(&folder.join(CONFIG))?;
-        let adapter = Self::zeros(config, &lora, device)?;
+        let config_path = folder.join(CONFIG);
+        let lora = read_config(&config_path)?;
+        let adapter = Self::zeros(config, &lora, device).map_err(|error| match error {
+            // Of the file, not of a run's configuration.
+            Error::Setting { key, what } => {
+                Error::file(&config_path, format!("{}: {what}", key.trim_start_matches("lora.")))
+            }
+            other => other,
+        })?;
         let path = folder.join(WEIGHTS);
-        // Where the file is missing, this gives the operating system's reason.
-        fs::metadata(&path).map_err(Error::io(&path))?;
+        // Says what is wrong with a file that libtorch would reject without a reason.
+        metadata(&path)?;
         let tensors: BTreeMap<String, Tensor> =
             Tensor::read_safetensors(&path).map_err(|error| Error::file(&path, error))?.into_iter().collect();
         let expected: BTreeSet<&str> = adapter.parameters.names().collect();
@@ -103,6 +132,13 @@ impl Adapter {
             if !expected.contains(name.as_str()) {
                 let what =
                     format!("{name} belongs to none of the modules that {CONFIG} selects from the model");
+                return Err(Error::file(&path, what));
+            }
+            if !tensor.is_floating_point() {
+                let what = format!(
+                    "{name} is of type {:?}; only floating-point numbers are supported",
+                    tensor.kind()
+                );
                 return Err(Error::file(&path, what));
             }
             let mut value = adapter.value(name);
@@ -121,8 +157,24 @@ impl Adapter {
     }
 }
 
+/// What tells that an adapter was trained on another model: the hash of its base, or, where no hash was written, the
+/// last part of its base's name.
+fn other_base(checkpoint: &Checkpoint, folder: &Path) -> Option<String> {
+    let config: Value = serde_json::from_str(&fs::read_to_string(folder.join(CONFIG)).ok()?).ok()?;
+    let named = config["base_model_name_or_path"].as_str().unwrap_or_default();
+    let source = checkpoint.source();
+    if let Some(hash) = metadata(&folder.join(WEIGHTS)).ok()?.get(BASE) {
+        return (*hash != checkpoint.hash()).then(|| {
+            format!("was trained on other weights than those of `{source}`; its base was `{named}`")
+        });
+    }
+    let last = |name: &str| name.trim_end_matches('/').rsplit('/').next().map(str::to_lowercase);
+    (!named.is_empty() && last(named) != last(source))
+        .then(|| format!("names `{named}` as its base; it is used on `{source}`"))
+}
+
 fn read_config(path: &Path) -> Result<LoraConfig> {
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = read_text(path, LARGEST)?;
     let all: Map<String, Value> =
         serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error))?;
     if all.get("peft_type").and_then(Value::as_str) != Some("LORA") {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
+use tokensieve_base::files::read_text;
 
 use super::Moment;
 use super::template::Template;
@@ -12,6 +13,9 @@ use crate::Result;
 
 /// Name of the template's file in a model's folder and beside an adapter, as in `transformers` and `peft`.
 pub(crate) const FILE: &str = "chat_template.jinja";
+
+/// Bytes of the largest template (choice: those of today have 10,000).
+const LARGEST: u64 = 1 << 20;
 
 /// A template for models that have none: a heading for each role, and the end-of-text token after each reply.
 const PLAIN: (&str, &str) = ("plain", include_str!("plain.jinja"));
@@ -38,7 +42,7 @@ impl ChatTemplate {
     }
 
     fn from_file(path: &Path) -> Result<Self> {
-        let source = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let source = read_text(path, LARGEST)?;
         Template::new(&source, [], Moment::default()).map_err(|what| Error::file(path, what))?;
         Ok(Self(source))
     }

@@ -190,6 +190,9 @@ fn weigh(
             && place.start < range.end
     };
     let tokens: Vec<usize> = (0..places.len()).filter(|i| among(&places[*i], response)).collect();
+    if tokens.is_empty() && !response.is_empty() {
+        return Err("the tokenizer makes no token of the response".to_owned());
+    }
     match &message.weights {
         Weights::All(weight) => tokens.iter().for_each(|i| weights[*i] = *weight),
         Weights::Tokens(given) => {

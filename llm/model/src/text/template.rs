@@ -7,9 +7,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
-use super::Moment;
 use super::conversation::{Message, READ_BY_MODEL};
-use super::python;
+use super::limits::{self, FUEL, Limited};
+use super::{Moment, python};
 
 /// A compiled chat template.
 #[derive(Clone, Debug)]
@@ -37,6 +37,7 @@ impl Template {
         // As in jinja2, undefined values print as nothing and have no attributes.
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_unknown_method_callback(python::method);
+        environment.set_fuel(Some(FUEL));
         environment.set_formatter(python::print);
         environment.add_filter("tojson", python::tojson);
         environment.add_filter("trim", python::trim);
@@ -74,10 +75,13 @@ impl Template {
             documents => (),
             ..self.tokens.clone()
         };
-        self.environment
-            .get_template(NAME)
-            .and_then(|template| template.render(variables))
-            .map_err(|error| describe(&error))
+        let mut text = Limited::default();
+        let rendered = limits::watched(|| {
+            let template = self.environment.get_template(NAME)?;
+            template.render_captured_to(variables, &mut text).map(drop)
+        });
+        rendered.map_err(|error| if text.is_full() { limits::too_long() } else { describe(&error) })?;
+        text.into_text()
     }
 
     /// Checks that the template does not ignore what the model has to read besides the texts: the tools, and the calls
@@ -134,6 +138,7 @@ fn refuse(reason: &str) -> Result<Value, Error> {
 fn describe(error: &Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match (error.kind(), error.line()) {
+        (ErrorKind::OutOfFuel, _) => limits::too_many_steps(),
         (ErrorKind::InvalidOperation, _) | (_, None) => what,
         (_, Some(line)) => format!("{what} (line {line} of the template)"),
     }

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
-use tokensieve_base::files::write_atomically;
+use tokensieve_base::files::{read_text, write_atomically};
 use tokensieve_data::{Catalogue, Files};
 
 use crate::Error;
@@ -25,11 +25,12 @@ use crate::text::{ChatTemplate, TEMPLATE_FILE, TokenizerSource, from_gguf};
 pub use export::export;
 pub use new_folder::{claim, new_folder};
 pub use random::RandomModel;
+pub(crate) use safetensors::metadata;
 pub use save::save_safetensors;
 
 use gguf::Gguf;
 use random::Random;
-use safetensors::Shards;
+use safetensors::{LARGEST_JSON, Shards};
 
 /// The default model, an entry of `data.toml`.
 pub const DEFAULT: &str = "smollm2-135m";
@@ -140,7 +141,7 @@ impl Checkpoint {
 
     fn from_folder(source: &str, folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = read_text(&path, LARGEST_JSON)?;
         let config = Config::from_json(&path, &text)?;
         let store = Store::Folder(folder.to_owned(), Shards::open(folder)?);
         Ok(Self::new(source, config, store))
@@ -255,9 +256,8 @@ impl Checkpoint {
         let tensor = self.tensor(name, kind)?;
         if tensor.size() != shape {
             let found = tensor.size();
-            return Err(Error::Run(format!(
-                "{name} has the shape {found:?}; the model's configuration requires {shape:?}"
-            )));
+            let what = format!("{name} has the shape {found:?}; the configuration requires {shape:?}");
+            return Err(Error::file(&self.source, what));
         }
         Ok(tensor.to_device(device))
     }

@@ -13,12 +13,16 @@ use tch::{Kind, Tensor};
 
 use crate::Error;
 use crate::Result;
+use tokensieve_base::files::read_text;
 use tokensieve_kernels::memory;
 
 /// File name of a checkpoint in one file.
 pub(crate) const WHOLE: &str = "model.safetensors";
 /// File name of the index of a checkpoint in several files.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// Bytes of the largest configuration or index (choice: those of today have a million).
+pub(crate) const LARGEST_JSON: u64 = 64 << 20;
 
 /// The safetensors files of one checkpoint.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ impl Shards {
             let file_of = shard.header.tensors().into_keys().map(|name| (name, 0)).collect();
             return Ok(Self { folder: folder.to_owned(), files: vec![shard], file_of });
         }
-        let text = std::fs::read_to_string(&index).map_err(Error::io(&index))?;
+        let text = read_text(&index, LARGEST_JSON)?;
         let list: Index = serde_json::from_str(&text).map_err(|error| Error::file(&index, error))?;
         let mut shards: Vec<Shard> = Vec::new();
         let mut files: HashMap<&str, usize> = HashMap::new();
@@ -137,6 +141,11 @@ impl Shard {
             .map_err(|error| Error::file(path, format!("not a safetensors file: {error}")))?;
         Ok(Self { path: path.to_owned(), map, header, data: size + 8 })
     }
+}
+
+/// The metadata of a file.
+pub(crate) fn metadata(path: &Path) -> Result<HashMap<String, String>> {
+    Ok(Shard::open(path)?.header.metadata().clone().unwrap_or_default())
 }
 
 fn kind(dtype: Dtype) -> Option<Kind> {

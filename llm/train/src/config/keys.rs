@@ -4,6 +4,7 @@
 use toml::Value;
 
 use super::choices::{self, words};
+use tokensieve_model::LARGEST_RANK;
 use tokensieve_model::text::Moment;
 
 /// One key.
@@ -34,6 +35,8 @@ pub enum Kind {
     Within(i64, i64),
     /// A number between these, both included.
     Number(f64, f64),
+    /// A number above 0, at most this.
+    Positive(f64),
     /// This many numbers, each in [0, 1).
     Shares(usize),
     /// true or false.
@@ -65,14 +68,17 @@ impl Kind {
             Self::Within(low, high) => format!("a whole number from {low} to {high}"),
             Self::Number(low, f64::INFINITY) => format!("a number, at least {low}"),
             Self::Number(low, high) => format!("a number from {low} to {high}"),
+            Self::Positive(high) => format!("a number above 0, at most {high}"),
             Self::Shares(n) => format!("a list of {n} numbers from 0 to below 1"),
             Self::Flag => "true or false".to_owned(),
             Self::Texts => "text, or a list of texts".to_owned(),
-            Self::Ranks => "a table of names and whole numbers above 0".to_owned(),
+            Self::Ranks => format!("a table of names and whole numbers from 1 to {LARGEST_RANK}"),
             Self::Pattern => "a table of names and numbers above 0".to_owned(),
             Self::Span => "a whole number of steps, or a share of the run like 0.03 (below 1)".to_owned(),
             Self::Steps => "a list of whole numbers above 0, rising".to_owned(),
-            Self::Growth => "a list like [{ step = 100, rank = 16 }], both rising".to_owned(),
+            Self::Growth => {
+                format!("a list like [{{ step = 100, rank = 16 }}], both rising, ranks up to {LARGEST_RANK}")
+            }
             Self::Objective => "a preset's name or a table".to_owned(),
         }
     }
@@ -89,6 +95,7 @@ impl Kind {
             Self::Number(low, high) => {
                 number(value).is_some_and(|n| n.is_finite() && (low..=high).contains(&n))
             }
+            Self::Positive(high) => number(value).is_some_and(|n| n > 0.0 && n <= high),
             Self::Shares(count) => value.as_array().is_some_and(|list| {
                 list.len() == count && list.iter().all(|n| number(n).is_some_and(|n| (0.0..1.0).contains(&n)))
             }),
@@ -96,9 +103,9 @@ impl Kind {
             Self::Texts => {
                 value.is_str() || value.as_array().is_some_and(|list| list.iter().all(Value::is_str))
             }
-            Self::Ranks => value
-                .as_table()
-                .is_some_and(|table| table.values().all(|n| n.as_integer().is_some_and(|n| n > 0))),
+            Self::Ranks => value.as_table().is_some_and(|table| {
+                table.values().all(|n| n.as_integer().is_some_and(|n| RANKS.contains(&n)))
+            }),
             Self::Pattern => value.as_table().is_some_and(|table| {
                 table.values().all(|n| number(n).is_some_and(|n| n.is_finite() && n > 0.0))
             }),
@@ -134,7 +141,7 @@ pub(super) fn step(value: &Value) -> Option<u64> {
 pub(super) fn growth(value: &Value) -> Option<(u64, i64)> {
     let table = value.as_table().filter(|table| table.len() == 2)?;
     let number = |key| table.get(key).and_then(Value::as_integer).filter(|n| *n > 0);
-    Some((number("step")?.unsigned_abs(), number("rank")?))
+    Some((number("step")?.unsigned_abs(), number("rank").filter(|n| RANKS.contains(n))?))
 }
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
@@ -142,8 +149,8 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'sta
 }
 
 use Kind::{
-    Day, Flag, Growth, Number, Objective, Pattern, Ranks, Shares, Span, Steps, Text, Texts, Whole, Within,
-    Word,
+    Day, Flag, Growth, Number, Objective, Pattern, Positive, Ranks, Shares, Span, Steps, Text, Texts, Whole,
+    Within, Word,
 };
 
 const FAMILIES: [&str; 6] = tokensieve_model::config::FAMILIES;
@@ -158,6 +165,9 @@ const ANY: f64 = f64::INFINITY;
 
 /// Most documents of an optimizer step: far more than anybody uses, and few enough for a list in memory (choice).
 const LARGEST_BATCH: i64 = 1_000_000;
+
+/// Ranks of an adapter.
+const RANKS: std::ops::RangeInclusive<i64> = 1..=LARGEST_RANK;
 
 /// Every key, in the order of the manual.
 pub const KEYS: &[Key] = &[
@@ -266,7 +276,7 @@ pub const KEYS: &[Key] = &[
         "objective",
         Objective,
         r#"{ preset = "mle" }"#,
-        "a preset's name, or a table as `tokensieve objectives` describes it",
+        "a preset's name, or a table; `tokensieve objectives --language` lists its keys and what expressions may contain",
     ),
     key(
         "reference.adapter",
@@ -281,7 +291,7 @@ pub const KEYS: &[Key] = &[
         "",
         "the reference model: this file of its most probable tokens, written by `tokensieve topk`",
     ),
-    key("lora.r", Whole(1), "32", "rank of the adapter"),
+    key("lora.r", Within(1, LARGEST_RANK), "32", "rank of the adapter"),
     key("lora.lora_alpha", Number(0.0, ANY), "64", "the adapter is scaled by lora_alpha / r"),
     key("lora.lora_dropout", Number(0.0, 0.99), "0.0", "dropout rate of the adapter's inputs in training"),
     key(
@@ -321,7 +331,7 @@ pub const KEYS: &[Key] = &[
         "[0.9, 0.999]",
         "AdamW's decay rates of the mean gradient and of the mean squared gradient",
     ),
-    key("train.eps", Number(0.0, 1.0), "1e-8", "AdamW's term for numerical stability, added to the root"),
+    key("train.eps", Positive(1.0), "1e-8", "AdamW's term for numerical stability, added to the root"),
     key("train.momentum", Number(0.0, 0.999_999), "0.9", "SGD's momentum"),
     key(
         "train.weight_decay",

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use tch::{Cuda, Device};
+use tokensieve_base::files::read_text;
 use tokensieve_data::Catalogue;
-use tokensieve_objective::{Against, Objective, Variable};
+use tokensieve_objective::{Against, Error as ObjectiveError, Expression, Objective, Variable};
 use toml::{Table, Value};
 
 pub use choices::{Ranking, Shape};
@@ -29,6 +30,9 @@ use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment};
 use tokensieve_model::weights::{self, Checkpoint, RandomModel};
+
+/// Bytes of the largest configuration (choice).
+const LARGEST: u64 = 1 << 20;
 
 /// A training run, checked.
 #[derive(Debug)]
@@ -105,7 +109,7 @@ pub struct Log {
 impl Config {
     /// Reads a file and overrides `key=value`, and checks that the files and sets exist that it names.
     pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+        let text = read_text(file, LARGEST)?;
         let config = Self::parse(file, &text, overrides)?;
         config.check_names()?;
         Ok(config)
@@ -338,7 +342,29 @@ fn evaluations(settings: &Settings) -> Result<Vec<(String, DataSource)>> {
 
 fn objective(settings: &Settings) -> Result<Objective> {
     let table = settings.value("objective").and_then(Value::as_table).cloned().unwrap_or_default();
-    Objective::from_toml(&table.to_string()).map_err(|error| settings.wrong("objective", error))
+    Objective::from_toml(&table.to_string()).map_err(|error| wrong_objective(settings, &table, &error))
+}
+
+/// An error about the key of the objective that it concerns, if the user gave it: the others are a preset's.
+fn wrong_objective(settings: &Settings, table: &Table, error: &ObjectiveError) -> Error {
+    let mut what = error.to_string();
+    let key = match error {
+        ObjectiveError::Value { key, .. } | ObjectiveError::UnknownKey { key, .. } => Some(key.as_str()),
+        ObjectiveError::UnknownPreset { name, .. } => {
+            if Expression::parse(name).is_ok() {
+                what =
+                    format!("no preset is called `{name}`; an expression is given as `objective.selected`");
+            }
+            Some("preset")
+        }
+        ObjectiveError::Syntax { text, .. } | ObjectiveError::Refused { text, .. } => {
+            let is_it = |(_, value): &(&String, &Value)| value.as_str().is_some_and(|own| own.trim() == text);
+            table.iter().find(is_it).map(|(key, _)| key.as_str())
+        }
+        _ => None,
+    };
+    let name = key.map(|key| format!("objective.{key}")).filter(|name| settings.mentions(name));
+    settings.wrong(name.as_deref().unwrap_or("objective"), what)
 }
 
 fn reference(settings: &Settings) -> Result<Option<Reference>> {

@@ -134,9 +134,18 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ("[eval]\ntest = 3", "my.toml:4: `eval.test`: expected a table, found 3"),
         (
             "[objective]\nselectd = \"-p\"",
-            "my.toml:3: `objective`: unknown key `selectd`; did you mean `selected`?",
+            "my.toml:4: `objective.selectd`: unknown key `selectd`; did you mean `selected`?",
         ),
-        ("[objective]\nselected = \"p\"", "it increases"),
+        (
+            "[objective]\nselected = \"p\"",
+            "my.toml:4: `objective.selected`: the loss `p` is rejected: it increases",
+        ),
+        (
+            "[objective]\npreset = \"(1-p^0.5)/0.5\"",
+            "no preset is called `(1-p^0.5)/0.5`; an expression is given as `objective.selected`",
+        ),
+        ("[lora]\nr = 65537", "my.toml:4: `lora.r`: expected a whole number from 1 to 65536, found 65537"),
+        ("[train]\neps = 0", "my.toml:4: `train.eps`: expected a number above 0, at most 1, found 0"),
         ("[train]\nsteps = 3\nepochs = 2", "my.toml:5: `train.epochs`: give train.steps or train.epochs"),
         ("[train]\nmomentum = 0.9", "has no effect with train.optimizer = \"adamw\""),
         ("[train]\nfull = true\n[lora]\nr = 8", "my.toml:5: `lora`: has no effect with"),
@@ -157,7 +166,7 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
         ),
         (
             "[lora]\nrank_pattern = { q_proj = 8.5 }",
-            "my.toml:4: `lora.rank_pattern`: expected a table of names and whole numbers above 0, found {",
+            "my.toml:4: `lora.rank_pattern`: expected a table of names and whole numbers from 1 to 65536, found {",
         ),
         ("[train]\nranking = \"int8\"", "`train.ranking`: `int8` needs an objective that chooses documents"),
         (

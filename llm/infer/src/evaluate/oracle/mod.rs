@@ -25,7 +25,7 @@ use super::token_score::TokenScore;
 
 pub use encoding::symbol_tokens;
 pub(super) use measures::MEASURES;
-pub(super) use token_file::write as write_tokens;
+pub(super) use token_file::{is_token_file, write as write_tokens};
 
 /// Prefix of the names of files of the oracle language.
 pub(super) const PREFIX: &str = "oracle:";

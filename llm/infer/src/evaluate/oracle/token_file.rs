@@ -1,8 +1,11 @@
 //! The file of tokens: every predicted token of the oracle language with its scores.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokensieve_base::files::write_atomically_with;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -12,11 +15,11 @@ use super::super::token_score::TokenScore;
 use super::Scores;
 
 /// A row of the file: columns with an entry per predicted token. f32 has digits enough, and half of the bytes.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Line<'a> {
-    suite: &'a str,
+    suite: Cow<'a, str>,
     row: usize,
-    id: &'a str,
+    id: Cow<'a, str>,
     position: Vec<usize>,
     class: Vec<String>,
     kl: Vec<f32>,
@@ -29,6 +32,13 @@ struct Line<'a> {
     wrong: Vec<u8>,
 }
 
+/// Whether a file's first line is one of these.
+pub(in super::super) fn is_token_file(path: &Path) -> bool {
+    let mut first = String::new();
+    let read = File::open(path).and_then(|file| BufReader::new(file).read_line(&mut first));
+    read.is_ok() && serde_json::from_str::<Line>(&first).is_ok()
+}
+
 /// Writes the scores of all files in JSON lines, one line per row, atomically.
 pub(in super::super) fn write(path: &Path, files: &[Scores<'_>]) -> Result<()> {
     write_atomically_with(path, |out| {
@@ -36,9 +46,9 @@ pub(in super::super) fn write(path: &Path, files: &[Scores<'_>]) -> Result<()> {
             for (row, tokens) in oracle.rows.iter().zip(rows) {
                 let first = oracle.first_position();
                 let line = Line {
-                    suite: &oracle.name,
+                    suite: Cow::Borrowed(&oracle.name),
                     row: row.row,
-                    id: &row.id,
+                    id: Cow::Borrowed(&row.id),
                     position: (first..first + tokens.len()).collect(),
                     class: tokens.iter().map(|(class, _)| class.full_name()).collect(),
                     kl: column(tokens, |score| score.kl),

@@ -61,6 +61,15 @@ pub struct TopFile {
 }
 
 impl TopFile {
+    /// Whether a file is one, of whatever model and data.
+    pub fn is_one(path: &Path) -> bool {
+        // SAFETY: as in `open`.
+        let map = File::open(path).ok().and_then(|file| unsafe { Mmap::map(&file) }.ok());
+        let header = map.and_then(|map| Some(SafeTensors::read_metadata(&map).ok()?.1));
+        let metadata = header.and_then(|header| header.metadata().clone()).unwrap_or_default();
+        metadata.get("format").is_some_and(|format| format == FORMAT)
+    }
+
     /// Opens a file for a model of this vocabulary and a data set of this hash.
     pub fn open(path: &Path, vocabulary: i64, data: &str) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
@@ -128,6 +137,21 @@ impl TopFile {
             return Err(wrong(format!("was made for other data ({}, not {data})", opened.data)));
         }
         Ok(opened)
+    }
+
+    /// How many tokens of each prediction it has.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Number of tokens in the vocabulary.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary as usize
+    }
+
+    /// Whether it holds the distribution of an artificial language, complete, instead of a model's prediction.
+    pub fn is_exact(&self) -> bool {
+        self.model.contains('/')
     }
 
     /// SHA-256 of all of it, in hex.

@@ -1,0 +1,279 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use super::{Error, sync};
+
+/// How long a pipe may be without a reader before that is an error (choice: a shell starts both ends in no order).
+const READER: Duration = Duration::from_secs(5);
+
+/// Longest chain of links that is followed, as in Linux.
+const LINKS: usize = 40;
+
+/// Where a file is written: links followed, so that a link stays and its target is replaced.
+#[derive(Debug)]
+pub struct Destination {
+    path: PathBuf,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A regular file, whether it exists or not.
+    File(PathBuf),
+    /// A pipe, a character device, or an open file of the process (`/dev/stdout`): written into, never replaced.
+    Stream,
+}
+
+impl Destination {
+    /// Finds out what is at a path. Folders, block devices and sockets are errors.
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        let refuse = |what: &str| Err(Error::at(path)(io::Error::new(ErrorKind::InvalidInput, what)));
+        if path.file_name().is_none() {
+            return refuse("is not the path of a file");
+        }
+        let target = follow(path).map_err(Error::at(path))?;
+        let kind = fs::metadata(path).map(|found| found.file_type());
+        let place = match (kind, target) {
+            (Ok(kind), _) if kind.is_dir() => return refuse("is a folder; name a file in it"),
+            (Ok(kind), _) if kind.is_block_device() => return refuse("is a block device; name a file"),
+            (Ok(kind), _) if kind.is_socket() => return refuse("is a socket; name a file"),
+            (Ok(kind), _) if kind.is_fifo() || kind.is_char_device() => Place::Stream,
+            (_, None) => Place::Stream,
+            (_, Some(target)) => Place::File(target),
+        };
+        Ok(Self { path: path.to_owned(), place })
+    }
+
+    /// Whether it is written into instead of being replaced.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.place, Place::Stream)
+    }
+
+    /// Refuses what can only be written, for files that are also read.
+    pub fn regular(self) -> Result<Self, Error> {
+        match self.place {
+            Place::File(_) => Ok(self),
+            Place::Stream => self.refuse("is a pipe or a device, which cannot be read back; name a file"),
+        }
+    }
+
+    /// Refuses a file that one of these flags or arguments names too.
+    pub fn apart_from<'a>(
+        self,
+        others: impl IntoIterator<Item = (&'a str, &'a Path)>,
+    ) -> Result<Self, Error> {
+        let own = identity(&self.path);
+        let mut others = others.into_iter();
+        match others.find(|(_, other)| own.is_some() && identity(other) == own) {
+            Some((name, _)) => self.refuse(&format!("is the file of {name}, too; choose another name")),
+            None => Ok(self),
+        }
+    }
+
+    /// Checks, before anything is computed, that a file can be written here and that nothing is lost: a file that is
+    /// not empty must be one that `is_own` recognises as `what`.
+    pub fn replacing(self, what: &str, is_own: impl FnOnce(&Path) -> bool) -> Result<Self, Error> {
+        let Place::File(target) = &self.place else { return Ok(self) };
+        if fs::metadata(target).is_ok_and(|found| found.len() > 0) && !is_own(target) {
+            return self
+                .refuse(&format!("holds something other than {what}; choose another name, or remove it"));
+        }
+        let new = temporary(target);
+        File::create(&new).map_err(Error::at(&self.path))?;
+        fs::remove_file(&new).map_err(Error::at(&self.path))?;
+        Ok(self)
+    }
+
+    /// Writes the file: it is there as a whole or not at all, and on failure nothing is left and what was there stays.
+    pub fn write_with<E: From<Error>>(
+        &self,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &self.place {
+            Place::File(target) => self.replace(target, write),
+            Place::Stream => {
+                let mut out = BufWriter::new(open_stream(&self.path).map_err(Error::at(&self.path))?);
+                write(&mut out)?;
+                out.flush().map_err(|error| Error::at(&self.path)(error).into())
+            }
+        }
+    }
+
+    /// Writes a file beside the target, brings it to the disk and gives it its name.
+    fn replace<E: From<Error>>(
+        &self,
+        target: &Path,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let new = temporary(target);
+        let outcome =
+            File::create(&new).map_err(|error| Error::at(&self.path)(error).into()).and_then(|file| {
+                let mut out = BufWriter::with_capacity(1 << 20, file);
+                write(&mut out)?;
+                let file = out.into_inner().map_err(io::IntoInnerError::into_error);
+                file.and_then(|file| file.sync_all())
+                    .and_then(|()| fs::rename(&new, target))
+                    .map_err(Error::at(&self.path))
+                    .and_then(|()| sync(folder_of(target)))
+                    .map_err(E::from)
+            });
+        if outcome.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        outcome
+    }
+
+    fn refuse<T>(&self, what: &str) -> Result<T, Error> {
+        Err(Error::at(&self.path)(io::Error::new(ErrorKind::InvalidInput, what)))
+    }
+}
+
+/// The file that a path leads to, `None` if it is an open file of the process.
+fn follow(path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut place = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = fs::read_link(&place) else { return Ok(Some(place)) };
+        if ["/dev", "/proc"].iter().any(|system| place.starts_with(system)) {
+            return Ok(None);
+        }
+        place = folder_of(&place).join(target);
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "is a link that leads in a circle"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A name beside the target, the process's own, so that two writers cannot mix their bytes.
+fn temporary(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(target).join(format!(".{name}.{}.new", std::process::id()))
+}
+
+/// What two paths of one file have in common.
+fn identity(path: &Path) -> Option<PathBuf> {
+    let target = follow(path).ok().flatten()?;
+    Some(folder_of(&target).canonicalize().ok()?.join(target.file_name()?))
+}
+
+/// Opens what can only be written. Opening a pipe waits for its reader, in a thread that can be given up.
+fn open_stream(path: &Path) -> io::Result<File> {
+    let (opened, wait) = channel();
+    let own = path.to_owned();
+    thread::spawn(move || opened.send(OpenOptions::new().append(true).open(own)));
+    let nobody =
+        |_| Err(io::Error::new(ErrorKind::BrokenPipe, "is a pipe that nobody reads; start its reader"));
+    wait.recv_timeout(READER).unwrap_or_else(nobody)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) -> Result<(), Error> {
+        Destination::of(path)?.write_with(|out| out.write_all(text.as_bytes()).map_err(Error::at(path)))
+    }
+
+    fn pipe(path: &Path) {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    /// The message after the path.
+    fn what(error: &Error) -> String {
+        error.error.to_string()
+    }
+
+    #[test]
+    fn links_stay_and_their_target_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("other")).unwrap();
+        fs::write(at("other/real"), "old").unwrap();
+        symlink("other/real", at("one")).unwrap();
+        symlink("one", at("two")).unwrap();
+        write(&at("two"), "new").unwrap();
+        assert_eq!(fs::read_to_string(at("other/real")).unwrap(), "new");
+        assert!(at("one").is_symlink() && at("two").is_symlink() && !at("other/real").is_symlink());
+
+        symlink("other/absent", at("dangling")).unwrap();
+        write(&at("dangling"), "x").unwrap();
+        assert_eq!(fs::read_to_string(at("other/absent")).unwrap(), "x");
+
+        symlink("circle", at("circle")).unwrap();
+        assert_eq!(what(&write(&at("circle"), "x").unwrap_err()), "is a link that leads in a circle");
+    }
+
+    #[test]
+    fn pipes_are_written_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        pipe(&path);
+        let reader = thread::spawn({
+            let path = path.clone();
+            move || fs::read_to_string(path).unwrap()
+        });
+        let destination = Destination::of(&path).unwrap().replacing("rows", |_| false).unwrap();
+        assert!(destination.is_stream());
+        destination.write_with(|out| out.write_all(b"rows").map_err(Error::at(&path))).unwrap();
+        assert_eq!(reader.join().unwrap(), "rows");
+        assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
+        assert_eq!(
+            what(&destination.regular().unwrap_err()),
+            "is a pipe or a device, which cannot be read back; name a file"
+        );
+        assert_eq!(what(&write(&path, "x").unwrap_err()), "is a pipe that nobody reads; start its reader");
+    }
+
+    #[test]
+    fn devices_are_written_into() {
+        let null = Path::new("/dev/null");
+        write(null, "x").unwrap();
+        assert!(fs::metadata(null).unwrap().file_type().is_char_device());
+        assert!(write(Path::new("/dev/full"), "x").unwrap_err().to_string().contains("No space left"));
+    }
+
+    #[test]
+    fn foreign_content_is_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let checked = |own: bool| Destination::of(&path).unwrap().replacing("rows", |_| own);
+        checked(false).unwrap();
+        fs::write(&path, "").unwrap();
+        checked(false).unwrap();
+        fs::write(&path, "mine").unwrap();
+        checked(true).unwrap();
+        assert_eq!(
+            what(&checked(false).unwrap_err()),
+            "holds something other than rows; choose another name, or remove it"
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let nowhere = Destination::of(&folder.path().join("none/a")).unwrap().replacing("rows", |_| true);
+        assert!(what(&nowhere.unwrap_err()).starts_with("No such file or directory"));
+        let inside = Destination::of(folder.path()).unwrap_err();
+        assert_eq!(what(&inside), "is a folder; name a file in it");
+    }
+
+    #[test]
+    fn one_file_under_two_names_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        symlink("a", at("b")).unwrap();
+        let apart = |one: &str, other: &str| {
+            Destination::of(&at(one)).unwrap().apart_from([("--baseline", at(other).as_path())])
+        };
+        apart("a", "c").unwrap();
+        for (one, other) in [("a", "a"), ("a", "b"), ("b", "a"), ("a", "./a")] {
+            let error = apart(one, other).unwrap_err();
+            assert_eq!(what(&error), "is the file of --baseline, too; choose another name", "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Bad input of every kind, given to the real program: `cases.toml` says what is damaged, which command reads it, and the
+//! exit code and message that follow. No case may panic, or run for longer than [`LIMIT`].
+//!
+//! A case is one line of a group's `cases`: the damage, and the message from `error:` or `warning:` up to a blank line. What
+//! the damage means is the group's other key:
+//!
+//! | key | damage |
+//! |---|---|
+//! | `text = FILE` | the file's whole content |
+//! | `set = FILE` | `KEY=JSON` sets a key of a JSON file, `KEY=` removes it |
+//! | `bytes = FILE` | edits separated by `; `: `cut N`, `flip N`, `put N HEX`, `add HEX`, `swap OLD NEW`; a negative N counts from the end |
+//! | `arguments = true` | further arguments, as a shell splits them |
+//!
+//! Needs libtorch; makes its own model and data in temporary folders. `cargo test -p tokensieve-cli --test bad_input`.
+
+#[path = "../../../tests/bench/mod.rs"]
+mod bench;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a case may take: a second or less where nothing else runs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Rows, a configuration of two steps, and a template.
+const FILES: [(&str, &str); 3] = [
+    (
+        "rows.jsonl",
+        "{\"question\": \"What is 2 + 3?\", \"answer\": \"5\"}\n{\"question\": \"And 4 + 4?\", \"answer\": \"It is 8.\"}\n",
+    ),
+    (
+        "run.toml",
+        "[model]\nsource = \"model\"\ndtype = \"f32\"\ndevice = \"cpu\"\n[data]\ntrain = \"rows.jsonl\"\n[lora]\nr = 2\n\
+         [train]\nsteps = 2\nbatch_size = 2\nsave_every = 1\n",
+    ),
+    ("chat.jinja", "{% for message in messages %}{{ message.content }}{% endfor %}"),
+];
+
+/// What makes the other files that cases damage.
+const MADE: [&str; 5] = [
+    "train run.toml --out out",
+    "uncertainty rows.jsonl --passes 0 --model model --precision f32 --out estimates.jsonl",
+    "topk run.toml top.safetensors -k 4",
+    "generate rows.jsonl --limit 2 --model model --precision f32 --out replies.jsonl",
+    "evaluate --suite nll:rows.jsonl --model model --precision f32 --out results.json",
+];
+
+struct Case {
+    group: String,
+    run: String,
+    damage: Damage,
+    input: String,
+    code: i32,
+    message: String,
+}
+
+enum Damage {
+    Text(String),
+    Set(String),
+    Bytes(String),
+    Arguments,
+}
+
+fn cases() -> Vec<Case> {
+    let table: toml::Table = include_str!("cases.toml").parse().unwrap();
+    let mut all = Vec::new();
+    for group in table["group"].as_array().unwrap() {
+        let text = |key: &str| group.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+        for case in group["cases"].as_array().unwrap() {
+            let [input, message] = [0, 1].map(|i| case[i].as_str().unwrap().to_owned());
+            let damage = text("text")
+                .map(Damage::Text)
+                .or(text("set").map(Damage::Set))
+                .or(text("bytes").map(Damage::Bytes))
+                .unwrap_or(Damage::Arguments);
+            let code = group.get("code").map_or(1, |code| code.as_integer().unwrap() as i32);
+            all.push(Case {
+                group: text("about").unwrap(),
+                run: text("run").unwrap(),
+                damage,
+                input,
+                code,
+                message,
+            });
+        }
+    }
+    all
+}
+
+fn command(folder: &Path, arguments: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    // Many small programs at a time.
+    command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive");
+    command
+}
+
+/// A folder with everything that is damaged later.
+fn intact() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    bench::model(&folder.path().join("model"));
+    for (name, content) in FILES {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    fs::copy(fixtures.join("gguf/llama.gguf"), folder.path().join("tiny.gguf")).unwrap();
+    fs::copy(fixtures.join("rows/messages.parquet"), folder.path().join("rows.parquet")).unwrap();
+    for made in MADE {
+        let output = command(folder.path(), &words(made)).output().unwrap();
+        assert!(output.status.success(), "{made}\n{}", bench::said(&output));
+    }
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// Splits at spaces, but not within single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (i, part) in line.split('\'').enumerate() {
+        if i % 2 == 1 {
+            *words.last_mut().unwrap() += part;
+            continue;
+        }
+        for (j, piece) in part.split(' ').enumerate() {
+            if j > 0 {
+                words.push(String::new());
+            }
+            *words.last_mut().unwrap() += piece;
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
+}
+
+fn edited(mut bytes: Vec<u8>, edits: &str) -> Vec<u8> {
+    for edit in edits.split("; ") {
+        let words: Vec<&str> = edit.split(' ').collect();
+        let number = |i: usize| words[i].parse::<usize>().unwrap();
+        match words[0] {
+            "cut" => match words[1].strip_prefix('-') {
+                Some(end) => bytes.truncate(bytes.len() - end.parse::<usize>().unwrap()),
+                None => bytes.truncate(number(1)),
+            },
+            "flip" => bytes[number(1)] ^= 1,
+            "put" => {
+                let (new, end) =
+                    (hex(words[2]), words[1].strip_prefix('-').map(|end| end.parse::<usize>().unwrap()));
+                let at = end.map_or_else(|| number(1), |end| bytes.len() - end);
+                bytes[at..at + new.len()].copy_from_slice(&new);
+            }
+            "add" => bytes.extend(hex(words[1])),
+            "swap" => {
+                let (old, new) = (words[1].as_bytes(), words[2].as_bytes());
+                assert_eq!(old.len(), new.len(), "{edit}");
+                let at = bytes.windows(old.len()).position(|window| window == old).expect("the old text");
+                bytes[at..at + new.len()].copy_from_slice(new);
+            }
+            other => panic!("no edit is called {other}"),
+        }
+    }
+    bytes
+}
+
+impl Case {
+    /// The arguments of the command, after the damage is done.
+    fn prepare(&self, folder: &Path) -> Vec<String> {
+        match &self.damage {
+            Damage::Text(file) => fs::write(folder.join(file), &self.input).unwrap(),
+            Damage::Set(file) => {
+                let path = folder.join(file);
+                let mut json: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+                let (key, value) = self.input.split_once('=').unwrap();
+                let table = json.as_object_mut().unwrap();
+                match value {
+                    "" => drop(table.remove(key)),
+                    value => drop(table.insert(key.to_owned(), serde_json::from_str(value).unwrap())),
+                }
+                fs::write(path, json.to_string()).unwrap();
+            }
+            Damage::Bytes(file) => {
+                let path = folder.join(file);
+                let bytes = fs::read(&path).unwrap();
+                fs::write(path, edited(bytes, &self.input)).unwrap();
+            }
+            Damage::Arguments => return words(&format!("{} {}", self.run, self.input)),
+        }
+        words(&self.run)
+    }
+
+    /// What is wrong with what the program does; none if it does as the table says.
+    fn complaint(&self, intact: &Path) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        copy(intact, folder.path());
+        let arguments = self.prepare(folder.path());
+        let start = Instant::now();
+        let (status, text) = run(folder.path(), &arguments);
+        let found = message(&text, self.code);
+        let right = status.and_then(|status| status.code()) == Some(self.code)
+            && found == self.message
+            && !text.contains("panicked")
+            && start.elapsed() < LIMIT;
+        let what = || {
+            format!(
+                "{} ({})\n  exit code {:?} after {:.1} s, not {}\n  found    {found:?}\n  expected {:?}\n",
+                self.group,
+                self.input,
+                status.and_then(|status| status.code()),
+                start.elapsed().as_secs_f64(),
+                self.code,
+                self.message
+            )
+        };
+        (!right).then(what)
+    }
+}
+
+/// Runs the program; without a status, it was still running at the limit. Returns what it printed on standard error.
+fn run(folder: &Path, arguments: &[String]) -> (Option<ExitStatus>, String) {
+    let log = folder.join("stderr");
+    let mut command = command(folder, arguments);
+    let mut child = command.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            None if start.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(5)),
+            None => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            status => break status,
+        }
+    };
+    (status, String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned())
+}
+
+/// The error up to a blank line, or the warnings of a program that goes on.
+fn message(text: &str, code: i32) -> String {
+    let is_message = |line: &&str| line.starts_with("error: ");
+    let lines: Vec<&str> = if code == 0 {
+        text.lines().filter(|line| line.starts_with("warning: ")).collect()
+    } else {
+        text.lines().skip_while(|line| !is_message(line)).take_while(|line| !line.is_empty()).collect()
+    };
+    lines.join("\n")
+}
+
+#[test]
+fn every_bad_input_is_named() {
+    let (cases, intact) = (cases(), intact());
+    assert!(cases.len() >= 200, "{}", cases.len());
+    let (next, complaints) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            complaints.lock().unwrap().extend(case.complaint(intact.path()));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let complaints = complaints.into_inner().unwrap();
+    assert!(
+        complaints.is_empty(),
+        "{} of {} cases:\n{}",
+        complaints.len(),
+        cases.len(),
+        complaints.join("\n")
+    );
+}
+
+#[test]
+fn edits_are_as_the_table_means_them() {
+    assert_eq!(edited(b"abcdef".to_vec(), "cut 4; flip 0; add 7a7a"), b"`bcdzz");
+    assert_eq!(edited(b"abcdef".to_vec(), "cut -1; put 1 5858; put -1 59; swap dY Xe"), b"aXXXe");
+    assert_eq!(words("a 'b c'  d='e f'"), ["a", "b c", "d=e f"]);
+}
