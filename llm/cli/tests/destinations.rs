@@ -167,42 +167,58 @@ fn pipes_are_written_into_or_refused() {
     );
 }
 
+/// What `/dev/stdout` leads to. A mistake cannot replace this link, as it could that one.
+const STDOUT: &str = "/proc/self/fd/1";
+
 #[test]
 fn standard_output_is_written_into() {
     let folder = Folder::new();
-    let output = folder.run("make arithmetic -n 2 --out", "/dev/stdout");
+    let output = folder.run("make arithmetic -n 2 --out", STDOUT);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "2 rows of arithmetic (train) in /dev/stdout\n");
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("2 rows of arithmetic (train) in {STDOUT}\n")
+    );
     // A file that the shell opened is not replaced either.
     let file = fs::File::create(folder.path("shell.jsonl")).unwrap();
-    let status = folder.command("make arithmetic -n 2 --out", "/dev/stdout").stdout(file).status().unwrap();
+    let status = folder.command("make arithmetic -n 2 --out", STDOUT).stdout(file).status().unwrap();
     assert!(status.success());
     assert_eq!(fs::read_to_string(folder.path("shell.jsonl")).unwrap().lines().count(), 2);
     for verb in &VERBS[2..] {
         assert_eq!(
-            folder.fails(verb, "/dev/stdout"),
-            "error: /dev/stdout: is a pipe or a device, which cannot be read back; name a file",
+            folder.fails(verb, STDOUT),
+            format!("error: {STDOUT}: is a pipe or a device, which cannot be read back; name a file"),
             "{verb}"
         );
     }
     // Its reader goes away.
-    let mut child = folder.command("make arithmetic -n 100000 --out", "/dev/stdout").spawn().unwrap();
+    let mut child = folder.command("make arithmetic -n 100000 --out", STDOUT).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: /dev/stdout: Broken pipe (os error 32)\n");
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("error: {STDOUT}: Broken pipe (os error 32)\n")
+    );
 }
 
+/// A scratch folder's own devices: a mistake must not replace the machine's.
 #[test]
 fn a_device_is_no_file_to_replace() {
     let folder = Folder::new();
+    for (name, minor) in [("null", "3"), ("full", "7")] {
+        let made = Command::new("mknod").arg(folder.path(name)).args(["c", "1", minor]).output();
+        if !made.is_ok_and(|made| made.status.success()) {
+            return eprintln!("skipped: only root makes devices");
+        }
+    }
     assert_eq!(
-        folder.fails("make arithmetic -n 2 --out", "/dev/full"),
-        "error: /dev/full: No space left on device (os error 28)"
+        folder.fails("make arithmetic -n 2 --out", "full"),
+        "error: full: No space left on device (os error 28)"
     );
-    folder.succeeds("make arithmetic -n 2 --out", "/dev/null");
-    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    folder.succeeds("make arithmetic -n 2 --out", "null");
+    assert!(fs::metadata(folder.path("null")).unwrap().file_type().is_char_device());
 }
 
 /// Before anything is computed: the model is not even there.
