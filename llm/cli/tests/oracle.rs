@@ -256,7 +256,8 @@ fn what_is_not_of_the_language_is_refused() {
     fs::write(path, &whole).unwrap();
     refused(&["--suite", "poems"], &["`poems`", "oracle:FILE"]);
     let text = format!("nll:{path}");
-    refused(&["--suite", &text, "--tokens", path], &["--tokens: needs oracle:FILE"]);
+    refused(&["--suite", &text, "--tokens", path], &["test.jsonl: is the file of --suite, too"]);
+    refused(&["--suite", &text, "--tokens", "tokens.jsonl"], &["--tokens: needs oracle:FILE"]);
 
     // Another tokenizer: of Latin letters, which has no Greek ones.
     let tokenizer = bench.path("model/tokenizer.json");

@@ -11,7 +11,8 @@
 //! | `bytes = FILE` | edits separated by `; `: `cut N`, `flip N`, `put N HEX`, `add HEX`, `swap OLD NEW`; a negative N counts from the end |
 //! | `arguments = true` | further arguments, as a shell splits them |
 //!
-//! Needs libtorch; makes its own model and data in temporary folders. `cargo test -p tokensieve-cli --test bad_input`.
+//! Needs libtorch, and two minutes on two cores; makes its own model and data in temporary folders.
+//! `cargo test -p tokensieve-cli --test bad_input`.
 
 #[path = "../../../tests/bench/mod.rs"]
 mod bench;
