@@ -98,10 +98,15 @@ clean what="build":
 test *arguments: (_setup-dev "test")
     @scripts/test "$@"
 
-# Formatting, clippy, licences, unused dependencies, shell and nix files
+# Formatting, clippy, licences, unused dependencies, shell and nix files, Dockerfiles, links, the book
 [group('code')]
 lint: (_setup-dev "libtorch" "blas" "lint")
     @scripts/lint
+
+# The documentation as a book, out/book/index.html, its links checked
+[group('code')]
+book: (setup "book")
+    @scripts/book
 
 # Look at changed snapshots one by one, and accept or refuse them
 [group('code')]

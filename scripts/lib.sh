@@ -16,11 +16,11 @@ need_cargo() {
     have cc || need_packages 'the C compiler and linker that Rust calls' build-essential
 }
 
-# pip_tool PACKAGE: a program that comes as a Python package, into $tools/bin.
+# pip_tool PACKAGE [VERSION]: a program that comes as a Python package, into $tools/bin.
 pip_tool() {
     mkdir -p "$tools/python/$1" "$tools/bin"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade \
-        --target "$tools/python/$1" "$1" >&2 || return 1
+        --target "$tools/python/$1" "$1${2:+==$2}" >&2 || return 1
     for program in "$tools/python/$1"/bin/*; do ln -sf "$program" "$tools/bin/"; done
 }
 
