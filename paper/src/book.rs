@@ -78,6 +78,7 @@ fn files(docs: &Path) -> Result<BTreeMap<String, String>> {
     files.insert("drawings/pulls.svg".to_owned(), families()?);
     files.insert("drawings/bands.svg".to_owned(), bands()?);
     let summary = fs::read_to_string(docs.join("SUMMARY.md"))?;
+    files.insert("drawings/computed.js".to_owned(), computed()?);
     files.insert("SUMMARY.md".to_owned(), listed(&summary, &contents)?);
     Ok(files)
 }
@@ -244,40 +245,72 @@ fn families() -> Result<String> {
     Ok(svg(&drawing.width(720.0).panel_height(220.0), "Pulls of four losses"))
 }
 
-/// Which of forty tokens three bands select.
+/// Forty tokens of four documents: probabilities spread evenly, in an order that looks like none (23 and 40 share no divisor).
+fn forty() -> Vec<TokenStats> {
+    let one = |index: u32| {
+        let p = (f64::from(index * 23 % 40) + 0.5) / 40.0;
+        TokenStats { document: index / 10, position: index % 10, ..token(p) }
+    };
+    (0..40).map(one).collect()
+}
+
+/// Which of the forty tokens a band of their losses selects.
+fn selected(keep: &str, of: &str) -> Result<Vec<bool>> {
+    let select = format!("select = {{ by = \"loss\", keep = \"{keep}\", of = \"{of}\" }}");
+    let objective = Objective::from_toml(&format!("selected = \"-log p\"\notherwise = \"none\"\n{select}"))?;
+    Ok(objective.begin(Plan { steps: 1, seed: 0 }).pulls(&forty())?.selected.clone())
+}
+
+/// Three bands of the forty tokens.
 fn bands() -> Result<String> {
-    let tokens: Vec<TokenStats> = (0..40)
-        .map(|index| {
-            // Losses of tokens whose probabilities are spread evenly, in an order that looks like none: 23 and 40 share no
-            // divisor.
-            let p = (f64::from(index * 23 % 40) + 0.5) / 40.0;
-            TokenStats { document: index / 10, position: index % 10, ..token(p) }
-        })
-        .collect();
-    let panel = |(title, keep, of): (&str, &str, &str)| -> Result<Panel> {
-        let text = format!(
-            "selected = \"-log p\"\notherwise = \"none\"\nselect = {{ by = \"loss\", keep = \"{keep}\", of = \"{of}\" }}"
-        );
-        let mut training = Objective::from_toml(&text)?.begin(Plan { steps: 1, seed: 0 });
-        let selected = training.pulls(&tokens)?.selected.clone();
-        let of = |wanted: bool| {
-            let chosen = tokens.iter().zip(&selected).enumerate().filter(move |(_, (_, is))| **is == wanted);
-            chosen.map(|(index, (token, _))| (index as f64, token.loss)).collect::<Vec<_>>()
+    let panel = |keep: &str, of: &str| -> Result<Panel> {
+        let chosen = selected(keep, of)?;
+        let points = |wanted: bool| {
+            let all = forty().into_iter().zip(&chosen).enumerate();
+            let which = all.filter(|(_, (_, is))| **is == wanted);
+            Series::points(which.map(|(index, (token, _))| (index as f64, token.loss)).collect::<Vec<_>>())
         };
-        Ok(Panel::new(title, Axis::linear("token"), Axis::linear("loss (nats)"))
-            .with(Series::points(of(false)).ink(Ink::Muted).label("not selected"))
-            .with(Series::points(of(true)).ink(Ink::Category(0)).label("selected"))
+        let title = format!("{} of {of}", keep.replace('%', " %"));
+        Ok(Panel::new(&title, Axis::linear("token"), Axis::linear("loss (nats)"))
+            .with(points(false).ink(Ink::Muted).label("not selected"))
+            .with(points(true).ink(Ink::Category(0)).label("selected"))
             .with_all([9.5, 19.5, 29.5].map(|x| Series::vertical(x).ink(Ink::Muted).dotted())))
     };
-    let panels: Vec<Panel> = [
-        ("top 25% of tokens", "top 25%", "tokens"),
-        ("50%..75% of tokens", "50%..75%", "tokens"),
-        ("top 25% of documents", "top 25%", "documents"),
-    ]
-    .into_iter()
-    .map(panel)
-    .collect::<Result<_>>()?;
-    Ok(svg(&Drawing::new(panels).columns(3).width(900.0).panel_height(200.0), "Bands of forty tokens"))
+    let panels = [panel("top 25%", "tokens")?, panel("50%..75%", "tokens")?, panel("top 25%", "documents")?];
+    let drawing = Drawing::new(panels).columns(3).width(900.0).panel_height(200.0);
+    Ok(svg(&drawing, "Bands of forty tokens"))
+}
+
+/// Steps of a band's ends in the plot with controls.
+const STEPS: usize = 20;
+
+/// What the plots with controls choose from (docs/interactive.js).
+fn computed() -> Result<String> {
+    let alphas: Vec<f64> = (0..=40).map(|tenths| f64::from(tenths) / 10.0).collect();
+    let rounded = |value: f64| (value * 1e4).round() / 1e4;
+    let mut curves = Vec::new();
+    for alpha in &alphas {
+        curves.push(curve(&Objective::preset("f-alpha")?.with("alpha", *alpha)?)?);
+    }
+    let pull: Vec<Vec<f64>> =
+        curves.iter().map(|curve| curve.iter().map(|(_, pull)| rounded(pull.label)).collect()).collect();
+    let p: Vec<f64> = curves[0].iter().map(|(p, _)| *p).collect();
+    let mut bands = BTreeMap::new();
+    for of in ["tokens", "documents"] {
+        for (low, high) in (0..STEPS).flat_map(|low| (low + 1..=STEPS).map(move |high| (low, high))) {
+            let percent = |step: usize| step * 100 / STEPS;
+            let chosen = selected(&format!("{}%..{}%", percent(low), percent(high)), of)?;
+            let chosen: Vec<usize> = (0..chosen.len()).filter(|index| chosen[*index]).collect();
+            bands.insert(format!("{of}/{low}/{high}"), chosen);
+        }
+    }
+    let loss: Vec<f64> = forty().iter().map(|token| rounded(token.loss)).collect();
+    // Keys in alphabetical order: serde_json keeps this order or makes it, whichever features other crates ask for.
+    let all = serde_json::json!({
+        "bands": { "loss": loss, "selected": bands, "steps": STEPS },
+        "pulls": { "alphas": alphas, "p": p, "pull": pull },
+    });
+    Ok(format!("// Written by `./just paper book`.\nconst COMPUTED = {all};\n"))
 }
 
 fn svg(drawing: &Drawing, title: &str) -> String {
