@@ -35,7 +35,7 @@ install_rust() {
             need_packages 'Rust' cargo-web rustc-web
             return
         fi
-        { : </dev/tty >/dev/tty; } 2>/dev/null || die "Rust is missing (cargo was not found). Install it, then try again:
+        { true </dev/tty >/dev/tty; } 2>/dev/null || die "Rust is missing (cargo was not found). Install it, then try again:
     $rustup"
         printf 'Rust is missing. Install it with rustup into %s? [Y/n] ' "${CARGO_HOME:-$HOME/.cargo}" >/dev/tty
         read -r answer </dev/tty
