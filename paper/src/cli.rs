@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::Shard;
-use tokensieve_paper::oracle::Stage;
+use tokensieve_paper::planned::Stage;
 
 /// Recomputes the figures of two papers on token selection, tests their claims, and writes the report.
 #[derive(Debug, Parser)]

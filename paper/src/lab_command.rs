@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
-use tokensieve_paper::oracle::{Outcomes, Power, Stage, Work, tuning};
+use tokensieve_paper::oracle::{Outcomes, Work, tuning};
+use tokensieve_paper::planned::{Declared, Power, Seeds, Stage};
 use tokensieve_paper::study::{Study, held_out, scoring};
 
 /// Time between lines about what is going on.
@@ -87,8 +88,13 @@ fn power(out: &Path) -> Result<ExitCode> {
         "| claim | pilot's seeds | difference | standard deviation | detectable | matters | found | equal |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    let work = Work::of(Profile::Study)?;
+    let mut outcomes = Outcomes::default();
+    outcomes.collect(&work, Stage::Pilot, &Lab::open(out))?;
+    let seeds = Seeds::all(work.plan.seeds.main).count();
+    let pairs = |claim: &Declared| outcomes.pairs(claim, Seeds::all(work.plan.seeds.pilot));
     for Power { claim, pilot, deviation, detectable, matters, found, equal } in
-        Power::all(&Work::of(Profile::Study)?, &Lab::open(out))?
+        Power::all(&work.plan.claims, seeds, pairs)?
     {
         println!(
             "| {claim} | {} | {:.4} | {deviation:.4} | {detectable:.4} | {matters} | {:.0} % | {:.0} % |",

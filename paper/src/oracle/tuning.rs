@@ -3,8 +3,9 @@
 
 use super::measures::ANSWERS;
 use super::outcome::Outcomes;
-use super::plan::{Quantity, Rate};
-use super::work::{Stage, Work};
+use super::plan::Quantity;
+use super::work::Work;
+use crate::planned::{Rate, Stage};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use tokensieve_base::statistics::mean;

@@ -1,0 +1,325 @@
+//! The committed plan: what is run.
+
+use super::measures::Quantity;
+use crate::Profile;
+use crate::planned::{self, Declared, Rate, Seeds};
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// `paper/plans/study.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The model that is fine-tuned.
+    pub model: String,
+    /// Data type that it is trained in.
+    pub dtype: String,
+    /// What all runs have in common.
+    pub training: Training,
+    /// Seeds of each stage.
+    pub seeds: Seeds,
+    /// How much of it is run, by name.
+    pub sizes: BTreeMap<String, Size>,
+    /// Models that are trained before they are fine-tuned, by name.
+    pub bases: BTreeMap<String, Base>,
+    /// What is run.
+    pub groups: Vec<Group>,
+    /// Learning rates to choose from.
+    pub tuning: Tuning,
+    /// What is trained on, by name.
+    pub data: BTreeMap<String, Data>,
+    /// Ways to train, by name.
+    pub arms: BTreeMap<String, Arm>,
+    /// The primary claims: one family, corrected by Holm.
+    pub claims: Vec<Declared>,
+}
+
+/// What all runs have in common.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Documents per step.
+    pub batch: u64,
+    /// Longest document, in tokens: longer ones are cut at the end.
+    pub max_tokens: u64,
+}
+
+/// How much of it is run.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Documents that a run goes over once.
+    pub rows: u64,
+    /// Documents of each held-out set.
+    pub held_out: u64,
+    /// Questions of each task.
+    pub questions: u64,
+    /// Whether of each group only the first data and the first two arms are run.
+    #[serde(default)]
+    pub first_only: bool,
+}
+
+/// A model that is trained before it is fine-tuned: all its weights, by maximum likelihood.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// The name of its data.
+    pub data: String,
+    /// The seed of its data.
+    pub seed: u64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Documents by size.
+    pub rows: BTreeMap<String, u64>,
+}
+
+/// Arms that are crossed with data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// What it is for.
+    pub name: String,
+    /// Names of arms.
+    pub arms: Vec<String>,
+    /// Names of data.
+    pub data: Vec<String>,
+    /// Whether arms run at plain training's rate and step length instead of their own rate.
+    #[serde(default)]
+    pub matched: bool,
+    /// Number of seeds by size.
+    pub seeds: BTreeMap<String, u64>,
+}
+
+/// Learning rates to choose from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    /// The candidates of every arm.
+    pub rates: Vec<f64>,
+    /// What each arm is tuned on.
+    pub of: Vec<TunedOn>,
+}
+
+/// The data on which the rates of some arms are chosen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TunedOn {
+    /// Names of arms.
+    pub arms: Vec<String>,
+    /// Names of data.
+    pub data: Vec<String>,
+}
+
+/// What is trained on, and what models are measured by.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The base that is trained on them; the plan's model by default.
+    pub base: Option<String>,
+    /// What `tokensieve make` makes them of.
+    pub make: String,
+    /// The split of training documents.
+    pub split: String,
+    /// The split of held-out documents.
+    pub test: String,
+    /// Whether there are only so many rows, of which each seed takes its own.
+    #[serde(default)]
+    pub finite: bool,
+    /// Documents, if fewer than the size says.
+    pub rows: Option<u64>,
+    /// Tasks whose questions are asked.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// Questions of each, if fewer than the size says.
+    pub questions: Option<u64>,
+    /// Other data whose held-out documents are measured, too.
+    #[serde(default)]
+    pub former: Vec<String>,
+}
+
+/// A way to train.
+pub type Arm = planned::Arm<Quantity>;
+
+/// A model before it is fine-tuned, in place of an arm.
+pub const BEFORE: &str = "before";
+/// The arm of plain training.
+pub(super) const PLAIN: &str = "mle";
+
+/// What is measured of which runs.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Term {
+    /// The arm.
+    pub arm: String,
+    /// The name of its data.
+    pub data: String,
+    /// How large its steps are.
+    #[serde(default)]
+    pub rate: Rate,
+    /// The task, or the set of documents: `test`, `training`, or the name of other data.
+    pub set: String,
+    /// The same measure of this set is subtracted.
+    pub minus: Option<String>,
+    /// The measure.
+    pub of: Quantity,
+}
+
+impl Term {
+    /// The run of a seed.
+    pub fn cell(&self, seed: u64) -> Cell {
+        let Self { arm, data, rate, .. } = self.clone();
+        Cell { seed, data, arm, rate }
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The seed of data, adapter and order.
+    pub seed: u64,
+    /// The name of its data.
+    pub data: String,
+    /// The name of its arm.
+    pub arm: String,
+    /// How large its steps are.
+    pub rate: Rate,
+}
+
+impl Cell {
+    /// Plain training in its place.
+    pub(super) fn plain(&self) -> Self {
+        Self { arm: PLAIN.into(), rate: Rate::Tuned, ..self.clone() }
+    }
+
+    /// The model before training in its place.
+    pub fn before(&self) -> Self {
+        Self { arm: BEFORE.into(), rate: Rate::Tuned, ..self.clone() }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, data, arm, rate } = self;
+        write!(formatter, "finetune {data} {arm} {rate} seed {seed}")
+    }
+}
+
+impl Plan {
+    /// The plan as committed.
+    pub fn load() -> Result<Self> {
+        Self::parse(include_str!("../../plans/study.toml")).context("paper/plans/study.toml")
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let plan: Self = toml::from_str(text)?;
+        for Group { name, arms, data, seeds, .. } in &plan.groups {
+            for arm in arms {
+                ensure!(plan.arms.contains_key(arm), "group {name}: there is no arm `{arm}`");
+            }
+            for data in data {
+                plan.data(data).with_context(|| format!("group {name}"))?;
+            }
+            let [first, last] = plan.seeds.main;
+            for (size, count) in seeds {
+                ensure!(plan.sizes.contains_key(size), "group {name}: there is no size `{size}`");
+                ensure!(*count <= last + 1 - first, "group {name}: there are not so many main seeds");
+            }
+        }
+        for (name, data) in &plan.data {
+            let base = data.base.as_ref().is_none_or(|base| plan.bases.contains_key(base));
+            ensure!(base, "data {name}: there is no such base");
+            for former in &data.former {
+                plan.data(former).with_context(|| format!("data {name}"))?;
+            }
+        }
+        for base in plan.bases.values() {
+            plan.data(&base.data)?;
+        }
+        for TunedOn { arms, data } in &plan.tuning.of {
+            for arm in arms {
+                ensure!(plan.arms.contains_key(arm), "tuning: there is no arm `{arm}`");
+            }
+            for data in data {
+                plan.data(data).context("tuning")?;
+            }
+        }
+        for claim in &plan.claims {
+            for Term { arm, data: name, set, minus, .. } in claim.terms::<Term>()? {
+                ensure!(plan.arms.contains_key(&arm), "claim {}: there is no arm `{arm}`", claim.id);
+                let data = plan.data(&name).with_context(|| format!("claim {}", claim.id))?;
+                for set in std::iter::once(&set).chain(&minus) {
+                    ensure!(data.measures(set), "claim {}: {name} is not measured on `{set}`", claim.id);
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Data by their name.
+    pub fn data(&self, name: &str) -> Result<&Data> {
+        self.data.get(name).with_context(|| format!("no data are called `{name}`"))
+    }
+
+    /// A primary claim by its name.
+    pub fn claim(&self, id: &str) -> Result<&Declared> {
+        let found = self.claims.iter().find(|claim| claim.id == id);
+        found.with_context(|| format!("the plan has no claim `{id}`"))
+    }
+
+    /// The size that a profile runs.
+    pub fn size(&self, profile: Profile) -> Result<(&str, Size)> {
+        let name = match profile {
+            Profile::Smoke => "smoke",
+            Profile::Laptop | Profile::Evening => "laptop",
+            Profile::Study | Profile::Paper => "study",
+        };
+        let found = self.sizes.get_key_value(name);
+        found.map(|(name, size)| (name.as_str(), *size)).with_context(|| format!("no size is called `{name}`"))
+    }
+}
+
+/// Held-out documents of the data that are trained on.
+pub(super) const TEST: &str = "test";
+/// Some of the documents that are trained on.
+pub(super) const TRAINING: &str = "training";
+
+impl Data {
+    /// Whether models that are trained on them are measured on a set or by a task.
+    fn measures(&self, set: &str) -> bool {
+        [TEST, TRAINING].contains(&set) || self.tasks.iter().chain(&self.former).any(|known| known == set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_says_what_differs() {
+        let plan = Plan::load().unwrap();
+        assert!(plan.claims.len() <= 12);
+        for claim in &plan.claims {
+            let [of, versus] = claim.terms::<Term>().unwrap();
+            assert_ne!(of, versus, "{}", claim.id);
+            assert!(claim.matters > 0.0);
+        }
+    }
+
+    #[test]
+    fn a_plan_that_names_what_is_not_there_is_refused() {
+        let text = include_str!("../../plans/study.toml");
+        for (from, to, expected) in [
+            ("\"masked\", \"distill\"", "\"mask\", \"distill\"", "group objectives: there is no arm `mask`"),
+            ("data = [\"words-wrong-10\"]", "data = [\"word\"]", "no data are called `word`"),
+            ("set = \"cipher\", of", "set = \"ciphers\", of", "cipher is not measured on `ciphers`"),
+            ("base = \"strong\"", "base = \"weak\"", "there is no such base"),
+            ("make = \"cipher\"\n", "", "missing field `make`"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let error = format!("{:#}", Plan::parse(&text.replace(from, to)).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

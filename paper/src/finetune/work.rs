@@ -1,0 +1,350 @@
+//! The runs that the plan asks for, as jobs of the lab.
+
+use super::measures::Quantity;
+use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Size, TEST, TRAINING, Term, TunedOn};
+use crate::Profile;
+use crate::lab::{Job, Value, Verb, job::MODEL};
+use crate::planned::arm::Reference;
+use crate::planned::{Rate, Seeds, Stage};
+use anyhow::{Context as _, Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Tokens of a training document on average, tokens per second of training and of reading, and questions per second of
+/// answering, on two cores: for estimates of time.
+const TOKENS: f64 = 120.0;
+const TRAINING_SPEED: f64 = 670.0;
+const READING_SPEED: f64 = 2000.0;
+const ANSWERING_SPEED: f64 = 20.0;
+
+/// The plan in one size.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The plan.
+    pub plan: Plan,
+    name: String,
+    size: Size,
+}
+
+impl Work {
+    /// The committed plan at a profile's size.
+    pub fn of(profile: Profile) -> Result<Self> {
+        let plan = Plan::load()?;
+        let (name, size) = plan.size(profile)?;
+        let name = name.to_owned();
+        Ok(Self { plan, name, size })
+    }
+
+    /// Whether this is the size whose outcomes the repository keeps.
+    pub fn is_kept(&self) -> bool {
+        self.name == "study"
+    }
+
+    /// The runs of a stage, each once, in order of their seeds.
+    pub fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
+        let mut cells = match stage {
+            Stage::Pilot => self.piloted()?,
+            Stage::Tuning => self.tuned(),
+            Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
+        };
+        let mut seen = BTreeSet::new();
+        cells.retain(|cell| seen.insert(cell.to_string()));
+        cells.sort_by_key(|cell| cell.seed);
+        Ok(cells)
+    }
+
+    /// What the primary claims compare.
+    fn piloted(&self) -> Result<Vec<Cell>> {
+        let mut cells = Vec::new();
+        for seed in Seeds::all(self.plan.seeds.pilot) {
+            for claim in &self.plan.claims {
+                cells.extend(claim.terms::<Term>()?.map(|term| term.cell(seed)));
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Every arm at every candidate of its learning rate.
+    fn tuned(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for seed in Seeds::all(self.plan.seeds.tuning) {
+            for TunedOn { arms, data } in &self.plan.tuning.of {
+                for data in data {
+                    for arm in arms {
+                        cells.extend(self.plan.tuning.rates.iter().map(|rate| Cell {
+                            seed,
+                            data: data.clone(),
+                            arm: arm.clone(),
+                            rate: Rate::Tried(*rate),
+                        }));
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    fn of_group(&self, group: &Group) -> Vec<Cell> {
+        let first = |all: usize| if self.size.first_only { all } else { usize::MAX };
+        let rate = if group.matched { Rate::Matched } else { Rate::Tuned };
+        let count = group.seeds.get(&self.name).copied().unwrap_or(0) as usize;
+        let mut cells = Vec::new();
+        for seed in Seeds::all(self.plan.seeds.main).take(count) {
+            for data in group.data.iter().take(first(1)) {
+                for arm in group.arms.iter().take(first(2)) {
+                    // There is no step whose length could be matched.
+                    let rate = if arm == BEFORE { Rate::Tuned } else { rate };
+                    cells.push(Cell { seed, data: data.clone(), arm: arm.clone(), rate });
+                }
+            }
+        }
+        cells
+    }
+
+    /// So many documents of a split, from one on.
+    fn documents(&self, data: &Data, split: &str, seed: u64, first: u64, rows: u64) -> Arc<Job> {
+        let (seed, first) = if data.finite { (0, seed * rows + first) } else { (seed, first) };
+        Job::new(Verb::Make, format!("make {} {split} {rows} from {first} seed {seed}", data.make))
+            .argument(data.make.as_str())
+            .set("split", split)
+            .set("first", first as i64)
+            .set("n", rows as i64)
+            .set("seed", seed as i64)
+            .taking(1.0)
+            .shared()
+    }
+
+    /// How many documents a run goes over.
+    fn rows(&self, data: &Data) -> u64 {
+        data.rows.unwrap_or(self.size.rows).min(self.size.rows)
+    }
+
+    fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
+        let data = self.plan.data(&cell.data)?;
+        Ok(self.documents(data, &data.split, cell.seed, 0, self.rows(data)))
+    }
+
+    /// The documents of other rows than a run's, for a reference: of finite data the next seed's.
+    fn clean_data(&self, cell: &Cell) -> Result<Arc<Job>> {
+        let data = self.plan.data(&cell.data)?;
+        let rows = self.rows(data);
+        Ok(self.documents(data, &data.split, cell.seed, rows, rows))
+    }
+
+    /// Held-out documents of some data for a seed.
+    fn held_out(&self, data: &Data, seed: u64) -> Arc<Job> {
+        self.documents(data, &data.test, seed, 0, self.size.held_out)
+    }
+
+    fn training(&self, name: String, documents: Arc<Job>, rows: u64) -> Job {
+        Job::new(Verb::Train, name)
+            .set("data.train", Value::Result(documents, Verb::Make.output().into()))
+            .set("data.max_length", self.plan.training.max_tokens as i64)
+            .set("data.truncate", "end")
+            .set("data.skip_bad", true)
+            .set("model.dtype", self.plan.dtype.as_str())
+            .set("train.batch_size", self.plan.training.batch as i64)
+            .set("log.tensorboard", false)
+            .taking(rows as f64 * TOKENS / TRAINING_SPEED)
+    }
+
+    /// The model that a run on some data starts from.
+    fn base(&self, data: &Data) -> Result<Value> {
+        let Some(name) = &data.base else { return Ok(self.plan.model.as_str().into()) };
+        let Base { data, seed, rate, rows } = &self.plan.bases[name];
+        let rows = rows.get(&self.name).copied().with_context(|| format!("base {name}: no size {}", self.name))?;
+        let data = self.plan.data(data)?;
+        let documents = self.documents(data, &data.split, *seed, 0, rows);
+        let job = self
+            .training(format!("finetune base {name}"), documents, rows)
+            .set("model.source", self.plan.model.as_str())
+            .reading(&self.plan.model)?
+            .set("train.full", true)
+            .set("train.lr", *rate)
+            .set("train.seed", *seed as i64);
+        Ok(Value::Result(job.shared(), MODEL.into()))
+    }
+
+    /// A run, without measures.
+    fn trained(&self, cell: &Cell, documents: Arc<Job>) -> Result<Job> {
+        let arm = self.plan.arms.get(&cell.arm).with_context(|| format!("no arm `{}`", cell.arm))?;
+        let data = self.plan.data(&cell.data)?;
+        let rate = match cell.rate {
+            Rate::Tuned => arm.rate,
+            Rate::Matched => self.plan.arms[PLAIN].rate,
+            Rate::Tried(rate) => rate,
+        };
+        let mut job = self
+            .training(format!("train {cell}"), documents, self.rows(data))
+            .set("model.source", self.base(data)?)
+            .set("train.lr", rate)
+            .set("train.seed", cell.seed as i64);
+        if data.base.is_none() {
+            job = job.reading(&self.plan.model)?;
+        }
+        for (key, value) in &arm.objective {
+            job = job.set(&format!("objective.{key}"), value.clone());
+        }
+        if cell.rate == Rate::Matched {
+            job = job.set("objective.match", "grad-norm");
+        }
+        let adapter = |job: Arc<Job>| Value::Result(job, "adapter".into());
+        Ok(match arm.reference {
+            Reference::None => job,
+            Reference::Start => job.set("reference.model", self.base(data)?),
+            Reference::Twin => {
+                let twin = self.trained(&cell.plain(), self.training_data(cell)?)?;
+                job.set("reference.adapter", adapter(twin.shared()))
+            }
+            Reference::Clean => {
+                let mut clean = self.trained(&cell.plain(), self.clean_data(cell)?)?;
+                clean.name.push_str(" on other rows");
+                job.set("reference.adapter", adapter(clean.shared()))
+            }
+            Reference::Truth => bail!("arm {}: no truth is known of these data", cell.arm),
+        })
+    }
+
+    /// The tasks and sets of documents that a model is measured by: names, and what an evaluation calls them.
+    pub fn sets(&self, cell: &Cell) -> Result<Vec<(String, Value)>> {
+        let data = self.plan.data(&cell.data)?;
+        let mut sets: Vec<(String, Value)> =
+            data.tasks.iter().map(|task| (task.clone(), task.as_str().into())).collect();
+        let nll = |documents| Value::Task("nll", documents);
+        sets.push((TEST.into(), nll(self.held_out(data, cell.seed))));
+        let seen = self.rows(data).min(self.size.held_out);
+        // The first rows of those that are trained on.
+        let first = if data.finite { cell.seed * self.rows(data) } else { 0 };
+        let of_seed = if data.finite { 0 } else { cell.seed };
+        let name = format!("make {} {} {seen} of those trained on seed {}", data.make, data.split, cell.seed);
+        let training = Job::new(Verb::Make, name)
+            .argument(data.make.as_str())
+            .set("split", data.split.as_str())
+            .set("first", first as i64)
+            .set("n", seen as i64)
+            .set("seed", of_seed as i64)
+            .taking(1.0);
+        sets.push((TRAINING.into(), nll(training.shared())));
+        for former in &data.former {
+            sets.push((former.clone(), nll(self.held_out(self.plan.data(former)?, cell.seed))));
+        }
+        Ok(sets)
+    }
+
+    /// A run with its measures; plain training's adapter is kept, for others to compare with.
+    pub fn measured(&self, cell: &Cell) -> Result<Arc<Job>> {
+        let data = self.plan.data(&cell.data)?;
+        let questions = data.questions.unwrap_or(self.size.questions).min(self.size.questions);
+        let sets = self.sets(cell)?;
+        let documents = (sets.len() - data.tasks.len()) as f64 * self.size.held_out as f64;
+        let seconds = documents * TOKENS / READING_SPEED
+            + (data.tasks.len() as u64 * questions) as f64 / ANSWERING_SPEED;
+        let evaluation = Job::new(Verb::Evaluate, format!("evaluate {cell}"))
+            .set("suite", Value::List(sets.into_iter().map(|(_, task)| task).collect()))
+            .set("model", self.base(data)?)
+            .set("limit", questions.max(self.size.held_out) as i64)
+            .set("seed", cell.seed as i64)
+            .taking(seconds);
+        let evaluation =
+            if data.base.is_none() { evaluation.reading(&self.plan.model)? } else { evaluation };
+        if cell.arm == BEFORE {
+            return Ok(evaluation.shared());
+        }
+        let trained = self.trained(cell, self.training_data(cell)?)?;
+        if cell.arm == PLAIN && cell.rate == Rate::Tuned {
+            return Ok(evaluation.set("adapter", Value::Result(trained.shared(), "adapter".into())).shared());
+        }
+        Ok(trained.then(evaluation.set("adapter", Value::Own("adapter".into()))).shared())
+    }
+
+    /// What decides an arm's rate on some data: the task or set, and the measure.
+    pub fn tuned_by(&self, arm: &str, data: &str) -> Result<Term> {
+        let of = self.plan.arms.get(arm).with_context(|| format!("no arm `{arm}`"))?.tuned_by;
+        let task = self.plan.data(data)?.tasks.first();
+        let set = match of {
+            Quantity::Right | Quantity::Likeness | Quantity::Margin => {
+                task.with_context(|| format!("{data} has no task"))?.clone()
+            }
+            _ => TEST.to_owned(),
+        };
+        let (arm, data) = (arm.to_owned(), data.to_owned());
+        Ok(Term { arm, data, rate: Rate::Tuned, set, minus: None, of })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{Lab, queue::with_needs};
+
+    #[test]
+    fn each_run_of_the_plan_has_a_name_and_an_identity_of_its_own() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        for stage in [Stage::Main, Stage::Tuning, Stage::Pilot] {
+            let cells = work.cells(stage)?;
+            let jobs: Vec<Arc<Job>> = cells.iter().map(|cell| work.measured(cell)).collect::<Result<_>>()?;
+            let names: BTreeSet<String> = cells.iter().map(ToString::to_string).collect();
+            assert_eq!(names.len(), cells.len());
+            let all = with_needs(&jobs);
+            let by_name: BTreeMap<&str, String> =
+                all.iter().map(|job| (job.name.as_str(), job.id())).collect();
+            assert_eq!(by_name.len(), all.len());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn seeds_have_documents_of_their_own() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        let cell = |data: &str, seed| Cell { seed, data: data.into(), arm: PLAIN.into(), rate: Rate::Tuned };
+        let place = |_: &Job| "x".into();
+        let made = |data: &str, seed| -> Result<String> {
+            let job = work.training_data(&cell(data, seed))?;
+            Ok(job.command("".as_ref(), &place).join(" "))
+        };
+        assert!(made("arithmetic", 3)?.contains("--first 0 --n 1024 --seed 3") || made("arithmetic", 3)?.contains("-n 1024"));
+        assert!(made("gsm8k", 3)?.contains("--first 2208"), "{}", made("gsm8k", 3)?);
+        let last = *work.plan.seeds.pilot.iter().max().unwrap();
+        assert!((last + 1) * 736 <= 7473, "GSM8K has no more problems");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_tuned_is_what_the_groups_run() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        let run: BTreeSet<&String> = work.plan.groups.iter().flat_map(|group| &group.arms).collect();
+        let tuned: BTreeSet<&String> = work.plan.tuning.of.iter().flat_map(|of| &of.arms).collect();
+        for arm in &run {
+            assert_eq!(tuned.contains(arm), !work.plan.arms[*arm].fixed_rate, "{arm}");
+        }
+        for TunedOn { arms, data } in &work.plan.tuning.of {
+            for arm in arms {
+                for data in data {
+                    work.tuned_by(arm, data)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn only_the_adapter_that_others_compare_with_is_kept() -> Result<()> {
+        let work = Work::of(Profile::Smoke)?;
+        let job = |arm: &str| {
+            work.measured(&Cell { seed: 0, data: "arithmetic".into(), arm: arm.into(), rate: Rate::Tuned })
+        };
+        assert_eq!((job(BEFORE)?.verb, job(PLAIN)?.verb), (Verb::Evaluate, Verb::Evaluate));
+        let student = job("masked-distill")?;
+        assert!(student.verb == Verb::Train && student.following().is_some());
+        let plain = |job: &Arc<Job>| {
+            let all = with_needs(std::slice::from_ref(job));
+            all.into_iter().find(|job| job.name == "train finetune arithmetic mle tuned seed 0").map(|job| job.id())
+        };
+        assert!(plain(&student).is_some());
+        assert_eq!(plain(&student), plain(&job(PLAIN)?));
+        let lab = Lab::fixture();
+        let text = student.configuration("x".as_ref(), &|job| lab.place(job));
+        assert!(text.contains("reference.adapter = ") && text.contains("model.source = \"smollm2-135m\""), "{text}");
+        Ok(())
+    }
+}
