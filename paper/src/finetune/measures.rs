@@ -42,6 +42,16 @@ pub enum Quantity {
     Margin,
 }
 
+impl Quantity {
+    /// Whether more of it is better.
+    pub fn more_is_better(self) -> bool {
+        matches!(
+            self,
+            Self::Probability | Self::Accuracy | Self::Right | Self::Likeness | Self::Margin
+        )
+    }
+}
+
 /// What was measured of a run by a task or on a set of documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -4,7 +4,9 @@ use super::measures::{Evaluation, Found};
 use super::plan::{Cell, Term};
 use super::work::Work;
 use crate::lab::{Job, Lab};
-use crate::planned::{self, Declared, Outcome, Stage};
+use crate::planned::{
+    self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
+};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,47 +32,90 @@ fn of_run(work: &Work, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<BTreeMap
 }
 
 impl Outcomes {
-    /// Those kept in the repository.
-    pub fn recorded() -> Result<Self> {
-        Self::parse(include_bytes!("../../recorded/study.jsonl.gz")).context("paper/recorded/study.jsonl.gz")
-    }
-
-    /// Those that the repository keeps of a size.
-    pub fn known(work: &Work) -> Result<Self> {
-        if work.is_kept() { Self::recorded() } else { Ok(Self::default()) }
-    }
-
-    /// Adds what the lab has of a stage's runs that are not among these yet; returns how many that are.
-    pub fn collect(&mut self, work: &Work, stage: Stage, lab: &Lab) -> Result<usize> {
-        let before = self.len();
-        for cell in work.cells(stage)? {
-            if !self.has(&cell.to_string()) {
-                self.add(of_run(work, &cell, lab)?);
-            }
-        }
-        Ok(self.len() - before)
-    }
-
-    /// The jobs of a stage's runs that are not among these, seed by seed, each after its base's.
-    pub fn missing(&self, work: &Work, stage: Stage) -> Result<Vec<Arc<Job>>> {
-        let mut jobs = Vec::new();
-        for cell in work.cells(stage)?.iter().filter(|cell| !self.has(&cell.to_string())) {
-            jobs.push(work.measured(&cell.before())?);
-            jobs.push(work.measured(cell)?);
-        }
-        Ok(jobs)
-    }
-
     /// The value of a term in the run of a seed.
     pub fn value(&self, term: &Term, seed: u64) -> Option<f64> {
         let found = self.get(&term.cell(seed).to_string())?;
         let value = |set: &String| found.get(set)?.value(term.of);
         Some(value(&term.set)? - term.minus.as_ref().map_or(Some(0.0), value)?)
     }
+}
 
-    /// The values of both terms of a claim in the runs of some seeds, as far as there are both.
-    pub fn pairs(&self, claim: &Declared, seeds: impl Iterator<Item = u64>) -> Result<Vec<[f64; 2]>> {
+impl PlannedRuns for Work {
+    type Found = BTreeMap<String, Found>;
+
+    const KEPT: &'static str = "paper/recorded/study.jsonl.gz";
+
+    fn recorded() -> Result<Outcomes> {
+        Outcomes::parse(include_bytes!("../../recorded/study.jsonl.gz")).context(Self::KEPT)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.is_full()
+    }
+
+    fn seeds(&self) -> Seeds {
+        self.plan.seeds
+    }
+
+    fn claims(&self) -> &[Declared] {
+        &self.plan.claims
+    }
+
+    fn add(&self, outcomes: &mut Outcomes, stage: Stage, lab: &Lab) -> Result<()> {
+        for cell in self.cells(stage)? {
+            if !outcomes.has(&cell.to_string()) {
+                outcomes.add(of_run(self, &cell, lab)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each run after the measures of its base.
+    fn absent(&self, outcomes: &Outcomes, stage: Stage) -> Result<Vec<Arc<Job>>> {
+        let mut jobs = Vec::new();
+        for cell in self.cells(stage)?.iter().filter(|cell| !outcomes.has(&cell.to_string())) {
+            jobs.extend([self.measured(&cell.before())?, self.measured(cell)?]);
+        }
+        Ok(jobs)
+    }
+
+    /// Each arm by the mean over the data that it is tuned on.
+    fn tried(&self, outcomes: &Outcomes) -> Result<Vec<Candidates>> {
+        let mut tried = Vec::new();
+        for cell in self.cells(Stage::Tuning)? {
+            let Rate::Tried(rate) = cell.rate else { continue };
+            let term = Term { rate: cell.rate, ..self.tuned_by(&cell.arm, &cell.data)? };
+            tried.push(Tried { arm: cell.arm, rate, value: outcomes.value(&term, cell.seed) });
+        }
+        let by = |arm: &str| {
+            let of = self.plan.arms[arm].tuned_by;
+            (format!("{of:?}"), of.more_is_better())
+        };
+        Ok(Candidates::of(tried, by))
+    }
+
+    fn pairs(&self, outcomes: &Outcomes, claim: &Declared, seeds: [u64; 2]) -> Result<Vec<[f64; 2]>> {
         let [of, versus] = claim.terms()?;
-        Ok(seeds.filter_map(|seed| Some([self.value(&of, seed)?, self.value(&versus, seed)?])).collect())
+        let both = |seed| Some([outcomes.value(&of, seed)?, outcomes.value(&versus, seed)?]);
+        Ok(Seeds::all(seeds).filter_map(both).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Profile;
+
+    #[test]
+    fn the_plan_has_the_rates_that_tuning_chose() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        let candidates = work.candidates()?;
+        for one in &candidates {
+            assert_eq!(one.best(), Some(work.plan.arms[&one.arm].rate), "{one:?}");
+        }
+        let tuned = work.plan.arms.values().filter(|arm| !arm.fixed_rate).count();
+        let is_draft = include_str!("../../../docs/plans/study.md").contains("**State: draft.**");
+        assert!(is_draft || candidates.len() == tuned, "the tuning of some arms is not recorded");
+        Ok(())
     }
 }

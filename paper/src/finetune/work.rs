@@ -35,8 +35,8 @@ impl Work {
         Ok(Self { plan, name, size })
     }
 
-    /// Whether this is the size whose outcomes the repository keeps.
-    pub fn is_kept(&self) -> bool {
+    /// Whether this is the largest size, whose outcomes the repository keeps.
+    pub(super) fn is_full(&self) -> bool {
         self.name == "study"
     }
 

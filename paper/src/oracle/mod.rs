@@ -3,7 +3,6 @@
 //! | module | |
 //! |---|---|
 //! | [`plan`] | the committed plan, `paper/plans/oracle.toml`: what is run, what is claimed |
-//! | [`tuning`] | the choice of learning rates |
 //! | [`work`] | the runs that it asks for, as jobs of the lab |
 //! | [`proxies`] | which stand-ins for ignorance find it |
 //! | [`measures`] | what a model was measured to be on a set of documents |
@@ -17,7 +16,6 @@ pub mod outcome;
 pub mod plan;
 pub mod proxies;
 pub mod row;
-pub mod tuning;
 pub mod work;
 
 pub use crate::planned::{Rate, Stage};

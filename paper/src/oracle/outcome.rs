@@ -3,12 +3,14 @@
 //! A line has, for each set of documents and each group of tokens, the sums from which every measure follows, so other
 //! claims can be tested on the same runs and nothing is computed twice.
 
-use super::measures::{Group, Measures};
+use super::measures::{ANSWERS, Group, Measures};
 use super::plan::{Cell, Quantity, Term};
 use super::proxies::{Qualities, Search};
 use super::work::Work;
 use crate::lab::{Job, Lab, Provenance, Verb};
-use crate::planned::{self, Outcome, Stage};
+use crate::planned::{
+    self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
+};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,46 +79,6 @@ fn of_search(search: &Search, lab: &Lab) -> Result<Option<Outcome<Found>>> {
 }
 
 impl Outcomes {
-    /// Those kept in the repository.
-    pub fn recorded() -> Result<Self> {
-        Self::parse(include_bytes!("../../recorded/oracle.jsonl.gz"))
-            .context("paper/recorded/oracle.jsonl.gz")
-    }
-
-    /// Those that the repository keeps of a size.
-    pub fn known(work: &Work) -> Result<Self> {
-        if work.is_kept() { Self::recorded() } else { Ok(Self::default()) }
-    }
-
-    /// Adds what the lab has of a stage's runs that are not among these yet; returns how many that are.
-    pub fn collect(&mut self, work: &Work, stage: Stage, lab: &Lab) -> Result<usize> {
-        let before = self.len();
-        for cell in work.cells(stage)? {
-            if !self.has(&cell.to_string()) {
-                self.add(of_run(work, &cell, lab)?);
-            }
-        }
-        for search in work.searches(stage)? {
-            if !self.has(&search.name) {
-                self.add(of_search(&search, lab)?);
-            }
-        }
-        Ok(self.len() - before)
-    }
-
-    /// The jobs of a stage's runs that are not among these, seed by seed: each run with its measures, then what proxies see.
-    pub fn missing(&self, work: &Work, stage: Stage) -> Result<Vec<Arc<Job>>> {
-        let mut jobs = Vec::new();
-        for cell in work.cells(stage)?.iter().filter(|cell| !self.has(&cell.to_string())) {
-            jobs.push((cell.seed, work.measured(cell)?));
-        }
-        for search in work.searches(stage)?.iter().filter(|search| !self.has(&search.name)) {
-            jobs.extend(search.jobs().map(|job| (search.seed, job.clone())));
-        }
-        jobs.sort_by_key(|(seed, _)| *seed);
-        Ok(jobs.into_iter().map(|(_, job)| job).collect())
-    }
-
     /// What came of a run.
     pub fn of(&self, cell: &Cell) -> Option<&Found> {
         self.get(&cell.to_string())
@@ -133,22 +95,80 @@ impl Outcomes {
         let value = |set: &str| found.value(set, &term.group, term.of);
         Some(value(&term.set)? - term.minus.as_deref().map_or(Some(0.0), value)?)
     }
+}
 
-    /// The values of both terms of a claim in the runs of some seeds, as far as there are both.
-    pub fn pairs(
-        &self,
-        claim: &planned::Declared,
-        seeds: impl Iterator<Item = u64>,
-    ) -> Result<Vec<[f64; 2]>> {
+impl PlannedRuns for Work {
+    type Found = Found;
+
+    const KEPT: &'static str = "paper/recorded/oracle.jsonl.gz";
+
+    fn recorded() -> Result<Outcomes> {
+        Outcomes::parse(include_bytes!("../../recorded/oracle.jsonl.gz")).context(Self::KEPT)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.is_full()
+    }
+
+    fn seeds(&self) -> Seeds {
+        self.plan.seeds
+    }
+
+    fn claims(&self) -> &[Declared] {
+        &self.plan.claims
+    }
+
+    fn add(&self, outcomes: &mut Outcomes, stage: Stage, lab: &Lab) -> Result<()> {
+        for cell in self.cells(stage)? {
+            if !outcomes.has(&cell.to_string()) {
+                outcomes.add(of_run(self, &cell, lab)?);
+            }
+        }
+        for search in self.searches(stage)? {
+            if !outcomes.has(&search.name) {
+                outcomes.add(of_search(&search, lab)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of each seed the runs with their measures, then what proxies see.
+    fn absent(&self, outcomes: &Outcomes, stage: Stage) -> Result<Vec<Arc<Job>>> {
+        let mut jobs = Vec::new();
+        for cell in self.cells(stage)?.iter().filter(|cell| !outcomes.has(&cell.to_string())) {
+            jobs.push((cell.seed, self.measured(cell)?));
+        }
+        for search in self.searches(stage)?.iter().filter(|search| !outcomes.has(&search.name)) {
+            jobs.extend(search.jobs().map(|job| (search.seed, job.clone())));
+        }
+        jobs.sort_by_key(|(seed, _)| *seed);
+        Ok(jobs.into_iter().map(|(_, job)| job).collect())
+    }
+
+    /// Each arm by the mean over runs on held-out data.
+    fn tried(&self, outcomes: &Outcomes) -> Result<Vec<Candidates>> {
+        let by = |arm: &str| self.plan.arms[arm].tuned_by;
+        let tried = self.cells(Stage::Tuning)?.into_iter().filter_map(|cell| {
+            let Rate::Tried(rate) = cell.rate else { return None };
+            let of = by(&cell.arm);
+            let group = if of == Quantity::Right { ANSWERS } else { "all" };
+            let value = outcomes.of(&cell).and_then(|found| found.value("test", group, of));
+            Some(Tried { arm: cell.arm, rate, value })
+        });
+        Ok(Candidates::of(tried, |arm| (format!("{:?}", by(arm)), by(arm) == Quantity::Right)))
+    }
+
+    fn pairs(&self, outcomes: &Outcomes, claim: &Declared, seeds: [u64; 2]) -> Result<Vec<[f64; 2]>> {
         let [of, versus] = claim.terms()?;
-        Ok(seeds.filter_map(|seed| Some([self.value(&of, seed)?, self.value(&versus, seed)?])).collect())
+        let both = |seed| Some([outcomes.value(&of, seed)?, outcomes.value(&versus, seed)?]);
+        Ok(Seeds::all(seeds).filter_map(both).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::Rate;
+    use crate::Profile;
     use crate::oracle::measures::tests::groups;
 
     #[test]
@@ -168,6 +188,19 @@ mod tests {
 
     #[test]
     fn what_is_recorded_can_be_read() {
-        assert!(Outcomes::recorded().is_ok());
+        assert!(Work::recorded().is_ok());
+    }
+
+    #[test]
+    fn the_plan_has_the_rates_that_tuning_chose() {
+        let work = Work::of(Profile::Study).unwrap();
+        let candidates = work.candidates().unwrap();
+        for one in &candidates {
+            assert_eq!(one.best(), Some(work.plan.arms[&one.arm].rate), "{one:?}");
+        }
+        let tuned = work.plan.arms.values().filter(|arm| !arm.fixed_rate).count();
+        let page = include_str!("../../../docs/plans/oracle.md");
+        let is_draft = page.contains("**State: draft.**");
+        assert!(is_draft || candidates.len() == tuned, "the tuning of some arms is not recorded");
     }
 }

@@ -4,7 +4,7 @@ use super::outcome::Outcomes;
 use super::plan::{Quantity, Term};
 use super::proxies::{self, Qualities};
 use super::work::Work;
-use crate::planned::{Decided, Rate, Seeds, Stage};
+use crate::planned::{Decided, PlannedRuns as _, Rate, Seeds};
 use crate::{Column, Estimate, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -90,11 +90,7 @@ impl Study {
     /// The runs of a profile: those that the repository keeps are read, others are done first.
     pub fn of(run: &Run) -> Result<Self> {
         let work = Work::of(run.profile)?;
-        let mut outcomes = Outcomes::known(&work)?;
-        let jobs = outcomes.missing(&work, Stage::Main)?;
-        run.jobs(&jobs.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
-        outcomes.collect(&work, Stage::Main, run.lab())?;
-        Ok(Self { work, outcomes })
+        Ok(Self { outcomes: work.done(run)?, work })
     }
 
     /// The main seeds.
@@ -104,7 +100,7 @@ impl Study {
 
     /// The primary claims, decided.
     pub fn decided(&self) -> Result<Vec<Decided>> {
-        Decided::all(&self.work.plan.claims, |claim| self.outcomes.pairs(claim, self.seeds()))
+        self.work.decided(&self.outcomes)
     }
 
     /// What proxies found in the searches of a capability on some data, seed by seed.

@@ -118,9 +118,9 @@ impl Work {
         self.size.rows / self.plan.post_training.batch
     }
 
-    /// Whether this is the size whose outcomes the repository keeps.
-    pub fn is_kept(&self) -> bool {
-        self.name == KEPT
+    /// Whether this is the largest size, whose outcomes the repository keeps.
+    pub(super) fn is_full(&self) -> bool {
+        self.name == FULL
     }
 
     /// What this size runs of a group's capabilities or data.
@@ -357,8 +357,8 @@ impl Work {
     }
 }
 
-/// The size whose outcomes the repository keeps.
-const KEPT: &str = "study";
+/// The largest size.
+const FULL: &str = "study";
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@
 //! | [`contrast`] | differences between runs, over seeds |
 //! | [`decided`] | the primary claims, one family |
 //! | [`power`] | what their tests will find |
+//! | [`tuning`] | the choice of learning rates |
+//! | [`runs`] | a study's runs: which are done, kept, tuned by and tested |
 //!
 //! [`oracle`](crate::oracle) and [`finetune`](crate::finetune) are such studies.
 
@@ -19,7 +21,9 @@ pub mod contrast;
 pub mod decided;
 pub mod outcomes;
 pub mod power;
+pub mod runs;
 pub mod stage;
+pub mod tuning;
 
 pub use arm::{Arm, Rate};
 pub use claim::{Declared, Side};
@@ -27,4 +31,6 @@ pub use contrast::Difference;
 pub use decided::Decided;
 pub use outcomes::{Outcome, Outcomes};
 pub use power::Power;
+pub use runs::PlannedRuns;
 pub use stage::{Seeds, Stage};
+pub use tuning::{Candidates, Tried};
