@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokensieve_paper::{Profile, finetune, oracle};
 use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
 use tokensieve_paper::planned::runs::{Collected, OfStage};
 use tokensieve_paper::planned::{PlannedRuns, Power, Stage};
 use tokensieve_paper::study::{Study, held_out, scoring};
+use tokensieve_paper::{Profile, finetune, oracle};
 
 /// Time between lines about what is going on.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);

@@ -45,10 +45,7 @@ pub enum Quantity {
 impl Quantity {
     /// Whether more of it is better.
     pub fn more_is_better(self) -> bool {
-        matches!(
-            self,
-            Self::Probability | Self::Accuracy | Self::Right | Self::Likeness | Self::Margin
-        )
+        matches!(self, Self::Probability | Self::Accuracy | Self::Right | Self::Likeness | Self::Margin)
     }
 }
 
@@ -111,14 +108,18 @@ impl Found {
 
 impl Text {
     fn value(&self, quantity: Quantity) -> Option<f64> {
-        let mean = |sums: &[f64], counts: &[u32]| ratio(sums.iter().sum(), counts.iter().map(|n| f64::from(*n)).sum());
+        let mean = |sums: &[f64], counts: &[u32]| {
+            ratio(sums.iter().sum(), counts.iter().map(|n| f64::from(*n)).sum())
+        };
         let rest = |all: f64, hard: f64| all - hard;
         match quantity {
             Quantity::Nll => mean(&self.loss, &self.tokens),
             Quantity::Hard => mean(&self.hard, &self.hard_tokens),
             Quantity::Rest => {
-                let sums: Vec<f64> = self.loss.iter().zip(&self.hard).map(|(all, hard)| rest(*all, *hard)).collect();
-                let counts: Vec<u32> = self.tokens.iter().zip(&self.hard_tokens).map(|(all, hard)| all - hard).collect();
+                let sums: Vec<f64> =
+                    self.loss.iter().zip(&self.hard).map(|(all, hard)| rest(*all, *hard)).collect();
+                let counts: Vec<u32> =
+                    self.tokens.iter().zip(&self.hard_tokens).map(|(all, hard)| all - hard).collect();
                 mean(&sums, &counts)
             }
             Quantity::Overconfidence => Some(mean(&self.loss, &self.tokens)? - self.entropy),
@@ -200,8 +201,9 @@ impl Evaluation {
             let path = folder.join(name);
             fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
         };
-        let results = serde_json::from_str(&read("evaluation.json")?)
-            .with_context(|| format!("{} is not a file of results", folder.join("evaluation.json").display()))?;
+        let results = serde_json::from_str(&read("evaluation.json")?).with_context(|| {
+            format!("{} is not a file of results", folder.join("evaluation.json").display())
+        })?;
         let mut losses = BTreeMap::new();
         for line in read("evaluation.answers.jsonl")?.lines().skip(1) {
             let Line { task, id, answer } = serde_json::from_str(line).context("a stored answer")?;
@@ -288,9 +290,7 @@ pub(super) mod tests {
         } });
         fs::create_dir_all(folder)?;
         fs::write(folder.join("evaluation.json"), results.to_string())?;
-        let line = |id: &str, losses: &[f64]| {
-            json!({ "task": "nll:x", "id": id, "sha256": "", "seconds": 0.1, "answer": { "losses": losses } })
-        };
+        let line = |id: &str, losses: &[f64]| json!({ "task": "nll:x", "id": id, "sha256": "", "seconds": 0.1, "answer": { "losses": losses } });
         let reply = json!({ "task": "arithmetic", "id": "0", "sha256": "", "seconds": 0.1, "answer": { "text": "" } });
         let lines: [Value; 4] = [json!({ "header": {} }), line("b", losses[1]), reply, line("a", losses[0])];
         fs::write(folder.join("evaluation.answers.jsonl"), lines.map(|line| line.to_string()).join("\n"))?;

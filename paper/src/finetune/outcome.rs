@@ -4,9 +4,7 @@ use super::measures::{Evaluation, Found};
 use super::plan::{Cell, Term};
 use super::work::Work;
 use crate::lab::{Job, Lab};
-use crate::planned::{
-    self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
-};
+use crate::planned::{self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;

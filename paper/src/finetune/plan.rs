@@ -276,7 +276,9 @@ impl Plan {
             Profile::Study | Profile::Paper => "study",
         };
         let found = self.sizes.get_key_value(name);
-        found.map(|(name, size)| (name.as_str(), *size)).with_context(|| format!("no size is called `{name}`"))
+        found
+            .map(|(name, size)| (name.as_str(), *size))
+            .with_context(|| format!("no size is called `{name}`"))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::lab::{Job, Value, Verb, job::MODEL};
 use crate::planned::arm::Reference;
 use crate::planned::{Rate, Seeds, Stage};
 use anyhow::{Context as _, Result, bail};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Tokens of a training document on average, tokens per second of training and of reading, and questions per second of
@@ -101,11 +101,15 @@ impl Work {
         cells
     }
 
-    /// So many documents of a split, from one on.
-    fn documents(&self, data: &Data, split: &str, seed: u64, first: u64, rows: u64) -> Arc<Job> {
-        let (seed, first) = if data.finite { (0, seed * rows + first) } else { (seed, first) };
-        Job::new(Verb::Make, format!("make {} {split} {rows} from {first} seed {seed}", data.make))
-            .argument(data.make.as_str())
+    /// Documents of a split: the first `rows` of the `own` ones of a seed.
+    fn documents(&self, data: &Data, split: &str, seed: u64, own: u64, rows: u64) -> Arc<Job> {
+        let (seed, first) = if data.finite { (0, seed * own) } else { (seed, 0) };
+        Self::made(&data.make, split, seed, first, rows)
+    }
+
+    fn made(of: &str, split: &str, seed: u64, first: u64, rows: u64) -> Arc<Job> {
+        Job::new(Verb::Make, format!("make {of} {split} {rows} from {first} seed {seed}"))
+            .argument(of)
             .set("split", split)
             .set("first", first as i64)
             .set("n", rows as i64)
@@ -121,19 +125,26 @@ impl Work {
 
     fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let data = self.plan.data(&cell.data)?;
-        Ok(self.documents(data, &data.split, cell.seed, 0, self.rows(data)))
+        Ok(self.documents(data, &data.split, cell.seed, self.rows(data), self.rows(data)))
     }
 
     /// The documents of other rows than a run's, for a reference: of finite data the next seed's.
     fn clean_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let data = self.plan.data(&cell.data)?;
         let rows = self.rows(data);
-        Ok(self.documents(data, &data.split, cell.seed, rows, rows))
+        let (seed, first) = if data.finite { (0, (cell.seed + 1) * rows) } else { (cell.seed, rows) };
+        Ok(Self::made(&data.make, &data.split, seed, first, rows))
     }
 
     /// Held-out documents of some data for a seed.
     fn held_out(&self, data: &Data, seed: u64) -> Arc<Job> {
-        self.documents(data, &data.test, seed, 0, self.size.held_out)
+        self.documents(data, &data.test, seed, self.size.held_out, self.size.held_out)
+    }
+
+    /// As many of those that are trained on.
+    fn seen(&self, data: &Data, seed: u64) -> Arc<Job> {
+        let rows = self.rows(data);
+        self.documents(data, &data.split, seed, rows, rows.min(self.size.held_out))
     }
 
     fn training(&self, name: String, documents: Arc<Job>, rows: u64) -> Job {
@@ -152,9 +163,10 @@ impl Work {
     fn base(&self, data: &Data) -> Result<Value> {
         let Some(name) = &data.base else { return Ok(self.plan.model.as_str().into()) };
         let Base { data, seed, rate, rows } = &self.plan.bases[name];
-        let rows = rows.get(&self.name).copied().with_context(|| format!("base {name}: no size {}", self.name))?;
+        let rows =
+            rows.get(&self.name).copied().with_context(|| format!("base {name}: no size {}", self.name))?;
         let data = self.plan.data(data)?;
-        let documents = self.documents(data, &data.split, *seed, 0, rows);
+        let documents = self.documents(data, &data.split, *seed, rows, rows);
         let job = self
             .training(format!("finetune base {name}"), documents, rows)
             .set("model.source", self.plan.model.as_str())
@@ -212,19 +224,7 @@ impl Work {
             data.tasks.iter().map(|task| (task.clone(), task.as_str().into())).collect();
         let nll = |documents| Value::Task("nll", documents);
         sets.push((TEST.into(), nll(self.held_out(data, cell.seed))));
-        let seen = self.rows(data).min(self.size.held_out);
-        // The first rows of those that are trained on.
-        let first = if data.finite { cell.seed * self.rows(data) } else { 0 };
-        let of_seed = if data.finite { 0 } else { cell.seed };
-        let name = format!("make {} {} {seen} of those trained on seed {}", data.make, data.split, cell.seed);
-        let training = Job::new(Verb::Make, name)
-            .argument(data.make.as_str())
-            .set("split", data.split.as_str())
-            .set("first", first as i64)
-            .set("n", seen as i64)
-            .set("seed", of_seed as i64)
-            .taking(1.0);
-        sets.push((TRAINING.into(), nll(training.shared())));
+        sets.push((TRAINING.into(), nll(self.seen(data, cell.seed))));
         for former in &data.former {
             sets.push((former.clone(), nll(self.held_out(self.plan.data(former)?, cell.seed))));
         }
@@ -245,8 +245,7 @@ impl Work {
             .set("limit", questions.max(self.size.held_out) as i64)
             .set("seed", cell.seed as i64)
             .taking(seconds);
-        let evaluation =
-            if data.base.is_none() { evaluation.reading(&self.plan.model)? } else { evaluation };
+        let evaluation = if data.base.is_none() { evaluation.reading(&self.plan.model)? } else { evaluation };
         if cell.arm == BEFORE {
             return Ok(evaluation.shared());
         }
@@ -276,6 +275,7 @@ impl Work {
 mod tests {
     use super::*;
     use crate::lab::{Lab, queue::with_needs};
+    use std::collections::BTreeMap;
 
     #[test]
     fn each_run_of_the_plan_has_a_name_and_an_identity_of_its_own() -> Result<()> {
@@ -285,10 +285,11 @@ mod tests {
             let jobs: Vec<Arc<Job>> = cells.iter().map(|cell| work.measured(cell)).collect::<Result<_>>()?;
             let names: BTreeSet<String> = cells.iter().map(ToString::to_string).collect();
             assert_eq!(names.len(), cells.len());
-            let all = with_needs(&jobs);
-            let by_name: BTreeMap<&str, String> =
-                all.iter().map(|job| (job.name.as_str(), job.id())).collect();
-            assert_eq!(by_name.len(), all.len());
+            let mut by_name: BTreeMap<String, String> = BTreeMap::new();
+            for job in with_needs(&jobs) {
+                let former = by_name.insert(job.name.clone(), job.id());
+                assert_eq!(former, None, "{}", job.name);
+            }
         }
         Ok(())
     }
@@ -302,7 +303,10 @@ mod tests {
             let job = work.training_data(&cell(data, seed))?;
             Ok(job.command("".as_ref(), &place).join(" "))
         };
-        assert!(made("arithmetic", 3)?.contains("--first 0 --n 1024 --seed 3") || made("arithmetic", 3)?.contains("-n 1024"));
+        assert!(
+            made("arithmetic", 3)?.contains("--first 0 --n 1024 --seed 3")
+                || made("arithmetic", 3)?.contains("-n 1024")
+        );
         assert!(made("gsm8k", 3)?.contains("--first 2208"), "{}", made("gsm8k", 3)?);
         let last = *work.plan.seeds.pilot.iter().max().unwrap();
         assert!((last + 1) * 736 <= 7473, "GSM8K has no more problems");
@@ -338,13 +342,18 @@ mod tests {
         assert!(student.verb == Verb::Train && student.following().is_some());
         let plain = |job: &Arc<Job>| {
             let all = with_needs(std::slice::from_ref(job));
-            all.into_iter().find(|job| job.name == "train finetune arithmetic mle tuned seed 0").map(|job| job.id())
+            all.into_iter()
+                .find(|job| job.name == "train finetune arithmetic mle tuned seed 0")
+                .map(|job| job.id())
         };
         assert!(plain(&student).is_some());
         assert_eq!(plain(&student), plain(&job(PLAIN)?));
         let lab = Lab::fixture();
         let text = student.configuration("x".as_ref(), &|job| lab.place(job));
-        assert!(text.contains("reference.adapter = ") && text.contains("model.source = \"smollm2-135m\""), "{text}");
+        assert!(
+            text.contains("reference.adapter = ") && text.contains("model.source = \"smollm2-135m\""),
+            "{text}"
+        );
         Ok(())
     }
 }

@@ -8,9 +8,7 @@ use super::plan::{Cell, Quantity, Term};
 use super::proxies::{Qualities, Search};
 use super::work::Work;
 use crate::lab::{Job, Lab, Provenance, Verb};
-use crate::planned::{
-    self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
-};
+use crate::planned::{self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -114,9 +114,12 @@ impl Decided {
             self.p_holm.map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
             claim.matters,
         );
-        Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement)
-            .by(evidence)
-            .decided(self.verdict(claim), self.estimate(), claim.expected == Side::Above, &test)
+        Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement).by(evidence).decided(
+            self.verdict(claim),
+            self.estimate(),
+            claim.expected == Side::Above,
+            &test,
+        )
     }
 }
 
