@@ -1,7 +1,7 @@
 //! What came of each run, kept in the repository: `paper/recorded/study.jsonl.gz`, one line per run.
 
 use super::measures::{Evaluation, Found};
-use super::plan::{Cell, Term};
+use super::plan::{Cell, Term, TunedOn};
 use super::work::Work;
 use crate::lab::{Job, Lab};
 use crate::planned::{self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
@@ -77,19 +77,19 @@ impl PlannedRuns for Work {
         Ok(jobs)
     }
 
-    /// Each arm by the mean over the data that it is tuned on.
     fn tried(&self, outcomes: &Outcomes) -> Result<Vec<Candidates>> {
-        let mut tried = Vec::new();
-        for cell in self.cells(Stage::Tuning)? {
-            let Rate::Tried(rate) = cell.rate else { continue };
-            let term = Term { rate: cell.rate, ..self.tuned_by(&cell.arm, &cell.data)? };
-            tried.push(Tried { arm: cell.arm, rate, value: outcomes.value(&term, cell.seed) });
+        let mut found = Vec::new();
+        for (name, TunedOn { set, by, .. }) in &self.plan.tuning.on {
+            let of_data = self.cells(Stage::Tuning)?.into_iter().filter(|cell| cell.data == *name);
+            let tried = of_data.filter_map(|Cell { seed, data, arm, rate }| {
+                let Rate::Tried(tried) = rate else { return None };
+                let term = Term { arm: arm.clone(), data, rate, set: set.clone(), minus: None, of: *by };
+                let arm = format!("{name} {arm}");
+                Some(Tried { arm, rate: tried, value: outcomes.value(&term, seed) })
+            });
+            found.extend(Candidates::of(tried, |_| (format!("{by:?}"), by.more_is_better())));
         }
-        let by = |arm: &str| {
-            let of = self.plan.arms[arm].tuned_by;
-            (format!("{of:?}"), of.more_is_better())
-        };
-        Ok(Candidates::of(tried, by))
+        Ok(found)
     }
 
     fn pairs(&self, outcomes: &Outcomes, claim: &Declared, seeds: [u64; 2]) -> Result<Vec<[f64; 2]>> {
@@ -109,9 +109,10 @@ mod tests {
         let work = Work::of(Profile::Study)?;
         let candidates = work.candidates()?;
         for one in &candidates {
-            assert_eq!(one.best(), Some(work.plan.arms[&one.arm].rate), "{one:?}");
+            let (on, arm) = one.arm.split_once(' ').unwrap();
+            assert_eq!(one.best(), Some(work.plan.rates[on][arm]), "{one:?}");
         }
-        let tuned = work.plan.arms.values().filter(|arm| !arm.fixed_rate).count();
+        let tuned: usize = work.plan.tuning.on.values().map(|tuned| tuned.arms.len()).sum();
         let is_draft = include_str!("../../../docs/plans/study.md").contains("**State: draft.**");
         assert!(is_draft || candidates.len() == tuned, "the tuning of some arms is not recorded");
         Ok(())

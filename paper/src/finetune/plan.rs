@@ -2,7 +2,7 @@
 
 use super::measures::Quantity;
 use crate::Profile;
-use crate::planned::{self, Declared, Rate, Seeds};
+use crate::planned::{Declared, Rate, Reference, Seeds};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -26,8 +26,10 @@ pub struct Plan {
     pub bases: BTreeMap<String, Base>,
     /// What is run.
     pub groups: Vec<Group>,
-    /// Learning rates to choose from.
+    /// How learning rates are chosen.
     pub tuning: Tuning,
+    /// What was chosen: learning rates by the data on which they were tuned, and by arm.
+    pub rates: BTreeMap<String, BTreeMap<String, f64>>,
     /// What is trained on, by name.
     pub data: BTreeMap<String, Data>,
     /// Ways to train, by name.
@@ -92,24 +94,26 @@ pub struct Group {
     pub seeds: BTreeMap<String, u64>,
 }
 
-/// Learning rates to choose from.
+/// How learning rates are chosen.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tuning {
     /// The candidates of every arm.
     pub rates: Vec<f64>,
-    /// What each arm is tuned on.
-    pub of: Vec<TunedOn>,
+    /// Which arms are tuned on which data, by the data's name.
+    pub on: BTreeMap<String, TunedOn>,
 }
 
-/// The data on which the rates of some arms are chosen.
+/// What is tuned on some data.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TunedOn {
+    /// The task, or the set of documents, that decides.
+    pub set: String,
+    /// The measure that decides.
+    pub by: Quantity,
     /// Names of arms.
     pub arms: Vec<String>,
-    /// Names of data.
-    pub data: Vec<String>,
 }
 
 /// What is trained on, and what models are measured by.
@@ -127,8 +131,16 @@ pub struct Data {
     /// Whether there are only so many rows, of which each seed takes its own.
     #[serde(default)]
     pub finite: bool,
+    /// The data on which arms were tuned for these.
+    pub rates: String,
     /// Documents, if fewer than the size says.
     pub rows: Option<u64>,
+    /// Documents of each held-out set, if fewer than the size says.
+    pub held_out: Option<u64>,
+    /// Documents per step, where they are longer than others.
+    pub batch: Option<u64>,
+    /// Longest document, in tokens, where they are longer than others.
+    pub max_tokens: Option<u64>,
     /// Tasks whose questions are asked.
     #[serde(default)]
     pub tasks: Vec<String>,
@@ -140,7 +152,20 @@ pub struct Data {
 }
 
 /// A way to train.
-pub type Arm = planned::Arm<Quantity>;
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// The configuration's table `objective`.
+    pub objective: toml::Table,
+    /// The model that the objective compares with.
+    #[serde(default)]
+    pub reference: Reference,
+    /// Ranks that the adapter grows through, in equal parts of the run, in place of the usual one.
+    #[serde(default)]
+    pub ranks: Vec<i64>,
+    /// The arm whose learning rate it takes, if it is not tuned itself.
+    pub rate_of: Option<String>,
+}
 
 /// A model before it is fine-tuned, in place of an arm.
 pub const BEFORE: &str = "before";
@@ -214,12 +239,16 @@ impl Plan {
 
     fn parse(text: &str) -> Result<Self> {
         let plan: Self = toml::from_str(text)?;
-        for Group { name, arms, data, seeds, .. } in &plan.groups {
+        for Group { name, arms, data, matched, seeds } in &plan.groups {
             for arm in arms {
                 ensure!(plan.arms.contains_key(arm), "group {name}: there is no arm `{arm}`");
             }
             for data in data {
                 plan.data(data).with_context(|| format!("group {name}"))?;
+                for arm in arms.iter().filter(|arm| *arm != BEFORE) {
+                    let arm = if *matched { PLAIN } else { arm };
+                    plan.rate(arm, data).with_context(|| format!("group {name}"))?;
+                }
             }
             let [first, last] = plan.seeds.main;
             for (size, count) in seeds {
@@ -237,12 +266,11 @@ impl Plan {
         for base in plan.bases.values() {
             plan.data(&base.data)?;
         }
-        for TunedOn { arms, data } in &plan.tuning.of {
+        for (name, TunedOn { set, arms, .. }) in &plan.tuning.on {
+            let data = plan.data(name).context("tuning")?;
+            ensure!(data.measures(set), "tuning: {name} is not measured on `{set}`");
             for arm in arms {
-                ensure!(plan.arms.contains_key(arm), "tuning: there is no arm `{arm}`");
-            }
-            for data in data {
-                plan.data(data).context("tuning")?;
+                ensure!(plan.arms.contains_key(arm), "tuning on {name}: there is no arm `{arm}`");
             }
         }
         for claim in &plan.claims {
@@ -260,6 +288,19 @@ impl Plan {
     /// Data by their name.
     pub fn data(&self, name: &str) -> Result<&Data> {
         self.data.get(name).with_context(|| format!("no data are called `{name}`"))
+    }
+
+    /// An arm by its name.
+    pub fn arm(&self, name: &str) -> Result<&Arm> {
+        self.arms.get(name).with_context(|| format!("there is no arm `{name}`"))
+    }
+
+    /// The learning rate that was chosen for an arm on some data.
+    pub fn rate(&self, arm: &str, data: &str) -> Result<f64> {
+        let tuned = self.arm(arm)?.rate_of.as_deref().unwrap_or(arm);
+        let on = &self.data(data)?.rates;
+        let rate = self.rates.get(on).and_then(|rates| rates.get(tuned));
+        rate.copied().with_context(|| format!("{data}: rates.{on} has none for `{tuned}`"))
     }
 
     /// A primary claim by its name.
@@ -316,6 +357,9 @@ mod tests {
             ("\"masked\", \"distill\"", "\"mask\", \"distill\"", "group objectives: there is no arm `mask`"),
             ("data = [\"words-wrong-10\"]", "data = [\"word\"]", "no data are called `word`"),
             ("set = \"cipher\", of", "set = \"ciphers\", of", "cipher is not measured on `ciphers`"),
+            ("set = \"cipher\"\nby", "set = \"x\"\nby", "tuning: cipher is not measured on `x`"),
+            ("[rates.gsm8k-answers]", "[rates.gsm8k]", "rates.gsm8k-answers has none for `mle`"),
+            ("rate_of = \"entropy\"", "rate_of = \"h\"", "rates.arithmetic has none for `h`"),
             ("base = \"strong\"", "base = \"weak\"", "there is no such base"),
             ("make = \"cipher\"\n", "", "missing field `make`"),
         ] {

@@ -1,11 +1,9 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::measures::Quantity;
-use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Size, TEST, TRAINING, Term, TunedOn};
+use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Size, TEST, TRAINING, Term, Training};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
-use crate::planned::arm::Reference;
-use crate::planned::{Rate, Seeds, Stage};
+use crate::planned::{Rate, Reference, Seeds, Stage};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,7 +47,8 @@ impl Work {
         };
         let mut seen = BTreeSet::new();
         cells.retain(|cell| seen.insert(cell.to_string()));
-        cells.sort_by_key(|cell| cell.seed);
+        // What waits for a base of its own, which takes long, comes first.
+        cells.sort_by_key(|cell| (cell.seed, self.plan.data[&cell.data].base.is_none()));
         Ok(cells)
     }
 
@@ -68,16 +67,14 @@ impl Work {
     fn tuned(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
         for seed in Seeds::all(self.plan.seeds.tuning) {
-            for TunedOn { arms, data } in &self.plan.tuning.of {
-                for data in data {
-                    for arm in arms {
-                        cells.extend(self.plan.tuning.rates.iter().map(|rate| Cell {
-                            seed,
-                            data: data.clone(),
-                            arm: arm.clone(),
-                            rate: Rate::Tried(*rate),
-                        }));
-                    }
+            for (data, tuned) in &self.plan.tuning.on {
+                for arm in &tuned.arms {
+                    cells.extend(self.plan.tuning.rates.iter().map(|rate| Cell {
+                        seed,
+                        data: data.clone(),
+                        arm: arm.clone(),
+                        rate: Rate::Tried(*rate),
+                    }));
                 }
             }
         }
@@ -138,23 +135,29 @@ impl Work {
 
     /// Held-out documents of some data for a seed.
     fn held_out(&self, data: &Data, seed: u64) -> Arc<Job> {
-        self.documents(data, &data.test, seed, self.size.held_out, self.size.held_out)
+        let rows = self.held_out_rows(data);
+        self.documents(data, &data.test, seed, rows, rows)
     }
 
     /// As many of those that are trained on.
     fn seen(&self, data: &Data, seed: u64) -> Arc<Job> {
         let rows = self.rows(data);
-        self.documents(data, &data.split, seed, rows, rows.min(self.size.held_out))
+        self.documents(data, &data.split, seed, rows, rows.min(self.held_out_rows(data)))
     }
 
-    fn training(&self, name: String, documents: Arc<Job>, rows: u64) -> Job {
+    fn held_out_rows(&self, data: &Data) -> u64 {
+        data.held_out.unwrap_or(self.size.held_out).min(self.size.held_out)
+    }
+
+    fn training(&self, name: String, data: &Data, documents: Arc<Job>, rows: u64) -> Job {
+        let Training { batch, max_tokens } = self.plan.training;
         Job::new(Verb::Train, name)
             .set("data.train", Value::Result(documents, Verb::Make.output().into()))
-            .set("data.max_length", self.plan.training.max_tokens as i64)
+            .set("data.max_length", data.max_tokens.unwrap_or(max_tokens) as i64)
             .set("data.truncate", "end")
             .set("data.skip_bad", true)
             .set("model.dtype", self.plan.dtype.as_str())
-            .set("train.batch_size", self.plan.training.batch as i64)
+            .set("train.batch_size", data.batch.unwrap_or(batch) as i64)
             .set("log.tensorboard", false)
             .taking(rows as f64 * TOKENS / TRAINING_SPEED)
     }
@@ -168,7 +171,7 @@ impl Work {
         let data = self.plan.data(data)?;
         let documents = self.documents(data, &data.split, *seed, rows, rows);
         let job = self
-            .training(format!("finetune base {name}"), documents, rows)
+            .training(format!("finetune base {name}"), data, documents, rows)
             .set("model.source", self.plan.model.as_str())
             .reading(&self.plan.model)?
             .set("train.full", true)
@@ -179,15 +182,17 @@ impl Work {
 
     /// A run, without measures.
     fn trained(&self, cell: &Cell, documents: Arc<Job>) -> Result<Job> {
-        let arm = self.plan.arms.get(&cell.arm).with_context(|| format!("no arm `{}`", cell.arm))?;
+        let arm = self.plan.arm(&cell.arm)?;
         let data = self.plan.data(&cell.data)?;
         let rate = match cell.rate {
-            Rate::Tuned => arm.rate,
-            Rate::Matched => self.plan.arms[PLAIN].rate,
+            Rate::Tuned => self.plan.rate(&cell.arm, &cell.data)?,
+            Rate::Matched => self.plan.rate(PLAIN, &cell.data)?,
             Rate::Tried(rate) => rate,
         };
+        let (rows, batch) = (self.rows(data), data.batch.unwrap_or(self.plan.training.batch));
         let mut job = self
-            .training(format!("train {cell}"), documents, self.rows(data))
+            .training(format!("train {cell}"), data, documents, rows)
+            .with_ranks(&arm.ranks, rows.div_ceil(batch) as usize)
             .set("model.source", self.base(data)?)
             .set("train.lr", rate)
             .set("train.seed", cell.seed as i64);
@@ -255,20 +260,6 @@ impl Work {
         }
         Ok(trained.then(evaluation.set("adapter", Value::Own("adapter".into()))).shared())
     }
-
-    /// What decides an arm's rate on some data: the task or set, and the measure.
-    pub fn tuned_by(&self, arm: &str, data: &str) -> Result<Term> {
-        let of = self.plan.arms.get(arm).with_context(|| format!("no arm `{arm}`"))?.tuned_by;
-        let task = self.plan.data(data)?.tasks.first();
-        let set = match of {
-            Quantity::Right | Quantity::Likeness | Quantity::Margin => {
-                task.with_context(|| format!("{data} has no task"))?.clone()
-            }
-            _ => TEST.to_owned(),
-        };
-        let (arm, data) = (arm.to_owned(), data.to_owned());
-        Ok(Term { arm, data, rate: Rate::Tuned, set, minus: None, of })
-    }
 }
 
 #[cfg(test)]
@@ -315,19 +306,21 @@ mod tests {
 
     #[test]
     fn what_is_tuned_is_what_the_groups_run() -> Result<()> {
-        let work = Work::of(Profile::Study)?;
-        let run: BTreeSet<&String> = work.plan.groups.iter().flat_map(|group| &group.arms).collect();
-        let tuned: BTreeSet<&String> = work.plan.tuning.of.iter().flat_map(|of| &of.arms).collect();
-        for arm in &run {
-            assert_eq!(tuned.contains(arm), !work.plan.arms[*arm].fixed_rate, "{arm}");
-        }
-        for TunedOn { arms, data } in &work.plan.tuning.of {
-            for arm in arms {
-                for data in data {
-                    work.tuned_by(arm, data)?;
+        let plan = Plan::load()?;
+        let mut used = BTreeSet::new();
+        for Group { arms, data, matched, .. } in &plan.groups {
+            for (arm, data) in arms.iter().flat_map(|arm| data.iter().map(move |data| (arm, data))) {
+                let arm = if *matched { PLAIN } else { arm };
+                if arm != BEFORE {
+                    let tuned = plan.arm(arm)?.rate_of.clone().unwrap_or_else(|| arm.to_owned());
+                    used.insert((plan.data(data)?.rates.clone(), tuned));
                 }
             }
         }
+        let on = |(name, tuned): (&String, &super::super::plan::TunedOn)| {
+            tuned.arms.iter().map(|arm| (name.clone(), arm.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(plan.tuning.on.iter().flat_map(on).collect::<BTreeSet<_>>(), used);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The committed plan: what is run.
 
 use crate::Profile;
-use crate::planned::{self, Declared, Rate, Seeds};
+use crate::planned::{Declared, Rate, Reference, Seeds};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -145,8 +145,37 @@ pub struct Tuning {
     pub data: Vec<String>,
 }
 
-/// A way to train, tuned by a measure of the tokens' truth.
-pub type Arm = planned::Arm<Quantity>;
+/// A way to train.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// The configuration's table `objective`.
+    pub objective: toml::Table,
+    /// The model or distribution that the objective compares with.
+    #[serde(default)]
+    pub reference: Reference,
+    /// Whether the objective reads estimates of uncertainty.
+    #[serde(default)]
+    pub estimates: bool,
+    /// How many times as many steps as the others.
+    #[serde(default = "once")]
+    pub steps: f64,
+    /// Ranks of the adapter that is trained instead of all weights, in equal parts of the run.
+    #[serde(default)]
+    pub ranks: Vec<i64>,
+    /// The learning rate, chosen on the tuning seeds unless it is fixed.
+    pub rate: f64,
+    /// Whether the rate follows from another arm's.
+    #[serde(default)]
+    pub fixed_rate: bool,
+    /// What decides the choice.
+    #[serde(default)]
+    pub tuned_by: Quantity,
+}
+
+fn once() -> f64 {
+    1.0
+}
 
 /// Post-training data.
 #[derive(Clone, Debug, Deserialize)]

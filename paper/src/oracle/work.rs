@@ -3,8 +3,7 @@
 use super::plan::{Arm, Cell, Group, Looks, PLAIN, Plan, Pretraining, Size, Term, Tuning};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
-use crate::planned::arm::Reference;
-use crate::planned::{Rate, Seeds, Stage};
+use crate::planned::{Rate, Reference, Seeds, Stage};
 use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,39 +1,7 @@
-//! A way to train, and how large its steps are.
+//! What an objective compares with, and how large the steps of a run are.
 
 use serde::Deserialize;
 use std::fmt;
-
-/// A way to train.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Arm<Q: Default> {
-    /// The configuration's table `objective`.
-    pub objective: toml::Table,
-    /// The model or distribution that the objective compares with.
-    #[serde(default)]
-    pub reference: Reference,
-    /// Whether the objective reads estimates of uncertainty.
-    #[serde(default)]
-    pub estimates: bool,
-    /// How many times as many steps as the others.
-    #[serde(default = "once")]
-    pub steps: f64,
-    /// Ranks of the adapter that is trained instead of all weights, in equal parts of the run.
-    #[serde(default)]
-    pub ranks: Vec<i64>,
-    /// The learning rate, chosen on the tuning seeds unless it is fixed.
-    pub rate: f64,
-    /// Whether the rate follows from another arm's.
-    #[serde(default)]
-    pub fixed_rate: bool,
-    /// What decides the choice: a measure of the study.
-    #[serde(default)]
-    pub tuned_by: Q,
-}
-
-pub(super) fn once() -> f64 {
-    1.0
-}
 
 /// What an objective compares with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -4,7 +4,7 @@
 //! | module | |
 //! |---|---|
 //! | [`claim`] | a claim as the plan declares it |
-//! | [`arm`] | a way to train, and how large its steps are |
+//! | [`arm`] | what an objective compares with, and how large the steps of a run are |
 //! | [`stage`] | what runs are for, and the seeds of each purpose |
 //! | [`outcomes`] | what came of each run, by the run's name, in a file of the repository |
 //! | [`contrast`] | differences between runs, over seeds |
@@ -25,7 +25,7 @@ pub mod runs;
 pub mod stage;
 pub mod tuning;
 
-pub use arm::{Arm, Rate};
+pub use arm::{Rate, Reference};
 pub use claim::{Declared, Side};
 pub use contrast::Difference;
 pub use decided::Decided;
