@@ -2,6 +2,7 @@
 
 use crate::cli::{Lab as Command, OfPlan, Plan, Runs};
 use anyhow::Result;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,7 @@ use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
 use tokensieve_paper::planned::runs::{Collected, OfStage};
 use tokensieve_paper::planned::{PlannedRuns, Power, Stage};
-use tokensieve_paper::study::{Study, held_out, scoring};
+use tokensieve_paper::study::{Study, corpus, held_out, scoring};
 use tokensieve_paper::{Profile, finetune, oracle};
 
 /// Time between lines about what is going on.
@@ -23,7 +24,7 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
             let Runs { size, plan, stage } = *which;
             let (profile, workers) = (size.profile, jobs.number(size.profile));
             let done = match plan {
-                Some(plan) => planned(&missing(plan, profile, stage)?, workers, *shard, out)?,
+                Some(plan) => planned(&missing(plan, profile, stage, out)?, workers, *shard, out)?,
                 None => work(profile, workers, *shard, out)?,
             };
             println!("{done} runs of the profile {} are done", profile.name());
@@ -31,7 +32,7 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
         Command::List(Runs { size, plan, stage }) => {
             let lab = Lab::open(out);
             let jobs = match plan {
-                Some(plan) => queue::with_needs(&missing(*plan, size.profile, *stage)?),
+                Some(plan) => queue::with_needs(&missing(*plan, size.profile, *stage, out)?),
                 None => jobs(size.profile, &study(size.profile, &lab), &lab)?,
             };
             list(&lab, &jobs);
@@ -49,10 +50,17 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
 }
 
 /// The jobs of a plan's runs of which the repository keeps nothing.
-fn missing(plan: Plan, profile: Profile, stage: Stage) -> Result<Vec<Arc<Job>>> {
+fn missing(plan: Plan, profile: Profile, stage: Stage, out: &Path) -> Result<Vec<Arc<Job>>> {
     match plan {
         Plan::Oracle => oracle::Work::of(profile)?.missing(stage),
-        Plan::Study => finetune::Work::of(profile)?.missing(stage),
+        Plan::Study => {
+            let study = finetune::Work::of(profile)?;
+            let lab = Lab::open(out);
+            let sets = study.sets_of_data().into_iter();
+            let unavailable: BTreeSet<_> = sets.filter(|set| !corpus::is_available(&lab, set)).collect();
+            left_out(&unavailable);
+            study.without(unavailable).missing(stage)
+        }
     }
 }
 
@@ -114,10 +122,14 @@ fn threads(workers: usize) -> usize {
 
 fn study(profile: Profile, lab: &Lab) -> Study {
     let study = Study::new(profile, lab);
-    for set in &study.missing {
+    left_out(&study.missing);
+    study
+}
+
+fn left_out<'a>(sets: impl IntoIterator<Item = &'a &'static str>) {
+    for set in sets {
         eprintln!("{set} cannot be obtained: what needs it is left out");
     }
-    study
 }
 
 /// The grid, then the scorings of documents and the oracle language's runs, each after what it needs. Checkpoints are scored of runs that are done.

@@ -226,7 +226,7 @@ impl Evaluation {
         let (headline, _) = evaluation::measures(task)[0];
         let right = pairs(headline).with_context(|| format!("{task} has no measure {headline}"))?;
         let first = |all: Vec<[f64; 2]>| all.into_iter().map(|[sum, _]| rounded(sum, 4)).collect();
-        let is_single = right.iter().all(|[_, of]| *of == 1.0);
+        let is_single = right.iter().all(|[_, of]| (of - 1.0).abs() < f64::EPSILON);
         Ok(Found::Answers(Answers {
             of: (!is_single).then(|| right.iter().map(|[_, of]| *of).collect()),
             right: right.iter().map(|[right, _]| *right).collect(),

@@ -219,6 +219,7 @@ impl Cell {
     }
 
     /// The model before training in its place.
+    #[must_use]
     pub fn before(&self) -> Self {
         Self { arm: BEFORE.into(), rate: Rate::Tuned, ..self.clone() }
     }
@@ -329,6 +330,16 @@ pub(super) const TEST: &str = "test";
 pub(super) const TRAINING: &str = "training";
 
 impl Data {
+    /// The set of the catalogue that they come from, unless they are generated.
+    pub fn set(&self) -> Option<&'static str> {
+        match self.make.as_str() {
+            "alpaca" => Some("alpaca"),
+            "gsm8k" => Some("gsm8k"),
+            "sharegpt" => Some("sharegpt-sample"),
+            _ => None,
+        }
+    }
+
     /// Whether models that are trained on them are measured on a set or by a task.
     fn measures(&self, set: &str) -> bool {
         [TEST, TRAINING].contains(&set) || self.tasks.iter().chain(&self.former).any(|known| known == set)

@@ -22,6 +22,8 @@ pub struct Work {
     pub plan: Plan,
     name: String,
     size: Size,
+    /// Sets that cannot be had.
+    missing: BTreeSet<&'static str>,
 }
 
 impl Work {
@@ -30,7 +32,23 @@ impl Work {
         let plan = Plan::load()?;
         let (name, size) = plan.size(profile)?;
         let name = name.to_owned();
-        Ok(Self { plan, name, size })
+        Ok(Self { plan, name, size, missing: BTreeSet::new() })
+    }
+
+    /// Without data that come from these sets.
+    #[must_use]
+    pub fn without(self, sets: BTreeSet<&'static str>) -> Self {
+        Self { missing: sets, ..self }
+    }
+
+    /// The sets that the data come from.
+    pub fn sets_of_data(&self) -> BTreeSet<&'static str> {
+        self.plan.data.values().filter_map(Data::set).collect()
+    }
+
+    /// Whether data can be had.
+    fn has(&self, data: &str) -> bool {
+        self.plan.data[data].set().is_none_or(|set| !self.missing.contains(set))
     }
 
     /// Whether this is the largest size, whose outcomes the repository keeps.
@@ -46,7 +64,7 @@ impl Work {
             Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
         };
         let mut seen = BTreeSet::new();
-        cells.retain(|cell| seen.insert(cell.to_string()));
+        cells.retain(|cell| self.has(&cell.data) && seen.insert(cell.to_string()));
         // What waits for a base of its own, which takes long, comes first.
         cells.sort_by_key(|cell| (cell.seed, self.plan.data[&cell.data].base.is_none()));
         Ok(cells)
@@ -99,7 +117,7 @@ impl Work {
     }
 
     /// Documents of a split: the first `rows` of the `own` ones of a seed.
-    fn documents(&self, data: &Data, split: &str, seed: u64, own: u64, rows: u64) -> Arc<Job> {
+    fn documents(data: &Data, split: &str, seed: u64, own: u64, rows: u64) -> Arc<Job> {
         let (seed, first) = if data.finite { (0, seed * own) } else { (seed, 0) };
         Self::made(&data.make, split, seed, first, rows)
     }
@@ -122,7 +140,7 @@ impl Work {
 
     fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let data = self.plan.data(&cell.data)?;
-        Ok(self.documents(data, &data.split, cell.seed, self.rows(data), self.rows(data)))
+        Ok(Self::documents(data, &data.split, cell.seed, self.rows(data), self.rows(data)))
     }
 
     /// The documents of other rows than a run's, for a reference: of finite data the next seed's.
@@ -136,13 +154,13 @@ impl Work {
     /// Held-out documents of some data for a seed.
     fn held_out(&self, data: &Data, seed: u64) -> Arc<Job> {
         let rows = self.held_out_rows(data);
-        self.documents(data, &data.test, seed, rows, rows)
+        Self::documents(data, &data.test, seed, rows, rows)
     }
 
     /// As many of those that are trained on.
     fn seen(&self, data: &Data, seed: u64) -> Arc<Job> {
         let rows = self.rows(data);
-        self.documents(data, &data.split, seed, rows, rows.min(self.held_out_rows(data)))
+        Self::documents(data, &data.split, seed, rows, rows.min(self.held_out_rows(data)))
     }
 
     fn held_out_rows(&self, data: &Data) -> u64 {
@@ -169,7 +187,7 @@ impl Work {
         let rows =
             rows.get(&self.name).copied().with_context(|| format!("base {name}: no size {}", self.name))?;
         let data = self.plan.data(data)?;
-        let documents = self.documents(data, &data.split, *seed, rows, rows);
+        let documents = Self::documents(data, &data.split, *seed, rows, rows);
         let job = self
             .training(format!("finetune base {name}"), data, documents, rows)
             .set("model.source", self.plan.model.as_str())
@@ -230,7 +248,7 @@ impl Work {
         let nll = |documents| Value::Task("nll", documents);
         sets.push((TEST.into(), nll(self.held_out(data, cell.seed))));
         sets.push((TRAINING.into(), nll(self.seen(data, cell.seed))));
-        for former in &data.former {
+        for former in data.former.iter().filter(|former| self.has(former)) {
             sets.push((former.clone(), nll(self.held_out(self.plan.data(former)?, cell.seed))));
         }
         Ok(sets)
@@ -301,6 +319,26 @@ mod tests {
         assert!(made("gsm8k", 3)?.contains("--first 2208"), "{}", made("gsm8k", 3)?);
         let last = *work.plan.seeds.pilot.iter().max().unwrap();
         assert!((last + 1) * 736 <= 7473, "GSM8K has no more problems");
+        Ok(())
+    }
+
+    #[test]
+    fn data_that_cannot_be_had_are_left_out() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        assert_eq!(
+            work.sets_of_data().into_iter().collect::<Vec<_>>(),
+            ["alpaca", "gsm8k", "sharegpt-sample"]
+        );
+        let work = work.without(["gsm8k", "alpaca"].into());
+        let needs = |cell: &Cell| -> Result<bool> {
+            let all = with_needs(&[work.measured(cell)?]);
+            Ok(all.iter().any(|job| job.name.contains("gsm8k") || job.name.contains("alpaca")))
+        };
+        for stage in [Stage::Pilot, Stage::Tuning, Stage::Main] {
+            for cell in work.cells(stage)? {
+                assert!(!needs(&cell)?, "{cell}");
+            }
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The choice of learning rates, on seeds of its own: for each arm the candidate that is best by what the arm is tuned by, in
 //! the mean over runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokensieve_base::statistics::mean;
 
 /// What the candidates of an arm come to.
@@ -31,22 +31,23 @@ pub struct Tried {
 impl Candidates {
     /// Of all arms whose tuning runs are all done. `by` says what decides about an arm, and whether more of it is better.
     pub fn of(runs: impl IntoIterator<Item = Tried>, by: impl Fn(&str) -> (String, bool)) -> Vec<Self> {
-        // By rate: its bits order positive numbers.
-        let mut all: BTreeMap<String, BTreeMap<u64, (f64, Vec<Option<f64>>)>> = BTreeMap::new();
-        for Tried { arm, rate, value } in runs {
-            let tried = all.entry(arm).or_default();
-            tried.entry(rate.to_bits()).or_insert((rate, Vec::new())).1.push(value);
+        let mut by_arm: BTreeMap<String, Vec<Tried>> = BTreeMap::new();
+        for run in runs {
+            by_arm.entry(run.arm.clone()).or_default().push(run);
         }
-        let mean_of = |(rate, all): (f64, Vec<Option<f64>>)| {
-            let all: Option<Vec<f64>> = all.into_iter().collect();
-            Some((rate, mean(&all?)?))
-        };
-        let complete = |(arm, tried): (String, BTreeMap<u64, (f64, Vec<Option<f64>>)>)| {
-            let tried = tried.into_values().map(mean_of).collect::<Option<_>>()?;
+        let complete = |(arm, runs): (String, Vec<Tried>)| {
+            // By rate: its bits order positive numbers.
+            let rates: BTreeSet<u64> = runs.iter().map(|run| run.rate.to_bits()).collect();
+            let mean_at = |rate: u64| {
+                let at = runs.iter().filter(|run| run.rate.to_bits() == rate);
+                let values: Option<Vec<f64>> = at.map(|run| run.value).collect();
+                Some((f64::from_bits(rate), mean(&values?)?))
+            };
+            let tried = rates.into_iter().map(mean_at).collect::<Option<_>>()?;
             let (by, more_is_better) = by(&arm);
             Some(Self { arm, by, more_is_better, tried })
         };
-        all.into_iter().filter_map(complete).collect()
+        by_arm.into_iter().filter_map(complete).collect()
     }
 
     /// The best rate; the least of several.
