@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::Shard;
-use tokensieve_paper::oracle::Stage;
+use tokensieve_paper::planned::Stage;
 
 /// Recomputes the figures of two papers on token selection, tests their claims, and writes the report.
 #[derive(Debug, Parser)]
@@ -92,16 +92,35 @@ pub(crate) enum Lab {
     },
     /// List the runs of a profile: which are done, which are missing, and about how long those take
     List(Runs),
-    /// What tuning found of each arm's learning rates
-    Rates,
-    /// What the tests of the oracle language's primary claims will find, by the spread of the pilot's runs
-    Power,
-    /// Keep what came of the oracle language's finished runs at full size in a file, so that no run has to be repeated
+    /// What tuning found of each arm's learning rates in a study
+    Rates(OfPlan),
+    /// What the tests of a study's primary claims will find, by the spread of the pilot's runs
+    Power(OfPlan),
+    /// Keep what came of a study's finished runs at full size, so that no run has to be repeated
     Collect {
-        /// The file: new runs are added
-        #[arg(long, value_name = "FILE.jsonl.gz", default_value = "paper/recorded/oracle.jsonl.gz")]
-        out: PathBuf,
+        #[command(flatten)]
+        of: OfPlan,
+        /// The file, to which new runs are added; paper/recorded/PLAN.jsonl.gz by default
+        #[arg(long, value_name = "FILE.jsonl.gz")]
+        out: Option<PathBuf>,
     },
+}
+
+/// Which study.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct OfPlan {
+    /// The study by its plan, paper/plans/PLAN.toml
+    #[arg(long, value_enum)]
+    pub(crate) plan: Plan,
+}
+
+/// The studies that have a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Plan {
+    /// Small models in the oracle language, where every token's truth is known
+    Oracle,
+    /// A fine-tuned language model
+    Study,
 }
 
 /// Which runs.
@@ -109,11 +128,11 @@ pub(crate) enum Lab {
 pub(crate) struct Runs {
     #[command(flatten)]
     pub(crate) size: Size,
-    /// Only the runs of the oracle language's plan (paper/plans/oracle.toml)
-    #[arg(long)]
-    pub(crate) oracle: bool,
+    /// Only the runs of this plan, paper/plans/PLAN.toml
+    #[arg(long, value_enum)]
+    pub(crate) plan: Option<Plan>,
     /// What the plan's runs are for
-    #[arg(long, value_enum, default_value_t, requires = "oracle")]
+    #[arg(long, value_enum, default_value_t, requires = "plan")]
     pub(crate) stage: Stage,
 }
 
@@ -193,10 +212,10 @@ mod tests {
         "readme",
         "lab",
         "bits ids",
-        "run --profile --oracle --stage --jobs --shard",
-        "list --profile --oracle --stage",
-        "rates",
-        "power",
-        "collect --out",
+        "run --profile --plan --stage --jobs --shard",
+        "list --profile --plan --stage",
+        "rates --plan",
+        "power --plan",
+        "collect --plan --out",
     ];
 }

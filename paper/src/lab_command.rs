@@ -1,94 +1,107 @@
 //! `paper lab`: the runs behind the figures, done and listed.
 
-use crate::cli::Lab as Command;
+use crate::cli::{Lab as Command, OfPlan, Plan, Runs};
 use anyhow::Result;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokensieve_paper::Profile;
 use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
-use tokensieve_paper::oracle::{Outcomes, Power, Stage, Work, tuning};
-use tokensieve_paper::study::{Study, held_out, scoring};
+use tokensieve_paper::planned::runs::{Collected, OfStage};
+use tokensieve_paper::planned::{PlannedRuns, Power, Stage};
+use tokensieve_paper::study::{Study, corpus, held_out, scoring};
+use tokensieve_paper::{Profile, finetune, oracle};
 
 /// Time between lines about what is going on.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 /// Does it.
 pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
-    match *command {
+    match command {
         Command::Run { which, jobs, shard } => {
-            let profile = which.size.profile;
-            let workers = jobs.number(profile);
-            let done = if which.oracle {
-                of_oracle(profile, which.stage, workers, shard, out)?
-            } else {
-                work(profile, workers, shard, out)?
+            let Runs { size, plan, stage } = *which;
+            let (profile, workers) = (size.profile, jobs.number(size.profile));
+            let done = match plan {
+                Some(plan) => planned(&missing(plan, profile, stage, out)?, workers, *shard, out)?,
+                None => work(profile, workers, *shard, out)?,
             };
             println!("{done} runs of the profile {} are done", profile.name());
-            Ok(ExitCode::SUCCESS)
         }
-        Command::List(which) => {
+        Command::List(Runs { size, plan, stage }) => {
             let lab = Lab::open(out);
-            let profile = which.size.profile;
-            let jobs = if which.oracle {
-                let work = Work::of(profile)?;
-                queue::with_needs(&Outcomes::known(&work)?.missing(&work, which.stage)?)
-            } else {
-                jobs(profile, &study(profile, &lab), &lab)?
+            let jobs = match plan {
+                Some(plan) => queue::with_needs(&missing(*plan, size.profile, *stage, out)?),
+                None => jobs(size.profile, &study(size.profile, &lab), &lab)?,
             };
             list(&lab, &jobs);
-            Ok(ExitCode::SUCCESS)
         }
-        Command::Rates => rates(),
-        Command::Power => power(out),
-        Command::Collect { out: ref file } => collect(out, file),
+        Command::Rates(OfPlan { plan: Plan::Oracle }) => rates(&oracle::Work::of(Profile::Study)?)?,
+        Command::Rates(OfPlan { plan: Plan::Study }) => rates(&finetune::Work::of(Profile::Study)?)?,
+        Command::Power(OfPlan { plan: Plan::Oracle }) => power(&oracle::Work::of(Profile::Study)?, out)?,
+        Command::Power(OfPlan { plan: Plan::Study }) => power(&finetune::Work::of(Profile::Study)?, out)?,
+        Command::Collect { of, out: file } => match of.plan {
+            Plan::Oracle => collect(&oracle::Work::of(Profile::Study)?, out, file.as_deref())?,
+            Plan::Study => collect(&finetune::Work::of(Profile::Study)?, out, file.as_deref())?,
+        },
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The jobs of a plan's runs of which the repository keeps nothing.
+fn missing(plan: Plan, profile: Profile, stage: Stage, out: &Path) -> Result<Vec<Arc<Job>>> {
+    match plan {
+        Plan::Oracle => oracle::Work::of(profile)?.missing(stage),
+        Plan::Study => {
+            let study = finetune::Work::of(profile)?;
+            let lab = Lab::open(out);
+            let sets = study.sets_of_data().into_iter();
+            let unavailable: BTreeSet<_> = sets.filter(|set| !corpus::is_available(&lab, set)).collect();
+            left_out(&unavailable);
+            study.without(unavailable).missing(stage)
+        }
     }
 }
 
-/// Does a share of the oracle language's runs; returns how many of them are done then.
-fn of_oracle(profile: Profile, stage: Stage, workers: usize, shard: Shard, out: &Path) -> Result<usize> {
+/// Does a share of a plan's runs; returns how many of them are done then.
+fn planned(jobs: &[Arc<Job>], workers: usize, shard: Shard, out: &Path) -> Result<usize> {
     program::find()?;
-    let work = Work::of(profile)?;
-    let jobs = Outcomes::known(&work)?.missing(&work, stage)?;
     let lab = Lab::open(out).with_threads(threads(workers));
-    queue::run(&lab, &jobs, shard, workers, &printing(&lab, &jobs, workers))?;
+    queue::run(&lab, jobs, shard, workers, &printing(&lab, jobs, workers))?;
     Ok(jobs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
-/// Adds what came of the oracle language's finished runs to a file.
-fn collect(out: &Path, file: &Path) -> Result<ExitCode> {
-    let (work, lab) = (Work::of(Profile::Study)?, Lab::open(out));
-    let mut outcomes = if file.exists() { Outcomes::read(file)? } else { Outcomes::default() };
-    for stage in [Stage::Tuning, Stage::Main] {
-        let added = outcomes.collect(&work, stage, &lab)?;
-        println!("{added} runs added, {} of {stage:?} missing", outcomes.missing(&work, stage)?.len());
+/// Adds what came of a study's finished runs to a file.
+fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>) -> Result<()> {
+    let file = file.unwrap_or(Path::new(S::KEPT));
+    let Collected { stages, total } = study.collect(&Lab::open(out), file)?;
+    for OfStage { stage, added, missing } in stages {
+        println!("{added} runs added, {missing} of {stage:?} missing");
     }
-    outcomes.write(file)?;
-    println!("{} runs in {}", outcomes.len(), file.display());
-    Ok(ExitCode::SUCCESS)
+    println!("{total} runs in {}", file.display());
+    Ok(())
 }
 
 /// Prints what each arm is tuned by at each rate that was tried, and the best.
-fn rates() -> Result<ExitCode> {
-    for found in tuning::candidates(&Work::of(Profile::Study)?, &Outcomes::recorded()?)? {
+fn rates(study: &impl PlannedRuns) -> Result<()> {
+    for found in study.candidates()? {
         let tried: Vec<String> =
             found.tried.iter().map(|(rate, value)| format!("{rate:e} {value:.4}")).collect();
         let best = found.best().map_or_else(String::new, |rate| format!("{rate:e}"));
-        println!("{:20} {:?}: {:48} {best}", found.arm, found.by, tried.join("  "));
+        println!("{:20} {}: {:48} {best}", found.arm, found.by, tried.join("  "));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Prints each primary claim's power, as a table of the plan's page.
-fn power(out: &Path) -> Result<ExitCode> {
+fn power(study: &impl PlannedRuns, out: &Path) -> Result<()> {
     println!(
         "| claim | pilot's seeds | difference | standard deviation | detectable | matters | found | equal |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|");
     for Power { claim, pilot, deviation, detectable, matters, found, equal } in
-        Power::all(&Work::of(Profile::Study)?, &Lab::open(out))?
+        study.power(&Lab::open(out))?
     {
         println!(
             "| {claim} | {} | {:.4} | {deviation:.4} | {detectable:.4} | {matters} | {:.0} % | {:.0} % |",
@@ -98,7 +111,7 @@ fn power(out: &Path) -> Result<ExitCode> {
             100.0 * equal,
         );
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Threads of each of some workers.
@@ -109,10 +122,14 @@ fn threads(workers: usize) -> usize {
 
 fn study(profile: Profile, lab: &Lab) -> Study {
     let study = Study::new(profile, lab);
-    for set in &study.missing {
+    left_out(&study.missing);
+    study
+}
+
+fn left_out<'a>(sets: impl IntoIterator<Item = &'a &'static str>) {
+    for set in sets {
         eprintln!("{set} cannot be obtained: what needs it is left out");
     }
-    study
 }
 
 /// The grid, then the scorings of documents and the oracle language's runs, each after what it needs. Checkpoints are scored of runs that are done.
@@ -120,8 +137,8 @@ fn jobs(profile: Profile, study: &Study, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     let mut jobs = study.jobs()?;
     jobs.extend(scoring::jobs(profile, lab)?);
     jobs.extend(held_out::jobs(profile, study, lab)?);
-    let oracle = Work::of(profile)?;
-    jobs.extend(Outcomes::known(&oracle)?.missing(&oracle, Stage::Main)?);
+    let oracle = oracle::Work::of(profile)?;
+    jobs.extend(oracle.missing(Stage::Main)?);
     jobs.extend(oracle.shown()?.measured.into_iter().map(|(_, job)| job));
     Ok(queue::with_needs(&jobs))
 }

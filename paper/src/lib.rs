@@ -27,6 +27,8 @@
 //! | [`table`], [`claim`] | rows as CSV; statements, tests, verdicts |
 //! | [`engine`] | takes a figure from its inputs to its claims |
 //! | [`lab`] | runs of the `tokensieve` program, done once and shared by all figures |
+//! | [`planned`] | what studies by a committed plan share: claims, seeds, outcomes, tests |
+//! | [`finetune`] | the study of a fine-tuned language model: its plan and its runs |
 //! | [`oracle`] | the study in the oracle language: its plan and its runs |
 //! | [`study`] | ways of training, corpora, sizes and outcomes; gains and claims about them |
 //! | [`tokens`] | tables of tokens, and conversations for the viewer |
@@ -44,12 +46,14 @@ mod code;
 pub mod engine;
 pub mod figure;
 pub mod figures;
+pub mod finetune;
 pub mod lab;
 pub mod ledger;
 pub mod manuscript;
 mod named;
 pub mod oracle;
 mod picture;
+pub mod planned;
 pub mod profile;
 pub mod provenance;
 pub mod readme;

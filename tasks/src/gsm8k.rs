@@ -1,7 +1,5 @@
 //! GSM8K: word problems whose answers end in `#### number`.
 
-use std::path::Path;
-
 use serde::Deserialize;
 use tokensieve_data::Catalogue;
 
@@ -42,17 +40,17 @@ pub(crate) struct Problem {
     pub(crate) answer: String,
 }
 
-/// The problems of the test split.
-pub(crate) fn test() -> Result<Vec<Problem>> {
-    rows::json_lines(Catalogue::load()?.fetch("gsm8k")?.path("test"))
+/// The problems of a split.
+pub(crate) fn split(name: &str) -> Result<Vec<Problem>> {
+    rows::json_lines(Catalogue::load()?.fetch("gsm8k")?.path(name))
 }
 
 pub(crate) fn open(shots: Shots) -> Result<Box<dyn Task>> {
     let (name, examples) = match shots {
         Shots::None => ("gsm8k", Vec::new()),
-        Shots::Eight => ("gsm8k-8shot", examples(Catalogue::load()?.fetch("gsm8k")?.path("train"))?),
+        Shots::Eight => ("gsm8k-8shot", examples()?),
     };
-    let items = test()?.into_iter().enumerate().map(|(index, row)| {
+    let items = split("test")?.into_iter().enumerate().map(|(index, row)| {
         let mut messages = examples.clone();
         messages.push(Message::user(row.question));
         let ask = Ask::Reply { limit: LIMIT, stop: Vec::new() };
@@ -61,10 +59,9 @@ pub(crate) fn open(shots: Shots) -> Result<Box<dyn Task>> {
     Ok(KeyedTask::task(name, items, MEASURES, mark))
 }
 
-fn examples(train: &Path) -> Result<Vec<Message>> {
-    let train: Vec<Problem> = rows::json_lines(train)?;
+fn examples() -> Result<Vec<Message>> {
     let turns = |row: Problem| [Message::user(row.question), Message::assistant(row.answer)];
-    Ok(train.into_iter().take(8).flat_map(turns).collect())
+    Ok(split("train")?.into_iter().take(8).flat_map(turns).collect())
 }
 
 /// The key is a worked answer that ends in `#### number`.

@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 use crate::arithmetic::{self, Split, Telling};
 use crate::cipher;
 use crate::figfont::{self, Library, Puzzle};
-use crate::instructions;
 use crate::oracle::{self, Language};
 use crate::overlap::{self, Instruction};
 use crate::{Error, Message, Result};
+use crate::{gsm8k, instructions, rows};
 use tokensieve_base::streams::HashedStream;
+use tokensieve_data::Catalogue;
 
 /// The generators that [`make`] knows.
-pub const MAKES: [&str; 6] = ["arithmetic", "instructions", "figfont", "cipher", "alpaca", "oracle"];
+pub const MAKES: [&str; 8] =
+    ["arithmetic", "instructions", "figfont", "cipher", "alpaca", "gsm8k", "sharegpt", "oracle"];
 
 /// Rows for `tokensieve train`: each an `id` and `messages`, the user's turn as the task of that name asks it and the
 /// right answer as the assistant's. Row i of a seed and split does not depend on which `indices` are asked for, so that
@@ -25,7 +27,8 @@ pub const MAKES: [&str; 6] = ["arithmetic", "instructions", "figfont", "cipher",
 /// Rows of `oracle` hold `text` instead of `messages`, and what is known of each of its tokens ([`oracle::row`]).
 ///
 /// `alpaca` is not generated: split `train` is the set without the instructions that `alpaca-overlap` asks, `test` is
-/// those instructions. The seed determines the order; there are at most as many rows as the set has.
+/// those instructions. `gsm8k` is the set itself. `sharegpt` is the sample of conversations, of which `test` is every
+/// seventh. The seed determines the order; there are at most as many rows as the set has.
 pub fn make(
     task: &str,
     split: &str,
@@ -82,6 +85,24 @@ pub fn make(
                 move |(index, data): (u64, Instruction)| row(index, data.prompt(), data.output().to_owned());
             let rows = rows.into_iter().skip(indices.start as usize);
             Box::new(indices.zip(rows).map(row))
+        }
+        "gsm8k" => {
+            let split = one_of(split, [("train", "train"), ("test", "test")])?;
+            let mut rows = gsm8k::split(split)?;
+            HashedStream::new(seed, "gsm8k").shuffle(&mut rows);
+            let rows = rows.into_iter().skip(indices.start as usize);
+            Box::new(indices.zip(rows).map(move |(index, data)| row(index, data.question, data.answer)))
+        }
+        "sharegpt" => {
+            let held_out = one_of(split, [("train", false), ("test", true)])?;
+            let sample = Catalogue::load()?.fetch("sharegpt-sample")?;
+            let rows: Vec<Value> = rows::json_lines(sample.path("train"))?;
+            let of_split = rows.into_iter().enumerate().filter(|(at, _)| (at % 7 == 6) == held_out);
+            let mut rows: Vec<Value> = of_split.map(|(_, row)| row).collect();
+            HashedStream::new(seed, "sharegpt").shuffle(&mut rows);
+            Box::new(
+                rows.into_iter().skip(indices.start as usize).take((indices.end - indices.start) as usize),
+            )
         }
         "oracle" => {
             let language = Language::new(seed, oracle::settings(split)?);

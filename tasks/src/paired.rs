@@ -30,7 +30,7 @@ const MEASURES: &[Measure] = &[
 ];
 
 pub(crate) fn gsm8k() -> Result<Box<dyn Task>> {
-    let rows = gsm8k::test()?.into_iter().enumerate();
+    let rows = gsm8k::split("test")?.into_iter().enumerate();
     Ok(task("gsm8k-paired", rows.map(|(index, row)| (index as u64, row.question, row.answer))))
 }
 

@@ -21,7 +21,7 @@ use super::model_arguments::{count, seed};
     rows."
 )]
 pub struct Arguments {
-    /// Task: arithmetic, instructions, figfont, cipher, alpaca, oracle
+    /// Task: arithmetic, instructions, figfont, cipher, alpaca, gsm8k, sharegpt, oracle
     task: String,
     /// Split of the task
     #[arg(long, default_value = "train")]

@@ -23,7 +23,7 @@ pub enum Verb {
     Evaluate(evaluate::Arguments),
     /// Generate replies to a file of prompts, or to one prompt
     Generate(generate::Arguments),
-    /// Make training data: arithmetic, instructions, figfont, cipher, alpaca, oracle
+    /// Make training data: arithmetic, instructions, figfont, cipher, alpaca, gsm8k, sharegpt, oracle
     Make(make::Arguments),
     /// Merge an adapter into the weights of its model
     Merge(merge::Arguments),

@@ -1,8 +1,8 @@
 //! The primary claims of the study in the oracle language, decided against truth.
 
-use crate::oracle::decided::Decided;
-use crate::oracle::plan::Side;
+use crate::claim::Evidence;
 use crate::oracle::{Plan, Study};
+use crate::planned::{Decided, Side};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
@@ -54,7 +54,7 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&Decided::all(&Study::of(run)?)?)
+        Table::from_rows(&Study::of(run)?.decided()?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
@@ -88,7 +88,8 @@ impl crate::Figure for Figure {
         let plan = Plan::load()?;
         let claim = |row: &Decided| {
             let same = SAME.iter().find(|(id, _)| *id == row.claim).map(|(_, same)| *same);
-            Ok(row.claim(ID, plan.claim(&row.claim)?, plan.claims.len()).same_as(same))
+            let claim = plan.claim(&row.claim)?;
+            Ok(row.claim(ID, claim, plan.claims.len(), Evidence::Truth).same_as(same))
         };
         rows.iter().map(claim).collect()
     }

@@ -17,6 +17,8 @@ pub fn measures(task: &str) -> Vec<(&'static str, bool)> {
     match task {
         _ if task.starts_with("nll:") => vec![("nll", false)],
         "gsm8k" | "arithmetic" => vec![("strict", true)],
+        "arithmetic-words" => vec![("number", true)],
+        "figfont" | "cipher" => vec![("exact", true)],
         "ifeval" => vec![("instruction-strict", true)],
         "instructions" => vec![("each", true)],
         "alpaca-overlap" => vec![("chrf", true)],

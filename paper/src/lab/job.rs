@@ -89,6 +89,11 @@ impl Value {
         let content = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         Ok(Self::File(path.into(), sha256(&content)))
     }
+
+    /// As a command line has it; `place` says where a job's result lies.
+    pub fn named(&self, place: &dyn Fn(&Job) -> PathBuf) -> String {
+        text_of(self, Path::new(""), place)
+    }
 }
 
 impl<T: Into<toml::Value>> From<T> for Value {

@@ -1,6 +1,7 @@
 //! Measures of a model on a set of documents, compactly: sums over the tokens of the finest groups.
 
 use super::plan::Quantity;
+use crate::planned::outcomes::rounded;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -136,11 +137,6 @@ fn belongs(finest: &str, group: &str) -> bool {
         ANSWERS => ANSWER_CLASSES.contains(&class),
         _ => group == finest || group == class,
     }
-}
-
-/// To so many significant digits.
-pub(super) fn rounded(value: f64, digits: usize) -> f64 {
-    format!("{value:.*e}", digits - 1).parse().unwrap_or(value)
 }
 
 #[cfg(test)]

@@ -3,33 +3,23 @@
 //! A line has, for each set of documents and each group of tokens, the sums from which every measure follows, so other
 //! claims can be tested on the same runs and nothing is computed twice.
 
-use super::measures::{Group, Measures, rounded};
-use super::plan::{Cell, Quantity};
+use super::measures::{ANSWERS, Group, Measures};
+use super::plan::{Cell, Quantity, Term};
 use super::proxies::{Qualities, Search};
-use super::work::{Stage, Work};
+use super::work::Work;
 use crate::lab::{Job, Lab, Provenance, Verb};
-use anyhow::{Context as _, Result, ensure};
-use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use crate::planned::{self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::path::Path;
 use std::sync::Arc;
 
 /// Sets of documents whose correlations and areas are kept, too.
 const RANKED: [&str; 2] = ["test", "training"];
 
-/// One run's measures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// [`Cell`]'s name: seed, capability, data, arm, rate.
-    pub run: String,
-    /// Seconds of its training and evaluation.
-    pub seconds: f64,
-    /// Commit of the program.
-    pub commit: String,
-    /// When it was finished (UTC).
-    pub date: String,
+/// What was measured of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Found {
     /// Its measures by set of documents.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sets: BTreeMap<String, Measures>,
@@ -37,6 +27,9 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Qualities::is_empty")]
     pub proxies: Qualities,
 }
+
+/// The study's runs that are done, by name.
+pub type Outcomes = planned::Outcomes<Found>;
 
 #[derive(Deserialize)]
 struct Evaluation {
@@ -48,196 +41,164 @@ struct Task {
     groups: BTreeMap<String, Group>,
 }
 
-impl Outcome {
+impl Found {
     /// A measure of a group of a set.
     pub fn value(&self, set: &str, group: &str, quantity: Quantity) -> Option<f64> {
         self.sets.get(set)?.value(group, quantity)
     }
+}
 
-    /// What the lab found in a run that is done.
-    fn read(work: &Work, cell: &Cell, lab: &Lab) -> Result<Option<Self>> {
-        let job = work.measured(cell)?;
-        let Some(provenance) = lab.done(&job) else { return Ok(None) };
-        let path = lab.place(&job).join(Verb::Evaluate.output());
-        let context = || format!("reading {}", path.display());
-        let text = std::fs::read_to_string(&path).with_context(context)?;
-        let mut found: Evaluation = serde_json::from_str(&text).with_context(context)?;
-        let mut sets = BTreeMap::new();
-        for (set, documents) in work.sets(cell)? {
-            let task = format!("oracle:{}", lab.place(&documents).join(Verb::Make.output()).display());
-            let task =
-                found.tasks.remove(&task).with_context(|| format!("{} lacks {task}", path.display()))?;
-            sets.insert(set.to_owned(), Measures::of(&task.groups, RANKED.contains(&set)));
-        }
-        Ok(Some(Self { sets, ..Self::from(cell.to_string(), provenance) }))
+/// What the lab found in a run that is done.
+fn of_run(work: &Work, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Found>>> {
+    let job = work.measured(cell)?;
+    let Some(provenance) = lab.done(&job) else { return Ok(None) };
+    let path = lab.place(&job).join(Verb::Evaluate.output());
+    let context = || format!("reading {}", path.display());
+    let text = std::fs::read_to_string(&path).with_context(context)?;
+    let mut found: Evaluation = serde_json::from_str(&text).with_context(context)?;
+    let mut sets = BTreeMap::new();
+    for (set, documents) in work.sets(cell)? {
+        let task = format!("oracle:{}", lab.place(&documents).join(Verb::Make.output()).display());
+        let task = found.tasks.remove(&task).with_context(|| format!("{} lacks {task}", path.display()))?;
+        sets.insert(set.to_owned(), Measures::of(&task.groups, RANKED.contains(&set)));
+    }
+    let found = Found { sets, ..Found::default() };
+    Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
+}
+
+/// What the lab found in a search that is done.
+fn of_search(search: &Search, lab: &Lab) -> Result<Option<Outcome<Found>>> {
+    let Some(proxies) = search.read(lab)? else { return Ok(None) };
+    let mut done: Vec<Provenance> = search.jobs().filter_map(|job| lab.done(job)).collect();
+    let seconds = done.iter().map(|one| one.seconds).sum();
+    let last = done.pop().context("a search without jobs")?;
+    let found = Found { proxies, ..Found::default() };
+    Ok(Some(Outcome::new(search.name.clone(), Provenance { seconds, ..last }, found)))
+}
+
+impl Outcomes {
+    /// What came of a run.
+    pub fn of(&self, cell: &Cell) -> Option<&Found> {
+        self.get(&cell.to_string())
     }
 
-    /// What the lab found in a search that is done.
-    fn found(search: &Search, lab: &Lab) -> Result<Option<Self>> {
-        let Some(proxies) = search.read(lab)? else { return Ok(None) };
-        let mut done: Vec<Provenance> = search.jobs().filter_map(|job| lab.done(job)).collect();
-        let seconds = done.iter().map(|one| one.seconds).sum();
-        let last = done.pop().context("a search without jobs")?;
-        Ok(Some(Self { proxies, ..Self::from(search.name.clone(), Provenance { seconds, ..last }) }))
+    /// What proxies found in a search.
+    pub fn named(&self, search: &str) -> Option<&Qualities> {
+        self.get(search).map(|found| &found.proxies)
     }
 
-    fn from(run: String, provenance: Provenance) -> Self {
-        let Provenance { seconds, commit, date, .. } = provenance;
-        let (sets, proxies) = (BTreeMap::new(), Qualities::new());
-        Self { run, seconds: rounded(seconds, 4), commit, date, sets, proxies }
+    /// The value of a term in the run of a seed.
+    pub fn value(&self, term: &Term, seed: u64) -> Option<f64> {
+        let found = self.of(&term.cell(seed))?;
+        let value = |set: &str| found.value(set, &term.group, term.of);
+        Some(value(&term.set)? - term.minus.as_deref().map_or(Some(0.0), value)?)
     }
 }
 
-/// The runs of a study that are done, by name.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcomes(BTreeMap<String, Outcome>);
+impl PlannedRuns for Work {
+    type Found = Found;
 
-impl Outcomes {
-    /// Those kept in the repository.
-    pub fn recorded() -> Result<Self> {
-        Self::parse(include_bytes!("../../recorded/oracle.jsonl.gz"))
-            .context("paper/recorded/oracle.jsonl.gz")
+    const KEPT: &'static str = "paper/recorded/oracle.jsonl.gz";
+
+    fn recorded() -> Result<Outcomes> {
+        Outcomes::parse(include_bytes!("../../recorded/oracle.jsonl.gz")).context(Self::KEPT)
     }
 
-    /// Those that the repository keeps of a size.
-    pub fn known(work: &Work) -> Result<Self> {
-        if work.is_kept() { Self::recorded() } else { Ok(Self::default()) }
+    fn is_kept(&self) -> bool {
+        self.is_full()
     }
 
-    /// Those of a file.
-    pub fn read(path: &Path) -> Result<Self> {
-        let context = || format!("reading {}", path.display());
-        Self::parse(&std::fs::read(path).with_context(context)?).with_context(context)
+    fn seeds(&self) -> Seeds {
+        self.plan.seeds
     }
 
-    fn parse(compressed: &[u8]) -> Result<Self> {
-        let mut text = String::new();
-        GzDecoder::new(compressed).read_to_string(&mut text).context("decompressing")?;
-        let mut all = BTreeMap::new();
-        for (line, number) in text.lines().zip(1..) {
-            let outcome: Outcome = serde_json::from_str(line).with_context(|| format!("line {number}"))?;
-            let run = outcome.run.clone();
-            ensure!(all.insert(run.clone(), outcome).is_none(), "line {number}: {run} a second time");
-        }
-        Ok(Self(all))
+    fn claims(&self) -> &[Declared] {
+        &self.plan.claims
     }
 
-    /// Adds what the lab has of a stage's runs that are not among these yet; returns how many that are.
-    pub fn collect(&mut self, work: &Work, stage: Stage, lab: &Lab) -> Result<usize> {
-        let before = self.len();
-        for cell in work.cells(stage)? {
-            if !self.has(&cell.to_string()) {
-                self.add(Outcome::read(work, &cell, lab)?);
+    fn add(&self, outcomes: &mut Outcomes, stage: Stage, lab: &Lab) -> Result<()> {
+        for cell in self.cells(stage)? {
+            if !outcomes.has(&cell.to_string()) {
+                outcomes.add(of_run(self, &cell, lab)?);
             }
         }
-        for search in work.searches(stage)? {
-            if !self.has(&search.name) {
-                self.add(Outcome::found(&search, lab)?);
+        for search in self.searches(stage)? {
+            if !outcomes.has(&search.name) {
+                outcomes.add(of_search(&search, lab)?);
             }
         }
-        Ok(self.len() - before)
+        Ok(())
     }
 
-    fn add(&mut self, outcome: Option<Outcome>) {
-        self.0.extend(outcome.map(|outcome| (outcome.run.clone(), outcome)));
-    }
-
-    /// Whether a run is among them.
-    pub fn has(&self, run: &str) -> bool {
-        self.0.contains_key(run)
-    }
-
-    /// Writes them.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let mut compressed = GzEncoder::new(Vec::new(), Compression::best());
-        // Seed by seed, as the numbers of tokens are a seed's own and compress well side by side.
-        let mut outcomes: Vec<&Outcome> = self.0.values().collect();
-        outcomes.sort_by_key(|outcome| outcome.run.rsplit(' ').next());
-        for outcome in outcomes {
-            writeln!(compressed, "{}", serde_json::to_string(outcome)?)?;
-        }
-        crate::cache::write_atomically(path, compressed.finish()?)
-    }
-
-    /// The jobs of a stage's runs that are not among these, seed by seed: each run with its measures, then what proxies see.
-    pub fn missing(&self, work: &Work, stage: Stage) -> Result<Vec<Arc<Job>>> {
+    /// Of each seed the runs with their measures, then what proxies see.
+    fn absent(&self, outcomes: &Outcomes, stage: Stage) -> Result<Vec<Arc<Job>>> {
         let mut jobs = Vec::new();
-        for cell in work.cells(stage)?.iter().filter(|cell| !self.has(&cell.to_string())) {
-            jobs.push((cell.seed, work.measured(cell)?));
+        for cell in self.cells(stage)?.iter().filter(|cell| !outcomes.has(&cell.to_string())) {
+            jobs.push((cell.seed, self.measured(cell)?));
         }
-        for search in work.searches(stage)?.iter().filter(|search| !self.has(&search.name)) {
+        for search in self.searches(stage)?.iter().filter(|search| !outcomes.has(&search.name)) {
             jobs.extend(search.jobs().map(|job| (search.seed, job.clone())));
         }
         jobs.sort_by_key(|(seed, _)| *seed);
         Ok(jobs.into_iter().map(|(_, job)| job).collect())
     }
 
-    /// What came of a run.
-    pub fn of(&self, cell: &Cell) -> Option<&Outcome> {
-        self.0.get(&cell.to_string())
+    /// Each arm by the mean over runs on held-out data.
+    fn tried(&self, outcomes: &Outcomes) -> Result<Vec<Candidates>> {
+        let by = |arm: &str| self.plan.arms[arm].tuned_by;
+        let tried = self.cells(Stage::Tuning)?.into_iter().filter_map(|cell| {
+            let Rate::Tried(rate) = cell.rate else { return None };
+            let of = by(&cell.arm);
+            let group = if of == Quantity::Right { ANSWERS } else { "all" };
+            let value = outcomes.of(&cell).and_then(|found| found.value("test", group, of));
+            Some(Tried { arm: cell.arm, rate, value })
+        });
+        Ok(Candidates::of(tried, |arm| (format!("{:?}", by(arm)), by(arm) == Quantity::Right)))
     }
 
-    /// What proxies found in a search.
-    pub fn named(&self, search: &str) -> Option<&Qualities> {
-        self.0.get(search).map(|outcome| &outcome.proxies)
-    }
-
-    /// Number of runs.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    fn pairs(&self, outcomes: &Outcomes, claim: &Declared, seeds: [u64; 2]) -> Result<Vec<[f64; 2]>> {
+        let [of, versus] = claim.terms()?;
+        let both = |seed| Some([outcomes.value(&of, seed)?, outcomes.value(&versus, seed)?]);
+        Ok(Seeds::all(seeds).filter_map(both).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::Rate;
+    use crate::Profile;
     use crate::oracle::measures::tests::groups;
 
-    fn outcome(seed: u64) -> (Cell, Outcome) {
-        let (data, arm) = ("clean".to_owned(), "mle".to_owned());
-        let cell = Cell { seed, from: 1, data, arm, rate: Rate::Tuned, look: None };
-        let sets = BTreeMap::from([("test".to_owned(), Measures::of(&groups(), true))]);
-        let run = cell.to_string();
-        (
-            cell,
-            Outcome {
-                run,
-                seconds: 1.5,
-                commit: "c".into(),
-                date: "d".into(),
-                sets,
-                proxies: Qualities::new(),
-            },
-        )
-    }
-
     #[test]
-    fn outcomes_are_read_as_they_are_written() -> Result<()> {
-        let folder = std::env::temp_dir().join(format!("tokensieve-outcomes-{}", std::process::id()));
-        let path = folder.join("oracle.jsonl.gz");
-        let all = [outcome(0), outcome(1)];
-        let outcomes = Outcomes(all.iter().map(|(_, one)| (one.run.clone(), one.clone())).collect());
-        outcomes.write(&path)?;
-        let read = Outcomes::read(&path)?;
-        assert_eq!(read, outcomes);
-        let found = read.of(&all[1].0).context("written")?;
+    fn a_run_is_found_by_its_cell() {
+        let (data, arm) = ("clean".to_owned(), "mle".to_owned());
+        let cell = Cell { seed: 7, from: 1, data, arm, rate: Rate::Tuned, look: None };
+        let sets = BTreeMap::from([("test".to_owned(), Measures::of(&groups(), true))]);
+        let found = Found { sets, ..Found::default() };
+        let (seconds, commit, date) = (1.5, "c".to_owned(), "d".to_owned());
+        let mut outcomes = Outcomes::default();
+        outcomes.add(Some(Outcome { run: cell.to_string(), seconds, commit, date, found }));
+        let found = outcomes.of(&cell).unwrap();
         assert_eq!(found.value("test", "all", Quantity::Kl), Some(0.25));
         assert_eq!(found.value("deep", "all", Quantity::Kl), None);
-        std::fs::write(&path, "no gzip")?;
-        let error = format!("{:#}", Outcomes::read(&path).unwrap_err());
-        assert!(error.contains("oracle.jsonl.gz"), "{error}");
-        std::fs::remove_dir_all(&folder)?;
-        Ok(())
+        assert_eq!(outcomes.of(&Cell { seed: 8, ..cell }), None);
     }
 
     #[test]
     fn what_is_recorded_can_be_read() {
-        assert!(Outcomes::recorded().is_ok());
+        assert!(Work::recorded().is_ok());
+    }
+
+    #[test]
+    fn the_plan_has_the_rates_that_tuning_chose() {
+        let work = Work::of(Profile::Study).unwrap();
+        let candidates = work.candidates().unwrap();
+        for one in &candidates {
+            assert_eq!(one.best(), Some(work.plan.arms[&one.arm].rate), "{one:?}");
+        }
+        let tuned = work.plan.arms.values().filter(|arm| !arm.fixed_rate).count();
+        let page = include_str!("../../../docs/plans/oracle.md");
+        let is_draft = page.contains("**State: draft.**");
+        assert!(is_draft || candidates.len() == tuned, "the tuning of some arms is not recorded");
     }
 }

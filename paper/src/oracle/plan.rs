@@ -1,11 +1,11 @@
 //! The committed plan: what is run.
 
 use crate::Profile;
+use crate::planned::{Declared, Rate, Reference, Seeds};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeInclusive;
 
 /// `paper/plans/oracle.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,47 +37,6 @@ pub struct Plan {
     pub claims: Vec<Declared>,
 }
 
-/// A claim, before the runs that decide it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Declared {
-    /// Its name: `masked-lowers-kl`.
-    pub id: String,
-    /// Who claims it: `A, section 3`, or `ours`.
-    pub source: String,
-    /// The claim.
-    pub statement: String,
-    /// What is measured: a [`Term`].
-    pub of: toml::Table,
-    /// What it is compared with: keys that differ from `of`'s.
-    pub versus: toml::Table,
-    /// Whether the difference is claimed to be above or below zero.
-    pub expected: Side,
-    /// The smallest difference that matters: closer to zero, both are practically equal.
-    pub matters: f64,
-}
-
-impl Declared {
-    /// What is measured, and what it is compared with.
-    pub fn terms(&self) -> Result<[Term; 2]> {
-        let mut versus = self.of.clone();
-        versus.extend(self.versus.clone());
-        let term =
-            |table: toml::Table| table.try_into::<Term>().with_context(|| format!("claim {}", self.id));
-        Ok([term(self.of.clone())?, term(versus)?])
-    }
-}
-
-/// A side of zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// Above.
-    Above,
-    /// Below.
-    Below,
-}
-
 /// How models are pretrained.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,18 +53,6 @@ pub struct Pretraining {
 pub struct PostTraining {
     /// Documents per step.
     pub batch: u64,
-}
-
-/// First and last seed of each stage.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Seeds {
-    /// For sizes and powers.
-    pub pilot: [u64; 2],
-    /// For learning rates.
-    pub tuning: [u64; 2],
-    /// For the results.
-    pub main: [u64; 2],
 }
 
 /// How much of it is run.
@@ -198,16 +145,6 @@ pub struct Tuning {
     pub data: Vec<String>,
 }
 
-/// Post-training data.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Data {
-    /// The split of the oracle language.
-    pub split: String,
-    /// Different rows, gone over until the steps are done; all by default.
-    pub rows: Option<u64>,
-}
-
 /// A way to train.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -240,21 +177,14 @@ fn once() -> f64 {
     1.0
 }
 
-/// What an objective compares with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reference {
-    /// Nothing.
-    #[default]
-    None,
-    /// The model as it was before post-training.
-    Start,
-    /// Plain training on the same data.
-    Twin,
-    /// Plain training on other data without wrong values.
-    Clean,
-    /// The exact distribution.
-    Truth,
+/// Post-training data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The split of the oracle language.
+    pub split: String,
+    /// Different rows, gone over until the steps are done; all by default.
+    pub rows: Option<u64>,
 }
 
 /// What is measured of which runs: a term of a sum.
@@ -328,29 +258,6 @@ impl Term {
     }
 }
 
-/// How large the steps of a run are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rate {
-    /// The arm's own learning rate.
-    #[default]
-    Tuned,
-    /// Plain training's learning rate and step length.
-    Matched,
-    /// A learning rate to be compared with others.
-    Tried(f64),
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tuned => formatter.write_str("tuned"),
-            Self::Matched => formatter.write_str("matched"),
-            Self::Tried(rate) => write!(formatter, "{rate:e}"),
-        }
-    }
-}
-
 /// A measure of a group of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -413,7 +320,7 @@ impl Plan {
             }
         }
         for claim in &plan.claims {
-            for Term { arm, data, .. } in claim.terms()? {
+            for Term { arm, data, .. } in claim.terms::<Term>()? {
                 let known = plan.arms.contains_key(&arm) && plan.data.contains_key(&data);
                 ensure!(known, "claim {}: there is no arm `{arm}` or no data `{data}`", claim.id);
             }
@@ -439,9 +346,18 @@ impl Plan {
     }
 }
 
-impl Seeds {
-    /// From first to last.
-    pub fn all([first, last]: [u64; 2]) -> RangeInclusive<u64> {
-        first..=last
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_says_what_differs() {
+        let plan = Plan::load().unwrap();
+        assert!(plan.claims.len() <= 12);
+        for claim in &plan.claims {
+            let [of, versus] = claim.terms::<Term>().unwrap();
+            assert_ne!(of, versus, "{}", claim.id);
+            assert!(claim.matters > 0.0);
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Rows of the study's tables: means over seeds of what its runs measured.
 
-use super::contrast::value;
 use super::outcome::Outcomes;
-use super::plan::{Quantity, Seeds, Term};
+use super::plan::{Quantity, Term};
 use super::proxies::{self, Qualities};
-use super::work::{Stage, Work};
+use super::work::Work;
+use crate::planned::{Decided, PlannedRuns as _, Rate, Seeds};
 use crate::{Column, Estimate, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -90,16 +90,17 @@ impl Study {
     /// The runs of a profile: those that the repository keeps are read, others are done first.
     pub fn of(run: &Run) -> Result<Self> {
         let work = Work::of(run.profile)?;
-        let mut outcomes = Outcomes::known(&work)?;
-        let jobs = outcomes.missing(&work, Stage::Main)?;
-        run.jobs(&jobs.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
-        outcomes.collect(&work, Stage::Main, run.lab())?;
-        Ok(Self { work, outcomes })
+        Ok(Self { outcomes: work.done(run)?, work })
     }
 
     /// The main seeds.
     pub fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
         Seeds::all(self.work.plan.seeds.main)
+    }
+
+    /// The primary claims, decided.
+    pub fn decided(&self) -> Result<Vec<Decided>> {
+        self.work.decided(&self.outcomes)
     }
 
     /// What proxies found in the searches of a capability on some data, seed by seed.
@@ -114,10 +115,10 @@ impl Study {
     /// The mean of a term, or of its difference from another arm's (which has the same rate unless the term's is matched: then
     /// its own), over the seeds that have both; `None` where none has.
     pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<Row> {
-        let other = versus.map(|arm| Term { arm: arm.to_owned(), rate: super::Rate::Tuned, ..term.clone() });
+        let other = versus.map(|arm| Term { arm: arm.to_owned(), rate: Rate::Tuned, ..term.clone() });
         let of_seed = |seed| {
-            let subtracted = other.as_ref().map_or(Some(0.0), |other| value(other, &self.outcomes, seed));
-            Some(value(term, &self.outcomes, seed)? - subtracted?)
+            let subtracted = other.as_ref().map_or(Some(0.0), |other| self.outcomes.value(other, seed));
+            Some(self.outcomes.value(term, seed)? - subtracted?)
         };
         let Estimate { value, low, high, n } =
             estimate(&self.seeds().filter_map(of_seed).collect::<Vec<_>>())?;
@@ -178,7 +179,7 @@ pub struct Grid<'a> {
     /// Data.
     pub data: &'a [&'a str],
     /// How large steps are.
-    pub rate: super::Rate,
+    pub rate: Rate,
     /// The step after which models are measured.
     pub look: Option<u64>,
     /// Documents.
@@ -200,7 +201,7 @@ impl Default for Grid<'_> {
             arms: &[],
             from: &[4],
             data: &["clean"],
-            rate: super::Rate::Tuned,
+            rate: Rate::Tuned,
             look: None,
             set: "test",
             minus: None,

@@ -1,29 +1,17 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{Arm, Cell, Group, Looks, PLAIN, Plan, Pretraining, Rate, Reference, Seeds, Size, Tuning};
+use super::plan::{Arm, Cell, Group, Looks, PLAIN, Plan, Pretraining, Size, Term, Tuning};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
+use crate::planned::{Rate, Reference, Seeds, Stage};
 use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
-use clap::ValueEnum;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Tokens of a document on average, and tokens per second of training on one core: for estimates of time.
 const TOKENS: f64 = 60.0;
 const SPEED: f64 = 15_000.0;
-
-/// What runs are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
-    /// What the primary claims compare, for the number of seeds; part of no result
-    Pilot,
-    /// Choosing learning rates; part of no result
-    Tuning,
-    /// The results
-    #[default]
-    Main,
-}
 
 /// The plan in one size.
 #[derive(Clone, Debug)]
@@ -62,7 +50,7 @@ impl Work {
         let mut cells = Vec::new();
         for seed in Seeds::all(self.plan.seeds.pilot) {
             for claim in &self.plan.claims {
-                cells.extend(claim.terms()?.map(|term| term.cell(seed)));
+                cells.extend(claim.terms::<Term>()?.map(|term| term.cell(seed)));
             }
         }
         Ok(cells)
@@ -129,9 +117,9 @@ impl Work {
         self.size.rows / self.plan.post_training.batch
     }
 
-    /// Whether this is the size whose outcomes the repository keeps.
-    pub fn is_kept(&self) -> bool {
-        self.name == KEPT
+    /// Whether this is the largest size, whose outcomes the repository keeps.
+    pub(super) fn is_full(&self) -> bool {
+        self.name == FULL
     }
 
     /// What this size runs of a group's capabilities or data.
@@ -368,8 +356,8 @@ impl Work {
     }
 }
 
-/// The size whose outcomes the repository keeps.
-const KEPT: &str = "study";
+/// The largest size.
+const FULL: &str = "study";
 
 #[cfg(test)]
 mod tests {

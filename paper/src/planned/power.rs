@@ -1,10 +1,7 @@
 //! What the primary claims' tests will find, by the spread of pilot runs, which are part of no result.
 
-use super::contrast::{Difference, value};
-use super::outcome::Outcomes;
-use super::plan::Seeds;
-use super::work::{Stage, Work};
-use crate::lab::Lab;
+use super::claim::Declared;
+use super::contrast::Difference;
 use anyhow::Result;
 use tokensieve_base::statistics::{detectable_effect, deviation_limit, equivalence_power, student_power};
 
@@ -32,18 +29,17 @@ pub struct Power {
 }
 
 impl Power {
-    /// Of all claims whose pilot runs a lab has for two seeds or more.
-    pub fn all(work: &Work, lab: &Lab) -> Result<Vec<Self>> {
-        let mut outcomes = Outcomes::default();
-        outcomes.collect(work, Stage::Pilot, lab)?;
-        let (seeds, family) = (Seeds::all(work.plan.seeds.main).count(), work.plan.claims.len());
+    /// Of all claims with pilot runs of two seeds or more, tested on so many seeds; of each the pairs of both measures in the
+    /// pilot, seed by seed.
+    pub fn all(
+        claims: &[Declared],
+        seeds: usize,
+        pairs: impl Fn(&Declared) -> Result<Vec<[f64; 2]>>,
+    ) -> Result<Vec<Self>> {
         let mut all = Vec::new();
-        for claim in &work.plan.claims {
-            let [of, versus] = claim.terms()?;
-            let both = |seed| Some([value(&of, &outcomes, seed)?, value(&versus, &outcomes, seed)?]);
-            let pairs: Vec<[f64; 2]> = Seeds::all(work.plan.seeds.pilot).filter_map(both).collect();
-            let power = Difference::of(&pairs)
-                .and_then(|pilot| Self::of(claim.id.clone(), pilot, claim.matters, seeds, family));
+        for claim in claims {
+            let power = Difference::of(&pairs(claim)?)
+                .and_then(|pilot| Self::of(claim.id.clone(), pilot, claim.matters, seeds, claims.len()));
             all.extend(power);
         }
         Ok(all)

@@ -1,8 +1,7 @@
 //! The primary claims, decided: one family of tests.
 
-use super::contrast::{Difference, value};
-use super::plan::{Declared, Side};
-use super::row::Study;
+use super::claim::{Declared, Side};
+use super::contrast::Difference;
 use crate::claim::Evidence;
 use crate::{Claim, Column, Estimate, Verdict, columns};
 use anyhow::Result;
@@ -41,7 +40,7 @@ impl Decided {
     /// What the columns mean.
     pub fn columns() -> Vec<Column> {
         columns! {
-            "claim": "the claim, as in paper/plans/oracle.toml",
+            "claim": "the claim, as in the plan",
             "seeds": "seeds that have both measures",
             "value": "mean over seeds of the first measure",
             "versus": "mean of the second",
@@ -54,14 +53,11 @@ impl Decided {
         }
     }
 
-    /// All primary claims on a study's runs.
-    pub fn all(study: &Study) -> Result<Vec<Self>> {
+    /// All primary claims, of each the pairs of both measures seed by seed.
+    pub fn all(claims: &[Declared], pairs: impl Fn(&Declared) -> Result<Vec<[f64; 2]>>) -> Result<Vec<Self>> {
         let mut all = Vec::new();
-        for claim in &study.work.plan.claims {
-            let [of, versus] = claim.terms()?;
-            let both =
-                |seed| Some([value(&of, &study.outcomes, seed)?, value(&versus, &study.outcomes, seed)?]);
-            let pairs: Vec<[f64; 2]> = study.seeds().filter_map(both).collect();
+        for claim in claims {
+            let pairs = pairs(claim)?;
             let differences: Vec<f64> = pairs.iter().map(|[a, b]| a - b).collect();
             let found = Difference::of(&pairs);
             all.push(Self {
@@ -110,17 +106,20 @@ impl Decided {
     }
 
     /// As the ledger has it.
-    pub fn claim(&self, figure: &str, claim: &Declared, family: usize) -> Claim {
+    pub fn claim(&self, figure: &str, claim: &Declared, family: usize, evidence: Evidence) -> Claim {
         let test = format!(
-            "measured against truth: {}; mean over seeds of the paired difference, Student's two-sided test, one family of \
+            "{}; mean over seeds of the paired difference, Student's two-sided test, one family of \
              {family} primary claims corrected by Holm at 5 %{}; practically equal: two one-sided tests (5 %) within ± {}",
             described(claim),
             self.p_holm.map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
             claim.matters,
         );
-        Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement)
-            .by(Evidence::Truth)
-            .decided(self.verdict(claim), self.estimate(), claim.expected == Side::Above, &test)
+        Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement).by(evidence).decided(
+            self.verdict(claim),
+            self.estimate(),
+            claim.expected == Side::Above,
+            &test,
+        )
     }
 }
 
@@ -173,7 +172,7 @@ mod tests {
     #[test]
     fn a_claim_says_how_it_was_decided() {
         let plan = Plan::load().unwrap();
-        let claim = decided(-0.5, 0.01, 0.9).claim("oracle", &plan.claims[0], 12);
+        let claim = decided(-0.5, 0.01, 0.9).claim("oracle", &plan.claims[0], 12, Evidence::Truth);
         assert_eq!(claim.evidence, Evidence::Truth);
         assert!(claim.test.contains("minus the same with of entropy-rank"), "{}", claim.test);
         assert!(claim.test.contains("12 primary claims") && claim.test.contains("± 0.05"), "{}", claim.test);

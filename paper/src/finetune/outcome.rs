@@ -1,0 +1,120 @@
+//! What came of each run, kept in the repository: `paper/recorded/study.jsonl.gz`, one line per run.
+
+use super::measures::{Evaluation, Found};
+use super::plan::{Cell, Term, TunedOn};
+use super::work::Work;
+use crate::lab::{Job, Lab};
+use crate::planned::{self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
+use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The study's runs that are done, by name: of each what was found by each task and on each set of documents.
+pub type Outcomes = planned::Outcomes<BTreeMap<String, Found>>;
+
+/// What the lab found in a run that is done, and whose base is measured.
+fn of_run(work: &Work, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<BTreeMap<String, Found>>>> {
+    let (own, base) = (work.measured(cell)?, work.measured(&cell.before())?);
+    let Some((provenance, _)) = lab.done(&own).zip(lab.done(&base)) else { return Ok(None) };
+    let read = |job: &Job| {
+        let folder = lab.place(job);
+        Evaluation::read(&folder).with_context(|| format!("{} in {}", job.name, folder.display()))
+    };
+    let (own, base) = (read(&own)?, read(&base)?);
+    let found = work.sets(cell)?.into_iter().map(|(name, task)| {
+        let task = task.named(&|job| lab.place(job));
+        Ok((name, own.found(&task, &base)?))
+    });
+    let found = found.collect::<Result<_>>().with_context(|| cell.to_string())?;
+    Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
+}
+
+impl Outcomes {
+    /// The value of a term in the run of a seed.
+    pub fn value(&self, term: &Term, seed: u64) -> Option<f64> {
+        let found = self.get(&term.cell(seed).to_string())?;
+        let value = |set: &String| found.get(set)?.value(term.of);
+        Some(value(&term.set)? - term.minus.as_ref().map_or(Some(0.0), value)?)
+    }
+}
+
+impl PlannedRuns for Work {
+    type Found = BTreeMap<String, Found>;
+
+    const KEPT: &'static str = "paper/recorded/study.jsonl.gz";
+
+    fn recorded() -> Result<Outcomes> {
+        Outcomes::parse(include_bytes!("../../recorded/study.jsonl.gz")).context(Self::KEPT)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.is_full()
+    }
+
+    fn seeds(&self) -> Seeds {
+        self.plan.seeds
+    }
+
+    fn claims(&self) -> &[Declared] {
+        &self.plan.claims
+    }
+
+    fn add(&self, outcomes: &mut Outcomes, stage: Stage, lab: &Lab) -> Result<()> {
+        for cell in self.cells(stage)? {
+            if !outcomes.has(&cell.to_string()) {
+                outcomes.add(of_run(self, &cell, lab)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each run after the measures of its base.
+    fn absent(&self, outcomes: &Outcomes, stage: Stage) -> Result<Vec<Arc<Job>>> {
+        let mut jobs = Vec::new();
+        for cell in self.cells(stage)?.iter().filter(|cell| !outcomes.has(&cell.to_string())) {
+            jobs.extend([self.measured(&cell.before())?, self.measured(cell)?]);
+        }
+        Ok(jobs)
+    }
+
+    fn tried(&self, outcomes: &Outcomes) -> Result<Vec<Candidates>> {
+        let mut found = Vec::new();
+        for (name, TunedOn { set, by, .. }) in &self.plan.tuning.on {
+            let of_data = self.cells(Stage::Tuning)?.into_iter().filter(|cell| cell.data == *name);
+            let tried = of_data.filter_map(|Cell { seed, data, arm, rate }| {
+                let Rate::Tried(tried) = rate else { return None };
+                let term = Term { arm: arm.clone(), data, rate, set: set.clone(), minus: None, of: *by };
+                let arm = format!("{name} {arm}");
+                Some(Tried { arm, rate: tried, value: outcomes.value(&term, seed) })
+            });
+            found.extend(Candidates::of(tried, |_| (format!("{by:?}"), by.more_is_better())));
+        }
+        Ok(found)
+    }
+
+    fn pairs(&self, outcomes: &Outcomes, claim: &Declared, seeds: [u64; 2]) -> Result<Vec<[f64; 2]>> {
+        let [of, versus] = claim.terms()?;
+        let both = |seed| Some([outcomes.value(&of, seed)?, outcomes.value(&versus, seed)?]);
+        Ok(Seeds::all(seeds).filter_map(both).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Profile;
+
+    #[test]
+    fn the_plan_has_the_rates_that_tuning_chose() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        let candidates = work.candidates()?;
+        for one in &candidates {
+            let (on, arm) = one.arm.split_once(' ').unwrap();
+            assert_eq!(one.best(), Some(work.plan.rates[on][arm]), "{one:?}");
+        }
+        let tuned: usize = work.plan.tuning.on.values().map(|tuned| tuned.arms.len()).sum();
+        let is_draft = include_str!("../../../docs/plans/study.md").contains("**State: draft.**");
+        assert!(is_draft || candidates.len() == tuned, "the tuning of some arms is not recorded");
+        Ok(())
+    }
+}

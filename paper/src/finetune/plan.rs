@@ -1,0 +1,382 @@
+//! The committed plan: what is run.
+
+use super::measures::Quantity;
+use crate::Profile;
+use crate::planned::{Declared, Rate, Reference, Seeds};
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// `paper/plans/study.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The model that is fine-tuned.
+    pub model: String,
+    /// Data type that it is trained in.
+    pub dtype: String,
+    /// What all runs have in common.
+    pub training: Training,
+    /// Seeds of each stage.
+    pub seeds: Seeds,
+    /// How much of it is run, by name.
+    pub sizes: BTreeMap<String, Size>,
+    /// Models that are trained before they are fine-tuned, by name.
+    pub bases: BTreeMap<String, Base>,
+    /// What is run.
+    pub groups: Vec<Group>,
+    /// How learning rates are chosen.
+    pub tuning: Tuning,
+    /// What was chosen: learning rates by the data on which they were tuned, and by arm.
+    pub rates: BTreeMap<String, BTreeMap<String, f64>>,
+    /// What is trained on, by name.
+    pub data: BTreeMap<String, Data>,
+    /// Ways to train, by name.
+    pub arms: BTreeMap<String, Arm>,
+    /// The primary claims: one family, corrected by Holm.
+    pub claims: Vec<Declared>,
+}
+
+/// What all runs have in common.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Documents per step.
+    pub batch: u64,
+    /// Longest document, in tokens: longer ones are cut at the end.
+    pub max_tokens: u64,
+}
+
+/// How much of it is run.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Documents that a run goes over once.
+    pub rows: u64,
+    /// Documents of each held-out set.
+    pub held_out: u64,
+    /// Questions of each task.
+    pub questions: u64,
+    /// Whether of each group only the first data and the first two arms are run.
+    #[serde(default)]
+    pub first_only: bool,
+}
+
+/// A model that is trained before it is fine-tuned: all its weights, by maximum likelihood.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// The name of its data.
+    pub data: String,
+    /// The seed of its data.
+    pub seed: u64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Documents by size.
+    pub rows: BTreeMap<String, u64>,
+}
+
+/// Arms that are crossed with data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// What it is for.
+    pub name: String,
+    /// Names of arms.
+    pub arms: Vec<String>,
+    /// Names of data.
+    pub data: Vec<String>,
+    /// Whether arms run at plain training's rate and step length instead of their own rate.
+    #[serde(default)]
+    pub matched: bool,
+    /// Number of seeds by size.
+    pub seeds: BTreeMap<String, u64>,
+}
+
+/// How learning rates are chosen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    /// The candidates of every arm.
+    pub rates: Vec<f64>,
+    /// Which arms are tuned on which data, by the data's name.
+    pub on: BTreeMap<String, TunedOn>,
+}
+
+/// What is tuned on some data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TunedOn {
+    /// The task, or the set of documents, that decides.
+    pub set: String,
+    /// The measure that decides.
+    pub by: Quantity,
+    /// Names of arms.
+    pub arms: Vec<String>,
+}
+
+/// What is trained on, and what models are measured by.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The base that is trained on them; the plan's model by default.
+    pub base: Option<String>,
+    /// What `tokensieve make` makes them of.
+    pub make: String,
+    /// The split of training documents.
+    pub split: String,
+    /// The split of held-out documents.
+    pub test: String,
+    /// Whether there are only so many rows, of which each seed takes its own.
+    #[serde(default)]
+    pub finite: bool,
+    /// The data on which arms were tuned for these.
+    pub rates: String,
+    /// Documents, if fewer than the size says.
+    pub rows: Option<u64>,
+    /// Documents of each held-out set, if fewer than the size says.
+    pub held_out: Option<u64>,
+    /// Documents per step, where they are longer than others.
+    pub batch: Option<u64>,
+    /// Longest document, in tokens, where they are longer than others.
+    pub max_tokens: Option<u64>,
+    /// Tasks whose questions are asked.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// Questions of each, if fewer than the size says.
+    pub questions: Option<u64>,
+    /// Other data whose held-out documents are measured, too.
+    #[serde(default)]
+    pub former: Vec<String>,
+}
+
+/// A way to train.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// The configuration's table `objective`.
+    pub objective: toml::Table,
+    /// The model that the objective compares with.
+    #[serde(default)]
+    pub reference: Reference,
+    /// Ranks that the adapter grows through, in equal parts of the run, in place of the usual one.
+    #[serde(default)]
+    pub ranks: Vec<i64>,
+    /// The arm whose learning rate it takes, if it is not tuned itself.
+    pub rate_of: Option<String>,
+}
+
+/// A model before it is fine-tuned, in place of an arm.
+pub const BEFORE: &str = "before";
+/// The arm of plain training.
+pub(super) const PLAIN: &str = "mle";
+
+/// What is measured of which runs.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Term {
+    /// The arm.
+    pub arm: String,
+    /// The name of its data.
+    pub data: String,
+    /// How large its steps are.
+    #[serde(default)]
+    pub rate: Rate,
+    /// The task, or the set of documents: `test`, `training`, or the name of other data.
+    pub set: String,
+    /// The same measure of this set is subtracted.
+    pub minus: Option<String>,
+    /// The measure.
+    pub of: Quantity,
+}
+
+impl Term {
+    /// The run of a seed.
+    pub fn cell(&self, seed: u64) -> Cell {
+        let Self { arm, data, rate, .. } = self.clone();
+        Cell { seed, data, arm, rate }
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The seed of data, adapter and order.
+    pub seed: u64,
+    /// The name of its data.
+    pub data: String,
+    /// The name of its arm.
+    pub arm: String,
+    /// How large its steps are.
+    pub rate: Rate,
+}
+
+impl Cell {
+    /// Plain training in its place.
+    pub(super) fn plain(&self) -> Self {
+        Self { arm: PLAIN.into(), rate: Rate::Tuned, ..self.clone() }
+    }
+
+    /// The model before training in its place.
+    #[must_use]
+    pub fn before(&self) -> Self {
+        Self { arm: BEFORE.into(), rate: Rate::Tuned, ..self.clone() }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, data, arm, rate } = self;
+        write!(formatter, "finetune {data} {arm} {rate} seed {seed}")
+    }
+}
+
+impl Plan {
+    /// The plan as committed.
+    pub fn load() -> Result<Self> {
+        Self::parse(include_str!("../../plans/study.toml")).context("paper/plans/study.toml")
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let plan: Self = toml::from_str(text)?;
+        for Group { name, arms, data, matched, seeds } in &plan.groups {
+            for arm in arms {
+                ensure!(plan.arms.contains_key(arm), "group {name}: there is no arm `{arm}`");
+            }
+            for data in data {
+                plan.data(data).with_context(|| format!("group {name}"))?;
+                for arm in arms.iter().filter(|arm| *arm != BEFORE) {
+                    let arm = if *matched { PLAIN } else { arm };
+                    plan.rate(arm, data).with_context(|| format!("group {name}"))?;
+                }
+            }
+            let [first, last] = plan.seeds.main;
+            for (size, count) in seeds {
+                ensure!(plan.sizes.contains_key(size), "group {name}: there is no size `{size}`");
+                ensure!(*count <= last + 1 - first, "group {name}: there are not so many main seeds");
+            }
+        }
+        for (name, data) in &plan.data {
+            let base = data.base.as_ref().is_none_or(|base| plan.bases.contains_key(base));
+            ensure!(base, "data {name}: there is no such base");
+            for former in &data.former {
+                plan.data(former).with_context(|| format!("data {name}"))?;
+            }
+        }
+        for base in plan.bases.values() {
+            plan.data(&base.data)?;
+        }
+        for (name, TunedOn { set, arms, .. }) in &plan.tuning.on {
+            let data = plan.data(name).context("tuning")?;
+            ensure!(data.measures(set), "tuning: {name} is not measured on `{set}`");
+            for arm in arms {
+                ensure!(plan.arms.contains_key(arm), "tuning on {name}: there is no arm `{arm}`");
+            }
+        }
+        for claim in &plan.claims {
+            for Term { arm, data: name, set, minus, .. } in claim.terms::<Term>()? {
+                ensure!(plan.arms.contains_key(&arm), "claim {}: there is no arm `{arm}`", claim.id);
+                let data = plan.data(&name).with_context(|| format!("claim {}", claim.id))?;
+                for set in std::iter::once(&set).chain(&minus) {
+                    ensure!(data.measures(set), "claim {}: {name} is not measured on `{set}`", claim.id);
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Data by their name.
+    pub fn data(&self, name: &str) -> Result<&Data> {
+        self.data.get(name).with_context(|| format!("no data are called `{name}`"))
+    }
+
+    /// An arm by its name.
+    pub fn arm(&self, name: &str) -> Result<&Arm> {
+        self.arms.get(name).with_context(|| format!("there is no arm `{name}`"))
+    }
+
+    /// The learning rate that was chosen for an arm on some data.
+    pub fn rate(&self, arm: &str, data: &str) -> Result<f64> {
+        let tuned = self.arm(arm)?.rate_of.as_deref().unwrap_or(arm);
+        let on = &self.data(data)?.rates;
+        let rate = self.rates.get(on).and_then(|rates| rates.get(tuned));
+        rate.copied().with_context(|| format!("{data}: rates.{on} has none for `{tuned}`"))
+    }
+
+    /// A primary claim by its name.
+    pub fn claim(&self, id: &str) -> Result<&Declared> {
+        let found = self.claims.iter().find(|claim| claim.id == id);
+        found.with_context(|| format!("the plan has no claim `{id}`"))
+    }
+
+    /// The size that a profile runs.
+    pub fn size(&self, profile: Profile) -> Result<(&str, Size)> {
+        let name = match profile {
+            Profile::Smoke => "smoke",
+            Profile::Laptop | Profile::Evening => "laptop",
+            Profile::Study | Profile::Paper => "study",
+        };
+        let found = self.sizes.get_key_value(name);
+        found
+            .map(|(name, size)| (name.as_str(), *size))
+            .with_context(|| format!("no size is called `{name}`"))
+    }
+}
+
+/// Held-out documents of the data that are trained on.
+pub(super) const TEST: &str = "test";
+/// Some of the documents that are trained on.
+pub(super) const TRAINING: &str = "training";
+
+impl Data {
+    /// The set of the catalogue that they come from, unless they are generated.
+    pub fn set(&self) -> Option<&'static str> {
+        match self.make.as_str() {
+            "alpaca" => Some("alpaca"),
+            "gsm8k" => Some("gsm8k"),
+            "sharegpt" => Some("sharegpt-sample"),
+            _ => None,
+        }
+    }
+
+    /// Whether models that are trained on them are measured on a set or by a task.
+    fn measures(&self, set: &str) -> bool {
+        [TEST, TRAINING].contains(&set) || self.tasks.iter().chain(&self.former).any(|known| known == set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_says_what_differs() {
+        let plan = Plan::load().unwrap();
+        assert!(plan.claims.len() <= 12);
+        for claim in &plan.claims {
+            let [of, versus] = claim.terms::<Term>().unwrap();
+            assert_ne!(of, versus, "{}", claim.id);
+            assert!(claim.matters > 0.0);
+        }
+    }
+
+    #[test]
+    fn a_plan_that_names_what_is_not_there_is_refused() {
+        let text = include_str!("../../plans/study.toml");
+        for (from, to, expected) in [
+            ("\"masked\", \"distill\"", "\"mask\", \"distill\"", "group objectives: there is no arm `mask`"),
+            ("data = [\"words-wrong-10\"]", "data = [\"word\"]", "no data are called `word`"),
+            ("set = \"cipher\", of", "set = \"ciphers\", of", "cipher is not measured on `ciphers`"),
+            ("set = \"cipher\"\nby", "set = \"x\"\nby", "tuning: cipher is not measured on `x`"),
+            ("[rates.gsm8k-answers]", "[rates.gsm8k]", "rates.gsm8k-answers has none for `mle`"),
+            ("rate_of = \"entropy\"", "rate_of = \"h\"", "rates.arithmetic has none for `h`"),
+            ("base = \"strong\"", "base = \"weak\"", "there is no such base"),
+            ("make = \"cipher\"\n", "", "missing field `make`"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let error = format!("{:#}", Plan::parse(&text.replace(from, to)).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

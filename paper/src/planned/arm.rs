@@ -1,0 +1,44 @@
+//! What an objective compares with, and how large the steps of a run are.
+
+use serde::Deserialize;
+use std::fmt;
+
+/// What an objective compares with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reference {
+    /// Nothing.
+    #[default]
+    None,
+    /// The model as it was before post-training.
+    Start,
+    /// Plain training on the same data.
+    Twin,
+    /// Plain training on other data without wrong values.
+    Clean,
+    /// The exact distribution.
+    Truth,
+}
+
+/// How large the steps of a run are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rate {
+    /// The arm's own learning rate.
+    #[default]
+    Tuned,
+    /// Plain training's learning rate and step length.
+    Matched,
+    /// A learning rate to be compared with others.
+    Tried(f64),
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tuned => formatter.write_str("tuned"),
+            Self::Matched => formatter.write_str("matched"),
+            Self::Tried(rate) => write!(formatter, "{rate:e}"),
+        }
+    }
+}

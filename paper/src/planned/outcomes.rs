@@ -1,0 +1,141 @@
+//! What came of each run, by the run's name: a compressed file of the repository with one line per run.
+
+use crate::lab::Provenance;
+use anyhow::{Context as _, Result, ensure};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+/// One run's outcome, with measures `F` of the study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome<F> {
+    /// The run's name, which ends in its seed.
+    pub run: String,
+    /// Seconds of its training and evaluation.
+    pub seconds: f64,
+    /// Commit of the program.
+    pub commit: String,
+    /// When it was finished (UTC).
+    pub date: String,
+    /// What was measured.
+    #[serde(flatten)]
+    pub found: F,
+}
+
+impl<F> Outcome<F> {
+    /// Of a run that is done.
+    pub fn new(run: String, provenance: Provenance, found: F) -> Self {
+        let Provenance { seconds, commit, date, .. } = provenance;
+        Self { run, seconds: rounded(seconds, 4), commit, date, found }
+    }
+}
+
+/// The runs of a study that are done, by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcomes<F>(BTreeMap<String, Outcome<F>>);
+
+impl<F> Default for Outcomes<F> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<F: Serialize + DeserializeOwned> Outcomes<F> {
+    /// Those of a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let context = || format!("reading {}", path.display());
+        Self::parse(&std::fs::read(path).with_context(context)?).with_context(context)
+    }
+
+    /// Those of a file's content.
+    pub fn parse(compressed: &[u8]) -> Result<Self> {
+        let mut text = String::new();
+        GzDecoder::new(compressed).read_to_string(&mut text).context("decompressing")?;
+        let mut all = BTreeMap::new();
+        for (line, number) in text.lines().zip(1..) {
+            let outcome: Outcome<F> = serde_json::from_str(line).with_context(|| format!("line {number}"))?;
+            let run = outcome.run.clone();
+            ensure!(all.insert(run.clone(), outcome).is_none(), "line {number}: {run} a second time");
+        }
+        Ok(Self(all))
+    }
+
+    /// Writes them.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::best());
+        // Seed by seed, as the numbers of tokens are a seed's own and compress well side by side.
+        let mut outcomes: Vec<&Outcome<F>> = self.0.values().collect();
+        outcomes.sort_by_key(|outcome| outcome.run.rsplit(' ').next());
+        for outcome in outcomes {
+            writeln!(compressed, "{}", serde_json::to_string(outcome)?)?;
+        }
+        crate::cache::write_atomically(path, compressed.finish()?)
+    }
+}
+
+impl<F> Outcomes<F> {
+    /// Adds one, if there is one.
+    pub fn add(&mut self, outcome: Option<Outcome<F>>) {
+        self.0.extend(outcome.map(|outcome| (outcome.run.clone(), outcome)));
+    }
+
+    /// Whether a run is among them.
+    pub fn has(&self, run: &str) -> bool {
+        self.0.contains_key(run)
+    }
+
+    /// What came of a run.
+    pub fn get(&self, run: &str) -> Option<&F> {
+        self.0.get(run).map(|outcome| &outcome.found)
+    }
+
+    /// Number of runs.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// To so many significant digits.
+pub fn rounded(value: f64, digits: usize) -> f64 {
+    format!("{value:.*e}", digits - 1).parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_read_as_they_are_written() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("tokensieve-outcomes-{}", std::process::id()));
+        let path = folder.join("runs.jsonl.gz");
+        let one = |seed: u64| Outcome {
+            run: format!("train seed {seed}"),
+            seconds: 1.5,
+            commit: "c".into(),
+            date: "d".into(),
+            found: BTreeMap::from([("loss".to_owned(), 0.25 + seed as f64)]),
+        };
+        let mut outcomes = Outcomes::default();
+        outcomes.add(Some(one(0)));
+        outcomes.add(Some(one(1)));
+        outcomes.add(None);
+        outcomes.write(&path)?;
+        let read = Outcomes::<BTreeMap<String, f64>>::read(&path)?;
+        assert_eq!(read, outcomes);
+        assert_eq!(read.get("train seed 1"), Some(&one(1).found));
+        assert!(read.has("train seed 0") && !read.has("train seed 2") && read.len() == 2);
+        std::fs::write(&path, "no gzip")?;
+        let error = format!("{:#}", Outcomes::<BTreeMap<String, f64>>::read(&path).unwrap_err());
+        assert!(error.contains("runs.jsonl.gz"), "{error}");
+        std::fs::remove_dir_all(&folder)?;
+        Ok(())
+    }
+}
