@@ -140,6 +140,10 @@
               pkgs.cargo-machete
               pkgs.cargo-nextest
               pkgs.shellcheck
+              pkgs.actionlint
+              pkgs.hadolint
+              pkgs.mdbook
+              pkgs.python3
               pkgs.openblas
             ] ++ browser;
             LIBTORCH = "${libtorch}";

@@ -9,7 +9,9 @@ tools := env("TOKENSIEVE_CACHE", env("XDG_CACHE_HOME", env("HOME", "/tmp") / ".c
 # How long a thread that waits for another looks before it sleeps. With libgomp's own 300000, programs that share the cores
 # slow each other down tenfold (measured).
 export GOMP_SPINCOUNT := env("GOMP_SPINCOUNT", "20000")
-export PATH := tools / "bin" + ":" + env("PATH")
+cargo_home := env("CARGO_HOME", env("HOME", "/tmp") / ".cargo")
+# A Rust that set-up installed a moment ago is not in the path of this terminal yet.
+export PATH := tools / "bin" + ":" + env("PATH") + ":" + cargo_home / "bin"
 
 [private]
 default:
@@ -98,10 +100,15 @@ clean what="build":
 test *arguments: (_setup-dev "test")
     @scripts/test "$@"
 
-# Formatting, clippy, licences, unused dependencies, shell and nix files
+# Formatting, clippy, licences, unused dependencies, shell and nix files, Dockerfiles, links, the book
 [group('code')]
 lint: (_setup-dev "libtorch" "blas" "lint")
     @scripts/lint
+
+# The documentation as a book, out/book/index.html, its links checked
+[group('code')]
+book: (setup "book")
+    @scripts/book
 
 # Look at changed snapshots one by one, and accept or refuse them
 [group('code')]

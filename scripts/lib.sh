@@ -4,23 +4,61 @@
 cache=${TOKENSIEVE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/tokensieve}
 # Programs of the project's own: nothing is installed into the user's folders.
 tools=$cache/tools
-PATH=$tools/bin:$PATH
+# A Rust that was installed a moment ago is not in the path of this terminal yet.
+PATH=$tools/bin:$PATH:${CARGO_HOME:-${HOME:-/tmp}/.cargo}/bin
 
 say() { printf '%s\n' "setup: $*" >&2; }
 die() { printf '%s\n' "setup: $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# at_least OLDEST VERSION
+at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+
 need_cargo() {
-    have cargo || die "Rust is missing (cargo was not found). Install it, then open a new terminal and try again:
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+    # shellcheck disable=SC2154 # as the first line of this file says
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+    have cargo || install_rust
+    found=$(cargo --version | cut -d ' ' -f 2)
+    at_least "$oldest" "$found" || die "Rust $oldest or newer is needed, but $(command -v cargo) is $found.
+With rustup: rustup update. Without: $rustup"
     have cc || need_packages 'the C compiler and linker that Rust calls' build-essential
 }
 
-# pip_tool PACKAGE: a program that comes as a Python package, into $tools/bin.
+rustup="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+
+# Rust as a Debian package where apt may and has a recent one, else rustup, which is asked for. TOKENSIEVE_RUST=rustup: rustup
+# without a question, as CI wants it (Debian has no clippy of that version).
+install_rust() {
+    if [ "${TOKENSIEVE_RUST:-}" != rustup ]; then
+        # Debian's browsers are built with a newer Rust than its own.
+        if may_install && recent_rust; then
+            need_packages 'Rust' cargo-web rustc-web
+            return
+        fi
+        { true </dev/tty >/dev/tty; } 2>/dev/null || die "Rust is missing (cargo was not found). Install it, then try again:
+    $rustup"
+        printf 'Rust is missing. Install it with rustup into %s? [Y/n] ' "${CARGO_HOME:-$HOME/.cargo}" >/dev/tty
+        read -r answer </dev/tty
+        case $answer in '' | [Yy]*) ;; *) die "Rust is missing; to install it: $rustup" ;; esac
+    fi
+    have curl || need_packages 'curl, which fetches rustup' curl ca-certificates
+    say 'installing Rust with rustup'
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --quiet --no-modify-path >&2
+    have cargo || die "rustup could not install Rust (above)"
+}
+
+# Whether apt has a Rust that is new enough; its lists may be empty or old.
+recent_rust() {
+    mkdir -p "$cache"
+    $as_root apt-get -qq update >"$cache/apt.log" 2>&1
+    at_least "$oldest" "$(apt-cache policy rustc-web | sed -n 's/^ *Candidate: //p')"
+}
+
+# pip_tool PACKAGE [VERSION]: a program that comes as a Python package, into $tools/bin.
 pip_tool() {
     mkdir -p "$tools/python/$1" "$tools/bin"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade \
-        --target "$tools/python/$1" "$1" >&2 || return 1
+        --target "$tools/python/$1" "$1${2:+==$2}" >&2 || return 1
     for program in "$tools/python/$1"/bin/*; do ln -sf "$program" "$tools/bin/"; done
 }
 
@@ -36,20 +74,21 @@ cargo_tool() {
     rm -rf "$cache/build"
 }
 
+# Whether apt may install packages; sets as_root to what has to stand before the command.
+may_install() {
+    as_root=
+    have apt-get || return 1
+    [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null && as_root=sudo; }
+}
+
 # need_packages PURPOSE PACKAGE…: Debian packages, installed by apt where it may, else the line to type.
 need_packages() {
     purpose=$1
     shift
     line="apt-get install --no-install-recommends $*"
     have apt-get || die "missing: $purpose. On Debian or Ubuntu it comes with: sudo $line"
-    if [ "$(id -u)" = 0 ]; then
-        as_root=
-    elif have sudo && sudo -n true 2>/dev/null; then
-        as_root=sudo
-    else
-        die "missing: $purpose. Please type this line, then try again:
+    may_install || die "missing: $purpose. Please type this line, then try again:
     sudo $line"
-    fi
     say "installing $purpose: $*"
     log=$cache/apt.log
     mkdir -p "$cache"

@@ -10,7 +10,7 @@ use crate::sha256::is_sha256;
 use crate::source::{RawSource, Source};
 
 /// The `data.toml` of this version, so that an installed binary needs no clone.
-const EMBEDDED: &str = include_str!("../../data.toml");
+const EMBEDDED: &str = include_str!("data.toml");
 
 /// All sets, and the folders that a fetch works with.
 #[derive(Clone, Debug)]

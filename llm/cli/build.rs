@@ -2,7 +2,6 @@
 
 use tokensieve_base::fingerprint::Workspace;
 
-#[path = "../link.rs"]
 mod link;
 
 fn main() -> std::io::Result<()> {

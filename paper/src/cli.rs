@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Manuscript,
     /// Write the README's part on results, from the recorded verdicts
     Readme,
+    /// Write the book's generated pages and drawings, from the preset objectives
+    Book,
     /// The training and evaluation runs behind the figures
     #[command(subcommand)]
     Lab(Lab),

@@ -39,6 +39,7 @@
 //! The arithmetic lives in `tokensieve-toy` and in the `tokensieve` program; drawing is `tokensieve-plot`.
 //! `docs/adding-a-figure.md` is the walk-through.
 
+pub mod book;
 pub mod cache;
 pub mod claim;
 mod code;

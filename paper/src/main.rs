@@ -14,7 +14,7 @@ use tokensieve_paper::lab::queue::Shard;
 use tokensieve_paper::ledger::Ledger;
 
 use tokensieve_paper::recorded::{Agreement, Recorded, record};
-use tokensieve_paper::{Entry, Made, Profile, engine, figures, manuscript, provenance, readme, report};
+use tokensieve_paper::{Entry, Made, Profile, book, engine, figures, manuscript, provenance, readme, report};
 use tokensieve_plot::{Theme, png};
 
 /// A verdict differs from the recorded one.
@@ -103,6 +103,10 @@ fn run(command: &Command) -> Result<ExitCode> {
         }
         Command::Readme => {
             println!("{}", readme::write()?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Book => {
+            println!("{}", book::write()?.display());
             Ok(ExitCode::SUCCESS)
         }
         Command::Lab(command) => lab_command::run(command, &out),

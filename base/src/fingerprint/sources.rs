@@ -11,6 +11,9 @@ use super::tokens;
 /// Folders of a package beside what is compiled into its library.
 const ASIDE: [&str; 6] = ["benches", "examples", "fuzz", "proptest-regressions", "target", "tests"];
 
+/// How a package's programs are linked: a build script that changes no result.
+const LINKING: &str = "link.rs";
+
 /// A crate's files, by their paths below its folder, with what counts of each.
 pub(super) struct Sources {
     pub(super) files: BTreeMap<String, String>,
@@ -63,9 +66,11 @@ fn list(folder: &Path, is_root: bool, into: &mut Vec<PathBuf>) -> io::Result<()>
             if !aside && !name.starts_with('.') && !path.join("Cargo.toml").exists() {
                 list(&path, false, into)?;
             }
-        } else if !(name.starts_with('.') || has_ending(&path, "md") || is_root && has_ending(&path, "toml"))
-        {
-            into.push(path);
+        } else {
+            let aside = is_root && (has_ending(&path, "toml") || name == LINKING);
+            if !(aside || name.starts_with('.') || has_ending(&path, "md")) {
+                into.push(path);
+            }
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! `tokensieve`: post-training with selective objectives, from the command line.
 
+mod spin;
+
 use std::io::Write as _;
 use std::process::ExitCode;
 
