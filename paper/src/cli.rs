@@ -201,7 +201,7 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 15] = [
+    const COMMANDS: [&str; 16] = [
         "reproduce --profile --jobs",
         "figure ids --profile --recorded --png",
         "list",
@@ -210,6 +210,7 @@ mod tests {
         "record ids --profile --verdicts",
         "manuscript",
         "readme",
+        "book",
         "lab",
         "bits ids",
         "run --profile --plan --stage --jobs --shard",
