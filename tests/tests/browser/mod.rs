@@ -74,6 +74,8 @@ impl Browser {
 
     pub(crate) fn open(&self, address: &str) {
         self.command("/url", &json!({ "url": address }));
+        // On a busy machine the command may return before all of a long page is there.
+        self.wait_for("document.readyState === 'complete'");
     }
 
     /// The value of a JavaScript expression in the page.
