@@ -3,8 +3,8 @@
 set shell := ["sh", "-eu", "-c"]
 set positional-arguments
 
-paper := "cargo run --quiet --release --bin paper --"
-tokensieve := "cargo run --quiet --release -p tokensieve-cli --bin tokensieve --"
+paper := "scripts/program paper"
+tokensieve := "scripts/program tokensieve"
 tools := env("TOKENSIEVE_CACHE", env("XDG_CACHE_HOME", env("HOME", "/tmp") / ".cache") / "tokensieve") / "tools"
 # How long a thread that waits for another looks before it sleeps. With libgomp's own 300000, programs that share the cores
 # slow each other down tenfold (measured).
@@ -17,7 +17,7 @@ export PATH := tools / "bin" + ":" + env("PATH") + ":" + cargo_home / "bin"
 default:
     @'{{ just_executable() }}' --justfile '{{ justfile() }}' --list --unsorted
 
-# Every figure of both papers, recomputed and drawn; the claim ledger; the report. Profiles: smoke, laptop, evening, study, paper
+# Every figure of both papers, recomputed and drawn; the claim ledger; the report. Profiles: smoke, laptop, study, paper
 [group('study')]
 reproduce profile="laptop": _programs
     {{ paper }} reproduce --profile "$1"
@@ -100,6 +100,16 @@ clean what="build":
 test *arguments: (_setup-dev "test")
     @scripts/test "$@"
 
+# The Python package's tests, on the wheel as users get it; ruff and mypy. Arguments go to pytest
+[group('code')]
+python-test *arguments: (setup "python" "model")
+    @scripts/python-test "$@"
+
+# The Python package as a wheel and an sdist, in dist/
+[group('code')]
+wheel: (setup "python")
+    @scripts/wheel
+
 # Formatting, clippy, licences, unused dependencies, shell and nix files, Dockerfiles, links, the book
 [group('code')]
 lint: (_setup-dev "libtorch" "blas" "lint")
@@ -115,10 +125,25 @@ book: (setup "book")
 review: (setup "review")
     cargo insta review
 
+# Which figures' numbers moved since a commit: as Markdown, and both drawings side by side in out/moved/index.html
+[group('code')]
+moved base: (setup "toy")
+    {{ paper }} moved "$1"
+
 # Are the figures' numbers the same to the last bit on other CPUs and thread counts? Under emulation
 [group('code')]
 bits: (setup "toy" "bits")
     scripts/bits
+
+# Hostile files and texts against every reader, each target for so many seconds: `just fuzz 300 gguf`
+[group('code')]
+fuzz seconds="60" *targets: (setup "libtorch" "fuzz")
+    scripts/fuzz "$@"
+
+# The kernels' tests for 64-bit Arm processors, under emulation; arguments are names of tests
+[group('code')]
+arm *arguments: (setup "arm")
+    scripts/arm "$@"
 
 # Criterion benchmarks of the hot loops
 [group('code')]
@@ -128,7 +153,7 @@ bench *arguments: (setup "toy")
 # What figures are made with: `paper` runs the `tokensieve` program that lies beside it.
 [private]
 _programs: (setup "toy" "libtorch" "model")
-    @cargo build --quiet --release -p tokensieve-cli --bin tokensieve
+    @scripts/program tokensieve --version >/dev/null
 
 # The dev profile, so that what set-up compiles serves the tests.
 [private]

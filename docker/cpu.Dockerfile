@@ -1,8 +1,8 @@
 # tokensieve and paper for the CPU, with libtorch, the default model and MNIST.
 #
 #   docker build -f docker/cpu.Dockerfile -t tokensieve .
-#   docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" tokensieve train my.toml
-#   docker run --rm -v "$PWD:/work" --entrypoint paper tokensieve claims --recorded
+#   docker run --rm -v "$PWD:/data" --user "$(id -u):$(id -g)" tokensieve train my.toml
+#   docker run --rm -v "$PWD:/data" --entrypoint paper tokensieve claims --recorded
 
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
@@ -24,6 +24,6 @@ COPY --from=build /opt/tokensieve/libtorch-2.11.0 /opt/tokensieve/libtorch-2.11.
 COPY --from=build --chmod=777 /opt/tokensieve/data /opt/tokensieve/data
 COPY --from=build /src/target/release/tokensieve /src/target/release/paper /usr/local/bin/
 ENV TOKENSIEVE_CACHE=/opt/tokensieve
-WORKDIR /work
+WORKDIR /data
 USER 65534
 ENTRYPOINT ["tokensieve"]

@@ -22,6 +22,6 @@ ENV TOKENSIEVE_CACHE=/opt/tokensieve \
     LD_LIBRARY_PATH=/usr/local/lib/python3.12/site-packages/torch/lib \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
-WORKDIR /work
+WORKDIR /data
 USER 65534
 ENTRYPOINT ["tokensieve"]

@@ -62,8 +62,41 @@ pip_tool() {
     for program in "$tools/python/$1"/bin/*; do ln -sf "$program" "$tools/bin/"; done
 }
 
-# fetch SET…: with the cargo profile of the recipe that runs next, so that nothing is compiled twice.
-fetch() { cargo run --quiet --profile "${TOKENSIEVE_PROFILE:-release}" --bin tokensieve-data -- fetch "$@"; }
+# The project's programs are compiled in the profile of the recipe that runs next, so that nothing is compiled twice.
+profile=${TOKENSIEVE_PROFILE:-release}
+
+# compile NAME: one of the programs if need be, with what it alone needs. Where all of them are wanted (.ci/run),
+# TOKENSIEVE_BUILD says what cargo compiles in its place: one set of features for all, one build.
+compile() {
+    case $1 in
+    tokensieve) alone="-p tokensieve-cli --bin $1" ;;
+    *) alone="--bin $1" ;;
+    esac
+    # shellcheck disable=SC2086 # several words
+    cargo build --quiet --profile "$profile" ${TOKENSIEVE_BUILD:-$alone}
+}
+
+# program NAME [ARGUMENT…]: compiles and runs it.
+program() {
+    compile "$1" || return
+    name=$1
+    shift
+    "$(programs)/$name" "$@"
+}
+
+# Where cargo leaves programs.
+programs() { printf '%s/%s\n' "${CARGO_TARGET_DIR:-$root/target}" "$(printf '%s' "$profile" | sed 's/^dev$/debug/')"; }
+
+fetch() { program tokensieve-data fetch "$@"; }
+
+# for_aarch64: what cargo compiles for that target is compiled and linked by Debian's cross compilers.
+for_aarch64() {
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+    export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc CXX_aarch64_unknown_linux_gnu=aarch64-linux-gnu-g++
+}
+
+# Whether the compiler at hand has the standard library for aarch64.
+has_aarch64() { [ -d "$(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu" ]; }
 
 # cargo_tool CRATE: a program compiled by cargo, into $tools/bin; without optimisation and debug information, which take
 # longer than the program ever saves.

@@ -7,6 +7,8 @@
 //! | [`streams`] | named random streams, in the three derivations on which recorded numbers depend | |
 //! | [`files`] | files that exist completely or not at all, and exclusive claims on files | |
 //! | [`clock`] | points in time (UTC), formatted as by Python's `strftime` | |
+//! | [`terminal`] | what a command prints, and messages for whoever watches | |
+//! | [`panics`] | libraries that panic on damaged files | |
 //! | `http` | the one HTTP client | `http` |
 //! | `fingerprint` | a hash of the sources and dependencies that decide a crate's numbers, for build scripts | `fingerprint` |
 //! | `testing` | a web server on loopback with scripted answers | `testing` |
@@ -43,7 +45,9 @@ pub mod files;
 pub mod fingerprint;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod panics;
 pub mod statistics;
 pub mod streams;
+pub mod terminal;
 #[cfg(feature = "testing")]
 pub mod testing;

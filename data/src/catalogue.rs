@@ -1,6 +1,7 @@
 //! `data.toml` read into checked types; the file's head documents its keys.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ const EMBEDDED: &str = include_str!("data.toml");
 /// All sets, and the folders that a fetch works with.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
-    sets: BTreeMap<String, Set>,
+    sets: Arc<BTreeMap<String, Set>>,
     pub(crate) folders: Folders,
     pub(crate) quiet: bool,
 }
@@ -79,7 +80,14 @@ struct RawFile {
 impl Catalogue {
     /// The catalogue of this version, with the folders that the environment names.
     pub fn load() -> Result<Self, Error> {
-        Self::parse(EMBEDDED, Folders::from_env())
+        // A study's jobs ask thousands of times.
+        static SETS: OnceLock<Arc<BTreeMap<String, Set>>> = OnceLock::new();
+        let folders = Folders::from_env();
+        let Some(sets) = SETS.get() else {
+            let parsed = Self::parse(EMBEDDED, folders)?;
+            return Ok(Self { sets: Arc::clone(SETS.get_or_init(|| parsed.sets)), ..parsed });
+        };
+        Ok(Self { sets: Arc::clone(sets), folders, quiet: false })
     }
 
     /// A catalogue from the text of a `data.toml`, with these folders.
@@ -101,7 +109,7 @@ impl Catalogue {
                 )));
             }
         }
-        Ok(Self { sets, folders, quiet: false })
+        Ok(Self { sets: Arc::new(sets), folders, quiet: false })
     }
 
     /// Fetches without progress bars and messages.

@@ -62,7 +62,7 @@ fn fetch(catalogue: &Catalogue, name: &str, exactly: bool, paths: bool) -> Resul
     }
     if paths {
         for path in files.paths().values() {
-            println!("{}", path.display());
+            tokensieve_base::output!("{}\n", path.display())?;
         }
     }
     Ok(())
@@ -72,18 +72,18 @@ fn list(catalogue: &Catalogue) -> Result<()> {
     let width = catalogue.sets().keys().map(String::len).max().unwrap_or(0);
     for (name, set) in catalogue.sets() {
         let mark = if catalogue.is_cached(name)? { "cached" } else { "" };
-        println!(
-            "{name:width$}  {:>9}  {mark:6}  {}\n{:width$}  licence: {}",
+        tokensieve_base::output!(
+            "{name:width$}  {:>9}  {mark:6}  {}\n{:width$}  licence: {}\n",
             size(set),
             set.title,
             "",
             set.licence
-        );
+        )?;
     }
-    println!("\ncache:  {}", catalogue.folders().cache.display());
+    tokensieve_base::output!("\ncache:  {}\n", catalogue.folders().cache.display())?;
     let mirror =
         catalogue.folders().mirror.as_ref().map_or("none".into(), |folder| folder.display().to_string());
-    println!("mirror: {mirror}");
+    tokensieve_base::output!("mirror: {mirror}\n")?;
     Ok(())
 }
 
@@ -96,7 +96,7 @@ fn reach(catalogue: &Catalogue) -> Result<()> {
             (Availability::Unreachable, Some(fallback)) => format!("not reachable; fallback: {fallback}"),
             (Availability::Unreachable, None) => "not reachable".to_owned(),
         };
-        println!("{name:22} {state}");
+        tokensieve_base::output!("{name:22} {state}\n")?;
     }
     Ok(())
 }
@@ -116,7 +116,10 @@ fn verify(catalogue: &Catalogue, mut names: Vec<String>) -> Result<()> {
     let mut wrong = 0;
     for name in &names {
         for (key, right) in catalogue.verify(name)? {
-            println!("{name}/{key}: {}", if right { "correct" } else { "missing or wrong" });
+            tokensieve_base::output!(
+                "{name}/{key}: {}\n",
+                if right { "correct" } else { "missing or wrong" }
+            )?;
             wrong += usize::from(!right);
         }
     }

@@ -32,8 +32,13 @@ fn main() -> Result<()> {
     let mut model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu)?;
     let trained = Trained::Adapter(Adapter::new(model.config(), &LoraConfig::default(), 0, model.device())?);
     let mut head = Head::default();
-    let options =
-        StepOptions { micro_tokens: 4096, checkpointing: false, dropout: 0, ranking: Ranking::Exact };
+    let options = StepOptions {
+        micro_tokens: 4096,
+        checkpointing: false,
+        dropout: 0,
+        ranking: Ranking::Exact,
+        group: None,
+    };
     for _ in 0..3 {
         let rule = &mut Surprise { cap: 4.0 };
         let report = step(&mut head, &mut model, &trained, &Reference::None, rule, &[&document], &options)?;

@@ -1,34 +1,21 @@
 //! Links with libtorch, and compiles the few calls that tch lacks against the same headers.
 
-use std::path::Path;
-
+mod compile;
 #[path = "../link.rs"]
 mod link;
 
 fn main() {
     link::main();
+    println!("cargo::rustc-check-cfg=cfg(kernels)");
+    let processor = std::env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+    if cfg!(feature = "simd") && ["x86_64", "aarch64"].contains(&&*processor) {
+        println!("cargo::rustc-cfg=kernels");
+    }
     if let Ok(library) = link::library() {
-        shim(&library);
+        compile::compile(&library, "tokensieve_shim", |build| {
+            build.files(["shim/shim.cc", "shim/arena.cc"]).flag("-fopenmp");
+        });
+        // By its file name: the wheel has no libgomp.so.
+        println!("cargo::rustc-link-lib=dylib:+verbatim=libgomp.so.1");
     }
-}
-
-fn shim(library: &Path) {
-    println!("cargo::rerun-if-changed=shim");
-    let include = library.parent().expect("lib lies in a folder").join("include");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++20")
-        .files(["shim/shim.cc", "shim/arena.cc"])
-        .include(&include)
-        .include(include.join("torch/csrc/api/include"))
-        .flag("-fopenmp")
-        .warnings(false)
-        .opt_level(1)
-        .compile("tokensieve_shim");
-    println!("cargo::rustc-link-search=native={}", library.display());
-    for name in ["torch_cpu", "c10"] {
-        println!("cargo::rustc-link-lib=dylib={name}");
-    }
-    // By its file name: the wheel has no libgomp.so.
-    println!("cargo::rustc-link-lib=dylib:+verbatim=libgomp.so.1");
 }

@@ -10,22 +10,17 @@ const GUARD: f64 = 1e-3;
 
 /// Reads log(1 − p) as log(1 − p + ε).
 pub(crate) fn guarded(expression: Expression) -> Expression {
-    Expression { root: guard(expression.root) }
-}
-
-fn guard(node: Node) -> Node {
     let one_minus_p =
         Node::Binary(Operator::Subtract, Box::new(Node::Number(1.0)), Box::new(Node::Variable(Variable::P)));
-    match node {
+    let root = expression.root.changed(&mut |node| match node {
         Node::Call(Function::Log, arguments) if arguments[0] == one_minus_p => {
-            let inner = Node::Binary(Operator::Add, Box::new(one_minus_p), Box::new(Node::Number(GUARD)));
+            let inner =
+                Node::Binary(Operator::Add, Box::new(one_minus_p.clone()), Box::new(Node::Number(GUARD)));
             Node::Call(Function::Log, vec![inner])
         }
-        Node::Call(function, arguments) => Node::Call(function, arguments.into_iter().map(guard).collect()),
-        Node::Negate(x) => Node::Negate(Box::new(guard(*x))),
-        Node::Binary(operator, x, y) => Node::Binary(operator, Box::new(guard(*x)), Box::new(guard(*y))),
-        leaf => leaf,
-    }
+        other => other,
+    });
+    Expression { root }
 }
 
 /// The p at which a loss is checked: 30 decades of p on a logarithmic grid, then (0, 1] on a linear one.
@@ -38,11 +33,13 @@ fn probabilities() -> impl Iterator<Item = f64> {
 fn tokens(p: f64) -> impl Iterator<Item = TokenStats> {
     [0.05, 0.7, 5.0].into_iter().map(move |other| TokenStats {
         top_entropy: Some(1.0),
+        concentration: Some(0.4),
         reference_loss: Some(other),
         divergence: Some(other),
         base_loss: Some(other),
         bald: Some(0.1),
         advantage: Some(1.0),
+        score: Some(1.0),
         vocabulary: 32_000,
         ..TokenStats::new(-libm::log(p), 1.0)
     })

@@ -82,6 +82,10 @@
 //! A token of weight 0 is masked: it pulls nothing and counts nowhere. A batch in which nothing pulls has zero pulls,
 //! normaliser 1 and says so ([`Pulls::is_still`]); a statistic that is NaN or missing is an error that names it.
 //!
+//! # Bands and profiles
+//! [`Bands`] divide a sample's tokens by the label's probability, and a [`Profile`] has an objective's mean pull in
+//! each band. With the bands' gradients they predict the first step of every objective that needs no reference.
+//!
 //! # What is not here
 //! Objectives whose gradient is not of the form above: reverse distillation, and GEM, which replaces p by a
 //! sharpened softmax.
@@ -94,6 +98,7 @@ pub mod expression;
 mod formula;
 mod objective;
 pub mod presets;
+mod profile;
 mod pull;
 mod pulls;
 pub mod quantile;
@@ -110,6 +115,7 @@ pub use describe::Description;
 pub use error::Error;
 pub use expression::{Expression, Variable};
 pub use objective::{Against, Normalise, Objective};
+pub use profile::{Bands, Profile};
 pub use pull::{Pull, cross_entropy, gradient, gradient_in_place};
 pub use pulls::Pulls;
 pub use schedule::{Plan, Schedule};

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use toml::{Table, Value};
 
 use crate::{
-    Criterion, Error, Expression, Granularity, Selection, TokenStats, Variable, check,
+    Criterion, Error, Expression, Granularity, Selection, TokenStats, Variable, Within, check,
     error::hint,
     expression::Point,
     presets,
@@ -77,6 +77,18 @@ impl Branch {
     fn none() -> Self {
         Self { loss: None, label: Expression::number(0.0), reference: Expression::number(0.0) }
     }
+
+    fn averages(&self) -> bool {
+        [&self.label, &self.reference].into_iter().chain(&self.loss).any(Expression::averages)
+    }
+
+    fn settled(&self, mean: &mut dyn FnMut(&Expression) -> f64) -> Self {
+        Self {
+            loss: self.loss.as_ref().map(|loss| loss.settled(mean)),
+            label: self.label.settled(mean),
+            reference: self.reference.settled(mean),
+        }
+    }
 }
 
 /// An objective, checked: only what can be trained with can be built.
@@ -129,7 +141,7 @@ impl Objective {
     pub fn select(&self, selection: Selection) -> Result<Self, Error> {
         Selection::check(&selection)?;
         let objective = Self { selection: Some(selection), ..self.clone() };
-        objective.check_reference()?;
+        objective.check()?;
         Ok(objective)
     }
 
@@ -161,24 +173,47 @@ impl Objective {
     /// Whether a token's pull follows from its own statistics alone, so that it is known before the batch's other tokens
     /// are. Only the normaliser then waits for the whole batch.
     pub fn is_local(&self) -> bool {
-        self.selection.is_none()
+        self.selection.is_none() && !self.averages()
+    }
+
+    /// Whether some pull or the criterion reads a mean over the batch.
+    pub fn averages(&self) -> bool {
+        [&self.selected, &self.otherwise].into_iter().any(Branch::averages)
+            || self.criterion().is_some_and(Expression::averages)
+    }
+
+    /// The criterion, unless it is random or nothing is selected.
+    pub(crate) fn criterion(&self) -> Option<&Expression> {
+        self.selection.as_ref().and_then(|selection| match &selection.by {
+            Criterion::Score(score) => Some(score),
+            Criterion::Random => None,
+        })
+    }
+
+    /// The objective with the value of each mean over a batch in its place.
+    pub(crate) fn settled(&self, mean: &mut dyn FnMut(&Expression) -> f64) -> Self {
+        let mut settled = self.clone();
+        for branch in [&mut settled.selected, &mut settled.otherwise] {
+            *branch = branch.settled(mean);
+        }
+        if let Some(Selection { by: Criterion::Score(score), .. }) = &mut settled.selection {
+            *score = score.settled(mean);
+        }
+        settled
     }
 
     /// Whether the objective selects whole documents and puts no pull on the others, so that a step can skip the others
-    /// once the selection is known.
+    /// once the selection is known; and whether the pulls of the selected ones are known without the others.
     pub fn chooses_documents(&self) -> bool {
         let documents =
             self.selection.as_ref().is_some_and(|selection| selection.of == Granularity::Document);
         let nothing = |expression: &Expression| expression.as_number() == Some(0.0);
-        documents && nothing(&self.otherwise.label) && nothing(&self.otherwise.reference)
+        documents && nothing(&self.otherwise.label) && nothing(&self.otherwise.reference) && !self.averages()
     }
 
     /// Whether the objective reads this statistic, so that the trainer must supply it.
     pub fn reads(&self, variable: Variable) -> bool {
-        let criterion = self.selection.as_ref().is_some_and(|selection| match &selection.by {
-            Criterion::Score(score) => score.reads(variable),
-            Criterion::Random => false,
-        });
+        let criterion = self.criterion().is_some_and(|score| score.reads(variable));
         // The match compares gradient sizes, and a pull onto q is as large as q's distance from p.
         let matching = self.match_gradient
             && variable == Variable::ReferenceLoss
@@ -193,7 +228,8 @@ impl Objective {
     /// A token's loss, written out: what its pulls are the gradient of.
     ///
     /// The label's probability is exp(−`label_loss`) and `cross_entropy` is −Σₓ q(x) log p(x); everything that
-    /// counts as constant is read from `stats`. For reports, and for tests that differentiate it.
+    /// counts as constant is read from `stats`. For reports, and for tests that differentiate it. Where the objective
+    /// reads means over the batch, [`Training::written_out`](crate::Training::written_out) knows them.
     pub fn written_out(
         &self,
         stats: &TokenStats,
@@ -247,7 +283,7 @@ impl Objective {
             match_gradient: section.word("match", &[("none", false), ("grad-norm", true)], false)?,
             table: table.clone(),
         };
-        objective.check_reference()?;
+        objective.check()?;
         if objective.top_k.is_some() && !objective.distills() {
             return Err(Error::value(
                 "top_k",
@@ -261,8 +297,14 @@ impl Objective {
         Ok(objective)
     }
 
-    /// An objective that reads a reference must name it.
-    fn check_reference(&self) -> Result<(), Error> {
+    /// An objective that reads a reference must name it, and the corpus is surveyed in parts that are no batches.
+    fn check(&self) -> Result<(), Error> {
+        let surveys = self.selection.as_ref().is_some_and(|selection| selection.within == Within::Corpus);
+        if surveys && self.criterion().is_some_and(Expression::averages) {
+            let problem =
+                "reads a mean over the batch, and `within = \"corpus\"` ranks before there are batches";
+            return Err(Error::value("select.by", problem));
+        }
         let read = [Variable::ReferenceLoss, Variable::PReference, Variable::Divergence];
         let reads = read.into_iter().any(|variable| self.reads(variable));
         if self.against.is_none() && (self.distills() || reads) {

@@ -12,6 +12,8 @@ pub struct TokenStats {
     pub entropy: f64,
     /// Entropy of the 20 most probable tokens' distribution, renormalised.
     pub top_entropy: Option<f64>,
+    /// Σ p² of the predicted distribution over the vocabulary.
+    pub concentration: Option<f64>,
     /// −log of the label's probability under the reference.
     pub reference_loss: Option<f64>,
     /// KL(q ‖ p) of the reference's distribution q from the prediction p, in nats.
@@ -22,6 +24,8 @@ pub struct TokenStats {
     pub bald: Option<f64>,
     /// Advantage of the response, for policy gradients.
     pub advantage: Option<f64>,
+    /// A score of the token from outside.
+    pub score: Option<f64>,
     /// The user's weight of the token. 0 masks it: the token has no pull and takes no part in selections or counts.
     pub weight: f64,
     /// Number of tokens in the vocabulary.
@@ -39,11 +43,13 @@ impl TokenStats {
             loss,
             entropy,
             top_entropy: None,
+            concentration: None,
             reference_loss: None,
             divergence: None,
             base_loss: None,
             bald: None,
             advantage: None,
+            score: None,
             weight: 1.0,
             vocabulary: 2,
             document: 0,

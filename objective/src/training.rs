@@ -5,8 +5,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Against, Band, Criterion, Error, Granularity, Normalise, Objective, Plan, Pull, Pulls, Schedule,
-    Selection, TokenStats, Variable, Within,
+    Against, Band, Error, Granularity, Normalise, Objective, Plan, Pull, Pulls, Schedule, Selection,
+    TokenStats, Variable, Within,
     formula::Formula,
     pulls::one_minus_p,
     quantile::{Sketch, Window},
@@ -20,9 +20,9 @@ pub struct Training {
     objective: Objective,
     plan: Plan,
     clock: Clock,
-    /// Of the selected tokens and of the others, the pulls a and b.
-    formulas: [[Formula; 2]; 2],
-    criterion: Option<Formula>,
+    /// The objective with the last batch's means in their places.
+    settled: Objective,
+    formulas: Formulas,
     /// Statistics that must be present and finite, besides the loss.
     required: Vec<Variable>,
     memory: CriterionHistory,
@@ -37,6 +37,22 @@ pub struct Training {
     documents: Vec<Range<usize>>,
     sorted: Vec<f64>,
     output: Pulls,
+}
+
+/// An objective's expressions, compiled.
+#[derive(Clone, Debug)]
+struct Formulas {
+    /// Of the selected tokens and of the others, the pulls a and b.
+    pulls: [[Formula; 2]; 2],
+    criterion: Option<Formula>,
+}
+
+impl Formulas {
+    fn of(objective: &Objective) -> Self {
+        let pulls = [&objective.selected, &objective.otherwise]
+            .map(|branch| [Formula::new(&branch.label), Formula::new(&branch.reference)]);
+        Self { pulls, criterion: objective.criterion().map(Formula::new) }
+    }
 }
 
 /// Values of the criterion seen before the present batch.
@@ -63,12 +79,6 @@ impl Objective {
 
 impl Training {
     fn new(objective: Objective, plan: Plan) -> Self {
-        let formulas = [&objective.selected, &objective.otherwise]
-            .map(|branch| [Formula::new(&branch.label), Formula::new(&branch.reference)]);
-        let criterion = objective.selection.as_ref().and_then(|selection| match &selection.by {
-            Criterion::Score(score) => Some(Formula::new(score)),
-            Criterion::Random => None,
-        });
         // p and its logarithm are one statistic: checking the logarithm suffices.
         let of_interest = [
             (Variable::ReferenceLoss, Variable::PReference),
@@ -76,8 +86,10 @@ impl Training {
             (Variable::BaseLoss, Variable::PBase),
             (Variable::Entropy, Variable::Entropy),
             (Variable::TopEntropy, Variable::TopEntropy),
+            (Variable::Concentration, Variable::Concentration),
             (Variable::Bald, Variable::Bald),
             (Variable::Advantage, Variable::Advantage),
+            (Variable::Score, Variable::Score),
         ];
         let read = |pair: &(Variable, Variable)| objective.reads(pair.0) || objective.reads(pair.1);
         let required = of_interest.iter().filter(|pair| read(pair)).map(|pair| pair.0).collect();
@@ -87,11 +99,11 @@ impl Training {
             _ => CriterionHistory::Nothing,
         };
         Self {
+            settled: objective.clone(),
+            formulas: Formulas::of(&objective),
             objective,
             plan,
             clock: Clock::default(),
-            formulas,
-            criterion,
             required,
             memory,
             thresholds: None,
@@ -148,6 +160,7 @@ impl Training {
         self.output.selected.clear();
         self.output.selected.resize(stats.len(), false);
         self.activate(stats, 0..stats.len())?;
+        self.settle(stats);
         let tokens = self.active.len();
         match self.objective.selection.take() {
             None => self.active.iter().for_each(|i| self.output.selected[*i] = true),
@@ -165,6 +178,33 @@ impl Training {
         });
         self.clock.tick(mean_loss, self.plan);
         Ok(&self.output)
+    }
+
+    /// A token's loss as [`Objective::written_out`] has it, the means being those of the last step's batch.
+    pub fn written_out(
+        &self,
+        stats: &TokenStats,
+        selected: bool,
+        label_loss: f64,
+        cross_entropy: f64,
+    ) -> f64 {
+        self.settled.written_out(stats, selected, label_loss, cross_entropy)
+    }
+
+    /// Puts the means over the active tokens into the objective's expressions.
+    fn settle(&mut self, stats: &[TokenStats]) {
+        if !self.objective.averages() {
+            return;
+        }
+        let Self { active, sorted, .. } = self;
+        self.settled = self.objective.settled(&mut |of| {
+            // In ascending order, so that the sum does not depend on the batch's.
+            sorted.clear();
+            sorted.extend(active.iter().map(|i| of.value(&stats[*i])));
+            sorted.sort_unstable_by(f64::total_cmp);
+            sorted.iter().sum::<f64>() / active.len() as f64
+        });
+        self.formulas = Formulas::of(&self.settled);
     }
 
     /// Adds statistics of part of the corpus, before training, for a selection within the corpus.
@@ -238,7 +278,7 @@ impl Training {
     /// Collects the units to rank from the active tokens.
     fn gather(&mut self, selection: &Selection, stats: &[TokenStats]) {
         let (seed, step) = (self.plan.seed, self.clock.step);
-        let value = |token: &TokenStats| match &self.criterion {
+        let value = |token: &TokenStats| match &self.formulas.criterion {
             Some(criterion) => criterion.at(token),
             None => hash([seed, step, u64::from(token.document), u64::from(token.position)]),
         };
@@ -342,7 +382,7 @@ impl Training {
         output.pulls.resize(stats.len(), Pull::default());
         let mut weights = 0.0;
         for (i, token) in stats.iter().enumerate() {
-            let [label, reference] = &self.formulas[usize::from(!output.selected[i])];
+            let [label, reference] = &self.formulas.pulls[usize::from(!output.selected[i])];
             if token.weight == 0.0 {
                 continue;
             }

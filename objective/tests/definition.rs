@@ -91,6 +91,16 @@ fn every_preset_is_named_as_its_file_says_and_documented() {
         ("label-smoothing", "a = 0.9, b = 0.1 on uniform"),
         ("iw-sft", "a = clamp(sg(p) / p_ref, 0.2, 1.8)"),
         ("psft", "a = if(p / p_ref <= 1.28, p / p_ref, 0)"),
+        ("deft", "a = p^concentration"),
+        ("cayley", "a = p^(0.5 * mean(p) + (1 - 0.5 * mean(p)) * sg(p) / (2 - sg(p)))"),
+        ("profit", "a = p >= 0.1"),
+        ("prift-prob", "a = p_base"),
+        (
+            "minor-sft",
+            "a = exp(0.1 * (loss - reference_loss)) * 0.1 / (1 + exp(0.1 * (loss - reference_loss)))",
+        ),
+        ("ss-token", "a = 1"),
+        ("tail-sft", "a = 1"),
         ("truncated-kd", "a = 0, b = 1 on reference's top 32"),
         ("policy-gradient", "a = advantage"),
         ("oracle", "a = 0, b = 1 on oracle"),
@@ -190,6 +200,7 @@ fn invalid_definitions_are_rejected_with_the_reason() {
         ("[select]\nby = 'excess-loss'", "reads a reference; say which"),
         ("[select]\nby = 'divergence'", "reads a reference; say which"),
         ("weight = 'divergence'", "reads a reference; say which"),
+        ("[select]\nby = 'loss > mean(loss)'\nwithin = 'corpus'", "`select.by`: reads a mean over the batch"),
         ("selected = 'distill(mle)'\nagainst = 'base'", "an objective has one reference"),
         ("selected = 'distill(mle)'\nreference = 1", "distills already"),
         ("selected = 'distill mle'", "is not a loss f(p)"),
@@ -263,6 +274,8 @@ fn an_objective_knows_whether_it_chooses_documents() {
     assert!(!chooses("distill(base)", "documents"));
     assert!(!chooses("-p", "documents"));
     assert!(!Objective::preset("mle").unwrap().chooses_documents());
+    let averages = "selected = '-mean(p) * log p'\n[select]\nkeep = 'top 25%'\nof = 'documents'";
+    assert!(!Objective::from_toml(averages).unwrap().chooses_documents());
 }
 
 #[test]
@@ -284,6 +297,7 @@ fn selected_pulls_are_the_batches() {
         let objective = Objective::preset(name).unwrap();
         let token = |i: u32| TokenStats {
             top_entropy: Some(0.4),
+            concentration: Some(0.3),
             reference_loss: Some(0.7),
             divergence: Some(0.2),
             base_loss: Some(0.9),
@@ -296,7 +310,10 @@ fn selected_pulls_are_the_batches() {
         let stats: Vec<TokenStats> = (0..12).map(token).collect();
         let mut single = objective.select(everything()).unwrap().begin(PLAN);
         let alone: Vec<Pull> = stats.iter().map(|token| single.pulls(&[*token]).unwrap().pulls[0]).collect();
-        assert_eq!(objective.is_local(), objective.selection().is_none());
+        assert_eq!(objective.is_local(), objective.selection().is_none() && !objective.averages());
+        if objective.averages() {
+            continue;
+        }
         let mut training = objective.begin(PLAN);
         if objective.selection().is_some_and(|selection| selection.within == Within::Corpus) {
             training.survey(&stats).unwrap();

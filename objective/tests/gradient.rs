@@ -5,8 +5,8 @@
 
 use proptest::prelude::*;
 use tokensieve_objective::{
-    Against, Objective, Plan, Pull, TokenStats, cross_entropy, gradient, gradient_in_place, presets,
-    truncate, truncated_cross_entropy,
+    Against, Objective, Plan, Pull, TokenStats, Training, cross_entropy, gradient, gradient_in_place,
+    presets, truncate, truncated_cross_entropy,
 };
 
 const PLAN: Plan = Plan { steps: 10, seed: 1 };
@@ -31,11 +31,13 @@ fn token(z: &Logits, reference: &Logits, label: usize, position: u32) -> TokenSt
     let entropy = cross_entropy(&p, &p);
     TokenStats {
         top_entropy: Some(entropy),
+        concentration: Some(p.iter().map(|p| p * p).sum()),
         reference_loss: Some(loss(&q, label)),
         divergence: Some(cross_entropy(&q, &p) - cross_entropy(&q, &q)),
         base_loss: Some(loss(&q, label) + 0.3),
         bald: Some(0.1 * f64::from(position)),
         advantage: Some(0.7 - f64::from(position % 3)),
+        score: Some(0.4 + f64::from(position % 2)),
         vocabulary: VOCABULARY as u32,
         position,
         ..TokenStats::new(loss(&p, label), entropy)
@@ -44,7 +46,7 @@ fn token(z: &Logits, reference: &Logits, label: usize, position: u32) -> TokenSt
 
 /// Compares gradient and finite difference; both for a token with these pulls.
 fn check(
-    objective: &Objective,
+    training: &Training,
     stats: &TokenStats,
     z: &Logits,
     reference: &Logits,
@@ -52,13 +54,14 @@ fn check(
     selected: bool,
     pull: Pull,
 ) {
+    let objective = training.objective();
     let uniform = [1.0 / VOCABULARY as f64; VOCABULARY];
     let q = if objective.against() == Some(Against::Uniform) { uniform } else { softmax(reference) };
     let k = objective.top_k().map(|_| 3);
     let written_out = |z: &Logits| {
         let p = softmax(z);
         let distance = k.map_or_else(|| cross_entropy(&q, &p), |k| truncated_cross_entropy(&q, &p, k));
-        objective.written_out(stats, selected, loss(&p, label), distance)
+        training.written_out(stats, selected, loss(&p, label), distance)
     };
     let p = softmax(z);
     let mut effective = q;
@@ -100,9 +103,9 @@ fn check_batch(objective: &Objective, batch: &[(Logits, Logits, usize)]) {
         batch.iter().enumerate().map(|(i, (z, q, label))| token(z, q, *label, i as u32)).collect();
     let mut training = objective.begin(PLAN);
     let _ = training.survey(&stats);
-    let pulls = training.pulls(&stats).unwrap();
+    let pulls = training.pulls(&stats).unwrap().clone();
     for (i, (z, q, label)) in batch.iter().enumerate() {
-        check(objective, &stats[i], z, q, *label, pulls.selected[i], pulls.pulls[i]);
+        check(&training, &stats[i], z, q, *label, pulls.selected[i], pulls.pulls[i]);
     }
 }
 
@@ -137,6 +140,10 @@ fn decreasing() -> impl Strategy<Value = String> {
         Just("-entropy_top20 / log(20) * log p".to_owned()),
         Just("1 / (1 + p)".to_owned()),
         Just("if(p_ref > 0.2, -p, -log p)".to_owned()),
+        Just("-mean(p * entropy) * log p".to_owned()),
+        Just("f_alpha(concentration)".to_owned()),
+        Just("f_alpha(sg(p) / mean(p_ref + p))".to_owned()),
+        Just("-score * log p".to_owned()),
         Just("-bald * log p / vocabulary + p_base".to_owned()),
     ];
     prop::collection::vec((piece, number()), 1..4).prop_map(|pieces| {

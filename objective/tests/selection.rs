@@ -81,12 +81,17 @@ proptest! {
         (low, high) in band(),
         documents in any::<bool>(),
         within in prop::sample::select(vec![Within::Batch, Within::Running { window: 50 }, Within::Corpus]),
-        by in prop::sample::select(vec!["loss", "random", "probability", "loss * entropy"]),
+        by in prop::sample::select(vec!["loss", "random", "probability", "loss * entropy", "loss > mean(loss)"]),
+        loss in prop::sample::select(vec!["-log p", "-mean(p) * log p"]),
     ) {
         let of = if documents { Granularity::Document } else { Granularity::Token };
         let selection = Selection { of, within, ..Selection::band(Criterion::named(by).unwrap(), low, high).unwrap() };
         let permuted: Vec<TokenStats> = shuffled.iter().map(|i| stats[*i]).collect();
-        let (mut one, mut other) = (mle(selection.clone()), mle(selection));
+        let Ok(objective) = Objective::loss(loss).unwrap().select(selection) else {
+            prop_assert!(by.contains("mean") && within == Within::Corpus);
+            return Ok(());
+        };
+        let (mut one, mut other) = (objective.begin(PLAN), objective.begin(PLAN));
         let _ = (one.survey(&stats), other.survey(&permuted));
         for _ in 0..2 {
             let (one, other) = match (one.pulls(&stats), other.pulls(&permuted)) {

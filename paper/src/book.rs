@@ -143,10 +143,12 @@ fn page(name: &str, about: &Description) -> Result<String> {
 
 /// What the curves of an objective assume, without repetitions.
 fn assumptions(objective: &Objective) -> Vec<&'static str> {
+    let batch = objective.averages().then_some("a batch in which every p is as frequent");
     let mut read: Vec<&str> = ASSUMED
         .iter()
         .filter(|(variable, ..)| objective.selection().is_none() && objective.reads(*variable))
         .map(|(_, text, _)| *text)
+        .chain(batch)
         .collect();
     read.dedup();
     read
@@ -154,13 +156,10 @@ fn assumptions(objective: &Objective) -> Vec<&'static str> {
 
 /// The pulls of an objective over p.
 fn curve(objective: &Objective) -> Result<Vec<(f64, Pull)>> {
+    let p: Vec<f64> = (1..=POINTS).map(|point| f64::from(point) / f64::from(POINTS)).collect();
+    let tokens: Vec<TokenStats> = p.iter().map(|p| token(*p)).collect();
     let mut training = objective.begin(Plan { steps: 1, seed: 0 });
-    (1..=POINTS)
-        .map(|point| {
-            let p = f64::from(point) / f64::from(POINTS);
-            Ok((p, training.pulls(&[token(p)])?.pulls[0]))
-        })
-        .collect()
+    Ok(p.into_iter().zip(training.pulls(&tokens)?.pulls.iter().copied()).collect())
 }
 
 /// A token whose label has the probability p.
@@ -170,6 +169,7 @@ fn token(p: f64) -> TokenStats {
     let top = p + 19.0 * rest;
     let mut stats = TokenStats::new(-libm::log(p), nats(p) + f64::from(VOCABULARY - 1) * nats(rest));
     stats.top_entropy = Some(nats(p / top) + 19.0 * nats(rest / top));
+    stats.concentration = Some(p * p + f64::from(VOCABULARY - 1) * rest * rest);
     stats.reference_loss = Some(-libm::log(0.5));
     stats.base_loss = Some(-libm::log(0.5));
     stats.divergence = Some(0.0);

@@ -68,6 +68,11 @@ pub(crate) enum Command {
     Readme,
     /// Write the book's generated pages and drawings, from the preset objectives
     Book,
+    /// Print which figures' numbers and verdicts moved since a commit, as Markdown; write both drawings side by side
+    Moved {
+        /// A commit, branch or tag
+        base: String,
+    },
     /// The training and evaluation runs behind the figures
     #[command(subcommand)]
     Lab(Lab),
@@ -201,7 +206,7 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 16] = [
+    const COMMANDS: [&str; 17] = [
         "reproduce --profile --jobs",
         "figure ids --profile --recorded --png",
         "list",
@@ -211,6 +216,7 @@ mod tests {
         "manuscript",
         "readme",
         "book",
+        "moved base",
         "lab",
         "bits ids",
         "run --profile --plan --stage --jobs --shard",

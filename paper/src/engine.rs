@@ -1,11 +1,13 @@
 //! Takes a figure from its inputs to its claims, and writes what it finds.
 
 use crate::cache::{Cache, sha256, write_atomically};
+use crate::lab::Lab;
 use crate::provenance::{self, Host, Provenance};
 use crate::tokens::Conversation;
 use crate::{About, Claim, Entry, Profile, Run, Table, Verdict};
 use anyhow::{Context as _, Result};
 use std::path::Path;
+use std::rc::Rc;
 use tokensieve_plot::{Drawing, Theme};
 
 /// A figure, made.
@@ -55,7 +57,17 @@ pub fn make(entry: &Entry, profile: Profile, cache: Option<&Cache>) -> Result<Ma
 
 /// Makes a figure's smoke table on generated data, without cache or network.
 pub fn make_synthetic(entry: &Entry) -> Result<Made> {
-    finish(entry, new_run(entry, Profile::Smoke, None).with_synthetic_data())
+    synthetic(entry, Rc::new(Lab::fixture()?))
+}
+
+/// [`make_synthetic`] for all of them; what they share is made up once.
+pub fn make_all_synthetic(entries: &[Entry]) -> Result<Vec<Made>> {
+    let lab = Rc::new(Lab::fixture()?);
+    entries.iter().map(|entry| synthetic(entry, Rc::clone(&lab))).collect()
+}
+
+fn synthetic(entry: &Entry, lab: Rc<Lab>) -> Result<Made> {
+    finish(entry, new_run(entry, Profile::Smoke, None).with_synthetic_data(lab))
 }
 
 fn new_run(entry: &Entry, profile: Profile, cache: Option<&Cache>) -> Run {

@@ -2,7 +2,6 @@
 
 use crate::cli::{Lab as Command, OfPlan, Plan, Runs};
 use anyhow::Result;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -11,7 +10,7 @@ use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
 use tokensieve_paper::planned::runs::{Collected, OfStage};
 use tokensieve_paper::planned::{PlannedRuns, Power, Stage};
-use tokensieve_paper::study::{Study, corpus, held_out, scoring};
+use tokensieve_paper::study::scoring;
 use tokensieve_paper::{Profile, finetune, oracle};
 
 /// Time between lines about what is going on.
@@ -27,15 +26,15 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
                 Some(plan) => planned(&missing(plan, profile, stage, out)?, workers, *shard, out)?,
                 None => work(profile, workers, *shard, out)?,
             };
-            println!("{done} runs of the profile {} are done", profile.name());
+            tokensieve_base::output!("{done} runs of the profile {} are done\n", profile.name())?;
         }
         Command::List(Runs { size, plan, stage }) => {
             let lab = Lab::open(out);
             let jobs = match plan {
                 Some(plan) => queue::with_needs(&missing(*plan, size.profile, *stage, out)?),
-                None => jobs(size.profile, &study(size.profile, &lab), &lab)?,
+                None => jobs(size.profile, &lab)?,
             };
-            list(&lab, &jobs);
+            list(&lab, &jobs)?;
         }
         Command::Rates(OfPlan { plan: Plan::Oracle }) => rates(&oracle::Work::of(Profile::Study)?)?,
         Command::Rates(OfPlan { plan: Plan::Study }) => rates(&finetune::Work::of(Profile::Study)?)?,
@@ -53,14 +52,7 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
 fn missing(plan: Plan, profile: Profile, stage: Stage, out: &Path) -> Result<Vec<Arc<Job>>> {
     match plan {
         Plan::Oracle => oracle::Work::of(profile)?.missing(stage),
-        Plan::Study => {
-            let study = finetune::Work::of(profile)?;
-            let lab = Lab::open(out);
-            let sets = study.sets_of_data().into_iter();
-            let unavailable: BTreeSet<_> = sets.filter(|set| !corpus::is_available(&lab, set)).collect();
-            left_out(&unavailable);
-            study.without(unavailable).missing(stage)
-        }
+        Plan::Study => study(profile, &Lab::open(out))?.missing(stage),
     }
 }
 
@@ -77,9 +69,9 @@ fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>) -> Result
     let file = file.unwrap_or(Path::new(S::KEPT));
     let Collected { stages, total } = study.collect(&Lab::open(out), file)?;
     for OfStage { stage, added, missing } in stages {
-        println!("{added} runs added, {missing} of {stage:?} missing");
+        tokensieve_base::output!("{added} runs added, {missing} of {stage:?} missing\n")?;
     }
-    println!("{total} runs in {}", file.display());
+    tokensieve_base::output!("{total} runs in {}\n", file.display())?;
     Ok(())
 }
 
@@ -89,27 +81,27 @@ fn rates(study: &impl PlannedRuns) -> Result<()> {
         let tried: Vec<String> =
             found.tried.iter().map(|(rate, value)| format!("{rate:e} {value:.4}")).collect();
         let best = found.best().map_or_else(String::new, |rate| format!("{rate:e}"));
-        println!("{:20} {}: {:48} {best}", found.arm, found.by, tried.join("  "));
+        tokensieve_base::output!("{:20} {}: {:48} {best}\n", found.arm, found.by, tried.join("  "))?;
     }
     Ok(())
 }
 
 /// Prints each primary claim's power, as a table of the plan's page.
 fn power(study: &impl PlannedRuns, out: &Path) -> Result<()> {
-    println!(
-        "| claim | pilot's seeds | difference | standard deviation | detectable | matters | found | equal |"
-    );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    tokensieve_base::output!(
+        "| claim | pilot's seeds | difference | standard deviation | detectable | matters | found | equal |\n"
+    )?;
+    tokensieve_base::output!("|---|--:|--:|--:|--:|--:|--:|--:|\n")?;
     for Power { claim, pilot, deviation, detectable, matters, found, equal } in
         study.power(&Lab::open(out))?
     {
-        println!(
-            "| {claim} | {} | {:.4} | {deviation:.4} | {detectable:.4} | {matters} | {:.0} % | {:.0} % |",
+        tokensieve_base::output!(
+            "| {claim} | {} | {:.4} | {deviation:.4} | {detectable:.4} | {matters} | {:.0} % | {:.0} % |\n",
             pilot.seeds,
             pilot.difference,
             100.0 * found,
             100.0 * equal,
-        );
+        )?;
     }
     Ok(())
 }
@@ -120,23 +112,21 @@ fn threads(workers: usize) -> usize {
     (cores / workers.max(1)).max(1)
 }
 
-fn study(profile: Profile, lab: &Lab) -> Study {
-    let study = Study::new(profile, lab);
-    left_out(&study.missing);
-    study
-}
-
-fn left_out<'a>(sets: impl IntoIterator<Item = &'a &'static str>) {
-    for set in sets {
+/// The plan of fine-tuning at a profile's size, with what can be had.
+fn study(profile: Profile, lab: &Lab) -> Result<finetune::Work> {
+    let study = finetune::Work::available(profile, lab)?;
+    for set in &study.missing {
         eprintln!("{set} cannot be obtained: what needs it is left out");
     }
+    Ok(study)
 }
 
-/// The grid, then the scorings of documents and the oracle language's runs, each after what it needs. Checkpoints are scored of runs that are done.
-fn jobs(profile: Profile, study: &Study, lab: &Lab) -> Result<Vec<Arc<Job>>> {
-    let mut jobs = study.jobs()?;
+/// The runs of both plans and the scorings of documents, each after what it needs.
+fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
+    let study = study(profile, lab)?;
+    let mut jobs = study.timed()?;
+    jobs.extend(study.missing(Stage::Main)?);
     jobs.extend(scoring::jobs(profile, lab)?);
-    jobs.extend(held_out::jobs(profile, study, lab)?);
     let oracle = oracle::Work::of(profile)?;
     jobs.extend(oracle.missing(Stage::Main)?);
     jobs.extend(oracle.shown()?.measured.into_iter().map(|(_, job)| job));
@@ -148,17 +138,13 @@ pub(crate) fn work(profile: Profile, workers: usize, shard: Shard, out: &Path) -
     // Before hours of waiting for others.
     program::find()?;
     let lab = Lab::open(out).with_threads(threads(workers));
-    let study = study(profile, &lab);
-    let runs = jobs(profile, &study, &lab)?;
+    let runs = jobs(profile, &lab)?;
     let event = printing(&lab, &runs, workers);
     if workers > 1 {
-        queue::run(&Lab::open(out), &study.timed()?, shard, 1, &event)?;
+        queue::run(&Lab::open(out), &study(profile, &lab)?.timed()?, shard, 1, &event)?;
     }
     queue::run(&lab, &runs, shard, workers, &event)?;
-    // Now it is known which checkpoints there are to score.
-    let all = jobs(profile, &study, &lab)?;
-    queue::run(&lab, &all, shard, workers, &printing(&lab, &all, workers))?;
-    Ok(all.iter().filter(|job| lab.done(job).is_some()).count())
+    Ok(runs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
 /// Tells people what goes on, and how long the rest of the jobs will take.
@@ -186,7 +172,7 @@ fn printing<'a>(lab: &'a Lab, jobs: &'a [Arc<Job>], workers: usize) -> impl Fn(E
     }
 }
 
-fn list(lab: &Lab, jobs: &[Arc<Job>]) {
+fn list(lab: &Lab, jobs: &[Arc<Job>]) -> Result<()> {
     let mut done = 0;
     for job in jobs {
         let state = match lab.done(job) {
@@ -196,9 +182,14 @@ fn list(lab: &Lab, jobs: &[Arc<Job>]) {
             }
             None => "missing".into(),
         };
-        println!("{}  {state:<16} {}", &job.id()[..8], job.name);
+        tokensieve_base::output!("{}  {state:<16} {}\n", &job.id()[..8], job.name)?;
     }
-    println!("{done} of {} done; about {} to go", jobs.len(), time(queue::estimate(lab, jobs)));
+    tokensieve_base::output!(
+        "{done} of {} done; about {} to go\n",
+        jobs.len(),
+        time(queue::estimate(lab, jobs))
+    )?;
+    Ok(())
 }
 
 /// A duration as people say it.

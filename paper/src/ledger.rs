@@ -1,6 +1,7 @@
 //! The claims ledger: every claim with its test, effect, interval and verdict, beside the recorded verdict.
 
 use crate::claim::{Evidence, distinct, tally};
+use crate::planned::outcomes::rounded;
 use crate::recorded::{Recorded, same_verdict};
 use crate::study::models;
 use crate::table::to_csv;
@@ -8,6 +9,7 @@ use crate::{Claim, Made, Profile, Verdict};
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
+use serde_json::json;
 use std::fmt;
 use tokensieve_plot::{number, unmarked};
 
@@ -120,6 +122,17 @@ impl<'a> Ledger<'a> {
         to_csv(&lines)
     }
 
+    /// The ledger as JSON: every claim with its verdict, the command that tests it anew, what that costs and where its
+    /// evidence lies. `schema` rises when a key changes its meaning or goes.
+    pub fn to_json(&self) -> Result<String> {
+        let entries: Vec<Entry<'_>> = self
+            .made
+            .iter()
+            .flat_map(|made| made.claims.iter().map(move |claim| Entry::of(made, claim)))
+            .collect();
+        Ok(serde_json::to_string_pretty(&json!({ "schema": SCHEMA, "claims": entries }))? + "\n")
+    }
+
     /// The ledger for a terminal of `width` columns.
     pub fn to_text(&self, width: u16) -> String {
         let mut table = Table::new();
@@ -222,6 +235,72 @@ struct Line<'a> {
     recorded: Option<&'a str>,
 }
 
+/// Of the ledger's JSON.
+const SCHEMA: u32 = 1;
+
+/// A claim in the ledger's JSON, as challenges to reproduce papers ask for it.
+#[derive(Serialize)]
+struct Entry<'a> {
+    claim: &'a str,
+    source: &'a str,
+    statement: String,
+    test: String,
+    kind: &'static str,
+    effect: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    n: Option<usize>,
+    threshold: f64,
+    claimed: &'static str,
+    verdict: &'static str,
+    /// Why it was not tested, if it was not.
+    reason: Option<&'a str>,
+    /// What computes the figure and tests its claims.
+    command: String,
+    /// Computing time of the figure's units on `machine`.
+    hours: f64,
+    machine: &'a str,
+    commit: &'a str,
+    /// Files beside the ledger: page, table, drawing, provenance.
+    evidence: [String; 4],
+}
+
+impl<'a> Entry<'a> {
+    fn of(made: &'a Made, claim: &'a Claim) -> Self {
+        let id = made.about.id;
+        let from = &made.provenance;
+        let name = claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name);
+        Self {
+            claim: &claim.id,
+            source: &claim.source,
+            statement: unmarked(&claim.statement),
+            test: unmarked(&claim.test),
+            kind: claim.evidence.name(),
+            effect: claim.estimate.map(|estimate| estimate.value),
+            low: claim.estimate.map(|estimate| estimate.low),
+            high: claim.estimate.map(|estimate| estimate.high),
+            n: claim.estimate.map(|estimate| estimate.n),
+            threshold: claim.threshold,
+            claimed: if claim.above { "above" } else { "below" },
+            verdict: claim.verdict.name(),
+            reason: match &claim.verdict {
+                Verdict::NotTested(reason) => Some(reason),
+                _ => None,
+            },
+            command: format!("./just figure {id} --profile {}", from.profile),
+            hours: rounded(from.seconds / 3600.0, 3),
+            machine: &from.host.cpu,
+            commit: &from.commit,
+            evidence: [
+                format!("{id}.html#{name}"),
+                format!("{id}.csv"),
+                format!("{id}.svg"),
+                format!("{id}.json"),
+            ],
+        }
+    }
+}
+
 fn sentence(verdict: &Verdict) -> String {
     match verdict {
         Verdict::NotTested(reason) => format!("was not tested ({reason})"),
@@ -295,6 +374,11 @@ mod tests {
         assert_eq!(ledger.elsewhere(claims[4]), "paper's measure: 1 holds; proxy: 1 holds, 1 does not hold");
         assert_eq!(ledger.elsewhere(claims[3]), "");
         assert!(ledger.to_csv()?.contains("a-5/x-nats,A,proxy,"));
+        let json: serde_json::Value = serde_json::from_str(&ledger.to_json()?)?;
+        let first = &json["claims"][0];
+        assert_eq!([&first["verdict"], &first["kind"]], ["does not hold", "proxy"]);
+        assert_eq!([&json["claims"][3]["reason"], &json["schema"]], [&json!("no runs"), &json!(SCHEMA)]);
+        assert!(first["command"].as_str().is_some_and(|command| command.starts_with("./just figure ")));
         Ok(())
     }
 
@@ -303,7 +387,7 @@ mod tests {
         let recorded = Recorded::load()?;
         let made = recorded.figures(&figures::registry())?;
         let sentence = Ledger::new(&made, &recorded).models();
-        let expected = "Tested: paper A on SmolLM2-135M-Instruct and on toys, paper B on toys only.";
+        let expected = "Tested: paper A on SmolLM2-135M-Instruct and on toys, paper B on SmolLM2-135M-Instruct and on toys.";
         assert_eq!(sentence.as_deref(), Some(expected));
         Ok(())
     }

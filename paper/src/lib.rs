@@ -30,10 +30,11 @@
 //! | [`planned`] | what studies by a committed plan share: claims, seeds, outcomes, tests |
 //! | [`finetune`] | the study of a fine-tuned language model: its plan and its runs |
 //! | [`oracle`] | the study in the oracle language: its plan and its runs |
-//! | [`study`] | ways of training, corpora, sizes and outcomes; gains and claims about them |
+//! | [`study`] | language models as they are: whose documents' tokens are scored |
 //! | [`tokens`] | tables of tokens, and conversations for the viewer |
 //! | [`recorded`], [`provenance`] | tables and verdicts kept in the repository, and where each came from |
-//! | [`ledger`] | all claims together |
+//! | [`ledger`], [`findings`] | all claims together; what they answer, question by question |
+//! | [`moved`] | which figures' numbers are not what they were at another commit |
 //! | [`report`], [`readme`], [`manuscript`] | the site, the README's part on results, the paper |
 //!
 //! The arithmetic lives in `tokensieve-toy` and in the `tokensieve` program; drawing is `tokensieve-plot`.
@@ -46,10 +47,12 @@ mod code;
 pub mod engine;
 pub mod figure;
 pub mod figures;
+pub mod findings;
 pub mod finetune;
 pub mod lab;
 pub mod ledger;
 pub mod manuscript;
+pub mod moved;
 mod named;
 pub mod oracle;
 mod picture;

@@ -14,7 +14,9 @@ use tokensieve_paper::lab::queue::Shard;
 use tokensieve_paper::ledger::Ledger;
 
 use tokensieve_paper::recorded::{Agreement, Recorded, record};
-use tokensieve_paper::{Entry, Made, Profile, book, engine, figures, manuscript, provenance, readme, report};
+use tokensieve_paper::{
+    Entry, Made, Profile, book, engine, figures, manuscript, moved, provenance, readme, report,
+};
 use tokensieve_plot::{Theme, png};
 
 /// A verdict differs from the recorded one.
@@ -61,18 +63,18 @@ fn run(command: &Command) -> Result<ExitCode> {
             for made in all {
                 let folder = out.join(if source.recorded { "recorded" } else { source.size.profile.name() });
                 engine::write(&made, &folder)?;
-                println!("{}", folder.join(format!("{}.svg", made.about.id)).display());
+                tokensieve_base::output!("{}\n", folder.join(format!("{}.svg", made.about.id)).display())?;
                 if *png {
                     let path = folder.join(format!("{}.png", made.about.id));
                     write_atomically(&path, png::render(&made.svg(&Theme::LIGHT), 2.0)?)?;
-                    println!("{}", path.display());
+                    tokensieve_base::output!("{}\n", path.display())?;
                 }
             }
             Ok(ExitCode::SUCCESS)
         }
         Command::List => {
             for about in figures::registry().iter().map(|entry| entry.figure.about()) {
-                println!("{:<24} {:<28} {}", about.id, about.source, about.title);
+                tokensieve_base::output!("{:<24} {:<28} {}\n", about.id, about.source, about.title)?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -82,7 +84,9 @@ fn run(command: &Command) -> Result<ExitCode> {
             let index = write_report(&made, &Recorded::load()?, &out)?;
             if *serve {
                 let folder = index.parent().context("the report's folder")?;
-                report::serve(folder, |address| println!("{address}  (Ctrl-C ends it)"))?;
+                report::serve(folder, |address| {
+                    drop(tokensieve_base::output!("{address}  (Ctrl-C ends it)\n"));
+                })?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -94,26 +98,31 @@ fn run(command: &Command) -> Result<ExitCode> {
                 make_each(&entries, size.profile, &out)?
             };
             let folder = record(&made)?;
-            println!("{}", folder.display());
+            tokensieve_base::output!("{}\n", folder.display())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Manuscript => {
-            println!("{}", manuscript::write(&out.join("manuscript"))?.display());
+            tokensieve_base::output!("{}\n", manuscript::write(&out.join("manuscript"))?.display())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Readme => {
-            println!("{}", readme::write()?.display());
+            tokensieve_base::output!("{}\n", readme::write()?.display())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Book => {
-            println!("{}", book::write()?.display());
+            tokensieve_base::output!("{}\n", book::write()?.display())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Moved { base } => {
+            let all = moved::since(base, &figures::registry())?;
+            tokensieve_base::output!("{}", moved::markdown(base, &all))?;
+            eprintln!("{}", moved::write(base, &all, &out.join("moved"))?.display());
             Ok(ExitCode::SUCCESS)
         }
         Command::Lab(command) => lab_command::run(command, &out),
         Command::Bits { ids } => {
-            for entry in select(ids)? {
-                let made = engine::make_synthetic(&entry)?;
-                println!("{}  {}", made.provenance.table_sha256, made.about.id);
+            for made in engine::make_all_synthetic(&select(ids)?)? {
+                tokensieve_base::output!("{}  {}\n", made.provenance.table_sha256, made.about.id)?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -127,12 +136,12 @@ fn reproduce(profile: Profile, jobs: usize, out: &Path) -> Result<ExitCode> {
     let recorded = Recorded::load()?;
     for made in &made {
         engine::write(made, &out.join(profile.name()))?;
-        println!("{:<24} {}", made.about.id, agreement(&recorded.agreement(made)?));
+        tokensieve_base::output!("{:<24} {}\n", made.about.id, agreement(&recorded.agreement(made)?))?;
     }
     let ledger = Ledger::new(&made, &recorded);
-    println!("\n{}", ledger.summary());
+    tokensieve_base::output!("\n{}\n", ledger.summary())?;
     for disagreement in ledger.disagreements() {
-        println!("{disagreement}");
+        tokensieve_base::output!("{disagreement}\n")?;
     }
     write_report(&made, &recorded, out)?;
     Ok(ExitCode::SUCCESS)
@@ -141,7 +150,7 @@ fn reproduce(profile: Profile, jobs: usize, out: &Path) -> Result<ExitCode> {
 /// Writes the report and says where; returns its first page.
 fn write_report(made: &[Made], recorded: &Recorded, out: &Path) -> Result<PathBuf> {
     let index = report::write(made, recorded, &out.join("report"))?;
-    println!("{}", index.display());
+    tokensieve_base::output!("{}\n", index.display())?;
     Ok(index)
 }
 
@@ -150,15 +159,15 @@ fn claims(source: Source, out: &Path) -> Result<ExitCode> {
     let recorded = Recorded::load()?;
     let ledger = Ledger::new(&made, &recorded);
     let width = Term::stdout().size_checked().map_or(WIDE, |size| size.1);
-    println!("{}\n{}", ledger.to_text(width), ledger.summary());
+    tokensieve_base::output!("{}\n{}\n", ledger.to_text(width), ledger.summary())?;
     if source.size.profile == Profile::Smoke {
-        println!(
-            "Verdicts of the smoke profile are meaningless and were not compared with the recorded ones."
-        );
+        tokensieve_base::output!(
+            "Verdicts of the smoke profile are meaningless and were not compared with the recorded ones.\n"
+        )?;
     }
     let disagreements = ledger.disagreements();
     for disagreement in &disagreements {
-        println!("{disagreement}");
+        tokensieve_base::output!("{disagreement}\n")?;
     }
     Ok(if disagreements.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DISAGREES) })
 }

@@ -7,15 +7,13 @@
 use crate::cache::write_atomically;
 use crate::ledger::{Kind, Ledger, effect, interval, threshold};
 use crate::recorded::Recorded;
-use crate::study::{Corpora, Scale};
-use crate::table::distinct;
-use crate::{Claim, Estimate, Made, Profile, Verdict, figures};
+use crate::study::models;
+use crate::{Claim, Estimate, Made, Verdict, figures};
 use anyhow::{Context as _, Result, bail};
-use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tokensieve_plot::{Theme, number, unmarked};
+use tokensieve_plot::{Theme, unmarked};
 
 const PROSE: &str = "manuscript.typ";
 const STYLE: &str = "style.typ";
@@ -55,7 +53,7 @@ fn data(made: &[Made]) -> Value {
             "caption": unmarked(made.about.caption),
             "protocol": unmarked(made.about.protocol),
             "deviations": made.about.deviations.iter().map(|text| unmarked(text)).collect::<Vec<_>>(),
-            "claims": ids, "trained_on": trained_on(made),
+            "claims": ids, "sizes": models::sizes(&made.provenance).unwrap_or_default(),
             "profile": p.profile, "date": p.date.split('T').next(), "cpu": p.host.cpu, "threads": p.host.threads,
             "commit": p.commit.get(..12), "seconds": format!("{:.0}", p.seconds),
         });
@@ -67,15 +65,7 @@ fn data(made: &[Made]) -> Value {
         "order": made.iter().map(|made| made.about.id).collect::<Vec<_>>(),
         "models": ledger.models().unwrap_or_default(),
         "kinds": ledger.kinds().iter().map(kind).collect::<Vec<_>>(),
-        "scales": Profile::value_variants().iter().map(|profile| scale(*profile)).collect::<Map<String, Value>>(),
     })
-}
-
-/// The corpora of a table's training runs, in its order.
-fn trained_on(made: &Made) -> Vec<&str> {
-    let column = made.table.header().iter().position(|name| name == "trained_on");
-    let of_rows = made.table.records().iter().filter_map(|record| Some(record[column?].as_str()));
-    distinct(of_rows.filter(|corpus| *corpus != Corpora::All.name()))
 }
 
 /// What the verdict table and the abstract say of one kind of evidence.
@@ -84,22 +74,6 @@ fn kind(kind: &Kind) -> Value {
         "name": kind.name, "meaning": kind.meaning, "tests": kind.tests, "claims": kind.claims, "verdicts": kind.verdicts,
         "text": kind.to_string(),
     })
-}
-
-/// The sizes of a profile's training runs, under its name.
-fn scale(profile: Profile) -> (String, Value) {
-    let scale = Scale::of(profile);
-    let sizes = json!({
-        "model": scale.models.first(),
-        "documents": scale.each(|documents| documents),
-        "batch": scale.batch,
-        "steps": scale.each(|documents| scale.steps(documents)),
-        "lr": number(scale.lr, 1),
-        "tokens": scale.max_length,
-        "questions": scale.questions,
-        "seeds": scale.seeds.min(scale.other_seeds),
-    });
-    (profile.name().to_owned(), sizes)
 }
 
 fn claim_data(claim: &Claim) -> Value {
@@ -220,34 +194,6 @@ mod tests {
         assert!(claim_data(&Claim::new("x/y", "A", "s"))["side"].is_null());
     }
 
-    /// The sizes that the text gives are those of the runs behind the tables.
-    #[test]
-    fn the_scale_is_that_of_the_recorded_runs() -> Result<()> {
-        let recorded = Recorded::load()?.figures(&figures::registry())?;
-        let scales = data(&recorded)["scales"].take();
-        let mut runs = 0;
-        for made in &recorded {
-            let sizes = &scales[&made.provenance.profile];
-            for unit in &made.provenance.units {
-                let settings = &unit.config["settings"];
-                if unit.config["verb"] == "train" && settings["data.skip"] != 0 {
-                    let lr = settings["train.lr"].as_f64().map(|lr| number(lr, 1));
-                    assert_eq!(settings["model.source"], sizes["model"], "{}", unit.name);
-                    let documents = sizes["documents"].as_str().unwrap_or_default();
-                    let limit = settings["data.limit"].to_string();
-                    let mut named = documents.split(|c: char| !c.is_ascii_digit());
-                    assert!(named.any(|size| size == limit), "{}: {limit}", unit.name);
-                    assert_eq!(settings["train.batch_size"], sizes["batch"], "{}", unit.name);
-                    assert_eq!(settings["data.max_length"], sizes["tokens"], "{}", unit.name);
-                    assert_eq!(lr.as_deref(), sizes["lr"].as_str(), "{}", unit.name);
-                    runs += 1;
-                }
-            }
-        }
-        assert!(runs > 0);
-        Ok(())
-    }
-
     /// Every name that the prose uses is there, so that Typst will not stop at it: a claim, a figure, or what claims
     /// on several corpora are called without theirs.
     #[test]
@@ -267,7 +213,7 @@ mod tests {
                 named += 1;
             }
         }
-        for function in ["#drawing(\"", "#scale(\"", "#trained-on(\""] {
+        for function in ["#drawing(\"", "#sizes(\""] {
             for part in prose.split(function).skip(1) {
                 let name = part.split('"').next().unwrap_or_default();
                 assert!(
@@ -278,8 +224,6 @@ mod tests {
             }
         }
         assert!(named > 5, "{named}");
-        let trained_on = data["figures"]["a-5"]["trained_on"].as_array().context("corpora")?;
-        assert!(trained_on.contains(&json!("alpaca")), "{trained_on:?}");
         fs::remove_dir_all(&folder)?;
         Ok(())
     }

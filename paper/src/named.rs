@@ -58,55 +58,27 @@ pub(crate) use {named, print_and_parse};
 #[cfg(test)]
 mod tests {
     use crate::Table;
-    use crate::study::{Arm, Corpora, Corpus, Distribution, Measure, Outcome, Unit};
+    use crate::study::scoring::Dataset;
     use serde::{Deserialize, Serialize};
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Words {
-        arm: Arm,
-        corpora: Corpora,
-        measure: Measure,
-        distribution: Distribution,
-        unit: Unit,
+        dataset: Dataset,
     }
 
     #[test]
     fn every_name_is_read_back_as_what_it_names() {
-        let mut rows = Vec::new();
-        for arm in Arm::ALL {
-            rows.push((*arm, Corpora::All, Measure::Mean));
-        }
-        for corpus in Corpus::ALL {
-            rows.push((Arm::Mle, Corpora::One(*corpus), Measure::Won));
-        }
-        for outcome in Outcome::ALL {
-            rows.push((Arm::Mle, Corpora::All, Measure::Of(*outcome)));
-        }
-        let pairs = Distribution::ALL.iter().zip(Unit::ALL).cycle();
-        let rows: Vec<Words> = rows
-            .into_iter()
-            .zip(pairs)
-            .map(|((arm, corpora, measure), (distribution, unit))| Words {
-                arm,
-                corpora,
-                measure,
-                distribution: *distribution,
-                unit: *unit,
-            })
-            .collect();
+        let rows: Vec<Words> = Dataset::ALL.iter().map(|dataset| Words { dataset: *dataset }).collect();
         let table = Table::from_rows(&rows).unwrap();
         assert_eq!(table.rows::<Words>().unwrap(), rows);
-        let mut names: Vec<&str> = Arm::ALL.iter().map(|arm| arm.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Arm::ALL.len());
+        let names: Vec<&str> = Dataset::ALL.iter().map(|dataset| dataset.name()).collect();
+        assert_eq!(names, ["alpaca", "gsm8k"]);
     }
 
     #[test]
     fn an_unknown_name_is_an_error_that_says_what_is_wanted() {
-        let table =
-            Table::from_csv("arm,corpora,measure,distribution,unit\nmle,all,mean,in,furlongs\n").unwrap();
+        let table = Table::from_csv("dataset\nfurlongs\n").unwrap();
         let error = format!("{:#}", table.rows::<Words>().unwrap_err());
-        assert!(error.contains(r#""furlongs" is not the name of any unit"#), "{error}");
+        assert!(error.contains(r#""furlongs" is not the name of any dataset"#), "{error}");
     }
 }

@@ -1,8 +1,9 @@
-//! Panels that several figures share: estimates with their intervals, side by side.
+//! Panels that several figures share: estimates with their intervals, side by side; primary claims.
 
 use crate::Estimate;
+use crate::planned::{Decided, Declared, Side};
 use crate::table::distinct;
-use tokensieve_plot::{Axis, Ink, Panel, Series, Shape};
+use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
 /// One estimate of a panel.
 #[derive(Clone, Copy, Debug)]
@@ -56,4 +57,38 @@ pub(crate) fn curve(
         Series::line(points.iter().map(|p| (p.0, p.1))).ink(ink).label(name),
         Series::points(points.iter().map(|p| (p.0, p.1))).ink(ink).shape(Shape::of(index)).label(name),
     ]
+}
+
+/// Where differences that are much larger than what matters are drawn.
+const EDGE: f64 = 8.0;
+
+/// The caption of [`primary`].
+pub(crate) const PRIMARY: &str = "Each primary claim's difference in units of what matters, above 0 on the claimed side: a \
+                                  claim holds if its whole interval lies above 0, and both sides are practically equal if \
+                                  it lies between the dashed lines. Mean over seeds with Student's 95 % interval; \
+                                  differences beyond ± 8 are drawn at the edge.";
+
+/// A plan's primary claims: each difference in units of what matters, above 0 where it is as claimed.
+pub(crate) fn primary(rows: &[Decided], claims: &[Declared]) -> Drawing {
+    let names: Vec<&str> = rows.iter().map(|row| row.claim.as_str()).collect();
+    let axis = Axis::linear("difference, in units of what matters").range(-EDGE, EDGE);
+    let panel = Panel::new("primary claims", Axis::categories("", names), axis)
+        .with(Series::horizontal(0.0))
+        .with(Series::horizontal(1.0).dashed())
+        .with(Series::horizontal(-1.0).dashed());
+    let (mut bars, mut points) = (Vec::new(), Vec::new());
+    for (row, place) in rows.iter().zip(0..) {
+        let claim = claims.iter().find(|claim| claim.id == row.claim);
+        if let Some((found, claim)) = row.estimate().zip(claim) {
+            let sign = if claim.expected == Side::Above { 1.0 } else { -1.0 };
+            let scaled = |value: f64| (sign * value / claim.matters).clamp(-EDGE, EDGE);
+            let (a, b) = (scaled(found.low), scaled(found.high));
+            bars.push((f64::from(place), a.min(b), a.max(b)));
+            points.push((f64::from(place), scaled(found.value)));
+        }
+    }
+    let panel = panel
+        .with(Series::error_bars(bars).ink(Ink::Category(0)))
+        .with(Series::points(points).ink(Ink::Category(0)));
+    Drawing::new([panel]).columns(1).width(1040.0).panel_height(320.0)
 }

@@ -10,8 +10,6 @@ pub enum Profile {
     /// Toy experiments in full, small runs of the language model: what a reader runs
     #[default]
     Laptop,
-    /// The laptop's sizes with enough seeds to test the claims about every way of training
-    Evening,
     /// The whole protocol of both papers with a small language model
     Study,
     /// The papers' own models, data sets and settings
@@ -24,7 +22,6 @@ impl Profile {
         match self {
             Self::Smoke => "smoke",
             Self::Laptop => "laptop",
-            Self::Evening => "evening",
             Self::Study => "study",
             Self::Paper => "paper",
         }

@@ -1,11 +1,10 @@
 //! The README's part on results: written by a command from the recorded verdicts, never by hand.
 
 use crate::cache::write_atomically;
-use crate::claim::tally;
+use crate::findings::QUESTIONS;
 use crate::ledger::Ledger;
 use crate::recorded::Recorded;
 use crate::study::models;
-use crate::table::distinct;
 use crate::{Made, figures};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
@@ -44,37 +43,25 @@ fn replaced(text: &str, block: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}\n{block}{END}{after}"))
 }
 
-/// The part itself.
+/// The part itself: of each question the first finding, how large the models were, and where the rest is.
 fn block(made: &[Made]) -> String {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
-    let cell = |count: usize| if count == 0 { String::new() } else { count.to_string() };
-    let row = |counts: [usize; 5]| counts.map(cell).join(" | ");
-    let mut text = format!(
-        "\n{}\n\n| evidence | tests | claims | hold | do not | equal | undecided | not tested |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
-        ledger.models().unwrap_or_default()
+    let mut text = format!("\n{}\n\n", ledger.models().unwrap_or_default());
+    for question in &QUESTIONS {
+        if let Some(finding) = question.findings(made).first() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "- **{}** {}", question.asks, finding.sentence());
+        }
+    }
+    let kinds = ledger.kinds();
+    let tests: usize = kinds.iter().map(|kind| kind.tests).sum();
+    let _ = writeln!(
+        text,
+        "\nHow we know, what other evidence says, and all {tests} tests: `./just results --serve`, or [the report's \
+         page](https://tokensieve.github.io/tokensieve/report/). Tables and verdicts lie in \
+         [`paper/recorded/`](paper/recorded)."
     );
-    for kind in ledger.kinds() {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "| **{}**: {} | {} | {} | {} |",
-            kind.name,
-            kind.meaning,
-            kind.tests,
-            kind.claims,
-            row(kind.verdicts)
-        );
-    }
-    text += "\nRecorded in [`paper/recorded/`](paper/recorded), tests by figure:\n\n| figure | | holds | does not | equal | undecided | not tested |\n|---|---|--:|--:|--:|--:|--:|\n";
-    for made in made.iter().filter(|made| !made.claims.is_empty()) {
-        let _ =
-            writeln!(text, "| `{}` | {} | {} |", made.about.id, made.about.title, row(tally(&made.claims)));
-    }
-    for subtitle in distinct(made.iter().filter_map(|made| made.subtitle)) {
-        let figures = made.iter().filter(|made| made.subtitle == Some(subtitle)).map(|made| made.about.id);
-        let _ = writeln!(text, "\n{subtitle} ({}).", figures.collect::<Vec<_>>().join(", "));
-    }
     let sizes: BTreeSet<(&str, String)> = made
         .iter()
         .filter_map(|made| Some((made.provenance.profile.as_str(), models::sizes(&made.provenance)?)))

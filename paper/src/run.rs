@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::cell::{OnceCell, RefCell};
 use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokensieve_data::{Catalogue, Files};
@@ -26,7 +27,7 @@ pub struct Run {
     synthetic_data: bool,
     log: RefCell<Log>,
     bars: MultiProgress,
-    lab: OnceCell<Lab>,
+    lab: OnceCell<Rc<Lab>>,
 }
 
 /// What went into a table.
@@ -52,9 +53,9 @@ impl Run {
         }
     }
 
-    /// The same run on small generated data in place of every data set.
-    pub(crate) fn with_synthetic_data(self) -> Self {
-        Self { synthetic_data: true, ..self }
+    /// The same run on small generated data in place of every data set, and on this lab's made-up results.
+    pub(crate) fn with_synthetic_data(self, lab: Rc<Lab>) -> Self {
+        Self { synthetic_data: true, lab: OnceCell::from(lab), ..self }
     }
 
     /// Whether the figure must generate small data instead of calling [`data`](Self::data): comparisons of
@@ -142,7 +143,7 @@ impl Run {
 
     /// The results that figures share; with synthetic data, made-up ones.
     pub fn lab(&self) -> &Lab {
-        self.lab.get_or_init(|| if self.synthetic_data { Lab::fixture() } else { Lab::open(&out_folder()) })
+        self.lab.get_or_init(|| Rc::new(Lab::open(&out_folder())))
     }
 
     /// The folder of a job's result; the job, and those that it needs, are done first if they have to be. What the
@@ -169,6 +170,12 @@ impl Run {
             Ok(folder)
         };
         jobs.iter().map(done).collect()
+    }
+
+    /// Results that a file of the repository keeps are part of the figure's provenance: what they are of, and the seconds
+    /// that they took.
+    pub fn kept(&self, file: &str, config: serde_json::Value, seconds: f64) {
+        self.note(file, config, seconds, false);
     }
 
     /// Notes in the figure's title that `replacement` is used instead of the set `name`; claims about that set are then not

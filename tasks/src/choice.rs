@@ -94,7 +94,7 @@ fn item(row: &ChoiceRow, right: usize, by: By) -> (Question, Key) {
 }
 
 fn by_text(key: &Key, answer: &Answer) -> Result<Vec<Vec<f64>>> {
-    let sums = sums(key, answer)?;
+    let sums = answer.log_likelihoods(key.lengths.len())?;
     let is_largest_per = |size: fn(&Length) -> usize| {
         let per: Vec<f64> =
             sums.iter().zip(&key.lengths).map(|(sum, length)| sum / size(length).max(1) as f64).collect();
@@ -109,16 +109,8 @@ fn by_text(key: &Key, answer: &Answer) -> Result<Vec<Vec<f64>>> {
 }
 
 fn by_letter(key: &Key, answer: &Answer) -> Result<Vec<Vec<f64>>> {
-    let sums = sums(key, answer)?;
+    let sums = answer.log_likelihoods(key.lengths.len())?;
     Ok(vec![one(is_largest(&sums, key.right)), value(share(&sums, key.right))])
-}
-
-/// The options' log-likelihoods.
-fn sums(key: &Key, answer: &Answer) -> Result<Vec<f64>> {
-    let replies = answer.likelihoods(key.lengths.len())?;
-    // A probability that was rounded to 0 counts as the smallest positive number, not as impossible.
-    let log = |p: &f32| f64::from(p.max(f32::MIN_POSITIVE)).ln();
-    Ok(replies.iter().map(|tokens| tokens.iter().map(log).sum()).collect())
 }
 
 /// Whether this number is the largest; of equal ones the first counts as chosen.

@@ -48,8 +48,7 @@ impl Puzzle {
     pub fn new(library: &Library, seed: u64, split: Split, index: u64) -> Self {
         let mut stream = HashedStream::new(seed, &format!("cipher/{split:?}/{index}"));
         let mut word = || loop {
-            let words = &library.words()[stream.below(4) as usize];
-            let word = stream.choose(words).to_uppercase();
+            let word = library.word(&mut stream);
             if split_of(&word) == split {
                 return word;
             }

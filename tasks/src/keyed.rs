@@ -65,8 +65,15 @@ impl Answer {
         }
     }
 
+    /// The log-likelihood of each of `replies` replies.
+    pub(crate) fn log_likelihoods(&self, replies: usize) -> Result<Vec<f64>> {
+        // A probability that was rounded to 0 counts as the smallest positive number, not as impossible.
+        let log = |p: &f32| f64::from(p.max(f32::MIN_POSITIVE)).ln();
+        Ok(self.probabilities(replies)?.iter().map(|tokens| tokens.iter().map(log).sum()).collect())
+    }
+
     /// The probabilities of each of `replies` replies' tokens.
-    pub(crate) fn likelihoods(&self, replies: usize) -> Result<&[Vec<f32>]> {
+    fn probabilities(&self, replies: usize) -> Result<&[Vec<f32>]> {
         match self {
             Self::Likelihood { probabilities } if probabilities.len() == replies => Ok(probabilities),
             Self::Likelihood { probabilities } => Err(Error::Setting(format!(

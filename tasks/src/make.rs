@@ -22,7 +22,7 @@ pub const MAKES: [&str; 8] =
 /// right answer as the assistant's. Row i of a seed and split does not depend on which `indices` are asked for, so that
 /// rows beyond those of a training set are held out.
 ///
-/// Rows of `arithmetic` with wrong numbers have their places in the assistant's turn, in bytes, as `wrong`.
+/// Rows of `arithmetic` with wrong numbers list under `wrong` where each begins and ends, in bytes of the assistant's turn.
 ///
 /// Rows of `oracle` hold `text` instead of `messages`, and what is known of each of its tokens ([`oracle::row`]).
 ///

@@ -55,11 +55,7 @@ fn task(name: &str, rows: impl Iterator<Item = (u64, String, String)>) -> Box<dy
 /// The right answer comes first.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "every grading function takes a reference to the key")]
 fn mark((): &(), answer: &Answer) -> Result<Vec<Vec<f64>>> {
-    let log = |tokens: &Vec<f32>| -> f64 {
-        // A probability that was rounded to 0 counts as the smallest positive number, not as impossible.
-        tokens.iter().map(|p| f64::from(p.max(f32::MIN_POSITIVE)).ln()).sum()
-    };
-    let logs: Vec<f64> = answer.likelihoods(1 + WRONG)?.iter().map(log).collect();
+    let logs = answer.log_likelihoods(1 + WRONG)?;
     let (right, wrong) = (logs[0], &logs[1..]);
     Ok(vec![
         one(wrong.iter().all(|other| *other < right)),

@@ -37,8 +37,7 @@ fn the_report_works_in_a_browser() {
         return;
     };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
-    let mut made: Vec<Made> =
-        figures::registry().iter().map(|entry| engine::make_synthetic(entry).unwrap()).collect();
+    let mut made = engine::make_all_synthetic(&figures::registry()).unwrap();
     as_if_trained(&mut made);
     report::write(&made, &Recorded::load().unwrap(), &folder).unwrap();
     let page = |name: &str| format!("file://{}", folder.join(name).display());

@@ -225,8 +225,7 @@ mod tests {
             ..BandsConfig::default()
         };
         let data = DataSet::synthetic(1, 700, 100);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| run(&config, &data)).unwrap()
+        crate::on_threads(threads, || run(&config, &data)).unwrap()
     }
 
     #[test]

@@ -146,6 +146,20 @@ impl Domain {
         self.draw(documents, &self.truth_dv, &mut Stream::new(self.seed, name))
     }
 
+    /// Documents with the labels of pre-training, from the stream called `name`.
+    pub fn former_tokens(&self, documents: usize, name: &str) -> Tokens {
+        self.draw(documents, &self.former_dv, &mut Stream::new(self.seed, name))
+    }
+
+    /// The label that is nearly right: that with the second-largest score.
+    pub fn runner_up(&self, features: &[f64]) -> usize {
+        let mut scores = vec![0.0; self.config.vocabulary];
+        product(&self.truth_dv, features, &mut scores);
+        let right = argmax(&scores);
+        scores[right] = f64::NEG_INFINITY;
+        argmax(&scores)
+    }
+
     fn draw(&self, documents: usize, truth_dv: &[f64], stream: &mut Stream) -> Tokens {
         let DomainConfig { features, vocabulary, document_tokens, document_variance, .. } = self.config;
         // Features have expected squared norm 1, whatever their number.
@@ -220,16 +234,7 @@ impl Domain {
 
     fn pretrain_step(&self, model: &mut Model, stream: &mut Stream) {
         let documents = self.config.pretrain_batch.div_ceil(self.config.document_tokens);
-        let batch = self.draw(documents, &self.former_dv, stream);
-        let mut gradient_dv = vec![0.0; model.weights_dv.len()];
-        let mut p = vec![0.0; model.vocabulary];
-        for (t, &label) in batch.truth.iter().enumerate() {
-            model.predict(batch.features(t), label, &mut p);
-            p[label] -= 1.0;
-            add_outer(batch.features(t), &p, &mut gradient_dv);
-        }
-        let by = self.config.pretrain_rate / batch.len() as f64;
-        model.weights_dv.iter_mut().zip(&gradient_dv).for_each(|(w, g)| *w -= by * g);
+        model.learn(&self.draw(documents, &self.former_dv, stream), self.config.pretrain_rate);
     }
 }
 
@@ -265,6 +270,19 @@ impl Model {
         let weights = self.weights_dv.iter().zip(&other.weights_dv);
         let weights_dv = weights.map(|(from, to)| from + share * (to - from)).collect();
         Self { weights_dv, vocabulary: self.vocabulary }
+    }
+
+    /// One step of plain maximum likelihood on the tokens' right labels, at this rate on the mean gradient.
+    pub(crate) fn learn(&mut self, batch: &Tokens, rate: f64) {
+        let mut gradient_dv = vec![0.0; self.weights_dv.len()];
+        let mut p = vec![0.0; self.vocabulary];
+        for (t, &label) in batch.truth.iter().enumerate() {
+            self.predict(batch.features(t), label, &mut p);
+            p[label] -= 1.0;
+            add_outer(batch.features(t), &p, &mut gradient_dv);
+        }
+        let by = rate / batch.len() as f64;
+        self.weights_dv.iter_mut().zip(&gradient_dv).for_each(|(w, g)| *w -= by * g);
     }
 
     /// Probabilities of all labels at one token, and the statistics of one of them.
@@ -317,7 +335,7 @@ pub(crate) fn add_outer(x_d: &[f64], y_v: &[f64], m_dv: &mut [f64]) {
 }
 
 /// Index of the largest value, the first of equals.
-fn argmax(values: &[f64]) -> usize {
+pub(crate) fn argmax(values: &[f64]) -> usize {
     let mut best = 0;
     for (i, value) in values.iter().enumerate() {
         if *value > values[best] {

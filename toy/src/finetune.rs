@@ -144,7 +144,8 @@ impl Finetune<'_> {
     }
 }
 
-fn norm(x: &[f64]) -> f64 {
+/// Euclidean length.
+pub(crate) fn norm(x: &[f64]) -> f64 {
     libm::sqrt(x.iter().map(|x| x * x).sum())
 }
 

@@ -373,10 +373,7 @@ mod tests {
     #[test]
     fn rows_do_not_depend_on_the_number_of_threads() {
         let data = DataSet::synthetic(1, 700, 50);
-        let rows = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| run(&config(), &data)).unwrap()
-        };
+        let rows = |threads| crate::on_threads(threads, || run(&config(), &data)).unwrap();
         let one = rows(1);
         assert_eq!(one.len(), 2 * 2 * 3);
         assert_eq!(one, rows(4));

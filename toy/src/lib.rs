@@ -34,6 +34,7 @@
 //! | [`crossover`] | where −p starts to beat −log p: mass on the truth × noise rate | B |
 //! | [`continuum`] | fine-tuning under label noise from a weak to a strong model | B |
 //! | [`seam`] | which band of probability to train on × capability × label noise | both |
+//! | [`map`] | who is right: what is new × what cannot be known × what is wrong, measured and predicted | both |
 //!
 //! They share [`domain`] and [`finetune`] (a small domain with wrong labels, and the fine-tuning loop), [`images`] and
 //! [`mlp`] (MNIST and a multilayer perceptron), [`objectives`] (all built by `tokensieve-objective`), [`subset`],
@@ -58,6 +59,7 @@ pub mod identity;
 pub mod images;
 pub mod label_noise_uncertainty;
 pub mod linalg;
+pub mod map;
 pub mod mlp;
 pub mod objectives;
 pub mod ordering;
@@ -70,3 +72,9 @@ pub mod subset;
 mod error;
 
 pub use error::Error;
+
+/// What a computation gives on so many threads: the same on any number.
+#[cfg(test)]
+pub(crate) fn on_threads<T: Send>(threads: usize, compute: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(compute)
+}

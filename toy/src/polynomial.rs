@@ -343,8 +343,7 @@ mod tests {
     #[test]
     fn rows_repeat_and_thread_count_does_not_matter() {
         let config = PolynomialConfig::smoke();
-        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        assert_eq!(run(&config).unwrap(), one.install(|| run(&config)).unwrap());
+        assert_eq!(run(&config).unwrap(), crate::on_threads(1, || run(&config)).unwrap());
     }
 
     #[test]

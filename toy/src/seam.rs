@@ -411,10 +411,7 @@ mod tests {
     #[test]
     fn any_number_of_threads_gives_the_same_bits() {
         let config = SeamConfig { seeds: 2, ..SeamConfig::smoke() };
-        let on = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| run(&config).unwrap())
-        };
+        let on = |threads| crate::on_threads(threads, || run(&config).unwrap());
         assert_eq!(on(1), on(3));
     }
 

@@ -6,10 +6,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use super::{Error, sync};
+use super::Error;
 
 /// How long a pipe may be without a reader before that is an error (choice: a shell starts both ends in no order).
 const READER: Duration = Duration::from_secs(5);
+
+/// What the names of temporary files end with.
+const NEW: &str = ".new";
 
 /// Longest chain of links that is followed, as in Linux.
 const LINKS: usize = 40;
@@ -84,8 +87,8 @@ impl Destination {
                 .refuse(&format!("holds something other than {what}; choose another name, or remove it"));
         }
         let new = temporary(target);
-        File::create(&new).map_err(Error::at(&self.path))?;
-        fs::remove_file(&new).map_err(Error::at(&self.path))?;
+        let removed = File::create(&new).and_then(|_| fs::remove_file(&new));
+        removed.map_err(Error::at(&self.path))?;
         Ok(self)
     }
 
@@ -110,17 +113,20 @@ impl Destination {
         target: &Path,
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
     ) -> Result<(), E> {
+        remove_orphans(target);
         let new = temporary(target);
-        let outcome =
-            File::create(&new).map_err(|error| Error::at(&self.path)(error).into()).and_then(|file| {
+        let outcome = File::create(&new)
+            // Where the file system has no locks, what a killed process leaves stays.
+            .inspect(|file| drop(file.try_lock()))
+            .map_err(|error| Error::at(&self.path)(error).into())
+            .and_then(|file| {
                 let mut out = BufWriter::with_capacity(1 << 20, file);
                 write(&mut out)?;
                 let file = out.into_inner().map_err(io::IntoInnerError::into_error);
                 file.and_then(|file| file.sync_all())
                     .and_then(|()| fs::rename(&new, target))
-                    .map_err(Error::at(&self.path))
-                    .and_then(|()| sync(folder_of(target)))
-                    .map_err(E::from)
+                    .and_then(|()| File::open(folder_of(target))?.sync_all())
+                    .map_err(|error| Error::at(&self.path)(error).into())
             });
         if outcome.is_err() {
             let _ = fs::remove_file(&new);
@@ -152,8 +158,28 @@ fn folder_of(path: &Path) -> &Path {
 
 /// A name beside the target, the process's own, so that two writers cannot mix their bytes.
 fn temporary(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    folder_of(target).join(format!(".{name}.{}.new", std::process::id()))
+    folder_of(target).join(format!("{}{}{NEW}", beginning(target), std::process::id()))
+}
+
+/// What the names of a target's temporary files begin with.
+fn beginning(target: &Path) -> String {
+    format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Removes temporary files of processes that were killed: nobody holds their lock.
+fn remove_orphans(target: &Path) {
+    let beginning = beginning(target);
+    let is_temporary = |name: &str| {
+        let process = name.strip_prefix(&beginning).and_then(|rest| rest.strip_suffix(NEW));
+        process.is_some_and(|process| process.parse::<u32>().is_ok())
+    };
+    for entry in fs::read_dir(folder_of(target)).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_temporary)
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// What two paths of one file have in common.
@@ -269,6 +295,22 @@ mod tests {
         assert!(what(&nowhere.unwrap_err()).starts_with("No such file or directory"));
         let inside = Destination::of(folder.path()).unwrap_err();
         assert_eq!(what(&inside), "is a folder; name a file in it");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [".a.1.new", ".a.2.new", ".ab.1.new", ".a.b.new"] {
+            fs::write(at(name), "half").unwrap();
+        }
+        let held = File::open(at(".a.2.new")).unwrap();
+        held.lock().unwrap();
+        write(&at("a"), "whole").unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".a.2.new", ".a.b.new", ".ab.1.new", "a"]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn main() {
         }
     };
     let mut trainer = || {
-        let evaluation = step::evaluate(&mut head, &model, &documents, TOKENS, None);
+        let evaluation = step::evaluate(&mut head, &model, &documents, TOKENS, None, None).unwrap();
         assert!(evaluation.nll.is_finite());
     };
     compare(
@@ -52,7 +52,7 @@ fn main() {
 
     let options = tasks::Options { limit: Some(QUESTIONS), seed: 0 };
     let task = tasks::open("medqa", &options).expect("MedQA");
-    let questions: Vec<&Question> = task.questions().iter().collect();
+    let questions = task.questions();
     let replies = |question: &Question| match &question.ask {
         Ask::Likelihood { replies } => replies.clone(),
         Ask::Reply { .. } => Vec::new(),
@@ -60,20 +60,20 @@ fn main() {
     let single: Vec<Question> = questions
         .iter()
         .flat_map(|question| {
-            let one =
-                |reply| Question { ask: Ask::Likelihood { replies: vec![reply] }, ..(*question).clone() };
+            let one = |reply| Question { ask: Ask::Likelihood { replies: vec![reply] }, ..question.clone() };
             replies(question).into_iter().map(one).collect::<Vec<_>>()
         })
         .collect();
     let nobody = AtomicBool::new(false);
     let evaluated = || EvaluatedModel::new(&model, &tokenizer, Options::default(), &nobody);
     let (mut a, mut b, mut c) = (evaluated(), evaluated(), evaluated());
-    let ask = |evaluated: &mut EvaluatedModel, questions: &[&Question]| {
-        evaluated.answer(questions, &mut |_, _| Ok(())).expect("answers");
+    let ask = |evaluated: &mut EvaluatedModel, questions: &[Question]| {
+        let all: Vec<usize> = (0..questions.len()).collect();
+        evaluated.answer(questions, &all, &mut |_, _| Ok(())).expect("answers");
     };
-    let mut together = || ask(&mut a, &questions);
-    let mut apart = || questions.iter().for_each(|question| ask(&mut b, &[question]));
-    let mut naive = || single.iter().for_each(|question| ask(&mut c, &[question]));
+    let mut together = || ask(&mut a, questions);
+    let mut apart = || questions.iter().for_each(|question| ask(&mut b, std::slice::from_ref(question)));
+    let mut naive = || single.iter().for_each(|question| ask(&mut c, std::slice::from_ref(question)));
     let texts: usize = single
         .iter()
         .map(|question| {

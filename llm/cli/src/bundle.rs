@@ -50,10 +50,11 @@ impl Arguments {
                 copy(&path, &folder.join("lib").join(name))?;
             }
             let run = folder.join("run.sh");
-            fs::write(&run, RUN)?;
-            Ok::<_, anyhow::Error>(fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?)
+            fs::write(&run, RUN)
+                .and_then(|()| fs::set_permissions(&run, fs::Permissions::from_mode(0o755)))
+                .with_context(|| run.display().to_string())
         })?;
-        tokensieve_model::output!("{}: ./run.sh train train.toml\n", self.folder.display())?;
+        tokensieve_base::output!("{}: ./run.sh train train.toml\n", self.folder.display())?;
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ impl Arguments {
         let answering = Arc::new(Answering::default());
         let handler = Arc::clone(&answering);
         if let Err(error) = ctrlc::set_handler(move || handler.interrupt()) {
-            tokensieve_model::status!("warning: Ctrl-C will end the program instead of the answer ({error})");
+            tokensieve_base::status!("warning: Ctrl-C will end the program instead of the answer ({error})");
         }
         let opening = || self.system.iter().map(|text| Message::new("system", text)).collect::<Vec<_>>();
         let (mut messages, mut cache, mut turn) = (opening(), generator.conversation_cache(), 0);
@@ -58,11 +58,11 @@ impl Arguments {
         let shows_prompt = io::stdin().is_terminal();
         loop {
             if shows_prompt {
-                tokensieve_model::output!("> ")?;
+                tokensieve_base::output!("> ")?;
             }
             let Some(line) = next_line(&mut input)? else { return Ok(()) };
             let Ok(line) = line else {
-                tokensieve_model::status!(
+                tokensieve_base::status!(
                     "this line is not valid UTF-8 and is ignored; the conversation continues without it"
                 );
                 continue;
@@ -90,7 +90,7 @@ impl Arguments {
             let reply = generator.reply(&mut cache, &request, &mut |event| {
                 if let Event::Text(text) = event {
                     answer += text;
-                    printed = tokensieve_model::output!("{text}");
+                    printed = tokensieve_base::output!("{text}");
                 }
                 if printed.is_err() || answering.should_end() {
                     ControlFlow::Break(())
@@ -100,9 +100,9 @@ impl Arguments {
             })?;
             answering.end();
             printed?;
-            tokensieve_model::output!("\n")?;
+            tokensieve_base::output!("\n")?;
             if reply.is_some_and(|reply| reply.stop == Stop::Context) {
-                tokensieve_model::status!("the model's context is full; /reset starts a new conversation");
+                tokensieve_base::status!("the model's context is full; /reset starts a new conversation");
             }
             messages.push(Message::new("assistant", answer));
         }
@@ -139,7 +139,7 @@ impl Answering {
     /// Ends the answer; between answers, ends the program.
     fn interrupt(&self) {
         if !self.active.load(Ordering::Relaxed) || self.ending.swap(true, Ordering::Relaxed) {
-            interruption::end();
+            interruption::end(interruption::INTERRUPTED);
         }
     }
 }

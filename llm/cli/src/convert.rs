@@ -46,7 +46,7 @@ impl Arguments {
         let kind = self.dtype.kind();
         let checkpoint = Checkpoint::open(&self.source)?;
         export(&checkpoint, &self.folder, kind, |name| checkpoint.tensor(name, kind))?;
-        tokensieve_model::output!(
+        tokensieve_base::output!(
             "{} tensors of {} in {}\n",
             checkpoint.names().len(),
             self.source,

@@ -7,7 +7,7 @@ use std::process::exit;
 use anyhow::Context as _;
 use tokensieve_tasks::judge::Prices;
 
-use super::interruption::{INTERRUPTED, interruption};
+use super::interruption::{INTERRUPTED, STOPPING, interruption};
 use super::model_arguments::{GenerationArguments, count, seed};
 use tokensieve_infer::evaluate::{self, BASELINE, Judging, Results, Settings};
 use tokensieve_infer::generate::Options;
@@ -79,11 +79,11 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.tasks {
-            return Ok(tokensieve_tasks::names().try_for_each(|name| tokensieve_model::output!("{name}\n"))?);
+            return Ok(tokensieve_tasks::names().try_for_each(|name| tokensieve_base::output!("{name}\n"))?);
         }
         if let Some([first, second]) = self.compare.as_deref() {
             let differences = evaluate::differences(&Results::read(first)?, &Results::read(second)?)?;
-            tokensieve_model::output!("{}", evaluate::differences_table(&differences))?;
+            tokensieve_base::output!("{}", evaluate::differences_table(&differences))?;
             return Ok(());
         }
         let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
@@ -112,15 +112,12 @@ impl Arguments {
             tokens: self.tokens,
             fresh: self.fresh,
         };
-        let stop = interruption(
-            "Stopping; the same command continues. Ctrl-C again stops at once.",
-            "unfinished replies",
-        );
+        let stop = interruption(STOPPING, "unfinished replies");
         let Some(results) = evaluate::evaluate(&settings, stop)? else { exit(INTERRUPTED) };
-        tokensieve_model::output!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
+        tokensieve_base::output!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
         let groups = evaluate::groups_table(&results);
         if !groups.is_empty() {
-            tokensieve_model::output!("\n{groups}")?;
+            tokensieve_base::output!("\n{groups}")?;
         }
         Ok(())
     }
@@ -165,17 +162,17 @@ fn prices(text: &str) -> Result<Prices, String> {
 
 /// Prints the cost.
 fn print_cost(what: &str) -> bool {
-    tokensieve_model::status!("{what}");
+    tokensieve_base::status!("{what}");
     true
 }
 
 /// Prints the cost and asks for confirmation; without a terminal the answer is no.
 fn confirm(what: &str) -> bool {
-    tokensieve_model::status!("{what}");
+    tokensieve_base::status!("{what}");
     if !io::stdin().is_terminal() {
         return false;
     }
-    tokensieve_model::status!("Proceed? [y/N]");
+    tokensieve_base::status!("Proceed? [y/N]");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
 }

@@ -10,7 +10,7 @@ use rand_chacha::rand_core::RngCore as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::interruption::{INTERRUPTED, interruption};
+use super::interruption::{INTERRUPTED, STOPPING, interruption};
 use super::model_arguments::{GenerationArguments, LoadedModel, SamplingArguments, count, seed};
 use tokensieve_base::streams::keyed;
 use tokensieve_documents::Prompt;
@@ -111,8 +111,8 @@ impl Arguments {
         let mut printed = Ok(());
         let mut print = |_: usize, event: Event<'_>| {
             printed = match event {
-                Event::Text(text) => tokensieve_model::output!("{text}"),
-                Event::Done(_) => tokensieve_model::output!("\n"),
+                Event::Text(text) => tokensieve_base::output!("{text}"),
+                Event::Done(_) => tokensieve_base::output!("\n"),
             };
             if printed.is_err() || interrupted.load(Ordering::Relaxed) {
                 ControlFlow::Break(())
@@ -123,7 +123,7 @@ impl Arguments {
         let replies = self.generator(loaded).run(&[self.request(prompt, 0)?], &mut print)?;
         printed?;
         if replies.iter().flatten().any(|reply| reply.stop == Stop::Context) {
-            tokensieve_model::status!(
+            tokensieve_base::status!(
                 "the reply ends because the model's context of {context} tokens is full"
             );
         }
@@ -141,7 +141,7 @@ impl Arguments {
         let done = file.rows();
         let left: Vec<Prompt> = prompts.into_iter().filter(|prompt| !done.contains(&prompt.row)).collect();
         if !done.is_empty() {
-            tokensieve_model::status!(
+            tokensieve_base::status!(
                 "{} replies are in the file already, {} are left",
                 done.len(),
                 left.len()
@@ -151,10 +151,7 @@ impl Arguments {
             .iter()
             .map(|prompt| self.request(prompt.tokens.clone(), prompt.row as u64))
             .collect::<Result<_, _>>()?;
-        let interrupted = interruption(
-            "Stopping; the same command continues. Ctrl-C again stops at once.",
-            "unfinished replies",
-        );
+        let interrupted = interruption(STOPPING, "unfinished replies");
         let (mut tokens, mut outcome) = (0, Ok(()));
         let generator = self.generator(loaded);
         let start = Instant::now();
@@ -176,7 +173,7 @@ impl Arguments {
         if finished == requests.len() {
             file.sort()?;
         }
-        tokensieve_model::output!(
+        tokensieve_base::output!(
             "{finished} replies of {tokens} tokens in {seconds:.1} s: {:.0} tokens/s\n",
             tokens as f64 / seconds.max(1e-9)
         )?;

@@ -1,7 +1,7 @@
 //! The `tokensieve` program: one file per verb, with its arguments and what it does with them.
 //!
-//! The verbs only check arguments, call `tokensieve-train` and `tokensieve-infer`, and print. What decides a number is a
-//! default or a constant of those crates, never of this one.
+//! The verbs only check arguments, call `tokensieve-train`, `tokensieve-infer` and `tokensieve-diagnose`, and print.
+//! What decides a number is a default or a constant of those crates, never of this one.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | `model_arguments` | arguments that several verbs share: model, adapter, precision, sampling |
 //! | `libtorch_errors` | turns libtorch's panics into errors, with advice where memory ran out |
 //! | `interruption` | Ctrl-C |
+//! | `processes` | several processes of one run |
 //! | `template_limits` | memory and time that a chat template may take |
 //!
 //! Exit codes: 0 done, 1 an error, 2 wrong arguments, 130 stopped by Ctrl-C.
@@ -31,6 +32,7 @@
 mod bundle;
 mod chat;
 mod convert;
+mod diagnose;
 mod evaluate;
 mod generate;
 mod interruption;
@@ -39,6 +41,7 @@ mod make;
 mod merge;
 mod model_arguments;
 mod objectives;
+mod processes;
 mod show;
 mod template_limits;
 mod topk;

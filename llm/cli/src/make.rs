@@ -60,9 +60,9 @@ impl Arguments {
         let done = format!("{written} rows of {} ({}) in {}", self.task, self.split, self.out.display());
         // Not among the rows, where they go to standard output.
         if destination.is_stream() {
-            tokensieve_model::status!("{done}");
+            tokensieve_base::status!("{done}");
         } else {
-            tokensieve_model::output!("{done}\n")?;
+            tokensieve_base::output!("{done}\n")?;
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Arguments {
         let checkpoint = Checkpoint::open_with(&self.model, template)?;
         let adapter = Adapter::load_on(&checkpoint, &self.adapter, Device::Cpu)?;
         merge(&checkpoint, &adapter, &self.folder, self.dtype.kind())?;
-        tokensieve_model::output!(
+        tokensieve_base::output!(
             "{} with {} in {}\n",
             self.model,
             self.adapter.display(),

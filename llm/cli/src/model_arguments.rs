@@ -20,7 +20,7 @@ pub(super) struct ModelArguments {
     /// Folder of an adapter on the model, in PEFT's format
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
-    /// Data type of the computation; `auto`: bf16, or f32 where the back end is plain
+    /// Data type of the computation; `auto`: bf16, or f32 where the processor has no instructions for bf16
     #[arg(long, default_value = "auto")]
     pub(super) precision: Precision,
     /// Chat template: a Jinja file, or `plain`. Default: the template that the adapter was trained with, else the model's

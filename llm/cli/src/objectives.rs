@@ -3,11 +3,12 @@
 use tokensieve_objective::{Description, KEYS, Objective, Variable, presets};
 
 /// The functions of expressions: how each is written, and what it computes.
-const FUNCTIONS: [(&str, &str); 10] = [
+const FUNCTIONS: [(&str, &str); 11] = [
     ("log(x)", "natural logarithm"),
     ("exp(x)", "exponential"),
     ("sqrt(x)", "square root"),
     ("sg(x)", "x, held constant (stop-gradient)"),
+    ("mean(x)", "the mean of x over the batch's tokens, held constant"),
     ("min(x, y)", "the smaller"),
     ("max(x, y)", "the larger"),
     ("pow(x, y)", "the same as x^y"),
@@ -33,7 +34,7 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let text = if self.language { language() } else { self.name.map_or_else(list, |name| one(&name))? };
-        Ok(tokensieve_model::output!("{text}")?)
+        Ok(tokensieve_base::output!("{text}")?)
     }
 }
 

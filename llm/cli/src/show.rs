@@ -10,11 +10,13 @@ use anyhow::Context as _;
 
 use super::model_arguments::count;
 use super::uncertainty::Settings;
-use paint::Paint;
+pub(super) use paint::{Paint, styled};
 use tokensieve_documents::estimates::{DocumentRecord, Reader};
 use tokensieve_documents::{DataSet, DataSource, Format};
+use tokensieve_infer::uncertainty::Documents;
 use tokensieve_model::Document;
 use tokensieve_model::text::Tokenizer;
+pub(super) use view::colour;
 use view::{By, View};
 
 /// Maximum number of bad rows that are listed (choice).
@@ -109,7 +111,7 @@ impl Arguments {
         let set = tokensieve_documents::load(&self.source(), &loaded.tokenizer)?;
         let documents: Vec<&Document> = set.documents.iter().take(self.n).collect();
         let mut records = Vec::new();
-        loaded.records(&documents, 0, &mut |record| {
+        loaded.records(Documents { all: &documents, done: 0 }, 0, &mut |record| {
             records.push(record);
             Ok(())
         })?;

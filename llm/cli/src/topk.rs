@@ -56,14 +56,14 @@ impl Arguments {
         Destination::of(&self.file)?.replacing("a file of `tokensieve topk`", TopFile::is_one)?;
         if let Some(split) = &self.oracle {
             let (n, k) = truth::write(&config, split, self.seed, &self.file)?;
-            tokensieve_model::output!(
+            tokensieve_base::output!(
                 "the exact distributions of {n} documents, of at most {k} tokens each, in {}\n",
                 self.file.display()
             )?;
             return Ok(());
         }
         let (n, k) = write_topk(&config, self.model.as_deref(), self.adapter.as_deref(), self.k, &self.file)?;
-        tokensieve_model::output!(
+        tokensieve_base::output!(
             "the {k} most probable tokens of {n} documents in {}\n",
             self.file.display()
         )?;

@@ -6,6 +6,7 @@ use std::process::exit;
 use anyhow::Context as _;
 
 use super::interruption::{INTERRUPTED, interruption};
+use super::processes::Processes;
 use tokensieve_train::config::{self, Config};
 use tokensieve_train::{Begin, Ending, Run};
 
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// Folder of the results; overrides train.out
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Share the run among this many processes on this machine; torchrun, srun and mpirun say it themselves
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    processes: Option<u16>,
     /// List all keys of a configuration with their defaults and meanings
     #[arg(long)]
     keys: bool,
@@ -47,7 +51,7 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.keys {
-            return Ok(tokensieve_model::output!("{}", config::listing())?);
+            return Ok(tokensieve_base::output!("{}", config::listing())?);
         }
         let file = self.config.context("a configuration is needed")?;
         let mut overrides = self.set;
@@ -60,13 +64,27 @@ impl Arguments {
             (_, true) => Begin::Fresh,
             _ => Begin::Either,
         };
-        let config = Config::read(&file, &overrides)?;
+        let mut config = Config::read(&file, &overrides)?;
+        let way_back = format!(
+            "the same command continues from the newest checkpoint in {}",
+            config.train.out.display()
+        );
+        let processes = Processes::join(self.processes.map(usize::from), way_back)?;
+        if let Some(processes) = &processes {
+            config.share_devices(processes.local_rank);
+        }
         let interrupted = interruption(
             "Stopping after this step, with a checkpoint; Ctrl-C again stops at once.",
             "the steps since the last checkpoint",
         );
-        let summary = Run::start(config, begin, interrupted)?.go()?;
-        tokensieve_model::output!("{summary}\n")?;
+        let group = processes.as_ref().map(Processes::group);
+        let run = Run::start(config, begin, interrupted, group).and_then(Run::go);
+        if let (Err(error), Some(processes)) = (&run, &processes) {
+            processes.fail(error);
+        }
+        let summary = run?;
+        drop(processes);
+        tokensieve_base::output!("{summary}\n")?;
         if summary.ending == Ending::Interrupted {
             exit(INTERRUPTED);
         }

@@ -13,7 +13,8 @@ use super::model_arguments::{LoadedModel, ModelArguments, count, seed};
 use tokensieve_documents::estimates::{DocumentRecord, HashedPath, Header, MaskScope, PromptDropout, Writer};
 use tokensieve_documents::{DataSet, DataSource, Format, Truncate};
 use tokensieve_infer::uncertainty::{
-    ALTERNATIVES, Budget, DropoutSettings, Posterior, Recorder, Work, estimate, is_table, write_table,
+    ALTERNATIVES, Budget, Documents, DropoutSettings, Posterior, Recorder, Work, estimate, is_table,
+    write_table,
 };
 use tokensieve_kernels::memory;
 use tokensieve_model::Document;
@@ -171,17 +172,19 @@ impl Arguments {
         let set = self.reading.read(&self.data, self.n, &loaded)?;
         let header = loaded.header(&self.settings, &self.data, self.reading.split.clone(), &set);
         let mut writer = Writer::open(&self.out, &header)?;
-        let documents: Vec<&Document> = set.documents.iter().skip(writer.done()).collect();
-        if writer.done() > 0 {
-            tokensieve_model::status!(
+        let documents: Vec<&Document> = set.documents.iter().collect();
+        let documents = Documents { all: &documents, done: writer.done() };
+        let missing = documents.all.len() - documents.done;
+        if documents.done > 0 {
+            tokensieve_base::status!(
                 "{}: {} documents are in the file already",
                 self.out.display(),
-                writer.done()
+                documents.done
             );
         }
-        let bar = bar(documents.len());
+        let bar = bar(missing);
         let began = Instant::now();
-        let work = loaded.records(&documents, self.settings.top, &mut |record| {
+        let work = loaded.records(documents, self.settings.top, &mut |record| {
             bar.inc(1);
             writer.write(&record)
         })?;
@@ -189,10 +192,7 @@ impl Arguments {
         if let Some(table) = &self.parquet {
             write_table(&self.out, table)?;
         }
-        tokensieve_model::output!(
-            "{}\n",
-            summary(documents.len(), &loaded.posterior, &work, began.elapsed())
-        )?;
+        tokensieve_base::output!("{}\n", summary(missing, &loaded.posterior, &work, began.elapsed()))?;
         Ok(())
     }
 }
@@ -231,13 +231,13 @@ impl Reading {
         };
         let set = tokensieve_documents::load(&source, &loaded.tokenizer)?;
         if let Some(substitution) = &set.substitution {
-            tokensieve_model::status!("note: {substitution}");
+            tokensieve_base::status!("note: {substitution}");
         }
         for (count, what) in
             [(set.skipped.len(), "bad rows skipped"), (set.truncated, "documents cut at the end")]
         {
             if count > 0 {
-                tokensieve_model::status!("note: {count} {what}");
+                tokensieve_base::status!("note: {count} {what}");
             }
         }
         Ok(set)
@@ -327,7 +327,7 @@ impl Loaded {
     /// Estimates documents; `each` receives their records, in order.
     pub(super) fn records(
         &mut self,
-        documents: &[&Document],
+        documents: Documents<'_>,
         top: usize,
         each: &mut dyn FnMut(DocumentRecord) -> Result<()>,
     ) -> Result<Work> {
@@ -341,7 +341,7 @@ impl Loaded {
             &self.posterior,
             top,
             &budget,
-            &mut |index, estimates| each(recorder.document(documents[index], &estimates)?),
+            &mut |index, estimates| each(recorder.document(documents.all[index], &estimates)?),
         )
     }
 

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use tokensieve_kernels::Backend;
 
 use crate::{
-    bundle, chat, convert, evaluate, generate, libtorch_errors, make, merge, objectives, show,
+    bundle, chat, convert, diagnose, evaluate, generate, libtorch_errors, make, merge, objectives, show,
     template_limits, topk, train, uncertainty,
 };
 
@@ -17,6 +17,8 @@ pub enum Verb {
     Chat(chat::Arguments),
     /// Convert a model to a Hugging Face folder
     Convert(convert::Arguments),
+    /// Examine a model and a data set before training: defects, noise, and which objective to train with
+    Diagnose(diagnose::Arguments),
     /// Show what libtorch offers on this machine: version, devices, threads, measured speed
     Doctor,
     /// Evaluate a model on a suite of tasks, or compare two evaluations
@@ -54,8 +56,9 @@ impl Verb {
             Self::Bundle(arguments) => arguments.run(),
             Self::Chat(arguments) => arguments.run(),
             Self::Convert(arguments) => arguments.run(),
+            Self::Diagnose(arguments) => arguments.run(),
             Self::Doctor => {
-                Ok(tokensieve_model::output!("{}\n", tokensieve_kernels::machine::Machine::measure())?)
+                Ok(tokensieve_base::output!("{}\n", tokensieve_kernels::machine::Machine::measure())?)
             }
             Self::Generate(arguments) => arguments.run(),
             Self::Evaluate(arguments) => arguments.run(),

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Blocks that are not run: whoever adds one changes this number.
-const NOT_RUN: usize = 13;
+const NOT_RUN: usize = 14;
 /// A number before one of these words is the machine's.
 const MACHINE: [&str; 4] = ["tokens/s", "seconds", "GiB", "s"];
 
@@ -207,14 +207,14 @@ impl Folder {
     fn only_flags(&self, block: &Block) -> Result<(), String> {
         self.copy(block)?;
         for line in block.text.replace("\\\n", " ").lines() {
-            let Some((_, call)) = line.trim_start_matches("$ ").split_once("tokensieve ") else { continue };
-            let mut words = call.split_whitespace();
-            let verb = words.next().unwrap_or_default();
-            if !line.contains("just tokensieve")
-                && !line.trim_start_matches("$ ").trim_start().starts_with("tokensieve")
-            {
+            let Some((before, call)) = line.trim_start_matches("$ ").split_once("tokensieve ") else {
+                continue;
+            };
+            if !before.trim().is_empty() && !before.ends_with("just ") {
                 continue;
             }
+            let mut words = call.split_whitespace();
+            let verb = words.next().unwrap_or_default();
             let (known, help) = self.shell(&format!("tokensieve {verb} --help"));
             if !known && !verb.starts_with('-') {
                 return Err(format!("tokensieve has no {verb}"));
@@ -230,17 +230,26 @@ impl Folder {
     }
 }
 
-fn lines_agree(shown: &[&str], printed: &[&str], tolerance: f64) -> bool {
+/// Whether lines agree, or words: `…` stands for any number of them. `same` compares the first of what is shown with one
+/// that is printed.
+fn agree(shown: &[&str], printed: &[&str], same: &dyn Fn(&[&str], &str) -> bool) -> bool {
     match (shown.split_first(), printed.split_first()) {
         (None, None) => true,
-        (Some((&"…", rest)), _) => {
-            (0..=printed.len()).any(|skip| lines_agree(rest, &printed[skip..], tolerance))
-        }
-        (Some((line, shown)), Some((other, printed))) => {
-            words_agree(&words(line), &words(other), tolerance) && lines_agree(shown, printed, tolerance)
-        }
+        (Some((&"…", rest)), _) => (0..=printed.len()).any(|skip| agree(rest, &printed[skip..], same)),
+        (Some((_, rest)), Some((other, printed))) => same(shown, other) && agree(rest, printed, same),
         _ => false,
     }
+}
+
+fn lines_agree(shown: &[&str], printed: &[&str], tolerance: f64) -> bool {
+    agree(shown, printed, &|shown, line| words_agree(&words(shown[0]), &words(line), tolerance))
+}
+
+fn words_agree(shown: &[&str], printed: &[&str], tolerance: f64) -> bool {
+    agree(shown, printed, &|shown, word| {
+        let of_machine = shown.get(1).is_some_and(|unit| MACHINE.contains(unit));
+        word_agrees(shown[0], word, if of_machine { 1e9 } else { tolerance })
+    })
 }
 
 /// The words of a line, without the back end, which is the machine's.
@@ -251,21 +260,6 @@ fn words(line: &str) -> Vec<&str> {
         .unwrap_or(line)
         .split_whitespace()
         .collect()
-}
-
-fn words_agree(shown: &[&str], printed: &[&str], tolerance: f64) -> bool {
-    match (shown.split_first(), printed.split_first()) {
-        (None, None) => true,
-        (Some((&"…", rest)), _) => {
-            (0..=printed.len()).any(|skip| words_agree(rest, &printed[skip..], tolerance))
-        }
-        (Some((word, shown)), Some((other, printed))) => {
-            let of_machine = shown.first().is_some_and(|unit| MACHINE.contains(unit));
-            let far = if of_machine { 1e9 } else { tolerance };
-            word_agrees(word, other, far) && words_agree(shown, printed, tolerance)
-        }
-        _ => false,
-    }
 }
 
 fn word_agrees(shown: &str, printed: &str, tolerance: f64) -> bool {

@@ -77,9 +77,9 @@ fn likelihoods_are_those_of_one_reply_at_a_time() {
     ];
     let mut evaluated = EvaluatedModel::new(&model, &tokenizer, Options::default(), &NOBODY);
     let mut answers = vec![None; questions.len()];
-    let asked: Vec<&Question> = questions.iter().collect();
+    let all: Vec<usize> = (0..questions.len()).collect();
     evaluated
-        .answer(&asked, &mut |place, answer| {
+        .answer(&questions, &all, &mut |place, answer| {
             answers[place] = Some(answer);
             Ok(())
         })
@@ -184,7 +184,7 @@ fn what_is_not_finite_is_no_answer() {
     model.attach(Some(&adapter)).unwrap();
     let asked = likelihood("yes or no", &["Say yes."], &["yes", "no"]);
     let mut evaluated = EvaluatedModel::new(&model, &tokenizer, Options::default(), &NOBODY);
-    let error = evaluated.answer(&[&asked], &mut |_, _| Ok(())).unwrap_err().to_string();
+    let error = evaluated.answer(&[asked], &[0], &mut |_, _| Ok(())).unwrap_err().to_string();
     assert_eq!(error, "question yes or no: the model's output is not finite");
     drop(evaluated);
     adapter.save(&folder.path().join("adapter"), "smollm2-135m").unwrap();

@@ -54,7 +54,7 @@ fn nll(folder: &Path, rows: &Path) -> f64 {
     let documents = documents(&checkpoint, rows);
     let documents: Vec<&Document> = documents.iter().collect();
     let model = Model::load(&checkpoint, Kind::Float, Device::Cpu).unwrap();
-    step::evaluate(&mut Head::on(Device::Cpu), &model, &documents, 4096, None).nll
+    step::evaluate(&mut Head::on(Device::Cpu), &model, &documents, 4096, None, None).unwrap().nll
 }
 
 #[test]

@@ -330,6 +330,33 @@ fn estimates_without_what_the_objective_reads_are_refused_before_anything_is_wri
 
 /// All weights trained, there is no model of before to ask.
 #[test]
+fn scores_of_the_rows_serve_an_objective_that_reads_them() {
+    let bench = Bench::new();
+    let estimates = fs::read_to_string(estimates(&bench, "0")).unwrap();
+    let rows = fs::read_to_string(bench.path("rows.jsonl")).unwrap();
+    let json = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    // With the losses as scores, what is selected first is what has the largest loss. The first line is a header.
+    let scored = estimates.lines().skip(1).zip(rows.lines()).map(|(estimates, row)| {
+        let (estimates, mut row) = (json(estimates), json(row));
+        let tokens = estimates["tokens"].as_array().unwrap().iter();
+        let losses = tokens.filter(|token| token["response"] == true).map(|token| token["loss"].clone());
+        row["token_scores"] = losses.collect();
+        format!("{row}\n")
+    });
+    fs::write(bench.path("scored.jsonl"), scored.collect::<String>()).unwrap();
+    let selected = |out: &str, by: &str| {
+        let data = format!("data.train={}", bench.path("scored.jsonl").display());
+        let by = format!("objective.select.by={by}");
+        let settings = ["lora.lora_dropout=0", "train.steps=1", NO_GROWTH, &data, &by];
+        bench.undisturbed(out, &settings.map(|setting| ["--set", setting]).concat());
+        fs::read_to_string(bench.path(out).join("selection.jsonl")).unwrap()
+    };
+    let by_loss = selected("by_loss", "loss");
+    assert_eq!(selected("by_score", "score"), by_loss);
+    assert_ne!(selected("by_opposite", "-score"), by_loss);
+}
+
+#[test]
 fn estimates_say_the_loss_before_training() {
     let bench = Bench::full();
     let by = ["--set", "train.steps=2", "--set", "objective.select.by=base_loss"];

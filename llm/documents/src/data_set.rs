@@ -194,6 +194,9 @@ fn hash(documents: &[Document]) -> String {
         if let Some(advantage) = document.precomputed.advantage {
             hash.update(advantage.to_le_bytes());
         }
+        for score in document.precomputed.scores.iter().flatten() {
+            hash.update(score.to_le_bytes());
+        }
     }
     format!("{:x}", hash.finalize())
 }

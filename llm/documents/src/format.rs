@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use tokensieve_model::text::{Conversation, FIELDS, Message, Span, Weights, trained_turns};
+use tokensieve_model::text::{Conversation, FIELDS, Message, Scores, Span, Weights, trained_turns};
 
 /// The format of a row: under which keys it stores a conversation.
 ///
@@ -27,6 +27,9 @@ use tokensieve_model::text::{Conversation, FIELDS, Message, Span, Weights, train
 ///
 /// A message of a chat has its own weights beside its text. Weights in the row itself apply to its only response; a
 /// `weight` of a row may also apply to several responses, as the default for those that have no weights of their own.
+///
+/// Scores of a response, for objectives that read them, stand where weights may stand and follow the same rules:
+/// - `token_scores`: one number for all its tokens, or a list with one per token, that of the end of the turn included.
 ///
 /// Other keys of a row:
 /// - `advantage`: a number of either sign, for objectives that read it;
@@ -64,7 +67,7 @@ const FORMATS: [(Format, &str, &[&str]); 6] = [
 
 /// Whether any format reads this key of a row.
 pub(super) fn reads_row_key(key: &str) -> bool {
-    const OTHERS: [&str; 10] = [
+    const OTHERS: [&str; 11] = [
         "input",
         "context",
         "output",
@@ -74,6 +77,7 @@ pub(super) fn reads_row_key(key: &str) -> bool {
         "weight",
         "weights",
         "spans",
+        "token_scores",
         "advantage",
     ];
     OTHERS.contains(&key) || FORMATS.iter().any(|(_, _, keys)| keys.contains(&key))
@@ -84,8 +88,20 @@ const OLD_CALL: &str = "function_call";
 
 /// Whether any format reads this key of an object within a row: a message, a part of its content, a span.
 pub(super) fn reads_nested_key(key: &str) -> bool {
-    const KEYS: [&str; 11] =
-        ["role", "from", "content", "value", "type", "text", "weight", "weights", "spans", "start", "end"];
+    const KEYS: [&str; 12] = [
+        "role",
+        "from",
+        "content",
+        "value",
+        "type",
+        "text",
+        "weight",
+        "weights",
+        "spans",
+        "start",
+        "end",
+        "token_scores",
+    ];
     KEYS.contains(&key) || FIELDS.contains(&key) || key == OLD_CALL
 }
 
@@ -105,6 +121,11 @@ impl FromStr for Format {
 }
 
 impl Format {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        FORMATS.iter().find(|(format, ..)| *format == self).map_or("", |(_, name, _)| name)
+    }
+
     /// The format that is recognised by the keys of a row.
     pub(super) fn of(row: &Map<String, Value>) -> Result<Self, String> {
         let has = |(_, _, keys): &&(Self, &str, &[&str])| keys.iter().all(|key| row.contains_key(*key));
@@ -180,10 +201,10 @@ fn plain(row: &Map<String, Value>, prompt: &str, completion: &str) -> Result<Con
     Ok(Conversation::Plain { prompt: prompt.to_owned(), completion: response(row, completion)? })
 }
 
-/// The response of a row, with the row's weights.
+/// The response of a row, with the row's weights and scores.
 fn response(row: &Map<String, Value>, key: &str) -> Result<Message, String> {
-    let weights = weights(row)?.unwrap_or_default();
-    Ok(Message { weights, ..Message::new("assistant", text(row, key)?) })
+    let (weights, scores) = (weights(row)?.unwrap_or_default(), scores(row)?);
+    Ok(Message { weights, scores, ..Message::new("assistant", text(row, key)?) })
 }
 
 /// A message as the row has it.
@@ -193,38 +214,49 @@ struct Turn {
     fields: Map<String, Value>,
     /// `None`: the message has no weights of its own.
     weights: Option<Weights>,
+    /// `None`: the message has no scores of its own.
+    scores: Option<Scores>,
 }
 
 /// The chat of a row. A message without weights of its own has the row's; the row's weights per token or span apply to its
-/// only response.
+/// only response. Scores likewise.
 fn chat(row: &Map<String, Value>, turns: Vec<Turn>) -> Result<Conversation, String> {
     let of_row = weights(row)?;
     let whole = of_row.clone().filter(|weights| matches!(weights, Weights::All(_))).unwrap_or_default();
-    let own: Vec<bool> = turns.iter().map(|turn| turn.weights.is_some()).collect();
-    let message = |Turn { role, content, fields, weights }| {
+    let scores_of_row = scores(row)?;
+    let score = scores_of_row.clone().filter(|scores| matches!(scores, Scores::All(_)));
+    let weighted: Vec<bool> = turns.iter().map(|turn| turn.weights.is_some()).collect();
+    let scored: Vec<bool> = turns.iter().map(|turn| turn.scores.is_some()).collect();
+    let message = |Turn { role, content, fields, weights, scores }| {
         let weights = weights.unwrap_or_else(|| whole.clone());
-        Message { role, content, fields, weights }
+        Message { role, content, fields, weights, scores: scores.or_else(|| score.clone()) }
     };
     let mut messages: Vec<Message> = turns.into_iter().map(message).collect();
     if let Some(detailed @ (Weights::Tokens(_) | Weights::Spans(_))) = of_row {
         let key = if matches!(detailed, Weights::Tokens(_)) { "weights" } else { "spans" };
-        match trained_turns(&messages).collect::<Vec<_>>()[..] {
-            [index] if own[index] => {
-                let number = index + 1;
-                return Err(format!(
-                    "the row and its message {number} both have `{key}`; give only one of them"
-                ));
-            }
-            [index] => messages[index].weights = detailed,
-            ref several => {
-                let count = several.len();
-                return Err(format!(
-                    "`{key}` of a row belong to its only response, but this row has {count} responses; write `{key}` into the messages"
-                ));
-            }
-        }
+        let only = only_response(&messages, &weighted, key)?;
+        messages[only].weights = detailed;
+    }
+    if let Some(detailed @ Scores::Tokens(_)) = scores_of_row {
+        let only = only_response(&messages, &scored, "token_scores")?;
+        messages[only].scores = Some(detailed);
     }
     Ok(Conversation::Chat { messages: with_system(row, messages)?, tools: tools(row)? })
+}
+
+/// The index of the only response, which the row's value of this key is for; it may not have one of its own.
+fn only_response(messages: &[Message], has_own: &[bool], key: &str) -> Result<usize, String> {
+    match trained_turns(messages).collect::<Vec<_>>()[..] {
+        [index] if has_own[index] => {
+            let number = index + 1;
+            Err(format!("the row and its message {number} both have `{key}`; give only one of them"))
+        }
+        [index] => Ok(index),
+        ref several => Err(format!(
+            "`{key}` of a row belong to its only response, but this row has {} responses; write `{key}` into the messages",
+            several.len()
+        )),
+    }
 }
 
 /// The functions that may be called. Tables often store them as JSON text.
@@ -292,7 +324,8 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
             }
             _ => text(turn, key)?.to_owned(),
         };
-        Ok(Turn { role: role.to_owned(), content, fields, weights: weights(turn)? })
+        let (weights, scores) = (weights(turn)?, scores(turn)?);
+        Ok(Turn { role: role.to_owned(), content, fields, weights, scores })
     };
     (1..)
         .zip(turns)
@@ -328,6 +361,21 @@ pub(super) fn advantage(row: &Map<String, Value>) -> Result<Option<f64>, String>
         // Numbers in JSON are finite.
         Some(Value::Number(number)) => Ok(number.as_f64()),
         Some(other) => Err(format!("`advantage` must be a number, not {other}")),
+    }
+}
+
+/// The scores given in a row or message.
+fn scores(row: &Map<String, Value>) -> Result<Option<Scores>, String> {
+    // Numbers in JSON are finite.
+    let one = |value: &Value| {
+        value
+            .as_f64()
+            .ok_or_else(|| format!("`token_scores` takes a number or a list of numbers, not {value}"))
+    };
+    match row.get("token_scores") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(list)) => Ok(Some(Scores::Tokens(list.iter().map(one).collect::<Result<_, _>>()?))),
+        Some(score) => Ok(Some(Scores::All(one(score)?))),
     }
 }
 

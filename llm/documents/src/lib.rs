@@ -29,7 +29,7 @@
 //! |---|---|
 //! | `source` | finds the file behind a path or the name of a data set ([`DataSource`]) |
 //! | `read`, `parquet` | hand out the rows of a file, one after the other |
-//! | `format` | reads the conversation, the weights and the advantage of a row ([`Format`]) |
+//! | `format` | reads the conversation, the weights, the scores and the advantage of a row ([`Format`]) |
 //! | `data_set` | tokenises the rows on all cores ([`load`], [`DataSet`]) |
 //! | `prompts` | reads rows as prompts, for generation ([`prompts()`]) |
 //! | `order` | shuffles documents, one permutation per epoch ([`Order`]) |

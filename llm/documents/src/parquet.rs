@@ -1,7 +1,6 @@
 //! Reads the rows of Parquet files as JSON.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::data_type::Decimal;
@@ -11,6 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::format;
 use crate::row::{OnRow, Row as JsonRow};
+use tokensieve_base::panics::caught;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
@@ -32,9 +32,8 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     };
     let input = File::open(path).map_err(Error::io(path))?;
     // The reader panics on some damaged files.
-    let damaged = |_| Error::file(path, "is a damaged Parquet file");
     let guarded = |body: &mut dyn FnMut() -> parquet::errors::Result<Option<Row>>| {
-        catch_unwind(AssertUnwindSafe(body)).map_err(damaged)?.map_err(wrong)
+        caught(body).ok_or_else(|| Error::file(path, "is a damaged Parquet file"))?.map_err(wrong)
     };
     let mut reader = None;
     let mut input = Some(input);

@@ -30,7 +30,7 @@ pub struct Prompt {
 pub fn prompts(source: &str, limit: Option<usize>, tokenizer: &Tokenizer) -> Result<(PathBuf, Vec<Prompt>)> {
     let (path, substitution) = fetch(&DataSource::new(source))?;
     if let Some(substitution) = substitution {
-        tokensieve_model::status!("note: {substitution}");
+        tokensieve_base::status!("note: {substitution}");
     }
     let mut prompts = Vec::new();
     let full = |prompts: &[Prompt]| limit.is_some_and(|limit| prompts.len() >= limit);

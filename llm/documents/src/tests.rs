@@ -209,6 +209,50 @@ fn advantages_come_along() {
 }
 
 #[test]
+fn scores_come_along_with_the_tokens_that_are_predicted() {
+    let sandbox = Sandbox::new();
+    let scores = |row: &str| sandbox.load(row).unwrap().documents[0].precomputed.scores.clone();
+    let exchange = |more: &str| format!(r#"{{"question": "Q", "answer": "A"{more}}}"#);
+    assert_eq!(scores(&exchange("")), None);
+    assert_eq!(scores(&exchange(r#", "token_scores": -0.5"#)), Some(vec![-0.5; 2]));
+    assert_eq!(scores(&exchange(r#", "token_scores": [1, -2]"#)), Some(vec![1.0, -2.0]));
+    // A token of weight 0 is not predicted.
+    assert_eq!(scores(&exchange(r#", "token_scores": [1, -2], "weights": [0, 1]"#)), Some(vec![-2.0]));
+    // Nothing predicts the first token of a text.
+    assert_eq!(scores(r#"{"text": "Q", "token_scores": [7, 8]}"#), Some(vec![8.0]));
+    let chat = |row: &str, first: &str, last: &str| {
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": "Q"}}, {{"role": "assistant", "content": "A"{first}}},
+                {{"role": "user", "content": "Q"}}, {{"role": "assistant", "content": "B"{last}}}]{row}}}"#
+        )
+        .replace('\n', " ")
+    };
+    let (first, last) = (r#", "token_scores": [1, 2]"#, r#", "token_scores": 3"#);
+    assert_eq!(scores(&chat("", first, last)), Some(vec![1.0, 2.0, 3.0, 3.0]));
+    assert_eq!(scores(&chat(r#", "token_scores": 4"#, first, "")), Some(vec![1.0, 2.0, 4.0, 4.0]));
+    // One response lacks them.
+    assert_eq!(scores(&chat("", first, "")), None);
+    assert!(
+        sandbox.error(chat(first, "", "")).contains("`token_scores` of a row belong to its only response")
+    );
+    let hash = |more: &str| sandbox.load(exchange(more)).unwrap().hash;
+    assert_ne!(hash(r#", "token_scores": 1"#), hash(r#", "token_scores": 2"#));
+}
+
+/// Weighted instruction tuning, as docs/objectives.md writes it.
+#[test]
+fn prompt_tokens_of_a_text_have_a_weight_of_their_own() {
+    let sandbox = Sandbox::new();
+    let row = r#"{"text": "Question: 2 + 3?\nAnswer: 5", "spans": [{"start": 0, "end": 24, "weight": 0.2}]}"#;
+    let document = &sandbox.load(row).unwrap().documents[0];
+    let prompt = document.weights.iter().position(|weight| *weight == 1.0).unwrap();
+    let (before, response) = document.weights.split_at(prompt);
+    assert_eq!(tokenizer().decode(&document.tokens[..prompt]).unwrap(), "Question: 2 + 3?\nAnswer:");
+    assert!(before[0] == 0.0 && before[1..].iter().all(|weight| *weight == 0.2), "{before:?}");
+    assert!(response.iter().all(|weight| *weight == 1.0), "{response:?}");
+}
+
+#[test]
 fn bad_rows_are_named_by_file_line_and_reason() {
     let sandbox = Sandbox::new();
     let good = r#"{"question": "Q", "answer": "A"}"#;
@@ -227,6 +271,14 @@ fn bad_rows_are_named_by_file_line_and_reason() {
             "`start` of a span must be",
         ),
         (r#"{"question": "Q", "answer": "A", "advantage": "high"}"#, "`advantage` must be a number, not"),
+        (
+            r#"{"question": "Q", "answer": "A", "token_scores": [1, "high"]}"#,
+            "`token_scores` takes a number or a list of numbers, not \"high\"",
+        ),
+        (
+            r#"{"question": "Q", "answer": "A", "token_scores": [1]}"#,
+            "`token_scores` has 1 entries, but the response has 2 tokens with the end of the turn",
+        ),
         (r#"{"question": "Q", "answer": "A", "weight": 0}"#, "all of its weights are 0"),
     ] {
         let error = sandbox.error(format!("{good}\n\n{row}\n{good}\n"));
@@ -436,7 +488,7 @@ fn the_same_rows_have_the_same_hash() {
 
 /// JSON that looks like rows, and is mostly not.
 fn json() -> impl Strategy<Value = serde_json::Value> {
-    let keys = "text|messages|conversations|tools|tool_calls|tool_call_id|name|reasoning_content|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|weight|weights|spans|start|end";
+    let keys = "text|messages|conversations|tools|tool_calls|tool_call_id|name|reasoning_content|role|content|from|value|instruction|input|output|question|answer|prompt|completion|advantage|token_scores|weight|weights|spans|start|end";
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),

@@ -11,7 +11,7 @@ use tokensieve_documents::estimates::{
     DocumentRecord, Header, MaskScope, PosteriorSettings, PromptDropout, TokenRecord, Writer,
 };
 use tokensieve_infer::uncertainty::{
-    Budget, DropoutSettings, Estimate, Measures, Posterior, Spread, Sums, estimate, write_table,
+    Budget, Documents, DropoutSettings, Estimate, Measures, Posterior, Spread, Sums, estimate, write_table,
 };
 use tokensieve_model::Document;
 use tokensieve_model::Pack;
@@ -144,7 +144,8 @@ impl Bench {
     ) -> Vec<Vec<Estimate>> {
         let mut found = Vec::new();
         let adapter = Some(&self.adapter);
-        estimate(&mut self.model, adapter, documents, posterior, 3, budget, &mut |index, estimates| {
+        let all = Documents { all: documents, done: 0 };
+        estimate(&mut self.model, adapter, all, posterior, 3, budget, &mut |index, estimates| {
             assert_eq!(index, found.len());
             found.push(estimates);
             Ok(())
@@ -239,6 +240,30 @@ fn a_document_does_not_depend_on_its_neighbours() {
 }
 
 #[test]
+fn work_that_goes_on_gives_the_same_to_the_last_bit() {
+    let mut bench = Bench::new("llama3");
+    let documents = bench.documents.clone();
+    let documents: Vec<&Document> = documents.iter().collect();
+    let posterior = || {
+        let masks = MaskScope::Token;
+        Posterior::Dropout(dropout(3, masks, PromptDropout::Stochastic, &DropoutSite::ALL))
+    };
+    let whole = bench.estimates(&documents, &posterior(), &SMALL);
+    let adapter = Some(&bench.adapter);
+    for done in 0..=documents.len() {
+        let mut rest = Vec::new();
+        let asked = Documents { all: &documents, done };
+        let mut each = |index: usize, estimates| {
+            assert_eq!(index, done + rest.len());
+            rest.push(estimates);
+            Ok(())
+        };
+        estimate(&mut bench.model, adapter, asked, &posterior(), 3, &SMALL, &mut each).unwrap();
+        assert_eq!(rest, whole[done..]);
+    }
+}
+
+#[test]
 fn without_dropout_nothing_is_epistemic() {
     let mut bench = Bench::new("llama3");
     let owned = bench.documents.clone();
@@ -273,13 +298,14 @@ fn what_is_not_finite_is_no_estimate() {
     let mut values = bench.adapter.parameters.values().shallow_clone();
     values *= f64::NAN;
     let documents: Vec<&Document> = bench.documents[1..].iter().collect();
+    let all = Documents { all: &documents, done: 0 };
     for posterior in [
         Posterior::None,
         Posterior::Dropout(dropout(2, MaskScope::Token, PromptDropout::Stochastic, &DropoutSite::ALL)),
     ] {
         let adapter = Some(&bench.adapter);
         let mut each = |_, _| panic!("nothing is handed out");
-        let error = estimate(&mut bench.model, adapter, &documents, &posterior, 3, &SMALL, &mut each);
+        let error = estimate(&mut bench.model, adapter, all, &posterior, 3, &SMALL, &mut each);
         let error = error.unwrap_err().to_string();
         assert!(error.contains("row 1, token") && error.contains("output is not finite"), "{error}");
     }

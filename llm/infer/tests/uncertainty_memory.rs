@@ -7,7 +7,7 @@ mod fixture;
 use fixture::Fixture;
 use tch::Kind;
 use tokensieve_documents::estimates::{MaskScope, PromptDropout};
-use tokensieve_infer::uncertainty::{Budget, DropoutSettings, Posterior, estimate};
+use tokensieve_infer::uncertainty::{Budget, Documents, DropoutSettings, Posterior, estimate};
 use tokensieve_kernels::memory;
 use tokensieve_model::Document;
 use tokensieve_model::DropoutSite;
@@ -32,7 +32,8 @@ fn memory_does_not_grow_with_the_passes() {
             seed: 0,
         };
         let posterior = Posterior::Dropout(chances);
-        estimate(&mut model, None, &documents, &posterior, 0, &budget, &mut |_, _| Ok(())).unwrap();
+        let documents = Documents { all: &documents, done: 0 };
+        estimate(&mut model, None, documents, &posterior, 0, &budget, &mut |_, _| Ok(())).unwrap();
     };
     run(20);
     let Some(before) = memory::peak_bytes() else { return };

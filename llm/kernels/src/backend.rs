@@ -15,6 +15,10 @@ pub const VARIABLE: &str = "TOKENSIEVE_BACKEND";
 pub enum Backend {
     /// Kernels in AVX-512 with its bf16 instructions.
     Avx512Bf16,
+    /// The same kernels in AVX2 with FMA; bf16 is widened where it is multiplied.
+    Avx2,
+    /// The same kernels in NEON, likewise.
+    Neon,
     /// libtorch's own operators on the CPU.
     Plain,
     /// libtorch's operators, flash attention and fused gates on a CUDA device.
@@ -23,7 +27,7 @@ pub enum Backend {
 
 impl Backend {
     /// The CPU's back ends, the best first.
-    pub const CPU: [Self; 2] = [Self::Avx512Bf16, Self::Plain];
+    pub const CPU: [Self; 4] = [Self::Avx512Bf16, Self::Avx2, Self::Neon, Self::Plain];
 
     /// What the CPU computes with: what [`VARIABLE`] says, else the best that it supports; the same as long as the
     /// process lives.
@@ -50,10 +54,17 @@ impl Backend {
         if device == Device::Cpu { Self::of_cpu().unwrap_or(Self::Plain) } else { Self::Cuda }
     }
 
+    /// Whether its operations are this crate's kernels.
+    pub fn has_kernels(self) -> bool {
+        matches!(self, Self::Avx512Bf16 | Self::Avx2 | Self::Neon)
+    }
+
     /// Whether this processor and this build have it; CUDA is the device's matter.
     pub fn is_supported(self) -> bool {
         match self {
             Self::Avx512Bf16 => has_avx512_bf16(),
+            Self::Avx2 => has_avx2(),
+            Self::Neon => cfg!(all(kernels, target_arch = "aarch64")),
             Self::Plain => true,
             Self::Cuda => false,
         }
@@ -63,7 +74,7 @@ impl Backend {
     pub fn fastest_kind(self) -> Kind {
         match self {
             Self::Avx512Bf16 | Self::Cuda => Kind::BFloat16,
-            Self::Plain => Kind::Float,
+            Self::Avx2 | Self::Neon | Self::Plain => Kind::Float,
         }
     }
 
@@ -71,6 +82,8 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Self::Avx512Bf16 => "avx512-bf16",
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
             Self::Plain => "plain",
             Self::Cuda => "cuda",
         }
@@ -98,7 +111,7 @@ impl FromStr for Backend {
     }
 }
 
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+#[cfg(all(kernels, target_arch = "x86_64"))]
 fn has_avx512_bf16() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -107,8 +120,18 @@ fn has_avx512_bf16() -> bool {
         && is_x86_feature_detected!("avx512bf16")
 }
 
-#[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
+#[cfg(all(kernels, target_arch = "x86_64"))]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+#[cfg(not(all(kernels, target_arch = "x86_64")))]
 fn has_avx512_bf16() -> bool {
+    false
+}
+
+#[cfg(not(all(kernels, target_arch = "x86_64")))]
+fn has_avx2() -> bool {
     false
 }
 
@@ -127,10 +150,29 @@ pub fn runs_test_of(backend: Backend) -> bool {
     }
     let required = std::env::var(REQUIRED).is_ok_and(|required| required == backend.name());
     assert!(!required, "{REQUIRED} is {backend}, and this process computes with another back end");
+    skipped(backend.name());
+    false
+}
+
+/// The same for tests of the kernels, whatever their instructions.
+///
+/// # Panics
+/// If [`REQUIRED`] names another back end than this process computes with.
+pub fn runs_tests_of_kernels() -> bool {
+    if let Ok(required) = std::env::var(REQUIRED) {
+        assert_eq!(Backend::of_cpu().map(Backend::name), Ok(&*required), "{REQUIRED} names another back end");
+    }
+    let found = Backend::of_cpu().is_ok_and(Backend::has_kernels);
+    if !found {
+        skipped("kernels");
+    }
+    found
+}
+
+fn skipped(needed: &str) {
     // Past the capture of tests' output.
     let thread = std::thread::current();
-    let _ = writeln!(std::io::stderr(), "{}: skipped: needs {backend}", thread.name().unwrap_or("a test"));
-    false
+    let _ = writeln!(std::io::stderr(), "{}: skipped: needs {needed}", thread.name().unwrap_or("a test"));
 }
 
 fn pinned(word: &str) -> Result<Backend, String> {
@@ -155,20 +197,20 @@ mod tests {
     #[test]
     fn a_wrong_word_names_the_variable_and_the_right_ones() {
         assert_eq!(
-            pinned("avx2").unwrap_err(),
-            "TOKENSIEVE_BACKEND is \"avx2\"; it should be avx512-bf16 or plain, or not set"
+            pinned("sse").unwrap_err(),
+            "TOKENSIEVE_BACKEND is \"sse\"; it should be avx512-bf16 or avx2 or neon or plain, or not set"
         );
         assert_eq!(pinned("plain"), Ok(Backend::Plain));
         if !Backend::Avx512Bf16.is_supported() {
             let refusal = pinned("avx512-bf16").unwrap_err();
-            assert!(refusal.ends_with("it should be plain, or not set"), "{refusal}");
+            assert!(refusal.ends_with("plain, or not set"), "{refusal}");
         }
     }
 
     #[test]
     fn the_back_end_is_the_pinned_or_the_best_supported_one() {
         let expected = std::env::var(VARIABLE).map_or_else(
-            |_| if Backend::Avx512Bf16.is_supported() { Backend::Avx512Bf16 } else { Backend::Plain },
+            |_| Backend::CPU.into_iter().find(|backend| backend.is_supported()).unwrap(),
             |word| word.parse().unwrap(),
         );
         println!("back end: {expected}");

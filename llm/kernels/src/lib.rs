@@ -9,13 +9,16 @@
 //! - `avx512-bf16`: kernels in AVX-512 with its bf16 instructions, on libtorch's threads (feature `simd`, on by default).
 //!   What no kernel applies to (another kind of number, a product of fewer than 24 rows, products of bf16 where the
 //!   processor has AMX) is left to libtorch.
+//! - `avx2`: the same kernels, compiled for AVX2 and FMA. bf16 is widened where it is multiplied and rounded as the
+//!   instructions of `avx512-bf16` round it; f32 is faster.
+//! - `neon`: the same kernels on 64-bit Arm processors, with bf16 as in `avx2`.
 //! - `plain`: libtorch's own operators, right on every processor and for f64 too. bf16 is a form of storage there: every
 //!   operation computes in f32 and rounds its result once, as the kernels do.
 //! - `cuda`: libtorch's operators on a GPU, with its flash attention and fused gates.
 //!
 //! Every entry of the crate asks the kernels first, then libtorch's GPU functions, then [`plain`].
 //!
-//! | operation | avx512-bf16 | plain | cuda | tested |
+//! | operation | avx512-bf16, avx2, neon | plain | cuda | tested |
 //! |---|---|---|---|---|
 //! | [`Product`] | `cpu/product.rs` | `plain.rs` | libtorch | f64, all shapes and layouts; kernel against plain |
 //! | [`rms_norm`], [`gated`], [`attention`] | `cpu/norm.rs`, `gated.rs`, `attention/` | `plain.rs` | libtorch, fused, flash | f64 autograd of the formula; kernel against plain; any number of threads |
@@ -24,12 +27,12 @@
 //! | [`head_rows`] | `cpu/head_rows/` | `head_rows/plain.rs` | libtorch | kernel against plain; f64 autograd in `tokensieve-model` |
 //! | [`spread`] | `cpu/spread.rs` | `spread/plain.rs` | libtorch | kernel against plain |
 //! | [`logits`] (sampling) | `cpu/logits.rs` | loops | on the host | kernel against loops |
-//! | [`Int8Weight`] (int8) | `cpu/int8.rs` (VNNI) | none | none | product of the rounded factors |
+//! | [`Int8Weight`] (int8) | `cpu/int8.rs` (avx512-bf16 with VNNI) | none | none | product of the rounded factors |
 //! | `decode` | `cpu/decode/` | the forward pass with a cache | libtorch | libtorch; a row by itself |
 //!
-//! Tests of a kernel call it directly and fail where it does not apply. Where the processor lacks the instructions, they
-//! print `skipped: needs avx512-bf16`, and fail if `TOKENSIEVE_REQUIRE_BACKEND` names the back end. One test runs all others
-//! again with `plain` pinned. No test runs on a GPU by itself (`tokensieve-train`'s `tests/cuda.rs` does where there is
+//! Tests of a kernel call it directly and fail where it does not apply. Where this process computes without kernels, they
+//! print `skipped: needs kernels`, and fail if `TOKENSIEVE_REQUIRE_BACKEND` names another back end than the process's. One
+//! test runs all others again on every other back end that the machine has. No test runs on a GPU by itself (`tokensieve-train`'s `tests/cuda.rs` does where there is
 //! one).
 //!
 //! # Shapes
@@ -40,9 +43,9 @@
 //!
 //! # Map
 //!
-//! `shape` and `product` say what is computed, `cpu/lanes.rs` is the one layer of SIMD (sixteen numbers at a time, with
-//! exponentials, logarithm and tanh), `cpu/rows.rs` reads tensors as rows, `shim` is what tch has no call for, and
-//! [`memory`] and [`machine`] say where tensors live and what libtorch offers.
+//! `shape` and `product` say what is computed, `cpu/lanes/` is the one layer of SIMD (sixteen numbers at a time, with
+//! exponentials, logarithm and tanh; a set of instructions is one implementation of its trait `Simd`), `cpu/rows.rs`
+//! reads tensors as rows, `shim` is what tch has no call for, and [`memory`] and [`machine`] say where tensors live and what libtorch offers.
 
 // Tests say exactly which number they expect.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -51,7 +54,7 @@
 #[cfg(test)]
 macro_rules! needs_kernels {
     () => {
-        if !crate::backend::runs_test_of(crate::Backend::Avx512Bf16) {
+        if !crate::backend::runs_tests_of_kernels() {
             return;
         }
     };
@@ -60,9 +63,9 @@ macro_rules! needs_kernels {
 use needs_kernels;
 
 pub mod backend;
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+#[cfg(kernels)]
 mod cpu;
-#[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
+#[cfg(not(kernels))]
 #[path = "no_kernels.rs"]
 mod cpu;
 mod flash;
@@ -86,7 +89,7 @@ use tch::Tensor;
 
 pub use backend::{Backend, kind_name};
 pub use cpu::Int8Weight;
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+#[cfg(kernels)]
 pub use cpu::decode;
 pub use flash::applies as is_flash;
 pub use layout::Layout;

@@ -1,11 +1,15 @@
 //! In the kernels' place where there are none, on another processor or without the feature `simd`: nothing applies.
 
+#[path = "no_int8.rs"]
+mod int8;
+
 use tch::Tensor;
 
 use crate::layout::Layout;
 use crate::mask::Mask;
 use crate::product::Product;
 use crate::shape::{Activation, Attention, Heads};
+pub use int8::Int8Weight;
 
 pub(crate) fn product(_: &Product, _: &Tensor) -> Option<()> {
     None
@@ -66,22 +70,6 @@ pub(crate) fn attention_backward(
 
 pub(crate) fn dropout(_: &Tensor, _: Option<&Tensor>, _: &Mask, _: f64) -> Option<Tensor> {
     None
-}
-
-/// A weight in int8: there is none.
-#[derive(Debug)]
-pub enum Int8Weight {}
-
-impl Int8Weight {
-    /// None.
-    pub fn of(_: &Tensor) -> Option<Self> {
-        None
-    }
-
-    /// Cannot be reached.
-    pub fn product(&self, _: &Tensor, _: Option<&Tensor>, _: &Tensor) {
-        match *self {}
-    }
 }
 
 pub(crate) mod logits {

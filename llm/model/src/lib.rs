@@ -62,7 +62,6 @@
 //! | [`Parameters`] | what is trained: values and gradients, each one flat tensor |
 //! | [`Dropout`] | masks that depend on a seed and the tokens, not on the batch |
 //! | [`head`] | from hidden states to statistics, and from pulls to the gradient on the hidden states |
-//! | [`terminal`] | messages for the user |
 //!
 //! Logits and gradients equal those of transformers and PEFT (`tests/parity.rs`, `tests/peft.rs`). Which instructions
 //! compute them is the business of `tokensieve-kernels`.
@@ -93,14 +92,12 @@ mod model;
 mod modules;
 mod pack;
 mod parameters;
-pub mod terminal;
 pub mod text;
 pub mod weights;
 
 pub use adapter::{Adapter, LARGEST_RANK, LoraConfig, Pattern, TargetModules, merge};
 pub use error::{Error, Result};
 pub use layers::{Dropout, DropoutSite, dropout_keys, mix64};
-#[cfg(target_arch = "x86_64")]
 pub use model::Decoder;
 pub use model::{Cache, Keep, Model, Trace, Unembedding};
 pub use pack::{Document, Pack, Precomputed, Target, chunks_by_length, packs};

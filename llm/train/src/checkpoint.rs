@@ -208,6 +208,22 @@ mod tests {
 
     use super::*;
 
+    fn after_one_step(objective: tokensieve_objective::State) -> State {
+        State {
+            step: 1,
+            steps: 9,
+            evaluated: None,
+            progress: None,
+            config: "c".to_owned(),
+            model: "m".to_owned(),
+            data: BTreeMap::new(),
+            reference: None,
+            logs: BTreeMap::new(),
+            objective,
+            files: BTreeMap::new(),
+        }
+    }
+
     #[test]
     fn a_state_comes_back_to_the_last_bit() {
         let folder = tempfile::tempdir().unwrap();
@@ -218,17 +234,11 @@ mod tests {
             (1..200_u32).map(|i| TokenStats::new(f64::from(i).sqrt().sin().abs() / 3.0, 0.1)).collect();
         training.pulls(&stats).unwrap();
         let state = State {
-            step: 1,
-            steps: 9,
-            evaluated: None,
             progress: Some((f64::INFINITY, 0)),
-            config: "c".to_owned(),
-            model: "m".to_owned(),
             data: [("train".to_owned(), "d".to_owned())].into(),
             reference: Some("r".to_owned()),
             logs: [("metrics.jsonl".to_owned(), 12)].into(),
-            objective: training.state(),
-            files: BTreeMap::new(),
+            ..after_one_step(training.state())
         };
         state.save(folder.path()).unwrap();
         assert_eq!(State::load(folder.path()).unwrap(), state);
@@ -246,19 +256,7 @@ mod tests {
     fn every_flipped_bit_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let training = Objective::preset("mle").unwrap().begin(Plan { steps: 9, seed: 1 });
-        let state = State {
-            step: 1,
-            steps: 9,
-            evaluated: None,
-            progress: None,
-            config: "c".to_owned(),
-            model: "m".to_owned(),
-            data: BTreeMap::new(),
-            reference: None,
-            logs: BTreeMap::new(),
-            objective: training.state(),
-            files: BTreeMap::new(),
-        };
+        let state = after_one_step(training.state());
         let (weights, saved) = (folder.path().join("weights"), folder.path().join(STATE));
         fs::write(&weights, "weights").unwrap();
         state.save(folder.path()).unwrap();

@@ -13,7 +13,7 @@ impl Run<'_> {
         if self.training.objective().selection().map(|selection| selection.within) != Some(Within::Corpus) {
             return Ok(());
         }
-        self.log.say("surveying the corpus");
+        self.say("surveying the corpus");
         let (options, reads) = (self.options(0), self.training.reads());
         for batch in self.documents.chunks(self.config.train.batch_size) {
             let batch: Vec<&Document> = batch.iter().collect();

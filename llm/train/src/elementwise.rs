@@ -31,6 +31,17 @@ pub(super) fn zip<const N: usize>(tensors: [&Tensor; N], body: impl Fn([&mut [f3
     });
 }
 
+/// Calls `body` with the values of a contiguous f32 tensor.
+///
+/// # Panics
+/// If it is not a contiguous f32 tensor on the CPU.
+pub(super) fn with_values<T>(tensor: &Tensor, body: impl FnOnce(&mut [f32]) -> T) -> T {
+    assert_eq!((tensor.kind(), tensor.device()), (Kind::Float, Device::Cpu));
+    assert!(tensor.is_contiguous());
+    // SAFETY: the tensor outlives the call and is contiguous f32 of this length; nothing else reads or writes it meanwhile.
+    body(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) })
+}
+
 /// The Euclidean length of a flat tensor, summed in f64 in an order that does not depend on threads.
 pub(super) fn norm(tensor: &Tensor) -> f64 {
     if tensor.device() != Device::Cpu {

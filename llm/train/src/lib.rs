@@ -19,7 +19,7 @@
 //!
 //! let interrupted = AtomicBool::new(false);
 //! let config = Config::read(Path::new("my.toml"), &["train.steps=100".to_owned()])?;
-//! let summary = Run::start(config, Begin::Either, &interrupted)?.go()?;
+//! let summary = Run::start(config, Begin::Either, &interrupted, None)?.go()?;
 //! println!("{summary}");
 //! # Ok::<(), tokensieve_model::Error>(())
 //! ```
@@ -42,6 +42,7 @@
 //! | `reads` | what an objective reads, and whether a reference can supply it |
 //! | [`config`] | the table of keys, parsing, checks, the derived configuration |
 //! | `start`, `load` | what a configuration names is loaded |
+//! | `together` | several processes begin the same run |
 //! | `references`, `precomputed` | the reference model; estimates computed before training |
 //! | `corpus_survey` | statistics of all data before the first step, for objectives that select within the corpus |
 //! | [`checkpoint`], `resume`, `existing_run` | checkpoints, continuing, what `--fresh` removes |
@@ -70,6 +71,7 @@ mod schedule;
 mod start;
 pub mod step;
 mod summary;
+mod together;
 mod topk;
 mod trained;
 

@@ -4,10 +4,11 @@ use std::fs;
 
 use serde_json::json;
 use tokensieve_base::files::write_atomically;
+use tokensieve_base::status;
 use tokensieve_documents::{DataSet, DataSource, Skipped};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Error, Result, status};
+use tokensieve_model::{Error, Result};
 
 use crate::config::Config;
 

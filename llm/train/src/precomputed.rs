@@ -1,4 +1,4 @@
-//! Per-token values computed before training (`base_loss`, `bald`, `advantage`), for objectives that read them.
+//! Values known before training (`base_loss`, `bald`, `advantage`, `score`), for objectives that read them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -42,12 +42,18 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
             return Err(Error::file(path, format!("row {row} has {what}")));
         }
     }
-    let lacks = |document: &&Document| document.precomputed.advantage.is_none();
-    if config.objective.reads(Variable::Advantage)
-        && let Some(document) = set.documents.iter().find(lacks)
-    {
-        let what = format!("row {} has no `advantage`, which the objective reads", document.row);
-        return Err(Error::file(&set.path, what));
+    let lacks = |given: &Precomputed| {
+        if config.objective.reads(Variable::Advantage) && given.advantage.is_none() {
+            Some("no `advantage`")
+        } else if config.objective.reads(Variable::Score) && given.scores.is_none() {
+            Some("no `token_scores` of every response")
+        } else {
+            None
+        }
+    };
+    let of_row = |document: &Document| Some((document.row, lacks(&document.precomputed)?));
+    if let Some((row, what)) = set.documents.iter().find_map(of_row) {
+        return Err(Error::file(&set.path, format!("row {row} has {what}, which the objective reads")));
     }
     Ok(hash)
 }
@@ -79,7 +85,8 @@ fn attach(path: &Path, documents: &mut [Document], model: &str) -> Result<String
         for number in [&found.bald, &base_loss].into_iter().flatten().flatten() {
             hash.update(number.to_le_bytes());
         }
-        document.precomputed = Precomputed { bald: found.bald, base_loss, ..document.precomputed };
+        document.precomputed.bald = found.bald;
+        document.precomputed.base_loss = base_loss;
     }
     Ok(format!("{:x}", hash.finalize()))
 }
@@ -96,7 +103,7 @@ fn estimates(record: &DocumentRecord, document: &Document) -> Option<Precomputed
     Some(Precomputed {
         bald: predicted().map(|token| token.epistemic.map(f64::from)).collect(),
         base_loss: predicted().map(|token| token.loss.map(f64::from)).collect(),
-        advantage: None,
+        ..Precomputed::default()
     })
 }
 
@@ -126,7 +133,7 @@ mod tests {
     fn estimates_belong_to_documents_with_the_same_tokens() {
         let given = |bald: &[f64], losses: &[f64]| {
             let (bald, base_loss) = (Some(bald.to_vec()), Some(losses.to_vec()));
-            Some(Precomputed { bald, base_loss, advantage: None })
+            Some(Precomputed { bald, base_loss, ..Precomputed::default() })
         };
         let of = |tokens, weights| estimates(&record(), &document(tokens, weights));
         assert_eq!(of(&[5, 6, 7, 8], &[0.0, 0.0, 1.0, 0.5]), given(&[0.25, 0.5], &[1.0, 2.0]));

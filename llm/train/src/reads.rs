@@ -20,6 +20,8 @@ pub(crate) const NO_BASE: &str =
 pub struct Reads {
     /// Entropy of the 20 most probable tokens.
     pub top_entropy: bool,
+    /// Σ p² of the prediction.
+    pub concentration: bool,
     /// The label's loss under the reference.
     pub reference_loss: bool,
     /// The divergence of the prediction from [`onto`](Self::onto).
@@ -51,6 +53,7 @@ impl Reads {
         let divergence = objective.reads(Variable::Divergence);
         Self {
             top_entropy: objective.reads(Variable::TopEntropy),
+            concentration: objective.reads(Variable::Concentration),
             reference_loss: either(Variable::ReferenceLoss, Variable::PReference),
             divergence,
             base_loss: either(Variable::BaseLoss, Variable::PBase),

@@ -95,7 +95,7 @@ impl Checkpoints {
                 Ok(found) => {
                     for (folder, error) in &self.damaged {
                         let aside = checkpoint::set_aside(folder)?;
-                        tokensieve_model::status!(
+                        tokensieve_base::status!(
                             "warning: {error}; continuing from an older checkpoint; this one is now {}",
                             aside.display()
                         );
@@ -114,6 +114,15 @@ impl Checkpoints {
     fn skip_damaged(&mut self, error: Error) {
         self.damaged.extend(self.folders.pop().map(|folder| (folder, error)));
     }
+}
+
+/// What the checkpoint after a step holds, which another process of the run has found intact.
+pub(super) fn after(config: &Config, model: &Model, step: u64) -> Result<Found> {
+    let folder = config.train.out.join(CHECKPOINTS).join(checkpoint::name(step));
+    let state = State::load(&folder).map_err(|error| {
+        Error::Run(format!("{error}; the processes of a run share the folder of its results"))
+    })?;
+    read(config, model, state, &folder)
 }
 
 /// How the checkpoint's configuration differs from the run's.

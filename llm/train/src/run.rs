@@ -12,6 +12,7 @@ use tokensieve_model::head::{Head, Reference};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::{Checkpoint, save_safetensors};
 use tokensieve_model::{Document, Error, Model, Result};
+use tokensieve_processes::{Group, Lost};
 
 use crate::checkpoint::{self, State};
 use crate::config::Config;
@@ -42,33 +43,51 @@ pub struct Run<'a> {
     pub(crate) state: State,
     /// The step of the newest checkpoint.
     pub(crate) saved: Option<u64>,
-    pub(crate) log: Log,
+    /// The processes that share the run; `None` if this one is alone.
+    pub(crate) group: Option<&'a Group>,
+    /// What only the process has that writes.
+    pub(crate) writer: Option<Writer>,
     pub(crate) interrupted: &'a AtomicBool,
+}
+
+/// The claim on the folder of the results, and the logs in it.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) log: Log,
     #[expect(dead_code, reason = "held until the run ends")]
     pub(crate) lock: checkpoint::Lock,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// The training loop. ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
     pub fn go(mut self) -> Result<Summary> {
         let ending = loop {
-            if self.evaluation_is_due() {
-                self.evaluate()?;
+            match self.turn() {
+                Ok(None) => {}
+                Ok(Some(ending)) => break ending,
+                Err(error) => return Err(self.way_back(error)),
             }
-            let ending = self.ending();
-            if self.save_is_due(ending) {
-                self.save()?;
-            }
-            if self.config.train.save_at.contains(&self.state.step) {
-                self.export(&layout::after(self.state.step))?;
-            }
-            if let Some(ending) = ending {
-                break ending;
-            }
-            self.grow()?;
-            self.step()?;
         };
         self.finish(ending)
+    }
+
+    /// One turn of the loop: evaluate and save when due, then a step, unless the run ends here.
+    fn turn(&mut self) -> Result<Option<Ending>> {
+        if self.evaluation_is_due(self.stopped()?) {
+            self.evaluate()?;
+        }
+        let ending = self.ending(self.stopped()?);
+        if self.save_is_due(ending) {
+            self.save()?;
+        }
+        if self.config.train.save_at.contains(&self.state.step) {
+            self.export(&layout::after(self.state.step))?;
+        }
+        if ending.is_none() {
+            self.grow()?;
+            self.step()?;
+        }
+        Ok(ending)
     }
 
     /// One optimizer step: batch → gradient → update → log.
@@ -87,9 +106,10 @@ impl Run<'_> {
                     let norm = step::update(&mut self.optimizer, trained, model, lr)?;
                     Ok((report, norm))
                 })
-                .map_err(|error| failed(step, &batch, self.saved, &error))?;
+                .map_err(|error| failed(step, &batch, self.saved, error))?;
         self.state.step += 1;
-        self.log.step(&log::Step {
+        let Some(Writer { log, .. }) = &mut self.writer else { return Ok(()) };
+        log.step(&log::Step {
             step: self.state.step,
             loss: report.loss,
             nll: report.nll,
@@ -103,22 +123,30 @@ impl Run<'_> {
             phases: &report.phases,
         })?;
         let tokens = report.records.iter().map(|record| (record.label, record.selected));
-        self.log.selection(self.state.step, tokens, |token| self.tokenizer.text_of(token))
+        log.selection(self.state.step, tokens, |token| self.tokenizer.text_of(token))
     }
 
     /// How step number `step` is done, besides what its objective decides.
-    pub(crate) fn options(&self, step: u64) -> StepOptions {
+    pub(crate) fn options(&self, step: u64) -> StepOptions<'a> {
         StepOptions {
             micro_tokens: self.config.train.micro_tokens,
             checkpointing: self.config.train.checkpointing,
             dropout: keyed("dropout", self.config.train.seed, step).next_u64(),
             ranking: self.config.train.ranking,
+            group: self.group,
         }
     }
 
-    fn evaluation_is_due(&self) -> bool {
+    /// Prints a line on standard error.
+    pub(crate) fn say(&self, line: &str) {
+        if let Some(Writer { log, .. }) = &self.writer {
+            log.say(line);
+        }
+    }
+
+    fn evaluation_is_due(&self, stopped: bool) -> bool {
         let State { step, steps, evaluated, .. } = self.state;
-        evaluated != Some(step) && evaluates(step, steps, self.config.train.eval_every, self.stopped())
+        evaluated != Some(step) && evaluates(step, steps, self.config.train.eval_every, stopped)
     }
 
     /// Evaluates every held-out set: its NLL, and the objective's loss where that needs no reference.
@@ -126,7 +154,8 @@ impl Run<'_> {
         let (micro_tokens, objective) = (self.config.train.micro_tokens, Some(&self.config.objective));
         for (name, documents) in &self.evaluations {
             let documents: Vec<&Document> = documents.iter().collect();
-            let result = step::evaluate(&mut self.head, &self.model, &documents, micro_tokens, objective);
+            let result =
+                step::evaluate(&mut self.head, &self.model, &documents, micro_tokens, objective, self.group)?;
             if !result.nll.is_finite() {
                 let what = format!(
                     "held-out set `{name}`: the loss is {}; the model's output is not finite",
@@ -134,7 +163,9 @@ impl Run<'_> {
                 );
                 return Err(Error::Run(what));
             }
-            self.log.evaluation(self.state.step, name, &result)?;
+            if let Some(Writer { log, .. }) = &mut self.writer {
+                log.evaluation(self.state.step, name, &result)?;
+            }
             let Some(early) = self.config.train.early_stop.as_ref().filter(|early| early.on == *name) else {
                 continue;
             };
@@ -149,11 +180,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn stopped(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+    /// Whether any of the processes was asked to stop.
+    fn stopped(&self) -> Result<bool> {
+        let own = self.interrupted.load(Ordering::Relaxed);
+        self.group.map_or(Ok(own), |group| group.any(own).map_err(Error::other))
     }
 
-    fn ending(&self) -> Option<Ending> {
+    fn ending(&self, stopped: bool) -> Option<Ending> {
         let patience = self.config.train.early_stop.as_ref().map(|early| early.patience);
         let waited = self.state.progress.map_or(0, |(_, waited)| waited);
         if self.state.step >= self.state.steps {
@@ -161,7 +194,7 @@ impl Run<'_> {
         } else if patience.is_some_and(|patience| waited >= patience) {
             Some(Ending::Converged)
         } else {
-            self.stopped().then_some(Ending::Interrupted)
+            stopped.then_some(Ending::Interrupted)
         }
     }
 
@@ -173,10 +206,14 @@ impl Run<'_> {
 
     /// Writes a checkpoint, then removes the oldest.
     fn save(&mut self) -> Result<()> {
-        let parent = self.config.train.out.join(CHECKPOINTS);
-        self.state.logs = self.log.marks()?;
-        self.state.objective = self.training.state();
         let step = self.state.step;
+        let Some(Writer { log, .. }) = &mut self.writer else {
+            self.saved = Some(step);
+            return Ok(());
+        };
+        let parent = self.config.train.out.join(CHECKPOINTS);
+        self.state.logs = log.marks()?;
+        self.state.objective = self.training.state();
         let keep = self.config.train.keep_last;
         // First: the disk may be full, and the user may have lowered the number for that reason.
         checkpoint::prune(&parent, keep)?;
@@ -192,6 +229,9 @@ impl Run<'_> {
 
     /// Writes what is trained in a standard format into this folder of the results.
     fn export(&self, name: &str) -> Result<()> {
+        if self.writer.is_none() {
+            return Ok(());
+        }
         checkpoint::write(&self.config.train.out, name, |folder| {
             self.trained.export(&self.base, folder, self.model.kind())
         })
@@ -206,17 +246,39 @@ impl Run<'_> {
         let grown = adapter.grow(self.model.config(), rank, self.config.train.seed)?;
         self.optimizer.restart(&grown.parameters);
         self.trained = Trained::Adapter(grown);
-        self.log.say(&format!("after {} steps the adapter's rank grows to {rank}", self.state.step));
+        self.say(&format!("after {} steps the adapter's rank grows to {rank}", self.state.step));
         self.trained.refresh(&mut self.model)
     }
 
-    /// Writes the result, unless the run was interrupted.
+    /// Writes the result, unless the run was interrupted. The other processes wait for it.
     fn finish(self, ending: Ending) -> Result<Summary> {
         if ending != Ending::Interrupted {
             self.export(layout::result(self.trained.adapter().is_none()))?;
         }
-        Ok(Summary::new(ending, &self.config, &self.state, self.log.totals()))
+        if let Some(group) = self.group {
+            group.wait().map_err(Error::other)?;
+        }
+        let totals = self.writer.as_ref().map(|writer| writer.log.totals()).unwrap_or_default();
+        Ok(Summary::new(ending, &self.config, &self.state, totals))
     }
+
+    /// An error; if it is the loss of a process, with the step and the way back.
+    fn way_back(&self, error: Error) -> Error {
+        let Some(lost) = lost(&error) else { return error };
+        let back = match self.saved {
+            None => "there is no checkpoint yet: the same command starts over".to_owned(),
+            Some(saved) => format!(
+                "the checkpoint after step {saved} is intact: the same command continues from it, with any number of \
+                 processes"
+            ),
+        };
+        Error::Run(format!("step {}: {lost}; {back}", self.state.step + 1))
+    }
+}
+
+/// The loss of a process, if an error is one.
+fn lost(error: &Error) -> Option<&Lost> {
+    if let Error::Other(error) = error { error.downcast_ref() } else { None }
 }
 
 /// Whether held-out sets are evaluated after `step` of the steps: at the start, every so often, and at the end. A run that
@@ -227,7 +289,11 @@ fn evaluates(step: u64, steps: u64, every: Option<u64>, stopped: bool) -> bool {
 }
 
 /// An error of a step, with the step, its documents and the checkpoint to return to.
-fn failed(step: u64, batch: &[&Document], saved: Option<u64>, error: &Error) -> Error {
+fn failed(step: u64, batch: &[&Document], saved: Option<u64>, error: Error) -> Error {
+    // Not this process' error, nor the documents'.
+    if lost(&error).is_some() {
+        return error;
+    }
     let rows: Vec<String> = batch.iter().map(|document| document.row.to_string()).collect();
     let back = saved.map_or("there is no checkpoint yet".to_owned(), |saved| {
         format!("the checkpoint after step {saved} is intact")

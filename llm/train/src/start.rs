@@ -13,6 +13,7 @@ use tokensieve_model::head::Head;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::{Error, Model, Result};
 use tokensieve_objective::Plan;
+use tokensieve_processes::Group;
 
 use crate::checkpoint::{Lock, State};
 use crate::config::{Config, Length};
@@ -22,24 +23,33 @@ use crate::load::{self, Data};
 use crate::log::Log;
 use crate::optimizer::Optimizer;
 use crate::resume::{Begin, Checkpoints, Found};
-use crate::run::Run;
+use crate::run::{Run, Writer};
 use crate::schedule::Schedule;
 use crate::trained::Trained;
-use crate::{precomputed, references, step};
+use crate::{precomputed, references, step, together};
 use tokensieve_kernels::kind_name;
 
 impl<'a> Run<'a> {
     /// Loads everything, from the newest checkpoint if there is one. The run stops when `interrupted` becomes true.
     ///
+    /// The processes of a `group` share the run: each loads everything, process 0 alone writes.
+    ///
     /// The stages come in this order: what can fail quickly, before what is slow; everything that can fail, before the
     /// folder of the results is changed.
-    pub fn start(config: Config, begin: Begin, interrupted: &'a AtomicBool) -> Result<Self> {
+    pub fn start(
+        config: Config,
+        begin: Begin,
+        interrupted: &'a AtomicBool,
+        group: Option<&'a Group>,
+    ) -> Result<Self> {
         memory::keep();
         config.check_topk()?;
         step::check_ranking(config.train.ranking, config.model.device)?;
-        let lock = claim_folder(&config)?;
-        let checkpoints = Checkpoints::find(&config, begin)?;
-        let existing = (begin == Begin::Fresh).then(|| ExistingRun::find(&config)).transpose()?;
+        let writes = group.is_none_or(|group| group.rank() == 0);
+        let lock = writes.then(|| claim_folder(&config)).transpose()?;
+        let checkpoints = writes.then(|| Checkpoints::find(&config, begin)).transpose()?;
+        let fresh = writes && begin == Begin::Fresh;
+        let existing = fresh.then(|| ExistingRun::find(&config)).transpose()?;
 
         let base = config.base()?;
         let tokenizer = Tokenizer::open_on(&base, config.date)?;
@@ -65,7 +75,8 @@ impl<'a> Run<'a> {
             objective: training.state(),
             files: BTreeMap::new(),
         };
-        let found = checkpoints.open(&config, &model, &new)?;
+        let found = checkpoints.map_or(Ok(None), |checkpoints| checkpoints.open(&config, &model, &new))?;
+        let found = together::begin(group, &config, &model, &new, found)?;
         let saved = found.as_ref().map(|found| found.state.step);
         let Found { state, trained, optimizer } =
             found.map_or_else(|| begin_anew(&config, &model, new), Ok)?;
@@ -73,10 +84,14 @@ impl<'a> Run<'a> {
         trained.refresh(&mut model)?;
 
         existing.map_or(Ok(()), ExistingRun::remove)?;
-        // Written first: whatever else lies in the folder, this file says which run it belongs to.
-        write_atomically(&config.train.out.join(CONFIG), config.derived().as_bytes())?;
-        data.list_skipped(&config)?;
-        let log = Log::open(&config.train.out, config.log, &state.logs, state.step, steps)?;
+        let open = |lock| {
+            // Written first: whatever else lies in the folder, this file says which run it belongs to.
+            write_atomically(&config.train.out.join(CONFIG), config.derived().as_bytes())?;
+            data.list_skipped(&config)?;
+            let log = Log::open(&config.train.out, config.log, &state.logs, state.step, steps)?;
+            Ok::<_, Error>(Writer { log, lock })
+        };
+        let writer = lock.map(open).transpose()?;
         let mut run = Self {
             schedule: Schedule::new(&config.train, steps),
             order: Order::new(data.train.documents.len(), config.train.seed).until(documents_in_all),
@@ -93,12 +108,14 @@ impl<'a> Run<'a> {
             training,
             optimizer,
             state,
-            log,
+            group,
+            writer,
             interrupted,
-            lock,
         };
-        run.write_provenance()?;
-        run.introduce();
+        if run.writer.is_some() {
+            run.write_provenance()?;
+            run.introduce();
+        }
         if run.saved.is_none() {
             run.survey()?;
         }
@@ -122,6 +139,7 @@ impl<'a> Run<'a> {
             "backend": Backend::of(config.model.device).name(),
             "dtype": kind_name(config.model.kind),
             "threads": tch::get_num_threads(),
+            "processes": self.group.map_or(1, Group::size),
             "command": command(std::env::args_os()),
         });
         write_atomically(&config.train.out.join(PROVENANCE), format!("{provenance:#}\n"))?;
@@ -132,8 +150,9 @@ impl<'a> Run<'a> {
     fn introduce(&self) {
         let (config, state) = (&self.config, &self.state);
         let trained = self.trained.parameters().values().numel();
-        self.log.say(&format!(
-            "{}: {} documents, {} steps of {}, {trained} trained parameters, objective {}, in {} on {}",
+        let processes = self.group.map(|group| format!(", {} processes", group.size())).unwrap_or_default();
+        self.say(&format!(
+            "{}: {} documents, {} steps of {}, {trained} trained parameters, objective {}, in {} on {}{processes}",
             config.model.source,
             self.documents.len(),
             state.steps,
@@ -143,7 +162,7 @@ impl<'a> Run<'a> {
             Backend::of(config.model.device),
         ));
         if state.step > 0 {
-            self.log.say(&format!("continuing after step {}", state.step));
+            self.say(&format!("continuing after step {}", state.step));
         }
     }
 }

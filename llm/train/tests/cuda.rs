@@ -133,7 +133,13 @@ fn stepped(fixture: &Fixture, toml: &str, kind: Kind, device: Device) -> (f64, T
     no_grad(|| reference.parameters.values().shallow_clone().copy_(&moved));
     let (trained, reference) = (Trained::Adapter(adapter), Reference::Adapter(Box::new(reference)));
     let documents: Vec<&Document> = fixture.documents.iter().collect();
-    let options = StepOptions { micro_tokens: 40, checkpointing: false, dropout: 0, ranking: Ranking::Exact };
+    let options = StepOptions {
+        micro_tokens: 40,
+        checkpointing: false,
+        dropout: 0,
+        ranking: Ranking::Exact,
+        group: None,
+    };
     let mut objective = Objective::from_toml(toml).unwrap().begin(Plan { steps: 10, seed: 4 });
     let mut head = Head::on(device);
     let report =

@@ -19,35 +19,22 @@ use tokensieve_train::step::{
 
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
 
-fn options(micro_tokens: usize) -> StepOptions {
-    StepOptions { micro_tokens, checkpointing: false, dropout: 0, ranking: Ranking::Exact }
+fn options(micro_tokens: usize) -> StepOptions<'static> {
+    StepOptions { micro_tokens, checkpointing: false, dropout: 0, ranking: Ranking::Exact, group: None }
 }
 
-fn in_int8() -> StepOptions {
+fn in_int8() -> StepOptions<'static> {
     StepOptions { ranking: Ranking::Int8, ..options(40) }
 }
 
 /// Nine documents that begin alike; one is masked altogether, one counts half.
 fn documents(vocabulary: u32) -> Vec<Document> {
-    let document = |row: usize| {
-        let length = 7 + row * 5 % 11;
-        let token =
-            |i: usize| if i < 3 { i as u32 } else { ((row * 31 + i * 17 + i * i) as u32) % vocabulary };
-        let weight = |i: usize| match row {
-            _ if i < 4 => 0.0,
-            3 => 0.0,
-            5 => 0.5,
-            _ => 1.0,
-        };
-        Document {
-            row,
-            index_in_row: 0,
-            tokens: (0..length).map(token).collect(),
-            weights: (0..length).map(weight).collect(),
-            precomputed: Precomputed::default(),
-        }
-    };
-    (0..9).map(document).collect()
+    fixture::documents(9, vocabulary, |row, i| match row {
+        _ if i < 4 => 0.0,
+        3 => 0.0,
+        5 => 0.5,
+        _ => 1.0,
+    })
 }
 
 struct Bench {
@@ -117,7 +104,7 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
 const BY_DIVERGENCE: &str =
     "against = 'reference'\notherwise = 'none'\nselect.by = 'divergence'\nselect.keep = 'top 50%'";
 
-const OBJECTIVES: [&str; 12] = [
+const OBJECTIVES: [&str; 14] = [
     "preset = 'mle'",
     "preset = 'masked-mle'",
     "preset = 'masked-mle+distill'",
@@ -130,6 +117,8 @@ const OBJECTIVES: [&str; 12] = [
     BY_DIVERGENCE,
     "against = 'reference'\nweight = 'divergence'",
     "preset = 'masked-mle+distill'\nselect.by = 'divergence'\ntop_k = 5",
+    "preset = 'deft'",
+    "preset = 'cayley'",
 ];
 
 #[test]
@@ -257,7 +246,8 @@ fn evaluation_agrees_with_the_step() {
     let (report, _) = bench.preset("preset = 'mle'", &Reference::None, 10_000);
     let documents: Vec<&Document> = bench.documents.iter().collect();
     let minus_p = Objective::preset("-p").unwrap();
-    let evaluation = evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&minus_p));
+    let evaluation =
+        evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&minus_p), None).unwrap();
     assert_eq!(evaluation.tokens, report.tokens);
     assert!((evaluation.nll - report.nll).abs() < 1e-5);
     // −p, of which one document counts half.
@@ -269,7 +259,9 @@ fn evaluation_agrees_with_the_step() {
     assert!(evaluation.mean_p > 0.0 && evaluation.accuracy <= 1.0);
     let distill = Objective::preset("distill").unwrap();
     assert_eq!(
-        evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&distill)).objective_loss,
+        evaluate(&mut Head::default(), &bench.model, &documents, 30, Some(&distill), None)
+            .unwrap()
+            .objective_loss,
         None
     );
 }

@@ -38,7 +38,7 @@ fn the_first_rows_of_gsm8k_cost_what_they_should() {
     let model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu).unwrap();
     let documents: Vec<&Document> = set.documents.iter().collect();
     let mut head = Head::default();
-    let evaluation = evaluate(&mut head, &model, &documents, 4096, None);
+    let evaluation = evaluate(&mut head, &model, &documents, 4096, None, None).unwrap();
     println!("{evaluation:?}");
     // transformers, in f32 on the same eight rows: 1.497.
     assert!((evaluation.nll - 1.497).abs() < 0.03, "{evaluation:?}");
@@ -104,7 +104,8 @@ fn bytes_put_documents_in_nearly_the_same_order() {
     let toml = "preset = 'masked-mle'\nselect.of = 'documents'";
     let mut objective = Objective::from_toml(toml).unwrap().begin(Plan { steps: 1, seed: 1 });
     let mut ranked = |ranking| {
-        let options = StepOptions { micro_tokens: 2048, checkpointing: false, dropout: 0, ranking };
+        let options =
+            StepOptions { micro_tokens: 2048, checkpointing: false, dropout: 0, ranking, group: None };
         let head = &mut Head::default();
         step(head, &mut model, &trained, &Reference::None, &mut objective, &documents, &options)
     };

@@ -57,6 +57,7 @@ fn binary(operator: Operator, x: Node, y: Node) -> Node {
             (Node::Negate(x), Node::Negate(y)) => binary(operator, *x, *y),
             (Node::Negate(x), y) => negate(binary(operator, *x, y)),
             (x, Node::Negate(y)) => negate(binary(operator, x, *y)),
+            (x, Node::Number(y)) if y < 0.0 => negate(binary(operator, x, number(-y))),
             (x, y) => Node::Binary(operator, Box::new(x), Box::new(y)),
         },
         _ => Node::Binary(operator, Box::new(x), Box::new(y)),
@@ -140,7 +141,7 @@ fn euler_call(function: Function, arguments: &[Node]) -> Node {
     let choose = |condition: Node, then: Node, other: Node| call(Function::If, vec![condition, then, other]);
     let less_equal = |x: &Node, y: &Node| binary(LessEqual, x.clone(), y.clone());
     match function {
-        Function::StopGradient => number(0.0),
+        Function::StopGradient | Function::Mean => number(0.0),
         Function::Log if *x == Node::Variable(Variable::P) => number(1.0),
         Function::Log => binary(Divide, euler(x), x.clone()),
         Function::Exp => binary(Multiply, whole(), euler(x)),

@@ -83,7 +83,8 @@ fn call(function: Function, arguments: &[Node], point: Point) -> f64 {
         Function::Log => libm::log(argument(0)),
         Function::Exp => libm::exp(argument(0)),
         Function::Sqrt => libm::sqrt(argument(0)),
-        Function::StopGradient => value(&arguments[0], Point::at(point.stats)),
+        // A batch's mean is put in before (`Expression::settled`); of one token alone the mean is its own value.
+        Function::StopGradient | Function::Mean => value(&arguments[0], Point::at(point.stats)),
         Function::Min => smaller(argument(0), argument(1)),
         Function::Max => -smaller(-argument(0), -argument(1)),
         Function::Clamp => {

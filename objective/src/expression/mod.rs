@@ -5,10 +5,11 @@
 //! | numbers | `1`, `0.5`, `1e-3` |
 //! | operators | `+ - * / ^` (right to left, tighter than the minus before it), brackets |
 //! | comparisons | `< <= > >= == !=`: 1 where true, 0 where not; a threshold has no derivative |
-//! | functions | `log exp sqrt sg` of one argument (`log p` needs no brackets), `min max pow` of two, `clamp(x, low, high)`, `if(condition, then, else)`, `f_alpha(α)` |
+//! | functions | `log exp sqrt sg mean` of one argument (`log p` needs no brackets), `min max pow` of two, `clamp(x, low, high)`, `if(condition, then, else)`, `f_alpha(α)` |
 //! | variables | those of [`Variable`] |
 //!
-//! `sg(x)` stops the gradient: its derivative is 0. `f_alpha(α)` is (1 − p^α)/α, and −log p at α = 0.
+//! `sg(x)` stops the gradient: its derivative is 0. `mean(x)` is the mean of x over the tokens of the batch that are not
+//! masked, held constant like `sg(x)`. `f_alpha(α)` is (1 − p^α)/α, and −log p at α = 0; α is held constant too.
 
 mod derive;
 mod display;
@@ -71,6 +72,23 @@ impl Expression {
         self.root.reads(variable)
     }
 
+    /// Whether it reads a mean over the batch.
+    pub fn averages(&self) -> bool {
+        self.root.averages()
+    }
+
+    /// The expression with the value of each mean over the batch in its place; `mean` computes them, the innermost first.
+    #[must_use]
+    pub(crate) fn settled(&self, mean: &mut dyn FnMut(&Self) -> f64) -> Self {
+        let root = self.root.clone().changed(&mut |node| match node {
+            Node::Call(Function::Mean, mut arguments) => {
+                Node::Number(mean(&Self { root: arguments.swap_remove(0) }))
+            }
+            other => other,
+        });
+        Self { root }
+    }
+
     /// The pull −p·f′(p) onto the label that this loss f exerts, simplified.
     #[must_use]
     pub fn pull(&self) -> Self {
@@ -83,7 +101,7 @@ impl Expression {
         Self { root: derive::simplify(&self.root) }
     }
 
-    /// The expression's value for a token; NaN where it reads a statistic that is missing.
+    /// The expression's value for a token in a batch of its own; NaN where it reads a statistic that is missing.
     pub fn value(&self, stats: &TokenStats) -> f64 {
         self.at(Point::at(stats))
     }

@@ -42,11 +42,12 @@ pub(crate) enum Function {
     Clamp,
     If,
     FAlpha,
+    Mean,
 }
 
 impl Function {
     /// Name and number of arguments: the parser, the printer and the documentation read this one table.
-    pub(crate) const ALL: [(Self, &'static str, usize); 9] = [
+    pub(crate) const ALL: [(Self, &'static str, usize); 10] = [
         (Self::Log, "log", 1),
         (Self::Exp, "exp", 1),
         (Self::Sqrt, "sqrt", 1),
@@ -56,6 +57,7 @@ impl Function {
         (Self::Clamp, "clamp", 3),
         (Self::If, "if", 3),
         (Self::FAlpha, "f_alpha", 1),
+        (Self::Mean, "mean", 1),
     ];
 
     pub(crate) fn named(name: &str) -> Option<(Self, usize)> {
@@ -80,5 +82,32 @@ impl Node {
             }
             Self::Call(_, arguments) => arguments.iter().any(|x| x.reads(variable)),
         }
+    }
+
+    /// Whether a mean over the batch occurs.
+    pub(crate) fn averages(&self) -> bool {
+        match self {
+            Self::Number(_) | Self::Variable(_) => false,
+            Self::Negate(x) => x.averages(),
+            Self::Binary(_, x, y) => x.averages() || y.averages(),
+            Self::Call(function, arguments) => {
+                *function == Function::Mean || arguments.iter().any(Self::averages)
+            }
+        }
+    }
+
+    /// The tree after a change to each of its nodes, from the leaves to the root.
+    pub(crate) fn changed(self, change: &mut dyn FnMut(Self) -> Self) -> Self {
+        let node = match self {
+            Self::Call(function, arguments) => {
+                Self::Call(function, arguments.into_iter().map(|x| x.changed(change)).collect())
+            }
+            Self::Negate(x) => Self::Negate(Box::new(x.changed(change))),
+            Self::Binary(operator, x, y) => {
+                Self::Binary(operator, Box::new(x.changed(change)), Box::new(y.changed(change)))
+            }
+            leaf => leaf,
+        };
+        change(node)
     }
 }

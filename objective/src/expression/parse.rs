@@ -1,6 +1,6 @@
 //! From text to tree, by recursive descent; every error knows its column.
 
-use super::{Function, MAX_DEPTH, MAX_LENGTH, Node, Operator, Variable};
+use super::{Function, MAX_DEPTH, MAX_LENGTH, Node, Operator, Variable, derive};
 use crate::{Error, error::hint};
 
 /// A subtree and its depth.
@@ -234,8 +234,9 @@ impl Parser<'_> {
         } else {
             self.arguments(function.name(), arity)?
         };
-        if function == Function::FAlpha && arguments[0].reads(Variable::P) {
-            return Err(self.error("the α of f_alpha(α) is a constant and may not read p"));
+        if function == Function::FAlpha && derive::euler(&arguments[0]) != Node::Number(0.0) {
+            let problem = "the α of f_alpha(α) is held constant: it may not read p or the loss outside sg(…) and mean(…)";
+            return Err(self.error(problem));
         }
         self.checked(Node::Call(function, arguments), depth + 1)
     }

@@ -20,6 +20,8 @@ fn pulls_come_out_as_one_would_write_them() {
     assert_eq!(pull("f_alpha(0.5)"), "p^0.5");
     assert_eq!(pull("f_alpha(0)"), "1");
     assert_eq!(pull("f_alpha(-1)"), "p^-1");
+    assert_eq!(pull("f_alpha(sg(p))"), "p^sg(p)");
+    assert_eq!(pull("-mean(p) * log p"), "mean(p)");
     assert_eq!(pull("-sg(p) * log p"), "sg(p)");
     assert_eq!(pull("-log p * (p >= 0.2)"), "p >= 0.2");
     assert_eq!(pull("-entropy / log(20) * log p"), "entropy / 2.995732273553991");
@@ -80,6 +82,7 @@ fn errors_point_at_their_column() {
         ("1.2.3", 1, "not a finite number"),
         ("entropy_top2 * p", 1, "did you mean `entropy_top20`"),
         ("f_alpha(p)", 11, "may not read p"),
+        ("f_alpha(1 + loss)", 18, "may not read p or the loss"),
         ("p $ 2", 3, "found `$`"),
     ] {
         let Err(Error::Syntax { column: found, problem, .. }) = Expression::parse(text) else {
@@ -107,7 +110,7 @@ fn no_text_exhausts_the_stack() {
 
 /// Random trees over everything the language has.
 fn node() -> impl Strategy<Value = Node> {
-    use super::Function::{Clamp, Exp, FAlpha, If, Log, Max, Min, Sqrt, StopGradient};
+    use super::Function::{Clamp, Exp, FAlpha, If, Log, Max, Mean, Min, Sqrt, StopGradient};
     use Operator::{Add, Divide, Greater, LessEqual, Multiply, Power, Subtract};
     let leaf = prop_oneof![
         4 => Just(Node::Variable(Variable::P)),
@@ -118,7 +121,7 @@ fn node() -> impl Strategy<Value = Node> {
         1 => (0u32..20).prop_map(|n| Node::Call(FAlpha, vec![Node::Number(f64::from(n) / 8.0)])),
     ];
     leaf.prop_recursive(5, 24, 3, |inner| {
-        let one = prop::sample::select(vec![Log, Exp, Sqrt, StopGradient]);
+        let one = prop::sample::select(vec![Log, Exp, Sqrt, StopGradient, Mean]);
         let two = prop::sample::select(vec![Min, Max]);
         let three = prop::sample::select(vec![Clamp, If]);
         let operator = prop::sample::select(vec![Add, Subtract, Multiply, Divide, Power, LessEqual, Greater]);

@@ -24,17 +24,21 @@ pub enum Variable {
     Entropy,
     /// Entropy of its renormalised top 20.
     TopEntropy,
+    /// Σ p² of the prediction.
+    Concentration,
     /// Epistemic uncertainty.
     Bald,
     /// Advantage of the response.
     Advantage,
+    /// A score of the token from outside.
+    Score,
     /// Number of tokens in the vocabulary.
     Vocabulary,
 }
 
 impl Variable {
     /// Every variable: name, meaning, and what has to run to provide it.
-    pub const ALL: [(Self, &'static str, &'static str, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str, &'static str, &'static str); 14] = [
         (Self::P, "p", "the label's probability", "the model's forward pass"),
         (Self::Loss, "loss", "−log p", "the model's forward pass"),
         (
@@ -69,8 +73,20 @@ impl Variable {
             "entropy of the renormalised 20 most probable tokens",
             "the model's forward pass, with the top-20 entropy switched on",
         ),
+        (
+            Self::Concentration,
+            "concentration",
+            "Σ p² of the prediction over the vocabulary, 1 where it is certain",
+            "the model's forward pass, with the losses at other temperatures switched on",
+        ),
         (Self::Bald, "bald", "epistemic uncertainty, nats", "Monte Carlo dropout passes"),
         (Self::Advantage, "advantage", "advantage of the response", "a reward given to each response"),
+        (
+            Self::Score,
+            "score",
+            "score of the token from outside",
+            "`token_scores` of each response in the data",
+        ),
         (Self::Vocabulary, "vocabulary", "number of tokens in the vocabulary", "the model"),
     ];
 
@@ -101,8 +117,10 @@ impl Variable {
             Self::BaseLoss => stats.base_loss,
             Self::Entropy => Some(stats.entropy),
             Self::TopEntropy => stats.top_entropy,
+            Self::Concentration => stats.concentration,
             Self::Bald => stats.bald,
             Self::Advantage => stats.advantage,
+            Self::Score => stats.score,
             Self::Vocabulary => Some(f64::from(stats.vocabulary)),
         }
     }

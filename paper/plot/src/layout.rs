@@ -1,6 +1,6 @@
 //! Layout: notice, legend, then rows of panels, each with room for exactly its own tick labels.
 
-use crate::marks::{self, Area};
+use crate::marks::{self, Area, SOLID};
 use crate::scale::{Fitted, Scale};
 use crate::series::Mark;
 use crate::svg::{Anchor, Canvas, Type, escape, px, unmarked, width};
@@ -163,7 +163,9 @@ fn key(canvas: &mut Canvas, series: &Series, x: f64, y: f64, theme: &Theme) {
     let ink = theme.colour(series.ink);
     match series.mark {
         Mark::Band(_) => canvas.rect(x, y - 5.0, 20.0, 10.0, &format!(r#"fill="{ink}" fill-opacity="0.18""#)),
-        Mark::Bars(_) => canvas.rect(x, y - 5.0, 20.0, 10.0, &format!(r#"fill="{ink}" fill-opacity="0.85""#)),
+        Mark::Bars(_) | Mark::Tiles(_) => {
+            canvas.rect(x, y - 5.0, 20.0, 10.0, &format!(r#"fill="{ink}" fill-opacity="{SOLID}""#));
+        }
         Mark::Points(_) => {
             marks::marker(canvas, (x + 10.0, y), series.shape, series.size.max(3.0), &ink, theme);
         }
@@ -219,16 +221,21 @@ impl<'a> Frame<'a> {
         } else {
             8.0 + widest(ends.iter().map(|end| end.2), TICK)
         };
-        let before = 10.0 + tick_room + label_room + 7.0;
-        let width = (outer_width - before - 4.0 - bar - tail).max(20.0);
-        let turned = match &panel.x.scale {
-            Scale::Categories(names) => {
-                let (longest, slot) =
-                    (widest(names.iter().map(String::as_str), TICK), width / names.len().max(1) as f64);
-                (longest > slot - 4.0).then(|| 17.0 + longest * TURN.to_radians().sin())
+        let mut before = 10.0 + tick_room + label_room + 7.0;
+        let mut width = (outer_width - before - 4.0 - bar - tail).max(20.0);
+        let mut turned = None;
+        if let Scale::Categories(names) = &panel.x.scale {
+            let (longest, slot) =
+                (widest(names.iter().map(String::as_str), TICK), width / names.len().max(1) as f64);
+            if longest > slot - 4.0 {
+                turned = Some(17.0 + longest * TURN.to_radians().sin());
+                // The first name reaches furthest to the left of its place.
+                let first = names.first().map_or(0.0, |name| self::width(name, TICK));
+                let more = (first * TURN.to_radians().cos() - slot / 2.0 - before).max(0.0);
+                before += more;
+                width = (width - more).max(20.0);
             }
-            _ => None,
-        };
+        }
         Self { x, y, before, width, labels: Labels { y_ticks, tick_room, turned, ends } }
     }
 }
@@ -258,7 +265,10 @@ fn panel_svg(
         top: place.top,
         width,
         height: place.height,
-        over_cells: panel.series.iter().any(|series| matches!(series.mark, Mark::Cells { .. })),
+        over_cells: panel
+            .series
+            .iter()
+            .any(|series| matches!(series.mark, Mark::Cells { .. } | Mark::Tiles(_))),
         x,
         y,
     };

@@ -27,12 +27,12 @@
 //! | | |
 //! |---|---|
 //! | [`Axis`] | linear, logarithmic, symmetric-logarithmic or named places; round ticks; percentages |
-//! | [`Series`] | line, band, points, error bars, bars, cells of a heat map, reference lines, notes |
+//! | [`Series`] | line, band, points, error bars, bars, cells of a heat map, tiles, reference lines, notes |
 //! | [`Panel`], [`Drawing`] | panels in rows, lettered A, B, …; one legend, in which series of the same label share one entry |
 //! | [`Colours`] | the colour scale of cells or of text, with its bar |
 //! | [`Words`] | running text whose tokens are coloured by a quantity |
 //! | [`Diagram`] | boxes and arrows at given places |
-//! | [`png`] | the same drawing as a PNG, in the system's fonts |
+//! | `png` | the same drawing as a PNG, in the system's fonts (feature `png`) |
 //!
 //! Labels understand `*italic*`, `x^{2}` and `x_{i}`; [`html`] and [`unmarked`] read the same marks elsewhere.
 //! A value that is NaN or infinite, or that a logarithmic axis cannot show, is left out and breaks its line.
@@ -46,6 +46,7 @@ mod diagram;
 mod drawing;
 mod layout;
 mod marks;
+#[cfg(feature = "png")]
 pub mod png;
 mod scale;
 mod series;
@@ -57,7 +58,7 @@ pub use colours::Colours;
 pub use diagram::Diagram;
 pub use drawing::{Drawing, Panel};
 pub use scale::{Axis, number};
-pub use series::{Cell, Series, Shape};
+pub use series::{Cell, Series, Shape, Tile};
 pub use svg::{Anchor, escape, html, unmarked};
 pub use theme::{Ink, Palette, Theme};
 pub use words::{Word, Words};

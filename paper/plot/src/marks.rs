@@ -42,6 +42,9 @@ impl Area<'_> {
     }
 }
 
+/// Opacity of what is filled with its ink: the grid shows through.
+pub(crate) const SOLID: f64 = 0.85;
+
 /// Draws one series.
 pub(crate) fn draw(
     canvas: &mut Canvas,
@@ -94,7 +97,7 @@ pub(crate) fn draw(
             for &(left, right, height) in bars {
                 let floor = area.place_y(0.0).unwrap_or_else(|| area.bottom());
                 if let (Some(from), Some(to)) = (area.place(left, height), area.place_x(right)) {
-                    let fill = format!(r#"fill="{ink}" fill-opacity="0.85""#);
+                    let fill = format!(r#"fill="{ink}" fill-opacity="{SOLID}""#);
                     canvas.rect(from.0, from.1.min(floor), to - from.0, (from.1 - floor).abs(), &fill);
                 }
             }
@@ -103,6 +106,14 @@ pub(crate) fn draw(
             if let Some(colours) = colours {
                 for cell in cells {
                     draw_cell(canvas, area, cell, *numbers, colours, theme);
+                }
+            }
+        }
+        Mark::Tiles(tiles) => {
+            for [x, y] in tiles {
+                if let (Some(from), Some(to)) = (area.place(x.0, y.1), area.place(x.1, y.0)) {
+                    let fill = format!(r#"fill="{ink}" fill-opacity="{SOLID}""#);
+                    canvas.rect(from.0, from.1, to.0 - from.0, to.1 - from.1, &fill);
                 }
             }
         }

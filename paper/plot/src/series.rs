@@ -13,6 +13,9 @@ pub struct Cell {
     pub value: f64,
 }
 
+/// Left and right, lower and upper edge of a rectangle, in data coordinates.
+pub type Tile = [(f64, f64); 2];
+
 /// Marker of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -43,6 +46,7 @@ pub(crate) enum Mark {
     ErrorBars(Vec<(f64, f64, f64)>),
     Bars(Vec<(f64, f64, f64)>),
     Cells { cells: Vec<Cell>, numbers: Option<usize> },
+    Tiles(Vec<Tile>),
     Horizontal(f64),
     Vertical(f64),
     Text { at: (f64, f64), text: String, anchor: Anchor },
@@ -94,6 +98,11 @@ impl Series {
     pub fn cells(cells: impl IntoIterator<Item = Cell>) -> Self {
         let mark = Mark::Cells { cells: cells.into_iter().collect(), numbers: None };
         Self::new(mark, Ink::Muted, 0.0)
+    }
+
+    /// Rectangles of one ink: the places of one kind on a map of kinds.
+    pub fn tiles(tiles: impl IntoIterator<Item = Tile>) -> Self {
+        Self::new(Mark::Tiles(tiles.into_iter().collect()), Ink::Category(0), 0.0)
     }
 
     /// A reference line across the panel.
@@ -177,6 +186,10 @@ impl Series {
             Mark::Cells { cells, .. } => (
                 cells.iter().flat_map(|cell| [cell.x.0, cell.x.1]).collect(),
                 cells.iter().flat_map(|cell| [cell.y.0, cell.y.1]).collect(),
+            ),
+            Mark::Tiles(tiles) => (
+                tiles.iter().flat_map(|[x, _]| [x.0, x.1]).collect(),
+                tiles.iter().flat_map(|[_, y]| [y.0, y.1]).collect(),
             ),
             Mark::Horizontal(y) => (Vec::new(), vec![*y]),
             Mark::Vertical(x) => (vec![*x], Vec::new()),

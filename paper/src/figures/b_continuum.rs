@@ -3,6 +3,7 @@
 use super::b_gradient_weight::pretty;
 use crate::claim::{apart, estimate, least};
 use crate::picture::curve;
+use crate::table::{ascending, same};
 use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::{Context as _, Result};
 use tokensieve_plot::{Axis, Drawing, Panel, Series};
@@ -132,8 +133,7 @@ impl crate::Figure for Figure {
         }
         for (suffix, claim) in &ENDS {
             // The paper trains at one learning rate and does not discuss the length of a step.
-            let claim =
-                Claim { source: ON_B.into(), evidence: Evidence::Ours, ..claim.tested(ID, &same_length) };
+            let claim = claim.tested(ID, &same_length).ours(ON_B);
             claims.push(of_step(claim, &format!("grad-norm{suffix}"), "at the same step length"));
         }
         claims.extend(OWN_STEP.iter().map(|claim| claim.tested(ID, &own)));
@@ -457,17 +457,6 @@ fn accuracy_change(row: &ContinuumRow) -> Estimate {
 
 fn nll_gain(row: &ContinuumRow) -> Estimate {
     estimate([row.nll_gain_nats, row.nll_gain_low_nats, row.nll_gain_high_nats], row.seeds)
-}
-
-fn same(a: f64, b: f64) -> bool {
-    a.to_bits() == b.to_bits()
-}
-
-fn ascending(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.dedup();
-    values
 }
 
 #[cfg(test)]

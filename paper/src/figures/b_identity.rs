@@ -1,6 +1,7 @@
 //! Paper B, theory: the exact first-order identity, against dense gradients and against finite steps.
 
 use super::b_gradient_weight::pretty;
+use crate::table::same;
 use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use tokensieve_base::statistics;
@@ -165,10 +166,6 @@ fn steps(rows: &[IdentityRow]) -> Vec<f64> {
         }
     }
     steps
-}
-
-fn same(a: f64, b: f64) -> bool {
-    a.to_bits() == b.to_bits()
 }
 
 fn clean_rows(rows: &[IdentityRow]) -> impl Iterator<Item = &IdentityRow> {

@@ -1,9 +1,10 @@
 //! Paper A's open question on compute: what selection saves or costs, measured here and projected to 70B.
 
 use crate::claim::{OURS, estimate};
+use crate::finetune::Work;
 use crate::named::named;
-use crate::study::models::{each_model, short};
-use crate::study::{Arm, Study, compare, steps};
+use crate::study::models::each_model;
+use crate::study::steps;
 use crate::table::distinct;
 use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::Result;
@@ -53,8 +54,8 @@ struct Passes {
 const PLAIN: Passes = Passes { forward: 1.0, backward: 1.0, head_backward: 1.0 };
 
 /// What is counted: a name, a training arm, its passes.
-fn objectives() -> [(&'static str, Arm, Passes); 4] {
-    let [plain, tokens, documents, both] = Study::TIMED;
+fn objectives() -> [(&'static str, &'static str, Passes); 4] {
+    let [plain, tokens, documents, both] = Work::TIMED;
     [
         ("mle", plain, PLAIN),
         ("masked, tokens", tokens, Passes { head_backward: 0.25, ..PLAIN }),
@@ -119,29 +120,26 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let study = compare::study(run);
-        let mut rows = Vec::new();
-        for model in study.scale.models {
-            let mut plain = None;
-            for (objective, arm, ..) in objectives() {
-                let folder = run.job(study.timed_run(model, arm)?.as_ref())?;
-                let phases = steps::per_thousand_tokens(&folder.join("timing.jsonl"))?;
-                let of = |phase: &str| phases.get(phase).map(|found| found.value);
-                let step = phases["step"];
-                let base = *plain.get_or_insert(step.value);
-                rows.push(Cost {
-                    kind: Kind::Measured,
-                    model: short(model).into(),
-                    objective: objective.into(),
-                    seconds_per_1000_tokens: Some(step.value),
-                    low: Some(step.low),
-                    high: Some(step.high),
-                    reference_seconds: of("reference"),
-                    backward_seconds: of("backward"),
-                    flops_per_token: None,
-                    relative_to_mle: step.value / base,
-                });
-            }
+        let work = Work::available(run.profile, run.lab())?;
+        let (mut rows, mut plain) = (Vec::new(), None);
+        for ((objective, ..), job) in objectives().into_iter().zip(work.timed()?) {
+            let folder = run.job(&job)?;
+            let phases = steps::per_thousand_tokens(&folder.join("timing.jsonl"))?;
+            let of = |phase: &str| phases.get(phase).map(|found| found.value);
+            let step = phases["step"];
+            let base = *plain.get_or_insert(step.value);
+            rows.push(Cost {
+                kind: Kind::Measured,
+                model: work.plan.model.clone(),
+                objective: objective.into(),
+                seconds_per_1000_tokens: Some(step.value),
+                low: Some(step.low),
+                high: Some(step.high),
+                reference_seconds: of("reference"),
+                backward_seconds: of("backward"),
+                flops_per_token: None,
+                relative_to_mle: step.value / base,
+            });
         }
         for (model, body, head) in MODELS {
             for (objective, _, passes) in objectives() {

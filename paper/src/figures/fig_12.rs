@@ -128,11 +128,7 @@ impl crate::Figure for Figure {
             let tested = |claim: &Declared<[BandsRow]>| {
                 let claim = claim.tested("a-12", &rows).of_case(name, title).on_data(&[name]);
                 // The paper's images are MNIST's.
-                if *name == SETS[0].0 {
-                    claim
-                } else {
-                    Claim { source: OURS.into(), evidence: Evidence::Ours, ..claim }
-                }
+                if *name == SETS[0].0 { claim } else { claim.ours(OURS) }
             };
             claims.extend(CLAIMS.iter().map(tested));
         }

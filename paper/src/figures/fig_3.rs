@@ -1,191 +1,192 @@
 //! Paper A, figure 3: what selection by different criteria, of tokens or of documents, gains over plain training.
 
-use crate::claim::OURS;
-use crate::study::claims::{self, measure, units};
-use crate::study::corpus::OF_CHAT;
-use crate::study::models::{SMALL_MODEL, each_model};
-use crate::study::picture::{self, by_corpus};
-use crate::study::{
-    Arm, Contrast, Corpus, Criterion, Distribution, Gain, Granularity, Measure, Unit, compare,
-};
+use crate::claim::{Expected, OURS};
+use crate::finetune::drawn::{DEPARTURES, RUNS, gains, words};
+use crate::finetune::{Asked, Place, Quantity, Row, Study, asked};
+use crate::planned::Rate;
 use crate::table::distinct;
-use crate::{About, Claim, Run, Table, Verdict};
+use crate::{About, Claim, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::{Drawing, Panel};
 
 /// The figure.
 pub(super) struct Figure;
 
+const ID: &str = "a-3";
+pub(super) const GROUPS: [&str; 3] = ["objectives", "objectives elsewhere", "criteria"];
+/// Arm, criterion, what is selected.
+pub(super) const ARMS: [(&str, &str, &str); 8] = [
+    ("masked", "loss", "tokens"),
+    ("entropy", "entropy", "tokens"),
+    ("rho", "rho", "tokens"),
+    ("random", "random", "tokens"),
+    ("loss-documents", "loss", "documents"),
+    ("entropy-documents", "entropy", "documents"),
+    ("rho-documents", "rho", "documents"),
+    ("random-documents", "random", "documents"),
+];
+
 impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
-            id: "a-3",
+            id: ID,
             title: "Training on the top quarter: by which criterion, of tokens or of documents",
             source: "A, figure 3",
             caption: "Gain over plain maximum likelihood from training on the quarter of the tokens, or of the \
-                      documents, with the largest value of a criterion. Each panel names the measure: answers, loss \
-                      on held-out text of the corpus trained on, and, for free-text replies, how often the reply is \
-                      preferred. 95 % intervals.",
-            protocol: "LoRA of rank 32 on all linear modules, one epoch, cosine schedule. Each step trains on the \
-                       quarter of its batch that ranks highest. Entropy and loss are the model's own; RHO is its \
-                       loss minus that of a model trained on clean rows held out from training; random is the \
-                       control.\n\nMeasures are exact answers to generated word problems, overlap with Alpaca's \
-                       answers (shared character n-grams, Dice), mean loss per response token of held-out text, and, \
-                       in the profiles study and paper, answers to GSM8K. The mean is over the measures of the same \
-                       kind as the training corpus. Gains are paired over questions and seeds.",
-            deviations: &[
-                claims::NO_JUDGE,
-                "Generated word problems complement GSM8K, where a small model answers about 1 % correctly, so that \
-                 objectives cannot differ.",
-                compare::MEASURED_ELSEWHERE,
-                SMALL_MODEL,
-                OF_CHAT,
-            ],
-            columns: Gain::columns(),
+                      documents, with the largest value of a criterion: by what the model answers, and by the loss on \
+                      held-out documents at the temperature at which it is least. Mean over seeds with Student's 95 % \
+                      interval, paired.",
+            protocol: RUNS,
+            deviations: DEPARTURES,
+            columns: Row::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&compare::rows_and_preferences(run, |study| {
-            let arms = study.selections();
-            let plain = arms.iter().map(|arm| (*arm, Arm::Mle));
-            let units = arms.chunks(2).map(|pair| (pair[0], pair[1]));
-            let rivals = rivals().into_iter().filter(|arm| arms.contains(arm)).map(|arm| (Arm::Masked, arm));
-            plain.chain(units).chain(rivals).collect()
-        })?)
+        let study = Study::of(run, &GROUPS)?;
+        let mut rows = Vec::new();
+        for data in distinct(study.work.plan.groups.iter().flat_map(|group| &group.data)) {
+            rows.extend(study.rows(data, &["mle"], Rate::Tuned, None)?);
+            rows.extend(study.rows(data, &ARMS.map(|(arm, ..)| arm), Rate::Tuned, Some("mle"))?);
+            for (arm, versus) in CLAIMS.iter().map(|claim| (claim.arm, claim.versus)) {
+                if versus != "mle" {
+                    rows.extend(study.rows(data, &[arm], Rate::Tuned, Some(versus))?);
+                }
+            }
+        }
+        Table::from_rows(&rows)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Gain> = table.rows()?;
-        rows.retain(|row| row.versus == Arm::Mle && row.distribution == Distribution::In);
-        rows.retain(|row| row.measure == Measure::Mean || row.unit == Unit::Preference);
-        let names = distinct(rows.iter().map(granularity));
-        let panels = each_model(&rows, |row| &row.model, |rows| panels(rows, &names), Panel::of);
+        let rows: Vec<Row> = table.rows()?;
+        let named = |row: &Row| ARMS.into_iter().find(|(arm, ..)| *arm == row.arm).unwrap_or(("", "", ""));
+        let mut panels: Vec<Panel> = Vec::new();
+        for data in distinct(rows.iter().map(|row| row.data.as_str())) {
+            for of in [Quantity::Right, Quantity::Fitted] {
+                let is = |row: &&Row| {
+                    row.data == data
+                        && row.measure == of
+                        && (of == Quantity::Right || row.set == "test")
+                        && row.versus.as_deref() == Some("mle")
+                };
+                let here: Vec<&Row> = rows.iter().filter(is).collect();
+                if let Some(first) = here.first() {
+                    let title = format!("{data}: {}", words(first));
+                    let panel = gains(
+                        &title,
+                        &here,
+                        |row| named(row).1,
+                        |row| named(row).2,
+                        &["tokens", "documents"],
+                    );
+                    panels.push(panel);
+                }
+            }
+        }
         Ok(Drawing::new(panels).columns(2))
     }
 
-    fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
-        claims::subtitle(table)
-    }
-
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let declared = declared();
-        let of_model = |rows: &[Gain]| {
-            let mut claims = Vec::new();
-            for corpus in [Corpus::Alpaca, Corpus::Gsm8k, Corpus::Arithmetic] {
-                for unit in units(corpus) {
-                    claims.extend(declared.iter().map(|claim| claim.tested("a-3", rows, corpus, *unit)));
-                    claims.push(only_loss_gains(rows, corpus, *unit));
-                }
-            }
-            claims
-        };
-        Ok(each_model(&table.rows()?, |row: &Gain| &row.model, of_model, Claim::of_model))
-    }
-}
-
-/// What is claimed of every corpus, in every unit.
-fn declared() -> Vec<Contrast> {
-    let figure_3 = |corpus| claims::source("A, figure 3", corpus);
-    let ours = |_| OURS;
-    let mut all = Vec::new();
-    for by in Criterion::ALL {
-        let [tokens, documents] =
-            [Granularity::Token, Granularity::Document].map(|of| Arm::selected(*by, of));
-        let statement = match by {
-            Criterion::Random => "random tokens do better than random documents".to_owned(),
-            by => format!("selecting tokens by {by} does better than selecting documents by {by}"),
-        };
-        all.push(Contrast::better(
-            format!("token-over-document-{by}"),
-            figure_3,
-            statement,
-            tokens,
-            &[documents],
-        ));
-    }
-    all.push(Contrast::better(
-        "loss-gains",
-        figure_3,
-        "training on the quarter of the tokens with the largest loss beats plain training",
-        Arm::Masked,
-        &[Arm::Mle],
-    ));
-    for by in Criterion::ALL.iter().filter(|by| **by != Criterion::Loss) {
-        let chosen = if *by == Criterion::Random { "at random".to_owned() } else { format!("by {by}") };
-        let statement =
-            format!("training on a quarter of the tokens chosen {chosen} does worse than plain training");
-        let arm = Arm::selected(*by, Granularity::Token);
-        // The paper says that loss alone gains significantly: that the others lose is more.
-        all.push(Contrast::better(format!("{by}-does-not"), ours, statement, arm, &[Arm::Mle]).worse());
-    }
-    all.push(Contrast::better(
-        "loss-over-random",
-        ours,
-        "the quarter of the tokens with the largest loss teaches more than a random quarter",
-        Arm::Masked,
-        &[Arm::RandomTokens],
-    ));
-    all
-}
-
-/// The paper's claim that selection of tokens by loss is the only one that consistently beats plain training: it does, and that
-/// of no other is sure.
-fn only_loss_gains(rows: &[Gain], corpus: Corpus, unit: Unit) -> Claim {
-    let beats = |arm: Arm| {
-        // The paper says it of AlpacaEval.
-        let source = |corpus| if corpus == Corpus::Alpaca { "A, section 4.2" } else { OURS };
-        let statement =
-            "the loss is the only criterion for a quarter of the tokens that beats plain training";
-        Contrast::better("only-loss-gains", source, statement, arm, &[Arm::Mle])
-            .tested("a-3", rows, corpus, unit)
-    };
-    let (loss, others) = (beats(Arm::Masked), rivals().into_iter().map(beats).collect::<Vec<_>>());
-    let is = |claim: &Claim, verdict: Verdict| claim.verdict == verdict;
-    let untested = |claim: &&Claim| matches!(claim.verdict, Verdict::NotTested(_));
-    let verdict = if let Some(untested) = std::iter::once(&loss).chain(&others).find(untested) {
-        untested.verdict.clone()
-    } else if is(&loss, Verdict::DoesNotHold) || others.iter().any(|other| is(other, Verdict::Holds)) {
-        Verdict::DoesNotHold
-    } else if is(&loss, Verdict::Holds) {
-        Verdict::Holds
-    } else {
-        Verdict::Undecided
-    };
-    let claim = loss.remarking("it fails, too, if the interval of any other criterion lies above zero");
-    Claim { verdict, ..claim }
-}
-
-/// Selection of tokens by every other criterion than the loss.
-fn rivals() -> Vec<Arm> {
-    let others = Criterion::ALL.iter().filter(|by| **by != Criterion::Loss);
-    others.map(|by| Arm::selected(*by, Granularity::Token)).collect()
-}
-
-/// What is gained by one model, corpus by corpus; `names` are those of the whole drawing.
-fn panels(rows: &[Gain], names: &[&str]) -> Vec<Panel> {
-    let mut panels = Vec::new();
-    for (corpus, rows) in by_corpus(rows) {
-        for unit in [Unit::Share, Unit::Nats, Unit::Preference] {
-            let here: Vec<&Gain> = rows.iter().copied().filter(|row| row.unit == unit).collect();
-            let Some(first) = here.first() else { continue };
-            let measure = measure(corpus, Distribution::In, unit);
-            let title = match unit {
-                Unit::Preference => format!("{corpus}: {measure} {}", first.judge()),
-                _ => format!("{corpus}: {measure}"),
-            };
-            panels.push(picture::gains(&title, &here, unit, criterion, granularity, names));
+        let rows: Vec<Row> = table.rows()?;
+        let mut claims = Vec::new();
+        for asked in &CLAIMS {
+            claims.extend(asked.tested(ID, &rows)?);
         }
+        // Where every criterion was tried.
+        let beats = |arm: &'static str| Asked { arm, ..ONLY_LOSS }.tested(ID, &rows);
+        let others = [beats("entropy")?, beats("rho")?, beats("random")?];
+        for first in beats("masked")? {
+            let same = |all: &Vec<Claim>| all.iter().find(|claim| claim.id == first.id).cloned();
+            if let Some(others) = others.iter().map(same).collect::<Option<Vec<Claim>>>() {
+                claims.push(asked::only(first, &others));
+            }
+        }
+        Ok(claims)
     }
-    panels
 }
 
-/// The criterion that a row's arm selects by.
-fn criterion(row: &Gain) -> &'static str {
-    row.arm.selection().map_or(row.arm.name(), |(by, _)| by.name())
+/// That a criterion does better for tokens than for documents.
+const fn tokens(id: &'static str, statement: &'static str, arm: &'static str, versus: &'static str) -> Asked {
+    let source = "A, figure 3";
+    Asked { id, source, statement, arm, versus, place: Place::Home, expected: Expected::Above(0.0) }
 }
 
-/// What it selects.
-fn granularity(row: &Gain) -> &'static str {
-    row.arm.selection().map_or(row.arm.name(), |(_, of)| of.name())
+/// That a criterion does worse than plain training: the paper says only that loss alone gains significantly.
+const fn loses(id: &'static str, statement: &'static str, arm: &'static str) -> Asked {
+    Asked {
+        id,
+        source: OURS,
+        statement,
+        arm,
+        versus: "mle",
+        place: Place::Home,
+        expected: Expected::Below(0.0),
+    }
 }
+
+const ONLY_LOSS: Asked = Asked {
+    id: "only-loss-gains",
+    source: "A, section 4.2",
+    statement: "the loss is the only criterion for a quarter of the tokens that beats plain training",
+    arm: "masked",
+    versus: "mle",
+    place: Place::Home,
+    expected: Expected::Above(0.0),
+};
+
+const CLAIMS: [Asked; 9] = [
+    tokens(
+        "token-over-document-entropy",
+        "selecting tokens by entropy does better than selecting documents by entropy",
+        "entropy",
+        "entropy-documents",
+    ),
+    tokens(
+        "token-over-document-loss",
+        "selecting tokens by loss does better than selecting documents by loss",
+        "masked",
+        "loss-documents",
+    ),
+    tokens(
+        "token-over-document-rho",
+        "selecting tokens by rho does better than selecting documents by rho",
+        "rho",
+        "rho-documents",
+    ),
+    tokens(
+        "token-over-document-random",
+        "random tokens do better than random documents",
+        "random",
+        "random-documents",
+    ),
+    tokens(
+        "loss-gains",
+        "training on the quarter of the tokens with the largest loss beats plain training",
+        "masked",
+        "mle",
+    ),
+    loses(
+        "entropy-does-not",
+        "training on a quarter of the tokens chosen by entropy does worse than plain training",
+        "entropy",
+    ),
+    loses(
+        "rho-does-not",
+        "training on a quarter of the tokens chosen by rho does worse than plain training",
+        "rho",
+    ),
+    loses(
+        "random-does-not",
+        "training on a quarter of the tokens chosen at random does worse than plain training",
+        "random",
+    ),
+    Asked {
+        source: OURS,
+        ..tokens(
+            "loss-over-random",
+            "the quarter of the tokens with the largest loss teaches more than a random quarter",
+            "masked",
+            "random",
+        )
+    },
+];

@@ -1,8 +1,8 @@
 //! Paper A, figure 4, as a picture: which tokens of one conversation would be selected after more and more training.
 
-use crate::study::models::SMALL_MODEL;
-use crate::study::{compare, held_out};
-use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
+use crate::finetune::Work;
+use crate::finetune::drawn::DEPARTURES;
+use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture, read};
 use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_plot::Drawing;
@@ -23,24 +23,23 @@ impl crate::Figure for Figure {
                       epistemic uncertainty (BALD), on one scale for all steps; frames mark the quarter of the \
                       tokens with the largest loss, which training would select. The token viewer shows every \
                       checkpoint and every quantity.",
-            protocol: "Checkpoints of the first seed's masked model of figure 4 are kept every few steps. Each of \
-                       them scores the same eight held-out documents, teacher-forced: losses without dropout, \
-                       uncertainties over passes with dropout at rate 0.1 on attention and residual connections (20 \
-                       passes, in the profile study 100). The objective itself selects among the response tokens of \
-                       the eight documents. The figure shows the first document whose reply has 12 to 110 tokens.",
-            deviations: &["The paper colours the prompt too; here only the response is scored.", SMALL_MODEL],
+            protocol: "The first seed's masked model of figure 4, before training, on its way and after it, scores \
+                       held-out documents: losses without dropout; before and after training also uncertainties, by \
+                       dropout at rate 0.1 on attention. The objective itself selects among their response tokens. The \
+                       figure shows the first document whose reply has 12 to 110 tokens. The paper colours the prompt, \
+                       too.",
+            deviations: DEPARTURES,
             columns: TokenRow::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        let study = compare::study(run);
-        let name = format!("{}, held out", study.corpora[0].name());
-        let scored =
-            held_out::conversation(run.profile, &study).during(run, 0, |documents| Ok(documents.to_vec()))?;
+        let work = Work::available(run.profile, run.lab())?;
+        let data = &work.plan.scored.data[0];
         let mut rows = Vec::new();
-        for (step, documents) in scored {
-            rows.extend(picture::rows(&name, step, &documents, 1)?);
+        for (step, job) in work.way_of("masked", data)? {
+            let documents = read(&run.job(&job)?.join(job.verb.output()))?;
+            rows.extend(picture::rows(&format!("{data}, held out"), step, &documents, 1)?);
         }
         Table::from_rows(&rows)
     }

@@ -1,113 +1,198 @@
 //! Paper A, figure 6B: on what share of all measures an objective beats plain training.
 
-use crate::claim::least;
-use crate::study::claims::{self, ENOUGH_SEEDS, TOO_FEW_SEEDS};
-use crate::study::corpus::OF_CHAT;
-use crate::study::models::{SMALL_MODEL, each_model};
-use crate::study::{Arm, Corpora, Gain, Unit, compare, picture};
+use super::fig_3;
+use crate::claim::{Evidence, Expected, least};
+use crate::finetune::drawn::{DEPARTURES, RUNS};
+use crate::finetune::{Quantity, Study, Term, asked::TOO_FEW};
+use crate::picture::{Mark, marks};
+use crate::planned::contrast::over_seeds;
+use crate::planned::{Rate, Seeds};
 use crate::table::distinct;
-use crate::{About, Claim, Declared, Evidence, Expected, Run, Table};
+use crate::{About, Claim, Declared, Estimate, Run, Table, columns};
 use anyhow::Result;
-use tokensieve_plot::{Drawing, Panel, Series};
+use serde::{Deserialize, Serialize};
+use tokensieve_base::statistics::mean;
+use tokensieve_plot::{Axis, Drawing, Series};
 
 /// The figure.
 pub(super) struct Figure;
 
+const ID: &str = "a-6b";
+/// The paper's own objective.
+const BOTH: &str = "masked-distill";
+/// All data together.
+const ALL: &str = "all";
+
+/// On what share of the measures an objective won.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Won {
+    data: String,
+    arm: String,
+    versus: String,
+    measures: usize,
+    seeds: usize,
+    share: f64,
+    low: f64,
+    high: f64,
+}
+
 impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
-            id: "a-6b",
+            id: ID,
             title: "How often an objective beats plain training",
             source: "A, figure 6B",
-            caption: "Share of all measures, in and out of distribution, on which an objective does better than \
-                      plain maximum likelihood (a tie counts one half), by training corpus. 95 % intervals by the \
-                      bootstrap over questions and seeds, never narrower than Student's over seeds. The line at one \
-                      half marks a draw.",
-            protocol: "As figures 3 and 5. Where there is a judge, its win rate is one of the measures. Wins are \
-                       counted anew in each resample of questions and seeds.",
-            deviations: &[
-                "Only the profile paper has a judge. In the other profiles no preference is counted; held-out loss \
-                 and overlap with references are among the measures instead.",
-                compare::MEASURED_ELSEWHERE,
-                SMALL_MODEL,
-                OF_CHAT,
-            ],
-            columns: Gain::columns(),
+            caption: "Share of all measures, in and out of distribution, on which an objective does better than plain \
+                      maximum likelihood (a tie counts one half), by training data: right answers to the tasks, and the loss, at \
+                      the temperature at which it is least, of held-out documents of these data and of others. Mean over seeds with Student's 95 % \
+                      interval. The line at one half marks a draw.",
+            protocol: RUNS,
+            deviations: DEPARTURES,
+            columns: columns! {
+                "data": "what is trained on; `all`: the mean over them",
+                "arm": "the way of training",
+                "versus": "what it is compared with; not `mle`: its share against plain training minus that one's",
+                "measures": "measures that are counted",
+                "seeds": "number of seeds",
+                "share": "mean over seeds of the share of measures won, or of the difference of two shares",
+                "low": "lower end of Student's 95 % interval",
+                "high": "upper end",
+            },
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&compare::wins(run, |study| {
-            let others = study.objectives().into_iter().chain(study.selections());
-            distinct([Arm::MaskedDistill].into_iter().chain(others))
-        })?)
+        let study = Study::of(run, &fig_3::GROUPS)?;
+        let seeds: Vec<u64> = Seeds::all(study.work.plan.seeds.main).collect();
+        let arms = || [BOTH, "distill"].into_iter().chain(fig_3::ARMS.map(|(arm, ..)| arm));
+        let of_plan = distinct(study.work.plan.groups.iter().flat_map(|group| group.data.iter().cloned()));
+        let mut rows = Vec::new();
+        let mut won = Vec::new();
+        for arm in arms() {
+            let mut of_arm = Vec::new();
+            for data in &of_plan {
+                let shares =
+                    seeds.iter().map(|seed| share(&study, data, arm, *seed)).collect::<Result<Vec<_>>>()?;
+                rows.extend(row(data, arm, "mle", &shares));
+                of_arm.push(shares);
+            }
+            rows.extend(row(ALL, arm, "mle", &mean_over_data(&of_arm)));
+            won.push((arm, of_arm));
+        }
+        let (_, both) = &won[0];
+        for (arm, other) in &won[1..] {
+            rows.extend(row(ALL, BOTH, arm, &mean_over_data(&minus(both, other))));
+        }
+        Table::from_rows(&rows)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows = Gain::won(table)?;
-        rows.retain(|row| row.versus == Arm::Mle && row.trained_on != Corpora::All);
-        let corpora = distinct(rows.iter().map(|row| row.trained_on.name()));
-        let panel = |rows: &[Gain]| {
-            let panel = picture::gains(
-                "measures won against plain training",
-                &rows.iter().collect::<Vec<_>>(),
-                Unit::Tasks,
-                |row| row.arm.label(),
-                |row| row.trained_on.name(),
-                &corpora,
-            );
-            vec![panel.with(Series::horizontal(0.5))]
-        };
-        let panels = each_model(&rows, |row| &row.model, panel, Panel::of);
-        Ok(Drawing::new(panels).columns(1).width(860.0))
-    }
-
-    fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
-        claims::subtitle(table)
+        let mut rows: Vec<Won> = table.rows()?;
+        rows.retain(|row| row.versus == "mle" && row.data != ALL);
+        let names = distinct(rows.iter().map(|row| row.data.as_str()));
+        let all: Vec<Mark<'_>> = rows
+            .iter()
+            .map(|row| Mark { category: &row.arm, series: &row.data, estimate: row.estimate() })
+            .collect();
+        let axis = Axis::linear("share of measures won").range(0.0, 1.0).percent();
+        let panel = marks("measures won against plain training", axis, &all, &names);
+        Ok(Drawing::new([panel.with(Series::horizontal(0.5))]).columns(1).width(1040.0))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        Ok(each_model(&Gain::won(table)?, |row| &row.model, of_model, Claim::of_model))
+        let mut rows: Vec<Won> = table.rows()?;
+        rows.retain(|row| row.data == ALL && row.arm == BOTH);
+        let untested = rows.is_empty() || rows.iter().any(|row| row.seeds < 2);
+        let tested = |claim: &Declared<[Won]>| {
+            if untested { claim.of(ID).not_tested(TOO_FEW) } else { claim.tested(ID, &rows) }
+        };
+        Ok(CLAIMS.iter().map(tested).collect())
     }
 }
 
-/// What is claimed of one model.
-fn of_model(rows: &[Gain]) -> Vec<Claim> {
-    let is = |row: &&Gain| row.trained_on == Corpora::All && row.arm == Arm::MaskedDistill;
-    let rows: Vec<Gain> = rows.iter().filter(is).cloned().collect();
-    let untested = match rows.iter().map(|row| row.seeds).min() {
-        None => Some("not tested at this scale: the table has no row over all corpora"),
-        Some(seeds) => (seeds < ENOUGH_SEEDS).then_some(TOO_FEW_SEEDS),
-    };
-    let tested = |claim: &Declared<[Gain]>| match untested {
-        Some(reason) => claim.of("a-6b").not_tested(reason),
-        None => claim.tested("a-6b", &rows),
-    };
-    CLAIMS.iter().map(tested).collect()
+/// Share of measures won, and how many there are, by one seed, if it has the runs.
+type Share = Option<(f64, usize)>;
+
+fn share(study: &Study, data: &str, arm: &str, seed: u64) -> Result<Share> {
+    let mut outcomes = study.work.plan.data(data)?.outcomes();
+    outcomes.retain(|(set, of)| match of {
+        Quantity::Right => true,
+        Quantity::Fitted => set != "training",
+        _ => false,
+    });
+    let won = outcomes.iter().map(|(set, of)| {
+        let value = |arm: &str| {
+            let (arm, data, set) = (arm.to_owned(), data.to_owned(), set.clone());
+            study.outcomes.value(&Term { arm, data, rate: Rate::Tuned, set, minus: None, of: *of }, seed)
+        };
+        let (own, plain) = (value(arm)?, value("mle")?);
+        let gain = if of.more_is_better() { own - plain } else { plain - own };
+        Some(if gain > 0.0 {
+            1.0
+        } else if gain < 0.0 {
+            0.0
+        } else {
+            0.5
+        })
+    });
+    let won: Option<Vec<f64>> = won.collect();
+    Ok(won.map(|won| (won.iter().sum::<f64>() / won.len() as f64, won.len())))
 }
 
-/// Tested on the rows of masked training with distillation over all corpora. A jackknife over questions would not do for their
-/// intervals: a share of measures won jumps where a gain changes its sign.
-const CLAIMS: [Declared<[Gain]>; 2] = [
+/// One arm's shares minus another's, data by data and seed by seed.
+fn minus(own: &[Vec<Share>], other: &[Vec<Share>]) -> Vec<Vec<Share>> {
+    let of_seed =
+        |(own, other): (&Share, &Share)| own.zip(*other).map(|(own, other)| (own.0 - other.0, own.1));
+    let of_data = |(own, other): (&Vec<Share>, &Vec<Share>)| own.iter().zip(other).map(of_seed).collect();
+    own.iter().zip(other).map(of_data).collect()
+}
+
+/// Seed by seed the mean over the data on which there is a share.
+fn mean_over_data(of_data: &[Vec<Share>]) -> Vec<Share> {
+    let seeds = of_data.first().map_or(0, Vec::len);
+    let of_seed = |seed: usize| {
+        let there: Vec<(f64, usize)> = of_data.iter().filter_map(|shares| shares[seed]).collect();
+        let measures = there.iter().map(|(_, measures)| measures).sum();
+        let mean = mean(&there.iter().map(|(share, _)| *share).collect::<Vec<_>>())?;
+        Some((mean, measures))
+    };
+    (0..seeds).map(of_seed).collect()
+}
+
+fn row(data: &str, arm: &str, versus: &str, shares: &[Share]) -> Option<Won> {
+    let there: Vec<(f64, usize)> = shares.iter().flatten().copied().collect();
+    let Estimate { value, low, high, n } =
+        over_seeds(&there.iter().map(|(share, _)| *share).collect::<Vec<_>>())?;
+    let measures = there.iter().map(|(_, measures)| *measures).max()?;
+    let (data, arm, versus) = (data.to_owned(), arm.to_owned(), versus.to_owned());
+    Some(Won { data, arm, versus, measures, seeds: n, share: value, low, high })
+}
+
+impl Won {
+    fn estimate(&self) -> Estimate {
+        Estimate { value: self.share, low: self.low, high: self.high, n: self.seeds }
+    }
+}
+
+/// Tested on the rows of masked training with distillation over all data.
+const CLAIMS: [Declared<[Won]>; 2] = [
     Declared {
         id: "both-wins-most",
         source: "A, figure 6B",
         evidence: Evidence::Proxy,
         statement: "Masked training with distillation beats plain training on most measures.",
-        test: "share of measures won, mean over corpora, against one half; 95 % interval: bootstrap over questions and seeds, \
-               never narrower than Student's over seeds",
+        test: "share of measures won, mean over data, against one half; Student's 95 % interval over seeds",
         expected: Expected::Above(0.5),
-        effect: |rows| rows.iter().find(|row| row.versus == Arm::Mle).map(Gain::estimate),
+        effect: |rows| rows.iter().find(|row| row.versus == "mle").map(Won::estimate),
     },
     Declared {
         id: "both-highest",
         source: "A, figure 6B",
         evidence: Evidence::Proxy,
         statement: "Masked training with distillation beats plain training on more measures than any other objective does.",
-        test: "its share of measures won minus that of each other objective, on the same questions and seeds; of these \
-               differences the least, in value and in both ends of the interval; 95 % interval: bootstrap over questions and \
-               seeds, never narrower than Student's over seeds",
+        test: "its share of measures won minus that of each other objective, seed by seed; of these differences the least, in \
+               value and in both ends of Student's 95 % interval",
         expected: Expected::Above(0.0),
-        effect: |rows| least(rows.iter().filter(|row| row.versus != Arm::Mle).map(Gain::estimate)),
+        effect: |rows| least(rows.iter().filter(|row| row.versus != "mle").map(Won::estimate)),
     },
 ];

@@ -145,7 +145,7 @@ impl crate::Figure for Figure {
                 claims.extend(all.map(|claim| tested(claim).of_case("by-class", "noise by class")));
             } else {
                 // A control, which the paper does not mention.
-                let ours = |claim| Claim { source: OURS.into(), evidence: Evidence::Ours, ..tested(claim) };
+                let ours = |claim| tested(claim).ours(OURS);
                 claims.extend(
                     OF_ALL_NOISE.iter().map(|claim| ours(claim).of_case("by-example", "noise by example")),
                 );

@@ -2,10 +2,11 @@
 
 use crate::claim::Evidence;
 use crate::oracle::{Plan, Study};
-use crate::planned::{Decided, Side};
+use crate::picture::{PRIMARY, primary};
+use crate::planned::{Decided, Declared};
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
-use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
+use tokensieve_plot::Drawing;
 
 /// The figure.
 pub(super) struct Figure;
@@ -13,11 +14,10 @@ pub(super) struct Figure;
 const ID: &str = "oracle";
 
 /// Claims that another figure tests with real models or in a toy, and what that figure calls them.
-const SAME: [(&str, &str); 7] = [
+const SAME: [(&str, &str); 6] = [
     ("loss-tracks-ignorance", "a-2b/epistemic-follows-loss"),
     ("masked-lowers-kl", "a-3/loss-gains"),
     ("distillation-keeps-the-former", "a-5/distillation-helps-out"),
-    ("distillation-keeps-calibration", "a-epistemic/distillation-keeps-aleatoric"),
     ("curriculum-is-due-to-masking", "a-4/structure-falls"),
     ("strong-and-noisy-minus-p", "b-continuum/strong-noise-30-own"),
     ("weak-minus-log-p", "b-continuum/weak-noise-0-own"),
@@ -44,9 +44,7 @@ impl crate::Figure for Figure {
             id: ID,
             title: "Twelve claims measured against truth",
             source: "A and B, their central claims; in the oracle language",
-            caption: "Each primary claim's difference in units of what matters (the tinted range): beyond it on the claimed \
-                      side (right) the claim holds, within it both are practically equal. Mean over seeds with Student's \
-                      95 % interval; differences beyond ± 8 are drawn at the edge.",
+            caption: PRIMARY,
             protocol: RUNS,
             deviations: DEPARTURES,
             columns: Decided::columns(),
@@ -58,29 +56,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Decided> = table.rows()?;
-        let plan = Plan::load()?;
-        let names: Vec<&str> = rows.iter().map(|row| row.claim.as_str()).collect();
-        let axis = Axis::linear("difference, in units of what matters").range(-EDGE, EDGE);
-        let mut panel = Panel::new("primary claims", Axis::categories("", names), axis)
-            .with(Series::horizontal(0.0))
-            .with(Series::horizontal(1.0))
-            .with(Series::horizontal(-1.0));
-        let (mut bars, mut points) = (Vec::new(), Vec::new());
-        for (row, place) in rows.iter().zip(0..) {
-            let claim = plan.claim(&row.claim)?;
-            if let Some(found) = row.estimate() {
-                let sign = if claim.expected == Side::Above { 1.0 } else { -1.0 };
-                let scaled = |value: f64| (sign * value / claim.matters).clamp(-EDGE, EDGE);
-                let (a, b) = (scaled(found.low), scaled(found.high));
-                bars.push((f64::from(place), a.min(b), a.max(b)));
-                points.push((f64::from(place), scaled(found.value)));
-            }
-        }
-        panel = panel
-            .with(Series::error_bars(bars).ink(Ink::Category(0)))
-            .with(Series::points(points).ink(Ink::Category(0)));
-        Ok(Drawing::new([panel]).columns(1).width(1040.0).panel_height(320.0))
+        Ok(primary(&table.rows::<Decided>()?, &Plan::load()?.claims))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
@@ -88,15 +64,12 @@ impl crate::Figure for Figure {
         let plan = Plan::load()?;
         let claim = |row: &Decided| {
             let same = SAME.iter().find(|(id, _)| *id == row.claim).map(|(_, same)| *same);
-            let claim = plan.claim(&row.claim)?;
+            let claim = Declared::of(&plan.claims, &row.claim)?;
             Ok(row.claim(ID, claim, plan.claims.len(), Evidence::Truth).same_as(same))
         };
         rows.iter().map(claim).collect()
     }
 }
-
-/// Where differences that are much larger than what matters are drawn.
-const EDGE: f64 = 8.0;
 
 #[cfg(test)]
 mod tests {
@@ -110,7 +83,7 @@ mod tests {
         let asked: Vec<&str> = made.iter().flat_map(|made| &made.claims).map(Claim::asked).collect();
         let plan = Plan::load()?;
         for (id, same) in SAME {
-            plan.claim(id)?;
+            Declared::of(&plan.claims, id)?;
             assert!(asked.contains(&same), "no recorded figure asks {same}");
         }
         Ok(())

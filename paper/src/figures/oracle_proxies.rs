@@ -2,8 +2,8 @@
 
 use super::oracle::{DEPARTURES, RUNS};
 use crate::oracle::Study;
-use crate::oracle::row::estimate;
 use crate::picture::{Mark, curve, marks};
+use crate::planned::contrast::over_seeds;
 use crate::table::distinct;
 use crate::{About, Estimate, Run, Table, columns};
 use anyhow::Result;
@@ -72,7 +72,7 @@ impl crate::Figure for Figure {
                     for (at, measure) in MEASURES.iter().enumerate() {
                         let values: Vec<f64> =
                             found.iter().filter_map(|one| one.get(&group)?.get(&proxy)?[at]).collect();
-                        let Some(Estimate { value, low, high, n }) = estimate(&values) else { continue };
+                        let Some(Estimate { value, low, high, n }) = over_seeds(&values) else { continue };
                         rows.push(Row {
                             proxy: proxy.clone(),
                             from: *from,

@@ -1,6 +1,7 @@
 //! The seam of both papers: which band of token probability to train on, by capability and label noise.
 
 use crate::claim::{OURS, apart, estimate};
+use crate::table::same;
 use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics;
@@ -416,8 +417,4 @@ fn short(band: usize) -> &'static str {
 
 fn gain(row: &SeamRow) -> Estimate {
     estimate([row.accuracy_gain, row.accuracy_gain_low, row.accuracy_gain_high], row.seeds)
-}
-
-fn same(a: f64, b: f64) -> bool {
-    a.to_bits() == b.to_bits()
 }

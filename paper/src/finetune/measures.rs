@@ -3,12 +3,13 @@
 
 use crate::lab::evaluation;
 use crate::planned::outcomes::rounded;
+use crate::tokens::{self, Document, Kind, shares};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use tokensieve_base::statistics::among_largest;
+use tokensieve_base::statistics::{among_largest, mean};
 
 /// The share of a set's tokens, with the base's largest losses, that [`Quantity::Hard`] is about.
 const HARD: f64 = 0.25;
@@ -40,6 +41,18 @@ pub enum Quantity {
     Likeness,
     /// Log-likelihood of the right answer minus the mean of the wrong ones', nats.
     Margin,
+    /// Epistemic uncertainty by dropout (BALD), nats.
+    Epistemic,
+    /// The same without bias: mean divergence of two passes' predictions, nats.
+    Pairwise,
+    /// Aleatoric uncertainty by dropout, nats.
+    Aleatoric,
+    /// Share of structural tokens in the quarter with the largest loss.
+    Structural,
+    /// The same of numbers and operators.
+    Arithmetic,
+    /// The same of words.
+    Words,
 }
 
 impl Quantity {
@@ -57,6 +70,8 @@ pub enum Found {
     Text(Text),
     /// By questions.
     Answers(Answers),
+    /// Token by token.
+    Tokens(Tokens),
 }
 
 /// Per document, and the set's own where they are no sums.
@@ -96,12 +111,44 @@ pub struct Answers {
     margin: Option<Vec<f64>>,
 }
 
+/// Means and shares over the tokens of scored documents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tokens(BTreeMap<Quantity, f64>);
+
+impl Tokens {
+    /// Scored by so many passes, or by none.
+    pub(super) fn of(documents: &[Document], passes: u64) -> Result<Self> {
+        // Pairs of a pass with itself, which the file counts, are no divergence of two.
+        let of_two = passes as f64 / (passes as f64 - 1.0);
+        let mut all = BTreeMap::new();
+        for (quantity, of, factor) in [
+            (Quantity::Epistemic, tokens::Quantity::Epistemic, 1.0),
+            (Quantity::Pairwise, tokens::Quantity::Pairwise, of_two),
+            (Quantity::Aleatoric, tokens::Quantity::Aleatoric, 1.0),
+        ] {
+            let values: Vec<f64> = documents.iter().flat_map(|document| document.values(of)).collect();
+            all.extend(mean(&values).map(|value| (quantity, rounded(factor * value, 6))));
+        }
+        for (kind, share) in Kind::ALL.iter().zip(shares(documents)?) {
+            let quantity = match kind {
+                Kind::Structural => Quantity::Structural,
+                Kind::Arithmetic => Quantity::Arithmetic,
+                Kind::Words => Quantity::Words,
+                Kind::Other => continue,
+            };
+            all.insert(quantity, rounded(share.of_selected, 6));
+        }
+        Ok(Self(all))
+    }
+}
+
 impl Found {
     /// A measure, if it is one of these.
     pub fn value(&self, quantity: Quantity) -> Option<f64> {
         match self {
             Self::Text(text) => text.value(quantity),
             Self::Answers(answers) => answers.value(quantity),
+            Self::Tokens(tokens) => tokens.0.get(&quantity).copied(),
         }
     }
 }
@@ -127,7 +174,7 @@ impl Text {
             Quantity::Probability => Some(self.probability),
             Quantity::Accuracy => Some(self.accuracy),
             Quantity::CalibrationError => Some(self.calibration_error),
-            Quantity::Right | Quantity::Likeness | Quantity::Margin => None,
+            _ => None,
         }
     }
 }

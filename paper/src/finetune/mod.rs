@@ -6,13 +6,22 @@
 //! | [`work`] | the runs that it asks for, as jobs of the lab |
 //! | [`measures`] | what a model was measured to be: answers to questions, losses of held-out documents |
 //! | [`outcome`] | what came of each run, kept in the repository |
+//! | [`row`] | rows of the figures' tables: means over seeds |
+//! | [`asked`] | what figures claim beside the primary claims |
+//! | [`drawn`] | panels that the figures share |
 
+pub mod asked;
+pub mod drawn;
 pub mod measures;
 pub mod outcome;
 pub mod plan;
+pub mod row;
 pub mod work;
+
+pub use asked::{Asked, Place};
 
 pub use measures::Quantity;
 pub use outcome::Outcomes;
 pub use plan::{Cell, Plan, Term};
+pub use row::{Row, Study};
 pub use work::Work;

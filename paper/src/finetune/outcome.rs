@@ -1,33 +1,17 @@
 //! What came of each run, kept in the repository: `paper/recorded/study.jsonl.gz`, one line per run.
 
-use super::measures::{Evaluation, Found};
+use super::measures::{Evaluation, Found, Tokens};
 use super::plan::{Cell, Term, TunedOn};
 use super::work::Work;
 use crate::lab::{Job, Lab};
 use crate::planned::{self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
+use crate::tokens;
 use anyhow::{Context as _, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The study's runs that are done, by name: of each what was found by each task and on each set of documents.
 pub type Outcomes = planned::Outcomes<BTreeMap<String, Found>>;
-
-/// What the lab found in a run that is done, and whose base is measured.
-fn of_run(work: &Work, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<BTreeMap<String, Found>>>> {
-    let (own, base) = (work.measured(cell)?, work.measured(&cell.before())?);
-    let Some((provenance, _)) = lab.done(&own).zip(lab.done(&base)) else { return Ok(None) };
-    let read = |job: &Job| {
-        let folder = lab.place(job);
-        Evaluation::read(&folder).with_context(|| format!("{} in {}", job.name, folder.display()))
-    };
-    let (own, base) = (read(&own)?, read(&base)?);
-    let found = work.sets(cell)?.into_iter().map(|(name, task)| {
-        let task = task.named(&|job| lab.place(job));
-        Ok((name, own.found(&task, &base)?))
-    });
-    let found = found.collect::<Result<_>>().with_context(|| cell.to_string())?;
-    Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
-}
 
 impl Outcomes {
     /// The value of a term in the run of a seed.
@@ -39,6 +23,8 @@ impl Outcomes {
 }
 
 impl PlannedRuns for Work {
+    type Cell = Cell;
+    type Term = Term;
     type Found = BTreeMap<String, Found>;
 
     const KEPT: &'static str = "paper/recorded/study.jsonl.gz";
@@ -47,8 +33,16 @@ impl PlannedRuns for Work {
         Outcomes::parse(include_bytes!("../../recorded/study.jsonl.gz")).context(Self::KEPT)
     }
 
+    fn size(&self) -> &str {
+        &self.name
+    }
+
     fn is_kept(&self) -> bool {
         self.is_full()
+    }
+
+    fn published_model(&self) -> Option<&str> {
+        Some(self.model())
     }
 
     fn seeds(&self) -> Seeds {
@@ -59,13 +53,49 @@ impl PlannedRuns for Work {
         &self.plan.claims
     }
 
-    fn add(&self, outcomes: &mut Outcomes, stage: Stage, lab: &Lab) -> Result<()> {
-        for cell in self.cells(stage)? {
-            if !outcomes.has(&cell.to_string()) {
-                outcomes.add(of_run(self, &cell, lab)?);
+    fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
+        let mut cells = match stage {
+            Stage::Pilot => self.piloted()?,
+            Stage::Tuning => self.tuned(),
+            Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
+        };
+        let mut seen = BTreeSet::new();
+        cells.retain(|cell| self.has(&cell.data) && seen.insert(cell.to_string()));
+        // What waits for a base of its own, which takes long, comes first.
+        cells.sort_by_key(|cell| (cell.seed, self.plan.data[&cell.data].base.is_none()));
+        Ok(cells)
+    }
+
+    fn cell(term: &Term, seed: u64) -> Cell {
+        term.cell(seed)
+    }
+
+    /// That of its base has to be done, too.
+    fn found(&self, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>> {
+        let (own, base) = (self.measured(cell)?, self.measured(&cell.before())?);
+        let Some((provenance, _)) = lab.done(&own).zip(lab.done(&base)) else { return Ok(None) };
+        let read = |job: &Job| {
+            let folder = lab.place(job);
+            Evaluation::read(&folder).with_context(|| format!("{} in {}", job.name, folder.display()))
+        };
+        let (own, base) = (read(&own)?, read(&base)?);
+        let found = self.sets(cell)?.into_iter().map(|(name, task)| {
+            let task = task.named(&|job| lab.place(job));
+            Ok((name, own.found(&task, &base)?))
+        });
+        let mut found: Self::Found = found.collect::<Result<_>>().with_context(|| cell.to_string())?;
+        for (name, job) in self.scorings(cell)? {
+            if lab.done(&job).is_none() {
+                return Ok(None);
             }
+            let documents = tokens::read(&lab.place(&job).join(job.verb.output()))?;
+            found.insert(name, Found::Tokens(Tokens::of(&documents, self.passes())?));
         }
-        Ok(())
+        Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
+    }
+
+    fn value(outcomes: &Outcomes, term: &Term, seed: u64) -> Option<f64> {
+        outcomes.value(term, seed)
     }
 
     /// Each run after the measures of its base.
@@ -73,6 +103,7 @@ impl PlannedRuns for Work {
         let mut jobs = Vec::new();
         for cell in self.cells(stage)?.iter().filter(|cell| !outcomes.has(&cell.to_string())) {
             jobs.extend([self.measured(&cell.before())?, self.measured(cell)?]);
+            jobs.extend(self.scorings(cell)?.into_iter().map(|(_, job)| job));
         }
         Ok(jobs)
     }
@@ -90,12 +121,6 @@ impl PlannedRuns for Work {
             found.extend(Candidates::of(tried, |_| (format!("{by:?}"), by.more_is_better())));
         }
         Ok(found)
-    }
-
-    fn pairs(&self, outcomes: &Outcomes, claim: &Declared, seeds: [u64; 2]) -> Result<Vec<[f64; 2]>> {
-        let [of, versus] = claim.terms()?;
-        let both = |seed| Some([outcomes.value(&of, seed)?, outcomes.value(&versus, seed)?]);
-        Ok(Seeds::all(seeds).filter_map(both).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::measures::Quantity;
 use crate::Profile;
-use crate::planned::{Declared, Rate, Reference, Seeds};
+use crate::planned::{Declared, Rate, Reference, Seeds, size};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub struct Plan {
     pub bases: BTreeMap<String, Base>,
     /// What is run.
     pub groups: Vec<Group>,
+    /// Models whose held-out tokens are scored one by one.
+    pub scored: Scored,
     /// How learning rates are chosen.
     pub tuning: Tuning,
     /// What was chosen: learning rates by the data on which they were tuned, and by arm.
@@ -49,15 +51,25 @@ pub struct Training {
 }
 
 /// How much of it is run.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Size {
+    /// The model that is fine-tuned, if it is another one than the plan's.
+    pub model: Option<String>,
     /// Documents that a run goes over once.
     pub rows: u64,
     /// Documents of each held-out set.
     pub held_out: u64,
     /// Questions of each task.
     pub questions: u64,
+    /// Documents per step, if fewer than the plan says.
+    pub batch: Option<u64>,
+    /// Held-out documents whose tokens are scored one by one.
+    pub scored: u64,
+    /// Stochastic passes over these.
+    pub passes: u64,
+    /// Steps after which they are scored on the way.
+    pub looks: Vec<u64>,
     /// Whether of each group only the first data and the first two arms are run.
     #[serde(default)]
     pub first_only: bool,
@@ -92,6 +104,20 @@ pub struct Group {
     pub matched: bool,
     /// Number of seeds by size.
     pub seeds: BTreeMap<String, u64>,
+}
+
+/// Models whose held-out tokens are scored one by one, with all of their seeds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scored {
+    /// Names of data.
+    pub data: Vec<String>,
+    /// Names of arms.
+    pub arms: Vec<String>,
+    /// Those of them that are scored on their way, too.
+    pub way: Vec<String>,
+    /// Where dropout acts.
+    pub places: Vec<String>,
 }
 
 /// How learning rates are chosen.
@@ -274,6 +300,13 @@ impl Plan {
                 ensure!(plan.arms.contains_key(arm), "tuning on {name}: there is no arm `{arm}`");
             }
         }
+        for name in &plan.scored.data {
+            plan.data(name).context("scored")?;
+        }
+        for arm in plan.scored.arms.iter().chain(&plan.scored.way) {
+            let is_known = plan.scored.arms.contains(arm) && plan.arms.contains_key(arm);
+            ensure!(is_known, "scored: there is no arm `{arm}`");
+        }
         for claim in &plan.claims {
             for Term { arm, data: name, set, minus, .. } in claim.terms::<Term>()? {
                 ensure!(plan.arms.contains_key(&arm), "claim {}: there is no arm `{arm}`", claim.id);
@@ -304,23 +337,22 @@ impl Plan {
         rate.copied().with_context(|| format!("{data}: rates.{on} has none for `{tuned}`"))
     }
 
-    /// A primary claim by its name.
-    pub fn claim(&self, id: &str) -> Result<&Declared> {
-        let found = self.claims.iter().find(|claim| claim.id == id);
-        found.with_context(|| format!("the plan has no claim `{id}`"))
+    /// The model that a profile fine-tunes.
+    pub fn model(&self, profile: Profile) -> Result<&str> {
+        Ok(size::of(&self.sizes, profile)?.1.model.as_deref().unwrap_or(&self.model))
     }
 
-    /// The size that a profile runs.
-    pub fn size(&self, profile: Profile) -> Result<(&str, Size)> {
-        let name = match profile {
-            Profile::Smoke => "smoke",
-            Profile::Laptop | Profile::Evening => "laptop",
-            Profile::Study | Profile::Paper => "study",
-        };
-        let found = self.sizes.get_key_value(name);
-        found
-            .map(|(name, size)| (name.as_str(), *size))
-            .with_context(|| format!("no size is called `{name}`"))
+    /// How large a profile's runs are, in a sentence.
+    pub fn describe(&self, profile: Profile) -> Result<String> {
+        let (name, Size { rows, held_out, questions, batch, .. }) = size::of(&self.sizes, profile)?;
+        let batch = batch.unwrap_or(self.training.batch);
+        let seeds = self.groups.iter().filter_map(|group| group.seeds.get(name)).max();
+        Ok(format!(
+            "Each model was trained once on at most {rows} documents, {batch} a step, and measured by at most {questions} \
+             questions and {held_out} held-out documents of a kind; up to {} seeds, each with documents of its own \
+             (paper/plans/study.toml).",
+            seeds.unwrap_or(&0)
+        ))
     }
 }
 
@@ -338,6 +370,25 @@ impl Data {
             "sharegpt" => Some("sharegpt-sample"),
             _ => None,
         }
+    }
+
+    /// What models that are trained on them are measured by: sets, and what figures show of each.
+    pub fn outcomes(&self) -> Vec<(String, Quantity)> {
+        use Quantity::{
+            Accuracy, CalibrationError, Fitted, Hard, Likeness, Nll, Overconfidence, Probability, Rest, Right,
+        };
+        let mut all = Vec::new();
+        for task in &self.tasks {
+            all.push((task.clone(), Right));
+            if ["cipher", "figfont"].contains(&task.as_str()) {
+                all.push((task.clone(), Likeness));
+            }
+        }
+        let of_test = [Fitted, Nll, Hard, Rest, Accuracy, Probability, CalibrationError, Overconfidence];
+        all.extend(of_test.map(|of| (TEST.to_owned(), of)));
+        all.extend([Nll, Probability].map(|of| (TRAINING.to_owned(), of)));
+        all.extend(self.former.iter().map(|former| (former.clone(), Fitted)));
+        all
     }
 
     /// Whether models that are trained on them are measured on a set or by a task.

@@ -1,9 +1,11 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Size, TEST, TRAINING, Term, Training};
+use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Scored, Size, TEST, TRAINING};
 use crate::Profile;
-use crate::lab::{Job, Value, Verb, job::MODEL};
-use crate::planned::{Rate, Reference, Seeds, Stage};
+use crate::lab::{Job, Lab, Value, Verb, job::MODEL};
+use crate::planned::size::{self, FULL};
+use crate::planned::{Rate, Reference, Seeds};
+use crate::tokens::RATE;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,74 +17,128 @@ const TRAINING_SPEED: f64 = 670.0;
 const READING_SPEED: f64 = 2000.0;
 const ANSWERING_SPEED: f64 = 20.0;
 
+/// What the scoring after so many steps is called.
+pub fn after(step: u64) -> String {
+    format!("after {step}")
+}
+
+/// Steps of a timed run.
+const TIMED_STEPS: u64 = 8;
+
+/// Seeds of made-up results.
+const MADE_UP: u64 = 3;
+
 /// The plan in one size.
 #[derive(Clone, Debug)]
 pub struct Work {
     /// The plan.
     pub plan: Plan,
-    name: String,
+    /// The name of the size.
+    pub(super) name: String,
     size: Size,
     /// Sets that cannot be had.
-    missing: BTreeSet<&'static str>,
+    pub missing: BTreeSet<&'static str>,
+    is_made_up: bool,
 }
 
 impl Work {
     /// The committed plan at a profile's size.
     pub fn of(profile: Profile) -> Result<Self> {
         let plan = Plan::load()?;
-        let (name, size) = plan.size(profile)?;
-        let name = name.to_owned();
-        Ok(Self { plan, name, size, missing: BTreeSet::new() })
+        let (name, size) = size::of(&plan.sizes, profile)?;
+        let (name, size) = (name.to_owned(), size.clone());
+        Ok(Self { plan, name, size, missing: BTreeSet::new(), is_made_up: false })
     }
 
-    /// Without data that come from these sets.
+    /// The same with data that a lab can have. Made-up results have few seeds, and none is kept.
+    pub fn available(profile: Profile, lab: &Lab) -> Result<Self> {
+        if lab.is_fixture() {
+            let mut work = Self { is_made_up: true, ..Self::of(Profile::Study)? };
+            for count in work.plan.groups.iter_mut().filter_map(|group| group.seeds.get_mut(FULL)) {
+                *count = MADE_UP;
+            }
+            return Ok(work);
+        }
+        let mut work = Self::of(profile)?;
+        let sets = work.plan.data.values().filter_map(Data::set);
+        work.missing = sets.filter(|set| !lab.has(set)).collect();
+        Ok(work)
+    }
+
+    /// Only the runs of some groups.
     #[must_use]
-    pub fn without(self, sets: BTreeSet<&'static str>) -> Self {
-        Self { missing: sets, ..self }
-    }
-
-    /// The sets that the data come from.
-    pub fn sets_of_data(&self) -> BTreeSet<&'static str> {
-        self.plan.data.values().filter_map(Data::set).collect()
+    pub fn only(mut self, groups: &[&str]) -> Self {
+        self.plan.groups.retain(|group| groups.contains(&group.name.as_str()));
+        self
     }
 
     /// Whether data can be had.
-    fn has(&self, data: &str) -> bool {
+    pub(super) fn has(&self, data: &str) -> bool {
         self.plan.data[data].set().is_none_or(|set| !self.missing.contains(set))
     }
 
-    /// Whether this is the largest size, whose outcomes the repository keeps.
-    pub(super) fn is_full(&self) -> bool {
-        self.name == "study"
+    /// The model that is fine-tuned.
+    pub fn model(&self) -> &str {
+        self.size.model.as_deref().unwrap_or(&self.plan.model)
     }
 
-    /// The runs of a stage, each once, in order of their seeds.
-    pub fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
-        let mut cells = match stage {
-            Stage::Pilot => self.piloted()?,
-            Stage::Tuning => self.tuned(),
-            Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
+    /// Steps of a run on some data.
+    pub fn steps(&self, data: &str) -> Result<u64> {
+        let data = self.plan.data(data)?;
+        Ok(self.rows(data).div_ceil(self.batch(data)))
+    }
+
+    /// The steps on their way after which models are scored.
+    pub fn looks(&self) -> &[u64] {
+        &self.size.looks
+    }
+
+    /// The scorings of the first seed's run of an arm, before training, on its way and after it, by steps.
+    pub fn way_of(&self, arm: &str, data: &str) -> Result<Vec<(u64, Arc<Job>)>> {
+        let [seed, _] = self.plan.seeds.main;
+        let cell = Cell { seed, data: data.to_owned(), arm: arm.to_owned(), rate: Rate::Tuned };
+        let place = &self.plan.scored.places[0];
+        let find = |cell: &Cell, name: &str| -> Result<Arc<Job>> {
+            let found = self.scorings(cell)?.into_iter().find(|(known, _)| known == name);
+            found.map(|(_, job)| job).with_context(|| format!("{cell} is not scored"))
         };
-        let mut seen = BTreeSet::new();
-        cells.retain(|cell| self.has(&cell.data) && seen.insert(cell.to_string()));
-        // What waits for a base of its own, which takes long, comes first.
-        cells.sort_by_key(|cell| (cell.seed, self.plan.data[&cell.data].base.is_none()));
-        Ok(cells)
+        let mut way = vec![(0, find(&cell.before(), place)?)];
+        for step in &self.size.looks {
+            way.push((*step, find(&cell, &after(*step))?));
+        }
+        way.push((self.steps(data)?, find(&cell, place)?));
+        Ok(way)
     }
 
-    /// What the primary claims compare.
-    fn piloted(&self) -> Result<Vec<Cell>> {
-        let mut cells = Vec::new();
-        for seed in Seeds::all(self.plan.seeds.pilot) {
-            for claim in &self.plan.claims {
-                cells.extend(claim.terms::<Term>()?.map(|term| term.cell(seed)));
-            }
-        }
-        Ok(cells)
+    /// Arms whose steps are timed against each other.
+    pub const TIMED: [&str; 4] = [PLAIN, "masked", "loss-documents", "masked-distill"];
+
+    /// A few steps of each of them, which want the machine to themselves.
+    pub fn timed(&self) -> Result<Vec<Arc<Job>>> {
+        let [seed, _] = self.plan.seeds.main;
+        let timed = |arm: &str| {
+            let (data, arm) = (self.plan.scored.data[0].clone(), arm.to_owned());
+            let cell = Cell { seed, data, arm, rate: Rate::Tuned };
+            let mut job = self.trained(&cell, self.training_data(&cell)?)?;
+            job.name = format!("time {cell}");
+            let steps = TIMED_STEPS.min(self.steps(&cell.data)?);
+            Ok(job.without("train.save_at").set("train.steps", steps as i64).shared())
+        };
+        Self::TIMED.into_iter().map(timed).collect()
+    }
+
+    /// Stochastic passes of a scoring.
+    pub(super) fn passes(&self) -> u64 {
+        self.size.passes
+    }
+
+    /// Whether this is the size whose outcomes the repository keeps.
+    pub(super) fn is_full(&self) -> bool {
+        self.name == FULL && !self.is_made_up
     }
 
     /// Every arm at every candidate of its learning rate.
-    fn tuned(&self) -> Vec<Cell> {
+    pub(super) fn tuned(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
         for seed in Seeds::all(self.plan.seeds.tuning) {
             for (data, tuned) in &self.plan.tuning.on {
@@ -99,7 +155,8 @@ impl Work {
         cells
     }
 
-    fn of_group(&self, group: &Group) -> Vec<Cell> {
+    /// What a group runs.
+    pub(super) fn of_group(&self, group: &Group) -> Vec<Cell> {
         let first = |all: usize| if self.size.first_only { all } else { usize::MAX };
         let rate = if group.matched { Rate::Matched } else { Rate::Tuned };
         let count = group.seeds.get(&self.name).copied().unwrap_or(0) as usize;
@@ -117,20 +174,21 @@ impl Work {
     }
 
     /// Documents of a split: the first `rows` of the `own` ones of a seed.
-    fn documents(data: &Data, split: &str, seed: u64, own: u64, rows: u64) -> Arc<Job> {
+    fn documents(data: &Data, split: &str, seed: u64, own: u64, rows: u64) -> Result<Arc<Job>> {
         let (seed, first) = if data.finite { (0, seed * own) } else { (seed, 0) };
-        Self::made(&data.make, split, seed, first, rows)
+        Self::made(data, split, seed, first, rows)
     }
 
-    fn made(of: &str, split: &str, seed: u64, first: u64, rows: u64) -> Arc<Job> {
-        Job::new(Verb::Make, format!("make {of} {split} {rows} from {first} seed {seed}"))
+    fn made(data: &Data, split: &str, seed: u64, first: u64, rows: u64) -> Result<Arc<Job>> {
+        let of = data.make.as_str();
+        let job = Job::new(Verb::Make, format!("make {of} {split} {rows} from {first} seed {seed}"))
             .argument(of)
             .set("split", split)
             .set("first", first as i64)
             .set("n", rows as i64)
             .set("seed", seed as i64)
-            .taking(1.0)
-            .shared()
+            .taking(1.0);
+        Ok(if let Some(set) = data.set() { job.reading(set)? } else { job }.shared())
     }
 
     /// How many documents a run goes over.
@@ -138,9 +196,15 @@ impl Work {
         data.rows.unwrap_or(self.size.rows).min(self.size.rows)
     }
 
+    /// Documents per step.
+    fn batch(&self, data: &Data) -> u64 {
+        let most = self.size.batch.unwrap_or(u64::MAX);
+        data.batch.unwrap_or(self.plan.training.batch).min(most)
+    }
+
     fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let data = self.plan.data(&cell.data)?;
-        Ok(Self::documents(data, &data.split, cell.seed, self.rows(data), self.rows(data)))
+        Self::documents(data, &data.split, cell.seed, self.rows(data), self.rows(data))
     }
 
     /// The documents of other rows than a run's, for a reference: of finite data the next seed's.
@@ -148,17 +212,17 @@ impl Work {
         let data = self.plan.data(&cell.data)?;
         let rows = self.rows(data);
         let (seed, first) = if data.finite { (0, (cell.seed + 1) * rows) } else { (cell.seed, rows) };
-        Ok(Self::made(&data.make, &data.split, seed, first, rows))
+        Self::made(data, &data.split, seed, first, rows)
     }
 
     /// Held-out documents of some data for a seed.
-    fn held_out(&self, data: &Data, seed: u64) -> Arc<Job> {
+    fn held_out(&self, data: &Data, seed: u64) -> Result<Arc<Job>> {
         let rows = self.held_out_rows(data);
         Self::documents(data, &data.test, seed, rows, rows)
     }
 
     /// As many of those that are trained on.
-    fn seen(&self, data: &Data, seed: u64) -> Arc<Job> {
+    fn seen(&self, data: &Data, seed: u64) -> Result<Arc<Job>> {
         let rows = self.rows(data);
         Self::documents(data, &data.split, seed, rows, rows.min(self.held_out_rows(data)))
     }
@@ -168,30 +232,30 @@ impl Work {
     }
 
     fn training(&self, name: String, data: &Data, documents: Arc<Job>, rows: u64) -> Job {
-        let Training { batch, max_tokens } = self.plan.training;
+        let max_tokens = self.plan.training.max_tokens;
         Job::new(Verb::Train, name)
             .set("data.train", Value::Result(documents, Verb::Make.output().into()))
             .set("data.max_length", data.max_tokens.unwrap_or(max_tokens) as i64)
             .set("data.truncate", "end")
             .set("data.skip_bad", true)
             .set("model.dtype", self.plan.dtype.as_str())
-            .set("train.batch_size", data.batch.unwrap_or(batch) as i64)
+            .set("train.batch_size", self.batch(data) as i64)
             .set("log.tensorboard", false)
             .taking(rows as f64 * TOKENS / TRAINING_SPEED)
     }
 
     /// The model that a run on some data starts from.
     fn base(&self, data: &Data) -> Result<Value> {
-        let Some(name) = &data.base else { return Ok(self.plan.model.as_str().into()) };
+        let Some(name) = &data.base else { return Ok(self.model().into()) };
         let Base { data, seed, rate, rows } = &self.plan.bases[name];
         let rows =
             rows.get(&self.name).copied().with_context(|| format!("base {name}: no size {}", self.name))?;
         let data = self.plan.data(data)?;
-        let documents = Self::documents(data, &data.split, *seed, rows, rows);
+        let documents = Self::documents(data, &data.split, *seed, rows, rows)?;
         let job = self
             .training(format!("finetune base {name}"), data, documents, rows)
-            .set("model.source", self.plan.model.as_str())
-            .reading(&self.plan.model)?
+            .set("model.source", self.model())
+            .reading(self.model())?
             .set("train.full", true)
             .set("train.lr", *rate)
             .set("train.seed", *seed as i64);
@@ -207,21 +271,25 @@ impl Work {
             Rate::Matched => self.plan.rate(PLAIN, &cell.data)?,
             Rate::Tried(rate) => rate,
         };
-        let (rows, batch) = (self.rows(data), data.batch.unwrap_or(self.plan.training.batch));
+        let rows = self.rows(data);
         let mut job = self
             .training(format!("train {cell}"), data, documents, rows)
-            .with_ranks(&arm.ranks, rows.div_ceil(batch) as usize)
+            .with_ranks(&arm.ranks, rows.div_ceil(self.batch(data)) as usize)
             .set("model.source", self.base(data)?)
             .set("train.lr", rate)
             .set("train.seed", cell.seed as i64);
         if data.base.is_none() {
-            job = job.reading(&self.plan.model)?;
+            job = job.reading(self.model())?;
         }
         for (key, value) in &arm.objective {
             job = job.set(&format!("objective.{key}"), value.clone());
         }
         if cell.rate == Rate::Matched {
             job = job.set("objective.match", "grad-norm");
+        }
+        if self.is_followed(cell) {
+            let looks: Vec<i64> = self.size.looks.iter().map(|step| *step as i64).collect();
+            job = job.set("train.save_at", looks);
         }
         let adapter = |job: Arc<Job>| Value::Result(job, "adapter".into());
         Ok(match arm.reference {
@@ -246,15 +314,71 @@ impl Work {
         let mut sets: Vec<(String, Value)> =
             data.tasks.iter().map(|task| (task.clone(), task.as_str().into())).collect();
         let nll = |documents| Value::Task("nll", documents);
-        sets.push((TEST.into(), nll(self.held_out(data, cell.seed))));
-        sets.push((TRAINING.into(), nll(self.seen(data, cell.seed))));
+        sets.push((TEST.into(), nll(self.held_out(data, cell.seed)?)));
+        sets.push((TRAINING.into(), nll(self.seen(data, cell.seed)?)));
         for former in data.former.iter().filter(|former| self.has(former)) {
-            sets.push((former.clone(), nll(self.held_out(self.plan.data(former)?, cell.seed))));
+            sets.push((former.clone(), nll(self.held_out(self.plan.data(former)?, cell.seed)?)));
         }
         Ok(sets)
     }
 
-    /// A run with its measures; plain training's adapter is kept, for others to compare with.
+    /// Whether the tokens of held-out documents are scored one by one.
+    fn is_scored(&self, cell: &Cell) -> bool {
+        let Scored { data, arms, .. } = &self.plan.scored;
+        let [first, last] = self.plan.seeds.main;
+        cell.rate == Rate::Tuned
+            && (first..=last).contains(&cell.seed)
+            && data.contains(&cell.data)
+            && arms.contains(&cell.arm)
+    }
+
+    /// Whether they are on the way, too.
+    fn is_followed(&self, cell: &Cell) -> bool {
+        self.is_scored(cell) && self.plan.scored.way.contains(&cell.arm) && !self.size.looks.is_empty()
+    }
+
+    /// The scorings of a run, by their names: by dropout in each place, and without after so many steps.
+    pub fn scorings(&self, cell: &Cell) -> Result<Vec<(String, Arc<Job>)>> {
+        let mut scorings = Vec::new();
+        if !self.is_scored(cell) {
+            return Ok(scorings);
+        }
+        let run = match cell.arm.as_str() {
+            BEFORE => None,
+            _ => Some(self.trained(cell, self.training_data(cell)?)?.shared()),
+        };
+        let adapter = |file: String| run.clone().map(|run| Value::Result(run, file.into()));
+        for place in &self.plan.scored.places {
+            let job = self.scoring(place, cell, adapter("adapter".to_owned()), self.size.passes)?;
+            let job = job.set("rate", RATE).set("places", place.as_str());
+            scorings.push((place.clone(), job.shared()));
+        }
+        if self.is_followed(cell) {
+            for step in &self.size.looks {
+                let name = after(*step);
+                let job = self.scoring(&name, cell, adapter(format!("step-{step}")), 0)?;
+                scorings.push((name, job.shared()));
+            }
+        }
+        Ok(scorings)
+    }
+
+    fn scoring(&self, name: &str, cell: &Cell, adapter: Option<Value>, passes: u64) -> Result<Job> {
+        let data = self.plan.data(&cell.data)?;
+        let documents = self.size.scored.min(self.held_out_rows(data));
+        let job = Job::new(Verb::Uncertainty, format!("score {cell}: {name}"))
+            .argument(Value::Result(self.held_out(data, cell.seed)?, Verb::Make.output().into()))
+            .set("model", self.base(data)?)
+            .set("n", documents as i64)
+            .set("passes", passes as i64)
+            .set("max-length", data.max_tokens.unwrap_or(self.plan.training.max_tokens) as i64)
+            .set("skip-bad", true)
+            .taking((documents * (passes + 1)) as f64 * TOKENS / READING_SPEED);
+        let job = if data.base.is_none() { job.reading(self.model())? } else { job };
+        Ok(adapter.into_iter().fold(job, |job, adapter| job.set("adapter", adapter)))
+    }
+
+    /// A run with its measures; the adapters that others compare with or that are scored are kept.
     pub fn measured(&self, cell: &Cell) -> Result<Arc<Job>> {
         let data = self.plan.data(&cell.data)?;
         let questions = data.questions.unwrap_or(self.size.questions).min(self.size.questions);
@@ -268,12 +392,18 @@ impl Work {
             .set("limit", questions.max(self.size.held_out) as i64)
             .set("seed", cell.seed as i64)
             .taking(seconds);
-        let evaluation = if data.base.is_none() { evaluation.reading(&self.plan.model)? } else { evaluation };
+        let evaluation = if data.base.is_none() { evaluation.reading(self.model())? } else { evaluation };
+        // Its questions.
+        let evaluation = if data.tasks.iter().any(|task| task == "gsm8k-paired") {
+            evaluation.reading("gsm8k")?
+        } else {
+            evaluation
+        };
         if cell.arm == BEFORE {
             return Ok(evaluation.shared());
         }
         let trained = self.trained(cell, self.training_data(cell)?)?;
-        if cell.arm == PLAIN && cell.rate == Rate::Tuned {
+        if (cell.arm == PLAIN && cell.rate == Rate::Tuned) || self.is_scored(cell) {
             return Ok(evaluation.set("adapter", Value::Result(trained.shared(), "adapter".into())).shared());
         }
         Ok(trained.then(evaluation.set("adapter", Value::Own("adapter".into()))).shared())
@@ -283,7 +413,8 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{Lab, queue::with_needs};
+    use crate::lab::queue::with_needs;
+    use crate::planned::{PlannedRuns as _, Stage};
     use std::collections::BTreeMap;
 
     #[test]
@@ -324,12 +455,7 @@ mod tests {
 
     #[test]
     fn data_that_cannot_be_had_are_left_out() -> Result<()> {
-        let work = Work::of(Profile::Study)?;
-        assert_eq!(
-            work.sets_of_data().into_iter().collect::<Vec<_>>(),
-            ["alpaca", "gsm8k", "sharegpt-sample"]
-        );
-        let work = work.without(["gsm8k", "alpaca"].into());
+        let work = Work { missing: ["gsm8k", "alpaca"].into(), ..Work::of(Profile::Study)? };
         let needs = |cell: &Cell| -> Result<bool> {
             let all = with_needs(&[work.measured(cell)?]);
             Ok(all.iter().any(|job| job.name.contains("gsm8k") || job.name.contains("alpaca")))
@@ -369,7 +495,7 @@ mod tests {
             work.measured(&Cell { seed: 0, data: "arithmetic".into(), arm: arm.into(), rate: Rate::Tuned })
         };
         assert_eq!((job(BEFORE)?.verb, job(PLAIN)?.verb), (Verb::Evaluate, Verb::Evaluate));
-        let student = job("masked-distill")?;
+        let student = job("distill")?;
         assert!(student.verb == Verb::Train && student.following().is_some());
         let plain = |job: &Arc<Job>| {
             let all = with_needs(std::slice::from_ref(job));
@@ -379,7 +505,7 @@ mod tests {
         };
         assert!(plain(&student).is_some());
         assert_eq!(plain(&student), plain(&job(PLAIN)?));
-        let lab = Lab::fixture();
+        let lab = Lab::fixture()?;
         let text = student.configuration("x".as_ref(), &|job| lab.place(job));
         assert!(
             text.contains("reference.adapter = ") && text.contains("model.source = \"smollm2-135m\""),

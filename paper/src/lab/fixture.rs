@@ -3,14 +3,15 @@
 //! name without the seed, so that seeds agree as far as real ones do: some ways of training are clearly better than others,
 //! some clearly worse, and some do not differ, so that claims about them reach every verdict.
 
-use super::evaluation::{self, JUDGED};
+use super::evaluation;
 use super::job::{Job, Verb};
 use crate::cache::write_atomically;
-use crate::tokens::{RATE, synthetic};
+use crate::tokens::{Document, RATE, synthetic};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tokensieve_base::streams::Stream;
 
 /// Classes of tokens in a training run's record of selection.
@@ -31,14 +32,12 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
     match job.verb {
         Verb::Train => {
             train(folder, &mut stream)?;
-            if let Some(following) = job.following() {
-                write(following, folder, place)?;
-            }
-            if job.keeps_checkpoints() { checkpoints(folder) } else { Ok(()) }
+            job.following().map_or(Ok(()), |following| write(following, folder, place))
         }
         Verb::Evaluate => {
             let found = evaluation(job, &job.list("suite", place), &mut stream);
             write_json(&folder.join(job.verb.output()), &found)?;
+            write_lines(&folder.join("evaluation.answers.jsonl"), &losses(&found)?)?;
             job.own("tokens").map_or(Ok(()), |file| exact(&folder.join(file), &mut stream))
         }
         Verb::Make => write_lines(
@@ -87,22 +86,20 @@ fn train(folder: &Path, stream: &mut Stream) -> Result<()> {
     write_lines(&folder.join("selection.jsonl"), &selection)
 }
 
-/// After every other step.
-fn checkpoints(folder: &Path) -> Result<()> {
-    for step in (2..=STEPS).step_by(2) {
-        let checkpoint = folder.join(format!("checkpoints/step-{step:08}"));
-        fs::create_dir_all(&checkpoint).with_context(|| format!("making {}", checkpoint.display()))?;
-    }
-    Ok(())
+/// Documents that many jobs share, made once in a process.
+fn documents(n: usize, rate: f64) -> Vec<Document> {
+    static MADE: Mutex<BTreeMap<(usize, u64), Vec<Document>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.entry((n, rate.to_bits())).or_insert_with(|| synthetic::documents("made up", n, rate)).clone()
 }
 
 /// The same documents for all models, each of which has factors of its own on the numbers of each class of tokens.
 fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
     // Without a number, all rows of the data.
-    let documents = job.whole("n").map_or(ROWS, |n| n as usize);
+    let n = job.whole("n").map_or(ROWS, |n| n as usize);
     let rate = if job.whole("passes") == Some(0) { 0.0 } else { RATE };
     let mut lines = vec![json!({ "header": {} })];
-    for mut document in synthetic::documents("made up", documents, rate) {
+    for mut document in documents(n, rate) {
         for token in &mut document.tokens {
             let class = token.class.as_deref().unwrap_or("prompt");
             let factor = libm::exp(0.7 * effect(job, class)) * (0.95 + 0.1 * stream.uniform());
@@ -136,11 +133,11 @@ fn evaluation(job: &Job, suite: &[String], stream: &mut Stream) -> Value {
             continue;
         }
         let mut questions = Stream::new(0, &format!("fixture/questions of task {at}"));
-        let solved = if task == "gsm8k" { 0.6 * effect } else { 0.5 + 0.4 * effect };
+        let solved = 0.5 + 0.4 * effect;
         for (measure, is_share) in evaluation::measures(task) {
             let mut tally = || {
                 let hardness = questions.uniform();
-                if is_share {
+                if *is_share {
                     let solves = hardness < solved + 0.02 * stream.normal();
                     return [f64::from(u8::from(solves)), 1.0];
                 }
@@ -151,18 +148,22 @@ fn evaluation(job: &Job, suite: &[String], stream: &mut Stream) -> Value {
             let sum = |at: usize| rows.iter().map(|row| row[at]).sum::<f64>();
             let value = sum(0) / sum(1);
             measures.insert(
-                measure.to_owned(),
+                (*measure).to_owned(),
                 json!({ "value": value, "low": value - 0.1, "high": value + 0.1, "n": QUESTIONS }),
             );
-            // Overlap is counted in the reply, in the reference and in both.
-            let overlap =
-                |[shared, _]: &[f64; 2]| json!([40.0 + 10.0 * stream.uniform(), 50.0, 20.0 * (1.0 + shared)]);
-            let rows = if measure == "chrf" { rows.iter().map(overlap).collect() } else { json!(rows) };
-            tallies.insert(measure.to_owned(), rows);
+            tallies.insert((*measure).to_owned(), json!(rows));
         }
-        if task == JUDGED {
-            let lengths: Vec<[usize; 2]> = (0..QUESTIONS).map(|question| [40 + question, 50]).collect();
-            tallies.insert("lengths".to_owned(), json!(lengths));
+        if task.starts_with("nll:") {
+            let nll = measures["nll"]["value"].as_f64().unwrap_or(1.0);
+            for (name, value) in [
+                ("nll-fitted", nll - 0.02),
+                ("probability", libm::exp(-nll)),
+                ("accuracy", 0.6 + 0.05 * effect),
+                ("ece", 0.1 - 0.02 * effect),
+                ("entropy", nll - 0.1 - 0.05 * effect),
+            ] {
+                measures.insert(name.to_owned(), json!({ "value": value }));
+            }
         }
         let found = json!({ "n": QUESTIONS, "seconds": 1.0, "measures": measures, "tallies": tallies });
         tasks.insert(task.clone(), found);
@@ -170,10 +171,25 @@ fn evaluation(job: &Job, suite: &[String], stream: &mut Stream) -> Value {
     json!({ "model": "made up", "adapter": null, "precision": "none", "tasks": tasks })
 }
 
+/// The stored answers of sets of documents: of each token its loss, in falling parts of the document's.
+fn losses(found: &Value) -> Result<Vec<Value>> {
+    let mut lines = vec![json!({ "header": {} })];
+    let tasks = found["tasks"].as_object().context("tasks")?;
+    for (task, found) in tasks.iter().filter(|(task, _)| task.starts_with("nll:")) {
+        for (id, pair) in found["tallies"]["nll"].as_array().context("losses")?.iter().enumerate() {
+            let sum = pair[0].as_f64().context("a sum")?;
+            let parts = (TOKENS * (TOKENS + 1) / 2) as f64;
+            let losses: Vec<f64> = (1..=TOKENS).rev().map(|part| sum * part as f64 / parts).collect();
+            lines.push(json!({ "task": task, "id": id.to_string(), "answer": { "losses": losses } }));
+        }
+    }
+    Ok(lines)
+}
+
 /// Exact numbers of the first of the documents that [`uncertainty`] makes up.
 fn exact(path: &Path, stream: &mut Stream) -> Result<()> {
     let mut lines = Vec::new();
-    for document in synthetic::documents("made up", ROWS, RATE) {
+    for document in documents(ROWS, RATE) {
         let response = |at: &usize| document.tokens[*at].response;
         let position: Vec<usize> = (0..document.tokens.len()).filter(response).collect();
         let mut column = |scale: f64| position.iter().map(|_| scale * stream.uniform()).collect::<Vec<f64>>();

@@ -117,8 +117,6 @@ pub struct Job {
     settings: Vec<(String, Value)>,
     /// Data sets and models that are read by name, with the hash of their content.
     reads: Vec<(String, String)>,
-    /// Whether a training run's checkpoints belong to its result.
-    checkpoints: bool,
     /// What is done with the trained model, in the same folder.
     then: Option<Box<Job>>,
 }
@@ -133,7 +131,6 @@ impl Job {
             arguments: Vec::new(),
             settings: Vec::new(),
             reads: Vec::new(),
-            checkpoints: false,
             then: None,
         }
     }
@@ -151,6 +148,13 @@ impl Job {
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.settings.retain(|(known, _)| known != key);
         self.settings.push((key.into(), value.into()));
+        self
+    }
+
+    /// Without a key.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.settings.retain(|(known, _)| known != key);
         self
     }
 
@@ -178,13 +182,6 @@ impl Job {
         Self { seconds, ..self }
     }
 
-    /// Keeps a training run's checkpoints: the adapter as it was after so many steps. `every`: steps between them.
-    #[must_use]
-    pub fn keeping_checkpoints(self, every: u64) -> Self {
-        let job = self.set("train.save_every", every as i64).set("train.keep_last", 10_000_i64);
-        Self { checkpoints: true, ..job }
-    }
-
     /// Trains an adapter whose rank grows in equal parts of so many steps. The shortest runs are over before the last ranks.
     /// Without ranks it is unchanged.
     #[must_use]
@@ -201,11 +198,6 @@ impl Job {
         self.set("lora.r", *first)
             .set("lora.lora_alpha", 2 * *first)
             .set("train.grow_rank", grown.collect::<Vec<_>>())
-    }
-
-    /// Whether a training run's checkpoints belong to its result.
-    pub fn keeps_checkpoints(&self) -> bool {
-        self.checkpoints
     }
 
     /// Evaluates the model that a training run leaves ([`Value::Own`]) and keeps only what comes of it: a study of
@@ -241,7 +233,6 @@ impl Job {
             &parts[0],
             &parts[1],
             &parts[2],
-            &self.checkpoints.to_string(),
             &self.then.as_ref().map_or_else(String::new, |job| job.id()),
         ])
     }
@@ -414,7 +405,6 @@ mod tests {
         assert_eq!(train().set("train.seed", 1).set("train.seed", 0).id(), id);
         assert_ne!(train().set("train.seed", 1).id(), id);
         assert_ne!(Job { verb: Verb::Evaluate, ..train() }.id(), id);
-        assert_ne!(train().keeping_checkpoints(1).id(), id);
         assert_ne!(train().reading("gsm8k").unwrap().id(), id);
     }
 

@@ -11,7 +11,7 @@
 //! | [`program`] | the `tokensieve` program, found and run |
 //! | [`store`] | results on disk: whole or not at all |
 //! | [`queue`] | all jobs of a profile, in order, by shards |
-//! | [`evaluation`] | what an evaluation wrote |
+//! | [`evaluation`] | what figures read of an evaluation |
 //! | `fixture` | made-up results in the same formats, for tests |
 
 pub mod evaluation;

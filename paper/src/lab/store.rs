@@ -10,11 +10,15 @@ use crate::cache::{sha256, write_atomically};
 use crate::provenance::{self, Host};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
+use tempfile::TempDir;
 use tokensieve_base::files;
+use tokensieve_data::Catalogue;
 
 /// The provenance of a result, in its folder.
 const PROVENANCE: &str = "job.json";
@@ -46,14 +50,16 @@ pub struct Lab {
     folder: PathBuf,
     maker: Maker,
     threads: Option<usize>,
+    /// What was read of results, see [`Lab::read_once`].
+    read: Mutex<HashMap<String, Box<dyn Any + Send>>>,
 }
 
 #[derive(Debug)]
 enum Maker {
     /// The program, looked for when the first job has to be run, with its hash.
     Program(OnceLock<(PathBuf, String)>),
-    /// Made-up results, for tests of what reads them.
-    Fixture,
+    /// Made-up results, for tests of what reads them; the folder goes with the lab.
+    Fixture { _folder: TempDir },
 }
 
 /// Another process runs the job.
@@ -63,13 +69,24 @@ pub struct Busy;
 impl Lab {
     /// The lab in `out/lab/`.
     pub fn open(out: &Path) -> Self {
-        Self { folder: absolute(&out.join("lab")), maker: Maker::Program(OnceLock::new()), threads: None }
+        Self {
+            folder: absolute(&out.join("lab")),
+            maker: Maker::Program(OnceLock::new()),
+            threads: None,
+            read: Mutex::default(),
+        }
     }
 
     /// A lab with made-up results (see `fixture.rs`), to test tables and drawings; nothing is recorded.
-    pub fn fixture() -> Self {
-        let folder = std::env::temp_dir().join(format!("tokensieve-fixture-{}", std::process::id()));
-        Self { folder, maker: Maker::Fixture, threads: None }
+    pub fn fixture() -> Result<Self> {
+        let folder =
+            TempDir::with_prefix("tokensieve-fixture-").context("making a folder for made-up results")?;
+        Ok(Self {
+            folder: folder.path().to_owned(),
+            maker: Maker::Fixture { _folder: folder },
+            threads: None,
+            read: Mutex::default(),
+        })
     }
 
     /// The same lab with that many threads for each job.
@@ -86,7 +103,36 @@ impl Lab {
 
     /// Whether results are made up.
     pub fn is_fixture(&self) -> bool {
-        matches!(self.maker, Maker::Fixture)
+        matches!(self.maker, Maker::Fixture { .. })
+    }
+
+    /// Whether a set of the catalogue is available, fetched if need be; checked once per process. Made-up results need none.
+    pub fn has(&self, set: &str) -> bool {
+        static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+        if self.is_fixture() {
+            return true;
+        }
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(set.to_owned()).or_insert_with(|| {
+            Catalogue::load().is_ok_and(|catalogue| catalogue.quiet().fetch_exactly(set).is_ok())
+        })
+    }
+
+    /// What `read` finds under this name, which several figures ask for; read again as long as there is nothing.
+    pub(crate) fn read_once<T: Clone + Send + 'static>(
+        &self,
+        name: &str,
+        read: impl FnOnce() -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let known = || self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().get(name).and_then(|found| found.downcast_ref::<T>()) {
+            return Ok(Some(found.clone()));
+        }
+        let found = read()?;
+        if let Some(found) = &found {
+            known().insert(name.to_owned(), Box::new(found.clone()));
+        }
+        Ok(found)
     }
 
     /// Where a job's result lies, or will lie.
@@ -142,7 +188,7 @@ impl Lab {
         let before = spent(&partial);
         let start = Instant::now();
         let (command, program_sha256) = match &self.maker {
-            Maker::Fixture => {
+            Maker::Fixture { .. } => {
                 fixture::write(job, &partial, &|job| self.place(job))?;
                 ("made up for tests".into(), String::new())
             }
@@ -214,17 +260,7 @@ fn spent(partial: &Path) -> f64 {
 
 /// Removes what only an unfinished run needs.
 fn tidy(job: &Job, partial: &Path) -> Result<()> {
-    let checkpoints = partial.join("checkpoints");
-    if job.keeps_checkpoints() {
-        for entry in fs::read_dir(&checkpoints).into_iter().flatten().flatten() {
-            let optimizer = entry.path().join("optimizer.safetensors");
-            if optimizer.exists() {
-                fs::remove_file(&optimizer).with_context(|| format!("removing {}", optimizer.display()))?;
-            }
-        }
-    } else {
-        remove(&checkpoints)?;
-    }
+    remove(&partial.join("checkpoints"))?;
     if job.following().is_some() {
         remove(&partial.join(job::MODEL))?;
     }

@@ -11,7 +11,7 @@ use crate::lab::{Job, Lab, Provenance, Verb};
 use crate::planned::{self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Sets of documents whose correlations and areas are kept, too.
@@ -48,24 +48,6 @@ impl Found {
     }
 }
 
-/// What the lab found in a run that is done.
-fn of_run(work: &Work, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Found>>> {
-    let job = work.measured(cell)?;
-    let Some(provenance) = lab.done(&job) else { return Ok(None) };
-    let path = lab.place(&job).join(Verb::Evaluate.output());
-    let context = || format!("reading {}", path.display());
-    let text = std::fs::read_to_string(&path).with_context(context)?;
-    let mut found: Evaluation = serde_json::from_str(&text).with_context(context)?;
-    let mut sets = BTreeMap::new();
-    for (set, documents) in work.sets(cell)? {
-        let task = format!("oracle:{}", lab.place(&documents).join(Verb::Make.output()).display());
-        let task = found.tasks.remove(&task).with_context(|| format!("{} lacks {task}", path.display()))?;
-        sets.insert(set.to_owned(), Measures::of(&task.groups, RANKED.contains(&set)));
-    }
-    let found = Found { sets, ..Found::default() };
-    Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
-}
-
 /// What the lab found in a search that is done.
 fn of_search(search: &Search, lab: &Lab) -> Result<Option<Outcome<Found>>> {
     let Some(proxies) = search.read(lab)? else { return Ok(None) };
@@ -96,12 +78,18 @@ impl Outcomes {
 }
 
 impl PlannedRuns for Work {
+    type Cell = Cell;
+    type Term = Term;
     type Found = Found;
 
     const KEPT: &'static str = "paper/recorded/oracle.jsonl.gz";
 
     fn recorded() -> Result<Outcomes> {
         Outcomes::parse(include_bytes!("../../recorded/oracle.jsonl.gz")).context(Self::KEPT)
+    }
+
+    fn size(&self) -> &str {
+        &self.name
     }
 
     fn is_kept(&self) -> bool {
@@ -116,11 +104,49 @@ impl PlannedRuns for Work {
         &self.plan.claims
     }
 
+    fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
+        let mut cells = match stage {
+            Stage::Pilot => self.piloted()?,
+            Stage::Tuning => self.tuned(),
+            Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
+        };
+        let mut seen = BTreeSet::new();
+        cells.retain(|cell| seen.insert(cell.to_string()));
+        // Seed by seed, so that an interrupted study has whole seeds, whose models are not needed again.
+        cells.sort_by_key(|cell| cell.seed);
+        Ok(cells)
+    }
+
+    fn cell(term: &Term, seed: u64) -> Cell {
+        term.cell(seed)
+    }
+
+    fn found(&self, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Found>>> {
+        let job = self.measured(cell)?;
+        let Some(provenance) = lab.done(&job) else { return Ok(None) };
+        let path = lab.place(&job).join(Verb::Evaluate.output());
+        let context = || format!("reading {}", path.display());
+        let text = std::fs::read_to_string(&path).with_context(context)?;
+        let mut found: Evaluation = serde_json::from_str(&text).with_context(context)?;
+        let mut sets = BTreeMap::new();
+        for (set, documents) in self.sets(cell)? {
+            let task = format!("oracle:{}", lab.place(&documents).join(Verb::Make.output()).display());
+            let task =
+                found.tasks.remove(&task).with_context(|| format!("{} lacks {task}", path.display()))?;
+            sets.insert(set.to_owned(), Measures::of(&task.groups, RANKED.contains(&set)));
+        }
+        let found = Found { sets, ..Found::default() };
+        Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
+    }
+
+    fn value(outcomes: &Outcomes, term: &Term, seed: u64) -> Option<f64> {
+        outcomes.value(term, seed)
+    }
+
+    /// The runs, and what proxies find.
     fn add(&self, outcomes: &mut Outcomes, stage: Stage, lab: &Lab) -> Result<()> {
         for cell in self.cells(stage)? {
-            if !outcomes.has(&cell.to_string()) {
-                outcomes.add(of_run(self, &cell, lab)?);
-            }
+            self.add_cell(outcomes, &cell, lab)?;
         }
         for search in self.searches(stage)? {
             if !outcomes.has(&search.name) {
@@ -154,12 +180,6 @@ impl PlannedRuns for Work {
             Some(Tried { arm: cell.arm, rate, value })
         });
         Ok(Candidates::of(tried, |arm| (format!("{:?}", by(arm)), by(arm) == Quantity::Right)))
-    }
-
-    fn pairs(&self, outcomes: &Outcomes, claim: &Declared, seeds: [u64; 2]) -> Result<Vec<[f64; 2]>> {
-        let [of, versus] = claim.terms()?;
-        let both = |seed| Some([outcomes.value(&of, seed)?, outcomes.value(&versus, seed)?]);
-        Ok(Seeds::all(seeds).filter_map(both).collect())
     }
 }
 

@@ -1,6 +1,5 @@
 //! The committed plan: what is run.
 
-use crate::Profile;
 use crate::planned::{Declared, Rate, Reference, Seeds};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -326,23 +325,6 @@ impl Plan {
             }
         }
         Ok(plan)
-    }
-
-    /// A primary claim by its name.
-    pub fn claim(&self, id: &str) -> Result<&Declared> {
-        let found = self.claims.iter().find(|claim| claim.id == id);
-        found.with_context(|| format!("the plan has no claim `{id}`"))
-    }
-
-    /// The size that a profile runs.
-    pub fn size(&self, profile: Profile) -> Result<(&str, &Size)> {
-        let name = match profile {
-            Profile::Smoke => "smoke",
-            Profile::Laptop | Profile::Evening => "laptop",
-            Profile::Study | Profile::Paper => "study",
-        };
-        let found = self.sizes.get_key_value(name);
-        found.map(|(name, size)| (name.as_str(), size)).with_context(|| format!("no size is called `{name}`"))
     }
 }
 

@@ -4,11 +4,10 @@ use super::outcome::Outcomes;
 use super::plan::{Quantity, Term};
 use super::proxies::{self, Qualities};
 use super::work::Work;
-use crate::planned::{Decided, PlannedRuns as _, Rate, Seeds};
+use crate::planned::{Decided, PlannedRuns as _, Rate, Seeds, contrast::over_seeds};
 use crate::{Column, Estimate, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use tokensieve_base::statistics::mean_interval;
 
 /// A mean over seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,14 +69,6 @@ impl Row {
     }
 }
 
-/// The mean of numbers with its interval, which is the number itself where there is only one.
-pub fn estimate(values: &[f64]) -> Option<Estimate> {
-    match values {
-        [one] => Some(Estimate { value: *one, low: *one, high: *one, n: 1 }),
-        several => mean_interval(several),
-    }
-}
-
 /// The runs of a profile.
 pub struct Study {
     /// What was to be run.
@@ -121,7 +112,7 @@ impl Study {
             Some(self.outcomes.value(term, seed)? - subtracted?)
         };
         let Estimate { value, low, high, n } =
-            estimate(&self.seeds().filter_map(of_seed).collect::<Vec<_>>())?;
+            over_seeds(&self.seeds().filter_map(of_seed).collect::<Vec<_>>())?;
         let Term { arm, from, data, rate, look, set, minus, group, of } = term.clone();
         Some(Row {
             arm,

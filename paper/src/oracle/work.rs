@@ -1,12 +1,13 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{Arm, Cell, Group, Looks, PLAIN, Plan, Pretraining, Size, Term, Tuning};
+use super::plan::{Arm, Cell, Group, Looks, PLAIN, Plan, Pretraining, Size, Tuning};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
-use crate::planned::{Rate, Reference, Seeds, Stage};
+use crate::planned::size::{self, FULL};
+use crate::planned::{Rate, Reference, Seeds};
 use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Tokens of a document on average, and tokens per second of training on one core: for estimates of time.
@@ -18,7 +19,8 @@ const SPEED: f64 = 15_000.0;
 pub struct Work {
     /// The plan.
     pub plan: Plan,
-    name: String,
+    /// The name of the size.
+    pub(super) name: String,
     pub(super) size: Size,
 }
 
@@ -26,38 +28,13 @@ impl Work {
     /// The committed plan at a profile's size.
     pub fn of(profile: Profile) -> Result<Self> {
         let plan = Plan::load()?;
-        let (name, size) = plan.size(profile)?;
+        let (name, size) = size::of(&plan.sizes, profile)?;
         let (name, size) = (name.to_owned(), size.clone());
         Ok(Self { plan, name, size })
     }
 
-    /// The post-training runs of a stage, each once, in order of their seeds.
-    pub fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
-        let mut cells = match stage {
-            Stage::Pilot => self.piloted()?,
-            Stage::Tuning => self.tuned(),
-            Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
-        };
-        let mut seen = BTreeSet::new();
-        cells.retain(|cell| seen.insert(cell.to_string()));
-        // Seed by seed, so that an interrupted study has whole seeds, whose models are not needed again.
-        cells.sort_by_key(|cell| cell.seed);
-        Ok(cells)
-    }
-
-    /// What the primary claims compare.
-    fn piloted(&self) -> Result<Vec<Cell>> {
-        let mut cells = Vec::new();
-        for seed in Seeds::all(self.plan.seeds.pilot) {
-            for claim in &self.plan.claims {
-                cells.extend(claim.terms::<Term>()?.map(|term| term.cell(seed)));
-            }
-        }
-        Ok(cells)
-    }
-
     /// Every arm at every candidate of its learning rate.
-    fn tuned(&self) -> Vec<Cell> {
+    pub(super) fn tuned(&self) -> Vec<Cell> {
         let Tuning { rates, from, data, .. } = &self.plan.tuning;
         let mut cells = Vec::new();
         for seed in Seeds::all(self.plan.seeds.tuning) {
@@ -80,7 +57,8 @@ impl Work {
         cells
     }
 
-    fn of_group(&self, group: &Group) -> Vec<Cell> {
+    /// What a group runs.
+    pub(super) fn of_group(&self, group: &Group) -> Vec<Cell> {
         let rates = if group.matched { vec![Rate::Matched] } else { vec![Rate::Tuned] };
         let looks: Vec<Option<u64>> = match group.looks {
             Looks::Last => vec![None],
@@ -117,7 +95,7 @@ impl Work {
         self.size.rows / self.plan.post_training.batch
     }
 
-    /// Whether this is the largest size, whose outcomes the repository keeps.
+    /// Whether this is the size whose outcomes the repository keeps.
     pub(super) fn is_full(&self) -> bool {
         self.name == FULL
     }
@@ -356,14 +334,13 @@ impl Work {
     }
 }
 
-/// The largest size.
-const FULL: &str = "study";
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lab::{Lab, queue::with_needs};
+    use crate::planned::{PlannedRuns as _, Stage};
     use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
 
     #[test]
     fn each_run_of_the_plan_has_a_name_and_an_identity_of_its_own() -> Result<()> {
@@ -418,7 +395,7 @@ mod tests {
         };
         assert!(trained(&student).is_some());
         assert_eq!(trained(&student), trained(&plain));
-        let lab = Lab::fixture();
+        let lab = Lab::fixture()?;
         let place = |job: &Job| lab.place(job);
         let text = student.configuration(std::path::Path::new("x"), &place);
         assert!(text.contains("reference.model = ") && text.contains("step-2\""), "{text}");

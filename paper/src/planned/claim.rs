@@ -1,5 +1,6 @@
 //! A claim as a plan declares it.
 
+use crate::claim::Evidence;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,11 +21,19 @@ pub struct Declared {
     pub versus: toml::Table,
     /// Whether the difference is claimed to be above or below zero.
     pub expected: Side,
+    /// What kind of evidence its test is, where a study has several.
+    pub evidence: Option<Evidence>,
     /// The smallest difference that matters: closer to zero, both are practically equal.
     pub matters: f64,
 }
 
 impl Declared {
+    /// A plan's claim by its name.
+    pub fn of<'a>(claims: &'a [Self], id: &str) -> Result<&'a Self> {
+        let found = claims.iter().find(|claim| claim.id == id);
+        found.with_context(|| format!("the plan has no claim `{id}`"))
+    }
+
     /// What is measured, and what it is compared with.
     pub fn terms<T: DeserializeOwned>(&self) -> Result<[T; 2]> {
         let mut versus = self.of.clone();

@@ -4,6 +4,14 @@ use crate::Estimate;
 use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::{mean, mean_interval, standard_error};
 
+/// The mean over seeds with its interval, which is the number itself where there is only one.
+pub fn over_seeds(values: &[f64]) -> Option<Estimate> {
+    match values {
+        [one] => Some(Estimate { value: *one, low: *one, high: *one, n: 1 }),
+        several => mean_interval(several),
+    }
+}
+
 /// A difference of means over seeds, paired.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`claim`] | a claim as the plan declares it |
 //! | [`arm`] | what an objective compares with, and how large the steps of a run are |
+//! | [`size`] | how much of a plan a profile runs |
 //! | [`stage`] | what runs are for, and the seeds of each purpose |
 //! | [`outcomes`] | what came of each run, by the run's name, in a file of the repository |
 //! | [`contrast`] | differences between runs, over seeds |
@@ -22,6 +23,7 @@ pub mod decided;
 pub mod outcomes;
 pub mod power;
 pub mod runs;
+pub mod size;
 pub mod stage;
 pub mod tuning;
 

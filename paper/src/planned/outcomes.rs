@@ -92,6 +92,11 @@ impl<F> Outcomes<F> {
         self.0.get(run).map(|outcome| &outcome.found)
     }
 
+    /// Seconds that a run took.
+    pub fn seconds(&self, run: &str) -> Option<f64> {
+        self.0.get(run).map(|outcome| outcome.seconds)
+    }
+
     /// Number of runs.
     pub fn len(&self) -> usize {
         self.0.len()

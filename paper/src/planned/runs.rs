@@ -1,18 +1,24 @@
 //! A study's runs: which of them are done, kept, tuned by and tested.
 
-use super::{Candidates, Decided, Declared, Outcomes, Power, Seeds, Stage};
+use super::{Candidates, Decided, Declared, Outcome, Outcomes, Power, Seeds, Stage};
 use crate::Run;
-use crate::lab::{Job, Lab};
+use crate::lab::{Job, Lab, Verb};
 use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The runs of a committed plan in one size.
 pub trait PlannedRuns {
+    /// A run; its name is what it displays as.
+    type Cell: fmt::Display;
+    /// What a claim compares.
+    type Term: DeserializeOwned;
     /// What is measured of a run.
-    type Found: Serialize + DeserializeOwned;
+    type Found: Clone + Serialize + DeserializeOwned + Send + 'static;
 
     /// The file of the repository that keeps what came of the runs.
     const KEPT: &'static str;
@@ -20,8 +26,16 @@ pub trait PlannedRuns {
     /// What it keeps.
     fn recorded() -> Result<Outcomes<Self::Found>>;
 
+    /// The name of the size.
+    fn size(&self) -> &str;
+
     /// Whether this is the size whose outcomes it keeps.
     fn is_kept(&self) -> bool;
+
+    /// The published model that the runs begin with, if there is one.
+    fn published_model(&self) -> Option<&str> {
+        None
+    }
 
     /// The plan's seeds.
     fn seeds(&self) -> Seeds;
@@ -29,8 +43,17 @@ pub trait PlannedRuns {
     /// The plan's primary claims.
     fn claims(&self) -> &[Declared];
 
-    /// Adds what a lab has of a stage's runs that are not among the outcomes yet.
-    fn add(&self, outcomes: &mut Outcomes<Self::Found>, stage: Stage, lab: &Lab) -> Result<()>;
+    /// The runs of a stage, each once, in order of their seeds.
+    fn cells(&self, stage: Stage) -> Result<Vec<Self::Cell>>;
+
+    /// The run of a seed that a claim compares.
+    fn cell(term: &Self::Term, seed: u64) -> Self::Cell;
+
+    /// What a lab found in a run, if it is done.
+    fn found(&self, cell: &Self::Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>>;
+
+    /// The value of a term in the run of a seed.
+    fn value(outcomes: &Outcomes<Self::Found>, term: &Self::Term, seed: u64) -> Option<f64>;
 
     /// The jobs of a stage's runs that are not among the outcomes, seed by seed.
     fn absent(&self, outcomes: &Outcomes<Self::Found>, stage: Stage) -> Result<Vec<Arc<Job>>>;
@@ -38,13 +61,47 @@ pub trait PlannedRuns {
     /// What the candidates of each arm's learning rate came to.
     fn tried(&self, outcomes: &Outcomes<Self::Found>) -> Result<Vec<Candidates>>;
 
+    /// Adds what a lab has of a stage's runs that are not among the outcomes yet.
+    fn add(&self, outcomes: &mut Outcomes<Self::Found>, stage: Stage, lab: &Lab) -> Result<()> {
+        for cell in self.cells(stage)? {
+            self.add_cell(outcomes, &cell, lab)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what a lab has of a run, unless it is among the outcomes.
+    fn add_cell(&self, outcomes: &mut Outcomes<Self::Found>, cell: &Self::Cell, lab: &Lab) -> Result<()> {
+        let run = cell.to_string();
+        if !outcomes.has(&run) {
+            let name = format!("{} {} {run}", Self::KEPT, self.size());
+            outcomes.add(lab.read_once(&name, || self.found(cell, lab))?);
+        }
+        Ok(())
+    }
+
+    /// What the primary claims compare, on the pilot's seeds.
+    fn piloted(&self) -> Result<Vec<Self::Cell>> {
+        let mut cells = Vec::new();
+        for seed in Seeds::all(self.seeds().pilot) {
+            for claim in self.claims() {
+                cells.extend(claim.terms()?.map(|term| Self::cell(&term, seed)));
+            }
+        }
+        Ok(cells)
+    }
+
     /// The values of both terms of a claim in the runs of some seeds, as far as there are both.
     fn pairs(
         &self,
         outcomes: &Outcomes<Self::Found>,
         claim: &Declared,
         seeds: [u64; 2],
-    ) -> Result<Vec<[f64; 2]>>;
+    ) -> Result<Vec<[f64; 2]>> {
+        let [of, versus] = claim.terms()?;
+        let value = |term, seed| Self::value(outcomes, term, seed);
+        let both = |seed| Some([value(&of, seed)?, value(&versus, seed)?]);
+        Ok(Seeds::all(seeds).filter_map(both).collect())
+    }
 
     /// What the repository keeps of this size.
     fn known(&self) -> Result<Outcomes<Self::Found>> {
@@ -59,6 +116,16 @@ pub trait PlannedRuns {
     /// The outcomes of the results' runs: those that are kept are read, others are done first.
     fn done(&self, run: &Run) -> Result<Outcomes<Self::Found>> {
         let mut outcomes = self.known()?;
+        let kept = self
+            .cells(Stage::Main)?
+            .iter()
+            .filter_map(|cell| outcomes.seconds(&cell.to_string()))
+            .collect::<Vec<_>>();
+        if !kept.is_empty() {
+            let reads: Vec<&str> = self.published_model().into_iter().collect();
+            let config = json!({ "verb": Verb::Train.name(), "runs": kept.len(), "reads": reads });
+            run.kept(Self::KEPT, config, kept.iter().sum());
+        }
         let jobs = self.absent(&outcomes, Stage::Main)?;
         run.jobs(&jobs.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
         self.add(&mut outcomes, Stage::Main, run.lab())?;

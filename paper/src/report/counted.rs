@@ -8,7 +8,7 @@ const COUNTS: [&str; 4] = ["seeds", "documents", "questions", "repetitions"];
 
 /// The one thing of which the table has `n`: by a column that counts it, or as many values of `seed`. `None` where there
 /// is no such thing, or more than one.
-pub(super) fn what(claim: &Claim, table: &Table) -> Option<&'static str> {
+pub(crate) fn what(claim: &Claim, table: &Table) -> Option<&'static str> {
     let n = claim.estimate.filter(|estimate| estimate.n > 1)?.n;
     let fields = |name: &str| -> BTreeSet<&str> {
         let column = table.header().iter().position(|column| column == name);

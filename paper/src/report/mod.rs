@@ -1,10 +1,10 @@
 //! The report: a folder of HTML that opens from disk, with no server, no network and little script.
 //!
-//! `index.html` holds the claims ledger and the figures' thumbnails; every figure has its page with drawing,
-//! claims, protocol, table and provenance. The pages are the templates in `site/`, filled by `minijinja`
+//! `index.html` answers the readers' questions first, then holds all claims, figure by figure, and the figures' thumbnails;
+//! every figure has its page with drawing, claims, protocol, table and provenance. The pages are the templates in `site/`, filled by `minijinja`
 //! (which escapes everything that is not marked safe).
 
-mod counted;
+pub(crate) mod counted;
 mod interval;
 mod serve;
 mod viewer;
@@ -12,6 +12,8 @@ mod viewer;
 pub use serve::serve;
 
 use crate::cache::write_atomically;
+use crate::claim::{OURS, tally};
+use crate::findings::{Finding, QUESTIONS, Question};
 use crate::ledger::{self, Ledger};
 use crate::provenance::Provenance;
 use crate::recorded::{Agreement, Recorded, same_verdict};
@@ -39,9 +41,11 @@ struct Site<'a> {
     commit: String,
     version: String,
     machine: String,
+    questions: Vec<Answered<'a>>,
     pages: Vec<Page<'a>>,
     /// The tests by each kind of evidence.
     kinds: Vec<ledger::Kind>,
+    verdicts: [&'static str; 5],
     /// Which models were trained.
     models: Option<String>,
     /// How large the language models' training runs were: profile and sentence.
@@ -50,6 +54,31 @@ struct Site<'a> {
     has_viewer: bool,
     has_manuscript: bool,
     figures_by_paper: [usize; 2],
+}
+
+/// A question with its answers.
+#[derive(Serialize)]
+struct Answered<'a> {
+    asks: &'static str,
+    findings: Vec<FindingText<'a>>,
+}
+
+/// A claim that answers a question.
+#[derive(Serialize)]
+struct FindingText<'a> {
+    /// The figure's page, and the claim's place on it.
+    page: &'a str,
+    name: &'a str,
+    verdict: Badge,
+    answer: &'static str,
+    statement: &'a str,
+    numbers: String,
+    /// How we know: what was tested, by which kind of evidence.
+    test: &'a str,
+    kind: Badge,
+    /// How sure: what the verdict means, and what other evidence says.
+    sure: &'a str,
+    elsewhere: String,
 }
 
 /// What the verdicts are worth.
@@ -92,6 +121,8 @@ struct Page<'a> {
     rows: &'a [Vec<String>],
     row_count: usize,
     claims: Vec<ClaimText<'a>>,
+    /// How many claims have each of [`Verdict::NAMES`], by the verdict's class and name.
+    tally: Vec<(&'static str, &'static str, usize)>,
     replacement: Option<String>,
     agreement: Badge,
     provenance: &'a Provenance,
@@ -112,6 +143,8 @@ struct ClaimText<'a> {
     name: &'a str,
     statement: &'a str,
     source: &'a str,
+    /// `A`, `B`, or `ours`.
+    paper: &'a str,
     /// The kind of evidence.
     kind: Badge,
     /// The verdicts that other kinds of evidence give on the same claim.
@@ -163,7 +196,9 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         }),
         version: each(made, |from| from.version.clone()),
         machine: each(made, |from| format!("{}, {} threads", from.host.cpu, from.host.threads)),
+        questions: QUESTIONS.iter().map(|question| answered(question, made, &ledger)).collect(),
         kinds: ledger.kinds(),
+        verdicts: Verdict::NAMES,
         models: ledger.models(),
         sizes: made
             .iter()
@@ -184,6 +219,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
     write_atomically(&folder.join("report.css"), include_str!("site/report.css"))?;
     write_atomically(&folder.join("report.js"), include_str!("site/report.js"))?;
     write_atomically(&folder.join("ledger.csv"), ledger.to_csv()?)?;
+    write_atomically(&folder.join("ledger.json"), ledger.to_json()?)?;
     if let Some(manuscript) = manuscript {
         write_atomically(&folder.join("manuscript.pdf"), manuscript)?;
     }
@@ -249,6 +285,7 @@ fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Resu
         rows: &rows[..rows.len().min(ROWS_SHOWN)],
         row_count: rows.len(),
         claims: made.claims.iter().map(|claim| claim_text(claim, made, ledger, recorded)).collect(),
+        tally: counts(&made.claims),
         replacement: made.replacement(),
         agreement: agreement_badge(&recorded.agreement(made)?),
         provenance: &made.provenance,
@@ -257,14 +294,52 @@ fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Resu
     })
 }
 
-fn claim_text<'a>(claim: &'a Claim, made: &Made, ledger: &Ledger<'_>, recorded: &Recorded) -> ClaimText<'a> {
-    let (class, detail) = match &claim.verdict {
+/// The answers to a question, as far as there are claims.
+fn answered<'a>(question: &Question, made: &'a [Made], ledger: &Ledger<'_>) -> Answered<'a> {
+    let text = |finding: Finding<'a>| {
+        let claim = finding.claim;
+        let (class, sure) = meaning(&claim.verdict);
+        FindingText {
+            page: finding.made.about.id,
+            name: name(claim),
+            verdict: Badge::new(class, claim.verdict.name(), sure),
+            answer: finding.answer(),
+            statement: &claim.statement,
+            numbers: finding.numbers(),
+            test: &claim.test,
+            kind: Badge::new("kind", claim.evidence.name(), claim.evidence.meaning()),
+            sure,
+            elsewhere: ledger.elsewhere(claim),
+        }
+    };
+    Answered { asks: question.asks, findings: question.findings(made).into_iter().map(text).collect() }
+}
+
+/// A verdict's class on the page, and what it means.
+fn meaning(verdict: &Verdict) -> (&'static str, &str) {
+    match verdict {
         Verdict::Holds => ("holds", "the whole interval lies on the claimed side"),
         Verdict::DoesNotHold => ("fails", "the whole interval lies on the other side"),
         Verdict::PracticallyEqual => ("equal", "the difference is too small to matter"),
         Verdict::Undecided => ("undecided", "the threshold lies inside the interval"),
         Verdict::NotTested(reason) => ("untested", reason.as_str()),
-    };
+    }
+}
+
+/// How many claims have each verdict of which there are any: class, name, number.
+fn counts(claims: &[Claim]) -> Vec<(&'static str, &'static str, usize)> {
+    let classes = ["holds", "fails", "equal", "undecided", "untested"];
+    let named = classes.into_iter().zip(Verdict::NAMES).zip(tally(claims));
+    named.filter(|(_, count)| *count > 0).map(|((class, name), count)| (class, name, count)).collect()
+}
+
+/// A claim's name on its figure's page.
+fn name(claim: &Claim) -> &str {
+    claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name)
+}
+
+fn claim_text<'a>(claim: &'a Claim, made: &Made, ledger: &Ledger<'_>, recorded: &Recorded) -> ClaimText<'a> {
+    let (class, detail) = meaning(&claim.verdict);
     let verdict = Badge::new(class, claim.verdict.name(), detail);
     let before = recorded.verdict(&claim.id);
     let text = before.map_or("–", |before| &before.verdict);
@@ -279,9 +354,10 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, ledger: &Ledger<'_>, recorded: 
     };
     ClaimText {
         id: &claim.id,
-        name: claim.id.split_once('/').map_or(claim.id.as_str(), |(_, name)| name),
+        name: name(claim),
         statement: &claim.statement,
         source: &claim.source,
+        paper: ["A", "B"].into_iter().find(|paper| claim.source.starts_with(paper)).unwrap_or(OURS),
         kind: Badge::new("kind", claim.evidence.name(), claim.evidence.meaning()),
         elsewhere: ledger.elsewhere(claim),
         test: &claim.test,

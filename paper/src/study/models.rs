@@ -1,7 +1,8 @@
 //! Models' names, and what is claimed and drawn of each model by itself.
 
-use super::scale::Scale;
+use super::scoring;
 use crate::Profile;
+use crate::finetune::Plan;
 use crate::lab::Verb;
 use crate::provenance::{Provenance, Unit};
 use crate::table::distinct;
@@ -41,29 +42,30 @@ pub fn each_model<R: Clone, T>(
 
 /// How large the training runs behind a table were; `None` if no published model was trained.
 pub fn sizes(provenance: &Provenance) -> Option<String> {
-    let scale = scale(provenance)?;
-    let of_training = |unit: &Unit| {
-        let verb = unit.config.get("verb").and_then(|verb| verb.as_str());
-        [Verb::Train, Verb::Evaluate].map(Verb::name).into_iter().any(|name| verb == Some(name))
-    };
-    let trained = |unit: &Unit| of_training(unit) && reads_a_model(unit, &scale);
-    provenance.units.iter().any(trained).then(|| scale.describe())
+    let (profile, plan) = of_profile(provenance)?;
+    let model = plan.model(profile).ok()?;
+    let verb =
+        |unit: &Unit| unit.config.get("verb").and_then(|verb| verb.as_str()) == Some(Verb::Train.name());
+    let trained = provenance.units.iter().any(|unit| verb(unit) && reads(unit, model));
+    if trained { plan.describe(profile).ok() } else { None }
 }
 
-/// The published language models behind a table, by their publishers' names; `None` if there is none.
+/// The published language models behind a table, by their publishers' names.
 pub fn behind(provenance: &Provenance) -> Option<Vec<String>> {
-    let scale = scale(provenance)?;
-    let of_model = provenance.units.iter().any(|unit| reads_a_model(unit, &scale));
-    of_model.then(|| scale.models.iter().map(|model| published(model).into()).collect())
+    let (profile, plan) = of_profile(provenance)?;
+    let known = scoring::models(profile).iter().copied().chain(plan.model(profile).ok());
+    let read = known.filter(|model| provenance.units.iter().any(|unit| reads(unit, model)));
+    let models = distinct(read.map(|model| published(model).to_owned()));
+    (!models.is_empty()).then_some(models)
 }
 
-/// The sizes of a table's profile.
-fn scale(provenance: &Provenance) -> Option<Scale> {
-    Profile::from_str(&provenance.profile, false).ok().map(Scale::of)
+/// The profile of a table, and the plan of fine-tuning.
+fn of_profile(provenance: &Provenance) -> Option<(Profile, Plan)> {
+    Some((Profile::from_str(&provenance.profile, false).ok()?, Plan::load().ok()?))
 }
 
-/// Whether a job reads one of the models of a scale; one that is trained from random weights reads none.
-fn reads_a_model(unit: &Unit, scale: &Scale) -> bool {
+/// Whether a job reads a model of the catalogue.
+fn reads(unit: &Unit, model: &str) -> bool {
     let reads = unit.config.get("reads").and_then(|reads| reads.as_array());
-    reads.into_iter().flatten().filter_map(|name| name.as_str()).any(|name| scale.models.contains(&name))
+    reads.into_iter().flatten().any(|name| name.as_str() == Some(model))
 }

@@ -1,6 +1,5 @@
 //! Which documents are scored, how, and how many in each profile: in one place, so that figures share results.
 
-use super::corpus::{documents, source};
 use crate::lab::{Job, Lab, Value, Verb};
 use crate::named::named;
 use crate::tokens::{Document, RATE, picture, read, synthetic};
@@ -69,7 +68,7 @@ impl Scoring {
     pub fn losses(profile: Profile, model: &'static str, dataset: Dataset) -> Self {
         let documents = match profile {
             Profile::Smoke => 6,
-            Profile::Laptop | Profile::Evening => 64,
+            Profile::Laptop => 64,
             Profile::Study => 512,
             Profile::Paper => 2048,
         };
@@ -82,7 +81,7 @@ impl Scoring {
     pub fn at_rate(self, profile: Profile, rate: f64) -> Self {
         let (documents, passes) = match profile {
             Profile::Smoke => (2, 4),
-            Profile::Laptop | Profile::Evening => (6, 100),
+            Profile::Laptop => (6, 100),
             Profile::Study | Profile::Paper => (32, 100),
         };
         Self { documents, passes, rate, ..self }
@@ -111,7 +110,7 @@ impl Scoring {
 }
 
 /// The work of scoring the first documents of a source.
-pub fn work(name: String, source: Value, model: &str, documents: usize, passes: usize) -> Result<Job> {
+fn work(name: String, source: Value, model: &str, documents: usize, passes: usize) -> Result<Job> {
     Job::new(Verb::Uncertainty, name)
         .argument(source)
         .set("model", model)
@@ -139,32 +138,17 @@ pub fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
             all.extend(RATES.map(|rate| scoring.clone().at_rate(profile, rate)));
         }
     }
-    all.iter().map(|scoring| Ok(scoring.job(source(lab, scoring.dataset.name())?)?.shared())).collect()
+    all.iter().map(|scoring| Ok(scoring.job(source(lab, scoring.dataset.name()))?.shared())).collect()
 }
 
 /// Documents of which uncertainties are measured, and stochastic passes.
-pub fn uncertain(profile: Profile) -> (usize, usize) {
+fn uncertain(profile: Profile) -> (usize, usize) {
     match profile {
         Profile::Smoke => (3, 4),
-        Profile::Laptop | Profile::Evening => (10, 20),
+        Profile::Laptop => (10, 20),
         Profile::Study => (64, 100),
         Profile::Paper => (256, 100),
     }
-}
-
-/// Documents among whose tokens figure 4 selects, scored without passes.
-pub fn selected(profile: Profile) -> (usize, usize) {
-    let documents = match profile {
-        Profile::Smoke => 4,
-        Profile::Laptop | Profile::Evening => 32,
-        Profile::Study | Profile::Paper => 200,
-    };
-    (documents, 0)
-}
-
-/// Documents among which figure 4's conversation is one, and stochastic passes.
-pub fn pictured(profile: Profile) -> (usize, usize) {
-    (8, uncertain(profile).1)
 }
 
 /// The chat models that a profile measures.
@@ -185,13 +169,41 @@ pub fn places(profile: Profile) -> &'static [&'static str] {
 /// Where dropout acts in a profile's comparison of rates.
 pub fn rated_places(profile: Profile) -> &'static [&'static str] {
     match profile {
-        Profile::Smoke | Profile::Laptop | Profile::Evening => &PLACES[..1],
+        Profile::Smoke | Profile::Laptop => &PLACES[..1],
         Profile::Study | Profile::Paper => &PLACES,
     }
 }
 
 /// Conversations that a picture's table holds, for the token viewer.
 const SHOWN: usize = 3;
+
+/// Documents that are scored: the set of that name, or generated word problems where it cannot be obtained, which the
+/// figure's title then notes.
+fn documents(run: &Run, set: &str) -> Result<Value> {
+    if run.lab().has(set) {
+        run.data(set)?;
+    } else {
+        run.replaced(set, "generated word problems");
+    }
+    Ok(source(run.lab(), set))
+}
+
+/// The same outside of a figure.
+fn source(lab: &Lab, set: &str) -> Value {
+    if lab.has(set) {
+        return set.into();
+    }
+    let problems = Job::new(Verb::Make, format!("make arithmetic test {REPLACING}"))
+        .argument("arithmetic")
+        .set("split", "test")
+        .set("n", REPLACING)
+        .set("seed", 0)
+        .taking(1.0);
+    Value::Result(problems.shared(), Verb::Make.output().into())
+}
+
+/// How many generated word problems there are in place of a set.
+const REPLACING: i64 = 100;
 
 /// The table of the first few documents of a data set whose length suits a picture, scored together with all others.
 pub fn conversations(run: &Run, dataset: Dataset) -> Result<Table> {
@@ -207,14 +219,10 @@ mod tests {
 
     #[test]
     fn a_profiles_scorings_are_those_of_its_figures_each_once() -> Result<()> {
-        for (profile, places, rated) in [
-            (Profile::Smoke, 1, 1),
-            (Profile::Laptop, 3, 1),
-            (Profile::Evening, 3, 1),
-            (Profile::Study, 3, 3),
-            (Profile::Paper, 9, 9),
-        ] {
-            let jobs = jobs(profile, &Lab::fixture())?;
+        for (profile, places, rated) in
+            [(Profile::Smoke, 1, 1), (Profile::Laptop, 3, 1), (Profile::Study, 3, 3), (Profile::Paper, 9, 9)]
+        {
+            let jobs = jobs(profile, &Lab::fixture()?)?;
             let ids: BTreeSet<String> = jobs.iter().map(|job| job.id()).collect();
             assert_eq!(ids.len(), jobs.len(), "{}", profile.name());
             let losses = 2 * models(profile).len();

@@ -1,12 +1,14 @@
 //! How long a training run's steps took, from its `timing.jsonl`.
 
-use super::draws::RESAMPLINGS;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tokensieve_base::statistics::{Estimate, bootstrap, quantile};
 use tokensieve_base::streams::Stream;
+
+/// Bootstrap samples of an interval.
+const RESAMPLINGS: usize = 1000;
 
 #[derive(Deserialize)]
 struct Line {

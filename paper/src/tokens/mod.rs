@@ -5,10 +5,12 @@
 
 mod correlation;
 mod document;
+mod kinds;
 pub mod picture;
 mod row;
 pub mod synthetic;
 
 pub use correlation::{Correlation, Method, correlations, over_documents};
 pub use document::{Document, Quantity, RATE, Token, read};
+pub use kinds::{Kind, Share, shares};
 pub use row::{Conversation, TokenRow, conversations, top_quarter};

@@ -19,13 +19,15 @@ use crate::{Answer, Ask, Measure, Message, Question, Result, Task, gsm8k};
 /// Number of problems in the task, the same number of each level.
 const TEST: u64 = 1000;
 
+/// The measures of GSM8K in the order of a task's.
+type Order = [usize; 3];
 /// Of answers line by line, which end in `#### ` and the number.
-const LINES: &[Measure] = &measures([0, 1, 2]);
+const LINES: Order = [0, 1, 2];
 /// Of answers in sentences, which end in the number.
-const WORDS: &[Measure] = &measures([2, 0, 1]);
+const WORDS: Order = [2, 0, 1];
 
-/// The measures of GSM8K in another order, and the first of them by level.
-const fn measures(order: [usize; 3]) -> [Measure; 3 + LEVELS as usize] {
+/// The measures of GSM8K in that order, and the first of them by level.
+const fn measures(order: Order) -> [Measure; 3 + LEVELS as usize] {
     let [first, second, third] = order;
     [
         gsm8k::MEASURES[first],
@@ -40,18 +42,16 @@ const fn measures(order: [usize; 3]) -> [Measure; 3 + LEVELS as usize] {
 
 /// The task `arithmetic`: the first problems of the test split of seed 0.
 pub(crate) fn lines() -> Box<dyn Task> {
-    KeyedTask::task("arithmetic", items(Telling::LINES), LINES, |problem, answer| {
-        let [strict, flexible, number] = verdicts(problem, answer)?;
-        Ok(tallies(problem, [strict, flexible, number]))
-    })
+    const MEASURES: &[Measure] = &measures(LINES);
+    let items = items(Telling::LINES);
+    KeyedTask::task("arithmetic", items, MEASURES, |problem, answer| grade(problem, answer, LINES))
 }
 
 /// The task `arithmetic-words`: the same problems, to be answered in sentences.
 pub(crate) fn words() -> Box<dyn Task> {
-    KeyedTask::task("arithmetic-words", items(Telling::WORDS), WORDS, |problem, answer| {
-        let [strict, flexible, number] = verdicts(problem, answer)?;
-        Ok(tallies(problem, [number, strict, flexible]))
-    })
+    const MEASURES: &[Measure] = &measures(WORDS);
+    let items = items(Telling::WORDS);
+    KeyedTask::task("arithmetic-words", items, MEASURES, |problem, answer| grade(problem, answer, WORDS))
 }
 
 fn items(telling: Telling) -> impl Iterator<Item = (Question, Problem)> {
@@ -63,14 +63,12 @@ fn items(telling: Telling) -> impl Iterator<Item = (Question, Problem)> {
     })
 }
 
-fn verdicts(problem: &Problem, answer: &Answer) -> Result<[bool; 3]> {
-    Ok(gsm8k::verdicts(answer.text()?, &format!("#### {}", problem.result)))
-}
-
 /// The verdicts, and the first of them once more by level: a question adds nothing to the sums of other levels.
-fn tallies(problem: &Problem, verdicts: [bool; 3]) -> Vec<Vec<f64>> {
+fn grade(problem: &Problem, answer: &Answer, order: Order) -> Result<Vec<Vec<f64>>> {
+    let verdicts = gsm8k::verdicts(answer.text()?, &format!("#### {}", problem.result));
+    let verdicts = order.map(|measure| verdicts[measure]);
     let of_level = |level| if level == problem.level { one(verdicts[0]) } else { vec![0.0, 0.0] };
-    verdicts.into_iter().map(one).chain((1..=LEVELS).map(of_level)).collect()
+    Ok(verdicts.into_iter().map(one).chain((1..=LEVELS).map(of_level)).collect())
 }
 
 #[cfg(test)]

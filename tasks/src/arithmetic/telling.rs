@@ -1,4 +1,5 @@
-//! How the answer to a story is told: line by line, or in sentences, one way or several, with right numbers or wrong ones.
+//! The forms of an answer to a story: line by line or in sentences, with one wording for each step or one of several, with
+//! right numbers or some wrong ones.
 //!
 //! Sentences are another template than lines for the same calculations, so that what a model learns anew is the form while
 //! the arithmetic is known. Wrong numbers are label noise: what follows them goes on from the right ones. Several ways are
@@ -27,12 +28,12 @@ enum Style {
     Ways,
 }
 
-/// An answer as it is told.
+/// An answer in one of these forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The text.
     pub text: String,
-    /// The places of wrong numbers in it, in bytes (it is ASCII).
+    /// Where wrong numbers begin and end, in bytes of the text.
     pub wrong: Vec<Range<usize>>,
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Cursor, Read};
 
+use tokensieve_base::streams::HashedStream;
 use tokensieve_data::Catalogue;
 use zip::ZipArchive;
 
@@ -54,6 +55,12 @@ impl Library {
     /// The words of two letters, of three, of four, of five.
     pub fn words(&self) -> &[Vec<String>; 4] {
         &self.words
+    }
+
+    /// One of them in capitals, of each length as likely.
+    pub(crate) fn word(&self, stream: &mut HashedStream) -> String {
+        let of_length = &self.words[stream.below(self.words.len() as u64) as usize];
+        stream.choose(of_length).to_uppercase()
     }
 }
 

@@ -54,8 +54,7 @@ impl Puzzle {
         let mut stream = HashedStream::new(seed, &format!("figfont/{split:?}/{index}"));
         loop {
             let (name, font) = stream.choose(library.fonts());
-            let words = &library.words()[stream.below(4) as usize];
-            let word = stream.choose(words).to_uppercase();
+            let word = library.word(&mut stream);
             let drawing = draw(font, &word);
             if split_of(&word, &drawing) == split {
                 return Self { drawing, font: name.clone(), word };

@@ -112,10 +112,15 @@ fn mark(row: &PromptRow, answer: &Answer) -> Result<Vec<Vec<f64>>> {
     Ok(vec![average, all(&strict), share(&strict), all(&loose), share(&loose)])
 }
 
+/// The names of all instructions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    CHECKS.iter().map(|(name, _)| *name)
+}
+
 /// Whether the response follows an instruction of the prompt, strictly. An empty response follows none.
 pub fn check(instruction: &str, arguments: &Value, prompt: &str, response: &str) -> Result<bool> {
     let Some((_, follows)) = CHECKS.iter().find(|(name, _)| *name == instruction) else {
-        let names = CHECKS.map(|(name, _)| name).join(", ");
+        let names = names().collect::<Vec<_>>().join(", ");
         return Err(Error::Setting(format!("there is no instruction `{instruction}`; there are {names}")));
     };
     let arguments = Arguments { instruction, values: arguments, prompt };

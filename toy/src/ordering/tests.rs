@@ -90,9 +90,8 @@ fn labels_follow_the_teacher() {
 #[test]
 fn rows_repeat_and_thread_count_does_not_matter() {
     let config = OrderingConfig::smoke();
-    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let rows = run(&config).unwrap();
-    assert_eq!(rows, one.install(|| run(&config)).unwrap());
+    assert_eq!(rows, crate::on_threads(1, || run(&config)).unwrap());
     assert_eq!(rows.len(), 3 * 2 * 3 * config.contexts.len());
 }
 

@@ -188,9 +188,8 @@ fn top_residual_diverges_where_the_optimum_does_not() {
 #[test]
 fn rows_repeat_and_thread_count_does_not_matter() {
     let config = RegressionConfig::smoke();
-    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let rows = run(&config).unwrap();
-    assert_eq!(rows, one.install(|| run(&config)).unwrap());
+    assert_eq!(rows, crate::on_threads(1, || run(&config)).unwrap());
     assert!(rows.iter().all(|row| row.low <= row.median && row.median <= row.high));
     let holdout = |row: &&RegressionRow| row.quantity == Quantity::HoldoutLoss && row.step == 0;
     assert_eq!(rows.iter().filter(holdout).count(), 2 * config.runs().len());

@@ -12,7 +12,7 @@ use tokensieve_model::text::Tokenizer;
 
 /// How tokens are distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(crate) enum Paint {
     /// `[prompt]` and `{response}`; `{response}*0.5` where the weight is not 1. Brackets, backslashes and unprintable
     /// characters are escaped as in Rust. A token with a line break ends the line; characters outside of brackets are not
     /// part of the text.
@@ -24,7 +24,7 @@ pub(super) enum Paint {
 
 /// How many colours a terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
+pub(crate) enum Depth {
     /// 24-bit colours.
     True,
     /// The table of 256 colours.
@@ -43,7 +43,7 @@ struct Cell {
 
 impl Paint {
     /// The colours that standard output supports: none if it is not a terminal, or if `NO_COLOR` is set.
-    pub(super) fn of_terminal(is_terminal: bool) -> Self {
+    pub(crate) fn of_terminal(is_terminal: bool) -> Self {
         let is = |variable: &str, parts: &[&str]| {
             let value = env::var(variable).unwrap_or_default();
             parts.iter().any(|part| value.contains(part))
@@ -145,7 +145,7 @@ fn coloured(cell: &Cell, shade: usize, depth: Depth, out: &mut String) {
 }
 
 /// Appends text in a style, the parameters of an escape sequence.
-pub(super) fn styled(text: &str, style: &str, out: &mut String) {
+pub(crate) fn styled(text: &str, style: &str, out: &mut String) {
     // Pagers reset colours at line breaks.
     for (number, line) in text.split('\n').enumerate() {
         if number > 0 {

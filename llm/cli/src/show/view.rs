@@ -148,7 +148,7 @@ fn value(token: &TokenRecord, by: By) -> Option<f32> {
 }
 
 /// The style of an escape sequence for a fraction of the darkest value.
-fn colour(share: f32, depth: Depth) -> String {
+pub(crate) fn colour(share: f32, depth: Depth) -> String {
     let place = share * (RAMP.len() - 1) as f32;
     let (low, part) =
         ((place as usize).min(RAMP.len() - 2), place - (place as usize).min(RAMP.len() - 2) as f32);

@@ -1,7 +1,7 @@
 //! A benchmark: questions for a model, and the measures of its answers.
 
 use serde_json::Value;
-use tokensieve_tasks::{Answer, Measure, Question, Task};
+use tokensieve_tasks::{Answer, Measure, Task};
 
 use super::model::EvaluatedModel;
 use tokensieve_model::Error;
@@ -63,9 +63,8 @@ impl Benchmark for Box<dyn Task> {
         questions: &[usize],
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()> {
-        let asked: Vec<&Question> = questions.iter().map(|question| &self.questions()[*question]).collect();
-        evaluated.answer(&asked, &mut |place, answer| {
-            take(questions[place], serde_json::to_value(answer).expect("an answer serialises"))
+        evaluated.answer(self.questions(), questions, &mut |question, answer| {
+            take(question, serde_json::to_value(answer).expect("an answer serialises"))
         })
     }
 

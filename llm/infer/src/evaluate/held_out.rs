@@ -8,7 +8,7 @@ use tokensieve_tasks::{Measure, Options, Unit};
 use super::benchmark::Benchmark;
 use super::limit::limit;
 use super::model::EvaluatedModel;
-use super::score::batches;
+use super::score::batches_with;
 use tokensieve_documents::{DataSource, Truncate};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
@@ -130,13 +130,13 @@ impl HeldOut {
                 },
             )?;
         if let Some(why) = &set.substitution {
-            tokensieve_model::status!("{name}: {why}");
+            tokensieve_base::status!("{name}: {why}");
         }
         if !set.skipped.is_empty() {
-            tokensieve_model::status!("{name}: {} bad rows skipped", set.skipped.len());
+            tokensieve_base::status!("{name}: {} bad rows skipped", set.skipped.len());
         }
         if set.truncated > 0 {
-            tokensieve_model::status!(
+            tokensieve_base::status!(
                 "{name}: {} documents cut at {longest} tokens, the model's context",
                 set.truncated
             );
@@ -183,26 +183,29 @@ impl Benchmark for HeldOut {
         questions: &[usize],
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()> {
-        let documents = |question: usize| self.rows[questions[question]].1.iter();
+        let documents = |row: usize| self.rows[row].1.iter();
         let request = Request { tempered: true, ..Request::default() };
-        let tokens = (0..questions.len()).map(|i| documents(i).map(|document| document.tokens.len()).sum());
-        for batch in batches(tokens) {
+        let tokens =
+            (0..self.rows.len()).map(|row| documents(row).map(|document| document.tokens.len()).sum());
+        for batch in batches_with(questions, tokens) {
             if evaluated.stopped() {
                 break;
             }
             let together: Vec<&Document> = batch.clone().flat_map(documents).collect();
             let packs = [evaluated.scorer.pack(&together)];
             let mut scored = evaluated.scorer.score(&packs, &request).into_iter().flatten();
-            for question in batch {
-                let stats: Vec<RowStats> =
-                    scored.by_ref().take(documents(question).len()).flatten().collect();
+            for row in batch {
+                let stats: Vec<RowStats> = scored.by_ref().take(documents(row).len()).flatten().collect();
+                if questions.binary_search(&row).is_err() {
+                    continue;
+                }
                 if !stats.iter().all(RowStats::is_finite) {
-                    let (name, row) = (&self.name, self.id(questions[question]));
+                    let (name, row) = (&self.name, self.id(row));
                     return Err(Error::not_finite(format!("{name}, row {row}")));
                 }
                 let losses: Vec<f64> = stats.iter().map(|row| (row.loss * 1e4).round() / 1e4).collect();
                 let answer = json!({ "kind": "prediction", "tallies": tally(&stats), "losses": losses });
-                take(questions[question], answer)?;
+                take(row, answer)?;
             }
         }
         Ok(())

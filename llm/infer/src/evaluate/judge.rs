@@ -92,7 +92,7 @@ pub(super) fn add_win_rates(
         JudgeAddress::Endpoint { base, model } => {
             let endpoint = endpoint(base, model, &settings.out).map(|endpoint| {
                 endpoint
-                    .with_notice(|line| tokensieve_model::status!("{line}"))
+                    .with_notice(|line| tokensieve_base::status!("{line}"))
                     .with_stop(move || interrupted.load(Ordering::Relaxed))
             });
             endpoint.and_then(|endpoint| by_endpoint(judging, &endpoint, &texts))
@@ -104,7 +104,7 @@ pub(super) fn add_win_rates(
     let judged = judged?;
     if let Some(first) = judged.nonsense.first() {
         let count = judged.nonsense.len();
-        tokensieve_model::status!(
+        tokensieve_base::status!(
             "{}: {count} verdicts name neither reply; the first is: {}",
             judging.judge,
             first.answer
@@ -117,7 +117,7 @@ pub(super) fn add_win_rates(
     let is_controlled = control.is_some();
     let control = control.unwrap_or_else(|| LengthControl::plain(replies.len()));
     for note in control.notes(&preferences) {
-        tokensieve_model::status!("{TASK}: {note}");
+        tokensieve_base::status!("{TASK}: {note}");
     }
     let rates = control.win_rates(&preferences, &replies, &baseline, settings.seed).map_err(Error::other)?;
     let tally = |preference: &Option<f64>| preference.map_or(vec![0.0, 0.0], |p| vec![p, 1.0]);
@@ -147,7 +147,7 @@ fn length_control(
     }
     match LengthControl::published(catalogue) {
         Err(tokensieve_tasks::Error::Data(error)) => {
-            tokensieve_model::status!("{} is not computed: {}", CONTROLLED.name, error.brief());
+            tokensieve_base::status!("{} is not computed: {}", CONTROLLED.name, error.brief());
             Ok(None)
         }
         control => Ok(Some(control.map_err(Error::other)?)),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokensieve_tasks::{Answer, Ask, Question};
 
-use super::score::{Scorer, batches};
+use super::score::{Scorer, batches_with};
 use crate::generate::{Event, Generator, Options, Request, Sampling, Stop};
 use tokensieve_model::Document;
 use tokensieve_model::Error;
@@ -49,22 +49,21 @@ impl<'a> EvaluatedModel<'a> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// Answers the questions in any order; `take` receives each answer as soon as it is given.
-    pub fn answer(&mut self, questions: &[&Question], take: &mut OnAnswer<'_>) -> Result<()> {
-        let places = |wanted: fn(&Ask) -> bool| -> Vec<usize> {
-            (0..questions.len()).filter(|place| wanted(&questions[*place].ask)).collect()
-        };
-        let likelihoods = places(|ask| matches!(ask, Ask::Likelihood { .. }));
+    /// Answers those of the questions whose places are `asked`, which are in order; `take` receives each answer as soon as
+    /// it is given, in any order.
+    pub fn answer(&mut self, questions: &[Question], asked: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
+        let is_likelihood = |place: &usize| matches!(questions[*place].ask, Ask::Likelihood { .. });
+        let (likelihoods, replies): (Vec<usize>, Vec<usize>) = asked.iter().copied().partition(is_likelihood);
         self.read(questions, &likelihoods, take)?;
-        self.reply(questions, &places(|ask| matches!(ask, Ask::Reply { .. })), take)
+        self.reply(questions, &replies, take)
     }
 
     /// Generates greedy replies.
-    fn reply(&self, questions: &[&Question], places: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
+    fn reply(&self, questions: &[Question], places: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
         if places.is_empty() || self.stopped() {
             return Ok(());
         }
-        let requests = places.iter().map(|place| self.request(questions[*place]));
+        let requests = places.iter().map(|place| self.request(&questions[*place]));
         let requests = requests.collect::<Result<Vec<_>>>()?;
         let mut taken = Ok(());
         let mut each = |index: usize, event: Event<'_>| {
@@ -91,11 +90,20 @@ impl<'a> EvaluatedModel<'a> {
 
     /// Computes the probabilities of given replies. The replies to one question share its tokens, and many questions share a
     /// forward pass.
-    fn read(&mut self, questions: &[&Question], places: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
+    fn read(&mut self, questions: &[Question], asked: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let likelihoods: Vec<usize> = (0..questions.len())
+            .filter(|place| matches!(questions[*place].ask, Ask::Likelihood { .. }))
+            .collect();
+        let asked: Vec<usize> = (0..likelihoods.len())
+            .filter(|index| asked.binary_search(&likelihoods[*index]).is_ok())
+            .collect();
         let documents =
-            places.iter().map(|place| self.documents(questions[*place])).collect::<Result<Vec<_>>>()?;
+            likelihoods.iter().map(|place| self.documents(&questions[*place])).collect::<Result<Vec<_>>>()?;
         let sizes = documents.iter().map(|documents| tokens_together(documents));
-        for batch in batches(sizes) {
+        for batch in batches_with(&asked, sizes) {
             if self.stopped() {
                 break;
             }
@@ -104,8 +112,11 @@ impl<'a> EvaluatedModel<'a> {
                 .map(|documents| self.scorer.pack(&documents.iter().collect::<Vec<_>>()))
                 .collect();
             for (index, scored) in batch.zip(self.scorer.score(&packs, &head::Request::default())) {
+                if asked.binary_search(&index).is_err() {
+                    continue;
+                }
                 if !scored.iter().flatten().all(RowStats::is_finite) {
-                    let id = &questions[places[index]].id;
+                    let id = &questions[likelihoods[index]].id;
                     return Err(Error::not_finite(format!("question {id}")));
                 }
                 let own = |(document, stats): (&Document, &Vec<RowStats>)| {
@@ -113,7 +124,7 @@ impl<'a> EvaluatedModel<'a> {
                     stats[..own].iter().map(|stats| (-stats.loss).exp() as f32).collect()
                 };
                 let probabilities = documents[index].iter().zip(&scored).map(own).collect();
-                take(places[index], Answer::Likelihood { probabilities })?;
+                take(likelihoods[index], Answer::Likelihood { probabilities })?;
             }
         }
         Ok(())

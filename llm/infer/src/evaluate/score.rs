@@ -84,9 +84,32 @@ pub(super) fn batches(tokens: impl IntoIterator<Item = usize>) -> Vec<std::ops::
     batches.iter().map(|batch| batch[0].0..batch[batch.len() - 1].0 + 1).collect()
 }
 
+/// The [`batches`] of all items that have one of the `asked` in them, which are in order. What an evaluation that goes on
+/// asks is then computed together with the same others as if it had not been interrupted, so that no bit depends on that.
+pub(super) fn batches_with(
+    asked: &[usize],
+    tokens: impl IntoIterator<Item = usize>,
+) -> Vec<std::ops::Range<usize>> {
+    let mut batches = batches(tokens);
+    batches.retain(|batch| {
+        let first = asked.partition_point(|item| *item < batch.start);
+        asked.get(first).is_some_and(|item| *item < batch.end)
+    });
+    batches
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_do_not_depend_on_what_is_asked() {
+        let tokens = [3000, 1000, 97, 9000, 1, 4096];
+        assert_eq!(batches_with(&[0, 1, 2, 3, 4, 5], tokens), batches(tokens));
+        assert_eq!(batches_with(&[1, 4], tokens), [0..2, 4..5]);
+        assert_eq!(batches_with(&[0, 5], tokens), [0..2, 5..6]);
+        assert!(batches_with(&[], tokens).is_empty());
+    }
 
     #[test]
     fn batches_are_consecutive_and_not_too_large() {

@@ -1,12 +1,9 @@
 //! The forward pass of generation: tokens in, logits out, with keys and values cached in slots.
 
-#[cfg(target_arch = "x86_64")]
 use half::bf16;
 use tch::{Device, Kind, Tensor, no_grad};
 
-#[cfg(target_arch = "x86_64")]
 use tokensieve_kernels::decode::{KeysValues, Number};
-#[cfg(target_arch = "x86_64")]
 use tokensieve_model::Decoder;
 use tokensieve_model::{Cache, Model};
 
@@ -16,10 +13,8 @@ pub(super) enum Engine<'a> {
     /// The forward pass with caches in libtorch's operators, on any machine.
     Plain(&'a Model),
     /// The batched decoder in f32.
-    #[cfg(target_arch = "x86_64")]
     F32(Decoder<'a, f32>),
     /// The batched decoder in bf16.
-    #[cfg(target_arch = "x86_64")]
     Bf16(Decoder<'a, bf16>),
 }
 
@@ -27,7 +22,6 @@ pub(super) enum Engine<'a> {
 #[derive(Debug)]
 pub(super) enum Slot {
     Plain(Cache),
-    #[cfg(target_arch = "x86_64")]
     Decoder(KeysValues),
 }
 
@@ -36,7 +30,6 @@ pub(super) type Piece<'p> = (&'p mut Slot, &'p [u32]);
 
 impl<'a> Engine<'a> {
     pub(super) fn new(model: &'a Model, merge: bool) -> Self {
-        #[cfg(target_arch = "x86_64")]
         if model.supports_decoder() {
             return no_grad(|| match model.kind() {
                 Kind::Float => Self::F32(Decoder::new(model, merge)),
@@ -54,9 +47,7 @@ impl<'a> Engine<'a> {
     pub(super) fn slot(&self) -> Slot {
         match self {
             Self::Plain(model) => Slot::Plain(Cache::new(model, 64)),
-            #[cfg(target_arch = "x86_64")]
             Self::F32(decoder) => Slot::Decoder(decoder.keys_values()),
-            #[cfg(target_arch = "x86_64")]
             Self::Bf16(decoder) => Slot::Decoder(decoder.keys_values()),
         }
     }
@@ -65,9 +56,7 @@ impl<'a> Engine<'a> {
     pub(super) fn feed(&self, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
         no_grad(|| match self {
             Self::Plain(model) => feed_plain(model, pieces, logits),
-            #[cfg(target_arch = "x86_64")]
             Self::F32(decoder) => feed(decoder, pieces, logits),
-            #[cfg(target_arch = "x86_64")]
             Self::Bf16(decoder) => feed(decoder, pieces, logits),
         });
     }
@@ -75,7 +64,6 @@ impl<'a> Engine<'a> {
 
 fn feed_plain(model: &Model, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
     fn own((slot, tokens): Piece<'_>) -> (&mut Cache, &[u32]) {
-        #[cfg_attr(not(target_arch = "x86_64"), expect(irrefutable_let_patterns))]
         let Slot::Plain(cache) = slot else { unreachable!("an engine only gets its own slots") };
         (cache, tokens)
     }
@@ -90,7 +78,6 @@ fn feed_plain(model: &Model, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
     *logits = Vec::try_from(rows.flatten(0, -1)).expect("f32");
 }
 
-#[cfg(target_arch = "x86_64")]
 fn feed<N: Number>(decoder: &Decoder<'_, N>, pieces: Vec<Piece>, logits: &mut Vec<f32>) {
     fn own((slot, tokens): Piece<'_>) -> (&mut KeysValues, &[u32]) {
         match slot {
@@ -106,7 +93,6 @@ impl Slot {
     pub(super) fn truncate(&mut self, tokens: usize) {
         match self {
             Self::Plain(cache) => cache.truncate(tokens),
-            #[cfg(target_arch = "x86_64")]
             Self::Decoder(held) => held.truncate(tokens),
         }
     }
@@ -118,12 +104,10 @@ impl Slot {
                 cache.copy_from(other);
                 cache.tokens()
             }
-            #[cfg(target_arch = "x86_64")]
             (Self::Decoder(held), Self::Decoder(other)) => {
                 held.copy_from(other);
                 held.tokens()
             }
-            #[cfg(target_arch = "x86_64")]
             _ => unreachable!("both slots belong to one engine"),
         }
     }

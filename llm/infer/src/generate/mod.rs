@@ -2,7 +2,7 @@
 //!
 //! Batching is continuous: when a reply is complete, a waiting prompt takes its place at once, and goes through the model
 //! together with the latest tokens of the other replies, without padding. Every request samples from random numbers of its
-//! own seed. On a processor with AVX-512 every row is computed independently of the other rows, so that a reply is
+//! own seed. On a processor with AVX2 or AVX-512 every row is computed independently of the other rows, so that a reply is
 //! bit-identical whatever the batch, in f32 and in bf16.
 
 mod draw;

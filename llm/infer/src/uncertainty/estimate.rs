@@ -47,10 +47,20 @@ pub struct Work {
     pub head: Duration,
 }
 
+/// Documents of which the first ones have been estimated before. They are computed again as far as they share a group with
+/// others, whose estimates then do not depend, by a bit, on where the work was interrupted.
+#[derive(Clone, Copy, Debug)]
+pub struct Documents<'a> {
+    /// All of them.
+    pub all: &'a [&'a Document],
+    /// How many are done.
+    pub done: usize,
+}
+
 /// Estimates every token of the documents' responses. `adapter` is attached to the model in all passes with and without
 /// dropout. If the posterior is a list of adapters, its first one is the default for the pass without dropout.
 ///
-/// `each` receives the index of a document and its estimates, in the order of the documents. A document without a response
+/// `each` receives the index of a document that was not done and its estimates, in the order of the documents. A document without a response
 /// has no estimates.
 ///
 /// # Panics
@@ -58,7 +68,7 @@ pub struct Work {
 pub fn estimate(
     model: &mut Model,
     adapter: Option<&Adapter>,
-    documents: &[&Document],
+    documents: Documents<'_>,
     posterior: &Posterior,
     top: usize,
     budget: &Budget,
@@ -72,10 +82,13 @@ pub fn estimate(
     };
     let mut head = Head::default();
     let mut work = Work::default();
-    let mut next = 0;
+    let mut next = documents.done;
     let mut unfinished = Vec::new();
     let whole = model.config().rope.depends_on_length();
-    for pieces in groups(documents, budget.hidden_bytes / row_bytes, whole) {
+    for pieces in groups(documents.all, budget.hidden_bytes / row_bytes, whole) {
+        if pieces.iter().all(|piece| piece.index < documents.done) {
+            continue;
+        }
         let began = Instant::now();
         model.attach(adapter)?;
         let group = Group { model, pieces: &pieces, tokens: budget.tokens };
@@ -112,7 +125,7 @@ pub fn estimate(
             for index in next..piece.index {
                 each(index, Vec::new())?;
             }
-            next = piece.index;
+            next = next.max(piece.index);
             for position in &piece.positions {
                 let top = largest.as_ref().map_or_else(Vec::new, |top| {
                     top.ids(row).iter().copied().zip(top.probabilities(row).iter().copied()).collect()
@@ -126,15 +139,18 @@ pub fn estimate(
                 row += 1;
             }
             if piece.last {
+                let estimates = std::mem::take(&mut unfinished);
                 work.tokens += piece.document.tokens.len();
-                work.predicted += unfinished.len();
-                each(piece.index, std::mem::take(&mut unfinished))?;
-                next = piece.index + 1;
+                work.predicted += estimates.len();
+                if piece.index >= documents.done {
+                    each(piece.index, estimates)?;
+                    next = piece.index + 1;
+                }
             }
         }
         work.head += began.elapsed();
     }
-    for index in next..documents.len() {
+    for index in next..documents.all.len() {
         each(index, Vec::new())?;
     }
     Ok(work)

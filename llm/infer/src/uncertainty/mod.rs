@@ -29,7 +29,7 @@ mod spread;
 mod table;
 
 pub use budget::Budget;
-pub use estimate::{ALTERNATIVES, Estimate, Work, estimate};
+pub use estimate::{ALTERNATIVES, Documents, Estimate, Work, estimate};
 pub use posterior::{DropoutSettings, Posterior};
 pub use record::Recorder;
 pub use spread::{Measures, Spread, Sums};

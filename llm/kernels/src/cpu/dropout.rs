@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use super::lanes::{Avx512, LANES, Number, Words};
+use super::lanes::{LANES, Make, Number, Simd, Words};
 use super::rows::{GRAIN, Rows, by_kind};
 use crate::mask::{FACTORS, Mask, SPREAD};
 use crate::shim::parallel;
@@ -11,8 +11,13 @@ pub(crate) fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64
     by_kind!(x, run(x, base, mask, scale))
 }
 
-fn run<N: Number>(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Option<Tensor> {
-    let simd = Avx512::detect()?;
+fn run<S: Simd, N: Number>(
+    simd: S,
+    x: &Tensor,
+    base: Option<&Tensor>,
+    mask: &Mask,
+    scale: f64,
+) -> Option<Tensor> {
     let out = Tensor::empty(x.size(), (x.kind(), Device::Cpu));
     let (rows, into) = (Rows::<N>::of(x)?, Rows::<N>::of(&out)?);
     let base = match base {
@@ -37,26 +42,26 @@ fn run<N: Number>(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) ->
 
 /// The random bits of sixteen pairs of places.
 #[derive(Clone, Copy)]
-pub(super) struct Bits {
-    keys: [Words; 2],
+pub(super) struct Bits<S: Simd> {
+    keys: [Words<S>; 2],
 }
 
-impl Bits {
+impl<S: Simd> Bits<S> {
     /// The same key for all.
     #[inline(always)]
-    pub(super) fn new(simd: Avx512, key: [u32; 2]) -> Self {
-        Self { keys: key.map(|half| simd.word(half)) }
+    pub(super) fn new(simd: S, key: [u32; 2]) -> Self {
+        Self { keys: [simd.word(key[0]), simd.word(key[1])] }
     }
 
     /// A key for each.
     #[inline(always)]
-    pub(super) fn of_keys(simd: Avx512, keys: &[[u32; LANES]; 2]) -> Self {
-        // SAFETY: there are sixteen words.
-        Self { keys: keys.each_ref().map(|words| unsafe { simd.words(words.as_ptr()) }) }
+    pub(super) fn of_keys(simd: S, keys: &[[u32; LANES]; 2]) -> Self {
+        // SAFETY: there are sixteen words each.
+        Self { keys: unsafe { [simd.words(keys[0].as_ptr()), simd.words(keys[1].as_ptr())] } }
     }
 
     #[inline(always)]
-    pub(super) fn of(&self, simd: Avx512, pairs: Words) -> Words {
+    pub(super) fn of(&self, simd: S, pairs: Words<S>) -> Words<S> {
         let x = pairs.times(simd.word(SPREAD)).xor(self.keys[0]).folded::<16>();
         let x = x.times(simd.word(FACTORS[0])).folded::<13>().xor(self.keys[1]);
         x.times(simd.word(FACTORS[1])).folded::<16>()
@@ -65,31 +70,35 @@ impl Bits {
 
 /// # Safety
 /// All rows have `n` numbers, and no other thread writes `out`.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 #[expect(clippy::too_many_arguments, reason = "a row of each")]
-unsafe fn row<N: Number>(
-    simd: Avx512,
+unsafe fn row<S: Simd, N: Number>(
+    simd: S,
     x: *const N,
     base: Option<*const N>,
     out: *mut N,
     n: usize,
-    bits: Bits,
+    bits: Bits<S>,
     threshold: u16,
     scale: f32,
 ) {
-    let (scale, zero) = (simd.splat(scale), simd.splat(0.0));
-    for at in (0..n).step_by(2 * LANES) {
-        let kept = bits.of(simd, simd.count().plus((at / 2) as i32)).halves_from(threshold);
-        for (half, at) in [at, at + LANES].into_iter().enumerate().filter(|(_, at)| *at < n) {
-            let kept = (kept >> (half * LANES)) as u16;
-            // SAFETY: the rows have `n` numbers.
-            unsafe {
-                let mut sum = (simd.load(x.add(at), n - at) * scale).or(kept, zero);
-                if let Some(base) = base {
-                    sum = sum + simd.load(base.add(at), n - at);
+    simd.run(
+        #[inline(always)]
+        move || {
+            let (scale, zero) = (simd.splat(scale), simd.splat(0.0));
+            for at in (0..n).step_by(2 * LANES) {
+                let kept = bits.of(simd, simd.count().plus((at / 2) as i32)).halves_from(threshold);
+                for (half, at) in [at, at + LANES].into_iter().enumerate().filter(|(_, at)| *at < n) {
+                    let kept = (kept >> (half * LANES)) as u16;
+                    // SAFETY: the rows have `n` numbers.
+                    unsafe {
+                        let mut sum = (simd.load(x.add(at), n - at) * scale).or(kept, zero);
+                        if let Some(base) = base {
+                            sum = sum + simd.load(base.add(at), n - at);
+                        }
+                        sum.store(out.add(at), n - at);
+                    }
                 }
-                sum.store(out.add(at), n - at);
             }
-        }
-    }
+        },
+    );
 }

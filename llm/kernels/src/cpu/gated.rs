@@ -4,7 +4,7 @@ use std::f32::consts::PI;
 
 use tch::{Device, Tensor};
 
-use super::lanes::{Avx512, LANES, Lanes, Number};
+use super::lanes::{LANES, Lanes, Make, Number, Simd};
 use super::rows::{GRAIN, Rows, by_kind};
 use crate::shape::Activation;
 use crate::shim::parallel;
@@ -13,8 +13,12 @@ pub(crate) fn gated(gate_up: &Tensor, activation: Activation, out: &Tensor) -> O
     by_kind!(gate_up, forward(gate_up, activation, out))
 }
 
-fn forward<N: Number>(gate_up: &Tensor, activation: Activation, out: &Tensor) -> Option<()> {
-    let simd = Avx512::detect()?;
+fn forward<S: Simd, N: Number>(
+    simd: S,
+    gate_up: &Tensor,
+    activation: Activation,
+    out: &Tensor,
+) -> Option<()> {
     let (rows, into) = (Rows::<N>::of(gate_up)?, Rows::<N>::of(out)?);
     let n = into.columns;
     assert_eq!((rows.count, rows.columns), (into.count, 2 * n));
@@ -29,22 +33,26 @@ fn forward<N: Number>(gate_up: &Tensor, activation: Activation, out: &Tensor) ->
 
 /// # Safety
 /// `gate_up` has 2·n numbers, `out` has n, and no other thread writes it.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) unsafe fn forward_row<N: Number>(
-    simd: Avx512,
+pub(super) unsafe fn forward_row<S: Simd, N: Number>(
+    simd: S,
     gate_up: *const N,
     activation: Activation,
     out: *mut N,
     n: usize,
 ) {
-    for at in (0..n).step_by(LANES) {
-        let left = n - at;
-        // SAFETY: `gate_up` has 2·n numbers, `out` has n.
-        unsafe {
-            let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
-            (gate * sigmoid(simd, gate, activation).0 * up).store(out.add(at), left);
-        }
-    }
+    simd.run(
+        #[inline(always)]
+        move || {
+            for at in (0..n).step_by(LANES) {
+                let left = n - at;
+                // SAFETY: `gate_up` has 2·n numbers, `out` has n.
+                unsafe {
+                    let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
+                    (gate * sigmoid(simd, gate, activation).0 * up).store(out.add(at), left);
+                }
+            }
+        },
+    );
 }
 
 pub(crate) fn gated_backward(
@@ -56,13 +64,13 @@ pub(crate) fn gated_backward(
     by_kind!(gate_up, backward(&d_act.to_kind(gate_up.kind()), gate_up, activation, act_out))
 }
 
-fn backward<N: Number>(
+fn backward<S: Simd, N: Number>(
+    simd: S,
     d_act: &Tensor,
     gate_up: &Tensor,
     activation: Activation,
     act_out: Option<&Tensor>,
 ) -> Option<Tensor> {
-    let simd = Avx512::detect()?;
     let d_gate_up = Tensor::empty(gate_up.size(), (gate_up.kind(), Device::Cpu));
     let (rows, d_rows, into) = (Rows::<N>::of(gate_up)?, Rows::<N>::of(d_act)?, Rows::<N>::of(&d_gate_up)?);
     let act = match act_out {
@@ -86,9 +94,8 @@ fn backward<N: Number>(
 
 /// # Safety
 /// `gate_up` and `d_gate_up` have 2·n numbers, the others n, and no other thread writes the results.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn backward_row<N: Number>(
-    simd: Avx512,
+unsafe fn backward_row<S: Simd, N: Number>(
+    simd: S,
     d_act: *const N,
     gate_up: *const N,
     activation: Activation,
@@ -96,28 +103,33 @@ unsafe fn backward_row<N: Number>(
     d_gate_up: *mut N,
     n: usize,
 ) {
-    for at in (0..n).step_by(LANES) {
-        let left = n - at;
-        // SAFETY: as in `forward_row`.
-        unsafe {
-            let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
-            let d_act = simd.load(d_act.add(at), left);
-            let (sigmoid, d_inner) = sigmoid(simd, gate, activation);
-            let value = gate * sigmoid;
-            // (x·σ(u))' = σ + x·σ·(1 − σ)·u'
-            let slope = (value * (simd.splat(1.0) - sigmoid)).mul_add(d_inner, sigmoid);
-            (d_act * up * slope).store(d_gate_up.add(at), left);
-            (d_act * value).store(d_gate_up.add(n + at), left);
-            if let Some(act) = act {
-                (value * up).store(act.add(at), left);
+    simd.run(
+        #[inline(always)]
+        move || {
+            for at in (0..n).step_by(LANES) {
+                let left = n - at;
+                // SAFETY: as in `forward_row`.
+                unsafe {
+                    let (gate, up) = (simd.load(gate_up.add(at), left), simd.load(gate_up.add(n + at), left));
+                    let d_act = simd.load(d_act.add(at), left);
+                    let (sigmoid, d_inner) = sigmoid(simd, gate, activation);
+                    let value = gate * sigmoid;
+                    // (x·σ(u))' = σ + x·σ·(1 − σ)·u'
+                    let slope = (value * (simd.splat(1.0) - sigmoid)).mul_add(d_inner, sigmoid);
+                    (d_act * up * slope).store(d_gate_up.add(at), left);
+                    (d_act * value).store(d_gate_up.add(n + at), left);
+                    if let Some(act) = act {
+                        (value * up).store(act.add(at), left);
+                    }
+                }
             }
-        }
-    }
+        },
+    );
 }
 
 /// What x is multiplied by, σ(u(x)), and u'.
 #[inline(always)]
-fn sigmoid(simd: Avx512, x: Lanes, activation: Activation) -> (Lanes, Lanes) {
+fn sigmoid<S: Simd>(simd: S, x: Lanes<S>, activation: Activation) -> (Lanes<S>, Lanes<S>) {
     match activation {
         Activation::Silu => (x.sigmoid(), simd.splat(1.0)),
         Activation::GeluTanh => {

@@ -1,4 +1,4 @@
-//! The operations as kernels in AVX-512 (with its bf16 instructions) on libtorch's threads. Each entry gives `None`
+//! The operations as kernels on libtorch's threads, generic over the instructions (`lanes/simd.rs`). Each entry gives `None`
 //! where it does not apply: on another processor, for another kind of number or place of memory.
 #![allow(unsafe_code)]
 // What works on lanes must be inlined into the functions that are compiled for the instructions.
@@ -9,6 +9,7 @@ pub mod decode;
 mod dropout;
 mod gated;
 pub(super) mod head_rows;
+#[cfg_attr(not(target_arch = "x86_64"), path = "../no_int8.rs")]
 mod int8;
 mod lanes;
 mod line;
@@ -19,6 +20,7 @@ mod rope;
 mod rows;
 pub(super) mod spread;
 mod transpose;
+mod weight;
 
 pub(super) use attention::{attention, attention_backward};
 pub(super) use dropout::dropout;

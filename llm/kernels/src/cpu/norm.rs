@@ -3,8 +3,8 @@
 use half::bf16;
 use tch::{Device, Kind, Tensor};
 
-use super::lanes::{Avx512, LANES, Number};
-use super::rows::{GRAIN, Rows, floats};
+use super::lanes::{LANES, Make, Number, Simd};
+use super::rows::{GRAIN, Rows, floats, with_simd};
 use crate::shim::parallel;
 
 /// Rows over which the weight's gradient is summed first: a fixed number, so that the sum does not depend on the
@@ -13,16 +13,21 @@ const WEIGHT_ROWS: usize = 64;
 
 pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: &Tensor) -> Option<Tensor> {
     match (x.kind(), out.kind()) {
-        (Kind::Float, Kind::Float) => forward::<f32, f32>(x, weight, eps, out),
-        (Kind::Float, Kind::BFloat16) => forward::<f32, bf16>(x, weight, eps, out),
-        (Kind::BFloat16, Kind::Float) => forward::<bf16, f32>(x, weight, eps, out),
-        (Kind::BFloat16, Kind::BFloat16) => forward::<bf16, bf16>(x, weight, eps, out),
+        (Kind::Float, Kind::Float) => with_simd!(forward::<f32, f32>(x, weight, eps, out)),
+        (Kind::Float, Kind::BFloat16) => with_simd!(forward::<f32, bf16>(x, weight, eps, out)),
+        (Kind::BFloat16, Kind::Float) => with_simd!(forward::<bf16, f32>(x, weight, eps, out)),
+        (Kind::BFloat16, Kind::BFloat16) => with_simd!(forward::<bf16, bf16>(x, weight, eps, out)),
         _ => None,
     }
 }
 
-fn forward<X: Number, Y: Number>(x: &Tensor, weight: &Tensor, eps: f64, out: &Tensor) -> Option<Tensor> {
-    let simd = Avx512::detect()?;
+fn forward<S: Simd, X: Number, Y: Number>(
+    simd: S,
+    x: &Tensor,
+    weight: &Tensor,
+    eps: f64,
+    out: &Tensor,
+) -> Option<Tensor> {
     let (rows, into, weight) = (Rows::<X>::of(x)?, Rows::<Y>::of(out)?, floats(weight)?);
     assert_eq!((into.count, into.columns, weight.len()), (rows.count, rows.columns, rows.columns));
     let inv_rms = Tensor::empty(&x.size()[..x.dim() - 1], (Kind::Float, Device::Cpu));
@@ -41,31 +46,35 @@ fn forward<X: Number, Y: Number>(x: &Tensor, weight: &Tensor, eps: f64, out: &Te
 
 /// # Safety
 /// `x` and `out` have as many numbers as the weight, and no other thread writes `out`.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) unsafe fn forward_row<X: Number, Y: Number>(
-    simd: Avx512,
+pub(super) unsafe fn forward_row<S: Simd, X: Number, Y: Number>(
+    simd: S,
     x: *const X,
     out: *mut Y,
     weight: &[f32],
     eps: f32,
 ) -> f32 {
-    let n = weight.len();
-    let mut squares = [simd.splat(0.0); 2];
-    for (turn, at) in (0..n).step_by(LANES).enumerate() {
-        // SAFETY: `x` and `out` have `n` numbers.
-        let x = unsafe { simd.load(x.add(at), n - at) };
-        squares[turn % 2] = x.mul_add(x, squares[turn % 2]);
-    }
-    let inv_rms = ((squares[0] + squares[1]).sum() / n as f32 + eps).sqrt().recip();
-    let factor = simd.splat(inv_rms);
-    for at in (0..n).step_by(LANES) {
-        // SAFETY: likewise.
-        unsafe {
-            let x_hat = simd.load(x.add(at), n - at) * factor;
-            (x_hat * simd.load(weight.as_ptr().add(at), n - at)).store(out.add(at), n - at);
-        }
-    }
-    inv_rms
+    simd.run(
+        #[inline(always)]
+        move || {
+            let n = weight.len();
+            let mut squares = [simd.splat(0.0); 2];
+            for (turn, at) in (0..n).step_by(LANES).enumerate() {
+                // SAFETY: `x` and `out` have `n` numbers.
+                let x = unsafe { simd.load(x.add(at), n - at) };
+                squares[turn % 2] = x.mul_add(x, squares[turn % 2]);
+            }
+            let inv_rms = ((squares[0] + squares[1]).sum() / n as f32 + eps).sqrt().recip();
+            let factor = simd.splat(inv_rms);
+            for at in (0..n).step_by(LANES) {
+                // SAFETY: likewise.
+                unsafe {
+                    let x_hat = simd.load(x.add(at), n - at) * factor;
+                    (x_hat * simd.load(weight.as_ptr().add(at), n - at)).store(out.add(at), n - at);
+                }
+            }
+            inv_rms
+        },
+    )
 }
 
 pub(crate) fn rms_norm_backward(
@@ -77,17 +86,24 @@ pub(crate) fn rms_norm_backward(
     d_weight: Option<&Tensor>,
 ) -> Option<Tensor> {
     match (dy.kind(), x.kind()) {
-        (Kind::Float, Kind::Float) => backward::<f32, f32>(dy, x, weight, inv_rms, residual, d_weight),
-        (Kind::Float, Kind::BFloat16) => backward::<f32, bf16>(dy, x, weight, inv_rms, residual, d_weight),
-        (Kind::BFloat16, Kind::Float) => backward::<bf16, f32>(dy, x, weight, inv_rms, residual, d_weight),
+        (Kind::Float, Kind::Float) => {
+            with_simd!(backward::<f32, f32>(dy, x, weight, inv_rms, residual, d_weight))
+        }
+        (Kind::Float, Kind::BFloat16) => {
+            with_simd!(backward::<f32, bf16>(dy, x, weight, inv_rms, residual, d_weight))
+        }
+        (Kind::BFloat16, Kind::Float) => {
+            with_simd!(backward::<bf16, f32>(dy, x, weight, inv_rms, residual, d_weight))
+        }
         (Kind::BFloat16, Kind::BFloat16) => {
-            backward::<bf16, bf16>(dy, x, weight, inv_rms, residual, d_weight)
+            with_simd!(backward::<bf16, bf16>(dy, x, weight, inv_rms, residual, d_weight))
         }
         _ => None,
     }
 }
 
-fn backward<Y: Number, X: Number>(
+fn backward<S: Simd, Y: Number, X: Number>(
+    simd: S,
     dy: &Tensor,
     x: &Tensor,
     weight: &Tensor,
@@ -95,7 +111,6 @@ fn backward<Y: Number, X: Number>(
     residual: Option<&Tensor>,
     d_weight: Option<&Tensor>,
 ) -> Option<Tensor> {
-    let simd = Avx512::detect()?;
     let residual = residual.map(|residual| residual.to_kind(x.kind()));
     let around = match &residual {
         Some(residual) => Some(Rows::<X>::of(residual)?),
@@ -144,9 +159,8 @@ fn backward<Y: Number, X: Number>(
 ///
 /// # Safety
 /// All rows have as many numbers as the weight, and no other thread writes `into`.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn backward_row<Y: Number, X: Number>(
-    simd: Avx512,
+unsafe fn backward_row<S: Simd, Y: Number, X: Number>(
+    simd: S,
     dy: *const Y,
     x: *const X,
     weight: &[f32],
@@ -154,48 +168,57 @@ unsafe fn backward_row<Y: Number, X: Number>(
     around: Option<*const X>,
     into: *mut X,
 ) {
-    let n = weight.len();
-    let mut sums = [simd.splat(0.0); 2];
-    for (turn, at) in (0..n).step_by(LANES).enumerate() {
-        // SAFETY: all rows have `n` numbers.
-        unsafe {
-            let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
-            sums[turn % 2] = d_x_hat.mul_add(simd.load(x.add(at), n - at), sums[turn % 2]);
-        }
-    }
-    let along = (sums[0] + sums[1]).sum() * inv_rms * inv_rms * inv_rms / n as f32;
-    let (factor, along) = (simd.splat(inv_rms), simd.splat(-along));
-    for at in (0..n).step_by(LANES) {
-        // SAFETY: likewise.
-        unsafe {
-            let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
-            let mut dx = simd.load(x.add(at), n - at).mul_add(along, d_x_hat * factor);
-            if let Some(around) = around {
-                dx = dx + simd.load(around.add(at), n - at);
+    simd.run(
+        #[inline(always)]
+        move || {
+            let n = weight.len();
+            let mut sums = [simd.splat(0.0); 2];
+            for (turn, at) in (0..n).step_by(LANES).enumerate() {
+                // SAFETY: all rows have `n` numbers.
+                unsafe {
+                    let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
+                    sums[turn % 2] = d_x_hat.mul_add(simd.load(x.add(at), n - at), sums[turn % 2]);
+                }
             }
-            dx.store(into.add(at), n - at);
-        }
-    }
+            let along = (sums[0] + sums[1]).sum() * inv_rms * inv_rms * inv_rms / n as f32;
+            let (factor, along) = (simd.splat(inv_rms), simd.splat(-along));
+            for at in (0..n).step_by(LANES) {
+                // SAFETY: likewise.
+                unsafe {
+                    let d_x_hat = simd.load(dy.add(at), n - at) * simd.load(weight.as_ptr().add(at), n - at);
+                    let mut dx = simd.load(x.add(at), n - at).mul_add(along, d_x_hat * factor);
+                    if let Some(around) = around {
+                        dx = dx + simd.load(around.add(at), n - at);
+                    }
+                    dx.store(into.add(at), n - at);
+                }
+            }
+        },
+    );
 }
 
 /// # Safety
 /// All rows have `n` numbers, and no other thread writes `sum`.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn weight_row<Y: Number, X: Number>(
-    simd: Avx512,
+unsafe fn weight_row<S: Simd, Y: Number, X: Number>(
+    simd: S,
     dy: *const Y,
     x: *const X,
     inv_rms: f32,
     sum: *mut f32,
     n: usize,
 ) {
-    let factor = simd.splat(inv_rms);
-    for at in (0..n).step_by(LANES) {
-        // SAFETY: all rows have `n` numbers.
-        unsafe {
-            let x_hat = simd.load(x.add(at), n - at) * factor;
-            let before = simd.load(sum.cast_const().add(at), n - at);
-            simd.load(dy.add(at), n - at).mul_add(x_hat, before).store(sum.add(at), n - at);
-        }
-    }
+    simd.run(
+        #[inline(always)]
+        move || {
+            let factor = simd.splat(inv_rms);
+            for at in (0..n).step_by(LANES) {
+                // SAFETY: all rows have `n` numbers.
+                unsafe {
+                    let x_hat = simd.load(x.add(at), n - at) * factor;
+                    let before = simd.load(sum.cast_const().add(at), n - at);
+                    simd.load(dy.add(at), n - at).mul_add(x_hat, before).store(sum.add(at), n - at);
+                }
+            }
+        },
+    );
 }

@@ -7,23 +7,23 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use half::bf16;
 use tch::{Kind, Tensor};
 
-use super::lanes::{Avx512, LANES, Lanes, Number, Words};
+use super::lanes::{LANES, Lanes, Make, Number, Simd};
 use super::line::{EMPTY, Line};
-use super::rows::{Rows, by_rows, floats};
+use super::rows::{Rows, by_rows, floats, with_simd};
 use super::transpose::transposed;
+use super::weight::{TILE, Weight};
 use crate::product::{Block, Product};
 use crate::shim::parallel;
 
-/// Outputs of a tile.
-pub(super) const TILE: usize = 2 * LANES;
-
-/// Rows of a block at most: twice as many sums, their two weights and a broadcast fit the 32 registers.
+/// Rows of a block at most: twice as many sums, their two weights and a broadcast fit 32 registers of sixteen numbers.
 pub(super) const BLOCK: usize = 12;
+
+/// The same where sixteen registers hold eight numbers each, and a block has the outputs of half a tile.
+pub(super) const NARROW_BLOCK: usize = 6;
 
 /// Rows that a tile serves at most: with their inputs they stay near (choice).
 const PANEL: usize = 1024;
@@ -43,29 +43,36 @@ const EVEN: f64 = 1.03;
 
 pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
     match (product.x.kind(), out.kind()) {
-        (Kind::BFloat16, _) if multiplies_tiles() => None,
-        (Kind::Float, Kind::Float) => of::<f32, f32>(product, out),
-        (Kind::BFloat16, Kind::BFloat16) => of::<bf16, bf16>(product, out),
-        (Kind::BFloat16, Kind::Float) => of::<bf16, f32>(product, out),
+        (Kind::Float, Kind::Float) => with_simd!(of::<f32, f32>(product, out)),
+        (Kind::BFloat16, Kind::BFloat16) => with_simd!(of::<bf16, bf16>(product, out)),
+        (Kind::BFloat16, Kind::Float) => with_simd!(of::<bf16, f32>(product, out)),
         _ => None,
     }
 }
 
 /// Whether the processor has matrix instructions (AMX): libtorch's products in bf16 use them, and with them are several
 /// times as fast as any without.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn multiplies_tiles() -> bool {
     /// Of leaf 7 in edx.
     const AMX_BF16: u32 = 1 << 22;
     /// Asked once: under a hypervisor the instruction is a slow one.
-    static FOUND: LazyLock<bool> =
-        LazyLock::new(|| std::arch::x86_64::__cpuid_count(7, 0).edx & AMX_BF16 != 0);
+    static FOUND: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::arch::x86_64::__cpuid_count(7, 0).edx & AMX_BF16 != 0);
     *FOUND
 }
 
-fn of<N: Number, O: Number>(product: &Product, out: &Tensor) -> Option<()> {
-    let simd = Avx512::detect()?;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn multiplies_tiles() -> bool {
+    false
+}
+
+fn of<S: Simd, N: Number, O: Number>(simd: S, product: &Product, out: &Tensor) -> Option<()> {
     let into = Rows::<O>::of(out)?;
-    if into.count < FEWEST || into.inner != 1 {
+    // What libtorch multiplies as fast or faster. Without instructions for it, it would widen the weight first.
+    let of_libtorch = if N::parts::<S>() == 1 { FEWEST } else { 0 };
+    let of_tiles = N::PER_WORD > 1 && N::parts::<S>() == 1 && multiplies_tiles();
+    if into.count < of_libtorch || of_tiles || into.inner != 1 {
         return None;
     }
     let whole = |range: &Range<usize>| {
@@ -184,7 +191,12 @@ struct Term<N> {
 
 impl<N: Number> Term<N> {
     /// With x as a tensor whose rows' numbers lie side by side in whole words, which must outlive the term.
-    fn of(simd: Avx512, x: &Tensor, weight: &Tensor, [rows, outputs]: [usize; 2]) -> Option<(Tensor, Self)> {
+    fn of<S: Simd>(
+        simd: S,
+        x: &Tensor,
+        weight: &Tensor,
+        [rows, outputs]: [usize; 2],
+    ) -> Option<(Tensor, Self)> {
         let weight_rows = Weight::of(weight)?;
         let inputs = weight_rows.inputs();
         assert_eq!((x.size(), weight.size()[1]), (vec![rows as i64, inputs as i64], outputs as i64));
@@ -193,103 +205,10 @@ impl<N: Number> Term<N> {
         } else if x.stride()[1] == 1 {
             x.shallow_clone()
         } else {
-            transposed::<N>(simd, x).unwrap_or_else(|| x.contiguous())
+            transposed::<_, N>(simd, x).unwrap_or_else(|| x.contiguous())
         };
         let term = Self { x: Rows::of(&x)?, weight: weight_rows };
         Some((x, term))
-    }
-}
-
-/// `[K, N]` by where its numbers lie side by side.
-#[derive(Clone, Copy)]
-pub(super) enum Weight<N> {
-    /// Along the inputs: a row per output.
-    Inputs(Rows<N>),
-    /// Along the outputs: a row per input.
-    Outputs(Rows<N>),
-}
-
-impl<N: Number> Weight<N> {
-    fn of(weight: &Tensor) -> Option<Self> {
-        let found = Rows::of(weight).map(Self::Outputs);
-        found.or_else(|| Rows::of(&weight.tr()).map(Self::Inputs)).filter(|weight| weight.rows().inner == 1)
-    }
-
-    fn rows(&self) -> &Rows<N> {
-        let (Self::Inputs(rows) | Self::Outputs(rows)) = self;
-        rows
-    }
-
-    fn inputs(&self) -> usize {
-        match self {
-            Self::Inputs(rows) => rows.columns,
-            Self::Outputs(rows) => rows.count,
-        }
-    }
-
-    /// Lays out up to [`TILE`] outputs: word by word of the inputs, that word of each. What is missing is zero. Returns
-    /// the number of words.
-    ///
-    /// # Safety
-    /// The weight has these outputs, at most 32, and these inputs; `into` has room for their words.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    pub(super) unsafe fn lay_out(
-        &self,
-        simd: Avx512,
-        outputs: &Range<usize>,
-        inputs: &Range<usize>,
-        into: *mut u32,
-    ) -> usize {
-        let words = inputs.len().div_ceil(N::PER_WORD);
-        let full = if outputs.len() == TILE { inputs.len() / N::PER_WORD } else { 0 };
-        // SAFETY: the weight has these inputs and outputs, and `into` room for the words.
-        let done = unsafe {
-            match self {
-                Self::Inputs(rows) => {
-                    let squares = full / LANES;
-                    for (half, square) in [0, 1].into_iter().flat_map(|h| (0..squares).map(move |s| (h, s))) {
-                        let mut lines = [simd.word(0); LANES];
-                        for (lane, line) in lines.iter_mut().enumerate() {
-                            let row = rows.row(outputs.start + half * LANES + lane);
-                            *line = simd.words(row.add(inputs.start + square * LANES * N::PER_WORD).cast());
-                        }
-                        for (word, line) in Words::transpose(lines).into_iter().enumerate() {
-                            line.store(into.add((square * LANES + word) * TILE + half * LANES));
-                        }
-                    }
-                    squares * LANES
-                }
-                Self::Outputs(rows) => {
-                    for word in 0..full {
-                        let row = rows.row(inputs.start + word * N::PER_WORD).add(outputs.start);
-                        for half in [0, LANES] {
-                            N::zip(simd, row.add(half), rows.outer).store(into.add(word * TILE + half));
-                        }
-                    }
-                    full
-                }
-            }
-        };
-        for word in done..words {
-            // SAFETY: `into` has room for the words, the weight these inputs; all zeros is a number of either kind.
-            unsafe {
-                let line = into.add(word * TILE);
-                line.write_bytes(0, TILE);
-                for (lane, output) in outputs.clone().enumerate() {
-                    for at in 0..N::PER_WORD {
-                        let input = inputs.start + word * N::PER_WORD + at;
-                        if input < inputs.end {
-                            let number = match self {
-                                Self::Inputs(rows) => rows.row(output).add(input),
-                                Self::Outputs(rows) => rows.row(input).add(output),
-                            };
-                            line.cast::<N>().add(lane * N::PER_WORD + at).write(*number);
-                        }
-                    }
-                }
-            }
-        }
-        words
     }
 }
 
@@ -319,14 +238,14 @@ impl<O: Number> Added<O> {
     /// # Safety
     /// There is such a row, and `left` outputs from `output` on.
     #[inline(always)]
-    pub(super) unsafe fn to(
+    pub(super) unsafe fn to<S: Simd>(
         &self,
-        simd: Avx512,
-        sum: Lanes,
+        simd: S,
+        sum: Lanes<S>,
         row: usize,
         output: usize,
         left: usize,
-    ) -> Lanes {
+    ) -> Lanes<S> {
         match self {
             Self::Nothing => sum,
             Self::Row(added) => {
@@ -342,8 +261,8 @@ impl<O: Number> Added<O> {
     }
 }
 
-struct Task<N, O> {
-    simd: Avx512,
+struct Task<S, N, O> {
+    simd: S,
     /// What a tile's first and second range of inputs are of; they may be of the same.
     first: Term<N>,
     second: Term<N>,
@@ -363,6 +282,14 @@ struct Sums {
 static ZEROS: [f32; TILE] = [0.0; TILE];
 
 impl Sums {
+    fn of_outputs_from(self, output: usize) -> Self {
+        let (first, by_row) = self.before;
+        Self {
+            before: (first.wrapping_add(output), by_row),
+            after: self.after.map(|after| after.wrapping_add(output)),
+        }
+    }
+
     fn of_rows_from(self, row: usize) -> Self {
         let (first, by_row) = self.before;
         Self {
@@ -377,7 +304,7 @@ thread_local! {
     static ROOM: RefCell<[Vec<Line>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
-impl<N: Number, O: Number> Task<N, O> {
+impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
     /// Some rows' product with some tiles.
     ///
     /// # Safety
@@ -426,23 +353,48 @@ impl<N: Number, O: Number> Task<N, O> {
         weights: *const u32,
         sums: Sums,
     ) {
-        let blocks = panel.len().div_ceil(BLOCK);
+        let blocks = panel.len().div_ceil(rows_of_block::<S>());
         for block in 0..blocks {
             let rows = share(panel.len(), block, blocks);
+            let (row, sums) = (panel.start + rows.start, sums.of_rows_from(rows.start));
             // SAFETY: the caller's promise.
-            unsafe {
-                let sums = sums.of_rows_from(rows.start);
-                by_rows!(rows.len(), self.block(panel.start + rows.start, outputs, group, weights, sums));
+            unsafe { by_rows!(rows.len(), M => self.rows::<M>(row, outputs, group, weights, sums)) };
+        }
+    }
+
+    /// # Safety
+    /// As in [`Task::panel`], for M rows from `row` on.
+    #[inline(always)]
+    unsafe fn rows<const M: usize>(
+        &self,
+        row: usize,
+        outputs: &Range<usize>,
+        group: &[Range<usize>; 2],
+        weights: *const u32,
+        sums: Sums,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if S::WIDE {
+                self.block::<M, 2>(row, outputs, group, weights, sums);
+                return;
+            }
+            // Spares the compiler what is never called.
+            if M > NARROW_BLOCK {
+                unreachable!("a narrow block has fewer rows");
+            }
+            for half in [0, LANES] {
+                let outputs = outputs.start + half..outputs.end.max(outputs.start + half);
+                self.block::<M, 1>(row, &outputs, group, weights.add(half), sums.of_outputs_from(half));
             }
         }
     }
 
     // Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
     /// # Safety
-    /// As in [`Task::panel`], for M rows from `row` on.
+    /// As in [`Task::rows`], for H·16 outputs.
     #[allow(clippy::needless_range_loop)]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    unsafe fn block<const M: usize>(
+    unsafe fn block<const M: usize, const H: usize>(
         &self,
         row: usize,
         outputs: &Range<usize>,
@@ -450,77 +402,100 @@ impl<N: Number, O: Number> Task<N, O> {
         weights: *const u32,
         between: Sums,
     ) {
-        let simd = self.simd;
-        let (before, row_before) = between.before;
-        // SAFETY: there is a tile's line per row of the block.
-        let start =
-            |m: usize| unsafe { [0, LANES].map(|half| simd.load(before.add(m * row_before + half), LANES)) };
-        let mut sums: [[Lanes; 2]; M] = std::array::from_fn(start);
-        let [first, second] = group;
-        // SAFETY: the rows have these inputs, the tile their words.
-        unsafe {
-            let (x, words) = (&self.first.x, first.len().div_ceil(N::PER_WORD));
-            let at = x.row(row).wrapping_add(first.start).cast_const();
-            sums = accumulate::<N, M, 0>(simd, sums, at, x.outer, weights, words);
-            let (x, weights) = (&self.second.x, weights.add(words * TILE));
-            let at = x.row(row).wrapping_add(second.start).cast_const();
-            let words = second.len().div_ceil(N::PER_WORD);
-            sums = accumulate::<N, M, 0>(simd, sums, at, x.outer, weights, words);
-        }
-        if let Some(after) = between.after {
-            for m in 0..M {
-                for half in 0..2 {
-                    // SAFETY: likewise.
-                    unsafe { sums[m][half].store(after.add(m * TILE + half * LANES), LANES) };
+        self.simd.run(
+            #[inline(always)]
+            move || {
+                let simd = self.simd;
+                let (before, row_before) = between.before;
+                let mut sums = [[simd.splat(0.0); H]; M];
+                for m in 0..M {
+                    for half in 0..H {
+                        // SAFETY: there is a tile's line per row of the block.
+                        sums[m][half] =
+                            unsafe { simd.load(before.add(m * row_before + half * LANES), LANES) };
+                    }
                 }
-            }
-            return;
-        }
-        for m in 0..M {
-            for half in 0..2 {
-                let output = outputs.start + half * LANES;
-                let left = outputs.end.saturating_sub(output).min(LANES);
-                // SAFETY: `out` and what is added have the row; no more than `left` numbers of it are touched.
+                let [first, second] = group;
+                // SAFETY: the rows have these inputs, the tile their words.
                 unsafe {
-                    let sum = self.added.to(simd, sums[m][half], row + m, output, left);
-                    sum.store(self.out.row(row + m).wrapping_add(output), left);
+                    let (x, words) = (&self.first.x, first.len().div_ceil(N::PER_WORD));
+                    let at = x.row(row).wrapping_add(first.start).cast_const();
+                    sums = accumulate::<S, N, M, H, 0>(simd, sums, at, x.outer, weights, words);
+                    let (x, weights) = (&self.second.x, weights.add(words * TILE));
+                    let at = x.row(row).wrapping_add(second.start).cast_const();
+                    let words = second.len().div_ceil(N::PER_WORD);
+                    sums = accumulate::<S, N, M, H, 0>(simd, sums, at, x.outer, weights, words);
                 }
-            }
-        }
+                if let Some(after) = between.after {
+                    for m in 0..M {
+                        for half in 0..H {
+                            // SAFETY: likewise.
+                            unsafe { sums[m][half].store(after.add(m * TILE + half * LANES), LANES) };
+                        }
+                    }
+                    return;
+                }
+                for m in 0..M {
+                    for half in 0..H {
+                        let output = outputs.start + half * LANES;
+                        let left = outputs.end.saturating_sub(output).min(LANES);
+                        // SAFETY: `out` and what is added have the row; no more than `left` numbers of it are touched.
+                        unsafe {
+                            let sum = self.added.to(simd, sums[m][half], row + m, output, left);
+                            sum.store(self.out.row(row + m).wrapping_add(output), left);
+                        }
+                    }
+                }
+            },
+        );
     }
 }
 
-/// Adds a tile's product with M rows, which lie `x_row` numbers apart, to their sums. What lies `AHEAD` words further in
-/// the tile is asked for, unless that is 0.
+/// Rows of a block at most.
+pub(super) fn rows_of_block<S: Simd>() -> usize {
+    if S::WIDE { BLOCK } else { NARROW_BLOCK }
+}
+
+/// Adds the product of M rows, which lie `x_row` numbers apart, with H·16 of a tile's outputs to their sums. What lies
+/// `AHEAD` words further in the tile is asked for, unless that is 0.
 ///
 /// # Safety
-/// `x` has M rows of `words` words, `x_row` numbers apart, and `weights` 32 outputs of as many words.
+/// `x` has M rows of `words` words, `x_row` numbers apart, and `weights` H·16 outputs of as many words, each at the
+/// beginning of a tile's 32.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
-pub(super) unsafe fn accumulate<N: Number, const M: usize, const AHEAD: usize>(
-    simd: Avx512,
-    mut sums: [[Lanes; 2]; M],
+pub(super) unsafe fn accumulate<S: Simd, N: Number, const M: usize, const H: usize, const AHEAD: usize>(
+    simd: S,
+    mut sums: [[Lanes<S>; H]; M],
     x: *const N,
     x_row: usize,
     weights: *const u32,
     words: usize,
-) -> [[Lanes; 2]; M] {
-    let (mut weights, mut x) = (weights, x);
-    for _ in 0..words {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (low, high) = (simd.words(weights), simd.words(weights.add(LANES)));
-            if AHEAD > 0 {
-                simd.prefetch_far(weights.wrapping_add(AHEAD));
-                simd.prefetch_far(weights.wrapping_add(AHEAD + LANES));
+) -> [[Lanes<S>; H]; M] {
+    // Part by part: sums, weights and a broadcast of one part fill the registers.
+    for part in 0..N::parts::<S>() {
+        let (mut weights, mut x) = (weights, x);
+        for _ in 0..words {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if AHEAD > 0 && part == 0 {
+                    for half in 0..H {
+                        simd.prefetch_far(weights.wrapping_add(AHEAD + half * LANES));
+                    }
+                }
+                let mut weight = [simd.word(0); H];
+                for half in 0..H {
+                    weight[half] = N::part(simd.words(weights.add(half * LANES)), part);
+                }
+                for m in 0..M {
+                    let word = N::part(simd.broadcast(x.add(m * x_row).cast()), part);
+                    for half in 0..H {
+                        sums[m][half] = N::dot(sums[m][half], weight[half], word);
+                    }
+                }
+                weights = weights.add(TILE);
+                x = x.add(N::PER_WORD);
             }
-            for m in 0..M {
-                let word = simd.broadcast(x.add(m * x_row).cast());
-                sums[m][0] = N::dot(sums[m][0], low, word);
-                sums[m][1] = N::dot(sums[m][1], high, word);
-            }
-            weights = weights.add(TILE);
-            x = x.add(N::PER_WORD);
         }
     }
     sums

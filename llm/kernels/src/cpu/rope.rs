@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::lanes::{Avx512, LANES, Number};
+use super::lanes::{LANES, Make, Number, Simd};
 use super::rows::{GRAIN, Rows, by_kind};
 use crate::shape::Heads;
 use crate::shim::parallel;
@@ -11,8 +11,14 @@ pub(crate) fn rope(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, back
     by_kind!(qkv, turn(qkv, cos, sin, heads, backward))
 }
 
-fn turn<N: Number>(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, backward: bool) -> Option<()> {
-    let simd = Avx512::detect()?;
+fn turn<S: Simd, N: Number>(
+    simd: S,
+    qkv: &Tensor,
+    cos: &Tensor,
+    sin: &Tensor,
+    heads: &Heads,
+    backward: bool,
+) -> Option<()> {
     let (rows, cos, sin) = (Rows::<N>::of(qkv)?, Rows::<f32>::of(cos)?, Rows::<f32>::of(sin)?);
     let half = cos.columns;
     assert_eq!((cos.count, sin.count, sin.columns), (rows.count, rows.count, half));
@@ -39,25 +45,29 @@ fn turn<N: Number>(qkv: &Tensor, cos: &Tensor, sin: &Tensor, heads: &Heads, back
 
 /// # Safety
 /// The head has 2·`half` numbers, `cos` and `sin` have `half`, and no other thread writes the head.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) unsafe fn turn_head<N: Number>(
-    simd: Avx512,
+pub(super) unsafe fn turn_head<S: Simd, N: Number>(
+    simd: S,
     head: *mut N,
     cos: *const f32,
     sin: *const f32,
     half: usize,
     back: bool,
 ) {
-    let direction = simd.splat(if back { -1.0 } else { 1.0 });
-    for at in (0..half).step_by(LANES) {
-        let left = half - at;
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
-            let (first, second) = (head.add(at), head.add(half + at));
-            let (a, b) = (simd.load(first.cast_const(), left), simd.load(second.cast_const(), left));
-            (a * cos - b * sin).store(first, left);
-            b.mul_add(cos, a * sin).store(second, left);
-        }
-    }
+    simd.run(
+        #[inline(always)]
+        move || {
+            let direction = simd.splat(if back { -1.0 } else { 1.0 });
+            for at in (0..half).step_by(LANES) {
+                let left = half - at;
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (cos, sin) = (simd.load(cos.add(at), left), simd.load(sin.add(at), left) * direction);
+                    let (first, second) = (head.add(at), head.add(half + at));
+                    let (a, b) = (simd.load(first.cast_const(), left), simd.load(second.cast_const(), left));
+                    (a * cos - b * sin).store(first, left);
+                    b.mul_add(cos, a * sin).store(second, left);
+                }
+            }
+        },
+    );
 }

@@ -111,36 +111,67 @@ pub(super) fn each_row<T: Clone + Default + Send>(n: usize, of: impl Fn(usize) -
     results
 }
 
-/// Calls the function for the kind of `$tensor`'s numbers, the type its first parameter.
+/// Evaluates the expression with the instructions that this process computes with, and the other one where there are none.
+#[cfg(target_arch = "x86_64")]
+macro_rules! with_instructions {
+    ($simd:ident => $body:expr, else $none:expr) => {{
+        use $crate::cpu::lanes::{Avx2, Avx512, Simd};
+        if let Some($simd) = Avx512::detect() {
+            $body
+        } else if let Some($simd) = Avx2::detect() {
+            $body
+        } else {
+            $none
+        }
+    }};
+}
+
+#[cfg(target_arch = "aarch64")]
+macro_rules! with_instructions {
+    ($simd:ident => $body:expr, else $none:expr) => {{
+        use $crate::cpu::lanes::{Neon, Simd};
+        if let Some($simd) = Neon::detect() { $body } else { $none }
+    }};
+}
+pub(super) use with_instructions;
+
+/// Calls the function with these instructions as its first parameter, their type as its first type; `None` where there are
+/// none.
+macro_rules! with_simd {
+    ($function:ident $(::<$($kind:ty),+>)? ( $($argument:expr),* $(,)? )) => {
+        $crate::cpu::rows::with_instructions!(
+            simd => $function$(::<_, $($kind),+>)?(simd, $($argument),*),
+            else None
+        )
+    };
+}
+pub(super) use with_simd;
+
+/// The same for the kind of `$tensor`'s numbers, its second type.
 macro_rules! by_kind {
     ($tensor:expr, $function:ident ( $($argument:expr),* $(,)? )) => {
         match $tensor.kind() {
-            tch::Kind::Float => $function::<f32>($($argument),*),
-            tch::Kind::BFloat16 => $function::<half::bf16>($($argument),*),
+            tch::Kind::Float => $crate::cpu::rows::with_simd!($function::<f32>($($argument),*)),
+            tch::Kind::BFloat16 => $crate::cpu::rows::with_simd!($function::<half::bf16>($($argument),*)),
             _ => None,
         }
     };
 }
 pub(super) use by_kind;
 
-/// Calls the method for the number of rows in a block, its parameter.
+/// Evaluates the expression, in which `$rows` is a constant, for the number of rows in a block.
 macro_rules! by_rows {
-    ($count:expr, $self:ident.$method:ident $arguments:tt) => {
+    ([$($number:literal)*] $count:expr, $rows:ident => $body:expr) => {
         match $count {
-            1 => $self.$method::<1> $arguments,
-            2 => $self.$method::<2> $arguments,
-            3 => $self.$method::<3> $arguments,
-            4 => $self.$method::<4> $arguments,
-            5 => $self.$method::<5> $arguments,
-            6 => $self.$method::<6> $arguments,
-            7 => $self.$method::<7> $arguments,
-            8 => $self.$method::<8> $arguments,
-            9 => $self.$method::<9> $arguments,
-            10 => $self.$method::<10> $arguments,
-            11 => $self.$method::<11> $arguments,
-            12 => $self.$method::<12> $arguments,
+            $($number => {
+                const $rows: usize = $number;
+                $body
+            })*
             _ => unreachable!("a block has at most twelve rows"),
         }
+    };
+    ($count:expr, $rows:ident => $body:expr) => {
+        $crate::cpu::rows::by_rows!([1 2 3 4 5 6 7 8 9 10 11 12] $count, $rows => $body)
     };
 }
 pub(super) use by_rows;

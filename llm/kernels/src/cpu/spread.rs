@@ -3,11 +3,13 @@
 //! A row's logits of a group of passes are read once for their sums, and once more, while the cache may still hold them,
 //! for the probabilities; these are added in registers, so that sums over passes are touched once for a group.
 
+use std::ops::Range;
+
 use tch::Tensor;
 
 use super::head_rows::{cap_of, capped, logits, sums};
-use super::lanes::{Avx512, LANES, Lanes, Number};
-use super::rows::{Rows, by_kind, each_row};
+use super::lanes::{LANES, Lanes, Make, Number, Simd};
+use super::rows::{Rows, by_kind, each_row, with_simd};
 use crate::spread::sums::{MOST_GROUPS, Mean, Run, Sums};
 
 /// Numbers whose terms are added in f32 before the sum goes on in f64 (choice).
@@ -17,8 +19,13 @@ pub(crate) fn add(all: &mut Sums, runs: &[Run], logits_nmv: &Tensor, soft_cap: O
     by_kind!(logits_nmv, add_of(all, runs, logits_nmv, soft_cap))
 }
 
-fn add_of<N: Number>(all: &mut Sums, runs: &[Run], logits_nmv: &Tensor, soft_cap: Option<f64>) -> Option<()> {
-    let simd = Avx512::detect()?;
+fn add_of<S: Simd, N: Number>(
+    simd: S,
+    all: &mut Sums,
+    runs: &[Run],
+    logits_nmv: &Tensor,
+    soft_cap: Option<f64>,
+) -> Option<()> {
     let [rows, passes, _] = logits_nmv.size()[..] else { return None };
     let (passes, groups, cap) = (passes as usize, all.groups() as usize, cap_of(soft_cap));
     let z = Rows::<N>::of(logits_nmv)?;
@@ -33,9 +40,9 @@ fn add_of<N: Number>(all: &mut Sums, runs: &[Run], logits_nmv: &Tensor, soft_cap
                 let place = row * groups + group;
                 let (p, l) = (p.slice_mut(place), l.slice_mut(place));
                 if cap.is_finite() {
-                    add_passes::<N, true>(simd, &run, cap, p, l)
+                    add_passes::<_, N, true>(simd, &run, cap, p, l)
                 } else {
-                    add_passes::<N, false>(simd, &run, cap, p, l)
+                    add_passes::<_, N, false>(simd, &run, cap, p, l)
                 }
             };
         }
@@ -46,45 +53,52 @@ fn add_of<N: Number>(all: &mut Sums, runs: &[Run], logits_nmv: &Tensor, soft_cap
 }
 
 /// Adds a row's probabilities in some passes and their logarithms; returns the sum of entropies.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-fn add_passes<N: Number, const CAP: bool>(
-    simd: Avx512,
+fn add_passes<S: Simd, N: Number, const CAP: bool>(
+    simd: S,
     passes: &[&[N]],
     cap: f32,
     p: &mut [f32],
     l: &mut [f32],
 ) -> f64 {
-    let mut entropy = 0.0;
-    let mut log_sums = Vec::with_capacity(passes.len());
-    for row in passes {
-        let of_pass = sums(simd, row, cap);
-        log_sums.push(of_pass.max + of_pass.sum.ln() as f32);
-        entropy += of_pass.sum.ln() - of_pass.weighted / of_pass.sum;
-    }
-    let passes: Vec<_> = passes.iter().map(|row| row.as_chunks::<LANES>()).zip(log_sums).collect();
-    let ((p, p_rest), (l, l_rest)) = (p.as_chunks_mut::<LANES>(), l.as_chunks_mut::<LANES>());
-    for (i, (p, l)) in p.iter_mut().zip(l).enumerate() {
-        let (mut sum_p, mut sum_l) = (simd.read(p), simd.read(l));
-        for ((row, _), log_sum) in &passes {
-            let log_p = logits::<N, CAP>(simd, &row[i], cap) - simd.splat(*log_sum);
-            sum_p = sum_p + log_p.exp();
-            sum_l = sum_l + log_p;
-        }
-        sum_p.write(p);
-        sum_l.write(l);
-    }
-    for (i, (p, l)) in p_rest.iter_mut().zip(l_rest).enumerate() {
-        for ((_, rest), log_sum) in &passes {
-            let log_p = capped(rest[i].widen(), cap) - log_sum;
-            *p += log_p.exp();
-            *l += log_p;
-        }
-    }
-    entropy
+    simd.run(
+        #[inline(always)]
+        move || {
+            let mut entropy = 0.0;
+            let mut log_sums = Vec::with_capacity(passes.len());
+            for row in passes {
+                let of_pass = sums(simd, row, cap);
+                log_sums.push(of_pass.max + of_pass.sum.ln() as f32);
+                entropy += of_pass.sum.ln() - of_pass.weighted / of_pass.sum;
+            }
+            let passes: Vec<_> = passes.iter().map(|row| row.as_chunks::<LANES>()).zip(log_sums).collect();
+            let ((p, p_rest), (l, l_rest)) = (p.as_chunks_mut::<LANES>(), l.as_chunks_mut::<LANES>());
+            for (i, (p, l)) in p.iter_mut().zip(l).enumerate() {
+                let (mut sum_p, mut sum_l) = (simd.read(p), simd.read(l));
+                for ((row, _), log_sum) in &passes {
+                    let log_p = logits::<_, N, CAP>(simd, &row[i], cap) - simd.splat(*log_sum);
+                    sum_p = sum_p + log_p.exp();
+                    sum_l = sum_l + log_p;
+                }
+                sum_p.write(p);
+                sum_l.write(l);
+            }
+            for (i, (p, l)) in p_rest.iter_mut().zip(l_rest).enumerate() {
+                for ((_, rest), log_sum) in &passes {
+                    let log_p = capped(rest[i].widen(), cap) - log_sum;
+                    *p += log_p.exp();
+                    *l += log_p;
+                }
+            }
+            entropy
+        },
+    )
 }
 
 pub(crate) fn means(all: &Sums, rows: usize, sizes: &[usize]) -> Option<Vec<Vec<Mean>>> {
-    let simd = Avx512::detect()?;
+    with_simd!(means_by_row(all, rows, sizes))
+}
+
+fn means_by_row<S: Simd>(simd: S, all: &Sums, rows: usize, sizes: &[usize]) -> Option<Vec<Vec<Mean>>> {
     let [p, l] = [&all.probabilities, &all.logarithms].map(Rows::<f32>::of);
     let (p, l) = (p?, l?);
     let groups = sizes.len();
@@ -99,44 +113,57 @@ pub(crate) fn means(all: &Sums, rows: usize, sizes: &[usize]) -> Option<Vec<Vec<
     }))
 }
 
+/// Σ over groups of some places, at most sixteen.
+#[inline(always)]
+fn total<S: Simd>(simd: S, groups: &[&[f32]], places: &Range<usize>) -> Lanes<S> {
+    let mut sum = simd.splat(0.0);
+    for group in groups {
+        sum = sum + simd.read_part(&group[places.clone()]);
+    }
+    sum
+}
+
 /// Of one row, whose sums stand group by group.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-fn means_of(simd: Avx512, p: &[&[f32]], l: &[&[f32]], sizes: &[usize]) -> Vec<Mean> {
-    let (n, groups, passes) = (p[0].len(), sizes.len(), sizes.iter().sum::<usize>());
-    // One group is all there is.
-    let left_out = if groups > 1 { groups } else { 0 };
-    let mut shares = [0.0_f32; MOST_GROUPS + 1];
-    shares[0] = 1.0 / passes as f32;
-    for (share, size) in shares[1..].iter_mut().zip(sizes).take(left_out) {
-        *share = 1.0 / (passes - size) as f32;
-    }
-    let mut found = vec![Mean::default(); left_out + 1];
-    let zero = simd.splat(0.0);
-    for start in (0..n).step_by(BLOCK) {
-        let end = (start + BLOCK).min(n);
-        let (mut entropy, mut cross) = ([zero; MOST_GROUPS + 1], [zero; MOST_GROUPS + 1]);
-        for i in (start..end).step_by(LANES) {
-            let of = |group: &[f32]| simd.read_part(&group[i..end.min(i + LANES)]);
-            let total = |groups: &[&[f32]]| groups.iter().fold(zero, |sum: Lanes, group| sum + of(group));
-            let (all_p, all_l) = (total(p), total(l));
-            for (place, share) in shares.iter().enumerate().take(left_out + 1) {
-                let (mut sum_p, mut sum_l) = (all_p, all_l);
-                if place > 0 {
-                    sum_p = sum_p - of(p[place - 1]);
-                    sum_l = sum_l - of(l[place - 1]);
-                }
-                let share = simd.splat(*share);
-                let mean = zero.max(sum_p) * share;
-                entropy[place] = mean.subtracted(mean.ln(), entropy[place]);
-                cross[place] = mean.mul_add(sum_l * share, cross[place]);
+fn means_of<S: Simd>(simd: S, p: &[&[f32]], l: &[&[f32]], sizes: &[usize]) -> Vec<Mean> {
+    simd.run(
+        #[inline(always)]
+        move || {
+            let (n, groups, passes) = (p[0].len(), sizes.len(), sizes.iter().sum::<usize>());
+            // One group is all there is.
+            let left_out = if groups > 1 { groups } else { 0 };
+            let mut shares = [0.0_f32; MOST_GROUPS + 1];
+            shares[0] = 1.0 / passes as f32;
+            for (share, size) in shares[1..].iter_mut().zip(sizes).take(left_out) {
+                *share = 1.0 / (passes - size) as f32;
             }
-        }
-        for (row, (entropy, cross)) in found.iter_mut().zip(entropy.into_iter().zip(cross)) {
-            row.entropy += f64::from(entropy.sum());
-            row.cross += f64::from(cross.sum());
-        }
-    }
-    found
+            let mut found = vec![Mean::default(); left_out + 1];
+            let zero = simd.splat(0.0);
+            for start in (0..n).step_by(BLOCK) {
+                let end = (start + BLOCK).min(n);
+                let (mut entropy, mut cross) = ([zero; MOST_GROUPS + 1], [zero; MOST_GROUPS + 1]);
+                for i in (start..end).step_by(LANES) {
+                    let own = i..end.min(i + LANES);
+                    let (all_p, all_l) = (total(simd, p, &own), total(simd, l, &own));
+                    for (place, share) in shares.iter().enumerate().take(left_out + 1) {
+                        let (mut sum_p, mut sum_l) = (all_p, all_l);
+                        if place > 0 {
+                            sum_p = sum_p - simd.read_part(&p[place - 1][own.clone()]);
+                            sum_l = sum_l - simd.read_part(&l[place - 1][own.clone()]);
+                        }
+                        let share = simd.splat(*share);
+                        let mean = zero.max(sum_p) * share;
+                        entropy[place] = mean.subtracted(mean.ln(), entropy[place]);
+                        cross[place] = mean.mul_add(sum_l * share, cross[place]);
+                    }
+                }
+                for (row, (entropy, cross)) in found.iter_mut().zip(entropy.into_iter().zip(cross)) {
+                    row.entropy += f64::from(entropy.sum());
+                    row.cross += f64::from(cross.sum());
+                }
+            }
+            found
+        },
+    )
 }
 
 #[cfg(test)]

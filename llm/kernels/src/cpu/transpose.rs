@@ -2,12 +2,12 @@
 
 use tch::{Device, Tensor};
 
-use super::lanes::{Avx512, LANES, Number, Words};
+use super::lanes::{LANES, Make, Number, Simd, Words};
 use super::rows::Rows;
 use crate::shim::parallel;
 
 /// A copy of the transposed view of a matrix on the CPU, with each row's numbers side by side.
-pub(super) fn transposed<N: Number>(simd: Avx512, view: &Tensor) -> Option<Tensor> {
+pub(super) fn transposed<S: Simd, N: Number>(simd: S, view: &Tensor) -> Option<Tensor> {
     let from = Rows::<N>::of(&view.tr()).filter(|from| from.inner == 1)?;
     let result = Tensor::empty(view.size(), (N::KIND, Device::Cpu));
     let into = Rows::<N>::of(&result)?;
@@ -25,27 +25,36 @@ pub(super) fn transposed<N: Number>(simd: Avx512, view: &Tensor) -> Option<Tenso
 ///
 /// # Safety
 /// `from` has these rows, `into` these columns, and no other thread is given them.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn transpose<N: Number>(simd: Avx512, from: &Rows<N>, into: &Rows<N>, rows: std::ops::Range<usize>) {
-    let whole = if rows.len() == LANES * N::PER_WORD { from.columns / LANES * LANES } else { 0 };
-    // SAFETY: the caller's promise.
-    unsafe {
-        for column in (0..whole).step_by(LANES) {
-            let mut lines = [simd.word(0); LANES];
-            for (word, line) in lines.iter_mut().enumerate() {
-                let row = from.row(rows.start + word * N::PER_WORD);
-                *line = N::zip(simd, row.add(column), from.outer);
+unsafe fn transpose<S: Simd, N: Number>(
+    simd: S,
+    from: &Rows<N>,
+    into: &Rows<N>,
+    rows: std::ops::Range<usize>,
+) {
+    simd.run(
+        #[inline(always)]
+        move || {
+            let whole = if rows.len() == LANES * N::PER_WORD { from.columns / LANES * LANES } else { 0 };
+            // SAFETY: the caller's promise.
+            unsafe {
+                for column in (0..whole).step_by(LANES) {
+                    let mut lines = [simd.word(0); LANES];
+                    for (word, line) in lines.iter_mut().enumerate() {
+                        let row = from.row(rows.start + word * N::PER_WORD);
+                        *line = N::zip(row.add(column), from.outer);
+                    }
+                    for (lane, line) in Words::transpose(lines).into_iter().enumerate() {
+                        line.store(into.row(column + lane).add(rows.start).cast());
+                    }
+                }
+                for column in whole..from.columns {
+                    for row in rows.clone() {
+                        into.row(column).add(row).write(*from.row(row).add(column));
+                    }
+                }
             }
-            for (lane, line) in Words::transpose(lines).into_iter().enumerate() {
-                line.store(into.row(column + lane).add(rows.start).cast());
-            }
-        }
-        for column in whole..from.columns {
-            for row in rows.clone() {
-                into.row(column).add(row).write(*from.row(row).add(column));
-            }
-        }
-    }
+        },
+    );
 }
 
 #[cfg(test)]
@@ -53,19 +62,19 @@ mod tests {
     use tch::Kind;
 
     use super::*;
+    use crate::cpu::rows::with_simd;
 
     #[test]
     fn transposed_matrices_are_those_of_libtorch() {
         crate::needs_kernels!();
-        let simd = Avx512::detect().expect("asked for");
         for [rows, columns] in [[1, 1], [16, 16], [31, 40], [64, 32], [100, 17]] {
             // A view whose rows lie apart, too.
             let x = Tensor::randn([rows, columns + 3], (Kind::Float, Device::Cpu)).narrow(1, 2, columns);
             let view = x.tr();
-            let found = transposed::<f32>(simd, &view).expect("on the CPU");
+            let found = with_simd!(transposed::<f32>(&view)).expect("kernels on the CPU");
             assert!(found.is_contiguous() && found == view);
             let view = x.to_kind(Kind::BFloat16).tr();
-            let found = transposed::<half::bf16>(simd, &view).expect("on the CPU");
+            let found = with_simd!(transposed::<half::bf16>(&view)).expect("kernels on the CPU");
             assert!(found.is_contiguous() && found == view);
         }
     }

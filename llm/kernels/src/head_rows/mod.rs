@@ -39,7 +39,7 @@ pub fn fetch(parts: Vec<ChunkStats>) -> Vec<RowStats> {
     if !device.is_empty() {
         let table = Tensor::cat(&device, 0).to_device(Device::Cpu).contiguous();
         let numbers = Vec::<f64>::try_from(table.reshape(-1)).expect("statistics are f64");
-        host.extend(numbers.as_chunks::<12>().0.iter().map(|n| RowStats {
+        host.extend(numbers.chunks_exact(table.size()[1] as usize).map(|n| RowStats {
             loss: n[0],
             entropy: n[1],
             top_entropy: n[2],
@@ -47,7 +47,7 @@ pub fn fetch(parts: Vec<ChunkStats>) -> Vec<RowStats> {
             greedy: n[4] != 0.0,
             best: n[5],
             divergence: (!n[6].is_nan()).then_some(n[6]),
-            tempered: (!n[7].is_nan()).then_some([n[7], n[8], n[9], n[10], n[11]]),
+            tempered: n[7..].try_into().ok(),
         }));
     }
     host

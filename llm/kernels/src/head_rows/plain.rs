@@ -38,8 +38,8 @@ fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
     }
 }
 
-/// f64 `[n, 12]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is, the
-/// divergence, and the loss at each inverse temperature.
+/// f64 `[n, 7]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is, the divergence;
+/// and, where they are asked for, the losses at each inverse temperature.
 pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor {
     let soft_cap = part.soft_cap;
     let labels = part.labels_n.unsqueeze(1);
@@ -66,18 +66,14 @@ pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) ->
     } else {
         entropy.full_like(f64::NAN)
     };
-    let tempered = INVERSE_TEMPERATURES.map(|by| {
-        if request.tempered {
-            (&z * by).logsumexp([1], true) - &label_logit * by
-        } else {
-            entropy.full_like(f64::NAN)
-        }
-    });
+    let tempered = request
+        .tempered
+        .then(|| INVERSE_TEMPERATURES.map(|by| (&z * by).logsumexp([1], true) - &label_logit * by));
     let best = label_logit.where_self(&greedy, &max) - &log_sum_exp;
     let loss = &log_sum_exp - label_logit;
     let divergence = divergence.unwrap_or_else(|| entropy.full_like(f64::NAN));
     let mut columns = vec![loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best, divergence];
-    columns.extend(tempered);
+    columns.extend(tempered.into_iter().flatten());
     Tensor::cat(&columns, 1).to_kind(Kind::Double)
 }
 

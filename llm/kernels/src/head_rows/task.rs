@@ -31,6 +31,13 @@ pub struct RowStats {
 }
 
 impl RowStats {
+    /// Σ p² over the vocabulary, where the losses at other temperatures were asked for: at twice the inverse temperature
+    /// the label's loss is log Σ exp(2z) − 2z, and Σ p² = exp(log Σ exp(2z) − 2·log Σ exp(z)).
+    pub fn concentration(&self) -> Option<f64> {
+        let doubled = INVERSE_TEMPERATURES.iter().position(|by| by.total_cmp(&2.0).is_eq())?;
+        self.tempered.map(|losses| (losses[doubled] - 2.0 * self.loss).exp().min(1.0))
+    }
+
     /// Whether the logits were finite: statistics of others are not.
     pub fn is_finite(&self) -> bool {
         [self.loss, self.entropy, self.best].into_iter().all(f64::is_finite)

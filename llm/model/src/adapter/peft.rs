@@ -13,11 +13,9 @@ use crate::Result;
 use crate::config::Config;
 use tokensieve_base::files::{read_text, write_atomically};
 
-use crate::weights::{Checkpoint, metadata, save_safetensors};
+use crate::weights::{Checkpoint, LARGEST_JSON, metadata, save_safetensors};
 
 const CONFIG: &str = "adapter_config.json";
-/// Bytes of the largest such file (choice).
-const LARGEST: u64 = 64 << 20;
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// Key of the base's hash in the metadata of the weights, where PEFT does not look.
 const BASE: &str = "base_sha256";
@@ -99,7 +97,7 @@ impl Adapter {
     pub fn load_on(checkpoint: &Checkpoint, folder: &Path, device: Device) -> Result<Self> {
         let adapter = Self::load(checkpoint.config(), folder, device)?;
         if let Some(warning) = other_base(checkpoint, folder) {
-            crate::status!("warning: {}: {warning}", folder.display());
+            tokensieve_base::status!("warning: {}: {warning}", folder.display());
         }
         Ok(adapter)
     }
@@ -174,7 +172,7 @@ fn other_base(checkpoint: &Checkpoint, folder: &Path) -> Option<String> {
 }
 
 fn read_config(path: &Path) -> Result<LoraConfig> {
-    let text = read_text(path, LARGEST)?;
+    let text = read_text(path, LARGEST_JSON)?;
     let all: Map<String, Value> =
         serde_json::from_str(&text).map_err(|error| Error::line(path, error.line(), error))?;
     if all.get("peft_type").and_then(Value::as_str) != Some("LORA") {

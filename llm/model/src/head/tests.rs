@@ -56,6 +56,7 @@ impl Case {
         let each = stats.iter().zip(reference).zip(0u32..);
         each.map(|((own, reference), i)| TokenStats {
             top_entropy: Some(own.top_entropy),
+            concentration: own.concentration(),
             reference_loss: Some(reference.loss),
             base_loss: Some(reference.loss + 0.2),
             bald: Some(f64::from(i % 7) * 0.1),
@@ -131,7 +132,7 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
     let reference_stats = head.statistics(&case.reference_rows(), &Request::default());
     for name in presets::names() {
         let objective = Objective::preset(name).unwrap();
-        let request = Request { top_entropy: true, ..Request::default() };
+        let request = Request { top_entropy: true, tempered: true, ..Request::default() };
         let (stats, kept) = head.statistics_keeping(&case.rows(), &request);
         let tokens = Case::tokens(&stats, &reference_stats);
         let pulls = pulls(&objective, &tokens);
@@ -208,6 +209,7 @@ fn statistics_are_those_of_the_softmax() {
         let tempered = INVERSE_TEMPERATURES
             .map(|by| f64s(&-(&log_p * by).log_softmax(1, Kind::Double).gather(1, &labels, false)));
         let top_entropies = entropy(&top.log_softmax(1, Kind::Double));
+        let concentrations = f64s(&(&log_p * 2.0).exp().sum_dim_intlist(1, false, Kind::Double));
         for (i, own) in stats.iter().enumerate() {
             for (own, expected) in own.tempered.expect("asked for").iter().zip(&tempered) {
                 assert!((own - expected[i]).abs() < 2.0 * tolerance, "tempered {own} {}", expected[i]);
@@ -220,6 +222,8 @@ fn statistics_are_those_of_the_softmax() {
                 entropies[i]
             );
             assert!((own.top_entropy - top_entropies[i]).abs() < tolerance);
+            let concentration = own.concentration().expect("asked for");
+            assert!((concentration - concentrations[i]).abs() < tolerance, "{concentration}");
         }
     }
 }

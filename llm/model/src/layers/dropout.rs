@@ -28,7 +28,7 @@ impl DropoutSite {
 }
 
 /// Dropout in one forward pass: the sites, one rate, and one key for each row of the pack.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dropout {
     sites: Vec<DropoutSite>,
     rate: f64,

@@ -72,6 +72,31 @@ struct SavedHeads {
 }
 
 impl Saved {
+    /// The same activations, for another backward pass.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        let of = Tensor::shallow_clone;
+        let both = |pair: &Option<(Tensor, Tensor)>| pair.as_ref().map(|(x, inv_rms)| (of(x), of(inv_rms)));
+        Self {
+            input: of(&self.input),
+            input_inv_rms: of(&self.input_inv_rms),
+            qkv_u: of(&self.qkv_u),
+            heads: self.heads.as_ref().map(|heads| SavedHeads {
+                queries_keys: of(&heads.queries_keys),
+                inv_rms: heads.inv_rms.each_ref().map(of),
+            }),
+            qkv: of(&self.qkv),
+            attended: of(&self.attended),
+            lse: of(&self.lse),
+            output: both(&self.output),
+            mid: of(&self.mid),
+            mid_inv_rms: of(&self.mid_inv_rms),
+            gate_up_u: of(&self.gate_up_u),
+            gate_up: of(&self.gate_up),
+            down_u: of(&self.down_u),
+            down: both(&self.down),
+        }
+    }
+
     /// The activations of some rows: `rows` up to attention, `after` after it.
     pub(crate) fn select(&self, rows: &Tensor, after: &Tensor) -> Self {
         let of = |tensor: &Tensor| tensor.index_select(0, rows);

@@ -46,6 +46,11 @@ pub(crate) struct KeptRows {
 }
 
 impl OutputRows {
+    fn shallow_clone(&self) -> Self {
+        let (rows, dropout) = (self.rows.clone(), self.dropout.clone());
+        Self { layer: self.layer, rows, index: self.index.shallow_clone(), dropout }
+    }
+
     pub(crate) fn new(layers: usize, rows: Vec<i64>, dropout: Option<&Dropout>, device: Device) -> Self {
         let index = upload(&rows, device);
         Self { layer: layers as u32 - 1, dropout: dropout.map(|dropout| dropout.of_rows(&rows)), rows, index }
@@ -75,6 +80,17 @@ impl OutputRows {
 }
 
 impl Pass {
+    /// The same pass, for another backward pass.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        Self {
+            layout: self.layout.clone(),
+            cos: self.cos.shallow_clone(),
+            sin: self.sin.shallow_clone(),
+            dropout: self.dropout.clone(),
+            output_rows: self.output_rows.as_ref().map(OutputRows::shallow_clone),
+        }
+    }
+
     /// Keeps the rows of the prefix and of the `kept` documents; `None` if all documents are kept.
     pub(crate) fn keep_documents(&mut self, kept: &[bool], device: Device) -> Option<KeptRows> {
         if kept.iter().all(|kept| *kept) {

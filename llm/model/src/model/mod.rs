@@ -3,7 +3,6 @@
 //! The letters of shapes are explained in the documentation of the crate.
 
 mod cache;
-#[cfg(target_arch = "x86_64")]
 mod decoder;
 mod forward_together;
 mod full_training;
@@ -23,7 +22,6 @@ use crate::weights::Checkpoint;
 use tokensieve_kernels::{self as kernels, Attention, Int8Weight, Product};
 
 pub use cache::Cache;
-#[cfg(target_arch = "x86_64")]
 pub use decoder::Decoder;
 
 /// A model's weights, in the type that it computes in, with an adapter attached or not.
@@ -61,6 +59,24 @@ pub struct Trace {
     /// Input of the last norm.
     last: Tensor,
     inv_rms: Tensor,
+}
+
+impl Trace {
+    /// The same activations once more: one forward pass then serves several backward passes.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        let layer = |layer: &LayerTrace| match layer {
+            LayerTrace::Everything(saved) => LayerTrace::Everything(Box::new(saved.shallow_clone())),
+            LayerTrace::Input(input) => LayerTrace::Input(input.shallow_clone()),
+        };
+        Self {
+            pass: self.pass.shallow_clone(),
+            tokens: self.tokens.shallow_clone(),
+            layers: self.layers.iter().map(layer).collect(),
+            last: self.last.shallow_clone(),
+            inv_rms: self.inv_rms.shallow_clone(),
+        }
+    }
 }
 
 /// The activations kept of one layer.

@@ -25,6 +25,8 @@ pub struct Precomputed {
     pub bald: Option<Vec<f64>>,
     /// The base model's loss of each predicted token.
     pub base_loss: Option<Vec<f64>>,
+    /// The data's score of each predicted token.
+    pub scores: Option<Vec<f64>>,
 }
 
 impl Document {

@@ -14,6 +14,8 @@ pub struct Message {
     pub fields: Map<String, Value>,
     /// Training weights of its tokens, if it is an assistant's turn.
     pub weights: Weights,
+    /// Scores of its tokens for objectives that read them, if it is an assistant's turn that has them.
+    pub scores: Option<Scores>,
 }
 
 /// The fields that a turn can have besides role and text.
@@ -32,6 +34,15 @@ pub enum Weights {
     Tokens(Vec<f32>),
     /// Weights of spans of the text. Tokens outside all spans, and the end-of-turn token, have weight 1.
     Spans(Vec<Span>),
+}
+
+/// Scores of a response's tokens: numbers of either sign.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scores {
+    /// One score for all tokens.
+    All(f64),
+    /// One score per token of the response, the end-of-turn token included.
+    Tokens(Vec<f64>),
 }
 
 /// A span of a response, in characters (Unicode code points) counted from 0. A token belongs to the span that contains
@@ -69,7 +80,7 @@ impl Message {
     /// A turn whose tokens all have weight 1.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
         let (role, content) = (role.into(), content.into());
-        Self { role, content, fields: Map::new(), weights: Weights::default() }
+        Self { role, content, fields: Map::new(), weights: Weights::default(), scores: None }
     }
 
     /// Whether it has neither text nor calls.

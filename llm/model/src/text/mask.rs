@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::conversation::{Conversation, Message, Span, Weights, has_answer, trained_turns};
+use super::conversation::{Conversation, Message, Scores, Span, Weights, has_answer, trained_turns};
 use super::template;
 use super::tokenizer::{NO_TEMPLATE, Tokenizer};
 use crate::Document;
@@ -70,10 +70,6 @@ impl Tokenizer {
         for document in &mut documents {
             self.check(&document.tokens)?;
             document.row = row;
-            // Nothing predicts the first token.
-            if let Some(first) = document.weights.first_mut() {
-                *first = 0.0;
-            }
         }
         documents.retain(|document| document.response_tokens() > 0);
         for (index, document) in documents.iter_mut().enumerate() {
@@ -95,21 +91,19 @@ impl Tokenizer {
             within.push(last);
             let text = &within[within.len() - 1].text;
             let (tokens, places) = self.encode_with_places(text)?;
-            let mut weights = vec![0.0; tokens.len()];
+            let (mut weights, mut scores) = (vec![0.0; tokens.len()], vec![f64::NAN; tokens.len()]);
             for turn in &within {
                 let response = turn.start..turn.text.len();
                 let content =
                     response.start..response.end.saturating_sub(self.ending().turn.len()).max(response.start);
-                weigh(turn.message, &turn.text, &response, &content, &places, &mut weights)
+                own_tokens(&response, &places)
+                    .and_then(|own| {
+                        score(turn.message, &own, &mut scores)?;
+                        weigh(turn.message, &turn.text, &content, &places, &own, &mut weights)
+                    })
                     .map_err(|what| format!("message {}: {what}", turn.number))?;
             }
-            documents.push(Document {
-                row: 0,
-                index_in_row: 0,
-                tokens,
-                weights,
-                precomputed: Precomputed::default(),
-            });
+            documents.push(document(tokens, weights, scores));
         }
         documents.reverse();
         Ok(documents)
@@ -164,35 +158,75 @@ impl Tokenizer {
             tokens.push(*eos);
             places.push(text.len()..text.len() + 1);
         }
-        let mut weights = vec![0.0; tokens.len()];
+        let (mut weights, mut scores) = (vec![0.0; tokens.len()], vec![f64::NAN; tokens.len()]);
         let (response, content) = (prompt.len()..text.len() + 1, prompt.len()..text.len());
-        weigh(completion, &text, &response, &content, &places, &mut weights)?;
+        let own = own_tokens(&response, &places)?;
+        score(completion, &own, &mut scores)?;
+        weigh(completion, &text, &content, &places, &own, &mut weights)?;
         let leading = self.leading().len();
         tokens.splice(0..0, self.leading().iter().copied());
         weights.splice(0..0, std::iter::repeat_n(0.0, leading));
-        Ok(Document { row: 0, index_in_row: 0, tokens, weights, precomputed: Precomputed::default() })
+        scores.splice(0..0, std::iter::repeat_n(f64::NAN, leading));
+        Ok(document(tokens, weights, scores))
     }
 }
 
-/// Sets the weights of a response's tokens. `response` and `content` are ranges of `text`; `content`, at whose end the
-/// message's own words lie, is the response without the end of the turn.
-fn weigh(
-    message: &Message,
-    text: &str,
-    response: &Range<usize>,
-    content: &Range<usize>,
-    places: &[Range<usize>],
-    weights: &mut [f32],
-) -> Result<(), String> {
-    let among = |place: &Range<usize>, range: &Range<usize>| {
+/// A document of these tokens. A score that is NaN is missing.
+fn document(tokens: Vec<u32>, mut weights: Vec<f32>, scores: Vec<f64>) -> Document {
+    // Nothing predicts the first token.
+    if let Some(first) = weights.first_mut() {
+        *first = 0.0;
+    }
+    let predicted = scores.into_iter().zip(&weights).filter(|(_, weight)| **weight != 0.0);
+    let scores: Vec<f64> = predicted.map(|(score, _)| score).collect();
+    let scores = scores.iter().all(|score| !score.is_nan()).then_some(scores);
+    let precomputed = Precomputed { scores, ..Precomputed::default() };
+    Document { row: 0, index_in_row: 0, tokens, weights, precomputed }
+}
+
+/// The tokens of a response, which is a range of the text that the places lie in.
+fn own_tokens(response: &Range<usize>, places: &[Range<usize>]) -> Result<Vec<usize>, String> {
+    let is_own = |place: &Range<usize>| {
         // A token without characters (a space inserted by the tokenizer) belongs to the range that contains its offset.
-        (place.end > range.start || (place.is_empty() && place.start >= range.start))
-            && place.start < range.end
+        (place.end > response.start || (place.is_empty() && place.start >= response.start))
+            && place.start < response.end
     };
-    let tokens: Vec<usize> = (0..places.len()).filter(|i| among(&places[*i], response)).collect();
+    let tokens: Vec<usize> = (0..places.len()).filter(|i| is_own(&places[*i])).collect();
     if tokens.is_empty() && !response.is_empty() {
         return Err("the tokenizer makes no token of the response".to_owned());
     }
+    Ok(tokens)
+}
+
+/// Sets the scores of a response's tokens.
+fn score(message: &Message, tokens: &[usize], scores: &mut [f64]) -> Result<(), String> {
+    match &message.scores {
+        None => {}
+        Some(Scores::All(score)) => tokens.iter().for_each(|i| scores[*i] = *score),
+        Some(Scores::Tokens(given)) if given.len() == tokens.len() => {
+            tokens.iter().zip(given).for_each(|(i, score)| scores[*i] = *score);
+        }
+        Some(Scores::Tokens(given)) => {
+            return Err(format!(
+                "`token_scores` has {} entries, but the response has {} tokens with the end of the turn",
+                given.len(),
+                tokens.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Sets the weights of a response's tokens. `content` is a range of `text`: the response without the end of the turn,
+/// with the message's own words at its end.
+fn weigh(
+    message: &Message,
+    text: &str,
+    content: &Range<usize>,
+    places: &[Range<usize>],
+    tokens: &[usize],
+    weights: &mut [f32],
+) -> Result<(), String> {
     match &message.weights {
         Weights::All(weight) => tokens.iter().for_each(|i| weights[*i] = *weight),
         Weights::Tokens(given) => {
@@ -212,14 +246,14 @@ fn weigh(
             let start = content.end - words.len();
             let spans = spans_in_bytes(spans, &message.content)?;
             for i in tokens {
-                let place = &places[i];
+                let place = &places[*i];
                 let inside = place.start < content.end && place.end > start;
                 // Offset of the token's first character in the message, leading spaces not counted.
                 let own = text.get(place.start.max(start)..place.end.min(content.end)).unwrap_or_default();
                 let space = if own.trim_start().is_empty() { 0 } else { own.len() - own.trim_start().len() };
                 let at = (place.start.max(start) + space + cut).wrapping_sub(start);
                 let span = spans.iter().find(|(bytes, _)| inside && bytes.contains(&at));
-                weights[i] = span.map_or(1.0, |(_, weight)| *weight);
+                weights[*i] = span.map_or(1.0, |(_, weight)| *weight);
             }
         }
     }

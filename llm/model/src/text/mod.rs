@@ -18,7 +18,7 @@ mod tokenizer;
 pub use chat_template::ChatTemplate;
 pub(crate) use chat_template::FILE as TEMPLATE_FILE;
 pub use conversation::trained_turns;
-pub use conversation::{Conversation, FIELDS, Message, Span, Weights};
+pub use conversation::{Conversation, FIELDS, Message, Scores, Span, Weights};
 pub use extras::Extras;
 pub use source::{BuiltTokenizer, TokenizerSource};
 pub use template::Template;

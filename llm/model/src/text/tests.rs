@@ -477,3 +477,25 @@ proptest! {
         let _ = tokenizer.document(&Conversation::chat(vec![Message::new(role, text)]), 0);
     }
 }
+
+#[test]
+fn a_tag_of_three_characters_ends_a_template() {
+    let tokens = std::iter::empty::<(String, String)>;
+    for source in ["{%}", "{%}{% if loop.first a", "{% +%}"] {
+        let error = Template::new(source, tokens(), MOMENT).unwrap_err();
+        assert!(error.contains("the chat template cannot be read"), "{error}");
+    }
+}
+
+#[test]
+fn a_tokenizer_that_the_library_panics_on_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokenizer.json");
+    let whole = std::fs::read_to_string(fixtures().join("tokenizer/tokenizer.json")).unwrap();
+    let mut json: Value = serde_json::from_str(&whole).unwrap();
+    json["decoder"] = Value::Null;
+    let damaged = json.to_string().replace("\"decoder\":null", "\"decoder\":n");
+    std::fs::write(&file, damaged).unwrap();
+    let error = Tokenizer::from_folder(folder.path(), None, Moment::default()).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json"), "{error}");
+}

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tokensieve_base::panics::caught;
 
 use super::Moment;
 use super::chat_template::ChatTemplate;
@@ -85,7 +86,10 @@ impl Tokenizer {
                  AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
             ));
         }
-        let inner = tokenizers::Tokenizer::from_file(&path).map_err(|error| Error::file(&path, error))?;
+        // The library panics on some files that are no tokenizers.
+        let inner = caught(|| tokenizers::Tokenizer::from_file(&path))
+            .ok_or_else(|| Error::file(&path, "is not a tokenizer that the library `tokenizers` can read"))?
+            .map_err(|error| Error::file(&path, error))?;
         let mut extras = Extras { moment, ..Extras::of_folder(folder.as_ref())? };
         extras.template = template.map(|template| template.source().to_owned()).or(extras.template);
         Self::new(inner, extras, &path)

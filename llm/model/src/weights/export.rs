@@ -128,8 +128,8 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
             config.insert(key.to_owned(), json!(dtype));
             write_json(&path, &Value::Object(config))?;
             for name in TEXT_FILES.iter().filter(|name| source.join(name).is_file()) {
-                let from = source.join(name);
-                fs::copy(&from, folder.join(name)).map_err(Error::io(&from))?;
+                let to = folder.join(name);
+                fs::copy(source.join(name), &to).map_err(Error::io(&to))?;
             }
             Ok(())
         }

@@ -25,12 +25,12 @@ use crate::text::{ChatTemplate, TEMPLATE_FILE, TokenizerSource, from_gguf};
 pub use export::export;
 pub use new_folder::{claim, new_folder};
 pub use random::RandomModel;
-pub(crate) use safetensors::metadata;
+pub(crate) use safetensors::{LARGEST_JSON, metadata};
 pub use save::save_safetensors;
 
 use gguf::Gguf;
 use random::Random;
-use safetensors::{LARGEST_JSON, Shards};
+use safetensors::Shards;
 
 /// The default model, an entry of `data.toml`.
 pub const DEFAULT: &str = "smollm2-135m";

@@ -181,7 +181,7 @@ pub const KEYS: &[Key] = &[
         "model.dtype",
         Word(&DTYPE),
         r#""auto""#,
-        "type of the base model's weights and activations; auto: bf16, or f32 where the back end is plain; trained parameters are always f32",
+        "type of the base model's weights and activations; auto: bf16, or f32 where the processor has no instructions for bf16; trained parameters are always f32",
     ),
     key(
         "model.chat_template",

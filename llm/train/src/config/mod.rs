@@ -271,6 +271,16 @@ impl Config {
         Ok(names.iter().filter(differ).map(|name| line(name)).collect())
     }
 
+    /// Where several processes of one machine share the run, each takes the GPU of its number there, unless the
+    /// configuration names one.
+    pub fn share_devices(&mut self, local_rank: usize) {
+        let named = self.settings.text("model.device").is_some_and(|name| name.contains(':'));
+        if let (Device::Cuda(_), false) = (self.model.device, named) {
+            let found = usize::try_from(Cuda::device_count()).unwrap_or(1).max(1);
+            self.model.device = Device::Cuda(local_rank % found);
+        }
+    }
+
     /// An error about a key's value, with its place in the file.
     pub fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
         self.settings.wrong(name, what)

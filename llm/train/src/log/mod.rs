@@ -114,7 +114,7 @@ impl Log {
         // Timings are not part of a run's results, so a missing file is only a warning.
         let timing = folder.join(TIMING);
         let timing = if mark(TIMING) > 0 && !timing.exists() {
-            tokensieve_model::status!(
+            tokensieve_base::status!(
                 "warning: {} is missing; it continues after step {step} in a new file",
                 timing.display()
             );

@@ -63,7 +63,7 @@ impl Progress {
             let left = (self.steps - shown.step.min(self.steps)) as f64 * shown.seconds;
             // A duration cannot hold every f64.
             let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
-            tokensieve_model::status!(
+            tokensieve_base::status!(
                 "step {}/{}  {text}  {} left",
                 shown.step,
                 self.steps,
@@ -74,7 +74,7 @@ impl Progress {
 
     /// A line above the bar.
     pub(super) fn say(&self, line: &str) {
-        self.bar.suspend(|| tokensieve_model::status!("{line}"));
+        self.bar.suspend(|| tokensieve_base::status!("{line}"));
     }
 }
 

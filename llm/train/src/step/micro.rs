@@ -30,10 +30,33 @@ pub(super) struct ReferenceStats {
     pub(super) base_losses: Option<Vec<f64>>,
 }
 
-/// The documents that have a token to predict, and their indices.
-pub(super) fn predicting<'d>(batch: &[&'d Document]) -> (Vec<usize>, Vec<&'d Document>) {
+/// The indices of the documents that have a token to predict.
+pub(super) fn predicting(batch: &[&Document]) -> Vec<usize> {
     let predicts = |document: &Document| document.weights.iter().skip(1).any(|weight| *weight != 0.0);
-    batch.iter().copied().enumerate().filter(|(_, document)| predicts(document)).unzip()
+    (0..batch.len()).filter(|index| predicts(batch[*index])).collect()
+}
+
+/// What the data say of a predicted token of one of the batch's documents; its statistics are missing.
+pub(super) fn known(
+    batch: &[&Document],
+    document: usize,
+    position: u32,
+    weight: f32,
+    vocabulary: i64,
+) -> TokenStats {
+    let precomputed = &batch[document].precomputed;
+    let at = |values: &Option<Vec<f64>>| values.as_ref()?.get(position as usize).copied();
+    TokenStats {
+        base_loss: at(&precomputed.base_loss),
+        bald: at(&precomputed.bald),
+        advantage: precomputed.advantage,
+        score: at(&precomputed.scores),
+        weight: f64::from(weight),
+        vocabulary: vocabulary as u32,
+        document: document as u32,
+        position,
+        ..TokenStats::new(f64::NAN, f64::NAN)
+    }
 }
 
 impl Micro {
@@ -42,11 +65,6 @@ impl Micro {
         let pack = model.pack(&members);
         let labels = pack.targets.iter().map(|target| target.label).collect();
         Self { documents, pack, labels }
-    }
-
-    /// How many tokens it predicts.
-    pub(super) fn len(&self) -> usize {
-        self.labels.len()
     }
 
     /// The keys of its rows' dropout masks in a step: a document's keys do not depend on what it is packed with.
@@ -90,21 +108,17 @@ impl Micro {
         let one = |(i, stats): (usize, &RowStats)| {
             let target = &self.pack.targets[i];
             let document = self.documents[target.document as usize];
-            let given = &batch[document].precomputed;
-            let at = |values: &Option<Vec<f64>>| values.as_ref()?.get(target.position as usize).copied();
+            let known = known(batch, document, target.position, target.weight, vocabulary);
             let of_row = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[i]);
             TokenStats {
+                loss: stats.loss,
+                entropy: stats.entropy,
                 top_entropy: (!stats.top_entropy.is_nan()).then_some(stats.top_entropy),
+                concentration: stats.concentration(),
                 reference_loss: of_row(&reference.reference_losses),
                 divergence: stats.divergence,
-                base_loss: at(&given.base_loss).or_else(|| of_row(&reference.base_losses)),
-                bald: at(&given.bald),
-                advantage: given.advantage,
-                weight: f64::from(target.weight),
-                vocabulary: vocabulary as u32,
-                document: document as u32,
-                position: target.position,
-                ..TokenStats::new(stats.loss, stats.entropy)
+                base_loss: known.base_loss.or_else(|| of_row(&reference.base_losses)),
+                ..known
             }
         };
         rows.zip(stats).map(one).collect()

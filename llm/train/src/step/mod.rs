@@ -11,6 +11,8 @@
 //! | two passes | everywhere else | of all tokens | of the documents that have a pull |
 //! | ranked in int8 | whole documents are chosen | of all tokens, in int8 | of the chosen documents, exactly |
 //!
+//! Several processes share a step (`sharing.rs`): each computes statistics and gradient of its own documents.
+//!
 //! `passes.rs` has the single passes over a micro-batch, `rule.rs` what a step asks of an objective.
 
 mod evaluate;
@@ -19,15 +21,13 @@ mod passes;
 mod plan;
 mod report;
 mod rule;
+mod sharing;
 mod tokens;
 
-use std::collections::HashMap;
-use std::ops::Range;
-
-use tch::no_grad;
+use tch::{Tensor, no_grad};
 use tokensieve_model::head::{Head, Reference};
 use tokensieve_model::{Document, Error, Model, Result};
-use tokensieve_objective::{Pulls, TokenStats};
+use tokensieve_objective::{Pull, Pulls, TokenStats};
 
 pub use crate::config::Ranking;
 pub use crate::reads::{Onto, Reads};
@@ -35,7 +35,7 @@ pub use evaluate::{Evaluation, evaluate};
 pub use plan::StepOptions;
 pub(crate) use plan::check_ranking;
 pub use report::{Record, StepReport};
-pub use rule::{Rule, Scope};
+pub use rule::{PullLists, Rule, Scope};
 
 use crate::elementwise;
 use crate::optimizer::Optimizer;
@@ -44,6 +44,7 @@ use micro::Micro;
 use passes::{Passes, Pending, PullSource, ReferenceRequest};
 use plan::Plan;
 use report::Clock;
+use sharing::Sharing;
 use tokens::Tokens;
 
 /// How many micro-batches' tokens stay between statistics and gradient: at the default of 4,096 tokens a batch of 32
@@ -65,25 +66,26 @@ pub fn step(
         let reads = rule.reads();
         reads.check(reference, trained)?;
         let mut plan = Plan::new(rule, options.ranking)?;
-        let clock = Clock::default();
-        let mut passes = Passes { head, model, trained, reference, reads, batch, options, clock };
+        let (sharing, clock) = (Sharing::new(options.group, batch), Clock::default());
+        let mut passes = Passes { head, model, trained, reference, reads, batch, options, sharing, clock };
 
-        let (mut tokens, pending) = statistics_of_batch(&mut passes, &mut plan)?;
+        let mut tokens = passes.all_tokens();
+        let pending = statistics_of_batch(&mut passes, &mut plan, &mut tokens)?;
+        passes.exchange(&mut tokens)?;
         let mut pulls = rule.pulls(&tokens.stats, &tokens.micro_batches)?;
         gradient(&mut passes, &mut plan, &mut tokens, &mut pulls, pending)?;
+        passes.add_up_gradients()?;
 
-        let phases = passes.clock.phases();
-        Ok(report::report(rule, batch, &tokens, &pulls, phases))
+        let own = |token: &TokenStats| passes.sharing.is_own(token.document as usize);
+        let sums = passes.sharing.sums(report::sums(rule, &tokens, &pulls, own))?;
+        Ok(report::report(batch, &tokens, &pulls, sums, passes.clock.phases()))
     })
 }
 
-/// A micro-batch whose forward pass stays, and where its tokens stand in the batch.
-type PendingTokens = (Range<usize>, Pending);
-
-/// **Statistics** of all tokens of the batch; where the plan is fused, their gradient too, not yet normalised.
-fn statistics_of_batch(passes: &mut Passes, plan: &mut Plan) -> Result<(Tokens, Vec<PendingTokens>)> {
+/// **Statistics** of this process' tokens; where the plan is fused, their gradient too, not yet normalised. Returns the
+/// micro-batches whose forward pass stays.
+fn statistics_of_batch(passes: &mut Passes, plan: &mut Plan, tokens: &mut Tokens) -> Result<Vec<Pending>> {
     let micro_batches = passes.micro_batches();
-    let mut tokens = Tokens::default();
     let mut pending = Vec::new();
     match plan {
         Plan::Fused(part) => {
@@ -91,13 +93,10 @@ fn statistics_of_batch(passes: &mut Passes, plan: &mut Plan) -> Result<(Tokens, 
                 let micro = passes.pack(documents);
                 let request = ReferenceRequest { statistics: true, pulls: true };
                 let reference = passes.reference_stats(&micro, request)?;
-                let start = tokens.stats.len();
-                let places: Vec<usize> = (start..start + micro.len()).collect();
+                let places = tokens.places(documents);
                 let source = PullSource::Rule(&mut **part);
                 let computed = passes.fused(&micro, &places, &reference, 1.0, source)?;
-                let place = tokens.push(&micro, computed.stats);
-                tokens.cross_entropy[place].copy_from_slice(&computed.cross_entropy);
-                tokens.fused_pulls.extend(computed.pulls);
+                tokens.put_computed(&places, &computed);
             }
         }
         Plan::TwoPasses => {
@@ -105,22 +104,23 @@ fn statistics_of_batch(passes: &mut Passes, plan: &mut Plan) -> Result<(Tokens, 
             for documents in first {
                 let micro = passes.pack(documents);
                 let stats = passes.statistics(&micro)?;
-                tokens.push(&micro, stats);
+                tokens.put(&micro, stats);
             }
             for documents in last {
                 let micro = passes.pack(documents);
                 let (stats, stays) = passes.statistics_pending(micro)?;
-                pending.push((tokens.push(&stays.micro, stats), stays));
+                tokens.put(&stays.micro, stats);
+                pending.push(stays);
             }
         }
         Plan::RankedInInt8(_) => {
             let micros: Vec<Micro> = micro_batches.iter().map(|documents| passes.pack(documents)).collect();
             for (micro, stats) in micros.iter().zip(passes.int8_statistics(&micros)?) {
-                tokens.push(micro, stats);
+                tokens.put(micro, stats);
             }
         }
     }
-    Ok((tokens, pending))
+    Ok(pending)
 }
 
 /// From which micro-batch on the forward pass stays between statistics and gradient.
@@ -136,40 +136,50 @@ fn first_that_stays(passes: &Passes, micro_batches: &[Vec<usize>]) -> usize {
     micro_batches.len() - stay.max(1).min(micro_batches.len())
 }
 
-/// The **gradient** of all tokens that have a pull, divided by the batch's normaliser.
+/// The **gradient** of this process' tokens that have a pull, divided by the batch's normaliser.
 fn gradient(
     passes: &mut Passes,
     plan: &mut Plan,
     tokens: &mut Tokens,
     pulls: &mut Pulls,
-    pending: Vec<PendingTokens>,
+    pending: Vec<Pending>,
 ) -> Result<()> {
-    let first = pending.first().map_or(tokens.stats.len(), |(place, _)| place.start);
-    let documents = tokens.documents(first);
     match plan {
         Plan::Fused(_) => {
-            if tokens.fused_pulls != pulls.pulls {
+            let same = |document: &usize| {
+                let place = tokens.of(*document);
+                tokens.fused_pulls[place.clone()] == pulls.pulls[place]
+            };
+            if !passes.micro_batches().iter().flatten().all(same) {
                 let what = "the objective's pulls of the parts of a batch are not those of the batch: its scope is not `Token`";
                 return Err(Error::Run(what.to_owned()));
             }
             let _ = passes.trained.parameters().gradients().shallow_clone().g_div_scalar_(pulls.normaliser);
         }
         Plan::TwoPasses => {
-            for (place, stays) in pending {
-                let own = &pulls.pulls[place.clone()];
-                let distances = passes.gradient_of_pending(stays, own, pulls.normaliser);
-                tokens.cross_entropy[place].copy_from_slice(&distances);
+            let mut left: Vec<usize> = passes.micro_batches().concat();
+            for stays in pending {
+                let places = tokens.places(&stays.micro.documents);
+                left.retain(|document| !stays.micro.documents.contains(document));
+                let own: Vec<Pull> = places.iter().map(|place| pulls.pulls[*place]).collect();
+                let distances = passes.gradient_of_pending(stays, &own, pulls.normaliser);
+                places
+                    .iter()
+                    .zip(distances)
+                    .for_each(|(place, distance)| tokens.cross_entropy[*place] = distance);
             }
-            let has_pull =
-                |place: &Range<usize>| pulls.pulls[place.clone()].iter().any(|pull| !pull.is_zero());
-            let pulled: Vec<_> = documents.into_iter().filter(|(_, place)| has_pull(place)).collect();
-            second_pass(passes, &pulled, tokens, pulls, None)?;
+            left.retain(|document| pulls.pulls[tokens.of(*document)].iter().any(|pull| !pull.is_zero()));
+            second_pass(passes, &left, tokens, pulls, None)?;
         }
         Plan::RankedInInt8(part) => {
             // A document whose approximate pull is zero can still have a small exact pull, so selection decides.
-            let selected = |place: &Range<usize>| pulls.selected[place.clone()].contains(&true);
-            let chosen: Vec<_> = documents.into_iter().filter(|(_, place)| selected(place)).collect();
-            second_pass(passes, &chosen, tokens, pulls, Some(&mut **part))?;
+            let chosen = |document: &usize| pulls.selected[tokens.of(*document)].contains(&true);
+            let chosen: Vec<usize> = (0..passes.batch.len()).filter(chosen).collect();
+            let batch = passes.batch;
+            passes.sharing.deal(batch, &chosen);
+            let own: Vec<usize> =
+                chosen.into_iter().filter(|document| passes.sharing.is_own(*document)).collect();
+            second_pass(passes, &own, tokens, pulls, Some(&mut **part))?;
         }
     }
     Ok(())
@@ -179,16 +189,14 @@ fn gradient(
 /// pulls of the exact ones, which take their place.
 fn second_pass(
     passes: &mut Passes,
-    documents: &[(usize, Range<usize>)],
+    documents: &[usize],
     tokens: &mut Tokens,
     pulls: &mut Pulls,
     mut exact: Option<&mut dyn Rule>,
 ) -> Result<()> {
-    let places: HashMap<usize, Range<usize>> = documents.iter().cloned().collect();
-    let indices: Vec<usize> = documents.iter().map(|(document, _)| *document).collect();
-    for pack in passes.packs_of(&indices) {
+    for pack in passes.packs_of(documents) {
         let micro = passes.pack(&pack);
-        let places: Vec<usize> = pack.iter().flat_map(|document| places[document].clone()).collect();
+        let places = tokens.places(&pack);
         let onto_reference = places.iter().any(|place| pulls.pulls[*place].reference != 0.0);
         let request =
             ReferenceRequest { statistics: exact.is_some(), pulls: exact.is_some() || onto_reference };
@@ -226,6 +234,34 @@ pub(crate) fn finite(what: &str, value: f64) -> Result<()> {
     if value.is_finite() { Ok(()) } else { Err(Error::Run(format!("the {what} is {value}"))) }
 }
 
+/// Gradients of several lists of pulls on the same tokens, without a step: one forward pass and a backward pass per
+/// list.
+///
+/// For each micro-batch of the documents `lists` receives its tokens, with loss and entropy, and gives the lists, one
+/// pull per token and none of them onto a reference; `each` then receives every list's index and the gradient of its
+/// sum, which is not normalised. Returns the tokens' statistics.
+pub fn gradients(
+    head: &mut Head,
+    model: &mut Model,
+    trained: &Trained,
+    documents: &[&Document],
+    options: &StepOptions,
+    lists: &mut PullLists<'_>,
+    each: &mut dyn FnMut(usize, &Tensor),
+) -> Result<Vec<TokenStats>> {
+    no_grad(|| {
+        let (reference, reads, clock) = (&Reference::None, Reads::default(), Clock::default());
+        let (batch, sharing) = (documents, Sharing::new(None, documents));
+        let mut passes = Passes { head, model, trained, reference, reads, batch, options, sharing, clock };
+        let mut tokens = Vec::new();
+        for micro_batch in passes.micro_batches() {
+            let micro = passes.pack(&micro_batch);
+            tokens.extend(passes.gradients(&micro, lists, each)?);
+        }
+        Ok(tokens)
+    })
+}
+
 /// The statistics of a batch's tokens as an objective that `reads` these gets them; no gradient, no dropout.
 pub fn statistics(
     head: &mut Head,
@@ -238,13 +274,15 @@ pub fn statistics(
 ) -> Result<Vec<TokenStats>> {
     no_grad(|| {
         reads.check(reference, trained)?;
-        let clock = Clock::default();
-        let mut passes = Passes { head, model, trained, reference, reads, batch, options, clock };
-        let mut tokens = Vec::new();
+        let (sharing, clock) = (Sharing::new(options.group, batch), Clock::default());
+        let mut passes = Passes { head, model, trained, reference, reads, batch, options, sharing, clock };
+        let mut tokens = passes.all_tokens();
         for documents in passes.micro_batches() {
             let micro = passes.pack(&documents);
-            tokens.extend(passes.statistics_without_dropout(&micro)?);
+            let stats = passes.statistics_without_dropout(&micro)?;
+            tokens.put(&micro, stats);
         }
-        Ok(tokens)
+        passes.exchange(&mut tokens)?;
+        Ok(tokens.stats)
     })
 }

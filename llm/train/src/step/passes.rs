@@ -10,7 +10,9 @@ use tokensieve_objective::{Error as ObjectiveError, Pull, TokenStats};
 use super::micro::{Micro, ReferenceStats, predicting};
 use super::plan::{StepOptions, no_int8_products};
 use super::report::{Clock, Phase};
-use super::rule::Rule;
+use super::rule::{PullLists, Rule};
+use super::sharing::Sharing;
+use super::tokens::{Computed, Tokens};
 use crate::reads::{Onto, Reads};
 use crate::trained::Trained;
 
@@ -22,7 +24,8 @@ pub(super) struct Passes<'a> {
     pub(super) reference: &'a Reference,
     pub(super) reads: Reads,
     pub(super) batch: &'a [&'a Document],
-    pub(super) options: &'a StepOptions,
+    pub(super) options: &'a StepOptions<'a>,
+    pub(super) sharing: Sharing<'a>,
     pub(super) clock: Clock,
 }
 
@@ -54,20 +57,17 @@ pub(super) enum PullSource<'a> {
     Rule(&'a mut dyn Rule),
 }
 
-/// What became known of a micro-batch's tokens, in their order.
-#[derive(Default)]
-pub(super) struct Computed {
-    pub(super) stats: Vec<TokenStats>,
-    pub(super) pulls: Vec<Pull>,
-    pub(super) cross_entropy: Vec<f64>,
-}
-
 impl Passes<'_> {
-    /// Micro-batches of the documents that have a token to predict: indices in the batch.
+    /// All tokens of the batch, before anything is computed.
+    pub(super) fn all_tokens(&self) -> Tokens {
+        Tokens::new(self.batch, &self.packs_of(&predicting(self.batch)), self.vocabulary())
+    }
+
+    /// Micro-batches of this process' documents that have a token to predict: indices in the batch.
     pub(super) fn micro_batches(&self) -> Vec<Vec<usize>> {
-        let (indices, documents) = predicting(self.batch);
-        let packs = tokensieve_model::packs(&documents, self.options.micro_tokens).into_iter();
-        packs.map(|pack| pack.into_iter().map(|i| indices[i]).collect()).collect()
+        let mut documents = predicting(self.batch);
+        documents.retain(|document| self.sharing.is_own(*document));
+        self.packs_of(&documents)
     }
 
     /// Micro-batches of some of the batch's documents.
@@ -173,6 +173,34 @@ impl Passes<'_> {
         Ok(computed)
     }
 
+    /// One forward pass, and for each of the lists of pulls that `lists` makes of its tokens the gradient of their sum,
+    /// not divided by anything: `each` receives the list's index and the trained parameters' gradient.
+    pub(super) fn gradients(
+        &mut self,
+        micro: &Micro,
+        lists: &mut PullLists<'_>,
+        each: &mut dyn FnMut(usize, &Tensor),
+    ) -> Result<Vec<TokenStats>> {
+        let (hidden_rd, trace) = self.forward_traced(micro);
+        let nothing = ReferenceStats::default();
+        let rows = micro.rows(&hidden_rd, self.model.unembedding());
+        let request = row_request(self.reads, self.reference, self.model, &nothing);
+        let stats = self.clock.time(Phase::Head, || self.head.statistics(&rows, &request));
+        let tokens = self.tokens(micro, &stats, &nothing);
+        let (sums, weight_gradient) = (self.trained.parameters().gradients(), self.weight_gradient());
+        for (index, pulls) in lists(&tokens)?.iter().enumerate() {
+            let _ = sums.shallow_clone().zero_();
+            let reference = Distribution::None;
+            let wanted =
+                Wanted { pulls, normaliser: 1.0, reference, weight_gradient: weight_gradient.as_ref() };
+            let rows = micro.rows(&hidden_rd, self.model.unembedding());
+            let gradient = self.clock.time(Phase::Head, || self.head.gradient(&rows, &stats, &wanted, None));
+            self.backward(micro, trace.shallow_clone(), &gradient, pulls);
+            each(index, sums);
+        }
+        Ok(tokens)
+    }
+
     /// Statistics of micro-batches' tokens by int8 forward passes.
     pub(super) fn int8_statistics(&mut self, micros: &[Micro]) -> Result<Vec<Vec<TokenStats>>> {
         let request = ReferenceRequest { statistics: true, pulls: false };
@@ -191,6 +219,16 @@ impl Passes<'_> {
         let stats = stats.ok_or_else(no_int8_products)?;
         let each = micros.iter().zip(&stats).zip(&references);
         Ok(each.map(|((micro, stats), reference)| self.tokens(micro, stats, reference)).collect())
+    }
+
+    /// Gives the statistics of this process' tokens to the others, and fills in theirs.
+    pub(super) fn exchange(&mut self, tokens: &mut Tokens) -> Result<()> {
+        self.clock.time(Phase::Exchange, || self.sharing.exchange(tokens))
+    }
+
+    /// Adds up the gradients of all processes.
+    pub(super) fn add_up_gradients(&mut self) -> Result<()> {
+        self.clock.time(Phase::Exchange, || self.sharing.add_up(self.trained.parameters().gradients()))
     }
 
     /// What the objective reads of the reference, and of the model as it was before training.
@@ -322,7 +360,7 @@ fn row_request<'s>(
 ) -> Request<'s> {
     let from = if reads.divergence { reads.onto } else { Onto::Nothing };
     let divergence_from = distribution(from, reference, model, found);
-    Request { top_entropy: reads.top_entropy, tempered: false, divergence_from }
+    Request { top_entropy: reads.top_entropy, tempered: reads.concentration, divergence_from }
 }
 
 /// The distribution of the reference.

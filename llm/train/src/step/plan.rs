@@ -5,13 +5,14 @@ use std::fmt;
 use tch::{Device, Kind, Tensor};
 use tokensieve_kernels::Int8Weight;
 use tokensieve_model::{Error, Result};
+use tokensieve_processes::Group;
 
 use super::rule::{Rule, Scope};
 use crate::config::Ranking;
 
 /// How a step is done, besides what its objective decides.
 #[derive(Clone, Copy, Debug)]
-pub struct StepOptions {
+pub struct StepOptions<'a> {
     /// Tokens of a micro-batch; a longer document goes alone.
     pub micro_tokens: usize,
     /// Whether the backward pass computes layers again instead of keeping what it needs of them.
@@ -20,6 +21,8 @@ pub struct StepOptions {
     pub dropout: u64,
     /// How documents are ranked.
     pub ranking: Ranking,
+    /// The processes that share the step; `None` if this one is alone.
+    pub group: Option<&'a Group>,
 }
 
 /// Which passes a step makes over its batch, decided before the first.

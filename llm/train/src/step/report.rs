@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tokensieve_model::Document;
-use tokensieve_objective::{Pull, Pulls, TokenStats};
+use tokensieve_objective::{Pulls, TokenStats};
 
 use super::rule::Rule;
 use super::tokens::Tokens;
@@ -55,11 +55,12 @@ pub(super) enum Phase {
     Forward,
     Head,
     Backward,
+    Exchange,
 }
 
 /// Seconds by phase.
 #[derive(Default)]
-pub(super) struct Clock([f64; 4]);
+pub(super) struct Clock([f64; 5]);
 
 impl Clock {
     pub(super) fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
@@ -70,22 +71,32 @@ impl Clock {
     }
 
     pub(super) fn phases(&self) -> Vec<(&'static str, f64)> {
-        ["reference", "forward", "head", "backward"].into_iter().zip(self.0).collect()
+        ["reference", "forward", "head", "backward", "exchange"].into_iter().zip(self.0).collect()
     }
 }
 
-/// The report of a step with these tokens and pulls.
-pub(super) fn report(
+/// Sums over some of a step's tokens: of the objective's loss, before it is normalised, and of −log p.
+pub(super) fn sums(
     rule: &dyn Rule,
+    tokens: &Tokens,
+    pulls: &Pulls,
+    counts: impl Fn(&TokenStats) -> bool,
+) -> [f64; 2] {
+    let each = tokens.stats.iter().zip(&pulls.pulls).zip(&pulls.selected).zip(&tokens.cross_entropy);
+    let own = each.filter(|(((token, _), _), _)| counts(token));
+    own.fold([0.0; 2], |[loss, nll], (((token, pull), selected), distance)| {
+        [loss + rule.loss(token, *pull, *selected, *distance), nll + token.loss]
+    })
+}
+
+/// The report of a step with these tokens and pulls, and the sums over all tokens.
+pub(super) fn report(
     batch: &[&Document],
     tokens: &Tokens,
     pulls: &Pulls,
+    [loss, nll]: [f64; 2],
     phases: Vec<(&'static str, f64)>,
 ) -> StepReport {
-    let each = tokens.stats.iter().zip(&pulls.pulls).zip(&pulls.selected).zip(&tokens.cross_entropy);
-    let loss = |(((token, pull), selected), distance): (((&TokenStats, &Pull), &bool), &f64)| {
-        rule.loss(token, *pull, *selected, *distance)
-    };
     let record = |((token, label), selected): ((&TokenStats, &u32), &bool)| Record {
         document: token.document,
         row: batch[token.document as usize].row,
@@ -96,8 +107,8 @@ pub(super) fn report(
         selected: *selected,
     };
     StepReport {
-        loss: each.map(loss).sum::<f64>() / pulls.normaliser,
-        nll: tokens.stats.iter().map(|token| token.loss).sum::<f64>() / tokens.stats.len().max(1) as f64,
+        loss: loss / pulls.normaliser,
+        nll: nll / tokens.stats.len().max(1) as f64,
         tokens: tokens.stats.len(),
         selected: pulls.kept,
         pulled: pulls.pulled,

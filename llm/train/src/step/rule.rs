@@ -31,6 +31,9 @@ pub trait Rule {
     }
 }
 
+/// Makes several lists of pulls of some tokens, each with one pull per token.
+pub type PullLists<'a> = dyn FnMut(&[TokenStats]) -> Result<Vec<Vec<Pull>>> + 'a;
+
 /// On how much of the batch a token's pull depends.
 pub enum Scope {
     /// On the whole batch.
@@ -76,6 +79,6 @@ impl Rule for Training {
     }
 
     fn loss(&self, token: &TokenStats, _: Pull, selected: bool, cross_entropy: f64) -> f64 {
-        self.objective().written_out(token, selected, token.loss, cross_entropy)
+        self.written_out(token, selected, token.loss, cross_entropy)
     }
 }

@@ -63,6 +63,28 @@ function makeFilter(input) {
   });
 }
 
+// Claims by paper, evidence and verdict: what is chosen is unfolded, and figures of which nothing is left are hidden.
+function makeChoice(box) {
+  const choices = [...box.querySelectorAll("[data-choice]")];
+  const figures = [...document.querySelectorAll("details.of-figure")];
+  const output = box.querySelector("output");
+  const update = () => {
+    const wanted = choices.filter((choice) => choice.value);
+    let shown = 0;
+    for (const figure of figures) {
+      const rows = [...figure.querySelectorAll("tbody tr")];
+      for (const row of rows) row.hidden = wanted.some((choice) => row.dataset[choice.dataset.choice] !== choice.value);
+      const left = rows.filter((row) => !row.hidden).length;
+      shown += left;
+      figure.hidden = left === 0;
+      if (wanted.length) figure.open = left > 0;
+    }
+    output.textContent = `${shown} tests`;
+  };
+  choices.forEach((choice) => choice.addEventListener("change", update));
+  update();
+}
+
 function go(rel) {
   const link = document.querySelector(`link[rel="${rel}"]`);
   if (link) location.href = link.href;
@@ -72,6 +94,11 @@ const dialog = document.querySelector("dialog");
 const actions = {
   theme: toggleTheme,
   help: () => (dialog.open ? dialog.close() : dialog.showModal()),
+  unfold: () => {
+    const all = [...document.querySelectorAll("details.of-figure")];
+    const open = all.some((figure) => !figure.open);
+    all.forEach((figure) => { figure.open = open; });
+  },
 };
 const keys = {
   ArrowLeft: () => go("prev"),
@@ -87,6 +114,9 @@ document.querySelectorAll("[data-action]").forEach((button) => {
 });
 document.querySelectorAll("table[data-sortable]").forEach(makeSortable);
 document.querySelectorAll("[data-filter]").forEach(makeFilter);
+document.querySelectorAll("#choose").forEach(makeChoice);
+// What is folded would be missing on paper.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
 document.addEventListener("keydown", (event) => {
   const busy = event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select");
   // Inside a table that scrolls, the arrows scroll it.

@@ -4,7 +4,7 @@ use std::ptr::copy_nonoverlapping;
 
 use super::problem::{Problem, Task};
 use super::tile::{Sixteen, Tile};
-use crate::cpu::lanes::{Avx512, LANES, Number, Words};
+use crate::cpu::lanes::{LANES, Make, Number, Simd, Words};
 use crate::cpu::rows::Rows;
 
 /// Copies head `head` (counted over queries, keys and values) of all keys a task sees: `[keys, K]`, and zeros up to
@@ -13,8 +13,8 @@ use crate::cpu::rows::Rows;
 /// # Safety
 /// `into` has room for `task.key_rows()` rows of a head.
 #[inline(always)]
-pub(super) unsafe fn gather_keys<N: Number>(
-    problem: &Problem<'_, N>,
+pub(super) unsafe fn gather_keys<S: Simd, N: Number>(
+    problem: &Problem<'_, S, N>,
     task: &Task,
     head: usize,
     into: *mut N,
@@ -38,10 +38,10 @@ pub(super) unsafe fn gather_keys<N: Number>(
 /// # Safety
 /// The tile's rows are rows of `rows`, and `into` has room for C·16 heads.
 #[inline(always)]
-pub(super) unsafe fn gather_queries<N: Number, const C: usize>(
+pub(super) unsafe fn gather_queries<S: Simd, N: Number, const C: usize>(
     rows: &Rows<N>,
     dim: usize,
-    tile: &Tile<C>,
+    tile: &Tile<S, C>,
     into: *mut N,
 ) {
     for (c, sixteen) in tile.sixteens.iter().enumerate() {
@@ -58,7 +58,7 @@ pub(super) unsafe fn gather_queries<N: Number, const C: usize>(
 
 /// Asks for the queries' part of `rows` to be brought near.
 #[inline(always)]
-pub(super) fn prefetch<N: Number>(simd: Avx512, rows: &Rows<N>, dim: usize, sixteens: &[Sixteen]) {
+pub(super) fn prefetch<S: Simd, N: Number>(simd: S, rows: &Rows<N>, dim: usize, sixteens: &[Sixteen]) {
     for sixteen in sixteens {
         for lane in 0..sixteen.count {
             let row = rows.row(sixteen.row + lane).wrapping_add(sixteen.head * dim);
@@ -74,7 +74,12 @@ pub(super) fn prefetch<N: Number>(simd: Avx512, rows: &Rows<N>, dim: usize, sixt
 /// # Safety
 /// `from` and `into` have C·16·`words` words.
 #[inline(always)]
-pub(super) unsafe fn transpose<const C: usize>(simd: Avx512, from: *const u32, words: usize, into: *mut u32) {
+pub(super) unsafe fn transpose<S: Simd, const C: usize>(
+    simd: S,
+    from: *const u32,
+    words: usize,
+    into: *mut u32,
+) {
     for c in 0..C {
         for first in (0..words).step_by(LANES) {
             let count = (words - first).min(LANES);
@@ -97,12 +102,12 @@ pub(super) unsafe fn transpose<const C: usize>(simd: Avx512, from: *const u32, w
 /// # Safety
 /// `from` has `rows` rows of `dim` numbers, `into` room for as many.
 #[inline(always)]
-pub(super) unsafe fn zip<N: Number>(simd: Avx512, from: *const N, rows: usize, dim: usize, into: *mut u32) {
+pub(super) unsafe fn zip<S: Simd, N: Number>(from: *const N, rows: usize, dim: usize, into: *mut u32) {
     for step in 0..rows / N::PER_WORD {
         for at in (0..dim).step_by(LANES) {
             // SAFETY: `from` has the rows, `into` the room.
             unsafe {
-                N::zip(simd, from.add(step * N::PER_WORD * dim + at), dim).store(into.add(step * dim + at));
+                N::zip::<S>(from.add(step * N::PER_WORD * dim + at), dim).store(into.add(step * dim + at));
             }
         }
     }

@@ -17,7 +17,7 @@ mod tile;
 
 use tch::Tensor;
 
-use super::lanes::Number;
+use super::lanes::{Number, Simd};
 use super::rows::by_kind;
 use crate::layout::Layout;
 use crate::mask::Mask;
@@ -34,14 +34,15 @@ pub(crate) fn attention(
     by_kind!(qkv, forward(qkv, layout, how, dropout, out))
 }
 
-fn forward<N: Number>(
+fn forward<S: Simd, N: Number>(
+    simd: S,
     qkv: &Tensor,
     layout: &Layout,
     how: &Attention,
     dropout: Option<&Mask>,
     out: &Tensor,
 ) -> Option<Tensor> {
-    forward::run(&Problem { dropout, ..Problem::<N>::new(qkv, layout, how)? }, out)
+    forward::run(&Problem { dropout, ..Problem::<S, N>::new(simd, qkv, layout, how)? }, out)
 }
 
 pub(crate) fn attention_backward(
@@ -55,7 +56,8 @@ pub(crate) fn attention_backward(
     by_kind!(qkv, backward(&d_out.to_kind(qkv.kind()), qkv, out, lse, layout, how))
 }
 
-fn backward<N: Number>(
+fn backward<S: Simd, N: Number>(
+    simd: S,
     d_out: &Tensor,
     qkv: &Tensor,
     out: &Tensor,
@@ -63,5 +65,5 @@ fn backward<N: Number>(
     layout: &Layout,
     how: &Attention,
 ) -> Option<Tensor> {
-    backward::run(&Problem::<N>::new(qkv, layout, how)?, d_out, out, lse)
+    backward::run(&Problem::<S, N>::new(simd, qkv, layout, how)?, d_out, out, lse)
 }

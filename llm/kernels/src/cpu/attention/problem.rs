@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tch::Tensor;
 
-use crate::cpu::lanes::{Avx512, LANES, Number};
+use crate::cpu::lanes::{LANES, Number, Simd};
 use crate::cpu::rows::Rows;
 use crate::layout::Layout;
 use crate::mask::Mask;
@@ -22,8 +22,8 @@ pub(super) const SPAN: usize = 128;
 pub(super) const TILE: usize = 3 * LANES;
 
 /// What all tasks share.
-pub(super) struct Problem<'a, N> {
-    pub(super) simd: Avx512,
+pub(super) struct Problem<'a, S, N> {
+    pub(super) simd: S,
     pub(super) qkv: Rows<N>,
     pub(super) heads: Heads,
     pub(super) how: &'a Attention,
@@ -32,9 +32,9 @@ pub(super) struct Problem<'a, N> {
     pub(super) dropout: Option<&'a Mask>,
 }
 
-impl<'a, N: Number> Problem<'a, N> {
-    pub(super) fn new(qkv: &Tensor, layout: &'a Layout, how: &'a Attention) -> Option<Self> {
-        let (simd, qkv, heads) = (Avx512::detect()?, Rows::<N>::of(qkv)?, how.heads);
+impl<'a, S: Simd, N: Number> Problem<'a, S, N> {
+    pub(super) fn new(simd: S, qkv: &Tensor, layout: &'a Layout, how: &'a Attention) -> Option<Self> {
+        let (qkv, heads) = (Rows::<N>::of(qkv)?, how.heads);
         assert_eq!((qkv.count, qkv.columns), (layout.tokens(), heads.width()));
         let fits = heads.dim % LANES == 0 && heads.dim <= 256;
         fits.then_some(Self { simd, qkv, heads, how, layout, dropout: None })

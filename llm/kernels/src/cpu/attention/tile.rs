@@ -4,7 +4,7 @@ use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
 use super::problem::{KEYS, Problem, Task};
-use crate::cpu::lanes::{Avx512, LANES, Lanes, Mask, Number, Words};
+use crate::cpu::lanes::{LANES, Lanes, Make, Mask, Number, Simd, Words};
 use crate::shape::Attention;
 
 /// Up to sixteen consecutive tokens in one query head.
@@ -21,9 +21,9 @@ pub(super) struct Sixteen {
 }
 
 /// C times sixteen queries, in lanes.
-pub(super) struct Tile<const C: usize> {
+pub(super) struct Tile<S: Simd, const C: usize> {
     pub(super) sixteens: [Sixteen; C],
-    positions: [Words; C],
+    positions: [Words<S>; C],
     window: Option<usize>,
     /// Keys that any of the queries sees, in whole blocks.
     pub(super) keys: Range<usize>,
@@ -31,9 +31,9 @@ pub(super) struct Tile<const C: usize> {
     seen_by_all: Range<usize>,
 }
 
-impl<const C: usize> Tile<C> {
+impl<S: Simd, const C: usize> Tile<S, C> {
     #[inline(always)]
-    pub(super) fn new(simd: Avx512, sixteens: [Sixteen; C], how: &Attention) -> Self {
+    pub(super) fn new(simd: S, sixteens: [Sixteen; C], how: &Attention) -> Self {
         let mut positions = [simd.count(); C];
         let (mut first, mut last) = (usize::MAX, 0);
         for (positions, sixteen) in positions.iter_mut().zip(&sixteens) {
@@ -65,16 +65,16 @@ impl<const C: usize> Tile<C> {
 
 /// How a product of query and key becomes a score.
 #[derive(Clone, Copy)]
-pub(super) struct Scale {
-    factor: Lanes,
+pub(super) struct Scale<S: Simd> {
+    factor: Lanes<S>,
     /// The soft cap, and its inverse.
-    cap: Option<(Lanes, Lanes)>,
+    cap: Option<(Lanes<S>, Lanes<S>)>,
 }
 
-impl Scale {
+impl<S: Simd> Scale<S> {
     /// Scores in units of log 2: the softmax is then one of powers of two.
     #[inline(always)]
-    pub(super) fn new(simd: Avx512, how: &Attention) -> Self {
+    pub(super) fn new(simd: S, how: &Attention) -> Self {
         match how.soft_cap {
             None => Self { factor: simd.splat(how.scale as f32 * LOG2_E), cap: None },
             Some(cap) => {
@@ -87,7 +87,7 @@ impl Scale {
 
     /// Makes scores of products.
     #[inline(always)]
-    pub(super) fn apply<const C: usize>(&self, products: &mut [[Lanes; C]; KEYS]) {
+    pub(super) fn apply<const C: usize>(&self, products: &mut [[Lanes<S>; C]; KEYS]) {
         for row in products {
             for score in row {
                 *score = *score * self.factor;
@@ -100,14 +100,14 @@ impl Scale {
 
     /// The derivative of a score by what it was before the cap.
     #[inline(always)]
-    pub(super) fn slope(&self, simd: Avx512, score: Lanes) -> Option<Lanes> {
+    pub(super) fn slope(&self, simd: S, score: Lanes<S>) -> Option<Lanes<S>> {
         let tanh = score * self.cap?.1;
         Some(simd.splat(1.0) - tanh * tanh)
     }
 }
 
 /// The tiles of the task's queries, each as a list of one to three [`Sixteen`]s.
-pub(super) fn tiles<N: Number>(problem: &Problem<'_, N>, task: &Task) -> Vec<Vec<Sixteen>> {
+pub(super) fn tiles<S: Simd, N: Number>(problem: &Problem<'_, S, N>, task: &Task) -> Vec<Vec<Sixteen>> {
     let (length, group) = (task.own.len(), problem.heads.queries / problem.heads.keys);
     let sixteen = |head: usize, at: usize| Sixteen {
         head: task.head * group + head,

@@ -47,7 +47,7 @@ impl<N: Number> Buffer<N> {
         words::<N>(self.columns).div_ceil(LANES)
     }
 
-    /// Words from one row to the next.
+    /// Words<S> from one row to the next.
     pub(super) fn row_words(&self) -> usize {
         self.row_lines() * LANES
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::blocks::{Block, Pool};
 use super::buffer::Buffer;
-use super::support::{simd, words};
-use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
+use super::support::{computing, words};
+use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd};
 use crate::cpu::line::{EMPTY, Line};
 use crate::shape::{Attention, Heads};
 use crate::shim::parallel;
@@ -184,36 +184,37 @@ pub fn attend<N: Number>(
     let Heads { queries, keys, dim } = how.heads;
     let group = queries / keys;
     assert!(out.columns() >= queries * dim && (qkv.rows(), out.rows()) == (places.len(), places.len()));
-    let (simd, into) = (simd(), out.shared());
-    let tasks = places.len() * keys;
-    parallel(tasks, 1, |part| {
-        let mut scratch = Scratch::default();
-        for task in part {
-            // Neighbours are alike in length: every thread gets some of each.
-            let task = if task < tasks.div_ceil(2) { 2 * task } else { 2 * (task - tasks.div_ceil(2)) + 1 };
-            let (row, head) = (task / keys, task % keys);
-            let Place { sequence, position } = places[row];
-            let held = &*sequences[sequence];
-            assert!(position < held.tokens);
-            let first = how.window.map_or(0, |window| (position + 1).saturating_sub(window));
-            let line = layer * held.shape.layer() + head * held.shape.head();
-            let span = Span { held, line, first, position };
-            let mut query = head * group;
-            while query < (head + 1) * group {
-                let n = GROUP.min((head + 1) * group - query);
-                let (q, result) = (qkv.row(row)[query * dim..].as_ptr(), into.at(row, query * dim));
-                // SAFETY: a task's results are one thread's; the keys and values lie where `put` wrote them.
-                unsafe {
-                    match n {
-                        1 => span.attend::<N, 1>(simd, how, q, &mut scratch, result),
-                        2 => span.attend::<N, 2>(simd, how, q, &mut scratch, result),
-                        3 => span.attend::<N, 3>(simd, how, q, &mut scratch, result),
-                        _ => span.attend::<N, 4>(simd, how, q, &mut scratch, result),
+    let into = out.shared();
+    computing!(simd => {    let tasks = places.len() * keys;
+        parallel(tasks, 1, |part| {
+            let mut scratch = Scratch::default();
+            for task in part {
+                // Neighbours are alike in length: every thread gets some of each.
+                let task = if task < tasks.div_ceil(2) { 2 * task } else { 2 * (task - tasks.div_ceil(2)) + 1 };
+                let (row, head) = (task / keys, task % keys);
+                let Place { sequence, position } = places[row];
+                let held = &*sequences[sequence];
+                assert!(position < held.tokens);
+                let first = how.window.map_or(0, |window| (position + 1).saturating_sub(window));
+                let line = layer * held.shape.layer() + head * held.shape.head();
+                let span = Span { held, line, first, position };
+                let mut query = head * group;
+                while query < (head + 1) * group {
+                    let n = GROUP.min((head + 1) * group - query);
+                    let (q, result) = (qkv.row(row)[query * dim..].as_ptr(), into.at(row, query * dim));
+                    // SAFETY: a task's results are one thread's; the keys and values lie where `put` wrote them.
+                    unsafe {
+                        match n {
+                            1 => span.attend::<_, N, 1>(simd, how, q, &mut scratch, result),
+                            2 => span.attend::<_, N, 2>(simd, how, q, &mut scratch, result),
+                            3 => span.attend::<_, N, 3>(simd, how, q, &mut scratch, result),
+                            _ => span.attend::<_, N, 4>(simd, how, q, &mut scratch, result),
+                        }
                     }
+                    query += n;
                 }
-                query += n;
             }
-        }
+        });
     });
 }
 
@@ -241,56 +242,74 @@ impl Span<'_> {
 
     /// # Safety
     /// `queries` has G heads, `out` room for as many, and both are this thread's; the sequence holds the span.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    unsafe fn attend<N: Number, const G: usize>(
+    unsafe fn attend<S: Simd, N: Number, const G: usize>(
         &self,
-        simd: Avx512,
+        simd: S,
         how: &Attention,
         queries: *const N,
         scratch: &mut Scratch,
         out: *mut N,
     ) {
-        let start = self.first / LANES;
-        let blocks = self.position / LANES + 1 - start;
-        scratch.scores.resize(G * blocks, EMPTY);
-        scratch.weights.resize(G * blocks, EMPTY);
-        let scores = scratch.scores.as_mut_ptr().cast::<f32>();
-        let weights = scratch.weights.as_mut_ptr().cast::<N>();
-        let row = blocks * LANES;
-        // SAFETY: the scratch has G rows of so many blocks; the rest is the caller's promise.
-        unsafe {
-            let mut block = 0;
-            while block < blocks {
-                let into = scores.add(block * LANES);
-                if block + 4 <= blocks {
-                    self.scores::<N, G, 4>(simd, queries, start + block, into, row);
-                    block += 4;
-                } else {
-                    self.scores::<N, G, 1>(simd, queries, start + block, into, row);
-                    block += 1;
+        simd.run(
+            #[inline(always)]
+            move || {
+                let start = self.first / LANES;
+                let blocks = self.position / LANES + 1 - start;
+                scratch.scores.resize(G * blocks, EMPTY);
+                scratch.weights.resize(G * blocks, EMPTY);
+                let scores = scratch.scores.as_mut_ptr().cast::<f32>();
+                let weights = scratch.weights.as_mut_ptr().cast::<N>();
+                let row = blocks * LANES;
+                // SAFETY: the scratch has G rows of so many blocks; the rest is the caller's promise.
+                unsafe {
+                    let mut block = 0;
+                    while block < blocks {
+                        let into = scores.add(block * LANES);
+                        if S::WIDE && block + 4 <= blocks {
+                            self.scores::<_, N, G, 4>(simd, queries, start + block, into, row);
+                            block += 4;
+                        } else {
+                            self.scores::<_, N, G, 1>(simd, queries, start + block, into, row);
+                            block += 1;
+                        }
+                    }
+                    let mut factors = [0.0; G];
+                    for (g, factor) in factors.iter_mut().enumerate() {
+                        let hidden = [0..self.first - start * LANES, self.position + 1 - start * LANES..row];
+                        for place in hidden.into_iter().flatten() {
+                            scores.add(g * row + place).write(f32::NEG_INFINITY);
+                        }
+                        *factor = softmax(simd, how, scores.add(g * row), weights.add(g * row), row);
+                    }
+                    let dim = self.held.shape.dim;
+                    let mut at = 0;
+                    while at < dim {
+                        let wide = S::WIDE && dim - at >= 4 * LANES;
+                        let (lane, into) = (at / LANES, out.add(at));
+                        if wide {
+                            self.weigh::<_, N, G, 4>(
+                                simd,
+                                weights,
+                                start..start + blocks,
+                                lane,
+                                &factors,
+                                into,
+                            );
+                        } else {
+                            self.weigh::<_, N, G, 1>(
+                                simd,
+                                weights,
+                                start..start + blocks,
+                                lane,
+                                &factors,
+                                into,
+                            );
+                        }
+                        at += if wide { 4 * LANES } else { LANES };
+                    }
                 }
-            }
-            let mut factors = [0.0; G];
-            for (g, factor) in factors.iter_mut().enumerate() {
-                let hidden = [0..self.first - start * LANES, self.position + 1 - start * LANES..row];
-                for place in hidden.into_iter().flatten() {
-                    scores.add(g * row + place).write(f32::NEG_INFINITY);
-                }
-                *factor = softmax(simd, how, scores.add(g * row), weights.add(g * row), row);
-            }
-            let dim = self.held.shape.dim;
-            let mut at = 0;
-            while at < dim {
-                let wide = dim - at >= 4 * LANES;
-                let (lane, into) = (at / LANES, out.add(at));
-                if wide {
-                    self.weigh::<N, G, 4>(simd, weights, start..start + blocks, lane, &factors, into);
-                } else {
-                    self.weigh::<N, G, 1>(simd, weights, start..start + blocks, lane, &factors, into);
-                }
-                at += if wide { 4 * LANES } else { LANES };
-            }
-        }
+            },
+        );
     }
 
     /// Scores of G queries with the keys of B blocks.
@@ -298,9 +317,9 @@ impl Span<'_> {
     /// # Safety
     /// `queries` has G heads; `into` has G rows, `row` apart, with room for B blocks; the sequence holds the blocks.
     #[inline(always)]
-    unsafe fn scores<N: Number, const G: usize, const B: usize>(
+    unsafe fn scores<S: Simd, N: Number, const G: usize, const B: usize>(
         &self,
-        simd: Avx512,
+        simd: S,
         queries: *const N,
         first: usize,
         into: *mut f32,
@@ -312,11 +331,16 @@ impl Span<'_> {
         for word in 0..self.held.shape.keys {
             // SAFETY: the caller's promise.
             unsafe {
-                let keys: [_; B] = blocks.map(|block| simd.words(block.add(word).cast()));
-                for g in 0..G {
-                    let query = simd.broadcast(queries.add(g * dim + word * N::PER_WORD).cast());
+                for part in 0..N::parts::<S>() {
+                    let mut keys = [simd.word(0); B];
                     for b in 0..B {
-                        sums[g][b] = N::dot(sums[g][b], keys[b], query);
+                        keys[b] = N::part(simd.words(blocks[b].add(word).cast()), part);
+                    }
+                    for g in 0..G {
+                        let query = simd.broadcast(queries.add(g * dim + word * N::PER_WORD).cast());
+                        for b in 0..B {
+                            sums[g][b] = N::dot(sums[g][b], keys[b], N::part(query, part));
+                        }
                     }
                 }
             }
@@ -334,9 +358,9 @@ impl Span<'_> {
     /// # Safety
     /// `weights` has G rows of sixteen for each block, `out` room for L lines of G heads; the sequence holds the blocks.
     #[inline(always)]
-    unsafe fn weigh<N: Number, const G: usize, const L: usize>(
+    unsafe fn weigh<S: Simd, N: Number, const G: usize, const L: usize>(
         &self,
-        simd: Avx512,
+        simd: S,
         weights: *const N,
         blocks: std::ops::Range<usize>,
         lane: usize,
@@ -351,13 +375,17 @@ impl Span<'_> {
             for word in 0..shape.values {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let values: [_; L] =
-                        std::array::from_fn(|l| simd.words(values.add(word * shape.value + l).cast()));
                     let at = index * LANES + word * N::PER_WORD;
-                    for g in 0..G {
-                        let weight = simd.broadcast(weights.add(g * row + at).cast());
+                    for part in 0..N::parts::<S>() {
+                        let mut lines = [simd.word(0); L];
                         for l in 0..L {
-                            sums[g][l] = N::dot(sums[g][l], values[l], weight);
+                            lines[l] = N::part(simd.words(values.add(word * shape.value + l).cast()), part);
+                        }
+                        for g in 0..G {
+                            let weight = simd.broadcast(weights.add(g * row + at).cast());
+                            for l in 0..L {
+                                sums[g][l] = N::dot(sums[g][l], lines[l], N::part(weight, part));
+                            }
                         }
                     }
                 }
@@ -381,8 +409,8 @@ impl Span<'_> {
 /// # Safety
 /// There are `count` scores and room for as many weights; `count` is a multiple of sixteen.
 #[inline(always)]
-unsafe fn softmax<N: Number>(
-    simd: Avx512,
+unsafe fn softmax<S: Simd, N: Number>(
+    simd: S,
     how: &Attention,
     scores: *mut f32,
     weights: *mut N,
@@ -404,7 +432,7 @@ unsafe fn softmax<N: Number>(
         }
     }
     let most = simd.splat(most.largest());
-    let mut sum: Lanes = simd.splat(0.0);
+    let mut sum: Lanes<S> = simd.splat(0.0);
     for at in (0..count).step_by(LANES) {
         // SAFETY: the caller's promise.
         unsafe {

@@ -7,10 +7,11 @@
 use tch::{Device, Kind, Tensor};
 
 use super::buffer::Buffer;
-use super::support::{simd, words};
-use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
-use crate::cpu::product::{BLOCK, TILE, Weight, accumulate};
-use crate::cpu::rows::Rows;
+use super::support::{computing, words};
+use crate::cpu::lanes::{LANES, Make, Number, Simd};
+use crate::cpu::product::{NARROW_BLOCK, accumulate, rows_of_block};
+use crate::cpu::rows::{Rows, by_rows};
+use crate::cpu::weight::{TILE, Weight};
 use crate::shim::parallel;
 
 /// Words ahead of those in use that are asked for: what comes from memory takes that long (measured).
@@ -44,15 +45,15 @@ impl Matrix {
         let (outputs, inputs, depth) = (rows.count, rows.columns, words::<N>(rows.columns));
         let count = outputs.div_ceil(TILE);
         let tiles = Tensor::empty([(count * depth * TILE) as i64], (Kind::Int, Device::Cpu));
-        let (simd, from, first) = (simd(), Weight::Inputs(rows), tiles.data_ptr() as usize);
-        parallel(count, 1, |part| {
+        let (from, first) = (Weight::Inputs(rows), tiles.data_ptr() as usize);
+        computing!(simd => parallel(count, 1, |part| {
             for tile in part {
                 let own = tile * TILE..outputs.min((tile + 1) * TILE);
                 let into = (first as *mut u32).wrapping_add(tile * depth * TILE);
                 // SAFETY: each tile is one thread's and has room for its words; the weight has the outputs and inputs.
                 unsafe { from.lay_out(simd, &own, &(0..inputs), into) };
             }
-        });
+        }));
         let bias = bias.map(|bias| Vec::try_from(&bias.to_kind(Kind::Float)).expect("a vector"));
         Self { tiles, outputs, inputs, depth, bias }
     }
@@ -101,33 +102,44 @@ impl Matrix {
         how: Into,
         out: &(impl Fn(usize, usize) -> *mut O + Sync),
     ) {
-        let simd = simd();
+        computing!(simd => self.run_with::<_, N, O>(simd, x, x_row, rows, how, out));
+    }
+
+    fn run_with<S: Simd, N: Number, O: Number>(
+        &self,
+        simd: S,
+        x: usize,
+        x_row: usize,
+        rows: usize,
+        how: Into,
+        out: &(impl Fn(usize, usize) -> *mut O + Sync),
+    ) {
         let tiles = self.tiles.data_ptr() as usize;
         let (outputs, depth, bias) = (self.outputs, self.depth, self.bias.as_deref());
-        let blocks = rows.div_ceil(BLOCK);
+        let blocks = rows.div_ceil(rows_of_block::<S>());
         parallel(outputs.div_ceil(TILE), 1, |part| {
             for tile in part {
                 let weights = (tiles as *const u32).wrapping_add(tile * depth * TILE);
-                let output = tile * TILE;
                 for block in 0..blocks {
                     let (row, end) = (block * rows / blocks, (block + 1) * rows / blocks);
                     let x = (x as *const u32).wrapping_add(row * x_row);
-                    let task = Task { outputs, depth, bias, weights, output, x, x_row, row, how };
+                    let at = Task { outputs, depth, bias, weights, output: tile * TILE, x, x_row, row, how };
                     // SAFETY: the operands have these rows, outputs and inputs; a tile's outputs are one thread's.
                     unsafe {
-                        match end - row {
-                            1 => task.run::<N, O, 1>(simd, out),
-                            2 => task.run::<N, O, 2>(simd, out),
-                            3 => task.run::<N, O, 3>(simd, out),
-                            4 => task.run::<N, O, 4>(simd, out),
-                            5 => task.run::<N, O, 5>(simd, out),
-                            6 => task.run::<N, O, 6>(simd, out),
-                            7 => task.run::<N, O, 7>(simd, out),
-                            8 => task.run::<N, O, 8>(simd, out),
-                            9 => task.run::<N, O, 9>(simd, out),
-                            10 => task.run::<N, O, 10>(simd, out),
-                            11 => task.run::<N, O, 11>(simd, out),
-                            _ => task.run::<N, O, 12>(simd, out),
+                        if S::WIDE {
+                            by_rows!(end - row, M => at.run::<S, N, O, M, 2>(simd, out));
+                            continue;
+                        }
+                        for half in [0, LANES] {
+                            let (weights, output) = (at.weights.add(half), at.output + half);
+                            let at = Task { weights, output, ..at };
+                            by_rows!(end - row, M => {
+                                // Spares the compiler what is never called.
+                                if M > NARROW_BLOCK {
+                                    unreachable!("a narrow block has fewer rows");
+                                }
+                                at.run::<S, N, O, M, 1>(simd, out);
+                            });
                         }
                     }
                 }
@@ -136,13 +148,14 @@ impl Matrix {
     }
 }
 
-/// A tile's product with a block of rows.
+/// A tile's product with a block of rows, or half a tile's.
+#[derive(Clone, Copy)]
 struct Task<'a> {
     outputs: usize,
     depth: usize,
     bias: Option<&'a [f32]>,
     weights: *const u32,
-    /// The tile's first output.
+    /// The first output.
     output: usize,
     x: *const u32,
     x_row: usize,
@@ -156,42 +169,45 @@ struct Task<'a> {
 impl Task<'_> {
     /// # Safety
     /// The task's operands have its rows, inputs and outputs, and no other thread writes what `out` points to.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    unsafe fn run<N: Number, O: Number, const M: usize>(
+    unsafe fn run<S: Simd, N: Number, O: Number, const M: usize, const H: usize>(
         &self,
-        simd: Avx512,
+        simd: S,
         out: &impl Fn(usize, usize) -> *mut O,
     ) {
-        let count = self.outputs - self.output;
-        let start = |half: usize| match self.bias {
-            // SAFETY: the bias has an entry per output.
-            Some(bias) if half * LANES < count => unsafe {
-                simd.load(bias.as_ptr().add(self.output + half * LANES), count - half * LANES)
-            },
-            _ => simd.splat(0.0),
-        };
-        let mut sums: [[Lanes; 2]; M] = [[start(0), start(1)]; M];
-        // SAFETY: the caller's promise.
-        unsafe {
-            let row = self.x_row * N::PER_WORD;
-            sums = accumulate::<N, M, AHEAD>(simd, sums, self.x.cast(), row, self.weights, self.depth);
-        }
-        let whole = count >= TILE;
-        for m in 0..M {
-            let into = out(self.row + m, self.output);
-            for half in 0..2 {
-                let (sum, into) = (sums[m][half], into.wrapping_add(half * LANES));
-                // A constant where it can be: the store is then one instruction.
-                let left = if whole { LANES } else { count.saturating_sub(half * LANES) };
-                // SAFETY: the caller's promise; where `left` is 0 nothing is read or written.
-                unsafe {
-                    let sum = match self.how {
-                        Into::Place => sum,
-                        Into::Sum => sum + simd.load(into.cast_const(), left),
-                    };
-                    sum.store(into, left);
+        simd.run(
+            #[inline(always)]
+            move || {
+                let count = self.outputs.saturating_sub(self.output);
+                let mut start = [simd.splat(0.0); H];
+                if let Some(bias) = self.bias {
+                    for half in (0..H).filter(|half| half * LANES < count) {
+                        start[half] = simd.read_part(&bias[self.output + half * LANES..]);
+                    }
                 }
-            }
-        }
+                let mut sums = [start; M];
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (x, row) = (self.x.cast(), self.x_row * N::PER_WORD);
+                    sums = accumulate::<S, N, M, H, AHEAD>(simd, sums, x, row, self.weights, self.depth);
+                }
+                let whole = count >= H * LANES;
+                for m in 0..M {
+                    let into = out(self.row + m, self.output);
+                    for half in 0..H {
+                        let (sum, into) = (sums[m][half], into.wrapping_add(half * LANES));
+                        // A constant where it can be: the store is then one instruction.
+                        let left = if whole { LANES } else { count.saturating_sub(half * LANES) };
+                        // SAFETY: the caller's promise; where `left` is 0 nothing is read or written.
+                        unsafe {
+                            let sum = match self.how {
+                                Into::Place => sum,
+                                Into::Sum => sum + simd.load(into.cast_const(), left),
+                            };
+                            sum.store(into, left);
+                        }
+                    }
+                }
+            },
+        );
     }
 }

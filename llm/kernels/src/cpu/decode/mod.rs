@@ -14,7 +14,7 @@ mod support;
 #[cfg(test)]
 mod tests;
 
-pub use super::lanes::Number;
+pub use super::lanes::{Number, Simd};
 pub use buffer::Buffer;
 pub use cache::{KeysValues, Place, attend, put};
 pub use matrix::{Into, Matrix};

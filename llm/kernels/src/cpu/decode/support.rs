@@ -1,16 +1,23 @@
 //! What all of decoding asks.
 
-use crate::cpu::lanes::{Avx512, Number};
+use crate::backend::Backend;
+use crate::cpu::lanes::Number;
 
-/// Whether this processor has the instructions.
+/// Whether this process computes with instructions that decoding is written for.
 pub fn available() -> bool {
-    Avx512::detect().is_some()
+    Backend::of_cpu().is_ok_and(Backend::has_kernels)
 }
 
-/// Proof of it, for functions that only what was made with it can reach.
-pub(super) fn simd() -> Avx512 {
-    Avx512::detect().expect("buffers and matrices exist only where the instructions do")
+/// Evaluates the expression with the instructions that this process computes with.
+macro_rules! computing {
+    ($simd:ident => $body:expr) => {
+        $crate::cpu::rows::with_instructions!(
+            $simd => $body,
+            else unreachable!("buffers and matrices exist only where the instructions do")
+        )
+    };
 }
+pub(super) use computing;
 
 /// Words that so many numbers take.
 pub(super) fn words<N: Number>(numbers: usize) -> usize {

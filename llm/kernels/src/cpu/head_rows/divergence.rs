@@ -1,7 +1,7 @@
 //! KL(q ‖ p) of rows of logits, whose softmax is p, from a reference q.
 
 use super::row::{self, Reference, cap_of, capped, mean, outside, sums};
-use crate::cpu::lanes::{Avx512, Number};
+use crate::cpu::lanes::{Number, Simd};
 use crate::cpu::rows::Rows;
 use crate::head_rows::task::{self, Top};
 
@@ -28,40 +28,55 @@ impl<'a, N: Number> Distribution<'a, N> {
     ///
     /// # Safety
     /// The reference's logits live, and nobody writes to them.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    pub(super) unsafe fn divergence(&self, simd: Avx512, i: usize, row: &[N], cap: f32) -> f64 {
-        let log_sum_exp = sums(simd, row, cap).log_sum_exp();
-        let found = match self {
-            Self::Uniform => log_sum_exp - mean(row, cap) - (row.len() as f64).ln(),
-            Self::Logits(rows, other_cap) => {
-                // SAFETY: the caller's promise.
-                let other = unsafe { rows.slice(i) };
-                let other = Reference::new(simd, other, *other_cap);
-                row::divergence(simd, row, log_sum_exp, cap, other)
-            }
-            Self::Top(top, first) => {
-                let (ids, q) = (top.ids(first + i), top.probabilities(first + i));
-                from_top(simd, row, log_sum_exp, cap, ids, q)
-            }
-        };
-        // NaN stays.
-        if found < 0.0 { 0.0 } else { found }
+    pub(super) unsafe fn divergence<S: Simd>(&self, simd: S, i: usize, row: &[N], cap: f32) -> f64 {
+        simd.run(
+            #[inline(always)]
+            move || {
+                let log_sum_exp = sums(simd, row, cap).log_sum_exp();
+                let found = match self {
+                    Self::Uniform => log_sum_exp - mean(row, cap) - (row.len() as f64).ln(),
+                    Self::Logits(rows, other_cap) => {
+                        // SAFETY: the caller's promise.
+                        let other = unsafe { rows.slice(i) };
+                        let other = Reference::new(simd, other, *other_cap);
+                        row::divergence(simd, row, log_sum_exp, cap, other)
+                    }
+                    Self::Top(top, first) => {
+                        let (ids, q) = (top.ids(first + i), top.probabilities(first + i));
+                        from_top(simd, row, log_sum_exp, cap, ids, q)
+                    }
+                };
+                // NaN stays.
+                if found < 0.0 { 0.0 } else { found }
+            },
+        )
     }
 }
 
 /// q is known for k tokens; the others are one.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-fn from_top<N: Number>(simd: Avx512, row: &[N], log_sum_exp: f64, cap: f32, ids: &[u32], q: &[f32]) -> f64 {
-    let term = |q: f64, log_p: f64| if q > 0.0 { q * (q.ln() - log_p) } else { 0.0 };
-    let (mut sum, mut q_outside) = (0.0, 1.0);
-    for (id, q) in ids.iter().zip(q) {
-        let log_p = f64::from(capped(row[*id as usize].widen(), cap)) - log_sum_exp;
-        sum += term(f64::from(*q), log_p);
-        q_outside -= f64::from(*q);
-    }
-    if q_outside > 0.0 {
-        let p_outside = outside(simd, cap, ids, &mut row.to_vec(), log_sum_exp);
-        sum += term(q_outside, p_outside.max(f64::from(f32::MIN_POSITIVE)).ln());
-    }
-    sum
+fn from_top<S: Simd, N: Number>(
+    simd: S,
+    row: &[N],
+    log_sum_exp: f64,
+    cap: f32,
+    ids: &[u32],
+    q: &[f32],
+) -> f64 {
+    simd.run(
+        #[inline(always)]
+        move || {
+            let term = |q: f64, log_p: f64| if q > 0.0 { q * (q.ln() - log_p) } else { 0.0 };
+            let (mut sum, mut q_outside) = (0.0, 1.0);
+            for (id, q) in ids.iter().zip(q) {
+                let log_p = f64::from(capped(row[*id as usize].widen(), cap)) - log_sum_exp;
+                sum += term(f64::from(*q), log_p);
+                q_outside -= f64::from(*q);
+            }
+            if q_outside > 0.0 {
+                let p_outside = outside(simd, cap, ids, &mut row.to_vec(), log_sum_exp);
+                sum += term(q_outside, p_outside.max(f64::from(f32::MIN_POSITIVE)).ln());
+            }
+            sum
+        },
+    )
 }

@@ -11,7 +11,7 @@ use tch::Tensor;
 
 use self::divergence::Distribution;
 use self::row::{Mix, Reference, dot, largest, mean, outside, tempered};
-use super::lanes::{Avx512, Number};
+use super::lanes::{Number, Simd};
 use super::rows::{Rows, by_kind, each_row};
 use crate::head_rows::task::{
     Chunk, INVERSE_TEMPERATURES, Logits, ReferenceLogits, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
@@ -21,8 +21,12 @@ pub(crate) fn statistics(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -
     by_kind!(logits_nv, statistics_of(chunk, logits_nv, request))
 }
 
-fn statistics_of<N: Number>(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -> Option<Vec<RowStats>> {
-    let simd = Avx512::detect()?;
+fn statistics_of<S: Simd, N: Number>(
+    simd: S,
+    chunk: &Chunk,
+    logits_nv: &Tensor,
+    request: &Request,
+) -> Option<Vec<RowStats>> {
     let cap = cap_of(chunk.soft_cap);
     let logits = Rows::<N>::of(logits_nv)?;
     let (hidden, weight) = (Rows::<N>::of(&chunk.hidden_nd)?, Rows::<N>::of(chunk.weight_vd)?);
@@ -118,8 +122,12 @@ pub(crate) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Option
     Some(Top { k, ids, probabilities })
 }
 
-fn top_of<N: Number>(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Option<Vec<Vec<(u32, f32)>>> {
-    let simd = Avx512::detect()?;
+fn top_of<S: Simd, N: Number>(
+    simd: S,
+    logits_nv: &Tensor,
+    soft_cap: Option<f64>,
+    k: usize,
+) -> Option<Vec<Vec<(u32, f32)>>> {
     let (logits, cap) = (Rows::<N>::of(logits_nv)?, cap_of(soft_cap));
     Some(each_row(logits.count, |i| {
         let mut found = Vec::with_capacity(k + 1);
@@ -144,7 +152,8 @@ pub(crate) fn gradient(
     by_kind!(out, gradient_of(out, logits, tasks, soft_cap, reference, tail))
 }
 
-fn gradient_of<N: Number>(
+fn gradient_of<S: Simd, N: Number>(
+    simd: S,
     out: &Tensor,
     logits: &Logits,
     tasks: &[Task],
@@ -152,7 +161,6 @@ fn gradient_of<N: Number>(
     reference: Option<ReferenceLogits>,
     tail: &Tail,
 ) -> Option<Vec<f64>> {
-    let simd = Avx512::detect()?;
     let to = Rows::<N>::of(out)?;
     let from: Option<Vec<(Rows<N>, usize)>> = match logits {
         Logits::InPlace => None,
@@ -182,22 +190,24 @@ fn gradient_of<N: Number>(
 }
 
 /// What one task's gradient is computed from.
-struct Row<'a, N> {
-    simd: Avx512,
+struct Row<'a, S, N> {
+    simd: S,
     /// The logits; `None` where they stand in the row that is written.
     from: Option<&'a [N]>,
     other: Option<Reference<'a, N>>,
     cap: f32,
 }
 
-impl<N: Number> Row<'_, N> {
+impl<S: Simd, N: Number> Row<'_, S, N> {
     /// Writes the gradient and returns −Σ q log p, 0 without a q.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     fn write(&self, task: &Task, tail: &Tail, out: &mut [N]) -> f64 {
-        match tail {
-            Tail::Top(top) if task.reference_weight != 0.0 => self.towards_top(task, top, out),
-            tail => self.towards_all(task, matches!(tail, Tail::Uniform), out),
-        }
+        self.simd.run(
+            #[inline(always)]
+            move || match tail {
+                Tail::Top(top) if task.reference_weight != 0.0 => self.towards_top(task, top, out),
+                tail => self.towards_all(task, matches!(tail, Tail::Uniform), out),
+            },
+        )
     }
 
     /// The derivative of the soft-cap where the capped logit is `z`.
@@ -216,48 +226,57 @@ impl<N: Number> Row<'_, N> {
     }
 
     /// q is the reference's whole prediction, or uniform, or there is none.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     fn towards_all(&self, task: &Task, uniform: bool, out: &mut [N]) -> f64 {
-        let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
-        let mut mix = self.mix(task, a + b);
-        let (mut q_label, mut flat) = (self.other.map_or(0.0, |other| other.probability(label)), 0.0);
-        if uniform && b != 0.0 {
-            q_label = 1.0 / out.len() as f64;
-            mix.flat = (b * q_label) as f32;
-            flat = task.log_sum_exp - mean(self.from.unwrap_or(out), self.cap);
-        }
-        let at_label = self.slope(task.log_sum_exp - task.loss);
-        let exact = ((a + b) * (-task.loss).exp() - a - b * q_label) * at_label;
-        let cross_entropy = row::gradient(self.simd, self.from, self.other, out, &mix);
-        out[label] = N::nearest(exact as f32);
-        cross_entropy + flat
+        self.simd.run(
+            #[inline(always)]
+            move || {
+                let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+                let mut mix = self.mix(task, a + b);
+                let (mut q_label, mut flat) = (self.other.map_or(0.0, |other| other.probability(label)), 0.0);
+                if uniform && b != 0.0 {
+                    q_label = 1.0 / out.len() as f64;
+                    mix.flat = (b * q_label) as f32;
+                    flat = task.log_sum_exp - mean(self.from.unwrap_or(out), self.cap);
+                }
+                let at_label = self.slope(task.log_sum_exp - task.loss);
+                let exact = ((a + b) * (-task.loss).exp() - a - b * q_label) * at_label;
+                let cross_entropy = row::gradient(self.simd, self.from, self.other, out, &mix);
+                out[label] = N::nearest(exact as f32);
+                cross_entropy + flat
+            },
+        )
     }
 
     /// q is known for k tokens and has the prediction's shape on the others.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     fn towards_top(&self, task: &Task, top: &Top, out: &mut [N]) -> f64 {
-        let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
-        let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
-        if let Some(from) = self.from {
-            out.copy_from_slice(from);
-        }
-        let logits: Vec<f64> =
-            ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
-        let outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
-        let q_outside = (1.0 - q.iter().map(|q| f64::from(*q)).sum::<f64>()).max(0.0);
-        let scale = a + b - b * q_outside / outside.max(f64::from(f32::MIN_POSITIVE));
-        row::gradient(self.simd, None, None, out, &self.mix(task, scale));
-        let p_label = (-task.loss).exp();
-        let at_label = self.slope(task.log_sum_exp - task.loss);
-        out[label] = N::nearest(((scale * p_label - a) * at_label) as f32);
-        let log = |p: f64| p.max(f64::MIN_POSITIVE).ln();
-        let mut cross_entropy = if q_outside > 0.0 { -q_outside * log(outside) } else { 0.0 };
-        for ((id, z), q) in ids.iter().zip(logits).zip(q) {
-            cross_entropy += f64::from(*q) * (task.log_sum_exp - z);
-            let (p, own) = if *id == task.label { (p_label, a) } else { ((z - task.log_sum_exp).exp(), 0.0) };
-            let x = ((a + b) * p - own - b * f64::from(*q)) * self.slope(z);
-            out[*id as usize] = N::nearest(x as f32);
-        }
-        cross_entropy
+        self.simd.run(
+            #[inline(always)]
+            move || {
+                let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+                let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
+                if let Some(from) = self.from {
+                    out.copy_from_slice(from);
+                }
+                let logits: Vec<f64> =
+                    ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
+                let outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
+                let q_outside = (1.0 - q.iter().map(|q| f64::from(*q)).sum::<f64>()).max(0.0);
+                let scale = a + b - b * q_outside / outside.max(f64::from(f32::MIN_POSITIVE));
+                row::gradient(self.simd, None, None, out, &self.mix(task, scale));
+                let p_label = (-task.loss).exp();
+                let at_label = self.slope(task.log_sum_exp - task.loss);
+                out[label] = N::nearest(((scale * p_label - a) * at_label) as f32);
+                let log = |p: f64| p.max(f64::MIN_POSITIVE).ln();
+                let mut cross_entropy = if q_outside > 0.0 { -q_outside * log(outside) } else { 0.0 };
+                for ((id, z), q) in ids.iter().zip(logits).zip(q) {
+                    cross_entropy += f64::from(*q) * (task.log_sum_exp - z);
+                    let (p, own) =
+                        if *id == task.label { (p_label, a) } else { ((z - task.log_sum_exp).exp(), 0.0) };
+                    let x = ((a + b) * p - own - b * f64::from(*q)) * self.slope(z);
+                    out[*id as usize] = N::nearest(x as f32);
+                }
+                cross_entropy
+            },
+        )
     }
 }

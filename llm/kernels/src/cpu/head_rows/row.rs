@@ -1,7 +1,7 @@
 //! One row of logits at a time: read once for its statistics and once for its gradient. Everything is computed in f32;
 //! sums end in f64.
 
-use crate::cpu::lanes::{Avx512, LANES, Lanes, Number};
+use crate::cpu::lanes::{LANES, Lanes, Make, Number, Simd};
 use crate::head_rows::task::INVERSE_TEMPERATURES;
 
 /// Numbers whose maximum is taken before their exponentials are summed: 16 KiB in f32, so that the second reading comes
@@ -48,101 +48,121 @@ pub(in crate::cpu) fn capped(z: f32, cap: f32) -> f32 {
 
 /// Sixteen logits, capped where `CAP`.
 #[inline(always)]
-pub(in crate::cpu) fn logits<N: Number, const CAP: bool>(simd: Avx512, z: &[N; LANES], cap: f32) -> Lanes {
+pub(in crate::cpu) fn logits<S: Simd, N: Number, const CAP: bool>(
+    simd: S,
+    z: &[N; LANES],
+    cap: f32,
+) -> Lanes<S> {
     let z = simd.read(z);
     if CAP { (z / simd.splat(cap)).tanh() * simd.splat(cap) } else { z }
 }
 
 /// The sums of a row of logits, capped at `cap` where it is finite.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(in crate::cpu) fn sums<N: Number>(simd: Avx512, row: &[N], cap: f32) -> Sums {
-    if cap.is_finite() { sums_of::<N, true>(simd, row, cap) } else { sums_of::<N, false>(simd, row, cap) }
+pub(in crate::cpu) fn sums<S: Simd, N: Number>(simd: S, row: &[N], cap: f32) -> Sums {
+    simd.run(
+        #[inline(always)]
+        move || {
+            if cap.is_finite() {
+                sums_of::<_, N, true>(simd, row, cap)
+            } else {
+                sums_of::<_, N, false>(simd, row, cap)
+            }
+        },
+    )
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-fn sums_of<N: Number, const CAP: bool>(simd: Avx512, row: &[N], cap: f32) -> Sums {
-    let mut all = Sums::NOTHING;
-    let (whole, rest) = row.as_chunks::<LANES>();
-    for block in whole.chunks(BLOCK / LANES) {
-        // The maximum of the uncapped: capping keeps the order.
-        let mut max = simd.splat(f32::NEG_INFINITY);
-        for z in block {
-            max = simd.read(z).max(max);
-        }
-        all.rescale(capped(max.largest(), cap));
-        let max = simd.splat(all.max);
-        let (mut sum, mut weighted) = ([simd.splat(0.0); 4], [simd.splat(0.0); 4]);
-        let (fours, rest) = block.as_chunks::<4>();
-        for four in fours {
-            for (lane, z) in four.iter().enumerate() {
-                let below = logits::<N, CAP>(simd, z, cap) - max;
-                add(&mut sum[lane], &mut weighted[lane], below);
+fn sums_of<S: Simd, N: Number, const CAP: bool>(simd: S, row: &[N], cap: f32) -> Sums {
+    simd.run(
+        #[inline(always)]
+        move || {
+            let mut all = Sums::NOTHING;
+            let (whole, rest) = row.as_chunks::<LANES>();
+            for block in whole.chunks(BLOCK / LANES) {
+                // The maximum of the uncapped: capping keeps the order.
+                let mut max = simd.splat(f32::NEG_INFINITY);
+                for z in block {
+                    max = simd.read(z).max(max);
+                }
+                all.rescale(capped(max.largest(), cap));
+                let max = simd.splat(all.max);
+                let (mut sum, mut weighted) = ([simd.splat(0.0); 4], [simd.splat(0.0); 4]);
+                let (fours, rest) = block.as_chunks::<4>();
+                for four in fours {
+                    for (lane, z) in four.iter().enumerate() {
+                        let below = logits::<_, N, CAP>(simd, z, cap) - max;
+                        add(&mut sum[lane], &mut weighted[lane], below);
+                    }
+                }
+                for z in rest {
+                    add(&mut sum[0], &mut weighted[0], logits::<_, N, CAP>(simd, z, cap) - max);
+                }
+                all.sum += total(sum);
+                all.weighted += total(weighted);
             }
-        }
-        for z in rest {
-            add(&mut sum[0], &mut weighted[0], logits::<N, CAP>(simd, z, cap) - max);
-        }
-        all.sum += total(sum);
-        all.weighted += total(weighted);
-    }
-    for z in rest {
-        let z = capped(z.widen(), cap);
-        all.rescale(z);
-        let below = f64::from(z - all.max);
-        all.sum += below.exp();
-        all.weighted += below.exp() * below;
-    }
-    all
+            for z in rest {
+                let z = capped(z.widen(), cap);
+                all.rescale(z);
+                let below = f64::from(z - all.max);
+                all.sum += below.exp();
+                all.weighted += below.exp() * below;
+            }
+            all
+        },
+    )
 }
 
 #[inline(always)]
-fn add(sum: &mut Lanes, weighted: &mut Lanes, below: Lanes) {
+fn add<S: Simd>(sum: &mut Lanes<S>, weighted: &mut Lanes<S>, below: Lanes<S>) {
     let e = below.exp();
     *sum = *sum + e;
     *weighted = e.mul_add(below, *weighted);
 }
 
 /// Σ exp(β·(z − max)) of a row of logits for each inverse temperature β, where `max` is the largest of them, capped.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) fn tempered<N: Number>(
-    simd: Avx512,
+pub(super) fn tempered<S: Simd, N: Number>(
+    simd: S,
     row: &[N],
     cap: f32,
     max: f32,
 ) -> [f64; INVERSE_TEMPERATURES.len()] {
-    let (whole, rest) = row.as_chunks::<LANES>();
-    let mut all = [0.0; INVERSE_TEMPERATURES.len()];
-    for block in whole.chunks(BLOCK / LANES) {
-        let mut sums = [simd.splat(0.0); INVERSE_TEMPERATURES.len()];
-        for z in block {
-            let z = if cap.is_finite() {
-                logits::<N, true>(simd, z, cap)
-            } else {
-                logits::<N, false>(simd, z, cap)
-            };
-            let quarter = ((z - simd.splat(max)) * simd.splat(0.25)).exp();
-            let half = quarter * quarter;
-            let whole = half * half;
-            let powers = [half, half * quarter, whole * quarter, whole * half, whole * whole];
-            for (sum, power) in sums.iter_mut().zip(powers) {
-                *sum = *sum + power;
+    simd.run(
+        #[inline(always)]
+        move || {
+            let (whole, rest) = row.as_chunks::<LANES>();
+            let mut all = [0.0; INVERSE_TEMPERATURES.len()];
+            for block in whole.chunks(BLOCK / LANES) {
+                let mut sums = [simd.splat(0.0); INVERSE_TEMPERATURES.len()];
+                for z in block {
+                    let z = if cap.is_finite() {
+                        logits::<_, N, true>(simd, z, cap)
+                    } else {
+                        logits::<_, N, false>(simd, z, cap)
+                    };
+                    let quarter = ((z - simd.splat(max)) * simd.splat(0.25)).exp();
+                    let half = quarter * quarter;
+                    let whole = half * half;
+                    let powers = [half, half * quarter, whole * quarter, whole * half, whole * whole];
+                    for (sum, power) in sums.iter_mut().zip(powers) {
+                        *sum = *sum + power;
+                    }
+                }
+                for (total, sum) in all.iter_mut().zip(sums) {
+                    *total += f64::from(sum.sum());
+                }
             }
-        }
-        for (total, sum) in all.iter_mut().zip(sums) {
-            *total += f64::from(sum.sum());
-        }
-    }
-    for z in rest {
-        let below = f64::from(capped(z.widen(), cap)) - f64::from(max);
-        for (total, by) in all.iter_mut().zip(INVERSE_TEMPERATURES) {
-            *total += (by * below).exp();
-        }
-    }
-    all
+            for z in rest {
+                let below = f64::from(capped(z.widen(), cap)) - f64::from(max);
+                for (total, by) in all.iter_mut().zip(INVERSE_TEMPERATURES) {
+                    *total += (by * below).exp();
+                }
+            }
+            all
+        },
+    )
 }
 
 #[inline(always)]
-fn total([a, b, c, d]: [Lanes; 4]) -> f64 {
+fn total<S: Simd>([a, b, c, d]: [Lanes<S>; 4]) -> f64 {
     f64::from(((a + b) + (c + d)).sum())
 }
 
@@ -165,9 +185,11 @@ pub(super) struct Reference<'a, N> {
 }
 
 impl<'a, N: Number> Reference<'a, N> {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    pub(super) fn new(simd: Avx512, row: &'a [N], cap: f32) -> Self {
-        Self { row, log_sum_exp: sums(simd, row, cap).log_sum_exp(), cap }
+    pub(super) fn new<S: Simd>(simd: S, row: &'a [N], cap: f32) -> Self {
+        simd.run(
+            #[inline(always)]
+            move || Self { row, log_sum_exp: sums(simd, row, cap).log_sum_exp(), cap },
+        )
     }
 
     /// q of a token.
@@ -178,111 +200,125 @@ impl<'a, N: Number> Reference<'a, N> {
 
 /// Writes the gradient on a row's logits, which stand in `from` or, without it, in `out`. Returns −Σ q log p, 0 without a
 /// reference.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) fn gradient<N: Number>(
-    simd: Avx512,
+pub(super) fn gradient<S: Simd, N: Number>(
+    simd: S,
     from: Option<&[N]>,
     reference: Option<Reference<N>>,
     out: &mut [N],
     mix: &Mix,
 ) -> f64 {
-    let reference_cap = reference.is_some_and(|reference| reference.cap.is_finite());
-    match (mix.cap.is_finite(), reference_cap) {
-        (false, false) => mixed::<N, false, false>(simd, from, reference, out, mix),
-        (false, true) => mixed::<N, false, true>(simd, from, reference, out, mix),
-        (true, false) => mixed::<N, true, false>(simd, from, reference, out, mix),
-        (true, true) => mixed::<N, true, true>(simd, from, reference, out, mix),
-    }
+    simd.run(
+        #[inline(always)]
+        move || {
+            let reference_cap = reference.is_some_and(|reference| reference.cap.is_finite());
+            match (mix.cap.is_finite(), reference_cap) {
+                (false, false) => mixed::<_, N, false, false>(simd, from, reference, out, mix),
+                (false, true) => mixed::<_, N, false, true>(simd, from, reference, out, mix),
+                (true, false) => mixed::<_, N, true, false>(simd, from, reference, out, mix),
+                (true, true) => mixed::<_, N, true, true>(simd, from, reference, out, mix),
+            }
+        },
+    )
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-fn mixed<N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
-    simd: Avx512,
+fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
+    simd: S,
     from: Option<&[N]>,
     reference: Option<Reference<N>>,
     out: &mut [N],
     mix: &Mix,
 ) -> f64 {
-    let n = out.len();
-    let from = from.map(|from| from[..n].as_chunks::<LANES>());
-    let other = reference.map(|reference| (reference.row[..n].as_chunks::<LANES>(), reference));
-    let (out, out_rest) = out.as_chunks_mut::<LANES>();
-    let (log_sum_exp, scale, flat) =
-        (simd.splat(mix.log_sum_exp), simd.splat(mix.scale), simd.splat(mix.flat));
-    let weight = simd.splat(mix.reference_weight);
-    let mut cross_entropy = simd.splat(0.0);
-    for (i, out) in out.iter_mut().enumerate() {
-        let z = logits::<N, CAP>(simd, from.map_or(&*out, |(from, _)| &from[i]), mix.cap);
-        let log_p = z - log_sum_exp;
-        let mut x = scale.mul_sub(log_p.exp(), flat);
-        if let Some(((row, _), reference)) = &other {
-            let other = logits::<N, REFERENCE_CAP>(simd, &row[i], reference.cap);
-            let q = (other - simd.splat(reference.log_sum_exp as f32)).exp();
-            x = weight.subtracted(q, x);
-            cross_entropy = q.subtracted(log_p, cross_entropy);
-        }
-        if CAP {
-            let share = z / simd.splat(mix.cap);
-            x = x * share.subtracted(share, simd.splat(1.0));
-        }
-        x.write(out);
-    }
-    let mut sum = f64::from(cross_entropy.sum());
-    for (i, out) in out_rest.iter_mut().enumerate() {
-        let z = capped(from.map_or(*out, |(_, rest)| rest[i]).widen(), mix.cap);
-        let log_p = z - mix.log_sum_exp;
-        let mut x = mix.scale * log_p.exp() - mix.flat;
-        if let Some(((_, rest), reference)) = &other {
-            let q = (capped(rest[i].widen(), reference.cap) - reference.log_sum_exp as f32).exp();
-            x -= mix.reference_weight * q;
-            sum -= f64::from(q * log_p);
-        }
-        *out = N::nearest(x * (1.0 - (z / mix.cap).powi(2)));
-    }
-    sum
+    simd.run(
+        #[inline(always)]
+        move || {
+            let n = out.len();
+            let from = from.map(|from| from[..n].as_chunks::<LANES>());
+            let other = reference.map(|reference| (reference.row[..n].as_chunks::<LANES>(), reference));
+            let (out, out_rest) = out.as_chunks_mut::<LANES>();
+            let (log_sum_exp, scale, flat) =
+                (simd.splat(mix.log_sum_exp), simd.splat(mix.scale), simd.splat(mix.flat));
+            let weight = simd.splat(mix.reference_weight);
+            let mut cross_entropy = simd.splat(0.0);
+            for (i, out) in out.iter_mut().enumerate() {
+                let z = logits::<_, N, CAP>(simd, from.map_or(&*out, |(from, _)| &from[i]), mix.cap);
+                let log_p = z - log_sum_exp;
+                let mut x = scale.mul_sub(log_p.exp(), flat);
+                if let Some(((row, _), reference)) = &other {
+                    let other = logits::<_, N, REFERENCE_CAP>(simd, &row[i], reference.cap);
+                    let q = (other - simd.splat(reference.log_sum_exp as f32)).exp();
+                    x = weight.subtracted(q, x);
+                    cross_entropy = q.subtracted(log_p, cross_entropy);
+                }
+                if CAP {
+                    let share = z / simd.splat(mix.cap);
+                    x = x * share.subtracted(share, simd.splat(1.0));
+                }
+                x.write(out);
+            }
+            let mut sum = f64::from(cross_entropy.sum());
+            for (i, out) in out_rest.iter_mut().enumerate() {
+                let z = capped(from.map_or(*out, |(_, rest)| rest[i]).widen(), mix.cap);
+                let log_p = z - mix.log_sum_exp;
+                let mut x = mix.scale * log_p.exp() - mix.flat;
+                if let Some(((_, rest), reference)) = &other {
+                    let q = (capped(rest[i].widen(), reference.cap) - reference.log_sum_exp as f32).exp();
+                    x -= mix.reference_weight * q;
+                    sum -= f64::from(q * log_p);
+                }
+                *out = N::nearest(x * (1.0 - (z / mix.cap).powi(2)));
+            }
+            sum
+        },
+    )
 }
 
 /// KL(q ‖ p), p the softmax of a row of logits.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) fn divergence<N: Number>(
-    simd: Avx512,
+pub(super) fn divergence<S: Simd, N: Number>(
+    simd: S,
     row: &[N],
     log_sum_exp: f64,
     cap: f32,
     reference: Reference<N>,
 ) -> f64 {
-    match (cap.is_finite(), reference.cap.is_finite()) {
-        (false, false) => divergence_of::<N, false, false>(simd, row, log_sum_exp, cap, reference),
-        (false, true) => divergence_of::<N, false, true>(simd, row, log_sum_exp, cap, reference),
-        (true, false) => divergence_of::<N, true, false>(simd, row, log_sum_exp, cap, reference),
-        (true, true) => divergence_of::<N, true, true>(simd, row, log_sum_exp, cap, reference),
-    }
+    simd.run(
+        #[inline(always)]
+        move || match (cap.is_finite(), reference.cap.is_finite()) {
+            (false, false) => divergence_of::<_, N, false, false>(simd, row, log_sum_exp, cap, reference),
+            (false, true) => divergence_of::<_, N, false, true>(simd, row, log_sum_exp, cap, reference),
+            (true, false) => divergence_of::<_, N, true, false>(simd, row, log_sum_exp, cap, reference),
+            (true, true) => divergence_of::<_, N, true, true>(simd, row, log_sum_exp, cap, reference),
+        },
+    )
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-fn divergence_of<N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
-    simd: Avx512,
+fn divergence_of<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
+    simd: S,
     row: &[N],
     log_sum_exp: f64,
     cap: f32,
     reference: Reference<N>,
 ) -> f64 {
-    let ((whole, rest), (other, other_rest)) =
-        (row.as_chunks::<LANES>(), reference.row[..row.len()].as_chunks::<LANES>());
-    let [log_sum_p, log_sum_q] = [log_sum_exp as f32, reference.log_sum_exp as f32];
-    let mut sum = simd.splat(0.0);
-    for (z, other) in whole.iter().zip(other) {
-        let log_p = logits::<N, CAP>(simd, z, cap) - simd.splat(log_sum_p);
-        let log_q = logits::<N, REFERENCE_CAP>(simd, other, reference.cap) - simd.splat(log_sum_q);
-        sum = log_q.exp().mul_add(log_q - log_p, sum);
-    }
-    let mut sum = f64::from(sum.sum());
-    for (z, other) in rest.iter().zip(other_rest) {
-        let log_p = capped(z.widen(), cap) - log_sum_p;
-        let log_q = capped(other.widen(), reference.cap) - log_sum_q;
-        sum += f64::from(log_q.exp() * (log_q - log_p));
-    }
-    sum
+    simd.run(
+        #[inline(always)]
+        move || {
+            let ((whole, rest), (other, other_rest)) =
+                (row.as_chunks::<LANES>(), reference.row[..row.len()].as_chunks::<LANES>());
+            let [log_sum_p, log_sum_q] = [log_sum_exp as f32, reference.log_sum_exp as f32];
+            let mut sum = simd.splat(0.0);
+            for (z, other) in whole.iter().zip(other) {
+                let log_p = logits::<_, N, CAP>(simd, z, cap) - simd.splat(log_sum_p);
+                let log_q = logits::<_, N, REFERENCE_CAP>(simd, other, reference.cap) - simd.splat(log_sum_q);
+                sum = log_q.exp().mul_add(log_q - log_p, sum);
+            }
+            let mut sum = f64::from(sum.sum());
+            for (z, other) in rest.iter().zip(other_rest) {
+                let log_p = capped(z.widen(), cap) - log_sum_p;
+                let log_q = capped(other.widen(), reference.cap) - log_sum_q;
+                sum += f64::from(log_q.exp() * (log_q - log_p));
+            }
+            sum
+        },
+    )
 }
 
 /// The mean of a row's logits, capped.
@@ -291,62 +327,74 @@ pub(super) fn mean<N: Number>(row: &[N], cap: f32) -> f64 {
 }
 
 /// Σ x·y of two rows.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) fn dot<N: Number>(simd: Avx512, x: &[N], y: &[N]) -> f32 {
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    let mut sum = simd.splat(0.0);
-    for (x, y) in x.iter().zip(y) {
-        sum = simd.read(x).mul_add(simd.read(y), sum);
-    }
-    let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x.widen() * y.widen()).sum();
-    sum.sum() + rest
+pub(super) fn dot<S: Simd, N: Number>(simd: S, x: &[N], y: &[N]) -> f32 {
+    simd.run(
+        #[inline(always)]
+        move || {
+            let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+            let mut sum = simd.splat(0.0);
+            for (x, y) in x.iter().zip(y) {
+                sum = simd.read(x).mul_add(simd.read(y), sum);
+            }
+            let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x.widen() * y.widen()).sum();
+            sum.sum() + rest
+        },
+    )
 }
 
 /// The k largest of a row, largest first, of equals the first: values as they stand, and places.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) fn largest<N: Number>(simd: Avx512, row: &[N], k: usize, found: &mut Vec<(f32, u32)>) {
-    found.clear();
-    let offer = |i: usize, found: &mut Vec<(f32, u32)>| {
-        let x = row[i].widen();
-        if found.len() == k {
-            if x <= found[k - 1].0 {
-                return;
+pub(super) fn largest<S: Simd, N: Number>(simd: S, row: &[N], k: usize, found: &mut Vec<(f32, u32)>) {
+    simd.run(
+        #[inline(always)]
+        move || {
+            found.clear();
+            let offer = |i: usize, found: &mut Vec<(f32, u32)>| {
+                let x = row[i].widen();
+                if found.len() == k {
+                    if x <= found[k - 1].0 {
+                        return;
+                    }
+                    found.pop();
+                }
+                let place = found.partition_point(|(known, _)| *known >= x);
+                found.insert(place, (x, i as u32));
+            };
+            let (whole, rest) = row.as_chunks::<LANES>();
+            let first = whole.len().min(k.div_ceil(LANES));
+            (0..first * LANES).for_each(|i| offer(i, found));
+            for (at, x) in whole.iter().enumerate().skip(first) {
+                // Before k are found the threshold is below everything.
+                let threshold = if found.len() == k { found[k - 1].0 } else { f32::NEG_INFINITY };
+                let mut above = simd.read(x).above(threshold);
+                while above != 0 {
+                    offer(at * LANES + above.trailing_zeros() as usize, found);
+                    above &= above - 1;
+                }
             }
-            found.pop();
-        }
-        let place = found.partition_point(|(known, _)| *known >= x);
-        found.insert(place, (x, i as u32));
-    };
-    let (whole, rest) = row.as_chunks::<LANES>();
-    let first = whole.len().min(k.div_ceil(LANES));
-    (0..first * LANES).for_each(|i| offer(i, found));
-    for (at, x) in whole.iter().enumerate().skip(first) {
-        // Before k are found the threshold is below everything.
-        let threshold = if found.len() == k { found[k - 1].0 } else { f32::NEG_INFINITY };
-        let mut above = simd.read(x).above(threshold);
-        while above != 0 {
-            offer(at * LANES + above.trailing_zeros() as usize, found);
-            above &= above - 1;
-        }
-    }
-    (row.len() - rest.len()..row.len()).for_each(|i| offer(i, found));
+            (row.len() - rest.len()..row.len()).for_each(|i| offer(i, found));
+        },
+    );
 }
 
 /// The probability of all tokens but these, summed without them, for 1 − Σ would lose its digits. These tokens' logits
 /// become the smallest number.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) fn outside<N: Number>(
-    simd: Avx512,
+pub(super) fn outside<S: Simd, N: Number>(
+    simd: S,
     cap: f32,
     ids: &[u32],
     logits: &mut [N],
     log_sum_exp: f64,
 ) -> f64 {
-    for id in ids {
-        logits[*id as usize] = N::nearest(f32::MIN);
-    }
-    let sums = sums(simd, logits, cap);
-    // Where logits are capped, the least possible one is −cap.
-    let left_out = ids.len() as f64 * f64::from(-cap - sums.max).exp();
-    (sums.sum - left_out) * (f64::from(sums.max) - log_sum_exp).exp()
+    simd.run(
+        #[inline(always)]
+        move || {
+            for id in ids {
+                logits[*id as usize] = N::nearest(f32::MIN);
+            }
+            let sums = sums(simd, logits, cap);
+            // Where logits are capped, the least possible one is −cap.
+            let left_out = ids.len() as f64 * f64::from(-cap - sums.max).exp();
+            (sums.sum - left_out) * (f64::from(sums.max) - log_sum_exp).exp()
+        },
+    )
 }

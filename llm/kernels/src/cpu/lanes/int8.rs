@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Avx512, Lanes, Words};
+use super::{Avx512, Lanes, Simd, Words};
 
 /// Proof that the processor multiplies bytes (AVX-512 VNNI) and has [`Avx512`].
 #[derive(Clone, Copy)]
@@ -22,15 +22,20 @@ impl Vnni {
 
     /// sum + Σ of the four products of bytes in each word: those of a from 0 to 255, those of b from −128 to 127.
     #[inline(always)]
-    pub(in super::super) fn dot(self, sum: Words, a: Words, b: Words) -> Words {
+    pub(in super::super) fn dot(
+        self,
+        sum: Words<Avx512>,
+        a: Words<Avx512>,
+        b: Words<Avx512>,
+    ) -> Words<Avx512> {
         Words(intrinsic!(_mm512_dpbusd_epi32(sum.0, a.0, b.0)))
     }
 }
 
-impl Words {
+impl Words<Avx512> {
     /// Whole numbers as f32.
     #[inline(always)]
-    pub(in super::super) fn lanes(self) -> Lanes {
+    pub(in super::super) fn lanes(self) -> Lanes<Avx512> {
         Lanes(intrinsic!(_mm512_cvtepi32_ps(self.0)))
     }
 
@@ -41,9 +46,9 @@ impl Words {
     }
 }
 
-impl Lanes {
+impl Lanes<Avx512> {
     #[inline(always)]
-    pub(in super::super) fn abs(self) -> Lanes {
+    pub(in super::super) fn abs(self) -> Self {
         Self(intrinsic!(_mm512_abs_ps(self.0)))
     }
 

@@ -24,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 use crate::Error;
 use crate::Result;
 use crate::head::Top;
+use crate::weights::metadata;
 
 /// What `format` says.
 pub(super) const FORMAT: &str = "tokensieve-topk-1";
@@ -63,11 +64,8 @@ pub struct TopFile {
 impl TopFile {
     /// Whether a file is one, of whatever model and data.
     pub fn is_one(path: &Path) -> bool {
-        // SAFETY: as in `open`.
-        let map = File::open(path).ok().and_then(|file| unsafe { Mmap::map(&file) }.ok());
-        let header = map.and_then(|map| Some(SafeTensors::read_metadata(&map).ok()?.1));
-        let metadata = header.and_then(|header| header.metadata().clone()).unwrap_or_default();
-        metadata.get("format").is_some_and(|format| format == FORMAT)
+        let said = metadata(path).unwrap_or_default();
+        said.get("format").is_some_and(|format| format == FORMAT)
     }
 
     /// Opens a file for a model of this vocabulary and a data set of this hash.

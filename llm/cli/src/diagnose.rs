@@ -1,0 +1,254 @@
+//! `tokensieve diagnose`.
+
+use std::fs;
+use std::io::{self, IsTerminal as _};
+use std::iter;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use tokensieve_base::files::Destination;
+use tokensieve_diagnose::{Diagnosis, Measure, RACE_STEPS, Settings, Subject, Suspicious, page, summary};
+use tokensieve_documents::{DataSet, DataSource, Format, Truncate};
+use tokensieve_model::text::{ChatTemplate, Moment};
+use tokensieve_model::{Error, Result, weights};
+
+use super::model_arguments::{LoadedModel, ModelArguments, Precision, count, seed};
+use super::show::{Paint, colour, styled};
+
+/// Model, data, and where the diagnosis is written.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Nothing is trained for good: the diagnosis measures gradients of a sample, and for the second \
+    measurement and a race takes a few steps that are thrown away. docs/diagnose.md explains every number, and \
+    docs/theory.md why a dozen gradients predict the first step of every objective.\n\nExit code: 0 done, whatever was found; 1 an error; 2 wrong arguments."
+)]
+pub struct Arguments {
+    /// Rows to train on: a file (JSON lines, a JSON array, Parquet), or name of a data set: alpaca, gsm8k/train
+    #[arg(long, value_name = "DATA")]
+    data: String,
+    /// Name (smollm2-135m), GGUF file, Hugging Face folder, or organisation/name on the hub
+    #[arg(long, default_value = weights::DEFAULT)]
+    model: String,
+    /// Rows that the trained model should do well on, with labels that are right. Default: half of the sample
+    #[arg(long, value_name = "DATA")]
+    held_out: Option<String>,
+    /// What is measured on held-out rows, and decides
+    #[arg(long, value_enum, default_value_t = By::Nll)]
+    measure: By,
+    /// Number of rows to read
+    #[arg(short, value_name = "N", default_value_t = 500, value_parser = count, allow_negative_numbers = true)]
+    n: usize,
+    /// Number of documents whose gradients are measured; as many are held out
+    #[arg(long, value_name = "N", default_value_t = Settings::default().documents, value_parser = count, allow_negative_numbers = true)]
+    documents: usize,
+    /// Number of steps of plain training before the second measurement; 0: measure only before training
+    #[arg(long, value_name = "N", default_value_t = Settings::default().steps, allow_negative_numbers = true)]
+    steps: u64,
+    /// Number of passes with dropout for the uncertainty of some documents; 0: none
+    #[arg(long, value_name = "N", default_value_t = Settings::default().passes, allow_negative_numbers = true)]
+    passes: usize,
+    /// Train a short way plainly and with the best few objectives, and let held-out rows decide
+    #[arg(long)]
+    race: bool,
+    /// Number of steps of the race's longest runs
+    #[arg(long, value_name = "N", default_value_t = RACE_STEPS, value_parser = count, requires = "race", allow_negative_numbers = true)]
+    race_steps: usize,
+    /// Write the diagnosis as a page to look at; only such a page is replaced
+    #[arg(long, value_name = "FILE.html")]
+    html: Option<PathBuf>,
+    /// Write all numbers; only such a file is replaced
+    #[arg(long, value_name = "FILE.json")]
+    json: Option<PathBuf>,
+    /// Write a configuration for `tokensieve train` with the recommended objective; only such a configuration is
+    /// replaced
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Format of the rows: messages, sharegpt, alpaca, gsm8k, prompt-completion, text. Default: found by the keys of a
+    /// row
+    #[arg(long)]
+    format: Option<Format>,
+    /// Split of a named data set. Default: train
+    #[arg(long)]
+    split: Option<String>,
+    /// Cut documents to this number of tokens. Default: the model's context
+    #[arg(long, value_name = "TOKENS", value_parser = count, allow_negative_numbers = true)]
+    max_length: Option<usize>,
+    /// Data type of the computation; `auto`: bf16, or f32 where the processor has no instructions for bf16
+    #[arg(long, default_value = "auto")]
+    precision: Precision,
+    /// Chat template: a Jinja file, or `plain`. Default: the model's own
+    #[arg(long, value_name = "FILE|plain", value_parser = chat_template)]
+    chat_template: Option<String>,
+    /// Date for chat templates that print today's date. Default: 2024-07-26
+    #[arg(long, value_name = "DAY")]
+    date: Option<Moment>,
+    /// Seed of the sample, the adapter and dropout
+    #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
+    seed: u64,
+}
+
+/// [`Measure`] by its name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    /// Mean −log p of the labels
+    Nll,
+    /// Mean p of the labels: the share that sampled tokens would have right; wrong held-out labels move it little
+    Probability,
+}
+
+/// The first line of a configuration that was written here.
+const WRITTEN: &str = "# Written by `tokensieve diagnose`";
+
+impl Arguments {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        self.check_destinations()?;
+        let model = ModelArguments {
+            model: self.model.clone(),
+            adapter: None,
+            precision: self.precision,
+            chat_template: self.chat_template.as_deref().map(ChatTemplate::read).transpose()?,
+            date: self.date,
+        };
+        let LoadedModel { tokenizer, mut model, .. } =
+            model.without_adapter(model.template(None)?, Moment::default())?;
+        let longest = model.config().max_positions.max(1) as usize;
+        let data =
+            DataSource { split: self.split.clone(), format: self.format, ..self.source(&self.data, longest) };
+        let set = read(&data, &tokenizer)?;
+        let held_out = self.held_out.as_ref().map(|name| {
+            let source = self.source(name, longest).preferring_test()?;
+            read(&source, &tokenizer).map_err(|error| match error {
+                Error::Setting { what, .. } => Error::setting("--held-out", what),
+                other => other,
+            })
+        });
+        let held_out = held_out.transpose()?;
+        let subject = Subject {
+            model: self.model.clone(),
+            dtype: self.precision.name().to_owned(),
+            chat_template: self.chat_template.clone(),
+            date: self.date.map(|date| date.to_string()),
+            data: DataSource { limit: None, ..data },
+            held_out: self.held_out.clone(),
+        };
+        let settings = Settings {
+            documents: self.documents,
+            steps: self.steps,
+            measure: match self.measure {
+                By::Nll => Measure::Nll,
+                By::Probability => Measure::Probability,
+            },
+            passes: self.passes,
+            race: self.race.then_some(self.race_steps as u64),
+            seed: self.seed,
+        };
+        let mut say = |what: &str| tokensieve_base::status!("{what}");
+        let found = tokensieve_diagnose::diagnose(
+            &mut model,
+            &tokenizer,
+            &subject,
+            &set,
+            held_out.as_ref(),
+            &settings,
+            &mut say,
+        )?;
+        let paint = Paint::of_terminal(io::stdout().is_terminal());
+        tokensieve_base::output!("{}", summary(&found, &|row| coloured(row, paint))?)?;
+        self.write(&found)
+    }
+
+    /// The rows of a source, as a training run of the configuration reads them.
+    fn source(&self, name: &str, longest: usize) -> DataSource {
+        DataSource {
+            skip_bad: true,
+            truncate: Truncate::End,
+            max_length: Some(self.max_length.unwrap_or(longest).min(longest)),
+            limit: Some(self.n),
+            ..DataSource::new(name)
+        }
+    }
+
+    /// The files that may be written.
+    fn outputs(&self) -> [Output<'_>; 3] {
+        [
+            Output {
+                flag: "--html",
+                path: self.html.as_deref(),
+                what: "a page of `tokensieve diagnose`",
+                is_own: |text| text.starts_with("<!doctype html>") && text.contains("docs/diagnose.md"),
+            },
+            Output {
+                flag: "--json",
+                path: self.json.as_deref(),
+                what: "a diagnosis",
+                is_own: |text| text.contains("\"data_sha256\"") && text.contains("\"recommendation\""),
+            },
+            Output {
+                flag: "--config",
+                path: self.config.as_deref(),
+                what: "a configuration of `tokensieve diagnose`",
+                is_own: |text| text.starts_with(WRITTEN),
+            },
+        ]
+    }
+
+    /// Before anything is computed: nobody's files are overwritten, and no two outputs share one.
+    fn check_destinations(&self) -> anyhow::Result<()> {
+        let all = self.outputs();
+        for (index, output) in all.iter().enumerate() {
+            let Some(path) = output.path else { continue };
+            let others = all[..index].iter().filter_map(|other| Some((other.flag, other.path?)));
+            let held_out = self.held_out.as_ref().map(|name| ("--held-out", Path::new(name)));
+            let read = iter::once(("--data", Path::new(&self.data))).chain(held_out);
+            let is_own = |path: &Path| fs::read_to_string(path).is_ok_and(|text| (output.is_own)(&text));
+            Destination::of(path)?.apart_from(others.chain(read))?.replacing(output.what, is_own)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, found: &Diagnosis) -> anyhow::Result<()> {
+        let config = format!("{WRITTEN}: {}\n{}", found.recommendation.because, found.recommendation.config);
+        let json = serde_json::to_string_pretty(found)? + "\n";
+        for (output, content) in self.outputs().iter().zip([page(found), json, config]) {
+            let Some(path) = output.path else { continue };
+            Destination::of(path)?
+                .write_with(|out| out.write_all(content.as_bytes()).map_err(Error::io(path)))?;
+            tokensieve_base::status!("{}", path.display());
+        }
+        Ok(())
+    }
+}
+
+/// A file that may be written.
+struct Output<'a> {
+    flag: &'static str,
+    /// `None`: it is not asked for.
+    path: Option<&'a Path>,
+    /// What may be replaced there, and how it is recognised.
+    what: &'static str,
+    is_own: fn(&str) -> bool,
+}
+
+/// The text of a row, its tokens coloured by how likely they are wrong; nothing where there are no colours.
+fn coloured(row: &Suspicious, paint: Paint) -> Option<String> {
+    let Paint::Colours(depth) = paint else { return None };
+    let mut out = String::new();
+    for token in &row.tokens {
+        let style = token.suspicion.map_or("2".to_owned(), |suspicion| colour(suspicion as f32, depth));
+        styled(&token.text, &style, &mut out);
+    }
+    Some(out.trim_end_matches('\n').to_owned() + "\n")
+}
+
+/// Reads the name of a chat template, which the configuration repeats.
+fn chat_template(name: &str) -> Result<String> {
+    ChatTemplate::read(name).map(|_| name.to_owned())
+}
+
+fn read(source: &DataSource, tokenizer: &tokensieve_model::text::Tokenizer) -> Result<DataSet> {
+    let set = tokensieve_documents::load(source, tokenizer)?;
+    if let Some(substitution) = &set.substitution {
+        tokensieve_base::status!("note: {substitution}");
+    }
+    Ok(set)
+}

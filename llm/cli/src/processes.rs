@@ -1,0 +1,95 @@
+//! Several processes of one run: started by torchrun, srun or mpirun, or as copies of this one.
+
+use std::env;
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, bail};
+use tokensieve_base::terminal::be_quiet;
+use tokensieve_processes::{Copies, Group, Lost, Store, Timing, World};
+
+use crate::interruption::end;
+
+/// The variable with which a user says how many threads a process has.
+const THREADS: &str = "OMP_NUM_THREADS";
+
+/// The processes that share the work.
+pub(crate) struct Processes {
+    group: Group,
+    pub(crate) local_rank: usize,
+    speaker: Speaker,
+    /// Dropped last: they end when the group has.
+    _copies: Option<Copies>,
+}
+
+impl Processes {
+    /// Joins the processes that a launcher started; starts copies of this program where the user asks for several and
+    /// there is no launcher. `None` if this process is alone. `way_back` says how the work is continued when one is lost.
+    pub(crate) fn join(
+        asked: Option<usize>,
+        way_back: impl Display + Send + Sync + 'static,
+    ) -> anyhow::Result<Option<Self>> {
+        let timing = Timing::default();
+        let (world, store, copies) = match (World::from_environment()?, asked) {
+            (Some(world), Some(asked)) if world.size != asked => {
+                bail!("--processes is {asked}, but {} processes were started; leave it out", world.size)
+            }
+            (Some(world), _) => (world, None, None),
+            (None, None | Some(1)) => return Ok(None),
+            (None, Some(asked)) => {
+                let store = Store::keep(Copies::HOST, 0, timing.join)?;
+                let started = Copies::start(asked, store.port());
+                let (copies, world) = started.with_context(|| format!("cannot start {asked} processes"))?;
+                (world, Some(store), Some(copies))
+            }
+        };
+        if world.rank > 0 {
+            be_quiet();
+        }
+        share_cores(world.local_size);
+        let speaker = Speaker { rank: world.rank, alone: asked.is_some() };
+        // Whoever computes does not look.
+        let group = Group::join(&world, store, timing, move |lost| {
+            if speaker.speaks(Some(lost)) {
+                let _ = writeln!(io::stderr(), "error: {lost}; {way_back}");
+            }
+            end(1);
+        })?;
+        Ok(Some(Self { group, local_rank: world.local_rank, speaker, _copies: copies }))
+    }
+
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Tells the others that this process stops, and ends it here if another one prints the error.
+    pub(crate) fn fail(&self, error: &impl Display) {
+        let lost = self.group.lost();
+        self.group.fail(&error.to_string());
+        if !self.speaker.speaks(lost.as_ref()) {
+            end(1);
+        }
+    }
+}
+
+/// Who prints errors: every process where each has a log of its own; of copies of this program process 0 alone, or the
+/// first one after it.
+#[derive(Clone, Copy)]
+struct Speaker {
+    rank: usize,
+    alone: bool,
+}
+
+impl Speaker {
+    fn speaks(self, lost: Option<&Lost>) -> bool {
+        let speaker = usize::from(lost.is_some_and(|lost| lost.rank == 0));
+        !self.alone || self.rank == speaker
+    }
+}
+
+/// Each of the processes of a machine computes with its part of the cores, unless the user says otherwise. srun gives
+/// each its own.
+fn share_cores(processes: Option<usize>) {
+    let (Some(processes), None) = (processes, env::var_os(THREADS)) else { return };
+    tch::set_num_threads((tch::get_num_threads() / processes as i32).max(1));
+}

@@ -1,0 +1,333 @@
+//! What is wrong with the rows, as far as their text says: duplicates, leaked answers, rows that cannot be trained on,
+//! and tokens that should not be trained on.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+
+use serde::Serialize;
+use tokensieve_documents::estimates::{DocumentRecord, TokenRecord};
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Defect {
+    /// The row gives nothing to train on.
+    Untrainable,
+    /// The document is cut at the longest length.
+    Truncated,
+    /// Prompt and response repeat an earlier row's.
+    Duplicate,
+    /// The words are nearly an earlier row's.
+    NearDuplicate,
+    /// Another row has the same prompt and another response.
+    Contradiction,
+    /// The prompt contains the answer.
+    Leak,
+    /// The text contains marks of another model's chat template.
+    ForeignTemplate,
+    /// Marks of the chat template within a response are trained on.
+    Mask,
+    /// An empty block of reasoning is trained on.
+    EmptyReasoning,
+}
+
+impl Defect {
+    /// Every defect, worst first.
+    pub const ALL: [Self; 9] = [
+        Self::Untrainable,
+        Self::Leak,
+        Self::Mask,
+        Self::EmptyReasoning,
+        Self::ForeignTemplate,
+        Self::Contradiction,
+        Self::Duplicate,
+        Self::NearDuplicate,
+        Self::Truncated,
+    ];
+
+    /// What it means.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Untrainable => "rows that cannot be trained on and are skipped",
+            Self::Truncated => "documents cut at the longest length, whose responses have no end",
+            Self::Duplicate => "rows that repeat an earlier one",
+            Self::NearDuplicate => "rows that are nearly an earlier one",
+            Self::Contradiction => "prompts that an earlier row answers differently",
+            Self::Leak => "answers in the prompt, which the model learns to copy",
+            Self::ForeignTemplate => "marks of another chat template, which are text to the model",
+            Self::Mask => "marks of the chat template trained on within a response",
+            Self::EmptyReasoning => "empty blocks of reasoning trained on, which teach not to reason",
+        }
+    }
+}
+
+/// A row with a defect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What is wrong.
+    pub defect: Defect,
+    /// The row, counted from 0.
+    pub row: usize,
+    /// What was found.
+    pub what: String,
+}
+
+/// Marks of chat templates. One that is a token of the model's own is no text to the model, and is not looked for.
+const MARKS: [&str; 16] = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|begin_of_text|>",
+    "<|endoftext|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "[INST]",
+    "[/INST]",
+    "<<SYS>>",
+    "<|assistant|>",
+    "<|user|>",
+    "### Response:",
+    "### Instruction:",
+];
+
+/// Words in a sequence by which texts are compared, and the share of equal ones that makes a near duplicate (choices).
+const SEQUENCE: usize = 5;
+const NEAR: f64 = 0.8;
+
+/// A sequence in more rows than this is the data's own phrase and identifies no row.
+const COMMON: usize = 50;
+
+/// Fewer words than this are found in a prompt by chance.
+const LEAKED_WORDS: usize = 4;
+
+/// A document as text.
+struct Text<'a> {
+    row: usize,
+    prompt: String,
+    response: String,
+    /// The response's tokens.
+    predicted: Vec<&'a TokenRecord>,
+}
+
+impl<'a> Text<'a> {
+    fn of(record: &'a DocumentRecord) -> Self {
+        let of = |response: bool| {
+            let own = record.tokens.iter().filter(move |token| token.response == response);
+            own.filter(|token| token.class.as_deref() != Some("special"))
+                .map(|token| token.text.as_str())
+                .collect()
+        };
+        let predicted = record.tokens.iter().filter(|token| token.response).collect();
+        Self { row: record.row, prompt: of(false), response: of(true), predicted }
+    }
+}
+
+/// The findings in documents of a data set, by row. `is_own` says whether a text is one special token of the model.
+pub(crate) fn find(records: &[DocumentRecord], is_own: &dyn Fn(&str) -> bool) -> Vec<Finding> {
+    let texts: Vec<Text> = records.iter().map(Text::of).collect();
+    let mut findings = Vec::new();
+    let marks: Vec<&str> = MARKS.into_iter().filter(|mark| !is_own(mark)).collect();
+    for text in &texts {
+        let mut found = |defect: Defect, what: String| findings.push(Finding { defect, row: text.row, what });
+        if let Some(answer) = leaked(text) {
+            found(Defect::Leak, format!("the prompt contains “{answer}”"));
+        }
+        let whole = [&text.prompt, &text.response];
+        if let Some(mark) = marks.iter().find(|mark| whole.iter().any(|part| part.contains(**mark))) {
+            found(Defect::ForeignTemplate, format!("contains “{mark}”, which is text to this model"));
+        }
+        let within = text.predicted.len().saturating_sub(1);
+        let inner = text.predicted[..within].windows(2).find(|pair| {
+            // The end of a turn is trained on where the next response is another turn's.
+            pair.iter().all(|token| token.class.as_deref() == Some("special"))
+                || (pair[0].class.as_deref() == Some("special") && is_role(&pair[1].text))
+        });
+        if let Some(pair) = inner {
+            found(Defect::Mask, format!("trains on “{}{}”", pair[0].text, pair[1].text));
+        }
+        if has_empty_reasoning(text) {
+            found(Defect::EmptyReasoning, "trains on an empty <think></think>".to_owned());
+        }
+    }
+    findings.extend(repeated(&texts));
+    findings.sort_by_key(|finding| finding.row);
+    findings
+}
+
+fn is_role(text: &str) -> bool {
+    ["assistant", "user", "system", "model"].contains(&text.trim())
+}
+
+fn has_empty_reasoning(text: &Text) -> bool {
+    let all: String = text.predicted.iter().map(|token| token.text.as_str()).collect();
+    all.split("<think>").skip(1).any(|rest| {
+        rest.split("</think>").next().is_some_and(|inner| inner.len() < rest.len() && inner.trim().is_empty())
+    })
+}
+
+/// Words and numbers in lower case, everything else left out.
+fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// The response or its final answer, if the prompt contains it.
+fn leaked(text: &Text) -> Option<String> {
+    let (prompt, response) = (words(&text.prompt), words(&text.response));
+    let contains = |part: &[String]| prompt.windows(part.len().max(1)).any(|window| window == part);
+    if response.len() >= LEAKED_WORDS && contains(&response) {
+        return Some(shortened(text.response.trim()));
+    }
+    // A number alone is there by chance; beside the word it is meant.
+    let last = final_answer(&text.response)?;
+    let of_answer = |word: &str| ["answer", "solution", "result"].contains(&word);
+    let said = prompt.iter().enumerate().find(|(i, word)| {
+        let after = prompt.iter().skip(i + 1).take(3);
+        of_answer(word) && after.take_while(|next| !of_answer(next)).any(|next| *next == last)
+    });
+    said.map(|(i, _)| prompt[i..prompt.len().min(i + 4)].join(" "))
+}
+
+/// What follows `####`, or the last number of a response.
+fn final_answer(response: &str) -> Option<String> {
+    let last = response.rsplit("####").next().unwrap_or(response);
+    words(last).into_iter().rev().find(|word| word.chars().all(|c| c.is_ascii_digit()))
+}
+
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn key(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Rows that repeat or contradict earlier ones.
+fn repeated(texts: &[Text]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut by_prompt: HashMap<u64, Vec<usize>> = HashMap::new();
+    let mut by_sequence: HashMap<u64, Vec<usize>> = HashMap::new();
+    let mut sequences: Vec<HashSet<u64>> = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let (prompt, response) = (words(&text.prompt), words(&text.response));
+        let both = [prompt.as_slice(), &response].concat();
+        let own: HashSet<u64> = both.windows(SEQUENCE).map(|window| key(&window)).collect();
+        let same: Vec<usize> = by_prompt.get(&key(&prompt)).cloned().unwrap_or_default();
+        let others = || same.iter().map(|other| &texts[*other]).filter(|other| other.row != text.row);
+        let equal = others().find(|other| words(&other.response) == response);
+        let mut found = |defect, what: String| findings.push(Finding { defect, row: text.row, what });
+        if let Some(other) = equal {
+            found(Defect::Duplicate, format!("repeats row {}", other.row));
+        } else if let Some(other) = others().next().filter(|_| !prompt.is_empty()) {
+            found(Defect::Contradiction, format!("has the prompt of row {} and another response", other.row));
+        } else if let Some(other) = nearest(&own, &by_sequence, &sequences) {
+            let row = texts[other].row;
+            if row != text.row {
+                found(Defect::NearDuplicate, format!("is nearly row {row}"));
+            }
+        }
+        by_prompt.entry(key(&prompt)).or_default().push(index);
+        for sequence in &own {
+            let rows = by_sequence.entry(*sequence).or_default();
+            if rows.len() < COMMON {
+                rows.push(index);
+            }
+        }
+        sequences.push(own);
+    }
+    findings
+}
+
+/// The earlier document with which this one shares most of its sequences, if that is enough.
+fn nearest(
+    own: &HashSet<u64>,
+    by_sequence: &HashMap<u64, Vec<usize>>,
+    all: &[HashSet<u64>],
+) -> Option<usize> {
+    let mut shared: HashMap<usize, usize> = HashMap::new();
+    for sequence in own {
+        for other in by_sequence.get(sequence).into_iter().flatten() {
+            *shared.entry(*other).or_default() += 1;
+        }
+    }
+    let (other, _) = shared.into_iter().max_by_key(|(other, count)| (*count, std::cmp::Reverse(*other)))?;
+    let common = own.intersection(&all[other]).count() as f64;
+    (common >= NEAR * (own.len() + all[other].len()) as f64 / (1.0 + NEAR)).then_some(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(row: usize, prompt: &str, response: &[&str]) -> DocumentRecord {
+        let token = |text: &str, response: bool| TokenRecord {
+            text: text.to_owned(),
+            response,
+            class: text.starts_with("<|").then(|| "special".to_owned()),
+            ..TokenRecord::default()
+        };
+        let tokens =
+            std::iter::once(token(prompt, false)).chain(response.iter().map(|text| token(text, true)));
+        DocumentRecord { row, tokens: tokens.collect() }
+    }
+
+    fn found(documents: &[DocumentRecord]) -> Vec<(Defect, usize)> {
+        let own = |mark: &str| mark == "<|im_end|>" || mark == "<|im_start|>";
+        find(documents, &own).into_iter().map(|finding| (finding.defect, finding.row)).collect()
+    }
+
+    const LONG: &str =
+        "Mary buys five apples and gives two of them to her brother who eats one at once on the way home";
+
+    #[test]
+    fn rows_that_repeat_or_contradict_others() {
+        let end = "<|im_end|>";
+        let near = LONG.replace("Mary", "Maria");
+        let documents = [
+            document(0, "What is it?", &["A cat", end]),
+            document(1, "what is it", &["a  cat.", end]),
+            document(2, "What is it?", &["A dog", end]),
+            document(3, LONG, &["She has three.", end]),
+            document(4, &near, &["She has three.", end]),
+            document(5, "Something else?", &["A cat", end]),
+        ];
+        assert_eq!(
+            found(&documents),
+            [(Defect::Duplicate, 1), (Defect::Contradiction, 2), (Defect::NearDuplicate, 4)]
+        );
+    }
+
+    #[test]
+    fn answers_in_the_prompt() {
+        let documents = [
+            document(0, "Add 3 and 4. The answer is 7.", &["3 + 4 = 7", " #### 7"]),
+            document(1, "Add 3 and 4 to get 7 apples?", &["3 + 4 = 7", " #### 7"]),
+            document(2, "Say: the cat sat on it. Answer", &["The cat sat on it."]),
+            document(3, "The answer is not known: add 2 and 5", &["7"]),
+        ];
+        assert_eq!(found(&documents), [(Defect::Leak, 0), (Defect::Leak, 2)]);
+    }
+
+    #[test]
+    fn tokens_that_should_not_be_trained_on() {
+        let documents = [
+            document(0, "a", &["<think>", "\n\n", "</think>", "ja", "<|im_end|>"]),
+            document(1, "b", &["<think>", "so", "</think>", "ja", "<|im_end|>"]),
+            document(2, "c", &["one", "<|im_end|>", "two", "<|im_end|>"]),
+            document(3, "d", &["one", "<|im_start|>", "assistant", "two", "<|im_end|>"]),
+            document(4, "### Instruction: e", &["one", "<|im_end|>"]),
+        ];
+        let wanted = [(Defect::EmptyReasoning, 0), (Defect::Mask, 3), (Defect::ForeignTemplate, 4)];
+        assert_eq!(found(&documents), wanted);
+    }
+}

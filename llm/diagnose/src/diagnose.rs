@@ -1,0 +1,279 @@
+//! The diagnosis, from documents to the recommendation.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use tokensieve_documents::estimates::DocumentRecord;
+use tokensieve_documents::{Class, DataSet, Truncate};
+use tokensieve_infer::uncertainty::{Budget, Documents, DropoutSettings, Posterior, Recorder, estimate};
+use tokensieve_model::head::Head;
+use tokensieve_model::text::Tokenizer;
+use tokensieve_model::{Document, DropoutSite, Model, Result};
+use tokensieve_objective::{Objective, Plan};
+use tokensieve_train::Trained;
+use tokensieve_train::config::Config;
+use tokensieve_train::step::{Ranking, StepOptions};
+
+use crate::candidates::{self, PLAIN};
+use crate::course::Course;
+use crate::defects::{self, Defect, Finding};
+use crate::measure::{Learner, Measure};
+use crate::noise::{self, Hit, LabelNoise};
+use crate::race::{self, Entry, race};
+use crate::recommend::{Circumstances, predicted, recommend};
+use crate::report::{Diagnosis, Read, SCHEMA};
+use crate::sample::{Division, spread};
+use crate::subject::Subject;
+use crate::{describe, suspicious};
+
+/// How much is computed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Documents that gradients are measured on, and as many held-out ones.
+    pub documents: usize,
+    /// Steps of plain training before the second measurement; 0: there is none.
+    pub steps: u64,
+    /// What is measured on held-out documents.
+    pub measure: Measure,
+    /// Passes with dropout, for the uncertainty of a few documents; 0: none.
+    pub passes: usize,
+    /// Steps of the longest runs of a race; `None`: there is no race.
+    pub race: Option<u64>,
+    /// Seed of the sample, the adapter and dropout.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    /// Choices: 500 documents of 200 tokens in two minutes on two cores.
+    fn default() -> Self {
+        Self { documents: 32, steps: 4, measure: Measure::Nll, passes: 10, race: None, seed: 0 }
+    }
+}
+
+/// Documents whose uncertainty is estimated (choice).
+const UNCERTAIN: usize = 8;
+
+/// Documents of a step (choice: half of a training run's batch).
+const BATCH: usize = 16;
+
+/// Diagnoses a data set for a model that has no adapter. `say` receives what is being done.
+pub fn diagnose(
+    model: &mut Model,
+    tokenizer: &Tokenizer,
+    subject: &Subject,
+    set: &DataSet,
+    held_out: Option<&DataSet>,
+    settings: &Settings,
+    say: &mut dyn FnMut(&str),
+) -> Result<Diagnosis> {
+    let mut clock = Clock { began: Instant::now(), seconds: Vec::new() };
+    let config = subject.config(PLAIN)?;
+    let documents: Vec<&Document> = set.documents.iter().collect();
+    say(&format!("scoring {} documents", documents.len()));
+    let records = scored(model, tokenizer, &documents, &Posterior::None)?;
+    clock.lap("scoring");
+
+    let is_own = |mark: &str| tokenizer.inner().get_added_vocabulary().is_special_token(mark);
+    let mut findings = unusable(set, subject);
+    findings.extend(defects::find(&records, &is_own));
+    clock.lap("rows");
+
+    if settings.passes > 0 {
+        say("sampling predictions with dropout");
+    }
+    let uncertainty = uncertainty(model, tokenizer, &documents, settings)?;
+    clock.lap("uncertainty");
+
+    let division = Division::of(&documents, held_out, &findings, (settings.documents, settings.seed));
+    let (objectives, mut left_out) = candidates::presets()?;
+    let (mut stages, mut raced) = (Vec::new(), None);
+    let size = division.as_ref().map_or(0, |division| division.sample.documents().len());
+    if let Some(Division { sample, rest, judges }) = &division {
+        let options = options(&config);
+        let trained = Trained::new(model, config.lora.as_ref(), settings.seed)?;
+        trained.refresh(model)?;
+        let head = Head::on(model.device());
+        let mut learner = Learner { head, model, trained: &trained, options };
+        say(&format!("gradients of {size} documents and as many held-out ones"));
+        let at = |after: u64| (after, config.train.batch_size, settings.seed);
+        let (stage, losses) = learner.stage(sample, &objectives, None, at(0))?;
+        stages.push(stage);
+        clock.lap("gradients");
+        if settings.steps > 0 {
+            say(&format!("{} steps of plain training", settings.steps));
+            let own = sample.documents();
+            // Outside of the sample, where there are enough: its gradients stay those of unseen documents.
+            let from = if rest.len() >= BATCH { rest } else { &own };
+            let plan = Plan { steps: settings.steps, seed: settings.seed };
+            let plain = Objective::preset(PLAIN)?;
+            Course::begin(&plain, plan, BATCH, from, &config.train, &mut learner)?
+                .go(&mut learner, settings.steps)?;
+            clock.lap("training");
+            say("gradients after these steps");
+            stages.push(learner.stage(sample, &objectives, Some(&losses), at(settings.steps))?.0);
+            clock.lap("gradients after training");
+        }
+        if let Some(steps) = settings.race {
+            let best = predicted(&stages, settings.measure).map(|row| row.objective.as_str());
+            let last = &stages[stages.len() - 1];
+            let entry = Entry {
+                rivals: &race::rivals(last, &objectives, settings.measure, best),
+                documents: &[sample.documents(), rest.clone()].concat(),
+                judges,
+                measure: settings.measure,
+                steps,
+                batch: BATCH,
+                seed: settings.seed,
+            };
+            raced = Some(race(model, &config, options, &entry, say)?);
+            clock.lap("race");
+        }
+        model.attach(None)?;
+    }
+
+    for unresolved in stages.iter().flat_map(|stage| &stage.unresolved) {
+        if left_out.iter().all(|known| known.preset != unresolved.preset) {
+            left_out.push(unresolved.clone());
+        }
+    }
+    let noise = label_noise(&records);
+    let known = Circumstances {
+        held_out_is_trusted: held_out.is_some(),
+        noise: noise.get(ALL).filter(|noise| noise.doubts.is_empty()).map(|noise| noise.share.value),
+        too_few: division.is_none(),
+    };
+    let mut recommendation = recommend(&stages, raced.as_ref(), settings.measure, &known);
+    recommendation.config = subject.configuration(&recommendation.objective)?;
+    let suspicious =
+        noise.get(ALL).map_or_else(Vec::new, |noise| suspicious::most(&records, &findings, noise));
+    Ok(Diagnosis {
+        schema: SCHEMA,
+        model: subject.model.clone(),
+        data: subject.data.source.clone(),
+        data_sha256: set.hash.clone(),
+        held_out: subject.held_out.clone(),
+        read: Read {
+            rows: set.rows,
+            documents: documents.len(),
+            tokens: documents.iter().map(|document| document.tokens.len()).sum(),
+            predicted: documents.iter().map(|document| document.response_tokens()).sum(),
+        },
+        findings,
+        classes: describe::classes(&records),
+        histogram: describe::histogram(&records),
+        uncertainty,
+        noise,
+        stages,
+        sample: size,
+        left_out,
+        race: raced,
+        recommendation,
+        suspicious,
+        seconds: clock.seconds,
+    })
+}
+
+/// Seconds by phase.
+struct Clock {
+    began: Instant,
+    seconds: Vec<(String, f64)>,
+}
+
+impl Clock {
+    fn lap(&mut self, phase: &str) {
+        self.seconds.push((phase.to_owned(), self.began.elapsed().as_secs_f64()));
+        self.began = Instant::now();
+    }
+}
+
+/// How gradients are computed: as the training run would, without its dropout.
+fn options(config: &Config) -> StepOptions<'static> {
+    StepOptions {
+        micro_tokens: config.train.micro_tokens,
+        checkpointing: config.train.checkpointing,
+        dropout: 0,
+        ranking: Ranking::Exact,
+        group: None,
+    }
+}
+
+/// The documents with losses, entropies and the most probable tokens; one that is the label has the label's text.
+fn scored(
+    model: &mut Model,
+    tokenizer: &Tokenizer,
+    documents: &[&Document],
+    posterior: &Posterior,
+) -> Result<Vec<DocumentRecord>> {
+    let recorder = Recorder::new(tokenizer);
+    let mut records = Vec::new();
+    let all = Documents { all: documents, done: 0 };
+    estimate(model, None, all, posterior, 1, &Budget::default(), &mut |index, estimates| {
+        let mut record = recorder.document(documents[index], &estimates)?;
+        for estimate in &estimates {
+            let token = &mut record.tokens[estimate.position];
+            // By its id: a token's text alone may differ from its part of the document's.
+            let is_label = estimate.top.first().is_some_and(|(best, _)| *best == token.id);
+            if let Some((text, _)) = token.top.first_mut().filter(|_| is_label) {
+                text.clone_from(&token.text);
+            }
+        }
+        records.push(record);
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// Rows that the reader skipped or cut.
+fn unusable(set: &DataSet, subject: &Subject) -> Vec<Finding> {
+    let skipped = set.skipped.iter().map(|bad| Finding {
+        defect: Defect::Untrainable,
+        row: bad.row,
+        what: format!("line {}: {}", bad.line, bad.reason),
+    });
+    let longest =
+        subject.data.max_length.filter(|_| subject.data.truncate == Truncate::End && set.truncated > 0);
+    let cut = set.documents.iter().filter(|document| Some(document.tokens.len()) == longest);
+    let cut = cut.map(|document| Finding {
+        defect: Defect::Truncated,
+        row: document.row,
+        what: format!("has {} tokens or more", document.tokens.len()),
+    });
+    skipped.chain(cut).collect()
+}
+
+fn uncertainty(
+    model: &mut Model,
+    tokenizer: &Tokenizer,
+    documents: &[&Document],
+    settings: &Settings,
+) -> Result<Option<describe::Uncertainty>> {
+    if settings.passes == 0 {
+        return Ok(None);
+    }
+    let sample = spread(documents, UNCERTAIN, settings.seed);
+    // Attention alone, as Llama is trained: dropout on the residual stream damages a model that never had it.
+    let places = vec![DropoutSite::Attention];
+    let dropout = DropoutSettings {
+        passes: settings.passes,
+        places,
+        seed: settings.seed,
+        ..DropoutSettings::default()
+    };
+    let records = scored(model, tokenizer, &sample, &Posterior::Dropout(dropout))?;
+    Ok(describe::uncertainty(&records, settings.passes))
+}
+
+/// The name of the estimate of all tokens.
+const ALL: &str = "all";
+
+/// Label noise of all tokens, and of the numbers, in which a wrong result hides among right words.
+fn label_noise(records: &[DocumentRecord]) -> BTreeMap<String, LabelNoise> {
+    let hits = describe::hits(records);
+    let numbers: Vec<Hit> = describe::predicted(records)
+        .zip(&hits)
+        .filter(|(token, _)| token.class.as_deref() == Some(Class::Number.name()))
+        .map(|(_, hit)| *hit)
+        .collect();
+    let both = [(ALL, hits), (Class::Number.name(), numbers)];
+    both.into_iter().filter_map(|(name, hits)| Some((name.to_owned(), noise::estimate(&hits)?))).collect()
+}

@@ -1,0 +1,300 @@
+//! The predicted first step: what an objective's step of length 1 gains on held-out documents, beside plain training.
+//!
+//! With G the mean gradient of an objective over batches, Σ its covariance over documents and v the gradient of the
+//! held-out loss, a step along a batch of B documents, scaled to length 1, lowers the held-out loss by
+//!
+//! ```text
+//! gain = ⟨v, G⟩ / √(‖G‖² + tr Σ / B)
+//! ```
+//!
+//! to first order (docs/theory.md). All terms come from gradients of folds of documents. ⟨v, G⟩ multiplies training
+//! folds by held-out ones, and ‖G‖² different training folds: the squared length of an estimated gradient would count
+//! its noise as signal. What a fold's own square has beyond that is tr Σ over its documents.
+
+use serde::Serialize;
+use tokensieve_base::statistics::{
+    Estimate, holm, jackknife_half_width, mean, student_cdf, student_quantile,
+};
+
+use crate::sketch::Sketch;
+
+/// Inner products of the gradients of folds of documents, by band.
+#[derive(Clone, Debug)]
+pub(crate) struct Products {
+    folds: usize,
+    bands: usize,
+    /// Documents of a fold.
+    documents: f64,
+    /// Of two training folds' bands.
+    gram: Vec<f64>,
+    /// Of a held-out fold's measure and a training fold's band.
+    slopes: Vec<f64>,
+}
+
+/// An objective beside plain training.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gain {
+    /// Its gain over plain training's, less 1: 0.1 is a tenth more, at equal length of the step. `None` where plain
+    /// training has no gain to compare with.
+    pub relative: Option<Estimate>,
+    /// p-value of no difference, adjusted by Holm's rule for all objectives compared.
+    pub p: Option<f64>,
+}
+
+/// Below this adjusted p-value a difference is one.
+pub(crate) const LEVEL: f64 = 0.05;
+
+impl Gain {
+    /// The lower bound, by which the better of two is chosen.
+    pub(crate) fn low(&self) -> f64 {
+        self.relative.map_or(f64::NEG_INFINITY, |gain| gain.low)
+    }
+
+    /// Whether it is better than plain training for sure.
+    pub fn is_better(&self) -> bool {
+        self.differs() && self.relative.is_some_and(|gain| gain.value > 0.0)
+    }
+
+    /// Whether it differs from plain training for sure.
+    pub fn differs(&self) -> bool {
+        self.p.is_some_and(|p| p < LEVEL)
+    }
+}
+
+/// A band's part in plain training.
+#[derive(Clone, Debug, Serialize)]
+pub struct BandShare {
+    /// Its part of the held-out gain: ⟨v, `g_b`⟩ / ⟨v, g⟩. The bands' add up to 1.
+    pub gain: Option<Estimate>,
+    /// Its part of the step's noise, tr Σ: that of the band's own gradient.
+    pub noise: Option<f64>,
+}
+
+impl Products {
+    /// `train[fold][band]` and `held_out[fold][measure]`, with as many folds; `documents`: in each fold.
+    pub(crate) fn of(train: &[Vec<Sketch>], held_out: &[Vec<Sketch>], documents: usize) -> Self {
+        let all = |of: &[Vec<Sketch>], with: &[Vec<Sketch>]| -> Vec<f64> {
+            let others = || with.iter().flatten();
+            of.iter().flatten().flat_map(|one| others().map(|other| one.dot(other))).collect()
+        };
+        Self {
+            folds: train.len(),
+            bands: train.first().map_or(0, Vec::len),
+            documents: documents as f64,
+            gram: all(train, train),
+            slopes: all(held_out, train),
+        }
+    }
+
+    /// The terms of an objective with these mean pulls in the bands.
+    fn terms(&self, weights: &[f64], measure: usize) -> Terms {
+        let (folds, bands) = (self.folds, self.bands);
+        let measures = self.slopes.len() / (folds * folds * bands).max(1);
+        let row = |from: &[f64], first: usize, fold: usize| -> f64 {
+            let start = first * folds * bands + fold * bands;
+            weights.iter().zip(&from[start..start + bands]).map(|(weight, product)| weight * product).sum()
+        };
+        let square = |i: usize, j: usize| -> f64 {
+            (0..bands).map(|band| weights[band] * row(&self.gram, i * bands + band, j)).sum()
+        };
+        let each = |of: &dyn Fn(usize, usize) -> f64| -> Vec<Vec<f64>> {
+            (0..folds).map(|i| (0..folds).map(|j| of(i, j)).collect()).collect()
+        };
+        let by = self.documents * self.documents;
+        Terms {
+            squares: each(&|i, j| square(i, j) / by),
+            slopes: each(&|i, j| row(&self.slopes, i * measures + measure, j) / by),
+        }
+    }
+
+    /// The gain of an objective with these mean pulls, with batches of `batch` documents; `None` where there is no
+    /// step.
+    #[cfg(test)]
+    pub(crate) fn gain(&self, weights: &[f64], measure: usize, batch: f64) -> Option<f64> {
+        self.terms(weights, measure).gain(batch / self.documents, None)
+    }
+
+    /// Compares objectives, given by their mean pulls in the bands, with plain training on batches of `batch`
+    /// documents.
+    pub(crate) fn gains(&self, objectives: &[Vec<f64>], measure: usize, batch: f64) -> Vec<Gain> {
+        let ratio = batch / self.documents;
+        let plain = self.terms(&vec![1.0; self.bands], measure);
+        // Without a clear gain of plain training there is nothing to divide by.
+        let clear =
+            estimate(self.folds, &|without| plain.gain(ratio, without)).is_some_and(|gain| gain.above(0.0));
+        let compare = |weights: &Vec<f64>| {
+            let own = self.terms(weights, measure);
+            let relative = |without| Some(own.gain(ratio, without)? / plain.gain(ratio, without)? - 1.0);
+            estimate(self.folds, &relative).filter(|_| clear)
+        };
+        let relative: Vec<Option<Estimate>> = objectives.iter().map(compare).collect();
+        let tested: Vec<f64> = relative.iter().flatten().map(two_sided).collect();
+        let mut adjusted = holm(&tested).into_iter();
+        relative
+            .into_iter()
+            .map(|gain| Gain { relative: gain, p: gain.and_then(|_| adjusted.next()) })
+            .collect()
+    }
+
+    /// What each band adds to plain training's gain and noise.
+    pub(crate) fn shares(&self, measure: usize) -> Vec<BandShare> {
+        let plain = self.terms(&vec![1.0; self.bands], measure);
+        let one = |band: usize| {
+            let weights: Vec<f64> = (0..self.bands).map(|other| f64::from(u8::from(other == band))).collect();
+            let own = self.terms(&weights, measure);
+            let clear =
+                estimate(self.folds, &|without| plain.slope(without)).is_some_and(|gain| gain.above(0.0));
+            let share = |without| Some(own.slope(without)? / plain.slope(without)?);
+            BandShare {
+                gain: estimate(self.folds, &share).filter(|_| clear),
+                noise: own.noise(None).zip(plain.noise(None)).map(|(own, all)| own / all),
+            }
+        };
+        (0..self.bands).map(one).collect()
+    }
+}
+
+/// The inner products of one objective's folds: among each other, and with the held-out folds.
+struct Terms {
+    squares: Vec<Vec<f64>>,
+    slopes: Vec<Vec<f64>>,
+}
+
+impl Terms {
+    /// ⟨v, G⟩, a training and a held-out fold left out.
+    fn slope(&self, without: Option<usize>) -> Option<f64> {
+        over_pairs(&self.slopes, without, |_, _| true)
+    }
+
+    /// ‖G‖², from different folds.
+    fn square(&self, without: Option<usize>) -> Option<f64> {
+        over_pairs(&self.squares, without, |i, j| i != j)
+    }
+
+    /// tr Σ / documents of a fold.
+    fn noise(&self, without: Option<usize>) -> Option<f64> {
+        let own = over_pairs(&self.squares, without, |i, j| i == j)?;
+        Some((own - self.square(without)?).max(0.0))
+    }
+
+    /// The gain of a step of length 1 along batches `ratio` times as large as a fold.
+    fn gain(&self, ratio: f64, without: Option<usize>) -> Option<f64> {
+        let square = self.square(without)?.max(0.0) + self.noise(without)? / ratio;
+        (square > 0.0).then_some(self.slope(without)? / square.sqrt())
+    }
+}
+
+/// The mean over pairs of folds, one fold of each kind left out.
+fn over_pairs(of: &[Vec<f64>], without: Option<usize>, takes: fn(usize, usize) -> bool) -> Option<f64> {
+    let kept = || (0..of.len()).filter(|fold| Some(*fold) != without);
+    let pairs = kept().flat_map(|i| kept().map(move |j| (i, j))).filter(|(i, j)| takes(*i, *j));
+    mean(&pairs.map(|(i, j)| of[i][j]).collect::<Vec<f64>>())
+}
+
+/// A statistic with its jackknife interval over the folds.
+fn estimate(folds: usize, of: &dyn Fn(Option<usize>) -> Option<f64>) -> Option<Estimate> {
+    let value = of(None).filter(|value| value.is_finite())?;
+    let left_out: Vec<f64> = (0..folds).map(|fold| of(Some(fold))).collect::<Option<_>>()?;
+    let half = jackknife_half_width(&left_out).filter(|half| half.is_finite())?;
+    Some(Estimate { value, low: value - half, high: value + half, n: folds })
+}
+
+/// p-value of a jackknife estimate that it is zero.
+fn two_sided(of: &Estimate) -> f64 {
+    let Some(quantile) = student_quantile(0.975, of.n.saturating_sub(1)) else { return 1.0 };
+    let error = (of.high - of.value) / quantile;
+    match (of.value == 0.0, error == 0.0) {
+        (true, _) => 1.0,
+        (false, true) => 0.0,
+        _ => 2.0 * student_cdf(-(of.value / error).abs(), of.n - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokensieve_base::streams::Stream;
+
+    use super::*;
+
+    const BANDS: usize = 3;
+    const WIDTH: usize = 400;
+
+    /// Folds of `documents` documents whose bands' gradients are these plus noise of the bands' size, and as many
+    /// held-out folds.
+    fn folds(folds: usize, documents: usize, noise: [f64; BANDS], seed: u64) -> Products {
+        let mut stream = Stream::new(seed, "folds");
+        let mut draw =
+            |size: f64| -> Vec<f32> { (0..WIDTH).map(|_| (size * stream.normal()) as f32).collect() };
+        let mean: Vec<Vec<f32>> = (0..BANDS).map(|_| draw(1.0)).collect();
+        let mut sketch = |band: usize| {
+            let mut sketch = Sketch::zero(WIDTH);
+            for _ in 0..documents {
+                sketch.add(&mean[band]);
+                sketch.add(&draw(noise[band]));
+            }
+            sketch
+        };
+        let train: Vec<Vec<Sketch>> = (0..folds).map(|_| (0..BANDS).map(&mut sketch).collect()).collect();
+        let held: Vec<Vec<Sketch>> = (0..folds)
+            .map(|_| {
+                let parts: Vec<Sketch> = (0..BANDS).map(&mut sketch).collect();
+                let mut whole = Sketch::zero(WIDTH);
+                for part in &parts {
+                    whole.add_sketch(part);
+                }
+                vec![whole]
+            })
+            .collect();
+        Products::of(&train, &held, documents)
+    }
+
+    /// The squared length of a mean over documents is too large by tr Σ / documents; the folds' cross products are not.
+    #[test]
+    fn lengths_are_not_counted_with_their_noise() {
+        let (mut naive, mut crossed, runs) = (0.0, 0.0, 40);
+        for seed in 0..runs {
+            let products = folds(4, 2, [3.0; BANDS], seed);
+            let terms = products.terms(&[1.0, 0.0, 0.0], 0);
+            crossed += terms.square(None).unwrap() / f64::from(runs as u32);
+            naive += over_pairs(&terms.squares, None, |_, _| true).unwrap() / f64::from(runs as u32);
+        }
+        // Of a vector of 400 numbers of variance 1; its noise: 9 · 400 / 8 documents.
+        assert!((crossed - 400.0).abs() < 30.0, "{crossed}");
+        assert!((naive - 850.0).abs() < 40.0, "{naive}");
+    }
+
+    #[test]
+    fn a_band_of_noise_is_better_left_out_and_the_interval_says_so() {
+        let products = folds(8, 32, [12.0, 0.3, 0.3], 1);
+        let gains = products.gains(&[vec![1.0; 3], vec![0.0, 1.0, 1.0], vec![1.0, 0.0, 0.0]], 0, 32.0);
+        let relative: Vec<Estimate> = gains.iter().map(|gain| gain.relative.unwrap()).collect();
+        assert!(relative[0].value.abs() < 1e-12 && gains[0].p == Some(1.0));
+        assert!(relative[1].above(0.0) && gains[1].p.unwrap() < 0.05, "{gains:?}");
+        assert!(relative[2].below(0.0), "{gains:?}");
+        let shares = products.shares(0);
+        let sum: f64 = shares.iter().map(|share| share.gain.unwrap().value).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+        assert!(shares[0].noise.unwrap() > 0.9);
+    }
+
+    /// Where training and held-out documents are alike and batches are large, nothing beats plain training.
+    #[test]
+    fn without_noise_plain_training_is_the_steepest_descent() {
+        let products = folds(6, 4, [0.01; BANDS], 3);
+        let gains = products.gains(&[vec![0.2, 1.0, 1.0], vec![1.0, 1.0, 0.0], vec![2.0, 1.0, 0.5]], 0, 1e9);
+        assert!(gains.iter().all(|gain| gain.relative.unwrap().below(0.0)), "{gains:?}");
+    }
+
+    #[test]
+    fn a_gain_that_may_be_none_is_no_measure() {
+        let mut stream = Stream::new(9, "unrelated");
+        let mut draw = || {
+            let mut sketch = Sketch::zero(WIDTH);
+            sketch.add(&(0..WIDTH).map(|_| stream.normal() as f32).collect::<Vec<f32>>());
+            vec![sketch]
+        };
+        let [train, held]: [Vec<Vec<Sketch>>; 2] = [0, 1].map(|_| (0..4).map(|_| draw()).collect());
+        let gain = &Products::of(&train, &held, 1).gains(&[vec![2.0]], 0, 32.0)[0];
+        assert!(gain.relative.is_none() && gain.p.is_none());
+    }
+}

@@ -1,0 +1,250 @@
+//! Gradients in folds: what the bands' gradients of a sample have in common with those of held-out documents.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+use tokensieve_model::head::{Head, Reference};
+use tokensieve_model::{Document, Error, Model, Result};
+use tokensieve_objective::{Bands, Objective, Pull, TokenStats};
+use tokensieve_train::Trained;
+use tokensieve_train::step::{self, Reads, StepOptions};
+
+use crate::candidates::{self, Candidate, LeftOut};
+use crate::gain::{BandShare, Gain, Products};
+use crate::sample::Sample;
+use crate::sketch::Sketch;
+
+/// What is measured on held-out documents, and what a gain is a gain of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// Mean −log p of the labels.
+    Nll,
+    /// Mean p of the labels: the share that sampled tokens would have right.
+    Probability,
+}
+
+impl Measure {
+    /// Every measure.
+    pub const ALL: [Self; 2] = [Self::Nll, Self::Probability];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nll => "nll",
+            Self::Probability => "probability",
+        }
+    }
+
+    /// The pull whose gradient a step against it follows.
+    fn pull(self, token: &TokenStats) -> Pull {
+        let label = match self {
+            Self::Nll => token.weight,
+            Self::Probability => token.weight * token.p(),
+        };
+        Pull { label, reference: 0.0 }
+    }
+}
+
+/// Quantiles of the label's probability between the bands. They are narrow where p is small: there the tokens have most
+/// of the gradient, and objectives differ most. The others hardly pull where the model is any good (choice).
+const QUANTILES: [f64; 6] = [0.02, 0.05, 0.1, 0.175, 0.25, 0.4];
+
+/// Batches that winners are named for besides the configuration's.
+pub(crate) const OTHER_BATCHES: [usize; 2] = [8, 256];
+
+/// A band of the sample's tokens.
+#[derive(Clone, Debug, Serialize)]
+pub struct BandRow {
+    /// The probabilities between which its labels lie.
+    pub p: (f64, f64),
+    /// Its tokens in the sample.
+    pub tokens: usize,
+    /// Its part in plain training, by measure.
+    pub shares: Vec<BandShare>,
+}
+
+/// An objective beside plain training.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectiveRow {
+    /// The preset.
+    pub objective: String,
+    /// Its mean pull in each band.
+    pub profile: Vec<f64>,
+    /// Share of its pulls' energy that the bands do not resolve.
+    pub unresolved: f64,
+    /// Its gains by measure, with batches of the configuration's size.
+    pub gains: Vec<Gain>,
+}
+
+/// What was measured at one point of plain training.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// Steps of plain training before it.
+    pub after: u64,
+    /// The bands, from the least probable labels.
+    pub bands: Vec<BandRow>,
+    /// The objectives.
+    pub objectives: Vec<ObjectiveRow>,
+    /// For each measure and other size of the batch the objective that is better than plain training for sure and has
+    /// the largest lower bound, if any.
+    pub other_batches: Vec<OtherBatch>,
+    /// Presets that the bands do not resolve here.
+    pub unresolved: Vec<LeftOut>,
+}
+
+/// What would be best with batches of another size.
+#[derive(Clone, Debug, Serialize)]
+pub struct OtherBatch {
+    /// Documents in a batch.
+    pub documents: usize,
+    /// What is measured.
+    pub measure: Measure,
+    /// The objective; `None`: plain training.
+    pub best: Option<String>,
+}
+
+/// A model with what is trained of it.
+pub(crate) struct Learner<'a> {
+    pub(crate) head: Head,
+    pub(crate) model: &'a mut Model,
+    pub(crate) trained: &'a Trained,
+    pub(crate) options: StepOptions<'static>,
+}
+
+/// The statistics that candidates read.
+const READS: Reads = Reads {
+    top_entropy: true,
+    concentration: true,
+    reference_loss: false,
+    divergence: false,
+    base_loss: false,
+    onto: step::Onto::Nothing,
+};
+
+impl Learner<'_> {
+    /// The statistics of documents' tokens.
+    pub(crate) fn statistics(&mut self, documents: &[&Document], reads: Reads) -> Result<Vec<TokenStats>> {
+        let (head, model) = (&mut self.head, &mut *self.model);
+        let tokens =
+            step::statistics(head, model, self.trained, &Reference::None, reads, documents, &self.options)?;
+        if let Some(token) = tokens.iter().find(|token| !token.loss.is_finite()) {
+            let row = documents[token.document as usize].row;
+            return Err(Error::not_finite(format!("row {row}, token {}", token.position)));
+        }
+        Ok(tokens)
+    }
+
+    /// Sums over a fold's documents of the gradients of the lists of pulls that `lists` makes of tokens.
+    fn gradients(
+        &mut self,
+        fold: &[&Document],
+        count: usize,
+        lists: &dyn Fn(&[TokenStats]) -> Vec<Vec<Pull>>,
+    ) -> Result<Vec<Sketch>> {
+        let parameters = self.trained.parameters().gradients().numel();
+        let mut sketches = vec![Sketch::zero(parameters); count];
+        let mut failed = None;
+        step::gradients(
+            &mut self.head,
+            self.model,
+            self.trained,
+            fold,
+            &self.options,
+            &mut |tokens| Ok(lists(tokens)),
+            &mut |list, gradient| match host(gradient) {
+                Ok(values) => sketches[list].add(&values),
+                Err(error) => failed = Some(error),
+            },
+        )?;
+        failed.map_or(Ok(sketches), Err)
+    }
+
+    /// The inner products of the gradients of the sample's bands with each other and with the held-out measures'.
+    pub(crate) fn products(&mut self, sample: &Sample, bands: &Bands) -> Result<Products> {
+        let by_band = |tokens: &[TokenStats]| bands.pulls(tokens);
+        let by_measure = |tokens: &[TokenStats]| -> Vec<Vec<Pull>> {
+            Measure::ALL.map(|measure| tokens.iter().map(|token| measure.pull(token)).collect()).into()
+        };
+        let each = |fold: &Vec<&Document>| self.gradients(fold, bands.count(), &by_band);
+        let train = sample.train.iter().map(each).collect::<Result<Vec<_>>>()?;
+        let each = |fold: &Vec<&Document>| self.gradients(fold, Measure::ALL.len(), &by_measure);
+        let held_out = sample.held_out.iter().map(each).collect::<Result<Vec<_>>>()?;
+        Ok(Products::of(&train, &held_out, sample.train.first().map_or(1, Vec::len)))
+    }
+
+    /// Measures everything at this point of training. `base`: the losses before it, if it has begun.
+    pub(crate) fn stage(
+        &mut self,
+        sample: &Sample,
+        objectives: &[Objective],
+        base: Option<&[f64]>,
+        (after, batch, seed): (u64, usize, u64),
+    ) -> Result<(Stage, Vec<f64>)> {
+        let mut tokens = self.statistics(&sample.documents(), READS)?;
+        for (i, token) in tokens.iter_mut().enumerate() {
+            token.base_loss = Some(base.map_or(token.loss, |base| base[i]));
+        }
+        let bands = Bands::new(&tokens, &QUANTILES)?;
+        let products = self.products(sample, &bands)?;
+        let mut compared: Vec<Candidate> = objectives
+            .iter()
+            .map(|objective| candidates::candidate(objective, &tokens, &bands, seed))
+            .collect::<Result<_>>()?;
+        let unresolved = compared.iter().filter_map(Candidate::unresolved).collect();
+        compared.retain(|candidate| candidate.unresolved().is_none());
+        let stage = Stage {
+            after,
+            bands: band_rows(&tokens, &bands, &products),
+            objectives: objective_rows(&compared, &products, batch),
+            other_batches: other_batches(&compared, &products),
+            unresolved,
+        };
+        Ok((stage, tokens.iter().map(|token| token.loss).collect()))
+    }
+}
+
+/// A flat gradient's elements.
+fn host(gradient: &Tensor) -> Result<Vec<f32>> {
+    Ok(Vec::<f32>::try_from(gradient.to_device(tch::Device::Cpu).to_kind(Kind::Float))?)
+}
+
+fn band_rows(tokens: &[TokenStats], bands: &Bands, products: &Products) -> Vec<BandRow> {
+    let shares = Measure::ALL.map(|measure| products.shares(measure as usize));
+    let row = |band: usize| BandRow {
+        p: bands.range(band),
+        tokens: tokens.iter().filter(|token| token.weight != 0.0 && bands.of(token) == band).count(),
+        shares: shares.iter().map(|of| of[band].clone()).collect(),
+    };
+    (0..bands.count()).map(row).collect()
+}
+
+fn profiles(compared: &[Candidate]) -> Vec<Vec<f64>> {
+    compared.iter().map(|candidate| candidate.profile.label.clone()).collect()
+}
+
+fn objective_rows(compared: &[Candidate], products: &Products, batch: usize) -> Vec<ObjectiveRow> {
+    let weights = profiles(compared);
+    let gains = Measure::ALL.map(|measure| products.gains(&weights, measure as usize, batch as f64));
+    let row = |(index, candidate): (usize, &Candidate)| ObjectiveRow {
+        objective: candidate.name.clone(),
+        profile: candidate.profile.label.clone(),
+        unresolved: candidate.profile.unresolved,
+        gains: gains.iter().map(|of| of[index].clone()).collect(),
+    };
+    compared.iter().enumerate().map(row).collect()
+}
+
+fn other_batches(compared: &[Candidate], products: &Products) -> Vec<OtherBatch> {
+    let weights = profiles(compared);
+    let best = |measure: Measure, documents: usize| {
+        let gains = products.gains(&weights, measure as usize, documents as f64);
+        let named = compared.iter().zip(&gains).filter(|(_, gain)| gain.is_better());
+        let best = named.max_by(|(_, a), (_, b)| a.low().total_cmp(&b.low()));
+        OtherBatch { documents, measure, best: best.map(|(candidate, _)| candidate.name.clone()) }
+    };
+    let each = |measure| OTHER_BATCHES.map(|documents| best(measure, documents));
+    Measure::ALL.into_iter().flat_map(each).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! A short race instead of a prediction: the objectives of the largest predicted gain and plain training start from the
+//! same weights, take the same batches, and held-out documents decide.
+//!
+//! Successive halving: after a quarter of the steps the better half of plain training's rivals goes on, after a half of
+//! them the better half of those. Plain training goes all the way, so that every rival has something to be compared
+//! with after as many steps. Differences are paired by held-out document. Since the documents that decide who goes on
+//! are those that judge at the end, a p-value counts for all rivals that started (Bonferroni), whoever is left.
+
+use serde::Serialize;
+use tokensieve_base::statistics::{Estimate, mean, mean_interval, student_test};
+use tokensieve_model::head::Head;
+use tokensieve_model::{Document, Error, Model, Result};
+use tokensieve_objective::{Objective, Plan};
+use tokensieve_train::Trained;
+use tokensieve_train::config::Config;
+use tokensieve_train::step::{Reads, StepOptions};
+
+use crate::candidates::PLAIN;
+use crate::course::Course;
+use crate::gain::LEVEL;
+use crate::measure::{Learner, Measure, ObjectiveRow, Stage};
+
+/// Steps of the longest runs if nobody says otherwise (choice: minutes on two cores).
+pub const RACE_STEPS: usize = 32;
+
+/// Rivals of plain training (choice: halved twice, one is left).
+const RIVALS: usize = 4;
+
+/// What a race of plain training and its rivals came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Race {
+    /// Steps of the longest runs.
+    pub steps: u64,
+    /// Documents of a step.
+    pub batch: usize,
+    /// Held-out documents that judge.
+    pub judges: usize,
+    /// The measure that decides.
+    pub measure: Measure,
+    /// Held-out log-likelihood and probability before training.
+    pub before: [f64; 2],
+    /// Plain training, then its rivals, the best first.
+    pub rows: Vec<RaceRow>,
+    /// The rival that is better than plain training for sure, if the last one is.
+    pub winner: Option<String>,
+}
+
+/// A run of a race.
+#[derive(Clone, Debug, Serialize)]
+pub struct RaceRow {
+    /// The preset.
+    pub objective: String,
+    /// Its steps.
+    pub steps: u64,
+    /// Held-out log-likelihood (nats) and probability after them: means over documents of a token's.
+    pub held_out: [f64; 2],
+    /// By measure how much better it is than plain training after as many steps; `None` for plain training itself.
+    pub beside_plain: Option<[Difference; 2]>,
+}
+
+/// How much better a run is than plain training, over held-out documents.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// With Student's 95 % interval.
+    pub value: Option<Estimate>,
+    /// p-value of no difference, times the number of rivals.
+    pub p: Option<f64>,
+}
+
+impl Difference {
+    /// Of paired scores, larger ones better.
+    fn of(own: &[f64], plain: &[f64], rivals: usize) -> Self {
+        let differences: Vec<f64> = own.iter().zip(plain).map(|(own, plain)| own - plain).collect();
+        let p = student_test(&differences).map(|p| (p * rivals as f64).min(1.0));
+        Self { value: mean_interval(&differences), p }
+    }
+
+    /// Whether the run is better for sure.
+    pub fn is_better(&self) -> bool {
+        self.differs() && self.value.is_some_and(|value| value.value > 0.0)
+    }
+
+    /// Whether there is a difference for sure.
+    pub fn differs(&self) -> bool {
+        self.p.is_some_and(|p| p < LEVEL)
+    }
+}
+
+impl Race {
+    /// The rivals that are not worse than plain training for sure.
+    pub(crate) fn not_worse(&self) -> impl Iterator<Item = &str> {
+        let is_worse = |beside: &[Difference; 2]| {
+            let found = &beside[self.measure as usize];
+            found.differs() && !found.is_better()
+        };
+        let rivals = self.rows.iter().filter_map(|row| Some((row, row.beside_plain.as_ref()?)));
+        rivals.filter(move |(_, beside)| !is_worse(beside)).map(|(row, _)| row.objective.as_str())
+    }
+
+    /// What it shows, in a sentence.
+    pub fn verdict(&self) -> String {
+        let Some(best) = self.rows.get(1) else { return format!("`{PLAIN}` has no rival") };
+        let (name, measure) = (&best.objective, self.measure.name());
+        match best.beside_plain.as_ref().map(|beside| &beside[self.measure as usize]) {
+            Some(found) if found.is_better() => {
+                format!("`{name}` is better than `{PLAIN}` by held-out {measure}")
+            }
+            Some(found) if found.differs() => {
+                format!("`{PLAIN}` is better by held-out {measure} than `{name}`, the best of its rivals")
+            }
+            _ => format!(
+                "no difference seen by held-out {measure} between `{PLAIN}` and `{name}`, the best of its rivals"
+            ),
+        }
+    }
+}
+
+/// Plain training's rivals: the recommended objective, if there is one, and those of the largest predicted gain. Of
+/// those with the same profile, and of those with plain training's, one runs.
+pub(crate) fn rivals(
+    stage: &Stage,
+    objectives: &[Objective],
+    measure: Measure,
+    recommended: Option<&str>,
+) -> Vec<Objective> {
+    let gain = |row: &ObjectiveRow| {
+        row.gains[measure as usize].relative.map_or(f64::NEG_INFINITY, |relative| relative.value)
+    };
+    let mut rows: Vec<&ObjectiveRow> = stage.objectives.iter().collect();
+    rows.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
+    rows.sort_by_key(|row| recommended != Some(row.objective.as_str()));
+    let mut profiles = vec![vec![1.0; stage.bands.len()]];
+    rows.retain(|row| {
+        let own = shape(&row.profile);
+        let is_new = profiles.iter().all(|known| own.iter().zip(known).any(|(a, b)| (a - b).abs() > 1e-6));
+        profiles.push(own);
+        is_new
+    });
+    let of = |row: &ObjectiveRow| objectives.iter().find(|objective| objective.name() == row.objective);
+    rows.into_iter().filter_map(of).take(RIVALS).cloned().collect()
+}
+
+/// A profile without its scale, which AdamW does not see.
+fn shape(profile: &[f64]) -> Vec<f64> {
+    let largest = profile.iter().fold(0.0_f64, |largest, weight| largest.max(weight.abs()));
+    profile.iter().map(|weight| if largest > 0.0 { weight / largest } else { *weight }).collect()
+}
+
+/// Who runs, on what, and how it is decided.
+pub(crate) struct Entry<'e> {
+    pub(crate) rivals: &'e [Objective],
+    /// What is trained on.
+    pub(crate) documents: &'e [&'e Document],
+    pub(crate) judges: &'e [&'e Document],
+    pub(crate) measure: Measure,
+    pub(crate) steps: u64,
+    pub(crate) batch: usize,
+    pub(crate) seed: u64,
+}
+
+/// A run on its way.
+struct Runner<'e> {
+    name: String,
+    trained: Trained,
+    course: Course<'e>,
+    /// Scores of the judges by measure.
+    scores: [Vec<f64>; 2],
+}
+
+impl Runner<'_> {
+    fn means(&self) -> [f64; 2] {
+        self.scores.each_ref().map(|scores| mean(scores).unwrap_or(f64::NAN))
+    }
+
+    fn row(&self, steps: u64, beside_plain: Option<[Difference; 2]>) -> RaceRow {
+        RaceRow { objective: self.name.clone(), steps, held_out: self.means(), beside_plain }
+    }
+}
+
+/// Runs the race. `say` receives what is being done.
+pub(crate) fn race(
+    model: &mut Model,
+    config: &Config,
+    options: StepOptions<'static>,
+    entry: &Entry,
+    say: &mut dyn FnMut(&str),
+) -> Result<Race> {
+    let plain = Objective::preset(PLAIN)?;
+    let plan = Plan { steps: entry.steps, seed: entry.seed };
+    let mut runners = Vec::new();
+    for objective in std::iter::once(&plain).chain(entry.rivals) {
+        let trained = Trained::new(model, config.lora.as_ref(), entry.seed)?;
+        let mut learner = learner(model, &trained, options)?;
+        let course =
+            Course::begin(objective, plan, entry.batch, entry.documents, &config.train, &mut learner)?;
+        // A new adapter changes nothing: everybody's scores before training are the first one's.
+        let first = runners.first().map(|first: &Runner| first.scores.clone());
+        let scores = first.map_or_else(|| scores(&mut learner, entry.judges), Ok)?;
+        runners.push(Runner { name: objective.name().to_owned(), trained, course, scores });
+    }
+    let (before, judges) = (runners[0].means(), runners[0].scores[0].len());
+
+    // The rows of those who are out, the last one first.
+    let mut out: Vec<RaceRow> = Vec::new();
+    for (until, kept) in rounds(entry.rivals.len(), entry.steps) {
+        let names: Vec<&str> = runners.iter().map(|runner| runner.name.as_str()).collect();
+        say(&format!("racing {} to step {until}", names.join(", ")));
+        for runner in &mut runners {
+            let mut learner = learner(model, &runner.trained, options)?;
+            let failed = |error: Error| Error::Run(format!("`{}` in the race: {error}", runner.name));
+            runner.course.go(&mut learner, until).map_err(failed)?;
+            runner.scores = scores(&mut learner, entry.judges).map_err(failed)?;
+        }
+        let mut rivals = runners.split_off(1);
+        let of = |runner: &Runner| runner.means()[entry.measure as usize];
+        rivals.sort_by(|a, b| of(a).total_cmp(&of(b)));
+        for rival in rivals.drain(..rivals.len().saturating_sub(kept)) {
+            out.push(rival.row(until, Some(beside(&rival, &runners[0], entry.rivals.len()))));
+        }
+        runners.extend(rivals);
+    }
+    let mut rows = vec![runners[0].row(entry.steps, None)];
+    rows.extend(out.into_iter().rev());
+    let is_better = |row: &&RaceRow| {
+        row.beside_plain.as_ref().is_some_and(|beside| beside[entry.measure as usize].is_better())
+    };
+    let winner = rows.get(1).filter(is_better).map(|row| row.objective.clone());
+    let batch = entry.batch.min(entry.documents.len());
+    Ok(Race { steps: entry.steps, batch, judges, measure: entry.measure, before, rows, winner })
+}
+
+fn beside(rival: &Runner, plain: &Runner, rivals: usize) -> [Difference; 2] {
+    Measure::ALL.map(|measure| {
+        let at = measure as usize;
+        Difference::of(&rival.scores[at], &plain.scores[at], rivals)
+    })
+}
+
+fn learner<'a>(
+    model: &'a mut Model,
+    trained: &'a Trained,
+    options: StepOptions<'static>,
+) -> Result<Learner<'a>> {
+    trained.refresh(model)?;
+    Ok(Learner { head: Head::on(model.device()), model, trained, options })
+}
+
+/// Until which step each round goes, and how many rivals are left after it: none after the last.
+fn rounds(rivals: usize, steps: u64) -> Vec<(u64, usize)> {
+    let halvings = rivals.max(1).next_power_of_two().ilog2();
+    let round = |number: u32| {
+        let kept = if number == halvings { 0 } else { rivals.div_ceil(2 << number) };
+        (steps.div_ceil(1 << (halvings - number)), kept)
+    };
+    (0..=halvings).map(round).collect()
+}
+
+/// By measure, for every document that has something to predict, the mean over its tokens: log-likelihood, probability.
+fn scores(learner: &mut Learner, documents: &[&Document]) -> Result<[Vec<f64>; 2]> {
+    let mut sums = vec![[0.0; 3]; documents.len()];
+    for token in learner.statistics(documents, Reads::default())? {
+        let [weight, likelihood, probability] = &mut sums[token.document as usize];
+        *weight += token.weight;
+        *likelihood -= token.weight * token.loss;
+        *probability += token.weight * token.p();
+    }
+    let counted = || sums.iter().filter(|[weight, ..]| *weight > 0.0);
+    Ok([1, 2].map(|measure| counted().map(|sums| sums[measure] / sums[0]).collect()))
+}
+
+#[cfg(test)]
+mod tests;

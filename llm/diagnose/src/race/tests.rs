@@ -1,0 +1,126 @@
+//! A race on a tiny model: what is paired with what, who goes on, and what is called a difference.
+
+use tch::Kind;
+
+use super::*;
+use crate::bench::{Bench, OPTIONS, config};
+use crate::gain::Gain;
+
+impl Race {
+    /// A race without a winner.
+    pub(crate) fn example() -> Self {
+        let estimate = |value: f64| Estimate { value, low: value - 0.1, high: value + 0.1, n: 24 };
+        let row = |name: &str, held_out, beside_plain| RaceRow {
+            objective: name.to_owned(),
+            steps: 32,
+            held_out,
+            beside_plain,
+        };
+        let beside = [
+            Difference { value: Some(estimate(0.05)), p: Some(0.4) },
+            Difference { value: Some(estimate(0.15)), p: Some(0.01) },
+        ];
+        Self {
+            steps: 32,
+            batch: 16,
+            judges: 24,
+            measure: Measure::Nll,
+            before: [-1.5, 0.3],
+            rows: vec![row(PLAIN, [-1.0, 0.5], None), row("-p", [-0.95, 0.65], Some(beside))],
+            winner: None,
+        }
+    }
+}
+
+#[test]
+fn half_of_the_rivals_go_on_and_the_last_one_goes_all_the_way() {
+    assert_eq!(rounds(4, 32), [(8, 2), (16, 1), (32, 0)]);
+    assert_eq!(rounds(3, 32), [(8, 2), (16, 1), (32, 0)]);
+    assert_eq!(rounds(1, 5), [(5, 0)]);
+    assert_eq!(rounds(0, 5), [(5, 0)]);
+    assert_eq!(rounds(4, 1), [(1, 2), (1, 1), (1, 0)]);
+}
+
+#[test]
+fn a_difference_is_one_if_it_stands_out_from_its_pairs_for_all_rivals() {
+    let plain: Vec<f64> = (0..12).map(f64::from).collect();
+    let moved = |by: f64, spread: f64| -> Vec<f64> {
+        plain.iter().enumerate().map(|(i, x)| x + by + spread * (i % 3) as f64 - spread).collect()
+    };
+    let found = |by, spread, rivals| Difference::of(&moved(by, spread), &plain, rivals);
+    assert!(found(0.5, 0.3, 4).is_better() && !found(-0.5, 0.3, 4).is_better());
+    assert!(found(-0.5, 0.3, 4).differs() && !found(0.01, 0.3, 4).differs());
+    // p = 0.03 for one rival: four might have one by chance.
+    assert!(found(0.18, 0.3, 1).differs() && !found(0.18, 0.3, 4).differs(), "{:?}", found(0.18, 0.3, 1));
+    let same = Difference::of(&plain, &plain, 4);
+    assert_eq!((same.value.unwrap().value, same.p), (0.0, Some(1.0)));
+}
+
+fn stage(rows: &[(&str, f64, [f64; 2])]) -> Stage {
+    let band = |p| crate::measure::BandRow { p, tokens: 1, shares: vec![] };
+    let row = |(name, value, profile): &(&str, f64, [f64; 2])| {
+        let relative = Some(Estimate { value: *value, low: *value, high: *value, n: 8 });
+        ObjectiveRow {
+            objective: (*name).to_owned(),
+            profile: profile.to_vec(),
+            unresolved: 0.0,
+            gains: vec![Gain { relative, p: None }; 2],
+        }
+    };
+    Stage {
+        after: 0,
+        bands: vec![band((0.0, 0.5)), band((0.5, 1.0))],
+        objectives: rows.iter().map(row).collect(),
+        other_batches: vec![],
+        unresolved: vec![],
+    }
+}
+
+#[test]
+fn the_best_predicted_run_and_no_profile_twice() {
+    let stage = stage(&[
+        ("-p", -0.3, [0.1, 1.0]),
+        ("dft", -0.3, [0.2, 2.0]),
+        ("focal", 0.2, [1.0, 0.3]),
+        ("f-alpha", 0.5, [3.0, 3.0]),
+        ("eaft", 0.1, [1.0, 0.5]),
+        ("masked-mle", 0.3, [1.0, 0.0]),
+        ("threshold-above", -0.1, [0.0, 1.0]),
+    ]);
+    let objectives = crate::candidates::presets().unwrap().0;
+    let names = |recommended| -> Vec<String> {
+        let found = rivals(&stage, &objectives, Measure::Nll, recommended);
+        found.iter().map(|objective| objective.name().to_owned()).collect()
+    };
+    assert_eq!(names(None), ["masked-mle", "focal", "eaft", "threshold-above"]);
+    assert_eq!(names(Some("-p")), ["-p", "masked-mle", "focal", "eaft"]);
+}
+
+/// Judged by the documents that are trained on, plain training improves. A rival with the same pulls does the same, and
+/// one that hardly moves is out after half of the steps, worse than plain training was then.
+#[test]
+fn runs_start_alike_and_are_compared_after_as_many_steps() {
+    let bench = Bench::new();
+    let mut model = bench.fixture.model(Kind::Float);
+    let documents: Vec<&Document> = bench.documents.iter().collect();
+    let mut config = config();
+    config.train.lr = 1e-2;
+    let entry = Entry {
+        rivals: &[Objective::preset("-p^10").unwrap(), Objective::loss("-log p").unwrap()],
+        documents: &documents,
+        judges: &documents,
+        measure: Measure::Nll,
+        steps: 8,
+        batch: 6,
+        seed: 1,
+    };
+    let found = race(&mut model, &config, OPTIONS, &entry, &mut |_| ()).unwrap();
+    let places: Vec<(&str, u64)> = found.rows.iter().map(|row| (row.objective.as_str(), row.steps)).collect();
+    assert_eq!(places, [(PLAIN, 8), ("-log p", 8), ("-p^10", 4)]);
+    assert_eq!((found.judges, found.batch, found.winner.as_deref()), (documents.len(), 6, None));
+    assert!(found.rows[0].held_out[0] > found.before[0] + 0.05, "{found:?}");
+    let beside = |row: usize| &found.rows[row].beside_plain.as_ref().unwrap()[0];
+    assert!(beside(1).value.unwrap().value.abs() < 1e-6 && !beside(1).differs(), "{found:?}");
+    assert!(beside(2).differs() && !beside(2).is_better(), "{found:?}");
+    assert!(found.verdict().starts_with("no difference seen by held-out nll between `mle`"), "{found:?}");
+}

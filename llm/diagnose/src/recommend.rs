@@ -1,0 +1,225 @@
+//! Which objective to train with: plain training, unless another one is better for sure.
+
+use serde::Serialize;
+use tokensieve_base::statistics::Estimate;
+
+use crate::candidates::PLAIN;
+use crate::gain::Gain;
+use crate::measure::{Measure, ObjectiveRow, Stage};
+use crate::race::Race;
+
+/// What to train with, and what speaks for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recommendation {
+    /// The preset.
+    pub objective: String,
+    /// The measure that was decided by.
+    pub measure: Measure,
+    /// Its gain over plain training at the last measurement; `None` for plain training itself.
+    pub expected: Option<Estimate>,
+    /// Why.
+    pub because: String,
+    /// Objectives that the measurement cannot tell from the recommended one.
+    pub indistinguishable: Vec<String>,
+    /// What would lead to another recommendation.
+    pub would_change: Vec<String>,
+    /// The configuration for `tokensieve train`, as TOML.
+    pub config: String,
+}
+
+/// What besides the measurements speaks for or against a recommendation.
+pub(crate) struct Circumstances {
+    /// Whether the held-out documents are the user's own, and not part of the data.
+    pub(crate) held_out_is_trusted: bool,
+    /// Share of wrong labels, if that is an estimate without doubts.
+    pub(crate) noise: Option<f64>,
+    /// Whether there were too few documents to measure.
+    pub(crate) too_few: bool,
+}
+
+fn gain(row: &ObjectiveRow, measure: Measure) -> &Gain {
+    &row.gains[measure as usize]
+}
+
+/// The objective that is better than plain training for sure, wherever it was measured: of several, the one with the
+/// largest lower bound.
+pub(crate) fn predicted(stages: &[Stage], measure: Measure) -> Option<&ObjectiveRow> {
+    let is_better = |stage: &Stage, name: &str| {
+        stage.objectives.iter().any(|row| row.objective == name && gain(row, measure).is_better())
+    };
+    let everywhere = |row: &&ObjectiveRow| stages.iter().all(|stage| is_better(stage, &row.objective));
+    let low = |row: &ObjectiveRow| gain(row, measure).low();
+    stages.last()?.objectives.iter().filter(everywhere).max_by(|a, b| low(a).total_cmp(&low(b)))
+}
+
+/// The recommendation; the caller adds the configuration. A race decides, if there was one.
+pub(crate) fn recommend(
+    stages: &[Stage],
+    race: Option<&Race>,
+    measure: Measure,
+    known: &Circumstances,
+) -> Recommendation {
+    let predicted = predicted(stages, measure);
+    let named = |name: &str| stages.last()?.objectives.iter().find(|row| row.objective == name);
+    let chosen = race.map_or(predicted, |race| race.winner.as_deref().and_then(named));
+    let name = |row: Option<&ObjectiveRow>| row.map_or(PLAIN, |row| row.objective.as_str()).to_owned();
+    let because = match (race, chosen) {
+        _ if stages.is_empty() => "too few documents to measure: plain training is the default".to_owned(),
+        (Some(race), _) => {
+            format!("in the race, {}; the prediction is `{}`", race.verdict(), name(predicted))
+        }
+        (None, None) => "no other objective is better for sure".to_owned(),
+        (None, Some(_)) => {
+            format!("better than plain training wherever it was measured ({} times)", stages.len())
+        }
+    };
+    let objective = name(chosen);
+    Recommendation {
+        indistinguishable: match race {
+            Some(race) => race.not_worse().filter(|name| *name != objective).map(str::to_owned).collect(),
+            None => indistinguishable(stages, measure, chosen),
+        },
+        would_change: would_change(stages, measure, known, &objective),
+        objective,
+        measure,
+        expected: chosen.and_then(|row| gain(row, measure).relative),
+        because,
+        config: String::new(),
+    }
+}
+
+/// Objectives whose interval at the last measurement holds the recommended one's gain.
+fn indistinguishable(stages: &[Stage], measure: Measure, chosen: Option<&ObjectiveRow>) -> Vec<String> {
+    let Some(last) = stages.last() else { return Vec::new() };
+    let own = chosen.and_then(|row| gain(row, measure).relative).map_or(0.0, |gain| gain.value);
+    let holds = |row: &&ObjectiveRow| {
+        gain(row, measure).relative.is_none_or(|gain| gain.low <= own && own <= gain.high)
+            && chosen.is_none_or(|chosen| chosen.objective != row.objective)
+    };
+    last.objectives.iter().filter(holds).map(|row| row.objective.clone()).collect()
+}
+
+fn would_change(stages: &[Stage], measure: Measure, known: &Circumstances, objective: &str) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if known.too_few {
+        reasons.push("more documents: nothing was measured".to_owned());
+        return reasons;
+    }
+    for other in Measure::ALL.into_iter().filter(|other| *other != measure) {
+        let name = predicted(stages, other).map_or(PLAIN, |row| row.objective.as_str());
+        if name != objective {
+            reasons.push(format!("--measure {}: then it is `{name}`", other.name()));
+        }
+    }
+    let last = stages.last();
+    for other in last.iter().flat_map(|stage| &stage.other_batches).filter(|other| other.measure == measure) {
+        let name = other.best.as_deref().unwrap_or(PLAIN);
+        if name != objective {
+            reasons.push(format!(
+                "batches of {} documents: the last measurement then favours `{name}`",
+                other.documents
+            ));
+        }
+    }
+    if !known.held_out_is_trusted {
+        let noisy = known.noise.filter(|noise| *noise > 0.01).map_or(String::new(), |noise| {
+            format!(" (an estimated {:.0} % of the labels contradict the model)", 100.0 * noise)
+        });
+        reasons.push(format!(
+            "documents of your own whose labels are right, as --held-out: those used here have the data's own errors{noisy}"
+        ));
+    }
+    let disagree = |row: &&ObjectiveRow| {
+        let at = |stage: &Stage| {
+            let same = stage.objectives.iter().find(|other| other.objective == row.objective);
+            same.map(|row| gain(row, measure)).filter(|gain| gain.differs()).map(Gain::is_better)
+        };
+        let signs: Vec<bool> = stages.iter().filter_map(at).collect();
+        signs.contains(&true) && signs.contains(&false)
+    };
+    let unstable: Vec<&str> = last
+        .iter()
+        .flat_map(|stage| &stage.objectives)
+        .filter(disagree)
+        .map(|row| row.objective.as_str())
+        .collect();
+    if !unstable.is_empty() {
+        reasons
+            .push(format!("longer training: {} changes sides between the measurements", unstable.join(", ")));
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(after: u64, gains: &[(&str, [f64; 3], f64)]) -> Stage {
+        let row = |(name, [value, low, high], p): &(&str, [f64; 3], f64)| {
+            let relative = Some(Estimate { value: *value, low: *low, high: *high, n: 8 });
+            let gain = Gain { relative, p: Some(*p) };
+            let none = Gain { relative: None, p: None };
+            ObjectiveRow {
+                objective: (*name).to_owned(),
+                profile: vec![],
+                unresolved: 0.0,
+                gains: vec![gain, none],
+            }
+        };
+        Stage {
+            after,
+            bands: vec![],
+            objectives: gains.iter().map(row).collect(),
+            other_batches: vec![],
+            unresolved: vec![],
+        }
+    }
+
+    const KNOWN: Circumstances = Circumstances { held_out_is_trusted: true, noise: None, too_few: false };
+
+    #[test]
+    fn plain_training_stays_unless_another_is_better_everywhere() {
+        let sure = ("-p", [0.3, 0.1, 0.5], 0.01);
+        let unsure = ("dft", [0.4, -0.1, 0.9], 0.2);
+        let found =
+            recommend(&[stage(0, &[sure, unsure]), stage(8, &[sure, unsure])], None, Measure::Nll, &KNOWN);
+        assert_eq!((found.objective.as_str(), found.expected.unwrap().value), ("-p", 0.3));
+        assert_eq!(found.indistinguishable, ["dft"]);
+
+        let gone = ("-p", [-0.2, -0.3, -0.1], 0.01);
+        let found =
+            recommend(&[stage(0, &[sure, unsure]), stage(8, &[gone, unsure])], None, Measure::Nll, &KNOWN);
+        assert_eq!((found.objective.as_str(), found.expected), ("mle", None));
+        assert_eq!(found.indistinguishable, ["dft"]);
+        assert!(
+            found.would_change.iter().any(|why| why.contains("-p changes sides")),
+            "{:?}",
+            found.would_change
+        );
+
+        let found = recommend(&[], None, Measure::Nll, &Circumstances { too_few: true, ..KNOWN });
+        assert!(found.objective == "mle" && found.because.contains("too few"), "{found:?}");
+    }
+
+    #[test]
+    fn other_measures_and_noisy_labels_are_named() {
+        let mut stages = [stage(0, &[("-p", [0.0, -0.1, 0.1], 1.0)])];
+        stages[0].objectives[0].gains.swap(0, 1);
+        stages[0].objectives[0].gains[1] =
+            Gain { relative: Some(Estimate { value: 0.2, low: 0.1, high: 0.3, n: 8 }), p: Some(0.01) };
+        let known = Circumstances { held_out_is_trusted: false, noise: Some(0.2), ..KNOWN };
+        let found = recommend(&stages, None, Measure::Nll, &known);
+        assert!(found.would_change[0].contains("--measure probability: then it is `-p`"), "{found:?}");
+        assert!(found.would_change[1].contains("20 % of the labels"), "{found:?}");
+    }
+    #[test]
+    fn a_race_decides() {
+        let stages = [stage(0, &[("-p", [0.3, 0.1, 0.5], 0.01), ("dft", [0.0, -0.2, 0.2], 1.0)])];
+        let race = |winner: Option<&str>| Race { winner: winner.map(str::to_owned), ..Race::example() };
+        for (winner, objective) in [(None, "mle"), (Some("-p"), "-p"), (Some("dft"), "dft")] {
+            let found = recommend(&stages, Some(&race(winner)), Measure::Nll, &KNOWN);
+            assert_eq!((found.objective.as_str(), found.expected.is_some()), (objective, winner.is_some()));
+            assert!(found.because.contains("the prediction is `-p`"), "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The rows that look wrong: by defects of their text, and by labels that contradict the model.
+
+use serde::Serialize;
+use tokensieve_documents::estimates::{DocumentRecord, TokenRecord};
+
+use crate::defects::Finding;
+use crate::describe::{confidence, is_best};
+use crate::noise::LabelNoise;
+
+/// How many rows are shown (choice).
+const SHOWN: usize = 10;
+
+/// A suspicion is never quite none: otherwise nothing would rank the rows of data in which no noise is found.
+const LEAST: f64 = 1e-3;
+
+/// A row that looks wrong.
+#[derive(Clone, Debug, Serialize)]
+pub struct Suspicious {
+    /// The row, counted from 0.
+    pub row: usize,
+    /// Expected number of wrong labels, as far as the model can tell.
+    pub wrong: f64,
+    /// What is wrong with its text.
+    pub defects: Vec<String>,
+    /// Its tokens, with the suspicion of each that is predicted.
+    pub tokens: Vec<SuspiciousToken>,
+}
+
+/// A token of a suspicious row.
+#[derive(Clone, Debug, Serialize)]
+pub struct SuspiciousToken {
+    /// Its part of the text.
+    pub text: String,
+    /// Probability that the label is wrong; `None` in the prompt.
+    pub suspicion: Option<f64>,
+    /// Probability of the label.
+    pub p: Option<f64>,
+    /// The most probable token, where that is another one.
+    pub best: Option<String>,
+}
+
+fn suspicion(token: &TokenRecord, noise: &LabelNoise) -> Option<f64> {
+    let floor = |value: f64| value.max(LEAST * confidence(token));
+    token.response.then(|| if is_best(token) { 0.0 } else { floor(noise.suspicion(confidence(token))) })
+}
+
+/// The rows with the most expected wrong labels.
+pub(crate) fn most(records: &[DocumentRecord], findings: &[Finding], noise: &LabelNoise) -> Vec<Suspicious> {
+    let wrong = |record: &DocumentRecord| -> f64 {
+        record.tokens.iter().filter_map(|token| suspicion(token, noise)).sum()
+    };
+    let mut ranked: Vec<(f64, &DocumentRecord)> =
+        records.iter().map(|record| (wrong(record), record)).collect();
+    ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let row = |(wrong, record): (f64, &DocumentRecord)| Suspicious {
+        row: record.row,
+        wrong,
+        defects: findings
+            .iter()
+            .filter(|finding| finding.row == record.row)
+            .map(|finding| finding.what.clone())
+            .collect(),
+        tokens: record.tokens.iter().map(|token| shown(token, noise)).collect(),
+    };
+    ranked.into_iter().take(SHOWN).map(row).collect()
+}
+
+fn shown(token: &TokenRecord, noise: &LabelNoise) -> SuspiciousToken {
+    let best = token.top.first().filter(|_| token.response && !is_best(token));
+    SuspiciousToken {
+        text: token.text.clone(),
+        suspicion: suspicion(token, noise),
+        p: token.probability.filter(|_| token.response).map(f64::from),
+        best: best.map(|(text, _)| text.clone()),
+    }
+}

@@ -1,0 +1,316 @@
+//! The diagnosis for a terminal.
+
+use std::fmt::Write as _;
+
+use tokensieve_base::statistics::Estimate;
+use tokensieve_model::Result;
+
+use crate::defects::Defect;
+use crate::describe::Uncertainty;
+use crate::gain::Gain;
+use crate::measure::{Measure, Stage};
+use crate::noise::LabelNoise;
+use crate::race::{Difference, Race};
+use crate::report::Diagnosis;
+use crate::suspicious::Suspicious;
+
+/// Rows that are named for each defect (choice).
+const NAMED: usize = 5;
+
+/// Suspicious tokens that are named for each row, and how suspicious they are (choices).
+const TOKENS: usize = 4;
+const WORTH_NAMING: f64 = 0.2;
+
+/// The diagnosis as text, a few screens long. `show` may add the whole text of a suspicious row.
+pub fn summary(diagnosis: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> Result<String> {
+    let mut out = String::new();
+    write(&mut out, diagnosis, show).map_err(|error| tokensieve_model::Error::Run(error.to_string()))?;
+    Ok(out)
+}
+
+fn write(out: &mut String, of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<String>) -> std::fmt::Result {
+    let read = &of.read;
+    writeln!(
+        out,
+        "{} rows of {}: {} documents, {} tokens of which {} are predicted",
+        read.rows, of.data, read.documents, read.tokens, read.predicted
+    )?;
+    defects(out, of)?;
+    classes(out, of)?;
+    noise(out, of)?;
+    of.stages.iter().try_for_each(|stage| bands(out, stage))?;
+    objectives(out, of)?;
+    race(out, of)?;
+    suspicious(out, &of.suspicious, show)?;
+    recommendation(out, of)
+}
+
+fn defects(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
+    writeln!(out, "\nRows")?;
+    if of.findings.is_empty() {
+        writeln!(
+            out,
+            "  nothing found: no duplicates, leaked answers, untrainable rows or marks of templates"
+        )?;
+    }
+    for defect in Defect::ALL {
+        let own: Vec<_> = of.findings.iter().filter(|finding| finding.defect == defect).collect();
+        if let Some(first) = own.first() {
+            writeln!(out, "  {}: {}; row {}: {}", defect.about(), own.len(), first.row, first.what)?;
+            if own.len() > 1 {
+                let rows: Vec<String> =
+                    own.iter().take(NAMED).map(|finding| finding.row.to_string()).collect();
+                let more = if own.len() > NAMED { ", …" } else { "" };
+                writeln!(out, "    rows {}{more}", rows.join(", "))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn classes(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
+    writeln!(out, "\nTokens            count   mean p  accuracy    loss  median   90 %  entropy")?;
+    for row in &of.classes {
+        let [median, high] = row.loss_quantiles;
+        writeln!(
+            out,
+            "  {:<13} {:>8}   {:>6.3}    {:>6.3}  {:>6.3}  {median:>6.3} {high:>6.3}   {:>6.3}",
+            row.class, row.tokens, row.mean_p, row.accuracy, row.loss, row.entropy
+        )?;
+    }
+    if let Some(found) = &of.uncertainty {
+        writeln!(out, "  {}", uncertainty(found))?;
+    }
+    Ok(())
+}
+
+/// Epistemic uncertainty in a sentence.
+pub(crate) fn uncertainty(found: &Uncertainty) -> String {
+    let correlation = |of: Option<f64>| of.map_or("undefined".to_owned(), |of| format!("{of:.2}"));
+    format!(
+        "epistemic uncertainty (BALD) of {} documents, {} passes with dropout on attention: {:.4} nats beside {:.3} aleatoric; \
+         rank correlation with the loss {}, with the entropy {}",
+        found.documents,
+        found.passes,
+        found.bald,
+        found.aleatoric,
+        correlation(found.with_loss),
+        correlation(found.with_entropy)
+    )
+}
+
+fn noise(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
+    if of.noise.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nLabels that contradict the model where it is sure")?;
+    for (class, noise) in &of.noise {
+        let Estimate { value, low, high, .. } = noise.share;
+        let [value, low, high] = [value, low, high].map(|share| 100.0 * share);
+        writeln!(out, "  {class:<8} {value:.1} % [{low:.1}, {high:.1}]: {}", trust(noise))?;
+    }
+    writeln!(
+        out,
+        "  an upper bound for wrong labels there: it counts what the model is sure of and mistaken in"
+    )
+}
+
+/// How far a noise estimate is trusted.
+pub(crate) fn trust(noise: &LabelNoise) -> String {
+    let fit =
+        format!("calibration error {:.1} %, {} sure tokens", 100.0 * noise.calibration_error, noise.sure);
+    if noise.doubts.is_empty() {
+        fit
+    } else {
+        format!("not to be trusted, {} ({fit})", noise.doubts.join("; "))
+    }
+}
+
+/// A share with its interval.
+pub(crate) fn percent(estimate: Option<Estimate>) -> String {
+    estimate.map_or("not clear".to_owned(), |Estimate { value, low, high, .. }| {
+        let [value, low, high] = [value, low, high].map(|share| 100.0 * share);
+        format!("{value:+.1} % [{low:+.1}, {high:+.1}]")
+    })
+}
+
+/// Where a stage lies.
+pub(crate) fn moment(stage: &Stage) -> String {
+    if stage.after == 0 { "before training".to_owned() } else { format!("after {} plain steps", stage.after) }
+}
+
+fn bands(out: &mut String, stage: &Stage) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\nBands of the label's probability, {}: part of plain training's gain on held-out NLL, and of its noise",
+        moment(stage)
+    )?;
+    for band in &stage.bands {
+        let (low, high) = band.p;
+        let share = &band.shares[Measure::Nll as usize];
+        let noise = share.noise.map_or("not clear".to_owned(), |noise| format!("{:.1} %", 100.0 * noise));
+        writeln!(
+            out,
+            "  p {low:.4} … {high:.4}  {:>7} tokens  gain {:<28} noise {noise}",
+            band.tokens,
+            percent(share.gain)
+        )?;
+    }
+    Ok(())
+}
+
+/// A gain with its verdict.
+pub(crate) fn verdict(gain: &Gain) -> &'static str {
+    match (gain.differs(), gain.is_better()) {
+        (true, true) => "better",
+        (true, false) => "worse",
+        _ => "undecided",
+    }
+}
+
+fn objectives(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
+    for stage in &of.stages {
+        for measure in Measure::ALL {
+            writeln!(
+                out,
+                "\nGain of a first step beside plain training's, {}, measured by held-out {}",
+                moment(stage),
+                measure.name()
+            )?;
+            let mut rows: Vec<_> = stage.objectives.iter().collect();
+            let value = |gain: &Gain| gain.relative.map_or(f64::NEG_INFINITY, |gain| gain.value);
+            rows.sort_by(|a, b| {
+                value(&b.gains[measure as usize]).total_cmp(&value(&a.gains[measure as usize]))
+            });
+            for row in rows {
+                let gain = &row.gains[measure as usize];
+                let coarse = 100.0 * row.unresolved;
+                writeln!(
+                    out,
+                    "  {:<18} {:<28} {:<10} bands leave {coarse:.1} % out",
+                    row.objective,
+                    percent(gain.relative),
+                    verdict(gain)
+                )?;
+            }
+        }
+    }
+    if !of.left_out.is_empty() {
+        let names: Vec<&str> = of.left_out.iter().map(|left| left.preset.as_str()).collect();
+        writeln!(out, "  not compared: {} (--json and --html say why)", names.join(", "))?;
+    }
+    Ok(())
+}
+
+/// What a race is about.
+pub(crate) fn race_about(race: &Race) -> String {
+    let [likelihood, probability] = race.before;
+    format!(
+        "up to {} steps of {} documents, judged by {} held-out documents: log-likelihood {likelihood:.4} and probability \
+         {probability:.4} of their labels before training",
+        race.steps, race.batch, race.judges
+    )
+}
+
+/// A difference with its interval and verdict.
+pub(crate) fn difference(of: &Difference) -> String {
+    let verdict = match (of.differs(), of.is_better()) {
+        (true, true) => "better",
+        (true, false) => "worse",
+        _ => "no difference seen",
+    };
+    let value = of.value.map_or("not clear".to_owned(), |Estimate { value, low, high, .. }| {
+        format!("{value:+.4} [{low:+.4}, {high:+.4}]")
+    });
+    format!("{value} {verdict}")
+}
+
+fn race(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
+    let Some(race) = &of.race else { return Ok(()) };
+    writeln!(out, "\nRace, {}", race_about(race))?;
+    for row in &race.rows {
+        let [likelihood, probability] = row.held_out;
+        write!(out, "  {:<18} {:>4} steps  ", row.objective, row.steps)?;
+        match &row.beside_plain {
+            None => writeln!(out, "log-likelihood {likelihood:.4}, probability {probability:.4}")?,
+            Some(beside) => {
+                let [likelihood, probability] = beside.each_ref().map(difference);
+                writeln!(out, "log-likelihood {likelihood}, probability {probability}")?;
+            }
+        }
+    }
+    writeln!(out, "  {}", race.verdict())
+}
+
+fn suspicious(
+    out: &mut String,
+    rows: &[Suspicious],
+    show: &dyn Fn(&Suspicious) -> Option<String>,
+) -> std::fmt::Result {
+    if !rows.is_empty() {
+        writeln!(out, "\nMost suspicious rows, by the expected number of wrong labels")?;
+    }
+    for row in rows {
+        let mut tokens: Vec<_> =
+            row.tokens.iter().filter(|token| token.suspicion.is_some_and(|s| s > WORTH_NAMING)).collect();
+        tokens.sort_by(|a, b| b.suspicion.unwrap_or(0.0).total_cmp(&a.suspicion.unwrap_or(0.0)));
+        let shown = tokens.iter().take(TOKENS).map(|token| {
+            let best = token.best.as_deref().unwrap_or_default();
+            format!("{:?} (model: {best:?})", token.text)
+        });
+        let parts: Vec<String> = row.defects.iter().cloned().chain(shown).collect();
+        writeln!(out, "  row {:<6} {:>5.2}  {}", row.row, row.wrong, parts.join(", "))?;
+        out.push_str(&show(row).unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn recommendation(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
+    let chosen = &of.recommendation;
+    writeln!(out, "\nRecommendation: `{}`, {}", chosen.objective, chosen.because)?;
+    if chosen.expected.is_some() {
+        let gain = percent(chosen.expected);
+        writeln!(
+            out,
+            "  expected gain of a first step over plain training, by held-out {}: {gain}",
+            chosen.measure.name()
+        )?;
+    }
+    if !chosen.indistinguishable.is_empty() {
+        writeln!(out, "  cannot be told from it: {}", chosen.indistinguishable.join(", "))?;
+    }
+    for why in &chosen.would_change {
+        writeln!(out, "  would change it: {why}")?;
+    }
+    let seconds: f64 = of.seconds.iter().map(|(_, seconds)| seconds).sum();
+    let parts: Vec<String> =
+        of.seconds.iter().map(|(phase, seconds)| format!("{phase} {seconds:.1}")).collect();
+    writeln!(out, "\n{seconds:.1} s: {}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_what_was_found_and_what_to_do() {
+        let text =
+            summary(&Diagnosis::example(), &|row| Some(format!("row {} in colours\n", row.row))).unwrap();
+        for wanted in [
+            "3 rows of <d>: 2 documents, 20 tokens of which 9 are predicted",
+            "answers in the prompt, which the model learns to copy: 1; row 1: the prompt contains",
+            "all      10.0 % [0.0, 20.0]: not to be trusted, the model is sure of 12 tokens only",
+            "-p                 +25.0 % [+15.0, +35.0]       better",
+            "focal              -25.0 % [-35.0, -15.0]       worse",
+            "row 1 in colours",
+            "Recommendation: `-p`, better",
+            "cannot be told from it: dft",
+            "would change it: more documents",
+            "-p                   32 steps  log-likelihood +0.0500 [-0.0500, +0.1500] no difference seen",
+            "probability +0.1500 [+0.0500, +0.2500] better",
+            "no difference seen by held-out nll between `mle` and `-p`, the best of its rivals",
+        ] {
+            assert!(text.contains(wanted), "{wanted}\n{text}");
+        }
+    }
+}

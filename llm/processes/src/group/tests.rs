@@ -1,0 +1,257 @@
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Error, Store, World};
+
+fn timing() -> Timing {
+    let ms = Duration::from_millis;
+    Timing { join: ms(20_000), beat: ms(50), silence: ms(1500), grace: ms(300) }
+}
+
+fn world(rank: usize, size: usize, port: u16) -> World {
+    let (address, attempt) = ("127.0.0.1".to_owned(), String::new());
+    World {
+        rank,
+        size,
+        local_rank: rank,
+        local_size: Some(size),
+        address,
+        port,
+        store_is_kept: false,
+        attempt,
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Runs `body` in each of so many processes, which are threads here; returns what they return, by rank.
+fn processes<T: Send>(size: usize, body: impl Fn(Group) -> T + Sync) -> Vec<T> {
+    let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
+    let (port, body) = (store.port(), &body);
+    let mut kept = Some(store);
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..size)
+            .map(|rank| {
+                let kept = kept.take();
+                scope.spawn(move || {
+                    body(Group::join(&world(rank, size, port), kept, timing(), |_| {}).unwrap())
+                })
+            })
+            .collect();
+        started.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Numbers whose sum depends on the order.
+fn numbers(rank: usize, length: usize) -> Vec<f32> {
+    (0..length).map(|i| ((rank * 7919 + i * 104_729) as f32).sin() * 10_f32.powi((i % 7) as i32)).collect()
+}
+
+#[test]
+fn sums_are_those_of_the_processes_in_their_order() {
+    for size in [2, 3, 5] {
+        for length in [0, 1, 4, 1000, 3 * VALUES * size + 17] {
+            let found = processes(size, |group| {
+                let mut values = numbers(group.rank(), length);
+                group.all_reduce_sum(&mut values).unwrap();
+                values
+            });
+            let mut expected = vec![0.0; length];
+            for rank in 0..size {
+                expected.iter_mut().zip(numbers(rank, length)).for_each(|(sum, value)| *sum += value);
+            }
+            assert!(found.iter().all(|sums| *sums == expected), "{size} processes, {length} numbers");
+        }
+    }
+}
+
+#[test]
+fn everybody_has_everybodys_bytes() {
+    let found = processes(3, |group| {
+        let own = vec![group.rank() as u8; group.rank() * (LARGEST + 1)];
+        let all = group.gather(&own).unwrap();
+        assert_eq!(group.broadcast(b"of process 0").unwrap(), b"of process 0");
+        assert_eq!(group.sums([1.0, group.rank() as f64]).unwrap(), [3.0, 3.0]);
+        assert!(!group.any(false).unwrap());
+        assert!(group.any(group.rank() == 2).unwrap());
+        group.wait().unwrap();
+        all
+    });
+    for all in found {
+        let lengths: Vec<usize> = all.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [0, LARGEST + 1, 2 * (LARGEST + 1)]);
+        assert!(all.iter().enumerate().all(|(rank, bytes)| bytes.iter().all(|byte| *byte == rank as u8)));
+    }
+}
+
+#[test]
+fn a_process_that_computes_for_long_is_not_lost() {
+    processes(2, |group| {
+        if group.rank() == 1 {
+            thread::sleep(2 * timing().silence);
+        }
+        let mut values = vec![1.0; 4 * VALUES];
+        group.all_reduce_sum(&mut values).unwrap();
+    });
+}
+
+/// The losses that the other two report when process 1 of 3 ends.
+fn told(end: impl Fn(Group) + Sync) -> Vec<String> {
+    let told = processes(3, |group| {
+        if group.rank() == 1 {
+            group.wait().unwrap();
+            end(group);
+            return None;
+        }
+        let start = Instant::now();
+        // Who still waits for the third may learn it there.
+        let lost = group.wait().and_then(|()| group.all_reduce_sum(&mut vec![0.0; 4 * VALUES])).unwrap_err();
+        assert_eq!(lost.rank, 1, "{lost}");
+        assert!(start.elapsed() < Duration::from_secs(30));
+        Some(lost.to_string())
+    });
+    told.into_iter().flatten().collect()
+}
+
+#[test]
+fn a_process_that_is_killed_is_named() {
+    for text in told(|group| group.shared.vanish()) {
+        assert_eq!(text, "process 1 of 0 to 2 on 127.0.0.1 ended without a word: it was killed, or crashed");
+    }
+}
+
+#[test]
+fn a_process_that_fails_says_why() {
+    for text in told(|group| group.fail("the disk is full")) {
+        assert!(text.ends_with("stopped: the disk is full"), "{text}");
+    }
+}
+
+#[test]
+fn a_process_that_falls_silent_is_named_and_told_so() {
+    let hangs = |mut group: Group| {
+        group.beats = None;
+        let start = Instant::now();
+        while group.lost().is_none() && start.elapsed() < Duration::from_secs(30) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(group.lost().unwrap().rank, 1);
+    };
+    for text in told(hangs) {
+        assert!(text.contains("has been silent for 1.5 s"), "{text}");
+    }
+}
+
+#[test]
+fn a_process_that_leaves_early_is_named() {
+    for text in told(drop) {
+        assert!(text.ends_with("ended before the others"), "{text}");
+    }
+}
+
+#[test]
+fn a_process_that_does_something_else_is_noticed() {
+    let errors = processes(2, |group| match group.rank() {
+        0 => group.gather(&[1]).map(drop).unwrap_err(),
+        _ => group.all_reduce_sum(&mut [1.0]).unwrap_err(),
+    });
+    assert!(errors.iter().all(|lost| lost.why.contains("does something else")), "{errors:?}");
+    let errors = processes(2, |group| group.all_reduce_sum(&mut vec![1.0; group.rank() + 1]).unwrap_err());
+    assert!(errors.iter().all(|lost| lost.why.contains("does something else")), "{errors:?}");
+}
+
+#[test]
+fn who_computes_while_another_is_lost_is_told_in_time() {
+    let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
+    let port = store.port();
+    let (sender, told) = mpsc::channel();
+    let join = |rank, kept, sender: mpsc::Sender<Lost>| {
+        let told = move |lost: &Lost| sender.send(lost.clone()).unwrap();
+        Group::join(&world(rank, 2, port), kept, timing(), told).unwrap()
+    };
+    let (ours, theirs) = (sender.clone(), sender);
+    let other = thread::scope(|scope| {
+        let first = scope.spawn(|| join(0, Some(store), ours));
+        let second = join(1, None, theirs);
+        second.shared.vanish();
+        first.join().unwrap()
+    });
+    // It makes no call, and learns it.
+    let lost = told.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!(lost.rank, 1);
+    drop(other);
+}
+
+#[test]
+fn who_does_not_come_is_named() {
+    let short = Timing { join: Duration::from_millis(300), ..timing() };
+    let join = |rank, size, kept, port| {
+        Group::join(&world(rank, size, port), kept, short, |_| {}).unwrap_err().to_string()
+    };
+    let keep = || {
+        let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
+        (store.port(), Some(store))
+    };
+    let (port, kept) = keep();
+    let text = join(0, 2, kept, port);
+    assert!(text.starts_with("process 1 of 0 to 1 did not join within 0.3 s through 127.0.0.1:"), "{text}");
+    let text = join(1, 2, None, free_port());
+    assert!(text.starts_with("process 0 of 0 to 1 did not join within"), "{text}");
+
+    // Two of three: each names the third.
+    let (port, mut kept) = keep();
+    let texts = thread::scope(|scope| {
+        let started = [0, 1].map(|rank| {
+            let kept = kept.take();
+            scope.spawn(move || join(rank, 3, kept, port))
+        });
+        started.map(|thread| thread.join().unwrap())
+    });
+    assert!(texts.iter().all(|text| text.starts_with("process 2 of 0 to 2 did not join")), "{texts:?}");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = join(0, 2, None, taken.local_addr().unwrap().port());
+    assert!(text.contains("cannot listen at") && text.contains("another MASTER_PORT"), "{text}");
+}
+
+#[test]
+fn strangers_are_ignored() {
+    let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
+    let port = store.port();
+    let lookup = Store::connect("127.0.0.1", port, timing().join).unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| Group::join(&world(0, 2, port), Some(store), timing(), |_| {}).unwrap());
+        let address = String::from_utf8(lookup.get("tokensieve//0", timing().join).unwrap()).unwrap();
+        let stranger = std::net::TcpStream::connect(&address).unwrap();
+        std::io::Write::write_all(&mut &stranger, &[7; 20]).unwrap();
+        let second = Group::join(&world(1, 2, port), None, timing(), |_| {}).unwrap();
+        let first = first.join().unwrap();
+        assert_eq!((first.rank(), second.rank()), (0, 1));
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+    #[test]
+    fn parts_of_any_length_are_added_up(length in 0_usize..40, size in 2_usize..5) {
+        let found = processes(size, |group| {
+            let mut values = vec![group.rank() as f32 + 1.0; length];
+            group.all_reduce_sum(&mut values).unwrap();
+            values
+        });
+        let sum = (size * (size + 1) / 2) as f32;
+        prop_assert!(found.iter().all(|values| values.iter().all(|value| *value == sum)));
+    }
+}
+
+#[test]
+fn errors_are_those_of_the_crate() {
+    let lost = Lost { rank: 1, size: 2, host: "node1".to_owned(), why: "stopped: no".to_owned() };
+    assert_eq!(Error::from(lost).to_string(), "process 1 of 0 to 1 on node1 stopped: no");
+}

@@ -1,0 +1,167 @@
+//! From a store to connections: each process leaves its address in the store, connects with those before it, and waits
+//! for those after it.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::group::Group;
+use crate::link::Lost;
+use crate::store::Store;
+use crate::timing::Timing;
+use crate::world::World;
+
+/// How long a connection may take to say whose it is (choice).
+const INTRODUCTION: Duration = Duration::from_secs(5);
+
+/// Bytes by which processes of one group know each other.
+const TOKEN: usize = 16;
+
+impl Group {
+    /// Finds the other processes through the store, which process 0 keeps unless its launcher does; `kept` is one that it
+    /// keeps already. `on_lost` is called when this process did not notice in time that another is lost: it should end it.
+    pub fn join(
+        world: &World,
+        kept: Option<Store>,
+        timing: Timing,
+        on_lost: impl Fn(&Lost) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let meeting = Meeting { world, until: Instant::now() + timing.join, timing };
+        let store = kept.map_or_else(|| meeting.store(), Ok)?;
+        let streams = meeting.connect(&store)?;
+        let group = Self::new(world.rank, streams, timing, Box::new(on_lost));
+        let group = group.map_err(|error| meeting.failed(&error))?;
+        // Everybody has read what is in the store.
+        group.wait()?;
+        Ok(group)
+    }
+}
+
+/// Processes on their way to a group.
+struct Meeting<'a> {
+    world: &'a World,
+    until: Instant,
+    timing: Timing,
+}
+
+impl Meeting<'_> {
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        let World { rank, size, .. } = self.world;
+        Error::Join(format!("process {rank} of 0 to {} cannot be reached by the others: {error}", size - 1))
+    }
+
+    fn missing(&self, rank: usize, why: &str) -> Error {
+        let World { size, address, port, .. } = self.world;
+        let what = format!(
+            "process {rank} of 0 to {} did not join within {} s through {address}:{port}{why}; all processes are started \
+             together, with the same MASTER_ADDR and MASTER_PORT, on machines that reach each other",
+            size - 1,
+            self.timing.join.as_secs_f32(),
+        );
+        Error::Join(what)
+    }
+
+    fn store(&self) -> Result<Store, Error> {
+        let World { rank, address, port, store_is_kept, .. } = self.world;
+        if *rank == 0 && !store_is_kept {
+            return Store::keep(address, *port, self.left()).map_err(|error| {
+                Error::Join(format!(
+                    "process 0 cannot listen at {address}:{port}: {error}; another MASTER_PORT may be free"
+                ))
+            });
+        }
+        Store::connect(address, *port, self.left()).map_err(|error| self.missing(0, &format!(" ({error})")))
+    }
+
+    /// A connection with every other process, by rank.
+    fn connect(&self, store: &Store) -> Result<Vec<Option<TcpStream>>, Error> {
+        let World { rank, size, attempt, .. } = self.world;
+        let key = |name: &dyn std::fmt::Display| format!("tokensieve/{attempt}/{name}");
+        let failed = |error| self.failed(&error);
+        let listener = TcpListener::bind((self.own_address().map_err(failed)?, 0)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        if *rank == 0 {
+            store.set(&key(&"token"), &random_token())?;
+        }
+        let address = listener.local_addr().map_err(failed)?;
+        store.set(&key(rank), address.to_string().as_bytes())?;
+        let token = store.get(&key(&"token"), self.left()).map_err(|_| self.missing(0, ""))?;
+
+        let mut streams: Vec<Option<TcpStream>> = (0..*size).map(|_| None).collect();
+        for (other, place) in streams[..*rank].iter_mut().enumerate() {
+            let found = store.get(&key(&other), self.left()).map_err(|_| self.missing(other, ""))?;
+            let stream =
+                self.call(&found, &token).map_err(|error| self.missing(other, &format!(" ({error})")))?;
+            *place = Some(stream);
+        }
+        while let Some(missing) = (rank + 1..*size).find(|other| streams[*other].is_none()) {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    if let Some((other, stream)) = self.introduced(stream, &token) {
+                        streams[other] = Some(stream);
+                    }
+                }
+                Err(_) if Instant::now() < self.until => sleep(Duration::from_millis(5)),
+                Err(_) => return Err(self.missing(missing, "")),
+            }
+        }
+        Ok(streams)
+    }
+
+    /// The address of this machine by which the store's machine reaches it.
+    fn own_address(&self) -> io::Result<IpAddr> {
+        let World { address, port, .. } = self.world;
+        let mut last = io::Error::other(format!("`{address}` has no address"));
+        for target in (address.as_str(), *port).to_socket_addrs()? {
+            let any: IpAddr = if target.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+            // Nothing is sent: the system says which way it would go.
+            let way = UdpSocket::bind((any, 0)).and_then(|socket| {
+                socket.connect(target)?;
+                socket.local_addr()
+            });
+            match way {
+                Ok(own) => return Ok(own.ip()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Connects with a process that listens, and says who calls.
+    fn call(&self, address: &[u8], token: &[u8]) -> io::Result<TcpStream> {
+        let address = String::from_utf8_lossy(address);
+        let address: SocketAddr =
+            address.parse().map_err(|_| io::Error::other(format!("`{address}` is no address")))?;
+        let mut stream = TcpStream::connect_timeout(&address, self.left())?;
+        stream.write_all(&[token, &(self.world.rank as u32).to_le_bytes()].concat())?;
+        Ok(stream)
+    }
+
+    /// Whose connection it is; `None` if it is none of the group's.
+    fn introduced(&self, mut stream: TcpStream, token: &[u8]) -> Option<(usize, TcpStream)> {
+        stream.set_nonblocking(false).ok()?;
+        stream.set_read_timeout(Some(INTRODUCTION.min(self.left()))).ok()?;
+        let mut words = [0; TOKEN + 4];
+        stream.read_exact(&mut words).ok()?;
+        let (theirs, rank) = words.split_last_chunk()?;
+        let rank = u32::from_le_bytes(*rank) as usize;
+        (theirs == token && (self.world.rank + 1..self.world.size).contains(&rank)).then_some((rank, stream))
+    }
+}
+
+fn random_token() -> [u8; TOKEN] {
+    // The standard library's source of randomness: each state has keys of its own.
+    let word = || RandomState::new().build_hasher().finish().to_le_bytes();
+    let mut token = [0; TOKEN];
+    token[..8].copy_from_slice(&word());
+    token[8..].copy_from_slice(&word());
+    token
+}

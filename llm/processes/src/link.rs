@@ -1,0 +1,263 @@
+//! Connections to the other processes: messages, beats, and who is lost.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::timing::Timing;
+
+/// Bytes of the largest message: longer data go in several.
+pub(crate) const LARGEST: usize = 1 << 18;
+
+/// A process that is lost, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Lost {
+    /// Its number.
+    pub rank: usize,
+    /// How many processes there are.
+    pub size: usize,
+    /// Where it ran; empty of this process itself.
+    pub host: String,
+    /// What happened to it.
+    pub why: String,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rank, size, host, why } = self;
+        let at = if host.is_empty() { "" } else { " on " };
+        write!(f, "process {rank} of 0 to {}{at}{host} {why}", size - 1)
+    }
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A sign of life.
+    Beat = 0,
+    /// What a collective call waits for.
+    Data = 1,
+    /// The last message. With text: whom is lost, and why.
+    Farewell = 2,
+}
+
+/// What is called with a loss that nobody noticed.
+pub(crate) type OnLost = dyn Fn(&Lost) + Send + Sync;
+
+/// The sending halves of all connections, and who is lost. The threads that read share it.
+pub(crate) struct Shared {
+    rank: usize,
+    timing: Timing,
+    /// By rank; the process' own is `None`.
+    writers: Vec<Option<Writer>>,
+    state: Mutex<State>,
+    on_lost: Box<OnLost>,
+}
+
+struct Writer {
+    host: String,
+    /// `None` after a message that was written in part.
+    stream: Mutex<Option<TcpStream>>,
+}
+
+#[derive(Default)]
+struct State {
+    lost: Option<Lost>,
+    /// This process is about to leave, so that the others' end is no loss.
+    leaving: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        rank: usize,
+        timing: Timing,
+        streams: Vec<Option<TcpStream>>,
+        on_lost: Box<OnLost>,
+    ) -> io::Result<Self> {
+        let writer = |stream: TcpStream| -> io::Result<Writer> {
+            stream.set_nodelay(true)?;
+            stream.set_write_timeout(Some(timing.silence))?;
+            let host = stream.peer_addr()?.ip().to_string();
+            Ok(Writer { host, stream: Mutex::new(Some(stream)) })
+        };
+        let writers =
+            streams.into_iter().map(|stream| stream.map(writer).transpose()).collect::<io::Result<_>>()?;
+        Ok(Self { rank, timing, writers, state: Mutex::default(), on_lost })
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.writers.len()
+    }
+
+    pub(crate) fn lost(&self) -> Option<Lost> {
+        lock(&self.state).lost.clone()
+    }
+
+    /// Sends a message; a process that does not take it is lost.
+    pub(crate) fn send(self: &Arc<Self>, to: usize, kind: Kind, bytes: &[u8]) -> Result<(), Lost> {
+        let Some(writer) = &self.writers[to] else { return Ok(()) };
+        let written = write(&mut lock(&writer.stream), kind, bytes);
+        written.map_err(|error| self.lose(to, self.reason(&error)))
+    }
+
+    /// Sends a sign of life to whom nothing else is being sent.
+    pub(crate) fn beat(self: &Arc<Self>) {
+        for (rank, writer) in self.writers.iter().enumerate() {
+            let Some(mut stream) = writer.as_ref().and_then(|writer| writer.stream.try_lock().ok()) else {
+                continue;
+            };
+            let written = write(&mut stream, Kind::Beat, &[]);
+            drop(stream);
+            if let Err(error) = written {
+                self.lose(rank, self.reason(&error));
+            }
+        }
+    }
+
+    /// Records a loss, unless there was one before, and tells the others. Returns the first.
+    pub(crate) fn lose(self: &Arc<Self>, rank: usize, why: String) -> Lost {
+        let host = self.writers[rank].as_ref().map(|writer| writer.host.clone()).unwrap_or_default();
+        let lost = Lost { rank, size: self.size(), host, why };
+        let mut state = lock(&self.state);
+        if let Some(first) = &state.lost {
+            return first.clone();
+        }
+        if state.leaving {
+            return lost;
+        }
+        state.lost = Some(lost.clone());
+        drop(state);
+        self.tell(rank, &lost.why);
+        let shared = Arc::clone(self);
+        let lost_one = lost.clone();
+        thread::spawn(move || {
+            thread::sleep(shared.timing.grace);
+            if !lock(&shared.state).leaving {
+                (shared.on_lost)(&lost_one);
+            }
+        });
+        lost
+    }
+
+    /// Leaves: what becomes of the others is no loss any more. They learn why, if there is a reason.
+    pub(crate) fn leave(&self, why: Option<&str>) {
+        let first = {
+            let mut state = lock(&self.state);
+            if std::mem::replace(&mut state.leaving, true) {
+                return;
+            }
+            state.lost.is_none()
+        };
+        match why {
+            Some(why) if first => self.tell(self.rank, &format!("stopped: {why}")),
+            _ => self.tell(self.rank, ""),
+        }
+        for writer in self.writers.iter().flatten() {
+            if let Some(stream) = lock(&writer.stream).as_ref() {
+                // What was written still arrives.
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+        }
+    }
+
+    /// Says to all others that a process is lost, which may be one of them; with an empty text, that this one leaves.
+    fn tell(&self, lost: usize, why: &str) {
+        let message = [&(lost as u32).to_le_bytes(), why.as_bytes()].concat();
+        let message = &message[..message.len().min(LARGEST)];
+        for writer in self.writers.iter().flatten() {
+            // A connection on which something is being written is of a process that waits, and notices by itself.
+            if let Ok(mut stream) = writer.stream.try_lock() {
+                let _ = write(&mut stream, Kind::Farewell, message);
+            }
+        }
+    }
+
+    fn reason(&self, error: &io::Error) -> String {
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => format!(
+                "has been silent for {} s: it hangs, its machine is down, or the network is cut",
+                self.timing.silence.as_secs_f32()
+            ),
+            ErrorKind::InvalidData => {
+                "sent what is no message: it runs another version of the program".to_owned()
+            }
+            _ => "ended without a word: it was killed, or crashed".to_owned(),
+        }
+    }
+
+    /// Reads a process' messages until its last, and passes the data on.
+    pub(crate) fn read(self: &Arc<Self>, from: usize, mut stream: TcpStream, inbox: &SyncSender<Vec<u8>>) {
+        loop {
+            match message(&mut stream) {
+                Ok((Kind::Beat, _)) => {}
+                Ok((Kind::Data, bytes)) => {
+                    if inbox.send(bytes).is_err() {
+                        return;
+                    }
+                }
+                Ok((Kind::Farewell, bytes)) => {
+                    let (rank, why) = bytes.split_first_chunk().unwrap_or((&[0; 4], &[]));
+                    if !why.is_empty() {
+                        let rank = (u32::from_le_bytes(*rank) as usize).min(self.size() - 1);
+                        self.lose(rank, String::from_utf8_lossy(why).into_owned());
+                    }
+                    return;
+                }
+                Err(error) => {
+                    self.lose(from, self.reason(&error));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ends all connections as the system does when a process is killed.
+    #[cfg(test)]
+    pub(crate) fn vanish(&self) {
+        lock(&self.state).leaving = true;
+        for writer in self.writers.iter().flatten() {
+            if let Some(stream) = lock(&writer.stream).as_ref() {
+                stream.shutdown(Shutdown::Both).unwrap();
+            }
+        }
+    }
+}
+
+fn write(stream: &mut Option<TcpStream>, kind: Kind, bytes: &[u8]) -> io::Result<()> {
+    let Some(open) = stream else { return Err(ErrorKind::BrokenPipe.into()) };
+    let mut head = [kind as u8, 0, 0, 0, 0];
+    head[1..].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+    let written = open.write_all(&head).and_then(|()| open.write_all(bytes));
+    if written.is_err() {
+        // Nobody could tell where the next message begins.
+        *stream = None;
+    }
+    written
+}
+
+fn message(stream: &mut TcpStream) -> io::Result<(Kind, Vec<u8>)> {
+    let mut head = [0; 5];
+    stream.read_exact(&mut head)?;
+    let [kind, length @ ..] = head;
+    let kind = match kind {
+        0 => Kind::Beat,
+        1 => Kind::Data,
+        2 => Kind::Farewell,
+        _ => return Err(ErrorKind::InvalidData.into()),
+    };
+    let length = u32::from_le_bytes(length) as usize;
+    if length > LARGEST {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes)?;
+    Ok((kind, bytes))
+}
+
+/// What a mutex holds; nothing here is left half-changed by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,124 @@
+//! Paper B's continuum with a real model: objectives against the mean probability of the tokens that are trained on.
+
+use crate::claim::{Expected, OURS};
+use crate::finetune::drawn::{DEPARTURES, RUNS, gain_axis};
+use crate::finetune::{Asked, Place, Quantity, Row, Study};
+use crate::picture::curve;
+use crate::planned::Rate;
+use crate::table::distinct;
+use crate::{About, Claim, Run, Table};
+use anyhow::Result;
+use tokensieve_plot::{Axis, Drawing, Panel, Series};
+
+/// The figure.
+pub(super) struct Figure;
+
+const ID: &str = "b-model-continuum";
+const GROUPS: [&str; 4] = ["probability", "middle", "weak", "less noise"];
+/// Plain training is what they are compared with.
+const ARMS: [&str; 7] =
+    ["minus-p", "minus-p-10", "f-half", "log-one-minus-p", "threshold", "upper-90", "top-10"];
+/// Data by the share of wrong results, which the abscissa of the last panel is.
+const NOISE: [(&str, f64); 3] = [("words", 0.0), ("words-wrong-10", 0.1), ("words-wrong-30", 0.3)];
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: ID,
+            title: "The model-capability continuum with a real model",
+            source: "B, figure 1 and its tables, and its ablation of label noise",
+            caption: "Gain over −log *p* in the answers to the task, against the mean probability that the model gives to \
+                      the training data's target tokens before training: a cipher and FIGlet drawings (weak), GSM8K \
+                      (middle), and word problems told anew to a model that solves them (strong), with right results, with \
+                      wrong ones, and with several right ways to say it. Second panel: the strong domain against the share \
+                      of wrong results. Each objective at its own tuned rate; mean over seeds with Student's 95 % interval, \
+                      paired.",
+            protocol: RUNS,
+            deviations: DEPARTURES,
+            columns: Row::columns(),
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        let study = Study::of(run, &GROUPS)?;
+        let mut rows = Vec::new();
+        for data in distinct(study.work.plan.groups.iter().flat_map(|group| &group.data)) {
+            rows.extend(study.rows(data, &["before", "mle"], Rate::Tuned, None)?);
+            rows.extend(study.rows(data, &ARMS, Rate::Tuned, Some("mle"))?);
+        }
+        Table::from_rows(&rows)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let before = |data: &str| {
+            let is = |row: &&Row| {
+                row.data == data
+                    && row.arm == "before"
+                    && row.set == "training"
+                    && row.measure == Quantity::Probability
+            };
+            rows.iter().find(is).map(|row| row.value)
+        };
+        let noise = |data: &str| NOISE.iter().find(|(name, _)| *name == data).map(|(_, share)| *share);
+        let x = |title: &str| Axis::linear(title).range(0.0, 1.0);
+        let continuum = panel(
+            "by the model's knowledge",
+            x("mean probability of the target tokens before training"),
+            &rows,
+            before,
+        );
+        let of_noise =
+            panel("strong model, by noise", Axis::linear("share of wrong results").percent(), &rows, noise);
+        Ok(Drawing::new([continuum, of_noise]).columns(2).width(1040.0).panel_height(320.0))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        let mut claims = Vec::new();
+        for asked in &CLAIMS {
+            claims.extend(asked.tested(ID, &rows)?);
+        }
+        Ok(claims)
+    }
+}
+
+/// What decides about some data: likeness where a right answer is rare.
+fn is_answer(row: &Row) -> bool {
+    match row.data.as_str() {
+        "cipher" | "figfont" => row.measure == Quantity::Likeness,
+        _ => row.measure == Quantity::Right,
+    }
+}
+
+/// Each arm's gains over plain training, at the place of their data.
+fn panel(title: &str, across: Axis, rows: &[Row], place: impl Fn(&str) -> Option<f64>) -> Panel {
+    let mut panel = Panel::new(title, across, gain_axis(Quantity::Right)).with(Series::horizontal(0.0));
+    for (index, arm) in ARMS.iter().enumerate() {
+        let of_arm = rows.iter().filter(|row| row.arm == *arm && is_answer(row) && row.versus.is_some());
+        let mut points: Vec<_> =
+            of_arm.filter_map(|row| Some((place(&row.data)?, row.value, row.low, row.high))).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if !points.is_empty() {
+            panel = panel.with_all(curve(points.into_iter(), index, arm));
+        }
+    }
+    panel
+}
+
+const fn better(id: &'static str, statement: &'static str, arm: &'static str) -> Asked {
+    let (source, versus, place) = (OURS, "mle", Place::Home);
+    Asked { id, source, statement, arm, versus, place, expected: Expected::Above(0.0) }
+}
+
+/// Beside the primary claims.
+const CLAIMS: [Asked; 4] = [
+    better("minus-p", "−p does better than −log p", "minus-p"),
+    better("minus-p-10", "−p¹⁰ does better than −log p", "minus-p-10"),
+    better("threshold", "leaving out tokens of p below 0.2 does better than −log p on all", "threshold"),
+    better(
+        "upper-90",
+        "leaving out the tenth of the tokens with the least p does better than −log p on all",
+        "upper-90",
+    ),
+];

@@ -1,0 +1,47 @@
+//! The primary claims of the study of a fine-tuned model.
+
+use crate::claim::Evidence;
+use crate::finetune::drawn::{DEPARTURES, RUNS};
+use crate::finetune::{Plan, Study};
+use crate::picture::{PRIMARY, primary};
+use crate::planned::{Decided, Declared};
+use crate::{About, Claim, Run, Table};
+use anyhow::Result;
+use tokensieve_plot::Drawing;
+
+/// The figure.
+pub(super) struct Figure;
+
+const ID: &str = "study";
+const GROUPS: [&str; 3] = ["objectives", "objectives elsewhere", "probability"];
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: ID,
+            title: "Twelve claims about a fine-tuned language model",
+            source: "A and B, their central claims",
+            caption: PRIMARY,
+            protocol: RUNS,
+            deviations: DEPARTURES,
+            columns: Decided::columns(),
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        Table::from_rows(&Study::of(run, &GROUPS)?.decided()?)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        Ok(primary(&table.rows::<Decided>()?, &Plan::load()?.claims))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let plan = Plan::load()?;
+        let claim = |row: &Decided| {
+            let claim = Declared::of(&plan.claims, &row.claim)?;
+            Ok(row.claim(ID, claim, plan.claims.len(), claim.evidence.unwrap_or(Evidence::Proxy)))
+        };
+        table.rows::<Decided>()?.iter().map(claim).collect()
+    }
+}

@@ -1,0 +1,55 @@
+//! Panels that the study's figures share.
+
+use super::measures::Quantity;
+use super::row::Row;
+use crate::picture::{Mark, marks};
+use tokensieve_plot::{Axis, Panel};
+
+/// What every figure of the study says of its runs.
+pub const RUNS: &str = "SmolLM2-135M-Instruct is fine-tuned by adapters of rank 32 on all linear modules, on documents that each \
+    run goes over once, 32 a step (paper/plans/study.toml, docs/plans/study.md). Each seed trains on documents of its own and is \
+    measured on held-out documents of its own, and by the same questions. Learning rates are tuned for each way of training on \
+    another seed. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes that the \
+    repository keeps (paper/recorded/study.jsonl.gz) and runs what is missing.";
+
+/// Where it departs from the papers.
+pub const DEPARTURES: &[&str] = &[
+    "One model of 135 million parameters, read from 4-bit weights; the papers fine-tune models of 1 to 8 billion.",
+    "Each seed trains on at most 1,024 documents (GSM8K 736, conversations 104), the papers on 7,500 to 52,000.",
+    "There is no judge: free replies are measured by the likelihood of references alone.",
+];
+
+/// The axis of gains by a measure.
+pub fn gain_axis(of: Quantity) -> Axis {
+    match of {
+        Quantity::Right | Quantity::Likeness | Quantity::Accuracy | Quantity::Probability => {
+            Axis::linear("gain").percent()
+        }
+        _ => Axis::linear("gain, nats per token"),
+    }
+}
+
+/// Gains of some rows: a place for each category, a mark for each series.
+pub fn gains<'a>(
+    title: &str,
+    rows: &[&'a Row],
+    category: impl Fn(&'a Row) -> &'a str,
+    series: impl Fn(&'a Row) -> &'a str,
+    names: &[&str],
+) -> Panel {
+    let mark = |row: &&'a Row| Mark { category: category(row), series: series(row), estimate: row.gain() };
+    let axis = gain_axis(rows.first().map_or(Quantity::Fitted, |row| row.measure));
+    marks(title, axis, &rows.iter().map(mark).collect::<Vec<_>>(), names)
+}
+
+/// What a set and measure are called in titles.
+pub fn words(row: &Row) -> String {
+    match (row.measure, row.set.as_str()) {
+        (Quantity::Right, "instructions") => "constraints met".to_owned(),
+        (Quantity::Right, "gsm8k-paired") => "right answer likeliest".to_owned(),
+        (Quantity::Right, _) => "right answers".to_owned(),
+        (Quantity::Likeness, _) => "likeness to the solution".to_owned(),
+        (_, "test") => "held-out loss".to_owned(),
+        (_, other) => format!("loss on {other}"),
+    }
+}

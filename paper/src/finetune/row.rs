@@ -1,0 +1,135 @@
+//! Rows of the study's tables: means over seeds of what its runs measured.
+
+use super::measures::Quantity;
+use super::outcome::Outcomes;
+use super::plan::Term;
+use super::work::Work;
+use crate::planned::contrast::over_seeds;
+use crate::planned::{Decided, PlannedRuns as _, Rate, Seeds};
+use crate::{Column, Estimate, Run, columns};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// A mean over seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The name of the data that are trained on.
+    pub data: String,
+    /// The arm.
+    pub arm: String,
+    /// How large its steps are.
+    pub rate: String,
+    /// The task, or the set of documents.
+    pub set: String,
+    /// The set whose measure is subtracted.
+    pub minus: Option<String>,
+    /// The measure.
+    pub measure: Quantity,
+    /// The arm whose measure is subtracted, seed by seed.
+    pub versus: Option<String>,
+    /// Number of seeds.
+    pub seeds: usize,
+    /// The mean.
+    pub value: f64,
+    /// Lower end of its 95 % interval.
+    pub low: f64,
+    /// Upper end of it.
+    pub high: f64,
+}
+
+impl Row {
+    /// What the columns mean.
+    pub fn columns() -> Vec<Column> {
+        columns! {
+            "data": "what is trained on, as in paper/plans/study.toml",
+            "arm": "the way of training, as in the plan; `before`: none",
+            "rate": "tuned: the arm's own learning rate; matched: plain training's rate and step length",
+            "set": "a task, or documents: `test` (held out), `training` (trained on), or other data's, held out",
+            "minus": "the same measure of these documents is subtracted",
+            "measure": "of documents, in nats per token: fitted (loss at the temperature at which it is least), nll, \
+                        hard and rest (loss of the quarter of the tokens with the base's largest losses, and of the \
+                        others), overconfidence (loss minus mean entropy); of their tokens: probability, accuracy, \
+                        calibration-error; of a task: right (answers, or constraints that are met), likeness \
+                        (Jaro-Winkler), margin (nats)",
+            "versus": "the same measure of this arm is subtracted, seed by seed",
+            "seeds": "number of seeds, each with documents of its own",
+            "value": "mean over seeds",
+            "low": "lower end of Student's 95 % interval; the value itself for one seed",
+            "high": "upper end",
+        }
+    }
+
+    /// With its interval.
+    pub fn estimate(&self) -> Estimate {
+        Estimate { value: self.value, low: self.low, high: self.high, n: self.seeds }
+    }
+
+    /// With its interval, and positive where it is better.
+    pub fn gain(&self) -> Estimate {
+        let Estimate { value, low, high, n } = self.estimate();
+        if self.measure.more_is_better() {
+            return Estimate { value, low, high, n };
+        }
+        Estimate { value: -value, low: -high, high: -low, n }
+    }
+}
+
+/// The runs of a profile.
+pub struct Study {
+    /// What was to be run.
+    pub work: Work,
+    /// What came of it.
+    pub outcomes: Outcomes,
+}
+
+impl Study {
+    /// The runs of a profile in some groups of the plan: those that the repository keeps are read, others are done first.
+    pub fn of(run: &Run, groups: &[&str]) -> Result<Self> {
+        let work = Work::available(run.profile, run.lab())?.only(groups);
+        Ok(Self { outcomes: work.done(run)?, work })
+    }
+
+    /// The primary claims, decided.
+    pub fn decided(&self) -> Result<Vec<Decided>> {
+        self.work.decided(&self.outcomes)
+    }
+
+    /// The mean of a term, or of its difference from another arm's at that arm's own rate, over the seeds that have both;
+    /// `None` where none has.
+    pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<Row> {
+        let other = versus.map(|arm| Term { arm: arm.to_owned(), rate: Rate::Tuned, ..term.clone() });
+        let of_seed = |seed| {
+            let subtracted = other.as_ref().map_or(Some(0.0), |other| self.outcomes.value(other, seed));
+            Some(self.outcomes.value(term, seed)? - subtracted?)
+        };
+        let seeds = Seeds::all(self.work.plan.seeds.main);
+        let Estimate { value, low, high, n } = over_seeds(&seeds.filter_map(of_seed).collect::<Vec<_>>())?;
+        let Term { arm, data, rate, set, minus, of } = term.clone();
+        Some(Row {
+            data,
+            arm,
+            rate: rate.to_string(),
+            set,
+            minus,
+            measure: of,
+            versus: versus.map(str::to_owned),
+            seeds: n,
+            value,
+            low,
+            high,
+        })
+    }
+
+    /// A row for each arm of a list, by everything that models trained on some data are measured by.
+    pub fn rows(&self, data: &str, arms: &[&str], rate: Rate, versus: Option<&str>) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for arm in arms {
+            for (set, of) in self.work.plan.data(data)?.outcomes() {
+                let (arm, data) = ((*arm).to_owned(), data.to_owned());
+                let term = Term { arm, data, rate, set, minus: None, of };
+                rows.extend(self.row(&term, versus));
+            }
+        }
+        Ok(rows)
+    }
+}

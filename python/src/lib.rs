@@ -1,0 +1,41 @@
+//! `tokensieve._objectives`: the objectives as an extension of Python.
+//!
+//! Numbers go in and out through the buffer protocol, so any array or tensor of the CPU serves. The Python half (`python/tokensieve/objectives.py`) turns arrays and
+//! tensors into buffers and has the documentation that users read; `_objectives.pyi` has the types.
+
+mod definition;
+mod error;
+mod statistics;
+mod training;
+
+use pyo3::prelude::pymodule;
+
+/// The extension's module.
+#[pymodule]
+mod _objectives {
+    use pyo3::prelude::{PyResult, pyfunction};
+    use tokensieve_objective::{KEYS, presets};
+
+    use crate::error::value_error;
+
+    #[pymodule_export]
+    use crate::training::Training;
+
+    /// The names of all presets.
+    #[pyfunction]
+    fn names() -> Vec<&'static str> {
+        presets::names().collect()
+    }
+
+    /// The TOML table of a preset.
+    #[pyfunction]
+    fn preset(name: &str) -> PyResult<&'static str> {
+        presets::text(name).map_err(|error| value_error(&error))
+    }
+
+    /// Every key of an objective's table, with its default and meaning.
+    #[pyfunction]
+    fn keys() -> Vec<(&'static str, &'static str, &'static str)> {
+        KEYS.iter().map(|key| (key.name, key.default, key.about)).collect()
+    }
+}

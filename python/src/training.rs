@@ -1,0 +1,158 @@
+//! An objective over a training run, with its state.
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tokensieve_objective::{Objective, Plan, Pull, Schedule, TokenStats, Training as Run, Variable};
+
+use crate::{definition, error::value_error, statistics};
+
+/// An objective over a training run.
+#[pyclass]
+pub(crate) struct Training {
+    run: Run,
+    tokens: Vec<TokenStats>,
+}
+
+impl Training {
+    fn objective(&self) -> &Objective {
+        self.run.objective()
+    }
+
+    /// Reads the statistics of a batch; what the objective reads must be there.
+    fn read(&mut self, columns: &Bound<'_, PyDict>, vocabulary: Option<u32>) -> PyResult<()> {
+        let entropy = columns.contains("entropy")?;
+        for (variable, known, name) in [
+            (Variable::Entropy, entropy, "entropy"),
+            (Variable::Vocabulary, vocabulary.is_some(), "vocabulary"),
+        ] {
+            if self.objective().reads(variable) && !known {
+                let problem =
+                    format!("the objective `{}` reads `{name}`: pass {name}=…", self.objective().name());
+                return Err(PyValueError::new_err(problem));
+            }
+        }
+        statistics::read(columns, vocabulary.unwrap_or(2), &mut self.tokens)
+    }
+}
+
+#[pymethods]
+impl Training {
+    #[new]
+    fn new(definition: &Bound<'_, PyAny>, steps: Option<u64>, seed: u64) -> PyResult<Self> {
+        let objective = definition::objective(definition)?;
+        let moves = objective.selection().is_some_and(|selection| selection.schedule != Schedule::Constant);
+        if moves && steps.is_none() {
+            let problem = "its selection moves over the run, whose length it must know: pass steps=…";
+            return Err(PyValueError::new_err(format!("the objective `{}`: {problem}", objective.name())));
+        }
+        let run = objective.begin(Plan { steps: steps.unwrap_or(1), seed });
+        Ok(Self { run, tokens: Vec::new() })
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.objective().name()
+    }
+
+    #[getter]
+    fn against(&self) -> Option<String> {
+        self.objective().against().map(|against| against.to_string())
+    }
+
+    #[getter]
+    fn distills(&self) -> bool {
+        self.objective().distills()
+    }
+
+    #[getter]
+    fn top_k(&self) -> Option<usize> {
+        self.objective().top_k()
+    }
+
+    /// Whether a token's pull follows from the token alone, and only the normaliser from the batch.
+    #[getter]
+    fn is_local(&self) -> bool {
+        self.objective().is_local()
+    }
+
+    /// The names of the variables that it reads.
+    #[getter]
+    fn reads(&self) -> Vec<&'static str> {
+        let read = Variable::ALL.iter().filter(|(variable, ..)| self.objective().reads(*variable));
+        read.map(|(_, name, ..)| *name).collect()
+    }
+
+    #[getter]
+    fn step(&self) -> u64 {
+        self.run.step()
+    }
+
+    /// What it does, in words and formulas.
+    fn explain(&self) -> String {
+        self.objective().describe().to_string()
+    }
+
+    /// One optimizer step. Into `results` go the pulls on label and reference, and ones for selected tokens; returned are the
+    /// normaliser and the counts of tokens that are not masked, selected, and pulled.
+    fn pulls(
+        &mut self,
+        py: Python<'_>,
+        columns: &Bound<'_, PyDict>,
+        vocabulary: Option<u32>,
+        micro_batches: Option<Vec<usize>>,
+        results: (PyBuffer<f64>, PyBuffer<f64>, PyBuffer<u8>),
+    ) -> PyResult<(f64, usize, usize, usize)> {
+        let (label, reference, selected) = results;
+        self.read(columns, vocabulary)?;
+        let micro_batches = micro_batches.unwrap_or_else(|| vec![self.tokens.len()]);
+        let pulls = self.run.pulls_in(&self.tokens, &micro_batches).map_err(|error| value_error(&error))?;
+        let column = |of: fn(&Pull) -> f64| pulls.pulls.iter().map(of).collect::<Vec<_>>();
+        label.copy_from_slice(py, &column(|pull| pull.label))?;
+        reference.copy_from_slice(py, &column(|pull| pull.reference))?;
+        selected.copy_from_slice(py, &pulls.selected.iter().copied().map(u8::from).collect::<Vec<_>>())?;
+        Ok((pulls.normaliser, pulls.tokens, pulls.kept, pulls.pulled))
+    }
+
+    /// Every token's loss as it is written down, whose gradient its pulls are; into `result`.
+    fn losses(
+        &mut self,
+        py: Python<'_>,
+        columns: &Bound<'_, PyDict>,
+        vocabulary: Option<u32>,
+        selected: &Bound<'_, PyAny>,
+        cross_entropy: &Bound<'_, PyAny>,
+        result: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.read(columns, vocabulary)?;
+        let selected: Vec<u8> = PyBuffer::get(selected)?.to_vec(py)?;
+        let cross_entropy: Vec<f64> = PyBuffer::get(cross_entropy)?.to_vec(py)?;
+        let each = self.tokens.iter().zip(selected).zip(cross_entropy);
+        let losses: Vec<f64> = each
+            .map(|((token, selected), distance)| {
+                self.run.written_out(token, selected != 0, token.loss, distance)
+            })
+            .collect();
+        PyBuffer::get(result)?.copy_from_slice(py, &losses)
+    }
+
+    /// Adds statistics of part of the corpus, before training.
+    fn survey(&mut self, columns: &Bound<'_, PyDict>, vocabulary: Option<u32>) -> PyResult<()> {
+        self.read(columns, vocabulary)?;
+        self.run.survey(&self.tokens).map_err(|error| value_error(&error))
+    }
+
+    /// What the run carries from step to step, as JSON.
+    fn state(&self) -> PyResult<String> {
+        serde_json::to_string(&self.run.state()).map_err(|error| value_error(&error))
+    }
+
+    /// Continues from a state.
+    fn resume(&mut self, state: &str) -> PyResult<()> {
+        let state = serde_json::from_str(state).map_err(|error| {
+            PyValueError::new_err(format!("{error}: this is not a state that `Objective.state` returned"))
+        })?;
+        self.run.resume(state).map_err(|error| value_error(&error))
+    }
+}

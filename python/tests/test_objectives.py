@@ -1,0 +1,128 @@
+"""Objectives as Python sees them. Needs the wheel's extension alone; `./just python-test` runs it."""
+
+import math
+
+import numpy as np
+import pytest
+import tokensieve
+import torch
+from tokensieve import Objective
+
+LOSS = [0.1, 2.0, 0.3, 0.7]
+
+
+def batch(count=1000, seed=0):
+    random = np.random.default_rng(seed)
+    return {
+        "loss": random.exponential(size=count),
+        "entropy": random.exponential(size=count),
+        "document": np.arange(count) // 50,
+    }
+
+
+def test_paper_a():
+    pulls = Objective("masked-mle+distill").pulls(loss=LOSS)
+    assert pulls.selected.tolist() == [False, True, False, False]
+    assert pulls.label.tolist() == [0, 1, 0, 0]
+    assert pulls.reference.tolist() == [1, 0, 1, 1]
+    assert (pulls.normaliser, pulls.tokens, pulls.kept, pulls.pulled) == (4, 4, 1, 4)
+
+
+def test_a_definition_is_a_preset_an_expression_toml_or_a_table():
+    table = {"selected": "-p", "select": {"by": "loss", "keep": "top 25%"}}
+    toml = "selected = '-p'\nselect = { by = 'loss', keep = 'top 25%' }"
+    ours, theirs = (Objective(definition).pulls(loss=LOSS) for definition in (table, toml))
+    assert ours.label.tolist() == theirs.label.tolist() == [0, pytest.approx(math.exp(-2)), 0, 0]
+    assert Objective("-p^10").name == Objective({"preset": "-p^10"}).name
+    assert Objective("-p^3").pulls(loss=[0.5]).label[0] == pytest.approx(3 * math.exp(-1.5))
+    for name in tokensieve.names():
+        assert Objective(name, steps=10).name == name
+        assert tokensieve.preset(name)
+    assert "select.keep" in [key.name for key in tokensieve.keys()]
+
+
+@pytest.mark.parametrize("convert", [
+    list,
+    np.array,
+    lambda values: np.array(values, np.float32),
+    lambda values: np.array([values, values]).T[:, 0],
+    torch.tensor,
+    lambda values: torch.tensor(values, dtype=torch.float64),
+])
+def test_arrays_and_tensors_of_any_layout(convert):
+    pulls = Objective("masked-mle").pulls(loss=convert(LOSS), document=np.zeros(4, np.int64))
+    assert pulls.label.tolist() == [0, 1, 0, 0]
+    assert isinstance(pulls.label, torch.Tensor) == isinstance(convert(LOSS), torch.Tensor)
+    halves = Objective("masked-mle").pulls(loss=torch.tensor(LOSS, dtype=torch.bfloat16))
+    assert halves.label.tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("definition", ["mle", "-p", "-p^10", "log(1-p)", "(1-p^0.5)/0.5"])
+def test_pulls_are_the_derivative_of_the_loss(definition):
+    loss, h = np.linspace(0.01, 9, 50), 1e-6
+    objective = Objective(definition)
+    selected, nothing = np.ones(50, bool), np.zeros(50)
+    above, below = (objective.losses({"loss": loss + step}, selected, nothing) for step in (h, -h))
+    assert objective.pulls(loss=loss).label == pytest.approx((above - below) / (2 * h), rel=1e-5, abs=1e-8)
+
+
+def test_a_run_goes_on_where_its_state_was_saved():
+    table = {"selected": "-p", "select": {"by": "entropy", "keep": "top 20%", "within": "running", "window": 1500,
+                                          "schedule": "ramp", "over": "50%"}}
+    whole, first = Objective(table, steps=8), Objective(table, steps=8)
+    whole_pulls = [whole.pulls(**batch(seed=step)).label for step in range(6)]
+    for step in range(3):
+        first.pulls(**batch(seed=step))
+    second = first.fresh()
+    second.resume(first.state())
+    assert second.step == 3
+    for step in range(3, 6):
+        assert np.array_equal(second.pulls(**batch(seed=step)).label, whole_pulls[step])
+
+
+def test_the_corpus_is_surveyed_first():
+    objective = Objective({"select": {"by": "loss", "keep": "top 25%", "within": "corpus"}})
+    with pytest.raises(ValueError, match="survey"):
+        objective.pulls(loss=LOSS)
+    objective.survey(loss=np.arange(100.0))
+    assert objective.pulls(loss=[74.0, 76.0]).selected.tolist() == [False, True]
+
+
+def test_documents_and_micro_batches():
+    data = batch()
+    documents = Objective({"select": {"keep": "top 25%", "of": "documents"}}).pulls(**data)
+    assert {len(set(documents.selected[data["document"] == d])) for d in range(20)} == {1}
+    parts = Objective({"select": {"keep": "top 25%", "within": "micro-batch"}})
+    halves = parts.pulls(**data, micro_batches=[400, 600])
+    assert (halves.selected[:400].sum(), halves.selected[400:].sum()) == (100, 150)
+
+
+@pytest.mark.parametrize(("definition", "problem"), [
+    ("mel", "did you mean `mle`"),
+    ("log(", "nor is it an expression: column 5"),
+    ({"bla": 1}, "unknown key `bla`"),
+    ({"select": {"keep": [1]}}, "`select.keep`: expected text, a number or a table"),
+    ({"select": {"schedule": "ramp"}}, "pass steps="),
+    ("p", "it increases"),
+])
+def test_a_wrong_definition_says_what_would_be_right(definition, problem):
+    with pytest.raises(ValueError, match=problem.replace("(", r"\(").replace("[", r"\[")):
+        Objective(definition)
+    with pytest.raises(TypeError, match="not int"):
+        Objective(3)
+
+
+@pytest.mark.parametrize(("definition", "statistics", "problem"), [
+    ("mle", {}, "need `loss`"),
+    ("mle", {"loss": [1.0, math.nan]}, "token 1 .* NaN"),
+    ("mle", {"loss": [1.0], "weight": [1.0, 2.0]}, "`weight` has 2 values, but there are 1 losses"),
+    ("mle", {"loss": [[1.0]]}, "one number per token"),
+    ("mle", {"loss": [1.0], "document": [-1]}, "`document` must be whole numbers"),
+    ("rho", {"loss": [1.0]}, "reads reference_loss, which is missing"),
+    ({"weight": "entropy / log vocabulary"}, {"loss": [1.0], "vocabulary": 9}, "pass entropy="),
+    ({"weight": "entropy / log vocabulary"}, {"loss": [1.0], "entropy": [1.0]}, "pass vocabulary="),
+])
+def test_a_wrong_statistic_says_what_would_be_right(definition, statistics, problem):
+    statistics = {"loss": None, **statistics}
+    with pytest.raises(ValueError, match=problem):
+        Objective(definition).pulls(**statistics)

@@ -1,0 +1,67 @@
+"""From rows to a trained adapter and back, by the program in the wheel. Needs SmolLM2-135M (`./just setup model`)."""
+
+from pathlib import Path
+
+import pandas
+import pytest
+import tokensieve
+from tokensieve.program import toml
+
+PIRATE = Path(__file__).parents[2] / "llm/examples/pirate.jsonl"
+ROWS = [{"messages": [{"role": "user", "content": "Sea?"}, {"role": "assistant", "content": "Arr, <matey>!"}]}]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = {
+        "data": {"train": PIRATE},
+        "objective": {"preset": "masked-mle", "select": {"keep": "top 50%"}},
+        "lora": {"r": 4},
+        "train": {"steps": 2},
+    }
+    return tokensieve.train(config, out=folder / "out", set={"train.lr": 2e-3})
+
+
+def test_a_run_and_what_it_trained(run):
+    metrics = pandas.DataFrame(run.metrics)
+    assert metrics["step"].tolist() == [1, 2]
+    assert (metrics["selected"] * 2 == metrics["tokens"]).all()
+    assert metrics["nll"][1] < metrics["nll"][0]
+    assert len(run.timing) == 2
+    assert run.config["train"]["lr"] == 2e-3
+
+    scores = pandas.DataFrame(run.evaluate(f"nll:{PIRATE}"))
+    trained = scores.set_index("measure").loc["nll"]
+    assert trained["low"] < trained["value"] < trained["high"] < metrics["nll"][0]
+    replies = run.generate(ROWS, limit=3)
+    assert [reply["tokens"] for reply in replies] == [3]
+
+
+def test_uncertainty_is_a_table_and_is_coloured(run):
+    found = run.uncertainty(ROWS, passes=2)
+    table = pandas.DataFrame(found.tokens)
+    assert {"row", "text", "loss", "epistemic"} <= set(table.columns)
+    html = found.coloured("loss")._repr_html_()
+    assert "&lt;" in html and "<matey" not in html
+    assert html.count("background:") == len(table)
+    assert "rgba(214,69,65,1.00)" in html
+
+
+def test_a_diagnosis():
+    found = tokensieve.diagnose(PIRATE, documents=2, steps=0, passes=0)
+    assert found["recommendation"]["config"]
+
+
+def test_errors_are_the_program_s():
+    with pytest.raises(tokensieve.ProgramError, match=r"gone\.jsonl"):
+        tokensieve.generate("gone.jsonl")
+    with pytest.raises(ValueError, match="pass out="):
+        tokensieve.train({"data": {"train": "x.jsonl"}})
+
+
+def test_a_table_as_toml():
+    import tomllib
+
+    table = {"a": {"b": 1, "c d": [0.5, True]}, "e": 'quote " and \\ and ü', "f": {"g": {"h": "x"}}}
+    assert tomllib.loads(toml(table)) == table

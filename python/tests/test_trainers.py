@@ -1,0 +1,255 @@
+"""SieveTrainer against the formula written out on all logits, and TRL's own trainer; refusals; checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import tokensieve.head
+import torch
+import transformers
+from sieve_fixtures import InOrder, arguments, distance, tiny, tiny_rows, trained
+from tokensieve import Objective
+from tokensieve._sieve import Tokens
+
+UNIFORM_OR_MODEL = [
+    "mle",
+    "masked-mle",
+    "-p^10",
+    {"preset": "f-alpha", "match": "grad-norm"},
+    "eaft",
+    "deft",
+    "cayley",
+    "random",
+    "label-smoothing",
+    "asft",
+    "masked-mle+distill",
+    {"preset": "truncated-kd", "top_k": 5},
+    {"against": "reference", "select": {"by": "divergence", "keep": "top 50%"}},
+    {"selected": "-log p", "select": {"by": "entropy", "keep": "top 50%", "of": "documents"}},
+    {"selected": "-log p", "select": {"by": "loss", "keep": "top 50%", "within": "micro-batch"}, "normalise": "all"},
+]
+
+
+def lora(model: torch.nn.Module) -> Any:
+    """The model with an adapter `default` to train and another one, `mle`, both away from zero."""
+    torch.manual_seed(2)
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+    adapted = peft.get_peft_model(model, config)  # type: ignore[arg-type]
+    adapted.add_adapter("mle", config)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return adapted
+
+
+def written_out(
+    model: Any, data: list[dict[str, torch.Tensor]], objective: Objective, source: str | None, micro_batches: int
+) -> dict[str, torch.Tensor]:
+    """The gradient by autograd, on the logits of all tokens at a time."""
+    model.eval()
+    batch = {name: torch.stack([row[name] for row in data]) for name in data[0]}
+    labels = batch.pop("labels")[:, 1:]
+    mask = labels != -100
+    with torch.no_grad():
+        if source == "mle":
+            model.set_adapter("mle")
+            log_q = model(**batch).logits[:, :-1][mask].double().log_softmax(-1)
+            model.set_adapter("default")
+        else:
+            with model.disable_adapter():
+                log_q = model(**batch).logits[:, :-1][mask].double().log_softmax(-1)
+    log_p = model(**batch).logits[:, :-1][mask].double().log_softmax(-1)
+    y, p, q = labels[mask][:, None], log_p.exp().detach(), log_q.exp()
+    if objective.against == "uniform":
+        q = torch.full_like(p, 1 / p.shape[-1])
+    elif objective.top_k:
+        tail = torch.ones_like(q).scatter(-1, q.topk(objective.top_k).indices, 0.0)
+        rest = (q * tail).sum(-1, keepdim=True) * p / (p * tail).sum(-1, keepdim=True)
+        q = torch.where(tail == 0, q, rest)
+    top = log_p.detach().topk(20).values.log_softmax(-1)
+    document = mask.nonzero()[:, 0]
+    position = torch.cat([torch.arange(int(row.sum())) for row in mask])
+    per_micro = mask.view(micro_batches, -1).sum(-1).tolist()
+    pulls = objective.pulls(
+        loss=-log_p.gather(-1, y)[:, 0],
+        entropy=-(p * log_p).sum(-1),
+        top_entropy=-(top.exp() * top).sum(-1),
+        concentration=(p * p).sum(-1),
+        reference_loss=-log_q.gather(-1, y)[:, 0],
+        divergence=(q * (q.log() - log_p)).sum(-1),
+        document=document,
+        position=position,
+        vocabulary=p.shape[-1],
+        micro_batches=per_micro,
+    )
+    towards_label = (pulls.label * log_p.gather(-1, y)[:, 0]).sum()
+    towards_reference = (pulls.reference[:, None] * q * log_p).sum()
+    (-(towards_label + towards_reference) / pulls.normaliser).backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize("micro_batches", [1, 3])
+@pytest.mark.parametrize("definition", UNIFORM_OR_MODEL, ids=str)
+def test_the_gradient_of_an_adapter_is_the_formulas(definition: Any, micro_batches: int, tmp_path: Path) -> None:
+    objective = Objective(definition, steps=3)
+    source = "mle" if objective.against in ("mle", "reference") else None
+    model, data = lora(tiny()), tiny_rows()
+    _, _, gradient = trained(
+        tmp_path, model, data, micro_batches, 1, objective=definition, **({"reference": source} if source else {})
+    )
+    wanted = written_out(model, data, objective, source, micro_batches)
+    print(f"{definition}, {micro_batches} micro-batches: gradient {distance(gradient, wanted):.1e}")
+    assert distance(gradient, wanted) < 1e-5
+
+
+def test_all_weights_are_trained_with_a_head_of_its_own_and_with_a_tied_one(tmp_path: Path) -> None:
+    for tied in (False, True):
+        model = tiny(tied)
+        _, _, ours = trained(tmp_path, model, tiny_rows(), 3, 1, objective="mle")
+        batch = {name: torch.stack([row[name] for row in tiny_rows()]) for name in tiny_rows()[0]}
+        model(**batch).loss.backward()
+        theirs = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        assert distance(ours, theirs) < 1e-5
+
+
+def test_dropout_draws_the_same_masks_in_both_passes(tmp_path: Path) -> None:
+    model = tiny()
+    model.config.attention_dropout = 0.5
+    for layer in model.model.layers:
+        layer.self_attn.attention_dropout = 0.5
+    everything = {"selected": "-log p", "select": {"by": "loss", "keep": "top 100%"}}
+    gradients = []
+    for objective in ("mle", everything):
+        gradients.append(trained(tmp_path, model, tiny_rows(), 3, 1, objective=objective)[2])
+    assert distance(*gradients) < 1e-6
+
+
+def test_a_micro_batch_may_have_nothing_to_learn(tmp_path: Path) -> None:
+    data = tiny_rows()
+    for row in data[4:8]:
+        row["labels"] = torch.full_like(row["labels"], -100)
+    few = {"selected": "-log p", "select": {"by": "loss", "keep": "top 5%"}}
+    for objective in ("mle", "masked-mle", few, {"preset": "-p", "match": "grad-norm"}):
+        one, three = (trained(tmp_path, tiny(), data, count, 1, objective=objective) for count in (1, 3))
+        assert one[0] == pytest.approx(three[0], rel=1e-5)
+        assert distance(one[2], three[2]) < 1e-5
+
+
+def test_the_head_is_never_larger_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = []
+    for tokens in (512, 2048):
+        hidden, weight = torch.randn(tokens, 8), torch.randn(4096, 8, requires_grad=True)
+        labels = torch.randint(4096, (tokens,))
+        monkeypatch.setitem(tokensieve.head.ELEMENTS, "cpu", 64 * 4096)
+        with torch.profiler.profile(profile_memory=True) as profile:
+            tokensieve.head.gradient(
+                tokensieve.head.Head(weight),
+                hidden,
+                labels,
+                lambda chunk, found: (found["loss"], found["loss"]),
+                frozenset({"entropy", "divergence", "correct"}),
+                tokensieve.head.Reference(hidden, tokensieve.head.Head(weight), 8),
+            )
+        now, peak = 0, 0
+        for event in profile.profiler.kineto_results.events():
+            if event.name() == "[memory]":
+                now += event.nbytes()
+                peak = max(peak, now)
+        peaks.append(peak)
+    logits = 64 * 4096 * 4
+    print(f"peak for 512 and 2048 tokens: {peaks[0] / 1e6:.2f} and {peaks[1] / 1e6:.2f} MB")
+    assert peaks[1] < 10 * logits < 2048 * 4096 * 4
+    assert peaks[1] - peaks[0] < logits
+
+
+def test_documents_of_a_packed_row_are_told_apart_by_their_positions() -> None:
+    labels = torch.tensor([[-100, 5, 6, -100, 7, -100, 8, -100]])
+    positions = torch.tensor([[0, 1, 2, 0, 1, 0, 1, 2]])
+    tokens = Tokens.of({"labels": labels, "position_ids": positions})
+    assert tokens.labels.tolist() == [5, 6, 7, 8]
+    assert tokens.columns()["document"].tolist() == [0, 0, 1, 2]
+    assert tokens.columns()["position"].tolist() == [0, 1, 0, 0]
+    assert tokens.documents == 3
+
+
+def test_a_run_continues_with_the_objectives_state(tmp_path: Path) -> None:
+    running = {"select": {"by": "loss", "keep": "top 50%", "within": "running", "window": 200}}
+    saved = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4, "seed": 1}
+    ends = []
+    for resumed in (None, str(tmp_path / "checkpoint-2")):
+        trainer = InOrder(tiny(), arguments(tmp_path, 3, **saved), train_dataset=tiny_rows() * 4, objective=running)
+        trainer.train(resumed)
+        assert isinstance(trainer.model, torch.nn.Module)
+        ends.append((trainer.objective.state(), trainer.model.state_dict()))
+    assert ends[0][0] == ends[1][0]
+    assert distance(ends[0][1], ends[1][1]) < 1e-6
+
+
+def halve(_: Any, __: Any, output: Any) -> None:
+    """A model that does more after its last layer."""
+    if output.logits.shape[-1] == 61:
+        output.logits = output.logits / 2
+
+
+def refusal(tmp_path: Path, model: Any, **options: Any) -> str:
+    with pytest.raises(ValueError) as error:
+        trainer = InOrder(model, arguments(tmp_path, 1), train_dataset=tiny_rows(), **options)
+        trainer.train()
+    return str(error.value)
+
+
+def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
+    capped = tiny()
+    capped.config.final_logit_softcapping = 30.0
+    assert "final_logit_softcapping = 30.0" in refusal(tmp_path, capped, objective="mle")
+    scaled = transformers.GraniteConfig(
+        vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=2, logits_scaling=8.0,
+    )  # fmt: skip
+    granite = transformers.GraniteForCausalLM(scaled)
+    assert "logits_scaling = 8.0" in refusal(tmp_path, granite, objective="mle")
+    halving = tiny()
+    halving.register_forward_hook(halve)
+    assert "are not those of its last layer" in refusal(tmp_path, halving, objective="mle")
+    assert "reads `bald`" in refusal(tmp_path, tiny(), objective="bald")
+    assert "pass reference=" in refusal(tmp_path, tiny(), objective="distill")
+    assert "full fine-tuning overwrites" in refusal(tmp_path, tiny(), objective="asft")
+    assert "no reference model" in refusal(tmp_path, tiny(), objective="mle", reference="mle")
+    assert "it has 'default', 'mle'" in refusal(tmp_path, lora(tiny()), objective="distill", reference="other")
+    on_head = peft.get_peft_model(tiny(), peft.LoraConfig(target_modules=["lm_head"]))  # type: ignore[arg-type]
+    assert "needs a plain nn.Linear" in refusal(tmp_path, on_head, objective="mle")
+
+
+def test_trls_trainer_gives_its_own_loss_and_gradient(tmp_path: Path) -> None:
+    import tokenizers
+    import trl
+    from datasets import Dataset
+    from sieve_fixtures import Gradients
+    from tokensieve.trl import SieveTrainer
+
+    vocabulary = {chr(97 + i) if i < 26 else f"<{i}>": i for i in range(61)}
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<60>"))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<59>", pad_token="<58>")
+    results = []
+    data = Dataset.from_list([
+        {name: row[name][: int(row["attention_mask"].sum())].tolist() for name in ("input_ids", "labels")}
+        for row in tiny_rows()
+    ])  # fmt: skip
+    for trainer, options in ((trl.SFTTrainer, {}), (SieveTrainer, {"objective": "mle"})):
+        settings = arguments(tmp_path, 3).to_dict()
+        settings = {name: settings[name] for name in (
+            "per_device_train_batch_size", "gradient_accumulation_steps", "max_steps", "logging_steps", "optim",
+            "learning_rate", "lr_scheduler_type", "max_grad_norm", "report_to", "use_cpu", "save_strategy", "seed",
+        )}  # fmt: skip
+        config = trl.SFTConfig(str(tmp_path), **settings, bf16=False, gradient_checkpointing=False, disable_tqdm=True)
+        gradients = Gradients()
+        run = trainer(
+            model=tiny(), args=config, train_dataset=data, processing_class=tokenizer, callbacks=[gradients], **options
+        )
+        run.train()
+        results.append(([entry["loss"] for entry in run.state.log_history if "loss" in entry], gradients.first))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert distance(results[1][1], results[0][1]) < 1e-5

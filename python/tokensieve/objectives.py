@@ -1,0 +1,245 @@
+"""Objectives: from a few numbers per token to two pulls per token.
+
+    objective = Objective("masked-mle+distill")
+    pulls = objective.pulls(loss=loss, entropy=entropy, document=document)
+    # a token's gradient on its logits is ((a + b) * p - a * e_y - b * q) / pulls.normaliser
+    a, b = pulls.label, pulls.reference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokensieve import _objectives
+
+__all__ = ["Key", "Objective", "Pulls", "keys", "names", "preset"]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of an objective's table."""
+
+    name: str
+    default: str
+    about: str
+
+
+def names() -> list[str]:
+    """The names of all preset objectives."""
+    return _objectives.names()
+
+
+def preset(name: str) -> str:
+    """The TOML table of a preset."""
+    return _objectives.preset(name)
+
+
+def keys() -> list[Key]:
+    """Every key of an objective's table, with its default and meaning."""
+    return [Key(*key) for key in _objectives.keys()]
+
+
+@dataclass(frozen=True)
+class Pulls:
+    """The two pulls of every token of a batch; arrays, or tensors if the losses were one.
+
+    The step's gradient is the sum of the tokens' gradients divided by `normaliser`.
+    """
+
+    label: Any
+    """a, the pull towards the label."""
+    reference: Any
+    """b, the pull towards the reference distribution."""
+    selected: Any
+    """Which tokens were selected."""
+    normaliser: float
+    tokens: int
+    """How many tokens are not masked."""
+    kept: int
+    """How many of them were selected."""
+    pulled: int
+    """How many have a pull that is not zero."""
+
+
+class Objective:
+    """An objective, and its state over a training run: schedules, running quantiles, the corpus's thresholds.
+
+    `definition` is a preset's name (`names()` lists them), a loss as an expression in p (`"-p^10"`, `"(1-p^0.5)/0.5"`),
+    or a table as a dict or in TOML. `steps` is the length of the run, which only moving selections need; `seed` is that
+    of the criterion `random`.
+    """
+
+    def __init__(self, definition: str | Mapping[str, object], *, steps: int | None = None, seed: int = 0) -> None:
+        self._arguments = (dict(definition) if isinstance(definition, Mapping) else definition, steps, seed)
+        self._training = _objectives.Training(*self._arguments)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._training.name
+
+    @property
+    def against(self) -> str | None:
+        """Which reference it compares with: base, mle, uniform, snapshot, oracle or reference; `None` if with none."""
+        return self._training.against
+
+    @property
+    def distills(self) -> bool:
+        """Whether some tokens are pulled towards the reference distribution."""
+        return self._training.distills
+
+    @property
+    def top_k(self) -> int | None:
+        """How many tokens of the reference distribution are kept, if it is truncated."""
+        return self._training.top_k
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a token's pull follows from the token alone, so that only the normaliser needs the whole batch."""
+        return self._training.is_local
+
+    @property
+    def reads(self) -> list[str]:
+        """The variables that it reads, as expressions name them."""
+        return self._training.reads
+
+    @property
+    def step(self) -> int:
+        """How many steps have been taken."""
+        return self._training.step
+
+    def explain(self) -> str:
+        """What it does, in words and formulas."""
+        return self._training.explain()
+
+    def fresh(self) -> Objective:
+        """The same objective, before its first step."""
+        definition, steps, seed = self._arguments
+        return Objective(definition, steps=steps, seed=seed)
+
+    def pulls(
+        self,
+        *,
+        loss: Any,
+        entropy: Any = None,
+        top_entropy: Any = None,
+        concentration: Any = None,
+        reference_loss: Any = None,
+        divergence: Any = None,
+        base_loss: Any = None,
+        bald: Any = None,
+        advantage: Any = None,
+        score: Any = None,
+        weight: Any = None,
+        document: Any = None,
+        position: Any = None,
+        vocabulary: int | None = None,
+        micro_batches: Sequence[int] | None = None,
+    ) -> Pulls:
+        """Takes one optimizer step: the statistics of all tokens of the whole batch in, their pulls out.
+
+        Every statistic is an array or a tensor with one number per token: `loss` is -log p of the label, `entropy` that
+        of the prediction, `document` the index of the token's document, and so on; in nats. Arrays and tensors of the
+        CPU in single or double precision are read where they are. `position` defaults to the token's index. A token of
+        weight 0 is masked.
+        """
+        columns = {
+            name: column
+            for name, column in {
+                "loss": loss,
+                "entropy": entropy,
+                "top_entropy": top_entropy,
+                "concentration": concentration,
+                "reference_loss": reference_loss,
+                "divergence": divergence,
+                "base_loss": base_loss,
+                "bald": bald,
+                "advantage": advantage,
+                "score": score,
+                "weight": weight,
+                "document": document,
+                "position": position,
+            }.items()
+            if column is not None
+        }
+        arrays = _columns(columns)
+        label, reference, selected, counts = self.step_on(arrays, vocabulary, micro_batches)
+        results = [_like(loss, array) for array in (label, reference, selected)]
+        return Pulls(results[0], results[1], results[2], *counts)
+
+    def step_on(
+        self,
+        columns: Mapping[str, NDArray[Any]],
+        vocabulary: int | None = None,
+        micro_batches: Sequence[int] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], tuple[float, int, int, int]]:
+        """`pulls` on a table of arrays."""
+        count = len(columns["loss"])
+        label, reference, selected = np.empty(count), np.empty(count), np.empty(count, np.uint8)
+        counts = self._training.pulls(columns, vocabulary, micro_batches, (label, reference, selected))
+        return label, reference, selected.view(np.bool_), counts
+
+    def losses(
+        self,
+        columns: Mapping[str, NDArray[Any]],
+        selected: NDArray[np.bool_],
+        cross_entropy: NDArray[np.float64],
+        vocabulary: int | None = None,
+    ) -> NDArray[np.float64]:
+        """Each token's loss as it is written down, whose gradient the pulls are; `cross_entropy` is that of the
+        reference's prediction with the model's, 0 where there is none. Not divided by the normaliser."""
+        result = np.empty(len(columns["loss"]))
+        self._training.losses(columns, vocabulary, selected.view(np.uint8), cross_entropy, result)
+        return result
+
+    def survey(self, *, vocabulary: int | None = None, **statistics: Any) -> None:
+        """Adds the statistics of part of the corpus, for a selection within the corpus: before the first step."""
+        self._training.survey(_columns(statistics), vocabulary)
+
+    def state(self) -> str:
+        """What a run carries from step to step, as JSON for a checkpoint."""
+        return self._training.state()
+
+    def resume(self, state: str) -> None:
+        """Continues from what `state` returned."""
+        self._training.resume(state)
+
+    def __repr__(self) -> str:
+        return f"Objective({self.name!r})"
+
+
+def _columns(statistics: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Contiguous columns of the types that the extension reads; what has one of them already is not copied."""
+    columns = {name: _column(name, values) for name, values in statistics.items()}
+    if "loss" not in columns:
+        raise ValueError("the statistics of a batch need `loss`, -log p of every label")
+    columns.setdefault("position", np.arange(len(columns["loss"]), dtype=np.uint32))
+    return columns
+
+
+def _column(name: str, values: Any) -> NDArray[Any]:
+    if hasattr(values, "detach"):  # a tensor; one of the CPU shares its memory with the array
+        tensor = values.detach().cpu()
+        values = tensor.float().numpy() if tensor.dtype.itemsize < 4 and tensor.is_floating_point() else tensor.numpy()
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"`{name}` has the shape {array.shape}; one number per token is needed: flatten it")
+    if name in ("document", "position"):
+        if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() < 2**32):
+            raise ValueError(f"`{name}` must be whole numbers from 0 to 2^32 - 1")
+        return np.ascontiguousarray(array, np.uint32)
+    return np.ascontiguousarray(array, None if array.dtype in (np.float32, np.float64) else np.float64)
+
+
+def _like(example: Any, array: NDArray[Any]) -> Any:
+    """The array as a tensor on the example's device, if that is a tensor."""
+    if not hasattr(example, "detach"):
+        return array
+    import torch
+
+    return torch.from_numpy(array).to(example.device)
