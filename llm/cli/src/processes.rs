@@ -72,8 +72,8 @@ impl Processes {
     }
 }
 
-/// Who prints errors: every process where each has a log of its own; of copies of this program process 0 alone, or the
-/// first one after it.
+/// Who prints errors: every process where each has a log of its own; of copies of this program process 0 alone, or where
+/// that one cannot any more, the first one after it.
 #[derive(Clone, Copy)]
 struct Speaker {
     rank: usize,
@@ -82,7 +82,7 @@ struct Speaker {
 
 impl Speaker {
     fn speaks(self, lost: Option<&Lost>) -> bool {
-        let speaker = usize::from(lost.is_some_and(|lost| lost.rank == 0));
+        let speaker = usize::from(lost.is_some_and(|lost| lost.rank == 0 && !lost.by_itself()));
         !self.alone || self.rank == speaker
     }
 }
@@ -92,4 +92,23 @@ impl Speaker {
 fn share_cores(processes: Option<usize>) {
     let (Some(processes), None) = (processes, env::var_os(THREADS)) else { return };
     tch::set_num_threads((tch::get_num_threads() / processes as i32).max(1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speakers(lost: Option<&Lost>) -> Vec<usize> {
+        (0..3).filter(|rank| Speaker { rank: *rank, alone: true }.speaks(lost)).collect()
+    }
+
+    #[test]
+    fn one_process_prints_the_error() {
+        let lost = |rank, why: &str| Lost { rank, size: 3, host: String::new(), why: why.to_owned() };
+        assert_eq!(speakers(None), [0]);
+        assert_eq!(speakers(Some(&lost(2, "ended without a word"))), [0]);
+        assert_eq!(speakers(Some(&lost(0, "ended without a word"))), [1]);
+        // It prints the error itself, however early the others learn of it.
+        assert_eq!(speakers(Some(&lost(0, "stopped: no such file"))), [0]);
+    }
 }

@@ -33,6 +33,16 @@ impl fmt::Display for Lost {
     }
 }
 
+impl Lost {
+    /// What precedes the error with which a process stopped.
+    const STOPPED: &str = "stopped: ";
+
+    /// Whether the process stopped by itself, with an error that it prints.
+    pub fn by_itself(&self) -> bool {
+        self.why.starts_with(Self::STOPPED)
+    }
+}
+
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -152,7 +162,7 @@ impl Shared {
             state.lost.is_none()
         };
         match why {
-            Some(why) if first => self.tell(self.rank, &format!("stopped: {why}")),
+            Some(why) if first => self.tell(self.rank, &format!("{}{why}", Lost::STOPPED)),
             _ => self.tell(self.rank, ""),
         }
         for writer in self.writers.iter().flatten() {
