@@ -3,7 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::{
-    Band, Criterion, Granularity, Objective, Schedule, Selection, Variable, Within, objective::Branch,
+    Band, Criterion, Direction, Granularity, Objective, Schedule, Selection, Variable, Within,
+    objective::Branch,
 };
 
 /// What an objective does, as text.
@@ -51,9 +52,14 @@ impl Objective {
 
     fn reference_text(&self) -> String {
         let against = self.against.map_or(String::new(), |against| against.to_string());
-        match self.top_k {
-            Some(k) => format!("{against}'s top {k}"),
-            None => against,
+        let reference = match (self.top_k, self.temperature) {
+            (Some(k), _) => format!("{against}'s top {k}"),
+            (None, Some(temperature)) => format!("{against} at temperature {temperature}"),
+            (None, None) => against,
+        };
+        match self.direction {
+            Direction::Forward => reference,
+            Direction::Reverse => format!("{reference}, reverse"),
         }
     }
 

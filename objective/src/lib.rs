@@ -87,8 +87,8 @@
 //! each band. With the bands' gradients they predict the first step of every objective that needs no reference.
 //!
 //! # What is not here
-//! Objectives whose gradient is not of the form above: reverse distillation, and GEM, which replaces p by a
-//! sharpened softmax.
+//! Objectives whose gradient is neither of the form above nor the reverse divergence's
+//! ([`reverse_gradient`], key `direction`).
 
 mod band;
 mod check;
@@ -114,9 +114,9 @@ pub use band::Band;
 pub use describe::Description;
 pub use error::Error;
 pub use expression::{Expression, Variable};
-pub use objective::{Against, Normalise, Objective};
+pub use objective::{Against, Direction, Normalise, Objective};
 pub use profile::{Bands, Profile};
-pub use pull::{Pull, cross_entropy, gradient, gradient_in_place};
+pub use pull::{Pull, cross_entropy, divergence, gradient, gradient_in_place, reverse_gradient};
 pub use pulls::Pulls;
 pub use schedule::{Plan, Schedule};
 pub use select::{Criterion, Granularity, Selection, Within};

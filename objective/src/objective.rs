@@ -27,16 +27,19 @@ pub enum Against {
     Oracle,
     /// Another model, which the run's configuration names.
     Reference,
+    /// The model being trained, at the objective's temperature, held constant.
+    Itself,
 }
 
 impl Against {
-    const WORDS: [(&'static str, Self); 6] = [
+    const WORDS: [(&'static str, Self); 7] = [
         ("base", Self::Base),
         ("mle", Self::Mle),
         ("uniform", Self::Uniform),
         ("snapshot", Self::Snapshot),
         ("oracle", Self::Oracle),
         ("reference", Self::Reference),
+        ("self", Self::Itself),
     ];
 }
 
@@ -44,6 +47,16 @@ impl fmt::Display for Against {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str(Self::WORDS.iter().find(|(_, own)| own == self).map_or("", |(word, _)| word))
     }
+}
+
+/// Which divergence from the reference q a pull onto it lowers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// KL(q ‖ p): p covers all that q has. Its gradient is p − q.
+    #[default]
+    Forward,
+    /// KL(p ‖ q): p leaves what q has not. Its gradient is p·(log p − log q − KL(p ‖ q)).
+    Reverse,
 }
 
 /// What a step's gradient is divided by.
@@ -100,6 +113,8 @@ pub struct Objective {
     pub(crate) selected: Branch,
     pub(crate) otherwise: Branch,
     pub(crate) against: Option<Against>,
+    pub(crate) temperature: Option<f64>,
+    pub(crate) direction: Direction,
     pub(crate) top_k: Option<usize>,
     pub(crate) selection: Option<Selection>,
     pub(crate) normalise: Normalise,
@@ -153,6 +168,16 @@ impl Objective {
     /// The reference that it needs, if any.
     pub fn against(&self) -> Option<Against> {
         self.against
+    }
+
+    /// Which divergence from the reference its pulls onto it lower.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The temperature of the model's own prediction, where that is the reference.
+    pub fn temperature(&self) -> Option<f64> {
+        self.temperature
     }
 
     /// How many tokens of the reference are kept, if it is truncated; see [`truncate`](crate::truncate).
@@ -227,16 +252,10 @@ impl Objective {
 
     /// A token's loss, written out: what its pulls are the gradient of.
     ///
-    /// The label's probability is exp(−`label_loss`) and `cross_entropy` is −Σₓ q(x) log p(x); everything that
-    /// counts as constant is read from `stats`. For reports, and for tests that differentiate it. Where the objective
+    /// The label's probability is exp(−`label_loss`), and `distance` is −Σₓ q(x) log p(x), or KL(p ‖ q) where the direction is
+    /// reverse; everything that counts as constant is read from `stats`. For reports, and for tests that differentiate it. Where the objective
     /// reads means over the batch, [`Training::written_out`](crate::Training::written_out) knows them.
-    pub fn written_out(
-        &self,
-        stats: &TokenStats,
-        selected: bool,
-        label_loss: f64,
-        cross_entropy: f64,
-    ) -> f64 {
+    pub fn written_out(&self, stats: &TokenStats, selected: bool, label_loss: f64, distance: f64) -> f64 {
         let branch = if selected { &self.selected } else { &self.otherwise };
         let here = Point::at(stats);
         let label = match &branch.loss {
@@ -244,8 +263,8 @@ impl Objective {
             None => branch.label.at(here) * label_loss,
         };
         let reference = branch.reference.at(here);
-        // A cross-entropy that does not count may be infinite or unknown.
-        stats.weight * (label + if reference == 0.0 { 0.0 } else { reference * cross_entropy })
+        // A distance that does not count may be infinite or unknown.
+        stats.weight * (label + if reference == 0.0 { 0.0 } else { reference * distance })
     }
 
     fn from_table(mut table: Table) -> Result<Self, Error> {
@@ -277,6 +296,12 @@ impl Objective {
             selected,
             otherwise,
             against: builder.against,
+            temperature: section.positive("temperature")?,
+            direction: section.word(
+                "direction",
+                &[("forward", Direction::Forward), ("reverse", Direction::Reverse)],
+                Direction::Forward,
+            )?,
             top_k,
             selection: section.table("select")?.map(settings::selection).transpose()?,
             normalise: section.word("normalise", &normalise, Normalise::Pulled)?,
@@ -290,11 +315,50 @@ impl Objective {
                 "truncates the reference, but no token is pulled onto a reference",
             ));
         }
+        if objective.direction == Direction::Reverse && !objective.distills() {
+            return Err(Error::value("direction", "is that of pulls onto a reference, and no token has one"));
+        }
+        if objective.direction == Direction::Reverse && objective.match_gradient {
+            let problem = "\"grad-norm\" does not know the size of a reverse divergence's gradient";
+            return Err(Error::value("match", problem));
+        }
         if objective.selection.is_none() && table.contains_key("otherwise") {
             let problem = "no token is left over: without a table `select` every token is selected";
             return Err(Error::value("otherwise", problem));
         }
         Ok(objective)
+    }
+
+    /// The model's own prediction needs a temperature, has every token, and its statistics are not computed.
+    fn check_itself(&self, read: Option<Variable>) -> Result<(), Error> {
+        let itself = self.against == Some(Against::Itself);
+        let (key, problem) = match (itself, self.temperature, read) {
+            (false, Some(_), _) => {
+                ("temperature", "applies only to the model's own prediction, `against = \"self\"`".to_owned())
+            }
+            (true, None, _) => (
+                "temperature",
+                "the model's own prediction as reference needs one: 0.7 sharpens it".to_owned(),
+            ),
+            (true, _, Some(Variable::ReferenceLoss)) if self.match_gradient => (
+                "match",
+                "\"grad-norm\" does not know the model's own prediction, `against = \"self\"`".to_owned(),
+            ),
+            (true, _, Some(variable)) => {
+                let name = variable.name();
+                (
+                    "against",
+                    format!(
+                        "`self` has no `{name}`, which the objective reads; `p`, `entropy` and `concentration` are the model's own"
+                    ),
+                )
+            }
+            (true, ..) if self.top_k.is_some() => {
+                ("top_k", "the model's own prediction is not truncated".to_owned())
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::value(key, problem))
     }
 
     /// An objective that reads a reference must name it, and the corpus is surveyed in parts that are no batches.
@@ -306,8 +370,9 @@ impl Objective {
             return Err(Error::value("select.by", problem));
         }
         let read = [Variable::ReferenceLoss, Variable::PReference, Variable::Divergence];
-        let reads = read.into_iter().any(|variable| self.reads(variable));
-        if self.against.is_none() && (self.distills() || reads) {
+        let read = read.into_iter().find(|variable| self.reads(*variable));
+        self.check_itself(read)?;
+        if self.against.is_none() && (self.distills() || read.is_some()) {
             let words: Vec<&str> = Against::WORDS.iter().map(|(word, _)| *word).collect();
             let problem =
                 format!("the objective `{}` reads a reference; say which: {}", self.name, words.join(", "));

@@ -50,6 +50,30 @@ pub fn gradient_in_place(p: &mut [f64], label: usize, q: Option<&[f64]>, pull: P
     p[label] -= a;
 }
 
+/// Writes a·(p − eᵧ) + b·p·(log p − log q − KL(p ‖ q)) into `out`: the gradient where the pull onto q lowers the reverse
+/// divergence. q must be positive wherever p is.
+///
+/// # Panics
+/// As [`gradient`].
+pub fn reverse_gradient(p: &[f64], label: usize, q: &[f64], pull: Pull, out: &mut [f64]) {
+    assert!(
+        p.len() == out.len() && p.len() == q.len(),
+        "probabilities, reference and gradient differ in length"
+    );
+    let Pull { label: a, reference: b } = pull;
+    let divergence = divergence(p, q);
+    for ((out, p), q) in out.iter_mut().zip(p).zip(q) {
+        let onto_reference = if *p > 0.0 { libm::log(*p / *q) - divergence } else { 0.0 };
+        *out = p * (a + b * onto_reference);
+    }
+    out[label] -= a;
+}
+
+/// KL(p ‖ q), with 0·log 0 = 0.
+pub fn divergence(p: &[f64], q: &[f64]) -> f64 {
+    p.iter().zip(q).filter(|(p, _)| **p > 0.0).map(|(p, q)| p * libm::log(p / q)).sum()
+}
+
 /// −Σₓ q(x) log p(x), with 0·log 0 = 0: the loss whose gradient a reference pull of 1 is.
 pub fn cross_entropy(q: &[f64], p: &[f64]) -> f64 {
     q.iter().zip(p).filter(|(q, _)| **q > 0.0).map(|(q, p)| -q * libm::log(*p)).sum()

@@ -44,7 +44,21 @@ pub const KEYS: &[Key] = &[
         "0",
         "pull of selected tokens on the reference distribution, an expression held constant",
     ),
-    key("against", "that of distill(…)", "the reference: base, mle, uniform, snapshot, oracle or reference"),
+    key(
+        "against",
+        "that of distill(…)",
+        "the reference: base, mle, uniform, snapshot, oracle, reference or self (the model's own prediction, held constant)",
+    ),
+    key(
+        "temperature",
+        "none",
+        "for `self`: that of its prediction, softmax(logits / temperature); below 1 sharpens it",
+    ),
+    key(
+        "direction",
+        "\"forward\"",
+        "what a pull on the reference q lowers: forward, KL(q ‖ p), or reverse, KL(p ‖ q)",
+    ),
     key("top_k", "all", "truncate the reference to its k most probable tokens and one bucket for the rest"),
     key("normalise", "\"pulled\"", "what a step's gradient is divided by: pulled, all, weights or documents"),
     key(
@@ -117,6 +131,20 @@ impl<'a> Section<'a> {
             Some(Value::Integer(number)) if *number > 0 => Ok(Some(number.unsigned_abs())),
             Some(other) => Err(self.error(key, format!("expected a whole number above 0, found {other}"))),
         }
+    }
+
+    /// A number above 0.
+    pub(crate) fn positive(&self, key: &str) -> Result<Option<f64>, Error> {
+        let number = match self.table.get(key) {
+            None => return Ok(None),
+            Some(Value::Integer(number)) => *number as f64,
+            Some(Value::Float(number)) => *number,
+            Some(_) => f64::NAN,
+        };
+        if number > 0.0 && number.is_finite() {
+            return Ok(Some(number));
+        }
+        Err(self.error(key, format!("expected a number above 0, found {}", self.table[key])))
     }
 
     pub(crate) fn table(&self, key: &str) -> Result<Option<&'a Table>, Error> {

@@ -181,14 +181,8 @@ impl Training {
     }
 
     /// A token's loss as [`Objective::written_out`] has it, the means being those of the last step's batch.
-    pub fn written_out(
-        &self,
-        stats: &TokenStats,
-        selected: bool,
-        label_loss: f64,
-        cross_entropy: f64,
-    ) -> f64 {
-        self.settled.written_out(stats, selected, label_loss, cross_entropy)
+    pub fn written_out(&self, stats: &TokenStats, selected: bool, label_loss: f64, distance: f64) -> f64 {
+        self.settled.written_out(stats, selected, label_loss, distance)
     }
 
     /// Puts the means over the active tokens into the objective's expressions.

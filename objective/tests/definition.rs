@@ -60,7 +60,7 @@ fn a_band_of_losses_is_kept() {
 #[test]
 fn the_keys_are_these() {
     let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
-    let expected = "preset name about source selected weight otherwise reference against top_k normalise match \
+    let expected = "preset name about source selected weight otherwise reference against temperature direction top_k normalise match \
                     parameters select.by select.keep select.of select.within select.window select.schedule \
                     select.from select.over";
     assert_eq!(names.join(" "), expected);
@@ -101,7 +101,9 @@ fn every_preset_is_named_as_its_file_says_and_documented() {
         ),
         ("ss-token", "a = 1"),
         ("tail-sft", "a = 1"),
+        ("gem", "a = 1, b = -1 on self at temperature 0.7"),
         ("truncated-kd", "a = 0, b = 1 on reference's top 32"),
+        ("reverse-kl", "a = 0, b = 1 on reference, reverse"),
         ("policy-gradient", "a = advantage"),
         ("oracle", "a = 0, b = 1 on oracle"),
         ("bald", "a = 1"),
@@ -206,6 +208,25 @@ fn invalid_definitions_are_rejected_with_the_reason() {
         ("selected = 'distill mle'", "is not a loss f(p)"),
         ("top_k = 5", "no token is pulled onto a reference"),
         ("selected = 'distill(mle)'\ntop_k = 0", "a whole number above 0"),
+        ("selected = 'distill(self)'", "`temperature`: the model's own prediction as reference needs one"),
+        ("selected = 'distill(self)'\ntemperature = 0", "`temperature`: expected a number above 0, found 0"),
+        ("selected = 'distill(self)'\ntemperature = '1'", "expected a number above 0, found \"1\""),
+        ("selected = 'distill(self)'\ntemperature = inf", "expected a number above 0, found inf"),
+        ("selected = 'distill(base)'\ntemperature = 0.7", "`temperature`: applies only to the model's own"),
+        ("temperature = 0.7", "`temperature`: applies only to the model's own"),
+        ("preset = 'gem'\ntop_k = 5", "`top_k`: the model's own prediction is not truncated"),
+        ("preset = 'gem'\nmatch = 'grad-norm'", "`match`: \"grad-norm\" does not know the model's own"),
+        ("preset = 'gem'\nselect.by = 'divergence'", "`against`: `self` has no `divergence`"),
+        ("preset = 'gem'\nselected = '-p / p_ref'", "`against`: `self` has no `p_ref`"),
+        ("direction = 'reverse'", "`direction`: is that of pulls onto a reference, and no token has one"),
+        (
+            "preset = 'distill'\ndirection = 'back'",
+            "`back` is not one of its values (there are forward, reverse)",
+        ),
+        (
+            "preset = 'reverse-kl'\nmatch = 'grad-norm'",
+            "`match`: \"grad-norm\" does not know the size of a reverse",
+        ),
         ("selected = ['-p']", "expected text, found array"),
         ("select = 'loss'", "expected a table, found string"),
         ("[select]\nkeep = 'top 0%'", "is not a band of quantiles"),

@@ -5,8 +5,8 @@
 
 use proptest::prelude::*;
 use tokensieve_objective::{
-    Against, Objective, Plan, Pull, TokenStats, Training, cross_entropy, gradient, gradient_in_place,
-    presets, truncate, truncated_cross_entropy,
+    Against, Direction, Objective, Plan, Pull, TokenStats, Training, cross_entropy, divergence, gradient,
+    gradient_in_place, presets, reverse_gradient, truncate, truncated_cross_entropy,
 };
 
 const PLAN: Plan = Plan { steps: 10, seed: 1 };
@@ -56,21 +56,35 @@ fn check(
 ) {
     let objective = training.objective();
     let uniform = [1.0 / VOCABULARY as f64; VOCABULARY];
-    let q = if objective.against() == Some(Against::Uniform) { uniform } else { softmax(reference) };
+    let q = match (objective.against(), objective.temperature()) {
+        (Some(Against::Uniform), _) => uniform,
+        (_, Some(temperature)) => softmax(&z.map(|z| z / temperature)),
+        _ => softmax(reference),
+    };
     let k = objective.top_k().map(|_| 3);
+    let truncated = |p: &Logits| {
+        let mut effective = q;
+        if let Some(k) = k {
+            truncate(&q, p, k, &mut Vec::new(), &mut effective);
+            assert!((effective.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        }
+        effective
+    };
     let written_out = |z: &Logits| {
         let p = softmax(z);
-        let distance = k.map_or_else(|| cross_entropy(&q, &p), |k| truncated_cross_entropy(&q, &p, k));
+        let distance = match (objective.direction(), k) {
+            (Direction::Forward, None) => cross_entropy(&q, &p),
+            (Direction::Forward, Some(k)) => truncated_cross_entropy(&q, &p, k),
+            (Direction::Reverse, _) => divergence(&p, &truncated(&p)),
+        };
         training.written_out(stats, selected, loss(&p, label), distance)
     };
     let p = softmax(z);
-    let mut effective = q;
-    if let Some(k) = k {
-        truncate(&q, &p, k, &mut Vec::new(), &mut effective);
-        assert!((effective.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-    }
     let mut out = [0.0; VOCABULARY];
-    gradient(&p, label, Some(&effective), pull, &mut out);
+    match objective.direction() {
+        Direction::Forward => gradient(&p, label, Some(&truncated(&p)), pull, &mut out),
+        Direction::Reverse => reverse_gradient(&p, label, &truncated(&p), pull, &mut out),
+    }
     let size = 1.0 + pull.label.abs() + pull.reference.abs();
     assert!(
         out.iter().sum::<f64>().abs() < 1e-12 * size,
@@ -165,6 +179,18 @@ proptest! {
     }
 
     #[test]
+    fn of_random_losses_and_a_reverse_pull(f in decreasing(), b in 0.0..2.0f64, cut in prop::bool::ANY, batch in batch()) {
+        for against in ["base", "uniform"] {
+            let cut = if cut { "top_k = 3" } else { "" };
+            let text = format!(
+                "selected = \"{f}\"\nreference = {b:?}\nagainst = \"{against}\"\notherwise = \"distill({against})\"\n\
+                 direction = \"reverse\"\n{cut}\n[select]\nkeep = \"top 50%\""
+            );
+            check_batch(&Objective::from_toml(&text).unwrap(), &batch);
+        }
+    }
+
+    #[test]
     fn the_gradient_in_place_is_the_gradient(p in logits(), q in logits(), label in 0..VOCABULARY, a in -2.0..2.0f64, b in -2.0..2.0f64) {
         let (p, q) = (softmax(&p), softmax(&q));
         let mut out = [0.0; VOCABULARY];
@@ -226,4 +252,25 @@ fn truncation_breaks_ties_by_the_first_and_survives_an_empty_tail() {
     assert!(out[..2] == [0.25, 0.25] && (out[2] - 0.25).abs() < 1e-15);
     truncate(&q, &[0.5, 0.5, 0.0, 0.0], 2, &mut Vec::new(), &mut out);
     assert!(out == [0.25; 4]);
+}
+
+/// GEM as published: the sharpened prediction minus the label. Its written-out loss is −Σ q (log pᵧ − log p), as the public
+/// code has it.
+#[test]
+fn gem_pulls_the_sharpened_prediction_down_and_the_label_up() {
+    let z: Logits = std::array::from_fn(|x| 0.7 * x as f64 - 0.2 * (x * x) as f64);
+    let label = 2;
+    let (p, q) = (softmax(&z), softmax(&z.map(|z| z / 0.7)));
+    let stats = token(&z, &z, label, 0);
+    let mut training = Objective::preset("gem").unwrap().begin(PLAN);
+    let pull = training.pulls(&[stats]).unwrap().pulls[0];
+    let mut out = [0.0; VOCABULARY];
+    gradient(&p, label, Some(&q), pull, &mut out);
+    let loss: f64 = (0..VOCABULARY).map(|x| q[x] * (libm::log(p[x]) - libm::log(p[label]))).sum();
+    let written_out = training.written_out(&stats, true, stats.loss, cross_entropy(&q, &p));
+    assert!((written_out - loss).abs() < 1e-12, "{written_out} {loss}");
+    for x in 0..VOCABULARY {
+        let expected = q[x] - f64::from(u8::from(x == label));
+        assert!((out[x] - expected).abs() < 1e-12, "{x}: {} {expected}", out[x]);
+    }
 }

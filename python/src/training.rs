@@ -4,7 +4,9 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tokensieve_objective::{Objective, Plan, Pull, Schedule, TokenStats, Training as Run, Variable};
+use tokensieve_objective::{
+    Direction, Objective, Plan, Pull, Schedule, TokenStats, Training as Run, Variable,
+};
 
 use crate::{definition, error::value_error, statistics};
 
@@ -64,6 +66,17 @@ impl Training {
     #[getter]
     fn distills(&self) -> bool {
         self.objective().distills()
+    }
+
+    /// Whether its pulls onto the reference lower the reverse divergence.
+    #[getter]
+    fn reverse(&self) -> bool {
+        self.objective().direction() == Direction::Reverse
+    }
+
+    #[getter]
+    fn temperature(&self) -> Option<f64> {
+        self.objective().temperature()
     }
 
     #[getter]

@@ -24,6 +24,10 @@ UNIFORM_OR_MODEL = [
     "cayley",
     "random",
     "label-smoothing",
+    "gem",
+    "reverse-kl",
+    {"preset": "truncated-kd", "top_k": 5, "direction": "reverse"},
+    {"preset": "label-smoothing", "direction": "reverse"},
     "asft",
     "masked-mle+distill",
     {"preset": "truncated-kd", "top_k": 5},
@@ -65,6 +69,8 @@ def written_out(
     y, p, q = labels[mask][:, None], log_p.exp().detach(), log_q.exp()
     if objective.against == "uniform":
         q = torch.full_like(p, 1 / p.shape[-1])
+    elif objective.temperature:
+        q = (log_p.detach() / objective.temperature).softmax(-1)
     elif objective.top_k:
         tail = torch.ones_like(q).scatter(-1, q.topk(objective.top_k).indices, 0.0)
         rest = (q * tail).sum(-1, keepdim=True) * p / (p * tail).sum(-1, keepdim=True)
@@ -86,7 +92,11 @@ def written_out(
         micro_batches=per_micro,
     )
     towards_label = (pulls.label * log_p.gather(-1, y)[:, 0]).sum()
-    towards_reference = (pulls.reference[:, None] * q * log_p).sum()
+    if objective.reverse:
+        # Beyond the top k, q has the prediction's shape: there log p - log q does not change with p's shape.
+        towards_reference = -(pulls.reference[:, None] * log_p.exp() * (log_p - q.log())).sum()
+    else:
+        towards_reference = (pulls.reference[:, None] * q * log_p).sum()
     (-(towards_label + towards_reference) / pulls.normaliser).backward()
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
 

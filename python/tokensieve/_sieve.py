@@ -143,7 +143,9 @@ class SieveMixin(_Base):
         self.objective = objective if isinstance(objective, Objective) else Objective(objective, steps=1)
         self._check()
         self._reference = self._open(reference)
-        self._uniform = Reference() if self.objective.against == "uniform" else None
+        of_no_other_model = self.objective.against in ("uniform", "self")
+        constant = Reference(temperature=self.objective.temperature, reverse=self.objective.reverse)
+        self._constant = constant if of_no_other_model else None
         self._base = _models.ReferenceModel(self._model, None) if "base_loss" in self._reads else None
         self._step: Step | None = None
         self._logged: dict[str, list[float]] = {}
@@ -177,7 +179,7 @@ class SieveMixin(_Base):
 
     def _open(self, source: str | nn.Module | None) -> _models.ReferenceModel | None:
         name, against = self.objective.name, self.objective.against
-        if against in (None, "uniform"):
+        if against in (None, "uniform", "self"):
             if source is not None:
                 raise ValueError(f"the objective `{name}` compares with no reference model: leave reference= away")
             return None
@@ -254,7 +256,7 @@ class SieveMixin(_Base):
             return _like(rows, a), _like(rows, b) if self.objective.distills else None
 
         result = gradient(head, rows, tokens.labels, pulls, self._wanted, q)
-        distance = result.statistics.pop("cross_entropy")
+        distance = result.statistics.pop("distance")
         micro.columns |= places | _columns(result.statistics)
         micro.documents = tokens.documents
         selected = np.concatenate([np.empty(0, np.bool_), *parts])
@@ -295,7 +297,7 @@ class SieveMixin(_Base):
         towards = q.rows(some) if q is not None and self.objective.distills else None
         result = gradient(head, rows, tokens.labels[some], pulls, reference=towards)
         distance = np.zeros(len(a))
-        distance[pulled] = _numbers(result.statistics["cross_entropy"])
+        distance[pulled] = _numbers(result.statistics["distance"])
         step.losses += self._written_out(micro.columns, selected, distance)
         return self._loss(step, result, rows, head)
 
@@ -309,11 +311,13 @@ class SieveMixin(_Base):
     def _forward(self, model: nn.Module, micro: Micro, towards: bool) -> tuple[Tensor, Tokens, Reference | None]:
         """The hidden states of the tokens that a micro-batch predicts, and what the reference says of them: for pulls
         towards it, or for statistics that are not there yet."""
-        tokens, q = Tokens.of(micro.inputs), self._uniform
+        tokens, q = Tokens.of(micro.inputs), self._constant
         observed = "loss" in micro.columns
         if self._reference is not None and (towards or not observed):
             hidden, head = self._reference.hidden(micro.inputs, self._dtype)
-            q = Reference(hidden[:, :-1][tokens.mask], head, self.objective.top_k)
+            q = Reference(
+                hidden[:, :-1][tokens.mask], head, self.objective.top_k, reverse=self.objective.reverse
+            )
         if self._base is not None and not observed:
             hidden, head = self._base.hidden(micro.inputs, self._dtype)
             found = statistics(head, hidden[:, :-1][tokens.mask], tokens.labels, frozenset())
@@ -457,7 +461,7 @@ def _numbers(column: Tensor) -> NDArray[Any]:
 
 
 def _columns(found: Statistics) -> Columns:
-    return {name: _numbers(column) for name, column in found.items() if name != "cross_entropy"}
+    return {name: _numbers(column) for name, column in found.items() if name != "distance"}
 
 
 def _read(columns: Columns) -> Columns:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,16 +55,21 @@ class Head:
 
 @dataclass(frozen=True)
 class Reference:
-    """The distribution q that tokens are compared with and pulled towards: a model's prediction, or the uniform one."""
+    """The distribution q that tokens are compared with and pulled towards: a model's prediction, the trained model's
+    own at a temperature, or the uniform one."""
 
     hidden: Tensor | None = None
     head: Head | None = None
     top_k: int | None = None
     """How many tokens of the prediction are kept; the others are one event."""
+    temperature: float | None = None
+    """That of the trained model's own prediction."""
+    reverse: bool = False
+    """Whether pulls towards q lower KL(p ‖ q) and not KL(q ‖ p)."""
 
     def rows(self, rows: Tensor) -> Reference:
         """That of some of the tokens."""
-        return self if self.hidden is None else Reference(self.hidden[rows], self.head, self.top_k)
+        return self if self.hidden is None else replace(self, hidden=self.hidden[rows])
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,8 @@ class _Reference:
     """A reference of a chunk; none of its tensors is larger than a chunk's logits."""
 
     def __init__(self, reference: Reference, head: Head | None, buffers: _Buffers | None, chunk: slice) -> None:
-        self.top_k = reference.top_k
+        self.top_k, self.temperature, self.reverse = reference.top_k, reference.temperature, reference.reverse
+        self.q_nv: Tensor | None = None
         self.prediction: _Prediction | None = None
         if reference.hidden is not None and head is not None and buffers is not None:
             self.prediction = buffers.predict(head, reference.hidden[chunk])
@@ -144,14 +150,39 @@ class _Reference:
 
     def top(self) -> tuple[Tensor, Tensor, Tensor] | None:
         """Where it is cut: the kept tokens, their probabilities, and the others' sum."""
-        if self.top_k is None or self.prediction is None or self.top_k >= self.q_nv.shape[-1]:
+        if self.top_k is None or self.q_nv is None or self.top_k >= self.q_nv.shape[-1]:
             return None
         q_nk, kept_nk = self.q_nv.topk(self.top_k, -1)
         return kept_nk, q_nk, _without(self.q_nv, kept_nk).sum(-1)
 
+    def distance(self, p: _Prediction) -> Tensor:
+        """KL(p ‖ q) or -Σ q log p: what pulls towards q lower."""
+        if not self.reverse:
+            return self.cross_entropy(p)
+        if self.temperature is not None:
+            self.q_nv = (p.shifted_nv / self.temperature).softmax(-1)
+        self.ratio_nv = self._log_ratio(p)
+        self.divergence_n = _dot(p.exp_nv, self.ratio_nv) / p.total_n
+        return self.divergence_n
+
+    def _log_ratio(self, p: _Prediction) -> Tensor:
+        """log p - log q; beyond the top k that of the others' sums."""
+        log_p_nv = p.shifted_nv - p.log_total_n[:, None]
+        if self.q_nv is None:
+            return log_p_nv.add_(math.log(log_p_nv.shape[-1]))
+        top = self.top()
+        if top is None:
+            return log_p_nv.sub_(_log(self.q_nv))
+        kept_nk, q_nk, rest_n = top
+        kept_ratio_nk = log_p_nv.gather(-1, kept_nk) - _log(q_nk)
+        rest_ratio_n = _log(_without(p.exp_nv, kept_nk).sum(-1) / p.total_n) - _log(rest_n)
+        return rest_ratio_n[:, None].expand_as(log_p_nv).scatter(-1, kept_nk, kept_ratio_nk)
+
     def cross_entropy(self, p: _Prediction) -> Tensor:
         """-Σ q log p, with the tokens beyond the top k as one event."""
-        if self.prediction is None:
+        if self.temperature is not None:
+            self.q_nv = (p.shifted_nv / self.temperature).softmax(-1)
+        if self.q_nv is None:
             return p.log_total_n - p.shifted_nv.mean(-1)
         top = self.top()
         if top is None:
@@ -172,9 +203,12 @@ class _Reference:
         return -torch.xlogy(q_nk, q_nk).sum(-1) - torch.xlogy(rest_n, rest_n)
 
     def pull(self, p: _Prediction, a_n: Tensor, b_n: Tensor) -> Tensor:
-        """(a + b) p - b q, in the place of p."""
+        """(a + b) p - b q, or a p + b p (log p - log q - KL(p ‖ q)), in the place of p; after `distance`."""
+        if self.reverse:
+            weights_nv = self.ratio_nv.sub(self.divergence_n[:, None]).mul_(b_n[:, None]).add_(a_n[:, None])
+            return p.exp_nv.mul_(weights_nv).div_(p.total_n[:, None])
         scale_n = (a_n + b_n) / p.total_n
-        if self.prediction is None:
+        if self.q_nv is None:
             return p.exp_nv.mul_(scale_n[:, None]).sub_((b_n / p.exp_nv.shape[-1])[:, None])
         top = self.top()
         if top is None:
@@ -206,10 +240,11 @@ def gradient(
     wanted: frozenset[str] = frozenset(),
     reference: Reference | None = None,
 ) -> Gradient:
-    """The gradient (a + b) p - a e_y - b q of all tokens on `hidden` and, where it is trained, on the head.
+    """The gradient (a + b) p - a e_y - b q of all tokens, or that of the reverse divergence, on `hidden` and, where
+    it is trained, on the head.
 
     `pulls` says a and b (`None` where there are none) of a chunk's tokens, whose statistics it gets. The result's
-    statistics have `cross_entropy`, -Σ q log p, too; 0 without a reference."""
+    statistics have `distance`, -Σ q log p or KL(p ‖ q), too; 0 without a reference."""
     with torch.no_grad():
         computing = head.computing()
         d_hidden = torch.empty_like(hidden)
@@ -219,7 +254,7 @@ def gradient(
         for chunk, p, q, statistics in _chunks(computing, hidden.detach(), labels, wanted, reference):
             a_n, b_n = (None if pull is None else pull.to(p.total_n) for pull in pulls(chunk, statistics))
             assert a_n is not None
-            statistics["cross_entropy"] = torch.zeros_like(a_n) if q is None else q.cross_entropy(p)
+            statistics["distance"] = torch.zeros_like(a_n) if q is None else q.distance(p)
             d_logits_nv = p.pull(a_n) if q is None or b_n is None else q.pull(p, a_n, b_n)
             d_logits_nv.scatter_add_(-1, labels[chunk, None], -a_n[:, None])
             products_nv = d_logits_nv.to(computing.weight.dtype)
@@ -294,13 +329,18 @@ def _statistics(p: _Prediction, q: _Reference | None, labels_n: Tensor, wanted: 
 
 def _joined(chunks: list[Statistics], labels: Tensor, wanted: frozenset[str]) -> Statistics:
     if not chunks:
-        return {name: torch.empty(0, device=labels.device) for name in wanted | {"loss", "cross_entropy"}}
+        return {name: torch.empty(0, device=labels.device) for name in wanted | {"loss", "distance"}}
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def _dot(x_nv: Tensor, y_nv: Tensor) -> Tensor:
     """The products' sum over the vocabulary, without a third tensor of that size."""
     return torch.bmm(x_nv[:, None, :], y_nv[:, :, None])[:, 0, 0]
+
+
+def _log(q: Tensor) -> Tensor:
+    """The logarithm; of 0 that of the smallest number."""
+    return q.clamp(min=torch.finfo(q.dtype).tiny).log()
 
 
 def _without(x_nv: Tensor, columns_nk: Tensor) -> Tensor:

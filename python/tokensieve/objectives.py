@@ -85,13 +85,24 @@ class Objective:
 
     @property
     def against(self) -> str | None:
-        """Which reference it compares with: base, mle, uniform, snapshot, oracle or reference; `None` if with none."""
+        """Which reference it compares with: base, mle, uniform, snapshot, oracle, reference or self; `None` if with
+        none."""
         return self._training.against
 
     @property
     def distills(self) -> bool:
         """Whether some tokens are pulled towards the reference distribution."""
         return self._training.distills
+
+    @property
+    def reverse(self) -> bool:
+        """Whether pulls towards the reference q lower KL(p ‖ q) and not KL(q ‖ p)."""
+        return self._training.reverse
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of the model's own prediction, where that is the reference."""
+        return self._training.temperature
 
     @property
     def top_k(self) -> int | None:

@@ -119,6 +119,7 @@ const READS: Reads = Reads {
     divergence: false,
     base_loss: false,
     onto: step::Onto::Nothing,
+    reverse: false,
 };
 
 impl Learner<'_> {

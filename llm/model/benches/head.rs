@@ -61,7 +61,7 @@ fn main() {
 }
 
 fn wanted<'a>(pulls: &'a [Pull], reference: Distribution<'a>) -> Wanted<'a> {
-    Wanted { pulls, normaliser: 1.0, reference, weight_gradient: None }
+    Wanted { pulls, normaliser: 1.0, reference, reverse: false, weight_gradient: None }
 }
 
 fn measure(n: i64, kind: Kind) -> Vec<(&'static str, f64)> {

@@ -2,7 +2,7 @@
 
 use tokensieve_model::head::Reference;
 use tokensieve_model::{Error, Result};
-use tokensieve_objective::{Against, Objective, Variable};
+use tokensieve_objective::{Against, Direction, Objective, Variable};
 
 use crate::trained::Trained;
 
@@ -15,7 +15,7 @@ pub(crate) const NO_BASE: &str =
     "compares with the base model, which full fine-tuning overwrites: name the original as reference.model";
 
 /// What an objective reads beyond loss and entropy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each statistic, independent of each other")]
 pub struct Reads {
     /// Entropy of the 20 most probable tokens.
@@ -30,10 +30,12 @@ pub struct Reads {
     pub base_loss: bool,
     /// The reference's distribution, which pulls onto a reference point to.
     pub onto: Onto,
+    /// Whether those lower KL(p ‖ q) and not KL(q ‖ p).
+    pub reverse: bool,
 }
 
 /// The distribution that pulls onto a reference point to, and that the divergence is from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Onto {
     /// None: no token has a pull onto a reference, and no divergence is read.
     #[default]
@@ -44,6 +46,8 @@ pub enum Onto {
     All,
     /// The reference's k most probable tokens, the rest as one bucket.
     Top(usize),
+    /// The model's own prediction, its logits multiplied by this inverse temperature.
+    Itself(f64),
 }
 
 impl Reads {
@@ -57,12 +61,14 @@ impl Reads {
             reference_loss: either(Variable::ReferenceLoss, Variable::PReference),
             divergence,
             base_loss: either(Variable::BaseLoss, Variable::PBase),
-            onto: match (objective.distills() || divergence, objective.against(), objective.top_k()) {
-                (false, ..) => Onto::Nothing,
-                (true, Some(Against::Uniform), _) => Onto::Uniform,
-                (true, _, Some(k)) => Onto::Top(k),
-                (true, _, None) => Onto::All,
+            onto: match (objective.against(), objective.top_k(), objective.temperature()) {
+                _ if !objective.distills() && !divergence => Onto::Nothing,
+                (Some(Against::Uniform), ..) => Onto::Uniform,
+                (_, _, Some(temperature)) => Onto::Itself(1.0 / temperature),
+                (_, Some(k), None) => Onto::Top(k),
+                (_, None, None) => Onto::All,
             },
+            reverse: objective.direction() == Direction::Reverse,
         }
     }
 

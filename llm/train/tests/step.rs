@@ -411,8 +411,8 @@ impl Rule for Chosen {
         self.training.reads()
     }
 
-    fn loss(&self, token: &TokenStats, pull: Pull, selected: bool, cross_entropy: f64) -> f64 {
-        self.training.loss(token, pull, selected, cross_entropy)
+    fn loss(&self, token: &TokenStats, pull: Pull, selected: bool, distance: f64) -> f64 {
+        self.training.loss(token, pull, selected, distance)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The head's passes over rows of logits: statistics of each, the most probable tokens, and the gradient.
 //!
 //! Letters: n rows of a chunk, V vocabulary, D width of the hidden state. p is the softmax of a row's logits; the gradient
-//! on them is (a + b)·p − a·eᵧ − b·q for a label y, another distribution q, and numbers a and b.
+//! on them is (a + b)·p − a·eᵧ − b·q for a label y, another distribution q, and numbers a and b; or the one of [`Task`] for
+//! the reverse divergence.
 
 pub mod plain;
 pub(crate) mod task;
 
 pub use task::{
-    Chunk, ChunkStats, INVERSE_TEMPERATURES, Logits, Reference, ReferenceLogits, Request, RowStats,
+    Chunk, ChunkStats, INVERSE_TEMPERATURES, Logits, Onto, Reference, ReferenceLogits, Request, RowStats,
     TOP_ENTROPY, Tail, Task, Top,
 };
 
@@ -58,16 +59,14 @@ pub fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
     cpu::head_rows::top(logits_nv, soft_cap, k).unwrap_or_else(|| plain::top(logits_nv, soft_cap, k))
 }
 
-/// Writes the tasks' gradients into the rows of `out_nv` by kernels and returns each one's −Σ q log p, 0 without a q;
-/// `None`, and nothing done, where there is no kernel: [`plain::gradient`] then computes it. The first tasks have the
-/// reference's logits.
+/// Writes the tasks' gradients into the rows of `out_nv` by kernels and returns each one's −Σ q log p, or KL(p ‖ q) where
+/// that is lowered, 0 without a q; `None`, and nothing done, where there is no kernel: [`plain::gradient`] then computes it.
 pub fn gradient(
     out_nv: &Tensor,
     logits: &Logits,
     tasks: &[Task],
     soft_cap: Option<f64>,
-    reference: Option<ReferenceLogits>,
-    tail: &Tail,
+    onto: &Onto,
 ) -> Option<Vec<f64>> {
-    cpu::head_rows::gradient(out_nv, logits, tasks, soft_cap, reference, tail)
+    cpu::head_rows::gradient(out_nv, logits, tasks, soft_cap, onto)
 }

@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::task::{Chunk, INVERSE_TEMPERATURES, Reference, ReferenceLogits, Request, TOP_ENTROPY, Tail, Top};
+use super::task::{Chunk, INVERSE_TEMPERATURES, Onto, Reference, Request, TOP_ENTROPY, Tail, Top};
 use crate::upload;
 
 /// Tasks as the device reads them.
@@ -83,12 +83,11 @@ fn entropy(log_p: &Tensor) -> Tensor {
 
 /// KL(q ‖ p) of every row, `[n, 1]`; never negative, which rounding can make it where q is p.
 fn divergence(log_p: &Tensor, reference: &Reference) -> Tensor {
-    let sum = |terms: Tensor| terms.sum_dim_intlist(1, true, Kind::Float);
     let divergence = match reference {
         Reference::Uniform => -log_p.mean_dim(1, true, Kind::Float) - (log_p.size()[1] as f64).ln(),
         Reference::Logits((logits, cap)) => {
             let log_q = capped(logits, *cap).log_softmax(1, Kind::Float);
-            sum(log_q.exp() * (log_q - log_p))
+            sum(&(log_q.exp() * (&log_q - log_p)))
         }
         Reference::Top(top, first) => {
             let (n, k) = (log_p.size()[0], top.k as i64);
@@ -99,56 +98,93 @@ fn divergence(log_p: &Tensor, reference: &Reference) -> Tensor {
             let [p_tail, q_tail] = tails(&log_p.exp(), &ids, &q);
             // 0·log 0 is 0.
             let term = |q: &Tensor, log_p: &Tensor| q.xlogy(q) - q * log_p;
-            sum(term(&q, &log_p.gather(1, &ids, false))) + term(&q_tail, &p_tail.log())
+            sum(&term(&q, &log_p.gather(1, &ids, false))) + term(&q_tail, &p_tail.log())
         }
     };
     divergence.clamp_min(0.0)
 }
 
-/// Overwrites logits `[n, V]` by the gradient on them, and returns −Σ q log p, f64 `[n]`, 0 without a q. The first rows
-/// have the reference's logits.
+/// Overwrites logits `[n, V]` by the gradient on them, and returns −Σ q log p, or KL(p ‖ q) where that is lowered, f64 `[n]`, 0
+/// without a q. The first rows have the reference's logits.
 ///
 /// # Panics
 /// If the tail is of tokens that the tasks do not name.
-pub fn gradient(
-    logits_nv: &mut Tensor,
-    tasks: &DeviceTasks,
-    soft_cap: Option<f64>,
-    reference: Option<ReferenceLogits>,
-    tail: &Tail,
-) -> Tensor {
+pub fn gradient(logits_nv: &mut Tensor, tasks: &DeviceTasks, soft_cap: Option<f64>, onto: &Onto) -> Tensor {
     let labels = tasks.labels_n.unsqueeze(1);
     let z = capped(logits_nv, soft_cap);
     let mut log_p = &z - &tasks.log_sum_exp;
     let _ = log_p.scatter_(1, &labels, &-&tasks.loss);
-    let p = log_p.exp();
-    let mut cross_entropy = tasks.has_reference.zeros_like();
-    let mut out = match tail {
-        Tail::Uniform => {
-            cross_entropy = -log_p.mean_dim(1, true, Kind::Float) * &tasks.has_reference;
-            &p * &tasks.weight - &tasks.flat
-        }
-        Tail::Top(_) => {
-            let (out, distance) = towards_top(&p, &log_p, tasks);
-            cross_entropy = distance * &tasks.has_reference;
-            out
-        }
-        Tail::None => &p * &tasks.weight,
-    };
-    if let Some((reference, cap)) = reference {
-        let n = reference.size()[0];
-        let q = capped(reference, cap).softmax(1, Kind::Float);
-        let pull = tasks.reference_weight.narrow(0, 0, n);
-        let distance = -(&q * log_p.narrow(0, 0, n)).sum_dim_intlist(1, true, Kind::Float);
-        cross_entropy.narrow(0, 0, n).copy_(&distance);
-        let _ = out.narrow(0, 0, n).g_sub_(&(q * pull));
-    }
+    let (mut out, distance) =
+        if onto.reverse { reverse(&log_p, tasks, onto) } else { forward(&log_p, tasks, onto) };
     let _ = out.scatter_add_(1, &labels, &-&tasks.label_weight);
     if let Some(cap) = soft_cap {
         out *= 1.0 - (&z / cap).square();
     }
     logits_nv.copy_(&out);
-    cross_entropy.squeeze_dim(1).to_kind(Kind::Double)
+    distance.squeeze_dim(1).to_kind(Kind::Double)
+}
+
+/// (a + b)·p − b·q, and −Σ q log p.
+fn forward(log_p: &Tensor, tasks: &DeviceTasks, onto: &Onto) -> (Tensor, Tensor) {
+    let p = log_p.exp();
+    let mut cross_entropy = tasks.has_reference.zeros_like();
+    let out = match onto.tail {
+        Tail::Uniform => {
+            cross_entropy = -log_p.mean_dim(1, true, Kind::Float) * &tasks.has_reference;
+            &p * &tasks.weight - &tasks.flat
+        }
+        Tail::Top(_) => {
+            let (out, distance) = towards_top(&p, log_p, tasks);
+            cross_entropy = distance * &tasks.has_reference;
+            out
+        }
+        Tail::Itself(by) => {
+            let q = (log_p * by).softmax(1, Kind::Float);
+            cross_entropy = -sum(&(&q * log_p)) * &tasks.has_reference;
+            &p * &tasks.weight - q * &tasks.reference_weight
+        }
+        Tail::None => &p * &tasks.weight,
+    };
+    if let Some((reference, cap)) = onto.logits {
+        let n = reference.size()[0];
+        let q = capped(reference, cap).softmax(1, Kind::Float);
+        let pull = tasks.reference_weight.narrow(0, 0, n);
+        cross_entropy.narrow(0, 0, n).copy_(&-sum(&(&q * log_p.narrow(0, 0, n))));
+        let _ = out.narrow(0, 0, n).g_sub_(&(q * pull));
+    }
+    (out, cross_entropy)
+}
+
+/// a·p + b·p·(log p − log q − KL(p ‖ q)), and KL(p ‖ q).
+fn reverse(log_p: &Tensor, tasks: &DeviceTasks, onto: &Onto) -> (Tensor, Tensor) {
+    let p = log_p.exp();
+    let ratio = match (onto.logits, onto.tail) {
+        (Some((reference, cap)), _) => {
+            let n = reference.size()[0];
+            let log_q = capped(reference, cap).log_softmax(1, Kind::Float);
+            let rest = log_p.narrow(0, n, log_p.size()[0] - n).zeros_like();
+            Tensor::cat(&[log_p.narrow(0, 0, n) - log_q, rest], 0)
+        }
+        (None, Tail::Uniform) => log_p + (log_p.size()[1] as f64).ln(),
+        (None, Tail::Itself(by)) => log_p - (log_p * by).log_softmax(1, Kind::Float),
+        (None, Tail::Top(_)) => {
+            let [ids, q] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
+            let [p_tail, _] = tails(&p, ids, q);
+            // Its logarithm counts, and in f32 a small rest of 1 has no digits.
+            let q_tail = (-q.sum_dim_intlist(1, true, Kind::Double) + 1.0).to_kind(Kind::Float);
+            let log = |q: &Tensor| q.clamp_min(f64::from(f32::MIN_POSITIVE)).log();
+            let outside = (p_tail.log() - log(&q_tail)).expand_as(log_p).copy();
+            outside.scatter(1, ids, &(log_p.gather(1, ids, false) - log(q)))
+        }
+        (None, Tail::None) => log_p.zeros_like(),
+    };
+    let divergence = sum(&(&p * &ratio));
+    let out = &p * (&tasks.label_weight + &tasks.reference_weight * (ratio - &divergence));
+    (out, divergence * &tasks.has_reference)
+}
+
+fn sum(terms: &Tensor) -> Tensor {
+    terms.sum_dim_intlist(1, true, Kind::Float)
 }
 
 /// The most probable tokens of each row: ids and probabilities.

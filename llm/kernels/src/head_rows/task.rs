@@ -128,7 +128,8 @@ impl Top {
     }
 }
 
-/// One row whose gradient is to be computed: (a + b)·p − a·eᵧ − b·q on its logits.
+/// One row whose gradient is to be computed, on its logits: (a + b)·p − a·eᵧ − b·q, or a·(p − eᵧ) + b·p·(log p − log q −
+/// KL(p ‖ q)) where the pull onto q lowers the reverse divergence.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
     /// Which of all rows it is.
@@ -145,6 +146,17 @@ pub struct Task {
     pub reference_weight: f64,
 }
 
+/// What the pulls b point to.
+#[derive(Clone, Copy, Debug)]
+pub struct Onto<'a> {
+    /// Another model's logits, of the first tasks: q is its whole prediction there.
+    pub logits: Option<ReferenceLogits<'a>>,
+    /// q where there are none.
+    pub tail: Tail<'a>,
+    /// Whether b lowers KL(p ‖ q) and not KL(q ‖ p).
+    pub reverse: bool,
+}
+
 /// q where it is not another model's whole prediction.
 #[derive(Clone, Copy, Debug)]
 pub enum Tail<'a> {
@@ -154,6 +166,8 @@ pub enum Tail<'a> {
     Uniform,
     /// The most probable tokens of another model's prediction, the rest as one bucket of the prediction's own shape.
     Top(&'a Top),
+    /// The prediction itself, its logits multiplied by this inverse temperature.
+    Itself(f64),
 }
 
 /// Where the tasks' logits stand.

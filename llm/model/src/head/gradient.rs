@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use tch::Tensor;
-use tokensieve_kernels::head_rows::{self, Logits, RowStats, Tail, Task};
+use tokensieve_kernels::head_rows::{self, Logits, Onto, RowStats, Tail, Task};
 
 use super::buffers::{self, Buffers, Kept};
 use super::product;
@@ -48,17 +48,17 @@ impl Source<'_> {
 pub struct Gradient {
     /// On the hidden states, `[R, D]`, in their own type.
     pub hidden_rd: Tensor,
-    /// −Σ q log p of the rows that have a pull onto the reference, 0 of the others.
-    pub cross_entropy: Vec<f64>,
+    /// −Σ q log p of the rows that have a pull onto the reference, or KL(p ‖ q) where that is lowered, 0 of the others.
+    pub distance: Vec<f64>,
 }
 
 impl Gradient {
     pub(super) fn zeros(rows: &Rows) -> Self {
-        Self { hidden_rd: rows.hidden_rd.zeros_like(), cross_entropy: vec![0.0; rows.len()] }
+        Self { hidden_rd: rows.hidden_rd.zeros_like(), distance: vec![0.0; rows.len()] }
     }
 
-    fn set(&mut self, tasks: &[Task], cross_entropy: &[f64]) {
-        tasks.iter().zip(cross_entropy).for_each(|(task, value)| self.cross_entropy[task.row] = *value);
+    fn set(&mut self, tasks: &[Task], distance: &[f64]) {
+        tasks.iter().zip(distance).for_each(|(task, value)| self.distance[task.row] = *value);
     }
 }
 
@@ -150,6 +150,7 @@ fn gradient_for_rows(
         Distribution::None => assert!(onto_reference == 0, "a pull onto a reference needs the reference"),
         Distribution::Uniform => tail = Tail::Uniform,
         Distribution::Top(top) => tail = Tail::Top(top),
+        Distribution::Itself(by) => tail = Tail::Itself(by),
         Distribution::Model { hidden_rd, unembedding } if onto_reference > 0 => {
             let logits = first(&buffers.reference(rows), onto_reference);
             let hidden = hidden_rd.index_select(0, &first(&index, onto_reference));
@@ -158,18 +159,18 @@ fn gradient_for_rows(
         }
         Distribution::Model { .. } => {}
     }
-    let reference = reference.as_ref().map(|(logits, cap)| (logits, *cap));
+    let logits_of_reference = reference.as_ref().map(|(logits, cap)| (logits, *cap));
+    let onto = Onto { logits: logits_of_reference, tail, reverse: wanted.reverse };
     let soft_cap = rows.unembedding.soft_cap;
     let mut later = None;
     let logits = if in_place { Logits::InPlace } else { source.places(list) };
-    if let Some(distances) = head_rows::gradient(&gradient_nv, &logits, list, soft_cap, reference, &tail) {
+    if let Some(distances) = head_rows::gradient(&gradient_nv, &logits, list, soft_cap, &onto) {
         out.set(list, &distances);
     } else {
         if !in_place {
             source.gather(tasks, &mut gradient_nv);
         }
-        let distances =
-            head_rows::plain::gradient(&mut gradient_nv, &tasks.device(), soft_cap, reference, &tail);
+        let distances = head_rows::plain::gradient(&mut gradient_nv, &tasks.device(), soft_cap, &onto);
         later = (onto_reference > 0).then_some(distances);
     }
     let onto_hidden = product::onto_hidden(&gradient_nv, rows.unembedding.weight);

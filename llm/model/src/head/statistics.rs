@@ -31,7 +31,7 @@ pub(super) fn of_chunk(
 ) -> ChunkStats {
     let reference_nv;
     let reference = match request.divergence_from {
-        Distribution::None => None,
+        Distribution::None | Distribution::Itself(_) => None,
         Distribution::Uniform => Some(Reference::Uniform),
         Distribution::Top(top) => Some(Reference::Top(top, chunk.start)),
         Distribution::Model { hidden_rd, unembedding } => {

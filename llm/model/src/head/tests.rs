@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 use tokensieve_kernels::head_rows::TOP_ENTROPY;
-use tokensieve_objective::{Against, Objective, Plan, Pull, Pulls, TokenStats, presets};
+use tokensieve_objective::{Against, Direction, Objective, Plan, Pull, Pulls, TokenStats, presets};
 
 use super::*;
 
@@ -99,13 +99,18 @@ fn by_autograd(
     let hidden = case.hidden.to_kind(Kind::Double).copy().set_requires_grad(true);
     let log_p = case.log_p(&hidden);
     let labels = rows::indices(&case.labels, Device::Cpu).unsqueeze(1);
-    let q = if objective.against() == Some(Against::Uniform) {
-        log_p.full_like(1.0 / VOCABULARY as f64)
-    } else {
-        let weight = case.weights[1].to_kind(Kind::Double);
-        case.reference.to_kind(Kind::Double).mm(&weight.tr()).softmax(1, Kind::Double)
+    let q = match (objective.against(), objective.temperature()) {
+        (Some(Against::Uniform), _) => log_p.full_like(1.0 / VOCABULARY as f64),
+        (_, Some(temperature)) => (log_p.detach() / temperature).softmax(1, Kind::Double),
+        _ => {
+            let weight = case.weights[1].to_kind(Kind::Double);
+            case.reference.to_kind(Kind::Double).mm(&weight.tr()).softmax(1, Kind::Double)
+        }
     };
-    let cross_entropy = match objective.top_k() {
+    let towards_reference = match objective.top_k() {
+        _ if objective.direction() == Direction::Reverse => {
+            (log_p.exp() * (&log_p - q.log())).sum_dim_intlist(1, false, Kind::Double)
+        }
         None => -(&q * &log_p).sum_dim_intlist(1, false, Kind::Double),
         Some(k) => {
             let (top, ids) = q.topk(k as i64, 1, true, true);
@@ -118,10 +123,10 @@ fn by_autograd(
     // The label's part of the written-out loss has the slope −a in log p; objective's own tests say so.
     let column = |f: &dyn Fn(usize) -> f64| Tensor::from_slice(&(0..tokens.len()).map(f).collect::<Vec<_>>());
     let label = -log_p.gather(1, &labels, false).squeeze_dim(1) * column(&|i| pulls.pulls[i].label);
-    let loss =
-        (label + &cross_entropy * column(&|i| pulls.pulls[i].reference)).sum(Kind::Double) / pulls.normaliser;
+    let loss = (label + &towards_reference * column(&|i| pulls.pulls[i].reference)).sum(Kind::Double)
+        / pulls.normaliser;
     loss.backward();
-    (hidden.grad(), f64s(&cross_entropy))
+    (hidden.grad(), f64s(&towards_reference))
 }
 
 fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
@@ -142,17 +147,23 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
             _ if !objective.distills() => Distribution::None,
             (Some(top), _) => Distribution::Top(top),
             (None, Some(Against::Uniform)) => Distribution::Uniform,
+            (None, Some(Against::Itself)) => Distribution::Itself(1.0 / objective.temperature().unwrap()),
             (None, _) => Distribution::Model {
                 hidden_rd: reference_rows.hidden_rd,
                 unembedding: reference_rows.unembedding,
             },
         };
-        let wanted =
-            Wanted { pulls: &pulls.pulls, normaliser: pulls.normaliser, reference, weight_gradient: None };
+        let wanted = Wanted {
+            pulls: &pulls.pulls,
+            normaliser: pulls.normaliser,
+            reference,
+            reverse: objective.direction() == Direction::Reverse,
+            weight_gradient: None,
+        };
         let gradient = head.gradient(&case.rows(), &stats, &wanted, Some(kept));
-        let Gradient { hidden_rd: gradient, cross_entropy } = gradient;
+        let Gradient { hidden_rd: gradient, distance: found } = gradient;
         let (expected, distances) = by_autograd(&case, &objective, &tokens, &pulls);
-        for ((own, expected), pull) in cross_entropy.iter().zip(distances).zip(&pulls.pulls) {
+        for ((own, expected), pull) in found.iter().zip(distances).zip(&pulls.pulls) {
             let expected = if pull.reference == 0.0 { 0.0 } else { expected };
             assert!((own - expected).abs() < 3.0 * tolerance * (1.0 + expected), "{name}: {own} {expected}");
         }
@@ -277,7 +288,8 @@ fn divergences_are_those_of_the_distributions() {
             let (keeping, kept) = head.statistics_keeping(&case.rows(), &request);
             let pulls = vec![Pull::default(); stats.len()];
             let reference = Distribution::None;
-            let wanted = Wanted { pulls: &pulls, normaliser: 1.0, reference, weight_gradient: None };
+            let wanted =
+                Wanted { pulls: &pulls, normaliser: 1.0, reference, reverse: false, weight_gradient: None };
             let _ = head.gradient(&case.rows(), &keeping, &wanted, Some(kept));
             let (rows, mut by_chunk) = (case.rows(), Vec::new());
             let mut chunks = head.chunks(&rows, request);
@@ -302,8 +314,13 @@ fn the_output_matrix_gets_its_gradient() {
     let stats = head.statistics(&case.rows(), &Request::default());
     let pulls = vec![Pull { label: 1.0, reference: 0.0 }; stats.len()];
     let sum = Tensor::ones([VOCABULARY, WIDTH], (Kind::Float, Device::Cpu));
-    let wanted =
-        Wanted { pulls: &pulls, normaliser: 2.0, reference: Distribution::None, weight_gradient: Some(&sum) };
+    let wanted = Wanted {
+        pulls: &pulls,
+        normaliser: 2.0,
+        reference: Distribution::None,
+        reverse: false,
+        weight_gradient: Some(&sum),
+    };
     let _ = head.gradient(&case.rows(), &stats, &wanted, None);
     let weight = case.weights[0].to_kind(Kind::Double).set_requires_grad(true);
     let z = (case.hidden.to_kind(Kind::Double).mm(&weight.tr()) / 4.0).tanh() * 4.0;
@@ -320,7 +337,7 @@ fn chunks_change_nothing_but_rounding() {
     let reference = case.reference_rows();
     let reference =
         Distribution::Model { hidden_rd: reference.hidden_rd, unembedding: reference.unembedding };
-    let wanted = Wanted { pulls: &pulls, normaliser: 3.0, reference, weight_gradient: None };
+    let wanted = Wanted { pulls: &pulls, normaliser: 3.0, reference, reverse: false, weight_gradient: None };
     let of = |chunk_bytes: usize| {
         let mut head = Head::new(chunk_bytes, 0);
         let stats = head.statistics(&case.rows(), &Request::default());

@@ -23,6 +23,8 @@ pub enum Distribution<'a> {
     },
     /// The most probable tokens of another model's prediction, the rest as one bucket.
     Top(&'a Top),
+    /// The rows' own prediction, held constant, its logits multiplied by this inverse temperature; no divergence is from it.
+    Itself(f64),
 }
 
 /// What to make the gradient of, and where else it goes.
@@ -34,6 +36,8 @@ pub struct Wanted<'a> {
     pub normaliser: f64,
     /// Where the pulls onto a reference point.
     pub reference: Distribution<'a>,
+    /// Whether those lower KL(p ‖ q) and not KL(q ‖ p).
+    pub reverse: bool,
     /// For full fine-tuning: f32 `[V, D]`, to which the output matrix' gradient is added.
     pub weight_gradient: Option<&'a Tensor>,
 }

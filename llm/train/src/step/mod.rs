@@ -163,10 +163,7 @@ fn gradient(
                 left.retain(|document| !stays.micro.documents.contains(document));
                 let own: Vec<Pull> = places.iter().map(|place| pulls.pulls[*place]).collect();
                 let distances = passes.gradient_of_pending(stays, &own, pulls.normaliser);
-                places
-                    .iter()
-                    .zip(distances)
-                    .for_each(|(place, distance)| tokens.cross_entropy[*place] = distance);
+                places.iter().zip(distances).for_each(|(place, distance)| tokens.distance[*place] = distance);
             }
             left.retain(|document| pulls.pulls[tokens.of(*document)].iter().any(|pull| !pull.is_zero()));
             second_pass(passes, &left, tokens, pulls, None)?;
@@ -207,7 +204,7 @@ fn second_pass(
         };
         let computed = passes.fused(&micro, &places, &reference, pulls.normaliser, source)?;
         for (i, place) in places.into_iter().enumerate() {
-            tokens.cross_entropy[place] = computed.cross_entropy[i];
+            tokens.distance[place] = computed.distance[i];
             if exact.is_some() {
                 (tokens.stats[place], pulls.pulls[place]) = (computed.stats[i], computed.pulls[i]);
             }

@@ -113,7 +113,8 @@ impl Passes<'_> {
         Ok((tokens, Pending { micro, trace, hidden_rd, stats, logits, reference }))
     }
 
-    /// Adds the gradient of a micro-batch whose statistics are known. Returns its tokens' −Σ q log p.
+    /// Adds the gradient of a micro-batch whose statistics are known. Returns its tokens' distances from
+    /// the reference.
     pub(super) fn gradient_of_pending(
         &mut self,
         pending: Pending,
@@ -126,6 +127,7 @@ impl Passes<'_> {
             pulls,
             normaliser,
             reference: distribution(self.reads.onto, self.reference, self.model, &reference),
+            reverse: self.reads.reverse,
             weight_gradient: weight_gradient.as_ref(),
         };
         let rows = micro.rows(&hidden_rd, self.model.unembedding());
@@ -133,7 +135,7 @@ impl Passes<'_> {
             self.clock.time(Phase::Head, || self.head.gradient(&rows, &stats, &wanted, Some(logits)));
         drop(hidden_rd);
         self.backward(&micro, trace, &gradient, pulls);
-        gradient.cross_entropy
+        gradient.distance
     }
 
     /// Forward pass, then statistics, pulls and gradient of one chunk of rows after the other while the chunk's logits
@@ -153,6 +155,7 @@ impl Passes<'_> {
             pulls: &[],
             normaliser,
             reference: distribution(self.reads.onto, self.reference, self.model, reference),
+            reverse: self.reads.reverse,
             weight_gradient: weight_gradient.as_ref(),
         };
         let rows = micro.rows(&hidden_rd, self.model.unembedding());
@@ -169,7 +172,7 @@ impl Passes<'_> {
         let gradient = chunks.finish();
         drop(hidden_rd);
         self.backward(micro, trace, &gradient, &computed.pulls);
-        computed.cross_entropy = gradient.cross_entropy;
+        computed.distance = gradient.distance;
         Ok(computed)
     }
 
@@ -190,9 +193,13 @@ impl Passes<'_> {
         let (sums, weight_gradient) = (self.trained.parameters().gradients(), self.weight_gradient());
         for (index, pulls) in lists(&tokens)?.iter().enumerate() {
             let _ = sums.shallow_clone().zero_();
-            let reference = Distribution::None;
-            let wanted =
-                Wanted { pulls, normaliser: 1.0, reference, weight_gradient: weight_gradient.as_ref() };
+            let wanted = Wanted {
+                pulls,
+                normaliser: 1.0,
+                reference: Distribution::None,
+                reverse: false,
+                weight_gradient: weight_gradient.as_ref(),
+            };
             let rows = micro.rows(&hidden_rd, self.model.unembedding());
             let gradient = self.clock.time(Phase::Head, || self.head.gradient(&rows, &stats, &wanted, None));
             self.backward(micro, trace.shallow_clone(), &gradient, pulls);
@@ -370,14 +377,15 @@ fn distribution<'s>(
     model: &'s Model,
     found: &'s ReferenceStats,
 ) -> Distribution<'s> {
-    match (&found.hidden_rd, &found.top) {
-        _ if onto == Onto::Nothing => Distribution::None,
-        _ if onto == Onto::Uniform => Distribution::Uniform,
-        (_, Some(top)) => Distribution::Top(top),
-        (Some(hidden_rd), None) => {
+    match (onto, &found.hidden_rd, &found.top) {
+        (Onto::Nothing, ..) => Distribution::None,
+        (Onto::Uniform, ..) => Distribution::Uniform,
+        (Onto::Itself(by), ..) => Distribution::Itself(by),
+        (_, _, Some(top)) => Distribution::Top(top),
+        (_, Some(hidden_rd), None) => {
             Distribution::Model { hidden_rd, unembedding: reference.unembedding(model) }
         }
-        (None, None) => Distribution::None,
+        (_, None, None) => Distribution::None,
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn sums(
     pulls: &Pulls,
     counts: impl Fn(&TokenStats) -> bool,
 ) -> [f64; 2] {
-    let each = tokens.stats.iter().zip(&pulls.pulls).zip(&pulls.selected).zip(&tokens.cross_entropy);
+    let each = tokens.stats.iter().zip(&pulls.pulls).zip(&pulls.selected).zip(&tokens.distance);
     let own = each.filter(|(((token, _), _), _)| counts(token));
     own.fold([0.0; 2], |[loss, nll], (((token, pull), selected), distance)| {
         [loss + rule.loss(token, *pull, *selected, *distance), nll + token.loss]

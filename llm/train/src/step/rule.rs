@@ -25,9 +25,10 @@ pub trait Rule {
         Ok(Scope::Batch)
     }
 
-    /// What the token adds to the reported loss, before it is normalised; `cross_entropy` is −Σ q log p.
-    fn loss(&self, token: &TokenStats, pull: Pull, _selected: bool, cross_entropy: f64) -> f64 {
-        pull.label * token.loss + pull.reference * cross_entropy
+    /// What the token adds to the reported loss, before it is normalised; `distance` is −Σ q log p, or KL(p ‖ q)
+    /// where [`Reads::reverse`](crate::step::Reads::reverse) is set.
+    fn loss(&self, token: &TokenStats, pull: Pull, _selected: bool, distance: f64) -> f64 {
+        pull.label * token.loss + pull.reference * distance
     }
 }
 
@@ -78,7 +79,7 @@ impl Rule for Training {
         Ok(Scope::Batch)
     }
 
-    fn loss(&self, token: &TokenStats, _: Pull, selected: bool, cross_entropy: f64) -> f64 {
-        self.written_out(token, selected, token.loss, cross_entropy)
+    fn loss(&self, token: &TokenStats, _: Pull, selected: bool, distance: f64) -> f64 {
+        self.written_out(token, selected, token.loss, distance)
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Tokens {
     /// How many tokens each micro-batch of the whole batch has.
     pub(super) micro_batches: Vec<usize>,
     /// −Σ q log p; 0 where no pull onto a reference asks for it.
-    pub(super) cross_entropy: Vec<f64>,
+    pub(super) distance: Vec<f64>,
     /// The pulls that a fused step found chunk by chunk.
     pub(super) fused_pulls: Vec<Pull>,
     /// Where each of the batch's documents' tokens stand.
@@ -40,7 +40,7 @@ impl Tokens {
         let length = |micro: &Vec<usize>| micro.iter().map(|document| documents[*document].len()).sum();
         Self {
             micro_batches: micro_batches.iter().map(length).collect(),
-            cross_entropy: vec![0.0; stats.len()],
+            distance: vec![0.0; stats.len()],
             fused_pulls: vec![Pull::default(); stats.len()],
             stats,
             labels,
@@ -70,7 +70,7 @@ impl Tokens {
         for (i, place) in places.iter().enumerate() {
             self.stats[*place] = computed.stats[i];
             self.fused_pulls[*place] = computed.pulls[i];
-            self.cross_entropy[*place] = computed.cross_entropy[i];
+            self.distance[*place] = computed.distance[i];
         }
     }
 }
@@ -80,5 +80,5 @@ impl Tokens {
 pub(super) struct Computed {
     pub(super) stats: Vec<TokenStats>,
     pub(super) pulls: Vec<Pull>,
-    pub(super) cross_entropy: Vec<f64>,
+    pub(super) distance: Vec<f64>,
 }

@@ -10,11 +10,11 @@ pub(super) use row::{Sums, cap_of, capped, logits, sums};
 use tch::Tensor;
 
 use self::divergence::Distribution;
-use self::row::{Mix, Reference, dot, largest, mean, outside, tempered};
+use self::row::{Mix, Ratio, Reference, dot, largest, mean, outside, tempered};
 use super::lanes::{Number, Simd};
 use super::rows::{Rows, by_kind, each_row};
 use crate::head_rows::task::{
-    Chunk, INVERSE_TEMPERATURES, Logits, ReferenceLogits, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
+    Chunk, INVERSE_TEMPERATURES, Logits, Onto, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
 };
 
 pub(crate) fn statistics(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -> Option<Vec<RowStats>> {
@@ -146,10 +146,9 @@ pub(crate) fn gradient(
     logits: &Logits,
     tasks: &[Task],
     soft_cap: Option<f64>,
-    reference: Option<ReferenceLogits>,
-    tail: &Tail,
+    onto: &Onto,
 ) -> Option<Vec<f64>> {
-    by_kind!(out, gradient_of(out, logits, tasks, soft_cap, reference, tail))
+    by_kind!(out, gradient_of(out, logits, tasks, soft_cap, onto))
 }
 
 fn gradient_of<S: Simd, N: Number>(
@@ -158,8 +157,7 @@ fn gradient_of<S: Simd, N: Number>(
     logits: &Logits,
     tasks: &[Task],
     soft_cap: Option<f64>,
-    reference: Option<ReferenceLogits>,
-    tail: &Tail,
+    onto: &Onto,
 ) -> Option<Vec<f64>> {
     let to = Rows::<N>::of(out)?;
     let from: Option<Vec<(Rows<N>, usize)>> = match logits {
@@ -168,23 +166,30 @@ fn gradient_of<S: Simd, N: Number>(
             Some(places.iter().map(|(tensor, row)| Some((Rows::of(tensor)?, *row))).collect::<Option<_>>()?)
         }
     };
-    let other = match reference {
+    let other = match onto.logits {
         Some((logits, cap)) => Some((Rows::<N>::of(logits)?, cap_of(cap))),
         None => None,
     };
+    let (tail, reverse) = (onto.tail, onto.reverse);
     assert!(tasks.len() <= to.count && from.as_ref().is_none_or(|from| from.len() == tasks.len()));
     Some(each_row(tasks.len(), |i| {
         // SAFETY: the tensors outlive the call; row i of `out` is this task's alone and no other tensor's memory, and
         // nothing else is written. `simd` proves the instructions.
         unsafe {
+            let (task, out, cap) = (&tasks[i], to.slice_mut(i), cap_of(soft_cap));
+            let from = from.as_ref().map(|from| from[i].0.slice(from[i].1));
             let other = other.as_ref().filter(|(rows, _)| i < rows.count);
-            let row = Row {
-                simd,
-                from: from.as_ref().map(|from| from[i].0.slice(from[i].1)),
-                other: other.map(|(rows, cap)| Reference::new(simd, rows.slice(i), *cap)),
-                cap: cap_of(soft_cap),
+            let own;
+            let other = match tail {
+                // The logits that the gradient takes the place of are read once more.
+                Tail::Itself(by) if task.reference_weight != 0.0 => {
+                    own = from.unwrap_or(&*out).to_vec();
+                    let label = (task.label as usize, task.log_sum_exp - task.loss);
+                    Some(Reference::itself(simd, &own, cap, by, label))
+                }
+                _ => other.map(|(rows, cap)| Reference::new(simd, rows.slice(i), *cap)),
             };
-            row.write(&tasks[i], tail, to.slice_mut(i))
+            Row { simd, from, other, cap }.write(task, &tail, reverse, out)
         }
     }))
 }
@@ -199,12 +204,15 @@ struct Row<'a, S, N> {
 }
 
 impl<S: Simd, N: Number> Row<'_, S, N> {
-    /// Writes the gradient and returns −Σ q log p, 0 without a q.
-    fn write(&self, task: &Task, tail: &Tail, out: &mut [N]) -> f64 {
+    /// Writes the gradient and returns −Σ q log p, or KL(p ‖ q) where that is lowered, 0 without a q.
+    fn write(&self, task: &Task, tail: &Tail, reverse: bool, out: &mut [N]) -> f64 {
+        let pulled = task.reference_weight != 0.0;
         self.simd.run(
             #[inline(always)]
             move || match tail {
-                Tail::Top(top) if task.reference_weight != 0.0 => self.towards_top(task, top, out),
+                Tail::Top(top) if pulled && reverse => self.reverse_towards_top(task, top, out),
+                Tail::Top(top) if pulled => self.towards_top(task, top, out),
+                _ if pulled && reverse => self.reverse(task, out),
                 tail => self.towards_all(task, matches!(tail, Tail::Uniform), out),
             },
         )
@@ -232,7 +240,8 @@ impl<S: Simd, N: Number> Row<'_, S, N> {
             move || {
                 let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
                 let mut mix = self.mix(task, a + b);
-                let (mut q_label, mut flat) = (self.other.map_or(0.0, |other| other.probability(label)), 0.0);
+                let (mut q_label, mut flat) =
+                    (self.other.map_or(0.0, |other| other.log_probability(label).exp()), 0.0);
                 if uniform && b != 0.0 {
                     q_label = 1.0 / out.len() as f64;
                     mix.flat = (b * q_label) as f32;
@@ -276,6 +285,66 @@ impl<S: Simd, N: Number> Row<'_, S, N> {
                     out[*id as usize] = N::nearest(x as f32);
                 }
                 cross_entropy
+            },
+        )
+    }
+
+    /// a·(p − eᵧ) + b·p·(log p − log q − KL(p ‖ q)), q the reference's whole prediction, or uniform.
+    fn reverse(&self, task: &Task, out: &mut [N]) -> f64 {
+        self.simd.run(
+            #[inline(always)]
+            move || {
+                let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+                let from = self.from.unwrap_or(&*out);
+                let log_q = self.other.map_or(-(out.len() as f64).ln(), |other| other.log_probability(label));
+                let term = |log_p: f64| log_p.exp() * (log_p - log_q);
+                let rounded = f64::from(capped(from[label].widen(), self.cap)) - task.log_sum_exp;
+                let ratio = Ratio { log_sum_exp: task.log_sum_exp as f32, cap: self.cap, other: self.other };
+                let divergence = ratio.divergence(self.simd, from) - term(rounded) + term(-task.loss);
+                ratio.gradient(self.simd, self.from, out, (a - b * divergence) as f32, b as f32);
+                let exact = (-task.loss).exp() * (a + b * (-task.loss - log_q - divergence)) - a;
+                out[label] = N::nearest((exact * self.slope(task.log_sum_exp - task.loss)) as f32);
+                divergence
+            },
+        )
+    }
+
+    /// The same, q known for k tokens and with the prediction's shape on the others.
+    fn reverse_towards_top(&self, task: &Task, top: &Top, out: &mut [N]) -> f64 {
+        self.simd.run(
+            #[inline(always)]
+            move || {
+                let (a, b, label) = (task.label_weight, task.reference_weight, task.label as usize);
+                let (ids, q) = (top.ids(task.row), top.probabilities(task.row));
+                if let Some(from) = self.from {
+                    out.copy_from_slice(from);
+                }
+                let log = |p: f64| p.max(f64::from(f32::MIN_POSITIVE)).ln();
+                let exact = |(id, q): (&u32, &f32)| {
+                    let z = f64::from(capped(out[*id as usize].widen(), self.cap));
+                    let log_p = if *id == task.label { -task.loss } else { z - task.log_sum_exp };
+                    (z, log_p, log_p - log(f64::from(*q)))
+                };
+                let inside: Vec<(f64, f64, f64)> = ids.iter().zip(q).map(exact).collect();
+                let rounded = f64::from(capped(out[label].widen(), self.cap)) - task.log_sum_exp;
+                let mut outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
+                if !ids.contains(&task.label) {
+                    outside += (-task.loss).exp() - rounded.exp();
+                }
+                let q_outside = 1.0 - q.iter().map(|q| f64::from(*q)).sum::<f64>();
+                let ratio_outside = log(outside) - log(q_outside);
+                let terms = inside.iter().map(|(_, log_p, ratio)| log_p.exp() * ratio);
+                let divergence = terms.sum::<f64>() + outside * ratio_outside;
+                let scale = |ratio: f64| a + b * (ratio - divergence);
+                row::gradient(self.simd, None, None, out, &self.mix(task, scale(ratio_outside)));
+                let at_label = self.slope(task.log_sum_exp - task.loss);
+                out[label] = N::nearest((((-task.loss).exp() * scale(ratio_outside) - a) * at_label) as f32);
+                for ((z, log_p, ratio), id) in inside.into_iter().zip(ids) {
+                    let own = if *id == task.label { a } else { 0.0 };
+                    let x = (log_p.exp() * scale(ratio) - own) * self.slope(z);
+                    out[*id as usize] = N::nearest(x as f32);
+                }
+                divergence
             },
         )
     }

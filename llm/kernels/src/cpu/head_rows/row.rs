@@ -176,25 +176,77 @@ pub(super) struct Mix {
     pub(super) cap: f32,
 }
 
-/// A row of another model's logits, whose softmax is q.
+/// The maximum of a row of logits, capped, and Σ exp(by·(z − max)).
+fn scaled<S: Simd, N: Number>(simd: S, row: &[N], cap: f32, by: f32) -> (f32, f64) {
+    simd.run(
+        #[inline(always)]
+        move || {
+            let (whole, rest) = row.as_chunks::<LANES>();
+            let largest = whole.iter().fold(simd.splat(f32::NEG_INFINITY), |max, z| simd.read(z).max(max));
+            let largest = rest.iter().fold(largest.largest(), |max, z| max.max(z.widen()));
+            let largest = capped(largest, cap);
+            let mut sum = simd.splat(0.0);
+            for z in whole {
+                let z = if cap.is_finite() {
+                    logits::<_, N, true>(simd, z, cap)
+                } else {
+                    logits::<_, N, false>(simd, z, cap)
+                };
+                sum = sum + ((z - simd.splat(largest)) * simd.splat(by)).exp();
+            }
+            let rest: f64 =
+                rest.iter().map(|z| f64::from(by * (capped(z.widen(), cap) - largest)).exp()).sum();
+            (largest, f64::from(sum.sum()) + rest)
+        },
+    )
+}
+
+/// A row of logits whose softmax is q: another model's, or the prediction's own at another temperature.
 #[derive(Clone, Copy)]
 pub(super) struct Reference<'a, N> {
     row: &'a [N],
+    /// Of the logits times `by`.
     log_sum_exp: f64,
     cap: f32,
+    /// The inverse temperature.
+    by: f32,
+    /// The label's logit times `by`, where it is known more exactly than the row has it.
+    label: Option<f64>,
 }
 
 impl<'a, N: Number> Reference<'a, N> {
     pub(super) fn new<S: Simd>(simd: S, row: &'a [N], cap: f32) -> Self {
         simd.run(
             #[inline(always)]
-            move || Self { row, log_sum_exp: sums(simd, row, cap).log_sum_exp(), cap },
+            move || Self { row, log_sum_exp: sums(simd, row, cap).log_sum_exp(), cap, by: 1.0, label: None },
         )
     }
 
-    /// q of a token.
-    pub(super) fn probability(&self, token: usize) -> f64 {
-        (f64::from(capped(self.row[token].widen(), self.cap)) - self.log_sum_exp).exp()
+    /// The prediction itself at an inverse temperature, from its row of logits, the label, and its exact logit (capped).
+    pub(super) fn itself<S: Simd>(simd: S, row: &'a [N], cap: f32, by: f64, label: (usize, f64)) -> Self {
+        let (max, sum) = scaled(simd, row, cap, by as f32);
+        let [rounded, exact] =
+            [f64::from(capped(row[label.0].widen(), cap)), label.1].map(|z| by * (z - f64::from(max)));
+        let sum = (sum - rounded.exp()).max(0.0) + exact.exp();
+        let label = Some(by * label.1);
+        Self { row, log_sum_exp: by * f64::from(max) + sum.ln(), cap, by: by as f32, label }
+    }
+
+    /// log q of the label.
+    pub(super) fn log_probability(&self, label: usize) -> f64 {
+        let read = || f64::from(capped(self.row[label].widen(), self.cap) * self.by);
+        self.label.unwrap_or_else(read) - self.log_sum_exp
+    }
+
+    /// log q of sixteen tokens.
+    #[inline(always)]
+    fn log_q<S: Simd>(&self, simd: S, row: &[N; LANES]) -> Lanes<S> {
+        let z = if self.cap.is_finite() {
+            logits::<_, N, true>(simd, row, self.cap)
+        } else {
+            logits::<_, N, false>(simd, row, self.cap)
+        };
+        z * simd.splat(self.by) - simd.splat(self.log_sum_exp as f32)
     }
 }
 
@@ -245,7 +297,8 @@ fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
                 let mut x = scale.mul_sub(log_p.exp(), flat);
                 if let Some(((row, _), reference)) = &other {
                     let other = logits::<_, N, REFERENCE_CAP>(simd, &row[i], reference.cap);
-                    let q = (other - simd.splat(reference.log_sum_exp as f32)).exp();
+                    let q =
+                        (other * simd.splat(reference.by) - simd.splat(reference.log_sum_exp as f32)).exp();
                     x = weight.subtracted(q, x);
                     cross_entropy = q.subtracted(log_p, cross_entropy);
                 }
@@ -261,7 +314,8 @@ fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
                 let log_p = z - mix.log_sum_exp;
                 let mut x = mix.scale * log_p.exp() - mix.flat;
                 if let Some(((_, rest), reference)) = &other {
-                    let q = (capped(rest[i].widen(), reference.cap) - reference.log_sum_exp as f32).exp();
+                    let z = capped(rest[i].widen(), reference.cap);
+                    let q = (z * reference.by - reference.log_sum_exp as f32).exp();
                     x -= mix.reference_weight * q;
                     sum -= f64::from(q * log_p);
                 }
@@ -270,6 +324,99 @@ fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
             sum
         },
     )
+}
+
+/// log p − log q of a row of logits, whose softmax is p.
+#[derive(Clone, Copy)]
+pub(super) struct Ratio<'a, N> {
+    /// Of the row's logits.
+    pub(super) log_sum_exp: f32,
+    /// Infinite where the logits are not capped.
+    pub(super) cap: f32,
+    /// q; uniform without it.
+    pub(super) other: Option<Reference<'a, N>>,
+}
+
+impl<N: Number> Ratio<'_, N> {
+    /// Σ p·(log p − log q), the label's logit as it stands in the row.
+    pub(super) fn divergence<S: Simd>(self, simd: S, row: &[N]) -> f64 {
+        simd.run(
+            #[inline(always)]
+            move || {
+                let mut sum = simd.splat(0.0);
+                let (whole, rest) = row.as_chunks::<LANES>();
+                for (i, z) in whole.iter().enumerate() {
+                    let (_, p, ratio) = self.lanes(simd, z, i, row.len());
+                    sum = p.mul_add(ratio, sum);
+                }
+                let rest = rest.iter().enumerate().map(|(i, z)| {
+                    let (_, p, ratio) = self.one(*z, whole.len() * LANES + i, row.len());
+                    f64::from(p * ratio)
+                });
+                f64::from(sum.sum()) + rest.sum::<f64>()
+            },
+        )
+    }
+
+    /// Writes p·(`scale` + `weight`·(log p − log q)) of a row that stands in `from` or, without it, in `out`.
+    pub(super) fn gradient<S: Simd>(
+        self,
+        simd: S,
+        from: Option<&[N]>,
+        out: &mut [N],
+        scale: f32,
+        weight: f32,
+    ) {
+        simd.run(
+            #[inline(always)]
+            move || {
+                let n = out.len();
+                let from = from.map(|from| from[..n].as_chunks::<LANES>());
+                let (whole, rest) = out.as_chunks_mut::<LANES>();
+                let first = whole.len() * LANES;
+                for (i, out) in whole.iter_mut().enumerate() {
+                    let (z, p, ratio) = self.lanes(simd, from.map_or(&*out, |(from, _)| &from[i]), i, n);
+                    let mut x = p * simd.splat(weight).mul_add(ratio, simd.splat(scale));
+                    if self.cap.is_finite() {
+                        let share = z / simd.splat(self.cap);
+                        x = x * share.subtracted(share, simd.splat(1.0));
+                    }
+                    x.write(out);
+                }
+                for (i, out) in rest.iter_mut().enumerate() {
+                    let (z, p, ratio) = self.one(from.map_or(*out, |(_, rest)| rest[i]), first + i, n);
+                    *out = N::nearest(p * (scale + weight * ratio) * (1.0 - (z / self.cap).powi(2)));
+                }
+            },
+        );
+    }
+
+    /// z (capped), p and log p − log q of the i-th sixteen of V logits.
+    #[inline(always)]
+    fn lanes<S: Simd>(&self, simd: S, z: &[N; LANES], i: usize, v: usize) -> (Lanes<S>, Lanes<S>, Lanes<S>) {
+        let z = if self.cap.is_finite() {
+            logits::<_, N, true>(simd, z, self.cap)
+        } else {
+            logits::<_, N, false>(simd, z, self.cap)
+        };
+        let log_p = z - simd.splat(self.log_sum_exp);
+        let log_q = match &self.other {
+            Some(other) => other.log_q(simd, &other.row[..v].as_chunks::<LANES>().0[i]),
+            None => simd.splat(-(v as f32).ln()),
+        };
+        (z, log_p.exp(), log_p - log_q)
+    }
+
+    /// The same of the i-th logit.
+    fn one(&self, z: N, i: usize, v: usize) -> (f32, f32, f32) {
+        let z = capped(z.widen(), self.cap);
+        let log_p = z - self.log_sum_exp;
+        let log_q = match &self.other {
+            Some(other) => capped(other.row[i].widen(), other.cap) * other.by - other.log_sum_exp as f32,
+            None => -(v as f32).ln(),
+        };
+        (z, log_p.exp(), log_p - log_q)
+    }
 }
 
 /// KL(q ‖ p), p the softmax of a row of logits.

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::head_rows::plain::DeviceTasks;
 use crate::head_rows::{
-    Chunk, ChunkStats, Logits, Reference, Request, RowStats, Tail, Task, Top, fetch, plain,
+    Chunk, ChunkStats, Logits, Onto, Reference, Request, RowStats, Tail, Task, Top, fetch, plain,
 };
 
 const ROWS: i64 = 11;
@@ -113,7 +113,8 @@ fn most_probable_tokens_are_those_of_the_operators() {
     }
 }
 
-/// The gradient towards nothing, every token alike, another model's most probable tokens, and its whole prediction.
+/// The gradient towards nothing, every token alike, another model's most probable tokens, its whole prediction, and the
+/// prediction itself at other temperatures; in both directions.
 #[test]
 fn gradients_are_those_of_the_operators() {
     crate::needs_kernels!();
@@ -121,32 +122,44 @@ fn gradients_are_those_of_the_operators() {
         let stats = case.plain_statistics(&Request::default());
         let reference = case.logits.flip([1]);
         let top = plain::top(&reference, None, 5);
-        for (tail, b) in [(Tail::None, 0.0), (Tail::Uniform, 0.3), (Tail::Top(&top), 0.3), (Tail::None, 0.3)]
-        {
-            let other = (matches!(tail, Tail::None) && b != 0.0).then_some((&reference, Some(20.0)));
-            let tasks: Vec<Task> = (0..ROWS as usize)
-                .map(|row| Task {
-                    row,
-                    label: case.labels[row],
-                    loss: stats[row].loss,
-                    log_sum_exp: stats[row].log_sum_exp,
-                    label_weight: 0.7,
-                    reference_weight: b,
-                })
-                .collect();
-            let mut expected = case.logits.copy();
-            let distances =
-                plain::gradient(&mut expected, &on_device(&case, &tasks, &tail), case.cap, other, &tail);
-            let distances = Vec::<f64>::try_from(distances).unwrap();
-            let (apart, in_place) = (case.logits.zeros_like(), case.logits.copy());
-            let elsewhere = Logits::Elsewhere((0..ROWS as usize).map(|row| (&case.logits, row)).collect());
-            for (out, logits) in [(&apart, &elsewhere), (&in_place, &Logits::InPlace)] {
-                let own =
-                    super::gradient(out, logits, &tasks, case.cap, other, &tail).expect("kernels apply");
-                let rounding = if case.logits.kind() == Kind::Float { 1e-5 } else { 8e-3 };
-                crate::tests::close(out, &expected, rounding);
-                for (own, plain) in own.iter().zip(&distances) {
-                    assert!((own - plain).abs() < 1e-4 * (1.0 + plain.abs()), "{tail:?} {own} {plain}");
+        for (tail, b) in [
+            (Tail::None, 0.0),
+            (Tail::Uniform, 0.3),
+            (Tail::Top(&top), 0.3),
+            (Tail::None, 0.3),
+            (Tail::Itself(1.0 / 0.7), -0.7),
+            (Tail::Itself(0.5), 0.3),
+            (Tail::Itself(1.4), 0.0),
+        ] {
+            for reverse in [false, true] {
+                let other = (matches!(tail, Tail::None) && b != 0.0).then_some((&reference, Some(20.0)));
+                let tasks: Vec<Task> = (0..ROWS as usize)
+                    .map(|row| Task {
+                        row,
+                        label: case.labels[row],
+                        loss: stats[row].loss,
+                        log_sum_exp: stats[row].log_sum_exp,
+                        label_weight: 0.7,
+                        reference_weight: b,
+                    })
+                    .collect();
+                let mut expected = case.logits.copy();
+                let onto = Onto { logits: other, tail, reverse };
+                let distances =
+                    plain::gradient(&mut expected, &on_device(&case, &tasks, &tail), case.cap, &onto);
+                let distances = Vec::<f64>::try_from(distances).unwrap();
+                let (apart, in_place) = (case.logits.zeros_like(), case.logits.copy());
+                let elsewhere =
+                    Logits::Elsewhere((0..ROWS as usize).map(|row| (&case.logits, row)).collect());
+                for (out, logits) in [(&apart, &elsewhere), (&in_place, &Logits::InPlace)] {
+                    let own = super::gradient(out, logits, &tasks, case.cap, &onto).expect("kernels apply");
+                    let rounding = if case.logits.kind() == Kind::Float { 1e-5 } else { 8e-3 };
+                    crate::tests::close(out, &expected, rounding);
+                    // In KL(p ‖ q) the errors of p count times log p − log q.
+                    let near = if reverse { 1e-3 } else { 1e-4 };
+                    for (own, plain) in own.iter().zip(&distances) {
+                        assert!((own - plain).abs() < near * (1.0 + plain.abs()), "{onto:?} {own} {plain}");
+                    }
                 }
             }
         }
