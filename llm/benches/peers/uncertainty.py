@@ -6,7 +6,7 @@ Ours runs first and writes the tokens, so that all see the same documents. Every
 epistemic uncertainty per response token (ours also pairwise KL, reverse MI and standard errors), with dropout on
 attention's probabilities and on what each half of a layer adds. A token counts once per pass.
 
-careful: documents sorted by length in padded bf16 batches, q, k, v and gate, up as one matrix each, dropout from
+careful: documents sorted by length in padded batches, q, k, v and gate, up as one matrix each, dropout from
 random bytes instead of torch's dropout (a rate of 0.1 is 26/256), nothing but rows that predict in the head, its logits in chunks, running means.
 huggingface: transformers' model with hooks, torch's own dropout, the same head and running means.
 """
@@ -33,6 +33,7 @@ def parse():
     parser.add_argument("--documents", type=int, default=16)
     parser.add_argument("--passes", type=int, default=4)
     parser.add_argument("--peer-passes", type=int, help="fewer for the peers, whose speed does not depend on it")
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16", help="of the peers")
     parser.add_argument("--rate", type=float, default=0.1)
     parser.add_argument("--batch", type=int, default=16, help="documents of a padded batch")
     parser.add_argument("--rounds", type=int, default=3)
@@ -137,8 +138,9 @@ class Careful:
         n, width = tokens.shape
         theta = config.rope_parameters["rope_theta"]
         angles = torch.outer(torch.arange(width), theta ** (-torch.arange(0, size, 2) / size))
-        cos, sin = (f(angles).to(torch.bfloat16)[None, :, None] for f in (torch.cos, torch.sin))
-        hide = torch.full((width, width), float("-inf"), dtype=torch.bfloat16).triu(1)
+        dtype = self.embedding.dtype
+        cos, sin = (f(angles).to(dtype)[None, :, None] for f in (torch.cos, torch.sin))
+        hide = torch.full((width, width), float("-inf"), dtype=dtype).triu(1)
         x = self.embedding[tokens]
         for norms, qkv, output, both, down in self.layers:
             all_heads = (self.rms(x, norms[0]) @ qkv.t()).view(n, width, heads + 2 * groups, size)
@@ -207,7 +209,7 @@ def main():
     peers = {}
     for name, kind, attention in (("careful", Careful, "sdpa"), ("huggingface", HuggingFace, "eager")):
         if name in options.only:
-            base = load_base(options.folder, torch.bfloat16)
+            base = load_base(options.folder, getattr(torch, options.dtype))
             base.set_attn_implementation(attention)
             peers[name] = kind(base.eval(), options.rate)
     speeds = {name: [] for name in ("ours", *peers)}
