@@ -157,10 +157,10 @@ class _Reference:
 
     def distance(self, p: _Prediction) -> Tensor:
         """KL(p ‖ q) or -Σ q log p: what pulls towards q lower."""
-        if not self.reverse:
-            return self.cross_entropy(p)
         if self.temperature is not None:
             self.q_nv = (p.shifted_nv / self.temperature).softmax(-1)
+        if not self.reverse:
+            return self.cross_entropy(p)
         self.ratio_nv = self._log_ratio(p)
         self.divergence_n = _dot(p.exp_nv, self.ratio_nv) / p.total_n
         return self.divergence_n
@@ -180,8 +180,6 @@ class _Reference:
 
     def cross_entropy(self, p: _Prediction) -> Tensor:
         """-Σ q log p, with the tokens beyond the top k as one event."""
-        if self.temperature is not None:
-            self.q_nv = (p.shifted_nv / self.temperature).softmax(-1)
         if self.q_nv is None:
             return p.log_total_n - p.shifted_nv.mean(-1)
         top = self.top()

@@ -1,6 +1,7 @@
 //! The head's rows shared among libtorch's threads, each read by [`row`].
 
 mod divergence;
+mod ratio;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,8 @@ pub(super) use row::{Sums, cap_of, capped, logits, sums};
 use tch::Tensor;
 
 use self::divergence::Distribution;
-use self::row::{Mix, Ratio, Reference, dot, largest, mean, outside, tempered};
+use self::ratio::Ratio;
+use self::row::{Mix, Reference, dot, largest, mean, outside, tempered};
 use super::lanes::{Number, Simd};
 use super::rows::{Rows, by_kind, each_row};
 use crate::head_rows::task::{

@@ -57,6 +57,12 @@ pub(in crate::cpu) fn logits<S: Simd, N: Number, const CAP: bool>(
     if CAP { (z / simd.splat(cap)).tanh() * simd.splat(cap) } else { z }
 }
 
+/// The same where it is not known beforehand whether they are capped.
+#[inline(always)]
+pub(super) fn maybe_capped<S: Simd, N: Number>(simd: S, z: &[N; LANES], cap: f32) -> Lanes<S> {
+    if cap.is_finite() { logits::<_, N, true>(simd, z, cap) } else { logits::<_, N, false>(simd, z, cap) }
+}
+
 /// The sums of a row of logits, capped at `cap` where it is finite.
 pub(in crate::cpu) fn sums<S: Simd, N: Number>(simd: S, row: &[N], cap: f32) -> Sums {
     simd.run(
@@ -133,12 +139,7 @@ pub(super) fn tempered<S: Simd, N: Number>(
             for block in whole.chunks(BLOCK / LANES) {
                 let mut sums = [simd.splat(0.0); INVERSE_TEMPERATURES.len()];
                 for z in block {
-                    let z = if cap.is_finite() {
-                        logits::<_, N, true>(simd, z, cap)
-                    } else {
-                        logits::<_, N, false>(simd, z, cap)
-                    };
-                    let quarter = ((z - simd.splat(max)) * simd.splat(0.25)).exp();
+                    let quarter = ((maybe_capped(simd, z, cap) - simd.splat(max)) * simd.splat(0.25)).exp();
                     let half = quarter * quarter;
                     let whole = half * half;
                     let powers = [half, half * quarter, whole * quarter, whole * half, whole * whole];
@@ -187,12 +188,7 @@ fn scaled<S: Simd, N: Number>(simd: S, row: &[N], cap: f32, by: f32) -> (f32, f6
             let largest = capped(largest, cap);
             let mut sum = simd.splat(0.0);
             for z in whole {
-                let z = if cap.is_finite() {
-                    logits::<_, N, true>(simd, z, cap)
-                } else {
-                    logits::<_, N, false>(simd, z, cap)
-                };
-                sum = sum + ((z - simd.splat(largest)) * simd.splat(by)).exp();
+                sum = sum + ((maybe_capped(simd, z, cap) - simd.splat(largest)) * simd.splat(by)).exp();
             }
             let rest: f64 =
                 rest.iter().map(|z| f64::from(by * (capped(z.widen(), cap) - largest)).exp()).sum();
@@ -238,15 +234,16 @@ impl<'a, N: Number> Reference<'a, N> {
         self.label.unwrap_or_else(read) - self.log_sum_exp
     }
 
-    /// log q of sixteen tokens.
+    /// log q of the i-th sixteen of V tokens.
     #[inline(always)]
-    fn log_q<S: Simd>(&self, simd: S, row: &[N; LANES]) -> Lanes<S> {
-        let z = if self.cap.is_finite() {
-            logits::<_, N, true>(simd, row, self.cap)
-        } else {
-            logits::<_, N, false>(simd, row, self.cap)
-        };
+    pub(super) fn lanes<S: Simd>(&self, simd: S, i: usize, v: usize) -> Lanes<S> {
+        let z = maybe_capped(simd, &self.row[..v].as_chunks::<LANES>().0[i], self.cap);
         z * simd.splat(self.by) - simd.splat(self.log_sum_exp as f32)
+    }
+
+    /// log q of a token.
+    pub(super) fn one(&self, i: usize) -> f32 {
+        capped(self.row[i].widen(), self.cap) * self.by - self.log_sum_exp as f32
     }
 }
 
@@ -324,99 +321,6 @@ fn mixed<S: Simd, N: Number, const CAP: bool, const REFERENCE_CAP: bool>(
             sum
         },
     )
-}
-
-/// log p − log q of a row of logits, whose softmax is p.
-#[derive(Clone, Copy)]
-pub(super) struct Ratio<'a, N> {
-    /// Of the row's logits.
-    pub(super) log_sum_exp: f32,
-    /// Infinite where the logits are not capped.
-    pub(super) cap: f32,
-    /// q; uniform without it.
-    pub(super) other: Option<Reference<'a, N>>,
-}
-
-impl<N: Number> Ratio<'_, N> {
-    /// Σ p·(log p − log q), the label's logit as it stands in the row.
-    pub(super) fn divergence<S: Simd>(self, simd: S, row: &[N]) -> f64 {
-        simd.run(
-            #[inline(always)]
-            move || {
-                let mut sum = simd.splat(0.0);
-                let (whole, rest) = row.as_chunks::<LANES>();
-                for (i, z) in whole.iter().enumerate() {
-                    let (_, p, ratio) = self.lanes(simd, z, i, row.len());
-                    sum = p.mul_add(ratio, sum);
-                }
-                let rest = rest.iter().enumerate().map(|(i, z)| {
-                    let (_, p, ratio) = self.one(*z, whole.len() * LANES + i, row.len());
-                    f64::from(p * ratio)
-                });
-                f64::from(sum.sum()) + rest.sum::<f64>()
-            },
-        )
-    }
-
-    /// Writes p·(`scale` + `weight`·(log p − log q)) of a row that stands in `from` or, without it, in `out`.
-    pub(super) fn gradient<S: Simd>(
-        self,
-        simd: S,
-        from: Option<&[N]>,
-        out: &mut [N],
-        scale: f32,
-        weight: f32,
-    ) {
-        simd.run(
-            #[inline(always)]
-            move || {
-                let n = out.len();
-                let from = from.map(|from| from[..n].as_chunks::<LANES>());
-                let (whole, rest) = out.as_chunks_mut::<LANES>();
-                let first = whole.len() * LANES;
-                for (i, out) in whole.iter_mut().enumerate() {
-                    let (z, p, ratio) = self.lanes(simd, from.map_or(&*out, |(from, _)| &from[i]), i, n);
-                    let mut x = p * simd.splat(weight).mul_add(ratio, simd.splat(scale));
-                    if self.cap.is_finite() {
-                        let share = z / simd.splat(self.cap);
-                        x = x * share.subtracted(share, simd.splat(1.0));
-                    }
-                    x.write(out);
-                }
-                for (i, out) in rest.iter_mut().enumerate() {
-                    let (z, p, ratio) = self.one(from.map_or(*out, |(_, rest)| rest[i]), first + i, n);
-                    *out = N::nearest(p * (scale + weight * ratio) * (1.0 - (z / self.cap).powi(2)));
-                }
-            },
-        );
-    }
-
-    /// z (capped), p and log p − log q of the i-th sixteen of V logits.
-    #[inline(always)]
-    fn lanes<S: Simd>(&self, simd: S, z: &[N; LANES], i: usize, v: usize) -> (Lanes<S>, Lanes<S>, Lanes<S>) {
-        let z = if self.cap.is_finite() {
-            logits::<_, N, true>(simd, z, self.cap)
-        } else {
-            logits::<_, N, false>(simd, z, self.cap)
-        };
-        let log_p = z - simd.splat(self.log_sum_exp);
-        let log_q = match &self.other {
-            Some(other) => other.log_q(simd, &other.row[..v].as_chunks::<LANES>().0[i]),
-            None => simd.splat(-(v as f32).ln()),
-        };
-        (z, log_p.exp(), log_p - log_q)
-    }
-
-    /// The same of the i-th logit.
-    fn one(&self, z: N, i: usize, v: usize) -> (f32, f32, f32) {
-        let z = capped(z.widen(), self.cap);
-        let log_p = z - self.log_sum_exp;
-        let log_q = match &self.other {
-            Some(other) => capped(other.row[i].widen(), other.cap) * other.by - other.log_sum_exp as f32,
-            None => -(v as f32).ln(),
-        };
-        (z, log_p.exp(), log_p - log_q)
-    }
 }
 
 /// KL(q ‖ p), p the softmax of a row of logits.
