@@ -17,7 +17,7 @@ pub(crate) struct Candidate {
 pub struct LeftOut {
     /// Its name.
     pub preset: String,
-    /// Why the first step says nothing of it.
+    /// Why its first step cannot be predicted.
     pub because: String,
 }
 

@@ -3,9 +3,9 @@
 //!
 //! Where the model gives its best token the probability c, that token is the label with probability (1 − η)·σ(β·logit
 //! c). β, an inverse temperature, calibrates the model; η is the share of labels that contradict it however sure it is.
-//! A plain temperature would take the contradictions for doubt. η counts as wrong also what the model is sure of and
-//! mistaken in, so it is an upper bound for the wrong labels among the tokens that the model knows, and says nothing of
-//! the others.
+//! A plain temperature would take the contradictions for doubt. η also counts right labels that the model confidently
+//! contradicts, so it is an upper bound for the wrong labels among the tokens of which the model is sure. About the
+//! other tokens it gives no information.
 
 use serde::Serialize;
 use tokensieve_base::statistics::{Estimate, jackknife_half_width};

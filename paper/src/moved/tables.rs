@@ -97,7 +97,7 @@ impl Moves {
     }
 }
 
-/// The columns by which rows of both tables are told apart: those that have no fraction anywhere.
+/// The columns that identify a row in both tables: those that have no fraction anywhere.
 struct Keys<'a> {
     header: &'a [String],
     columns: Vec<usize>,
