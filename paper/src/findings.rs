@@ -26,14 +26,14 @@ pub const QUESTIONS: [Question; 5] = [
     Question {
         asks: "Does training on the tokens with the largest losses help?",
         answers: &[
-            &["study/masked-answers-arithmetic", "a-12/top-beats-random-fashion-mnist"],
-            &["oracle/masked-lowers-kl", "a-2c/far-epistemic-helps"],
+            &["study/masked-answers-arithmetic", "oracle/masked-lowers-kl", "a-2c/far-epistemic-helps"],
+            &["a-12/top-beats-random-fashion-mnist"],
         ],
     },
     Question {
         asks: "Does distillation repair what that costs?",
         answers: &[
-            &["study/distillation-repairs", "oracle/distillation-keeps-the-former"],
+            &["oracle/distillation-keeps-the-former", "study/distillation-repairs"],
             &["oracle/distillation-keeps-calibration", "seam/distil-protects-strong"],
         ],
     },

@@ -4,6 +4,7 @@
 // What works on lanes must be inlined into the functions that are compiled for the instructions.
 #![allow(clippy::inline_always)]
 
+mod amx;
 mod attention;
 pub mod decode;
 mod dropout;
@@ -22,12 +23,20 @@ pub(super) mod spread;
 mod transpose;
 mod weight;
 
+#[cfg(test)]
+pub(super) use amx::multiplies_tiles;
 pub(super) use attention::{attention, attention_backward};
 pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
 pub use int8::Int8Weight;
 pub(super) use norm::{rms_norm, rms_norm_backward};
-#[cfg(test)]
-pub(super) use product::multiplies_tiles;
-pub(super) use product::product;
 pub(super) use rope::rope;
+
+use tch::Tensor;
+
+use crate::product::Product;
+
+/// A product, by who is fastest at it here.
+pub(super) fn product(product: &Product, out: &Tensor) -> Option<()> {
+    if amx::applies(product) { amx::product(product, out) } else { product::product(product, out) }
+}

@@ -16,6 +16,7 @@ use super::line::{EMPTY, Line};
 use super::rows::{Rows, by_rows, floats, with_simd};
 use super::transpose::transposed;
 use super::weight::{TILE, Weight};
+use crate::backend::Backend;
 use crate::product::{Block, Product};
 use crate::shim::parallel;
 
@@ -32,7 +33,7 @@ const PANEL: usize = 1024;
 const DEPTH: usize = 2048;
 
 /// Fewer rows are not worth laying out the weight (choice).
-const FEWEST: usize = 24;
+const FEWEST: i64 = 24;
 
 /// Rows that are worth a thread of their own (choice).
 const ROWS_PER_THREAD: usize = 128;
@@ -41,7 +42,18 @@ const ROWS_PER_THREAD: usize = 128;
 /// many times what would be its share (choice).
 const EVEN: f64 = 1.03;
 
+/// `None` where libtorch multiplies as fast or faster.
 pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
+    // Without instructions for bf16 libtorch would widen the weight first.
+    let in_one_go = product.x.kind() == Kind::Float || Backend::of_cpu() == Ok(Backend::Avx512Bf16);
+    if in_one_go && product.x.size()[0] < FEWEST {
+        return None;
+    }
+    of_any_rows(product, out)
+}
+
+/// However few the rows are.
+pub(super) fn of_any_rows(product: &Product, out: &Tensor) -> Option<()> {
     match (product.x.kind(), out.kind()) {
         (Kind::Float, Kind::Float) => with_simd!(of::<f32, f32>(product, out)),
         (Kind::BFloat16, Kind::BFloat16) => with_simd!(of::<bf16, bf16>(product, out)),
@@ -50,29 +62,9 @@ pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
     }
 }
 
-/// Whether the processor has matrix instructions (AMX): libtorch's products in bf16 use them, and with them are several
-/// times as fast as any without.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn multiplies_tiles() -> bool {
-    /// Of leaf 7 in edx.
-    const AMX_BF16: u32 = 1 << 22;
-    /// Asked once: under a hypervisor the instruction is a slow one.
-    static FOUND: std::sync::LazyLock<bool> =
-        std::sync::LazyLock::new(|| std::arch::x86_64::__cpuid_count(7, 0).edx & AMX_BF16 != 0);
-    *FOUND
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn multiplies_tiles() -> bool {
-    false
-}
-
 fn of<S: Simd, N: Number, O: Number>(simd: S, product: &Product, out: &Tensor) -> Option<()> {
     let into = Rows::<O>::of(out)?;
-    // What libtorch multiplies as fast or faster. Without instructions for it, it would widen the weight first.
-    let of_libtorch = if N::parts::<S>() == 1 { FEWEST } else { 0 };
-    let of_tiles = N::PER_WORD > 1 && N::parts::<S>() == 1 && multiplies_tiles();
-    if into.count < of_libtorch || of_tiles || into.inner != 1 {
+    if into.inner != 1 {
         return None;
     }
     let whole = |range: &Range<usize>| {
