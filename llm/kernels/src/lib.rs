@@ -7,8 +7,8 @@
 //! pinned by the environment variable `TOKENSIEVE_BACKEND`:
 //!
 //! - `avx512-bf16`: kernels in AVX-512 with its bf16 instructions, on libtorch's threads (feature `simd`, on by default).
-//!   What no kernel applies to (another kind of number, a product of fewer than 24 rows, products of bf16 where the
-//!   processor has AMX) is left to libtorch.
+//!   What no kernel applies to (another kind of number, a product of fewer than 24 rows) is left to libtorch, and products
+//!   of bf16 are libtorch's and MKL's where the processor has matrix instructions (AMX).
 //! - `avx2`: the same kernels, compiled for AVX2 and FMA. bf16 is widened where it is multiplied and rounded as the
 //!   instructions of `avx512-bf16` round it; f32 is faster.
 //! - `neon`: the same kernels on 64-bit Arm processors, with bf16 as in `avx2`.
@@ -104,7 +104,7 @@ impl Product<'_> {
         if cpu::product(&self, out).is_some() {
             return;
         }
-        // Kernels leave few rows, and all where the processor multiplies tiles of bf16 (AMX), to libtorch.
+        // Kernels leave few rows to libtorch.
         if Backend::of_cpu() == Ok(Backend::Avx512Bf16) {
             plain::native_product(&self, out);
         } else {
