@@ -5,7 +5,7 @@ use crate::planned::outcomes::rounded;
 use crate::recorded::{Recorded, same_verdict};
 use crate::study::models;
 use crate::table::to_csv;
-use crate::{Claim, Made, Profile, Verdict};
+use crate::{Claim, Made, Verdict};
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
@@ -31,15 +31,12 @@ impl<'a> Ledger<'a> {
         self.made.iter().flat_map(|made| &made.claims)
     }
 
-    /// Claims whose verdict contradicts the recorded one, each with a sentence that says so. The smoke profile's
-    /// verdicts are meaningless and are not compared; nor is a figure of which nothing is recorded yet.
+    /// Claims whose verdict contradicts the recorded one, each with a sentence that says so, of the figures whose recorded
+    /// verdicts are of the same runs.
     pub fn disagreements(&self) -> Vec<String> {
-        let compared = |made: &&Made| {
-            made.provenance.profile != Profile::Smoke.name() && self.recorded.has(made.about.id)
-        };
         self.made
             .iter()
-            .filter(compared)
+            .filter(|made| self.recorded.has_verdicts_for(made))
             .flat_map(|made| &made.claims)
             .filter_map(|claim| {
                 let recorded = self.recorded.verdict(&claim.id);

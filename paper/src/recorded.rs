@@ -68,11 +68,6 @@ impl Recorded {
         Ok(Self { files, verdicts })
     }
 
-    /// Whether a table of this figure is recorded.
-    pub fn has(&self, id: &str) -> bool {
-        self.files.contains_key(&format!("{id}.csv"))
-    }
-
     /// The recorded table of a figure.
     pub fn table(&self, id: &str) -> Result<Option<(Table, Provenance)>> {
         let file = |extension: &str| self.files.get(&format!("{id}.{extension}"));
@@ -104,6 +99,14 @@ impl Recorded {
         self.verdicts.keys().map(String::as_str).filter(move |id| !known(id))
     }
 
+    /// Whether the verdicts on a figure made here ought to be the recorded ones: not where the profile is another, and with
+    /// it the runs.
+    pub fn has_verdicts_for(&self, made: &Made) -> bool {
+        let recorded = self.table(made.about.id).ok().flatten();
+        made.provenance.profile != Profile::Smoke.name()
+            && recorded.is_some_and(|(_, provenance)| !is_of_other_runs(&provenance, made))
+    }
+
     /// Compares a figure made here with its recorded table.
     pub fn agreement(&self, made: &Made) -> Result<Agreement> {
         let skip = |reason: &str| Ok(Agreement::NotCompared(reason.into()));
@@ -119,8 +122,7 @@ impl Recorded {
         if table == made.table {
             return Ok(Agreement::Identical);
         }
-        let larger = provenance.profile != made.provenance.profile;
-        if larger && provenance.config_sha256 != made.provenance.config_sha256 {
+        if is_of_other_runs(&provenance, made) {
             return skip(&format!(
                 "the recorded table was made with the larger profile {}",
                 provenance.profile
@@ -131,6 +133,10 @@ impl Recorded {
             Err(error) => Agreement::Different(error.to_string()),
         })
     }
+}
+
+fn is_of_other_runs(recorded: &Provenance, made: &Made) -> bool {
+    recorded.profile != made.provenance.profile && recorded.config_sha256 != made.provenance.config_sha256
 }
 
 /// Whether a claim's verdict is the recorded one; `None` when only one of the two says that it holds or does not.
@@ -214,6 +220,11 @@ mod tests {
         made.provenance.profile = Profile::Laptop.name().into();
         assert_eq!(same.agreement(&made)?, Agreement::Identical);
         assert!(matches!(shorter.agreement(&made)?, Agreement::Different(_)));
+        assert!(same.has_verdicts_for(&made) && !Recorded::default().has_verdicts_for(&made));
+        made.provenance.profile = Profile::Study.name().into();
+        assert!(same.has_verdicts_for(&made), "another profile, the same runs");
+        made.provenance.config_sha256 = "other".into();
+        assert!(!same.has_verdicts_for(&made), "verdicts on fewer runs");
         assert!(matches!(Recorded::default().agreement(&made)?, Agreement::NotCompared(_)));
         Ok(())
     }

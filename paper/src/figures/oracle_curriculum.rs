@@ -11,6 +11,8 @@ use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
 pub(super) struct Figure;
 
 const ARMS: [&str; 4] = ["mle", "masked", "masked-distill", "truth"];
+/// Their colours: those of no class.
+const INKS: [Ink; 4] = [Ink::Strong, Ink::Category(5), Ink::Category(6), Ink::Muted];
 /// Classes of tokens, and all of them.
 const GROUPS: [&str; 9] =
     ["structure", "free", "choice", "frequent-fact", "rare-fact", "rule", "new-rule", "copy", "all"];
@@ -68,8 +70,7 @@ impl crate::Figure for Figure {
             let at = |row: &Row| (row.step.unwrap_or(0) as f64, row.value, row.low, row.high);
             rows.iter().filter(is).map(at).collect::<Vec<_>>()
         };
-        let drawn = |panel: Panel, points: &[(f64, f64, f64, f64)], index: usize, label: Option<&str>| {
-            let ink = Ink::Category(index);
+        let drawn = |panel: Panel, points: &[(f64, f64, f64, f64)], ink: Ink, label: Option<&str>| {
             let line = Series::line(points.iter().map(|(x, y, _, _)| (*x, *y))).ink(ink);
             let line = label.map_or_else(|| line.clone().dashed(), |label| line.clone().label(label));
             panel
@@ -81,16 +82,17 @@ impl crate::Figure for Figure {
             let y = Axis::linear("share selected").range(0.0, 1.0).percent();
             let mut panel = Panel::new(&format!("from capability {from}"), Axis::linear("steps"), y);
             for (index, group) in DRAWN.iter().enumerate() {
-                panel = drawn(panel, &curve(Quantity::Selected, *from, "masked", group), index, Some(group));
-                panel = drawn(panel, &curve(Quantity::Selected, *from, "mle", group), index, None);
+                let ink = Ink::Category(index);
+                panel = drawn(panel, &curve(Quantity::Selected, *from, "masked", group), ink, Some(group));
+                panel = drawn(panel, &curve(Quantity::Selected, *from, "mle", group), ink, None);
             }
             panels.push(panel);
         }
         for from in &from {
             let title = format!("from capability {from}");
             let mut panel = Panel::new(&title, Axis::linear("steps"), Axis::linear("KL, nats"));
-            for (index, arm) in ARMS.iter().enumerate() {
-                panel = drawn(panel, &curve(Quantity::Kl, *from, arm, "all"), index, Some(arm));
+            for (arm, ink) in ARMS.iter().zip(INKS) {
+                panel = drawn(panel, &curve(Quantity::Kl, *from, arm, "all"), ink, Some(arm));
             }
             panels.push(panel);
         }

@@ -123,14 +123,26 @@ impl Decided {
     }
 }
 
-/// What is compared with what, in words.
+/// What some keys of a term are called.
+const NAMES: [(&str, &str); 4] =
+    [("from", "from capability"), ("group", "tokens"), ("of", "measure"), ("set", "measured on")];
+
+/// What is compared with what, in words: `arm masked minus arm mle; data clean, from capability 4, measure kl`.
 fn described(claim: &Declared) -> String {
-    let say = |table: &toml::Table| {
-        let pair =
-            |(key, value): (&String, &toml::Value)| format!("{key} {}", value.to_string().replace('"', ""));
-        table.iter().map(pair).collect::<Vec<_>>().join(", ")
+    let pair = |(key, value): (&String, &toml::Value)| {
+        let name = NAMES.iter().find(|(of, _)| of == key).map_or(key.as_str(), |(_, name)| name);
+        format!("{name} {}", value.to_string().replace('"', ""))
     };
-    format!("{}, minus the same with {}", say(&claim.of), say(&claim.versus))
+    let listed = |pairs: &mut dyn Iterator<Item = (&String, &toml::Value)>| -> String {
+        pairs.map(pair).collect::<Vec<_>>().join(", ")
+    };
+    let Declared { of, versus, .. } = claim;
+    format!(
+        "{} minus {}; {}",
+        listed(&mut of.iter().filter(|(key, _)| versus.contains_key(*key))),
+        listed(&mut versus.iter()),
+        listed(&mut of.iter().filter(|(key, _)| !versus.contains_key(*key))),
+    )
 }
 
 #[cfg(test)]
@@ -174,7 +186,11 @@ mod tests {
         let plan = Plan::load().unwrap();
         let claim = decided(-0.5, 0.01, 0.9).claim("oracle", &plan.claims[0], 12, Evidence::Truth);
         assert_eq!(claim.evidence, Evidence::Truth);
-        assert!(claim.test.contains("minus the same with of entropy-rank"), "{}", claim.test);
+        assert!(
+            claim.test.starts_with("measure loss-rank minus measure entropy-rank; arm mle, "),
+            "{}",
+            claim.test
+        );
         assert!(claim.test.contains("12 primary claims") && claim.test.contains("± 0.05"), "{}", claim.test);
     }
 }

@@ -69,6 +69,8 @@ struct FindingText<'a> {
     /// The figure's page, and the claim's place on it.
     page: &'a str,
     name: &'a str,
+    /// Effect, interval and the claimed side; empty where nothing was tested.
+    drawing: String,
     verdict: Badge,
     answer: &'static str,
     statement: &'a str,
@@ -302,6 +304,7 @@ fn answered<'a>(question: &Question, made: &'a [Made], ledger: &Ledger<'_>) -> A
         FindingText {
             page: finding.made.about.id,
             name: name(claim),
+            drawing: interval::svg(claim),
             verdict: Badge::new(class, claim.verdict.name(), sure),
             answer: finding.answer(),
             statement: &claim.statement,
