@@ -7,7 +7,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::product::of_any_rows;
+use super::product::{self, of_any_rows};
 use crate::backend::Backend;
 use crate::plain::native_product;
 use crate::product::Product;
@@ -33,8 +33,13 @@ pub(crate) fn multiplies_tiles() -> bool {
     false
 }
 
+/// A product, by who is fastest at it here; `None` if libtorch is to multiply everything.
+pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
+    if applies(product) { with_tiles(product, out) } else { product::product(product, out) }
+}
+
 /// Whether libtorch multiplies these factors with matrix instructions.
-pub(super) fn applies(product: &Product) -> bool {
+fn applies(product: &Product) -> bool {
     product.x.kind() == Kind::BFloat16
         && product.x.device() == Device::Cpu
         && Backend::of_cpu() == Ok(Backend::Avx512Bf16)
@@ -42,7 +47,7 @@ pub(super) fn applies(product: &Product) -> bool {
 }
 
 /// `None` if libtorch is to multiply everything.
-pub(super) fn product(product: &Product, out: &Tensor) -> Option<()> {
+fn with_tiles(product: &Product, out: &Tensor) -> Option<()> {
     if out.kind() == Kind::Float {
         return in_f32(product, out);
     }
@@ -100,9 +105,9 @@ mod tests {
             let out = added.zeros_like();
             let both = Product::of(&x, &weight).and(&also_x, &also);
             let expected = exact(&x, &weight) + exact(&also_x, &also);
-            product(&both.plus(Some(&added)), &out).expect("some tokens are left over");
+            with_tiles(&both.plus(Some(&added)), &out).expect("some tokens are left over");
             close(&out, &(&expected + &added), 8e-3);
-            product(&both.plus(Some(&bias)), &out).expect("some tokens are left over");
+            with_tiles(&both.plus(Some(&bias)), &out).expect("some tokens are left over");
             close(&out, &(&expected + &bias), 8e-3);
         }
     }
@@ -117,18 +122,18 @@ mod tests {
             let sum = random(&[50, 40], 7).to_kind(Kind::Float);
             let expected = &sum + exact(&x.tr(), &dy);
             if cfg!(target_arch = "aarch64") {
-                assert!(product(&Product::of(&x.tr(), &dy), &sum).is_none(), "there is no MKL");
+                assert!(with_tiles(&Product::of(&x.tr(), &dy), &sum).is_none(), "there is no MKL");
                 continue;
             }
             let beside = sum.zeros_like();
-            product(&Product::of(&x.tr(), &dy).plus(Some(&sum)), &beside).expect("MKL multiplies");
+            with_tiles(&Product::of(&x.tr(), &dy).plus(Some(&sum)), &beside).expect("MKL multiplies");
             close(&beside, &expected, 1e-6);
-            product(&Product::of(&x.tr(), &dy).plus(Some(&sum)), &sum).expect("MKL multiplies");
+            with_tiles(&Product::of(&x.tr(), &dy).plus(Some(&sum)), &sum).expect("MKL multiplies");
             close(&sum, &expected, 1e-6);
             // Two products, into a part of wider rows.
             let (out, weight) = (random(&[tokens, 64], 8).to_kind(Kind::Float), bf16(&[40, 50], 9));
             let (part, square) = (out.narrow(1, 8, 50), bf16(&[50, 50], 3));
-            product(&Product::of(&dy, &weight).and(&x, &square), &part).expect("MKL multiplies");
+            with_tiles(&Product::of(&dy, &weight).and(&x, &square), &part).expect("MKL multiplies");
             close(&part, &(exact(&dy, &weight) + exact(&x, &square)), 1e-6);
         }
     }
@@ -139,7 +144,7 @@ mod tests {
         for tokens in [63, 128] {
             let (x, weight) = (random(&[tokens, 8], 1), random(&[8, 8], 2));
             let out = random(&[tokens, 8], 3);
-            assert!(product(&Product::of(&x, &weight), &out).is_none());
+            assert!(with_tiles(&Product::of(&x, &weight), &out).is_none());
         }
     }
 }

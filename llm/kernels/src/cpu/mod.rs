@@ -25,18 +25,10 @@ mod weight;
 
 #[cfg(test)]
 pub(super) use amx::multiplies_tiles;
+pub(super) use amx::product;
 pub(super) use attention::{attention, attention_backward};
 pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
 pub use int8::Int8Weight;
 pub(super) use norm::{rms_norm, rms_norm_backward};
 pub(super) use rope::rope;
-
-use tch::Tensor;
-
-use crate::product::Product;
-
-/// A product, by who is fastest at it here.
-pub(super) fn product(product: &Product, out: &Tensor) -> Option<()> {
-    if amx::applies(product) { amx::product(product, out) } else { product::product(product, out) }
-}
