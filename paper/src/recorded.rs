@@ -70,11 +70,14 @@ impl Recorded {
 
     /// The recorded table of a figure.
     pub fn table(&self, id: &str) -> Result<Option<(Table, Provenance)>> {
-        let file = |extension: &str| self.files.get(&format!("{id}.{extension}"));
-        let (Some(csv), Some(json)) = (file("csv"), file("json")) else { return Ok(None) };
-        let provenance =
-            serde_json::from_str(json).with_context(|| format!("reading paper/recorded/{id}.json"))?;
+        let csv = self.files.get(&format!("{id}.csv"));
+        let (Some(csv), Some(provenance)) = (csv, self.provenance(id)?) else { return Ok(None) };
         Ok(Some((Table::from_csv(csv)?, provenance)))
+    }
+
+    fn provenance(&self, id: &str) -> Result<Option<Provenance>> {
+        let Some(json) = self.files.get(&format!("{id}.json")) else { return Ok(None) };
+        serde_json::from_str(json).with_context(|| format!("reading paper/recorded/{id}.json"))
     }
 
     /// Those of the figures that are recorded, drawn and tested anew from their recorded tables.
@@ -102,9 +105,9 @@ impl Recorded {
     /// Whether the verdicts on a figure made here ought to be the recorded ones: not where the profile is another, and with
     /// it the runs.
     pub fn has_verdicts_for(&self, made: &Made) -> bool {
-        let recorded = self.table(made.about.id).ok().flatten();
+        let recorded = self.provenance(made.about.id).ok().flatten();
         made.provenance.profile != Profile::Smoke.name()
-            && recorded.is_some_and(|(_, provenance)| !is_of_other_runs(&provenance, made))
+            && recorded.is_some_and(|recorded| !is_of_other_runs(&recorded, made))
     }
 
     /// Compares a figure made here with its recorded table.

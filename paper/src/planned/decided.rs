@@ -133,16 +133,9 @@ fn described(claim: &Declared) -> String {
         let name = NAMES.iter().find(|(of, _)| of == key).map_or(key.as_str(), |(_, name)| name);
         format!("{name} {}", value.to_string().replace('"', ""))
     };
-    let listed = |pairs: &mut dyn Iterator<Item = (&String, &toml::Value)>| -> String {
-        pairs.map(pair).collect::<Vec<_>>().join(", ")
-    };
-    let Declared { of, versus, .. } = claim;
-    format!(
-        "{} minus {}; {}",
-        listed(&mut of.iter().filter(|(key, _)| versus.contains_key(*key))),
-        listed(&mut versus.iter()),
-        listed(&mut of.iter().filter(|(key, _)| !versus.contains_key(*key))),
-    )
+    let listed = |pairs: Vec<_>| pairs.into_iter().map(pair).collect::<Vec<_>>().join(", ");
+    let (compared, shared) = claim.of.iter().partition(|(key, _)| claim.versus.contains_key(*key));
+    format!("{} minus {}; {}", listed(compared), listed(claim.versus.iter().collect()), listed(shared))
 }
 
 #[cfg(test)]
