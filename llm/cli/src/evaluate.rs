@@ -2,15 +2,16 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::process::exit;
 
 use anyhow::Context as _;
 use tokensieve_tasks::judge::Prices;
 
-use super::interruption::{INTERRUPTED, STOPPING, interruption};
+use super::interruption::{STOPPING, interruption};
 use super::model_arguments::{GenerationArguments, count, seed};
+use super::processes::{Processes, Sharing, WAY_BACK};
 use tokensieve_infer::evaluate::{self, BASELINE, Judging, Results, Settings};
 use tokensieve_infer::generate::Options;
+use tokensieve_infer::together::Together;
 use tokensieve_kernels::machine;
 
 /// Suite, model and destination, or what to compare or list.
@@ -74,6 +75,8 @@ pub struct Arguments {
     /// List the tasks
     #[arg(long, exclusive = true)]
     tasks: bool,
+    #[command(flatten)]
+    sharing: Sharing,
 }
 
 impl Arguments {
@@ -86,6 +89,7 @@ impl Arguments {
             tokensieve_base::output!("{}", evaluate::differences_table(&differences))?;
             return Ok(());
         }
+        let processes = self.sharing.join(WAY_BACK)?;
         let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
         let judging = self.judge.map(|judge| Judging {
             judge,
@@ -113,7 +117,11 @@ impl Arguments {
             fresh: self.fresh,
         };
         let stop = interruption(STOPPING, "unfinished replies");
-        let Some(results) = evaluate::evaluate(&settings, stop)? else { exit(INTERRUPTED) };
+        let together = Together::of(processes.as_ref().map(Processes::group));
+        let outcome = evaluate::evaluate(&settings, stop, &together);
+        let Some(results) = Processes::checked(processes.as_ref(), outcome)? else {
+            Processes::end_interrupted(processes)
+        };
         tokensieve_base::output!("{}", evaluate::results_table(&results, baseline.as_ref()))?;
         let groups = evaluate::groups_table(&results);
         if !groups.is_empty() {

@@ -12,12 +12,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::interruption::{INTERRUPTED, STOPPING, interruption};
 use super::model_arguments::{GenerationArguments, LoadedModel, SamplingArguments, count, seed};
+use super::processes::{Processes, Sharing, WAY_BACK};
 use tokensieve_base::streams::keyed;
 use tokensieve_documents::Prompt;
 use tokensieve_documents::estimates::HashedPath;
 use tokensieve_infer::generate::{
     Event, Generator, Options, REPLY_LIMIT, ReplyFile, ReplyLine, Request, Stop,
 };
+use tokensieve_infer::together::Together;
 use tokensieve_model::Error;
 use tokensieve_model::text::{Message, Moment};
 
@@ -67,6 +69,8 @@ pub struct Arguments {
     /// Discard the replies that the file already has
     #[arg(long)]
     fresh: bool,
+    #[command(flatten)]
+    sharing: Sharing,
 }
 
 impl Arguments {
@@ -74,10 +78,22 @@ impl Arguments {
         self.sampling.sampling()?;
         // A file of replies must not depend on the day, so that another day can continue it.
         let date = if self.prompt.is_some() { Moment::now() } else { Moment::default() };
-        let loaded = self.model.of.open(date)?;
         match (&self.prompt, &self.prompts, &self.out) {
-            (Some(text), ..) => self.answer(text, &loaded),
-            (None, Some(prompts), Some(out)) => self.answer_all(prompts, out, &loaded),
+            (Some(text), ..) => self.answer(text, &self.model.of.open(date)?),
+            (None, Some(prompts), Some(out)) => {
+                let processes = self.sharing.join(WAY_BACK)?;
+                let together = Together::of(processes.as_ref().map(Processes::group));
+                let outcome = self
+                    .model
+                    .of
+                    .open(date)
+                    .map_err(anyhow::Error::from)
+                    .and_then(|loaded| self.answer_all(prompts, out, &loaded, &together));
+                if Processes::checked(processes.as_ref(), outcome)?.is_break() {
+                    Processes::end_interrupted(processes);
+                }
+                Ok(())
+            }
             _ => anyhow::bail!("either PROMPTS with --out, or --prompt, is required"),
         }
     }
@@ -133,12 +149,24 @@ impl Arguments {
         Ok(())
     }
 
-    /// Writes the replies to a file of prompts.
-    fn answer_all(&self, prompts: &str, out: &Path, loaded: &LoadedModel) -> anyhow::Result<()> {
+    /// Writes the replies to a file of prompts; each process generates its part of them, and process 0 stores all.
+    fn answer_all(
+        &self,
+        prompts: &str,
+        out: &Path,
+        loaded: &LoadedModel,
+        together: &Together<'_>,
+    ) -> anyhow::Result<ControlFlow<()>> {
         let (_, prompts) = tokensieve_documents::prompts(prompts, self.n, &loaded.tokenizer)?;
         let hashes: Vec<String> = prompts.iter().map(hash).collect();
-        let mut file = ReplyFile::open(out, &self.settings(loaded)?, &hashes, self.fresh)?;
-        let done = file.rows();
+        let mut storing = if together.stores() {
+            let file = ReplyFile::open(out, &self.settings(loaded)?, &hashes, self.fresh)?;
+            Some(Storing { file, replies: 0, tokens: 0 })
+        } else {
+            None
+        };
+        let done =
+            together.agreed(storing.as_ref().map(|storing| storing.file.rows()).unwrap_or_default())?;
         let left: Vec<Prompt> = prompts.into_iter().filter(|prompt| !done.contains(&prompt.row)).collect();
         if !done.is_empty() {
             tokensieve_base::status!(
@@ -147,40 +175,46 @@ impl Arguments {
                 left.len()
             );
         }
-        let requests: Vec<Request> = left
+        let own = &left[together.part(left.len())];
+        let requests: Vec<Request> = own
             .iter()
             .map(|prompt| self.request(prompt.tokens.clone(), prompt.row as u64))
             .collect::<Result<_, _>>()?;
         let interrupted = interruption(STOPPING, "unfinished replies");
-        let (mut tokens, mut outcome) = (0, Ok(()));
+        let stopped = || interrupted.load(Ordering::Relaxed);
+        let mut outcome = Ok(());
         let generator = self.generator(loaded);
         let start = Instant::now();
         let mut each = |index: usize, event: Event<'_>| {
             if let Event::Done(reply) = event {
-                let row = left[index].row;
-                tokens += reply.tokens.len();
-                outcome = file.push(&ReplyLine::new(row, hashes[row].clone(), reply));
+                let row = own[index].row;
+                let line = ReplyLine::new(row, hashes[row].clone(), reply);
+                outcome = match &mut storing {
+                    Some(storing) => {
+                        storing.store(&line).and_then(|()| together.received(|line| storing.store(&line)))
+                    }
+                    None => together.send(&line),
+                };
             }
-            if outcome.is_err() || interrupted.load(Ordering::Relaxed) {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
+            if outcome.is_err() || stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let replies = generator.run(&requests, &mut each)?;
+        generator.run(&requests, &mut each)?;
         outcome?;
-        let finished = replies.iter().flatten().count();
+        let ended = together.finish(stopped, |line| match &mut storing {
+            Some(storing) => storing.store(&line),
+            None => Ok(()),
+        })?;
+        let Some(Storing { file, replies, tokens }) = storing else { return Ok(ended) };
         let seconds = start.elapsed().as_secs_f64();
-        if finished == requests.len() {
+        if replies == left.len() {
             file.sort()?;
         }
         tokensieve_base::output!(
-            "{finished} replies of {tokens} tokens in {seconds:.1} s: {:.0} tokens/s\n",
+            "{replies} replies of {tokens} tokens in {seconds:.1} s: {:.0} tokens/s\n",
             tokens as f64 / seconds.max(1e-9)
         )?;
-        if finished < requests.len() {
-            exit(INTERRUPTED);
-        }
-        Ok(())
+        // Ctrl-C may have come after the last one.
+        Ok(if replies == left.len() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     }
 
     /// The settings on which the replies depend.
@@ -205,6 +239,21 @@ impl Arguments {
         });
         let Value::Object(settings) = settings else { unreachable!("an object literal") };
         Ok(settings)
+    }
+}
+
+/// The file of replies, and what was added to it.
+struct Storing {
+    file: ReplyFile,
+    replies: usize,
+    tokens: usize,
+}
+
+impl Storing {
+    fn store(&mut self, line: &ReplyLine) -> tokensieve_model::Result<()> {
+        self.replies += 1;
+        self.tokens += line.tokens;
+        self.file.push(line)
     }
 }
 

@@ -3,15 +3,38 @@
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::process::exit;
 
 use anyhow::{Context as _, bail};
 use tokensieve_base::terminal::be_quiet;
+use tokensieve_kernels::machine::take_turns;
 use tokensieve_processes::{Copies, Group, Lost, Store, Timing, World};
 
-use crate::interruption::end;
+use crate::interruption::{INTERRUPTED, end};
 
 /// The variable with which a user says how many threads a process has.
 const THREADS: &str = "OMP_NUM_THREADS";
+
+/// How a verb that stores what it finds goes on.
+pub(crate) const WAY_BACK: &str = "the same command continues, with any number of processes";
+
+/// How many processes share the work.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Sharing {
+    /// Share the work among this many processes on this machine; torchrun, srun and mpirun say it themselves
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    processes: Option<u16>,
+}
+
+impl Sharing {
+    /// See [`Processes::join`].
+    pub(crate) fn join(
+        &self,
+        way_back: impl Display + Send + Sync + 'static,
+    ) -> anyhow::Result<Option<Processes>> {
+        Processes::join(self.processes.map(usize::from), way_back)
+    }
+}
 
 /// The processes that share the work.
 pub(crate) struct Processes {
@@ -25,7 +48,7 @@ pub(crate) struct Processes {
 impl Processes {
     /// Joins the processes that a launcher started; starts copies of this program where the user asks for several and
     /// there is no launcher. `None` if this process is alone. `way_back` says how the work is continued when one is lost.
-    pub(crate) fn join(
+    fn join(
         asked: Option<usize>,
         way_back: impl Display + Send + Sync + 'static,
     ) -> anyhow::Result<Option<Self>> {
@@ -47,6 +70,7 @@ impl Processes {
             be_quiet();
         }
         share_cores(world.local_size);
+        take_turns(world.local_rank);
         let speaker = Speaker { rank: world.rank, alone: asked.is_some() };
         // Whoever computes does not look.
         let group = Group::join(&world, store, timing, move |lost| {
@@ -62,8 +86,23 @@ impl Processes {
         &self.group
     }
 
-    /// Tells the others that this process stops, and ends it here if another one prints the error.
-    pub(crate) fn fail(&self, error: &impl Display) {
+    /// What the work came to. If that is an error, the others stop, and this process ends here if another one prints it.
+    pub(crate) fn checked<T, E: Display>(processes: Option<&Self>, outcome: Result<T, E>) -> Result<T, E> {
+        if let (Err(error), Some(processes)) = (&outcome, processes) {
+            processes.fail(error);
+        }
+        outcome
+    }
+
+    /// Ends the program, and the others, after Ctrl-C.
+    pub(crate) fn end_interrupted(processes: Option<Self>) -> ! {
+        if let Some(processes) = processes {
+            processes.fail(&"Ctrl-C");
+        }
+        exit(INTERRUPTED);
+    }
+
+    fn fail(&self, error: &impl Display) {
         let lost = self.group.lost();
         self.group.fail(&error.to_string());
         if !self.speaker.speaks(lost.as_ref()) {

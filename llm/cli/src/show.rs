@@ -111,7 +111,7 @@ impl Arguments {
         let set = tokensieve_documents::load(&self.source(), &loaded.tokenizer)?;
         let documents: Vec<&Document> = set.documents.iter().take(self.n).collect();
         let mut records = Vec::new();
-        loaded.records(Documents { all: &documents, done: 0 }, 0, &mut |record| {
+        loaded.records(Documents::all(&documents), 0, &mut |_, record| {
             records.push(record);
             Ok(())
         })?;

@@ -6,7 +6,7 @@ use std::process::exit;
 use anyhow::Context as _;
 
 use super::interruption::{INTERRUPTED, interruption};
-use super::processes::Processes;
+use super::processes::{Processes, Sharing};
 use tokensieve_train::config::{self, Config};
 use tokensieve_train::{Begin, Ending, Run};
 
@@ -40,9 +40,8 @@ pub struct Arguments {
     /// Folder of the results; overrides train.out
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Share the run among this many processes on this machine; torchrun, srun and mpirun say it themselves
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    processes: Option<u16>,
+    #[command(flatten)]
+    sharing: Sharing,
     /// List all keys of a configuration with their defaults and meanings
     #[arg(long)]
     keys: bool,
@@ -69,7 +68,7 @@ impl Arguments {
             "the same command continues from the newest checkpoint in {}",
             config.train.out.display()
         );
-        let processes = Processes::join(self.processes.map(usize::from), way_back)?;
+        let processes = self.sharing.join(way_back)?;
         if let Some(processes) = &processes {
             config.share_devices(processes.local_rank);
         }
@@ -79,10 +78,7 @@ impl Arguments {
         );
         let group = processes.as_ref().map(Processes::group);
         let run = Run::start(config, begin, interrupted, group).and_then(Run::go);
-        if let (Err(error), Some(processes)) = (&run, &processes) {
-            processes.fail(error);
-        }
-        let summary = run?;
+        let summary = Processes::checked(processes.as_ref(), run)?;
         drop(processes);
         tokensieve_base::output!("{summary}\n")?;
         if summary.ending == Ending::Interrupted {

@@ -1,5 +1,6 @@
 //! `tokensieve uncertainty`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokensieve_base::files::Destination;
 
 use super::model_arguments::{LoadedModel, ModelArguments, count, seed};
+use super::processes::{Processes, Sharing, WAY_BACK};
 use tokensieve_documents::estimates::{DocumentRecord, HashedPath, Header, MaskScope, PromptDropout, Writer};
 use tokensieve_documents::{DataSet, DataSource, Format, Truncate};
+use tokensieve_infer::together::Together;
 use tokensieve_infer::uncertainty::{
     ALTERNATIVES, Budget, Documents, DropoutSettings, Posterior, Recorder, Work, estimate, is_table,
     write_table,
@@ -46,6 +49,8 @@ pub struct Arguments {
     settings: Settings,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    sharing: Sharing,
 }
 
 /// How the data are read.
@@ -168,31 +173,79 @@ impl Arguments {
                 .apart_from([("--out", self.out.as_path()), ("DATA", Path::new(&self.data))])?
                 .replacing("a table of `tokensieve uncertainty`", is_table)?;
         }
+        let processes = self.sharing.join(WAY_BACK)?;
+        let together = Together::of(processes.as_ref().map(Processes::group));
+        Processes::checked(processes.as_ref(), self.estimate(&together))
+    }
+
+    /// Each process estimates its part of the documents, and process 0 writes the file.
+    fn estimate(&self, together: &Together<'_>) -> anyhow::Result<()> {
         let mut loaded = self.settings.load()?;
         let set = self.reading.read(&self.data, self.n, &loaded)?;
         let header = loaded.header(&self.settings, &self.data, self.reading.split.clone(), &set);
-        let mut writer = Writer::open(&self.out, &header)?;
+        let writer = if together.stores() { Some(Writer::open(&self.out, &header)?) } else { None };
+        let done = together.agreed(writer.as_ref().map(Writer::done).unwrap_or_default())?;
         let documents: Vec<&Document> = set.documents.iter().collect();
-        let documents = Documents { all: &documents, done: writer.done() };
-        let missing = documents.all.len() - documents.done;
-        if documents.done > 0 {
-            tokensieve_base::status!(
-                "{}: {} documents are in the file already",
-                self.out.display(),
-                documents.done
-            );
+        let share = (together.rank(), together.size());
+        let documents = Documents { all: &documents, done, share };
+        let missing = documents.all.len() - done;
+        if done > 0 {
+            tokensieve_base::status!("{}: {done} documents are in the file already", self.out.display());
         }
-        let bar = bar(missing);
         let began = Instant::now();
-        let work = loaded.records(documents, self.settings.top, &mut |record| {
-            bar.inc(1);
-            writer.write(&record)
+        let mut storing = writer.map(|writer| Storing::new(writer, done, missing));
+        let work = loaded.records(documents, self.settings.top, &mut |index, record| match &mut storing {
+            Some(storing) => {
+                storing.store(index, record)?;
+                together.received(|(index, record)| storing.store(index, record))
+            }
+            None => together.send(&(index, record)),
         })?;
+        let _ = together.finish(
+            || false,
+            |(index, record)| match &mut storing {
+                Some(storing) => storing.store(index, record),
+                None => Ok(()),
+            },
+        )?;
+        let Some(Storing { bar, tokens, predicted, .. }) = storing else { return Ok(()) };
         bar.finish_and_clear();
         if let Some(table) = &self.parquet {
             write_table(&self.out, table)?;
         }
+        let work = Work { tokens, predicted, ..work };
         tokensieve_base::output!("{}\n", summary(missing, &loaded.posterior, &work, began.elapsed()))?;
+        Ok(())
+    }
+}
+
+/// The file of estimates, to which documents are added in order.
+struct Storing {
+    writer: Writer,
+    /// The next document of the file, and those that came before their turn.
+    next: usize,
+    waiting: BTreeMap<usize, DocumentRecord>,
+    bar: ProgressBar,
+    tokens: usize,
+    predicted: usize,
+}
+
+impl Storing {
+    fn new(writer: Writer, done: usize, missing: usize) -> Self {
+        Self { writer, next: done, waiting: BTreeMap::new(), bar: bar(missing), tokens: 0, predicted: 0 }
+    }
+
+    fn store(&mut self, index: usize, record: DocumentRecord) -> Result<()> {
+        self.bar.inc(1);
+        let predicted = record.tokens.iter().filter(|token| token.loss.is_some()).count();
+        self.predicted += predicted;
+        // Of a document without a response nothing is computed.
+        self.tokens += if predicted > 0 { record.tokens.len() } else { 0 };
+        self.waiting.insert(index, record);
+        while let Some(record) = self.waiting.remove(&self.next) {
+            self.writer.write(&record)?;
+            self.next += 1;
+        }
         Ok(())
     }
 }
@@ -329,7 +382,7 @@ impl Loaded {
         &mut self,
         documents: Documents<'_>,
         top: usize,
-        each: &mut dyn FnMut(DocumentRecord) -> Result<()>,
+        each: &mut dyn FnMut(usize, DocumentRecord) -> Result<()>,
     ) -> Result<Work> {
         let recorder = Recorder::new(&self.tokenizer);
         let adapter = self.adapter.as_ref();
@@ -341,7 +394,7 @@ impl Loaded {
             &self.posterior,
             top,
             &budget,
-            &mut |index, estimates| each(recorder.document(documents.all[index], &estimates)?),
+            &mut |index, estimates| each(index, recorder.document(documents.all[index], &estimates)?),
         )
     }
 

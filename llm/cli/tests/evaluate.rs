@@ -12,6 +12,7 @@ use tokensieve_infer::evaluate::{
     results_table,
 };
 use tokensieve_infer::generate::Options;
+use tokensieve_infer::together::Together;
 use tokensieve_model::Document;
 use tokensieve_model::Pack;
 use tokensieve_model::text::{Conversation, Message, Moment, Tokenizer};
@@ -161,7 +162,8 @@ fn bad_rows_of_held_out_text_are_refused_or_left_out() {
     let path = rows(folder.path());
     let name = format!("nll:{}", path.display());
     let nll = |settings: &Settings| -> Result<f64, String> {
-        let results = evaluate(settings, &NOBODY).map_err(|error| error.to_string())?.unwrap();
+        let results =
+            evaluate(settings, &NOBODY, &Together::alone()).map_err(|error| error.to_string())?.unwrap();
         Ok(results.tasks[&name].measures["nll"].value.unwrap())
     };
     let strict = settings(folder.path(), &[&name]);
@@ -191,7 +193,7 @@ fn what_is_not_finite_is_no_answer() {
     let name = format!("nll:{}", rows(folder.path()).display());
     let broken =
         Settings { adapter: Some(folder.path().join("adapter")), ..settings(folder.path(), &[&name]) };
-    let error = evaluate(&broken, &NOBODY).unwrap_err().to_string();
+    let error = evaluate(&broken, &NOBODY, &Together::alone()).unwrap_err().to_string();
     assert_eq!(error, format!("{name}, row 0: the model's output is not finite"));
 }
 
@@ -200,7 +202,7 @@ fn held_out_text_is_measured_as_token_by_token() {
     let folder = tempfile::tempdir().unwrap();
     let path = rows(folder.path());
     let name = format!("nll:{}", path.display());
-    let results = evaluate(&settings(folder.path(), &[&name]), &NOBODY).unwrap().unwrap();
+    let results = evaluate(&settings(folder.path(), &[&name]), &NOBODY, &Together::alone()).unwrap().unwrap();
     let (model, tokenizer) = model();
     let set = tokensieve_documents::load(
         &tokensieve_documents::DataSource::new(path.to_str().unwrap()),
@@ -259,10 +261,10 @@ fn a_suite_that_was_stopped_goes_on() {
     let answers = answers_path(&settings.out);
 
     // Stopped before the first answer.
-    assert!(evaluate(&settings, &STOPPED).unwrap().is_none());
+    assert!(evaluate(&settings, &STOPPED, &Together::alone()).unwrap().is_none());
     assert_eq!(fs::read_to_string(&answers).unwrap().lines().count(), 1, "the header");
 
-    let whole = evaluate(&settings, &NOBODY).unwrap().unwrap();
+    let whole = evaluate(&settings, &NOBODY, &Together::alone()).unwrap().unwrap();
     assert_eq!(Results::read(&settings.out).unwrap(), whole);
     let text = fs::read_to_string(&answers).unwrap();
     assert_eq!(text.lines().count(), 1 + 3 + 3);
@@ -270,18 +272,18 @@ fn a_suite_that_was_stopped_goes_on() {
     // Torn in the middle of the third answer.
     let kept: usize = text.lines().take(3).map(|line| line.len() + 1).sum();
     fs::write(&answers, &text[..kept + 20]).unwrap();
-    let again = evaluate(&settings, &NOBODY).unwrap().unwrap();
+    let again = evaluate(&settings, &NOBODY, &Together::alone()).unwrap().unwrap();
     assert_eq!(found(&again), found(&whole));
     let resumed = fs::read_to_string(&answers).unwrap();
     assert!(resumed.starts_with(&text[..kept]), "answers given are not asked for again");
     assert_eq!(resumed.lines().count(), 1 + 3 + 3);
 
     // Nothing left to ask: the same results from the answers alone, and a longer suite asks only what is new.
-    assert_eq!(found(&evaluate(&settings, &NOBODY).unwrap().unwrap()), found(&whole));
+    assert_eq!(found(&evaluate(&settings, &NOBODY, &Together::alone()).unwrap().unwrap()), found(&whole));
     assert_eq!(fs::read_to_string(&answers).unwrap(), resumed);
 
     let other = Settings { kind: Kind::BFloat16, ..settings.clone() };
-    let error = evaluate(&other, &NOBODY).unwrap_err().to_string();
+    let error = evaluate(&other, &NOBODY, &Together::alone()).unwrap_err().to_string();
     assert!(
         error.contains("precision: \"f32\" in the file, \"bf16\" now") && error.contains("--fresh"),
         "{error}"
@@ -294,7 +296,7 @@ fn a_suite_that_was_stopped_goes_on() {
     let mut asked = same.iter().filter(|found| found.values[0].is_some());
     assert!(asked.all(|found| found.difference.value == Some(0.0) && found.difference.high == Some(0.0)));
     let fewer = Settings { limit: Some(2), ..settings.clone() };
-    let fewer = evaluate(&fewer, &NOBODY).unwrap().unwrap();
+    let fewer = evaluate(&fewer, &NOBODY, &Together::alone()).unwrap().unwrap();
     let error = differences(&whole, &fewer).unwrap_err().to_string();
     assert!(error.contains("the questions differ"), "{error}");
 

@@ -206,7 +206,7 @@ fn scored(
 ) -> Result<Vec<DocumentRecord>> {
     let recorder = Recorder::new(tokenizer);
     let mut records = Vec::new();
-    let all = Documents { all: documents, done: 0 };
+    let all = Documents::all(documents);
     estimate(model, None, all, posterior, 1, &Budget::default(), &mut |index, estimates| {
         let mut record = recorder.document(documents[index], &estimates)?;
         for estimate in &estimates {

@@ -27,7 +27,7 @@
 //! | [`generate`] | replies to prompts: continuous batching, sampling, files of replies |
 //! | [`uncertainty`] | total, aleatoric and epistemic uncertainty of every token of a response |
 //! | [`evaluate`] | a model on a suite of tasks: answers, measures with intervals, comparisons, judges |
-//! | `precision` | the data type of the computation, by its name |
+//! | [`together`] | processes that share the work |
 //!
 //! Nothing here knows how a model was trained, and training imports nothing from here.
 //!
@@ -47,4 +47,5 @@
 
 pub mod evaluate;
 pub mod generate;
+pub mod together;
 pub mod uncertainty;

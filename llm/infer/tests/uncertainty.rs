@@ -144,7 +144,7 @@ impl Bench {
     ) -> Vec<Vec<Estimate>> {
         let mut found = Vec::new();
         let adapter = Some(&self.adapter);
-        let all = Documents { all: documents, done: 0 };
+        let all = Documents::all(documents);
         estimate(&mut self.model, adapter, all, posterior, 3, budget, &mut |index, estimates| {
             assert_eq!(index, found.len());
             found.push(estimates);
@@ -252,7 +252,7 @@ fn work_that_goes_on_gives_the_same_to_the_last_bit() {
     let adapter = Some(&bench.adapter);
     for done in 0..=documents.len() {
         let mut rest = Vec::new();
-        let asked = Documents { all: &documents, done };
+        let asked = Documents { done, ..Documents::all(&documents) };
         let mut each = |index: usize, estimates| {
             assert_eq!(index, done + rest.len());
             rest.push(estimates);
@@ -298,7 +298,7 @@ fn what_is_not_finite_is_no_estimate() {
     let mut values = bench.adapter.parameters.values().shallow_clone();
     values *= f64::NAN;
     let documents: Vec<&Document> = bench.documents[1..].iter().collect();
-    let all = Documents { all: &documents, done: 0 };
+    let all = Documents::all(&documents);
     for posterior in [
         Posterior::None,
         Posterior::Dropout(dropout(2, MaskScope::Token, PromptDropout::Stochastic, &DropoutSite::ALL)),

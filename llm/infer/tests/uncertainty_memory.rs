@@ -32,7 +32,7 @@ fn memory_does_not_grow_with_the_passes() {
             seed: 0,
         };
         let posterior = Posterior::Dropout(chances);
-        let documents = Documents { all: &documents, done: 0 };
+        let documents = Documents::all(&documents);
         estimate(&mut model, None, documents, &posterior, 0, &budget, &mut |_, _| Ok(())).unwrap();
     };
     run(20);

@@ -11,11 +11,6 @@
 #include <exception>
 #include <optional>
 
-// Of MKL, which libtorch's packages for x86-64 carry; null in others.
-extern "C" [[gnu::weak]] void cblas_gemm_bf16bf16f32(int layout, int transposed_a, int transposed_b, int m, int n, int k,
-                                                     float alpha, const void *a, int lda, const void *b, int ldb,
-                                                     float beta, float *c, int ldc);
-
 namespace {
 
 // No exception may reach Rust: its message is given instead (for the caller to free), null where all went well.
@@ -40,19 +35,6 @@ extern "C" {
 // Calls `body(context, begin, end)` for parts of 0..n on libtorch's own threads: a second pool would fight with it.
 void ts_parallel(int64_t n, int64_t grain, void (*body)(const void *, int64_t, int64_t), const void *context) {
   at::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) { body(context, begin, end); });
-}
-
-// out = a·b + keep·out, of `shape` [m, n, k], by rows; `leading` and `transposed` are a's and b's, then `leading` out's.
-// False, and nothing done, where libtorch has no MKL.
-bool ts_product_in_f32(const int *shape, const void *a, const void *b, const bool *transposed, const int *leading,
-                       float keep, float *out) {
-  if (cblas_gemm_bf16bf16f32 == nullptr) {
-    return false;
-  }
-  const auto order = [](bool transposed) { return transposed ? 112 : 111; };
-  cblas_gemm_bf16bf16f32(/*by rows*/ 101, order(transposed[0]), order(transposed[1]), shape[0], shape[1], shape[2], 1.0F,
-                         a, leading[0], b, leading[1], keep, out, leading[2]);
-  return true;
 }
 
 // Causal attention within documents: q, k and v are [T, heads, K] on CUDA, `ends` (int32) the documents' cumulative

@@ -1,4 +1,5 @@
 //! Which implementation of the operations this process uses.
+#![allow(unsafe_code)] // Asking the system for matrix instructions.
 
 use std::fmt;
 use std::io::Write;
@@ -13,6 +14,8 @@ pub const VARIABLE: &str = "TOKENSIEVE_BACKEND";
 /// An implementation of the operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
+    /// The kernels in AVX-512, with matrix instructions (AMX) for products of bf16.
+    Amx,
     /// Kernels in AVX-512 with its bf16 instructions.
     Avx512Bf16,
     /// The same kernels in AVX2 with FMA; bf16 is widened where it is multiplied.
@@ -27,7 +30,7 @@ pub enum Backend {
 
 impl Backend {
     /// The CPU's back ends, the best first.
-    pub const CPU: [Self; 4] = [Self::Avx512Bf16, Self::Avx2, Self::Neon, Self::Plain];
+    pub const CPU: [Self; 5] = [Self::Amx, Self::Avx512Bf16, Self::Avx2, Self::Neon, Self::Plain];
 
     /// What the CPU computes with: what [`VARIABLE`] says, else the best that it supports; the same as long as the
     /// process lives.
@@ -56,12 +59,18 @@ impl Backend {
 
     /// Whether its operations are this crate's kernels.
     pub fn has_kernels(self) -> bool {
-        matches!(self, Self::Avx512Bf16 | Self::Avx2 | Self::Neon)
+        matches!(self, Self::Amx | Self::Avx512Bf16 | Self::Avx2 | Self::Neon)
+    }
+
+    /// Whether it computes with all instructions of another, and maybe more.
+    pub fn includes(self, other: Self) -> bool {
+        self == other || (self, other) == (Self::Amx, Self::Avx512Bf16)
     }
 
     /// Whether this processor and this build have it; CUDA is the device's matter.
     pub fn is_supported(self) -> bool {
         match self {
+            Self::Amx => has_avx512_bf16() && may_use_amx(),
             Self::Avx512Bf16 => has_avx512_bf16(),
             Self::Avx2 => has_avx2(),
             Self::Neon => cfg!(all(kernels, target_arch = "aarch64")),
@@ -73,7 +82,7 @@ impl Backend {
     /// The kind of number that it computes fastest with.
     pub fn fastest_kind(self) -> Kind {
         match self {
-            Self::Avx512Bf16 | Self::Cuda => Kind::BFloat16,
+            Self::Amx | Self::Avx512Bf16 | Self::Cuda => Kind::BFloat16,
             Self::Avx2 | Self::Neon | Self::Plain => Kind::Float,
         }
     }
@@ -81,6 +90,7 @@ impl Backend {
     /// Its name, as [`VARIABLE`] has it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Amx => "amx",
             Self::Avx512Bf16 => "avx512-bf16",
             Self::Avx2 => "avx2",
             Self::Neon => "neon",
@@ -125,6 +135,27 @@ fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
+/// Whether the processor has matrix instructions for bf16, and the system lets this process use them, which it must be asked.
+#[cfg(all(kernels, target_arch = "x86_64", target_os = "linux"))]
+fn may_use_amx() -> bool {
+    /// Of leaf 7 in edx: AMX-BF16 and AMX-TILE.
+    const BITS: u32 = 1 << 22 | 1 << 24;
+    /// `ARCH_REQ_XCOMP_PERM`, for the registers that are matrices.
+    const ASK: libc::c_long = 0x1023;
+    const REGISTERS: libc::c_long = 18;
+    static MAY: LazyLock<bool> = LazyLock::new(|| {
+        std::arch::x86_64::__cpuid_count(7, 0).edx & BITS == BITS
+            // SAFETY: it allows this process a larger state of its registers, and changes nothing else.
+            && unsafe { libc::syscall(libc::SYS_arch_prctl, ASK, REGISTERS) } == 0
+    });
+    *MAY
+}
+
+#[cfg(not(all(kernels, target_arch = "x86_64", target_os = "linux")))]
+fn may_use_amx() -> bool {
+    false
+}
+
 #[cfg(not(all(kernels, target_arch = "x86_64")))]
 fn has_avx512_bf16() -> bool {
     false
@@ -138,14 +169,16 @@ fn has_avx2() -> bool {
 /// The environment variable that makes tests of a back end fail where they would be skipped.
 pub const REQUIRED: &str = "TOKENSIEVE_REQUIRE_BACKEND";
 
-/// For tests of one back end: whether this process computes with it. If not, the test is to end, and says so on the
-/// terminal.
+/// For tests of one back end: whether this process computes with it, or with one that includes it. If not, the test is to
+/// end, and says so on the terminal.
 ///
 /// # Panics
-/// If [`REQUIRED`] names the back end and this process computes with another.
+/// If [`REQUIRED`] names the back end and this process computes without it.
 pub fn runs_test_of(backend: Backend) -> bool {
-    if Backend::of_cpu() == Ok(backend) {
-        println!("back end: {backend}");
+    if let Ok(own) = Backend::of_cpu()
+        && own.includes(backend)
+    {
+        println!("back end: {own}");
         return true;
     }
     let required = std::env::var(REQUIRED).is_ok_and(|required| required == backend.name());
@@ -157,10 +190,12 @@ pub fn runs_test_of(backend: Backend) -> bool {
 /// The same for tests of the kernels, whatever their instructions.
 ///
 /// # Panics
-/// If [`REQUIRED`] names another back end than this process computes with.
+/// If [`REQUIRED`] names a back end that this process computes without.
 pub fn runs_tests_of_kernels() -> bool {
     if let Ok(required) = std::env::var(REQUIRED) {
-        assert_eq!(Backend::of_cpu().map(Backend::name), Ok(&*required), "{REQUIRED} names another back end");
+        let own = Backend::of_cpu();
+        let is_there = required.parse().is_ok_and(|required| own.is_ok_and(|own| own.includes(required)));
+        assert!(is_there, "{REQUIRED} is {required}, and this process computes with {own:?}");
     }
     let found = Backend::of_cpu().is_ok_and(Backend::has_kernels);
     if !found {
@@ -198,7 +233,7 @@ mod tests {
     fn a_wrong_word_names_the_variable_and_the_right_ones() {
         assert_eq!(
             pinned("sse").unwrap_err(),
-            "TOKENSIEVE_BACKEND is \"sse\"; it should be avx512-bf16 or avx2 or neon or plain, or not set"
+            "TOKENSIEVE_BACKEND is \"sse\"; it should be amx or avx512-bf16 or avx2 or neon or plain, or not set"
         );
         assert_eq!(pinned("plain"), Ok(Backend::Plain));
         if !Backend::Avx512Bf16.is_supported() {

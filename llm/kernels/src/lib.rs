@@ -7,8 +7,8 @@
 //! pinned by the environment variable `TOKENSIEVE_BACKEND`:
 //!
 //! - `avx512-bf16`: kernels in AVX-512 with its bf16 instructions, on libtorch's threads (feature `simd`, on by default).
-//!   What no kernel applies to (another kind of number, a product of fewer than 24 rows) is left to libtorch, and products
-//!   of bf16 are libtorch's and MKL's where the processor has matrix instructions (AMX).
+//!   What no kernel applies to (another kind of number, a product of fewer than 24 rows) is left to libtorch.
+//! - `amx`: the same, but products of bf16, however few the rows, by the processor's matrix instructions.
 //! - `avx2`: the same kernels, compiled for AVX2 and FMA. bf16 is widened where it is multiplied and rounded as the
 //!   instructions of `avx512-bf16` round it; f32 is faster.
 //! - `neon`: the same kernels on 64-bit Arm processors, with bf16 as in `avx2`.
@@ -18,9 +18,9 @@
 //!
 //! Every entry of the crate asks the kernels first, then libtorch's GPU functions, then [`plain`].
 //!
-//! | operation | avx512-bf16, avx2, neon | plain | cuda | tested |
+//! | operation | amx, avx512-bf16, avx2, neon | plain | cuda | tested |
 //! |---|---|---|---|---|
-//! | [`Product`] | `cpu/product.rs` | `plain.rs` | libtorch | f64, all shapes and layouts; kernel against plain |
+//! | [`Product`] | `cpu/product.rs`, `cpu/amx.rs` | `plain.rs` | libtorch | f64, all shapes and layouts; kernel against plain |
 //! | [`rms_norm`], [`gated`], [`attention`] | `cpu/norm.rs`, `gated.rs`, `attention/` | `plain.rs` | libtorch, fused, flash | f64 autograd of the formula; kernel against plain; any number of threads |
 //! | [`rope`] | `cpu/rope.rs` | `plain.rs` | libtorch | f64 formula and back; kernel against plain |
 //! | dropout ([`Mask`]) | `cpu/dropout.rs` | `plain.rs` | libtorch | the same numbers dropped; the rate |
@@ -105,7 +105,7 @@ impl Product<'_> {
             return;
         }
         // Kernels leave few rows to libtorch.
-        if Backend::of_cpu() == Ok(Backend::Avx512Bf16) {
+        if Backend::of_cpu().is_ok_and(|own| own.includes(Backend::Avx512Bf16)) {
             plain::native_product(&self, out);
         } else {
             plain::product(&self, out);

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
@@ -121,10 +122,22 @@ impl fmt::Display for Machine {
     }
 }
 
-/// The first CUDA device, if there is one, else the CPU.
+/// Of several processes on this machine, which one this is.
+static TURN: AtomicUsize = AtomicUsize::new(0);
+
+/// From now on [`device`] is another one in each of several processes on this machine, as far as there are so many.
+pub fn take_turns(process: usize) {
+    TURN.store(process, Ordering::Relaxed);
+}
+
+/// This process' CUDA device, the first unless processes take turns; where there is none, the CPU.
 pub fn device() -> Device {
     open_cuda();
-    Device::cuda_if_available()
+    let devices = usize::try_from(Cuda::device_count()).unwrap_or(0);
+    match Device::cuda_if_available() {
+        Device::Cuda(_) => Device::Cuda(TURN.load(Ordering::Relaxed) % devices.max(1)),
+        other => other,
+    }
 }
 
 /// Opens `libtorch_cuda.so` where it lies beside `libtorch_cpu.so`, which registers CUDA: the program is linked with the

@@ -15,11 +15,6 @@ pub(crate) fn product(_: &Product, _: &Tensor) -> Option<()> {
     None
 }
 
-#[cfg(test)]
-pub(crate) fn multiplies_tiles() -> bool {
-    false
-}
-
 pub(crate) fn rms_norm(_: &Tensor, _: &Tensor, _: f64, _: &Tensor) -> Option<Tensor> {
     None
 }

@@ -51,24 +51,4 @@ impl<'a> Product<'a> {
     pub fn plus(self, added: Option<&'a Tensor>) -> Self {
         Self { added, ..self }
     }
-
-    /// What some rows of it are, given their first and how many they are, and where they are written.
-    pub(crate) fn of_rows(
-        &self,
-        out: &Tensor,
-        (start, count): (i64, i64),
-        write: impl FnOnce(&Product, &Tensor),
-    ) {
-        let rows = |whole: &Tensor| whole.narrow(0, start, count);
-        let (x, also) = (rows(self.x), self.also.map(|(x, weight)| (rows(x), weight)));
-        let added =
-            self.added.map(|added| if added.dim() == 1 { added.shallow_clone() } else { rows(added) });
-        let of_rows = Product {
-            x: &x,
-            also: also.as_ref().map(|(x, weight)| (x, *weight)),
-            added: added.as_ref(),
-            ..*self
-        };
-        write(&of_rows, &rows(out));
-    }
 }

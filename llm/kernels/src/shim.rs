@@ -6,20 +6,11 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 unsafe extern "C" {
     fn ts_use_arena(bytes: usize) -> bool;
     fn ts_parallel(n: i64, grain: i64, body: extern "C" fn(*const c_void, i64, i64), context: *const c_void);
-    fn ts_product_in_f32(
-        shape: *const i32,
-        a: *const c_void,
-        b: *const c_void,
-        transposed: *const bool,
-        leading: *const i32,
-        keep: f32,
-        out: *mut f32,
-    ) -> bool;
     fn ts_peak_device_bytes(device: i8, bytes: *mut i64) -> *mut c_char;
     fn ts_flash_attention(
         qkv: *const *const c_void,
@@ -131,64 +122,6 @@ fn taken<const N: usize>(message: *mut c_char, results: [*mut c_void; N]) -> [Te
     }
     // SAFETY: each was made with `new`, for its taker to delete.
     results.map(|result| unsafe { Tensor::from_ptr(result.cast()) })
-}
-
-/// Writes a·b, of bf16 and summed in f32, to `out` in f32, or adds it to what stands there: products of MKL. `None`, and
-/// nothing written, where libtorch has no MKL or numbers lie in memory as it cannot read them.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn product_in_f32(a: &Tensor, b: &Tensor, onto: bool, out: &Tensor) -> Option<()> {
-    let ([m, k], [n]) = (sizes(a), [b.size()[1]]);
-    assert_eq!((b.size()[0], sizes(out)), (k, [m, n]), "a product of matrices");
-    let (a, b, out) =
-        (Matrix::of(a, Kind::BFloat16)?, Matrix::of(b, Kind::BFloat16)?, Matrix::of(out, Kind::Float)?);
-    let shape = [m, n, k].map(i32::try_from);
-    let [Ok(m), Ok(n), Ok(k)] = shape else { return None };
-    let done = !out.transposed
-        // SAFETY: MKL reads and writes what the shapes and strides of living tensors say; `out` is written by nobody else,
-        // as in all operators with a result to write to.
-        && unsafe {
-            ts_product_in_f32(
-                [m, n, k].as_ptr(),
-                a.data,
-                b.data,
-                [a.transposed, b.transposed].as_ptr(),
-                [a.leading, b.leading, out.leading].as_ptr(),
-                f32::from(u8::from(onto)),
-                out.data.cast(),
-            )
-        };
-    done.then_some(())
-}
-
-fn sizes(matrix: &Tensor) -> [i64; 2] {
-    matrix.size().try_into().expect("a matrix")
-}
-
-/// A matrix on the CPU as BLAS has it: by rows, or by columns and then transposed.
-struct Matrix {
-    data: *mut c_void,
-    transposed: bool,
-    /// Elements from a row (column) to the next.
-    leading: i32,
-}
-
-impl Matrix {
-    fn of(tensor: &Tensor, kind: Kind) -> Option<Self> {
-        let ([rows, columns], [down, along]) = (sizes(tensor), <[i64; 2]>::try_from(tensor.stride()).ok()?);
-        // The stride of a single row or column is anything, and nothing is read by it.
-        let (by_rows, by_columns) = (along == 1 || columns <= 1, down == 1 || rows <= 1);
-        let (transposed, length, lines, stride) =
-            if by_rows { (false, columns, rows, down) } else { (true, rows, columns, along) };
-        let leading = if lines > 1 { stride } else { length.max(1) };
-        let fits = (by_rows || by_columns)
-            && leading >= length.max(1)
-            && tensor.kind() == kind
-            && tensor.device() == Device::Cpu;
-        let leading = i32::try_from(leading).ok().filter(|_| fits)?;
-        Some(Self { data: tensor.data_ptr(), transposed, leading })
-    }
 }
 
 /// From now on large CPU tensors live in a stretch of so many addresses; `shim/arena.cc` says why. False, and all as it

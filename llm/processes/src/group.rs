@@ -1,4 +1,4 @@
-//! What all processes do together: sums, gathering, waiting for each other.
+//! What all processes do together: sums, gathering, waiting for each other; and letters, which they send while they compute.
 
 use std::fmt;
 use std::mem::take;
@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel}
 use std::thread;
 use std::time::Duration;
 
-use crate::link::{Kind, LARGEST, Lost, OnLost, Shared};
+use crate::link::{Kind, LARGEST, Letter, Lost, OnLost, Shared};
 use crate::timing::Timing;
 
 /// Messages of a process that wait to be taken (choice): 2 MiB.
@@ -26,6 +26,8 @@ pub struct Group {
     shared: Arc<Shared>,
     /// By rank; the process' own is `None`.
     inboxes: Vec<Option<Receiver<Vec<u8>>>>,
+    /// What the others sent beside the calls that all make.
+    letters: Receiver<Letter>,
     /// Beats end without it.
     beats: Option<Sender<()>>,
 }
@@ -54,11 +56,12 @@ impl Group {
             readers.push(stream.as_ref().map(TcpStream::try_clone).transpose()?);
         }
         let shared = Arc::new(Shared::new(rank, timing, streams, on_lost)?);
+        let (letter_sender, letters) = channel();
         let inbox = |(from, stream): (usize, Option<TcpStream>)| {
             let stream = stream?;
             let (sender, inbox) = sync_channel(WAITING);
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || shared.read(from, stream, &sender));
+            let (shared, letters) = (Arc::clone(&shared), letter_sender.clone());
+            thread::spawn(move || shared.read(from, stream, &sender, &letters));
             Some(inbox)
         };
         let inboxes = readers.into_iter().enumerate().map(inbox).collect();
@@ -69,7 +72,7 @@ impl Group {
                 beating.beat();
             }
         });
-        Ok(Self { rank, shared, inboxes, beats: Some(beats) })
+        Ok(Self { rank, shared, inboxes, letters, beats: Some(beats) })
     }
 
     /// This process' number, counted from 0.
@@ -175,6 +178,26 @@ impl Group {
     /// Waits until all processes are here.
     pub fn wait(&self) -> Result<(), Lost> {
         self.gather(&[]).map(drop)
+    }
+
+    /// Sends a letter, which the other process takes when it likes: neither waits for the other.
+    pub fn send_letter(&self, to: usize, bytes: &[u8]) -> Result<(), Lost> {
+        let (parts, last) = bytes.split_at(bytes.len() / LARGEST * LARGEST);
+        parts.chunks(LARGEST).try_for_each(|part| self.shared.send(to, Kind::Part, part))?;
+        self.shared.send(to, Kind::Letter, last)
+    }
+
+    /// A letter, and who sent it: one that has come, or comes before so much time has passed. Those of one process come in the
+    /// order in which they were sent.
+    pub fn letter(&self, within: Duration) -> Result<Option<Letter>, Lost> {
+        match self.letters.recv_timeout(within) {
+            Ok(letter) => Ok(Some(letter)),
+            Err(RecvTimeoutError::Timeout) => self.shared.lost().map_or(Ok(None), Err),
+            Err(RecvTimeoutError::Disconnected) => {
+                let other = usize::from(self.rank == 0);
+                Err(self.shared.lose(other, "ended before the others".to_owned()))
+            }
+        }
     }
 
     /// The process that is lost, if one is.

@@ -33,7 +33,7 @@
 //! | `store` | torch's `TCPStore` |
 //! | `join` | from a store to connections |
 //! | `link` | a connection: messages, beats, who is lost |
-//! | `group` | sums and gathering |
+//! | `group` | sums, gathering, letters |
 //! | `deal` | shares of equal length |
 //! | `launch` | copies of this program |
 //! | `timing`, `error` | how long processes wait; why they do not work together |
@@ -55,7 +55,7 @@ pub use deal::deal;
 pub use error::Error;
 pub use group::Group;
 pub use launch::Copies;
-pub use link::Lost;
+pub use link::{Letter, Lost};
 pub use store::Store;
 pub use timing::Timing;
 pub use world::World;

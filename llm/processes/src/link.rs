@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::mem::take;
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -52,7 +53,14 @@ pub(crate) enum Kind {
     Data = 1,
     /// The last message. With text: whom is lost, and why.
     Farewell = 2,
+    /// A part of a letter, but not its last.
+    Part = 3,
+    /// A letter's last part.
+    Letter = 4,
 }
+
+/// Who sent a letter, and its bytes.
+pub type Letter = (usize, Vec<u8>);
 
 /// What is called with a loss that nobody noticed.
 pub(crate) type OnLost = dyn Fn(&Lost) + Send + Sync;
@@ -198,10 +206,24 @@ impl Shared {
         }
     }
 
-    /// Reads a process' messages until its last, and passes the data on.
-    pub(crate) fn read(self: &Arc<Self>, from: usize, mut stream: TcpStream, inbox: &SyncSender<Vec<u8>>) {
+    /// Reads a process' messages until its last, and passes data and letters on.
+    pub(crate) fn read(
+        self: &Arc<Self>,
+        from: usize,
+        mut stream: TcpStream,
+        inbox: &SyncSender<Vec<u8>>,
+        letters: &Sender<Letter>,
+    ) {
+        let mut letter = Vec::new();
         loop {
             match message(&mut stream) {
+                Ok((Kind::Part, bytes)) => letter.extend(bytes),
+                Ok((Kind::Letter, bytes)) => {
+                    letter.extend(bytes);
+                    if letters.send((from, take(&mut letter))).is_err() {
+                        return;
+                    }
+                }
                 Ok((Kind::Beat, _)) => {}
                 Ok((Kind::Data, bytes)) => {
                     if inbox.send(bytes).is_err() {
@@ -256,6 +278,8 @@ fn message(stream: &mut TcpStream) -> io::Result<(Kind, Vec<u8>)> {
         0 => Kind::Beat,
         1 => Kind::Data,
         2 => Kind::Farewell,
+        3 => Kind::Part,
+        4 => Kind::Letter,
         _ => return Err(ErrorKind::InvalidData.into()),
     };
     let length = u32::from_le_bytes(length) as usize;

@@ -8,6 +8,7 @@ use tokensieve_tasks::{self as tasks, Answer, Ask, Measure, Question, Task};
 use super::answers::Answers;
 use super::ask::{ask, stored_answer};
 use super::model::EvaluatedModel;
+use crate::together::Together;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
@@ -42,7 +43,9 @@ impl Judge for LocalJudge<'_> {
         let task: Box<dyn Task> =
             Box::new(Verdicts { judge: self.name.clone(), questions: questions.collect() });
         let (evaluated, answers) = &mut *self.state.borrow_mut();
-        if ask(&task, evaluated, answers).map_err(failed)?.is_break() {
+        // Process 0 alone judges.
+        let asked = ask(&task, evaluated, Some(answers), &Together::alone());
+        if asked.map_err(failed)?.is_break() {
             return Err(failed(Error::Run("interrupted".to_owned())));
         }
         let verdict = |number: usize| -> Result<Verdict> {

@@ -44,6 +44,11 @@ impl<'a> EvaluatedModel<'a> {
         Self { model, tokenizer, options, generator: OnceCell::new(), scorer, interrupted }
     }
 
+    /// Becomes true when the evaluation is interrupted.
+    pub(super) fn interrupted(&self) -> &'a AtomicBool {
+        self.interrupted
+    }
+
     /// Whether the evaluation has been interrupted.
     pub fn stopped(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)

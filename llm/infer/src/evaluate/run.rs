@@ -15,6 +15,7 @@ use super::oracle;
 use super::registry::{self, Entry};
 use super::results::{Results, TaskResults};
 use super::settings::Settings;
+use crate::together::Together;
 use tokensieve_documents::estimates::HashedPath;
 use tokensieve_kernels::kind_name;
 use tokensieve_kernels::memory;
@@ -24,13 +25,17 @@ use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::Checkpoint;
 use tokensieve_model::{Adapter, Model};
 
-/// Evaluates the model on the suite. `None`: interrupted; the answers so far are stored.
-///
-/// # Panics
-/// Never: answers are opened where the suite has a benchmark.
-pub fn evaluate(settings: &Settings, interrupted: &'static AtomicBool) -> Result<Option<Results>> {
+/// Evaluates the model on the suite. Processes share the questions; what has no questions, measures and files are process
+/// 0's, whose results alone are complete. `None`: interrupted; the answers so far are stored.
+pub fn evaluate(
+    settings: &Settings,
+    interrupted: &'static AtomicBool,
+    together: &Together<'_>,
+) -> Result<Option<Results>> {
     memory::keep();
-    settings.check_files()?;
+    if together.stores() {
+        settings.check_files()?;
+    }
     let template = ChatTemplate::resolve(settings.chat_template.as_ref(), settings.adapter.as_deref())?;
     let opened = Checkpoint::open_with(&settings.model, template);
     let checkpoint = opened.map_err(|error| error.model_named_by("--model"))?;
@@ -40,7 +45,7 @@ pub fn evaluate(settings: &Settings, interrupted: &'static AtomicBool) -> Result
     let open = |name: &String| registry::open(name, &options, &tokenizer, longest, settings.skip_bad);
     let suite = settings.suite.iter().map(open).collect::<Result<Vec<_>>>()?;
     check(&suite, settings)?;
-    let mut answers = open_answers(&suite, settings, &checkpoint)?;
+    let mut answers = if together.stores() { open_answers(&suite, settings, &checkpoint)? } else { None };
     let mut model = Model::load(&checkpoint, settings.kind, settings.device)?;
     if let Some(folder) = &settings.adapter {
         let adapter = Adapter::load_on(&checkpoint, folder, model.device())?;
@@ -59,10 +64,14 @@ pub fn evaluate(settings: &Settings, interrupted: &'static AtomicBool) -> Result
     for entry in &suite {
         let (name, found) = match entry {
             Entry::Benchmark(benchmark) => {
-                let answers = answers.as_mut().expect("opened for benchmarks");
-                let found = answered(benchmark.as_ref(), &mut evaluated, answers, settings, interrupted)?;
-                (benchmark.name(), found)
+                let asked = ask(benchmark.as_ref(), &mut evaluated, answers.as_mut(), together)?;
+                if asked.is_break() {
+                    return Ok(None);
+                }
+                let Some(answers) = &mut answers else { continue };
+                (benchmark.name(), measured(benchmark.as_ref(), answers, settings, interrupted)?)
             }
+            Entry::Oracle(_) if !together.stores() => continue,
             Entry::Oracle(oracle) => {
                 let found = oracle.measure(&mut evaluated, settings.seed)?;
                 let found = found.map(|(found, of_tokens)| {
@@ -76,7 +85,7 @@ pub fn evaluate(settings: &Settings, interrupted: &'static AtomicBool) -> Result
         results.tasks.insert(name.to_owned(), found);
         results.write(&settings.out)?;
     }
-    if let Some(path) = &settings.tokens {
+    if let Some(path) = settings.tokens.as_ref().filter(|_| together.stores()) {
         oracle::write_tokens(path, &scores)?;
     }
     Ok(Some(results))
@@ -110,17 +119,13 @@ fn open_answers(suite: &[Entry], settings: &Settings, checkpoint: &Checkpoint) -
     Answers::open(&answers_path(&settings.out), &header, settings.fresh).map(Some)
 }
 
-/// Asks a benchmark's questions that have no answer yet, and measures all answers. `None`: interrupted.
-fn answered(
+/// Measures the answers to a benchmark's questions. `None`: interrupted.
+fn measured(
     benchmark: &dyn Benchmark,
-    evaluated: &mut EvaluatedModel<'_>,
     answers: &mut Answers,
     settings: &Settings,
     interrupted: &'static AtomicBool,
 ) -> Result<Option<TaskResults>> {
-    if ask(benchmark, evaluated, answers)?.is_break() {
-        return Ok(None);
-    }
     let mut found = measure(benchmark, answers, settings.seed)?;
     if let (judge::TASK, Some(judging)) = (benchmark.name(), &settings.judging) {
         let judge_settings = (judging, settings);

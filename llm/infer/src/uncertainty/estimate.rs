@@ -55,13 +55,27 @@ pub struct Documents<'a> {
     pub all: &'a [&'a Document],
     /// How many are done.
     pub done: usize,
+    /// Of several processes this one's number, and how many they are: they take the groups in turn.
+    pub share: (usize, usize),
+}
+
+impl<'a> Documents<'a> {
+    /// All of them, by this process.
+    pub fn all(all: &'a [&'a Document]) -> Self {
+        Self { all, done: 0, share: (0, 1) }
+    }
+}
+
+/// A document is estimated if tokens after its first one are predicted.
+fn is_predicted(document: &Document) -> bool {
+    document.weights.iter().skip(1).any(|weight| *weight != 0.0)
 }
 
 /// Estimates every token of the documents' responses. `adapter` is attached to the model in all passes with and without
 /// dropout. If the posterior is a list of adapters, its first one is the default for the pass without dropout.
 ///
-/// `each` receives the index of a document that was not done and its estimates, in the order of the documents. A document without a response
-/// has no estimates.
+/// `each` receives the index of a document that was not done and its estimates, in the order of the documents. A document
+/// without a response has no estimates, and is the first process'.
 ///
 /// # Panics
 /// If the number of rows of a document and of their statistics differ, which would be a bug.
@@ -82,11 +96,21 @@ pub fn estimate(
     };
     let mut head = Head::default();
     let mut work = Work::default();
-    let mut next = documents.done;
+    let Documents { all, done, share: (process, processes) } = documents;
+    let pass_over = |between: std::ops::Range<usize>,
+                     each: &mut dyn FnMut(usize, Vec<Estimate>) -> Result<()>| {
+        let empty = between.filter(|index| process == 0 && !is_predicted(all[*index]));
+        empty.into_iter().try_for_each(|index| each(index, Vec::new()))
+    };
+    let mut next = done;
+    let mut turn = 0;
     let mut unfinished = Vec::new();
     let whole = model.config().rope.depends_on_length();
-    for pieces in groups(documents.all, budget.hidden_bytes / row_bytes, whole) {
-        if pieces.iter().all(|piece| piece.index < documents.done) {
+    for pieces in groups(all, budget.hidden_bytes / row_bytes, whole) {
+        let is_own = turn % processes == process;
+        // The pieces of a document are one process'.
+        turn += usize::from(pieces.last().is_some_and(|piece| piece.last));
+        if !is_own || pieces.iter().all(|piece| piece.index < done) {
             continue;
         }
         let began = Instant::now();
@@ -122,9 +146,7 @@ pub fn estimate(
         let mut spreads = spreads.into_iter();
         let mut row = 0;
         for piece in &pieces {
-            for index in next..piece.index {
-                each(index, Vec::new())?;
-            }
+            pass_over(next..piece.index, each)?;
             next = next.max(piece.index);
             for position in &piece.positions {
                 let top = largest.as_ref().map_or_else(Vec::new, |top| {
@@ -142,7 +164,7 @@ pub fn estimate(
                 let estimates = std::mem::take(&mut unfinished);
                 work.tokens += piece.document.tokens.len();
                 work.predicted += estimates.len();
-                if piece.index >= documents.done {
+                if piece.index >= done {
                     each(piece.index, estimates)?;
                     next = piece.index + 1;
                 }
@@ -150,9 +172,7 @@ pub fn estimate(
         }
         work.head += began.elapsed();
     }
-    for index in next..documents.all.len() {
-        each(index, Vec::new())?;
-    }
+    pass_over(next..all.len(), each)?;
     Ok(work)
 }
 

@@ -1,150 +1,183 @@
-//! Products of bf16 where the processor has matrix instructions (AMX): libtorch's, several times as fast as any without.
+//! Matrix instructions (AMX): 32 rows of bf16 times a tile of 32 outputs.
 //!
-//! libtorch compiles code for every shape that it has not met lately. That takes milliseconds, longer than a small
-//! product, and half a megabyte, and the number of tokens is another in every pack. So libtorch gets a multiple of 64
-//! tokens, a shape that comes again, and the kernel without matrix instructions multiplies the few that are left. What is
-//! written in f32, as gradients are, MKL multiplies.
+//! A tile that is laid out for the other instructions is what these read, too: sixteen words of the inputs are one of their
+//! matrices for each half of the outputs. Of the eight registers four hold sums, two rows and two weights. A sum runs over
+//! the inputs in one order whatever the rows, as without them.
 
-use tch::{Device, Kind, Tensor};
+use std::arch::asm;
 
-use super::product::{self, of_any_rows};
+use super::factors::Factors;
+use super::weight::TILE;
 use crate::backend::Backend;
-use crate::plain::native_product;
-use crate::product::Product;
-use crate::shim::product_in_f32;
 
-/// Libtorch multiplies a multiple of so many tokens (choice: packs of 4,000 tokens that differ by a tenth then have seven
-/// shapes, and the tokens left over are a hundredth).
-const TOKENS: i64 = 64;
+/// Rows of a block.
+pub(super) const BLOCK: usize = 32;
 
-/// Whether the processor has matrix instructions.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn multiplies_tiles() -> bool {
-    /// Of leaf 7 in edx.
-    const AMX_BF16: u32 = 1 << 22;
-    /// Asked once: under a hypervisor the instruction is a slow one.
-    static FOUND: std::sync::LazyLock<bool> =
-        std::sync::LazyLock::new(|| std::arch::x86_64::__cpuid_count(7, 0).edx & AMX_BF16 != 0);
-    *FOUND
-}
+/// Words of the inputs that an instruction takes.
+const STEP: usize = Factors::STEP;
 
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn multiplies_tiles() -> bool {
-    false
-}
+/// Rows of a register.
+const HALF: usize = BLOCK / 2;
 
-/// A product, by who is fastest at it here; `None` if libtorch is to multiply everything.
-pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
-    if applies(product) { with_tiles(product, out) } else { product::product(product, out) }
-}
+/// Proof that this process computes with these instructions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Amx(());
 
-/// Whether libtorch multiplies these factors with matrix instructions.
-fn applies(product: &Product) -> bool {
-    product.x.kind() == Kind::BFloat16
-        && product.x.device() == Device::Cpu
-        && Backend::of_cpu() == Ok(Backend::Avx512Bf16)
-        && multiplies_tiles()
-}
-
-/// `None` if libtorch is to multiply everything.
-fn with_tiles(product: &Product, out: &Tensor) -> Option<()> {
-    if out.kind() == Kind::Float {
-        return in_f32(product, out);
-    }
-    let tokens = product.x.size()[0];
-    let left = tokens % TOKENS;
-    if left == 0 || left == tokens {
-        return None;
-    }
-    product.of_rows(out, (0, tokens - left), native_product);
-    product.of_rows(out, (tokens - left, left), |few, out| {
-        // Libtorch's where numbers lie in memory as the kernel cannot read them.
-        if of_any_rows(few, out).is_none() {
-            native_product(few, out);
-        }
-    });
-    Some(())
-}
-
-/// By MKL, which compiles nothing: libtorch itself would round the product to bf16 first.
-fn in_f32(product: &Product, out: &Tensor) -> Option<()> {
-    let Product { x, weight, also, added, .. } = *product;
-    let mut onto = false;
-    if let Some(added) = added {
-        if added.data_ptr() != out.data_ptr() {
-            out.shallow_clone().copy_(added);
-        }
-        onto = true;
-    }
-    product_in_f32(x, weight, onto, out)?;
-    if let Some((x, weight)) = also
-        && product_in_f32(x, weight, true, out).is_none()
-    {
-        native_product(&Product::of(x, weight).plus(Some(out)), out);
-    }
-    Some(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::super::tests::{close, random};
-    use super::*;
-
-    fn exact(x: &Tensor, weight: &Tensor) -> Tensor {
-        x.to_kind(Kind::Double).mm(&weight.to_kind(Kind::Double))
+impl Amx {
+    pub(super) fn detect() -> Option<Self> {
+        (Backend::of_cpu() == Ok(Backend::Amx)).then_some(Self(()))
     }
 
-    /// On any processor: only who multiplies the greater part is a matter of matrix instructions.
-    #[test]
-    fn the_parts_of_a_product_are_the_product() {
-        let _guard = tch::no_grad_guard();
-        let bf16 = |size: &[i64], seed| random(size, seed).to_kind(Kind::BFloat16);
-        for tokens in [65, 128 + 37] {
-            let (x, weight, added) = (bf16(&[tokens, 50], 1), bf16(&[50, 40], 2), bf16(&[tokens, 40], 3));
-            let (also_x, also, bias) = (bf16(&[tokens, 6], 4), bf16(&[6, 40], 5), random(&[40], 6));
-            let out = added.zeros_like();
-            let both = Product::of(&x, &weight).and(&also_x, &also);
-            let expected = exact(&x, &weight) + exact(&also_x, &also);
-            with_tiles(&both.plus(Some(&added)), &out).expect("some tokens are left over");
-            close(&out, &(&expected + &added), 8e-3);
-            with_tiles(&both.plus(Some(&bias)), &out).expect("some tokens are left over");
-            close(&out, &(&expected + &bias), 8e-3);
-        }
+    /// Registers for blocks of so many rows, until what is returned is dropped.
+    pub(super) fn with_rows(self, rows: usize) -> Registers {
+        let Self(()) = self;
+        let mut before = Shape::NONE;
+        // SAFETY: there are such instructions, and room for what they store.
+        unsafe { asm!("sttilecfg [{}]", in(reg) &raw mut before, options(nostack)) };
+        let mut registers = Registers { before, rows: 0 };
+        registers.set_rows(rows);
+        registers
     }
+}
 
-    /// On any processor with MKL: of all layouts, onto what stands there or beside it.
-    #[test]
-    fn products_in_f32_are_not_rounded() {
-        let _guard = tch::no_grad_guard();
-        let bf16 = |size: &[i64], seed| random(size, seed).to_kind(Kind::BFloat16);
-        for tokens in [1, 3, 77] {
-            let (x, dy) = (bf16(&[tokens, 50], 1), bf16(&[tokens, 40], 2));
-            let sum = random(&[50, 40], 7).to_kind(Kind::Float);
-            let expected = &sum + exact(&x.tr(), &dy);
-            if cfg!(target_arch = "aarch64") {
-                assert!(with_tiles(&Product::of(&x.tr(), &dy), &sum).is_none(), "there is no MKL");
-                continue;
+/// What the registers hold: bytes of a row, and rows.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Shape {
+    palette: u8,
+    start: u8,
+    unused: [u8; 14],
+    bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+impl Shape {
+    const NONE: Self = Self { palette: 0, start: 0, unused: [0; 14], bytes: [0; 16], rows: [0; 16] };
+
+    /// Sums of both halves of a block in 0 to 3, its rows in 4 and 5, weights in 6 and 7.
+    fn of_rows(rows: usize) -> Self {
+        let mut shape = Self { palette: 1, ..Self::NONE };
+        let (first, second) = (rows.min(HALF), rows.saturating_sub(HALF));
+        for (register, rows) in
+            [(0, first), (1, first), (2, second), (3, second), (4, first), (5, second), (6, STEP), (7, STEP)]
+        {
+            // What has no rows has no columns either.
+            if rows > 0 {
+                (shape.rows[register], shape.bytes[register]) = (rows as u8, 4 * STEP as u16);
             }
-            let beside = sum.zeros_like();
-            with_tiles(&Product::of(&x.tr(), &dy).plus(Some(&sum)), &beside).expect("MKL multiplies");
-            close(&beside, &expected, 1e-6);
-            with_tiles(&Product::of(&x.tr(), &dy).plus(Some(&sum)), &sum).expect("MKL multiplies");
-            close(&sum, &expected, 1e-6);
-            // Two products, into a part of wider rows.
-            let (out, weight) = (random(&[tokens, 64], 8).to_kind(Kind::Float), bf16(&[40, 50], 9));
-            let (part, square) = (out.narrow(1, 8, 50), bf16(&[50, 50], 3));
-            with_tiles(&Product::of(&dy, &weight).and(&x, &square), &part).expect("MKL multiplies");
-            close(&part, &(exact(&dy, &weight) + exact(&x, &square)), 1e-6);
+        }
+        shape
+    }
+}
+
+/// The registers of this thread, shaped.
+pub(super) struct Registers {
+    /// Others, who share the thread, find them as they left them.
+    before: Shape,
+    rows: usize,
+}
+
+impl Registers {
+    /// Shapes them for blocks of so many rows.
+    pub(super) fn set_rows(&mut self, rows: usize) {
+        assert!((1..=BLOCK).contains(&rows), "{rows} rows in a block");
+        if self.rows != rows {
+            self.rows = rows;
+            // SAFETY: there are such instructions, and this is a shape that they have.
+            unsafe { asm!("ldtilecfg [{}]", in(reg) &Shape::of_rows(rows), options(nostack, readonly)) };
         }
     }
 
-    #[test]
-    fn nothing_is_split_off_where_libtorch_takes_all() {
-        let _guard = tch::no_grad_guard();
-        for tokens in [63, 128] {
-            let (x, weight) = (random(&[tokens, 8], 1), random(&[8, 8], 2));
-            let out = random(&[tokens, 8], 3);
-            assert!(with_tiles(&Product::of(&x, &weight), &out).is_none());
+    /// Adds to a block's sums, or to zero, the products of whole steps.
+    ///
+    /// # Safety
+    /// `sums` has the rows, [`TILE`] numbers each; each of the factors has them, too, and weights for its words.
+    pub(super) unsafe fn multiply(&self, factors: &[Factors; 2], sums: *mut f32, onto: bool) {
+        /// The instructions, with those for a second half of the rows. They find what they multiply in `factors`.
+        macro_rules! multiply {
+            (zero: [$($zero:literal)*] load: [$($load:literal)*] second: [$($second:literal)*] store: [$($store:literal)*]) => {
+                asm!(
+                    "test {onto:e}, {onto:e}",
+                    "jnz 3f",
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    $($zero,)*
+                    "jmp 4f",
+                    "3:",
+                    "tileloadd tmm0, [{sums} + {tile}]",
+                    "tileloadd tmm1, [{sums} + {tile} + 64]",
+                    $($load,)*
+                    "4:",
+                    // Each of the factors.
+                    "mov {x}, [{factors}]",
+                    "mov {x_row}, [{factors} + 8]",
+                    "mov {weights}, [{factors} + 16]",
+                    "mov {steps}, [{factors} + 24]",
+                    "mov {y}, {x_row}",
+                    "shl {y}, 4",
+                    "add {y}, {x}",
+                    "shr {steps}, 4",
+                    "jz 6f",
+                    // Each step.
+                    "5:",
+                    "tileloadd tmm4, [{x} + {x_row}]",
+                    "tileloadd tmm6, [{weights} + {tile}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{weights} + {tile} + 64]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    $($second,)*
+                    "add {x}, 64",
+                    "add {y}, 64",
+                    "add {weights}, 2048",
+                    "dec {steps}",
+                    "jnz 5b",
+                    "6:",
+                    "add {factors}, 32",
+                    "dec {count:e}",
+                    "jnz 4b",
+                    "tilestored [{sums} + {tile}], tmm0",
+                    "tilestored [{sums} + {tile} + 64], tmm1",
+                    $($store,)*
+                    factors = inout(reg) factors.as_ptr() => _,
+                    count = inout(reg) factors.len() as u32 => _,
+                    onto = in(reg) u32::from(onto),
+                    sums = in(reg) sums,
+                    // Bytes of a row of a tile, and of sums.
+                    tile = in(reg) size_of::<[f32; TILE]>(),
+                    x = out(reg) _,
+                    y = out(reg) _,
+                    x_row = out(reg) _,
+                    weights = out(reg) _,
+                    steps = out(reg) _,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                )
+            };
         }
+        // SAFETY: the registers have the rows; the rest is the caller's promise.
+        unsafe {
+            if self.rows > HALF {
+                multiply!(
+                    zero: ["tilezero tmm2" "tilezero tmm3"]
+                    load: ["tileloadd tmm2, [{sums} + {tile} + 2048]" "tileloadd tmm3, [{sums} + {tile} + 2112]"]
+                    second: [
+                        "tileloadd tmm5, [{y} + {x_row}]"
+                        "tdpbf16ps tmm2, tmm5, tmm6"
+                        "tdpbf16ps tmm3, tmm5, tmm7"
+                    ]
+                    store: ["tilestored [{sums} + {tile} + 2048], tmm2" "tilestored [{sums} + {tile} + 2112], tmm3"]
+                );
+            } else {
+                multiply!(zero: [] load: [] second: [] store: []);
+            }
+        }
+    }
+}
+
+impl Drop for Registers {
+    fn drop(&mut self) {
+        // SAFETY: a shape that this thread had.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const self.before, options(nostack, readonly)) };
     }
 }

@@ -4,10 +4,12 @@
 // What works on lanes must be inlined into the functions that are compiled for the instructions.
 #![allow(clippy::inline_always)]
 
+#[cfg_attr(not(target_arch = "x86_64"), path = "../no_amx.rs")]
 mod amx;
 mod attention;
 pub mod decode;
 mod dropout;
+mod factors;
 mod gated;
 pub(super) mod head_rows;
 #[cfg_attr(not(target_arch = "x86_64"), path = "../no_int8.rs")]
@@ -23,12 +25,10 @@ pub(super) mod spread;
 mod transpose;
 mod weight;
 
-#[cfg(test)]
-pub(super) use amx::multiplies_tiles;
-pub(super) use amx::product;
 pub(super) use attention::{attention, attention_backward};
 pub(super) use dropout::dropout;
 pub(super) use gated::{gated, gated_backward};
 pub use int8::Int8Weight;
 pub(super) use norm::{rms_norm, rms_norm_backward};
+pub(super) use product::product;
 pub(super) use rope::rope;

@@ -11,6 +11,8 @@ use std::ops::Range;
 use half::bf16;
 use tch::{Kind, Tensor};
 
+use super::amx::{self, Amx};
+use super::factors::Factors;
 use super::lanes::{LANES, Lanes, Make, Number, Simd};
 use super::line::{EMPTY, Line};
 use super::rows::{Rows, by_rows, floats, with_simd};
@@ -32,6 +34,14 @@ const PANEL: usize = 1024;
 /// Words of a tile's inputs at most: 256 KiB in all, a part of the second-level cache.
 const DEPTH: usize = 2048;
 
+/// With matrix instructions several tiles are laid out at a time, a part of the second-level cache: so many words in all
+/// (choice).
+const TILES: usize = 1 << 18;
+
+/// Steps of matrix instructions after which the next of these tiles takes its turn: a block's inputs of so many stay in the
+/// first-level cache (measured).
+const STEPS: usize = 10;
+
 /// Fewer rows are not worth laying out the weight (choice).
 const FEWEST: i64 = 24;
 
@@ -44,16 +54,12 @@ const EVEN: f64 = 1.03;
 
 /// `None` where libtorch multiplies as fast or faster.
 pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
-    // Without instructions for bf16 libtorch would widen the weight first.
+    // Without instructions for bf16 libtorch would widen the weight first; with matrix instructions it compiles code for each
+    // number of rows.
     let in_one_go = product.x.kind() == Kind::Float || Backend::of_cpu() == Ok(Backend::Avx512Bf16);
     if in_one_go && product.x.size()[0] < FEWEST {
         return None;
     }
-    of_any_rows(product, out)
-}
-
-/// However few the rows are.
-pub(super) fn of_any_rows(product: &Product, out: &Tensor) -> Option<()> {
     match (product.x.kind(), out.kind()) {
         (Kind::Float, Kind::Float) => with_simd!(of::<f32, f32>(product, out)),
         (Kind::BFloat16, Kind::BFloat16) => with_simd!(of::<bf16, bf16>(product, out)),
@@ -83,8 +89,9 @@ fn of<S: Simd, N: Number, O: Number>(simd: S, product: &Product, out: &Tensor) -
     let added = Added::<O>::of(product.added)?;
     let also = second.as_ref().map_or(0, |term| term.weight.inputs());
     let everything = [Block { outputs: 0..outputs, inputs: [0..first.weight.inputs(), 0..also] }];
-    let tiles = tiles::<N>(if product.blocks.is_empty() { &everything } else { product.blocks });
-    let task = Task { simd, second: second.unwrap_or(first), first, added, out: into };
+    let amx = Amx::detect().filter(|_| N::KIND == Kind::BFloat16);
+    let tiles = tiles::<N>(if product.blocks.is_empty() { &everything } else { product.blocks }, amx);
+    let task = Task { simd, amx, second: second.unwrap_or(first), first, added, out: into };
     // So many parts of the rows, and for each so many of the tiles.
     let threads = tch::get_num_threads().max(1) as usize;
     let (by_rows, cuts) = if let Some(cuts) = even_cuts(&tiles, threads) {
@@ -149,16 +156,18 @@ impl Tile {
     }
 }
 
-fn tiles<N: Number>(blocks: &[Block]) -> Vec<Tile> {
+fn tiles<N: Number>(blocks: &[Block], amx: Option<Amx>) -> Vec<Tile> {
     let of_block = |block: &Block| {
+        // With matrix instructions the inputs are not in groups.
+        let depth = if amx.is_some() { u32::MAX as usize } else { DEPTH };
         let mut groups = vec![[0..0, 0..0]];
-        let mut room = DEPTH * N::PER_WORD;
+        let mut room = depth * N::PER_WORD;
         for (which, inputs) in block.inputs.iter().enumerate() {
             let mut at = inputs.start;
             while at < inputs.end {
                 if room == 0 {
                     groups.push([0..0, 0..0]);
-                    room = DEPTH * N::PER_WORD;
+                    room = depth * N::PER_WORD;
                 }
                 let end = inputs.end.min(at + room);
                 groups.last_mut().expect("there is one")[which] = at..end;
@@ -192,13 +201,13 @@ impl<N: Number> Term<N> {
         let weight_rows = Weight::of(weight)?;
         let inputs = weight_rows.inputs();
         assert_eq!((x.size(), weight.size()[1]), (vec![rows as i64, inputs as i64], outputs as i64));
-        let x = if !inputs.is_multiple_of(N::PER_WORD) {
-            x.constant_pad_nd([0, 1])
-        } else if x.stride()[1] == 1 {
-            x.shallow_clone()
-        } else {
-            transposed::<_, N>(simd, x).unwrap_or_else(|| x.contiguous())
-        };
+        let lies_across = x.stride()[1] != 1;
+        let across = if lies_across { transposed::<_, N>(simd, x) } else { None };
+        let x = across.unwrap_or_else(|| match inputs.is_multiple_of(N::PER_WORD) {
+            true if lies_across => x.contiguous(),
+            true => x.shallow_clone(),
+            false => x.constant_pad_nd([0, 1]),
+        });
         let term = Self { x: Rows::of(&x)?, weight: weight_rows };
         Some((x, term))
     }
@@ -255,6 +264,8 @@ impl<O: Number> Added<O> {
 
 struct Task<S, N, O> {
     simd: S,
+    /// Where the numbers are bf16 and there are instructions for matrices of them.
+    amx: Option<Amx>,
     /// What a tile's first and second range of inputs are of; they may be of the same.
     first: Term<N>,
     second: Term<N>,
@@ -292,7 +303,7 @@ impl Sums {
 }
 
 thread_local! {
-    /// A tile laid out, and sums of a panel's rows between two groups of inputs.
+    /// Tiles laid out, and sums of rows between two groups of inputs.
     static ROOM: RefCell<[Vec<Line>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
@@ -302,24 +313,24 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
     /// # Safety
     /// The operands have these rows and the tiles' inputs and outputs, and no other thread writes their results.
     unsafe fn part(&self, rows: Range<usize>, tiles: &[Tile]) {
+        if let Some(amx) = self.amx {
+            // SAFETY: the caller's promise.
+            unsafe { self.part_by_matrices(amx, rows, tiles) };
+            return;
+        }
         ROOM.with_borrow_mut(|[laid_out, sums]| {
-            laid_out.resize(DEPTH * TILE / LANES, EMPTY);
+            laid_out.resize(laid_out.len().max(DEPTH * TILE / LANES), EMPTY);
             let laid_out: *mut u32 = laid_out.as_mut_ptr().cast();
             for start in rows.clone().step_by(PANEL) {
                 let panel = start..rows.end.min(start + PANEL);
                 for tile in tiles {
                     if tile.groups.len() > 1 {
-                        sums.resize(PANEL * TILE / LANES, EMPTY);
+                        sums.resize(sums.len().max(PANEL * TILE / LANES), EMPTY);
                     }
                     let sums: *mut f32 = sums.as_mut_ptr().cast();
                     for (index, group) in tile.groups.iter().enumerate() {
                         // SAFETY: a group of inputs fits the room.
-                        unsafe {
-                            let [first, second] = group;
-                            let words = self.first.weight.lay_out(self.simd, &tile.outputs, first, laid_out);
-                            let then = laid_out.add(words * TILE);
-                            self.second.weight.lay_out(self.simd, &tile.outputs, second, then);
-                        }
+                        unsafe { self.lay_out(tile, group, laid_out) };
                         let (first, last) = (index == 0, index + 1 == tile.groups.len());
                         let sums = Sums {
                             before: if first { (ZEROS.as_ptr(), 0) } else { (sums.cast_const(), TILE) },
@@ -345,30 +356,110 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
         weights: *const u32,
         sums: Sums,
     ) {
-        let blocks = panel.len().div_ceil(rows_of_block::<S>());
+        let factors = self.factors(panel.start, group, weights);
+        // SAFETY: the caller's promise.
+        unsafe { self.rows(panel, outputs, factors, sums) };
+    }
+
+    /// Some rows' product with some tiles, by matrix instructions: block by block of the rows with several tiles.
+    ///
+    /// # Safety
+    /// As in [`Task::part`].
+    unsafe fn part_by_matrices(&self, amx: Amx, rows: Range<usize>, tiles: &[Tile]) {
+        let words =
+            |tile: &Tile| tile.groups[0].iter().map(|inputs| inputs.len().div_ceil(N::PER_WORD)).sum();
+        let most: usize = tiles.iter().map(words).max().unwrap_or(0);
+        let at_once = (TILES / (most * TILE).max(1)).clamp(1, tiles.len().max(1));
+        let mut registers = amx.with_rows(rows.len().min(amx::BLOCK));
+        ROOM.with_borrow_mut(|[laid_out, sums]| {
+            let (lines, lines_of_sums) = (most * TILE / LANES, amx::BLOCK * TILE / LANES);
+            laid_out.resize(laid_out.len().max(at_once * lines), EMPTY);
+            sums.resize(sums.len().max(at_once * lines_of_sums), EMPTY);
+            for tiles in tiles.chunks(at_once) {
+                for (tile, into) in tiles.iter().zip(laid_out.chunks_mut(lines.max(1))) {
+                    // SAFETY: there is room for a tile's words.
+                    unsafe { self.lay_out(tile, &tile.groups[0], into.as_mut_ptr().cast()) };
+                }
+                for start in rows.clone().step_by(amx::BLOCK) {
+                    let block = start..rows.end.min(start + amx::BLOCK);
+                    registers.set_rows(block.len());
+                    let of_tile = |(tile, weights): (&Tile, &[Line])| {
+                        self.factors(start, &tile.groups[0], weights.as_ptr().cast())
+                    };
+                    let factors = || tiles.iter().zip(laid_out.chunks(lines.max(1))).map(of_tile);
+                    let steps = most.div_ceil(Factors::STEP).max(1);
+                    for step in (0..steps).step_by(STEPS) {
+                        for (factors, sums) in factors().zip(sums.chunks_mut(lines_of_sums)) {
+                            let own = factors.map(|all| all.steps(step, STEPS));
+                            // SAFETY: the caller's promise; the sums have the block's rows.
+                            unsafe { registers.multiply(&own, sums.as_mut_ptr().cast(), step > 0) };
+                        }
+                    }
+                    for ((tile, factors), sums) in tiles.iter().zip(factors()).zip(sums.chunks(lines_of_sums))
+                    {
+                        let sums = Sums { before: (sums.as_ptr().cast(), TILE), after: None };
+                        // SAFETY: likewise.
+                        unsafe { self.rows(&block, &tile.outputs, factors.map(Factors::rest), sums) };
+                    }
+                }
+            }
+        });
+    }
+
+    /// Lays out a tile's group of inputs.
+    ///
+    /// # Safety
+    /// There is room for its words.
+    unsafe fn lay_out(&self, tile: &Tile, [first, second]: &[Range<usize>; 2], into: *mut u32) {
+        // SAFETY: the caller's promise, and the weights have the tile's inputs and outputs.
+        unsafe {
+            let words = self.first.weight.lay_out(self.simd, &tile.outputs, first, into);
+            self.second.weight.lay_out(self.simd, &tile.outputs, second, into.add(words * TILE));
+        }
+    }
+
+    /// What rows from `row` on are multiplied with.
+    fn factors(&self, row: usize, group: &[Range<usize>; 2], weights: *const u32) -> [Factors; 2] {
+        let of = |Term { x, .. }: &Term<N>, inputs: &Range<usize>, weights| Factors {
+            x: x.row(row).wrapping_add(inputs.start).cast_const().cast(),
+            x_row: x.outer * size_of::<N>(),
+            weights,
+            words: inputs.len().div_ceil(N::PER_WORD),
+        };
+        let [first, second] = group;
+        let first = of(&self.first, first, weights);
+        [first, of(&self.second, second, weights.wrapping_add(first.words * TILE))]
+    }
+
+    /// Some rows, in blocks.
+    ///
+    /// # Safety
+    /// As in [`Task::panel`].
+    unsafe fn rows(&self, rows: &Range<usize>, outputs: &Range<usize>, factors: [Factors; 2], sums: Sums) {
+        let blocks = rows.len().div_ceil(rows_of_block::<S>());
         for block in 0..blocks {
-            let rows = share(panel.len(), block, blocks);
-            let (row, sums) = (panel.start + rows.start, sums.of_rows_from(rows.start));
+            let own = share(rows.len(), block, blocks);
+            let (row, sums) = (rows.start + own.start, sums.of_rows_from(own.start));
+            let factors = factors.map(|all| all.of_rows_from(own.start));
             // SAFETY: the caller's promise.
-            unsafe { by_rows!(rows.len(), M => self.rows::<M>(row, outputs, group, weights, sums)) };
+            unsafe { by_rows!(own.len(), M => self.halves::<M>(row, outputs, factors, sums)) };
         }
     }
 
     /// # Safety
     /// As in [`Task::panel`], for M rows from `row` on.
     #[inline(always)]
-    unsafe fn rows<const M: usize>(
+    unsafe fn halves<const M: usize>(
         &self,
         row: usize,
         outputs: &Range<usize>,
-        group: &[Range<usize>; 2],
-        weights: *const u32,
+        factors: [Factors; 2],
         sums: Sums,
     ) {
         // SAFETY: the caller's promise.
         unsafe {
             if S::WIDE {
-                self.block::<M, 2>(row, outputs, group, weights, sums);
+                self.block::<M, 2>(row, outputs, factors, sums);
                 return;
             }
             // Spares the compiler what is never called.
@@ -377,21 +468,21 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
             }
             for half in [0, LANES] {
                 let outputs = outputs.start + half..outputs.end.max(outputs.start + half);
-                self.block::<M, 1>(row, &outputs, group, weights.add(half), sums.of_outputs_from(half));
+                let of_half = |all: Factors| Factors { weights: all.weights.wrapping_add(half), ..all };
+                self.block::<M, 1>(row, &outputs, factors.map(of_half), sums.of_outputs_from(half));
             }
         }
     }
 
     // Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
     /// # Safety
-    /// As in [`Task::rows`], for H·16 outputs.
+    /// As in [`Task::halves`], for H·16 outputs.
     #[allow(clippy::needless_range_loop)]
     unsafe fn block<const M: usize, const H: usize>(
         &self,
         row: usize,
         outputs: &Range<usize>,
-        group: &[Range<usize>; 2],
-        weights: *const u32,
+        factors: [Factors; 2],
         between: Sums,
     ) {
         self.simd.run(
@@ -407,16 +498,12 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
                             unsafe { simd.load(before.add(m * row_before + half * LANES), LANES) };
                     }
                 }
-                let [first, second] = group;
+                let [first, second] = factors;
+                // Not in a loop: the compiler would keep the sums in memory.
                 // SAFETY: the rows have these inputs, the tile their words.
                 unsafe {
-                    let (x, words) = (&self.first.x, first.len().div_ceil(N::PER_WORD));
-                    let at = x.row(row).wrapping_add(first.start).cast_const();
-                    sums = accumulate::<S, N, M, H, 0>(simd, sums, at, x.outer, weights, words);
-                    let (x, weights) = (&self.second.x, weights.add(words * TILE));
-                    let at = x.row(row).wrapping_add(second.start).cast_const();
-                    let words = second.len().div_ceil(N::PER_WORD);
-                    sums = accumulate::<S, N, M, H, 0>(simd, sums, at, x.outer, weights, words);
+                    sums = accumulate::<S, N, M, H, 0>(simd, sums, &first);
+                    sums = accumulate::<S, N, M, H, 0>(simd, sums, &second);
                 }
                 if let Some(after) = between.after {
                     for m in 0..M {
@@ -448,22 +535,20 @@ pub(super) fn rows_of_block<S: Simd>() -> usize {
     if S::WIDE { BLOCK } else { NARROW_BLOCK }
 }
 
-/// Adds the product of M rows, which lie `x_row` numbers apart, with H·16 of a tile's outputs to their sums. What lies
-/// `AHEAD` words further in the tile is asked for, unless that is 0.
+/// Adds the product of M rows with H·16 of a tile's outputs to their sums. What lies `AHEAD` words further in the tile is
+/// asked for, unless that is 0.
 ///
 /// # Safety
-/// `x` has M rows of `words` words, `x_row` numbers apart, and `weights` H·16 outputs of as many words, each at the
-/// beginning of a tile's 32.
+/// There are M rows, and H·16 outputs at the beginning of each line of the tile.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
 pub(super) unsafe fn accumulate<S: Simd, N: Number, const M: usize, const H: usize, const AHEAD: usize>(
     simd: S,
     mut sums: [[Lanes<S>; H]; M],
-    x: *const N,
-    x_row: usize,
-    weights: *const u32,
-    words: usize,
+    factors: &Factors,
 ) -> [[Lanes<S>; H]; M] {
+    let Factors { x, x_row, weights, words } = *factors;
+    let (x, x_row) = (x.cast::<N>(), x_row / size_of::<N>());
     // Part by part: sums, weights and a broadcast of one part fill the registers.
     for part in 0..N::parts::<S>() {
         let (mut weights, mut x) = (weights, x);

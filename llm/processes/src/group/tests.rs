@@ -72,6 +72,44 @@ fn sums_are_those_of_the_processes_in_their_order() {
 }
 
 #[test]
+fn letters_arrive_while_their_taker_computes() {
+    // More than connections hold, of several parts, one of which is full.
+    let letter = |rank: usize, number: usize| vec![(rank * 31 + number) as u8; number * LARGEST / 2];
+    let found = processes(3, |group| {
+        if group.rank() > 0 {
+            (0..40).for_each(|number| group.send_letter(0, &letter(group.rank(), number)).unwrap());
+        }
+        // Calls that all make are not disturbed by them.
+        assert_eq!(group.gather(&[group.rank() as u8]).unwrap(), [[0], [1], [2]]);
+        let mut next = [0; 3];
+        while group.rank() == 0 && next.iter().sum::<usize>() < 80 {
+            let Some((from, bytes)) = group.letter(LOOK).unwrap() else { continue };
+            assert_eq!(bytes, letter(from, next[from]));
+            next[from] += 1;
+        }
+        group.wait().unwrap();
+        next
+    });
+    assert_eq!(found[0], [0, 40, 40]);
+}
+
+#[test]
+fn nobody_waits_for_a_letter_of_a_lost_process() {
+    let found = processes(2, |group| {
+        if group.rank() == 1 {
+            group.fail("no such file");
+            return None;
+        }
+        loop {
+            if let Err(lost) = group.letter(LOOK) {
+                return Some(lost);
+            }
+        }
+    });
+    assert_eq!(found[0].as_ref().unwrap().why, "stopped: no such file");
+}
+
+#[test]
 fn everybody_has_everybodys_bytes() {
     let found = processes(3, |group| {
         let own = vec![group.rank() as u8; group.rank() * (LARGEST + 1)];

@@ -8,8 +8,10 @@ use tch::{Device, Kind, Tensor};
 
 use super::buffer::Buffer;
 use super::support::{computing, words};
+use crate::cpu::amx::{self, Amx};
+use crate::cpu::factors::{BlockSums, Factors};
 use crate::cpu::lanes::{LANES, Make, Number, Simd};
-use crate::cpu::product::{NARROW_BLOCK, accumulate, rows_of_block};
+use crate::cpu::product::{NARROW_BLOCK, accumulate, rows_of_block, share};
 use crate::cpu::rows::{Rows, by_rows};
 use crate::cpu::weight::{TILE, Weight};
 use crate::shim::parallel;
@@ -115,32 +117,32 @@ impl Matrix {
         out: &(impl Fn(usize, usize) -> *mut O + Sync),
     ) {
         let tiles = self.tiles.data_ptr() as usize;
-        let (outputs, depth, bias) = (self.outputs, self.depth, self.bias.as_deref());
-        let blocks = rows.div_ceil(rows_of_block::<S>());
+        let (outputs, words, bias) = (self.outputs, self.depth, self.bias.as_deref());
+        let amx = Amx::detect().filter(|_| N::KIND == Kind::BFloat16);
         parallel(outputs.div_ceil(TILE), 1, |part| {
+            let mut room = BlockSums::<{ amx::BLOCK }>::ZEROS;
+            let mut registers = amx.map(|amx| amx.with_rows(rows.min(amx::BLOCK)));
             for tile in part {
-                let weights = (tiles as *const u32).wrapping_add(tile * depth * TILE);
-                for block in 0..blocks {
-                    let (row, end) = (block * rows / blocks, (block + 1) * rows / blocks);
-                    let x = (x as *const u32).wrapping_add(row * x_row);
-                    let at = Task { outputs, depth, bias, weights, output: tile * TILE, x, x_row, row, how };
+                let weights = (tiles as *const u32).wrapping_add(tile * words * TILE);
+                let x_row = x_row * size_of::<u32>();
+                let factors = Factors { x: x as *const u32, x_row, weights, words };
+                let all = Task { outputs, bias, output: tile * TILE, row: 0, factors, sums: None, how };
+                let Some(registers) = &mut registers else {
                     // SAFETY: the operands have these rows, outputs and inputs; a tile's outputs are one thread's.
+                    unsafe { all.rows::<S, N, O>(simd, rows, out) };
+                    continue;
+                };
+                for start in (0..rows).step_by(amx::BLOCK) {
+                    let count = (rows - start).min(amx::BLOCK);
+                    registers.set_rows(count);
+                    let of_block = all.of_rows_from(start);
+                    let none = Factors { words: 0, ..of_block.factors };
+                    let (sums, rest) = (room.first(), of_block.factors.rest());
+                    // SAFETY: likewise; the sums have the block's rows.
                     unsafe {
-                        if S::WIDE {
-                            by_rows!(end - row, M => at.run::<S, N, O, M, 2>(simd, out));
-                            continue;
-                        }
-                        for half in [0, LANES] {
-                            let (weights, output) = (at.weights.add(half), at.output + half);
-                            let at = Task { weights, output, ..at };
-                            by_rows!(end - row, M => {
-                                // Spares the compiler what is never called.
-                                if M > NARROW_BLOCK {
-                                    unreachable!("a narrow block has fewer rows");
-                                }
-                                at.run::<S, N, O, M, 1>(simd, out);
-                            });
-                        }
+                        registers.multiply(&[of_block.factors, none], sums, false);
+                        let rest = Task { factors: rest, sums: Some(sums.cast_const()), ..of_block };
+                        rest.rows::<S, N, O>(simd, count, out);
                     }
                 }
             }
@@ -152,23 +154,64 @@ impl Matrix {
 #[derive(Clone, Copy)]
 struct Task<'a> {
     outputs: usize,
-    depth: usize,
     bias: Option<&'a [f32]>,
-    weights: *const u32,
     /// The first output.
     output: usize,
-    x: *const u32,
-    x_row: usize,
-    /// The block's first row.
+    /// The first row.
     row: usize,
+    factors: Factors,
+    /// The rows' sums so far, if there are any.
+    sums: Option<*const f32>,
     how: Into,
 }
 
-// Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
-#[allow(clippy::needless_range_loop)]
 impl Task<'_> {
+    /// The same without the first rows.
+    fn of_rows_from(self, row: usize) -> Self {
+        let sums = self.sums.map(|sums| sums.wrapping_add(row * TILE));
+        Self { row: self.row + row, factors: self.factors.of_rows_from(row), sums, ..self }
+    }
+
+    /// So many rows, in blocks.
+    ///
+    /// # Safety
+    /// As in [`Task::run`].
+    unsafe fn rows<S: Simd, N: Number, O: Number>(
+        &self,
+        simd: S,
+        rows: usize,
+        out: &impl Fn(usize, usize) -> *mut O,
+    ) {
+        let blocks = rows.div_ceil(rows_of_block::<S>());
+        for block in 0..blocks {
+            let own = share(rows, block, blocks);
+            let at = self.of_rows_from(own.start);
+            // SAFETY: the caller's promise.
+            unsafe {
+                if S::WIDE {
+                    by_rows!(own.len(), M => at.run::<S, N, O, M, 2>(simd, out));
+                    continue;
+                }
+                for half in [0, LANES] {
+                    let weights = at.factors.weights.add(half);
+                    let at =
+                        Task { output: at.output + half, factors: Factors { weights, ..at.factors }, ..at };
+                    by_rows!(own.len(), M => {
+                        // Spares the compiler what is never called.
+                        if M > NARROW_BLOCK {
+                            unreachable!("a narrow block has fewer rows");
+                        }
+                        at.run::<S, N, O, M, 1>(simd, out);
+                    });
+                }
+            }
+        }
+    }
+
+    // Plain indices: the compiler then unrolls the block and keeps its sums in registers; it does not for iterators.
     /// # Safety
     /// The task's operands have its rows, inputs and outputs, and no other thread writes what `out` points to.
+    #[allow(clippy::needless_range_loop)]
     unsafe fn run<S: Simd, N: Number, O: Number, const M: usize, const H: usize>(
         &self,
         simd: S,
@@ -185,11 +228,17 @@ impl Task<'_> {
                     }
                 }
                 let mut sums = [start; M];
-                // SAFETY: the caller's promise.
-                unsafe {
-                    let (x, row) = (self.x.cast(), self.x_row * N::PER_WORD);
-                    sums = accumulate::<S, N, M, H, AHEAD>(simd, sums, x, row, self.weights, self.depth);
+                if let Some(before) = self.sums {
+                    for m in 0..M {
+                        for half in 0..H {
+                            // SAFETY: there is a tile's line per row.
+                            let before = unsafe { simd.load(before.add(m * TILE + half * LANES), LANES) };
+                            sums[m][half] = sums[m][half] + before;
+                        }
+                    }
                 }
+                // SAFETY: the caller's promise.
+                sums = unsafe { accumulate::<S, N, M, H, AHEAD>(simd, sums, &self.factors) };
                 let whole = count >= H * LANES;
                 for m in 0..M {
                     let into = out(self.row + m, self.output);

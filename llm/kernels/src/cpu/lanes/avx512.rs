@@ -33,7 +33,7 @@ impl Simd for Avx512 {
     const BF16_PARTS: usize = 1;
 
     fn detect() -> Option<Self> {
-        (Backend::of_cpu() == Ok(Backend::Avx512Bf16)).then_some(Self(()))
+        Backend::of_cpu().is_ok_and(|own| own.includes(Backend::Avx512Bf16)).then_some(Self(()))
     }
 
     #[inline(always)]

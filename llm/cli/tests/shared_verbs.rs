@@ -1,0 +1,173 @@
+//! `generate`, `evaluate` and `uncertainty` in several processes, with the real program on a tiny random model: the same
+//! bytes as one process's; killed or interrupted, they continue with another number.
+//!
+//! Needs libtorch; makes its own model and data in a temporary folder. `cargo test -p tokensieve-cli --test shared_verbs`.
+#![allow(unsafe_code)]
+
+#[path = "../../tests/bench/mod.rs"]
+mod bench;
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use bench::{Bench, said};
+use serde_json::Value;
+
+/// A verb, what it writes, and enough work that it can be disturbed.
+struct Verb {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// The file that grows; it is named after --out.
+    grows: &'static str,
+}
+
+const GENERATE: Verb = Verb {
+    name: "generate",
+    arguments: &["ROWS", "--model", "MODEL", "--precision", "f32", "--limit", "60", "--batch", "2"],
+    grows: "out.jsonl",
+};
+
+const UNCERTAINTY: Verb = Verb {
+    name: "uncertainty",
+    arguments: &["ROWS", "--model", "MODEL", "--precision", "f32", "--passes", "20"],
+    grows: "out.jsonl",
+};
+
+const EVALUATE: Verb = Verb {
+    name: "evaluate",
+    arguments: &["--suite", "nll:ROWS,arithmetic", "--limit", "40", "--model", "MODEL", "--precision", "f32"],
+    grows: "out.answers.jsonl",
+};
+
+impl Verb {
+    /// The command, which writes into a folder of its own.
+    fn command(&self, bench: &Bench, folder: &str, processes: &str) -> Command {
+        fs::create_dir_all(bench.path(folder)).unwrap();
+        let place = |name: &str| bench.path(name).display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.arg(self.name);
+        for argument in self.arguments {
+            command.arg(argument.replace("ROWS", &place("rows.jsonl")).replace("MODEL", &place("model")));
+        }
+        let out = if self.name == "evaluate" { "out.json" } else { "out.jsonl" };
+        command.arg("--out").arg(bench.path(folder).join(out)).args(["--processes", processes]);
+        command.env("OMP_WAIT_POLICY", "passive").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, bench: &Bench, folder: &str, processes: &str) -> Output {
+        self.command(bench, folder, processes).output().unwrap()
+    }
+
+    fn undisturbed(&self, bench: &Bench, folder: &str, processes: &str) {
+        let output = self.run(bench, folder, processes);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+
+    fn lines(&self, bench: &Bench, folder: &str) -> usize {
+        fs::read_to_string(bench.path(folder).join(self.grows)).unwrap_or_default().lines().count()
+    }
+
+    /// What two folders hold is the same, but for seconds and the order in which answers came.
+    fn same(&self, bench: &Bench, one: &str, other: &str) {
+        let text = |folder: &str, file| fs::read_to_string(bench.path(folder).join(file)).unwrap();
+        if self.name != "evaluate" {
+            assert_eq!(text(one, self.grows), text(other, self.grows));
+            return;
+        }
+        let answers = |folder: &str| {
+            let line = |line: &str| {
+                let mut line: Value = serde_json::from_str(line).unwrap();
+                line.as_object_mut().unwrap().remove("seconds");
+                line.to_string()
+            };
+            let mut lines: Vec<String> = text(folder, self.grows).lines().map(line).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(answers(one), answers(other));
+        let tasks = |folder: &str| {
+            let mut results: Value = serde_json::from_str(&text(folder, "out.json")).unwrap();
+            for task in results["tasks"].as_object_mut().unwrap().values_mut() {
+                task.as_object_mut().unwrap().remove("seconds");
+            }
+            results["tasks"].clone()
+        };
+        assert_eq!(tasks(one), tasks(other));
+    }
+}
+
+const ALL: [Verb; 3] = [GENERATE, EVALUATE, UNCERTAINTY];
+
+fn bench() -> Bench {
+    let bench = Bench::new();
+    // Enough rows that documents fill several passes.
+    let row = |i: usize| {
+        let words = "one two three four five six seven ".repeat(1 + i % 13);
+        let (a, b) = (i * 31 % 17, i * 37 % 101);
+        format!("{{\"prompt\": \"Row {i}: {a}\", \"completion\": \"{words}is {b}.\"}}\n")
+    };
+    fs::write(bench.path("rows.jsonl"), (0..90).map(row).collect::<String>()).unwrap();
+    bench
+}
+
+#[test]
+fn three_processes_write_what_one_writes() {
+    let bench = bench();
+    for verb in ALL {
+        let [one, three] = ["one", "three"].map(|folder| format!("{}-{folder}", verb.name));
+        verb.undisturbed(&bench, &one, "1");
+        verb.undisturbed(&bench, &three, "3");
+        verb.same(&bench, &one, &three);
+        assert!(verb.lines(&bench, &one) > 80);
+    }
+}
+
+#[test]
+fn killed_they_continue_with_another_number() {
+    let bench = bench();
+    for verb in ALL {
+        let [whole, killed] = ["whole", "killed"].map(|folder| format!("{}-{folder}", verb.name));
+        verb.undisturbed(&bench, &whole, "1");
+        let mut child = verb.command(&bench, &killed, "3").spawn().unwrap();
+        while verb.lines(&bench, &killed) < 4 && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        verb.undisturbed(&bench, &killed, "2");
+        verb.same(&bench, &whole, &killed);
+    }
+}
+
+#[test]
+fn interrupted_they_end_together_and_continue() {
+    let bench = bench();
+    for verb in [GENERATE, EVALUATE] {
+        let [whole, stopped] = ["whole", "stopped"].map(|folder| format!("{}-{folder}", verb.name));
+        verb.undisturbed(&bench, &whole, "1");
+        let child = verb.command(&bench, &stopped, "2").spawn().unwrap();
+        while verb.lines(&bench, &stopped) < 4 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // SAFETY: a signal to a child of ours that has not been waited for.
+        unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+        let output = child.wait_with_output().unwrap();
+        assert!([Some(130), Some(0)].contains(&output.status.code()), "{}", said(&output));
+        assert!(!said(&output).contains("error"), "{}", said(&output));
+        verb.undisturbed(&bench, &stopped, "3");
+        verb.same(&bench, &whole, &stopped);
+    }
+}
+
+#[test]
+fn an_error_is_printed_once() {
+    let bench = bench();
+    fs::write(bench.path("rows.jsonl"), "{\"prompt\": 1}\n").unwrap();
+    for verb in ALL {
+        let output = verb.run(&bench, "bad", "3");
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert_eq!(said(&output).matches("rows.jsonl:1").count(), 1, "{}", said(&output));
+    }
+}
