@@ -79,6 +79,9 @@ impl Arguments {
         // A file of replies must not depend on the day, so that another day can continue it.
         let date = if self.prompt.is_some() { Moment::now() } else { Moment::default() };
         match (&self.prompt, &self.prompts, &self.out) {
+            (Some(_), ..) if self.sharing.is_asked() => {
+                anyhow::bail!("--processes shares a file of PROMPTS; leave it out with --prompt")
+            }
             (Some(text), ..) => self.answer(text, &self.model.of.open(date)?),
             (None, Some(prompts), Some(out)) => {
                 let processes = self.sharing.join(WAY_BACK)?;

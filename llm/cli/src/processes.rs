@@ -27,6 +27,11 @@ pub(crate) struct Sharing {
 }
 
 impl Sharing {
+    /// Whether the command line asks for several processes.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.processes.is_some_and(|asked| asked > 1)
+    }
+
     /// See [`Processes::join`].
     pub(crate) fn join(
         &self,

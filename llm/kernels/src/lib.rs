@@ -20,7 +20,7 @@
 //!
 //! | operation | amx, avx512-bf16, avx2, neon | plain | cuda | tested |
 //! |---|---|---|---|---|
-//! | [`Product`] | `cpu/product.rs`, `cpu/amx.rs` | `plain.rs` | libtorch | f64, all shapes and layouts; kernel against plain |
+//! | [`Product`] | `cpu/product/`, `cpu/amx.rs` | `plain.rs` | libtorch | f64, all shapes and layouts; kernel against plain |
 //! | [`rms_norm`], [`gated`], [`attention`] | `cpu/norm.rs`, `gated.rs`, `attention/` | `plain.rs` | libtorch, fused, flash | f64 autograd of the formula; kernel against plain; any number of threads |
 //! | [`rope`] | `cpu/rope.rs` | `plain.rs` | libtorch | f64 formula and back; kernel against plain |
 //! | dropout ([`Mask`]) | `cpu/dropout.rs` | `plain.rs` | libtorch | the same numbers dropped; the rate |

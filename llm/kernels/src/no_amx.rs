@@ -14,7 +14,7 @@ impl Amx {
         None
     }
 
-    pub(super) fn with_rows(self, _: usize) -> Registers {
+    pub(super) fn registers(self) -> Registers {
         match self {}
     }
 }

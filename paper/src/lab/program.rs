@@ -1,9 +1,11 @@
 //! The `tokensieve` program: found, run as a subprocess, its failures reported with its own last lines.
+#![allow(unsafe_code)] // What a subprocess does before it begins.
 
 use crate::code;
 use anyhow::{Context as _, Result, bail};
 use std::env;
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -90,6 +92,7 @@ pub(crate) fn run(
             command.env(name, threads.to_string());
         }
     }
+    end_with_this_one(&mut command);
     let mut child = Child(command.spawn().with_context(|| format!("starting {}", program.display()))?);
     let mut pause = Duration::from_millis(5);
     let status = loop {
@@ -112,6 +115,18 @@ pub(crate) fn run(
         log.display(),
         typed(program, arguments)
     )
+}
+
+/// Has the system end the subprocess with a checkpoint when this program ends, however that happens: it would keep the cores,
+/// and its folder, from whoever continues the work.
+fn end_with_this_one(command: &mut Command) {
+    let ask = || {
+        // SAFETY: a system call that concerns the subprocess alone.
+        let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+        if asked == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: it makes one system call and allocates nothing.
+    unsafe { command.pre_exec(ask) };
 }
 
 /// A subprocess that does not outlive what waits for it.

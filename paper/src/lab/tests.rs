@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A folder that goes when the test is over.
 struct Sandbox(PathBuf);
@@ -26,6 +27,8 @@ echo "$*" >> "$home/calls"
 if [ "$1" = train ]; then
     echo one >> "$out/steps"
     [ ! -e "$home/fail" ] || { echo "error: the loss is no number"; exit 1; }
+    [ ! -e "$home/endless" ] || { echo $$ > "$home/process"; exec sleep 600; }
+    [ ! -e "$home/slow" ] || sleep 0.02
     echo done > "$out/adapter"
 else
     echo partial >> "$(dirname "$out")/seen"
@@ -261,5 +264,80 @@ fn a_program_built_from_other_sources_is_refused() -> Result<()> {
     fs::write(sandbox.program(), "#!/bin/sh\necho no libtorch >&2\nexit 127\n")?;
     let error = super::program::check(&sandbox.program()).unwrap_err().to_string();
     assert!(error.contains("--version` failed") && error.contains("no libtorch"), "{error}");
+    Ok(())
+}
+
+/// Where [`a_lab_of_its_own`] works.
+const FOLDER: &str = "TOKENSIEVE_TEST_LAB";
+
+/// The process that tests kill: in a folder that a test made it trains, and evaluates what it trained.
+#[test]
+fn a_lab_of_its_own() -> Result<()> {
+    let Some(folder) = std::env::var_os(FOLDER) else { return Ok(()) };
+    let sandbox = std::mem::ManuallyDrop::new(Sandbox(folder.into()));
+    let jobs: Vec<Arc<Job>> = (0..12).map(|seed| evaluate(&train(seed))).collect();
+    queue::run(&sandbox.lab(), &jobs, Shard::ALL, 2, &|_| {})
+}
+
+fn started(sandbox: &Sandbox) -> Result<std::process::Child> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["lab::tests::a_lab_of_its_own", "--exact"]).env(FOLDER, &sandbox.0);
+    Ok(command.stdout(std::process::Stdio::null()).spawn()?)
+}
+
+#[test]
+fn programs_end_with_the_lab() -> Result<()> {
+    let sandbox = Sandbox::new("killed")?;
+    sandbox.touch("endless")?;
+    let mut lab = started(&sandbox)?;
+    let mut process = String::new();
+    while !process.ends_with('\n') {
+        std::thread::sleep(Duration::from_millis(5));
+        process = fs::read_to_string(sandbox.0.join("process")).unwrap_or_default();
+    }
+    lab.kill()?;
+    lab.wait()?;
+    let folder = Path::new("/proc").join(process.trim());
+    let begun = Instant::now();
+    // One that has ended has no program; nobody here waits for it.
+    while fs::read_link(folder.join("exe")).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "process {process} goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_lab_that_is_killed_twenty_times_does_each_job_once_to_its_end() -> Result<()> {
+    let sandbox = Sandbox::new("twenty")?;
+    sandbox.touch("slow")?;
+    let jobs: Vec<Arc<Job>> = (0..12).flat_map(|seed| [train(seed), evaluate(&train(seed))]).collect();
+    let mut kills = 0;
+    while kills < 20 {
+        let mut lab = started(&sandbox)?;
+        std::thread::sleep(Duration::from_millis(5 + kills * 7 % 60));
+        lab.kill()?;
+        lab.wait()?;
+        kills += 1;
+        let whole = sandbox.lab();
+        for job in jobs.iter().filter(|job| whole.done(job).is_some()) {
+            let folder = whole.place(job);
+            let file = if job.verb == Verb::Train { "adapter" } else { "evaluation.json" };
+            assert!(folder.join(file).exists(), "{}", job.name);
+            // It goes when the job is done again.
+            fs::write(folder.join("kept"), "")?;
+        }
+    }
+    let (lab, kept) = (sandbox.lab(), |job: &Arc<Job>| sandbox.lab().place(job).join("kept").exists());
+    let before = jobs.iter().filter(|job| kept(job)).count();
+    assert!(started(&sandbox)?.wait()?.success());
+    assert!(jobs.iter().all(|job| lab.done(job).is_some()));
+    assert_eq!(jobs.iter().filter(|job| kept(job)).count(), before, "what was done is left alone");
+    let partial = fs::read_dir(sandbox.0.join("out/lab"))?.flatten();
+    let left: Vec<_> = partial
+        .map(|entry| entry.file_name())
+        .filter(|name| name.to_string_lossy().ends_with("partial"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
     Ok(())
 }

@@ -28,15 +28,13 @@ impl Amx {
         (Backend::of_cpu() == Ok(Backend::Amx)).then_some(Self(()))
     }
 
-    /// Registers for blocks of so many rows, until what is returned is dropped.
-    pub(super) fn with_rows(self, rows: usize) -> Registers {
+    /// The registers of this thread, until what is returned is dropped.
+    pub(super) fn registers(self) -> Registers {
         let Self(()) = self;
         let mut before = Shape::NONE;
         // SAFETY: there are such instructions, and room for what they store.
         unsafe { asm!("sttilecfg [{}]", in(reg) &raw mut before, options(nostack)) };
-        let mut registers = Registers { before, rows: 0 };
-        registers.set_rows(rows);
-        registers
+        Registers { before, rows: 0 }
     }
 }
 
@@ -70,7 +68,7 @@ impl Shape {
     }
 }
 
-/// The registers of this thread, shaped.
+/// The registers of a thread.
 pub(super) struct Registers {
     /// Others, who share the thread, find them as they left them.
     before: Shape,

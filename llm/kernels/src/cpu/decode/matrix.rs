@@ -121,7 +121,7 @@ impl Matrix {
         let amx = Amx::detect().filter(|_| N::KIND == Kind::BFloat16);
         parallel(outputs.div_ceil(TILE), 1, |part| {
             let mut room = BlockSums::<{ amx::BLOCK }>::ZEROS;
-            let mut registers = amx.map(|amx| amx.with_rows(rows.min(amx::BLOCK)));
+            let mut registers = amx.map(Amx::registers);
             for tile in part {
                 let weights = (tiles as *const u32).wrapping_add(tile * words * TILE);
                 let x_row = x_row * size_of::<u32>();

@@ -5,13 +5,15 @@
 //! product. Sums are f32 and run over the inputs in one order whatever the rows and threads, so a row's result does not
 //! depend on the rows beside it.
 
+mod matrices;
+
 use std::cell::RefCell;
 use std::ops::Range;
 
 use half::bf16;
 use tch::{Kind, Tensor};
 
-use super::amx::{self, Amx};
+use super::amx::Amx;
 use super::factors::Factors;
 use super::lanes::{LANES, Lanes, Make, Number, Simd};
 use super::line::{EMPTY, Line};
@@ -33,14 +35,6 @@ const PANEL: usize = 1024;
 
 /// Words of a tile's inputs at most: 256 KiB in all, a part of the second-level cache.
 const DEPTH: usize = 2048;
-
-/// With matrix instructions several tiles are laid out at a time, a part of the second-level cache: so many words in all
-/// (choice).
-const TILES: usize = 1 << 18;
-
-/// Steps of matrix instructions after which the next of these tiles takes its turn: a block's inputs of so many stay in the
-/// first-level cache (measured).
-const STEPS: usize = 10;
 
 /// Fewer rows are not worth laying out the weight (choice).
 const FEWEST: i64 = 24;
@@ -336,70 +330,9 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
                             before: if first { (ZEROS.as_ptr(), 0) } else { (sums.cast_const(), TILE) },
                             after: (!last).then_some(sums),
                         };
-                        // SAFETY: the caller's promise; the group is laid out.
-                        unsafe { self.panel(&panel, &tile.outputs, group, laid_out, sums) };
-                    }
-                }
-            }
-        });
-    }
-
-    /// A panel's product with a tile that is laid out.
-    ///
-    /// # Safety
-    /// As in [`Task::part`]; `weights` holds the group's words, and `sums` the panel's rows.
-    unsafe fn panel(
-        &self,
-        panel: &Range<usize>,
-        outputs: &Range<usize>,
-        group: &[Range<usize>; 2],
-        weights: *const u32,
-        sums: Sums,
-    ) {
-        let factors = self.factors(panel.start, group, weights);
-        // SAFETY: the caller's promise.
-        unsafe { self.rows(panel, outputs, factors, sums) };
-    }
-
-    /// Some rows' product with some tiles, by matrix instructions: block by block of the rows with several tiles.
-    ///
-    /// # Safety
-    /// As in [`Task::part`].
-    unsafe fn part_by_matrices(&self, amx: Amx, rows: Range<usize>, tiles: &[Tile]) {
-        let words =
-            |tile: &Tile| tile.groups[0].iter().map(|inputs| inputs.len().div_ceil(N::PER_WORD)).sum();
-        let most: usize = tiles.iter().map(words).max().unwrap_or(0);
-        let at_once = (TILES / (most * TILE).max(1)).clamp(1, tiles.len().max(1));
-        let mut registers = amx.with_rows(rows.len().min(amx::BLOCK));
-        ROOM.with_borrow_mut(|[laid_out, sums]| {
-            let (lines, lines_of_sums) = (most * TILE / LANES, amx::BLOCK * TILE / LANES);
-            laid_out.resize(laid_out.len().max(at_once * lines), EMPTY);
-            sums.resize(sums.len().max(at_once * lines_of_sums), EMPTY);
-            for tiles in tiles.chunks(at_once) {
-                for (tile, into) in tiles.iter().zip(laid_out.chunks_mut(lines.max(1))) {
-                    // SAFETY: there is room for a tile's words.
-                    unsafe { self.lay_out(tile, &tile.groups[0], into.as_mut_ptr().cast()) };
-                }
-                for start in rows.clone().step_by(amx::BLOCK) {
-                    let block = start..rows.end.min(start + amx::BLOCK);
-                    registers.set_rows(block.len());
-                    let of_tile = |(tile, weights): (&Tile, &[Line])| {
-                        self.factors(start, &tile.groups[0], weights.as_ptr().cast())
-                    };
-                    let factors = || tiles.iter().zip(laid_out.chunks(lines.max(1))).map(of_tile);
-                    let steps = most.div_ceil(Factors::STEP).max(1);
-                    for step in (0..steps).step_by(STEPS) {
-                        for (factors, sums) in factors().zip(sums.chunks_mut(lines_of_sums)) {
-                            let own = factors.map(|all| all.steps(step, STEPS));
-                            // SAFETY: the caller's promise; the sums have the block's rows.
-                            unsafe { registers.multiply(&own, sums.as_mut_ptr().cast(), step > 0) };
-                        }
-                    }
-                    for ((tile, factors), sums) in tiles.iter().zip(factors()).zip(sums.chunks(lines_of_sums))
-                    {
-                        let sums = Sums { before: (sums.as_ptr().cast(), TILE), after: None };
-                        // SAFETY: likewise.
-                        unsafe { self.rows(&block, &tile.outputs, factors.map(Factors::rest), sums) };
+                        let factors = self.factors(panel.start, group, laid_out);
+                        // SAFETY: the caller's promise; the group is laid out, and there are sums of the panel's rows.
+                        unsafe { self.rows(&panel, &tile.outputs, factors, sums) };
                     }
                 }
             }
@@ -431,10 +364,10 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
         [first, of(&self.second, second, weights.wrapping_add(first.words * TILE))]
     }
 
-    /// Some rows, in blocks.
+    /// Some rows' product with a tile, in blocks.
     ///
     /// # Safety
-    /// As in [`Task::panel`].
+    /// As in [`Task::part`]; the factors are of these rows, and so are the sums.
     unsafe fn rows(&self, rows: &Range<usize>, outputs: &Range<usize>, factors: [Factors; 2], sums: Sums) {
         let blocks = rows.len().div_ceil(rows_of_block::<S>());
         for block in 0..blocks {
@@ -447,7 +380,7 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
     }
 
     /// # Safety
-    /// As in [`Task::panel`], for M rows from `row` on.
+    /// As in [`Task::rows`], for M rows from `row` on.
     #[inline(always)]
     unsafe fn halves<const M: usize>(
         &self,
