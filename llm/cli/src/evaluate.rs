@@ -89,7 +89,6 @@ impl Arguments {
             tokensieve_base::output!("{}", evaluate::differences_table(&differences))?;
             return Ok(());
         }
-        let processes = self.sharing.join(WAY_BACK)?;
         let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
         let judging = self.judge.map(|judge| Judging {
             judge,
@@ -97,6 +96,8 @@ impl Arguments {
             prices: self.prices,
             agree: if self.yes { print_cost } else { confirm },
         });
+        // Only after what the arguments alone may have wrong, so that one process says so.
+        let processes = self.sharing.join(WAY_BACK)?;
         let settings = Settings {
             suite: expanded(&self.suite),
             model: self.model.of.model,

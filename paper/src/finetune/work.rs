@@ -308,7 +308,8 @@ impl Work {
         })
     }
 
-    /// The tasks and sets of documents that a model is measured by: names, and what an evaluation calls them.
+    /// The tasks and sets of documents that a model is measured by: names, and what an evaluation calls them. Of a tuning run
+    /// only what decides is asked.
     pub fn sets(&self, cell: &Cell) -> Result<Vec<(String, Value)>> {
         let data = self.plan.data(&cell.data)?;
         let mut sets: Vec<(String, Value)> =
@@ -318,6 +319,9 @@ impl Work {
         sets.push((TRAINING.into(), nll(self.seen(data, cell.seed)?)));
         for former in data.former.iter().filter(|former| self.has(former)) {
             sets.push((former.clone(), nll(self.held_out(self.plan.data(former)?, cell.seed)?)));
+        }
+        if let (Rate::Tried(_), Some(tuned)) = (cell.rate, self.plan.tuning.on.get(&cell.data)) {
+            sets.retain(|(name, _)| *name == tuned.set);
         }
         Ok(sets)
     }
@@ -383,18 +387,21 @@ impl Work {
         let data = self.plan.data(&cell.data)?;
         let questions = data.questions.unwrap_or(self.size.questions).min(self.size.questions);
         let sets = self.sets(cell)?;
-        let documents = (sets.len() - data.tasks.len()) as f64 * self.size.held_out as f64;
-        let seconds = documents * TOKENS / READING_SPEED
-            + (data.tasks.len() as u64 * questions) as f64 / ANSWERING_SPEED;
+        let names: BTreeSet<&str> = sets.iter().map(|(name, _)| name.as_str()).collect();
+        let asked = sets.iter().filter(|(name, _)| data.tasks.contains(name)).count();
+        let documents = (sets.len() - asked) as f64 * self.size.held_out as f64;
+        let seconds =
+            documents * TOKENS / READING_SPEED + (asked as u64 * questions) as f64 / ANSWERING_SPEED;
+        let suite = sets.iter().map(|(_, task)| task.clone()).collect();
         let evaluation = Job::new(Verb::Evaluate, format!("evaluate {cell}"))
-            .set("suite", Value::List(sets.into_iter().map(|(_, task)| task).collect()))
+            .set("suite", Value::List(suite))
             .set("model", self.base(data)?)
             .set("limit", questions.max(self.size.held_out) as i64)
             .set("seed", cell.seed as i64)
             .taking(seconds);
         let evaluation = if data.base.is_none() { evaluation.reading(self.model())? } else { evaluation };
         // Its questions.
-        let evaluation = if data.tasks.iter().any(|task| task == "gsm8k-paired") {
+        let evaluation = if names.contains("gsm8k-paired") {
             evaluation.reading("gsm8k")?
         } else {
             evaluation
