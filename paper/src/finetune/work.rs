@@ -401,11 +401,8 @@ impl Work {
             .taking(seconds);
         let evaluation = if data.base.is_none() { evaluation.reading(self.model())? } else { evaluation };
         // Its questions.
-        let evaluation = if names.contains("gsm8k-paired") {
-            evaluation.reading("gsm8k")?
-        } else {
-            evaluation
-        };
+        let evaluation =
+            if names.contains("gsm8k-paired") { evaluation.reading("gsm8k")? } else { evaluation };
         if cell.arm == BEFORE {
             return Ok(evaluation.shared());
         }
