@@ -124,7 +124,7 @@ pub struct Scored {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tuning {
-    /// The candidates of every arm.
+    /// The candidates of every arm, unless there are others for its data.
     pub rates: Vec<f64>,
     /// Which arms are tuned on which data, by the data's name.
     pub on: BTreeMap<String, TunedOn>,
@@ -138,6 +138,8 @@ pub struct TunedOn {
     pub set: String,
     /// The measure that decides.
     pub by: Quantity,
+    /// The candidates, if they are others.
+    pub rates: Option<Vec<f64>>,
     /// Names of arms.
     pub arms: Vec<String>,
 }

@@ -142,8 +142,9 @@ impl Work {
         let mut cells = Vec::new();
         for seed in Seeds::all(self.plan.seeds.tuning) {
             for (data, tuned) in &self.plan.tuning.on {
+                let rates = tuned.rates.as_ref().unwrap_or(&self.plan.tuning.rates);
                 for arm in &tuned.arms {
-                    cells.extend(self.plan.tuning.rates.iter().map(|rate| Cell {
+                    cells.extend(rates.iter().map(|rate| Cell {
                         seed,
                         data: data.clone(),
                         arm: arm.clone(),
