@@ -44,7 +44,6 @@ impl Sharing {
 /// The processes that share the work.
 pub(crate) struct Processes {
     group: Group,
-    pub(crate) local_rank: usize,
     speaker: Speaker,
     /// Dropped last: they end when the group has.
     _copies: Option<Copies>,
@@ -84,7 +83,7 @@ impl Processes {
             }
             end(1);
         })?;
-        Ok(Some(Self { group, local_rank: world.local_rank, speaker, _copies: copies }))
+        Ok(Some(Self { group, speaker, _copies: copies }))
     }
 
     pub(crate) fn group(&self) -> &Group {

@@ -69,9 +69,7 @@ impl Arguments {
             config.train.out.display()
         );
         let processes = self.sharing.join(way_back)?;
-        if let Some(processes) = &processes {
-            config.share_devices(processes.local_rank);
-        }
+        config.share_devices();
         let interrupted = interruption(
             "Stopping after this step, with a checkpoint; Ctrl-C again stops at once.",
             "the steps since the last checkpoint",

@@ -388,22 +388,20 @@ impl Work {
         let data = self.plan.data(&cell.data)?;
         let questions = data.questions.unwrap_or(self.size.questions).min(self.size.questions);
         let sets = self.sets(cell)?;
-        let names: BTreeSet<&str> = sets.iter().map(|(name, _)| name.as_str()).collect();
+        let asks_problems = sets.iter().any(|(name, _)| name == "gsm8k-paired");
         let asked = sets.iter().filter(|(name, _)| data.tasks.contains(name)).count();
         let documents = (sets.len() - asked) as f64 * self.size.held_out as f64;
         let seconds =
             documents * TOKENS / READING_SPEED + (asked as u64 * questions) as f64 / ANSWERING_SPEED;
-        let suite = sets.iter().map(|(_, task)| task.clone()).collect();
         let evaluation = Job::new(Verb::Evaluate, format!("evaluate {cell}"))
-            .set("suite", Value::List(suite))
+            .set("suite", Value::List(sets.into_iter().map(|(_, task)| task).collect()))
             .set("model", self.base(data)?)
             .set("limit", questions.max(self.size.held_out) as i64)
             .set("seed", cell.seed as i64)
             .taking(seconds);
         let evaluation = if data.base.is_none() { evaluation.reading(self.model())? } else { evaluation };
         // Its questions.
-        let evaluation =
-            if names.contains("gsm8k-paired") { evaluation.reading("gsm8k")? } else { evaluation };
+        let evaluation = if asks_problems { evaluation.reading("gsm8k")? } else { evaluation };
         if cell.arm == BEFORE {
             return Ok(evaluation.shared());
         }

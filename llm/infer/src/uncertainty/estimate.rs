@@ -99,8 +99,8 @@ pub fn estimate(
     let Documents { all, done, share: (process, processes) } = documents;
     let pass_over = |between: std::ops::Range<usize>,
                      each: &mut dyn FnMut(usize, Vec<Estimate>) -> Result<()>| {
-        let empty = between.filter(|index| process == 0 && !is_predicted(all[*index]));
-        empty.into_iter().try_for_each(|index| each(index, Vec::new()))
+        let mut empty = between.filter(|index| process == 0 && !is_predicted(all[*index]));
+        empty.try_for_each(|index| each(index, Vec::new()))
     };
     let mut next = done;
     let mut turn = 0;

@@ -271,13 +271,11 @@ impl Config {
         Ok(names.iter().filter(differ).map(|name| line(name)).collect())
     }
 
-    /// Where several processes of one machine share the run, each takes the GPU of its number there, unless the
-    /// configuration names one.
-    pub fn share_devices(&mut self, local_rank: usize) {
+    /// Where processes of one machine take turns at its GPUs, takes this one's, unless the configuration names one.
+    pub fn share_devices(&mut self) {
         let named = self.settings.text("model.device").is_some_and(|name| name.contains(':'));
         if let (Device::Cuda(_), false) = (self.model.device, named) {
-            let found = usize::try_from(Cuda::device_count()).unwrap_or(1).max(1);
-            self.model.device = Device::Cuda(local_rank % found);
+            self.model.device = machine::device();
         }
     }
 
