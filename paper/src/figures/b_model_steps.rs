@@ -71,7 +71,7 @@ impl crate::Figure for Ablation {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let study = Study::of(run, &["probability", "equal steps"])?;
-        let steps = study.work.plan.groups.iter().filter(|group| group.matched);
+        let steps = study.work.plan.groups.iter().filter(|group| group.rate == Rate::Matched);
         let mut rows = Vec::new();
         for data in distinct(steps.flat_map(|group| group.data.clone())) {
             let arms: Vec<&str> =

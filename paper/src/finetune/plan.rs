@@ -99,9 +99,9 @@ pub struct Group {
     pub arms: Vec<String>,
     /// Names of data.
     pub data: Vec<String>,
-    /// Whether arms run at plain training's rate and step length instead of their own rate.
+    /// How large the steps of the arms are.
     #[serde(default)]
-    pub matched: bool,
+    pub rate: Rate,
     /// Number of seeds by size.
     pub seeds: BTreeMap<String, u64>,
 }
@@ -268,15 +268,14 @@ impl Plan {
 
     fn parse(text: &str) -> Result<Self> {
         let plan: Self = toml::from_str(text)?;
-        for Group { name, arms, data, matched, seeds } in &plan.groups {
+        for Group { name, arms, data, rate, seeds } in &plan.groups {
             for arm in arms {
                 ensure!(plan.arms.contains_key(arm), "group {name}: there is no arm `{arm}`");
             }
             for data in data {
                 plan.data(data).with_context(|| format!("group {name}"))?;
                 for arm in arms.iter().filter(|arm| *arm != BEFORE) {
-                    let arm = if *matched { PLAIN } else { arm };
-                    plan.rate(arm, data).with_context(|| format!("group {name}"))?;
+                    plan.rate(rate.arm_of(arm, PLAIN), data).with_context(|| format!("group {name}"))?;
                 }
             }
             let [first, last] = plan.seeds.main;

@@ -159,14 +159,13 @@ impl Work {
     /// What a group runs.
     pub(super) fn of_group(&self, group: &Group) -> Vec<Cell> {
         let first = |all: usize| if self.size.first_only { all } else { usize::MAX };
-        let rate = if group.matched { Rate::Matched } else { Rate::Tuned };
         let count = group.seeds.get(&self.name).copied().unwrap_or(0) as usize;
         let mut cells = Vec::new();
         for seed in Seeds::all(self.plan.seeds.main).take(count) {
             for data in group.data.iter().take(first(1)) {
                 for arm in group.arms.iter().take(first(2)) {
                     // There is no step whose length could be matched.
-                    let rate = if arm == BEFORE { Rate::Tuned } else { rate };
+                    let rate = if arm == BEFORE { Rate::Tuned } else { group.rate };
                     cells.push(Cell { seed, data: data.clone(), arm: arm.clone(), rate });
                 }
             }
@@ -268,9 +267,8 @@ impl Work {
         let arm = self.plan.arm(&cell.arm)?;
         let data = self.plan.data(&cell.data)?;
         let rate = match cell.rate {
-            Rate::Tuned => self.plan.rate(&cell.arm, &cell.data)?,
-            Rate::Matched => self.plan.rate(PLAIN, &cell.data)?,
             Rate::Tried(rate) => rate,
+            rate => self.plan.rate(rate.arm_of(&cell.arm, PLAIN), &cell.data)?,
         };
         let rows = self.rows(data);
         let mut job = self
@@ -475,9 +473,9 @@ mod tests {
     fn what_is_tuned_is_what_the_groups_run() -> Result<()> {
         let plan = Plan::load()?;
         let mut used = BTreeSet::new();
-        for Group { arms, data, matched, .. } in &plan.groups {
+        for Group { arms, data, rate, .. } in &plan.groups {
             for (arm, data) in arms.iter().flat_map(|arm| data.iter().map(move |data| (arm, data))) {
-                let arm = if *matched { PLAIN } else { arm };
+                let arm = rate.arm_of(arm, PLAIN);
                 if arm != BEFORE {
                     let tuned = plan.arm(arm)?.rate_of.clone().unwrap_or_else(|| arm.to_owned());
                     used.insert((plan.data(data)?.rates.clone(), tuned));

@@ -87,9 +87,9 @@ pub struct Group {
     pub from: Vec<usize>,
     /// Names of data.
     pub data: Vec<String>,
-    /// Whether arms run at plain training's rate and step length instead of their own rate.
+    /// How large the steps of the arms are.
     #[serde(default)]
-    pub matched: bool,
+    pub rate: Rate,
     /// When models are measured.
     #[serde(default)]
     pub looks: Looks,

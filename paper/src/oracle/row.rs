@@ -49,7 +49,7 @@ impl Row {
             "arm": "the way of training, as in paper/plans/oracle.toml",
             "from": "capability of the model that it starts from, 1 (weak) to 5",
             "data": "post-training data",
-            "rate": "tuned: the arm's own rate; matched: plain training's rate and step length",
+            "rate": "tuned: the arm's own rate; plain: plain training's; matched: that and its step length",
             "step": "step after which the model was measured; the last if empty, 0 before training",
             "set": "documents: test (held out), deep (longer chains), former (pretraining's, held out), training",
             "minus": "the same measure of these documents is subtracted",
@@ -103,8 +103,8 @@ impl Study {
         self.seeds().filter_map(move |seed| self.outcomes.named(&proxies::name(data, from, seed)))
     }
 
-    /// The mean of a term, or of its difference from another arm's (which has the same rate unless the term's is matched: then
-    /// its own), over the seeds that have both; `None` where none has.
+    /// The mean of a term, or of its difference from another arm's (always at its own rate), over the seeds that have both; `None`
+    /// where none has.
     pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<Row> {
         let other = versus.map(|arm| Term { arm: arm.to_owned(), rate: Rate::Tuned, ..term.clone() });
         let of_seed = |seed| {

@@ -59,7 +59,6 @@ impl Work {
 
     /// What a group runs.
     pub(super) fn of_group(&self, group: &Group) -> Vec<Cell> {
-        let rates = if group.matched { vec![Rate::Matched] } else { vec![Rate::Tuned] };
         let looks: Vec<Option<u64>> = match group.looks {
             Looks::Last => vec![None],
             Looks::Way => self.looks().into_iter().map(|(look, _)| look).collect(),
@@ -70,11 +69,9 @@ impl Work {
             for from in self.run_of(&group.from) {
                 for data in self.run_of(&group.data) {
                     for arm in &group.arms {
-                        for rate in &rates {
-                            let (data, arm) = (data.clone(), arm.clone());
-                            let cell = Cell { seed, from: *from, data, arm, rate: *rate, look: None };
-                            cells.extend(looks.iter().map(|look| Cell { look: *look, ..cell.clone() }));
-                        }
+                        let (data, arm) = (data.clone(), arm.clone());
+                        let cell = Cell { seed, from: *from, data, arm, rate: group.rate, look: None };
+                        cells.extend(looks.iter().map(|look| Cell { look: *look, ..cell.clone() }));
                     }
                 }
             }
@@ -179,11 +176,9 @@ impl Work {
     fn trained_on(&self, data: Arc<Job>, cell: &Cell) -> Result<Job> {
         let arm = self.plan.arms.get(&cell.arm).with_context(|| format!("no arm `{}`", cell.arm))?;
         let steps = (arm.steps * self.steps() as f64).round() as u64;
-        let plain = &self.plan.arms[PLAIN];
         let rate = match cell.rate {
-            Rate::Tuned => arm.rate,
-            Rate::Matched => plain.rate,
             Rate::Tried(rate) => rate,
+            rate => self.plan.arms[rate.arm_of(&cell.arm, PLAIN)].rate,
         };
         let batch = self.plan.post_training.batch;
         let mut job = self
@@ -407,7 +402,7 @@ mod tests {
         let work = Work::of(Profile::Smoke)?;
         for arm in work.plan.arms.keys() {
             for data in work.plan.data.keys() {
-                for rate in [Rate::Tuned, Rate::Matched, Rate::Tried(1e-3)] {
+                for rate in [Rate::Tuned, Rate::Plain, Rate::Matched, Rate::Tried(1e-3)] {
                     let (data, arm) = (data.clone(), arm.clone());
                     let cell = Cell { seed: 1, from: 1, data, arm, rate, look: None };
                     assert!(with_needs(&[work.measured(&cell)?]).len() > 4, "{cell}");

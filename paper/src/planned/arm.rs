@@ -27,16 +27,26 @@ pub enum Rate {
     /// The arm's own learning rate.
     #[default]
     Tuned,
+    /// Plain training's learning rate.
+    Plain,
     /// Plain training's learning rate and step length.
     Matched,
     /// A learning rate to be compared with others.
     Tried(f64),
 }
 
+impl Rate {
+    /// The arm whose learning rate it is: the run's own, or plain training.
+    pub fn arm_of<'a>(self, own: &'a str, plain: &'a str) -> &'a str {
+        if matches!(self, Self::Plain | Self::Matched) { plain } else { own }
+    }
+}
+
 impl fmt::Display for Rate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tuned => formatter.write_str("tuned"),
+            Self::Plain => formatter.write_str("plain"),
             Self::Matched => formatter.write_str("matched"),
             Self::Tried(rate) => write!(formatter, "{rate:e}"),
         }
