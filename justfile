@@ -135,6 +135,16 @@ moved base: (setup "toy")
 bits: (setup "toy" "bits")
     scripts/bits
 
+# The kernels' tests with AddressSanitizer; arguments go to cargo test
+[group('code')]
+sanitize *arguments: (setup "libtorch" "fuzz")
+    scripts/sanitize "$@"
+
+# Compile the programs of a release in two folders and compare them byte for byte
+[group('code')]
+reproducible: (setup "libtorch")
+    scripts/reproducible
+
 # Hostile files and texts against every reader, each target for so many seconds: `just fuzz 300 gguf`
 [group('code')]
 fuzz seconds="60" *targets: (setup "libtorch" "fuzz")
