@@ -38,9 +38,10 @@ pub struct Arguments {
     /// Number of rows to read
     #[arg(short, value_name = "N", default_value_t = 500, value_parser = count, allow_negative_numbers = true)]
     n: usize,
-    /// Number of documents whose gradients are measured; as many are held out
-    #[arg(long, value_name = "N", default_value_t = Settings::default().documents, value_parser = count, allow_negative_numbers = true)]
-    documents: usize,
+    /// Number of documents whose gradients are measured; as many are held out. Default: 32, and up to 256 for models smaller
+    /// than the default one
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    documents: Option<usize>,
     /// Number of steps of plain training before the second measurement; 0: measure only before training
     #[arg(long, value_name = "N", default_value_t = Settings::default().steps, allow_negative_numbers = true)]
     steps: u64,

@@ -113,8 +113,10 @@ struct Text<'a> {
 
 impl<'a> Text<'a> {
     fn of(record: &'a DocumentRecord) -> Self {
+        // Nothing predicts the first token; it alone is no prompt but the beginning of a plain text.
+        let is_plain = record.tokens.iter().skip(1).all(|token| token.response);
         let of = |response: bool| {
-            let own = record.tokens.iter().filter(move |token| token.response == response);
+            let own = record.tokens.iter().filter(move |token| (token.response || is_plain) == response);
             own.filter(|token| token.class.as_deref() != Some("special"))
                 .map(|token| token.text.as_str())
                 .collect()
@@ -276,8 +278,8 @@ mod tests {
             class: text.starts_with("<|").then(|| "special".to_owned()),
             ..TokenRecord::default()
         };
-        let tokens =
-            std::iter::once(token(prompt, false)).chain(response.iter().map(|text| token(text, true)));
+        let before = ["<|im_start|>", prompt].map(|text| token(text, false));
+        let tokens = before.into_iter().chain(response.iter().map(|text| token(text, true)));
         DocumentRecord { row, tokens: tokens.collect() }
     }
 
@@ -305,6 +307,22 @@ mod tests {
             found(&documents),
             [(Defect::Duplicate, 1), (Defect::Contradiction, 2), (Defect::NearDuplicate, 4)]
         );
+    }
+
+    #[test]
+    fn plain_texts_have_no_prompt() {
+        let text = |row, words: &[&str]| {
+            let mut text = document(row, "", words);
+            text.tokens.drain(..2);
+            text.tokens[0].response = false;
+            text
+        };
+        let documents = [
+            text(0, &["The", " cat", " sat"]),
+            text(1, &["The", " dog", " ran"]),
+            text(2, &["The", " cat", " sat"]),
+        ];
+        assert_eq!(found(&documents), [(Defect::Duplicate, 2)]);
     }
 
     #[test]

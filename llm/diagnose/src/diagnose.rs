@@ -29,8 +29,8 @@ use crate::{describe, suspicious};
 /// How much is computed.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Documents that gradients are measured on, and as many held-out ones.
-    pub documents: usize,
+    /// Documents that gradients are measured on, and as many held-out ones; `None`: by the size of the model.
+    pub documents: Option<usize>,
     /// Steps of plain training before the second measurement; 0: there is none.
     pub steps: u64,
     /// What is measured on held-out documents.
@@ -46,9 +46,15 @@ pub struct Settings {
 impl Default for Settings {
     /// Choices: 500 documents of 200 tokens in two minutes on two cores.
     fn default() -> Self {
-        Self { documents: 32, steps: 4, measure: Measure::Nll, passes: 10, race: None, seed: 0 }
+        Self { documents: None, steps: 8, measure: Measure::Nll, passes: 10, race: None, seed: 0 }
     }
 }
+
+/// Documents that gradients of a model of the default one's size are measured on. A smaller model has more, for the same
+/// time, up to the bound: intervals narrow with their root.
+const DOCUMENTS: usize = 32;
+const MOST_DOCUMENTS: usize = 256;
+const SIZE: f64 = 135e6;
 
 /// Documents whose uncertainty is estimated (choice).
 const UNCERTAIN: usize = 8;
@@ -84,7 +90,8 @@ pub fn diagnose(
     let uncertainty = uncertainty(model, tokenizer, &documents, settings)?;
     clock.lap("uncertainty");
 
-    let division = Division::of(&documents, held_out, &findings, (settings.documents, settings.seed));
+    let most = settings.documents.unwrap_or_else(|| documents_by_size(model.config()));
+    let division = Division::of(&documents, held_out, &findings, (most, settings.seed));
     let (objectives, mut left_out) = candidates::presets()?;
     let (mut stages, mut raced) = (Vec::new(), None);
     let size = division.as_ref().map_or(0, |division| division.sample.documents().len());
@@ -184,6 +191,14 @@ impl Clock {
         self.seconds.push((phase.to_owned(), self.began.elapsed().as_secs_f64()));
         self.began = Instant::now();
     }
+}
+
+/// How many documents' gradients take as long as those of [`DOCUMENTS`] of the default model.
+fn documents_by_size(model: &tokensieve_model::config::Config) -> usize {
+    let width = model.hidden_size as f64;
+    let layer = width * (3 * model.intermediate_size) as f64 + 4.0 * width * width;
+    let size = model.layers as f64 * layer + model.vocab_size as f64 * width;
+    ((DOCUMENTS as f64 * SIZE / size) as usize).clamp(DOCUMENTS, MOST_DOCUMENTS)
 }
 
 /// How gradients are computed: as the training run would, without its dropout.

@@ -35,8 +35,10 @@ pub(crate) struct Products {
 #[derive(Clone, Debug, Serialize)]
 pub struct Gain {
     /// Its gain over plain training's, less 1: 0.1 is a tenth more, at equal length of the step. `None` where plain
-    /// training has no gain to compare with.
+    /// training has no clear gain to compare with.
     pub relative: Option<Estimate>,
+    /// Its gain less plain training's, in the held-out loss per unit of length: comparable between objectives alone.
+    pub difference: Option<Estimate>,
     /// p-value of no difference, adjusted by Holm's rule for all objectives compared.
     pub p: Option<f64>,
 }
@@ -45,20 +47,28 @@ pub struct Gain {
 pub(crate) const LEVEL: f64 = 0.05;
 
 impl Gain {
-    /// The lower bound, by which the better of two is chosen.
-    pub(crate) fn low(&self) -> f64 {
-        self.relative.map_or(f64::NEG_INFINITY, |gain| gain.low)
+    /// By which objectives are put in order.
+    pub(crate) fn value(&self) -> f64 {
+        self.difference.map_or(f64::NEG_INFINITY, |gain| gain.value)
     }
 
     /// Whether it is better than plain training for sure.
     pub fn is_better(&self) -> bool {
-        self.differs() && self.relative.is_some_and(|gain| gain.value > 0.0)
+        self.differs() && self.difference.is_some_and(|gain| gain.value > 0.0)
     }
 
     /// Whether it differs from plain training for sure.
     pub fn differs(&self) -> bool {
         self.p.is_some_and(|p| p < LEVEL)
     }
+}
+
+/// Of objectives, each by the measure that decides and by the other one: among those that are better than plain training for
+/// sure, the one that is best, or costs least, by the other measure. The one with the largest gain is usually the most extreme,
+/// and the gain of one step too hopeful (docs/LOG.md, 25 November).
+pub(crate) fn mildest<'g>(objectives: impl Iterator<Item = (&'g Gain, &'g Gain)>) -> Option<usize> {
+    let better = objectives.enumerate().filter(|(_, (own, _))| own.is_better());
+    better.max_by(|(_, (_, a)), (_, (_, b))| a.value().total_cmp(&b.value())).map(|(index, _)| index)
 }
 
 /// A band's part in plain training.
@@ -124,16 +134,26 @@ impl Products {
             estimate(self.folds, &|without| plain.gain(ratio, without)).is_some_and(|gain| gain.above(0.0));
         let compare = |weights: &Vec<f64>| {
             let own = self.terms(weights, measure);
-            let relative = |without| Some(own.gain(ratio, without)? / plain.gain(ratio, without)? - 1.0);
-            estimate(self.folds, &relative).filter(|_| clear)
+            let both = |without| Some((own.gain(ratio, without)?, plain.gain(ratio, without)?));
+            let relative = |without| both(without).map(|(own, plain)| own / plain - 1.0);
+            let difference = |without| both(without).map(|(own, plain)| own - plain);
+            let relative = estimate(self.folds, &relative).filter(|_| clear);
+            Gain { relative, difference: estimate(self.folds, &difference), p: None }
         };
-        let relative: Vec<Option<Estimate>> = objectives.iter().map(compare).collect();
-        let tested: Vec<f64> = relative.iter().flatten().map(two_sided).collect();
-        let mut adjusted = holm(&tested).into_iter();
-        relative
-            .into_iter()
-            .map(|gain| Gain { relative: gain, p: gain.and_then(|_| adjusted.next()) })
-            .collect()
+        let mut gains: Vec<Gain> = objectives.iter().map(compare).collect();
+        // Presets with the same profile are one hypothesis.
+        let first = |weights: &Vec<f64>| objectives.iter().position(|other| are_alike(other, weights));
+        let firsts: Vec<Option<usize>> = objectives.iter().map(first).collect();
+        let tested: Vec<(usize, f64)> = (gains.iter().enumerate())
+            .filter(|(index, _)| firsts[*index] == Some(*index))
+            .filter_map(|(index, gain)| Some((index, two_sided(gain.difference.as_ref()?))))
+            .collect();
+        let adjusted = holm(&tested.iter().map(|(_, p)| *p).collect::<Vec<f64>>());
+        for (gain, first) in gains.iter_mut().zip(firsts) {
+            let of = tested.iter().position(|(index, _)| Some(*index) == first);
+            gain.p = of.map(|at| adjusted[at]);
+        }
+        gains
     }
 
     /// What each band adds to plain training's gain and noise.
@@ -152,6 +172,13 @@ impl Products {
         };
         (0..self.bands).map(one).collect()
     }
+}
+
+/// Whether two profiles are the same but for their scale, which a step of a given length does not see.
+pub(crate) fn are_alike(one: &[f64], other: &[f64]) -> bool {
+    let largest = |of: &[f64]| of.iter().fold(f64::MIN_POSITIVE, |largest, weight| largest.max(weight.abs()));
+    let (by_one, by_other) = (largest(one), largest(other));
+    one.iter().zip(other).all(|(a, b)| (a / by_one - b / by_other).abs() <= 1e-6)
 }
 
 /// The inner products of one objective's folds: among each other, and with the held-out folds.
@@ -286,6 +313,21 @@ mod tests {
     }
 
     #[test]
+    fn the_same_objective_under_another_name_or_scale_is_no_further_hypothesis() {
+        let products = folds(8, 32, [12.0, 0.3, 0.3], 1);
+        let (less, more) = (vec![0.5, 1.0, 1.0], vec![1.0, 1.0, 0.0]);
+        let p = |objectives: &[Vec<f64>]| products.gains(objectives, 0, 32.0)[0].p.unwrap();
+        let both = p(&[less.clone(), more.clone()]);
+        assert_eq!(p(&[less.clone(), more.clone(), vec![1.0, 2.0, 2.0], less.clone()]), both);
+        assert!(p(&[less]) < both);
+        assert!(
+            are_alike(&[0.0, 0.0], &[0.0, 0.0])
+                && !are_alike(&[0.0, 0.0], &[0.0, 1.0])
+                && !are_alike(&more, &[1.0; 3])
+        );
+    }
+
+    #[test]
     fn a_gain_that_may_be_none_is_no_measure() {
         let mut stream = Stream::new(9, "unrelated");
         let mut draw = || {
@@ -295,6 +337,6 @@ mod tests {
         };
         let [train, held]: [Vec<Vec<Sketch>>; 2] = [0, 1].map(|_| (0..4).map(|_| draw()).collect());
         let gain = &Products::of(&train, &held, 1).gains(&[vec![2.0]], 0, 32.0)[0];
-        assert!(gain.relative.is_none() && gain.p.is_none());
+        assert!(gain.relative.is_none() && !gain.differs(), "{gain:?}");
     }
 }

@@ -9,7 +9,7 @@ use tokensieve_train::Trained;
 use tokensieve_train::step::{self, Reads, StepOptions};
 
 use crate::candidates::{self, Candidate, LeftOut};
-use crate::gain::{BandShare, Gain, Products};
+use crate::gain::{BandShare, Gain, Products, mildest};
 use crate::sample::Sample;
 use crate::sketch::Sketch;
 
@@ -32,6 +32,14 @@ impl Measure {
         match self {
             Self::Nll => "nll",
             Self::Probability => "probability",
+        }
+    }
+
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Nll => Self::Probability,
+            Self::Probability => Self::Nll,
         }
     }
 
@@ -85,8 +93,7 @@ pub struct Stage {
     pub bands: Vec<BandRow>,
     /// The objectives.
     pub objectives: Vec<ObjectiveRow>,
-    /// For each measure and other size of the batch the objective that is better than plain training for sure and has
-    /// the largest lower bound, if any.
+    /// What would be recommended for each measure and other size of the batch.
     pub other_batches: Vec<OtherBatch>,
     /// Presets that the bands do not resolve here.
     pub unresolved: Vec<LeftOut>,
@@ -238,10 +245,9 @@ fn objective_rows(compared: &[Candidate], products: &Products, batch: usize) -> 
 fn other_batches(compared: &[Candidate], products: &Products) -> Vec<OtherBatch> {
     let weights = profiles(compared);
     let best = |measure: Measure, documents: usize| {
-        let gains = products.gains(&weights, measure as usize, documents as f64);
-        let named = compared.iter().zip(&gains).filter(|(_, gain)| gain.is_better());
-        let best = named.max_by(|(_, a), (_, b)| a.low().total_cmp(&b.low()));
-        OtherBatch { documents, measure, best: best.map(|(candidate, _)| candidate.name.clone()) }
+        let gains = |measure| products.gains(&weights, measure as usize, documents as f64);
+        let best = mildest(gains(measure).iter().zip(&gains(measure.other())));
+        OtherBatch { documents, measure, best: best.map(|index| compared[index].name.clone()) }
     };
     let each = |measure| OTHER_BATCHES.map(|documents| best(measure, documents));
     Measure::ALL.into_iter().flat_map(each).collect()

@@ -17,7 +17,7 @@ use tokensieve_train::step::{Reads, StepOptions};
 
 use crate::candidates::PLAIN;
 use crate::course::Course;
-use crate::gain::LEVEL;
+use crate::gain::{LEVEL, are_alike};
 use crate::measure::{Learner, Measure, ObjectiveRow, Stage};
 
 /// Steps of the longest runs if nobody says otherwise (choice: minutes on two cores).
@@ -123,27 +123,18 @@ pub(crate) fn rivals(
     measure: Measure,
     recommended: Option<&str>,
 ) -> Vec<Objective> {
-    let gain = |row: &ObjectiveRow| {
-        row.gains[measure as usize].relative.map_or(f64::NEG_INFINITY, |relative| relative.value)
-    };
+    let gain = |row: &ObjectiveRow| row.gains[measure as usize].value();
     let mut rows: Vec<&ObjectiveRow> = stage.objectives.iter().collect();
     rows.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
     rows.sort_by_key(|row| recommended != Some(row.objective.as_str()));
     let mut profiles = vec![vec![1.0; stage.bands.len()]];
     rows.retain(|row| {
-        let own = shape(&row.profile);
-        let is_new = profiles.iter().all(|known| own.iter().zip(known).any(|(a, b)| (a - b).abs() > 1e-6));
-        profiles.push(own);
+        let is_new = !profiles.iter().any(|known| are_alike(known, &row.profile));
+        profiles.push(row.profile.clone());
         is_new
     });
     let of = |row: &ObjectiveRow| objectives.iter().find(|objective| objective.name() == row.objective);
     rows.into_iter().filter_map(of).take(RIVALS).cloned().collect()
-}
-
-/// A profile without its scale, which AdamW does not see.
-fn shape(profile: &[f64]) -> Vec<f64> {
-    let largest = profile.iter().fold(0.0_f64, |largest, weight| largest.max(weight.abs()));
-    profile.iter().map(|weight| if largest > 0.0 { weight / largest } else { *weight }).collect()
 }
 
 /// Who runs, on what, and how it is decided.

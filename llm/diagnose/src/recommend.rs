@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokensieve_base::statistics::Estimate;
 
 use crate::candidates::PLAIN;
-use crate::gain::Gain;
+use crate::gain::{Gain, mildest};
 use crate::measure::{Measure, ObjectiveRow, Stage};
 use crate::race::Race;
 
@@ -41,15 +41,12 @@ fn gain(row: &ObjectiveRow, measure: Measure) -> &Gain {
     &row.gains[measure as usize]
 }
 
-/// The objective that is better than plain training for sure, wherever it was measured: of several, the one with the
-/// largest lower bound.
+/// The objective to train with instead of plain training, if there is one: by the last measurement, whose model has learnt
+/// what is soon learnt.
 pub(crate) fn predicted(stages: &[Stage], measure: Measure) -> Option<&ObjectiveRow> {
-    let is_better = |stage: &Stage, name: &str| {
-        stage.objectives.iter().any(|row| row.objective == name && gain(row, measure).is_better())
-    };
-    let everywhere = |row: &&ObjectiveRow| stages.iter().all(|stage| is_better(stage, &row.objective));
-    let low = |row: &ObjectiveRow| gain(row, measure).low();
-    stages.last()?.objectives.iter().filter(everywhere).max_by(|a, b| low(a).total_cmp(&low(b)))
+    let rows = &stages.last()?.objectives;
+    let chosen = mildest(rows.iter().map(|row| (gain(row, measure), gain(row, measure.other()))));
+    chosen.map(|index| &rows[index])
 }
 
 /// The recommendation; the caller adds the configuration. A race decides, if there was one.
@@ -70,7 +67,8 @@ pub(crate) fn recommend(
         }
         (None, None) => "no other objective is better for sure".to_owned(),
         (None, Some(_)) => {
-            format!("better than plain training wherever it was measured ({} times)", stages.len())
+            let (by, other) = (measure.name(), measure.other().name());
+            format!("better than plain training by held-out {by}, and of those that are the best by {other}")
         }
     };
     let objective = name(chosen);
@@ -91,9 +89,9 @@ pub(crate) fn recommend(
 /// Objectives whose interval at the last measurement holds the recommended one's gain.
 fn indistinguishable(stages: &[Stage], measure: Measure, chosen: Option<&ObjectiveRow>) -> Vec<String> {
     let Some(last) = stages.last() else { return Vec::new() };
-    let own = chosen.and_then(|row| gain(row, measure).relative).map_or(0.0, |gain| gain.value);
+    let own = chosen.map_or(0.0, |row| gain(row, measure).value());
     let holds = |row: &&ObjectiveRow| {
-        gain(row, measure).relative.is_none_or(|gain| gain.low <= own && own <= gain.high)
+        gain(row, measure).difference.is_none_or(|gain| gain.low <= own && own <= gain.high)
             && chosen.is_none_or(|chosen| chosen.objective != row.objective)
     };
     last.objectives.iter().filter(holds).map(|row| row.objective.clone()).collect()
@@ -157,8 +155,8 @@ mod tests {
     fn stage(after: u64, gains: &[(&str, [f64; 3], f64)]) -> Stage {
         let row = |(name, [value, low, high], p): &(&str, [f64; 3], f64)| {
             let relative = Some(Estimate { value: *value, low: *low, high: *high, n: 8 });
-            let gain = Gain { relative, p: Some(*p) };
-            let none = Gain { relative: None, p: None };
+            let gain = Gain { relative, difference: relative, p: Some(*p) };
+            let none = Gain { relative: None, difference: None, p: None };
             ObjectiveRow {
                 objective: (*name).to_owned(),
                 profile: vec![],
@@ -178,7 +176,7 @@ mod tests {
     const KNOWN: Circumstances = Circumstances { held_out_is_trusted: true, noise: None, too_few: false };
 
     #[test]
-    fn plain_training_stays_unless_another_is_better_everywhere() {
+    fn plain_training_stays_unless_another_is_better_at_last() {
         let sure = ("-p", [0.3, 0.1, 0.5], 0.01);
         let unsure = ("dft", [0.4, -0.1, 0.9], 0.2);
         let found =
@@ -202,11 +200,27 @@ mod tests {
     }
 
     #[test]
+    fn of_several_the_one_that_costs_least_by_the_other_measure() {
+        let extreme = ("threshold-above", [0.9, 0.7, 1.1], 0.01);
+        let mild = ("f-alpha", [0.3, 0.1, 0.5], 0.01);
+        let mut last = stage(8, &[extreme, mild]);
+        for (row, cost) in last.objectives.iter_mut().zip([-0.8, -0.3]) {
+            row.gains[1].difference = Some(Estimate { value: cost, low: cost, high: cost, n: 8 });
+        }
+        let found = recommend(&[stage(0, &[]), last], None, Measure::Nll, &KNOWN);
+        assert_eq!((found.objective.as_str(), found.expected.unwrap().value), ("f-alpha", 0.3));
+        assert!(found.because.contains("held-out nll"), "{found:?}");
+    }
+
+    #[test]
     fn other_measures_and_noisy_labels_are_named() {
         let mut stages = [stage(0, &[("-p", [0.0, -0.1, 0.1], 1.0)])];
         stages[0].objectives[0].gains.swap(0, 1);
-        stages[0].objectives[0].gains[1] =
-            Gain { relative: Some(Estimate { value: 0.2, low: 0.1, high: 0.3, n: 8 }), p: Some(0.01) };
+        stages[0].objectives[0].gains[1] = Gain {
+            relative: None,
+            difference: Some(Estimate { value: 0.2, low: 0.1, high: 0.3, n: 8 }),
+            p: Some(0.01),
+        };
         let known = Circumstances { held_out_is_trusted: false, noise: Some(0.2), ..KNOWN };
         let found = recommend(&stages, None, Measure::Nll, &known);
         assert!(found.would_change[0].contains("--measure probability: then it is `-p`"), "{found:?}");

@@ -82,7 +82,10 @@ impl Diagnosis {
         use crate::suspicious::SuspiciousToken;
 
         let estimate = |value: f64| Estimate { value, low: value - 0.1, high: value + 0.1, n: 8 };
-        let gain = |value| Gain { relative: Some(estimate(value)), p: Some(0.01) };
+        let gain = |value| {
+            let estimate = Some(estimate(value));
+            Gain { relative: estimate, difference: estimate, p: Some(0.01) }
+        };
         let share = |value| BandShare { gain: Some(estimate(value)), noise: Some(0.5) };
         let band = |p, value| BandRow { p, tokens: 7, shares: vec![share(value), share(value)] };
         let row = |name: &str, value: f64| ObjectiveRow {

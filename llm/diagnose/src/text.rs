@@ -8,7 +8,7 @@ use tokensieve_model::Result;
 use crate::defects::Defect;
 use crate::describe::Uncertainty;
 use crate::gain::Gain;
-use crate::measure::{Measure, Stage};
+use crate::measure::{Measure, ObjectiveRow, Stage};
 use crate::noise::LabelNoise;
 use crate::race::{Difference, Race};
 use crate::report::Diagnosis;
@@ -178,10 +178,8 @@ fn objectives(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
                 measure.name()
             )?;
             let mut rows: Vec<_> = stage.objectives.iter().collect();
-            let value = |gain: &Gain| gain.relative.map_or(f64::NEG_INFINITY, |gain| gain.value);
-            rows.sort_by(|a, b| {
-                value(&b.gains[measure as usize]).total_cmp(&value(&a.gains[measure as usize]))
-            });
+            let value = |row: &ObjectiveRow| row.gains[measure as usize].value();
+            rows.sort_by(|a, b| value(b).total_cmp(&value(a)));
             for row in rows {
                 let gain = &row.gains[measure as usize];
                 let coarse = 100.0 * row.unresolved;

@@ -64,7 +64,7 @@ fn stage(rows: &[(&str, f64, [f64; 2])]) -> Stage {
             objective: (*name).to_owned(),
             profile: profile.to_vec(),
             unresolved: 0.0,
-            gains: vec![Gain { relative, p: None }; 2],
+            gains: vec![Gain { relative, difference: relative, p: None }; 2],
         }
     };
     Stage {
