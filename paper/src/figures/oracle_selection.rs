@@ -3,6 +3,7 @@
 use super::oracle::{DEPARTURES, RUNS};
 use crate::oracle::{Grid, Row, Study};
 use crate::picture::{Mark, marks};
+use crate::planned::Rate;
 use crate::{About, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::{Axis, Drawing, Panel};
@@ -12,6 +13,12 @@ pub(super) struct Figure;
 
 const ARMS: [&str; 6] = ["masked", "entropy", "rho", "bald", "random", "truth"];
 const DATA: [&str; 2] = ["clean", "uniform-30"];
+/// With what the titles of their panels add.
+const RATES: [(Rate, &str); 3] = [
+    (Rate::Tuned, ""),
+    (Rate::Plain, ", plain training's rate"),
+    (Rate::Matched, ", plain training's steps"),
+];
 /// Groups of tokens, all of them first.
 const GROUPS: [&str; 9] =
     ["all", "structure", "free", "choice", "frequent-fact", "rare-fact", "rule", "new-rule", "copy"];
@@ -27,8 +34,10 @@ impl crate::Figure for Figure {
             caption: "KL(truth ‖ model) on held-out data minus that of plain training (below 0 is better), after training \
                       on the quarter of the tokens with the largest loss (masked), entropy, excess loss (rho), epistemic \
                       uncertainty (bald), a random quarter, and the quarter with the largest true KL (truth), which no real \
-                      model can know. Upper row: all tokens; lower row: by class, from capability 4. 95 % intervals over \
-                      seeds, paired.",
+                      model can know. First row: all tokens, each arm at its own rate; second: at plain training's, which \
+                      the arms not shown there have anyway; third: at plain training's rate and step length; last: by class, \
+                      at the arm's own rate, from capability 4. 95 % intervals over seeds, \
+                      paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
             columns: Row::columns(),
@@ -39,7 +48,9 @@ impl crate::Figure for Figure {
         let study = Study::of(run)?;
         let grid = Grid { from: &[2, 4], data: &DATA, groups: &GROUPS, ..Grid::default() };
         let mut rows = study.grid(&Grid { arms: &["mle"], ..grid });
-        rows.extend(study.grid(&Grid { arms: &ARMS, versus: Some("mle"), ..grid }));
+        for (rate, _) in RATES {
+            rows.extend(study.grid(&Grid { arms: &ARMS, versus: Some("mle"), rate, ..grid }));
+        }
         Table::from_rows(&rows)
     }
 
@@ -48,8 +59,9 @@ impl crate::Figure for Figure {
         rows.retain(|row| row.versus.is_some());
         let axis = || Axis::linear("KL over plain training, nats");
         let mut panels: Vec<Panel> = Vec::new();
-        for data in DATA {
-            let of = |row: &&Row| row.data == data && row.group == "all";
+        for (data, (rate, title)) in RATES.into_iter().flat_map(|of| DATA.map(|data| (data, of))) {
+            let of =
+                |row: &&Row| row.data == data && row.group == "all" && row.rate == rate.to_string();
             let all = rows.iter().filter(of).map(|row| {
                 let Row { arm, from, .. } = row;
                 let series = if *from == 2 { SERIES[0] } else { SERIES[1] };
@@ -59,13 +71,14 @@ impl crate::Figure for Figure {
             if all.is_empty() {
                 continue;
             }
-            panels.push(marks(data, axis(), &all, &SERIES[..2]));
+            panels.push(marks(&format!("{data}{title}"), axis(), &all, &SERIES[..2]));
         }
         for data in DATA {
             let of = |row: &&Row| {
                 row.data == data
                     && row.from == 4
                     && row.group != "all"
+                    && row.rate == Rate::Tuned.to_string()
                     && SERIES[2..].contains(&row.arm.as_str())
             };
             let all: Vec<Mark<'_>> = rows

@@ -55,14 +55,17 @@ impl PlannedRuns for Work {
 
     fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
         let mut cells = match stage {
-            Stage::Pilot => self.piloted()?,
+            Stage::Pilot => self.compared(self.plan.seeds.pilot)?,
             Stage::Tuning => self.tuned(),
             Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
         };
         let mut seen = BTreeSet::new();
         cells.retain(|cell| self.has(&cell.data) && seen.insert(cell.to_string()));
-        // What waits for a base of its own, which takes long, comes first.
-        cells.sort_by_key(|cell| (cell.seed, self.plan.data[&cell.data].base.is_none()));
+        // What the primary claims compare comes first, and what waits for a base of its own, which takes long.
+        let claimed = self.compared(self.plan.seeds.main)?;
+        let claimed: BTreeSet<String> = claimed.iter().map(ToString::to_string).collect();
+        let is_free = |cell: &Cell| self.plan.data[&cell.data].base.is_none();
+        cells.sort_by_cached_key(|cell| (!claimed.contains(&cell.to_string()), cell.seed, is_free(cell)));
         Ok(cells)
     }
 
@@ -128,6 +131,18 @@ impl PlannedRuns for Work {
 mod tests {
     use super::*;
     use crate::Profile;
+
+    #[test]
+    fn what_claims_compare_is_run_first() -> Result<()> {
+        let work = Work::of(Profile::Study)?;
+        let cells: Vec<String> = work.cells(Stage::Main)?.iter().map(ToString::to_string).collect();
+        let claimed: BTreeSet<String> =
+            work.compared(work.plan.seeds.main)?.iter().map(ToString::to_string).collect();
+        let last = cells.iter().rposition(|cell| claimed.contains(cell)).unwrap();
+        assert!(cells[..=last].iter().all(|cell| claimed.contains(cell)));
+        assert!(last + 1 < cells.len() && last > 50);
+        Ok(())
+    }
 
     #[test]
     fn the_plan_has_the_rates_that_tuning_chose() -> Result<()> {

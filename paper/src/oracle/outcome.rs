@@ -106,7 +106,7 @@ impl PlannedRuns for Work {
 
     fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
         let mut cells = match stage {
-            Stage::Pilot => self.piloted()?,
+            Stage::Pilot => self.compared(self.plan.seeds.pilot)?,
             Stage::Tuning => self.tuned(),
             Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
         };

@@ -103,12 +103,17 @@ impl Study {
         self.seeds().filter_map(move |seed| self.outcomes.named(&proxies::name(data, from, seed)))
     }
 
-    /// The mean of a term, or of its difference from another arm's (always at its own rate), over the seeds that have both; `None`
-    /// where none has.
+    /// The mean of a term, or of its difference from another arm's, over the seeds that have both; `None` where none has. The
+    /// other arm has its own rate; beside runs at plain training's rate it is their own run of plain training, if there is one.
     pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<Row> {
-        let other = versus.map(|arm| Term { arm: arm.to_owned(), rate: Rate::Tuned, ..term.clone() });
+        let rates = if term.rate == Rate::Tuned { &[Rate::Tuned][..] } else { &[Rate::Plain, Rate::Tuned] };
+        let other = |arm: &str, seed| {
+            let mut terms =
+                rates.iter().map(|rate| Term { arm: arm.to_owned(), rate: *rate, ..term.clone() });
+            terms.find_map(|other| self.outcomes.value(&other, seed))
+        };
         let of_seed = |seed| {
-            let subtracted = other.as_ref().map_or(Some(0.0), |other| self.outcomes.value(other, seed));
+            let subtracted = versus.map_or(Some(0.0), |arm| other(arm, seed));
             Some(self.outcomes.value(term, seed)? - subtracted?)
         };
         let Estimate { value, low, high, n } =

@@ -43,7 +43,7 @@ pub trait PlannedRuns {
     /// The plan's primary claims.
     fn claims(&self) -> &[Declared];
 
-    /// The runs of a stage, each once, in order of their seeds.
+    /// The runs of a stage, each once, in the order in which they are done.
     fn cells(&self, stage: Stage) -> Result<Vec<Self::Cell>>;
 
     /// The run of a seed that a claim compares.
@@ -55,7 +55,7 @@ pub trait PlannedRuns {
     /// The value of a term in the run of a seed.
     fn value(outcomes: &Outcomes<Self::Found>, term: &Self::Term, seed: u64) -> Option<f64>;
 
-    /// The jobs of a stage's runs that are not among the outcomes, seed by seed.
+    /// The jobs of a stage's runs that are not among the outcomes, in that order.
     fn absent(&self, outcomes: &Outcomes<Self::Found>, stage: Stage) -> Result<Vec<Arc<Job>>>;
 
     /// What the candidates of each arm's learning rate came to.
@@ -79,10 +79,10 @@ pub trait PlannedRuns {
         Ok(())
     }
 
-    /// What the primary claims compare, on the pilot's seeds.
-    fn piloted(&self) -> Result<Vec<Self::Cell>> {
+    /// What the primary claims compare, on some seeds.
+    fn compared(&self, seeds: [u64; 2]) -> Result<Vec<Self::Cell>> {
         let mut cells = Vec::new();
-        for seed in Seeds::all(self.seeds().pilot) {
+        for seed in Seeds::all(seeds) {
             for claim in self.claims() {
                 cells.extend(claim.terms()?.map(|term| Self::cell(&term, seed)));
             }
