@@ -60,8 +60,7 @@ impl crate::Figure for Figure {
         let axis = || Axis::linear("KL over plain training, nats");
         let mut panels: Vec<Panel> = Vec::new();
         for (data, (rate, title)) in RATES.into_iter().flat_map(|of| DATA.map(|data| (data, of))) {
-            let of =
-                |row: &&Row| row.data == data && row.group == "all" && row.rate == rate.to_string();
+            let of = |row: &&Row| row.data == data && row.group == "all" && row.rate == rate.to_string();
             let all = rows.iter().filter(of).map(|row| {
                 let Row { arm, from, .. } = row;
                 let series = if *from == 2 { SERIES[0] } else { SERIES[1] };
