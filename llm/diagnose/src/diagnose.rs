@@ -50,6 +50,18 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// How many documents' gradients are measured at most: by default as many as take as long as [`DOCUMENTS`] of the default
+    /// model's.
+    fn most(&self, model: &tokensieve_model::config::Config) -> usize {
+        let width = model.hidden_size as f64;
+        let layer = width * (3 * model.intermediate_size) as f64 + 4.0 * width * width;
+        let size = model.layers as f64 * layer + model.vocab_size as f64 * width;
+        let by_size = ((DOCUMENTS as f64 * SIZE / size) as usize).clamp(DOCUMENTS, MOST_DOCUMENTS);
+        self.documents.unwrap_or(by_size)
+    }
+}
+
 /// Documents that gradients of a model of the default one's size are measured on. A smaller model has more, for the same
 /// time, up to the bound: intervals narrow with their root.
 const DOCUMENTS: usize = 32;
@@ -90,8 +102,8 @@ pub fn diagnose(
     let uncertainty = uncertainty(model, tokenizer, &documents, settings)?;
     clock.lap("uncertainty");
 
-    let most = settings.documents.unwrap_or_else(|| documents_by_size(model.config()));
-    let division = Division::of(&documents, held_out, &findings, (most, settings.seed));
+    let division =
+        Division::of(&documents, held_out, &findings, (settings.most(model.config()), settings.seed));
     let (objectives, mut left_out) = candidates::presets()?;
     let (mut stages, mut raced) = (Vec::new(), None);
     let size = division.as_ref().map_or(0, |division| division.sample.documents().len());
@@ -191,14 +203,6 @@ impl Clock {
         self.seconds.push((phase.to_owned(), self.began.elapsed().as_secs_f64()));
         self.began = Instant::now();
     }
-}
-
-/// How many documents' gradients take as long as those of [`DOCUMENTS`] of the default model.
-fn documents_by_size(model: &tokensieve_model::config::Config) -> usize {
-    let width = model.hidden_size as f64;
-    let layer = width * (3 * model.intermediate_size) as f64 + 4.0 * width * width;
-    let size = model.layers as f64 * layer + model.vocab_size as f64 * width;
-    ((DOCUMENTS as f64 * SIZE / size) as usize).clamp(DOCUMENTS, MOST_DOCUMENTS)
 }
 
 /// How gradients are computed: as the training run would, without its dropout.
