@@ -53,10 +53,11 @@ impl Default for Settings {
 impl Settings {
     /// How many documents' gradients are measured at most: by default as many as take as long as [`DOCUMENTS`] of the default
     /// model's.
-    fn most(&self, model: &tokensieve_model::config::Config) -> usize {
-        let width = model.hidden_size as f64;
-        let layer = width * (3 * model.intermediate_size) as f64 + 4.0 * width * width;
-        let size = model.layers as f64 * layer + model.vocab_size as f64 * width;
+    fn most(&self, model: &Model) -> usize {
+        let shape = model.config();
+        let width = shape.hidden_size as f64;
+        let layer = width * (3 * shape.intermediate_size) as f64 + 4.0 * width * width;
+        let size = shape.layers as f64 * layer + shape.vocab_size as f64 * width;
         let by_size = ((DOCUMENTS as f64 * SIZE / size) as usize).clamp(DOCUMENTS, MOST_DOCUMENTS);
         self.documents.unwrap_or(by_size)
     }
@@ -102,8 +103,7 @@ pub fn diagnose(
     let uncertainty = uncertainty(model, tokenizer, &documents, settings)?;
     clock.lap("uncertainty");
 
-    let division =
-        Division::of(&documents, held_out, &findings, (settings.most(model.config()), settings.seed));
+    let division = Division::of(&documents, held_out, &findings, (settings.most(model), settings.seed));
     let (objectives, mut left_out) = candidates::presets()?;
     let (mut stages, mut raced) = (Vec::new(), None);
     let size = division.as_ref().map_or(0, |division| division.sample.documents().len());
