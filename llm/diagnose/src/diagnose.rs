@@ -46,7 +46,7 @@ pub struct Settings {
 impl Default for Settings {
     /// Choices: 500 documents of 200 tokens in two minutes on two cores.
     fn default() -> Self {
-        Self { documents: None, steps: 8, measure: Measure::Nll, passes: 10, race: None, seed: 0 }
+        Self { documents: None, steps: 6, measure: Measure::Nll, passes: 10, race: None, seed: 0 }
     }
 }
 
