@@ -244,12 +244,16 @@ fn objective_rows(compared: &[Candidate], products: &Products, batch: usize) -> 
 
 fn other_batches(compared: &[Candidate], products: &Products) -> Vec<OtherBatch> {
     let weights = profiles(compared);
-    let best = |measure: Measure, documents: usize| {
-        let gains = |measure| products.gains(&weights, measure as usize, documents as f64);
-        let best = mildest(gains(measure).iter().zip(&gains(measure.other())));
-        OtherBatch { documents, measure, best: best.map(|index| compared[index].name.clone()) }
+    let by_batch = OTHER_BATCHES.map(|documents| {
+        let gains = Measure::ALL.map(|measure| products.gains(&weights, measure as usize, documents as f64));
+        (documents, gains)
+    });
+    let best = |measure: Measure, (documents, gains): &(usize, [Vec<Gain>; 2])| {
+        let best = mildest(gains[measure as usize].iter().zip(&gains[measure.other() as usize]));
+        let best = best.map(|index| compared[index].name.clone());
+        OtherBatch { documents: *documents, measure, best }
     };
-    let each = |measure| OTHER_BATCHES.map(|documents| best(measure, documents));
+    let each = |measure| by_batch.each_ref().map(|batch| best(measure, batch));
     Measure::ALL.into_iter().flat_map(each).collect()
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn recommend(
         (None, None) => "no other objective is better for sure".to_owned(),
         (None, Some(_)) => {
             let (by, other) = (measure.name(), measure.other().name());
-            format!("better than plain training by held-out {by}, and of those that are the best by {other}")
+            format!("better than plain training by held-out {by}, and of those that are, the best by {other}")
         }
     };
     let objective = name(chosen);
@@ -103,11 +103,10 @@ fn would_change(stages: &[Stage], measure: Measure, known: &Circumstances, objec
         reasons.push("more documents: nothing was measured".to_owned());
         return reasons;
     }
-    for other in Measure::ALL.into_iter().filter(|other| *other != measure) {
-        let name = predicted(stages, other).map_or(PLAIN, |row| row.objective.as_str());
-        if name != objective {
-            reasons.push(format!("--measure {}: then it is `{name}`", other.name()));
-        }
+    let other = measure.other();
+    let name = predicted(stages, other).map_or(PLAIN, |row| row.objective.as_str());
+    if name != objective {
+        reasons.push(format!("--measure {}: then it is `{name}`", other.name()));
     }
     let last = stages.last();
     for other in last.iter().flat_map(|stage| &stage.other_batches).filter(|other| other.measure == measure) {

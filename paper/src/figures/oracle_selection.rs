@@ -36,8 +36,7 @@ impl crate::Figure for Figure {
                       uncertainty (bald), a random quarter, and the quarter with the largest true KL (truth), which no real \
                       model can know. First row: all tokens, each arm at its own rate; second: at plain training's, which \
                       the arms not shown there have anyway; third: at plain training's rate and step length; last: by class, \
-                      at the arm's own rate, from capability 4. 95 % intervals over seeds, \
-                      paired.",
+                      at the arm's own rate, from capability 4. 95 % intervals over seeds, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
             columns: Row::columns(),

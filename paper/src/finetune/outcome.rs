@@ -62,7 +62,7 @@ impl PlannedRuns for Work {
         let mut seen = BTreeSet::new();
         cells.retain(|cell| self.has(&cell.data) && seen.insert(cell.to_string()));
         // What the primary claims compare comes first, and what waits for a base of its own, which takes long.
-        let claimed = self.compared(self.plan.seeds.main)?;
+        let claimed = if stage == Stage::Main { self.compared(self.plan.seeds.main)? } else { Vec::new() };
         let claimed: BTreeSet<String> = claimed.iter().map(ToString::to_string).collect();
         let is_free = |cell: &Cell| self.plan.data[&cell.data].base.is_none();
         cells.sort_by_cached_key(|cell| (!claimed.contains(&cell.to_string()), cell.seed, is_free(cell)));

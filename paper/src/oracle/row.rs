@@ -107,13 +107,13 @@ impl Study {
     /// other arm has its own rate; beside runs at plain training's rate it is their own run of plain training, if there is one.
     pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<Row> {
         let rates = if term.rate == Rate::Tuned { &[Rate::Tuned][..] } else { &[Rate::Plain, Rate::Tuned] };
-        let other = |arm: &str, seed| {
-            let mut terms =
-                rates.iter().map(|rate| Term { arm: arm.to_owned(), rate: *rate, ..term.clone() });
-            terms.find_map(|other| self.outcomes.value(&other, seed))
-        };
+        let others: Option<Vec<Term>> = versus.map(|arm| {
+            let other = |rate: &Rate| Term { arm: arm.to_owned(), rate: *rate, ..term.clone() };
+            rates.iter().map(other).collect()
+        });
         let of_seed = |seed| {
-            let subtracted = versus.map_or(Some(0.0), |arm| other(arm, seed));
+            let first = |others: &Vec<Term>| others.iter().find_map(|other| self.outcomes.value(other, seed));
+            let subtracted = others.as_ref().map_or(Some(0.0), first);
             Some(self.outcomes.value(term, seed)? - subtracted?)
         };
         let Estimate { value, low, high, n } =
