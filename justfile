@@ -140,7 +140,7 @@ bits: (setup "toy" "bits")
 sanitize *arguments: (setup "libtorch" "fuzz")
     scripts/sanitize "$@"
 
-# Compile a release's programs in two folders and compare `tokensieve` byte for byte
+# Compile a release's programs in two folders and compare them byte for byte
 [group('code')]
 reproducible: (setup "libtorch")
     scripts/reproducible

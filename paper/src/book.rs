@@ -1,6 +1,7 @@
 //! The book's generated parts: a page per preset objective, and the drawings of the concepts, all from the objective crate.
 
 use crate::cache::write_atomically;
+use crate::checkout;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,7 +27,7 @@ const ASSUMED: [(Variable, &str, f64); 5] = [
 /// Writes the generated files into the checkout's docs/ and removes pages of presets that there are no more; returns the
 /// folder.
 pub fn write() -> Result<PathBuf> {
-    let docs = docs();
+    let docs = docs()?;
     let files = files(&docs)?;
     for path in committed(&docs)? {
         if !files.contains_key(&path) {
@@ -41,8 +42,8 @@ pub fn write() -> Result<PathBuf> {
     Ok(docs)
 }
 
-fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs")
+fn docs() -> Result<PathBuf> {
+    Ok(checkout::needed()?.join("docs"))
 }
 
 /// The files of the folders in which everything is generated.
@@ -323,12 +324,13 @@ mod tests {
 
     #[test]
     fn the_pages_are_what_the_presets_say() {
-        let files = files(&docs()).unwrap();
+        let docs = docs().unwrap();
+        let files = files(&docs).unwrap();
         for (path, text) in &files {
-            let found = fs::read_to_string(docs().join(path)).unwrap_or_default();
+            let found = fs::read_to_string(docs.join(path)).unwrap_or_default();
             assert!(found == *text, "docs/{path} is out of date: ./just paper book");
         }
-        for path in committed(&docs()).unwrap() {
+        for path in committed(&docs).unwrap() {
             assert!(files.contains_key(&path), "docs/{path} is of no preset: ./just paper book");
         }
     }

@@ -1,6 +1,7 @@
 //! Takes a figure from its inputs to its claims, and writes what it finds.
 
 use crate::cache::{Cache, sha256, write_atomically};
+use crate::checkout;
 use crate::lab::Lab;
 use crate::provenance::{self, Host, Provenance};
 use crate::tokens::Conversation;
@@ -85,7 +86,7 @@ fn finish(entry: &Entry, run: Run) -> Result<Made> {
         figure: about.id.into(),
         profile,
         version: env!("CARGO_PKG_VERSION").into(),
-        commit: provenance::commit(),
+        commit: checkout::commit(),
         code_sha256: entry.code.into(),
         config_sha256: sha256(configs.join("\n").as_bytes()),
         // An empty sum is −0.

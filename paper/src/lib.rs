@@ -33,6 +33,7 @@
 //! | [`study`] | language models as they are: whose documents' tokens are scored |
 //! | [`tokens`] | tables of tokens, and conversations for the viewer |
 //! | [`recorded`], [`provenance`] | tables and verdicts kept in the repository, and where each came from |
+//! | [`checkout`] | the clone that is written into |
 //! | [`ledger`], [`findings`] | all claims together; what they answer, question by question |
 //! | [`moved`] | which figures' numbers are not what they were at another commit |
 //! | [`report`], [`readme`], [`manuscript`] | the site, the README's part on results, the paper |
@@ -42,6 +43,7 @@
 
 pub mod book;
 pub mod cache;
+pub mod checkout;
 pub mod claim;
 mod code;
 pub mod engine;

@@ -15,7 +15,7 @@ use tokensieve_paper::ledger::Ledger;
 
 use tokensieve_paper::recorded::{Agreement, Recorded, record};
 use tokensieve_paper::{
-    Entry, Made, Profile, book, engine, figures, manuscript, moved, provenance, readme, report,
+    Entry, Made, Profile, book, checkout, engine, figures, manuscript, moved, readme, report,
 };
 use tokensieve_plot::{Theme, png};
 
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<ExitCode> {
-    let out = provenance::out_folder();
+    let out = checkout::out_folder();
     match command {
         Command::Reproduce { size, jobs } => reproduce(size.profile, jobs.number(size.profile), &out),
         Command::Figure { ids, source, png } => {

@@ -5,6 +5,7 @@
 //! [`write()`] puts both files beside `data.json` and the drawings, for Typst to compile.
 
 use crate::cache::write_atomically;
+use crate::checkout;
 use crate::ledger::{Kind, Ledger, effect, interval, threshold};
 use crate::recorded::Recorded;
 use crate::study::models;
@@ -20,7 +21,7 @@ const STYLE: &str = "style.typ";
 
 /// Writes everything into `folder`; returns the file to compile.
 pub fn write(folder: &Path) -> Result<PathBuf> {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("manuscript");
+    let sources = checkout::needed()?.join("paper/manuscript");
     let read = |name: &str| {
         let path = sources.join(name);
         fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))

@@ -1,8 +1,6 @@
 //! Where a table comes from: the file that lies beside it.
 
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use tokensieve_base::clock::Moment;
 
 /// Everything needed to make a table again, and the machine that made it.
@@ -84,30 +82,7 @@ impl Host {
     }
 }
 
-/// The commit of the checkout that this program was built in, or `unknown` outside of one.
-pub fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output =
-            Command::new("git").arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
-    let dirty =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
-    if dirty { format!("{commit}-dirty") } else { commit }
-}
-
 /// Now, to the second, UTC.
 pub fn now() -> String {
     Moment::now().strftime("%FT%TZ")
-}
-
-/// Where results go: `TOKENSIEVE_OUT`, else `out/` in the checkout, else `out/` here.
-pub fn out_folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os("TOKENSIEVE_OUT") {
-        return folder.into();
-    }
-    let checkout =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().filter(|folder| folder.join("Cargo.toml").exists());
-    checkout.unwrap_or(Path::new(".")).join("out")
 }

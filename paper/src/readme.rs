@@ -1,6 +1,7 @@
 //! The README's part on results: written by a command from the recorded verdicts, never by hand.
 
 use crate::cache::write_atomically;
+use crate::checkout;
 use crate::findings::QUESTIONS;
 use crate::ledger::Ledger;
 use crate::recorded::Recorded;
@@ -18,15 +19,15 @@ const END: &str = "<!-- end of results -->";
 
 /// Replaces the part in the checkout's README; returns its path.
 pub fn write() -> Result<PathBuf> {
-    let path = path();
+    let path = path()?;
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let new = replaced(&text, &block(&all(&Recorded::load()?)?))?;
     write_atomically(&path, new)?;
     Ok(path)
 }
 
-fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("README.md")
+fn path() -> Result<PathBuf> {
+    Ok(checkout::needed()?.join("README.md"))
 }
 
 /// Every recorded figure.
@@ -88,7 +89,7 @@ mod tests {
     /// Whoever records a table also runs `just readme`.
     #[test]
     fn the_readme_is_current() -> Result<()> {
-        let text = fs::read_to_string(path())?;
+        let text = fs::read_to_string(path()?)?;
         if text.contains(BEGIN) {
             let current = replaced(&text, &block(&all(&Recorded::load()?)?))?;
             assert_eq!(text, current, "README.md is not what is recorded: run `just readme`");

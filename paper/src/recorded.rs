@@ -1,6 +1,7 @@
 //! The tables and verdicts kept in the repository, and whether this machine's agree with them.
 
 use crate::cache::write_atomically;
+use crate::checkout;
 use crate::provenance::Provenance;
 use crate::table::{from_csv, to_csv};
 use crate::{Claim, Entry, Made, Profile, Table, Verdict, engine};
@@ -186,8 +187,7 @@ fn recorded_verdict(claim: &Claim) -> RecordedVerdict {
 }
 
 fn folder() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded");
-    folder.is_dir().then_some(folder)
+    checkout::find().map(|folder| folder.join(checkout::RECORDED))
 }
 
 fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>> {

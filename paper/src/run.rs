@@ -2,8 +2,9 @@
 
 use crate::Profile;
 use crate::cache::{self, Cache, Origin};
+use crate::checkout::out_folder;
 use crate::lab::{Job, Lab};
-use crate::provenance::{DataSet, Unit, out_folder};
+use crate::provenance::{DataSet, Unit};
 use crate::table::{from_csv, to_csv};
 use anyhow::{Context as _, Error, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -9,7 +9,7 @@ use browser::Browser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokensieve_paper::recorded::Recorded;
-use tokensieve_paper::{Made, engine, figures, provenance, report};
+use tokensieve_paper::{Made, checkout, engine, figures, report};
 
 const RIGHT: &str = "\u{e014}";
 const LEFT: &str = "\u{e012}";
@@ -298,7 +298,7 @@ fn themes_switch(browser: &Browser, page: &str) {
 }
 
 fn photograph(browser: &Browser, name: &str) {
-    browser.screenshot(&provenance::out_folder().join("screenshots").join(format!("{name}.png")));
+    browser.screenshot(&checkout::out_folder().join("screenshots").join(format!("{name}.png")));
 }
 
 fn assert_leads_somewhere(address: &str) {

@@ -7,6 +7,7 @@
 use super::job::{self, CONFIGURATION};
 use super::{Job, Verb, fixture, program};
 use crate::cache::{sha256, write_atomically};
+use crate::checkout;
 use crate::provenance::{self, Host};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -206,7 +207,7 @@ impl Lab {
             job: job.describe(),
             command,
             program_sha256,
-            commit: if self.is_fixture() { String::new() } else { provenance::commit() },
+            commit: if self.is_fixture() { String::new() } else { checkout::commit() },
             seconds: if self.is_fixture() { 0.0 } else { before + start.elapsed().as_secs_f64() },
             date: provenance::now(),
             host: Host::here(),

@@ -6,6 +6,7 @@
 mod tables;
 
 use crate::cache::write_atomically;
+use crate::checkout;
 use crate::ledger::{effect, interval};
 use crate::provenance::Provenance;
 use crate::{Claim, Entry, Made, Table, engine};
@@ -22,7 +23,7 @@ use tokensieve_plot::{Theme, unmarked};
 
 /// Where the repository keeps tables, what kind they are, and what stands before and after a figure's id in their names.
 const KEPT: [(&str, &str, &str, &str); 2] = [
-    ("recorded", "paper/recorded", "", ".csv"),
+    ("recorded", checkout::RECORDED, "", ".csv"),
     ("on generated data", "tests/tests/snapshots", "figures__", ".snap.csv"),
 ];
 
@@ -55,7 +56,7 @@ struct ClaimMoved {
 
 /// The tables that moved since a commit, in the order of the figures.
 pub fn since(base: &str, entries: &[Entry]) -> Result<Vec<Moved>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the checkout's folder")?;
+    let root = &checkout::needed()?;
     git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{base}^{{commit}}")])
         .with_context(|| format!("{base:?} names no commit of {}", root.display()))?;
     let mut all = Vec::new();
