@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The lines between which the part stands.
 const BEGIN: &str = "<!-- results: written by `just readme` -->";

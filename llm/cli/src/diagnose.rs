@@ -11,6 +11,7 @@ use tokensieve_diagnose::{Diagnosis, Measure, RACE_STEPS, Settings, Subject, Sus
 use tokensieve_documents::{DataSet, DataSource, Format, Truncate};
 use tokensieve_model::text::{ChatTemplate, Moment};
 use tokensieve_model::{Error, Result, weights};
+use tokensieve_objective::Objective;
 
 use super::model_arguments::{LoadedModel, ModelArguments, Precision, count, seed};
 use super::show::{Paint, colour, styled};
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// What is measured on held-out rows, and decides
     #[arg(long, value_enum, default_value_t = By::Nll)]
     measure: By,
+    /// Presets that may be recommended, with commas between them: `tokensieve objectives` lists them. Default: all
+    #[arg(long, value_name = "PRESETS", value_delimiter = ',', value_parser = preset, allow_hyphen_values = true)]
+    among: Vec<String>,
     /// Number of rows to read
     #[arg(short, value_name = "N", default_value_t = 500, value_parser = count, allow_negative_numbers = true)]
     n: usize,
@@ -42,9 +46,10 @@ pub struct Arguments {
     /// than the default one
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     documents: Option<usize>,
-    /// Number of steps of plain training before the second measurement; 0: measure only before training
-    #[arg(long, value_name = "N", default_value_t = Settings::default().steps, allow_negative_numbers = true)]
-    steps: u64,
+    /// Number of steps of plain training before the second measurement; 0: measure only before training. Default: 6, and up to
+    /// 40 for models smaller than the default one
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    steps: Option<u64>,
     /// Number of passes with dropout for the uncertainty of some documents; 0: none
     #[arg(long, value_name = "N", default_value_t = Settings::default().passes, allow_negative_numbers = true)]
     passes: usize,
@@ -139,6 +144,7 @@ impl Arguments {
                 By::Nll => Measure::Nll,
                 By::Probability => Measure::Probability,
             },
+            among: self.among.clone(),
             passes: self.passes,
             race: self.race.then_some(self.race_steps as u64),
             seed: self.seed,
@@ -244,6 +250,11 @@ fn coloured(row: &Suspicious, paint: Paint) -> Option<String> {
 /// Reads the name of a chat template, which the configuration repeats.
 fn chat_template(name: &str) -> Result<String> {
     ChatTemplate::read(name).map(|_| name.to_owned())
+}
+
+/// Checks the name of a preset.
+fn preset(name: &str) -> std::result::Result<String, tokensieve_objective::Error> {
+    Objective::preset(name).map(|_| name.to_owned())
 }
 
 fn read(source: &DataSource, tokenizer: &tokensieve_model::text::Tokenizer) -> Result<DataSet> {

@@ -106,6 +106,8 @@ fn planted_defects_are_found_and_the_outputs_can_be_read() {
     write(&path("few.jsonl"), &counting(5));
     let output = run(folder.path(), &["--data", "few.jsonl", "--json", "all.json", "--passes", "0"]);
     assert!(output.status.success() && said(&output).contains("too few documents"), "{}", said(&output));
+    let output = run(folder.path(), &["--data", "few.jsonl", "--among", "mle,focall"]);
+    assert!(output.status.code() == Some(2) && said(&output).contains("focal"), "{}", said(&output));
     let output = run(folder.path(), &["--data", "few.jsonl", "--json", "rows.jsonl"]);
     let refused = "rows.jsonl: holds something other than a diagnosis";
     assert!(output.status.code() == Some(1) && said(&output).contains(refused), "{}", said(&output));
@@ -118,9 +120,10 @@ fn a_race_trains_on_the_rows_and_decides_by_others() {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("rows.jsonl"), &counting(24));
     let few = ["--documents", "8", "--steps", "0", "--passes", "0", "--race", "--race-steps", "4"];
+    let among = "--among=-p,focal,eaft,threshold-below,rho";
     let output = run(
         folder.path(),
-        &[&["--data", "rows.jsonl", "--json", "all.json", "--html", "page.html"][..], &few].concat(),
+        &[&["--data", "rows.jsonl", "--json", "all.json", "--html", "page.html", among][..], &few].concat(),
     );
     assert!(output.status.success(), "{}", said(&output));
     let found: Value =
@@ -131,6 +134,12 @@ fn a_race_trains_on_the_rows_and_decides_by_others() {
     assert_eq!((&rows[0]["objective"], &rows[0]["beside_plain"]), (&json!("mle"), &Value::Null));
     let likelihood = |scores: &Value| scores[0].as_f64().unwrap();
     assert!(likelihood(&rows[0]["held_out"]) > likelihood(&race["before"]), "{race}");
+
+    // Of what may be recommended, one cannot be predicted.
+    let objectives = found["stages"][0]["objectives"].as_array().unwrap();
+    let compared: Vec<&Value> = objectives.iter().map(|row| &row["objective"]).collect();
+    assert_eq!(compared, ["-p", "threshold-below", "eaft", "focal"], "{}", said(&output));
+    assert_eq!(found["left_out"][0]["preset"], "rho");
 
     // A rival is recommended if it is better for sure, plain training otherwise.
     let last = &rows[1]["beside_plain"][0];

@@ -59,10 +59,11 @@ fn unpredicted(objective: &Objective) -> Option<String> {
         .map(|variable| format!("reads `{}`", variable.name()))
 }
 
-/// The presets that are compared, without plain training, and those that are not.
-pub(crate) fn presets() -> Result<(Vec<Objective>, Vec<LeftOut>)> {
+/// The presets that are compared, without plain training, and those that cannot be: of `among`, or of all if it is empty.
+pub(crate) fn presets(among: &[String]) -> Result<(Vec<Objective>, Vec<LeftOut>)> {
     let (mut compared, mut left_out) = (Vec::new(), Vec::new());
-    for name in presets::names().filter(|name| *name != PLAIN) {
+    let is_asked_for = |name: &str| among.is_empty() || among.iter().any(|asked| asked == name);
+    for name in presets::names().filter(|name| *name != PLAIN && is_asked_for(name)) {
         let objective = Objective::preset(name)?;
         match unpredicted(&objective) {
             Some(because) => left_out.push(LeftOut { preset: name.to_owned(), because }),
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn every_preset_is_compared_or_left_out_with_a_reason() {
-        let (compared, left_out) = presets().unwrap();
+        let (compared, left_out) = presets(&[]).unwrap();
         let names: Vec<&str> = compared.iter().map(Objective::name).collect();
         for name in ["-p", "masked-mle", "threshold-above", "percentile", "eaft", "focal"] {
             assert!(names.contains(&name), "{names:?}");
@@ -111,6 +112,13 @@ mod tests {
             assert!(left_out.iter().any(|left| left.preset == name), "{left_out:?}");
         }
         assert_eq!(names.len() + left_out.len() + 1, presets::names().count());
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_compared() {
+        let (compared, left_out) = presets(&["rho", "-p", "mle"].map(str::to_owned)).unwrap();
+        assert_eq!(compared.iter().map(Objective::name).collect::<Vec<_>>(), ["-p"]);
+        assert_eq!(left_out.iter().map(|left| left.preset.as_str()).collect::<Vec<_>>(), ["rho"]);
     }
 
     #[test]

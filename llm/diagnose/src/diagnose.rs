@@ -31,10 +31,12 @@ use crate::{describe, suspicious};
 pub struct Settings {
     /// Documents that gradients are measured on, and as many held-out ones; `None`: by the size of the model.
     pub documents: Option<usize>,
-    /// Steps of plain training before the second measurement; 0: there is none.
-    pub steps: u64,
+    /// Steps of plain training before the second measurement; 0: there is none; `None`: by the size of the model.
+    pub steps: Option<u64>,
     /// What is measured on held-out documents.
     pub measure: Measure,
+    /// Names of the presets that may be recommended besides plain training; empty: all.
+    pub among: Vec<String>,
     /// Passes with dropout, for the uncertainty of a few documents; 0: none.
     pub passes: usize,
     /// Steps of the longest runs of a race; `None`: there is no race.
@@ -46,27 +48,32 @@ pub struct Settings {
 impl Default for Settings {
     /// Choices: 500 documents of 200 tokens in two minutes on two cores.
     fn default() -> Self {
-        Self { documents: None, steps: 6, measure: Measure::Nll, passes: 10, race: None, seed: 0 }
+        let (measure, among) = (Measure::Nll, Vec::new());
+        Self { documents: None, steps: None, measure, among, passes: 10, race: None, seed: 0 }
     }
 }
 
 impl Settings {
-    /// How many documents' gradients are measured at most: by default as many as take as long as [`DOCUMENTS`] of the default
-    /// model's.
-    fn most(&self, model: &Model) -> usize {
+    /// How many documents' gradients are measured at most, and after how many steps they are measured again. By default both take
+    /// as long as the default model needs for [`DOCUMENTS`] and [`STEPS`].
+    fn sizes(&self, model: &Model) -> (usize, u64) {
         let shape = model.config();
         let width = shape.hidden_size as f64;
         let layer = width * (3 * shape.intermediate_size) as f64 + 4.0 * width * width;
-        let size = shape.layers as f64 * layer + shape.vocab_size as f64 * width;
-        let by_size = ((DOCUMENTS as f64 * SIZE / size) as usize).clamp(DOCUMENTS, MOST_DOCUMENTS);
-        self.documents.unwrap_or(by_size)
+        let times_smaller = SIZE / (shape.layers as f64 * layer + shape.vocab_size as f64 * width);
+        let by_size = |[least, most]: [u64; 2]| ((least as f64 * times_smaller) as u64).clamp(least, most);
+        let documents = self.documents.unwrap_or(by_size(DOCUMENTS) as usize);
+        (documents, self.steps.unwrap_or(by_size(STEPS)))
     }
 }
 
-/// Documents that gradients of a model of the default one's size are measured on. A smaller model has more, for the same
-/// time, up to the bound: intervals narrow with their root.
-const DOCUMENTS: usize = 32;
-const MOST_DOCUMENTS: usize = 256;
+/// Documents that gradients are measured on, of a model of the default one's size and of the smallest: intervals narrow with their
+/// root.
+const DOCUMENTS: [u64; 2] = [32, 256];
+/// Steps before the second measurement, likewise: what an objective gains late in a run decides more than what it gains at first
+/// (docs/LOG.md, 25 November).
+const STEPS: [u64; 2] = [6, 40];
+/// Weights of the default model.
 const SIZE: f64 = 135e6;
 
 /// Documents whose uncertainty is estimated (choice).
@@ -103,8 +110,9 @@ pub fn diagnose(
     let uncertainty = uncertainty(model, tokenizer, &documents, settings)?;
     clock.lap("uncertainty");
 
-    let division = Division::of(&documents, held_out, &findings, (settings.most(model), settings.seed));
-    let (objectives, mut left_out) = candidates::presets()?;
+    let (most, steps) = settings.sizes(model);
+    let division = Division::of(&documents, held_out, &findings, (most, settings.seed));
+    let (objectives, mut left_out) = candidates::presets(&settings.among)?;
     let (mut stages, mut raced) = (Vec::new(), None);
     let size = division.as_ref().map_or(0, |division| division.sample.documents().len());
     if let Some(Division { sample, rest, judges }) = &division {
@@ -118,18 +126,17 @@ pub fn diagnose(
         let (stage, losses) = learner.stage(sample, &objectives, None, at(0))?;
         stages.push(stage);
         clock.lap("gradients");
-        if settings.steps > 0 {
-            say(&format!("{} steps of plain training", settings.steps));
+        if steps > 0 {
+            say(&format!("{steps} steps of plain training"));
             let own = sample.documents();
             // Outside of the sample, where there are enough: its gradients stay those of unseen documents.
             let from = if rest.len() >= BATCH { rest } else { &own };
-            let plan = Plan { steps: settings.steps, seed: settings.seed };
+            let plan = Plan { steps, seed: settings.seed };
             let plain = Objective::preset(PLAIN)?;
-            Course::begin(&plain, plan, BATCH, from, &config.train, &mut learner)?
-                .go(&mut learner, settings.steps)?;
+            Course::begin(&plain, plan, BATCH, from, &config.train, &mut learner)?.go(&mut learner, steps)?;
             clock.lap("training");
             say("gradients after these steps");
-            stages.push(learner.stage(sample, &objectives, Some(&losses), at(settings.steps))?.0);
+            stages.push(learner.stage(sample, &objectives, Some(&losses), at(steps))?.0);
             clock.lap("gradients after training");
         }
         if let Some(steps) = settings.race {

@@ -98,7 +98,7 @@ mod tests {
             },
             held_out: Some("test.jsonl".to_owned()),
         };
-        let names = candidates::presets().unwrap().0;
+        let names = candidates::presets(&[]).unwrap().0;
         for name in names.iter().map(Objective::name).chain([candidates::PLAIN]) {
             let config = subject.config(name).unwrap();
             assert_eq!((config.objective.name(), config.model.source.as_str()), (name, "a \"model\""));

@@ -87,7 +87,7 @@ fn a_stage_compares_every_preset_and_training_moves_on() {
     trained.refresh(&mut model).unwrap();
     let mut learner =
         Learner { head: Head::default(), model: &mut model, trained: &trained, options: OPTIONS };
-    let objectives = candidates::presets().unwrap().0;
+    let objectives = candidates::presets(&[]).unwrap().0;
     let (stage, losses) = learner.stage(&sample, &objectives, None, (0, 32, 0)).unwrap();
     assert_eq!(stage.objectives.len() + stage.unresolved.len(), objectives.len());
     let sum: f64 = stage.bands.iter().map(|band| band.shares[0].gain.unwrap().value).sum();

@@ -87,7 +87,7 @@ fn the_best_predicted_run_and_no_profile_twice() {
         ("masked-mle", 0.3, [1.0, 0.0]),
         ("threshold-above", -0.1, [0.0, 1.0]),
     ]);
-    let objectives = crate::candidates::presets().unwrap().0;
+    let objectives = crate::candidates::presets(&[]).unwrap().0;
     let names = |recommended| -> Vec<String> {
         let found = rivals(&stage, &objectives, Measure::Nll, recommended);
         found.iter().map(|objective| objective.name().to_owned()).collect()
