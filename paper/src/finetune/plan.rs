@@ -330,10 +330,15 @@ impl Plan {
         self.arms.get(name).with_context(|| format!("there is no arm `{name}`"))
     }
 
+    /// The data and the arm whose tuning decides the learning rate of an arm on some data.
+    pub fn tuned_as<'a>(&'a self, arm: &'a str, data: &str) -> Result<(&'a str, &'a str)> {
+        let tuned = self.arm(arm)?.rate_of.as_deref().unwrap_or(arm);
+        Ok((&self.data(data)?.rates, tuned))
+    }
+
     /// The learning rate that was chosen for an arm on some data.
     pub fn rate(&self, arm: &str, data: &str) -> Result<f64> {
-        let tuned = self.arm(arm)?.rate_of.as_deref().unwrap_or(arm);
-        let on = &self.data(data)?.rates;
+        let (on, tuned) = self.tuned_as(arm, data)?;
         let rate = self.rates.get(on).and_then(|rates| rates.get(tuned));
         rate.copied().with_context(|| format!("{data}: rates.{on} has none for `{tuned}`"))
     }

@@ -156,6 +156,16 @@ impl Work {
         cells
     }
 
+    /// The tuning that decides a run's learning rate, by the name of its [`Candidates`](crate::planned::Candidates); none before
+    /// training.
+    pub(super) fn tuning_of(&self, cell: &Cell) -> Result<Option<String>> {
+        if cell.arm == BEFORE {
+            return Ok(None);
+        }
+        let (on, arm) = self.plan.tuned_as(cell.rate.arm_of(&cell.arm, PLAIN), &cell.data)?;
+        Ok(Some(format!("{on} {arm}")))
+    }
+
     /// What a group runs.
     pub(super) fn of_group(&self, group: &Group) -> Vec<Cell> {
         let first = |all: usize| if self.size.first_only { all } else { usize::MAX };
@@ -477,15 +487,14 @@ mod tests {
             for (arm, data) in arms.iter().flat_map(|arm| data.iter().map(move |data| (arm, data))) {
                 let arm = rate.arm_of(arm, PLAIN);
                 if arm != BEFORE {
-                    let tuned = plan.arm(arm)?.rate_of.clone().unwrap_or_else(|| arm.to_owned());
-                    used.insert((plan.data(data)?.rates.clone(), tuned));
+                    used.insert(plan.tuned_as(arm, data)?);
                 }
             }
         }
-        let on = |(name, tuned): (&String, &super::super::plan::TunedOn)| {
-            tuned.arms.iter().map(|arm| (name.clone(), arm.clone())).collect::<Vec<_>>()
-        };
-        assert_eq!(plan.tuning.on.iter().flat_map(on).collect::<BTreeSet<_>>(), used);
+        let tuned = &plan.tuning.on;
+        let on =
+            tuned.iter().flat_map(|(on, tuned)| tuned.arms.iter().map(|arm| (on.as_str(), arm.as_str())));
+        assert_eq!(on.collect::<BTreeSet<_>>(), used);
         Ok(())
     }
 
