@@ -3,7 +3,7 @@
 //! It is found when the program runs, so that a program built elsewhere works in any clone, and its bytes do not depend on
 //! the folder that it was compiled in.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,16 +24,23 @@ fn around(place: &Path) -> Option<PathBuf> {
     place.ancestors().find(|folder| folder.join(RECORDED).is_dir()).map(Path::to_owned)
 }
 
+/// What a git command prints about a checkout.
+pub(crate) fn git(root: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().context("running git")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// The checkout's commit, or `unknown` outside of one.
 pub fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(find()?).args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let named = |root: PathBuf| {
+        let commit = git(&root, &["rev-parse", "HEAD"]).ok()?;
+        let changes = git(&root, &["status", "--porcelain", "--untracked-files=no"]).unwrap_or_default();
+        Some(format!("{}{}", commit.trim(), if changes.is_empty() { "" } else { "-dirty" }))
     };
-    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
-    let dirty =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
-    if dirty { format!("{commit}-dirty") } else { commit }
+    find().and_then(named).unwrap_or_else(|| "unknown".into())
 }
 
 /// Where results go: `TOKENSIEVE_OUT`, else `out/` in the checkout, else `out/` here.

@@ -73,9 +73,8 @@ class Ours:
             time.sleep(0.002)
         return time.time() - self.began
 
-    def result(self, first=None):
-        """What the run measured; `first` where somebody has waited for its first step already."""
-        first = first or self.first_step()
+    def result(self):
+        first = self.first_step()
         if self.process.wait():
             raise SystemExit(f"{self.out.name} failed; run it by hand")
         lines = [json.loads(line) for line in (self.out / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -114,10 +113,9 @@ def one_round(options, config, rows, folder, number):
     found = {kind: measured[kind] for kind in kinds}
     found["f32, one core"] = ours("one", "f32", {0}).result()
     pair = [ours(f"core{core}", "f32", {core}) for core in sorted(cores)]
-    # While one run is waited for, the clock of the other goes on; first steps are therefore read in parallel.
+    # In parallel: while one run is waited for, the clock of the other goes on.
     with ThreadPoolExecutor() as pool:
-        firsts = list(pool.map(Ours.first_step, pair))
-    each = [run.result(first) for run, first in zip(pair, firsts)]
+        each = list(pool.map(Ours.result, pair))
     found[f"f32, a run on each of {len(pair)} cores"] = {
         "speed": sum(run["speed"] for run in each),
         "first": max(run["first"] for run in each),

@@ -48,8 +48,15 @@ pub struct Settings {
 impl Default for Settings {
     /// Choices: 500 documents of 200 tokens in two minutes on two cores.
     fn default() -> Self {
-        let (measure, among) = (Measure::Nll, Vec::new());
-        Self { documents: None, steps: None, measure, among, passes: 10, race: None, seed: 0 }
+        Self {
+            documents: None,
+            steps: None,
+            measure: Measure::Nll,
+            among: Vec::new(),
+            passes: 10,
+            race: None,
+            seed: 0,
+        }
     }
 }
 

@@ -64,9 +64,10 @@ impl PlannedRuns for Work {
         // What the primary claims compare comes first, and what waits for a base of its own, which takes long.
         let compared = self.compared(self.plan.seeds.main)?;
         let runs: BTreeSet<String> = compared.iter().map(ToString::to_string).collect();
-        let tunings = compared.iter().map(|cell| self.tuning_of(cell)).collect::<Result<BTreeSet<_>>>()?;
+        let tunings =
+            compared.iter().map(|cell| self.plan.tuning_of(cell)).collect::<Result<BTreeSet<_>>>()?;
         let is_claimed = |cell: &Cell| match stage {
-            Stage::Tuning => self.tuning_of(cell).is_ok_and(|tuning| tunings.contains(&tuning)),
+            Stage::Tuning => self.plan.tuning_of(cell).is_ok_and(|tuning| tunings.contains(&tuning)),
             Stage::Pilot | Stage::Main => runs.contains(&cell.to_string()),
         };
         let is_free = |cell: &Cell| self.plan.data[&cell.data].base.is_none();
@@ -108,14 +109,12 @@ impl PlannedRuns for Work {
 
     /// Each run after the measures of its base; at full size none before its learning rate is chosen, which its name does not say.
     fn absent(&self, outcomes: &Outcomes, stage: Stage) -> Result<Vec<Arc<Job>>> {
-        let chosen: BTreeSet<String> = self.tried(outcomes)?.into_iter().map(|found| found.arm).collect();
-        let may_run = |cell: &Cell| -> Result<bool> {
-            let is_chosen = self.tuning_of(cell)?.is_none_or(|tuning| chosen.contains(&tuning));
-            Ok(is_chosen || stage == Stage::Tuning || !self.is_full())
-        };
+        let waits = self.is_full() && stage != Stage::Tuning;
+        let tuned = if waits { self.tried(outcomes)? } else { Vec::new() };
         let mut jobs = Vec::new();
         for cell in self.cells(stage)?.iter().filter(|cell| !outcomes.has(&cell.to_string())) {
-            if !may_run(cell)? {
+            let tuning = self.plan.tuning_of(cell)?;
+            if waits && tuning.is_some_and(|tuning| tuned.iter().all(|found| found.arm != tuning)) {
                 continue;
             }
             jobs.extend([self.measured(&cell.before())?, self.measured(cell)?]);
@@ -128,12 +127,15 @@ impl PlannedRuns for Work {
         let mut found = Vec::new();
         for (name, TunedOn { set, by, .. }) in &self.plan.tuning.on {
             let of_data = self.cells(Stage::Tuning)?.into_iter().filter(|cell| cell.data == *name);
-            let tried = of_data.filter_map(|Cell { seed, data, arm, rate }| {
-                let Rate::Tried(tried) = rate else { return None };
-                let term = Term { arm: arm.clone(), data, rate, set: set.clone(), minus: None, of: *by };
-                let arm = format!("{name} {arm}");
-                Some(Tried { arm, rate: tried, value: outcomes.value(&term, seed) })
+            let tried = of_data.filter_map(|cell| {
+                let Rate::Tried(tried) = cell.rate else { return None };
+                let tuning = self.plan.tuning_of(&cell).transpose()?;
+                let Cell { seed, data, arm, rate } = cell;
+                let term = Term { arm, data, rate, set: set.clone(), minus: None, of: *by };
+                let value = outcomes.value(&term, seed);
+                Some(tuning.map(|arm| Tried { arm, rate: tried, value }))
             });
+            let tried = tried.collect::<Result<Vec<_>>>()?;
             found.extend(Candidates::of(tried, |_| (format!("{by:?}"), by.more_is_better())));
         }
         Ok(found)
@@ -190,7 +192,7 @@ mod tests {
         }
         let is_draft = include_str!("../../../docs/plans/study.md").contains("**State: draft.**");
         for cell in work.compared(work.plan.seeds.main)? {
-            let tuning = work.tuning_of(&cell)?;
+            let tuning = work.plan.tuning_of(&cell)?;
             let is_recorded = candidates.iter().any(|one| Some(&one.arm) == tuning.as_ref());
             assert!(is_draft || is_recorded, "{cell}: its tuning is not recorded");
         }

@@ -336,6 +336,16 @@ impl Plan {
         Ok((&self.data(data)?.rates, tuned))
     }
 
+    /// The tuning that decides a run's learning rate, by the name of its [`Candidates`](crate::planned::Candidates); none before
+    /// training.
+    pub fn tuning_of(&self, cell: &Cell) -> Result<Option<String>> {
+        if cell.arm == BEFORE {
+            return Ok(None);
+        }
+        let (on, arm) = self.tuned_as(cell.rate.arm_of(&cell.arm, PLAIN), &cell.data)?;
+        Ok(Some(format!("{on} {arm}")))
+    }
+
     /// The learning rate that was chosen for an arm on some data.
     pub fn rate(&self, arm: &str, data: &str) -> Result<f64> {
         let (on, tuned) = self.tuned_as(arm, data)?;

@@ -156,16 +156,6 @@ impl Work {
         cells
     }
 
-    /// The tuning that decides a run's learning rate, by the name of its [`Candidates`](crate::planned::Candidates); none before
-    /// training.
-    pub(super) fn tuning_of(&self, cell: &Cell) -> Result<Option<String>> {
-        if cell.arm == BEFORE {
-            return Ok(None);
-        }
-        let (on, arm) = self.plan.tuned_as(cell.rate.arm_of(&cell.arm, PLAIN), &cell.data)?;
-        Ok(Some(format!("{on} {arm}")))
-    }
-
     /// What a group runs.
     pub(super) fn of_group(&self, group: &Group) -> Vec<Cell> {
         let first = |all: usize| if self.size.first_only { all } else { usize::MAX };

@@ -6,18 +6,17 @@
 mod tables;
 
 use crate::cache::write_atomically;
-use crate::checkout;
+use crate::checkout::{self, git};
 use crate::ledger::{effect, interval};
 use crate::provenance::Provenance;
 use crate::{Claim, Entry, Made, Table, engine};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use tables::Moves;
 use tokensieve_plot::{Theme, unmarked};
 
@@ -76,15 +75,6 @@ pub fn since(base: &str, entries: &[Entry]) -> Result<Vec<Moved>> {
         }
     }
     Ok(all)
-}
-
-/// What a git command prints.
-fn git(root: &Path, arguments: &[&str]) -> Result<String> {
-    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().context("running git")?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn moved(entry: &Entry, kind: &'static str, file: &str, then: Option<&Table>, now: Option<&Table>) -> Moved {
