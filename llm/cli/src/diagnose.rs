@@ -100,6 +100,9 @@ enum By {
     Nll,
     /// Mean p of the labels: the share that sampled tokens would have right; wrong held-out labels move it little
     Probability,
+    /// Share of the labels that are the most probable token: what greedy replies would have right. --race counts them; without
+    /// it they are predicted by probability
+    Accuracy,
 }
 
 /// The first line of a configuration that was written here.
@@ -143,6 +146,7 @@ impl Arguments {
             measure: match self.measure {
                 By::Nll => Measure::Nll,
                 By::Probability => Measure::Probability,
+                By::Accuracy => Measure::Accuracy,
             },
             among: self.among.clone(),
             passes: self.passes,

@@ -27,7 +27,8 @@ use tokensieve_kernels::machine;
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {
-    /// Tasks, separated by commas: gsm8k,ifeval,nll:gsm8k/test (see --tasks; `all` means every task listed there)
+    /// Tasks, separated by commas: gsm8k,ifeval,nll:gsm8k/test (see --tasks; `all` means every task listed there).
+    /// math-500@16: the mean over 16 replies to each question, sampled at temperature 1, in place of the greedy reply
     #[arg(long, value_name = "TASKS", required_unless_present_any = ["compare", "tasks"])]
     suite: Vec<String>,
     #[command(flatten)]
@@ -35,7 +36,7 @@ pub struct Arguments {
     /// Maximum number of questions per task; the questions of a smaller limit are a subset of those of a larger one
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     limit: Option<usize>,
-    /// Seed of the order of questions and of the intervals
+    /// Seed of the order of questions, of sampled replies and of the intervals
     #[arg(long, default_value_t = tokensieve_tasks::Options::default().seed, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Skip bad rows of held-out text

@@ -305,6 +305,66 @@ fn a_suite_that_was_stopped_goes_on() {
 }
 
 #[test]
+fn sampled_replies_are_graded_one_by_one_and_counted_by_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), &["arithmetic@3", "arithmetic"]);
+    let results = evaluate(&settings, &NOBODY, &Together::alone()).unwrap().unwrap();
+    let text = fs::read_to_string(answers_path(&settings.out)).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let stored = |task: &str, id: &str| -> Vec<Answer> {
+        let line = lines.iter().find(|line| line["task"] == task && line["id"] == id).unwrap();
+        let list = if line["answer"].is_array() {
+            line["answer"].clone()
+        } else {
+            serde_json::json!([line["answer"]])
+        };
+        serde_json::from_value(list).unwrap()
+    };
+    let ids = &results.tasks["arithmetic@3"].tallies.ids;
+    assert_eq!((ids.len(), ids), (3, &results.tasks["arithmetic"].tallies.ids));
+    let task = tokensieve_tasks::open("arithmetic", &tokensieve_tasks::Options::default()).unwrap();
+    let mut different = 0;
+    for (place, id) in ids.iter().enumerate() {
+        let replies = stored("arithmetic@3", id);
+        assert_eq!(replies.len(), 3);
+        different +=
+            usize::from(replies[0] != replies[1]) + usize::from(replies[0] != stored("arithmetic", id)[0]);
+        let question = task.questions().iter().position(|question| question.id == *id).unwrap();
+        let right = |reply: &Answer| task.tally(question, reply).unwrap()[0][0];
+        let sum: f64 = replies.iter().map(right).sum();
+        assert_eq!(results.tasks["arithmetic@3"].tallies.of["strict"][place], [sum, 3.0]);
+    }
+    assert!(different >= 4, "replies are samples: {different}");
+
+    // The same replies whatever else is asked; others with another seed.
+    let alone = |limit, seed, name: &str| {
+        let out = folder.path().join(name);
+        let settings = Settings {
+            out,
+            seed,
+            limit: Some(limit),
+            suite: vec!["arithmetic@3".into()],
+            ..settings.clone()
+        };
+        evaluate(&settings, &NOBODY, &Together::alone()).unwrap().unwrap();
+        let text = fs::read_to_string(answers_path(&settings.out)).unwrap();
+        let answer = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        text.lines()
+            .skip(1)
+            .map(|line| (answer(line)["id"].clone(), answer(line)["answer"].clone()))
+            .collect::<Vec<_>>()
+    };
+    for (id, answer) in alone(2, settings.seed, "fewer.json") {
+        assert_eq!(serde_json::to_value(stored("arithmetic@3", id.as_str().unwrap())).unwrap(), answer);
+    }
+    assert_ne!(alone(3, settings.seed + 1, "other.json"), alone(3, settings.seed, "same.json"));
+
+    let same = differences(&results, &results).unwrap();
+    assert!(same.iter().any(|found| found.task == "arithmetic@3" && found.difference.value == Some(0.0)));
+}
+
+#[test]
 fn a_local_judge_weighs_the_labels() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("verdicts.jsonl");
@@ -351,6 +411,19 @@ fn what_cannot_be_done_is_said() {
     let out = out.to_str().unwrap();
     let text = say(&["evaluate", "--suite", "gsm8", "--out", out]);
     assert!(text.contains("`gsm8k`") && text.contains("nll:SET/SPLIT"), "{text}");
+    for (name, why) in [
+        ("arithmetic@0", "--suite: arithmetic@0: behind @ stands the number of replies"),
+        (
+            "arithmetic@many",
+            "arithmetic@many: behind @ stands the number of replies to each question, 1 or more",
+        ),
+        ("arithmetic-paired@2", "its questions ask for likelihoods"),
+        ("alpaca-eval@2", "a judge compares one reply"),
+        ("gsm8@2", "the nearest name is `gsm8k`"),
+    ] {
+        let text = say(&["evaluate", "--suite", name, "--out", out]);
+        assert!(text.contains(why), "{name}: {text}");
+    }
     let text = say(&["evaluate", "--suite", "nll:gsm8k/dev", "--out", out]);
     assert!(text.contains("--suite nll:gsm8k/dev: the data set `gsm8k` has no split `dev`"), "{text}");
     let text = say(&["evaluate", "--suite", "nll:nope", "--out", out]);

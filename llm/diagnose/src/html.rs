@@ -248,7 +248,7 @@ fn objectives(of: &Diagnosis) -> String {
     if of.stages.is_empty() {
         return String::new();
     }
-    let panels = Measure::ALL.map(|measure| objective_panel(of, measure));
+    let panels = Measure::PREDICTED.map(|measure| objective_panel(of, measure));
     let drawing = Drawing::new(panels).columns(1).panel_height(220.0).width(820.0);
     let last = &of.stages[of.stages.len() - 1];
     let row = |row: &ObjectiveRow| {
@@ -317,7 +317,7 @@ fn race(of: &Diagnosis) -> String {
          how much better they are after as many steps, with 95 % intervals over held-out documents; a verdict is of all \
          rivals together.</p>\n",
         escape(&race.verdict()),
-        table(&["objective", "#steps", "log-likelihood", "probability"], &rows),
+        table(&["objective", "#steps", "log-likelihood", "probability", "accuracy"], &rows),
         escape(&race_about(race))
     )
 }

@@ -21,33 +21,44 @@ pub enum Measure {
     Nll,
     /// Mean p of the labels: the share that sampled tokens would have right.
     Probability,
+    /// Share of the labels that are the most probable token: what greedy replies would have right. It has no gradient: its
+    /// gain is predicted by probability, and only a race counts it.
+    Accuracy,
 }
 
 impl Measure {
     /// Every measure.
-    pub const ALL: [Self; 2] = [Self::Nll, Self::Probability];
+    pub const ALL: [Self; 3] = [Self::Nll, Self::Probability, Self::Accuracy];
+    /// Those whose gain is predicted.
+    pub const PREDICTED: [Self; 2] = [Self::Nll, Self::Probability];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nll => "nll",
             Self::Probability => "probability",
+            Self::Accuracy => "accuracy",
         }
     }
 
-    /// The other one.
+    /// The one by which its gain is predicted.
+    pub(crate) fn predicted(self) -> Self {
+        if self == Self::Accuracy { Self::Probability } else { self }
+    }
+
+    /// The other one that is predicted.
     pub(crate) fn other(self) -> Self {
         match self {
             Self::Nll => Self::Probability,
-            Self::Probability => Self::Nll,
+            Self::Probability | Self::Accuracy => Self::Nll,
         }
     }
 
     /// The pull whose gradient a step against it follows.
     fn pull(self, token: &TokenStats) -> Pull {
-        let label = match self {
+        let label = match self.predicted() {
             Self::Nll => token.weight,
-            Self::Probability => token.weight * token.p(),
+            _ => token.weight * token.p(),
         };
         Pull { label, reference: 0.0 }
     }
@@ -171,11 +182,11 @@ impl Learner<'_> {
     pub(crate) fn products(&mut self, sample: &Sample, bands: &Bands) -> Result<Products> {
         let by_band = |tokens: &[TokenStats]| bands.pulls(tokens);
         let by_measure = |tokens: &[TokenStats]| -> Vec<Vec<Pull>> {
-            Measure::ALL.map(|measure| tokens.iter().map(|token| measure.pull(token)).collect()).into()
+            Measure::PREDICTED.map(|measure| tokens.iter().map(|token| measure.pull(token)).collect()).into()
         };
         let each = |fold: &Vec<&Document>| self.gradients(fold, bands.count(), &by_band);
         let train = sample.train.iter().map(each).collect::<Result<Vec<_>>>()?;
-        let each = |fold: &Vec<&Document>| self.gradients(fold, Measure::ALL.len(), &by_measure);
+        let each = |fold: &Vec<&Document>| self.gradients(fold, Measure::PREDICTED.len(), &by_measure);
         let held_out = sample.held_out.iter().map(each).collect::<Result<Vec<_>>>()?;
         Ok(Products::of(&train, &held_out, sample.train.first().map_or(1, Vec::len)))
     }
@@ -217,7 +228,7 @@ fn host(gradient: &Tensor) -> Result<Vec<f32>> {
 }
 
 fn band_rows(tokens: &[TokenStats], bands: &Bands, products: &Products) -> Vec<BandRow> {
-    let shares = Measure::ALL.map(|measure| products.shares(measure as usize));
+    let shares = Measure::PREDICTED.map(|measure| products.shares(measure as usize));
     let row = |band: usize| BandRow {
         p: bands.range(band),
         tokens: tokens.iter().filter(|token| token.weight != 0.0 && bands.of(token) == band).count(),
@@ -232,7 +243,7 @@ fn profiles(compared: &[Candidate]) -> Vec<Vec<f64>> {
 
 fn objective_rows(compared: &[Candidate], products: &Products, batch: usize) -> Vec<ObjectiveRow> {
     let weights = profiles(compared);
-    let gains = Measure::ALL.map(|measure| products.gains(&weights, measure as usize, batch as f64));
+    let gains = Measure::PREDICTED.map(|measure| products.gains(&weights, measure as usize, batch as f64));
     let row = |(index, candidate): (usize, &Candidate)| ObjectiveRow {
         objective: candidate.name.clone(),
         profile: candidate.profile.label.clone(),
@@ -245,7 +256,8 @@ fn objective_rows(compared: &[Candidate], products: &Products, batch: usize) -> 
 fn other_batches(compared: &[Candidate], products: &Products) -> Vec<OtherBatch> {
     let weights = profiles(compared);
     let by_batch = OTHER_BATCHES.map(|documents| {
-        let gains = Measure::ALL.map(|measure| products.gains(&weights, measure as usize, documents as f64));
+        let gains =
+            Measure::PREDICTED.map(|measure| products.gains(&weights, measure as usize, documents as f64));
         (documents, gains)
     });
     let best = |measure: Measure, (documents, gains): &(usize, [Vec<Gain>; 2])| {
@@ -254,7 +266,7 @@ fn other_batches(compared: &[Candidate], products: &Products) -> Vec<OtherBatch>
         OtherBatch { documents: *documents, measure, best }
     };
     let each = |measure| by_batch.each_ref().map(|batch| best(measure, batch));
-    Measure::ALL.into_iter().flat_map(each).collect()
+    Measure::PREDICTED.into_iter().flat_map(each).collect()
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@
 
 use serde::Serialize;
 use tokensieve_base::statistics::{Estimate, mean, mean_interval, student_test};
-use tokensieve_model::head::Head;
-use tokensieve_model::{Document, Error, Model, Result};
+use tokensieve_infer::evaluate::Scorer;
+use tokensieve_model::head::{self, Head};
+use tokensieve_model::{Document, Error, Model, Result, chunks_by_length};
 use tokensieve_objective::{Objective, Plan};
 use tokensieve_train::Trained;
 use tokensieve_train::config::Config;
-use tokensieve_train::step::{Reads, StepOptions};
+use tokensieve_train::step::StepOptions;
 
 use crate::candidates::PLAIN;
 use crate::course::Course;
@@ -23,8 +24,16 @@ use crate::measure::{Learner, Measure, ObjectiveRow, Stage};
 /// Steps of the longest runs if nobody says otherwise (choice: minutes on two cores).
 pub const RACE_STEPS: usize = 32;
 
+/// Tokens of held-out documents that go through the model together (choice).
+const TOKENS: usize = 4096;
+
 /// Rivals of plain training (choice: halved twice, one is left).
 const RIVALS: usize = 4;
+
+const MEASURES: usize = Measure::ALL.len();
+
+/// By measure the mean over documents of a token's score, larger ones better: log-likelihood (nats), probability, accuracy.
+pub type Scores = [f64; MEASURES];
 
 /// What a race of plain training and its rivals came to.
 #[derive(Clone, Debug, Serialize)]
@@ -37,8 +46,8 @@ pub struct Race {
     pub judges: usize,
     /// The measure that decides.
     pub measure: Measure,
-    /// Held-out log-likelihood and probability before training.
-    pub before: [f64; 2],
+    /// Held-out scores before training, by measure.
+    pub before: Scores,
     /// Plain training, then its rivals, the best first.
     pub rows: Vec<RaceRow>,
     /// The rival that is better than plain training for sure, if the last one is.
@@ -52,10 +61,10 @@ pub struct RaceRow {
     pub objective: String,
     /// Its steps.
     pub steps: u64,
-    /// Held-out log-likelihood (nats) and probability after them: means over documents of a token's.
-    pub held_out: [f64; 2],
+    /// Held-out scores after them, by measure.
+    pub held_out: Scores,
     /// By measure how much better it is than plain training after as many steps; `None` for plain training itself.
-    pub beside_plain: Option<[Difference; 2]>,
+    pub beside_plain: Option<[Difference; MEASURES]>,
 }
 
 /// How much better a run is than plain training, over held-out documents.
@@ -89,7 +98,7 @@ impl Difference {
 impl Race {
     /// The rivals that are not worse than plain training for sure.
     pub(crate) fn not_worse(&self) -> impl Iterator<Item = &str> {
-        let is_worse = |beside: &[Difference; 2]| {
+        let is_worse = |beside: &[Difference; MEASURES]| {
             let found = &beside[self.measure as usize];
             found.differs() && !found.is_better()
         };
@@ -123,7 +132,7 @@ pub(crate) fn rivals(
     measure: Measure,
     recommended: Option<&str>,
 ) -> Vec<Objective> {
-    let gain = |row: &ObjectiveRow| row.gains[measure as usize].value();
+    let gain = |row: &ObjectiveRow| row.gains[measure.predicted() as usize].value();
     let mut rows: Vec<&ObjectiveRow> = stage.objectives.iter().collect();
     rows.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
     rows.sort_by_key(|row| recommended != Some(row.objective.as_str()));
@@ -155,15 +164,15 @@ struct Runner<'e> {
     trained: Trained,
     course: Course<'e>,
     /// Scores of the judges by measure.
-    scores: [Vec<f64>; 2],
+    scores: [Vec<f64>; MEASURES],
 }
 
 impl Runner<'_> {
-    fn means(&self) -> [f64; 2] {
+    fn means(&self) -> Scores {
         self.scores.each_ref().map(|scores| mean(scores).unwrap_or(f64::NAN))
     }
 
-    fn row(&self, steps: u64, beside_plain: Option<[Difference; 2]>) -> RaceRow {
+    fn row(&self, steps: u64, beside_plain: Option<[Difference; MEASURES]>) -> RaceRow {
         RaceRow { objective: self.name.clone(), steps, held_out: self.means(), beside_plain }
     }
 }
@@ -186,7 +195,7 @@ pub(crate) fn race(
             Course::begin(objective, plan, entry.batch, entry.documents, &config.train, &mut learner)?;
         // A new adapter changes nothing: everybody's scores before training are the first one's.
         let first = runners.first().map(|first: &Runner| first.scores.clone());
-        let scores = first.map_or_else(|| scores(&mut learner, entry.judges), Ok)?;
+        let scores = first.map_or_else(|| scores(learner.model, entry.judges), Ok)?;
         runners.push(Runner { name: objective.name().to_owned(), trained, course, scores });
     }
     let (before, judges) = (runners[0].means(), runners[0].scores[0].len());
@@ -200,7 +209,7 @@ pub(crate) fn race(
             let mut learner = learner(model, &runner.trained, options)?;
             let failed = |error: Error| Error::Run(format!("`{}` in the race: {error}", runner.name));
             runner.course.go(&mut learner, until).map_err(failed)?;
-            runner.scores = scores(&mut learner, entry.judges).map_err(failed)?;
+            runner.scores = scores(learner.model, entry.judges).map_err(failed)?;
         }
         let mut rivals = runners.split_off(1);
         let of = |runner: &Runner| runner.means()[entry.measure as usize];
@@ -220,7 +229,7 @@ pub(crate) fn race(
     Ok(Race { steps: entry.steps, batch, judges, measure: entry.measure, before, rows, winner })
 }
 
-fn beside(rival: &Runner, plain: &Runner, rivals: usize) -> [Difference; 2] {
+fn beside(rival: &Runner, plain: &Runner, rivals: usize) -> [Difference; MEASURES] {
     Measure::ALL.map(|measure| {
         let at = measure as usize;
         Difference::of(&rival.scores[at], &plain.scores[at], rivals)
@@ -246,17 +255,32 @@ fn rounds(rivals: usize, steps: u64) -> Vec<(u64, usize)> {
     (0..=halvings).map(round).collect()
 }
 
-/// By measure, for every document that has something to predict, the mean over its tokens: log-likelihood, probability.
-fn scores(learner: &mut Learner, documents: &[&Document]) -> Result<[Vec<f64>; 2]> {
-    let mut sums = vec![[0.0; 3]; documents.len()];
-    for token in learner.statistics(documents, Reads::default())? {
-        let [weight, likelihood, probability] = &mut sums[token.document as usize];
-        *weight += token.weight;
-        *likelihood -= token.weight * token.loss;
-        *probability += token.weight * token.p();
+/// By measure, for every document that has something to predict, the mean over its tokens.
+fn scores(model: &Model, documents: &[&Document]) -> Result<[Vec<f64>; MEASURES]> {
+    let mut scorer = Scorer::new(model);
+    let mut scores = [const { Vec::new() }; MEASURES];
+    for batch in chunks_by_length(documents.iter().copied(), |document| document.tokens.len(), TOKENS) {
+        let packs = [scorer.pack(&batch)];
+        let found = scorer.score(&packs, &head::Request::default());
+        for ((own, stats), document) in (0..).zip(&found[0]).zip(&batch) {
+            let mut sums = [0.0; 1 + MEASURES];
+            let targets = packs[0].targets.iter().filter(|target| target.document == own);
+            for (target, stats) in targets.zip(stats) {
+                if !stats.is_finite() {
+                    let place = format!("row {}, predicted token {}", document.row, target.position);
+                    return Err(Error::not_finite(place));
+                }
+                let score = [1.0, -stats.loss, (-stats.loss).exp(), f64::from(u8::from(stats.greedy))];
+                let weight = f64::from(target.weight);
+                sums.iter_mut().zip(score).for_each(|(sum, score)| *sum += weight * score);
+            }
+            let [weight, of @ ..] = sums;
+            if weight > 0.0 {
+                scores.iter_mut().zip(of).for_each(|(scores, sum)| scores.push(sum / weight));
+            }
+        }
     }
-    let counted = || sums.iter().filter(|[weight, ..]| *weight > 0.0);
-    Ok([1, 2].map(|measure| counted().map(|sums| sums[measure] / sums[0]).collect()))
+    Ok(scores)
 }
 
 #[cfg(test)]

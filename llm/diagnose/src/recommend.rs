@@ -38,7 +38,7 @@ pub(crate) struct Circumstances {
 }
 
 fn gain(row: &ObjectiveRow, measure: Measure) -> &Gain {
-    &row.gains[measure as usize]
+    &row.gains[measure.predicted() as usize]
 }
 
 /// The objective to train with instead of plain training, if there is one: by the last measurement, whose model has learnt
@@ -67,7 +67,7 @@ pub(crate) fn recommend(
         }
         (None, None) => "no other objective is better for sure".to_owned(),
         (None, Some(_)) => {
-            let (by, other) = (measure.name(), measure.other().name());
+            let (by, other) = (measure.predicted().name(), measure.other().name());
             format!("better than plain training by held-out {by}, and of those that are, the best by {other}")
         }
     };
@@ -109,7 +109,11 @@ fn would_change(stages: &[Stage], measure: Measure, known: &Circumstances, objec
         reasons.push(format!("--measure {}: then it is `{name}`", other.name()));
     }
     let last = stages.last();
-    for other in last.iter().flat_map(|stage| &stage.other_batches).filter(|other| other.measure == measure) {
+    for other in last
+        .iter()
+        .flat_map(|stage| &stage.other_batches)
+        .filter(|other| other.measure == measure.predicted())
+    {
         let name = other.best.as_deref().unwrap_or(PLAIN);
         if name != objective {
             reasons.push(format!(

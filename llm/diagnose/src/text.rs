@@ -170,7 +170,7 @@ pub(crate) fn verdict(gain: &Gain) -> &'static str {
 
 fn objectives(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
     for stage in &of.stages {
-        for measure in Measure::ALL {
+        for measure in Measure::PREDICTED {
             writeln!(
                 out,
                 "\nGain of a first step beside plain training's, {}, measured by held-out {}",
@@ -202,10 +202,10 @@ fn objectives(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
 
 /// What a race is about.
 pub(crate) fn race_about(race: &Race) -> String {
-    let [likelihood, probability] = race.before;
+    let [likelihood, probability, accuracy] = race.before;
     format!(
-        "up to {} steps of {} documents, judged by {} held-out documents: log-likelihood {likelihood:.4} and probability \
-         {probability:.4} of their labels before training",
+        "up to {} steps of {} documents, judged by {} held-out documents: log-likelihood {likelihood:.4}, probability \
+         {probability:.4} and accuracy {accuracy:.4} before training",
         race.steps, race.batch, race.judges
     )
 }
@@ -227,15 +227,16 @@ fn race(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
     let Some(race) = &of.race else { return Ok(()) };
     writeln!(out, "\nRace, {}", race_about(race))?;
     for row in &race.rows {
-        let [likelihood, probability] = row.held_out;
-        write!(out, "  {:<18} {:>4} steps  ", row.objective, row.steps)?;
-        match &row.beside_plain {
-            None => writeln!(out, "log-likelihood {likelihood:.4}, probability {probability:.4}")?,
-            Some(beside) => {
-                let [likelihood, probability] = beside.each_ref().map(difference);
-                writeln!(out, "log-likelihood {likelihood}, probability {probability}")?;
-            }
-        }
+        let found = match &row.beside_plain {
+            None => row.held_out.map(|score| format!("{score:.4}")),
+            Some(beside) => beside.each_ref().map(difference),
+        };
+        let [likelihood, probability, accuracy] = found;
+        writeln!(
+            out,
+            "  {:<18} {:>4} steps  log-likelihood {likelihood}, probability {probability}, accuracy {accuracy}",
+            row.objective, row.steps
+        )?;
     }
     writeln!(out, "  {}", race.verdict())
 }

@@ -2,7 +2,7 @@
 
 use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Scored, Size, TEST, TRAINING};
 use crate::Profile;
-use crate::lab::{Job, Lab, Value, Verb, job::MODEL};
+use crate::lab::{Job, Lab, Value, Verb, evaluation, job::MODEL};
 use crate::planned::size::{self, FULL};
 use crate::planned::{Rate, Reference, Seeds};
 use crate::tokens::RATE;
@@ -387,10 +387,13 @@ impl Work {
         let questions = data.questions.unwrap_or(self.size.questions).min(self.size.questions);
         let sets = self.sets(cell)?;
         let asks_problems = sets.iter().any(|(name, _)| name == "gsm8k-paired");
-        let asked = sets.iter().filter(|(name, _)| data.tasks.contains(name)).count();
-        let documents = (sets.len() - asked) as f64 * self.size.held_out as f64;
-        let seconds =
-            documents * TOKENS / READING_SPEED + (asked as u64 * questions) as f64 / ANSWERING_SPEED;
+        let asked: Vec<u64> = sets
+            .iter()
+            .filter(|(name, _)| data.tasks.contains(name))
+            .map(|(name, _)| questions * evaluation::replies(name))
+            .collect();
+        let documents = (sets.len() - asked.len()) as f64 * self.size.held_out as f64;
+        let seconds = documents * TOKENS / READING_SPEED + asked.iter().sum::<u64>() as f64 / ANSWERING_SPEED;
         let evaluation = Job::new(Verb::Evaluate, format!("evaluate {cell}"))
             .set("suite", Value::List(sets.into_iter().map(|(_, task)| task).collect()))
             .set("model", self.base(data)?)

@@ -1,6 +1,7 @@
 //! A race on a tiny model: what is paired with what, who goes on, and what is called a difference.
 
 use tch::Kind;
+use tokensieve_train::step::evaluate;
 
 use super::*;
 use crate::bench::{Bench, OPTIONS, config};
@@ -19,14 +20,15 @@ impl Race {
         let beside = [
             Difference { value: Some(estimate(0.05)), p: Some(0.4) },
             Difference { value: Some(estimate(0.15)), p: Some(0.01) },
+            Difference { value: Some(estimate(0.02)), p: Some(0.7) },
         ];
         Self {
             steps: 32,
             batch: 16,
             judges: 24,
             measure: Measure::Nll,
-            before: [-1.5, 0.3],
-            rows: vec![row(PLAIN, [-1.0, 0.5], None), row("-p", [-0.95, 0.65], Some(beside))],
+            before: [-1.5, 0.3, 0.4],
+            rows: vec![row(PLAIN, [-1.0, 0.5, 0.6], None), row("-p", [-0.95, 0.65, 0.62], Some(beside))],
             winner: None,
         }
     }
@@ -96,6 +98,21 @@ fn the_best_predicted_run_and_no_profile_twice() {
     assert_eq!(names(Some("-p")), ["-p", "masked-mle", "focal", "eaft"]);
 }
 
+#[test]
+fn scores_are_those_of_an_evaluation_of_each_document() {
+    let bench = Bench::new();
+    let model = bench.fixture.model(Kind::Float);
+    let documents: Vec<&Document> = bench.documents.iter().collect();
+    let [likelihood, probability, accuracy] = scores(&model, &documents).unwrap();
+    assert_eq!([likelihood.len(), probability.len()], [documents.len(); 2]);
+    for (at, document) in documents.iter().enumerate() {
+        let found = evaluate(&mut Head::default(), &model, &[document], 10_000, None, None).unwrap();
+        assert!((likelihood[at] + found.nll).abs() < 1e-5, "{} {}", likelihood[at], found.nll);
+        assert!((probability[at] - found.mean_p).abs() < 1e-5);
+        assert!((accuracy[at] - found.accuracy).abs() < 1e-9, "{} {}", accuracy[at], found.accuracy);
+    }
+}
+
 /// Judged by the documents that are trained on, plain training improves. A rival with the same pulls does the same, and
 /// one that hardly moves is out after half of the steps, worse than plain training was then.
 #[test]
@@ -119,6 +136,7 @@ fn runs_start_alike_and_are_compared_after_as_many_steps() {
     assert_eq!(places, [(PLAIN, 8), ("-log p", 8), ("-p^10", 4)]);
     assert_eq!((found.judges, found.batch, found.winner.as_deref()), (documents.len(), 6, None));
     assert!(found.rows[0].held_out[0] > found.before[0] + 0.05, "{found:?}");
+    assert!(found.rows[0].held_out[2] > found.before[2], "{found:?}");
     let beside = |row: usize| &found.rows[row].beside_plain.as_ref().unwrap()[0];
     assert!(beside(1).value.unwrap().value.abs() < 1e-6 && !beside(1).differs(), "{found:?}");
     assert!(beside(2).differs() && !beside(2).is_better(), "{found:?}");

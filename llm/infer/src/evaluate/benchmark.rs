@@ -1,5 +1,6 @@
 //! A benchmark: questions for a model, and the measures of its answers.
 
+use serde::Serialize;
 use serde_json::Value;
 use tokensieve_tasks::{Answer, Measure, Task};
 
@@ -63,19 +64,24 @@ impl Benchmark for Box<dyn Task> {
         questions: &[usize],
         take: &mut dyn FnMut(usize, Value) -> Result<()>,
     ) -> Result<()> {
-        evaluated.answer(self.questions(), questions, &mut |question, answer| {
-            take(question, serde_json::to_value(answer).expect("an answer serialises"))
-        })
+        evaluated.answer(self.questions(), questions, &mut |question, answer| take(question, stored(&answer)))
     }
 
     fn tally(&self, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>> {
-        let answer: Answer = serde_json::from_value(answer.clone()).map_err(|error| {
-            Error::Run(format!(
-                "{}, question {}: not an answer: {error}",
-                Benchmark::name(self),
-                self.id(question)
-            ))
-        })?;
-        self.as_ref().tally(question, &answer).map_err(Error::other)
+        tally(self.as_ref(), question, answer)
     }
+}
+
+/// An answer, or several, in the form in which they are stored.
+pub(super) fn stored(answer: &impl Serialize) -> Value {
+    serde_json::to_value(answer).expect("an answer serialises")
+}
+
+/// What a stored answer adds to the sums of each measure of a task.
+pub(super) fn tally(task: &dyn Task, question: usize, answer: &Value) -> Result<Vec<Vec<f64>>> {
+    let answer: Answer = serde_json::from_value(answer.clone()).map_err(|error| {
+        let id = &task.questions()[question].id;
+        Error::Run(format!("{}, question {id}: not an answer: {error}", task.name()))
+    })?;
+    task.tally(question, &answer).map_err(Error::other)
 }

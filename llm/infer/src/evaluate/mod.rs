@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `run` | evaluates a suite from its [`Settings`] ([`evaluate`]) |
 //! | `registry` | finds an entry of a suite by its name: a [`Benchmark`] (a task of `tokensieve-tasks`, held-out text) or a file of the oracle language |
-//! | `benchmark`, `held_out` | questions and the measures of their answers |
+//! | `benchmark`, `sampled`, `held_out` | questions and the measures of their answers |
 //! | `oracle`, `token_score`, `groups` | files of the oracle language: predictions against exact distributions |
 //! | `ask`, `answers` | asks the questions that have no stored answer yet |
 //! | `model`, `score` | answers questions: replies by generation, likelihoods by a forward pass |
@@ -30,6 +30,7 @@ mod oracle;
 mod registry;
 mod results;
 mod run;
+mod sampled;
 mod score;
 mod settings;
 mod table;

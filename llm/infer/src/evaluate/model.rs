@@ -16,7 +16,7 @@ use tokensieve_model::Result;
 use tokensieve_model::head::{self, RowStats};
 use tokensieve_model::text::{Conversation, Message, Tokenizer, Weights};
 
-/// Receives the place of a question and its answer.
+/// Receives the place of a question, or the index of a request for a reply, and the answer.
 pub(super) type OnAnswer<'a> = dyn FnMut(usize, Answer) -> Result<()> + 'a;
 
 /// A model with its tokenizer, which answers questions.
@@ -60,15 +60,25 @@ impl<'a> EvaluatedModel<'a> {
         let is_likelihood = |place: &usize| matches!(questions[*place].ask, Ask::Likelihood { .. });
         let (likelihoods, replies): (Vec<usize>, Vec<usize>) = asked.iter().copied().partition(is_likelihood);
         self.read(questions, &likelihoods, take)?;
-        self.reply(questions, &replies, take)
+        let asked: Vec<(usize, u64)> = replies.iter().map(|place| (*place, 0)).collect();
+        self.reply(questions, &asked, &Sampling::default(), &mut |index, answer| take(replies[index], answer))
     }
 
-    /// Generates greedy replies.
-    fn reply(&self, questions: &[Question], places: &[usize], take: &mut OnAnswer<'_>) -> Result<()> {
-        if places.is_empty() || self.stopped() {
+    /// Generates replies to questions, each given by its place and the reply's seed; `take` receives the reply's index.
+    pub(super) fn reply(
+        &self,
+        questions: &[Question],
+        asked: &[(usize, u64)],
+        sampling: &Sampling,
+        take: &mut OnAnswer<'_>,
+    ) -> Result<()> {
+        if asked.is_empty() || self.stopped() {
             return Ok(());
         }
-        let requests = places.iter().map(|place| self.request(&questions[*place]));
+        let request = |(place, seed): &(usize, u64)| {
+            Ok(Request { sampling: sampling.clone(), seed: *seed, ..self.request(&questions[*place])? })
+        };
+        let requests = asked.iter().map(request);
         let requests = requests.collect::<Result<Vec<_>>>()?;
         let mut taken = Ok(());
         let mut each = |index: usize, event: Event<'_>| {
@@ -78,7 +88,7 @@ impl<'a> EvaluatedModel<'a> {
                     tokens: reply.tokens.len(),
                     ended: matches!(reply.stop, Stop::EndOfTurn | Stop::Text(_)),
                 };
-                taken = take(places[index], answer);
+                taken = take(index, answer);
             }
             if taken.is_err() || self.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
@@ -90,7 +100,7 @@ impl<'a> EvaluatedModel<'a> {
     fn request(&self, question: &Question) -> Result<Request> {
         let Ask::Reply { limit, stop } = &question.ask else { unreachable!("filtered by kind") };
         let prompt = self.tokenizer.chat_prompt(&messages(question), &[])?;
-        Ok(Request { prompt, limit: *limit, stop: stop.clone(), sampling: Sampling::default(), seed: 0 })
+        Ok(Request { prompt, limit: *limit, stop: stop.clone(), ..Request::default() })
     }
 
     /// Computes the probabilities of given replies. The replies to one question share its tokens, and many questions share a

@@ -6,6 +6,7 @@ use super::benchmark::Benchmark;
 use super::held_out::{self, HeldOut};
 use super::judge;
 use super::oracle::{self, Oracle};
+use super::sampled::{self, Sampled};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
@@ -33,17 +34,21 @@ pub(super) fn open(
         let held_out = HeldOut::open(name, options, tokenizer, longest, skip_bad)?;
         return Ok(Entry::Benchmark(Box::new(held_out)));
     }
-    let task = tasks::open(name, options).map_err(|error| match error {
+    let (task, replies) = sampled::parts(name)?;
+    let task = tasks::open(task, options).map_err(|error| match error {
         tasks::Error::Setting(what) => Error::setting(
             "--suite",
             format!(
-                "{what}; nll:SET, nll:SET/SPLIT and nll:FILE measure the loss on the responses of a data set, \
-                 oracle:FILE predictions of the oracle language"
+                "{what}; TASK@N samples N replies to each question; nll:SET, nll:SET/SPLIT and nll:FILE measure the loss \
+                 on the responses of a data set, oracle:FILE predictions of the oracle language"
             ),
         ),
         other => Error::other(other),
     })?;
-    Ok(Entry::Benchmark(Box::new(task)))
+    Ok(Entry::Benchmark(match replies {
+        Some(replies) => Box::new(Sampled::new(name, task, replies, options.seed)?),
+        None => Box::new(task),
+    }))
 }
 
 /// The measures of a benchmark whose tallies are stored in a file of results.
@@ -54,6 +59,7 @@ pub(super) fn measures(name: &str) -> Result<Vec<Measure>> {
     if name.starts_with(oracle::PREFIX) {
         return Ok(oracle::MEASURES.to_vec());
     }
+    let (name, _) = sampled::parts(name)?;
     let mut measures = tasks::open(name, &Options::default()).map_err(Error::other)?.measures().to_vec();
     if name == judge::TASK {
         measures.insert(0, judge::WIN_RATE);

@@ -16,7 +16,8 @@ use tokensieve_model::text::{ChatTemplate, Moment};
 /// What is evaluated, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names of tasks, `nll:SET/SPLIT`, and `oracle:FILE`.
+    /// Names of tasks, each with or without a number of sampled replies (`gsm8k`, `math-500@16`), `nll:SET/SPLIT`, and
+    /// `oracle:FILE`.
     pub suite: Vec<String>,
     /// The model, as [`Checkpoint::open`](tokensieve_model::weights::Checkpoint::open) takes it.
     pub model: String,
@@ -34,7 +35,7 @@ pub struct Settings {
     pub device: Device,
     /// Maximum number of questions per task.
     pub limit: Option<usize>,
-    /// Seed of the order of questions and of the bootstrap.
+    /// Seed of the order of questions, of sampled replies and of the bootstrap.
     pub seed: u64,
     /// Whether bad rows of held-out text are skipped instead of being an error.
     pub skip_bad: bool,
