@@ -126,6 +126,8 @@ pub(crate) enum Plan {
     Oracle,
     /// A fine-tuned language model
     Study,
+    /// How often what `tokensieve diagnose` recommends is right
+    Proof,
 }
 
 /// Which runs.

@@ -128,7 +128,7 @@ impl Finding<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planned::PlannedRuns as _;
+    use crate::planned::Claimed as _;
     use crate::recorded::Recorded;
     use crate::{Estimate, Evidence, Profile, engine, figures, finetune, oracle};
     use anyhow::Result;

@@ -1,7 +1,7 @@
 //! `paper lab`: the runs behind the figures, done and listed.
 
 use crate::cli::{Lab as Command, OfPlan, Plan, Runs};
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
 use tokensieve_paper::planned::runs::{Collected, OfStage};
-use tokensieve_paper::planned::{PlannedRuns, Power, Stage};
+use tokensieve_paper::planned::{Claimed, PlannedRuns, Power, Stage};
 use tokensieve_paper::study::scoring;
-use tokensieve_paper::{Profile, finetune, oracle};
+use tokensieve_paper::{Profile, finetune, oracle, proof};
 
 /// Time between lines about what is going on.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
@@ -22,6 +22,9 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
         Command::Run { which, jobs, shard } => {
             let Runs { size, plan, stage } = *which;
             let (profile, workers) = (size.profile, jobs.number(size.profile));
+            if plan == Some(Plan::Proof) && profile == Profile::Study {
+                frozen()?;
+            }
             let done = match plan {
                 Some(plan) => planned(&missing(plan, profile, stage, out)?, workers, *shard, out)?,
                 None => work(profile, workers, *shard, out)?,
@@ -38,11 +41,15 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
         }
         Command::Rates(OfPlan { plan: Plan::Oracle }) => rates(&oracle::Work::of(Profile::Study)?)?,
         Command::Rates(OfPlan { plan: Plan::Study }) => rates(&finetune::Work::of(Profile::Study)?)?,
+        Command::Rates(OfPlan { plan: Plan::Proof }) | Command::Power(OfPlan { plan: Plan::Proof }) => {
+            bail!("the plan `proof` takes the rates of the others, and its number of settings is fixed")
+        }
         Command::Power(OfPlan { plan: Plan::Oracle }) => power(&oracle::Work::of(Profile::Study)?, out)?,
         Command::Power(OfPlan { plan: Plan::Study }) => power(&finetune::Work::of(Profile::Study)?, out)?,
         Command::Collect { of, out: file } => match of.plan {
             Plan::Oracle => collect(&oracle::Work::of(Profile::Study)?, out, file.as_deref())?,
             Plan::Study => collect(&finetune::Work::of(Profile::Study)?, out, file.as_deref())?,
+            Plan::Proof => collect(&proof::Work::of(Profile::Study)?, out, file.as_deref())?,
         },
     }
     Ok(ExitCode::SUCCESS)
@@ -53,7 +60,21 @@ fn missing(plan: Plan, profile: Profile, stage: Stage, out: &Path) -> Result<Vec
     match plan {
         Plan::Oracle => oracle::Work::of(profile)?.missing(stage),
         Plan::Study => study(profile, &Lab::open(out))?.missing(stage),
+        Plan::Proof => proof::Work::of(profile)?.missing(stage),
     }
+}
+
+/// Refuses to prove one program by another.
+fn frozen() -> Result<()> {
+    let work = proof::Work::of(Profile::Study)?;
+    ensure!(
+        work.is_frozen(),
+        "paper/plans/proof.toml is about another `tokensieve diagnose`: its key `diagnose` is \"{}\", and the fingerprint of \
+         these sources is \"{}\"",
+        work.plan.diagnose,
+        proof::Work::program(),
+    );
+    Ok(())
 }
 
 /// Does a share of a plan's runs; returns how many of them are done then.
@@ -76,7 +97,7 @@ fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>) -> Result
 }
 
 /// Prints what each arm is tuned by at each rate that was tried, and the best.
-fn rates(study: &impl PlannedRuns) -> Result<()> {
+fn rates(study: &impl Claimed) -> Result<()> {
     for found in study.candidates()? {
         let tried: Vec<String> =
             found.tried.iter().map(|(rate, value)| format!("{rate:e} {value:.4}")).collect();
@@ -87,7 +108,7 @@ fn rates(study: &impl PlannedRuns) -> Result<()> {
 }
 
 /// Prints each primary claim's power, as a table of the plan's page.
-fn power(study: &impl PlannedRuns, out: &Path) -> Result<()> {
+fn power(study: &impl Claimed, out: &Path) -> Result<()> {
     tokensieve_base::output!(
         "| claim | pilot's seeds | difference | standard deviation | detectable | matters | found | equal |\n"
     )?;
@@ -121,7 +142,7 @@ fn study(profile: Profile, lab: &Lab) -> Result<finetune::Work> {
     Ok(study)
 }
 
-/// The runs of both plans and the scorings of documents, each after what it needs.
+/// The runs of all plans and the scorings of documents, each after what it needs.
 fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     let study = study(profile, lab)?;
     let mut jobs = study.timed()?;
@@ -130,6 +151,7 @@ fn jobs(profile: Profile, lab: &Lab) -> Result<Vec<Arc<Job>>> {
     let oracle = oracle::Work::of(profile)?;
     jobs.extend(oracle.missing(Stage::Main)?);
     jobs.extend(oracle.shown()?.measured.into_iter().map(|(_, job)| job));
+    jobs.extend(proof::Work::of(profile)?.missing(Stage::Main)?);
     Ok(queue::with_needs(&jobs))
 }
 

@@ -30,6 +30,7 @@
 //! | [`planned`] | what studies by a committed plan share: claims, seeds, outcomes, tests |
 //! | [`finetune`] | the study of a fine-tuned language model: its plan and its runs |
 //! | [`oracle`] | the study in the oracle language: its plan and its runs |
+//! | [`proof`] | how often the program's recommendations are right: plan and runs |
 //! | [`study`] | language models as they are: whose documents' tokens are scored |
 //! | [`tokens`] | tables of tokens, and conversations for the viewer |
 //! | [`recorded`], [`provenance`] | tables and verdicts kept in the repository, and where each came from |
@@ -60,6 +61,7 @@ pub mod oracle;
 mod picture;
 pub mod planned;
 pub mod profile;
+pub mod proof;
 pub mod provenance;
 pub mod readme;
 pub mod recorded;

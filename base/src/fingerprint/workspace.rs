@@ -13,11 +13,12 @@ use super::sources::Sources;
 
 /// The verbs of `tokensieve` whose results are filed under a fingerprint, and the crates that compute them. The program's
 /// own crate, which reads commands and prints, is none of them.
-pub const VERBS: [(&str, &[&str]); 4] = [
+pub const VERBS: [(&str, &[&str]); 5] = [
     ("TRAIN", &["tokensieve-train"]),
     ("EVALUATE", &["tokensieve-infer"]),
     ("UNCERTAINTY", &["tokensieve-infer"]),
     ("MAKE", &["tokensieve-tasks"]),
+    ("DIAGNOSE", &["tokensieve-diagnose"]),
 ];
 
 /// A workspace on disk.

@@ -1,9 +1,9 @@
 //! A short race instead of a prediction: the objectives of the largest predicted gain and plain training start from the
 //! same weights, take the same batches, and held-out documents decide.
 //!
-//! Successive halving: after a quarter of the steps the better half of plain training's rivals goes on, after a half of
-//! them the better half of those. Plain training goes all the way, so that every rival has something to be compared
-//! with after as many steps. Differences are paired by held-out document. Since the documents that decide who goes on
+//! After a half of the steps the better half of plain training's rivals goes on. Halving earlier and more often would be
+//! cheaper, but the first steps say who learns fast, and not who learns well (docs/LOG.md, 26 November). Plain training goes
+//! all the way, so that every rival has something to be compared with after as many steps. Differences are paired by held-out document. Since the documents that decide who goes on
 //! are those that judge at the end, a p-value counts for all rivals that started (Bonferroni), whoever is left.
 
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub const RACE_STEPS: usize = 32;
 /// Tokens of held-out documents that go through the model together (choice).
 const TOKENS: usize = 4096;
 
-/// Rivals of plain training (choice: halved twice, one is left).
+/// Rivals of plain training (choice).
 const RIVALS: usize = 4;
 
 const MEASURES: usize = Measure::ALL.len();
@@ -246,13 +246,8 @@ fn learner<'a>(
 }
 
 /// Until which step each round goes, and how many rivals are left after it: none after the last.
-fn rounds(rivals: usize, steps: u64) -> Vec<(u64, usize)> {
-    let halvings = rivals.max(1).next_power_of_two().ilog2();
-    let round = |number: u32| {
-        let kept = if number == halvings { 0 } else { rivals.div_ceil(2 << number) };
-        (steps.div_ceil(1 << (halvings - number)), kept)
-    };
-    (0..=halvings).map(round).collect()
+fn rounds(rivals: usize, steps: u64) -> [(u64, usize); 2] {
+    [(steps.div_ceil(2), rivals.div_ceil(2)), (steps, 0)]
 }
 
 /// By measure, for every document that has something to predict, the mean over its tokens.

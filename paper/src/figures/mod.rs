@@ -54,6 +54,7 @@ figures![
     seam,
     map,
     study,
+    diagnosis,
     oracle,
     oracle_proxies,
     oracle_selection,

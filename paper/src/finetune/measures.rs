@@ -5,6 +5,7 @@ use crate::lab::evaluation;
 use crate::planned::outcomes::rounded;
 use crate::tokens::{self, Document, Kind, shares};
 use anyhow::{Context as _, Result, ensure};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -151,6 +152,18 @@ impl Found {
             Self::Tokens(tokens) => tokens.0.get(&quantity).copied(),
         }
     }
+
+    /// Of answers the sum of a share, and of how many it is one.
+    pub fn counted(&self, quantity: Quantity) -> Option<[f64; 2]> {
+        let Self::Answers(answers) = self else { return None };
+        let count = answers.right.len() as f64;
+        let of = match quantity {
+            Quantity::Right => answers.of.as_ref().map_or(count, |of| of.iter().sum()),
+            Quantity::Likeness => count,
+            _ => return None,
+        };
+        answers.value(quantity).map(|share| [share * of, of])
+    }
 }
 
 impl Text {
@@ -237,9 +250,15 @@ struct Line {
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    losses: Vec<f64>,
+#[serde(untagged)]
+enum Answer {
+    /// To a document, or to a question, of which nothing is read.
+    One {
+        #[serde(default)]
+        losses: Vec<f64>,
+    },
+    /// Several replies to a question.
+    Several(Vec<IgnoredAny>),
 }
 
 impl Evaluation {
@@ -254,8 +273,10 @@ impl Evaluation {
         let mut losses = BTreeMap::new();
         for line in read("evaluation.answers.jsonl")?.lines().skip(1) {
             let Line { task, id, answer } = serde_json::from_str(line).context("a stored answer")?;
-            if !answer.losses.is_empty() {
-                losses.insert((task, id), answer.losses);
+            if let Answer::One { losses: of } = answer
+                && !of.is_empty()
+            {
+                losses.insert((task, id), of);
             }
         }
         Ok(Self { results, losses })
@@ -339,7 +360,10 @@ pub(super) mod tests {
         fs::write(folder.join("evaluation.json"), results.to_string())?;
         let line = |id: &str, losses: &[f64]| json!({ "task": "nll:x", "id": id, "sha256": "", "seconds": 0.1, "answer": { "losses": losses } });
         let reply = json!({ "task": "arithmetic", "id": "0", "sha256": "", "seconds": 0.1, "answer": { "text": "" } });
-        let lines: [Value; 4] = [json!({ "header": {} }), line("b", losses[1]), reply, line("a", losses[0])];
+        let sampled =
+            json!({ "task": "arithmetic@2", "id": "0", "answer": [{ "text": "" }, { "text": "" }] });
+        let lines: [Value; 5] =
+            [json!({ "header": {} }), line("b", losses[1]), reply, sampled, line("a", losses[0])];
         fs::write(folder.join("evaluation.answers.jsonl"), lines.map(|line| line.to_string()).join("\n"))?;
         Ok(())
     }

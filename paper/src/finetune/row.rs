@@ -5,7 +5,7 @@ use super::outcome::Outcomes;
 use super::plan::Term;
 use super::work::Work;
 use crate::planned::contrast::over_seeds;
-use crate::planned::{Decided, PlannedRuns as _, Rate, Seeds};
+use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Seeds};
 use crate::{Column, Estimate, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

@@ -202,7 +202,7 @@ impl Work {
         data.batch.unwrap_or(self.plan.training.batch).min(most)
     }
 
-    fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
+    pub(crate) fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let data = self.plan.data(&cell.data)?;
         Self::documents(data, &data.split, cell.seed, self.rows(data), self.rows(data))
     }
@@ -216,7 +216,7 @@ impl Work {
     }
 
     /// Held-out documents of some data for a seed.
-    fn held_out(&self, data: &Data, seed: u64) -> Result<Arc<Job>> {
+    pub(crate) fn held_out(&self, data: &Data, seed: u64) -> Result<Arc<Job>> {
         let rows = self.held_out_rows(data);
         Self::documents(data, &data.test, seed, rows, rows)
     }
@@ -245,7 +245,7 @@ impl Work {
     }
 
     /// The model that a run on some data starts from.
-    fn base(&self, data: &Data) -> Result<Value> {
+    pub(crate) fn base(&self, data: &Data) -> Result<Value> {
         let Some(name) = &data.base else { return Ok(self.model().into()) };
         let Base { data, seed, rate, rows } = &self.plan.bases[name];
         let rows =

@@ -50,6 +50,11 @@ pub(super) fn write(job: &Job, folder: &Path, place: &dyn Fn(&Job) -> PathBuf) -
         Verb::Uncertainty => uncertainty(job, &folder.join(job.verb.output()), &mut stream),
         // Only objectives read it.
         Verb::Truth => Ok(()),
+        Verb::Diagnose => {
+            let preset = ["mle", "-p", "f-alpha"][stream.below(3)];
+            let found = json!({ "classes": [{ "mean_p": stream.uniform() }], "recommendation": { "objective": preset } });
+            write_json(&folder.join(job.verb.output()), &found)
+        }
         Verb::Generate => {
             bail!("{}: there are no made-up results for this verb", job.verb.name())
         }

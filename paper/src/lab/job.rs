@@ -23,12 +23,21 @@ pub enum Verb {
     Generate,
     /// Writes the exact distribution of every token of the oracle language's rows, for objectives that compare with it.
     Truth,
+    /// Says what a model makes of some data, and which objective it recommends.
+    Diagnose,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Train, Self::Evaluate, Self::Uncertainty, Self::Make, Self::Generate, Self::Truth];
+    pub const ALL: [Self; 7] = [
+        Self::Train,
+        Self::Evaluate,
+        Self::Uncertainty,
+        Self::Make,
+        Self::Generate,
+        Self::Truth,
+        Self::Diagnose,
+    ];
 
     /// As it is typed.
     pub fn name(self) -> &'static str {
@@ -39,6 +48,7 @@ impl Verb {
             Self::Make => "make",
             Self::Generate => "generate",
             Self::Truth => "topk",
+            Self::Diagnose => "diagnose",
         }
     }
 
@@ -51,7 +61,13 @@ impl Verb {
             Self::Make => "data.jsonl",
             Self::Generate => "replies.jsonl",
             Self::Truth => "truth.safetensors",
+            Self::Diagnose => "diagnosis.json",
         }
+    }
+
+    /// The option that names the output.
+    fn output_option(self) -> &'static str {
+        if self == Self::Diagnose { "--json" } else { "--out" }
     }
 
     /// Hash of the sources that decide the verb's numbers (see `tokensieve_base::fingerprint`).
@@ -62,6 +78,7 @@ impl Verb {
             Self::Uncertainty => code::UNCERTAINTY,
             Self::Make => code::MAKE,
             Self::Truth => code::TRUTH,
+            Self::Diagnose => code::DIAGNOSE,
         }
     }
 }
@@ -294,7 +311,7 @@ impl Job {
                 words.push(text_of(value, folder, place));
             }
         }
-        words.extend(["--out".into(), output]);
+        words.extend([self.verb.output_option().into(), output]);
         words
     }
 

@@ -98,6 +98,11 @@ impl Measures {
             let at = groups.iter().position(|name| name == group)?;
             return *values.get(&quantity)?.get(at)?;
         }
+        self.counted(group, quantity).map(|[sum, tokens]| sum / tokens)
+    }
+
+    /// The sum of a measure over a group's tokens, and their number; `None` where there are none, or it is no sum.
+    pub fn counted(&self, group: &str, quantity: Quantity) -> Option<[f64; 2]> {
         let sum_of = |at: usize| match self.counts.get(&quantity) {
             Some(counts) => Some(*counts.get(at)? as f64),
             None => self.sums.get(&quantity)?.get(at).copied(),
@@ -107,7 +112,7 @@ impl Measures {
             sum += sum_of(at)?;
             tokens += self.tokens.get(at)?;
         }
-        (tokens > 0).then(|| sum / tokens as f64)
+        (tokens > 0).then_some([sum, tokens as f64])
     }
 }
 

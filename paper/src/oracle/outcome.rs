@@ -8,7 +8,7 @@ use super::plan::{Cell, Quantity, Term};
 use super::proxies::{Qualities, Search};
 use super::work::Work;
 use crate::lab::{Job, Lab, Provenance, Verb};
-use crate::planned::{self, Candidates, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
+use crate::planned::{self, Candidates, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +79,6 @@ impl Outcomes {
 
 impl PlannedRuns for Work {
     type Cell = Cell;
-    type Term = Term;
     type Found = Found;
 
     const KEPT: &'static str = "paper/recorded/oracle.jsonl.gz";
@@ -96,14 +95,6 @@ impl PlannedRuns for Work {
         self.is_full()
     }
 
-    fn seeds(&self) -> Seeds {
-        self.plan.seeds
-    }
-
-    fn claims(&self) -> &[Declared] {
-        &self.plan.claims
-    }
-
     fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
         let mut cells = match stage {
             Stage::Pilot => self.compared(self.plan.seeds.pilot)?,
@@ -115,10 +106,6 @@ impl PlannedRuns for Work {
         // Seed by seed, so that an interrupted study has whole seeds, whose models are not needed again.
         cells.sort_by_key(|cell| cell.seed);
         Ok(cells)
-    }
-
-    fn cell(term: &Term, seed: u64) -> Cell {
-        term.cell(seed)
     }
 
     fn found(&self, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Found>>> {
@@ -137,10 +124,6 @@ impl PlannedRuns for Work {
         }
         let found = Found { sets, ..Found::default() };
         Ok(Some(Outcome::new(cell.to_string(), provenance, found)))
-    }
-
-    fn value(outcomes: &Outcomes, term: &Term, seed: u64) -> Option<f64> {
-        outcomes.value(term, seed)
     }
 
     /// The runs, and what proxies find.
@@ -167,6 +150,26 @@ impl PlannedRuns for Work {
         }
         jobs.sort_by_key(|(seed, _)| *seed);
         Ok(jobs.into_iter().map(|(_, job)| job).collect())
+    }
+}
+
+impl Claimed for Work {
+    type Term = Term;
+
+    fn seeds(&self) -> Seeds {
+        self.plan.seeds
+    }
+
+    fn claims(&self) -> &[Declared] {
+        &self.plan.claims
+    }
+
+    fn cell(term: &Term, seed: u64) -> Cell {
+        term.cell(seed)
+    }
+
+    fn value(outcomes: &Outcomes, term: &Term, seed: u64) -> Option<f64> {
+        outcomes.value(term, seed)
     }
 
     /// Each arm by the mean over runs on held-out data.

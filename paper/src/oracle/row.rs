@@ -4,7 +4,7 @@ use super::outcome::Outcomes;
 use super::plan::{Quantity, Term};
 use super::proxies::{self, Qualities};
 use super::work::Work;
-use crate::planned::{Decided, PlannedRuns as _, Rate, Seeds, contrast::over_seeds};
+use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Seeds, contrast::over_seeds};
 use crate::{Column, Estimate, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

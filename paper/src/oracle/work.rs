@@ -1,6 +1,6 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{Arm, Cell, Group, Looks, PLAIN, Plan, Pretraining, Size, Tuning};
+use super::plan::{Arm, Cell, Data, Group, Looks, PLAIN, Plan, Pretraining, Size, Tuning};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
 use crate::planned::size::{self, FULL};
@@ -31,6 +31,22 @@ impl Work {
         let (name, size) = size::of(&plan.sizes, profile)?;
         let (name, size) = (name.to_owned(), size.clone());
         Ok(Self { plan, name, size })
+    }
+
+    /// The same with more data to train on, each called as its split.
+    #[must_use]
+    pub fn with_splits(mut self, splits: &[String]) -> Self {
+        let data = splits.iter().map(|split| (split.clone(), Data { split: split.clone(), rows: None }));
+        self.plan.data.extend(data);
+        self
+    }
+
+    /// The same with models that are pretrained no further than to a capability.
+    #[must_use]
+    pub fn pretrained_to(&self, from: usize) -> Self {
+        let mut work = self.clone();
+        work.size.checkpoints.truncate(from);
+        work
     }
 
     /// Every arm at every candidate of its learning rate.
@@ -150,7 +166,7 @@ impl Work {
     }
 
     /// The model that post-training starts from.
-    pub(super) fn start(&self, seed: u64, from: usize) -> Result<Value> {
+    pub(crate) fn start(&self, seed: u64, from: usize) -> Result<Value> {
         let step = from.checked_sub(1).and_then(|at| self.size.checkpoints.get(at));
         let step = step.with_context(|| format!("no capability {from}"))?;
         Ok(Value::Result(self.pretrained(seed), format!("step-{step}").into()))
@@ -163,7 +179,7 @@ impl Work {
     }
 
     /// The documents that a run trains on.
-    pub(super) fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
+    pub(crate) fn training_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let (split, rows) = self.data(&cell.data)?;
         Ok(Self::documents(split, cell.seed, 0, rows))
     }
@@ -311,15 +327,26 @@ impl Work {
     pub fn sets(&self, cell: &Cell) -> Result<[(&'static str, Arc<Job>); 4]> {
         let rows = self.size.evaluation_rows;
         let held_out = |split, first| Self::documents(split, cell.seed, first, rows);
-        // Where a fact has several right spellings, held-out documents have them, too.
-        let (split, trained_on) = self.data(&cell.data)?;
-        let test = if split == "paraphrase" { held_out(split, trained_on) } else { held_out("test", 0) };
         Ok([
-            ("test", test),
+            ("test", self.held_out(cell, 0, rows)?),
             ("deep", held_out("deep", 0)),
             ("former", held_out("pretrain", self.size.pretraining_rows)),
             ("training", self.measured_rows(cell)?),
         ])
+    }
+
+    /// So many held-out documents, from one on. Where a fact has several right spellings in what is trained on, they have them,
+    /// too.
+    fn held_out(&self, cell: &Cell, first: u64, rows: u64) -> Result<Arc<Job>> {
+        let (split, trained_on) = self.data(&cell.data)?;
+        let (split, first) =
+            if split == "paraphrase" { (split, trained_on + first) } else { ("test", first) };
+        Ok(Self::documents(split, cell.seed, first, rows))
+    }
+
+    /// As many of these as are wanted, besides those that models are measured on.
+    pub(crate) fn more_held_out(&self, cell: &Cell, rows: u64) -> Result<Arc<Job>> {
+        self.held_out(cell, self.size.evaluation_rows, rows)
     }
 
     /// The rows among those that a run trains on that it is measured on.

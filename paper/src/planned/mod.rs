@@ -12,12 +12,14 @@
 //! | [`decided`] | the primary claims, one family |
 //! | [`power`] | what their tests will find |
 //! | [`tuning`] | the choice of learning rates |
-//! | [`runs`] | a study's runs: which are done, kept, tuned by and tested |
+//! | [`runs`] | a study's runs: which are done and kept |
+//! | [`claimed`] | runs that primary claims compare, with learning rates of their own |
 //!
-//! [`oracle`](crate::oracle) and [`finetune`](crate::finetune) are such studies.
+//! [`oracle`](crate::oracle) and [`finetune`](crate::finetune) are such studies; [`proof`](crate::proof) has no claims of that kind.
 
 pub mod arm;
 pub mod claim;
+pub mod claimed;
 pub mod contrast;
 pub mod decided;
 pub mod outcomes;
@@ -29,6 +31,7 @@ pub mod tuning;
 
 pub use arm::{Rate, Reference};
 pub use claim::{Declared, Side};
+pub use claimed::Claimed;
 pub use contrast::Difference;
 pub use decided::Decided;
 pub use outcomes::{Outcome, Outcomes};

@@ -1,6 +1,6 @@
-//! A study's runs: which of them are done, kept, tuned by and tested.
+//! A study's runs: which of them are done and kept.
 
-use super::{Candidates, Decided, Declared, Outcome, Outcomes, Power, Seeds, Stage};
+use super::{Outcome, Outcomes, Stage};
 use crate::Run;
 use crate::lab::{Job, Lab, Verb};
 use anyhow::Result;
@@ -15,8 +15,6 @@ use std::sync::Arc;
 pub trait PlannedRuns {
     /// A run; its name is what it displays as.
     type Cell: fmt::Display;
-    /// What a claim compares.
-    type Term: DeserializeOwned;
     /// What is measured of a run.
     type Found: Clone + Serialize + DeserializeOwned + Send + 'static;
 
@@ -37,29 +35,14 @@ pub trait PlannedRuns {
         None
     }
 
-    /// The plan's seeds.
-    fn seeds(&self) -> Seeds;
-
-    /// The plan's primary claims.
-    fn claims(&self) -> &[Declared];
-
     /// The runs of a stage, each once, in the order in which they are done.
     fn cells(&self, stage: Stage) -> Result<Vec<Self::Cell>>;
-
-    /// The run of a seed that a claim compares.
-    fn cell(term: &Self::Term, seed: u64) -> Self::Cell;
 
     /// What a lab found in a run, if it is done.
     fn found(&self, cell: &Self::Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>>;
 
-    /// The value of a term in the run of a seed.
-    fn value(outcomes: &Outcomes<Self::Found>, term: &Self::Term, seed: u64) -> Option<f64>;
-
     /// The jobs of a stage's runs that are not among the outcomes, in that order.
     fn absent(&self, outcomes: &Outcomes<Self::Found>, stage: Stage) -> Result<Vec<Arc<Job>>>;
-
-    /// What the candidates of each arm's learning rate came to.
-    fn tried(&self, outcomes: &Outcomes<Self::Found>) -> Result<Vec<Candidates>>;
 
     /// Adds what a lab has of a stage's runs that are not among the outcomes yet.
     fn add(&self, outcomes: &mut Outcomes<Self::Found>, stage: Stage, lab: &Lab) -> Result<()> {
@@ -77,30 +60,6 @@ pub trait PlannedRuns {
             outcomes.add(lab.read_once(&name, || self.found(cell, lab))?);
         }
         Ok(())
-    }
-
-    /// What the primary claims compare, on some seeds.
-    fn compared(&self, seeds: [u64; 2]) -> Result<Vec<Self::Cell>> {
-        let mut cells = Vec::new();
-        for seed in Seeds::all(seeds) {
-            for claim in self.claims() {
-                cells.extend(claim.terms()?.map(|term| Self::cell(&term, seed)));
-            }
-        }
-        Ok(cells)
-    }
-
-    /// The values of both terms of a claim in the runs of some seeds, as far as there are both.
-    fn pairs(
-        &self,
-        outcomes: &Outcomes<Self::Found>,
-        claim: &Declared,
-        seeds: [u64; 2],
-    ) -> Result<Vec<[f64; 2]>> {
-        let [of, versus] = claim.terms()?;
-        let value = |term, seed| Self::value(outcomes, term, seed);
-        let both = |seed| Some([value(&of, seed)?, value(&versus, seed)?]);
-        Ok(Seeds::all(seeds).filter_map(both).collect())
     }
 
     /// What the repository keeps of this size.
@@ -144,25 +103,6 @@ pub trait PlannedRuns {
         let stages = [stage(Stage::Tuning)?, stage(Stage::Main)?];
         outcomes.write(file)?;
         Ok(Collected { stages, total: outcomes.len() })
-    }
-
-    /// What tuning found, of the runs that are kept.
-    fn candidates(&self) -> Result<Vec<Candidates>> {
-        self.tried(&Self::recorded()?)
-    }
-
-    /// What the primary claims' tests will find, by the pilot's runs in a lab.
-    fn power(&self, lab: &Lab) -> Result<Vec<Power>> {
-        let mut outcomes = Outcomes::default();
-        self.add(&mut outcomes, Stage::Pilot, lab)?;
-        let seeds = self.seeds();
-        let pairs = |claim: &Declared| self.pairs(&outcomes, claim, seeds.pilot);
-        Power::all(self.claims(), Seeds::all(seeds.main).count(), pairs)
-    }
-
-    /// The primary claims, decided by the runs.
-    fn decided(&self, outcomes: &Outcomes<Self::Found>) -> Result<Vec<Decided>> {
-        Decided::all(self.claims(), |claim| self.pairs(outcomes, claim, self.seeds().main))
     }
 }
 

@@ -1,0 +1,109 @@
+//! How often what `tokensieve diagnose` recommends is right.
+
+use crate::claim::OURS;
+use crate::picture::{Mark, marks};
+use crate::proof::row::{hits, regret, spared};
+use crate::proof::{Row, Rule};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table};
+use anyhow::Result;
+use tokensieve_plot::{Axis, Drawing};
+
+/// The figure.
+pub(super) struct Figure;
+
+const ID: &str = "diagnosis";
+
+impl crate::Figure for Figure {
+    fn about(&self) -> About {
+        About {
+            id: ID,
+            title: "How often what diagnose recommends is right",
+            source: "ours",
+            caption: "Above: the share of settings on which what a rule recommends is within a point, or a standard error, of \
+                      the best candidate's right answers, with exact intervals whose lower ends are bounds of 95 %. Below: how \
+                      many points of right answers its choices lack on average, with 95 % intervals over settings.",
+            protocol: "A setting is a model and data to train it on. `tokensieve diagnose` was frozen (its fingerprint is in \
+                       paper/plans/proof.toml) before any of them was run. On each it recommends one of the candidates, by \
+                       prediction and by a race, with right rows held out; each candidate is trained at the rate that its study \
+                       tuned for it elsewhere, and measured by right answers to other questions. 45 settings are small models in \
+                       the oracle language, each with a world, data and initial weights of its own, of five capabilities and on \
+                       nine kinds of data; 12 are the study's model, three seeds of each of four kinds of data. Profile study \
+                       reads the outcomes that the repository keeps (paper/recorded/proof.jsonl.gz).",
+            deviations: &[
+                "Settings that share their kind of data, or the study's model, are not independent.",
+                "B's continuum stands for −p where the labels' mean probability is at least 0.675, half way between the \
+                 paper's mathematics and its medicine, and for plain training elsewhere.",
+            ],
+            columns: Row::columns(),
+        }
+    }
+
+    fn table(&self, run: &Run) -> Result<Table> {
+        Table::from_rows(&Row::all(run)?)
+    }
+
+    fn draw(&self, table: &Table) -> Result<Drawing> {
+        let rows: Vec<Row> = table.rows()?;
+        let names = Rule::ALL.map(Rule::name);
+        let panel = |title, axis, of: fn(&[Row], Rule) -> Option<Estimate>| {
+            let found = Rule::ALL.into_iter().zip(&names);
+            let found = found.filter_map(|(rule, name)| {
+                Some(Mark { category: name, series: title, estimate: of(&rows, rule)? })
+            });
+            marks(title, axis, &found.collect::<Vec<_>>(), &[title])
+        };
+        let panels = [
+            panel("settings with a good choice", Axis::linear("share").percent(), hits),
+            panel("right answers that the choices lack", Axis::linear("points"), regret),
+        ];
+        Ok(Drawing::new(panels).columns(1).panel_height(230.0).width(1040.0))
+    }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        Ok(CLAIMS.iter().map(|claim| claim.tested(ID, rows.as_slice())).collect())
+    }
+}
+
+const CLAIMS: [Declared<[Row]>; 4] = [
+    Declared {
+        id: "recommended-is-good",
+        source: OURS,
+        evidence: Evidence::Ours,
+        statement: "What diagnose recommends is within a point, or a standard error, of the best candidate on more than 85 % of \
+                    new settings.",
+        test: "share of settings; exact interval whose lower end is a bound of 95 %",
+        expected: Expected::Above(0.85),
+        effect: |rows| hits(rows, Rule::Predicted),
+    },
+    Declared {
+        id: "better-than-plain",
+        source: OURS,
+        evidence: Evidence::Ours,
+        statement: "It loses fewer right answers than plain training does.",
+        test: "points that always plain training lacks, minus those that the recommendation lacks; mean over settings, Student's \
+               95 % interval",
+        expected: Expected::Above(0.0),
+        effect: |rows| spared(rows, Rule::Predicted, Rule::Always("mle")),
+    },
+    Declared {
+        id: "better-than-one-for-all",
+        source: OURS,
+        evidence: Evidence::Ours,
+        statement: "It loses fewer right answers than f_0.5 does, the candidate that was best on the settings it was developed on.",
+        test: "points that always f_0.5 lacks, minus those that the recommendation lacks; mean over settings, Student's 95 % \
+               interval",
+        expected: Expected::Above(0.0),
+        effect: |rows| spared(rows, Rule::Predicted, Rule::Always("f-alpha")),
+    },
+    Declared {
+        id: "race-is-better",
+        source: OURS,
+        evidence: Evidence::Ours,
+        statement: "A race loses fewer right answers than the prediction.",
+        test: "points that the prediction's choices lack, minus those that the race's lack; mean over settings, Student's 95 % \
+               interval",
+        expected: Expected::Above(0.0),
+        effect: |rows| spared(rows, Rule::Raced, Rule::Predicted),
+    },
+];

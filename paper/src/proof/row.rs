@@ -1,0 +1,145 @@
+//! Rows of the figure's table: what each rule chose on each setting, and how good that was.
+
+use super::binomial::binomial_interval;
+use super::outcome::Outcomes;
+use super::rule::{Rule, Score};
+use super::work::{Setting, Work};
+use crate::planned::PlannedRuns as _;
+use crate::{Column, Estimate, Run, columns};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tokensieve_base::statistics::mean_interval;
+
+/// What a rule chose on a setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// `oracle` or `study`.
+    pub model: String,
+    /// Capability in the oracle language, from 1.
+    pub from: Option<usize>,
+    /// What is trained on.
+    pub data: String,
+    /// Its seed.
+    pub seed: u64,
+    /// The rule.
+    pub rule: String,
+    /// Its choice; none by chance.
+    pub choice: Option<String>,
+    /// Share of right answers that it came to; by chance the candidates' mean.
+    pub right: f64,
+    /// The best candidate's.
+    pub best: f64,
+    /// Whether it is within a point or a standard error of that: 1 or 0; by chance the candidates' mean.
+    pub hit: f64,
+}
+
+/// Coverage of the interval of hits: its lower end is a bound of 95 %.
+const COVERAGE: f64 = 0.9;
+
+impl Row {
+    /// What the columns mean.
+    pub fn columns() -> Vec<Column> {
+        columns! {
+            "model": "oracle: a small model in the oracle language; study: the study's model",
+            "from": "its capability in the oracle language, 1 (weak) to 5",
+            "data": "what is trained on, as in paper/plans",
+            "seed": "seed of the setting",
+            "rule": "what recommends",
+            "choice": "the objective that it recommends; none by chance",
+            "right": "share of right answers after training with it; by chance the candidates' mean",
+            "best": "the best candidate's",
+            "hit": "1 if it is within a point, or a standard error, of the best, else 0; by chance the candidates' mean",
+        }
+    }
+
+    /// Of all settings of a profile that are done, by every rule.
+    pub fn all(run: &Run) -> Result<Vec<Self>> {
+        let work = Work::of(run.profile)?;
+        let outcomes = work.done(run)?;
+        Ok(work.settings().iter().flat_map(|setting| Self::of(setting, &outcomes)).collect())
+    }
+
+    fn of(setting: &Setting, outcomes: &Outcomes) -> Vec<Self> {
+        let Some(found) = outcomes.get(&setting.to_string()) else { return Vec::new() };
+        let (model, from, data, seed) = match setting {
+            Setting::Oracle { seed, from, split } => ("oracle", Some(*from), split, *seed),
+            Setting::Real { seed, data } => ("study", None, data, *seed),
+        };
+        let row = |rule: Rule| {
+            let Score { choice, right, best, hit } = rule.score(found)?;
+            let (model, data, rule) = (model.to_owned(), data.clone(), rule.name());
+            Some(Self { model, from, data, seed, rule, choice, right, best, hit })
+        };
+        Rule::ALL.into_iter().filter_map(row).collect()
+    }
+
+    /// How many points of right answers the choice lacks.
+    pub fn regret(&self) -> f64 {
+        100.0 * (self.best - self.right)
+    }
+
+    /// The setting, whatever the rule.
+    fn setting(&self) -> (&str, Option<usize>, &str, u64) {
+        (&self.model, self.from, &self.data, self.seed)
+    }
+}
+
+/// The rows of a rule.
+pub fn by(rows: &[Row], rule: Rule) -> Vec<&Row> {
+    let name = rule.name();
+    rows.iter().filter(|row| row.rule == name).collect()
+}
+
+/// How often a rule hits, with an exact interval; by chance without one.
+pub fn hits(rows: &[Row], rule: Rule) -> Option<Estimate> {
+    let of = by(rows, rule);
+    let sum: f64 = of.iter().map(|row| row.hit).sum();
+    let found = binomial_interval(sum.round() as usize, of.len(), COVERAGE)?;
+    let value = sum / of.len() as f64;
+    Some(if rule == Rule::Chance { Estimate { value, low: value, high: value, n: of.len() } } else { found })
+}
+
+/// What a rule's choices lack on average, in points.
+pub fn regret(rows: &[Row], rule: Rule) -> Option<Estimate> {
+    mean_interval(&by(rows, rule).into_iter().map(Row::regret).collect::<Vec<_>>())
+}
+
+/// How much more another rule's choices lack, setting by setting, in points.
+pub fn spared(rows: &[Row], rule: Rule, other: Rule) -> Option<Estimate> {
+    let others = by(rows, other);
+    let spared = |row: &Row| {
+        let same = others.iter().find(|other| other.setting() == row.setting())?;
+        Some(same.regret() - row.regret())
+    };
+    mean_interval(&by(rows, rule).into_iter().filter_map(spared).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(rule: Rule, seed: u64, right: f64, hit: f64) -> Row {
+        let (model, data) = ("oracle".into(), "train".into());
+        Row { model, from: Some(1), data, seed, rule: rule.name(), choice: None, right, best: 0.9, hit }
+    }
+
+    #[test]
+    fn rules_are_compared_on_the_same_settings() {
+        let plain = Rule::Always("mle");
+        let rows = [
+            row(Rule::Predicted, 1, 0.9, 1.0),
+            row(Rule::Predicted, 2, 0.8, 0.0),
+            row(plain, 2, 0.7, 0.0),
+            row(plain, 1, 0.9, 1.0),
+            row(Rule::Chance, 1, 0.85, 0.4),
+        ];
+        let spared = spared(&rows, Rule::Predicted, plain).unwrap();
+        assert!((spared.value - 5.0).abs() < 1e-9 && spared.n == 2, "{spared:?}");
+        let found = hits(&rows, Rule::Predicted).unwrap();
+        assert_eq!((found.value, found.n), (0.5, 2));
+        assert!(found.low < 0.05 && found.high > 0.95);
+        assert_eq!(hits(&rows, Rule::Chance).unwrap().value, 0.4);
+        assert!((regret(&rows, Rule::Predicted).unwrap().value - 5.0).abs() < 1e-9);
+        assert_eq!(hits(&rows, Rule::Raced), None);
+    }
+}
