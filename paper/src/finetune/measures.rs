@@ -5,7 +5,6 @@ use crate::lab::evaluation;
 use crate::planned::outcomes::rounded;
 use crate::tokens::{self, Document, Kind, shares};
 use anyhow::{Context as _, Result, ensure};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -246,19 +245,7 @@ struct Tallies {
 struct Line {
     task: String,
     id: String,
-    answer: Answer,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Answer {
-    /// To a document, or to a question, of which nothing is read.
-    One {
-        #[serde(default)]
-        losses: Vec<f64>,
-    },
-    /// Several replies to a question.
-    Several(Vec<IgnoredAny>),
+    answer: serde_json::Value,
 }
 
 impl Evaluation {
@@ -273,10 +260,9 @@ impl Evaluation {
         let mut losses = BTreeMap::new();
         for line in read("evaluation.answers.jsonl")?.lines().skip(1) {
             let Line { task, id, answer } = serde_json::from_str(line).context("a stored answer")?;
-            if let Answer::One { losses: of } = answer
-                && !of.is_empty()
-            {
-                losses.insert((task, id), of);
+            // Documents have losses; replies to a question have none, and several are a list.
+            if let Some(of) = answer.get("losses") {
+                losses.insert((task, id), Vec::deserialize(of).context("a stored answer's losses")?);
             }
         }
         Ok(Self { results, losses })

@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// By candidate (the objective's preset) the sum of its right answers, and of how many.
+pub type Right = BTreeMap<String, [f64; 2]>;
+
 /// What was measured of a setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
-    /// By candidate (the objective's preset): the sum of its right answers, and of how many.
-    pub right: BTreeMap<String, [f64; 2]>,
+    /// What the candidates came to.
+    pub right: Right,
     /// What is recommended by prediction.
     pub predicted: String,
     /// What is recommended by a race.
@@ -57,7 +60,7 @@ impl Diagnosis {
 
 impl Work {
     /// What each candidate of a setting came to, with the seconds that it took; `None` while one of them is missing.
-    fn right(&self, setting: &Setting, lab: &Lab) -> Result<Option<(BTreeMap<String, [f64; 2]>, f64)>> {
+    fn right(&self, setting: &Setting, lab: &Lab) -> Result<Option<(Right, f64)>> {
         let mut right = BTreeMap::new();
         let mut seconds = 0.0;
         match setting {
