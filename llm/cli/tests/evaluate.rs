@@ -415,8 +415,9 @@ fn what_cannot_be_done_is_said() {
         ("arithmetic@0", "--suite: arithmetic@0: behind @ stands the number of replies"),
         (
             "arithmetic@many",
-            "arithmetic@many: behind @ stands the number of replies to each question, 1 or more",
+            "arithmetic@many: behind @ stands the number of replies to each question, from 1 to 1000",
         ),
+        ("arithmetic@99999999999", "from 1 to 1000"),
         ("arithmetic-paired@2", "its questions ask for likelihoods"),
         ("alpaca-eval@2", "a judge compares one reply"),
         ("gsm8@2", "the nearest name is `gsm8k`"),

@@ -19,6 +19,9 @@ use tokensieve_model::Result;
 /// Between the name of a task and the number of replies to each question.
 const SIGN: char = '@';
 
+/// Largest number of replies to a question (choice: more than anybody reports).
+const MOST: usize = 1000;
+
 /// How replies are sampled: from the model's own distribution.
 const SAMPLING: Sampling =
     Sampling { temperature: 1.0, top_k: None, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
@@ -35,8 +38,12 @@ pub(super) struct Sampled {
 pub(super) fn parts(name: &str) -> Result<(&str, Option<usize>)> {
     let Some((task, number)) = name.rsplit_once(SIGN) else { return Ok((name, None)) };
     match number.parse() {
-        Ok(replies) if replies > 0 => Ok((task, Some(replies))),
-        _ => Err(refused(name, "behind @ stands the number of replies to each question, 1 or more")),
+        Ok(replies) if (1..=MOST).contains(&replies) => Ok((task, Some(replies))),
+        _ => {
+            let why =
+                format!("behind {SIGN} stands the number of replies to each question, from 1 to {MOST}");
+            Err(refused(name, &why))
+        }
     }
 }
 
