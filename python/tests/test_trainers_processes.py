@@ -59,6 +59,6 @@ if __name__ == "__main__":
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
     sys.stdout.flush()
-    # Not through the interpreter's end, which kills threads of torch's group that are still waiting for it: now and then that
-    # ends the whole process, with "terminate called without an active exception".
+    # Not through the interpreter's end, which kills threads of torch's group that are still waiting for it: now and
+    # then that ends the whole process, with "terminate called without an active exception".
     os._exit(0)

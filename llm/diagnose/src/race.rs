@@ -2,9 +2,10 @@
 //! same weights, take the same batches, and held-out documents decide.
 //!
 //! After a half of the steps the better half of plain training's rivals goes on. Halving earlier and more often would be
-//! cheaper, but the first steps say who learns fast, and not who learns well (docs/LOG.md, 26 November). Plain training goes
-//! all the way, so that every rival has something to be compared with after as many steps. Differences are paired by held-out document. Since the documents that decide who goes on
-//! are those that judge at the end, a p-value counts for all rivals that started (Bonferroni), whoever is left.
+//! cheaper, but the first steps say who learns fast, and not who learns well (docs/LOG.md, 26 November). Plain training
+//! goes all the way, so that every rival has something to be compared with after as many steps. Differences are paired by
+//! held-out document. Since the documents that decide who goes on are those that judge at the end, a p-value counts for
+//! all rivals that started (Bonferroni), whoever is left.
 
 use serde::Serialize;
 use tokensieve_base::statistics::{Estimate, mean, mean_interval, student_test};
@@ -30,6 +31,7 @@ const TOKENS: usize = 4096;
 /// Rivals of plain training (choice).
 const RIVALS: usize = 4;
 
+/// Number of measures.
 const MEASURES: usize = Measure::ALL.len();
 
 /// By measure the mean over documents of a token's score, larger ones better: log-likelihood (nats), probability, accuracy.
@@ -50,7 +52,7 @@ pub struct Race {
     pub before: Scores,
     /// Plain training, then its rivals, the best first.
     pub rows: Vec<RaceRow>,
-    /// The rival that is better than plain training for sure, if the last one is.
+    /// The best rival of those that went all the way, if it is better than plain training for sure.
     pub winner: Option<String>,
 }
 

@@ -42,6 +42,11 @@ impl crate::Figure for Figure {
         Table::from_rows(&Row::all(run)?)
     }
 
+    fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
+        let rows: Vec<Row> = table.rows()?;
+        Ok(rows.is_empty().then_some("no setting has been run yet, or none is at this size"))
+    }
+
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
         let names = Rule::ALL.map(Rule::name);
@@ -52,11 +57,13 @@ impl crate::Figure for Figure {
             });
             marks(title, axis, &found.collect::<Vec<_>>(), &[title])
         };
-        let panels = [
-            panel("settings with a good choice", Axis::linear("share").percent(), hits),
-            panel("right answers that the choices lack", Axis::linear("points"), regret),
-        ];
-        Ok(Drawing::new(panels).columns(1).panel_height(230.0).width(1040.0))
+        let panels = (!rows.is_empty()).then(|| {
+            [
+                panel("settings with a good choice", Axis::linear("share").percent(), hits),
+                panel("right answers that the choices lack", Axis::linear("points"), regret),
+            ]
+        });
+        Ok(Drawing::new(panels.into_iter().flatten()).columns(1).panel_height(230.0).width(1040.0))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
