@@ -130,10 +130,12 @@ fn a_race_trains_on_the_rows_and_decides_by_others() {
         serde_json::from_str(&fs::read_to_string(folder.path().join("all.json")).unwrap()).unwrap();
     let (race, rows) = (&found["race"], found["race"]["rows"].as_array().unwrap());
     let steps: Vec<u64> = rows.iter().map(|row| row["steps"].as_u64().unwrap()).collect();
-    assert_eq!((steps, race["judges"].as_u64()), (vec![4, 4, 2, 1, 1], Some(8)), "{}", said(&output));
+    assert_eq!((steps, race["judges"].as_u64()), (vec![4, 4, 4, 2, 2], Some(8)), "{}", said(&output));
     assert_eq!((&rows[0]["objective"], &rows[0]["beside_plain"]), (&json!("mle"), &Value::Null));
     let likelihood = |scores: &Value| scores[0].as_f64().unwrap();
     assert!(likelihood(&rows[0]["held_out"]) > likelihood(&race["before"]), "{race}");
+    let accuracy = rows[0]["held_out"][2].as_f64().unwrap();
+    assert!(accuracy > 0.5 && accuracy <= 1.0, "{race}");
 
     // Of what may be recommended, one cannot be predicted.
     let objectives = found["stages"][0]["objectives"].as_array().unwrap();
