@@ -154,14 +154,10 @@ impl Found {
 
     /// Of answers the sum of a share, and of how many it is one.
     pub fn counted(&self, quantity: Quantity) -> Option<[f64; 2]> {
-        let Self::Answers(answers) = self else { return None };
-        let count = answers.right.len() as f64;
-        let of = match quantity {
-            Quantity::Right => answers.of.as_ref().map_or(count, |of| of.iter().sum()),
-            Quantity::Likeness => count,
-            _ => return None,
-        };
-        answers.value(quantity).map(|share| [share * of, of])
+        match self {
+            Self::Answers(answers) => answers.counted(quantity),
+            Self::Text(_) | Self::Tokens(_) => None,
+        }
     }
 }
 
@@ -193,15 +189,22 @@ impl Text {
 
 impl Answers {
     fn value(&self, quantity: Quantity) -> Option<f64> {
+        if quantity == Quantity::Margin {
+            let margin = self.margin.as_ref()?;
+            return ratio(margin.iter().sum(), self.right.len() as f64);
+        }
+        let [sum, of] = self.counted(quantity)?;
+        ratio(sum, of)
+    }
+
+    fn counted(&self, quantity: Quantity) -> Option<[f64; 2]> {
         let count = self.right.len() as f64;
-        let mean = |of: &Option<Vec<f64>>| ratio(of.as_ref()?.iter().sum(), count);
         match quantity {
             Quantity::Right => {
                 let of = self.of.as_ref().map_or(count, |of| of.iter().sum());
-                ratio(self.right.iter().sum(), of)
+                Some([self.right.iter().sum(), of])
             }
-            Quantity::Likeness => mean(&self.likeness),
-            Quantity::Margin => mean(&self.margin),
+            Quantity::Likeness => Some([self.likeness.as_ref()?.iter().sum(), count]),
             _ => None,
         }
     }

@@ -147,30 +147,28 @@ impl Work {
 
     /// What the program says of a setting: by prediction, and by a race.
     pub fn diagnosed(&self, setting: &Setting) -> Result<[Arc<Job>; 2]> {
+        // Whichever objective they have, all candidates start from the same model and train on the same rows.
         let job = match setting {
             Setting::Oracle { seed, from, split } => {
-                let among = self.of_oracle(*seed, *from, split)?.into_iter().map(|one| one.preset);
-                let work = self.oracle(*from);
-                let cell = oracle::Cell {
-                    seed: *seed,
-                    from: *from,
-                    data: split.clone(),
-                    arm: String::new(),
-                    rate: Rate::Tuned,
-                    look: None,
-                };
-                let held_out = work.more_held_out(&cell, self.plan.oracle.held_out)?;
-                self.asked(setting, work.start(*seed, *from)?, work.training_data(&cell)?, held_out, among)
-                    .set("format", "text")
-                    .set("documents", self.plan.oracle.documents)
+                let candidates = self.of_oracle(*seed, *from, split)?;
+                let (work, cell) = (self.oracle(*from), first(&candidates)?);
+                let held_out = work.more_held_out(cell, self.plan.oracle.held_out)?;
+                self.asked(
+                    setting,
+                    work.start(*seed, *from)?,
+                    work.training_data(cell)?,
+                    held_out,
+                    &candidates,
+                )
+                .set("format", "text")
+                .set("documents", self.plan.oracle.documents)
             }
             Setting::Real { seed, data } => {
-                let among = self.of_study(*seed, data)?.into_iter().map(|one| one.preset);
+                let candidates = self.of_study(*seed, data)?;
                 let of = self.study.plan.data(data)?;
-                let cell =
-                    finetune::Cell { seed: *seed, data: data.clone(), arm: String::new(), rate: Rate::Tuned };
-                let (rows, held_out) = (self.study.training_data(&cell)?, self.study.held_out(of, *seed)?);
-                let job = self.asked(setting, self.study.base(of)?, rows, held_out, among);
+                let rows = self.study.training_data(first(&candidates)?)?;
+                let held_out = self.study.held_out(of, *seed)?;
+                let job = self.asked(setting, self.study.base(of)?, rows, held_out, &candidates);
                 if of.base.is_none() { job.reading(self.study.model())? } else { job }
             }
         };
@@ -179,21 +177,23 @@ impl Work {
         Ok([job.shared(), race.shared()])
     }
 
-    fn asked(
+    fn asked<C>(
         &self,
         setting: &Setting,
         model: Value,
         rows: Arc<Job>,
         held_out: Arc<Job>,
-        among: impl Iterator<Item = String>,
+        candidates: &[Candidate<C>],
     ) -> Job {
+        let presets = candidates.iter().map(|one| one.preset.as_str());
+        let among: Vec<&str> = presets.filter(|preset| *preset != PLAIN).collect();
         let made = |job| Value::Result(job, Verb::Make.output().into());
         Job::new(Verb::Diagnose, format!("diagnose {setting}"))
             .set("model", model)
             .set("data", made(rows))
             .set("held-out", made(held_out))
             .set("measure", self.plan.measure.as_str())
-            .set("among", among.filter(|preset| preset != PLAIN).collect::<Vec<_>>().join(","))
+            .set("among", among.join(","))
             .set("n", ROWS)
             .set("passes", 0)
             .taking(SECONDS)
@@ -206,6 +206,10 @@ pub(super) const PLAIN: &str = "mle";
 const ROWS: i64 = 100_000;
 /// For estimates of time.
 const SECONDS: f64 = 20.0;
+
+fn first<C>(candidates: &[Candidate<C>]) -> Result<&C> {
+    candidates.first().map(|one| &one.run).context("a setting has candidates")
+}
 
 fn preset(objective: &toml::Table) -> Result<String> {
     let preset = objective.get("preset").and_then(toml::Value::as_str);
