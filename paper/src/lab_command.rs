@@ -110,14 +110,23 @@ fn rates(study: &impl Claimed) -> Result<()> {
 /// Prints each primary claim's power, as a table of the plan's page.
 fn power(study: &impl Claimed, out: &Path) -> Result<()> {
     tokensieve_base::output!(
-        "| claim | pilot's seeds | difference | standard deviation | detectable | matters | found | equal |\n"
+        "| claim | seeds | pilot's | difference | standard deviation | at most | detectable | at most | matters | found | equal |\n"
     )?;
-    tokensieve_base::output!("|---|--:|--:|--:|--:|--:|--:|--:|\n")?;
-    for Power { claim, pilot, deviation, detectable, matters, found, equal } in
-        study.power(&Lab::open(out))?
-    {
+    tokensieve_base::output!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")?;
+    for power in study.power(&Lab::open(out))? {
+        let Power {
+            claim,
+            pilot,
+            seeds,
+            deviation,
+            limit,
+            detectable: [least, surely],
+            matters,
+            found,
+            equal,
+        } = power;
         tokensieve_base::output!(
-            "| {claim} | {} | {:.4} | {deviation:.4} | {detectable:.4} | {matters} | {:.0} % | {:.0} % |\n",
+            "| {claim} | {seeds} | {} | {:.4} | {deviation:.4} | {limit:.4} | {least:.4} | {surely:.4} | {matters} | {:.0} % | {:.0} % |\n",
             pilot.seeds,
             pilot.difference,
             100.0 * found,

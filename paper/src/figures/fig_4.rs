@@ -2,7 +2,7 @@
 
 use crate::claim::{Evidence, Expected, OURS};
 use crate::finetune::drawn::{DEPARTURES, RUNS};
-use crate::finetune::{Plan, Quantity, Study, Term, asked::TOO_FEW, work::after};
+use crate::finetune::{Plan, Quantity, Study, Term, asked::TOO_FEW, scored::after};
 use crate::planned::Rate;
 use crate::table::distinct;
 use crate::{About, Claim, Estimate, Run, Table, columns};

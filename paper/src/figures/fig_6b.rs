@@ -6,7 +6,7 @@ use crate::finetune::drawn::{DEPARTURES, RUNS};
 use crate::finetune::{Quantity, Study, Term, asked::TOO_FEW};
 use crate::picture::{Mark, marks};
 use crate::planned::contrast::over_seeds;
-use crate::planned::{Rate, Seeds};
+use crate::planned::{Rate, Stage};
 use crate::table::distinct;
 use crate::{About, Claim, Declared, Estimate, Run, Table, columns};
 use anyhow::Result;
@@ -63,7 +63,7 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let study = Study::of(run, &fig_3::GROUPS)?;
-        let seeds: Vec<u64> = Seeds::all(study.work.plan.seeds.main).collect();
+        let seeds = study.work.plan.seeds.of(Stage::Main);
         let arms = || [BOTH, "distill"].into_iter().chain(fig_3::ARMS.map(|(arm, ..)| arm));
         let of_plan = distinct(study.work.plan.groups.iter().flat_map(|group| group.data.iter().cloned()));
         let mut rows = Vec::new();

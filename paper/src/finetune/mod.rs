@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`plan`] | the committed plan, `paper/plans/study.toml`: what is run, what is claimed |
 //! | [`work`] | the runs that it asks for, as jobs of the lab |
+//! | [`scored`] | runs whose held-out tokens are scored one by one |
 //! | [`measures`] | what a model was measured to be: answers to questions, losses of held-out documents |
 //! | [`outcome`] | what came of each run, kept in the repository |
 //! | [`row`] | rows of the figures' tables: means over seeds |
@@ -16,6 +17,7 @@ pub mod measures;
 pub mod outcome;
 pub mod plan;
 pub mod row;
+pub mod scored;
 pub mod work;
 
 pub use asked::{Asked, Place};

@@ -46,14 +46,17 @@ impl PlannedRuns for Work {
 
     fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
         let mut cells = match stage {
-            Stage::Pilot => self.compared(self.plan.seeds.pilot)?,
+            Stage::Pilot => self.compared(stage)?,
             Stage::Tuning => self.tuned(),
-            Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
+            Stage::Main => {
+                let of_groups = self.plan.groups.iter().flat_map(|group| self.of_group(group));
+                self.claimed()?.into_iter().chain(of_groups).collect()
+            }
         };
         let mut seen = BTreeSet::new();
-        cells.retain(|cell| self.has(&cell.data) && seen.insert(cell.to_string()));
+        cells.retain(|cell| self.can_run(cell) && seen.insert(cell.to_string()));
         // What the primary claims compare comes first, and what waits for a base of its own, which takes long.
-        let compared = self.compared(self.plan.seeds.main)?;
+        let compared = self.compared(Stage::Main)?;
         let runs: BTreeSet<String> = compared.iter().map(ToString::to_string).collect();
         let tunings =
             compared.iter().map(|cell| self.plan.tuning_of(cell)).collect::<Result<BTreeSet<_>>>()?;
@@ -110,8 +113,12 @@ impl PlannedRuns for Work {
 impl Claimed for Work {
     type Term = Term;
 
-    fn seeds(&self) -> Seeds {
-        self.plan.seeds
+    fn seeds(&self) -> &Seeds {
+        &self.plan.seeds
+    }
+
+    fn can_run(&self, cell: &Cell) -> bool {
+        self.has(&cell.data) && self.plan.data[&cell.data].seeds.is_none_or(|seeds| cell.seed < seeds)
     }
 
     fn claims(&self) -> &[Declared] {
@@ -154,11 +161,16 @@ mod tests {
     fn what_claims_compare_is_run_first() -> Result<()> {
         let work = Work::of(Profile::Study)?;
         let cells: Vec<String> = work.cells(Stage::Main)?.iter().map(ToString::to_string).collect();
-        let claimed: BTreeSet<String> =
-            work.compared(work.plan.seeds.main)?.iter().map(ToString::to_string).collect();
+        let claimed: BTreeSet<String> = work.compared(Stage::Main)?.iter().map(ToString::to_string).collect();
         let last = cells.iter().rposition(|cell| claimed.contains(cell)).unwrap();
         assert!(cells[..=last].iter().all(|cell| claimed.contains(cell)));
         assert!(last + 1 < cells.len() && last > 50);
+
+        // On all main seeds that there are documents for.
+        let seeds = |run: &str| cells.iter().filter(|name| name.starts_with(run)).count();
+        let of = ["arithmetic masked ", "gsm8k masked ", "arithmetic random "]
+            .map(|run| seeds(&format!("finetune {run}")));
+        assert_eq!(of, [12, 8, 8]);
 
         // Their rates are tuned first.
         let tuning: Vec<String> = work.cells(Stage::Tuning)?.iter().map(ToString::to_string).collect();
@@ -194,7 +206,7 @@ mod tests {
             assert_eq!(one.best(), Some(work.plan.rates[on][arm]), "{one:?}");
         }
         let is_draft = include_str!("../../../docs/plans/study.md").contains("**State: draft.**");
-        for cell in work.compared(work.plan.seeds.main)? {
+        for cell in work.compared(Stage::Main)? {
             let tuning = work.plan.tuning_of(&cell)?;
             let is_recorded = candidates.iter().any(|one| Some(&one.arm) == tuning.as_ref());
             assert!(is_draft || is_recorded, "{cell}: its tuning is not recorded");

@@ -2,7 +2,7 @@
 
 use super::measures::Quantity;
 use crate::Profile;
-use crate::planned::{Declared, Rate, Reference, Seeds, size};
+use crate::planned::{Declared, Rate, Reference, Seeds, Stage, size};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -62,6 +62,8 @@ pub struct Size {
     pub held_out: u64,
     /// Questions of each task.
     pub questions: u64,
+    /// Main seeds of what the primary claims compare.
+    pub claimed: u64,
     /// Documents per step, if fewer than the plan says.
     pub batch: Option<u64>,
     /// Held-out documents whose tokens are scored one by one.
@@ -106,7 +108,7 @@ pub struct Group {
     pub seeds: BTreeMap<String, u64>,
 }
 
-/// Models whose held-out tokens are scored one by one, with all of their seeds.
+/// Models whose held-out tokens are scored one by one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scored {
@@ -114,6 +116,8 @@ pub struct Scored {
     pub data: Vec<String>,
     /// Names of arms.
     pub arms: Vec<String>,
+    /// The first of the main seeds.
+    pub seeds: u64,
     /// Those of them that are scored on their way, too.
     pub way: Vec<String>,
     /// Where dropout acts.
@@ -156,9 +160,8 @@ pub struct Data {
     pub split: String,
     /// The split of held-out documents.
     pub test: String,
-    /// Whether there are only so many rows, of which each seed takes its own.
-    #[serde(default)]
-    pub finite: bool,
+    /// Seeds, from 0 on, that there are rows for, of which each takes its own; generated data have no end.
+    pub seeds: Option<u64>,
     /// The data on which arms were tuned for these.
     pub rates: String,
     /// Documents, if fewer than the size says.
@@ -278,10 +281,10 @@ impl Plan {
                     plan.rate(rate.arm_of(arm, PLAIN), data).with_context(|| format!("group {name}"))?;
                 }
             }
-            let [first, last] = plan.seeds.main;
+            let main = plan.seeds.of(Stage::Main).len() as u64;
             for (size, count) in seeds {
                 ensure!(plan.sizes.contains_key(size), "group {name}: there is no size `{size}`");
-                ensure!(*count <= last + 1 - first, "group {name}: there are not so many main seeds");
+                ensure!(*count <= main, "group {name}: there are not so many main seeds");
             }
         }
         for (name, data) in &plan.data {
@@ -360,9 +363,9 @@ impl Plan {
 
     /// How large a profile's runs are, in a sentence.
     pub fn describe(&self, profile: Profile) -> Result<String> {
-        let (name, Size { rows, held_out, questions, batch, .. }) = size::of(&self.sizes, profile)?;
+        let (name, Size { rows, held_out, questions, claimed, batch, .. }) = size::of(&self.sizes, profile)?;
         let batch = batch.unwrap_or(self.training.batch);
-        let seeds = self.groups.iter().filter_map(|group| group.seeds.get(name)).max();
+        let seeds = self.groups.iter().filter_map(|group| group.seeds.get(name)).chain([claimed]).max();
         Ok(format!(
             "Each model was trained once on at most {rows} documents, {batch} a step, and measured by at most {questions} \
              questions and {held_out} held-out documents of a kind; up to {} seeds, each with documents of its own \

@@ -5,7 +5,7 @@ use super::outcome::Outcomes;
 use super::plan::Term;
 use super::work::Work;
 use crate::planned::contrast::over_seeds;
-use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Seeds};
+use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Stage};
 use crate::{Column, Estimate, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,7 @@ impl Study {
             let subtracted = other.as_ref().map_or(Some(0.0), |other| self.outcomes.value(other, seed));
             Some(self.outcomes.value(term, seed)? - subtracted?)
         };
-        let seeds = Seeds::all(self.work.plan.seeds.main);
+        let seeds = self.work.plan.seeds.of(Stage::Main).into_iter();
         let Estimate { value, low, high, n } = over_seeds(&seeds.filter_map(of_seed).collect::<Vec<_>>())?;
         let Term { arm, data, rate, set, minus, of } = term.clone();
         Some(Row {

@@ -1,26 +1,20 @@
 //! The runs that the plan asks for, as jobs of the lab.
 
-use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Scored, Size, TEST, TRAINING};
+use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Size, TEST, TRAINING};
 use crate::Profile;
 use crate::lab::{Job, Lab, Value, Verb, evaluation, job::MODEL};
 use crate::planned::size::{self, FULL};
-use crate::planned::{Rate, Reference, Seeds};
-use crate::tokens::RATE;
+use crate::planned::{Claimed as _, Rate, Reference, Stage};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Tokens of a training document on average, tokens per second of training and of reading, and questions per second of
 /// answering, on two cores: for estimates of time.
-const TOKENS: f64 = 120.0;
+pub(super) const TOKENS: f64 = 120.0;
 const TRAINING_SPEED: f64 = 670.0;
-const READING_SPEED: f64 = 2000.0;
+pub(super) const READING_SPEED: f64 = 2000.0;
 const ANSWERING_SPEED: f64 = 20.0;
-
-/// What the scoring after so many steps is called.
-pub fn after(step: u64) -> String {
-    format!("after {step}")
-}
 
 /// Steps of a timed run.
 const TIMED_STEPS: u64 = 8;
@@ -35,7 +29,7 @@ pub struct Work {
     pub plan: Plan,
     /// The name of the size.
     pub(super) name: String,
-    size: Size,
+    pub(super) size: Size,
     /// Sets that cannot be had.
     pub missing: BTreeSet<&'static str>,
     is_made_up: bool,
@@ -57,6 +51,7 @@ impl Work {
             for count in work.plan.groups.iter_mut().filter_map(|group| group.seeds.get_mut(FULL)) {
                 *count = MADE_UP;
             }
+            work.size.claimed = MADE_UP;
             return Ok(work);
         }
         let mut work = Self::of(profile)?;
@@ -65,10 +60,11 @@ impl Work {
         Ok(work)
     }
 
-    /// Only the runs of some groups.
+    /// Only the runs of some groups, without the further seeds of what claims compare.
     #[must_use]
     pub fn only(mut self, groups: &[&str]) -> Self {
         self.plan.groups.retain(|group| groups.contains(&group.name.as_str()));
+        self.size.claimed = 0;
         self
     }
 
@@ -88,34 +84,12 @@ impl Work {
         Ok(self.rows(data).div_ceil(self.batch(data)))
     }
 
-    /// The steps on their way after which models are scored.
-    pub fn looks(&self) -> &[u64] {
-        &self.size.looks
-    }
-
-    /// The scorings of the first seed's run of an arm, before training, on its way and after it, by steps.
-    pub fn way_of(&self, arm: &str, data: &str) -> Result<Vec<(u64, Arc<Job>)>> {
-        let [seed, _] = self.plan.seeds.main;
-        let cell = Cell { seed, data: data.to_owned(), arm: arm.to_owned(), rate: Rate::Tuned };
-        let place = &self.plan.scored.places[0];
-        let find = |cell: &Cell, name: &str| -> Result<Arc<Job>> {
-            let found = self.scorings(cell)?.into_iter().find(|(known, _)| known == name);
-            found.map(|(_, job)| job).with_context(|| format!("{cell} is not scored"))
-        };
-        let mut way = vec![(0, find(&cell.before(), place)?)];
-        for step in &self.size.looks {
-            way.push((*step, find(&cell, &after(*step))?));
-        }
-        way.push((self.steps(data)?, find(&cell, place)?));
-        Ok(way)
-    }
-
     /// Arms whose steps are timed against each other.
     pub const TIMED: [&str; 4] = [PLAIN, "masked", "loss-documents", "masked-distill"];
 
     /// A few steps of each of them, which want the machine to themselves.
     pub fn timed(&self) -> Result<Vec<Arc<Job>>> {
-        let [seed, _] = self.plan.seeds.main;
+        let [seed, _] = self.plan.seeds.main[0];
         let timed = |arm: &str| {
             let (data, arm) = (self.plan.scored.data[0].clone(), arm.to_owned());
             let cell = Cell { seed, data, arm, rate: Rate::Tuned };
@@ -127,11 +101,6 @@ impl Work {
         Self::TIMED.into_iter().map(timed).collect()
     }
 
-    /// Stochastic passes of a scoring.
-    pub(super) fn passes(&self) -> u64 {
-        self.size.passes
-    }
-
     /// Whether this is the size whose outcomes the repository keeps.
     pub(super) fn is_full(&self) -> bool {
         self.name == FULL && !self.is_made_up
@@ -140,7 +109,7 @@ impl Work {
     /// Every arm at every candidate of its learning rate.
     pub(super) fn tuned(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
-        for seed in Seeds::all(self.plan.seeds.tuning) {
+        for seed in self.plan.seeds.of(Stage::Tuning) {
             for (data, tuned) in &self.plan.tuning.on {
                 let rates = tuned.rates.as_ref().unwrap_or(&self.plan.tuning.rates);
                 for arm in &tuned.arms {
@@ -156,12 +125,19 @@ impl Work {
         cells
     }
 
+    /// What the primary claims compare, on as many seeds as this size has.
+    pub(super) fn claimed(&self) -> Result<Vec<Cell>> {
+        let seeds = self.plan.seeds.of(Stage::Main);
+        let seeds = &seeds[..seeds.len().min(self.size.claimed as usize)];
+        Ok(self.compared(Stage::Main)?.into_iter().filter(|cell| seeds.contains(&cell.seed)).collect())
+    }
+
     /// What a group runs.
     pub(super) fn of_group(&self, group: &Group) -> Vec<Cell> {
         let first = |all: usize| if self.size.first_only { all } else { usize::MAX };
         let count = group.seeds.get(&self.name).copied().unwrap_or(0) as usize;
         let mut cells = Vec::new();
-        for seed in Seeds::all(self.plan.seeds.main).take(count) {
+        for seed in self.plan.seeds.of(Stage::Main).into_iter().take(count) {
             for data in group.data.iter().take(first(1)) {
                 for arm in group.arms.iter().take(first(2)) {
                     // There is no step whose length could be matched.
@@ -173,9 +149,10 @@ impl Work {
         cells
     }
 
-    /// Documents of a split: the first `rows` of the `own` ones of a seed.
+    /// Documents of a split: the first `rows` of the `own` ones of a seed. Of held-out rows there may be fewer than seeds; they
+    /// are then measured on again.
     fn documents(data: &Data, split: &str, seed: u64, own: u64, rows: u64) -> Result<Arc<Job>> {
-        let (seed, first) = if data.finite { (0, seed * own) } else { (seed, 0) };
+        let (seed, first) = data.seeds.map_or((seed, 0), |seeds| (0, seed % seeds * own));
         Self::made(data, split, seed, first, rows)
     }
 
@@ -211,7 +188,7 @@ impl Work {
     fn clean_data(&self, cell: &Cell) -> Result<Arc<Job>> {
         let data = self.plan.data(&cell.data)?;
         let rows = self.rows(data);
-        let (seed, first) = if data.finite { (0, (cell.seed + 1) * rows) } else { (cell.seed, rows) };
+        let (seed, first) = data.seeds.map_or((cell.seed, rows), |_| (0, (cell.seed + 1) * rows));
         Self::made(data, &data.split, seed, first, rows)
     }
 
@@ -227,7 +204,7 @@ impl Work {
         Self::documents(data, &data.split, seed, rows, rows.min(self.held_out_rows(data)))
     }
 
-    fn held_out_rows(&self, data: &Data) -> u64 {
+    pub(super) fn held_out_rows(&self, data: &Data) -> u64 {
         data.held_out.unwrap_or(self.size.held_out).min(self.size.held_out)
     }
 
@@ -263,7 +240,7 @@ impl Work {
     }
 
     /// A run, without measures.
-    fn trained(&self, cell: &Cell, documents: Arc<Job>) -> Result<Job> {
+    pub(super) fn trained(&self, cell: &Cell, documents: Arc<Job>) -> Result<Job> {
         let arm = self.plan.arm(&cell.arm)?;
         let data = self.plan.data(&cell.data)?;
         let rate = match cell.rate {
@@ -323,62 +300,6 @@ impl Work {
             sets.retain(|(name, _)| *name == tuned.set);
         }
         Ok(sets)
-    }
-
-    /// Whether the tokens of held-out documents are scored one by one.
-    fn is_scored(&self, cell: &Cell) -> bool {
-        let Scored { data, arms, .. } = &self.plan.scored;
-        let [first, last] = self.plan.seeds.main;
-        cell.rate == Rate::Tuned
-            && (first..=last).contains(&cell.seed)
-            && data.contains(&cell.data)
-            && arms.contains(&cell.arm)
-    }
-
-    /// Whether they are on the way, too.
-    fn is_followed(&self, cell: &Cell) -> bool {
-        self.is_scored(cell) && self.plan.scored.way.contains(&cell.arm) && !self.size.looks.is_empty()
-    }
-
-    /// The scorings of a run, by their names: by dropout in each place, and without after so many steps.
-    pub fn scorings(&self, cell: &Cell) -> Result<Vec<(String, Arc<Job>)>> {
-        let mut scorings = Vec::new();
-        if !self.is_scored(cell) {
-            return Ok(scorings);
-        }
-        let run = match cell.arm.as_str() {
-            BEFORE => None,
-            _ => Some(self.trained(cell, self.training_data(cell)?)?.shared()),
-        };
-        let adapter = |file: String| run.clone().map(|run| Value::Result(run, file.into()));
-        for place in &self.plan.scored.places {
-            let job = self.scoring(place, cell, adapter("adapter".to_owned()), self.size.passes)?;
-            let job = job.set("rate", RATE).set("places", place.as_str());
-            scorings.push((place.clone(), job.shared()));
-        }
-        if self.is_followed(cell) {
-            for step in &self.size.looks {
-                let name = after(*step);
-                let job = self.scoring(&name, cell, adapter(format!("step-{step}")), 0)?;
-                scorings.push((name, job.shared()));
-            }
-        }
-        Ok(scorings)
-    }
-
-    fn scoring(&self, name: &str, cell: &Cell, adapter: Option<Value>, passes: u64) -> Result<Job> {
-        let data = self.plan.data(&cell.data)?;
-        let documents = self.size.scored.min(self.held_out_rows(data));
-        let job = Job::new(Verb::Uncertainty, format!("score {cell}: {name}"))
-            .argument(Value::Result(self.held_out(data, cell.seed)?, Verb::Make.output().into()))
-            .set("model", self.base(data)?)
-            .set("n", documents as i64)
-            .set("passes", passes as i64)
-            .set("max-length", data.max_tokens.unwrap_or(self.plan.training.max_tokens) as i64)
-            .set("skip-bad", true)
-            .taking((documents * (passes + 1)) as f64 * TOKENS / READING_SPEED);
-        let job = if data.base.is_none() { job.reading(self.model())? } else { job };
-        Ok(adapter.into_iter().fold(job, |job, adapter| job.set("adapter", adapter)))
     }
 
     /// A run with its measures; the adapters that others compare with or that are scored are kept.
@@ -452,8 +373,12 @@ mod tests {
                 || made("arithmetic", 3)?.contains("-n 1024")
         );
         assert!(made("gsm8k", 3)?.contains("--first 2208"), "{}", made("gsm8k", 3)?);
-        let last = *work.plan.seeds.pilot.iter().max().unwrap();
-        assert!((last + 1) * 736 <= 7473, "GSM8K has no more problems");
+        // There are held-out rows of Alpaca for ten seeds.
+        let held_out = |seed| work.held_out(&work.plan.data["alpaca"], seed).map(|job| job.id());
+        assert_eq!(held_out(12)?, held_out(2)?);
+        assert_ne!(held_out(3)?, held_out(2)?);
+        let data = &work.plan.data["gsm8k"];
+        assert!(data.seeds.unwrap() * data.rows.unwrap() <= 7473, "GSM8K has no more problems");
         Ok(())
     }
 

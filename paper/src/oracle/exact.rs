@@ -101,7 +101,7 @@ impl Work {
     /// Rows of [`SHOWN`] by the first seed's models of all capabilities, before they are trained on them.
     pub fn shown(&self) -> Result<Shown> {
         let (data, arm) = (SHOWN.to_owned(), PLAIN.to_owned());
-        let [seed, _] = self.plan.seeds.main;
+        let [seed, _] = self.plan.seeds.main[0];
         let cell = Cell { seed, from: 1, data, arm, rate: Rate::Tuned, look: Some(0) };
         let rows = self.measured_rows(&cell)?;
         let Size { checkpoints, .. } = &self.size;

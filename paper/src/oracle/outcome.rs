@@ -97,7 +97,7 @@ impl PlannedRuns for Work {
 
     fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
         let mut cells = match stage {
-            Stage::Pilot => self.compared(self.plan.seeds.pilot)?,
+            Stage::Pilot => self.compared(stage)?,
             Stage::Tuning => self.tuned(),
             Stage::Main => self.plan.groups.iter().flat_map(|group| self.of_group(group)).collect(),
         };
@@ -156,8 +156,8 @@ impl PlannedRuns for Work {
 impl Claimed for Work {
     type Term = Term;
 
-    fn seeds(&self) -> Seeds {
-        self.plan.seeds
+    fn seeds(&self) -> &Seeds {
+        &self.plan.seeds
     }
 
     fn claims(&self) -> &[Declared] {

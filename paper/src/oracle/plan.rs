@@ -1,6 +1,6 @@
 //! The committed plan: what is run.
 
-use crate::planned::{Declared, Rate, Reference, Seeds};
+use crate::planned::{Declared, Rate, Reference, Seeds, Stage};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -309,13 +309,13 @@ impl Plan {
             for set in data {
                 ensure!(plan.data.contains_key(set), "group {name}: there is no data `{set}`");
             }
-            let [first, last] = plan.seeds.main;
+            let main = plan.seeds.of(Stage::Main).len() as u64;
             for (size, count) in seeds {
                 let of = plan.sizes.get(size);
                 let size = of.with_context(|| format!("group {name}: there is no size `{size}`"))?;
                 let known = |at: &usize| (1..=size.checkpoints.len()).contains(at);
                 ensure!(from.iter().all(known), "group {name}: there is no such capability");
-                ensure!(*count <= last + 1 - first, "group {name}: there are not so many main seeds");
+                ensure!(*count <= main, "group {name}: there are not so many main seeds");
             }
         }
         for claim in &plan.claims {

@@ -4,7 +4,7 @@ use super::outcome::Outcomes;
 use super::plan::{Quantity, Term};
 use super::proxies::{self, Qualities};
 use super::work::Work;
-use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Seeds, contrast::over_seeds};
+use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Stage, contrast::over_seeds};
 use crate::{Column, Estimate, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ impl Study {
 
     /// The main seeds.
     pub fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
-        Seeds::all(self.work.plan.seeds.main)
+        self.work.plan.seeds.of(Stage::Main).into_iter()
     }
 
     /// The primary claims, decided.

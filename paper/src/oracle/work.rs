@@ -4,7 +4,7 @@ use super::plan::{Arm, Cell, Data, Group, Looks, PLAIN, Plan, Pretraining, Size,
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
 use crate::planned::size::{self, FULL};
-use crate::planned::{Rate, Reference, Seeds};
+use crate::planned::{Rate, Reference, Stage};
 use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ impl Work {
     pub(super) fn tuned(&self) -> Vec<Cell> {
         let Tuning { rates, from, data, .. } = &self.plan.tuning;
         let mut cells = Vec::new();
-        for seed in Seeds::all(self.plan.seeds.tuning) {
+        for seed in self.plan.seeds.of(Stage::Tuning) {
             for from in from {
                 for data in data {
                     let tuned = self.plan.arms.iter().filter(|(_, arm)| !arm.fixed_rate);
@@ -121,7 +121,7 @@ impl Work {
     /// As many of the main seeds as `counts` says for this size.
     pub(super) fn seeds(&self, counts: &BTreeMap<String, u64>) -> impl Iterator<Item = u64> + use<> {
         let count = counts.get(&self.name).copied().unwrap_or(0) as usize;
-        Seeds::all(self.plan.seeds.main).take(count)
+        self.plan.seeds.of(Stage::Main).into_iter().take(count)
     }
 
     /// So many documents of a split of a seed's language, from one on.

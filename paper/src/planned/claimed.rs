@@ -12,7 +12,7 @@ pub trait Claimed: PlannedRuns {
     type Term: DeserializeOwned;
 
     /// The plan's seeds.
-    fn seeds(&self) -> Seeds;
+    fn seeds(&self) -> &Seeds;
 
     /// The plan's primary claims.
     fn claims(&self) -> &[Declared];
@@ -26,28 +26,34 @@ pub trait Claimed: PlannedRuns {
     /// What the candidates of each arm's learning rate came to.
     fn tried(&self, outcomes: &Outcomes<Self::Found>) -> Result<Vec<Candidates>>;
 
-    /// What the primary claims compare, on some seeds.
-    fn compared(&self, seeds: [u64; 2]) -> Result<Vec<Self::Cell>> {
+    /// Whether there are data for a run.
+    fn can_run(&self, _: &Self::Cell) -> bool {
+        true
+    }
+
+    /// What the primary claims compare, on a stage's seeds.
+    fn compared(&self, stage: Stage) -> Result<Vec<Self::Cell>> {
         let mut cells = Vec::new();
-        for seed in Seeds::all(seeds) {
+        for seed in self.seeds().of(stage) {
             for claim in self.claims() {
-                cells.extend(claim.terms()?.map(|term| Self::cell(&term, seed)));
+                let cells_of = claim.terms()?.map(|term| Self::cell(&term, seed));
+                cells.extend(cells_of.into_iter().filter(|cell| self.can_run(cell)));
             }
         }
         Ok(cells)
     }
 
-    /// The values of both terms of a claim in the runs of some seeds, as far as there are both.
+    /// The values of both terms of a claim in the runs of a stage's seeds, as far as there are both.
     fn pairs(
         &self,
         outcomes: &Outcomes<Self::Found>,
         claim: &Declared,
-        seeds: [u64; 2],
+        stage: Stage,
     ) -> Result<Vec<[f64; 2]>> {
         let [of, versus] = claim.terms()?;
         let value = |term, seed| Self::value(outcomes, term, seed);
         let both = |seed| Some([value(&of, seed)?, value(&versus, seed)?]);
-        Ok(Seeds::all(seeds).filter_map(both).collect())
+        Ok(self.seeds().of(stage).into_iter().filter_map(both).collect())
     }
 
     /// What tuning found, of the runs that are kept.
@@ -59,13 +65,17 @@ pub trait Claimed: PlannedRuns {
     fn power(&self, lab: &Lab) -> Result<Vec<Power>> {
         let mut outcomes = Outcomes::default();
         self.add(&mut outcomes, Stage::Pilot, lab)?;
-        let seeds = self.seeds();
-        let pairs = |claim: &Declared| self.pairs(&outcomes, claim, seeds.pilot);
-        Power::all(self.claims(), Seeds::all(seeds.main).count(), pairs)
+        let main = self.seeds().of(Stage::Main);
+        let seeds = |claim: &Declared| -> Result<usize> {
+            let terms: [Self::Term; 2] = claim.terms()?;
+            let can_run = |seed: &&u64| terms.iter().all(|term| self.can_run(&Self::cell(term, **seed)));
+            Ok(main.iter().filter(can_run).count())
+        };
+        Power::all(self.claims(), seeds, |claim| self.pairs(&outcomes, claim, Stage::Pilot))
     }
 
     /// The primary claims, decided by the runs.
     fn decided(&self, outcomes: &Outcomes<Self::Found>) -> Result<Vec<Decided>> {
-        Decided::all(self.claims(), |claim| self.pairs(outcomes, claim, self.seeds().main))
+        Decided::all(self.claims(), |claim| self.pairs(outcomes, claim, Stage::Main))
     }
 }

@@ -16,10 +16,15 @@ pub struct Power {
     pub claim: String,
     /// What the pilot found.
     pub pilot: Difference,
-    /// The standard deviation of the difference that is reckoned with: with 80 % confidence the true one is not larger.
+    /// The number of seeds that it is tested on.
+    pub seeds: usize,
+    /// The difference's standard deviation over the pilot's seeds.
     pub deviation: f64,
-    /// The least difference that is found with a probability of 80 %, however many of the family's claims fall.
-    pub detectable: f64,
+    /// The one that is reckoned with: with 80 % confidence the true one is not larger.
+    pub limit: f64,
+    /// The least difference that is found with a probability of 80 %, however many of the family's claims fall: by the pilot's
+    /// deviation, and by its limit.
+    pub detectable: [f64; 2],
     /// The least difference that matters.
     pub matters: f64,
     /// The probability that the test finds it.
@@ -29,34 +34,38 @@ pub struct Power {
 }
 
 impl Power {
-    /// Of all claims with pilot runs of two seeds or more, tested on so many seeds; of each the pairs of both measures in the
-    /// pilot, seed by seed.
+    /// Of all claims with pilot runs of two seeds or more; of each the number of seeds that it is tested on, and the pairs of
+    /// both measures in the pilot, seed by seed.
     pub fn all(
         claims: &[Declared],
-        seeds: usize,
+        seeds: impl Fn(&Declared) -> Result<usize>,
         pairs: impl Fn(&Declared) -> Result<Vec<[f64; 2]>>,
     ) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for claim in claims {
-            let power = Difference::of(&pairs(claim)?)
-                .and_then(|pilot| Self::of(claim.id.clone(), pilot, claim.matters, seeds, claims.len()));
-            all.extend(power);
+            if let Some(pilot) = Difference::of(&pairs(claim)?) {
+                all.extend(Self::of(claim.id.clone(), pilot, claim.matters, seeds(claim)?, claims.len()));
+            }
         }
         Ok(all)
     }
 
     fn of(claim: String, pilot: Difference, matters: f64, seeds: usize, family: usize) -> Option<Self> {
-        let deviation = pilot.error * (pilot.seeds as f64).sqrt() * deviation_limit(pilot.seeds)?;
+        let deviation = pilot.error * (pilot.seeds as f64).sqrt();
+        let limit = deviation * deviation_limit(pilot.seeds)?;
         // Holm's strictest level.
         let level = LEVEL / family as f64;
+        let effect = detectable_effect(POWER, seeds, level)?;
         Some(Self {
             claim,
             pilot,
+            seeds,
             deviation,
-            detectable: detectable_effect(POWER, seeds, level)? * deviation,
+            limit,
+            detectable: [deviation, limit].map(|deviation| effect * deviation),
             matters,
-            found: student_power(matters / deviation, seeds, level)?,
-            equal: equivalence_power(matters / deviation, seeds, LEVEL)?,
+            found: student_power(matters / limit, seeds, level)?,
+            equal: equivalence_power(matters / limit, seeds, LEVEL)?,
         })
     }
 }
@@ -70,9 +79,10 @@ mod tests {
         let pilot = Difference::of(&[[1.0, 0.9], [1.1, 0.9], [0.9, 0.9], [1.0, 0.8]]).unwrap();
         let power = |seeds| Power::of("x".into(), pilot, 0.1, seeds, 12).unwrap();
         let (few, many) = (power(5), power(20));
-        assert_eq!(few.deviation.total_cmp(&many.deviation), std::cmp::Ordering::Equal);
+        assert_eq!(few.limit.total_cmp(&many.limit), std::cmp::Ordering::Equal);
         // The standard deviation of 0.1, 0.2, 0.0, 0.2 is 0.0957; χ²₃ is below 1.0052 with 20 %.
-        assert!((few.deviation - 0.0957 * (3.0_f64 / 1.0052).sqrt()).abs() < 1e-3, "{few:?}");
-        assert!(many.detectable < few.detectable && many.found > few.found && many.equal > few.equal);
+        assert!((few.deviation - 0.0957).abs() < 1e-4);
+        assert!((few.limit - 0.0957 * (3.0_f64 / 1.0052).sqrt()).abs() < 1e-3, "{few:?}");
+        assert!(many.detectable[1] < few.detectable[1] && many.found > few.found && many.equal > few.equal);
     }
 }

@@ -2,7 +2,6 @@
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use std::ops::RangeInclusive;
 
 /// What runs are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -16,21 +15,26 @@ pub enum Stage {
     Main,
 }
 
-/// First and last seed of each stage.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// Seeds of each stage: of each run of successive ones the first and the last.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seeds {
     /// For sizes and powers.
-    pub pilot: [u64; 2],
+    pub pilot: Vec<[u64; 2]>,
     /// For learning rates.
-    pub tuning: [u64; 2],
+    pub tuning: Vec<[u64; 2]>,
     /// For the results.
-    pub main: [u64; 2],
+    pub main: Vec<[u64; 2]>,
 }
 
 impl Seeds {
-    /// From first to last.
-    pub fn all([first, last]: [u64; 2]) -> RangeInclusive<u64> {
-        first..=last
+    /// Those of a stage, in their order.
+    pub fn of(&self, stage: Stage) -> Vec<u64> {
+        let ranges = match stage {
+            Stage::Pilot => &self.pilot,
+            Stage::Tuning => &self.tuning,
+            Stage::Main => &self.main,
+        };
+        ranges.iter().flat_map(|[first, last]| *first..=*last).collect()
     }
 }

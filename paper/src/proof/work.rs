@@ -4,7 +4,7 @@ use super::plan::{Plan, Size};
 use crate::code;
 use crate::lab::{Job, Value, Verb};
 use crate::planned::size::{self, FULL};
-use crate::planned::{Claimed as _, Rate, Seeds};
+use crate::planned::{Claimed as _, Rate, Stage};
 use crate::{Profile, finetune, oracle};
 use anyhow::{Context as _, Result};
 use std::fmt;
@@ -88,12 +88,13 @@ impl Work {
     /// The settings, in the order in which they are run.
     pub fn settings(&self) -> Vec<Setting> {
         let of = &self.plan.oracle;
-        let oracle = Seeds::all(of.seeds).zip(0..).map(|(seed, at): (u64, usize)| {
+        let [first, last] = of.seeds;
+        let oracle = (first..=last).zip(0..).map(|(seed, at): (u64, usize)| {
             let (from, split) = (at % of.from.len(), at / of.from.len() % of.splits.len());
             Setting::Oracle { seed, from: of.from[from], split: of.splits[split].clone() }
         });
         let of = &self.plan.real;
-        let seeds = || Seeds::all(self.study.seeds().main).take(of.seeds as usize);
+        let seeds = || self.study.seeds().of(Stage::Main).into_iter().take(of.seeds as usize);
         let real =
             of.data.iter().flat_map(|data| seeds().map(|seed| Setting::Real { seed, data: data.clone() }));
         oracle.take(self.size.oracle).chain(real.take(self.size.real)).collect()
@@ -242,9 +243,11 @@ mod tests {
     #[test]
     fn its_seeds_are_nobody_elses() -> Result<()> {
         let work = Work::of(Profile::Study)?;
-        let Seeds { main, pilot, tuning } = work.oracle.plan.seeds;
-        let own: BTreeSet<u64> = Seeds::all(work.plan.oracle.seeds).collect();
-        assert!([main, pilot, tuning].into_iter().flat_map(Seeds::all).all(|seed| !own.contains(&seed)));
+        let [first, last] = work.plan.oracle.seeds;
+        for stage in [Stage::Main, Stage::Pilot, Stage::Tuning] {
+            let others = work.oracle.plan.seeds.of(stage);
+            assert!(others.iter().all(|seed| !(first..=last).contains(seed)));
+        }
         Ok(())
     }
 
