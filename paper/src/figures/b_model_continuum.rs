@@ -3,6 +3,7 @@
 use crate::claim::{Expected, OURS};
 use crate::finetune::drawn::{DEPARTURES, RUNS, gain_axis};
 use crate::finetune::{Asked, Place, Quantity, Row, Study};
+use crate::lab::evaluation::replies;
 use crate::picture::curve;
 use crate::planned::Rate;
 use crate::table::distinct;
@@ -30,9 +31,9 @@ impl crate::Figure for Figure {
             caption: "Gain over −log *p* in the answers to the task, against the mean probability that the model gives to \
                       the training data's target tokens before training: a cipher and FIGlet drawings (weak), GSM8K \
                       (middle), and word problems told anew to a model that solves them (strong), with right results, with \
-                      wrong ones, and with several right ways to say it. Second panel: the strong domain against the share \
-                      of wrong results. Each objective at its own tuned rate; mean over seeds with Student's 95 % interval, \
-                      paired.",
+                      wrong ones, and with several right ways to say it. Other panels: the strong domain against the share \
+                      of wrong results, with sampled replies, as in the first panel, and with greedy ones. Each objective \
+                      at its own tuned rate; mean over seeds with Student's 95 % interval, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
             columns: Row::columns(),
@@ -65,12 +66,19 @@ impl crate::Figure for Figure {
         let continuum = panel(
             "by the model's knowledge",
             x("mean probability of the target tokens before training"),
-            &rows,
+            rows.iter().filter(|row| decides(row)),
             before,
         );
-        let of_noise =
-            panel("strong model, by noise", Axis::linear("share of wrong results").percent(), &rows, noise);
-        Ok(Drawing::new([continuum, of_noise]).columns(2).width(1040.0).panel_height(320.0))
+        let of_noise = |title: &str, is_sampled: bool| {
+            let rows = rows.iter().filter(|row| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled);
+            panel(title, Axis::linear("share of wrong results").percent(), rows, noise)
+        };
+        let panels = [
+            continuum,
+            of_noise("strong model, sampled replies", true),
+            of_noise("strong model, greedy replies", false),
+        ];
+        Ok(Drawing::new(panels).columns(2).width(1040.0).panel_height(320.0))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
@@ -83,19 +91,25 @@ impl crate::Figure for Figure {
     }
 }
 
-/// What decides about some data: likeness where a right answer is rare.
-fn is_answer(row: &Row) -> bool {
+/// Whether it is what decides about its data: likeness where a right answer is rare, and sampled replies of the strong model.
+fn decides(row: &Row) -> bool {
     match row.data.as_str() {
         "cipher" | "figfont" => row.measure == Quantity::Likeness,
-        _ => row.measure == Quantity::Right,
+        "gsm8k-answers" => row.measure == Quantity::Right,
+        _ => row.measure == Quantity::Right && replies(&row.set) > 1,
     }
 }
 
 /// Each arm's gains over plain training, at the place of their data.
-fn panel(title: &str, across: Axis, rows: &[Row], place: impl Fn(&str) -> Option<f64>) -> Panel {
+fn panel<'a>(
+    title: &str,
+    across: Axis,
+    rows: impl Iterator<Item = &'a Row> + Clone,
+    place: impl Fn(&str) -> Option<f64>,
+) -> Panel {
     let mut panel = Panel::new(title, across, gain_axis(Quantity::Right)).with(Series::horizontal(0.0));
     for (index, arm) in ARMS.iter().enumerate() {
-        let of_arm = rows.iter().filter(|row| row.arm == *arm && is_answer(row) && row.versus.is_some());
+        let of_arm = rows.clone().filter(|row| row.arm == *arm && row.versus.is_some());
         let mut points: Vec<_> =
             of_arm.filter_map(|row| Some((place(&row.data)?, row.value, row.low, row.high))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));

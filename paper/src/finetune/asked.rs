@@ -5,6 +5,7 @@ use super::measures::Quantity;
 use super::plan::{Data, Plan, TEST};
 use super::row::Row;
 use crate::claim::{Evidence, Expected, OURS};
+use crate::lab::evaluation::replies;
 use crate::{Claim, Verdict};
 use anyhow::Result;
 
@@ -70,6 +71,9 @@ impl Asked {
         let Self { id, source, statement, arm, versus, place, expected } = *self;
         let question = format!("{figure}/{id}");
         let (short, words) = match (row.measure, place) {
+            (Quantity::Right, _) if replies(&row.set) > 1 => {
+                ("answers-sampled".to_owned(), "right answers of sampled replies".to_owned())
+            }
             (Quantity::Right, _) => ("answers".to_owned(), measured(&row.set).to_owned()),
             (_, Place::Home) => ("loss".to_owned(), "held-out loss at the fitted temperature".to_owned()),
             (_, Place::Away) => (format!("loss-{}", row.set), format!("the same loss on {}", row.set)),

@@ -2,7 +2,7 @@
 
 use super::plan::{Plan, Size};
 use crate::code;
-use crate::lab::{Job, Value, Verb};
+use crate::lab::{Job, Value, Verb, evaluation::replies};
 use crate::planned::size::{self, FULL};
 use crate::planned::{Claimed as _, Rate, Stage};
 use crate::{Profile, finetune, oracle};
@@ -130,10 +130,12 @@ impl Work {
         self.plan.real.arms.iter().map(candidate).collect()
     }
 
-    /// The task that measures a setting of the study's model, and by what.
+    /// The task that measures a setting of the study's model, and by what: the one that is answered greedily, for the program
+    /// is asked which labels are the most probable token.
     pub(super) fn measured_by(&self, data: &str) -> Result<(&str, finetune::Quantity)> {
         let of = self.study.plan.data(data)?;
-        let task = of.tasks.first().with_context(|| format!("{data} has no task"))?;
+        let greedy = of.tasks.iter().find(|task| replies(task) == 1);
+        let task = greedy.with_context(|| format!("{data} has no task that is answered greedily"))?;
         let is_likeness =
             self.study.plan.tuning.on.get(&of.rates).is_some_and(|on| on.by == finetune::Quantity::Likeness);
         Ok((task, if is_likeness { finetune::Quantity::Likeness } else { finetune::Quantity::Right }))
