@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use tokensieve_base::files::Destination;
-use tokensieve_diagnose::{Diagnosis, Measure, RACE_STEPS, Settings, Subject, Suspicious, page, summary};
+use tokensieve_diagnose::{Diagnosis, Measure, Settings, Subject, Suspicious, page, summary};
 use tokensieve_documents::{DataSet, DataSource, Format, Truncate};
 use tokensieve_model::text::{ChatTemplate, Moment};
 use tokensieve_model::{Error, Result, weights};
@@ -56,9 +56,9 @@ pub struct Arguments {
     /// Train a short way plainly and with the best few objectives, and let held-out rows decide
     #[arg(long)]
     race: bool,
-    /// Number of steps of the race's longest runs
-    #[arg(long, value_name = "N", default_value_t = RACE_STEPS, value_parser = count, requires = "race", allow_negative_numbers = true)]
-    race_steps: usize,
+    /// Number of steps of the race's longest runs. Default: 32, and up to 96 for models smaller than the default one
+    #[arg(long, value_name = "N", value_parser = count, requires = "race", allow_negative_numbers = true)]
+    race_steps: Option<usize>,
     /// Write the diagnosis as a page to look at; only such a page is replaced
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
@@ -150,7 +150,8 @@ impl Arguments {
             },
             among: self.among.clone(),
             passes: self.passes,
-            race: self.race.then_some(self.race_steps as u64),
+            race: self.race,
+            race_steps: self.race_steps.map(|steps| steps as u64),
             seed: self.seed,
         };
         let mut say = |what: &str| tokensieve_base::status!("{what}");

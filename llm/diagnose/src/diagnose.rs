@@ -39,8 +39,10 @@ pub struct Settings {
     pub among: Vec<String>,
     /// Passes with dropout, for the uncertainty of a few documents; 0: none.
     pub passes: usize,
-    /// Steps of the longest runs of a race; `None`: there is no race.
-    pub race: Option<u64>,
+    /// Whether there is a race.
+    pub race: bool,
+    /// Steps of its longest runs; `None`: by the size of the model.
+    pub race_steps: Option<u64>,
     /// Seed of the sample, the adapter and dropout.
     pub seed: u64,
 }
@@ -54,23 +56,25 @@ impl Default for Settings {
             measure: Measure::Nll,
             among: Vec::new(),
             passes: 10,
-            race: None,
+            race: false,
+            race_steps: None,
             seed: 0,
         }
     }
 }
 
 impl Settings {
-    /// How many documents' gradients are measured at most, and after how many steps they are measured again. By default both take
-    /// as long as the default model needs for [`DOCUMENTS`] and [`STEPS`].
-    fn sizes(&self, model: &Model) -> (usize, u64) {
+    /// How many documents' gradients are measured at most, after how many steps they are measured again, and how many steps a
+    /// race has. By default all take as long as the default model needs for [`DOCUMENTS`], [`STEPS`] and [`RACE_STEPS`].
+    fn sizes(&self, model: &Model) -> (usize, u64, u64) {
         let shape = model.config();
         let width = shape.hidden_size as f64;
         let layer = width * (3 * shape.intermediate_size) as f64 + 4.0 * width * width;
         let times_smaller = SIZE / (shape.layers as f64 * layer + shape.vocab_size as f64 * width);
         let by_size = |[least, most]: [u64; 2]| ((least as f64 * times_smaller) as u64).clamp(least, most);
         let documents = self.documents.unwrap_or(by_size(DOCUMENTS) as usize);
-        (documents, self.steps.unwrap_or(by_size(STEPS)))
+        let steps = |asked: Option<u64>, sizes| asked.unwrap_or(by_size(sizes));
+        (documents, steps(self.steps, STEPS), steps(self.race_steps, RACE_STEPS))
     }
 }
 
@@ -80,6 +84,8 @@ const DOCUMENTS: [u64; 2] = [32, 256];
 /// Steps before the second measurement, likewise: what an objective gains late in a run decides more than what it gains at first
 /// (docs/LOG.md, 25 November).
 const STEPS: [u64; 2] = [6, 40];
+/// Steps of a race's longest runs, likewise: minutes on two cores; who learns well shows late (docs/LOG.md, 26 November).
+const RACE_STEPS: [u64; 2] = [32, 96];
 /// Weights of the default model.
 const SIZE: f64 = 135e6;
 
@@ -117,7 +123,7 @@ pub fn diagnose(
     let uncertainty = uncertainty(model, tokenizer, &documents, settings)?;
     clock.lap("uncertainty");
 
-    let (most, steps) = settings.sizes(model);
+    let (most, steps, race_steps) = settings.sizes(model);
     let division = Division::of(&documents, held_out, &findings, (most, settings.seed));
     let (objectives, mut left_out) = candidates::presets(&settings.among)?;
     let (mut stages, mut raced) = (Vec::new(), None);
@@ -146,7 +152,7 @@ pub fn diagnose(
             stages.push(learner.stage(sample, &objectives, Some(&losses), at(steps))?.0);
             clock.lap("gradients after training");
         }
-        if let Some(steps) = settings.race {
+        if settings.race {
             let best = predicted(&stages, settings.measure).map(|row| row.objective.as_str());
             let last = &stages[stages.len() - 1];
             let entry = Entry {
@@ -154,7 +160,7 @@ pub fn diagnose(
                 documents: &[sample.documents(), rest.clone()].concat(),
                 judges,
                 measure: settings.measure,
-                steps,
+                steps: race_steps,
                 batch: BATCH,
                 seed: settings.seed,
             };

@@ -58,7 +58,7 @@ pub use gain::{BandShare, Gain};
 pub use html::page;
 pub use measure::{BandRow, Measure, ObjectiveRow, OtherBatch, Stage};
 pub use noise::LabelNoise;
-pub use race::{Difference, RACE_STEPS, Race, RaceRow, Scores};
+pub use race::{Difference, Race, RaceRow, Scores};
 pub use recommend::Recommendation;
 pub use report::{Diagnosis, Read};
 pub use subject::Subject;

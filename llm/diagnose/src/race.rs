@@ -22,9 +22,6 @@ use crate::course::Course;
 use crate::gain::{LEVEL, are_alike};
 use crate::measure::{Learner, Measure, ObjectiveRow, Stage};
 
-/// Steps of the longest runs if nobody says otherwise (choice: minutes on two cores).
-pub const RACE_STEPS: usize = 32;
-
 /// Tokens of held-out documents that go through the model together (choice).
 const TOKENS: usize = 4096;
 
