@@ -110,7 +110,7 @@ fn rates(study: &impl Claimed) -> Result<()> {
 /// Prints each primary claim's power, as a table of the plan's page.
 fn power(study: &impl Claimed, out: &Path) -> Result<()> {
     tokensieve_base::output!(
-        "| claim | seeds | pilot's | difference | standard deviation | at most | detectable | at most | matters | found | equal |\n"
+        "| claim | seeds | pilot's | difference | deviation | at most | detectable | at most | matters | found | equal |\n"
     )?;
     tokensieve_base::output!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")?;
     for power in study.power(&Lab::open(out))? {
@@ -126,7 +126,8 @@ fn power(study: &impl Claimed, out: &Path) -> Result<()> {
             equal,
         } = power;
         tokensieve_base::output!(
-            "| {claim} | {seeds} | {} | {:.4} | {deviation:.4} | {limit:.4} | {least:.4} | {surely:.4} | {matters} | {:.0} % | {:.0} % |\n",
+            "| {claim} | {seeds} | {} | {:.4} | {deviation:.4} | {limit:.4} | {least:.4} | {surely:.4} | {matters} \
+             | {:.0} % | {:.0} % |\n",
             pilot.seeds,
             pilot.difference,
             100.0 * found,
