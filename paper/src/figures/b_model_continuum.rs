@@ -70,7 +70,9 @@ impl crate::Figure for Figure {
             before,
         );
         let of_noise = |title: &str, is_sampled: bool| {
-            let rows = rows.iter().filter(|row| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled);
+            let rows = rows
+                .iter()
+                .filter(|row| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled);
             panel(title, Axis::linear("share of wrong results").percent(), rows, noise)
         };
         let panels = [
