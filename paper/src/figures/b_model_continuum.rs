@@ -66,14 +66,13 @@ impl crate::Figure for Figure {
         let continuum = panel(
             "by the model's knowledge",
             x("mean probability of the target tokens before training"),
-            rows.iter().filter(|row| decides(row)),
+            &rows.iter().filter(|row| decides(row)).collect::<Vec<_>>(),
             before,
         );
         let of_noise = |title: &str, is_sampled: bool| {
-            let rows = rows
-                .iter()
-                .filter(|row| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled);
-            panel(title, Axis::linear("share of wrong results").percent(), rows, noise)
+            let is = |row: &&Row| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled;
+            let rows: Vec<&Row> = rows.iter().filter(is).collect();
+            panel(title, Axis::linear("share of wrong results").percent(), &rows, noise)
         };
         let panels = [
             continuum,
@@ -103,15 +102,10 @@ fn decides(row: &Row) -> bool {
 }
 
 /// Each arm's gains over plain training, at the place of their data.
-fn panel<'a>(
-    title: &str,
-    across: Axis,
-    rows: impl Iterator<Item = &'a Row> + Clone,
-    place: impl Fn(&str) -> Option<f64>,
-) -> Panel {
+fn panel(title: &str, across: Axis, rows: &[&Row], place: impl Fn(&str) -> Option<f64>) -> Panel {
     let mut panel = Panel::new(title, across, gain_axis(Quantity::Right)).with(Series::horizontal(0.0));
     for (index, arm) in ARMS.iter().enumerate() {
-        let of_arm = rows.clone().filter(|row| row.arm == *arm && row.versus.is_some());
+        let of_arm = rows.iter().filter(|row| row.arm == *arm && row.versus.is_some());
         let mut points: Vec<_> =
             of_arm.filter_map(|row| Some((place(&row.data)?, row.value, row.low, row.high))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
