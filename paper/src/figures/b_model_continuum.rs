@@ -1,7 +1,7 @@
 //! Paper B's continuum with a real model: objectives against the mean probability of the tokens that are trained on.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::drawn::{DEPARTURES, RUNS, gain_axis};
+use crate::finetune::drawn::{DEPARTURES, RUNS, gain_axis, headlines};
 use crate::finetune::{Asked, Place, Quantity, Row, Study};
 use crate::lab::evaluation::replies;
 use crate::picture::curve;
@@ -66,7 +66,7 @@ impl crate::Figure for Figure {
         let continuum = panel(
             "by the model's knowledge",
             x("mean probability of the target tokens before training"),
-            &rows.iter().filter(|row| decides(row)).collect::<Vec<_>>(),
+            &headlines(&rows)?,
             before,
         );
         let of_noise = |title: &str, is_sampled: bool| {
@@ -89,15 +89,6 @@ impl crate::Figure for Figure {
             claims.extend(asked.tested(ID, &rows)?);
         }
         Ok(claims)
-    }
-}
-
-/// Whether it is what decides about its data: likeness where a right answer is rare, and sampled replies of the strong model.
-fn decides(row: &Row) -> bool {
-    match row.data.as_str() {
-        "cipher" | "figfont" => row.measure == Quantity::Likeness,
-        "gsm8k-answers" => row.measure == Quantity::Right,
-        _ => row.measure == Quantity::Right && replies(&row.set) > 1,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Paper B's ablations with a real model at equal step length: the power of p, and which quantiles of p are trained on.
 
-use crate::finetune::drawn::{DEPARTURES, RUNS, gain_axis};
+use crate::finetune::drawn::{DEPARTURES, RUNS, gain_axis, headlines};
 use crate::finetune::{Quantity, Row, Study};
 use crate::picture::curve;
 use crate::planned::Rate;
@@ -84,16 +84,14 @@ impl crate::Figure for Ablation {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<Row> = table.rows()?;
+        let rows = headlines(&rows)?;
         let mut panels: Vec<Panel> = Vec::new();
         for data in distinct(rows.iter().map(|row| row.data.as_str())) {
-            let of = if data == "cipher" { Quantity::Likeness } else { Quantity::Right };
-            let mut panel =
-                Panel::new(data, Axis::linear(self.axis), gain_axis(of)).with(Series::horizontal(0.0));
+            let mut panel = Panel::new(data, Axis::linear(self.axis), gain_axis(Quantity::Right))
+                .with(Series::horizontal(0.0));
             for (index, (name, arms)) in self.curves.iter().enumerate() {
                 let at = |(arm, place): &(&str, f64)| {
-                    let is = |row: &&Row| {
-                        row.data == data && row.arm == *arm && row.measure == of && row.versus.is_some()
-                    };
+                    let is = |row: &&&Row| row.data == data && row.arm == *arm && row.versus.is_some();
                     rows.iter().find(is).map(|row| (*place, row.value, row.low, row.high))
                 };
                 let mut points: Vec<_> = arms.iter().filter_map(at).collect();

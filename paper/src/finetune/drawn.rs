@@ -1,14 +1,16 @@
 //! Panels that the study's figures share.
 
 use super::measures::Quantity;
+use super::plan::Plan;
 use super::row::Row;
 use crate::picture::{Mark, marks};
+use anyhow::Result;
 use tokensieve_plot::{Axis, Panel};
 
 /// What every figure of the study says of its runs.
 pub const RUNS: &str = "SmolLM2-135M-Instruct is fine-tuned by adapters of rank 32 on all linear modules, on documents that each \
     run goes over once, 32 a step (paper/plans/study.toml, docs/plans/study.md). Each seed trains on documents of its own and is \
-    measured on held-out documents of its own, and by the same questions. Learning rates are tuned for each way of training on \
+    measured on held-out documents of its own and by questions drawn for it. Learning rates are tuned for each way of training on \
     another seed. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes that the \
     repository keeps (paper/recorded/study.jsonl.gz) and runs what is missing.";
 
@@ -27,6 +29,17 @@ pub fn gain_axis(of: Quantity) -> Axis {
         }
         _ => Axis::linear("gain, nats per token"),
     }
+}
+
+/// The rows of what decides about their data: the answers to the first task.
+pub fn headlines(rows: &[Row]) -> Result<Vec<&Row>> {
+    let plan = Plan::load()?;
+    let decides = |row: &&Row| {
+        plan.data
+            .get(&row.data)
+            .is_some_and(|data| data.tasks.first() == Some(&row.set) && row.measure == plan.answers(data))
+    };
+    Ok(rows.iter().filter(decides).collect())
 }
 
 /// Gains of some rows: a place for each category, a mark for each series.

@@ -45,18 +45,19 @@ impl PlannedRuns for Work {
     }
 
     fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
+        let compared = self.compared(Stage::Main)?;
         let mut cells = match stage {
             Stage::Pilot => self.compared(stage)?,
             Stage::Tuning => self.tuned(),
             Stage::Main => {
-                let of_groups = self.plan.groups.iter().flat_map(|group| self.of_group(group));
-                self.claimed()?.into_iter().chain(of_groups).collect()
+                let seeds = self.plan.seeds.first(self.size.claimed);
+                let claimed = compared.iter().filter(|cell| seeds.contains(&cell.seed)).cloned();
+                claimed.chain(self.plan.groups.iter().flat_map(|group| self.of_group(group))).collect()
             }
         };
         let mut seen = BTreeSet::new();
         cells.retain(|cell| self.can_run(cell) && seen.insert(cell.to_string()));
         // What the primary claims compare comes first, and what waits for a base of its own, which takes long.
-        let compared = self.compared(Stage::Main)?;
         let runs: BTreeSet<String> = compared.iter().map(ToString::to_string).collect();
         let tunings =
             compared.iter().map(|cell| self.plan.tuning_of(cell)).collect::<Result<BTreeSet<_>>>()?;

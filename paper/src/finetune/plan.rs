@@ -356,6 +356,12 @@ impl Plan {
         rate.copied().with_context(|| format!("{data}: rates.{on} has none for `{tuned}`"))
     }
 
+    /// What decides about answers to questions: their likeness where a right one is rare.
+    pub fn answers(&self, data: &Data) -> Quantity {
+        let is_likeness = self.tuning.on.get(&data.rates).is_some_and(|on| on.by == Quantity::Likeness);
+        if is_likeness { Quantity::Likeness } else { Quantity::Right }
+    }
+
     /// The model that a profile fine-tunes.
     pub fn model(&self, profile: Profile) -> Result<&str> {
         Ok(size::of(&self.sizes, profile)?.1.model.as_deref().unwrap_or(&self.model))

@@ -21,7 +21,7 @@ impl Work {
 
     /// The scorings of the first seed's run of an arm, before training, on its way and after it, by steps.
     pub fn way_of(&self, arm: &str, data: &str) -> Result<Vec<(u64, Arc<Job>)>> {
-        let [seed, _] = self.plan.seeds.main[0];
+        let seed = self.plan.seeds.of(Stage::Main)[0];
         let cell = Cell { seed, data: data.to_owned(), arm: arm.to_owned(), rate: Rate::Tuned };
         let place = &self.plan.scored.places[0];
         let find = |cell: &Cell, name: &str| -> Result<Arc<Job>> {
@@ -45,7 +45,7 @@ impl Work {
     pub(super) fn is_scored(&self, cell: &Cell) -> bool {
         let Scored { data, arms, seeds, .. } = &self.plan.scored;
         cell.rate == Rate::Tuned
-            && self.plan.seeds.of(Stage::Main).iter().take(*seeds as usize).any(|seed| *seed == cell.seed)
+            && self.plan.seeds.first(*seeds).contains(&cell.seed)
             && data.contains(&cell.data)
             && arms.contains(&cell.arm)
     }

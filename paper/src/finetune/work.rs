@@ -4,7 +4,7 @@ use super::plan::{BEFORE, Base, Cell, Data, Group, PLAIN, Plan, Size, TEST, TRAI
 use crate::Profile;
 use crate::lab::{Job, Lab, Value, Verb, evaluation, job::MODEL};
 use crate::planned::size::{self, FULL};
-use crate::planned::{Claimed as _, Rate, Reference, Stage};
+use crate::planned::{Rate, Reference, Stage};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Work {
 
     /// A few steps of each of them, which want the machine to themselves.
     pub fn timed(&self) -> Result<Vec<Arc<Job>>> {
-        let [seed, _] = self.plan.seeds.main[0];
+        let seed = self.plan.seeds.of(Stage::Main)[0];
         let timed = |arm: &str| {
             let (data, arm) = (self.plan.scored.data[0].clone(), arm.to_owned());
             let cell = Cell { seed, data, arm, rate: Rate::Tuned };
@@ -125,19 +125,12 @@ impl Work {
         cells
     }
 
-    /// What the primary claims compare, on as many seeds as this size has.
-    pub(super) fn claimed(&self) -> Result<Vec<Cell>> {
-        let seeds = self.plan.seeds.of(Stage::Main);
-        let seeds = &seeds[..seeds.len().min(self.size.claimed as usize)];
-        Ok(self.compared(Stage::Main)?.into_iter().filter(|cell| seeds.contains(&cell.seed)).collect())
-    }
-
     /// What a group runs.
     pub(super) fn of_group(&self, group: &Group) -> Vec<Cell> {
         let first = |all: usize| if self.size.first_only { all } else { usize::MAX };
-        let count = group.seeds.get(&self.name).copied().unwrap_or(0) as usize;
+        let count = group.seeds.get(&self.name).copied().unwrap_or(0);
         let mut cells = Vec::new();
-        for seed in self.plan.seeds.of(Stage::Main).into_iter().take(count) {
+        for seed in self.plan.seeds.first(count) {
             for data in group.data.iter().take(first(1)) {
                 for arm in group.arms.iter().take(first(2)) {
                     // There is no step whose length could be matched.

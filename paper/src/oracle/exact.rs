@@ -3,7 +3,7 @@
 use super::plan::{Cell, PLAIN, Size};
 use super::work::Work;
 use crate::lab::{Job, Value, Verb};
-use crate::planned::Rate;
+use crate::planned::{Rate, Stage};
 use crate::tokens::{Document, Token};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -101,7 +101,7 @@ impl Work {
     /// Rows of [`SHOWN`] by the first seed's models of all capabilities, before they are trained on them.
     pub fn shown(&self) -> Result<Shown> {
         let (data, arm) = (SHOWN.to_owned(), PLAIN.to_owned());
-        let [seed, _] = self.plan.seeds.main[0];
+        let seed = self.plan.seeds.of(Stage::Main)[0];
         let cell = Cell { seed, from: 1, data, arm, rate: Rate::Tuned, look: Some(0) };
         let rows = self.measured_rows(&cell)?;
         let Size { checkpoints, .. } = &self.size;

@@ -120,8 +120,7 @@ impl Work {
 
     /// As many of the main seeds as `counts` says for this size.
     pub(super) fn seeds(&self, counts: &BTreeMap<String, u64>) -> impl Iterator<Item = u64> + use<> {
-        let count = counts.get(&self.name).copied().unwrap_or(0) as usize;
-        self.plan.seeds.of(Stage::Main).into_iter().take(count)
+        self.plan.seeds.first(counts.get(&self.name).copied().unwrap_or(0)).into_iter()
     }
 
     /// So many documents of a split of a seed's language, from one on.

@@ -36,8 +36,10 @@ pub trait Claimed: PlannedRuns {
         let mut cells = Vec::new();
         for seed in self.seeds().of(stage) {
             for claim in self.claims() {
-                let cells_of = claim.terms()?.map(|term| Self::cell(&term, seed));
-                cells.extend(cells_of.into_iter().filter(|cell| self.can_run(cell)));
+                let terms: [Self::Term; 2] = claim.terms()?;
+                cells.extend(
+                    terms.iter().map(|term| Self::cell(term, seed)).filter(|cell| self.can_run(cell)),
+                );
             }
         }
         Ok(cells)

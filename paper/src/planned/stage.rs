@@ -37,4 +37,11 @@ impl Seeds {
         };
         ranges.iter().flat_map(|[first, last]| *first..=*last).collect()
     }
+
+    /// The first so many of the results' seeds, or all where there are fewer.
+    pub fn first(&self, count: u64) -> Vec<u64> {
+        let mut seeds = self.of(Stage::Main);
+        seeds.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        seeds
+    }
 }

@@ -4,7 +4,7 @@ use super::plan::{Plan, Size};
 use crate::code;
 use crate::lab::{Job, Value, Verb, evaluation::replies};
 use crate::planned::size::{self, FULL};
-use crate::planned::{Claimed as _, Rate, Stage};
+use crate::planned::{Claimed as _, Rate};
 use crate::{Profile, finetune, oracle};
 use anyhow::{Context as _, Result};
 use std::fmt;
@@ -94,7 +94,7 @@ impl Work {
             Setting::Oracle { seed, from: of.from[from], split: of.splits[split].clone() }
         });
         let of = &self.plan.real;
-        let seeds = || self.study.seeds().of(Stage::Main).into_iter().take(of.seeds as usize);
+        let seeds = || self.study.seeds().first(of.seeds).into_iter();
         let real =
             of.data.iter().flat_map(|data| seeds().map(|seed| Setting::Real { seed, data: data.clone() }));
         oracle.take(self.size.oracle).chain(real.take(self.size.real)).collect()
@@ -136,9 +136,7 @@ impl Work {
         let of = self.study.plan.data(data)?;
         let greedy = of.tasks.iter().find(|task| replies(task) == 1);
         let task = greedy.with_context(|| format!("{data} has no task that is answered greedily"))?;
-        let is_likeness =
-            self.study.plan.tuning.on.get(&of.rates).is_some_and(|on| on.by == finetune::Quantity::Likeness);
-        Ok((task, if is_likeness { finetune::Quantity::Likeness } else { finetune::Quantity::Right }))
+        Ok((task, self.study.plan.answers(of)))
     }
 
     /// The jobs that train and measure a setting's candidates; none of the study's, which are its own.
@@ -223,6 +221,7 @@ fn preset(objective: &toml::Table) -> Result<String> {
 mod tests {
     use super::*;
     use crate::lab::queue::with_needs;
+    use crate::planned::Stage;
     use std::collections::BTreeSet;
 
     #[test]
