@@ -109,6 +109,16 @@ pub(crate) enum Lab {
         #[arg(long, value_name = "FILE.jsonl.gz")]
         out: Option<PathBuf>,
     },
+    /// Do some kept runs again, from nothing, and compare: does this program find on this machine what the repository keeps?
+    Check {
+        #[command(flatten)]
+        of: OfPlan,
+        /// How many runs, from the first to the last evenly
+        #[arg(long, default_value = "3", value_name = "N")]
+        runs: NonZero<usize>,
+        #[command(flatten)]
+        jobs: Jobs,
+    },
 }
 
 /// Which study.
@@ -208,7 +218,7 @@ mod tests {
             .collect();
         assert_eq!(list, COMMANDS);
     }
-    const COMMANDS: [&str; 17] = [
+    const COMMANDS: [&str; 18] = [
         "reproduce --profile --jobs",
         "figure ids --profile --recorded --png",
         "list",
@@ -226,5 +236,6 @@ mod tests {
         "rates --plan",
         "power --plan",
         "collect --plan --out",
+        "check --plan --runs --jobs",
     ];
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
 use tokensieve_paper::planned::runs::{Collected, OfStage};
-use tokensieve_paper::planned::{Claimed, PlannedRuns, Power, Stage};
+use tokensieve_paper::planned::{Claimed, PlannedRuns, Power, Stage, repeated};
 use tokensieve_paper::study::scoring;
 use tokensieve_paper::{Profile, finetune, oracle, proof};
 
@@ -51,6 +51,17 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
             Plan::Study => collect(&finetune::Work::of(Profile::Study)?, out, file.as_deref())?,
             Plan::Proof => collect(&proof::Work::of(Profile::Study)?, out, file.as_deref())?,
         },
+        Command::Check { of, runs, jobs } => {
+            let (runs, workers) = (runs.get(), jobs.number(Profile::Study));
+            return match of.plan {
+                Plan::Oracle => check(&oracle::Work::of(Profile::Study)?, runs, workers, out),
+                Plan::Study => check(&finetune::Work::of(Profile::Study)?, runs, workers, out),
+                Plan::Proof => {
+                    frozen()?;
+                    check(&proof::Work::of(Profile::Study)?, runs, workers, out)
+                }
+            };
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -94,6 +105,25 @@ fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>) -> Result
     }
     tokensieve_base::output!("{total} runs in {}\n", file.display())?;
     Ok(())
+}
+
+/// Does kept runs again, in a folder of their own, and says what differs.
+fn check<S: PlannedRuns>(study: &S, runs: usize, workers: usize, out: &Path) -> Result<ExitCode> {
+    let (kept, out) = (S::recorded()?, out.join("check"));
+    let cells = repeated::choose(study, &kept, runs)?;
+    let jobs: Vec<_> = cells.iter().map(|cell| study.jobs_of(cell)).collect::<Result<_>>()?;
+    planned(&queue::with_needs(&jobs.concat()), workers, Shard::ALL, &out)?;
+    let mut code = ExitCode::SUCCESS;
+    for cell in &cells {
+        match repeated::difference(study, &kept, cell, &Lab::open(&out))? {
+            None => tokensieve_base::output!("{cell}: the same\n")?,
+            Some(difference) => {
+                tokensieve_base::output!("{cell}: {difference}\n")?;
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
 }
 
 /// Prints what each arm is tuned by at each rate that was tried, and the best.

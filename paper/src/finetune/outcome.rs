@@ -70,6 +70,11 @@ impl PlannedRuns for Work {
         Ok(cells)
     }
 
+    fn jobs_of(&self, cell: &Cell) -> Result<Vec<Arc<Job>>> {
+        let scorings = self.scorings(cell)?.into_iter().map(|(_, job)| job);
+        Ok([self.measured(&cell.before())?, self.measured(cell)?].into_iter().chain(scorings).collect())
+    }
+
     /// That of its base has to be done, too.
     fn found(&self, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>> {
         let (own, base) = (self.measured(cell)?, self.measured(&cell.before())?);
@@ -104,8 +109,7 @@ impl PlannedRuns for Work {
             if waits && tuning.is_some_and(|tuning| tuned.iter().all(|found| found.arm != tuning)) {
                 continue;
             }
-            jobs.extend([self.measured(&cell.before())?, self.measured(cell)?]);
-            jobs.extend(self.scorings(cell)?.into_iter().map(|(_, job)| job));
+            jobs.extend(self.jobs_of(cell)?);
         }
         Ok(jobs)
     }

@@ -108,6 +108,10 @@ impl PlannedRuns for Work {
         Ok(cells)
     }
 
+    fn jobs_of(&self, cell: &Cell) -> Result<Vec<Arc<Job>>> {
+        Ok(vec![self.measured(cell)?])
+    }
+
     fn found(&self, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Found>>> {
         let job = self.measured(cell)?;
         let Some(provenance) = lab.done(&job) else { return Ok(None) };
@@ -143,7 +147,7 @@ impl PlannedRuns for Work {
     fn absent(&self, outcomes: &Outcomes, stage: Stage) -> Result<Vec<Arc<Job>>> {
         let mut jobs = Vec::new();
         for cell in self.cells(stage)?.iter().filter(|cell| !outcomes.has(&cell.to_string())) {
-            jobs.push((cell.seed, self.measured(cell)?));
+            jobs.extend(self.jobs_of(cell)?.into_iter().map(|job| (cell.seed, job)));
         }
         for search in self.searches(stage)?.iter().filter(|search| !outcomes.has(&search.name)) {
             jobs.extend(search.jobs().map(|job| (search.seed, job.clone())));

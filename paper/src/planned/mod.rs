@@ -13,6 +13,7 @@
 //! | [`power`] | what their tests will find |
 //! | [`tuning`] | the choice of learning rates |
 //! | [`runs`] | a study's runs: which are done and kept |
+//! | [`repeated`] | kept runs done again, and compared with what is kept |
 //! | [`claimed`] | runs that primary claims compare, with learning rates of their own |
 //!
 //! [`oracle`](crate::oracle) and [`finetune`](crate::finetune) are such studies; [`proof`](crate::proof) has no claims of that kind.
@@ -24,6 +25,7 @@ pub mod contrast;
 pub mod decided;
 pub mod outcomes;
 pub mod power;
+pub mod repeated;
 pub mod runs;
 pub mod size;
 pub mod stage;

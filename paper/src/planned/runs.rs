@@ -38,6 +38,9 @@ pub trait PlannedRuns {
     /// The runs of a stage, each once, in the order in which they are done.
     fn cells(&self, stage: Stage) -> Result<Vec<Self::Cell>>;
 
+    /// The jobs by which a run is done and measured.
+    fn jobs_of(&self, cell: &Self::Cell) -> Result<Vec<Arc<Job>>>;
+
     /// What a lab found in a run, if it is done.
     fn found(&self, cell: &Self::Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>>;
 

@@ -108,6 +108,10 @@ impl PlannedRuns for Work {
         Ok(if stage == Stage::Main { self.settings() } else { Vec::new() })
     }
 
+    fn jobs_of(&self, setting: &Setting) -> Result<Vec<Arc<Job>>> {
+        Ok(self.trained(setting)?.into_iter().chain(self.diagnosed(setting)?).collect())
+    }
+
     fn found(&self, setting: &Setting, lab: &Lab) -> Result<Option<Outcome<Found>>> {
         let [predicted, raced] = self.diagnosed(setting)?;
         let Some((first, last)) = lab.done(&predicted).zip(lab.done(&raced)) else { return Ok(None) };
@@ -139,8 +143,7 @@ impl PlannedRuns for Work {
             {
                 continue;
             }
-            jobs.extend(self.trained(setting)?);
-            jobs.extend(self.diagnosed(setting)?);
+            jobs.extend(self.jobs_of(setting)?);
         }
         Ok(jobs)
     }
