@@ -33,11 +33,9 @@ pub fn difference<S: PlannedRuns>(
 fn first(place: &str, kept: &Value, found: &Value) -> Option<String> {
     match (kept, found) {
         (Value::Object(kept), Value::Object(found)) => {
-            let names = kept.keys().chain(found.keys().filter(|name| !kept.contains_key(*name)));
+            let mut names = kept.keys().chain(found.keys().filter(|name| !kept.contains_key(*name)));
             let value = |of: &serde_json::Map<_, Value>, name| of.get(name).cloned().unwrap_or_default();
-            names
-                .into_iter()
-                .find_map(|name| first(&format!("{place}/{name}"), &value(kept, name), &value(found, name)))
+            names.find_map(|name| first(&format!("{place}/{name}"), &value(kept, name), &value(found, name)))
         }
         (Value::Array(kept), Value::Array(found)) if kept.len() == found.len() => kept
             .iter()
