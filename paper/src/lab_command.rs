@@ -112,10 +112,10 @@ fn check<S: PlannedRuns>(study: &S, runs: usize, workers: usize, out: &Path) -> 
     let (kept, out) = (S::recorded()?, out.join("check"));
     let cells = repeated::choose(study, &kept, runs)?;
     let jobs: Vec<_> = cells.iter().map(|cell| study.jobs_of(cell)).collect::<Result<_>>()?;
-    planned(&queue::with_needs(&jobs.concat()), workers, Shard::ALL, &out)?;
-    let mut code = ExitCode::SUCCESS;
+    planned(&jobs.concat(), workers, Shard::ALL, &out)?;
+    let (lab, mut code) = (Lab::open(&out), ExitCode::SUCCESS);
     for cell in &cells {
-        match repeated::difference(study, &kept, cell, &Lab::open(&out))? {
+        match repeated::difference(study, &kept, cell, &lab)? {
             None => tokensieve_base::output!("{cell}: the same\n")?,
             Some(difference) => {
                 tokensieve_base::output!("{cell}: {difference}\n")?;
