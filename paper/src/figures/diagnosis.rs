@@ -25,7 +25,7 @@ impl crate::Figure for Figure {
             protocol: "A setting is a model and data to train it on. `tokensieve diagnose` was frozen (its fingerprint is in \
                        paper/plans/proof.toml) before any of them was run. On each it recommends one of the candidates, by \
                        prediction and by a race, with right rows held out; each candidate is trained at the rate that its study \
-                       tuned for it elsewhere, and measured by right answers to other questions. 45 settings are small models in \
+                       tuned for it elsewhere, and measured by right answers to other questions. 48 settings are small models in \
                        the oracle language, each with a world, data and initial weights of its own, of five capabilities and on \
                        nine kinds of data; 12 are the study's model, three seeds of each of four kinds of data. Profile study \
                        reads the outcomes that the repository keeps (paper/recorded/proof.jsonl.gz).",

@@ -173,8 +173,8 @@ mod tests {
         work.plan.diagnose = "another".into();
         assert!(work.absent(&Outcomes::default(), Stage::Main)?.is_empty());
         work.plan.diagnose = code::DIAGNOSE.into();
-        // Two diagnoses of each of 45 settings, and six candidates.
-        assert!(work.absent(&Outcomes::default(), Stage::Main)?.len() >= 45 * 8);
+        // Two diagnoses of each of 48 settings, and six candidates.
+        assert!(work.absent(&Outcomes::default(), Stage::Main)?.len() >= 48 * 8);
         Ok(())
     }
 }
