@@ -70,19 +70,45 @@ pub struct Host {
 impl Host {
     /// This machine.
     pub fn here() -> Self {
-        let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("model name"))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        });
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Self {
-            cpu: cpu.unwrap_or_else(|| "unknown".into()),
+            cpu: processor(&cpuinfo),
             threads: rayon::current_num_threads(),
             platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         }
     }
 }
 
+/// The processor, by its name and, as some names fit several generations, the numbers of its family and model.
+fn processor(cpuinfo: &str) -> String {
+    let field = |name: &str| {
+        let fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+        fields
+            .map(|(key, value)| (key.trim(), value.trim()))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    };
+    let name = field("model name").unwrap_or("unknown");
+    match field("cpu family").zip(field("model")) {
+        Some((family, model)) => format!("{name} (family {family}, model {model})"),
+        None => name.to_owned(),
+    }
+}
+
 /// Now, to the second, UTC.
 pub fn now() -> String {
     Moment::now().strftime("%FT%TZ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_is_named_with_its_generation() {
+        let cpuinfo = "processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\nmodel\t: 3\n";
+        assert_eq!(processor(cpuinfo), "AMD EPYC (family 26, model 2)");
+        assert_eq!(processor("model name : a: b\n"), "a: b");
+        assert_eq!(processor("BogoMIPS : 50\n"), "unknown");
+    }
 }

@@ -88,7 +88,15 @@ struct Entry {
 /// How long to wait while others run everything that could be run.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Runs all jobs of a shard, `workers` at a time. A failed job stops only those that need it.
+/// Jobs that failed, and why no other is begun, if so.
+#[derive(Default)]
+struct Failures {
+    jobs: Vec<anyhow::Error>,
+    stop: Option<anyhow::Error>,
+}
+
+/// Runs all jobs of a shard, `workers` at a time. A failed job stops only those that need it, unless it is found then that
+/// nothing can be written any more.
 pub fn run(
     lab: &Lab,
     jobs: &[Arc<Job>],
@@ -97,23 +105,26 @@ pub fn run(
     event: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<()> {
     let entries = Mutex::new(entries(lab, jobs, shard));
-    let errors = Mutex::new(Vec::new());
+    let failures = Mutex::new(Failures::default());
     std::thread::scope(|scope| {
         for _ in 0..workers.max(1) {
-            scope.spawn(|| work(lab, &entries, &errors, event));
+            scope.spawn(|| work(lab, &entries, &failures, event));
         }
     });
     let entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let errors: Vec<anyhow::Error> = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if errors.is_empty() {
+    let Failures { jobs, stop } = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if jobs.is_empty() {
         return Ok(());
     }
     let left = entries.iter().filter(|entry| entry.mine && entry.state == State::Open).count();
-    let texts: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+    let left = match stop {
+        None => format!("{left} more could not be done without them"),
+        Some(error) => format!("{left} more were not begun: {error:#}"),
+    };
+    let texts: Vec<String> = jobs.iter().map(|error| format!("{error:#}")).collect();
     bail!(
-        "{} of {} jobs failed, and {left} more could not be done without them. The same command does what is \
-         missing.\n\n{}",
-        errors.len(),
+        "{} of {} jobs failed, and {left}. The same command does what is missing.\n\n{}",
+        jobs.len(),
         entries.len(),
         texts.join("\n\n")
     )
@@ -171,12 +182,13 @@ fn next(entries: &[Entry]) -> Next {
 fn work(
     lab: &Lab,
     entries: &Mutex<Vec<Entry>>,
-    errors: &Mutex<Vec<anyhow::Error>>,
+    failures: &Mutex<Failures>,
     event: &(dyn Fn(Event<'_>) + Sync),
 ) {
     let locked = || entries.lock().unwrap_or_else(PoisonError::into_inner);
+    let failed = || failures.lock().unwrap_or_else(PoisonError::into_inner);
     let mut passed = BTreeSet::new();
-    loop {
+    while failed().stop.is_none() {
         let mut now = locked();
         let list = match next(&now) {
             Next::Nothing => return,
@@ -218,7 +230,10 @@ fn work(
             }
             Err(error) => {
                 event(Event::Failed(&job, &error));
-                errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                let room = lab.has_room();
+                let mut failed = failed();
+                failed.jobs.push(error);
+                failed.stop = failed.stop.take().or(room.err());
                 State::Failed
             }
         };

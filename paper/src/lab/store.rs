@@ -45,6 +45,9 @@ pub struct Provenance {
     pub host: Host,
 }
 
+/// Bytes without which no job is begun after one has failed: many times what a job writes before its program starts.
+const ROOM: usize = 1 << 20;
+
 /// The folder of results, and what makes them.
 #[derive(Debug)]
 pub struct Lab {
@@ -167,6 +170,14 @@ impl Lab {
             Some(_held) => self.make_locked(job, print).map(|(_, made)| Ok(made)),
             None => Ok(Err(Busy)),
         }
+    }
+
+    /// Fails where no result can be written any more: on a full disk, for one.
+    pub(super) fn has_room(&self) -> Result<()> {
+        let file = self.folder.join(format!("room-{}", std::process::id()));
+        let written = fs::write(&file, vec![1; ROOM]);
+        let _ = fs::remove_file(&file);
+        written.with_context(|| format!("writing in {}", self.folder.display()))
     }
 
     /// The lock of the process that runs the job.

@@ -208,6 +208,17 @@ fn a_failed_job_fails_the_queue_but_not_the_others() -> Result<()> {
 }
 
 #[test]
+fn where_nothing_can_be_written_no_other_job_is_begun() -> Result<()> {
+    let sandbox = Sandbox::new("no-room")?;
+    let script = SCRIPT.replace("echo \"$*\"", "rm -r \"$home/out/lab\"; : > \"$home/out/lab\"; echo \"$*\"");
+    fs::write(sandbox.program(), script)?;
+    let error = format!("{:#}", queue::run(&sandbox.lab(), &grid(), Shard::ALL, 1, &|_| ()).unwrap_err());
+    assert!(error.contains("1 of 12 jobs failed, and 11 more were not begun: writing in "), "{error}");
+    assert_eq!(sandbox.calls(), 1);
+    Ok(())
+}
+
+#[test]
 fn every_job_belongs_to_exactly_one_shard() {
     for shards in 1..7 {
         for job in grid() {

@@ -202,9 +202,16 @@ mod tests {
         let cell = Cell { seed: 7, from: 1, data, arm, rate: Rate::Tuned, look: None };
         let sets = BTreeMap::from([("test".to_owned(), Measures::of(&groups(), true))]);
         let found = Found { sets, ..Found::default() };
-        let (seconds, commit, date) = (1.5, "c".to_owned(), "d".to_owned());
         let mut outcomes = Outcomes::default();
-        outcomes.add(Some(Outcome { run: cell.to_string(), seconds, commit, date, found }));
+        let (run, processor) = (cell.to_string(), None);
+        outcomes.add(Some(Outcome {
+            run,
+            seconds: 1.5,
+            commit: "c".into(),
+            date: "d".into(),
+            processor,
+            found,
+        }));
         let found = outcomes.of(&cell).unwrap();
         assert_eq!(found.value("test", "all", Quantity::Kl), Some(0.25));
         assert_eq!(found.value("deep", "all", Quantity::Kl), None);

@@ -20,6 +20,9 @@ pub struct Outcome<F> {
     pub commit: String,
     /// When it was finished (UTC).
     pub date: String,
+    /// The processor that finished it, where it is known: the last bits of a model's numbers are a processor's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
     /// What was measured.
     #[serde(flatten)]
     pub found: F,
@@ -28,8 +31,8 @@ pub struct Outcome<F> {
 impl<F> Outcome<F> {
     /// Of a run that is done.
     pub fn new(run: String, provenance: Provenance, found: F) -> Self {
-        let Provenance { seconds, commit, date, .. } = provenance;
-        Self { run, seconds: rounded(seconds, 4), commit, date, found }
+        let Provenance { seconds, commit, date, host, .. } = provenance;
+        Self { run, seconds: rounded(seconds, 4), commit, date, processor: Some(host.cpu), found }
     }
 }
 
@@ -92,6 +95,13 @@ impl<F> Outcomes<F> {
         self.0.get(run).map(|outcome| &outcome.found)
     }
 
+    /// Where what is kept of a run is from: its commit, its date and, where it is known, the processor.
+    pub fn origin(&self, run: &str) -> Option<String> {
+        let Outcome { commit, date, processor, .. } = self.0.get(run)?;
+        let processor = processor.as_deref().unwrap_or("a processor that is not known");
+        Some(format!("commit {commit}, {date}, {processor}"))
+    }
+
     /// Seconds that a run took.
     pub fn seconds(&self, run: &str) -> Option<f64> {
         self.0.get(run).map(|outcome| outcome.seconds)
@@ -126,6 +136,7 @@ mod tests {
             seconds: 1.5,
             commit: "c".into(),
             date: "d".into(),
+            processor: (seed > 0).then(|| "a processor".to_owned()),
             found: BTreeMap::from([("loss".to_owned(), 0.25 + seed as f64)]),
         };
         let mut outcomes = Outcomes::default();

@@ -16,7 +16,7 @@ pub fn choose<S: PlannedRuns>(study: &S, kept: &Outcomes<S::Found>, runs: usize)
     Ok(numbered.map(|(_, cell)| cell).collect())
 }
 
-/// The first measure by which a run that a lab has done differs from what is kept of it.
+/// The first measure by which a run that a lab has done differs from what is kept of it, and where that is from.
 pub fn difference<S: PlannedRuns>(
     study: &S,
     kept: &Outcomes<S::Found>,
@@ -24,9 +24,10 @@ pub fn difference<S: PlannedRuns>(
     lab: &Lab,
 ) -> Result<Option<String>> {
     let run = cell.to_string();
-    let kept = kept.get(&run).with_context(|| format!("{} does not keep {run}", S::KEPT))?;
+    let was = kept.get(&run).with_context(|| format!("{} does not keep {run}", S::KEPT))?;
     let found = study.found(cell, lab)?.with_context(|| format!("{run} is not done"))?.found;
-    Ok(first("", &serde_json::to_value(kept)?, &serde_json::to_value(found)?))
+    let difference = first("", &serde_json::to_value(was)?, &serde_json::to_value(found)?);
+    Ok(difference.zip(kept.origin(&run)).map(|(difference, origin)| format!("{difference} ({origin})")))
 }
 
 /// The first place where two values differ.
@@ -88,9 +89,11 @@ mod tests {
         // What another run found, under this one's name.
         let other = kept.get(&names[1]).context("it is kept")?.clone();
         let (run, commit, date) = (names[0].clone(), String::new(), String::new());
-        kept.add(Some(Outcome { run, seconds: 1.0, commit, date, found: other }));
+        kept.add(Some(Outcome { run, seconds: 1.0, commit, date, processor: None, found: other }));
         let difference = difference(&study, &kept, &chosen[0], &lab)?.context("it differs")?;
-        assert!(difference.starts_with("/sets/") && difference.ends_with(" is kept"), "{difference}");
+        assert!(difference.starts_with("/sets/"), "{difference}");
+        let origin = " is kept (commit , , a processor that is not known)";
+        assert!(difference.ends_with(origin), "{difference}");
         Ok(())
     }
 }
