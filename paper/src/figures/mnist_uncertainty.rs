@@ -67,8 +67,9 @@ impl crate::Figure for Figure {
     fn table(&self, run: &Run) -> Result<Table> {
         let config = run.profile.pick(LabelNoiseConfig::smoke(), LabelNoiseConfig::default());
         if run.synthetic_data() {
-            // As many steps as with real images are minutes on an emulated processor.
-            let config = LabelNoiseConfig { checkpoints: vec![0, 30, 100], ..config };
+            // As many as of real images are minutes on an emulated processor.
+            let (probe_images, held_out_images, checkpoints) = (60, 60, vec![0, 10, 30]);
+            let config = LabelNoiseConfig { probe_images, held_out_images, checkpoints, ..config };
             let images = config.train_images + config.probe_images;
             let data = DataSet::synthetic(3, images, config.held_out_images);
             return Table::from_rows(&run.cached("synthetic", &config, || measure(&config, &data))?);
