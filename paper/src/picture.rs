@@ -34,12 +34,11 @@ pub(crate) fn marks(title: &str, axis: Axis, marks: &[Mark<'_>], names: &[&str])
         let here: Vec<&Mark<'_>> = marks.iter().filter(|mark| mark.series == *name).collect();
         let ink = Ink::Category(index);
         let bar = |mark: &&Mark<'_>| (place(mark), mark.estimate.low, mark.estimate.high);
-        panel = panel.with(Series::error_bars(here.iter().map(bar)).ink(ink)).with(
-            Series::points(here.iter().map(|mark| (place(mark), mark.estimate.value)))
-                .ink(ink)
-                .shape(Shape::of(index))
-                .label(name),
-        );
+        let points = Series::points(here.iter().map(|mark| (place(mark), mark.estimate.value)));
+        let points = points.ink(ink).shape(Shape::of(index));
+        // One series alone is what the title says.
+        let points = if names.len() > 1 { points.label(name) } else { points };
+        panel = panel.with(Series::error_bars(here.iter().map(bar)).ink(ink)).with(points);
     }
     panel
 }

@@ -44,7 +44,7 @@ impl crate::Figure for Figure {
 
     fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
         let rows: Vec<Row> = table.rows()?;
-        Ok(rows.is_empty().then_some("no setting has been run yet, or none is at this size"))
+        Ok(rows.is_empty().then_some("not all settings have been run yet, or none is at this size"))
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {

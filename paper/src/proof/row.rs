@@ -52,10 +52,14 @@ impl Row {
         }
     }
 
-    /// Of all settings of a profile that are done, by every rule.
+    /// Of all settings of a profile, by every rule, once all are done.
     pub fn all(run: &Run) -> Result<Vec<Self>> {
         let work = Work::of(run.profile)?;
         let outcomes = work.done(run)?;
+        // Counted when all are done: who looks on the way may stop where it pleases.
+        if !work.settings().iter().all(|setting| outcomes.has(&setting.to_string())) {
+            return Ok(Vec::new());
+        }
         Ok(work.settings().iter().flat_map(|setting| Self::of(setting, &outcomes)).collect())
     }
 
