@@ -15,7 +15,7 @@ pub struct Question {
 }
 
 /// The questions, in the order of the report.
-pub const QUESTIONS: [Question; 5] = [
+pub const QUESTIONS: [Question; 6] = [
     Question {
         asks: "Does loss show what a model does not know?",
         answers: &[
@@ -56,6 +56,15 @@ pub const QUESTIONS: [Question; 5] = [
             &["seam/bottom-over-top"],
             &["seam/top-over-bottom"],
             &["study/weak-log-p", "oracle/weak-minus-log-p", "b-continuum/weak-noise-0-own"],
+        ],
+    },
+    Question {
+        asks: "Which objective should I use?",
+        answers: &[
+            &["diagnosis/recommended-is-good"],
+            &["diagnosis/better-than-plain"],
+            &["diagnosis/better-than-one-for-all"],
+            &["diagnosis/race-is-better"],
         ],
     },
 ];
@@ -137,9 +146,13 @@ mod tests {
     fn every_answer_is_a_claim_that_is_recorded_or_planned() -> Result<()> {
         let recorded = Recorded::load()?;
         let (study, oracle) = (finetune::Work::of(Profile::Study)?, oracle::Work::of(Profile::Study)?);
+        let registry = figures::registry();
+        let proof = registry.iter().find(|entry| entry.figure.about().id == "diagnosis").unwrap();
+        let proof = engine::make_synthetic(proof)?;
         let planned = |id: &str| match id.split_once('/') {
             Some(("study", id)) => study.claims().iter().any(|claim| claim.id == id),
             Some(("oracle", id)) => oracle.claims().iter().any(|claim| claim.id == id),
+            Some(("diagnosis", _)) => proof.claims.iter().any(|claim| claim.id == id),
             _ => false,
         };
         for id in QUESTIONS.iter().flat_map(|question| question.answers).copied().flatten() {

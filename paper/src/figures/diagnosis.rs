@@ -87,7 +87,7 @@ const CLAIMS: [Declared<[Row]>; 4] = [
         id: "better-than-plain",
         source: OURS,
         evidence: Evidence::Ours,
-        statement: "It loses fewer right answers than plain training does.",
+        statement: "What diagnose recommends loses fewer right answers than plain training does.",
         test: "points that always plain training lacks, minus those that the recommendation lacks; mean over settings, Student's \
                95 % interval",
         expected: Expected::Above(0.0),
@@ -97,7 +97,8 @@ const CLAIMS: [Declared<[Row]>; 4] = [
         id: "better-than-one-for-all",
         source: OURS,
         evidence: Evidence::Ours,
-        statement: "It loses fewer right answers than f_0.5 does, the candidate that was best on the settings it was developed on.",
+        statement: "What diagnose recommends loses fewer right answers than f_0.5 does, the candidate that was best on the settings \
+                    it was developed on.",
         test: "points that always f_0.5 lacks, minus those that the recommendation lacks; mean over settings, Student's 95 % \
                interval",
         expected: Expected::Above(0.0),
@@ -107,7 +108,7 @@ const CLAIMS: [Declared<[Row]>; 4] = [
         id: "race-is-better",
         source: OURS,
         evidence: Evidence::Ours,
-        statement: "A race loses fewer right answers than the prediction.",
+        statement: "What a race recommends loses fewer right answers than what diagnose predicts.",
         test: "points that the prediction's choices lack, minus those that the race's lack; mean over settings, Student's 95 % \
                interval",
         expected: Expected::Above(0.0),
