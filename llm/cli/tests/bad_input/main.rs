@@ -276,7 +276,9 @@ fn every_bad_input_is_named() {
     let (next, complaints) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            complaints.lock().unwrap().extend(case.complaint(intact.path()));
+            // Before the lock, which would be held while the case runs.
+            let complaint = case.complaint(intact.path());
+            complaints.lock().unwrap().extend(complaint);
         }
     };
     std::thread::scope(|scope| {
