@@ -105,10 +105,10 @@ test *arguments: (_setup-dev "test")
 python-test *arguments: (setup "python" "model")
     @scripts/python-test "$@"
 
-# The Python package as a wheel and an sdist, in dist/
+# The Python package as a wheel and an sdist, in dist/; for other processors too: `just wheel x86_64 aarch64`
 [group('code')]
-wheel: (setup "python")
-    @scripts/wheel
+wheel *processors: (setup "python")
+    @scripts/wheel "$@"
 
 # Formatting, clippy, licences, unused dependencies, shell and nix files, Dockerfiles, links, the book
 [group('code')]

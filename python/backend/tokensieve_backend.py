@@ -23,8 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 NAME = f"{PROJECT['name']}-{VERSION}"
+# What cargo compiles for, where that is not this machine's processor.
+PROCESSOR = os.environ.get("CARGO_BUILD_TARGET", "").split("-")[0]
+PLATFORM = f"linux_{PROCESSOR}" if PROCESSOR else sysconfig.get_platform().replace("-", "_").replace(".", "_")
 # The extension uses CPython's stable interface as it is from 3.11 on (python/Cargo.toml).
-TAG = "cp311-abi3-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+TAG = f"cp311-abi3-{PLATFORM}"
+STRIP = f"{PROCESSOR}-linux-gnu-strip" if PROCESSOR else "strip"
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
@@ -101,7 +105,7 @@ def artefact(package, name, kind):
 def stripped(path):
     """The file without debug information and names, a sixth of its size."""
     with tempfile.NamedTemporaryFile() as result:
-        subprocess.run(["strip", "--strip-unneeded", "-o", result.name, path], check=True)
+        subprocess.run([STRIP, "--strip-unneeded", "-o", result.name, path], check=True)
         return Path(result.name).read_bytes()
 
 
