@@ -146,9 +146,7 @@ mod tests {
     fn every_answer_is_a_claim_that_is_recorded_or_planned() -> Result<()> {
         let recorded = Recorded::load()?;
         let (study, oracle) = (finetune::Work::of(Profile::Study)?, oracle::Work::of(Profile::Study)?);
-        let registry = figures::registry();
-        let proof = registry.iter().find(|entry| entry.figure.about().id == "diagnosis").unwrap();
-        let proof = engine::make_synthetic(proof)?;
+        let proof = engine::make_synthetic(&figures::named("diagnosis")?)?;
         let planned = |id: &str| match id.split_once('/') {
             Some(("study", id)) => study.claims().iter().any(|claim| claim.id == id),
             Some(("oracle", id)) => oracle.claims().iter().any(|claim| claim.id == id),
@@ -163,9 +161,7 @@ mod tests {
 
     #[test]
     fn the_strongest_evidence_that_decides_answers() -> Result<()> {
-        let registry = figures::registry();
-        let entry = registry.iter().find(|entry| entry.figure.about().id == "seam").unwrap();
-        let seam = engine::make_synthetic(entry)?;
+        let seam = engine::make_synthetic(&figures::named("seam")?)?;
         let [mut study, mut oracle] = [seam.clone(), seam];
         (study.about.id, oracle.about.id) = ("study", "oracle");
         let claim = |id: &str, low, high| {

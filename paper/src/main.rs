@@ -189,17 +189,10 @@ fn make_each(entries: &[Entry], profile: Profile, out: &Path) -> Result<Vec<Made
 
 /// The figures of these ids, or all.
 fn select(ids: &[String]) -> Result<Vec<Entry>> {
-    let all = figures::registry();
     if ids.is_empty() {
-        return Ok(all);
+        return Ok(figures::registry());
     }
-    ids.iter()
-        .map(|id| {
-            let known = || all.iter().map(|entry| entry.figure.about().id).collect::<Vec<_>>().join(", ");
-            let found = all.iter().find(|entry| entry.figure.about().id == id).copied();
-            found.with_context(|| format!("no figure is called {id:?}; there are: {}", known()))
-        })
-        .collect()
+    ids.iter().map(|id| figures::named(id)).collect()
 }
 
 fn agreement(agreement: &Agreement) -> String {

@@ -1,6 +1,7 @@
 //! Every figure of the study, one file each.
 
 use crate::Entry;
+use anyhow::{Context as _, Result};
 
 /// Declares the figures' files and lists them, in the report's order. A file with several figures names them: `[A, B]`.
 macro_rules! figures {
@@ -19,6 +20,14 @@ macro_rules! figures {
         let code = code(stringify!($file));
         $all.extend([$(Entry { figure: &$file::$name, code }),+]);
     };
+}
+
+/// The figure with this id.
+pub fn named(id: &str) -> Result<Entry> {
+    let all = registry();
+    let ids = || all.iter().map(|entry| entry.figure.about().id).collect::<Vec<_>>().join(", ");
+    let found = all.iter().find(|entry| entry.figure.about().id == id).copied();
+    found.with_context(|| format!("no figure is called {id:?}; there are: {}", ids()))
 }
 
 figures![

@@ -187,8 +187,7 @@ mod tests {
 
     #[test]
     fn a_moved_number_is_drawn_and_its_claims_are_compared() -> Result<()> {
-        let registry = figures::registry();
-        let entry = registry.iter().find(|entry| entry.figure.about().id == "a-2c").context("a-2c")?;
+        let entry = &figures::named("a-2c")?;
         let table = engine::make_synthetic(entry)?.table;
         let same = moved(entry, "recorded", "f.csv", Some(&table), Some(&table));
         assert!(same.claims.is_empty() && same.moves.largest.is_empty(), "{same:?}");

@@ -57,14 +57,14 @@ impl Row {
         let work = Work::of(run.profile)?;
         let outcomes = work.done(run)?;
         // Counted when all are done: who looks on the way may stop where it pleases.
-        if !work.settings().iter().all(|setting| outcomes.has(&setting.to_string())) {
-            return Ok(Vec::new());
-        }
-        Ok(work.settings().iter().flat_map(|setting| Self::of(setting, &outcomes)).collect())
+        let all: Option<Vec<_>> =
+            work.settings().iter().map(|setting| Self::of(setting, &outcomes)).collect();
+        Ok(all.unwrap_or_default().concat())
     }
 
-    fn of(setting: &Setting, outcomes: &Outcomes) -> Vec<Self> {
-        let Some(found) = outcomes.get(&setting.to_string()) else { return Vec::new() };
+    /// Of one setting; `None` while it is not done.
+    fn of(setting: &Setting, outcomes: &Outcomes) -> Option<Vec<Self>> {
+        let found = outcomes.get(&setting.to_string())?;
         let (model, from, data, seed) = match setting {
             Setting::Oracle { seed, from, split } => ("oracle", Some(*from), split, *seed),
             Setting::Real { seed, data } => ("study", None, data, *seed),
@@ -74,7 +74,7 @@ impl Row {
             let (model, data, rule) = (model.to_owned(), data.clone(), rule.name());
             Some(Self { model, from, data, seed, rule, choice, right, best, hit })
         };
-        Rule::ALL.into_iter().filter_map(row).collect()
+        Some(Rule::ALL.into_iter().filter_map(row).collect())
     }
 
     /// How many points of right answers the choice lacks.

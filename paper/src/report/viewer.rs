@@ -157,8 +157,7 @@ mod tests {
 
     #[test]
     fn the_data_cannot_end_its_script_element_and_reads_back() -> Result<()> {
-        let entry = figures::registry().into_iter().find(|entry| entry.figure.about().id == "a-2a");
-        let mut made = engine::make_synthetic(&entry.expect("figure 2A"))?;
+        let mut made = engine::make_synthetic(&figures::named("a-2a")?)?;
         made.conversations[0].steps[0].1[8].top = r#"[["</script>", 0.5]]"#.into();
         let viewer = Viewer::of(&[made])?.expect("a viewer");
         assert!(!viewer.data.contains('<'), "{}", &viewer.data[..200]);

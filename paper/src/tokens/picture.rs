@@ -58,8 +58,7 @@ mod tests {
     #[test]
     fn equal_colours_are_equal_values_throughout_a_figure() -> Result<()> {
         for (id, quantity) in [("a-4-tokens", Quantity::Epistemic), ("a-8", Quantity::Loss)] {
-            let entry = figures::registry().into_iter().find(|entry| entry.figure.about().id == id);
-            let made = engine::make_synthetic(&entry.context("a figure")?)?;
+            let made = engine::make_synthetic(&figures::named(id)?)?;
             let high = strong_end(&made.conversations, quantity);
             let ends = made.drawing.strong_ends();
             assert!(ends.len() > 1 && ends.iter().all(|end| (end - high).abs() < 1e-12), "{id}: {ends:?}");
