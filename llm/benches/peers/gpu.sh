@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything on one GPU in one call of less than ten minutes: LoRA r 32 on a random model of Llama-3.2-1B's shape,
-# 280 GSM8K rows per step in four micro-steps of at most 16,384 tokens, every step the same rows for all.
+# 280 GSM8K rows per step in four micro-steps of at most 16,384 tokens (ours also in two), every step the same rows for all.
 #
 #     gpu.sh TOKENSIEVE TOKENIZER_FOLDER TRAIN.jsonl [further arguments of run.py]
 #
@@ -18,6 +18,7 @@ trap 'rm -rf "$model"' EXIT
 "$python" "$here/random_model.py" "$tokenizer" "$model" ${SHAPE:-}
 
 ours="{python} '$here/ours.py' '$tokensieve' {rows} --model {folder} --steps {steps} --batch {batch}"
-ours="$ours --documents {documents} --threads {threads} --device {device} --set train.micro_tokens=16384"
+ours="$ours --documents {documents} --threads {threads} --device {device} --set train.micro_tokens"
 "$python" "$here/run.py" "$model" "$rows" --gpu --device "${DEVICE:-cuda}" --python "$python" --within "${WITHIN:-510}" \
-    --steps 4 --batch 280 --documents 280 --threads 8 --ours "ours=$ours" --ours "ours, distill=$ours --distill" "$@"
+    --steps 4 --batch 280 --documents 280 --threads 8 --ours "ours=$ours=16384" --ours "ours=$ours=32768" \
+    --ours "ours, distill=$ours=16384 --distill" "$@"

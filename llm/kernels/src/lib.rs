@@ -68,8 +68,8 @@ mod cpu;
 #[cfg(not(kernels))]
 #[path = "no_kernels.rs"]
 mod cpu;
+mod cuda;
 mod flash;
-mod fused;
 pub mod head_rows;
 mod layout;
 pub mod logits;
@@ -136,7 +136,9 @@ impl Mask {
 
 fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Tensor {
     assert_eq!(x.size()[0], mask.rows() as i64, "a key per row");
-    cpu::dropout(x, base, mask, scale).unwrap_or_else(|| plain::dropout(x, base, mask, scale))
+    cpu::dropout(x, base, mask, scale)
+        .or_else(|| cuda::dropout(x, base, mask, scale))
+        .unwrap_or_else(|| plain::dropout(x, base, mask, scale))
 }
 
 /// Root-mean-square norm: out = x / rms(x) · weight per row, with rms = √(mean x² + eps). `weight_d` is f32, with what
@@ -144,7 +146,9 @@ fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Tensor
 ///
 /// x and out are `[T, D]`, or `[T, H, D]` for a norm per head; out may be x.
 pub fn rms_norm(x_td: &Tensor, weight_d: &Tensor, eps: f64, out_td: &Tensor) -> Tensor {
-    cpu::rms_norm(x_td, weight_d, eps, out_td).unwrap_or_else(|| plain::rms_norm(x_td, weight_d, eps, out_td))
+    cpu::rms_norm(x_td, weight_d, eps, out_td)
+        .or_else(|| cuda::rms_norm(x_td, weight_d, eps, out_td))
+        .unwrap_or_else(|| plain::rms_norm(x_td, weight_d, eps, out_td))
 }
 
 /// Backward of [`rms_norm`]: the gradient at x, of x's kind, plus `residual_td` (the gradient that went around the norm)
@@ -158,6 +162,7 @@ pub fn rms_norm_backward(
     d_weight: Option<&Tensor>,
 ) -> Tensor {
     cpu::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight)
+        .or_else(|| cuda::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight))
         .unwrap_or_else(|| plain::rms_norm_backward(dy_td, x_td, weight_d, inv_rms_t, residual_td, d_weight))
 }
 
@@ -166,13 +171,14 @@ pub fn rms_norm_backward(
 /// gradient's way back.
 pub fn rope(qkv: &Tensor, cos_tr: &Tensor, sin_tr: &Tensor, heads: &Heads, backward: bool) {
     cpu::rope(qkv, cos_tr, sin_tr, heads, backward)
+        .or_else(|| cuda::rope(qkv, cos_tr, sin_tr, heads, backward))
         .unwrap_or_else(|| plain::rope(qkv, cos_tr, sin_tr, heads, backward));
 }
 
 /// out = activation(gate) · up, of `[T, 2F]` with the gate's columns first.
 pub fn gated(gate_up: &Tensor, activation: Activation, out_tf: &Tensor) {
     cpu::gated(gate_up, activation, out_tf)
-        .or_else(|| fused::gated(gate_up, activation, out_tf))
+        .or_else(|| cuda::gated(gate_up, activation, out_tf))
         .unwrap_or_else(|| plain::gated(gate_up, activation, out_tf));
 }
 
@@ -185,7 +191,7 @@ pub fn gated_backward(
     act_out: Option<&Tensor>,
 ) -> Tensor {
     cpu::gated_backward(d_act, gate_up, activation, act_out)
-        .or_else(|| fused::gated_backward(d_act, gate_up, activation, act_out))
+        .or_else(|| cuda::gated_backward(d_act, gate_up, activation, act_out))
         .unwrap_or_else(|| plain::gated_backward(d_act, gate_up, activation, act_out))
 }
 

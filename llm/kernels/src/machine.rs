@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
 use crate::backend::{Backend, kind_name};
+use crate::cuda;
 
 /// The version of torch that tch 0.24 is made for; `build.rs` refuses another.
 pub const TORCH_VERSION: &str = "2.11.0";
@@ -48,6 +49,8 @@ pub struct Machine {
     pub cuda: CudaLibrary,
     /// CUDA devices that libtorch sees.
     pub cuda_devices: i64,
+    /// What our kernels are compiled for on the GPU that training would use, or why they are not.
+    pub kernels: Option<Result<String, String>>,
     /// Names of the GPUs, as the driver says.
     pub gpus: Vec<String>,
     /// Threads that one operator uses.
@@ -86,6 +89,10 @@ impl Machine {
             library,
             cuda: open_cuda().clone(),
             cuda_devices: Cuda::device_count(),
+            kernels: match device {
+                Device::Cuda(index) => Some(cuda::compiled(index)),
+                _ => None,
+            },
             gpus: gpus(),
             threads: tch::get_num_threads(),
             f32_gflops: matmul_gflops(device, Kind::Float, size),
@@ -113,6 +120,11 @@ impl fmt::Display for Machine {
         writeln!(f, "{:22} {} (auto computes in {kind})", "back end", self.backend)?;
         for gpu in &self.gpus {
             writeln!(f, "{:22} {gpu}", "GPU")?;
+        }
+        match &self.kernels {
+            Some(Ok(architecture)) => writeln!(f, "{:22} compiled for {architecture}", "kernels")?,
+            Some(Err(why)) => writeln!(f, "{:22} libtorch's operators: {why}", "kernels")?,
+            None => {}
         }
         writeln!(f, "{:22} {}", "threads per operator", self.threads)?;
         writeln!(f, "{:22} {:.0} GFLOP/s", "f32 matmul", self.f32_gflops)?;
@@ -166,7 +178,7 @@ pub fn open_cuda() -> &'static CudaLibrary {
 }
 
 /// The folder that `libtorch_cpu.so` was loaded from.
-fn library() -> Option<PathBuf> {
+pub(crate) fn library() -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let path = maps
         .lines()

@@ -43,13 +43,11 @@ impl Mask {
         VALUES / (VALUES - f64::from(self.threshold))
     }
 
-    #[cfg_attr(not(kernels), allow(dead_code, reason = "only kernels ask"))]
     pub(super) fn threshold(&self) -> u16 {
         self.threshold
     }
 
     /// The key of a row, if it loses anything.
-    #[cfg_attr(not(kernels), allow(dead_code, reason = "only kernels ask"))]
     pub(super) fn key(&self, row: usize) -> Option<[u32; 2]> {
         (row >= self.first).then(|| self.keys[row])
     }

@@ -4,7 +4,7 @@
 use memmap2::{Mmap, UncheckedAdvice};
 use tch::Device;
 
-use crate::shim;
+use crate::{cuda, shim};
 
 /// Addresses for large CPU tensors: more than any machine has memory (choice). They cost nothing until written to.
 const ADDRESSES: usize = 1 << 40;
@@ -42,6 +42,14 @@ pub fn peak_device_bytes(device: Device) -> Option<u64> {
     }
 }
 
+/// How many bytes tensors could still take on a device; `None` for the CPU, or where nobody says.
+pub fn free_device_bytes(device: Device) -> Option<u64> {
+    match device {
+        Device::Cuda(index) => Some(cuda::free_bytes(index)? + shim::idle_device_bytes(index)?),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tch::{Cuda, Device};
@@ -49,8 +57,10 @@ mod tests {
     #[test]
     fn only_a_device_that_is_there_has_a_peak() {
         assert_eq!(super::peak_device_bytes(Device::Cpu), None);
+        assert_eq!(super::free_device_bytes(Device::Cpu), None);
         // libtorch's complaint on a machine without CUDA, not an end of the program.
         assert!(Cuda::is_available() || super::peak_device_bytes(Device::Cuda(0)).is_none());
+        assert!(Cuda::is_available() || super::free_device_bytes(Device::Cuda(0)).is_none());
     }
 
     #[test]

@@ -11,6 +11,8 @@ use tch::Tensor;
 unsafe extern "C" {
     fn ts_use_arena(bytes: usize) -> bool;
     fn ts_parallel(n: i64, grain: i64, body: extern "C" fn(*const c_void, i64, i64), context: *const c_void);
+    fn ts_pinned(numbers: *const c_void, result: *mut *mut c_void) -> *mut c_char;
+    fn ts_device_bytes(device: i8, held: *mut i64, taken: *mut i64) -> *mut c_char;
     fn ts_peak_device_bytes(device: i8, bytes: *mut i64) -> *mut c_char;
     fn ts_flash_attention(
         qkv: *const *const c_void,
@@ -107,12 +109,29 @@ fn complaint(message: *mut c_char) -> Option<String> {
     Some(text)
 }
 
+/// A copy of a CPU tensor in pages that stay where they are; `None` where there is no GPU, or no such memory left.
+pub fn pinned(numbers: &Tensor) -> Option<Tensor> {
+    let mut result = null_mut();
+    // SAFETY: the tensor lives through the call, which fills `result` unless it gives a message.
+    let message = unsafe { ts_pinned(pointer(numbers), &raw mut result) };
+    // SAFETY: it was made with `new`, for its taker to delete.
+    complaint(message).is_none().then(|| unsafe { Tensor::from_ptr(result.cast()) })
+}
+
 /// The most bytes that tensors on a CUDA device have taken at a time; `None` where there is none.
 pub fn peak_device_bytes(device: usize) -> Option<u64> {
     let mut bytes = 0;
     // SAFETY: fills in a number.
     let message = unsafe { ts_peak_device_bytes(i8::try_from(device).ok()?, &raw mut bytes) };
     complaint(message).map_or_else(|| u64::try_from(bytes).ok(), |_| None)
+}
+
+/// Bytes of a CUDA device's memory that libtorch holds and no tensor has; `None` where there is none.
+pub fn idle_device_bytes(device: usize) -> Option<u64> {
+    let (mut held, mut taken) = (0, 0);
+    // SAFETY: fills in two numbers.
+    let message = unsafe { ts_device_bytes(i8::try_from(device).ok()?, &raw mut held, &raw mut taken) };
+    complaint(message).map_or_else(|| u64::try_from(held - taken).ok(), |_| None)
 }
 
 /// The tensors that the shim made, unless it gave a message.

@@ -8,9 +8,11 @@ mod fixture;
 
 use fixture::{Fixture, NAMES};
 use tch::{Device, Kind, Tensor, no_grad};
-use tokensieve_kernels::Layout;
+use tokensieve_kernels::head_rows::plain::DeviceTasks;
+use tokensieve_kernels::head_rows::{self, Chunk, ChunkStats, Onto, Request, Tail};
 use tokensieve_kernels::machine;
 use tokensieve_kernels::{self as kernels, Activation, Attention, Heads, Product, plain};
+use tokensieve_kernels::{Layout, Mask};
 use tokensieve_model::Document;
 use tokensieve_model::head::{Head, Reference};
 use tokensieve_model::{Adapter, LoraConfig, Model};
@@ -60,16 +62,39 @@ fn operators_agree_with_plain_ones_in_f64() {
         Product::of(&there(&x), &there(&weight)).write(&wide);
         close("product into f32", &wide, &expected, 1e-5);
 
-        let (dy, norm) = (numbers(96, "dy"), random(&[96], "norm") + 1.0);
-        let (norm64, norm32) = (norm.to_kind(Kind::Double), norm.to_device(gpu));
-        let (out, twin) = (there(&x), exact(&x));
-        let inv_rms = kernels::rms_norm(&there(&x), &norm32, 1e-5, &out);
-        let twin_rms = plain::rms_norm(&exact(&x), &norm64, 1e-5, &twin);
-        close("norm", &out, &twin, tolerance);
+        // One warp's work, and more than a block of threads reads at once.
+        for width in [96, 5000] {
+            let (x, dy) = (numbers(width, "x"), numbers(width, "dy"));
+            let norm = random(&[width], "norm") + 1.0;
+            let (norm64, norm32) = (norm.to_kind(Kind::Double), norm.to_device(gpu));
+            let (out, twin) = (there(&x), exact(&x));
+            let inv_rms = kernels::rms_norm(&there(&x), &norm32, 1e-5, &out);
+            let twin_rms = plain::rms_norm(&exact(&x), &norm64, 1e-5, &twin);
+            close("norm", &out, &twin, tolerance);
+            for residual in [None, Some(&x)] {
+                let [there_residual, residual] = [residual.map(there), residual.map(exact)];
+                let (there_residual, residual) = (there_residual.as_ref(), residual.as_ref());
+                close(
+                    "norm, backward",
+                    &kernels::rms_norm_backward(
+                        &there(&dy),
+                        &there(&x),
+                        &norm32,
+                        &inv_rms,
+                        there_residual,
+                        None,
+                    ),
+                    &plain::rms_norm_backward(&exact(&dy), &exact(&x), &norm64, &twin_rms, residual, None),
+                    tolerance,
+                );
+            }
+        }
+
+        let mask = Mask::new(0.3, 3, (0..67).map(|row| [row * 77 + 5, row * 91 + 2]).collect());
         close(
-            "norm, backward",
-            &kernels::rms_norm_backward(&there(&dy), &there(&x), &norm32, &inv_rms, Some(&there(&x)), None),
-            &plain::rms_norm_backward(&exact(&dy), &exact(&x), &norm64, &twin_rms, Some(&exact(&x)), None),
+            "dropout",
+            &mask.add(&there(&x), None),
+            &plain::dropout(&exact(&x), None, &mask, mask.scale()),
             tolerance,
         );
 
@@ -94,6 +119,59 @@ fn operators_agree_with_plain_ones_in_f64() {
         let angles = angles.to_kind(Kind::Double);
         plain::rope(&twin, &angles.cos(), &angles.sin(), &heads, false);
         close("rope", &turned, &twin, tolerance);
+    }
+}
+
+#[test]
+fn the_head_s_rows_agree_with_plain_ones() {
+    let Some(gpu) = gpu() else { return };
+    for (kind, vocabulary) in [(Kind::Float, 1000), (Kind::BFloat16, 1000), (Kind::BFloat16, 40_000)] {
+        let numbers = |size: [i64; 2], name| random(&size, name).to_kind(kind).to_device(gpu);
+        let (hidden, weight) = (numbers([9, 64], "hidden"), numbers([vocabulary, 64], "unembedding"));
+        let (logits, other) = (hidden.matmul(&weight.tr()), numbers([9, vocabulary], "other") * 3.0);
+        let labels: Vec<u32> = (0..9).map(|row| row * 111).collect();
+        let labels_n = Tensor::from_slice(&labels.iter().map(|label| i64::from(*label)).collect::<Vec<_>>());
+        let chunk = Chunk {
+            hidden_nd: hidden.shallow_clone(),
+            labels: &labels,
+            labels_n: labels_n.to_device(gpu),
+            weight_vd: &weight,
+            soft_cap: None,
+        };
+        for (reference, tempered) in
+            [(None, false), (None, true), (Some(head_rows::Reference::Logits((&other, None))), false)]
+        {
+            let request = Request { top_entropy: false, tempered, reference };
+            let found = head_rows::statistics(&chunk, &logits, &request);
+            let expected = head_rows::plain::statistics(&chunk, &logits, &request);
+            let ChunkStats::Device(found) = found else { panic!("they are on the GPU") };
+            let away = (found - expected).abs().nan_to_num(0.0, None, None).max().double_value(&[]);
+            assert!(away < 1e-4, "{kind:?}, {request:?}: {away}");
+        }
+        let stats = head_rows::plain::statistics(&chunk, &logits, &Request::default());
+        let column = |i| stats.narrow(1, i, 1).to_kind(Kind::Float).contiguous();
+        let (a, b) = (column(1) / 9.0, column(1).tanh());
+        for (onto_logits, tail) in
+            [(Some((&other, None)), Tail::None), (None, Tail::Uniform), (None, Tail::Itself(2.0))]
+        {
+            let tasks = DeviceTasks {
+                labels_n: chunk.labels_n.shallow_clone(),
+                log_sum_exp: column(3),
+                loss: column(0),
+                label_weight: a.shallow_clone(),
+                reference_weight: b.shallow_clone(),
+                weight: &a + &b,
+                flat: &b / vocabulary as f64,
+                has_reference: b.ones_like(),
+                top_nk: None,
+            };
+            let onto = Onto { logits: onto_logits, tail, reverse: false };
+            let (mut found, mut twin) = (logits.copy(), logits.copy());
+            let distance = head_rows::gradient_on_device(&mut found, &tasks, None, &onto);
+            let expected = head_rows::plain::gradient(&mut twin, &tasks, None, &onto);
+            close("gradient on logits", &found, &twin, if kind == Kind::Float { 1e-5 } else { 1e-2 });
+            close("distance", &distance, &expected, 1e-5);
+        }
     }
 }
 

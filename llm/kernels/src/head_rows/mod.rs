@@ -14,15 +14,18 @@ pub use task::{
 
 use tch::{Device, Tensor};
 
-use crate::cpu;
+use crate::{cpu, cuda};
 
 /// Statistics of every row of logits `[n, V]`.
 ///
 /// # Panics
 /// If a label lies outside the vocabulary.
 pub fn statistics(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -> ChunkStats {
-    cpu::head_rows::statistics(chunk, logits_nv, request)
-        .map_or_else(|| ChunkStats::Device(plain::statistics(chunk, logits_nv, request)), ChunkStats::Host)
+    if let Some(statistics) = cpu::head_rows::statistics(chunk, logits_nv, request) {
+        return ChunkStats::Host(statistics);
+    }
+    let statistics = cuda::head_rows::statistics(chunk, logits_nv, request);
+    ChunkStats::Device(statistics.unwrap_or_else(|| plain::statistics(chunk, logits_nv, request)))
 }
 
 /// The statistics of all chunks, on the host: the program waits for the device once.
@@ -60,7 +63,7 @@ pub fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
 }
 
 /// Writes the tasks' gradients into the rows of `out_nv` by kernels and returns each one's −Σ q log p, or KL(p ‖ q) where
-/// that is lowered, 0 without a q; `None`, and nothing done, where there is no kernel: [`plain::gradient`] then computes it.
+/// that is lowered, 0 without a q; `None`, and nothing done, where there is no kernel: [`gradient_on_device`] then computes it.
 pub fn gradient(
     out_nv: &Tensor,
     logits: &Logits,
@@ -69,4 +72,19 @@ pub fn gradient(
     onto: &Onto,
 ) -> Option<Vec<f64>> {
     cpu::head_rows::gradient(out_nv, logits, tasks, soft_cap, onto)
+}
+
+/// Overwrites the tasks' logits by their gradients where they lie, and returns each one's −Σ q log p, or KL(p ‖ q) where that
+/// is lowered, f64 `[n]`, 0 without a q. The first rows have the reference's logits.
+///
+/// # Panics
+/// If the tail is of tokens that the tasks do not name.
+pub fn gradient_on_device(
+    logits_nv: &mut Tensor,
+    tasks: &plain::DeviceTasks,
+    soft_cap: Option<f64>,
+    onto: &Onto,
+) -> Tensor {
+    cuda::head_rows::gradient(logits_nv, tasks, soft_cap, onto)
+        .unwrap_or_else(|| plain::gradient(logits_nv, tasks, soft_cap, onto))
 }

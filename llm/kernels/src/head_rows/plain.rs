@@ -40,7 +40,7 @@ fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
 
 /// f64 `[n, 7]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is, the divergence;
 /// and, where they are asked for, the losses at each inverse temperature.
-pub(crate) fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor {
+pub fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor {
     let soft_cap = part.soft_cap;
     let labels = part.labels_n.unsqueeze(1);
     let mut z = capped(logits_nv, soft_cap);

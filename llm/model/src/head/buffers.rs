@@ -30,6 +30,15 @@ impl Kept {
         (row < self.rows).then(|| (row / self.rows_per_chunk, row % self.rows_per_chunk))
     }
 
+    /// The chunk in which the tasks' logits are the first rows, in the tasks' order.
+    pub(super) fn in_order(&self, tasks: &[Task]) -> Option<Tensor> {
+        let first = tasks.first()?.row;
+        let in_order = tasks.iter().enumerate().all(|(i, task)| task.row == first + i);
+        let (chunk, row) = self.place(first)?;
+        (in_order && row == 0 && tasks.len() <= self.rows_per_chunk)
+            .then(|| self.chunks[chunk].shallow_clone())
+    }
+
     /// Copies the tasks' logits into consecutive rows.
     pub(super) fn gather(&self, tasks: &Tasks, out_nv: &Tensor) {
         let chunk_of = |task: &Task| task.row / self.rows_per_chunk;
@@ -37,7 +46,7 @@ impl Kept {
         for run in tasks.list.chunk_by(|a, b| chunk_of(a) == chunk_of(b)) {
             let (chunk, n) = (chunk_of(&run[0]), run.len() as i64);
             let rows = tasks.rows_n().narrow(0, start, n) - (chunk * self.rows_per_chunk) as i64;
-            out_nv.narrow(0, start, n).copy_(&self.chunks[chunk].index_select(0, &rows));
+            let _ = self.chunks[chunk].index_select_out(&out_nv.narrow(0, start, n), 0, &rows);
             start += n;
         }
     }

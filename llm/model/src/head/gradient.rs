@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 use tokensieve_kernels::head_rows::{self, Logits, Onto, RowStats, Tail, Task};
 
 use super::buffers::{self, Buffers, Kept};
@@ -131,14 +131,23 @@ fn gradient_for_rows(
 ) -> Option<Tensor> {
     let (list, index) = (tasks.list, tasks.rows_n());
     let hidden_nd = rows.hidden_rd.index_select(0, &index);
+    // On a GPU the gradient takes kept logits' place where it can; kernels on the CPU read them where they are.
+    let kept = match source {
+        Source::Kept(kept) if hidden_nd.device() != Device::Cpu => kept.in_order(list),
+        _ => None,
+    };
     let in_place = match source {
         Source::Nowhere => true,
-        Source::Kept(_) => false,
+        Source::Kept(_) => kept.is_some(),
         Source::Chunk(_, start) => list.iter().enumerate().all(|(i, task)| task.row == start + i),
     };
     // A chunk of logits stands in the buffer for gradients already.
     let aside = !in_place && matches!(source, Source::Chunk(..));
-    let buffer = if aside { buffers.spare(rows) } else { buffers.work(rows) };
+    let buffer = match kept {
+        Some(kept) => kept,
+        None if aside => buffers.spare(rows),
+        None => buffers.work(rows),
+    };
     let mut gradient_nv = first(&buffer, list.len());
     if matches!(source, Source::Nowhere) {
         buffers::product(&hidden_nd, rows.unembedding.weight, &gradient_nv);
@@ -170,7 +179,7 @@ fn gradient_for_rows(
         if !in_place {
             source.gather(tasks, &mut gradient_nv);
         }
-        let distances = head_rows::plain::gradient(&mut gradient_nv, &tasks.device(), soft_cap, &onto);
+        let distances = head_rows::gradient_on_device(&mut gradient_nv, &tasks.device(), soft_cap, &onto);
         later = (onto_reference > 0).then_some(distances);
     }
     let onto_hidden = product::onto_hidden(&gradient_nv, rows.unembedding.weight);

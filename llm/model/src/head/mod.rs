@@ -31,7 +31,7 @@ pub use crate::Unembedding;
 use tch::{Device, no_grad};
 
 use buffers::Buffers;
-use tokensieve_kernels::{Int8Weight, head_rows};
+use tokensieve_kernels::{Int8Weight, head_rows, memory};
 
 /// Bytes of one chunk's logits. Large enough that reading the output matrix is little beside multiplying with it, small
 /// enough to be little beside a model (choice).
@@ -44,8 +44,11 @@ const CHUNK_BYTES_ON_DEVICE: usize = 256 << 20;
 /// vocabulary of 49,152 in bf16).
 const KEPT_BYTES: usize = 384 << 20;
 
-/// Bytes of kept logits on an accelerator, which has more memory beside what it computes with, and should not compute the
-/// largest product of all twice (choice: 12,500 predicted tokens, of 16,384 packed ones, at a vocabulary of 128,256 in bf16).
+/// The part of an accelerator's free memory that kept logits may take, so that the largest product of all is not computed
+/// twice (choice: on 80 GB 20,000 predicted tokens, of 32,768 packed ones, at a vocabulary of 128,256 in bf16).
+const KEPT_PART_OF_DEVICE: usize = 16;
+
+/// The same where nobody knows how much is free.
 const KEPT_BYTES_ON_DEVICE: usize = 3 << 30;
 
 /// The head's buffers, kept from step to step: fresh pages cost more than what is written into them.
@@ -66,7 +69,8 @@ impl Head {
         if device == Device::Cpu {
             Self::new(CHUNK_BYTES, KEPT_BYTES)
         } else {
-            Self::new(CHUNK_BYTES_ON_DEVICE, KEPT_BYTES_ON_DEVICE)
+            let free = memory::free_device_bytes(device).map(|free| free as usize / KEPT_PART_OF_DEVICE);
+            Self::new(CHUNK_BYTES_ON_DEVICE, free.unwrap_or(KEPT_BYTES_ON_DEVICE))
         }
     }
 

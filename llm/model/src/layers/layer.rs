@@ -272,6 +272,15 @@ impl Layer {
         (next, saved())
     }
 
+    /// Numbers of a token that [`Saved`] holds, but for a few statistics and what norms of heads or results keep.
+    pub(crate) fn saved_numbers(&self) -> i64 {
+        let [hidden, qkv, qkv_rank] = self.qkv.widths();
+        let [attended, _, output_rank] = self.output.widths();
+        let [_, gate_up, gate_up_rank] = self.gate_up.widths();
+        let [.., down_rank] = self.down.widths();
+        2 * hidden + qkv + attended + gate_up + qkv_rank + output_rank + gate_up_rank + down_rank
+    }
+
     /// Recomputes what the backward pass needs from the layer's input.
     pub(crate) fn saved(&self, input: &Tensor, pass: &Pass) -> Saved {
         self.forward(input, pass, true).1.expect("kept")

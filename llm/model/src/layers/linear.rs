@@ -160,6 +160,11 @@ impl Linear {
         (forward.collect(), slots.iter().map(own).collect())
     }
 
+    /// Numbers of a token that the product reads, writes, and passes through the adapter.
+    pub(crate) fn widths(&self) -> [i64; 3] {
+        [self.inputs, self.weight.size()[0], self.rank()]
+    }
+
     /// L, the sum of the attached ranks.
     fn rank(&self) -> i64 {
         self.lora.as_ref().map_or(0, |lora| lora.a.size()[0])

@@ -222,6 +222,15 @@ impl Model {
         result
     }
 
+    /// Bytes of a token in what [`Model::forward_traced`] keeps.
+    pub fn trace_bytes(&self, keep: Keep) -> usize {
+        let numbers = |layer: &Layer| match keep {
+            Keep::Everything => layer.saved_numbers(),
+            Keep::LayerInputs => self.config.hidden_size,
+        };
+        self.layers.iter().map(numbers).sum::<i64>() as usize * self.kind.elt_size_in_bytes()
+    }
+
     /// The forward pass, and the trace that [`Model::backward`] needs. With `keys`, one for each row, the adapter's
     /// inputs are dropped out at its configured rate.
     pub fn forward_traced(&self, pack: &Pack, keep: Keep, keys: Option<Vec<u64>>) -> (Tensor, Trace) {

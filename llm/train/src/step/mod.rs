@@ -48,7 +48,8 @@ use sharing::Sharing;
 use tokens::Tokens;
 
 /// How many micro-batches' tokens stay between statistics and gradient: at the default of 4,096 tokens a batch of 32
-/// conversations is computed once, for half as much memory again (choice, docs/LOG.md).
+/// conversations is computed once, for half as much memory again (choice, docs/LOG.md). On a GPU more of them stay, as far
+/// as its memory allows.
 const KEPT_MICRO_BATCHES: usize = 2;
 
 /// Computes the gradient of one optimizer batch: afterwards `trained.parameters().gradients()` is it, complete.
@@ -126,7 +127,7 @@ fn statistics_of_batch(passes: &mut Passes, plan: &mut Plan, tokens: &mut Tokens
 /// From which micro-batch on the forward pass stays between statistics and gradient.
 fn first_that_stays(passes: &Passes, micro_batches: &[Vec<usize>]) -> usize {
     let tokens = |pack: &Vec<usize>| pack.iter().map(|i| passes.batch[*i].tokens.len()).sum::<usize>();
-    let room = KEPT_MICRO_BATCHES * passes.options.micro_tokens;
+    let room = (KEPT_MICRO_BATCHES * passes.options.micro_tokens).max(passes.room_on_device());
     let fits = |sum: &mut usize, pack: &Vec<usize>| {
         *sum += tokens(pack);
         (*sum <= room).then_some(())

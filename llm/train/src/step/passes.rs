@@ -1,6 +1,7 @@
 //! Single passes over a micro-batch: forward through the model, its reference and the head, and backward.
 
 use tch::Tensor;
+use tokensieve_kernels::memory;
 use tokensieve_model::head::{
     Distribution, Gradient, Head, Kept, Reference, Request, RowStats, Rows, Wanted,
 };
@@ -290,9 +291,20 @@ impl Passes<'_> {
         self.clock.time(Phase::Reference, || reference.forward(model, &micro.pack, trained.adapter()))
     }
 
+    /// Tokens whose forward pass can stay in a GPU's memory, 0 on a CPU: in three quarters of what is free, for a
+    /// micro-batch's backward pass and logits need some, too (choice).
+    pub(super) fn room_on_device(&self) -> usize {
+        let free = memory::free_device_bytes(self.model.device()).unwrap_or(0) as usize;
+        free / 4 * 3 / self.model.trace_bytes(self.keep()).max(1)
+    }
+
+    fn keep(&self) -> Keep {
+        if self.options.checkpointing { Keep::LayerInputs } else { Keep::Everything }
+    }
+
     /// The forward pass with what the backward pass needs.
     fn forward_traced(&mut self, micro: &Micro) -> (Tensor, Trace) {
-        let keep = if self.options.checkpointing { Keep::LayerInputs } else { Keep::Everything };
+        let keep = self.keep();
         let keys = self.drops().then(|| micro.keys(self.batch, self.options.dropout));
         self.clock.time(Phase::Forward, || self.model.forward_traced(&micro.pack, keep, keys))
     }

@@ -1,0 +1,225 @@
+//! The kernels' formulas, computed on this processor, beside plain operators. `tokensieve-train`'s `tests/cuda.rs` compares
+//! what a GPU makes of the same code.
+
+use tch::{Device, Kind, Tensor};
+
+use super::driver::on_cpu::TESTED;
+use super::*;
+use crate::head_rows::plain::{self as plain_rows, DeviceTasks};
+use crate::head_rows::task::{Chunk, Onto, Reference, Request, Tail};
+use crate::plain;
+use crate::tests::{close, random};
+
+/// What the kernels give for tensors of this processor.
+fn tested<T>(run: impl FnOnce() -> Option<T>) -> T {
+    TESTED.set(true);
+    let result = run();
+    TESTED.set(false);
+    result.expect("the kernels apply")
+}
+
+/// Numbers in rows that lie apart, in this kind.
+fn apart(size: &[i64], seed: u64, kind: Kind) -> Tensor {
+    let [rows, columns] = size[..] else { panic!("a matrix") };
+    let view = Tensor::zeros([rows, columns + 16], (kind, Device::Cpu)).narrow(1, 8, columns);
+    view.shallow_clone().copy_(&random(size, seed));
+    view
+}
+
+const KINDS: [(Kind, f64); 2] = [(Kind::Float, 2e-6), (Kind::BFloat16, 4e-3)];
+
+#[test]
+fn norms_agree_with_plain_ones() {
+    for (kind, tolerance) in KINDS {
+        let (x, dy, residual) =
+            (apart(&[9, 104], 1, kind), apart(&[9, 104], 2, kind), apart(&[9, 104], 3, kind));
+        let weight = (random(&[104], 4) + 1.0).to_kind(Kind::Float);
+        let outs = || apart(&[9, 104], 5, kind);
+        let (out, twin) = (outs(), outs());
+        let inv_rms = tested(|| rms_norm(&x, &weight, 1e-5, &out));
+        close(&inv_rms, &plain::rms_norm(&x, &weight, 1e-5, &twin), 1e-6);
+        close(&out, &twin, tolerance);
+        for residual in [None, Some(&residual)] {
+            close(
+                &tested(|| rms_norm_backward(&dy, &x, &weight, &inv_rms, residual, None)),
+                &plain::rms_norm_backward(&dy, &x, &weight, &inv_rms, residual, None),
+                tolerance,
+            );
+        }
+    }
+}
+
+#[test]
+fn norms_of_heads_agree_with_plain_ones_in_place() {
+    for (kind, tolerance) in KINDS {
+        let heads = |seed| apart(&[5, 96], seed, kind).narrow(1, 16, 64).unflatten(1, [4, 16]);
+        let weight = (random(&[16], 4) + 1.0).to_kind(Kind::Float);
+        let (x, twin, dy) = (heads(1), heads(1), heads(2));
+        let inv_rms = tested(|| rms_norm(&x, &weight, 1e-5, &x));
+        close(&inv_rms, &plain::rms_norm(&twin, &weight, 1e-5, &twin), 1e-6);
+        close(&x, &twin, tolerance);
+        let before = heads(1);
+        close(
+            &tested(|| rms_norm_backward(&dy, &before, &weight, &inv_rms, None, None)),
+            &plain::rms_norm_backward(&dy, &before, &weight, &inv_rms, None, None),
+            tolerance,
+        );
+    }
+}
+
+#[test]
+fn gates_agree_with_plain_ones() {
+    for ((kind, tolerance), activation) in
+        KINDS.into_iter().flat_map(|kind| [(kind, Activation::Silu), (kind, Activation::GeluTanh)])
+    {
+        let (gate_up, d_act) = (apart(&[7, 80], 1, kind) * 3.0, apart(&[7, 40], 2, kind));
+        let outs = || apart(&[7, 40], 3, kind);
+        let [out, twin, again, twin_again] = [outs(), outs(), outs(), outs()];
+        tested(|| gated(&gate_up, activation, &out));
+        plain::gated(&gate_up, activation, &twin);
+        close(&out, &twin, tolerance);
+        close(
+            &tested(|| gated_backward(&d_act, &gate_up, activation, Some(&again))),
+            &plain::gated_backward(&d_act, &gate_up, activation, Some(&twin_again)),
+            tolerance,
+        );
+        assert_eq!(again, out);
+        let _ = tested(|| gated_backward(&d_act, &gate_up, activation, None));
+    }
+}
+
+#[test]
+fn rotations_agree_with_plain_ones() {
+    let heads = Heads { queries: 4, keys: 2, dim: 24 };
+    for (kind, tolerance) in KINDS {
+        for backward in [false, true] {
+            let angles = random(&[6, 8], 1).to_kind(Kind::Float);
+            let (cos, sin) = (angles.cos(), angles.sin());
+            let [turned, twin] = [2, 2].map(|seed| apart(&[6, heads.width() as i64], seed, kind));
+            tested(|| rope(&turned, &cos, &sin, &heads, backward));
+            plain::rope(&twin, &cos, &sin, &heads, backward);
+            close(&turned, &twin, tolerance);
+        }
+    }
+}
+
+#[test]
+fn the_same_numbers_are_dropped() {
+    for (kind, tolerance) in KINDS {
+        let (x, base) = (apart(&[8, 48], 1, kind), apart(&[8, 48], 2, kind));
+        let mask = Mask::new(0.3, 3, (0..8).map(|row| [row * 77 + 5, row * 91 + 2]).collect());
+        for (base, scale) in [(None, 1.0), (Some(&base), mask.scale())] {
+            let twin = plain::dropout(&x, base, &mask, scale);
+            close(&tested(|| dropout(&x, base, &mask, scale)), &twin, tolerance);
+        }
+    }
+}
+
+/// Logits in rows that lie apart, and labels: of the first row the most probable one.
+struct Rowed {
+    hidden: Tensor,
+    weight: Tensor,
+    logits: Tensor,
+    labels: Vec<u32>,
+}
+
+impl Rowed {
+    fn new(kind: Kind) -> Self {
+        let (hidden, weight) =
+            (random(&[6, 16], 1).to_kind(kind), (random(&[40, 16], 2) * 1.5).to_kind(kind));
+        let logits = apart(&[6, 40], 3, kind);
+        logits.shallow_clone().copy_(&hidden.matmul(&weight.tr()));
+        let first = logits.get(0).argmax(-1, false).int64_value(&[]) as u32;
+        Self { hidden, weight, logits, labels: vec![first, 39, 3, 0, 17, 8] }
+    }
+
+    fn chunk(&self, soft_cap: Option<f64>) -> Chunk<'_> {
+        let labels: Vec<i64> = self.labels.iter().map(|label| i64::from(*label)).collect();
+        Chunk {
+            hidden_nd: self.hidden.shallow_clone(),
+            labels: &self.labels,
+            labels_n: Tensor::from_slice(&labels),
+            weight_vd: &self.weight,
+            soft_cap,
+        }
+    }
+}
+
+#[test]
+fn the_head_s_statistics_agree_with_plain_ones() {
+    for (kind, _) in KINDS {
+        let rows = Rowed::new(kind);
+        let other = apart(&[6, 40], 7, kind) * 2.0;
+        for soft_cap in [None, Some(5.0)] {
+            let references = [None, Some(Reference::Uniform), Some(Reference::Logits((&other, Some(9.0))))];
+            for (reference, tempered) in references.into_iter().flat_map(|r| [(r, false), (r, true)]) {
+                let request = Request { top_entropy: false, tempered, reference };
+                let chunk = rows.chunk(soft_cap);
+                let found = tested(|| head_rows::statistics(&chunk, &rows.logits, &request));
+                let expected = plain_rows::statistics(&chunk, &rows.logits, &request);
+                assert_eq!(found.size(), expected.size());
+                assert_eq!(found.get(0).double_value(&[4]), 1.0);
+                let away = (found - expected).abs().nan_to_num(0.0, None, None).max().double_value(&[]);
+                assert!(away < 1e-5, "{kind:?}, {soft_cap:?}, {request:?}: {away}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_head_s_gradient_agrees_with_plain_one() {
+    for (kind, tolerance) in KINDS {
+        let rows = Rowed::new(kind);
+        let other = apart(&[4, 40], 7, kind) * 2.0;
+        for soft_cap in [None, Some(5.0)] {
+            let chunk = rows.chunk(soft_cap);
+            let stats = plain_rows::statistics(&chunk, &rows.logits, &Request::default());
+            let column = |i| stats.narrow(1, i, 1).to_kind(Kind::Float).contiguous();
+            let column_of = |numbers: [f32; 6]| Tensor::from_slice(&numbers).unsqueeze(1);
+            let ways = [
+                (None, Tail::None),
+                (None, Tail::Uniform),
+                (None, Tail::Itself(1.5)),
+                (Some((&other, Some(9.0))), Tail::None),
+            ];
+            for (logits, tail) in ways {
+                let none = logits.is_none() && matches!(tail, Tail::None);
+                let a = column_of([0.2, 0.0, 0.1, 0.3, 0.1, 0.05]);
+                let b = if none { a.zeros_like() } else { column_of([0.1, 0.2, 0.3, 0.1, 0.0, 0.0]) };
+                let tasks = DeviceTasks {
+                    labels_n: chunk.labels_n.shallow_clone(),
+                    log_sum_exp: column(3),
+                    loss: column(0),
+                    weight: &a + &b,
+                    flat: &b / 40.0,
+                    has_reference: b.ne(0.0).to_kind(Kind::Float),
+                    label_weight: a,
+                    reference_weight: b,
+                    top_nk: None,
+                };
+                let onto = Onto { logits, tail, reverse: false };
+                let [found, mut twin] = [(), ()].map(|()| rows.logits.copy());
+                let distance = tested(|| head_rows::gradient(&found, &tasks, soft_cap, &onto));
+                let expected = plain_rows::gradient(&mut twin, &tasks, soft_cap, &onto);
+                close(&found, &twin, tolerance);
+                let away = (distance - expected).abs().max().double_value(&[]);
+                assert!(away < 2e-5, "{kind:?}, {soft_cap:?}, {onto:?}: {away}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_kernels_cannot_read_is_left_to_others() {
+    TESTED.set(true);
+    let whole = Tensor::zeros([4, 48], (Kind::Float, Device::Cpu));
+    let weight = Tensor::ones([47], (Kind::Float, Device::Cpu));
+    for view in [whole.narrow(1, 0, 47), whole.narrow(1, 1, 47)] {
+        assert!(rms_norm(&view, &weight, 1e-5, &view).is_none());
+    }
+    let unaligned = whole.narrow(1, 1, 40);
+    assert!(gated(&unaligned, Activation::Silu, &whole.narrow(1, 0, 20)).is_none());
+    assert!(gated(&whole.to_kind(Kind::Double), Activation::Silu, &whole.narrow(1, 0, 24)).is_none());
+    TESTED.set(false);
+    assert!(gated(&whole, Activation::Silu, &whole.narrow(1, 0, 24)).is_none());
+}
