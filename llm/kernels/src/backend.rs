@@ -24,7 +24,7 @@ pub enum Backend {
     Neon,
     /// libtorch's own operators on the CPU.
     Plain,
-    /// libtorch's operators, flash attention and fused gates on a CUDA device.
+    /// libtorch's products and flash attention, and kernels of our own, on a CUDA device.
     Cuda,
 }
 

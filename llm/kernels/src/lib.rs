@@ -14,17 +14,18 @@
 //! - `neon`: the same kernels on 64-bit Arm processors, with bf16 as in `avx2`.
 //! - `plain`: libtorch's own operators, right on every processor and for f64 too. bf16 is a form of storage there: every
 //!   operation computes in f32 and rounds its result once, as the kernels do.
-//! - `cuda`: libtorch's operators on a GPU, with its flash attention and fused gates.
+//! - `cuda`: on a GPU, libtorch's products and flash attention, and kernels of our own for all else (`cuda/kernels.cu`), which
+//!   NVRTC compiles there; libtorch's operators where it cannot.
 //!
-//! Every entry of the crate asks the kernels first, then libtorch's GPU functions, then [`plain`].
+//! Every entry of the crate asks the processor's kernels first, then the GPU's, then [`plain`].
 //!
 //! | operation | amx, avx512-bf16, avx2, neon | plain | cuda | tested |
 //! |---|---|---|---|---|
 //! | [`Product`] | `cpu/product/`, `cpu/amx.rs` | `plain.rs` | libtorch | f64, all shapes and layouts; kernel against plain |
-//! | [`rms_norm`], [`gated`], [`attention`] | `cpu/norm.rs`, `gated.rs`, `attention/` | `plain.rs` | libtorch, fused, flash | f64 autograd of the formula; kernel against plain; any number of threads |
-//! | [`rope`] | `cpu/rope.rs` | `plain.rs` | libtorch | f64 formula and back; kernel against plain |
-//! | dropout ([`Mask`]) | `cpu/dropout.rs` | `plain.rs` | libtorch | the same numbers dropped; the rate |
-//! | [`head_rows`] | `cpu/head_rows/` | `head_rows/plain.rs` | libtorch | kernel against plain; f64 autograd in `tokensieve-model` |
+//! | [`rms_norm`], [`gated`], [`attention`] | `cpu/norm.rs`, `gated.rs`, `attention/` | `plain.rs` | kernels, kernels, flash | f64 autograd of the formula; kernel against plain; any number of threads |
+//! | [`rope`] | `cpu/rope.rs` | `plain.rs` | kernel | f64 formula and back; kernel against plain |
+//! | dropout ([`Mask`]) | `cpu/dropout.rs` | `plain.rs` | kernel | the same numbers dropped; the rate |
+//! | [`head_rows`] | `cpu/head_rows/` | `head_rows/plain.rs` | kernels, libtorch for the most probable tokens | kernel against plain; f64 autograd in `tokensieve-model` |
 //! | [`spread`] | `cpu/spread.rs` | `spread/plain.rs` | libtorch | kernel against plain |
 //! | [`logits`] (sampling) | `cpu/logits.rs` | loops | on the host | kernel against loops |
 //! | [`Int8Weight`] (int8) | `cpu/int8.rs` (avx512-bf16 with VNNI) | none | none | product of the rounded factors |
@@ -32,8 +33,8 @@
 //!
 //! Tests of a kernel call it directly and fail where it does not apply. Where this process computes without kernels, they
 //! print `skipped: needs kernels`, and fail if `TOKENSIEVE_REQUIRE_BACKEND` names another back end than the process's. One
-//! test runs all others again on every other back end that the machine has. No test runs on a GPU by itself (`tokensieve-train`'s `tests/cuda.rs` does where there is
-//! one).
+//! test runs all others again on every other back end that the machine has. The GPU's kernels are compiled for the CPU as
+//! well and tested there, one thread at a time; `tokensieve-train`'s `tests/cuda.rs` runs where there is a GPU.
 //!
 //! # Shapes
 //!

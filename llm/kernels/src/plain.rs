@@ -1,6 +1,6 @@
-//! The operations as libtorch's own operators: right on every device and for every kind (f64 too), the CUDA path of all
-//! but attention and gates, and what the kernels are tested against. Tensors whose shapes do not fit are a mistake of the
-//! calling code: every function here panics on them.
+//! The operations as libtorch's own operators: right on every device and for every kind (f64 too), and what the kernels
+//! are tested against. Tensors whose shapes do not fit are a mistake of the calling code: every function here panics on
+//! them.
 #![allow(clippy::missing_panics_doc)]
 
 use std::f64::consts::PI;

@@ -57,7 +57,7 @@ impl Target {
     /// Where a tensor lies, if kernels run there.
     pub(super) fn of(tensor: &Tensor) -> Option<Self> {
         match tensor.device() {
-            Device::Cuda(index) => gpu(index).as_ref().ok().map(Self::Gpu),
+            Device::Cuda(index) => gpu(index).ok().map(Self::Gpu),
             #[cfg(test)]
             Device::Cpu if on_cpu::TESTED.get() => Some(Self::Cpu),
             _ => None,
@@ -78,12 +78,12 @@ impl Target {
 
 /// Whether the kernels are compiled for this GPU, and for what; else why not.
 pub(crate) fn compiled(index: usize) -> Result<String, String> {
-    gpu(index).as_ref().map(|gpu| gpu.architecture.clone()).map_err(Clone::clone)
+    gpu(index).map(|gpu| gpu.architecture.clone()).map_err(str::to_owned)
 }
 
 /// Bytes of a GPU's memory that nobody holds.
 pub(crate) fn free_bytes(index: usize) -> Option<u64> {
-    let gpu = gpu(index).as_ref().ok()?;
+    let gpu = gpu(index).ok()?;
     let (mut free, mut total) = (0_usize, 0_usize);
     // SAFETY: fills in two numbers.
     let status = unsafe {
@@ -142,11 +142,13 @@ impl Gpu {
 }
 
 /// The kernels of the one GPU that this process computes on.
-fn gpu(index: usize) -> &'static Result<Gpu, String> {
+fn gpu(index: usize) -> Result<&'static Gpu, &'static str> {
     static GPU: OnceLock<(usize, Result<Gpu, String>)> = OnceLock::new();
-    static ANOTHER: Result<Gpu, String> = Err(String::new());
     let (first, gpu) = GPU.get_or_init(|| (index, load(index)));
-    if *first == index { gpu } else { &ANOTHER }
+    if *first != index {
+        return Err("this process computes on another GPU");
+    }
+    gpu.as_ref().map_err(String::as_str)
 }
 
 /// An opened library.

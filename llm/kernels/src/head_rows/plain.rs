@@ -1,5 +1,5 @@
-//! The head's passes in libtorch's own operators, in f32: what runs on CUDA and on processors without kernels, and what
-//! the kernels are compared with.
+//! The head's passes in libtorch's own operators, in f32: what runs where there are no kernels, and what the kernels are
+//! compared with.
 
 use tch::{Kind, Tensor};
 
