@@ -148,7 +148,8 @@ impl Shared {
         }
         state.lost = Some(lost.clone());
         drop(state);
-        self.tell(rank, &lost.why);
+        // A connection on which something is being written is of a process that waits, and notices by itself.
+        self.tell(&farewell(rank, &lost.why));
         let shared = Arc::clone(self);
         let lost_one = lost.clone();
         thread::spawn(move || {
@@ -169,28 +170,35 @@ impl Shared {
             }
             state.lost.is_none()
         };
-        match why {
-            Some(why) if first => self.tell(self.rank, &format!("{}{why}", Lost::STOPPED)),
-            _ => self.tell(self.rank, ""),
-        }
-        for writer in self.writers.iter().flatten() {
-            if let Some(stream) = lock(&writer.stream).as_ref() {
+        let farewell = match why {
+            Some(why) if first => farewell(self.rank, &format!("{}{why}", Lost::STOPPED)),
+            _ => farewell(self.rank, ""),
+        };
+        let told = self.tell(&farewell);
+        for (writer, told) in self.writers.iter().zip(told) {
+            let Some(writer) = writer else { continue };
+            let mut stream = lock(&writer.stream);
+            if !told {
+                // A beat or more was being written: without a farewell behind it this end would look like a crash.
+                let _ = write(&mut stream, Kind::Farewell, &farewell);
+            }
+            if let Some(stream) = stream.as_ref() {
                 // What was written still arrives.
                 let _ = stream.shutdown(Shutdown::Write);
             }
         }
     }
 
-    /// Says to all others that a process is lost, which may be one of them; with an empty text, that this one leaves.
-    fn tell(&self, lost: usize, why: &str) {
-        let message = [&(lost as u32).to_le_bytes(), why.as_bytes()].concat();
-        let message = &message[..message.len().min(LARGEST)];
-        for writer in self.writers.iter().flatten() {
-            // A connection on which something is being written is of a process that waits, and notices by itself.
-            if let Ok(mut stream) = writer.stream.try_lock() {
-                let _ = write(&mut stream, Kind::Farewell, message);
-            }
-        }
+    /// Says farewell on all connections on which nothing is being written; by rank, on which.
+    fn tell(&self, farewell: &[u8]) -> Vec<bool> {
+        let told = |writer: &Option<Writer>| {
+            let Some(mut stream) = writer.as_ref().and_then(|writer| writer.stream.try_lock().ok()) else {
+                return false;
+            };
+            let _ = write(&mut stream, Kind::Farewell, farewell);
+            true
+        };
+        self.writers.iter().map(told).collect()
     }
 
     fn reason(&self, error: &io::Error) -> String {
@@ -258,6 +266,13 @@ impl Shared {
     }
 }
 
+/// The text of a farewell: that a process is lost, and why; with an empty text, that this one leaves.
+fn farewell(lost: usize, why: &str) -> Vec<u8> {
+    let mut message = [&(lost as u32).to_le_bytes(), why.as_bytes()].concat();
+    message.truncate(LARGEST);
+    message
+}
+
 fn write(stream: &mut Option<TcpStream>, kind: Kind, bytes: &[u8]) -> io::Result<()> {
     let Some(open) = stream else { return Err(ErrorKind::BrokenPipe.into()) };
     let mut head = [kind as u8, 0, 0, 0, 0];
@@ -294,4 +309,30 @@ fn message(stream: &mut TcpStream) -> io::Result<(Kind, Vec<u8>)> {
 /// What a mutex holds; nothing here is left half-changed by a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    #[test]
+    fn a_farewell_waits_for_what_is_being_written() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let here = TcpStream::connect(listener.local_addr()?)?;
+        let (mut there, _) = listener.accept()?;
+        let streams = vec![None, Some(here)];
+        let shared = Arc::new(Shared::new(0, Timing::default(), streams, Box::new(|_| {}))?);
+        let writing = lock(&shared.writers[1].as_ref().unwrap().stream);
+        let leaving = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.leave(None)
+        });
+        thread::sleep(Duration::from_millis(50));
+        drop(writing);
+        leaving.join().unwrap();
+        assert_eq!(message(&mut there)?, (Kind::Farewell, 0_u32.to_le_bytes().to_vec()));
+        Ok(())
+    }
 }
