@@ -81,9 +81,10 @@ fn frozen() -> Result<()> {
     ensure!(
         work.is_frozen(),
         "paper/plans/proof.toml is about another `tokensieve diagnose`: its key `diagnose` is \"{}\", and the fingerprint of \
-         these sources is \"{}\"",
+         these sources is \"{}\"; the last commit that has it is {} (docs/plans/proof.md, \"Frozen\")",
         work.plan.diagnose,
         proof::Work::program(),
+        work.plan.commit,
     );
     Ok(())
 }

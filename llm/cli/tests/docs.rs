@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Blocks that are not run: whoever adds one changes this number.
-const NOT_RUN: usize = 15;
+const NOT_RUN: usize = 16;
 /// A number before one of these words is the machine's.
 const MACHINE: [&str; 4] = ["tokens/s", "seconds", "GiB", "s"];
 

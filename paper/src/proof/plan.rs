@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct Plan {
     /// The fingerprint of the program that recommends; empty while the plan is a draft.
     pub diagnose: String,
+    /// The last commit that has these sources.
+    pub commit: String,
     /// What decides: `--measure`.
     pub measure: String,
     /// Steps of a race's longest runs.

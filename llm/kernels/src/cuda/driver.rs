@@ -66,7 +66,7 @@ impl Target {
 
     /// # Panics
     /// If the driver refuses, as tch's operators do.
-    pub(super) fn launch(&self, kernel: &'static str, blocks: u32, threads: u32, arguments: &[Argument]) {
+    pub(super) fn launch(self, kernel: &'static str, blocks: u32, threads: u32, arguments: &[Argument]) {
         let mut places: Vec<*mut c_void> = arguments.iter().map(Argument::place).collect();
         match self {
             Self::Gpu(gpu) => gpu.launch(kernel, blocks, threads, &mut places),
@@ -221,6 +221,17 @@ fn load(index: usize) -> Result<Gpu, String> {
     }
 }
 
+type Create = unsafe extern "C" fn(
+    *mut Handle,
+    *const c_char,
+    *const c_char,
+    c_int,
+    *const *const c_char,
+    *const *const c_char,
+) -> Status;
+type Size = unsafe extern "C" fn(program: Handle, bytes: *mut usize) -> Status;
+type Fill = unsafe extern "C" fn(program: Handle, into: *mut c_char) -> Status;
+
 /// Machine code for a GPU's architecture.
 fn compile(architecture: &str) -> Result<Vec<u8>, String> {
     // Beside libtorch lies a library that brings NVRTC, wherever Python's packages put it.
@@ -235,21 +246,11 @@ fn compile(architecture: &str) -> Result<Vec<u8>, String> {
     let source = CString::new(SOURCE).expect("no zero in it");
     // SAFETY: the types are those of NVRTC's header; strings and buffers live through the calls.
     unsafe {
-        type Create = unsafe extern "C" fn(
-            *mut Handle,
-            *const c_char,
-            *const c_char,
-            c_int,
-            *const *const c_char,
-            *const *const c_char,
-        ) -> Status;
         let create: Create = library.function(c"nvrtcCreateProgram")?;
         let destroy: unsafe extern "C" fn(*mut Handle) -> Status =
             library.function(c"nvrtcDestroyProgram")?;
         let compile: unsafe extern "C" fn(Handle, c_int, *const *const c_char) -> Status =
             library.function(c"nvrtcCompileProgram")?;
-        type Size = unsafe extern "C" fn(Handle, *mut usize) -> Status;
-        type Fill = unsafe extern "C" fn(Handle, *mut c_char) -> Status;
         let mut program = null_mut();
         checked(
             "nvrtcCreateProgram",

@@ -27,7 +27,7 @@ fn threads(columns: usize) -> u32 {
 
 impl Target {
     /// Runs a kernel on every row.
-    fn run(&self, kernel: &'static str, rows: usize, columns: usize, arguments: &[Argument]) {
+    fn run(self, kernel: &'static str, rows: usize, columns: usize, arguments: &[Argument]) {
         if rows > 0 {
             self.launch(
                 kernel,
@@ -57,7 +57,7 @@ pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: &Tensor) -> O
     let arguments = [
         from.rows.argument(),
         into.rows.argument(),
-        integer(from.parts),
+        integer(from.per_row),
         from.stride(),
         into.stride(),
         integer(columns),
@@ -80,7 +80,7 @@ pub(crate) fn rms_norm_backward(
     let target = Target::of(x)?;
     let (gradient, from) = (Parts::of(dy)?, Parts::of(x)?);
     // A weight's gradient is a sum over rows; a residual belongs to whole ones.
-    if d_weight.is_some() || (residual.is_some() && from.parts > 1) {
+    if d_weight.is_some() || (residual.is_some() && from.per_row > 1) {
         return None;
     }
     let dx = Tensor::empty(x.size(), (x.kind(), x.device()));
@@ -90,7 +90,7 @@ pub(crate) fn rms_norm_backward(
         from.rows.argument(),
         Rows::of_optional(residual)?,
         into.rows.argument(),
-        integer(from.parts),
+        integer(from.per_row),
         gradient.stride(),
         from.stride(),
         into.stride(),

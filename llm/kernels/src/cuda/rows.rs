@@ -32,7 +32,7 @@ pub(super) struct Rows {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
     pub(super) rows: Rows,
-    pub(super) parts: usize,
+    pub(super) per_row: usize,
     stride: i64,
 }
 
@@ -75,12 +75,12 @@ impl Parts {
     pub(super) fn of(tensor: &Tensor) -> Option<Self> {
         let (size, apart) = (tensor.size(), tensor.stride());
         match (size[..].len(), &apart[..]) {
-            (2, _) => Some(Self { rows: Rows::of(tensor)?, parts: 1, stride: 0 }),
+            (2, _) => Some(Self { rows: Rows::of(tensor)?, per_row: 1, stride: 0 }),
             (3, [_, stride, 1]) => {
                 // The kernels' rows start with the first part; the others stand in a whole number of reads from it.
                 let rows = Rows::of(&tensor.select(1, 0))?;
                 let aligned = (*stride as usize).is_multiple_of(LANES);
-                aligned.then_some(Self { rows, parts: size[1] as usize, stride: *stride })
+                aligned.then_some(Self { rows, per_row: size[1] as usize, stride: *stride })
             }
             _ => None,
         }
@@ -88,7 +88,7 @@ impl Parts {
 
     /// How many parts all rows have.
     pub(super) fn count(&self) -> usize {
-        self.rows.count * self.parts
+        self.rows.count * self.per_row
     }
 
     /// How far they are apart.
