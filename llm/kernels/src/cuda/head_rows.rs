@@ -30,11 +30,14 @@ pub(crate) fn statistics(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -
         return None;
     }
     let (onto, other, other_cap) = match request.reference {
-        None => (NOTHING, Rows::of_optional(None)?, None),
-        Some(Reference::Uniform) => (UNIFORM, Rows::of_optional(None)?, None),
-        Some(Reference::Logits((logits, cap))) => (LOGITS, Rows::of_optional(Some(logits))?, cap),
+        None => (NOTHING, None, None),
+        Some(Reference::Uniform) => (UNIFORM, None, None),
+        Some(Reference::Logits((logits, cap))) => (LOGITS, Some(logits), cap),
         Some(Reference::Top(..)) => return None,
     };
+    let other = Rows::of_optional(other, rows.count, rows.columns)?;
+    assert_eq!(chunk.labels.len(), rows.count, "a label per row");
+    assert!(chunk.labels.iter().all(|label| (*label as usize) < rows.columns), "labels of the vocabulary");
     // Logits in f32 were not rounded.
     let exact = (logits_nv.kind() != Kind::Float).then(|| chunk.label_logits());
     let labels = chunk.labels_n.contiguous();
@@ -73,6 +76,7 @@ pub(crate) fn gradient(
         (None, Tail::Itself(by)) => (ITSELF, None, by),
         _ => return None,
     };
+    let others = other.map_or(0, |logits| logits.size()[0] as usize);
     let labels = tasks.labels_n.contiguous();
     let distance = Tensor::empty([rows.count as i64], (Kind::Double, logits_nv.device()));
     let arguments = [
@@ -84,8 +88,8 @@ pub(crate) fn gradient(
         floats(&tasks.label_weight)?,
         floats(&tasks.reference_weight)?,
         integer(kind),
-        Rows::of_optional(other)?,
-        integer(other.map_or(0, |logits| logits.size()[0] as usize)),
+        Rows::of_optional(other, others, rows.columns)?,
+        integer(others),
         Number(by as f32),
         cap(soft_cap),
         cap(onto.logits.and_then(|(_, cap)| cap)),

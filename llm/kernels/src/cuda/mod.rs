@@ -85,10 +85,11 @@ pub(crate) fn rms_norm_backward(
     }
     let dx = Tensor::empty(x.size(), (x.kind(), x.device()));
     let (into, columns) = (Parts::of(&dx)?, from.rows.columns);
+    assert_eq!((gradient.count(), gradient.rows.columns), (from.count(), columns));
     let arguments = [
         gradient.rows.argument(),
         from.rows.argument(),
-        Rows::of_optional(residual)?,
+        Rows::of_optional(residual, from.count(), columns)?,
         into.rows.argument(),
         integer(from.per_row),
         gradient.stride(),
@@ -147,7 +148,8 @@ pub(crate) fn gated_backward(
     let gradient = Tensor::empty(gate_up.size(), (gate_up.kind(), gate_up.device()));
     let (d_act, from, into) = (Rows::of(d_act)?, Rows::of(gate_up)?, Rows::of(&gradient)?);
     assert_eq!((from.count, from.columns), (d_act.count, 2 * d_act.columns));
-    let (columns, out) = (d_act.columns, Rows::of_optional(act_out)?);
+    let columns = d_act.columns;
+    let out = Rows::of_optional(act_out, d_act.count, columns)?;
     let arguments =
         [d_act.argument(), from.argument(), into.argument(), out, integer(columns), is_gelu(activation)];
     target.run("gated_backward", d_act.count, columns, &arguments);
@@ -157,7 +159,8 @@ pub(crate) fn gated_backward(
 pub(crate) fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64) -> Option<Tensor> {
     let target = Target::of(x)?;
     let out = Tensor::empty(x.size(), (x.kind(), x.device()));
-    let (from, into, base) = (Rows::of(x)?, Rows::of(&out)?, Rows::of_optional(base)?);
+    let (from, into) = (Rows::of(x)?, Rows::of(&out)?);
+    let base = Rows::of_optional(base, from.count, from.columns)?;
     let keys: Vec<i32> =
         (0..from.count).flat_map(|row| mask.key(row).unwrap_or_default()).map(u32::cast_signed).collect();
     let keys = upload(&keys, x.device());

@@ -57,12 +57,14 @@ impl Rows {
         })
     }
 
-    /// A place without a base where there is none.
-    pub(super) fn of_optional(matrix: Option<&Tensor>) -> Option<Argument> {
-        Some(match matrix {
-            Some(matrix) => Self::of(matrix)?.argument(),
-            None => Argument::Rows(Place { base: null_mut(), stride: 0, wide: 0 }),
-        })
+    /// A matrix of so many rows and columns; a place without a base where there is none.
+    pub(super) fn of_optional(matrix: Option<&Tensor>, count: usize, columns: usize) -> Option<Argument> {
+        let Some(matrix) = matrix else {
+            return Some(Argument::Rows(Place { base: null_mut(), stride: 0, wide: 0 }));
+        };
+        let rows = Self::of(matrix)?;
+        assert_eq!((rows.count, rows.columns), (count, columns), "a matrix of another size");
+        Some(rows.argument())
     }
 
     pub(super) fn argument(&self) -> Argument {

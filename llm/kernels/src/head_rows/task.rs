@@ -95,7 +95,8 @@ pub enum Reference<'a> {
 pub enum ChunkStats {
     /// By kernels, on the host.
     Host(Vec<RowStats>),
-    /// By libtorch's operators or on a GPU: f64 `[n, 7]` or `[n, 12]`, in the order of [`RowStats`]' fields, on the hidden states' device.
+    /// By libtorch's operators or on a GPU: f64 `[n, 7]` or `[n, 12]`, in the order of [`RowStats`]' fields, on the hidden
+    /// states' device.
     Device(Tensor),
 }
 
