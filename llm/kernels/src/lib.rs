@@ -73,6 +73,7 @@ mod cuda;
 mod flash;
 pub mod head_rows;
 mod layout;
+mod library;
 pub mod logits;
 pub mod machine;
 mod mask;

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
 use crate::backend::{Backend, kind_name};
 use crate::cuda;
+use crate::library;
 
 /// The version of torch that tch 0.24 is made for; `build.rs` refuses another.
 pub const TORCH_VERSION: &str = "2.11.0";
@@ -81,11 +82,11 @@ impl Machine {
     pub fn measure() -> Self {
         let device = device();
         let (size, memory) = if device.is_cuda() { (CUDA_SIZE, CUDA_MEMORY) } else { (SIZE, MEMORY) };
-        let library = library();
+        let library = library::folder();
         Self {
             device,
             backend: Backend::of(device),
-            torch: library.as_deref().and_then(version),
+            torch: library.as_deref().and_then(library::version),
             library,
             cuda: open_cuda().clone(),
             cuda_devices: Cuda::device_count(),
@@ -157,7 +158,8 @@ pub fn device() -> Device {
 pub fn open_cuda() -> &'static CudaLibrary {
     static OUTCOME: OnceLock<CudaLibrary> = OnceLock::new();
     OUTCOME.get_or_init(|| {
-        let path = library().map(|folder| folder.join("libtorch_cuda.so")).filter(|path| path.is_file());
+        let path =
+            library::folder().map(|folder| folder.join("libtorch_cuda.so")).filter(|path| path.is_file());
         let Some(path) = path.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()) else {
             return CudaLibrary::Missing;
         };
@@ -175,26 +177,6 @@ pub fn open_cuda() -> &'static CudaLibrary {
         };
         CudaLibrary::Refused(why.into_owned())
     })
-}
-
-/// The folder that `libtorch_cpu.so` was loaded from.
-pub(crate) fn library() -> Option<PathBuf> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let path = maps
-        .lines()
-        .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|p| p.ends_with("/libtorch_cpu.so")))?;
-    Some(Path::new(path).parent()?.to_owned())
-}
-
-/// What the folder above the library says: `build-version` of a libtorch, `version.py` of a Python package.
-fn version(library: &Path) -> Option<String> {
-    let folder = library.parent()?;
-    if let Ok(text) = fs::read_to_string(folder.join("build-version")) {
-        return Some(text.trim().to_owned());
-    }
-    let text = fs::read_to_string(folder.join("version.py")).ok()?;
-    let line = text.lines().find(|line| line.starts_with("__version__"))?;
-    line.split(['\'', '"']).nth(1).map(str::to_owned)
 }
 
 /// As the kernel's driver lists them.

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use tch::{Device, Tensor};
 
-use super::rows::Place;
-use crate::machine;
+use super::argument::Argument;
+use crate::library;
 
 const SOURCE: &str = include_str!("kernels.cu");
 
@@ -23,26 +23,6 @@ const NAMES: [&CStr; 8] = [
     c"head_statistics",
     c"head_gradient",
 ];
-
-/// An argument of a kernel.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Argument {
-    Rows(Place),
-    Pointer(*mut c_void),
-    Integer(i64),
-    Number(f32),
-}
-
-impl Argument {
-    fn place(&self) -> *mut c_void {
-        match self {
-            Self::Rows(place) => std::ptr::from_ref(place).cast_mut().cast(),
-            Self::Pointer(pointer) => std::ptr::from_ref(pointer).cast_mut().cast(),
-            Self::Integer(number) => std::ptr::from_ref(number).cast_mut().cast(),
-            Self::Number(number) => std::ptr::from_ref(number).cast_mut().cast(),
-        }
-    }
-}
 
 /// What runs the kernels.
 #[derive(Clone, Copy)]
@@ -235,7 +215,7 @@ type Fill = unsafe extern "C" fn(program: Handle, into: *mut c_char) -> Status;
 /// Machine code for a GPU's architecture.
 fn compile(architecture: &str) -> Result<Vec<u8>, String> {
     // Beside libtorch lies a library that brings NVRTC, wherever Python's packages put it.
-    let beside = machine::library().map(|folder| folder.join("libcaffe2_nvrtc.so"));
+    let beside = library::folder().map(|folder| folder.join("libcaffe2_nvrtc.so"));
     let names = beside.iter().filter_map(|path| path.to_str());
     let names: Vec<CString> = names
         .chain(["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"])

@@ -4,7 +4,8 @@ use std::ptr::null_mut;
 
 use tch::{Kind, Tensor};
 
-use super::driver::{Argument, Argument::Number, Target};
+use super::argument::{Argument, Argument::Number};
+use super::driver::Target;
 use super::rows::{Rows, floats, integer, pointer};
 use crate::head_rows::plain::DeviceTasks;
 use crate::head_rows::task::{Chunk, INVERSE_TEMPERATURES, Onto, Reference, Request, Tail};

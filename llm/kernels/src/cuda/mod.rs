@@ -3,6 +3,7 @@
 //! other kinds of numbers, for rows that do not start at multiples of 16 bytes, or where the kernels could not be compiled
 //! (`tokensieve doctor` says why).
 
+mod argument;
 mod driver;
 pub(crate) mod head_rows;
 mod rows;
@@ -13,12 +14,10 @@ use crate::mask::Mask;
 use crate::shape::{Activation, Heads};
 use crate::upload::upload;
 
-use driver::{Argument, Argument::Number, Target};
+use argument::{Argument, Argument::Number};
+use driver::Target;
 pub(crate) use driver::{compiled, free_bytes};
-use rows::{Parts, Rows, floats, integer};
-
-/// Numbers that a thread reads at a time.
-const LANES: usize = 8;
+use rows::{LANES, Parts, Rows, floats, integer};
 
 /// A block's threads for a row of so many numbers: whole warps.
 fn threads(columns: usize) -> u32 {

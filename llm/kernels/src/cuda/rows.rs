@@ -1,24 +1,14 @@
 //! Tensors as the kernels read them.
 
-use std::ffi::c_void;
-use std::ptr::null_mut;
-
 use tch::{Kind, Tensor};
 
-use super::LANES;
-use super::driver::Argument;
+use super::argument::{Argument, Place};
+
+/// Numbers that a thread reads at a time.
+pub(super) const LANES: usize = 8;
 
 /// Bytes that a thread reads at a time.
 const ALIGNMENT: usize = 16;
-
-/// `Rows` of `kernels.cu`: a matrix whose rows may lie apart.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(super) struct Place {
-    base: *mut c_void,
-    stride: i64,
-    wide: i64,
-}
 
 /// A matrix of f32 or bf16, its rows at multiples of [`ALIGNMENT`] and a multiple of [`LANES`] long.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +50,7 @@ impl Rows {
     /// A matrix of so many rows and columns; a place without a base where there is none.
     pub(super) fn of_optional(matrix: Option<&Tensor>, count: usize, columns: usize) -> Option<Argument> {
         let Some(matrix) = matrix else {
-            return Some(Argument::Rows(Place { base: null_mut(), stride: 0, wide: 0 }));
+            return Some(Argument::Rows(Place::NOWHERE));
         };
         let rows = Self::of(matrix)?;
         assert_eq!((rows.count, rows.columns), (count, columns), "a matrix of another size");
