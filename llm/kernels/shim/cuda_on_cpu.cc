@@ -10,6 +10,8 @@
 #define ONE_THREAD
 #define __device__
 #define __global__
+#define __shared__
+#define __syncthreads()
 
 namespace {
 
@@ -69,6 +71,8 @@ extern "C" bool ts_cuda_on_cpu(const char *name, uint32_t blocks, void *const *a
   KERNEL(gated_backward)
   KERNEL(rope)
   KERNEL(dropout)
+  KERNEL(take_up)
+  KERNEL(attend_held)
   KERNEL(head_statistics)
   KERNEL(head_gradient)
   return false;

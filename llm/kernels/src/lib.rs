@@ -93,6 +93,7 @@ pub use backend::{Backend, kind_name};
 pub use cpu::Int8Weight;
 #[cfg(kernels)]
 pub use cpu::decode;
+pub use cuda::{Held, Sequence};
 pub use flash::applies as is_flash;
 pub use layout::Layout;
 pub use mask::Mask;

@@ -15,7 +15,7 @@ use tokensieve_kernels::{self as kernels, Activation, Attention, Heads, Product,
 use tokensieve_kernels::{Layout, Mask};
 use tokensieve_model::Document;
 use tokensieve_model::head::{Head, Reference};
-use tokensieve_model::{Adapter, LoraConfig, Model};
+use tokensieve_model::{Adapter, Cache, LoraConfig, Model};
 use tokensieve_objective::{Objective, Plan};
 use tokensieve_train::Trained;
 use tokensieve_train::step::{Ranking, StepOptions, step};
@@ -195,6 +195,25 @@ fn flash_attention_agrees_with_plain_attention() {
             &plain::attention_backward(&d_out, &qkv, &twin, &twin_lse, &layout, &how),
             2e-2,
         );
+    }
+}
+
+#[test]
+fn sequences_grow_as_on_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    for name in NAMES {
+        let fixture = Fixture::new(name);
+        let last = |device| {
+            let model = Model::load(&fixture.checkpoint(), Kind::Float, device).unwrap();
+            let mut caches = [Cache::new(&model, 2), Cache::new(&model, 2)];
+            let mut hidden = Tensor::new();
+            for pieces in [[&[5_u32, 9, 2, 7][..], &[3]], [&[1], &[8, 6, 4]], [&[2], &[1]]] {
+                let mut pieces: Vec<_> = caches.iter_mut().zip(pieces).collect();
+                hidden = no_grad(|| model.forward_cached_together(&mut pieces));
+            }
+            hidden
+        };
+        close(&format!("{name}, growing"), &last(gpu), &last(Device::Cpu), 1e-4);
     }
 }
 

@@ -13,13 +13,15 @@ use crate::library;
 
 const SOURCE: &str = include_str!("kernels.cu");
 
-const NAMES: [&CStr; 8] = [
+const NAMES: [&CStr; 10] = [
     c"rms_norm",
     c"rms_norm_backward",
     c"gated",
     c"gated_backward",
     c"rope",
     c"dropout",
+    c"take_up",
+    c"attend_held",
     c"head_statistics",
     c"head_gradient",
 ];

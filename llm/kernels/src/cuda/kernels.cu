@@ -68,6 +68,16 @@ __device__ static float number(Rows rows, i64 row, i64 at) {
   return rows.wide ? ((const float *)rows.base)[place] : bits_as_float((u32)((const u16 *)rows.base)[place] << 16);
 }
 
+__device__ static void put(Rows rows, i64 row, i64 at, float x) {
+  i64 place = row * rows.stride + at;
+  if (rows.wide)
+    ((float *)rows.base)[place] = x;
+  else
+    ((u16 *)rows.base)[place] = (u16)rounded(x);
+}
+
+__device__ static float capped(float z, float cap) { return cap > 0.0f ? tanhf(z / cap) * cap : z; }
+
 // Of all threads of the block, for each of them.
 __device__ static float block_sum(float x) {
 #ifndef ONE_THREAD
@@ -243,9 +253,75 @@ extern "C" __global__ void dropout(Rows x, Rows base, Rows out, i64 columns, con
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------- the head's rows
+// ---------------------------------------------------------------------------------------------------------- sequences that grow
 
-__device__ static float capped(float z, float cap) { return cap > 0.0f ? tanhf(z / cap) * cap : z; }
+// A row's sequence lies at `held[row]`: for each token the keys, then the values, of all `keys` heads. The row sees the
+// first `seen[row]` tokens, of which it is the last.
+__device__ static Rows sequence(const i64 *held, i64 row, i64 keys, i64 dim, i64 wide) {
+  Rows all = {(void *)held[row], 2 * keys * dim, wide};
+  return all;
+}
+
+// Takes up a row's own keys and values, which stand from `first` on in `qkv`.
+extern "C" __global__ void take_up(Rows qkv, i64 first, const i64 *held, const i64 *seen, i64 keys, i64 dim) {
+  i64 row = blockIdx.x, columns = 2 * keys * dim;
+  Rows into = sequence(held, row, keys, dim, qkv.wide);
+  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x)
+    store(into, seen[row] - 1, at, load(qkv, row, first + at));
+}
+
+// Keys that are scored at a time, and dimensions of a result, 512 at most, that each of 128 threads adds up.
+#define SCORED 512
+#ifdef ONE_THREAD
+#define OWN 512
+#else
+#define OWN 4
+#endif
+
+// Attention of each row and query head; a row sees the latest `window` tokens, or all if that is 0.
+extern "C" __global__ void attend_held(Rows qkv, Rows out, const i64 *held, const i64 *seen, i64 queries, i64 keys,
+                                       i64 dim, i64 window, float scale, float cap) {
+  __shared__ float scores[SCORED];
+  i64 row = blockIdx.x / queries, head = blockIdx.x % queries, group = head / (queries / keys);
+  i64 last = seen[row], first = window > 0 && last > window ? last - window : 0;
+  Rows all = sequence(held, row, keys, dim, qkv.wide);
+  float largest = LOWEST, sum = 0.0f, result[OWN] = {0.0f};
+  for (i64 start = first; start < last; start += SCORED) {
+    i64 count = last - start < SCORED ? last - start : SCORED;
+    float most = largest, part = 0.0f;
+    for (i64 key = threadIdx.x; key < count; key += blockDim.x) {
+      float score = 0.0f;
+      for (i64 at = 0; at < dim; at += 8) {
+        Eight a = load(qkv, row, head * dim + at), b = load(all, start + key, group * dim + at);
+#pragma unroll
+        for (int i = 0; i < 8; i++) score += a.v[i] * b.v[i];
+      }
+      scores[key] = capped(score * scale, cap);
+      most = fmaxf(most, scores[key]);
+    }
+    most = block_max(most);
+    for (i64 key = threadIdx.x; key < count; key += blockDim.x) part += scores[key] = expf(scores[key] - most);
+    float by = expf(largest - most);
+    sum = sum * by + block_sum(part), largest = most;
+#pragma unroll
+    for (int own = 0; own < OWN; own++) {
+      i64 at = threadIdx.x + own * blockDim.x;
+      if (at >= dim) break;
+      float value = result[own] * by;
+      for (i64 key = 0; key < count; key++) value += scores[key] * number(all, start + key, (keys + group) * dim + at);
+      result[own] = value;
+    }
+    // Before the next keys' scores take these ones' place.
+    __syncthreads();
+  }
+#pragma unroll
+  for (int own = 0; own < OWN; own++) {
+    i64 at = threadIdx.x + own * blockDim.x;
+    if (at < dim) put(out, row, head * dim + at, result[own] / sum);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------- the head's rows
 
 #define TEMPERATURES 5
 

@@ -6,6 +6,7 @@
 mod argument;
 mod driver;
 pub(crate) mod head_rows;
+mod held;
 mod rows;
 
 use tch::{Kind, Tensor};
@@ -17,6 +18,7 @@ use crate::upload::upload;
 use argument::{Argument, Argument::Number};
 use driver::Target;
 pub(crate) use driver::{compiled, free_bytes};
+pub use held::{Held, Sequence};
 use rows::{LANES, Parts, Rows, floats, integer};
 
 /// A block's threads for a row of so many numbers: whole warps.

@@ -7,7 +7,9 @@ use super::driver::on_cpu::TESTED;
 use super::*;
 use crate::head_rows::plain::{self as plain_rows, DeviceTasks};
 use crate::head_rows::task::{Chunk, Onto, Reference, Request, Tail};
+use crate::layout::Layout;
 use crate::plain;
+use crate::shape::Attention;
 use crate::tests::{close, random};
 
 /// What the kernels give for tensors of this processor.
@@ -111,6 +113,49 @@ fn the_same_numbers_are_dropped() {
         for (base, scale) in [(None, 1.0), (Some(&base), mask.scale())] {
             let twin = plain::dropout(&x, base, &mask, scale);
             close(&tested(|| dropout(&x, base, &mask, scale)), &twin, tolerance);
+        }
+    }
+}
+
+#[test]
+fn new_tokens_attend_as_all_do_together() {
+    let heads = Heads { queries: 4, keys: 2, dim: 16 };
+    let (layers, lengths, new) = (2, [700, 9, 40], [3, 1, 40]);
+    let scale = 0.3;
+    for ((kind, _), (soft_cap, window)) in
+        KINDS.into_iter().flat_map(|kind| [(kind, (None, None)), (kind, (Some(2.0), Some(30)))])
+    {
+        let how = Attention { heads, scale, soft_cap, window };
+        let tolerance = if kind == Kind::Float { 1e-5 } else { 8e-3 };
+        for layer in 0..layers {
+            let all: Vec<Tensor> =
+                (0..3).map(|i| (random(&[lengths[i], 128], i as u64 + 9) * 2.0).to_kind(kind)).collect();
+            let room = |tokens: i64| Tensor::full([tokens + 3, 64], f64::NAN, (kind, Device::Cpu));
+            let caches: Vec<Vec<Tensor>> =
+                lengths.iter().map(|length| (0..layers).map(|_| room(*length)).collect()).collect();
+            let (mut own, mut expected) = (Vec::new(), Vec::new());
+            for i in 0..3 {
+                let before = lengths[i] - new[i];
+                caches[i][layer as usize]
+                    .narrow(0, 0, before)
+                    .copy_(&all[i].narrow(1, 64, 64).narrow(0, 0, before));
+                own.push(all[i].narrow(0, before, new[i]));
+                let out = Tensor::zeros([lengths[i], 64], (kind, Device::Cpu));
+                let layout = Layout { prefix: 0, lengths: vec![lengths[i] as usize] };
+                let _ = plain::attention(&all[i], &layout, &how, None, &out);
+                expected.push(out.narrow(0, before, new[i]));
+            }
+            let sequences: Vec<Sequence> = (0..3)
+                .map(|i| Sequence {
+                    layers: &caches[i],
+                    before: (lengths[i] - new[i]) as usize,
+                    new: new[i] as usize,
+                })
+                .collect();
+            let out = apart(&[44, 64], 3, kind);
+            let qkv = Tensor::cat(&own, 0);
+            tested(|| Held::new(&sequences, Device::Cpu)?.attend(&qkv, layer as usize, &how, &out));
+            close(&out, &Tensor::cat(&expected, 0), tolerance);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::Model;
 use crate::layers::Pass;
 use tokensieve_kernels::Layout;
 use tokensieve_kernels::upload;
-use tokensieve_kernels::{Attention, Heads};
+use tokensieve_kernels::{Attention, Heads, Held, Sequence};
 
 /// The keys and values of one sequence's tokens so far, for every layer.
 #[derive(Debug)]
@@ -79,14 +79,25 @@ impl Model {
         }
         let ids: Vec<i64> =
             pieces.iter().flat_map(|(_, tokens)| *tokens).map(|token| i64::from(*token)).collect();
-        let (cos, sin): (Vec<Tensor>, Vec<Tensor>) = spans.iter().map(|span| self.angles_of(span)).unzip();
         let layout = Layout { prefix: 0, lengths: spans.iter().map(|span| span.new as usize).collect() };
-        let [cos, sin] = [cos, sin].map(|parts| Tensor::cat(&parts, 0));
+        let (cos, sin) = self.angles_of(&spans, &layout);
         let pass = Pass { layout, cos, sin, dropout: None, output_rows: None };
 
+        let sequences: Vec<Sequence> = pieces
+            .iter()
+            .map(|(cache, tokens)| Sequence {
+                layers: &cache.layers,
+                before: cache.tokens,
+                new: tokens.len(),
+            })
+            .collect();
+        let held = Held::new(&sequences, self.device);
         let mut hidden = self.embed(&upload(&ids, self.device));
         for (index, layer) in self.layers.iter().enumerate() {
             let attend = |qkv: &Tensor, out: &Tensor| {
+                if held.as_ref().and_then(|held| held.attend(qkv, index, layer.attention(), out)).is_some() {
+                    return Tensor::new();
+                }
                 for (span, (cache, _)) in spans.iter().zip(&*pieces) {
                     span.attend(qkv, &cache.layers[index], layer.attention(), out);
                 }
@@ -100,10 +111,19 @@ impl Model {
         self.norm.forward(&hidden).0
     }
 
-    fn angles_of(&self, span: &Span) -> (Tensor, Tensor) {
-        let positions = Tensor::arange_start(span.before, span.before + span.new, (Kind::Int64, self.device));
-        let layout = Layout { prefix: 0, lengths: vec![span.new as usize] };
-        self.rotary.angles(&positions, &layout, span.before as usize)
+    fn angles_of(&self, spans: &[Span], layout: &Layout) -> (Tensor, Tensor) {
+        let positions = |span: &Span| span.before..span.before + span.new;
+        let upload = |positions: Vec<i64>| upload(&positions, self.device);
+        if self.rotary.long_from().is_none() {
+            return self.rotary.angles(&upload(spans.iter().flat_map(positions).collect()), layout, 0);
+        }
+        // What precedes a sequence's new tokens decides which frequencies they have.
+        let of = |span: &Span| {
+            let layout = Layout { prefix: 0, lengths: vec![span.new as usize] };
+            self.rotary.angles(&upload(positions(span).collect()), &layout, span.before as usize)
+        };
+        let (cos, sin): (Vec<Tensor>, Vec<Tensor>) = spans.iter().map(of).unzip();
+        (Tensor::cat(&cos, 0), Tensor::cat(&sin, 0))
     }
 }
 
