@@ -29,7 +29,7 @@
 //! | [`spread`] | `cpu/spread.rs` | `spread/plain.rs` | libtorch | kernel against plain |
 //! | [`logits`] (sampling) | `cpu/logits.rs` | loops | on the host | kernel against loops |
 //! | [`Int8Weight`] (int8) | `cpu/int8.rs` (avx512-bf16 with VNNI) | none | none | product of the rounded factors |
-//! | `decode` | `cpu/decode/` | the forward pass with a cache | libtorch | libtorch; a row by itself |
+//! | `decode` | `cpu/decode/` | the forward pass with a cache | the same, with attention by kernels ([`Held`]) | libtorch; a row by itself |
 //!
 //! Tests of a kernel call it directly and fail where it does not apply. Where this process computes without kernels, they
 //! print `skipped: needs kernels`, and fail if `TOKENSIEVE_REQUIRE_BACKEND` names another back end than the process's. One
