@@ -39,6 +39,9 @@ pub struct Held<'s> {
 
 impl<'s> Held<'s> {
     /// `None` where no kernel reads them: not on this device, or in another layout.
+    ///
+    /// # Panics
+    /// If a sequence has no room for its new tokens.
     pub fn new(sequences: &[Sequence<'s>], device: Device) -> Option<Self> {
         let first = sequences.first()?.layers.first()?;
         let (kind, width) = (first.kind(), first.size()[1]);
@@ -66,6 +69,9 @@ impl<'s> Held<'s> {
 
     /// Takes up a layer's new keys and values, which `qkv` (`[T, (H+2G)·K]`) has, and writes the rows' attention into `out`
     /// (`[T, H·K]`). `None`, and nothing done, where no kernel applies.
+    ///
+    /// # Panics
+    /// If the tensors' sizes are not those.
     pub fn attend(&self, qkv: &Tensor, layer: usize, how: &Attention, out: &Tensor) -> Option<()> {
         let target = Target::of(qkv)?;
         let Heads { queries, keys, dim } = how.heads;
