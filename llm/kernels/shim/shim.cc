@@ -71,23 +71,16 @@ char *ts_pinned(const at::Tensor *numbers, at::Tensor **result) {
   return caught([&] { *result = new at::Tensor(numbers->pin_memory()); });
 }
 
-// The most bytes that tensors on a CUDA device have taken at a time. Asked through the interface that all devices'
-// allocators have, so that nothing of CUDA is linked; a libtorch without CUDA has no such allocator, and says so.
-char *ts_peak_device_bytes(int8_t device, int64_t *bytes) {
-  return caught([&] {
-    const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-    *bytes = c10::getDeviceAllocator(c10::kCUDA)->getDeviceStats(device).allocated_bytes[all].peak;
-  });
-}
-
-
-// Bytes that CUDA's allocator holds of a device's memory, and how many of them tensors have.
-char *ts_device_bytes(int8_t device, int64_t *held, int64_t *taken) {
+// Bytes of a CUDA device's memory: what the allocator holds, what tensors have of it, and the most that they have had at a
+// time. Asked through the interface that all devices' allocators have, so that nothing of CUDA is linked; a libtorch
+// without CUDA has no such allocator, and says so.
+char *ts_device_bytes(int8_t device, int64_t *bytes) {
   return caught([&] {
     const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
     const auto stats = c10::getDeviceAllocator(c10::kCUDA)->getDeviceStats(device);
-    *held = stats.reserved_bytes[all].current;
-    *taken = stats.allocated_bytes[all].current;
+    bytes[0] = stats.reserved_bytes[all].current;
+    bytes[1] = stats.allocated_bytes[all].current;
+    bytes[2] = stats.allocated_bytes[all].peak;
   });
 }
 

@@ -1,7 +1,6 @@
 //! What libtorch offers on this machine, asked and measured.
-#![allow(unsafe_code)] // Opening a library.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -163,19 +162,7 @@ pub fn open_cuda() -> &'static CudaLibrary {
         let Some(path) = path.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok()) else {
             return CudaLibrary::Missing;
         };
-        // SAFETY: as opening any library is: its initialisers run, and are made for this.
-        if !unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null() {
-            return CudaLibrary::Opened;
-        }
-        // SAFETY: after a failure dlerror gives a text that lives until the next call.
-        let why = unsafe { libc::dlerror() };
-        let why = if why.is_null() {
-            "no reason given".into()
-        } else {
-            // SAFETY: not null; nothing was called since.
-            unsafe { CStr::from_ptr(why) }.to_string_lossy()
-        };
-        CudaLibrary::Refused(why.into_owned())
+        library::open(&path).map_or_else(CudaLibrary::Refused, |_| CudaLibrary::Opened)
     })
 }
 

@@ -37,7 +37,7 @@ pub fn gib(bytes: u64) -> f64 {
 /// [`peak_bytes`] says more.
 pub fn peak_device_bytes(device: Device) -> Option<u64> {
     match device {
-        Device::Cuda(index) => shim::peak_device_bytes(index),
+        Device::Cuda(index) => shim::device_bytes(index).map(|bytes| bytes.peak),
         _ => None,
     }
 }
@@ -45,7 +45,7 @@ pub fn peak_device_bytes(device: Device) -> Option<u64> {
 /// How many bytes tensors could still take on a device; `None` for the CPU, or where nobody says.
 pub fn free_device_bytes(device: Device) -> Option<u64> {
     match device {
-        Device::Cuda(index) => Some(cuda::free_bytes(index)? + shim::idle_device_bytes(index)?),
+        Device::Cuda(index) => Some(cuda::free_bytes(index)? + shim::device_bytes(index)?.idle),
         _ => None,
     }
 }

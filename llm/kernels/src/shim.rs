@@ -12,8 +12,7 @@ unsafe extern "C" {
     fn ts_use_arena(bytes: usize) -> bool;
     fn ts_parallel(n: i64, grain: i64, body: extern "C" fn(*const c_void, i64, i64), context: *const c_void);
     fn ts_pinned(numbers: *const c_void, result: *mut *mut c_void) -> *mut c_char;
-    fn ts_device_bytes(device: i8, held: *mut i64, taken: *mut i64) -> *mut c_char;
-    fn ts_peak_device_bytes(device: i8, bytes: *mut i64) -> *mut c_char;
+    fn ts_device_bytes(device: i8, bytes: *mut i64) -> *mut c_char;
     fn ts_flash_attention(
         qkv: *const *const c_void,
         ends: *const c_void,
@@ -118,20 +117,24 @@ pub fn pinned(numbers: &Tensor) -> Option<Tensor> {
     complaint(message).is_none().then(|| unsafe { Tensor::from_ptr(result.cast()) })
 }
 
-/// The most bytes that tensors on a CUDA device have taken at a time; `None` where there is none.
-pub fn peak_device_bytes(device: usize) -> Option<u64> {
-    let mut bytes = 0;
-    // SAFETY: fills in a number.
-    let message = unsafe { ts_peak_device_bytes(i8::try_from(device).ok()?, &raw mut bytes) };
-    complaint(message).map_or_else(|| u64::try_from(bytes).ok(), |_| None)
+/// Bytes of a CUDA device's memory.
+pub struct DeviceBytes {
+    /// What libtorch holds and no tensor has.
+    pub idle: u64,
+    /// The most that tensors have had at a time.
+    pub peak: u64,
 }
 
-/// Bytes of a CUDA device's memory that libtorch holds and no tensor has; `None` where there is none.
-pub fn idle_device_bytes(device: usize) -> Option<u64> {
-    let (mut held, mut taken) = (0, 0);
-    // SAFETY: fills in two numbers.
-    let message = unsafe { ts_device_bytes(i8::try_from(device).ok()?, &raw mut held, &raw mut taken) };
-    complaint(message).map_or_else(|| u64::try_from(held - taken).ok(), |_| None)
+/// `None` where there is no such device.
+pub fn device_bytes(device: usize) -> Option<DeviceBytes> {
+    let mut bytes = [0_i64; 3];
+    // SAFETY: fills in three numbers.
+    let message = unsafe { ts_device_bytes(i8::try_from(device).ok()?, bytes.as_mut_ptr()) };
+    if complaint(message).is_some() {
+        return None;
+    }
+    let [held, taken, peak] = bytes;
+    Some(DeviceBytes { idle: u64::try_from(held - taken).ok()?, peak: u64::try_from(peak).ok()? })
 }
 
 /// The tensors that the shim made, unless it gave a message.

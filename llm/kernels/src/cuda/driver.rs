@@ -137,11 +137,9 @@ fn gpu(index: usize) -> Result<&'static Gpu, &'static str> {
 struct Library(Handle, &'static str);
 
 impl Library {
-    fn open(names: &[CString], what: &'static str) -> Result<Self, String> {
-        // SAFETY: as opening any library is: its initialisers run, and are made for this.
-        let open =
-            |name: &CString| unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
-        let handle = names.iter().map(open).find(|handle| !handle.is_null());
+    /// The first of these that is there.
+    fn open(names: &[&str], what: &'static str) -> Result<Self, String> {
+        let handle = names.iter().find_map(|name| library::open(&CString::new(*name).ok()?).ok());
         handle.map(|handle| Self(handle, what)).ok_or_else(|| format!("{what} is not there"))
     }
 
@@ -163,10 +161,7 @@ fn checked(what: &str, status: Status) -> Result<(), String> {
 }
 
 fn load(index: usize) -> Result<Gpu, String> {
-    let names = |names: &[&str]| -> Vec<CString> {
-        names.iter().filter_map(|name| CString::new(*name).ok()).collect()
-    };
-    let driver = Library::open(&names(&["libcuda.so.1"]), "CUDA's driver")?;
+    let driver = Library::open(&["libcuda.so.1"], "CUDA's driver")?;
     // SAFETY: the types are those of CUDA's headers.
     unsafe {
         let get_device: unsafe extern "C" fn(*mut c_int, c_int) -> Status =
@@ -218,10 +213,10 @@ type Fill = unsafe extern "C" fn(program: Handle, into: *mut c_char) -> Status;
 fn compile(architecture: &str) -> Result<Vec<u8>, String> {
     // Beside libtorch lies a library that brings NVRTC, wherever Python's packages put it.
     let beside = library::folder().map(|folder| folder.join("libcaffe2_nvrtc.so"));
-    let names = beside.iter().filter_map(|path| path.to_str());
-    let names: Vec<CString> = names
+    let names: Vec<&str> = beside
+        .iter()
+        .filter_map(|path| path.to_str())
         .chain(["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"])
-        .filter_map(|name| CString::new(name).ok())
         .collect();
     let library = Library::open(&names, "NVRTC")?;
     let option = CString::new(format!("--gpu-architecture={architecture}")).expect("no zero in it");

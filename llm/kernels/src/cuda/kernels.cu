@@ -9,6 +9,9 @@ typedef unsigned short u16;
 
 #define LOWEST (-3.4e38f)
 
+// Where a thread reads eight of a row's numbers.
+#define EACH_OF_A_ROW(columns) for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x)
+
 struct Eight {
   float v[8];
 };
@@ -118,7 +121,7 @@ extern "C" __global__ void rms_norm(Rows x, Rows out, i64 inner, i64 x_inner, i6
   i64 row = blockIdx.x / inner, head = blockIdx.x % inner;
   x = part_of(x, head * x_inner), out = part_of(out, head * out_inner);
   float sum = 0.0f;
-  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x) {
+  EACH_OF_A_ROW(columns) {
     Eight values = load(x, row, at);
 #pragma unroll
     for (int i = 0; i < 8; i++) sum += values.v[i] * values.v[i];
@@ -126,7 +129,7 @@ extern "C" __global__ void rms_norm(Rows x, Rows out, i64 inner, i64 x_inner, i6
   float inverse = 1.0f / sqrtf(block_sum(sum) / (float)columns + eps);
   if (threadIdx.x == 0) inv_rms[blockIdx.x] = inverse;
   Rows weights = {(void *)weight, 0, 1};
-  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x) {
+  EACH_OF_A_ROW(columns) {
     Eight values = load(x, row, at), factors = load(weights, 0, at);
 #pragma unroll
     for (int i = 0; i < 8; i++) values.v[i] = values.v[i] * inverse * factors.v[i];
@@ -142,14 +145,14 @@ extern "C" __global__ void rms_norm_backward(Rows dy, Rows x, Rows residual, Row
   dy = part_of(dy, head * dy_inner), x = part_of(x, head * x_inner), dx = part_of(dx, head * dx_inner);
   Rows weights = {(void *)weight, 0, 1};
   float sum = 0.0f;
-  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x) {
+  EACH_OF_A_ROW(columns) {
     Eight d = load(dy, row, at), values = load(x, row, at), factors = load(weights, 0, at);
 #pragma unroll
     for (int i = 0; i < 8; i++) sum += d.v[i] * factors.v[i] * values.v[i];
   }
   float inverse = inv_rms[blockIdx.x];
   float along = block_sum(sum) / (float)columns * inverse * inverse * inverse;
-  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x) {
+  EACH_OF_A_ROW(columns) {
     Eight d = load(dy, row, at), values = load(x, row, at), factors = load(weights, 0, at), rest;
     if (residual.base) rest = load(residual, row, at);
 #pragma unroll
@@ -177,7 +180,7 @@ __device__ static void activate(float x, i64 gelu, float *value, float *slope) {
 // The gate's columns first, then as many to multiply with.
 extern "C" __global__ void gated(Rows gate_up, Rows out, i64 columns, i64 gelu) {
   i64 row = blockIdx.x;
-  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x) {
+  EACH_OF_A_ROW(columns) {
     Eight gate = load(gate_up, row, at), up = load(gate_up, row, columns + at);
 #pragma unroll
     for (int i = 0; i < 8; i++) {
@@ -192,7 +195,7 @@ extern "C" __global__ void gated(Rows gate_up, Rows out, i64 columns, i64 gelu) 
 // `out`, the forward pass's result, has no base where nobody wants it.
 extern "C" __global__ void gated_backward(Rows d_act, Rows gate_up, Rows gradient, Rows out, i64 columns, i64 gelu) {
   i64 row = blockIdx.x;
-  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x) {
+  EACH_OF_A_ROW(columns) {
     Eight gate = load(gate_up, row, at), up = load(gate_up, row, columns + at), d = load(d_act, row, at), result;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
@@ -233,7 +236,7 @@ extern "C" __global__ void dropout(Rows x, Rows base, Rows out, i64 columns, con
   bool drops = row >= first;
   u32 a = drops ? keys[2 * row] : 0, b = drops ? keys[2 * row + 1] : 0;
   float factor = drops ? scale : 1.0f;
-  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x) {
+  EACH_OF_A_ROW(columns) {
     Eight values = load(x, row, at), rest;
     if (base.base) rest = load(base, row, at);
 #pragma unroll
@@ -266,7 +269,7 @@ __device__ static Rows sequence(const i64 *held, i64 row, i64 keys, i64 dim, i64
 extern "C" __global__ void take_up(Rows qkv, i64 first, const i64 *held, const i64 *seen, i64 keys, i64 dim) {
   i64 row = blockIdx.x, columns = 2 * keys * dim;
   Rows into = sequence(held, row, keys, dim, qkv.wide);
-  for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x)
+  EACH_OF_A_ROW(columns)
     store(into, seen[row] - 1, at, load(qkv, row, first + at));
 }
 
@@ -383,9 +386,6 @@ __device__ static double log_sum(const Sums &sums) { return (double)sums.largest
 #define ONTO_UNIFORM 1
 #define ONTO_LOGITS 2
 #define ONTO_ITSELF 3
-
-// Numbers of a row as the logits are read: eight, fewer at the end.
-#define EACH_OF_A_ROW(columns) for (i64 at = 8 * threadIdx.x; at < columns; at += 8 * blockDim.x)
 
 // A row's statistics, in the order of `RowStats`: `width` of them. `exact` are the labels' logits before rounding, or none.
 extern "C" __global__ void head_statistics(Rows logits, i64 columns, const i64 *labels, const float *exact, float cap,

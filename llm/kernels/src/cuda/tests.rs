@@ -10,7 +10,7 @@ use crate::head_rows::task::{Chunk, Onto, Reference, Request, Tail};
 use crate::layout::Layout;
 use crate::plain;
 use crate::shape::Attention;
-use crate::tests::{close, random};
+use crate::tests::{chunk, close, random};
 
 /// What the kernels give for tensors of this processor.
 fn tested<T>(run: impl FnOnce() -> Option<T>) -> T {
@@ -179,14 +179,7 @@ impl Rowed {
     }
 
     fn chunk(&self, soft_cap: Option<f64>) -> Chunk<'_> {
-        let labels: Vec<i64> = self.labels.iter().map(|label| i64::from(*label)).collect();
-        Chunk {
-            hidden_nd: self.hidden.shallow_clone(),
-            labels: &self.labels,
-            labels_n: Tensor::from_slice(&labels),
-            weight_vd: &self.weight,
-            soft_cap,
-        }
+        chunk(&self.hidden, &self.labels, &self.weight, soft_cap)
     }
 }
 

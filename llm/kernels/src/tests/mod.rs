@@ -18,6 +18,17 @@ pub(super) fn random(size: &[i64], seed: u64) -> Tensor {
     Tensor::from_slice(&numbers).reshape(size)
 }
 
+/// Rows of the head on the CPU.
+pub(super) fn chunk<'a>(
+    hidden_nd: &Tensor,
+    labels: &'a [u32],
+    weight_vd: &'a Tensor,
+    soft_cap: Option<f64>,
+) -> head_rows::Chunk<'a> {
+    let labels_n = Tensor::from_slice(&labels.iter().map(|label| i64::from(*label)).collect::<Vec<_>>());
+    head_rows::Chunk { hidden_nd: hidden_nd.shallow_clone(), labels, labels_n, weight_vd, soft_cap }
+}
+
 /// ‖a − b‖ / ‖b‖.
 pub(super) fn distance(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.size(), b.size());

@@ -7,7 +7,7 @@ use tokensieve_kernels::Product;
 use tokensieve_kernels::head_rows::Task;
 
 use super::rows::{Rows, first};
-use super::tasks::Tasks;
+use super::tasks::{self, Tasks};
 
 /// Rows of a chunk are a multiple of this where there are enough: whole tiles for the matrix product (choice).
 const TILE: usize = 16;
@@ -33,9 +33,8 @@ impl Kept {
     /// The chunk in which the tasks' logits are the first rows, in the tasks' order.
     pub(super) fn in_order(&self, tasks: &[Task]) -> Option<Tensor> {
         let first = tasks.first()?.row;
-        let in_order = tasks.iter().enumerate().all(|(i, task)| task.row == first + i);
         let (chunk, row) = self.place(first)?;
-        (in_order && row == 0 && tasks.len() <= self.rows_per_chunk)
+        (tasks::in_order(tasks, first) && row == 0 && tasks.len() <= self.rows_per_chunk)
             .then(|| self.chunks[chunk].shallow_clone())
     }
 

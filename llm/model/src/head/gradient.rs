@@ -139,7 +139,7 @@ fn gradient_for_rows(
     let in_place = match source {
         Source::Nowhere => true,
         Source::Kept(_) => kept.is_some(),
-        Source::Chunk(_, start) => list.iter().enumerate().all(|(i, task)| task.row == start + i),
+        Source::Chunk(_, start) => tasks::in_order(list, *start),
     };
     // A chunk of logits stands in the buffer for gradients already.
     let aside = !in_place && matches!(source, Source::Chunk(..));

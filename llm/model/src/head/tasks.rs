@@ -34,6 +34,11 @@ fn task(row: usize, label: u32, stats: &RowStats, pull: Pull, normaliser: f64) -
     }
 }
 
+/// Whether they are those of the rows from this one on, one after the other.
+pub(super) fn in_order(tasks: &[Task], first: usize) -> bool {
+    tasks.iter().enumerate().all(|(i, task)| task.row == first + i)
+}
+
 /// Tasks, and the same on the device: uploaded for all chunks together.
 pub(super) struct Tasks<'a> {
     pub(super) list: &'a [Task],

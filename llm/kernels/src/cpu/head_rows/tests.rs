@@ -6,6 +6,7 @@ use crate::head_rows::plain::DeviceTasks;
 use crate::head_rows::{
     Chunk, ChunkStats, Logits, Onto, Reference, Request, RowStats, Tail, Task, Top, fetch, plain,
 };
+use crate::tests::chunk;
 
 const ROWS: i64 = 11;
 
@@ -37,14 +38,7 @@ impl Case {
     }
 
     fn chunk(&self) -> Chunk<'_> {
-        let ids: Vec<i64> = self.labels.iter().map(|id| i64::from(*id)).collect();
-        Chunk {
-            hidden_nd: self.hidden.shallow_clone(),
-            labels: &self.labels,
-            labels_n: Tensor::from_slice(&ids),
-            weight_vd: &self.weight,
-            soft_cap: self.cap,
-        }
+        chunk(&self.hidden, &self.labels, &self.weight, self.cap)
     }
 
     fn plain_statistics(&self, request: &Request) -> Vec<RowStats> {
