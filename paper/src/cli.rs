@@ -105,6 +105,9 @@ pub(crate) enum Lab {
     Collect {
         #[command(flatten)]
         of: OfPlan,
+        /// What another machine collected; runs that are not kept yet are added
+        #[arg(long, value_name = "FILE.jsonl.gz")]
+        from: Vec<PathBuf>,
         /// The file, to which new runs are added; paper/recorded/PLAN.jsonl.gz by default
         #[arg(long, value_name = "FILE.jsonl.gz")]
         out: Option<PathBuf>,
@@ -235,7 +238,7 @@ mod tests {
         "list --profile --plan --stage",
         "rates --plan",
         "power --plan",
-        "collect --plan --out",
+        "collect --plan --from --out",
         "check --plan --runs --jobs",
     ];
 }

@@ -33,6 +33,7 @@ pub const QUESTIONS: [Question; 6] = [
     Question {
         asks: "Does distillation repair what that costs?",
         answers: &[
+            &["oracle/distillation-is-worth-its-compute"],
             &["oracle/distillation-keeps-the-former", "study/distillation-repairs"],
             &["oracle/distillation-keeps-calibration", "seam/distil-protects-strong"],
         ],

@@ -2,7 +2,7 @@
 
 use crate::cli::{Lab as Command, OfPlan, Plan, Runs};
 use anyhow::{Result, bail, ensure};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -46,10 +46,10 @@ pub(crate) fn run(command: &Command, out: &Path) -> Result<ExitCode> {
         }
         Command::Power(OfPlan { plan: Plan::Oracle }) => power(&oracle::Work::of(Profile::Study)?, out)?,
         Command::Power(OfPlan { plan: Plan::Study }) => power(&finetune::Work::of(Profile::Study)?, out)?,
-        Command::Collect { of, out: file } => match of.plan {
-            Plan::Oracle => collect(&oracle::Work::of(Profile::Study)?, out, file.as_deref())?,
-            Plan::Study => collect(&finetune::Work::of(Profile::Study)?, out, file.as_deref())?,
-            Plan::Proof => collect(&proof::Work::of(Profile::Study)?, out, file.as_deref())?,
+        Command::Collect { of, from, out: file } => match of.plan {
+            Plan::Oracle => collect(&oracle::Work::of(Profile::Study)?, out, file.as_deref(), from)?,
+            Plan::Study => collect(&finetune::Work::of(Profile::Study)?, out, file.as_deref(), from)?,
+            Plan::Proof => collect(&proof::Work::of(Profile::Study)?, out, file.as_deref(), from)?,
         },
         Command::Check { of, runs, jobs } => {
             let (runs, workers) = (runs.get(), jobs.number(Profile::Study));
@@ -97,10 +97,13 @@ fn planned(jobs: &[Arc<Job>], workers: usize, shard: Shard, out: &Path) -> Resul
     Ok(jobs.iter().filter(|job| lab.done(job).is_some()).count())
 }
 
-/// Adds what came of a study's finished runs to a file.
-fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>) -> Result<()> {
+/// Adds what came of a study's finished runs, here and in other files, to a file.
+fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>, from: &[PathBuf]) -> Result<()> {
     let file = file.unwrap_or(Path::new(S::KEPT));
-    let Collected { stages, total } = study.collect(&Lab::open(out), file)?;
+    let Collected { merged, stages, total } = study.collect(&Lab::open(out), file, from)?;
+    if !from.is_empty() {
+        tokensieve_base::output!("{merged} runs of other machines added\n")?;
+    }
     for OfStage { stage, added, missing } in stages {
         tokensieve_base::output!("{added} runs added, {missing} of {stage:?} missing\n")?;
     }

@@ -16,6 +16,11 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// A file that the repository keeps.
+fn kept(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded").join(name)
+}
+
 fn fresh(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -139,6 +144,23 @@ fn what_is_recorded_is_shown_and_nothing_computed() {
     assert_eq!(refused.status.code(), Some(1));
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(error.contains("no table is recorded of a-7"), "{error}");
+}
+
+#[test]
+fn what_another_machine_collected_is_added_once() {
+    let out = fresh("cli-collect");
+    fs::create_dir_all(&out).unwrap();
+    let (there, here) = (kept("proof.jsonl.gz"), out.join("here.jsonl.gz"));
+    let [from, to] = [&there, &here].map(|file| file.to_str().unwrap());
+    let collect = || {
+        let printed =
+            stdout(&paper(&out, &["lab", "collect", "--plan", "proof", "--from", from, "--out", to]));
+        let first = |line: Option<&str>| line.unwrap().split(' ').next().unwrap().parse::<usize>().unwrap();
+        [first(printed.lines().next()), first(printed.lines().last())]
+    };
+    let [added, total] = collect();
+    assert!(added > 50 && total == added, "{added} of {total}");
+    assert_eq!(collect(), [0, total]);
 }
 
 #[test]

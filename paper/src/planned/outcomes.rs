@@ -85,6 +85,15 @@ impl<F> Outcomes<F> {
         self.0.extend(outcome.map(|outcome| (outcome.run.clone(), outcome)));
     }
 
+    /// Adds those of other runs; returns how many.
+    pub fn merge(&mut self, others: Self) -> usize {
+        let before = self.len();
+        for (run, outcome) in others.0 {
+            self.0.entry(run).or_insert(outcome);
+        }
+        self.len() - before
+    }
+
     /// Whether a run is among them.
     pub fn has(&self, run: &str) -> bool {
         self.0.contains_key(run)
@@ -148,6 +157,10 @@ mod tests {
         assert_eq!(read, outcomes);
         assert_eq!(read.get("train seed 1"), Some(&one(1).found));
         assert!(read.has("train seed 0") && !read.has("train seed 2") && read.len() == 2);
+        let mut merged = Outcomes::default();
+        merged.add(Some(Outcome { seconds: 2.5, ..one(1) }));
+        assert_eq!((merged.merge(read), merged.len()), (1, 2));
+        assert_eq!(merged.seconds("train seed 1"), Some(2.5));
         std::fs::write(&path, "no gzip")?;
         let error = format!("{:#}", Outcomes::<BTreeMap<String, f64>>::read(&path).unwrap_err());
         assert!(error.contains("runs.jsonl.gz"), "{error}");

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The runs of a committed plan in one size.
@@ -94,9 +94,13 @@ pub trait PlannedRuns {
         Ok(outcomes)
     }
 
-    /// Adds what a lab has of finished runs to a file.
-    fn collect(&self, lab: &Lab, file: &Path) -> Result<Collected> {
+    /// Adds what other files and a lab have of finished runs to a file.
+    fn collect(&self, lab: &Lab, file: &Path, from: &[PathBuf]) -> Result<Collected> {
         let mut outcomes = if file.exists() { Outcomes::read(file)? } else { Outcomes::default() };
+        let mut merged = 0;
+        for other in from {
+            merged += outcomes.merge(Outcomes::read(other)?);
+        }
         let mut stage = |stage: Stage| -> Result<_> {
             let before = outcomes.len();
             self.add(&mut outcomes, stage, lab)?;
@@ -105,13 +109,15 @@ pub trait PlannedRuns {
         };
         let stages = [stage(Stage::Tuning)?, stage(Stage::Main)?];
         outcomes.write(file)?;
-        Ok(Collected { stages, total: outcomes.len() })
+        Ok(Collected { merged, stages, total: outcomes.len() })
     }
 }
 
 /// What [`PlannedRuns::collect`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collected {
+    /// Runs that other files had.
+    pub merged: usize,
     /// Of tuning and of the results.
     pub stages: [OfStage; 2],
     /// Runs in the file.

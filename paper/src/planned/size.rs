@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 /// The size whose outcomes the repository keeps.
 pub const FULL: &str = "study";
 
-/// The size that a profile runs, with its name: profile paper runs the study's where a plan has none of its own for it.
+/// The size that a profile runs, with its name. Where a plan has none of its own for them, profiles laptop and paper have the
+/// study's.
 pub fn of<S>(sizes: &BTreeMap<String, S>, profile: Profile) -> Result<(&str, &S)> {
     let names: &[&str] = match profile {
         Profile::Smoke => &["smoke"],
-        Profile::Laptop => &["laptop"],
+        Profile::Laptop => &["laptop", FULL],
         Profile::Study => &[FULL],
         Profile::Paper => &["paper", FULL],
     };

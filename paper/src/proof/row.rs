@@ -13,7 +13,7 @@ use tokensieve_base::statistics::mean_interval;
 /// What a rule chose on a setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// `oracle` or `study`.
+    /// [`ORACLE`] or [`STUDY`].
     pub model: String,
     /// Capability in the oracle language, from 1.
     pub from: Option<usize>,
@@ -32,6 +32,11 @@ pub struct Row {
     /// Whether it is within a point or a standard error of that: 1 or 0; by chance the candidates' mean.
     pub hit: f64,
 }
+
+/// A small model in the oracle language.
+pub const ORACLE: &str = "oracle";
+/// The study's model.
+pub const STUDY: &str = "study";
 
 /// Coverage of the interval of hits: its lower end is a bound of 95 %.
 const COVERAGE: f64 = 0.9;
@@ -66,8 +71,8 @@ impl Row {
     fn of(setting: &Setting, outcomes: &Outcomes) -> Option<Vec<Self>> {
         let found = outcomes.get(&setting.to_string())?;
         let (model, from, data, seed) = match setting {
-            Setting::Oracle { seed, from, split } => ("oracle", Some(*from), split, *seed),
-            Setting::Real { seed, data } => ("study", None, data, *seed),
+            Setting::Oracle { seed, from, split } => (ORACLE, Some(*from), split, *seed),
+            Setting::Real { seed, data } => (STUDY, None, data, *seed),
         };
         let row = |rule: Rule| {
             let Score { choice, right, best, hit } = rule.score(found)?;

@@ -39,7 +39,7 @@ impl Rule {
     pub const ALL: [Self; 10] = [
         Self::Predicted,
         Self::Raced,
-        Self::Always(PLAIN),
+        Self::PLAIN,
         Self::Always("masked-mle"),
         Self::Always("-p"),
         Self::Always("f-alpha"),
@@ -48,6 +48,14 @@ impl Rule {
         Self::Continuum,
         Self::Chance,
     ];
+
+    /// Plain training on every setting.
+    pub const PLAIN: Self = Self::Always(PLAIN);
+
+    /// Each other objective on every setting.
+    pub fn others() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|rule| matches!(rule, Self::Always(preset) if *preset != PLAIN))
+    }
 
     /// What it is called.
     pub fn name(self) -> String {
