@@ -16,11 +16,6 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// A file that the repository keeps.
-fn kept(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded").join(name)
-}
-
 fn fresh(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -150,11 +145,12 @@ fn what_is_recorded_is_shown_and_nothing_computed() {
 fn what_another_machine_collected_is_added_once() {
     let out = fresh("cli-collect");
     fs::create_dir_all(&out).unwrap();
-    let (there, here) = (kept("proof.jsonl.gz"), out.join("here.jsonl.gz"));
-    let [from, to] = [&there, &here].map(|file| file.to_str().unwrap());
+    let (there, here) =
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/recorded/proof.jsonl.gz"), out.join("here.jsonl.gz"));
+    let to = here.to_str().unwrap();
     let collect = || {
         let printed =
-            stdout(&paper(&out, &["lab", "collect", "--plan", "proof", "--from", from, "--out", to]));
+            stdout(&paper(&out, &["lab", "collect", "--plan", "proof", "--from", there, "--out", to]));
         let first = |line: Option<&str>| line.unwrap().split(' ').next().unwrap().parse::<usize>().unwrap();
         [first(printed.lines().next()), first(printed.lines().last())]
     };

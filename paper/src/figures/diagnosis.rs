@@ -79,11 +79,11 @@ impl crate::Figure for Figure {
 
 /// What each objective gains over plain training, by what is trained on.
 fn gains(title: &str, rows: &[Row], model: &str) -> Panel {
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.model == model).collect();
+    let rows: Vec<Row> = rows.iter().filter(|row| row.model == model).cloned().collect();
     let objectives: Vec<(Rule, String)> = Rule::others().map(|rule| (rule, rule.name())).collect();
     let mut found = Vec::new();
     for data in distinct(rows.iter().map(|row| row.data.as_str())) {
-        let here: Vec<Row> = rows.iter().filter(|row| row.data == data).map(|row| (*row).clone()).collect();
+        let here: Vec<Row> = rows.iter().filter(|row| row.data == data).cloned().collect();
         found.extend(objectives.iter().filter_map(|(rule, name)| {
             let estimate = spared(&here, *rule, Rule::PLAIN)?;
             Some(Mark { category: data, series: name, estimate })
