@@ -1,71 +1,103 @@
 //! What was found, question by question: of each answer the claim with the strongest evidence that decides it.
 
-use crate::ledger::{effect, interval};
+use crate::ledger::range;
 use crate::report::counted;
-use crate::{Claim, Made, Verdict};
-use tokensieve_plot::unmarked;
+use crate::{Claim, Estimate, Made, Verdict};
+use tokensieve_plot::{number, unmarked};
 
 /// A question that readers come with.
 #[derive(Debug)]
 pub struct Question {
     /// The question.
     pub asks: &'static str,
-    /// Its answers: of each the claims that may give it, the strongest evidence first.
-    answers: &'static [&'static [&'static str]],
+    /// Its answers: of each the claims that may give it, the strongest evidence first, and what their effects count.
+    answers: &'static [&'static [(&'static str, Unit)]],
 }
+
+/// What an effect counts.
+#[derive(Clone, Copy, Debug)]
+struct Unit {
+    name: &'static str,
+    /// How many there are in a claim's own unit.
+    each: f64,
+}
+
+const RANK: Unit = Unit { name: "in rank correlation", each: 1.0 };
+const AREA: Unit = Unit { name: "in area under the curve", each: 1.0 };
+const NATS: Unit = Unit { name: "nats", each: 1.0 };
+const ACCURACY: Unit = Unit { name: "points of accuracy", each: 100.0 };
+const RIGHT: Unit = Unit { name: "points of right answers", each: 100.0 };
+const LIKENESS: Unit = Unit { name: "points of likeness", each: 100.0 };
+const SETTINGS: Unit = Unit { name: "% of the settings", each: 100.0 };
+/// The proof's regrets are in points already.
+const REGRET: Unit = Unit { each: 1.0, ..RIGHT };
 
 /// The questions, in the order of the report.
 pub const QUESTIONS: [Question; 6] = [
     Question {
         asks: "Does loss show what a model does not know?",
         answers: &[
-            &["oracle/loss-tracks-ignorance", "a-2b/epistemic-follows-loss-smollm2-135m-gsm8k-attention"],
-            &["oracle/noise-hides-ignorance", "a-2b/epistemic-correlates-smollm2-135m-gsm8k-attention"],
+            &[
+                ("oracle/loss-tracks-ignorance", RANK),
+                ("a-2b/epistemic-follows-loss-smollm2-135m-gsm8k-attention", RANK),
+            ],
+            &[
+                ("oracle/noise-hides-ignorance", AREA),
+                ("a-2b/epistemic-correlates-smollm2-135m-gsm8k-attention", RANK),
+            ],
         ],
     },
     Question {
         asks: "Does training on the tokens with the largest losses help?",
         answers: &[
-            &["study/masked-answers-arithmetic", "oracle/masked-lowers-kl", "a-2c/far-epistemic-helps"],
-            &["a-12/top-beats-random-fashion-mnist"],
+            &[
+                ("study/masked-answers-arithmetic", RIGHT),
+                ("oracle/masked-lowers-kl", NATS),
+                ("a-2c/far-epistemic-helps", RANK),
+            ],
+            &[("a-12/top-beats-random-fashion-mnist", ACCURACY)],
         ],
     },
     Question {
         asks: "Does distillation repair what that costs?",
         answers: &[
-            &["oracle/distillation-is-worth-its-compute"],
-            &["oracle/distillation-keeps-the-former", "study/distillation-repairs"],
-            &["oracle/distillation-keeps-calibration", "seam/distil-protects-strong"],
+            &[("oracle/distillation-is-worth-its-compute", NATS)],
+            &[("oracle/distillation-keeps-the-former", NATS), ("study/distillation-repairs", NATS)],
+            &[("oracle/distillation-keeps-calibration", NATS), ("seam/distil-protects-strong", ACCURACY)],
         ],
     },
     Question {
         asks: "When does −p do better than −log p?",
         answers: &[
             &[
-                "study/strong-noisy-minus-p",
-                "oracle/strong-and-noisy-minus-p",
-                "b-continuum/strong-noise-30-own",
+                ("study/strong-noisy-minus-p", RIGHT),
+                ("oracle/strong-and-noisy-minus-p", RIGHT),
+                ("b-continuum/strong-noise-30-own", ACCURACY),
             ],
-            &["study/strong-clean-minus-p", "b-continuum/strong-clean-own"],
+            &[("study/strong-clean-minus-p", RIGHT), ("b-continuum/strong-clean-own", ACCURACY)],
         ],
     },
     Question {
         asks: "Which paper is right, and when?",
         answers: &[
-            &["map/elsewhere-gains-accuracy"],
-            &["map/way-gains-accuracy"],
-            &["seam/bottom-over-top"],
-            &["seam/top-over-bottom"],
-            &["study/weak-log-p", "oracle/weak-minus-log-p", "b-continuum/weak-noise-0-own"],
+            &[("map/elsewhere-gains-accuracy", ACCURACY)],
+            &[("map/way-gains-accuracy", ACCURACY)],
+            &[("seam/bottom-over-top", ACCURACY)],
+            &[("seam/top-over-bottom", ACCURACY)],
+            &[
+                ("study/weak-log-p", LIKENESS),
+                ("oracle/weak-minus-log-p", RIGHT),
+                ("b-continuum/weak-noise-0-own", ACCURACY),
+            ],
         ],
     },
     Question {
         asks: "Which objective should I use?",
         answers: &[
-            &["diagnosis/recommended-is-good"],
-            &["diagnosis/better-than-plain"],
-            &["diagnosis/better-than-one-for-all"],
-            &["diagnosis/race-is-better"],
+            &[("diagnosis/recommended-is-good", SETTINGS)],
+            &[("diagnosis/better-than-plain", REGRET)],
+            &[("diagnosis/better-than-one-for-all", REGRET)],
+            &[("diagnosis/race-is-better", REGRET)],
         ],
     },
 ];
@@ -77,19 +109,22 @@ pub struct Finding<'a> {
     pub made: &'a Made,
     /// The claim.
     pub claim: &'a Claim,
+    /// Whether the question asks for a yes or a no.
+    asks_whether: bool,
+    unit: Unit,
 }
 
 impl Question {
     /// Its answers by some figures: of each the first claim that is decided, or else the first there is.
     pub fn findings<'a>(&self, made: &'a [Made]) -> Vec<Finding<'a>> {
-        let find = |id: &&str| {
+        let find = |(id, unit): &(&str, Unit)| {
             let figure =
                 made.iter().find(|made| made.about.id == id.split('/').next().unwrap_or_default())?;
-            let claim = figure.claims.iter().find(|claim| claim.id == **id)?;
-            Some(Finding { made: figure, claim })
+            let claim = figure.claims.iter().find(|claim| claim.id == *id)?;
+            Some(Finding { made: figure, claim, asks_whether: self.asks.starts_with("Does "), unit: *unit })
         };
-        let answer = |ids: &&[&str]| {
-            let found: Vec<Finding<'a>> = ids.iter().filter_map(find).collect();
+        let answer = |claims: &&[(&str, Unit)]| {
+            let found: Vec<Finding<'a>> = claims.iter().filter_map(find).collect();
             found.iter().copied().find(Finding::is_decided).or_else(|| found.first().copied())
         };
         self.answers.iter().filter_map(answer).collect()
@@ -103,23 +138,31 @@ impl Finding<'_> {
 
     /// The verdict as an answer.
     pub fn answer(&self) -> &'static str {
-        match self.claim.verdict {
-            Verdict::Holds => "Yes.",
-            Verdict::DoesNotHold => "No. The claim was:",
-            Verdict::PracticallyEqual => "No difference that matters. The claim was:",
-            Verdict::Undecided => "Undecided:",
-            Verdict::NotTested(_) => "Not tested yet:",
+        match (&self.claim.verdict, self.asks_whether) {
+            (Verdict::Holds, true) => "Yes.",
+            (Verdict::Holds, false) => "It holds:",
+            (Verdict::DoesNotHold, true) => "No. The claim was:",
+            (Verdict::DoesNotHold, false) => "It does not hold:",
+            (Verdict::PracticallyEqual, _) => "No difference that matters. The claim was:",
+            (Verdict::Undecided, _) => "Undecided:",
+            (Verdict::NotTested(_), _) => "Not tested yet:",
         }
     }
 
     /// The effect with its interval and what that is over; empty where nothing was tested.
     pub fn numbers(&self) -> String {
         let Some(estimate) = self.claim.estimate else { return String::new() };
-        let interval = interval(self.claim);
-        let interval = interval.split(';').next().unwrap_or_default();
+        let Unit { name, each } = self.unit;
+        let n = estimate.n;
         let over = counted::what(self.claim, &self.made.table)
-            .map_or_else(String::new, |what| format!(", over {} {what}", estimate.n));
-        format!("effect {}, 95 % interval {interval}{over}", effect(self.claim))
+            .map_or_else(|| format!("n = {n}"), |what| format!("over {n} {what}"));
+        let estimate = Estimate {
+            value: each * estimate.value,
+            low: each * estimate.low,
+            high: each * estimate.high,
+            n,
+        };
+        format!("effect {} {name}, 95 % interval {}, {over}", number(estimate.value, 3), range(estimate))
     }
 
     /// Answer, claim, numbers and evidence in a sentence or two of plain text.
@@ -140,7 +183,7 @@ mod tests {
     use super::*;
     use crate::planned::Claimed as _;
     use crate::recorded::Recorded;
-    use crate::{Estimate, Evidence, Profile, engine, figures, finetune, oracle};
+    use crate::{Evidence, Profile, engine, figures, finetune, oracle};
     use anyhow::Result;
 
     #[test]
@@ -154,7 +197,7 @@ mod tests {
             Some(("diagnosis", _)) => proof.claims.iter().any(|claim| claim.id == id),
             _ => false,
         };
-        for id in QUESTIONS.iter().flat_map(|question| question.answers).copied().flatten() {
+        for (id, _) in QUESTIONS.iter().flat_map(|question| question.answers).copied().flatten() {
             assert!(planned(id) || recorded.verdict(id).is_some(), "{id}");
         }
         Ok(())
@@ -176,7 +219,7 @@ mod tests {
         assert_eq!(found[0].claim.id, "oracle/distillation-keeps-the-former");
         let sentence = found[0].sentence();
         assert!(
-            sentence.starts_with("Yes. Distillation repairs. (effect 2.00, 95 % interval 1.00 to 3.00"),
+            sentence.starts_with("Yes. Distillation repairs. (effect 2.00 nats, 95 % interval 1.00 to 3.00"),
             "{sentence}"
         );
         assert!(sentence.ends_with("; truth)"), "{sentence}");

@@ -5,7 +5,7 @@ use crate::planned::outcomes::rounded;
 use crate::recorded::{Recorded, same_verdict};
 use crate::study::models;
 use crate::table::to_csv;
-use crate::{Claim, Made, Verdict};
+use crate::{Claim, Estimate, Made, Verdict};
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use serde::Serialize;
@@ -316,14 +316,15 @@ pub fn effect(claim: &Claim) -> String {
 pub fn interval(claim: &Claim) -> String {
     let sign = if claim.above { '>' } else { '<' };
     let threshold = threshold(claim);
-    claim.estimate.map_or_else(
-        || "–".into(),
-        |estimate| {
-            let [low, high] = [estimate.low, estimate.high].map(|v| number(v, 3));
-            let range = if low == high { "exact".into() } else { format!("{low} to {high}") };
-            format!("{range}; claimed {sign} {threshold}")
-        },
-    )
+    claim
+        .estimate
+        .map_or_else(|| "–".into(), |estimate| format!("{}; claimed {sign} {threshold}", range(estimate)))
+}
+
+/// An interval, to three digits.
+pub fn range(estimate: Estimate) -> String {
+    let [low, high] = [estimate.low, estimate.high].map(|v| number(v, 3));
+    if low == high { "exact".into() } else { format!("{low} to {high}") }
 }
 
 /// The threshold, to three digits without the zeros that end it.

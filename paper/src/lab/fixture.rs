@@ -5,11 +5,11 @@
 
 use super::evaluation;
 use super::job::{Job, Verb};
-use crate::cache::write_atomically;
 use crate::tokens::{Document, RATE, synthetic};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use tokensieve_base::streams::Stream;
@@ -103,7 +103,7 @@ fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
     // Without a number, all rows of the data.
     let n = job.whole("n").map_or(ROWS, |n| n as usize);
     let rate = if job.whole("passes") == Some(0) { 0.0 } else { RATE };
-    let mut lines = vec![json!({ "header": {} })];
+    let mut lines = vec![r#"{"header":{}}"#.to_owned()];
     for mut document in documents(n, rate) {
         for token in &mut document.tokens {
             let class = token.class.as_deref().unwrap_or("prompt");
@@ -119,9 +119,9 @@ fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
                 *value *= factor;
             }
         }
-        lines.push(serde_json::to_value(document).context("writing JSON")?);
+        lines.push(serde_json::to_string(&document).context("writing JSON")?);
     }
-    write_lines(path, &lines)
+    write_text(path, lines.join("\n") + "\n")
 }
 
 /// Every task of a suite: shares for tasks, sums of losses for `nll:` sets. All jobs answer the same questions, some of
@@ -229,9 +229,14 @@ fn oracle(effect: f64, stream: &mut Stream) -> Value {
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
-    write_atomically(path, serde_json::to_string_pretty(value).context("writing JSON")? + "\n")
+    write_text(path, serde_json::to_string_pretty(value).context("writing JSON")? + "\n")
 }
 
 fn write_lines(path: &Path, lines: &[Value]) -> Result<()> {
-    write_atomically(path, lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n")
+    write_text(path, lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n")
+}
+
+/// Into a folder that nobody reads before all of it is there, and that does not outlive the process.
+fn write_text(path: &Path, text: String) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }

@@ -1,6 +1,7 @@
 //! The file that `tokensieve uncertainty` writes: a header line, then one document per line.
 
 use anyhow::{Context as _, Result, ensure};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -113,15 +114,11 @@ impl Document {
     }
 }
 
-/// A line of the file is the header or a document.
+/// A line of the file that is no document.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Document(Document),
-    Header {
-        #[serde(rename = "header")]
-        _header: serde_json::Value,
-    },
+struct Header {
+    #[serde(rename = "header")]
+    _header: IgnoredAny,
 }
 
 /// Reads the documents of one file, in the order of their rows.
@@ -135,14 +132,17 @@ pub fn read(path: &Path) -> Result<Vec<Document>> {
 fn parse(text: &str) -> Result<Vec<Document>> {
     let mut documents = Vec::new();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let line = serde_json::from_str(line).with_context(|| {
-            format!("line {} is neither {{\"header\": …}} nor {{\"row\": …, \"tokens\": […]}}", at + 1)
-        })?;
-        if let Line::Document(document) = line {
-            let scored = document.response().all(|token| token.loss.is_some() && token.entropy.is_some());
-            ensure!(scored, "line {}: a response token without loss or entropy", at + 1);
-            documents.push(document);
-        }
+        let document: Document = match serde_json::from_str(line) {
+            Ok(document) => document,
+            Err(_) if serde_json::from_str::<Header>(line).is_ok() => continue,
+            Err(error) => {
+                let forms = r#"{"header": …} nor {"row": …, "tokens": […]}"#;
+                return Err(error).with_context(|| format!("line {} is neither {forms}", at + 1));
+            }
+        };
+        let scored = document.response().all(|token| token.loss.is_some() && token.entropy.is_some());
+        ensure!(scored, "line {}: a response token without loss or entropy", at + 1);
+        documents.push(document);
     }
     documents.sort_by_key(|document| document.row);
     Ok(documents)
