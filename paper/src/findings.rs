@@ -226,6 +226,15 @@ mod tests {
         let alone = [study];
         let found = QUESTIONS[2].findings(&alone);
         assert!(found[0].sentence().starts_with("Undecided: Distillation repairs."));
+        // A question that asks when is not answered by yes, and shares are shown as points.
+        let [mut shown] = alone;
+        shown.about.id = "oracle";
+        shown.claims = vec![claim("oracle/strong-and-noisy-minus-p", 0.02, 0.04)];
+        let made = [shown];
+        let sentence = QUESTIONS[3].findings(&made)[0].sentence();
+        assert!(
+            sentence.starts_with("It holds: Distillation repairs. (effect 3.00 points of right answers, ")
+        );
         Ok(())
     }
 }
