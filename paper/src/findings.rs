@@ -1,5 +1,6 @@
 //! What was found, question by question: of each answer the claim with the strongest evidence that decides it.
 
+use crate::claim::estimate;
 use crate::ledger::range;
 use crate::report::counted;
 use crate::{Claim, Estimate, Made, Verdict};
@@ -151,18 +152,12 @@ impl Finding<'_> {
 
     /// The effect with its interval and what that is over; empty where nothing was tested.
     pub fn numbers(&self) -> String {
-        let Some(estimate) = self.claim.estimate else { return String::new() };
+        let Some(Estimate { value, low, high, n }) = self.claim.estimate else { return String::new() };
         let Unit { name, each } = self.unit;
-        let n = estimate.n;
         let over = counted::what(self.claim, &self.made.table)
             .map_or_else(|| format!("n = {n}"), |what| format!("over {n} {what}"));
-        let estimate = Estimate {
-            value: each * estimate.value,
-            low: each * estimate.low,
-            high: each * estimate.high,
-            n,
-        };
-        format!("effect {} {name}, 95 % interval {}, {over}", number(estimate.value, 3), range(estimate))
+        let shown = estimate([value, low, high].map(|number| each * number), n);
+        format!("effect {} {name}, 95 % interval {}, {over}", number(shown.value, 3), range(shown))
     }
 
     /// Answer, claim, numbers and evidence in a sentence or two of plain text.

@@ -121,7 +121,7 @@ fn uncertainty(job: &Job, path: &Path, stream: &mut Stream) -> Result<()> {
         }
         lines.push(serde_json::to_string(&document).context("writing JSON")?);
     }
-    write_text(path, lines.join("\n") + "\n")
+    write_lines(path, &lines)
 }
 
 /// Every task of a suite: shares for tasks, sums of losses for `nll:` sets. All jobs answer the same questions, some of
@@ -232,8 +232,8 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
     write_text(path, serde_json::to_string_pretty(value).context("writing JSON")? + "\n")
 }
 
-fn write_lines(path: &Path, lines: &[Value]) -> Result<()> {
-    write_text(path, lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n")
+fn write_lines(path: &Path, lines: &[impl ToString]) -> Result<()> {
+    write_text(path, lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n")
 }
 
 /// Into a folder that nobody reads before all of it is there, and that does not outlive the process.

@@ -7,7 +7,7 @@ mod tables;
 
 use crate::cache::write_atomically;
 use crate::checkout::{self, git};
-use crate::ledger::{effect, interval};
+use crate::ledger::{effect, range};
 use crate::provenance::Provenance;
 use crate::{Claim, Entry, Made, Table, engine};
 use anyhow::{Context as _, Result};
@@ -118,8 +118,7 @@ fn claims(then: Option<&Made>, now: Option<&Made>) -> Vec<ClaimMoved> {
 }
 
 fn said(claim: &Claim) -> String {
-    let interval = interval(claim);
-    let interval = interval.split(';').next().unwrap_or_default();
+    let interval = claim.estimate.map_or_else(|| "–".into(), range);
     format!("{}: {} ({interval})", claim.verdict.name(), effect(claim))
 }
 
