@@ -19,8 +19,8 @@ use super::show::{Paint, colour, styled};
 /// Model, data, and where the diagnosis is written.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Nothing is trained for good: the diagnosis measures gradients of a sample, and for the second \
-    measurement and a race takes a few steps that are thrown away. docs/diagnose.md explains every number, and \
+    after_help = "Nothing is trained for good: the diagnosis takes a few steps, measures gradients of a sample, and throws \
+    the steps away, as it does those of a race. docs/diagnose.md explains every number, and \
     docs/theory.md why a dozen gradients predict the first step of every objective.\n\nExit code: 0 done, whatever was found; 1 an error; 2 wrong arguments."
 )]
 pub struct Arguments {
@@ -46,8 +46,8 @@ pub struct Arguments {
     /// than the default one
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     documents: Option<usize>,
-    /// Number of steps of plain training before the second measurement; 0: measure only before training. Default: 6, and up to
-    /// 40 for models smaller than the default one
+    /// Number of steps of plain training before gradients are measured; 0: before training. Default: 6, and up to 40 for models
+    /// smaller than the default one
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     steps: Option<u64>,
     /// Number of passes with dropout for the uncertainty of some documents; 0: none

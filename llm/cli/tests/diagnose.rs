@@ -92,9 +92,9 @@ fn planted_defects_are_found_and_the_outputs_can_be_read() {
     let wrong = first.iter().filter(|row| **row < ROWS && is_wrong(**row)).count();
     assert!(wrong >= 4, "{first:?}\n{}", said(&output));
 
-    let stages = found["stages"].as_array().unwrap();
-    assert_eq!(stages.iter().map(|stage| stage["after"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 2]);
-    assert!(stages[0]["objectives"].as_array().unwrap().iter().any(|row| row["objective"] == "masked-mle"));
+    let measured = &found["measured"];
+    assert_eq!(measured["after"], 2);
+    assert!(measured["objectives"].as_array().unwrap().iter().any(|row| row["objective"] == "masked-mle"));
     let page = fs::read_to_string(path("page.html")).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.matches("<svg").count() == 6, "{}", page.len());
     let config =
@@ -138,7 +138,7 @@ fn a_race_trains_on_the_rows_and_decides_by_others() {
     assert!(accuracy > 0.5 && accuracy <= 1.0, "{race}");
 
     // Of what may be recommended, one cannot be predicted.
-    let objectives = found["stages"][0]["objectives"].as_array().unwrap();
+    let objectives = found["measured"]["objectives"].as_array().unwrap();
     let compared: Vec<&Value> = objectives.iter().map(|row| &row["objective"]).collect();
     assert_eq!(compared, ["-p", "threshold-below", "eaft", "focal"], "{}", said(&output));
     assert_eq!(found["left_out"][0]["preset"], "rho");

@@ -8,7 +8,7 @@ use tokensieve_documents::{Class, DataSet, Truncate};
 use tokensieve_infer::uncertainty::{Budget, Documents, DropoutSettings, Posterior, Recorder, estimate};
 use tokensieve_model::head::Head;
 use tokensieve_model::text::Tokenizer;
-use tokensieve_model::{Document, DropoutSite, Model, Result};
+use tokensieve_model::{Document, DropoutSite, Model, Precomputed, Result};
 use tokensieve_objective::{Objective, Plan};
 use tokensieve_train::Trained;
 use tokensieve_train::config::Config;
@@ -31,7 +31,7 @@ use crate::{describe, suspicious};
 pub struct Settings {
     /// Documents that gradients are measured on, and as many held-out ones; `None`: by the size of the model.
     pub documents: Option<usize>,
-    /// Steps of plain training before the second measurement; 0: there is none; `None`: by the size of the model.
+    /// Steps of plain training before gradients are measured; `None`: by the size of the model.
     pub steps: Option<u64>,
     /// What is measured on held-out documents.
     pub measure: Measure,
@@ -64,8 +64,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How many documents' gradients are measured at most, after how many steps they are measured again, and how many steps a
-    /// race has. By default all take as long as the default model needs for [`DOCUMENTS`], [`STEPS`] and [`RACE_STEPS`].
+    /// How many documents' gradients are measured at most, after how many steps, and how many steps a race has. By default all take as long as the default model needs for [`DOCUMENTS`], [`STEPS`] and [`RACE_STEPS`].
     fn sizes(&self, model: &Model) -> (usize, u64, u64) {
         let shape = model.config();
         let width = shape.hidden_size as f64;
@@ -81,7 +80,7 @@ impl Settings {
 /// Documents that gradients are measured on, of a model of the default one's size and of the smallest: intervals narrow with their
 /// root.
 const DOCUMENTS: [u64; 2] = [32, 256];
-/// Steps before the second measurement, likewise: what an objective gains late in a run decides more than what it gains at first
+/// Steps before they are measured, likewise: what an objective gains late in a run decides more than what it gains at first
 /// (docs/LOG.md, 25 November).
 const STEPS: [u64; 2] = [6, 40];
 /// Steps of a race's longest runs, likewise: minutes on two cores; who learns well shows late (docs/LOG.md, 26 November).
@@ -107,9 +106,10 @@ pub fn diagnose(
 ) -> Result<Diagnosis> {
     let mut clock = Clock { began: Instant::now(), seconds: Vec::new() };
     let config = subject.config(PLAIN)?;
-    let documents: Vec<&Document> = set.documents.iter().collect();
-    say(&format!("scoring {} documents", documents.len()));
-    let records = scored(model, tokenizer, &documents, &Posterior::None)?;
+    say(&format!("scoring {} documents", set.documents.len()));
+    let records = scored(model, tokenizer, &set.documents.iter().collect::<Vec<_>>(), &Posterior::None)?;
+    let documents = with_losses(&set.documents, &records);
+    let documents: Vec<&Document> = documents.iter().collect();
     clock.lap("scoring");
 
     let is_own = |mark: &str| tokenizer.inner().get_added_vocabulary().is_special_token(mark);
@@ -126,7 +126,7 @@ pub fn diagnose(
     let (most, steps, race_steps) = settings.sizes(model);
     let division = Division::of(&documents, held_out, &findings, (most, settings.seed));
     let (objectives, mut left_out) = candidates::presets(&settings.among)?;
-    let (mut stages, mut raced) = (Vec::new(), None);
+    let (mut measured, mut raced) = (None, None);
     let size = division.as_ref().map_or(0, |division| division.sample.documents().len());
     if let Some(Division { sample, rest, judges }) = &division {
         let options = options(&config);
@@ -134,11 +134,6 @@ pub fn diagnose(
         trained.refresh(model)?;
         let head = Head::on(model.device());
         let mut learner = Learner { head, model, trained: &trained, options };
-        say(&format!("gradients of {size} documents and as many held-out ones"));
-        let at = |after: u64| (after, config.train.batch_size, settings.seed);
-        let (stage, losses) = learner.stage(sample, &objectives, None, at(0))?;
-        stages.push(stage);
-        clock.lap("gradients");
         if steps > 0 {
             say(&format!("{steps} steps of plain training"));
             let own = sample.documents();
@@ -148,15 +143,16 @@ pub fn diagnose(
             let plain = Objective::preset(PLAIN)?;
             Course::begin(&plain, plan, BATCH, from, &config.train, &mut learner)?.go(&mut learner, steps)?;
             clock.lap("training");
-            say("gradients after these steps");
-            stages.push(learner.stage(sample, &objectives, Some(&losses), at(steps))?.0);
-            clock.lap("gradients after training");
         }
+        say(&format!("gradients of {size} documents and as many held-out ones"));
+        let at = (steps, config.train.batch_size, settings.seed);
+        let found = measured.insert(learner.measure(sample, &objectives, at)?);
+        left_out.extend(found.unresolved.iter().cloned());
+        clock.lap("gradients");
         if settings.race {
-            let best = predicted(&stages, settings.measure).map(|row| row.objective.as_str());
-            let last = &stages[stages.len() - 1];
+            let best = predicted(found, settings.measure).map(|row| row.objective.as_str());
             let entry = Entry {
-                rivals: &race::rivals(last, &objectives, settings.measure, best),
+                rivals: &race::rivals(found, &objectives, settings.measure, best),
                 documents: &[sample.documents(), rest.clone()].concat(),
                 judges,
                 measure: settings.measure,
@@ -170,18 +166,12 @@ pub fn diagnose(
         model.attach(None)?;
     }
 
-    for unresolved in stages.iter().flat_map(|stage| &stage.unresolved) {
-        if left_out.iter().all(|known| known.preset != unresolved.preset) {
-            left_out.push(unresolved.clone());
-        }
-    }
     let noise = label_noise(&records);
     let known = Circumstances {
         held_out_is_trusted: held_out.is_some(),
         noise: noise.get(ALL).filter(|noise| noise.doubts.is_empty()).map(|noise| noise.share.value),
-        too_few: division.is_none(),
     };
-    let mut recommendation = recommend(&stages, raced.as_ref(), settings.measure, &known);
+    let mut recommendation = recommend(measured.as_ref(), raced.as_ref(), settings.measure, &known);
     recommendation.config = subject.configuration(&recommendation.objective)?;
     let suspicious =
         noise.get(ALL).map_or_else(Vec::new, |noise| suspicious::most(&records, &findings, noise));
@@ -202,7 +192,7 @@ pub fn diagnose(
         histogram: describe::histogram(&records),
         uncertainty,
         noise,
-        stages,
+        measured,
         sample: size,
         left_out,
         race: raced,
@@ -260,6 +250,16 @@ fn scored(
         Ok(())
     })?;
     Ok(records)
+}
+
+/// The documents with the losses of a model that has not been trained, which some objectives read.
+fn with_losses(documents: &[Document], records: &[DocumentRecord]) -> Vec<Document> {
+    let known = |(document, record): (&Document, &DocumentRecord)| {
+        let losses = record.tokens.iter().filter_map(|token| token.loss.map(f64::from)).collect();
+        let precomputed = Precomputed { base_loss: Some(losses), ..document.precomputed.clone() };
+        Document { precomputed, ..document.clone() }
+    };
+    documents.iter().zip(records).map(known).collect()
 }
 
 /// Rows that the reader skipped or cut.

@@ -5,7 +5,7 @@ use tokensieve_plot::{Axis, Drawing, Ink, Palette, Panel, Series, Shape, Theme, 
 
 use crate::defects::Defect;
 use crate::describe::ClassRow;
-use crate::measure::{Measure, ObjectiveRow, Stage};
+use crate::measure::{Measure, Measurement, ObjectiveRow};
 use crate::noise::LabelNoise;
 use crate::race::RaceRow;
 use crate::report::Diagnosis;
@@ -213,10 +213,8 @@ fn noise(of: &Diagnosis) -> String {
 }
 
 fn bands(of: &Diagnosis) -> String {
-    if of.stages.is_empty() {
-        return String::new();
-    }
-    let drawing = Drawing::new(of.stages.iter().map(band_panel)).columns(2).panel_height(210.0).width(820.0);
+    let Some(measured) = &of.measured else { return String::new() };
+    let drawing = Drawing::new([band_panel(measured)]).panel_height(210.0).width(620.0);
     format!(
         "<h2>Which tokens help</h2>\n{}<p class=\"note\">Each band holds tokens of similar probability. Filled: its part of \
          plain training's gain on held-out NLL, with 95 % intervals; the parts add up to 100 %. Rings: its part of the noise \
@@ -226,15 +224,15 @@ fn bands(of: &Diagnosis) -> String {
     )
 }
 
-fn band_panel(stage: &Stage) -> Panel {
-    let names = stage.bands.iter().map(|band| format!("{}–{}", number(band.p.0, 2), number(band.p.1, 2)));
-    let gain = |at: usize| stage.bands[at].shares[Measure::Nll as usize].gain;
-    let places = 0..stage.bands.len();
+fn band_panel(measured: &Measurement) -> Panel {
+    let names = measured.bands.iter().map(|band| format!("{}–{}", number(band.p.0, 2), number(band.p.1, 2)));
+    let gain = |at: usize| measured.bands[at].shares[Measure::Nll as usize].gain;
+    let places = 0..measured.bands.len();
     let gains = places.clone().filter_map(|at| Some((at as f64 - 0.1, gain(at)?)));
     let noise = places
-        .filter_map(|at| Some((at as f64 + 0.15, stage.bands[at].shares[Measure::Nll as usize].noise?)));
+        .filter_map(|at| Some((at as f64 + 0.15, measured.bands[at].shares[Measure::Nll as usize].noise?)));
     Panel::new(
-        &moment(stage),
+        &moment(measured),
         Axis::categories("probability of the label", names),
         Axis::linear("part").percent(),
     )
@@ -245,18 +243,15 @@ fn band_panel(stage: &Stage) -> Panel {
 }
 
 fn objectives(of: &Diagnosis) -> String {
-    if of.stages.is_empty() {
-        return String::new();
-    }
-    let panels = Measure::PREDICTED.map(|measure| objective_panel(of, measure));
+    let Some(measured) = &of.measured else { return String::new() };
+    let panels = Measure::PREDICTED.map(|measure| objective_panel(measured, measure));
     let drawing = Drawing::new(panels).columns(1).panel_height(220.0).width(820.0);
-    let last = &of.stages[of.stages.len() - 1];
     let row = |row: &ObjectiveRow| {
         let gains = row.gains.iter().flat_map(|gain| [percent(gain.relative), verdict(gain).to_owned()]);
         let coarse = format!("{:.1} %", 100.0 * row.unresolved);
         std::iter::once(row.objective.clone()).chain(gains).chain([coarse]).collect()
     };
-    let rows: Vec<Vec<String>> = last.objectives.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = measured.objectives.iter().map(row).collect();
     let left_out: Vec<String> =
         of.left_out.iter().map(|left| format!("{}: {}", left.preset, left.because)).collect();
     format!(
@@ -264,7 +259,7 @@ fn objectives(of: &Diagnosis) -> String {
          training's (0): 95 % intervals by the jackknife over folds of documents. A verdict is of all objectives together \
          (Holm).</p>\n<p>{}:</p>\n{}<details><summary>Not compared</summary>{}</details>\n",
         figure(&drawing, "Objectives", "The gain of each objective's first step beside plain training's"),
-        moment(last),
+        moment(measured),
         table(
             &["objective", "held-out nll", "", "held-out probability", "", "#left out by the bands"],
             &rows
@@ -273,33 +268,19 @@ fn objectives(of: &Diagnosis) -> String {
     )
 }
 
-fn objective_panel(of: &Diagnosis, measure: Measure) -> Panel {
-    let names: Vec<&str> = of.stages[0].objectives.iter().map(|row| row.objective.as_str()).collect();
-    let place = |name: &str| names.iter().position(|known| *known == name);
-    let label = format!("by held-out {}", measure.name());
-    let mut panel = Panel::new(
-        &label,
-        Axis::categories("", names.clone()),
+fn objective_panel(measured: &Measurement, measure: Measure) -> Panel {
+    let names = measured.objectives.iter().map(|row| row.objective.as_str());
+    let gains = (0..).zip(&measured.objectives);
+    let gains =
+        gains.filter_map(|(place, row)| Some((f64::from(place), row.gains[measure as usize].relative?)));
+    Panel::new(
+        &format!("by held-out {}", measure.name()),
+        Axis::categories("", names),
         Axis::linear("gain beside plain training").percent(),
     )
-    .with(Series::horizontal(0.0));
-    for (index, stage) in of.stages.iter().enumerate() {
-        let shift = if of.stages.len() > 1 { 0.24 * index as f64 - 0.12 } else { 0.0 };
-        let each = stage.objectives.iter().filter_map(|row| {
-            let gain = row.gains[measure as usize].relative?;
-            Some((place(&row.objective)? as f64 + shift, gain))
-        });
-        let ink = Ink::Category(index);
-        panel = panel
-            .with(Series::error_bars(each.clone().map(|(x, gain)| (x, gain.low, gain.high))).ink(ink))
-            .with(
-                Series::points(each.map(|(x, gain)| (x, gain.value)))
-                    .ink(ink)
-                    .shape(Shape::of(index))
-                    .label(&moment(stage)),
-            );
-    }
-    panel
+    .with(Series::horizontal(0.0))
+    .with(Series::error_bars(gains.clone().map(|(x, gain)| (x, gain.low, gain.high))))
+    .with(Series::points(gains.map(|(x, gain)| (x, gain.value))))
 }
 
 fn race(of: &Diagnosis) -> String {

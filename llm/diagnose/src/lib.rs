@@ -56,7 +56,7 @@ pub use describe::{ClassRow, Uncertainty};
 pub use diagnose::{Settings, diagnose};
 pub use gain::{BandShare, Gain};
 pub use html::page;
-pub use measure::{BandRow, Measure, ObjectiveRow, OtherBatch, Stage};
+pub use measure::{BandRow, Measure, Measurement, ObjectiveRow, OtherBatch};
 pub use noise::LabelNoise;
 pub use race::{Difference, Race, RaceRow, Scores};
 pub use recommend::Recommendation;

@@ -1,7 +1,7 @@
 //! Gradients in folds: what the bands' gradients of a sample have in common with those of held-out documents.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Kind;
 use tokensieve_model::head::{Head, Reference};
 use tokensieve_model::{Document, Error, Model, Result};
 use tokensieve_objective::{Bands, Objective, Pull, TokenStats};
@@ -97,7 +97,7 @@ pub struct ObjectiveRow {
 
 /// What was measured at one point of plain training.
 #[derive(Clone, Debug, Serialize)]
-pub struct Stage {
+pub struct Measurement {
     /// Steps of plain training before it.
     pub after: u64,
     /// The bands, from the least probable labels.
@@ -135,7 +135,7 @@ const READS: Reads = Reads {
     concentration: true,
     reference_loss: false,
     divergence: false,
-    base_loss: false,
+    base_loss: true,
     onto: step::Onto::Nothing,
     reverse: false,
 };
@@ -162,7 +162,7 @@ impl Learner<'_> {
     ) -> Result<Vec<Sketch>> {
         let parameters = self.trained.parameters().gradients().numel();
         let mut sketches = vec![Sketch::zero(parameters); count];
-        let mut failed = None;
+        let (mut values, mut failed) = (vec![0.0_f32; parameters], None);
         step::gradients(
             &mut self.head,
             self.model,
@@ -170,9 +170,13 @@ impl Learner<'_> {
             fold,
             &self.options,
             &mut |tokens| Ok(lists(tokens)),
-            &mut |list, gradient| match host(gradient) {
-                Ok(values) => sketches[list].add(&values),
-                Err(error) => failed = Some(error),
+            &mut |list, gradient| {
+                let gradient = gradient.to_device(tch::Device::Cpu).to_kind(Kind::Float);
+                // Into the same memory each time: fresh pages cost more than the copy.
+                match gradient.f_copy_data(&mut values, parameters) {
+                    Ok(()) => sketches[list].add(&values),
+                    Err(error) => failed = Some(error.into()),
+                }
             },
         )?;
         failed.map_or(Ok(sketches), Err)
@@ -191,18 +195,14 @@ impl Learner<'_> {
         Ok(Products::of(&train, &held_out, sample.train.first().map_or(1, Vec::len)))
     }
 
-    /// Measures everything at this point of training. `base`: the losses before it, if it has begun.
-    pub(crate) fn stage(
+    /// Measures everything at this point of training.
+    pub(crate) fn measure(
         &mut self,
         sample: &Sample,
         objectives: &[Objective],
-        base: Option<&[f64]>,
         (after, batch, seed): (u64, usize, u64),
-    ) -> Result<(Stage, Vec<f64>)> {
-        let mut tokens = self.statistics(&sample.documents(), READS)?;
-        for (i, token) in tokens.iter_mut().enumerate() {
-            token.base_loss = Some(base.map_or(token.loss, |base| base[i]));
-        }
+    ) -> Result<Measurement> {
+        let tokens = self.statistics(&sample.documents(), READS)?;
         let bands = Bands::new(&tokens, &QUANTILES)?;
         let products = self.products(sample, &bands)?;
         let mut compared: Vec<Candidate> = objectives
@@ -211,20 +211,14 @@ impl Learner<'_> {
             .collect::<Result<_>>()?;
         let unresolved = compared.iter().filter_map(Candidate::unresolved).collect();
         compared.retain(|candidate| candidate.unresolved().is_none());
-        let stage = Stage {
+        Ok(Measurement {
             after,
             bands: band_rows(&tokens, &bands, &products),
             objectives: objective_rows(&compared, &products, batch),
             other_batches: other_batches(&compared, &products),
             unresolved,
-        };
-        Ok((stage, tokens.iter().map(|token| token.loss).collect()))
+        })
     }
-}
-
-/// A flat gradient's elements.
-fn host(gradient: &Tensor) -> Result<Vec<f32>> {
-    Ok(Vec::<f32>::try_from(gradient.to_device(tch::Device::Cpu).to_kind(Kind::Float))?)
 }
 
 fn band_rows(tokens: &[TokenStats], bands: &Bands, products: &Products) -> Vec<BandRow> {

@@ -20,7 +20,7 @@ use tokensieve_train::step::StepOptions;
 use crate::candidates::PLAIN;
 use crate::course::Course;
 use crate::gain::{LEVEL, are_alike};
-use crate::measure::{Learner, Measure, ObjectiveRow, Stage};
+use crate::measure::{Learner, Measure, Measurement, ObjectiveRow};
 
 /// Tokens of held-out documents that go through the model together (choice).
 const TOKENS: usize = 4096;
@@ -126,16 +126,16 @@ impl Race {
 /// Plain training's rivals: the recommended objective, if there is one, and those of the largest predicted gain. Of
 /// those with the same profile, and of those with plain training's, one runs.
 pub(crate) fn rivals(
-    stage: &Stage,
+    measured: &Measurement,
     objectives: &[Objective],
     measure: Measure,
     recommended: Option<&str>,
 ) -> Vec<Objective> {
     let gain = |row: &ObjectiveRow| row.gains[measure.predicted() as usize].value();
-    let mut rows: Vec<&ObjectiveRow> = stage.objectives.iter().collect();
+    let mut rows: Vec<&ObjectiveRow> = measured.objectives.iter().collect();
     rows.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
     rows.sort_by_key(|row| recommended != Some(row.objective.as_str()));
-    let mut profiles = vec![vec![1.0; stage.bands.len()]];
+    let mut profiles = vec![vec![1.0; measured.bands.len()]];
     rows.retain(|row| {
         let is_new = !profiles.iter().any(|known| are_alike(known, &row.profile));
         profiles.push(row.profile.clone());

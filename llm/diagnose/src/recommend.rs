@@ -5,7 +5,7 @@ use tokensieve_base::statistics::Estimate;
 
 use crate::candidates::PLAIN;
 use crate::gain::{Gain, mildest};
-use crate::measure::{Measure, ObjectiveRow, Stage};
+use crate::measure::{Measure, Measurement, ObjectiveRow};
 use crate::race::Race;
 
 /// What to train with, and what speaks for it.
@@ -15,7 +15,7 @@ pub struct Recommendation {
     pub objective: String,
     /// The measure that was decided by.
     pub measure: Measure,
-    /// Its gain over plain training at the last measurement; `None` for plain training itself.
+    /// Its gain over plain training; `None` for plain training itself.
     pub expected: Option<Estimate>,
     /// Why.
     pub because: String,
@@ -33,35 +33,33 @@ pub(crate) struct Circumstances {
     pub(crate) held_out_is_trusted: bool,
     /// Share of wrong labels, if that is an estimate without doubts.
     pub(crate) noise: Option<f64>,
-    /// Whether there were too few documents to measure.
-    pub(crate) too_few: bool,
 }
 
 fn gain(row: &ObjectiveRow, measure: Measure) -> &Gain {
     &row.gains[measure.predicted() as usize]
 }
 
-/// The objective to train with instead of plain training, if there is one: by the last measurement, whose model has learnt
-/// what is soon learnt.
-pub(crate) fn predicted(stages: &[Stage], measure: Measure) -> Option<&ObjectiveRow> {
-    let rows = &stages.last()?.objectives;
+/// The objective to train with instead of plain training, if there is one.
+pub(crate) fn predicted(measured: &Measurement, measure: Measure) -> Option<&ObjectiveRow> {
+    let rows = &measured.objectives;
     let chosen = mildest(rows.iter().map(|row| (gain(row, measure), gain(row, measure.other()))));
     chosen.map(|index| &rows[index])
 }
 
-/// The recommendation; the caller adds the configuration. A race decides, if there was one.
+/// The recommendation; the caller adds the configuration. A race decides, if there was one. `measured`: `None` where there
+/// were too few documents.
 pub(crate) fn recommend(
-    stages: &[Stage],
+    measured: Option<&Measurement>,
     race: Option<&Race>,
     measure: Measure,
     known: &Circumstances,
 ) -> Recommendation {
-    let predicted = predicted(stages, measure);
-    let named = |name: &str| stages.last()?.objectives.iter().find(|row| row.objective == name);
+    let predicted = measured.and_then(|measured| predicted(measured, measure));
+    let named = |name: &str| measured?.objectives.iter().find(|row| row.objective == name);
     let chosen = race.map_or(predicted, |race| race.winner.as_deref().and_then(named));
     let name = |row: Option<&ObjectiveRow>| row.map_or(PLAIN, |row| row.objective.as_str()).to_owned();
     let because = match (race, chosen) {
-        _ if stages.is_empty() => "too few documents to measure: plain training is the default".to_owned(),
+        _ if measured.is_none() => "too few documents to measure: plain training is the default".to_owned(),
         (Some(race), _) => {
             format!("in the race, {}; the prediction is `{}`", race.verdict(), name(predicted))
         }
@@ -75,9 +73,9 @@ pub(crate) fn recommend(
     Recommendation {
         indistinguishable: match race {
             Some(race) => race.not_worse().filter(|name| *name != objective).map(str::to_owned).collect(),
-            None => indistinguishable(stages, measure, chosen),
+            None => measured.map_or(Vec::new(), |measured| indistinguishable(measured, measure, chosen)),
         },
-        would_change: would_change(stages, measure, known, &objective),
+        would_change: would_change(measured, measure, known, &objective),
         objective,
         measure,
         expected: chosen.and_then(|row| gain(row, measure).relative),
@@ -86,40 +84,37 @@ pub(crate) fn recommend(
     }
 }
 
-/// Objectives whose interval at the last measurement holds the recommended one's gain.
-fn indistinguishable(stages: &[Stage], measure: Measure, chosen: Option<&ObjectiveRow>) -> Vec<String> {
-    let Some(last) = stages.last() else { return Vec::new() };
+/// Objectives whose interval holds the recommended one's gain.
+fn indistinguishable(
+    measured: &Measurement,
+    measure: Measure,
+    chosen: Option<&ObjectiveRow>,
+) -> Vec<String> {
     let own = chosen.map_or(0.0, |row| gain(row, measure).value());
     let holds = |row: &&ObjectiveRow| {
         gain(row, measure).difference.is_none_or(|gain| gain.low <= own && own <= gain.high)
             && chosen.is_none_or(|chosen| chosen.objective != row.objective)
     };
-    last.objectives.iter().filter(holds).map(|row| row.objective.clone()).collect()
+    measured.objectives.iter().filter(holds).map(|row| row.objective.clone()).collect()
 }
 
-fn would_change(stages: &[Stage], measure: Measure, known: &Circumstances, objective: &str) -> Vec<String> {
+fn would_change(
+    measured: Option<&Measurement>,
+    measure: Measure,
+    known: &Circumstances,
+    objective: &str,
+) -> Vec<String> {
+    let Some(measured) = measured else { return vec!["more documents: nothing was measured".to_owned()] };
     let mut reasons = Vec::new();
-    if known.too_few {
-        reasons.push("more documents: nothing was measured".to_owned());
-        return reasons;
-    }
     let other = measure.other();
-    let name = predicted(stages, other).map_or(PLAIN, |row| row.objective.as_str());
+    let name = predicted(measured, other).map_or(PLAIN, |row| row.objective.as_str());
     if name != objective {
         reasons.push(format!("--measure {}: then it is `{name}`", other.name()));
     }
-    let last = stages.last();
-    for other in last
-        .iter()
-        .flat_map(|stage| &stage.other_batches)
-        .filter(|other| other.measure == measure.predicted())
-    {
+    for other in measured.other_batches.iter().filter(|other| other.measure == measure.predicted()) {
         let name = other.best.as_deref().unwrap_or(PLAIN);
         if name != objective {
-            reasons.push(format!(
-                "batches of {} documents: the last measurement then favours `{name}`",
-                other.documents
-            ));
+            reasons.push(format!("batches of {} documents: they favour `{name}`", other.documents));
         }
     }
     if !known.held_out_is_trusted {
@@ -130,24 +125,6 @@ fn would_change(stages: &[Stage], measure: Measure, known: &Circumstances, objec
             "documents of your own whose labels are right, as --held-out: those used here have the data's own errors{noisy}"
         ));
     }
-    let disagree = |row: &&ObjectiveRow| {
-        let at = |stage: &Stage| {
-            let same = stage.objectives.iter().find(|other| other.objective == row.objective);
-            same.map(|row| gain(row, measure)).filter(|gain| gain.differs()).map(Gain::is_better)
-        };
-        let signs: Vec<bool> = stages.iter().filter_map(at).collect();
-        signs.contains(&true) && signs.contains(&false)
-    };
-    let unstable: Vec<&str> = last
-        .iter()
-        .flat_map(|stage| &stage.objectives)
-        .filter(disagree)
-        .map(|row| row.objective.as_str())
-        .collect();
-    if !unstable.is_empty() {
-        reasons
-            .push(format!("longer training: {} changes sides between the measurements", unstable.join(", ")));
-    }
     reasons
 }
 
@@ -155,7 +132,7 @@ fn would_change(stages: &[Stage], measure: Measure, known: &Circumstances, objec
 mod tests {
     use super::*;
 
-    fn stage(after: u64, gains: &[(&str, [f64; 3], f64)]) -> Stage {
+    fn measured(gains: &[(&str, [f64; 3], f64)]) -> Measurement {
         let row = |(name, [value, low, high], p): &(&str, [f64; 3], f64)| {
             let relative = Some(Estimate { value: *value, low: *low, high: *high, n: 8 });
             let gain = Gain { relative, difference: relative, p: Some(*p) };
@@ -167,8 +144,8 @@ mod tests {
                 gains: vec![gain, none],
             }
         };
-        Stage {
-            after,
+        Measurement {
+            after: 8,
             bands: vec![],
             objectives: gains.iter().map(row).collect(),
             other_batches: vec![],
@@ -176,65 +153,60 @@ mod tests {
         }
     }
 
-    const KNOWN: Circumstances = Circumstances { held_out_is_trusted: true, noise: None, too_few: false };
+    const KNOWN: Circumstances = Circumstances { held_out_is_trusted: true, noise: None };
 
     #[test]
-    fn plain_training_stays_unless_another_is_better_at_last() {
+    fn plain_training_stays_unless_another_is_better() {
         let sure = ("-p", [0.3, 0.1, 0.5], 0.01);
         let unsure = ("dft", [0.4, -0.1, 0.9], 0.2);
-        let found =
-            recommend(&[stage(0, &[sure, unsure]), stage(8, &[sure, unsure])], None, Measure::Nll, &KNOWN);
+        let found = recommend(Some(&measured(&[sure, unsure])), None, Measure::Nll, &KNOWN);
         assert_eq!((found.objective.as_str(), found.expected.unwrap().value), ("-p", 0.3));
         assert_eq!(found.indistinguishable, ["dft"]);
 
-        let gone = ("-p", [-0.2, -0.3, -0.1], 0.01);
-        let found =
-            recommend(&[stage(0, &[sure, unsure]), stage(8, &[gone, unsure])], None, Measure::Nll, &KNOWN);
+        let worse = ("-p", [-0.2, -0.3, -0.1], 0.01);
+        let found = recommend(Some(&measured(&[worse, unsure])), None, Measure::Nll, &KNOWN);
         assert_eq!((found.objective.as_str(), found.expected), ("mle", None));
         assert_eq!(found.indistinguishable, ["dft"]);
-        assert!(
-            found.would_change.iter().any(|why| why.contains("-p changes sides")),
-            "{:?}",
-            found.would_change
-        );
 
-        let found = recommend(&[], None, Measure::Nll, &Circumstances { too_few: true, ..KNOWN });
+        let found = recommend(None, None, Measure::Nll, &KNOWN);
         assert!(found.objective == "mle" && found.because.contains("too few"), "{found:?}");
+        assert!(found.would_change[0].contains("more documents"), "{found:?}");
     }
 
     #[test]
     fn of_several_the_one_that_costs_least_by_the_other_measure() {
         let extreme = ("threshold-above", [0.9, 0.7, 1.1], 0.01);
         let mild = ("f-alpha", [0.3, 0.1, 0.5], 0.01);
-        let mut last = stage(8, &[extreme, mild]);
-        for (row, cost) in last.objectives.iter_mut().zip([-0.8, -0.3]) {
+        let mut found = measured(&[extreme, mild]);
+        for (row, cost) in found.objectives.iter_mut().zip([-0.8, -0.3]) {
             row.gains[1].difference = Some(Estimate { value: cost, low: cost, high: cost, n: 8 });
         }
-        let found = recommend(&[stage(0, &[]), last], None, Measure::Nll, &KNOWN);
+        let found = recommend(Some(&found), None, Measure::Nll, &KNOWN);
         assert_eq!((found.objective.as_str(), found.expected.unwrap().value), ("f-alpha", 0.3));
         assert!(found.because.contains("held-out nll"), "{found:?}");
     }
 
     #[test]
     fn other_measures_and_noisy_labels_are_named() {
-        let mut stages = [stage(0, &[("-p", [0.0, -0.1, 0.1], 1.0)])];
-        stages[0].objectives[0].gains.swap(0, 1);
-        stages[0].objectives[0].gains[1] = Gain {
+        let mut measured = measured(&[("-p", [0.0, -0.1, 0.1], 1.0)]);
+        measured.objectives[0].gains.swap(0, 1);
+        measured.objectives[0].gains[1] = Gain {
             relative: None,
             difference: Some(Estimate { value: 0.2, low: 0.1, high: 0.3, n: 8 }),
             p: Some(0.01),
         };
         let known = Circumstances { held_out_is_trusted: false, noise: Some(0.2), ..KNOWN };
-        let found = recommend(&stages, None, Measure::Nll, &known);
+        let found = recommend(Some(&measured), None, Measure::Nll, &known);
         assert!(found.would_change[0].contains("--measure probability: then it is `-p`"), "{found:?}");
         assert!(found.would_change[1].contains("20 % of the labels"), "{found:?}");
     }
+
     #[test]
     fn a_race_decides() {
-        let stages = [stage(0, &[("-p", [0.3, 0.1, 0.5], 0.01), ("dft", [0.0, -0.2, 0.2], 1.0)])];
+        let measured = measured(&[("-p", [0.3, 0.1, 0.5], 0.01), ("dft", [0.0, -0.2, 0.2], 1.0)]);
         let race = |winner: Option<&str>| Race { winner: winner.map(str::to_owned), ..Race::example() };
         for (winner, objective) in [(None, "mle"), (Some("-p"), "-p"), (Some("dft"), "dft")] {
-            let found = recommend(&stages, Some(&race(winner)), Measure::Nll, &KNOWN);
+            let found = recommend(Some(&measured), Some(&race(winner)), Measure::Nll, &KNOWN);
             assert_eq!((found.objective.as_str(), found.expected.is_some()), (objective, winner.is_some()));
             assert!(found.because.contains("the prediction is `-p`"), "{found:?}");
         }

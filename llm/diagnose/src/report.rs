@@ -7,14 +7,14 @@ use serde::Serialize;
 use crate::candidates::LeftOut;
 use crate::defects::Finding;
 use crate::describe::{ClassRow, Uncertainty};
-use crate::measure::Stage;
+use crate::measure::Measurement;
 use crate::noise::LabelNoise;
 use crate::race::Race;
 use crate::recommend::Recommendation;
 use crate::suspicious::Suspicious;
 
 /// Version of the keys of `--json`.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// What is known of a model and a data set before training.
 #[derive(Clone, Debug, Serialize)]
@@ -41,8 +41,8 @@ pub struct Diagnosis {
     pub uncertainty: Option<Uncertainty>,
     /// Labels that contradict the model: of all tokens, and of the numbers among them.
     pub noise: BTreeMap<String, LabelNoise>,
-    /// The bands' gradients and the objectives, before training and after some steps of it.
-    pub stages: Vec<Stage>,
+    /// The bands' gradients and the objectives; `None`: there are too few documents.
+    pub measured: Option<Measurement>,
     /// Documents in each half of the sample that gradients are of.
     pub sample: usize,
     /// Presets that are not compared.
@@ -94,8 +94,8 @@ impl Diagnosis {
             unresolved: 0.03,
             gains: vec![gain(value), gain(-value)],
         };
-        let stage = |after| Stage {
-            after,
+        let measured = Measurement {
+            after: 4,
             bands: vec![band((0.0, 0.1), 0.3), band((0.1, 1.0), 0.7)],
             objectives: vec![row("-p", 0.25), row("focal", -0.25)],
             other_batches: Vec::new(),
@@ -138,7 +138,7 @@ impl Diagnosis {
             histogram: vec![1; 20],
             uncertainty: None,
             noise: BTreeMap::from([("all".to_owned(), noise)]),
-            stages: vec![stage(0), stage(4)],
+            measured: Some(measured),
             sample: 16,
             left_out: vec![LeftOut { preset: "rho".to_owned(), because: "compares".to_owned() }],
             race: Some(Race::example()),

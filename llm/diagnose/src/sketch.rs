@@ -27,13 +27,20 @@ impl Sketch {
         }
         for (block, values) in (0_u64..).zip(gradient.chunks(WIDTH)) {
             // Two elements meet only across blocks, and where they do follows from the blocks' offsets.
-            let offset = mix64(block << 32) as usize;
-            for (word, part) in (0_u64..).zip(values.chunks(64)) {
-                let signs = mix64((block + 1) << 32 | word);
-                let start = offset.wrapping_add(word as usize * 64);
-                for (i, value) in part.iter().enumerate() {
-                    let sign = if signs >> i & 1 == 0 { *value } else { -*value };
-                    self.0[start.wrapping_add(i) & (WIDTH - 1)] += sign;
+            let offset = mix64(block << 32) as usize & (WIDTH - 1);
+            let (before, after) = self.0.split_at_mut(offset);
+            let wrapped = values.len().min(after.len());
+            for (part, (sums, values)) in
+                [(after, &values[..wrapped]), (before, &values[wrapped..])].into_iter().enumerate()
+            {
+                let key = (2 * block + part as u64 + 1) << 32;
+                for (word, (sums, values)) in (0_u64..).zip(sums.chunks_mut(64).zip(values.chunks(64))) {
+                    let signs = mix64(key | word);
+                    for (i, (sum, value)) in sums.iter_mut().zip(values).enumerate() {
+                        // Without a branch, so that the compiler takes many elements at a time.
+                        let sign = ((signs >> i) as u32 & 1) << 31;
+                        *sum += f32::from_bits(value.to_bits() ^ sign);
+                    }
                 }
             }
         }

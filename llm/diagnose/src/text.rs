@@ -8,7 +8,7 @@ use tokensieve_model::Result;
 use crate::defects::Defect;
 use crate::describe::Uncertainty;
 use crate::gain::Gain;
-use crate::measure::{Measure, ObjectiveRow, Stage};
+use crate::measure::{Measure, Measurement, ObjectiveRow};
 use crate::noise::LabelNoise;
 use crate::race::{Difference, Race};
 use crate::report::Diagnosis;
@@ -38,8 +38,11 @@ fn write(out: &mut String, of: &Diagnosis, show: &dyn Fn(&Suspicious) -> Option<
     defects(out, of)?;
     classes(out, of)?;
     noise(out, of)?;
-    of.stages.iter().try_for_each(|stage| bands(out, stage))?;
-    objectives(out, of)?;
+    if let Some(measured) = &of.measured {
+        bands(out, measured)?;
+        objectives(out, measured)?;
+    }
+    left_out(out, of)?;
     race(out, of)?;
     suspicious(out, &of.suspicious, show)?;
     recommendation(out, of)
@@ -134,18 +137,21 @@ pub(crate) fn percent(estimate: Option<Estimate>) -> String {
     })
 }
 
-/// Where a stage lies.
-pub(crate) fn moment(stage: &Stage) -> String {
-    if stage.after == 0 { "before training".to_owned() } else { format!("after {} plain steps", stage.after) }
+/// When it was measured.
+pub(crate) fn moment(measured: &Measurement) -> String {
+    match measured.after {
+        0 => "before training".to_owned(),
+        steps => format!("after {steps} plain steps"),
+    }
 }
 
-fn bands(out: &mut String, stage: &Stage) -> std::fmt::Result {
+fn bands(out: &mut String, measured: &Measurement) -> std::fmt::Result {
     writeln!(
         out,
         "\nBands of the label's probability, {}: part of plain training's gain on held-out NLL, and of its noise",
-        moment(stage)
+        moment(measured)
     )?;
-    for band in &stage.bands {
+    for band in &measured.bands {
         let (low, high) = band.p;
         let share = &band.shares[Measure::Nll as usize];
         let noise = share.noise.map_or("not clear".to_owned(), |noise| format!("{:.1} %", 100.0 * noise));
@@ -168,31 +174,33 @@ pub(crate) fn verdict(gain: &Gain) -> &'static str {
     }
 }
 
-fn objectives(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
-    for stage in &of.stages {
-        for measure in Measure::PREDICTED {
+fn objectives(out: &mut String, measured: &Measurement) -> std::fmt::Result {
+    for measure in Measure::PREDICTED {
+        writeln!(
+            out,
+            "\nGain of a first step beside plain training's, {}, measured by held-out {}",
+            moment(measured),
+            measure.name()
+        )?;
+        let mut rows: Vec<_> = measured.objectives.iter().collect();
+        let value = |row: &ObjectiveRow| row.gains[measure as usize].value();
+        rows.sort_by(|a, b| value(b).total_cmp(&value(a)));
+        for row in rows {
+            let gain = &row.gains[measure as usize];
+            let coarse = 100.0 * row.unresolved;
             writeln!(
                 out,
-                "\nGain of a first step beside plain training's, {}, measured by held-out {}",
-                moment(stage),
-                measure.name()
+                "  {:<18} {:<28} {:<10} bands leave {coarse:.1} % out",
+                row.objective,
+                percent(gain.relative),
+                verdict(gain)
             )?;
-            let mut rows: Vec<_> = stage.objectives.iter().collect();
-            let value = |row: &ObjectiveRow| row.gains[measure as usize].value();
-            rows.sort_by(|a, b| value(b).total_cmp(&value(a)));
-            for row in rows {
-                let gain = &row.gains[measure as usize];
-                let coarse = 100.0 * row.unresolved;
-                writeln!(
-                    out,
-                    "  {:<18} {:<28} {:<10} bands leave {coarse:.1} % out",
-                    row.objective,
-                    percent(gain.relative),
-                    verdict(gain)
-                )?;
-            }
         }
     }
+    Ok(())
+}
+
+fn left_out(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
     if !of.left_out.is_empty() {
         let names: Vec<&str> = of.left_out.iter().map(|left| left.preset.as_str()).collect();
         writeln!(out, "  not compared: {} (--json and --html say why)", names.join(", "))?;

@@ -30,7 +30,7 @@ pub(super) fn write(config: &Config, split: &str, seed: u64, path: &Path) -> any
     for (document, truth) in set.documents.iter().zip(&truths) {
         let labels: Vec<u32> = truth.iter().map(|token| token.label).collect();
         let losses = truth.iter().map(Truth::loss);
-        let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+        let mut top = Top::of(k);
         for token in truth {
             token.append(&mut top);
         }

@@ -57,7 +57,7 @@ fn a_difference_is_one_if_it_stands_out_from_its_pairs_for_all_rivals() {
     assert_eq!((same.value.unwrap().value, same.p), (0.0, Some(1.0)));
 }
 
-fn stage(rows: &[(&str, f64, [f64; 2])]) -> Stage {
+fn measured(rows: &[(&str, f64, [f64; 2])]) -> Measurement {
     let band = |p| crate::measure::BandRow { p, tokens: 1, shares: vec![] };
     let row = |(name, value, profile): &(&str, f64, [f64; 2])| {
         let relative = Some(Estimate { value: *value, low: *value, high: *value, n: 8 });
@@ -68,7 +68,7 @@ fn stage(rows: &[(&str, f64, [f64; 2])]) -> Stage {
             gains: vec![Gain { relative, difference: relative, p: None }; 2],
         }
     };
-    Stage {
+    Measurement {
         after: 0,
         bands: vec![band((0.0, 0.5)), band((0.5, 1.0))],
         objectives: rows.iter().map(row).collect(),
@@ -79,7 +79,7 @@ fn stage(rows: &[(&str, f64, [f64; 2])]) -> Stage {
 
 #[test]
 fn the_best_predicted_run_and_no_profile_twice() {
-    let stage = stage(&[
+    let measured = measured(&[
         ("-p", -0.3, [0.1, 1.0]),
         ("dft", -0.3, [0.2, 2.0]),
         ("focal", 0.2, [1.0, 0.3]),
@@ -90,7 +90,7 @@ fn the_best_predicted_run_and_no_profile_twice() {
     ]);
     let objectives = crate::candidates::presets(&[]).unwrap().0;
     let names = |recommended| -> Vec<String> {
-        let found = rivals(&stage, &objectives, Measure::Nll, recommended);
+        let found = rivals(&measured, &objectives, Measure::Nll, recommended);
         found.iter().map(|objective| objective.name().to_owned()).collect()
     };
     assert_eq!(names(None), ["masked-mle", "focal", "eaft", "threshold-above"]);

@@ -13,7 +13,7 @@ use tokensieve_kernels::Product;
 use tokensieve_model::Document;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
-use tokensieve_model::head::{Head, Request, Rows};
+use tokensieve_model::head::{Head, Rows};
 use tokensieve_model::{Adapter, Model};
 
 /// Default number of most probable tokens in an estimate (choice).
@@ -136,8 +136,7 @@ pub fn estimate(
             .flat_map(|piece| piece.positions.iter().map(|position| piece.document.tokens[*position]))
             .collect();
         let rows = Rows { hidden_rd: &plain_rd, labels: &labels, unembedding: model.unembedding() };
-        let stats = head.statistics(&rows, &Request::default());
-        let largest = if top > 0 { Some(head.top(&rows, top)) } else { None };
+        let (stats, largest) = head.statistics_and_top(&rows, top);
         let spreads: Vec<Option<Spread>> = match posterior {
             Posterior::None => vec![None; labels.len()],
             _ if passes == 0 => stats.iter().map(|row| Some(Spread::none(row.entropy))).collect(),
@@ -149,9 +148,8 @@ pub fn estimate(
             pass_over(next..piece.index, each)?;
             next = next.max(piece.index);
             for position in &piece.positions {
-                let top = largest.as_ref().map_or_else(Vec::new, |top| {
-                    top.ids(row).iter().copied().zip(top.probabilities(row).iter().copied()).collect()
-                });
+                let top = largest.ids(row).iter().copied().zip(largest.probabilities(row).iter().copied());
+                let top = top.collect();
                 let (loss, entropy) = (stats[row].loss, stats[row].entropy);
                 let spread = spreads.next().expect("one per row");
                 if !stats[row].is_finite() || !spread.is_none_or(|spread| spread.is_finite()) {

@@ -112,6 +112,11 @@ pub struct Top {
 }
 
 impl Top {
+    /// No rows yet, of `k` tokens each.
+    pub fn of(k: usize) -> Self {
+        Self { k, ids: Vec::new(), probabilities: Vec::new() }
+    }
+
     /// Appends other rows.
     pub fn extend(&mut self, rows: &Self) {
         self.ids.extend_from_slice(&rows.ids);

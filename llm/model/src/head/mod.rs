@@ -126,14 +126,30 @@ impl Head {
         chunks::gradient_of_all(&mut self.buffers, rows, stats, wanted, kept.unwrap_or_default())
     }
 
+    /// Every row's loss and entropy, and its k most probable tokens.
+    pub fn statistics_and_top(&mut self, rows: &Rows, k: usize) -> (Vec<RowStats>, Top) {
+        no_grad(|| {
+            let labels_r = rows.labels_r();
+            let mut top = Top::of(k.min(rows.vocabulary() as usize));
+            let parts = self.buffers.chunks(rows).map(|chunk| {
+                let logits = self.buffers.logits(rows, chunk.clone());
+                if top.k > 0 {
+                    top.extend(&head_rows::top(&logits, rows.unembedding.soft_cap, top.k));
+                }
+                statistics::of_chunk(&mut self.buffers, rows, &labels_r, chunk, &logits, &Request::default())
+            });
+            let parts = parts.collect();
+            (head_rows::fetch(parts), top)
+        })
+    }
+
     /// The k most probable tokens of every row.
     pub fn top(&mut self, rows: &Rows, k: usize) -> Top {
         no_grad(|| {
-            let k = k.min(rows.vocabulary() as usize);
-            let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+            let mut top = Top::of(k.min(rows.vocabulary() as usize));
             for chunk in self.buffers.chunks(rows) {
                 let logits = self.buffers.logits(rows, chunk);
-                top.extend(&head_rows::top(&logits, rows.unembedding.soft_cap, k));
+                top.extend(&head_rows::top(&logits, rows.unembedding.soft_cap, top.k));
             }
             top
         })

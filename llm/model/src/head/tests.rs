@@ -268,6 +268,10 @@ fn divergences_are_those_of_the_distributions() {
         let q = f64s(&hidden.mm(&weight.tr()).softmax(1, Kind::Double));
         let uniform = vec![1.0 / VOCABULARY as f64; q.len()];
         let few = head.top(&other, 5);
+        let (plain, top) = head.statistics_and_top(&other, 5);
+        assert_eq!((&top.ids, &top.probabilities), (&few.ids, &few.probabilities));
+        let losses = |stats: &[RowStats]| stats.iter().map(|row| (row.loss, row.entropy)).collect::<Vec<_>>();
+        assert_eq!(losses(&plain), losses(&head.statistics(&other, &Request::default())));
         let all = head.top(&other, VOCABULARY as usize);
         let model = Distribution::Model { hidden_rd: other.hidden_rd, unembedding: other.unembedding };
         for (divergence_from, q) in [

@@ -183,7 +183,7 @@ impl TopFile {
     /// The k most probable tokens, or as many as there are.
     pub fn top(&self, tokens: &[Place], k: usize) -> Result<Top> {
         let k = k.min(self.k);
-        let mut top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+        let mut top = Top::of(k);
         for token in tokens {
             let first = self.token(*token)? * self.k;
             for i in first..first + k {

@@ -5,7 +5,7 @@ use std::path::Path;
 use tch::{Kind, Tensor, no_grad};
 
 use super::file::FORMAT;
-use crate::head::{Head, Request, Rows, Top};
+use crate::head::{Head, Rows, Top};
 use crate::weights::save_safetensors;
 use crate::{Document, Error, Model, Result};
 
@@ -22,7 +22,7 @@ pub struct TopTable {
 impl TopTable {
     /// An empty table of k tokens for each prediction.
     pub fn new(k: usize) -> Self {
-        let top = Top { k, ids: Vec::new(), probabilities: Vec::new() };
+        let top = Top::of(k);
         Self { rows: Vec::new(), starts: vec![0], labels: Vec::new(), label_log_probs: Vec::new(), top }
     }
 
@@ -93,7 +93,7 @@ pub fn write_top(
         let labels: Vec<u32> = pack.targets.iter().map(|target| target.label).collect();
         let hidden_rd = no_grad(|| model.forward(&pack));
         let asked = Rows { hidden_rd: &hidden_rd, labels: &labels, unembedding: model.unembedding() };
-        let (top, stats) = (head.top(&asked, table.k()), head.statistics(&asked, &Request::default()));
+        let (stats, top) = head.statistics_and_top(&asked, table.k());
         for (target, row) in pack.targets.iter().zip(&stats) {
             if !row.is_finite() {
                 return Err(Error::not_finite(format!("row {}", members[target.document as usize].row)));
