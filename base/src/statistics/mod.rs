@@ -5,6 +5,7 @@
 
 #![allow(clippy::float_cmp, reason = "ties are exact equality by definition")]
 
+mod binomial;
 mod bootstrap;
 mod order;
 mod power;
@@ -15,6 +16,7 @@ mod student;
 
 use serde::{Deserialize, Serialize};
 
+pub use binomial::binomial_interval;
 pub use bootstrap::{bootstrap, bootstrap_counts};
 pub use order::{median_band, median_interval, quantile};
 pub use power::{detectable_effect, deviation_limit, equivalence_power, student_power};

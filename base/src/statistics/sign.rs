@@ -1,13 +1,15 @@
 //! The exact sign test.
 
+use super::binomial::upper;
+
 /// Two-sided exact sign test: p-value of `wins` against `losses` (ties left out) if both were equally likely.
 pub fn sign_test(wins: usize, losses: usize) -> f64 {
-    (2.0 * binomial_upper_half(wins.max(losses), wins + losses)).min(1.0)
+    (2.0 * upper(wins.max(losses), wins + losses, 0.5)).min(1.0)
 }
 
 /// One-sided exact sign test: p-value of seeing at least `wins` if a loss were as likely as a win.
 pub fn sign_test_greater(wins: usize, losses: usize) -> f64 {
-    binomial_upper_half(wins, wins + losses)
+    upper(wins, wins + losses, 0.5)
 }
 
 /// Wins, losses and ties of `a` against `b`, pair by pair: what [`sign_test`] wants.
@@ -15,14 +17,6 @@ pub fn sign_counts(a: &[f64], b: &[f64]) -> (usize, usize, usize) {
     a.iter().zip(b).fold((0, 0, 0), |(wins, losses, ties), (x, y)| {
         (wins + usize::from(x > y), losses + usize::from(x < y), ties + usize::from(x == y))
     })
-}
-
-/// P(X ≥ `k`) for X binomial(`n`, ½), each term through log-gamma.
-pub(super) fn binomial_upper_half(k: usize, n: usize) -> f64 {
-    let log_factorial = |m: usize| libm::lgamma(m as f64 + 1.0);
-    let log_term =
-        |i| log_factorial(n) - log_factorial(i) - log_factorial(n - i) - n as f64 * std::f64::consts::LN_2;
-    (k..=n).rev().map(|i| libm::exp(log_term(i))).sum::<f64>().min(1.0)
 }
 
 #[cfg(test)]

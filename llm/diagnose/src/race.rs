@@ -105,6 +105,16 @@ impl Race {
         rivals.filter(move |(_, beside)| !is_worse(beside)).map(|(row, _)| row.objective.as_str())
     }
 
+    /// The rival that a measure favours: the best of those that went all the way, if it is better than plain training for sure.
+    pub(crate) fn winner_by(&self, measure: Measure) -> Option<&str> {
+        let beside = |row: &RaceRow| row.beside_plain.clone().map(|beside| beside[measure as usize].clone());
+        let all_the_way = self.rows.iter().filter(|row| row.steps == self.steps);
+        let rivals = all_the_way.filter_map(|row| Some((row, beside(row)?)));
+        let value = |found: &Difference| found.value.map_or(f64::NEG_INFINITY, |value| value.value);
+        let best = rivals.max_by(|(_, a), (_, b)| value(a).total_cmp(&value(b)));
+        best.filter(|(_, found)| found.is_better()).map(|(row, _)| row.objective.as_str())
+    }
+
     /// What it shows, in a sentence.
     pub fn verdict(&self) -> String {
         let Some(best) = self.rows.get(1) else { return format!("`{PLAIN}` has no rival") };
@@ -220,12 +230,11 @@ pub(crate) fn race(
     }
     let mut rows = vec![runners[0].row(entry.steps, None)];
     rows.extend(out.into_iter().rev());
-    let is_better = |row: &&RaceRow| {
-        row.beside_plain.as_ref().is_some_and(|beside| beside[entry.measure as usize].is_better())
-    };
-    let winner = rows.get(1).filter(is_better).map(|row| row.objective.clone());
     let batch = entry.batch.min(entry.documents.len());
-    Ok(Race { steps: entry.steps, batch, judges, measure: entry.measure, before, rows, winner })
+    let mut race =
+        Race { steps: entry.steps, batch, judges, measure: entry.measure, before, rows, winner: None };
+    race.winner = race.winner_by(race.measure).map(str::to_owned);
+    Ok(race)
 }
 
 fn beside(rival: &Runner, plain: &Runner, rivals: usize) -> [Difference; MEASURES] {

@@ -75,7 +75,7 @@ pub(crate) fn recommend(
             Some(race) => race.not_worse().filter(|name| *name != objective).map(str::to_owned).collect(),
             None => measured.map_or(Vec::new(), |measured| indistinguishable(measured, measure, chosen)),
         },
-        would_change: would_change(measured, measure, known, &objective),
+        would_change: would_change(measured, race, measure, known, &objective),
         objective,
         measure,
         expected: chosen.and_then(|row| gain(row, measure).relative),
@@ -85,11 +85,7 @@ pub(crate) fn recommend(
 }
 
 /// Objectives whose interval holds the recommended one's gain.
-fn indistinguishable(
-    measured: &Measurement,
-    measure: Measure,
-    chosen: Option<&ObjectiveRow>,
-) -> Vec<String> {
+fn indistinguishable(measured: &Measurement, measure: Measure, chosen: Option<&ObjectiveRow>) -> Vec<String> {
     let own = chosen.map_or(0.0, |row| gain(row, measure).value());
     let holds = |row: &&ObjectiveRow| {
         gain(row, measure).difference.is_none_or(|gain| gain.low <= own && own <= gain.high)
@@ -100,21 +96,31 @@ fn indistinguishable(
 
 fn would_change(
     measured: Option<&Measurement>,
+    race: Option<&Race>,
     measure: Measure,
     known: &Circumstances,
     objective: &str,
 ) -> Vec<String> {
     let Some(measured) = measured else { return vec!["more documents: nothing was measured".to_owned()] };
     let mut reasons = Vec::new();
-    let other = measure.other();
-    let name = predicted(measured, other).map_or(PLAIN, |row| row.objective.as_str());
-    if name != objective {
-        reasons.push(format!("--measure {}: then it is `{name}`", other.name()));
-    }
-    for other in measured.other_batches.iter().filter(|other| other.measure == measure.predicted()) {
-        let name = other.best.as_deref().unwrap_or(PLAIN);
+    if let Some(race) = race {
+        for other in Measure::ALL.into_iter().filter(|other| *other != measure) {
+            let name = race.winner_by(other).unwrap_or(PLAIN);
+            if name != objective {
+                reasons.push(format!("--measure {}: by it the race favours `{name}`", other.name()));
+            }
+        }
+    } else {
+        let other = measure.other();
+        let name = predicted(measured, other).map_or(PLAIN, |row| row.objective.as_str());
         if name != objective {
-            reasons.push(format!("batches of {} documents: they favour `{name}`", other.documents));
+            reasons.push(format!("--measure {}: then it is `{name}`", other.name()));
+        }
+        for other in measured.other_batches.iter().filter(|other| other.measure == measure.predicted()) {
+            let name = other.best.as_deref().unwrap_or(PLAIN);
+            if name != objective {
+                reasons.push(format!("batches of {} documents: they favour `{name}`", other.documents));
+            }
         }
     }
     if !known.held_out_is_trusted {
@@ -195,7 +201,7 @@ mod tests {
             difference: Some(Estimate { value: 0.2, low: 0.1, high: 0.3, n: 8 }),
             p: Some(0.01),
         };
-        let known = Circumstances { held_out_is_trusted: false, noise: Some(0.2), ..KNOWN };
+        let known = Circumstances { held_out_is_trusted: false, noise: Some(0.2) };
         let found = recommend(Some(&measured), None, Measure::Nll, &known);
         assert!(found.would_change[0].contains("--measure probability: then it is `-p`"), "{found:?}");
         assert!(found.would_change[1].contains("20 % of the labels"), "{found:?}");
@@ -209,6 +215,12 @@ mod tests {
             let found = recommend(Some(&measured), Some(&race(winner)), Measure::Nll, &KNOWN);
             assert_eq!((found.objective.as_str(), found.expected.is_some()), (objective, winner.is_some()));
             assert!(found.because.contains("the prediction is `-p`"), "{found:?}");
+            // By probability `-p` is better for sure, by accuracy nothing is.
+            let by =
+                |measure: &str, name: &str| format!("--measure {measure}: by it the race favours `{name}`");
+            let wanted = [by("probability", "-p"), by("accuracy", "mle")];
+            let wanted = wanted.into_iter().filter(|reason| !reason.ends_with(&format!("`{objective}`")));
+            assert_eq!(found.would_change, wanted.collect::<Vec<_>>());
         }
     }
 }

@@ -8,7 +8,6 @@
 //! | [`rule`] | what is recommended: by the program, or whatever the setting |
 //! | [`row`] | rows of the figure's table |
 
-mod binomial;
 pub mod outcome;
 pub mod plan;
 pub mod row;

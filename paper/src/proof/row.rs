@@ -1,6 +1,5 @@
 //! Rows of the figure's table: what each rule chose on each setting, and how good that was.
 
-use super::binomial::binomial_interval;
 use super::outcome::Outcomes;
 use super::rule::{Rule, Score};
 use super::work::{Setting, Work};
@@ -8,7 +7,7 @@ use crate::planned::PlannedRuns as _;
 use crate::{Column, Estimate, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use tokensieve_base::statistics::mean_interval;
+use tokensieve_base::statistics::{binomial_interval, mean_interval};
 
 /// What a rule chose on a setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -43,6 +43,21 @@ fn half_of_the_rivals_go_all_the_way() {
 }
 
 #[test]
+fn each_measure_has_a_winner_of_its_own_among_those_that_went_all_the_way() {
+    let mut race = Race::example();
+    assert_eq!(Measure::ALL.map(|measure| race.winner_by(measure)), [None, Some("-p"), None]);
+    let mut other = RaceRow { objective: "focal".to_owned(), ..race.rows[1].clone() };
+    for found in other.beside_plain.iter_mut().flatten() {
+        found.value = found.value.map(|value| Estimate { value: 0.3, ..value });
+        found.p = Some(0.01);
+    }
+    race.rows.push(other);
+    assert_eq!(Measure::ALL.map(|measure| race.winner_by(measure)), [Some("focal"); 3]);
+    race.rows[2].steps = 16;
+    assert_eq!(race.winner_by(Measure::Nll), None);
+}
+
+#[test]
 fn a_difference_is_one_if_it_stands_out_from_its_pairs_for_all_rivals() {
     let plain: Vec<f64> = (0..12).map(f64::from).collect();
     let moved = |by: f64, spread: f64| -> Vec<f64> {

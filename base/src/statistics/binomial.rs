@@ -1,12 +1,12 @@
-//! Exact intervals of a share.
+//! The binomial distribution: exact intervals of a share.
 
-use crate::Estimate;
+use super::Estimate;
 
 /// Halvings of the interval in which an end is looked for: to the last bit.
 const HALVINGS: usize = 60;
 
 /// Clopper and Pearson's interval of a share of `n` of which `hits` were seen, with at least this coverage; none of nothing.
-pub(super) fn binomial_interval(hits: usize, n: usize, coverage: f64) -> Option<Estimate> {
+pub fn binomial_interval(hits: usize, n: usize, coverage: f64) -> Option<Estimate> {
     if n == 0 {
         return None;
     }
@@ -31,7 +31,7 @@ fn root(holds: impl Fn(f64) -> bool) -> f64 {
 }
 
 /// P(X ≥ `k`) for X binomial(`n`, `share`), 0 < `share` < 1, each term through log-gamma.
-fn upper(k: usize, n: usize, share: f64) -> f64 {
+pub(super) fn upper(k: usize, n: usize, share: f64) -> f64 {
     let log_factorial = |m: usize| libm::lgamma(m as f64 + 1.0);
     let (log_hit, log_miss) = (libm::log(share), libm::log1p(-share));
     let log_term = |i: usize| {
@@ -39,16 +39,14 @@ fn upper(k: usize, n: usize, share: f64) -> f64 {
             + i as f64 * log_hit
             + (n - i) as f64 * log_miss
     };
-    (k..=n).map(|i| libm::exp(log_term(i))).sum::<f64>().min(1.0)
+    // The small terms first.
+    (k..=n).rev().map(|i| libm::exp(log_term(i))).sum::<f64>().min(1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn close(a: f64, b: f64, within: f64) -> bool {
-        (a - b).abs() < within
-    }
+    use crate::statistics::close;
 
     /// R's `binom.test`.
     #[test]
@@ -60,9 +58,9 @@ mod tests {
         let (low, high) = ends(56, 60, 0.95);
         assert!(close(low, 0.8380, 1e-4) && close(high, 0.9815, 1e-4), "{low} {high}");
         let (low, high) = ends(0, 10, 0.95);
-        assert!(low <= 0.0 && close(high, 1.0 - 0.025_f64.powf(0.1), 1e-9), "{low} {high}");
+        assert!(low <= 0.0 && close(high, 1.0 - libm::pow(0.025, 0.1), 1e-9), "{low} {high}");
         let (low, high) = ends(10, 10, 0.9);
-        assert!(close(low, 0.05_f64.powf(0.1), 1e-9) && high >= 1.0, "{low} {high}");
+        assert!(close(low, libm::pow(0.05, 0.1), 1e-9) && high >= 1.0, "{low} {high}");
         assert_eq!(binomial_interval(0, 0, 0.95), None);
     }
 }
