@@ -64,7 +64,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How many documents' gradients are measured at most, after how many steps, and how many steps a race has. By default all take as long as the default model needs for [`DOCUMENTS`], [`STEPS`] and [`RACE_STEPS`].
+    /// How many documents' gradients are measured at most, after how many steps, and how many steps a race has. By default all
+    /// take as long as the default model needs for [`DOCUMENTS`], [`STEPS`] and [`RACE_STEPS`].
     fn sizes(&self, model: &Model) -> (usize, u64, u64) {
         let shape = model.config();
         let width = shape.hidden_size as f64;
