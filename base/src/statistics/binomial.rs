@@ -11,8 +11,8 @@ pub fn binomial_interval(hits: usize, n: usize, coverage: f64) -> Option<Estimat
         return None;
     }
     let tail = (1.0 - coverage) / 2.0;
-    let low = if hits == 0 { 0.0 } else { root(|share| upper(hits, n, share) < tail) };
-    let high = if hits == n { 1.0 } else { root(|share| upper(hits + 1, n, share) <= 1.0 - tail) };
+    let low = if hits == 0 { 0.0 } else { root(|share| binomial_upper(hits, n, share) < tail) };
+    let high = if hits == n { 1.0 } else { root(|share| binomial_upper(hits + 1, n, share) <= 1.0 - tail) };
     Some(Estimate { value: hits as f64 / n as f64, low, high, n })
 }
 
@@ -31,7 +31,7 @@ fn root(holds: impl Fn(f64) -> bool) -> f64 {
 }
 
 /// P(X ≥ `k`) for X binomial(`n`, `share`), 0 < `share` < 1, each term through log-gamma.
-pub(super) fn upper(k: usize, n: usize, share: f64) -> f64 {
+pub(super) fn binomial_upper(k: usize, n: usize, share: f64) -> f64 {
     let log_factorial = |m: usize| libm::lgamma(m as f64 + 1.0);
     let (log_hit, log_miss) = (libm::log(share), libm::log1p(-share));
     let log_term = |i: usize| {

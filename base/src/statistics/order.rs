@@ -1,7 +1,7 @@
 //! Order statistics: quantiles, the median with its band and its interval.
 
 use super::Estimate;
-use super::binomial::upper;
+use super::binomial::binomial_upper;
 
 /// The `q`-quantile by linear interpolation between order statistics (R's type 7).
 pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
@@ -23,7 +23,7 @@ pub fn median_interval(values: &[f64]) -> Option<Estimate> {
     let sorted = sorted(values)?;
     let n = sorted.len();
     // The largest r with P(fewer than r of n fall below the median) ≤ 2.5 %: the interval is [x₍ᵣ₎, x₍ₙ₊₁₋ᵣ₎].
-    let r = (1..=n / 2).take_while(|&r| upper(n + 1 - r, n, 0.5) <= 0.025).last()?;
+    let r = (1..=n / 2).take_while(|&r| binomial_upper(n + 1 - r, n, 0.5) <= 0.025).last()?;
     Some(Estimate { value: quantile_of_sorted(&sorted, 0.5)?, low: sorted[r - 1], high: sorted[n - r], n })
 }
 

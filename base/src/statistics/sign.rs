@@ -1,15 +1,15 @@
 //! The exact sign test.
 
-use super::binomial::upper;
+use super::binomial::binomial_upper;
 
 /// Two-sided exact sign test: p-value of `wins` against `losses` (ties left out) if both were equally likely.
 pub fn sign_test(wins: usize, losses: usize) -> f64 {
-    (2.0 * upper(wins.max(losses), wins + losses, 0.5)).min(1.0)
+    (2.0 * binomial_upper(wins.max(losses), wins + losses, 0.5)).min(1.0)
 }
 
 /// One-sided exact sign test: p-value of seeing at least `wins` if a loss were as likely as a win.
 pub fn sign_test_greater(wins: usize, losses: usize) -> f64 {
-    upper(wins, wins + losses, 0.5)
+    binomial_upper(wins, wins + losses, 0.5)
 }
 
 /// Wins, losses and ties of `a` against `b`, pair by pair: what [`sign_test`] wants.

@@ -97,22 +97,24 @@ impl Difference {
 impl Race {
     /// The rivals that are not worse than plain training for sure.
     pub(crate) fn not_worse(&self) -> impl Iterator<Item = &str> {
-        let is_worse = |beside: &[Difference; MEASURES]| {
-            let found = &beside[self.measure as usize];
-            found.differs() && !found.is_better()
-        };
-        let rivals = self.rows.iter().filter_map(|row| Some((row, row.beside_plain.as_ref()?)));
-        rivals.filter(move |(_, beside)| !is_worse(beside)).map(|(row, _)| row.objective.as_str())
+        let is_worse = |found: &Difference| found.differs() && !found.is_better();
+        self.rivals(self.measure)
+            .filter(move |(_, found)| !is_worse(found))
+            .map(|(row, _)| row.objective.as_str())
     }
 
     /// The rival that a measure favours: the best of those that went all the way, if it is better than plain training for sure.
     pub(crate) fn winner_by(&self, measure: Measure) -> Option<&str> {
-        let beside = |row: &RaceRow| row.beside_plain.clone().map(|beside| beside[measure as usize].clone());
-        let all_the_way = self.rows.iter().filter(|row| row.steps == self.steps);
-        let rivals = all_the_way.filter_map(|row| Some((row, beside(row)?)));
         let value = |found: &Difference| found.value.map_or(f64::NEG_INFINITY, |value| value.value);
-        let best = rivals.max_by(|(_, a), (_, b)| value(a).total_cmp(&value(b)));
+        let all_the_way = self.rivals(measure).filter(|(row, _)| row.steps == self.steps);
+        // The first of equals, which `rows` have in the order of the measure that decides.
+        let best = all_the_way.min_by(|(_, a), (_, b)| value(b).total_cmp(&value(a)));
         best.filter(|(_, found)| found.is_better()).map(|(row, _)| row.objective.as_str())
+    }
+
+    /// Plain training's rivals, each with its difference from it by a measure.
+    fn rivals(&self, measure: Measure) -> impl Iterator<Item = (&RaceRow, &Difference)> {
+        self.rows.iter().filter_map(move |row| Some((row, &row.beside_plain.as_ref()?[measure as usize])))
     }
 
     /// What it shows, in a sentence.

@@ -1,5 +1,7 @@
 //! Which objective to train with: plain training, unless another one is better for sure.
 
+use std::iter;
+
 use serde::Serialize;
 use tokensieve_base::statistics::Estimate;
 
@@ -102,27 +104,28 @@ fn would_change(
     objective: &str,
 ) -> Vec<String> {
     let Some(measured) = measured else { return vec!["more documents: nothing was measured".to_owned()] };
-    let mut reasons = Vec::new();
-    if let Some(race) = race {
-        for other in Measure::ALL.into_iter().filter(|other| *other != measure) {
-            let name = race.winner_by(other).unwrap_or(PLAIN);
-            if name != objective {
-                reasons.push(format!("--measure {}: by it the race favours `{name}`", other.name()));
-            }
-        }
+    let or_plain = |name: Option<&str>| name.unwrap_or(PLAIN).to_owned();
+    let others: Vec<(String, String)> = if let Some(race) = race {
+        let by = |other: Measure| {
+            (format!("--measure {}: by it the race favours", other.name()), or_plain(race.winner_by(other)))
+        };
+        Measure::ALL.into_iter().filter(|other| *other != measure).map(by).collect()
     } else {
         let other = measure.other();
-        let name = predicted(measured, other).map_or(PLAIN, |row| row.objective.as_str());
-        if name != objective {
-            reasons.push(format!("--measure {}: then it is `{name}`", other.name()));
-        }
-        for other in measured.other_batches.iter().filter(|other| other.measure == measure.predicted()) {
-            let name = other.best.as_deref().unwrap_or(PLAIN);
-            if name != objective {
-                reasons.push(format!("batches of {} documents: they favour `{name}`", other.documents));
-            }
-        }
-    }
+        let by_other = predicted(measured, other).map(|row| row.objective.as_str());
+        let own = measured.other_batches.iter().filter(|batch| batch.measure == measure.predicted());
+        let by_batch = own.map(|batch| {
+            (
+                format!("batches of {} documents: they favour", batch.documents),
+                or_plain(batch.best.as_deref()),
+            )
+        });
+        iter::once((format!("--measure {}: then it is", other.name()), or_plain(by_other)))
+            .chain(by_batch)
+            .collect()
+    };
+    let differ = others.into_iter().filter(|(_, name)| name != objective);
+    let mut reasons: Vec<String> = differ.map(|(what, name)| format!("{what} `{name}`")).collect();
     if !known.held_out_is_trusted {
         let noisy = known.noise.filter(|noise| *noise > 0.01).map_or(String::new(), |noise| {
             format!(" (an estimated {:.0} % of the labels contradict the model)", 100.0 * noise)

@@ -28,7 +28,7 @@ pub use wanted::{Distribution, Wanted};
 
 pub use crate::Unembedding;
 
-use tch::{Device, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use buffers::Buffers;
 use tokensieve_kernels::{Int8Weight, head_rows, memory};
@@ -81,10 +81,21 @@ impl Head {
 
     /// Every row's statistics.
     pub fn statistics(&mut self, rows: &Rows, request: &Request) -> Vec<RowStats> {
+        self.statistics_seen(rows, request, |_| {})
+    }
+
+    /// Every row's statistics; `see` receives each chunk's logits.
+    fn statistics_seen(
+        &mut self,
+        rows: &Rows,
+        request: &Request,
+        mut see: impl FnMut(&Tensor),
+    ) -> Vec<RowStats> {
         no_grad(|| {
             let labels_r = rows.labels_r();
             let parts = self.buffers.chunks(rows).map(|chunk| {
                 let logits = self.buffers.logits(rows, chunk.clone());
+                see(&logits);
                 statistics::of_chunk(&mut self.buffers, rows, &labels_r, chunk, &logits, request)
             });
             head_rows::fetch(parts.collect())
@@ -128,19 +139,13 @@ impl Head {
 
     /// Every row's loss and entropy, and its k most probable tokens.
     pub fn statistics_and_top(&mut self, rows: &Rows, k: usize) -> (Vec<RowStats>, Top) {
-        no_grad(|| {
-            let labels_r = rows.labels_r();
-            let mut top = Top::of(k.min(rows.vocabulary() as usize));
-            let parts = self.buffers.chunks(rows).map(|chunk| {
-                let logits = self.buffers.logits(rows, chunk.clone());
-                if top.k > 0 {
-                    top.extend(&head_rows::top(&logits, rows.unembedding.soft_cap, top.k));
-                }
-                statistics::of_chunk(&mut self.buffers, rows, &labels_r, chunk, &logits, &Request::default())
-            });
-            let parts = parts.collect();
-            (head_rows::fetch(parts), top)
-        })
+        let mut top = Top::of(k.min(rows.vocabulary() as usize));
+        let stats = self.statistics_seen(rows, &Request::default(), |logits_nv| {
+            if top.k > 0 {
+                top.extend(&head_rows::top(logits_nv, rows.unembedding.soft_cap, top.k));
+            }
+        });
+        (stats, top)
     }
 
     /// The k most probable tokens of every row.
