@@ -54,7 +54,7 @@ fn data(made: &[Made]) -> Value {
             "caption": unmarked(made.about.caption),
             "protocol": unmarked(made.about.protocol),
             "deviations": made.about.deviations.iter().map(|text| unmarked(text)).collect::<Vec<_>>(),
-            "claims": ids, "sizes": models::sizes(&made.provenance).unwrap_or_default(),
+            "claims": ids, "sizes": models::sizes(&made.provenance).map_or_else(String::new, |(_, sizes)| sizes),
             "profile": p.profile, "date": p.date.split('T').next(), "cpu": p.host.cpu, "threads": p.host.threads,
             "commit": p.commit.get(..12), "seconds": format!("{:.0}", p.seconds),
         });

@@ -63,10 +63,8 @@ fn block(made: &[Made]) -> String {
          page](https://tokensieve.github.io/tokensieve/report/). Tables and verdicts lie in \
          [`paper/recorded/`](paper/recorded)."
     );
-    let sizes: BTreeSet<(&str, String)> = made
-        .iter()
-        .filter_map(|made| Some((made.provenance.profile.as_str(), models::sizes(&made.provenance)?)))
-        .collect();
+    let sizes: BTreeSet<(&str, String)> =
+        made.iter().filter_map(|made| models::sizes(&made.provenance)).collect();
     for (profile, sizes) in sizes {
         let _ = writeln!(text, "\nLanguage models, profile {profile}: {sizes}");
     }

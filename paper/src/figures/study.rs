@@ -13,7 +13,6 @@ use tokensieve_plot::Drawing;
 pub(super) struct Figure;
 
 const ID: &str = "study";
-const GROUPS: [&str; 3] = ["objectives", "objectives elsewhere", "probability"];
 
 impl crate::Figure for Figure {
     fn about(&self) -> About {
@@ -29,7 +28,7 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&Study::of(run, &GROUPS)?.decided()?)
+        Table::from_rows(&Study::compared(run)?.decided()?)
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {

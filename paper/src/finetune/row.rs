@@ -6,7 +6,7 @@ use super::plan::Term;
 use super::work::Work;
 use crate::planned::contrast::over_seeds;
 use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Stage};
-use crate::{Column, Estimate, Run, columns};
+use crate::{Column, Estimate, Profile, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,17 @@ impl Study {
     /// The runs of a profile in some groups of the plan: those that the repository keeps are read, others are done first.
     pub fn of(run: &Run, groups: &[&str]) -> Result<Self> {
         let work = Work::available(run.profile, run.lab())?.only(groups);
+        Ok(Self { outcomes: work.done(run)?, work })
+    }
+
+    /// What the primary claims compare. A laptop, whose small runs could not decide them, has what the repository keeps of the
+    /// whole study.
+    pub fn compared(run: &Run) -> Result<Self> {
+        if run.profile == Profile::Laptop && !run.lab().is_fixture() {
+            let work = Work::of(Profile::Study)?.only_compared();
+            return Ok(Self { outcomes: work.kept(run)?, work });
+        }
+        let work = Work::available(run.profile, run.lab())?.only_compared();
         Ok(Self { outcomes: work.done(run)?, work })
     }
 

@@ -68,6 +68,13 @@ impl Work {
         self
     }
 
+    /// Only the runs that the primary claims compare.
+    #[must_use]
+    pub fn only_compared(mut self) -> Self {
+        self.plan.groups.clear();
+        self
+    }
+
     /// Whether data can be had.
     pub(super) fn has(&self, data: &str) -> bool {
         self.plan.data[data].set().is_none_or(|set| !self.missing.contains(set))

@@ -5,6 +5,7 @@ use super::{Candidates, Decided, Declared, Outcomes, PlannedRuns, Power, Seeds, 
 use crate::lab::Lab;
 use anyhow::Result;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 
 /// A plan's runs with its primary claims.
 pub trait Claimed: PlannedRuns {
@@ -45,17 +46,26 @@ pub trait Claimed: PlannedRuns {
         Ok(cells)
     }
 
-    /// The values of both terms of a claim in the runs of a stage's seeds, as far as there are both.
+    /// The seeds of a stage on which both runs that a claim compares are planned.
+    fn planned(&self, claim: &Declared, stage: Stage) -> Result<Vec<u64>> {
+        let planned: BTreeSet<String> = self.cells(stage)?.iter().map(ToString::to_string).collect();
+        let terms: [Self::Term; 2] = claim.terms()?;
+        let both =
+            |seed: &u64| terms.iter().all(|term| planned.contains(&Self::cell(term, *seed).to_string()));
+        Ok(self.seeds().of(stage).into_iter().filter(both).collect())
+    }
+
+    /// The values of both terms of a claim on each of these seeds, where there are both.
     fn pairs(
         &self,
         outcomes: &Outcomes<Self::Found>,
         claim: &Declared,
         stage: Stage,
-    ) -> Result<Vec<[f64; 2]>> {
+    ) -> Result<Vec<Option<[f64; 2]>>> {
         let [of, versus] = claim.terms()?;
         let value = |term, seed| Self::value(outcomes, term, seed);
         let both = |seed| Some([value(&of, seed)?, value(&versus, seed)?]);
-        Ok(self.seeds().of(stage).into_iter().filter_map(both).collect())
+        Ok(self.planned(claim, stage)?.into_iter().map(both).collect())
     }
 
     /// What tuning found, of the runs that are kept.
@@ -67,13 +77,11 @@ pub trait Claimed: PlannedRuns {
     fn power(&self, lab: &Lab) -> Result<Vec<Power>> {
         let mut outcomes = Outcomes::default();
         self.add(&mut outcomes, Stage::Pilot, lab)?;
-        let main = self.seeds().of(Stage::Main);
-        let seeds = |claim: &Declared| -> Result<usize> {
-            let terms: [Self::Term; 2] = claim.terms()?;
-            let can_run = |seed: &&u64| terms.iter().all(|term| self.can_run(&Self::cell(term, **seed)));
-            Ok(main.iter().filter(can_run).count())
+        let seeds = |claim: &Declared| Ok(self.planned(claim, Stage::Main)?.len());
+        let pairs = |claim: &Declared| {
+            Ok(self.pairs(&outcomes, claim, Stage::Pilot)?.into_iter().flatten().collect())
         };
-        Power::all(self.claims(), seeds, |claim| self.pairs(&outcomes, claim, Stage::Pilot))
+        Power::all(self.claims(), seeds, pairs)
     }
 
     /// The primary claims, decided by the runs.

@@ -30,7 +30,7 @@ pub struct Decided {
     pub high: Option<f64>,
     /// Student's two-sided p-value.
     pub p: Option<f64>,
-    /// The same, corrected by Holm for all primary claims that could be tested.
+    /// The same, corrected by Holm for all primary claims.
     pub p_holm: Option<f64>,
     /// p-value of two one-sided tests that the difference is smaller than what matters.
     pub p_equal: Option<f64>,
@@ -53,16 +53,22 @@ impl Decided {
         }
     }
 
-    /// All primary claims, of each the pairs of both measures seed by seed.
-    pub fn all(claims: &[Declared], pairs: impl Fn(&Declared) -> Result<Vec<[f64; 2]>>) -> Result<Vec<Self>> {
+    /// All primary claims, of each both measures on every seed of its plan, where they are there. A claim is counted when all
+    /// its seeds are: who looks on the way may stop where it pleases. One that is not counted yet is corrected for as if it
+    /// had found nothing, so that what others find stays significant when it is.
+    pub fn all(
+        claims: &[Declared],
+        pairs: impl Fn(&Declared) -> Result<Vec<Option<[f64; 2]>>>,
+    ) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for claim in claims {
-            let pairs = pairs(claim)?;
+            let planned = pairs(claim)?;
+            let pairs: Vec<[f64; 2]> = planned.iter().copied().collect::<Option<_>>().unwrap_or_default();
             let differences: Vec<f64> = pairs.iter().map(|[a, b]| a - b).collect();
             let found = Difference::of(&pairs);
             all.push(Self {
                 claim: claim.id.clone(),
-                seeds: pairs.len(),
+                seeds: planned.iter().flatten().count(),
                 value: found.map(|found| found.value),
                 versus: found.map(|found| found.versus),
                 difference: found.map(|found| found.difference),
@@ -73,10 +79,9 @@ impl Decided {
                 p_equal: equivalence_test(&differences, claim.matters),
             });
         }
-        let tested: Vec<usize> = (0..all.len()).filter(|at| all[*at].p.is_some()).collect();
-        let p: Vec<f64> = tested.iter().filter_map(|at| all[*at].p).collect();
-        for (at, p) in tested.into_iter().zip(holm(&p)) {
-            all[at].p_holm = Some(p);
+        let p: Vec<f64> = all.iter().map(|one| one.p.unwrap_or(1.0)).collect();
+        for (one, p) in all.iter_mut().zip(holm(&p)) {
+            one.p_holm = one.p.map(|_| p);
         }
         Ok(all)
     }
@@ -89,7 +94,10 @@ impl Decided {
     /// The verdict on a claim.
     pub fn verdict(&self, claim: &Declared) -> Verdict {
         let (Some(difference), Some(p), Some(p_equal)) = (self.difference, self.p_holm, self.p_equal) else {
-            return Verdict::NotTested("not tested at this scale: fewer than two seeds have the runs".into());
+            return Verdict::NotTested(format!(
+                "not tested: {} of the plan's seeds have both runs; a claim is tested when all have, at least two",
+                self.seeds
+            ));
         };
         if p_equal <= LEVEL {
             return Verdict::PracticallyEqual;
@@ -172,6 +180,29 @@ mod tests {
         assert_eq!(verdict(above, 0.001, 0.01, 0.01), Verdict::PracticallyEqual);
         let untested = Decided { p_holm: None, ..decided(0.0, 1.0, 1.0) };
         assert!(matches!(untested.verdict(above), Verdict::NotTested(_)));
+    }
+
+    /// Three claims: one on all its seeds, one on all but one, and one on none.
+    #[test]
+    fn a_claim_is_tested_when_all_its_seeds_are_there_in_a_family_of_all() {
+        let plan = Plan::load().unwrap();
+        let pairs = |claim: &Declared| {
+            let at = plan.claims.iter().position(|other| other.id == claim.id).unwrap();
+            let all = [[1.0, 0.0], [1.1, 0.0], [0.9, 0.0], [1.0, 0.1]].map(Some);
+            Ok(match at {
+                0 => all.to_vec(),
+                1 => all.into_iter().chain([None]).collect(),
+                _ => Vec::new(),
+            })
+        };
+        let all = Decided::all(&plan.claims[..3], pairs).unwrap();
+        assert_eq!(all.iter().map(|one| one.seeds).collect::<Vec<_>>(), [4, 4, 0]);
+        assert_eq!(all[0].p_holm, all[0].p.map(|p| 3.0 * p));
+        assert!((all[0].difference.unwrap() - 0.975).abs() < 1e-12);
+        for (untested, claim) in all[1..].iter().zip(&plan.claims[1..]) {
+            assert_eq!((untested.difference, untested.p, untested.p_holm), (None, None, None));
+            assert!(matches!(untested.verdict(claim), Verdict::NotTested(_)));
+        }
     }
 
     #[test]

@@ -75,9 +75,9 @@ pub trait PlannedRuns {
         self.absent(&self.known()?, stage)
     }
 
-    /// The outcomes of the results' runs: those that are kept are read, others are done first.
-    fn done(&self, run: &Run) -> Result<Outcomes<Self::Found>> {
-        let mut outcomes = self.known()?;
+    /// What the repository keeps of this size, as part of a figure's provenance.
+    fn kept(&self, run: &Run) -> Result<Outcomes<Self::Found>> {
+        let outcomes = self.known()?;
         let kept = self
             .cells(Stage::Main)?
             .iter()
@@ -88,6 +88,12 @@ pub trait PlannedRuns {
             let config = json!({ "verb": Verb::Train.name(), "runs": kept.len(), "reads": reads });
             run.kept(Self::KEPT, config, kept.iter().sum());
         }
+        Ok(outcomes)
+    }
+
+    /// The outcomes of the results' runs: those that are kept are read, others are done first.
+    fn done(&self, run: &Run) -> Result<Outcomes<Self::Found>> {
+        let mut outcomes = self.kept(run)?;
         let jobs = self.absent(&outcomes, Stage::Main)?;
         run.jobs(&jobs.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
         self.add(&mut outcomes, Stage::Main, run.lab())?;

@@ -202,10 +202,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         kinds: ledger.kinds(),
         verdicts: Verdict::NAMES,
         models: ledger.models(),
-        sizes: made
-            .iter()
-            .filter_map(|made| Some((made.provenance.profile.as_str(), models::sizes(&made.provenance)?)))
-            .collect(),
+        sizes: made.iter().filter_map(|made| models::sizes(&made.provenance)).collect(),
         disagreements: ledger.disagreements(),
         pages,
     };
@@ -280,7 +277,7 @@ fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Resu
         caption: about.caption,
         width: made.drawing.width,
         protocol: about.protocol.split("\n\n").collect(),
-        sizes: models::sizes(&made.provenance),
+        sizes: models::sizes(&made.provenance).map(|(_, sizes)| sizes),
         deviations: about.deviations,
         header: header.collect(),
         columns,

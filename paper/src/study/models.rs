@@ -2,8 +2,9 @@
 
 use super::scoring;
 use crate::Profile;
-use crate::finetune::Plan;
+use crate::finetune::{Plan, Work};
 use crate::lab::Verb;
+use crate::planned::PlannedRuns as _;
 use crate::provenance::{Provenance, Unit};
 use crate::table::distinct;
 use clap::ValueEnum as _;
@@ -40,14 +41,14 @@ pub fn each_model<R: Clone, T>(
     models.iter().flat_map(of_model).collect()
 }
 
-/// How large the training runs behind a table were; `None` if no published model was trained.
-pub fn sizes(provenance: &Provenance) -> Option<String> {
+/// The profile whose training runs are behind a table, and how large they were; `None` if no published model was trained.
+pub fn sizes(provenance: &Provenance) -> Option<(&'static str, String)> {
     let (profile, plan) = of_profile(provenance)?;
     let model = plan.model(profile).ok()?;
     let verb =
         |unit: &Unit| unit.config.get("verb").and_then(|verb| verb.as_str()) == Some(Verb::Train.name());
     let trained = provenance.units.iter().any(|unit| verb(unit) && reads(unit, model));
-    if trained { plan.describe(profile).ok() } else { None }
+    if trained { Some((profile.name(), plan.describe(profile).ok()?)) } else { None }
 }
 
 /// The published language models behind a table, by their publishers' names.
@@ -59,9 +60,12 @@ pub fn behind(provenance: &Provenance) -> Option<Vec<String>> {
     (!models.is_empty()).then_some(models)
 }
 
-/// The profile of a table, and the plan of fine-tuning.
+/// The profile of a table's runs, and the plan of fine-tuning. What the repository keeps is of profile study, whoever reads it.
 fn of_profile(provenance: &Provenance) -> Option<(Profile, Plan)> {
-    Some((Profile::from_str(&provenance.profile, false).ok()?, Plan::load().ok()?))
+    let is_kept = provenance.units.iter().any(|unit| unit.name == Work::KEPT);
+    let profile =
+        if is_kept { Profile::Study } else { Profile::from_str(&provenance.profile, false).ok()? };
+    Some((profile, Plan::load().ok()?))
 }
 
 /// Whether a job reads a model of the catalogue.
