@@ -1,6 +1,7 @@
 //! SmolLM2 on every back end that this machine has, in f32 and in bf16, each in a process of its own with the back end
 //! pinned: the same text has the same NLL within 0.003 nats per token as in f32 with libtorch's operators, and the same
-//! most probable token wherever the two most probable logits differ by more than 0.25. Needs the default model.
+//! most probable token wherever the two most probable logits differ by more than 0.25, but for one in a thousand. Needs the
+//! default model.
 
 use std::process::Command;
 
@@ -15,11 +16,13 @@ use tokensieve_model::{Document, Model, Pack, Precomputed};
 /// Selects what [`one_back_end`] computes in; without it that test does nothing.
 const KIND: &str = "TOKENSIEVE_TEST_KIND";
 
-const TEXT: &str = "The lighthouse at the end of the harbour was built in 1823, when the port still sent wool and \
-tin to half of Europe. Its keeper climbed one hundred and twelve steps every evening, trimmed the wick, and wrote the \
-weather into a book that is now kept in the town's museum. Question: if he climbed the stairs once a day, how many \
-steps did he climb in a week? Answer: 112 * 7 = 784 steps. In 1911 the lamp was replaced by an electric one, and the \
-keeper became a mechanic; today a small computer switches it on, and nobody climbs the stairs except for visitors.";
+/// The first thousand tokens of a licence. In bf16 a token's loss is some 0.05 nats off, on either side, so that the mean over
+/// a hundred says little.
+const TEXT: &str = include_str!("../../../LICENSE-APACHE");
+const LETTERS: usize = 5000;
+
+/// How far the most probable logit is above the next one where a token is sure.
+const SURE: f64 = 0.25;
 
 /// What a process found.
 #[derive(Serialize, Deserialize)]
@@ -34,7 +37,7 @@ struct Found {
 
 fn computed(kind: Kind) -> Found {
     let checkpoint = Checkpoint::open(weights::DEFAULT).unwrap();
-    let tokens = Tokenizer::open(&checkpoint).unwrap().encode(TEXT).unwrap();
+    let tokens = Tokenizer::open(&checkpoint).unwrap().encode(&TEXT[..LETTERS]).unwrap();
     let model = Model::load(&checkpoint, kind, Device::Cpu).unwrap();
     let (weights, targets) = (vec![1.0; tokens.len()], tokens.len() - 1);
     let document = Document {
@@ -96,14 +99,13 @@ fn back_ends_agree_on_smollm2() {
         }
         for kind in ["f32", "bf16"] {
             let found = found(of, kind);
-            let sure = exact.margins.iter().filter(|margin| **margin > 0.25).count();
-            println!("{of} {kind}: NLL {:.4}, {:.4} in f32; {sure} sure tokens", found.nll, exact.nll);
-            // bf16 in AVX2 misses the others' bound by 0.0002 on this text (docs/LOG.md).
-            let allowed = if of == Backend::Avx2 { 0.004 } else { 0.003 };
-            assert!((found.nll - exact.nll).abs() < allowed, "{of} {kind}: {} {}", found.nll, exact.nll);
-            for (at, margin) in exact.margins.iter().enumerate().filter(|(_, margin)| **margin > 0.25) {
-                assert_eq!(found.greedy[at], exact.greedy[at], "{of} {kind}: token {at}, margin {margin}");
-            }
+            println!("{of} {kind}: NLL {:.4}, {:.4} in f32", found.nll, exact.nll);
+            assert!((found.nll - exact.nll).abs() < 0.003, "{of} {kind}: {} {}", found.nll, exact.nll);
+            let sure = exact.margins.iter().enumerate().filter(|(_, margin)| **margin > SURE);
+            let others = sure.filter(|(at, _)| found.greedy[*at] != exact.greedy[*at]);
+            let others: Vec<f64> = others.map(|(_, margin)| *margin).collect();
+            // Of 879 such tokens one is another in bf16 with libtorch's operators, too: by 0.30.
+            assert!(others.len() < 2 && others.iter().all(|margin| *margin < 0.5), "{of} {kind}: {others:?}");
         }
     }
 }

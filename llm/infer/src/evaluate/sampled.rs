@@ -37,6 +37,10 @@ pub(super) struct Sampled {
 /// The name of the task in `math-500@16`, and the number of replies, if the name has one.
 pub(super) fn parts(name: &str) -> Result<(&str, Option<usize>)> {
     let Some((task, number)) = name.rsplit_once(SIGN) else { return Ok((name, None)) };
+    // Said before the judge's data are fetched.
+    if task == judge::TASK {
+        return Err(refused(name, "a judge compares one reply to each question"));
+    }
     match number.parse() {
         Ok(replies) if (1..=MOST).contains(&replies) => Ok((task, Some(replies))),
         _ => {
@@ -54,9 +58,6 @@ fn refused(name: &str, why: &str) -> Error {
 impl Sampled {
     /// The task with so many replies to each question. `name` is what both are called together.
     pub(super) fn new(name: &str, task: Box<dyn Task>, replies: usize, seed: u64) -> Result<Self> {
-        if task.name() == judge::TASK {
-            return Err(refused(name, "a judge compares one reply to each question"));
-        }
         if task.questions().iter().any(|question| !matches!(question.ask, Ask::Reply { .. })) {
             return Err(refused(name, "its questions ask for likelihoods, and nothing is sampled"));
         }
