@@ -31,6 +31,12 @@ impl crate::Figure for Figure {
         Table::from_rows(&Study::compared(run)?.decided()?)
     }
 
+    fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
+        let rows: Vec<Decided> = table.rows()?;
+        let waits = rows.iter().any(|row| row.difference.is_none());
+        Ok(waits.then_some("not all runs of the plan are done: a claim without a mark is not tested yet"))
+    }
+
     fn draw(&self, table: &Table) -> Result<Drawing> {
         Ok(primary(&table.rows::<Decided>()?, &Plan::load()?.claims))
     }
