@@ -1,7 +1,7 @@
 //! SmolLM2 on every back end that this machine has, in f32 and in bf16, each in a process of its own with the back end
 //! pinned: the same text has the same NLL within 0.003 nats per token as in f32 with libtorch's operators, and the same
-//! most probable token wherever the two most probable logits differ by more than 0.25, but for one in a thousand. Needs the
-//! default model.
+//! most probable token wherever the two most probable logits differ by more than 0.25, but for one in 800. Needs the default
+//! model.
 
 use std::process::Command;
 
@@ -16,10 +16,9 @@ use tokensieve_model::{Document, Model, Pack, Precomputed};
 /// Selects what [`one_back_end`] computes in; without it that test does nothing.
 const KIND: &str = "TOKENSIEVE_TEST_KIND";
 
-/// The first thousand tokens of a licence. In bf16 a token's loss is some 0.05 nats off, on either side, so that the mean over
-/// a hundred says little.
+/// Two thousand tokens of a licence. In bf16 a token's loss is some 0.05 nats off, on either side, so that the mean over a
+/// hundred says little.
 const TEXT: &str = include_str!("../../../LICENSE-APACHE");
-const LETTERS: usize = 5000;
 
 /// How far the most probable logit is above the next one where a token is sure.
 const SURE: f64 = 0.25;
@@ -37,7 +36,7 @@ struct Found {
 
 fn computed(kind: Kind) -> Found {
     let checkpoint = Checkpoint::open(weights::DEFAULT).unwrap();
-    let tokens = Tokenizer::open(&checkpoint).unwrap().encode(&TEXT[..LETTERS]).unwrap();
+    let tokens = Tokenizer::open(&checkpoint).unwrap().encode(TEXT).unwrap();
     let model = Model::load(&checkpoint, kind, Device::Cpu).unwrap();
     let (weights, targets) = (vec![1.0; tokens.len()], tokens.len() - 1);
     let document = Document {
@@ -104,8 +103,8 @@ fn back_ends_agree_on_smollm2() {
             let sure = exact.margins.iter().enumerate().filter(|(_, margin)| **margin > SURE);
             let others = sure.filter(|(at, _)| found.greedy[*at] != exact.greedy[*at]);
             let others: Vec<f64> = others.map(|(_, margin)| *margin).collect();
-            // Of 879 such tokens one is another in bf16 with libtorch's operators, too: by 0.30.
-            assert!(others.len() < 2 && others.iter().all(|margin| *margin < 0.5), "{of} {kind}: {others:?}");
+            // Of 1,671 such tokens one is another in bf16 on every back end, with libtorch's operators too, by 0.30; in AVX2 two.
+            assert!(others.len() < 3 && others.iter().all(|margin| *margin < 0.5), "{of} {kind}: {others:?}");
         }
     }
 }
