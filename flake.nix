@@ -58,7 +58,7 @@
             inherit src;
             strictDeps = true;
             pname = "tokensieve";
-            version = "0.1.0";
+            version = "0.2.0";
           };
           # Objective, data, toy, paper: Rust alone.
           light = common // { cargoExtraArgs = "--locked -p tokensieve-toy -p tokensieve-paper"; };

@@ -59,7 +59,16 @@ fn dependency(key: &str, value: &Value, folder: &Path, root: &Manifest, root_fol
     let say = |name: &str| [Some(value), shared].into_iter().flatten().find_map(|of| of.get(name)?.as_str());
     let path =
         say("path").map(|path| if shared.is_some() { root_folder.join(path) } else { folder.join(path) });
-    let rest =
-        [Some(value), shared].into_iter().flatten().map(Value::to_string).collect::<Vec<_>>().join(" ");
+    let rest = [Some(value), shared].into_iter().flatten().map(what_decides).collect::<Vec<_>>().join(" ");
     Dependency { package: say("package").unwrap_or(key).to_owned(), path, rest }
+}
+
+/// An entry as far as it decides what is compiled. Beside a path a version does not: it is for the registry, and a
+/// release changes it.
+fn what_decides(entry: &Value) -> String {
+    let mut entry = entry.clone();
+    if let Some(table) = entry.as_table_mut().filter(|table| table.contains_key("path")) {
+        table.remove("version");
+    }
+    entry.to_string()
 }

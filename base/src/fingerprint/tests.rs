@@ -179,7 +179,7 @@ fn workspace(folder: &Path) {
     write("Cargo.lock", LOCK);
     write(
         "Cargo.toml",
-        "[workspace]\nmembers = ['compute']\n[workspace.dependencies]\nnumbers = { path = 'in/numbers' }\n\
+        "[workspace]\nmembers = ['compute']\n[workspace.dependencies]\nnumbers = { path = 'in/numbers', version = '1.0.0' }\n\
          libm = { version = '0.2', features = ['a'] }",
     );
     write(
@@ -228,6 +228,7 @@ fn a_workspace_is_followed_to_its_last_number() {
         ),
         ("Cargo.lock", "checksum = \"cc\"", "checksum = \"c0\""),
         ("compute/Cargo.toml", "proptest = '1'", "proptest = '1.1'"),
+        ("Cargo.toml", "version = '1.0.0'", "version = '1.1.0'"),
     ] {
         assert_eq!(after(file, from, to), before, "{file}: {from} → {to}");
     }

@@ -7,6 +7,7 @@
 
 mod matrices;
 
+use std::array;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -423,14 +424,19 @@ impl<S: Simd, N: Number, O: Number> Task<S, N, O> {
             move || {
                 let simd = self.simd;
                 let (before, row_before) = between.before;
-                let mut sums = [[simd.splat(0.0); H]; M];
-                for m in 0..M {
-                    for half in 0..H {
-                        // SAFETY: there is a tile's line per row of the block.
-                        sums[m][half] =
-                            unsafe { simd.load(before.add(m * row_before + half * LANES), LANES) };
-                    }
-                }
+                // Not zeroed and then filled by index: the compiler would call memset for each block.
+                let mut sums: [[Lanes<S>; H]; M] = array::from_fn(
+                    #[inline(always)]
+                    |m| {
+                        array::from_fn(
+                            #[inline(always)]
+                            |half| {
+                                // SAFETY: there is a tile's line per row of the block.
+                                unsafe { simd.load(before.add(m * row_before + half * LANES), LANES) }
+                            },
+                        )
+                    },
+                );
                 let [first, second] = factors;
                 // Not in a loop: the compiler would keep the sums in memory.
                 // SAFETY: the rows have these inputs, the tile their words.
