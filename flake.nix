@@ -47,7 +47,7 @@
             '';
 
           # Besides Rust's own files: what is compiled in, compared with, or served.
-          kept = ".*\\.(snap|csv|toml|md|html|css|js|svg|woff2|json|txt|cc|sh|gguf|jinja|parquet|safetensors|jsonl)";
+          kept = ".*\\.(snap|csv|toml|md|html|css|js|svg|woff2|json|txt|cc|sh|gguf|jinja|parquet|safetensors|jsonl|gz|cu|tsv)|.*/LICENSE-[A-Z]+";
           src = lib.cleanSourceWith {
             src = ./.;
             name = "tokensieve";
@@ -105,9 +105,9 @@
             # The stages of the justfile's `reproduce`.
             reproduce = app "reproduce" [ paper ] ''
               export TOKENSIEVE_BIN=${lib.getExe tokensieve}
-              paper reproduce --profile "''${1:-laptop}"
-              paper claims
-              paper report
+              profile="''${1:-laptop}"
+              paper reproduce --profile "$profile"
+              paper claims --profile "$profile"
             '';
             # In a clone, with the tools of the shell below.
             test = app "test" ([ pkgs.cargo pkgs.rustc pkgs.stdenv.cc pkgs.pkg-config ] ++ browser) ''

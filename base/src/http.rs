@@ -1,6 +1,7 @@
 //! The one HTTP client: `ureq` with the platform's own certificates, so that a company's or a test network's authority is
 //! honoured.
 
+pub use ureq::config::RedirectAuthHeaders;
 pub use ureq::http::{HeaderMap, Response, StatusCode, header};
 pub use ureq::{Agent, Body, Error, RequestBuilder};
 

@@ -131,7 +131,10 @@ impl Objective {
 
     /// An objective from its TOML table, with or without `[objective]` around it.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        Self::from_table(settings::table(text)?)
+        let given = settings::table(text)?;
+        let objective = Self::from_table(given.clone())?;
+        objective.check_effect(&given)?;
+        Ok(objective)
     }
 
     /// The loss f(p) on every token.
@@ -309,10 +312,10 @@ impl Objective {
             table: table.clone(),
         };
         objective.check()?;
-        if objective.top_k.is_some() && !objective.distills() {
+        if objective.top_k.is_some() && !objective.distills() && !objective.reads(Variable::Divergence) {
             return Err(Error::value(
                 "top_k",
-                "truncates the reference, but no token is pulled onto a reference",
+                "truncates the reference, but no token is pulled onto a reference, and no divergence is read",
             ));
         }
         if objective.direction == Direction::Reverse && !objective.distills() {
@@ -327,6 +330,35 @@ impl Objective {
             return Err(Error::value("otherwise", problem));
         }
         Ok(objective)
+    }
+
+    /// Refuses keys without effect, of those that were given: a preset's may have been overridden.
+    fn check_effect(&self, given: &Table) -> Result<(), Error> {
+        let refused = |key: &str, problem: &str| Err(Error::value(key, problem));
+        if given.contains_key("against") && !self.distills() && self.reference_read().is_none() {
+            return refused("against", "no token is pulled onto a reference, and no expression reads one");
+        }
+        if given.contains_key("normalise") && self.match_gradient {
+            return refused(
+                "normalise",
+                "has no effect with `match = \"grad-norm\"`, which sets the step's size",
+            );
+        }
+        let all = self.table.get("select").and_then(Value::as_table).is_some_and(|select| {
+            let keep = select.get("keep").map_or(Some("all"), Value::as_str);
+            let stays = select.get("schedule").is_none_or(|word| word.as_str() == Some("constant"));
+            stays && keep.is_some_and(|keep| keep.trim() == "all")
+        });
+        if given.contains_key("otherwise") && all {
+            return refused("otherwise", "no token is left over: `select.keep` is \"all\"");
+        }
+        Ok(())
+    }
+
+    /// A statistic of the reference that the objective reads, if it reads one.
+    fn reference_read(&self) -> Option<Variable> {
+        let read = [Variable::ReferenceLoss, Variable::PReference, Variable::Divergence];
+        read.into_iter().find(|variable| self.reads(*variable))
     }
 
     /// The model's own prediction needs a temperature, has every token, and its statistics are not computed.
@@ -369,8 +401,7 @@ impl Objective {
                 "reads a mean over the batch, and `within = \"corpus\"` ranks before there are batches";
             return Err(Error::value("select.by", problem));
         }
-        let read = [Variable::ReferenceLoss, Variable::PReference, Variable::Divergence];
-        let read = read.into_iter().find(|variable| self.reads(*variable));
+        let read = self.reference_read();
         self.check_itself(read)?;
         if self.against.is_none() && (self.distills() || read.is_some()) {
             let words: Vec<&str> = Against::WORDS.iter().map(|(word, _)| *word).collect();

@@ -77,6 +77,11 @@ impl Sketch {
 
     /// Several quantiles in one pass.
     pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> [f64; N] {
+        self.edges(qs).map(|edge| edge.value)
+    }
+
+    /// Several quantiles in one pass, as edges of bands.
+    pub fn edges<const N: usize>(&self, qs: [f64; N]) -> [Edge; N] {
         pick(self.weighted(), qs)
     }
 
@@ -89,21 +94,59 @@ impl Sketch {
     }
 }
 
-fn pick<const N: usize>(mut weighted: Vec<(f64, u64)>, qs: [f64; N]) -> [f64; N] {
+/// An edge of a band: below it lie all numbers smaller than `value`, and a share of those equal to it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Edge {
+    /// The quantile.
+    pub value: f64,
+    /// The share of the numbers equal to it that lie below the edge; 0 unless many are.
+    pub share: f64,
+}
+
+impl Edge {
+    /// Whether a number lies below the edge; `draw`, in [0, 1), decides for one that is equal to it.
+    pub fn is_above(self, value: f64, draw: impl FnOnce() -> f64) -> bool {
+        value < self.value || (value <= self.value && self.share > 0.0 && draw() < self.share)
+    }
+}
+
+/// Fewer numbers than this share of all, equal to an edge, all lie above it (choice): a sketch does not know their number
+/// well, and a band's size hardly depends on them.
+const MANY: f64 = 0.01;
+
+fn pick<const N: usize>(mut weighted: Vec<(f64, u64)>, qs: [f64; N]) -> [Edge; N] {
     weighted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let count: u64 = weighted.iter().map(|(_, weight)| weight).sum();
+    let count = mass(&weighted);
     qs.map(|q| {
         let rank = (q * count as f64).round() as u64;
         if rank == 0 {
-            return f64::NEG_INFINITY;
+            return Edge { value: f64::NEG_INFINITY, share: 0.0 };
         }
         let mut below = 0;
         let above = weighted.iter().find(|(_, weight)| {
             below += weight;
             below > rank
         });
-        above.map_or(f64::INFINITY, |(value, _)| *value)
+        let value = above.map_or(f64::INFINITY, |(value, _)| *value);
+        Edge { value, share: share_below(&weighted, value, rank) }
     })
+}
+
+/// The share of the numbers equal to `value` that lie below the rank, in ascending order, if they are many.
+fn share_below(weighted: &[(f64, u64)], value: f64, rank: u64) -> f64 {
+    let first = weighted.partition_point(|(other, _)| *other < value);
+    let end = weighted.partition_point(|(other, _)| *other <= value);
+    let (below, tied) = (mass(&weighted[..first]), mass(&weighted[first..end]));
+    // One that stands for many is not many that are equal.
+    if end - first < 2 || (tied as f64) < MANY * mass(weighted) as f64 {
+        return 0.0;
+    }
+    (rank - below) as f64 / tied as f64
+}
+
+/// How many numbers these stand for.
+fn mass(weighted: &[(f64, u64)]) -> u64 {
+    weighted.iter().map(|(_, weight)| weight).sum()
 }
 
 /// The most recent numbers: between `span` and 2·`span` of them, forgotten in blocks of `span`.
@@ -130,6 +173,11 @@ impl Window {
 
     /// Quantiles of the numbers in the window.
     pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> [f64; N] {
+        self.edges(qs).map(|edge| edge.value)
+    }
+
+    /// Quantiles of the numbers in the window, as edges of bands.
+    pub fn edges<const N: usize>(&self, qs: [f64; N]) -> [Edge; N] {
         let mut weighted = self.previous.weighted();
         weighted.extend(self.current.weighted());
         pick(weighted, qs)
@@ -198,6 +246,22 @@ mod tests {
             let exact = if rank == 0 { f64::NEG_INFINITY } else { sorted.get(rank).copied().unwrap_or(f64::INFINITY) };
             prop_assert_eq!(sketch.quantile(q), exact);
         }
+    }
+
+    #[test]
+    fn an_edge_shares_out_many_equal_numbers_and_no_others() {
+        let mut sketch = Sketch::default();
+        // Far more than are stored, so that each stands for several; half of them are 0.
+        for i in 0..100_000 {
+            sketch.insert(if i % 2 == 0 { 0.0 } else { f64::from(i) });
+        }
+        let [within, beyond] = sketch.edges([0.4, 0.8]);
+        assert!(within.value == 0.0 && (within.share - 0.8).abs() < 0.01, "{within:?}");
+        assert!(beyond.value > 50_000.0 && beyond.share == 0.0, "{beyond:?}");
+        assert!(
+            within.is_above(0.0, || 0.5) && !within.is_above(0.0, || 0.9) && within.is_above(-1.0, || 0.9)
+        );
+        assert!(!beyond.is_above(beyond.value, || 0.0));
     }
 
     #[test]

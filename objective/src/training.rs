@@ -9,7 +9,7 @@ use crate::{
     TokenStats, Variable, Within,
     formula::Formula,
     pulls::one_minus_p,
-    quantile::{Sketch, Window},
+    quantile::{Edge, Sketch, Window},
     rank::Ranker,
     schedule::Clock,
 };
@@ -27,7 +27,7 @@ pub struct Training {
     required: Vec<Variable>,
     memory: CriterionHistory,
     /// The thresholds of the last band computed from the corpus.
-    thresholds: Option<(Band, [f64; 2])>,
+    thresholds: Option<(Band, [Edge; 2])>,
     ranker: Ranker,
     /// Indices of the tokens that are not masked, sorted by name where documents are gathered.
     active: Vec<usize>,
@@ -215,6 +215,7 @@ impl Training {
         }
         self.activate(stats, 0..stats.len())?;
         self.gather(&selection, stats);
+        self.finite(stats)?;
         self.sort_values();
         if let CriterionHistory::Survey(sketch) = &mut self.memory {
             self.sorted.iter().for_each(|value| sketch.insert(*value));
@@ -331,26 +332,30 @@ impl Training {
             }
             CriterionHistory::Survey(sketch) => match self.thresholds {
                 Some((known, thresholds)) if known == band => thresholds,
-                _ => sketch.quantiles([band.low, band.high]),
+                _ => sketch.edges([band.low, band.high]),
             },
             CriterionHistory::Window(_) => self.remember([band.low, band.high]),
         };
         self.thresholds = Some((band, [low, high]));
+        let (seed, step) = (self.plan.seed, self.clock.step);
         for (unit, value) in self.values.iter().enumerate() {
-            let keep = *value >= low && *value < high;
+            let token = &stats[self.active[self.documents.get(unit).map_or(unit, |tokens| tokens.start)]];
+            // Where many units are equal to a threshold, chance decides which of them lie below.
+            let draw = || hash([seed, step, u64::from(token.document), u64::from(token.position)]);
+            let keep = !low.is_above(*value, draw) && high.is_above(*value, draw);
             mark(&self.active, &self.documents, &mut self.output.selected, unit, keep);
         }
         Ok(())
     }
 
     /// Adds the units to the window, in an order that does not depend on the batch's, and asks it for quantiles.
-    fn remember(&mut self, quantiles: [f64; 2]) -> [f64; 2] {
+    fn remember(&mut self, quantiles: [f64; 2]) -> [Edge; 2] {
         self.sort_values();
         let CriterionHistory::Window(window) = &mut self.memory else {
-            return [f64::NEG_INFINITY, f64::INFINITY];
+            return [f64::NEG_INFINITY, f64::INFINITY].map(|value| Edge { value, share: 0.0 });
         };
         self.sorted.iter().for_each(|value| window.insert(*value));
-        window.quantiles(quantiles)
+        window.edges(quantiles)
     }
 
     /// Ranks the units and marks the tokens of those in the band.

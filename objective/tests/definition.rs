@@ -239,6 +239,13 @@ fn invalid_definitions_are_rejected_with_the_reason() {
         ("[parameters]\nx = nan", "expected a finite number"),
         ("[parameters]\nx = 1", "no expression reads it"),
         ("preset = [5]", "expected text"),
+        ("against = 'mle'", "`against`: no token is pulled onto a reference, and no expression reads one"),
+        ("against = 'self'\ntemperature = 0.7", "`against`: no token is pulled onto a reference"),
+        ("normalise = 'all'\nmatch = 'grad-norm'", "`normalise`: has no effect with `match = \"grad-norm\"`"),
+        (
+            "otherwise = 'distill(mle)'\n[select]\nby = 'loss'",
+            "`otherwise`: no token is left over: `select.keep`",
+        ),
     ] {
         let message = refusal(text);
         assert!(message.contains(part), "{text}: {message}");
@@ -250,6 +257,25 @@ fn invalid_definitions_are_rejected_with_the_reason() {
     assert!(Objective::preset("mle").unwrap().select(band).is_err());
     let excess = Selection::band(Criterion::named("excess-loss").unwrap(), 0.0, 0.5).unwrap();
     assert!(Objective::preset("mle").unwrap().select(excess).is_err());
+}
+
+#[test]
+fn keys_of_a_preset_may_lose_their_effect() {
+    for text in [
+        "preset = 'rho'\nselect.by = 'loss'",
+        "preset = 'policy-gradient'\nmatch = 'grad-norm'",
+        "preset = 'masked-mle+distill'\nselect.keep = 'all'",
+        "otherwise = 'distill(mle)'\nselect = { schedule = 'ramp', from = 'top 25%' }",
+    ] {
+        Objective::from_toml(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+}
+
+#[test]
+fn a_reference_that_only_a_divergence_is_from_may_be_truncated() {
+    let text = "against = 'reference'\ntop_k = 32\nselect = { by = 'divergence', keep = 'top 25%' }";
+    let objective = Objective::from_toml(text).unwrap();
+    assert!(!objective.distills() && objective.top_k() == Some(32));
 }
 
 #[test]

@@ -241,6 +241,14 @@ fn statistics_that_are_no_numbers_are_named() {
 }
 
 #[test]
+fn a_criterion_of_the_corpus_that_is_no_number_is_named() {
+    let text = "select = { by = 'log(loss - 1)', keep = 'top 50%', within = 'corpus' }";
+    let mut training = Objective::from_toml(text).unwrap().begin(PLAN);
+    let text = training.survey(&[token(2.0, 0, 0), token(0.5, 7, 3)]).unwrap_err().to_string();
+    assert_eq!(text, "token 1 (document 7, position 3): the criterion is NaN, it must be finite");
+}
+
+#[test]
 fn statistics_that_are_missing_are_named_with_their_provider() {
     for (name, statistic, provider) in [
         ("rho", "reference_loss", "`against`"),
@@ -365,6 +373,26 @@ fn a_running_quantile_follows_the_losses() {
     assert!(step(&mut training, 40, 2.0) > 50);
     let later: Vec<usize> = (41..80).map(|i| step(&mut training, i, 2.0)).collect();
     assert!((10..40).contains(&later[38]), "{later:?}");
+}
+
+/// Half of the tokens have one value, and only some of them lie in the band, or beyond it.
+#[test]
+fn thresholds_share_out_ties() {
+    let batch = |step: u64| -> Vec<TokenStats> {
+        let loss = |i: u64| if uniform(i) < 0.5 { 0.0 } else { 1.0 + uniform(31 * i) };
+        (0..1000).map(|i| token(loss(step * 1000 + i), i as u32 / 50, i as u32 % 50)).collect()
+    };
+    for (low, high) in [(0.0, 0.4), (0.2, 0.3), (0.3, 1.0), (0.7, 1.0)] {
+        for within in [Within::Running { window: 5000 }, Within::Corpus] {
+            let mut training = mle(Selection { within, ..by_loss(low, high) });
+            if within == Within::Corpus {
+                (0..20).for_each(|step| training.survey(&batch(step)).unwrap());
+            }
+            let kept: usize = (0..20).map(|step| training.pulls(&batch(step)).unwrap().kept).sum();
+            let share = kept as f64 / 20_000.0;
+            assert!((share - (high - low)).abs() < 0.02, "{low}..{high} within {within:?}: {share}");
+        }
+    }
 }
 
 #[test]

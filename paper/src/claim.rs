@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use tokensieve_base::statistics::Estimate;
+use tokensieve_base::statistics::{Estimate, student_quantile};
 
 /// A number without sampling error: a formula's value, an exhaustive count.
 pub fn exact(value: f64) -> Estimate {
@@ -22,14 +22,29 @@ pub fn apart(one: Estimate, other: Estimate) -> Estimate {
 }
 
 /// The estimate behind a claim that several estimates must support together (an intersection-union test): value, both ends of
-/// the interval and n are each the least of theirs.
+/// the interval and n are each the least of theirs. All must support it, which needs no correction; one of many refutes it, so
+/// the upper ends are first corrected for their number (Bonferroni).
 pub fn least(of: impl IntoIterator<Item = Estimate>) -> Option<Estimate> {
-    of.into_iter().reduce(|a, b| Estimate {
+    let of: Vec<Estimate> = of.into_iter().collect();
+    let several = of.len();
+    of.into_iter().map(|one| Estimate { high: corrected(one, several), ..one }).reduce(|a, b| Estimate {
         value: a.value.min(b.value),
         low: a.low.min(b.low),
         high: a.high.min(b.high),
         n: a.n.min(b.n),
     })
+}
+
+/// The upper end of a 95 % interval that is one of several, all of which are to hold at once.
+fn corrected(one: Estimate, several: usize) -> f64 {
+    let quantile = |tail: f64| student_quantile(1.0 - tail, one.n.saturating_sub(1));
+    let wider = quantile(0.025 / several as f64).zip(quantile(0.025)).map_or(1.0, |(all, own)| all / own);
+    one.value + (one.high - one.value) * wider
+}
+
+/// Whether an interval has no width, but for what rounding gives it.
+fn is_without_spread(Estimate { low, high, .. }: Estimate) -> bool {
+    high - low <= 1e-12 * high.abs().max(low.abs())
 }
 
 /// The source of claims that no paper makes: questions of our own, asked of the same runs.
@@ -45,7 +60,7 @@ pub enum Verdict {
     DoesNotHold,
     /// It is too small to matter, in either direction.
     PracticallyEqual,
-    /// The threshold lies inside the interval or at its end.
+    /// The threshold lies inside the interval or at its end, or what was sampled several times was the same each time.
     Undecided,
     /// No test was made here, and why.
     NotTested(String),
@@ -254,11 +269,12 @@ impl Claim {
         let estimate = estimate.into();
         let verdict = match estimate {
             None => Verdict::NotTested("the statistic is undefined on this table".into()),
+            // Counts of a few answers are the same on two seeds by chance.
+            Some(e) if e.n > 1 && is_without_spread(e) => Verdict::Undecided,
             Some(e) if (above && e.above(threshold)) || (!above && e.below(threshold)) => Verdict::Holds,
             Some(e) if (above && e.below(threshold)) || (!above && e.above(threshold)) => {
                 Verdict::DoesNotHold
             }
-            // An interval without width is a number, or a statistic that is the same however it is resampled.
             Some(e) if e.high <= e.low => Verdict::DoesNotHold,
             Some(_) => Verdict::Undecided,
         };
@@ -357,6 +373,10 @@ mod tests {
         assert_eq!(of_all(&[[0.1, 0.4], [0.2, 0.3]]), Verdict::Holds);
         // The one with the lowest low end decides nothing; the other refutes.
         assert_eq!(of_all(&[[-0.5, 0.2], [-0.3, -0.1]]), Verdict::DoesNotHold);
+        // Alone it would be refuted; that one of six is so by chance is not rare.
+        assert_eq!(of_all(&[[-0.2, -0.01]]), Verdict::DoesNotHold);
+        let five = [[0.1, 0.2]; 5];
+        assert_eq!(of_all(&[&five[..], &[[-0.2, -0.01]]].concat()), Verdict::Undecided);
         assert_eq!(of_all(&[[0.1, 0.4], [-0.1, 0.2], [0.3, 0.5]]), Verdict::Undecided);
         assert!(matches!(of_all(&[]), Verdict::NotTested(_)));
     }
@@ -371,7 +391,9 @@ mod tests {
         assert_eq!(claim(0.1, 0.2), (Verdict::Holds, Verdict::DoesNotHold));
         assert_eq!(claim(-0.2, -0.1), (Verdict::DoesNotHold, Verdict::Holds));
         assert_eq!(claim(-0.1, 0.2), (Verdict::Undecided, Verdict::Undecided));
-        assert_eq!(claim(0.0, 0.0), (Verdict::DoesNotHold, Verdict::DoesNotHold));
+        // As many right answers on each seed are no exact number.
+        assert_eq!(claim(0.0, 0.0), (Verdict::Undecided, Verdict::Undecided));
+        assert_eq!(claim(0.25, 0.25 + 1e-16), (Verdict::Undecided, Verdict::Undecided));
         assert_eq!(claim(0.0, 0.1), (Verdict::Undecided, Verdict::Undecided));
         assert_eq!(claim(f64::NAN, f64::NAN), (Verdict::Undecided, Verdict::Undecided));
         let new = || Claim::new("x/y", "A", "s");
@@ -380,6 +402,7 @@ mod tests {
         let all = [undefined, new().above(0.0, exact(1.0), "t"), new().below(0.0, exact(1.0), "t")];
         assert_eq!(tally(&all), [1, 1, 0, 0, 1]);
         assert_eq!([&all[1].verdict, &all[2].verdict], [&Verdict::Holds, &Verdict::DoesNotHold]);
+        assert_eq!(new().above(1.0, exact(1.0), "t").verdict, Verdict::DoesNotHold);
     }
 
     #[test]

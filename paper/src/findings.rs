@@ -34,19 +34,20 @@ const SETTINGS: Unit = Unit { name: "% of the settings", each: 100.0 };
 const REGRET: Unit = Unit { each: 1.0, ..RIGHT };
 
 /// The questions, in the order of the report.
-pub const QUESTIONS: [Question; 6] = [
+pub const QUESTIONS: [Question; 7] = [
     Question {
-        asks: "Does loss show what a model does not know?",
+        asks: "Does loss show what a model has yet to learn?",
         answers: &[
             &[
-                ("oracle/loss-tracks-ignorance", RANK),
+                ("oracle-proxies/loss-tracks-ignorance-before", RANK),
                 ("a-2b/epistemic-follows-loss-smollm2-135m-gsm8k-attention", RANK),
             ],
-            &[
-                ("oracle/noise-hides-ignorance", AREA),
-                ("a-2b/epistemic-correlates-smollm2-135m-gsm8k-attention", RANK),
-            ],
+            &[("a-2b/epistemic-correlates-smollm2-135m-gsm8k-attention", RANK)],
         ],
+    },
+    Question {
+        asks: "Does it still, once the model has been trained?",
+        answers: &[&[("oracle/loss-tracks-ignorance", RANK)], &[("oracle/noise-hides-ignorance", AREA)]],
     },
     Question {
         asks: "Does training on the tokens with the largest losses help?",
@@ -76,6 +77,8 @@ pub const QUESTIONS: [Question; 6] = [
                 ("b-continuum/strong-noise-30-own", ACCURACY),
             ],
             &[("study/strong-clean-minus-p", RIGHT), ("b-continuum/strong-clean-own", ACCURACY)],
+            &[("study/many-ways-minus-p", RIGHT)],
+            &[("study/many-ways-minus-p-greedy", RIGHT)],
         ],
     },
     Question {
@@ -83,6 +86,7 @@ pub const QUESTIONS: [Question; 6] = [
         answers: &[
             &[("map/elsewhere-gains-accuracy", ACCURACY)],
             &[("map/way-gains-accuracy", ACCURACY)],
+            &[("map/way-gains-accuracy-own", ACCURACY)],
             &[("seam/bottom-over-top", ACCURACY)],
             &[("seam/top-over-bottom", ACCURACY)],
             &[
@@ -210,7 +214,7 @@ mod tests {
         study.claims = vec![claim("study/distillation-repairs", -1.0, 1.0)];
         oracle.claims = vec![claim("oracle/distillation-keeps-the-former", 1.0, 3.0)];
         let both = [study.clone(), oracle];
-        let found = QUESTIONS[2].findings(&both);
+        let found = QUESTIONS[3].findings(&both);
         assert_eq!(found[0].claim.id, "oracle/distillation-keeps-the-former");
         let sentence = found[0].sentence();
         assert!(
@@ -219,14 +223,14 @@ mod tests {
         );
         assert!(sentence.ends_with("; truth)"), "{sentence}");
         let alone = [study];
-        let found = QUESTIONS[2].findings(&alone);
+        let found = QUESTIONS[3].findings(&alone);
         assert!(found[0].sentence().starts_with("Undecided: Distillation repairs."));
         // A question that asks when is not answered by yes, and shares are shown as points.
         let [mut shown] = alone;
         shown.about.id = "oracle";
         shown.claims = vec![claim("oracle/strong-and-noisy-minus-p", 0.02, 0.04)];
         let made = [shown];
-        let sentence = QUESTIONS[3].findings(&made)[0].sentence();
+        let sentence = QUESTIONS[4].findings(&made)[0].sentence();
         assert!(
             sentence.starts_with("It holds: Distillation repairs. (effect 3.00 points of right answers, ")
         );

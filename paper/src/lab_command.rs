@@ -115,9 +115,14 @@ fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>, from: &[P
 fn check<S: PlannedRuns>(study: &S, runs: usize, workers: usize, out: &Path) -> Result<ExitCode> {
     let (kept, out) = (S::recorded()?, out.join("check"));
     let cells = repeated::choose(study, &kept, runs)?;
-    let jobs: Vec<_> = cells.iter().map(|cell| study.jobs_of(cell)).collect::<Result<_>>()?;
-    planned(&jobs.concat(), workers, Shard::ALL, &out)?;
-    let (lab, mut code) = (Lab::open(&out), ExitCode::SUCCESS);
+    let jobs: Vec<_> = cells.iter().map(|cell| study.jobs_of(cell)).collect::<Result<Vec<_>>>()?.concat();
+    let lab = Lab::open(&out);
+    let done = jobs.iter().filter(|job| lab.done(job).is_some()).count();
+    if done > 0 {
+        eprintln!("{done} jobs are done and not run again; to do them anew, remove {}", out.display());
+    }
+    planned(&jobs, workers, Shard::ALL, &out)?;
+    let mut code = ExitCode::SUCCESS;
     for cell in &cells {
         match repeated::difference(study, &kept, cell, &lab)? {
             None => tokensieve_base::output!("{cell}: the same\n")?,

@@ -135,15 +135,7 @@ impl<'a> Ledger<'a> {
         let mut table = Table::new();
         table.load_preset(UTF8_BORDERS_ONLY);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        table.set_header([
-            "claim",
-            "statement and test",
-            "effect",
-            "95 % interval",
-            "n",
-            "verdict",
-            "recorded",
-        ]);
+        table.set_header(["claim", "statement and test", "effect", "interval", "n", "verdict", "recorded"]);
         for claim in self.claims() {
             let recorded = self.recorded.verdict(&claim.id).map_or("–", |recorded| &recorded.verdict);
             let reason = match &claim.verdict {
@@ -324,7 +316,11 @@ pub fn interval(claim: &Claim) -> String {
 /// An interval, to three digits.
 pub fn range(estimate: Estimate) -> String {
     let [low, high] = [estimate.low, estimate.high].map(|v| number(v, 3));
-    if low == high { "exact".into() } else { format!("{low} to {high}") }
+    match (low == high, estimate.n) {
+        (true, ..=1) => "exact".into(),
+        (true, _) => "no spread".into(),
+        (false, _) => format!("{low} to {high}"),
+    }
 }
 
 /// The threshold, to three digits without the zeros that end it.

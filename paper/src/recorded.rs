@@ -24,9 +24,9 @@ pub struct RecordedVerdict {
     pub verdict: String,
     /// The effect and its interval.
     pub effect: Option<f64>,
-    /// Lower end of the 95 % interval.
+    /// Lower end of its interval: 95 %, unless the claim's test says otherwise.
     pub low: Option<f64>,
-    /// Upper end of the 95 % interval.
+    /// Upper end of it.
     pub high: Option<f64>,
     /// Seeds behind it.
     pub n: Option<usize>,
@@ -158,12 +158,17 @@ pub fn record(made: &[Made]) -> Result<PathBuf> {
     let folder = folder()
         .context("`paper record` writes paper/recorded/ and so needs a checkout of the repository")?;
     let mut verdicts = Recorded::from_files(read_folder(&folder)?)?.verdicts;
-    for made in made.iter().filter(|made| !made.quotes_data()) {
-        let id = made.about.id;
+    let recorded = || made.iter().filter(|made| !made.quotes_data());
+    // Before anything is written, so that tables and ledger always agree.
+    for made in recorded() {
         ensure!(
             made.provenance.profile != Profile::Smoke.name() && made.replacement().is_none(),
-            "{id} was made with the smoke profile or on replaced data; record the whole protocol on the paper's data"
+            "{} was made with the smoke profile or on replaced data; record the whole protocol on the paper's data",
+            made.about.id
         );
+    }
+    for made in recorded() {
+        let id = made.about.id;
         write_atomically(&folder.join(format!("{id}.csv")), made.table.to_csv()?)?;
         let provenance = serde_json::to_string_pretty(&made.provenance)? + "\n";
         write_atomically(&folder.join(format!("{id}.json")), provenance)?;

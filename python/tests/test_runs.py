@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas
 import pytest
 import tokensieve
-from tokensieve.program import toml
 
 PIRATE = Path(__file__).parents[2] / "llm/examples/pirate.jsonl"
 ROWS = [{"messages": [{"role": "user", "content": "Sea?"}, {"role": "assistant", "content": "Arr, <matey>!"}]}]
@@ -58,10 +57,3 @@ def test_errors_are_the_program_s():
         tokensieve.generate("gone.jsonl")
     with pytest.raises(ValueError, match="pass out="):
         tokensieve.train({"data": {"train": "x.jsonl"}})
-
-
-def test_a_table_as_toml():
-    import tomllib
-
-    table = {"a": {"b": 1, "c d": [0.5, True]}, "e": 'quote " and \\ and ü', "f": {"g": {"h": "x"}}}
-    assert tomllib.loads(toml(table)) == table

@@ -7,6 +7,7 @@ from typing import Any
 
 import peft
 import pytest
+import tokenizers
 import tokensieve.head
 import torch
 import transformers
@@ -198,6 +199,28 @@ def test_a_run_continues_with_the_objectives_state(tmp_path: Path) -> None:
     assert distance(ends[0][1], ends[1][1]) < 1e-6
 
 
+def test_a_survey_of_the_corpus_leaves_evaluations_their_rows(tmp_path: Path) -> None:
+    corpus = {"select": {"by": "loss", "keep": "top 50%", "within": "corpus"}}
+    workers = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
+    settings = arguments(tmp_path, 1, max_steps=1, **workers)
+    held_out = tiny_rows()[:5]
+    trainer = InOrder(tiny(), settings, train_dataset=tiny_rows(), eval_dataset=held_out, objective=corpus)
+    trainer.train()
+    assert trainer.get_eval_dataloader().dataset is held_out
+
+
+def test_an_adapter_with_its_own_head_beside_one_without(tmp_path: Path) -> None:
+    with_head = peft.LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head"], task_type="CAUSAL_LM")
+    model = peft.get_peft_model(tiny(), with_head)  # type: ignore[arg-type]
+    model.add_adapter("mle", peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name or "modules_to_save" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    objective = Objective("masked-mle+distill", steps=3)
+    _, _, gradient = trained(tmp_path, model, tiny_rows(), 1, 1, objective="masked-mle+distill", reference="mle")
+    assert distance(gradient, written_out(model, tiny_rows(), objective, "mle", 1)) < 1e-5
+
+
 def halve(_: Any, __: Any, output: Any) -> None:
     """A model that does more after its last layer."""
     if output.logits.shape[-1] == 61:
@@ -231,18 +254,25 @@ def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
     assert "it has 'default', 'mle'" in refusal(tmp_path, lora(tiny()), objective="distill", reference="other")
     on_head = peft.get_peft_model(tiny(), peft.LoraConfig(target_modules=["lm_head"]))  # type: ignore[arg-type]
     assert "needs a plain nn.Linear" in refusal(tmp_path, on_head, objective="mle")
+    unwrapped = tiny()
+    unwrapped.add_adapter(peft.LoraConfig(target_modules=["q_proj"]), "mle")
+    assert "peft.get_peft_model" in refusal(tmp_path, unwrapped, objective="asft")
+    assert "peft.get_peft_model" in refusal(tmp_path, unwrapped, objective="distill", reference="mle")
+
+
+def tokenizer() -> transformers.PreTrainedTokenizerFast:
+    """One token a word."""
+    vocabulary = {chr(97 + i) if i < 26 else f"<{i}>": i for i in range(61)}
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<60>"))
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<59>", pad_token="<58>")
 
 
 def test_trls_trainer_gives_its_own_loss_and_gradient(tmp_path: Path) -> None:
-    import tokenizers
     import trl
     from datasets import Dataset
     from sieve_fixtures import Gradients
     from tokensieve.trl import SieveTrainer
 
-    vocabulary = {chr(97 + i) if i < 26 else f"<{i}>": i for i in range(61)}
-    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<60>"))
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<59>", pad_token="<58>")
     results = []
     data = Dataset.from_list([
         {name: row[name][: int(row["attention_mask"].sum())].tolist() for name in ("input_ids", "labels")}
@@ -257,9 +287,28 @@ def test_trls_trainer_gives_its_own_loss_and_gradient(tmp_path: Path) -> None:
         config = trl.SFTConfig(str(tmp_path), **settings, bf16=False, gradient_checkpointing=False, disable_tqdm=True)
         gradients = Gradients()
         run = trainer(
-            model=tiny(), args=config, train_dataset=data, processing_class=tokenizer, callbacks=[gradients], **options
+            tiny(), args=config, train_dataset=data, processing_class=tokenizer(), callbacks=[gradients], **options
         )
         run.train()
         results.append(([entry["loss"] for entry in run.state.log_history if "loss" in entry], gradients.first))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
     assert distance(results[1][1], results[0][1]) < 1e-5
+
+
+def test_trls_trainer_names_its_own_option_against_the_routers_loss(tmp_path: Path) -> None:
+    import trl
+    from datasets import Dataset
+    from tokensieve.trl import SieveTrainer
+
+    shape = transformers.MixtralConfig(
+        vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=2,
+    )  # fmt: skip
+    mixture = transformers.MixtralForCausalLM(shape)
+    data = Dataset.from_list([{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}])
+    options: dict[str, Any] = {"use_cpu": True, "bf16": False, "report_to": []}
+    with pytest.raises(ValueError, match=r"router_aux_loss_coef=0\.0 in SFTConfig"):
+        config = trl.SFTConfig(str(tmp_path), **options)
+        SieveTrainer(mixture, config, train_dataset=data, processing_class=tokenizer(), objective="mle")
+    config = trl.SFTConfig(str(tmp_path), **options, router_aux_loss_coef=0.0)
+    SieveTrainer(mixture, config, train_dataset=data, processing_class=tokenizer(), objective="mle")

@@ -42,7 +42,8 @@ def last_layer(model: nn.Module) -> nn.Module:
     if output is None:
         raise ValueError(f"{type(model).__name__} has no output embeddings: a causal language model is needed")
     if hasattr(output, "modules_to_save"):
-        output = output.original_module if output.disable_adapters else output.modules_to_save[output.active_adapter]
+        active = [] if output.disable_adapters else output.active_adapters
+        output = output.modules_to_save[active[0]] if active else output.original_module
     if not isinstance(output, nn.Linear):
         raise ValueError(
             f"the last layer is a {type(output).__name__}, and SieveTrainer needs a plain nn.Linear: "
@@ -115,6 +116,11 @@ class ReferenceModel:
             if source is not None:
                 problem = f"names the adapter {source!r} as reference, but the model has no adapters: pass a model"
             raise ValueError(f"the objective {problem}")
+        if not isinstance(source, nn.Module) and not hasattr(trained, "disable_adapter"):
+            raise ValueError(
+                "SieveTrainer cannot set aside an adapter that transformers added to the model itself: "
+                "wrap it with peft.get_peft_model"
+            )
         if isinstance(source, str) and source not in _adapters(trained):
             known = ", ".join(map(repr, _adapters(trained)))
             raise ValueError(f"reference={source!r} is not an adapter of the model; it has {known}")

@@ -432,7 +432,8 @@ class SieveMixin(_Base):
     def _corpus(self) -> Iterator[dict[str, Any]]:
         if self._processes > 1:
             raise ValueError(f"`{self.objective.name}` selects within the corpus: train it in one process")
-        yield from self.get_eval_dataloader(self.train_dataset)
+        # A loader for evaluations may be kept for the next ones, which have other rows.
+        yield from self.get_test_dataloader(self.train_dataset)  # type: ignore[arg-type]
 
 
 class _Checkpoints(TrainerCallback):

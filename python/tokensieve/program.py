@@ -18,6 +18,9 @@ Rows: TypeAlias = str | Path | Iterable[Mapping[str, Any]]
 """Rows of data: a file, the name of a data set, or the rows themselves as dicts."""
 Record: TypeAlias = dict[str, Any]
 
+# Flags that are given once for each of their values; other flags take a list with commas in it.
+REPEATED = frozenset({"set", "stop"})
+
 
 class ProgramError(RuntimeError):
     """The program ended with an error, which says what would be right."""
@@ -26,14 +29,13 @@ class ProgramError(RuntimeError):
 def run(verb: str, *arguments: str | Path, progress: bool = True, **options: Any) -> None:
     """Runs a verb. An option `limit=5` is the flag `--limit 5`; `True` stands for a flag without a value.
 
-    With `progress` the program's messages are printed as they come. An interruption stops the program as Ctrl-C does.
+    With `progress` the program's messages are printed as they come. An interruption stops the program as Ctrl-C does:
+    once in an orderly way, twice at once.
     """
     program, environment = prepared()
     command = [program, verb, *map(str, arguments), *flags(options)]
     messages = []
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
+    with _started(command, environment) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -41,23 +43,58 @@ def run(verb: str, *arguments: str | Path, progress: bool = True, **options: Any
                 if progress:
                     print(line, end="", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.communicate()
+            _stop(process)
             raise
     if process.returncode != 0:
         raise ProgramError("".join(messages[-20:]).strip() or f"tokensieve {verb} ended with {process.returncode}")
 
 
+def _started(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """The program, with SIGINT blocked in it.
+
+    Ctrl-C signals every process of a terminal's or a notebook's group, and a second signal stops the program at once,
+    without a checkpoint. In a group of its own it would go on after its terminal or its notebook's kernel is gone.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ends the program, which takes SIGTERM for a Ctrl-C."""
+    process.terminate()
+    try:
+        process.communicate()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.communicate()
+
+
 def flags(options: Mapping[str, Any]) -> Iterator[str]:
     """Keyword arguments as flags of the command line."""
     for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
         if value is None or value is False:
             continue
-        yield "-n" if name == "n" else "--" + name.replace("_", "-")
-        if isinstance(value, list | tuple):
-            yield ",".join(map(str, value))
-        elif value is not True:
-            yield str(value)
+        if name == "n":
+            yield from ("-n", str(value))
+        elif value is True:
+            yield flag
+        elif isinstance(value, list | tuple):
+            texts = list(map(str, value))
+            yield from (f"{flag}={text}" for text in (texts if name in REPEATED else [",".join(texts)]))
+        else:
+            yield f"{flag}={value}"
 
 
 @contextmanager
@@ -93,10 +130,28 @@ def toml(table: Mapping[str, Any], prefix: str = "") -> str:
     """A table as TOML, one line per key: `train.lr = 2e-4`."""
     lines = ""
     for key, value in table.items():
-        name = prefix + (key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key))
-        if isinstance(value, Mapping):
+        name = prefix + _toml_key(key)
+        if isinstance(value, Mapping) and value:
             lines += toml(value, f"{name}.")
         else:
-            # JSON's texts, numbers, booleans and lists are TOML's too.
-            lines += f"{name} = {json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)}\n"
+            lines += f"{name} = {toml_value(name, value)}\n"
     return lines
+
+
+def toml_value(name: str, value: Any) -> str:
+    """The value of a key as TOML, on one line."""
+    if value is None:
+        raise ValueError(f"{name} is None, which TOML does not have: leave the key out")
+    if isinstance(value, Mapping):
+        pairs = (f"{_toml_key(key)} = {toml_value(f'{name}.{key}', one)}" for key, one in value.items())
+        return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(name, one) for one in value) + "]"
+    if isinstance(value, float):
+        return repr(float(value))
+    # JSON's integers, booleans and texts are TOML's too, but for the character DEL.
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)

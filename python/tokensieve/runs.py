@@ -74,16 +74,16 @@ def train(
     """Fine-tunes a model as a configuration says: a TOML file, or the same as a dict.
 
     `set` overrides keys: `set={"train.lr": 2e-4}`. `out` is the folder of the results, which a configuration given as a
-    dict must name here or as train.out. A run that was stopped continues.
+    dict must name here or as train.out; it wins over `set`. A run that was stopped continues.
     """
     overrides: list[str] = []
     for key, value in (set or {}).items():
-        overrides += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]
+        overrides += ["--set", f"{key}={program.toml_value(key, value)}"]
     if not isinstance(config, Mapping):
         results = Path(out) if out is not None else _default_folder(Path(config), set or {})
         program.run("train", config, *overrides, progress=progress, out=out, **options)
         return Run(results)
-    folder = out if out is not None else config.get("train", {}).get("out")
+    folder = out if out is not None else (set or {}).get("train.out") or config.get("train", {}).get("out")
     if folder is None:
         raise ValueError("a configuration given as a dict needs a folder for its results: pass out=…")
     with tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8") as file:

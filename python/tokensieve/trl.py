@@ -23,4 +23,9 @@ class SieveTrainer(SieveMixin, SFTTrainer):
         options: Any = self.args
         if options.loss_type != "nll":
             raise ValueError(f"loss_type={options.loss_type!r} beside an objective: the objective `dft` is that loss")
+        # SFTTrainer sets output_router_logits by its own option, whatever the model's configuration says.
+        if getattr(self, "aux_loss_enabled", False):
+            raise ValueError(
+                "SieveTrainer has no auxiliary loss for routers: set router_aux_loss_coef=0.0 in SFTConfig"
+            )
         super()._check()

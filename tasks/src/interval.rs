@@ -8,14 +8,15 @@ use crate::Measure;
 /// Resamplings behind every interval: the 2.5 % quantile then rests on 50 of them.
 const RESAMPLINGS: usize = 2000;
 
-/// A measure of the questions' tallies.
+/// A measure of the questions' tallies. Its `n` is the number of questions on which it rests: those that add something to
+/// its sums.
 pub fn estimate(measure: &Measure, tallies: &[&[f64]], seed: u64) -> Estimate {
     let of = |sums: &[&[f64]]| (measure.of)(sums[0]);
     bootstrap(&[tallies], of, seed)
 }
 
 /// How much more the measure is on `tallies` than on `baseline`, of the same questions in the same order: both are
-/// resampled together.
+/// resampled together. Its `n` is the number of questions that add something to both sides' sums.
 ///
 /// # Panics
 /// If there are more of the one than of the other.
@@ -35,7 +36,13 @@ pub(crate) fn bootstrap(groups: &[&[&[f64]]], of: impl Fn(&[&[f64]]) -> f64, see
             groups.iter().zip(&widths).map(|(group, width)| sum(group, counts, *width)).collect();
         of(&sums.iter().map(Vec::as_slice).collect::<Vec<_>>())
     };
-    resample(n, seed, value_of)
+    let n_behind = (0..n).filter(|question| groups.iter().all(|group| counts_in(group[*question]))).count();
+    Estimate { n: n_behind, ..resample(n, seed, value_of) }
+}
+
+/// Whether a question has a part in a measure: one of another level adds nothing, not even to the number of questions.
+fn counts_in(tally: &[f64]) -> bool {
+    tally.iter().any(|number| *number != 0.0)
 }
 
 /// A quantity of `n` questions, given how often each counts. A resampling in which it is not finite is left out.
@@ -82,6 +89,19 @@ mod tests {
         let one = tallies(&(0..100).map(|i| i % 2 == 0).collect::<Vec<_>>());
         let difference = compare(&measure, &slices(&one), &slices(&one), 1);
         assert_eq!((difference.value, difference.low, difference.high), (0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn questions_without_a_part_in_the_measure_are_not_counted() {
+        let measure = Measure::share("level 1", "");
+        let asked =
+            |n: usize| -> Vec<Vec<f64>> { (0..40).map(|i| vec![0.0, f64::from(u8::from(i < n))]).collect() };
+        let (ten, four) = (asked(10), asked(4));
+        let found = estimate(&measure, &slices(&ten), 1);
+        assert_eq!((found.n, found.value), (10, 0.0));
+        assert_eq!(compare(&measure, &slices(&ten), &slices(&four), 1).n, 4);
+        // The denominator need not come last: a reply may share no words with its reference.
+        assert_eq!(estimate(&measure, &[&[1.0, 1.0, 0.0]], 1).n, 1);
     }
 
     #[test]

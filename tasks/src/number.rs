@@ -28,10 +28,11 @@ pub fn same_text(found: &str, key: &str) -> bool {
 /// The last number after a reply's last `####`, or of the whole reply if it has none: its decimal digits without leading
 /// zeros and without zeros at the end of a fraction, so that equal numbers are equal texts. Commas may separate thousands;
 /// other commas separate numbers, and `12,3456` ends in 3456. Currency, units, percent signs and dots around the number are
-/// ignored. A minus counts if it precedes the number, with or without a currency sign between them.
+/// ignored. A minus counts if it stands directly before the number or its currency sign; with a blank behind it, it is a
+/// bullet or a subtraction.
 pub fn last(text: &str) -> Option<String> {
     static RULE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"([-−])?[$€£¥]?\s?(-)?([0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)").expect("a regex")
+        Regex::new(r"([-−])?(?:[$€£¥]\s?)?(-)?([0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)").expect("a regex")
     });
     static GROUPED: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?$").expect("a regex"));
@@ -91,6 +92,22 @@ mod tests {
             assert_eq!(last(text).as_deref(), Some(number), "{text}");
         }
         assert_eq!(last("no number, $, -."), None);
+    }
+
+    #[test]
+    fn a_minus_with_a_blank_behind_it_is_no_sign() {
+        for (text, number) in [
+            ("- 18 dollars", "18"),
+            ("20 - 2", "2"),
+            ("20 − 2", "2"),
+            ("- $18", "18"),
+            ("it is -18", "-18"),
+            ("-$ 18", "-18"),
+            ("$ -18", "-18"),
+            ("- -18", "-18"),
+        ] {
+            assert_eq!(last(text).as_deref(), Some(number), "{text}");
+        }
     }
 
     proptest! {

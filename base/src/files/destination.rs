@@ -1,6 +1,6 @@
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -115,19 +115,15 @@ impl Destination {
     ) -> Result<(), E> {
         remove_orphans(target);
         let new = temporary(target);
-        let outcome = File::create(&new)
-            // Where the file system has no locks, what a killed process leaves stays.
-            .inspect(|file| drop(file.try_lock()))
-            .map_err(|error| Error::at(&self.path)(error).into())
-            .and_then(|file| {
-                let mut out = BufWriter::with_capacity(1 << 20, file);
-                write(&mut out)?;
-                let file = out.into_inner().map_err(io::IntoInnerError::into_error);
-                file.and_then(|file| file.sync_all())
-                    .and_then(|()| fs::rename(&new, target))
-                    .and_then(|()| File::open(folder_of(target))?.sync_all())
-                    .map_err(|error| Error::at(&self.path)(error).into())
-            });
+        let outcome = create(&new).map_err(|error| Error::at(&self.path)(error).into()).and_then(|file| {
+            let mut out = BufWriter::with_capacity(1 << 20, file);
+            write(&mut out)?;
+            let file = out.into_inner().map_err(io::IntoInnerError::into_error);
+            file.and_then(|file| file.sync_all())
+                .and_then(|()| fs::rename(&new, target))
+                .and_then(|()| File::open(folder_of(target))?.sync_all())
+                .map_err(|error| Error::at(&self.path)(error).into())
+        });
         if outcome.is_err() {
             let _ = fs::remove_file(&new);
         }
@@ -166,6 +162,23 @@ fn beginning(target: &Path) -> String {
     format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy())
 }
 
+/// Makes a temporary file and locks it, so that nobody takes it for one that a killed process left. Somebody who did so before it
+/// was locked removes it, and another thread that writes to the same target has it: then it is made again.
+fn create(new: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(new)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            Ok(()) if fs::metadata(new).ok().map(|there| there.ino()) != Some(file.metadata()?.ino()) => {}
+            // Where the file system has no locks, what a killed process leaves stays.
+            Ok(()) | Err(TryLockError::Error(_)) => {
+                file.set_len(0)?;
+                return Ok(file);
+            }
+        }
+    }
+}
+
 /// Removes temporary files of processes that were killed: nobody holds their lock.
 fn remove_orphans(target: &Path) {
     let beginning = beginning(target);
@@ -175,8 +188,10 @@ fn remove_orphans(target: &Path) {
     };
     for entry in fs::read_dir(folder_of(target)).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(is_temporary)
-            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
         {
+            // While `file` still holds the lock.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -295,6 +310,19 @@ mod tests {
         assert!(what(&nowhere.unwrap_err()).starts_with("No such file or directory"));
         let inside = Destination::of(folder.path()).unwrap_err();
         assert_eq!(what(&inside), "is a folder; name a file in it");
+    }
+
+    #[test]
+    fn writers_of_one_file_do_not_take_each_others_temporary_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        thread::scope(|scope| {
+            for text in ["one", "another"] {
+                scope.spawn(|| (0..50).for_each(|_| write(&path, text).unwrap()));
+            }
+        });
+        assert!(["one", "another"].contains(&fs::read_to_string(&path).unwrap().as_str()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tch::Kind;
 
-use tokensieve_model::weights::{Checkpoint, export};
+use tokensieve_model::weights::{Checkpoint, convert};
 
 /// Source, destination and data type.
 #[derive(clap::Args, Debug)]
@@ -43,9 +43,8 @@ impl Dtype {
 
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let kind = self.dtype.kind();
         let checkpoint = Checkpoint::open(&self.source)?;
-        export(&checkpoint, &self.folder, kind, |name| checkpoint.tensor(name, kind))?;
+        convert(&checkpoint, &self.folder, self.dtype.kind())?;
         tokensieve_base::output!(
             "{} tensors of {} in {}\n",
             checkpoint.names().len(),

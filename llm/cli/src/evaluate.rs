@@ -14,6 +14,9 @@ use tokensieve_infer::generate::Options;
 use tokensieve_infer::together::Together;
 use tokensieve_kernels::machine;
 
+/// The task whose replies are judged.
+const JUDGED: &str = "alpaca-eval";
+
 /// Suite, model and destination, or what to compare or list.
 #[derive(clap::Args, Debug)]
 #[command(
@@ -62,13 +65,13 @@ pub struct Arguments {
     judge: Option<String>,
     /// Outputs to compare with: a file (instruction, output), FILE.answers.jsonl of another evaluation, or the name of a
     /// public model
-    #[arg(long, value_name = "FILE|MODEL", default_value = BASELINE)]
+    #[arg(long, value_name = "FILE|MODEL", default_value = BASELINE, requires = "judge")]
     baseline_outputs: String,
     /// Prices of the endpoint in dollars per million tokens of prompts and of answers: 10,30
-    #[arg(long, value_name = "PROMPT,ANSWER", value_parser = prices)]
+    #[arg(long, value_name = "PROMPT,ANSWER", value_parser = prices, requires = "judge")]
     prices: Option<Prices>,
     /// Use the endpoint without confirmation
-    #[arg(long)]
+    #[arg(long, requires = "judge")]
     yes: bool,
     /// Compare two files of results, question by question
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], exclusive = true)]
@@ -90,6 +93,11 @@ impl Arguments {
             tokensieve_base::output!("{}", evaluate::differences_table(&differences))?;
             return Ok(());
         }
+        let suite = expanded(&self.suite);
+        if self.judge.is_some() && !suite.iter().any(|name| name == JUDGED) {
+            let what = format!("needs {JUDGED} in --suite; other tasks have no judge");
+            return Err(tokensieve_model::Error::setting("--judge", what).into());
+        }
         let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
         let judging = self.judge.map(|judge| Judging {
             judge,
@@ -100,7 +108,7 @@ impl Arguments {
         // Only after what the arguments alone may have wrong, so that one process says so.
         let processes = self.sharing.join(WAY_BACK)?;
         let settings = Settings {
-            suite: expanded(&self.suite),
+            suite,
             model: self.model.of.model,
             adapter: self.model.of.adapter,
             chat_template: self.model.of.chat_template,

@@ -61,13 +61,13 @@ pub struct Arguments {
     #[arg(long, default_value_t = Request::default().seed, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Number of prompts to read. Default: all
-    #[arg(short, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    #[arg(short, value_name = "N", value_parser = count, allow_negative_numbers = true, conflicts_with = "prompt")]
     n: Option<usize>,
     /// Number of replies that are generated at the same time
     #[arg(long, default_value_t = Options::default().batch, value_parser = count, allow_negative_numbers = true)]
     batch: usize,
     /// Discard the replies that the file already has
-    #[arg(long)]
+    #[arg(long, conflicts_with = "prompt")]
     fresh: bool,
     #[command(flatten)]
     sharing: Sharing,

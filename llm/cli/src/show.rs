@@ -36,13 +36,13 @@ pub struct Arguments {
     #[arg(short, default_value_t = 3, value_parser = count, allow_negative_numbers = true)]
     n: usize,
     /// Format of the rows: messages, sharegpt, alpaca, gsm8k, prompt-completion, text. Default: found by the keys of a row
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     format: Option<Format>,
     /// Split of a named data set. Default: train
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     split: Option<String>,
     /// Read the whole data set, skip bad rows and list them
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     skip_bad: bool,
     /// No colours: [prompt] and {response} in brackets, escaped so that the exact text can be recovered
     #[arg(long)]
@@ -53,10 +53,16 @@ pub struct Arguments {
     #[expect(clippy::option_option, reason = "a flag with an optional value")]
     uncertainty: Option<Option<PathBuf>>,
     /// Measure shown by the colours
-    #[arg(long, value_enum, default_value_t = By::Epistemic)]
+    #[arg(long, value_enum, default_value_t = By::Epistemic, requires = "uncertainty")]
     by: By,
     /// With --by selected: percentage of the tokens shown that are selected, those with the largest loss
-    #[arg(long, default_value_t = 25.0, allow_negative_numbers = true, value_parser = percentage)]
+    #[arg(
+        long,
+        default_value_t = 25.0,
+        allow_negative_numbers = true,
+        value_parser = percentage,
+        requires = "uncertainty"
+    )]
     keep: f64,
     #[command(flatten)]
     settings: Settings,
@@ -89,8 +95,16 @@ impl Arguments {
         Ok(render(&set, &tokenizer, self.n, paint)?)
     }
 
-    /// Reads the first documents of a file of estimates.
+    /// Reads the first documents of a file of estimates, which takes the place of DATA.
     fn read_file(&self, file: &Path) -> anyhow::Result<Vec<DocumentRecord>> {
+        if let Some(data) = &self.data {
+            let file = file.display();
+            let what = format!(
+                "shows the documents in `{file}`, not those of `{data}`; leave out `{data}`, or leave out `{file}` to \
+                 compute the measures now"
+            );
+            return Err(tokensieve_model::Error::setting("--uncertainty", what).into());
+        }
         let mut reader = Reader::open(file)?;
         let mut records = Vec::new();
         while records.len() < self.n {

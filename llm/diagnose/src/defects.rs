@@ -214,31 +214,49 @@ fn key(of: &impl Hash) -> u64 {
     hasher.finish()
 }
 
+/// The first two rows with each key: whichever row asks, the first that is another is among them.
+#[derive(Default)]
+struct FirstRows(HashMap<u64, Vec<usize>>);
+
+impl FirstRows {
+    /// The first row with this key besides one's own.
+    fn other(&self, key: u64, own: usize) -> Option<usize> {
+        self.0.get(&key)?.iter().copied().find(|row| *row != own)
+    }
+
+    fn note(&mut self, key: u64, row: usize) {
+        let rows = self.0.entry(key).or_default();
+        if rows.len() < 2 && !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+}
+
 /// Rows that repeat or contradict earlier ones.
 fn repeated(texts: &[Text]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut by_prompt: HashMap<u64, Vec<usize>> = HashMap::new();
+    let mut by_prompt = FirstRows::default();
+    let mut by_both = FirstRows::default();
     let mut by_sequence: HashMap<u64, Vec<usize>> = HashMap::new();
     let mut sequences: Vec<HashSet<u64>> = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         let (prompt, response) = (words(&text.prompt), words(&text.response));
         let both = [prompt.as_slice(), &response].concat();
         let own: HashSet<u64> = both.windows(SEQUENCE).map(|window| key(&window)).collect();
-        let same: Vec<usize> = by_prompt.get(&key(&prompt)).cloned().unwrap_or_default();
-        let others = || same.iter().map(|other| &texts[*other]).filter(|other| other.row != text.row);
-        let equal = others().find(|other| words(&other.response) == response);
+        let (key_of_prompt, key_of_both) = (key(&prompt), key(&(&prompt, &response)));
         let mut found = |defect, what: String| findings.push(Finding { defect, row: text.row, what });
-        if let Some(other) = equal {
-            found(Defect::Duplicate, format!("repeats row {}", other.row));
-        } else if let Some(other) = others().next().filter(|_| !prompt.is_empty()) {
-            found(Defect::Contradiction, format!("has the prompt of row {} and another response", other.row));
+        if let Some(row) = by_both.other(key_of_both, text.row) {
+            found(Defect::Duplicate, format!("repeats row {row}"));
+        } else if let Some(row) = by_prompt.other(key_of_prompt, text.row).filter(|_| !prompt.is_empty()) {
+            found(Defect::Contradiction, format!("has the prompt of row {row} and another response"));
         } else if let Some(other) = nearest(&own, &by_sequence, &sequences) {
             let row = texts[other].row;
             if row != text.row {
                 found(Defect::NearDuplicate, format!("is nearly row {row}"));
             }
         }
-        by_prompt.entry(key(&prompt)).or_default().push(index);
+        by_prompt.note(key_of_prompt, text.row);
+        by_both.note(key_of_both, text.row);
         for sequence in &own {
             let rows = by_sequence.entry(*sequence).or_default();
             if rows.len() < COMMON {
@@ -307,6 +325,24 @@ mod tests {
             found(&documents),
             [(Defect::Duplicate, 1), (Defect::Contradiction, 2), (Defect::NearDuplicate, 4)]
         );
+    }
+
+    /// So many that comparing each with all before it would take minutes.
+    #[test]
+    fn many_rows_with_one_prompt_name_the_first_other_row() {
+        let mut documents: Vec<DocumentRecord> =
+            (0..20_000).map(|row| document(row, "What is it?", &[&format!("It is {row}")])).collect();
+        // A row that repeats itself and an earlier one.
+        documents.extend([0, 1].map(|_| document(20_000, "What is it?", &["it is 7."])));
+        documents.push(document(7, "What is it?", &["It is 7"]));
+        let found = find(&documents, &|_| false);
+        let of_row = |row: usize| -> Vec<&str> {
+            found.iter().filter(|finding| finding.row == row).map(|finding| finding.what.as_str()).collect()
+        };
+        assert_eq!(of_row(0), [""; 0]);
+        assert_eq!(of_row(19_999), ["has the prompt of row 0 and another response"]);
+        assert_eq!(of_row(20_000), ["repeats row 7"; 2]);
+        assert_eq!(of_row(7), ["has the prompt of row 0 and another response", "repeats row 20000"]);
     }
 
     #[test]

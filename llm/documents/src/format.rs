@@ -176,7 +176,7 @@ impl Format {
 /// A user message and its answer.
 fn exchange(row: &Map<String, Value>, prompt: &str, answer: &str) -> Result<Conversation, String> {
     let messages = vec![Message::new("user", prompt), response(row, answer)?];
-    Ok(Conversation::chat(with_system(row, messages)?))
+    Ok(Conversation::Chat { messages: with_system(row, messages)?, tools: tools(row)? })
 }
 
 /// The messages after the row's `system` text, if it has one.
@@ -196,8 +196,16 @@ fn with_system(row: &Map<String, Value>, mut messages: Vec<Message>) -> Result<V
     Ok(messages)
 }
 
-/// A prompt and its completion, without a chat template.
+/// A prompt and its completion, without a chat template, which alone could write what the row says beside them.
 fn plain(row: &Map<String, Value>, prompt: &str, completion: &str) -> Result<Conversation, String> {
+    let system = optional(row, "system")?.is_some_and(|text| !text.trim().is_empty());
+    for (key, given) in [("system", system), ("tools", !tools(row)?.is_empty())] {
+        if given {
+            return Err(format!(
+                "`{key}` would be lost: this format has no chat template; remove it, or write `messages`"
+            ));
+        }
+    }
     Ok(Conversation::Plain { prompt: prompt.to_owned(), completion: response(row, completion)? })
 }
 
@@ -325,6 +333,12 @@ fn turns(row: &Map<String, Value>, key: &str) -> Result<Vec<Turn>, String> {
             _ => text(turn, key)?.to_owned(),
         };
         let (weights, scores) = (weights(turn)?, scores(turn)?);
+        // A weight of 0 says what is so.
+        let weighs = weights.as_ref().is_some_and(|weights| *weights != Weights::All(0.0));
+        if role != "assistant" && (weighs || scores.is_some()) {
+            let key = if weighs { "a weight" } else { "`token_scores`" };
+            return Err(format!("has {key}, but only the assistant's messages are trained on"));
+        }
         Ok(Turn { role: role.to_owned(), content, fields, weights, scores })
     };
     (1..)

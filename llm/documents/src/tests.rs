@@ -120,6 +120,45 @@ fn a_row_s_system_text_is_the_first_turn() {
 }
 
 #[test]
+fn what_would_be_lost_makes_a_bad_row() {
+    let sandbox = Sandbox::new();
+    let tool = r#"{"name": "f", "parameters": {}}"#;
+    for row in [r#"{"prompt": "Q", "completion": "A""#, r#"{"text": "Q A""#] {
+        for (key, value) in [("system", r#""S""#), ("tools", &format!("[{tool}]")[..])] {
+            let error = sandbox.error(format!(r#"{row}, "{key}": {value}}}"#));
+            assert!(error.contains(&format!("rows:1: `{key}` would be lost")), "{row}: {error}");
+        }
+        for nothing in [r#""system": "", "tools": []"#, r#""system": null, "tools": null"#] {
+            let without = sandbox.load(format!("{row}}}")).unwrap();
+            assert_eq!(
+                shown(&sandbox.load(format!("{row}, {nothing}}}")).unwrap()),
+                shown(&without),
+                "{row}"
+            );
+        }
+    }
+    // Those with a template are told to it, which here ignores them.
+    for row in [r#"{"instruction": "Q", "output": "A""#, r#"{"question": "Q", "answer": "A""#] {
+        let error = sandbox.error(format!(r#"{row}, "tools": [{tool}]}}"#));
+        assert!(error.contains("rows:1: the chat template ignores `tools`"), "{row}: {error}");
+        assert_eq!(shown(&sandbox.load(format!(r#"{row}, "tools": null}}"#)).unwrap()), [EXCHANGE]);
+    }
+    let asked = |extra: &str| {
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": "Q", {extra}}}, {{"role": "assistant", "content": "A"}}]}}"#
+        )
+    };
+    for extra in [r#""weight": 2"#, r#""weights": [0, 1]"#, r#""spans": []"#] {
+        let error = sandbox.error(asked(extra));
+        assert!(error.contains("rows:1: message 1: has a weight, but only the assistant's"), "{error}");
+    }
+    assert!(sandbox.error(asked(r#""token_scores": 1"#)).contains("message 1: has `token_scores`, but only"));
+    for extra in [r#""weight": 0"#, r#""weight": null, "token_scores": null"#] {
+        assert_eq!(shown(&sandbox.load(asked(extra)).unwrap()), [EXCHANGE]);
+    }
+}
+
+#[test]
 fn weights_come_along() {
     let sandbox = Sandbox::new();
     let weights = |row: &str| {

@@ -171,6 +171,26 @@ fn replies_do_not_depend_on_the_batch() {
     }
 }
 
+/// The prefix that all prompts share is the whole first prompt, whose last token's logits are needed nevertheless.
+#[test]
+fn a_prompt_that_all_others_begin_with_is_answered_as_alone() {
+    let fixture = Fixture::new("gemma2");
+    let (model, tokenizer) = (fixture.model(Kind::Float), words(96));
+    let generator = Generator::new(&model, &tokenizer, Options::default());
+    let request = |length: u32| Request {
+        prompt: (0..length).map(|i| (i * 31 + 7) % 96).collect(),
+        limit: 6,
+        ..Request::default()
+    };
+    let requests = [10, 12, 15].map(request);
+    let together = all(&generator, &requests);
+    for (request, reply) in requests.iter().zip(together) {
+        let alone = all(&generator, std::slice::from_ref(request)).remove(0);
+        assert_eq!(reply.tokens, alone.tokens, "{} tokens", reply.prompt_tokens);
+        assert!((reply.log_probability - alone.log_probability).abs() < 1e-3, "{reply:?}, not {alone:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_answered_is_said() {
     let fixture = Fixture::new("qwen2");

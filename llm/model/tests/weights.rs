@@ -101,6 +101,25 @@ fn a_gguf_file_has_the_configuration_of_its_original() {
 }
 
 #[test]
+fn a_gguf_file_with_a_factor_and_no_type_of_scaling_scales_linearly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scaled.gguf");
+    for (factor, scaling) in [(4.0_f32, RopeScaling::Linear { factor: 4.0 }), (1.0, RopeScaling::None)] {
+        let key = b"qwen2.rope.scale_linear";
+        let (length, number) = ((key.len() as u64).to_le_bytes(), factor.to_le_bytes());
+        let entry = [&length[..], key, &6_u32.to_le_bytes(), &number].concat();
+        let mut bytes = std::fs::read(fixture("qwen2.gguf")).unwrap();
+        // Metadata begin after 24 bytes, the last 8 of which count them. The tensors move, by less than 64 bytes.
+        bytes[16] += 1;
+        bytes.splice(24..24, entry);
+        bytes.extend([0; 64]);
+        std::fs::write(&path, bytes).unwrap();
+        let config = Config::from_gguf(&Gguf::open(&path).unwrap()).unwrap();
+        assert_eq!(config.rope.scaling, scaling);
+    }
+}
+
+#[test]
 fn what_config_json_is_written_for_a_gguf_file_says_the_same() {
     for family in FAMILIES {
         let path = Path::new("config.json");

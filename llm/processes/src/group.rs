@@ -106,8 +106,12 @@ impl Group {
         self.sending(
             |to| send_values(shared, to, sums),
             || {
-                for (from, part) in parts.iter_mut().enumerate() {
-                    for chunk in part.chunks_mut(VALUES) {
+                // From all in turn: who waited until another's whole part had come would be taken for lost.
+                let mut parts: Vec<_> = parts.iter_mut().map(|part| part.chunks_mut(VALUES)).collect();
+                let most = parts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+                for _ in 0..most {
+                    for (from, chunks) in parts.iter_mut().enumerate() {
+                        let Some(chunk) = chunks.next() else { continue };
                         let bytes = self.receive(from)?;
                         self.each(from, &bytes, chunk, |value, received| *value = received)?;
                     }

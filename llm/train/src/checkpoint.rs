@@ -48,8 +48,12 @@ pub struct State {
 const STATE: &str = "state.toml";
 /// Beginning of its last line.
 const CHECKSUM: &str = "# SHA-256 of the lines above: ";
+/// What the name of a checkpoint begins with.
+const COMPLETE: &str = "step-";
 /// What the name of a folder being filled begins with.
 const UNFINISHED: &str = ".writing-";
+/// What the name of a checkpoint begins with that cannot be read.
+const DAMAGED: &str = "damaged-";
 
 impl State {
     /// Writes it into a checkpoint's folder, with the checksums of the files that are there.
@@ -143,7 +147,14 @@ fn remove(folder: &Path) -> Result<()> {
 
 /// The name of the checkpoint after so many steps.
 pub fn name(step: u64) -> String {
-    format!("step-{step:08}")
+    format!("{COMPLETE}{step:08}")
+}
+
+/// Whether a run gives this name to a checkpoint: a whole one, one that is damaged, or one being written.
+pub fn is_of_a_run(name: &str) -> bool {
+    let prefixes = [DAMAGED, UNFINISHED].into_iter();
+    let step = prefixes.fold(name, |name, prefix| name.strip_prefix(prefix).unwrap_or(name));
+    step.strip_prefix(COMPLETE).is_some_and(|step| step.parse::<u64>().is_ok())
 }
 
 /// The checkpoints in a folder by their steps, the latest last. A folder that is not there has none.
@@ -156,7 +167,7 @@ pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
     for entry in entries {
         let path = entry.map_err(Error::io(parent))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
+        if let Some(step) = name.strip_prefix(COMPLETE).and_then(|step| step.parse().ok()) {
             found.push((step, path));
         }
     }
@@ -167,7 +178,7 @@ pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
 /// Renames a checkpoint that cannot be read, so that it no longer counts as one; returns the new path.
 pub fn set_aside(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let aside = folder.with_file_name(format!("damaged-{name}"));
+    let aside = folder.with_file_name(format!("{DAMAGED}{name}"));
     remove(&aside)?;
     fs::rename(folder, &aside).map_err(Error::io(folder))?;
     Ok(aside)

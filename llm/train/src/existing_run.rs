@@ -1,29 +1,44 @@
-//! What an earlier run left in the folder of the results: `--fresh` removes it, nothing else overwrites it.
+//! What lies in the folder of the results already: `--fresh` removes what an earlier run left, nothing else overwrites it,
+//! and what no run is known to have written stays.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::Table;
 
 use crate::checkpoint;
 use crate::config::Config;
-use crate::layout::{BEST, CHECKPOINTS, CONFIG, result};
+use crate::layout::{BEST, CHECKPOINTS, CONFIG, PROVENANCE, after, result};
 use crate::log;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
-/// Refuses a folder that has no checkpoint but the result of this configuration, or the curve of another. What this
-/// configuration wrote before its first checkpoint is overwritten.
+/// What is wrong with a configuration of the user's own in the folder of the results.
+pub(super) const BY_HAND: &str =
+    "is where the run writes the configuration that it derives; give yours another name, or another --out";
+
+/// Refuses a folder that has no checkpoint but what the run would write over: the result of this configuration, the curve
+/// or a saved state of another, or files that no run is known to have written. What this configuration wrote before its
+/// first checkpoint is overwritten.
 pub(super) fn refuse(config: &Config) -> Result<()> {
     let out = &config.train.out;
+    if derived(out).is_none() {
+        return refuse_foreign(out, &[result(config.lora.is_none())]);
+    }
     let existing = fs::read_to_string(out.join(CONFIG));
     let differences = existing.ok().and_then(|derived| config.differences(&derived).ok());
     let same = differences.is_some_and(|differences| differences.is_empty());
     let result = result(config.lora.is_none());
     let left = if out.join(result).exists() {
-        result
-    } else if !same && log::has_curve(out) {
-        log::METRICS
+        result.to_owned()
+    } else if same {
+        return Ok(());
+    } else if log::has_curve(out) {
+        log::METRICS.to_owned()
+    } else if out.join(BEST).exists() {
+        BEST.to_owned()
+    } else if let Some((step, _)) = saved_on_the_way(out)?.first() {
+        after(*step)
     } else {
         return Ok(());
     };
@@ -34,38 +49,39 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
 }
 
 /// Files and folders that an earlier run wrote; everything else in the folder is the user's.
-pub(super) struct ExistingRun(Vec<PathBuf>);
+pub(super) struct ExistingRun {
+    paths: Vec<PathBuf>,
+    /// The folder of the checkpoints, which goes if nothing else is in it.
+    checkpoints: PathBuf,
+}
 
 impl ExistingRun {
-    /// Finds them. It is an error if the new run reads one of them.
+    /// Finds them. It is an error if the new run reads one of them, or if no run is known to have written them.
     pub(super) fn find(config: &Config) -> Result<Self> {
         let out = &config.train.out;
-        // Removed first, so that a run of which half is left is never continued.
-        let mut found = vec![out.join(CHECKPOINTS)];
-        found.extend(log::files(out)?);
-        // What `train.save_at` named.
-        found.extend(checkpoint::list(out)?.into_iter().map(|(_, folder)| folder));
-        for entry in fs::read_dir(out).map_err(Error::io(out))? {
-            let entry = entry.map_err(Error::io(out))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.strip_prefix("skipped-").is_some_and(|rest| rest.strip_suffix(".jsonl").is_some()) {
-                found.push(entry.path());
+        let checkpoints = out.join(CHECKPOINTS);
+        let mut paths = Vec::new();
+        match derived(out).as_ref().and_then(|table| table.get("train")?.as_table()) {
+            None => refuse_foreign(out, &[false, true].map(result))?,
+            Some(train) => {
+                // Removed first, so that a run of which half is left is never continued.
+                paths = named(&checkpoints, checkpoint::is_of_a_run)?;
+                paths.extend(log::files(out)?);
+                paths.extend(saved_on_the_way(out)?.into_iter().map(|(_, folder)| folder));
+                paths.extend(named(out, lists_skipped)?);
+                // The configuration says which of the folders the run wrote.
+                let full = train.get("full").and_then(toml::Value::as_bool).unwrap_or(false);
+                paths.push(out.join(result(full)));
+                paths.extend(train.contains_key("early_stop").then(|| out.join(BEST)));
             }
         }
-        // The configuration says which of the folders the run wrote.
-        let existing = fs::read_to_string(out.join(CONFIG)).ok().and_then(|text| text.parse::<Table>().ok());
-        if let Some(train) = existing.as_ref().and_then(|table| table.get("train")?.as_table()) {
-            let full = train.get("full").and_then(toml::Value::as_bool).unwrap_or(false);
-            found.push(out.join(result(full)));
-            found.extend(train.contains_key("early_stop").then(|| out.join(BEST)));
-        }
-        found.retain(|path| path.exists());
+        paths.retain(|path| path.exists());
         for (key, input) in config.inputs() {
             let within = |path: &&PathBuf| {
                 let (path, input) = (path.canonicalize().ok()?, fs::canonicalize(input).ok()?);
                 Some(input.starts_with(path))
             };
-            if let Some(path) = found.iter().find(|path| within(path) == Some(true)) {
+            if let Some(path) = paths.iter().find(|path| within(path) == Some(true)) {
                 let what = format!(
                     "`{input}` lies in {}, which --fresh removes; put it elsewhere, or give another --out",
                     path.display()
@@ -73,14 +89,180 @@ impl ExistingRun {
                 return Err(config.wrong(key, what));
             }
         }
-        Ok(Self(found))
+        Ok(Self { paths, checkpoints })
     }
 
     /// Removes them.
     pub(super) fn remove(self) -> Result<()> {
-        self.0.iter().try_for_each(|path| {
+        for path in &self.paths {
             let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-            removed.map_err(Error::io(path))
-        })
+            removed.map_err(Error::io(path))?;
+        }
+        let empty = fs::read_dir(&self.checkpoints).is_ok_and(|mut entries| entries.next().is_none());
+        if empty {
+            fs::remove_dir(&self.checkpoints).map_err(Error::io(&self.checkpoints))?;
+        }
+        Ok(())
+    }
+}
+
+/// The configuration that a run derived in this folder. It has keys that people leave to their defaults, every version's,
+/// and no remarks.
+fn derived(out: &Path) -> Option<Table> {
+    const ALWAYS: [(&str, &str); 6] = [
+        ("model", "dtype"),
+        ("data", "skip_bad"),
+        ("train", "seed"),
+        ("train", "out"),
+        ("train", "micro_tokens"),
+        ("train", "keep_last"),
+    ];
+    let text = fs::read_to_string(out.join(CONFIG)).ok()?;
+    let table: Table = text.parse().ok()?;
+    let has =
+        |(section, key): &(&str, &str)| table.get(*section).is_some_and(|keys| keys.get(*key).is_some());
+    let remarks = text.lines().any(|line| line.trim_start().starts_with('#'));
+    (ALWAYS.iter().all(has) && !remarks).then_some(table)
+}
+
+/// Refuses a folder without a derived configuration if something lies where a run writes, a result of these names
+/// included. A run writes its configuration first, so that no run is known to have written the rest.
+fn refuse_foreign(out: &Path, results: &[&str]) -> Result<()> {
+    if out.join(CONFIG).exists() {
+        return Err(Error::file(out.join(CONFIG), BY_HAND));
+    }
+    let names = [PROVENANCE, BEST].iter().chain(results);
+    let mut paths: Vec<PathBuf> = names.map(|name| out.join(name)).collect();
+    paths.extend(log::files(out)?);
+    paths.extend(saved_on_the_way(out)?.into_iter().map(|(_, folder)| folder));
+    paths.extend(named(&out.join(CHECKPOINTS), checkpoint::is_of_a_run)?);
+    paths.extend(named(out, lists_skipped)?);
+    match paths.into_iter().find(|path| path.exists()) {
+        None => Ok(()),
+        Some(path) => {
+            let what = format!(
+                "lies where a run writes, and without the run's `{CONFIG}` beside it may be another's; move it away, or \
+                 give another --out"
+            );
+            Err(Error::file(path, what))
+        }
+    }
+}
+
+/// What `train.save_at` named, by the steps.
+fn saved_on_the_way(out: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut found = checkpoint::list(out)?;
+    found.retain(|(step, folder)| folder.file_name().is_some_and(|name| name == after(*step).as_str()));
+    Ok(found)
+}
+
+/// Whether a file lists the rows that a run left out.
+fn lists_skipped(name: &str) -> bool {
+    let set = name.strip_prefix("skipped-").and_then(|rest| rest.strip_suffix(".jsonl"));
+    set.is_some_and(|set| set == "train" || set.starts_with("eval-"))
+}
+
+/// What lies in a folder under names of a kind. A folder that is not there has nothing.
+fn named(folder: &Path, is_it: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(Error::io(folder))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::io(folder))?;
+        if is_it(&entry.file_name().to_string_lossy()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run into a folder, which is made.
+    fn run(out: &Path) -> Config {
+        fs::create_dir_all(out).unwrap();
+        let overrides = [format!("train.out={}", out.display())];
+        Config::parse(Path::new("my.toml"), "[data]\ntrain = \"gsm8k\"\n", &overrides).unwrap()
+    }
+
+    /// Makes the file and the folders above it.
+    fn leave(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+
+    #[test]
+    fn beginning_afresh_leaves_what_no_run_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let config = run(&out);
+        ExistingRun::find(&config).unwrap().remove().unwrap();
+        let own = ["notes.txt", "checkpoints/notes.txt", "step-007/x", "skipped-lessons.jsonl"];
+        let written = ["metrics.jsonl", "skipped-train.jsonl", "step-7/x", "adapter/x"];
+        let of_checkpoints = ["step-00000002/x", "damaged-step-00000001/x", ".writing-step-00000003/x"];
+        let written = written.map(str::to_owned).into_iter();
+        let written: Vec<String> =
+            written.chain(of_checkpoints.map(|name| format!("checkpoints/{name}"))).collect();
+        for name in own.iter().copied().chain(written.iter().map(String::as_str)) {
+            leave(&out.join(name));
+        }
+        // Without a configuration, or beside one by hand, nothing is known to be a run's.
+        let refused = || ExistingRun::find(&config).err().unwrap().to_string();
+        assert!(refused().contains("may be another's; move it away"), "{}", refused());
+        fs::write(out.join(CONFIG), "[data]\ntrain = \"gsm8k\"\n").unwrap();
+        assert!(refused().contains("config.toml: is where the run writes"), "{}", refused());
+        assert!(written.iter().all(|name| out.join(name).exists()));
+
+        fs::write(out.join(CONFIG), config.derived()).unwrap();
+        ExistingRun::find(&config).unwrap().remove().unwrap();
+        assert!(own.iter().all(|name| out.join(name).exists()));
+        assert!(!written.iter().any(|name| out.join(name).exists()));
+        fs::remove_file(out.join("checkpoints/notes.txt")).unwrap();
+        ExistingRun::find(&config).unwrap().remove().unwrap();
+        assert!(!out.join(CHECKPOINTS).exists());
+    }
+
+    #[test]
+    fn what_no_run_wrote_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["run.json", "timing.jsonl", "selection.jsonl", "best/x", "step-4/x", "adapter/x"] {
+            let out = folder.path().join(name.split('/').next().unwrap());
+            let config = run(&out);
+            refuse(&config).unwrap();
+            leave(&out.join(name));
+            let error = refuse(&config).unwrap_err().to_string();
+            assert!(error.contains("may be another's; move it away"), "{name}: {error}");
+        }
+        let out = folder.path().join("by-hand");
+        let config = run(&out);
+        fs::write(out.join(CONFIG), format!("# Mine.\n{}", config.derived())).unwrap();
+        let error = refuse(&config).unwrap_err().to_string();
+        assert!(error.contains("config.toml: is where the run writes"), "{error}");
+    }
+
+    #[test]
+    fn what_the_same_run_left_before_its_first_checkpoint_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let config = run(&out);
+        fs::write(out.join(CONFIG), config.derived()).unwrap();
+        for name in ["run.json", "metrics.jsonl", "best/x", "step-4/x"] {
+            leave(&out.join(name));
+        }
+        refuse(&config).unwrap();
+        // Of another run, the curve, the best state and those saved on the way are kept.
+        fs::write(out.join(CONFIG), config.derived().replace("seed = 0", "seed = 1")).unwrap();
+        for (left, file) in [("metrics.jsonl", "metrics.jsonl"), ("best", "best/x"), ("step-4", "step-4/x")] {
+            let error = refuse(&config).unwrap_err().to_string();
+            assert!(error.contains(&format!("holds a run (`{left}`) without a checkpoint")), "{error}");
+            let path = out.join(file);
+            fs::remove_file(&path).unwrap();
+            path.parent().filter(|parent| *parent != out).map(fs::remove_dir).transpose().unwrap();
+        }
+        refuse(&config).unwrap();
     }
 }

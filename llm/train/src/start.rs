@@ -17,7 +17,7 @@ use tokensieve_processes::Group;
 
 use crate::checkpoint::{Lock, State};
 use crate::config::{Config, Length};
-use crate::existing_run::ExistingRun;
+use crate::existing_run::{BY_HAND, ExistingRun};
 use crate::layout::{CONFIG, PROVENANCE};
 use crate::load::{self, Data};
 use crate::log::Log;
@@ -173,8 +173,7 @@ fn claim_folder(config: &Config) -> Result<Lock> {
     fs::create_dir_all(out).map_err(Error::io(out))?;
     let lock = Lock::claim(out)?;
     if config.is_by_hand(&out.join(CONFIG)) {
-        let what = "is where the run writes the configuration that it derives; give yours another name, or another --out";
-        return Err(Error::file(out.join(CONFIG), what));
+        return Err(Error::file(out.join(CONFIG), BY_HAND));
     }
     Ok(lock)
 }

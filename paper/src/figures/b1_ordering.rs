@@ -165,7 +165,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
         source: PAPER,
         evidence: Evidence::Paper,
         statement: "With an oracle reward, policy gradient is better than distillation at every amount of data (sampled answers).",
-        test: "difference of true reward at each number of contexts, paired by seed, the least over all numbers of contexts, in mean and in both ends of Student's 95 % interval",
+        test: "difference of true reward at each number of contexts, paired by seed, the least over all numbers of contexts, in mean and in both ends of Student's 95 % interval, the upper ones corrected for how many numbers there are (Bonferroni)",
         expected: Expected::Above(0.0),
         effect: |rows| {
             let all = find(rows, Advantage::Oracle, Answering::Sampled, Objective::PolicyGradient);

@@ -165,7 +165,7 @@ const MONOTONE: Declared<[Rated]> = Declared {
     evidence: Evidence::Check,
     statement: "The median of BALD increases monotonically with the dropout rate.",
     test: "increase of the median from one rate to the next, in nats: of all increases the least, in value and in both ends of \
-           the interval; 95 % interval: bootstrap over documents",
+           the interval; 95 % interval: bootstrap over documents, upper ends corrected for their number (Bonferroni)",
     expected: Expected::Above(0.0),
     effect: |rows| {
         least(rows.iter().filter_map(|row| {

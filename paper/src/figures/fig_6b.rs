@@ -191,7 +191,7 @@ const CLAIMS: [Declared<[Won]>; 2] = [
         evidence: Evidence::Proxy,
         statement: "Masked training with distillation beats plain training on more measures than any other objective does.",
         test: "its share of measures won minus that of each other objective, seed by seed; of these differences the least, in \
-               value and in both ends of Student's 95 % interval",
+               value and in both ends of Student's 95 % interval, the upper ones corrected for their number (Bonferroni)",
         expected: Expected::Above(0.0),
         effect: |rows| least(rows.iter().filter(|row| row.versus != "mle").map(Won::estimate)),
     },

@@ -1,11 +1,12 @@
 //! Question 1 in the oracle language: which stand-in for ignorance finds it.
 
 use super::oracle::{DEPARTURES, RUNS};
+use crate::claim::{Expected, apart, estimate};
 use crate::oracle::Study;
 use crate::picture::{Mark, curve, marks};
 use crate::planned::contrast::over_seeds;
 use crate::table::distinct;
-use crate::{About, Estimate, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Evidence, Run, Table, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokensieve_plot::{Axis, Drawing, Panel, Series};
@@ -121,7 +122,33 @@ impl crate::Figure for Figure {
         }
         Ok(Drawing::new(panels).columns(datas.len().max(1)).width(1040.0))
     }
+
+    fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
+        let rows: Vec<Row> = table.rows()?;
+        Ok(vec![BEFORE.tested("oracle-proxies", rows.as_slice())])
+    }
 }
+
+const BEFORE: Declared<[Row]> = Declared {
+    id: "loss-tracks-ignorance-before",
+    source: "A, section 3 and figure 2B",
+    evidence: Evidence::Truth,
+    statement: "Before training, the loss of the tokens to be trained on ranks true epistemic error better than the model's \
+                entropy does.",
+    test: "rank correlation with KL(truth ‖ model) over all tokens of clean data, from capability 4 (or the most capable there is below it), loss \
+           minus entropy; their 95 % intervals over seeds are combined to the widest difference",
+    expected: Expected::Above(0.0),
+    effect: |rows| {
+        let of = |proxy: &str| {
+            let is = |row: &&Row| {
+                row.proxy == proxy && row.data == "clean" && row.group == "all" && row.measure == MEASURES[0]
+            };
+            let row = rows.iter().filter(is).filter(|row| row.from <= SHOWN).max_by_key(|row| row.from)?;
+            Some(estimate([row.value, row.low, row.high], row.seeds))
+        };
+        Some(apart(of("loss")?, of("entropy")?))
+    },
+};
 
 /// The capability of the lower row, or the one below that there is.
 const SHOWN: usize = 4;

@@ -18,7 +18,7 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: ID,
-            title: "Twelve claims about a fine-tuned language model",
+            title: "Twelve claims about a fine-tuned language model, those about sampled replies by greedy ones too",
             source: "A and B, their central claims",
             caption: PRIMARY,
             protocol: RUNS,
@@ -28,7 +28,8 @@ impl crate::Figure for Figure {
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&Study::compared(run)?.decided()?)
+        let study = Study::compared(run)?;
+        Table::from_rows(&[study.decided()?, study.greedy()?].concat())
     }
 
     fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
@@ -38,14 +39,19 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        Ok(primary(&table.rows::<Decided>()?, &Plan::load()?.claims))
+        let plan = Plan::load()?;
+        Ok(primary(&table.rows::<Decided>()?, &[plan.claims.as_slice(), &plan.greedy()].concat()))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let plan = Plan::load()?;
+        let greedy = plan.greedy();
         let claim = |row: &Decided| {
-            let claim = Declared::of(&plan.claims, &row.claim)?;
-            Ok(row.claim(ID, claim, plan.claims.len(), claim.evidence.unwrap_or(Evidence::Proxy)))
+            let (of, family) = match Declared::of(&greedy, &row.claim) {
+                Ok(beside) => (beside, 1),
+                Err(_) => (Declared::of(&plan.claims, &row.claim)?, plan.claims.len()),
+            };
+            Ok(row.claim(ID, of, family, of.evidence.unwrap_or(Evidence::Proxy)))
         };
         table.rows::<Decided>()?.iter().map(claim).collect()
     }

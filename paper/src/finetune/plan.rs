@@ -2,6 +2,8 @@
 
 use super::measures::Quantity;
 use crate::Profile;
+use crate::claim::{Evidence, OURS};
+use crate::lab::evaluation::replies;
 use crate::planned::{Declared, Rate, Reference, Seeds, Stage, size};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -198,6 +200,8 @@ pub struct Arm {
     pub rate_of: Option<String>,
 }
 
+/// What a claim about sampled replies says of them.
+const SAMPLED: &str = "(replies sampled at temperature 1)";
 /// A model before it is fine-tuned, in place of an arm.
 pub const BEFORE: &str = "before";
 /// The arm of plain training.
@@ -312,6 +316,13 @@ impl Plan {
             ensure!(is_known, "scored: there is no arm `{arm}`");
         }
         for claim in &plan.claims {
+            let is_sampled =
+                claim.of.get("set").and_then(|set| set.as_str()).is_some_and(|set| replies(set) > 1);
+            ensure!(
+                is_sampled == claim.statement.contains(SAMPLED),
+                "claim {}: say `{SAMPLED}` where they are, and nowhere else",
+                claim.id
+            );
             for Term { arm, data: name, set, minus, .. } in claim.terms::<Term>()? {
                 ensure!(plan.arms.contains_key(&arm), "claim {}: there is no arm `{arm}`", claim.id);
                 let data = plan.data(&name).with_context(|| format!("claim {}", claim.id))?;
@@ -354,6 +365,20 @@ impl Plan {
         let (on, tuned) = self.tuned_as(arm, data)?;
         let rate = self.rates.get(on).and_then(|rates| rates.get(tuned));
         rate.copied().with_context(|| format!("{data}: rates.{on} has none for `{tuned}`"))
+    }
+
+    /// Beside each primary claim about sampled replies the same about greedy ones, which no temperature changes.
+    pub fn greedy(&self) -> Vec<Declared> {
+        let greedily = |claim: &Declared| {
+            let (task, _) = claim.of.get("set")?.as_str()?.split_once('@')?;
+            let mut greedy = claim.clone();
+            greedy.of.insert("set".into(), task.into());
+            greedy.id = format!("{}-greedy", claim.id);
+            greedy.statement = claim.statement.replace(SAMPLED, "(greedy replies)");
+            (greedy.source, greedy.evidence) = (OURS.to_owned(), Some(Evidence::Ours));
+            Some(greedy)
+        };
+        self.claims.iter().filter_map(greedily).collect()
     }
 
     /// What decides about answers to questions: their likeness where a right one is rare.

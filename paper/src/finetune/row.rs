@@ -5,7 +5,7 @@ use super::outcome::Outcomes;
 use super::plan::Term;
 use super::work::Work;
 use crate::planned::contrast::over_seeds;
-use crate::planned::{Claimed as _, Decided, PlannedRuns as _, Rate, Stage};
+use crate::planned::{Claimed as _, Decided, Declared, PlannedRuns as _, Rate, Stage};
 use crate::{Column, Estimate, Profile, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,16 @@ impl Study {
     /// The primary claims, decided.
     pub fn decided(&self) -> Result<Vec<Decided>> {
         self.work.decided(&self.outcomes)
+    }
+
+    /// What the primary claims say of sampled replies, tested on greedy ones: each on its own, uncorrected.
+    pub fn greedy(&self) -> Result<Vec<Decided>> {
+        let mut all = Vec::new();
+        for claim in self.work.plan.greedy() {
+            let pairs = |claim: &Declared| self.work.pairs(&self.outcomes, claim, Stage::Main);
+            all.extend(Decided::all(std::slice::from_ref(&claim), pairs)?);
+        }
+        Ok(all)
     }
 
     /// The mean of a term, or of its difference from another arm's at that arm's own rate, over the seeds that have both;

@@ -113,11 +113,15 @@ impl Decided {
         }
     }
 
-    /// As the ledger has it.
+    /// As the ledger has it, one of a family of tests.
     pub fn claim(&self, figure: &str, claim: &Declared, family: usize, evidence: Evidence) -> Claim {
+        let corrected = match family {
+            1 => "exploratory: not corrected for other tests".to_owned(),
+            _ => format!("one family of {family} primary claims corrected by Holm at 5 %"),
+        };
         let test = format!(
-            "{}; mean over seeds of the paired difference, Student's two-sided test, one family of \
-             {family} primary claims corrected by Holm at 5 %{}; practically equal: two one-sided tests (5 %) within ± {}",
+            "{}; mean over seeds of the paired difference, Student's two-sided test, {corrected}{}; practically equal: two \
+             one-sided tests (5 %) within ± {}",
             described(claim),
             self.p_holm.map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
             claim.matters,

@@ -37,8 +37,8 @@ pub const ORACLE: &str = "oracle";
 /// The study's model.
 pub const STUDY: &str = "study";
 
-/// Coverage of the interval of hits: its lower end is a bound of 95 %.
-const COVERAGE: f64 = 0.9;
+/// Coverage of the interval of hits.
+const COVERAGE: f64 = 0.95;
 
 impl Row {
     /// What the columns mean.
@@ -50,7 +50,7 @@ impl Row {
             "seed": "seed of the setting",
             "rule": "what recommends",
             "choice": "the objective that it recommends; none by chance",
-            "right": "share of right answers after training with it; by chance the candidates' mean",
+            "right": "share of right answers after training with it (of the cipher likeness); by chance the candidates' mean",
             "best": "the best candidate's",
             "hit": "1 if it is within a point, or a standard error, of the best, else 0; by chance the candidates' mean",
         }
@@ -62,19 +62,19 @@ impl Row {
         let outcomes = work.done(run)?;
         // Counted when all are done: who looks on the way may stop where it pleases.
         let all: Option<Vec<_>> =
-            work.settings().iter().map(|setting| Self::of(setting, &outcomes)).collect();
+            work.settings().iter().map(|setting| Self::of(setting, &work, &outcomes)).collect();
         Ok(all.unwrap_or_default().concat())
     }
 
     /// Of one setting; `None` while it is not done.
-    fn of(setting: &Setting, outcomes: &Outcomes) -> Option<Vec<Self>> {
+    fn of(setting: &Setting, work: &Work, outcomes: &Outcomes) -> Option<Vec<Self>> {
         let found = outcomes.get(&setting.to_string())?;
         let (model, from, data, seed) = match setting {
             Setting::Oracle { seed, from, split } => (ORACLE, Some(*from), split, *seed),
             Setting::Real { seed, data } => (STUDY, None, data, *seed),
         };
         let row = |rule: Rule| {
-            let Score { choice, right, best, hit } = rule.score(found)?;
+            let Score { choice, right, best, hit } = rule.score(found, work.counts_answers(setting))?;
             let (model, data, rule) = (model.to_owned(), data.clone(), rule.name());
             Some(Self { model, from, data, seed, rule, choice, right, best, hit })
         };

@@ -84,11 +84,13 @@ impl Rule {
         })
     }
 
-    /// How good its choice was; `None` where the setting has no such candidate.
-    pub fn score(self, found: &Found) -> Option<Score> {
+    /// How good its choice was; `None` where the setting has no such candidate. Answers that are right or wrong have a standard
+    /// error; their mean likeness has a smaller one that is not kept, and a point decides.
+    pub fn score(self, found: &Found, counts_answers: bool) -> Option<Score> {
         let shares = || found.right.iter().map(|(preset, [right, of])| (preset.as_str(), right / of, *of));
         let (best, of) = shares().map(|(_, share, of)| (share, of)).max_by(|a, b| a.0.total_cmp(&b.0))?;
-        let tolerance = (best * (1.0 - best) / of).sqrt().max(POINT);
+        let error = if counts_answers { (best * (1.0 - best) / of).sqrt() } else { 0.0 };
+        let tolerance = error.max(POINT);
         let hit = |share: f64| f64::from(u8::from(share >= best - tolerance - 1e-12));
         let Some(choice) = self.choice(found) else {
             let count = found.right.len() as f64;
@@ -120,25 +122,27 @@ mod tests {
 
     #[test]
     fn a_choice_is_a_hit_within_a_point_or_a_standard_error() {
-        let hit = |of, rule: Rule| Some(rule.score(&found(&[("mle", 0.78), ("-p", 0.80)], of))?.hit);
+        let close = |of| found(&[("mle", 0.78), ("-p", 0.80)], of);
+        let hit = |of, rule: Rule| Some(rule.score(&close(of), true)?.hit);
         // The best one's standard error is 1.3 points of 1,000 answers, 2.8 of 200.
         assert_eq!((hit(1_000.0, Rule::Raced), hit(200.0, Rule::Raced)), (Some(0.0), Some(1.0)));
+        assert_eq!(Rule::Raced.score(&close(200.0), false).map(|score| score.hit), Some(0.0));
         assert_eq!(hit(1_000.0, Rule::Predicted), Some(1.0));
         assert_eq!(hit(1_000.0, Rule::Chance), Some(0.5));
         let near = found(&[("mle", 0.795), ("-p", 0.80)], 1e6);
-        assert_eq!(Rule::Raced.score(&near).map(|score| score.hit), Some(1.0));
-        let score = Rule::Chance.score(&near).unwrap();
+        assert_eq!(Rule::Raced.score(&near, true).map(|score| score.hit), Some(1.0));
+        let score = Rule::Chance.score(&near, true).unwrap();
         assert!((score.right - 0.7975).abs() < 1e-12 && score.choice.is_none());
     }
 
     #[test]
     fn the_continuum_has_minus_p_where_labels_are_probable() {
         let of = found(&[("mle", 0.5), ("-p", 0.6)], 100.0);
-        assert_eq!(Rule::Continuum.score(&of).unwrap().choice.as_deref(), Some("-p"));
+        assert_eq!(Rule::Continuum.score(&of, true).unwrap().choice.as_deref(), Some("-p"));
         let weak = Found { probability: 0.4, ..of };
-        assert_eq!(Rule::Continuum.score(&weak).unwrap().choice.as_deref(), Some("mle"));
-        assert_eq!(Rule::Always("f-alpha").score(&weak), None);
+        assert_eq!(Rule::Continuum.score(&weak, true).unwrap().choice.as_deref(), Some("mle"));
+        assert_eq!(Rule::Always("f-alpha").score(&weak, true), None);
         let empty = Found { right: BTreeMap::new(), ..weak };
-        assert_eq!(Rule::Chance.score(&empty), None);
+        assert_eq!(Rule::Chance.score(&empty, true), None);
     }
 }

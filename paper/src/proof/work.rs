@@ -139,6 +139,12 @@ impl Work {
         Ok((task, self.study.plan.answers(of)))
     }
 
+    /// Whether its candidates are compared by how many answers are right, and not by how like the right ones they are.
+    pub(super) fn counts_answers(&self, setting: &Setting) -> bool {
+        let Setting::Real { data, .. } = setting else { return true };
+        self.measured_by(data).is_ok_and(|(_, by)| by == finetune::Quantity::Right)
+    }
+
     /// The jobs that train and measure a setting's candidates; none of the study's, which are its own.
     pub(super) fn trained(&self, setting: &Setting) -> Result<Vec<Arc<Job>>> {
         let Setting::Oracle { seed, from, split } = setting else { return Ok(Vec::new()) };

@@ -20,7 +20,7 @@ pub(super) fn svg(claim: &Claim) -> String {
     let x = |value: f64| (value - low) / span * WIDTH;
     let claimed = if claim.above { (x(claim.threshold), WIDTH) } else { (0.0, x(claim.threshold)) };
     let label = format!(
-        "effect {}, 95 % interval {} to {}, threshold {}",
+        "effect {}, interval {} to {}, threshold {}",
         number(estimate.value, 3),
         number(estimate.low, 3),
         number(estimate.high, 3),

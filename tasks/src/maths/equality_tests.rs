@@ -263,6 +263,30 @@ fn blanks_units_and_signs() {
 }
 
 #[test]
+fn signs_between_letters_make_formulas_of_them() {
+    assert_all(&[("even-odd", "Even-Odd"), ("(A)", "a"), ("p - q", "-q + p"), ("(p)(q)", "pq")], true);
+    assert_all(
+        &[("p - q", "pq"), ("p-q", "pq"), ("-x", "x"), ("f'", "f"), ("(p)(q)", "p-q"), ("-(p)(q)", "(p)(q)")],
+        false,
+    );
+}
+
+#[test]
+fn functions_behind_a_number_are_no_units() {
+    assert_all(
+        &[
+            ("3 sin x", "3\\sin x"),
+            ("3 sinx", "3\\sin x"),
+            ("20 sec", "20"),
+            ("20 secs", "20"),
+            ("20 seconds", "20"),
+        ],
+        true,
+    );
+    assert_all(&[("3 sin x", "3"), ("3 sinx", "3"), ("2 sinxcosx", "2"), ("3 log ab", "3")], false);
+}
+
+#[test]
 fn only_a_name_may_stand_before_the_answer() {
     assert_all(
         &[

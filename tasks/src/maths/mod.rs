@@ -76,8 +76,10 @@ fn mark(key: &String, answer: &Answer) -> Result<Vec<Vec<f64>>> {
 /// The final answer of a reply.
 pub fn found(reply: &str) -> Option<&str> {
     static SAID: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?i)(?:answer\s*(?:is|:)|####)[\s:*$]*([^\n]*?)(?:[.*$]*\s*\n|\.\s|[.*$]*\s*$)")
-            .expect("a regex")
+        Regex::new(
+            r"(?i)(?:answer\s*(?:is|:)|####)(?:[\s:*$]|\\[\[(])*([^\n]*?)(?:[.*$]*\s*\n|\.\s|[.*$]*\s*$)",
+        )
+        .expect("a regex")
     });
     static NUMBER: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+").expect("a regex"));
@@ -130,6 +132,18 @@ mod tests {
         assert_eq!(found("So 3 + 4 = 7. The answer is $7$."), Some("7"));
         assert_eq!(found("Final Answer: x = 2.5\nbye 3"), Some("x = 2.5"));
         assert_eq!(found("first 3 and then 1,200."), Some("1,200"));
+    }
+
+    #[test]
+    fn an_answer_in_display_brackets_is_found() {
+        for reply in [
+            "The answer is \\[5\\].",
+            "The answer is:\n\\[\n5\n\\]",
+            "The answer is:\n\n\\[ 5 \\]\n",
+            "The answer is: \\(5\\).",
+        ] {
+            assert!(found(reply).is_some_and(|found| equal(found, "5")), "{reply}: {:?}", found(reply));
+        }
     }
 
     proptest! {

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
+use super::functions;
+
 /// An answer in normalised spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plain {
@@ -70,11 +72,14 @@ const SPELLINGS: [(&str, &str); 50] = [
     ("\\euro", ""),
 ];
 
-const CHARACTERS: [(&str, &str); 33] = [
+const CHARACTERS: [(&str, &str); 35] = [
     ("\\$", ""),
     ("$", ""),
     ("\\(", ""),
     ("\\)", ""),
+    // The end of a row, `\\`, is `ROW` by now: that of `\\[2pt]` is no bracket.
+    ("\\[", ""),
+    ("\\]", ""),
     ("\\%", ""),
     ("%", ""),
     ("\\!", ""),
@@ -186,7 +191,9 @@ pub(super) fn plain(text: &str) -> Plain {
     let maths = UNITS_OVER_UNITS.replace_all(&maths, " ");
     let mut maths = maths.trim_end_matches(|c: char| c.is_whitespace() || ".,;:/".contains(c)).trim();
     maths = maths.strip_suffix("\\cdot").unwrap_or(maths).trim_end();
-    if let Some(number) = UNIT.captures(maths).and_then(|found| found.get(1)) {
+    if let Some(number) = UNIT.captures(maths).and_then(|found| found.get(1))
+        && !begins_function(&maths[number.end()..])
+    {
         maths = number.as_str();
     }
     let (maths, other) = readings(maths, is_percentage);
@@ -239,14 +246,35 @@ fn readings(text: &str, is_percentage: bool) -> (String, Option<String>) {
         let (above, below) = found[2].split_once('/').unwrap_or_default();
         return (format!("{}\\frac{{{above}}}{{{below}}}", &found[1]), None);
     }
-    let without =
-        [&SYMBOL, &TIME].iter().find_map(|unit| unit.captures(text)).map(|found| found[1].to_owned());
-    (text.to_owned(), without)
+    let without = [&SYMBOL, &TIME].iter().find_map(|unit| unit.captures(text)?.get(1));
+    let without = without.filter(|without| !begins_function(&text[without.end()..]));
+    (text.to_owned(), without.map(|without| without.as_str().to_owned()))
 }
 
-/// Whether the text can be words without a command around them.
+/// Whether what follows a number is a function of something, `sin x` or `sinx`, and no unit: `sec`, `secs`, `seconds`.
+fn begins_function(text: &str) -> bool {
+    functions::names().any(|name| text.trim_start().strip_prefix(name).is_some_and(begins_argument))
+}
+
+/// Whether a function's argument follows its name: something behind a blank, or a variable, which a plural's `s` is not.
+fn begins_argument(text: &str) -> bool {
+    let ends_variable = |rest: &str| {
+        rest.is_empty() || rest.starts_with(' ') || functions::names().any(|name| rest.starts_with(name))
+    };
+    let variable = text.strip_prefix(|c: char| c.is_ascii_alphabetic() && c != 's');
+    (text.starts_with(' ') && !text.trim().is_empty()) || variable.is_some_and(ends_variable)
+}
+
+/// Whether the text can be words without a command around them. Signs make a formula of it: `p - q`, `f'`, `(p)(q)`.
 fn is_wordy(text: &str) -> bool {
-    text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || "()-'".contains(c))
+    let is_of_words = |c: char| c.is_alphabetic() || c.is_whitespace() || "()-".contains(c);
+    let is_hyphen = |sides: &[&str]| {
+        let before = sides[0].chars().rev().take_while(|c| c.is_alphabetic()).count();
+        let after = sides[1].chars().take_while(|c| c.is_alphabetic()).count();
+        before >= 2 && after >= 2
+    };
+    let parts: Vec<&str> = text.split('-').collect();
+    text.chars().all(is_of_words) && !text.contains(")(") && parts.windows(2).all(is_hyphen)
 }
 
 fn letters(text: &str) -> String {

@@ -20,6 +20,9 @@ use tokensieve_model::weights::claim;
 /// Beginning of the line of settings.
 const START: &[u8] = b"{\"header\":";
 
+/// Key of the tokenizer's hash in the settings. Files from before it existed do not have it and stay valid.
+pub(super) const TOKENIZER: &str = "tokenizer";
+
 /// Ending of the name of a file of answers.
 pub(super) const ANSWERS: &str = "answers.jsonl";
 
@@ -155,7 +158,8 @@ fn check_settings(path: &Path, first: &[u8], now: &Map<String, Value>) -> Result
     let Some(then) = header(first) else { return Err(no_answers(path)) };
     let mut keys: Vec<&String> =
         now.keys().chain(then.keys().filter(|key| !now.contains_key(*key))).collect();
-    keys.retain(|key| then.get(*key) != now.get(*key));
+    let is_older = |key: &str| key == TOKENIZER && !then.contains_key(key);
+    keys.retain(|key| then.get(*key) != now.get(*key) && !is_older(key));
     if keys.is_empty() {
         return Ok(());
     }
@@ -233,6 +237,24 @@ mod tests {
         assert!(fresh.get("t", "1", "q").is_none());
         drop(fresh);
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_file_from_before_the_tokenizers_hash_stays_valid() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.answers.jsonl");
+        let with = |hash: &str| {
+            let mut settings = settings("f32");
+            settings.insert(TOKENIZER.to_owned(), json!(hash));
+            settings
+        };
+        let mut answers = Answers::open(&path, &settings("f32"), false).unwrap();
+        answers.add("t", "1", "q", 0.5, json!("one")).unwrap();
+        drop(answers);
+        assert!(Answers::open(&path, &with("ab"), false).unwrap().get("t", "1", "q").is_some());
+        drop(Answers::open(&path, &with("ab"), true).unwrap());
+        let error = Answers::open(&path, &with("cd"), false).unwrap_err().to_string();
+        assert!(error.contains("tokenizer: \"ab\" in the file, \"cd\" now"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 use tokensieve_tasks as tasks;
 
-use super::answers::{Answers, answers_path};
+use super::answers::{Answers, TOKENIZER, answers_path};
 use super::ask::{ask, stored_answer};
 use super::benchmark::Benchmark;
 use super::judge;
@@ -45,7 +45,8 @@ pub fn evaluate(
     let open = |name: &String| registry::open(name, &options, &tokenizer, longest, settings.skip_bad);
     let suite = settings.suite.iter().map(open).collect::<Result<Vec<_>>>()?;
     check(&suite, settings)?;
-    let mut answers = if together.stores() { open_answers(&suite, settings, &checkpoint)? } else { None };
+    let mut answers =
+        if together.stores() { open_answers(&suite, settings, (&checkpoint, &tokenizer))? } else { None };
     let mut model = Model::load(&checkpoint, settings.kind, settings.device)?;
     if let Some(folder) = &settings.adapter {
         let adapter = Adapter::load_on(&checkpoint, folder, model.device())?;
@@ -111,11 +112,15 @@ fn check(suite: &[Entry], settings: &Settings) -> Result<()> {
 }
 
 /// Opens the stored answers, if the suite has questions.
-fn open_answers(suite: &[Entry], settings: &Settings, checkpoint: &Checkpoint) -> Result<Option<Answers>> {
+fn open_answers(
+    suite: &[Entry],
+    settings: &Settings,
+    opened: (&Checkpoint, &Tokenizer),
+) -> Result<Option<Answers>> {
     if !suite.iter().any(|entry| matches!(entry, Entry::Benchmark(_))) {
         return Ok(None);
     }
-    let header = answer_settings(settings, checkpoint)?;
+    let header = answer_settings(settings, opened)?;
     Answers::open(&answers_path(&settings.out), &header, settings.fresh).map(Some)
 }
 
@@ -137,7 +142,10 @@ fn measured(
 }
 
 /// The settings on which every answer depends.
-fn answer_settings(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<String, Value>> {
+fn answer_settings(
+    settings: &Settings,
+    (checkpoint, tokenizer): (&Checkpoint, &Tokenizer),
+) -> Result<Map<String, Value>> {
     let adapter = settings.adapter.as_deref().map(HashedPath::adapter).transpose()?;
     let header = json!({
         "model": checkpoint.hash(),
@@ -147,6 +155,8 @@ fn answer_settings(settings: &Settings, checkpoint: &Checkpoint) -> Result<Map<S
         "device": format!("{:?}", settings.device),
     });
     let Value::Object(mut header) = header else { unreachable!("an object literal") };
+    // A folder's own hash is that of its weights and configuration alone.
+    header.insert(TOKENIZER.to_owned(), json!(tokenizer.hash()?));
     // Files from before this setting existed stay valid.
     if settings.date != Moment::default() {
         header.insert("date".to_owned(), json!(settings.date.to_string()));
@@ -168,4 +178,67 @@ fn measure(benchmark: &dyn Benchmark, answers: &Answers, seed: u64) -> Result<Ta
         tallies.push(benchmark.tally(question, &line.answer)?);
     }
     Ok(TaskResults::new(benchmark.measures(), ids, &tallies, seconds, seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn settings(model: &Path) -> Settings {
+        Settings {
+            suite: Vec::new(),
+            model: model.to_str().unwrap().to_owned(),
+            adapter: None,
+            chat_template: None,
+            date: Moment::default(),
+            kind: Kind::Float,
+            merge: false,
+            device: Device::Cpu,
+            limit: None,
+            seed: 0,
+            skip_bad: false,
+            batch: 1,
+            judging: None,
+            out: model.join("results.json"),
+            baseline: None,
+            tokens: None,
+            fresh: false,
+        }
+    }
+
+    #[test]
+    fn answers_depend_on_the_text_files_of_a_models_folder() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+        let folder = tempfile::tempdir().unwrap();
+        for source in ["gguf/gemma2", "tokenizer"] {
+            for file in fs::read_dir(fixtures.join(source)).unwrap().map(Result::unwrap) {
+                fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+            }
+        }
+        let settings = settings(folder.path());
+        let header = || {
+            let checkpoint = Checkpoint::open(&settings.model).unwrap();
+            let tokenizer = Tokenizer::open(&checkpoint).unwrap();
+            answer_settings(&settings, (&checkpoint, &tokenizer)).unwrap()
+        };
+        let mut before = header();
+        assert_eq!(header(), before);
+        for (file, from, to) in [
+            ("tokenizer_config.json", "message['role'] +", "message['role'] + ':' +"),
+            ("generation_config.json", "0", "1"),
+            ("tokenizer.json", "\"normalizer\": null", "\"normalizer\": {\"type\": \"Lowercase\"}"),
+        ] {
+            let path = folder.path().join(file);
+            fs::write(&path, fs::read_to_string(&path).unwrap().replace(from, to)).unwrap();
+            let after = header();
+            assert_eq!(after["model"], before["model"]);
+            assert_ne!(after[TOKENIZER], before[TOKENIZER], "{file}");
+            before = after;
+        }
+    }
 }

@@ -175,13 +175,14 @@ impl<'a> Generator<'a> {
 
     /// The common prefix of all prompts, computed once.
     fn shared_prefix(&self, requests: &[Request]) -> Option<Slot> {
-        let [first, rest @ ..] = requests else { return None };
+        let [first, _, ..] = requests else { return None };
         let common = |request: &Request| {
             let same = request.prompt.iter().zip(&first.prompt).take_while(|(a, b)| a == b).count();
             // Every request computes at least its last token, because its logits are needed.
             same.min(request.prompt.len() - 1)
         };
-        let common = rest.iter().map(common).min()?;
+        // The first as well: it may itself be the beginning of all others.
+        let common = requests.iter().map(common).min()?;
         let longest = requests.iter().map(|request| request.prompt.len()).max()?;
         // Longrope's angles depend on the length, so that the prefix of a long sequence has other keys.
         let long = self.model.long_from().is_some_and(|length| longest > length);

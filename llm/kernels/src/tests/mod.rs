@@ -251,6 +251,15 @@ fn long_documents_span_blocks() {
     }
 }
 
+#[test]
+fn a_window_wider_than_any_document_hides_nothing() {
+    for window in [i32::MAX as usize, 1 << 40] {
+        let how = plain_attention(Heads { queries: 2, keys: 1, dim: 32 });
+        let layout = Layout { prefix: 9, lengths: vec![40, 3] };
+        check_attention(&layout, &Attention { window: Some(window), ..how }, Kind::Float, 9);
+    }
+}
+
 /// What a kernel did, which the test is about.
 fn applied<T>(outcome: Option<T>) -> T {
     outcome.expect("the kernel applies")

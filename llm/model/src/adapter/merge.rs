@@ -5,9 +5,8 @@ use std::path::Path;
 use tch::{Device, Kind};
 
 use super::lora::Adapter;
-use crate::Error;
 use crate::Result;
-use crate::weights::{Checkpoint, export};
+use crate::weights::{Checkpoint, export, finite};
 
 /// Writes a Hugging Face folder with the weights W + s·B·A, summed in f32 and stored as `kind`. NaN and infinite weights
 /// are an error.
@@ -19,13 +18,5 @@ pub fn merge(checkpoint: &Checkpoint, adapter: &Adapter, folder: &Path, kind: Ki
         let [a, b] = Adapter::names(module).map(|name| adapter.value(&name).to_device(Device::Cpu));
         Ok(checkpoint.tensor(name, Kind::Float)? + b.mm(&a) * scale)
     };
-    export(checkpoint, folder, kind, |name| {
-        let tensor = merged(name)?;
-        // As it will be stored: f16 has no room for large numbers.
-        if tensor.to_kind(kind).isfinite().all().int64_value(&[]) == 0 {
-            let what = format!("{name} contains NaN or infinite values, once merged and stored");
-            return Err(Error::file(checkpoint.source(), what));
-        }
-        Ok(tensor)
-    })
+    export(checkpoint, folder, kind, |name| finite(checkpoint, name, merged(name)?, kind, "merged"))
 }

@@ -140,7 +140,8 @@ impl Config {
 }
 
 fn rope(keys: &Keys, head_dim: i64, max_positions: i64) -> Result<Rope> {
-    let kind = keys.gguf.text(&keys.key("rope.scaling.type")).unwrap_or("none");
+    // A factor alone, as files from before the type existed have it, is a linear one to llama.cpp.
+    let kind = keys.gguf.text(&keys.key("rope.scaling.type")).unwrap_or("linear");
     let factor = keys.number("rope.scaling.factor").or(keys.number("rope.scale_linear")).unwrap_or(1.0);
     let long = keys.numbers("rope_factors_long.weight")?.zip(keys.numbers("rope_factors_short.weight")?);
     let scaling = if let Some((long, short)) = long {

@@ -1,5 +1,7 @@
 //! What a chat template writes after an assistant's message.
 
+use serde_json::{Value, json};
+
 use super::conversation::Message;
 use super::template::Template;
 
@@ -13,14 +15,14 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Determined by rendering a made-up turn. `special` lists the texts that can end a turn; a later list is used
-    /// only if no text of the earlier ones occurs.
-    pub(super) fn of(template: &Template, special: &[Vec<String>]) -> Self {
+    /// Determined by rendering a made-up turn of a conversation with these tools; `None` if the template refuses it.
+    /// `special` lists the texts that can end a turn; a later list is used only if no text of the earlier ones occurs.
+    pub(super) fn of(template: &Template, tools: &[Value], special: &[Vec<String>]) -> Option<Self> {
         // A word that occurs in no template, without white space that a template would trim.
         const WORD: &str = "tokensieve-response";
         let messages = [Message::new("user", "tokensieve-prompt"), Message::new("assistant", WORD)];
-        let Ok(text) = template.render(&messages, &[], false) else { return Self::default() };
-        let Some(at) = text.rfind(WORD) else { return Self::default() };
+        let text = template.render(&messages, tools, false).ok()?;
+        let at = text.rfind(WORD)?;
         let rest = &text[at + WORD.len()..];
         let first = |texts: &Vec<String>| {
             let found = texts.iter().filter_map(|text| Some((rest.find(text.as_str())?, text.len())));
@@ -28,6 +30,12 @@ impl Ending {
             found.min_by_key(|(at, length)| (*at, usize::MAX - length))
         };
         let end = special.iter().find_map(first).map_or(rest.len(), |(at, length)| at + length);
-        Self { turn: rest[..end].to_owned(), after: rest[end..].to_owned() }
+        Some(Self { turn: rest[..end].to_owned(), after: rest[end..].to_owned() })
     }
+}
+
+/// A made-up tool.
+pub(super) fn tool() -> Value {
+    let parameters = json!({"type": "object", "properties": {}, "required": []});
+    json!({"type": "function", "function": {"name": "f", "description": "f", "parameters": parameters}})
 }

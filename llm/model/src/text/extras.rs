@@ -17,6 +17,8 @@ pub struct Extras {
     pub tokens: BTreeMap<String, String>,
     /// The source of the chat template.
     pub template: Option<String>,
+    /// The source of a second chat template, which takes the first one's place in conversations with tools.
+    pub tool_use: Option<String>,
     /// Tokens, besides `eos_token`, at which generation stops.
     pub eos: Vec<u32>,
     /// Whether plain text begins with `bos_token` if the tokenizer itself adds no tokens.
@@ -36,14 +38,15 @@ impl Extras {
                 let Some(token) = key.ends_with("_token").then(|| text(value)).flatten() else { continue };
                 extras.tokens.insert(key.clone(), token.to_owned());
             }
-            extras.template = template(&config["chat_template"]).or(extras.template);
+            extras.take_templates(&config["chat_template"]);
         }
         if let Some(config) = json(&folder.join("chat_template.json"))? {
-            extras.template = template(&config["chat_template"]).or(extras.template);
+            extras.take_templates(&config["chat_template"]);
         }
         let path = folder.join(TEMPLATE_FILE);
         if path.is_file() {
-            extras.template = Some(std::fs::read_to_string(&path).map_err(Error::io(&path))?);
+            let source = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+            (extras.template, extras.tool_use) = (Some(source), None);
         }
         // config.json has them where there is no generation_config.json.
         for name in ["generation_config.json", "config.json"] {
@@ -57,6 +60,16 @@ impl Extras {
             }
         }
         Ok(extras)
+    }
+
+    /// Takes over a file's templates: a single one, or of several those named `default` and `tool_use`.
+    fn take_templates(&mut self, value: &Value) {
+        let named =
+            |name: &str| value.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str();
+        if let Some(default) = value.as_str().or_else(|| named("default")) {
+            self.template = Some(default.to_owned());
+            self.tool_use = named("tool_use").map(str::to_owned);
+        }
     }
 }
 
@@ -78,11 +91,4 @@ fn id(value: &Value) -> Option<u32> {
 /// A token's text: a string, or an object with a `content`.
 fn text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value["content"].as_str())
-}
-
-/// A single template, or of several the one named `default`.
-fn template(value: &Value) -> Option<String> {
-    let named =
-        |name: &str| value.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str();
-    value.as_str().or_else(|| named("default")).map(str::to_owned)
 }

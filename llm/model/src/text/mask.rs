@@ -94,8 +94,8 @@ impl Tokenizer {
             let (mut weights, mut scores) = (vec![0.0; tokens.len()], vec![f64::NAN; tokens.len()]);
             for turn in &within {
                 let response = turn.start..turn.text.len();
-                let content =
-                    response.start..response.end.saturating_sub(self.ending().turn.len()).max(response.start);
+                let content = response.start
+                    ..response.end.saturating_sub(self.ending(tools).turn.len()).max(response.start);
                 own_tokens(&response, &places)
                     .and_then(|own| {
                         score(turn.message, &own, &mut scores)?;
@@ -134,9 +134,10 @@ impl Tokenizer {
                      the prompt that the model would see is not known"
                 ));
             }
-            if text.ends_with(&self.ending().after) && text.len() - self.ending().after.len() >= prompt.len()
+            if text.ends_with(&self.ending(tools).after)
+                && text.len() - self.ending(tools).after.len() >= prompt.len()
             {
-                text.truncate(text.len() - self.ending().after.len());
+                text.truncate(text.len() - self.ending(tools).after.len());
             }
             turns.push(Turn { text, start: prompt.len(), message, number });
         }

@@ -95,7 +95,8 @@ impl Dump<'_> {
                 });
             }
             serde_json::Value::String(text) => self.string(text, out),
-            // Numbers, constants and empty containers are written as in serde_json.
+            serde_json::Value::Number(number) if number.is_f64() => out.extend(number.as_f64().map(float)),
+            // Integers, constants and empty containers are written as in serde_json.
             other => out.push_str(&other.to_string()),
         }
     }
@@ -148,4 +149,12 @@ impl Dump<'_> {
         }
         out.push('"');
     }
+}
+
+/// `repr` of a float: Rust's `Debug`, but an exponent has a sign and at least two digits.
+fn float(number: f64) -> String {
+    let text = format!("{number:?}");
+    let Some((digits, power)) = text.split_once('e') else { return text };
+    let (sign, power) = power.strip_prefix('-').map_or(('+', power), |power| ('-', power));
+    format!("{digits}e{sign}{power:0>2}")
 }

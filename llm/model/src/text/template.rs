@@ -17,10 +17,15 @@ pub struct Template {
     environment: Environment<'static>,
     /// Special tokens by role (`bos_token`, …), as variables of the template.
     tokens: Value,
+    /// Whether there is a second template for conversations with tools, and if it cannot be read, why.
+    tool_use: Option<Result<(), String>>,
 }
 
 /// The template's name within its environment.
 const NAME: &str = "chat";
+
+/// The name of the one for conversations with tools.
+const TOOL_USE: &str = "tool_use";
 
 impl Template {
     /// Compiles a template. `tokens` are special tokens by their keys in the tokenizer's configuration, such as
@@ -43,10 +48,34 @@ impl Template {
         environment.add_filter("trim", python::trim);
         environment.add_function("raise_exception", refuse);
         environment.add_function("strftime_now", move |format: &str| moment.strftime(format));
-        environment
-            .add_template_owned(NAME, without_generation_tags(source))
-            .map_err(|error| format!("the chat template cannot be read: {}", describe(&error)))?;
-        Ok(Self { environment, tokens: tokens.into_iter().collect::<BTreeMap<String, String>>().into() })
+        let tokens = tokens.into_iter().collect::<BTreeMap<String, String>>().into();
+        let mut template = Self { environment, tokens, tool_use: None };
+        template.add(NAME, source)?;
+        Ok(template)
+    }
+
+    /// With a second template, which writes conversations with tools. Where it cannot be read, they are an error.
+    pub(super) fn with_tool_use(mut self, source: &str) -> Self {
+        self.tool_use = Some(self.add(TOOL_USE, source));
+        self
+    }
+
+    fn add(&mut self, name: &'static str, source: &str) -> Result<(), String> {
+        self.environment
+            .add_template_owned(name, without_generation_tags(source))
+            .map_err(|error| format!("the chat template cannot be read: {}", describe(&error)))
+    }
+
+    pub(super) fn has_tool_use(&self) -> bool {
+        self.tool_use.is_some()
+    }
+
+    /// The name of the template that writes conversations with these tools.
+    fn name(&self, tools: &[serde_json::Value]) -> Result<&'static str, String> {
+        match &self.tool_use {
+            Some(read) if !tools.is_empty() => read.clone().map(|()| TOOL_USE),
+            _ => Ok(NAME),
+        }
     }
 
     /// The text of the messages, followed by the beginning of an assistant's turn if `add_generation_prompt`. `tools`
@@ -67,6 +96,16 @@ impl Template {
         tools: &[serde_json::Value],
         add_generation_prompt: bool,
     ) -> Result<String, String> {
+        self.render_named(self.name(tools)?, messages, tools, add_generation_prompt)
+    }
+
+    fn render_named(
+        &self,
+        name: &str,
+        messages: Vec<Value>,
+        tools: &[serde_json::Value],
+        add_generation_prompt: bool,
+    ) -> Result<String, String> {
         let tools = if tools.is_empty() { Value::from(()) } else { Value::from(Serde(tools)) };
         let variables = context! {
             messages => messages,
@@ -77,7 +116,7 @@ impl Template {
         };
         let mut text = Limited::default();
         let rendered = limits::watched(|| {
-            let template = self.environment.get_template(NAME)?;
+            let template = self.environment.get_template(name)?;
             template.render_captured_to(variables, &mut text).map(drop)
         });
         rendered.map_err(|error| if text.is_full() { limits::too_long() } else { describe(&error) })?;
@@ -88,9 +127,9 @@ impl Template {
     /// and reasoning of each turn. A turn's fields must change the text when it is the last turn, or in the whole
     /// conversation (templates leave out earlier thinking).
     pub(super) fn check(&self, messages: &[Message], tools: &[serde_json::Value]) -> Result<(), String> {
-        let whole = values(messages);
+        let (whole, name) = (values(messages), self.name(tools)?);
         let text = |messages: &[Value], tools: &[serde_json::Value]| {
-            self.render_values(messages.to_vec(), tools, false)
+            self.render_named(name, messages.to_vec(), tools, false)
         };
         if !tools.is_empty() && text(&whole, tools) == text(&whole, &[]) {
             return Err(

@@ -136,6 +136,17 @@ fn a_template_that_asks_for_the_day_is_told_one_and_the_same() {
 }
 
 #[test]
+fn numbers_in_json_are_written_as_python_writes_them() {
+    let numbers = "0.00005 1e-7 0.0001 1.0 123456789012345680.0 1e22 -2.5e-10 0.1 1e16 9999999999999998.0 1e-320 \
+                   7 -3 18446744073709551615";
+    let written = "5e-05, 1e-07, 0.0001, 1.0, 1.2345678901234568e+17, 1e+22, -2.5e-10, 0.1, 1e+16, 9999999999999998.0, \
+                   1e-320, 7, -3, 18446744073709551615";
+    let tools: Vec<Value> = serde_json::from_str(&format!("[{}]", numbers.replace(' ', ","))).unwrap();
+    let template = Template::new("{{ tools | tojson }}", [], MOMENT).unwrap();
+    assert_eq!(template.render(&[], &tools, false).unwrap(), format!("[{written}]"));
+}
+
+#[test]
 fn a_template_that_does_not_parse_is_refused_with_its_line() {
     let error = Template::new("a\n{% if %}", [], MOMENT).unwrap_err();
     assert!(error.contains("cannot be read") && error.contains("line 2"), "{error}");
@@ -407,6 +418,43 @@ fn folders_without_a_tokenizer_or_with_a_broken_one_are_named() {
             .unwrap(),
         "own"
     );
+}
+
+#[test]
+fn a_template_named_tool_use_writes_conversations_with_tools_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(fixtures().join("tokenizer/tokenizer.json"), folder.path().join("tokenizer.json")).unwrap();
+    let template = |start: &str, after: &str| {
+        let turn = "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>";
+        let prompt = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+        format!("{start}{{% for m in messages %}}{turn}{after}{{% endfor %}}{prompt}")
+    };
+    let open = |tool_use: &str, chosen: Option<&ChatTemplate>| {
+        let default = template("", "");
+        let named = [("default", default.as_str()), ("tool_use", tool_use)];
+        let named = named.map(|(name, template)| json!({"name": name, "template": template}));
+        let config = json!({"eos_token": "<|im_end|>", "chat_template": named});
+        std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        Tokenizer::from_folder(folder.path(), chosen, Moment::default()).unwrap()
+    };
+    let (messages, tools) = (turns(&["One", "Two"]), vec![json!({"name": "f"})]);
+    let (user, assistant) = ("<|im_start|>user\nOne<|im_end|>", "<|im_start|>assistant\nTwo<|im_end|>");
+    let both = open(&template("{{ tools | tojson }}", "\n"), None);
+    assert_eq!(both.render(&messages, &[], false).unwrap(), format!("{user}{assistant}"));
+    let written = format!("[{{\"name\": \"f\"}}]{user}\n{assistant}\n");
+    assert_eq!(both.render(&messages, &tools, false).unwrap(), written);
+    // The line break after a turn, which only this template writes, is not learnt.
+    let chat = Conversation::Chat { messages: messages.clone(), tools: tools.clone() };
+    assert_eq!(trained(&both, &both.document(&chat, 0).unwrap()), ["Two<|im_end|>"]);
+
+    let error = open(&template("T", ""), None).chat_prompt(&messages[..1], &tools).unwrap_err().to_string();
+    assert!(error.contains("the chat template ignores `tools`"), "{error}");
+    let broken = open("{% if %}", None);
+    assert_eq!(broken.render(&messages, &[], false).unwrap(), format!("{user}{assistant}"));
+    let error = broken.render(&messages, &tools, false).unwrap_err().to_string();
+    assert!(error.contains("the chat template cannot be read"), "{error}");
+    let plain = open("T", Some(&ChatTemplate::read("plain").unwrap()));
+    assert_ne!(plain.render(&messages, &tools, false).unwrap(), "T");
 }
 
 /// Text of letters, spaces, line breaks and characters of several bytes: where tokenizers merge and split.

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokensieve_base::panics::caught;
 
 use super::Moment;
 use super::chat_template::ChatTemplate;
 use super::conversation::Message;
-use super::ending::Ending;
+use super::ending::{self, Ending};
 use super::extras::Extras;
 use super::source::{BuiltTokenizer, TokenizerSource};
 use super::template::Template;
@@ -26,7 +27,11 @@ pub struct Tokenizer {
     leading: Vec<u32>,
     template: Option<Template>,
     ending: Ending,
+    /// That of conversations with tools.
+    tool_ending: Ending,
     eos: Vec<u32>,
+    /// The sources of the templates, and the special tokens that they can write.
+    sources: String,
     /// The model's vocabulary size, if known.
     vocabulary: Option<u32>,
     /// The file that errors name.
@@ -91,7 +96,9 @@ impl Tokenizer {
             .ok_or_else(|| Error::file(&path, "is not a tokenizer that the library `tokenizers` can read"))?
             .map_err(|error| Error::file(&path, error))?;
         let mut extras = Extras { moment, ..Extras::of_folder(folder.as_ref())? };
-        extras.template = template.map(|template| template.source().to_owned()).or(extras.template);
+        if let Some(template) = template {
+            (extras.template, extras.tool_use) = (Some(template.source().to_owned()), None);
+        }
         Self::new(inner, extras, &path)
     }
 
@@ -108,13 +115,18 @@ impl Tokenizer {
         // The post-processor also trims spaces from the tokens' offsets, which would hide where a response begins.
         inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         inner.with_padding(None).with_truncation(None).map_err(wrong)?;
+        let sources = format!("{:?}", (&extras.template, &extras.tool_use, &extras.tokens));
         let (tokens, moment) = (extras.tokens, extras.moment);
         let template = extras.template.map(|source| Template::new(&source, tokens, moment)).transpose();
-        let template = template.map_err(|what| Error::file(path, what))?;
-        let ending = template
-            .as_ref()
-            .map(|template| Ending::of(template, &endings(&inner, &eos)))
-            .unwrap_or_default();
+        let template = match (template.map_err(|what| Error::file(path, what))?, &extras.tool_use) {
+            (Some(template), Some(source)) => Some(template.with_tool_use(source)),
+            (template, _) => template,
+        };
+        let special = endings(&inner, &eos);
+        let of = |tools: &[Value]| Ending::of(template.as_ref()?, tools, &special);
+        let ending = of(&[]).unwrap_or_default();
+        let has_own = template.as_ref().is_some_and(Template::has_tool_use);
+        let tool_ending = has_own.then(|| of(&[ending::tool()])).flatten().unwrap_or_else(|| ending.clone());
         // Generation also stops at the end-of-turn token, where that differs from the end-of-text token.
         let turn = inner.encode(ending.turn.as_str(), false).map_err(wrong)?;
         let turn = turn
@@ -124,7 +136,8 @@ impl Tokenizer {
         eos.extend(turn);
         let mut seen = std::collections::BTreeSet::new();
         eos.retain(|id| seen.insert(*id));
-        Ok(Self { inner, leading, template, ending, eos, vocabulary: None, path: path.to_owned() })
+        let path = path.to_owned();
+        Ok(Self { inner, leading, template, ending, tool_ending, eos, sources, vocabulary: None, path })
     }
 
     /// The tokens of a text. Special tokens are recognised in it; none are added.
@@ -256,8 +269,16 @@ impl Tokenizer {
         &self.path
     }
 
-    pub(super) fn ending(&self) -> &Ending {
-        &self.ending
+    /// SHA-256 of all on which prompts and the ends of replies depend: the tokenizer, the chat template with its special
+    /// tokens, and the end-of-text tokens; not of the date that a template prints.
+    pub fn hash(&self) -> Result<String> {
+        let inner = self.inner.to_string(false).map_err(|error| Error::file(&self.path, error))?;
+        let all = format!("{inner}{}{:?}{:?}", self.sources, self.leading, self.eos);
+        Ok(format!("{:x}", Sha256::digest(all)))
+    }
+
+    pub(super) fn ending(&self, tools: &[Value]) -> &Ending {
+        if tools.is_empty() { &self.ending } else { &self.tool_ending }
     }
 }
 

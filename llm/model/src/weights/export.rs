@@ -32,6 +32,29 @@ const TEXT_FILES: [&str; 10] = [
     "generation_config.json",
 ];
 
+/// Writes the checkpoint with its own weights as type `kind`. NaN and infinite weights are an error.
+pub fn convert(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> Result<()> {
+    export(checkpoint, folder, kind, |name| {
+        finite(checkpoint, name, checkpoint.tensor(name, kind)?, kind, "converted")
+    })
+}
+
+/// A tensor that is to be stored as `kind`, unless NaN or infinite values would be. The error says what was done to it.
+pub(crate) fn finite(
+    checkpoint: &Checkpoint,
+    name: &str,
+    tensor: Tensor,
+    kind: Kind,
+    done: &str,
+) -> Result<Tensor> {
+    // As it will be stored: f16 has no room for large numbers.
+    if tensor.to_kind(kind).isfinite().all().int64_value(&[]) == 0 {
+        let what = format!("{name} contains NaN or infinite values, once {done} and stored");
+        return Err(Error::file(checkpoint.source(), what));
+    }
+    Ok(tensor)
+}
+
 /// Writes the checkpoint with weights of type `kind`. `tensor` returns the values by name, one tensor at a time: the
 /// checkpoint's own, or others of the same shape. Tensors that are not floating-point are not weights and are copied.
 pub fn export(

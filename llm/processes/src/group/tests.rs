@@ -143,6 +143,39 @@ fn a_process_that_computes_for_long_is_not_lost() {
     });
 }
 
+/// Process 0 sends its sums for longer than anybody may be silent, and process 1 meanwhile more than connections hold.
+#[test]
+fn a_process_that_sends_slowly_does_not_hold_up_another() {
+    const CHUNKS: usize = 72;
+    let pause = timing().silence * 5 / 4 / CHUNKS as u32;
+    let found = processes(3, |group| {
+        let group = &*group;
+        let mut values = vec![1.0; 3 * CHUNKS * VALUES];
+        if group.rank() > 0 {
+            group.all_reduce_sum(&mut values).unwrap();
+            return values == vec![3.0; values.len()];
+        }
+        group.meet(Call::Sum, values.len()).unwrap();
+        let (part, others) = values.split_at_mut(CHUNKS * VALUES);
+        let (shared, others) = (&group.shared, &*others);
+        let send =
+            |to: usize| send_values(shared, to, &others[(to - 1) * CHUNKS * VALUES..to * CHUNKS * VALUES]);
+        group.sending(send, || group.add_up(part)).unwrap();
+        let sums: &[f32] = part;
+        let slowly = |to| {
+            sums.chunks(VALUES).try_for_each(|chunk| {
+                thread::sleep(pause);
+                send_values(shared, to, chunk)
+            })
+        };
+        let receive =
+            || (0..CHUNKS).try_for_each(|_| (1..3).try_for_each(|from| group.receive(from).map(drop)));
+        group.sending(slowly, receive).unwrap();
+        true
+    });
+    assert_eq!(found, [true; 3]);
+}
+
 /// The losses that the other two report when process 1 of 3 ends.
 fn told(end: impl Fn(&mut Group) + Sync) -> Vec<String> {
     let told = processes(3, |group| {

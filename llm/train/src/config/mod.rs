@@ -255,11 +255,13 @@ impl Config {
         format!("{:x}", Sha256::digest(settings::write(&values)))
     }
 
-    /// What differs from another derived configuration, one line per key, as far as numbers depend on it.
+    /// What differs from another derived configuration, one line per key, as far as numbers depend on it. That one need not
+    /// be able to run here: its device may be another machine's.
     pub fn differences(&self, derived: &str) -> Result<Vec<String>> {
-        let other = Self::parse(Path::new("the checkpoint's configuration"), derived, &[])?;
-        let (ours, theirs) = (self.settings.values(), other.settings.values());
-        let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+        // A key that its version did not have is at its default.
+        let [given, theirs] = Settings::written(Path::new("the checkpoint's configuration"), derived)?;
+        let ours = self.settings.values();
+        let names: std::collections::BTreeSet<_> = ours.keys().chain(given.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
         // Compared as text, because the order of patterns counts.
         let differ = |name: &&&String| {

@@ -30,10 +30,7 @@ struct Origin {
 impl Settings {
     /// Reads a file's text, then the overrides `key=value`.
     pub(super) fn read(file: &Path, text: &str, overrides: &[String]) -> Result<Self> {
-        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| line_of(text, span.start));
-            Error::line(file, line, error.message())
-        })?;
+        let mut table = text.parse::<Table>().map_err(|error| syntax(file, text, &error))?;
         normalise(&mut table);
         let mut origin = Origin { file: file.to_owned(), text: text.to_owned(), overridden: Vec::new() };
         for text in overrides {
@@ -45,6 +42,18 @@ impl Settings {
         let mut settings = Self { origin, values: given };
         settings.fill();
         Ok(settings)
+    }
+
+    /// The values of a derived configuration, and the same with the defaults of the keys that it does not name. Nothing is
+    /// checked, so that one of another machine or version can be compared.
+    pub(super) fn written(file: &Path, text: &str) -> Result<[BTreeMap<String, Value>; 2]> {
+        let table = text.parse::<Table>().map_err(|error| syntax(file, text, &error))?;
+        let mut given = BTreeMap::new();
+        collect("", table, &mut given);
+        let origin = Origin { file: file.to_owned(), text: String::new(), overridden: Vec::new() };
+        let mut filled = Self { origin, values: given.clone() };
+        filled.fill();
+        Ok([given, filled.values])
     }
 
     /// Adds the defaults; those of `eval.NAME` for every name.
@@ -199,6 +208,12 @@ fn place(table: &DeTable, name: &str) -> Option<usize> {
     })
 }
 
+/// The error of a text that is not TOML.
+fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> Error {
+    let line = error.span().map_or(1, |span| line_of(text, span.start));
+    Error::line(file, line, error.message())
+}
+
 fn line_of(text: &str, at: usize) -> usize {
     text[..at.min(text.len())].matches('\n').count() + 1
 }
@@ -283,13 +298,7 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
                     let found = shorten(&value.to_string());
                     return Err(origin.wrong(&name, format!("expected {}, found {found}", key.kind.right())));
                 }
-                let value = match key.kind {
-                    // The order of patterns counts.
-                    Kind::Ranks | Kind::Pattern => value,
-                    Kind::Day => Value::String(keys::day(&value)),
-                    _ => sorted(value),
-                };
-                into.insert(name, value);
+                into.insert(name, settled(key.kind, value));
             }
             (None, _) if prefix == "eval" && !is_name(&name) => {
                 let what = "is not a valid name for a held-out set: file names contain it, so it must not be empty or contain `.` or `/`";
@@ -311,6 +320,32 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, into: &mut BTreeMap<Stri
         }
     }
     Ok(())
+}
+
+/// Values by full name, whatever they are.
+fn collect(prefix: &str, table: Table, into: &mut BTreeMap<String, Value>) {
+    for (key, value) in table {
+        let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        match (known(&name), value) {
+            (Some(key), value) => {
+                into.insert(name, settled(key.kind, value));
+            }
+            (None, Value::Table(inner)) => collect(&name, inner, into),
+            (None, value) => {
+                into.insert(name, value);
+            }
+        }
+    }
+}
+
+/// A value of this kind as the derived configuration has it.
+fn settled(kind: Kind, value: Value) -> Value {
+    match kind {
+        // The order of patterns counts.
+        Kind::Ranks | Kind::Pattern => value,
+        Kind::Day => Value::String(keys::day(&value)),
+        _ => sorted(value),
+    }
 }
 
 /// A value with the keys of its tables in alphabetical order: their order in the file means nothing.

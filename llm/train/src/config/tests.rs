@@ -383,6 +383,20 @@ fn only_keys_that_move_numbers_make_another_run() {
 }
 
 #[test]
+fn a_configuration_of_another_machine_or_version_can_be_compared() {
+    let config = parse(PLAIN, &["model.device=cpu"]).unwrap();
+    let elsewhere = config.derived().replace("device = \"cpu\"", "device = \"cuda:999\"");
+    assert!(Config::parse(Path::new("there"), &elsewhere, &[]).is_err());
+    assert_eq!(config.differences(&elsewhere).unwrap(), ["model.device: \"cuda:999\" there, \"cpu\" here"]);
+    // A key of a version to come, and one that an older version did not have.
+    let later = config.derived().replace("[train]\n", "[train]\nsharpness = 3\n");
+    assert_eq!(config.differences(&later).unwrap(), ["train.sharpness: 3 there, not set here"]);
+    let older = config.derived().replace("ranking = \"exact\"\n", "");
+    assert!(older != config.derived() && config.differences(&older).unwrap().is_empty());
+    assert!(config.differences("[train").is_err());
+}
+
+#[test]
 fn the_examples_are_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -7,6 +7,9 @@ use super::problem::{KEYS, Problem, Task};
 use crate::cpu::lanes::{LANES, Lanes, Make, Mask, Number, Simd, Words};
 use crate::shape::Attention;
 
+/// The widest window, which no document reaches: a key's position plus the window must not exceed what i32 holds.
+const WIDEST: usize = 1 << 30;
+
 /// Up to sixteen consecutive tokens in one query head.
 #[derive(Clone, Copy)]
 pub(super) struct Sixteen {
@@ -43,7 +46,8 @@ impl<S: Simd, const C: usize> Tile<S, C> {
         }
         let from = |position: usize| how.window.map_or(0, |window| (position + 1).saturating_sub(window));
         let keys = from(first) / KEYS * KEYS..(last + 1).next_multiple_of(KEYS);
-        Self { sixteens, positions, window: how.window, keys, seen_by_all: from(last)..first + 1 }
+        let window = how.window.map(|window| window.min(WIDEST));
+        Self { sixteens, positions, window, keys, seen_by_all: from(last)..first + 1 }
     }
 
     /// Whether some query does not see some of the [`KEYS`] from `key` on.

@@ -19,7 +19,9 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokensieve_base::http::{self, Agent, Body, HeaderMap, RequestBuilder, Response, header};
+use tokensieve_base::http::{
+    self, Agent, Body, HeaderMap, RedirectAuthHeaders, RequestBuilder, Response, StatusCode, header,
+};
 
 use crate::Error;
 use crate::Result;
@@ -82,6 +84,8 @@ pub(super) struct Hub {
 #[derive(Deserialize)]
 struct Revision {
     sha: String,
+    /// The model's name, which is another than the one asked for if it was renamed.
+    id: Option<String>,
     siblings: Vec<Sibling>,
 }
 
@@ -139,11 +143,15 @@ impl Hub {
         if !is_hash(&revision.sha) {
             return Err(wrong(format!("{address}: `{}` is not a commit hash", revision.sha)));
         }
+        let renamed = revision.id.as_deref().and_then(Name::parse);
+        let repository = renamed.map_or(name.repository, |renamed| renamed.repository);
         let files = wanted(&revision).map_err(wrong)?;
         let snapshot = folder.join("snapshots").join(&revision.sha);
         for file in files {
             if !snapshot.join(file).exists() {
-                self.download(&name, &revision.sha, file).map_err(|why| wrong(format!("{file}: {why}")))?;
+                let address = format!("{}/{repository}/resolve/{}/{file}", self.endpoint, revision.sha);
+                self.download(&address, &folder, &revision.sha, file)
+                    .map_err(|why| wrong(format!("{file}: {why}")))?;
             }
         }
         let reference = folder.join("refs").join(name.revision);
@@ -162,18 +170,17 @@ impl Hub {
         (snapshot.join("config.json").exists() && weights).then_some(snapshot)
     }
 
-    /// Downloads one file into the cache: its content as a blob named by its hash, and a link to that in the snapshot.
-    fn download(&self, name: &Name, commit: &str, file: &str) -> Result<(), String> {
-        let address = format!("{}/{}/resolve/{commit}/{file}", self.endpoint, name.repository);
-        let folder = name.folder(&self.cache);
+    /// Downloads one file into the model's folder: its content as a blob named by its hash, and a link to that in the
+    /// snapshot.
+    fn download(&self, address: &str, folder: &Path, commit: &str, file: &str) -> Result<(), String> {
         let (blobs, snapshot) = (folder.join("blobs"), folder.join("snapshots").join(commit));
         for needed in [&blobs, &snapshot] {
             fs::create_dir_all(needed).map_err(|error| format!("{}: {error}", needed.display()))?;
         }
-        let etag = self.etag(&address)?;
+        let etag = self.etag(address)?;
         let blob = blobs.join(&etag);
         if !blob.exists() {
-            self.download_blob(&address, &blob, &etag, file)?;
+            self.download_blob(address, &blob, &etag, file)?;
         }
         let link = snapshot.join(file);
         // A dangling link would be in the way.
@@ -198,22 +205,18 @@ impl Hub {
     fn download_blob(&self, address: &str, blob: &Path, etag: &str, file: &str) -> Result<(), String> {
         let part = blob.with_extension("incomplete");
         let have = fs::metadata(&part).map_or(0, |about| about.len());
-        let response = self.get(address, Some(have).filter(|have| *have > 0)).map_err(Failure::into_text)?;
-        let resumed = response.status().as_u16() == 206;
-        let start = if resumed { have } else { 0 };
-        let total = length(response.headers()).map(|rest| rest + start);
-        let opened = File::options().create(true).append(resumed).write(true).truncate(!resumed).open(&part);
-        let mut out = opened.map_err(|error| format!("{}: {error}", part.display()))?;
-        let bar = ProgressBar::new(total.unwrap_or(0)).with_message(file.to_owned());
-        bar.set_position(start);
-        let got = start + copy(response, &mut out, &bar).map_err(|error| error.to_string())?;
-        bar.finish_and_clear();
-        if total.is_some_and(|total| got != total) {
-            return Err(format!(
-                "the connection broke off after {got} bytes; run the command again to continue from there"
-            ));
+        let mut response =
+            self.get(address, Some(have).filter(|have| *have > 0)).map_err(Failure::into_text)?;
+        let is_beyond = response.status() == StatusCode::RANGE_NOT_SATISFIABLE;
+        let is_whole = is_beyond && size(response.headers()) == Some(have);
+        if is_beyond && !is_whole {
+            // It is of another file.
+            fs::remove_file(&part).map_err(|error| format!("{}: {error}", part.display()))?;
+            response = self.get(address, None).map_err(Failure::into_text)?;
         }
-        out.sync_all().map_err(|error| error.to_string())?;
+        if !is_whole {
+            receive(response, &part, have, file)?;
+        }
         if etag.len() == 64 {
             let found = sha256(&part).map_err(|error| error.to_string())?;
             if found != etag {
@@ -232,6 +235,8 @@ impl Hub {
         let response = request.call().map_err(|error| Failure::Unreachable(error.to_string()))?;
         match response.status().as_u16() {
             200 | 206 => Ok(response),
+            // Nothing lies beyond what is there already.
+            416 if from.is_some() => Ok(response),
             status @ 500.. => Err(Failure::Unreachable(format!("the server answered {status}"))),
             status => Err(Failure::Refused(refusal(status))),
         }
@@ -249,6 +254,7 @@ impl Hub {
         http::agent()
             .timeout_connect(Some(TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .max_redirects(redirects)
             .max_redirects_will_error(false)
             .build()
@@ -302,6 +308,30 @@ fn is_hash(text: &str) -> bool {
 
 fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The file's size, where a range begins beyond its end.
+fn size(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?.parse().ok()
+}
+
+/// Writes an answer to the file `part`: after the `have` bytes that are there if it continues them, else in their place.
+fn receive(response: Response<Body>, part: &Path, have: u64, file: &str) -> Result<(), String> {
+    let resumed = response.status() == StatusCode::PARTIAL_CONTENT;
+    let start = if resumed { have } else { 0 };
+    let total = length(response.headers()).map(|rest| rest + start);
+    let opened = File::options().create(true).append(resumed).write(true).truncate(!resumed).open(part);
+    let mut out = opened.map_err(|error| format!("{}: {error}", part.display()))?;
+    let bar = ProgressBar::new(total.unwrap_or(0)).with_message(file.to_owned());
+    bar.set_position(start);
+    let got = start + copy(response, &mut out, &bar).map_err(|error| error.to_string())?;
+    bar.finish_and_clear();
+    if total.is_some_and(|total| got != total) {
+        return Err(format!(
+            "the connection broke off after {got} bytes; run the command again to continue from there"
+        ));
+    }
+    out.sync_all().map_err(|error| error.to_string())
 }
 
 fn copy(response: Response<Body>, out: &mut File, bar: &ProgressBar) -> io::Result<u64> {

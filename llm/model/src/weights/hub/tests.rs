@@ -23,16 +23,23 @@ fn hub(server: &Server, cache: &Path, token: Option<&str>) -> Hub {
 }
 
 fn answer(request: &Request, files: &HashMap<&'static str, Vec<u8>>, needs_token: bool) -> Answer {
+    if let Some(path) = request.path.strip_prefix("/api/models/org/old/") {
+        let moved = Answer::status("307 Temporary Redirect");
+        return moved.with_header(&format!("location: /api/models/org/tiny/{path}"));
+    }
     if needs_token && request.header("authorization") != Some("bearer secret") {
         return Answer::status("401 Unauthorized");
     }
     if request.path == "/api/models/org/tiny/revision/main" {
         let siblings: Vec<_> = files.keys().map(|name| serde_json::json!({"rfilename": name})).collect();
-        return Answer::ok(serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string().as_bytes());
+        let revision = serde_json::json!({"id": "org/tiny", "sha": COMMIT, "siblings": siblings});
+        return Answer::ok(revision.to_string().as_bytes());
     }
     let file = request.path.strip_prefix(&format!("/org/tiny/resolve/{COMMIT}/"));
     let Some(content) = file.and_then(|name| files.get(name)) else { return Answer::status("404 Not Found") };
     let answer = match request.range_start() {
+        Some(start) if start >= content.len() => Answer::status("416 Range Not Satisfiable")
+            .with_header(&format!("content-range: bytes */{}", content.len())),
         Some(start) => Answer::partial(content, start),
         None => Answer::ok(content),
     };
@@ -105,6 +112,34 @@ fn the_token_opens_a_gated_model() {
     let error = hub(&server, cache.path(), None).fetch("org/tiny").unwrap_err().to_string();
     assert!(error.contains("HF_TOKEN"), "{error}");
     hub(&server, cache.path(), Some("secret")).fetch("org/tiny").unwrap();
+}
+
+#[test]
+fn the_token_opens_a_model_under_its_former_name() {
+    let server = server(files(), true);
+    let cache = tempfile::tempdir().unwrap();
+    let snapshot = hub(&server, cache.path(), Some("secret")).fetch("org/old").unwrap();
+    assert_eq!(snapshot, cache.path().join("models--org--old/snapshots").join(COMMIT));
+    assert_eq!(fs::read(snapshot.join("model.safetensors")).unwrap(), files()["model.safetensors"]);
+}
+
+#[test]
+fn a_download_that_broke_off_at_the_end_is_taken_and_one_of_another_file_is_made_again() {
+    let weights = &files()["model.safetensors"];
+    for (left, fetched) in [(weights.clone(), false), ([&weights[..], b"more"].concat(), true)] {
+        let server = server(files(), false);
+        let cache = tempfile::tempdir().unwrap();
+        let blobs = cache.path().join("models--org--tiny/blobs");
+        fs::create_dir_all(&blobs).unwrap();
+        fs::write(blobs.join(format!("{:x}.incomplete", Sha256::digest(weights))), left).unwrap();
+        let snapshot = hub(&server, cache.path(), None).fetch("org/tiny").unwrap();
+        assert_eq!(&fs::read(snapshot.join("model.safetensors")).unwrap(), weights);
+        let asked = |request: &Request| {
+            let is_whole = request.method == "GET" && request.range_start().is_none();
+            is_whole && request.path.ends_with("/model.safetensors")
+        };
+        assert_eq!(server.requests().iter().any(asked), fetched);
+    }
 }
 
 #[test]
