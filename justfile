@@ -23,7 +23,7 @@ reproduce profile="laptop": _programs
     {{ paper }} reproduce --profile "$1"
     {{ paper }} claims --profile "$1"
 
-# One figure: its table, its drawing, its claims (`just paper list` names them)
+# One figure: its table and its drawing (`just paper list` names them, `just claims` tests)
 [group('study')]
 figure id *arguments: _programs
     {{ paper }} figure "$@"

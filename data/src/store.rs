@@ -57,7 +57,12 @@ impl Store {
     /// Whether the file is in the cache and its content, read again, is right.
     pub(crate) fn verify(&self, file: &File) -> Result<bool, io::Error> {
         match sha256_of(&self.path(file)) {
-            Ok(found) => Ok(found == file.sha256),
+            Ok(found) if found == file.sha256 => Ok(true),
+            Ok(_) => {
+                // So that it is fetched anew, though its size and time may be those of the right one.
+                let _ = fs::remove_file(self.stamp(file));
+                Ok(false)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

@@ -111,6 +111,24 @@ fn a_damaged_cache_file_is_noticed_and_fetched_again() {
     assert_eq!(fs::read(catalogue.fetch("s").unwrap().path("f")).unwrap(), content);
 }
 
+/// As a disk or a restored backup may leave it.
+#[test]
+fn damage_that_size_and_time_hide_is_mended_once_it_is_verified() {
+    let (machine, content) = (Machine::new(), content());
+    fs::write(machine.mirror("f.bin"), &content).unwrap();
+    let catalogue = machine.catalogue(&one_file(&content, "{ mirror = 'f.bin' }"));
+    catalogue.fetch("s").unwrap();
+    let cached = machine.cached("s/f.bin");
+    let time = fs::metadata(&cached).unwrap().modified().unwrap();
+    let mut damaged = content.clone();
+    damaged[0] ^= 1;
+    fs::write(&cached, damaged).unwrap();
+    fs::File::options().append(true).open(&cached).unwrap().set_modified(time).unwrap();
+    assert!(catalogue.is_cached("s").unwrap());
+    assert_eq!(catalogue.verify("s").unwrap(), [("f".to_owned(), false)]);
+    assert_eq!(fs::read(catalogue.fetch("s").unwrap().path("f")).unwrap(), content);
+}
+
 #[test]
 fn wrong_truncated_and_overlong_files_are_refused_with_the_reason() {
     let content = content();

@@ -246,10 +246,10 @@ struct Entry<'a> {
     reason: Option<&'a str>,
     /// What computes the figure and tests its claims.
     command: String,
-    /// Computing time of the figure's units on `machine`.
+    /// Computing time of the figure's units, on `machine`.
     hours: f64,
-    machine: &'a str,
-    commit: &'a str,
+    machine: String,
+    commit: String,
     /// Files beside the ledger: page, table, drawing, provenance.
     evidence: [String; 4],
 }
@@ -278,8 +278,8 @@ impl<'a> Entry<'a> {
             },
             command: format!("./just figure {id} --profile {}", from.profile),
             hours: rounded(from.seconds / 3600.0, 3),
-            machine: &from.host.cpu,
-            commit: &from.commit,
+            machine: from.computed_on(),
+            commit: from.computed_by(),
             evidence: [
                 format!("{id}.html#{name}"),
                 format!("{id}.csv"),

@@ -7,6 +7,7 @@
 use crate::cache::write_atomically;
 use crate::checkout;
 use crate::ledger::{Kind, Ledger, effect, interval, threshold};
+use crate::provenance;
 use crate::recorded::Recorded;
 use crate::study::models;
 use crate::{Claim, Estimate, Made, Verdict, figures};
@@ -55,8 +56,8 @@ fn data(made: &[Made]) -> Value {
             "protocol": unmarked(made.about.protocol),
             "deviations": made.about.deviations.iter().map(|text| unmarked(text)).collect::<Vec<_>>(),
             "claims": ids, "sizes": models::sizes(&made.provenance).map_or_else(String::new, |(_, sizes)| sizes),
-            "profile": p.profile, "date": p.date.split('T').next(), "cpu": p.host.cpu, "threads": p.host.threads,
-            "commit": p.commit.get(..12), "seconds": format!("{:.0}", p.seconds),
+            "profile": p.profile, "date": p.date.split('T').next(), "cpu": p.computed_on(), "threads": p.host.threads,
+            "commit": provenance::short(&p.computed_by()), "seconds": format!("{:.0}", p.seconds),
         });
         (made.about.id.to_owned(), about)
     };

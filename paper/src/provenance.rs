@@ -1,6 +1,7 @@
 //! Where a table comes from: the file that lies beside it.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use tokensieve_base::clock::Moment;
 
 /// Everything needed to make a table again, and the machine that made it.
@@ -41,6 +42,58 @@ pub struct Unit {
     pub config: serde_json::Value,
     /// Time it took when it was computed.
     pub seconds: f64,
+    /// Where results that the repository keeps are from; this checkout and machine otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// Where results that the repository keeps are from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Commits, in alphabetical order.
+    pub commits: BTreeSet<String>,
+    /// Processors, as far as they are known.
+    pub processors: BTreeSet<String>,
+}
+
+impl Provenance {
+    /// The commit that computed: the checkout's, or those of kept results, which are many.
+    pub fn computed_by(&self) -> String {
+        let commits: BTreeSet<&String> = self.kept().flat_map(|kept| &kept.commits).collect();
+        match commits.len() {
+            0 => self.commit.clone(),
+            1 => commits.into_iter().cloned().collect(),
+            many => format!("{many} commits (units in {}.json)", self.figure),
+        }
+    }
+
+    /// The machine that computed, or the processors of kept results.
+    pub fn computed_on(&self) -> String {
+        if self.kept().next().is_none() {
+            return self.host.cpu.clone();
+        }
+        let known: BTreeSet<&str> =
+            self.kept().flat_map(|kept| &kept.processors).map(String::as_str).collect();
+        if known.is_empty() {
+            "not known".into()
+        } else {
+            known.into_iter().collect::<Vec<_>>().join(" and ")
+        }
+    }
+
+    fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.units.iter().filter_map(|unit| unit.kept.as_ref())
+    }
+}
+
+/// A commit as people read it: its first twelve characters, and whether files differed from it.
+pub fn short(commit: &str) -> String {
+    match commit.strip_suffix("-dirty") {
+        Some(commit) => format!("{} with local changes", short(commit)),
+        // A hash, and no sentence.
+        None if commit.len() == 40 => commit.chars().take(12).collect(),
+        None => commit.to_owned(),
+    }
 }
 
 /// One data set.

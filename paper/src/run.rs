@@ -4,7 +4,7 @@ use crate::Profile;
 use crate::cache::{self, Cache, Origin};
 use crate::checkout::out_folder;
 use crate::lab::{Job, Lab};
-use crate::provenance::{DataSet, Unit};
+use crate::provenance::{DataSet, Kept, Unit};
 use crate::table::{from_csv, to_csv};
 use anyhow::{Context as _, Error, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -174,9 +174,9 @@ impl Run {
     }
 
     /// Results that a file of the repository keeps are part of the figure's provenance: what they are of, and the seconds
-    /// that they took.
-    pub fn kept(&self, file: &str, config: serde_json::Value, seconds: f64) {
-        self.note(file, config, seconds, false);
+    /// that they took, and where they are from.
+    pub fn kept(&self, file: &str, config: serde_json::Value, seconds: f64, kept: Kept) {
+        self.log.borrow_mut().units.push(Unit { name: file.into(), config, seconds, kept: Some(kept) });
     }
 
     /// Notes in the figure's title that `replacement` is used instead of the set `name`; claims about that set are then not
@@ -209,7 +209,7 @@ impl Run {
 
     fn note(&self, name: &str, config: serde_json::Value, seconds: f64, computed: bool) {
         let mut log = self.log.borrow_mut();
-        log.units.push(Unit { name: name.into(), config, seconds });
+        log.units.push(Unit { name: name.into(), config, seconds, kept: None });
         log.computed += usize::from(computed);
     }
 

@@ -59,6 +59,15 @@ fn the_report_works_in_a_browser() {
         browser.open(&page("index.html"));
         fits(&browser, &format!("index at {width}"));
         photograph(&browser, &format!("index-{width}"));
+        // What a choice leaves out is gone, where rows are blocks too.
+        browser.eval(
+            "(c => { c.value = 'undecided'; c.dispatchEvent(new Event('change', { bubbles: true })) })\
+             (document.querySelector('[data-choice=verdict]'))",
+        );
+        let left_over = "[...document.querySelectorAll('.ledger tbody tr')]\
+                         .filter(row => row.hidden && getComputedStyle(row).display != 'none').length";
+        assert_eq!(browser.eval(left_over), json!(0), "index at {width}");
+        assert_ne!(browser.eval("document.querySelectorAll('.ledger tbody tr[hidden]').length"), json!(0));
         browser.open(&page("viewer.html"));
         browser.eval("document.querySelector('.conversation:not([hidden]) .t').focus()");
         fits(&browser, &format!("viewer at {width}"));

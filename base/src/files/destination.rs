@@ -119,10 +119,13 @@ impl Destination {
             let mut out = BufWriter::with_capacity(1 << 20, file);
             write(&mut out)?;
             let file = out.into_inner().map_err(io::IntoInnerError::into_error);
-            file.and_then(|file| file.sync_all())
-                .and_then(|()| fs::rename(&new, target))
-                .and_then(|()| File::open(folder_of(target))?.sync_all())
-                .map_err(|error| Error::at(&self.path)(error).into())
+            // The lock is held until the file has its name.
+            let named = file.and_then(|file| {
+                file.sync_all()?;
+                fs::rename(&new, target)?;
+                File::open(folder_of(target))?.sync_all()
+            });
+            named.map_err(|error| Error::at(&self.path)(error).into())
         });
         if outcome.is_err() {
             let _ = fs::remove_file(&new);
@@ -169,7 +172,7 @@ fn create(new: &Path) -> io::Result<File> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(new)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
-            Ok(()) if fs::metadata(new).ok().map(|there| there.ino()) != Some(file.metadata()?.ino()) => {}
+            Ok(()) if !is_at(&file, new) => {}
             // Where the file system has no locks, what a killed process leaves stays.
             Ok(()) | Err(TryLockError::Error(_)) => {
                 file.set_len(0)?;
@@ -177,6 +180,12 @@ fn create(new: &Path) -> io::Result<File> {
             }
         }
     }
+}
+
+/// Whether the file is what lies at a path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let known = |about: io::Result<fs::Metadata>| about.map(|about| (about.dev(), about.ino())).ok();
+    known(file.metadata()).is_some_and(|own| known(fs::metadata(path)) == Some(own))
 }
 
 /// Removes temporary files of processes that were killed: nobody holds their lock.
@@ -190,8 +199,10 @@ fn remove_orphans(target: &Path) {
         if entry.file_name().to_str().is_some_and(is_temporary)
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
+            // Its process may have gone on to give it its name.
+            && is_at(&file, &entry.path())
         {
-            // While `file` still holds the lock.
+            // While `file` still holds the lock, without which nobody moves it.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -318,7 +329,7 @@ mod tests {
         let path = folder.path().join("a");
         thread::scope(|scope| {
             for text in ["one", "another"] {
-                scope.spawn(|| (0..50).for_each(|_| write(&path, text).unwrap()));
+                scope.spawn(|| (0..100).for_each(|_| write(&path, text).unwrap()));
             }
         });
         assert!(["one", "another"].contains(&fs::read_to_string(&path).unwrap().as_str()));

@@ -1,6 +1,7 @@
 //! What came of each run, by the run's name: a compressed file of the repository with one line per run.
 
 use crate::lab::Provenance;
+use crate::provenance::Kept;
 use anyhow::{Context as _, Result, ensure};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::de::DeserializeOwned;
@@ -109,6 +110,15 @@ impl<F> Outcomes<F> {
         let Outcome { commit, date, processor, .. } = self.0.get(run)?;
         let processor = processor.as_deref().unwrap_or("a processor that is not known");
         Some(format!("commit {commit}, {date}, {processor}"))
+    }
+
+    /// Where what is kept of some runs is from.
+    pub fn kept(&self, runs: &[String]) -> Kept {
+        let kept = || runs.iter().filter_map(|run| self.0.get(run));
+        Kept {
+            commits: kept().map(|outcome| outcome.commit.clone()).collect(),
+            processors: kept().filter_map(|outcome| outcome.processor.clone()).collect(),
+        }
     }
 
     /// Seconds that a run took.

@@ -78,15 +78,12 @@ pub trait PlannedRuns {
     /// What the repository keeps of this size, as part of a figure's provenance.
     fn kept(&self, run: &Run) -> Result<Outcomes<Self::Found>> {
         let outcomes = self.known()?;
-        let kept = self
-            .cells(Stage::Main)?
-            .iter()
-            .filter_map(|cell| outcomes.seconds(&cell.to_string()))
-            .collect::<Vec<_>>();
-        if !kept.is_empty() {
+        let runs: Vec<String> = self.cells(Stage::Main)?.iter().map(ToString::to_string).collect();
+        let seconds: Vec<f64> = runs.iter().filter_map(|run| outcomes.seconds(run)).collect();
+        if !seconds.is_empty() {
             let reads: Vec<&str> = self.published_model().into_iter().collect();
-            let config = json!({ "verb": Verb::Train.name(), "runs": kept.len(), "reads": reads });
-            run.kept(Self::KEPT, config, kept.iter().sum());
+            let config = json!({ "verb": Verb::Train.name(), "runs": seconds.len(), "reads": reads });
+            run.kept(Self::KEPT, config, seconds.iter().sum(), outcomes.kept(&runs));
         }
         Ok(outcomes)
     }

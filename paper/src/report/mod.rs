@@ -15,7 +15,7 @@ use crate::cache::write_atomically;
 use crate::claim::{OURS, tally};
 use crate::findings::{Finding, QUESTIONS, Question};
 use crate::ledger::{self, Ledger};
-use crate::provenance::Provenance;
+use crate::provenance::{self, Provenance};
 use crate::recorded::{Agreement, Recorded, same_verdict};
 use crate::study::models;
 use crate::{Claim, Made, Profile, Verdict};
@@ -128,6 +128,8 @@ struct Page<'a> {
     replacement: Option<String>,
     agreement: Badge,
     provenance: &'a Provenance,
+    computed_on: String,
+    computed_by: String,
     seconds: String,
     viewer: Option<String>,
 }
@@ -192,10 +194,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         profile: each(made, |from| from.profile.clone()),
         origin: Origin::of(made),
         date: each(made, |from| from.date.chars().take_while(|c| *c != 'T').collect()),
-        commit: each(made, |from| {
-            let local = if from.commit.ends_with("-dirty") { " with local changes" } else { "" };
-            from.commit.chars().take(12).collect::<String>() + local
-        }),
+        commit: each(made, |from| provenance::short(&from.commit)),
         version: each(made, |from| from.version.clone()),
         machine: each(made, |from| format!("{}, {} threads", from.host.cpu, from.host.threads)),
         questions: QUESTIONS.iter().map(|question| answered(question, made, &ledger)).collect(),
@@ -288,6 +287,8 @@ fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Resu
         replacement: made.replacement(),
         agreement: agreement_badge(&recorded.agreement(made)?),
         provenance: &made.provenance,
+        computed_on: made.provenance.computed_on(),
+        computed_by: made.provenance.computed_by(),
         seconds: format!("{:.1}", made.provenance.seconds),
         viewer: Viewer::link(made),
     })

@@ -21,12 +21,19 @@ function toggleTheme() {
 
 setTheme(store.get());
 
-// Numbers before text, smallest first; a real minus sign counts as one.
-function compare(a, b) {
-  const [x, y] = [a, b].map((text) => Number(text.replace("−", "-").replace("×10", "e").trim() || NaN));
-  if (!Number.isNaN(x) && !Number.isNaN(y)) return x - y;
+// What a cell's text is as a number: a real minus sign counts as one, and 2×10⁻⁵ is 2e-5.
+function numeric(text) {
+  const digits = text.replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹]/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹".indexOf(digit)).replace("⁻", "-");
+  return Number(digits.replace("−", "-").replace("×10", "e").trim() || NaN);
+}
+
+// Numbers before text, whichever way they are sorted.
+function compare(a, b, down) {
+  const [x, y] = [a, b].map(numeric);
+  const sign = down ? -1 : 1;
+  if (!Number.isNaN(x) && !Number.isNaN(y)) return sign * (x - y);
   if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-  return a.localeCompare(b);
+  return sign * a.localeCompare(b);
 }
 
 function makeSortable(table) {
@@ -43,7 +50,7 @@ function makeSortable(table) {
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...table.tBodies[0].rows];
       const text = new Map(rows.map((row) => [row, row.cells[column].dataset.value ?? row.cells[column].textContent]));
-      rows.sort((a, b) => (down ? -1 : 1) * compare(text.get(a), text.get(b)));
+      rows.sort((a, b) => compare(text.get(a), text.get(b), down));
       table.tBodies[0].append(...rows);
     });
   });
