@@ -14,9 +14,6 @@ use tokensieve_infer::generate::Options;
 use tokensieve_infer::together::Together;
 use tokensieve_kernels::machine;
 
-/// The task whose replies are judged.
-const JUDGED: &str = "alpaca-eval";
-
 /// Suite, model and destination, or what to compare or list.
 #[derive(clap::Args, Debug)]
 #[command(
@@ -93,11 +90,6 @@ impl Arguments {
             tokensieve_base::output!("{}", evaluate::differences_table(&differences))?;
             return Ok(());
         }
-        let suite = expanded(&self.suite);
-        if self.judge.is_some() && !suite.iter().any(|name| name == JUDGED) {
-            let what = format!("needs {JUDGED} in --suite; other tasks have no judge");
-            return Err(tokensieve_model::Error::setting("--judge", what).into());
-        }
         let baseline = self.baseline.as_deref().map(Results::read).transpose()?;
         let judging = self.judge.map(|judge| Judging {
             judge,
@@ -108,7 +100,7 @@ impl Arguments {
         // Only after what the arguments alone may have wrong, so that one process says so.
         let processes = self.sharing.join(WAY_BACK)?;
         let settings = Settings {
-            suite,
+            suite: expanded(&self.suite),
             model: self.model.of.model,
             adapter: self.model.of.adapter,
             chat_template: self.model.of.chat_template,

@@ -137,7 +137,7 @@ fn what_would_be_lost_makes_a_bad_row() {
             );
         }
     }
-    // Those with a template are told to it, which here ignores them.
+    // Rows that a template writes pass their tools to it; this one ignores them, which is an error, too.
     for row in [r#"{"instruction": "Q", "output": "A""#, r#"{"question": "Q", "answer": "A""#] {
         let error = sandbox.error(format!(r#"{row}, "tools": [{tool}]}}"#));
         assert!(error.contains("rows:1: the chat template ignores `tools`"), "{row}: {error}");

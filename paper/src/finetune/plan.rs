@@ -3,7 +3,6 @@
 use super::measures::Quantity;
 use crate::Profile;
 use crate::claim::{Evidence, OURS};
-use crate::lab::evaluation::replies;
 use crate::planned::{Declared, Rate, Reference, Seeds, Stage, size};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -202,6 +201,12 @@ pub struct Arm {
 
 /// What a claim about sampled replies says of them.
 const SAMPLED: &str = "(replies sampled at temperature 1)";
+
+/// The task of a claim about sampled replies; `None` of another.
+fn sampled(claim: &Declared) -> Option<&str> {
+    Some(claim.of.get("set")?.as_str()?.split_once('@')?.0)
+}
+
 /// A model before it is fine-tuned, in place of an arm.
 pub const BEFORE: &str = "before";
 /// The arm of plain training.
@@ -316,10 +321,8 @@ impl Plan {
             ensure!(is_known, "scored: there is no arm `{arm}`");
         }
         for claim in &plan.claims {
-            let is_sampled =
-                claim.of.get("set").and_then(|set| set.as_str()).is_some_and(|set| replies(set) > 1);
             ensure!(
-                is_sampled == claim.statement.contains(SAMPLED),
+                sampled(claim).is_some() == claim.statement.contains(SAMPLED),
                 "claim {}: say `{SAMPLED}` where they are, and nowhere else",
                 claim.id
             );
@@ -370,7 +373,7 @@ impl Plan {
     /// Beside each primary claim about sampled replies the same about greedy ones, which no temperature changes.
     pub fn greedy(&self) -> Vec<Declared> {
         let greedily = |claim: &Declared| {
-            let (task, _) = claim.of.get("set")?.as_str()?.split_once('@')?;
+            let task = sampled(claim)?;
             let mut greedy = claim.clone();
             greedy.of.insert("set".into(), task.into());
             greedy.id = format!("{}-greedy", claim.id);

@@ -94,11 +94,19 @@ pub fn evaluate(
 
 /// Checks, before any question is asked, what depends on the entries of the suite.
 fn check(suite: &[Entry], settings: &Settings) -> Result<()> {
-    for entry in suite {
-        if let (Entry::Benchmark(benchmark), Some(judging)) = (entry, &settings.judging)
-            && benchmark.name() == judge::TASK
-        {
-            judge::check(benchmark.as_ref(), judging, settings)?;
+    if let Some(judging) = &settings.judging {
+        let mut is_judged = false;
+        for entry in suite {
+            if let Entry::Benchmark(benchmark) = entry
+                && benchmark.name() == judge::TASK
+            {
+                judge::check(benchmark.as_ref(), judging, settings)?;
+                is_judged = true;
+            }
+        }
+        if !is_judged {
+            let what = format!("needs {} in --suite; other tasks have no judge", judge::TASK);
+            return Err(Error::setting("--judge", what));
         }
     }
     let has_tokens = suite.iter().any(|entry| matches!(entry, Entry::Oracle(_)));
