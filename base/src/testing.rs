@@ -1,10 +1,41 @@
-//! A web server on loopback for the tests of what asks one: a word of HTTP, and no more.
+//! What tests of several crates share: a line for a test that is skipped, the largest of many differences, and a web
+//! server on loopback for the tests of what asks one, with a word of HTTP and no more.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+/// Says on standard error that the running test does not check what it is for, and why: `skipped: TEST (WHY)`. libtest
+/// keeps to itself what a passing test prints with `eprintln!`, but not what is written to the stream.
+pub fn skipped(why: &str) {
+    let thread = thread::current();
+    let line = format!("skipped: {} ({why})\n", thread.name().unwrap_or("a test"));
+    // In one piece, so that no other test's line comes between.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// The largest difference of two numbers in the same place.
+///
+/// # Panics
+/// If there are not as many numbers on both sides, or a difference is NaN, which `f64::max` would pass over.
+#[track_caller]
+pub fn largest_difference<'a, T: Copy + Into<f64> + 'a>(
+    a: impl IntoIterator<Item = &'a T>,
+    b: impl IntoIterator<Item = &'a T>,
+) -> f64 {
+    let a: Vec<f64> = a.into_iter().map(|x| (*x).into()).collect();
+    let b: Vec<f64> = b.into_iter().map(|x| (*x).into()).collect();
+    assert_eq!(a.len(), b.len(), "numbers on both sides");
+    let mut largest = 0.0_f64;
+    for (place, (a, b)) in a.iter().zip(&b).enumerate() {
+        let away = (a - b).abs();
+        assert!(!away.is_nan(), "number {place}: {a} and {b}");
+        largest = largest.max(away);
+    }
+    largest
+}
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -172,4 +203,22 @@ fn serve(mut stream: &TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(usiz
         log.len() - 1
     };
     answer(before, &request).send(&request, &mut stream);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::largest_difference;
+
+    #[test]
+    fn neither_nan_nor_a_missing_number_is_a_small_difference() {
+        let found = largest_difference(&[1.0, 2.0, 5.0], &[1.5, 2.0, 4.0]);
+        assert!((found - 1.0).abs() < 1e-15, "{found}");
+        let wrong: [[&[f64]; 2]; 3] =
+            [[&[1.0, f64::NAN], &[1.0, 2.0]], [&[1.0], &[1.0, 2.0]], [&[1.0, 2.0], &[1.0]]];
+        for [a, b] in wrong {
+            assert!(catch_unwind(|| largest_difference(a, b)).is_err(), "{a:?} {b:?}");
+        }
+    }
 }

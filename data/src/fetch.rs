@@ -172,8 +172,9 @@ impl Catalogue {
             let described = source.describe(&self.folders);
             let scratch = store.scratch(file, &described);
             let zipped = is_gz(source.stored_name()) && !is_gz(&file.name);
-            let outcome = source.provide(&self.folders, &scratch, &bar).and_then(|provided| {
-                let stored = source.stored.as_deref();
+            let stored = source.stored.as_deref();
+            let there = stored.or((!zipped).then_some(file.sha256.as_str()));
+            let outcome = source.provide(there, &self.folders, &scratch, &bar).and_then(|provided| {
                 let accepted = store.accept(file, &provided.path, zipped, stored, &bar);
                 provided.clean_up();
                 accepted

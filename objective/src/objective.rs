@@ -188,6 +188,11 @@ impl Objective {
         self.top_k
     }
 
+    /// Whether each step is made as large as that of −log p (`match = "grad-norm"`).
+    pub fn matches_gradient(&self) -> bool {
+        self.match_gradient
+    }
+
     /// Its selection, if it selects.
     pub fn selection(&self) -> Option<&Selection> {
         self.selection.as_ref()
@@ -323,6 +328,12 @@ impl Objective {
         }
         if objective.direction == Direction::Reverse && objective.match_gradient {
             let problem = "\"grad-norm\" does not know the size of a reverse divergence's gradient";
+            return Err(Error::value("match", problem));
+        }
+        // Beyond the k tokens a label is pulled towards its share of the bucket, which no statistic of a token says.
+        if objective.top_k.is_some() && objective.distills() && objective.match_gradient {
+            let problem =
+                "\"grad-norm\" does not know the size of pulls onto a truncated reference (`top_k`)";
             return Err(Error::value("match", problem));
         }
         if objective.selection.is_none() && table.contains_key("otherwise") {

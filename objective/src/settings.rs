@@ -79,7 +79,7 @@ pub const KEYS: &[Key] = &[
         "\"batch\"",
         "set to rank in: batch, micro-batch, running (recent batches), corpus (surveyed before training)",
     ),
-    key("select.window", "262144", "for running: tokens or documents dropped at a time"),
+    key("select.window", "262144", "for running: the last so many tokens or documents, up to twice as many"),
     key(
         "select.schedule",
         "\"constant\"",

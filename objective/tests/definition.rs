@@ -227,6 +227,10 @@ fn invalid_definitions_are_rejected_with_the_reason() {
             "preset = 'reverse-kl'\nmatch = 'grad-norm'",
             "`match`: \"grad-norm\" does not know the size of a reverse",
         ),
+        (
+            "preset = 'truncated-kd'\nmatch = 'grad-norm'",
+            "`match`: \"grad-norm\" does not know the size of pulls onto a truncated reference",
+        ),
         ("selected = ['-p']", "expected text, found array"),
         ("select = 'loss'", "expected a table, found string"),
         ("[select]\nkeep = 'top 0%'", "is not a band of quantiles"),

@@ -45,7 +45,7 @@ pub fn commit() -> String {
 
 /// Where results go: `TOKENSIEVE_OUT`, else `out/` in the checkout, else `out/` here.
 pub fn out_folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os("TOKENSIEVE_OUT") {
+    if let Some(folder) = std::env::var_os("TOKENSIEVE_OUT").filter(|folder| !folder.is_empty()) {
         return folder.into();
     }
     find().unwrap_or_default().join("out")

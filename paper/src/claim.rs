@@ -43,7 +43,7 @@ fn corrected(one: Estimate, several: usize) -> f64 {
 }
 
 /// Whether an interval has no width, but for what rounding gives it.
-fn is_without_spread(Estimate { low, high, .. }: Estimate) -> bool {
+pub(crate) fn is_without_spread(Estimate { low, high, .. }: Estimate) -> bool {
     high - low <= 1e-12 * high.abs().max(low.abs())
 }
 
@@ -60,7 +60,8 @@ pub enum Verdict {
     DoesNotHold,
     /// It is too small to matter, in either direction.
     PracticallyEqual,
-    /// The threshold lies inside the interval or at its end, or what was sampled several times was the same each time.
+    /// The threshold lies inside the interval or at its end, what was sampled several times was the same each time,
+    /// or a correction for other tests takes away what the interval alone would decide.
     Undecided,
     /// No test was made here, and why.
     NotTested(String),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokensieve_paper::lab::queue::{self, Event, Shard};
 use tokensieve_paper::lab::{Job, Lab, program};
-use tokensieve_paper::planned::runs::{Collected, OfStage};
+use tokensieve_paper::planned::runs::{Collected, Conflict, OfStage};
 use tokensieve_paper::planned::{Claimed, PlannedRuns, Power, Stage, repeated};
 use tokensieve_paper::study::scoring;
 use tokensieve_paper::{Profile, finetune, oracle, proof};
@@ -100,7 +100,11 @@ fn planned(jobs: &[Arc<Job>], workers: usize, shard: Shard, out: &Path) -> Resul
 /// Adds what came of a study's finished runs, here and in other files, to a file.
 fn collect<S: PlannedRuns>(study: &S, out: &Path, file: Option<&Path>, from: &[PathBuf]) -> Result<()> {
     let file = file.unwrap_or(Path::new(S::KEPT));
-    let Collected { merged, stages, total } = study.collect(&Lab::open(out), file, from)?;
+    let Collected { merged, conflicts, stages, total } = study.collect(&Lab::open(out), file, from)?;
+    for Conflict { file: other, runs } in conflicts {
+        let (other, count) = (other.display(), runs.len());
+        eprintln!("{other}: {count} outcomes differ from those kept, which stay: {}", runs.join(", "));
+    }
     if !from.is_empty() {
         tokensieve_base::output!("{merged} runs of other machines added\n")?;
     }
@@ -246,12 +250,13 @@ fn printing<'a>(lab: &'a Lab, jobs: &'a [Arc<Job>], workers: usize) -> impl Fn(E
 fn list(lab: &Lab, jobs: &[Arc<Job>]) -> Result<()> {
     let mut done = 0;
     for job in jobs {
-        let state = match lab.done(job) {
-            Some(provenance) => {
+        let state = match lab.result(job) {
+            Ok(Some(provenance)) => {
                 done += 1;
                 format!("done in {}", time(provenance.seconds))
             }
-            None => "missing".into(),
+            Ok(None) => "missing".into(),
+            Err(_) => "damaged".into(),
         };
         tokensieve_base::output!("{}  {state:<16} {}\n", &job.id()[..8], job.name)?;
     }

@@ -52,7 +52,7 @@ fn block(made: &[Made]) -> String {
     for question in &QUESTIONS {
         if let Some(finding) = question.findings(made).first() {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "- **{}** {}", question.asks, finding.sentence());
+            let _ = writeln!(text, "- **{}** {} (`{}`)", question.asks, finding.sentence(), finding.claim.id);
         }
     }
     let kinds = ledger.kinds();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -167,6 +168,30 @@ fn bits_are_hashes_and_the_same_twice() {
         bits().trim().split_once("  ").map(|(hash, id)| (hash.to_owned(), id.to_owned())).unwrap();
     assert_eq!((hash.len(), id.as_str()), (64, "b-gradient-weight"));
     assert_eq!(bits(), format!("{hash}  {id}\n"));
+}
+
+/// The picture of the README, with a script in the browser's place.
+#[test]
+fn a_report_is_photographed_by_a_relative_path_too() {
+    let out = fresh("cli-screenshot");
+    fs::create_dir_all(out.join("report")).unwrap();
+    let browser = out.join("chromium");
+    fs::write(&browser, "#!/bin/sh\nfor address; do :; done\nprintf '%s' \"$address\" > \"$0.opened\"\n")
+        .unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", out.display(), std::env::var("PATH").unwrap());
+    let photographed = || {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/screenshot");
+        Command::new(script).arg("report").current_dir(&out).env("PATH", &path).output().unwrap()
+    };
+    let refused = photographed();
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("report holds no report"), "{error}");
+    fs::write(out.join("report/index.html"), "").unwrap();
+    stdout(&photographed());
+    let index = out.canonicalize().unwrap().join("report/index.html");
+    let opened = fs::read_to_string(out.join("chromium.opened")).unwrap();
+    assert_eq!(opened, format!("file://{}", index.display()));
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +202,48 @@ def test_a_run_continues_with_the_objectives_state(tmp_path: Path) -> None:
     assert distance(ends[0][1], ends[1][1]) < 1e-6
 
 
+class Study:
+    """Runs trials as a study of optuna does."""
+
+    values: list[float]
+
+    def optimize(self, run: Any, n_trials: int, **_: Any) -> None:
+        trials = [types.SimpleNamespace(number=number, params={}) for number in range(n_trials)]
+        self.values = [run(trial) for trial in trials]
+        self.best_trial = types.SimpleNamespace(number=0, value=min(self.values), params={})
+
+    def _is_multi_objective(self) -> bool:
+        return False
+
+
+def test_trials_of_a_search_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module stands in for optuna, whose search keeps a trial's value where we have the objective."""
+    optuna, study = types.ModuleType("optuna"), Study()
+    optuna.__spec__ = importlib.machinery.ModuleSpec("optuna", None)
+    optuna.Trial = types.SimpleNamespace
+    optuna.trial = types.SimpleNamespace(BaseTrial=types.SimpleNamespace)
+    optuna.create_study = lambda **_: study
+    monkeypatch.setitem(sys.modules, "optuna", optuna)
+    saved = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2, "eval_strategy": "steps", "eval_steps": 1}
+    trainer = InOrder(
+        model_init=lambda: lora(tiny()),
+        args=arguments(tmp_path, 1, **saved),
+        train_dataset=tiny_rows(),
+        eval_dataset=tiny_rows()[:4],
+        objective="asft",
+    )
+    best = trainer.hyperparameter_search(
+        lambda trial: {"learning_rate": 0.01 * (1 + 4 * trial.number)}, backend="optuna", n_trials=2
+    )
+    assert [len(set(study.values)), best.objective] == [2, min(study.values)]
+    for trial, step in ((0, 1), (0, 2), (1, 1), (1, 2)):
+        assert (tmp_path / f"run-{trial}" / f"checkpoint-{step}" / "objective.json").exists()
+    assert not list(tmp_path.glob("checkpoint-*"))
+    assert isinstance(trainer.objective, Objective)
+    with pytest.raises(AttributeError, match="the one that it was made with"):
+        trainer.objective = None
+
+
 def test_a_survey_of_the_corpus_leaves_evaluations_their_rows(tmp_path: Path) -> None:
     corpus = {"select": {"by": "loss", "keep": "top 50%", "within": "corpus"}}
     workers = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
@@ -290,8 +335,11 @@ def test_trls_trainer_gives_its_own_loss_and_gradient(tmp_path: Path) -> None:
             tiny(), args=config, train_dataset=data, processing_class=tokenizer(), callbacks=[gradients], **options
         )
         run.train()
-        results.append(([entry["loss"] for entry in run.state.log_history if "loss" in entry], gradients.first))
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+        entries = [entry for entry in run.state.log_history if "loss" in entry]
+        logged = [[entry[name] for entry in entries] for name in ("loss", "num_tokens", "mean_token_accuracy")]
+        results.append((logged, gradients.first))
+    for theirs, ours in zip(results[0][0], results[1][0], strict=True):
+        assert len(ours) == 3 and ours == pytest.approx(theirs, rel=1e-5)
     assert distance(results[1][1], results[0][1]) < 1e-5
 
 

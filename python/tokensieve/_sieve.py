@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from tokensieve import _models
@@ -127,8 +126,9 @@ class SieveMixin(_Base):
 
     # The loss is divided by the normaliser of the whole optimizer batch.
     loss_is_scaled_for_ga: Any = True
-    objective: Objective
-    """The objective and its state; that of a run from its first step on."""
+    _objective: Objective
+    # What transformers keeps as `objective` during a hyperparameter search: the value of a trial.
+    _value: Any = None
 
     def __init__(
         self,
@@ -140,25 +140,36 @@ class SieveMixin(_Base):
         super().__init__(*arguments, **options)
         self._definition = objective
         # A schedule's length is known when training begins.
-        self.objective = objective if isinstance(objective, Objective) else Objective(objective, steps=1)
+        self._objective = objective if isinstance(objective, Objective) else Objective(objective, steps=1)
         self._check()
-        self._reference = self._open(reference)
-        of_no_other_model = self.objective.against in ("uniform", "self")
-        constant = Reference(temperature=self.objective.temperature, reverse=self.objective.reverse)
+        self._source = reference
+        self._open()
+        of_no_other_model = self._objective.against in ("uniform", "self")
+        constant = Reference(temperature=self._objective.temperature, reverse=self._objective.reverse)
         self._constant = constant if of_no_other_model else None
-        self._base = _models.ReferenceModel(self._model, None) if "base_loss" in self._reads else None
         self._step: Step | None = None
         self._logged: dict[str, list[float]] = {}
         self._resumed: Path | None = None
         self._verified = False
         self._began = False
-        self.add_callback(_Checkpoints(self))
+
+    @property
+    def objective(self) -> Any:
+        """The objective and its state; that of a run from its first step on. During a hyperparameter search, which has
+        another use for the name, the value of a trial."""
+        return self._objective if self.hp_search_backend is None else self._value
+
+    @objective.setter
+    def objective(self, value: Any) -> None:
+        if self.hp_search_backend is None:
+            raise AttributeError("the objective of a SieveTrainer is the one that it was made with")
+        self._value = value
 
     # ---- What is refused -----------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        name, options = self.objective.name, self.args
-        for variable in self.objective.reads:
+        name, options = self._objective.name, self.args
+        for variable in self._objective.reads:
             if variable in UNAVAILABLE:
                 raise ValueError(
                     f"the objective `{name}` reads `{variable}`, {UNAVAILABLE[variable]}, which SieveTrainer lacks: "
@@ -177,8 +188,13 @@ class SieveMixin(_Base):
                 raise ValueError(f"SieveTrainer does not support {what}")
         _models.check(self._model)
 
-    def _open(self, source: str | nn.Module | None) -> _models.ReferenceModel | None:
-        name, against = self.objective.name, self.objective.against
+    def _open(self) -> None:
+        """Opens the models that the objective compares with."""
+        self._reference = self._opened(self._source)
+        self._base = _models.ReferenceModel(self._model, None) if "base_loss" in self._reads else None
+
+    def _opened(self, source: str | nn.Module | None) -> _models.ReferenceModel | None:
+        name, against = self._objective.name, self._objective.against
         if against in (None, "uniform", "self"):
             if source is not None:
                 raise ValueError(f"the objective `{name}` compares with no reference model: leave reference= away")
@@ -198,6 +214,8 @@ class SieveMixin(_Base):
             folder = get_last_checkpoint(self.args.output_dir)  # type: ignore[no-untyped-call]
         self._resumed = Path(folder) / STATE if folder else None
         self._began = False
+        self._step = None
+        self._logged = {}
         return super().train(resume_from_checkpoint, *arguments, **options)
 
     def get_batch_samples(self, *arguments: Any, **options: Any) -> Any:
@@ -225,9 +243,16 @@ class SieveMixin(_Base):
         if not self._verified:
             self._verified = True
             _models.verify(self._model, inputs)
-        loss = self._local(model, step, micro) if self.objective.is_local else self._selected(model, step, micro)
+        loss = self._local(model, step, micro) if self._objective.is_local else self._selected(model, step, micro)
         step.next += 1
         return loss
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Writes the objective's state beside the trainer's: each trial of a search has a folder of its own."""
+        super()._save_checkpoint(model, trial)
+        if self.state.is_world_process_zero:
+            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+            (folder / STATE).write_text(self._objective.state())
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """Adds means over the steps since the last entry: `nll`, `entropy`, `accuracy` (the label is the most probable
@@ -244,16 +269,16 @@ class SieveMixin(_Base):
 
         The normaliser is known with the last micro-batch; until then the number of tokens stands for it, and the
         gradient so far is corrected."""
-        rows, tokens, q = self._forward(model, micro, towards=self.objective.distills)
+        rows, tokens, q = self._forward(model, micro, towards=self._objective.distills)
         places = tokens.columns()
-        scratch, head = self.objective.fresh(), self._head
+        scratch, head = self._objective.fresh(), self._head
         parts: list[NDArray[Any]] = []
 
         def pulls(chunk: slice, found: Statistics) -> tuple[Tensor, Tensor | None]:
             of_chunk = {name: column[chunk] for name, column in (micro.columns | places).items()}
             a, b, selected, _ = scratch.step_on(_read(of_chunk | _columns(found)), head.vocabulary)
             parts.append(selected)
-            return _like(rows, a), _like(rows, b) if self.objective.distills else None
+            return _like(rows, a), _like(rows, b) if self._objective.distills else None
 
         result = gradient(head, rows, tokens.labels, pulls, self._wanted, q)
         distance = result.statistics.pop("distance")
@@ -277,7 +302,7 @@ class SieveMixin(_Base):
         """Where a token's pulls follow from all tokens of the step."""
         if micro.random is not None:
             micro.random.restore()
-        rows, tokens, q = self._forward(model, micro, towards=self.objective.distills)
+        rows, tokens, q = self._forward(model, micro, towards=self._objective.distills)
         if step.next == 0:
             self._observe(micro, rows, tokens, q)
             for other in step.micros[1:]:
@@ -291,10 +316,10 @@ class SieveMixin(_Base):
         a_n, b_n = _like(rows, a[pulled]), _like(rows, b[pulled])
 
         def pulls(chunk: slice, found: Statistics) -> tuple[Tensor, Tensor | None]:
-            return a_n[chunk], b_n[chunk] if self.objective.distills else None
+            return a_n[chunk], b_n[chunk] if self._objective.distills else None
 
         head, rows = self._head, rows[some]
-        towards = q.rows(some) if q is not None and self.objective.distills else None
+        towards = q.rows(some) if q is not None and self._objective.distills else None
         result = gradient(head, rows, tokens.labels[some], pulls, reference=towards)
         distance = np.zeros(len(a))
         distance[pulled] = _numbers(result.statistics["distance"])
@@ -316,7 +341,7 @@ class SieveMixin(_Base):
         if self._reference is not None and (towards or not observed):
             hidden, head = self._reference.hidden(micro.inputs, self._dtype)
             q = Reference(
-                hidden[:, :-1][tokens.mask], head, self.objective.top_k, reverse=self.objective.reverse
+                hidden[:, :-1][tokens.mask], head, self._objective.top_k, reverse=self._objective.reverse
             )
         if self._base is not None and not observed:
             hidden, head = self._base.hidden(micro.inputs, self._dtype)
@@ -350,7 +375,7 @@ class SieveMixin(_Base):
                 parts.append({**columns, "document": columns["document"] + np.uint32(documents)})
                 documents += count
         batch = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        a, b, selected, counts = self.objective.step_on(_read(batch), self._head.vocabulary, lengths)
+        a, b, selected, counts = self._objective.step_on(_read(batch), self._head.vocabulary, lengths)
         step.pulls = [(a[place], b[place], selected[place]) for place in own]
         step.normaliser, count = counts[0], max(1, counts[1])
         means = {"nll": batch["loss"], "entropy": batch["entropy"], "accuracy": batch["correct"], "selected": selected}
@@ -365,7 +390,7 @@ class SieveMixin(_Base):
 
     def _written_out(self, columns: Columns, selected: NDArray[Any], distance: NDArray[Any]) -> float:
         """The sum of the tokens' losses; `distance` is -Σ q log p."""
-        losses = self.objective.losses(_read(columns), selected, distance, self._head.vocabulary)
+        losses = self._objective.losses(_read(columns), selected, distance, self._head.vocabulary)
         return float(losses.sum())
 
     # ---- What is asked of the trainer ----------------------------------------------------------------------------
@@ -386,7 +411,7 @@ class SieveMixin(_Base):
 
     @property
     def _reads(self) -> set[str]:
-        return {STATISTICS[name] for name in self.objective.reads if name in STATISTICS}
+        return {STATISTICS[name] for name in self._objective.reads if name in STATISTICS}
 
     @property
     def _wanted(self) -> frozenset[str]:
@@ -411,14 +436,17 @@ class SieveMixin(_Base):
             return
         self._began = True
         if isinstance(self._definition, Objective):
-            self.objective = self._definition.fresh()
+            self._objective = self._definition.fresh()
         else:
-            self.objective = Objective(self._definition, steps=max(1, self.state.max_steps), seed=self.args.seed)
+            self._objective = Objective(self._definition, steps=max(1, self.state.max_steps), seed=self.args.seed)
+        if self.model_init is not None:
+            # The model is another one than when the trainer was made.
+            self._open()
         if self._resumed is not None:
             if not self._resumed.exists():
                 raise ValueError(f"{self._resumed} is missing: this checkpoint was not written by SieveTrainer")
-            self.objective.resume(self._resumed.read_text())
-        elif _within_corpus(self.objective):
+            self._objective.resume(self._resumed.read_text())
+        elif _within_corpus(self._objective):
             self._survey()
 
     def _survey(self) -> None:
@@ -427,25 +455,13 @@ class SieveMixin(_Base):
             for inputs in self._corpus():
                 micro = Micro(self._prepare_inputs(inputs))
                 self._observe(micro, *self._forward(self._model, micro, towards=False))
-                self.objective.survey(vocabulary=self._head.vocabulary, **_read(micro.columns))
+                self._objective.survey(vocabulary=self._head.vocabulary, **_read(micro.columns))
 
     def _corpus(self) -> Iterator[dict[str, Any]]:
         if self._processes > 1:
-            raise ValueError(f"`{self.objective.name}` selects within the corpus: train it in one process")
+            raise ValueError(f"`{self._objective.name}` selects within the corpus: train it in one process")
         # A loader for evaluations may be kept for the next ones, which have other rows.
         yield from self.get_test_dataloader(self.train_dataset)  # type: ignore[arg-type]
-
-
-class _Checkpoints(TrainerCallback):
-    """Writes the objective's state beside the trainer's."""
-
-    def __init__(self, trainer: SieveMixin) -> None:
-        self.trainer = trainer
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (folder / STATE).write_text(self.trainer.objective.state())
 
 
 def _within_corpus(objective: Objective) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor, nn
 from trl.trainer.sft_trainer import SFTTrainer
 
 from tokensieve._sieve import SieveMixin
@@ -29,3 +31,30 @@ class SieveTrainer(SieveMixin, SFTTrainer):
                 "SieveTrainer has no auxiliary loss for routers: set router_aux_loss_coef=0.0 in SFTConfig"
             )
         super()._check()
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The objective's loss. What `SFTTrainer` adds to its log with its own loss is added here too."""
+        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if model.training and not return_outputs:
+            self._count_as_sft(inputs)
+        return loss
+
+    def _count_as_sft(self, inputs: dict[str, Any]) -> None:
+        """`num_tokens`, all tokens read since training began, and `mean_token_accuracy`, the mean over micro-batches of
+        the share of labels that are the most probable token."""
+        step = self._step
+        assert step is not None
+        correct = step.micros[step.next - 1].columns["correct"]
+        read = inputs["attention_mask"].sum() if "attention_mask" in inputs else inputs["input_ids"].numel()
+        counts = torch.tensor([int(correct.sum()), len(correct), int(read)], device=self.args.device)
+        right, labels, tokens = self.accelerator.gather(counts).view(-1, 3).sum(0).tolist()
+        self._total_train_tokens += tokens // self._tp_size
+        metrics = self._metrics["train"]
+        metrics["mean_token_accuracy"].append(right / labels if labels > 0 else 0.0)
+        metrics["num_tokens"] = [self._total_train_tokens]

@@ -9,6 +9,7 @@
 use ndarray::{Array1, Array2};
 use ndarray_linalg::{Eigh as _, LeastSquaresSvd as _, UPLO};
 use tokensieve_base::streams::Stream;
+use tokensieve_base::testing::largest_difference;
 use tokensieve_toy::linalg;
 
 const TOLERANCE: f64 = 1e-10;
@@ -20,13 +21,9 @@ fn random(n: usize, d: usize, stream: &mut Stream) -> Array2<f64> {
 }
 
 /// ‖a − b‖∞ relative to ‖b‖∞.
-fn relative<'a>(a: impl IntoIterator<Item = &'a f64>, b: impl IntoIterator<Item = &'a f64>) -> f64 {
-    let (mut difference, mut size) = (0.0_f64, 0.0_f64);
-    for (x, y) in a.into_iter().zip(b) {
-        difference = difference.max((x - y).abs());
-        size = size.max(y.abs());
-    }
-    difference / size
+fn relative<'a>(a: impl IntoIterator<Item = &'a f64>, b: impl IntoIterator<Item = &'a f64> + Copy) -> f64 {
+    let size = b.into_iter().fold(0.0_f64, |size, y| size.max(y.abs()));
+    largest_difference(a, b) / size
 }
 
 /// Tall matrices of every width up to 12, with at least six rows to spare; 40 of each.

@@ -8,6 +8,7 @@ mod browser;
 use browser::Browser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use tokensieve_base::testing::skipped;
 use tokensieve_paper::recorded::Recorded;
 use tokensieve_paper::{Made, checkout, engine, figures, report};
 
@@ -33,8 +34,7 @@ const NO_OVERFLOW: &str = "document.documentElement.scrollWidth <= innerWidth";
 fn the_report_works_in_a_browser() {
     let Some(browser) = Browser::start() else {
         assert!(std::env::var_os("CI").is_none(), "chromedriver is not installed");
-        println!("skipped: chromedriver is not installed (apt-get install chromium chromium-driver)");
-        return;
+        return skipped("chromedriver is not installed: apt-get install chromium chromium-driver");
     };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
     let mut made = engine::make_all_synthetic(&figures::registry()).unwrap();

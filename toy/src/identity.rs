@@ -245,6 +245,7 @@ pub fn run(config: &IdentityConfig) -> Result<Vec<IdentityRow>, Error> {
 mod tests {
     #![allow(clippy::float_cmp, reason = "a cell is found by the very number that it was made from")]
     use proptest::prelude::*;
+    use tokensieve_base::testing::largest_difference;
 
     use super::*;
 
@@ -316,8 +317,8 @@ mod tests {
     fn finite_steps_approach_the_identity_in_first_order() {
         let rows = run(&IdentityConfig::smoke()).unwrap();
         let error = |step: f64| {
-            let errors = rows.iter().filter(|r| r.step == step).map(|r| (r.finite - r.identity).abs());
-            errors.fold(0.0, f64::max)
+            let at = || rows.iter().filter(move |row| row.step == step);
+            largest_difference(at().map(|row| &row.finite), at().map(|row| &row.identity))
         };
         assert!(error(1e-4) < 1e-4, "{}", error(1e-4));
         let ratio = error(1e-3) / error(1e-4);

@@ -238,14 +238,11 @@ mod tests {
 
     use super::*;
     use tokensieve_base::streams::Stream;
+    use tokensieve_base::testing::largest_difference;
 
     fn random(n: usize, d: usize, seed: u64) -> Array2<f64> {
         let mut stream = Stream::new(seed, "matrix");
         Array2::from_shape_simple_fn((n, d), || stream.normal())
-    }
-
-    fn largest_difference(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
-        (a - b).iter().fold(0.0_f64, |m, x| m.max(x.abs()))
     }
 
     #[test]
@@ -285,7 +282,7 @@ mod tests {
             let back = matmul(scaled.view(), vectors.t()).unwrap();
             prop_assert!(largest_difference(&back, &a) < 1e-12 * n as f64);
             let unit = matmul(vectors.t(), vectors.view()).unwrap();
-            prop_assert!(largest_difference(&unit, &Array2::eye(n)) < 1e-13 * n as f64);
+            prop_assert!(largest_difference(&unit, &Array2::<f64>::eye(n)) < 1e-13 * n as f64);
             prop_assert!(values.windows(2).into_iter().all(|w| w[0] >= w[1]));
         }
 
@@ -293,7 +290,7 @@ mod tests {
         fn whitened_columns_are_orthonormal(d in 1..9_usize, extra in 2..9_usize, seed: u64) {
             let z = random(d + extra, d, seed);
             let white = matmul(z.view(), whitening(z.view()).unwrap().view()).unwrap();
-            prop_assert!(largest_difference(&gram(white.t()), &Array2::eye(d)) < 1e-9);
+            prop_assert!(largest_difference(&gram(white.t()), &Array2::<f64>::eye(d)) < 1e-9);
             prop_assert!((largest_gram_eigenvalue(white.view()).unwrap() - 1.0).abs() < 1e-9);
         }
 

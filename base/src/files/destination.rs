@@ -115,19 +115,20 @@ impl Destination {
     ) -> Result<(), E> {
         remove_orphans(target);
         let new = temporary(target);
-        let outcome = create(&new).map_err(|error| Error::at(&self.path)(error).into()).and_then(|file| {
-            let mut out = BufWriter::with_capacity(1 << 20, file);
-            write(&mut out)?;
-            let file = out.into_inner().map_err(io::IntoInnerError::into_error);
-            // The lock is held until the file has its name.
-            let named = file.and_then(|file| {
+        let failed = |error: io::Error| E::from(Error::at(&self.path)(error));
+        let file = create(&new).map_err(failed)?;
+        let mut out = BufWriter::with_capacity(1 << 20, &file);
+        let emptied = file.set_len(0).map_err(failed);
+        let outcome = emptied.and_then(|()| write(&mut out)).and_then(|()| {
+            let named = out.flush().and_then(|()| {
                 file.sync_all()?;
                 fs::rename(&new, target)?;
                 File::open(folder_of(target))?.sync_all()
             });
-            named.map_err(|error| Error::at(&self.path)(error).into())
+            named.map_err(failed)
         });
-        if outcome.is_err() {
+        // Until here the lock is held: without it, another writer's file could have this name by now.
+        if outcome.is_err() && is_at(&file, &new) {
             let _ = fs::remove_file(&new);
         }
         outcome
@@ -165,8 +166,9 @@ fn beginning(target: &Path) -> String {
     format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Makes a temporary file and locks it, so that nobody takes it for one that a killed process left. Somebody who did so before it
-/// was locked removes it, and another thread that writes to the same target has it: then it is made again.
+/// Makes a temporary file, if it is not there, and locks it, so that nobody takes it for one that a killed process
+/// left. Somebody who did so before it was locked removes it, and another thread that writes to the same target has
+/// it: then it is made again.
 fn create(new: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(new)?;
@@ -174,10 +176,7 @@ fn create(new: &Path) -> io::Result<File> {
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
             Ok(()) if !is_at(&file, new) => {}
             // Where the file system has no locks, what a killed process leaves stays.
-            Ok(()) | Err(TryLockError::Error(_)) => {
-                file.set_len(0)?;
-                return Ok(file);
-            }
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
 }
@@ -230,6 +229,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::testing::skipped;
 
     fn write(path: &Path, text: &str) -> Result<(), Error> {
         Destination::of(path)?.write_with(|out| out.write_all(text.as_bytes()).map_err(Error::at(path)))
@@ -295,7 +295,7 @@ mod tests {
             made.is_ok_and(|made| made.status.success()).then_some(path)
         };
         let Some((null, full)) = device("null", "3").zip(device("full", "7")) else {
-            return eprintln!("skipped: only root makes devices");
+            return skipped("only root makes devices");
         };
         write(&null, "x").unwrap();
         assert!(fs::metadata(&null).unwrap().file_type().is_char_device());
@@ -333,6 +333,26 @@ mod tests {
             }
         });
         assert!(["one", "another"].contains(&fs::read_to_string(&path).unwrap().as_str()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_writer_that_fails_removes_no_other_ones_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let fail = || {
+            let destination = Destination::of(&path).unwrap();
+            let failed = destination.write_with(|out| {
+                out.write_all(b"half").unwrap();
+                Err(Error::at(&path)(io::Error::other("the disk is full")))
+            });
+            assert_eq!(what(&failed.unwrap_err()), "the disk is full");
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| (0..100).for_each(|_| write(&path, "whole").unwrap()));
+            scope.spawn(|| (0..100).for_each(|_| fail()));
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

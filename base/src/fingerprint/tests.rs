@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::tokens::{self, reached};
 use super::*;
+use crate::testing::skipped;
 
 fn code(text: &str) -> String {
     tokens::read(text).unwrap().code
@@ -268,7 +269,9 @@ fn a_package_by_itself_counts_its_dependencies_by_version() {
 #[test]
 fn lists_name_what_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let Ok(lock) = fs::read_to_string(root.join("Cargo.lock")) else { return };
+    let Ok(lock) = fs::read_to_string(root.join("Cargo.lock")) else {
+        return skipped("this package lies outside of its workspace");
+    };
     let has = |name: &str| lock.contains(&format!("name = \"{name}\"\n"));
     for (name, _) in LEFT_OUT {
         match name.split_once('/') {

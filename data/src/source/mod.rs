@@ -133,9 +133,10 @@ impl Source {
     }
 
     /// Makes the file available on this machine. `scratch` is a path in the cache for this file and source; an
-    /// interrupted download there is continued.
+    /// interrupted download there is continued. `sha256`: of the file as it is stored there, where that is known.
     pub(crate) fn provide(
         &self,
+        sha256: Option<&str>,
         folders: &Folders,
         scratch: &Path,
         bar: &Progress,
@@ -150,7 +151,7 @@ impl Source {
                     Err(error) => Err(error.to_string()),
                 }
             }
-            Kind::Debian { package, path } => package::debian(package, path, folders, scratch, bar),
+            Kind::Debian { package, path } => package::debian(package, path, sha256, folders, scratch, bar),
             Kind::Pypi { requirement, platform, member } => {
                 let wheel = package::Wheel {
                     requirement,

@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tokensieve_base::files;
+
 use super::provided::Provided;
 use crate::folders::Folders;
 use crate::progress::Progress;
@@ -18,9 +20,11 @@ with zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]) as member, open(sys.argv[3],
     shutil.copyfileobj(member, out, 1 << 20)";
 
 /// A file of a Debian package: the installed one, else the package is downloaded and unpacked below `scratch`.
+/// `sha256`: of the file in the package, where that is known.
 pub(super) fn debian(
     package: &str,
     path: &str,
+    sha256: Option<&str>,
     folders: &Folders,
     scratch: &Path,
     bar: &Progress,
@@ -28,21 +32,46 @@ pub(super) fn debian(
     if Path::new(path).is_file() {
         return Ok(Provided::in_place(PathBuf::from(path)));
     }
-    let unpacked = folders.cache.join("debian").join(package);
-    let file = unpacked.join(&path[1..]);
-    if !file.is_file() {
+    let tree = folders.cache.join("debian").join(package);
+    let file = in_tree(&tree, &path[1..], sha256, scratch, |new| {
         bar.print(&format!("downloading Debian package {package}"));
-        empty(scratch)?;
         download_debian(package, folders, scratch)?;
         let deb = only_file(scratch, "deb")?;
-        let tree = scratch.join("tree");
-        run(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&tree))?;
-        fs::create_dir_all(unpacked.parent().unwrap_or(&unpacked)).map_err(|error| error.to_string())?;
-        let _ = fs::remove_dir_all(&unpacked);
-        fs::rename(&tree, &unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))?;
+        run(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(new))
+    })?;
+    Ok(Provided::in_place(file))
+}
+
+/// A file of an unpacked package. If it is missing or damaged, `unpack` fills a new folder in `scratch`, and that
+/// takes the tree's place.
+fn in_tree(
+    tree: &Path,
+    path: &str,
+    sha256: Option<&str>,
+    scratch: &Path,
+    unpack: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
+    let file = tree.join(path);
+    let name = tree.file_name().unwrap_or_default().to_string_lossy();
+    let lock = tree.with_file_name(format!(".{name}.lock"));
+    let trees = tree.parent().unwrap_or(tree);
+    fs::create_dir_all(trees).map_err(|error| format!("{}: {error}", trees.display()))?;
+    // Two processes may want two files of one package.
+    let _held = files::wait_for(&lock).map_err(|error| error.to_string())?;
+    let is_right = match sha256 {
+        Some(sha256) => sha256_of(&file).is_ok_and(|found| found == sha256),
+        None => file.is_file(),
+    };
+    if !is_right {
+        empty(scratch)?;
+        let new = scratch.join("tree");
+        unpack(&new)?;
+        // What is there, if anything, gives way to a whole one only.
+        let _ = fs::rename(tree, scratch.join("old"));
+        fs::rename(&new, tree).map_err(|error| format!("{}: {error}", tree.display()))?;
         let _ = fs::remove_dir_all(scratch);
     }
-    if file.is_file() { Ok(Provided::in_place(file)) } else { Err(format!("the package has no file {path}")) }
+    if file.is_file() { Ok(file) } else { Err(format!("the package has no file /{path}")) }
 }
 
 /// Uses the system's package lists, or private ones where those are empty or outdated; that needs no root.
@@ -156,4 +185,53 @@ fn run(command: &mut Command) -> Result<(), String> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let last = stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no error message");
     Err(format!("{name} failed: {last}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::sha256::hex;
+
+    #[test]
+    fn a_tree_is_unpacked_again_if_its_file_is_missing_or_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tree, scratch) = (folder.path().join("debian/some"), folder.path().join(".f.part"));
+        let sha256 = hex(Sha256::new().chain_update("right"));
+        let unpacked = Cell::new(0);
+        let get = |sha256: Option<&str>| {
+            let file = in_tree(&tree, "usr/f", sha256, &scratch, |new| {
+                unpacked.set(unpacked.get() + 1);
+                fs::create_dir_all(new.join("usr")).unwrap();
+                fs::write(new.join("usr/f"), "right").unwrap();
+                Ok(())
+            });
+            let content = fs::read_to_string(file.unwrap()).unwrap();
+            assert!(!scratch.exists());
+            (content, unpacked.get())
+        };
+        let is = |content: &str, times: i32| (content.to_owned(), times);
+        assert_eq!(get(Some(&sha256)), is("right", 1));
+        assert_eq!(get(Some(&sha256)), is("right", 1));
+        fs::write(tree.join("usr/f"), "wrong").unwrap();
+        // Nobody knows better.
+        assert_eq!(get(None), is("wrong", 1));
+
+        let failed = in_tree(&tree, "usr/f", Some(&sha256), &scratch, |_| Err("no apt".to_owned()));
+        assert_eq!(failed.unwrap_err(), "no apt");
+        assert_eq!(fs::read_to_string(tree.join("usr/f")).unwrap(), "wrong");
+        fs::write(tree.join("usr/other"), "of the old tree").unwrap();
+        assert_eq!(get(Some(&sha256)), is("right", 2));
+        assert!(!tree.join("usr/other").exists());
+        fs::remove_file(tree.join("usr/f")).unwrap();
+        assert_eq!(get(None), is("right", 3));
+
+        let none = in_tree(&tree, "usr/none", None, &scratch, |new| {
+            fs::create_dir_all(new).map_err(|error| error.to_string())
+        });
+        assert_eq!(none.unwrap_err(), "the package has no file /usr/none");
+    }
 }

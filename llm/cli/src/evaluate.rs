@@ -86,7 +86,11 @@ impl Arguments {
             return Ok(tokensieve_tasks::names().try_for_each(|name| tokensieve_base::output!("{name}\n"))?);
         }
         if let Some([first, second]) = self.compare.as_deref() {
-            let differences = evaluate::differences(&Results::read(first)?, &Results::read(second)?)?;
+            let (first, second) = (Results::read(first)?, Results::read(second)?);
+            let differences = evaluate::differences(&first, &second)?;
+            for note in evaluate::unshared(&first, &second) {
+                tokensieve_base::status!("note: {note}");
+            }
             tokensieve_base::output!("{}", evaluate::differences_table(&differences))?;
             return Ok(());
         }

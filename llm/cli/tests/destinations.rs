@@ -13,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use bench::said;
+use tokensieve_base::testing::skipped;
 
 const ROWS: &str = "{\"question\": \"What is 2 + 3?\", \"answer\": \"5\"}\n";
 const RUN: &str =
@@ -210,7 +211,7 @@ fn a_device_is_no_file_to_replace() {
     for (name, minor) in [("null", "3"), ("full", "7")] {
         let made = Command::new("mknod").arg(folder.path(name)).args(["c", "1", minor]).output();
         if !made.is_ok_and(|made| made.status.success()) {
-            return eprintln!("skipped: only root makes devices");
+            return skipped("only root makes devices");
         }
     }
     assert_eq!(

@@ -11,7 +11,7 @@
 //! | a `toml` block whose first line is `# NAME.toml` | is that file |
 //! | `<!-- file: NAME = PATH -->` | a copy of the repository's file |
 //! | `<!-- numbers within 30% -->` above a block | measured numbers may differ that far, or by 0.03 |
-//! | `<!-- not run: REASON -->` above a block | commands whose flags are compared with the program's help, and no more |
+//! | an `sh` block, or `<!-- not run: REASON -->` above a block | only the commands' flags are compared with the program's help |
 //!
 //! Speeds, times, memory and the back end are the machine's and never compared.
 
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Blocks that are not run: whoever adds one changes this number.
-const NOT_RUN: usize = 16;
+const NOT_RUN: usize = 17;
 /// A number before one of these words is the machine's.
 const MACHINE: [&str; 4] = ["tokens/s", "seconds", "GiB", "s"];
 
@@ -38,13 +38,9 @@ fn what_the_pages_show_is_what_the_program_prints() {
     pages.sort();
     let (mut run, mut not_run, mut wrong) = (0, 0, String::new());
     for page in &pages {
-        let blocks = blocks(&fs::read_to_string(page).unwrap());
-        if !blocks.iter().any(|block| block.language == "console") {
-            continue;
-        }
         let folder = Folder::new(&repository);
         let name = page.strip_prefix(&repository).unwrap().display();
-        for block in blocks {
+        for block in blocks(&fs::read_to_string(page).unwrap()) {
             let result = match block.language.as_str() {
                 "console" if block.not_run => {
                     not_run += 1;
@@ -133,6 +129,16 @@ fn commands(text: &str) -> Vec<(String, Vec<&str>)> {
     commands
 }
 
+/// What stands after `tokensieve` in each command of a line. What starts it comes before: `just`, `srun`, `torchrun` with
+/// flags of its own.
+fn calls(line: &str) -> Vec<Vec<&str>> {
+    let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
+    let commands = words.split(|word| ["&&", "&", "|", ";"].contains(word));
+    commands
+        .map(|words| words.iter().copied().skip_while(|word| *word != "tokensieve").skip(1).collect())
+        .collect()
+}
+
 struct Folder {
     folder: tempfile::TempDir,
     repository: PathBuf,
@@ -206,20 +212,15 @@ impl Folder {
     /// Compares the flags of commands that are not run with the program's help.
     fn only_flags(&self, block: &Block) -> Result<(), String> {
         self.copy(block)?;
-        for line in block.text.replace("\\\n", " ").lines() {
-            let Some((before, call)) = line.trim_start_matches("$ ").split_once("tokensieve ") else {
-                continue;
-            };
-            if !before.trim().is_empty() && !before.ends_with("just ") {
-                continue;
-            }
-            let mut words = call.split_whitespace();
-            let verb = words.next().unwrap_or_default();
+        let text = block.text.replace("\\\n", " ");
+        let lines = text.lines().filter(|line| block.language == "sh" || line.starts_with("$ "));
+        for call in lines.flat_map(calls) {
+            let Some((verb, words)) = call.split_first() else { continue };
             let (known, help) = self.shell(&format!("tokensieve {verb} --help"));
             if !known && !verb.starts_with('-') {
                 return Err(format!("tokensieve has no {verb}"));
             }
-            for flag in words.filter(|word| word.starts_with("--") && word.len() > 2) {
+            for flag in words.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
                 let flag = flag.split('=').next().unwrap_or(flag);
                 if !help.split(|c: char| !(c == '-' || c.is_ascii_alphanumeric())).any(|word| word == flag) {
                     return Err(format!("tokensieve {verb} has no {flag}"));
@@ -309,4 +310,21 @@ fn what_agrees_and_what_does_not() {
     let found = blocks(page);
     assert_eq!((found[0].not_run, found[1].not_run, found[1].line), (true, false, 8));
     assert_eq!(commands(&found[0].text), [("a \\\n  b".to_owned(), vec!["c"])]);
+}
+
+#[test]
+fn a_wrong_flag_is_found_whatever_starts_the_program() {
+    let folder = Folder::new(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    let checked = |language: &str, text: &str| {
+        let (language, text) = (language.to_owned(), text.to_owned());
+        folder.only_flags(&Block { language, text, ..Block::default() })
+    };
+    let right =
+        "torchrun --nnodes 2 --no-python tokensieve train a.toml --set a=b # --other\ncd tokensieve\n";
+    assert_eq!(checked("sh", right), Ok(()));
+    let wrong = Err("tokensieve train has no --sett".to_owned());
+    assert_eq!(checked("sh", "X=1 taskset -c 0 tokensieve train a.toml \\\n    --sett a=b &\n"), wrong);
+    assert_eq!(checked("console", "$ ./just tokensieve show a && tokensieve train a.toml --sett\n"), wrong);
+    assert_eq!(checked("sh", "srun tokensieve trian a.toml\n"), Err("tokensieve has no trian".to_owned()));
+    assert_eq!(checked("console", "$ tokensieve train\nnext  tokensieve trian --sett\n"), Ok(()));
 }

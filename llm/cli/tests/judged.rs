@@ -88,9 +88,13 @@ fn a_judge_or_baseline_that_is_not_there_is_named_before_anything_is_asked() {
             &["--judge", "http://localhost#x", "--baseline-outputs", "nobody.json"],
             "--baseline-outputs: there is no file `nobody.json`; there are no outputs of `nobody.json`",
         ),
+        (
+            &["--judge", "http://example.org/v1#x"],
+            "--judge: http://example.org/v1 would get the key in OPENAI_API_KEY unencrypted",
+        ),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-        command.args(["evaluate", "--suite", "alpaca-eval"]).args(arguments);
+        command.args(["evaluate", "--suite", "alpaca-eval"]).args(arguments).env("OPENAI_API_KEY", "secret");
         let output = command.arg("--out").arg(folder.path().join("x.json")).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));

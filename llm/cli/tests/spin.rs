@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use tokensieve_base::testing::skipped;
+
 /// What libgomp reads where the program is started with this variable, and what the program prints.
 fn started_with(variable: Option<(&str, &str)>) -> (Vec<String>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
@@ -16,7 +18,7 @@ fn started_with(variable: Option<(&str, &str)>) -> (Vec<String>, String) {
 #[test]
 fn libgomp_reads_a_limit_unless_somebody_has_decided() {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-        return;
+        return skipped("only programs for Linux with glibc have libgomp");
     }
     let (limits, printed) = started_with(None);
     assert_eq!(limits, ["'20000'"]);

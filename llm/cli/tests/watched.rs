@@ -53,21 +53,35 @@ fn what_is_asked_for_is_printed_or_an_error() {
 #[test]
 fn a_second_ctrl_c_ends_at_once() {
     let bench = Bench::new();
+    // All rows many times over in each step, so that both signals come during one.
+    let rows = fs::read_to_string(bench.path("rows.jsonl")).unwrap().repeat(40);
+    let batch = format!("train.batch_size={}", rows.lines().count());
+    fs::write(bench.path("rows.jsonl"), rows).unwrap();
+    let sets = ["train.steps=100000", batch.as_str(), "eval.held.limit=4", NO_GROWTH];
+    let arguments = sets.map(|set| ["--set", set]).concat();
+    let mut at_once = 0;
     for attempt in 0..8 {
         let out = format!("run-{attempt}");
-        let child =
-            bench.command(&out, &["--set", "train.steps=100000", "--set", NO_GROWTH]).spawn().unwrap();
+        let mut child = bench.command(&out, &arguments).spawn().unwrap();
         while bench.steps(&out) < 2 {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
             sleep(Duration::from_millis(1));
         }
+        sleep(Duration::from_millis(5 * attempt));
         for _ in 0..2 {
             // SAFETY: a signal to a child of ours that has not been waited for.
             unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
             sleep(Duration::from_millis(3 + attempt));
         }
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{} {}", output.status, said(&output));
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(130), "{} {text}", output.status);
+        assert!(text.contains("Ctrl-C again stops at once"), "{text}");
+        // After the first one alone the step is completed, and the run says where it stopped.
+        at_once += usize::from(!text.contains("interrupted after step"));
     }
+    // The first one may come between two steps, where the run ends without another.
+    assert!(at_once > 0, "the second Ctrl-C changes nothing");
 }
 
 #[test]

@@ -40,6 +40,9 @@ const WIDTH: f64 = 0.25;
 const BINS: usize = 64;
 const FIRST: f64 = -4.0;
 
+/// Where β is looked for (choice): from a model that is far too sure of itself to one that is far too little.
+const BETAS: [f64; 2] = [0.05, 4.0];
+
 /// Groups of documents for the interval (choice).
 const GROUPS: usize = 10;
 
@@ -64,7 +67,7 @@ fn calibrated(bin: usize, beta: f64) -> f64 {
     1.0 / (1.0 + (-beta * logit).exp())
 }
 
-/// β and η of the largest likelihood: a grid, refined around its best four times.
+/// β and η of the largest likelihood: a grid, of β in its logarithm, refined around its best six times.
 fn fit(counts: &Counts) -> (f64, f64) {
     let likelihood = |beta: f64, eta: f64| -> f64 {
         let of = |(bin, [hits, all]): (usize, &[f64; 2])| {
@@ -73,10 +76,11 @@ fn fit(counts: &Counts) -> (f64, f64) {
         };
         counts.iter().enumerate().filter(|(_, [_, all])| *all > 0.0).map(of).sum()
     };
-    let (mut best, mut reach) = ((1.0, 0.1), (0.9, 0.1));
-    for _ in 0..6 {
+    let [low, high] = BETAS.map(f64::ln);
+    let (mut best, mut reach) = ((f64::midpoint(low, high), 0.1), ((high - low) / 2.0, 0.1));
+    for _ in 0..7 {
         let grid = |(middle, reach): (f64, f64), low: f64, high: f64| -> Vec<f64> {
-            (-8..=8).map(|step| (middle + reach * f64::from(step) / 8.0).clamp(low, high)).collect()
+            (-12..=12).map(|step| (middle + reach * f64::from(step) / 12.0).clamp(low, high)).collect()
         };
         let etas = if reach.1 > 0.09 {
             (0..=40).map(|step| f64::from(step) / 40.0 * 0.95).collect()
@@ -84,17 +88,17 @@ fn fit(counts: &Counts) -> (f64, f64) {
             grid((best.1, reach.1), 0.0, 0.95)
         };
         let mut largest = f64::NEG_INFINITY;
-        for beta in grid((best.0, reach.0), 0.05, 4.0) {
+        for log_beta in grid((best.0, reach.0), low, high) {
             for eta in &etas {
-                let here = likelihood(beta, *eta);
+                let here = likelihood(log_beta.exp(), *eta);
                 if here > largest {
-                    (largest, best) = (here, (beta, *eta));
+                    (largest, best) = (here, (log_beta, *eta));
                 }
             }
         }
         reach = (reach.0 / 3.0, if reach.1 > 0.09 { 0.03 } else { reach.1 / 3.0 });
     }
-    best
+    (best.0.exp(), best.1)
 }
 
 /// The estimate; `None` without a token or with fewer than two documents.
@@ -165,10 +169,11 @@ mod tests {
 
     #[test]
     fn noise_and_overconfidence_are_told_apart() {
-        for (eta, beta) in [(0.0, 1.0), (0.0, 0.7), (0.05, 1.0), (0.3, 0.8)] {
+        for (eta, beta) in [(0.0, 1.0), (0.0, 0.7), (0.05, 1.0), (0.3, 0.8), (0.05, 3.0)] {
             let noise = estimate(&sample(eta, beta, 20_000)).unwrap();
             assert!((noise.share.value - eta).abs() < 0.02, "{eta} {beta}: {noise:?}");
-            assert!((noise.inverse_temperature - beta).abs() < 0.1, "{eta} {beta}: {noise:?}");
+            let off = (noise.inverse_temperature - beta).abs();
+            assert!(off < 0.1 * beta.max(1.0), "{eta} {beta}: {noise:?}");
             assert!(noise.share.low <= eta + 0.005 && noise.share.high >= eta - 0.005, "{noise:?}");
             assert!(noise.calibration_error < 0.02);
         }

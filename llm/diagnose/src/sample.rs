@@ -40,7 +40,9 @@ impl<'d> Division<'d> {
     /// Divides the documents into a sample of at most `most` in each half, and the rest; `None` where there are too
     /// few.
     ///
-    /// Rows that repeat others are left out: one half would know the other.
+    /// No part would know another: rows that repeat others are left out, and the documents of one row, whose
+    /// texts begin alike, are never in two parts. The sample has one document of a row, so that its folds are
+    /// independent.
     pub(crate) fn of(
         documents: &[&'d Document],
         held_out: Option<&'d DataSet>,
@@ -50,26 +52,37 @@ impl<'d> Division<'d> {
         let repeats =
             |finding: &&Finding| matches!(finding.defect, Defect::Duplicate | Defect::NearDuplicate);
         let left_out: HashSet<usize> = findings.iter().filter(repeats).map(|finding| finding.row).collect();
-        let own: Vec<&Document> =
+        let all: Vec<&Document> =
             documents.iter().filter(|document| !left_out.contains(&document.row)).copied().collect();
-        let mut own = spread(&own, own.len(), seed);
-        let mut others = held_out.map_or_else(
-            || own.split_off(own.len().div_ceil(2)),
-            |set| spread(&set.documents.iter().collect::<Vec<_>>(), set.documents.len(), seed),
-        );
+        let all = spread(&all, all.len(), seed);
+        let trusted =
+            held_out.map(|set| spread(&set.documents.iter().collect::<Vec<_>>(), set.documents.len(), seed));
+        let mut own = one_of_each_row(&all);
+        let mut others = match &trusted {
+            None => own.split_off(own.len().div_ceil(2)),
+            Some(trusted) => one_of_each_row(trusted),
+        };
         let size = own.len().min(others.len()).min(most);
         let folds = size.min(FOLDS);
         if folds < LEAST_FOLDS {
             return None;
         }
         let each = size / folds;
-        let mut rest = own.split_off(folds * each);
-        let unused = others.split_off(folds * each);
-        let mut judges = others.clone();
-        if held_out.is_some() { &mut judges } else { &mut rest }.extend(unused);
+        own.truncate(folds * each);
+        others.truncate(folds * each);
+        let of_data = own.iter().chain(others.iter().filter(|_| trusted.is_none()));
+        let sampled: HashSet<usize> = of_data.map(|document| document.row).collect();
+        let rest = all.into_iter().filter(|document| !sampled.contains(&document.row)).collect();
         let in_folds = |documents: &[&'d Document]| documents.chunks(each).map(<[_]>::to_vec).collect();
-        Some(Self { sample: Sample { train: in_folds(&own), held_out: in_folds(&others) }, rest, judges })
+        let sample = Sample { train: in_folds(&own), held_out: in_folds(&others) };
+        Some(Self { sample, rest, judges: trusted.unwrap_or(others) })
     }
+}
+
+/// The first document of each row.
+fn one_of_each_row<'d>(documents: &[&'d Document]) -> Vec<&'d Document> {
+    let mut rows = HashSet::new();
+    documents.iter().filter(|document| rows.insert(document.row)).copied().collect()
 }
 
 /// Some documents in an order that follows from the seed.
@@ -84,27 +97,48 @@ mod tests {
 
     use super::*;
 
-    fn documents(rows: usize) -> Vec<Document> {
-        let document = |row| Document {
-            row,
-            index_in_row: 0,
+    fn documents(rows: usize, of_each: usize) -> Vec<Document> {
+        let document = |index| Document {
+            row: index / of_each,
+            index_in_row: index % of_each,
             tokens: vec![1, 2],
             weights: vec![0.0, 1.0],
             precomputed: Precomputed::default(),
         };
-        (0..rows).map(document).collect()
+        (0..rows * of_each).map(document).collect()
+    }
+
+    fn rows(documents: &[&Document]) -> HashSet<usize> {
+        documents.iter().map(|document| document.row).collect()
     }
 
     #[test]
     fn no_document_is_on_two_sides_and_repeated_ones_on_none() {
-        let all = documents(41);
+        let all = documents(41, 1);
         let all: Vec<&Document> = all.iter().collect();
         let repeated = Finding { defect: Defect::Duplicate, row: 7, what: String::new() };
         let found = Division::of(&all, None, &[repeated], (17, 3)).unwrap();
         assert_eq!(found.sample.train.iter().map(Vec::len).collect::<Vec<_>>(), [2; FOLDS]);
         let sides = [found.sample.documents(), found.rest, found.judges].concat();
-        let rows: HashSet<usize> = sides.iter().map(|document| document.row).collect();
-        assert_eq!((rows.len(), sides.len(), rows.contains(&7)), (40, 40, false));
+        let on_sides = rows(&sides);
+        assert_eq!((on_sides.len(), sides.len(), on_sides.contains(&7)), (40, 40, false));
         assert!(Division::of(&all[..7], None, &[], (17, 3)).is_none());
+    }
+
+    /// As a conversation has where the template writes earlier turns differently.
+    #[test]
+    fn documents_of_one_row_are_on_one_side() {
+        let all = documents(41, 3);
+        let all: Vec<&Document> = all.iter().collect();
+        let found = Division::of(&all, None, &[], (17, 3)).unwrap();
+        let [own, held_out] = [found.sample.documents(), found.sample.held_out.concat()];
+        assert_eq!([rows(&own).len(), rows(&held_out).len()], [2 * FOLDS; 2]);
+        assert_eq!([own.len(), held_out.len()], [2 * FOLDS; 2]);
+        assert_eq!(found.judges, held_out);
+        // What is left of the data: all documents of all other rows.
+        assert_eq!(found.rest.len(), (41 - 4 * FOLDS) * 3);
+        let sides = [own, held_out, found.rest].concat();
+        assert_eq!(rows(&sides).len(), 41);
+        assert!(Division::of(&all[..21], None, &[], (17, 3)).is_none(), "of seven rows");
     }
 }

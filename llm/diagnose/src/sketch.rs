@@ -61,6 +61,7 @@ impl Sketch {
 #[cfg(test)]
 mod tests {
     use tokensieve_base::streams::Stream;
+    use tokensieve_base::testing::largest_difference;
 
     use super::*;
 
@@ -95,7 +96,7 @@ mod tests {
         let mut sum = sketch(&a);
         sum.add(&noise);
         let both: Vec<f32> = a.iter().zip(&noise).map(|(a, b)| a + b).collect();
-        let apart = sum.0.iter().zip(&sketch(&both).0).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let apart = largest_difference(&sum.0, &sketch(&both).0);
         assert!(apart < 1e-3, "{apart}");
     }
 }

@@ -6,6 +6,7 @@ mod fixture;
 
 use fixture::Fixture;
 use tch::Kind;
+use tokensieve_base::testing::skipped;
 use tokensieve_documents::estimates::{MaskScope, PromptDropout};
 use tokensieve_infer::uncertainty::{Budget, Documents, DropoutSettings, Posterior, estimate};
 use tokensieve_kernels::memory;
@@ -36,7 +37,9 @@ fn memory_does_not_grow_with_the_passes() {
         estimate(&mut model, None, documents, &posterior, 0, &budget, &mut |_, _| Ok(())).unwrap();
     };
     run(20);
-    let Some(before) = memory::peak_bytes() else { return };
+    let Some(before) = memory::peak_bytes() else {
+        return skipped("the system does not say how much memory a process has had");
+    };
     run(300);
     let grown = memory::peak_bytes().unwrap() - before;
     let rows: usize = documents.iter().map(|document| document.response_tokens()).sum();

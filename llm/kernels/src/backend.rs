@@ -39,7 +39,7 @@ impl Backend {
     /// If the variable holds another word, or names a back end that this processor or build lacks.
     pub fn of_cpu() -> Result<Self, &'static str> {
         static CHOSEN: LazyLock<Result<Backend, String>> = LazyLock::new(|| {
-            std::env::var_os(VARIABLE).map_or_else(
+            std::env::var_os(VARIABLE).filter(|word| !word.is_empty()).map_or_else(
                 || {
                     Ok(Backend::CPU
                         .into_iter()

@@ -146,10 +146,15 @@ impl Group {
         let shared = &self.shared;
         let send = |to| bytes.chunks(LARGEST).try_for_each(|chunk| shared.send(to, Kind::Data, chunk));
         self.sending(send, || {
-            for (from, length) in lengths.iter().enumerate().filter(|(rank, _)| *rank != self.rank) {
-                while gathered[from].len() < *length {
-                    gathered[from].extend(self.receive(from)?);
+            // From all in turn, as the parts of a sum.
+            let is_short = |gathered: &[Vec<u8>], from: usize| gathered[from].len() < lengths[from];
+            let mut short: Vec<usize> =
+                (0..lengths.len()).filter(|from| is_short(&gathered, *from)).collect();
+            while !short.is_empty() {
+                for from in &short {
+                    gathered[*from].extend(self.receive(*from)?);
                 }
+                short.retain(|from| is_short(&gathered, *from));
             }
             Ok(())
         })?;

@@ -22,13 +22,9 @@ pub(super) const BY_HAND: &str =
 /// first checkpoint is overwritten.
 pub(super) fn refuse(config: &Config) -> Result<()> {
     let out = &config.train.out;
-    if derived(out).is_none() {
-        return refuse_foreign(out, &[result(config.lora.is_none())]);
-    }
-    let existing = fs::read_to_string(out.join(CONFIG));
-    let differences = existing.ok().and_then(|derived| config.differences(&derived).ok());
-    let same = differences.is_some_and(|differences| differences.is_empty());
     let result = result(config.lora.is_none());
+    let Some((existing, _)) = derived(out) else { return refuse_foreign(out, &[result]) };
+    let same = config.differences(&existing).is_ok_and(|differences| differences.is_empty());
     let left = if out.join(result).exists() {
         result.to_owned()
     } else if same {
@@ -61,7 +57,7 @@ impl ExistingRun {
         let out = &config.train.out;
         let checkpoints = out.join(CHECKPOINTS);
         let mut paths = Vec::new();
-        match derived(out).as_ref().and_then(|table| table.get("train")?.as_table()) {
+        match derived(out).as_ref().and_then(|(_, table)| table.get("train")?.as_table()) {
             None => refuse_foreign(out, &[false, true].map(result))?,
             Some(train) => {
                 // Removed first, so that a run of which half is left is never continued.
@@ -106,9 +102,9 @@ impl ExistingRun {
     }
 }
 
-/// The configuration that a run derived in this folder. It has keys that people leave to their defaults, every version's,
-/// and no remarks.
-fn derived(out: &Path) -> Option<Table> {
+/// The configuration that a run derived in this folder, as text and parsed. It has keys that people leave to their
+/// defaults, every version's, and no remarks.
+fn derived(out: &Path) -> Option<(String, Table)> {
     const ALWAYS: [(&str, &str); 6] = [
         ("model", "dtype"),
         ("data", "skip_bad"),
@@ -122,7 +118,7 @@ fn derived(out: &Path) -> Option<Table> {
     let has =
         |(section, key): &(&str, &str)| table.get(*section).is_some_and(|keys| keys.get(*key).is_some());
     let remarks = text.lines().any(|line| line.trim_start().starts_with('#'));
-    (ALWAYS.iter().all(has) && !remarks).then_some(table)
+    (ALWAYS.iter().all(has) && !remarks).then_some((text, table))
 }
 
 /// Refuses a folder without a derived configuration if something lies where a run writes, a result of these names

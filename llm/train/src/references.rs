@@ -1,6 +1,7 @@
 //! The reference that a configuration names.
 
 use crate::config::{self, Config};
+use crate::reads::{Onto, Reads};
 use tokensieve_documents::estimates::HashedPath;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -42,6 +43,7 @@ pub(super) fn open(
         Some(config::Reference::TopK(path)) => {
             let file = TopFile::open(path, model.config().vocab_size, data)?;
             check_width(config, &file)?;
+            check_match(config, &file)?;
             let hash = file.hash();
             Ok((Reference::TopK(Box::new(file)), Some(hash)))
         }
@@ -59,6 +61,20 @@ fn check_width(config: &Config, file: &TopFile) -> Result<()> {
          `tokensieve topk -k {wanted}`, or set objective.top_k = {k}",
         k = file.k()
     );
+    Err(config.wrong("reference.topk", what))
+}
+
+/// Checks that the sizes of the pulls are known that `match = "grad-norm"` compares: beyond the file's tokens a label is
+/// pulled towards its share of the bucket, and not towards its own probability.
+fn check_match(config: &Config, file: &TopFile) -> Result<()> {
+    let objective = &config.objective;
+    let onto_file = objective.distills() && matches!(Reads::of(objective).onto, Onto::All | Onto::Top(_));
+    let has_all = file.is_exact() || file.k() == file.vocabulary();
+    if !objective.matches_gradient() || !onto_file || has_all {
+        return Ok(());
+    }
+    let what = "holds only the most probable tokens of each prediction, but `match = \"grad-norm\"` needs the size of \
+                pulls onto any token; name the reference as reference.adapter or reference.model";
     Err(config.wrong("reference.topk", what))
 }
 
@@ -92,4 +108,46 @@ pub(super) fn share_vocabulary(
     }
     other.truncate_vocabulary(rows);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokensieve_model::head::{Top, TopTable};
+
+    use super::*;
+
+    const VOCABULARY: u32 = 9;
+
+    /// A file of k tokens of a uniform prediction.
+    fn file(path: &Path, of: &str, k: usize) -> TopFile {
+        let share = 1.0 / VOCABULARY as f32;
+        let tails = vec![1.0 - share * k as f32];
+        let top = Top { k, ids: (0..k as u32).collect(), probabilities: vec![share; k], tails };
+        let mut table = TopTable::new(k);
+        table.push([(0, 1)], &[3], [0.5], &top);
+        table.write(path, i64::from(VOCABULARY), of, "d").unwrap();
+        TopFile::open(path, i64::from(VOCABULARY), "d").unwrap()
+    }
+
+    #[test]
+    fn a_matched_step_needs_the_whole_reference() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("top.safetensors");
+        let config = |objective: &str| {
+            let text = format!(
+                "[data]\ntrain = \"gsm8k\"\n[reference]\ntopk = \"top\"\n[objective]\npreset = \"{objective}\"\n"
+            );
+            Config::parse(Path::new("my.toml"), &text, &["objective.match=grad-norm".to_owned()]).unwrap()
+        };
+        let all = VOCABULARY as usize;
+        let error = check_match(&config("distill"), &file(&path, "hash", 5)).unwrap_err().to_string();
+        assert!(error.contains("`reference.topk`: holds only the most probable tokens"), "{error}");
+        for (objective, of, k) in
+            [("distill", "hash", all), ("distill", "oracle/train/0", 5), ("rho", "hash", 5)]
+        {
+            check_match(&config(objective), &file(&path, of, k)).unwrap();
+        }
+    }
 }

@@ -15,10 +15,10 @@ use tokensieve_model::{Error, Model, Result};
 use tokensieve_objective::Plan;
 use tokensieve_processes::Group;
 
-use crate::checkpoint::{Lock, State};
+use crate::checkpoint::{self, Lock, State};
 use crate::config::{Config, Length};
 use crate::existing_run::{BY_HAND, ExistingRun};
-use crate::layout::{CONFIG, PROVENANCE};
+use crate::layout::{CHECKPOINTS, CONFIG, PROVENANCE};
 use crate::load::{self, Data};
 use crate::log::Log;
 use crate::optimizer::Optimizer;
@@ -89,6 +89,8 @@ impl<'a> Run<'a> {
             write_atomically(&config.train.out.join(CONFIG), config.derived().as_bytes())?;
             data.list_skipped(&config)?;
             let log = Log::open(&config.train.out, config.log, &state.logs, state.step, steps)?;
+            // A run that stopped while it removed old checkpoints left some of them.
+            checkpoint::prune(&config.train.out.join(CHECKPOINTS), config.train.keep_last)?;
             Ok::<_, Error>(Writer { log, lock })
         };
         let writer = lock.map(open).transpose()?;

@@ -63,9 +63,14 @@ impl Variable {
             Self::PBase,
             "p_base",
             "the label's probability before training",
-            "a pass over the data before training",
+            "a forward pass without the adapter; without one, a pass over the data before training",
         ),
-        (Self::BaseLoss, "base_loss", "−log p_base", "a pass over the data before training"),
+        (
+            Self::BaseLoss,
+            "base_loss",
+            "−log p_base",
+            "a forward pass without the adapter; without one, a pass over the data before training",
+        ),
         (Self::Entropy, "entropy", "entropy of the prediction, nats", "the model's forward pass"),
         (
             Self::TopEntropy,

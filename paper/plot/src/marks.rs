@@ -4,7 +4,6 @@ use crate::scale::Fitted;
 use crate::series::{Cell, Mark};
 use crate::svg::{Anchor, Canvas, Type, px};
 use crate::{Colours, Series, Shape, Theme, number};
-use std::fmt::Write as _;
 
 /// A panel's plotting area: pixels of its box and its two fitted axes.
 #[derive(Debug)]
@@ -19,18 +18,37 @@ pub(crate) struct Area<'a> {
     pub y: Fitted<'a>,
 }
 
+/// How far marks are drawn, in widths and heights of the area: one beyond it, which is out of sight.
+const DRAWN: [f64; 2] = [-1.0, 2.0];
+
+/// Coordinates beyond this would overflow when lines are cut.
+const FAR: f64 = 1e100;
+
 impl Area<'_> {
-    /// Pixel of a data point, kept within one box of the area so that far outliers stay cheap to clip.
+    /// Pixel of a data point. One that is further away than what is drawn moves, out of sight.
     pub(crate) fn place(&self, x: f64, y: f64) -> Option<(f64, f64)> {
         Some((self.place_x(x)?, self.place_y(y)?))
     }
 
     pub(crate) fn place_x(&self, x: f64) -> Option<f64> {
-        Some(self.left + self.x.at(x)?.clamp(-1.0, 2.0) * self.width)
+        Some(self.pixel_x(self.x.at(x)?.clamp(DRAWN[0], DRAWN[1])))
     }
 
     pub(crate) fn place_y(&self, y: f64) -> Option<f64> {
-        Some(self.top + (1.0 - self.y.at(y)?.clamp(-1.0, 2.0)) * self.height)
+        Some(self.pixel_y(self.y.at(y)?.clamp(DRAWN[0], DRAWN[1])))
+    }
+
+    fn pixel_x(&self, at: f64) -> f64 {
+        self.left + at * self.width
+    }
+
+    fn pixel_y(&self, at: f64) -> f64 {
+        self.top + (1.0 - at) * self.height
+    }
+
+    /// The corners of a path as SVG has them.
+    fn corners(&self, path: &[[f64; 2]]) -> Vec<String> {
+        path.iter().map(|[x, y]| format!("{} {}", px(self.pixel_x(*x)), px(self.pixel_y(*y)))).collect()
     }
 
     pub(crate) fn right(&self) -> f64 {
@@ -189,25 +207,88 @@ pub(crate) fn marker(canvas: &mut Canvas, at: (f64, f64), shape: Shape, size: f6
 }
 
 fn polyline(area: &Area<'_>, points: &[(f64, f64)]) -> String {
-    let mut data = String::new();
-    let mut pen_down = false;
-    for &(x, y) in points {
-        let Some((x, y)) = area.place(x, y) else {
-            pen_down = false;
-            continue;
-        };
-        let _ = write!(data, "{}{} {}", if pen_down { "L" } else { "M" }, px(x), px(y));
-        pen_down = true;
-    }
-    data
+    let place = |&(x, y): &(f64, f64)| Some([area.x.at(x)?, area.y.at(y)?]);
+    let places: Vec<Option<[f64; 2]>> = points.iter().map(place).collect();
+    let lines = places.split(Option::is_none).map(|line| line.iter().flatten().copied().collect::<Vec<_>>());
+    let drawn = lines.map(|line| area.corners(&cut(line, false))).filter(|corners| !corners.is_empty());
+    drawn.map(|corners| format!("M{}", corners.join("L"))).collect::<Vec<_>>().concat()
 }
 
 fn ribbon(area: &Area<'_>, points: &[(f64, f64, f64)]) -> String {
     // A lower edge that a logarithmic axis cannot show runs along the bottom.
-    let floor = area.bottom();
-    let edge = |x: f64, y: f64| Some((area.place_x(x)?, area.place_y(y).unwrap_or(floor)));
+    let edge = |x: f64, y: f64| Some([area.x.at(x)?, area.y.at(y).unwrap_or(0.0)]);
     let upper = points.iter().filter_map(|&(x, _, high)| edge(x, high));
     let lower = points.iter().rev().filter_map(|&(x, low, _)| edge(x, low));
-    let corners: Vec<String> = upper.chain(lower).map(|(x, y)| format!("{} {}", px(x), px(y))).collect();
+    let corners = area.corners(&cut(upper.chain(lower).collect(), true));
     if corners.is_empty() { String::new() } else { format!("M{}Z", corners.join("L")) }
+}
+
+/// A path without what lies beyond [`DRAWN`]: there it runs along the border instead, out of sight, so that what is in
+/// sight keeps its direction (the algorithm of Sutherland and Hodgman).
+fn cut(path: Vec<[f64; 2]>, is_closed: bool) -> Vec<[f64; 2]> {
+    let near: Vec<_> = path.into_iter().map(|point| point.map(|at| at.clamp(-FAR, FAR))).collect();
+    let [low, high] = DRAWN;
+    // Axis, border, and the sign of what lies on the drawn side of the border.
+    let borders = [(0, low, 1.0), (0, high, -1.0), (1, low, 1.0), (1, high, -1.0)];
+    borders.into_iter().fold(near, |path, (axis, border, sign)| {
+        let is_drawn = |point: [f64; 2]| sign * (point[axis] - border) >= 0.0;
+        let mut kept = Vec::with_capacity(path.len());
+        let mut before = path.last().copied().filter(|_| is_closed);
+        for point in path {
+            if let Some(before) = before.filter(|before| is_drawn(*before) != is_drawn(point)) {
+                let [inner, outer] = if is_drawn(point) { [point, before] } else { [before, point] };
+                let share = (border - inner[axis]) / (outer[axis] - inner[axis]);
+                let mut crossing = [0, 1].map(|of| inner[of] + share * (outer[of] - inner[of]));
+                crossing[axis] = border;
+                kept.push(crossing);
+            }
+            if is_drawn(point) {
+                kept.push(point);
+            }
+            before = Some(point);
+        }
+        kept
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Axis;
+
+    /// An area of 100 by 100 pixels, both axes from 0 to 1.
+    fn on_area<T>(read: impl FnOnce(&Area<'_>) -> T) -> T {
+        let axis = Axis::linear("").range(0.0, 1.0);
+        let [x, y] = [axis.fit(std::iter::empty()), axis.fit(std::iter::empty())];
+        read(&Area { left: 0.0, top: 0.0, width: 100.0, height: 100.0, over_cells: false, x, y })
+    }
+
+    fn line(points: &[(f64, f64)]) -> String {
+        on_area(|area| polyline(area, points))
+    }
+
+    #[test]
+    fn lines_to_points_out_of_sight_keep_their_direction() {
+        // At the upper border of the area the line is a tenth of the way.
+        assert_eq!(line(&[(0.0, 0.0), (1.0, 10.0)]), "M0 100L20 -100");
+        assert_eq!(line(&[(1.0, 10.0), (0.0, 0.0)]), "M20 -100L0 100");
+        // Neither end is in sight, and the middle is.
+        assert_eq!(line(&[(-9.5, 0.0), (10.5, 1.0)]), "M-100 57.5L200 42.5");
+        assert_eq!(line(&[(0.0, 0.0), (1e300, 1e300)]), "M0 100L200 -100");
+        let far = line(&[(0.5, 0.5), (f64::MAX, f64::MIN)]);
+        assert!(!far.contains("NaN") && !far.contains("inf"), "{far}");
+        // What is near is drawn as it is, and a gap stays a gap.
+        assert_eq!(line(&[(0.0, 2.0), (1.0, -1.0)]), "M0 -100L100 200");
+        let nan = f64::NAN;
+        assert_eq!(line(&[(0.0, 0.0), (1.0, 1.0), (nan, 0.0), (0.5, 0.5)]), "M0 100L100 0M50 50");
+        assert_eq!(line(&[(5.0, 0.0), (nan, 0.0)]), "");
+    }
+
+    #[test]
+    fn bands_to_points_out_of_sight_keep_their_edges() {
+        let band = |points: &[(f64, f64, f64)]| on_area(|area| ribbon(area, points));
+        assert_eq!(band(&[(0.0, 0.0, 0.0), (1.0, 0.0, 10.0)]), "M0 100L20 -100L100 -100L100 100L0 100Z");
+        assert_eq!(band(&[(0.0, 0.0, 1.0), (1.0, 0.5, 1.0)]), "M0 0L100 0L100 50L0 100Z");
+        assert_eq!(band(&[(5.0, 0.0, 1.0)]), "");
+    }
 }

@@ -108,9 +108,15 @@ pub(crate) fn px(value: f64) -> String {
     if text == "-0" { "0".into() } else { text }
 }
 
-/// Text for element content and for attributes.
+/// Text for element content and for attributes. U+FFFD stands for control characters, which XML cannot hold at all.
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    let held = text.replace(is_not_of_xml, "\u{fffd}");
+    held.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Whether a character is none of XML 1.0's (its rule `Char`).
+fn is_not_of_xml(character: char) -> bool {
+    matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// One run of a label.
@@ -272,6 +278,13 @@ mod tests {
         assert_eq!(marked_up("lone * star"), "lone * star");
         assert_eq!(html("*p*^{2} < 1"), "<i>p</i><sup>2</sup> &lt; 1");
         assert_eq!(unmarked("*p*_{t} at -1"), "p_t at −1");
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_replaced() {
+        assert_eq!(marked_up("a\0b \u{1b}[1m\u{c}"), "a\u{fffd}b \u{fffd}[1m\u{fffd}");
+        assert_eq!(escape("\u{ffff}\t\r\n\u{7f}"), "\u{fffd}\t\r\n\u{7f}");
+        assert_eq!(html("\u{1}<"), "\u{fffd}&lt;");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn find() -> Result<PathBuf> {
 }
 
 fn look() -> Result<PathBuf> {
-    if let Some(path) = env::var_os("TOKENSIEVE_BIN").map(PathBuf::from) {
+    if let Some(path) = env::var_os("TOKENSIEVE_BIN").filter(|path| !path.is_empty()).map(PathBuf::from) {
         if path.is_file() {
             return Ok(path);
         }

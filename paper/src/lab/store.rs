@@ -2,18 +2,20 @@
 //!
 //! `out/lab/HASH/` is a result: it got that name when everything in it was there. `HASH.partial/` is one being made,
 //! or what a killed process left: training and evaluation continue in it. `HASH.lock` is held by the process that
-//! makes it and is free again when that process ends, however it ends.
+//! makes it and is free again when that process ends, however it ends; `collect.lock` likewise by the one that
+//! collects outcomes.
 
 use super::job::{self, CONFIGURATION};
 use super::{Job, Verb, fixture, program};
-use crate::cache::{sha256, write_atomically};
+use crate::cache::{remove_folder, sha256, write_atomically};
 use crate::checkout;
 use crate::provenance::{self, Host};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -144,29 +146,52 @@ impl Lab {
         self.folder.join(job.id())
     }
 
-    /// A result's provenance, if the job is done.
+    /// A result's provenance, if the job is done and its result is not damaged.
     pub fn done(&self, job: &Job) -> Option<Provenance> {
-        let text = fs::read_to_string(self.place(job).join(PROVENANCE)).ok()?;
-        serde_json::from_str(&text).ok()
+        self.result(job).ok().flatten()
+    }
+
+    /// A result's provenance, if the job is done. A damaged one is an error: hours of work may lie beside it.
+    pub fn result(&self, job: &Job) -> Result<Option<Provenance>> {
+        let folder = self.place(job);
+        let path = folder.join(PROVENANCE);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(anyhow::Error::from),
+        };
+        let known = text.and_then(|text| Ok(serde_json::from_str(&text)?));
+        known.map(Some).with_context(|| {
+            format!(
+                "{}: {} is damaged: restore it, or move {} away and the job is run again",
+                job.name,
+                path.display(),
+                folder.display()
+            )
+        })
+    }
+
+    /// Held by the process that collects outcomes: what two write at the same time lacks what the other adds.
+    pub(crate) fn collecting(&self) -> Result<File> {
+        files::wait_for(&self.lock("collect")?).context("waiting for the process that collects outcomes")
     }
 
     /// Runs a job, and before it the jobs that it needs, unless they are done. Waits for a job that another process runs.
     /// `print` gets lines about the progress. Returns the folder and whether this very job had to be run.
     pub fn make(&self, job: &Job, print: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
-        if self.done(job).is_some() {
+        if self.result(job)?.is_some() {
             return Ok((self.place(job), false));
         }
         for needed in job.needs() {
             self.make(needed, print)?;
         }
-        let lock = files::wait_for(&self.lock(job)?);
+        let lock = files::wait_for(&self.lock(&job.id())?);
         let _held = lock.with_context(|| format!("waiting for the process that runs {}", job.name))?;
         self.make_locked(job, print)
     }
 
     /// Runs a job whose needs are done, unless another process does.
     pub fn try_make(&self, job: &Job, print: &dyn Fn(&str)) -> Result<Result<bool, Busy>> {
-        match files::claim(&self.lock(job)?).context("locking a job")? {
+        match files::claim(&self.lock(&job.id())?).context("locking a job")? {
             Some(_held) => self.make_locked(job, print).map(|(_, made)| Ok(made)),
             None => Ok(Err(Busy)),
         }
@@ -180,21 +205,21 @@ impl Lab {
         written.with_context(|| format!("writing in {}", self.folder.display()))
     }
 
-    /// The lock of the process that runs the job.
-    fn lock(&self, job: &Job) -> Result<PathBuf> {
+    /// The lock of the process that does something: of a job by its id, the one that runs it.
+    fn lock(&self, name: &str) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).with_context(|| format!("making {}", self.folder.display()))?;
-        Ok(self.place(job).with_extension("lock"))
+        Ok(self.folder.join(format!("{name}.lock")))
     }
 
     fn make_locked(&self, job: &Job, print: &dyn Fn(&str)) -> Result<(PathBuf, bool)> {
         let folder = self.place(job);
         // Another process may have finished it while this one waited.
-        if self.done(job).is_some() {
+        if self.result(job)?.is_some() {
             return Ok((folder, false));
         }
         let partial = folder.with_extension("partial");
         if !matches!(job.verb, Verb::Train | Verb::Evaluate) {
-            remove(&partial)?;
+            remove_folder(&partial)?;
         }
         fs::create_dir_all(&partial).with_context(|| format!("making {}", partial.display()))?;
         let before = spent(&partial);
@@ -226,7 +251,7 @@ impl Lab {
         tidy(job, &partial)?;
         write_atomically(&partial.join(PROVENANCE), serde_json::to_string_pretty(&provenance)? + "\n")?;
         // What has no provenance is no result: somebody removed a part of it.
-        remove(&folder)?;
+        remove_folder(&folder)?;
         fs::rename(&partial, &folder).with_context(|| format!("finishing {}", folder.display()))?;
         Ok((folder, true))
     }
@@ -272,21 +297,12 @@ fn spent(partial: &Path) -> f64 {
 
 /// Removes what only an unfinished run needs.
 fn tidy(job: &Job, partial: &Path) -> Result<()> {
-    remove(&partial.join("checkpoints"))?;
+    remove_folder(&partial.join("checkpoints"))?;
     if job.following().is_some() {
-        remove(&partial.join(job::MODEL))?;
+        remove_folder(&partial.join(job::MODEL))?;
     }
     let spent = partial.join(SPENT);
     if spent.exists() { fs::remove_file(&spent).context("removing the note of time spent") } else { Ok(()) }
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The program runs in the same folder, but a configuration that names its data by a full path can be moved.

@@ -7,6 +7,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
@@ -78,21 +79,41 @@ impl<F: Serialize + DeserializeOwned> Outcomes<F> {
         }
         crate::cache::write_atomically(path, compressed.finish()?)
     }
+
+    /// Adds those of other runs. A run that is among both keeps its outcome.
+    pub fn merge(&mut self, others: Self) -> Result<Merged> {
+        let mut merged = Merged::default();
+        for (run, outcome) in others.0 {
+            match self.0.entry(run) {
+                Entry::Vacant(place) => {
+                    place.insert(outcome);
+                    merged.added += 1;
+                }
+                Entry::Occupied(kept) => {
+                    let measured = |of: &Outcome<F>| serde_json::to_value(&of.found);
+                    if measured(kept.get())? != measured(&outcome)? {
+                        merged.conflicting.push(kept.key().clone());
+                    }
+                }
+            }
+        }
+        Ok(merged)
+    }
+}
+
+/// What [`Outcomes::merge`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// How many runs were added.
+    pub added: usize,
+    /// Runs of which something else was measured than what is kept.
+    pub conflicting: Vec<String>,
 }
 
 impl<F> Outcomes<F> {
     /// Adds one, if there is one.
     pub fn add(&mut self, outcome: Option<Outcome<F>>) {
         self.0.extend(outcome.map(|outcome| (outcome.run.clone(), outcome)));
-    }
-
-    /// Adds those of other runs; returns how many.
-    pub fn merge(&mut self, others: Self) -> usize {
-        let before = self.len();
-        for (run, outcome) in others.0 {
-            self.0.entry(run).or_insert(outcome);
-        }
-        self.len() - before
     }
 
     /// Whether a run is among them.
@@ -169,8 +190,15 @@ mod tests {
         assert!(read.has("train seed 0") && !read.has("train seed 2") && read.len() == 2);
         let mut merged = Outcomes::default();
         merged.add(Some(Outcome { seconds: 2.5, ..one(1) }));
-        assert_eq!((merged.merge(read), merged.len()), (1, 2));
-        assert_eq!(merged.seconds("train seed 1"), Some(2.5));
+        // The same measures, whatever the time that they took.
+        assert_eq!(merged.merge(read)?, Merged { added: 1, conflicting: Vec::new() });
+        assert_eq!((merged.len(), merged.seconds("train seed 1")), (2, Some(2.5)));
+        let mut others = Outcomes::default();
+        others.add(Some(Outcome { found: one(7).found, ..one(0) }));
+        others.add(Some(one(2)));
+        let conflicting = vec!["train seed 0".to_owned()];
+        assert_eq!(merged.merge(others)?, Merged { added: 1, conflicting });
+        assert_eq!(merged.get("train seed 0"), Some(&one(0).found));
         std::fs::write(&path, "no gzip")?;
         let error = format!("{:#}", Outcomes::<BTreeMap<String, f64>>::read(&path).unwrap_err());
         assert!(error.contains("runs.jsonl.gz"), "{error}");

@@ -97,12 +97,18 @@ pub trait PlannedRuns {
         Ok(outcomes)
     }
 
-    /// Adds what other files and a lab have of finished runs to a file.
+    /// Adds what other files and a lab have of finished runs to a file. Of a run that came out otherwise elsewhere,
+    /// what is kept stays.
     fn collect(&self, lab: &Lab, file: &Path, from: &[PathBuf]) -> Result<Collected> {
+        let _held = lab.collecting()?;
         let mut outcomes = if file.exists() { Outcomes::read(file)? } else { Outcomes::default() };
-        let mut merged = 0;
+        let (mut added, mut conflicts) = (0, Vec::new());
         for other in from {
-            merged += outcomes.merge(Outcomes::read(other)?);
+            let merged = outcomes.merge(Outcomes::read(other)?)?;
+            added += merged.added;
+            if !merged.conflicting.is_empty() {
+                conflicts.push(Conflict { file: other.clone(), runs: merged.conflicting });
+            }
         }
         let mut stage = |stage: Stage| -> Result<_> {
             let before = outcomes.len();
@@ -112,7 +118,7 @@ pub trait PlannedRuns {
         };
         let stages = [stage(Stage::Tuning)?, stage(Stage::Main)?];
         outcomes.write(file)?;
-        Ok(Collected { merged, stages, total: outcomes.len() })
+        Ok(Collected { merged: added, conflicts, stages, total: outcomes.len() })
     }
 }
 
@@ -121,10 +127,21 @@ pub trait PlannedRuns {
 pub struct Collected {
     /// Runs that other files had.
     pub merged: usize,
+    /// Other files that have other outcomes.
+    pub conflicts: Vec<Conflict>,
     /// Of tuning and of the results.
     pub stages: [OfStage; 2],
     /// Runs in the file.
     pub total: usize,
+}
+
+/// A file with outcomes that were not taken, because others are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The file.
+    pub file: PathBuf,
+    /// Whose outcomes.
+    pub runs: Vec<String>,
 }
 
 /// What it did for a stage.
@@ -136,4 +153,54 @@ pub struct OfStage {
     pub added: usize,
     /// Jobs that are missing.
     pub missing: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Profile;
+    use crate::lab::queue::{self, Shard};
+    use crate::oracle::Work;
+    use std::thread;
+    use std::time::Duration;
+
+    type Found = <Work as PlannedRuns>::Found;
+
+    #[test]
+    fn what_came_out_otherwise_elsewhere_is_named_and_not_taken() -> Result<()> {
+        let (study, lab, folder) = (Work::of(Profile::Smoke)?, Lab::fixture()?, tempfile::tempdir()?);
+        let cells = study.cells(Stage::Main)?;
+        queue::run(&lab, &study.jobs_of(&cells[0])?, Shard::ALL, 1, &|_| {})?;
+        let [file, other] = ["kept.jsonl.gz", "other.jsonl.gz"].map(|name| folder.path().join(name));
+        assert!(study.collect(&lab, &file, &[])?.conflicts.is_empty());
+        let kept = Outcomes::<Found>::read(&file)?;
+
+        let mut others = Outcomes::default();
+        for cell in &cells[..2] {
+            let (run, text) = (cell.to_string(), String::new());
+            let (commit, date, found) = (text.clone(), text, Found::default());
+            others.add(Some(Outcome { run, seconds: 1.0, commit, date, processor: None, found }));
+        }
+        others.write(&other)?;
+        let collected = study.collect(&lab, &file, std::slice::from_ref(&other))?;
+        assert_eq!((collected.merged, collected.total), (1, kept.len() + 1));
+        let run = cells[0].to_string();
+        assert_eq!(collected.conflicts, [Conflict { file: other, runs: vec![run.clone()] }]);
+        assert_eq!(Outcomes::<Found>::read(&file)?.get(&run), kept.get(&run));
+        Ok(())
+    }
+
+    #[test]
+    fn one_process_collects_at_a_time() -> Result<()> {
+        let (study, lab, folder) = (Work::of(Profile::Smoke)?, Lab::fixture()?, tempfile::tempdir()?);
+        let held = lab.collecting()?;
+        thread::scope(|scope| {
+            let second = scope.spawn(|| study.collect(&lab, &folder.path().join("kept.jsonl.gz"), &[]));
+            thread::sleep(Duration::from_millis(200));
+            assert!(!second.is_finished());
+            drop(held);
+            second.join().expect("no panic")
+        })?;
+        Ok(())
+    }
 }

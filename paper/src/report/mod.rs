@@ -5,6 +5,7 @@
 //! (which escapes everything that is not marked safe).
 
 pub(crate) mod counted;
+mod folder;
 mod interval;
 mod serve;
 mod viewer;
@@ -12,14 +13,14 @@ mod viewer;
 pub use serve::serve;
 
 use crate::cache::write_atomically;
-use crate::claim::{OURS, tally};
+use crate::claim::{OURS, is_without_spread, tally};
 use crate::findings::{Finding, QUESTIONS, Question};
 use crate::ledger::{self, Ledger};
 use crate::provenance::{self, Provenance};
 use crate::recorded::{Agreement, Recorded, same_verdict};
 use crate::study::models;
 use crate::{Claim, Made, Profile, Verdict};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
@@ -178,14 +179,21 @@ impl Badge {
     }
 }
 
-/// Writes the site into `folder`, replacing what an earlier report left there; returns its `index.html`.
+/// Writes the site into `folder`; returns its `index.html`. What an earlier report left there is replaced as soon as
+/// the new one is whole.
 pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBuf> {
     ensure!(!made.is_empty(), "a report needs at least one figure");
+    // Where `just manuscript` leaves it.
+    let manuscript = fs::read(folder.with_file_name("manuscript.pdf")).ok();
+    folder::replace(folder, |new| fill(made, recorded, manuscript.as_deref(), new))?;
+    Ok(folder.join("index.html"))
+}
+
+/// Writes the site into an empty folder.
+fn fill(made: &[Made], recorded: &Recorded, manuscript: Option<&[u8]>, folder: &Path) -> Result<()> {
     let ledger = Ledger::new(made, recorded);
     let pages = made.iter().map(|made| page(made, &ledger, recorded)).collect::<Result<Vec<_>>>()?;
     let viewer = Viewer::of(made)?;
-    // Where `just manuscript` leaves it.
-    let manuscript = fs::read(folder.with_file_name("manuscript.pdf")).ok();
     let site = Site {
         has_viewer: viewer.is_some(),
         has_manuscript: manuscript.is_some(),
@@ -205,9 +213,6 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         disagreements: ledger.disagreements(),
         pages,
     };
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("emptying {}", folder.display()))?;
-    }
     let templates = templates()?;
     let render = |template: &str, at: usize| -> Result<String> {
         let template = templates.get_template(template)?;
@@ -237,7 +242,7 @@ pub fn write(made: &[Made], recorded: &Recorded, folder: &Path) -> Result<PathBu
         let provenance = serde_json::to_string_pretty(&made.provenance)? + "\n";
         write_atomically(&folder.join(format!("{id}.json")), provenance)?;
     }
-    Ok(folder.join("index.html"))
+    Ok(())
 }
 
 /// The distinct values of something in the figures' provenances, in alphabetical order.
@@ -298,7 +303,7 @@ fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Resu
 fn answered<'a>(question: &Question, made: &'a [Made], ledger: &Ledger<'_>) -> Answered<'a> {
     let text = |finding: Finding<'a>| {
         let claim = finding.claim;
-        let (class, sure) = meaning(&claim.verdict);
+        let (class, sure) = meaning(claim);
         FindingText {
             page: finding.made.about.id,
             name: name(claim),
@@ -317,13 +322,27 @@ fn answered<'a>(question: &Question, made: &'a [Made], ledger: &Ledger<'_>) -> A
 }
 
 /// A verdict's class on the page, and what it means.
-fn meaning(verdict: &Verdict) -> (&'static str, &str) {
-    match verdict {
+fn meaning(claim: &Claim) -> (&'static str, &str) {
+    match &claim.verdict {
         Verdict::Holds => ("holds", "the whole interval lies on the claimed side"),
         Verdict::DoesNotHold => ("fails", "the whole interval lies on the other side"),
         Verdict::PracticallyEqual => ("equal", "the difference is too small to matter"),
-        Verdict::Undecided => ("undecided", "the threshold lies inside the interval"),
+        Verdict::Undecided => ("undecided", undecided(claim)),
         Verdict::NotTested(reason) => ("untested", reason.as_str()),
+    }
+}
+
+/// Why a claim is undecided.
+fn undecided(claim: &Claim) -> &'static str {
+    match claim.estimate {
+        Some(of) if of.n > 1 && is_without_spread(of) => {
+            "it came out the same each time, which does not tell how far another time would be from it"
+        }
+        Some(of) if of.above(claim.threshold) || of.below(claim.threshold) => {
+            "the threshold lies outside the interval, but among as many claims one such interval can be chance \
+             (Holm's correction)"
+        }
+        _ => "the threshold lies inside the interval",
     }
 }
 
@@ -340,7 +359,7 @@ fn name(claim: &Claim) -> &str {
 }
 
 fn claim_text<'a>(claim: &'a Claim, made: &Made, ledger: &Ledger<'_>, recorded: &Recorded) -> ClaimText<'a> {
-    let (class, detail) = meaning(&claim.verdict);
+    let (class, detail) = meaning(claim);
     let verdict = Badge::new(class, claim.verdict.name(), detail);
     let before = recorded.verdict(&claim.id);
     let text = before.map_or("–", |before| &before.verdict);
@@ -388,5 +407,46 @@ fn agreement_badge(agreement: &Agreement) -> Badge {
         Agreement::NotCompared(why) => {
             Badge::new("untested", "not compared", &format!("Not compared: {why}."))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Estimate, engine, figures};
+
+    #[test]
+    fn an_undecided_claim_says_why() {
+        let estimate = |low: f64, high: f64| Estimate { value: f64::midpoint(low, high), low, high, n: 5 };
+        let claim = || Claim::new("x/y", "A", "s");
+        let why = |claim: &Claim| {
+            assert_eq!(claim.verdict, Verdict::Undecided);
+            meaning(claim).1.to_owned()
+        };
+        let inside = "the threshold lies inside the interval";
+        assert_eq!(why(&claim().above(0.0, estimate(-0.1, 0.2), "t")), inside);
+        assert_eq!(why(&claim().below(0.0, estimate(0.0, 0.2), "t")), inside);
+        for (low, high) in [(0.1, 0.2), (-0.2, -0.1)] {
+            let corrected = claim().decided(Verdict::Undecided, Some(estimate(low, high)), true, "t");
+            assert!(why(&corrected).contains("outside the interval") && why(&corrected).contains("Holm"));
+        }
+        assert!(why(&claim().above(0.0, estimate(0.5, 0.5), "t")).contains("the same each time"));
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_leaves_the_old_one() -> Result<()> {
+        let parent = tempfile::tempdir()?;
+        let folder = parent.path().join("report");
+        let mut made = [engine::make_synthetic(&figures::named("a-2c")?)?];
+        let files = || -> Result<BTreeSet<PathBuf>> {
+            fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect()
+        };
+        let index = write(&made, &Recorded::load()?, &folder)?;
+        let before = (fs::read(&index)?, files()?);
+        // No file is called so.
+        made[0].about.id = "a\0b";
+        assert!(write(&made, &Recorded::load()?, &folder).is_err());
+        assert_eq!((fs::read(&index)?, files()?), before);
+        Ok(())
     }
 }

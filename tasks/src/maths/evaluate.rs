@@ -264,17 +264,19 @@ impl Reader<'_> {
             return None;
         }
         self.budget.spend(digits.len() as u64 / 16)?;
+        // Digits after the point lower the power of ten that an exponent names.
+        let power = power.checked_sub(i64::try_from(places).ok()?)?;
         let whole =
             |digits: &str| Value::Exact(Rational::from_integer(digits.parse::<BigInt>().unwrap_or_default()));
         let ten = |power: i64| Value::from(10).power(&Value::from(power), self.budget);
         let number = if repeating == 0 {
-            whole(&digits).times(&ten(power - places as i64)?, self.budget)?
+            whole(&digits).times(&ten(power)?, self.budget)?
         } else {
             // 0.1\overline{6} = (16 − 1) / 90
             let (before, length) = (&digits[..digits.len() - repeating], u32::try_from(repeating).ok()?);
             let nines = Pow::pow(BigInt::from(10), length) - 1;
             let above = whole(&digits).minus(&whole(before), self.budget)?;
-            let above = above.times(&ten(power - places as i64)?, self.budget)?;
+            let above = above.times(&ten(power)?, self.budget)?;
             above.over(&Value::Exact(Rational::from_integer(nines)), self.budget)?
         };
         Some(number)

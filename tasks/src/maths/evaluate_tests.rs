@@ -71,6 +71,9 @@ fn what_is_no_expression_has_no_value() {
         "2 3",
         ".",
         "1.\\overline{}",
+        // The least power of ten that can be read, and digits that lower it.
+        "1.5e-9223372036854775808",
+        "1.0\\overline{3}e-9223372036854775808",
         "(1",
         "1/0",
         "+",

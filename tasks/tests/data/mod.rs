@@ -1,5 +1,6 @@
 //! For tests that need data of others.
 
+use tokensieve_base::testing::skipped;
 use tokensieve_data::{Error as DataError, Folders};
 use tokensieve_tasks::Error;
 
@@ -9,7 +10,7 @@ use tokensieve_tasks::Error;
 pub(crate) fn at_hand<T>(asked: Result<T, impl Into<Error>>) -> Option<T> {
     match asked.map_err(Into::into) {
         Err(Error::Data(error @ DataError::Unobtainable(_))) if Folders::from_env().mirror.is_none() => {
-            eprintln!("skipped: {}", error.brief());
+            skipped(&error.brief());
             None
         }
         Err(error) => panic!("{error}"),

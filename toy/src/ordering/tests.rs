@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use tokensieve_base::testing::largest_difference;
 
 use super::*;
 
@@ -17,10 +18,6 @@ fn logit_gradient(
     let mut gradient = logits.to_vec();
     learner.logit_gradient(contexts, &mut gradient).unwrap();
     gradient
-}
-
-fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).fold(0.0_f64, |m, (x, y)| m.max((x - y).abs()))
 }
 
 proptest! {

@@ -62,7 +62,8 @@ impl Truth {
         -found.map_or(f64::from(NEVER), |(_, p)| *p).ln()
     }
 
-    /// Appends the support, most probable first, filled up to k with tokens that cannot stand there.
+    /// Appends the support, most probable first, filled up to k with tokens that cannot stand there. Nothing is left for
+    /// others.
     fn append(&self, top: &mut Top) {
         let mut support = self.support.clone();
         support.sort_by(|(_, p), (_, q)| q.total_cmp(p));
@@ -72,6 +73,7 @@ impl Truth {
             top.ids.push(id);
             top.probabilities.push(p);
         }
+        top.tails.push(0.0);
     }
 }
 

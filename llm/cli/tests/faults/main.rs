@@ -1,11 +1,13 @@
 //! The program on a disk that becomes full, that fails, and killed, at each of the calls with which it changes files.
 //!
-//! Nothing is lost that was there before; the error names the file and what the system said; nothing half written stays; and
-//! the same command, given again, ends with what it would have written undisturbed, byte for byte. A small library
-//! (shim.c), loaded before libc, makes the calls fail.
+//! Nothing is lost that was there before, not even an earlier result until the new one is whole, unless the user has
+//! asked to discard it; the error names the file and what the system said; nothing half written stays; and the same
+//! command, given again, ends with what it would have written undisturbed, byte for byte. A small library (shim.c),
+//! loaded before libc, makes the calls fail.
 //!
-//! Needs libtorch and a C compiler; makes its own model and data in a temporary folder. Of commands with many calls some are
-//! tried, evenly spaced; with `TOKENSIEVE_FAULTS=all` every one. `cargo test -p tokensieve-cli --test faults`.
+//! Needs libtorch and a C compiler; makes its own model and data in a temporary folder. Some calls of a command are
+//! tried, evenly spaced; with `TOKENSIEVE_FAULTS=all` every one, as every night.
+//! `cargo test -p tokensieve-cli --test faults`.
 #![cfg(target_os = "linux")]
 
 #[path = "../../../tests/bench/mod.rs"]
@@ -21,10 +23,15 @@ use std::sync::OnceLock;
 use bench::said;
 use tempfile::TempDir;
 
-/// How many calls of a command are tried.
-const TRIED: usize = 6;
+/// At how many calls of a command each kind of fault is tried, the kinds at different ones.
+const TRIED: usize = 3;
+
+/// Calls that remove. What cannot be removed stays, until the command is given again.
+const REMOVALS: [&str; 3] = [" unlink ", " unlinkat ", " rmdir "];
 
 const MODEL: &str = "--model model --precision f32";
+
+const TRAIN: &str = "train run.toml --set log.tensorboard=false --out out";
 
 const RUN: &str = r#"
 [model]
@@ -83,6 +90,49 @@ impl Fault {
     }
 }
 
+/// Files by their relative paths.
+type Content = BTreeMap<PathBuf, Vec<u8>>;
+
+/// What may have become of a file that was there before, when the command has failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    /// Nothing.
+    Kept,
+    /// The new one has its place, whole.
+    Replaced,
+    /// Lines were added.
+    Continued,
+    /// The user has asked to discard it: it is gone, or the new one has its place, whole.
+    Discarded,
+    /// It is gone, or has lines of the new one and no others.
+    BegunAgain,
+    /// Anything.
+    Any,
+}
+
+impl Fate {
+    /// Whether a file may be as it is `left`, if it `was` so before and is `new` when nothing happens.
+    fn allows(self, was: &[u8], left: Option<&Vec<u8>>, new: Option<&Vec<u8>>) -> bool {
+        let Some(left) = left else {
+            return matches!(self, Self::Discarded | Self::BegunAgain | Self::Any);
+        };
+        let new = new.map_or_else(String::new, |new| timeless(new));
+        match self {
+            _ if left == was => true,
+            Self::Kept => false,
+            Self::Replaced | Self::Discarded => timeless(left) == new,
+            Self::Continued => left.starts_with(was),
+            Self::BegunAgain => {
+                let text = timeless(left);
+                // The last line may be torn.
+                let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+                lines.lines().all(|line| new.lines().any(|other| other == line))
+            }
+            Self::Any => true,
+        }
+    }
+}
+
 /// The library, compiled once.
 fn shim() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
@@ -120,9 +170,7 @@ impl Folder {
     /// With an adapter in `ready`.
     fn with_adapter() -> Self {
         let folder = Self::new();
-        let two = "train run.toml --set train.steps=2 --set train.grow_rank=[] --out ready";
-        let output = folder.command(two).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        folder.run("train run.toml --set train.steps=2 --set train.grow_rank=[] --out ready");
         folder
     }
 
@@ -141,9 +189,9 @@ impl Folder {
         copy
     }
 
-    /// Every file below, by its relative path.
-    fn content(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut found = BTreeMap::new();
+    /// Every file below.
+    fn content(&self) -> Content {
+        let mut found = Content::new();
         let (base, mut folders) = (self.path(), vec![self.path()]);
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
@@ -165,6 +213,11 @@ impl Folder {
         command
     }
 
+    fn run(&self, words: &str) {
+        let output = self.command(words).output().unwrap();
+        assert!(output.status.success(), "{words}\n{}", said(&output));
+    }
+
     fn watched(&self, words: &str) -> Command {
         let mut command = self.command(words);
         command.env("LD_PRELOAD", shim()).env("FAULT_BELOW", self.path());
@@ -174,6 +227,16 @@ impl Folder {
     fn disturbed(&self, words: &str, fault: Fault, call: usize) -> Output {
         let mut command = self.watched(words);
         command.env("FAULT", fault.name()).env("FAULT_AT", call.to_string()).output().unwrap()
+    }
+
+    /// What a command leaves in a copy of the folder if nothing happens to it, and its calls.
+    fn undisturbed(&self, words: &str) -> (Content, Vec<String>) {
+        let folder = self.copy();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let output = folder.watched(words).env("FAULT_LOG", log.path()).output().unwrap();
+        assert!(output.status.success(), "{words}\n{}", said(&output));
+        let calls = fs::read_to_string(log.path()).unwrap();
+        (folder.content(), calls.lines().map(str::to_owned).collect())
     }
 }
 
@@ -185,38 +248,50 @@ fn timeless(content: &[u8]) -> String {
     parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| "0123456789. e-".contains(c)))
 }
 
+/// The calls of a command, counted from 0, at which a kind of fault is tried.
+fn tried(calls: usize, kind: usize) -> Vec<usize> {
+    if std::env::var("TOKENSIEVE_FAULTS").is_ok_and(|which| which == "all") {
+        return (0..calls).collect();
+    }
+    let (kinds, last) = (Fault::ALL.len(), calls - 1);
+    (0..TRIED).map(|which| (which * kinds + kind) * last / (TRIED * kinds - 1)).collect()
+}
+
 /// Disturbs a command at its calls, in copies of the folder, and compares the `results` in the end.
 fn withstands(folder: &Folder, words: &str, results: &[&str]) {
+    withstands_over(folder, words, results, |_, _| Fate::Kept);
+}
+
+/// The same where an earlier result is in the folder. `fate` says what may become of each file there, given its path
+/// and what is left.
+fn withstands_over(folder: &Folder, words: &str, results: &[&str], fate: impl Fn(&str, &Content) -> Fate) {
     let before = folder.content();
-    let undisturbed = folder.copy();
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let output = undisturbed.watched(words).env("FAULT_LOG", log.path()).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    let (whole, calls) = (undisturbed.content(), fs::read_to_string(log.path()).unwrap());
-    let calls: Vec<&str> = calls.lines().collect();
-    let all = std::env::var("TOKENSIEVE_FAULTS").is_ok_and(|which| which == "all");
-    let tried = if all { calls.len() } else { calls.len().min(TRIED) };
-    println!("{words}: {} calls, {tried} of them tried", calls.len());
-    assert!(tried > 1);
-    for fault in Fault::ALL {
-        for which in 0..tried {
-            let call = which * (calls.len() - 1) / (tried - 1);
+    let (whole, calls) = folder.undisturbed(words);
+    let removes = |call: &String| REMOVALS.iter().any(|name| call.contains(name));
+    println!("{words}: {} calls", calls.len());
+    assert!(calls.len() > 2);
+    for (kind, fault) in Fault::ALL.into_iter().enumerate() {
+        for call in tried(calls.len(), kind) {
+            // Removing takes no space, so that the command succeeds.
+            if fault == Fault::Full && calls[call..].iter().all(removes) {
+                continue;
+            }
             let at = format!("{words}\n{} at {}", fault.name(), calls[call]);
             let folder = folder.copy();
             let output = folder.disturbed(words, fault, call + 1);
             let left = folder.content();
-            for (path, content) in &before {
-                assert!(left.get(path) == Some(content), "{at}\nlost {}", path.display());
+            for (path, was) in &before {
+                let fate = fate(path.to_str().unwrap(), &left);
+                let allowed = fate.allows(was, left.get(path), whole.get(path));
+                assert!(allowed, "{at}\n{} is not {fate:?}", path.display());
             }
-            // What cannot be removed stays, until the command is given again.
-            let unremovable = calls[call].contains(" unlink ");
             if let Some(message) = fault.message() {
                 let error = String::from_utf8_lossy(&output.stderr);
                 let error = error.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
                 assert_eq!(output.status.code(), Some(1), "{at}\n{}", said(&output));
                 assert!(error.contains(message) && error.contains("out"), "{at}\n{}", said(&output));
                 let half = left.keys().find(|path| path.to_string_lossy().ends_with(".new"));
-                assert!(half.is_none() || unremovable, "{at}\nleft {half:?}");
+                assert!(half.is_none() || removes(&calls[call]), "{at}\nleft {half:?}");
             } else {
                 assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{at}\n{}", said(&output));
             }
@@ -234,18 +309,43 @@ fn withstands(folder: &Folder, words: &str, results: &[&str]) {
 
 #[test]
 fn made_rows() {
-    withstands(&Folder::new(), "make arithmetic -n 6 --out out.jsonl", &["out.jsonl"]);
+    let words = "make arithmetic -n 6 --out out.jsonl";
+    withstands(&Folder::new(), words, &["out.jsonl"]);
+    let folder = Folder::new();
+    folder.run("make arithmetic -n 4 --out out.jsonl");
+    withstands_over(&folder, words, &["out.jsonl"], |path, _| match path {
+        "out.jsonl" => Fate::Replaced,
+        _ => Fate::Kept,
+    });
 }
 
 #[test]
 fn the_most_probable_tokens() {
-    withstands(&Folder::new(), "topk run.toml out.safetensors -k 4", &["out.safetensors"]);
+    let words = "topk run.toml out.safetensors -k 4";
+    withstands(&Folder::new(), words, &["out.safetensors"]);
+    let folder = Folder::new();
+    folder.run("topk run.toml out.safetensors -k 3");
+    withstands_over(&folder, words, &["out.safetensors"], |path, _| match path {
+        "out.safetensors" => Fate::Replaced,
+        _ => Fate::Kept,
+    });
 }
 
 #[test]
 fn held_out_text() {
-    let words = format!("evaluate --suite nll:rows.jsonl --limit 6 {MODEL} --out out.json");
-    withstands(&Folder::new(), &words, &["out.json", "out.answers.jsonl"]);
+    let evaluate =
+        |rest: &str| format!("evaluate --suite nll:rows.jsonl {MODEL} --out out.json --limit {rest}");
+    let results = ["out.json", "out.answers.jsonl"];
+    withstands(&Folder::new(), &evaluate("6"), &results);
+    let folder = Folder::new();
+    folder.run(&evaluate("4"));
+    for (rest, answers) in [("6", Fate::Continued), ("6 --fresh", Fate::BegunAgain)] {
+        withstands_over(&folder, &evaluate(rest), &results, |path, _| match path {
+            "out.json" => Fate::Replaced,
+            "out.answers.jsonl" => answers,
+            _ => Fate::Kept,
+        });
+    }
 }
 
 #[test]
@@ -256,15 +356,52 @@ fn questions() {
 
 #[test]
 fn replies() {
-    let words = format!("generate rows.jsonl --limit 4 -n 3 {MODEL} --out out.jsonl");
-    withstands(&Folder::new(), &words, &["out.jsonl"]);
+    let generate = |rest: &str| format!("generate rows.jsonl {MODEL} --out out.jsonl {rest}");
+    withstands(&Folder::new(), &generate("-n 3 --limit 4"), &["out.jsonl"]);
+    let folder = Folder::new();
+    folder.run(&generate("-n 2 --limit 4"));
+    for (rest, replies) in [("-n 3 --limit 4", Fate::Continued), ("-n 3 --limit 5 --fresh", Fate::BegunAgain)]
+    {
+        withstands_over(&folder, &generate(rest), &["out.jsonl"], |path, _| match path {
+            "out.jsonl" => replies,
+            _ => Fate::Kept,
+        });
+    }
 }
 
 #[test]
 fn uncertainty() {
-    let words =
-        format!("uncertainty rows.jsonl -n 4 --passes 2 {MODEL} --out out.jsonl --parquet out.parquet");
-    withstands(&Folder::new(), &words, &["out.jsonl", "out.parquet"]);
+    let uncertainty =
+        |n: usize, rest: &str| format!("uncertainty rows.jsonl -n {n} --passes 2 {MODEL} {rest}");
+    let words = uncertainty(4, "--out out.jsonl --parquet out.parquet");
+    let results = ["out.jsonl", "out.parquet"];
+    withstands(&Folder::new(), &words, &results);
+    let folder = Folder::new();
+    folder.run(&uncertainty(3, "--out other.jsonl --parquet out.parquet"));
+    folder.run(&uncertainty(4, "--out out.jsonl"));
+    // As an interrupted run leaves it: the settings and two documents.
+    let path = folder.path().join("out.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, text.split_inclusive('\n').take(3).collect::<String>()).unwrap();
+    withstands_over(&folder, &words, &results, |path, _| match path {
+        "out.jsonl" => Fate::Continued,
+        "out.parquet" => Fate::Replaced,
+        _ => Fate::Kept,
+    });
+}
+
+#[test]
+fn a_recommended_configuration() {
+    // So few rows that nothing is trained.
+    let diagnose = |n: usize| {
+        format!("diagnose --data rows.jsonl -n 6 --max-length {n} --passes 0 {MODEL} --config out.toml")
+    };
+    let folder = Folder::new();
+    folder.run(&diagnose(60));
+    withstands_over(&folder, &diagnose(50), &["out.toml"], |path, _| match path {
+        "out.toml" => Fate::Replaced,
+        _ => Fate::Kept,
+    });
 }
 
 #[test]
@@ -277,6 +414,47 @@ fn models() {
 #[test]
 fn a_training_run() {
     let results = bench::RESULTS.map(|file| format!("out/{file}"));
-    let words = "train run.toml --set log.tensorboard=false --out out";
-    withstands(&Folder::new(), words, &results.each_ref().map(String::as_str));
+    let results = results.each_ref().map(String::as_str);
+    withstands(&Folder::new(), TRAIN, &results);
+}
+
+/// Killed before its second checkpoint, and then disturbed on its way from the first one.
+#[test]
+fn a_training_run_that_continues() {
+    let folder = Folder::new();
+    let (_, calls) = folder.undisturbed(TRAIN);
+    let second = calls.iter().position(|call| call.contains(".writing-step-00000004")).unwrap();
+    let output = folder.disturbed(TRAIN, Fault::Kill, second + 1);
+    assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{}", said(&output));
+    let results = bench::RESULTS.map(|file| format!("out/{file}"));
+    let results = results.each_ref().map(String::as_str);
+    withstands_over(&folder, TRAIN, &results, |path, left| match path {
+        // Back to the checkpoint, and on from there.
+        "out/metrics.jsonl" | "out/selection.jsonl" => Fate::BegunAgain,
+        "out/timing.jsonl" => Fate::Any,
+        // Two are kept: it goes once the third is whole.
+        _ if path.starts_with("out/checkpoints/step-00000002/")
+            && left.contains_key(Path::new("out/checkpoints/step-00000006/state.toml")) =>
+        {
+            Fate::Any
+        }
+        _ => Fate::Kept,
+    });
+}
+
+#[test]
+fn a_training_run_that_begins_afresh() {
+    let folder = Folder::new();
+    folder.run(&format!("{TRAIN} --set train.seed=1"));
+    fs::write(folder.path().join("out/notes.txt"), "of the user's own").unwrap();
+    let results = bench::RESULTS.map(|file| format!("out/{file}"));
+    let results = results.each_ref().map(String::as_str);
+    withstands_over(&folder, &format!("{TRAIN} --fresh"), &results, |path, _| match path {
+        "out/config.toml" | "out/run.json" => Fate::Replaced,
+        "out/metrics.jsonl" | "out/selection.jsonl" => Fate::BegunAgain,
+        "out/timing.jsonl" => Fate::Any,
+        _ if path.starts_with("out/adapter/") => Fate::Discarded,
+        _ if path.starts_with("out/checkpoints/") => Fate::Any,
+        _ => Fate::Kept,
+    });
 }

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -43,6 +44,11 @@ static void path_of(int file, const char *path, char *whole) {
     snprintf(whole + length, PATH_MAX - length, "%s", path ? path : "");
 }
 
+// Removing takes no space.
+static int removes(const char *name) {
+    return !strcmp(name, "unlink") || !strcmp(name, "unlinkat") || !strcmp(name, "rmdir");
+}
+
 // 0: go on; 1: fail, errno is set; 2: the first call without space.
 static int fault(const char *name, int file, const char *path) {
     char whole[PATH_MAX];
@@ -61,18 +67,21 @@ static int fault(const char *name, int file, const char *path) {
     if (!at || call < at) return 0;
     if (!strcmp(kind, "kill") && call == at) kill(getpid(), SIGKILL);
     if (!strcmp(kind, "io") && call == at) return errno = EIO, 1;
-    // Removing a file takes no space.
-    if (!strcmp(kind, "full") && strcmp(name, "unlink")) return errno = ENOSPC, call == at ? 2 : 1;
+    if (!strcmp(kind, "full") && !removes(name)) return errno = ENOSPC, call == at ? 2 : 1;
     return 0;
 }
 
 #define NEXT(type, name, ...) ((type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name))
 
-static int opens(const char *name, int folder, const char *path, int flags) {
+static int is_there(int folder, const char *path, int flags) {
     struct stat found;
-    // Opening what is there takes no space.
-    int makes = (flags & O_CREAT) && fstatat(folder, path, &found, 0) != 0;
-    return makes && fault(name, folder, path);
+    return fstatat(folder, path, &found, flags) == 0;
+}
+
+// Opening what is there changes it only if it is emptied.
+static int opens(const char *name, int folder, const char *path, int flags) {
+    int changes = is_there(folder, path, 0) ? flags & O_TRUNC : flags & O_CREAT;
+    return changes && fault(name, folder, path);
 }
 
 #define OPEN(name)                                                              \
@@ -108,10 +117,29 @@ ssize_t writev(int file, const struct iovec *parts, int count) {
     if (fault("writev", file, NULL)) return -1;
     return NEXT(ssize_t, writev, int, const struct iovec *, int)(file, parts, count);
 }
+#define PWRITEV(name)                                                           \
+    ssize_t name(int file, const struct iovec *parts, int count, off_t place) { \
+        if (fault(#name, file, NULL)) return -1;                                \
+        return NEXT(ssize_t, name, int, const struct iovec *, int, off_t)(file, parts, count, place); \
+    }
+PWRITEV(pwritev)
+PWRITEV(pwritev64)
 ssize_t copy_file_range(int from, off_t *a, int to, off_t *b, size_t length, unsigned flags) {
     if (fault("copy_file_range", to, NULL)) return -1;
-    return NEXT(ssize_t, copy_file_range, int, off_t *, int, off_t *, size_t, unsigned)(from, a, to, b, length, flags);
+    return NEXT(ssize_t, copy_file_range, int, off_t *, int, off_t *, size_t, unsigned)(
+        from, a, to, b, length, flags);
 }
+ssize_t splice(int from, off_t *a, int to, off_t *b, size_t length, unsigned flags) {
+    if (fault("splice", to, NULL)) return -1;
+    return NEXT(ssize_t, splice, int, off_t *, int, off_t *, size_t, unsigned)(from, a, to, b, length, flags);
+}
+#define SENDFILE(name)                                                          \
+    ssize_t name(int to, int from, off_t *place, size_t length) {               \
+        if (fault(#name, to, NULL)) return -1;                                  \
+        return NEXT(ssize_t, name, int, int, off_t *, size_t)(to, from, place, length); \
+    }
+SENDFILE(sendfile)
+SENDFILE(sendfile64)
 #define SYNC(name)                                                              \
     int name(int file) {                                                        \
         if (fault(#name, file, NULL)) return -1;                                \
@@ -126,17 +154,57 @@ SYNC(fdatasync)
     }
 TRUNCATE(ftruncate)
 TRUNCATE(ftruncate64)
-int rename(const char *from, const char *to) {
-    if (fault("rename", AT_FDCWD, to)) return -1;
-    return NEXT(int, rename, const char *, const char *)(from, to);
+int fchmod(int file, mode_t mode) {
+    if (fault("fchmod", file, NULL)) return -1;
+    return NEXT(int, fchmod, int, mode_t)(file, mode);
+}
+int chmod(const char *path, mode_t mode) {
+    if (fault("chmod", AT_FDCWD, path)) return -1;
+    return NEXT(int, chmod, const char *, mode_t)(path, mode);
+}
+
+// Of two names, the one that is made counts.
+#define TWO_NAMES(name)                                                         \
+    int name(const char *from, const char *to) {                                \
+        if (fault(#name, AT_FDCWD, to)) return -1;                              \
+        return NEXT(int, name, const char *, const char *)(from, to);           \
+    }
+TWO_NAMES(rename)
+TWO_NAMES(link)
+TWO_NAMES(symlink)
+int renameat(int old, const char *from, int new, const char *to) {
+    if (fault("renameat", new, to)) return -1;
+    return NEXT(int, renameat, int, const char *, int, const char *)(old, from, new, to);
+}
+int renameat2(int old, const char *from, int new, const char *to, unsigned flags) {
+    if (fault("renameat2", new, to)) return -1;
+    return NEXT(int, renameat2, int, const char *, int, const char *, unsigned)(old, from, new, to, flags);
+}
+int linkat(int old, const char *from, int new, const char *to, int flags) {
+    if (fault("linkat", new, to)) return -1;
+    return NEXT(int, linkat, int, const char *, int, const char *, int)(old, from, new, to, flags);
+}
+int symlinkat(const char *from, int new, const char *to) {
+    if (fault("symlinkat", new, to)) return -1;
+    return NEXT(int, symlinkat, const char *, int, const char *)(from, new, to);
 }
 int mkdir(const char *path, mode_t mode) {
-    struct stat found;
-    if (stat(path, &found) != 0 && fault("mkdir", AT_FDCWD, path)) return -1;
+    if (!is_there(AT_FDCWD, path, 0) && fault("mkdir", AT_FDCWD, path)) return -1;
     return NEXT(int, mkdir, const char *, mode_t)(path, mode);
 }
-int unlink(const char *path) {
-    struct stat found;
-    if (lstat(path, &found) == 0 && fault("unlink", AT_FDCWD, path)) return -1;
-    return NEXT(int, unlink, const char *)(path);
+int mkdirat(int folder, const char *path, mode_t mode) {
+    if (!is_there(folder, path, 0) && fault("mkdirat", folder, path)) return -1;
+    return NEXT(int, mkdirat, int, const char *, mode_t)(folder, path, mode);
+}
+#define REMOVE(name)                                                            \
+    int name(const char *path) {                                                \
+        if (is_there(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW) && fault(#name, AT_FDCWD, path)) return -1; \
+        return NEXT(int, name, const char *)(path);                             \
+    }
+REMOVE(unlink)
+REMOVE(rmdir)
+// Rust removes a folder with what is in it by this one.
+int unlinkat(int folder, const char *path, int flags) {
+    if (is_there(folder, path, AT_SYMLINK_NOFOLLOW) && fault("unlinkat", folder, path)) return -1;
+    return NEXT(int, unlinkat, int, const char *, int)(folder, path, flags);
 }

@@ -124,7 +124,7 @@ pub(super) fn replies(path: &Path, task: &str) -> Result<HashMap<String, String>
 }
 
 /// The first 16 digits of the SHA-256, enough to distinguish questions.
-fn hash(content: &str) -> String {
+pub(super) fn hash(content: &str) -> String {
     format!("{:x}", Sha256::digest(content))[..16].to_owned()
 }
 

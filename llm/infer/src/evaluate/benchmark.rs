@@ -25,6 +25,12 @@ pub trait Benchmark {
     /// The content of a question, on which its answer depends. An answer to other content is not reused.
     fn content(&self, question: usize) -> String;
 
+    /// The part of the content that is the question's own, without how it is answered. Evaluations are compared
+    /// where it is the same.
+    fn asked(&self, question: usize) -> String {
+        self.content(question)
+    }
+
     /// Asks some of the questions. `take` receives the number of a question and its answer, in the form in which it is stored.
     fn ask(
         &self,

@@ -40,6 +40,22 @@ pub fn differences(old: &Results, new: &Results) -> Result<Vec<Difference>> {
     Ok(all)
 }
 
+/// What two evaluations do not share though they can be compared, in sentences.
+pub fn unshared(old: &Results, new: &Results) -> Vec<String> {
+    let mut all = Vec::new();
+    for (which, own, other) in [("first", old, new), ("second", new, old)] {
+        let alone = own.tasks.keys().filter(|name| !other.tasks.contains_key(*name));
+        let alone: Vec<&str> = alone.map(String::as_str).collect();
+        if !alone.is_empty() {
+            all.push(format!("only in the {which} file and not compared: {}", alone.join(", ")));
+        }
+    }
+    if old.chat_template != new.chat_template {
+        all.push("the two evaluations had different chat templates".to_owned());
+    }
+    all
+}
+
 fn of_task(
     name: &str,
     measures: &[Measure],
@@ -60,6 +76,18 @@ fn of_task(
             "{name}: the questions differ; only in the first: {}; only in the second: {}",
             list(&gone),
             list(&added)
+        );
+        return Err(Error::setting("--compare", what));
+    }
+    let hashes = |place: usize, id: &String| old.sha256.get(places[id]).zip(new.sha256.get(place));
+    let ids = new.tallies.ids.iter().enumerate();
+    let changed = ids.filter(|(place, id)| hashes(*place, id).is_some_and(|(old, new)| old != new));
+    let changed: Vec<String> = changed.map(|(_, id)| id.clone()).collect();
+    if !changed.is_empty() {
+        let what = format!(
+            "{name}: questions of the same name differ: {}; evaluate both on the same data, and held-out text with \
+             the same tokenizer and chat template",
+            list(&changed)
         );
         return Err(Error::setting("--compare", what));
     }
@@ -126,6 +154,44 @@ mod tests {
         assert_eq!(verdict(&found[2].difference), "");
         let text = differences_table(&found);
         assert!(text.contains("-0.2500") && text.contains("better"), "{text}");
+    }
+
+    #[test]
+    fn questions_of_one_name_that_differ_are_refused() {
+        let hashed = |ids: &[usize], hashes: &[&str]| {
+            let sha256 = hashes.iter().map(|hash| (*hash).to_owned()).collect();
+            TaskResults { sha256, ..task(ids, |_| 1.0) }
+        };
+        let old = hashed(&[1, 2, 3], &["a", "b", "c"]);
+        let compared = |new: &TaskResults| of_task("nll:x", MEASURES, &old, new, 0);
+        assert!(compared(&hashed(&[3, 1, 2], &["c", "a", "b"])).is_ok());
+        // A file from before there were hashes.
+        assert!(compared(&hashed(&[3, 1, 2], &[])).is_ok());
+        let error = compared(&hashed(&[3, 1, 2], &["c", "a", "x"])).unwrap_err().to_string();
+        assert!(error.contains("nll:x: questions of the same name differ: 2; evaluate both"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_compared_is_said() {
+        let results = |tasks: &[&str], chat_template: Option<&str>| Results {
+            model: "m".to_owned(),
+            adapter: None,
+            precision: "f32".to_owned(),
+            seed: 0,
+            limit: None,
+            chat_template: chat_template.map(str::to_owned),
+            tasks: tasks.iter().map(|name| ((*name).to_owned(), task(&[1], |_| 1.0))).collect(),
+        };
+        let one = results(&["nll:x", "nll:y"], None);
+        assert!(unshared(&one, &one).is_empty());
+        assert_eq!(
+            unshared(&one, &results(&["nll:y", "nll:z"], Some("ab"))),
+            [
+                "only in the first file and not compared: nll:x",
+                "only in the second file and not compared: nll:z",
+                "the two evaluations had different chat templates"
+            ]
+        );
     }
 
     #[test]

@@ -39,9 +39,6 @@ const CONTROLLED: Measure = Measure::share(
 /// Name of further tallies: characters of the reply and of the baseline's output.
 const LENGTHS: &str = "lengths";
 
-/// Environment variable with the key of an endpoint, if it needs one.
-const KEY: &str = "OPENAI_API_KEY";
-
 /// Checks, before any question is asked, that the judge is available and that the baseline has an output for every question.
 pub(super) fn check(benchmark: &dyn Benchmark, judging: &Judging, settings: &Settings) -> Result<()> {
     let address = judging.address()?;
@@ -51,7 +48,9 @@ pub(super) fn check(benchmark: &dyn Benchmark, judging: &Judging, settings: &Set
     baseline(&judging.baseline, &catalogue, &instructions, &asked.collect::<Result<Vec<_>>>()?)?;
     match address {
         JudgeAddress::Local(source) => Tokenizer::open_on(&local(source)?, settings.date).map(drop),
-        JudgeAddress::Endpoint { base, model } => endpoint(base, model, &settings.out).map(drop),
+        JudgeAddress::Endpoint { base, model, key_variable } => {
+            endpoint((base, model, key_variable), &settings.out).map(drop)
+        }
     }
 }
 
@@ -89,8 +88,8 @@ pub(super) fn add_win_rates(
     let texts = [of(&instructions), of(&replies), of(&baseline)];
     let judged = match judging.address()? {
         JudgeAddress::Local(model) => by_local(model, &texts, answers, settings, interrupted),
-        JudgeAddress::Endpoint { base, model } => {
-            let endpoint = endpoint(base, model, &settings.out).map(|endpoint| {
+        JudgeAddress::Endpoint { base, model, key_variable } => {
+            let endpoint = endpoint((base, model, key_variable), &settings.out).map(|endpoint| {
                 endpoint
                     .with_notice(|line| tokensieve_base::status!("{line}"))
                     .with_stop(move || interrupted.load(Ordering::Relaxed))
@@ -208,10 +207,10 @@ fn by_local(
     judged(&LocalJudge::new(name, evaluated, answers), texts)
 }
 
-fn endpoint(base: &str, model: &str, out: &Path) -> Result<Endpoint> {
+fn endpoint((base, model, key_variable): (&str, &str, Option<&str>), out: &Path) -> Result<Endpoint> {
     let settings = judge::Settings {
         base: base.to_owned(),
-        key_variable: std::env::var_os(KEY).map(|_| KEY.to_owned()),
+        key_variable: key_variable.map(str::to_owned),
         ..judge::Settings::new(model, beside(out, "judge.jsonl"))
     };
     Endpoint::new(settings).map_err(Error::other)

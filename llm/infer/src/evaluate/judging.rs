@@ -1,5 +1,8 @@
 //! Which judge compares replies, and with which baseline.
 
+use std::env;
+use std::net::IpAddr;
+
 use tokensieve_tasks::judge::Prices;
 
 use tokensieve_model::Error;
@@ -13,6 +16,9 @@ pub const BASELINE: &str = "gpt4-1106-preview";
 
 /// The flag that names the judge.
 pub(super) const JUDGE: &str = "--judge";
+
+/// Environment variable with the key of an endpoint, if it needs one.
+const KEY: &str = "OPENAI_API_KEY";
 
 /// The judge and the baseline of `alpaca-eval`.
 #[derive(Clone, Debug)]
@@ -31,8 +37,8 @@ pub struct Judging {
 pub(super) enum JudgeAddress<'a> {
     /// A local model.
     Local(&'a str),
-    /// A model behind an HTTP endpoint.
-    Endpoint { base: &'a str, model: &'a str },
+    /// A model behind an HTTP endpoint, and the environment variable with its key.
+    Endpoint { base: &'a str, model: &'a str, key_variable: Option<&'static str> },
 }
 
 impl Judging {
@@ -41,11 +47,76 @@ impl Judging {
         let endpoint = endpoint.filter(|(base, model)| base.starts_with("http") && !model.is_empty());
         match (self.judge.strip_prefix(LOCAL), endpoint) {
             (Some(model), _) if !model.is_empty() => Ok(JudgeAddress::Local(model)),
-            (None, Some((base, model))) => Ok(JudgeAddress::Endpoint { base, model }),
+            (None, Some((base, model))) => {
+                let key_variable = env::var_os(KEY).filter(|key| !key.is_empty()).map(|_| KEY);
+                if key_variable.is_some() {
+                    check_secrecy(base)?;
+                }
+                Ok(JudgeAddress::Endpoint { base, model, key_variable })
+            }
             _ => {
                 let what = format!("`{}` is neither local:MODEL nor https://endpoint#model", self.judge);
                 Err(Error::setting(JUDGE, what))
             }
+        }
+    }
+}
+
+/// Refuses to send a key where everybody on the way can read it.
+fn check_secrecy(base: &str) -> Result<()> {
+    if base.starts_with("https://") || is_on_this_machine(base) {
+        return Ok(());
+    }
+    let what = format!(
+        "{base} would get the key in {KEY} unencrypted; use https://, or unset {KEY} if the judge wants no key"
+    );
+    Err(Error::setting(JUDGE, what))
+}
+
+/// Whether the host of an address is this machine, by name or number.
+fn is_on_this_machine(base: &str) -> bool {
+    let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let host = match place.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or(rest, |(host, _)| host),
+        None => place.split_once(':').map_or(place, |(host, _)| host),
+    };
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_sent_encrypted_or_stay_on_this_machine() {
+        for base in [
+            "https://api.openai.com/v1",
+            "http://localhost",
+            "http://LOCALHOST:8000/v1",
+            "http://127.0.0.1:8000/v1",
+            "http://127.1.2.3",
+            "http://[::1]:8000/v1",
+            "http://me@localhost/v1",
+        ] {
+            assert!(check_secrecy(base).is_ok(), "{base}");
+        }
+        for base in [
+            "http://api.openai.com/v1",
+            "http://10.0.0.5:8000/v1",
+            "http://[2001:db8::1]/v1",
+            "http://localhost@example.org/v1",
+            "http://localhost:80@example.org",
+            "http://localhost.example.org",
+            "http://example.org/?@localhost",
+        ] {
+            let error = check_secrecy(base).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("--judge: {base} would get the key in OPENAI_API_KEY")),
+                "{error}"
+            );
+            assert!(error.contains("use https://"), "{error}");
         }
     }
 }

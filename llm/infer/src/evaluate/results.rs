@@ -25,6 +25,9 @@ pub struct Results {
     pub seed: u64,
     /// Maximum number of questions per task.
     pub limit: Option<usize>,
+    /// SHA-256 of the chat template in place of the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template: Option<String>,
     /// Results by name of the task, in the order of the suite.
     pub tasks: IndexMap<String, TaskResults>,
 }
@@ -40,6 +43,10 @@ pub struct TaskResults {
     pub measures: IndexMap<String, Measured>,
     /// The sums from which the measures are computed.
     pub tallies: Tallies,
+    /// For each id of the tallies the first digits of the SHA-256 of what is asked: other data may have the same
+    /// ids. Files from before there were any do not have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sha256: Vec<String>,
     /// Of `oracle:FILE`: groups of tokens by name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub groups: IndexMap<String, Group>,
@@ -123,6 +130,7 @@ impl TaskResults {
             seconds,
             measures: places().map(|i| (named(i), estimated(i))).collect(),
             tallies: Tallies { ids, of: places().map(|i| (named(i), rows(i))).collect() },
+            sha256: Vec::new(),
             groups: IndexMap::new(),
         }
     }

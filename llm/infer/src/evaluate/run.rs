@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 use tokensieve_tasks as tasks;
 
-use super::answers::{Answers, TOKENIZER, answers_path};
+use super::answers::{Answers, TOKENIZER, answers_path, hash};
 use super::ask::{ask, stored_answer};
 use super::benchmark::Benchmark;
 use super::judge;
@@ -59,6 +59,7 @@ pub fn evaluate(
         precision: kind_name(settings.kind).to_owned(),
         seed: settings.seed,
         limit: settings.limit,
+        chat_template: checkpoint.template().map(ChatTemplate::hash),
         tasks: IndexMap::new(),
     };
     let mut scores = Vec::new();
@@ -185,7 +186,9 @@ fn measure(benchmark: &dyn Benchmark, answers: &Answers, seed: u64) -> Result<Ta
         seconds += line.seconds;
         tallies.push(benchmark.tally(question, &line.answer)?);
     }
-    Ok(TaskResults::new(benchmark.measures(), ids, &tallies, seconds, seed))
+    let mut results = TaskResults::new(benchmark.measures(), ids, &tallies, seconds, seed);
+    results.sha256 = (0..benchmark.count()).map(|question| hash(&benchmark.asked(question))).collect();
+    Ok(results)
 }
 
 #[cfg(test)]
@@ -217,6 +220,60 @@ mod tests {
             tokens: None,
             fresh: false,
         }
+    }
+
+    /// Two questions that have nothing to measure.
+    struct Asked([&'static str; 2]);
+
+    impl Benchmark for Asked {
+        fn name(&self) -> &'static str {
+            "asked"
+        }
+
+        fn measures(&self) -> &[tasks::Measure] {
+            &[]
+        }
+
+        fn count(&self) -> usize {
+            self.0.len()
+        }
+
+        fn id(&self, question: usize) -> &str {
+            ["0", "1"][question]
+        }
+
+        fn content(&self, question: usize) -> String {
+            self.0[question].to_owned()
+        }
+
+        fn ask(
+            &self,
+            _: &mut EvaluatedModel<'_>,
+            _: &[usize],
+            _: &mut dyn FnMut(usize, Value) -> Result<()>,
+        ) -> Result<()> {
+            Ok(())
+        }
+
+        fn tally(&self, _: usize, _: &Value) -> Result<Vec<Vec<f64>>> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn results_tell_questions_of_one_id_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut answers = Answers::open(&folder.path().join("a.answers.jsonl"), &Map::new(), false).unwrap();
+        let mut found = |questions: [&'static str; 2]| {
+            for (id, content) in ["0", "1"].iter().zip(questions) {
+                answers.add("asked", id, content, 0.0, Value::Null).unwrap();
+            }
+            measure(&Asked(questions), &answers, 0).unwrap()
+        };
+        let [one, other] = [found(["a", "b"]), found(["a", "c"])];
+        assert_eq!(one.tallies.ids, other.tallies.ids);
+        assert_eq!((one.sha256.len(), &one.sha256[0]), (2, &other.sha256[0]));
+        assert_ne!(one.sha256[1], other.sha256[1]);
     }
 
     #[test]

@@ -93,6 +93,10 @@ impl Benchmark for Sampled {
         json!({ "question": question, "replies": self.replies, "seed": self.seed }).to_string()
     }
 
+    fn asked(&self, question: usize) -> String {
+        self.task.content(question)
+    }
+
     fn ask(
         &self,
         evaluated: &mut EvaluatedModel<'_>,
@@ -130,5 +134,25 @@ impl Benchmark for Sampled {
             return Err(Error::Run(format!("{}, question {}: no replies", self.name, self.id(question))));
         }
         Ok(sums)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokensieve_tasks::{Options, open};
+
+    use super::*;
+
+    #[test]
+    fn other_seeds_ask_the_same() {
+        let sampled = |seed: u64| {
+            let options = Options { limit: Some(2), ..Options::default() };
+            Sampled::new("arithmetic@2", open("arithmetic", &options).unwrap(), 2, seed).unwrap()
+        };
+        let [one, other] = [sampled(0), sampled(1)];
+        assert_eq!(one.asked(1), other.asked(1));
+        assert_ne!(one.asked(0), one.asked(1));
+        // Their replies are others, and none is reused.
+        assert_ne!(one.content(1), other.content(1));
     }
 }

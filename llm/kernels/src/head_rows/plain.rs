@@ -25,8 +25,9 @@ pub struct DeviceTasks {
     pub flat: Tensor,
     /// 1 where b is not 0.
     pub has_reference: Tensor,
-    /// Ids, i64, and probabilities, f32, of the reference's most probable tokens, each `[n, k]`.
-    pub top_nk: Option<[Tensor; 2]>,
+    /// Ids, i64, and probabilities, f32, of the reference's most probable tokens, each `[n, k]`; and the probability of its
+    /// other tokens, f32 `[n, 1]`.
+    pub top_nk: Option<[Tensor; 3]>,
 }
 
 /// c·tanh(z / c) in f32.
@@ -95,7 +96,8 @@ fn divergence(log_p: &Tensor, reference: &Reference) -> Tensor {
             let ids: Vec<i64> = top.ids[rows.clone()].iter().map(|id| i64::from(*id)).collect();
             let ids = upload(&ids, log_p.device()).view([n, k]);
             let q = upload(&top.probabilities[rows], log_p.device()).view([n, k]);
-            let [p_tail, q_tail] = tails(&log_p.exp(), &ids, &q);
+            let q_tail = upload(&top.tails[*first..first + n as usize], log_p.device()).view([n, 1]);
+            let p_tail = positive(&tail(log_p.exp(), &ids));
             // 0·log 0 is 0.
             let term = |q: &Tensor, log_p: &Tensor| q.xlogy(q) - q * log_p;
             sum(&term(&q, &log_p.gather(1, &ids, false))) + term(&q_tail, &p_tail.log())
@@ -168,12 +170,9 @@ fn reverse(log_p: &Tensor, tasks: &DeviceTasks, onto: &Onto) -> (Tensor, Tensor)
         (None, Tail::Uniform) => log_p + (log_p.size()[1] as f64).ln(),
         (None, Tail::Itself(by)) => log_p - (log_p * by).log_softmax(1, Kind::Float),
         (None, Tail::Top(_)) => {
-            let [ids, q] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
-            let [p_tail, _] = tails(&p, ids, q);
-            // Its logarithm counts, and in f32 a small rest of 1 has no digits.
-            let q_tail = (-q.sum_dim_intlist(1, true, Kind::Double) + 1.0).to_kind(Kind::Float);
-            let log = |q: &Tensor| q.clamp_min(f64::from(f32::MIN_POSITIVE)).log();
-            let outside = (p_tail.log() - log(&q_tail)).expand_as(log_p).copy();
+            let [ids, q, q_tail] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
+            let log = |p: &Tensor| positive(p).log();
+            let outside = (log(&tail(p.copy(), ids)) - log(q_tail)).expand_as(log_p).copy();
             outside.scatter(1, ids, &(log_p.gather(1, ids, false) - log(q)))
         }
         (None, Tail::None) => log_p.zeros_like(),
@@ -187,34 +186,37 @@ fn sum(terms: &Tensor) -> Tensor {
     terms.sum_dim_intlist(1, true, Kind::Float)
 }
 
-/// The most probable tokens of each row: ids and probabilities.
+/// The most probable tokens of each row: ids and probabilities, and the probability of all others.
 pub(crate) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
     let log_p = capped(logits_nv, soft_cap).log_softmax(1, Kind::Float);
-    let (log_p, ids) = log_p.topk(k as i64, 1, true, true);
+    let (largest, ids) = log_p.topk(k as i64, 1, true, true);
+    let numbers = |of: &Tensor| Vec::<f32>::try_from(of.reshape(-1)).expect("probabilities are f32");
+    let (probabilities, tails) = (numbers(&largest.exp()), numbers(&tail(log_p.exp(), &ids)));
     let ids = Vec::<i64>::try_from(ids.reshape(-1)).expect("indices are i64");
-    let probabilities = Vec::<f32>::try_from(log_p.exp().reshape(-1)).expect("probabilities are f32");
-    Top { k, ids: ids.into_iter().map(|id| id as u32).collect(), probabilities }
+    Top { k, ids: ids.into_iter().map(|id| id as u32).collect(), probabilities, tails }
 }
 
 /// (a + b)·p − b·q, where q is known for k tokens and has the prediction's shape on the others; and −Σ q log p with the
 /// others as one.
 fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &DeviceTasks) -> (Tensor, Tensor) {
-    let [ids, q] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
+    let [ids, q, q_tail] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
     let (a, b) = (&tasks.label_weight, &tasks.reference_weight);
-    let [p_tail, q_tail] = tails(p, ids, q);
+    let p_tail = positive(&tail(p.copy(), ids));
     let inside = p.gather(1, ids, false) * (a + b) - b * q;
     let cross_entropy =
-        -(q * log_p.gather(1, ids, false)).sum_dim_intlist(1, true, Kind::Float) - &q_tail * p_tail.log();
+        -(q * log_p.gather(1, ids, false)).sum_dim_intlist(1, true, Kind::Float) - q_tail * p_tail.log();
     let mut out = p * (a + b - b * q_tail / p_tail);
     let _ = out.scatter_(1, ids, &inside);
     (out, cross_entropy)
 }
 
-/// The probability of all tokens but these under p, summed without these, and under the reference.
-fn tails(p: &Tensor, ids: &Tensor, q: &Tensor) -> [Tensor; 2] {
-    let mut outside = p.copy();
-    let _ = outside.scatter_(1, ids, &q.zeros_like());
-    let p_tail = outside.sum_dim_intlist(1, true, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
-    let q_tail = (-q.sum_dim_intlist(1, true, Kind::Float) + 1.0).clamp_min(0.0);
-    [p_tail, q_tail]
+/// The probability of all tokens but these, summed without them: 1 − Σ has no digits of a small one.
+fn tail(mut p: Tensor, ids: &Tensor) -> Tensor {
+    let _ = p.scatter_value_(1, ids, 0.0);
+    p.sum_dim_intlist(1, true, Kind::Float)
+}
+
+/// Probabilities whose logarithms are finite: in the place of 0 stands the least normal number.
+fn positive(p: &Tensor) -> Tensor {
+    p.clamp_min(f64::from(f32::MIN_POSITIVE))
 }

@@ -61,7 +61,7 @@ pub struct Chunk<'a> {
 
 impl Chunk<'_> {
     /// The labels' logits as f32 products. Logits in bf16 are rounded to 8 bits, up to 0.06 where they are near 20.
-    pub(crate) fn label_logits(&self) -> Tensor {
+    pub fn label_logits(&self) -> Tensor {
         let weight_nd = self.weight_vd.index_select(0, &self.labels_n).to_kind(Kind::Float);
         (self.hidden_nd.to_kind(Kind::Float) * weight_nd).sum_dim_intlist(1, false, Kind::Float)
     }
@@ -107,20 +107,24 @@ pub struct Top {
     pub k: usize,
     /// Their ids, row after row; within a row each once.
     pub ids: Vec<u32>,
-    /// Their probabilities under the whole distribution: what is missing to 1 is the bucket.
+    /// Their probabilities under the whole distribution.
     pub probabilities: Vec<f32>,
+    /// Of each row the probability of all other tokens, the bucket: summed by itself, for 1 − Σ has no digits of a small
+    /// one. 0 where nothing is left.
+    pub tails: Vec<f32>,
 }
 
 impl Top {
     /// No rows yet, of `k` tokens each.
     pub fn of(k: usize) -> Self {
-        Self { k, ids: Vec::new(), probabilities: Vec::new() }
+        Self { k, ids: Vec::new(), probabilities: Vec::new(), tails: Vec::new() }
     }
 
     /// Appends other rows.
     pub fn extend(&mut self, rows: &Self) {
         self.ids.extend_from_slice(&rows.ids);
         self.probabilities.extend_from_slice(&rows.probabilities);
+        self.tails.extend_from_slice(&rows.tails);
     }
 
     /// A row's tokens.
@@ -131,6 +135,11 @@ impl Top {
     /// Their probabilities.
     pub fn probabilities(&self, row: usize) -> &[f32] {
         &self.probabilities[row * self.k..(row + 1) * self.k]
+    }
+
+    /// The probability of all others.
+    pub fn tail(&self, row: usize) -> f32 {
+        self.tails[row]
     }
 }
 

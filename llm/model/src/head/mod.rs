@@ -28,7 +28,7 @@ pub use wanted::{Distribution, Wanted};
 
 pub use crate::Unembedding;
 
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use buffers::Buffers;
 use tokensieve_kernels::{Int8Weight, head_rows, memory};
@@ -112,8 +112,14 @@ impl Head {
         no_grad(|| {
             let labels_r = rows.labels_r();
             let parts = self.buffers.chunks(rows).map(|chunk| {
-                let logits = rows::first(&self.buffers.work(rows), chunk.len());
+                let mut logits = rows::first(&self.buffers.work(rows), chunk.len());
                 unembedding.product(&rows.hidden_nd(&chunk), None, &logits);
+                if logits.kind() == Kind::Float {
+                    // Statistics take logits in f32 for exact; for rounded ones they compute the label's themselves.
+                    let part = rows.part(&labels_r, chunk.clone());
+                    let exact = part.label_logits().unsqueeze(1);
+                    let _ = logits.scatter_(1, &part.labels_n.unsqueeze(1), &exact);
+                }
                 statistics::of_chunk(&mut self.buffers, rows, &labels_r, chunk, &logits, request)
             });
             head_rows::fetch(parts.collect())

@@ -50,3 +50,6 @@ impl Reference {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,8 +46,8 @@ pub(super) struct Tasks<'a> {
     places: Tensor,
     /// f32, see [`DeviceTasks`].
     numbers: Tensor,
-    /// Ids, i64, and probabilities of the reference's most probable tokens, each `[n, k]`.
-    top_nk: Option<[Tensor; 2]>,
+    /// See [`DeviceTasks`].
+    top_nk: Option<[Tensor; 3]>,
 }
 
 impl<'a> Tasks<'a> {
@@ -71,8 +71,10 @@ impl<'a> Tasks<'a> {
             Distribution::Top(top) => {
                 let ids: Vec<u32> = list.iter().flat_map(|task| top.ids(task.row)).copied().collect();
                 let q: Vec<f32> = list.iter().flat_map(|task| top.probabilities(task.row)).copied().collect();
+                let tails: Vec<f32> = list.iter().map(|task| top.tail(task.row)).collect();
                 let shape = [n, top.k as i64];
-                Some([indices(&ids, device).view(shape), upload(&q, device).view(shape)])
+                let q = upload(&q, device).view(shape);
+                Some([indices(&ids, device).view(shape), q, upload(&tails, device).view([n, 1])])
             }
             _ => None,
         };

@@ -2,6 +2,7 @@
 //! bf16, with and without a soft-cap. Needs nothing; run: `cargo test -p tokensieve-model --lib head::`.
 
 use tch::{Device, Kind, Tensor};
+use tokensieve_kernels::backend::{Backend, runs_test_of};
 use tokensieve_kernels::head_rows::TOP_ENTROPY;
 use tokensieve_objective::{Against, Direction, Objective, Plan, Pull, Pulls, TokenStats, presets};
 
@@ -349,5 +350,28 @@ fn chunks_change_nothing_but_rounding() {
     };
     for chunk_bytes in [1, 5_000, 20_000] {
         assert!(distance(&of(chunk_bytes), &of(1 << 20)) < 1e-5);
+    }
+}
+
+#[test]
+fn the_labels_logit_is_exact_beside_others_in_int8() {
+    if !runs_test_of(Backend::Avx512Bf16) {
+        return;
+    }
+    for (kind, soft_cap) in [(Kind::Float, None), (Kind::Float, Some(4.0)), (Kind::BFloat16, None)] {
+        let case = Case::new(kind, soft_cap);
+        let weight = Int8Weight::of(&case.weights[0]).expect("the processor multiplies int8");
+        let stats = Head::default().int8_statistics(&case.rows(), &weight, &Request::default());
+        let logits = Tensor::empty([ROWS, VOCABULARY], (kind, Device::Cpu));
+        weight.product(&case.hidden, None, &logits);
+        let labels = rows::indices(&case.labels, Device::Cpu).unsqueeze(1);
+        let [hidden, weight] = [&case.hidden, &case.weights[0]].map(|x| x.to_kind(Kind::Double));
+        let exact = hidden.mm(&weight.tr()).gather(1, &labels, false);
+        let z = logits.to_kind(Kind::Double).scatter(1, &labels, &exact);
+        let z = soft_cap.map_or(z.shallow_clone(), |cap| (z / cap).tanh() * cap);
+        let losses = f64s(&-z.log_softmax(1, Kind::Double).gather(1, &labels, false));
+        for (row, loss) in stats.iter().zip(losses) {
+            assert!((row.loss - loss).abs() < 1e-4, "{kind:?}, cap {soft_cap:?}: {} {loss}", row.loss);
+        }
     }
 }

@@ -153,9 +153,7 @@ impl<'a, N: Number> Decoder<'a, N> {
         let width = embedding.size()[1] as usize;
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
         let places: Vec<Place> = rows.iter().map(|row| row.place).collect();
-        let scale = config
-            .embedding_scale
-            .map_or(1.0, |scale| Tensor::from(scale).to_kind(self.model.kind).double_value(&[]));
+        let scale = self.model.embedding_scale().unwrap_or(1.0);
         decode::embed(embedding, &tokens, scale as f32, work.hidden.shaped(rows.len(), width));
         let positions = places.iter().map(|place| place.position + 1).max().unwrap_or(0);
         rotary.extend(&mut work.angles, positions, false);

@@ -295,11 +295,9 @@ impl Model {
             let goes_on = index > 0 || d_embedding.is_some();
             d_hidden = layer.backward(d_out, saved, &pass, into, goes_on);
         }
-        if let (Some(mut gradient), Some(mut d_embedded)) = (d_embedding, d_hidden) {
-            if let Some(scale) = self.config.embedding_scale {
-                d_embedded *= scale;
-            }
-            let _ = gradient.index_add_(0, &tokens, &d_embedded.to_kind(Kind::Float));
+        if let (Some(mut gradient), Some(d_embedded)) = (d_embedding, d_hidden) {
+            let d_embedding = self.scaled(d_embedded).to_kind(Kind::Float);
+            let _ = gradient.index_add_(0, &tokens, &d_embedding);
         }
     }
 
@@ -309,12 +307,20 @@ impl Model {
     }
 
     pub(crate) fn embed(&self, tokens: &Tensor) -> Tensor {
-        let embedded = self.embedding.index_select(0, tokens);
-        match self.config.embedding_scale {
-            // Rounded to the model's type, as in transformers.
-            Some(scale) => embedded * Tensor::from(scale).to_kind(self.kind).double_value(&[]),
+        self.scaled(self.embedding.index_select(0, tokens))
+    }
+
+    /// What the factor on embeddings makes of them, or of their gradient.
+    fn scaled(&self, embedded: Tensor) -> Tensor {
+        match self.embedding_scale() {
+            Some(scale) => embedded * scale,
             None => embedded,
         }
+    }
+
+    /// The factor on embeddings, rounded to the model's type as in transformers.
+    fn embedding_scale(&self) -> Option<f64> {
+        self.config.embedding_scale.map(|scale| Tensor::from(scale).to_kind(self.kind).double_value(&[]))
     }
 
     fn pass(&self, pack: &Pack, dropout: Option<Dropout>) -> Pass {
@@ -329,8 +335,50 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Precomputed;
     use crate::config::RopeScaling;
+    use crate::weights::RandomModel;
     use tokensieve_kernels::Heads;
+
+    /// The gradient on a Gemma's embeddings in bf16, whose configuration says that they are multiplied by `scale`.
+    fn gradient_on_embeddings(scale: f64) -> Tensor {
+        let random = RandomModel {
+            family: "gemma".to_owned(),
+            hidden_size: 96,
+            layers: 1,
+            heads: 6,
+            kv_heads: 2,
+            intermediate_size: 96,
+            context: 40,
+            tied: true,
+            characters: "0123456789".to_owned(),
+            end: None,
+            std: 0.02,
+            seed: 7,
+        };
+        let checkpoint = Checkpoint::random(&random).unwrap();
+        let mut model = Model::load(&checkpoint, Kind::BFloat16, Device::Cpu).unwrap();
+        model.config.embedding_scale = Some(scale);
+        let tokens: Vec<u32> = (0..9).collect();
+        let weights = tokens.iter().map(|token| f32::from(u8::from(*token > 0))).collect();
+        let document =
+            Document { row: 0, index_in_row: 0, tokens, weights, precomputed: Precomputed::default() };
+        let (hidden_rd, trace) = model.forward_traced(&model.pack(&[&document]), Keep::Everything, None);
+        tch::manual_seed(1);
+        let parameters = model.parameters();
+        model.backward(trace, &hidden_rd.randn_like(), &parameters, None);
+        parameters.gradient(modules::EMBEDDING).unwrap()
+    }
+
+    #[test]
+    fn embeddings_and_their_gradient_have_the_same_rounded_factor() {
+        let root = 96_f64.sqrt();
+        let rounded = Tensor::from(root).to_kind(Kind::BFloat16).double_value(&[]);
+        assert_ne!(root, rounded);
+        let found = gradient_on_embeddings(root);
+        assert!(found.abs().max().double_value(&[]) > 0.0);
+        assert!(found.equal(&gradient_on_embeddings(rounded)));
+    }
 
     #[test]
     fn prefixes_are_shared_where_that_is_possible_and_pays() {

@@ -47,6 +47,18 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// Whether a folder has its weights: model.safetensors, or all files that the index lists. An index that cannot be read
+/// counts too: opening it says what is wrong.
+pub(crate) fn is_complete(folder: &Path) -> bool {
+    let index = folder.join(INDEX);
+    if !index.is_file() {
+        return folder.join(WHOLE).is_file();
+    }
+    let list: Option<Index> =
+        read_text(&index, LARGEST_JSON).ok().and_then(|text| serde_json::from_str(&text).ok());
+    list.is_none_or(|list| list.weight_map.values().all(|file| folder.join(file).is_file()))
+}
+
 impl Shards {
     /// Opens a folder's model.safetensors, or the files that its index lists.
     pub(crate) fn open(folder: &Path) -> Result<Self> {

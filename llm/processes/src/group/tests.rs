@@ -143,11 +143,17 @@ fn a_process_that_computes_for_long_is_not_lost() {
     });
 }
 
+/// Messages: more than connections hold.
+const CHUNKS: usize = 72;
+
+/// Waits before one of these messages: all of them take longer than anybody may be silent.
+fn pause() {
+    thread::sleep(timing().silence * 5 / 4 / CHUNKS as u32);
+}
+
 /// Process 0 sends its sums for longer than anybody may be silent, and process 1 meanwhile more than connections hold.
 #[test]
 fn a_process_that_sends_slowly_does_not_hold_up_another() {
-    const CHUNKS: usize = 72;
-    let pause = timing().silence * 5 / 4 / CHUNKS as u32;
     let found = processes(3, |group| {
         let group = &*group;
         let mut values = vec![1.0; 3 * CHUNKS * VALUES];
@@ -164,8 +170,34 @@ fn a_process_that_sends_slowly_does_not_hold_up_another() {
         let sums: &[f32] = part;
         let slowly = |to| {
             sums.chunks(VALUES).try_for_each(|chunk| {
-                thread::sleep(pause);
+                pause();
                 send_values(shared, to, chunk)
+            })
+        };
+        let receive =
+            || (0..CHUNKS).try_for_each(|_| (1..3).try_for_each(|from| group.receive(from).map(drop)));
+        group.sending(slowly, receive).unwrap();
+        true
+    });
+    assert_eq!(found, [true; 3]);
+}
+
+/// Process 0 sends its bytes for longer than anybody may be silent, and the others meanwhile more than connections hold.
+#[test]
+fn bytes_that_come_slowly_do_not_hold_up_others() {
+    let bytes = |rank: usize| vec![rank as u8; CHUNKS * LARGEST];
+    let found = processes(3, |group| {
+        let group = &*group;
+        let own = bytes(group.rank());
+        if group.rank() > 0 {
+            return group.gather(&own).unwrap() == [0, 1, 2].map(bytes);
+        }
+        group.meet(Call::Gather, own.len()).unwrap();
+        let shared = &group.shared;
+        let slowly = |to| {
+            own.chunks(LARGEST).try_for_each(|chunk| {
+                pause();
+                shared.send(to, Kind::Data, chunk)
             })
         };
         let receive =

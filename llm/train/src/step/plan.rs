@@ -75,7 +75,7 @@ pub(crate) fn check_ranking(ranking: Ranking, device: Device) -> Result<()> {
 }
 
 pub(super) fn no_int8_products() -> Error {
-    no_int8("the model is not on a processor with int8 products (AVX-512 VNNI)")
+    no_int8("the model is not on a processor with int8 products (AVX-512 VNNI beside its bf16 instructions)")
 }
 
 fn no_int8(why: &str) -> Error {

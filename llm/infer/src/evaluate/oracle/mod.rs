@@ -16,6 +16,7 @@ use tokensieve_model::text::Tokenizer;
 use tokensieve_tasks::Options;
 use tokensieve_tasks::oracle::{self, Class, Row};
 
+use super::answers::hash;
 use super::groups::groups;
 use super::limit::limit;
 use super::model::EvaluatedModel;
@@ -102,6 +103,7 @@ impl Oracle {
         let ids = self.rows.iter().map(|row| row.id.clone()).collect();
         let tallies: Vec<_> = rows.iter().map(|tokens| measures::tally(tokens)).collect();
         let mut results = TaskResults::new(MEASURES, ids, &tallies, seconds, seed);
+        results.sha256 = self.rows.iter().map(|row| hash(&row.text)).collect();
         results.groups = groups(rows.iter().flatten().map(|(class, score)| (*class, score)));
         Ok(Some((results, Scores { oracle: self, rows })))
     }

@@ -41,10 +41,7 @@ impl<'a, N: Number> Distribution<'a, N> {
                         let other = Reference::new(simd, other, *other_cap);
                         row::divergence(simd, row, log_sum_exp, cap, other)
                     }
-                    Self::Top(top, first) => {
-                        let (ids, q) = (top.ids(first + i), top.probabilities(first + i));
-                        from_top(simd, row, log_sum_exp, cap, ids, q)
-                    }
+                    Self::Top(top, first) => from_top(simd, row, log_sum_exp, cap, top, first + i),
                 };
                 // NaN stays.
                 if found < 0.0 { 0.0 } else { found }
@@ -53,25 +50,26 @@ impl<'a, N: Number> Distribution<'a, N> {
     }
 }
 
-/// q is known for k tokens; the others are one.
+/// q, a row of `top`, is known for k tokens; the others are one.
 fn from_top<S: Simd, N: Number>(
     simd: S,
     row: &[N],
     log_sum_exp: f64,
     cap: f32,
-    ids: &[u32],
-    q: &[f32],
+    top: &Top,
+    reference_row: usize,
 ) -> f64 {
     simd.run(
         #[inline(always)]
         move || {
             let term = |q: f64, log_p: f64| if q > 0.0 { q * (q.ln() - log_p) } else { 0.0 };
-            let (mut sum, mut q_outside) = (0.0, 1.0);
-            for (id, q) in ids.iter().zip(q) {
+            let ids = top.ids(reference_row);
+            let mut sum = 0.0;
+            for (id, q) in ids.iter().zip(top.probabilities(reference_row)) {
                 let log_p = f64::from(capped(row[*id as usize].widen(), cap)) - log_sum_exp;
                 sum += term(f64::from(*q), log_p);
-                q_outside -= f64::from(*q);
             }
+            let q_outside = f64::from(top.tail(reference_row));
             if q_outside > 0.0 {
                 let p_outside = outside(simd, cap, ids, &mut row.to_vec(), log_sum_exp);
                 sum += term(q_outside, p_outside.max(f64::from(f32::MIN_POSITIVE)).ln());

@@ -120,26 +120,36 @@ fn entropy(logits: impl Iterator<Item = f64> + Clone) -> f64 {
 
 pub(crate) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Option<Top> {
     let rows = by_kind!(logits_nv, top_of(logits_nv, soft_cap, k))?;
-    let (ids, probabilities) = rows.into_iter().flatten().unzip();
-    Some(Top { k, ids, probabilities })
+    let mut top = Top::of(k);
+    for (row, tail) in rows {
+        let (ids, probabilities): (Vec<u32>, Vec<f32>) = row.into_iter().unzip();
+        top.ids.extend(ids);
+        top.probabilities.extend(probabilities);
+        top.tails.push(tail);
+    }
+    Some(top)
 }
+
+/// A row's most probable tokens with their probabilities, and the probability of all others.
+type TopRow = (Vec<(u32, f32)>, f32);
 
 fn top_of<S: Simd, N: Number>(
     simd: S,
     logits_nv: &Tensor,
     soft_cap: Option<f64>,
     k: usize,
-) -> Option<Vec<Vec<(u32, f32)>>> {
+) -> Option<Vec<TopRow>> {
     let (logits, cap) = (Rows::<N>::of(logits_nv)?, cap_of(soft_cap));
     Some(each_row(logits.count, |i| {
         let mut found = Vec::with_capacity(k + 1);
         // SAFETY: as in `statistics_of`.
-        let sums = unsafe {
-            largest(simd, logits.slice(i), k, &mut found);
-            sums(simd, logits.slice(i), cap)
-        };
-        let probability = |z: f32| (f64::from(capped(z, cap)) - sums.log_sum_exp()).exp() as f32;
-        found.into_iter().map(|(z, id)| (id, probability(z))).collect()
+        let row = unsafe { logits.slice(i) };
+        largest(simd, row, k, &mut found);
+        let log_sum_exp = sums(simd, row, cap).log_sum_exp();
+        let ids: Vec<u32> = found.iter().map(|(_, id)| *id).collect();
+        let tail = outside(simd, cap, &ids, &mut row.to_vec(), log_sum_exp);
+        let probability = |z: f32| (f64::from(capped(z, cap)) - log_sum_exp).exp() as f32;
+        (found.into_iter().map(|(z, id)| (id, probability(z))).collect(), tail as f32)
     }))
 }
 
@@ -271,7 +281,7 @@ impl<S: Simd, N: Number> Row<'_, S, N> {
                 let logits: Vec<f64> =
                     ids.iter().map(|id| f64::from(capped(out[*id as usize].widen(), self.cap))).collect();
                 let outside = outside(self.simd, self.cap, ids, out, task.log_sum_exp);
-                let q_outside = (1.0 - q.iter().map(|q| f64::from(*q)).sum::<f64>()).max(0.0);
+                let q_outside = f64::from(top.tail(task.row));
                 let scale = a + b - b * q_outside / outside.max(f64::from(f32::MIN_POSITIVE));
                 row::gradient(self.simd, None, None, out, &self.mix(task, scale));
                 let p_label = (-task.loss).exp();
@@ -333,8 +343,7 @@ impl<S: Simd, N: Number> Row<'_, S, N> {
                 if !ids.contains(&task.label) {
                     outside += (-task.loss).exp() - rounded.exp();
                 }
-                let q_outside = 1.0 - q.iter().map(|q| f64::from(*q)).sum::<f64>();
-                let ratio_outside = log(outside) - log(q_outside);
+                let ratio_outside = log(outside) - log(f64::from(top.tail(task.row)));
                 let terms = inside.iter().map(|(_, log_p, ratio)| log_p.exp() * ratio);
                 let divergence = terms.sum::<f64>() + outside * ratio_outside;
                 let scale = |ratio: f64| a + b * (ratio - divergence);

@@ -427,8 +427,11 @@ pub(super) fn largest<S: Simd, N: Number>(simd: S, row: &[N], k: usize, found: &
     );
 }
 
-/// The probability of all tokens but these, summed without them, for 1 − Σ would lose its digits. These tokens' logits
-/// become the smallest number.
+/// The least logit that both kinds of number have. An infinite one would make NaN of a block that has no other.
+const LEAST: f32 = f32::from_bits(0xFF7F_0000);
+
+/// The probability of all tokens but these, summed without them, for 1 − Σ would lose its digits; 0 where none is left.
+/// These tokens' logits become [`LEAST`].
 pub(super) fn outside<S: Simd, N: Number>(
     simd: S,
     cap: f32,
@@ -439,8 +442,11 @@ pub(super) fn outside<S: Simd, N: Number>(
     simd.run(
         #[inline(always)]
         move || {
+            if ids.len() == logits.len() {
+                return 0.0;
+            }
             for id in ids {
-                logits[*id as usize] = N::nearest(f32::MIN);
+                logits[*id as usize] = N::nearest(LEAST);
             }
             let sums = sums(simd, logits, cap);
             // Where logits are capped, the least possible one is −cap.

@@ -8,6 +8,9 @@
 //! | `label_log_probs` | f32 `[N]` | their log-probabilities |
 //! | `ids` | i32 `[N, k]` | the k most probable tokens, most probable first |
 //! | `log_probs` | f32 `[N, k]` | their log-probabilities under the whole distribution |
+//! | `tail_log_probs` | f32 `[N]` | the log-probability of all other tokens together, −∞ where nothing is left |
+//!
+//! Older files have no `tail_log_probs`: what is missing to 1 takes their place.
 //!
 //! The metadata say what made it: `format`, `model` (a hash, or the name of a language), `data` (a hash), `vocabulary`.
 #![allow(unsafe_code)] // Memory-mapping.
@@ -28,6 +31,9 @@ use crate::weights::metadata;
 
 /// What `format` says.
 pub(super) const FORMAT: &str = "tokensieve-topk-1";
+
+/// The tensor that older files lack.
+pub(super) const TAILS: &str = "tail_log_probs";
 
 /// A predicted token.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +65,7 @@ pub struct TopFile {
     label_log_probs: Range<usize>,
     ids: Range<usize>,
     log_probs: Range<usize>,
+    tail_log_probs: Option<Range<usize>>,
 }
 
 impl TopFile {
@@ -113,6 +120,7 @@ impl TopFile {
         }
         let k = tensors.tensor("ids").ok().and_then(|ids| ids.shape().get(1).copied()).unwrap_or(0);
         let (one, many) = (|shape: &[usize]| shape == [n], |shape: &[usize]| shape == [n, k] && k > 0);
+        let has_tails = tensors.names().contains(&TAILS);
         let opened = Self {
             k,
             vocabulary: said("vocabulary").parse().unwrap_or(0),
@@ -123,6 +131,7 @@ impl TopFile {
             label_log_probs: place("label_log_probs", Dtype::F32, &one)?,
             ids: place("ids", Dtype::I32, &many)?,
             log_probs: place("log_probs", Dtype::F32, &many)?,
+            tail_log_probs: has_tails.then(|| place(TAILS, Dtype::F32, &one)).transpose()?,
             path: path.to_owned(),
             map,
         };
@@ -185,17 +194,37 @@ impl TopFile {
         let k = k.min(self.k);
         let mut top = Top::of(k);
         for token in tokens {
-            let first = self.token(*token)? * self.k;
+            let token = self.token(*token)?;
+            let first = token * self.k;
             for i in first..first + k {
                 let id = u32::from_le_bytes(self.word(&self.ids, i));
                 if i64::from(id) >= self.vocabulary {
                     return Err(Error::file(&self.path, format!("token {id} lies outside the vocabulary")));
                 }
                 top.ids.push(id);
-                top.probabilities.push(f32::from_le_bytes(self.word(&self.log_probs, i)).exp());
+                top.probabilities.push(self.probability(&self.log_probs, i));
             }
+            let left_out = (first + k..first + self.k).map(|i| self.probability(&self.log_probs, i));
+            top.tails.push((left_out.map(f64::from).sum::<f64>() + self.tail(token)) as f32);
         }
         Ok(top)
+    }
+
+    fn probability(&self, log_probs: &Range<usize>, i: usize) -> f32 {
+        f32::from_le_bytes(self.word(log_probs, i)).exp()
+    }
+
+    /// The probability of all tokens that the file does not have of a prediction.
+    fn tail(&self, token: usize) -> f64 {
+        match &self.tail_log_probs {
+            Some(tails) => f64::from(self.probability(tails, token)),
+            None if self.is_exact() || self.k == self.vocabulary() => 0.0,
+            None => {
+                let all = token * self.k..(token + 1) * self.k;
+                let sum: f64 = all.map(|i| f64::from(self.probability(&self.log_probs, i))).sum();
+                (1.0 - sum).max(0.0)
+            }
+        }
     }
 
     /// The labels' losses, in nats.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::file::FORMAT;
+use super::file::{FORMAT, TAILS};
 use crate::head::{Head, Rows, Top};
 use crate::weights::save_safetensors;
 use crate::{Document, Error, Model, Result};
@@ -54,14 +54,15 @@ impl TopTable {
     pub fn write(&self, path: &Path, vocabulary: i64, of: &str, data: &str) -> Result<()> {
         let ids: Vec<i32> = self.top.ids.iter().map(|id| *id as i32).collect();
         let shape = [self.labels.len() as i64, self.top.k as i64];
-        let log_probs = Tensor::from_slice(&self.top.probabilities).log().to_kind(Kind::Float);
+        let log = |probabilities: &[f32]| Tensor::from_slice(probabilities).log().to_kind(Kind::Float);
         let tensors = [
             ("rows", Tensor::from_slice(&self.rows)),
             ("starts", Tensor::from_slice(&self.starts)),
             ("labels", Tensor::from_slice(&self.labels)),
             ("label_log_probs", Tensor::from_slice(&self.label_log_probs)),
             ("ids", Tensor::from_slice(&ids).view(shape)),
-            ("log_probs", log_probs.view(shape)),
+            ("log_probs", log(&self.top.probabilities).view(shape)),
+            (TAILS, log(&self.top.tails)),
         ];
         let vocabulary = vocabulary.to_string();
         let metadata =

@@ -26,7 +26,7 @@ use tokensieve_base::http::{
 use crate::Error;
 use crate::Result;
 use crate::error::MODEL;
-use crate::weights::safetensors::{INDEX, WHOLE};
+use crate::weights::safetensors::{INDEX, WHOLE, is_complete};
 
 /// Files besides the weights that are downloaded if a model has them.
 const FILES: [&str; 10] = [
@@ -110,8 +110,9 @@ impl Hub {
                 .to_owned(),
             cache: set("HF_HUB_CACHE").map_or(home.join("hub"), PathBuf::from),
             token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
+            // The words that huggingface_hub takes for yes.
             offline: set("HF_HUB_OFFLINE")
-                .is_some_and(|value| !["0", "false", "no"].contains(&value.to_lowercase().as_str())),
+                .is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str())),
         }
     }
 
@@ -166,8 +167,7 @@ impl Hub {
         let commit = fs::read_to_string(folder.join("refs").join(revision));
         let commit = commit.map_or_else(|_| revision.to_owned(), |commit| commit.trim().to_owned());
         let snapshot = folder.join("snapshots").join(commit);
-        let weights = snapshot.join(INDEX).exists() || snapshot.join(WHOLE).exists();
-        (snapshot.join("config.json").exists() && weights).then_some(snapshot)
+        (snapshot.join("config.json").exists() && is_complete(&snapshot)).then_some(snapshot)
     }
 
     /// Downloads one file into the model's folder: its content as a blob named by its hash, and a link to that in the

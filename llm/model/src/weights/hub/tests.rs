@@ -106,6 +106,21 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
 }
 
 #[test]
+fn a_model_in_parts_is_kept_when_all_parts_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = folder.path().join("snapshots").join(COMMIT);
+    fs::create_dir_all(&snapshot).unwrap();
+    let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
+    let files =
+        [("config.json", "{}"), (INDEX, index), ("model-1.safetensors", ""), ("model-2.safetensors", "")];
+    for (name, text) in files {
+        assert_eq!(Hub::kept(folder.path(), COMMIT), None, "without {name}");
+        fs::write(snapshot.join(name), text).unwrap();
+    }
+    assert_eq!(Hub::kept(folder.path(), COMMIT), Some(snapshot));
+}
+
+#[test]
 fn the_token_opens_a_gated_model() {
     let server = server(files(), true);
     let cache = tempfile::tempdir().unwrap();

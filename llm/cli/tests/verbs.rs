@@ -1,0 +1,419 @@
+//! Verbs and flags that no other test runs to their end: a chat, sampling, a bundle and its script, `doctor`, and
+//! the uncertainty of tokens as numbers.
+//!
+//! Needs libtorch, and for one test python3; makes its own model and data in a temporary folder.
+//! `cargo test -p tokensieve-cli --test verbs`.
+
+#[path = "../../tests/bench/mod.rs"]
+mod bench;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use bench::said;
+use serde_json::{Value, json};
+use tokensieve_base::testing::skipped;
+
+const RUN: &str = r#"
+[model]
+source = "model"
+dtype = "f32"
+device = "cpu"
+[data]
+train = "rows.jsonl"
+[lora]
+r = 2
+[train]
+steps = 2
+batch_size = 2
+save_every = 1
+out = "out"
+"#;
+
+const MODEL: &str = "--model model --precision f32";
+
+/// A folder with a model, rows and a configuration, in which the program runs.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        bench::model(&folder.path("model"));
+        let row =
+            |i: usize| format!("{{\"question\": \"What is {i} + 3?\", \"answer\": \"It is {}.\"}}\n", i + 3);
+        fs::write(folder.path("rows.jsonl"), (0..4).map(row).collect::<String>()).unwrap();
+        fs::write(folder.path("run.toml"), RUN).unwrap();
+        folder
+    }
+
+    /// As the system names it, without links.
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join(name)
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.args(words.split(' ')).current_dir(self.0.path()).stdin(Stdio::null());
+        command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive");
+        command
+    }
+
+    /// What a command prints that succeeds.
+    fn prints(&self, words: &str) -> String {
+        printed(&self.command(words).output().unwrap())
+    }
+
+    /// What a command says that fails.
+    fn fails(&self, words: &str) -> String {
+        failure(&self.command(words).output().unwrap())
+    }
+
+    /// The texts of the replies to these rows.
+    fn replies(&self, rows: &[Value], rest: &str) -> Vec<String> {
+        let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+        fs::write(self.path("prompts.jsonl"), lines.join("\n")).unwrap();
+        self.prints(&format!("generate prompts.jsonl --out replies.jsonl --fresh {MODEL} {rest}"));
+        let replies = fs::read_to_string(self.path("replies.jsonl")).unwrap();
+        replies.lines().skip(1).map(|line| json_of(line)["text"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", said(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn failure(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{}", said(output));
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json_of(line: &str) -> Value {
+    serde_json::from_str(line).unwrap()
+}
+
+/// An answer of the chat is the reply that `generate` gives to the same conversation.
+#[test]
+fn a_chat_answers_and_forgets() {
+    let folder = Folder::new();
+    let chat = |input: &[u8]| {
+        let words = format!("chat {MODEL} --limit 8");
+        let mut command = folder.command(&words);
+        command.args(["--system", "Be brief."]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        printed(&child.wait_with_output().unwrap())
+    };
+    let conversation = |turns: &[&str]| {
+        let roles = ["user", "assistant"].into_iter().cycle();
+        let turns = roles.zip(turns).map(|(role, text)| json!({ "role": role, "content": text }));
+        let system = json!({ "role": "system", "content": "Be brief." });
+        let messages: Vec<Value> = [system].into_iter().chain(turns).collect();
+        json!({ "messages": messages })
+    };
+    let [first, second] = ["What is 2 + 3?", "And 4 + 4?"];
+    let alone = folder.replies(&[conversation(&[first]), conversation(&[second])], "--limit 8");
+    let after = folder.replies(&[conversation(&[first, &alone[0], second])], "--limit 8").remove(0);
+    assert_ne!(after, alone[1]);
+
+    let input = format!("{first}\n{second}\n/reset\n\n{second}\n");
+    assert_eq!(chat(input.as_bytes()), format!("{}\n{after}\n{}\n", alone[0], alone[1]));
+    // Nothing of what follows the end is answered.
+    assert_eq!(chat(format!("{second}\n/quit\n{first}\n").as_bytes()), format!("{}\n", alone[1]));
+    assert_eq!(chat(b""), "");
+
+    let path = folder.path("model/tokenizer_config.json");
+    let mut config = json_of(&fs::read_to_string(&path).unwrap());
+    assert!(config.as_object_mut().unwrap().remove("chat_template").is_some());
+    fs::write(&path, config.to_string()).unwrap();
+    assert_eq!(
+        folder.fails(&format!("chat {MODEL}")),
+        "error: model has no chat template: choose one with --chat-template, or continue a text with `tokensieve \
+         generate --prompt`\n"
+    );
+}
+
+#[test]
+fn one_seed_gives_one_reply_and_one_token_to_choose_from_the_greedy_one() {
+    let folder = Folder::new();
+    let reply = |rest: &str| folder.prints(&format!("generate --prompt Hi --limit 12 {MODEL}{rest}"));
+    let greedy = reply("");
+    for flags in [
+        "--temperature 1 --top-k 1",
+        "--temperature 1 --top-p 0.000001",
+        "--temperature 1 --min-p 1",
+        "--temperature 0.000001",
+        "--top-k 7 --top-p 0.5 --min-p 0.1",
+    ] {
+        assert_eq!(reply(&format!(" {flags} --seed 5")), greedy, "{flags}");
+    }
+    let sampled = reply(" --temperature 1 --seed 7");
+    assert_eq!(reply(" --temperature 1 --seed 7 --top-p 1 --min-p 0 --repetition-penalty 1"), sampled);
+    assert_ne!(reply(" --temperature 1 --seed 8"), sampled);
+    assert_ne!(greedy, sampled);
+    let plain = folder.replies(&[json!({ "prompt": "Hi" })], "--limit 12").remove(0);
+    assert_eq!(reply(" --plain"), format!("{plain}\n"));
+
+    for (flags, complaint) in [
+        ("--temperature inf", "temperature: must be a finite number, 0 or more, not inf"),
+        ("--top-p 0", "top-p: must be above 0 and at most 1, not 0"),
+        ("--min-p 1.5", "min-p: must be from 0 to 1, not 1.5"),
+        ("--repetition-penalty 0", "repetition-penalty: must be a finite number above 0, not 0"),
+    ] {
+        for verb in ["generate --prompt Hi", "chat"] {
+            assert_eq!(folder.fails(&format!("{verb} {MODEL} {flags}")), format!("error: {complaint}\n"));
+        }
+    }
+}
+
+#[test]
+fn a_file_of_replies_says_how_they_were_sampled() {
+    let folder = Folder::new();
+    let flags = "--temperature 0.7 --top-k 5 --top-p 0.9 --min-p 0.05 --repetition-penalty 1.2 --stop zz";
+    let words = |seed: u64, out: &str| {
+        format!("generate rows.jsonl -n 3 --limit 5 {MODEL} {flags} --seed {seed} --out {out}")
+    };
+    let read = |name: &str| fs::read_to_string(folder.path(name)).unwrap();
+    for out in ["a.jsonl", "b.jsonl"] {
+        folder.prints(&words(7, out));
+    }
+    let replies = read("a.jsonl");
+    assert_eq!((replies.lines().count(), &replies), (4, &read("b.jsonl")));
+    let header = json_of(replies.lines().next().unwrap())["header"].clone();
+    for (key, value) in [
+        ("temperature", json!(0.7)),
+        ("top_k", json!(5)),
+        ("top_p", json!(0.9)),
+        ("min_p", json!(0.05)),
+        ("repetition_penalty", json!(1.2)),
+        ("stop", json!(["zz"])),
+        ("limit", json!(5)),
+        ("seed", json!(7)),
+    ] {
+        assert_eq!(header[key], value, "{key}");
+    }
+    assert_eq!(
+        folder.fails(&words(8, "a.jsonl")),
+        "error: a.jsonl: was made with other settings:\n  seed: 7 in the file, 8 now\n--fresh starts over; another --out \
+         keeps this file\n"
+    );
+    assert_eq!(read("a.jsonl"), replies);
+    folder.prints(&format!("{} --fresh", words(8, "a.jsonl")));
+    assert_ne!(read("a.jsonl"), replies);
+}
+
+/// The folder of the libtorch that this test itself has loaded.
+fn libtorch() -> PathBuf {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let path = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so")).unwrap();
+    Path::new(&path[path.find('/').unwrap()..]).parent().unwrap().to_owned()
+}
+
+/// Moved to another place, and without what it was made from.
+#[test]
+fn a_bundle_trains_by_itself() {
+    let folder = Folder::new();
+    assert_eq!(folder.prints("bundle bundle --config run.toml"), "bundle: ./run.sh train train.toml\n");
+    assert_eq!(
+        folder.fails("bundle bundle --config run.toml"),
+        "error: bundle: is not empty; name a new folder\n"
+    );
+    folder.prints("train run.toml");
+    let moved = tempfile::tempdir_in(folder.path("")).unwrap();
+    let moved = moved.path().join("moved");
+    fs::rename(folder.path("bundle"), &moved).unwrap();
+    fs::remove_dir_all(folder.path("model")).unwrap();
+    for name in ["rows.jsonl", "run.toml"] {
+        fs::remove_file(folder.path(name)).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(moved.join("run.sh"));
+        command.args(arguments).current_dir("/").env("TORCH_LIB", libtorch());
+        printed(&command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive").output().unwrap())
+    };
+    assert_eq!(run(&["--version"]), folder.prints("--version"));
+    assert!(run(&["train", "train.toml"]).starts_with("all 2 steps done\n"));
+    for file in ["metrics.jsonl", "adapter/adapter_model.safetensors"] {
+        let [here, there] = [folder.path("out"), moved.join("out")].map(|out| fs::read(out.join(file)));
+        assert!(here.unwrap() == there.unwrap(), "{file} differs");
+    }
+}
+
+/// The script of bundles beside a program that prints what it is started with.
+struct Script(tempfile::TempDir);
+
+impl Script {
+    fn new() -> Self {
+        let script = Self(tempfile::tempdir().unwrap());
+        let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run.sh");
+        fs::copy(run, script.path("run.sh")).unwrap();
+        // Where C++'s libraries are OLD, it starts with those of the bundle alone.
+        let program = "#!/bin/sh\n\
+            case $1$LD_LIBRARY_PATH in --version*/lib) ;; --version*) [ -z \"${OLD:-}\" ] || exit 1 ;; esac\n\
+            echo \"$LD_LIBRARY_PATH $TOKENSIEVE_CACHE $TOKENSIEVE_MIRROR $PWD $*\"\n";
+        fs::write(script.path("program"), program).unwrap();
+        // Not a copy by this process: while it writes, another thread's child may hold the file, which is busy then.
+        let install = ["-m", "755", "program", "tokensieve"];
+        let installed = Command::new("install").args(install).current_dir(script.0.path()).status();
+        assert!(installed.unwrap().success());
+        script
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join(name)
+    }
+
+    fn command(&self, variables: &[(&str, &Path)]) -> Command {
+        let mut command = Command::new("sh");
+        command.arg(self.path("run.sh")).args(["train", "train.toml"]).current_dir("/");
+        for variable in ["LD_LIBRARY_PATH", "TOKENSIEVE_CACHE", "TOKENSIEVE_MIRROR", "TORCH_LIB", "PYTHON"] {
+            command.env_remove(variable);
+        }
+        command.envs(variables.iter().copied());
+        command
+    }
+
+    fn run(&self, variables: &[(&str, &Path)]) -> Output {
+        self.command(variables).output().unwrap()
+    }
+
+    /// What the program prints if it is started with these libraries.
+    fn started_with(&self, libraries: &str) -> String {
+        let here = self.path("");
+        let here = here.to_str().unwrap().trim_end_matches('/');
+        format!("{libraries} {here} none {here} train train.toml\n")
+    }
+}
+
+#[test]
+fn the_script_of_a_bundle_starts_the_program_with_the_libraries_that_fit() {
+    let script = Script::new();
+    let torch = ("TORCH_LIB", Path::new("/torch"));
+    assert_eq!(printed(&script.run(&[torch])), script.started_with("/torch"));
+    let own = [torch, ("LD_LIBRARY_PATH", Path::new("/own"))];
+    assert_eq!(printed(&script.run(&own)), script.started_with("/torch:/own"));
+    let old = [torch, ("OLD", Path::new("yes"))];
+    let both = format!("/torch:{}", script.path("lib").display());
+    assert_eq!(printed(&script.run(&old)), script.started_with(&both));
+    let elsewhere =
+        [torch, ("TOKENSIEVE_CACHE", Path::new("/cache")), ("TOKENSIEVE_MIRROR", Path::new("/mirror"))];
+    let started = printed(&script.run(&elsewhere));
+    assert!(started.starts_with("/torch /cache /mirror "), "{started}");
+    assert_eq!(
+        failure(&script.run(&[("PYTHON", Path::new("false"))])),
+        "error: false has no torch; pip install torch==2.11.0, or name another Python in PYTHON\n"
+    );
+}
+
+#[test]
+fn the_script_of_a_bundle_finds_torch_without_importing_it() {
+    if !Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return skipped("there is no python3");
+    }
+    let script = Script::new();
+    let torch = script.path("site/torch");
+    fs::create_dir_all(&torch).unwrap();
+    fs::write(torch.join("__init__.py"), "raise ImportError\n").unwrap();
+    symlink(libtorch(), torch.join("lib")).unwrap();
+    let site = script.path("site");
+    let found = [("PYTHONPATH", site.as_path())];
+    let version = |version: &str| {
+        fs::write(torch.join("version.py"), format!("debug = False\n__version__ = '{version}'\n")).unwrap();
+    };
+    version("2.11.0+cpu");
+    let libraries = format!("{}/lib", torch.display());
+    assert_eq!(printed(&script.run(&found)), script.started_with(&libraries));
+    version("2.10.0");
+    assert_eq!(
+        failure(&script.run(&found)),
+        format!("error: torch in {} is 2.10.0; tokensieve needs 2.11.0\n", torch.display())
+    );
+}
+
+#[test]
+fn doctor_names_libtorch_and_what_computes() {
+    let folder = Folder::new();
+    let mut command = folder.command("doctor");
+    let printed =
+        printed(&command.env("OMP_NUM_THREADS", "2").env("CUDA_VISIBLE_DEVICES", "").output().unwrap());
+    let lines: Vec<(&str, &str)> = printed
+        .lines()
+        .map(|line| (line[..22].trim_end(), line[22..].trim_start()))
+        .filter(|(label, _)| *label != "GPU")
+        .collect();
+    let labels: Vec<&str> = lines.iter().map(|(label, _)| *label).collect();
+    let expected = [
+        "tokensieve",
+        "torch",
+        "CUDA library",
+        "device",
+        "back end",
+        "threads per operator",
+        "f32 matmul",
+        "bf16 matmul",
+        "memory, read",
+        "memory, copied",
+    ];
+    assert_eq!(labels, expected, "{printed}");
+    let value = |label: &str| lines.iter().find(|(one, _)| *one == label).unwrap().1;
+    assert_eq!(value("tokensieve"), env!("CARGO_PKG_VERSION"));
+    assert!(value("torch").starts_with("2.11.0"), "{printed}");
+    assert!(value("torch").ends_with(&format!(" in {}", libtorch().display())), "{printed}");
+    assert_eq!((value("device"), value("threads per operator")), ("Cpu (0 CUDA devices)", "2"));
+    assert!(value("back end").contains(" (auto computes in "), "{printed}");
+    for (label, unit) in [
+        ("f32 matmul", " GFLOP/s"),
+        ("bf16 matmul", " GFLOP/s"),
+        ("memory, read", " GB/s"),
+        ("memory, copied", " GB/s"),
+    ] {
+        let number = value(label).strip_suffix(unit).unwrap();
+        assert!(number.parse::<u64>().is_ok(), "{label}: {number}");
+    }
+}
+
+/// The table of `show --uncertainty`, from the lines of a file of estimates.
+fn table(estimates: &str, keep: f64) -> String {
+    let records: Vec<Value> = estimates.lines().skip(1).map(json_of).collect();
+    let tokens = |record: &Value| record["tokens"].as_array().unwrap().clone();
+    let number = |token: &Value, key: &str| token[key].as_f64().unwrap() as f32;
+    let predicted = |token: &Value| token["response"] == true;
+    let mut losses: Vec<f32> =
+        records.iter().flat_map(tokens).filter(predicted).map(|token| number(&token, "loss")).collect();
+    losses.sort_by(|a, b| b.total_cmp(a));
+    let least = losses[(losses.len() as f64 * keep / 100.0).round() as usize - 1];
+    let mut table = "row\tposition\ttext\tepistemic\taleatoric\ttotal\tloss\tentropy\tselected\n".to_owned();
+    for record in &records {
+        for (position, token) in tokens(record).iter().enumerate().filter(|(_, token)| predicted(token)) {
+            let text = token["text"].as_str().unwrap();
+            let _ = write!(table, "{}\t{position}\t{text:?}", record["row"]);
+            for key in ["epistemic", "aleatoric", "total", "loss", "entropy"] {
+                let _ = write!(table, "\t{:.4}", number(token, key));
+            }
+            let _ = writeln!(table, "\t{}", u8::from(number(token, "loss") >= least));
+        }
+    }
+    table
+}
+
+#[test]
+fn uncertainty_is_shown_from_a_file_and_computed_alike() {
+    let folder = Folder::new();
+    folder.prints(&format!("uncertainty rows.jsonl -n 2 --passes 3 {MODEL} --out estimates.jsonl"));
+    let estimates = fs::read_to_string(folder.path("estimates.jsonl")).unwrap();
+    let shown = folder.prints("show --uncertainty estimates.jsonl -n 2");
+    assert!(shown.lines().count() > 8, "{shown}");
+    assert_eq!(shown, table(&estimates, 25.0));
+    assert_eq!(
+        folder.prints("show --uncertainty estimates.jsonl -n 2 --by selected --keep 50"),
+        table(&estimates, 50.0)
+    );
+    let first: String = estimates.split_inclusive('\n').take(2).collect();
+    assert_eq!(folder.prints("show --uncertainty estimates.jsonl -n 1"), table(&first, 25.0));
+    assert_eq!(folder.prints(&format!("show rows.jsonl -n 2 --uncertainty --passes 3 {MODEL}")), shown);
+}
