@@ -5,7 +5,10 @@ pub use ureq::config::RedirectAuthHeaders;
 pub use ureq::http::{HeaderMap, Response, StatusCode, header};
 pub use ureq::{Agent, Body, Error, RequestBuilder};
 
+use std::net::IpAddr;
+
 use ureq::config::ConfigBuilder;
+use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
 
@@ -21,4 +24,11 @@ pub fn agent() -> ConfigBuilder<AgentScope> {
         .http_status_as_error(false)
         .user_agent(concat!("tokensieve/", env!("CARGO_PKG_VERSION")))
         .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+}
+
+/// Whether the host of an address is this machine, by name or number.
+pub fn is_on_this_machine(address: &str) -> bool {
+    let Ok(address) = address.parse::<Uri>() else { return false };
+    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
 }

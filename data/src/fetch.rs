@@ -173,8 +173,8 @@ impl Catalogue {
             let scratch = store.scratch(file, &described);
             let zipped = is_gz(source.stored_name()) && !is_gz(&file.name);
             let stored = source.stored.as_deref();
-            let there = stored.or((!zipped).then_some(file.sha256.as_str()));
-            let outcome = source.provide(there, &self.folders, &scratch, &bar).and_then(|provided| {
+            let expected = stored.or((!zipped).then_some(file.sha256.as_str()));
+            let outcome = source.provide(expected, &self.folders, &scratch, &bar).and_then(|provided| {
                 let accepted = store.accept(file, &provided.path, zipped, stored, &bar);
                 provided.clean_up();
                 accepted

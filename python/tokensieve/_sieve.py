@@ -216,7 +216,17 @@ class SieveMixin(_Base):
         self._began = False
         self._step = None
         self._logged = {}
+        if self.model_init is not None:
+            # They hold the last trial's model.
+            self._reference = self._base = None
         return super().train(resume_from_checkpoint, *arguments, **options)
+
+    def hyperparameter_search(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().hyperparameter_search(*arguments, **options)
+        finally:
+            # transformers leaves them after an error.
+            self.hp_search_backend, self._value = None, None
 
     def get_batch_samples(self, *arguments: Any, **options: Any) -> Any:
         """All micro-batches of an optimizer step."""
@@ -249,10 +259,12 @@ class SieveMixin(_Base):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Writes the objective's state beside the trainer's: each trial of a search has a folder of its own."""
-        super()._save_checkpoint(model, trial)
-        if self.state.is_world_process_zero:
+        if self.args.should_save:
+            # Before the rest, which may already be uploaded when `super` returns.
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / STATE).write_text(self._objective.state())
+        super()._save_checkpoint(model, trial)
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """Adds means over the steps since the last entry: `nll`, `entropy`, `accuracy` (the label is the most probable
@@ -441,6 +453,8 @@ class SieveMixin(_Base):
             self._objective = Objective(self._definition, steps=max(1, self.state.max_steps), seed=self.args.seed)
         if self.model_init is not None:
             # The model is another one than when the trainer was made.
+            _models.check(self._model)
+            self._verified = False
             self._open()
         if self._resumed is not None:
             if not self._resumed.exists():

@@ -47,13 +47,13 @@ class SieveTrainer(SieveMixin, SFTTrainer):
 
     def _count_as_sft(self, inputs: dict[str, Any]) -> None:
         """`num_tokens`, all tokens read since training began, and `mean_token_accuracy`, the mean over micro-batches of
-        the share of labels that are the most probable token."""
+        the share of labels that no token is more probable than."""
         step = self._step
         assert step is not None
         correct = step.micros[step.next - 1].columns["correct"]
         read = inputs["attention_mask"].sum() if "attention_mask" in inputs else inputs["input_ids"].numel()
-        counts = torch.tensor([int(correct.sum()), len(correct), int(read)], device=self.args.device)
-        right, labels, tokens = self.accelerator.gather(counts).view(-1, 3).sum(0).tolist()
+        counts = torch.tensor([[int(correct.sum()), len(correct), int(read)]], device=self.args.device)
+        right, labels, tokens = self.accelerator.gather_for_metrics(counts).sum(0).tolist()
         self._total_train_tokens += tokens // self._tp_size
         metrics = self._metrics["train"]
         metrics["mean_token_accuracy"].append(right / labels if labels > 0 else 0.0)

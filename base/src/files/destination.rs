@@ -87,7 +87,8 @@ impl Destination {
                 .refuse(&format!("holds something other than {what}; choose another name, or remove it"));
         }
         let new = temporary(target);
-        let removed = File::create(&new).and_then(|_| fs::remove_file(&new));
+        // The lock is held until the file is gone.
+        let removed = create(&new).and_then(|_held| fs::remove_file(&new));
         removed.map_err(Error::at(&self.path))?;
         Ok(self)
     }
@@ -127,7 +128,7 @@ impl Destination {
             });
             named.map_err(failed)
         });
-        // Until here the lock is held: without it, another writer's file could have this name by now.
+        // `file` still holds the lock: nobody else's file takes this name between the question and the removal.
         if outcome.is_err() && is_at(&file, &new) {
             let _ = fs::remove_file(&new);
         }

@@ -40,7 +40,7 @@ const WIDTH: f64 = 0.25;
 const BINS: usize = 64;
 const FIRST: f64 = -4.0;
 
-/// Where β is looked for (choice): from a model that is far too sure of itself to one that is far too little.
+/// Where β is looked for (choice): from a model that is far too certain to one that is far too uncertain.
 const BETAS: [f64; 2] = [0.05, 4.0];
 
 /// Groups of documents for the interval (choice).

@@ -207,7 +207,8 @@ pub fn runs_tests_of_kernels() -> bool {
 fn skipped(needed: &str) {
     // Past the capture of tests' output.
     let thread = std::thread::current();
-    let _ = writeln!(std::io::stderr(), "{}: skipped: needs {needed}", thread.name().unwrap_or("a test"));
+    let line = format!("skipped: {} (needs {needed})\n", thread.name().unwrap_or("a test"));
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn pinned(word: &str) -> Result<Backend, String> {

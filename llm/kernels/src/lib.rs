@@ -32,7 +32,7 @@
 //! | `decode` | `cpu/decode/` | the forward pass with a cache | the same, with attention by kernels ([`Held`]) | libtorch; a row by itself |
 //!
 //! Tests of a kernel call it directly and fail where it does not apply. Where this process computes without kernels, they
-//! print `skipped: needs kernels`, and fail if `TOKENSIEVE_REQUIRE_BACKEND` names another back end than the process's. One
+//! print `skipped: TEST (needs kernels)`, and fail if `TOKENSIEVE_REQUIRE_BACKEND` names another back end than the process's. One
 //! test runs all others again on every other back end that the machine has. The GPU's kernels are compiled for the CPU as
 //! well and tested there, one thread at a time; `tokensieve-train`'s `tests/cuda.rs` runs where there is a GPU.
 //!

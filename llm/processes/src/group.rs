@@ -146,7 +146,7 @@ impl Group {
         let shared = &self.shared;
         let send = |to| bytes.chunks(LARGEST).try_for_each(|chunk| shared.send(to, Kind::Data, chunk));
         self.sending(send, || {
-            // From all in turn, as the parts of a sum.
+            // One message from each in turn: a process whose messages nobody reads would be taken for lost.
             let is_short = |gathered: &[Vec<u8>], from: usize| gathered[from].len() < lengths[from];
             let mut short: Vec<usize> =
                 (0..lengths.len()).filter(|from| is_short(&gathered, *from)).collect();

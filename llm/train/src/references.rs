@@ -68,7 +68,7 @@ fn check_width(config: &Config, file: &TopFile) -> Result<()> {
 /// pulled towards its share of the bucket, and not towards its own probability.
 fn check_match(config: &Config, file: &TopFile) -> Result<()> {
     let objective = &config.objective;
-    let onto_file = objective.distills() && matches!(Reads::of(objective).onto, Onto::All | Onto::Top(_));
+    let onto_file = objective.distills() && matches!(Reads::of(objective).onto, Onto::All);
     let has_all = file.is_exact() || file.k() == file.vocabulary();
     if !objective.matches_gradient() || !onto_file || has_all {
         return Ok(());

@@ -420,7 +420,7 @@ impl Rule for Chosen {
 
 #[test]
 fn documents_ranked_in_int8_are_trained_on_exactly() {
-    // Which has int8 products too.
+    // Every processor with AVX-512's bf16 instructions has int8 products, too.
     let has_int8 = runs_test_of(Backend::Avx512Bf16);
     for (name, toml) in [
         ("llama3", "preset = 'masked-mle'\nselect.of = 'documents'\nselect.keep = 'top 50%'"),

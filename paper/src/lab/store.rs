@@ -205,7 +205,7 @@ impl Lab {
         written.with_context(|| format!("writing in {}", self.folder.display()))
     }
 
-    /// The lock of the process that does something: of a job by its id, the one that runs it.
+    /// The path of a lock: a job's by its id, or `collect`.
     fn lock(&self, name: &str) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).with_context(|| format!("making {}", self.folder.display()))?;
         Ok(self.folder.join(format!("{name}.lock")))

@@ -31,8 +31,13 @@ pub(super) fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> 
     if folder.exists() {
         fs::rename(folder, &old).with_context(replacing)?;
     }
-    fs::rename(&new, folder).with_context(replacing)?;
-    remove_folder(&old)
+    if let Err(error) = fs::rename(&new, folder) {
+        let _ = fs::rename(&old, folder);
+        return Err(error).with_context(replacing);
+    }
+    // What cannot be removed now, the next report removes.
+    let _ = remove_folder(&old);
+    Ok(())
 }
 
 fn beside(folder: &Path, ending: &str) -> PathBuf {

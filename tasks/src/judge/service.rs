@@ -74,7 +74,10 @@ enum Failure {
 
 impl Service {
     pub(super) fn new(address: String, key: Option<String>, patience: Patience) -> Self {
-        let connection = Connection { agent: http::agent().build().into(), address, key };
+        let settings = http::agent();
+        // A proxy is not to see what stays on this machine.
+        let settings = if http::is_on_this_machine(&address) { settings.proxy(None) } else { settings };
+        let connection = Connection { agent: settings.build().into(), address, key };
         Self {
             connection: Arc::new(connection),
             patience,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use tokensieve_tasks::{Answer, Measure, Task};
+use tokensieve_tasks::{Answer, Ask, Measure, Question, Task};
 
 use super::model::EvaluatedModel;
 use tokensieve_model::Error;
@@ -62,6 +62,15 @@ impl Benchmark for Box<dyn Task> {
 
     fn content(&self, question: usize) -> String {
         serde_json::to_string(&self.questions()[question]).expect("a question serialises")
+    }
+
+    fn asked(&self, question: usize) -> String {
+        let Question { messages, ask, .. } = &self.questions()[question];
+        let replies = match ask {
+            Ask::Likelihood { replies } => replies.as_slice(),
+            Ask::Reply { .. } => &[],
+        };
+        serde_json::json!([messages, replies]).to_string()
     }
 
     fn ask(

@@ -148,7 +148,7 @@ impl HeldOut {
         Ok(Self { name: name.to_owned(), rows })
     }
 
-    /// The hash that begins so, of a row's tokens and weights too.
+    /// Continues a hash with a row's tokens and weights.
     fn hashed(&self, mut hash: Sha256, row: usize) -> String {
         for document in &self.rows[row].1 {
             document.tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));

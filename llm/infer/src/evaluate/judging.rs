@@ -1,8 +1,8 @@
 //! Which judge compares replies, and with which baseline.
 
 use std::env;
-use std::net::IpAddr;
 
+use tokensieve_base::http::is_on_this_machine;
 use tokensieve_tasks::judge::Prices;
 
 use tokensieve_model::Error;
@@ -50,7 +50,7 @@ impl Judging {
             (None, Some((base, model))) => {
                 let key_variable = env::var_os(KEY).filter(|key| !key.is_empty()).map(|_| KEY);
                 if key_variable.is_some() {
-                    check_secrecy(base)?;
+                    refuse_unencrypted_key(base)?;
                 }
                 Ok(JudgeAddress::Endpoint { base, model, key_variable })
             }
@@ -63,7 +63,7 @@ impl Judging {
 }
 
 /// Refuses to send a key where everybody on the way can read it.
-fn check_secrecy(base: &str) -> Result<()> {
+fn refuse_unencrypted_key(base: &str) -> Result<()> {
     if base.starts_with("https://") || is_on_this_machine(base) {
         return Ok(());
     }
@@ -71,18 +71,6 @@ fn check_secrecy(base: &str) -> Result<()> {
         "{base} would get the key in {KEY} unencrypted; use https://, or unset {KEY} if the judge wants no key"
     );
     Err(Error::setting(JUDGE, what))
-}
-
-/// Whether the host of an address is this machine, by name or number.
-fn is_on_this_machine(base: &str) -> bool {
-    let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let host = match place.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or(rest, |(host, _)| host),
-        None => place.split_once(':').map_or(place, |(host, _)| host),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
 }
 
 #[cfg(test)]
@@ -100,7 +88,7 @@ mod tests {
             "http://[::1]:8000/v1",
             "http://me@localhost/v1",
         ] {
-            assert!(check_secrecy(base).is_ok(), "{base}");
+            assert!(refuse_unencrypted_key(base).is_ok(), "{base}");
         }
         for base in [
             "http://api.openai.com/v1",
@@ -111,7 +99,7 @@ mod tests {
             "http://localhost.example.org",
             "http://example.org/?@localhost",
         ] {
-            let error = check_secrecy(base).unwrap_err().to_string();
+            let error = refuse_unencrypted_key(base).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("--judge: {base} would get the key in OPENAI_API_KEY")),
                 "{error}"

@@ -94,7 +94,7 @@ impl Benchmark for Sampled {
     }
 
     fn asked(&self, question: usize) -> String {
-        self.task.content(question)
+        self.task.asked(question)
     }
 
     fn ask(

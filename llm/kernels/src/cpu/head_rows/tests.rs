@@ -76,7 +76,8 @@ fn divergences_are_those_of_the_operators() {
         // Rows of a larger batch: the chunk's are the last ones.
         let all = Tensor::cat(&[&other.narrow(0, 0, 2), &other], 0);
         let [few, one] = [5, 1].map(|k| plain::top(&all, None, k));
-        let certain = Top { probabilities: vec![1.0; one.ids.len()], ..one };
+        let certain =
+            Top { probabilities: vec![1.0; one.ids.len()], tails: vec![0.0; one.tails.len()], ..one };
         for reference in [
             Reference::Uniform,
             Reference::Logits((&other, None)),

@@ -21,8 +21,8 @@ fn numbers(of: &Tensor) -> Vec<f64> {
     Vec::try_from(of.reshape(-1)).unwrap()
 }
 
-/// Compares KL(p ‖ q) and its gradient, by kernels and by operators, with what f64 makes of them. q, the same for every
-/// row, is known for the first tokens; `rest` is the probability of all others.
+/// Compares KL(p ‖ q), −Σ q log p and their gradients, by kernels and by operators, with what f64 makes of them. q, the
+/// same for every row, is known for the first tokens; `rest` is the probability of all others.
 fn check(case: &Case, top: &Top, q: &[f64], rest: f64) {
     let z = case.logits.to_kind(Kind::Double);
     let z = case.cap.map_or_else(|| z.shallow_clone(), |cap| (&z / cap).tanh() * cap);
@@ -39,10 +39,18 @@ fn check(case: &Case, top: &Top, q: &[f64], rest: f64) {
     }
     let p = log_p.exp();
     let divergence = (&p * &ratio).sum_dim_intlist(1, true, Kind::Double);
-    let mut gradient_nv = p * (ratio - &divergence);
-    if let Some(cap) = case.cap {
-        gradient_nv *= 1.0 - (&z / cap).square();
+    let reverse_nv = &p * (ratio - &divergence);
+    let q = Tensor::from_slice(q);
+    let outside = p.narrow(1, k, VOCABULARY - k).sum_dim_intlist(1, true, Kind::Double);
+    let mut cross_entropy = -(&q * log_p.narrow(1, 0, k)).sum_dim_intlist(1, true, Kind::Double);
+    // What is not known of q has the prediction's shape.
+    let mut scale = p.ones_like();
+    if k < VOCABULARY {
+        cross_entropy -= outside.log() * rest;
+        scale -= (outside.reciprocal() * rest).expand_as(&p);
     }
+    let forward_nv = &p * scale;
+    forward_nv.narrow(1, 0, k).copy_(&(p.narrow(1, 0, k) - &q));
 
     let losses = numbers(&-log_p.gather(1, &case.chunk().labels_n.unsqueeze(1), false));
     let sums = numbers(&log_sum_exp);
@@ -56,16 +64,21 @@ fn check(case: &Case, top: &Top, q: &[f64], rest: f64) {
     };
     let tasks: Vec<Task> = (0..ROWS as usize).map(task).collect();
     let tail = Tail::Top(top);
-    let onto = Onto { logits: None, tail, reverse: true };
-    let (own_nv, mut plain_nv) = (case.logits.copy(), case.logits.copy());
-    let own = gradient(&own_nv, &Logits::InPlace, &tasks, case.cap, &onto).expect("the kernels apply");
-    let plain = plain::gradient(&mut plain_nv, &on_device(case, &tasks, &tail), case.cap, &onto);
+    let of_cap = case.cap.map_or_else(|| z.ones_like(), |cap| 1.0 - (&z / cap).square());
     let rounding = if case.logits.kind() == Kind::Float { 2e-5 } else { 8e-3 };
-    for (found_nv, found) in [(own_nv, own), (plain_nv, numbers(&plain))] {
-        for (found, expected) in found.iter().zip(numbers(&divergence)) {
-            assert!((found - expected).abs() < 1e-4 * (1.0 + expected), "{onto:?} {found} {expected}");
+    for (reverse, distance, gradient_nv) in
+        [(true, divergence, reverse_nv), (false, cross_entropy, forward_nv)]
+    {
+        let onto = Onto { logits: None, tail, reverse };
+        let (own_nv, mut plain_nv) = (case.logits.copy(), case.logits.copy());
+        let own = gradient(&own_nv, &Logits::InPlace, &tasks, case.cap, &onto).expect("the kernels apply");
+        let plain = plain::gradient(&mut plain_nv, &on_device(case, &tasks, &tail), case.cap, &onto);
+        for (found_nv, found) in [(own_nv, own), (plain_nv, numbers(&plain))] {
+            for (found, expected) in found.iter().zip(numbers(&distance)) {
+                assert!((found - expected).abs() < 1e-4 * (1.0 + expected), "{onto:?} {found} {expected}");
+            }
+            crate::tests::close(&found_nv, &(&gradient_nv * &of_cap), rounding);
         }
-        crate::tests::close(&found_nv, &gradient_nv, rounding);
     }
 }
 
