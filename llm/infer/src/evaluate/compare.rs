@@ -175,6 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_not_compared_is_said() {
+        let hashed = || TaskResults { sha256: vec!["a".to_owned()], ..task(&[1], |_| 1.0) };
         let results = |tasks: &[&str], chat_template: Option<&str>| Results {
             model: "m".to_owned(),
             adapter: None,
@@ -182,10 +183,13 @@ mod tests {
             seed: 0,
             limit: None,
             chat_template: chat_template.map(str::to_owned),
-            tasks: tasks.iter().map(|name| ((*name).to_owned(), task(&[1], |_| 1.0))).collect(),
+            tasks: tasks.iter().map(|name| ((*name).to_owned(), hashed())).collect(),
         };
         let one = results(&["nll:x", "nll:y"], None);
         assert!(unshared(&one, &one).is_empty());
+        let mut unknown = results(&["nll:x", "nll:y"], Some("ab"));
+        unknown.tasks.values_mut().for_each(|task| task.sha256.clear());
+        assert!(unshared(&one, &unknown).is_empty());
         assert_eq!(
             unshared(&one, &results(&["nll:y", "nll:z"], Some("ab"))),
             [
