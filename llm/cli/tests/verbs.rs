@@ -14,7 +14,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use bench::said;
+use bench::{MODEL, said};
 use serde_json::{Value, json};
 use tokensieve_base::testing::skipped;
 
@@ -33,8 +33,6 @@ batch_size = 2
 save_every = 1
 out = "out"
 "#;
-
-const MODEL: &str = "--model model --precision f32";
 
 /// A folder with a model, rows and a configuration, in which the program runs.
 struct Folder(tempfile::TempDir);
@@ -56,10 +54,7 @@ impl Folder {
     }
 
     fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-        command.args(words.split(' ')).current_dir(self.0.path()).stdin(Stdio::null());
-        command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive");
-        command
+        bench::program_in(self.0.path(), words)
     }
 
     /// What a command prints that succeeds.

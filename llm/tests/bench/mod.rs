@@ -46,6 +46,17 @@ grow_rank = [{ step = 30, rank = 4 }]
 /// For runs that end before the adapter would grow.
 pub(crate) const NO_GROWTH: &str = "train.grow_rank=[]";
 
+/// Arguments for the model in the folder `model`.
+pub(crate) const MODEL: &str = "--model model --precision f32";
+
+/// The program with one thread in a folder; `words` are its arguments.
+pub(crate) fn program_in(folder: &Path, words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    command.args(words.split(' ')).current_dir(folder).stdin(Stdio::null());
+    command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive");
+    command
+}
+
 /// A model, data and a configuration.
 pub(crate) struct Bench {
     folder: TempDir,

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use bench::said;
+use bench::{MODEL, said};
 use tempfile::TempDir;
 
 /// At how many calls of a command each kind of fault is tried, the kinds at different ones.
@@ -28,8 +28,6 @@ const TRIED: usize = 3;
 
 /// Calls that remove. What cannot be removed stays, until the command is given again.
 const REMOVALS: [&str; 3] = [" unlink ", " unlinkat ", " rmdir "];
-
-const MODEL: &str = "--model model --precision f32";
 
 const TRAIN: &str = "train run.toml --set log.tensorboard=false --out out";
 
@@ -206,10 +204,7 @@ impl Folder {
     }
 
     fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-        command.args(words.split(' ')).current_dir(self.path());
-        command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive");
-        command
+        bench::program_in(&self.path(), words)
     }
 
     fn run(&self, words: &str) {

@@ -115,7 +115,8 @@ fn most_probable_tokens_are_those_of_the_operators() {
     }
 }
 
-/// The places of each row's k largest numbers, largest first, of equals the first; libtorch says nothing of equals.
+/// The indices of each row's k largest numbers, largest first. Of equal numbers the lower index comes first, an order that
+/// libtorch does not promise.
 fn first_of_the_largest(logits_nv: &Tensor, k: usize) -> Vec<u32> {
     let numbers = Vec::<f32>::try_from(logits_nv.to_kind(Kind::Float).reshape(-1)).unwrap();
     let columns = logits_nv.size()[1] as usize;
