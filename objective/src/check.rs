@@ -35,6 +35,7 @@ fn tokens(p: f64) -> impl Iterator<Item = TokenStats> {
         top_entropy: Some(1.0),
         concentration: Some(0.4),
         reference_loss: Some(other),
+        reference_mass: Some((1.05 - other).clamp(0.01, 1.0)),
         divergence: Some(other),
         base_loss: Some(other),
         bald: Some(0.1),

@@ -368,7 +368,8 @@ impl Objective {
 
     /// A statistic of the reference that the objective reads, if it reads one.
     fn reference_read(&self) -> Option<Variable> {
-        let read = [Variable::ReferenceLoss, Variable::PReference, Variable::Divergence];
+        let read =
+            [Variable::ReferenceLoss, Variable::PReference, Variable::ReferenceMass, Variable::Divergence];
         read.into_iter().find(|variable| self.reads(*variable))
     }
 

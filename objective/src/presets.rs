@@ -30,6 +30,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("cayley", include_str!("../presets/cayley.toml")),
     ("profit", include_str!("../presets/profit.toml")),
     ("prift-prob", include_str!("../presets/prift-prob.toml")),
+    ("prift-mass", include_str!("../presets/prift-mass.toml")),
     ("minor-sft", include_str!("../presets/minor-sft.toml")),
     ("ss-token", include_str!("../presets/ss-token.toml")),
     ("tail-sft", include_str!("../presets/tail-sft.toml")),

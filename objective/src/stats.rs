@@ -16,6 +16,8 @@ pub struct TokenStats {
     pub concentration: Option<f64>,
     /// −log of the label's probability under the reference.
     pub reference_loss: Option<f64>,
+    /// The probability under the reference of all tokens that are no more probable there than the label, itself included.
+    pub reference_mass: Option<f64>,
     /// KL(q ‖ p) of the reference's distribution q from the prediction p, in nats.
     pub divergence: Option<f64>,
     /// −log of the label's probability under the model as it was before training.
@@ -45,6 +47,7 @@ impl TokenStats {
             top_entropy: None,
             concentration: None,
             reference_loss: None,
+            reference_mass: None,
             divergence: None,
             base_loss: None,
             bald: None,

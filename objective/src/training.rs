@@ -82,6 +82,7 @@ impl Training {
         // p and its logarithm are one statistic: checking the logarithm suffices.
         let of_interest = [
             (Variable::ReferenceLoss, Variable::PReference),
+            (Variable::ReferenceMass, Variable::ReferenceMass),
             (Variable::Divergence, Variable::Divergence),
             (Variable::BaseLoss, Variable::PBase),
             (Variable::Entropy, Variable::Entropy),

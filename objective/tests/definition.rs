@@ -95,6 +95,7 @@ fn every_preset_is_named_as_its_file_says_and_documented() {
         ("cayley", "a = p^(0.5 * mean(p) + (1 - 0.5 * mean(p)) * sg(p) / (2 - sg(p)))"),
         ("profit", "a = p >= 0.1"),
         ("prift-prob", "a = p_base"),
+        ("prift-mass", "a = mass_ref >= 0.5"),
         (
             "minor-sft",
             "a = exp(0.1 * (loss - reference_loss)) * 0.1 / (1 + exp(0.1 * (loss - reference_loss)))",
@@ -350,6 +351,7 @@ fn selected_pulls_are_the_batches() {
             top_entropy: Some(0.4),
             concentration: Some(0.3),
             reference_loss: Some(0.7),
+            reference_mass: Some(0.6),
             divergence: Some(0.2),
             base_loss: Some(0.9),
             bald: Some(0.1),

@@ -33,6 +33,7 @@ fn token(z: &Logits, reference: &Logits, label: usize, position: u32) -> TokenSt
         top_entropy: Some(entropy),
         concentration: Some(p.iter().map(|p| p * p).sum()),
         reference_loss: Some(loss(&q, label)),
+        reference_mass: Some(q.iter().filter(|other| **other <= q[label]).sum()),
         divergence: Some(cross_entropy(&q, &p) - cross_entropy(&q, &q)),
         base_loss: Some(loss(&q, label) + 0.3),
         bald: Some(0.1 * f64::from(position)),
@@ -158,6 +159,7 @@ fn decreasing() -> impl Strategy<Value = String> {
         Just("f_alpha(concentration)".to_owned()),
         Just("f_alpha(sg(p) / mean(p_ref + p))".to_owned()),
         Just("-score * log p".to_owned()),
+        Just("-mass_ref * log p".to_owned()),
         Just("-bald * log p / vocabulary + p_base".to_owned()),
     ];
     prop::collection::vec((piece, number()), 1..4).prop_map(|pieces| {

@@ -14,6 +14,7 @@ fn batch() -> Vec<TokenStats> {
             TokenStats {
                 concentration: Some(1.0 / (1.5 + x)),
                 reference_loss: Some(0.2 + 0.35 * f64::from(i * 5 % 12)),
+                reference_mass: Some(f64::from(i * 5 % 12) / 12.0),
                 base_loss: Some(0.1 + 0.4 * f64::from(i * 7 % 12)),
                 document: i / 4,
                 position: i % 4,
@@ -74,6 +75,19 @@ fn prift_prob() {
     let tokens = batch();
     let one = |(i, loss): (usize, &f64)| libm::exp(-tokens[i].base_loss.unwrap()) * loss;
     is_the_gradient_of("prift-prob", |losses| mean(losses.iter().enumerate().map(one)));
+}
+
+/// Its other weight, 0 or 1: whether the frozen model gives at least ½ to the tokens no more probable than the label. Its
+/// code divides by the number of all labels.
+#[test]
+fn prift_mass() {
+    let tokens = batch();
+    let mass = |i: usize| tokens[i].reference_mass.unwrap();
+    assert!(
+        (0..12).any(|i| mass(i) < 0.5) && (0..12).any(|i| mass(i) > 0.5) && (0..12).any(|i| mass(i) == 0.5)
+    );
+    let one = |(i, loss): (usize, &f64)| if mass(i) >= 0.5 { *loss } else { 0.0 };
+    is_the_gradient_of("prift-mass", |losses| mean(losses.iter().enumerate().map(one)));
 }
 
 /// ssToken's public code without attention keeps the largest differences history − current, ⌈0.6·n⌉ of n tokens (here

@@ -257,6 +257,7 @@ fn statistics_that_are_missing_are_named_with_their_provider() {
         ("eaft", "entropy_top20", "top-20 entropy"),
         ("policy-gradient", "advantage", "reward"),
         ("iw-sft", "reference_loss", "`against`"),
+        ("prift-mass", "mass_ref", "`against`"),
     ] {
         let mut stats = vec![token(1.0, 5, 6)];
         if name == "token-cleaning" {

@@ -16,9 +16,10 @@ const VOCABULARY: u32 = 1000;
 /// Points of a curve.
 const POINTS: u32 = 100;
 /// What a curve assumes of each statistic that does not follow from p, where its objective reads it.
-const ASSUMED: [(Variable, &str, f64); 5] = [
+const ASSUMED: [(Variable, &str, f64); 6] = [
     (Variable::PReference, "p_ref = 0.5", 0.5),
     (Variable::ReferenceLoss, "p_ref = 0.5", 0.5),
+    (Variable::ReferenceMass, "mass_ref = 0.5", 0.5),
     (Variable::PBase, "p_base = 0.5", 0.5),
     (Variable::BaseLoss, "p_base = 0.5", 0.5),
     (Variable::Advantage, "advantage = 1", 1.0),
@@ -172,6 +173,7 @@ fn token(p: f64) -> TokenStats {
     stats.top_entropy = Some(nats(p / top) + 19.0 * nats(rest / top));
     stats.concentration = Some(p * p + f64::from(VOCABULARY - 1) * rest * rest);
     stats.reference_loss = Some(-libm::log(0.5));
+    stats.reference_mass = Some(0.5);
     stats.base_loss = Some(-libm::log(0.5));
     stats.divergence = Some(0.0);
     stats.bald = Some(0.0);

@@ -3,11 +3,16 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use tokensieve_base::statistics::{Estimate, student_quantile};
+use tokensieve_base::statistics::{Estimate, quantile, student_quantile};
 
 /// A number without sampling error: a formula's value, an exhaustive count.
 pub fn exact(value: f64) -> Estimate {
     Estimate { value, low: value, high: value, n: 1 }
+}
+
+/// The largest of such numbers; `None` if one is NaN, which `f64::max` would pass over.
+pub fn largest(values: impl IntoIterator<Item = f64>) -> Option<Estimate> {
+    quantile(&values.into_iter().collect::<Vec<_>>(), 1.0).map(exact)
 }
 
 /// An estimate as tables hold it: value, lower and upper end of its interval, and n.
@@ -23,10 +28,13 @@ pub fn apart(one: Estimate, other: Estimate) -> Estimate {
 
 /// The estimate behind a claim that several estimates must support together (an intersection-union test): value, both ends of
 /// the interval and n are each the least of theirs. All must support it, which needs no correction; one of many refutes it, so
-/// the upper ends are first corrected for their number (Bonferroni).
+/// the upper ends are first corrected for their number (Bonferroni). `None` if an estimate is NaN.
 pub fn least(of: impl IntoIterator<Item = Estimate>) -> Option<Estimate> {
     let of: Vec<Estimate> = of.into_iter().collect();
     let several = of.len();
+    if of.iter().any(|one| one.value.is_nan()) {
+        return None;
+    }
     of.into_iter().map(|one| Estimate { high: corrected(one, several), ..one }).reduce(|a, b| Estimate {
         value: a.value.min(b.value),
         low: a.low.min(b.low),
@@ -380,6 +388,14 @@ mod tests {
         assert_eq!(of_all(&[&five[..], &[[-0.2, -0.01]]].concat()), Verdict::Undecided);
         assert_eq!(of_all(&[[0.1, 0.4], [-0.1, 0.2], [0.3, 0.5]]), Verdict::Undecided);
         assert!(matches!(of_all(&[]), Verdict::NotTested(_)));
+        assert!(matches!(of_all(&[[0.1, 0.4], [f64::NAN; 2]]), Verdict::NotTested(_)));
+    }
+
+    #[test]
+    fn the_largest_of_numbers_of_which_one_is_nan_is_unknown() {
+        assert_eq!(largest([1.0, 3.0, 2.0]).map(|of| of.value), Some(3.0));
+        assert!(largest([1.0, f64::NAN, 2.0]).is_none());
+        assert!(largest([]).is_none());
     }
 
     #[test]

@@ -17,12 +17,13 @@ enum Column {
 type Set = fn(&mut TokenStats, f64);
 
 /// The statistics by their Python names, and where each belongs. Documents and positions are exact in an f64.
-const COLUMNS: [(&str, Set); 13] = [
+const COLUMNS: [(&str, Set); 14] = [
     ("loss", |token, value| token.loss = value),
     ("entropy", |token, value| token.entropy = value),
     ("top_entropy", |token, value| token.top_entropy = Some(value)),
     ("concentration", |token, value| token.concentration = Some(value)),
     ("reference_loss", |token, value| token.reference_loss = Some(value)),
+    ("reference_mass", |token, value| token.reference_mass = Some(value)),
     ("divergence", |token, value| token.divergence = Some(value)),
     ("base_loss", |token, value| token.base_loss = Some(value)),
     ("bald", |token, value| token.bald = Some(value)),

@@ -39,6 +39,7 @@ STATISTICS = {
     "concentration": "concentration",
     "reference_loss": "reference_loss",
     "p_ref": "reference_loss",
+    "mass_ref": "reference_mass",
     "divergence": "divergence",
     "base_loss": "base_loss",
     "p_base": "base_loss",

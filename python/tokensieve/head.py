@@ -98,6 +98,12 @@ class _Prediction:
         """a p, in the place of p."""
         return self.exp_nv.mul_((a_n / self.total_n)[:, None])
 
+    def mass(self, labels_n: Tensor) -> Tensor:
+        """The probability of all tokens that are no more probable than the label, itself included."""
+        of_label_n1 = self.shifted_nv.gather(-1, labels_n[:, None])
+        mass_n = self.exp_nv.where(self.shifted_nv <= of_label_n1, 0.0).sum(-1) / self.total_n
+        return torch.where(of_label_n1[:, 0] == 0, 1.0, mass_n.clamp(max=1.0))
+
     def entropy(self) -> Tensor:
         return self.log_total_n - _dot(self.exp_nv, self.shifted_nv) / self.total_n
 
@@ -144,9 +150,16 @@ class _Reference:
 
     def log_q(self, labels_n: Tensor) -> Tensor:
         """The logarithm of the labels' probabilities."""
+        return self._predicted().log_p(labels_n)
+
+    def _predicted(self) -> _Prediction:
         if self.prediction is None:
             raise ValueError("the uniform reference has no predictions of its own to read: against names another one")
-        return self.prediction.log_p(labels_n)
+        return self.prediction
+
+    def mass(self, labels_n: Tensor) -> Tensor:
+        """The probability of all tokens that are no more probable than the label."""
+        return self._predicted().mass(labels_n)
 
     def top(self) -> tuple[Tensor, Tensor, Tensor] | None:
         """Where it is cut: the kept tokens, their probabilities, and the others' sum."""
@@ -223,8 +236,8 @@ def statistics(
     head: Head, hidden: Tensor, labels: Tensor, wanted: frozenset[str], reference: Reference | None = None
 ) -> Statistics:
     """What an objective reads of each token: `loss`, and of `entropy`, `top_entropy`, `concentration` (Σ p²),
-    `reference_loss`, `divergence` and `correct` (whether the label is the most probable token) those that are
-    wanted."""
+    `reference_loss`, `reference_mass`, `divergence` and `correct` (whether the label is the most probable token) those
+    that are wanted."""
     with torch.no_grad():
         chunks = _chunks(head.computing(), hidden.detach(), labels, wanted, reference)
         return _joined([found for *_, found in chunks], labels, wanted)
@@ -320,6 +333,8 @@ def _statistics(p: _Prediction, q: _Reference | None, labels_n: Tensor, wanted: 
         found["correct"] = p.shifted_nv.gather(-1, labels_n[:, None])[:, 0] == 0
     if q is not None and "reference_loss" in wanted:
         found["reference_loss"] = -q.log_q(labels_n)
+    if q is not None and "reference_mass" in wanted:
+        found["reference_mass"] = q.mass(labels_n)
     if q is not None and "divergence" in wanted:
         found["divergence"] = (q.cross_entropy(p) - q.entropy(p.exp_nv.shape[-1])).clamp_(min=0)
     return found

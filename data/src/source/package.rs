@@ -1,11 +1,13 @@
 //! Files inside a package: Debian's, through apt, and Python's, through pip. Their own clients download them, so that
 //! the machine's settings (mirrors, proxies, certificates) apply. Neither needs root.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use tokensieve_base::files;
 
@@ -42,6 +44,10 @@ pub(super) fn debian(
     Ok(Provided::in_place(file))
 }
 
+/// Trees unpacked by this process in which a file was not the expected one: the package is another version, and its
+/// other files need no second download to show that.
+static OTHER: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
 /// A file of an unpacked package. If it is missing or damaged, `unpack` fills a new folder in `scratch`, and that
 /// takes the tree's place.
 fn in_tree(
@@ -58,11 +64,12 @@ fn in_tree(
     fs::create_dir_all(trees).map_err(|error| format!("{}: {error}", trees.display()))?;
     // Two processes may want two files of one package.
     let _held = files::wait_for(&lock).map_err(|error| error.to_string())?;
-    let is_right = match sha256 {
+    let is_right = || match sha256 {
         Some(sha256) => sha256_of(&file).is_ok_and(|found| found == sha256),
         None => file.is_file(),
     };
-    if !is_right {
+    let others = || OTHER.lock().unwrap_or_else(PoisonError::into_inner);
+    if !is_right() && !others().contains(tree) {
         empty(scratch)?;
         let new = scratch.join("tree");
         unpack(&new)?;
@@ -70,6 +77,9 @@ fn in_tree(
         let _ = fs::rename(tree, scratch.join("old"));
         fs::rename(&new, tree).map_err(|error| format!("{}: {error}", tree.display()))?;
         let _ = fs::remove_dir_all(scratch);
+        if !is_right() {
+            others().insert(tree.to_owned());
+        }
     }
     if file.is_file() { Ok(file) } else { Err(format!("the package has no file /{path}")) }
 }
@@ -202,13 +212,14 @@ mod tests {
         let (tree, scratch) = (folder.path().join("debian/some"), folder.path().join(".f.part"));
         let sha256 = hex(Sha256::new().chain_update("right"));
         let unpacked = Cell::new(0);
+        let unpack = |new: &Path| {
+            unpacked.set(unpacked.get() + 1);
+            fs::create_dir_all(new.join("usr")).unwrap();
+            fs::write(new.join("usr/f"), "right").unwrap();
+            Ok(())
+        };
         let get = |sha256: Option<&str>| {
-            let file = in_tree(&tree, "usr/f", sha256, &scratch, |new| {
-                unpacked.set(unpacked.get() + 1);
-                fs::create_dir_all(new.join("usr")).unwrap();
-                fs::write(new.join("usr/f"), "right").unwrap();
-                Ok(())
-            });
+            let file = in_tree(&tree, "usr/f", sha256, &scratch, unpack);
             let content = fs::read_to_string(file.unwrap()).unwrap();
             assert!(!scratch.exists());
             (content, unpacked.get())
@@ -229,6 +240,12 @@ mod tests {
         fs::remove_file(tree.join("usr/f")).unwrap();
         assert_eq!(get(None), is("right", 3));
 
+        // The package is another version, and stays so.
+        let other = hex(Sha256::new().chain_update("other"));
+        assert_eq!(get(Some(&other)), is("right", 4));
+        assert_eq!(get(Some(&other)), is("right", 4));
+
+        let tree = folder.path().join("debian/none");
         let none = in_tree(&tree, "usr/none", None, &scratch, |new| {
             fs::create_dir_all(new).map_err(|error| error.to_string())
         });

@@ -134,6 +134,7 @@ const READS: Reads = Reads {
     top_entropy: true,
     concentration: true,
     reference_loss: false,
+    reference_mass: false,
     divergence: false,
     base_loss: true,
     onto: step::Onto::Nothing,

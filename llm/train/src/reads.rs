@@ -24,6 +24,8 @@ pub struct Reads {
     pub concentration: bool,
     /// The label's loss under the reference.
     pub reference_loss: bool,
+    /// The probability under the reference of all tokens no more probable there than the label.
+    pub reference_mass: bool,
     /// The divergence of the prediction from [`onto`](Self::onto).
     pub divergence: bool,
     /// The label's loss under the model as it was before training.
@@ -59,6 +61,7 @@ impl Reads {
             top_entropy: objective.reads(Variable::TopEntropy),
             concentration: objective.reads(Variable::Concentration),
             reference_loss: either(Variable::ReferenceLoss, Variable::PReference),
+            reference_mass: objective.reads(Variable::ReferenceMass),
             divergence,
             base_loss: either(Variable::BaseLoss, Variable::PBase),
             onto: match (objective.against(), objective.top_k(), objective.temperature()) {
@@ -85,6 +88,6 @@ impl Reads {
 
     /// Whether the objective needs a reference model.
     pub fn needs_reference(&self) -> bool {
-        self.reference_loss || matches!(self.onto, Onto::All | Onto::Top(_))
+        self.reference_loss || self.reference_mass || matches!(self.onto, Onto::All | Onto::Top(_))
     }
 }

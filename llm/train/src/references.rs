@@ -43,7 +43,7 @@ pub(super) fn open(
         Some(config::Reference::TopK(path)) => {
             let file = TopFile::open(path, model.config().vocab_size, data)?;
             check_width(config, &file)?;
-            check_match(config, &file)?;
+            check_whole(config, &file)?;
             let hash = file.hash();
             Ok((Reference::TopK(Box::new(file)), Some(hash)))
         }
@@ -64,17 +64,24 @@ fn check_width(config: &Config, file: &TopFile) -> Result<()> {
     Err(config.wrong("reference.topk", what))
 }
 
-/// Checks that the sizes of the pulls are known that `match = "grad-norm"` compares: beyond the file's tokens a label is
-/// pulled towards its share of the bucket, and not towards its own probability.
-fn check_match(config: &Config, file: &TopFile) -> Result<()> {
-    let objective = &config.objective;
-    let onto_file = objective.distills() && matches!(Reads::of(objective).onto, Onto::All);
+/// Checks that the objective needs no more than the file's tokens. `mass_ref` is read of a model alone. `match =
+/// "grad-norm"` compares the sizes of pulls: beyond the file's tokens a label is pulled towards its share of the bucket,
+/// and not towards its own probability.
+fn check_whole(config: &Config, file: &TopFile) -> Result<()> {
+    let (objective, reads) = (&config.objective, Reads::of(&config.objective));
     let has_all = file.is_exact() || file.k() == file.vocabulary();
-    if !objective.matches_gradient() || !onto_file || has_all {
+    let matches = objective.matches_gradient() && objective.distills() && matches!(reads.onto, Onto::All);
+    let what = if reads.reference_mass {
+        "the objective reads `mass_ref`, which takes a whole prediction"
+    } else if matches && !has_all {
+        "`match = \"grad-norm\"` needs the size of pulls onto any token"
+    } else {
         return Ok(());
-    }
-    let what = "holds only the most probable tokens of each prediction, but `match = \"grad-norm\"` needs the size of \
-                pulls onto any token; name the reference as reference.adapter or reference.model";
+    };
+    let what = format!(
+        "holds only the most probable tokens of each prediction, but {what}; name the reference as reference.adapter or \
+         reference.model"
+    );
     Err(config.wrong("reference.topk", what))
 }
 
@@ -132,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matched_step_needs_the_whole_reference() {
+    fn a_file_of_the_most_probable_tokens_is_refused_where_the_whole_reference_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("top.safetensors");
         let config = |objective: &str| {
@@ -142,12 +149,17 @@ mod tests {
             Config::parse(Path::new("my.toml"), &text, &["objective.match=grad-norm".to_owned()]).unwrap()
         };
         let all = VOCABULARY as usize;
-        let error = check_match(&config("distill"), &file(&path, "hash", 5)).unwrap_err().to_string();
-        assert!(error.contains("`reference.topk`: holds only the most probable tokens"), "{error}");
+        for (objective, reads) in
+            [("distill", "`match = \"grad-norm\"` needs"), ("prift-mass", "reads `mass_ref`")]
+        {
+            let error = check_whole(&config(objective), &file(&path, "hash", 5)).unwrap_err().to_string();
+            assert!(error.contains("`reference.topk`: holds only the most probable tokens"), "{error}");
+            assert!(error.contains(reads), "{error}");
+        }
         for (objective, of, k) in
             [("distill", "hash", all), ("distill", "oracle/train/0", 5), ("rho", "hash", 5)]
         {
-            check_match(&config(objective), &file(&path, of, k)).unwrap();
+            check_whole(&config(objective), &file(&path, of, k)).unwrap();
         }
     }
 }

@@ -142,7 +142,7 @@ fn the_head_s_rows_agree_with_plain_ones() {
         for (reference, tempered) in
             [(None, false), (None, true), (Some(head_rows::Reference::Logits((&other, None))), false)]
         {
-            let request = Request { top_entropy: false, tempered, reference };
+            let request = Request { tempered, reference, ..Request::default() };
             let found = head_rows::statistics(&chunk, &logits, &request);
             let expected = head_rows::plain::statistics(&chunk, &logits, &request);
             let ChunkStats::Device(found) = found else { panic!("they are on the GPU") };
@@ -166,7 +166,7 @@ fn the_head_s_rows_agree_with_plain_ones() {
                 weight: &a + &b,
                 flat: &b / vocabulary as f64,
                 has_reference: b.ones_like(),
-                top_nk: None,
+                top: None,
             };
             let onto = Onto { logits: onto_logits, tail, reverse: false };
             let (mut found, mut twin) = (logits.copy(), logits.copy());

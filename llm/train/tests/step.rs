@@ -362,6 +362,31 @@ fn divergences_are_those_of_the_two_models() {
     }
 }
 
+#[test]
+fn masses_are_those_of_the_reference() {
+    let mut bench = Bench::new("llama3");
+    let other = bench.fixture.model(Kind::Float);
+    let base = probabilities(&other, &bench.documents);
+    let batch: Vec<Document> = bench.documents.clone();
+    let batch: Vec<&Document> = batch.iter().collect();
+    let toml = "against = 'reference'\nselected = '-mass_ref * p_ref * log p'";
+    let reads = Objective::from_toml(toml).unwrap().begin(PLAN).reads();
+    for reference in [Reference::Base, Reference::Model(Box::new(other))] {
+        let (model, trained) = (&mut bench.model, &bench.trained);
+        let head = &mut Head::default();
+        let found = statistics(head, model, trained, &reference, reads, &batch, &options(40)).unwrap();
+        assert_eq!(found.len(), base.len());
+        for (token, q) in found.iter().zip(&base) {
+            let of_label = (-token.reference_loss.unwrap()).exp() * (1.0 + 1e-5);
+            let expected: f64 = q.iter().filter(|q| **q <= of_label).sum();
+            let own = token.reference_mass.unwrap();
+            assert!((own - expected).abs() < 1e-5, "{own} {expected}");
+        }
+        assert!(found.iter().any(|token| token.reference_mass.unwrap() < 0.5));
+        assert!(found.iter().any(|token| token.reference_mass.unwrap() > 0.5));
+    }
+}
+
 /// Where the reference is what the model predicts, there is nothing to learn: these tokens come last.
 #[test]
 fn tokens_that_the_model_knows_are_selected_last() {

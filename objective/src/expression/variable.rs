@@ -14,6 +14,8 @@ pub enum Variable {
     PReference,
     /// −log of the label's probability under the reference.
     ReferenceLoss,
+    /// The probability under the reference of all tokens no more probable there than the label.
+    ReferenceMass,
     /// Divergence of the reference from the prediction.
     Divergence,
     /// The label's probability before training.
@@ -38,7 +40,7 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable: name, meaning, and what has to run to provide it.
-    pub const ALL: [(Self, &'static str, &'static str, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str, &'static str, &'static str); 15] = [
         (Self::P, "p", "the label's probability", "the model's forward pass"),
         (Self::Loss, "loss", "−log p", "the model's forward pass"),
         (
@@ -51,6 +53,12 @@ impl Variable {
             Self::ReferenceLoss,
             "reference_loss",
             "−log p_ref",
+            "a forward pass of the model named by `against`",
+        ),
+        (
+            Self::ReferenceMass,
+            "mass_ref",
+            "the probability under the reference of all tokens no more probable there than the label, itself included",
             "a forward pass of the model named by `against`",
         ),
         (
@@ -117,6 +125,7 @@ impl Variable {
             Self::Loss => Some(stats.loss),
             Self::PReference => stats.reference_loss.map(|loss| libm::exp(-loss)),
             Self::ReferenceLoss => stats.reference_loss,
+            Self::ReferenceMass => stats.reference_mass,
             Self::Divergence => stats.divergence,
             Self::PBase => stats.base_loss.map(|loss| libm::exp(-loss)),
             Self::BaseLoss => stats.base_loss,

@@ -1,7 +1,7 @@
 //! Paper A, appendix B.1: policy gradient, distillation and maximum likelihood where everything is known.
 
-use crate::claim::{estimate, least};
-use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns, exact};
+use crate::claim::{estimate, largest, least};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns};
 use anyhow::Result;
 use tokensieve_base::statistics::Estimate;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series};
@@ -130,7 +130,7 @@ const CLAIMS: [Declared<[OrderingRow]>; 7] = [
         effect: |rows| {
             let apart = find(rows, Advantage::Likelihood, Answering::Sampled, Objective::PolicyGradient)
                 .map(|row| row.over_distillation_low.abs().max(row.over_distillation_high.abs()));
-            Some(exact(apart.fold(0.0, f64::max)))
+            largest(apart)
         },
     },
     Declared {

@@ -1,7 +1,7 @@
 //! Paper B, section 2: the gradient that each objective puts on the label's logit, and the theorem's constants.
 
-use crate::claim::least;
-use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns, exact};
+use crate::claim::{largest, least};
+use crate::{About, Claim, Declared, Evidence, Expected, Run, Table, columns, exact};
 use anyhow::Result;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 use tokensieve_toy::gradient_weight::{self, Constants, GradientWeightConfig, GradientWeightRow};
@@ -174,10 +174,6 @@ const THEOREM: Declared<[GradientWeightRow]> = Declared {
     expected: Expected::Below(0.0),
     effect: |rows| constants(rows).map(|Constants { c, d }| exact(c - 10.0 * d)),
 };
-
-fn largest(values: impl Iterator<Item = f64>) -> Option<Estimate> {
-    values.reduce(f64::max).map(exact)
-}
 
 /// The peaks of all curves of a shape.
 fn peaks(rows: &[GradientWeightRow], shape: gradient_weight::Shape) -> impl Iterator<Item = f64> {

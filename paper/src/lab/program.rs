@@ -4,6 +4,7 @@
 use crate::code;
 use anyhow::{Context as _, Result, bail};
 use std::env;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -28,13 +29,14 @@ pub fn find() -> Result<PathBuf> {
     if let Some(known) = FOUND.get() {
         return Ok(known.clone());
     }
-    let program = look()?;
+    let program = look(env::var_os("TOKENSIEVE_BIN"))?;
     check(&program)?;
     Ok(FOUND.get_or_init(|| program).clone())
 }
 
-fn look() -> Result<PathBuf> {
-    if let Some(path) = env::var_os("TOKENSIEVE_BIN").filter(|path| !path.is_empty()).map(PathBuf::from) {
+/// `named`: what `TOKENSIEVE_BIN` holds.
+pub(super) fn look(named: Option<OsString>) -> Result<PathBuf> {
+    if let Some(path) = named.filter(|path| !path.is_empty()).map(PathBuf::from) {
         if path.is_file() {
             return Ok(path);
         }

@@ -261,13 +261,13 @@ fn jobs_come_after_what_they_need_and_each_once() {
 
 #[test]
 fn the_programs_absence_is_an_error_that_says_what_to_type() {
-    if std::env::var_os("TOKENSIEVE_BIN").is_some() {
-        return;
-    }
+    let look = |named: Option<&str>| super::program::look(named.map(Into::into)).unwrap_err().to_string();
     // A test's program lies in deps/, where no tokensieve is.
-    assert!(!Path::new("tokensieve").exists());
-    let error = super::program::find().unwrap_err().to_string();
-    assert!(error.contains("./just setup libtorch model"), "{error}");
+    for unset in [None, Some("")] {
+        let error = look(unset);
+        assert!(error.contains("./just setup libtorch model"), "{error}");
+    }
+    assert_eq!(look(Some("/no/program")), "TOKENSIEVE_BIN names /no/program, which is no file");
 }
 
 #[test]

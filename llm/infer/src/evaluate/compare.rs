@@ -2,8 +2,9 @@
 
 use tokensieve_tasks::{Measure, compare};
 
+use super::judge;
 use super::registry;
-use super::results::{Measured, Results, TaskResults};
+use super::results::{Judged, Measured, Results, TaskResults};
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
@@ -50,12 +51,31 @@ pub fn unshared(old: &Results, new: &Results) -> Vec<String> {
             all.push(format!("only in the {which} file and not compared: {}", alone.join(", ")));
         }
     }
+    for (name, task) in &new.tasks {
+        if let Some(judged) = old.tasks.get(name).and_then(|old| judges(old, task)) {
+            let [first, second] = judged.map(|of| format!("{} over {}", of.judge, of.baseline));
+            all.push(format!(
+                "the win rates of {name} are not compared: by {first} in the first file, by {second} in the second"
+            ));
+        }
+    }
     // Files from before questions had hashes do not say which template they had.
     let says = |of: &Results| of.tasks.values().any(|task| !task.sha256.is_empty());
     if says(old) && says(new) && old.chat_template != new.chat_template {
         all.push("the two evaluations had different chat templates".to_owned());
     }
     all
+}
+
+/// Whether a measure means the same in both: win rates do only if the same judge compared with the same outputs.
+pub(super) fn share(measure: &str, one: &TaskResults, other: &TaskResults) -> bool {
+    !judge::WIN_RATES.contains(&measure) || judges(one, other).is_none()
+}
+
+/// Who judged each of the two, if not the same judge over the same outputs.
+fn judges<'a>(one: &'a TaskResults, other: &'a TaskResults) -> Option<[&'a Judged; 2]> {
+    let [a, b] = [one.judged.as_ref()?, other.judged.as_ref()?];
+    (a.judge != b.judge || a.sha256 != b.sha256).then_some([a, b])
 }
 
 fn of_task(
@@ -100,6 +120,9 @@ fn of_task(
         else {
             continue;
         };
+        if !share(measure.name, old, new) {
+            continue;
+        }
         let after: Vec<&[f64]> = after.iter().map(Vec::as_slice).collect();
         let before: Vec<&[f64]> = new.tallies.ids.iter().map(|id| before[places[id]].as_slice()).collect();
         let value = |of: &TaskResults| of.measures.get(measure.name).and_then(|measured| measured.value);
@@ -174,6 +197,29 @@ mod tests {
     }
 
     #[test]
+    fn win_rates_by_other_judges_or_over_other_outputs_are_not_compared() {
+        let judged = |judge: &str, baseline: &str, sha256: &str| {
+            let mut task = task(&[1, 2, 3], |_| 1.0);
+            let [judge, baseline, sha256] = [judge, baseline, sha256].map(str::to_owned);
+            task.judged = Some(Judged { judge, baseline, sha256 });
+            task.tallies.of.insert(judge::WIN_RATE.name.to_owned(), vec![vec![1.0, 1.0]; 3]);
+            task
+        };
+        let measures = [judge::WIN_RATE, MEASURES[0]];
+        let named = |old: &TaskResults, new: &TaskResults| {
+            let found = of_task(judge::TASK, &measures, old, new, 0).unwrap();
+            found.into_iter().map(|found| found.measure).collect::<Vec<_>>()
+        };
+        let one = judged("local:a", "them.json", "0");
+        assert_eq!(named(&one, &judged("local:a", "moved.json", "0")), ["win_rate", "nll"]);
+        assert_eq!(named(&one, &judged("local:b", "them.json", "0")), ["nll"]);
+        assert_eq!(named(&one, &judged("local:a", "them.json", "1")), ["nll"]);
+        // A file from before the judge was stored.
+        let unknown = TaskResults { judged: None, ..one.clone() };
+        assert_eq!(named(&unknown, &judged("local:b", "them.json", "0")), ["win_rate", "nll"]);
+    }
+
+    #[test]
     fn what_is_not_compared_is_said() {
         let hashed = || TaskResults { sha256: vec!["a".to_owned()], ..task(&[1], |_| 1.0) };
         let results = |tasks: &[&str], chat_template: Option<&str>| Results {
@@ -187,6 +233,20 @@ mod tests {
         };
         let one = results(&["nll:x", "nll:y"], None);
         assert!(unshared(&one, &one).is_empty());
+        let judged = |judge: &str| {
+            let mut results = results(&["alpaca-eval"], None);
+            let [judge, baseline, sha256] = [judge, "them.json", "0"].map(str::to_owned);
+            results.tasks[0].judged = Some(Judged { judge, baseline, sha256 });
+            results
+        };
+        assert!(unshared(&judged("local:a"), &judged("local:a")).is_empty());
+        assert_eq!(
+            unshared(&judged("local:a"), &judged("local:b")),
+            [
+                "the win rates of alpaca-eval are not compared: by local:a over them.json in the first file, by local:b \
+              over them.json in the second"
+            ]
+        );
         let mut unknown = results(&["nll:x", "nll:y"], Some("ab"));
         unknown.tasks.values_mut().for_each(|task| task.sha256.clear());
         assert!(unshared(&one, &unknown).is_empty());

@@ -1,9 +1,11 @@
 //! `AlpacaEval`: win rates of a model's replies against a baseline's outputs, according to a judge.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::json;
 use tokensieve_data::Catalogue;
 use tokensieve_tasks::alpaca_eval::{LengthControl, instructions, outputs, read_outputs};
 use tokensieve_tasks::judge::{self, Endpoint, Judge, Pairwise, both_orders, pairwise};
@@ -15,7 +17,7 @@ use super::benchmark::Benchmark;
 use super::judging::{BASELINE, JUDGE, JudgeAddress, Judging};
 use super::local_judge::LocalJudge;
 use super::model::EvaluatedModel;
-use super::results::{Measured, TaskResults};
+use super::results::{Judged, Measured, TaskResults};
 use super::settings::Settings;
 use tokensieve_model::Error;
 use tokensieve_model::Model;
@@ -35,6 +37,9 @@ const CONTROLLED: Measure = Measure::share(
     "lc_win_rate",
     "win rate if all replies were as long as the baseline's, by AlpacaEval's logistic model",
 );
+
+/// Names of the measures that depend on the judge and the baseline.
+pub(super) const WIN_RATES: [&str; 2] = [WIN_RATE.name, CONTROLLED.name];
 
 /// Name of further tallies: characters of the reply and of the baseline's output.
 const LENGTHS: &str = "lengths";
@@ -124,6 +129,13 @@ pub(super) fn add_win_rates(
     let lengths =
         |place: &usize| [&replies, &baseline].map(|texts| texts[*place].chars().count() as f64).to_vec();
     results.tallies.of.insert(LENGTHS.to_owned(), asked.iter().map(lengths).collect());
+    // In the order of the instructions, whatever the order in which they were asked.
+    let compared: BTreeMap<usize, &String> = asked.iter().map(|place| (*place, &baseline[*place])).collect();
+    results.judged = Some(Judged {
+        judge: judging.judge.clone(),
+        baseline: judging.baseline.clone(),
+        sha256: answers::hash(&json!(compared).to_string()),
+    });
     let mut add = |measure: &Measure, estimate: &Estimate| {
         results.measures.shift_insert(0, measure.name.to_owned(), Measured::new(measure, estimate));
     };

@@ -47,9 +47,23 @@ pub struct TaskResults {
     /// ids. Files from before there were any do not have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sha256: Vec<String>,
+    /// Of judged replies: by whom, and against what. Files from before this was stored do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
     /// Of `oracle:FILE`: groups of tokens by name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub groups: IndexMap<String, Group>,
+}
+
+/// Which judge compared replies, and with what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// As `--judge` named it.
+    pub judge: String,
+    /// As `--baseline-outputs` named it.
+    pub baseline: String,
+    /// The first digits of the SHA-256 of the baseline's outputs.
+    pub sha256: String,
 }
 
 /// A measure with its 95 % interval. An undefined number (0 / 0) is null.
@@ -131,6 +145,7 @@ impl TaskResults {
             measures: places().map(|i| (named(i), estimated(i))).collect(),
             tallies: Tallies { ids, of: places().map(|i| (named(i), rows(i))).collect() },
             sha256: Vec::new(),
+            judged: None,
             groups: IndexMap::new(),
         }
     }

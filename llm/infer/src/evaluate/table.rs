@@ -1,6 +1,6 @@
 //! Prints results and differences as tables.
 
-use super::compare::Difference;
+use super::compare::{Difference, share};
 use super::groups::{Group, Proxies};
 use super::results::{Counted, Measured, Results};
 
@@ -10,7 +10,8 @@ pub fn results_table(results: &Results, baseline: Option<&Results>) -> String {
     for (name, task) in &results.tasks {
         for (i, (measure, found)) in task.measures.iter().enumerate() {
             let gain = baseline.map(|baseline| {
-                let base = baseline.tasks.get(name).and_then(|task| task.measures.get(measure));
+                let base = baseline.tasks.get(name).filter(|base| share(measure, base, task));
+                let base = base.and_then(|task| task.measures.get(measure));
                 gain(found, base).map_or_else(String::new, |gain| format!("{:+.1} %", 100.0 * gain))
             });
             rows.push([

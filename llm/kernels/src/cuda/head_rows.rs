@@ -27,7 +27,7 @@ fn cap(soft_cap: Option<f64>) -> Argument {
 pub(crate) fn statistics(chunk: &Chunk, logits_nv: &Tensor, request: &Request) -> Option<Tensor> {
     let target = Target::of(logits_nv)?;
     let rows = Rows::of(logits_nv)?;
-    if request.top_entropy {
+    if request.top_entropy || request.mass {
         return None;
     }
     let (onto, other, other_cap) = match request.reference {

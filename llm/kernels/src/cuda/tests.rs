@@ -191,7 +191,7 @@ fn the_head_s_statistics_agree_with_plain_ones() {
         for soft_cap in [None, Some(5.0)] {
             let references = [None, Some(Reference::Uniform), Some(Reference::Logits((&other, Some(9.0))))];
             for (reference, tempered) in references.into_iter().flat_map(|r| [(r, false), (r, true)]) {
-                let request = Request { top_entropy: false, tempered, reference };
+                let request = Request { tempered, reference, ..Request::default() };
                 let chunk = rows.chunk(soft_cap);
                 let found = tested(|| head_rows::statistics(&chunk, &rows.logits, &request));
                 let expected = plain_rows::statistics(&chunk, &rows.logits, &request);
@@ -235,7 +235,7 @@ fn the_head_s_gradient_agrees_with_plain_one() {
                     has_reference: b.ne(0.0).to_kind(Kind::Float),
                     label_weight: a,
                     reference_weight: b,
-                    top_nk: None,
+                    top: None,
                 };
                 let onto = Onto { logits, tail, reverse: false };
                 let [found, mut twin] = [(), ()].map(|()| rows.logits.copy());

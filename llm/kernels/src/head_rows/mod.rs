@@ -43,15 +43,20 @@ pub fn fetch(parts: Vec<ChunkStats>) -> Vec<RowStats> {
     if !device.is_empty() {
         let table = Tensor::cat(&device, 0).to_device(Device::Cpu).contiguous();
         let numbers = Vec::<f64>::try_from(table.reshape(-1)).expect("statistics are f64");
-        host.extend(numbers.chunks_exact(table.size()[1] as usize).map(|n| RowStats {
-            loss: n[0],
-            entropy: n[1],
-            top_entropy: n[2],
-            log_sum_exp: n[3],
-            greedy: n[4] != 0.0,
-            best: n[5],
-            divergence: (!n[6].is_nan()).then_some(n[6]),
-            tempered: n[7..].try_into().ok(),
+        host.extend(numbers.chunks_exact(table.size()[1] as usize).map(|n| {
+            let (n, asked) = n.split_at(7);
+            let tempered = asked.first_chunk().copied();
+            RowStats {
+                loss: n[0],
+                entropy: n[1],
+                top_entropy: n[2],
+                log_sum_exp: n[3],
+                greedy: n[4] != 0.0,
+                best: n[5],
+                divergence: (!n[6].is_nan()).then_some(n[6]),
+                tempered,
+                mass: asked.get(tempered.map_or(0, |losses| losses.len())).copied(),
+            }
         }));
     }
     host

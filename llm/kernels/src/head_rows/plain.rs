@@ -25,9 +25,28 @@ pub struct DeviceTasks {
     pub flat: Tensor,
     /// 1 where b is not 0.
     pub has_reference: Tensor,
-    /// Ids, i64, and probabilities, f32, of the reference's most probable tokens, each `[n, k]`; and the probability of its
-    /// other tokens, f32 `[n, 1]`.
-    pub top_nk: Option<[Tensor; 3]>,
+    /// The reference's most probable tokens, where it is truncated to them.
+    pub top: Option<DeviceTop>,
+}
+
+/// The most probable tokens of each row's reference.
+#[derive(Debug)]
+pub struct DeviceTop {
+    /// i64 `[n, k]`.
+    pub ids: Tensor,
+    /// f32 `[n, k]`.
+    pub probabilities: Tensor,
+    /// The probability of all other tokens: f32 `[n, 1]`.
+    pub tail: Tensor,
+}
+
+impl DeviceTop {
+    /// Each of the three changed alike.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(&Tensor) -> Tensor) -> Self {
+        let [ids, probabilities, tail] = [&self.ids, &self.probabilities, &self.tail].map(change);
+        Self { ids, probabilities, tail }
+    }
 }
 
 /// c·tanh(z / c) in f32.
@@ -40,7 +59,8 @@ fn capped(logits: &Tensor, soft_cap: Option<f64>) -> Tensor {
 }
 
 /// f64 `[n, 7]`: loss, entropy, top entropy, log-sum-exp, whether the label is most probable, log p of what is, the divergence;
-/// and, where they are asked for, the losses at each inverse temperature.
+/// and, where they are asked for, the losses at each inverse temperature and the probability of all tokens no more probable
+/// than the label.
 pub fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor {
     let soft_cap = part.soft_cap;
     let labels = part.labels_n.unsqueeze(1);
@@ -50,6 +70,7 @@ pub fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor
     // Before the label's logit changes: the reference's logits are rounded as all others are.
     let divergence =
         request.reference.map(|reference| divergence(&z.log_softmax(1, Kind::Float), &reference));
+    let no_larger = request.mass.then(|| z.le_tensor(&z.gather(1, &labels, false)));
     let label_logit = if logits_nv.kind() == Kind::Float {
         z.gather(1, &labels, false)
     } else {
@@ -75,6 +96,8 @@ pub fn statistics(part: &Chunk, logits_nv: &Tensor, request: &Request) -> Tensor
     let divergence = divergence.unwrap_or_else(|| entropy.full_like(f64::NAN));
     let mut columns = vec![loss, entropy, top, log_sum_exp, greedy.to_kind(Kind::Float), best, divergence];
     columns.extend(tempered.into_iter().flatten());
+    let mass = no_larger.map(|no_larger| sum(&(log_p.exp() * no_larger)).clamp_max(1.0));
+    columns.extend(mass.map(|mass| mass.masked_fill(&greedy, 1.0)));
     Tensor::cat(&columns, 1).to_kind(Kind::Double)
 }
 
@@ -170,7 +193,7 @@ fn reverse(log_p: &Tensor, tasks: &DeviceTasks, onto: &Onto) -> (Tensor, Tensor)
         (None, Tail::Uniform) => log_p + (log_p.size()[1] as f64).ln(),
         (None, Tail::Itself(by)) => log_p - (log_p * by).log_softmax(1, Kind::Float),
         (None, Tail::Top(_)) => {
-            let [ids, q, q_tail] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
+            let DeviceTop { ids, probabilities: q, tail: q_tail } = top_of(tasks);
             let log = |p: &Tensor| positive(p).log();
             let outside = (log(&tail(p.copy(), ids)) - log(q_tail)).expand_as(log_p).copy();
             outside.scatter(1, ids, &(log_p.gather(1, ids, false) - log(q)))
@@ -199,7 +222,7 @@ pub(crate) fn top(logits_nv: &Tensor, soft_cap: Option<f64>, k: usize) -> Top {
 /// (a + b)·p − b·q, where q is known for k tokens and has the prediction's shape on the others; and −Σ q log p with the
 /// others as one.
 fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &DeviceTasks) -> (Tensor, Tensor) {
-    let [ids, q, q_tail] = tasks.top_nk.as_ref().expect("the tail is of tokens that the tasks know");
+    let DeviceTop { ids, probabilities: q, tail: q_tail } = top_of(tasks);
     let (a, b) = (&tasks.label_weight, &tasks.reference_weight);
     let p_tail = positive(&tail(p.copy(), ids));
     let inside = p.gather(1, ids, false) * (a + b) - b * q;
@@ -208,6 +231,10 @@ fn towards_top(p: &Tensor, log_p: &Tensor, tasks: &DeviceTasks) -> (Tensor, Tens
     let mut out = p * (a + b - b * q_tail / p_tail);
     let _ = out.scatter_(1, ids, &inside);
     (out, cross_entropy)
+}
+
+fn top_of(tasks: &DeviceTasks) -> &DeviceTop {
+    tasks.top.as_ref().expect("the tail is of tokens that the tasks know")
 }
 
 /// The probability of all tokens but these, summed without them: 1 − Σ has no digits of a small one.

@@ -28,6 +28,9 @@ pub struct RowStats {
     pub divergence: Option<f64>,
     /// The label's loss with logits multiplied by each of [`INVERSE_TEMPERATURES`], where it was asked for.
     pub tempered: Option<[f64; INVERSE_TEMPERATURES.len()]>,
+    /// The probability of all tokens that are no more probable than the label, itself included, where it was asked for: 1,
+    /// without rounding, where none is more probable.
+    pub mass: Option<f64>,
 }
 
 impl RowStats {
@@ -74,6 +77,8 @@ pub struct Request<'a> {
     pub top_entropy: bool,
     /// [`RowStats::tempered`].
     pub tempered: bool,
+    /// [`RowStats::mass`].
+    pub mass: bool,
     /// The q of [`RowStats::divergence`].
     pub reference: Option<Reference<'a>>,
 }
@@ -95,8 +100,8 @@ pub enum Reference<'a> {
 pub enum ChunkStats {
     /// By kernels, on the host.
     Host(Vec<RowStats>),
-    /// By libtorch's operators or on a GPU: f64 `[n, 7]` or `[n, 12]`, in the order of [`RowStats`]' fields, on the hidden
-    /// states' device.
+    /// By libtorch's operators or on a GPU: f64 `[n, 7]`, `[n, 8]`, `[n, 12]` or `[n, 13]`, in the order of [`RowStats`]'
+    /// fields, the last two where they were asked for, on the hidden states' device.
     Device(Tensor),
 }
 

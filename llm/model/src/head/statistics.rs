@@ -16,6 +16,8 @@ pub struct Request<'a> {
     pub top_entropy: bool,
     /// The label's loss at other temperatures.
     pub tempered: bool,
+    /// The probability of all tokens no more probable than the label.
+    pub mass: bool,
     /// The divergence of the prediction from these distributions, which have as many rows.
     pub divergence_from: Distribution<'a>,
 }
@@ -41,7 +43,7 @@ pub(super) fn of_chunk(
             Some(Reference::Logits((&reference_nv, unembedding.soft_cap)))
         }
     };
-    let request =
-        head_rows::Request { top_entropy: request.top_entropy, tempered: request.tempered, reference };
+    let Request { top_entropy, tempered, mass, .. } = *request;
+    let request = head_rows::Request { top_entropy, tempered, mass, reference };
     head_rows::statistics(&rows.part(labels_r, chunk), logits_nv, &request)
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use tch::Tensor;
-use tokensieve_kernels::head_rows::plain::DeviceTasks;
+use tokensieve_kernels::head_rows::plain::{DeviceTasks, DeviceTop};
 use tokensieve_kernels::head_rows::{RowStats, Task};
 use tokensieve_kernels::upload;
 use tokensieve_objective::Pull;
@@ -47,7 +47,7 @@ pub(super) struct Tasks<'a> {
     /// f32, see [`DeviceTasks`].
     numbers: Tensor,
     /// See [`DeviceTasks`].
-    top_nk: Option<[Tensor; 3]>,
+    top: Option<DeviceTop>,
 }
 
 impl<'a> Tasks<'a> {
@@ -67,14 +67,17 @@ impl<'a> Tasks<'a> {
         ];
         let numbers = columns.iter().flat_map(|column| list.iter().map(|task| column(task) as f32));
         let numbers = upload(&numbers.collect::<Vec<_>>(), device);
-        let top_nk = match reference {
+        let top = match reference {
             Distribution::Top(top) => {
                 let ids: Vec<u32> = list.iter().flat_map(|task| top.ids(task.row)).copied().collect();
                 let q: Vec<f32> = list.iter().flat_map(|task| top.probabilities(task.row)).copied().collect();
                 let tails: Vec<f32> = list.iter().map(|task| top.tail(task.row)).collect();
                 let shape = [n, top.k as i64];
-                let q = upload(&q, device).view(shape);
-                Some([indices(&ids, device).view(shape), q, upload(&tails, device).view([n, 1])])
+                Some(DeviceTop {
+                    ids: indices(&ids, device).view(shape),
+                    probabilities: upload(&q, device).view(shape),
+                    tail: upload(&tails, device).view([n, 1]),
+                })
             }
             _ => None,
         };
@@ -82,7 +85,7 @@ impl<'a> Tasks<'a> {
             list,
             places: indices(&places.collect::<Vec<_>>(), device).view([2, n]),
             numbers: numbers.view([columns.len() as i64, n, 1]),
-            top_nk,
+            top,
         }
     }
 
@@ -93,7 +96,7 @@ impl<'a> Tasks<'a> {
             list: &self.list[range],
             places: self.places.narrow(1, start, n),
             numbers: self.numbers.narrow(1, start, n),
-            top_nk: self.top_nk.as_ref().map(|top_nk| top_nk.each_ref().map(of_rows)),
+            top: self.top.as_ref().map(|top| top.map(of_rows)),
         }
     }
 
@@ -114,7 +117,7 @@ impl<'a> Tasks<'a> {
             weight: column(4),
             flat: column(5),
             has_reference: column(6),
-            top_nk: self.top_nk.as_ref().map(|top_nk| top_nk.each_ref().map(Tensor::shallow_clone)),
+            top: self.top.as_ref().map(|top| top.map(Tensor::shallow_clone)),
         }
     }
 }

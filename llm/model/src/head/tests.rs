@@ -59,6 +59,7 @@ impl Case {
             top_entropy: Some(own.top_entropy),
             concentration: own.concentration(),
             reference_loss: Some(reference.loss),
+            reference_mass: reference.mass,
             base_loss: Some(reference.loss + 0.2),
             bald: Some(f64::from(i % 7) * 0.1),
             advantage: Some(f64::from(i % 3) - 0.7),
@@ -135,10 +136,11 @@ fn check(kind: Kind, soft_cap: Option<f64>, tolerance: f64) {
     // Chunks of 16 rows, one of them kept.
     let chunk = 16 * VOCABULARY as usize * kind.elt_size_in_bytes();
     let mut head = Head::new(chunk, chunk);
-    let reference_stats = head.statistics(&case.reference_rows(), &Request::default());
+    let of_reference = Request { mass: true, ..Request::default() };
+    let reference_stats = head.statistics(&case.reference_rows(), &of_reference);
     for name in presets::names() {
         let objective = Objective::preset(name).unwrap();
-        let request = Request { top_entropy: true, tempered: true, ..Request::default() };
+        let request = Request { top_entropy: true, tempered: true, mass: true, ..Request::default() };
         let (stats, kept) = head.statistics_keeping(&case.rows(), &request);
         let tokens = Case::tokens(&stats, &reference_stats);
         let pulls = pulls(&objective, &tokens);
@@ -211,7 +213,7 @@ fn statistics_are_those_of_the_softmax() {
         [(Kind::Float, None, 1e-5), (Kind::Float, Some(4.0), 1e-5), (Kind::BFloat16, None, 0.03)]
     {
         let case = Case::new(kind, soft_cap);
-        let request = Request { top_entropy: true, tempered: true, ..Request::default() };
+        let request = Request { top_entropy: true, tempered: true, mass: true, ..Request::default() };
         let stats = Head::default().statistics(&case.rows(), &request);
         let log_p = case.log_p(&case.hidden.to_kind(Kind::Double));
         let labels = rows::indices(&case.labels, Device::Cpu).unsqueeze(1);
@@ -222,6 +224,8 @@ fn statistics_are_those_of_the_softmax() {
             .map(|by| f64s(&-(&log_p * by).log_softmax(1, Kind::Double).gather(1, &labels, false)));
         let top_entropies = entropy(&top.log_softmax(1, Kind::Double));
         let concentrations = f64s(&(&log_p * 2.0).exp().sum_dim_intlist(1, false, Kind::Double));
+        let no_larger = log_p.le_tensor(&log_p.gather(1, &labels, false));
+        let masses = f64s(&(log_p.exp() * no_larger).sum_dim_intlist(1, false, Kind::Double));
         for (i, own) in stats.iter().enumerate() {
             for (own, expected) in own.tempered.expect("asked for").iter().zip(&tempered) {
                 assert!((own - expected[i]).abs() < 2.0 * tolerance, "tempered {own} {}", expected[i]);
@@ -234,6 +238,8 @@ fn statistics_are_those_of_the_softmax() {
                 entropies[i]
             );
             assert!((own.top_entropy - top_entropies[i]).abs() < tolerance);
+            let mass = own.mass.expect("asked for");
+            assert!((mass - masses[i]).abs() < tolerance, "mass {mass} {}", masses[i]);
             let concentration = own.concentration().expect("asked for");
             assert!((concentration - concentrations[i]).abs() < tolerance, "{concentration}");
         }

@@ -26,6 +26,8 @@ pub(super) struct ReferenceStats {
     pub(super) top: Option<Top>,
     /// The labels' losses under the reference.
     pub(super) reference_losses: Option<Vec<f64>>,
+    /// The probability under the reference of all tokens no more probable there than the label.
+    pub(super) reference_masses: Option<Vec<f64>>,
     /// The labels' losses under the model as it was before training.
     pub(super) base_losses: Option<Vec<f64>>,
 }
@@ -116,6 +118,7 @@ impl Micro {
                 top_entropy: (!stats.top_entropy.is_nan()).then_some(stats.top_entropy),
                 concentration: stats.concentration(),
                 reference_loss: of_row(&reference.reference_losses),
+                reference_mass: of_row(&reference.reference_masses),
                 divergence: stats.divergence,
                 base_loss: known.base_loss.or_else(|| of_row(&reference.base_losses)),
                 ..known

@@ -247,6 +247,7 @@ impl Passes<'_> {
     ) -> Result<ReferenceStats> {
         let mut found = ReferenceStats::default();
         let losses = request.statistics && self.reads.reference_loss;
+        let masses = request.statistics && self.reads.reference_mass;
         let distribution = request.pulls || (request.statistics && self.reads.divergence);
         let onto = if distribution { self.reads.onto } else { Onto::Nothing };
         let predicts = matches!(onto, Onto::All | Onto::Top(_));
@@ -259,11 +260,13 @@ impl Passes<'_> {
             if losses {
                 found.reference_losses = Some(file.losses(&places)?);
             }
-        } else if predicts || losses {
+        } else if predicts || losses || masses {
             let hidden_rd = self.reference_hidden(self.reference, micro)?;
             let rows = micro.rows(&hidden_rd, self.reference.unembedding(self.model));
-            if losses {
-                found.reference_losses = Some(losses_of(&mut self.clock, self.head, &rows));
+            if losses || masses {
+                let of_label = label_statistics(&mut self.clock, self.head, &rows, masses);
+                found.reference_losses = losses.then(|| of_label.iter().map(|row| row.loss).collect());
+                found.reference_masses = masses.then(|| of_label.iter().filter_map(|row| row.mass).collect());
             }
             if let Onto::Top(k) = onto {
                 found.top = Some(self.clock.time(Phase::Reference, || self.head.top(&rows, k)));
@@ -279,7 +282,8 @@ impl Passes<'_> {
                 _ => {
                     let hidden_rd = self.reference_hidden(&Reference::Base, micro)?;
                     let rows = micro.rows(&hidden_rd, self.model.unembedding());
-                    Some(losses_of(&mut self.clock, self.head, &rows))
+                    let of_label = label_statistics(&mut self.clock, self.head, &rows, false);
+                    Some(of_label.iter().map(|row| row.loss).collect())
                 }
             };
         }
@@ -379,7 +383,7 @@ fn row_request<'s>(
 ) -> Request<'s> {
     let from = if reads.divergence { reads.onto } else { Onto::Nothing };
     let divergence_from = distribution(from, reference, model, found);
-    Request { top_entropy: reads.top_entropy, tempered: reads.concentration, divergence_from }
+    Request { top_entropy: reads.top_entropy, tempered: reads.concentration, mass: false, divergence_from }
 }
 
 /// The distribution of the reference.
@@ -401,7 +405,7 @@ fn distribution<'s>(
     }
 }
 
-fn losses_of(clock: &mut Clock, head: &mut Head, rows: &Rows) -> Vec<f64> {
-    let stats = clock.time(Phase::Reference, || head.statistics(rows, &Request::default()));
-    stats.iter().map(|row| row.loss).collect()
+/// What a reference says of the labels.
+fn label_statistics(clock: &mut Clock, head: &mut Head, rows: &Rows, mass: bool) -> Vec<RowStats> {
+    clock.time(Phase::Reference, || head.statistics(rows, &Request { mass, ..Request::default() }))
 }

@@ -88,9 +88,11 @@ impl<'a> Sharing<'a> {
 }
 
 /// The statistics that models compute and not every objective reads.
-fn optional(token: &mut TokenStats) -> [&mut Option<f64>; 5] {
-    let TokenStats { top_entropy, concentration, reference_loss, divergence, base_loss, .. } = token;
-    [top_entropy, concentration, reference_loss, divergence, base_loss]
+fn optional(token: &mut TokenStats) -> [&mut Option<f64>; 6] {
+    let TokenStats {
+        top_entropy, concentration, reference_loss, reference_mass, divergence, base_loss, ..
+    } = token;
+    [top_entropy, concentration, reference_loss, reference_mass, divergence, base_loss]
 }
 
 /// What was computed of a token: loss, entropy, and each optional statistic after a byte that says whether it is there.
@@ -133,6 +135,7 @@ mod tests {
                 ..TokenStats::new(1.0 / 3.0, 2.5)
             },
             TokenStats {
+                reference_mass: Some(0.75),
                 divergence: Some(-0.0),
                 top_entropy: Some(7.0),
                 concentration: Some(0.25),

@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use self::divergence::Distribution;
 use self::ratio::Ratio;
-use self::row::{Mix, Reference, dot, largest, mean, outside, tempered};
+use self::row::{Mix, Reference, dot, largest, mean, no_larger, outside, tempered};
 use super::lanes::{Number, Simd};
 use super::rows::{Rows, by_kind, each_row};
 use crate::head_rows::task::{
@@ -37,7 +37,7 @@ fn statistics_of<S: Simd, N: Number>(
         Some(reference) => Some(Distribution::<N>::of(reference)?),
         None => None,
     };
-    let (top_entropy, is_tempered) = (request.top_entropy, request.tempered);
+    let (top_entropy, is_tempered, has_mass) = (request.top_entropy, request.tempered, request.mass);
     Some(each_row(chunk.labels.len(), |i| {
         let label = chunk.labels[i] as usize;
         assert!(label < logits.columns, "label {label} lies outside the vocabulary");
@@ -53,6 +53,13 @@ fn statistics_of<S: Simd, N: Number>(
             if is_tempered {
                 let sums_of = tempered(simd, row, cap, sums.max);
                 stats.tempered = Some(losses_at(sums_of, sums.max, rounded, exact));
+            }
+            if has_mass {
+                let no_larger = no_larger(simd, row, cap, sums.max, row[label].widen());
+                let terms = [rounded, exact].map(|z| f64::from(z) - f64::from(sums.max));
+                let all = (stats.log_sum_exp - f64::from(sums.max)).exp();
+                let mass = with_exact_term(no_larger, terms) / all;
+                stats.mass = Some(if stats.greedy { 1.0 } else { mass.min(1.0) });
             }
             if top_entropy {
                 let mut top = Vec::new();
@@ -88,7 +95,13 @@ fn with_exact_label(sums: Sums, rounded: f32, exact: f32) -> RowStats {
         best: if greedy { after - sum.ln() } else { -sum.ln() },
         divergence: None,
         tempered: None,
+        mass: None,
     }
+}
+
+/// A sum of exponentials in which the label's exact logit takes the place of its rounded one.
+fn with_exact_term(sum: f64, [rounded, exact]: [f64; 2]) -> f64 {
+    if rounded.to_bits() == exact.to_bits() { sum } else { (sum - rounded.exp()).max(0.0) + exact.exp() }
 }
 
 /// The label's loss at each inverse temperature, from Σ exp(β·(z − max)), in which its rounded logit stands.
@@ -100,13 +113,8 @@ fn losses_at(
 ) -> [f64; INVERSE_TEMPERATURES.len()] {
     let mut losses = sums;
     for (loss, by) in losses.iter_mut().zip(INVERSE_TEMPERATURES) {
-        let [before, after] = [rounded, exact].map(|z| by * (f64::from(z) - f64::from(max)));
-        let sum = if rounded.to_bits() == exact.to_bits() {
-            *loss
-        } else {
-            (*loss - before.exp()).max(0.0) + after.exp()
-        };
-        *loss = sum.ln() - after;
+        let terms = [rounded, exact].map(|z| by * (f64::from(z) - f64::from(max)));
+        *loss = with_exact_term(*loss, terms).ln() - terms[1];
     }
     losses
 }

@@ -162,6 +162,29 @@ pub(super) fn tempered<S: Simd, N: Number>(
     )
 }
 
+/// Σ exp(z − max) of a row's logits that are no larger than `limit`, a logit as it stands in the row; `max` is the largest,
+/// capped.
+pub(super) fn no_larger<S: Simd, N: Number>(simd: S, row: &[N], cap: f32, max: f32, limit: f32) -> f64 {
+    simd.run(
+        #[inline(always)]
+        move || {
+            let (whole, rest) = row.as_chunks::<LANES>();
+            let nothing = simd.splat(0.0);
+            let mut all = 0.0;
+            for block in whole.chunks(BLOCK / LANES) {
+                let mut sum = nothing;
+                for z in block {
+                    let e = (maybe_capped(simd, z, cap) - simd.splat(max)).exp();
+                    sum = sum + nothing.or(simd.read(z).above(limit), e);
+                }
+                all += f64::from(sum.sum());
+            }
+            let rest = rest.iter().map(|z| z.widen()).filter(|z| *z <= limit);
+            all + rest.map(|z| (f64::from(capped(z, cap)) - f64::from(max)).exp()).sum::<f64>()
+        },
+    )
+}
+
 #[inline(always)]
 fn total<S: Simd>([a, b, c, d]: [Lanes<S>; 4]) -> f64 {
     f64::from(((a + b) + (c + d)).sum())

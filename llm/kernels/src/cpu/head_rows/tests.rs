@@ -4,7 +4,7 @@ mod tails;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::head_rows::plain::DeviceTasks;
+use crate::head_rows::plain::{DeviceTasks, DeviceTop};
 use crate::head_rows::{
     Chunk, ChunkStats, Logits, Onto, Reference, Request, RowStats, Tail, Task, Top, fetch, plain,
 };
@@ -52,7 +52,7 @@ impl Case {
 fn statistics_are_those_of_the_operators() {
     crate::needs_kernels!();
     for case in Case::all() {
-        let request = Request { top_entropy: true, tempered: true, reference: None };
+        let request = Request { top_entropy: true, tempered: true, mass: true, reference: None };
         let own = super::statistics(&case.chunk(), &case.logits, &request).expect("the kernels apply");
         for (own, plain) in own.iter().zip(&case.plain_statistics(&request)) {
             let near = |a: f64, b: f64| assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{own:?} {plain:?}");
@@ -64,6 +64,9 @@ fn statistics_are_those_of_the_operators() {
             assert_eq!(own.greedy, plain.greedy);
             let both = own.tempered.expect("asked for").into_iter().zip(plain.tempered.expect("asked for"));
             both.for_each(|(own, plain)| near(own, plain));
+            let [of_own, of_plain] = [own, plain].map(|stats| stats.mass.expect("asked for"));
+            near(of_own, of_plain);
+            assert!(!own.greedy || [of_own, of_plain] == [1.0; 2]);
         }
     }
 }
@@ -188,11 +191,14 @@ fn on_device(case: &Case, tasks: &[Task], tail: &Tail) -> DeviceTasks {
         let numbers: Vec<f32> = tasks.iter().map(|task| of(task) as f32).collect();
         Tensor::from_slice(&numbers).unsqueeze(1)
     };
-    let top_nk = |top: &Top| {
+    let device_top = |top: &Top| {
         let ids: Vec<i64> = top.ids.iter().map(|id| i64::from(*id)).collect();
         let shape = [ROWS, top.k as i64];
-        let q = Tensor::from_slice(&top.probabilities).view(shape);
-        [Tensor::from_slice(&ids).view(shape), q, Tensor::from_slice(&top.tails).unsqueeze(1)]
+        DeviceTop {
+            ids: Tensor::from_slice(&ids).view(shape),
+            probabilities: Tensor::from_slice(&top.probabilities).view(shape),
+            tail: Tensor::from_slice(&top.tails).unsqueeze(1),
+        }
     };
     let share = 1.0 / case.weight.size()[0] as f64;
     DeviceTasks {
@@ -204,6 +210,6 @@ fn on_device(case: &Case, tasks: &[Task], tail: &Tail) -> DeviceTasks {
         weight: column(&|task| task.label_weight + task.reference_weight),
         flat: column(&|task| task.reference_weight * share),
         has_reference: column(&|task| f64::from(u8::from(task.reference_weight != 0.0))),
-        top_nk: if let Tail::Top(top) = tail { Some(top_nk(top)) } else { None },
+        top: if let Tail::Top(top) = tail { Some(device_top(top)) } else { None },
     }
 }
