@@ -1,4 +1,4 @@
-//! What was found, question by question: of each answer the claim with the strongest evidence that decides it.
+//! What was found, question by question: of each answer the claim with the strongest evidence of those that are tested.
 
 use crate::claim::estimate;
 use crate::ledger::range;
@@ -120,7 +120,7 @@ pub struct Finding<'a> {
 }
 
 impl Question {
-    /// Its answers by some figures: of each the first claim that is decided, or else the first there is.
+    /// Its answers by some figures: of each the first claim that is tested, or else the first there is.
     pub fn findings<'a>(&self, made: &'a [Made]) -> Vec<Finding<'a>> {
         let find = |(id, unit): &(&str, Unit)| {
             let figure =
@@ -130,15 +130,15 @@ impl Question {
         };
         let answer = |claims: &&[(&str, Unit)]| {
             let found: Vec<Finding<'a>> = claims.iter().filter_map(find).collect();
-            found.iter().copied().find(Finding::is_decided).or_else(|| found.first().copied())
+            found.iter().copied().find(Finding::is_tested).or_else(|| found.first().copied())
         };
         self.answers.iter().filter_map(answer).collect()
     }
 }
 
 impl Finding<'_> {
-    fn is_decided(&self) -> bool {
-        matches!(self.claim.verdict, Verdict::Holds | Verdict::DoesNotHold | Verdict::PracticallyEqual)
+    fn is_tested(&self) -> bool {
+        !matches!(self.claim.verdict, Verdict::NotTested(_))
     }
 
     /// The verdict as an answer.

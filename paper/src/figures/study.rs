@@ -18,7 +18,7 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: ID,
-            title: "Twelve claims about a fine-tuned language model, those about sampled replies by greedy ones too",
+            title: "Twelve claims about a fine-tuned language model, four of them by another measure too",
             source: "A and B, their central claims",
             caption: PRIMARY,
             protocol: RUNS,
@@ -29,7 +29,7 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let study = Study::compared(run)?;
-        Table::from_rows(&[study.decided()?, study.greedy()?].concat())
+        Table::from_rows(&[study.decided()?, study.beside()?].concat())
     }
 
     fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
@@ -40,15 +40,15 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let plan = Plan::load()?;
-        Ok(primary(&table.rows::<Decided>()?, &[plan.claims.as_slice(), &plan.greedy()].concat()))
+        Ok(primary(&table.rows::<Decided>()?, &[plan.claims.as_slice(), &plan.beside()].concat()))
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let plan = Plan::load()?;
-        let greedy = plan.greedy();
+        let beside = plan.beside();
         let claim = |row: &Decided| {
-            let (of, family) = match Declared::of(&greedy, &row.claim) {
-                Ok(beside) => (beside, 1),
+            let (of, family) = match Declared::of(&beside, &row.claim) {
+                Ok(exploratory) => (exploratory, 1),
                 Err(_) => (Declared::of(&plan.claims, &row.claim)?, plan.claims.len()),
             };
             Ok(row.claim(ID, of, family, of.evidence.unwrap_or(Evidence::Proxy)))

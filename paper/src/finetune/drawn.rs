@@ -11,8 +11,8 @@ use tokensieve_plot::{Axis, Panel};
 pub const RUNS: &str = "SmolLM2-135M-Instruct is fine-tuned by adapters of rank 32 on all linear modules, on documents that each \
     run goes over once, 32 a step (paper/plans/study.toml, docs/plans/study.md). Each seed trains on documents of its own and is \
     measured on held-out documents of its own (Alpaca's suffice for ten seeds: the last four have the first four's again) and by \
-    questions drawn for it. Learning rates are tuned for each way of training on \
-    another seed. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes that the \
+    questions drawn for it from the task's (of instructions the same 500 for all). Learning rates are tuned for each way of \
+    training on another seed. Profiles smoke and laptop run a small part with few seeds; profile study reads the outcomes that the \
     repository keeps (paper/recorded/study.jsonl.gz) and runs what is missing. The primary claims are \
     decided by the whole study, each once all its seeds are there: for them profile laptop reads what is kept and runs nothing.";
 

@@ -370,18 +370,26 @@ impl Plan {
         rate.copied().with_context(|| format!("{data}: rates.{on} has none for `{tuned}`"))
     }
 
-    /// Beside each primary claim about sampled replies the same about greedy ones, which no temperature changes.
-    pub fn greedy(&self) -> Vec<Declared> {
-        let greedily = |claim: &Declared| {
-            let task = sampled(claim)?;
-            let mut greedy = claim.clone();
-            greedy.of.insert("set".into(), task.into());
-            greedy.id = format!("{}-greedy", claim.id);
-            greedy.statement = claim.statement.replace(SAMPLED, "(greedy replies)");
-            (greedy.source, greedy.evidence) = (OURS.to_owned(), Some(Evidence::Ours));
-            Some(greedy)
+    /// Beside some primary claims the same by a measure that no temperature changes: of sampled replies by greedy ones, of the
+    /// loss by that at the fitted temperature.
+    pub fn beside(&self) -> Vec<Declared> {
+        let by_another = |claim: &Declared| {
+            let (key, value, name, statement) = if let Some(task) = sampled(claim) {
+                ("set", task, "greedy", claim.statement.replace(SAMPLED, "(greedy replies)"))
+            } else if claim.of.get("of").and_then(toml::Value::as_str) == Some("nll") {
+                let statement = claim.statement.trim_end_matches('.');
+                ("of", "fitted", "fitted", format!("{statement} at the fitted temperature."))
+            } else {
+                return None;
+            };
+            let mut beside = claim.clone();
+            beside.of.insert(key.into(), value.into());
+            beside.id = format!("{}-{name}", claim.id);
+            beside.statement = statement;
+            (beside.source, beside.evidence) = (OURS.to_owned(), Some(Evidence::Ours));
+            Some(beside)
         };
-        self.claims.iter().filter_map(greedily).collect()
+        self.claims.iter().filter_map(by_another).collect()
     }
 
     /// What decides about answers to questions: their likeness where a right one is rare.

@@ -105,14 +105,11 @@ impl Study {
         self.work.decided(&self.outcomes)
     }
 
-    /// What the primary claims say of sampled replies, tested on greedy ones: each on its own, uncorrected.
-    pub fn greedy(&self) -> Result<Vec<Decided>> {
-        let mut all = Vec::new();
-        for claim in self.work.plan.greedy() {
-            let pairs = |claim: &Declared| self.work.pairs(&self.outcomes, claim, Stage::Main);
-            all.extend(Decided::all(std::slice::from_ref(&claim), pairs)?);
-        }
-        Ok(all)
+    /// What stands beside primary claims, tested: each on its own, uncorrected.
+    pub fn beside(&self) -> Result<Vec<Decided>> {
+        let pairs = |claim: &Declared| self.work.pairs(&self.outcomes, claim, Stage::Main);
+        let all = Decided::all(&self.work.plan.beside(), pairs)?;
+        Ok(all.into_iter().map(|one| Decided { p_holm: None, ..one }).collect())
     }
 
     /// The mean of a term, or of its difference from another arm's at that arm's own rate, over the seeds that have both;

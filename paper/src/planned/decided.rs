@@ -30,7 +30,7 @@ pub struct Decided {
     pub high: Option<f64>,
     /// Student's two-sided p-value.
     pub p: Option<f64>,
-    /// The same, corrected by Holm for all primary claims.
+    /// The same, corrected by Holm for all primary claims; `None` of one that is exploratory.
     pub p_holm: Option<f64>,
     /// p-value of two one-sided tests that the difference is smaller than what matters.
     pub p_equal: Option<f64>,
@@ -48,7 +48,7 @@ impl Decided {
             "low": "lower end of Student's 95 % interval of the difference",
             "high": "upper end",
             "p": "Student's two-sided test that the difference is zero",
-            "p_holm": "the same, corrected for all primary claims (Holm)",
+            "p_holm": "the same, corrected for all primary claims (Holm); none for exploratory ones",
             "p_equal": "two one-sided tests that the difference is within ± what matters",
         }
     }
@@ -91,9 +91,15 @@ impl Decided {
         Some(Estimate { value: self.difference?, low: self.low?, high: self.high?, n: self.seeds })
     }
 
+    /// The p-value that decides.
+    fn corrected(&self) -> Option<f64> {
+        self.p_holm.or(self.p)
+    }
+
     /// The verdict on a claim.
     pub fn verdict(&self, claim: &Declared) -> Verdict {
-        let (Some(difference), Some(p), Some(p_equal)) = (self.difference, self.p_holm, self.p_equal) else {
+        let (Some(difference), Some(p), Some(p_equal)) = (self.difference, self.corrected(), self.p_equal)
+        else {
             return Verdict::NotTested(format!(
                 "not tested: {} of the plan's seeds have both runs; a claim is tested when all have, at least two",
                 self.seeds
@@ -121,9 +127,9 @@ impl Decided {
         };
         let test = format!(
             "{}; mean over seeds of the paired difference, Student's two-sided test, {corrected}{}; practically equal: two \
-             one-sided tests (5 %) within ± {}",
+             one-sided tests (5 %) within ± {}; the interval is Student's at 95 %, uncorrected",
             described(claim),
-            self.p_holm.map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
+            self.corrected().map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
             claim.matters,
         );
         Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement).by(evidence).decided(
@@ -182,7 +188,9 @@ mod tests {
         assert_eq!(verdict(above, 1.0, 0.06, 0.9), Verdict::Undecided);
         // Certainly not zero, and certainly too small to matter.
         assert_eq!(verdict(above, 0.001, 0.01, 0.01), Verdict::PracticallyEqual);
-        let untested = Decided { p_holm: None, ..decided(0.0, 1.0, 1.0) };
+        let exploratory = Decided { p_holm: None, ..decided(1.0, 0.06, 0.9) };
+        assert_eq!(exploratory.verdict(above), Verdict::Holds);
+        let untested = Decided { p: None, p_holm: None, ..decided(0.0, 1.0, 1.0) };
         assert!(matches!(untested.verdict(above), Verdict::NotTested(_)));
     }
 
