@@ -4,6 +4,7 @@ use super::measures::{Evaluation, Found, Tokens};
 use super::plan::{Cell, Term, TunedOn};
 use super::work::Work;
 use crate::lab::{Job, Lab};
+use crate::planned::outcomes::Measured;
 use crate::planned::{self, Candidates, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
 use crate::tokens;
 use anyhow::{Context as _, Result};
@@ -19,6 +20,29 @@ impl Outcomes {
         let found = self.get(&term.cell(seed).to_string())?;
         let value = |set: &String| found.get(set)?.value(term.of);
         Some(value(&term.set)? - term.minus.as_ref().map_or(Some(0.0), value)?)
+    }
+}
+
+/// An outcome is kept once the run is evaluated; the tokens that are scored one by one, which decide no claim, may follow.
+impl Measured for BTreeMap<String, Found> {
+    fn complete(&mut self, other: Self) -> bool {
+        let before = self.len();
+        for (name, found) in other {
+            self.entry(name).or_insert(found);
+        }
+        self.len() > before
+    }
+
+    fn agrees(&self, other: &Self) -> Result<bool> {
+        let written = serde_json::to_value::<&Found>;
+        for (name, found) in other {
+            if let Some(own) = self.get(name)
+                && written(own)? != written(found)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -75,7 +99,12 @@ impl PlannedRuns for Work {
         Ok([self.measured(&cell.before())?, self.measured(cell)?].into_iter().chain(scorings).collect())
     }
 
-    /// That of its base has to be done, too.
+    fn lacking(&self, cell: &Cell, found: &Self::Found) -> Result<Vec<Arc<Job>>> {
+        let scorings = self.scorings(cell)?.into_iter();
+        Ok(scorings.filter(|(name, _)| !found.contains_key(name)).map(|(_, job)| job).collect())
+    }
+
+    /// That of its base has to be done, too; of the scorings those are read that are.
     fn found(&self, cell: &Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>> {
         let (own, base) = (self.measured(cell)?, self.measured(&cell.before())?);
         let Some((provenance, _)) = lab.done(&own).zip(lab.done(&base)) else { return Ok(None) };
@@ -91,7 +120,7 @@ impl PlannedRuns for Work {
         let mut found: Self::Found = found.collect::<Result<_>>().with_context(|| cell.to_string())?;
         for (name, job) in self.scorings(cell)? {
             if lab.done(&job).is_none() {
-                return Ok(None);
+                continue;
             }
             let documents = tokens::read(&lab.place(&job).join(job.verb.output()))?;
             found.insert(name, Found::Tokens(Tokens::of(&documents, self.passes())?));
@@ -104,7 +133,11 @@ impl PlannedRuns for Work {
         let waits = self.is_full() && stage != Stage::Tuning;
         let tuned = if waits { self.tried(outcomes)? } else { Vec::new() };
         let mut jobs = Vec::new();
-        for cell in self.cells(stage)?.iter().filter(|cell| !outcomes.has(&cell.to_string())) {
+        for cell in &self.cells(stage)? {
+            if let Some(found) = outcomes.get(&cell.to_string()) {
+                jobs.extend(self.lacking(cell, found)?);
+                continue;
+            }
             let tuning = self.plan.tuning_of(cell)?;
             if waits && tuning.is_some_and(|tuning| tuned.iter().all(|found| found.arm != tuning)) {
                 continue;
@@ -161,6 +194,8 @@ impl Claimed for Work {
 mod tests {
     use super::*;
     use crate::Profile;
+    use crate::finetune::plan::BEFORE;
+    use crate::lab::queue::{self, Shard};
 
     #[test]
     fn what_claims_compare_is_run_first() -> Result<()> {
@@ -183,6 +218,38 @@ mod tests {
         let of_a_claim = ["arithmetic masked ", " words minus-p ", "cipher mle "].map(at);
         let others = ["arithmetic entropy ", " words f-half ", "gsm8k-answers mle "].map(at);
         assert!(of_a_claim.iter().max() < others.iter().min(), "{of_a_claim:?} {others:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_is_kept_when_it_is_evaluated_and_completed_when_it_is_scored() -> Result<()> {
+        let (work, lab) = (Work::of(Profile::Smoke)?, Lab::fixture()?);
+        let is_scored =
+            |cell: &Cell| cell.arm != BEFORE && work.scorings(cell).is_ok_and(|jobs| !jobs.is_empty());
+        let cell = work.cells(Stage::Main)?.into_iter().find(is_scored).context("some runs are scored")?;
+        let scorings: Vec<Arc<Job>> = work.scorings(&cell)?.into_iter().map(|(_, job)| job).collect();
+        let run = |jobs: &[Arc<Job>]| queue::run(&lab, jobs, Shard::ALL, 1, &|_| {});
+        let ids = |jobs: &[Arc<Job>]| jobs.iter().map(|job| job.id()).collect::<Vec<_>>();
+
+        run(&[work.measured(&cell.before())?, work.measured(&cell)?])?;
+        let mut outcomes = Outcomes::default();
+        assert!(work.add_cell(&mut outcomes, &cell, &lab)?);
+        let evaluated = outcomes.get(&cell.to_string()).context("it is kept")?.clone();
+        assert_eq!(ids(&work.lacking(&cell, &evaluated)?), ids(&scorings));
+        assert!(!work.add_cell(&mut outcomes, &cell, &lab)?);
+
+        run(&scorings)?;
+        assert!(work.add_cell(&mut outcomes, &cell, &lab)?);
+        let whole = outcomes.get(&cell.to_string()).context("it is kept")?;
+        assert!(work.lacking(&cell, whole)?.is_empty());
+        assert_eq!(whole.len(), evaluated.len() + scorings.len());
+        assert!(evaluated.iter().all(|(name, found)| whole.get(name) == Some(found)));
+        assert!(evaluated.agrees(whole)? && whole.agrees(&evaluated)?);
+        let other = BTreeMap::from([(
+            evaluated.keys().next().context("a set")?.clone(),
+            whole.values().last().context("a scoring")?.clone(),
+        )]);
+        assert!(!evaluated.agrees(&other)?);
         Ok(())
     }
 

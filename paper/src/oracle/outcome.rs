@@ -8,6 +8,7 @@ use super::plan::{Cell, Quantity, Term};
 use super::proxies::{Qualities, Search};
 use super::work::Work;
 use crate::lab::{Job, Lab, Provenance, Verb};
+use crate::planned::outcomes::Measured;
 use crate::planned::{self, Candidates, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,8 @@ impl Outcomes {
     }
 }
 
+impl Measured for Found {}
+
 impl PlannedRuns for Work {
     type Cell = Cell;
     type Found = Found;
@@ -131,16 +134,17 @@ impl PlannedRuns for Work {
     }
 
     /// The runs, and what proxies find.
-    fn add(&self, outcomes: &mut Outcomes, stage: Stage, lab: &Lab) -> Result<()> {
+    fn add(&self, outcomes: &mut Outcomes, stage: Stage, lab: &Lab) -> Result<usize> {
+        let mut added = 0;
         for cell in self.cells(stage)? {
-            self.add_cell(outcomes, &cell, lab)?;
+            added += usize::from(self.add_cell(outcomes, &cell, lab)?);
         }
         for search in self.searches(stage)? {
             if !outcomes.has(&search.name) {
-                outcomes.add(of_search(&search, lab)?);
+                added += usize::from(of_search(&search, lab)?.is_some_and(|found| outcomes.add(found)));
             }
         }
-        Ok(())
+        Ok(added)
     }
 
     /// Of each seed the runs with their measures, then what proxies see.
@@ -204,14 +208,7 @@ mod tests {
         let found = Found { sets, ..Found::default() };
         let mut outcomes = Outcomes::default();
         let (run, processor) = (cell.to_string(), None);
-        outcomes.add(Some(Outcome {
-            run,
-            seconds: 1.5,
-            commit: "c".into(),
-            date: "d".into(),
-            processor,
-            found,
-        }));
+        outcomes.add(Outcome { run, seconds: 1.5, commit: "c".into(), date: "d".into(), processor, found });
         let found = outcomes.of(&cell).unwrap();
         assert_eq!(found.value("test", "all", Quantity::Kl), Some(0.25));
         assert_eq!(found.value("deep", "all", Quantity::Kl), None);

@@ -11,6 +11,19 @@ use std::collections::btree_map::Entry;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
+/// What a study measures of a run.
+pub trait Measured: Clone + Serialize + DeserializeOwned + Send + 'static {
+    /// Takes over what another outcome of the same run has and this one lacks. Returns whether that is anything.
+    fn complete(&mut self, _other: Self) -> bool {
+        false
+    }
+
+    /// Whether another outcome of the same run says the same, as far as both go.
+    fn agrees(&self, other: &Self) -> Result<bool> {
+        Ok(serde_json::to_value(self)? == serde_json::to_value(other)?)
+    }
+}
+
 /// One run's outcome, with measures `F` of the study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome<F> {
@@ -48,7 +61,7 @@ impl<F> Default for Outcomes<F> {
     }
 }
 
-impl<F: Serialize + DeserializeOwned> Outcomes<F> {
+impl<F: Measured> Outcomes<F> {
     /// Those of a file.
     pub fn read(path: &Path) -> Result<Self> {
         let context = || format!("reading {}", path.display());
@@ -80,42 +93,40 @@ impl<F: Serialize + DeserializeOwned> Outcomes<F> {
         crate::cache::write_atomically(path, compressed.finish()?)
     }
 
-    /// Adds those of other runs. A run that is among both keeps its outcome.
+    /// Adds those of other runs. A run that is among both keeps its outcome, completed where they agree.
     pub fn merge(&mut self, others: Self) -> Result<Merged> {
         let mut merged = Merged::default();
         for (run, outcome) in others.0 {
-            match self.0.entry(run) {
-                Entry::Vacant(place) => {
-                    place.insert(outcome);
-                    merged.added += 1;
-                }
-                Entry::Occupied(kept) => {
-                    let measured = |of: &Outcome<F>| serde_json::to_value(&of.found);
-                    if measured(kept.get())? != measured(&outcome)? {
-                        merged.conflicting.push(kept.key().clone());
-                    }
-                }
+            match self.get(&run) {
+                Some(kept) if !kept.agrees(&outcome.found)? => merged.conflicting.push(run),
+                _ => merged.added += usize::from(self.add(outcome)),
             }
         }
         Ok(merged)
+    }
+
+    /// Adds one; of a run that is among them, what is kept stays and what it lacks is added. Returns whether something was.
+    pub fn add(&mut self, outcome: Outcome<F>) -> bool {
+        match self.0.entry(outcome.run.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(outcome);
+                true
+            }
+            Entry::Occupied(mut kept) => kept.get_mut().found.complete(outcome.found),
+        }
     }
 }
 
 /// What [`Outcomes::merge`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// How many runs were added.
+    /// How many runs were added or completed.
     pub added: usize,
     /// Runs of which something else was measured than what is kept.
     pub conflicting: Vec<String>,
 }
 
 impl<F> Outcomes<F> {
-    /// Adds one, if there is one.
-    pub fn add(&mut self, outcome: Option<Outcome<F>>) {
-        self.0.extend(outcome.map(|outcome| (outcome.run.clone(), outcome)));
-    }
-
     /// Whether a run is among them.
     pub fn has(&self, run: &str) -> bool {
         self.0.contains_key(run)
@@ -167,6 +178,8 @@ pub fn rounded(value: f64, digits: usize) -> f64 {
 mod tests {
     use super::*;
 
+    impl Measured for BTreeMap<String, f64> {}
+
     #[test]
     fn outcomes_are_read_as_they_are_written() -> Result<()> {
         let folder = std::env::temp_dir().join(format!("tokensieve-outcomes-{}", std::process::id()));
@@ -180,22 +193,20 @@ mod tests {
             found: BTreeMap::from([("loss".to_owned(), 0.25 + seed as f64)]),
         };
         let mut outcomes = Outcomes::default();
-        outcomes.add(Some(one(0)));
-        outcomes.add(Some(one(1)));
-        outcomes.add(None);
+        assert!(outcomes.add(one(0)) && outcomes.add(one(1)));
         outcomes.write(&path)?;
         let read = Outcomes::<BTreeMap<String, f64>>::read(&path)?;
         assert_eq!(read, outcomes);
         assert_eq!(read.get("train seed 1"), Some(&one(1).found));
         assert!(read.has("train seed 0") && !read.has("train seed 2") && read.len() == 2);
         let mut merged = Outcomes::default();
-        merged.add(Some(Outcome { seconds: 2.5, ..one(1) }));
+        merged.add(Outcome { seconds: 2.5, ..one(1) });
         // The same measures, whatever the time that they took.
         assert_eq!(merged.merge(read)?, Merged { added: 1, conflicting: Vec::new() });
         assert_eq!((merged.len(), merged.seconds("train seed 1")), (2, Some(2.5)));
         let mut others = Outcomes::default();
-        others.add(Some(Outcome { found: one(7).found, ..one(0) }));
-        others.add(Some(one(2)));
+        others.add(Outcome { found: one(7).found, ..one(0) });
+        others.add(one(2));
         let conflicting = vec!["train seed 0".to_owned()];
         assert_eq!(merged.merge(others)?, Merged { added: 1, conflicting });
         assert_eq!(merged.get("train seed 0"), Some(&one(0).found));

@@ -1,5 +1,6 @@
 //! Kept runs, done again: whether the program finds today what is kept of them.
 
+use super::outcomes::Measured as _;
 use super::{Outcomes, PlannedRuns, Stage};
 use crate::lab::Lab;
 use anyhow::{Context as _, Result, ensure};
@@ -24,8 +25,10 @@ pub fn difference<S: PlannedRuns>(
     lab: &Lab,
 ) -> Result<Option<String>> {
     let run = cell.to_string();
-    let was = kept.get(&run).with_context(|| format!("{} does not keep {run}", S::KEPT))?;
+    let mut was = kept.get(&run).with_context(|| format!("{} does not keep {run}", S::KEPT))?.clone();
     let found = study.found(cell, lab)?.with_context(|| format!("{run} is not done"))?.found;
+    // What is not kept yet is no difference.
+    was.complete(found.clone());
     let difference = first("", &serde_json::to_value(was)?, &serde_json::to_value(found)?);
     Ok(difference.zip(kept.origin(&run)).map(|(difference, origin)| format!("{difference} ({origin})")))
 }
@@ -89,7 +92,8 @@ mod tests {
         // What another run found, under this one's name.
         let other = kept.get(&names[1]).context("it is kept")?.clone();
         let (run, commit, date) = (names[0].clone(), String::new(), String::new());
-        kept.add(Some(Outcome { run, seconds: 1.0, commit, date, processor: None, found: other }));
+        let mut kept = Outcomes::default();
+        kept.add(Outcome { run, seconds: 1.0, commit, date, processor: None, found: other });
         let difference = difference(&study, &kept, &chosen[0], &lab)?.context("it differs")?;
         assert!(difference.starts_with("/sets/"), "{difference}");
         let origin = " is kept (commit , , a processor that is not known)";

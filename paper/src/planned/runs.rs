@@ -1,11 +1,10 @@
 //! A study's runs: which of them are done and kept.
 
+use super::outcomes::Measured;
 use super::{Outcome, Outcomes, Stage};
 use crate::Run;
 use crate::lab::{Job, Lab, Verb};
 use anyhow::Result;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ pub trait PlannedRuns {
     /// A run; its name is what it displays as.
     type Cell: fmt::Display;
     /// What is measured of a run.
-    type Found: Clone + Serialize + DeserializeOwned + Send + 'static;
+    type Found: Measured;
 
     /// The file of the repository that keeps what came of the runs.
     const KEPT: &'static str;
@@ -41,28 +40,41 @@ pub trait PlannedRuns {
     /// The jobs by which a run is done and measured.
     fn jobs_of(&self, cell: &Self::Cell) -> Result<Vec<Arc<Job>>>;
 
+    /// The jobs of what an outcome of a run lacks: others have come before.
+    fn lacking(&self, _cell: &Self::Cell, _found: &Self::Found) -> Result<Vec<Arc<Job>>> {
+        Ok(Vec::new())
+    }
+
     /// What a lab found in a run, if it is done.
     fn found(&self, cell: &Self::Cell, lab: &Lab) -> Result<Option<Outcome<Self::Found>>>;
 
-    /// The jobs of a stage's runs that are not among the outcomes, in that order.
+    /// The jobs of a stage's runs that are not among the outcomes, or not whole, in that order.
     fn absent(&self, outcomes: &Outcomes<Self::Found>, stage: Stage) -> Result<Vec<Arc<Job>>>;
 
-    /// Adds what a lab has of a stage's runs that are not among the outcomes yet.
-    fn add(&self, outcomes: &mut Outcomes<Self::Found>, stage: Stage, lab: &Lab) -> Result<()> {
+    /// Adds what a lab has of a stage's runs that are not among the outcomes yet, or not whole; returns of how many.
+    fn add(&self, outcomes: &mut Outcomes<Self::Found>, stage: Stage, lab: &Lab) -> Result<usize> {
+        let mut added = 0;
         for cell in self.cells(stage)? {
-            self.add_cell(outcomes, &cell, lab)?;
+            added += usize::from(self.add_cell(outcomes, &cell, lab)?);
         }
-        Ok(())
+        Ok(added)
     }
 
-    /// Adds what a lab has of a run, unless it is among the outcomes.
-    fn add_cell(&self, outcomes: &mut Outcomes<Self::Found>, cell: &Self::Cell, lab: &Lab) -> Result<()> {
+    /// Adds what a lab has of a run, unless it is among the outcomes and whole; returns whether something was added.
+    fn add_cell(&self, outcomes: &mut Outcomes<Self::Found>, cell: &Self::Cell, lab: &Lab) -> Result<bool> {
         let run = cell.to_string();
-        if !outcomes.has(&run) {
-            let name = format!("{} {} {run}", Self::KEPT, self.size());
-            outcomes.add(lab.read_once(&name, || self.found(cell, lab))?);
+        let lacks = outcomes.get(&run).map(|found| self.lacking(cell, found)).transpose()?;
+        if lacks.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(false);
         }
-        Ok(())
+        // What a run lacks is looked for each time.
+        let found = if lacks.is_some() {
+            self.found(cell, lab)?
+        } else {
+            let name = format!("{} {} {run}", Self::KEPT, self.size());
+            lab.read_once(&name, || self.found(cell, lab))?
+        };
+        Ok(found.is_some_and(|found| outcomes.add(found)))
     }
 
     /// What the repository keeps of this size.
@@ -111,10 +123,9 @@ pub trait PlannedRuns {
             }
         }
         let mut stage = |stage: Stage| -> Result<_> {
-            let before = outcomes.len();
-            self.add(&mut outcomes, stage, lab)?;
+            let added = self.add(&mut outcomes, stage, lab)?;
             let missing = self.absent(&outcomes, stage)?.len();
-            Ok(OfStage { stage, added: outcomes.len() - before, missing })
+            Ok(OfStage { stage, added, missing })
         };
         let stages = [stage(Stage::Tuning)?, stage(Stage::Main)?];
         outcomes.write(file)?;
@@ -149,7 +160,7 @@ pub struct Conflict {
 pub struct OfStage {
     /// The stage.
     pub stage: Stage,
-    /// Runs that were added.
+    /// Runs that were added or completed.
     pub added: usize,
     /// Jobs that are missing.
     pub missing: usize,
@@ -179,7 +190,7 @@ mod tests {
         for cell in &cells[..2] {
             let (run, text) = (cell.to_string(), String::new());
             let (commit, date, found) = (text.clone(), text, Found::default());
-            others.add(Some(Outcome { run, seconds: 1.0, commit, date, processor: None, found }));
+            others.add(Outcome { run, seconds: 1.0, commit, date, processor: None, found });
         }
         others.write(&other)?;
         let collected = study.collect(&lab, &file, std::slice::from_ref(&other))?;

@@ -6,6 +6,7 @@ use crate::finetune;
 use crate::lab::{Job, Lab, Provenance, Verb};
 use crate::oracle::Quantity;
 use crate::oracle::measures::ANSWERS;
+use crate::planned::outcomes::Measured;
 use crate::planned::{self, Outcome, PlannedRuns, Stage};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,8 @@ impl Work {
         Ok(Some((right, seconds)))
     }
 }
+
+impl Measured for Found {}
 
 impl PlannedRuns for Work {
     type Cell = Setting;
