@@ -91,14 +91,14 @@ impl Decided {
         Some(Estimate { value: self.difference?, low: self.low?, high: self.high?, n: self.seeds })
     }
 
-    /// The p-value that decides.
-    fn corrected(&self) -> Option<f64> {
+    /// The p-value that decides: an exploratory claim is not corrected for others.
+    fn deciding_p(&self) -> Option<f64> {
         self.p_holm.or(self.p)
     }
 
     /// The verdict on a claim.
     pub fn verdict(&self, claim: &Declared) -> Verdict {
-        let (Some(difference), Some(p), Some(p_equal)) = (self.difference, self.corrected(), self.p_equal)
+        let (Some(difference), Some(p), Some(p_equal)) = (self.difference, self.deciding_p(), self.p_equal)
         else {
             return Verdict::NotTested(format!(
                 "not tested: {} of the plan's seeds have both runs; a claim is tested when all have, at least two",
@@ -129,7 +129,7 @@ impl Decided {
             "{}; mean over seeds of the paired difference, Student's two-sided test, {corrected}{}; practically equal: two \
              one-sided tests (5 %) within ± {}; the interval is Student's at 95 %, uncorrected",
             described(claim),
-            self.corrected().map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
+            self.deciding_p().map_or_else(String::new, |p| format!(" (p = {p:.2e})")),
             claim.matters,
         );
         Claim::new(&format!("{figure}/{}", claim.id), &claim.source, &claim.statement).by(evidence).decided(
