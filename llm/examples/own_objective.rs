@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         checkpointing: false,
         dropout: 0,
         ranking: Ranking::Exact,
-        group: None,
+        processes: None,
     };
     for _ in 0..3 {
         let rule = &mut Surprise { cap: 4.0 };

@@ -9,10 +9,10 @@ mod bench;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, symlink};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 
-use bench::said;
+use bench::{Folder, failure, printed, said};
 use tokensieve_base::testing::skipped;
 
 const ROWS: &str = "{\"question\": \"What is 2 + 3?\", \"answer\": \"5\"}\n";
@@ -28,58 +28,39 @@ const VERBS: [&str; 5] = [
     "uncertainty rows.jsonl --passes 0 --model model --precision f32 --out",
 ];
 
-struct Folder(tempfile::TempDir);
+fn folder() -> Folder {
+    Folder::new(ROWS, RUN)
+}
 
-impl Folder {
-    fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        bench::model(&folder.path("model"));
-        fs::write(folder.path("rows.jsonl"), ROWS).unwrap();
-        fs::write(folder.path("run.toml"), RUN).unwrap();
-        folder
-    }
+/// A command that writes `file`, whose name may have spaces.
+fn writing(folder: &Folder, verb: &str, file: &str) -> Command {
+    let mut command = folder.command(verb);
+    command.arg(file);
+    command
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
+fn succeeds(folder: &Folder, verb: &str, file: &str) {
+    printed(&mut writing(folder, verb, file));
+}
 
-    fn command(&self, verb: &str, file: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-        command.args(verb.split(' ')).arg(file).current_dir(self.0.path()).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
+fn fails(folder: &Folder, verb: &str, file: &str) -> String {
+    failure(&mut writing(folder, verb, file)).trim_end().to_owned()
+}
 
-    fn run(&self, verb: &str, file: &str) -> Output {
-        self.command(verb, file).output().unwrap()
-    }
-
-    fn succeeds(&self, verb: &str, file: &str) {
-        let output = self.run(verb, file);
-        assert!(output.status.success(), "{verb}\n{}", said(&output));
-    }
-
-    fn fails(&self, verb: &str, file: &str) -> String {
-        let output = self.run(verb, file);
-        assert_eq!(output.status.code(), Some(1), "{verb}\n{}", said(&output));
-        String::from_utf8(output.stderr).unwrap().trim_end().to_owned()
-    }
-
-    fn pipe(&self, name: &str) -> PathBuf {
-        let path = self.path(name);
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        path
-    }
+fn pipe(folder: &Folder, name: &str) -> PathBuf {
+    let path = folder.path(name);
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path
 }
 
 #[test]
 fn foreign_files_and_inputs_stay_as_they_are() {
-    let folder = Folder::new();
+    let folder = folder();
     fs::write(folder.path("mine"), "of the user's own\n").unwrap();
     for verb in VERBS {
         for file in ["mine", "rows.jsonl", "run.toml"] {
             let before = fs::read(folder.path(file)).unwrap();
-            let error = folder.fails(verb, file);
+            let error = fails(&folder, verb, file);
             assert!(error.starts_with(&format!("error: {file}")), "{verb}: {error}");
             assert_eq!(fs::read(folder.path(file)).unwrap(), before, "{verb}");
         }
@@ -88,7 +69,7 @@ fn foreign_files_and_inputs_stay_as_they_are() {
     fs::write(folder.path("r.answers.jsonl"), ROWS).unwrap();
     let asked = "evaluate --suite arithmetic --limit 1 --model model --precision f32 --fresh --out";
     assert_eq!(
-        folder.fails(asked, "r.json"),
+        fails(&folder, asked, "r.json"),
         "error: r.answers.jsonl:1: is not the header of a file of answers; choose another --out, or remove the file"
     );
     assert_eq!(fs::read_to_string(folder.path("r.answers.jsonl")).unwrap(), ROWS);
@@ -96,74 +77,74 @@ fn foreign_files_and_inputs_stay_as_they_are() {
 
 #[test]
 fn the_same_command_may_be_given_again() {
-    let folder = Folder::new();
+    let folder = folder();
     for (i, verb) in VERBS.into_iter().enumerate() {
         let file = format!("out-{i}.json");
-        folder.succeeds(verb, &file);
+        succeeds(&folder, verb, &file);
         let first = fs::read(folder.path(&file)).unwrap();
-        folder.succeeds(verb, &file);
+        succeeds(&folder, verb, &file);
         if !verb.starts_with("evaluate") {
             assert_eq!(fs::read(folder.path(&file)).unwrap(), first, "{verb}");
         }
     }
     let table = "uncertainty rows.jsonl --passes 0 --model model --precision f32 --out u.jsonl --parquet";
-    folder.succeeds(table, "t.parquet");
-    folder.succeeds(table, "t.parquet");
+    succeeds(&folder, table, "t.parquet");
+    succeeds(&folder, table, "t.parquet");
     // Fewer rows or more of the same, but no others.
-    folder.succeeds("make arithmetic -n 5 --out", "out-0.json");
-    folder.succeeds("make arithmetic -n 3 --out", "out-0.json");
+    succeeds(&folder, "make arithmetic -n 5 --out", "out-0.json");
+    succeeds(&folder, "make arithmetic -n 3 --out", "out-0.json");
     assert_eq!(
-        folder.fails("make arithmetic -n 3 --seed 1 --out", "out-0.json"),
+        fails(&folder, "make arithmetic -n 3 --seed 1 --out", "out-0.json"),
         "error: out-0.json: holds something other than rows of arithmetic (train) from 0 on, seed 1; choose another \
          name, or remove it"
     );
     let rows = fs::read_to_string(folder.path("out-0.json")).unwrap();
     fs::write(folder.path("out-0.json"), format!("{rows}{ROWS}")).unwrap();
-    folder.fails("make arithmetic -n 3 --out", "out-0.json");
+    fails(&folder, "make arithmetic -n 3 --out", "out-0.json");
 }
 
 #[test]
 fn links_stay() {
-    let folder = Folder::new();
+    let folder = folder();
     fs::create_dir(folder.path("elsewhere")).unwrap();
     for (i, verb) in VERBS.into_iter().enumerate() {
         let (link, target) = (format!("link-{i}.json"), format!("elsewhere/target-{i}"));
         symlink(&target, folder.path(&link)).unwrap();
         // The target is made, and then replaced.
         for _ in 0..2 {
-            folder.succeeds(verb, &link);
+            succeeds(&folder, verb, &link);
             assert!(folder.path(&link).is_symlink() && folder.path(&target).is_file(), "{verb}");
         }
         let foreign = format!("foreign-{i}.json");
         symlink("../rows.jsonl", folder.path(&format!("elsewhere/{foreign}"))).unwrap();
-        folder.fails(verb, &format!("elsewhere/{foreign}"));
+        fails(&folder, verb, &format!("elsewhere/{foreign}"));
     }
     assert_eq!(fs::read_to_string(folder.path("rows.jsonl")).unwrap(), ROWS);
 }
 
 #[test]
 fn pipes_are_written_into_or_refused() {
-    let folder = Folder::new();
+    let folder = folder();
     for (i, verb) in VERBS.into_iter().enumerate() {
         let name = format!("pipe-{i}");
-        let path = folder.pipe(&name);
+        let path = pipe(&folder, &name);
         if verb.starts_with("make") || verb.starts_with("topk") {
             let reader = thread::spawn({
                 let path = path.clone();
                 move || fs::read(path).unwrap()
             });
-            folder.succeeds(verb, &name);
+            succeeds(&folder, verb, &name);
             assert!(reader.join().unwrap().len() > 100, "{verb}");
         } else {
             let expected =
                 format!("error: {name}: is a pipe or a device, which cannot be read back; name a file");
-            assert_eq!(folder.fails(verb, &name), expected);
+            assert_eq!(fails(&folder, verb, &name), expected);
         }
         assert!(fs::metadata(&path).unwrap().file_type().is_fifo(), "{verb}");
     }
-    folder.pipe("unread");
+    pipe(&folder, "unread");
     assert_eq!(
-        folder.fails("make arithmetic -n 1 --out", "unread"),
+        fails(&folder, "make arithmetic -n 1 --out", "unread"),
         "error: unread: is a pipe that nobody reads; start its reader"
     );
 }
@@ -173,8 +154,8 @@ const STDOUT: &str = "/proc/self/fd/1";
 
 #[test]
 fn standard_output_is_written_into() {
-    let folder = Folder::new();
-    let output = folder.run("make arithmetic -n 2 --out", STDOUT);
+    let folder = folder();
+    let output = writing(&folder, "make arithmetic -n 2 --out", STDOUT).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
     assert_eq!(
@@ -183,18 +164,22 @@ fn standard_output_is_written_into() {
     );
     // A file that the shell opened is not replaced either.
     let file = fs::File::create(folder.path("shell.jsonl")).unwrap();
-    let status = folder.command("make arithmetic -n 2 --out", STDOUT).stdout(file).status().unwrap();
+    let status = writing(&folder, "make arithmetic -n 2 --out", STDOUT).stdout(file).output().unwrap().status;
     assert!(status.success());
     assert_eq!(fs::read_to_string(folder.path("shell.jsonl")).unwrap().lines().count(), 2);
     for verb in &VERBS[2..] {
         assert_eq!(
-            folder.fails(verb, STDOUT),
+            fails(&folder, verb, STDOUT),
             format!("error: {STDOUT}: is a pipe or a device, which cannot be read back; name a file"),
             "{verb}"
         );
     }
     // Its reader goes away.
-    let mut child = folder.command("make arithmetic -n 100000 --out", STDOUT).spawn().unwrap();
+    let mut child = writing(&folder, "make arithmetic -n 100000 --out", STDOUT)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -207,7 +192,7 @@ fn standard_output_is_written_into() {
 /// A scratch folder's own devices: a mistake must not replace the machine's.
 #[test]
 fn a_device_is_no_file_to_replace() {
-    let folder = Folder::new();
+    let folder = folder();
     for (name, minor) in [("null", "3"), ("full", "7")] {
         let made = Command::new("mknod").arg(folder.path(name)).args(["c", "1", minor]).output();
         if !made.is_ok_and(|made| made.status.success()) {
@@ -215,17 +200,17 @@ fn a_device_is_no_file_to_replace() {
         }
     }
     assert_eq!(
-        folder.fails("make arithmetic -n 2 --out", "full"),
+        fails(&folder, "make arithmetic -n 2 --out", "full"),
         "error: full: No space left on device (os error 28)"
     );
-    folder.succeeds("make arithmetic -n 2 --out", "null");
+    succeeds(&folder, "make arithmetic -n 2 --out", "null");
     assert!(fs::metadata(folder.path("null")).unwrap().file_type().is_char_device());
 }
 
 /// Before anything is computed: the model is not even there.
 #[test]
 fn what_cannot_be_written_is_said_first() {
-    let folder = Folder::new();
+    let folder = folder();
     fs::remove_dir_all(folder.path("model")).unwrap();
     fs::create_dir(folder.path("model")).unwrap();
     for (file, expected) in [
@@ -234,22 +219,22 @@ fn what_cannot_be_written_is_said_first() {
         ("rows.jsonl/x.json", "Not a directory (os error 20)"),
     ] {
         for verb in &VERBS[..3] {
-            assert_eq!(folder.fails(verb, file), format!("error: {file}: {expected}"), "{verb}");
+            assert_eq!(fails(&folder, verb, file), format!("error: {file}: {expected}"), "{verb}");
         }
         let table = "uncertainty rows.jsonl --passes 0 --model model --out u.jsonl --parquet";
-        assert_eq!(folder.fails(table, file), format!("error: {file}: {expected}"));
+        assert_eq!(fails(&folder, table, file), format!("error: {file}: {expected}"));
     }
 }
 
 #[test]
 fn names_may_have_spaces_and_line_breaks() {
-    let folder = Folder::new();
+    let folder = folder();
     for (i, name) in
         ["a b.json", "zwei\nZeilen.json", "ü — 世界.json", "-.json", "'quoted\".json"].into_iter().enumerate()
     {
         let file = format!("{i}{name}");
         for (j, verb) in VERBS.into_iter().enumerate() {
-            folder.succeeds(verb, &format!("{j}{file}"));
+            succeeds(&folder, verb, &format!("{j}{file}"));
             assert!(folder.path(&format!("{j}{file}")).is_file(), "{verb} {file:?}");
         }
     }

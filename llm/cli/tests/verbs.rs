@@ -12,9 +12,9 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use bench::{MODEL, said};
+use bench::{Folder, MODEL, failure, printed, said};
 use serde_json::{Value, json};
 use tokensieve_base::testing::skipped;
 
@@ -34,57 +34,17 @@ save_every = 1
 out = "out"
 "#;
 
-/// A folder with a model, rows and a configuration, in which the program runs.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        bench::model(&folder.path("model"));
-        let row =
-            |i: usize| format!("{{\"question\": \"What is {i} + 3?\", \"answer\": \"It is {}.\"}}\n", i + 3);
-        fs::write(folder.path("rows.jsonl"), (0..4).map(row).collect::<String>()).unwrap();
-        fs::write(folder.path("run.toml"), RUN).unwrap();
-        folder
-    }
-
-    /// As the system names it, without links.
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().canonicalize().unwrap().join(name)
-    }
-
-    fn command(&self, words: &str) -> Command {
-        bench::program_in(self.0.path(), words)
-    }
-
-    /// What a command prints that succeeds.
-    fn prints(&self, words: &str) -> String {
-        printed(&self.command(words).output().unwrap())
-    }
-
-    /// What a command says that fails.
-    fn fails(&self, words: &str) -> String {
-        failure(&self.command(words).output().unwrap())
-    }
-
-    /// The texts of the replies to these rows.
-    fn replies(&self, rows: &[Value], rest: &str) -> Vec<String> {
-        let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
-        fs::write(self.path("prompts.jsonl"), lines.join("\n")).unwrap();
-        self.prints(&format!("generate prompts.jsonl --out replies.jsonl --fresh {MODEL} {rest}"));
-        let replies = fs::read_to_string(self.path("replies.jsonl")).unwrap();
-        replies.lines().skip(1).map(|line| json_of(line)["text"].as_str().unwrap().to_owned()).collect()
-    }
+fn folder() -> Folder {
+    Folder::new(&bench::sums(4), RUN)
 }
 
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{}", said(output));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn failure(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{}", said(output));
-    String::from_utf8(output.stderr.clone()).unwrap()
+/// The texts of the replies to these rows.
+fn replies(folder: &Folder, rows: &[Value], rest: &str) -> Vec<String> {
+    let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    fs::write(folder.path("prompts.jsonl"), lines.join("\n")).unwrap();
+    folder.prints(&format!("generate prompts.jsonl --out replies.jsonl --fresh {MODEL} {rest}"));
+    let replies = fs::read_to_string(folder.path("replies.jsonl")).unwrap();
+    replies.lines().skip(1).map(|line| json_of(line)["text"].as_str().unwrap().to_owned()).collect()
 }
 
 fn json_of(line: &str) -> Value {
@@ -94,7 +54,7 @@ fn json_of(line: &str) -> Value {
 /// An answer of the chat is the reply that `generate` gives to the same conversation.
 #[test]
 fn a_chat_answers_and_forgets() {
-    let folder = Folder::new();
+    let folder = folder();
     let chat = |input: &[u8]| {
         let words = format!("chat {MODEL} --limit 8");
         let mut command = folder.command(&words);
@@ -102,7 +62,9 @@ fn a_chat_answers_and_forgets() {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
-        printed(&child.wait_with_output().unwrap())
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
     };
     let conversation = |turns: &[&str]| {
         let roles = ["user", "assistant"].into_iter().cycle();
@@ -112,8 +74,8 @@ fn a_chat_answers_and_forgets() {
         json!({ "messages": messages })
     };
     let [first, second] = ["What is 2 + 3?", "And 4 + 4?"];
-    let alone = folder.replies(&[conversation(&[first]), conversation(&[second])], "--limit 8");
-    let after = folder.replies(&[conversation(&[first, &alone[0], second])], "--limit 8").remove(0);
+    let alone = replies(&folder, &[conversation(&[first]), conversation(&[second])], "--limit 8");
+    let after = replies(&folder, &[conversation(&[first, &alone[0], second])], "--limit 8").remove(0);
     assert_ne!(after, alone[1]);
 
     let input = format!("{first}\n{second}\n/reset\n\n{second}\n");
@@ -135,7 +97,7 @@ fn a_chat_answers_and_forgets() {
 
 #[test]
 fn one_seed_gives_one_reply_and_one_token_to_choose_from_the_greedy_one() {
-    let folder = Folder::new();
+    let folder = folder();
     let reply = |rest: &str| folder.prints(&format!("generate --prompt Hi --limit 12 {MODEL}{rest}"));
     let greedy = reply("");
     for flags in [
@@ -151,7 +113,7 @@ fn one_seed_gives_one_reply_and_one_token_to_choose_from_the_greedy_one() {
     assert_eq!(reply(" --temperature 1 --seed 7 --top-p 1 --min-p 0 --repetition-penalty 1"), sampled);
     assert_ne!(reply(" --temperature 1 --seed 8"), sampled);
     assert_ne!(greedy, sampled);
-    let plain = folder.replies(&[json!({ "prompt": "Hi" })], "--limit 12").remove(0);
+    let plain = replies(&folder, &[json!({ "prompt": "Hi" })], "--limit 12").remove(0);
     assert_eq!(reply(" --plain"), format!("{plain}\n"));
 
     for (flags, complaint) in [
@@ -168,7 +130,7 @@ fn one_seed_gives_one_reply_and_one_token_to_choose_from_the_greedy_one() {
 
 #[test]
 fn a_file_of_replies_says_how_they_were_sampled() {
-    let folder = Folder::new();
+    let folder = folder();
     let flags = "--temperature 0.7 --top-k 5 --top-p 0.9 --min-p 0.05 --repetition-penalty 1.2 --stop zz";
     let words = |seed: u64, out: &str| {
         format!("generate rows.jsonl -n 3 --limit 5 {MODEL} {flags} --seed {seed} --out {out}")
@@ -212,14 +174,14 @@ fn libtorch() -> PathBuf {
 /// Moved to another place, and without what it was made from.
 #[test]
 fn a_bundle_trains_by_itself() {
-    let folder = Folder::new();
+    let folder = folder();
     assert_eq!(folder.prints("bundle bundle --config run.toml"), "bundle: ./run.sh train train.toml\n");
     assert_eq!(
         folder.fails("bundle bundle --config run.toml"),
         "error: bundle: is not empty; name a new folder\n"
     );
     folder.prints("train run.toml");
-    let moved = tempfile::tempdir_in(folder.path("")).unwrap();
+    let moved = tempfile::tempdir_in(folder.root()).unwrap();
     let moved = moved.path().join("moved");
     fs::rename(folder.path("bundle"), &moved).unwrap();
     fs::remove_dir_all(folder.path("model")).unwrap();
@@ -229,7 +191,7 @@ fn a_bundle_trains_by_itself() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(moved.join("run.sh"));
         command.args(arguments).current_dir("/").env("TORCH_LIB", libtorch());
-        printed(&command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive").output().unwrap())
+        printed(command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive"))
     };
     assert_eq!(run(&["--version"]), folder.prints("--version"));
     assert!(run(&["train", "train.toml"]).starts_with("all 2 steps done\n"));
@@ -273,10 +235,6 @@ impl Script {
         command
     }
 
-    fn run(&self, variables: &[(&str, &Path)]) -> Output {
-        self.command(variables).output().unwrap()
-    }
-
     /// What the program prints if it is started with these libraries.
     fn started_with(&self, libraries: &str) -> String {
         let here = self.path("");
@@ -289,18 +247,18 @@ impl Script {
 fn the_script_of_a_bundle_starts_the_program_with_the_libraries_that_fit() {
     let script = Script::new();
     let torch = ("TORCH_LIB", Path::new("/torch"));
-    assert_eq!(printed(&script.run(&[torch])), script.started_with("/torch"));
+    assert_eq!(printed(&mut script.command(&[torch])), script.started_with("/torch"));
     let own = [torch, ("LD_LIBRARY_PATH", Path::new("/own"))];
-    assert_eq!(printed(&script.run(&own)), script.started_with("/torch:/own"));
+    assert_eq!(printed(&mut script.command(&own)), script.started_with("/torch:/own"));
     let old = [torch, ("OLD", Path::new("yes"))];
     let both = format!("/torch:{}", script.path("lib").display());
-    assert_eq!(printed(&script.run(&old)), script.started_with(&both));
+    assert_eq!(printed(&mut script.command(&old)), script.started_with(&both));
     let elsewhere =
         [torch, ("TOKENSIEVE_CACHE", Path::new("/cache")), ("TOKENSIEVE_MIRROR", Path::new("/mirror"))];
-    let started = printed(&script.run(&elsewhere));
+    let started = printed(&mut script.command(&elsewhere));
     assert!(started.starts_with("/torch /cache /mirror "), "{started}");
     assert_eq!(
-        failure(&script.run(&[("PYTHON", Path::new("false"))])),
+        failure(&mut script.command(&[("PYTHON", Path::new("false"))])),
         "error: false has no torch; pip install torch==2.11.0, or name another Python in PYTHON\n"
     );
 }
@@ -322,20 +280,19 @@ fn the_script_of_a_bundle_finds_torch_without_importing_it() {
     };
     version("2.11.0+cpu");
     let libraries = format!("{}/lib", torch.display());
-    assert_eq!(printed(&script.run(&found)), script.started_with(&libraries));
+    assert_eq!(printed(&mut script.command(&found)), script.started_with(&libraries));
     version("2.10.0");
     assert_eq!(
-        failure(&script.run(&found)),
+        failure(&mut script.command(&found)),
         format!("error: torch in {} is 2.10.0; tokensieve needs 2.11.0\n", torch.display())
     );
 }
 
 #[test]
 fn doctor_names_libtorch_and_what_computes() {
-    let folder = Folder::new();
+    let folder = folder();
     let mut command = folder.command("doctor");
-    let printed =
-        printed(&command.env("OMP_NUM_THREADS", "2").env("CUDA_VISIBLE_DEVICES", "").output().unwrap());
+    let printed = printed(command.env("OMP_NUM_THREADS", "2").env("CUDA_VISIBLE_DEVICES", ""));
     let lines: Vec<(&str, &str)> = printed
         .lines()
         .map(|line| (line[..22].trim_end(), line[22..].trim_start()))
@@ -398,7 +355,7 @@ fn table(estimates: &str, keep: f64) -> String {
 
 #[test]
 fn uncertainty_is_shown_from_a_file_and_computed_alike() {
-    let folder = Folder::new();
+    let folder = folder();
     folder.prints(&format!("uncertainty rows.jsonl -n 2 --passes 3 {MODEL} --out estimates.jsonl"));
     let estimates = fs::read_to_string(folder.path("estimates.jsonl")).unwrap();
     let shown = folder.prints("show --uncertainty estimates.jsonl -n 2");

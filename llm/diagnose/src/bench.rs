@@ -14,8 +14,13 @@ use fixture::Fixture;
 #[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
-pub(crate) const OPTIONS: StepOptions<'static> =
-    StepOptions { micro_tokens: 60, checkpointing: false, dropout: 0, ranking: Ranking::Exact, group: None };
+pub(crate) const OPTIONS: StepOptions<'static> = StepOptions {
+    micro_tokens: 60,
+    checkpointing: false,
+    dropout: 0,
+    ranking: Ranking::Exact,
+    processes: None,
+};
 
 pub(crate) const FOLDS: usize = 4;
 pub(crate) const EACH: usize = 3;

@@ -223,7 +223,7 @@ fn options(config: &Config) -> StepOptions<'static> {
         checkpointing: config.train.checkpointing,
         dropout: 0,
         ranking: Ranking::Exact,
-        group: None,
+        processes: None,
     }
 }
 

@@ -29,6 +29,7 @@
 //! | [`spread`] | `cpu/spread.rs` | `spread/plain.rs` | libtorch | kernel against plain |
 //! | [`logits`] (sampling) | `cpu/logits.rs` | loops | on the host | kernel against loops |
 //! | [`Int8Weight`] (int8) | `cpu/int8.rs` (avx512-bf16 with VNNI) | none | none | product of the rounded factors |
+//! | sums over GPUs ([`nccl`]) | none | none | NCCL | functions in NCCL's place; one GPU alone |
 //! | `decode` | `cpu/decode/` | the forward pass with a cache | the same, with attention by kernels ([`Held`]) | libtorch; a row by itself |
 //!
 //! Tests of a kernel call it directly and fail where it does not apply. Where this process computes without kernels, they
@@ -93,7 +94,7 @@ pub use backend::{Backend, kind_name};
 pub use cpu::Int8Weight;
 #[cfg(kernels)]
 pub use cpu::decode;
-pub use cuda::{Held, Sequence};
+pub use cuda::{Held, Sequence, nccl};
 pub use flash::applies as is_flash;
 pub use layout::Layout;
 pub use mask::Mask;

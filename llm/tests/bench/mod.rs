@@ -50,11 +50,74 @@ pub(crate) const NO_GROWTH: &str = "train.grow_rank=[]";
 pub(crate) const MODEL: &str = "--model model --precision f32";
 
 /// The program with one thread in a folder; `words` are its arguments.
-pub(crate) fn program_in(folder: &Path, words: &str) -> Command {
+fn program_in(folder: &Path, words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
     command.args(words.split(' ')).current_dir(folder).stdin(Stdio::null());
     command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive");
     command
+}
+
+/// A folder with a model, rows and a configuration, in which the program runs.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn new(rows: &str, run: &str) -> Self {
+        let folder = Self::empty();
+        model(&folder.path("model"));
+        fs::write(folder.path("rows.jsonl"), rows).unwrap();
+        fs::write(folder.path("run.toml"), run).unwrap();
+        folder
+    }
+
+    /// As the system names it, without links.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    pub(crate) fn command(&self, words: &str) -> Command {
+        program_in(self.0.path(), words)
+    }
+
+    /// What a command prints that succeeds.
+    pub(crate) fn prints(&self, words: &str) -> String {
+        printed(&mut self.command(words))
+    }
+
+    /// What a command says that fails.
+    pub(crate) fn fails(&self, words: &str) -> String {
+        failure(&mut self.command(words))
+    }
+}
+
+/// What a command prints that succeeds.
+pub(crate) fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command says that fails.
+pub(crate) fn failure(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{command:?}\n{}", said(&output));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Sums, in the format of GSM8K.
+pub(crate) fn sums(rows: usize) -> String {
+    let row = |i: usize| {
+        let (a, b) = (i * 7 % 23, i * 5 % 19);
+        format!("{{\"question\": \"What is {a} + {b}?\", \"answer\": \"{a} + {b} = {}.\"}}\n", a + b)
+    };
+    (0..rows).map(row).collect()
 }
 
 /// A model, data and a configuration.
@@ -66,11 +129,7 @@ impl Bench {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         model(&folder.path().join("model"));
-        let row = |i: usize| {
-            let (a, b) = (i * 7 % 23, i * 5 % 19);
-            format!("{{\"question\": \"What is {a} + {b}?\", \"answer\": \"{a} + {b} = {}.\"}}\n", a + b)
-        };
-        fs::write(folder.path().join("rows.jsonl"), (0..26).map(row).collect::<String>()).unwrap();
+        fs::write(folder.path().join("rows.jsonl"), sums(26)).unwrap();
         let text = EVERYTHING.replace("FOLDER", folder.path().to_str().unwrap());
         fs::write(folder.path().join("run.toml"), text).unwrap();
         Self { folder }

@@ -42,7 +42,7 @@
 //! | `reads` | what an objective reads, and whether a reference can supply it |
 //! | [`config`] | the table of keys, parsing, checks, the derived configuration |
 //! | `start`, `load` | what a configuration names is loaded |
-//! | `together` | several processes begin the same run |
+//! | `together`, `gpus` | several processes begin the same run; their GPUs are connected |
 //! | `references`, `precomputed` | the reference model; estimates computed before training |
 //! | `corpus_survey` | statistics of all data before the first step, for objectives that select within the corpus |
 //! | [`checkpoint`], `resume`, `existing_run` | checkpoints, continuing, what `--fresh` removes |
@@ -58,6 +58,7 @@ pub mod config;
 mod corpus_survey;
 mod elementwise;
 mod existing_run;
+mod gpus;
 mod layout;
 mod load;
 pub mod log;

@@ -8,6 +8,7 @@ use tokensieve_base::files::write_atomically;
 use tokensieve_base::streams::keyed;
 use tokensieve_documents::Order;
 use tokensieve_kernels::memory;
+use tokensieve_kernels::nccl::Communicator;
 use tokensieve_model::head::{Head, Reference};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::{Checkpoint, save_safetensors};
@@ -20,7 +21,7 @@ use crate::layout::{self, BEST, CHECKPOINTS, CONFIG, OPTIMIZER};
 use crate::log::{self, Log};
 use crate::optimizer::Optimizer;
 use crate::schedule::Schedule;
-use crate::step::{self, StepOptions};
+use crate::step::{self, Processes, StepOptions};
 use crate::summary::{Ending, Summary};
 use crate::trained::Trained;
 
@@ -45,6 +46,8 @@ pub struct Run<'a> {
     pub(crate) saved: Option<u64>,
     /// The processes that share the run; `None` if this one is alone.
     pub(crate) group: Option<&'a Group>,
+    /// Their GPUs, where these are connected.
+    pub(crate) gpus: Option<&'static Communicator>,
     /// What only the process has that writes.
     pub(crate) writer: Option<Writer>,
     pub(crate) interrupted: &'a AtomicBool,
@@ -133,7 +136,7 @@ impl<'a> Run<'a> {
             checkpointing: self.config.train.checkpointing,
             dropout: keyed("dropout", self.config.train.seed, step).next_u64(),
             ranking: self.config.train.ranking,
-            group: self.group,
+            processes: self.group.map(|group| Processes { group, gpus: self.gpus }),
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use serde_json::json;
 use tokensieve_base::files::write_atomically;
 use tokensieve_documents::Order;
+use tokensieve_kernels::nccl::Communicator;
 use tokensieve_kernels::{Backend, machine, memory};
 use tokensieve_model::head::Head;
 use tokensieve_model::text::Tokenizer;
@@ -26,7 +27,7 @@ use crate::resume::{Begin, Checkpoints, Found};
 use crate::run::{Run, Writer};
 use crate::schedule::Schedule;
 use crate::trained::Trained;
-use crate::{precomputed, references, step, together};
+use crate::{gpus, precomputed, references, step, together};
 use tokensieve_kernels::kind_name;
 
 impl<'a> Run<'a> {
@@ -77,6 +78,7 @@ impl<'a> Run<'a> {
         };
         let found = checkpoints.map_or(Ok(None), |checkpoints| checkpoints.open(&config, &model, &new))?;
         let found = together::begin(group, &config, &model, &new, found)?;
+        let gpus = group.map(|group| gpus::connect(group, config.model.device)).transpose()?.flatten();
         let saved = found.as_ref().map(|found| found.state.step);
         let Found { state, trained, optimizer } =
             found.map_or_else(|| begin_anew(&config, &model, new), Ok)?;
@@ -111,12 +113,13 @@ impl<'a> Run<'a> {
             optimizer,
             state,
             group,
+            gpus: gpus.as_ref().and_then(|gpus| gpus.as_ref().ok().copied()),
             writer,
             interrupted,
         };
         if run.writer.is_some() {
             run.write_provenance()?;
-            run.introduce();
+            run.introduce(gpus.as_ref());
         }
         if run.saved.is_none() {
             run.survey()?;
@@ -148,11 +151,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Prints what is trained on what.
-    fn introduce(&self) {
+    /// Prints what is trained on what, and how. `gpus` are those of several processes: connected, or why not.
+    fn introduce(&self, gpus: Option<&Result<&Communicator, String>>) {
         let (config, state) = (&self.config, &self.state);
         let trained = self.trained.parameters().values().numel();
-        let processes = self.group.map(|group| format!(", {} processes", group.size())).unwrap_or_default();
+        let sums = match gpus {
+            None => String::new(),
+            Some(Ok(_)) => ", gradients by NCCL".to_owned(),
+            Some(Err(why)) => format!(", gradients through the processors' memory ({why})"),
+        };
+        let processes =
+            self.group.map(|group| format!(", {} processes{sums}", group.size())).unwrap_or_default();
         self.say(&format!(
             "{}: {} documents, {} steps of {}, {trained} trained parameters, objective {}, in {} on {}{processes}",
             config.model.source,

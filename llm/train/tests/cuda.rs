@@ -6,12 +6,15 @@
 #[path = "../../tests/fixture/mod.rs"]
 mod fixture;
 
+use std::time::Duration;
+
 use fixture::{Fixture, NAMES};
 use tch::{Device, Kind, Tensor, no_grad};
 use tokensieve_base::testing::skipped;
 use tokensieve_kernels::head_rows::plain::DeviceTasks;
 use tokensieve_kernels::head_rows::{self, Chunk, ChunkStats, Onto, Request, Tail};
 use tokensieve_kernels::machine;
+use tokensieve_kernels::nccl::{self, Communicator};
 use tokensieve_kernels::{self as kernels, Activation, Attention, Heads, Product, plain};
 use tokensieve_kernels::{Layout, Mask};
 use tokensieve_model::Document;
@@ -238,13 +241,27 @@ fn stepped(fixture: &Fixture, toml: &str, kind: Kind, device: Device) -> (f64, T
         checkpointing: false,
         dropout: 0,
         ranking: Ranking::Exact,
-        group: None,
+        processes: None,
     };
     let mut objective = Objective::from_toml(toml).unwrap().begin(Plan { steps: 10, seed: 4 });
     let mut head = Head::on(device);
     let report =
         step(&mut head, &mut model, &trained, &reference, &mut objective, &documents, &options).unwrap();
     (report.loss, trained.parameters().gradients().to_device(Device::Cpu).copy())
+}
+
+/// NCCL between GPUs needs several. This one alone: its functions are there, and the sum of one vector is that vector.
+#[test]
+fn nccl_adds_up_what_one_gpu_has() {
+    let Some(gpu) = gpu() else { return };
+    let Device::Cuda(index) = gpu else { unreachable!("a GPU") };
+    assert!(nccl::place(index).unwrap().contains(':'));
+    let patience = Duration::from_secs(60);
+    let alone = Communicator::join(index, &nccl::new_id().unwrap(), 0, 1, patience).unwrap();
+    let values = random(&[1000], "gradient").to_device(gpu);
+    let sum = values.copy();
+    assert_eq!(alone.all_reduce_sum(&sum, || None::<()>), Ok(None));
+    assert_eq!(sum, values);
 }
 
 #[test]

@@ -12,8 +12,13 @@ use tokensieve_objective::{Bands, Pull, Pulls, TokenStats};
 use tokensieve_train::Trained;
 use tokensieve_train::step::{Ranking, Reads, Rule, StepOptions, gradients, statistics, step};
 
-const OPTIONS: StepOptions<'static> =
-    StepOptions { micro_tokens: 40, checkpointing: false, dropout: 0, ranking: Ranking::Exact, group: None };
+const OPTIONS: StepOptions<'static> = StepOptions {
+    micro_tokens: 40,
+    checkpointing: false,
+    dropout: 0,
+    ranking: Ranking::Exact,
+    processes: None,
+};
 
 /// Pulls that a token's statistics decide.
 struct Of(fn(&TokenStats) -> f64);

@@ -18,7 +18,7 @@ use tokensieve_objective::{Objective, Plan};
 use tokensieve_processes::{Group, Store, Timing, World};
 use tokensieve_train::Trained;
 use tokensieve_train::step::{
-    Evaluation, Ranking, Rule as _, StepOptions, StepReport, evaluate, statistics, step,
+    Evaluation, Processes, Ranking, Rule as _, StepOptions, StepReport, evaluate, statistics, step,
 };
 
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
@@ -74,8 +74,13 @@ impl Bench {
     /// Two steps, so that what is remembered counts; then an evaluation, and statistics.
     fn run(&mut self, toml: &str, group: Option<&Group>) -> Found {
         let batch: Vec<&Document> = self.documents.iter().collect();
-        let options =
-            StepOptions { micro_tokens: 30, checkpointing: false, dropout: 0, ranking: self.ranking, group };
+        let options = StepOptions {
+            micro_tokens: 30,
+            checkpointing: false,
+            dropout: 0,
+            ranking: self.ranking,
+            processes: group.map(Processes::from),
+        };
         let mut head = Head::new(16 * 4 * self.model.config().vocab_size as usize, 1 << 20);
         let mut rule = Objective::from_toml(toml).unwrap().begin(PLAN);
         let (model, trained, reference) = (&mut self.model, &self.trained, &self.reference);

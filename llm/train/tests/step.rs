@@ -22,7 +22,7 @@ use tokensieve_train::step::{
 const PLAN: Plan = Plan { steps: 10, seed: 4 };
 
 fn options(micro_tokens: usize) -> StepOptions<'static> {
-    StepOptions { micro_tokens, checkpointing: false, dropout: 0, ranking: Ranking::Exact, group: None }
+    StepOptions { micro_tokens, checkpointing: false, dropout: 0, ranking: Ranking::Exact, processes: None }
 }
 
 fn in_int8() -> StepOptions<'static> {

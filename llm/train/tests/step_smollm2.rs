@@ -111,7 +111,7 @@ fn bytes_put_documents_in_nearly_the_same_order() {
     let mut objective = Objective::from_toml(toml).unwrap().begin(Plan { steps: 1, seed: 1 });
     let mut ranked = |ranking| {
         let options =
-            StepOptions { micro_tokens: 2048, checkpointing: false, dropout: 0, ranking, group: None };
+            StepOptions { micro_tokens: 2048, checkpointing: false, dropout: 0, ranking, processes: None };
         let head = &mut Head::default();
         step(head, &mut model, &trained, &Reference::None, &mut objective, &documents, &options)
     };

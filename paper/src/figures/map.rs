@@ -19,7 +19,8 @@ impl crate::Figure for Figure {
             caption: "A–C and D–F: what does best on held-out accuracy in a softmax model, by the share of facts that it \
                       does not know yet, the share of wrong labels, and the share of tokens that are free choices; \
                       above, wrong labels are any, below, they are nearly right. A place is coloured if the way of \
-                      training that was best on eight seeds beats plain training on sixteen others (95 % interval). \
+                      training that was best on eight seeds beats plain training on sixteen others (95 % interval), and \
+                      *plain* otherwise. \
                       Small points and black lines: what the first-order theory predicts to be best, without \
                       training any of them. G–L: the same by the divergence from the true distribution. M, N: gain \
                       over plain training, mean over the whole map, of each way of training everywhere (Q1: the \
@@ -351,20 +352,19 @@ impl Map {
         let places: Vec<(usize, usize)> =
             (0..self.shifts.len()).flat_map(|x| (0..self.noise_rates.len()).map(move |y| (x, y))).collect();
         let edges = |at: usize| (at as f64 - 0.5, at as f64 + 0.5);
+        let best: Vec<Option<Advice>> = places
+            .iter()
+            .map(|(x, y)| self.measured(measure, self.shifts[*x], free, self.noise_rates[*y], noise))
+            .collect();
         for advice in Advice::ALL {
-            let here: Vec<(usize, usize)> = places
-                .iter()
-                .copied()
-                .filter(|(x, y)| {
-                    self.measured(measure, self.shifts[*x], free, self.noise_rates[*y], noise) == Some(advice)
-                })
-                .collect();
-            let tiles = here.iter().map(|(x, y)| -> Tile { [edges(*x), edges(*y)] });
+            let here = places.iter().zip(&best).filter(|(_, best)| **best == Some(advice));
+            let tiles = here.map(|((x, y), _)| -> Tile { [edges(*x), edges(*y)] });
             panel = panel.with(Series::tiles(tiles).ink(advice.ink()).label(advice.name()));
-            panel = panel.with_all(here.iter().map(|(x, y)| {
-                Series::text(*x as f64, *y as f64, advice.letter(), Anchor::Middle).ink(Ink::Strong)
-            }));
         }
+        panel = panel.with_all(places.iter().zip(&best).map(|((x, y), best)| {
+            let (name, ink) = best.map_or(("plain", Ink::Muted), |advice| (advice.letter(), Ink::Strong));
+            Series::text(*x as f64, *y as f64, name, Anchor::Middle).ink(ink)
+        }));
         let predicted =
             |x: usize, y: usize| self.predicted(measure, self.shifts[x], free, self.noise_rates[y], noise);
         let (mut lines, mut points) = (Vec::new(), Vec::new());

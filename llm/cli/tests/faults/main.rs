@@ -20,8 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use bench::{MODEL, said};
-use tempfile::TempDir;
+use bench::{Folder, MODEL, said};
 
 /// At how many calls of a command each kind of fault is tried, the kinds at different ones.
 const TRIED: usize = 3;
@@ -148,38 +147,22 @@ fn shim() -> &'static Path {
     })
 }
 
-/// A folder with model, data and configuration, in which a command runs.
-struct Folder(TempDir);
+fn folder() -> Folder {
+    Folder::new(&bench::sums(26), RUN)
+}
+
+/// With an adapter in `ready`.
+fn folder_with_adapter() -> Folder {
+    let folder = folder();
+    folder.prints("train run.toml --set train.steps=2 --set train.grow_rank=[] --out ready");
+    folder
+}
 
 impl Folder {
-    fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        bench::model(&folder.path().join("model"));
-        let row = |i: usize| {
-            let (a, b) = (i * 7 % 23, i * 5 % 19);
-            format!("{{\"question\": \"What is {a} + {b}?\", \"answer\": \"{a} + {b} = {}.\"}}\n", a + b)
-        };
-        fs::write(folder.path().join("rows.jsonl"), (0..26).map(row).collect::<String>()).unwrap();
-        fs::write(folder.path().join("run.toml"), RUN).unwrap();
-        folder
-    }
-
-    /// With an adapter in `ready`.
-    fn with_adapter() -> Self {
-        let folder = Self::new();
-        folder.run("train run.toml --set train.steps=2 --set train.grow_rank=[] --out ready");
-        folder
-    }
-
-    /// As the system names it, without links.
-    fn path(&self) -> PathBuf {
-        self.0.path().canonicalize().unwrap()
-    }
-
     fn copy(&self) -> Self {
-        let copy = Self(tempfile::tempdir().unwrap());
+        let copy = Self::empty();
         for (name, content) in self.content() {
-            let path = copy.path().join(name);
+            let path = copy.root().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
@@ -189,7 +172,7 @@ impl Folder {
     /// Every file below.
     fn content(&self) -> Content {
         let mut found = Content::new();
-        let (base, mut folders) = (self.path(), vec![self.path()]);
+        let (base, mut folders) = (self.root(), vec![self.root()]);
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -203,18 +186,9 @@ impl Folder {
         found
     }
 
-    fn command(&self, words: &str) -> Command {
-        bench::program_in(&self.path(), words)
-    }
-
-    fn run(&self, words: &str) {
-        let output = self.command(words).output().unwrap();
-        assert!(output.status.success(), "{words}\n{}", said(&output));
-    }
-
     fn watched(&self, words: &str) -> Command {
         let mut command = self.command(words);
-        command.env("LD_PRELOAD", shim()).env("FAULT_BELOW", self.path());
+        command.env("LD_PRELOAD", shim()).env("FAULT_BELOW", self.root());
         command
     }
 
@@ -315,18 +289,18 @@ fn only<'a>(fates: &'a [(&'a str, Fate)]) -> impl Fn(&str, &Content) -> Fate + '
 #[test]
 fn made_rows() {
     let words = "make arithmetic -n 6 --out out.jsonl";
-    withstands(&Folder::new(), words, &["out.jsonl"]);
-    let folder = Folder::new();
-    folder.run("make arithmetic -n 4 --out out.jsonl");
+    withstands(&folder(), words, &["out.jsonl"]);
+    let folder = folder();
+    folder.prints("make arithmetic -n 4 --out out.jsonl");
     withstands_over(&folder, words, &["out.jsonl"], only(&[("out.jsonl", Fate::Replaced)]));
 }
 
 #[test]
 fn the_most_probable_tokens() {
     let words = "topk run.toml out.safetensors -k 4";
-    withstands(&Folder::new(), words, &["out.safetensors"]);
-    let folder = Folder::new();
-    folder.run("topk run.toml out.safetensors -k 3");
+    withstands(&folder(), words, &["out.safetensors"]);
+    let folder = folder();
+    folder.prints("topk run.toml out.safetensors -k 3");
     withstands_over(&folder, words, &["out.safetensors"], only(&[("out.safetensors", Fate::Replaced)]));
 }
 
@@ -335,9 +309,9 @@ fn held_out_text() {
     let evaluate =
         |rest: &str| format!("evaluate --suite nll:rows.jsonl {MODEL} --out out.json --limit {rest}");
     let results = ["out.json", "out.answers.jsonl"];
-    withstands(&Folder::new(), &evaluate("6"), &results);
-    let folder = Folder::new();
-    folder.run(&evaluate("4"));
+    withstands(&folder(), &evaluate("6"), &results);
+    let folder = folder();
+    folder.prints(&evaluate("4"));
     for (rest, answers) in [("6", Fate::Continued), ("6 --fresh", Fate::BegunAgain)] {
         withstands_over(
             &folder,
@@ -351,15 +325,15 @@ fn held_out_text() {
 #[test]
 fn questions() {
     let words = format!("evaluate --suite arithmetic --limit 3 {MODEL} --out out.json");
-    withstands(&Folder::new(), &words, &["out.json", "out.answers.jsonl"]);
+    withstands(&folder(), &words, &["out.json", "out.answers.jsonl"]);
 }
 
 #[test]
 fn replies() {
     let generate = |rest: &str| format!("generate rows.jsonl {MODEL} --out out.jsonl {rest}");
-    withstands(&Folder::new(), &generate("-n 3 --limit 4"), &["out.jsonl"]);
-    let folder = Folder::new();
-    folder.run(&generate("-n 2 --limit 4"));
+    withstands(&folder(), &generate("-n 3 --limit 4"), &["out.jsonl"]);
+    let folder = folder();
+    folder.prints(&generate("-n 2 --limit 4"));
     for (rest, replies) in [("-n 3 --limit 4", Fate::Continued), ("-n 3 --limit 5 --fresh", Fate::BegunAgain)]
     {
         withstands_over(&folder, &generate(rest), &["out.jsonl"], only(&[("out.jsonl", replies)]));
@@ -372,12 +346,12 @@ fn uncertainty() {
         |n: usize, rest: &str| format!("uncertainty rows.jsonl -n {n} --passes 2 {MODEL} {rest}");
     let words = uncertainty(4, "--out out.jsonl --parquet out.parquet");
     let results = ["out.jsonl", "out.parquet"];
-    withstands(&Folder::new(), &words, &results);
-    let folder = Folder::new();
-    folder.run(&uncertainty(3, "--out other.jsonl --parquet out.parquet"));
-    folder.run(&uncertainty(4, "--out out.jsonl"));
+    withstands(&folder(), &words, &results);
+    let folder = folder();
+    folder.prints(&uncertainty(3, "--out other.jsonl --parquet out.parquet"));
+    folder.prints(&uncertainty(4, "--out out.jsonl"));
     // As an interrupted run leaves it: the settings and two documents.
-    let path = folder.path().join("out.jsonl");
+    let path = folder.path("out.jsonl");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(path, text.split_inclusive('\n').take(3).collect::<String>()).unwrap();
     withstands_over(
@@ -394,29 +368,29 @@ fn a_recommended_configuration() {
     let diagnose = |n: usize| {
         format!("diagnose --data rows.jsonl -n 6 --max-length {n} --passes 0 {MODEL} --config out.toml")
     };
-    let folder = Folder::new();
-    folder.run(&diagnose(60));
+    let folder = folder();
+    folder.prints(&diagnose(60));
     withstands_over(&folder, &diagnose(50), &["out.toml"], only(&[("out.toml", Fate::Replaced)]));
 }
 
 #[test]
 fn models() {
     let results = ["out/model.safetensors", "out/config.json", "out/tokenizer.json"];
-    withstands(&Folder::new(), "convert model out", &results);
-    withstands(&Folder::with_adapter(), "merge model ready/adapter out", &results);
+    withstands(&folder(), "convert model out", &results);
+    withstands(&folder_with_adapter(), "merge model ready/adapter out", &results);
 }
 
 #[test]
 fn a_training_run() {
     let results = bench::RESULTS.map(|file| format!("out/{file}"));
     let results = results.each_ref().map(String::as_str);
-    withstands(&Folder::new(), TRAIN, &results);
+    withstands(&folder(), TRAIN, &results);
 }
 
 /// Killed before its second checkpoint, and then disturbed on its way from the first one.
 #[test]
 fn a_training_run_that_continues() {
-    let folder = Folder::new();
+    let folder = folder();
     let (_, calls) = folder.undisturbed(TRAIN);
     let second = calls.iter().position(|call| call.contains(".writing-step-00000004")).unwrap();
     let output = folder.disturbed(TRAIN, Fault::Kill, second + 1);
@@ -439,9 +413,9 @@ fn a_training_run_that_continues() {
 
 #[test]
 fn a_training_run_that_begins_afresh() {
-    let folder = Folder::new();
-    folder.run(&format!("{TRAIN} --set train.seed=1"));
-    fs::write(folder.path().join("out/notes.txt"), "of the user's own").unwrap();
+    let folder = folder();
+    folder.prints(&format!("{TRAIN} --set train.seed=1"));
+    fs::write(folder.path("out/notes.txt"), "of the user's own").unwrap();
     let results = bench::RESULTS.map(|file| format!("out/{file}"));
     let results = results.each_ref().map(String::as_str);
     withstands_over(&folder, &format!("{TRAIN} --fresh"), &results, |path, _| match path {

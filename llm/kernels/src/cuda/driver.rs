@@ -75,8 +75,8 @@ pub(crate) fn free_bytes(index: usize) -> Option<u64> {
     (status == 0).then_some(free as u64)
 }
 
-type Status = c_int;
-type Handle = *mut c_void;
+pub(super) type Status = c_int;
+pub(super) type Handle = *mut c_void;
 type Launch = unsafe extern "C" fn(
     function: Handle,
     grid_x: c_uint,
@@ -98,9 +98,13 @@ pub(super) struct Gpu {
     architecture: String,
     context: Handle,
     functions: [Handle; NAMES.len()],
+    device: c_int,
     set_context: unsafe extern "C" fn(Handle) -> Status,
     launch: Launch,
     memory: Memory,
+    /// Whether all work is done that a stream was given.
+    pub(super) query: unsafe extern "C" fn(stream: Handle) -> Status,
+    bus: unsafe extern "C" fn(into: *mut c_char, length: c_int, device: c_int) -> Status,
 }
 
 // SAFETY: the driver's handles are the process's, and its functions may be called from any thread.
@@ -109,6 +113,22 @@ unsafe impl Send for Gpu {}
 unsafe impl Sync for Gpu {}
 
 impl Gpu {
+    /// Makes it the one that this thread's calls are about.
+    pub(super) fn enter(&self) {
+        // SAFETY: the context that libtorch computes in, which lives as long as the process.
+        unsafe { (self.set_context)(self.context) };
+    }
+
+    /// Where it is plugged in.
+    pub(super) fn bus(&self) -> Result<String, String> {
+        let mut text = [0; 32];
+        // SAFETY: fills in a text of at most so many bytes.
+        let status = unsafe { (self.bus)(text.as_mut_ptr(), text.len() as c_int, self.device) };
+        checked("cuDeviceGetPCIBusId", status)?;
+        // SAFETY: it ends with a zero.
+        Ok(unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
+    }
+
     fn launch(&self, kernel: &str, blocks: u32, threads: u32, arguments: &mut [*mut c_void]) {
         let at = NAMES.iter().position(|name| name.to_bytes() == kernel.as_bytes()).expect("a kernel's name");
         // SAFETY: the arguments are those that the kernel has, and live through the call; the tensors they point to live
@@ -124,7 +144,7 @@ impl Gpu {
 }
 
 /// The kernels of the one GPU that this process computes on.
-fn gpu(index: usize) -> Result<&'static Gpu, &'static str> {
+pub(super) fn gpu(index: usize) -> Result<&'static Gpu, &'static str> {
     static GPU: OnceLock<(usize, Result<Gpu, String>)> = OnceLock::new();
     let (first, gpu) = GPU.get_or_init(|| (index, load(index)));
     if *first != index {
@@ -134,18 +154,18 @@ fn gpu(index: usize) -> Result<&'static Gpu, &'static str> {
 }
 
 /// An opened library.
-struct Library(Handle, &'static str);
+pub(super) struct Library(Handle, &'static str);
 
 impl Library {
     /// The first of these that is there.
-    fn open(names: &[&str], what: &'static str) -> Result<Self, String> {
+    pub(super) fn open(names: &[&str], what: &'static str) -> Result<Self, String> {
         let handle = names.iter().find_map(|name| library::open(&CString::new(*name).ok()?).ok());
         handle.map(|handle| Self(handle, what)).ok_or_else(|| format!("{what} is not there"))
     }
 
     /// # Safety
     /// `F` is the function's type.
-    unsafe fn function<F: Copy>(&self, name: &CStr) -> Result<F, String> {
+    pub(super) unsafe fn function<F: Copy>(&self, name: &CStr) -> Result<F, String> {
         // SAFETY: a handle of an open library and a name.
         let found = unsafe { libc::dlsym(self.0, name.as_ptr()) };
         if found.is_null() {
@@ -194,7 +214,9 @@ fn load(index: usize) -> Result<Gpu, String> {
         }
         let launch = driver.function(c"cuLaunchKernel")?;
         let memory = driver.function(c"cuMemGetInfo_v2")?;
-        Ok(Gpu { architecture, context, functions, set_context, launch, memory })
+        let query = driver.function(c"cuStreamQuery")?;
+        let bus = driver.function(c"cuDeviceGetPCIBusId")?;
+        Ok(Gpu { architecture, context, functions, device, set_context, launch, memory, query, bus })
     }
 }
 

@@ -7,6 +7,7 @@ mod argument;
 mod driver;
 pub(crate) mod head_rows;
 mod held;
+pub mod nccl;
 mod rows;
 
 use tch::{Kind, Tensor};

@@ -4,6 +4,7 @@ use tch::no_grad;
 use tokensieve_objective::{Objective, TokenStats};
 
 use super::micro::{Micro, ReferenceStats, predicting};
+use super::plan::Processes;
 use super::sharing::Sharing;
 use tokensieve_model::head::{Head, Request};
 use tokensieve_model::{Document, Model, Result};
@@ -37,7 +38,7 @@ pub fn evaluate(
         objective.against().is_none() && objective.describe().needs.is_empty() && !objective.averages()
     };
     let objective = objective.filter(from_the_token);
-    let sharing = Sharing::new(group, documents);
+    let sharing = Sharing::new(group.map(Processes::from), documents);
     let (mut nll, mut loss, mut p, mut correct, mut n) = (0.0, 0.0, 0.0, 0.0, 0.0);
     let mut own = predicting(documents);
     own.retain(|document| sharing.is_own(*document));

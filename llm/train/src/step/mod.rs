@@ -32,8 +32,8 @@ use tokensieve_objective::{Pull, Pulls, TokenStats};
 pub use crate::config::Ranking;
 pub use crate::reads::{Onto, Reads};
 pub use evaluate::{Evaluation, evaluate};
-pub use plan::StepOptions;
 pub(crate) use plan::check_ranking;
+pub use plan::{Processes, StepOptions};
 pub use report::{Record, StepReport};
 pub use rule::{PullLists, Rule, Scope};
 
@@ -67,7 +67,7 @@ pub fn step(
         let reads = rule.reads();
         reads.check(reference, trained)?;
         let mut plan = Plan::new(rule, options.ranking)?;
-        let (sharing, clock) = (Sharing::new(options.group, batch), Clock::default());
+        let (sharing, clock) = (Sharing::new(options.processes, batch), Clock::default());
         let mut passes = Passes { head, model, trained, reference, reads, batch, options, sharing, clock };
 
         let mut tokens = passes.all_tokens();
@@ -272,7 +272,7 @@ pub fn statistics(
 ) -> Result<Vec<TokenStats>> {
     no_grad(|| {
         reads.check(reference, trained)?;
-        let (sharing, clock) = (Sharing::new(options.group, batch), Clock::default());
+        let (sharing, clock) = (Sharing::new(options.processes, batch), Clock::default());
         let mut passes = Passes { head, model, trained, reference, reads, batch, options, sharing, clock };
         let mut tokens = passes.all_tokens();
         for documents in passes.micro_batches() {

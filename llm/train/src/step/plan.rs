@@ -4,6 +4,7 @@ use std::fmt;
 
 use tch::{Device, Kind, Tensor};
 use tokensieve_kernels::Int8Weight;
+use tokensieve_kernels::nccl::Communicator;
 use tokensieve_model::{Error, Result};
 use tokensieve_processes::Group;
 
@@ -22,7 +23,22 @@ pub struct StepOptions<'a> {
     /// How documents are ranked.
     pub ranking: Ranking,
     /// The processes that share the step; `None` if this one is alone.
-    pub group: Option<&'a Group>,
+    pub processes: Option<Processes<'a>>,
+}
+
+/// The processes that share a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Processes<'a> {
+    /// Their connections.
+    pub group: &'a Group,
+    /// Those of their GPUs; without them gradients are added up in the processors' memory.
+    pub gpus: Option<&'static Communicator>,
+}
+
+impl<'a> From<&'a Group> for Processes<'a> {
+    fn from(group: &'a Group) -> Self {
+        Self { group, gpus: None }
+    }
 }
 
 /// Which passes a step makes over its batch, decided before the first.

@@ -7,29 +7,31 @@
 use tch::{Device, Tensor};
 use tokensieve_model::{Document, Error, Result};
 use tokensieve_objective::TokenStats;
-use tokensieve_processes::{Group, deal};
+use tokensieve_processes::deal;
 
+use super::plan::Processes;
 use super::tokens::Tokens;
 use crate::elementwise;
 
 /// Whose a batch's documents are.
 pub(super) struct Sharing<'a> {
-    group: Option<&'a Group>,
+    /// `None` if this one is alone.
+    processes: Option<Processes<'a>>,
     /// Each document's process.
     owners: Vec<usize>,
 }
 
 impl<'a> Sharing<'a> {
     /// Deals a batch's documents; all are this process' if it is alone.
-    pub(super) fn new(group: Option<&'a Group>, batch: &[&Document]) -> Self {
-        let mut sharing = Self { group, owners: vec![0; batch.len()] };
+    pub(super) fn new(processes: Option<Processes<'a>>, batch: &[&Document]) -> Self {
+        let mut sharing = Self { processes, owners: vec![0; batch.len()] };
         sharing.deal(batch, &(0..batch.len()).collect::<Vec<_>>());
         sharing
     }
 
     /// Deals some of the documents anew.
     pub(super) fn deal(&mut self, batch: &[&Document], documents: &[usize]) {
-        let Some(group) = self.group else { return };
+        let Some(Processes { group, .. }) = self.processes else { return };
         let lengths: Vec<usize> = documents.iter().map(|document| batch[*document].tokens.len()).collect();
         for (document, owner) in documents.iter().zip(deal(&lengths, group.size())) {
             self.owners[*document] = owner;
@@ -38,12 +40,12 @@ impl<'a> Sharing<'a> {
 
     /// Whether a document is this process'.
     pub(super) fn is_own(&self, document: usize) -> bool {
-        self.group.is_none_or(|group| self.owners[document] == group.rank())
+        self.processes.is_none_or(|all| self.owners[document] == all.group.rank())
     }
 
     /// Gives the statistics of this process' tokens to the others, and fills in theirs.
     pub(super) fn exchange(&self, tokens: &mut Tokens) -> Result<()> {
-        let Some(group) = self.group else { return Ok(()) };
+        let Some(Processes { group, .. }) = self.processes else { return Ok(()) };
         let mut own = Vec::new();
         for place in self.places(tokens, group.rank()) {
             write(&mut tokens.stats[place], &mut own);
@@ -70,7 +72,11 @@ impl<'a> Sharing<'a> {
 
     /// Adds up all processes' gradients, in place.
     pub(super) fn add_up(&self, gradients: &Tensor) -> Result<()> {
-        let Some(group) = self.group else { return Ok(()) };
+        let Some(Processes { group, gpus }) = self.processes else { return Ok(()) };
+        if let Some(gpus) = gpus {
+            let lost = gpus.all_reduce_sum(gradients, || group.lost()).map_err(Error::Run)?;
+            return lost.map_or(Ok(()), |lost| Err(Error::other(lost)));
+        }
         let sum = |values: &mut [f32]| group.all_reduce_sum(values).map_err(Error::other);
         if gradients.device() == Device::Cpu {
             return elementwise::with_values(gradients, sum);
@@ -83,7 +89,7 @@ impl<'a> Sharing<'a> {
 
     /// The sums of all processes' numbers.
     pub(super) fn sums<const N: usize>(&self, values: [f64; N]) -> Result<[f64; N]> {
-        self.group.map_or(Ok(values), |group| group.sums(values).map_err(Error::other))
+        self.processes.map_or(Ok(values), |all| all.group.sums(values).map_err(Error::other))
     }
 }
 
