@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::link::{Kind, LARGEST, Letter, Lost, OnLost, Shared};
 use crate::timing::Timing;
@@ -212,6 +212,15 @@ impl Group {
     /// The process that is lost, if one is.
     pub fn lost(&self) -> Option<Lost> {
         self.shared.lost()
+    }
+
+    /// The process that is lost, if one is by then.
+    pub fn lost_within(&self, patience: Duration) -> Option<Lost> {
+        let until = Instant::now() + patience;
+        while self.lost().is_none() && Instant::now() < until {
+            thread::sleep(LOOK.min(patience));
+        }
+        self.lost()
     }
 
     /// Leaves because of an error, and sends it to the others.

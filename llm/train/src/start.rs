@@ -78,10 +78,12 @@ impl<'a> Run<'a> {
         };
         let found = checkpoints.map_or(Ok(None), |checkpoints| checkpoints.open(&config, &model, &new))?;
         let found = together::begin(group, &config, &model, &new, found)?;
-        let gpus = group.map(|group| gpus::connect(group, config.model.device)).transpose()?.flatten();
         let saved = found.as_ref().map(|found| found.state.step);
         let Found { state, trained, optimizer } =
             found.map_or_else(|| begin_anew(&config, &model, new), Ok)?;
+        let numbers = trained.parameters().values().numel();
+        let connect = |group| gpus::connect(group, config.model.device, numbers);
+        let gpus = group.map(connect).transpose()?.flatten();
         training.resume(state.objective.clone())?;
         trained.refresh(&mut model)?;
 
@@ -145,6 +147,7 @@ impl<'a> Run<'a> {
             "dtype": kind_name(config.model.kind),
             "threads": tch::get_num_threads(),
             "processes": self.group.map_or(1, Group::size),
+            "nccl": self.gpus.is_some(),
             "command": command(std::env::args_os()),
         });
         write_atomically(&config.train.out.join(PROVENANCE), format!("{provenance:#}\n"))?;

@@ -257,7 +257,7 @@ fn nccl_adds_up_what_one_gpu_has() {
     let Device::Cuda(index) = gpu else { unreachable!("a GPU") };
     assert!(nccl::place(index).unwrap().contains(':'));
     let patience = Duration::from_secs(60);
-    let alone = Communicator::join(index, &nccl::new_id().unwrap(), 0, 1, patience).unwrap();
+    let alone = Communicator::join(index, &nccl::new_id().unwrap(), [0, 1], 1000, patience).unwrap();
     let values = random(&[1000], "gradient").to_device(gpu);
     let sum = values.copy();
     assert_eq!(alone.all_reduce_sum(&sum, || None::<()>), Ok(None));

@@ -114,9 +114,9 @@ unsafe impl Sync for Gpu {}
 
 impl Gpu {
     /// Makes it the one that this thread's calls are about.
-    pub(super) fn enter(&self) {
+    pub(super) fn enter(&self) -> Result<(), String> {
         // SAFETY: the context that libtorch computes in, which lives as long as the process.
-        unsafe { (self.set_context)(self.context) };
+        checked("cuCtxSetCurrent", unsafe { (self.set_context)(self.context) })
     }
 
     /// Where it is plugged in.

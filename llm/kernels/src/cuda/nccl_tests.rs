@@ -2,9 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex};
-
-use tch::Device;
+use std::sync::Condvar;
 
 use super::*;
 
@@ -20,19 +18,31 @@ struct Meeting {
 static MEETINGS: Mutex<Option<HashMap<Id, Meeting>>> = Mutex::new(None);
 static CHANGED: Condvar = Condvar::new();
 
+/// What a sum of this thread becomes; trials are on other threads.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Done,
+    Refused,
+    Pending,
+}
+
 thread_local! {
+    static FATE: Cell<Fate> = const { Cell::new(Fate::Done) };
     /// How often this thread's stream is not ready yet.
     static BUSY: Cell<usize> = const { Cell::new(0) };
     /// What went wrong after a call had returned.
     static LATER: Cell<Status> = const { Cell::new(0) };
-    static ABORTED: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Fake {
     id: Id,
     rank: usize,
     size: usize,
+    aborted: AtomicBool,
 }
+
+/// How long threads wait for each other; then a test has failed.
+const LATE: Duration = Duration::from_secs(20);
 
 /// Changes a meeting, and waits until it is as wanted.
 fn meet(id: Id, change: impl FnOnce(&mut Meeting), wanted: impl Fn(&Meeting) -> bool) {
@@ -40,7 +50,9 @@ fn meet(id: Id, change: impl FnOnce(&mut Meeting), wanted: impl Fn(&Meeting) -> 
     change(meetings.get_or_insert_default().entry(id).or_default());
     CHANGED.notify_all();
     while !wanted(&meetings.as_ref().unwrap()[&id]) {
-        meetings = CHANGED.wait(meetings).unwrap();
+        let (woken, waited) = CHANGED.wait_timeout(meetings, LATE).unwrap();
+        assert!(!waited.timed_out(), "the others do not come");
+        meetings = woken;
     }
 }
 
@@ -51,7 +63,9 @@ unsafe extern "C" fn join(into: *mut Handle, size: c_int, id: IdValue, rank: c_i
     }
     meet(id.0, |meeting| meeting.joined += 1, |meeting| meeting.joined == size);
     // SAFETY: the caller's handle.
-    unsafe { *into = Box::into_raw(Box::new(Fake { id: id.0, rank, size })).cast() };
+    unsafe {
+        *into = Box::into_raw(Box::new(Fake { id: id.0, rank, size, aborted: AtomicBool::new(false) })).cast()
+    };
     0
 }
 
@@ -65,6 +79,11 @@ unsafe extern "C" fn all_reduce(
     _: Handle,
 ) -> Status {
     assert_eq!((send, kind, operation), (receive.cast_const(), 7, 0));
+    match FATE.get() {
+        Fate::Done => {}
+        Fate::Refused => return 5,
+        Fate::Pending => return 0,
+    }
     // SAFETY: made by `join`.
     let fake = unsafe { &*communicator.cast::<Fake>() };
     // The last one adds up, while all others wait.
@@ -90,6 +109,24 @@ unsafe extern "C" fn all_reduce(
     0
 }
 
+/// A sum that forgets the first number.
+unsafe extern "C" fn all_but_one(
+    send: *const c_void,
+    receive: *mut c_void,
+    count: usize,
+    kind: c_int,
+    operation: c_int,
+    communicator: Handle,
+    stream: Handle,
+) -> Status {
+    // SAFETY: as the caller's.
+    unsafe {
+        receive.cast::<f32>().write(0.0);
+        all_reduce(send, receive, count, kind, operation, communicator, stream)
+    }
+}
+
+/// A sum that no process may have.
 unsafe extern "C" fn refuse(
     _: *const c_void,
     _: *mut c_void,
@@ -102,18 +139,6 @@ unsafe extern "C" fn refuse(
     5
 }
 
-unsafe extern "C" fn accept(
-    _: *const c_void,
-    _: *mut c_void,
-    _: usize,
-    _: c_int,
-    _: c_int,
-    _: Handle,
-    _: Handle,
-) -> Status {
-    0
-}
-
 unsafe extern "C" fn new_id(_: *mut IdValue) -> Status {
     0
 }
@@ -124,13 +149,18 @@ unsafe extern "C" fn later_error(_: Handle, into: *mut Status) -> Status {
     0
 }
 
-unsafe extern "C" fn abort(_: Handle) -> Status {
-    ABORTED.set(true);
+unsafe extern "C" fn abort(communicator: Handle) -> Status {
+    // SAFETY: made by `join`, and never freed.
+    unsafe { &*communicator.cast::<Fake>() }.aborted.store(true, Ordering::SeqCst);
     0
 }
 
 unsafe extern "C" fn message(status: Status) -> *const c_char {
-    let text = if status == 5 { c"invalid usage" } else { c"remote process exited" };
+    let text = match status {
+        4 => c"invalid argument",
+        5 => c"invalid usage",
+        _ => c"remote process exited",
+    };
     text.as_ptr()
 }
 
@@ -144,8 +174,33 @@ unsafe extern "C" fn query(_: Handle) -> Status {
 
 const FAKES: Functions = Functions { new_id, join, all_reduce, later_error, abort, message };
 
-fn communicator(functions: Functions, id: u8, place: [usize; 2]) -> Result<&'static Communicator, String> {
-    Communicator::joined(functions, None, query, &[id; 128], place, Duration::from_secs(20))
+fn communicator(
+    functions: Functions,
+    id: u8,
+    place: [usize; 2],
+    patience: Duration,
+) -> Result<&'static Communicator, Unconnected> {
+    let own = Communicator {
+        functions,
+        connected: Mutex::new(None),
+        stuck: AtomicBool::new(false),
+        device: Device::Cpu,
+        gpu: None,
+        query,
+    };
+    own.joined(&[id; 128], place, 1000, patience)
+}
+
+/// A process alone, and what stands for NCCL's part of it.
+fn alone(id: u8) -> (&'static Communicator, &'static Fake) {
+    let own = communicator(FAKES, id, [0, 1], LATE).unwrap();
+    let handle = own.connected.lock().unwrap().as_ref().unwrap().0;
+    // SAFETY: made by `join`, and never freed.
+    (own, unsafe { &*handle.cast::<Fake>() })
+}
+
+fn numbers() -> Tensor {
+    Tensor::arange(1000, (Kind::Float, Device::Cpu))
 }
 
 #[test]
@@ -154,14 +209,13 @@ fn every_process_has_the_sum() {
         let started: Vec<_> = (0..3)
             .map(|rank| {
                 scope.spawn(move || {
-                    let communicator = communicator(FAKES, 1, [rank, 3]).unwrap();
-                    let values = Tensor::arange(1000, (Kind::Float, Device::Cpu)) * (rank as f64 + 1.0);
+                    let own = communicator(FAKES, 1, [rank, 3], LATE).unwrap();
+                    let values = numbers() * (rank as f64 + 1.0);
                     for _ in 0..2 {
                         BUSY.set(rank);
-                        assert_eq!(communicator.all_reduce_sum(&values, || None::<()>), Ok(None));
+                        assert_eq!(own.all_reduce_sum(&values, || None::<()>), Ok(None));
                         assert_eq!(BUSY.get(), 0);
                     }
-                    assert!(!ABORTED.get());
                     values
                 })
             })
@@ -169,35 +223,52 @@ fn every_process_has_the_sum() {
         started.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     // (1 + 2 + 3) i, and then three times that.
-    let expected = Tensor::arange(1000, (Kind::Float, Device::Cpu)) * 18.0;
-    assert!(found.iter().all(|sums| *sums == expected));
+    assert!(found.iter().all(|sums| *sums == numbers() * 18.0));
 }
 
 #[test]
 fn what_ends_a_sum_is_told_and_frees_the_gpu() {
-    let values = Tensor::zeros([4], (Kind::Float, Device::Cpu));
-    let refused = communicator(Functions { all_reduce: refuse, ..FAKES }, 2, [0, 1]).unwrap();
-    let error = refused.all_reduce_sum(&values, || None::<()>).unwrap_err();
+    let given_up = |own: &Communicator, fake: &Fake| {
+        assert!(fake.aborted.load(Ordering::SeqCst));
+        FATE.set(Fate::Done);
+        let error = own.all_reduce_sum(&numbers(), || None::<()>).unwrap_err();
+        assert_eq!(error, "the connections between the GPUs were given up");
+    };
+    let (own, fake) = alone(2);
+    FATE.set(Fate::Refused);
+    let error = own.all_reduce_sum(&numbers(), || None::<()>).unwrap_err();
     assert_eq!(error, "ncclAllReduce: invalid usage");
-    assert!(ABORTED.replace(false));
+    given_up(own, fake);
 
-    let waiting = communicator(Functions { all_reduce: accept, ..FAKES }, 3, [0, 1]).unwrap();
+    let (own, fake) = alone(3);
+    FATE.set(Fate::Pending);
     BUSY.set(usize::MAX);
-    assert_eq!(waiting.all_reduce_sum(&values, || Some("process 1 is lost")), Ok(Some("process 1 is lost")));
-    assert!(ABORTED.replace(false));
     LATER.set(IN_PROGRESS);
-    assert_eq!(waiting.all_reduce_sum(&values, || Some(1)), Ok(Some(1)));
+    let lost = own.all_reduce_sum(&numbers(), || Some("process 1 is lost"));
+    assert_eq!(lost, Ok(Some("process 1 is lost")));
+    given_up(own, fake);
+
+    let (own, fake) = alone(4);
+    FATE.set(Fate::Pending);
     LATER.set(6);
-    let error = waiting.all_reduce_sum(&values, || None::<()>).unwrap_err();
+    let error = own.all_reduce_sum(&numbers(), || None::<()>).unwrap_err();
     assert_eq!(error, "ncclAllReduce: remote process exited");
-    assert!(ABORTED.get());
+    given_up(own, fake);
 }
 
 #[test]
-fn who_is_not_joined_says_so() {
-    let alone = Communicator::joined(FAKES, None, query, &[4; 128], [0, 2], Duration::from_millis(20));
-    let error = alone.unwrap_err();
-    assert_eq!(error, "ncclCommInitRank: the GPUs did not find each other within 20ms");
-    let error = communicator(FAKES, 5, [2, 2]).unwrap_err();
-    assert_eq!(error, "ncclCommInitRank: remote process exited");
+fn who_is_not_connected_says_why() {
+    let why = |functions: Functions, id: u8, place: [usize; 2], patience: Duration| {
+        communicator(functions, id, place, patience).unwrap_err()
+    };
+    let unconnected = |why: &str| Unconnected { why: why.to_owned(), stuck: false };
+    assert_eq!(
+        why(FAKES, 5, [0, 2], Duration::from_millis(20)),
+        unconnected("ncclCommInitRank did not end within 20ms")
+    );
+    assert_eq!(why(FAKES, 6, [2, 2], LATE), unconnected("ncclCommInitRank: invalid argument"));
+    let refusing = Functions { all_reduce: refuse, ..FAKES };
+    assert_eq!(why(refusing, 7, [0, 1], LATE), unconnected("ncclAllReduce: invalid usage"));
+    let wrong = Functions { all_reduce: all_but_one, ..FAKES };
+    assert_eq!(why(wrong, 8, [0, 1], LATE), unconnected("NCCL's trial sum is wrong"));
 }

@@ -4,6 +4,8 @@
 //! normaliser) every process computes from all tokens' statistics, which [`Sharing::exchange`] gives to each: the same
 //! numbers in the same order, so the same result. One sum of gradients ([`Sharing::add_up`]) ends the step.
 
+use std::time::Duration;
+
 use tch::{Device, Tensor};
 use tokensieve_model::{Document, Error, Result};
 use tokensieve_objective::TokenStats;
@@ -12,6 +14,9 @@ use tokensieve_processes::deal;
 use super::plan::Processes;
 use super::tokens::Tokens;
 use crate::elementwise;
+
+/// How long a process that ended may take to be known for lost (choice).
+const NOTICED: Duration = Duration::from_secs(3);
 
 /// Whose a batch's documents are.
 pub(super) struct Sharing<'a> {
@@ -74,7 +79,11 @@ impl<'a> Sharing<'a> {
     pub(super) fn add_up(&self, gradients: &Tensor) -> Result<()> {
         let Some(Processes { group, gpus }) = self.processes else { return Ok(()) };
         if let Some(gpus) = gpus {
-            let lost = gpus.all_reduce_sum(gradients, || group.lost()).map_err(Error::Run)?;
+            // NCCL would wait without a limit for a process that still computes.
+            group.wait().map_err(Error::other)?;
+            let lost = gpus.all_reduce_sum(gradients, || group.lost());
+            // NCCL may notice first that a process is gone.
+            let lost = lost.or_else(|why| group.lost_within(NOTICED).map(Some).ok_or(Error::Run(why)))?;
             return lost.map_or(Ok(()), |lost| Err(Error::other(lost)));
         }
         let sum = |values: &mut [f32]| group.all_reduce_sum(values).map_err(Error::other);
