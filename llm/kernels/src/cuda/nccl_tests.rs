@@ -64,7 +64,8 @@ unsafe extern "C" fn join(into: *mut Handle, size: c_int, id: IdValue, rank: c_i
     meet(id.0, |meeting| meeting.joined += 1, |meeting| meeting.joined == size);
     // SAFETY: the caller's handle.
     unsafe {
-        *into = Box::into_raw(Box::new(Fake { id: id.0, rank, size, aborted: AtomicBool::new(false) })).cast()
+        *into =
+            Box::into_raw(Box::new(Fake { id: id.0, rank, size, aborted: AtomicBool::new(false) })).cast();
     };
     0
 }
