@@ -52,11 +52,8 @@ pub const QUESTIONS: [Question; 7] = [
     Question {
         asks: "Does training on the tokens with the largest losses help?",
         answers: &[
-            &[
-                ("study/masked-answers-arithmetic", RIGHT),
-                ("oracle/masked-lowers-kl", NATS),
-                ("a-2c/far-epistemic-helps", RANK),
-            ],
+            &[("study/masked-answers-arithmetic", RIGHT)],
+            &[("oracle/masked-lowers-kl", NATS), ("a-2c/far-epistemic-helps", RANK)],
             &[("a-12/top-beats-random-fashion-mnist", ACCURACY)],
         ],
     },
@@ -64,7 +61,9 @@ pub const QUESTIONS: [Question; 7] = [
         asks: "Does distillation repair what that costs?",
         answers: &[
             &[("oracle/distillation-is-worth-its-compute", NATS)],
-            &[("oracle/distillation-keeps-the-former", NATS), ("study/distillation-repairs", NATS)],
+            &[("oracle/distillation-keeps-the-former", NATS)],
+            &[("study/distillation-repairs", NATS)],
+            &[("study/masked-distill-answers-arithmetic", RIGHT)],
             &[("oracle/distillation-keeps-calibration", NATS), ("seam/distil-protects-strong", ACCURACY)],
         ],
     },
@@ -134,9 +133,27 @@ impl Question {
         };
         self.answers.iter().filter_map(answer).collect()
     }
+
+    /// The first of the [findings](Self::findings), and of a question that asks for a yes or a no the next that says the
+    /// opposite.
+    pub fn in_short<'a>(&self, made: &'a [Made]) -> Vec<Finding<'a>> {
+        let all = self.findings(made);
+        let Some((first, others)) = all.split_first() else { return all };
+        let contrary = others.iter().find(|other| other.contradicts(first));
+        [Some(first), contrary].into_iter().flatten().copied().collect()
+    }
 }
 
 impl Finding<'_> {
+    fn contradicts(&self, other: &Self) -> bool {
+        let [one, two] = [&self.claim.verdict, &other.claim.verdict];
+        let opposite = matches!(
+            (one, two),
+            (Verdict::Holds, Verdict::DoesNotHold) | (Verdict::DoesNotHold, Verdict::Holds)
+        );
+        self.asks_whether && opposite
+    }
+
     fn is_tested(&self) -> bool {
         !matches!(self.claim.verdict, Verdict::NotTested(_))
     }
@@ -222,6 +239,13 @@ mod tests {
             "{sentence}"
         );
         assert!(sentence.ends_with("; truth)"), "{sentence}");
+        // Beside a yes stands a no, and nothing that is undecided.
+        assert_eq!(found[1].claim.id, "study/distillation-repairs");
+        assert_eq!(QUESTIONS[3].in_short(&both).len(), 1);
+        let mut contrary = both.clone();
+        contrary[0].claims = vec![claim("study/distillation-repairs", -2.0, -1.0)];
+        let short = QUESTIONS[3].in_short(&contrary);
+        assert_eq!(short.iter().map(Finding::answer).collect::<Vec<_>>(), ["Yes.", "No. The claim was:"]);
         let alone = [study];
         let found = QUESTIONS[3].findings(&alone);
         assert!(found[0].sentence().starts_with("Undecided: Distillation repairs."));

@@ -44,15 +44,16 @@ fn replaced(text: &str, block: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}\n{block}{END}{after}"))
 }
 
-/// The part itself: of each question the first finding, how large the models were, and where the rest is.
+/// The part itself: of each question the first finding, and one that says the opposite, how large the models were, and where the rest is.
 fn block(made: &[Made]) -> String {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);
     let mut text = format!("\n{}\n\n", ledger.models().unwrap_or_default());
     for question in &QUESTIONS {
-        if let Some(finding) = question.findings(made).first() {
+        for (i, finding) in question.in_short(made).iter().enumerate() {
+            let before = if i == 0 { format!("- **{}**", question.asks) } else { "  - But also:".to_owned() };
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "- **{}** {} (`{}`)", question.asks, finding.sentence(), finding.claim.id);
+            let _ = writeln!(text, "{before} {} (`{}`)", finding.sentence(), finding.claim.id);
         }
     }
     let kinds = ledger.kinds();
