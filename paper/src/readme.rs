@@ -44,7 +44,8 @@ fn replaced(text: &str, block: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}\n{block}{END}{after}"))
 }
 
-/// The part itself: of each question the first finding, and one that says the opposite, how large the models were, and where the rest is.
+/// The part itself: of each question the first finding, and one that says the opposite; how large the models were, and
+/// where the rest is.
 fn block(made: &[Made]) -> String {
     let recorded = Recorded::default();
     let ledger = Ledger::new(made, &recorded);

@@ -49,14 +49,6 @@ pub(crate) const NO_GROWTH: &str = "train.grow_rank=[]";
 /// Arguments for the model in the folder `model`.
 pub(crate) const MODEL: &str = "--model model --precision f32";
 
-/// The program with one thread in a folder; `words` are its arguments.
-fn program_in(folder: &Path, words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-    command.args(words.split(' ')).current_dir(folder).stdin(Stdio::null());
-    command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive");
-    command
-}
-
 /// A folder with a model, rows and a configuration, in which the program runs.
 pub(crate) struct Folder(TempDir);
 
@@ -82,8 +74,12 @@ impl Folder {
         self.root().join(name)
     }
 
+    /// The program with one thread; `words` are its arguments.
     pub(crate) fn command(&self, words: &str) -> Command {
-        program_in(self.0.path(), words)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.args(words.split(' ')).current_dir(self.0.path()).stdin(Stdio::null());
+        command.env("OMP_NUM_THREADS", "1").env("OMP_WAIT_POLICY", "passive");
+        command
     }
 
     /// What a command prints that succeeds.

@@ -18,16 +18,21 @@ struct Meeting {
 static MEETINGS: Mutex<Option<HashMap<Id, Meeting>>> = Mutex::new(None);
 static CHANGED: Condvar = Condvar::new();
 
-/// What a sum of this thread becomes; trials are on other threads.
-#[derive(Clone, Copy, PartialEq)]
+/// What becomes of a communicator's sums.
+#[derive(Clone, Copy)]
 enum Fate {
     Done,
+    /// The first number is wrong.
+    Wrong,
     Refused,
     Pending,
 }
 
+/// Ids of communicators whose trial sum fails.
+const REFUSED: u8 = 7;
+const WRONG: u8 = 8;
+
 thread_local! {
-    static FATE: Cell<Fate> = const { Cell::new(Fate::Done) };
     /// How often this thread's stream is not ready yet.
     static BUSY: Cell<usize> = const { Cell::new(0) };
     /// What went wrong after a call had returned.
@@ -38,7 +43,14 @@ struct Fake {
     id: Id,
     rank: usize,
     size: usize,
+    fate: Mutex<Fate>,
     aborted: AtomicBool,
+}
+
+impl Fake {
+    fn becomes(&self, fate: Fate) {
+        *self.fate.lock().unwrap() = fate;
+    }
 }
 
 /// How long threads wait for each other; then a test has failed.
@@ -62,11 +74,14 @@ unsafe extern "C" fn join(into: *mut Handle, size: c_int, id: IdValue, rank: c_i
         return 4;
     }
     meet(id.0, |meeting| meeting.joined += 1, |meeting| meeting.joined == size);
+    let fate = Mutex::new(match id.0[0] {
+        REFUSED => Fate::Refused,
+        WRONG => Fate::Wrong,
+        _ => Fate::Done,
+    });
+    let fake = Box::new(Fake { id: id.0, rank, size, fate, aborted: AtomicBool::new(false) });
     // SAFETY: the caller's handle.
-    unsafe {
-        *into =
-            Box::into_raw(Box::new(Fake { id: id.0, rank, size, aborted: AtomicBool::new(false) })).cast();
-    };
+    unsafe { *into = Box::into_raw(fake).cast() };
     0
 }
 
@@ -80,13 +95,15 @@ unsafe extern "C" fn all_reduce(
     _: Handle,
 ) -> Status {
     assert_eq!((send, kind, operation), (receive.cast_const(), 7, 0));
-    match FATE.get() {
+    // SAFETY: made by `join`.
+    let fake = unsafe { &*communicator.cast::<Fake>() };
+    match *fake.fate.lock().unwrap() {
         Fate::Done => {}
+        // SAFETY: the caller's numbers.
+        Fate::Wrong => unsafe { receive.cast::<f32>().write(0.0) },
         Fate::Refused => return 5,
         Fate::Pending => return 0,
     }
-    // SAFETY: made by `join`.
-    let fake = unsafe { &*communicator.cast::<Fake>() };
     // The last one adds up, while all others wait.
     let own = Cell::new(0);
     let add_up = |meeting: &mut Meeting| {
@@ -108,36 +125,6 @@ unsafe extern "C" fn all_reduce(
     };
     meet(fake.id, add_up, |meeting| meeting.sums > own.get());
     0
-}
-
-/// A sum that forgets the first number.
-unsafe extern "C" fn all_but_one(
-    send: *const c_void,
-    receive: *mut c_void,
-    count: usize,
-    kind: c_int,
-    operation: c_int,
-    communicator: Handle,
-    stream: Handle,
-) -> Status {
-    // SAFETY: as the caller's.
-    unsafe {
-        receive.cast::<f32>().write(0.0);
-        all_reduce(send, receive, count, kind, operation, communicator, stream)
-    }
-}
-
-/// A sum that no process may have.
-unsafe extern "C" fn refuse(
-    _: *const c_void,
-    _: *mut c_void,
-    _: usize,
-    _: c_int,
-    _: c_int,
-    _: Handle,
-    _: Handle,
-) -> Status {
-    5
 }
 
 unsafe extern "C" fn new_id(_: *mut IdValue) -> Status {
@@ -175,14 +162,9 @@ unsafe extern "C" fn query(_: Handle) -> Status {
 
 const FAKES: Functions = Functions { new_id, join, all_reduce, later_error, abort, message };
 
-fn communicator(
-    functions: Functions,
-    id: u8,
-    place: [usize; 2],
-    patience: Duration,
-) -> Result<&'static Communicator, Unconnected> {
+fn communicator(id: u8, place: [usize; 2], patience: Duration) -> Result<&'static Communicator, Unconnected> {
     let own = Communicator {
-        functions,
+        functions: FAKES,
         connected: Mutex::new(None),
         stuck: AtomicBool::new(false),
         device: Device::Cpu,
@@ -194,7 +176,7 @@ fn communicator(
 
 /// A process alone, and what stands for NCCL's part of it.
 fn alone(id: u8) -> (&'static Communicator, &'static Fake) {
-    let own = communicator(FAKES, id, [0, 1], LATE).unwrap();
+    let own = communicator(id, [0, 1], LATE).unwrap();
     let handle = own.connected.lock().unwrap().as_ref().unwrap().0;
     // SAFETY: made by `join`, and never freed.
     (own, unsafe { &*handle.cast::<Fake>() })
@@ -210,7 +192,7 @@ fn every_process_has_the_sum() {
         let started: Vec<_> = (0..3)
             .map(|rank| {
                 scope.spawn(move || {
-                    let own = communicator(FAKES, 1, [rank, 3], LATE).unwrap();
+                    let own = communicator(1, [rank, 3], LATE).unwrap();
                     let values = numbers() * (rank as f64 + 1.0);
                     for _ in 0..2 {
                         BUSY.set(rank);
@@ -231,18 +213,18 @@ fn every_process_has_the_sum() {
 fn what_ends_a_sum_is_told_and_frees_the_gpu() {
     let given_up = |own: &Communicator, fake: &Fake| {
         assert!(fake.aborted.load(Ordering::SeqCst));
-        FATE.set(Fate::Done);
+        fake.becomes(Fate::Done);
         let error = own.all_reduce_sum(&numbers(), || None::<()>).unwrap_err();
         assert_eq!(error, "the connections between the GPUs were given up");
     };
     let (own, fake) = alone(2);
-    FATE.set(Fate::Refused);
+    fake.becomes(Fate::Refused);
     let error = own.all_reduce_sum(&numbers(), || None::<()>).unwrap_err();
     assert_eq!(error, "ncclAllReduce: invalid usage");
     given_up(own, fake);
 
     let (own, fake) = alone(3);
-    FATE.set(Fate::Pending);
+    fake.becomes(Fate::Pending);
     BUSY.set(usize::MAX);
     LATER.set(IN_PROGRESS);
     let lost = own.all_reduce_sum(&numbers(), || Some("process 1 is lost"));
@@ -250,7 +232,7 @@ fn what_ends_a_sum_is_told_and_frees_the_gpu() {
     given_up(own, fake);
 
     let (own, fake) = alone(4);
-    FATE.set(Fate::Pending);
+    fake.becomes(Fate::Pending);
     LATER.set(6);
     let error = own.all_reduce_sum(&numbers(), || None::<()>).unwrap_err();
     assert_eq!(error, "ncclAllReduce: remote process exited");
@@ -259,17 +241,13 @@ fn what_ends_a_sum_is_told_and_frees_the_gpu() {
 
 #[test]
 fn who_is_not_connected_says_why() {
-    let why = |functions: Functions, id: u8, place: [usize; 2], patience: Duration| {
-        communicator(functions, id, place, patience).unwrap_err()
-    };
+    let why = |id: u8, place: [usize; 2], patience: Duration| communicator(id, place, patience).unwrap_err();
     let unconnected = |why: &str| Unconnected { why: why.to_owned(), stuck: false };
     assert_eq!(
-        why(FAKES, 5, [0, 2], Duration::from_millis(20)),
+        why(5, [0, 2], Duration::from_millis(20)),
         unconnected("ncclCommInitRank did not end within 20ms")
     );
-    assert_eq!(why(FAKES, 6, [2, 2], LATE), unconnected("ncclCommInitRank: invalid argument"));
-    let refusing = Functions { all_reduce: refuse, ..FAKES };
-    assert_eq!(why(refusing, 7, [0, 1], LATE), unconnected("ncclAllReduce: invalid usage"));
-    let wrong = Functions { all_reduce: all_but_one, ..FAKES };
-    assert_eq!(why(wrong, 8, [0, 1], LATE), unconnected("NCCL's trial sum is wrong"));
+    assert_eq!(why(6, [2, 2], LATE), unconnected("ncclCommInitRank: invalid argument"));
+    assert_eq!(why(REFUSED, [0, 1], LATE), unconnected("ncclAllReduce: invalid usage"));
+    assert_eq!(why(WRONG, [0, 1], LATE), unconnected("NCCL's trial sum is wrong"));
 }
