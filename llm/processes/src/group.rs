@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel}
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::link::{Kind, LARGEST, Letter, Lost, OnLost, Shared};
+use crate::link::{ENDED, Kind, LARGEST, Letter, Lost, OnLost, Shared};
 use crate::timing::Timing;
 
 /// Messages of a process that wait to be taken (choice): 2 MiB.
@@ -204,7 +204,7 @@ impl Group {
             Err(RecvTimeoutError::Timeout) => self.shared.lost().map_or(Ok(None), Err),
             Err(RecvTimeoutError::Disconnected) => {
                 let other = usize::from(self.rank == 0);
-                Err(self.shared.lose(other, "ended before the others".to_owned()))
+                Err(self.shared.lose(other, ENDED.to_owned()))
             }
         }
     }
@@ -272,7 +272,7 @@ impl Group {
                 Ok(bytes) => return Ok(bytes),
                 Err(RecvTimeoutError::Timeout) => self.shared.lost().map_or(Ok(()), Err)?,
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(self.shared.lose(from, "ended before the others".to_owned()));
+                    return Err(self.shared.lose(from, ENDED.to_owned()));
                 }
             }
         }

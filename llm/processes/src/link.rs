@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::mem::take;
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Sender, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::timing::Timing;
 
@@ -62,6 +63,12 @@ pub(crate) enum Kind {
 /// Who sent a letter, and its bytes.
 pub type Letter = (usize, Vec<u8>);
 
+/// Why a process is lost that left while others still needed it.
+pub(crate) const ENDED: &str = "ended before the others";
+
+/// How often a process that cannot send looks whether all that it received is read (choice).
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// What is called with a loss that nobody noticed.
 pub(crate) type OnLost = dyn Fn(&Lost) + Send + Sync;
 
@@ -79,6 +86,8 @@ struct Writer {
     host: String,
     /// `None` after a message that was written in part.
     stream: Mutex<Option<TcpStream>>,
+    /// When no more is read from it: whether it said farewell.
+    heard_out: OnceLock<bool>,
 }
 
 #[derive(Default)]
@@ -99,7 +108,7 @@ impl Shared {
             stream.set_nodelay(true)?;
             stream.set_write_timeout(Some(timing.silence))?;
             let host = stream.peer_addr()?.ip().to_string();
-            Ok(Writer { host, stream: Mutex::new(Some(stream)) })
+            Ok(Writer { host, stream: Mutex::new(Some(stream)), heard_out: OnceLock::new() })
         };
         let writers =
             streams.into_iter().map(|stream| stream.map(writer).transpose()).collect::<io::Result<_>>()?;
@@ -118,7 +127,20 @@ impl Shared {
     pub(crate) fn send(self: &Arc<Self>, to: usize, kind: Kind, bytes: &[u8]) -> Result<(), Lost> {
         let Some(writer) = &self.writers[to] else { return Ok(()) };
         let written = write(&mut lock(&writer.stream), kind, bytes);
-        written.map_err(|error| self.lose(to, self.reason(&error)))
+        written.map_err(|error| self.unsent(to, &error))
+    }
+
+    /// A process that takes no message is lost: for the reason that it gave, if its farewell is here and not yet read.
+    fn unsent(self: &Arc<Self>, to: usize, error: &io::Error) -> Lost {
+        let writer = self.writers[to].as_ref().filter(|_| !is_silence(error));
+        let farewell = writer.is_some_and(|writer| {
+            let until = Instant::now() + self.timing.grace;
+            while writer.heard_out.get().is_none() && Instant::now() < until {
+                thread::sleep(MOMENT);
+            }
+            writer.heard_out.get() == Some(&true)
+        });
+        self.lose(to, if farewell { ENDED.to_owned() } else { self.reason(error) })
     }
 
     /// Sends a sign of life to whom nothing else is being sent.
@@ -130,7 +152,7 @@ impl Shared {
             let written = write(&mut stream, Kind::Beat, &[]);
             drop(stream);
             if let Err(error) = written {
-                self.lose(rank, self.reason(&error));
+                self.unsent(rank, &error);
             }
         }
     }
@@ -203,7 +225,7 @@ impl Shared {
 
     fn reason(&self, error: &io::Error) -> String {
         match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => format!(
+            _ if is_silence(error) => format!(
                 "has been silent for {} s: it hangs, its machine is down, or the network is cut",
                 self.timing.silence.as_secs_f32()
             ),
@@ -218,10 +240,24 @@ impl Shared {
     pub(crate) fn read(
         self: &Arc<Self>,
         from: usize,
-        mut stream: TcpStream,
+        stream: TcpStream,
         inbox: &SyncSender<Vec<u8>>,
         letters: &Sender<Letter>,
     ) {
+        let farewell = self.read_until_farewell(from, stream, inbox, letters);
+        if let Some(writer) = &self.writers[from] {
+            let _ = writer.heard_out.set(farewell);
+        }
+    }
+
+    /// Whether that came.
+    fn read_until_farewell(
+        self: &Arc<Self>,
+        from: usize,
+        mut stream: TcpStream,
+        inbox: &SyncSender<Vec<u8>>,
+        letters: &Sender<Letter>,
+    ) -> bool {
         let mut letter = Vec::new();
         loop {
             match message(&mut stream) {
@@ -229,13 +265,13 @@ impl Shared {
                 Ok((Kind::Letter, bytes)) => {
                     letter.extend(bytes);
                     if letters.send((from, take(&mut letter))).is_err() {
-                        return;
+                        return false;
                     }
                 }
                 Ok((Kind::Beat, _)) => {}
                 Ok((Kind::Data, bytes)) => {
                     if inbox.send(bytes).is_err() {
-                        return;
+                        return false;
                     }
                 }
                 Ok((Kind::Farewell, bytes)) => {
@@ -244,11 +280,11 @@ impl Shared {
                         let rank = (u32::from_le_bytes(*rank) as usize).min(self.size() - 1);
                         self.lose(rank, String::from_utf8_lossy(why).into_owned());
                     }
-                    return;
+                    return true;
                 }
                 Err(error) => {
                     self.lose(from, self.reason(&error));
-                    return;
+                    return false;
                 }
             }
         }
@@ -271,6 +307,11 @@ fn farewell(lost: usize, why: &str) -> Vec<u8> {
     let mut message = [&(lost as u32).to_le_bytes(), why.as_bytes()].concat();
     message.truncate(LARGEST);
     message
+}
+
+/// Whether nothing came or went for as long as is allowed.
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 fn write(stream: &mut Option<TcpStream>, kind: Kind, bytes: &[u8]) -> io::Result<()> {
@@ -315,15 +356,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use std::net::TcpListener;
-    use std::time::Duration;
+    use std::sync::mpsc::{channel, sync_channel};
+
+    /// Process 0 of two, and what process 1 has of their connection.
+    fn pair() -> io::Result<(Arc<Shared>, TcpStream)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let here = TcpStream::connect(listener.local_addr()?)?;
+        let (there, _) = listener.accept()?;
+        let streams = vec![None, Some(here)];
+        Ok((Arc::new(Shared::new(0, Timing::default(), streams, Box::new(|_| {}))?), there))
+    }
+
+    #[test]
+    fn who_left_is_lost_for_the_reason_that_it_gave() -> io::Result<()> {
+        for (text, why) in [("stopped: Ctrl-C", "stopped: Ctrl-C"), ("", ENDED)] {
+            let (shared, there) = pair()?;
+            write(&mut Some(there), Kind::Farewell, &farewell(1, text))?;
+            let stream = lock(&shared.writers[1].as_ref().unwrap().stream).as_ref().unwrap().try_clone()?;
+            let reader = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    // The process is gone before its farewell is read.
+                    thread::sleep(Duration::from_millis(100));
+                    shared.read(1, stream, &sync_channel(1).0, &channel().0);
+                }
+            });
+            let lost = loop {
+                if let Err(lost) = shared.send(1, Kind::Data, &[1]) {
+                    break lost;
+                }
+            };
+            assert_eq!((lost.rank, lost.why.as_str()), (1, why));
+            reader.join().unwrap();
+        }
+        Ok(())
+    }
 
     #[test]
     fn a_farewell_waits_for_what_is_being_written() -> io::Result<()> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let here = TcpStream::connect(listener.local_addr()?)?;
-        let (mut there, _) = listener.accept()?;
-        let streams = vec![None, Some(here)];
-        let shared = Arc::new(Shared::new(0, Timing::default(), streams, Box::new(|_| {}))?);
+        let (shared, mut there) = pair()?;
         let writing = lock(&shared.writers[1].as_ref().unwrap().stream);
         let leaving = thread::spawn({
             let shared = Arc::clone(&shared);

@@ -65,9 +65,8 @@ impl Bench {
     fn reference(&self) -> Reference {
         let lora = LoraConfig { r: 2, ..LoraConfig::default() };
         let adapter = Adapter::new(self.model.config(), &lora, 5, self.model.device()).unwrap();
-        tch::manual_seed(6);
         let mut values = adapter.parameters.values().shallow_clone();
-        values += values.randn_like() * 0.2;
+        values += Tensor::arange(values.numel() as i64, (Kind::Float, values.device())).sin() * 0.2;
         Reference::Adapter(Box::new(adapter))
     }
 

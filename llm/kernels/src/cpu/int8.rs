@@ -311,6 +311,7 @@ impl<N: Number> Task<'_, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::random;
 
     /// A matrix as its bytes say it is: each row in multiples of its largest number's 127th.
     fn rounded(x: &Tensor) -> Tensor {
@@ -330,16 +331,14 @@ mod tests {
             (Kind::BFloat16, [29, 131, 70]),
             (Kind::BFloat16, [300, 576, 96]),
         ] {
-            tch::manual_seed(1);
-            let random = |size: [i64; 2]| Tensor::randn(size, (Kind::Float, Device::Cpu)).to_kind(kind);
-            let (x, weight, residual) =
-                (random([rows, inputs + 7]), random([outputs, inputs]), random([rows, outputs]));
+            let numbers = |size: [i64; 2], seed| random(&size, seed).to_kind(kind);
+            let (weight, residual) = (numbers([outputs, inputs], 1), numbers([rows, outputs], 2));
             // Rows that lie apart.
-            let x = x.narrow(1, 0, inputs);
+            let x = numbers([rows, inputs + 7], 3).narrow(1, 0, inputs);
             let _ = x.get(0).zero_();
             let int8 = Int8Weight::of(&weight).expect("the processor multiplies int8");
             let float = |x: &Tensor| x.to_kind(Kind::Float);
-            let bias = Tensor::randn([outputs], (Kind::Float, Device::Cpu));
+            let bias = random(&[outputs], 4).to_kind(Kind::Float);
             for added in [None, Some(&residual), Some(&bias)] {
                 let out = Tensor::empty([rows, outputs], (kind, Device::Cpu));
                 int8.product(&x, added, &out);
@@ -361,9 +360,7 @@ mod tests {
         if !crate::backend::runs_test_of(crate::Backend::Avx512Bf16) {
             return;
         }
-        tch::manual_seed(2);
-        let random = |size: [i64; 2]| Tensor::randn(size, (Kind::Float, Device::Cpu));
-        let (x, weight) = (random([64, 576]), random([128, 576]));
+        let [x, weight] = [64, 128].map(|n| random(&[n, 576], n as u64).to_kind(Kind::Float));
         let int8 = Int8Weight::of(&weight).expect("the processor multiplies int8");
         let out = Tensor::empty([64, 128], (Kind::Float, Device::Cpu));
         int8.product(&x, None, &out);
@@ -378,9 +375,7 @@ mod tests {
         if !crate::backend::runs_test_of(crate::Backend::Avx512Bf16) {
             return;
         }
-        tch::manual_seed(3);
-        let random = |size: [i64; 2]| Tensor::randn(size, (Kind::Float, Device::Cpu));
-        let (x, weight) = (random([200, 96]), random([64, 96]));
+        let [x, weight] = [200, 64].map(|n| random(&[n, 96], n as u64).to_kind(Kind::Float));
         let int8 = Int8Weight::of(&weight).expect("the processor multiplies int8");
         let [all, one] = [200, 1].map(|rows| Tensor::empty([rows, 64], (Kind::Float, Device::Cpu)));
         int8.product(&x, None, &all);

@@ -168,10 +168,11 @@ fn means_of<S: Simd>(simd: S, p: &[&[f32]], l: &[&[f32]], sizes: &[usize]) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, Tensor};
+    use tch::{Device, Kind};
 
     use super::*;
     use crate::spread::plain;
+    use crate::tests::random;
 
     #[test]
     fn sums_and_means_are_those_of_the_operators() {
@@ -183,9 +184,8 @@ mod tests {
             (Kind::BFloat16, Some(30.0), 4100, 11),
             (Kind::Float, None, 40, 1),
         ] {
-            tch::manual_seed(7);
-            let random = |shape: [i64; 3]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
-            let logits = (random([4, 1, vocabulary]) * 4.0 + random([4, passes, vocabulary])).to_kind(kind);
+            let logits = random(&[4, 1, vocabulary], 7) * 4.0 + random(&[4, passes, vocabulary], 8);
+            let logits = logits.to_kind(kind);
             let groups = (passes as usize).min(MOST_GROUPS);
             let sums = || Sums::zeros(5, groups, vocabulary, Device::Cpu);
             let (mut own, mut twin) = (sums(), sums());

@@ -68,13 +68,14 @@ mod tests {
 
     use super::*;
     use crate::cpu::rows::with_simd;
+    use crate::tests::random;
 
     #[test]
     fn transposed_matrices_are_those_of_libtorch() {
         crate::needs_kernels!();
         for [rows, columns] in [[1, 1], [16, 16], [31, 40], [64, 32], [100, 17]] {
             // A view whose rows lie apart, too.
-            let x = Tensor::randn([rows, columns + 3], (Kind::Float, Device::Cpu)).narrow(1, 2, columns);
+            let x = random(&[rows, columns + 3], 1).to_kind(Kind::Float).narrow(1, 2, columns);
             let view = x.tr();
             let found = with_simd!(transposed::<f32>(&view)).expect("kernels on the CPU");
             assert!(found.stride()[1] == 1 && found == view);

@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::random;
 use crate::{Mask, cpu, plain};
 
 fn mask(rate: f64, first: usize, rows: u32) -> Mask {
@@ -12,11 +13,9 @@ fn mask(rate: f64, first: usize, rows: u32) -> Mask {
 #[test]
 fn the_kernel_drops_what_the_operators_drop() {
     needs_kernels!();
-    tch::manual_seed(3);
     let mask = mask(0.3, 5, 37);
     for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 0.0)] {
-        let random = || Tensor::randn([37, 90], (Kind::Float, Device::Cpu)).to_kind(kind).narrow(1, 0, 71);
-        let (x, base) = (random(), random());
+        let [x, base] = [1, 2].map(|seed| random(&[37, 90], seed).to_kind(kind).narrow(1, 0, 71));
         for (scale, base) in [(1.0, None), (mask.scale(), None), (mask.scale(), Some(&base))] {
             let (own, twin) = (
                 cpu::dropout(&x, base, &mask, scale).expect("kernels"),

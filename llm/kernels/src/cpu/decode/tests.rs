@@ -5,10 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::shape::{Attention, Heads};
-
-fn random(shape: &[i64], kind: Kind) -> Tensor {
-    Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind)
-}
+use crate::tests::random;
 
 fn filled<N: Number>(x: &Tensor, columns: usize) -> Buffer<N> {
     let [rows, own] = x.size()[..] else { unreachable!("a matrix") };
@@ -44,11 +41,11 @@ fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
 }
 
 fn products<N: Number>(tolerance: f64) {
-    tch::manual_seed(1);
     for (outputs, inputs) in [(1, 1), (33, 7), (64, 32), (100, 45), (16, 3)] {
         for rows in [1, 2, 11, 12, 13, 30] {
-            let (weight, bias) = (random(&[outputs, inputs], N::KIND), random(&[outputs], N::KIND));
-            let (x, before) = (random(&[rows, inputs], N::KIND), random(&[rows, outputs], N::KIND));
+            let draw = |size: &[i64], seed| random(size, seed).to_kind(N::KIND);
+            let (weight, bias) = (draw(&[outputs, inputs], 1), draw(&[outputs], 2));
+            let (x, before) = (draw(&[rows, inputs], 3), draw(&[rows, outputs], 4));
             let double = |x: &Tensor| x.to_kind(Kind::Double);
             let expected = double(&x).mm(&double(&weight).tr()) + double(&bias);
             let matrix = Matrix::new::<N>(&weight, Some(&bias));
@@ -84,7 +81,7 @@ fn products_are_those_of_libtorch() {
 #[test]
 fn a_rows_product_does_not_depend_on_its_neighbours() {
     crate::needs_kernels!();
-    let (weight, x) = (random(&[70, 50], Kind::BFloat16), random(&[40, 50], Kind::BFloat16));
+    let [weight, x] = [70, 40].map(|n| random(&[n, 50], n as u64).to_kind(Kind::BFloat16));
     let matrix = Matrix::new::<bf16>(&weight, None);
     let product = |first: i64, rows: i64| {
         let mut out = vec![0.0_f32; (rows * 70) as usize];
@@ -99,14 +96,13 @@ fn a_rows_product_does_not_depend_on_its_neighbours() {
 }
 
 fn attention<N: Number>(tolerance: f64) {
-    tch::manual_seed(2);
     for (queries, keys, dim, tokens) in
         [(9, 3, 64, 150), (4, 4, 12, 37), (8, 1, 20, 70), (5, 1, 128, 20), (2, 2, 8, 1)]
     {
         for (soft_cap, window) in [(None, None), (Some(1.5), Some(6)), (None, Some(33))] {
             let heads = Heads { queries, keys, dim };
             let how = Attention { heads, scale: 0.3, soft_cap, window };
-            let qkv = random(&[tokens, heads.width() as i64], N::KIND);
+            let qkv = random(&[tokens, heads.width() as i64], 5).to_kind(N::KIND);
             // Two sequences at a time, of the same tokens; the second has two of them less.
             let lengths = [tokens as usize, (tokens as usize).saturating_sub(2)];
             let first = KeysValues::new::<N>(2, &heads);

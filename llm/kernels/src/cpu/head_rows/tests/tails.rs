@@ -6,13 +6,13 @@ use tch::{Device, Kind, Tensor};
 use super::super::{gradient, top};
 use super::{Case, ROWS, on_device};
 use crate::head_rows::{Logits, Onto, Tail, Task, Top, plain};
+use crate::tests::random;
 
 const VOCABULARY: i64 = 70;
 
 /// Predictions that give every token some probability.
 fn case(kind: Kind, cap: Option<f64>) -> Case {
-    tch::manual_seed(8);
-    let logits = (Tensor::randn([ROWS, VOCABULARY], (Kind::Float, Device::Cpu)) * 2.0).to_kind(kind);
+    let logits = (random(&[ROWS, VOCABULARY], 8) * 2.0).to_kind(kind);
     let [hidden, weight] = [ROWS, VOCABULARY].map(|n| Tensor::zeros([n, 1], (kind, Device::Cpu)));
     Case { hidden, weight, logits, labels: (0..ROWS as u32).map(|i| i * 6).collect(), cap }
 }
