@@ -22,10 +22,16 @@ heard = []
 signal.signal(signal.SIGINT, lambda *_: heard.append("SIGINT"))
 signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
 print("group", os.getpgrp(), "reads", os.readlink("/proc/self/fd/0"), flush=True)
+
+def say():
+    with open(__file__ + ".new", "w") as new:
+        new.write(" ".join(heard))
+    os.replace(new.name, __file__ + ".heard")
+
 while len(heard) < 2:
-    open(__file__ + ".heard", "w").write(" ".join(heard))
+    say()
     time.sleep(0.01)
-open(__file__ + ".heard", "w").write(" ".join(heard))
+say()
 """
 # Keeps its arguments and its configuration.
 KEEPING = """
@@ -60,7 +66,11 @@ def test_ctrl_c_reaches_the_program_once(program):
         assert python.stderr.readline() == f"group {python.pid} reads /dev/null\n"
         for times in (1, 2):
             os.killpg(python.pid, signal.SIGINT)
-            time.sleep(0.5)
+            until = time.monotonic() + 10
+            while len(heard.read_text().split()) < times and time.monotonic() < until:
+                time.sleep(0.01)
+            # Another one would follow soon.
+            time.sleep(0.2)
             assert heard.read_text().split() == ["SIGTERM"] * times
         assert python.communicate(timeout=10)[1].endswith("KeyboardInterrupt\n")
     finally:

@@ -44,7 +44,11 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]
-    said = [rank.communicate(timeout=120)[0] for rank in ranks]
+    try:
+        said = [rank.communicate(timeout=600)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
     assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(said)
     one, two = results(tmp_path), torch.load(tmp_path / "results.pt")
     for name, (losses, gradient) in one.items():

@@ -124,8 +124,8 @@ impl Arguments {
         };
         let stop = interruption(STOPPING, "unfinished replies");
         let together = Together::of(processes.as_ref().map(Processes::group));
-        let outcome = evaluate::evaluate(&settings, stop, &together);
-        let Some(results) = Processes::checked(processes.as_ref(), outcome)? else {
+        let evaluate = || evaluate::evaluate(&settings, stop, &together);
+        let Some(results) = Processes::checked(processes.as_ref(), evaluate)? else {
             Processes::end_interrupted(processes)
         };
         tokensieve_base::output!("{}", evaluate::results_table(&results, baseline.as_ref()))?;

@@ -86,13 +86,8 @@ impl Arguments {
             (None, Some(prompts), Some(out)) => {
                 let processes = self.sharing.join(WAY_BACK)?;
                 let together = Together::of(processes.as_ref().map(Processes::group));
-                let outcome = self
-                    .model
-                    .of
-                    .open(date)
-                    .map_err(anyhow::Error::from)
-                    .and_then(|loaded| self.answer_all(prompts, out, &loaded, &together));
-                if Processes::checked(processes.as_ref(), outcome)?.is_break() {
+                let answer = || self.answer_all(prompts, out, &self.model.of.open(date)?, &together);
+                if Processes::checked(processes.as_ref(), answer)?.is_break() {
                     Processes::end_interrupted(processes);
                 }
                 Ok(())
@@ -162,6 +157,8 @@ impl Arguments {
     ) -> anyhow::Result<ControlFlow<()>> {
         let (_, prompts) = tokensieve_documents::prompts(prompts, self.n, &loaded.tokenizer)?;
         let hashes: Vec<String> = prompts.iter().map(hash).collect();
+        together.same("model", &loaded.checkpoint.hash())?;
+        together.same("file of prompts", &hashes)?;
         let mut storing = if together.stores() {
             let file = ReplyFile::open(out, &self.settings(loaded)?, &hashes, self.fresh)?;
             Some(Storing { file, replies: 0, tokens: 0 })

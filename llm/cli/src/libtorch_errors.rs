@@ -20,6 +20,11 @@ pub(super) fn as_errors<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::
             report(panic);
         }
     }));
+    caught(work)
+}
+
+/// The same for a part of the work, from which something follows if it fails.
+pub(super) fn caught<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     // Nothing that `work` has changed is used afterwards.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| match libtorch_message(&*panic) {
         Some(what) => Err(Error::Run(what).into()),

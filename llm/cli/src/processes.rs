@@ -10,10 +10,14 @@ use tokensieve_base::terminal::be_quiet;
 use tokensieve_kernels::machine::take_turns;
 use tokensieve_processes::{Copies, Group, Lost, Store, Timing, World};
 
-use crate::interruption::{INTERRUPTED, end};
+use crate::interruption::{INTERRUPTED, end, ends_at_once};
+use crate::libtorch_errors::caught;
 
 /// The variable with which a user says how many threads a process has.
 const THREADS: &str = "OMP_NUM_THREADS";
+
+/// Why a process stops that was interrupted.
+const CTRL_C: &str = "Ctrl-C";
 
 /// How a verb that stores what it finds goes on.
 pub(crate) const WAY_BACK: &str = "the same command continues, with any number of processes";
@@ -57,7 +61,7 @@ impl Processes {
         way_back: impl Display + Send + Sync + 'static,
     ) -> anyhow::Result<Option<Self>> {
         let timing = Timing::default();
-        let (world, store, copies) = match (World::from_environment()?, asked) {
+        let (world, store, mut copies) = match (World::from_environment()?, asked) {
             (Some(world), Some(asked)) if world.size != asked => {
                 bail!("--processes is {asked}, but {} processes were started; leave it out", world.size)
             }
@@ -65,6 +69,7 @@ impl Processes {
             (None, None | Some(1)) => return Ok(None),
             (None, Some(asked)) => {
                 let store = Store::keep(Copies::HOST, 0, timing.join)?;
+                ends_at_once();
                 let started = Copies::start(asked, store.port());
                 let (copies, world) = started.with_context(|| format!("cannot start {asked} processes"))?;
                 (world, Some(store), Some(copies))
@@ -75,13 +80,21 @@ impl Processes {
         }
         share_cores(world.local_size);
         take_turns(world.local_rank);
-        let speaker = Speaker { rank: world.rank, alone: asked.is_some() };
+        let speaker = Speaker { rank: world.rank, alone: copies.is_some() || Copies::is_one() };
         // Whoever computes does not look.
-        let group = Group::join(&world, store, timing, move |lost| {
+        let on_lost = move |lost: &Lost| {
+            if is_interruption(lost) {
+                end(INTERRUPTED);
+            }
             if speaker.speaks(Some(lost)) {
                 let _ = writeln!(io::stderr(), "error: {lost}; {way_back}");
             }
             end(1);
+        };
+        let mut coming = || copies.as_mut().map_or(Ok(()), Copies::coming);
+        let group = Group::join_while(&world, store, timing, &mut coming, on_lost).inspect_err(|_| {
+            // Nobody is left for them to join.
+            Copies::kill(|_| true);
         })?;
         Ok(Some(Self { group, speaker, _copies: copies }))
     }
@@ -90,10 +103,14 @@ impl Processes {
         &self.group
     }
 
-    /// What the work came to. If that is an error, the others stop, and this process ends here if another one prints it.
-    pub(crate) fn checked<T, E: Display>(processes: Option<&Self>, outcome: Result<T, E>) -> Result<T, E> {
+    /// What the work comes to. If that is an error, the others stop, and this process ends here if another one prints it.
+    pub(crate) fn checked<T, E: Into<anyhow::Error>>(
+        processes: Option<&Self>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> anyhow::Result<T> {
+        let outcome = caught(|| work().map_err(Into::into));
         if let (Err(error), Some(processes)) = (&outcome, processes) {
-            processes.fail(error);
+            processes.fail(&format!("{error:#}"));
         }
         outcome
     }
@@ -101,18 +118,32 @@ impl Processes {
     /// Ends the program, and the others, after Ctrl-C.
     pub(crate) fn end_interrupted(processes: Option<Self>) -> ! {
         if let Some(processes) = processes {
-            processes.fail(&"Ctrl-C");
+            processes.fail(CTRL_C);
         }
         exit(INTERRUPTED);
     }
 
-    fn fail(&self, error: &impl Display) {
+    fn fail(&self, error: &str) {
         let lost = self.group.lost();
-        self.group.fail(&error.to_string());
+        self.group.fail(error);
+        if let Some(lost) = &lost {
+            if is_interruption(lost) {
+                end(INTERRUPTED);
+            }
+            if lost.own_reason().is_none() {
+                // What hangs would be waited for.
+                Copies::kill(|rank| rank == lost.rank);
+            }
+        }
         if !self.speaker.speaks(lost.as_ref()) {
             end(1);
         }
     }
+}
+
+/// Whether a process stopped because of Ctrl-C, which reached others perhaps later.
+fn is_interruption(lost: &Lost) -> bool {
+    lost.own_reason() == Some(CTRL_C)
 }
 
 /// Who prints errors: every process where each has a log of its own; of copies of this program process 0 alone, or where
@@ -125,7 +156,7 @@ struct Speaker {
 
 impl Speaker {
     fn speaks(self, lost: Option<&Lost>) -> bool {
-        let speaker = usize::from(lost.is_some_and(|lost| lost.rank == 0 && !lost.by_itself()));
+        let speaker = usize::from(lost.is_some_and(|lost| lost.rank == 0 && lost.own_reason().is_none()));
         !self.alone || self.rank == speaker
     }
 }

@@ -75,7 +75,7 @@ impl Arguments {
             "the steps since the last checkpoint",
         );
         let group = processes.as_ref().map(Processes::group);
-        let run = Run::start(config, begin, interrupted, group).and_then(Run::go);
+        let run = || Run::start(config, begin, interrupted, group).and_then(Run::go);
         let summary = Processes::checked(processes.as_ref(), run)?;
         drop(processes);
         tokensieve_base::output!("{summary}\n")?;

@@ -175,7 +175,7 @@ impl Arguments {
         }
         let processes = self.sharing.join(WAY_BACK)?;
         let together = Together::of(processes.as_ref().map(Processes::group));
-        Processes::checked(processes.as_ref(), self.estimate(&together))
+        Processes::checked(processes.as_ref(), || self.estimate(&together))
     }
 
     /// Each process estimates its part of the documents, and process 0 writes the file.
@@ -183,6 +183,8 @@ impl Arguments {
         let mut loaded = self.settings.load()?;
         let set = self.reading.read(&self.data, self.n, &loaded)?;
         let header = loaded.header(&self.settings, &self.data, self.reading.split.clone(), &set);
+        together.same("model", &header.model_sha256)?;
+        together.same("data set", &header.data_sha256)?;
         let writer = if together.stores() { Some(Writer::open(&self.out, &header)?) } else { None };
         let done = together.agreed(writer.as_ref().map(Writer::done).unwrap_or_default())?;
         let documents: Vec<&Document> = set.documents.iter().collect();
@@ -208,7 +210,11 @@ impl Arguments {
                 None => Ok(()),
             },
         )?;
-        let Some(Storing { bar, tokens, predicted, .. }) = storing else { return Ok(()) };
+        let Some(Storing { bar, tokens, predicted, next, .. }) = storing else { return Ok(()) };
+        if next < set.documents.len() {
+            let what = format!("document {next} is missing: no process computed it");
+            return Err(Error::Run(what).into());
+        }
         bar.finish_and_clear();
         if let Some(table) = &self.parquet {
             write_table(&self.out, table)?;

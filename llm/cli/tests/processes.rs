@@ -8,7 +8,6 @@
 mod bench;
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -119,10 +118,6 @@ fn process(bench: &Bench, out: &str, arguments: &[&str], [rank, size]: [usize; 2
     command
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Processes that a launcher started which keeps the store, as torchrun does.
 struct Started {
     children: Vec<Child>,
@@ -130,18 +125,23 @@ struct Started {
 }
 
 fn started(bench: &Bench, out: &str, arguments: &[&str], size: usize) -> Started {
+    started_with(bench, out, &vec![arguments; size])
+}
+
+/// Each with arguments of its own.
+fn started_with(bench: &Bench, out: &str, arguments: &[&[&str]]) -> Started {
     let store = Store::keep("127.0.0.1", 0, Duration::from_secs(20)).unwrap();
-    let start = |rank| {
-        let mut command = process(bench, out, arguments, [rank, size], store.port());
+    let start = |(rank, own): (usize, &&[&str])| {
+        let mut command = process(bench, out, own, [rank, arguments.len()], store.port());
         command.env("TORCHELASTIC_USE_AGENT_STORE", "True").spawn().unwrap()
     };
-    Started { children: (0..size).map(start).collect(), _store: store }
+    Started { children: arguments.iter().enumerate().map(start).collect(), _store: store }
 }
 
 fn ends(child: Child) -> Output {
     let start = Instant::now();
     let output = child.wait_with_output().unwrap();
-    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
     output
 }
 
@@ -204,6 +204,7 @@ fn when_one_hangs_the_others_end() {
         ["--set", "train.steps=100000", "--set", NO_GROWTH, "--set", "train.early_stop.patience=100000"];
     let Started { mut children, _store } = started(&bench, "out", &endless, 2);
     while bench.steps("out") < 5 {
+        assert!(children[0].try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(5));
     }
     let mut hung = children.pop().unwrap();
@@ -230,15 +231,13 @@ fn an_error_of_the_data_is_printed_once() {
 #[test]
 fn what_cannot_be_is_refused() {
     let bench = Bench::new();
-    let mut command = process(&bench, "out", &TWO, [0, 3], free_port());
+    let mut command = process(&bench, "out", &TWO, [0, 3], 1);
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(said(&output).contains("--processes is 2, but 3 processes were started"), "{}", said(&output));
 
     // Two processes with different data.
-    let port = free_port();
-    let first = process(&bench, "out", &[], [0, 2], port).spawn().unwrap();
-    let second = process(&bench, "out", &["--set", "data.limit=20"], [1, 2], port).spawn().unwrap();
-    for output in [first, second].map(ends) {
+    let two = started_with(&bench, "out", &[&[], &["--set", "data.limit=20"]]);
+    for output in two.children.into_iter().map(ends) {
         assert_eq!(output.status.code(), Some(1));
         assert!(
             said(&output).contains("process 1 has another configuration than process 0"),

@@ -170,7 +170,7 @@ fn killed_they_continue_with_another_number() {
 #[test]
 fn interrupted_they_end_together_and_continue() {
     let bench = bench();
-    for verb in [GENERATE, EVALUATE] {
+    for verb in ALL {
         let [whole, stopped] = ["whole", "stopped"].map(|folder| format!("{}-{folder}", verb.name));
         verb.undisturbed(&bench, &whole, "1");
         let output = verb.disturbed(&bench, &whole, &stopped, "2", libc::SIGINT);

@@ -85,6 +85,25 @@ fn a_second_ctrl_c_ends_at_once() {
 }
 
 #[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let bench = Bench::new();
+    let run = bench.command("run", &["--set", NO_GROWTH]);
+    let mut command = Command::new("nohup");
+    command.arg(run.get_program()).args(run.get_args()).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while bench.steps("run") < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        sleep(Duration::from_millis(1));
+    }
+    for _ in 0..2 {
+        // SAFETY: a signal to a child of ours that has not been waited for.
+        unsafe { libc::kill(child.id() as i32, libc::SIGHUP) };
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{} {}", output.status, said(&output));
+}
+
+#[test]
 fn nothing_that_is_no_number_is_saved() {
     let bench = Bench::new();
     // Where a gradient is 0, as B's is for A at the start, a step of AdamW is then 0/0: in f32 this is 0.

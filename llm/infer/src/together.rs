@@ -54,6 +54,18 @@ impl<'g> Together<'g> {
         read(&group.broadcast(&written(&known)).map_err(Error::other)?)
     }
 
+    /// Sees that all processes have read the same.
+    pub fn same(&self, what: &str, read: &impl Serialize) -> Result<()> {
+        let Some(group) = self.group else { return Ok(()) };
+        let all = group.gather(&written(read)).map_err(Error::other)?;
+        let differs = all.iter().position(|other| *other != all[0]);
+        differs.map_or(Ok(()), |rank| {
+            let what =
+                format!("process {rank} has another {what} than process 0: all must have the same files");
+            Err(Error::Run(what))
+        })
+    }
+
     /// This process' part of so many items: those that follow each other are often computed together.
     pub fn part(&self, items: usize) -> Range<usize> {
         let end = |rank: usize| items * rank / self.size();
@@ -73,25 +85,30 @@ impl<'g> Together<'g> {
         Ok(())
     }
 
-    /// Ends the work on some items: returns when all processes have done their parts, or breaks when this one of several is `stopped`.
-    /// Process 0 passes on what the others sent.
+    /// Ends the work on some items: returns when all processes have done their parts, or breaks when this one of several is
+    /// `stopped` before it knows that they have. Process 0 passes on what the others sent.
     pub fn finish<T: DeserializeOwned>(
         &self,
         stopped: impl Fn() -> bool,
         mut each: impl FnMut(T) -> Result<()>,
     ) -> Result<ControlFlow<()>> {
         let Some(group) = self.group else { return Ok(ControlFlow::Continue(())) };
-        if !self.stores() && !stopped() {
+        if self.stores() {
+            let others_work = || self.done.get() + 1 < self.size();
+            while others_work() && !stopped() {
+                if let Some(letter) = self.letter(LOOK)? {
+                    self.open(&letter, &mut each)?;
+                }
+            }
+            if others_work() {
+                self.received(&mut each)?;
+                return Ok(ControlFlow::Break(()));
+            }
+        } else if stopped() {
+            return Ok(ControlFlow::Break(()));
+        } else {
             // Nothing more will come.
             self.send_letter(&None::<()>)?;
-        }
-        while self.stores() && !stopped() && self.done.get() + 1 < self.size() {
-            if let Some(letter) = self.letter(LOOK)? {
-                self.open(&letter, &mut each)?;
-            }
-        }
-        if stopped() {
-            return Ok(ControlFlow::Break(()));
         }
         self.done.set(0);
         group.wait().map_err(Error::other)?;

@@ -103,8 +103,9 @@ fn back_ends_agree_on_smollm2() {
             let sure = exact.margins.iter().enumerate().filter(|(_, margin)| **margin > SURE);
             let others = sure.filter(|(at, _)| found.greedy[*at] != exact.greedy[*at]);
             let others: Vec<f64> = others.map(|(_, margin)| *margin).collect();
-            // Of 1,671 such tokens one is another in bf16 on every back end, with libtorch's operators too, by 0.30; in AVX2 two.
-            assert!(others.len() < 3 && others.iter().all(|margin| *margin < 0.5), "{of} {kind}: {others:?}");
+            // Of 1,671 such tokens one is another in bf16 on every back end, with libtorch's operators too, by 0.30; in AVX2 two. A wrong
+            // kernel changes hundreds.
+            assert!(others.len() < 6 && others.iter().all(|margin| *margin < 0.5), "{of} {kind}: {others:?}");
         }
     }
 }

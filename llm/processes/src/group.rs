@@ -197,11 +197,17 @@ impl Group {
     }
 
     /// A letter, and who sent it: one that has come, or comes before so much time has passed. Those of one process come in the
-    /// order in which they were sent.
+    /// order in which they were sent. Who waits for one while a process has left waits in vain.
     pub fn letter(&self, within: Duration) -> Result<Option<Letter>, Lost> {
+        // Whoever had left by now has no letter on its way.
+        let departed = self.shared.departed().filter(|_| !within.is_zero());
         match self.letters.recv_timeout(within) {
             Ok(letter) => Ok(Some(letter)),
-            Err(RecvTimeoutError::Timeout) => self.shared.lost().map_or(Ok(None), Err),
+            Err(RecvTimeoutError::Timeout) => match (self.shared.lost(), departed) {
+                (Some(lost), _) => Err(lost),
+                (None, Some(rank)) => Err(self.shared.lose(rank, ENDED.to_owned())),
+                (None, None) => Ok(None),
+            },
             Err(RecvTimeoutError::Disconnected) => {
                 let other = usize::from(self.rank == 0);
                 Err(self.shared.lose(other, ENDED.to_owned()))
@@ -226,6 +232,7 @@ impl Group {
     /// Leaves because of an error, and sends it to the others.
     pub fn fail(&self, why: &str) {
         self.shared.leave(Some(why));
+        self.shared.linger();
     }
 
     /// Waits until all processes make this call, and returns their lengths. Before that none sends more than a few bytes,

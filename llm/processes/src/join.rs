@@ -30,9 +30,20 @@ impl Group {
         timing: Timing,
         on_lost: impl Fn(&Lost) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
+        Self::join_while(world, kept, timing, &mut || Ok(()), on_lost)
+    }
+
+    /// The same, as long as the others can still come: process 0 asks `coming` while it waits for them.
+    pub fn join_while(
+        world: &World,
+        kept: Option<Store>,
+        timing: Timing,
+        coming: &mut dyn FnMut() -> Result<(), Error>,
+        on_lost: impl Fn(&Lost) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
         let meeting = Meeting { world, until: Instant::now() + timing.join, timing };
         let store = kept.map_or_else(|| meeting.store(), Ok)?;
-        let streams = meeting.connect(&store)?;
+        let streams = meeting.connect(&store, coming)?;
         let group = Self::new(world.rank, streams, timing, Box::new(on_lost));
         let group = group.map_err(|error| meeting.failed(&error))?;
         // Everybody has read what is in the store.
@@ -82,7 +93,11 @@ impl Meeting<'_> {
     }
 
     /// A connection with every other process, by rank.
-    fn connect(&self, store: &Store) -> Result<Vec<Option<TcpStream>>, Error> {
+    fn connect(
+        &self,
+        store: &Store,
+        coming: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<Vec<Option<TcpStream>>, Error> {
         let World { rank, size, attempt, .. } = self.world;
         let key = |name: &dyn std::fmt::Display| format!("tokensieve/{attempt}/{name}");
         let failed = |error| self.failed(&error);
@@ -93,16 +108,18 @@ impl Meeting<'_> {
         }
         let address = listener.local_addr().map_err(failed)?;
         store.set(&key(rank), address.to_string().as_bytes())?;
-        let token = store.get(&key(&"token"), self.left()).map_err(|_| self.missing(0, ""))?;
+        let not_found = |other, error: Error| self.missing(other, &format!(" ({error})"));
+        let token = store.get(&key(&"token"), self.left()).map_err(|error| not_found(0, error))?;
 
         let mut streams: Vec<Option<TcpStream>> = (0..*size).map(|_| None).collect();
         for (other, place) in streams[..*rank].iter_mut().enumerate() {
-            let found = store.get(&key(&other), self.left()).map_err(|_| self.missing(other, ""))?;
+            let found = store.get(&key(&other), self.left()).map_err(|error| not_found(other, error))?;
             let stream =
                 self.call(&found, &token).map_err(|error| self.missing(other, &format!(" ({error})")))?;
             *place = Some(stream);
         }
         while let Some(missing) = (rank + 1..*size).find(|other| streams[*other].is_none()) {
+            coming()?;
             match listener.accept() {
                 Ok((stream, _)) => {
                     if let Some((other, stream)) = self.introduced(stream, &token) {

@@ -39,9 +39,9 @@ impl Lost {
     /// What precedes the error with which a process stopped.
     const STOPPED: &str = "stopped: ";
 
-    /// Whether the process stopped by itself, with an error that it prints.
-    pub fn by_itself(&self) -> bool {
-        self.why.starts_with(Self::STOPPED)
+    /// Why the process stopped by itself, if it did: an error that it prints.
+    pub fn own_reason(&self) -> Option<&str> {
+        self.why.strip_prefix(Self::STOPPED)
     }
 }
 
@@ -68,6 +68,9 @@ pub(crate) const ENDED: &str = "ended before the others";
 
 /// How often a process that cannot send looks whether all that it received is read (choice).
 const MOMENT: Duration = Duration::from_millis(5);
+
+/// How long a process that fails waits for the others to take its farewell (choice).
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What is called with a loss that nobody noticed.
 pub(crate) type OnLost = dyn Fn(&Lost) + Send + Sync;
@@ -135,7 +138,7 @@ impl Shared {
         let writer = self.writers[to].as_ref().filter(|_| !is_silence(error));
         let farewell = writer.is_some_and(|writer| {
             let until = Instant::now() + self.timing.grace;
-            while writer.heard_out.get().is_none() && Instant::now() < until {
+            while writer.heard_out.get().is_none() && self.lost().is_none() && Instant::now() < until {
                 thread::sleep(MOMENT);
             }
             writer.heard_out.get() == Some(&true)
@@ -143,7 +146,8 @@ impl Shared {
         self.lose(to, if farewell { ENDED.to_owned() } else { self.reason(error) })
     }
 
-    /// Sends a sign of life to whom nothing else is being sent.
+    /// Sends a sign of life to whom nothing else is being sent. That a connection is closed means nothing here: a process
+    /// that has done its part may leave, and who waits for one learns the rest from its reader.
     pub(crate) fn beat(self: &Arc<Self>) {
         for (rank, writer) in self.writers.iter().enumerate() {
             let Some(mut stream) = writer.as_ref().and_then(|writer| writer.stream.try_lock().ok()) else {
@@ -151,10 +155,20 @@ impl Shared {
             };
             let written = write(&mut stream, Kind::Beat, &[]);
             drop(stream);
-            if let Err(error) = written {
-                self.unsent(rank, &error);
+            if let Err(error) = written
+                && is_silence(&error)
+            {
+                self.lose(rank, self.reason(&error));
             }
         }
+    }
+
+    /// A process that has said farewell.
+    pub(crate) fn departed(&self) -> Option<usize> {
+        let has_left = |writer: &Option<Writer>| {
+            writer.as_ref().is_some_and(|writer| writer.heard_out.get() == Some(&true))
+        };
+        self.writers.iter().position(has_left)
     }
 
     /// Records a loss, unless there was one before, and tells the others. Returns the first.
@@ -183,18 +197,20 @@ impl Shared {
         lost
     }
 
-    /// Leaves: what becomes of the others is no loss any more. They learn why, if there is a reason.
+    /// Leaves: what becomes of the others is no loss any more. They learn why, if there is a reason; a loss that this
+    /// process knows of is the reason.
     pub(crate) fn leave(&self, why: Option<&str>) {
-        let first = {
+        let lost = {
             let mut state = lock(&self.state);
             if std::mem::replace(&mut state.leaving, true) {
                 return;
             }
-            state.lost.is_none()
+            state.lost.clone()
         };
-        let farewell = match why {
-            Some(why) if first => farewell(self.rank, &format!("{}{why}", Lost::STOPPED)),
-            _ => farewell(self.rank, ""),
+        let farewell = match (lost, why) {
+            (Some(lost), _) => farewell(lost.rank, &lost.why),
+            (None, Some(why)) => farewell(self.rank, &format!("{}{why}", Lost::STOPPED)),
+            (None, None) => farewell(self.rank, ""),
         };
         let told = self.tell(&farewell);
         for (writer, told) in self.writers.iter().zip(told) {
@@ -208,6 +224,16 @@ impl Shared {
                 // What was written still arrives.
                 let _ = stream.shutdown(Shutdown::Write);
             }
+        }
+    }
+
+    /// Waits a moment until all others have left too, or read why this one did: a process that ends at once takes with it
+    /// what is still on its way to them.
+    pub(crate) fn linger(&self) {
+        let until = Instant::now() + LINGER;
+        let is_there = |writer: &Writer| writer.heard_out.get().is_none();
+        while self.writers.iter().flatten().any(is_there) && Instant::now() < until {
+            thread::sleep(MOMENT);
         }
     }
 

@@ -4,7 +4,6 @@ use super::queue::{self, Shard};
 use super::{Job, Lab, Value, Verb};
 use anyhow::{Context as _, Result};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,9 +41,18 @@ impl Sandbox {
         let folder = std::env::temp_dir().join(format!("tokensieve-lab-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let sandbox = Self(folder);
-        fs::write(sandbox.program(), SCRIPT)?;
-        fs::set_permissions(sandbox.program(), fs::Permissions::from_mode(0o755))?;
+        sandbox.install(SCRIPT)?;
         Ok(sandbox)
+    }
+
+    /// Makes it the program. Another process copies it: while this one writes, another thread's child may hold the file,
+    /// which cannot be executed then.
+    fn install(&self, script: &str) -> Result<()> {
+        fs::write(self.0.join("script"), script)?;
+        let install = ["-m", "755", "script", "program.sh"];
+        let installed = std::process::Command::new("install").args(install).current_dir(&self.0).status()?;
+        assert!(installed.success());
+        Ok(())
     }
 
     fn program(&self) -> PathBuf {
@@ -150,7 +158,7 @@ fn a_damaged_result_stays_and_is_named_and_one_without_provenance_is_made_again(
 fn checkpoints_are_removed_from_what_is_done() -> Result<()> {
     let sandbox = Sandbox::new("checkpoints")?;
     let script = SCRIPT.replace("echo done > \"$out/adapter\"", "mkdir -p \"$out/checkpoints/step-1\"");
-    fs::write(sandbox.program(), script)?;
+    sandbox.install(&script)?;
     assert!(!sandbox.lab().make(&train(0), &silent)?.0.join("checkpoints").exists());
     Ok(())
 }
@@ -210,7 +218,7 @@ fn a_failed_job_fails_the_queue_but_not_the_others() -> Result<()> {
     let sandbox = Sandbox::new("some-fail")?;
     let script = SCRIPT
         .replace("echo \"$*\"", "grep -q 'seed = 2' \"$2\" && { echo 'error: two'; exit 1; }; echo \"$*\"");
-    fs::write(sandbox.program(), script)?;
+    sandbox.install(&script)?;
     let error = format!("{:#}", queue::run(&sandbox.lab(), &grid(), Shard::ALL, 2, &|_| ()).unwrap_err());
     assert!(error.contains("1 of 12 jobs failed") && error.contains("error: two"), "{error}");
     assert!(error.contains("1 more could not be done"), "{error}");
@@ -222,7 +230,7 @@ fn a_failed_job_fails_the_queue_but_not_the_others() -> Result<()> {
 fn where_nothing_can_be_written_no_other_job_is_begun() -> Result<()> {
     let sandbox = Sandbox::new("no-room")?;
     let script = SCRIPT.replace("echo \"$*\"", "rm -r \"$home/out/lab\"; : > \"$home/out/lab\"; echo \"$*\"");
-    fs::write(sandbox.program(), script)?;
+    sandbox.install(&script)?;
     let error = format!("{:#}", queue::run(&sandbox.lab(), &grid(), Shard::ALL, 1, &|_| ()).unwrap_err());
     assert!(error.contains("1 of 12 jobs failed, and 11 more were not begun: writing in "), "{error}");
     assert_eq!(sandbox.calls(), 1);
@@ -274,7 +282,7 @@ fn the_programs_absence_is_an_error_that_says_what_to_type() {
 fn a_program_built_from_other_sources_is_refused() -> Result<()> {
     let sandbox = Sandbox::new("sources")?;
     let check_version = |version: &str| -> Result<()> {
-        fs::write(sandbox.program(), format!("#!/bin/sh\ncat <<END\n{version}\nEND\n"))?;
+        sandbox.install(&format!("#!/bin/sh\ncat <<END\n{version}\nEND\n"))?;
         super::program::check(&sandbox.program())
     };
     check_version(&format!("tokensieve {}\ncode {}", env!("CARGO_PKG_VERSION"), crate::code::ALL))?;
@@ -283,7 +291,7 @@ fn a_program_built_from_other_sources_is_refused() -> Result<()> {
         assert!(error.contains("program.sh was built from other sources"), "{error}");
         assert!(error.contains("cargo build --release -p tokensieve-cli --bin tokensieve"), "{error}");
     }
-    fs::write(sandbox.program(), "#!/bin/sh\necho no libtorch >&2\nexit 127\n")?;
+    sandbox.install("#!/bin/sh\necho no libtorch >&2\nexit 127\n")?;
     let error = super::program::check(&sandbox.program()).unwrap_err().to_string();
     assert!(error.contains("--version` failed") && error.contains("no libtorch"), "{error}");
     Ok(())
@@ -316,6 +324,7 @@ fn programs_end_with_the_lab() -> Result<()> {
     while !process.ends_with('\n') {
         std::thread::sleep(Duration::from_millis(5));
         process = fs::read_to_string(sandbox.0.join("process")).unwrap_or_default();
+        assert!(lab.try_wait()?.is_none(), "the lab ended before it was killed");
     }
     lab.kill()?;
     lab.wait()?;

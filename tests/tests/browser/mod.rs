@@ -44,6 +44,8 @@ impl Browser {
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",
+            // Containers give few megabytes of it.
+            "--disable-dev-shm-usage",
             "--no-first-run",
             "--disable-background-networking",
             "--disable-component-update",
@@ -85,12 +87,12 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub(crate) fn wait_for(&self, expression: &str) {
-        assert!(self.becomes(expression), "still not true after 5 s: {expression}");
+        assert!(self.becomes(expression), "still not true after a minute: {expression}");
     }
 
-    /// Whether an expression is true within five seconds.
+    /// Whether an expression is true within a minute.
     pub(crate) fn becomes(&self, expression: &str) -> bool {
-        (0..100).any(|_| {
+        (0..1200).any(|_| {
             let is_so = self.eval(expression) == Value::Bool(true);
             if !is_so {
                 std::thread::sleep(Duration::from_millis(50));

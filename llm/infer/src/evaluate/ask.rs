@@ -7,7 +7,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-use super::answers::{Answers, Line};
+use super::answers::{Answers, Line, hash};
 use super::benchmark::Benchmark;
 use super::model::EvaluatedModel;
 use crate::together::Together;
@@ -22,6 +22,8 @@ pub(super) fn ask(
     answers: Option<&mut Answers>,
     together: &Together<'_>,
 ) -> Result<ControlFlow<()>> {
+    let questions = || (0..benchmark.count()).map(|question| hash(&benchmark.asked(question)));
+    together.same(benchmark.name(), &questions().collect::<Vec<_>>())?;
     let is_missing = |answers: &Answers| {
         let all = 0..benchmark.count();
         all.filter(|question| stored_answer(benchmark, answers, *question).is_err()).collect()

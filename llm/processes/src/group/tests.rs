@@ -301,6 +301,40 @@ fn who_computes_while_another_is_lost_is_told_in_time() {
     drop(other);
 }
 
+#[test]
+fn who_has_done_its_part_may_leave() {
+    let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
+    let port = store.port();
+    let (sender, told) = mpsc::channel();
+    let join = |rank, kept, sender: mpsc::Sender<Lost>| {
+        let told = move |lost: &Lost| sender.send(lost.clone()).unwrap();
+        Group::join(&world(rank, 2, port), kept, timing(), told).unwrap()
+    };
+    let theirs = sender.clone();
+    thread::scope(|scope| {
+        let other = scope.spawn(|| join(1, None, theirs).wait().unwrap());
+        let group = join(0, Some(store), sender);
+        group.wait().unwrap();
+        other.join().unwrap();
+        // It works on, alone.
+        assert!(told.recv_timeout(4 * (timing().beat + timing().grace)).is_err());
+        assert_eq!(group.lost(), None);
+        // A letter that is waited for does not come any more.
+        let why = group.letter(Duration::from_millis(10)).unwrap_err().why;
+        assert_eq!(why, "ended before the others");
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_process_that_cannot_come() {
+    let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
+    let world = world(0, 2, store.port());
+    let patient = Timing { join: Duration::from_secs(60), ..timing() };
+    let mut coming = || Err(Error::Join("it ended".to_owned()));
+    let error = Group::join_while(&world, Some(store), patient, &mut coming, |_| {}).unwrap_err();
+    assert_eq!(error.to_string(), "it ended");
+}
+
 /// What these processes say when one of `size` does not come. A busy machine needs longer until those that come have found
 /// each other: where one of them is missed too, they wait again, ten times as long.
 fn wait_in_vain<const N: usize>(ranks: [usize; N], size: usize, missing: usize) {
@@ -312,7 +346,9 @@ fn wait_in_vain<const N: usize>(ranks: [usize; N], size: usize, missing: usize) 
             let started = ranks.map(|rank| {
                 let kept = kept.take();
                 let timing = Timing { join, ..timing() };
-                scope.spawn(move || Group::join(&world(rank, size, port), kept, timing, |_| {}).unwrap_err())
+                // Not another test's processes, if one has this port by now.
+                let world = World { attempt: "in vain".to_owned(), ..world(rank, size, port) };
+                scope.spawn(move || Group::join(&world, kept, timing, |_| {}).unwrap_err())
             });
             started.map(|thread| thread.join().unwrap().to_string()).to_vec()
         });
