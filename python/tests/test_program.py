@@ -21,13 +21,14 @@ import os, signal, time
 heard = []
 signal.signal(signal.SIGINT, lambda *_: heard.append("SIGINT"))
 signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
-print("group", os.getpgrp(), "reads", os.readlink("/proc/self/fd/0"), flush=True)
 
 def say():
     with open(__file__ + ".new", "w") as new:
         new.write(" ".join(heard))
     os.replace(new.name, __file__ + ".heard")
 
+say()
+print("group", os.getpgrp(), "reads", os.readlink("/proc/self/fd/0"), flush=True)
 while len(heard) < 2:
     say()
     time.sleep(0.01)
