@@ -157,8 +157,8 @@ impl Arguments {
     ) -> anyhow::Result<ControlFlow<()>> {
         let (_, prompts) = tokensieve_documents::prompts(prompts, self.n, &loaded.tokenizer)?;
         let hashes: Vec<String> = prompts.iter().map(hash).collect();
-        together.same("model", &loaded.checkpoint.hash())?;
-        together.same("file of prompts", &hashes)?;
+        together.same("model", || loaded.checkpoint.hash())?;
+        together.same("file of prompts", || &hashes)?;
         let mut storing = if together.stores() {
             let file = ReplyFile::open(out, &self.settings(loaded)?, &hashes, self.fresh)?;
             Some(Storing { file, replies: 0, tokens: 0 })

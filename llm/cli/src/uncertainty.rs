@@ -183,8 +183,8 @@ impl Arguments {
         let mut loaded = self.settings.load()?;
         let set = self.reading.read(&self.data, self.n, &loaded)?;
         let header = loaded.header(&self.settings, &self.data, self.reading.split.clone(), &set);
-        together.same("model", &header.model_sha256)?;
-        together.same("data set", &header.data_sha256)?;
+        together.same("model", || &header.model_sha256)?;
+        together.same("data set", || &header.data_sha256)?;
         let writer = if together.stores() { Some(Writer::open(&self.out, &header)?) } else { None };
         let done = together.agreed(writer.as_ref().map(Writer::done).unwrap_or_default())?;
         let documents: Vec<&Document> = set.documents.iter().collect();

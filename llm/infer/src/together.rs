@@ -55,9 +55,9 @@ impl<'g> Together<'g> {
     }
 
     /// Sees that all processes have read the same.
-    pub fn same(&self, what: &str, read: &impl Serialize) -> Result<()> {
+    pub fn same<T: Serialize>(&self, what: &str, read: impl FnOnce() -> T) -> Result<()> {
         let Some(group) = self.group else { return Ok(()) };
-        let all = group.gather(&written(read)).map_err(Error::other)?;
+        let all = group.gather(&written(&read())).map_err(Error::other)?;
         let differs = all.iter().position(|other| *other != all[0]);
         differs.map_or(Ok(()), |rank| {
             let what =

@@ -22,8 +22,10 @@ pub(super) fn ask(
     answers: Option<&mut Answers>,
     together: &Together<'_>,
 ) -> Result<ControlFlow<()>> {
-    let questions = || (0..benchmark.count()).map(|question| hash(&benchmark.asked(question)));
-    together.same(benchmark.name(), &questions().collect::<Vec<_>>())?;
+    let questions = || -> Vec<String> {
+        (0..benchmark.count()).map(|question| hash(&benchmark.asked(question))).collect()
+    };
+    together.same(benchmark.name(), questions)?;
     let is_missing = |answers: &Answers| {
         let all = 0..benchmark.count();
         all.filter(|question| stored_answer(benchmark, answers, *question).is_err()).collect()

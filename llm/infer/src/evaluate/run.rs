@@ -45,7 +45,7 @@ pub fn evaluate(
     let open = |name: &String| registry::open(name, &options, &tokenizer, longest, settings.skip_bad);
     let suite = settings.suite.iter().map(open).collect::<Result<Vec<_>>>()?;
     check(&suite, settings)?;
-    together.same("model", &checkpoint.hash())?;
+    together.same("model", || checkpoint.hash())?;
     let mut answers =
         if together.stores() { open_answers(&suite, settings, (&checkpoint, &tokenizer))? } else { None };
     let mut model = Model::load(&checkpoint, settings.kind, settings.device)?;

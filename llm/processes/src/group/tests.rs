@@ -279,15 +279,18 @@ fn a_process_that_does_something_else_is_noticed() {
     assert!(errors.iter().all(|lost| lost.why.contains("does something else")), "{errors:?}");
 }
 
+/// A process of two, which sends what it is told of losses.
+fn one_of_two(rank: usize, port: u16, kept: Option<Store>, sender: mpsc::Sender<Lost>) -> Group {
+    let told = move |lost: &Lost| sender.send(lost.clone()).unwrap();
+    Group::join(&world(rank, 2, port), kept, timing(), told).unwrap()
+}
+
 #[test]
 fn who_computes_while_another_is_lost_is_told_in_time() {
     let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
     let port = store.port();
     let (sender, told) = mpsc::channel();
-    let join = |rank, kept, sender: mpsc::Sender<Lost>| {
-        let told = move |lost: &Lost| sender.send(lost.clone()).unwrap();
-        Group::join(&world(rank, 2, port), kept, timing(), told).unwrap()
-    };
+    let join = |rank, kept, sender| one_of_two(rank, port, kept, sender);
     let (ours, theirs) = (sender.clone(), sender);
     let other = thread::scope(|scope| {
         let first = scope.spawn(|| join(0, Some(store), ours));
@@ -306,10 +309,7 @@ fn who_has_done_its_part_may_leave() {
     let store = Store::keep("127.0.0.1", 0, timing().join).unwrap();
     let port = store.port();
     let (sender, told) = mpsc::channel();
-    let join = |rank, kept, sender: mpsc::Sender<Lost>| {
-        let told = move |lost: &Lost| sender.send(lost.clone()).unwrap();
-        Group::join(&world(rank, 2, port), kept, timing(), told).unwrap()
-    };
+    let join = |rank, kept, sender| one_of_two(rank, port, kept, sender);
     let theirs = sender.clone();
     thread::scope(|scope| {
         let other = scope.spawn(|| join(1, None, theirs).wait().unwrap());
