@@ -111,8 +111,9 @@ mod tests {
 
     #[test]
     fn entries_come_back_and_damaged_ones_do_not() -> Result<()> {
-        let folder = std::env::temp_dir().join(format!("tokensieve-cache-{}", std::process::id()));
-        let cache = Cache::open(&folder)?;
+        let scratch = tempfile::tempdir()?;
+        let folder = scratch.path();
+        let cache = Cache::open(folder)?;
         let origin = Origin {
             figure: "f".into(),
             unit: "seed 1".into(),
@@ -124,7 +125,6 @@ mod tests {
         assert_eq!(cache.get("absent"), None);
         fs::write(folder.join("k.csv"), "# {\"figure\"")?;
         assert_eq!(cache.get("k"), None);
-        fs::remove_dir_all(&folder)?;
         Ok(())
     }
 }

@@ -28,6 +28,7 @@ const AREA: Unit = Unit { name: "in area under the curve", each: 1.0 };
 const NATS: Unit = Unit { name: "nats", each: 1.0 };
 const ACCURACY: Unit = Unit { name: "points of accuracy", each: 100.0 };
 const RIGHT: Unit = Unit { name: "points of right answers", each: 100.0 };
+const CONSTRAINTS: Unit = Unit { name: "points of constraints met", each: 100.0 };
 const LIKENESS: Unit = Unit { name: "points of likeness", each: 100.0 };
 const SETTINGS: Unit = Unit { name: "% of the settings", each: 100.0 };
 /// The proof's regrets are in points already.
@@ -53,6 +54,7 @@ pub const QUESTIONS: [Question; 7] = [
         asks: "Does training on the tokens with the largest losses help?",
         answers: &[
             &[("study/masked-answers-arithmetic", RIGHT)],
+            &[("study/masked-follows-instructions", CONSTRAINTS)],
             &[("oracle/masked-lowers-kl", NATS), ("a-2c/far-epistemic-helps", RANK)],
             &[("a-12/top-beats-random-fashion-mnist", ACCURACY)],
         ],

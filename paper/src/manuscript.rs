@@ -200,8 +200,9 @@ mod tests {
     /// on several corpora are called without theirs.
     #[test]
     fn what_the_prose_names_is_recorded() -> Result<()> {
-        let folder = std::env::temp_dir().join(format!("tokensieve-manuscript-{}", std::process::id()));
-        let prose = fs::read_to_string(write(&folder)?)?;
+        let scratch = tempfile::tempdir()?;
+        let folder = scratch.path();
+        let prose = fs::read_to_string(write(folder)?)?;
         let data: Value = serde_json::from_str(&fs::read_to_string(folder.join("data.json"))?)?;
         let claims = data["claims"].as_object().context("claims")?;
         let mut named = 0;
@@ -226,7 +227,6 @@ mod tests {
             }
         }
         assert!(named > 5, "{named}");
-        fs::remove_dir_all(&folder)?;
         Ok(())
     }
 }

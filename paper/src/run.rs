@@ -312,12 +312,8 @@ mod tests {
 
     /// The number of times that a unit is computed when asked for twice, under these two configurations and codes.
     fn computed(configs: [u32; 2], codes: [&str; 2]) -> Result<usize> {
-        let folder = std::env::temp_dir().join(format!(
-            "tokensieve-run-{}-{configs:?}-{}",
-            std::process::id(),
-            codes[1]
-        ));
-        let cache = Cache::open(&folder)?;
+        let folder = tempfile::tempdir()?;
+        let cache = Cache::open(folder.path())?;
         let times = Cell::new(0);
         for (config, code) in configs.iter().zip(codes) {
             let run = Run::new(Profile::Smoke, "figure", code, Some(cache.clone()));
@@ -328,7 +324,6 @@ mod tests {
             assert_eq!(rows, [Row { config: *config, value: 0.1 + 0.2 }]);
             assert_eq!(run.into_log().units.len(), 1);
         }
-        std::fs::remove_dir_all(&folder)?;
         Ok(times.get())
     }
 

@@ -15,7 +15,7 @@ const GAP: f64 = 18.0;
 const LINE: f64 = 17.0;
 /// The tallest colour bar.
 const BAR: f64 = 320.0;
-/// How far labels of the x axis reach below it, and by how many degrees they are turned if they are.
+/// How far labels of the x axis reach below it, and by how many degrees they are turned at least if they are.
 const STRAIGHT: f64 = 20.0;
 const TURN: f64 = 35.0;
 /// The layout has room for the wider of Helvetica and `DejaVu Sans` ([`width`]).
@@ -196,9 +196,30 @@ struct Labels<'a> {
     y_ticks: Vec<(f64, String)>,
     /// Width of those left of the y axis.
     tick_room: f64,
-    /// How far names reach below the x axis when turned, which they are if they would run into each other.
-    turned: Option<f64>,
+    /// Names below the x axis are turned if they would run into each other.
+    turned: Option<Turned>,
     ends: Vec<End<'a>>,
+}
+
+struct Turned {
+    degrees: f64,
+    /// How far the names reach below the axis.
+    reach: f64,
+}
+
+impl Labels<'_> {
+    /// How far they reach below the x axis.
+    fn reach(&self) -> f64 {
+        self.turned.as_ref().map_or(STRAIGHT, |turned| turned.reach)
+    }
+}
+
+impl Turned {
+    /// Names that are `longest` wide, one in each slot: turned so far that neighbouring lines of text do not touch.
+    fn of(longest: f64, slot: f64) -> Self {
+        let degrees = (TICK / slot).min(1.0).asin().to_degrees().max(TURN);
+        Self { degrees, reach: 17.0 + longest * degrees.to_radians().sin() }
+    }
 }
 
 /// A labelled line's last point and name: `(x, y, name, series)` in data coordinates.
@@ -228,12 +249,13 @@ impl<'a> Frame<'a> {
             let (longest, slot) =
                 (widest(names.iter().map(String::as_str), TICK), width / names.len().max(1) as f64);
             if longest > slot - 4.0 {
-                turned = Some(17.0 + longest * TURN.to_radians().sin());
+                let turn = Turned::of(longest, slot);
                 // The first name reaches furthest to the left of its place.
                 let first = names.first().map_or(0.0, |name| self::width(name, TICK));
-                let more = (first * TURN.to_radians().cos() - slot / 2.0 - before).max(0.0);
+                let more = (first * turn.degrees.to_radians().cos() - slot / 2.0 - before).max(0.0);
                 before += more;
                 width = (width - more).max(20.0);
+                turned = Some(turn);
             }
         }
         Self { x, y, before, width, labels: Labels { y_ticks, tick_room, turned, ends } }
@@ -243,7 +265,7 @@ impl<'a> Frame<'a> {
 /// Room below a panel's plotting area.
 fn foot(panel: &Panel, frame: &Frame<'_>) -> f64 {
     let label = if panel.x.label.is_empty() || panel.x.quiet { 0.0 } else { LINE };
-    if panel.x.quiet { 14.0 } else { frame.labels.turned.unwrap_or(STRAIGHT) + 6.0 + label + 6.0 }
+    if panel.x.quiet { 14.0 } else { frame.labels.reach() + 6.0 + label + 6.0 }
 }
 
 fn letter(index: usize) -> char {
@@ -328,8 +350,10 @@ fn axes(canvas: &mut Canvas, panel: &Panel, area: &Area<'_>, labels: &Labels<'_>
         if panel.x.quiet || (labels.turned.is_none() && x - half < free_from) {
             continue;
         }
-        if labels.turned.is_some() {
-            canvas.text(x + 3.0, bottom + 14.0, label, small.anchor(Anchor::End).turned(-TURN));
+        if let Some(turned) = &labels.turned {
+            // Upright, a name begins nearer to the axis.
+            let y = bottom + 8.0 + 7.325 * turned.degrees.to_radians().cos();
+            canvas.text(x + 3.0, y, label, small.anchor(Anchor::End).turned(-turned.degrees));
         } else {
             canvas.text(x, bottom + 17.0, label, small.anchor(Anchor::Middle));
             free_from = x + half + 4.0;
@@ -337,7 +361,7 @@ fn axes(canvas: &mut Canvas, panel: &Panel, area: &Area<'_>, labels: &Labels<'_>
     }
     let set = Type::new(LABEL, theme.text).anchor(Anchor::Middle);
     if !panel.x.quiet {
-        let below = bottom + labels.turned.unwrap_or(STRAIGHT) + 15.0;
+        let below = bottom + labels.reach() + 15.0;
         canvas.text(f64::midpoint(left, right), below, &panel.x.label, set);
     }
     if !panel.y.quiet {
@@ -448,6 +472,14 @@ mod tests {
             assert!(if (y - next_y).abs() < 1.0 { end + 8.0 < next } else { y + 12.0 < next_y }, "{pair:?}");
         }
         assert!(entries.iter().all(|entry| entry.2 < 760.0) && entries[0].0 < entries.last().unwrap().0);
+    }
+
+    #[test]
+    fn many_names_are_turned_until_their_lines_do_not_touch() {
+        let apart = |slot: f64| slot * Turned::of(80.0, slot).degrees.to_radians().sin();
+        assert_eq!(Turned::of(80.0, 60.0).degrees, TURN);
+        assert!(apart(12.0) > TICK - 1e-9 && apart(60.0) > TICK);
+        assert_eq!(Turned::of(80.0, 8.0).degrees, 90.0);
     }
 
     #[test]

@@ -359,7 +359,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_hard_quarter_is_the_bases() -> Result<()> {
-        let folder = std::env::temp_dir().join(format!("tokensieve-finetune-{}", std::process::id()));
+        let scratch = tempfile::tempdir()?;
+        let folder = scratch.path();
         write(&folder.join("base"), [&[0.1, 5.0, 0.2], &[4.0, 0.3, 0.1, 0.2, 0.1]])?;
         write(&folder.join("own"), [&[1.0, 2.0, 1.0], &[0.5, 3.0, 0.0, 0.25, 0.25]])?;
         let (base, own) = (Evaluation::read(&folder.join("base"))?, Evaluation::read(&folder.join("own"))?);
@@ -382,7 +383,6 @@ pub(super) mod tests {
         write(&folder.join("base"), [&[0.1, 5.0], &[4.0, 0.3, 0.1, 0.2, 0.1]])?;
         let error = own.found("nll:x", &Evaluation::read(&folder.join("base"))?).unwrap_err();
         assert!(format!("{error:#}").contains("other documents"), "{error:#}");
-        fs::remove_dir_all(&folder)?;
         Ok(())
     }
 }

@@ -436,15 +436,14 @@ mod tests {
 
     #[test]
     fn the_content_of_a_file_counts_and_not_its_place() -> Result<()> {
-        let folder = std::env::temp_dir().join(format!("tokensieve-job-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
+        let scratch = tempfile::tempdir()?;
+        let folder = scratch.path();
         let id = |name: &str, content: &str| -> Result<String> {
             std::fs::write(folder.join(name), content)?;
             Ok(train().set("data.train", Value::file(&folder.join(name))?).id())
         };
         assert_eq!(id("a", "x")?, id("b", "x")?);
         assert_ne!(id("a", "x")?, id("a", "y")?);
-        std::fs::remove_dir_all(&folder)?;
         Ok(())
     }
 

@@ -201,13 +201,13 @@ mod tests {
         assert!(new.drawings[0].is_none() && new.drawings[1].is_some());
         assert!(new.claims.iter().all(|claim| claim.before == "–"));
 
-        let folder = std::env::temp_dir().join(format!("tokensieve-moved-{}", std::process::id()));
+        let scratch = tempfile::tempdir()?;
+        let folder = scratch.path();
         let all = [other, new];
-        let page = fs::read_to_string(write("main", &all, &folder)?)?;
+        let page = fs::read_to_string(write("main", &all, folder)?)?;
         assert_eq!(page.matches("data:image/svg+xml").count(), 3);
         assert!(markdown("main", &all).contains("**a-2c** (recorded)"));
         assert_eq!(markdown("main", &[]), "No figure's numbers moved since `main`.\n");
-        fs::remove_dir_all(&folder)?;
         Ok(())
     }
 

@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn outcomes_are_read_as_they_are_written() -> Result<()> {
-        let folder = std::env::temp_dir().join(format!("tokensieve-outcomes-{}", std::process::id()));
+        let scratch = tempfile::tempdir()?;
+        let folder = scratch.path();
         let path = folder.join("runs.jsonl.gz");
         let one = |seed: u64| Outcome {
             run: format!("train seed {seed}"),
@@ -213,7 +214,6 @@ mod tests {
         std::fs::write(&path, "no gzip")?;
         let error = format!("{:#}", Outcomes::<BTreeMap<String, f64>>::read(&path).unwrap_err());
         assert!(error.contains("runs.jsonl.gz"), "{error}");
-        std::fs::remove_dir_all(&folder)?;
         Ok(())
     }
 }
