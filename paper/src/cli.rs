@@ -197,7 +197,11 @@ pub(crate) struct Source {
 #[cfg(test)]
 mod tests {
     use super::Cli;
-    use clap::{Command, CommandFactory as _};
+    use clap::{Command, CommandFactory as _, Parser as _};
+    use std::collections::BTreeMap;
+    use std::fmt::Write as _;
+    use std::fs;
+    use std::path::Path;
 
     /// Scripts and habits depend on these: adding one is fine, changing one is a breaking change.
     #[test]
@@ -241,4 +245,77 @@ mod tests {
         "collect --plan --from --out",
         "check --plan --runs --jobs",
     ];
+
+    /// The justfile's recipes, each with the arguments of its calls of `paper`; `"$@"` and `"$1"` stand for the recipe's own.
+    fn recipes(justfile: &str) -> BTreeMap<&str, Vec<&str>> {
+        let (mut recipes, mut current) = (BTreeMap::<&str, Vec<&str>>::new(), None);
+        for line in justfile.lines() {
+            if let Some(arguments) = line.trim().strip_prefix("{{ paper }} ") {
+                current.and_then(|name| recipes.get_mut(name)).unwrap().push(arguments);
+            } else if line.starts_with(|c: char| c.is_ascii_lowercase()) && !line.contains(":=") {
+                let name = line.split([' ', ':']).next().unwrap();
+                recipes.entry(name).or_default();
+                current = Some(name);
+            }
+        }
+        recipes
+    }
+
+    /// What follows `./just` in the lines of a page's blocks, and in the code within its sentences.
+    fn commands(page: &str) -> Vec<Vec<&str>> {
+        let lines = page.lines().map(|line| line.trim_start().trim_start_matches("$ "));
+        let within = page.split('`').skip(1).step_by(2).filter(|code| !code.contains('\n'));
+        lines.chain(within).filter_map(command).collect()
+    }
+
+    fn command(text: &str) -> Option<Vec<&str>> {
+        let words = text.strip_prefix("./just ")?.split_whitespace();
+        Some(
+            words
+                .take_while(|word| !word.starts_with('#') && !["|", "&&", ">", "&"].contains(word))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn the_pages_name_recipes_and_arguments_that_there_are() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let justfile = fs::read_to_string(root.join("justfile")).unwrap();
+        let recipes = recipes(&justfile);
+        let mut pages = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+        for folder in ["docs", "docs/plans"] {
+            pages.extend(fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        // Entries of the log keep the names of their day.
+        pages.retain(|page| {
+            page.extension().is_some_and(|ending| ending == "md") && !page.ends_with("LOG.md")
+        });
+        let (mut parsed, mut wrong) = (0, String::new());
+        for page in pages {
+            let text = fs::read_to_string(&page).unwrap();
+            for command in commands(&text) {
+                let Some((name, given)) = command.split_first().filter(|(name, _)| !name.starts_with('-'))
+                else {
+                    continue;
+                };
+                let Some(calls) = recipes.get(name) else {
+                    let _ = writeln!(wrong, "{}: no recipe is called {name}", page.display());
+                    continue;
+                };
+                for call in calls {
+                    let arguments = call.split(' ').flat_map(|word| match word {
+                        "\"$@\"" => given.to_vec(),
+                        "\"$1\"" => vec![given.first().copied().unwrap_or("laptop")],
+                        word => vec![word],
+                    });
+                    parsed += 1;
+                    if let Err(error) = Cli::try_parse_from(std::iter::once("paper").chain(arguments)) {
+                        let _ = writeln!(wrong, "{}: ./just {}: {error}", page.display(), command.join(" "));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "\n{wrong}");
+        assert!(parsed > 40, "{parsed} commands");
+    }
 }
