@@ -53,8 +53,8 @@ impl Fake {
     }
 }
 
-/// How long threads wait for each other; then a test has failed.
-const LATE: Duration = Duration::from_secs(20);
+/// How long threads wait for each other, on an emulated processor that is busy too; then a test has failed.
+const LATE: Duration = Duration::from_secs(120);
 
 /// Changes a meeting, and waits until it is as wanted.
 fn meet(id: Id, change: impl FnOnce(&mut Meeting), wanted: impl Fn(&Meeting) -> bool) {
