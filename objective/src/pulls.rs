@@ -32,16 +32,6 @@ impl Pulls {
     pub fn is_still(&self) -> bool {
         self.pulled == 0
     }
-
-    /// Mean size of the labels' pull on their own logits, Σ |a|·(1 − p) / normaliser: what an objective with small
-    /// weights loses against −log p, and what a learning rate would have to make up for.
-    pub fn effective_step(&self, stats: &[TokenStats]) -> f64 {
-        let push = |(pull, token): (&Pull, &TokenStats)| match pull.label {
-            0.0 => 0.0,
-            label => label.abs() * one_minus_p(token),
-        };
-        self.pulls.iter().zip(stats).map(push).sum::<f64>() / self.normaliser
-    }
 }
 
 /// 1 − p without losing the digits of a p near 1.

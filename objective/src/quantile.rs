@@ -67,20 +67,10 @@ impl Sketch {
         self.levels[height].values = full;
     }
 
-    /// The number of rank round(q·n) in ascending order: −∞ for q = 0, +∞ past the last.
+    /// Several quantiles in one pass, each the number of rank round(q·n) in ascending order: −∞ for q = 0, +∞ past the
+    /// last.
     ///
-    /// Numbers x with `quantile(low) <= x < quantile(high)` are the band [low, high).
-    pub fn quantile(&self, q: f64) -> f64 {
-        let [value] = self.quantiles([q]);
-        value
-    }
-
-    /// Several quantiles in one pass.
-    pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> [f64; N] {
-        self.edges(qs).map(|edge| edge.value)
-    }
-
-    /// Several quantiles in one pass, as edges of bands.
+    /// Numbers from the edge of `low` up to that of `high` are the band [low, high).
     pub fn edges<const N: usize>(&self, qs: [f64; N]) -> [Edge; N] {
         pick(self.weighted(), qs)
     }
@@ -171,11 +161,6 @@ impl Window {
         self.current.insert(value);
     }
 
-    /// Quantiles of the numbers in the window.
-    pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> [f64; N] {
-        self.edges(qs).map(|edge| edge.value)
-    }
-
     /// Quantiles of the numbers in the window, as edges of bands.
     pub fn edges<const N: usize>(&self, qs: [f64; N]) -> [Edge; N] {
         let mut weighted = self.previous.weighted();
@@ -191,10 +176,15 @@ mod tests {
 
     use super::{Sketch, WIDTH};
 
+    fn quantile(sketch: &Sketch, q: f64) -> f64 {
+        let [edge] = sketch.edges([q]);
+        edge.value
+    }
+
     /// How many of the sorted numbers lie below the answer, at least and at most, minus the rank asked for.
     fn rank_error(sorted: &[f64], sketch: &Sketch, q: f64) -> f64 {
         let rank = (q * sorted.len() as f64).round();
-        let answer = sketch.quantile(q);
+        let answer = quantile(sketch, q);
         let below = sorted.partition_point(|x| *x < answer) as f64;
         let up_to = sorted.partition_point(|x| *x <= answer) as f64;
         if rank < below { below - rank } else { (rank - up_to).max(0.0) }
@@ -244,7 +234,7 @@ mod tests {
             sorted.sort_unstable_by(f64::total_cmp);
             let rank = (q * sorted.len() as f64).round() as usize;
             let exact = if rank == 0 { f64::NEG_INFINITY } else { sorted.get(rank).copied().unwrap_or(f64::INFINITY) };
-            prop_assert_eq!(sketch.quantile(q), exact);
+            prop_assert_eq!(quantile(&sketch, q), exact);
         }
     }
 

@@ -23,31 +23,6 @@ pub fn truncate(q: &[f64], p: &[f64], k: usize, scratch: &mut Vec<usize>, out: &
     }
 }
 
-/// The loss of truncated distillation, written out.
-///
-/// # Panics
-/// If the slices differ in length.
-pub fn truncated_cross_entropy(q: &[f64], p: &[f64], k: usize) -> f64 {
-    assert_eq!(q.len(), p.len(), "reference and probabilities differ in length");
-    let mut scratch = Vec::new();
-    let tail = split(q, k, &mut scratch);
-    let mut in_tail = vec![false; q.len()];
-    for x in tail {
-        in_tail[*x] = true;
-    }
-    let term = |q: f64, p: f64| if q > 0.0 { -q * libm::log(p) } else { 0.0 };
-    let (mut loss, mut tail_q, mut tail_p) = (0.0, 0.0, 0.0);
-    for ((q, p), outside) in q.iter().zip(p).zip(in_tail) {
-        if outside {
-            tail_q += q;
-            tail_p += p;
-        } else {
-            loss += term(*q, *p);
-        }
-    }
-    loss + term(tail_q, tail_p)
-}
-
 /// The tokens outside the `k` most probable, in ascending order.
 fn split<'a>(q: &[f64], k: usize, scratch: &'a mut Vec<usize>) -> &'a [usize] {
     scratch.clear();

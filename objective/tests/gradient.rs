@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use tokensieve_objective::{
     Against, Direction, Objective, Plan, Pull, TokenStats, Training, cross_entropy, divergence, gradient,
-    gradient_in_place, presets, reverse_gradient, truncate, truncated_cross_entropy,
+    gradient_in_place, presets, reverse_gradient, truncate,
 };
 
 const PLAN: Plan = Plan { steps: 10, seed: 1 };
@@ -23,6 +23,16 @@ fn softmax(z: &Logits) -> Logits {
 
 fn loss(p: &Logits, label: usize) -> f64 {
     -libm::log(p[label])
+}
+
+/// The loss of distillation truncated to the `k` most probable tokens (of equals the first), the others as one event.
+fn truncated_cross_entropy(q: &Logits, p: &Logits, k: usize) -> f64 {
+    let mut order: Vec<usize> = (0..VOCABULARY).collect();
+    order.sort_by(|a, b| q[*b].total_cmp(&q[*a]));
+    let (top, tail) = order.split_at(k.min(VOCABULARY));
+    let mass = |values: &Logits| tail.iter().map(|x| values[*x]).sum();
+    let events = top.iter().map(|x| (q[*x], p[*x])).chain([(mass(q), mass(p))]);
+    events.filter(|(q, _)| *q > 0.0).map(|(q, p)| -q * libm::log(p)).sum()
 }
 
 /// A token as a model would report it.

@@ -7,10 +7,11 @@ mod data;
 use std::path::Path;
 
 use data::at_hand;
+use tokensieve_base::statistics::standard_error;
 use tokensieve_data::Catalogue;
 use tokensieve_tasks::alpaca_eval::{
     LengthControl, PENALTIES, Published, Weights, fit, instructions, nearest_penalty, outputs, raw_win_rate,
-    read_outputs, standard_error,
+    read_outputs,
 };
 use tokensieve_tasks::{Answer, Message, Options};
 
@@ -60,7 +61,7 @@ fn raw_win_rates_equal_the_leaderboard() {
             continue;
         };
         let preferences: Vec<f64> = contests.iter().map(|contest| contest.preference).collect();
-        let (win_rate, error) = (raw_win_rate(&preferences, 0), standard_error(&preferences));
+        let (win_rate, error) = (raw_win_rate(&preferences, 0), standard_error(&preferences).unwrap());
         assert_eq!(contests.len(), listed.judged, "{model}");
         assert!(points(win_rate.value, listed.win_rate).abs() < 1e-6, "{model}: {win_rate:?}");
         assert!(points(error, listed.standard_error).abs() < 1e-6, "{model}: {error}");

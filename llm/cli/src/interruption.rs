@@ -9,7 +9,7 @@ use tokensieve_processes::Copies;
 /// The exit code of a program that was stopped by Ctrl-C.
 pub(super) const INTERRUPTED: i32 = 130;
 
-/// What a command that continues where it stopped says of the first Ctrl-C.
+/// Printed at the first Ctrl-C by a command that continues where it stopped.
 pub(super) const STOPPING: &str = "Stopping; the same command continues. Ctrl-C again stops at once.";
 
 /// Whether Ctrl-C was pressed, and what the first one prints where it stops in an orderly way.

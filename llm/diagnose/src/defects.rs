@@ -187,11 +187,11 @@ fn leaked(text: &Text) -> Option<String> {
     // A number alone is there by chance; beside the word it is meant.
     let last = final_answer(&text.response)?;
     let of_answer = |word: &str| ["answer", "solution", "result"].contains(&word);
-    let said = prompt.iter().enumerate().find(|(i, word)| {
+    let found = prompt.iter().enumerate().find(|(i, word)| {
         let after = prompt.iter().skip(i + 1).take(3);
         of_answer(word) && after.take_while(|next| !of_answer(next)).any(|next| *next == last)
     });
-    said.map(|(i, _)| prompt[i..prompt.len().min(i + 4)].join(" "))
+    found.map(|(i, _)| prompt[i..prompt.len().min(i + 4)].join(" "))
 }
 
 /// What follows `####`, or the last number of a response.

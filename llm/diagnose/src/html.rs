@@ -129,7 +129,7 @@ fn recommendation(of: &Diagnosis) -> String {
     let same = if chosen.indistinguishable.is_empty() {
         String::new()
     } else {
-        format!("<p>Cannot be told from it: {}</p>\n", escape(&chosen.indistinguishable.join(", ")))
+        format!("<p>Indistinguishable from it: {}</p>\n", escape(&chosen.indistinguishable.join(", ")))
     };
     let change =
         if chosen.would_change.is_empty() { "" } else { "<p>What would change the recommendation:</p>\n" };

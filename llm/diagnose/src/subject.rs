@@ -32,8 +32,8 @@ impl Subject {
     pub fn configuration(&self, objective: &str) -> Result<String> {
         let text = |value: &str| Value::String(value.to_owned());
         let table = |entries: Vec<(&str, Option<Value>)>| {
-            let given = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
-            Value::Table(given.collect::<Table>())
+            let entries = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+            Value::Table(entries.collect::<Table>())
         };
         let data = &self.data;
         let is_cut = data.truncate == Truncate::End;

@@ -284,7 +284,7 @@ fn recommendation(out: &mut String, of: &Diagnosis) -> std::fmt::Result {
         )?;
     }
     if !chosen.indistinguishable.is_empty() {
-        writeln!(out, "  cannot be told from it: {}", chosen.indistinguishable.join(", "))?;
+        writeln!(out, "  indistinguishable from it: {}", chosen.indistinguishable.join(", "))?;
     }
     for why in &chosen.would_change {
         writeln!(out, "  would change it: {why}")?;
@@ -311,7 +311,7 @@ mod tests {
             "focal              -25.0 % [-35.0, -15.0]       worse",
             "row 1 in colours",
             "Recommendation: `-p`, better",
-            "cannot be told from it: dft",
+            "indistinguishable from it: dft",
             "would change it: more documents",
             "-p                   32 steps  log-likelihood +0.0500 [-0.0500, +0.1500] no difference seen",
             "probability +0.1500 [+0.0500, +0.2500] better",

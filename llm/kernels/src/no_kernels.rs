@@ -84,7 +84,7 @@ pub(crate) mod logits {
 pub(crate) mod head_rows {
     use tch::Tensor;
 
-    use crate::head_rows::task::{Chunk, Logits, ReferenceLogits, Request, RowStats, Tail, Task, Top};
+    use crate::head_rows::task::{Chunk, Logits, Onto, Request, RowStats, Task, Top};
 
     pub(crate) fn statistics(_: &Chunk, _: &Tensor, _: &Request) -> Option<Vec<RowStats>> {
         None
@@ -94,14 +94,7 @@ pub(crate) mod head_rows {
         None
     }
 
-    pub(crate) fn gradient(
-        _: &Tensor,
-        _: &Logits,
-        _: &[Task],
-        _: Option<f64>,
-        _: Option<ReferenceLogits>,
-        _: &Tail,
-    ) -> Option<Vec<f64>> {
+    pub(crate) fn gradient(_: &Tensor, _: &Logits, _: &[Task], _: Option<f64>, _: &Onto) -> Option<Vec<f64>> {
         None
     }
 }

@@ -80,7 +80,7 @@ fn logits_with_a_cache() {
             let run = |chunks: &[&[u32]]| {
                 let mut cache = Cache::new(&model, 4);
                 let hidden: Vec<_> =
-                    chunks.iter().map(|chunk| model.forward_cached(chunk, &mut cache)).collect();
+                    chunks.iter().map(|chunk| model.forward_cached(&mut [(&mut cache, *chunk)])).collect();
                 assert_eq!(cache.tokens(), document.tokens.len());
                 model.unembedding().logits(&Tensor::cat(&hidden, 0))
             };
@@ -398,13 +398,13 @@ struct SmolLm2 {
 fn decode(model: &Model, prompt: &[u32], tokens: usize) -> (Vec<u32>, Tensor) {
     let mut cache = Cache::new(model, prompt.len() + tokens);
     let last = |hidden: &Tensor| model.unembedding().logits(&hidden.narrow(0, -1, 1)).squeeze();
-    let first = last(&model.forward_cached(prompt, &mut cache));
+    let first = last(&model.forward_cached(&mut [(&mut cache, prompt)]));
     let mut logits = first.shallow_clone();
     let mut found = Vec::new();
     for _ in 0..tokens {
         let next = logits.argmax(-1, false).int64_value(&[]) as u32;
         found.push(next);
-        logits = last(&model.forward_cached(&[next], &mut cache));
+        logits = last(&model.forward_cached(&mut [(&mut cache, &[next][..])]));
     }
     (found, first)
 }

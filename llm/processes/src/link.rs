@@ -212,11 +212,11 @@ impl Shared {
             (None, Some(why)) => farewell(self.rank, &format!("{}{why}", Lost::STOPPED)),
             (None, None) => farewell(self.rank, ""),
         };
-        let told = self.tell(&farewell);
-        for (writer, told) in self.writers.iter().zip(told) {
+        let sent = self.tell(&farewell);
+        for (writer, sent) in self.writers.iter().zip(sent) {
             let Some(writer) = writer else { continue };
             let mut stream = lock(&writer.stream);
-            if !told {
+            if !sent {
                 // A beat or more was being written: without a farewell behind it this end would look like a crash.
                 let _ = write(&mut stream, Kind::Farewell, &farewell);
             }
@@ -239,14 +239,14 @@ impl Shared {
 
     /// Says farewell on all connections on which nothing is being written; by rank, on which.
     fn tell(&self, farewell: &[u8]) -> Vec<bool> {
-        let told = |writer: &Option<Writer>| {
+        let sent = |writer: &Option<Writer>| {
             let Some(mut stream) = writer.as_ref().and_then(|writer| writer.stream.try_lock().ok()) else {
                 return false;
             };
             let _ = write(&mut stream, Kind::Farewell, farewell);
             true
         };
-        self.writers.iter().map(told).collect()
+        self.writers.iter().map(sent).collect()
     }
 
     fn reason(&self, error: &io::Error) -> String {

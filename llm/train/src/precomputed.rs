@@ -23,12 +23,12 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
     if let Some(path) = estimates {
         // Full fine-tuning has no base model to compute it with.
         let of_base = config.lora.is_none() && Reads::of(&config.objective).base_loss;
-        let lacks = |given: &Precomputed| {
-            if config.objective.reads(Variable::Bald) && given.bald.is_none() {
+        let lacks = |precomputed: &Precomputed| {
+            if config.objective.reads(Variable::Bald) && precomputed.bald.is_none() {
                 Some(
                     "no `bald`, which the objective reads: `tokensieve uncertainty` writes it with --passes of 2 or more",
                 )
-            } else if of_base && given.base_loss.is_none() {
+            } else if of_base && precomputed.base_loss.is_none() {
                 Some(
                     "no `base_loss`, which the objective reads: the file must be of the model that is trained, without an adapter",
                 )
@@ -42,10 +42,10 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
             return Err(Error::file(path, format!("row {row} has {what}")));
         }
     }
-    let lacks = |given: &Precomputed| {
-        if config.objective.reads(Variable::Advantage) && given.advantage.is_none() {
+    let lacks = |precomputed: &Precomputed| {
+        if config.objective.reads(Variable::Advantage) && precomputed.advantage.is_none() {
             Some("no `advantage`")
-        } else if config.objective.reads(Variable::Score) && given.scores.is_none() {
+        } else if config.objective.reads(Variable::Score) && precomputed.scores.is_none() {
             Some("no `token_scores` of every response")
         } else {
             None
@@ -131,13 +131,13 @@ mod tests {
 
     #[test]
     fn estimates_belong_to_documents_with_the_same_tokens() {
-        let given = |bald: &[f64], losses: &[f64]| {
+        let expected = |bald: &[f64], losses: &[f64]| {
             let (bald, base_loss) = (Some(bald.to_vec()), Some(losses.to_vec()));
             Some(Precomputed { bald, base_loss, ..Precomputed::default() })
         };
         let of = |tokens, weights| estimates(&record(), &document(tokens, weights));
-        assert_eq!(of(&[5, 6, 7, 8], &[0.0, 0.0, 1.0, 0.5]), given(&[0.25, 0.5], &[1.0, 2.0]));
-        assert_eq!(of(&[5, 6, 7], &[0.0, 0.0, 1.0]), given(&[0.25], &[1.0]));
+        assert_eq!(of(&[5, 6, 7, 8], &[0.0, 0.0, 1.0, 0.5]), expected(&[0.25, 0.5], &[1.0, 2.0]));
+        assert_eq!(of(&[5, 6, 7], &[0.0, 0.0, 1.0]), expected(&[0.25], &[1.0]));
         assert_eq!(of(&[5, 6, 9, 8], &[0.0, 0.0, 1.0, 1.0]), None);
         assert_eq!(of(&[5, 6, 7, 8], &[0.0, 0.0, 0.0, 1.0]), None);
         assert_eq!(of(&[5, 6, 7, 8, 9], &[0.0, 0.0, 1.0, 1.0, 1.0]), None);

@@ -215,7 +215,7 @@ fn sequences_grow_as_on_the_cpu() {
             let mut hidden = Tensor::new();
             for pieces in [[&[5_u32, 9, 2, 7][..], &[3]], [&[1], &[8, 6, 4]], [&[2], &[1]]] {
                 let mut pieces: Vec<_> = caches.iter_mut().zip(pieces).collect();
-                hidden = no_grad(|| model.forward_cached_together(&mut pieces));
+                hidden = no_grad(|| model.forward_cached(&mut pieces));
             }
             hidden
         };

@@ -134,14 +134,6 @@ pub fn raw_win_rate(preferences: &[f64], seed: u64) -> Estimate {
     resample(preferences.len(), seed, |counts| weighted_mean(counts, |i| preferences[i]))
 }
 
-/// The standard error of the mean preference, as the leaderboard has it.
-pub fn standard_error(preferences: &[f64]) -> f64 {
-    let n = preferences.len() as f64;
-    let mean = preferences.iter().sum::<f64>() / n;
-    let squares: f64 = preferences.iter().map(|preference| (preference - mean).powi(2)).sum();
-    (squares / (n - 1.0) / n).sqrt()
-}
-
 fn weighted_mean(counts: &[u32], value: impl Fn(usize) -> f64) -> f64 {
     let total: u32 = counts.iter().sum();
     counts.iter().enumerate().map(|(i, count)| f64::from(*count) * value(i)).sum::<f64>() / f64::from(total)

@@ -167,7 +167,7 @@ impl Next {
     }
 }
 
-/// What the language says of one token of a document.
+/// The exact distributions of one token of a document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// The distribution that the token was drawn from, noise included.
@@ -213,7 +213,7 @@ impl Language {
         self.after(&state)
     }
 
-    /// What the language says of each token of a document, in time proportional to its length. The error is the place of
+    /// The exact distributions of each token of a document, in time proportional to its length. The error is the place of
     /// the first token that cannot stand there; past the last one where the document has no end.
     pub fn predictions(&self, document: &[Token]) -> Result<Vec<Prediction>, usize> {
         let truthful = Self { settings: Settings { noise_rate: 0.0, ..self.settings }, ..self.clone() };

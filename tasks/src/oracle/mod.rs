@@ -24,7 +24,7 @@ mod vocabulary;
 mod world;
 
 pub use language::{Class, Language, Next, Noise, Prediction, Settings};
-pub use rows::{Row, read};
+pub use rows::{Sample, read};
 pub use vocabulary::{Token, symbols, text, tokens};
 pub use world::{Entry, Sizes, World};
 

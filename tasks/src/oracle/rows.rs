@@ -16,7 +16,7 @@ const TOLERANCE: f64 = 1e-9;
 
 /// A document of a file, with the language that it was drawn from.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct Sample {
     /// Its place among the rows of the file, from 0, as data sets count them.
     pub row: usize,
     /// Its line in the file, from 1.
@@ -30,8 +30,8 @@ pub struct Row {
     language: Rc<Language>,
 }
 
-impl Row {
-    /// What the language says of each token.
+impl Sample {
+    /// The exact distributions of each token.
     ///
     /// # Panics
     /// Never: [`read`] has checked that the document is one of the language.
@@ -55,7 +55,7 @@ struct Columns {
 
 /// Reads all rows of a file in JSON lines. Each must have an `id` and a `text` that is a document of the language of
 /// this id; where the row has probabilities, they must be this language's.
-pub fn read(path: &Path) -> Result<Vec<Row>> {
+pub fn read(path: &Path) -> Result<Vec<Sample>> {
     let file = File::open(path).map_err(|error| Error::file(path, error))?;
     let mut languages = HashMap::new();
     let mut rows = Vec::new();
@@ -65,7 +65,7 @@ pub fn read(path: &Path) -> Result<Vec<Row>> {
             continue;
         }
         let row = row(&text, &mut languages).map_err(|what| Error::line(path, line, what))?;
-        rows.push(Row { row: rows.len(), line, ..row });
+        rows.push(Sample { row: rows.len(), line, ..row });
     }
     if rows.is_empty() {
         return Err(Error::file(path, "has no rows; `tokensieve make oracle` writes some"));
@@ -76,7 +76,7 @@ pub fn read(path: &Path) -> Result<Vec<Row>> {
 /// The language of each split and seed.
 type Languages = HashMap<(String, u64), Rc<Language>>;
 
-fn row(line: &str, languages: &mut Languages) -> Result<Row, String> {
+fn row(line: &str, languages: &mut Languages) -> Result<Sample, String> {
     let stored: Stored = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let id = stored.id.ok_or("has no `id`; `tokensieve make oracle` writes oracle/SPLIT/SEED/INDEX")?;
     let text = stored.text.ok_or("has no `text`")?;
@@ -93,7 +93,7 @@ fn row(line: &str, languages: &mut Languages) -> Result<Row, String> {
             return Err(what.to_owned());
         }
     }
-    Ok(Row { row: 0, line: 0, id, text, tokens, language })
+    Ok(Sample { row: 0, line: 0, id, text, tokens, language })
 }
 
 /// The language of a row's id.
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::oracle;
 
-    fn read_text(text: &str) -> Result<Vec<Row>> {
+    fn read_text(text: &str) -> Result<Vec<Sample>> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         read(file.path())

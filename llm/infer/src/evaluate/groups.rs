@@ -1,5 +1,5 @@
-//! Groups of predicted tokens of the oracle language: sums from which their measures follow, and how well what a model
-//! says of itself ranks what it does not know.
+//! Groups of predicted tokens of the oracle language: sums from which their measures follow, and how well a model's own
+//! statistics rank the tokens whose distribution it does not know.
 
 use std::collections::BTreeMap;
 

@@ -107,15 +107,15 @@ impl Benchmark for Sampled {
             |place: usize| (0..self.replies).map(move |reply| (place, self.reply_seed(place, reply)));
         let asked: Vec<(usize, u64)> = questions.iter().copied().flat_map(of_place).collect();
         // The replies to a question are stored together, in their order.
-        let mut given: BTreeMap<usize, Vec<Option<Answer>>> = BTreeMap::new();
+        let mut incomplete: BTreeMap<usize, Vec<Option<Answer>>> = BTreeMap::new();
         evaluated.reply(self.task.questions(), &asked, &SAMPLING, &mut |index, answer| {
             let (place, _) = asked[index];
-            let replies = given.entry(place).or_insert_with(|| vec![None; self.replies]);
+            let replies = incomplete.entry(place).or_insert_with(|| vec![None; self.replies]);
             replies[index % self.replies] = Some(answer);
             if replies.iter().any(Option::is_none) {
                 return Ok(());
             }
-            take(place, stored(&given.remove(&place)))
+            take(place, stored(&incomplete.remove(&place)))
         })
     }
 

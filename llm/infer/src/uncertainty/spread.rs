@@ -114,7 +114,7 @@ impl Sums {
         (0..self.passes).filter(|pass| self.group(*pass) == group).count()
     }
 
-    /// What all passes say of the first `rows` rows.
+    /// The spread of all passes at each of the first `rows` rows.
     pub fn spreads(&self, rows: usize) -> Vec<Spread> {
         let sizes: Vec<usize> = (0..self.groups).map(|group| self.size(group)).collect();
         spread::means(&self.of_rows, rows, &sizes)

@@ -3,7 +3,7 @@
 use tch::{Device, Tensor};
 
 use super::lanes::{LANES, Make, Number, Simd, Words};
-use super::rows::{GRAIN, Rows, by_kind};
+use super::rows::{GRAIN, Rows, by_kind, optional};
 use crate::mask::{FACTORS, Mask, SPREAD};
 use crate::shim::parallel;
 
@@ -20,10 +20,7 @@ fn run<S: Simd, N: Number>(
 ) -> Option<Tensor> {
     let out = Tensor::empty(x.size(), (x.kind(), Device::Cpu));
     let (rows, into) = (Rows::<N>::of(x)?, Rows::<N>::of(&out)?);
-    let base = match base {
-        Some(base) => Some(Rows::<N>::of(base)?),
-        None => None,
-    };
+    let base = optional(base, Rows::<N>::of)?;
     assert!(base.is_none_or(|base| (base.count, base.columns) == (rows.count, rows.columns)));
     let n = rows.columns;
     parallel(rows.count, GRAIN / n.max(1) + 1, |part| {

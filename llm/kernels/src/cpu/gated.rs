@@ -5,7 +5,7 @@ use std::f32::consts::PI;
 use tch::{Device, Tensor};
 
 use super::lanes::{LANES, Lanes, Make, Number, Simd};
-use super::rows::{GRAIN, Rows, by_kind};
+use super::rows::{GRAIN, Rows, by_kind, optional};
 use crate::shape::Activation;
 use crate::shim::parallel;
 
@@ -73,10 +73,7 @@ fn backward<S: Simd, N: Number>(
 ) -> Option<Tensor> {
     let d_gate_up = Tensor::empty(gate_up.size(), (gate_up.kind(), Device::Cpu));
     let (rows, d_rows, into) = (Rows::<N>::of(gate_up)?, Rows::<N>::of(d_act)?, Rows::<N>::of(&d_gate_up)?);
-    let act = match act_out {
-        Some(act) => Some(Rows::<N>::of(act)?),
-        None => None,
-    };
+    let act = optional(act_out, Rows::<N>::of)?;
     let n = d_rows.columns;
     assert_eq!((rows.count, rows.columns), (d_rows.count, 2 * n));
     assert!(act.is_none_or(|act| (act.count, act.columns) == (rows.count, n)));

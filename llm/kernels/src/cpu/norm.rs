@@ -1,10 +1,9 @@
 //! Root-mean-square norm, a row at a time.
 
-use half::bf16;
 use tch::{Device, Kind, Tensor};
 
 use super::lanes::{LANES, Make, Number, Simd};
-use super::rows::{GRAIN, Rows, floats, with_simd};
+use super::rows::{GRAIN, Rows, by_kinds, floats, optional};
 use crate::shim::parallel;
 
 /// Rows over which the weight's gradient is summed first: a fixed number, so that the sum does not depend on the
@@ -12,13 +11,7 @@ use crate::shim::parallel;
 const WEIGHT_ROWS: usize = 64;
 
 pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, out: &Tensor) -> Option<Tensor> {
-    match (x.kind(), out.kind()) {
-        (Kind::Float, Kind::Float) => with_simd!(forward::<f32, f32>(x, weight, eps, out)),
-        (Kind::Float, Kind::BFloat16) => with_simd!(forward::<f32, bf16>(x, weight, eps, out)),
-        (Kind::BFloat16, Kind::Float) => with_simd!(forward::<bf16, f32>(x, weight, eps, out)),
-        (Kind::BFloat16, Kind::BFloat16) => with_simd!(forward::<bf16, bf16>(x, weight, eps, out)),
-        _ => None,
-    }
+    by_kinds!(x, out, forward(x, weight, eps, out))
 }
 
 fn forward<S: Simd, X: Number, Y: Number>(
@@ -85,21 +78,7 @@ pub(crate) fn rms_norm_backward(
     residual: Option<&Tensor>,
     d_weight: Option<&Tensor>,
 ) -> Option<Tensor> {
-    match (dy.kind(), x.kind()) {
-        (Kind::Float, Kind::Float) => {
-            with_simd!(backward::<f32, f32>(dy, x, weight, inv_rms, residual, d_weight))
-        }
-        (Kind::Float, Kind::BFloat16) => {
-            with_simd!(backward::<f32, bf16>(dy, x, weight, inv_rms, residual, d_weight))
-        }
-        (Kind::BFloat16, Kind::Float) => {
-            with_simd!(backward::<bf16, f32>(dy, x, weight, inv_rms, residual, d_weight))
-        }
-        (Kind::BFloat16, Kind::BFloat16) => {
-            with_simd!(backward::<bf16, bf16>(dy, x, weight, inv_rms, residual, d_weight))
-        }
-        _ => None,
-    }
+    by_kinds!(dy, x, backward(dy, x, weight, inv_rms, residual, d_weight))
 }
 
 fn backward<S: Simd, Y: Number, X: Number>(
@@ -112,10 +91,7 @@ fn backward<S: Simd, Y: Number, X: Number>(
     d_weight: Option<&Tensor>,
 ) -> Option<Tensor> {
     let residual = residual.map(|residual| residual.to_kind(x.kind()));
-    let around = match &residual {
-        Some(residual) => Some(Rows::<X>::of(residual)?),
-        None => None,
-    };
+    let around = optional(residual.as_ref(), Rows::<X>::of)?;
     let dx = Tensor::empty(x.size(), (x.kind(), Device::Cpu));
     let (rows, d_rows, into) = (Rows::<X>::of(x)?, Rows::<Y>::of(dy)?, Rows::<X>::of(&dx)?);
     let (weight, inv_rms) = (floats(weight)?, floats(inv_rms)?);

@@ -85,6 +85,15 @@ pub(super) fn floats(x: &Tensor) -> Option<&[f32]> {
     Some(unsafe { std::slice::from_raw_parts(x.data_ptr().cast(), x.numel()) })
 }
 
+/// What `of` makes of an operand that may be missing; `None` where the operand is there and no kernel applies to it.
+#[expect(clippy::option_option, reason = "a missing operand is no refusal")]
+pub(super) fn optional<T, U>(operand: Option<T>, of: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match operand {
+        Some(operand) => of(operand).map(Some),
+        None => Some(None),
+    }
+}
+
 /// Results that threads write, each at places of its own.
 struct Slots<T>(*mut T);
 
@@ -158,6 +167,23 @@ macro_rules! by_kind {
     };
 }
 pub(super) use by_kind;
+
+/// The same for the kinds of two tensors' numbers, its second and its third type.
+macro_rules! by_kinds {
+    ($first:expr, $second:expr, $function:ident ( $($argument:expr),* $(,)? )) => {{
+        use half::bf16;
+        use tch::Kind;
+        use $crate::cpu::rows::with_simd;
+        match ($first.kind(), $second.kind()) {
+            (Kind::Float, Kind::Float) => with_simd!($function::<f32, f32>($($argument),*)),
+            (Kind::Float, Kind::BFloat16) => with_simd!($function::<f32, bf16>($($argument),*)),
+            (Kind::BFloat16, Kind::Float) => with_simd!($function::<bf16, f32>($($argument),*)),
+            (Kind::BFloat16, Kind::BFloat16) => with_simd!($function::<bf16, bf16>($($argument),*)),
+            _ => None,
+        }
+    }};
+}
+pub(super) use by_kinds;
 
 /// Evaluates the expression, in which `$rows` is a constant, for the number of rows in a block.
 macro_rules! by_rows {

@@ -201,6 +201,6 @@ fn read_config(path: &Path) -> Result<LoraConfig> {
         return Err(Error::file(path, what));
     }
     // PEFT writes null for the default.
-    let given = all.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    serde_json::from_value(Value::Object(given)).map_err(|error| Error::file(path, error))
+    let present = all.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    serde_json::from_value(Value::Object(present)).map_err(|error| Error::file(path, error))
 }

@@ -1,4 +1,4 @@
-//! The rows that have a pull, and what the device is told of them.
+//! The rows that have a pull, and their pulls as tensors on the device.
 
 use std::ops::Range;
 

@@ -110,8 +110,8 @@ mod tests {
         assert_eq!(other.select(0, 1), dropped.select(0, 2));
         assert_eq!(other.select(0, 3), dropped.select(0, 0));
         let rows = dropout(vec![1, 2, 3, 4, 5, 6]).of_rows(&[1, 4]);
-        let some = rows.mask(DropoutSite::Residual, 2, 1).unwrap().apply(&x.narrow(0, 0, 2));
-        assert_eq!(some.select(0, 1), dropped.select(0, 4));
+        let two = rows.mask(DropoutSite::Residual, 2, 1).unwrap().apply(&x.narrow(0, 0, 2));
+        assert_eq!(two.select(0, 1), dropped.select(0, 4));
         for (site, layer, slot) in
             [(DropoutSite::Lora, 2, 1), (DropoutSite::Residual, 3, 1), (DropoutSite::Residual, 2, 0)]
         {

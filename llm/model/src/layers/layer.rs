@@ -74,33 +74,18 @@ struct SavedHeads {
 impl Saved {
     /// The same activations, for another backward pass.
     pub(crate) fn shallow_clone(&self) -> Self {
-        let of = Tensor::shallow_clone;
-        let both = |pair: &Option<(Tensor, Tensor)>| pair.as_ref().map(|(x, inv_rms)| (of(x), of(inv_rms)));
-        Self {
-            input: of(&self.input),
-            input_inv_rms: of(&self.input_inv_rms),
-            qkv_u: of(&self.qkv_u),
-            heads: self.heads.as_ref().map(|heads| SavedHeads {
-                queries_keys: of(&heads.queries_keys),
-                inv_rms: heads.inv_rms.each_ref().map(of),
-            }),
-            qkv: of(&self.qkv),
-            attended: of(&self.attended),
-            lse: of(&self.lse),
-            output: both(&self.output),
-            mid: of(&self.mid),
-            mid_inv_rms: of(&self.mid_inv_rms),
-            gate_up_u: of(&self.gate_up_u),
-            gate_up: of(&self.gate_up),
-            down_u: of(&self.down_u),
-            down: both(&self.down),
-        }
+        let same = Tensor::shallow_clone;
+        self.map(same, same(&self.lse), same)
     }
 
     /// The activations of some rows: `rows` up to attention, `after` after it.
     pub(crate) fn select(&self, rows: &Tensor, after: &Tensor) -> Self {
-        let of = |tensor: &Tensor| tensor.index_select(0, rows);
-        let then = |tensor: &Tensor| tensor.index_select(0, after);
+        let lse = self.lse.index_select(1, rows);
+        self.map(|x| x.index_select(0, rows), lse, |x| x.index_select(0, after))
+    }
+
+    /// `of` is applied to what is computed before attention, `then` to what is computed after it.
+    fn map(&self, of: impl Fn(&Tensor) -> Tensor, lse: Tensor, then: impl Fn(&Tensor) -> Tensor) -> Self {
         let both =
             |pair: &Option<(Tensor, Tensor)>| pair.as_ref().map(|(x, inv_rms)| (then(x), then(inv_rms)));
         Self {
@@ -109,11 +94,11 @@ impl Saved {
             qkv_u: of(&self.qkv_u),
             heads: self.heads.as_ref().map(|heads| SavedHeads {
                 queries_keys: of(&heads.queries_keys),
-                inv_rms: heads.inv_rms.each_ref().map(of),
+                inv_rms: heads.inv_rms.each_ref().map(&of),
             }),
             qkv: of(&self.qkv),
             attended: then(&self.attended),
-            lse: self.lse.index_select(1, rows),
+            lse,
             output: both(&self.output),
             mid: then(&self.mid),
             mid_inv_rms: then(&self.mid_inv_rms),

@@ -61,15 +61,10 @@ impl Cache {
 pub(crate) type Piece<'p> = (&'p mut Cache, &'p [u32]);
 
 impl Model {
-    /// The hidden states `[T, D]` after the last norm of tokens that continue the cached sequence. Adds their keys and
-    /// values to the cache.
-    pub fn forward_cached(&self, tokens: &[u32], cache: &mut Cache) -> Tensor {
-        self.forward_cached_together(&mut [(cache, tokens)])
-    }
-
-    /// The same for several sequences, one after the other: their tokens share every product with a weight, and only
-    /// attention is each sequence's own.
-    pub fn forward_cached_together(&self, pieces: &mut [Piece]) -> Tensor {
+    /// The hidden states `[T, D]` after the last norm of tokens that continue cached sequences, one sequence after the
+    /// other. Adds their keys and values to the caches. The tokens share every product with a weight, and only attention
+    /// is each sequence's own.
+    pub fn forward_cached(&self, pieces: &mut [Piece]) -> Tensor {
         let mut spans = Vec::with_capacity(pieces.len());
         let mut row = 0;
         for (cache, tokens) in &mut *pieces {

@@ -74,7 +74,7 @@ struct Work<N> {
 
 /// A token of a pass.
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct PassToken {
     token: u32,
     place: Place,
     /// Longrope: whether its sequence uses the angles of long ones.
@@ -126,7 +126,7 @@ impl<'a, N: Number> Decoder<'a, N> {
         for (sequence, (held, tokens)) in pieces.into_iter().enumerate() {
             let (before, end) = (held.tokens(), held.tokens() + tokens.len());
             let long = long_from.is_some_and(|length| end > length);
-            rows.extend(tokens.iter().zip(before..).map(|(token, position)| Row {
+            rows.extend(tokens.iter().zip(before..).map(|(token, position)| PassToken {
                 token: *token,
                 place: Place { sequence, position },
                 long,
@@ -148,7 +148,13 @@ impl<'a, N: Number> Decoder<'a, N> {
         }
     }
 
-    fn pass(&self, work: &mut Work<N>, rows: &[Row], sequences: &[&mut KeysValues], logits: &mut [f32]) {
+    fn pass(
+        &self,
+        work: &mut Work<N>,
+        rows: &[PassToken],
+        sequences: &[&mut KeysValues],
+        logits: &mut [f32],
+    ) {
         let Model { config, embedding, rotary, .. } = self.model;
         let width = embedding.size()[1] as usize;
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
@@ -202,7 +208,7 @@ impl DecoderLayer {
         &self,
         index: usize,
         work: &mut Work<N>,
-        rows: &[Row],
+        rows: &[PassToken],
         places: &[Place],
         sequences: &[&mut KeysValues],
     ) {

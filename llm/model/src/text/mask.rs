@@ -204,13 +204,13 @@ fn score(message: &Message, tokens: &[usize], scores: &mut [f64]) -> Result<(), 
     match &message.scores {
         None => {}
         Some(Scores::All(score)) => tokens.iter().for_each(|i| scores[*i] = *score),
-        Some(Scores::Tokens(given)) if given.len() == tokens.len() => {
-            tokens.iter().zip(given).for_each(|(i, score)| scores[*i] = *score);
+        Some(Scores::Tokens(values)) if values.len() == tokens.len() => {
+            tokens.iter().zip(values).for_each(|(i, score)| scores[*i] = *score);
         }
-        Some(Scores::Tokens(given)) => {
+        Some(Scores::Tokens(values)) => {
             return Err(format!(
                 "`token_scores` has {} entries, but the response has {} tokens with the end of the turn",
-                given.len(),
+                values.len(),
                 tokens.len()
             ));
         }
@@ -230,17 +230,17 @@ fn weigh(
 ) -> Result<(), String> {
     match &message.weights {
         Weights::All(weight) => tokens.iter().for_each(|i| weights[*i] = *weight),
-        Weights::Tokens(given) => {
+        Weights::Tokens(values) => {
             let own = tokens.iter().filter(|i| places[**i].start < content.end).count();
-            if given.len() != own && given.len() != tokens.len() {
+            if values.len() != own && values.len() != tokens.len() {
                 return Err(format!(
                     "`weights` has {} entries, but the response has {own} tokens ({} with the end of the turn)",
-                    given.len(),
+                    values.len(),
                     tokens.len()
                 ));
             }
-            let given = given.iter().copied().chain(std::iter::repeat(1.0));
-            tokens.iter().zip(given).for_each(|(i, weight)| weights[*i] = weight);
+            let values = values.iter().copied().chain(std::iter::repeat(1.0));
+            tokens.iter().zip(values).for_each(|(i, weight)| weights[*i] = weight);
         }
         Weights::Spans(spans) => {
             let (words, cut) = written(message, &text[content.clone()])?;

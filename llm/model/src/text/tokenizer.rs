@@ -254,11 +254,6 @@ impl Tokenizer {
         self.template.as_ref()
     }
 
-    /// The number of tokens, including added ones.
-    pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
-    }
-
     /// The underlying tokenizer of the `tokenizers` crate.
     pub fn inner(&self) -> &tokenizers::Tokenizer {
         &self.inner

@@ -209,8 +209,8 @@ fn bytes_that_come_slowly_do_not_hold_up_others() {
 }
 
 /// The losses that the other two report when process 1 of 3 ends.
-fn told(end: impl Fn(&mut Group) + Sync) -> Vec<String> {
-    let told = processes(3, |group| {
+fn reported(end: impl Fn(&mut Group) + Sync) -> Vec<String> {
+    let reported = processes(3, |group| {
         if group.rank() == 1 {
             group.wait().unwrap();
             end(group);
@@ -223,19 +223,19 @@ fn told(end: impl Fn(&mut Group) + Sync) -> Vec<String> {
         assert!(start.elapsed() < Duration::from_secs(30));
         Some(lost.to_string())
     });
-    told.into_iter().flatten().collect()
+    reported.into_iter().flatten().collect()
 }
 
 #[test]
 fn a_process_that_is_killed_is_named() {
-    for text in told(|group| group.shared.vanish()) {
+    for text in reported(|group| group.shared.vanish()) {
         assert_eq!(text, "process 1 of 0 to 2 on 127.0.0.1 ended without a word: it was killed, or crashed");
     }
 }
 
 #[test]
 fn a_process_that_fails_says_why() {
-    for text in told(|group| group.fail("the disk is full")) {
+    for text in reported(|group| group.fail("the disk is full")) {
         assert!(text.ends_with("stopped: the disk is full"), "{text}");
     }
 }
@@ -250,7 +250,7 @@ fn a_process_that_falls_silent_is_named_and_told_so() {
         }
         assert_eq!(group.lost().unwrap().rank, 1);
     };
-    for text in told(hangs) {
+    for text in reported(hangs) {
         assert!(text.contains("has been silent for 4 s"), "{text}");
     }
 }
@@ -263,7 +263,7 @@ fn a_process_that_leaves_early_is_named() {
         thread::sleep(LOOK);
         group.shared.leave(None);
     };
-    for text in told(leaves) {
+    for text in reported(leaves) {
         assert!(text.ends_with("ended before the others"), "{text}");
     }
 }

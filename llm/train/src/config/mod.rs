@@ -167,8 +167,8 @@ impl Config {
                 // The split may be part of the name, or a default.
                 SourceError::Split(what) => {
                     let split = format!("{table}.split");
-                    let given = self.settings.value(&split).is_some();
-                    self.wrong(&if given { split } else { format!("{table}.{key}") }, what)
+                    let is_set = self.settings.value(&split).is_some();
+                    self.wrong(&if is_set { split } else { format!("{table}.{key}") }, what)
                 }
             })?;
         }
@@ -230,9 +230,9 @@ impl Config {
 
     /// Whether it was read from this file and a person wrote the file: a derived configuration derives itself.
     pub(super) fn is_by_hand(&self, file: &Path) -> bool {
-        let (given, text) = self.settings.origin();
-        let same = given.canonicalize().ok().zip(file.canonicalize().ok()).is_some_and(|(a, b)| a == b);
-        same && !Self::parse(given, text, &[]).is_ok_and(|config| config.derived() == text)
+        let (path, text) = self.settings.origin();
+        let same = path.canonicalize().ok().zip(file.canonicalize().ok()).is_some_and(|(a, b)| a == b);
+        same && !Self::parse(path, text, &[]).is_ok_and(|config| config.derived() == text)
     }
 
     /// What the run reads (files, folders, names), with the keys that name it.
@@ -259,9 +259,9 @@ impl Config {
     /// be able to run here: its device may be another machine's.
     pub fn differences(&self, derived: &str) -> Result<Vec<String>> {
         // A key that its version did not have is at its default.
-        let [given, theirs] = Settings::written(Path::new("the checkpoint's configuration"), derived)?;
+        let [written, theirs] = Settings::written(Path::new("the checkpoint's configuration"), derived)?;
         let ours = self.settings.values();
-        let names: std::collections::BTreeSet<_> = ours.keys().chain(given.keys()).collect();
+        let names: std::collections::BTreeSet<_> = ours.keys().chain(written.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("not set".to_owned(), ToString::to_string);
         // Compared as text, because the order of patterns counts.
         let differ = |name: &&&String| {
@@ -378,16 +378,16 @@ fn wrong_objective(settings: &Settings, table: &Table, error: &ObjectiveError) -
 }
 
 fn reference(settings: &Settings) -> Result<Option<Reference>> {
-    let given = [
+    let named = [
         settings.text("reference.adapter").map(|path| Reference::Adapter(path.into())),
         settings.text("reference.model").map(Reference::Model),
         settings.text("reference.topk").map(|path| Reference::TopK(path.into())),
     ];
-    let mut given: Vec<_> = given.into_iter().flatten().collect();
-    if given.len() > 1 {
+    let mut named: Vec<_> = named.into_iter().flatten().collect();
+    if named.len() > 1 {
         return Err(settings.wrong("reference", "give one of adapter, model and topk"));
     }
-    Ok(given.pop())
+    Ok(named.pop())
 }
 
 /// The table `[lora]` with PEFT's names; none where all weights are trained.

@@ -37,9 +37,9 @@ impl Settings {
             let name = set(&mut table, text)?;
             origin.overridden.push(name);
         }
-        let mut given = BTreeMap::new();
-        flatten("", table, &origin, &mut given)?;
-        let mut settings = Self { origin, values: given };
+        let mut values = BTreeMap::new();
+        flatten("", table, &origin, &mut values)?;
+        let mut settings = Self { origin, values };
         settings.fill();
         Ok(settings)
     }
@@ -48,12 +48,12 @@ impl Settings {
     /// checked, so that one of another machine or version can be compared.
     pub(super) fn written(file: &Path, text: &str) -> Result<[BTreeMap<String, Value>; 2]> {
         let table = text.parse::<Table>().map_err(|error| syntax(file, text, &error))?;
-        let mut given = BTreeMap::new();
-        collect("", table, &mut given);
+        let mut written = BTreeMap::new();
+        collect("", table, &mut written);
         let origin = Origin { file: file.to_owned(), text: String::new(), overridden: Vec::new() };
-        let mut filled = Self { origin, values: given.clone() };
+        let mut filled = Self { origin, values: written.clone() };
         filled.fill();
-        Ok([given, filled.values])
+        Ok([written, filled.values])
     }
 
     /// Adds the defaults; those of `eval.NAME` for every name.
@@ -273,7 +273,7 @@ pub(super) fn known(name: &str) -> Option<&'static Key> {
         Some(rest) => name
             .strip_prefix("eval.")
             .and_then(|name| name.rsplit_once('.'))
-            .is_some_and(|(given, key)| key == rest && !given.contains('.')),
+            .is_some_and(|(evaluation, key)| key == rest && !evaluation.contains('.')),
     })
 }
 

@@ -38,7 +38,8 @@ pub(super) fn predicting(batch: &[&Document]) -> Vec<usize> {
     (0..batch.len()).filter(|index| predicts(batch[*index])).collect()
 }
 
-/// What the data say of a predicted token of one of the batch's documents; its statistics are missing.
+/// A predicted token of one of the batch's documents as the data have it: place, weight and what was precomputed. The
+/// model's statistics are still missing.
 pub(super) fn known(
     batch: &[&Document],
     document: usize,

@@ -405,7 +405,7 @@ fn distribution<'s>(
     }
 }
 
-/// What a reference says of the labels.
+/// The statistics of the labels under a reference model.
 fn label_statistics(clock: &mut Clock, head: &mut Head, rows: &Rows, mass: bool) -> Vec<RowStats> {
     clock.time(Phase::Reference, || head.statistics(rows, &Request { mass, ..Request::default() }))
 }

@@ -4,7 +4,7 @@ use tokensieve_model::Document;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::{Conversation, Message, Tokenizer};
-use tokensieve_tasks::oracle::{Row, symbols};
+use tokensieve_tasks::oracle::{Sample, symbols};
 
 /// The model's token for each symbol of the oracle language, in the order of the symbols. Each must be one token.
 pub fn symbol_tokens(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
@@ -33,7 +33,7 @@ fn no_token(tokenizer: &Tokenizer, symbol: char, why: &str) -> Error {
 }
 
 /// The document of a row as training and `uncertainty` read it, without the end-of-text token that they may add.
-pub(super) fn document(tokenizer: &Tokenizer, symbols: &[u32], row: &Row) -> Result<Document, String> {
+pub(super) fn document(tokenizer: &Tokenizer, symbols: &[u32], row: &Sample) -> Result<Document, String> {
     let completion = Message::new("assistant", row.text.as_str());
     let text = Conversation::Plain { prompt: String::new(), completion };
     let mut documents = tokenizer.try_documents(&text, row.row)?;

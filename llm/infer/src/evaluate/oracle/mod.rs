@@ -14,7 +14,7 @@ use tokensieve_model::Error;
 use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_tasks::Options;
-use tokensieve_tasks::oracle::{self, Class, Row};
+use tokensieve_tasks::oracle::{self, Class, Sample};
 
 use super::answers::hash;
 use super::groups::groups;
@@ -35,7 +35,7 @@ pub(super) const PREFIX: &str = "oracle:";
 #[derive(Debug)]
 pub(super) struct Oracle {
     name: String,
-    rows: Vec<Row>,
+    rows: Vec<Sample>,
     documents: Vec<Document>,
     /// The model's token for each symbol.
     symbols: Vec<u32>,
@@ -62,7 +62,7 @@ impl Oracle {
         let mut rows = oracle::read(path).map_err(Error::other)?;
         limit(&mut rows, options);
         rows.sort_by_key(|row| row.row);
-        let document = |row: &Row| {
+        let document = |row: &Sample| {
             let document = encoding::document(tokenizer, &symbols, row)?;
             let length = document.tokens.len();
             if length > longest {
@@ -70,7 +70,7 @@ impl Oracle {
             }
             Ok(document)
         };
-        let named = |row: &Row| document(row).map_err(|what| Error::line(path, row.line, what));
+        let named = |row: &Sample| document(row).map_err(|what| Error::line(path, row.line, what));
         let documents = rows.iter().map(named).collect::<Result<_>>()?;
         Ok(Self { name: name.to_owned(), rows, documents, symbols, leading: tokenizer.leading().len() })
     }
@@ -116,7 +116,7 @@ impl Oracle {
     ) -> Result<Vec<Vec<(Class, TokenScore)>>> {
         let documents: Vec<&Document> = self.documents[batch.clone()].iter().collect();
         let rows = &self.rows[batch];
-        let predictions: Vec<_> = rows.iter().map(Row::predictions).collect();
+        let predictions: Vec<_> = rows.iter().map(Sample::predictions).collect();
         let mut scores: Vec<Vec<_>> = vec![Vec::new(); rows.len()];
         let pack = evaluated.scorer.pack(&documents);
         evaluated.scorer.logits(&pack, &mut |target, logits| {

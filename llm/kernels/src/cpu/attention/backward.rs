@@ -26,7 +26,7 @@ pub(super) fn run<S: Simd, N: Number>(
     assert_eq!((lse.count, lse.columns), (heads.queries, tokens));
     let d_qkv = Tensor::empty([tokens as i64, heads.width() as i64], (N::KIND, Device::Cpu));
     let into = Rows::<N>::of(&d_qkv)?;
-    let given = Given { d_out, out, lse };
+    let operands = Operands { d_out, out, lse };
     // Per block of rows: what it gives to the prefix's keys and values, as they stand in a row.
     let width = 2 * heads.keys * heads.dim;
     let parts = Tensor::empty([(problem.blocks() * prefix) as i64, width as i64], (Kind::Float, Device::Cpu));
@@ -37,7 +37,7 @@ pub(super) fn run<S: Simd, N: Number>(
         let mut memory = Memory::new(key_rows, heads.dim, problem.words());
         while let Some(task) = next() {
             // SAFETY: the instructions exist; each task writes rows and heads of its own.
-            unsafe { backward(problem, task, &given, &mut memory, &into, &part_rows) };
+            unsafe { backward(problem, task, &operands, &mut memory, &into, &part_rows) };
         }
     });
     parallel(prefix, 1, |rows| {
@@ -51,7 +51,7 @@ pub(super) fn run<S: Simd, N: Number>(
 }
 
 /// Results of the forward pass, and the gradient that comes back.
-struct Given<N> {
+struct Operands<N> {
     d_out: Rows<N>,
     out: Rows<N>,
     lse: Rows<f32>,
@@ -112,7 +112,7 @@ impl Memory {
 unsafe fn backward<S: Simd, N: Number>(
     problem: &Problem<'_, S, N>,
     task: &Task,
-    given: &Given<N>,
+    operands: &Operands<N>,
     memory: &mut Memory,
     into: &Rows<N>,
     parts: &Rows<f32>,
@@ -136,16 +136,16 @@ unsafe fn backward<S: Simd, N: Number>(
             for (i, sixteens) in tiles.iter().enumerate() {
                 // Meanwhile, let the next tile's rows come.
                 if let Some(next) = tiles.get(i + 1) {
-                    for rows in [&problem.qkv, &given.d_out, &given.out] {
+                    for rows in [&problem.qkv, &operands.d_out, &operands.out] {
                         prefetch(simd, rows, dim, next);
                     }
                 }
                 // SAFETY: the caller's promise, and the tile is the task's.
                 unsafe {
                     match sixteens[..] {
-                        [a] => tile(problem, [a], given, memory, into),
-                        [a, b] => tile(problem, [a, b], given, memory, into),
-                        [a, b, c] => tile(problem, [a, b, c], given, memory, into),
+                        [a] => tile(problem, [a], operands, memory, into),
+                        [a, b] => tile(problem, [a, b], operands, memory, into),
+                        [a, b, c] => tile(problem, [a, b, c], operands, memory, into),
                         _ => unreachable!("one to three"),
                     }
                 }
@@ -178,7 +178,7 @@ unsafe fn backward<S: Simd, N: Number>(
 unsafe fn tile<S: Simd, N: Number, const C: usize>(
     problem: &Problem<'_, S, N>,
     sixteens: [Sixteen; C],
-    given: &Given<N>,
+    operands: &Operands<N>,
     memory: &mut Memory,
     into: &Rows<N>,
 ) {
@@ -203,18 +203,18 @@ unsafe fn tile<S: Simd, N: Number, const C: usize>(
             unsafe {
                 let (queries, d_out) = (memory.queries.words(), memory.d_out.words());
                 gather_queries(&problem.qkv, dim, &tile, queries.cast::<N>());
-                gather_queries(&given.d_out, dim, &tile, d_out.cast::<N>());
+                gather_queries(&operands.d_out, dim, &tile, d_out.cast::<N>());
                 transpose::<_, C>(simd, queries, words, query_lanes);
                 transpose::<_, C>(simd, d_out, words, d_out_lanes);
                 zip::<S, N>(queries.cast::<N>(), width, dim, query_pairs);
                 zip::<S, N>(d_out.cast::<N>(), width, dim, d_out_pairs);
                 d_queries.write_bytes(0, width * dim);
                 for (c, sixteen) in tile.sixteens.iter().enumerate() {
-                    let lse_row = given.lse.row(sixteen.head).add(sixteen.row).cast_const();
+                    let lse_row = operands.lse.row(sixteen.head).add(sixteen.row).cast_const();
                     lse[c] = simd.load(lse_row, sixteen.count) * simd.splat(LOG2_E);
                     let mut means = [0.0; LANES];
                     for (lane, mean) in means.iter_mut().enumerate().take(sixteen.count) {
-                        let out = given.out.row(sixteen.row + lane).add(sixteen.head * dim).cast_const();
+                        let out = operands.out.row(sixteen.row + lane).add(sixteen.head * dim).cast_const();
                         let d_out = d_out.cast::<N>().add((c * LANES + lane) * dim).cast_const();
                         *mean = product(simd, out, d_out, dim);
                     }

@@ -14,7 +14,7 @@ use self::divergence::Distribution;
 use self::ratio::Ratio;
 use self::row::{Mix, Reference, dot, largest, mean, no_larger, outside, tempered};
 use super::lanes::{Number, Simd};
-use super::rows::{Rows, by_kind, each_row};
+use super::rows::{Rows, by_kind, each_row, optional};
 use crate::head_rows::task::{
     Chunk, INVERSE_TEMPERATURES, Logits, Onto, Request, RowStats, TOP_ENTROPY, Tail, Task, Top,
 };
@@ -33,10 +33,7 @@ fn statistics_of<S: Simd, N: Number>(
     let logits = Rows::<N>::of(logits_nv)?;
     let (hidden, weight) = (Rows::<N>::of(&chunk.hidden_nd)?, Rows::<N>::of(chunk.weight_vd)?);
     assert_eq!((weight.columns, weight.count), (hidden.columns, logits.columns));
-    let distribution = match &request.reference {
-        Some(reference) => Some(Distribution::<N>::of(reference)?),
-        None => None,
-    };
+    let distribution = optional(request.reference.as_ref(), Distribution::<N>::of)?;
     let (top_entropy, is_tempered, has_mass) = (request.top_entropy, request.tempered, request.mass);
     Some(each_row(chunk.labels.len(), |i| {
         let label = chunk.labels[i] as usize;
@@ -186,10 +183,7 @@ fn gradient_of<S: Simd, N: Number>(
             Some(places.iter().map(|(tensor, row)| Some((Rows::of(tensor)?, *row))).collect::<Option<_>>()?)
         }
     };
-    let other = match onto.logits {
-        Some((logits, cap)) => Some((Rows::<N>::of(logits)?, cap_of(cap))),
-        None => None,
-    };
+    let other = optional(onto.logits, |(logits, cap)| Some((Rows::<N>::of(logits)?, cap_of(cap))))?;
     let (tail, reverse) = (onto.tail, onto.reverse);
     assert!(tasks.len() <= to.count && from.as_ref().is_none_or(|from| from.len() == tasks.len()));
     Some(each_row(tasks.len(), |i| {
@@ -209,13 +203,13 @@ fn gradient_of<S: Simd, N: Number>(
                 }
                 _ => other.map(|(rows, cap)| Reference::new(simd, rows.slice(i), *cap)),
             };
-            Row { simd, from, other, cap }.write(task, &tail, reverse, out)
+            RowGradient { simd, from, other, cap }.write(task, &tail, reverse, out)
         }
     }))
 }
 
 /// What one task's gradient is computed from.
-struct Row<'a, S, N> {
+struct RowGradient<'a, S, N> {
     simd: S,
     /// The logits; `None` where they stand in the row that is written.
     from: Option<&'a [N]>,
@@ -223,7 +217,7 @@ struct Row<'a, S, N> {
     cap: f32,
 }
 
-impl<S: Simd, N: Number> Row<'_, S, N> {
+impl<S: Simd, N: Number> RowGradient<'_, S, N> {
     /// Writes the gradient and returns −Σ q log p, or KL(p ‖ q) where that is lowered, 0 without a q.
     fn write(&self, task: &Task, tail: &Tail, reverse: bool, out: &mut [N]) -> f64 {
         let pulled = task.reference_weight != 0.0;

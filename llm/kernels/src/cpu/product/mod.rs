@@ -5,7 +5,9 @@
 //! product. Sums are f32 and run over the inputs in one order whatever the rows and threads, so a row's result does not
 //! depend on the rows beside it.
 
+mod added;
 mod matrices;
+mod tiles;
 
 use std::array;
 use std::cell::RefCell;
@@ -14,11 +16,14 @@ use std::ops::Range;
 use half::bf16;
 use tch::{Kind, Tensor};
 
+pub(super) use self::added::Added;
+pub(super) use self::tiles::share;
+use self::tiles::{DEPTH, Tile, cuts, even_cuts, tiles};
 use super::amx::Amx;
 use super::factors::Factors;
 use super::lanes::{LANES, Lanes, Make, Number, Simd};
 use super::line::{EMPTY, Line};
-use super::rows::{Rows, by_rows, floats, with_simd};
+use super::rows::{Rows, by_rows, optional, with_simd};
 use super::transpose::transposed;
 use super::weight::{TILE, Weight};
 use crate::backend::Backend;
@@ -34,18 +39,11 @@ pub(super) const NARROW_BLOCK: usize = 6;
 /// Rows that a tile serves at most: with their inputs they stay near (choice).
 const PANEL: usize = 1024;
 
-/// Words of a tile's inputs at most: 256 KiB in all, a part of the second-level cache.
-const DEPTH: usize = 2048;
-
 /// Fewer rows are not worth laying out the weight (choice).
 const FEWEST: i64 = 24;
 
 /// Rows that are worth a thread of their own (choice).
 const ROWS_PER_THREAD: usize = 128;
-
-/// Tiles are shared among threads rather than rows, for then each is laid out once, unless a thread then has more than so
-/// many times what would be its share (choice).
-const EVEN: f64 = 1.03;
 
 /// `None` where libtorch multiplies as fast or faster.
 pub(crate) fn product(product: &Product, out: &Tensor) -> Option<()> {
@@ -76,10 +74,7 @@ fn of<S: Simd, N: Number, O: Number>(simd: S, product: &Product, out: &Tensor) -
     }
     let outputs = into.columns;
     let (first_x, first) = Term::<N>::of(simd, product.x, product.weight, [into.count, outputs])?;
-    let second = match product.also {
-        Some((x, weight)) => Some(Term::<N>::of(simd, x, weight, [into.count, outputs])?),
-        None => None,
-    };
+    let second = optional(product.also, |(x, weight)| Term::<N>::of(simd, x, weight, [into.count, outputs]))?;
     let (second_x, second) = second.unzip();
     let added = Added::<O>::of(product.added)?;
     let also = second.as_ref().map_or(0, |term| term.weight.inputs());
@@ -109,75 +104,6 @@ fn of<S: Simd, N: Number, O: Number>(simd: S, product: &Product, out: &Tensor) -
     Some(())
 }
 
-/// Where to cut the tiles so that each part has about as much to do.
-fn cuts(tiles: &[Tile], parts: usize) -> Vec<usize> {
-    let before: Vec<usize> = std::iter::once(0)
-        .chain(tiles.iter().scan(0, |sum, tile| {
-            *sum += tile.work();
-            Some(*sum)
-        }))
-        .collect();
-    let all = before[tiles.len()];
-    let nearest = |part: usize| {
-        let wanted = part * all / parts;
-        (0..=tiles.len()).min_by_key(|cut| before[*cut].abs_diff(wanted)).unwrap_or(0)
-    };
-    (0..=parts).map(nearest).collect()
-}
-
-/// The same, if no part has then much more to do than the others.
-fn even_cuts(tiles: &[Tile], parts: usize) -> Option<Vec<usize>> {
-    let cuts = cuts(tiles, parts);
-    let work = |tiles: &[Tile]| tiles.iter().map(Tile::work).sum::<usize>();
-    let most = cuts.windows(2).map(|ends| work(&tiles[ends[0]..ends[1]])).max()?;
-    ((most * parts) as f64 <= EVEN * work(tiles) as f64).then_some(cuts)
-}
-
-/// One of so many equal parts of 0..n.
-pub(super) fn share(n: usize, part: usize, parts: usize) -> Range<usize> {
-    part * n / parts..(part + 1) * n / parts
-}
-
-/// Outputs computed together, and the inputs they read: in groups, each of which fits a tile.
-struct Tile {
-    outputs: Range<usize>,
-    groups: Vec<[Range<usize>; 2]>,
-}
-
-impl Tile {
-    /// How many inputs it reads.
-    fn work(&self) -> usize {
-        self.groups.iter().flatten().map(ExactSizeIterator::len).sum()
-    }
-}
-
-fn tiles<N: Number>(blocks: &[Block], amx: Option<Amx>) -> Vec<Tile> {
-    let of_block = |block: &Block| {
-        // With matrix instructions the inputs are not in groups.
-        let depth = if amx.is_some() { u32::MAX as usize } else { DEPTH };
-        let mut groups = vec![[0..0, 0..0]];
-        let mut room = depth * N::PER_WORD;
-        for (which, inputs) in block.inputs.iter().enumerate() {
-            let mut at = inputs.start;
-            while at < inputs.end {
-                if room == 0 {
-                    groups.push([0..0, 0..0]);
-                    room = depth * N::PER_WORD;
-                }
-                let end = inputs.end.min(at + room);
-                groups.last_mut().expect("there is one")[which] = at..end;
-                // A last word may be half empty.
-                room -= (end - at).next_multiple_of(N::PER_WORD);
-                at = end;
-            }
-        }
-        let end = block.outputs.end;
-        let start = block.outputs.clone().step_by(TILE);
-        start.map(move |start| Tile { outputs: start..end.min(start + TILE), groups: groups.clone() })
-    };
-    blocks.iter().flat_map(of_block).collect()
-}
-
 /// Rows and the weight that they are multiplied with.
 #[derive(Clone, Copy)]
 struct Term<N> {
@@ -205,55 +131,6 @@ impl<N: Number> Term<N> {
         });
         let term = Self { x: Rows::of(&x)?, weight: weight_rows };
         Some((x, term))
-    }
-}
-
-/// What is added to a product.
-pub(super) enum Added<O> {
-    Nothing,
-    /// The same to every row, f32.
-    Row(Tensor),
-    Rows(Rows<O>),
-}
-
-// SAFETY: plain memory that is only read.
-unsafe impl<O: Number> Sync for Added<O> {}
-
-impl<O: Number> Added<O> {
-    /// A matrix of the result's kind, or a vector of any.
-    pub(super) fn of(added: Option<&Tensor>) -> Option<Self> {
-        Some(match added {
-            None => Self::Nothing,
-            Some(added) if added.dim() == 1 => Self::Row(added.to_kind(Kind::Float).contiguous()),
-            Some(added) => Self::Rows(Rows::of(added).filter(|added| added.inner == 1)?),
-        })
-    }
-
-    /// The sum with what is added at a row's outputs, of which the first `left` are there.
-    ///
-    /// # Safety
-    /// There is such a row, and `left` outputs from `output` on.
-    #[inline(always)]
-    pub(super) unsafe fn to<S: Simd>(
-        &self,
-        simd: S,
-        sum: Lanes<S>,
-        row: usize,
-        output: usize,
-        left: usize,
-    ) -> Lanes<S> {
-        match self {
-            Self::Nothing => sum,
-            Self::Row(added) => {
-                let added = floats(added).expect("made so").as_ptr();
-                // SAFETY: the caller's promise, and there is a number for each output.
-                sum + unsafe { simd.load(added.wrapping_add(output), left) }
-            }
-            Self::Rows(added) => {
-                // SAFETY: the caller's promise.
-                sum + unsafe { simd.load(added.row(row).wrapping_add(output).cast_const(), left) }
-            }
-        }
     }
 }
 

@@ -71,8 +71,8 @@ pub struct TopFile {
 impl TopFile {
     /// Whether a file is one, of whatever model and data.
     pub fn is_one(path: &Path) -> bool {
-        let said = metadata(path).unwrap_or_default();
-        said.get("format").is_some_and(|format| format == FORMAT)
+        let metadata = metadata(path).unwrap_or_default();
+        metadata.get("format").is_some_and(|format| format == FORMAT)
     }
 
     /// Opens a file for a model of this vocabulary and a data set of this hash.
@@ -86,9 +86,9 @@ impl TopFile {
         let tensors = SafeTensors::deserialize(&map)
             .map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
         let metadata = header.metadata().clone().unwrap_or_default();
-        let said = |key: &str| metadata.get(key).cloned().unwrap_or_default();
-        if said("format") != FORMAT {
-            return Err(wrong(format!("its format is `{}`, not `{FORMAT}`", said("format"))));
+        let entry = |key: &str| metadata.get(key).cloned().unwrap_or_default();
+        if entry("format") != FORMAT {
+            return Err(wrong(format!("its format is `{}`, not `{FORMAT}`", entry("format"))));
         }
         let place = |name: &str, dtype: Dtype, per_token: &dyn Fn(&[usize]) -> bool| {
             let tensor = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}")))?;
@@ -123,9 +123,9 @@ impl TopFile {
         let has_tails = tensors.names().contains(&TAILS);
         let opened = Self {
             k,
-            vocabulary: said("vocabulary").parse().unwrap_or(0),
-            model: said("model"),
-            data: said("data"),
+            vocabulary: entry("vocabulary").parse().unwrap_or(0),
+            model: entry("model"),
+            data: entry("data"),
             rows,
             labels: place("labels", Dtype::I32, &one)?,
             label_log_probs: place("label_log_probs", Dtype::F32, &one)?,

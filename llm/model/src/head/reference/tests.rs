@@ -1,4 +1,4 @@
-//! What files of most probable tokens say of all other tokens.
+//! Files of most probable tokens: the probability of all other tokens.
 //! Needs libtorch; run: `cargo test -p tokensieve-model --lib head::reference::`.
 
 use std::path::Path;
