@@ -134,6 +134,49 @@ fn requests_are_as_the_interface_has_them() {
 }
 
 #[test]
+fn what_a_service_repeats_of_what_it_was_sent_is_hidden() {
+    const BASIC: &str = "bWFydGluOm9wZW4tc2VzYW1l";
+    for key_variable in [Some("CARGO_PKG_NAME"), None] {
+        let stub = Server::start(|before, asked| {
+            let sent = asked.header("authorization").unwrap();
+            let message = format!("got {sent}, martin:open-sesame, Basic {BASIC}");
+            match before {
+                0 => error("500 Internal Server Error", "", &message, ""),
+                1 => error("429 Too Many Requests", "retry-after: 0\r\n", &message, ""),
+                2 => Answer::new("200 OK", "", message),
+                3 => error("400 Bad Request", "", &message, "content_filter"),
+                4 => words(&message),
+                _ => error("401 Unauthorized", "", &message, "invalid_api_key"),
+            }
+        });
+        let folder = folder();
+        let address = base(&stub).replace("//", "//martin:open-sesame@");
+        let settings =
+            Settings { key_variable: key_variable.map(str::to_owned), ..settings(&address, &cache(&folder)) };
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let judge = Endpoint::new(settings).unwrap();
+        let judge = judge.with_notice(move |line| heard.lock().unwrap().push(line.to_owned()));
+        let mut texts = vec![judge.name()];
+        for question in ["one", "another"] {
+            let verdict = judge.prefer(&[Pair { instruction: question, ..ONE }]).unwrap().remove(0);
+            let Verdict::Nonsense(answer) = verdict else { panic!("{verdict:?}") };
+            texts.push(answer);
+        }
+        texts.push(judge.prefer(&[ONE]).unwrap_err().to_string());
+        texts.append(&mut said.lock().unwrap());
+        texts.push(std::fs::read_to_string(cache(&folder)).unwrap());
+        assert_eq!(texts.len(), 8, "the name, two answers, an error, three notices, the cache: {texts:?}");
+        for text in texts {
+            assert!(text.contains("***"), "{text}");
+            for secret in ["tokensieve-tasks", "martin", "open-sesame", BASIC] {
+                assert!(!text.contains(secret), "{secret}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_missing_key_is_named() {
     let folder = folder();
     let settings = Settings {

@@ -10,6 +10,7 @@ mod stub;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use others::at_hand;
 use serde_json::Value;
@@ -20,6 +21,20 @@ use tokensieve_infer::evaluate::Results;
 
 /// Instructions.
 const ASKED: usize = 2;
+
+/// In lower case, as the stub shows what it was sent.
+const KEY: &str = "sk-7f3a-key-of-the-judge";
+
+/// User and password in an address, and both as they are sent.
+const USER_AND_PASSWORD: [&str; 2] = ["martin:open-sesame", "bWFydGluOm9wZW4tc2VzYW1l"];
+
+/// Nothing of what no one is to read.
+#[track_caller]
+fn holds_no_secret(what: &str, text: &str) {
+    for secret in [KEY, "open-sesame", USER_AND_PASSWORD[1]] {
+        assert!(!text.contains(secret), "{what} holds {secret}:\n{text}");
+    }
+}
 
 /// The first answer is a failure.
 fn judge(before: usize, asked: &Request) -> Answer {
@@ -40,14 +55,16 @@ impl Bench {
     }
 
     fn evaluate(&self, out: &str, arguments: &[&str]) -> Output {
+        self.command(&self.stub.url("/v1"), out).args(arguments).output().unwrap()
+    }
+
+    /// An evaluation whose judge is at an address, without a key.
+    fn command(&self, address: &str, out: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
         command.args(["evaluate", "--suite", "alpaca-eval", "--limit", &ASKED.to_string()]);
+        command.arg("--judge").arg(format!("{address}#stub-1")).arg("--out").arg(self.path(out));
+        command.env_remove("OPENAI_API_KEY").stdin(Stdio::null());
         command
-            .arg("--judge")
-            .arg(format!("{}#stub-1", self.stub.url("/v1")))
-            .arg("--out")
-            .arg(self.path(out));
-        command.args(arguments).env_remove("OPENAI_API_KEY").stdin(Stdio::null()).output().unwrap()
     }
 
     fn win_rate(&self, out: &str) -> f64 {
@@ -92,12 +109,21 @@ fn a_judge_or_baseline_that_is_not_there_is_named_before_anything_is_asked() {
             &["--judge", "http://example.org/v1#x"],
             "--judge: http://example.org/v1 would get the key in OPENAI_API_KEY unencrypted",
         ),
+        (
+            &["--judge", "http://martin:open-sesame@example.org/v1#x"],
+            "--judge: http://***@example.org/v1 would get the key in OPENAI_API_KEY unencrypted",
+        ),
+        (
+            &["--judge", "https://martin:open-sesame@example.org/v1"],
+            "--judge: `https://***@example.org/v1` is neither local:MODEL nor https://endpoint#model",
+        ),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
-        command.args(["evaluate", "--suite", "alpaca-eval"]).args(arguments).env("OPENAI_API_KEY", "secret");
+        command.args(["evaluate", "--suite", "alpaca-eval"]).args(arguments).env("OPENAI_API_KEY", KEY);
         let output = command.arg("--out").arg(folder.path().join("x.json")).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(complaint), "{complaint}\n{}", said(&output));
+        holds_no_secret("the complaint", &said(&output));
         assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
     }
 }
@@ -160,4 +186,75 @@ fn replies_are_judged_against_a_public_model_and_against_themselves() {
         "{text}"
     );
     assert!(!text.contains("win_rate"), "{text}");
+}
+
+/// A judge that repeats what it was sent: in errors that last and that pass, by the path, else in the answer of a content
+/// filter, which is kept.
+fn repeating() -> Server {
+    let filtered = AtomicBool::new(false);
+    Server::start(move |_, asked| {
+        let [shown, sent] = USER_AND_PASSWORD;
+        let message = format!("refused: {}, {shown}, Basic {sent}", asked.header("authorization").unwrap());
+        let answer = |status, code: &str| {
+            let body = serde_json::json!({"error": {"message": message, "code": code}});
+            Answer::new(status, "retry-after: 0\r\n", body.to_string())
+        };
+        match asked.path.split('/').nth(1).unwrap() {
+            "401" => answer("401 Unauthorized", "invalid_api_key"),
+            "429" => answer("429 Too Many Requests", "rate_limit_exceeded"),
+            "500" => answer("500 Internal Server Error", ""),
+            _ if !filtered.swap(true, Ordering::Relaxed) => answer("400 Bad Request", "content_filter"),
+            _ => by_length(asked),
+        }
+    })
+}
+
+#[test]
+fn an_endpoint_that_repeats_what_it_was_sent_puts_no_secret_anywhere() {
+    let catalogue = Catalogue::load().unwrap();
+    let mut sets = ["alpaca-eval", "alpaca-eval-outputs", "alpaca-eval-preferences"].into_iter();
+    if sets.any(|set| at_hand(catalogue.fetch(set)).is_none()) {
+        return;
+    }
+    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), stub: repeating() };
+    for key in [None, Some(KEY)] {
+        bench.stub = repeating();
+        let host = bench.stub.address.strip_prefix("http://").unwrap();
+        for (path, complaint) in [
+            ("401", "(401 Unauthorized): refused: "),
+            ("429", "429 Too Many Requests: refused: "),
+            ("500", "500 Internal Server Error: refused: "),
+            ("v1", "verdicts name neither reply; the first is: refused: "),
+        ] {
+            let address = format!("http://{}@{host}/{path}", USER_AND_PASSWORD[0]);
+            let output =
+                bench.command(&address, "x.json").arg("--yes").envs(key.map(|key| ("OPENAI_API_KEY", key)));
+            let output = output.output().unwrap();
+            let text = said(&output);
+            assert_eq!(output.status.success(), path == "v1", "{text}");
+            assert!(
+                text.contains(complaint) && text.contains(&format!("http://***@{host}/{path}")),
+                "{text}"
+            );
+            holds_no_secret("the output", &text);
+        }
+        let authorization =
+            key.map_or(format!("basic {}", USER_AND_PASSWORD[1]), |key| format!("bearer {key}"));
+        let is_sent = |asked: &Request| asked.header("authorization") == Some(&authorization.to_lowercase());
+        assert!(bench.stub.requests().iter().all(is_sent));
+    }
+    let read = |name: &str| std::fs::read_to_string(bench.path(name)).unwrap();
+    assert!(read("x.json").contains("http://***@127.0.0.1"), "{}", read("x.json"));
+    assert!(
+        read("x.judge.jsonl").contains("refused: bearer ***, ***, Basic ***"),
+        "{}",
+        read("x.judge.jsonl")
+    );
+    for file in std::fs::read_dir(bench.folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        holds_no_secret(
+            &path.display().to_string(),
+            &String::from_utf8_lossy(&std::fs::read(&path).unwrap()),
+        );
+    }
 }

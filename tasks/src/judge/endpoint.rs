@@ -9,6 +9,7 @@ use std::{env, thread};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokensieve_base::http;
 
 use super::cache::Cache;
 use super::service::{Patience, Service};
@@ -21,7 +22,8 @@ const REPLY_TOKENS: usize = 4;
 /// Which endpoint, and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Up to where `/chat/completions` follows, such as `https://api.openai.com/v1`.
+    /// Up to where `/chat/completions` follows, such as `https://api.openai.com/v1`. A user and password before the host
+    /// are sent; messages and kept answers are without them.
     pub base: String,
     /// The model's name there.
     pub model: String,
@@ -151,6 +153,7 @@ impl Endpoint {
             "top_logprobs": 5,
         })
         .to_string();
+        // Without a password, which could be guessed from the hash.
         let hash = Sha256::new().chain_update(self.service.address()).chain_update("\n").chain_update(&body);
         Request { key: format!("{:x}", hash.finalize()), body, tokens }
     }
@@ -197,7 +200,7 @@ impl Endpoint {
 
 impl Judge for Endpoint {
     fn name(&self) -> String {
-        format!("{} at {}", self.settings.model, self.settings.base)
+        format!("{} at {}", self.settings.model, http::without_password(&self.settings.base))
     }
 
     fn prefer(&self, pairs: &[Pair<'_>]) -> Result<Vec<Verdict>> {

@@ -7,7 +7,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokensieve_base::http::{self, Agent, Body, Response, StatusCode, header};
+use tokensieve_base::http::{self, Agent, Body, Response, Secrets, StatusCode, header};
 
 use super::reply::{Reply, beginning};
 use tokensieve_base::streams::HashedStream;
@@ -48,6 +48,8 @@ impl Default for Patience {
 
 pub(super) struct Service {
     connection: Arc<Connection>,
+    /// Where requests go, as it may be printed and kept.
+    address: String,
     patience: Patience,
     /// Nobody asks before this: a service that is overrun is overrun for all requests.
     not_before: Mutex<Instant>,
@@ -62,6 +64,7 @@ struct Connection {
     agent: Agent,
     address: String,
     key: Option<String>,
+    secrets: Secrets,
 }
 
 /// Why a request did not bring a reply.
@@ -77,9 +80,12 @@ impl Service {
         let settings = http::agent();
         // A proxy is not to see what stays on this machine.
         let settings = if http::is_on_this_machine(&address) { settings.proxy(None) } else { settings };
-        let connection = Connection { agent: settings.build().into(), address, key };
+        let secrets = Secrets::new(&address, key.as_deref());
+        let shown = http::without_password(&address);
+        let connection = Connection { agent: settings.build().into(), address, key, secrets };
         Self {
             connection: Arc::new(connection),
+            address: shown,
             patience,
             not_before: Mutex::new(Instant::now()),
             notice: Box::new(|_| {}),
@@ -87,8 +93,9 @@ impl Service {
         }
     }
 
+    /// Without user and password.
     pub(super) fn address(&self) -> &str {
-        &self.connection.address
+        &self.address
     }
 
     /// The reply to a request body; `name` is what the jitter is drawn by.
@@ -178,7 +185,15 @@ impl Service {
 }
 
 impl Connection {
+    /// Sends a request. What comes back is kept or printed, so that it holds no secrets.
     fn send(&self, body: &str, timeout: Duration) -> Result<Reply, Failure> {
+        self.exchange(body, timeout).map_err(|failure| match failure {
+            Failure::Passing(reason, pause) => Failure::Passing(self.secrets.hide(&reason), pause),
+            Failure::Lasting(reason) => Failure::Lasting(self.secrets.hide(&reason)),
+        })
+    }
+
+    fn exchange(&self, body: &str, timeout: Duration) -> Result<Reply, Failure> {
         let mut request = self.agent.post(&self.address).header(header::CONTENT_TYPE, "application/json");
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
@@ -202,7 +217,7 @@ impl Connection {
             .read_to_string()
             .map_err(|error| Failure::Passing(format!("the answer broke off: {error}"), None))?;
         if status.is_success() {
-            return Reply::read(&text).map_err(|reason| Failure::Passing(reason, None));
+            return Reply::read(&text, &self.secrets).map_err(|reason| Failure::Passing(reason, None));
         }
         self.refused(status, &text, pause)
     }
@@ -210,7 +225,8 @@ impl Connection {
     fn refused(&self, status: StatusCode, text: &str, pause: Option<Duration>) -> Result<Reply, Failure> {
         let error: Value = serde_json::from_str(text).unwrap_or_default();
         let error = &error["error"];
-        let message = error["message"].as_str().map_or_else(|| beginning(text), str::to_owned);
+        let message = error["message"].as_str();
+        let message = message.map_or_else(|| beginning(text, &self.secrets), |text| self.secrets.hide(text));
         let code = error["code"].as_str().or(error["type"].as_str()).unwrap_or_default();
         match status {
             // A question that the service will not hear, not a fault: its words are the answer, which names no output.

@@ -110,7 +110,7 @@ pub(super) fn add_win_rates(
         let count = judged.nonsense.len();
         tokensieve_base::status!(
             "{}: {count} verdicts name neither reply; the first is: {}",
-            judging.judge,
+            judging.shown(),
             first.answer
         );
     }
@@ -132,7 +132,7 @@ pub(super) fn add_win_rates(
     // In the order of the instructions, whatever the order in which they were asked.
     let compared: BTreeMap<usize, &String> = asked.iter().map(|place| (*place, &baseline[*place])).collect();
     results.judged = Some(Judged {
-        judge: judging.judge.clone(),
+        judge: judging.shown(),
         baseline: judging.baseline.clone(),
         sha256: answers::hash(&json!(compared).to_string()),
     });
@@ -235,7 +235,7 @@ fn by_endpoint(judging: &Judging, endpoint: &Endpoint, texts: &Texts) -> Result<
         let dollars = judging.prices.map(|prices| format!(", {:.2} dollars in all", cost.dollars(prices)));
         let what = format!(
             "{}: {} requests with about {} tokens, and at most {} tokens of answers{}; {} answers are already stored",
-            judging.judge,
+            judging.shown(),
             cost.requests,
             cost.prompt_tokens,
             cost.reply_tokens,

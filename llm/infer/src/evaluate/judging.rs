@@ -2,7 +2,7 @@
 
 use std::env;
 
-use tokensieve_base::http::is_on_this_machine;
+use tokensieve_base::http::{is_on_this_machine, without_password};
 use tokensieve_tasks::judge::Prices;
 
 use tokensieve_model::Error;
@@ -42,6 +42,14 @@ pub(super) enum JudgeAddress<'a> {
 }
 
 impl Judging {
+    /// The judge as it may be printed and kept: an address without its user and password.
+    pub(super) fn shown(&self) -> String {
+        match self.judge.strip_prefix(LOCAL) {
+            Some(_) => self.judge.clone(),
+            None => without_password(&self.judge),
+        }
+    }
+
     pub(super) fn address(&self) -> Result<JudgeAddress<'_>> {
         let endpoint = self.judge.rsplit_once('#');
         let endpoint = endpoint.filter(|(base, model)| base.starts_with("http") && !model.is_empty());
@@ -55,7 +63,7 @@ impl Judging {
                 Ok(JudgeAddress::Endpoint { base, model, key_variable })
             }
             _ => {
-                let what = format!("`{}` is neither local:MODEL nor https://endpoint#model", self.judge);
+                let what = format!("`{}` is neither local:MODEL nor https://endpoint#model", self.shown());
                 Err(Error::setting(JUDGE, what))
             }
         }
@@ -68,7 +76,8 @@ fn refuse_unencrypted_key(base: &str) -> Result<()> {
         return Ok(());
     }
     let what = format!(
-        "{base} would get the key in {KEY} unencrypted; use https://, or unset {KEY} if the judge wants no key"
+        "{} would get the key in {KEY} unencrypted; use https://, or unset {KEY} if the judge wants no key",
+        without_password(base)
     );
     Err(Error::setting(JUDGE, what))
 }
@@ -100,8 +109,9 @@ mod tests {
             "http://example.org/?@localhost",
         ] {
             let error = refuse_unencrypted_key(base).unwrap_err().to_string();
+            let shown = without_password(base);
             assert!(
-                error.starts_with(&format!("--judge: {base} would get the key in OPENAI_API_KEY")),
+                error.starts_with(&format!("--judge: {shown} would get the key in OPENAI_API_KEY")),
                 "{error}"
             );
             assert!(error.contains("use https://"), "{error}");

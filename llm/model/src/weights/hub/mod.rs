@@ -20,7 +20,7 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokensieve_base::http::{
-    self, Agent, Body, HeaderMap, RedirectAuthHeaders, RequestBuilder, Response, StatusCode, header,
+    self, Agent, Body, HeaderMap, RedirectAuthHeaders, RequestBuilder, Response, Secrets, StatusCode, header,
 };
 
 use crate::Error;
@@ -71,8 +71,8 @@ impl<'a> Name<'a> {
     }
 }
 
-/// A server, and the cache folder of its models.
-#[derive(Clone, Debug)]
+/// A server, and the cache folder of its models. Without `Debug`: that would print the token.
+#[derive(Clone)]
 pub(super) struct Hub {
     endpoint: String,
     cache: PathBuf,
@@ -118,7 +118,8 @@ impl Hub {
 
     /// The folder of the model's files, downloaded as far as they are not cached.
     pub(super) fn fetch(&self, source: &str) -> Result<PathBuf> {
-        let wrong = |what: String| Error::setting(MODEL, format!("`{source}`: {what}"));
+        let secrets = Secrets::new(&self.endpoint, self.token.as_deref());
+        let wrong = |what: String| Error::setting(MODEL, format!("`{source}`: {}", secrets.hide(&what)));
         let Some(name) = Name::parse(source) else { return Err(wrong("not organisation/name".into())) };
         let folder = name.folder(&self.cache);
         let kept = Self::kept(&folder, name.revision);
@@ -127,7 +128,9 @@ impl Hub {
                 .ok_or_else(|| wrong(format!("not in {}, and HF_HUB_OFFLINE is set", self.cache.display())));
         }
         let address = format!("{}/api/models/{}/revision/{}", self.endpoint, name.repository, name.revision);
-        let revision = match self.get(&address, None) {
+        let asked = self.get(&address, None);
+        let address = http::without_password(&address);
+        let revision = match asked {
             Ok(body) => serde_json::from_reader::<_, Revision>(body.into_body().into_reader().take(1 << 24))
                 .map_err(|error| wrong(format!("{address}: {error}")))?,
             Err(Failure::Unreachable(why)) => {

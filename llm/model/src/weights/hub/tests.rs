@@ -129,6 +129,50 @@ fn the_token_opens_a_gated_model() {
     hub(&server, cache.path(), Some("secret")).fetch("org/tiny").unwrap();
 }
 
+/// Servers that repeat what they were sent, in every text of theirs that an error shows.
+#[test]
+fn neither_the_token_nor_a_password_is_shown_or_kept() {
+    const TOKEN: &str = "hf_token-of-mine";
+    fn sent(request: &Request) -> &str {
+        request.header("authorization").unwrap()
+    }
+    fn revision(sha: &str) -> Answer {
+        let siblings = [serde_json::json!({"rfilename": "model.safetensors"})];
+        Answer::ok(serde_json::json!({"sha": sha, "siblings": siblings}).to_string().as_bytes())
+    }
+    let answers: [(fn(&Request) -> Answer, &str); 5] = [
+        (|asked| Answer::new("401 Unauthorized", "", sent(asked)), "the server denies access"),
+        (|asked| Answer::new("500 Internal Server Error", "", sent(asked)), "the server answered 500"),
+        (|asked| revision(sent(asked)), "` is not a commit hash"),
+        (
+            |asked| {
+                Answer::ok(serde_json::json!({"sha": COMMIT, "siblings": sent(asked)}).to_string().as_bytes())
+            },
+            "invalid type",
+        ),
+        (
+            |asked| match asked.method.as_str() {
+                "HEAD" => Answer::ok(b"").with_header(&format!("etag: \"{}\"", sent(asked))),
+                _ => revision(COMMIT),
+            },
+            "` is not a hash",
+        ),
+    ];
+    for (answer, complaint) in answers {
+        let server = Server::start(move |_, asked| answer(asked));
+        let cache = tempfile::tempdir().unwrap();
+        let mut hub = hub(&server, cache.path(), Some(TOKEN));
+        hub.endpoint = server.address.replace("//", "//martin:open-sesame@");
+        let error = hub.fetch("org/tiny").unwrap_err().to_string();
+        assert!(error.contains(complaint) && error.contains("***"), "{error}");
+        assert!(server.requests().iter().all(|asked| sent(asked) == format!("bearer {TOKEN}")));
+        for secret in [TOKEN, "martin", "open-sesame"] {
+            assert!(!error.contains(secret), "{error}");
+        }
+        assert!(!cache.path().join("models--org--tiny/refs").exists());
+    }
+}
+
 #[test]
 fn the_token_opens_a_model_under_its_former_name() {
     let server = server(files(), true);
