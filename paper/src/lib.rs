@@ -63,6 +63,7 @@ pub mod planned;
 pub mod profile;
 pub mod proof;
 pub mod provenance;
+mod read;
 pub mod readme;
 pub mod recorded;
 pub mod report;

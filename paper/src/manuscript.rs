@@ -8,12 +8,12 @@ use crate::cache::write_atomically;
 use crate::checkout;
 use crate::ledger::{Kind, Ledger, effect, interval, threshold};
 use crate::provenance;
+use crate::read;
 use crate::recorded::Recorded;
 use crate::study::models;
 use crate::{Claim, Estimate, Made, Verdict, figures};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
-use std::fs;
 use std::path::{Path, PathBuf};
 use tokensieve_plot::{Theme, unmarked};
 
@@ -23,10 +23,7 @@ const STYLE: &str = "style.typ";
 /// Writes everything into `folder`; returns the file to compile.
 pub fn write(folder: &Path) -> Result<PathBuf> {
     let sources = checkout::needed()?.join("paper/manuscript");
-    let read = |name: &str| {
-        let path = sources.join(name);
-        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
-    };
+    let read = |name: &str| read::text(&sources.join(name));
     let prose = read(PROSE)?;
     check_numbers(&prose).with_context(|| format!("paper/manuscript/{PROSE}"))?;
     let recorded = Recorded::load()?;
@@ -150,6 +147,7 @@ fn check_numbers(prose: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_number_typed_by_hand_is_refused_and_a_name_is_not() {

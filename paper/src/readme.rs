@@ -4,13 +4,13 @@ use crate::cache::write_atomically;
 use crate::checkout;
 use crate::findings::QUESTIONS;
 use crate::ledger::Ledger;
+use crate::read;
 use crate::recorded::Recorded;
 use crate::study::models;
 use crate::{Made, figures};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
 
 /// The lines between which the part stands.
@@ -20,7 +20,7 @@ const END: &str = "<!-- end of results -->";
 /// Replaces the part in the checkout's README; returns its path.
 pub fn write() -> Result<PathBuf> {
     let path = path()?;
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let text = read::text(&path)?;
     let new = replaced(&text, &block(&all(&Recorded::load()?)?))?;
     write_atomically(&path, new)?;
     Ok(path)
@@ -76,6 +76,7 @@ fn block(made: &[Made]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_part_is_replaced_and_the_rest_left_alone() -> Result<()> {

@@ -3,6 +3,7 @@
 use crate::cache::write_atomically;
 use crate::checkout;
 use crate::provenance::Provenance;
+use crate::read;
 use crate::table::{from_csv, to_csv};
 use crate::{Claim, Entry, Made, Profile, Table, Verdict, engine};
 use anyhow::{Context as _, Result, ensure};
@@ -202,8 +203,7 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>> {
         // The oracle study's runs lie beside the tables, compressed.
         let is_text = path.extension().is_some_and(|ending| ending == "csv" || ending == "json");
         if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| is_text) {
-            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            files.insert(name.to_owned(), text);
+            files.insert(name.to_owned(), read::text(&path)?);
         }
     }
     Ok(files)

@@ -92,13 +92,12 @@ pub struct Panel {
     pub(crate) y: Axis,
     pub(crate) series: Vec<Series>,
     pub(crate) colours: Option<Colours>,
-    pub(crate) direct: bool,
 }
 
 impl Panel {
     /// An empty panel. Panels of a drawing with several are lettered A, B, … by themselves.
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
-        Self { title: title.into(), x, y, series: Vec::new(), colours: None, direct: false }
+        Self { title: title.into(), x, y, series: Vec::new(), colours: None }
     }
 
     /// Puts a name in front of the title: `whose, title`.
@@ -125,11 +124,5 @@ impl Panel {
     #[must_use]
     pub fn colours(self, colours: Colours) -> Self {
         Self { colours: Some(colours), ..self }
-    }
-
-    /// Writes the names of lines at their right ends instead of in the legend.
-    #[must_use]
-    pub fn direct_labels(self) -> Self {
-        Self { direct: true, ..self }
     }
 }

@@ -108,9 +108,6 @@ impl Drawing {
         for panel in &self.panels {
             for series in &panel.series {
                 let Some(label) = series.label.as_deref() else { continue };
-                if panel.direct && matches!(series.mark, Mark::Line(_)) {
-                    continue;
-                }
                 match entries.iter_mut().find(|entry| entry.0 == label) {
                     Some(entry) if entry.1.iter().any(|s| same_kind(s, series)) => {}
                     Some(entry) => entry.1.push(series),
@@ -189,16 +186,15 @@ struct Frame<'a> {
     /// What lies left of the plotting area, and its width.
     before: f64,
     width: f64,
-    labels: Labels<'a>,
+    labels: Labels,
 }
 
-struct Labels<'a> {
+struct Labels {
     y_ticks: Vec<(f64, String)>,
     /// Width of those left of the y axis.
     tick_room: f64,
     /// Names below the x axis are turned if they would run into each other.
     turned: Option<Turned>,
-    ends: Vec<End<'a>>,
 }
 
 struct Turned {
@@ -207,7 +203,7 @@ struct Turned {
     reach: f64,
 }
 
-impl Labels<'_> {
+impl Labels {
     /// How far they reach below the x axis.
     fn reach(&self) -> f64 {
         self.turned.as_ref().map_or(STRAIGHT, |turned| turned.reach)
@@ -222,9 +218,6 @@ impl Turned {
     }
 }
 
-/// A labelled line's last point and name: `(x, y, name, series)` in data coordinates.
-type End<'a> = (f64, f64, &'a str, &'a Series);
-
 impl<'a> Frame<'a> {
     fn of(panel: &'a Panel, outer_width: f64, height: f64) -> Self {
         let (xs, ys): (Vec<_>, Vec<_>) = panel.series.iter().map(Series::extent).unzip();
@@ -233,15 +226,10 @@ impl<'a> Frame<'a> {
         let tick_room =
             if panel.y.quiet { 0.0 } else { widest(y_ticks.iter().map(|tick| tick.1.as_str()), TICK) };
         let label_room = if panel.y.label.is_empty() || panel.y.quiet { 0.0 } else { LINE };
-        let ends = direct_labels(panel);
         let bar = panel.colours.as_ref().map_or(0.0, |colours| 12.0 + bar_width(colours, height));
         // The last tick's label may stand half beyond the axis.
         let beyond = |(at, label): &(f64, String)| if *at > 0.9 { width(label, TICK) / 2.0 } else { 0.0 };
-        let tail = if ends.is_empty() {
-            x.ticks(4).last().map_or(0.0, beyond)
-        } else {
-            8.0 + widest(ends.iter().map(|end| end.2), TICK)
-        };
+        let tail = x.ticks(4).last().map_or(0.0, beyond);
         let mut before = 10.0 + tick_room + label_room + 7.0;
         let mut width = (outer_width - before - 4.0 - bar - tail).max(20.0);
         let mut turned = None;
@@ -258,7 +246,7 @@ impl<'a> Frame<'a> {
                 turned = Some(turn);
             }
         }
-        Self { x, y, before, width, labels: Labels { y_ticks, tick_room, turned, ends } }
+        Self { x, y, before, width, labels: Labels { y_ticks, tick_room, turned } }
     }
 }
 
@@ -322,13 +310,12 @@ fn panel_svg(
     }
     canvas.raw("</g>");
     axes(canvas, panel, &area, &labels, theme);
-    draw_direct_labels(canvas, &area, labels.ends, theme);
     if let Some(colours) = &panel.colours {
         colour_bar(canvas, colours, area.right() + 12.0, area.top, area.height, theme);
     }
 }
 
-fn axes(canvas: &mut Canvas, panel: &Panel, area: &Area<'_>, labels: &Labels<'_>, theme: &Theme) {
+fn axes(canvas: &mut Canvas, panel: &Panel, area: &Area<'_>, labels: &Labels, theme: &Theme) {
     let (left, right, bottom) = (area.left, area.right(), area.bottom());
     let small = Type::new(TICK, theme.muted);
     canvas.line((left, area.top), (left, bottom), theme.muted, 1.0, "");
@@ -367,44 +354,6 @@ fn axes(canvas: &mut Canvas, panel: &Panel, area: &Area<'_>, labels: &Labels<'_>
     if !panel.y.quiet {
         let x = left - 10.0 - labels.tick_room - 9.0;
         canvas.text(x, area.top + area.height / 2.0, &panel.y.label, set.turned(-90.0));
-    }
-}
-
-/// Names at the ends of lines, where the panel wants them there.
-fn direct_labels(panel: &Panel) -> Vec<End<'_>> {
-    let lines = panel.series.iter().filter(|_| panel.direct);
-    lines
-        .filter_map(|series| match (&series.mark, series.label.as_deref()) {
-            (Mark::Line(points), Some(label)) => {
-                let last = points.iter().rev().find(|point| point.0.is_finite() && point.1.is_finite())?;
-                Some((last.0, last.1, label, series))
-            }
-            _ => None,
-        })
-        .collect()
-}
-
-/// Names at the ends of lines, pushed apart where they would overlap, and back up from the bottom.
-fn draw_direct_labels(canvas: &mut Canvas, area: &Area<'_>, ends: Vec<End<'_>>, theme: &Theme) {
-    let apart = TICK + 2.0;
-    let mut labels: Vec<End<'_>> = ends
-        .into_iter()
-        .filter_map(|(x, y, label, series)| {
-            area.place(x, y).map(|at| (at.0, at.1.clamp(area.top, area.bottom()), label, series))
-        })
-        .collect();
-    labels.sort_by(|a, b| a.1.total_cmp(&b.1));
-    for index in 1..labels.len() {
-        labels[index].1 = labels[index].1.max(labels[index - 1].1 + apart);
-    }
-    let mut floor = area.bottom();
-    for label in labels.iter_mut().rev() {
-        label.1 = label.1.min(floor);
-        floor = label.1 - apart;
-    }
-    for (x, y, label, series) in labels {
-        let ink = theme.colour(series.ink);
-        canvas.text(x.min(area.right()) + 6.0, y + 3.7, label, Type::new(TICK, &ink));
     }
 }
 

@@ -10,7 +10,7 @@ fn curves() -> Panel {
     let x = || (0..=40).map(|n| f64::from(n) * 5.0);
     let curve = |rate: f64| x().map(move |x| (x, libm::exp(-rate * x)));
     let arms = [("all data", 0.01), ("top residual", 0.03), ("optimal", 0.035), ("random", 0.008)];
-    Panel::new("Hold-out loss", Axis::linear("step"), Axis::log("loss (nats)")).direct_labels().with_all(
+    Panel::new("Hold-out loss", Axis::linear("step"), Axis::log("loss (nats)")).with_all(
         arms.iter().enumerate().flat_map(|(index, (name, rate))| {
             let ink = Ink::Category(index);
             let band = curve(*rate).map(|(x, y)| (x, y * 0.7, y * 1.3));

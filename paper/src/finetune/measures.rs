@@ -3,11 +3,11 @@
 
 use crate::lab::evaluation;
 use crate::planned::outcomes::rounded;
+use crate::read;
 use crate::tokens::{self, Document, Kind, shares};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use tokensieve_base::statistics::{among_largest, mean};
 
@@ -253,15 +253,9 @@ struct Line {
 
 impl Evaluation {
     pub(super) fn read(folder: &Path) -> Result<Self> {
-        let read = |name: &str| {
-            let path = folder.join(name);
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
-        };
-        let results = serde_json::from_str(&read("evaluation.json")?).with_context(|| {
-            format!("{} is not a file of results", folder.join("evaluation.json").display())
-        })?;
+        let results = read::json(&folder.join("evaluation.json"))?;
         let mut losses = BTreeMap::new();
-        for line in read("evaluation.answers.jsonl")?.lines().skip(1) {
+        for line in read::text(&folder.join("evaluation.answers.jsonl"))?.lines().skip(1) {
             let Line { task, id, answer } = serde_json::from_str(line).context("a stored answer")?;
             // Documents have losses; replies to a question have none, and several are a list.
             if let Some(of) = answer.get("losses") {
@@ -331,6 +325,7 @@ impl Evaluation {
 pub(super) mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use std::fs;
 
     /// Writes what `tokensieve evaluate` would: two documents with these losses, and three answers.
     pub(in crate::finetune) fn write(folder: &Path, losses: [&[f64]; 2]) -> Result<()> {

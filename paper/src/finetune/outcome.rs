@@ -4,8 +4,10 @@ use super::measures::{Evaluation, Found, Tokens};
 use super::plan::{Cell, Term, TunedOn};
 use super::work::Work;
 use crate::lab::{Job, Lab};
-use crate::planned::outcomes::Measured;
-use crate::planned::{self, Candidates, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
+use crate::planned::{
+    self, Candidates, ClaimTerm, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
+    outcomes::Measured, size::FULL,
+};
 use crate::tokens;
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,12 +16,17 @@ use std::sync::Arc;
 /// The study's runs that are done, by name: of each what was found by each task and on each set of documents.
 pub type Outcomes = planned::Outcomes<BTreeMap<String, Found>>;
 
-impl Outcomes {
-    /// The value of a term in the run of a seed.
-    pub fn value(&self, term: &Term, seed: u64) -> Option<f64> {
-        let found = self.get(&term.cell(seed).to_string())?;
-        let value = |set: &String| found.get(set)?.value(term.of);
-        Some(value(&term.set)? - term.minus.as_ref().map_or(Some(0.0), value)?)
+impl ClaimTerm<BTreeMap<String, Found>> for Term {
+    type Cell = Cell;
+
+    fn cell(&self, seed: u64) -> Cell {
+        let Self { arm, data, rate, .. } = self.clone();
+        Cell { seed, data, arm, rate }
+    }
+
+    fn value(&self, found: &BTreeMap<String, Found>) -> Option<f64> {
+        let value = |set: &String| found.get(set)?.value(self.of);
+        Some(value(&self.set)? - self.minus.as_ref().map_or(Some(0.0), value)?)
     }
 }
 
@@ -60,8 +67,8 @@ impl PlannedRuns for Work {
         &self.name
     }
 
-    fn is_kept(&self) -> bool {
-        self.is_full()
+    fn is_full(&self) -> bool {
+        self.name == FULL && !self.is_made_up
     }
 
     fn published_model(&self) -> Option<&str> {
@@ -161,14 +168,6 @@ impl Claimed for Work {
 
     fn claims(&self) -> &[Declared] {
         &self.plan.claims
-    }
-
-    fn cell(term: &Term, seed: u64) -> Cell {
-        term.cell(seed)
-    }
-
-    fn value(outcomes: &Outcomes, term: &Term, seed: u64) -> Option<f64> {
-        outcomes.value(term, seed)
     }
 
     fn tried(&self, outcomes: &Outcomes) -> Result<Vec<Candidates>> {

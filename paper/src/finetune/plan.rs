@@ -231,14 +231,6 @@ pub struct Term {
     pub of: Quantity,
 }
 
-impl Term {
-    /// The run of a seed.
-    pub fn cell(&self, seed: u64) -> Cell {
-        let Self { arm, data, rate, .. } = self.clone();
-        Cell { seed, data, arm, rate }
-    }
-}
-
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {

@@ -63,7 +63,7 @@ impl Work {
         }
         let run = match cell.arm.as_str() {
             BEFORE => None,
-            _ => Some(self.trained(cell, self.training_data(cell)?)?.shared()),
+            _ => Some(self.trained(cell, &self.training_data(cell)?)?.shared()),
         };
         let adapter = |file: String| run.clone().map(|run| Value::Result(run, file.into()));
         for place in &self.plan.scored.places {
@@ -85,14 +85,13 @@ impl Work {
         let data = self.plan.data(&cell.data)?;
         let documents = self.size.scored.min(self.held_out_rows(data));
         let job = Job::new(Verb::Uncertainty, format!("score {cell}: {name}"))
-            .argument(Value::Result(self.held_out(data, cell.seed)?, Verb::Make.output().into()))
-            .set("model", self.base(data)?)
+            .argument(Value::output(&self.held_out(data, cell.seed)?))
             .set("n", documents as i64)
             .set("passes", passes as i64)
             .set("max-length", data.max_tokens.unwrap_or(self.plan.training.max_tokens) as i64)
             .set("skip-bad", true)
             .taking((documents * (passes + 1)) as f64 * TOKENS / READING_SPEED);
-        let job = if data.base.is_none() { job.reading(self.model())? } else { job };
+        let job = self.starting(job, "model", data)?;
         Ok(adapter.into_iter().fold(job, |job, adapter| job.set("adapter", adapter)))
     }
 }

@@ -32,7 +32,7 @@ pub struct Work {
     pub(super) size: Size,
     /// Sets that cannot be had.
     pub missing: BTreeSet<&'static str>,
-    is_made_up: bool,
+    pub(super) is_made_up: bool,
 }
 
 impl Work {
@@ -100,17 +100,12 @@ impl Work {
         let timed = |arm: &str| {
             let (data, arm) = (self.plan.scored.data[0].clone(), arm.to_owned());
             let cell = Cell { seed, data, arm, rate: Rate::Tuned };
-            let mut job = self.trained(&cell, self.training_data(&cell)?)?;
+            let mut job = self.trained(&cell, &self.training_data(&cell)?)?;
             job.name = format!("time {cell}");
             let steps = TIMED_STEPS.min(self.steps(&cell.data)?);
             Ok(job.without("train.save_at").set("train.steps", steps as i64).shared())
         };
         Self::TIMED.into_iter().map(timed).collect()
-    }
-
-    /// Whether this is the size whose outcomes the repository keeps.
-    pub(super) fn is_full(&self) -> bool {
-        self.name == FULL && !self.is_made_up
     }
 
     /// Every arm at every candidate of its learning rate.
@@ -157,14 +152,7 @@ impl Work {
     }
 
     fn made(data: &Data, split: &str, seed: u64, first: u64, rows: u64) -> Result<Arc<Job>> {
-        let of = data.make.as_str();
-        let job = Job::new(Verb::Make, format!("make {of} {split} {rows} from {first} seed {seed}"))
-            .argument(of)
-            .set("split", split)
-            .set("first", first as i64)
-            .set("n", rows as i64)
-            .set("seed", seed as i64)
-            .taking(1.0);
+        let job = Job::made(&data.make, split, seed, first, rows);
         Ok(if let Some(set) = data.set() { job.reading(set)? } else { job }.shared())
     }
 
@@ -208,10 +196,10 @@ impl Work {
         data.held_out.unwrap_or(self.size.held_out).min(self.size.held_out)
     }
 
-    fn training(&self, name: String, data: &Data, documents: Arc<Job>, rows: u64) -> Job {
+    fn training(&self, name: String, data: &Data, documents: &Arc<Job>, rows: u64) -> Job {
         let max_tokens = self.plan.training.max_tokens;
         Job::new(Verb::Train, name)
-            .set("data.train", Value::Result(documents, Verb::Make.output().into()))
+            .set("data.train", Value::output(documents))
             .set("data.max_length", data.max_tokens.unwrap_or(max_tokens) as i64)
             .set("data.truncate", "end")
             .set("data.skip_bad", true)
@@ -230,7 +218,7 @@ impl Work {
         let data = self.plan.data(data)?;
         let documents = Self::documents(data, &data.split, *seed, rows, rows)?;
         let job = self
-            .training(format!("finetune base {name}"), data, documents, rows)
+            .training(format!("finetune base {name}"), data, &documents, rows)
             .set("model.source", self.model())
             .reading(self.model())?
             .set("train.full", true)
@@ -239,8 +227,14 @@ impl Work {
         Ok(Value::Result(job.shared(), MODEL.into()))
     }
 
+    /// A job with the model that a run on some data starts from; a published one is read by its name.
+    pub(crate) fn starting(&self, job: Job, key: &str, data: &Data) -> Result<Job> {
+        let job = job.set(key, self.base(data)?);
+        if data.base.is_none() { job.reading(self.model()) } else { Ok(job) }
+    }
+
     /// A run, without measures.
-    pub(super) fn trained(&self, cell: &Cell, documents: Arc<Job>) -> Result<Job> {
+    pub(super) fn trained(&self, cell: &Cell, documents: &Arc<Job>) -> Result<Job> {
         let arm = self.plan.arm(&cell.arm)?;
         let data = self.plan.data(&cell.data)?;
         let rate = match cell.rate {
@@ -251,32 +245,23 @@ impl Work {
         let mut job = self
             .training(format!("train {cell}"), data, documents, rows)
             .with_ranks(&arm.ranks, rows.div_ceil(self.batch(data)) as usize)
-            .set("model.source", self.base(data)?)
             .set("train.lr", rate)
-            .set("train.seed", cell.seed as i64);
-        if data.base.is_none() {
-            job = job.reading(self.model())?;
-        }
-        for (key, value) in &arm.objective {
-            job = job.set(&format!("objective.{key}"), value.clone());
-        }
-        if cell.rate == Rate::Matched {
-            job = job.set("objective.match", "grad-norm");
-        }
+            .set("train.seed", cell.seed as i64)
+            .with_objective(&arm.objective, cell.rate);
+        job = self.starting(job, "model.source", data)?;
         if self.is_followed(cell) {
-            let looks: Vec<i64> = self.size.looks.iter().map(|step| *step as i64).collect();
-            job = job.set("train.save_at", looks);
+            job = job.saving_at(&self.size.looks);
         }
         let adapter = |job: Arc<Job>| Value::Result(job, "adapter".into());
         Ok(match arm.reference {
             Reference::None => job,
             Reference::Start => job.set("reference.model", self.base(data)?),
             Reference::Twin => {
-                let twin = self.trained(&cell.plain(), self.training_data(cell)?)?;
+                let twin = self.trained(&cell.plain(), &self.training_data(cell)?)?;
                 job.set("reference.adapter", adapter(twin.shared()))
             }
             Reference::Clean => {
-                let mut clean = self.trained(&cell.plain(), self.clean_data(cell)?)?;
+                let mut clean = self.trained(&cell.plain(), &self.clean_data(cell)?)?;
                 clean.name.push_str(" on other rows");
                 job.set("reference.adapter", adapter(clean.shared()))
             }
@@ -317,17 +302,16 @@ impl Work {
         let seconds = documents * TOKENS / READING_SPEED + asked.iter().sum::<u64>() as f64 / ANSWERING_SPEED;
         let evaluation = Job::new(Verb::Evaluate, format!("evaluate {cell}"))
             .set("suite", Value::List(sets.into_iter().map(|(_, task)| task).collect()))
-            .set("model", self.base(data)?)
             .set("limit", questions.max(self.size.held_out) as i64)
             .set("seed", cell.seed as i64)
             .taking(seconds);
-        let evaluation = if data.base.is_none() { evaluation.reading(self.model())? } else { evaluation };
+        let evaluation = self.starting(evaluation, "model", data)?;
         // Its questions.
         let evaluation = if asks_problems { evaluation.reading("gsm8k")? } else { evaluation };
         if cell.arm == BEFORE {
             return Ok(evaluation.shared());
         }
-        let trained = self.trained(cell, self.training_data(cell)?)?;
+        let trained = self.trained(cell, &self.training_data(cell)?)?;
         if (cell.arm == PLAIN && cell.rate == Rate::Tuned) || self.is_scored(cell) {
             return Ok(evaluation.set("adapter", Value::Result(trained.shared(), "adapter".into())).shared());
         }

@@ -1,8 +1,8 @@
 //! A job: a verb of the `tokensieve` program with everything that determines what comes out.
 
-use crate::cache::{key, sha256};
+use crate::cache::key;
 use crate::code;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +19,6 @@ pub enum Verb {
     Uncertainty,
     /// Generates a data set.
     Make,
-    /// Writes replies.
-    Generate,
     /// Writes the exact distribution of every token of the oracle language's rows, for objectives that compare with it.
     Truth,
     /// Says what a model makes of some data, and which objective it recommends.
@@ -28,17 +26,6 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Train,
-        Self::Evaluate,
-        Self::Uncertainty,
-        Self::Make,
-        Self::Generate,
-        Self::Truth,
-        Self::Diagnose,
-    ];
-
     /// As it is typed.
     pub fn name(self) -> &'static str {
         match self {
@@ -46,7 +33,6 @@ impl Verb {
             Self::Evaluate => "evaluate",
             Self::Uncertainty => "uncertainty",
             Self::Make => "make",
-            Self::Generate => "generate",
             Self::Truth => "topk",
             Self::Diagnose => "diagnose",
         }
@@ -59,7 +45,6 @@ impl Verb {
             Self::Evaluate => "evaluation.json",
             Self::Uncertainty => "tokens.jsonl",
             Self::Make => "data.jsonl",
-            Self::Generate => "replies.jsonl",
             Self::Truth => "truth.safetensors",
             Self::Diagnose => "diagnosis.json",
         }
@@ -74,7 +59,7 @@ impl Verb {
     fn code(self) -> &'static str {
         match self {
             Self::Train => code::TRAIN,
-            Self::Evaluate | Self::Generate => code::EVALUATE,
+            Self::Evaluate => code::EVALUATE,
             Self::Uncertainty => code::UNCERTAINTY,
             Self::Make => code::MAKE,
             Self::Truth => code::TRUTH,
@@ -90,8 +75,6 @@ pub enum Value {
     Plain(toml::Value),
     /// A file of another job's result (an empty name: its folder).
     Result(Arc<Job>, Cow<'static, str>),
-    /// A file on this machine: its content counts, not its place.
-    File(PathBuf, String),
     /// The name under which a job's data are a task of an evaluation, by the kind of task: `nll:FILE`.
     Task(&'static str, Arc<Job>),
     /// A file of the very result that is being made (an empty name: its folder), for a job that follows a training run.
@@ -101,10 +84,9 @@ pub enum Value {
 }
 
 impl Value {
-    /// A file on this machine.
-    pub fn file(path: &Path) -> Result<Self> {
-        let content = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        Ok(Self::File(path.into(), sha256(&content)))
+    /// The file that a job writes, in its result.
+    pub fn output(job: &Arc<Job>) -> Self {
+        Self::Result(job.clone(), job.verb.output().into())
     }
 
     /// As a command line has it; `place` says where a job's result lies.
@@ -152,6 +134,17 @@ impl Job {
         }
     }
 
+    /// Makes documents of a split of a data set, so many from the `first` one on.
+    pub fn made(set: &str, split: &str, seed: u64, first: u64, rows: u64) -> Self {
+        Self::new(Verb::Make, format!("make {set} {split} {rows} from {first} seed {seed}"))
+            .argument(set)
+            .set("split", split)
+            .set("first", first as i64)
+            .set("n", rows as i64)
+            .set("seed", seed as i64)
+            .taking(1.0)
+    }
+
     /// One more positional argument.
     #[must_use]
     pub fn argument(mut self, value: impl Into<Value>) -> Self {
@@ -166,6 +159,12 @@ impl Job {
         self.settings.retain(|(known, _)| known != key);
         self.settings.push((key.into(), value.into()));
         self
+    }
+
+    /// The keys of a table of the configuration.
+    #[must_use]
+    pub fn set_table(self, name: &str, table: &toml::Table) -> Self {
+        table.iter().fold(self, |job, (key, value)| job.set(&format!("{name}.{key}"), value.clone()))
     }
 
     /// Without a key.
@@ -197,6 +196,12 @@ impl Job {
     #[must_use]
     pub fn taking(self, seconds: f64) -> Self {
         Self { seconds, ..self }
+    }
+
+    /// Keeps the models after these steps, too.
+    #[must_use]
+    pub fn saving_at(self, steps: &[u64]) -> Self {
+        self.set("train.save_at", steps.iter().map(|step| *step as i64).collect::<Vec<_>>())
     }
 
     /// Trains an adapter whose rank grows in equal parts of so many steps. The shortest runs are over before the last ranks.
@@ -369,7 +374,6 @@ fn text_of(value: &Value, own: &Path, place: &dyn Fn(&Job) -> PathBuf) -> String
         Value::Plain(toml::Value::String(text)) => text.clone(),
         Value::Plain(value) => value.to_string(),
         Value::Result(job, file) => place(job).join(file.as_ref()).display().to_string(),
-        Value::File(path, _) => path.display().to_string(),
         Value::Task(kind, job) => format!("{kind}:{}", place(job).join(job.verb.output()).display()),
         Value::Own(file) => own.join(file.as_ref()).display().to_string(),
         Value::List(list) => {
@@ -383,7 +387,6 @@ fn identity(value: &Value) -> String {
     match value {
         Value::Plain(value) => format!("= {value}"),
         Value::Result(job, file) => format!("job {}/{file}", job.id()),
-        Value::File(_, hash) => format!("file {hash}"),
         Value::Task(kind, job) => format!("{kind} of job {}", job.id()),
         Value::Own(file) => format!("own {file}"),
         Value::List(list) => list.iter().map(identity).collect::<Vec<_>>().join(", "),
@@ -395,9 +398,6 @@ fn described(value: &Value) -> serde_json::Value {
     match value {
         Value::Plain(value) => serde_json::to_value(value).unwrap_or_default(),
         Value::Result(job, file) => format!("{} → {file}", job.name).into(),
-        Value::File(path, _) => {
-            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()).into()
-        }
         Value::Task(kind, job) => format!("{kind} of {}", job.name).into(),
         Value::Own(file) => file.as_ref().into(),
         Value::List(list) => list.iter().map(described).collect(),
@@ -432,19 +432,6 @@ mod tests {
         assert_eq!(student(train()).id(), student(train()).id());
         assert_ne!(student(train()).id(), student(train().set("train.seed", 7)).id());
         assert_eq!(student(train()).needs().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["twin"]);
-    }
-
-    #[test]
-    fn the_content_of_a_file_counts_and_not_its_place() -> Result<()> {
-        let scratch = tempfile::tempdir()?;
-        let folder = scratch.path();
-        let id = |name: &str, content: &str| -> Result<String> {
-            std::fs::write(folder.join(name), content)?;
-            Ok(train().set("data.train", Value::file(&folder.join(name))?).id())
-        };
-        assert_eq!(id("a", "x")?, id("b", "x")?);
-        assert_ne!(id("a", "x")?, id("a", "y")?);
-        Ok(())
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::plan::{Cell, PLAIN, Size};
 use super::work::Work;
 use crate::lab::{Job, Value, Verb};
 use crate::planned::{Rate, Stage};
+use crate::read;
 use crate::tokens::{Document, Token};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -53,7 +54,7 @@ pub struct Shown {
 impl Exact {
     /// The documents in the result of a job that measured them.
     pub fn read(result: &Path) -> Result<Vec<Self>> {
-        lines(&result.join(FILE))
+        read::json_lines(&result.join(FILE))
     }
 
     /// A document in which the exact numbers stand where a real model has estimates: total uncertainty is H(truth) +
@@ -78,7 +79,7 @@ impl Exact {
 
     /// Documents with their texts, from the results of an evaluation and of the job that made its rows.
     pub fn documents(result: &Path, rows: &Path) -> Result<Vec<Document>> {
-        let texts: Vec<Text> = lines(&rows.join(Verb::Make.output()))?;
+        let texts: Vec<Text> = read::json_lines(&rows.join(Verb::Make.output()))?;
         let document = |exact: &Self| {
             let text = texts.get(exact.row).with_context(|| format!("the data have no row {}", exact.row))?;
             Ok(exact.document(&text.text))
@@ -112,12 +113,6 @@ impl Work {
         let measured = checkpoints.iter().zip(1..).map(of).collect::<Result<_>>()?;
         Ok(Shown { rows, measured })
     }
-}
-
-fn lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let context = || format!("reading {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(context)?;
-    text.lines().map(serde_json::from_str).collect::<Result<_, _>>().with_context(context)
 }
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ use super::plan::{Cell, Quantity, Term};
 use super::proxies::{Qualities, Search};
 use super::work::Work;
 use crate::lab::{Job, Lab, Provenance, Verb};
-use crate::planned::outcomes::Measured;
-use crate::planned::{self, Candidates, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried};
+use crate::planned::{
+    self, Candidates, ClaimTerm, Claimed, Declared, Outcome, PlannedRuns, Rate, Seeds, Stage, Tried,
+    outcomes::Measured, size::FULL,
+};
+use crate::read;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,12 +72,19 @@ impl Outcomes {
     pub fn named(&self, search: &str) -> Option<&Qualities> {
         self.get(search).map(|found| &found.proxies)
     }
+}
 
-    /// The value of a term in the run of a seed.
-    pub fn value(&self, term: &Term, seed: u64) -> Option<f64> {
-        let found = self.of(&term.cell(seed))?;
-        let value = |set: &str| found.value(set, &term.group, term.of);
-        Some(value(&term.set)? - term.minus.as_deref().map_or(Some(0.0), value)?)
+impl ClaimTerm<Found> for Term {
+    type Cell = Cell;
+
+    fn cell(&self, seed: u64) -> Cell {
+        let Self { arm, from, data, rate, look, .. } = self.clone();
+        Cell { seed, from, data, arm, rate, look }
+    }
+
+    fn value(&self, found: &Found) -> Option<f64> {
+        let value = |set: &str| found.value(set, &self.group, self.of);
+        Some(value(&self.set)? - self.minus.as_deref().map_or(Some(0.0), value)?)
     }
 }
 
@@ -94,8 +104,8 @@ impl PlannedRuns for Work {
         &self.name
     }
 
-    fn is_kept(&self) -> bool {
-        self.is_full()
+    fn is_full(&self) -> bool {
+        self.name == FULL
     }
 
     fn cells(&self, stage: Stage) -> Result<Vec<Cell>> {
@@ -119,9 +129,7 @@ impl PlannedRuns for Work {
         let job = self.measured(cell)?;
         let Some(provenance) = lab.done(&job) else { return Ok(None) };
         let path = lab.place(&job).join(Verb::Evaluate.output());
-        let context = || format!("reading {}", path.display());
-        let text = std::fs::read_to_string(&path).with_context(context)?;
-        let mut found: Evaluation = serde_json::from_str(&text).with_context(context)?;
+        let mut found: Evaluation = read::json(&path)?;
         let mut sets = BTreeMap::new();
         for (set, documents) in self.sets(cell)? {
             let task = format!("oracle:{}", lab.place(&documents).join(Verb::Make.output()).display());
@@ -170,14 +178,6 @@ impl Claimed for Work {
 
     fn claims(&self) -> &[Declared] {
         &self.plan.claims
-    }
-
-    fn cell(term: &Term, seed: u64) -> Cell {
-        term.cell(seed)
-    }
-
-    fn value(outcomes: &Outcomes, term: &Term, seed: u64) -> Option<f64> {
-        outcomes.value(term, seed)
     }
 
     /// Each arm by the mean over runs on held-out data.

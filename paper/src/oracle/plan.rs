@@ -249,14 +249,6 @@ impl fmt::Display for Cell {
 /// The arm of plain training.
 pub(super) const PLAIN: &str = "mle";
 
-impl Term {
-    /// The run of a seed.
-    pub fn cell(&self, seed: u64) -> Cell {
-        let Self { arm, from, data, rate, look, .. } = self.clone();
-        Cell { seed, from, data, arm, rate, look }
-    }
-}
-
 /// A measure of a group of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

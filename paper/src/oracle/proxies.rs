@@ -113,7 +113,7 @@ impl Work {
         let job = self
             .training(
                 format!("adapter {member} of {name}"),
-                self.training_data(cell)?,
+                &self.training_data(cell)?,
                 proxies.steps,
                 self.plan.post_training.batch,
             )

@@ -3,8 +3,7 @@
 use super::plan::{Arm, Cell, Data, Group, Looks, PLAIN, Plan, Pretraining, Size, Tuning};
 use crate::Profile;
 use crate::lab::{Job, Value, Verb, job::MODEL};
-use crate::planned::size::{self, FULL};
-use crate::planned::{Rate, Reference, Stage};
+use crate::planned::{Rate, Reference, Stage, size};
 use crate::tokens::RATE;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
@@ -108,11 +107,6 @@ impl Work {
         self.size.rows / self.plan.post_training.batch
     }
 
-    /// Whether this is the size whose outcomes the repository keeps.
-    pub(super) fn is_full(&self) -> bool {
-        self.name == FULL
-    }
-
     /// What this size runs of a group's capabilities or data.
     pub(super) fn run_of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
         if self.size.first_only { &all[..all.len().min(1)] } else { all }
@@ -125,14 +119,7 @@ impl Work {
 
     /// So many documents of a split of a seed's language, from one on.
     fn documents(split: &str, seed: u64, first: u64, rows: u64) -> Arc<Job> {
-        Job::new(Verb::Make, format!("make oracle {split} {rows} from {first} seed {seed}"))
-            .argument("oracle")
-            .set("split", split)
-            .set("first", first as i64)
-            .set("n", rows as i64)
-            .set("seed", seed as i64)
-            .taking(1.0)
-            .shared()
+        Job::made("oracle", split, seed, first, rows).shared()
     }
 
     /// Pretraining, which leaves a model for each capability.
@@ -141,21 +128,19 @@ impl Work {
         let steps = checkpoints.last().copied().unwrap_or(1);
         let data = Self::documents("pretrain", seed, 0, *rows);
         let Pretraining { batch, rate } = self.plan.pretraining;
-        let mut job = self
-            .training(format!("oracle pretraining seed {seed}"), data, steps, batch)
+        self.training(format!("oracle pretraining seed {seed}"), &data, steps, batch)
             .set("train.full", true)
             .set("train.lr", rate)
             .set("train.seed", seed as i64)
-            .set("train.save_at", checkpoints.iter().map(|step| *step as i64).collect::<Vec<_>>());
-        for (key, value) in &self.plan.model {
-            job = job.set(&format!("model.init.{key}"), value.clone());
-        }
-        job.set("model.init.seed", seed as i64).shared()
+            .saving_at(checkpoints)
+            .set_table("model.init", &self.plan.model)
+            .set("model.init.seed", seed as i64)
+            .shared()
     }
 
-    pub(super) fn training(&self, name: String, data: Arc<Job>, steps: u64, batch: u64) -> Job {
+    pub(super) fn training(&self, name: String, data: &Arc<Job>, steps: u64, batch: u64) -> Job {
         Job::new(Verb::Train, name)
-            .set("data.train", Value::Result(data, Verb::Make.output().into()))
+            .set("data.train", Value::output(data))
             .set("data.format", "text")
             .set("model.dtype", self.plan.dtype.as_str())
             .set("train.steps", steps as i64)
@@ -185,10 +170,10 @@ impl Work {
 
     /// A post-training run, without measures.
     pub(super) fn trained(&self, cell: &Cell) -> Result<Job> {
-        self.trained_on(self.training_data(cell)?, cell)
+        self.trained_on(&self.training_data(cell)?, cell)
     }
 
-    fn trained_on(&self, data: Arc<Job>, cell: &Cell) -> Result<Job> {
+    fn trained_on(&self, data: &Arc<Job>, cell: &Cell) -> Result<Job> {
         let arm = self.plan.arms.get(&cell.arm).with_context(|| format!("no arm `{}`", cell.arm))?;
         let steps = (arm.steps * self.steps() as f64).round() as u64;
         let rate = match cell.rate {
@@ -200,24 +185,17 @@ impl Work {
             .training(format!("train {cell}"), data, steps, batch)
             .set("model.source", self.start(cell.seed, cell.from)?)
             .set("train.lr", rate)
-            .set("train.seed", cell.seed as i64);
+            .set("train.seed", cell.seed as i64)
+            .with_objective(&arm.objective, cell.rate);
         job = match arm.ranks.as_slice() {
             [] => job.set("train.full", true),
             ranks => job.with_ranks(ranks, steps as usize),
         };
-        for (key, value) in &arm.objective {
-            job = job.set(&format!("objective.{key}"), value.clone());
-        }
         if self.is_looked_at(cell) {
-            let looks: Vec<i64> = self.size.looks.iter().map(|step| *step as i64).collect();
-            job = job.set("train.save_at", looks);
-        }
-        if cell.rate == Rate::Matched {
-            job = job.set("objective.match", "grad-norm");
+            job = job.saving_at(&self.size.looks);
         }
         if arm.estimates {
-            let estimates = self.estimates(cell)?.shared();
-            job = job.set("data.uncertainty", Value::Result(estimates, Verb::Uncertainty.output().into()));
+            job = job.set("data.uncertainty", Value::output(&self.estimates(cell)?.shared()));
         }
         self.with_reference(job, cell, arm)
     }
@@ -233,7 +211,6 @@ impl Work {
             Reference::Clean => job.set("reference.model", Value::Result(self.clean(cell)?, MODEL.into())),
             Reference::Truth => {
                 let (split, _) = self.data(&cell.data)?;
-                let data = self.training_data(cell)?;
                 let Cell { seed, from, data: name, .. } = cell;
                 let truth = Job::new(Verb::Truth, format!("truth of {name} from {from} seed {seed}"))
                     .argument("--oracle")
@@ -241,10 +218,10 @@ impl Work {
                     .argument("--seed")
                     .argument(cell.seed.to_string())
                     .set("model.source", self.start(cell.seed, cell.from)?)
-                    .set("data.train", Value::Result(data, Verb::Make.output().into()))
+                    .set("data.train", Value::output(&self.training_data(cell)?))
                     .set("data.format", "text")
                     .taking(1.0);
-                job.set("reference.topk", Value::Result(truth.shared(), Verb::Truth.output().into()))
+                job.set("reference.topk", Value::output(&truth.shared()))
             }
         })
     }
@@ -253,7 +230,7 @@ impl Work {
     pub(super) fn clean(&self, cell: &Cell) -> Result<Arc<Job>> {
         let rows = self.size.rows;
         let documents = Self::documents("train", cell.seed, rows, rows);
-        let mut job = self.trained_on(documents, &cell.plain())?;
+        let mut job = self.trained_on(&documents, &cell.plain())?;
         job.name.push_str(" on clean rows");
         Ok(job.shared())
     }
@@ -279,7 +256,7 @@ impl Work {
     /// Uncertainty of some rows, from what the job says further.
     pub(super) fn uncertainty(name: String, data: &Arc<Job>, model: Value) -> Job {
         Job::new(Verb::Uncertainty, name)
-            .argument(Value::Result(data.clone(), Verb::Make.output().into()))
+            .argument(Value::output(data))
             .set("model", model)
             .set("format", "text")
     }

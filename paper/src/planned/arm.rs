@@ -1,5 +1,6 @@
 //! What an objective compares with, and how large the steps of a run are.
 
+use crate::lab::Job;
 use serde::Deserialize;
 use std::fmt;
 
@@ -39,6 +40,15 @@ impl Rate {
     /// The arm whose learning rate it is: the run's own, or plain training.
     pub fn arm_of<'a>(self, own: &'a str, plain: &'a str) -> &'a str {
         if matches!(self, Self::Plain | Self::Matched) { plain } else { own }
+    }
+}
+
+impl Job {
+    /// Trains with an objective, in steps whose length is matched where the rate says so.
+    #[must_use]
+    pub(crate) fn with_objective(self, objective: &toml::Table, rate: Rate) -> Self {
+        let job = self.set_table("objective", objective);
+        if rate == Rate::Matched { job.set("objective.match", "grad-norm") } else { job }
     }
 }
 

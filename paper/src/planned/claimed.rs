@@ -1,28 +1,43 @@
 //! Runs that primary claims compare, with learning rates of their own: how these are chosen, what the claims' tests will find,
 //! and what they come to.
 
+use super::outcomes::Measured;
 use super::{Candidates, Decided, Declared, Outcomes, PlannedRuns, Power, Seeds, Stage};
 use crate::lab::Lab;
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
+use std::fmt;
+
+/// What a claim compares: a measure of the runs that seeds have of something, of which `F` is found.
+pub trait ClaimTerm<F>: DeserializeOwned {
+    /// A run.
+    type Cell: fmt::Display;
+
+    /// The run of a seed.
+    fn cell(&self, seed: u64) -> Self::Cell;
+
+    /// The measure in what was found of a run.
+    fn value(&self, found: &F) -> Option<f64>;
+}
+
+impl<F: Measured> Outcomes<F> {
+    /// The value of a term in the run of a seed.
+    pub fn value(&self, term: &impl ClaimTerm<F>, seed: u64) -> Option<f64> {
+        term.value(self.get(&term.cell(seed).to_string())?)
+    }
+}
 
 /// A plan's runs with its primary claims.
 pub trait Claimed: PlannedRuns {
     /// What a claim compares.
-    type Term: DeserializeOwned;
+    type Term: ClaimTerm<Self::Found, Cell = Self::Cell>;
 
     /// The plan's seeds.
     fn seeds(&self) -> &Seeds;
 
     /// The plan's primary claims.
     fn claims(&self) -> &[Declared];
-
-    /// The run of a seed that a claim compares.
-    fn cell(term: &Self::Term, seed: u64) -> Self::Cell;
-
-    /// The value of a term in the run of a seed.
-    fn value(outcomes: &Outcomes<Self::Found>, term: &Self::Term, seed: u64) -> Option<f64>;
 
     /// What the candidates of each arm's learning rate came to.
     fn tried(&self, outcomes: &Outcomes<Self::Found>) -> Result<Vec<Candidates>>;
@@ -38,9 +53,7 @@ pub trait Claimed: PlannedRuns {
         for seed in self.seeds().of(stage) {
             for claim in self.claims() {
                 let terms: [Self::Term; 2] = claim.terms()?;
-                cells.extend(
-                    terms.iter().map(|term| Self::cell(term, seed)).filter(|cell| self.can_run(cell)),
-                );
+                cells.extend(terms.iter().map(|term| term.cell(seed)).filter(|cell| self.can_run(cell)));
             }
         }
         Ok(cells)
@@ -50,8 +63,7 @@ pub trait Claimed: PlannedRuns {
     fn planned(&self, claim: &Declared, stage: Stage) -> Result<Vec<u64>> {
         let planned: BTreeSet<String> = self.cells(stage)?.iter().map(ToString::to_string).collect();
         let terms: [Self::Term; 2] = claim.terms()?;
-        let both =
-            |seed: &u64| terms.iter().all(|term| planned.contains(&Self::cell(term, *seed).to_string()));
+        let both = |seed: &u64| terms.iter().all(|term| planned.contains(&term.cell(*seed).to_string()));
         Ok(self.seeds().of(stage).into_iter().filter(both).collect())
     }
 
@@ -62,9 +74,8 @@ pub trait Claimed: PlannedRuns {
         claim: &Declared,
         stage: Stage,
     ) -> Result<Vec<Option<[f64; 2]>>> {
-        let [of, versus] = claim.terms()?;
-        let value = |term, seed| Self::value(outcomes, term, seed);
-        let both = |seed| Some([value(&of, seed)?, value(&versus, seed)?]);
+        let [of, versus]: [Self::Term; 2] = claim.terms()?;
+        let both = |seed| Some([outcomes.value(&of, seed)?, outcomes.value(&versus, seed)?]);
         Ok(self.planned(claim, stage)?.into_iter().map(both).collect())
     }
 

@@ -33,7 +33,7 @@ pub mod tuning;
 
 pub use arm::{Rate, Reference};
 pub use claim::{Declared, Side};
-pub use claimed::Claimed;
+pub use claimed::{ClaimTerm, Claimed};
 pub use contrast::Difference;
 pub use decided::Decided;
 pub use outcomes::{Outcome, Outcomes};

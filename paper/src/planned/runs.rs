@@ -27,7 +27,7 @@ pub trait PlannedRuns {
     fn size(&self) -> &str;
 
     /// Whether this is the size whose outcomes it keeps.
-    fn is_kept(&self) -> bool;
+    fn is_full(&self) -> bool;
 
     /// The published model that the runs begin with, if there is one.
     fn published_model(&self) -> Option<&str> {
@@ -79,7 +79,7 @@ pub trait PlannedRuns {
 
     /// What the repository keeps of this size.
     fn known(&self) -> Result<Outcomes<Self::Found>> {
-        if self.is_kept() { Self::recorded() } else { Ok(Outcomes::default()) }
+        if self.is_full() { Self::recorded() } else { Ok(Outcomes::default()) }
     }
 
     /// The jobs of a stage's runs of which nothing is kept.

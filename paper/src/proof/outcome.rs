@@ -6,8 +6,8 @@ use crate::finetune;
 use crate::lab::{Job, Lab, Provenance, Verb};
 use crate::oracle::Quantity;
 use crate::oracle::measures::ANSWERS;
-use crate::planned::outcomes::Measured;
-use crate::planned::{self, Outcome, PlannedRuns, Stage};
+use crate::planned::{self, Outcome, PlannedRuns, Stage, outcomes::Measured, size::FULL};
+use crate::read;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,9 +53,7 @@ struct Recommendation {
 
 impl Diagnosis {
     fn read(job: &Job, lab: &Lab) -> Result<Self> {
-        let path = lab.place(job).join(Verb::Diagnose.output());
-        let context = || format!("reading {}", path.display());
-        serde_json::from_str(&std::fs::read_to_string(&path).with_context(context)?).with_context(context)
+        read::json(&lab.place(job).join(Verb::Diagnose.output()))
     }
 }
 
@@ -103,8 +101,8 @@ impl PlannedRuns for Work {
         &self.name
     }
 
-    fn is_kept(&self) -> bool {
-        self.is_full()
+    fn is_full(&self) -> bool {
+        self.name == FULL
     }
 
     fn cells(&self, stage: Stage) -> Result<Vec<Setting>> {

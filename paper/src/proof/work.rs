@@ -3,8 +3,7 @@
 use super::plan::{Plan, Size};
 use crate::code;
 use crate::lab::{Job, Value, Verb, evaluation::replies};
-use crate::planned::size::{self, FULL};
-use crate::planned::{Claimed as _, Rate};
+use crate::planned::{Claimed as _, Rate, size};
 use crate::{Profile, finetune, oracle};
 use anyhow::{Context as _, Result};
 use std::fmt;
@@ -68,11 +67,6 @@ impl Work {
         let (name, size) = (name.to_owned(), *size);
         let oracle = oracle::Work::of(profile)?.with_splits(&plan.oracle.splits);
         Ok(Self { plan, name, size, oracle, study: finetune::Work::of(profile)? })
-    }
-
-    /// Whether this is the size whose outcomes the repository keeps.
-    pub(super) fn is_full(&self) -> bool {
-        self.name == FULL
     }
 
     /// Whether the program that recommends is the one that the plan froze.
@@ -194,11 +188,10 @@ impl Work {
     ) -> Job {
         let presets = candidates.iter().map(|one| one.preset.as_str());
         let among: Vec<&str> = presets.filter(|preset| *preset != PLAIN).collect();
-        let made = |job| Value::Result(job, Verb::Make.output().into());
         Job::new(Verb::Diagnose, format!("diagnose {setting}"))
             .set("model", model)
-            .set("data", made(rows))
-            .set("held-out", made(held_out))
+            .set("data", Value::output(&rows))
+            .set("held-out", Value::output(&held_out))
             .set("measure", self.plan.measure.as_str())
             .set("among", among.join(","))
             .set("n", ROWS)

@@ -14,6 +14,7 @@ pub use serve::serve;
 
 use crate::cache::write_atomically;
 use crate::claim::{OURS, is_without_spread, tally};
+use crate::engine;
 use crate::findings::{Finding, QUESTIONS, Question};
 use crate::ledger::{self, Ledger};
 use crate::provenance::{self, Provenance};
@@ -28,7 +29,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tokensieve_plot::{Theme, html, unmarked};
+use tokensieve_plot::{html, unmarked};
 use viewer::Viewer;
 
 /// Rows of a table that a page holds; the CSV beside it holds all.
@@ -234,13 +235,8 @@ fn fill(made: &[Made], recorded: &Recorded, manuscript: Option<&[u8]>, folder: &
         write_atomically(&folder.join("viewer.js"), include_str!("site/viewer.js"))?;
     }
     for (at, made) in made.iter().enumerate() {
-        let id = made.about.id;
-        write_atomically(&folder.join(format!("{id}.html")), render("figure.html", at)?)?;
-        write_atomically(&folder.join(format!("{id}.svg")), made.svg(&Theme::LIGHT))?;
-        write_atomically(&folder.join(format!("{id}-dark.svg")), made.svg(&Theme::DARK))?;
-        write_atomically(&folder.join(format!("{id}.csv")), made.table.to_csv()?)?;
-        let provenance = serde_json::to_string_pretty(&made.provenance)? + "\n";
-        write_atomically(&folder.join(format!("{id}.json")), provenance)?;
+        write_atomically(&folder.join(format!("{}.html", made.about.id)), render("figure.html", at)?)?;
+        engine::write(made, folder)?;
     }
     Ok(())
 }
@@ -413,7 +409,7 @@ fn agreement_badge(agreement: &Agreement) -> Badge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Estimate, engine, figures};
+    use crate::{Estimate, figures};
 
     #[test]
     fn an_undecided_claim_says_why() {

@@ -199,7 +199,7 @@ fn source(lab: &Lab, set: &str) -> Value {
         .set("n", REPLACING)
         .set("seed", 0)
         .taking(1.0);
-    Value::Result(problems.shared(), Verb::Make.output().into())
+    Value::output(&problems.shared())
 }
 
 /// How many generated word problems there are in place of a set.

@@ -1,7 +1,8 @@
 //! How long a training run's steps took, from its `timing.jsonl`.
 
+use crate::read;
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tokensieve_base::statistics::{Estimate, bootstrap, quantile};
@@ -20,7 +21,7 @@ struct Line {
 
 /// Seconds per thousand tokens read: the whole step and its phases, median over steps with its 95 % bootstrap interval.
 pub fn per_thousand_tokens(path: &Path) -> Result<BTreeMap<String, Estimate>> {
-    let lines: Vec<Line> = read_lines(path)?;
+    let lines: Vec<Line> = read::json_lines(path)?;
     let mut phases: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for line in &lines {
         let thousands = line.seconds * line.tokens_per_second / 1000.0;
@@ -35,13 +36,4 @@ pub fn per_thousand_tokens(path: &Path) -> Result<BTreeMap<String, Estimate>> {
         Ok((name, found.with_context(|| format!("{}: no steps", path.display()))?))
     };
     phases.into_iter().map(median).collect()
-}
-
-/// The lines of a JSONL file.
-fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let line = |(at, line): (usize, &str)| {
-        serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), at + 1))
-    };
-    text.lines().enumerate().map(line).collect()
 }

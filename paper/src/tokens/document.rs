@@ -1,9 +1,9 @@
 //! The file that `tokensieve uncertainty` writes: a header line, then one document per line.
 
+use crate::read;
 use anyhow::{Context as _, Result, ensure};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::Path;
 
 /// The dropout rate of all figures but figure 10.
@@ -123,7 +123,7 @@ struct Header {
 
 /// Reads the documents of one file, in the order of their rows.
 pub fn read(path: &Path) -> Result<Vec<Document>> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = read::text(path)?;
     let documents = parse(&text).with_context(|| format!("reading {}", path.display()))?;
     ensure!(!documents.is_empty(), "{} holds no document", path.display());
     Ok(documents)
