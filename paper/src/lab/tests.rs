@@ -338,9 +338,32 @@ fn programs_end_with_the_lab() -> Result<()> {
     Ok(())
 }
 
+/// A lab whose results say what they were made from.
+fn telling(name: &str) -> Result<Sandbox> {
+    let sandbox = Sandbox::new(name)?;
+    let adapter = "echo half > \"$out/adapter\"; sleep 0.01; grep 'seed = ' \"$2\" > \"$out/adapter\"";
+    let script = SCRIPT.replace("echo done > \"$out/adapter\"", adapter);
+    sandbox.install(&script.replace("echo '{}' > \"$out\"", "{ cat \"$3\"; echo evaluated; } > \"$out\""))?;
+    Ok(sandbox)
+}
+
+/// What a job's result consists of, without the folder's name, seconds and the date.
+fn result(sandbox: &Sandbox, job: &Job) -> Result<[String; 3]> {
+    let lab = sandbox.lab();
+    let read = |name: &str| fs::read_to_string(lab.place(job).join(name));
+    let output = read(if job.verb == Verb::Train { "adapter" } else { "evaluation.json" })?;
+    let configuration = if job.is_configured() { read("job.toml")? } else { String::new() };
+    let mut provenance = lab.done(job).context("it is done")?;
+    (provenance.seconds, provenance.date) = (0.0, String::new());
+    let folder = sandbox.0.display().to_string();
+    let texts = [output, configuration, serde_json::to_string(&provenance)?];
+    Ok(texts.map(|text| text.replace(&folder, "FOLDER")))
+}
+
 #[test]
 fn a_lab_that_is_killed_twenty_times_does_each_job_once_to_its_end() -> Result<()> {
-    let sandbox = Sandbox::new("twenty")?;
+    let (sandbox, undisturbed) = (telling("twenty")?, telling("undisturbed")?);
+    assert!(started(&undisturbed)?.wait()?.success());
     sandbox.touch("slow")?;
     let jobs: Vec<Arc<Job>> = (0..12).flat_map(|seed| [train(seed), evaluate(&train(seed))]).collect();
     let kept = |job: &Arc<Job>| sandbox.lab().place(job).join("kept").exists();
@@ -368,6 +391,10 @@ fn a_lab_that_is_killed_twenty_times_does_each_job_once_to_its_end() -> Result<(
     assert!(started(&sandbox)?.wait()?.success());
     assert!(jobs.iter().all(|job| lab.done(job).is_some()));
     assert_eq!(jobs.iter().filter(|job| kept(job)).count(), before, "what was done is left alone");
+    for job in &jobs {
+        assert_eq!(result(&sandbox, job)?, result(&undisturbed, job)?, "{}", job.name);
+        assert!(result(&sandbox, job)?[0].contains("seed = "), "{}", job.name);
+    }
     let partial = fs::read_dir(sandbox.0.join("out/lab"))?.flatten();
     let left: Vec<_> = partial
         .map(|entry| entry.file_name())

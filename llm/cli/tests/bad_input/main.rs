@@ -1,5 +1,7 @@
 //! Bad input of every kind, given to the real program: `cases.toml` says what is damaged, which command reads it, and the
-//! exit code and message that follow. No case may panic, or run for longer than [`LIMIT`].
+//! exit code and message that follow. No case may panic, run for longer than [`LIMIT`], compute for longer than
+//! [`COMPUTING`], or take more memory than the same program on intact input and [`MEMORY`]. A command that is refused
+//! leaves its folder as it was; one that goes on changes what it was asked to write, and nothing else.
 //!
 //! A case is one line of a group's `cases`: the damage, and the message from `error:` or `warning:` up to a blank line. What
 //! the damage means is the group's other key:
@@ -14,12 +16,18 @@
 //! Needs libtorch, and two minutes on two cores; makes its own model and data in temporary folders.
 //! `cargo test -p tokensieve-cli --test bad_input`.
 
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code)]
+
 #[path = "../../../tests/bench/mod.rs"]
 mod bench;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -29,6 +37,17 @@ use tempfile::TempDir;
 
 /// How long a case may take: a second or less where nothing else runs.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a case may compute, whatever else runs.
+const COMPUTING: Duration = Duration::from_secs(10);
+
+/// Bytes that a case may take beyond the most that a command takes on intact input: 152 MiB with libtorch for CPUs,
+/// which is libtorch itself. The files have less than a megabyte. Measured: nothing beyond.
+const MEMORY: u64 = 32 << 20;
+
+/// Bytes beyond those for a case that is refused because of a limit of the program's own, of up to 256 MiB. Measured:
+/// at most 234 MiB.
+const MEMORY_TO_THE_LIMIT: u64 = 256 << 20;
 
 /// Rows, a configuration of two steps, and a template.
 const FILES: [(&str, &str); 3] = [
@@ -104,7 +123,13 @@ fn command(folder: &Path, arguments: &[String]) -> Command {
 }
 
 /// A folder with everything that is damaged later.
-fn intact() -> TempDir {
+struct Intact {
+    folder: TempDir,
+    /// The most bytes that the commands took that made it.
+    memory: u64,
+}
+
+fn intact() -> Intact {
     let folder = tempfile::tempdir().unwrap();
     bench::model(&folder.path().join("model"));
     for (name, content) in FILES {
@@ -113,11 +138,39 @@ fn intact() -> TempDir {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
     fs::copy(fixtures.join("gguf/llama.gguf"), folder.path().join("tiny.gguf")).unwrap();
     fs::copy(fixtures.join("rows/messages.parquet"), folder.path().join("rows.parquet")).unwrap();
-    for made in MADE {
-        let output = command(folder.path(), &words(made)).output().unwrap();
-        assert!(output.status.success(), "{made}\n{}", bench::said(&output));
+    let run = |made: &&str| {
+        let ended = run(folder.path(), &words(made));
+        assert!(ended.status.is_some_and(|status| status.success()), "{made}\n{}", ended.text);
+        ended.memory
+    };
+    let memory = MADE.iter().map(run).max().unwrap();
+    Intact { folder, memory }
+}
+
+/// Files and folders by their paths; a folder has no content.
+type Content = BTreeMap<PathBuf, Option<Vec<u8>>>;
+
+/// Everything below a folder.
+fn content(folder: &Path) -> Content {
+    let mut found = Content::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(inner).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = (!path.is_dir()).then(|| fs::read(&path).unwrap());
+            found.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
     }
-    folder
+    found
+}
+
+/// The paths that are in one only, or not the same in both.
+fn changed(before: &Content, after: &Content) -> Vec<PathBuf> {
+    let paths = before.keys().chain(after.keys().filter(|path| !before.contains_key(*path)));
+    paths.filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -211,51 +264,94 @@ impl Case {
         words(&self.run)
     }
 
-    /// What is wrong with what the program does; none if it does as the table says.
-    fn complaint(&self, intact: &Path) -> Option<String> {
+    /// What is wrong with what the program does; none if it does as the table says. Otherwise what it took.
+    fn complaint(&self, intact: &Intact) -> Result<Ended, String> {
         let folder = tempfile::tempdir().unwrap();
-        copy(intact, folder.path());
+        copy(intact.folder.path(), folder.path());
         let arguments = self.prepare(folder.path());
-        let start = Instant::now();
-        let (status, text) = run(folder.path(), &arguments);
-        let found = message(&text, self.code);
-        let right = status.and_then(|status| status.code()) == Some(self.code)
-            && found == self.message
-            && !text.contains("panicked")
-            && start.elapsed() < LIMIT;
-        let what = || {
-            format!(
-                "{} ({})\n  exit code {:?} after {:.1} s, not {}\n  found    {found:?}\n  expected {:?}\n",
-                self.group,
-                self.input,
-                status.and_then(|status| status.code()),
-                start.elapsed().as_secs_f64(),
-                self.code,
-                self.message
-            )
+        let before = content(folder.path());
+        let ended = run(folder.path(), &arguments);
+        let left = changed(&before, &content(folder.path()));
+        let code = ended.status.and_then(|status| status.code());
+        let found = message(&ended.text, self.code);
+        let wrong = if code != Some(self.code) {
+            format!("exit code {code:?}, not {}: {found:?}", self.code)
+        } else if found != self.message {
+            format!("found    {found:?}\n  expected {:?}", self.message)
+        } else if ended.text.contains("panicked") {
+            ended.text
+        } else if ended.computed > COMPUTING {
+            format!("computes for {:.1} s", ended.computed.as_secs_f64())
+        } else if ended.memory > intact.memory + self.memory() {
+            format!("takes {} MiB; intact input {} MiB", ended.memory >> 20, intact.memory >> 20)
+        } else if let Some(path) = left.iter().find(|path| !self.may_change(path, &arguments)) {
+            format!("{} is not as it was", path.display())
+        } else {
+            return Ok(ended);
         };
-        (!right).then(what)
+        Err(format!("{} ({})\n  {wrong}\n", self.group, self.input))
+    }
+
+    fn memory(&self) -> u64 {
+        MEMORY + if self.message.contains(" MiB") { MEMORY_TO_THE_LIMIT } else { 0 }
+    }
+
+    /// Whether the command may make, remove or change what is at a path: one that goes on, where it writes. Training
+    /// that is refused may have made the folder, and the file in it that it locks.
+    fn may_change(&self, path: &Path, arguments: &[String]) -> bool {
+        let out = arguments.iter().skip_while(|word| *word != "--out").nth(1).map(Path::new);
+        out.is_some_and(|out| match self.code {
+            0 => path.starts_with(out),
+            _ => arguments[0] == "train" && (path == out || path == out.join(".lock")),
+        })
     }
 }
 
-/// Runs the program; without a status, it was still running at the limit. Returns what it printed on standard error.
-fn run(folder: &Path, arguments: &[String]) -> (Option<ExitStatus>, String) {
-    let log = folder.join("stderr");
+/// A program that has ended, or was still running at the limit: then it has no status.
+struct Ended {
+    status: Option<ExitStatus>,
+    /// What it printed on standard error.
+    text: String,
+    computed: Duration,
+    /// The most bytes that it had in memory at a time.
+    memory: u64,
+}
+
+fn run(folder: &Path, arguments: &[String]) -> Ended {
+    let mut log = tempfile::NamedTempFile::new().unwrap();
     let mut command = command(folder, arguments);
-    let mut child = command.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(log.reopen().unwrap()).spawn().unwrap();
     let start = Instant::now();
-    let status = loop {
-        match child.try_wait().unwrap() {
-            None if start.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(5)),
-            None => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                break None;
-            }
-            status => break status,
+    let (mut in_time, mut ended) = (true, None);
+    while ended.is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+        if in_time && start.elapsed() > LIMIT {
+            in_time = false;
+            child.kill().unwrap();
         }
-    };
-    (status, String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned())
+        ended = usage(&child);
+    }
+    let (status, usage) = ended.unwrap();
+    let seconds = |of: libc::timeval| Duration::new(of.tv_sec as u64, of.tv_usec as u32 * 1000);
+    let mut bytes = Vec::new();
+    log.read_to_end(&mut bytes).unwrap();
+    Ended {
+        status: in_time.then_some(status),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        computed: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        memory: usage.ru_maxrss as u64 * 1024,
+    }
+}
+
+/// How a child has ended, and what it took, unless it is running.
+fn usage(child: &Child) -> Option<(ExitStatus, libc::rusage)> {
+    let mut status = 0;
+    // SAFETY: numbers, of which zero is one.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both outlive the call, and nobody else waits for the child.
+    let waited = unsafe { libc::wait4(child.id() as i32, &raw mut status, libc::WNOHANG, &raw mut usage) };
+    assert!(waited >= 0, "{}", std::io::Error::last_os_error());
+    (waited > 0).then(|| (ExitStatus::from_raw(status), usage))
 }
 
 /// The error up to a blank line, or the warnings of a program that goes on.
@@ -274,11 +370,17 @@ fn every_bad_input_is_named() {
     let (cases, intact) = (cases(), intact());
     assert!(cases.len() >= 200, "{}", cases.len());
     let (next, complaints) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let most = Mutex::new((Duration::ZERO, 0));
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             // Before the lock, which would be held while the case runs.
-            let complaint = case.complaint(intact.path());
-            complaints.lock().unwrap().extend(complaint);
+            match case.complaint(&intact) {
+                Ok(ended) => {
+                    let mut most = most.lock().unwrap();
+                    *most = (most.0.max(ended.computed), most.1.max(ended.memory));
+                }
+                Err(complaint) => complaints.lock().unwrap().push(complaint),
+            }
         }
     };
     std::thread::scope(|scope| {
@@ -286,7 +388,9 @@ fn every_bad_input_is_named() {
             scope.spawn(work);
         }
     });
-    let complaints = complaints.into_inner().unwrap();
+    let (complaints, (computed, memory)) = (complaints.into_inner().unwrap(), most.into_inner().unwrap());
+    let [memory, on_intact] = [memory, intact.memory].map(|bytes| bytes >> 20);
+    println!("at most {:.1} s, and {memory} MiB; on intact input {on_intact} MiB", computed.as_secs_f64());
     assert!(
         complaints.is_empty(),
         "{} of {} cases:\n{}",

@@ -1,4 +1,5 @@
-//! The program on a disk that becomes full, that fails, and killed, at each of the calls with which it changes files.
+//! The program on a disk that becomes full, that fails, that is read-only, and killed, at each of the calls with which
+//! it changes files.
 //!
 //! Nothing is lost that was there before, not even an earlier result until the new one is whole, unless the user has
 //! asked to discard it; the error names the file and what the system said; nothing half written stays; and the same
@@ -6,15 +7,17 @@
 //! loaded before libc, makes the calls fail.
 //!
 //! Needs libtorch and a C compiler; makes its own model and data in a temporary folder. Some calls of a command are
-//! tried, evenly spaced; with `TOKENSIEVE_FAULTS=all` every one, as every night.
+//! tried, evenly spaced, so that each verb is killed at [`KILLS`] or at all it has; with `TOKENSIEVE_FAULTS=all` every
+//! one, as every night. The lab is killed by a test of its own (`paper/src/lab/tests.rs`).
 //! `cargo test -p tokensieve-cli --test faults`.
 #![cfg(target_os = "linux")]
 
 #[path = "../../../tests/bench/mod.rs"]
 mod bench;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -22,8 +25,14 @@ use std::sync::OnceLock;
 
 use bench::{Folder, MODEL, said};
 
-/// At how many calls of a command each kind of fault is tried, the kinds at different ones.
+/// At how many calls of a command a disk becomes full, and fails, at different ones.
 const TRIED: usize = 3;
+
+/// At how many calls the commands of a verb are killed, all together.
+const KILLS: usize = 20;
+
+/// A bundle has the program in it, a hundred megabytes: it is killed at so many of its calls.
+const KILLS_OF_BUNDLES: usize = 4;
 
 /// Calls that remove. What cannot be removed stays, until the command is given again.
 const REMOVALS: [&str; 3] = [" unlink ", " unlinkat ", " rmdir "];
@@ -63,16 +72,18 @@ grow_rank = [{ step = 3, rank = 4 }]
 enum Fault {
     Full,
     Io,
+    ReadOnly,
     Kill,
 }
 
 impl Fault {
-    const ALL: [Self; 3] = [Self::Full, Self::Io, Self::Kill];
+    const ALL: [Self; 4] = [Self::Full, Self::Io, Self::ReadOnly, Self::Kill];
 
     fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Io => "io",
+            Self::ReadOnly => "read-only",
             Self::Kill => "kill",
         }
     }
@@ -82,6 +93,7 @@ impl Fault {
         match self {
             Self::Full => Some("No space left on device"),
             Self::Io => Some("Input/output error"),
+            Self::ReadOnly => Some("Read-only file system"),
             Self::Kill => None,
         }
     }
@@ -186,6 +198,22 @@ impl Folder {
         found
     }
 
+    /// Every folder below.
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut found = vec![self.root()];
+        let mut next = 0;
+        while let Some(folder) = found.get(next).cloned() {
+            let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            found.extend(paths.filter(|path| path.is_dir()));
+            next += 1;
+        }
+        let base = self.root();
+        let mut found: Vec<PathBuf> =
+            found.iter().map(|path| path.strip_prefix(&base).unwrap().to_owned()).collect();
+        found.sort();
+        found
+    }
+
     fn watched(&self, words: &str) -> Command {
         let mut command = self.command(words);
         command.env("LD_PRELOAD", shim()).env("FAULT_BELOW", self.root());
@@ -213,22 +241,51 @@ fn timeless(content: &[u8]) -> String {
     let text = String::from_utf8_lossy(content);
     let mut parts = text.split("\"seconds\":");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| "0123456789. e-".contains(c)))
+    parts.fold(first, |text, part| {
+        // Of a diagnosis: an array of its phases.
+        let array = part.trim_start().strip_prefix('[').and_then(|_| part.split_once("\n  ]"));
+        text + array.map_or(part, |(_, rest)| rest).trim_start_matches(|c: char| "0123456789. e-".contains(c))
+    })
 }
 
 /// The same bytes; in texts, but for measured seconds.
 fn same(one: &[u8], other: &[u8]) -> bool {
-    let are_texts = [one, other].iter().all(|content| std::str::from_utf8(content).is_ok());
-    one == other || are_texts && timeless(one) == timeless(other)
+    let are_texts = || [one, other].iter().all(|content| std::str::from_utf8(content).is_ok());
+    one == other || are_texts() && timeless(one) == timeless(other)
+}
+
+/// At how many of its calls a command is killed.
+fn kills(words: &str) -> usize {
+    let scenarios = match words.split(' ').next().unwrap() {
+        "convert" | "merge" => 1,
+        "make" | "topk" | "uncertainty" | "diagnose" => 2,
+        "generate" | "train" => 3,
+        "evaluate" => 4,
+        "bundle" => return KILLS_OF_BUNDLES,
+        verb => panic!("how many scenarios are there of {verb}?"),
+    };
+    KILLS.div_ceil(scenarios)
 }
 
 /// The calls of a command, counted from 0, at which a kind of fault is tried.
-fn tried(calls: usize, kind: usize) -> Vec<usize> {
+fn tried(words: &str, fault: Fault, calls: usize) -> Vec<usize> {
+    if fault == Fault::ReadOnly {
+        return vec![0];
+    }
+    let last = calls - 1;
     if std::env::var("TOKENSIEVE_FAULTS").is_ok_and(|which| which == "all") {
         return (0..calls).collect();
     }
-    let (kinds, last) = (Fault::ALL.len(), calls - 1);
-    (0..TRIED).map(|which| (which * kinds + kind) * last / (TRIED * kinds - 1)).collect()
+    match fault {
+        Fault::Kill => {
+            let kills = kills(words).min(calls);
+            (0..kills).map(|which| which * last / (kills - 1)).collect()
+        }
+        _ => {
+            let other = usize::from(fault == Fault::Io);
+            (0..TRIED).map(|which| (which * 2 + other) * last / (TRIED * 2 - 1)).collect()
+        }
+    }
 }
 
 /// Disturbs a command at its calls, in copies of the folder, and compares the `results` in the end.
@@ -244,8 +301,10 @@ fn withstands_over(folder: &Folder, words: &str, results: &[&str], fate: impl Fn
     let removes = |call: &String| REMOVALS.iter().any(|name| call.contains(name));
     println!("{words}: {} calls", calls.len());
     assert!(calls.len() > 2);
-    for (kind, fault) in Fault::ALL.into_iter().enumerate() {
-        for call in tried(calls.len(), kind) {
+    // From the same files and folders the command goes the same way.
+    let mut known = BTreeSet::from([state(&before, folder)]);
+    for fault in Fault::ALL {
+        for call in tried(words, fault, calls.len()) {
             // Removing takes no space, so that the command succeeds.
             if fault == Fault::Full && calls[call..].iter().all(removes) {
                 continue;
@@ -259,15 +318,20 @@ fn withstands_over(folder: &Folder, words: &str, results: &[&str], fate: impl Fn
                 let allowed = fate.allows(was, left.get(path), whole.get(path));
                 assert!(allowed, "{at}\n{} is not {fate:?}", path.display());
             }
+            assert!(fault != Fault::ReadOnly || left == before, "{at}\n{:?}", left.keys());
             if let Some(message) = fault.message() {
                 let error = String::from_utf8_lossy(&output.stderr);
                 let error = error.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
                 assert_eq!(output.status.code(), Some(1), "{at}\n{}", said(&output));
                 assert!(error.contains(message) && error.contains("out"), "{at}\n{}", said(&output));
-                let half = left.keys().find(|path| path.to_string_lossy().ends_with(".new"));
+                let folders = folder.folders();
+                let half = left.keys().chain(&folders).find(|path| is_temporary(path));
                 assert!(half.is_none() || removes(&calls[call]), "{at}\nleft {half:?}");
             } else {
                 assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{at}\n{}", said(&output));
+            }
+            if !known.insert(state(&left, &folder)) {
+                continue;
             }
             let again = folder.command(words).output().unwrap();
             assert!(again.status.success(), "{at}\n{}", said(&again));
@@ -279,6 +343,21 @@ fn withstands_over(folder: &Folder, words: &str, results: &[&str], fate: impl Fn
             }
         }
     }
+}
+
+/// Tells files and folders from others.
+fn state(files: &Content, folder: &Folder) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (files, folder.folders()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether a file or folder, or one that it is in, has a name that the program gives to what it has begun.
+fn is_temporary(path: &Path) -> bool {
+    path.iter().any(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with('.') && [".new", ".unfinished"].iter().any(|end| name.ends_with(end))
+    })
 }
 
 /// These files may become what is said of them; all others are kept.
@@ -363,14 +442,30 @@ fn uncertainty() {
 }
 
 #[test]
-fn a_recommended_configuration() {
+fn a_diagnosis() {
     // So few rows that nothing is trained.
-    let diagnose = |n: usize| {
-        format!("diagnose --data rows.jsonl -n 6 --max-length {n} --passes 0 {MODEL} --config out.toml")
+    let diagnose = |n: usize, rest: &str| {
+        format!("diagnose --data rows.jsonl -n 6 --max-length {n} --passes 0 {MODEL} --config out.toml{rest}")
     };
+    let results = ["out.toml", "out.json", "out.html"];
+    withstands(&folder(), &diagnose(50, " --html out.html --json out.json"), &results);
     let folder = folder();
-    folder.prints(&diagnose(60));
-    withstands_over(&folder, &diagnose(50), &["out.toml"], only(&[("out.toml", Fate::Replaced)]));
+    folder.prints(&diagnose(60, " --html out.html --json out.json"));
+    withstands_over(
+        &folder,
+        &diagnose(50, " --html out.html --json out.json"),
+        &results,
+        only(&results.map(|name| (name, Fate::Replaced))),
+    );
+}
+
+#[test]
+fn a_bundle() {
+    let files = ["model.safetensors", "config.json", "tokenizer.json"]
+        .map(|file| format!("out/files/0-model/{file}"));
+    let mut results = vec!["out/tokensieve", "out/run.sh", "out/train.toml", "out/files/1-rows.jsonl"];
+    results.extend(files.iter().map(String::as_str));
+    withstands(&folder(), "bundle --config run.toml out", &results);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //   FAULT_LOG    file that gets a line for each call
 //   FAULT        full: there is no space from one call on, of which the first half is still written;
 //                io: one call fails with EIO;
+//                read-only: from one call on all fail with EROFS, and so does opening for writing what is there;
 //                kill: the program is killed before one call
 //   FAULT_AT     which call, counted from 1
 #define _GNU_SOURCE
@@ -67,6 +68,7 @@ static int fault(const char *name, int file, const char *path) {
     if (!at || call < at) return 0;
     if (!strcmp(kind, "kill") && call == at) kill(getpid(), SIGKILL);
     if (!strcmp(kind, "io") && call == at) return errno = EIO, 1;
+    if (!strcmp(kind, "read-only")) return errno = EROFS, 1;
     if (!strcmp(kind, "full") && !removes(name)) return errno = ENOSPC, call == at ? 2 : 1;
     return 0;
 }
@@ -78,9 +80,15 @@ static int is_there(int folder, const char *path, int flags) {
     return fstatat(folder, path, &found, flags) == 0;
 }
 
-// Opening what is there changes it only if it is emptied.
+static int is_read_only(void) {
+    const char *kind = getenv("FAULT");
+    return kind && !strcmp(kind, "read-only");
+}
+
+// Opening what is there changes it only if it is emptied, but where all is read-only it fails for every writer.
 static int opens(const char *name, int folder, const char *path, int flags) {
-    int changes = is_there(folder, path, 0) ? flags & O_TRUNC : flags & O_CREAT;
+    int writes = is_read_only() && (flags & O_ACCMODE) != O_RDONLY;
+    int changes = is_there(folder, path, 0) ? flags & O_TRUNC || writes : flags & O_CREAT;
     return changes && fault(name, folder, path);
 }
 

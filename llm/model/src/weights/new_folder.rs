@@ -40,8 +40,9 @@ pub fn new_folder<E: From<Error>>(folder: &Path, fill: impl FnOnce(&Path) -> Res
     };
     fs::create_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
     let lock = unfinished.join(LOCK);
-    let claimed =
-        claim(&lock, "another process is filling this folder; wait for it, or name another folder")?;
+    // On failure the folder goes if it is empty: nobody fills it.
+    let claimed = claim(&lock, "another process is filling this folder; wait for it, or name another folder")
+        .inspect_err(|_| drop(fs::remove_dir(&unfinished)))?;
     let filled = empty(&unfinished, &lock).map_err(E::from).and_then(|()| fill(&unfinished));
     let outcome = filled.and_then(|()| Ok(finish(&unfinished, &lock, folder, there)?));
     if outcome.is_err() {
