@@ -157,8 +157,8 @@ impl Work {
                 self.asked(
                     setting,
                     work.start(*seed, *from)?,
-                    work.training_data(cell)?,
-                    held_out,
+                    &work.training_data(cell)?,
+                    &held_out,
                     &candidates,
                 )
                 .set("format", "text")
@@ -169,7 +169,7 @@ impl Work {
                 let of = self.study.plan.data(data)?;
                 let rows = self.study.training_data(first(&candidates)?)?;
                 let held_out = self.study.held_out(of, *seed)?;
-                let job = self.asked(setting, self.study.base(of)?, rows, held_out, &candidates);
+                let job = self.asked(setting, self.study.base(of)?, &rows, &held_out, &candidates);
                 if of.base.is_none() { job.reading(self.study.model())? } else { job }
             }
         };
@@ -182,16 +182,16 @@ impl Work {
         &self,
         setting: &Setting,
         model: Value,
-        rows: Arc<Job>,
-        held_out: Arc<Job>,
+        rows: &Arc<Job>,
+        held_out: &Arc<Job>,
         candidates: &[Candidate<C>],
     ) -> Job {
         let presets = candidates.iter().map(|one| one.preset.as_str());
         let among: Vec<&str> = presets.filter(|preset| *preset != PLAIN).collect();
         Job::new(Verb::Diagnose, format!("diagnose {setting}"))
             .set("model", model)
-            .set("data", Value::output(&rows))
-            .set("held-out", Value::output(&held_out))
+            .set("data", Value::output(rows))
+            .set("held-out", Value::output(held_out))
             .set("measure", self.plan.measure.as_str())
             .set("among", among.join(","))
             .set("n", ROWS)
