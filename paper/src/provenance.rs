@@ -44,12 +44,12 @@ pub struct Unit {
     pub seconds: f64,
     /// Where results that the repository keeps are from; this checkout and machine otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<Kept>,
+    pub kept: Option<KeptOrigin>,
 }
 
 /// Where results that the repository keeps are from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct KeptOrigin {
     /// Commits, in alphabetical order.
     pub commits: BTreeSet<String>,
     /// Processors, as far as they are known.
@@ -81,7 +81,7 @@ impl Provenance {
         }
     }
 
-    fn kept(&self) -> impl Iterator<Item = &Kept> {
+    fn kept(&self) -> impl Iterator<Item = &KeptOrigin> {
         self.units.iter().filter_map(|unit| unit.kept.as_ref())
     }
 }

@@ -4,7 +4,7 @@ use crate::Profile;
 use crate::cache::{self, Cache, Origin};
 use crate::checkout::out_folder;
 use crate::lab::{Job, Lab};
-use crate::provenance::{DataSet, Kept, Unit};
+use crate::provenance::{DataSet, KeptOrigin, Unit};
 use crate::table::{from_csv, to_csv};
 use anyhow::{Context as _, Error, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -175,7 +175,7 @@ impl Run {
 
     /// Results that a file of the repository keeps are part of the figure's provenance: what they are of, and the seconds
     /// that they took, and where they are from.
-    pub fn kept(&self, file: &str, config: serde_json::Value, seconds: f64, kept: Kept) {
+    pub fn kept(&self, file: &str, config: serde_json::Value, seconds: f64, kept: KeptOrigin) {
         self.log.borrow_mut().units.push(Unit { name: file.into(), config, seconds, kept: Some(kept) });
     }
 

@@ -1,8 +1,8 @@
 //! Three ablations of masked training that paper A leaves open: how many tokens, with how large an adapter, in which order.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::drawn::{DEPARTURES, RUNS, gains, words};
-use crate::finetune::{Asked, Place, Quantity, Row, Study};
+use crate::finetune::panels::{DEPARTURES, RUNS, gains, words};
+use crate::finetune::{Comparison, Place, Quantity, SeedMean, Study};
 use crate::planned::Rate;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
@@ -89,7 +89,7 @@ impl Ablation {
 impl crate::Figure for Ablation {
     fn about(&self) -> About {
         let Self { id, title, source, caption, .. } = *self;
-        let columns = Row::columns();
+        let columns = SeedMean::columns();
         About { id, title, source, caption, protocol: RUNS, deviations: DEPARTURES, columns }
     }
 
@@ -104,11 +104,11 @@ impl crate::Figure for Ablation {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeedMean> = table.rows()?;
         let mut panels: Vec<Panel> = Vec::new();
         for (set, of) in [(DATA, Quantity::Right), ("test", Quantity::Fitted), ("alpaca", Quantity::Fitted)] {
-            let is = |row: &&Row| row.set == set && row.measure == of && row.versus.as_deref() == Some("mle");
-            let here: Vec<&Row> = rows.iter().filter(is).collect();
+            let is = |row: &&SeedMean| row.set == set && row.measure == of && row.versus.as_deref() == Some("mle");
+            let here: Vec<&SeedMean> = rows.iter().filter(is).collect();
             if let Some(first) = here.first() {
                 panels.push(gains(&words(first), &here, |row| &row.arm, |_| DATA, &[DATA]));
             }
@@ -118,12 +118,12 @@ impl crate::Figure for Ablation {
 
     /// The paper leaves these questions open, so the claims are ours.
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeedMean> = table.rows()?;
         let mut claims = Vec::new();
         for (id, statement, versus) in self.rivals {
             let (arm, place, expected) = ("masked", Place::Home, Expected::Above(0.0));
-            let asked = Asked { id, source: OURS, statement, arm, versus, place, expected };
-            claims.extend(asked.tested(self.id, &rows)?);
+            let comparison = Comparison { id, source: OURS, statement, arm, versus, place, expected };
+            claims.extend(comparison.tested(self.id, &rows)?);
         }
         Ok(claims)
     }

@@ -1,12 +1,11 @@
 //! Paper B's continuum with a real model: objectives against the mean probability of the tokens that are trained on.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::drawn::{DEPARTURES, RUNS, gain_axis, headlines};
-use crate::finetune::{Asked, Place, Quantity, Row, Study};
+use crate::finetune::panels::{DEPARTURES, RUNS, gain_axis, headlines};
+use crate::finetune::{Comparison, Place, Quantity, SeedMean, Study};
 use crate::lab::evaluation::replies;
 use crate::picture::curve;
 use crate::planned::Rate;
-use crate::table::distinct;
 use crate::{About, Claim, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::{Axis, Drawing, Panel, Series};
@@ -36,14 +35,14 @@ impl crate::Figure for Figure {
                       at its own tuned rate; mean over seeds with Student's 95 % interval, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: SeedMean::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
         let study = Study::of(run, &GROUPS)?;
         let mut rows = Vec::new();
-        for data in distinct(study.work.plan.groups.iter().flat_map(|group| &group.data)) {
+        for data in study.data() {
             rows.extend(study.rows(data, &["before", "mle"], Rate::Tuned, None)?);
             rows.extend(study.rows(data, &ARMS, Rate::Tuned, Some("mle"))?);
         }
@@ -51,9 +50,9 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeedMean> = table.rows()?;
         let before = |data: &str| {
-            let is = |row: &&Row| {
+            let is = |row: &&SeedMean| {
                 row.data == data
                     && row.arm == "before"
                     && row.set == "training"
@@ -70,8 +69,8 @@ impl crate::Figure for Figure {
             before,
         );
         let of_noise = |title: &str, is_sampled: bool| {
-            let is = |row: &&Row| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled;
-            let rows: Vec<&Row> = rows.iter().filter(is).collect();
+            let is = |row: &&SeedMean| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled;
+            let rows: Vec<&SeedMean> = rows.iter().filter(is).collect();
             panel(title, Axis::linear("share of wrong results").percent(), &rows, noise)
         };
         let panels = [
@@ -83,17 +82,13 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let mut claims = Vec::new();
-        for asked in &CLAIMS {
-            claims.extend(asked.tested(ID, &rows)?);
-        }
-        Ok(claims)
+        let rows: Vec<SeedMean> = table.rows()?;
+        Comparison::all(ID, &CLAIMS, &rows)
     }
 }
 
 /// Each arm's gains over plain training, at the place of their data.
-fn panel(title: &str, across: Axis, rows: &[&Row], place: impl Fn(&str) -> Option<f64>) -> Panel {
+fn panel(title: &str, across: Axis, rows: &[&SeedMean], place: impl Fn(&str) -> Option<f64>) -> Panel {
     let mut panel = Panel::new(title, across, gain_axis(Quantity::Right)).with(Series::horizontal(0.0));
     for (index, arm) in ARMS.iter().enumerate() {
         let of_arm = rows.iter().filter(|row| row.arm == *arm && row.versus.is_some());
@@ -107,13 +102,13 @@ fn panel(title: &str, across: Axis, rows: &[&Row], place: impl Fn(&str) -> Optio
     panel
 }
 
-const fn better(id: &'static str, statement: &'static str, arm: &'static str) -> Asked {
+const fn better(id: &'static str, statement: &'static str, arm: &'static str) -> Comparison {
     let (source, versus, place) = (OURS, "mle", Place::Home);
-    Asked { id, source, statement, arm, versus, place, expected: Expected::Above(0.0) }
+    Comparison { id, source, statement, arm, versus, place, expected: Expected::Above(0.0) }
 }
 
 /// Beside the primary claims.
-const CLAIMS: [Asked; 4] = [
+const CLAIMS: [Comparison; 4] = [
     better("minus-p", "−p does better than −log p", "minus-p"),
     better("minus-p-10", "−p¹⁰ does better than −log p", "minus-p-10"),
     better("threshold", "leaving out tokens of p below 0.2 does better than −log p on all", "threshold"),

@@ -1,7 +1,7 @@
 //! Paper B's likelihood after training with a real model: what each objective does to the probability of the target tokens.
 
-use crate::finetune::drawn::{DEPARTURES, RUNS};
-use crate::finetune::{Quantity, Row, Study};
+use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::{Quantity, SeedMean, Study};
 use crate::picture::{Mark, marks};
 use crate::planned::Rate;
 use crate::table::distinct;
@@ -37,14 +37,14 @@ impl crate::Figure for Figure {
                       Mean over seeds with Student's 95 % interval.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: SeedMean::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
         let study = Study::of(run, &["probability"])?;
         let mut rows = Vec::new();
-        for data in distinct(study.work.plan.groups.iter().flat_map(|group| &group.data)) {
+        for data in study.data() {
             rows.extend(study.rows(data, &ARMS, Rate::Tuned, None)?);
         }
         rows.retain(|row| SETS.contains(&row.set.as_str()) && row.measure == Quantity::Probability);
@@ -52,7 +52,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeedMean> = table.rows()?;
         let mut panels: Vec<Panel> = Vec::new();
         for data in distinct(rows.iter().map(|row| row.data.as_str())) {
             let here = rows.iter().filter(|row| row.data == data);

@@ -1,7 +1,7 @@
 //! Paper B's ablations with a real model at equal step length: the power of p, and which quantiles of p are trained on.
 
-use crate::finetune::drawn::{DEPARTURES, RUNS, gain_axis, headlines};
-use crate::finetune::{Quantity, Row, Study};
+use crate::finetune::panels::{DEPARTURES, RUNS, gain_axis, headlines};
+use crate::finetune::{Quantity, SeedMean, Study};
 use crate::picture::curve;
 use crate::planned::Rate;
 use crate::table::distinct;
@@ -65,7 +65,7 @@ pub(super) static QUANTILES: Ablation = Ablation {
 impl crate::Figure for Ablation {
     fn about(&self) -> About {
         let Self { id, title, source, caption, .. } = *self;
-        let columns = Row::columns();
+        let columns = SeedMean::columns();
         About { id, title, source, caption, protocol: RUNS, deviations: DEPARTURES, columns }
     }
 
@@ -83,7 +83,7 @@ impl crate::Figure for Ablation {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeedMean> = table.rows()?;
         let rows = headlines(&rows)?;
         let mut panels: Vec<Panel> = Vec::new();
         for data in distinct(rows.iter().map(|row| row.data.as_str())) {
@@ -91,7 +91,7 @@ impl crate::Figure for Ablation {
                 .with(Series::horizontal(0.0));
             for (index, (name, arms)) in self.curves.iter().enumerate() {
                 let at = |(arm, place): &(&str, f64)| {
-                    let is = |row: &&&Row| row.data == data && row.arm == *arm && row.versus.is_some();
+                    let is = |row: &&&SeedMean| row.data == data && row.arm == *arm && row.versus.is_some();
                     rows.iter().find(is).map(|row| (*place, row.value, row.low, row.high))
                 };
                 let mut points: Vec<_> = arms.iter().filter_map(at).collect();

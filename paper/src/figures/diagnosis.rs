@@ -3,7 +3,7 @@
 use crate::claim::OURS;
 use crate::picture::{Mark, marks};
 use crate::proof::row::{ORACLE, STUDY, hits, regret, spared};
-use crate::proof::{Row, Rule};
+use crate::proof::{Choice, Rule};
 use crate::table::distinct;
 use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table};
 use anyhow::Result;
@@ -39,23 +39,23 @@ impl crate::Figure for Figure {
                 "B's continuum stands for −p where the labels' mean probability is at least 0.675, half way between the \
                  paper's mathematics and its medicine, and for plain training elsewhere.",
             ],
-            columns: Row::columns(),
+            columns: Choice::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
-        Table::from_rows(&Row::all(run)?)
+        Table::from_rows(&Choice::all(run)?)
     }
 
     fn subtitle(&self, table: &Table) -> Result<Option<&'static str>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Choice> = table.rows()?;
         Ok(rows.is_empty().then_some("not all settings have been run yet, or none is at this size"))
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Choice> = table.rows()?;
         let names = Rule::ALL.map(Rule::name);
-        let panel = |title, axis, of: fn(&[Row], Rule) -> Option<Estimate>| {
+        let panel = |title, axis, of: fn(&[Choice], Rule) -> Option<Estimate>| {
             let found = Rule::ALL.into_iter().zip(&names);
             let found = found.filter_map(|(rule, name)| {
                 Some(Mark { category: name, series: title, estimate: of(&rows, rule)? })
@@ -74,18 +74,18 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<Choice> = table.rows()?;
         Ok(CLAIMS.iter().map(|claim| claim.tested(ID, rows.as_slice())).collect())
     }
 }
 
 /// What each objective gains over plain training, by what is trained on.
-fn gains(title: &str, rows: &[Row], model: &str) -> Panel {
-    let rows: Vec<Row> = rows.iter().filter(|row| row.model == model).cloned().collect();
+fn gains(title: &str, rows: &[Choice], model: &str) -> Panel {
+    let rows: Vec<Choice> = rows.iter().filter(|row| row.model == model).cloned().collect();
     let objectives: Vec<(Rule, String)> = Rule::others().map(|rule| (rule, rule.name())).collect();
     let mut found = Vec::new();
     for data in distinct(rows.iter().map(|row| row.data.as_str())) {
-        let here: Vec<Row> = rows.iter().filter(|row| row.data == data).cloned().collect();
+        let here: Vec<Choice> = rows.iter().filter(|row| row.data == data).cloned().collect();
         found.extend(objectives.iter().filter_map(|(rule, name)| {
             let estimate = spared(&here, *rule, Rule::PLAIN)?;
             Some(Mark { category: data, series: name, estimate })
@@ -95,7 +95,7 @@ fn gains(title: &str, rows: &[Row], model: &str) -> Panel {
     marks(title, Axis::linear("points of right answers"), &found, &names)
 }
 
-const CLAIMS: [Declared<[Row]>; 4] = [
+const CLAIMS: [Declared<[Choice]>; 4] = [
     Declared {
         id: "recommended-is-good",
         source: OURS,

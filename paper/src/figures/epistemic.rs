@@ -1,8 +1,8 @@
 //! Paper A's abstract: masked training reduces epistemic uncertainty; and what distillation does to the aleatoric one.
 
 use crate::claim::{Evidence, OURS};
-use crate::finetune::drawn::{DEPARTURES, RUNS};
-use crate::finetune::{Plan, Quantity, Row, Study, Term, asked::TOO_FEW};
+use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::{Plan, Quantity, SeedMean, Study, Term, comparison::TOO_FEW};
 use crate::picture::{Mark, marks};
 use crate::planned::Rate;
 use crate::table::distinct;
@@ -44,7 +44,7 @@ impl crate::Figure for Figure {
                       paired differences are in the table.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: SeedMean::columns(),
         }
     }
 
@@ -74,7 +74,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
+        let mut rows: Vec<SeedMean> = table.rows()?;
         rows.retain(|row| row.versus.is_none());
         let places = distinct(rows.iter().map(|row| row.set.as_str()));
         let mut panels: Vec<Panel> = Vec::new();
@@ -92,7 +92,7 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeedMean> = table.rows()?;
         let plan = Plan::load()?;
         let mut claims = Vec::new();
         for data in &plan.scored.data {
@@ -141,7 +141,7 @@ const CLAIMS: [Reduced; 3] = [
 ];
 
 impl Reduced {
-    fn tested(&self, rows: &[Row], data: &str, sets: &[&str], place: &str, of: Quantity) -> Claim {
+    fn tested(&self, rows: &[SeedMean], data: &str, sets: &[&str], place: &str, of: Quantity) -> Claim {
         let Self { id, source, statement, arm, versus } = *self;
         let question = format!("{ID}/{id}");
         let (short, words) = match of {
@@ -162,7 +162,7 @@ impl Reduced {
         .by(evidence)
         .of_question(&question)
         .on_data(sets);
-        let is = |row: &&Row| {
+        let is = |row: &&SeedMean| {
             row.data == data
                 && row.set == place
                 && row.measure == of

@@ -1,8 +1,8 @@
 //! Paper A, figure 3: what selection by different criteria, of tokens or of documents, gains over plain training.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::drawn::{DEPARTURES, RUNS, gains, words};
-use crate::finetune::{Asked, Place, Quantity, Row, Study, asked};
+use crate::finetune::panels::{DEPARTURES, RUNS, gains, words};
+use crate::finetune::{Comparison, Place, Quantity, SeedMean, Study, comparison};
 use crate::planned::Rate;
 use crate::table::distinct;
 use crate::{About, Claim, Run, Table};
@@ -38,14 +38,14 @@ impl crate::Figure for Figure {
                       interval, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: SeedMean::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
         let study = Study::of(run, &GROUPS)?;
         let mut rows = Vec::new();
-        for data in distinct(study.work.plan.groups.iter().flat_map(|group| &group.data)) {
+        for data in study.data() {
             rows.extend(study.rows(data, &["mle"], Rate::Tuned, None)?);
             rows.extend(study.rows(data, &ARMS.map(|(arm, ..)| arm), Rate::Tuned, Some("mle"))?);
             for (arm, versus) in CLAIMS.iter().map(|claim| (claim.arm, claim.versus)) {
@@ -58,18 +58,18 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
-        let named = |row: &Row| ARMS.into_iter().find(|(arm, ..)| *arm == row.arm).unwrap_or(("", "", ""));
+        let rows: Vec<SeedMean> = table.rows()?;
+        let named = |row: &SeedMean| ARMS.into_iter().find(|(arm, ..)| *arm == row.arm).unwrap_or(("", "", ""));
         let mut panels: Vec<Panel> = Vec::new();
         for data in distinct(rows.iter().map(|row| row.data.as_str())) {
             for of in [Quantity::Right, Quantity::Fitted] {
-                let is = |row: &&Row| {
+                let is = |row: &&SeedMean| {
                     row.data == data
                         && row.measure == of
                         && (of == Quantity::Right || row.set == "test")
                         && row.versus.as_deref() == Some("mle")
                 };
-                let here: Vec<&Row> = rows.iter().filter(is).collect();
+                let here: Vec<&SeedMean> = rows.iter().filter(is).collect();
                 if let Some(first) = here.first() {
                     let title = format!("{data}: {}", words(first));
                     let panel = gains(
@@ -87,18 +87,15 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let mut claims = Vec::new();
-        for asked in &CLAIMS {
-            claims.extend(asked.tested(ID, &rows)?);
-        }
+        let rows: Vec<SeedMean> = table.rows()?;
+        let mut claims = Comparison::all(ID, &CLAIMS, &rows)?;
         // Where every criterion was tried.
-        let beats = |arm: &'static str| Asked { arm, ..ONLY_LOSS }.tested(ID, &rows);
+        let beats = |arm: &'static str| Comparison { arm, ..ONLY_LOSS }.tested(ID, &rows);
         let others = [beats("entropy")?, beats("rho")?, beats("random")?];
         for first in beats("masked")? {
             let same = |all: &Vec<Claim>| all.iter().find(|claim| claim.id == first.id).cloned();
             if let Some(others) = others.iter().map(same).collect::<Option<Vec<Claim>>>() {
-                claims.push(asked::only(first, &others));
+                claims.push(comparison::only(first, &others));
             }
         }
         Ok(claims)
@@ -106,14 +103,14 @@ impl crate::Figure for Figure {
 }
 
 /// That a criterion does better for tokens than for documents.
-const fn tokens(id: &'static str, statement: &'static str, arm: &'static str, versus: &'static str) -> Asked {
+const fn tokens(id: &'static str, statement: &'static str, arm: &'static str, versus: &'static str) -> Comparison {
     let source = "A, figure 3";
-    Asked { id, source, statement, arm, versus, place: Place::Home, expected: Expected::Above(0.0) }
+    Comparison { id, source, statement, arm, versus, place: Place::Home, expected: Expected::Above(0.0) }
 }
 
 /// That a criterion does worse than plain training: the paper says only that loss alone gains significantly.
-const fn loses(id: &'static str, statement: &'static str, arm: &'static str) -> Asked {
-    Asked {
+const fn loses(id: &'static str, statement: &'static str, arm: &'static str) -> Comparison {
+    Comparison {
         id,
         source: OURS,
         statement,
@@ -124,7 +121,7 @@ const fn loses(id: &'static str, statement: &'static str, arm: &'static str) -> 
     }
 }
 
-const ONLY_LOSS: Asked = Asked {
+const ONLY_LOSS: Comparison = Comparison {
     id: "only-loss-gains",
     source: "A, section 4.2",
     statement: "the loss is the only criterion for a quarter of the tokens that beats plain training",
@@ -134,7 +131,7 @@ const ONLY_LOSS: Asked = Asked {
     expected: Expected::Above(0.0),
 };
 
-const CLAIMS: [Asked; 9] = [
+const CLAIMS: [Comparison; 9] = [
     tokens(
         "token-over-document-entropy",
         "selecting tokens by entropy does better than selecting documents by entropy",
@@ -180,7 +177,7 @@ const CLAIMS: [Asked; 9] = [
         "training on a quarter of the tokens chosen at random does worse than plain training",
         "random",
     ),
-    Asked {
+    Comparison {
         source: OURS,
         ..tokens(
             "loss-over-random",

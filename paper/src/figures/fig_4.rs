@@ -1,8 +1,8 @@
 //! Paper A, figure 4, as numbers: what kinds of tokens masked training would select as it goes on, and plain training too.
 
 use crate::claim::{Evidence, Expected, OURS};
-use crate::finetune::drawn::{DEPARTURES, RUNS};
-use crate::finetune::{Plan, Quantity, Study, Term, asked::TOO_FEW, scored::after};
+use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::{Plan, Quantity, Study, Term, comparison::TOO_FEW, scored::after};
 use crate::planned::Rate;
 use crate::table::distinct;
 use crate::{About, Claim, Estimate, Run, Table, columns};

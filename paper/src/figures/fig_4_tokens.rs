@@ -1,7 +1,7 @@
 //! Paper A, figure 4, as a picture: which tokens of one conversation would be selected after more and more training.
 
 use crate::finetune::Work;
-use crate::finetune::drawn::DEPARTURES;
+use crate::finetune::panels::DEPARTURES;
 use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture, read};
 use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};

@@ -1,8 +1,8 @@
 //! Paper A, figure 5: masked maximum likelihood, distillation, and both, on every measure.
 
 use crate::claim::{Expected, OURS};
-use crate::finetune::drawn::{DEPARTURES, RUNS, gains, words};
-use crate::finetune::{Asked, Place, Quantity, Row, Study};
+use crate::finetune::panels::{DEPARTURES, RUNS, gains, words};
+use crate::finetune::{Comparison, Place, Quantity, SeedMean, Study};
 use crate::planned::Rate;
 use crate::table::distinct;
 use crate::{About, Claim, Run, Table};
@@ -27,14 +27,14 @@ impl crate::Figure for Figure {
                       temperature at which it is least. Mean over seeds with Student's 95 % interval, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: SeedMean::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
         let study = Study::of(run, &GROUPS)?;
         let mut rows = Vec::new();
-        for data in distinct(study.work.plan.groups.iter().flat_map(|group| &group.data)) {
+        for data in study.data() {
             rows.extend(study.rows(data, &["before", "mle"], Rate::Tuned, None)?);
             rows.extend(study.rows(data, &ARMS, Rate::Tuned, Some("mle"))?);
             rows.extend(study.rows(data, &["masked-distill"], Rate::Tuned, Some("masked"))?);
@@ -43,14 +43,14 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeedMean> = table.rows()?;
         let mut panels: Vec<Panel> = Vec::new();
         for data in distinct(rows.iter().map(|row| row.data.as_str())) {
             for of in [Quantity::Right, Quantity::Fitted] {
-                let is = |row: &&Row| {
+                let is = |row: &&SeedMean| {
                     row.data == data && row.measure == of && row.versus.as_deref() == Some("mle")
                 };
-                let here: Vec<&Row> = rows.iter().filter(is).collect();
+                let here: Vec<&SeedMean> = rows.iter().filter(is).collect();
                 if let Some(first) = here.first() {
                     let what = if of == Quantity::Right { words(first) } else { "loss".to_owned() };
                     let title = format!("trained on {data}: {what}");
@@ -62,54 +62,50 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
-        let mut claims = Vec::new();
-        for asked in &CLAIMS {
-            claims.extend(asked.tested(ID, &rows)?);
-        }
-        Ok(claims)
+        let rows: Vec<SeedMean> = table.rows()?;
+        Comparison::all(ID, &CLAIMS, &rows)
     }
 }
 
-const fn asked(
+const fn comparison(
     id: &'static str,
     statement: &'static str,
     (arm, versus): (&'static str, &'static str),
     place: Place,
     expected: Expected,
-) -> Asked {
-    Asked { id, source: "A, figure 5", statement, arm, versus, place, expected }
+) -> Comparison {
+    Comparison { id, source: "A, figure 5", statement, arm, versus, place, expected }
 }
 
 const BETTER: Expected = Expected::Above(0.0);
 const WORSE: Expected = Expected::Below(0.0);
 
-const CLAIMS: [Asked; 6] = [
-    asked("masked-out", "masked training costs out of distribution", ("masked", "mle"), Place::Away, WORSE),
-    asked(
+const CLAIMS: [Comparison; 6] = [
+    comparison("masked-out", "masked training costs out of distribution", ("masked", "mle"), Place::Away, WORSE),
+    comparison(
         "both-in",
         "masked training with distillation gains in distribution",
         ("masked-distill", "mle"),
         Place::Home,
         BETTER,
     ),
-    asked(
+    comparison(
         "both-out",
         "masked training with distillation gains out of distribution",
         ("masked-distill", "mle"),
         Place::Away,
         BETTER,
     ),
-    asked(
+    comparison(
         "distillation-helps-out",
         "distillation on the other tokens helps masked training out of distribution",
         ("masked-distill", "masked"),
         Place::Away,
         BETTER,
     ),
-    Asked {
+    Comparison {
         source: OURS,
-        ..asked(
+        ..comparison(
             "distillation-helps-in",
             "distillation on the other tokens helps masked training in distribution",
             ("masked-distill", "masked"),
@@ -117,9 +113,9 @@ const CLAIMS: [Asked; 6] = [
             BETTER,
         )
     },
-    Asked {
+    Comparison {
         source: OURS,
-        ..asked(
+        ..comparison(
             "distill-alone",
             "distillation from the plain model alone does better than the plain model",
             ("distill", "mle"),

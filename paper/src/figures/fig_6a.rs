@@ -1,8 +1,8 @@
 //! Paper A, figure 6A: gains in against gains out of the distribution trained on, of every objective.
 
 use super::fig_3;
-use crate::finetune::drawn::{DEPARTURES, RUNS, words};
-use crate::finetune::{Plan, Quantity, Row, Study};
+use crate::finetune::panels::{DEPARTURES, RUNS, words};
+use crate::finetune::{Plan, Quantity, SeedMean, Study};
 use crate::planned::Rate;
 use crate::table::distinct;
 use crate::{About, Run, Table};
@@ -29,14 +29,14 @@ impl crate::Figure for Figure {
                       is better. Crosses: Student's 95 % intervals over seeds. Figures 3 and 5 test what is claimed.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: SeedMean::columns(),
         }
     }
 
     fn table(&self, run: &Run) -> Result<Table> {
         let study = Study::of(run, &fig_3::GROUPS)?;
         let mut rows = Vec::new();
-        for data in distinct(study.work.plan.groups.iter().flat_map(|group| &group.data)) {
+        for data in study.data() {
             rows.extend(study.rows(data, &arms(), Rate::Tuned, Some("mle"))?);
         }
         rows.retain(|row| matches!(row.measure, Quantity::Right | Quantity::Fitted));
@@ -44,7 +44,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<SeedMean> = table.rows()?;
         let plan = Plan::load()?;
         let mut panels: Vec<Panel> = Vec::new();
         for name in distinct(rows.iter().map(|row| row.data.as_str())) {
@@ -52,7 +52,7 @@ impl crate::Figure for Figure {
             let tasks = data.tasks.iter().map(|task| (task.as_str(), Quantity::Right));
             for (set, of) in tasks.chain([("test", Quantity::Fitted)]) {
                 let find = |arm: &str, set: &str, of: Quantity| {
-                    let is = |row: &&Row| {
+                    let is = |row: &&SeedMean| {
                         row.data == name && row.arm == arm && row.set == set && row.measure == of
                     };
                     rows.iter().find(is)
@@ -77,7 +77,7 @@ impl crate::Figure for Figure {
 }
 
 /// The panel that two measures span.
-fn empty(home: &Row, away: &Row) -> Panel {
+fn empty(home: &SeedMean, away: &SeedMean) -> Panel {
     let across = Axis::linear(&format!("in distribution: {}", words(home)));
     let across = if home.measure == Quantity::Right { across.percent() } else { across };
     let up = Axis::linear(&format!("out of it: {}, nats", words(away)));
@@ -86,13 +86,13 @@ fn empty(home: &Row, away: &Row) -> Panel {
         .with(Series::vertical(0.0))
 }
 
-fn point(home: &Row, away: &Row, index: usize, arm: &str) -> Series {
+fn point(home: &SeedMean, away: &SeedMean, index: usize, arm: &str) -> Series {
     let at = (home.gain().value, away.gain().value);
     Series::points([at]).ink(Ink::Category(index)).shape(Shape::of(index)).label(arm)
 }
 
 /// The intervals of both gains, through the point.
-fn cross(home: &Row, away: &Row, index: usize) -> [Series; 2] {
+fn cross(home: &SeedMean, away: &SeedMean, index: usize) -> [Series; 2] {
     let (home, away) = (home.gain(), away.gain());
     let across = [(home.low, away.value), (home.high, away.value)];
     let up = [(home.value, away.low), (home.value, away.high)];

@@ -2,8 +2,8 @@
 
 use super::fig_3;
 use crate::claim::{Evidence, Expected, least};
-use crate::finetune::drawn::{DEPARTURES, RUNS};
-use crate::finetune::{Quantity, Study, Term, asked::TOO_FEW};
+use crate::finetune::panels::{DEPARTURES, RUNS};
+use crate::finetune::{Quantity, Study, Term, comparison::TOO_FEW};
 use crate::picture::{Mark, marks};
 use crate::planned::contrast::over_seeds;
 use crate::planned::{Rate, Stage};
@@ -65,12 +65,11 @@ impl crate::Figure for Figure {
         let study = Study::of(run, &fig_3::GROUPS)?;
         let seeds = study.work.plan.seeds.of(Stage::Main);
         let arms = || [BOTH, "distill"].into_iter().chain(fig_3::ARMS.map(|(arm, ..)| arm));
-        let of_plan = distinct(study.work.plan.groups.iter().flat_map(|group| group.data.iter().cloned()));
         let mut rows = Vec::new();
         let mut won = Vec::new();
         for arm in arms() {
             let mut of_arm = Vec::new();
-            for data in &of_plan {
+            for data in study.data() {
                 let shares =
                     seeds.iter().map(|seed| share(&study, data, arm, *seed)).collect::<Result<Vec<_>>>()?;
                 rows.extend(row(data, arm, "mle", &shares));

@@ -1,7 +1,7 @@
 //! Question 4 in the oracle language: an automatic curriculum, beside plain training's control.
 
 use super::oracle::{DEPARTURES, RUNS};
-use crate::oracle::{Grid, Quantity, Row, Study};
+use crate::oracle::{Grid, Quantity, OracleMean, Study};
 use crate::table::distinct;
 use crate::{About, Run, Table};
 use anyhow::Result;
@@ -31,7 +31,7 @@ impl crate::Figure for Figure {
                       against steps. Left from capability 2, right from 4. Ribbons: 95 % intervals over seeds.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: OracleMean::columns(),
         }
     }
 
@@ -42,12 +42,12 @@ impl crate::Figure for Figure {
         for (of, groups) in [(Quantity::Selected, &GROUPS[..8]), (Quantity::Kl, &GROUPS[8..])] {
             for (look, step) in &way {
                 let grid = Grid { arms: &ARMS, from: &[2, 4], groups, of, look: *look, ..Grid::default() };
-                rows.extend(study.grid(&grid).into_iter().map(|row| Row { step: Some(*step), ..row }));
+                rows.extend(study.grid(&grid).into_iter().map(|row| OracleMean { step: Some(*step), ..row }));
                 // Before training all ways are one.
                 if *look == Some(0) {
                     let plain = study.grid(&Grid { arms: &["mle"], ..grid });
                     let others = ARMS[1..].iter().flat_map(|arm| {
-                        plain.iter().map(|row| Row {
+                        plain.iter().map(|row| OracleMean {
                             arm: (*arm).to_owned(),
                             step: Some(*step),
                             ..row.clone()
@@ -62,12 +62,12 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<OracleMean> = table.rows()?;
         let mut panels = Vec::new();
         let curve = |of: Quantity, from: usize, arm: &str, group: &str| {
             let is =
-                |row: &&Row| row.measure == of && row.from == from && row.arm == arm && row.group == group;
-            let at = |row: &Row| (row.step.unwrap_or(0) as f64, row.value, row.low, row.high);
+                |row: &&OracleMean| row.measure == of && row.from == from && row.arm == arm && row.group == group;
+            let at = |row: &OracleMean| (row.step.unwrap_or(0) as f64, row.value, row.low, row.high);
             rows.iter().filter(is).map(at).collect::<Vec<_>>()
         };
         let drawn = |panel: Panel, points: &[(f64, f64, f64, f64)], ink: Ink, label: Option<&str>| {

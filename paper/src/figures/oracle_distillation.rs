@@ -1,7 +1,7 @@
 //! Question 3 in the oracle language: does masking overfit, and does distillation repair it.
 
 use super::oracle::{DEPARTURES, RUNS};
-use crate::oracle::{Grid, Quantity, Row, Study};
+use crate::oracle::{Grid, Quantity, OracleMean, Study};
 use crate::picture::{Mark, marks};
 use crate::{About, Run, Table};
 use anyhow::Result;
@@ -37,7 +37,7 @@ impl crate::Figure for Figure {
                       a third of its rate. Below 0 is better, except for right answers. 95 % intervals over seeds, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: OracleMean::columns(),
         }
     }
 
@@ -53,9 +53,9 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<OracleMean> = table.rows()?;
         let panel = |(title, axis, set, minus, of): (&str, &str, &str, Option<&str>, Quantity)| {
-            let is = |row: &&Row| {
+            let is = |row: &&OracleMean| {
                 row.versus.is_some() && row.set == set && row.minus.as_deref() == minus && row.measure == of
             };
             let all: Vec<Mark<'_>> = rows

@@ -1,7 +1,7 @@
 //! Question 6 in the oracle language: thresholds that adapt; rank and share that grow.
 
 use super::oracle::{DEPARTURES, RUNS};
-use crate::oracle::{Grid, Row, Study};
+use crate::oracle::{Grid, OracleMean, Study};
 use crate::picture::{Mark, marks};
 use crate::{About, Run, Table};
 use anyhow::Result;
@@ -38,7 +38,7 @@ impl crate::Figure for Figure {
                       intervals over seeds, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: OracleMean::columns(),
         }
     }
 
@@ -56,11 +56,11 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<OracleMean> = table.rows()?;
         let panel = |(set, title): (&str, &str)| {
-            let is = |row: &&Row| row.set == set && row.versus.is_some();
+            let is = |row: &&OracleMean| row.set == set && row.versus.is_some();
             let all = rows.iter().filter(is).map(|row| {
-                let Row { arm, versus, .. } = row;
+                let OracleMean { arm, versus, .. } = row;
                 let series = if versus.as_deref() == Some("masked") { SERIES[0] } else { SERIES[1] };
                 Mark { category: arm, series, estimate: row.estimate() }
             });

@@ -2,7 +2,7 @@
 
 use super::oracle::{DEPARTURES, RUNS};
 use crate::oracle::measures::ANSWERS;
-use crate::oracle::{Grid, Quantity, Rate, Row, Study};
+use crate::oracle::{Grid, Quantity, Rate, OracleMean, Study};
 use crate::picture::curve;
 use crate::{About, Run, Table};
 use anyhow::Result;
@@ -29,7 +29,7 @@ impl crate::Figure for Figure {
                       rate and step length. 95 % intervals over seeds, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: OracleMean::columns(),
         }
     }
 
@@ -57,7 +57,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<OracleMean> = table.rows()?;
         let before = |data: &str, from: usize| {
             rows.iter()
                 .find(|row| row.measure == Quantity::Probability && row.data == data && row.from == from)
@@ -69,11 +69,11 @@ impl crate::Figure for Figure {
                 Panel::new(title, Axis::linear("mean probability of the answers").range(0.0, 1.0), y)
                     .with(Series::horizontal(0.0));
             for (index, arm) in ARMS.iter().enumerate() {
-                let is = |row: &&Row| {
+                let is = |row: &&OracleMean| {
                     row.measure == Quantity::Right
                         && row.versus.is_some()
                         && row.data == data
-                        && row.rate == rate.to_string()
+                        && row.rate == rate
                         && row.arm == *arm
                 };
                 let points: Vec<_> = rows

@@ -16,19 +16,30 @@ pub(super) struct Figure;
 
 /// How well a proxy does among a group's tokens, over seeds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Row {
+struct ProxyScore {
     proxy: String,
     from: usize,
     data: String,
     group: String,
-    measure: String,
+    measure: Measure,
     seeds: usize,
     value: f64,
     low: f64,
     high: f64,
 }
 
-const MEASURES: [&str; 2] = ["spearman", "area"];
+/// What tells how well it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Measure {
+    /// Rank correlation with KL(truth ‖ model).
+    Spearman,
+    /// Area under the curve of finding the quarter of the tokens with the largest.
+    Area,
+}
+
+/// In the order of a [`Quality`](crate::oracle::proxies::Quality).
+const MEASURES: [Measure; 2] = [Measure::Spearman, Measure::Area];
 
 impl crate::Figure for Figure {
     fn about(&self) -> About {
@@ -70,16 +81,16 @@ impl crate::Figure for Figure {
                         .flat_map(|(group, all)| all.keys().map(move |proxy| (group.clone(), proxy.clone())))
                 }));
                 for (group, proxy) in names {
-                    for (at, measure) in MEASURES.iter().enumerate() {
+                    for (at, measure) in MEASURES.into_iter().enumerate() {
                         let values: Vec<f64> =
                             found.iter().filter_map(|one| one.get(&group)?.get(&proxy)?[at]).collect();
                         let Some(Estimate { value, low, high, n }) = over_seeds(&values) else { continue };
-                        rows.push(Row {
+                        rows.push(ProxyScore {
                             proxy: proxy.clone(),
                             from: *from,
                             data: data.clone(),
                             group: group.clone(),
-                            measure: (*measure).to_owned(),
+                            measure,
                             seeds: n,
                             value,
                             low,
@@ -93,8 +104,8 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
-        rows.retain(|row| row.measure == "area");
+        let mut rows: Vec<ProxyScore> = table.rows()?;
+        rows.retain(|row| row.measure == Measure::Area);
         let proxies = distinct(rows.iter().map(|row| row.proxy.as_str()));
         let mut panels = Vec::new();
         let datas = distinct(rows.iter().map(|row| row.data.as_str()));
@@ -103,17 +114,17 @@ impl crate::Figure for Figure {
             let mut panel = Panel::new(&format!("all tokens, {data}"), capability(), axis())
                 .with(Series::horizontal(0.5));
             for (index, proxy) in proxies.iter().enumerate() {
-                let is = |row: &&Row| row.data == *data && row.group == "all" && row.proxy == *proxy;
-                let at = |row: &Row| (row.from as f64, row.value, row.low, row.high);
+                let is = |row: &&ProxyScore| row.data == *data && row.group == "all" && row.proxy == *proxy;
+                let at = |row: &ProxyScore| (row.from as f64, row.value, row.low, row.high);
                 panel = panel.with_all(curve(rows.iter().filter(is).map(at), index, proxy));
             }
             panels.push(panel);
         }
         let shown = rows.iter().map(|row| row.from).filter(|from| *from <= SHOWN).max().unwrap_or(SHOWN);
         for data in &datas {
-            let is = |row: &&Row| row.data == *data && row.group != "all" && row.from == shown;
+            let is = |row: &&ProxyScore| row.data == *data && row.group != "all" && row.from == shown;
             let all = rows.iter().filter(is).map(|row| {
-                let Row { proxy, group, seeds, value, low, high, .. } = row;
+                let ProxyScore { proxy, group, seeds, value, low, high, .. } = row;
                 let estimate = Estimate { value: *value, low: *low, high: *high, n: *seeds };
                 Mark { category: group, series: proxy, estimate }
             });
@@ -124,12 +135,12 @@ impl crate::Figure for Figure {
     }
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
-        let rows: Vec<Row> = table.rows()?;
+        let rows: Vec<ProxyScore> = table.rows()?;
         Ok(vec![BEFORE.tested("oracle-proxies", rows.as_slice())])
     }
 }
 
-const BEFORE: Declared<[Row]> = Declared {
+const BEFORE: Declared<[ProxyScore]> = Declared {
     id: "loss-tracks-ignorance-before",
     source: "A, section 3 and figure 2B",
     evidence: Evidence::Truth,
@@ -140,8 +151,11 @@ const BEFORE: Declared<[Row]> = Declared {
     expected: Expected::Above(0.0),
     effect: |rows| {
         let of = |proxy: &str| {
-            let is = |row: &&Row| {
-                row.proxy == proxy && row.data == "clean" && row.group == "all" && row.measure == MEASURES[0]
+            let is = |row: &&ProxyScore| {
+                row.proxy == proxy
+                    && row.data == "clean"
+                    && row.group == "all"
+                    && row.measure == Measure::Spearman
             };
             let row = rows.iter().filter(is).filter(|row| row.from <= SHOWN).max_by_key(|row| row.from)?;
             Some(estimate([row.value, row.low, row.high], row.seeds))

@@ -1,7 +1,7 @@
 //! Question 2 in the oracle language: does selection lower the true error.
 
 use super::oracle::{DEPARTURES, RUNS};
-use crate::oracle::{Grid, Row, Study};
+use crate::oracle::{Grid, OracleMean, Study};
 use crate::picture::{Mark, marks};
 use crate::planned::Rate;
 use crate::{About, Run, Table};
@@ -39,7 +39,7 @@ impl crate::Figure for Figure {
                       at the arm's own rate, from capability 4. 95 % intervals over seeds, paired.",
             protocol: RUNS,
             deviations: DEPARTURES,
-            columns: Row::columns(),
+            columns: OracleMean::columns(),
         }
     }
 
@@ -54,14 +54,14 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let mut rows: Vec<Row> = table.rows()?;
+        let mut rows: Vec<OracleMean> = table.rows()?;
         rows.retain(|row| row.versus.is_some());
         let axis = || Axis::linear("KL over plain training, nats");
         let mut panels: Vec<Panel> = Vec::new();
         for (data, (rate, title)) in RATES.into_iter().flat_map(|of| DATA.map(|data| (data, of))) {
-            let of = |row: &&Row| row.data == data && row.group == "all" && row.rate == rate.to_string();
+            let of = |row: &&OracleMean| row.data == data && row.group == "all" && row.rate == rate;
             let all = rows.iter().filter(of).map(|row| {
-                let Row { arm, from, .. } = row;
+                let OracleMean { arm, from, .. } = row;
                 let series = if *from == 2 { SERIES[0] } else { SERIES[1] };
                 Mark { category: arm, series, estimate: row.estimate() }
             });
@@ -72,11 +72,11 @@ impl crate::Figure for Figure {
             panels.push(marks(&format!("{data}{title}"), axis(), &all, &SERIES[..2]));
         }
         for data in DATA {
-            let of = |row: &&Row| {
+            let of = |row: &&OracleMean| {
                 row.data == data
                     && row.from == 4
                     && row.group != "all"
-                    && row.rate == Rate::Tuned.to_string()
+                    && row.rate == Rate::Tuned
                     && SERIES[2..].contains(&row.arm.as_str())
             };
             let all: Vec<Mark<'_>> = rows

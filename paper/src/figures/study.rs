@@ -1,7 +1,7 @@
 //! The primary claims of the study of a fine-tuned model.
 
 use crate::claim::Evidence;
-use crate::finetune::drawn::{DEPARTURES, RUNS};
+use crate::finetune::panels::{DEPARTURES, RUNS};
 use crate::finetune::{Plan, Study};
 use crate::picture::{PRIMARY, primary};
 use crate::planned::{Decided, Declared};

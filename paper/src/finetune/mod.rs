@@ -8,22 +8,22 @@
 //! | [`measures`] | what a model was measured to be: answers to questions, losses of held-out documents |
 //! | [`outcome`] | what came of each run, kept in the repository |
 //! | [`row`] | rows of the figures' tables: means over seeds |
-//! | [`asked`] | what figures claim beside the primary claims |
-//! | [`drawn`] | panels that the figures share |
+//! | [`comparison`] | what figures claim beside the primary claims |
+//! | [`panels`] | panels that the figures share |
 
-pub mod asked;
-pub mod drawn;
+pub mod comparison;
 pub mod measures;
 pub mod outcome;
+pub mod panels;
 pub mod plan;
 pub mod row;
 pub mod scored;
 pub mod work;
 
-pub use asked::{Asked, Place};
+pub use comparison::{Comparison, Place};
 
 pub use measures::Quantity;
 pub use outcome::Outcomes;
 pub use plan::{Cell, Plan, Term};
-pub use row::{Row, Study};
+pub use row::{SeedMean, Study};
 pub use work::Work;

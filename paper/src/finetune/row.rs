@@ -6,19 +6,20 @@ use super::plan::Term;
 use super::work::Work;
 use crate::planned::contrast::over_seeds;
 use crate::planned::{Claimed as _, Decided, Declared, PlannedRuns as _, Rate, Stage};
+use crate::table::distinct;
 use crate::{Column, Estimate, Profile, Run, columns};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// A mean over seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct SeedMean {
     /// The name of the data that are trained on.
     pub data: String,
     /// The arm.
     pub arm: String,
     /// How large its steps are.
-    pub rate: String,
+    pub rate: Rate,
     /// The task, or the set of documents.
     pub set: String,
     /// The set whose measure is subtracted.
@@ -37,7 +38,7 @@ pub struct Row {
     pub high: f64,
 }
 
-impl Row {
+impl SeedMean {
     /// What the columns mean.
     pub fn columns() -> Vec<Column> {
         columns! {
@@ -89,6 +90,11 @@ impl Study {
         Ok(Self { outcomes: work.done(run)?, work })
     }
 
+    /// What the groups train on.
+    pub fn data(&self) -> Vec<&String> {
+        distinct(self.work.plan.groups.iter().flat_map(|group| &group.data))
+    }
+
     /// What the primary claims compare. A laptop, whose small runs could not decide them, has what the repository keeps of the
     /// whole study.
     pub fn compared(run: &Run) -> Result<Self> {
@@ -114,7 +120,7 @@ impl Study {
 
     /// The mean of a term, or of its difference from another arm's at that arm's own rate, over the seeds that have both;
     /// `None` where none has.
-    pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<Row> {
+    pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<SeedMean> {
         let other = versus.map(|arm| Term { arm: arm.to_owned(), rate: Rate::Tuned, ..term.clone() });
         let of_seed = |seed| {
             let subtracted = other.as_ref().map_or(Some(0.0), |other| self.outcomes.value(other, seed));
@@ -123,10 +129,10 @@ impl Study {
         let seeds = self.work.plan.seeds.of(Stage::Main).into_iter();
         let Estimate { value, low, high, n } = over_seeds(&seeds.filter_map(of_seed).collect::<Vec<_>>())?;
         let Term { arm, data, rate, set, minus, of } = term.clone();
-        Some(Row {
+        Some(SeedMean {
             data,
             arm,
-            rate: rate.to_string(),
+            rate,
             set,
             minus,
             measure: of,
@@ -139,7 +145,7 @@ impl Study {
     }
 
     /// A row for each arm of a list, by everything that models trained on some data are measured by.
-    pub fn rows(&self, data: &str, arms: &[&str], rate: Rate, versus: Option<&str>) -> Result<Vec<Row>> {
+    pub fn rows(&self, data: &str, arms: &[&str], rate: Rate, versus: Option<&str>) -> Result<Vec<SeedMean>> {
         let mut rows = Vec::new();
         for arm in arms {
             for (set, of) in self.work.plan.data(data)?.outcomes() {

@@ -228,7 +228,7 @@ impl Work {
     }
 
     /// A job with the model that a run on some data starts from; a published one is read by its name.
-    pub(crate) fn starting(&self, job: Job, key: &str, data: &Data) -> Result<Job> {
+    pub(super) fn starting(&self, job: Job, key: &str, data: &Data) -> Result<Job> {
         let job = job.set(key, self.base(data)?);
         if data.base.is_none() { job.reading(self.model()) } else { Ok(job) }
     }

@@ -21,7 +21,7 @@ use tables::Moves;
 use tokensieve_plot::{Theme, unmarked};
 
 /// Where the repository keeps tables, what kind they are, and what stands before and after a figure's id in their names.
-const KEPT: [(&str, &str, &str, &str); 2] = [
+const TABLES: [(&str, &str, &str, &str); 2] = [
     ("recorded", checkout::RECORDED, "", ".csv"),
     ("on generated data", "tests/tests/snapshots", "figures__", ".snap.csv"),
 ];
@@ -60,7 +60,7 @@ pub fn since(base: &str, entries: &[Entry]) -> Result<Vec<Moved>> {
         .with_context(|| format!("{base:?} names no commit of {}", root.display()))?;
     let mut all = Vec::new();
     for entry in entries {
-        for (kind, folder, before_id, after_id) in KEPT {
+        for (kind, folder, before_id, after_id) in TABLES {
             let id = entry.figure.about().id;
             let file = format!("{folder}/{before_id}{id}{after_id}");
             let then = git(root, &["show", &format!("{base}:{file}")]).ok();
@@ -104,7 +104,7 @@ fn claims(then: Option<&Made>, now: Option<&Made>) -> Vec<ClaimMoved> {
     let find = |claims: &[Claim], id: &str| claims.iter().find(|claim| claim.id == id).cloned();
     let changed = |id: &str| {
         let (then, now) = (find(&then, id), find(&now, id));
-        let text = |claim: &Option<Claim>| claim.as_ref().map_or_else(|| "–".to_owned(), said);
+        let text = |claim: &Option<Claim>| claim.as_ref().map_or_else(|| "–".to_owned(), verdict_text);
         let name = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.verdict.name());
         let moved = ClaimMoved {
             id: id.to_owned(),
@@ -117,7 +117,8 @@ fn claims(then: Option<&Made>, now: Option<&Made>) -> Vec<ClaimMoved> {
     ids.into_iter().filter_map(changed).collect()
 }
 
-fn said(claim: &Claim) -> String {
+/// Verdict, effect and interval.
+fn verdict_text(claim: &Claim) -> String {
     let interval = claim.estimate.map_or_else(|| "–".into(), range);
     format!("{}: {} ({interval})", claim.verdict.name(), effect(claim))
 }

@@ -21,5 +21,5 @@ pub mod work;
 pub use crate::planned::{Rate, Stage};
 pub use outcome::Outcomes;
 pub use plan::{Cell, Plan, Quantity, Term};
-pub use row::{Grid, Row, Study};
+pub use row::{Grid, OracleMean, Study};
 pub use work::Work;

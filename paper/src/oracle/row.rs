@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// A mean over seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct OracleMean {
     /// The arm.
     pub arm: String,
     /// The capability that it starts from, from 1.
@@ -19,7 +19,7 @@ pub struct Row {
     /// The name of its data.
     pub data: String,
     /// How large its steps are.
-    pub rate: String,
+    pub rate: Rate,
     /// The step after which the model was measured; the last if none is named.
     pub step: Option<u64>,
     /// The set of documents.
@@ -42,7 +42,7 @@ pub struct Row {
     pub high: f64,
 }
 
-impl Row {
+impl OracleMean {
     /// What the columns mean.
     pub fn columns() -> Vec<Column> {
         columns! {
@@ -105,7 +105,7 @@ impl Study {
 
     /// The mean of a term, or of its difference from another arm's, over the seeds that have both; `None` where none has. The
     /// other arm has its own rate; beside runs at plain training's rate it is their own run of plain training, if there is one.
-    pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<Row> {
+    pub fn row(&self, term: &Term, versus: Option<&str>) -> Option<OracleMean> {
         let rates = if term.rate == Rate::Tuned { &[Rate::Tuned][..] } else { &[Rate::Plain, Rate::Tuned] };
         let others: Option<Vec<Term>> = versus.map(|arm| {
             let other = |rate: &Rate| Term { arm: arm.to_owned(), rate: *rate, ..term.clone() };
@@ -119,11 +119,11 @@ impl Study {
         let Estimate { value, low, high, n } =
             over_seeds(&self.seeds().filter_map(of_seed).collect::<Vec<_>>())?;
         let Term { arm, from, data, rate, look, set, minus, group, of } = term.clone();
-        Some(Row {
+        Some(OracleMean {
             arm,
             from,
             data,
-            rate: rate.to_string(),
+            rate,
             step: look,
             set,
             minus,
@@ -138,7 +138,7 @@ impl Study {
     }
 
     /// A row for each arm of a list on each data and from each capability, as far as there are runs.
-    pub fn grid(&self, terms: &Grid<'_>) -> Vec<Row> {
+    pub fn grid(&self, terms: &Grid<'_>) -> Vec<OracleMean> {
         let Grid { arms, from, data, rate, look, set, minus, groups, of, versus } = *terms;
         let mut rows = Vec::new();
         for data in data {

@@ -1,7 +1,7 @@
 //! What an objective compares with, and how large the steps of a run are.
 
 use crate::lab::Job;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What an objective compares with.
@@ -22,7 +22,7 @@ pub enum Reference {
 }
 
 /// How large the steps of a run are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rate {
     /// The arm's own learning rate.
@@ -32,7 +32,7 @@ pub enum Rate {
     Plain,
     /// Plain training's learning rate and step length.
     Matched,
-    /// A learning rate to be compared with others.
+    /// A learning rate to be compared with others; no table has one.
     Tried(f64),
 }
 

@@ -1,7 +1,7 @@
 //! What came of each run, by the run's name: a compressed file of the repository with one line per run.
 
 use crate::lab::Provenance;
-use crate::provenance::Kept;
+use crate::provenance::KeptOrigin;
 use anyhow::{Context as _, Result, ensure};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::de::DeserializeOwned;
@@ -145,9 +145,9 @@ impl<F> Outcomes<F> {
     }
 
     /// Where what is kept of some runs is from.
-    pub fn kept(&self, runs: &[String]) -> Kept {
+    pub fn kept(&self, runs: &[String]) -> KeptOrigin {
         let kept = || runs.iter().filter_map(|run| self.0.get(run));
-        Kept {
+        KeptOrigin {
             commits: kept().map(|outcome| outcome.commit.clone()).collect(),
             processors: kept().filter_map(|outcome| outcome.processor.clone()).collect(),
         }

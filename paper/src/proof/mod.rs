@@ -16,6 +16,6 @@ pub mod work;
 
 pub use outcome::{Found, Outcomes};
 pub use plan::Plan;
-pub use row::Row;
+pub use row::Choice;
 pub use rule::Rule;
 pub use work::{Setting, Work};

@@ -11,7 +11,7 @@ use tokensieve_base::statistics::{binomial_interval, mean_interval};
 
 /// What a rule chose on a setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct Choice {
     /// [`ORACLE`] or [`STUDY`].
     pub model: String,
     /// Capability in the oracle language, from 1.
@@ -40,7 +40,7 @@ pub const STUDY: &str = "study";
 /// Coverage of the interval of hits.
 const COVERAGE: f64 = 0.95;
 
-impl Row {
+impl Choice {
     /// What the columns mean.
     pub fn columns() -> Vec<Column> {
         columns! {
@@ -93,13 +93,13 @@ impl Row {
 }
 
 /// The rows of a rule.
-pub fn by(rows: &[Row], rule: Rule) -> Vec<&Row> {
+pub fn by(rows: &[Choice], rule: Rule) -> Vec<&Choice> {
     let name = rule.name();
     rows.iter().filter(|row| row.rule == name).collect()
 }
 
 /// How often a rule hits, with an exact interval; by chance without one.
-pub fn hits(rows: &[Row], rule: Rule) -> Option<Estimate> {
+pub fn hits(rows: &[Choice], rule: Rule) -> Option<Estimate> {
     let of = by(rows, rule);
     let sum: f64 = of.iter().map(|row| row.hit).sum();
     let found = binomial_interval(sum.round() as usize, of.len(), COVERAGE)?;
@@ -108,14 +108,14 @@ pub fn hits(rows: &[Row], rule: Rule) -> Option<Estimate> {
 }
 
 /// What a rule's choices lack on average, in points.
-pub fn regret(rows: &[Row], rule: Rule) -> Option<Estimate> {
-    mean_interval(&by(rows, rule).into_iter().map(Row::regret).collect::<Vec<_>>())
+pub fn regret(rows: &[Choice], rule: Rule) -> Option<Estimate> {
+    mean_interval(&by(rows, rule).into_iter().map(Choice::regret).collect::<Vec<_>>())
 }
 
 /// How much more another rule's choices lack, setting by setting, in points.
-pub fn spared(rows: &[Row], rule: Rule, other: Rule) -> Option<Estimate> {
+pub fn spared(rows: &[Choice], rule: Rule, other: Rule) -> Option<Estimate> {
     let others = by(rows, other);
-    let spared = |row: &Row| {
+    let spared = |row: &Choice| {
         let same = others.iter().find(|other| other.setting() == row.setting())?;
         Some(same.regret() - row.regret())
     };
@@ -126,9 +126,9 @@ pub fn spared(rows: &[Row], rule: Rule, other: Rule) -> Option<Estimate> {
 mod tests {
     use super::*;
 
-    fn row(rule: Rule, seed: u64, right: f64, hit: f64) -> Row {
+    fn row(rule: Rule, seed: u64, right: f64, hit: f64) -> Choice {
         let (model, data) = ("oracle".into(), "train".into());
-        Row { model, from: Some(1), data, seed, rule: rule.name(), choice: None, right, best: 0.9, hit }
+        Choice { model, from: Some(1), data, seed, rule: rule.name(), choice: None, right, best: 0.9, hit }
     }
 
     #[test]

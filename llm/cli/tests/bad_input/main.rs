@@ -317,6 +317,7 @@ struct Ended {
     memory: u64,
 }
 
+#[expect(clippy::zombie_processes, reason = "`usage` waits for the child, and learns what it took")]
 fn run(folder: &Path, arguments: &[String]) -> Ended {
     let mut log = tempfile::NamedTempFile::new().unwrap();
     let mut command = command(folder, arguments);

@@ -276,16 +276,12 @@ fn tried(words: &str, fault: Fault, calls: usize) -> Vec<usize> {
     if std::env::var("TOKENSIEVE_FAULTS").is_ok_and(|which| which == "all") {
         return (0..calls).collect();
     }
-    match fault {
-        Fault::Kill => {
-            let kills = kills(words).min(calls);
-            (0..kills).map(|which| which * last / (kills - 1)).collect()
-        }
-        _ => {
-            let other = usize::from(fault == Fault::Io);
-            (0..TRIED).map(|which| (which * 2 + other) * last / (TRIED * 2 - 1)).collect()
-        }
+    if fault == Fault::Kill {
+        let kills = kills(words).min(calls);
+        return (0..kills).map(|which| which * last / (kills - 1).max(1)).collect();
     }
+    let other = usize::from(fault == Fault::Io);
+    (0..TRIED).map(|which| (which * 2 + other) * last / (TRIED * 2 - 1)).collect()
 }
 
 /// Disturbs a command at its calls, in copies of the folder, and compares the `results` in the end.

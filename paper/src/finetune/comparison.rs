@@ -3,7 +3,7 @@
 
 use super::measures::Quantity;
 use super::plan::{Data, Plan, TEST};
-use super::row::Row;
+use super::row::SeedMean;
 use crate::claim::{Evidence, Expected, OURS};
 use crate::lab::evaluation::replies;
 use crate::{Claim, Verdict};
@@ -20,7 +20,7 @@ pub enum Place {
 
 /// A claim about two arms.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct Comparison {
     /// Its name in the claim's id: `loss-gains`.
     pub id: &'static str,
     /// Who makes the claim.
@@ -37,13 +37,20 @@ pub struct Asked {
     pub expected: Expected,
 }
 
-impl Asked {
+impl Comparison {
+    /// The claims of several, each about every data that the rows are about.
+    pub fn all(figure: &str, comparisons: &[Self], rows: &[SeedMean]) -> Result<Vec<Claim>> {
+        let tested = comparisons.iter().map(|comparison| comparison.tested(figure, rows));
+        Ok(tested.collect::<Result<Vec<_>>>()?.concat())
+    }
+
     /// The claim about every data that some rows are about, by each measure.
-    pub fn tested(&self, figure: &str, rows: &[Row]) -> Result<Vec<Claim>> {
+    pub fn tested(&self, figure: &str, rows: &[SeedMean]) -> Result<Vec<Claim>> {
         let plan = Plan::load()?;
         let mut claims = Vec::new();
         for (name, data) in &plan.data {
-            let of_data: Vec<&Row> = rows.iter().filter(|row| row.data == *name && self.is_of(row)).collect();
+            let of_data: Vec<&SeedMean> =
+                rows.iter().filter(|row| row.data == *name && self.is_of(row)).collect();
             for (set, of) in self.measures(data) {
                 if let Some(row) = of_data.iter().find(|row| row.set == set && row.measure == of) {
                     claims.push(self.decided(figure, row, data));
@@ -53,7 +60,7 @@ impl Asked {
         Ok(claims)
     }
 
-    fn is_of(&self, row: &Row) -> bool {
+    fn is_of(&self, row: &SeedMean) -> bool {
         row.arm == self.arm && row.versus.as_deref() == Some(self.versus) && row.minus.is_none()
     }
 
@@ -67,7 +74,7 @@ impl Asked {
         }
     }
 
-    fn decided(&self, figure: &str, row: &Row, data: &Data) -> Claim {
+    fn decided(&self, figure: &str, row: &SeedMean, data: &Data) -> Claim {
         let Self { id, source, statement, arm, versus, place, expected } = *self;
         let question = format!("{figure}/{id}");
         let (short, words) = match (row.measure, place) {
@@ -134,12 +141,13 @@ pub fn only(first: Claim, others: &[Claim]) -> Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planned::Rate;
 
-    fn row(set: &str, measure: Quantity, value: f64) -> Row {
-        Row {
+    fn row(set: &str, measure: Quantity, value: f64) -> SeedMean {
+        SeedMean {
             data: "arithmetic".into(),
             arm: "masked".into(),
-            rate: "tuned".into(),
+            rate: Rate::Tuned,
             set: set.into(),
             minus: None,
             measure,
@@ -151,7 +159,7 @@ mod tests {
         }
     }
 
-    const BETTER: Asked = Asked {
+    const BETTER: Comparison = Comparison {
         id: "better",
         source: "A, figure 3",
         statement: "masked is better",
@@ -170,9 +178,9 @@ mod tests {
         let verdicts = [&claims[0].verdict, &claims[1].verdict];
         assert_eq!(verdicts, [&Verdict::Holds, &Verdict::DoesNotHold]);
         assert_eq!([claims[0].evidence, claims[1].evidence], [Evidence::Paper, Evidence::Proxy]);
-        let one = Row { seeds: 1, ..rows[0].clone() };
+        let one = SeedMean { seeds: 1, ..rows[0].clone() };
         assert!(matches!(BETTER.tested("a-3", &[one])?[0].verdict, Verdict::NotTested(_)));
-        let away = Asked { place: Place::Away, ..BETTER };
+        let away = Comparison { place: Place::Away, ..BETTER };
         assert_eq!(away.tested("a-3", &rows)?.len(), 0);
         assert_eq!(away.tested("a-3", &[row("alpaca", Quantity::Fitted, 0.1)])?.len(), 1);
         Ok(())

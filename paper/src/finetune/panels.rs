@@ -2,7 +2,7 @@
 
 use super::measures::Quantity;
 use super::plan::Plan;
-use super::row::Row;
+use super::row::SeedMean;
 use crate::picture::{Mark, marks};
 use anyhow::Result;
 use tokensieve_plot::{Axis, Panel};
@@ -34,9 +34,9 @@ pub fn gain_axis(of: Quantity) -> Axis {
 }
 
 /// The rows of what decides about their data: the answers to the first task.
-pub fn headlines(rows: &[Row]) -> Result<Vec<&Row>> {
+pub fn headlines(rows: &[SeedMean]) -> Result<Vec<&SeedMean>> {
     let plan = Plan::load()?;
-    let decides = |row: &&Row| {
+    let decides = |row: &&SeedMean| {
         plan.data
             .get(&row.data)
             .is_some_and(|data| data.tasks.first() == Some(&row.set) && row.measure == plan.answers(data))
@@ -47,18 +47,19 @@ pub fn headlines(rows: &[Row]) -> Result<Vec<&Row>> {
 /// Gains of some rows: a place for each category, a mark for each series.
 pub fn gains<'a>(
     title: &str,
-    rows: &[&'a Row],
-    category: impl Fn(&'a Row) -> &'a str,
-    series: impl Fn(&'a Row) -> &'a str,
+    rows: &[&'a SeedMean],
+    category: impl Fn(&'a SeedMean) -> &'a str,
+    series: impl Fn(&'a SeedMean) -> &'a str,
     names: &[&str],
 ) -> Panel {
-    let mark = |row: &&'a Row| Mark { category: category(row), series: series(row), estimate: row.gain() };
+    let mark =
+        |row: &&'a SeedMean| Mark { category: category(row), series: series(row), estimate: row.gain() };
     let axis = gain_axis(rows.first().map_or(Quantity::Fitted, |row| row.measure));
     marks(title, axis, &rows.iter().map(mark).collect::<Vec<_>>(), names)
 }
 
 /// What a set and measure are called in titles.
-pub fn words(row: &Row) -> String {
+pub fn words(row: &SeedMean) -> String {
     match (row.measure, row.set.as_str()) {
         (Quantity::Right, "instructions") => "constraints met".to_owned(),
         (Quantity::Right, "gsm8k-paired") => "right answer likeliest".to_owned(),
