@@ -43,11 +43,14 @@ SETTINGS = {
 }
 
 
-def program(folder: Path, settings: dict[str, object], name: str) -> list[dict[str, Any]]:
-    """Runs `tokensieve train`; the steps of metrics.jsonl. The weights lie in `folder`/name/model,
-    those after the first step in step-1."""
-    data = folder / "data.jsonl"
-    data.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+def program(
+    folder: Path, settings: dict[str, object], name: str, columns: list[dict[str, list[float]]] | None = None
+) -> list[dict[str, Any]]:
+    """Runs `tokensieve train` on the texts, with columns of their own; the steps of metrics.jsonl. The weights lie in
+    `folder`/name/model, those after the first step in step-1."""
+    data = folder / f"{name}.jsonl"
+    every_row = zip(TEXTS, columns or [{}] * len(TEXTS), strict=True)
+    data.write_text("".join(json.dumps({"text": text, **own}) + "\n" for text, own in every_row))
     every = SETTINGS | {"data.train": str(data), "data.format": "text", "train.out": str(folder / name)} | settings
     config = folder / f"{name}.toml"
     config.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in every.items()))

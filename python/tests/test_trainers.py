@@ -16,6 +16,7 @@ import torch
 import transformers
 from sieve_fixtures import InOrder, arguments, distance, tiny, tiny_rows, trained
 from tokensieve import Objective
+from tokensieve._columns import Collator
 from tokensieve._sieve import Tokens
 
 UNIFORM_OR_MODEL = [
@@ -343,6 +344,91 @@ def test_trls_trainer_gives_its_own_loss_and_gradient(tmp_path: Path) -> None:
     for theirs, ours in zip(results[0][0], results[1][0], strict=True):
         assert len(ours) == 3 and ours == pytest.approx(theirs, rel=1e-5)
     assert distance(results[1][1], results[0][1]) < 1e-5
+
+
+def with_columns(data: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(4)
+    for row in data:
+        row["weights"] = torch.randint(3, row["labels"].shape, generator=generator) / 2
+        row["token_scores"] = torch.randn(row["labels"].shape, generator=generator)
+    return data
+
+
+def test_trls_trainer_pads_weights_and_scores(tmp_path: Path) -> None:
+    import trl
+    from datasets import Dataset
+    from sieve_fixtures import Gradients
+    from tokensieve.trl import SieveTrainer
+
+    objective = {"selected": "-log p", "select": {"by": "loss + score", "keep": "top 50%"}}
+    data = with_columns(tiny_rows())
+    *_, wanted = trained(tmp_path, tiny(), data, 1, 1, objective=objective)
+    ragged = Dataset.from_list([
+        {name: row[name][: int(row["attention_mask"].sum())].tolist() for name in row if name != "attention_mask"}
+        for row in data
+    ])  # fmt: skip
+    # As large as the rows, so that its order does not matter.
+    settings: dict[str, Any] = {
+        "per_device_train_batch_size": len(data), "max_steps": 1, "optim": "sgd", "max_grad_norm": 0.0, "report_to": [],
+        "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no",
+    }  # fmt: skip
+    gradients = Gradients()
+    config = trl.SFTConfig(str(tmp_path), **settings)
+    options: dict[str, Any] = {"processing_class": tokenizer(), "objective": objective}
+    run = SieveTrainer(
+        tiny(), config, train_dataset=ragged, eval_dataset=ragged, callbacks=[gradients], **options
+    )  # fmt: skip
+    run.train()
+    assert distance(gradients.first, wanted) < 1e-5
+    # Evaluations report -log p, whatever weights the rows have.
+    plain = Dataset.from_list([{name: row[name] for name in ("input_ids", "labels")} for row in ragged])
+    with_them, without_them = (run.evaluate(run._remove_unused_columns(one)) for one in (ragged, plain))
+    assert with_them["eval_loss"] == pytest.approx(without_them["eval_loss"], rel=1e-6)
+    with pytest.raises(ValueError, match="packing=False"):
+        packing = trl.SFTConfig(str(tmp_path), **settings, packing=True, packing_strategy="wrapped", max_length=16)
+        SieveTrainer(tiny(), packing, train_dataset=ragged, **options)
+
+
+def test_weights_and_scores_lie_beside_their_tokens() -> None:
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    rows = [
+        {"input_ids": [1, 2, 3], "labels": [1, 2, 3], "weights": [0.5, 1.0, 2.0], "token_scores": [1.0, 2.0, 3.0]},
+        {"input_ids": [4, 5], "labels": [4, 5], "weights": None, "token_scores": [4.0, 5.0]},
+    ]
+    padded = Collator(DataCollatorForLanguageModeling(0))(rows)
+    assert padded["weights"].tolist() == [[0.5, 1.0, 2.0], [1.0, 1.0, 1.0]]
+    assert padded["token_scores"][1, :2].tolist() == [4.0, 5.0] and padded["token_scores"][1, 2].isnan()
+    flat = Collator(DataCollatorForLanguageModeling(0, padding_free=True))(rows)
+    assert flat["weights"].tolist() == [[0.5, 1.0, 2.0, 1.0, 1.0]]
+    words = tokenizer()
+    words.padding_side = "left"
+    left = Collator(transformers.DataCollatorForSeq2Seq(words))(rows)
+    assert left["labels"].tolist() == [[1, 2, 3], [-100, 4, 5]]
+    assert left["token_scores"][1, 1:].tolist() == [4.0, 5.0]
+    rows[1]["token_scores"] = [4.0]
+    with pytest.raises(ValueError, match="row 1 of a batch has 1 `token_scores`, but 2 tokens"):
+        Collator(DataCollatorForLanguageModeling(0))(rows)
+    with pytest.raises(ValueError, match="which the data collator leaves out"):
+        Collator(lambda rows: {"input_ids": torch.zeros(2, 3)})(rows)
+
+
+def test_weights_and_scores_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    def problem(name: str, value: torch.Tensor | None, objective: Any) -> str:
+        data = with_columns(tiny_rows())
+        for row in data:
+            row.pop(name) if value is None else row.update({name: value})
+        with pytest.raises(ValueError) as error:
+            trained(tmp_path, tiny(), data, 1, 1, objective=objective)
+        return str(error.value)
+
+    reads_score = {"weight": "score"}
+    assert "batches need `token_scores`" in problem("token_scores", None, reads_score)
+    assert "batches need `token_scores`" in problem("token_scores", torch.full((16,), torch.nan), reads_score)
+    assert "finite and not negative" in problem("weights", torch.full((16,), -1.0), "mle")
+    assert "row 0 of a batch has 15 `weights`, but 16 tokens" in problem("weights", torch.ones(15), reads_score)
+    with pytest.raises(ValueError, match=r"shape \(1, 2\), but `labels` has \(1, 3\)"):
+        Tokens.of({"labels": torch.ones(1, 3), "weights": torch.ones(1, 2)})
 
 
 def test_trls_trainer_names_its_own_option_against_the_routers_loss(tmp_path: Path) -> None:

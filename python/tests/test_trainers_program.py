@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from sieve_fixtures import RATE, distance, initial, load, program, rows, trained
 
 OBJECTIVES: dict[str, object] = {
@@ -64,6 +65,41 @@ def test_losses_and_gradient_are_those_of_the_program(name: str, folder: Path, t
         size = "nll" if name == "gem" else "loss"
         worst = max(abs(loss - step["loss"]) / abs(step[size]) for loss, step in zip(losses, steps, strict=True))
         theirs = {key: (start[key] - after[key]) / rate for key in gradient}
+        print(f"{name}, {micro_batches} micro-batches: losses {worst:.1e}, gradient {distance(gradient, theirs):.1e}")
+        assert worst < 1e-5
+        assert distance(gradient, theirs) < 1e-5
+
+
+WEIGHED: dict[str, object] = {
+    "mle": "mle",
+    "masked-mle": "masked-mle",
+    "grad-norm": {"preset": "f-alpha", "match": "grad-norm"},
+    "pull": {"weight": "score"},
+    "criterion": {"selected": "-log p", "select": {"by": "loss + 0.5 * score", "keep": "top 50%"}},
+}
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_weights_and_scores_of_tokens_count_as_in_the_program(name: str, folder: Path, tmp_path: Path) -> None:
+    source, data = folder / "model/model", rows(folder / "model/model")
+    generator, columns = torch.Generator().manual_seed(3), []
+    for row in data:
+        # Masked tokens among the others, and small weights in front, as on a prompt.
+        weights = torch.randint(4, row["labels"].shape, generator=generator) / 2
+        weights[:3] = 0.125
+        scores = torch.randint(-8, 9, row["labels"].shape, generator=generator) / 4
+        tokens = row["labels"] != -100
+        tokens[0] = False  # Nothing predicts it, and the program counts it to no response.
+        columns.append({"weights": weights[tokens].tolist(), "token_scores": scores[tokens].tolist()})
+        row |= {"weights": weights, "token_scores": scores}
+    slug = f"weighed-{name}"
+    steps = program(folder, {"model.source": str(source), "objective": WEIGHED[name]}, slug, columns)
+    model = load(source)
+    start, after = model.state_dict(), load(folder / slug / "step-1").state_dict()
+    for micro_batches in (1, 3):
+        losses, _, gradient = trained(tmp_path, model, data, micro_batches, objective=WEIGHED[name])
+        worst = max(abs(loss - step["loss"]) / abs(step["loss"]) for loss, step in zip(losses, steps, strict=True))
+        theirs = {key: (start[key] - after[key]) / RATE for key in gradient}
         print(f"{name}, {micro_batches} micro-batches: losses {worst:.1e}, gradient {distance(gradient, theirs):.1e}")
         assert worst < 1e-5
         assert distance(gradient, theirs) < 1e-5

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokensieve._columns import without
 from tokensieve.head import Head
 
 # Keys of a model's configuration that change logits after the last layer, and that say so unless they are 1 or absent.
@@ -63,7 +64,7 @@ def hidden_states(model: nn.Module, wrapped: nn.Module, inputs: Mapping[str, Any
     """What the last layer of `model` gets, by a forward pass of `wrapped`: `model` itself, or what trains it on several
     devices."""
     layer = last_layer(model)
-    given = {name: value for name, value in inputs.items() if name not in ("labels", "num_items_in_batch")}
+    given = {name: value for name, value in without(inputs).items() if name not in ("labels", "num_items_in_batch")}
     # DistributedDataParallel looks for parameters that a forward pass leaves out, and would take the layer's for such.
     used = [weight for weight in layer.parameters() if wrapped is not model and weight.requires_grad]
     previous = layer.__dict__.get("forward")

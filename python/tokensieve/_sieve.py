@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers.trainer_utils import get_last_checkpoint
 
 from tokensieve import _models
+from tokensieve._columns import MISSING, SCORES, WEIGHTS, Collator, of_labels, predicted, without
 from tokensieve.head import Gradient, Head, Reference, Statistics, gradient, pulled_loss, statistics
 from tokensieve.objectives import Objective
 
@@ -47,7 +48,6 @@ STATISTICS = {
 UNAVAILABLE = {
     "bald": "estimates made beforehand",
     "advantage": "an advantage of each response",
-    "score": "a score of each token",
 }
 # For the log, whatever the objective reads.
 LOGGED = frozenset({"entropy", "correct"})
@@ -63,22 +63,39 @@ class Tokens:
     labels: Tensor
     document: Tensor
     documents: int
+    weight: Tensor | None = None
+    score: Tensor | None = None
 
     @classmethod
-    def of(cls, inputs: Mapping[str, Any]) -> Tokens:
+    def of(cls, inputs: Mapping[str, Any], scored: bool = False) -> Tokens:
+        """`scored`: whether the objective reads the tokens' scores."""
         labels, positions = inputs["labels"], inputs.get("position_ids")
         if positions is None:
             document = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
         else:  # a document begins at position 0: rows may hold several
             document = ((positions == 0).flatten().cumsum(0) - 1).view_as(positions).expand_as(labels)
-        mask = labels[:, 1:] != -100
-        return cls(mask, labels[:, 1:][mask], document[:, 1:][mask], int(document.max()) + 1)
+        mask = predicted(inputs)
+        tokens = cls(mask, labels[:, 1:][mask], document[:, 1:][mask], int(document.max()) + 1)
+        weights = of_labels(inputs, WEIGHTS)
+        tokens.weight = None if weights is None else weights[mask]
+        if scored:
+            scores = of_labels(inputs, SCORES)
+            if scores is None or not bool(scores[mask].isfinite().all()):
+                raise ValueError(
+                    f"the objective reads `score`: batches need `{SCORES}`, a finite number wherever there is a label"
+                )
+            tokens.score = scores[mask]
+        return tokens
 
     def columns(self) -> Columns:
-        """Each token's document, and its index among the document's tokens."""
+        """Each token's document, its index among the document's tokens, its weight, and its score where that is
+        read."""
         document = self.document.cpu().numpy()
         position = np.arange(len(document)) - np.searchsorted(document, document)
-        return {"document": document.astype(np.uint32), "position": position.astype(np.uint32)}
+        # Always there, as a column that all micro-batches of a step must have.
+        weight = np.ones(len(document)) if self.weight is None else _numbers(self.weight)
+        found = {"document": document.astype(np.uint32), "position": position.astype(np.uint32), "weight": weight}
+        return found if self.score is None else found | {"score": _numbers(self.score)}
 
 
 @dataclass
@@ -209,6 +226,21 @@ class SieveMixin(_Base):
 
     # ---- What the trainers call ----------------------------------------------------------------------------------
 
+    def _set_signature_columns_if_needed(self) -> None:
+        """Data sets keep the columns that are ours."""
+        super()._set_signature_columns_if_needed()
+        known: Any = self._signature_columns
+        known.extend(name for name in MISSING if name not in known)
+
+    def _get_dataloader(self, *arguments: Any, **options: Any) -> Any:
+        collator = self.data_collator
+        self.data_collator = Collator(collator)
+        try:
+            return super()._get_dataloader(*arguments, **options)
+        finally:
+            # Under its own class, which the trainers ask for.
+            self.data_collator = collator
+
     def train(self, resume_from_checkpoint: str | bool | None = None, *arguments: Any, **options: Any) -> Any:
         folder: Any = resume_from_checkpoint
         if folder is True:
@@ -245,7 +277,7 @@ class SieveMixin(_Base):
     ) -> Any:
         """The objective's loss in training; -log p, as the trainer computes it, in evaluations."""
         if not model.training or return_outputs:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            return super().compute_loss(model, without(inputs), return_outputs, num_items_in_batch)
         self._begin()
         if self._step is None or self._step.next == len(self._step.micros):
             self._step = Step([Micro(inputs)])
@@ -349,7 +381,7 @@ class SieveMixin(_Base):
     def _forward(self, model: nn.Module, micro: Micro, towards: bool) -> tuple[Tensor, Tokens, Reference | None]:
         """The hidden states of the tokens that a micro-batch predicts, and what the reference says of them: for pulls
         towards it, or for statistics that are not there yet."""
-        tokens, q = Tokens.of(micro.inputs), self._constant
+        tokens, q = Tokens.of(micro.inputs, "score" in self._objective.reads), self._constant
         observed = "loss" in micro.columns
         if self._reference is not None and (towards or not observed):
             hidden, head = self._reference.hidden(micro.inputs, self._dtype)
@@ -397,7 +429,7 @@ class SieveMixin(_Base):
 
     def _count(self, step: Step) -> float:
         """How many tokens all micro-batches of all processes predict."""
-        mine = sum(int((micro.inputs["labels"][:, 1:] != -100).sum()) for micro in step.micros)
+        mine = sum(int(predicted(micro.inputs).sum()) for micro in step.micros)
         every: Tensor = self.accelerator.gather(torch.tensor([mine], device=self.args.device))
         return float(every.sum().clamp(min=1))
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from trl.data_utils import get_dataset_column_names
 from trl.trainer.sft_trainer import SFTTrainer
 
+from tokensieve._columns import MISSING
 from tokensieve._sieve import SieveMixin
 
 __all__ = ["SieveTrainer"]
@@ -18,8 +20,19 @@ class SieveTrainer(SieveMixin, SFTTrainer):
 
     All arguments of `trl.SFTTrainer`, and two more. `objective` is a preset's name, an expression, a table or an
     `Objective`. `reference` is what it compares with, if it does: the name of an adapter of the model, or another
-    model; an objective against the base needs none where an adapter is trained.
+    model; an objective against the base needs none where an adapter is trained. Rows may have `weights` and
+    `token_scores`, one number per token.
     """
+
+    def _prepare_dataset(self, dataset: Any, *arguments: Any, **options: Any) -> Any:
+        prepared = super()._prepare_dataset(dataset, *arguments, **options)
+        for name in MISSING.keys() & set(get_dataset_column_names(dataset)):
+            if name not in get_dataset_column_names(prepared):
+                raise ValueError(
+                    f"rows have `{name}`, which TRL's packing leaves out: set packing=False and eval_packing=False in "
+                    "SFTConfig"
+                )
+        return prepared
 
     def _check(self) -> None:
         options: Any = self.args
