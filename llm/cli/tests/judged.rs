@@ -227,9 +227,8 @@ fn an_endpoint_that_repeats_what_it_was_sent_puts_no_secret_anywhere() {
             ("v1", "verdicts name neither reply; the first is: refused: "),
         ] {
             let address = format!("http://{}@{host}/{path}", USER_AND_PASSWORD[0]);
-            let output =
-                bench.command(&address, "x.json").arg("--yes").envs(key.map(|key| ("OPENAI_API_KEY", key)));
-            let output = output.output().unwrap();
+            let key = key.map(|key| ("OPENAI_API_KEY", key));
+            let output = bench.command(&address, "x.json").arg("--yes").envs(key).output().unwrap();
             let text = said(&output);
             assert_eq!(output.status.success(), path == "v1", "{text}");
             assert!(
