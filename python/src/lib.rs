@@ -1,8 +1,9 @@
 //! `tokensieve._objectives`: the objectives as an extension of Python.
 //!
-//! Numbers go in and out through the buffer protocol, so any array or tensor of the CPU serves. The Python half (`python/tokensieve/objectives.py`) turns arrays and
-//! tensors into buffers and has the documentation that users read; `_objectives.pyi` has the types.
+//! Numbers go in and out through the buffer protocol. The Python half (`python/tokensieve/objectives.py`) turns arrays
+//! and tensors into buffers and has the documentation that users read; `_objectives.pyi` has the types.
 
+mod column;
 mod definition;
 mod error;
 mod statistics;
@@ -16,6 +17,7 @@ mod _objectives {
     use pyo3::prelude::{PyResult, pyfunction};
     use tokensieve_objective::{KEYS, presets};
 
+    use crate::column::Column;
     use crate::error::value_error;
 
     #[pymodule_export]
@@ -37,5 +39,12 @@ mod _objectives {
     #[pyfunction]
     fn keys() -> Vec<(&'static str, &'static str, &'static str)> {
         KEYS.iter().map(|key| (key.name, key.default, key.about)).collect()
+    }
+
+    /// Where the first number of a column in single precision is read, for tests: where the array has it.
+    #[pyfunction]
+    #[allow(clippy::needless_pass_by_value, reason = "pyo3 passes columns by value")]
+    fn read_at(column: Column<f32>) -> usize {
+        column.address()
     }
 }

@@ -1,17 +1,19 @@
 //! Columns of numbers in Python's memory, as one `TokenStats` per token.
 
-use pyo3::buffer::{Element, PyBuffer};
+use pyo3::buffer::Element;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokensieve_objective::TokenStats;
 
-/// A column of numbers.
+use crate::column::Column;
+
+/// A column of one of the types that are read.
 #[derive(FromPyObject)]
-enum Column {
-    F64(PyBuffer<f64>),
-    F32(PyBuffer<f32>),
-    U32(PyBuffer<u32>),
+enum Numbers {
+    F64(Column<f64>),
+    F32(Column<f32>),
+    U32(Column<u32>),
 }
 
 type Set = fn(&mut TokenStats, f64);
@@ -49,27 +51,26 @@ pub(crate) fn read(
             return Err(PyValueError::new_err(format!("`{name}` is not a statistic")));
         };
         match column.extract()? {
-            Column::F64(buffer) => fill(&buffer, &name, tokens, *set)?,
-            Column::F32(buffer) => fill(&buffer, &name, tokens, *set)?,
-            Column::U32(buffer) => fill(&buffer, &name, tokens, *set)?,
+            Numbers::F64(column) => fill(&column, &name, tokens, *set)?,
+            Numbers::F32(column) => fill(&column, &name, tokens, *set)?,
+            Numbers::U32(column) => fill(&column, &name, tokens, *set)?,
         }
     }
     Ok(())
 }
 
 fn fill<T: Element + Into<f64>>(
-    column: &PyBuffer<T>,
+    column: &Column<T>,
     name: &str,
     tokens: &mut [TokenStats],
     set: Set,
 ) -> PyResult<()> {
-    let values = Python::attach(|py| column.to_vec(py))?;
-    if values.len() != tokens.len() {
-        let (found, right) = (values.len(), tokens.len());
+    if column.len() != tokens.len() {
+        let (found, right) = (column.len(), tokens.len());
         let problem = format!("`{name}` has {found} values, but there are {right} losses");
         return Err(PyValueError::new_err(problem));
     }
-    for (token, value) in tokens.iter_mut().zip(values) {
+    for (token, value) in tokens.iter_mut().zip(column.values()) {
         set(token, value.into());
     }
     Ok(())

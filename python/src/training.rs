@@ -8,7 +8,7 @@ use tokensieve_objective::{
     Direction, Objective, Plan, Pull, Schedule, TokenStats, Training as Run, Variable,
 };
 
-use crate::{definition, error::value_error, statistics};
+use crate::{column::Column, definition, error::value_error, statistics};
 
 /// An objective over a training run.
 #[pyclass]
@@ -129,19 +129,18 @@ impl Training {
     }
 
     /// Every token's loss as it is written down, whose gradient its pulls are; into `result`.
+    #[allow(clippy::needless_pass_by_value, reason = "pyo3 passes columns by value")]
     fn losses(
         &mut self,
         py: Python<'_>,
         columns: &Bound<'_, PyDict>,
         vocabulary: Option<u32>,
-        selected: &Bound<'_, PyAny>,
-        cross_entropy: &Bound<'_, PyAny>,
+        selected: Column<u8>,
+        cross_entropy: Column<f64>,
         result: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         self.read(columns, vocabulary)?;
-        let selected: Vec<u8> = PyBuffer::get(selected)?.to_vec(py)?;
-        let cross_entropy: Vec<f64> = PyBuffer::get(cross_entropy)?.to_vec(py)?;
-        let each = self.tokens.iter().zip(selected).zip(cross_entropy);
+        let each = self.tokens.iter().zip(selected.values()).zip(cross_entropy.values());
         let losses: Vec<f64> = each
             .map(|((token, selected), distance)| {
                 self.run.written_out(token, selected != 0, token.loss, distance)

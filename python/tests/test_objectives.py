@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tokensieve
 import torch
-from tokensieve import Objective
+from tokensieve import Objective, _objectives
+from tokensieve.objectives import _column
 
 LOSS = [0.1, 2.0, 0.3, 0.7]
 
@@ -48,6 +49,8 @@ def test_a_definition_is_a_preset_an_expression_toml_or_a_table():
     lambda values: np.array([values, values]).T[:, 0],
     torch.tensor,
     lambda values: torch.tensor(values, dtype=torch.float64),
+    lambda values: np.array(values[::-1], np.float32)[::-1],
+    lambda values: np.frombuffer(b"?" + np.array(values, np.float32).tobytes(), np.float32, offset=1),
 ])
 def test_arrays_and_tensors_of_any_layout(convert):
     pulls = Objective("masked-mle").pulls(loss=convert(LOSS), document=np.zeros(4, np.int64))
@@ -55,6 +58,43 @@ def test_arrays_and_tensors_of_any_layout(convert):
     assert isinstance(pulls.label, torch.Tensor) == isinstance(convert(LOSS), torch.Tensor)
     halves = Objective("masked-mle").pulls(loss=torch.tensor(LOSS, dtype=torch.bfloat16))
     assert halves.label.tolist() == [0, 1, 0, 0]
+
+
+class Exporter:
+    """What a library has that knows DLPack and neither buffers nor NumPy."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __dlpack__(self, **options):
+        return self.tensor.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.tensor.__dlpack_device__()
+
+    def __len__(self):
+        return len(self.tensor)
+
+
+@pytest.mark.parametrize("step", [1, 2, -1])
+def test_single_precision_is_read_where_it_lies(step):
+    array = np.random.default_rng(0).exponential(size=1000).astype(np.float32)[::step]
+    address = array.__array_interface__["data"][0]
+    wanted = Objective("masked-mle").pulls(loss=array.astype(np.float64)).label.tolist()
+    sources = [array]
+    if step > 0:  # torch has no negative strides
+        tensor = torch.from_numpy(array)
+        sources += [tensor, torch.nn.Parameter(tensor), Exporter(tensor)]
+    for source in sources:
+        assert _objectives.read_at(_column("loss", source)) == address
+        assert Objective("masked-mle").pulls(loss=source).label.tolist() == wanted
+
+
+def test_what_cannot_be_read_where_it_lies():
+    with pytest.raises(ValueError, match="`loss` cannot be read where it lies"):
+        Objective("mle").pulls(loss=Exporter(torch.tensor(LOSS, dtype=torch.bfloat16)))
+    with pytest.raises(ValueError, match="one dimension"):
+        _objectives.read_at(np.zeros((2, 2), np.float32))
 
 
 @pytest.mark.parametrize("definition", ["mle", "-p", "-p^10", "log(1-p)", "(1-p^0.5)/0.5"])

@@ -157,8 +157,8 @@ class Objective:
 
         Every statistic is an array or a tensor with one number per token: `loss` is -log p of the label, `entropy` that
         of the prediction, `document` the index of the token's document, and so on; in nats. Arrays and tensors of the
-        CPU in single or double precision are read where they are. `position` defaults to the token's index. A token of
-        weight 0 is masked.
+        CPU in single or double precision are read where they are, `document` and `position` in uint32. `position`
+        defaults to the token's index. A token of weight 0 is masked.
         """
         columns = {
             name: column
@@ -227,7 +227,7 @@ class Objective:
 
 
 def _columns(statistics: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Contiguous columns of the types that the extension reads; what has one of them already is not copied."""
+    """Columns of the types that the extension reads; what has one of them already is not copied."""
     columns = {name: _column(name, values) for name, values in statistics.items()}
     if "loss" not in columns:
         raise ValueError("the statistics of a batch need `loss`, -log p of every label")
@@ -236,17 +236,30 @@ def _columns(statistics: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 
 def _column(name: str, values: Any) -> NDArray[Any]:
-    if hasattr(values, "detach"):  # a tensor; one of the CPU shares its memory with the array
-        tensor = values.detach().cpu()
-        values = tensor.float().numpy() if tensor.dtype.itemsize < 4 and tensor.is_floating_point() else tensor.numpy()
-    array = np.asarray(values)
+    array = _array(name, values)
     if array.ndim != 1:
         raise ValueError(f"`{name}` has the shape {array.shape}; one number per token is needed: flatten it")
     if name in ("document", "position"):
         if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() < 2**32):
             raise ValueError(f"`{name}` must be whole numbers from 0 to 2^32 - 1")
-        return np.ascontiguousarray(array, np.uint32)
-    return np.ascontiguousarray(array, None if array.dtype in (np.float32, np.float64) else np.float64)
+        return np.require(array, np.uint32, "A")
+    # The buffer protocol lends only aligned numbers.
+    return np.require(array, None if array.dtype in (np.float32, np.float64) else np.float64, "A")
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    """The values as an array, which shares the memory of what has some on the CPU."""
+    if hasattr(values, "detach"):  # a tensor of torch
+        tensor = values.detach().cpu()
+        # NumPy lacks torch's smaller types.
+        values = tensor.float() if tensor.dtype.itemsize < 4 and tensor.is_floating_point() else tensor
+    if isinstance(values, np.ndarray) or not hasattr(values, "__dlpack__"):
+        return np.asarray(values)
+    try:
+        return np.from_dlpack(values)
+    except (BufferError, RuntimeError) as error:
+        problem = f"`{name}` cannot be read where it lies ({error}): pass it on the CPU, in single or double precision"
+        raise ValueError(problem) from error
 
 
 def _like(example: Any, array: NDArray[Any]) -> Any:
