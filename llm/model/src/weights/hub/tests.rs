@@ -140,7 +140,8 @@ fn neither_the_token_nor_a_password_is_shown_or_kept() {
         let siblings = [serde_json::json!({"rfilename": "model.safetensors"})];
         Answer::ok(serde_json::json!({"sha": sha, "siblings": siblings}).to_string().as_bytes())
     }
-    let answers: [(fn(&Request) -> Answer, &str); 5] = [
+    type Repeats = fn(&Request) -> Answer;
+    let answers: [(Repeats, &str); 5] = [
         (|asked| Answer::new("401 Unauthorized", "", sent(asked)), "the server denies access"),
         (|asked| Answer::new("500 Internal Server Error", "", sent(asked)), "the server answered 500"),
         (|asked| revision(sent(asked)), "` is not a commit hash"),
