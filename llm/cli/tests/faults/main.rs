@@ -7,7 +7,7 @@
 //! loaded before libc, makes the calls fail.
 //!
 //! Needs libtorch and a C compiler; makes its own model and data in a temporary folder. Some calls of a command are
-//! tried, evenly spaced, so that each verb is killed at [`KILLS`] or at all it has; with `TOKENSIEVE_FAULTS=all` every
+//! tried, evenly spaced, so that a verb is killed at [`KILLS`] or at all it has; with `TOKENSIEVE_FAULTS=all` every
 //! one, as every night. The lab is killed by a test of its own (`paper/src/lab/tests.rs`).
 //! `cargo test -p tokensieve-cli --test faults`.
 #![cfg(target_os = "linux")]
@@ -28,11 +28,11 @@ use bench::{Folder, MODEL, said};
 /// At how many calls of a command a disk becomes full, and fails, at different ones.
 const TRIED: usize = 3;
 
-/// At how many calls the commands of a verb are killed, all together.
+/// At how many calls the commands of a verb are killed, all together, if what it makes takes long to make again.
 const KILLS: usize = 20;
 
-/// A bundle has the program in it, a hundred megabytes: it is killed at so many of its calls.
-const KILLS_OF_BUNDLES: usize = 4;
+/// At how many calls any other command is killed.
+const KILLS_OF_OTHERS: usize = 4;
 
 /// Calls that remove. What cannot be removed stays, until the command is given again.
 const REMOVALS: [&str; 3] = [" unlink ", " unlinkat ", " rmdir "];
@@ -258,11 +258,10 @@ fn same(one: &[u8], other: &[u8]) -> bool {
 fn kills(words: &str) -> usize {
     let scenarios = match words.split(' ').next().unwrap() {
         "convert" | "merge" => 1,
-        "make" | "topk" | "uncertainty" | "diagnose" => 2,
+        "topk" | "uncertainty" => 2,
         "generate" | "train" => 3,
         "evaluate" => 4,
-        "bundle" => return KILLS_OF_BUNDLES,
-        verb => panic!("how many scenarios are there of {verb}?"),
+        _ => return KILLS_OF_OTHERS,
     };
     KILLS.div_ceil(scenarios)
 }
