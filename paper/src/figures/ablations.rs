@@ -107,7 +107,8 @@ impl crate::Figure for Ablation {
         let rows: Vec<SeedMean> = table.rows()?;
         let mut panels: Vec<Panel> = Vec::new();
         for (set, of) in [(DATA, Quantity::Right), ("test", Quantity::Fitted), ("alpaca", Quantity::Fitted)] {
-            let is = |row: &&SeedMean| row.set == set && row.measure == of && row.versus.as_deref() == Some("mle");
+            let is =
+                |row: &&SeedMean| row.set == set && row.measure == of && row.versus.as_deref() == Some("mle");
             let here: Vec<&SeedMean> = rows.iter().filter(is).collect();
             if let Some(first) = here.first() {
                 panels.push(gains(&words(first), &here, |row| &row.arm, |_| DATA, &[DATA]));

@@ -69,7 +69,8 @@ impl crate::Figure for Figure {
             before,
         );
         let of_noise = |title: &str, is_sampled: bool| {
-            let is = |row: &&SeedMean| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled;
+            let is =
+                |row: &&SeedMean| row.measure == Quantity::Right && (replies(&row.set) > 1) == is_sampled;
             let rows: Vec<&SeedMean> = rows.iter().filter(is).collect();
             panel(title, Axis::linear("share of wrong results").percent(), &rows, noise)
         };

@@ -59,7 +59,8 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         let rows: Vec<SeedMean> = table.rows()?;
-        let named = |row: &SeedMean| ARMS.into_iter().find(|(arm, ..)| *arm == row.arm).unwrap_or(("", "", ""));
+        let named =
+            |row: &SeedMean| ARMS.into_iter().find(|(arm, ..)| *arm == row.arm).unwrap_or(("", "", ""));
         let mut panels: Vec<Panel> = Vec::new();
         for data in distinct(rows.iter().map(|row| row.data.as_str())) {
             for of in [Quantity::Right, Quantity::Fitted] {
@@ -103,7 +104,12 @@ impl crate::Figure for Figure {
 }
 
 /// That a criterion does better for tokens than for documents.
-const fn tokens(id: &'static str, statement: &'static str, arm: &'static str, versus: &'static str) -> Comparison {
+const fn tokens(
+    id: &'static str,
+    statement: &'static str,
+    arm: &'static str,
+    versus: &'static str,
+) -> Comparison {
     let source = "A, figure 3";
     Comparison { id, source, statement, arm, versus, place: Place::Home, expected: Expected::Above(0.0) }
 }

@@ -81,7 +81,13 @@ const BETTER: Expected = Expected::Above(0.0);
 const WORSE: Expected = Expected::Below(0.0);
 
 const CLAIMS: [Comparison; 6] = [
-    comparison("masked-out", "masked training costs out of distribution", ("masked", "mle"), Place::Away, WORSE),
+    comparison(
+        "masked-out",
+        "masked training costs out of distribution",
+        ("masked", "mle"),
+        Place::Away,
+        WORSE,
+    ),
     comparison(
         "both-in",
         "masked training with distillation gains in distribution",

@@ -1,7 +1,7 @@
 //! Question 4 in the oracle language: an automatic curriculum, beside plain training's control.
 
 use super::oracle::{DEPARTURES, RUNS};
-use crate::oracle::{Grid, Quantity, OracleMean, Study};
+use crate::oracle::{Grid, OracleMean, Quantity, Study};
 use crate::table::distinct;
 use crate::{About, Run, Table};
 use anyhow::Result;
@@ -65,8 +65,9 @@ impl crate::Figure for Figure {
         let rows: Vec<OracleMean> = table.rows()?;
         let mut panels = Vec::new();
         let curve = |of: Quantity, from: usize, arm: &str, group: &str| {
-            let is =
-                |row: &&OracleMean| row.measure == of && row.from == from && row.arm == arm && row.group == group;
+            let is = |row: &&OracleMean| {
+                row.measure == of && row.from == from && row.arm == arm && row.group == group
+            };
             let at = |row: &OracleMean| (row.step.unwrap_or(0) as f64, row.value, row.low, row.high);
             rows.iter().filter(is).map(at).collect::<Vec<_>>()
         };

@@ -1,7 +1,7 @@
 //! Question 3 in the oracle language: does masking overfit, and does distillation repair it.
 
 use super::oracle::{DEPARTURES, RUNS};
-use crate::oracle::{Grid, Quantity, OracleMean, Study};
+use crate::oracle::{Grid, OracleMean, Quantity, Study};
 use crate::picture::{Mark, marks};
 use crate::{About, Run, Table};
 use anyhow::Result;

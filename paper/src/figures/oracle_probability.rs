@@ -2,7 +2,7 @@
 
 use super::oracle::{DEPARTURES, RUNS};
 use crate::oracle::measures::ANSWERS;
-use crate::oracle::{Grid, Quantity, Rate, OracleMean, Study};
+use crate::oracle::{Grid, OracleMean, Quantity, Rate, Study};
 use crate::picture::curve;
 use crate::{About, Run, Table};
 use anyhow::Result;
