@@ -10,7 +10,6 @@ mod stub;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use others::at_hand;
 use serde_json::Value;
@@ -188,24 +187,17 @@ fn replies_are_judged_against_a_public_model_and_against_themselves() {
     assert!(!text.contains("win_rate"), "{text}");
 }
 
-/// A judge that repeats what it was sent: in errors that last and that pass, by the path, else in the answer of a content
-/// filter, which is kept.
-fn repeating() -> Server {
-    let filtered = AtomicBool::new(false);
+/// A judge that refuses with what it was sent below one path, and judges below every other. What it repeats in answers that
+/// are kept, and in failures that are tried again, is tested where requests are sent (`tasks/tests/judge.rs`).
+fn repeating(key: Option<&'static str>) -> Server {
     Server::start(move |_, asked| {
         let [shown, sent] = USER_AND_PASSWORD;
-        let message = format!("refused: {}, {shown}, Basic {sent}", asked.header("authorization").unwrap());
-        let answer = |status, code: &str| {
-            let body = serde_json::json!({"error": {"message": message, "code": code}});
-            Answer::new(status, "retry-after: 0\r\n", body.to_string())
-        };
-        match asked.path.split('/').nth(1).unwrap() {
-            "401" => answer("401 Unauthorized", "invalid_api_key"),
-            "429" => answer("429 Too Many Requests", "rate_limit_exceeded"),
-            "500" => answer("500 Internal Server Error", ""),
-            _ if !filtered.swap(true, Ordering::Relaxed) => answer("400 Bad Request", "content_filter"),
-            _ => by_length(asked),
+        let message = format!("refused: {}, {shown}, Basic {sent}", key.unwrap_or_default());
+        if asked.path.starts_with("/401/") {
+            let body = serde_json::json!({"error": {"message": message, "code": "invalid_api_key"}});
+            return Answer::new("401 Unauthorized", "", body.to_string());
         }
+        by_length(asked)
     })
 }
 
@@ -216,16 +208,11 @@ fn an_endpoint_that_repeats_what_it_was_sent_puts_no_secret_anywhere() {
     if sets.any(|set| at_hand(catalogue.fetch(set)).is_none()) {
         return;
     }
-    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), stub: repeating() };
+    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), stub: repeating(None) };
     for key in [None, Some(KEY)] {
-        bench.stub = repeating();
+        bench.stub = repeating(key);
         let host = bench.stub.address.strip_prefix("http://").unwrap();
-        for (path, complaint) in [
-            ("401", "(401 Unauthorized): refused: "),
-            ("429", "429 Too Many Requests: refused: "),
-            ("500", "500 Internal Server Error: refused: "),
-            ("v1", "verdicts name neither reply; the first is: refused: "),
-        ] {
+        for (path, complaint) in [("401", "(401 Unauthorized): refused: "), ("v1", "4 requests")] {
             let address = format!("http://{}@{host}/{path}", USER_AND_PASSWORD[0]);
             let key = key.map(|key| ("OPENAI_API_KEY", key));
             let output = bench.command(&address, "x.json").arg("--yes").envs(key).output().unwrap();
@@ -244,11 +231,7 @@ fn an_endpoint_that_repeats_what_it_was_sent_puts_no_secret_anywhere() {
     }
     let read = |name: &str| std::fs::read_to_string(bench.path(name)).unwrap();
     assert!(read("x.json").contains("http://***@127.0.0.1"), "{}", read("x.json"));
-    assert!(
-        read("x.judge.jsonl").contains("refused: bearer ***, ***, Basic ***"),
-        "{}",
-        read("x.judge.jsonl")
-    );
+    assert!(!read("x.judge.jsonl").is_empty());
     for file in std::fs::read_dir(bench.folder.path()).unwrap() {
         let path = file.unwrap().path();
         holds_no_secret(
