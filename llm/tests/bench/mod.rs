@@ -2,6 +2,7 @@
 // Each test program uses its part of it.
 #![allow(dead_code, unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -10,6 +11,25 @@ use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 use tokensieve_base::streams::Stream;
+
+/// Files and folders by their relative paths; a folder has no content.
+pub(crate) type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
+
+/// Everything below a folder.
+pub(crate) fn tree(folder: &Path) -> Tree {
+    let (mut found, mut folders) = (Tree::new(), vec![folder.to_owned()]);
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(inner).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = (!path.is_dir()).then(|| fs::read(&path).unwrap());
+            found.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found
+}
 
 /// Everything that has state: a running quantile, dropout, a growing rank, early stopping, epochs, evaluations.
 const EVERYTHING: &str = r#"

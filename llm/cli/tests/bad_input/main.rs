@@ -22,7 +22,6 @@
 #[path = "../../../tests/bench/mod.rs"]
 mod bench;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -32,6 +31,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bench::{Tree, tree};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -147,28 +147,8 @@ fn intact() -> Intact {
     Intact { folder, memory }
 }
 
-/// Files and folders by their paths; a folder has no content.
-type Content = BTreeMap<PathBuf, Option<Vec<u8>>>;
-
-/// Everything below a folder.
-fn content(folder: &Path) -> Content {
-    let mut found = Content::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(inner) = folders.pop() {
-        for entry in fs::read_dir(inner).unwrap() {
-            let path = entry.unwrap().path();
-            let bytes = (!path.is_dir()).then(|| fs::read(&path).unwrap());
-            found.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
-            if path.is_dir() {
-                folders.push(path);
-            }
-        }
-    }
-    found
-}
-
 /// The paths that are in one only, or not the same in both.
-fn changed(before: &Content, after: &Content) -> Vec<PathBuf> {
+fn changed(before: &Tree, after: &Tree) -> Vec<PathBuf> {
     let paths = before.keys().chain(after.keys().filter(|path| !before.contains_key(*path)));
     paths.filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
 }
@@ -269,9 +249,9 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         copy(intact.folder.path(), folder.path());
         let arguments = self.prepare(folder.path());
-        let before = content(folder.path());
+        let before = tree(folder.path());
         let ended = run(folder.path(), &arguments);
-        let left = changed(&before, &content(folder.path()));
+        let left = changed(&before, &tree(folder.path()));
         let code = ended.status.and_then(|status| status.code());
         let found = message(&ended.text, self.code);
         let wrong = if code != Some(self.code) {

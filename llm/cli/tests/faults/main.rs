@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use bench::{Folder, MODEL, said};
+use bench::{Folder, MODEL, said, tree};
 
 /// At how many calls of a command a disk becomes full, and fails, at different ones.
 const TRIED: usize = 3;
@@ -183,35 +183,13 @@ impl Folder {
 
     /// Every file below.
     fn content(&self) -> Content {
-        let mut found = Content::new();
-        let (base, mut folders) = (self.root(), vec![self.root()]);
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.insert(path.strip_prefix(&base).unwrap().to_owned(), fs::read(&path).unwrap());
-                }
-            }
-        }
-        found
+        tree(&self.root()).into_iter().filter_map(|(path, content)| Some((path, content?))).collect()
     }
 
     /// Every folder below.
     fn folders(&self) -> Vec<PathBuf> {
-        let mut found = vec![self.root()];
-        let mut next = 0;
-        while let Some(folder) = found.get(next).cloned() {
-            let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-            found.extend(paths.filter(|path| path.is_dir()));
-            next += 1;
-        }
-        let base = self.root();
-        let mut found: Vec<PathBuf> =
-            found.iter().map(|path| path.strip_prefix(&base).unwrap().to_owned()).collect();
-        found.sort();
-        found
+        let is_folder = |(path, content): (PathBuf, Option<_>)| content.is_none().then_some(path);
+        tree(&self.root()).into_iter().filter_map(is_folder).collect()
     }
 
     fn watched(&self, words: &str) -> Command {

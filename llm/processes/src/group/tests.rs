@@ -279,7 +279,7 @@ fn a_process_that_does_something_else_is_noticed() {
     assert!(errors.iter().all(|lost| lost.why.contains("does something else")), "{errors:?}");
 }
 
-/// A process of two, which sends what it is told of losses.
+/// A process of two, which sends the losses that are reported to it.
 fn one_of_two(rank: usize, port: u16, kept: Option<Store>, sender: mpsc::Sender<Lost>) -> Group {
     let told = move |lost: &Lost| sender.send(lost.clone()).unwrap();
     Group::join(&world(rank, 2, port), kept, timing(), told).unwrap()
