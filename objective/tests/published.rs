@@ -28,12 +28,8 @@ fn batch() -> Vec<TokenStats> {
 /// Compares a preset's step on the batch with the loss of the whole batch, a function of the tokens' losses in which
 /// everything that counts as constant is frozen.
 fn is_the_gradient_of(preset: &str, published: impl Fn(&[f64]) -> f64) {
-    matches(preset, &Objective::preset(preset).unwrap(), published);
-}
-
-fn matches(name: &str, objective: &Objective, published: impl Fn(&[f64]) -> f64) {
     let tokens = batch();
-    let pulls = objective.begin(PLAN).pulls(&tokens).unwrap().clone();
+    let pulls = Objective::preset(preset).unwrap().begin(PLAN).pulls(&tokens).unwrap().clone();
     let losses: Vec<f64> = tokens.iter().map(|token| token.loss).collect();
     for (i, pull) in pulls.pulls.iter().enumerate() {
         let moved = |by: f64| {
@@ -43,7 +39,7 @@ fn matches(name: &str, objective: &Objective, published: impl Fn(&[f64]) -> f64)
         };
         let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
         let own = pull.label / pulls.normaliser;
-        assert!((own - slope).abs() < 1e-6, "{name}, token {i}: {own} against {slope}");
+        assert!((own - slope).abs() < 1e-6, "{preset}, token {i}: {own} against {slope}");
     }
 }
 
@@ -74,8 +70,7 @@ fn minor_sft() {
 }
 
 /// PSFT's public code is PPO's clipped loss with every advantage 1, clipped to the bounds 0.8 and 1.28 of its script:
-/// the larger of −r and −clip(r), r the label's probability divided by the snapshot's, averaged over all labels. The
-/// preset's own normaliser counts the labels that are not clipped.
+/// the larger of −r and −clip(r), r the label's probability divided by the snapshot's, averaged over all labels.
 #[test]
 fn psft() {
     let tokens = batch();
@@ -86,8 +81,7 @@ fn psft() {
         let r = ratio(i, *loss);
         (-r).max(-r.clamp(0.8, 1.28))
     };
-    let objective = Objective::from_toml("preset = \"psft\"\nnormalise = \"all\"").unwrap();
-    matches("psft", &objective, |losses| mean(losses.iter().enumerate().map(one)));
+    is_the_gradient_of("psft", |losses| mean(losses.iter().enumerate().map(one)));
 }
 
 /// `PriFT`'s weight is the frozen model's probability.

@@ -1,5 +1,10 @@
 """From rows to a trained adapter and back, by the program in the wheel. Needs SmolLM2-135M (`./just setup model`)."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas
@@ -35,6 +40,27 @@ def test_a_run_and_what_it_trained(run):
     assert trained["low"] < trained["value"] < trained["high"] < metrics["nll"][0]
     replies = run.generate(ROWS, limit=3)
     assert [reply["tokens"] for reply in replies] == [3]
+
+
+def test_torchrun_shares_the_run(run, tmp_path):
+    # Where pip puts commands: beside the package if it was told where to, else beside Python.
+    beside = [Path(tokensieve.__file__).parents[1] / "bin", Path(sys.executable).parent]
+    program = shutil.which("tokensieve", path=os.pathsep.join(map(str, beside)))
+    assert program
+    out = tmp_path / "out"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    done = subprocess.run(
+        [*launcher, program, "train", str(run.folder / "config.toml"), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((out / "run.json").read_text())["processes"] == 2
+    alone, shared = pandas.DataFrame(run.metrics), pandas.DataFrame(tokensieve.Run(out).metrics)
+    assert shared["selected"].tolist() == alone["selected"].tolist()
+    # bf16 rounds each process' products by themselves.
+    assert shared["nll"].tolist() == pytest.approx(alone["nll"].tolist(), abs=2e-3)
 
 
 def test_uncertainty_is_a_table_and_is_coloured(run):

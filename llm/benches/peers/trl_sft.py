@@ -20,6 +20,7 @@ def parse():
     parser.add_argument("--padding-free", action="store_true", help="a micro-batch packed in one row")
     parser.add_argument("--attention", help="transformers' name, such as flash_attention_2; its default is sdpa")
     parser.add_argument("--liger", action="store_true", help="Liger's kernels")
+    parser.add_argument("--sieve", metavar="OBJECTIVE", help="our SieveTrainer in its place, with this objective")
     parser.add_argument("--name", default="trl")
     options = parser.parse_args()
     if options.by_length and options.batch != options.documents:
@@ -70,7 +71,13 @@ def main():
             if logs and "loss" in logs:
                 clock.losses[state.global_step - 1] = round(float(logs["loss"]), 6)
 
-    class InOrder(SFTTrainer):
+    extra, base = {}, SFTTrainer
+    if options.sieve:
+        from tokensieve.trl import SieveTrainer
+
+        extra, base = {"objective": options.sieve}, SieveTrainer
+
+    class InOrder(base):
         # The option for it has another name in each of transformers' versions, or none.
         def _get_train_sampler(self, *_):
             return SequentialSampler(self.train_dataset)
@@ -103,6 +110,7 @@ def main():
             processing_class=tokenizer,
             peft_config=common.lora_config(options.rank, options.alpha),
             callbacks=[Timing()],
+            **extra,
         )
         same_tokens(trainer, documents)
         if options.adapter:
@@ -117,6 +125,7 @@ def main():
         mixed="no" if options.f32 else "bf16",
         **({"packed": True} if options.padding_free else {}),
         **({"liger": True} if options.liger else {}),
+        **({"sieve": options.sieve} if options.sieve else {}),
         torch=torch.__version__,
     )
 

@@ -13,7 +13,7 @@ use tokensieve_model::text::{ChatTemplate, Moment};
 use tokensieve_model::{Error, Result, weights};
 use tokensieve_objective::Objective;
 
-use super::model_arguments::{LoadedModel, ModelArguments, Precision, count, seed};
+use super::model_arguments::{LoadedModel, ModelArguments, PrecisionWord, count, seed};
 use super::show::{Paint, colour, styled};
 
 /// Model, data, and where the diagnosis is written.
@@ -79,9 +79,10 @@ pub struct Arguments {
     /// Cut documents to this number of tokens. Default: the model's context
     #[arg(long, value_name = "TOKENS", value_parser = count, allow_negative_numbers = true)]
     max_length: Option<usize>,
-    /// Data type of the computation; `auto`: bf16, or f32 where the processor has no instructions for bf16
-    #[arg(long, default_value = "auto")]
-    precision: Precision,
+    /// Data type of the computation; `auto`: bf16, or f32 where the processor has no instructions for bf16; `nf4`: the same,
+    /// with the layers' matrices in four bits
+    #[arg(long, default_value = "auto", value_parser = PrecisionWord::parser())]
+    precision: PrecisionWord,
     /// Chat template: a Jinja file, or `plain`. Default: the model's own
     #[arg(long, value_name = "FILE|plain", value_parser = chat_template)]
     chat_template: Option<String>,
@@ -114,7 +115,7 @@ impl Arguments {
         let model = ModelArguments {
             model: self.model.clone(),
             adapter: None,
-            precision: self.precision,
+            precision: self.precision.clone(),
             chat_template: self.chat_template.as_deref().map(ChatTemplate::read).transpose()?,
             date: self.date,
         };

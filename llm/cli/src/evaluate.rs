@@ -109,7 +109,7 @@ impl Arguments {
             adapter: self.model.of.adapter,
             chat_template: self.model.of.chat_template,
             date: self.model.of.date.unwrap_or_default(),
-            kind: self.model.of.precision.kind(),
+            precision: self.model.of.precision.resolved(),
             merge: self.model.merge,
             device: machine::device(),
             limit: self.limit,

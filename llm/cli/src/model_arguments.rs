@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::Kind;
-
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokensieve_infer::generate::Sampling;
-use tokensieve_kernels::{Backend, kind_name, machine, memory};
+use tokensieve_kernels::{Backend, machine, memory};
 use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment, Tokenizer};
 use tokensieve_model::weights::{self, Checkpoint};
-use tokensieve_model::{Adapter, Model};
+use tokensieve_model::{Adapter, Model, Precision};
 
 /// A model as the user names it.
 #[derive(clap::Args, Debug)]
@@ -20,9 +19,10 @@ pub(super) struct ModelArguments {
     /// Folder of an adapter on the model, in PEFT's format
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
-    /// Data type of the computation; `auto`: bf16, or f32 where the processor has no instructions for bf16
-    #[arg(long, default_value = "auto")]
-    pub(super) precision: Precision,
+    /// Data type of the computation; `auto`: bf16, or f32 where the processor has no instructions for bf16; `nf4`: the same,
+    /// with the layers' matrices in four bits
+    #[arg(long, default_value = "auto", value_parser = PrecisionWord::parser())]
+    pub(super) precision: PrecisionWord,
     /// Chat template: a Jinja file, or `plain`. Default: the template that the adapter was trained with, else the model's
     #[arg(long, value_name = "FILE|plain")]
     pub(super) chat_template: Option<ChatTemplate>,
@@ -41,25 +41,23 @@ pub(super) struct GenerationArguments {
     pub(super) merge: bool,
 }
 
-/// Data type of the computation.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(super) enum Precision {
-    Auto,
-    F32,
-    Bf16,
-}
+/// One of [`Precision::NAMES`].
+#[derive(Clone, Debug)]
+pub(super) struct PrecisionWord(String);
 
-impl Precision {
-    pub(super) fn kind(self) -> Kind {
-        match self {
-            Self::Auto => Backend::of(machine::device()).fastest_kind(),
-            Self::F32 => Kind::Float,
-            Self::Bf16 => Kind::BFloat16,
-        }
+impl PrecisionWord {
+    pub(super) fn parser() -> impl TypedValueParser<Value = Self> {
+        PossibleValuesParser::new(Precision::NAMES).map(Self)
     }
 
-    pub(super) fn name(self) -> &'static str {
-        kind_name(self.kind())
+    /// What it means on this machine.
+    pub(super) fn resolved(&self) -> Precision {
+        let fastest = Backend::of(machine::device()).fastest_kind();
+        Precision::named(&self.0, fastest).expect("the parser knows these words alone")
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.resolved().name()
     }
 }
 
@@ -91,7 +89,7 @@ impl ModelArguments {
         let opened = Checkpoint::open_with(&self.model, template);
         let checkpoint = opened.map_err(|error| error.model_named_by("--model"))?;
         let tokenizer = Tokenizer::open_on(&checkpoint, self.date.unwrap_or(default_date))?;
-        let model = Model::load(&checkpoint, self.precision.kind(), machine::device())?;
+        let model = Model::load(&checkpoint, self.precision.resolved(), machine::device())?;
         Ok(LoadedModel { checkpoint, tokenizer, model })
     }
 

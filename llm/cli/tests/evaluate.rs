@@ -141,7 +141,7 @@ fn settings(folder: &Path, suite: &[&str]) -> Settings {
         adapter: None,
         chat_template: None,
         date: Moment::default(),
-        kind: Kind::Float,
+        precision: Kind::Float.into(),
         merge: false,
         device: Device::Cpu,
         limit: Some(3),
@@ -282,7 +282,7 @@ fn a_suite_that_was_stopped_goes_on() {
     assert_eq!(found(&evaluate(&settings, &NOBODY, &Together::alone()).unwrap().unwrap()), found(&whole));
     assert_eq!(fs::read_to_string(&answers).unwrap(), resumed);
 
-    let other = Settings { kind: Kind::BFloat16, ..settings.clone() };
+    let other = Settings { precision: Kind::BFloat16.into(), ..settings.clone() };
     let error = evaluate(&other, &NOBODY, &Together::alone()).unwrap_err().to_string();
     assert!(
         error.contains("precision: \"f32\" in the file, \"bf16\" now") && error.contains("--fresh"),

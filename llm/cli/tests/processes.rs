@@ -183,9 +183,12 @@ fn when_one_is_killed_the_others_end_and_say_how_to_go_on() {
         }
         let mut killed = children.remove(victim);
         killed.kill().unwrap();
+        let since = Instant::now();
         killed.wait().unwrap();
         for child in children {
             let output = ends(child);
+            // The docs' promise; emulated processors take their time.
+            assert!(since.elapsed() < Duration::from_secs(30) || cfg!(target_arch = "aarch64"), "{since:?}");
             let text = said(&output);
             assert_eq!(output.status.code(), Some(1), "{text}");
             let name = format!("process {victim} of 0 to 2 on 127.0.0.1 ended without a word");

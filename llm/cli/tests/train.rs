@@ -59,6 +59,38 @@ fn what_cannot_be_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_base_in_four_bits_is_trained_on_evaluated_and_not_mistaken_for_a_whole_one() {
+    let bench = Bench::new();
+    let short = ["--set", "train.steps=3", "--set", NO_GROWTH];
+    bench.undisturbed("out", &[&short[..], &["--set", "model.dtype=nf4-f32"]].concat());
+    assert!(fs::read_to_string(bench.path("out/run.json")).unwrap().contains("\"dtype\": \"nf4-f32\""));
+    let whole = bench.run("out", &short);
+    assert!(said(&whole).contains("model.dtype: \"nf4-f32\" there, \"f32\" here"), "{}", said(&whole));
+
+    let mean = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+        command.args(["evaluate", "--suite"]).arg(format!("nll:{}", bench.path("rows.jsonl").display()));
+        command.arg("--model").arg(bench.path("model")).args(arguments);
+        command.arg("--out").arg(bench.path("results.json")).arg("--fresh");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let results: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(bench.path("results.json")).unwrap()).unwrap();
+        let (_, task) = results["tasks"].as_object().unwrap().iter().next().unwrap();
+        (
+            results["precision"].as_str().unwrap().to_owned(),
+            task["measures"]["nll"]["value"].as_f64().unwrap(),
+        )
+    };
+    let adapter = bench.path("out/adapter").display().to_string();
+    let (precision, before) = mean(&["--precision", "nf4-f32"]);
+    assert_eq!(precision, "nf4-f32");
+    let (_, after) = mean(&["--precision", "nf4-f32", "--adapter", &adapter]);
+    let (_, on_another) = mean(&["--precision", "f32", "--adapter", &adapter]);
+    assert!(after < before && (on_another - after).abs() > 1e-6, "{before} {after} {on_another}");
+}
+
+#[test]
 fn bad_rows_are_left_out_by_flag_too() {
     let bench = Bench::new();
     let rows = fs::read_to_string(bench.path("rows.jsonl")).unwrap();

@@ -71,6 +71,7 @@ extern "C" bool ts_cuda_on_cpu(const char *name, uint32_t blocks, void *const *a
   KERNEL(gated_backward)
   KERNEL(rope)
   KERNEL(dropout)
+  KERNEL(nf4)
   KERNEL(take_up)
   KERNEL(attend_held)
   KERNEL(head_statistics)

@@ -29,6 +29,7 @@
 //! | [`spread`] | `cpu/spread.rs` | `spread/plain.rs` | libtorch | kernel against plain |
 //! | [`logits`] (sampling) | `cpu/logits.rs` | loops | on the host | kernel against loops |
 //! | [`Int8Weight`] (int8) | `cpu/int8.rs` (avx512-bf16 with VNNI) | none | none | product of the rounded factors |
+//! | [`Nf4Weight`] (4 bits) | `cpu/nf4.rs` | `nf4.rs` | kernel | nearest levels; kernel against plain |
 //! | sums over GPUs ([`nccl`]) | none | none | NCCL | functions in NCCL's place; one GPU alone |
 //! | `decode` | `cpu/decode/` | the forward pass with a cache | the same, with attention by kernels ([`Held`]) | libtorch; a row by itself |
 //!
@@ -79,6 +80,7 @@ pub mod logits;
 pub mod machine;
 mod mask;
 pub mod memory;
+mod nf4;
 pub mod plain;
 mod product;
 mod shape;
@@ -98,6 +100,7 @@ pub use cuda::{Held, Sequence, nccl};
 pub use flash::applies as is_flash;
 pub use layout::Layout;
 pub use mask::Mask;
+pub use nf4::Nf4Weight;
 pub use product::{Block, Product};
 pub use shape::{Activation, Attention, Heads};
 pub use upload::upload;
@@ -122,6 +125,30 @@ impl Product<'_> {
         let out = Tensor::empty(size, (self.x.kind(), self.x.device()));
         self.write(&out);
         out
+    }
+}
+
+impl Nf4Weight {
+    /// The nearest levels to the numbers of a weight of f32 or bf16, on its device.
+    ///
+    /// # Panics
+    /// If it is no matrix.
+    pub fn of(weight_oi: &Tensor) -> Self {
+        let size = weight_oi.size().try_into().expect("a weight is a matrix");
+        let held = Self::empty(size, weight_oi.device());
+        cpu::hold_nf4(weight_oi, &held).unwrap_or_else(|| held.hold_plainly(weight_oi));
+        held
+    }
+
+    /// Writes what the levels stand for, each number rounded once, into `[O, I]` of f32 or bf16, whose rows may lie apart.
+    ///
+    /// # Panics
+    /// If that is of another size.
+    pub fn write(&self, out_oi: &Tensor) {
+        assert_eq!(out_oi.size(), [self.outputs(), self.inputs()], "a matrix of the weight's size");
+        cpu::nf4(self, out_oi)
+            .or_else(|| cuda::nf4(self, out_oi))
+            .unwrap_or_else(|| self.write_plainly(out_oi));
     }
 }
 

@@ -7,11 +7,20 @@ use tch::Tensor;
 
 use crate::layout::Layout;
 use crate::mask::Mask;
+use crate::nf4::Nf4Weight;
 use crate::product::Product;
 use crate::shape::{Activation, Attention, Heads};
 pub use int8::Int8Weight;
 
 pub(crate) fn product(_: &Product, _: &Tensor) -> Option<()> {
+    None
+}
+
+pub(crate) fn hold_nf4(_: &Tensor, _: &Nf4Weight) -> Option<()> {
+    None
+}
+
+pub(crate) fn nf4(_: &Nf4Weight, _: &Tensor) -> Option<()> {
     None
 }
 

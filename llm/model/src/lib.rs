@@ -59,6 +59,7 @@
 //! | [`Model`], [`Trace`] | the transformer, forward and backward; its layers are in `layers/` |
 //! | [`Cache`], `Decoder` | keys and values of a growing sequence: on any device, and for many sequences on the CPU |
 //! | [`Adapter`], [`LoraConfig`], [`merge`](merge()) | low-rank adapters, in PEFT's format |
+//! | [`Precision`] | what a model computes with, and whether its matrices are held in four bits |
 //! | [`Parameters`] | what is trained: values and gradients, each one flat tensor |
 //! | [`Dropout`] | masks that depend on a seed and the tokens, not on the batch |
 //! | [`head`] | from hidden states to statistics, and from pulls to the gradient on the hidden states |
@@ -92,6 +93,7 @@ mod model;
 mod modules;
 mod pack;
 mod parameters;
+mod precision;
 pub mod text;
 pub mod weights;
 
@@ -102,3 +104,4 @@ pub use model::Decoder;
 pub use model::{Cache, Keep, Model, Trace, Unembedding};
 pub use pack::{Document, Pack, Precomputed, Target, chunks_by_length, packs};
 pub use parameters::Parameters;
+pub use precision::Precision;

@@ -30,7 +30,7 @@ pub(super) fn open(
         Some(config::Reference::Model(source)) => {
             let opened = Checkpoint::open(source);
             let checkpoint = opened.map_err(|error| config.of_model("reference.model", error))?;
-            let mut other = Model::load(&checkpoint, model.kind(), model.device())?;
+            let mut other = Model::load(&checkpoint, model.precision(), model.device())?;
             share_vocabulary(
                 "reference.model",
                 &checkpoint,

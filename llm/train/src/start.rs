@@ -28,7 +28,6 @@ use crate::run::{Run, Writer};
 use crate::schedule::Schedule;
 use crate::trained::Trained;
 use crate::{gpus, precomputed, references, step, together};
-use tokensieve_kernels::kind_name;
 
 impl<'a> Run<'a> {
     /// Loads everything, from the newest checkpoint if there is one. The run stops when `interrupted` becomes true.
@@ -59,7 +58,7 @@ impl<'a> Run<'a> {
         let data = Data::with_evaluations(train, &config, &base, &tokenizer)?;
         let (steps, documents_in_all) = run_length(&config, data.train.documents.len())?;
 
-        let mut model = Model::load(&base, config.model.kind, config.model.device)?;
+        let mut model = Model::load(&base, config.model.precision, config.model.device)?;
         let (reference, reference_hash) =
             references::open(&config, &base, &model, &data.train.hash, &tokenizer)?;
         let mut training = config.objective.begin(Plan { steps, seed: config.train.seed });
@@ -144,7 +143,7 @@ impl<'a> Run<'a> {
             "seed": config.train.seed,
             "device": format!("{:?}", config.model.device),
             "backend": Backend::of(config.model.device).name(),
-            "dtype": kind_name(config.model.kind),
+            "dtype": config.model.precision.name(),
             "threads": tch::get_num_threads(),
             "processes": self.group.map_or(1, Group::size),
             "nccl": self.gpus.is_some(),
@@ -172,7 +171,7 @@ impl<'a> Run<'a> {
             state.steps,
             config.train.batch_size,
             config.objective.name(),
-            kind_name(config.model.kind),
+            config.model.precision.name(),
             Backend::of(config.model.device),
         ));
         if state.step > 0 {

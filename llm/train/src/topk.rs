@@ -61,7 +61,7 @@ pub fn write_topk(
     let other = model.map(Checkpoint::open).transpose().map_err(|error| error.model_named_by("--model"))?;
     let TopkData { base, tokenizer, set } = TopkData::read(config)?;
     let checkpoint = other.as_ref().unwrap_or(&base);
-    let mut model = Model::load(checkpoint, config.model.kind, config.model.device)?;
+    let mut model = Model::load(checkpoint, config.model.precision, config.model.device)?;
     share_vocabulary("--model", checkpoint, &mut model, base.config().vocab_size, &tokenizer)?;
     if let Some(folder) = adapter {
         let adapter = Adapter::load_on(checkpoint, folder, model.device())?;

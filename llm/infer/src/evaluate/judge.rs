@@ -213,7 +213,7 @@ fn by_local(
 ) -> Result<Pairwise> {
     let checkpoint = local(source)?;
     let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
-    let model = Model::load(&checkpoint, settings.kind, settings.device)?;
+    let model = Model::load(&checkpoint, settings.precision, settings.device)?;
     let evaluated = EvaluatedModel::new(&model, &tokenizer, settings.generation(), interrupted);
     let name = format!("judge {source} {}", &checkpoint.hash()[..16]);
     judged(&LocalJudge::new(name, evaluated, answers), texts)

@@ -17,7 +17,6 @@ use super::results::{Results, TaskResults};
 use super::settings::Settings;
 use crate::together::Together;
 use tokensieve_documents::estimates::HashedPath;
-use tokensieve_kernels::kind_name;
 use tokensieve_kernels::memory;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
@@ -48,7 +47,7 @@ pub fn evaluate(
     together.same("model", || checkpoint.hash())?;
     let mut answers =
         if together.stores() { open_answers(&suite, settings, (&checkpoint, &tokenizer))? } else { None };
-    let mut model = Model::load(&checkpoint, settings.kind, settings.device)?;
+    let mut model = Model::load(&checkpoint, settings.precision, settings.device)?;
     if let Some(folder) = &settings.adapter {
         let adapter = Adapter::load_on(&checkpoint, folder, model.device())?;
         model.attach(Some(&adapter))?;
@@ -57,7 +56,7 @@ pub fn evaluate(
     let mut results = Results {
         model: settings.model.clone(),
         adapter: settings.adapter.clone(),
-        precision: kind_name(settings.kind).to_owned(),
+        precision: settings.precision.name().to_owned(),
         seed: settings.seed,
         limit: settings.limit,
         chat_template: checkpoint.template().map(ChatTemplate::hash),
@@ -160,7 +159,7 @@ fn answer_settings(
     let header = json!({
         "model": checkpoint.hash(),
         "adapter": adapter.map(|adapter| adapter.sha256),
-        "precision": kind_name(settings.kind),
+        "precision": settings.precision.name(),
         "merge": settings.merge,
         "device": format!("{:?}", settings.device),
     });
@@ -208,7 +207,7 @@ mod tests {
             adapter: None,
             chat_template: None,
             date: Moment::default(),
-            kind: Kind::Float,
+            precision: Kind::Float.into(),
             merge: false,
             device: Device::Cpu,
             limit: None,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::{Device, Kind};
+use tch::Device;
 
 use super::answers::answers_path;
 use super::judging::Judging;
@@ -10,8 +10,8 @@ use super::oracle::is_token_file;
 use super::results::Results;
 use crate::generate;
 use tokensieve_base::files::Destination;
-use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment};
+use tokensieve_model::{Precision, Result};
 
 /// What is evaluated, and how.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub struct Settings {
     pub chat_template: Option<ChatTemplate>,
     /// Date for chat templates that print today's date.
     pub date: Moment,
-    /// The data type of the computation.
-    pub kind: Kind,
+    /// The data types of weights and computation.
+    pub precision: Precision,
     /// Whether to merge the adapter into the weights for replies: faster, but the merged weights are rounded.
     pub merge: bool,
     /// The device of the computation.

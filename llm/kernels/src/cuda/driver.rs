@@ -13,13 +13,14 @@ use crate::library;
 
 const SOURCE: &str = include_str!("kernels.cu");
 
-const NAMES: [&CStr; 10] = [
+const NAMES: [&CStr; 11] = [
     c"rms_norm",
     c"rms_norm_backward",
     c"gated",
     c"gated_backward",
     c"rope",
     c"dropout",
+    c"nf4",
     c"take_up",
     c"attend_held",
     c"head_statistics",

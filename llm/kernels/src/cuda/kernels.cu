@@ -229,6 +229,23 @@ extern "C" __global__ void rope(Rows qkv, Rows cos, Rows sin, i64 heads, i64 dim
   }
 }
 
+// Weights in four bits written out, laid out as `nf4.rs` says: `lines` of sixteen words and two scales each.
+extern "C" __global__ void nf4(const u32 *words, const float *scales, Rows out, i64 columns, i64 lines) {
+  const float levels[16] = {-1.0f,        -0.6961928f,  -0.52507305f, -0.3949175f, -0.28444138f, -0.18477343f,
+                            -0.091050036f, 0.0f,         0.0795803f,   0.1609302f,  0.2461123f,   0.33791524f,
+                            0.44070983f,  0.562617f,    0.72295684f,  1.0f};
+  i64 row = blockIdx.x;
+  EACH_OF_A_ROW(columns) {
+    const u32 *from = words + (row * lines + at / 128) * 16 + at % 16;
+    float scale = scales[row * lines * 2 + at / 64];
+    u32 shift = at % 128 / 16 * 4;
+    Eight numbers;
+#pragma unroll
+    for (int i = 0; i < 8; i++) numbers.v[i] = levels[from[i] >> shift & 15u] * scale;
+    store(out, row, at, numbers);
+  }
+}
+
 // Numbers are dropped as `mask.rs` says; `base` has no base where nothing is added. Rows before `first` keep all.
 extern "C" __global__ void dropout(Rows x, Rows base, Rows out, i64 columns, const u32 *keys, i64 threshold, i64 first,
                                    float scale) {

@@ -13,6 +13,7 @@ mod rows;
 use tch::{Kind, Tensor};
 
 use crate::mask::Mask;
+use crate::nf4::{Nf4Weight, WORDS};
 use crate::shape::{Activation, Heads};
 use crate::upload::upload;
 
@@ -179,6 +180,21 @@ pub(crate) fn dropout(x: &Tensor, base: Option<&Tensor>, mask: &Mask, scale: f64
     ];
     target.run("dropout", from.count, from.columns, &arguments);
     Some(out)
+}
+
+pub(crate) fn nf4(weight: &Nf4Weight, out: &Tensor) -> Option<()> {
+    let target = Target::of(out)?;
+    let into = Rows::of(out)?;
+    let lines = weight.words.size()[1] / WORDS;
+    let arguments = [
+        rows::pointer(&weight.words),
+        floats(&weight.scales)?,
+        into.argument(),
+        integer(into.columns),
+        Argument::Integer(lines),
+    ];
+    target.run("nf4", into.count, into.columns, &arguments);
+    Some(())
 }
 
 #[cfg(test)]

@@ -91,6 +91,17 @@ fn gates_agree_with_plain_ones() {
 }
 
 #[test]
+fn weights_in_four_bits_are_written_as_plainly() {
+    for (kind, columns) in [(Kind::Float, 576), (Kind::BFloat16, 576), (Kind::BFloat16, 72)] {
+        let held = Nf4Weight::of(&random(&[6, columns], 1));
+        let [out, twin] = [2, 2].map(|seed| apart(&[6, columns], seed, kind));
+        tested(|| nf4(&held, &out));
+        held.write_plainly(&twin);
+        assert_eq!(out, twin);
+    }
+}
+
+#[test]
 fn rotations_agree_with_plain_ones() {
     let heads = Heads { queries: 4, keys: 2, dim: 24 };
     for (kind, tolerance) in KINDS {

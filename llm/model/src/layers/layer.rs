@@ -1,12 +1,13 @@
 //! One transformer layer, forward and backward: attention, then the feed-forward layer, each with norms and a residual.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::dropout::DropoutSite;
 use super::linear::Linear;
 use super::norm::Norm;
 use super::pass::{DOWN, GATE_UP, OUTPUT, Pass, QKV};
 use crate::Parameters;
+use crate::Precision;
 use crate::Result;
 use crate::config::{Activation, Config};
 use crate::modules::Projections;
@@ -115,11 +116,11 @@ impl Layer {
         checkpoint: &Checkpoint,
         config: &Config,
         index: usize,
-        kind: Kind,
+        precision: Precision,
         device: Device,
     ) -> Result<Self> {
         let modules = Projections::of(config, index);
-        let linear = |modules| Linear::load(checkpoint, modules, kind, device);
+        let linear = |modules| Linear::load(checkpoint, modules, precision, device);
         let norm = |name: &str, width| {
             Norm::load(checkpoint, &format!("model.layers.{index}.{name}.weight"), width, device)
         };

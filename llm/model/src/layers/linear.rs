@@ -9,23 +9,37 @@ use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 use crate::Parameters;
+use crate::Precision;
 use crate::Result;
 use crate::adapter::Adapter;
 use crate::modules::Module;
 use crate::weights::Checkpoint;
-use tokensieve_kernels::{Block, Int8Weight, Mask, Product};
+use tokensieve_kernels::decode::{Matrix, Number};
+use tokensieve_kernels::{Block, Int8Weight, Mask, Nf4Weight, Product};
 
 #[derive(Debug)]
 pub(crate) struct Linear {
     parts: Vec<Part>,
     inputs: i64,
-    /// [W, s·B], `[O, I + L]` or wider.
-    weight: Tensor,
+    outputs: i64,
+    /// Of what it computes with.
+    kind: Kind,
+    device: Device,
+    weight: Weight,
     /// `[O]`.
     bias: Option<Tensor>,
     lora: Option<Lora>,
     /// W + s·B·A in int8, inside [`Model::with_int8_weights`](crate::Model::with_int8_weights).
     int8: Option<Int8Weight>,
+}
+
+/// How the weight is held.
+#[derive(Debug)]
+enum Weight {
+    /// [W, s·B], `[O, I + L]` or wider.
+    Whole(Tensor),
+    /// W in four bits, and s·B, `[O, L]` or wider. W is written out for each product, and forgotten.
+    Nf4(Nf4Weight, Tensor),
 }
 
 /// One of the projections that are computed together.
@@ -74,7 +88,7 @@ impl Linear {
     pub(crate) fn load(
         checkpoint: &Checkpoint,
         modules: &[Module],
-        kind: Kind,
+        Precision { kind, nf4 }: Precision,
         device: Device,
     ) -> Result<Self> {
         let inputs = modules[0].inputs;
@@ -95,20 +109,28 @@ impl Linear {
             }
             parts.push(Part { name: name.clone(), rows });
         }
-        Ok(Self { parts, inputs, weight, bias, lora: None, int8: None })
+        let weight = if nf4 {
+            Weight::Nf4(Nf4Weight::of(&weight), Tensor::empty([outputs, 0], (kind, device)))
+        } else {
+            Weight::Whole(weight)
+        };
+        Ok(Self { parts, inputs, outputs, kind, device, weight, bias, lora: None, int8: None })
     }
 
-    /// Names and views of the weights and biases.
-    pub(crate) fn named(&self) -> impl Iterator<Item = (String, Tensor)> + '_ {
-        let base = self.weight.narrow(1, 0, self.inputs);
+    /// Names of the weights and biases, and views of them; of weights in four bits there is none.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (String, Option<Tensor>)> + '_ {
+        let base = match &self.weight {
+            Weight::Whole(weight) => Some(weight.narrow(1, 0, self.inputs)),
+            Weight::Nf4(..) => None,
+        };
         self.parts.iter().flat_map(move |Part { name, rows }| {
-            let weight = (format!("{name}.weight"), part(&base, 0, rows));
-            let bias = self.bias.as_ref().map(|bias| (format!("{name}.bias"), part(bias, 0, rows)));
+            let weight = (format!("{name}.weight"), base.as_ref().map(|base| part(base, 0, rows)));
+            let bias = self.bias.as_ref().map(|bias| (format!("{name}.bias"), Some(part(bias, 0, rows))));
             std::iter::once(weight).chain(bias)
         })
     }
 
-    /// Copies the adapter's values; widens the weight's buffer if it has too few columns. `None` detaches.
+    /// Copies the adapter's values; widens the buffer of s·B if it has too few columns. `None` detaches.
     pub(crate) fn attach(&mut self, adapter: Option<&Adapter>) {
         let mut slots = Vec::new();
         let mut end = 0;
@@ -124,19 +146,13 @@ impl Linear {
             self.lora = None;
             return;
         };
-        let options = (self.weight.kind(), self.weight.device());
-        let [outputs, columns] = self.weight.size()[..] else { unreachable!("a matrix") };
-        if columns < self.inputs + end {
-            let wider = Tensor::empty([outputs, self.inputs + end], options);
-            wider.narrow(1, 0, self.inputs).copy_(&self.weight.narrow(1, 0, self.inputs));
-            self.weight = wider;
-        }
-        let sb = self.weight.narrow(1, self.inputs, end);
+        self.make_room(end);
+        let sb = self.sb(end);
         // Blocks of one projection's outputs and another's columns are zero.
         let _ = sb.shallow_clone().zero_();
         let a = match self.lora.take() {
             Some(Lora { a, .. }) if a.size()[0] == end => a,
-            _ => Tensor::empty([end, self.inputs], options),
+            _ => Tensor::empty([end, self.inputs], (self.kind, self.device)),
         };
         for Slot { a: a_name, b: b_name, rows, columns, scale } in &slots {
             part(&a, 0, columns).copy_(&adapter.value(a_name));
@@ -144,6 +160,40 @@ impl Linear {
         }
         let (forward, backward) = self.blocks(&slots);
         self.lora = Some(Lora { a, slots, forward, backward });
+    }
+
+    /// Widens the buffer of s·B to `rank` columns if it has fewer.
+    fn make_room(&mut self, rank: i64) {
+        let (outputs, inputs, options) = (self.outputs, self.inputs, (self.kind, self.device));
+        match &mut self.weight {
+            Weight::Whole(weight) if weight.size()[1] < inputs + rank => {
+                let wider = Tensor::empty([outputs, inputs + rank], options);
+                wider.narrow(1, 0, inputs).copy_(&weight.narrow(1, 0, inputs));
+                *weight = wider;
+            }
+            Weight::Nf4(_, sb) if sb.size()[1] < rank => *sb = Tensor::empty([outputs, rank], options),
+            _ => {}
+        }
+    }
+
+    /// s·B, `[O, rank]`.
+    fn sb(&self, rank: i64) -> Tensor {
+        match &self.weight {
+            Weight::Whole(weight) => weight.narrow(1, self.inputs, rank),
+            Weight::Nf4(_, sb) => sb.narrow(1, 0, rank),
+        }
+    }
+
+    /// W, `[O, I]`.
+    fn base(&self) -> Tensor {
+        match &self.weight {
+            Weight::Whole(weight) => weight.narrow(1, 0, self.inputs),
+            Weight::Nf4(base, _) => {
+                let written = Tensor::empty([self.outputs, self.inputs], (self.kind, self.device));
+                base.write(&written);
+                written
+            }
+        }
     }
 
     /// The blocks that are not zero: a projection reads x and the columns of its own adapter only.
@@ -162,7 +212,7 @@ impl Linear {
 
     /// Numbers of a token that the product reads, writes, and passes through the adapter.
     pub(crate) fn widths(&self) -> [i64; 3] {
-        [self.inputs, self.weight.size()[0], self.rank()]
+        [self.inputs, self.outputs, self.rank()]
     }
 
     /// L, the sum of the attached ranks.
@@ -172,24 +222,38 @@ impl Linear {
 
     /// [W, s·B], `[O, I + L]`.
     fn weight(&self) -> Tensor {
-        self.weight.narrow(1, 0, self.inputs + self.rank())
+        let (rank, columns) = (self.rank(), self.inputs + self.rank());
+        match &self.weight {
+            Weight::Whole(weight) => weight.narrow(1, 0, columns),
+            Weight::Nf4(base, _) => {
+                let written = Tensor::empty([self.outputs, columns], (self.kind, self.device));
+                base.write(&written.narrow(1, 0, self.inputs));
+                written.narrow(1, self.inputs, rank).copy_(&self.sb(rank));
+                written
+            }
+        }
     }
 
-    /// [W, s·B], the bias and A; with `merge`, W + s·B·A and the bias.
-    pub(crate) fn for_decoding(&self, merge: bool) -> (Tensor, Option<&Tensor>, Option<&Tensor>) {
-        if merge && self.lora.is_some() {
-            return (self.merged().to_kind(self.weight.kind()), self.bias.as_ref(), None);
+    /// [W, s·B] with the bias, and A; with `merge`, W + s·B·A with the bias, unless W is in four bits.
+    pub(crate) fn for_decoding<N: Number>(&self, merge: bool) -> (Matrix, Option<Matrix>) {
+        let bias = self.bias.as_ref();
+        let a = self.lora.as_ref().map(|lora| Matrix::new::<N>(&lora.a, None));
+        match &self.weight {
+            Weight::Nf4(base, _) => (Matrix::nf4::<N>(base, &self.sb(self.rank()), bias), a),
+            Weight::Whole(_) if merge && a.is_some() => {
+                (Matrix::new::<N>(&self.merged().to_kind(self.kind), bias), None)
+            }
+            Weight::Whole(_) => (Matrix::new::<N>(&self.weight(), bias), a),
         }
-        (self.weight(), self.bias.as_ref(), self.lora.as_ref().map(|lora| &lora.a))
     }
 
     /// W + s·B·A, in f32 where there is an adapter.
     fn merged(&self) -> Tensor {
-        let base = self.weight.narrow(1, 0, self.inputs);
+        let base = self.base();
         let Some(Lora { a, .. }) = &self.lora else { return base };
         let (merged, base) =
             (Tensor::empty(base.size(), (Kind::Float, base.device())), base.to_kind(Kind::Float));
-        Product::of(&self.u(&self.weight), a).plus(Some(&base)).write(&merged);
+        Product::of(&self.sb(self.rank()), a).plus(Some(&base)).write(&merged);
         merged
     }
 
@@ -207,7 +271,7 @@ impl Linear {
 
     /// An uninitialised buffer `[T, I + L]` for [x, u].
     pub(crate) fn buffer(&self, tokens: i64) -> Tensor {
-        Tensor::empty([tokens, self.inputs + self.rank()], (self.weight.kind(), self.weight.device()))
+        Tensor::empty([tokens, self.inputs + self.rank()], (self.kind, self.device))
     }
 
     /// The part of a buffer that holds the input x.
@@ -225,7 +289,7 @@ impl Linear {
         let both = self.bias.as_ref().zip(residual).map(|(bias, residual)| residual + bias);
         let added = both.as_ref().or(residual).or(self.bias.as_ref());
         if let Some(int8) = &self.int8 {
-            let size = [buffer.size()[0], self.weight.size()[0]];
+            let size = [buffer.size()[0], self.outputs];
             let y = Tensor::empty(size, (buffer.kind(), buffer.device()));
             int8.product(&self.x(buffer), added, &y);
             return y;
@@ -247,18 +311,17 @@ impl Linear {
 
     /// The gradients with respect to x, if `goes_on`, and to u.
     pub(crate) fn input_gradient(&self, dy: &Tensor, mask: Option<&Mask>, goes_on: bool) -> InputGradient {
-        let base = self.weight.narrow(1, 0, self.inputs);
         let Some(Lora { a, backward, .. }) = &self.lora else {
-            return InputGradient { dx: goes_on.then(|| Product::of(dy, &base).result()), du: None };
+            return InputGradient { dx: goes_on.then(|| Product::of(dy, &self.base()).result()), du: None };
         };
-        let du = Product::of(dy, &self.u(&self.weight)).within(backward).result();
+        let du = Product::of(dy, &self.sb(self.rank())).within(backward).result();
         let du = match mask {
             Some(mask) => du * mask.scale(),
             None => du,
         };
         let dx = goes_on.then(|| match mask {
-            None => Product::of(dy, &base).and(&du, a).result(),
-            Some(mask) => Product::of(dy, &base).result() + mask.apply(&Product::of(&du, a).result()),
+            None => Product::of(dy, &self.base()).and(&du, a).result(),
+            Some(mask) => Product::of(dy, &self.base()).result() + mask.apply(&Product::of(&du, a).result()),
         });
         InputGradient { dx, du: Some(du) }
     }

@@ -91,7 +91,8 @@ impl Model {
 }
 
 impl<'a, N: Number> Decoder<'a, N> {
-    /// Copies a model's present weights into tiles, with `merge` with the adapter added to them.
+    /// Copies a model's present weights into tiles, with `merge` with the adapter added to them. Those in four bits stay so,
+    /// with the adapter beside them.
     pub fn new(model: &'a Model, merge: bool) -> Self {
         let new = Buffer::default;
         Self {
@@ -254,8 +255,8 @@ impl Weight {
 
 impl Projection {
     fn new<N: Number>(linear: &Linear, merge: bool) -> Self {
-        let (weight, bias, a) = linear.for_decoding(merge);
-        Self { weight: Matrix::new::<N>(&weight, bias), a: a.map(|a| Matrix::new::<N>(a, None)) }
+        let (weight, a) = linear.for_decoding::<N>(merge);
+        Self { weight, a }
     }
 
     /// Columns of the input [x, u].

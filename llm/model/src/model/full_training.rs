@@ -13,7 +13,11 @@ impl Model {
     ///
     /// Their values are those that the model computes with. Load the model in f32 first if the checkpoint is more
     /// precise than bf16.
+    ///
+    /// # Panics
+    /// If matrices are held in four bits, of which no training makes others.
     pub fn parameters(&self) -> Parameters {
+        assert!(!self.nf4, "weights in four bits are frozen");
         let weights = self.weights();
         let shapes = weights.iter().map(|weight| (weight.name.clone(), weight.tensor.size()));
         let parameters = Parameters::zeros(shapes, self.device);
@@ -37,12 +41,21 @@ impl Model {
         }
     }
 
-    /// Views of all weights, with their names.
-    pub(super) fn weights(&self) -> Vec<Weight> {
+    /// The names of all weights.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> + '_ {
+        // Those of the layers' matrices may be without a view.
+        let linears =
+            self.layers.iter().flat_map(Layer::linears).flat_map(Linear::named).map(|(name, _)| name);
+        self.weights().into_iter().map(|weight| weight.name).chain(linears)
+    }
+
+    /// Views of all weights, with their names, as far as there are any.
+    fn weights(&self) -> Vec<Weight> {
         let plain = |(name, tensor): (String, Tensor)| Weight { name, tensor, added: 0.0 };
         let mut all = vec![plain((modules::EMBEDDING.to_owned(), self.embedding.shallow_clone()))];
         let norms = self.layers.iter().flat_map(Layer::norms).chain([&self.norm]);
-        all.extend(self.layers.iter().flat_map(Layer::linears).flat_map(Linear::named).map(plain));
+        let linears = self.layers.iter().flat_map(Layer::linears).flat_map(Linear::named);
+        all.extend(linears.filter_map(|(name, tensor)| Some(plain((name, tensor?)))));
         all.extend(norms.map(|norm| Weight {
             name: norm.name.clone(),
             tensor: norm.weight.shallow_clone(),
@@ -54,8 +67,8 @@ impl Model {
 }
 
 /// A view of a weight that the model computes with.
-pub(super) struct Weight {
-    pub(super) name: String,
+struct Weight {
+    name: String,
     tensor: Tensor,
     /// The model's value minus the checkpoint's: 1 for Gemma's norms, else 0.
     added: f64,

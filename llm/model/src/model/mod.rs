@@ -14,6 +14,7 @@ use crate::Adapter;
 use crate::Document;
 use crate::Pack;
 use crate::Parameters;
+use crate::Precision;
 use crate::Result;
 use crate::config::{Config, Rope};
 use crate::layers::{Dropout, DropoutSite, KeptRows, Layer, Linear, Norm, OutputRows, Pass, Rotary, Saved};
@@ -24,11 +25,14 @@ use tokensieve_kernels::{self as kernels, Attention, Int8Weight, Product};
 pub use cache::Cache;
 pub use decoder::Decoder;
 
-/// A model's weights, in the type that it computes in, with an adapter attached or not.
+/// A model's weights, with an adapter attached or not.
 #[derive(Debug)]
 pub struct Model {
     pub(crate) config: Config,
+    /// What it computes with.
     pub(crate) kind: Kind,
+    /// Whether the layers' matrices are held in four bits.
+    pub(crate) nf4: bool,
     pub(crate) device: Device,
     /// `[V, D]`.
     pub(crate) embedding: Tensor,
@@ -115,19 +119,26 @@ fn shares_prefixes(rope: &Rope, how: &Attention, kind: Kind, device: Device) -> 
 }
 
 impl Model {
-    /// Loads the weights, converted to `kind` (norms stay f32).
-    pub fn load(checkpoint: &Checkpoint, kind: Kind, device: Device) -> Result<Self> {
+    /// Loads the weights, converted to the type that is computed with (norms stay f32), the layers' matrices to four bits if
+    /// that is wanted: then only one at a time is ever held whole.
+    pub fn load(checkpoint: &Checkpoint, precision: impl Into<Precision>, device: Device) -> Result<Self> {
+        let precision = precision.into();
+        let Precision { kind, nf4 } = precision;
         let config = checkpoint.config().clone();
         let width = [config.vocab_size, config.hidden_size];
         let read = |name: &str| checkpoint.tensor_of(name, &width, kind, device);
+        let layer = |index| {
+            let layer = Layer::load(checkpoint, &config, index, precision, device);
+            checkpoint.release();
+            layer
+        };
         let model = Self {
             kind,
+            nf4,
             device,
             embedding: read(modules::EMBEDDING)?,
             head: if config.tied { None } else { Some(read(modules::HEAD)?) },
-            layers: (0..config.layers)
-                .map(|index| Layer::load(checkpoint, &config, index, kind, device))
-                .collect::<Result<_>>()?,
+            layers: (0..config.layers).map(layer).collect::<Result<_>>()?,
             norm: Norm::load(checkpoint, modules::NORM, config.hidden_size, device)?,
             rotary: Rotary::new(&config.rope, device),
             dropout: 0.0,
@@ -141,6 +152,11 @@ impl Model {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The numbers that the model is held in and computes with.
+    pub fn precision(&self) -> Precision {
+        Precision { kind: self.kind, nf4: self.nf4 }
     }
 
     /// The type that the model computes in.

@@ -12,7 +12,7 @@ impl Model {
     /// An error if the transformer has tensors in the checkpoint that this model does not use. Tensors outside of it (the
     /// head of a classifier) are allowed.
     pub(super) fn check_all_used(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let used: BTreeSet<String> = self.weights().into_iter().map(|weight| weight.name).collect();
+        let used: BTreeSet<String> = self.names().collect();
         let mut unused = checkpoint.names();
         unused.retain(|name| name.starts_with("model.") || name.starts_with("lm_head."));
         unused.retain(|name| !used.contains(name) && !is_redundant(name));

@@ -33,6 +33,9 @@ use gguf::Gguf;
 use random::Random;
 use safetensors::Shards;
 
+/// Bytes of a file that are hashed before their pages are released (choice).
+const HASHED: usize = 64 << 20;
+
 /// The default model, an entry of `data.toml`.
 pub const DEFAULT: &str = "smollm2-135m";
 
@@ -267,11 +270,18 @@ impl Checkpoint {
     pub fn hash(&self) -> String {
         let compute = || {
             let mut hash = Sha256::new();
+            // A file may be larger than what a process may hold.
+            let read = |hash: &mut Sha256, bytes: &[u8]| {
+                for part in bytes.chunks(HASHED) {
+                    hash.update(part);
+                    self.release();
+                }
+            };
             match &self.store {
-                Store::Gguf(gguf, _) => hash.update(gguf.bytes()),
+                Store::Gguf(gguf, _) => read(&mut hash, gguf.bytes()),
                 Store::Folder(_, shards) => {
                     hash.update(format!("{:?}", self.config));
-                    shards.bytes().for_each(|bytes| hash.update(bytes));
+                    shards.bytes().for_each(|bytes| read(&mut hash, bytes));
                 }
                 Store::Random(random) => hash.update(random.identity()),
             }

@@ -31,9 +31,6 @@ pub(super) enum OptimizerName {
     Sgd,
 }
 
-/// `None`: what the back end computes fastest with.
-pub(super) const DTYPE: [(&str, Option<tch::Kind>); 3] =
-    [("auto", None), ("bf16", Some(tch::Kind::BFloat16)), ("f32", Some(tch::Kind::Float))];
 pub(super) const TRUNCATE: [(&str, Truncate); 2] = [("no", Truncate::Never), ("end", Truncate::End)];
 pub(super) const OPTIMIZER: [(&str, OptimizerName); 2] =
     [("adamw", OptimizerName::AdamW), ("sgd", OptimizerName::Sgd)];

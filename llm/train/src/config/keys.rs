@@ -4,8 +4,8 @@
 use toml::Value;
 
 use super::choices::{self, words};
-use tokensieve_model::LARGEST_RANK;
 use tokensieve_model::text::Moment;
+use tokensieve_model::{LARGEST_RANK, Precision};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +154,6 @@ use Kind::{
 };
 
 const FAMILIES: [&str; 6] = tokensieve_model::config::FAMILIES;
-const DTYPE: [&str; 3] = words(&choices::DTYPE);
 const TRUNCATE: [&str; 2] = words(&choices::TRUNCATE);
 const OPTIMIZER: [&str; 2] = words(&choices::OPTIMIZER);
 const SCHEDULE: [&str; 3] = words(&choices::SCHEDULE);
@@ -179,9 +178,9 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "model.dtype",
-        Word(&DTYPE),
+        Word(&Precision::NAMES),
         r#""auto""#,
-        "type of the base model's weights and activations; auto: bf16, or f32 where the processor has no instructions for bf16; trained parameters are always f32",
+        "type of the base model's weights and activations; auto: bf16, or f32 where the processor has no instructions for bf16; nf4: activations as with auto, the layers' matrices frozen in four bits; trained parameters are always f32",
     ),
     key(
         "model.chat_template",

@@ -26,10 +26,9 @@ pub use train::{EarlyStop, Length, Optimizer, Span, Train};
 use crate::reads::{NO_BASE, NO_REFERENCE, Reads};
 use tokensieve_documents::{DataSource, SourceError};
 use tokensieve_kernels::{Backend, machine};
-use tokensieve_model::Error;
-use tokensieve_model::Result;
 use tokensieve_model::text::{ChatTemplate, Moment};
 use tokensieve_model::weights::{self, Checkpoint, RandomModel};
+use tokensieve_model::{Error, Precision, Result};
 
 /// Bytes of the largest configuration (choice).
 const LARGEST: u64 = 1 << 20;
@@ -69,8 +68,8 @@ pub struct Model {
     pub init: Option<RandomModel>,
     /// A chat template to use instead of the model's own, as [`ChatTemplate::read`] takes it.
     pub template: Option<String>,
-    /// Type of weights and activations.
-    pub kind: tch::Kind,
+    /// Types of weights and activations.
+    pub precision: Precision,
     /// Where it runs.
     pub device: Device,
 }
@@ -310,14 +309,19 @@ fn model(settings: &mut Settings) -> Result<Model> {
             Device::Cuda(index)
         }
     };
-    let kind = settings.choice("model.dtype", &choices::DTYPE)?;
-    let kind = kind.unwrap_or_else(|| Backend::of(device).fastest_kind());
+    let word = settings.required("model.dtype")?;
+    let precision = Precision::named(&word, Backend::of(device).fastest_kind())
+        .ok_or_else(|| settings.wrong("model.dtype", format!("there is no `{word}`")))?;
+    if precision.nf4 && settings.flag("train.full")? {
+        let what = "weights in four bits are frozen; with `train.full = true` take bf16 or f32";
+        return Err(settings.wrong("model.dtype", what));
+    }
     // What `auto` is here, for another machine that continues the run.
-    settings.set("model.dtype", Value::from(tokensieve_kernels::kind_name(kind)));
+    settings.set("model.dtype", Value::from(precision.name()));
     let template = settings.text("model.chat_template");
     let init = init::init(settings)?;
     let source = if init.is_some() { "model.init".to_owned() } else { settings.required("model.source")? };
-    Ok(Model { source, init, template, kind, device })
+    Ok(Model { source, init, template, precision, device })
 }
 
 /// The data set of a table; `data` says for all sets how long a document may be and what happens to bad rows.

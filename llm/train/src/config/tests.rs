@@ -200,6 +200,19 @@ fn mistakes_are_named_with_their_place_and_what_would_be_right() {
 }
 
 #[test]
+fn the_type_is_written_as_what_it_is_on_this_machine() {
+    let fastest = Backend::of(Device::Cpu).fastest_kind();
+    for (word, nf4) in [("auto", false), ("nf4", true)] {
+        let config = parse(PLAIN, &[&format!("model.dtype={word}"), "model.device=cpu"]).unwrap();
+        let precision = Precision { kind: fastest, nf4 };
+        assert_eq!(config.model.precision, precision);
+        assert!(config.derived().contains(&format!("dtype = \"{}\"", precision.name())));
+    }
+    let error = parse(PLAIN, &["model.dtype=nf4", "train.full=true"]).unwrap_err().to_string();
+    assert!(error.contains("--set model.dtype: weights in four bits are frozen"), "{error}");
+}
+
+#[test]
 fn what_an_objective_reads_must_be_supplied() {
     let full = "train.full=true";
     let model = "reference.model=smollm2-135m";
@@ -347,8 +360,8 @@ fn every_word_of_every_key_has_a_meaning_of_its_own() {
             let config = parse(text, &[&format!("{}={word}", key.name)]).unwrap();
             format!("{:?} {:?} {:?}", config.model, config.data, config.train)
         };
-        // `auto` means one of the others, whichever is fast here.
-        let words: Vec<&str> = words.iter().copied().filter(|word| *word != "auto").collect();
+        // These mean one of the others, whichever is fast here.
+        let words: Vec<&str> = words.iter().copied().filter(|word| !["auto", "nf4"].contains(word)).collect();
         let meanings: std::collections::BTreeSet<String> = words.iter().map(meaning).collect();
         assert_eq!(meanings.len(), words.len(), "{}", key.name);
     }

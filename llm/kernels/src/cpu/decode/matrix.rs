@@ -4,6 +4,8 @@
 //! block of up to twelve rows, whose words are each broadcast to both. A sum runs over the inputs in one register from
 //! the first to the last, whatever the block, so that a row's result does not depend on the rows beside it.
 
+use std::ops::Range;
+
 use tch::{Device, Kind, Tensor};
 
 use super::buffer::Buffer;
@@ -11,9 +13,11 @@ use super::support::{computing, words};
 use crate::cpu::amx::{self, Amx};
 use crate::cpu::factors::{BlockSums, Factors};
 use crate::cpu::lanes::{LANES, Make, Number, Simd};
+use crate::cpu::nf4::{Place, write_row};
 use crate::cpu::product::{NARROW_BLOCK, accumulate, rows_of_block, share};
 use crate::cpu::rows::{Rows, by_rows};
 use crate::cpu::weight::{TILE, Weight};
+use crate::nf4::Nf4Weight;
 use crate::shim::parallel;
 
 /// Words ahead of those in use that are asked for: what comes from memory takes that long (measured).
@@ -22,13 +26,35 @@ const AHEAD: usize = 4096;
 /// A weight `[O, I]` in tiles.
 #[derive(Debug)]
 pub struct Matrix {
-    /// In a tensor, so that it lies where tensors do: in huge pages.
-    tiles: Tensor,
+    tiles: Tiles,
     outputs: usize,
     inputs: usize,
     /// Words of an output's inputs.
     depth: usize,
     bias: Option<Vec<f32>>,
+}
+
+/// Where a matrix's tiles are.
+#[derive(Debug)]
+enum Tiles {
+    /// In memory: in a tensor, so that they lie where tensors do, in huge pages.
+    Whole(Tensor),
+    /// Nowhere: each is laid out when a product comes to it, from a weight in four bits and the columns beside it.
+    Nf4(Nf4Weight, Tensor),
+}
+
+/// The same as threads read it.
+enum Source<'a, N> {
+    /// The address of the first tile.
+    Whole(usize),
+    Nf4(Place<'a>, Rows<N>),
+}
+
+/// Where a thread lays out a tile.
+struct Room {
+    /// Its outputs' numbers.
+    rows: Tensor,
+    words: Tensor,
 }
 
 /// What becomes of a product.
@@ -56,8 +82,15 @@ impl Matrix {
                 unsafe { from.lay_out(simd, &own, &(0..inputs), into) };
             }
         }));
-        let bias = bias.map(|bias| Vec::try_from(&bias.to_kind(Kind::Float)).expect("a vector"));
-        Self { tiles, outputs, inputs, depth, bias }
+        Self { tiles: Tiles::Whole(tiles), outputs, inputs, depth, bias: floats(bias) }
+    }
+
+    /// A matrix whose first columns are a weight in four bits and whose others, `[O, L]`, are of N; it takes no more memory
+    /// than these.
+    pub fn nf4<N: Number>(weight: &Nf4Weight, beside: &Tensor, bias: Option<&Tensor>) -> Self {
+        let (outputs, inputs) = (weight.outputs() as usize, (weight.inputs() + beside.size()[1]) as usize);
+        let tiles = Tiles::Nf4(weight.shallow_clone(), beside.shallow_clone());
+        Self { tiles, outputs, inputs, depth: words::<N>(inputs), bias: floats(bias) }
     }
 
     /// O.
@@ -116,14 +149,23 @@ impl Matrix {
         how: Into,
         out: &(impl Fn(usize, usize) -> *mut O + Sync),
     ) {
-        let tiles = self.tiles.data_ptr() as usize;
+        let source = self.tiles.source::<N>();
+        let inputs = self.inputs;
         let (outputs, words, bias) = (self.outputs, self.depth, self.bias.as_deref());
         let amx = Amx::detect().filter(|_| N::KIND == Kind::BFloat16);
         parallel(outputs.div_ceil(TILE), 1, |part| {
-            let mut room = BlockSums::<{ amx::BLOCK }>::ZEROS;
+            let mut block = BlockSums::<{ amx::BLOCK }>::ZEROS;
             let mut registers = amx.map(Amx::registers);
+            let mut room = None;
             for tile in part {
-                let weights = (tiles as *const u32).wrapping_add(tile * words * TILE);
+                let weights = match &source {
+                    Source::Whole(tiles) => (*tiles as *const u32).wrapping_add(tile * words * TILE),
+                    Source::Nf4(weight, beside) => {
+                        let own = tile * TILE..outputs.min((tile + 1) * TILE);
+                        let room = room.get_or_insert_with(|| Room::new::<N>(inputs, words));
+                        room.lay_out(simd, weight, beside, own)
+                    }
+                };
                 let x_row = x_row * size_of::<u32>();
                 let factors = Factors { x: x as *const u32, x_row, weights, words };
                 let all = Task { outputs, bias, output: tile * TILE, row: 0, factors, sums: None, how };
@@ -137,7 +179,7 @@ impl Matrix {
                     registers.set_rows(count);
                     let of_block = all.of_rows_from(start);
                     let none = Factors { words: 0, ..of_block.factors };
-                    let (sums, rest) = (room.first(), of_block.factors.rest());
+                    let (sums, rest) = (block.first(), of_block.factors.rest());
                     // SAFETY: likewise; the sums have the block's rows.
                     unsafe {
                         registers.multiply(&[of_block.factors, none], sums, false);
@@ -148,6 +190,56 @@ impl Matrix {
             }
         });
     }
+}
+
+impl Tiles {
+    fn source<N: Number>(&self) -> Source<'_, N> {
+        match self {
+            Self::Whole(tiles) => Source::Whole(tiles.data_ptr() as usize),
+            Self::Nf4(weight, beside) => {
+                let found = Place::of(weight).zip(Rows::of(beside));
+                let (weight, beside) = found.expect("a weight on the CPU, and columns of this kind");
+                Source::Nf4(weight, beside)
+            }
+        }
+    }
+}
+
+impl Room {
+    fn new<N: Number>(inputs: usize, depth: usize) -> Self {
+        Self {
+            rows: Tensor::empty([TILE as i64, inputs as i64], (N::KIND, Device::Cpu)),
+            words: Tensor::empty([(depth * TILE) as i64], (Kind::Int, Device::Cpu)),
+        }
+    }
+
+    /// A tile of these outputs.
+    fn lay_out<S: Simd, N: Number>(
+        &self,
+        simd: S,
+        weight: &Place,
+        beside: &Rows<N>,
+        outputs: Range<usize>,
+    ) -> *const u32 {
+        let rows = Rows::<N>::of(&self.rows).expect("as they were made");
+        let (count, inputs) = (outputs.len(), rows.columns - beside.columns);
+        for (row, output) in outputs.enumerate() {
+            // SAFETY: the room is one thread's; a row has the inputs and what is beside them.
+            unsafe {
+                let into = rows.row(row);
+                write_row(simd, weight, output, into, inputs);
+                into.add(inputs).copy_from_nonoverlapping(beside.row(output), beside.columns);
+            }
+        }
+        let into: *mut u32 = self.words.data_ptr().cast();
+        // SAFETY: the rows have so many outputs and inputs, and there is room for their words.
+        unsafe { Weight::Inputs(rows).lay_out(simd, &(0..count), &(0..rows.columns), into) };
+        into
+    }
+}
+
+fn floats(bias: Option<&Tensor>) -> Option<Vec<f32>> {
+    bias.map(|bias| Vec::try_from(&bias.to_kind(Kind::Float)).expect("a vector"))
 }
 
 /// A tile's product with a block of rows, or half a tile's.

@@ -4,6 +4,7 @@ use half::bf16;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
+use crate::nf4::Nf4Weight;
 use crate::shape::{Attention, Heads};
 use crate::tests::random;
 
@@ -38,6 +39,36 @@ fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
     let scale = expected.abs().max().double_value(&[]);
     let worst = (found - expected).abs().max().double_value(&[]);
     assert!(worst <= tolerance * scale, "{what}: off by {worst} of {scale}");
+}
+
+/// Tiles that are laid out for each product are those that are laid out once.
+fn products_of_four_bits<N: Number>() {
+    for (outputs, inputs, rank) in [(33, 7, 0), (64, 130, 4), (100, 256, 3)] {
+        let held = Nf4Weight::of(&random(&[outputs, inputs], 1));
+        let whole = Tensor::empty([outputs, inputs + rank], (N::KIND, Device::Cpu));
+        held.write(&whole.narrow(1, 0, inputs));
+        let beside = random(&[outputs, rank], 2).to_kind(N::KIND);
+        whole.narrow(1, inputs, rank).copy_(&beside);
+        let bias = random(&[outputs], 3);
+        for rows in [1, 13] {
+            let x =
+                filled::<N>(&random(&[rows, inputs + rank], 4).to_kind(N::KIND), (inputs + rank) as usize);
+            let product = |matrix: &Matrix| {
+                let mut out = vec![0.0_f32; (rows * outputs) as usize];
+                matrix.product_into(&x, &mut out);
+                out
+            };
+            let found = product(&Matrix::nf4::<N>(&held, &beside, Some(&bias)));
+            assert_eq!(found, product(&Matrix::new::<N>(&whole, Some(&bias))));
+        }
+    }
+}
+
+#[test]
+fn a_weight_in_four_bits_has_the_product_of_its_numbers() {
+    crate::needs_kernels!();
+    products_of_four_bits::<f32>();
+    products_of_four_bits::<bf16>();
 }
 
 fn products<N: Number>(tolerance: f64) {

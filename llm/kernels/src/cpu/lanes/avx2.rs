@@ -390,6 +390,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn look_up(table: Floats, index: Integers) -> Floats {
+        let [low, high] = table;
+        both!(index => {
+            // The lowest three bits name one of eight, the fourth which eight.
+            let [low, high] = [_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index)];
+            _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index)))
+        })
+    }
+
+    #[inline(always)]
     fn halves_from(a: Integers, least: u16) -> u32 {
         let [low, high] = both!(a => {
             let least = _mm256_set1_epi16(least.cast_signed());

@@ -281,6 +281,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn look_up(table: __m512, index: __m512i) -> __m512 {
+        intrinsic!(_mm512_permutexvar_ps(index, table))
+    }
+
+    #[inline(always)]
     fn halves_from(a: __m512i, least: u16) -> u32 {
         intrinsic!(_mm512_cmpge_epu16_mask(a, _mm512_set1_epi16(least.cast_signed())))
     }

@@ -222,6 +222,12 @@ impl<S: Simd> Lanes<S> {
         Self(S::select(mask, self.0, other.0))
     }
 
+    /// Of these sixteen numbers those that the words' lowest four bits name.
+    #[inline(always)]
+    pub(super) fn chosen_by(self, words: Words<S>) -> Self {
+        Self(S::look_up(self.0, words.0))
+    }
+
     /// Where it is larger than `least`.
     #[inline(always)]
     pub(super) fn above(self, least: f32) -> Mask {

@@ -333,6 +333,23 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn look_up(table: Floats, index: Integers) -> Floats {
+        let [a, b, c, d] = table;
+        let bytes = intrinsic!(uint8x16x4_t(
+            vreinterpretq_u8_f32(a),
+            vreinterpretq_u8_f32(b),
+            vreinterpretq_u8_f32(c),
+            vreinterpretq_u8_f32(d)
+        ));
+        each!(index => {
+            // A word's four bytes: four times its index, and 0 to 3 more.
+            let first = vandq_u32(index, vdupq_n_u32(15));
+            let places = vmlaq_u32(vdupq_n_u32(0x0302_0100), first, vdupq_n_u32(0x0404_0404));
+            vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vreinterpretq_u8_u32(places)))
+        })
+    }
+
+    #[inline(always)]
     fn halves_from(a: Integers, least: u16) -> u32 {
         // SAFETY: eight halves lie there.
         let bits = unsafe { vld1q_u16([1, 2, 4, 8, 16, 32, 64, 128].as_ptr()) };

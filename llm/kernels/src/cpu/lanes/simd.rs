@@ -193,6 +193,8 @@ pub trait Simd: Copy + Send + Sync + fmt::Debug + 'static {
     fn shift_up_half(a: Self::Integers) -> Self::Integers;
     /// Where a > b, with a sign.
     fn words_above(a: Self::Integers, b: Self::Integers) -> Mask;
+    /// Of sixteen numbers those that the words' lowest four bits name.
+    fn look_up(table: Self::Floats, index: Self::Integers) -> Self::Floats;
     /// Which of the thirty-two halves are at least `least`, without a sign; each word's lower half first.
     fn halves_from(a: Self::Integers, least: u16) -> u32;
     /// Rows become columns.

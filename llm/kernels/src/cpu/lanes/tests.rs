@@ -152,6 +152,12 @@ fn masked<S: Simd>(simd: S) -> Option<()> {
                 .all(|i| [lower, upper].map(|mask| mask >> i & 1 == 1) == [found[2 * i], found[2 * i + 1]])
         );
     }
+    let mut named = [0.0; LANES];
+    let table: [f32; LANES] = std::array::from_fn(|i| i as f32);
+    let names: [u32; LANES] = std::array::from_fn(|i| 0xabcd_ef30 + (7 * i as u32 + 3) % 16);
+    // SAFETY: sixteen words.
+    simd.read(&table).chosen_by(unsafe { simd.words(names.as_ptr()) }).write(&mut named);
+    assert!((0..16).all(|i| named[i] == (names[i] % 16) as f32));
     let mut chosen = [0.0; LANES];
     simd.splat(1.0).or(0b1010_0000_1111_0001, simd.splat(2.0)).write(&mut chosen);
     assert!((0..16).all(|i| (chosen[i] == 1.0) == (0b1010_0000_1111_0001_u16 >> i & 1 == 1)));

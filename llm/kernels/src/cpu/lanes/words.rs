@@ -34,6 +34,12 @@ impl<S: Simd> Words<S> {
         Self(S::xor(self.0, S::shift_right::<BY>(self.0)))
     }
 
+    /// Four bits shorter, at the lower end.
+    #[inline(always)]
+    pub(in super::super) fn without_lowest_four_bits(self) -> Self {
+        Self(S::shift_right::<4>(self.0))
+    }
+
     /// Which of the thirty-two halves are at least `least`, each word's lower half first.
     #[inline(always)]
     pub(in super::super) fn halves_from(self, least: u16) -> u32 {
