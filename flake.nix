@@ -1,4 +1,5 @@
-# For whoever has nix: `nix run .#reproduce`, `nix run .#test`, `nix develop`, `nix flake check`.
+# For whoever has nix: `nix run .#reproduce`, `nix run .#test`, `nix run .#cuda -- train my.toml`, `nix develop`,
+# `nix flake check`.
 #
 # CI parses this file and evaluates every output against stand-ins for its inputs (scripts/flake-eval); it has been
 # built by nobody yet, and for want of a network there is no flake.lock: the first `nix flake lock` writes one, to be
@@ -92,6 +93,16 @@
             meta.mainProgram = "tokensieve";
           });
 
+          # The same program on torch with its CUDA half; the driver is the system's, where NixOS has it.
+          cuda = pkgs.writeShellApplication {
+            name = "tokensieve";
+            runtimeInputs = [ ];
+            text = ''
+              export LD_LIBRARY_PATH="${torch}/${pkgs.python3.sitePackages}/torch/lib:/run/opengl-driver/lib''${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+              exec ${lib.getExe tokensieve} "$@"
+            '';
+          };
+
           browser = [ pkgs.chromium pkgs.chromedriver ];
           app = name: runtimeInputs: text: {
             type = "app";
@@ -99,7 +110,7 @@
           };
         in
         {
-          packages = { inherit toy paper; default = tokensieve; };
+          packages = { inherit toy paper cuda; default = tokensieve; };
 
           apps = {
             # The stages of the justfile's `reproduce`.

@@ -45,7 +45,7 @@ impl Arguments {
             "{} has no chat template: choose one with --chat-template, or continue a text with `tokensieve generate --prompt`",
             self.model.of.model
         );
-        let options = Options { batch: 1, merge: self.model.merge };
+        let options = Options { batch: 1, merge: self.model.merges()? };
         let generator = Generator::new(&chosen.model, &chosen.tokenizer, options);
         let answering = Arc::new(Answering::default());
         let handler = Arc::clone(&answering);

@@ -101,6 +101,7 @@ impl Arguments {
             prices: self.prices,
             agree: if self.yes { print_cost } else { confirm },
         });
+        let merge = self.model.merges()?;
         // Only after what the arguments alone may have wrong, so that one process says so.
         let processes = self.sharing.join(WAY_BACK)?;
         let settings = Settings {
@@ -110,7 +111,7 @@ impl Arguments {
             chat_template: self.model.of.chat_template,
             date: self.model.of.date.unwrap_or_default(),
             precision: self.model.of.precision.resolved(),
-            merge: self.model.merge,
+            merge,
             device: machine::device(),
             limit: self.limit,
             seed: self.seed,

@@ -76,6 +76,7 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         self.sampling.sampling()?;
+        self.model.merges()?;
         // A file of replies must not depend on the day, so that another day can continue it.
         let date = if self.prompt.is_some() { Moment::now() } else { Moment::default() };
         match (&self.prompt, &self.prompts, &self.out) {

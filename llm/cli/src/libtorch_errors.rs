@@ -10,7 +10,7 @@ use tokensieve_model::Error;
 
 /// Advice for when memory ran out.
 const SMALLER: &str = "to use less memory, train with a smaller train.micro_tokens or lora.r, with \
-                       train.checkpointing = true, or with model.dtype = \"bf16\"; generate and evaluate with a smaller --batch";
+                       train.checkpointing = true, or with model.dtype = \"bf16\" or \"nf4\"; generate and evaluate with a smaller --batch";
 
 /// Runs `work`. A panic caused by libtorch becomes an error; other panics continue.
 pub(super) fn as_errors<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {

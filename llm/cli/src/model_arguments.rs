@@ -41,6 +41,15 @@ pub(super) struct GenerationArguments {
     pub(super) merge: bool,
 }
 
+impl GenerationArguments {
+    /// Whether to merge the adapter into the weights; an error where these take none up.
+    pub(super) fn merges(&self) -> anyhow::Result<bool> {
+        let frozen = self.merge && self.of.precision.resolved().nf4;
+        anyhow::ensure!(!frozen, "--merge: weights in four bits take up no adapter; leave it out");
+        Ok(self.merge)
+    }
+}
+
 /// One of [`Precision::NAMES`].
 #[derive(Clone, Debug)]
 pub(super) struct PrecisionWord(String);

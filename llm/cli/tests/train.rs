@@ -67,6 +67,13 @@ fn a_base_in_four_bits_is_trained_on_evaluated_and_not_mistaken_for_a_whole_one(
     let whole = bench.run("out", &short);
     assert!(said(&whole).contains("model.dtype: \"nf4-f32\" there, \"f32\" here"), "{}", said(&whole));
 
+    let mut merging = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
+    merging
+        .args(["generate", "--prompt", "Hi", "--merge", "--precision", "nf4", "--model"])
+        .arg(bench.path("model"));
+    let output = merging.output().unwrap();
+    assert!(said(&output).contains("--merge: weights in four bits take up no adapter"), "{}", said(&output));
+
     let mean = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tokensieve"));
         command.args(["evaluate", "--suite"]).arg(format!("nll:{}", bench.path("rows.jsonl").display()));

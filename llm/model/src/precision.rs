@@ -8,8 +8,8 @@ use tokensieve_kernels::kind_name;
 pub struct Precision {
     /// What it computes with: the type of activations, embeddings and, unless they are in four bits, matrices.
     pub kind: Kind,
-    /// Whether the layers' matrices are held in four bits ([`Nf4Weight`](tokensieve_kernels::Nf4Weight)): frozen, and of the
-    /// size of a fourth.
+    /// Whether the layers' matrices are held in four bits ([`Nf4Weight`](tokensieve_kernels::Nf4Weight)): frozen, in a little
+    /// more than a fourth of the memory.
     pub nf4: bool,
 }
 

@@ -12,7 +12,7 @@ use tokensieve_kernels::Nf4Weight;
 use tokensieve_model::head::{Head, Request, Rows};
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::{self, Checkpoint};
-use tokensieve_model::{Adapter, Document, Keep, Model, Pack, Precision, Precomputed};
+use tokensieve_model::{Adapter, Document, Keep, LoraConfig, Model, Pack, Precision, Precomputed};
 
 const CPU: Device = Device::Cpu;
 
@@ -65,7 +65,15 @@ fn four_bits_compute_what_the_rounded_matrices_do() {
         for (found, wanted) in found.iter().zip(&computed(&mut whole, &adapter, &pack)) {
             assert_close(name, found, wanted, 1e-6);
         }
-        // An adapter of another size, and none.
+        // An adapter of another size, and back: the room for it stays wider.
+        let wider = LoraConfig { r: 24, ..LoraConfig::default() };
+        let wider = Adapter::new(whole.config(), &wider, 7, CPU).unwrap();
+        for adapter in [&wider, &adapter] {
+            let again = computed(&mut held, adapter, &pack);
+            for (found, wanted) in again.iter().zip(&computed(&mut whole, adapter, &pack)).skip(1) {
+                assert_close(name, found, wanted, 1e-6);
+            }
+        }
         held.attach(None).unwrap();
         assert_close(name, &held.unembedding().logits(&held.forward(&pack)), &found[0], 1e-6);
     }

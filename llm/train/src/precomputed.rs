@@ -19,7 +19,9 @@ use tokensieve_model::Result;
 /// Returns the SHA-256 of the estimates' numbers.
 pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Result<Option<String>> {
     let estimates = config.uncertainty.as_ref();
-    let hash = estimates.map(|path| attach(path, &mut set.documents, model)).transpose()?;
+    let hash = estimates
+        .map(|path| attach(path, &mut set.documents, model, config.model.precision.nf4))
+        .transpose()?;
     if let Some(path) = estimates {
         // Full fine-tuning has no base model to compute it with.
         let of_base = config.lora.is_none() && Reads::of(&config.objective).base_loss;
@@ -30,7 +32,7 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
                 )
             } else if of_base && precomputed.base_loss.is_none() {
                 Some(
-                    "no `base_loss`, which the objective reads: the file must be of the model that is trained, without an adapter",
+                    "no `base_loss`, which the objective reads: the file must be of the model that is trained, in four bits if that is, without an adapter",
                 )
             } else {
                 None
@@ -58,10 +60,13 @@ pub(super) fn complete(config: &Config, set: &mut DataSet, model: &str) -> Resul
     Ok(hash)
 }
 
-/// Attaches a file's estimates to their documents; `model` is the hash of the model that is trained.
-fn attach(path: &Path, documents: &mut [Document], model: &str) -> Result<String> {
+/// Attaches a file's estimates to their documents; `model` is the hash of the model that is trained, with matrices in four
+/// bits or whole.
+fn attach(path: &Path, documents: &mut [Document], model: &str, nf4: bool) -> Result<String> {
     let mut lines = Reader::open(path)?;
-    let of_base = lines.header().model_sha256 == model && lines.header().adapter.is_none();
+    let header = lines.header();
+    let alike = header.model_sha256 == model && header.precision.starts_with("nf4") == nf4;
+    let of_base = alike && header.adapter.is_none();
     // A conversation may be several documents of one row.
     let mut by_row = HashMap::<usize, Vec<DocumentRecord>>::new();
     while let Some(record) = lines.next_document()? {

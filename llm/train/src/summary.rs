@@ -7,6 +7,7 @@ use crate::checkpoint::State;
 use crate::config::Config;
 use crate::log::Totals;
 use tokensieve_kernels::memory;
+use tokensieve_model::Precision;
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Summary {
     pub best: Option<f64>,
     /// The base model.
     pub model: String,
+    /// How it is held.
+    pub precision: Precision,
 }
 
 impl Summary {
@@ -54,6 +57,7 @@ impl Summary {
             adapter: config.lora.is_some(),
             best: state.progress.map(|(best, _)| best),
             model: config.model.source.clone(),
+            precision: config.model.precision,
         }
     }
 }
@@ -88,7 +92,16 @@ impl fmt::Display for Summary {
             (Ending::Interrupted, _) => write!(f, "continue    run the same command again"),
             (_, true) => {
                 writeln!(f, "adapter     {out}/adapter")?;
-                write!(f, "next        tokensieve merge {} {out}/adapter {out}/merged", self.model)
+                match self.precision {
+                    // The adapter corrects these weights, not whole ones.
+                    Precision { nf4: true, .. } => write!(
+                        f,
+                        "next        tokensieve chat --model {} --adapter {out}/adapter --precision {}",
+                        self.model,
+                        self.precision.name()
+                    ),
+                    _ => write!(f, "next        tokensieve merge {} {out}/adapter {out}/merged", self.model),
+                }
             }
             (_, false) => write!(f, "model       {out}/model"),
         }

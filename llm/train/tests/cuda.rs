@@ -16,7 +16,7 @@ use tokensieve_kernels::head_rows::{self, Chunk, ChunkStats, Onto, Request, Tail
 use tokensieve_kernels::machine;
 use tokensieve_kernels::nccl::{self, Communicator};
 use tokensieve_kernels::{self as kernels, Activation, Attention, Heads, Product, plain};
-use tokensieve_kernels::{Layout, Mask};
+use tokensieve_kernels::{Layout, Mask, Nf4Weight};
 use tokensieve_model::Document;
 use tokensieve_model::head::{Head, Reference};
 use tokensieve_model::{Adapter, Cache, LoraConfig, Model};
@@ -115,6 +115,11 @@ fn operators_agree_with_plain_ones_in_f64() {
                 tolerance,
             );
         }
+
+        let (out, twin) = (there(&x), x.to_kind(kind));
+        Nf4Weight::of(&out.copy()).write(&out);
+        Nf4Weight::of(&twin.copy()).write(&twin);
+        close("four bits", &out, &twin, 1e-7);
 
         let heads = Heads { queries: 4, keys: 2, dim: 16 };
         let (angles, before) = (random(&[67, 8], "angles"), numbers(heads.width() as i64, "qkv"));

@@ -213,7 +213,8 @@ fn by_local(
 ) -> Result<Pairwise> {
     let checkpoint = local(source)?;
     let tokenizer = Tokenizer::open_on(&checkpoint, settings.date)?;
-    let model = Model::load(&checkpoint, settings.precision, settings.device)?;
+    // The judge is not what is evaluated: its weights stay whole.
+    let model = Model::load(&checkpoint, settings.precision.kind, settings.device)?;
     let evaluated = EvaluatedModel::new(&model, &tokenizer, settings.generation(), interrupted);
     let name = format!("judge {source} {}", &checkpoint.hash()[..16]);
     judged(&LocalJudge::new(name, evaluated, answers), texts)

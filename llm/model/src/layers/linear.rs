@@ -33,6 +33,9 @@ pub(crate) struct Linear {
     int8: Option<Int8Weight>,
 }
 
+/// Numbers that a GPU's kernels read at a time.
+const LINE: i64 = 8;
+
 /// How the weight is held.
 #[derive(Debug)]
 enum Weight {
@@ -226,10 +229,12 @@ impl Linear {
         match &self.weight {
             Weight::Whole(weight) => weight.narrow(1, 0, columns),
             Weight::Nf4(base, _) => {
-                let written = Tensor::empty([self.outputs, columns], (self.kind, self.device));
+                // Rows that begin at whole lines of memory, whatever the rank.
+                let wide = (columns + LINE - 1) / LINE * LINE;
+                let written = Tensor::empty([self.outputs, wide], (self.kind, self.device));
                 base.write(&written.narrow(1, 0, self.inputs));
                 written.narrow(1, self.inputs, rank).copy_(&self.sb(rank));
-                written
+                written.narrow(1, 0, columns)
             }
         }
     }
@@ -237,13 +242,11 @@ impl Linear {
     /// [W, s·B] with the bias, and A; with `merge`, W + s·B·A with the bias, unless W is in four bits.
     pub(crate) fn for_decoding<N: Number>(&self, merge: bool) -> (Matrix, Option<Matrix>) {
         let bias = self.bias.as_ref();
-        let a = self.lora.as_ref().map(|lora| Matrix::new::<N>(&lora.a, None));
+        let a = || self.lora.as_ref().map(|lora| Matrix::new::<N>(&lora.a, None));
         match &self.weight {
-            Weight::Nf4(base, _) => (Matrix::nf4::<N>(base, &self.sb(self.rank()), bias), a),
-            Weight::Whole(_) if merge && a.is_some() => {
-                (Matrix::new::<N>(&self.merged().to_kind(self.kind), bias), None)
-            }
-            Weight::Whole(_) => (Matrix::new::<N>(&self.weight(), bias), a),
+            Weight::Nf4(base, _) => (Matrix::nf4::<N>(base, &self.sb(self.rank()), bias), a()),
+            Weight::Whole(_) if merge => (Matrix::new::<N>(&self.merged().to_kind(self.kind), bias), None),
+            Weight::Whole(_) => (Matrix::new::<N>(&self.weight(), bias), a()),
         }
     }
 

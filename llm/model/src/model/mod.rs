@@ -120,7 +120,7 @@ fn shares_prefixes(rope: &Rope, how: &Attention, kind: Kind, device: Device) -> 
 
 impl Model {
     /// Loads the weights, converted to the type that is computed with (norms stay f32), the layers' matrices to four bits if
-    /// that is wanted: then only one at a time is ever held whole.
+    /// that is wanted: then few of them are whole at a time.
     pub fn load(checkpoint: &Checkpoint, precision: impl Into<Precision>, device: Device) -> Result<Self> {
         let precision = precision.into();
         let Precision { kind, nf4 } = precision;

@@ -228,7 +228,10 @@ impl Room {
             unsafe {
                 let into = rows.row(row);
                 write_row(simd, weight, output, into, inputs);
-                into.add(inputs).copy_from_nonoverlapping(beside.row(output), beside.columns);
+                // Without an adapter there is no memory of what is beside.
+                if beside.columns > 0 {
+                    into.add(inputs).copy_from_nonoverlapping(beside.row(output), beside.columns);
+                }
             }
         }
         let into: *mut u32 = self.words.data_ptr().cast();
