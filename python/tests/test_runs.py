@@ -59,7 +59,7 @@ def test_torchrun_shares_the_run(run, tmp_path):
     assert json.loads((out / "run.json").read_text())["processes"] == 2
     alone, shared = pandas.DataFrame(run.metrics), pandas.DataFrame(tokensieve.Run(out).metrics)
     assert shared["selected"].tolist() == alone["selected"].tolist()
-    # bf16 rounds each process' products by themselves, and a first step of AdamW makes whole steps of small differences.
+    # bf16 rounds each process' products by themselves, and AdamW makes whole steps of small differences.
     assert shared["nll"][0] == pytest.approx(alone["nll"][0], abs=5e-3)
     assert shared["nll"][1] < shared["nll"][0] - 0.1
 
