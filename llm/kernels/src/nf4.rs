@@ -48,6 +48,11 @@ pub(crate) fn borders() -> [f32; 15] {
     std::array::from_fn(|level| f32::midpoint(LEVELS[level], LEVELS[level + 1]))
 }
 
+/// By how much each of a word's numbers is shifted, `[8, 1]`.
+fn shifts(device: Device) -> Tensor {
+    Tensor::arange_start_step(0, 4 * PER_WORD, 4, (Kind::Int, device)).view([PER_WORD, 1])
+}
+
 /// A weight `[O, I]` in four bits.
 #[derive(Debug)]
 pub struct Nf4Weight {
@@ -71,10 +76,7 @@ impl Nf4Weight {
     pub(crate) fn hold_plainly(&self, weight_oi: &Tensor) {
         let (device, lines) = (self.device(), self.words.size()[1] / WORDS);
         let borders = Tensor::from_slice(&borders()).to_device(device);
-        let shifts = Tensor::arange_start_step(0, 4 * PER_WORD, 4, (Kind::Int, device)).view([PER_WORD, 1]);
-        let step = (AT_A_TIME / self.inputs.max(1)).max(1);
-        for first in (0..self.outputs()).step_by(step as usize) {
-            let rows = step.min(self.outputs() - first);
+        for (first, rows) in self.parts() {
             let numbers = Tensor::zeros([rows, lines * LINE], (Kind::Float, device));
             numbers.narrow(1, 0, self.inputs).copy_(&weight_oi.narrow(0, first, rows));
             let blocks = numbers.view([rows, -1, BLOCK]);
@@ -84,7 +86,7 @@ impl Nf4Weight {
             let shares = blocks / largest.clamp_min(f64::from(f32::MIN_POSITIVE));
             let levels = shares.bucketize(&borders, true, false).view([rows, lines, PER_WORD, WORDS]);
             // The bits do not overlap, so that their sum has them all.
-            let packed = levels.bitwise_left_shift(&shifts).sum_dim_intlist(2, false, Kind::Int);
+            let packed = levels.bitwise_left_shift(&shifts(device)).sum_dim_intlist(2, false, Kind::Int);
             self.words.narrow(0, first, rows).copy_(&packed.view([rows, lines * WORDS]));
         }
     }
@@ -110,21 +112,19 @@ impl Nf4Weight {
         self.words.device()
     }
 
-    /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
-        4 * (self.words.numel() + self.scales.numel())
+    /// Of the rows that are rounded at a time: the first, and how many.
+    fn parts(&self) -> impl Iterator<Item = (i64, i64)> {
+        let (outputs, step) = (self.outputs(), (AT_A_TIME / self.inputs.max(1)).max(1));
+        (0..outputs).step_by(step as usize).map(move |first| (first, step.min(outputs - first)))
     }
 
     /// [`Nf4Weight::write`] by libtorch's operators.
     pub(crate) fn write_plainly(&self, out_oi: &Tensor) {
         let device = self.device();
         let levels = Tensor::from_slice(&LEVELS).to_device(device);
-        let shifts = Tensor::arange_start_step(0, 4 * PER_WORD, 4, (Kind::Int, device)).view([PER_WORD, 1]);
-        let step = (AT_A_TIME / self.inputs.max(1)).max(1);
-        for first in (0..self.outputs()).step_by(step as usize) {
-            let rows = step.min(self.outputs() - first);
+        for (first, rows) in self.parts() {
             let words = self.words.narrow(0, first, rows).view([rows, -1, 1, WORDS]);
-            let indices = words.bitwise_right_shift(&shifts).bitwise_and(15);
+            let indices = words.bitwise_right_shift(&shifts(device)).bitwise_and(15);
             let shares = levels.index_select(0, &indices.flatten(0, -1)).view([rows, -1, BLOCK]);
             let numbers = shares * self.scales.narrow(0, first, rows).unsqueeze(-1);
             let numbers = numbers.view([rows, -1]).narrow(1, 0, self.inputs);
@@ -219,7 +219,8 @@ mod tests {
         let held = Nf4Weight::of(&first);
         held.write(&again);
         assert!(again.equal(&first));
-        assert_eq!(held.bytes() * 8, 7 * 640 * 9 / 2);
+        let bytes = 4 * (held.words.numel() + held.scales.numel());
+        assert_eq!(bytes * 8, 7 * 640 * 9 / 2);
     }
 
     #[test]

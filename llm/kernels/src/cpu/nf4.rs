@@ -66,7 +66,7 @@ unsafe fn hold_line<S: Simd, N: Number>(
                     // SAFETY: the caller's promise.
                     unsafe { simd.load(from.wrapping_add(at), left.saturating_sub(at)) }.write(numbers);
                 }
-                // Once it is no number it stays none.
+                // Once NaN, it stays NaN.
                 let larger = |most: f32, x: &f32| if x.abs() > most || x.is_nan() { x.abs() } else { most };
                 *scale = numbers.as_flattened().iter().fold(0.0, larger);
                 // Where all is zero, so is the scale, whatever the level.
@@ -100,7 +100,8 @@ fn write<S: Simd, N: Number>(simd: S, weight: &Nf4Weight, out: &Tensor) -> Optio
 pub(super) struct Place<'a> {
     words: &'a [i32],
     scales: &'a [f32],
-    outputs: usize,
+    /// Of a row.
+    lines: usize,
 }
 
 impl<'a> Place<'a> {
@@ -111,9 +112,11 @@ impl<'a> Place<'a> {
         }
         // SAFETY: so many words lie there as long as the weight lives, and nobody writes to them.
         let words = unsafe { std::slice::from_raw_parts(words.data_ptr().cast(), count) };
-        Some(Self { words, scales: floats(&weight.scales)?, outputs: weight.outputs() as usize })
+        let lines = weight.words.size()[1] as usize / LANES;
+        Some(Self { words, scales: floats(&weight.scales)?, lines })
     }
 }
+
 /// Writes out the numbers of a row.
 ///
 /// # Safety
@@ -125,9 +128,9 @@ pub(super) unsafe fn write_row<S: Simd, N: Number>(
     out: *mut N,
     n: usize,
 ) {
-    let of_row = |all: usize| row * (all / weight.outputs)..(row + 1) * (all / weight.outputs);
-    let (words, scales) =
-        (&weight.words[of_row(weight.words.len())], &weight.scales[of_row(weight.scales.len())]);
+    let Place { words, scales, lines } = *weight;
+    let words = &words[row * lines * LANES..][..lines * LANES];
+    let scales = &scales[row * lines * BLOCKS..][..lines * BLOCKS];
     simd.run(
         #[inline(always)]
         move || {
