@@ -1,7 +1,8 @@
 //! The report in a real browser: every page opens from disk, draws, sorts, filters, and fits a phone.
 //!
 //! Needs Chromium and chromedriver (`apt-get install chromium chromium-driver`); without them it is skipped, unless
-//! `CI` is set. Run: `cargo test -p tokensieve-tests --test report`. Screenshots go to `out/screenshots/`.
+//! `CI` is set. Run: `cargo test -p tokensieve-tests --test report`. With `TOKENSIEVE_SCREENSHOTS=folder` it also leaves pictures of
+//! all pages there, which takes twice as long.
 
 mod browser;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokensieve_base::testing::skipped;
 use tokensieve_paper::recorded::Recorded;
-use tokensieve_paper::{Made, checkout, engine, figures, report};
+use tokensieve_paper::{Made, engine, figures, report};
 
 const RIGHT: &str = "\u{e014}";
 const LEFT: &str = "\u{e012}";
@@ -307,7 +308,9 @@ fn themes_switch(browser: &Browser, page: &str) {
 }
 
 fn photograph(browser: &Browser, name: &str) {
-    browser.screenshot(&checkout::out_folder().join("screenshots").join(format!("{name}.png")));
+    if let Some(folder) = std::env::var_os("TOKENSIEVE_SCREENSHOTS") {
+        browser.screenshot(&Path::new(&folder).join(format!("{name}.png")));
+    }
 }
 
 fn assert_leads_somewhere(address: &str) {

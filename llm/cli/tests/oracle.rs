@@ -257,7 +257,8 @@ fn what_is_not_of_the_language_is_refused() {
     refused(&["--suite", "poems"], &["`poems`", "oracle:FILE"]);
     let text = format!("nll:{path}");
     refused(&["--suite", &text, "--tokens", path], &["test.jsonl: is the file of --suite, too"]);
-    refused(&["--suite", &text, "--tokens", "tokens.jsonl"], &["--tokens: needs oracle:FILE"]);
+    let tokens = bench.path("tokens.jsonl");
+    refused(&["--suite", &text, "--tokens", &tokens], &["--tokens: needs oracle:FILE"]);
 
     // Another tokenizer: of Latin letters, which has no Greek ones.
     let tokenizer = bench.path("model/tokenizer.json");
