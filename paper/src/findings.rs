@@ -63,8 +63,8 @@ pub const QUESTIONS: [Question; 7] = [
         asks: "Does distillation repair what that costs?",
         answers: &[
             &[("oracle/distillation-is-worth-its-compute", NATS)],
-            &[("oracle/distillation-keeps-the-former", NATS)],
             &[("study/distillation-repairs", NATS)],
+            &[("oracle/distillation-keeps-the-former", NATS)],
             &[("study/masked-distill-answers-arithmetic", RIGHT)],
             &[("oracle/distillation-keeps-calibration", NATS), ("seam/distil-protects-strong", ACCURACY)],
         ],
@@ -80,6 +80,8 @@ pub const QUESTIONS: [Question; 7] = [
             &[("study/strong-clean-minus-p", RIGHT), ("b-continuum/strong-clean-own", ACCURACY)],
             &[("study/many-ways-minus-p", RIGHT)],
             &[("study/many-ways-minus-p-greedy", RIGHT)],
+            &[("study/strong-noisy-minus-p-gains", RIGHT)],
+            &[("study/strong-clean-minus-p-gains", RIGHT)],
         ],
     },
     Question {
@@ -231,10 +233,10 @@ mod tests {
             Claim::new(id, "A", "Distillation repairs.").by(Evidence::Truth).above(0.0, estimate, "t")
         };
         study.claims = vec![claim("study/distillation-repairs", -1.0, 1.0)];
-        oracle.claims = vec![claim("oracle/distillation-keeps-the-former", 1.0, 3.0)];
+        oracle.claims = vec![claim("oracle/distillation-is-worth-its-compute", 1.0, 3.0)];
         let both = [study.clone(), oracle];
         let found = QUESTIONS[3].findings(&both);
-        assert_eq!(found[0].claim.id, "oracle/distillation-keeps-the-former");
+        assert_eq!(found[0].claim.id, "oracle/distillation-is-worth-its-compute");
         let sentence = found[0].sentence();
         assert!(
             sentence.starts_with("Yes. Distillation repairs. (effect 2.00 nats, 95 % interval 1.00 to 3.00"),

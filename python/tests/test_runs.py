@@ -27,6 +27,13 @@ def run(tmp_path_factory):
     return tokensieve.train(config, out=folder / "out", set={"train.lr": 2e-3})
 
 
+def test_a_base_in_four_bits_is_one_for_the_runs_adapter_too(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    for dtype, more in [("nf4-f32", {"precision": "nf4-f32"}), ("bf16", {})]:
+        (tmp_path / "config.toml").write_text(f'[model]\nsource = "m"\ndtype = "{dtype}"\n')
+        assert tokensieve.Run(tmp_path).model == {"model": "m", "adapter": tmp_path / "adapter"} | more
+
+
 def test_a_run_and_what_it_trained(run):
     metrics = pandas.DataFrame(run.metrics)
     assert metrics["step"].tolist() == [1, 2]

@@ -190,6 +190,10 @@ def test_documents_of_a_packed_row_are_told_apart_by_their_positions() -> None:
     assert tokens.columns()["document"].tolist() == [0, 0, 1, 2]
     assert tokens.columns()["position"].tolist() == [0, 1, 0, 0]
     assert tokens.documents == 3
+    # Positions may stand for all rows.
+    rows = Tokens.of({"labels": labels.repeat(2, 1), "position_ids": positions})
+    assert rows.columns()["document"].tolist() == [0, 0, 1, 2, 3, 3, 4, 5]
+    assert rows.documents == 6
 
 
 def test_a_run_continues_with_the_objectives_state(tmp_path: Path) -> None:
@@ -298,8 +302,15 @@ def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
     assert "reads `bald`" in refusal(tmp_path, tiny(), objective="bald")
     assert "pass reference=" in refusal(tmp_path, tiny(), objective="distill")
     assert "full fine-tuning overwrites" in refusal(tmp_path, tiny(), objective="asft")
+    assert "train an adapter" in refusal(tmp_path, tiny(), objective="tail-sft")
     assert "no reference model" in refusal(tmp_path, tiny(), objective="mle", reference="mle")
     assert "it has 'default', 'mle'" in refusal(tmp_path, lora(tiny()), objective="distill", reference="other")
+    spread = tiny()
+    spread.hf_device_map = {"model": 0, "lm_head": 1}
+    assert "several GPUs in one process" in refusal(tmp_path, spread, objective="mle")
+    searching = arguments(tmp_path, 1, auto_find_batch_size=True)
+    with pytest.raises(ValueError, match="auto_find_batch_size"):
+        InOrder(tiny(), searching, train_dataset=tiny_rows(), objective="mle")
     on_head = peft.get_peft_model(tiny(), peft.LoraConfig(target_modules=["lm_head"]))  # type: ignore[arg-type]
     assert "needs a plain nn.Linear" in refusal(tmp_path, on_head, objective="mle")
     unwrapped = tiny()

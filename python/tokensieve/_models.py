@@ -31,7 +31,7 @@ def check(model: nn.Module) -> None:
             )
     if getattr(text, "output_router_logits", False):
         raise ValueError("SieveTrainer has no auxiliary loss for routers: set output_router_logits to False")
-    prompts = [name for name, adapter in _adapters(model).items() if getattr(adapter, "is_prompt_learning", False)]
+    prompts = [name for name, adapter in adapters(model).items() if getattr(adapter, "is_prompt_learning", False)]
     if prompts:
         raise ValueError(f"the adapter {prompts[0]!r} learns a prompt, which SieveTrainer does not support: use LoRA")
     last_layer(model)
@@ -112,7 +112,7 @@ class ReferenceModel:
     adapter."""
 
     def __init__(self, trained: nn.Module, source: str | nn.Module | None) -> None:
-        if not isinstance(source, nn.Module) and not _adapters(trained):
+        if not isinstance(source, nn.Module) and not adapters(trained):
             problem = "compares with the base model, which full fine-tuning overwrites: pass reference=<the original>"
             if source is not None:
                 problem = f"names the adapter {source!r} as reference, but the model has no adapters: pass a model"
@@ -122,8 +122,8 @@ class ReferenceModel:
                 "SieveTrainer cannot set aside an adapter that transformers added to the model itself: "
                 "wrap it with peft.get_peft_model"
             )
-        if isinstance(source, str) and source not in _adapters(trained):
-            known = ", ".join(map(repr, _adapters(trained)))
+        if isinstance(source, str) and source not in adapters(trained):
+            known = ", ".join(map(repr, adapters(trained)))
             raise ValueError(f"reference={source!r} is not an adapter of the model; it has {known}")
         if isinstance(source, nn.Module):
             check(source)
@@ -158,7 +158,7 @@ class ReferenceModel:
                     parameter.requires_grad_(train)
 
 
-def _adapters(model: nn.Module) -> dict[str, Any]:
+def adapters(model: nn.Module) -> dict[str, Any]:
     found: Any = getattr(model, "peft_config", {})
     return dict(found)
 

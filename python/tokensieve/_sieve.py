@@ -73,7 +73,8 @@ class Tokens:
         if positions is None:
             document = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
         else:  # a document begins at position 0: rows may hold several
-            document = ((positions == 0).flatten().cumsum(0) - 1).view_as(positions).expand_as(labels)
+            begins = (positions == 0).expand_as(labels)
+            document = (begins.flatten().cumsum(0) - 1).view_as(labels)
         mask = predicted(inputs)
         tokens = cls(mask, labels[:, 1:][mask], document[:, 1:][mask], int(document.max()) + 1)
         weights = of_labels(inputs, WEIGHTS)
@@ -126,17 +127,19 @@ class Random:
     """The state of the generators that dropout draws from: a micro-batch is computed twice with the same masks."""
 
     cpu: Tensor
-    cuda: Tensor | None
+    # The module of torch for another device than the CPU, such as torch.cuda, and its generator's state.
+    device: tuple[Any, Tensor] | None
 
     @classmethod
-    def now(cls) -> Random:
-        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-        return cls(torch.get_rng_state(), cuda)
+    def now(cls, device: torch.device) -> Random:
+        other = None if device.type == "cpu" else torch.get_device_module(device)
+        return cls(torch.get_rng_state(), None if other is None else (other, other.get_rng_state()))
 
     def restore(self) -> None:
         torch.set_rng_state(self.cpu)
-        if self.cuda is not None:
-            torch.cuda.set_rng_state(self.cuda)
+        if self.device is not None:
+            module, state = self.device
+            module.set_rng_state(state)
 
 
 class SieveMixin(_Base):
@@ -194,12 +197,14 @@ class SieveMixin(_Base):
                     "use `tokensieve train`"
                 )
         spread = self.is_deepspeed_enabled or self.is_fsdp_enabled or bool(self.accelerator.parallelism_config)
+        several = options.n_gpu > 1 or self.is_model_parallel
         unsupported = {
-            "several GPUs in one process: start one for each, by torchrun --nproc-per-node N": options.n_gpu > 1,
+            "several GPUs in one process: start one for each, by torchrun --nproc-per-node N": several,
             "weights or sequences that are spread over processes (FSDP, DeepSpeed, a parallelism_config)": spread,
             "compute_loss_func, beside an objective": self.compute_loss_func is not None,
             "label_smoothing_factor; the objective `label-smoothing` does it": options.label_smoothing_factor > 0,
             "torch_compile": options.torch_compile,
+            "auto_find_batch_size, which begins a run a second time": options.auto_find_batch_size,
         }
         for what, asked in unsupported.items():
             if asked:
@@ -209,7 +214,17 @@ class SieveMixin(_Base):
     def _open(self) -> None:
         """Opens the models that the objective compares with."""
         self._reference = self._opened(self._source)
-        self._base = _models.ReferenceModel(self._model, None) if "base_loss" in self._reads else None
+        self._base = self._opened_base() if "base_loss" in self._reads else None
+
+    def _opened_base(self) -> _models.ReferenceModel:
+        if self._objective.against == "base" and self._reference is not None:
+            return self._reference
+        if not _models.adapters(self._model):
+            raise ValueError(
+                f"the objective `{self._objective.name}` reads the base model's loss or probability of a token, and "
+                "full fine-tuning overwrites that model: train an adapter"
+            )
+        return _models.ReferenceModel(self._model, None)
 
     def _opened(self, source: str | nn.Module | None) -> _models.ReferenceModel | None:
         name, against = self._objective.name, self._objective.against
@@ -351,7 +366,7 @@ class SieveMixin(_Base):
         if step.next == 0:
             self._observe(micro, rows, tokens, q)
             for other in step.micros[1:]:
-                other.random = Random.now()
+                other.random = Random.now(rows.device)
                 with torch.no_grad():
                     self._observe(other, *self._forward(self._model, other, towards=False))
             self._decide(step)

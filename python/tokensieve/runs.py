@@ -46,21 +46,24 @@ class Run:
     @property
     def model(self) -> Record:
         """What was trained, as arguments of `evaluate`, `generate` and `uncertainty`."""
-        if (self.folder / "adapter").is_dir():
-            return {"model": self.config["model"]["source"], "adapter": self.folder / "adapter"}
-        return {"model": self.folder / "model"}
+        if not (self.folder / "adapter").is_dir():
+            return {"model": self.folder / "model"}
+        model = self.config["model"]
+        found = {"model": model["source"], "adapter": self.folder / "adapter"}
+        # The adapter belongs to the matrices as four bits have them.
+        return found | {"precision": model["dtype"]} if str(model["dtype"]).startswith("nf4") else found
 
     def evaluate(self, suite: str | Sequence[str], **options: Any) -> list[Record]:
         """`evaluate` of what was trained."""
-        return evaluate(suite, **self.model, **options)
+        return evaluate(suite, **(self.model | options))
 
     def generate(self, prompts: Rows, **options: Any) -> list[Record]:
         """`generate` by what was trained."""
-        return generate(prompts, **self.model, **options)
+        return generate(prompts, **(self.model | options))
 
     def uncertainty(self, rows: Rows, **options: Any) -> Uncertainty:
         """`uncertainty` of what was trained."""
-        return uncertainty(rows, **self.model, **options)
+        return uncertainty(rows, **(self.model | options))
 
 
 def train(

@@ -25,11 +25,13 @@ pub struct World {
     pub attempt: String,
 }
 
+/// The size of the step: a batch script that srun did not start has a rank and a number of tasks too.
+const SLURM_STEP: &str = "SLURM_STEP_NUM_TASKS";
+
 /// Names of what launchers set: rank, size, local rank, local size.
 const LAUNCHERS: [[&str; 4]; 4] = [
     ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"],
-    // The size of the step: a batch script that srun did not start has a rank and a number of tasks too.
-    ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", ""],
+    ["SLURM_PROCID", SLURM_STEP, "SLURM_LOCALID", ""],
     [
         "OMPI_COMM_WORLD_RANK",
         "OMPI_COMM_WORLD_SIZE",
@@ -57,6 +59,10 @@ impl World {
         for [rank, size, local_rank, local_size] in LAUNCHERS {
             let Some(processes) = number(size)? else { continue };
             let Some(own) = number(rank)? else { continue };
+            if processes < 2 && size == SLURM_STEP {
+                // The shell of an interactive step, in which mpirun may start several.
+                continue;
+            }
             if processes < 2 {
                 return Ok(None);
             }
@@ -144,8 +150,12 @@ mod tests {
             ("OMPI_COMM_WORLD_LOCAL_RANK", "1"),
             ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
         ];
-        let found = world(&mpi).unwrap().unwrap();
-        assert_eq!((found.local_rank, found.address.as_str()), (1, "127.0.0.1"));
+        let shell = [("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "1"), ("SLURM_LOCALID", "0")];
+        assert_eq!(world(&shell), Ok(None));
+        for mpi in [&mpi[..], &[&shell[..], &mpi].concat()] {
+            let found = world(mpi).unwrap().unwrap();
+            assert_eq!((found.rank, found.local_rank, found.address.as_str()), (1, 1, "127.0.0.1"));
+        }
     }
 
     #[test]

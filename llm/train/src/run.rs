@@ -207,13 +207,17 @@ impl<'a> Run<'a> {
         self.saved != Some(step) && (every || ending.is_some())
     }
 
-    /// Writes a checkpoint, then removes the oldest.
+    /// Writes a checkpoint, then removes the oldest. It counts as saved in every process once it is.
     fn save(&mut self) -> Result<()> {
+        self.write_checkpoint()?;
+        self.wait()?;
+        self.saved = Some(self.state.step);
+        Ok(())
+    }
+
+    fn write_checkpoint(&mut self) -> Result<()> {
         let step = self.state.step;
-        let Some(Writer { log, .. }) = &mut self.writer else {
-            self.saved = Some(step);
-            return Ok(());
-        };
+        let Some(Writer { log, .. }) = &mut self.writer else { return Ok(()) };
         let parent = self.config.train.out.join(CHECKPOINTS);
         self.state.logs = log.marks()?;
         self.state.objective = self.training.state();
@@ -226,8 +230,12 @@ impl<'a> Run<'a> {
             write_atomically(&folder.join(CONFIG), self.config.derived().as_bytes())?;
             self.state.save(folder)
         })?;
-        self.saved = Some(step);
         checkpoint::prune(&parent, keep)
+    }
+
+    /// Until all processes are here.
+    fn wait(&self) -> Result<()> {
+        self.group.map_or(Ok(()), |group| group.wait().map_err(Error::other))
     }
 
     /// Writes what is trained in a standard format into this folder of the results.
@@ -258,9 +266,7 @@ impl<'a> Run<'a> {
         if ending != Ending::Interrupted {
             self.export(layout::result(self.trained.adapter().is_none()))?;
         }
-        if let Some(group) = self.group {
-            group.wait().map_err(Error::other)?;
-        }
+        self.wait()?;
         let totals = self.writer.as_ref().map(|writer| writer.log.totals()).unwrap_or_default();
         Ok(Summary::new(ending, &self.config, &self.state, totals))
     }

@@ -18,7 +18,7 @@ impl crate::Figure for Figure {
     fn about(&self) -> About {
         About {
             id: ID,
-            title: "Twelve claims about a fine-tuned language model, four of them by another measure too",
+            title: "Twelve claims about a fine-tuned language model, and exploratory ones beside them",
             source: "A and B, their central claims",
             caption: PRIMARY,
             protocol: RUNS,

@@ -202,6 +202,10 @@ pub struct Arm {
 /// What a claim about sampled replies says of them.
 const SAMPLED: &str = "(replies sampled at temperature 1)";
 
+/// What a claim about sampled replies compares, and what its exploratory twin does.
+const THAN_PLAIN: &str = "−p answers more than −log p";
+const THAN_BEFORE: &str = "the model answers more after training with −p than before";
+
 /// The task of a claim about sampled replies; `None` of another.
 fn sampled(claim: &Declared) -> Option<&str> {
     Some(claim.of.get("set")?.as_str()?.split_once('@')?.0)
@@ -314,8 +318,10 @@ impl Plan {
         }
         for claim in &plan.claims {
             ensure!(
-                sampled(claim).is_some() == claim.statement.contains(SAMPLED),
-                "claim {}: say `{SAMPLED}` where they are, and nowhere else",
+                [SAMPLED, THAN_PLAIN]
+                    .iter()
+                    .all(|text| sampled(claim).is_some() == claim.statement.contains(text)),
+                "claim {}: say `{THAN_PLAIN} … {SAMPLED}` of sampled replies, and of nothing else",
                 claim.id
             );
             for Term { arm, data: name, set, minus, .. } in claim.terms::<Term>()? {
@@ -363,25 +369,33 @@ impl Plan {
     }
 
     /// Beside some primary claims the same by a measure that no temperature changes: of sampled replies by greedy ones, of the
-    /// loss by that at the fitted temperature.
+    /// loss by that at the fitted temperature. And of a model that was strong before: whether it was made better at all.
     pub fn beside(&self) -> Vec<Declared> {
-        let by_another = |claim: &Declared| {
-            let (key, value, name, statement) = if let Some(task) = sampled(claim) {
-                ("set", task, "greedy", claim.statement.replace(SAMPLED, "(greedy replies)"))
+        let exploratory = |claim: &Declared, name: &str, statement: String| Declared {
+            id: format!("{}-{name}", claim.id),
+            statement,
+            source: OURS.to_owned(),
+            evidence: Some(Evidence::Ours),
+            ..claim.clone()
+        };
+        let mut all = Vec::new();
+        for claim in &self.claims {
+            if let Some(task) = sampled(claim) {
+                let statement = |said, meant| claim.statement.replace(said, meant);
+                let mut greedy = exploratory(claim, "greedy", statement(SAMPLED, "(greedy replies)"));
+                greedy.of.insert("set".into(), task.into());
+                let mut gain = exploratory(claim, "gains", statement(THAN_PLAIN, THAN_BEFORE));
+                gain.versus.insert("arm".into(), BEFORE.into());
+                all.extend([greedy, gain]);
             } else if claim.of.get("of").and_then(toml::Value::as_str) == Some("nll") {
                 let statement = claim.statement.trim_end_matches('.');
-                ("of", "fitted", "fitted", format!("{statement} at the fitted temperature."))
-            } else {
-                return None;
-            };
-            let mut beside = claim.clone();
-            beside.of.insert(key.into(), value.into());
-            beside.id = format!("{}-{name}", claim.id);
-            beside.statement = statement;
-            (beside.source, beside.evidence) = (OURS.to_owned(), Some(Evidence::Ours));
-            Some(beside)
-        };
-        self.claims.iter().filter_map(by_another).collect()
+                let mut fitted =
+                    exploratory(claim, "fitted", format!("{statement} at the fitted temperature."));
+                fitted.of.insert("of".into(), "fitted".into());
+                all.push(fitted);
+            }
+        }
+        all
     }
 
     /// What decides about answers to questions: their likeness where a right one is rare.

@@ -68,10 +68,19 @@ impl Work {
         self
     }
 
-    /// Only the runs that the primary claims compare.
+    /// Only the runs that the primary claims and the exploratory ones beside them compare.
     #[must_use]
     pub fn only_compared(mut self) -> Self {
-        self.plan.groups.clear();
+        let beside = self.plan.beside();
+        let is = |value: Option<&toml::Value>, name: &str| value.and_then(toml::Value::as_str) == Some(name);
+        for group in &mut self.plan.groups {
+            group.arms.retain(|arm| arm == BEFORE);
+            group.data.retain(|data| {
+                beside
+                    .iter()
+                    .any(|claim| is(claim.of.get("data"), data) && is(claim.versus.get("arm"), BEFORE))
+            });
+        }
         self
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tokensieve_base::files::wait_for;
 use tokensieve_base::http::{
     self, Agent, Body, HeaderMap, RedirectAuthHeaders, RequestBuilder, Response, Secrets, StatusCode, header,
 };
@@ -151,6 +152,9 @@ impl Hub {
         let repository = renamed.map_or(name.repository, |renamed| renamed.repository);
         let files = wanted(&revision).map_err(wrong)?;
         let snapshot = folder.join("snapshots").join(&revision.sha);
+        // Of several processes one downloads, and the others find what it has.
+        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        let _held = wait_for(&folder.join(".lock"))?;
         for file in files {
             if !snapshot.join(file).exists() {
                 let address = format!("{}/{repository}/resolve/{}/{file}", self.endpoint, revision.sha);

@@ -105,6 +105,29 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
     assert!(error.contains("no such model"), "{error}");
 }
 
+/// Processes of one run ask for it at once.
+#[test]
+fn several_that_ask_at_once_download_once() {
+    let bodies = std::sync::atomic::AtomicUsize::new(0);
+    let bodies = std::sync::Arc::new(bodies);
+    let (counted, files) = (bodies.clone(), files());
+    let server = Server::start(move |_, request| {
+        if request.method == "GET" && request.path.ends_with("model.safetensors") {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        answer(request, &files, false)
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let snapshots: Vec<PathBuf> = std::thread::scope(|scope| {
+        let fetch = || hub(&server, cache.path(), None).fetch("org/tiny").unwrap();
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(fetch)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(snapshots.iter().all(|snapshot| is_complete(snapshot)));
+    assert_eq!(bodies.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
 #[test]
 fn a_model_in_parts_is_kept_when_all_parts_are() {
     let folder = tempfile::tempdir().unwrap();
