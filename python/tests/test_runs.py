@@ -31,7 +31,11 @@ def test_a_base_in_four_bits_is_one_for_the_runs_adapter_too(tmp_path):
     (tmp_path / "adapter").mkdir()
     for dtype, more in [("nf4-f32", {"precision": "nf4-f32"}), ("bf16", {})]:
         (tmp_path / "config.toml").write_text(f'[model]\nsource = "m"\ndtype = "{dtype}"\n')
-        assert tokensieve.Run(tmp_path).model == {"model": "m", "adapter": tmp_path / "adapter"} | more
+        run = tokensieve.Run(tmp_path)
+        assert run.model == {"model": "m", "adapter": tmp_path / "adapter"} | more
+        assert run._with({"precision": "f32"})["precision"] == "f32"
+        with pytest.raises(TypeError, match="model"):
+            run.evaluate("gsm8k", model="other")
 
 
 def test_a_run_and_what_it_trained(run):

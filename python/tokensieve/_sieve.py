@@ -199,7 +199,7 @@ class SieveMixin(_Base):
         spread = self.is_deepspeed_enabled or self.is_fsdp_enabled or bool(self.accelerator.parallelism_config)
         several = options.n_gpu > 1 or self.is_model_parallel
         unsupported = {
-            "several GPUs in one process: start one for each, by torchrun --nproc-per-node N": several,
+            "several GPUs in one process, or a device_map: start one process for each GPU, by torchrun": several,
             "weights or sequences that are spread over processes (FSDP, DeepSpeed, a parallelism_config)": spread,
             "compute_loss_func, beside an objective": self.compute_loss_func is not None,
             "label_smoothing_factor; the objective `label-smoothing` does it": options.label_smoothing_factor > 0,

@@ -53,17 +53,22 @@ class Run:
         # The adapter belongs to the matrices as four bits have them.
         return found | {"precision": model["dtype"]} if str(model["dtype"]).startswith("nf4") else found
 
+    def _with(self, options: Record) -> Record:
+        """These options beside the model's, of which only the precision may be another."""
+        given = {name: value for name, value in self.model.items() if name != "precision" or name not in options}
+        return dict(**given, **options)
+
     def evaluate(self, suite: str | Sequence[str], **options: Any) -> list[Record]:
         """`evaluate` of what was trained."""
-        return evaluate(suite, **(self.model | options))
+        return evaluate(suite, **self._with(options))
 
     def generate(self, prompts: Rows, **options: Any) -> list[Record]:
         """`generate` by what was trained."""
-        return generate(prompts, **(self.model | options))
+        return generate(prompts, **self._with(options))
 
     def uncertainty(self, rows: Rows, **options: Any) -> Uncertainty:
         """`uncertainty` of what was trained."""
-        return uncertainty(rows, **(self.model | options))
+        return uncertainty(rows, **self._with(options))
 
 
 def train(

@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
         self.saved != Some(step) && (every || ending.is_some())
     }
 
-    /// Writes a checkpoint, then removes the oldest. It counts as saved in every process once it is.
+    /// Writes a checkpoint, then removes the oldest. The other processes wait until it is there.
     fn save(&mut self) -> Result<()> {
         self.write_checkpoint()?;
         self.wait()?;
@@ -230,6 +230,7 @@ impl<'a> Run<'a> {
             write_atomically(&folder.join(CONFIG), self.config.derived().as_bytes())?;
             self.state.save(folder)
         })?;
+        self.saved = Some(step);
         checkpoint::prune(&parent, keep)
     }
 

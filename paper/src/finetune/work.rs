@@ -75,6 +75,7 @@ impl Work {
         let is = |value: Option<&toml::Value>, name: &str| value.and_then(toml::Value::as_str) == Some(name);
         for group in &mut self.plan.groups {
             group.arms.retain(|arm| arm == BEFORE);
+            group.seeds.values_mut().for_each(|seeds| *seeds = self.size.claimed.min(*seeds));
             group.data.retain(|data| {
                 beside
                     .iter()
