@@ -15,21 +15,21 @@ impl Amx {
     }
 
     pub(super) fn registers(self) -> Registers {
-        match self {}
+        Registers(self)
     }
 }
 
 /// Cannot be had.
-pub(super) enum Registers {}
+pub(super) struct Registers(Amx);
 
 impl Registers {
     pub(super) fn set_rows(&mut self, _: usize) {
-        match *self {}
+        match self.0 {}
     }
 
     /// # Safety
     /// It cannot be called.
     pub(super) unsafe fn multiply(&self, _: &[Factors; 2], _: *mut f32, _: bool) {
-        match *self {}
+        match self.0 {}
     }
 }
