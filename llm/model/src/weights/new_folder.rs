@@ -68,18 +68,16 @@ fn empty(folder: &Path, lock: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves the complete contents to their final place. The lock goes last: without it another process would empty the folder.
+/// Moves the complete contents to their final place.
 fn finish(unfinished: &Path, lock: &Path, folder: &Path, there: bool) -> Result<()> {
+    fs::remove_file(lock).map_err(Error::io(lock))?;
     if !there {
-        fs::rename(unfinished, folder).map_err(Error::io(folder))?;
-        let lock = folder.join(LOCK);
-        return fs::remove_file(&lock).map_err(Error::io(&lock));
+        return fs::rename(unfinished, folder).map_err(Error::io(folder));
     }
-    for path in entries(unfinished)?.into_iter().filter(|path| path != lock) {
+    for path in entries(unfinished)? {
         let to = folder.join(path.file_name().unwrap_or_default());
         fs::rename(&path, &to).map_err(Error::io(&to))?;
     }
-    fs::remove_file(lock).map_err(Error::io(lock))?;
     fs::remove_dir(unfinished).map_err(Error::io(unfinished))
 }
 
