@@ -1,6 +1,9 @@
 //! The hub's client against a server of our own.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use tokensieve_base::testing::{Answer, Request, Server};
 
@@ -108,24 +111,23 @@ fn a_model_is_fetched_once_and_found_again_without_the_server() {
 /// Processes of one run ask for it at once.
 #[test]
 fn several_that_ask_at_once_download_once() {
-    let bodies = std::sync::atomic::AtomicUsize::new(0);
-    let bodies = std::sync::Arc::new(bodies);
+    let bodies = Arc::new(AtomicUsize::new(0));
     let (counted, files) = (bodies.clone(), files());
     let server = Server::start(move |_, request| {
         if request.method == "GET" && request.path.ends_with("model.safetensors") {
-            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            std::thread::sleep(Duration::from_millis(50));
+            counted.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(50));
         }
         answer(request, &files, false)
     });
     let cache = tempfile::tempdir().unwrap();
-    let snapshots: Vec<PathBuf> = std::thread::scope(|scope| {
+    let snapshots: Vec<PathBuf> = thread::scope(|scope| {
         let fetch = || hub(&server, cache.path(), None).fetch("org/tiny").unwrap();
         let all: Vec<_> = (0..4).map(|_| scope.spawn(fetch)).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert!(snapshots.iter().all(|snapshot| is_complete(snapshot)));
-    assert_eq!(bodies.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(bodies.load(Ordering::Relaxed), 1);
 }
 
 #[test]
