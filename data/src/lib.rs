@@ -49,4 +49,5 @@ pub use catalogue::{Catalogue, File, Set};
 pub use error::{Attempt, Error, Unobtainable};
 pub use fetch::{Availability, Files, Substitution};
 pub use folders::Folders;
+pub use sha256::sha256_of;
 pub use source::Source;

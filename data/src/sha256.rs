@@ -10,8 +10,8 @@ pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// SHA-256 of a file.
-pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
+/// SHA-256 of a file, as lower-case hex.
+pub fn sha256_of(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut fs::File::open(path)?, &mut hash)?;
     Ok(hex(hash))

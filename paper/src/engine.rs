@@ -42,7 +42,7 @@ impl Made {
 
     /// Whether the table holds texts of a data set, which stay out of the repository.
     pub fn quotes_data(&self) -> bool {
-        !self.conversations.is_empty() && !self.provenance.data.is_empty()
+        self.about.is_of_tokens() && !self.provenance.data.is_empty()
     }
 
     /// The drawing as SVG.
@@ -182,5 +182,24 @@ mod tests {
         assert!(matches!(verdict(claim().on_data(&["mnist"])), Verdict::NotTested(_)));
         assert_eq!(verdict(claim().on_data(&["fashion-mnist"])), Verdict::Holds);
         assert_eq!(replacement(&provenance).as_deref(), Some("Drawn on Fashion-MNIST instead of mnist"));
+    }
+
+    /// Whether its report shows them in the viewer or not.
+    #[test]
+    fn figures_that_hold_a_data_sets_texts_stay_out_of_the_repository() -> Result<()> {
+        let data = vec![DataSet {
+            name: "alpaca".into(),
+            sha256: String::new(),
+            licence: String::new(),
+            replaced_by: None,
+        }];
+        let mut quoting = Vec::new();
+        for mut made in make_all_synthetic(&crate::figures::registry())? {
+            made.provenance.data.clone_from(&data);
+            quoting.extend(made.quotes_data().then_some(made.about.id));
+        }
+        quoting.sort_unstable();
+        assert_eq!(quoting, ["a-1", "a-2a", "a-4-tokens", "a-7", "a-8", "oracle-tokens"]);
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What a figure is.
 
-use crate::tokens::Conversation;
+use crate::tokens::{Conversation, TokenRow, conversations};
 use crate::{Claim, Column, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::Drawing;
@@ -13,16 +13,16 @@ pub trait Figure: Sync {
     /// What it is, for the report.
     fn about(&self) -> About;
 
-    /// Computes the data. Long work goes through [`Run::cached`] or [`Run::units`]; the arithmetic itself
+    /// Computes the data. Long work goes through [`Run::cached`] or [`Run::seeds`]; the arithmetic itself
     /// lives in `toy` or `objective`, whose sources are part of the cache key.
     fn table(&self, run: &Run) -> Result<Table>;
 
     /// States the drawing; a pure function of the table. Colours are named by role, the theme comes later.
     fn draw(&self, table: &Table) -> Result<Drawing>;
 
-    /// Conversations in the table, for the report's token viewer.
-    fn conversations(&self, _: &Table) -> Result<Vec<Conversation>> {
-        Ok(Vec::new())
+    /// Conversations in the table, for the report's token viewer: of a table of tokens.
+    fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
+        if self.about().is_of_tokens() { Ok(conversations(table.rows()?)) } else { Ok(Vec::new()) }
     }
 
     /// What a reader must know about this table, shown above the drawing.
@@ -53,6 +53,13 @@ pub struct About {
     pub deviations: &'static [&'static str],
     /// Every column of the table.
     pub columns: Vec<Column>,
+}
+
+impl About {
+    /// Whether the table has a row per token of a text, with the token's own text.
+    pub fn is_of_tokens(&self) -> bool {
+        self.columns == TokenRow::columns()
+    }
 }
 
 /// A registered figure.

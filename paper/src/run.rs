@@ -103,25 +103,27 @@ impl Run {
         Ok(rows)
     }
 
-    /// [`cached`](Self::cached) for many units, one after the other, under one progress bar; all rows in order.
-    pub fn units<C, R, E>(
+    /// [`cached`](Self::cached) for so many seeds, one after the other, under one progress bar: the rows of each.
+    pub fn seeds<C, R, E>(
         &self,
-        units: &[(String, C)],
-        compute: impl Fn(&C) -> Result<Vec<R>, E>,
-    ) -> Result<Vec<R>>
+        config: &C,
+        seeds: u64,
+        compute: impl Fn(&C, u64) -> Result<Vec<R>, E>,
+    ) -> Result<Vec<Vec<R>>>
     where
         C: Serialize,
         R: Serialize + DeserializeOwned,
         E: Into<Error>,
     {
-        let progress = self.progress(&self.figure, units.len() as u64);
-        let mut rows = Vec::new();
-        for (unit, config) in units {
-            progress.say(unit);
-            rows.extend(self.cached(unit, config, || compute(config))?);
+        let progress = self.progress(&self.figure, seeds);
+        let rows = |seed| {
+            let unit = format!("seed {seed}");
+            progress.say(&unit);
+            let rows = self.cached(&unit, &(config, seed), || compute(config, seed))?;
             progress.tick();
-        }
-        Ok(rows)
+            Ok(rows)
+        };
+        (0..seeds).map(rows).collect()
     }
 
     /// The files of a data set of `data.toml`, fetched if need be. Their hash joins the key of every unit that

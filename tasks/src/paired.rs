@@ -10,7 +10,7 @@ use tokensieve_base::streams::HashedStream;
 
 use crate::arithmetic::{Split, Telling, problem};
 use crate::keyed::{KeyedTask, one, value};
-use crate::{Answer, Ask, Measure, Message, Question, Result, Task, Unit, gsm8k};
+use crate::{Answer, Ask, Measure, Message, Question, Result, Task, gsm8k};
 
 /// Wrong answers to a question.
 const WRONG: usize = 3;
@@ -21,11 +21,8 @@ const STORIES: u64 = 1000;
 const MEASURES: &[Measure] = &[
     Measure::share("acc", "the right answer is likelier than each of three with another result"),
     Measure {
-        name: "margin",
-        meaning: "log-likelihood of the right answer minus the mean of the wrong ones'",
-        unit: Unit::Nats,
         more_is_better: true,
-        of: crate::task::ratio,
+        ..Measure::nats("margin", "log-likelihood of the right answer minus the mean of the wrong ones'")
     },
 ];
 

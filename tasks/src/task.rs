@@ -1,5 +1,7 @@
 //! The trait of all tasks, and their measures.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Answer, Question, Result};
 
 /// Questions, and how their answers are graded. One file per task.
@@ -33,7 +35,8 @@ pub struct Measure {
 }
 
 /// The unit of a measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// A share, shown in percent.
     Share,
@@ -48,6 +51,22 @@ impl Measure {
     pub const fn share(name: &'static str, meaning: &'static str) -> Self {
         Self { name, meaning, unit: Unit::Share, more_is_better: true, of: ratio }
     }
+
+    /// A mean in nats of which less is better; each tally is `[sum, count]`.
+    pub const fn nats(name: &'static str, meaning: &'static str) -> Self {
+        Self { name, meaning, unit: Unit::Nats, more_is_better: false, of: ratio }
+    }
+
+    /// An expected calibration error; each tally has the sum of (probability − hit) for each bin, then the number of tokens.
+    pub const fn calibration_error(name: &'static str, meaning: &'static str) -> Self {
+        Self { name, meaning, unit: Unit::Share, more_is_better: false, of: calibration_error }
+    }
+}
+
+/// Σ |Σ in the bin of (probability − hit)| / tokens.
+fn calibration_error(sums: &[f64]) -> f64 {
+    let (gaps, tokens) = sums.split_at(sums.len() - 1);
+    gaps.iter().map(|gap| gap.abs()).sum::<f64>() / tokens[0]
 }
 
 /// The first sum divided by the second.

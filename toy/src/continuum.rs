@@ -105,7 +105,7 @@ pub struct ContinuumRow {
     /// α, where the objective is one of `f_α`.
     pub alpha: Option<f64>,
     /// Length of step: `own` or `grad-norm`.
-    pub step: String,
+    pub step: Step,
     /// Mean probability of held-out truth before fine-tuning.
     pub capability: f64,
     /// Share of wrong labels in the training set.
@@ -255,7 +255,7 @@ pub fn summarise(config: &ContinuumConfig, seeds: &[Vec<Outcome>]) -> Result<Vec
             Ok(ContinuumRow {
                 objective: config.objectives[here.objective].name.clone(),
                 alpha: config.objectives[here.objective].alpha,
-                step: here.step.name().into(),
+                step: here.step,
                 capability: here.capability,
                 noise_rate: here.noise_rate,
                 seeds: seeds.len(),
@@ -309,7 +309,7 @@ mod tests {
                 row.objective == objective
                     && row.capability == capability
                     && row.noise_rate == noise_rate
-                    && row.step == "own"
+                    && row.step == Step::Own
             })
             .unwrap()
     }

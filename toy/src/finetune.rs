@@ -31,16 +31,6 @@ pub enum Step {
     GradNorm,
 }
 
-impl Step {
-    /// Its name in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::GradNorm => "grad-norm",
-        }
-    }
-}
-
 /// Statistics of a fine-tuning run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Travel {

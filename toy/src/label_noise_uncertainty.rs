@@ -16,6 +16,7 @@ use crate::{
     Error,
     images::{CLASSES, DataSet, Images},
     mlp::{Batch, Dropout, Fleet, H1, H2, Learner, Network, SparseImages, Weights},
+    softmax::entropy,
 };
 use tokensieve_base::statistics;
 use tokensieve_base::streams::Stream;
@@ -303,10 +304,6 @@ fn uncertainties(
     }
     let epistemic = mean.iter().zip(&aleatoric).map(|(mean, aleatoric)| (entropy(mean) - aleatoric).max(0.0));
     [epistemic.collect(), aleatoric]
-}
-
-fn entropy(p: &[f64; CLASSES]) -> f64 {
-    -p.iter().filter(|p| **p > 0.0).map(|p| p * libm::log(*p)).sum::<f64>()
 }
 
 /// The three numbers of each probe example.

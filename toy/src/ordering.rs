@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokensieve_objective::{Objective as Preset, Plan, TokenStats, Training, gradient};
 
 use crate::Error;
+use crate::domain::argmax;
 use crate::softmax::softmax;
 use tokensieve_base::statistics::{self, Estimate};
 use tokensieve_base::streams::Stream;
@@ -223,11 +224,11 @@ impl Contexts {
             softmax(&mut p);
             contexts.teacher_nv.extend(&p);
             contexts.labels.push(sample(&p, stream.uniform()));
-            let first = largest(&p);
+            let first = argmax(&p);
             p[first] = 0.0;
             let fooled = inner(&features[1..], &direction) / length > config.fooled_above;
             contexts.best.push(first);
-            contexts.believed.push(if fooled { largest(&p) } else { first });
+            contexts.believed.push(if fooled { argmax(&p) } else { first });
             contexts.features_nd.extend(features);
         }
         contexts
@@ -255,11 +256,6 @@ fn logits(weights_vd: &[f64], features: &[f64], out: &mut [f64]) {
     for (logit, row) in out.iter_mut().zip(weights_vd.chunks_exact(features.len())) {
         *logit = inner(row, features);
     }
-}
-
-/// Index of the largest entry, the first among equals.
-fn largest(p: &[f64]) -> usize {
-    p.iter().enumerate().fold(0, |best, (i, x)| if *x > p[best] { i } else { best })
 }
 
 /// The answer at quantile `u` of the distribution p.
@@ -401,7 +397,7 @@ fn rewards(weights_vd: &[f64], test: &Contexts, advantage: Advantage) -> [f64; 2
             Advantage::Oracle | Advantage::Fooled => f64::from(u8::from(x == test.best[i])),
         };
         sampled += p.iter().enumerate().fold(0.0, |sum, (x, p)| sum + p * reward(x));
-        greedy += reward(largest(&p));
+        greedy += reward(argmax(&p));
     }
     [sampled, greedy].map(|sum| sum / n as f64)
 }

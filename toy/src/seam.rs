@@ -137,7 +137,7 @@ pub struct SeamRow {
     /// What becomes of the rest: `none` or `distil`.
     pub rest: String,
     /// Length of step: `own` or `grad-norm`.
-    pub step: String,
+    pub step: Step,
     /// Mean probability of held-out truth before fine-tuning.
     pub capability: f64,
     /// Share of wrong labels in the training set.
@@ -284,7 +284,7 @@ pub fn summarise(config: &SeamConfig, seeds: &[Vec<Outcome>]) -> Result<Vec<Seam
                 band_low: arm.band.map(|band| band.0),
                 band_high: arm.band.map(|band| band.1),
                 rest: if arm.distil { "distil" } else { "none" }.into(),
-                step: here.step.name().into(),
+                step: here.step,
                 capability: here.capability,
                 noise_rate: here.noise_rate,
                 seeds: seeds.len(),

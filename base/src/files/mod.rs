@@ -9,6 +9,7 @@
 
 mod claim;
 mod destination;
+mod folder;
 mod read;
 mod write;
 
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use claim::{claim, wait_for};
 pub use destination::Destination;
+pub use folder::{check_folder, make_folder};
 pub use read::read_text;
 pub use write::{write_atomically, write_atomically_with};
 

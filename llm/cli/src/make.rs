@@ -9,7 +9,10 @@ use tokensieve_base::files::Destination;
 use tokensieve_model::Error;
 use tokensieve_tasks::{self as tasks, make};
 
-use super::model_arguments::{count, seed};
+use super::model_arguments::seed;
+
+/// The most rows of a file (choice: tens of gigabytes).
+const MOST: usize = 100_000_000;
 
 /// Task, split, number of rows and destination.
 #[derive(clap::Args, Debug)]
@@ -27,7 +30,7 @@ pub struct Arguments {
     #[arg(long, default_value = "train")]
     split: String,
     /// Number of rows
-    #[arg(short, long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "N", value_parser = number_of_rows, allow_negative_numbers = true)]
     n: usize,
     /// Index of the first row: rows from N on are held out from the N rows without this flag
     #[arg(long, value_name = "I", default_value_t = 0)]
@@ -44,7 +47,14 @@ impl Arguments {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let rows =
             |n: u64| make(&self.task, &self.split, self.first..self.first.saturating_add(n), self.seed);
-        let new = rows(self.n as u64)?;
+        self.check_last()?;
+        let mut new = rows(self.n as u64)?.peekable();
+        if new.peek().is_none() {
+            // Only sets end.
+            let all = make(&self.task, &self.split, 0..u64::MAX, self.seed)?.count();
+            let what = format!("{} ({}) has only {all} rows; name one below", self.task, self.split);
+            return Err(Error::setting(format!("--first {}", self.first), what).into());
+        }
         let what =
             format!("rows of {} ({}) from {} on, seed {}", self.task, self.split, self.first, self.seed);
         let destination =
@@ -66,6 +76,22 @@ impl Arguments {
         }
         Ok(())
     }
+
+    /// Checks that the last row has an index.
+    fn check_last(&self) -> anyhow::Result<()> {
+        if self.first.checked_add(self.n as u64).is_some() {
+            return Ok(());
+        }
+        let last = u64::MAX - self.n as u64;
+        let what = format!("with -n {} it must be a whole number from 0 to {last}", self.n);
+        Err(Error::setting(format!("--first {}", self.first), what).into())
+    }
+}
+
+/// Reads how many rows to write.
+fn number_of_rows(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|n| (1..=MOST).contains(n));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
 }
 
 /// Whether every line of a file is the row of this place. `rows` makes the first so many.

@@ -29,6 +29,7 @@
 //! |---|---|
 //! | `source` | finds the file behind a path or the name of a data set ([`DataSource`]) |
 //! | `read`, `parquet` | hand out the rows of a file, one after the other |
+//! | `unique_keys` | refuses rows in which a key stands twice |
 //! | `format` | reads the conversation, the weights, the scores and the advantage of a row ([`Format`]) |
 //! | `data_set` | tokenises the rows on all cores ([`load`], [`DataSet`]) |
 //! | `prompts` | reads rows as prompts, for generation ([`prompts()`]) |
@@ -53,6 +54,7 @@ mod row;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unique_keys;
 
 pub use classes::{Class, Classes};
 pub use data_set::{DataSet, Skipped, load};

@@ -13,8 +13,7 @@ pub struct Order {
     documents: usize,
     /// Number of documents in all epochs together.
     total: u64,
-    /// `None`: the order of the file.
-    seed: Option<u64>,
+    seed: u64,
     /// The most recent epoch and its permutation, kept so that only a new epoch computes it.
     latest: Mutex<Option<(u64, Vec<usize>)>>,
 }
@@ -22,12 +21,7 @@ pub struct Order {
 impl Order {
     /// A new permutation for each epoch.
     pub fn new(documents: usize, seed: u64) -> Self {
-        Self { documents, total: u64::MAX, seed: Some(seed), latest: Mutex::default() }
-    }
-
-    /// The order of the file in every epoch.
-    pub fn sequential(documents: usize) -> Self {
-        Self { documents, total: u64::MAX, seed: None, latest: Mutex::default() }
+        Self { documents, total: u64::MAX, seed, latest: Mutex::default() }
     }
 
     /// This order, ending after `total` documents.
@@ -59,12 +53,10 @@ impl Order {
     /// The order of one epoch (counted from 0).
     pub fn permutation(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.documents).collect();
-        if let Some(seed) = self.seed {
-            let mut random = keyed("data order", seed, epoch);
-            // Fisher–Yates shuffle.
-            for last in (1..order.len()).rev() {
-                order.swap(last, below(&mut random, last as u64 + 1) as usize);
-            }
+        let mut random = keyed("data order", self.seed, epoch);
+        // Fisher–Yates shuffle.
+        for last in (1..order.len()).rev() {
+            order.swap(last, below(&mut random, last as u64 + 1) as usize);
         }
         order
     }
@@ -95,10 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_seed_the_files_order_stays() {
-        assert_eq!(Order::sequential(3).batch(1, 2), [2, 0]);
-        let once = Order::sequential(3).until(3);
-        assert_eq!([once.batch(0, 2), once.batch(1, 2), once.batch(2, 2)], [vec![0, 1], vec![2], vec![]]);
+    fn an_order_ends_after_its_total() {
+        let (order, ending) = (Order::new(3, 0), Order::new(3, 0).until(4));
+        let batches = [0, 1, 2].map(|step| ending.batch(step, 3));
+        assert_eq!(batches, [order.batch(0, 3), order.batch(3, 1), vec![]]);
         assert!(Order::new(0, 0).batch(5, 4).is_empty());
     }
 

@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde_json::Value;
 
 use crate::parquet;
-use crate::row::{OnRow, Row};
+use crate::row::OnRow;
+use crate::unique_keys::Row as Object;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
@@ -25,6 +25,8 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
     match head {
         [b'P', b'A', b'R', b'1', ..] => return parquet::rows(path, take),
         [0x1f, 0x8b, ..] => return Err(Error::file(path, "is compressed with gzip; decompress it first")),
+        [0xff, 0xfe, ..] | [b'{' | b'[', 0, ..] => return Err(utf_16(path, "LE")),
+        [0xfe, 0xff, ..] | [0, b'{' | b'[', ..] => return Err(utf_16(path, "BE")),
         [0xef, 0xbb, 0xbf, ..] => input.consume(3),
         _ => {}
     }
@@ -33,6 +35,11 @@ pub(super) fn rows(path: &Path, take: &mut OnRow) -> Result<()> {
         Some(b'[') => array(path, input, take),
         _ => lines(path, input, take),
     }
+}
+
+fn utf_16(path: &Path, order: &str) -> Error {
+    let what = format!("is UTF-16, but rows are read as UTF-8; convert it: iconv -f UTF-16{order} -t UTF-8");
+    Error::file(path, what)
 }
 
 fn lines(path: &Path, mut input: impl BufRead, take: &mut OnRow) -> Result<()> {
@@ -50,19 +57,12 @@ fn lines(path: &Path, mut input: impl BufRead, take: &mut OnRow) -> Result<()> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let value = serde_json::from_slice(&line).map_err(|error| json_error(&error));
-        if take(number, value.and_then(object))?.is_break() {
+        let row = serde_json::from_slice(&line).map_err(|error| json_error(&error));
+        if take(number, row.and_then(|Object(row)| row))?.is_break() {
             break;
         }
     }
     Ok(())
-}
-
-fn object(value: Value) -> Row {
-    match value {
-        Value::Object(map) => Ok(map),
-        _ => Err("is not a JSON object".to_owned()),
-    }
 }
 
 /// The parser's error without its line number, which the caller reports.
@@ -114,8 +114,8 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while let Some((line, value)) = elements.next_element_seed(Element(self.line))? {
-            *self.outcome = (self.take)(line, object(value));
+        while let Some((line, Object(row))) = elements.next_element_seed(Element(self.line))? {
+            *self.outcome = (self.take)(line, row);
             if !matches!(self.outcome, Ok(ControlFlow::Continue(()))) {
                 return Err(A::Error::custom("stopped"));
             }
@@ -128,11 +128,11 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
 struct Element<'a>(&'a Cell<usize>);
 
 impl<'de> DeserializeSeed<'de> for Element<'_> {
-    type Value = (usize, Value);
+    type Value = (usize, Object);
 
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
         // So far, the parser has only peeked at the first byte of the element.
         let line = self.0.get();
-        serde::Deserialize::deserialize(input).map(|value| (line, value))
+        serde::Deserialize::deserialize(input).map(|row| (line, row))
     }
 }

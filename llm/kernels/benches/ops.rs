@@ -102,7 +102,7 @@ fn attention(layout: &Layout) {
     let how = Attention { heads: HEADS, scale: 0.125, soft_cap: None, window: None };
     let qkv = random(&[tokens, HEADS.width() as i64]);
     let (d_out, out) = (random(&[tokens, HIDDEN]), random(&[tokens, HIDDEN]));
-    let lse = kernels::attention(&qkv, layout, &how, &out);
+    let lse = kernels::attention(&qkv, layout, &how, None, &out);
     // What has to be multiplied: pairs of a query and a key it sees.
     let square = |n: usize| n * (n + 1) / 2;
     let pairs = square(layout.prefix)
@@ -112,7 +112,7 @@ fn attention(layout: &Layout) {
         "attention",
         Work::Operations(2.0 * product),
         || plain::attention(&qkv, layout, &how, None, &out),
-        || kernels::attention(&qkv, layout, &how, &out),
+        || kernels::attention(&qkv, layout, &how, None, &out),
     );
     compare(
         "attention backward",

@@ -228,25 +228,19 @@ pub fn gated_backward(
 
 /// Attention of `qkv` (`[T, (H+2G)·K]`, after [`rope`]) into `out` (`[T, H·K]`): a document's tokens see the prefix and
 /// their own document up to themselves, the prefix's see the prefix. Returns the log-sum-exp of each row's scores, f32
-/// `[H, T]`, for the backward pass.
-pub fn attention(qkv: &Tensor, layout: &Layout, how: &Attention, out: &Tensor) -> Tensor {
-    cpu::attention(qkv, layout, how, None, out)
-        .or_else(|| flash::attention(qkv, layout, how, out))
-        .unwrap_or_else(|| plain::attention(qkv, layout, how, None, out))
-}
-
-/// [`attention`] with probabilities dropped and the kept ones scaled, as `dropout` has it for each token. There is no way
-/// back.
-pub fn attention_dropped(
+/// `[H, T]`, for the backward pass. `dropout`, if given, drops probabilities and scales the kept ones, with a key per
+/// token; that has no backward pass.
+pub fn attention(
     qkv: &Tensor,
     layout: &Layout,
     how: &Attention,
-    dropout: &Mask,
+    dropout: Option<&Mask>,
     out: &Tensor,
 ) -> Tensor {
-    // Not by flash attention, whose random numbers are its own and depend on what else is computed.
-    cpu::attention(qkv, layout, how, Some(dropout), out)
-        .unwrap_or_else(|| plain::attention(qkv, layout, how, Some(dropout), out))
+    cpu::attention(qkv, layout, how, dropout, out)
+        // Flash attention draws random numbers of its own, which depend on what else is computed.
+        .or_else(|| dropout.is_none().then(|| flash::attention(qkv, layout, how, out))?)
+        .unwrap_or_else(|| plain::attention(qkv, layout, how, dropout, out))
 }
 
 /// Backward of [`attention`]: the gradient at `qkv`, contiguous and of its kind.

@@ -10,7 +10,7 @@ pub(crate) const MODEL: &str = "model";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The content of a file is not valid.
-    #[error("{}{}: {what}", .path.display(), Line(*.line))]
+    #[error("{}{}: {what}", .path.display(), .line.map_or(String::new(), |line| format!(":{line}")))]
     File {
         /// The file.
         path: PathBuf,
@@ -100,14 +100,6 @@ impl Error {
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |reason| Self::Io { path, reason }
-    }
-}
-
-struct Line(Option<usize>);
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |line| write!(f, ":{line}"))
     }
 }
 

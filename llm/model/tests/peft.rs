@@ -198,7 +198,7 @@ fn adapted(fixture: &Fixture, adapter: &Adapter) -> Tensor {
 fn an_adapter_that_grew_twice_is_saved_as_it_is() {
     let fixture = Fixture::new("llama-linear");
     let config = fixture.checkpoint().config().clone();
-    let alphas = Pattern(vec![("o_proj".to_owned(), 5.0), ("down_proj".to_owned(), 1.0)]);
+    let alphas = Pattern([("o_proj".to_owned(), 5.0), ("down_proj".to_owned(), 1.0)].into());
     let patterns = LoraConfig { r: 2, alpha_pattern: alphas, ..LoraConfig::default() };
     // The ratios of their roots are rounded.
     let rooted = LoraConfig { r: 24, use_rslora: true, ..LoraConfig::default() };

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use tokensieve_base::files::{self, write_atomically};
+use tokensieve_data::sha256_of;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 
@@ -59,10 +60,8 @@ impl State {
     /// Writes it into a checkpoint's folder, with the checksums of the files that are there.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let mut files = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-            let path = entry.map_err(Error::io(folder))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.insert(name, checksum(&path)?);
+        for (name, path) in entries(folder)? {
+            files.insert(name, sha256_of(&path).map_err(Error::io(&path))?);
         }
         let path = folder.join(STATE);
         let state = Self { files, ..self.clone() };
@@ -94,7 +93,7 @@ impl State {
     pub fn check_files(&self, folder: &Path, is_asked: impl Fn(&str) -> bool) -> Result<()> {
         for (name, written) in self.files.iter().filter(|(name, _)| is_asked(name)) {
             let path = folder.join(name);
-            if checksum(&path)? != *written {
+            if sha256_of(&path).map_err(Error::io(&path))? != *written {
                 return Err(Error::file(&path, CHANGED));
             }
         }
@@ -104,14 +103,6 @@ impl State {
 
 /// A file that differs from its checksum.
 const CHANGED: &str = "has changed since it was written: its checksum is another";
-
-/// SHA-256 of a file, in hex.
-fn checksum(path: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    let copied = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hash));
-    copied.map_err(Error::io(path))?;
-    Ok(format!("{:x}", hash.finalize()))
-}
 
 /// Writes the folder `name` below `parent` atomically: what was there before stays until the new one is complete.
 pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
@@ -132,10 +123,23 @@ pub fn write(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) 
 
 /// Flushes every file of a folder and the folder itself.
 fn flush(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        files::sync(&entry.map_err(Error::io(folder))?.path())?;
+    for (_, path) in entries(folder)? {
+        files::sync(&path)?;
     }
     Ok(files::sync(folder)?)
+}
+
+/// The names and paths of what lies in a folder. A folder that is not there has nothing.
+pub fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(Error::io(folder))?,
+    };
+    let named = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.map_err(Error::io(folder))?;
+        Ok((entry.file_name().to_string_lossy().into_owned(), entry.path()))
+    };
+    entries.map(named).collect()
 }
 
 fn remove(folder: &Path) -> Result<()> {
@@ -159,18 +163,8 @@ pub fn is_of_a_run(name: &str) -> bool {
 
 /// The checkpoints in a folder by their steps, the latest last. A folder that is not there has none.
 pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let entries = match fs::read_dir(parent) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(Error::io(parent))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(Error::io(parent))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(step) = name.strip_prefix(COMPLETE).and_then(|step| step.parse().ok()) {
-            found.push((step, path));
-        }
-    }
+    let step = |(name, path): (String, PathBuf)| Some((name.strip_prefix(COMPLETE)?.parse().ok()?, path));
+    let mut found: Vec<(u64, PathBuf)> = entries(parent)?.into_iter().filter_map(step).collect();
     found.sort();
     Ok(found)
 }
@@ -186,15 +180,11 @@ pub fn set_aside(folder: &Path) -> Result<PathBuf> {
 
 /// Removes all but the latest `keep` checkpoints, and unfinished ones. A folder that is not there has none.
 pub fn prune(parent: &Path, keep: usize) -> Result<()> {
-    if !parent.exists() {
-        return Ok(());
-    }
     let all = list(parent)?;
     let old = all.len().saturating_sub(keep);
     all[..old].iter().try_for_each(|(_, folder)| remove(folder))?;
-    for entry in fs::read_dir(parent).map_err(Error::io(parent))? {
-        let path = entry.map_err(Error::io(parent))?.path();
-        if path.file_name().unwrap_or_default().to_string_lossy().starts_with(UNFINISHED) && path.is_dir() {
+    for (name, path) in entries(parent)? {
+        if name.starts_with(UNFINISHED) && path.is_dir() {
             remove(&path)?;
         }
     }

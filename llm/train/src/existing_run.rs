@@ -160,18 +160,9 @@ fn lists_skipped(name: &str) -> bool {
 
 /// What lies in a folder under names of a kind. A folder that is not there has nothing.
 fn named(folder: &Path, is_it: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(Error::io(folder))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(Error::io(folder))?;
-        if is_it(&entry.file_name().to_string_lossy()) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
+    let mut found = checkpoint::entries(folder)?;
+    found.retain(|(name, _)| is_it(name));
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
 //! The data sets that a configuration names.
 
-use std::fs;
-
 use serde_json::json;
-use tokensieve_base::files::write_atomically;
+use tokensieve_base::files::{make_folder, write_atomically};
 use tokensieve_base::status;
 use tokensieve_documents::{DataSet, DataSource, Skipped};
+use tokensieve_model::Result;
 use tokensieve_model::text::Tokenizer;
 use tokensieve_model::weights::Checkpoint;
-use tokensieve_model::{Error, Result};
 
 use crate::config::Config;
 
@@ -64,7 +62,7 @@ pub(crate) fn list_skipped(config: &Config, name: &str, set: &DataSet) -> Result
     if set.skipped.is_empty() {
         return Ok(());
     }
-    fs::create_dir_all(&config.train.out).map_err(Error::io(&config.train.out))?;
+    make_folder(&config.train.out)?;
     let path = config.train.out.join(format!("skipped-{name}.jsonl"));
     let line = |bad: &Skipped| format!("{}\n", json!({ "line": bad.line, "reason": bad.reason }));
     let lines: String = set.skipped.iter().map(line).collect();

@@ -59,40 +59,32 @@ impl Optimizer {
         self.steps += 1;
         for (range, matrix) in &self.runs {
             let decay = if *matrix { lr * self.weight_decay } else { 0.0 };
-            let pass = self.pass(lr, scale, decay);
+            let (keep, scale) = ((1.0 - decay) as f32, scale as f32);
             let part = |tensor: &Tensor| tensor.narrow(0, range.start, range.end - range.start);
             let (values, gradients) = (part(parameters.values()), part(parameters.gradients()));
             let moments: Vec<Tensor> = self.moments.iter().map(part).collect();
-            match (pass, moments.as_slice()) {
-                (Pass::AdamW(pass), [mean, square]) => pass.run(&values, &gradients, mean, square),
-                (Pass::Sgd(pass), [mean]) => pass.run(&values, &gradients, mean),
+            match (self.rule, moments.as_slice()) {
+                (config::Optimizer::AdamW { betas: [beta1, beta2], eps }, [mean, square]) => {
+                    let steps = self.steps.min(i32::MAX as u64) as i32;
+                    let pass = AdamW {
+                        keep,
+                        scale,
+                        beta1: beta1 as f32,
+                        beta2: beta2 as f32,
+                        size: (lr / (1.0 - beta1.powi(steps))) as f32,
+                        correction: (1.0 / (1.0 - beta2.powi(steps)).sqrt()) as f32,
+                        eps: eps as f32,
+                    };
+                    pass.run(&values, &gradients, mean, square);
+                }
+                (config::Optimizer::Sgd { momentum }, [mean]) => {
+                    let pass = Sgd { keep, scale, momentum: momentum as f32, size: lr as f32 };
+                    pass.run(&values, &gradients, mean);
+                }
                 _ => {}
             }
         }
         norm
-    }
-
-    fn pass(&self, lr: f64, scale: f64, decay: f64) -> Pass {
-        match self.rule {
-            config::Optimizer::AdamW { betas: [beta1, beta2], eps } => {
-                let steps = self.steps.min(i32::MAX as u64) as i32;
-                Pass::AdamW(AdamW {
-                    keep: (1.0 - decay) as f32,
-                    scale: scale as f32,
-                    beta1: beta1 as f32,
-                    beta2: beta2 as f32,
-                    size: (lr / (1.0 - beta1.powi(steps))) as f32,
-                    correction: (1.0 / (1.0 - beta2.powi(steps)).sqrt()) as f32,
-                    eps: eps as f32,
-                })
-            }
-            config::Optimizer::Sgd { momentum } => Pass::Sgd(Sgd {
-                keep: (1.0 - decay) as f32,
-                scale: scale as f32,
-                momentum: momentum as f32,
-                size: lr as f32,
-            }),
-        }
     }
 
     /// Restarts with parameters of another layout. If the moments were carried over, the bias correction would treat new
@@ -134,12 +126,6 @@ impl Optimizer {
 
 /// Names of the moments in a checkpoint.
 const NAMES: [&str; 2] = ["mean", "square"];
-
-/// One pass over a run of parameters.
-enum Pass {
-    AdamW(AdamW),
-    Sgd(Sgd),
-}
 
 /// v ← v·keep − size·m̂ / (√(square)·correction + eps)
 struct AdamW {

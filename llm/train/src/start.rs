@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
-use tokensieve_base::files::write_atomically;
+use tokensieve_base::files::{make_folder, write_atomically};
 use tokensieve_documents::Order;
 use tokensieve_kernels::nccl::Communicator;
 use tokensieve_kernels::{Backend, machine, memory};
@@ -183,7 +182,7 @@ impl<'a> Run<'a> {
 /// Creates and claims the folder of the results.
 fn claim_folder(config: &Config) -> Result<Lock> {
     let out = &config.train.out;
-    fs::create_dir_all(out).map_err(Error::io(out))?;
+    make_folder(out)?;
     let lock = Lock::claim(out)?;
     if config.is_by_hand(&out.join(CONFIG)) {
         return Err(Error::file(out.join(CONFIG), BY_HAND));

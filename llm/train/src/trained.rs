@@ -13,6 +13,7 @@ use tokensieve_model::{Adapter, LoraConfig, Model};
 
 /// What is trained.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a run has one")]
 pub enum Trained {
     /// A low-rank adapter.
     Adapter(Adapter),

@@ -8,6 +8,7 @@ use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, co
 use anyhow::{Context as _, Result};
 use tokensieve_plot::{Axis, Drawing, Panel, Series};
 use tokensieve_toy::continuum::{self, ContinuumConfig, ContinuumRow};
+use tokensieve_toy::finetune::Step;
 
 /// The figure.
 pub(super) struct Figure;
@@ -79,10 +80,7 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let config = run.profile.pick(ContinuumConfig::smoke(), ContinuumConfig::default());
-        let units: Vec<(String, (ContinuumConfig, u64))> =
-            (0..config.seeds).map(|seed| (format!("seed {seed}"), (config.clone(), seed))).collect();
-        let outcomes = run.units(&units, |(config, seed)| continuum::seed(config, *seed))?;
-        let seeds: Vec<_> = outcomes.chunk_by(|a, b| a.seed == b.seed).map(<[_]>::to_vec).collect();
+        let seeds = run.seeds(&config, config.seeds, continuum::seed)?;
         Table::from_rows(&continuum::summarise(&config, &seeds)?)
     }
 
@@ -90,7 +88,7 @@ impl crate::Figure for Figure {
         let rows: Vec<ContinuumRow> = table.rows()?;
         let noises = ascending(rows.iter().map(|row| row.noise_rate));
         let mut panels = Vec::new();
-        for (step, title) in [("own", "same rate"), ("grad-norm", "same step length")] {
+        for (step, title) in [(Step::Own, "same rate"), (Step::GradNorm, "same step length")] {
             for (column, noise) in noises.iter().enumerate() {
                 let y = Axis::symlog("accuracy over −log *p*", 0.05).range(-0.7, 0.3).ticks(
                     [-0.5, -0.2, -0.05, 0.0, 0.05, 0.2].map(|v: f64| (v, tokensieve_plot::number(v, 1))),
@@ -121,8 +119,8 @@ impl crate::Figure for Figure {
 
     fn claims(&self, table: &Table) -> Result<Vec<Claim>> {
         let rows: Vec<ContinuumRow> = table.rows()?;
-        let at = |step: &str| Cells::new(rows.iter().filter(|row| row.step == step).cloned().collect());
-        let (own, same_length) = (at("own")?, at("grad-norm")?);
+        let at = |step| Cells::new(rows.iter().filter(|row| row.step == step).cloned().collect());
+        let (own, same_length) = (at(Step::Own)?, at(Step::GradNorm)?);
         let mut claims = Vec::new();
         for (suffix, claim) in &ENDS {
             claims.push(of_step(
@@ -195,17 +193,12 @@ const ALONG_ALPHA: &str = "accuracy at α = 1 minus at α = 0.1, 30 % wrong labe
 
 /// −p against −log p at the two ends, at either length of step, which the id of a claim names before the suffix given here.
 const ENDS: [(&str, Declared<Cells>); 10] = [
-    (
-        "",
-        Declared {
-            id: "strong-noise-30",
-            source: "B, the continuum",
-            evidence: Evidence::Proxy,
-            statement: "Strong base, 30 % wrong labels: −*p* beats −log *p*.",
-            test: PAIRED,
-            expected: Expected::Above(0.0),
-            effect: |cells| cells.gain("-p", cells.strong, 0.3),
-        },
+    gains(
+        "strong-noise-30",
+        "B, the continuum",
+        "Strong base, 30 % wrong labels: −*p* beats −log *p*.",
+        Expected::Above(0.0),
+        |cells| cells.gain("-p", cells.strong, 0.3),
     ),
     (
         "-nll",
@@ -219,17 +212,12 @@ const ENDS: [(&str, Declared<Cells>); 10] = [
             effect: |cells| cells.cell("-p", cells.strong, 0.3).map(nll_gain),
         },
     ),
-    (
-        "",
-        Declared {
-            id: "strong-noise-50",
-            source: "B, the continuum",
-            evidence: Evidence::Proxy,
-            statement: "Strong base, 50 % wrong labels: −*p* beats −log *p*.",
-            test: PAIRED,
-            expected: Expected::Above(0.0),
-            effect: |cells| cells.gain("-p", cells.strong, 0.5),
-        },
+    gains(
+        "strong-noise-50",
+        "B, the continuum",
+        "Strong base, 50 % wrong labels: −*p* beats −log *p*.",
+        Expected::Above(0.0),
+        |cells| cells.gain("-p", cells.strong, 0.5),
     ),
     (
         "-nll",
@@ -243,79 +231,60 @@ const ENDS: [(&str, Declared<Cells>); 10] = [
             effect: |cells| cells.cell("-p", cells.strong, 0.5).map(nll_gain),
         },
     ),
-    (
-        "",
-        Declared {
-            id: "strong-noise-30-p10",
-            source: "B, abstract",
-            evidence: Evidence::Proxy,
-            statement: "Strong base, 30 % wrong labels: −*p*^{10} beats −log *p*.",
-            test: PAIRED,
-            expected: Expected::Above(0.0),
-            effect: |cells| cells.gain("-p^10", cells.strong, NOISE),
-        },
+    gains(
+        "strong-noise-30-p10",
+        "B, abstract",
+        "Strong base, 30 % wrong labels: −*p*^{10} beats −log *p*.",
+        Expected::Above(0.0),
+        |cells| cells.gain("-p^10", cells.strong, NOISE),
     ),
-    (
-        "",
-        Declared {
-            id: "strong-clean-p10",
-            source: "B, abstract",
-            evidence: Evidence::Proxy,
-            statement: "Strong base, clean labels: −*p*^{10} beats −log *p* even without noise.",
-            test: PAIRED,
-            expected: Expected::Above(0.0),
-            effect: |cells| cells.gain("-p^10", cells.strong, 0.0),
-        },
+    gains(
+        "strong-clean-p10",
+        "B, abstract",
+        "Strong base, clean labels: −*p*^{10} beats −log *p* even without noise.",
+        Expected::Above(0.0),
+        |cells| cells.gain("-p^10", cells.strong, 0.0),
     ),
-    (
-        "",
-        Declared {
-            id: "weak-noise-0",
-            source: "B, the continuum",
-            evidence: Evidence::Proxy,
-            statement: "Weak base, 0 % wrong labels: −log *p* beats −*p*.",
-            test: PAIRED,
-            expected: Expected::Below(0.0),
-            effect: |cells| cells.gain("-p", cells.weak, 0.0),
-        },
+    gains(
+        "weak-noise-0",
+        "B, the continuum",
+        "Weak base, 0 % wrong labels: −log *p* beats −*p*.",
+        Expected::Below(0.0),
+        |cells| cells.gain("-p", cells.weak, 0.0),
     ),
-    (
-        "",
-        Declared {
-            id: "weak-noise-30",
-            source: "B, the continuum",
-            evidence: Evidence::Proxy,
-            statement: "Weak base, 30 % wrong labels: −log *p* beats −*p*.",
-            test: PAIRED,
-            expected: Expected::Below(0.0),
-            effect: |cells| cells.gain("-p", cells.weak, 0.3),
-        },
+    gains(
+        "weak-noise-30",
+        "B, the continuum",
+        "Weak base, 30 % wrong labels: −log *p* beats −*p*.",
+        Expected::Below(0.0),
+        |cells| cells.gain("-p", cells.weak, 0.3),
     ),
-    (
-        "",
-        Declared {
-            id: "strong-clean",
-            source: "B, the continuum",
-            evidence: Evidence::Proxy,
-            statement: "Strong base, clean labels: −*p* beats −log *p* even without noise.",
-            test: PAIRED,
-            expected: Expected::Above(0.0),
-            effect: |cells| cells.gain("-p", cells.strong, 0.0),
-        },
+    gains(
+        "strong-clean",
+        "B, the continuum",
+        "Strong base, clean labels: −*p* beats −log *p* even without noise.",
+        Expected::Above(0.0),
+        |cells| cells.gain("-p", cells.strong, 0.0),
     ),
-    (
-        "",
-        Declared {
-            id: "threshold",
-            source: "B, the continuum",
-            evidence: Evidence::Proxy,
-            statement: "Strong base, 30 % wrong labels: leaving out p < 0.2 beats −log *p* on all tokens.",
-            test: PAIRED,
-            expected: Expected::Above(0.0),
-            effect: |cells| cells.gain("-log p, p >= 0.2", cells.strong, NOISE),
-        },
+    gains(
+        "threshold",
+        "B, the continuum",
+        "Strong base, 30 % wrong labels: leaving out p < 0.2 beats −log *p* on all tokens.",
+        Expected::Above(0.0),
+        |cells| cells.gain("-log p, p >= 0.2", cells.strong, NOISE),
     ),
 ];
+
+/// A claim of the paper's about the accuracy over −log *p*'s.
+const fn gains(
+    id: &'static str,
+    source: &'static str,
+    statement: &'static str,
+    expected: Expected,
+    effect: fn(&Cells) -> Option<Estimate>,
+) -> (&'static str, Declared<Cells>) {
+    ("", Declared { id, source, evidence: Evidence::Proxy, statement, test: PAIRED, expected, effect })
+}
 
 /// Claims about training at the same learning rate: the middle of the continuum, the check with wrong labels, the sweep of α,
 /// the training likelihood.
@@ -421,7 +390,7 @@ fn family(rows: &[ContinuumRow]) -> Vec<Panel> {
     values
         .into_iter()
         .map(|(title, label, value)| {
-            let step = if title == "Same rate" { "own" } else { "grad-norm" };
+            let step = if title == "Same rate" { Step::Own } else { Step::GradNorm };
             // α = 0 has no place on a logarithm's axis: it stands at 0.05.
             let ticks = [(0.05, "0"), (0.1, "0.1"), (0.5, "0.5"), (1.0, "1"), (2.0, "2"), (10.0, "10")];
             let y = Axis::linear(label);

@@ -1,7 +1,8 @@
 //! Paper A, figure 1: the procedure, drawn, with what it does to one reply.
 
+use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{Dataset, Scoring, models};
-use crate::tokens::{Quantity, TokenRow, conversations, picture};
+use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
 use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_plot::{Anchor, Diagram, Drawing, Ink};
@@ -23,6 +24,7 @@ impl crate::Figure for Figure {
             protocol: "Drawn after paper A, section 4. The reply is that of figure 2A. The objective `masked-mle` \
                        itself decides which tokens are framed; its batch is all documents scored for figure 2A.",
             deviations: &[
+                SMALL_MODEL,
                 "The paper's figure sketches distributions; this one shows the step as it is computed here.",
             ],
             columns: TokenRow::columns(),
@@ -36,7 +38,7 @@ impl crate::Figure for Figure {
     }
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
-        let all = conversations(table.rows::<TokenRow>()?);
+        let all = conversations(table.rows()?);
         let (_, rows) =
             all.first().and_then(|reply| reply.steps.last()).context("a table without a reply")?;
         let high = picture::strong_end(&all, Quantity::Loss);
@@ -71,5 +73,10 @@ impl crate::Figure for Figure {
             .text((633.0, 132.0), "one sum, one step of *θ*", Anchor::Middle);
         let block = picture::block("One reply before training", rows, Quantity::Loss, high, true);
         Ok(Drawing::new([]).diagram(diagram).words([block]).columns(1))
+    }
+
+    /// Figure 2A's viewer shows the same reply with more numbers.
+    fn conversations(&self, _: &Table) -> Result<Vec<Conversation>> {
+        Ok(Vec::new())
     }
 }

@@ -1,6 +1,7 @@
 //! Paper A, figure 10: epistemic uncertainty grows with the dropout rate.
 
 use crate::claim::least;
+use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{Dataset, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
@@ -49,6 +50,7 @@ impl crate::Figure for Figure {
                        embeddings. The increase of the median from one rate to the next is resampled over documents, \
                        the same documents at both rates (1,000 times).",
             deviations: &[
+                SMALL_MODEL,
                 "The paper does not state its data set and number of tokens. We score whole answers of GSM8K.",
                 "An estimate of BALD is biased low, the more so the larger it is: the curve bends towards the \
                  logarithm of the number of passes. The order of the rates is unaffected.",

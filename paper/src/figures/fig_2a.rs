@@ -1,7 +1,8 @@
 //! Paper A, figure 2A: a reply's tokens, coloured by uncertainties, loss and entropy.
 
+use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{self, Dataset};
-use crate::tokens::{Conversation, TokenRow, conversations, picture};
+use crate::tokens::{TokenRow, picture};
 use crate::{About, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::Drawing;
@@ -26,6 +27,7 @@ impl crate::Figure for Figure {
                        entropy, epistemic their difference (BALD).\n\nThe figure shows the first document whose \
                        reply has 12 to 110 tokens. The table holds the first three of them.",
             deviations: &[
+                SMALL_MODEL,
                 "The paper shows Gemma-2B-it; this figure shows the profile's first model.",
                 "The paper does not say which conversation it shows or where dropout acts.",
             ],
@@ -39,9 +41,5 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         picture::drawing(&self.conversations(table)?)
-    }
-
-    fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
-        Ok(conversations(table.rows::<TokenRow>()?))
     }
 }

@@ -1,6 +1,6 @@
 //! Paper A, figure 2B: with what the two uncertainties are correlated.
 
-use crate::study::models::each_model;
+use crate::study::models::{SMALL_MODEL, each_model};
 use crate::study::scoring::{Dataset, Scoring, models, places};
 use crate::tokens::{Method, Quantity, correlations};
 use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
@@ -49,6 +49,7 @@ impl crate::Figure for Figure {
                        resamples of whole documents and are never narrower than Student's by the jackknife. The \
                        difference of two correlations is resampled as a difference.",
             deviations: &[
+                SMALL_MODEL,
                 "The paper compares five models. Here one model with dropout at different places stands in for them, \
                  except in the profile paper.",
                 "The paper names neither the kind of correlation nor its uncertainty. Spearman's decides the claims; \

@@ -2,7 +2,7 @@
 
 use crate::finetune::Work;
 use crate::finetune::panels::DEPARTURES;
-use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture, read};
+use crate::tokens::{Quantity, TokenRow, picture, read};
 use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_plot::Drawing;
@@ -57,9 +57,5 @@ impl crate::Figure for Figure {
             picture::block(&title, rows, Quantity::Epistemic, high, true)
         });
         Ok(Drawing::new([]).words(blocks.collect::<Vec<_>>()).columns(2))
-    }
-
-    fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
-        Ok(conversations(table.rows::<TokenRow>()?))
     }
 }

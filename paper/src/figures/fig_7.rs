@@ -1,7 +1,8 @@
 //! Paper A, figure 7: another reply's tokens, coloured by uncertainties, loss and entropy.
 
+use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{self, Dataset};
-use crate::tokens::{Conversation, TokenRow, conversations, picture};
+use crate::tokens::{TokenRow, picture};
 use crate::{About, Run, Table};
 use anyhow::Result;
 use tokensieve_plot::Drawing;
@@ -19,6 +20,7 @@ impl crate::Figure for Figure {
                       epistemic uncertainty, aleatoric uncertainty, loss and entropy; scales as in figure 2A.",
             protocol: "As figure 2A, on the first documents of GSM8K's training set.",
             deviations: &[
+                SMALL_MODEL,
                 "The paper shows Llama-3.1-8B-Instruct (its caption says Llama-3.2-8B-Instruct, which does not \
                  exist). This figure shows the profile's first model, on a document of the other data set.",
             ],
@@ -32,9 +34,5 @@ impl crate::Figure for Figure {
 
     fn draw(&self, table: &Table) -> Result<Drawing> {
         picture::drawing(&self.conversations(table)?)
-    }
-
-    fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
-        Ok(conversations(table.rows::<TokenRow>()?))
     }
 }

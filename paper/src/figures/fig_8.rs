@@ -1,7 +1,8 @@
 //! Paper A, figure 8: the losses of the tokens of two answers, beside the losses of the answers.
 
+use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{Dataset, Scoring, models};
-use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
+use crate::tokens::{Conversation, Quantity, TokenRow, picture};
 use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics::mean;
@@ -23,6 +24,7 @@ impl crate::Figure for Figure {
                        first rows of GSM8K's training set, teacher-forced and without dropout. The figure shows the \
                        first two whose answers have 12 to 110 tokens.",
             deviations: &[
+                SMALL_MODEL,
                 "The paper shows Phi-3.5-mini-instruct and does not say which rows; this figure shows the profile's \
                  first model.",
             ],
@@ -48,9 +50,5 @@ impl crate::Figure for Figure {
         };
         let blocks = all.iter().map(block).collect::<Result<Vec<_>>>()?;
         Ok(Drawing::new([]).words(blocks).columns(1))
-    }
-
-    fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
-        Ok(conversations(table.rows::<TokenRow>()?))
     }
 }

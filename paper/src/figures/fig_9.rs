@@ -1,6 +1,7 @@
 //! Paper A, figure 9: how token losses and datum losses are spread.
 
 use crate::named::named;
+use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{Dataset, Scoring, models};
 use crate::tokens::{Document, Quantity, over_documents};
 use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
@@ -59,6 +60,7 @@ impl crate::Figure for Figure {
                        a 95 % interval over documents (1,000 resamples, never narrower than Student's by the \
                        jackknife).",
             deviations: &[
+                SMALL_MODEL,
                 "The paper shows histograms and no statistic. We take \"much larger\" to mean a ratio of standard \
                  deviations above two.",
                 "A mean over some hundred tokens varies less than a single token even if documents do not differ. \

@@ -5,6 +5,7 @@ use crate::table::{ascending, distinct, same};
 use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
 use anyhow::Result;
 use tokensieve_plot::{Anchor, Axis, Drawing, Ink, Panel, Series, Shape, Tile};
+use tokensieve_toy::finetune::Step;
 use tokensieve_toy::map::{self, AT_START, ELSEWHERE, MapConfig, MapRow, ON_THE_WAY, PLAIN};
 
 /// The figure.
@@ -71,10 +72,7 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let config = run.profile.pick(MapConfig::smoke(), MapConfig::default());
-        let units: Vec<(String, (MapConfig, u64))> =
-            (0..config.seeds).map(|seed| (format!("seed {seed}"), (config.clone(), seed))).collect();
-        let outcomes = run.units(&units, |(config, seed)| map::seed(config, *seed))?;
-        let seeds: Vec<_> = outcomes.chunk_by(|a, b| a.seed == b.seed).map(<[_]>::to_vec).collect();
+        let seeds = run.seeds(&config, config.seeds, map::seed)?;
         Table::from_rows(&map::summarise(&config, &seeds)?)
     }
 
@@ -100,9 +98,9 @@ impl crate::Figure for Figure {
 }
 
 /// As long as plain training's step: what the drawing shows.
-const EQUAL_STEPS: &str = "grad-norm";
+const EQUAL_STEPS: Step = Step::GradNorm;
 /// Plain training's learning rate, whatever length a step then has.
-const EQUAL_RATE: &str = "own";
+const EQUAL_RATE: Step = Step::Own;
 
 /// A measure of what a model knows.
 struct Measure {
@@ -257,7 +255,7 @@ struct Map {
 }
 
 impl Map {
-    fn new(table: &Table, step: &str) -> Result<Self> {
+    fn new(table: &Table, step: Step) -> Result<Self> {
         let rows: Vec<MapRow> = table.rows()?.into_iter().filter(|row: &MapRow| row.step == step).collect();
         Ok(Self {
             shifts: ascending(rows.iter().filter_map(|row| row.shift)),

@@ -3,7 +3,7 @@
 use super::oracle::{DEPARTURES, RUNS};
 use crate::oracle::Work;
 use crate::oracle::exact::{Exact, SHOWN, Shown};
-use crate::tokens::{Conversation, Quantity, TokenRow, conversations, picture};
+use crate::tokens::{Quantity, TokenRow, picture};
 use crate::{About, Run, Table};
 use anyhow::{Context as _, Result};
 use tokensieve_plot::Drawing;
@@ -58,9 +58,5 @@ impl crate::Figure for Figure {
             blocks.push(block(one, Quantity::Epistemic, "KL"));
         }
         Ok(Drawing::new([]).words(blocks).columns(2))
-    }
-
-    fn conversations(&self, table: &Table) -> Result<Vec<Conversation>> {
-        Ok(conversations(table.rows::<TokenRow>()?))
     }
 }

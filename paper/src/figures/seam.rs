@@ -6,6 +6,7 @@ use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, co
 use anyhow::{Context as _, Result};
 use tokensieve_base::statistics;
 use tokensieve_plot::{Axis, Cell, Colours, Drawing, Ink, Panel, Series, Shape};
+use tokensieve_toy::finetune::Step;
 use tokensieve_toy::seam::{self, SeamConfig, SeamRow};
 
 /// The figure.
@@ -67,10 +68,7 @@ impl crate::Figure for Figure {
 
     fn table(&self, run: &Run) -> Result<Table> {
         let config = run.profile.pick(SeamConfig::smoke(), SeamConfig::default());
-        let units: Vec<(String, (SeamConfig, u64))> =
-            (0..config.seeds).map(|seed| (format!("seed {seed}"), (config.clone(), seed))).collect();
-        let outcomes = run.units(&units, |(config, seed)| seam::seed(config, *seed))?;
-        let seeds: Vec<_> = outcomes.chunk_by(|a, b| a.seed == b.seed).map(<[_]>::to_vec).collect();
+        let seeds = run.seeds(&config, config.seeds, seam::seed)?;
         Table::from_rows(&seam::summarise(&config, &seeds)?)
     }
 
@@ -161,7 +159,7 @@ const FOLLOWS_NOISE: Declared<Map> = Declared {
     test: "Spearman's correlation of the noise rate with the best quarter's middle quantile over bases and noise rates",
     expected: Expected::Above(0.0),
     effect: |map| {
-        let (noise, middle): (Vec<f64>, Vec<f64>) = map.best_bands("none", "own").into_iter().unzip();
+        let (noise, middle): (Vec<f64>, Vec<f64>) = map.best_bands("none", Step::Own).into_iter().unzip();
         statistics::spearman(&noise, &middle).map(exact)
     },
 };
@@ -173,7 +171,7 @@ const LOWEST_IS_NOISE: Declared<Map> = Declared {
     statement: "A strong model's lowest quarter at 30 % wrong labels is nearly all wrong labels.",
     test: "share of wrong labels among those trained on, mean over seeds",
     expected: Expected::Above(0.9),
-    effect: |map| map.cell(0, "none", "own", map.strong, NOISE).map(|row| exact(row.wrong_share)),
+    effect: |map| map.cell(0, "none", Step::Own, map.strong, NOISE).map(|row| exact(row.wrong_share)),
 };
 
 impl Map {
@@ -181,7 +179,9 @@ impl Map {
     fn gains_when_clean(&self, rest: &str, words: &str) -> Vec<Claim> {
         let mut claims = Vec::new();
         for capability in &self.capabilities {
-            for (step, suffix, how) in [("own", "", "rate"), ("grad-norm", "-grad-norm", "step length")] {
+            for (step, suffix, how) in
+                [(Step::Own, "", "rate"), (Step::GradNorm, "-grad-norm", "step length")]
+            {
                 let statement = format!(
                     "Base of capability {capability:.2}, clean labels: at the same {how}, training on the lowest quarter, \
                      {words}, beats plain maximum likelihood."
@@ -200,12 +200,12 @@ impl Map {
         for (name, capability) in [("weak", self.weak), ("strong", self.strong)] {
             for (step, suffix, statement) in [
                 (
-                    "own",
+                    Step::Own,
                     "",
                     format!("With 30 % wrong labels the lowest quarter harms a {name} model ({words})."),
                 ),
                 (
-                    "grad-norm",
+                    Step::GradNorm,
                     "-grad-norm",
                     format!(
                         "At the same step length, too, the lowest quarter harms a {name} model with 30 % wrong labels ({words})."
@@ -252,7 +252,7 @@ impl Map {
     }
 
     /// All noise rates of one arm, ascending.
-    fn arm(&self, band: usize, rest: &str, step: &str, capability: f64) -> Vec<SeamRow> {
+    fn arm(&self, band: usize, rest: &str, step: Step, capability: f64) -> Vec<SeamRow> {
         let low = band as f64 / QUARTERS.len() as f64;
         let here = self.rows.iter().filter(|row| {
             row.band_low.is_some_and(|from| same(from, low))
@@ -263,7 +263,7 @@ impl Map {
         here.cloned().collect()
     }
 
-    fn cell(&self, band: usize, rest: &str, step: &str, capability: f64, noise: f64) -> Option<SeamRow> {
+    fn cell(&self, band: usize, rest: &str, step: Step, capability: f64, noise: f64) -> Option<SeamRow> {
         self.arm(band, rest, step, capability).into_iter().find(|row| same(row.noise_rate, noise))
     }
 
@@ -275,12 +275,12 @@ impl Map {
         capability: f64,
         noise: f64,
     ) -> Option<Estimate> {
-        let of = |(band, rest)| self.cell(band, rest, "own", capability, noise).map(|row| gain(&row));
+        let of = |(band, rest)| self.cell(band, rest, Step::Own, capability, noise).map(|row| gain(&row));
         Some(apart(of(one)?, of(other)?))
     }
 
     /// (noise rate, middle quantile of the quarter with the largest mean accuracy) of every base and noise rate.
-    fn best_bands(&self, rest: &str, step: &str) -> Vec<(f64, f64)> {
+    fn best_bands(&self, rest: &str, step: Step) -> Vec<(f64, f64)> {
         let cells = self.capabilities.iter().flat_map(|c| self.noises.iter().map(move |n| (*c, *n)));
         cells
             .filter_map(|(capability, noise)| {
@@ -289,7 +289,7 @@ impl Map {
             .collect()
     }
 
-    fn best_band(&self, rest: &str, step: &str, capability: f64, noise: f64) -> Option<SeamRow> {
+    fn best_band(&self, rest: &str, step: Step, capability: f64, noise: f64) -> Option<SeamRow> {
         let bands = (0..QUARTERS.len()).filter_map(|band| self.cell(band, rest, step, capability, noise));
         bands.max_by(|a, b| a.accuracy_gain.total_cmp(&b.accuracy_gain))
     }
@@ -308,7 +308,7 @@ impl Map {
         let mut unclear = Vec::new();
         for (x, capability) in self.capabilities.iter().enumerate() {
             for (y, noise) in self.noises.iter().enumerate() {
-                let Some(row) = self.cell(band, rest, "own", *capability, *noise) else { continue };
+                let Some(row) = self.cell(band, rest, Step::Own, *capability, *noise) else { continue };
                 let (x, y) = (x as f64, y as f64);
                 cells.push(Cell { x: (x - 0.5, x + 0.5), y: (y - 0.5, y + 0.5), value: row.accuracy_gain });
                 if row.accuracy_gain_low <= 0.0 && row.accuracy_gain_high >= 0.0 {
@@ -339,7 +339,7 @@ impl Map {
             Panel::new(title, Axis::linear("wrong labels").percent(), y).with(Series::horizontal(0.0));
         let last = self.capabilities.len().saturating_sub(1).max(1) as f64;
         for (index, capability) in self.capabilities.iter().enumerate() {
-            let rows = self.arm(0, rest, "own", *capability);
+            let rows = self.arm(0, rest, Step::Own, *capability);
             let ink = Ink::Sequence(index as f64 / last);
             let band = rows.iter().map(|row| (row.noise_rate, row.accuracy_gain_low, row.accuracy_gain_high));
             let line = rows.iter().map(|row| (row.noise_rate, row.accuracy_gain));
@@ -353,10 +353,10 @@ impl Map {
     /// The noise rate up to which the lowest quarter gains, by base.
     fn crossovers(&self) -> Panel {
         let arms = [
-            ("none", "own", "alone, same rate"),
-            ("none", "grad-norm", "alone, same step length"),
-            ("distil", "own", "rest distilled, same rate"),
-            ("distil", "grad-norm", "rest distilled, same step length"),
+            ("none", Step::Own, "alone, same rate"),
+            ("none", Step::GradNorm, "alone, same step length"),
+            ("distil", Step::Own, "rest distilled, same rate"),
+            ("distil", Step::GradNorm, "rest distilled, same step length"),
         ];
         let y = Axis::linear("wrong labels").percent();
         let mut panel =
@@ -395,7 +395,7 @@ impl Map {
             let lift = 0.03 * (index as f64 - last / 2.0);
             let line = self.noises.iter().map(|noise| {
                 let best = self
-                    .best_band("none", "own", *capability, *noise)
+                    .best_band("none", Step::Own, *capability, *noise)
                     .filter(|best| best.accuracy_gain_low > 0.0);
                 (*noise, best.as_ref().and_then(middle).map_or(f64::NAN, |middle| middle + lift))
             });

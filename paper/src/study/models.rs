@@ -9,8 +9,9 @@ use crate::provenance::{Provenance, Unit};
 use crate::table::distinct;
 use clap::ValueEnum as _;
 
-/// A departure from the papers of all figures about trained models.
-pub const SMALL_MODEL: &str = "Every profile except paper uses SmolLM2-135M-Instruct, whose weights were rounded to 4 bits (GGUF, Q4_1) and read back.";
+/// How the figures that score a published model's tokens depart from the papers.
+pub const SMALL_MODEL: &str = "Every profile except paper uses SmolLM2-135M-Instruct, whose weights were rounded to 4 bits \
+                               (GGUF, Q4_1) and read back.";
 
 /// A model's name without its organisation.
 pub fn short(model: &str) -> &str {

@@ -45,7 +45,8 @@ struct Comparison {
 
 impl Comparison {
     fn answers(&self, found: &Plain, key: &Plain) -> Option<bool> {
-        if !found.words.is_empty() && found.words == key.words {
+        let are_symbols = found.is_symbol() && key.is_symbol();
+        if !are_symbols && !found.words.is_empty() && found.words == key.words {
             return Some(true);
         }
         if self.texts(&found.maths, &key.maths)? {
@@ -80,7 +81,15 @@ impl Comparison {
             (
                 Shape::Relation { sign, left, right },
                 Shape::Relation { sign: other_sign, left: other_left, right: other_right },
-            ) => self.relations((*sign, left, right), (*other_sign, other_left, other_right)),
+            ) => {
+                // `≥ 5` bounds whatever the other answer bounds.
+                if (one.is_nameless() || other.is_nameless())
+                    && let (Some(one), Some(other)) = (one.interval(), other.interval())
+                {
+                    return self.shapes(&one, &other);
+                }
+                self.relations((*sign, left, right), (*other_sign, other_left, other_right))
+            }
             (
                 Shape::Between { low, signs, middle, high },
                 Shape::Between { low: other_low, signs: other_signs, middle: other_middle, high: other_high },

@@ -263,6 +263,234 @@ fn blanks_units_and_signs() {
 }
 
 #[test]
+fn numbers_in_typefaces() {
+    assert_all(
+        &[
+            ("\\textbf{2}", "2"),
+            ("\\text{3}", "3"),
+            ("\\mathbf{1}", "1"),
+            ("\\mathrm{4}", "4"),
+            ("$\\textbf{-5}$", "-5"),
+            ("-\\textbf{5}", "-5"),
+            ("\\textbf{1,234.5}", "1234.5"),
+            ("\\mathbf{58,500}", "58500"),
+            ("\\textbf{\\frac12}", "0.5"),
+            ("\\textbf{\\dfrac{\\sqrt{3}}{2}}", "\\frac{\\sqrt3}{2}"),
+            ("\\textbf{3/4}", "0.75"),
+            ("\\textbf{\\text{7}}", "7"),
+            ("\\mathbf{(1, 2)}", "(1,2)"),
+            ("\\mathbf{x=5}", "5"),
+            ("\\text{50\\%}", "0.5"),
+            ("\\text{\\$5}", "5"),
+            ("\\text{10:30}", "10:30"),
+            ("x = \\mathbf{12}", "12"),
+            ("2^\\text{10}", "1024"),
+            ("\\frac{\\mathbf{1}}{\\mathbf{2}}", "0.5"),
+            ("\\mathbf{1}\\mathbf{2}", "12"),
+            ("\\text{3 cm}", "3"),
+            ("\\text{6 students}", "6\\text{ students}"),
+            ("5\\text{ cm}^\\text{2}", "5"),
+            ("\\text{Type 2}", "\\text{type 2}"),
+            ("\\text{3 \\text{ or } 4}", "3, 4"),
+            ("\\text{negative 7}", "-7"),
+            ("\\mathbf{\\begin{pmatrix}1\\\\2\\end{pmatrix}}", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"),
+            ("\\mathbf{p - q}", "p-q"),
+            ("\\mathbf{\\alpha}", "\\alpha"),
+            ("\\mathbf{\\text{(C)}}", "\\text{(C)}"),
+            ("\\text{an even-odd pair}", "\\text{An even-odd pair}"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("\\textbf{2}", "3"),
+            ("\\text{-5}", "\\text{5}"),
+            ("\\text{-5}", "5"),
+            ("\\text{1.5 cm}", "\\text{15 cm}"),
+            ("2^\\text{10}", "20"),
+            ("5\\text{ cm}^\\text{2}", "25"),
+            ("\\text{stop 5}", "\\text{post 5}"),
+            ("\\mathbf{p - q}", "pq"),
+            ("\\text{negative 7}", "7"),
+            ("3 \\text{ and 5}", "3"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn words_deny_and_bound() {
+    assert_all(
+        &[
+            ("\\text{not }6", "not 6"),
+            ("\\text{not 6}", "\\text{Not } 6."),
+            ("\\text{no solution}", "No solution"),
+            ("\\text{no solution except }8", "\\text{No solution except } 8"),
+            ("5\\text{ or more}", "\\text{at least } 5"),
+            ("5 or more", "\\ge 5"),
+            ("5\\text{ or more students}", "x \\ge 5"),
+            ("\\text{at least 5}", "[5,\\infty)"),
+            ("\\text{no more than } 5", "x \\le 5"),
+            ("\\text{no less than } 5", "5 \\le x"),
+            ("\\text{greater than or equal to } 5", "x \\ge 5"),
+            ("5 \\text{ or fewer}", "\\text{at most } 5"),
+            ("5 \\le x", "[5,\\infty)"),
+            ("P(\\text{not } A) = 0.3", "0.3"),
+            ("\\text{number not chosen} = 7", "7"),
+            ("3 \\text{ or } 4", "4, 3"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("\\text{not }6", "6"),
+            ("\\text{not 6}", "6"),
+            ("\\text{not }6", "\\text{not }7"),
+            ("\\text{not }6", "\\text{not }-6"),
+            ("\\text{no solution except }8", "8"),
+            ("\\text{no solution except }8", "\\text{no solution}"),
+            ("\\text{all real numbers except }5", "5"),
+            ("x \\text{ isn't } 5", "5"),
+            ("5\\text{ or more}", "5"),
+            ("5\\text{ or more}", "5\\text{ or less}"),
+            ("5\\text{ or more}", "6\\text{ or more}"),
+            ("5 or more", "5"),
+            ("\\text{at least } 5", "x > 5"),
+            ("\\text{at least two}", "\\text{at least three}"),
+            ("\\text{no more than } 5", "5"),
+            ("\\text{not at least } 5", "\\ge 5"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn words_behind_a_number_tell_what_it_counts() {
+    assert_all(
+        &[
+            ("6\\text{ students with no pets}", "6"),
+            ("\\text{6 students with no pets}", "6"),
+            ("12\\text{ (not including Sam)}", "12"),
+            ("15 apples not eaten", "15"),
+            ("5\\text{ (no remainder)}", "5"),
+            ("24\\text{ (not 25)}", "24"),
+            ("5 more than Tom", "5"),
+            ("5\\text{ more than }Tom", "5"),
+            ("x \\text{ greater than } 5", "x > 5"),
+            ("n\\text{ or more}", "\\text{at least }n"),
+            ("x<3\\text{ or greater than }5", "x < 3 or x > 5"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("6\\text{ is not a solution}", "6"),
+            ("6 is not a solution", "6"),
+            ("6\\text{, but not always}", "6"),
+            ("6\\text{ or not}", "6"),
+            ("2x\\text{ is not }6", "2x"),
+            ("\\text{not }6", "6"),
+            ("no solution except 8", "8"),
+            ("x\\text{ is not }= 5", "5"),
+            ("(\\text{all reals except }5)", "5"),
+            ("(all reals except 5)", "5"),
+            ("\\text{not }2^3", "\\text{not }23"),
+            ("x\\text{ not in }[1,2]", "x\\text{ not in }(1,2)"),
+            ("\\text{not }p-q", "\\text{not }pq"),
+            ("5 more than Tom", "6"),
+            ("n\\text{ or more}", "m\\text{ or more}"),
+            ("\\le", "x\\le"),
+            ("\\le", "(1,2)"),
+            ("3\\text{ or more than }4", "3\\text{ or more}"),
+            ("3 or more than 4", "3 or more"),
+            ("3\\text{ or more than }4", "3"),
+            ("x<3\\text{ or greater than }5", "x<3\\text{ or more}"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn words_with_numbers_in_them() {
+    assert_all(
+        &[
+            ("\\text{10:30 a.m.}", "\\text{10:30 am}"),
+            ("10:30\\text{ a.m.}", "\\text{10:30 am}"),
+            ("10:30\\text{ a.m.}", "\\text{10:30 A.M.}"),
+            ("10:30 p.m.", "10:30 pm"),
+            ("10\\text{ a.m.}", "\\text{10 am}"),
+            ("10 am", "10"),
+            ("\\text{Yes, 5}", "\\text{Yes: 5}"),
+            ("\\text{May 5, 2020}", "\\text{May 5 2020}"),
+            ("\\text{3-digit numbers}", "\\text{3 digit numbers}"),
+            ("\\text{N/A}", "\\text{n/a}"),
+            ("2\\text{ 1/2}", "2.5"),
+            ("\\text{2 }1/2", "2.5"),
+        ],
+        true,
+    );
+    assert_all(
+        &[
+            ("\\text{10:30 a.m.}", "\\text{10:30 pm}"),
+            ("10 am", "10 pm"),
+            ("\\text{Yes, 5}", "\\text{Yes, -5}"),
+            ("\\text{Yes, 5}", "\\text{Yes, .5}"),
+            ("\\text{May 5, 2020}", "\\text{May 52020}"),
+            ("\\text{May 1.5}", "\\text{May 15}"),
+            ("\\text{the line 2-x}", "\\text{the line 2x}"),
+            ("\\text{3-digit numbers}", "\\text{4-digit numbers}"),
+            ("\\text{N/A}", "\\text{m/a}"),
+            ("\\text{a/b}", "\\text{ab}"),
+            ("2\\text{ 1/2}", "10.5"),
+            ("\\mathbf{2(x+1)}", "\\mathbf{2x+1}"),
+            ("\\mathbf{2-x}", "\\mathbf{2x}"),
+            ("\\textbf{(1,2)}", "\\textbf{[1,2]}"),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn what_is_too_small_or_too_large_has_no_value() {
+    assert_all(
+        &[
+            ("1e-99999999", "0"),
+            ("10^{-99999}", "0"),
+            ("10^{99999}", "\\infty"),
+            ("10^{-99999}", "10^{-88888}"),
+            ("10^{99999}", "10^{88888}"),
+            ("e^{-1000}", "0"),
+            ("\\exp(-1000)", "0"),
+            ("\\pi \\cdot 10^{-200} \\cdot \\pi \\cdot 10^{-200}", "0"),
+            ("\\frac{1}{\\pi \\cdot 10^{200}}", "0"),
+            ("0.5^{99999.5}", "0"),
+        ],
+        false,
+    );
+    assert_all(
+        &[
+            ("0^{99999}", "0"),
+            ("0 \\cdot \\pi", "0"),
+            ("\\ln 1", "0"),
+            ("\\sqrt{0}", "0"),
+            ("\\sin 0", "0"),
+            ("\\arccos 1", "0"),
+            ("\\pi\\cdot 10^{-30}", "3.14159265358979\\cdot 10^{-30}"),
+        ],
+        true,
+    );
+}
+
+#[test]
+fn one_or_two_letters_may_be_variables() {
+    assert_all(
+        &[("(b)", "B"), ("\\text{(B)}", "b"), ("No", "no"), ("EVEN", "even"), ("even-odd", "EvenOdd")],
+        true,
+    );
+    assert_all(&[("R", "r"), ("AB", "ab"), ("AB-CD", "ABCD"), ("\\text{AB-CD}", "\\text{ABCD}")], false);
+}
+
+#[test]
 fn signs_between_letters_make_formulas_of_them() {
     assert_all(&[("even-odd", "Even-Odd"), ("(A)", "a"), ("p - q", "-q + p"), ("(p)(q)", "pq")], true);
     assert_all(
@@ -388,6 +616,9 @@ fn dear() -> Vec<String> {
         "\\log_2 ",
         "x_{a}+y'",
         "\\text{a}",
+        "\\textbf{5}",
+        "(\\text{not }",
+        "5\\text{ or more}",
         "0.\\overline{3}+",
         "(",
         "-",

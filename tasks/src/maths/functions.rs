@@ -53,7 +53,10 @@ pub(super) fn apply(name: &str, x: &Value, budget: &Budget) -> Option<Value> {
         "ceil" => ceiling(x),
         _ => {
             let (_, function) = FUNCTIONS.iter().find(|(known, _)| *known == name)?;
-            x.map(function)
+            let value = x.map(function)?;
+            // Floating point makes 0 of values that are only too small.
+            let is_never_zero = matches!(name, "exp" | "sec" | "csc");
+            (!is_never_zero || !value.is_zero()).then_some(value)
         }
     }
 }

@@ -14,12 +14,32 @@ pub(super) struct Plain {
     /// What it may also mean: `17.5\%` is 17.5 and 0.175, `5 N` a product and five newtons, `100,200` a number and a list.
     /// It counts if it equals the other answer's first reading.
     pub(super) other: Option<String>,
-    /// The words, small letters and digits only; empty unless the answer is nothing but words.
+    /// The words in small letters without blanks; empty unless the answer may be words, or denies a number.
     pub(super) words: String,
 }
 
+impl Plain {
+    /// An answer that is compared by its words only.
+    fn of_words(text: &str) -> Self {
+        Self { maths: String::new(), other: None, words: letters(text) }
+    }
+
+    /// An answer that denies a formula. All signs count: `not 2^3` is not `not 23`.
+    fn of_denial(text: &str) -> Self {
+        let text: String = text.split_whitespace().collect();
+        let words = text.trim_end_matches(|c| ".,;:".contains(c)).to_lowercase();
+        Self { maths: String::new(), other: None, words }
+    }
+
+    /// Whether it is one or two letters, which may be variables: `R` is not `r`. `No` is a word.
+    pub(super) fn is_symbol(&self) -> bool {
+        let letters: String = self.maths.split_whitespace().collect();
+        matches!(letters.chars().count(), 1..=2) && !letters.eq_ignore_ascii_case("no")
+    }
+}
+
 /// Spellings and their replacements. A longer spelling precedes those that it begins with.
-const SPELLINGS: [(&str, &str); 50] = [
+const SPELLINGS: [(&str, &str); 52] = [
     ("\\displaystyle", ""),
     ("\\left", ""),
     ("\\right", ""),
@@ -65,6 +85,8 @@ const SPELLINGS: [(&str, &str); 50] = [
     ("\\implies", ""),
     ("\\Rightarrow", ""),
     ("\\boldsymbol", ""),
+    ("\\bm", ""),
+    ("\\pmb", ""),
     ("\\mathstrut", ""),
     ("\\infin", "\\infty"),
     ("\\textdollar", ""),
@@ -124,11 +146,60 @@ pattern!(COMMAND, r"\\[a-zA-Z]+");
 // A single letter in another typeface is a variable; an upright one is a unit, unless it is a constant.
 pattern!(FACE, r"\\(?:(?:mathbf|mathit|mathsf|bf|it)\s*\{\s*([a-zA-Z])\s*\}|mathrm\s*\{\s*([eid])\s*\})");
 pattern!(NAMED, r"\\operatorname\s*\{([a-z]+)\}");
-// With the power of a unit behind it.
+/// Text, or mathematics in another typeface, and what is in it.
+const TYPEFACE: &str = r"\\(?:text(?:bf|rm|it|sf|tt|up|normal)?|emph|[mh]box|math(?:rm|bf|it|sf|tt)|rm|operatorname)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}";
+/// With the power of a unit behind it.
+static WORDS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(&format!(r"{TYPEFACE}(?:\^(?:\{{-?\d\}}|-?\d))?")).expect("a regex"));
+/// With what makes an argument of it.
+static IN_TYPEFACE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(&format!("([a-zA-Z^_])?{TYPEFACE}")).expect("a regex"));
+static ONLY_TYPEFACE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(&format!(r"^\s*{TYPEFACE}[\s.]*$")).expect("a regex"));
 pattern!(
-    WORDS,
-    r"\\(?:text|textbf|textrm|textit|textsf|mbox|hbox|mathrm|rm|operatorname|mathbf)\s*\{((?:[^{}]|\{[^{}]*\})*)\}(?:\^(?:\{-?\d\}|-?\d))?"
+    NUMERIC,
+    r"^[+-]?\s*(?:\.?\d|\\(?:frac|sqrt|pi))(?:[\d.,:+*/^{}\s-]|\\(?:frac|sqrt|pi|cdot|times))*$"
 );
+pattern!(NEGATIVE, r"(?i)\b(?:negative|minus)\s+(\.?\d|\\frac)");
+// More than a variable or two, and no argument: `\begin{pmatrix}`.
+pattern!(WORD, r"(?:^|[^a-zA-Z\\{])[a-zA-Z]{3,}");
+pattern!(
+    DENIAL,
+    r"(?i)(?:^|[\s(,;])(?:not|no|none|nor|neither|never|cannot|[a-z]+n['’]t|except|excluding|other than|but)(?:[\s,;)]|$)"
+);
+// With these, words behind a number deny it; others tell what it counts: `6 students with no pets`.
+pattern!(DENIES_BEFORE, r"(?i)^[\s,;]*(?:but|except|excluding|is\s+not|isn['’]t|or\s+not)\b");
+// `x is not = 5`, and `(all reals except 5)`.
+pattern!(ENDS_IN_NOT, r"(?i)\bnot[\s(,;]*$");
+pattern!(ENDS_IN_EXCEPT, r"(?i)\b(?:except|excluding)[\s),;]*$");
+pattern!(
+    BOUND,
+    r"(?ix)\b(?:
+        (?<at_least>at\ least | (?:more|greater|larger)\ than\ or\ equal\ to | not?\ (?:less|fewer|smaller)\ than)
+        | (?<at_most>at\ most | (?:less|fewer|smaller)\ than\ or\ equal\ to | not?\ (?:more|greater|larger)\ than)
+        | (?<or_at_least>(?:or|and)\ (?:at\ least | (?:more|greater|larger)\ than\ or\ equal\ to))
+        | (?<or_at_most>(?:or|and)\ (?:at\ most | (?:less|fewer|smaller)\ than\ or\ equal\ to))
+        | (?<or_above>(?:or|and)\ (?:more|greater|larger)\ than)
+        | (?<or_below>(?:or|and)\ (?:less|fewer|smaller)\ than)
+        | (?<above>(?:more|greater|larger)\ than)
+        | (?<below>(?:less|fewer|smaller)\ than)
+        | (?<or_more>(?:or|and)\ (?:more|greater|larger|higher|above|up))
+        | (?<or_less>(?:or|and)\ (?:less|fewer|smaller|lower|below|under))
+    )\b"
+);
+/// The signs of the phrases, and whether the number stands before the phrase.
+const BOUNDS: [(&str, &str, bool); 10] = [
+    ("at_least", " \\ge ", false),
+    ("at_most", " \\le ", false),
+    ("or_at_least", " , \\ge ", false),
+    ("or_at_most", " , \\le ", false),
+    ("or_above", " , > ", false),
+    ("or_below", " , < ", false),
+    ("above", " > ", false),
+    ("below", " < ", false),
+    ("or_more", " \\le ", true),
+    ("or_less", " \\ge ", true),
+];
 // Units in both places.
 pattern!(UNITS_OVER_UNITS, r"\\frac\s*\{[\s/]*\}\s*\{[\s/]*\}");
 // Thousands of one number. A blank behind the comma makes a list, unless what follows is no way to write a number.
@@ -153,40 +224,182 @@ static SYMBOL: LazyLock<Regex> = LazyLock::new(|| {
     let words = "[a-z]{3,}(?: [a-z]{2,})*";
     Regex::new(&format!(r"^({numbers})\s+(?:{compound}|{symbol}|{words})\s*$")).expect("a regex")
 });
-pattern!(TIME, r"^(\d{1,2}:\d{2})\s*(?:[AaPp]\.?\s?[Mm])$");
+pattern!(TIME, r"^(\d{1,2}(?::\d{2})?)\s*(?:[AaPp]\.?\s?[Mm])$");
+// `2am` and `x^2 am` may be products.
+pattern!(HALF_DAY, r"(\d:\d\d\s*|^\s*\d{1,2}\s+)([AaPp])(?:[Mm]|\.\s?[Mm])\b\.?");
+pattern!(STROKE, r"^\s*[a-zA-Z]+\s?/\s?[a-zA-Z]+[\s.]*$");
+pattern!(BEGINS_NUMBER, r"^[\s($+-]*(?:\.?\d|\\)");
+pattern!(BEGINS_SYMBOL, r"^[\s($+-]*[a-zA-Z]{1,2}(?:[^a-zA-Z]|$)");
 pattern!(MIXED, r"^(-?\d+)\s+(\d+/\d+)$");
-pattern!(PERCENT, r"%[\s$.]*$");
+pattern!(PERCENT, r"%[\s$.}]*$");
 pattern!(NUMBER, r"^-?\d*\.?\d+$");
 pattern!(ROOT, r"√\s*(\d+(?:\.\d+)?|[a-zA-Z])");
 pattern!(RAISED, r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+");
 pattern!(ANGLE, r"\\(?:sin|cos|tan|cot|sec|csc)");
 
-/// What words before a number say of it.
-fn qualifier(words: &str) -> Option<&'static str> {
-    Some(match words.trim().to_lowercase().as_str() {
+/// What words beside a number say of it.
+enum Said {
+    /// What stands for them.
+    Sign(String),
+    /// That the answer is not this number.
+    Denial,
+    Nothing,
+}
+
+/// The sign of a phrase, and whether the number stands before it.
+fn bound(found: &Captures) -> (&'static str, bool) {
+    let bound = BOUNDS.iter().find(|(name, ..)| found.name(name).is_some());
+    bound.map_or((" ", false), |(_, sign, is_behind)| (sign, *is_behind))
+}
+
+/// What stands for such a phrase without a command around it. `5 more than Tom` bounds nothing.
+fn bare_bound(found: &Captures, text: &str) -> String {
+    let (stands_for, is_behind) = bound(found);
+    let (start, end) = found.get(0).map_or((0, 0), |phrase| (phrase.start(), phrase.end()));
+    let is_beside = if is_behind {
+        stands_behind(&text[..start], "", &text[end..])
+    } else {
+        BEGINS_NUMBER.is_match(&text[end..])
+    };
+    if is_beside { stands_for.to_owned() } else { found[0].to_owned() }
+}
+
+/// What words say of the number before or after them.
+fn said(words: &str, before: &str, after: &str) -> Said {
+    let sign = match words.trim().to_lowercase().as_str() {
         "and" | "or" => ", ",
         "negative" | "minus" => " -",
-        "at least" => " \\ge ",
-        "at most" => " \\le ",
-        "more than" | "greater than" => " > ",
-        "less than" => " < ",
         "am" | "a.m." => " AM",
         "pm" | "p.m." => " PM",
-        _ => return None,
+        _ => "",
+    };
+    if !sign.is_empty() {
+        return Said::Sign(sign.to_owned());
+    }
+    let mut rest = words.to_owned();
+    let mut sign = None;
+    if let Some(found) = BOUND.captures(words) {
+        let phrase = found.get(0).map(|phrase| phrase.range()).unwrap_or_default();
+        let (stands_for, is_behind) = bound(&found);
+        let behind = &words[phrase.end..];
+        let is_beside = if is_behind {
+            stands_behind(before, behind, after)
+        } else {
+            behind.trim().is_empty() && (BEGINS_NUMBER.is_match(after) || BEGINS_SYMBOL.is_match(after))
+        };
+        if is_beside {
+            rest.replace_range(phrase, " ");
+            sign = Some(stands_for.to_owned());
+        }
+    }
+    // `P(\text{not } A) = 0.3` and `\text{not chosen} = 5` only name the number.
+    let is_name = || {
+        (after.trim_start().starts_with('=') && !ENDS_IN_NOT.is_match(words))
+            || (is_inside(before) && !ENDS_IN_EXCEPT.is_match(words))
+    };
+    if DENIAL.is_match(&rest) && denies(before, words, after) && !is_name() {
+        return Said::Denial;
+    }
+    // `3 \text{ and 5}`
+    let is_list = ["and ", "or ", ", "].iter().any(|word| words.trim_start().starts_with(word));
+    if sign.is_none() && is_list && words.contains(|c: char| c.is_ascii_digit()) {
+        return Said::Sign(words.to_owned());
+    }
+    sign.map_or(Said::Nothing, Said::Sign)
+}
+
+/// Whether `or more` stands behind its number. In `3 or more than 4` and `x > 5 or below 3` it does not.
+fn stands_behind(before: &str, rest: &str, after: &str) -> bool {
+    let follows = if rest.trim().is_empty() { after } else { rest }.trim_start();
+    let bounds_what_follows = follows.starts_with("than") || BEGINS_NUMBER.is_match(follows);
+    before.contains(char::is_alphanumeric) && !bounds_what_follows
+}
+
+/// Whether words with a denial in them deny the formula before or after them.
+fn denies(before: &str, words: &str, after: &str) -> bool {
+    let is_behind_number =
+        before.contains(|c: char| c.is_ascii_digit()) && !after.contains(char::is_alphanumeric);
+    !is_behind_number || DENIES_BEFORE.is_match(words)
+}
+
+/// Whether words without a command around them deny a number.
+fn is_denied(text: &str) -> bool {
+    DENIAL.find_iter(text).any(|found| {
+        let upto = &text[..found.end()];
+        let number = text[..found.start()].rfind(|c: char| c.is_ascii_digit());
+        let end = text[found.start()..].find(|c: char| c.is_ascii_digit());
+        let end = end.map_or(text.len(), |end| found.start() + end);
+        let start = number.map_or(0, |number| number + 1);
+        let is_name = is_inside(upto.trim_end_matches(')')) && !ENDS_IN_EXCEPT.is_match(upto);
+        denies(&text[..start], &text[start..end], &text[end..]) && !is_name
     })
+}
+
+/// Whether a bracket is open at the end of a text.
+fn is_inside(before: &str) -> bool {
+    let level = |c: char| i32::from("([{".contains(c)) - i32::from(")]}".contains(c));
+    before.chars().map(level).sum::<i32>() > 0
 }
 
 /// Normalises an answer.
 pub(super) fn plain(text: &str) -> Plain {
     let is_percentage = PERCENT.is_match(text);
     let text = spelling(text);
-    let mut spoken = String::new();
-    let maths = WORDS.replace_all(&text, |found: &Captures| {
-        qualifier(&found[1]).unwrap_or_else(|| {
-            spoken += &found[1];
-            " "
-        })
+    let mut inside = text.as_str();
+    while let Some(found) = ONLY_TYPEFACE.captures(inside).and_then(|found| found.get(1)) {
+        inside = found.as_str();
+    }
+    if inside.len() == text.len() {
+        return without_words(&text, is_percentage);
+    }
+    // `\text{3 cm}` is a number and `\mathbf{a+b}` a formula; other texts are words.
+    let has_digit = inside.contains(|c: char| c.is_ascii_digit());
+    if !has_digit && !inside.contains(" - ") && !inside.contains(|c| "+=^/*<>\\".contains(c)) {
+        return Plain::of_words(inside);
+    }
+    let formula = without_words(inside, is_percentage);
+    if WORD.is_match(&formula.maths) {
+        return Plain::of_words(inside);
+    }
+    let is_bare = !inside.contains(|c| "^\\()[]{}_*+".contains(c));
+    let words = match formula.maths.as_str() {
+        "" => formula.words,
+        _ if has_digit && is_bare => letters(inside),
+        // `N/A`
+        _ if STROKE.is_match(inside) => {
+            inside.split_whitespace().collect::<String>().trim_end_matches('.').to_lowercase()
+        }
+        _ => String::new(),
+    };
+    Plain { words, ..formula }
+}
+
+/// Mathematics without the words beside it.
+fn without_words(text: &str, is_percentage: bool) -> Plain {
+    let (mut spoken, mut denies) = (String::new(), false);
+    let maths = WORDS.replace_all(text, |found: &Captures| {
+        let (start, end) = found.get(0).map_or((0, 0), |place| (place.start(), place.end()));
+        match said(&found[1], &text[..start], &text[end..]) {
+            Said::Sign(sign) => return sign,
+            Said::Denial => denies = true,
+            Said::Nothing => {}
+        }
+        spoken += &found[1];
+        " ".to_owned()
     });
+    let has_digit = maths.contains(|c: char| c.is_ascii_digit());
+    let maths = if has_digit {
+        BOUND.replace_all(&maths, |found: &Captures| bare_bound(found, &maths))
+    } else {
+        maths.clone()
+    };
+    if (denies && maths.contains(char::is_alphanumeric)) || (has_digit && is_denied(&maths)) {
+        return Plain::of_denial(&WORDS.replace_all(text, "$1"));
+    }
+    let maths = HALF_DAY.replace_all(&maths, |found: &Captures| {
+        format!("{} {}M", found[1].trim(), found[2].to_ascii_uppercase())
+    });
+    let maths = NEGATIVE.replace_all(&maths, " -$1");
     let maths = maths.replace(" or ", ", ").replace(" and ", ", ");
     let maths = UNITS_OVER_UNITS.replace_all(&maths, " ");
     let mut maths = maths.trim_end_matches(|c: char| c.is_whitespace() || ".,;:/".contains(c)).trim();
@@ -202,11 +415,7 @@ pub(super) fn plain(text: &str) -> Plain {
         return Plain { maths, other, words };
     }
     let only_words = maths.chars().all(|c| c.is_whitespace() || "()".contains(c));
-    Plain {
-        maths: String::new(),
-        other: None,
-        words: if only_words { letters(&spoken) } else { String::new() },
-    }
+    Plain::of_words(if only_words { &spoken } else { "" })
 }
 
 /// One spelling for what has several.
@@ -230,6 +439,17 @@ fn spelling(text: &str) -> String {
         text = text.replace('°', "");
     }
     let text = FACE.replace_all(&text, "$1$2");
+    let text = IN_TYPEFACE.replace_all(&text, |found: &Captures| {
+        let content = found[2].trim();
+        let is_number =
+            NUMERIC.is_match(content) && content.ends_with(|c: char| c.is_ascii_digit() || "}i".contains(c));
+        match found.get(1) {
+            _ if !is_number => found[0].to_owned(),
+            Some(before) => format!("{}{{{content}}}", before.as_str()),
+            // With its blanks: `2\text{ 1/2}`.
+            None => found[2].to_owned(),
+        }
+    });
     NAMED.replace_all(&text, "\\$1 ").into_owned()
 }
 
@@ -277,8 +497,51 @@ fn is_wordy(text: &str) -> bool {
     text.chars().all(is_of_words) && !text.contains(")(") && parts.windows(2).all(is_hyphen)
 }
 
+/// Whether these characters begin with more than a variable or two.
+fn is_word(text: &mut impl Iterator<Item = char>) -> bool {
+    text.take_while(|c| c.is_alphabetic()).take(3).count() == 3
+}
+
+/// Small letters and digits; the signs and separators of numbers, and hyphens between capitals: `AB-CD` is not `ABCD`.
 fn letters(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    let text: Vec<char> = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    let has_digit = text.iter().any(char::is_ascii_digit);
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let counts = |at: usize| {
+        let (before, after) = (&text[..at], &text[at + 1..]);
+        let (previous, next) = (before.last().copied(), after.first().copied());
+        let mut left = before.iter().rev().copied().skip_while(|c| c.is_whitespace()).peekable();
+        let mut right = after.iter().copied().skip_while(|c| c.is_whitespace()).peekable();
+        let (nearest, following) = (left.peek().copied(), right.peek().copied());
+        let is_capital = |c: Option<char>| c.is_some_and(char::is_uppercase);
+        match text[at] {
+            c if c.is_alphanumeric() => true,
+            '-' if is_capital(nearest) && is_capital(following) => true,
+            '=' | '<' | '>' => has_digit,
+            // `.5`, and not `No.5`
+            '.' => is_digit(next) && previous.is_none_or(|c| !c.is_alphabetic()),
+            ',' => is_digit(previous) && is_digit(next),
+            ':' => is_digit(nearest) && is_digit(following),
+            // `is -5`, and no hyphen or dash beside a word
+            '+' | '-' if is_digit(next) && previous.is_none_or(|c| !c.is_alphabetic()) => true,
+            '+' | '-' | '/' => {
+                has_digit && following.is_some() && !is_word(&mut left) && !is_word(&mut right)
+            }
+            _ => false,
+        }
+    };
+    let mut letters = String::new();
+    let mut last = None;
+    for at in (0..text.len()).filter(|at| counts(*at)) {
+        // `5 20` is not `520`.
+        let is_apart = last.is_some_and(|last: usize| last + 1 < at && text[last].is_ascii_digit());
+        if is_apart && text[at].is_ascii_digit() {
+            letters.push(' ');
+        }
+        letters.extend(text[at].to_lowercase());
+        last = Some(at);
+    }
+    letters
 }
 
 #[cfg(test)]

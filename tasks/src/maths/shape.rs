@@ -225,6 +225,15 @@ impl Shape {
         }
     }
 
+    /// Whether a relation says nothing of what it bounds: `≥ 5`.
+    pub(super) fn is_nameless(&self) -> bool {
+        matches!(self, Self::Relation { left, right, .. } if left.is_empty() || right.is_empty())
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Formula(text) if text.is_empty())
+    }
+
     /// The interval of a variable that inequalities bound.
     pub(super) fn interval(&self) -> Option<Self> {
         let infinite = |sign: &str| Box::new(Self::Formula(format!("{sign}\\infty")));
@@ -232,11 +241,17 @@ impl Shape {
             Self::Between { low, signs, middle, high } if is_name(middle) => {
                 (low.clone(), *signs, high.clone())
             }
-            Self::Relation { sign, left, right } if is_name(left) => match sign {
+            Self::Relation { sign, left, right } if is_name(left) && !right.is_empty() => match sign {
                 Sign::Less | Sign::AtMost => (infinite("-"), [Sign::Less, *sign], right.clone()),
                 Sign::Greater | Sign::AtLeast => (right.clone(), [sign.mirrored(), Sign::Less], infinite("")),
                 _ => return None,
             },
+            Self::Relation { sign, left, right } if !left.is_empty() => {
+                let Self::Formula(name) = &**right else { return None };
+                let number = Box::new(Self::Formula(left.clone()));
+                let mirrored = Self::Relation { sign: sign.mirrored(), left: name.clone(), right: number };
+                return if is_name(name) { mirrored.interval() } else { None };
+            }
             _ => return None,
         };
         let open = if below == Sign::Less { '(' } else { '[' };

@@ -47,8 +47,15 @@ impl Value {
         let number = Complex64::new(number.re + 0.0, number.im + 0.0);
         let is_sure = error <= WORTHLESS * number.norm();
         let is_zero = number.norm() <= SLACK * error && error <= WORTHLESS_ZERO;
-        let is_known = number.is_finite() && error.is_finite() && (is_sure || is_zero || error == 0.0);
+        // Smaller numbers have lost digits.
+        let is_normal = number.norm() >= f64::MIN_POSITIVE;
+        let is_known = number.is_finite() && error.is_finite() && ((is_sure && is_normal) || is_zero);
         is_known.then_some(Self::Near(number, error))
+    }
+
+    /// The same for what is not zero; `None` if it is too small for floating point.
+    pub(super) fn near_and_not_zero(number: Complex64, error: f64) -> Option<Self> {
+        if number.norm() == 0.0 { None } else { Self::near(number, error) }
     }
 
     pub(super) fn pi() -> Self {
@@ -171,7 +178,8 @@ impl Value {
     pub(super) fn times(&self, other: &Self, budget: &Budget) -> Option<Self> {
         self.exactly(other, budget, |a, b| a * b, |a, b| a * b).or_else(|| {
             let ((a, a_error), (b, b_error)) = (self.floating()?, other.floating()?);
-            Self::near(a * b, a.norm() * b_error + b.norm() * a_error)
+            let near = if self.is_zero() || other.is_zero() { Self::near } else { Self::near_and_not_zero };
+            near(a * b, a.norm() * b_error + b.norm() * a_error)
         })
     }
 
@@ -183,7 +191,7 @@ impl Value {
             Self::Exact(number) => Self::Exact(number.recip()),
             Self::Near(number, error) => {
                 let inverse = number.inv();
-                Self::near(inverse, error * inverse.norm_sqr())?
+                Self::near_and_not_zero(inverse, error * inverse.norm_sqr())?
             }
         };
         self.times(&inverse, budget)
@@ -206,7 +214,7 @@ impl Value {
         };
         let log = a.ln();
         let relative = log.norm() * b_error + b.norm() * a_error / a.norm() + f64::EPSILON * (b * log).norm();
-        Self::near(result, relative * result.norm())
+        Self::near_and_not_zero(result, relative * result.norm())
     }
 
     fn whole_power(&self, exponent: i64, budget: &Budget) -> Option<Self> {
@@ -237,7 +245,7 @@ impl Value {
             number.powi(i32::try_from(exponent).ok()?)
         };
         let relative = size as f64 * (error / number.norm() + f64::EPSILON);
-        Self::near(result, relative * result.norm())
+        Self::near_and_not_zero(result, relative * result.norm())
     }
 
     /// A function of a complex number. Its error is how much the result changes within the argument's.

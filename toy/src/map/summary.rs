@@ -28,7 +28,7 @@ pub struct MapRow {
     /// The arm that it chose for the divergence.
     pub choice_kl: Option<String>,
     /// Length of step: `own` or `grad-norm`.
-    pub step: String,
+    pub step: Step,
     /// Share of the facts that is new; empty: mean over all cells.
     pub shift: Option<f64>,
     /// Share of free choices.
@@ -179,7 +179,7 @@ impl Summary<'_> {
             arm: arm.into(),
             choice: None,
             choice_kl: None,
-            step: step.name().into(),
+            step,
             shift: cell.map(|cell| cell.shift),
             free_share: cell.map(|cell| cell.free_share),
             noise_rate: cell.map(|cell| cell.noise_rate),

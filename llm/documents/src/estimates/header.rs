@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use tokensieve_model::DropoutSite;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
+use tokensieve_model::{DropoutSite, dropout_keys, mix64};
 
 /// Settings, and hashes of the inputs. Two runs with the same header produce the same numbers up to rounding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,49 @@ pub enum PromptDropout {
     Deterministic,
 }
 
+/// Monte-Carlo dropout: how predictions are sampled by passes with dropout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DropoutSettings {
+    /// Number of passes, each of which gives one prediction per token.
+    pub passes: usize,
+    /// Dropout rate.
+    pub rate: f64,
+    /// Where in the model dropout acts.
+    pub places: Vec<DropoutSite>,
+    /// Which tokens of a document share a mask.
+    pub masks: MaskScope,
+    /// Whether dropout also acts on the prompt.
+    pub prompt: PromptDropout,
+    /// Seed of the masks, which depend on the seed, the pass and the tokens of the document.
+    pub seed: u64,
+}
+
+impl Default for DropoutSettings {
+    /// 100 passes (choice) with the rate that models are commonly trained with, on attention and residual stream.
+    fn default() -> Self {
+        Self {
+            passes: 100,
+            rate: 0.1,
+            places: vec![DropoutSite::Attention, DropoutSite::Residual],
+            masks: MaskScope::Token,
+            prompt: PromptDropout::Stochastic,
+            seed: 0,
+        }
+    }
+}
+
+impl DropoutSettings {
+    /// A key for each row of a document, which determines the row's masks in one pass. Keys depend on the seed, the pass and
+    /// the tokens of the document, and not on the documents beside it in the pack.
+    pub fn keys(&self, tokens: &[u32], pass: usize) -> Vec<u64> {
+        let keys = dropout_keys(mix64(self.seed).wrapping_add(pass as u64), tokens);
+        match self.masks {
+            MaskScope::Token => keys,
+            MaskScope::Document => vec![keys.last().copied().unwrap_or_default(); tokens.len()],
+        }
+    }
+}
+
 /// The models from which predictions are sampled, as a header records them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
@@ -75,20 +118,7 @@ pub enum PosteriorSettings {
     /// No samples.
     None,
     /// Passes with dropout.
-    Dropout {
-        /// Number of passes.
-        passes: usize,
-        /// Dropout rate.
-        rate: f64,
-        /// Where dropout acts.
-        places: Vec<DropoutSite>,
-        /// Which tokens share a mask.
-        masks: MaskScope,
-        /// Whether dropout also acts on the prompt.
-        prompt: PromptDropout,
-        /// Seed of the masks.
-        seed: u64,
-    },
+    Dropout(DropoutSettings),
     /// An ensemble of adapters.
     Adapters {
         /// The adapters, in order.
@@ -124,6 +154,33 @@ impl Header {
             documents: 3,
             top,
             posterior: PosteriorSettings::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_posteriors_are_frozen() {
+        let adapters = vec![HashedPath { path: "a".to_owned(), sha256: "0".to_owned() }];
+        for (posterior, line) in [
+            (PosteriorSettings::None, r#"{"kind":"none"}"#),
+            (
+                PosteriorSettings::Dropout(DropoutSettings::default()),
+                concat!(
+                    r#"{"kind":"dropout","passes":100,"rate":0.1,"places":["attention","residual"],"#,
+                    r#""masks":"token","prompt":"stochastic","seed":0}"#
+                ),
+            ),
+            (
+                PosteriorSettings::Adapters { adapters },
+                r#"{"kind":"adapters","adapters":[{"path":"a","sha256":"0"}]}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&posterior).unwrap(), line);
+            assert_eq!(serde_json::from_str::<PosteriorSettings>(line).unwrap(), posterior);
         }
     }
 }

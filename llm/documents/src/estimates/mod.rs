@@ -5,5 +5,5 @@ mod header;
 mod record;
 
 pub use file::{Reader, Writer};
-pub use header::{HashedPath, Header, MaskScope, PosteriorSettings, PromptDropout};
+pub use header::{DropoutSettings, HashedPath, Header, MaskScope, PosteriorSettings, PromptDropout};
 pub use record::{DocumentRecord, StandardErrors, TokenRecord};

@@ -24,53 +24,29 @@ const BINS: usize = 15;
 
 /// The measures, in the order of the sums of [`tally`].
 pub(super) const MEASURES: &[Measure] = &[
-    Measure {
-        name: "nll",
-        meaning: "mean −log p of a response's token",
-        unit: Unit::Nats,
-        more_is_better: false,
-        of: mean,
-    },
+    Measure::nats("nll", "mean −log p of a response's token"),
     Measure {
         name: "perplexity",
         meaning: "exp of the mean −log p",
         unit: Unit::Number,
         more_is_better: false,
-        of: |sums| mean(sums).exp(),
+        of: |sums| (sums[0] / sums[1]).exp(),
     },
     Measure::share("probability", "mean probability of a response's token"),
     Measure::share("accuracy", "share of tokens that are the most probable one"),
+    Measure::calibration_error(
+        "ece",
+        "expected calibration error of the most probable token, 15 bins of equal width",
+    ),
     Measure {
-        name: "ece",
-        meaning: "expected calibration error of the most probable token, 15 bins of equal width",
-        unit: Unit::Share,
-        more_is_better: false,
-        of: calibration_error,
-    },
-    Measure {
-        name: "nll-fitted",
-        meaning: "mean −log p at the temperature at which it is least, the same for all tokens",
-        unit: Unit::Nats,
-        more_is_better: false,
         of: fitted,
+        ..Measure::nats(
+            "nll-fitted",
+            "mean −log p at the temperature at which it is least, the same for all tokens",
+        )
     },
-    Measure {
-        name: "entropy",
-        meaning: "mean entropy of the predictions: the nll that they expect of themselves",
-        unit: Unit::Nats,
-        more_is_better: false,
-        of: mean,
-    },
+    Measure::nats("entropy", "mean entropy of the predictions: the nll that they expect of themselves"),
 ];
-
-fn mean(sums: &[f64]) -> f64 {
-    sums[0] / sums[1]
-}
-
-/// Σ |Σ in the bin of (probability − hit)| / tokens.
-fn calibration_error(sums: &[f64]) -> f64 {
-    sums[..BINS].iter().map(|gap| gap.abs()).sum::<f64>() / sums[BINS]
-}
 
 /// The least mean loss over inverse temperatures: of the parabola through the best of those that were tried and its
 /// neighbours, as the loss is convex in them.
@@ -304,6 +280,6 @@ mod tests {
     fn a_bin_cancels_within_itself() {
         // Two tokens with a highest probability of ½, one of which is right: perfectly calibrated.
         let tallies = [tally(&[row(0.5, 0.5, true), row(0.2, 0.5, false)])];
-        assert!(calibration_error(&sums(&tallies, 4)).abs() < 1e-12);
+        assert!((MEASURES[4].of)(&sums(&tallies, 4)).abs() < 1e-12);
     }
 }

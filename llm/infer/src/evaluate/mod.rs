@@ -45,7 +45,7 @@ pub use judging::{BASELINE, Judging};
 pub use local_judge::LocalJudge;
 pub use model::EvaluatedModel;
 pub use oracle::symbol_tokens;
-pub use results::{Counted, Judged, Measured, Results, Tallies, TaskResults};
+pub use results::{Judged, Measured, Results, Tallies, TaskResults};
 pub use run::evaluate;
 pub use score::Scorer;
 pub use settings::Settings;

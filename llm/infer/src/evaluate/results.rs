@@ -78,21 +78,9 @@ pub struct Measured {
     /// Number of questions on which the value rests.
     pub n: usize,
     /// Unit of the value.
-    pub unit: Counted,
+    pub unit: Unit,
     /// Whether a larger value is better.
     pub more_is_better: bool,
-}
-
-/// Unit of a measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Counted {
-    /// A fraction of one.
-    Share,
-    /// Nats.
-    Nats,
-    /// A plain number.
-    Number,
 }
 
 /// For each question and measure, the numbers whose sums determine the measure.
@@ -114,11 +102,7 @@ impl Measured {
             low: number(estimate.low),
             high: number(estimate.high),
             n: estimate.n,
-            unit: match measure.unit {
-                Unit::Share => Counted::Share,
-                Unit::Nats => Counted::Nats,
-                Unit::Number => Counted::Number,
-            },
+            unit: measure.unit,
             more_is_better: measure.more_is_better,
         }
     }

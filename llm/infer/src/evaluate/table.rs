@@ -2,7 +2,8 @@
 
 use super::compare::{Difference, share};
 use super::groups::{Group, Proxies};
-use super::results::{Counted, Measured, Results};
+use super::results::{Measured, Results};
+use tokensieve_tasks::Unit;
 
 /// A table with one row per measure and, with a baseline, the relative gain over it.
 pub fn results_table(results: &Results, baseline: Option<&Results>) -> String {
@@ -49,10 +50,10 @@ pub fn groups_table(results: &Results) -> String {
         "AUROC entropy",
     ];
     let row = |task: &str, name: &str, group: &Group| {
-        let nats = |sum: f64| number(Some(group.mean(sum)), Counted::Nats);
-        let share = |sum: f64| number(Some(group.mean(sum)), Counted::Share);
+        let nats = |sum: f64| number(Some(group.mean(sum)), Unit::Nats);
+        let share = |sum: f64| number(Some(group.mean(sum)), Unit::Share);
         let Proxies { loss, entropy } = group.spearman;
-        let of_rank = |rank: Option<f64>| number(rank, Counted::Number);
+        let of_rank = |rank: Option<f64>| number(rank, Unit::Number);
         [
             task.to_owned(),
             name.to_owned(),
@@ -84,7 +85,7 @@ pub fn differences_table(differences: &[Difference]) -> String {
         let Difference { task, measure, values: [old, new], difference } = found;
         let number = |x: Option<f64>| number(x, difference.unit);
         let signed = |x: Option<f64>| signed(x, difference.unit);
-        let unit = if difference.unit == Counted::Share { "points" } else { "" };
+        let unit = if difference.unit == Unit::Share { "points" } else { "" };
         [
             task.clone(),
             measure.clone(),
@@ -116,22 +117,22 @@ pub fn gain(found: &Measured, baseline: Option<&Measured>) -> Option<f64> {
 }
 
 /// A number with as many digits as typical intervals of its unit leave significant.
-fn number(x: Option<f64>, unit: Counted) -> String {
+fn number(x: Option<f64>, unit: Unit) -> String {
     match (x, unit) {
         (None, _) => "–".to_owned(),
-        (Some(x), Counted::Share) => format!("{:.2} %", 100.0 * x),
-        (Some(x), Counted::Nats) => format!("{x:.4}"),
-        (Some(x), Counted::Number) => format!("{x:.3}"),
+        (Some(x), Unit::Share) => format!("{:.2} %", 100.0 * x),
+        (Some(x), Unit::Nats) => format!("{x:.4}"),
+        (Some(x), Unit::Number) => format!("{x:.3}"),
     }
 }
 
 /// A difference; for shares in percentage points.
-fn signed(x: Option<f64>, unit: Counted) -> String {
+fn signed(x: Option<f64>, unit: Unit) -> String {
     match (x, unit) {
         (None, _) => "–".to_owned(),
-        (Some(x), Counted::Share) => format!("{:+.2}", 100.0 * x),
-        (Some(x), Counted::Nats) => format!("{x:+.4}"),
-        (Some(x), Counted::Number) => format!("{x:+.3}"),
+        (Some(x), Unit::Share) => format!("{:+.2}", 100.0 * x),
+        (Some(x), Unit::Nats) => format!("{x:+.4}"),
+        (Some(x), Unit::Number) => format!("{x:+.3}"),
     }
 }
 

@@ -2,6 +2,7 @@
 //! continues where the file ends.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -71,27 +72,29 @@ impl ReplyFile {
     /// or are removed with `fresh`. A file of anything else is an error and stays unchanged, as does a file that another
     /// process is writing.
     pub fn open(path: &Path, settings: &Map<String, Value>, prompts: &[String], fresh: bool) -> Result<Self> {
-        let header = json!({ "header": settings }).to_string();
+        let mut header = json!({ "header": settings }).to_string();
         let mut file = claim(path, BUSY)?;
-        let bytes = fs::read(path).map_err(Error::io(path))?;
-        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut bytes = fs::read(path).map_err(Error::io(path))?;
         if fresh {
-            check_replaceable(path, &text)?;
-            text.clear();
+            check_replaceable(path, &String::from_utf8_lossy(&bytes))?;
+            bytes.clear();
         }
-        // A last line without a line break was interrupted.
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        if whole == 0 && !text.is_empty() && !header.starts_with(&text) {
+        // A last line without a line break was interrupted, perhaps within a character.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        if whole == 0 && !header.as_bytes().starts_with(&bytes) {
             return Err(Error::file(path, "is not a file of replies; choose another file"));
         }
         let mut lines = BTreeMap::new();
-        for (number, line) in (1..).zip(text[..whole].lines()) {
+        for (number, line) in (1..).zip(bytes[..whole].split_inclusive(|byte| *byte == b'\n')) {
+            let line = str::from_utf8(line).map(str::trim_ascii_end);
             if number == 1 {
-                check_settings(path, line, settings)?;
+                line.unwrap_or_default().clone_into(&mut header);
+                check_settings(path, &header, settings)?;
                 continue;
             }
-            let reply: ReplyLine = serde_json::from_str(line)
-                .map_err(|error| Error::line(path, number, format!("is not a reply: {error}")))?;
+            let no_reply = |why: &dyn Display| Error::line(path, number, format!("is not a reply: {why}"));
+            let line = line.map_err(|error| no_reply(&error))?;
+            let reply: ReplyLine = serde_json::from_str(line).map_err(|error| no_reply(&error))?;
             match prompts.get(reply.row) {
                 Some(hash) if *hash == reply.prompt_sha256 => {}
                 // A row beyond the current limit.
@@ -111,7 +114,6 @@ impl ReplyFile {
             if whole == 0 { file.write_all(format!("{header}\n").as_bytes()) } else { Ok(()) }
         });
         begun.map_err(Error::io(path))?;
-        let header = if whole == 0 { header } else { text.lines().next().unwrap_or_default().to_owned() };
         Ok(Self { path: path.to_owned(), file, header, lines })
     }
 

@@ -152,6 +152,33 @@ fn a_file_of_replies_goes_on_where_it_was_torn() {
 }
 
 #[test]
+fn bytes_that_are_no_text_do_not_move_the_end_of_a_file_of_replies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replies.jsonl");
+    let prompts = ["a".to_owned(), "b".to_owned()];
+    let header = b"{\"header\":{\"seed\":1}}\n".as_slice();
+    let good = serde_json::to_string(&line(1, "b", "fine")).unwrap() + "\n";
+    let bad = serde_json::to_string(&line(0, "a", "?")).unwrap() + "\n";
+    let bad: Vec<u8> = bad.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
+    // A longer torn line than what the replacement of the byte adds, and none.
+    for torn in [b"{\"row\":1,\"prom".as_slice(), b""] {
+        let before = [header, good.as_bytes(), &bad, torn].concat();
+        std::fs::write(&path, &before).unwrap();
+        let error = ReplyFile::open(&path, &settings(1), &prompts, false).unwrap_err().to_string();
+        assert!(error.contains("replies.jsonl:3: is not a reply: invalid utf-8"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+    // A reply, and settings, torn within a character.
+    std::fs::write(&path, [header, good.as_bytes(), b"{\"row\":0,\"text\":\"\xe2\x80"].concat()).unwrap();
+    drop(ReplyFile::open(&path, &settings(1), &prompts, false).unwrap());
+    assert_eq!(std::fs::read(&path).unwrap(), [header, good.as_bytes()].concat());
+    let german: serde_json::Map<_, _> = [("seed".to_owned(), "für".into())].into_iter().collect();
+    std::fs::write(&path, b"{\"header\":{\"seed\":\"f\xc3").unwrap();
+    drop(ReplyFile::open(&path, &german, &prompts, false).unwrap());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"header\":{\"seed\":\"für\"}}\n");
+}
+
+#[test]
 fn replies_of_something_else_are_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("replies.jsonl");

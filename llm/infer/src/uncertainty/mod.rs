@@ -30,7 +30,8 @@ mod table;
 
 pub use budget::Budget;
 pub use estimate::{ALTERNATIVES, Documents, Estimate, Work, estimate};
-pub use posterior::{DropoutSettings, Posterior};
+pub use posterior::Posterior;
 pub use record::Recorder;
 pub use spread::{Measures, Spread, Sums};
 pub use table::{is_table, write_table};
+pub use tokensieve_documents::estimates::DropoutSettings;

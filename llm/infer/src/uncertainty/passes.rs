@@ -3,8 +3,7 @@
 use tch::{Tensor, no_grad};
 
 use super::pieces::{Item, Piece, by_pass, by_piece};
-use super::posterior::DropoutSettings;
-use tokensieve_documents::estimates::{MaskScope, PromptDropout};
+use tokensieve_documents::estimates::{DropoutSettings, MaskScope, PromptDropout};
 use tokensieve_kernels::Layout;
 use tokensieve_kernels::upload;
 use tokensieve_model::Pack;

@@ -207,7 +207,7 @@ fn check_attention(layout: &Layout, how: &Attention, kind: Kind, seed: u64) {
     let d_out = strided(&random(&[tokens, width], seed + 1).to_kind(kind));
     let (expected, gradients) = autograd(&[&qkv], &d_out, |inputs| masked_attention(&inputs[0], layout, how));
     let out = strided(&Tensor::zeros([tokens, width], (kind, Device::Cpu)));
-    let lse = attention(&qkv, layout, how, &out);
+    let lse = attention(&qkv, layout, how, None, &out);
     assert_eq!(lse.size(), [how.heads.queries as i64, tokens]);
     close(&out, &expected, tolerance(kind));
     let d_qkv = attention_backward(&d_out, &qkv, &out, &lse, layout, how);
@@ -344,7 +344,7 @@ fn results_do_not_depend_on_threads() {
             gated(&x, Activation::Silu, &act);
             let d_gate_up = gated_backward(&act, &x, Activation::Silu, None);
             let result = x.narrow(1, 0, 576).zeros_like();
-            let lse = attention(&x, &layout, &how, &result);
+            let lse = attention(&x, &layout, &how, None, &result);
             let d_qkv = attention_backward(&result, &x, &result, &lse, &layout, &how);
             [out, d_weight, inv_rms, dx, act, d_gate_up, result, lse, d_qkv]
         })
@@ -376,7 +376,7 @@ fn attention_drops_what_the_operators_drop() {
         let mask = Mask::new(0.3, first, keys);
         let out = || Tensor::empty([65, 192], (kind, Device::Cpu));
         let (own, twin, whole) = (out(), out(), out());
-        let _ = attention_dropped(&qkv, &layout, &how, &mask, &own);
+        let _ = attention(&qkv, &layout, &how, Some(&mask), &own);
         let _ = plain::attention(&qkv, &layout, &how, Some(&mask), &twin);
         let _ = plain::attention(&qkv, &layout, &how, None, &whole);
         close(&own, &twin, tolerance);

@@ -1,5 +1,6 @@
 //! Low-rank adapters: the settings, the choice of projections, and the matrices.
 
+use indexmap::IndexMap;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use regex::Regex;
@@ -73,40 +74,9 @@ impl Default for TargetModules {
 const ALL: &str = "all-linear";
 
 /// Values by pattern, in the order written. The first pattern that matches counts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pattern<T>(pub Vec<(String, T)>);
-
-impl<T> Default for Pattern<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T: Serialize> Serialize for Pattern<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pattern<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
-            type Value = Pattern<T>;
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a table of values by module pattern")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pattern<T>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Pattern(entries))
-            }
-        }
-        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
-    }
-}
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pattern<T>(pub IndexMap<String, T>);
 
 impl<T: Copy> Pattern<T> {
     /// The first value whose pattern matches the name.
@@ -321,12 +291,14 @@ impl Adapter {
             .into_iter()
             .zip(&self.slots)
             .filter(|(new, old)| new.scale.to_bits() != old.scale.to_bits());
-        let own: Vec<_> = moved
+        let mut alphas: IndexMap<_, _> = moved
             .map(|(new, old)| (regex::escape(&new.module.name), old.scale * divisor(new.rank)))
             .collect();
-        // Replaces the values of an earlier growth: a file has one value per pattern.
-        lora.alpha_pattern.0.retain(|(pattern, _)| own.iter().all(|(name, _)| name != pattern));
-        lora.alpha_pattern.0.splice(0..0, own);
+        // The new alphas replace those of an earlier growth.
+        for (pattern, alpha) in lora.alpha_pattern.0 {
+            alphas.entry(pattern).or_insert(alpha);
+        }
+        lora.alpha_pattern = Pattern(alphas);
         let grown = Self::new(config, &lora, seed, self.parameters.values().device())?;
         self.copy_into(&grown);
         Ok(grown)

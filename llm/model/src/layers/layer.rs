@@ -12,35 +12,25 @@ use crate::Result;
 use crate::config::{Activation, Config};
 use crate::modules::Projections;
 use crate::weights::Checkpoint;
-use tokensieve_kernels::{self as kernels, Attention, Heads, Mask};
+use tokensieve_kernels::{self as kernels, Attention, Heads};
 
 #[derive(Debug)]
 pub(crate) struct Layer {
     index: u32,
-    attention: Attention,
-    activation: Activation,
-    attention_norm: Norm,
+    pub(crate) attention: Attention,
+    pub(crate) activation: Activation,
+    pub(crate) attention_norm: Norm,
     qkv: Linear,
     /// Norms of each head of the queries and of the keys.
-    head_norms: Option<[Norm; 2]>,
+    pub(crate) head_norms: Option<[Norm; 2]>,
     output: Linear,
     /// Norm of attention's output.
-    output_norm: Option<Norm>,
-    mlp_norm: Norm,
+    pub(crate) output_norm: Option<Norm>,
+    pub(crate) mlp_norm: Norm,
     gate_up: Linear,
     down: Linear,
     /// Norm of the feed-forward layer's output.
-    down_norm: Option<Norm>,
-}
-
-/// A layer's norms by position: before attention, of the heads, after attention, before and after the feed-forward
-/// layer.
-pub(crate) struct LayerNorms<'a> {
-    pub(crate) attention: &'a Norm,
-    pub(crate) heads: Option<&'a [Norm; 2]>,
-    pub(crate) output: Option<&'a Norm>,
-    pub(crate) mlp: &'a Norm,
-    pub(crate) down: Option<&'a Norm>,
+    pub(crate) down_norm: Option<Norm>,
 }
 
 /// The activations that the backward pass needs and cannot recompute cheaply.
@@ -184,9 +174,9 @@ impl Layer {
 
     /// The layer's output and, if `keep`, what its backward pass needs.
     pub(crate) fn forward(&self, input: &Tensor, pass: &Pass, keep: bool) -> (Tensor, Option<Saved>) {
-        let attend = |qkv: &Tensor, out: &Tensor| match pass.mask(DropoutSite::Attention, self.index, 0) {
-            None => kernels::attention(qkv, &pass.layout, &self.attention, out),
-            Some(mask) => kernels::attention_dropped(qkv, &pass.layout, &self.attention, &mask, out),
+        let attend = |qkv: &Tensor, out: &Tensor| {
+            let dropout = pass.mask(DropoutSite::Attention, self.index, 0);
+            kernels::attention(qkv, &pass.layout, &self.attention, dropout.as_ref(), out)
         };
         self.forward_attending(input, pass, keep, attend)
     }
@@ -219,8 +209,8 @@ impl Layer {
             None => (attended, input.shallow_clone()),
         };
         let tokens = residual.size()[0];
-        let masks = Masks::of(pass, self.index, OUTPUT);
-        let (mid, output) = add(&self.output, &attended, &masks, self.output_norm.as_ref(), &residual);
+        let (mid, output) =
+            self.add(&self.output, &attended, pass, OUTPUT, self.output_norm.as_ref(), &residual);
         drop(residual);
         let attended = keep.then_some(attended);
 
@@ -233,8 +223,7 @@ impl Layer {
         let x = self.down.buffer(tokens);
         kernels::gated(&gate_up, self.activation, &self.down.x(&x));
         let gate_up = keep.then_some(gate_up);
-        let masks = Masks::of(pass, self.index, DOWN);
-        let (next, down) = add(&self.down, &x, &masks, self.down_norm.as_ref(), &mid);
+        let (next, down) = self.add(&self.down, &x, pass, DOWN, self.down_norm.as_ref(), &mid);
         let down_u = u(&self.down, &x);
 
         let saved = || {
@@ -374,63 +363,30 @@ impl Layer {
         [of(0, queries), of(queries, keys)]
     }
 
-    pub(crate) fn attention(&self) -> &Attention {
-        &self.attention
-    }
-
-    pub(crate) fn activation(&self) -> Activation {
-        self.activation
-    }
-
-    /// The norms by their positions in the layer.
-    pub(crate) fn norms_by_position(&self) -> LayerNorms<'_> {
-        LayerNorms {
-            attention: &self.attention_norm,
-            heads: self.head_norms.as_ref(),
-            output: self.output_norm.as_ref(),
-            mlp: &self.mlp_norm,
-            down: self.down_norm.as_ref(),
+    /// residual + norm(linear(x)), and with a norm its input and 1/rms. `linear` and `norm` are the layer's at `slot`.
+    fn add(
+        &self,
+        linear: &Linear,
+        buffer: &Tensor,
+        pass: &Pass,
+        slot: u32,
+        norm: Option<&Norm>,
+        residual: &Tensor,
+    ) -> (Tensor, Option<(Tensor, Tensor)>) {
+        let adapter_mask = pass.adapter_mask(self.index, slot);
+        let mask = pass.mask(DropoutSite::Residual, self.index, slot);
+        if norm.is_none() && mask.is_none() {
+            return (linear.forward(buffer, adapter_mask.as_ref(), Some(residual)), None);
         }
+        let y = linear.forward(buffer, adapter_mask.as_ref(), None);
+        let normalised = norm.map(|norm| norm.forward(&y));
+        let result = normalised.as_ref().map_or(&y, |(normalised, _)| normalised);
+        let sum = match mask {
+            Some(mask) => mask.add(result, Some(residual)),
+            None => residual + result,
+        };
+        (sum, normalised.map(|(_, inv_rms)| (y, inv_rms)))
     }
-}
-
-/// The dropout masks of a projection into the residual stream.
-struct Masks {
-    /// Of the adapters' input.
-    adapter: Option<Mask>,
-    /// Of the projection's output.
-    result: Option<Mask>,
-}
-
-impl Masks {
-    fn of(pass: &Pass, layer: u32, slot: u32) -> Self {
-        Self {
-            adapter: pass.adapter_mask(layer, slot),
-            result: pass.mask(DropoutSite::Residual, layer, slot),
-        }
-    }
-}
-
-/// residual + norm(linear(x)), and with a norm its input and 1/rms.
-fn add(
-    linear: &Linear,
-    buffer: &Tensor,
-    masks: &Masks,
-    norm: Option<&Norm>,
-    residual: &Tensor,
-) -> (Tensor, Option<(Tensor, Tensor)>) {
-    let mask = masks.adapter.as_ref();
-    if norm.is_none() && masks.result.is_none() {
-        return (linear.forward(buffer, mask, Some(residual)), None);
-    }
-    let y = linear.forward(buffer, mask, None);
-    let normalised = norm.map(|norm| norm.forward(&y));
-    let result = normalised.as_ref().map_or(&y, |(normalised, _)| normalised);
-    let sum = match &masks.result {
-        Some(mask) => mask.add(result, Some(residual)),
-        None => residual + result,
-    };
-    (sum, normalised.map(|(_, inv_rms)| (y, inv_rms)))
 }
 
 /// The gradient with respect to a norm's input; `None` without a norm.

@@ -90,11 +90,11 @@ impl Model {
         let mut hidden = self.embed(&upload(&ids, self.device));
         for (index, layer) in self.layers.iter().enumerate() {
             let attend = |qkv: &Tensor, out: &Tensor| {
-                if held.as_ref().and_then(|held| held.attend(qkv, index, layer.attention(), out)).is_some() {
+                if held.as_ref().and_then(|held| held.attend(qkv, index, &layer.attention, out)).is_some() {
                     return Tensor::new();
                 }
                 for (span, (cache, _)) in spans.iter().zip(&*pieces) {
-                    span.attend(qkv, &cache.layers[index], layer.attention(), out);
+                    span.attend(qkv, &cache.layers[index], &layer.attention, out);
                 }
                 Tensor::new()
             };

@@ -97,7 +97,7 @@ impl<'a, N: Number> Decoder<'a, N> {
         let new = Buffer::default;
         Self {
             layers: model.layers.iter().map(|layer| DecoderLayer::new::<N>(layer, merge)).collect(),
-            empty: KeysValues::new::<N>(model.layers.len(), &model.layers[0].attention().heads),
+            empty: KeysValues::new::<N>(model.layers.len(), &model.layers[0].attention.heads),
             norm: Weight::new(&model.norm),
             head: Matrix::new::<N>(model.unembedding().weight, None),
             work: Mutex::new(Work {
@@ -188,19 +188,18 @@ impl<'a, N: Number> Decoder<'a, N> {
 impl DecoderLayer {
     fn new<N: Number>(layer: &Layer, merge: bool) -> Self {
         let [qkv, output, gate_up, down] = layer.linears().map(|linear| Projection::new::<N>(linear, merge));
-        let norms = layer.norms_by_position();
         Self {
-            attention: *layer.attention(),
-            activation: layer.activation(),
-            attention_norm: Weight::new(norms.attention),
+            attention: layer.attention,
+            activation: layer.activation,
+            attention_norm: Weight::new(&layer.attention_norm),
             qkv,
-            head_norms: norms.heads.map(|heads| heads.each_ref().map(Weight::new)),
+            head_norms: layer.head_norms.as_ref().map(|heads| heads.each_ref().map(Weight::new)),
             output,
-            output_norm: norms.output.map(Weight::new),
-            mlp_norm: Weight::new(norms.mlp),
+            output_norm: layer.output_norm.as_ref().map(Weight::new),
+            mlp_norm: Weight::new(&layer.mlp_norm),
             gate_up,
             down,
-            down_norm: norms.down.map(Weight::new),
+            down_norm: layer.down_norm.as_ref().map(Weight::new),
         }
     }
 

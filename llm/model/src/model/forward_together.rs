@@ -41,11 +41,11 @@ impl Model {
         for layer in &self.layers {
             let attend = |qkv: &Tensor, out: &Tensor| {
                 if let Some(documents) = &documents {
-                    return kernels::attention(qkv, documents, layer.attention(), out);
+                    return kernels::attention(qkv, documents, &layer.attention, None, out);
                 }
                 for (pack, range) in packs.iter().zip(pass.layout.ranges()) {
                     let of = |tensor: &Tensor| tensor.narrow(0, range.start as i64, range.len() as i64);
-                    let _ = kernels::attention(&of(qkv), &pack.layout, layer.attention(), &of(out));
+                    let _ = kernels::attention(&of(qkv), &pack.layout, &layer.attention, None, &of(out));
                 }
                 Tensor::new()
             };

@@ -201,7 +201,7 @@ impl Model {
 
     /// Whether [`Model::pack`] computes the prefix that all documents share once.
     pub fn shares_prefixes(&self) -> bool {
-        shares_prefixes(&self.config.rope, self.layers[0].attention(), self.kind, self.device)
+        shares_prefixes(&self.config.rope, &self.layers[0].attention, self.kind, self.device)
     }
 
     /// Packs documents for training: the forward pass returns the rows that predict a target. A prefix that all

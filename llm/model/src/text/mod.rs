@@ -6,6 +6,7 @@ mod conversation;
 mod ending;
 mod extras;
 pub mod from_gguf;
+mod growth;
 pub mod limits;
 mod mask;
 mod python;

@@ -12,6 +12,7 @@ use super::chat_template::ChatTemplate;
 use super::conversation::Message;
 use super::ending::{self, Ending};
 use super::extras::Extras;
+use super::growth;
 use super::source::{BuiltTokenizer, TokenizerSource};
 use super::template::Template;
 use crate::Error;
@@ -91,8 +92,10 @@ impl Tokenizer {
                  AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
             ));
         }
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        growth::check(&text).map_err(|what| Error::file(&path, what))?;
         // The library panics on some files that are no tokenizers.
-        let inner = caught(|| tokenizers::Tokenizer::from_file(&path))
+        let inner = caught(|| text.parse::<tokenizers::Tokenizer>())
             .ok_or_else(|| Error::file(&path, "is not a tokenizer that the library `tokenizers` can read"))?
             .map_err(|error| Error::file(&path, error))?;
         let mut extras = Extras { moment, ..Extras::of_folder(folder.as_ref())? };
@@ -106,6 +109,8 @@ impl Tokenizer {
     pub fn new(mut inner: tokenizers::Tokenizer, extras: Extras, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let wrong = |error: tokenizers::Error| Error::file(path, error);
+        // Padding may be of any length.
+        inner.with_padding(None).with_truncation(None).map_err(wrong)?;
         let named = |name: &str| extras.tokens.get(name).and_then(|token| inner.token_to_id(token));
         let mut leading = leading(&inner).map_err(wrong)?;
         if leading.is_empty() && extras.add_bos {
@@ -114,7 +119,6 @@ impl Tokenizer {
         let mut eos: Vec<u32> = named("eos_token").into_iter().chain(extras.eos).collect();
         // The post-processor also trims spaces from the tokens' offsets, which would hide where a response begins.
         inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
-        inner.with_padding(None).with_truncation(None).map_err(wrong)?;
         let sources = format!("{:?}", (&extras.template, &extras.tool_use, &extras.tokens));
         let (tokens, moment) = (extras.tokens, extras.moment);
         let template = extras.template.map(|source| Template::new(&source, tokens, moment)).transpose();

@@ -143,9 +143,10 @@ fn copy_or_write_config(checkpoint: &Checkpoint, folder: &Path, kind: Kind) -> R
     };
     match checkpoint.tokenizer_source()? {
         TokenizerSource::Folder(source) => {
-            let text = fs::read_to_string(source.join("config.json")).map_err(Error::io(&source))?;
-            let mut config: Map<String, Value> = serde_json::from_str(&text)
-                .map_err(|error| Error::file(source.join("config.json"), error))?;
+            let from = source.join("config.json");
+            let text = fs::read_to_string(&from).map_err(Error::io(&from))?;
+            let mut config: Map<String, Value> =
+                serde_json::from_str(&text).map_err(|error| Error::file(&from, error))?;
             // Newer versions of transformers write `dtype`, older ones `torch_dtype`.
             let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
             config.insert(key.to_owned(), json!(dtype));

@@ -24,6 +24,7 @@ pub fn claim(path: &Path, busy: &str) -> Result<File> {
 /// folder beside it, which is removed on failure; remains of a killed process are removed first. A folder that exists
 /// already must be empty; its temporary folder lies inside it.
 pub fn new_folder<E: From<Error>>(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    files::check_folder(folder).map_err(Error::from)?;
     let there = fs::symlink_metadata(folder).is_ok();
     if there {
         let inside = fs::read_dir(folder).map_err(Error::io(folder))?;

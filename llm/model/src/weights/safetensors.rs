@@ -160,20 +160,26 @@ pub(crate) fn metadata(path: &Path) -> Result<HashMap<String, String>> {
     Ok(Shard::open(path)?.header.metadata().clone().unwrap_or_default())
 }
 
+/// The types that both libtorch and the format have.
+const KINDS: [(Dtype, Kind); 10] = [
+    (Dtype::F32, Kind::Float),
+    (Dtype::BF16, Kind::BFloat16),
+    (Dtype::F16, Kind::Half),
+    (Dtype::F64, Kind::Double),
+    (Dtype::I64, Kind::Int64),
+    (Dtype::I32, Kind::Int),
+    (Dtype::I16, Kind::Int16),
+    (Dtype::I8, Kind::Int8),
+    (Dtype::U8, Kind::Uint8),
+    (Dtype::BOOL, Kind::Bool),
+];
+
 fn kind(dtype: Dtype) -> Option<Kind> {
-    match dtype {
-        Dtype::F32 => Some(Kind::Float),
-        Dtype::BF16 => Some(Kind::BFloat16),
-        Dtype::F16 => Some(Kind::Half),
-        Dtype::F64 => Some(Kind::Double),
-        Dtype::I64 => Some(Kind::Int64),
-        Dtype::I32 => Some(Kind::Int),
-        Dtype::I16 => Some(Kind::Int16),
-        Dtype::I8 => Some(Kind::Int8),
-        Dtype::U8 => Some(Kind::Uint8),
-        Dtype::BOOL => Some(Kind::Bool),
-        _ => None,
-    }
+    KINDS.iter().find(|(of, _)| *of == dtype).map(|(_, kind)| *kind)
+}
+
+pub(super) fn dtype(kind: Kind) -> Option<Dtype> {
+    KINDS.iter().find(|(_, of)| *of == kind).map(|(dtype, _)| *dtype)
 }
 
 /// Whether this is a floating-point type that weights can have.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tch::{Device, Kind, Tensor};
 use tokensieve_base::files::write_atomically_with;
 
+use super::safetensors::dtype;
 use crate::Error;
 use crate::Result;
 
@@ -81,22 +82,6 @@ pub(crate) fn save_lazily(
             }
         }
         Ok(())
-    })
-}
-
-fn dtype(kind: Kind) -> Option<&'static str> {
-    Some(match kind {
-        Kind::Float => "F32",
-        Kind::BFloat16 => "BF16",
-        Kind::Half => "F16",
-        Kind::Double => "F64",
-        Kind::Int64 => "I64",
-        Kind::Int => "I32",
-        Kind::Int16 => "I16",
-        Kind::Int8 => "I8",
-        Kind::Uint8 => "U8",
-        Kind::Bool => "BOOL",
-        _ => return None,
     })
 }
 

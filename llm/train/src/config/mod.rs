@@ -364,10 +364,20 @@ fn wrong_objective(settings: &Settings, table: &Table, error: &ObjectiveError) -
     let mut what = error.to_string();
     let key = match error {
         ObjectiveError::Value { key, .. } | ObjectiveError::UnknownKey { key, .. } => Some(key.as_str()),
-        ObjectiveError::UnknownPreset { name, .. } => {
-            if Expression::parse(name).is_ok() {
-                what =
-                    format!("no preset is called `{name}`; an expression is given as `objective.selected`");
+        ObjectiveError::UnknownPreset { name, hint } => {
+            let is_name = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+            match Expression::parse(name) {
+                Ok(_) => {
+                    what = format!(
+                        "no preset is called `{name}`; an expression is given as `objective.selected`"
+                    );
+                }
+                Err(error) if !name.chars().all(is_name) && !hint.contains("did you mean") => {
+                    what = format!(
+                        "is neither a preset nor an expression, which is given as `objective.selected`: {error}{hint}"
+                    );
+                }
+                Err(_) => {}
             }
             Some("preset")
         }

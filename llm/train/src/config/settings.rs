@@ -175,6 +175,7 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 impl Origin {
     fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
+        let what = with_short_values(&what.to_string());
         let within =
             |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
         let mut sets = self.overridden.iter();
@@ -229,8 +230,10 @@ fn normalise(table: &mut Table) {
 /// Sets `key=value` in a table and returns the key. A value that is not TOML is read as text, and so is any value without
 /// quotes if the key takes text.
 fn set(table: &mut Table, text: &str) -> Result<String> {
-    let Some((name, value)) = text.split_once('=') else {
-        return Err(Error::setting(format!("--set {text}"), "expected key=value, for example train.lr=2e-4"));
+    let parts = text.split_once('=').filter(|(name, _)| !name.trim().is_empty());
+    let Some((name, value)) = parts else {
+        let set = format!("--set {}", shorten(text));
+        return Err(Error::setting(set, "expected key=value, for example train.lr=2e-4"));
     };
     let (path, value) = (path(name.trim()), value.trim());
     let name = path.join(".");
@@ -361,11 +364,27 @@ fn sorted(value: Value) -> Value {
 }
 
 fn shorten(text: &str) -> String {
-    if text.chars().count() > 60 {
-        text.chars().take(57).chain("…".chars()).collect()
+    cut(text, 60)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() > most {
+        text.chars().take(most - 3).chain("…".chars()).collect()
     } else {
         text.to_owned()
     }
+}
+
+/// A message with what stands between backticks cut to what one can read. One that quotes a backtick itself stays.
+fn with_short_values(what: &str) -> String {
+    let parts: Vec<&str> = what.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return what.to_owned();
+    }
+    let short = parts.iter().enumerate();
+    let short: Vec<_> =
+        short.map(|(i, part)| if i % 2 == 1 { cut(part, 200) } else { (*part).to_owned() }).collect();
+    short.join("`")
 }
 
 /// The key most like a wrong one: the whole name by edit distance, or the same last part elsewhere.

@@ -8,6 +8,7 @@
 //! | `tensorboard/` | the same numbers as event files |
 
 mod progress;
+mod step;
 mod tensorboard;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use progress::{Progress, Shown};
+use progress::Progress;
+pub use step::Step;
 use tensorboard::Events;
 use tokensieve_documents::{Class, Classes, JsonlFile};
 
@@ -56,33 +58,6 @@ pub struct Log {
     totals: Totals,
     /// How far each file was valid when the run was opened; files that this process does not write stay so.
     marks: BTreeMap<String, u64>,
-}
-
-/// What a step did.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
-    /// Steps done, this one included.
-    pub step: u64,
-    /// The objective's loss.
-    pub loss: f64,
-    /// Mean −log p of the labels.
-    pub nll: f64,
-    /// Predicted tokens.
-    pub tokens: usize,
-    /// How many of them the objective selected.
-    pub selected: usize,
-    /// Learning rate.
-    pub lr: f64,
-    /// The gradient's norm before clipping.
-    pub gradient_norm: f64,
-    /// Tokens read, prompts included.
-    pub read: usize,
-    /// Seconds that the step took.
-    pub seconds: f64,
-    /// Peak memory on the device so far, in bytes; `None` on the CPU.
-    pub peak_device_bytes: Option<u64>,
-    /// Seconds by phase.
-    pub phases: &'a [(&'static str, f64)],
 }
 
 /// Sums over the steps of this process.
@@ -179,14 +154,7 @@ impl Log {
             events.flush()?;
         }
         self.totals.add(step);
-        self.progress.show(Shown {
-            step: step.step,
-            loss: step.loss,
-            nll: step.nll,
-            selected: share,
-            tokens: step.read,
-            seconds: step.seconds,
-        });
+        self.progress.show(step, share);
         Ok(())
     }
 

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::step::Step;
+
 /// Least time between lines where there is no terminal (choice); the first and the last step always print one.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
@@ -19,18 +21,6 @@ pub(super) struct Progress {
     printed: Option<Instant>,
 }
 
-/// What one step shows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
-    pub(super) step: u64,
-    pub(super) loss: f64,
-    pub(super) nll: f64,
-    pub(super) selected: f64,
-    /// Tokens read, prompts included.
-    pub(super) tokens: usize,
-    pub(super) seconds: f64,
-}
-
 impl Progress {
     /// A bar of a run that has done `step` of `steps`.
     pub(super) fn new(step: u64, steps: u64) -> Self {
@@ -42,30 +32,31 @@ impl Progress {
         Self { bar, steps, speed: None, printed: None }
     }
 
-    pub(super) fn show(&mut self, shown: Shown) {
-        let now = shown.tokens as f64 / shown.seconds.max(1e-9);
+    /// Shows a step that selected this share of its tokens.
+    pub(super) fn show(&mut self, step: &Step, share: f64) {
+        let now = step.read as f64 / step.seconds.max(1e-9);
         let speed = self.speed.map_or(now, |speed| speed + NEWEST * (now - speed));
         self.speed = Some(speed);
         let text = format!(
             "loss {:.4}  nll {:.4}  selected {:.0}%  {speed:.0} tokens/s",
-            shown.loss,
-            shown.nll,
-            shown.selected * 100.0
+            step.loss,
+            step.nll,
+            share * 100.0
         );
         if !self.bar.is_hidden() {
             self.bar.set_message(text);
-            self.bar.set_position(shown.step);
+            self.bar.set_position(step.step);
             return;
         }
         let due = self.printed.is_none_or(|last| last.elapsed() >= BETWEEN_LINES);
-        if due || shown.step == self.steps {
+        if due || step.step == self.steps {
             self.printed = Some(Instant::now());
-            let left = (self.steps - shown.step.min(self.steps)) as f64 * shown.seconds;
+            let left = (self.steps - step.step.min(self.steps)) as f64 * step.seconds;
             // A duration cannot hold every f64.
             let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
             tokensieve_base::status!(
                 "step {}/{}  {text}  {} left",
-                shown.step,
+                step.step,
                 self.steps,
                 HumanDuration(left)
             );

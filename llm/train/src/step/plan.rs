@@ -1,7 +1,5 @@
 //! Which passes a step makes over its batch, and how.
 
-use std::fmt;
-
 use tch::{Device, Kind, Tensor};
 use tokensieve_kernels::Int8Weight;
 use tokensieve_kernels::nccl::Communicator;
@@ -42,6 +40,7 @@ impl<'a> From<&'a Group> for Processes<'a> {
 }
 
 /// Which passes a step makes over its batch, decided before the first.
+#[derive(Debug)]
 pub(super) enum Plan {
     /// One pass: this rule gives the pulls of a chunk of rows while the chunk's logits exist.
     Fused(Box<dyn Rule>),
@@ -67,16 +66,6 @@ impl Plan {
                 Err(no_int8("the objective does not choose documents and leave the others alone"))
             }
         }
-    }
-}
-
-impl fmt::Debug for Plan {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Fused(_) => "Fused",
-            Self::TwoPasses => "TwoPasses",
-            Self::RankedInInt8(_) => "RankedInInt8",
-        })
     }
 }
 

@@ -32,10 +32,17 @@ pub trait Rule {
     }
 }
 
+impl fmt::Debug for dyn Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Rule")
+    }
+}
+
 /// Makes several lists of pulls of some tokens, each with one pull per token.
 pub type PullLists<'a> = dyn FnMut(&[TokenStats]) -> Result<Vec<Vec<Pull>>> + 'a;
 
 /// On how much of the batch a token's pull depends.
+#[derive(Debug)]
 pub enum Scope {
     /// On the whole batch.
     Batch,
@@ -44,16 +51,6 @@ pub enum Scope {
     /// On the token, and on whether its document is among the chosen ones; no other document has a pull. This rule gives
     /// the pulls of any part of the chosen documents.
     Document(Box<dyn Rule>),
-}
-
-impl fmt::Debug for Scope {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Batch => "Batch",
-            Self::Token(_) => "Token",
-            Self::Document(_) => "Document",
-        })
-    }
 }
 
 impl Rule for Training {

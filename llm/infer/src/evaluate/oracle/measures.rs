@@ -1,53 +1,37 @@
 //! The measures of a file of the oracle language, each a function of sums over rows.
 
+use tokensieve_tasks::Measure;
 use tokensieve_tasks::oracle::Class;
-use tokensieve_tasks::{Measure, Unit};
 
 use super::super::groups::{BINS, bin};
 use super::super::token_score::TokenScore;
 
 /// The measures, in the order of the sums of [`tally`].
 pub(in super::super) const MEASURES: &[Measure] = &[
-    nats("kl", "mean KL from the language without noise to the model"),
-    nats("kl-data", "mean KL from the language with its noise to the model"),
-    nats("cross-entropy", "mean entropy of the language without noise, plus kl"),
-    nats("nll", "mean −log p of the written token"),
-    nats("entropy-gap", "mean distance of the model's entropy from the language's without noise"),
+    Measure::nats("kl", "mean KL from the language without noise to the model"),
+    Measure::nats("kl-data", "mean KL from the language with its noise to the model"),
+    Measure::nats("cross-entropy", "mean entropy of the language without noise, plus kl"),
+    Measure::nats("nll", "mean −log p of the written token"),
+    Measure::nats("entropy-gap", "mean distance of the model's entropy from the language's without noise"),
     Measure { more_is_better: false, ..Measure::share("outside", "mean probability of impossible tokens") },
     Measure::share(
         "right",
         "share of tokens where the most probable one is most probable in the language, too",
     ),
     Measure::share("accuracy", "share of tokens where the most probable one is the written one"),
-    Measure {
-        name: "ece",
-        meaning: "expected calibration error of the most probable token, 10 bins of equal width",
-        unit: Unit::Share,
-        more_is_better: false,
-        of: calibration_error,
-    },
-    nats("kl-structure", "kl of delimiters and keywords"),
-    nats("kl-free", "kl of what is drawn afresh"),
-    nats("kl-choice", "kl of values of keys with several"),
-    nats("kl-frequent-fact", "kl of the facts of frequent keys"),
-    nats("kl-rare-fact", "kl of the facts of rare keys"),
-    nats("kl-rule", "kl of results by the rules of pretraining"),
-    nats("kl-new-rule", "kl of results by the new rule"),
-    nats("kl-copy", "kl of copied items"),
+    Measure::calibration_error(
+        "ece",
+        "expected calibration error of the most probable token, 10 bins of equal width",
+    ),
+    Measure::nats("kl-structure", "kl of delimiters and keywords"),
+    Measure::nats("kl-free", "kl of what is drawn afresh"),
+    Measure::nats("kl-choice", "kl of values of keys with several"),
+    Measure::nats("kl-frequent-fact", "kl of the facts of frequent keys"),
+    Measure::nats("kl-rare-fact", "kl of the facts of rare keys"),
+    Measure::nats("kl-rule", "kl of results by the rules of pretraining"),
+    Measure::nats("kl-new-rule", "kl of results by the new rule"),
+    Measure::nats("kl-copy", "kl of copied items"),
 ];
-
-const fn nats(name: &'static str, meaning: &'static str) -> Measure {
-    Measure { name, meaning, unit: Unit::Nats, more_is_better: false, of: mean }
-}
-
-fn mean(sums: &[f64]) -> f64 {
-    sums[0] / sums[1]
-}
-
-/// Σ |Σ in the bin of (probability − hit)| / tokens.
-fn calibration_error(sums: &[f64]) -> f64 {
-    sums[..BINS].iter().map(|gap| gap.abs()).sum::<f64>() / sums[BINS]
-}
 
 /// The sums of a row, for each measure.
 pub(super) fn tally(tokens: &[(Class, TokenScore)]) -> Vec<Vec<f64>> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::Tensor;
 
 use crate::cpu::lanes::{LANES, Number, Simd};
+use crate::cpu::line::{EMPTY, Line};
 use crate::cpu::rows::Rows;
 use crate::layout::Layout;
 use crate::mask::Mask;
@@ -92,15 +93,9 @@ impl Task {
 /// Memory of one thread, in whole cache lines: loads that span two cost double.
 pub(super) struct Scratch(Vec<Line>);
 
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Line {
-    _words: [u32; LANES],
-}
-
 impl Scratch {
     pub(super) fn new(words: usize) -> Self {
-        Self(vec![Line { _words: [0; LANES] }; words.div_ceil(LANES)])
+        Self(vec![EMPTY; words.div_ceil(LANES)])
     }
 
     pub(super) fn words(&mut self) -> *mut u32 {

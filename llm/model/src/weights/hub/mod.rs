@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tokensieve_base::files::wait_for;
 use tokensieve_base::http::{
     self, Agent, Body, HeaderMap, RedirectAuthHeaders, RequestBuilder, Response, Secrets, StatusCode, header,
 };
+use tokensieve_data::sha256_of;
 
 use crate::Error;
 use crate::Result;
@@ -225,7 +225,7 @@ impl Hub {
             receive(response, &part, have, file)?;
         }
         if etag.len() == 64 {
-            let found = sha256(&part).map_err(|error| error.to_string())?;
+            let found = sha256_of(&part).map_err(|error| error.to_string())?;
             if found != etag {
                 let _ = fs::remove_file(&part);
                 return Err(format!("the content has SHA-256 {found}, expected {etag}"));
@@ -355,12 +355,6 @@ fn copy(response: Response<Body>, out: &mut File, bar: &ProgressBar) -> io::Resu
             }
         }
     }
-}
-
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok(format!("{:x}", hash.finalize()))
 }
 
 #[cfg(test)]

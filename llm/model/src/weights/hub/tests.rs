@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use sha2::{Digest as _, Sha256};
 use tokensieve_base::testing::{Answer, Request, Server};
 
 use super::*;
