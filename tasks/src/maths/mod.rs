@@ -1,5 +1,6 @@
 //! Competition and university mathematics: the last `\boxed` answer must equal the key, however it is written.
 
+mod beside;
 mod budget;
 mod contents;
 mod equality;
@@ -21,6 +22,15 @@ use tokensieve_data::Catalogue;
 
 use crate::keyed::{KeyedTask, one};
 use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, rows};
+
+/// A regular expression that is compiled once.
+macro_rules! pattern {
+    ($name:ident, $pattern:literal) => {
+        static $name: std::sync::LazyLock<regex::Regex> =
+            std::sync::LazyLock::new(|| regex::Regex::new($pattern).expect("a regex"));
+    };
+}
+use pattern;
 
 /// Maximum number of new tokens; the published protocol allows more to models that use them.
 const LIMIT: usize = 512;

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use super::functions;
+use super::beside::{Said, is_denied, said, with_signs};
+use super::{functions, pattern};
 
 /// An answer in normalised spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,12 +137,6 @@ const CHARACTERS: [(&str, &str); 35] = [
 /// Replaces `\\`, which ends a row of a matrix and begins no command.
 pub(super) const ROW: &str = "\u{1}";
 
-macro_rules! pattern {
-    ($name:ident, $pattern:literal) => {
-        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new($pattern).expect("a regex"));
-    };
-}
-
 pattern!(COMMAND, r"\\[a-zA-Z]+");
 // A single letter in another typeface is a variable; an upright one is a unit, unless it is a constant.
 pattern!(FACE, r"\\(?:(?:mathbf|mathit|mathsf|bf|it)\s*\{\s*([a-zA-Z])\s*\}|mathrm\s*\{\s*([eid])\s*\})");
@@ -163,43 +158,6 @@ pattern!(
 pattern!(NEGATIVE, r"(?i)\b(?:negative|minus)\s+(\.?\d|\\frac)");
 // More than a variable or two, and no argument: `\begin{pmatrix}`.
 pattern!(WORD, r"(?:^|[^a-zA-Z\\{])[a-zA-Z]{3,}");
-pattern!(
-    DENIAL,
-    r"(?i)(?:^|[\s(,;])(?:not|no|none|nor|neither|never|cannot|[a-z]+n['’]t|except|excluding|other than|but)(?:[\s,;)]|$)"
-);
-// With these, words behind a number deny it; others tell what it counts: `6 students with no pets`.
-pattern!(DENIES_BEFORE, r"(?i)^[\s,;]*(?:but|except|excluding|is\s+not|isn['’]t|or\s+not)\b");
-// `x is not = 5`, and `(all reals except 5)`.
-pattern!(ENDS_IN_NOT, r"(?i)\bnot[\s(,;]*$");
-pattern!(ENDS_IN_EXCEPT, r"(?i)\b(?:except|excluding)[\s),;]*$");
-pattern!(
-    BOUND,
-    r"(?ix)\b(?:
-        (?<at_least>at\ least | (?:more|greater|larger)\ than\ or\ equal\ to | not?\ (?:less|fewer|smaller)\ than)
-        | (?<at_most>at\ most | (?:less|fewer|smaller)\ than\ or\ equal\ to | not?\ (?:more|greater|larger)\ than)
-        | (?<or_at_least>(?:or|and)\ (?:at\ least | (?:more|greater|larger)\ than\ or\ equal\ to))
-        | (?<or_at_most>(?:or|and)\ (?:at\ most | (?:less|fewer|smaller)\ than\ or\ equal\ to))
-        | (?<or_above>(?:or|and)\ (?:more|greater|larger)\ than)
-        | (?<or_below>(?:or|and)\ (?:less|fewer|smaller)\ than)
-        | (?<above>(?:more|greater|larger)\ than)
-        | (?<below>(?:less|fewer|smaller)\ than)
-        | (?<or_more>(?:or|and)\ (?:more|greater|larger|higher|above|up))
-        | (?<or_less>(?:or|and)\ (?:less|fewer|smaller|lower|below|under))
-    )\b"
-);
-/// The signs of the phrases, and whether the number stands before the phrase.
-const BOUNDS: [(&str, &str, bool); 10] = [
-    ("at_least", " \\ge ", false),
-    ("at_most", " \\le ", false),
-    ("or_at_least", " , \\ge ", false),
-    ("or_at_most", " , \\le ", false),
-    ("or_above", " , > ", false),
-    ("or_below", " , < ", false),
-    ("above", " > ", false),
-    ("below", " < ", false),
-    ("or_more", " \\le ", true),
-    ("or_less", " \\ge ", true),
-];
 // Units in both places.
 pattern!(UNITS_OVER_UNITS, r"\\frac\s*\{[\s/]*\}\s*\{[\s/]*\}");
 // Thousands of one number. A blank behind the comma makes a list, unless what follows is no way to write a number.
@@ -228,118 +186,12 @@ pattern!(TIME, r"^(\d{1,2}(?::\d{2})?)\s*(?:[AaPp]\.?\s?[Mm])$");
 // `2am` and `x^2 am` may be products.
 pattern!(HALF_DAY, r"(\d:\d\d\s*|^\s*\d{1,2}\s+)([AaPp])(?:[Mm]|\.\s?[Mm])\b\.?");
 pattern!(STROKE, r"^\s*[a-zA-Z]+\s?/\s?[a-zA-Z]+[\s.]*$");
-pattern!(BEGINS_NUMBER, r"^[\s($+-]*(?:\.?\d|\\)");
-pattern!(BEGINS_SYMBOL, r"^[\s($+-]*[a-zA-Z]{1,2}(?:[^a-zA-Z]|$)");
 pattern!(MIXED, r"^(-?\d+)\s+(\d+/\d+)$");
 pattern!(PERCENT, r"%[\s$.}]*$");
 pattern!(NUMBER, r"^-?\d*\.?\d+$");
 pattern!(ROOT, r"√\s*(\d+(?:\.\d+)?|[a-zA-Z])");
 pattern!(RAISED, r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+");
 pattern!(ANGLE, r"\\(?:sin|cos|tan|cot|sec|csc)");
-
-/// What words beside a number say of it.
-enum Said {
-    /// What stands for them.
-    Sign(String),
-    /// That the answer is not this number.
-    Denial,
-    Nothing,
-}
-
-/// The sign of a phrase, and whether the number stands before it.
-fn bound(found: &Captures) -> (&'static str, bool) {
-    let bound = BOUNDS.iter().find(|(name, ..)| found.name(name).is_some());
-    bound.map_or((" ", false), |(_, sign, is_behind)| (sign, *is_behind))
-}
-
-/// What stands for such a phrase without a command around it. `5 more than Tom` bounds nothing.
-fn bare_bound(found: &Captures, text: &str) -> String {
-    let (stands_for, is_behind) = bound(found);
-    let (start, end) = found.get(0).map_or((0, 0), |phrase| (phrase.start(), phrase.end()));
-    let is_beside = if is_behind {
-        stands_behind(&text[..start], "", &text[end..])
-    } else {
-        BEGINS_NUMBER.is_match(&text[end..])
-    };
-    if is_beside { stands_for.to_owned() } else { found[0].to_owned() }
-}
-
-/// What words say of the number before or after them.
-fn said(words: &str, before: &str, after: &str) -> Said {
-    let sign = match words.trim().to_lowercase().as_str() {
-        "and" | "or" => ", ",
-        "negative" | "minus" => " -",
-        "am" | "a.m." => " AM",
-        "pm" | "p.m." => " PM",
-        _ => "",
-    };
-    if !sign.is_empty() {
-        return Said::Sign(sign.to_owned());
-    }
-    let mut rest = words.to_owned();
-    let mut sign = None;
-    if let Some(found) = BOUND.captures(words) {
-        let phrase = found.get(0).map(|phrase| phrase.range()).unwrap_or_default();
-        let (stands_for, is_behind) = bound(&found);
-        let behind = &words[phrase.end..];
-        let is_beside = if is_behind {
-            stands_behind(before, behind, after)
-        } else {
-            behind.trim().is_empty() && (BEGINS_NUMBER.is_match(after) || BEGINS_SYMBOL.is_match(after))
-        };
-        if is_beside {
-            rest.replace_range(phrase, " ");
-            sign = Some(stands_for.to_owned());
-        }
-    }
-    // `P(\text{not } A) = 0.3` and `\text{not chosen} = 5` only name the number.
-    let is_name = || {
-        (after.trim_start().starts_with('=') && !ENDS_IN_NOT.is_match(words))
-            || (is_inside(before) && !ENDS_IN_EXCEPT.is_match(words))
-    };
-    if DENIAL.is_match(&rest) && denies(before, words, after) && !is_name() {
-        return Said::Denial;
-    }
-    // `3 \text{ and 5}`
-    let is_list = ["and ", "or ", ", "].iter().any(|word| words.trim_start().starts_with(word));
-    if sign.is_none() && is_list && words.contains(|c: char| c.is_ascii_digit()) {
-        return Said::Sign(words.to_owned());
-    }
-    sign.map_or(Said::Nothing, Said::Sign)
-}
-
-/// Whether `or more` stands behind its number. In `3 or more than 4` and `x > 5 or below 3` it does not.
-fn stands_behind(before: &str, rest: &str, after: &str) -> bool {
-    let follows = if rest.trim().is_empty() { after } else { rest }.trim_start();
-    let bounds_what_follows = follows.starts_with("than") || BEGINS_NUMBER.is_match(follows);
-    before.contains(char::is_alphanumeric) && !bounds_what_follows
-}
-
-/// Whether words with a denial in them deny the formula before or after them.
-fn denies(before: &str, words: &str, after: &str) -> bool {
-    let is_behind_number =
-        before.contains(|c: char| c.is_ascii_digit()) && !after.contains(char::is_alphanumeric);
-    !is_behind_number || DENIES_BEFORE.is_match(words)
-}
-
-/// Whether words without a command around them deny a number.
-fn is_denied(text: &str) -> bool {
-    DENIAL.find_iter(text).any(|found| {
-        let upto = &text[..found.end()];
-        let number = text[..found.start()].rfind(|c: char| c.is_ascii_digit());
-        let end = text[found.start()..].find(|c: char| c.is_ascii_digit());
-        let end = end.map_or(text.len(), |end| found.start() + end);
-        let start = number.map_or(0, |number| number + 1);
-        let is_name = is_inside(upto.trim_end_matches(')')) && !ENDS_IN_EXCEPT.is_match(upto);
-        denies(&text[..start], &text[start..end], &text[end..]) && !is_name
-    })
-}
-
-/// Whether a bracket is open at the end of a text.
-fn is_inside(before: &str) -> bool {
-    let level = |c: char| i32::from("([{".contains(c)) - i32::from(")]}".contains(c));
-    before.chars().map(level).sum::<i32>() > 0
-}
 
 /// Normalises an answer.
 pub(super) fn plain(text: &str) -> Plain {
@@ -388,11 +240,7 @@ fn without_words(text: &str, is_percentage: bool) -> Plain {
         " ".to_owned()
     });
     let has_digit = maths.contains(|c: char| c.is_ascii_digit());
-    let maths = if has_digit {
-        BOUND.replace_all(&maths, |found: &Captures| bare_bound(found, &maths))
-    } else {
-        maths.clone()
-    };
+    let maths = if has_digit { with_signs(&maths) } else { maths.clone() };
     if (denies && maths.contains(char::is_alphanumeric)) || (has_digit && is_denied(&maths)) {
         return Plain::of_denial(&WORDS.replace_all(text, "$1"));
     }
