@@ -6,6 +6,7 @@ mod contents;
 mod equality;
 mod evaluate;
 mod functions;
+mod pattern;
 mod plain;
 mod points;
 mod shape;
@@ -22,15 +23,6 @@ use tokensieve_data::Catalogue;
 
 use crate::keyed::{KeyedTask, one};
 use crate::{Answer, Ask, Error, Measure, Message, Question, Result, Task, rows};
-
-/// A regular expression that is compiled once.
-macro_rules! pattern {
-    ($name:ident, $pattern:literal) => {
-        static $name: std::sync::LazyLock<regex::Regex> =
-            std::sync::LazyLock::new(|| regex::Regex::new($pattern).expect("a regex"));
-    };
-}
-use pattern;
 
 /// Maximum number of new tokens; the published protocol allows more to models that use them.
 const LIMIT: usize = 512;

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 
 use super::beside::{Said, is_denied, said, with_signs};
-use super::{functions, pattern};
+use super::functions;
+use super::pattern::pattern;
 
 /// An answer in normalised spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
