@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 
 use crate::parquet;
 use crate::row::OnRow;
-use crate::unique_keys::Row as Object;
+use crate::unique_keys::Object;
 use tokensieve_model::Error;
 use tokensieve_model::Result;
 

@@ -7,13 +7,13 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Se
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-use crate::row;
+use crate::row::Row;
 
 /// A line or element of a file of rows. Anything but an object with each key once, objects within it included, is a bad
 /// row; what is not JSON is an error.
-pub(super) struct Row(pub(super) row::Row);
+pub(super) struct Object(pub(super) Row);
 
-impl<'de> Deserialize<'de> for Row {
+impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let twice = RefCell::new(None);
         let value = AnyValue { twice: &twice }.deserialize(input)?;
@@ -103,8 +103,8 @@ impl<'de> Visitor<'de> for AnyValue<'_> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> row::Row {
-        serde_json::from_str::<Row>(text).unwrap().0
+    fn read(text: &str) -> Row {
+        serde_json::from_str::<Object>(text).unwrap().0
     }
 
     #[test]
@@ -121,6 +121,6 @@ mod tests {
         let whole: Value = serde_json::from_str(same_elsewhere).unwrap();
         assert_eq!(Value::Object(read(same_elsewhere).unwrap()), whole);
         assert_eq!(read("[]").unwrap_err(), "is not a JSON object");
-        assert!(serde_json::from_str::<Row>("{").is_err());
+        assert!(serde_json::from_str::<Object>("{").is_err());
     }
 }

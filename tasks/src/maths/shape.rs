@@ -225,7 +225,7 @@ impl Shape {
         }
     }
 
-    /// Whether a relation says nothing of what it bounds: `≥ 5`.
+    /// Whether a relation has one side only: `≥ 5`.
     pub(super) fn is_nameless(&self) -> bool {
         matches!(self, Self::Relation { left, right, .. } if left.is_empty() || right.is_empty())
     }

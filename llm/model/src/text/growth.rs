@@ -17,7 +17,7 @@ const KEYS: [&str; 3] = ["normalizer", "pre_tokenizer", "decoder"];
 /// The keys of a sequence's steps.
 const LISTS: [&str; 3] = ["normalizers", "pretokenizers", "decoders"];
 
-/// The longest cluster of characters that a table replaces as a whole, in bytes.
+/// The most bytes that one entry of a table replaces: a character with its accents.
 const CLUSTER: usize = 5;
 
 /// Checks a `tokenizer.json` before it is loaded, which already runs its steps. What is not JSON is left to the loader.
