@@ -8,6 +8,7 @@ use fearless_simd::{Simd, f32x16, prelude::*};
 use super::{
     Batch, CLASSES, H1, H2, LANES, Row1, Row2, Row3, Upper,
     batch::{BLOCK, SHADE},
+    fused::fused,
     layout::Rows1,
 };
 
@@ -40,7 +41,7 @@ pub(super) fn carry<S: Simd, const G: usize>(
         let mut sum = zero;
         for class in 0..CLASSES {
             let w = f32x16::from_slice(simd, &w3[class]);
-            sum = f32x16::splat(simd, pull[class]).mul_add_precise(w, sum);
+            sum = fused(f32x16::splat(simd, pull[class]), w, sum);
         }
         let active = f32x16::from_slice(simd, &h2[*image]).simd_gt(zero);
         let mut second: Row2 = [0.0; H2];
@@ -51,7 +52,7 @@ pub(super) fn carry<S: Simd, const G: usize>(
             let mut sum = zero;
             for unit in 0..H2 {
                 let w = f32x16::from_slice(simd, &w2[unit][lanes.clone()]);
-                sum = f32x16::splat(simd, second[unit]).mul_add_precise(w, sum);
+                sum = fused(f32x16::splat(simd, second[unit]), w, sum);
             }
             let active = f32x16::from_slice(simd, &h1[*image].0[g][lanes.clone()]).simd_gt(zero);
             active.select(sum, zero).store_slice(&mut first[lanes]);
@@ -90,7 +91,7 @@ pub(super) fn move_upper<S: Simd, const G: usize>(
 fn outer<S: Simd, const IN: usize>(simd: S, x: &[f32; IN], u: &Row3, w: &mut [Row3; IN]) {
     let u = f32x16::from_slice(simd, u);
     for (x, w) in x.iter().zip(w) {
-        let moved = f32x16::splat(simd, *x).mul_add_precise(u, f32x16::from_slice(simd, w));
+        let moved = fused(f32x16::splat(simd, *x), u, f32x16::from_slice(simd, w));
         moved.store_slice(w);
     }
 }
@@ -121,7 +122,7 @@ pub(super) fn move_first<S: Simd, const G: usize>(
                 let row = &mut rows[usize::from(place)].0[g];
                 for half in 0..H1 / LANES {
                     let lanes = &mut row[half * LANES..][..LANES];
-                    x.mul_add_precise(u[half], f32x16::from_slice(simd, lanes)).store_slice(lanes);
+                    fused(x, u[half], f32x16::from_slice(simd, lanes)).store_slice(lanes);
                 }
             }
         }

@@ -5,6 +5,7 @@ use fearless_simd::{Simd, f32x16, prelude::*};
 use super::{
     Batch, CLASSES, H1, H2, LANES, Row2, Row3, Upper,
     batch::{BLOCK, BLOCKS, SHADE},
+    fused::fused,
     layout::{Rows1, Tile},
 };
 
@@ -46,7 +47,7 @@ pub(super) fn first<S: Simd, const G: usize>(
                 for g in 0..G {
                     for half in 0..H1 / LANES {
                         let w = f32x16::from_slice(simd, &row.0[g][half * LANES..][..LANES]);
-                        sums[g][half] = x.mul_add_precise(w, sums[g][half]);
+                        sums[g][half] = fused(x, w, sums[g][half]);
                     }
                 }
             }
@@ -85,7 +86,7 @@ pub(super) fn upper<S: Simd, const G: usize>(
             for k in 0..H1 {
                 let w = f32x16::from_slice(simd, &layers.w2[k]);
                 for (j, sum) in sums.iter_mut().enumerate() {
-                    *sum = f32x16::splat(simd, h1[image(j)].0[g][k]).mul_add_precise(w, *sum);
+                    *sum = fused(f32x16::splat(simd, h1[image(j)].0[g][k]), w, *sum);
                 }
             }
             let mut hidden = [[0.0; H2]; TOGETHER];
@@ -101,7 +102,7 @@ pub(super) fn upper<S: Simd, const G: usize>(
             for k in 0..H2 {
                 let w = f32x16::from_slice(simd, &layers.w3[k]);
                 for (j, sum) in sums.iter_mut().enumerate() {
-                    *sum = f32x16::splat(simd, hidden[j][k]).mul_add_precise(w, *sum);
+                    *sum = fused(f32x16::splat(simd, hidden[j][k]), w, *sum);
                 }
             }
             for (row, sum) in rows.iter_mut().zip(sums) {

@@ -23,6 +23,7 @@ pub mod fleet;
 
 mod backward;
 mod forward;
+mod fused;
 mod influence;
 mod layout;
 mod learner;

@@ -4,7 +4,7 @@
 
 use fearless_simd::{Simd, f32x16, prelude::*};
 
-use super::{CLASSES, LANES, layout::Tile};
+use super::{CLASSES, LANES, fused::fused, layout::Tile};
 
 /// ln 2 as a sum whose first term times any exponent of a float is exact.
 const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
@@ -22,13 +22,13 @@ pub(super) fn exp<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
     let constant = |value: f32| f32x16::splat(simd, value);
     let lowest = constant(LOWEST);
     let x = lowest.simd_gt(x).select(lowest, x);
-    let shifted = x.mul_add_precise(constant(std::f32::consts::LOG2_E), constant(ROUND));
+    let shifted = fused(x, constant(std::f32::consts::LOG2_E), constant(ROUND));
     let k = shifted - constant(ROUND);
-    let r = k.mul_add_precise(constant(-LN2[0]), x);
-    let r = k.mul_add_precise(constant(-LN2[1]), r);
+    let r = fused(k, constant(-LN2[0]), x);
+    let r = fused(k, constant(-LN2[1]), r);
     let mut series = constant(1.0 / 5040.0);
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        series = series.mul_add_precise(r, constant(coefficient));
+        series = fused(series, r, constant(coefficient));
     }
     let power = (shifted.to_bits() << 23) + series.to_bits();
     f32x16::from_bits(power)
@@ -48,12 +48,12 @@ pub(super) fn ln<S: Simd>(simd: S, x: f32x16<S>) -> f32x16<S> {
     let square = s * s;
     let mut series = constant(1.0 / 11.0);
     for coefficient in [1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0] {
-        series = series.mul_add_precise(square, constant(coefficient));
+        series = fused(series, square, constant(coefficient));
     }
     let twice = s + s;
-    let ln_m = (twice * square).mul_add_precise(series, twice);
-    let low = e.mul_add_precise(constant(LN2[1]), ln_m);
-    e.mul_add_precise(constant(LN2[0]), low)
+    let ln_m = fused(twice * square, series, twice);
+    let low = fused(e, constant(LN2[1]), ln_m);
+    fused(e, constant(LN2[0]), low)
 }
 
 /// Turns a tile of logits into probabilities; returns the labels' losses and the entropies, both in nats.
@@ -72,7 +72,7 @@ pub(super) fn softmax<S: Simd>(simd: S, tile: &mut Tile, labels: &[f32; LANES]) 
         let below = row(tile, class) - top;
         let e = exp(simd, below);
         sum += e;
-        weighted = e.mul_add_precise(below, weighted);
+        weighted = fused(e, below, weighted);
         own = labels.simd_eq(f32x16::splat(simd, class as f32)).select(below, own);
         e.store_slice(&mut tile.0[class]);
     }
