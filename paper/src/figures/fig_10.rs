@@ -4,34 +4,35 @@ use crate::claim::least;
 use crate::study::models::SMALL_MODEL;
 use crate::study::scoring::{Dataset, RATES, Scoring, models, rated_places};
 use crate::tokens::{Document, Quantity, over_documents};
-use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, columns};
+use crate::{About, Claim, Declared, Estimate, Evidence, Expected, Run, Table, row};
 use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
 use tokensieve_base::statistics::quantile;
 use tokensieve_plot::{Axis, Drawing, Ink, Panel, Series, Shape};
 
 /// The figure.
 pub(super) struct Figure;
 
-/// The distribution of BALD at one rate, and its median's rise from the rate before.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Rated {
-    model: String,
-    places: String,
-    rate: f64,
-    lowest_nats: f64,
-    lower_nats: f64,
-    median_nats: f64,
-    median_low_nats: f64,
-    median_high_nats: f64,
-    upper_nats: f64,
-    highest_nats: f64,
-    rise_nats: Option<f64>,
-    rise_low_nats: Option<f64>,
-    rise_high_nats: Option<f64>,
-    tokens: usize,
-    documents: usize,
-    passes: usize,
+row! {
+    /// The distribution of BALD at one rate, and its median's rise from the rate before.
+    struct Rated {
+        model: String = "name of the model",
+        places: String = "where dropout acts",
+        rate: f64 = "dropout rate",
+        lowest_nats in "nats": f64 = "5 % quantile of BALD over response tokens",
+        lower_nats in "nats": f64 = "25 % quantile",
+        median_nats in "nats": f64 = "median",
+        median_low_nats in "nats": f64 = "lower end of its 95 % interval (bootstrap over documents, never narrower \
+                                          than Student's)",
+        median_high_nats in "nats": f64 = "upper end",
+        upper_nats in "nats": f64 = "75 % quantile",
+        highest_nats in "nats": f64 = "95 % quantile",
+        rise_nats in "nats": Option<f64> = "median minus the median at the rate before",
+        rise_low_nats in "nats": Option<f64> = "lower end of its 95 % interval, both resampled together",
+        rise_high_nats in "nats": Option<f64> = "upper end",
+        tokens: usize = "number of response tokens",
+        documents: usize = "number of documents",
+        passes: usize = "passes with dropout over each",
+    }
 }
 
 impl crate::Figure for Figure {
@@ -57,25 +58,7 @@ impl crate::Figure for Figure {
                 "The model was trained without dropout, which disturbs its predictions at all but the smallest \
                  rates.",
             ],
-            columns: columns! {
-                "model": "name of the model",
-                "places": "where dropout acts",
-                "rate": "dropout rate",
-                "lowest_nats" in "nats": "5 % quantile of BALD over response tokens",
-                "lower_nats" in "nats": "25 % quantile",
-                "median_nats" in "nats": "median",
-                "median_low_nats" in "nats": "lower end of its 95 % interval (bootstrap over documents, never \
-                                              narrower than Student's)",
-                "median_high_nats" in "nats": "upper end",
-                "upper_nats" in "nats": "75 % quantile",
-                "highest_nats" in "nats": "95 % quantile",
-                "rise_nats" in "nats": "median minus the median at the rate before",
-                "rise_low_nats" in "nats": "lower end of its 95 % interval, both resampled together",
-                "rise_high_nats" in "nats": "upper end",
-                "tokens": "number of response tokens",
-                "documents": "number of documents",
-                "passes": "passes with dropout over each",
-            },
+            columns: Rated::columns(),
         }
     }
 
