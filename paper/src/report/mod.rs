@@ -145,7 +145,6 @@ struct ColumnText<'a> {
 
 #[derive(Serialize)]
 struct ClaimText<'a> {
-    id: &'a str,
     name: &'a str,
     statement: &'a str,
     source: &'a str,
@@ -285,7 +284,7 @@ fn page<'a>(made: &'a Made, ledger: &Ledger<'_>, recorded: &'a Recorded) -> Resu
         row_count: rows.len(),
         claims: made.claims.iter().map(|claim| claim_text(claim, made, ledger, recorded)).collect(),
         tally: counts(&made.claims),
-        replacement: made.replacement(),
+        replacement: made.provenance.replacement(),
         agreement: agreement_badge(&recorded.agreement(made)?),
         provenance: &made.provenance,
         computed_on: made.provenance.computed_on(),
@@ -369,7 +368,6 @@ fn claim_text<'a>(claim: &'a Claim, made: &Made, ledger: &Ledger<'_>, recorded: 
         None => Badge::new("untested", text, "not compared: not tested or undecided, here or there"),
     };
     ClaimText {
-        id: &claim.id,
         name: name(claim),
         statement: &claim.statement,
         source: &claim.source,
